@@ -1,0 +1,1 @@
+"""Kubernetes operator that connects Azure DevOps organizations to Microsoft Defender for Cloud."""

@@ -1,0 +1,166 @@
+"""What Azure says about a connector, as values that every layer shares.
+
+Frozen, comparable, without HTTP. `azure` makes them, `reconcile` plans with them, `cli` prints them. Spelling and
+enums are those of Microsoft.Security (api-version 2025-03-01 of devops, 2024-08-01-preview of the connector).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+
+class ProvisioningState(StrEnum):
+    """DevOpsProvisioningState of the DevOps configuration and of what is below it."""
+
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    CANCELED = "Canceled"
+    PENDING = "Pending"
+    PENDING_DELETION = "PendingDeletion"
+    DELETION_SUCCESS = "DeletionSuccess"
+    DELETION_FAILURE = "DeletionFailure"
+
+
+class OnboardingState(StrEnum):
+    """Whether Defender for Cloud covers an organization, project or repository."""
+
+    NOT_APPLICABLE = "NotApplicable"
+    ONBOARDED_BY_OTHER_CONNECTOR = "OnboardedByOtherConnector"
+    ONBOARDED = "Onboarded"
+    NOT_ONBOARDED = "NotOnboarded"
+
+
+class AutoDiscovery(StrEnum):
+    """Whether Defender takes in what it finds later."""
+
+    DISABLED = "Disabled"
+    ENABLED = "Enabled"
+    NOT_APPLICABLE = "NotApplicable"
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectorRef:
+    """Address of a security connector in Azure. Compare ids without regard to case: the service changes it."""
+
+    subscription_id: str
+    resource_group: str
+    name: str
+
+    @property
+    def id(self) -> str:
+        """The ARM resource id, as a caller writes it."""
+        return (
+            f"/subscriptions/{self.subscription_id}/resourceGroups/{self.resource_group}"
+            f"/providers/Microsoft.Security/securityConnectors/{self.name}"
+        )
+
+    @property
+    def key(self) -> str:
+        """The id in lower case: equal for every spelling of the same connector."""
+        return self.id.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Connector:
+    """A security connector as ARM's GET gives it.
+
+    Attributes:
+        id: resource id in the service's spelling (group in lower case).
+        location: Azure region in short form, such as `westeurope`.
+        tags: all tags, ours and other people's.
+        hierarchy_identifier: GUID that the creator chose.
+        environment_name: `AzureDevOps`, or what else holds that name (`GitHub`, `AWS`, …).
+        offerings: offering types that are on.
+    """
+
+    id: str
+    location: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+    hierarchy_identifier: str | None = None
+    environment_name: str = "AzureDevOps"
+    offerings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class InventoryItem:
+    """One entry of the agentless scanning inventory; `value` is `org`, `org/project` or `org/project/repo`."""
+
+    kind: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgentlessConfiguration:
+    """Agentless code scanning of a connector, in Azure's terms."""
+
+    enabled: bool
+    auto_discovery: AutoDiscovery = AutoDiscovery.DISABLED
+    scanners: tuple[str, ...] = ()
+    inventory_list_type: str = "Exclusion"
+    inventory: tuple[InventoryItem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """`devops/default` as GET gives it: never the authorization, never topLevelInventoryList."""
+
+    provisioning_state: ProvisioningState | str
+    auto_discovery: AutoDiscovery | str
+    status_message: str = ""
+    status_updated_at: datetime | None = None
+    agentless: AgentlessConfiguration | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Annotations:
+    """Pull request annotations (`actionableRemediation`, category IaC).
+
+    Attributes:
+        enabled: state Enabled; both Disabled and None count as off.
+        minimum_severity: High, Medium or Low; None where off.
+    """
+
+    enabled: bool
+    minimum_severity: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CloudOrganization:
+    """An Azure DevOps organization as Defender for Cloud sees it through one connector."""
+
+    name: str
+    onboarding_state: OnboardingState | str
+    provisioning_state: ProvisioningState | str = ProvisioningState.SUCCEEDED
+    annotations: Annotations = Annotations(enabled=False)
+    status_message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RoleAssignment:
+    """A role assignment at exactly the connector's scope."""
+
+    name: str
+    principal_id: str
+    role_definition_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many projects and repositories of one organization Defender has reported."""
+
+    projects: int
+    repositories: int
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """Counts by organization (name in lower case) of one connector.
+
+    Attributes:
+        by_organization: only organizations that a source gave a number for; a missing one is unknown, never zero.
+    """
+
+    by_organization: Mapping[str, Counts] = field(default_factory=dict)

@@ -1,0 +1,61 @@
+"""Settings of the operator, read once from the environment with the prefix `DEFENDER_DEVOPS_`.
+
+Identities are not here: azure-identity reads the standard `AZURE_*` variables itself.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, HttpUrl, PlainSerializer, PositiveFloat, PositiveInt
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Endpoint = Annotated[HttpUrl, PlainSerializer(lambda url: str(url).rstrip("/"), return_type=str)]
+
+
+class Settings(BaseSettings):
+    """All that can be set, each with its unit, its default and the reason for it."""
+
+    model_config = SettingsConfigDict(env_prefix="DEFENDER_DEVOPS_", frozen=True, extra="ignore")
+
+    arm_endpoint: Endpoint = HttpUrl("https://management.azure.com")
+    """Azure Resource Manager; DevOps security exists in the commercial cloud only."""
+
+    azure_devops_endpoint: Endpoint = HttpUrl("https://dev.azure.com")
+    azure_devops_profile_endpoint: Endpoint = HttpUrl("https://app.vssps.visualstudio.com")
+    azure_devops_identity_endpoint: Endpoint = HttpUrl("https://vssps.dev.azure.com")
+    azure_devops_entitlement_endpoint: Endpoint = HttpUrl("https://vsaex.dev.azure.com")
+    azure_devops_extension_endpoint: Endpoint = HttpUrl("https://extmgmt.dev.azure.com")
+
+    namespaces: tuple[str, ...] = ()
+    """Namespaces to watch; empty means all (needs cluster-wide rights)."""
+
+    namespace: str = "defender-devops"
+    """The operator's own namespace: home of its lease and keys, and granted its own identity."""
+
+    cluster_id: str | None = None
+    """Stands for this cluster in the owner tag; by default the uid of the namespace kube-system."""
+
+    refresh_interval: PositiveFloat = 300.0
+    """Seconds between two looks of the cloud watcher, and so the longest that drift goes unseen."""
+
+    check_interval: PositiveFloat = 600.0
+    """Seconds between two checks of an authorization that works."""
+
+    operation_poll_interval: PositiveFloat = 20.0
+    """Seconds to the next look at a long-running operation where the service names none (it names 20)."""
+
+    backoff_initial: PositiveFloat = 2.0
+    backoff_maximum: PositiveFloat = 300.0
+    """Seconds before the first repeat of a failed reconcile, and the most between two."""
+
+    concurrency: PositiveInt = 32
+    """Reconciles at once. They wait for the network nearly all of their time; Azure's budget is kept elsewhere."""
+
+    metrics_port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    """Port of /livez, /readyz and /metrics; 0 takes a free one."""
+
+    metrics_host: str = "0.0.0.0"  # noqa: S104 - in a pod, probes and Prometheus come from outside
+
+    log_format: Literal["json", "console"] = "json"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
