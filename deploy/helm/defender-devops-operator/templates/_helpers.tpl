@@ -1,0 +1,71 @@
+{{/* Name of the chart, or what the values call it. */}}
+{{- define "defender-devops-operator.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{/* Name of most objects: the release's, with the chart's where the release's does not hold it. */}}
+{{- define "defender-devops-operator.fullname" -}}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | trunc 63 | trimSuffix "-" }}
+{{- else }}
+{{- $name := include "defender-devops-operator.name" . }}
+{{- if contains $name .Release.Name }}
+{{- .Release.Name | trunc 63 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name $name | trunc 63 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Name of roles outside the release's namespace: two releases of one name in two namespaces must not meet. */}}
+{{- define "defender-devops-operator.scopedName" -}}
+{{- printf "%s:%s" (include "defender-devops-operator.fullname" .) .Release.Namespace }}
+{{- end }}
+
+{{- define "defender-devops-operator.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create }}
+{{- default (include "defender-devops-operator.fullname" .) .Values.serviceAccount.name }}
+{{- else }}
+{{- required "serviceAccount.name is needed where serviceAccount.create is false" .Values.serviceAccount.name }}
+{{- end }}
+{{- end }}
+
+{{/* What selects the pods. It never changes in the life of a release: a Deployment's selector is immutable. */}}
+{{- define "defender-devops-operator.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "defender-devops-operator.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "defender-devops-operator.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{ include "defender-devops-operator.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/part-of: defender-devops-operator
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* Annotations of the service account: those of Azure's workload identity, and the user's own. */}}
+{{- define "defender-devops-operator.serviceAccountAnnotations" -}}
+{{- $annotations := dict }}
+{{- with .Values.workloadIdentity }}
+{{- if .enabled }}
+{{- with .clientId }}
+{{- $_ := set $annotations "azure.workload.identity/client-id" . }}
+{{- end }}
+{{- with .tenantId }}
+{{- $_ := set $annotations "azure.workload.identity/tenant-id" . }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- with merge (deepCopy .Values.serviceAccount.annotations) $annotations }}
+{{- toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* The Secret with the keys of the sign-in pages; the operator makes it. */}}
+{{- define "defender-devops-operator.keysSecretName" -}}
+{{- printf "%s-keys" (include "defender-devops-operator.fullname" . | trunc 58 | trimSuffix "-") }}
+{{- end }}
