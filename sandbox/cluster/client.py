@@ -1,0 +1,254 @@
+"""A small synchronous client of the Kubernetes API, for the sandbox, the demo and the tests.
+
+The operator has its own, asynchronous one; what checks it should not share its code.
+"""
+
+from __future__ import annotations
+
+import ssl
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+import yaml
+
+__all__ = ["ApiError", "KubernetesClient", "Manifest", "condition"]
+
+Manifest = dict[str, Any]
+
+_NOT_FOUND = 404
+_DISCOVERY = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+_POLL_SECONDS = 0.1
+
+
+class ApiError(Exception):
+    """The API server refused; the message is its own.
+
+    Attributes:
+        status: HTTP status.
+        reason: Kubernetes' word for it, such as `Invalid` or `Forbidden`.
+    """
+
+    def __init__(self, response: httpx.Response) -> None:
+        body = response.json() if "json" in response.headers.get("content-type", "") else {"message": response.text}
+        super().__init__(body.get("message") or f"HTTP {response.status_code}")
+        self.status = response.status_code
+        self.reason = str(body.get("reason", ""))
+
+
+@dataclass(frozen=True)
+class _Resource:
+    """Where the API serves one kind."""
+
+    api_version: str
+    plural: str
+    namespaced: bool
+
+    def path(self, namespace: str | None, name: str | None = None) -> str:
+        parts = ["api" if "/" not in self.api_version else "apis", self.api_version]
+        if self.namespaced and namespace:
+            parts += ["namespaces", namespace]
+        return "/" + "/".join([*parts, self.plural, *([name] if name else [])])
+
+
+class KubernetesClient:
+    """The API as one user.
+
+    A `kind` is given as `ConfigMap`, or with its version where two groups have one of that name:
+    `events.k8s.io/v1/Event`.
+    """
+
+    def __init__(self, server: str, ca: Path, token: str) -> None:
+        self._http = httpx.Client(
+            base_url=server,
+            verify=ssl.create_default_context(cafile=str(ca)),
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=30,
+            trust_env=False,
+        )
+        self._resources: dict[str, _Resource] = {}
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def request(
+        self, method: str, path: str, *, body: object = None, content_type: str = "application/json", **params: str
+    ) -> Any:  # noqa: ANN401 - JSON
+        """One request by path, for what has no method here.
+
+        Raises:
+            ApiError: any status from 400 on.
+            httpx.TransportError: no answer.
+        """
+        response = self._http.request(
+            method,
+            path,
+            params=params,
+            headers={"Content-Type": content_type},
+            json=body,
+        )
+        if response.is_error:
+            raise ApiError(response)
+        return response.json() if "json" in response.headers.get("content-type", "") else response.text
+
+    def get(self, kind: str, name: str, namespace: str | None = None) -> Manifest | None:
+        """One object, or None where there is no such object."""
+        try:
+            found: Manifest = self.request("GET", self._resource(kind).path(namespace, name))
+        except ApiError as error:
+            if error.status == _NOT_FOUND:
+                return None
+            raise
+        return found
+
+    def list_all(
+        self, kind: str, namespace: str | None = None, *, labels: str = "", fields: str = ""
+    ) -> list[Manifest]:
+        """All objects of a kind, in one namespace or in all, narrowed by selectors."""
+        resource = self._resource(kind)
+        answer = self.request("GET", resource.path(namespace), labelSelector=labels, fieldSelector=fields)
+        kind = kind.rpartition("/")[2]
+        return [{"apiVersion": resource.api_version, "kind": kind, **item} for item in answer["items"]]
+
+    def create(self, manifest: Manifest) -> Manifest:
+        """Create; refused if it exists."""
+        created: Manifest = self.request("POST", self._path(manifest, named=False), body=manifest)
+        return created
+
+    def apply(self, manifest: Manifest, *, manager: str = "sandbox", dry_run: bool = False) -> Manifest:
+        """Server-side apply with force, as `kubectl apply --server-side --force-conflicts` does."""
+        params = {"fieldManager": manager, "force": "true"} | ({"dryRun": "All"} if dry_run else {})
+        applied: Manifest = self.request(
+            "PATCH", self._path(manifest), body=manifest, content_type="application/apply-patch+yaml", **params
+        )
+        return applied
+
+    def apply_all(self, manifests: Iterable[Manifest], *, manager: str = "sandbox") -> None:
+        """Apply in the order that lets later ones stand on earlier ones, and wait until CRDs are served."""
+        first = {"Namespace": 0, "CustomResourceDefinition": 1, "ServiceAccount": 2}
+        for manifest in sorted(manifests, key=lambda manifest: first.get(manifest["kind"], len(first))):
+            self.apply(manifest, manager=manager)
+            if manifest["kind"] == "CustomResourceDefinition":
+                self.wait(
+                    "CustomResourceDefinition",
+                    manifest["metadata"]["name"],
+                    until=lambda crd: condition(crd, "Established").get("status") == "True",
+                )
+
+    def patch(
+        self, kind: str, name: str, change: Manifest, namespace: str | None = None, *, subresource: str | None = None
+    ) -> Manifest:
+        """Merge patch."""
+        path = self._resource(kind).path(namespace, name) + (f"/{subresource}" if subresource else "")
+        patched: Manifest = self.request(
+            "PATCH", path, body=change, content_type="application/merge-patch+json", fieldManager="sandbox"
+        )
+        return patched
+
+    def delete(self, kind: str, name: str, namespace: str | None = None, *, propagation: str = "Background") -> None:
+        """Ask for deletion; an object that is not there is deleted already."""
+        try:
+            self.request("DELETE", self._resource(kind).path(namespace, name), propagationPolicy=propagation)
+        except ApiError as error:
+            if error.status != _NOT_FOUND:
+                raise
+
+    def wait(
+        self,
+        kind: str,
+        name: str,
+        namespace: str | None = None,
+        *,
+        until: Callable[[Manifest], object],
+        timeout: float = 30,
+    ) -> Manifest:
+        """Wait until the object exists and `until` holds for it.
+
+        Raises:
+            TimeoutError: it did not within `timeout` seconds; the message ends with its status.
+        """
+        deadline = time.monotonic() + timeout
+        while True:
+            found = self.get(kind, name, namespace)
+            if found is not None and until(found):
+                return found
+            if time.monotonic() > deadline:
+                status = yaml.safe_dump(found.get("status", {})) if found else "it does not exist"
+                raise TimeoutError(f"{kind} {namespace or ''}/{name} is not as expected after {timeout} s:\n{status}")
+            time.sleep(_POLL_SECONDS)
+
+    def wait_gone(self, kind: str, name: str, namespace: str | None = None, *, timeout: float = 30) -> None:
+        """Wait until the object is not there any more.
+
+        Raises:
+            TimeoutError: it still is after `timeout` seconds.
+        """
+        deadline = time.monotonic() + timeout
+        while (found := self.get(kind, name, namespace)) is not None:
+            if time.monotonic() > deadline:
+                rest = yaml.safe_dump(
+                    {"finalizers": found["metadata"].get("finalizers"), "status": found.get("status")}
+                )
+                raise TimeoutError(f"{kind} {namespace or ''}/{name} is still there after {timeout} s:\n{rest}")
+            time.sleep(_POLL_SECONDS)
+
+    def service_account_token(
+        self, name: str, namespace: str, audiences: Sequence[str] = (), seconds: int = 3600
+    ) -> str:
+        """A token by TokenRequest, for the API itself or for other audiences.
+
+        Its life is `seconds`; the API server allows no less than 600.
+        """
+        path = self._resource("ServiceAccount").path(namespace, name) + "/token"
+        spec = {"audiences": list(audiences), "expirationSeconds": seconds}
+        answer = self.request(
+            "POST", path, body={"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
+        )
+        return str(answer["status"]["token"])
+
+    def _path(self, manifest: Manifest, *, named: bool = True) -> str:
+        metadata = manifest["metadata"]
+        resource = self._resource(f"{manifest['apiVersion']}/{manifest['kind']}")
+        return resource.path(metadata.get("namespace", "default"), metadata["name"] if named else None)
+
+    def _resource(self, kind: str) -> _Resource:
+        if kind not in self._resources:
+            self._resources = self._discover()
+        if kind not in self._resources:
+            raise LookupError(f"the API server does not know the kind {kind}; is its CRD installed?")
+        return self._resources[kind]
+
+    def _discover(self) -> dict[str, _Resource]:
+        found: dict[str, _Resource] = {}
+        for root in ("/api", "/apis"):
+            response = self._http.get(root, headers={"Accept": _DISCOVERY}).raise_for_status().json()
+            for group in response["items"]:
+                prefix = f"{group['metadata']['name']}/" if group["metadata"].get("name") else ""
+                for version in group["versions"]:
+                    _collect(found, prefix + version["version"], version.get("resources", []))
+        return found
+
+
+def _collect(found: dict[str, _Resource], api_version: str, resources: Iterable[Manifest]) -> None:
+    """Add one version's kinds; the bare kind stands for the version that the server lists first."""
+    for entry in resources:
+        resource = _Resource(api_version, entry["resource"], entry["scope"] == "Namespaced")
+        kind = entry["responseKind"]["kind"]
+        found[f"{api_version}/{kind}"] = resource
+        found.setdefault(kind, resource)
+
+
+def condition(manifest: Manifest, type_: str) -> dict[str, Any]:
+    """One condition of an object's status; empty where it has none of that type."""
+    conditions: list[dict[str, Any]] = manifest.get("status", {}).get("conditions", [])
+    return next((found for found in conditions if found["type"] == type_), {})

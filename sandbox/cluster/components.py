@@ -1,0 +1,89 @@
+"""Command lines of the three programs that make a Kubernetes API server worth its name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sandbox.cluster.credentials import Credentials
+
+__all__ = ["Layout", "controller_manager_command", "etcd_command", "kube_apiserver_command"]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where one cluster lives: its folder and its ports on the loopback."""
+
+    folder: Path
+    etcd_port: int
+    etcd_peer_port: int
+    server_port: int
+
+    @property
+    def etcd(self) -> str:
+        """Address of etcd's client port."""
+        return f"http://127.0.0.1:{self.etcd_port}"
+
+    @property
+    def server(self) -> str:
+        """Address of the API server, which is also the issuer of service account tokens."""
+        return f"https://127.0.0.1:{self.server_port}"
+
+
+def etcd_command(program: Path, layout: Layout) -> list[str | Path]:
+    """The store, without fsync: what it holds is gone with the sandbox anyway."""
+    return [
+        program,
+        f"--data-dir={layout.folder / 'etcd'}",
+        f"--listen-client-urls={layout.etcd}",
+        f"--advertise-client-urls={layout.etcd}",
+        f"--listen-peer-urls=http://127.0.0.1:{layout.etcd_peer_port}",
+        "--unsafe-no-fsync",
+        "--log-level=warn",
+    ]
+
+
+def kube_apiserver_command(
+    program: Path, layout: Layout, credentials: Credentials, *, audit_policy: Path | None, audit_log: Path
+) -> list[str | Path]:
+    """kube-apiserver with RBAC, default admission (PodSecurity and CEL policies among it) and TokenRequest.
+
+    Tokens for another audience than the API's, such as Entra ID's, need no flag: TokenRequest issues them as asked, and
+    `--api-audiences` makes the API itself refuse them.
+    """
+    command: list[str | Path] = [
+        program,
+        f"--etcd-servers={layout.etcd}",
+        "--bind-address=127.0.0.1",
+        "--advertise-address=127.0.0.1",
+        f"--secure-port={layout.server_port}",
+        f"--tls-cert-file={credentials.certificate}",
+        f"--tls-private-key-file={credentials.certificate_key}",
+        f"--token-auth-file={credentials.tokens}",
+        "--authorization-mode=RBAC",
+        f"--service-account-issuer={layout.server}",
+        f"--api-audiences={layout.server},https://kubernetes.default.svc",
+        f"--service-account-key-file={credentials.service_account_public_key}",
+        f"--service-account-signing-key-file={credentials.service_account_key}",
+        "--service-account-extend-token-expiration=false",
+        "--service-cluster-ip-range=10.0.0.0/24",
+        "--endpoint-reconciler-type=none",  # nobody reaches 127.0.0.1 through a Service; without it a stop takes longer
+        "--profiling=false",
+    ]
+    if audit_policy:
+        command += [f"--audit-policy-file={audit_policy}", f"--audit-log-path={audit_log}"]
+    return command
+
+
+def controller_manager_command(program: Path, credentials: Credentials, *, kubeconfig: Path) -> list[str | Path]:
+    """kube-controller-manager: garbage collection, namespaces, service accounts, aggregated roles and the rest."""
+    return [
+        program,
+        f"--kubeconfig={kubeconfig}",
+        f"--root-ca-file={credentials.ca}",
+        f"--service-account-private-key-file={credentials.service_account_key}",
+        "--use-service-account-credentials",
+        "--leader-elect=false",
+        "--secure-port=0",
+        "--profiling=false",
+    ]

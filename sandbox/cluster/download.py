@@ -1,0 +1,130 @@
+"""Ready-made programs from their projects' own releases, where the internet is open.
+
+envtest's archive (of sigs.k8s.io/controller-tools) holds etcd, kube-apiserver and kubectl;
+kube-controller-manager is in Kubernetes' own release. Each is checked by the checksum that its project publishes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tarfile
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import yaml
+
+from sandbox.cluster.programs import Program, architecture, operating_system, say
+
+__all__ = ["Sources", "download"]
+
+_REFUSAL_SECONDS = 5.0
+_TIMEOUT = httpx.Timeout(15, connect=_REFUSAL_SECONDS)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where the releases are."""
+
+    envtest: str = "https://raw.githubusercontent.com/kubernetes-sigs/controller-tools/HEAD/envtest-releases.yaml"
+    kubernetes: str = "https://dl.k8s.io/release"
+    helm: str = "https://get.helm.sh"
+
+
+class _Unavailable(Exception):
+    """This source does not give that program, for the reason in the message."""
+
+
+def download(program: Program, sources: Sources = Sources()) -> Path | None:
+    """Download into the cache; None where that cannot be, after seconds. The caller holds the cache's lock."""
+    try:
+        with httpx.Client(timeout=_TIMEOUT, follow_redirects=True) as http:
+            content = _fetch_program(program, _Web(http), sources)
+    except (_Unavailable, httpx.HTTPError, tarfile.TarError, yaml.YAMLError, KeyError) as error:
+        say(f"{program.name} cannot be downloaded: {type(error).__name__}: {error}")
+        return None
+    unfinished = program.cached.with_name(f".{program.name}.new")
+    unfinished.write_bytes(content)
+    unfinished.chmod(0o755)
+    return unfinished.replace(program.cached)
+
+
+def _fetch_program(program: Program, web: _Web, sources: Sources) -> bytes:
+    kind = f"{operating_system()}-{architecture()}"
+    if program.name == "helm":
+        url = f"{sources.helm}/helm-v{program.module.version}-{kind}.tar.gz"
+        return _member(web.checked(url, "sha256", web.text(f"{url}.sha256sum")), f"{kind}/helm")
+    if program.name == "kube-controller-manager":
+        url = f"{sources.kubernetes}/v{program.module.version}/bin/{kind.replace('-', '/')}/{program.name}"
+        return web.checked(url, "sha256", web.text(f"{url}.sha256"))
+    version, release = _envtest_release(web.text(sources.envtest), program.module.version)
+    entry = release[f"envtest-{version}-{kind}.tar.gz"]
+    say(f"downloading {program.name} from envtest {version}")
+    return _member(web.checked(entry["selfLink"], "sha512", entry["hash"]), f"controller-tools/envtest/{program.name}")
+
+
+def _envtest_release(index: str, wanted: str) -> tuple[str, dict[str, dict[str, str]]]:
+    """The release of exactly that version, else the newest of its minor version: envtest skips most patches."""
+    releases: dict[str, dict[str, dict[str, str]]] = yaml.safe_load(index)["releases"]
+    minor = wanted.rpartition(".")[0]
+    fitting = [version for version in releases if version.rpartition(".")[0] == f"v{minor}"]
+    if not fitting:
+        raise _Unavailable(f"envtest has no release of {minor}")
+    newest = max(fitting, key=lambda version: int(version.rpartition(".")[2]))
+    version = f"v{wanted}" if f"v{wanted}" in releases else newest
+    return version, releases[version]
+
+
+def _member(archive: bytes, name: str) -> bytes:
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        found = tar.extractfile(name)
+        if found is None:
+            raise _Unavailable(f"the archive holds no file {name}")
+        return found.read()
+
+
+class _Web:
+    """GETs that are refused in seconds where there is no way out, even by a name server that never answers."""
+
+    def __init__(self, http: httpx.Client) -> None:
+        self._http = http
+        self._reached: set[str] = set()
+
+    def text(self, url: str) -> str:
+        return self._get(url).text
+
+    def checked(self, url: str, algorithm: str, checksum: str) -> bytes:
+        """Content whose digest is the first word of `checksum`."""
+        content = self._get(url).content
+        expected, actual = checksum.split(maxsplit=1)[0], hashlib.new(algorithm, content).hexdigest()
+        if actual != expected:
+            raise _Unavailable(f"{url} has the {algorithm} {actual}, its project publishes {expected}")
+        return content
+
+    def _get(self, url: str) -> httpx.Response:
+        host = httpx.URL(url).host
+        if host not in self._reached:
+            self._reach(url)
+            self._reached.add(host)
+        return self._http.get(url).raise_for_status()
+
+    def _reach(self, url: str) -> None:
+        """Ask for the headers in a thread that is left behind: name resolution knows no time-out."""
+        outcome: list[httpx.HTTPError | None] = []
+
+        def ask() -> None:
+            try:
+                self._http.head(url)
+                outcome.append(None)
+            except httpx.HTTPError as error:
+                outcome.append(error)
+
+        thread = threading.Thread(target=ask, daemon=True)
+        thread.start()
+        thread.join(_REFUSAL_SECONDS)
+        if not outcome:
+            raise _Unavailable(f"{httpx.URL(url).host} does not answer within {_REFUSAL_SECONDS:.0f} s")
+        if outcome[0]:
+            raise outcome[0]

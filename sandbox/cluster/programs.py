@@ -1,0 +1,125 @@
+"""The programs that the sandbox needs, their versions, and where they are kept."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import platform
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["PROGRAMS", "BinaryError", "Module", "Program", "locked", "say"]
+
+_GO_FOLDER = Path(__file__).parent / "go"
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
+class BinaryError(RuntimeError):
+    """A program can neither be found nor made; the message says what was tried."""
+
+
+@dataclass(frozen=True)
+class Module:
+    """A Go module of ours, beside this file, whose go.mod pins the versions of the programs built from it."""
+
+    name: str
+    requirement: str
+    """Import path of the Go module whose version is the programs' version."""
+
+    version_variable: str
+    """Go variable that the linker sets to the version."""
+
+    @property
+    def folder(self) -> Path:
+        """Home of go.mod and go.sum."""
+        return _GO_FOLDER / self.name
+
+    @property
+    def version(self) -> str:
+        """Version of the programs, without the leading v."""
+        return self._from_go_mod(rf"^\s*(?:require )?{re.escape(self.requirement)}\s+v(\S+)")
+
+    @property
+    def go_version(self) -> tuple[int, ...]:
+        """The oldest Go that builds it."""
+        return tuple(int(part) for part in self._from_go_mod(r"^go (\S+)$").split("."))
+
+    @property
+    def cache(self) -> Path:
+        """Folder outside the checkout for what was downloaded or built: one for each version and kind of machine."""
+        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        return home / "defender-devops-sandbox" / f"{self.name}-{self.version}-{operating_system()}-{architecture()}"
+
+    def _from_go_mod(self, pattern: str) -> str:
+        found = re.search(pattern, (self.folder / "go.mod").read_text(), re.MULTILINE)
+        if found is None:
+            raise BinaryError(f"{self.folder / 'go.mod'} does not hold {pattern}")
+        return found[1]
+
+
+@dataclass(frozen=True)
+class Program:
+    """One program.
+
+    Attributes:
+        package: Go package of its main function.
+        build_seconds: how long the build takes on two cores with nothing cached, as measured; for the estimate.
+    """
+
+    name: str
+    module: Module
+    package: str
+    build_seconds: int
+
+    @property
+    def cached(self) -> Path:
+        """Where the cache has it, or would have it."""
+        return self.module.cache / self.name
+
+
+_KUBERNETES = Module("kubernetes", "k8s.io/kubernetes", "k8s.io/component-base/version.gitVersion")
+_HELM = Module("helm", "helm.sh/helm/v4", "helm.sh/helm/v4/internal/version.version")
+
+PROGRAMS = {
+    program.name: program
+    for program in (
+        Program("etcd", _KUBERNETES, "go.etcd.io/etcd/server/v3", 75),
+        Program("kube-apiserver", _KUBERNETES, "k8s.io/kubernetes/cmd/kube-apiserver", 440),
+        Program("kube-controller-manager", _KUBERNETES, "k8s.io/kubernetes/cmd/kube-controller-manager", 155),
+        Program("kubectl", _KUBERNETES, "k8s.io/kubernetes/cmd/kubectl", 90),
+        Program("helm", _HELM, "helm.sh/helm/v4/cmd/helm", 175),
+    )
+}
+
+
+def operating_system() -> str:
+    """As Go calls it."""
+    return sys.platform
+
+
+def architecture() -> str:
+    """As Go calls it."""
+    machine = platform.machine()
+    return _ARCHITECTURES.get(machine, machine)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Be the only one who fills a folder of the cache; whoever comes later waits and finds it filled."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"another process fills {folder}; waiting for it")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def say(line: str) -> None:
+    """Tell the person who waits."""
+    print(f"sandbox: {line}", file=sys.stderr, flush=True)
