@@ -69,3 +69,33 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- define "defender-devops-operator.keysSecretName" -}}
 {{- printf "%s-keys" (include "defender-devops-operator.fullname" . | trunc 58 | trimSuffix "-") }}
 {{- end }}
+
+{{/* What the leader's pod carries besides; the Service of the sign-in pages selects by it where there are standbys. */}}
+{{- define "defender-devops-operator.leaderLabels" -}}
+defender-devops.io/role: leader
+{{- end }}
+
+{{/*
+Not empty where an object of an API that the cluster may lack is to be rendered. Arguments: context, mode (renderMode),
+api (group/version/kind), value (path in the values, for the message).
+*/}}
+{{- define "defender-devops-operator.renders" -}}
+{{- if or (eq .mode "alwaysRender") (.context.Capabilities.APIVersions.Has .api) }}
+{{- "true" }}
+{{- else if eq .mode "failIfMissing" }}
+{{- fail (printf "%s.enabled is true, but the cluster has no %s: install it first, or set %s.renderMode to skipIfMissing" .value .api .value) }}
+{{- end }}
+{{- end }}
+
+{{/* Address of the sign-in pages as browsers see it; empty where nothing makes it known. */}}
+{{- define "defender-devops-operator.signInUrl" -}}
+{{- with .Values.signIn }}
+{{- if .url }}
+{{- trimSuffix "/" .url }}
+{{- else if .ingress.enabled }}
+{{- printf "%s://%s" (ternary "https" "http" .ingress.tls.enabled) .ingress.host }}
+{{- else if .httpRoute.enabled }}
+{{- printf "https://%s" (first .httpRoute.hostnames) }}
+{{- end }}
+{{- end }}
+{{- end }}

@@ -1,0 +1,46 @@
+{{/*
+The operator's settings, as variables. A key of `settings` is the setting of the same name: refreshInterval is
+DEFENDER_DEVOPS_REFRESH_INTERVAL.
+*/}}
+{{- define "defender-devops-operator.env" -}}
+- name: DEFENDER_DEVOPS_NAMESPACE
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.namespace
+{{- with .Values.watchNamespaces }}
+- name: DEFENDER_DEVOPS_NAMESPACES
+  value: {{ toJson . | quote }}
+{{- end }}
+{{- with .Values.clusterId }}
+- name: DEFENDER_DEVOPS_CLUSTER_ID
+  value: {{ . | quote }}
+{{- end }}
+- name: DEFENDER_DEVOPS_METRICS_PORT
+  value: {{ .Values.metrics.port | quote }}
+{{- range $key, $value := .Values.settings }}
+{{- if not (kindIs "invalid" $value) }}
+- name: DEFENDER_DEVOPS_{{ $key | snakecase | upper }}
+  value: {{ ternary $value (toJson $value) (kindIs "string" $value) | quote }}
+{{- end }}
+{{- end }}
+{{- if .Values.caBundle.configMapName }}
+- name: SSL_CERT_FILE
+  value: /etc/defender-devops/ca/ca.crt
+{{- end }}
+{{- if eq (include "defender-devops-operator.projectsToken" .) "true" }}
+- name: AZURE_CLIENT_ID
+  value: {{ .Values.workloadIdentity.clientId | quote }}
+- name: AZURE_TENANT_ID
+  value: {{ .Values.workloadIdentity.tenantId | quote }}
+- name: AZURE_FEDERATED_TOKEN_FILE
+  value: /var/run/secrets/azure/tokens/azure-identity-token
+{{- end }}
+{{- with .Values.extraEnv }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* Where the sign-in pages listen in the pod. */}}
+{{- define "defender-devops-operator.signInPort" -}}
+8081
+{{- end }}
