@@ -1,0 +1,305 @@
+"""AzureDevOpsConnector: one security connector of Defender for Cloud, as it is asked for and as it is.
+
+The parts of the spec have modules of their own and can all be imported from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from enum import StrEnum
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field
+
+from defender_devops.api.cloud import ConnectorRef
+from defender_devops.api.connector_azure import Azure, Identity, IdentityType
+from defender_devops.api.connector_features import (
+    SECURITY_READERS_MAX,
+    AgentlessScanning,
+    Mode,
+    PrincipalType,
+    PullRequestAnnotations,
+    ScanningInventory,
+    ScanningScope,
+    SecurityReader,
+    Severity,
+)
+from defender_devops.api.connector_organizations import Organizations, OrganizationsMode
+from defender_devops.api.connector_sign_in import (
+    Authorization,
+    AuthorizationMethod,
+    ClientType,
+    SignIn,
+    SignInClient,
+    SignInMethod,
+)
+from defender_devops.api.connector_status import (
+    AuthorizationStatus,
+    AzureStatus,
+    ConnectorStatus,
+    DiscoveryStatus,
+    OrganizationCounts,
+    Progress,
+    SignInStatus,
+)
+from defender_devops.api.durations import PATTERN, Duration
+from defender_devops.api.fields import SecretKeyRef, ServiceAccountRef
+from defender_devops.api.model import ApiModel, Boolean, InvalidManifest, ObjectMeta, parse
+from defender_devops.api.names import (
+    ANNOTATION_RECONCILE_REQUESTED_AT,
+    API_VERSION,
+    CONNECTOR,
+    CONNECTOR_NAME_MAX_LENGTH,
+    default_token_secret_name,
+)
+from defender_devops.api.rules import Rule
+
+__all__ = [
+    "AdoptionPolicy",
+    "AgentlessScanning",
+    "Authorization",
+    "AuthorizationMethod",
+    "AuthorizationStatus",
+    "Azure",
+    "AzureDevOpsConnector",
+    "AzureStatus",
+    "ClientType",
+    "ConnectorSpec",
+    "ConnectorStatus",
+    "DeletionPolicy",
+    "Discovery",
+    "DiscoveryStatus",
+    "Identity",
+    "IdentityType",
+    "InvalidManifest",
+    "ManagementPolicy",
+    "Mode",
+    "OrganizationCounts",
+    "Organizations",
+    "OrganizationsMode",
+    "PrincipalType",
+    "Progress",
+    "PullRequestAnnotations",
+    "ScanningInventory",
+    "ScanningScope",
+    "SecretKeyRef",
+    "SecurityReader",
+    "ServiceAccountRef",
+    "Severity",
+    "SignIn",
+    "SignInClient",
+    "SignInMethod",
+    "SignInStatus",
+    "parse_connector",
+]
+
+_DEADLINE_MINIMUM = timedelta(minutes=15)
+_DEADLINE_MAXIMUM = timedelta(hours=168)
+
+
+class ManagementPolicy(StrEnum):
+    """Whether the operator changes anything in Azure."""
+
+    MANAGE = "Manage"
+    OBSERVE = "Observe"
+
+
+class AdoptionPolicy(StrEnum):
+    """Whether a connector that exists already is taken over."""
+
+    NEVER = "Never"
+    IF_UNMANAGED = "IfUnmanaged"
+    ALWAYS = "Always"
+
+
+class DeletionPolicy(StrEnum):
+    """What becomes of the connector in Azure when the resource is deleted."""
+
+    DELETE = "Delete"
+    DETACH = "Detach"
+
+
+class Discovery(ApiModel):
+    """When discovery counts as late."""
+
+    deadline: Annotated[
+        Duration,
+        Rule(
+            cel=f"self.matches(r'^(?:{PATTERN})$') && "
+            "duration(self) >= duration('15m') && duration(self) <= duration('168h')",
+            message="deadline must be a duration between 15m and 168h, such as 8h or 1h30m",
+            holds=lambda deadline: _DEADLINE_MINIMUM <= deadline <= _DEADLINE_MAXIMUM,
+        ),
+    ] = timedelta(hours=8)
+    """How long Defender for Cloud may take to report everything before Discovered says DeadlineExceeded; longer where
+    there are very many projects, as it lists about 100 an hour. Between 15m and 168h."""
+
+
+class ConnectorSpec(ApiModel):
+    """What is asked for."""
+
+    azure: Azure
+    """Where the security connector stands in Azure, and as whom the operator works there."""
+
+    organizations: Organizations
+    """Which Azure DevOps organizations Defender for Cloud shall cover."""
+
+    authorization: Annotated[Authorization, Field(default_factory=Authorization, json_schema_extra={"default": {}})]
+    """Defender's own authorization to Azure DevOps. Absent: Adopt."""
+
+    sign_in: SignIn | None = None
+    """The operator's own sign-in into Azure DevOps, with which it checks prerequisites and counts what Defender should
+    find. Absent: none."""
+
+    pull_request_annotations: PullRequestAnnotations | None = None
+    """Comments by Defender for Cloud in pull requests of all organizations; a DevOpsOrganization can decide otherwise.
+    Absent: not managed."""
+
+    agentless_scanning: AgentlessScanning | None = None
+    """Agentless code scanning. Absent: not managed."""
+
+    security_readers: Annotated[
+        tuple[SecurityReader, ...],
+        Field(
+            max_length=SECURITY_READERS_MAX,
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["objectId"]},
+        ),
+    ] = ()
+    """Principals that get the role Security Reader on the connector, and lose it when they leave this list. The
+    operator's identity needs the right to assign roles for that."""
+
+    discovery: Annotated[Discovery, Field(default_factory=Discovery, json_schema_extra={"default": {}})]
+    """When discovery counts as late."""
+
+    management_policy: ManagementPolicy = ManagementPolicy.MANAGE
+    """Manage: Azure is made to agree with this spec. Observe: it is read and reported, and nothing is changed."""
+
+    adoption_policy: AdoptionPolicy = AdoptionPolicy.IF_UNMANAGED
+    """What to do with a connector that exists already. IfUnmanaged: take it over unless another live resource owns it.
+    Never: leave it. Always: take it over once, whoever owns it."""
+
+    deletion_policy: DeletionPolicy | None = None
+    """What becomes of the connector in Azure when this resource is deleted. Delete: it goes, and its authorization with
+    it. Detach: it stays. Absent: Delete if the operator created it, Detach if it adopted it."""
+
+    suspend: Boolean = False
+    """While true, nothing is read or changed in Azure, and deleting this resource leaves Azure alone."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            cel="self.authorization.method != 'Adopt' || self.adoptionPolicy != 'Never'",
+            message="adoptionPolicy cannot be Never with authorization.method Adopt, which is about a connector that"
+            " exists: use IfUnmanaged, or method Code",
+            holds=lambda spec: (
+                spec.authorization.method is not AuthorizationMethod.ADOPT
+                or spec.adoption_policy is not AdoptionPolicy.NEVER
+            ),
+            field=".adoptionPolicy",
+        ),
+    )
+
+    @property
+    def authorizing_account(self) -> str | None:
+        """The account that authorizes Defender: the declared one, or the one that signs in for the operator."""
+        return self.authorization.account or (self.sign_in.account if self.sign_in else None)
+
+    @property
+    def sign_in_method(self) -> SignInMethod:
+        """The method of signing in; an absent block means None."""
+        return self.sign_in.method if self.sign_in else SignInMethod.NONE
+
+    def effective_deletion_policy(self, *, created: bool) -> DeletionPolicy:
+        """What deletion does in Azure.
+
+        Args:
+            created: whether the operator created the connector; an adopted one nobody but a person could authorize
+                again, so it stays by default.
+        """
+        return self.deletion_policy or (DeletionPolicy.DELETE if created else DeletionPolicy.DETACH)
+
+
+_NAME_CEL = "(has({0}.spec.azure.connectorName) ? {0}.spec.azure.connectorName : {0}.metadata.name)"
+
+
+class AzureDevOpsConnector(ApiModel):
+    """Connects Azure DevOps organizations to Microsoft Defender for Cloud through one security connector in Azure."""
+
+    api_version: str = API_VERSION
+    """Version of this schema."""
+
+    kind: str = CONNECTOR.kind
+    """Kind of this resource."""
+
+    metadata: Annotated[ObjectMeta, Field(default_factory=ObjectMeta)]
+    """Standard metadata; the name has at most 63 characters."""
+
+    spec: ConnectorSpec
+    """What is asked for."""
+
+    status: Annotated[
+        ConnectorStatus,
+        Field(default_factory=ConnectorStatus, json_schema_extra={"default": {"observedGeneration": -1}}),
+    ]
+    """What the operator observed last. Written by the operator only."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            cel=f"size(self.metadata.name) <= {CONNECTOR_NAME_MAX_LENGTH}",
+            message="metadata.name must have at most 63 characters, as it labels the connector's organizations: choose"
+            " a shorter name",
+            holds=lambda connector: len(connector.metadata.name) <= CONNECTOR_NAME_MAX_LENGTH,
+        ),
+        Rule(
+            cel=f"{_NAME_CEL.format('self')} == {_NAME_CEL.format('oldSelf')}",
+            message="connectorName cannot be changed: a security connector cannot be renamed. Delete this resource and"
+            " create it anew",
+            message_expression="'connectorName cannot be changed from ' + "
+            + _NAME_CEL.format("oldSelf")
+            + " + ': a security connector cannot be renamed. Delete this resource and create it anew'",
+            field=".spec.azure.connectorName",
+            reason="FieldValueForbidden",
+        ),
+    )
+
+    @property
+    def connector_name(self) -> str:
+        """Name of the security connector in Azure."""
+        return self.spec.azure.connector_name or self.metadata.name
+
+    @property
+    def connector_ref(self) -> ConnectorRef:
+        """Address of the security connector in Azure."""
+        azure = self.spec.azure
+        return ConnectorRef(azure.subscription_id, azure.resource_group, self.connector_name)
+
+    @property
+    def deletion_policy(self) -> DeletionPolicy:
+        """What deletion does in Azure, by the spec and by whether the operator created the connector."""
+        created = self.status.azure is not None and self.status.azure.created is True
+        return self.spec.effective_deletion_policy(created=created)
+
+    @property
+    def token_secret_name(self) -> str:
+        """Name of the Secret that holds the operator's sign-in for this connector."""
+        named = self.spec.sign_in.token_secret_name if self.spec.sign_in else None
+        return named or default_token_secret_name(self.metadata.name)
+
+    @property
+    def reconcile_requested_at(self) -> str | None:
+        """Value of the annotation that asks for a look now; None where there is none."""
+        return self.metadata.annotations.get(ANNOTATION_RECONCILE_REQUESTED_AT)
+
+    @property
+    def is_reconcile_requested(self) -> bool:
+        """Whether that look is still owed."""
+        return self.reconcile_requested_at not in {None, self.status.last_handled_reconcile_at}
+
+
+def parse_connector(body: Mapping[str, Any]) -> AzureDevOpsConnector:
+    """Read a connector from the API server or from a manifest.
+
+    Raises:
+        InvalidManifest: it breaks the schema or a rule; its message is one sentence that names the field.
+    """
+    return parse(AzureDevOpsConnector, body)

@@ -1,0 +1,107 @@
+"""`spec.azure` of a connector: where it stands in Azure, and as whom the operator works there."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, ClassVar, Final
+
+from pydantic import Field
+
+from defender_devops.api.fields import Guid, SecretKeyRef, ServiceAccountRef, Tags, azure_name
+from defender_devops.api.model import ApiModel
+from defender_devops.api.rules import Rule, immutable, matching
+
+_MOVE: Final = "a security connector cannot move. Delete this resource and create it anew"
+
+
+class IdentityType(StrEnum):
+    """How the operator proves to Entra ID who it is."""
+
+    WORKLOAD_IDENTITY = "WorkloadIdentity"
+    MANAGED_IDENTITY = "ManagedIdentity"
+    CLIENT_SECRET = "ClientSecret"  # noqa: S105 - the name of a method
+    CLIENT_CERTIFICATE = "ClientCertificate"
+
+
+_WITH_SECRET: Final = frozenset({IdentityType.CLIENT_SECRET, IdentityType.CLIENT_CERTIFICATE})
+
+
+class Identity(ApiModel):
+    """An identity in Entra ID for Azure Resource Manager."""
+
+    type: IdentityType
+    """How the operator proves who it is. WorkloadIdentity: with a token of the service account in serviceAccountRef,
+    which a federated credential of the app or managed identity trusts. ManagedIdentity: with an identity of the node,
+    if this namespace is granted it. ClientSecret, ClientCertificate: with the Secret in secretRef."""
+
+    client_id: Guid | None = None
+    """Application (client) id. May be absent with ManagedIdentity only, and then means the system-assigned one."""
+
+    service_account_ref: ServiceAccountRef | None = None
+    """Service account whose token is exchanged for one of Azure. With WorkloadIdentity only."""
+
+    secret_ref: SecretKeyRef | None = None
+    """Secret with the client secret, or with the certificate and its private key in PEM. With ClientSecret and
+    ClientCertificate only."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            cel="self.type == 'ManagedIdentity' || has(self.clientId)",
+            message="clientId is required with this type: add the application (client) id",
+            holds=lambda identity: identity.type is IdentityType.MANAGED_IDENTITY or identity.client_id is not None,
+            field=".clientId",
+            reason="FieldValueRequired",
+        ),
+        Rule(
+            cel="(self.type == 'WorkloadIdentity') == has(self.serviceAccountRef)",
+            message="serviceAccountRef belongs to type WorkloadIdentity, which requires it: name a service account, or"
+            " remove serviceAccountRef",
+            holds=lambda identity: (
+                (identity.type is IdentityType.WORKLOAD_IDENTITY) == (identity.service_account_ref is not None)
+            ),
+            field=".serviceAccountRef",
+        ),
+        Rule(
+            cel="(self.type in ['ClientSecret', 'ClientCertificate']) == has(self.secretRef)",
+            message="secretRef belongs to types ClientSecret and ClientCertificate, which require it: name a Secret, or"
+            " remove secretRef",
+            holds=lambda identity: (identity.type in _WITH_SECRET) == (identity.secret_ref is not None),
+            field=".secretRef",
+        ),
+    )
+
+
+class Azure(ApiModel):
+    """Where the security connector stands. Only tags and identity can be changed later."""
+
+    tenant_id: Annotated[Guid, immutable("tenantId", _MOVE)]
+    """Entra tenant of the subscription. The organizations must be connected to the same tenant. Immutable."""
+
+    subscription_id: Annotated[Guid, immutable("subscriptionId", _MOVE)]
+    """Subscription that holds the security connector and whose Defender plans apply. Immutable."""
+
+    resource_group: Annotated[
+        str, Field(min_length=1, max_length=90), azure_name("resourceGroup"), immutable("resourceGroup", _MOVE)
+    ]
+    """Resource group that holds the security connector; it must exist. Immutable."""
+
+    location: Annotated[
+        str,
+        Field(min_length=1, max_length=64),
+        matching("[a-z0-9]+", "location is the short name of a region: write westeurope, not West Europe"),
+        immutable("location", _MOVE),
+    ]
+    """Azure region of the connector's data, in short form such as westeurope. DevOps security is offered in
+    australiaeast, canadacentral, centralus, eastasia, eastus, northeurope, swedencentral, uksouth and westeurope, and
+    in what Azure adds to these. Immutable."""
+
+    connector_name: Annotated[str, Field(min_length=1, max_length=260), azure_name("connectorName")] | None = None
+    """Name of the security connector in Azure. Absent: the name of this resource. Immutable, but adding the name that
+    is in use already is no change."""
+
+    tags: Tags = Field(default_factory=dict)
+    """Tags of the connector in Azure. Tags that others set are left alone; two more say who owns the connector."""
+
+    identity: Identity | None = None
+    """As whom the operator works in Azure for this connector. Absent: as itself, which the operator's administrator
+    must have granted to this namespace."""

@@ -1,0 +1,94 @@
+"""`spec.organizations` of a connector: which Azure DevOps organizations Defender for Cloud shall cover."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from defender_devops.api.fields import ORGANIZATIONS_MAX, OrganizationName
+from defender_devops.api.model import ApiModel
+from defender_devops.api.rules import Rule
+
+
+class OrganizationsMode(StrEnum):
+    """How organizations are chosen."""
+
+    ALL = "All"
+    ALL_AND_FUTURE = "AllAndFuture"
+    SELECTED = "Selected"
+
+
+def _folded(names: Iterable[str]) -> set[str]:
+    return {name.lower() for name in names}
+
+
+def _unique(field: str) -> Rule:
+    return Rule(
+        cel="self.all(name, self.exists_one(other, other.lowerAscii() == name.lowerAscii()))",
+        message=f"{field} holds an organization twice; upper and lower case are the same to Azure DevOps: remove one",
+        message_expression=(
+            f"'{field} holds ' + self.filter(name, !self.exists_one(other, other.lowerAscii() == name.lowerAscii()))[0]"
+            " + ' twice; upper and lower case are the same to Azure DevOps: remove one'"
+        ),
+        holds=lambda names: len(_folded(names)) == len(names),
+        reason="FieldValueDuplicate",
+    )
+
+
+_OrganizationNames = Annotated[
+    tuple[OrganizationName, ...],
+    Field(max_length=ORGANIZATIONS_MAX, json_schema_extra={"x-kubernetes-list-type": "set"}),
+]
+
+
+class Organizations(ApiModel):
+    """Which organizations are onboarded."""
+
+    mode: OrganizationsMode
+    """All: those that the authorizing account sees now. AllAndFuture: those, and what is added later. Selected: those
+    in names, and those that a DevOpsOrganization asks for."""
+
+    names: Annotated[_OrganizationNames, _unique("names")] = ()
+    """Organizations to onboard, in any case. With mode Selected only."""
+
+    exclude: Annotated[_OrganizationNames, _unique("exclude")] = ()
+    """Organizations to leave out, in any case. With modes All and AllAndFuture only. Defender for Cloud has no such
+    choice, so with AllAndFuture the operator keeps the list of organizations itself: what is new comes in within one
+    refresh, and not while the operator is down."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            cel="self.mode == 'Selected' || !has(self.names) || size(self.names) == 0",
+            message="names is for mode Selected only: remove names, or set mode to Selected",
+            holds=lambda chosen: chosen.mode is OrganizationsMode.SELECTED or not chosen.names,
+            field=".names",
+            reason="FieldValueForbidden",
+        ),
+        Rule(
+            cel="self.mode != 'Selected' || !has(self.exclude) || size(self.exclude) == 0",
+            message="exclude is for modes All and AllAndFuture only: remove exclude, or leave them out of names",
+            holds=lambda chosen: chosen.mode is not OrganizationsMode.SELECTED or not chosen.exclude,
+            field=".exclude",
+            reason="FieldValueForbidden",
+        ),
+        Rule(
+            cel="!has(self.names) || !has(self.exclude) || "
+            "!self.names.exists(name, self.exclude.exists(other, other.lowerAscii() == name.lowerAscii()))",
+            message="an organization stands both in names and in exclude: keep it in one of them",
+            holds=lambda chosen: _folded(chosen.names).isdisjoint(_folded(chosen.exclude)),
+            field=".exclude",
+        ),
+    )
+
+    @property
+    def named(self) -> frozenset[str]:
+        """Names asked for, in lower case."""
+        return frozenset(_folded(self.names))
+
+    @property
+    def excluded(self) -> frozenset[str]:
+        """Names left out, in lower case."""
+        return frozenset(_folded(self.exclude))

@@ -1,0 +1,116 @@
+"""Types of single fields, with their bounds: every string and list has one, or a CEL rule could cost without end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Final
+
+from pydantic import Field
+
+from defender_devops.api.model import ApiModel
+from defender_devops.api.names import NAME_MAX_LENGTH, OWNER_TAGS
+from defender_devops.api.rules import Rule, matching
+
+ORGANIZATIONS_MAX: Final = 200
+"""Organizations in one list; the most for which their uniqueness fits into the API server's cost budget."""
+
+TAGS_MAX: Final = 48
+"""Azure allows 50 tags; two are the owner's mark."""
+
+Guid = Annotated[
+    str,
+    Field(min_length=36, max_length=36),
+    matching(
+        "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}",
+        "must be a GUID such as 22222222-2222-2222-2222-222222222222",
+    ),
+]
+
+Account = Annotated[
+    str,
+    Field(min_length=3, max_length=256),
+    matching("[^@ ]+@[^@ ]+", "must be a sign-in name such as mdc-devops-connector@contoso.com"),
+]
+
+_ORGANIZATION_PATTERN: Final = "[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?"
+OrganizationName = Annotated[
+    str,
+    Field(min_length=1, max_length=50, pattern=f"^{_ORGANIZATION_PATTERN}$"),
+]
+"""learn.microsoft.com/azure/devops/organizations/settings/naming-restrictions: letters, digits, hyphens; at most 50."""
+
+_SUBDOMAIN_PATTERN: Final = r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?"
+ObjectName = Annotated[str, Field(min_length=1, max_length=NAME_MAX_LENGTH, pattern=f"^{_SUBDOMAIN_PATTERN}$")]
+"""Name of an object in the same namespace."""
+
+SecretKey = Annotated[str, Field(min_length=1, max_length=NAME_MAX_LENGTH, pattern=r"^[A-Za-z0-9._-]+$")]
+
+
+def _is_azure_name(value: str) -> bool:
+    return all(letter.isalnum() or letter in "._()-" for letter in value) and not value.endswith(".")
+
+
+def azure_name(field: str) -> Rule:
+    """A rule for names that become part of an Azure resource id."""
+    return Rule(
+        cel=r"self.matches(r'^[\p{L}\p{N}._()-]*[\p{L}\p{N}_()-]$')",
+        message=f"{field} may hold letters, digits and . _ ( ) - and must not end with a full stop",
+        holds=_is_azure_name,
+    )
+
+
+_TAG_FORBIDDEN: Final = frozenset("<>%&\\?/")
+_TAG_NAME_MAX: Final = 512
+_TAG_RESERVED_PREFIXES: Final = ("azure", "microsoft", "windows")
+
+
+def _tag_names_are_allowed(tags: Mapping[str, str]) -> bool:
+    return not any(
+        len(name) > _TAG_NAME_MAX
+        or _TAG_FORBIDDEN & set(name)
+        or name.lower().startswith(_TAG_RESERVED_PREFIXES)
+        or not name
+        for name in tags
+    )
+
+
+Tags = Annotated[
+    dict[str, Annotated[str, Field(max_length=256)]],
+    Field(max_length=TAGS_MAX),
+    Rule(
+        cel="!self.exists(name, name.lowerAscii() in ['defender-devops-owner', 'defender-devops-resource'])",
+        message="defender-devops-owner and defender-devops-resource are the operator's own tags: choose other names",
+        holds=lambda tags: OWNER_TAGS.isdisjoint(name.lower() for name in tags),
+        reason="FieldValueForbidden",
+    ),
+    Rule(
+        cel=r"self.all(name, name.matches(r'^[^<>%&\\?/]{1,512}$') && "
+        r"!name.lowerAscii().matches(r'^(azure|microsoft|windows)'))",
+        message=r"a tag's name has 1 to 512 characters, none of < > % & \ ? / and does not start with azure, microsoft"
+        " or windows: rename the tag",
+        holds=_tag_names_are_allowed,
+    ),
+    Rule(
+        cel="self.all(name, self.exists_one(other, name.lowerAscii() == other.lowerAscii()))",
+        message="Azure does not tell names of tags apart by case: keep one of the names that differ by case only",
+        holds=lambda tags: len({name.lower() for name in tags}) == len(tags),
+        reason="FieldValueDuplicate",
+    ),
+]
+
+
+class SecretKeyRef(ApiModel):
+    """One key of a Secret in the same namespace."""
+
+    name: ObjectName
+    """Name of a Secret in the same namespace as this resource."""
+
+    key: SecretKey
+    """Key in the Secret's data whose value is used."""
+
+
+class ServiceAccountRef(ApiModel):
+    """A service account in the same namespace."""
+
+    name: ObjectName
+    """Name of a service account in the same namespace as this resource."""

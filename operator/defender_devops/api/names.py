@@ -1,0 +1,116 @@
+"""Every name that the project has given away: group, kinds, labels, annotations, tags, and how names are derived.
+
+Each is a promise to users' manifests, queries and policies, so all of them stand in one file and none is ever reused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Container
+from dataclasses import dataclass
+from typing import Final
+
+GROUP: Final = "defender-devops.io"
+VERSION: Final = "v1alpha1"
+API_VERSION: Final = f"{GROUP}/{VERSION}"
+CATEGORY: Final = "defender"
+"""`kubectl get defender` lists both resources."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceNames:
+    """What the API server calls a resource.
+
+    Attributes:
+        kind: as in manifests.
+        plural: as in URLs and RBAC rules.
+        singular: as kubectl also accepts it.
+        short_name: what people type.
+    """
+
+    kind: str
+    plural: str
+    singular: str
+    short_name: str
+
+    @property
+    def list_kind(self) -> str:
+        """Kind of a list of them."""
+        return f"{self.kind}List"
+
+    @property
+    def crd(self) -> str:
+        """Name of the CustomResourceDefinition."""
+        return f"{self.plural}.{GROUP}"
+
+
+CONNECTOR: Final = ResourceNames("AzureDevOpsConnector", "azuredevopsconnectors", "azuredevopsconnector", "adoc")
+ORGANIZATION: Final = ResourceNames("DevOpsOrganization", "devopsorganizations", "devopsorganization", "adoorg")
+
+FINALIZER: Final = f"{GROUP}/finalizer"
+"""On connectors only: keeps one until Azure is clean, or is to be left alone."""
+
+FIELD_MANAGER: Final = "defender-devops-operator"
+"""Who we are in managedFields, in events and in user agents."""
+
+LABEL_GENERATED: Final = f"{GROUP}/generated"
+"""`"true"` on organizations that the operator made and may delete."""
+
+LABEL_CONNECTOR: Final = f"{GROUP}/connector"
+"""Name of the connector that a generated object belongs to; hence its limit of 63 characters."""
+
+ANNOTATION_RECONCILE_REQUESTED_AT: Final = f"{GROUP}/reconcile-requested-at"
+"""Any new value asks for a look now; the status repeats it once that is done."""
+
+TOKEN_SECRET_TYPE: Final = f"{GROUP}/azure-devops-token"
+"""Type of the only Secrets that the operator writes for a connector: a Secret of another type is never touched."""
+
+TAG_OWNER: Final = "defender-devops-owner"
+"""Azure tag: `<uid of kube-system>/<uid of the resource>`. (Tag names may hold none of / < > % & \\ ?)"""
+
+TAG_RESOURCE: Final = "defender-devops-resource"
+"""Azure tag: `<namespace>/<name>` of the resource, for people."""
+
+OWNER_TAGS: Final = frozenset({TAG_OWNER, TAG_RESOURCE})
+
+TRACKING_ANNOTATIONS: Final = frozenset({"argocd.argoproj.io/tracking-id", "meta.helm.sh/release-name"})
+TRACKING_LABELS: Final = frozenset(
+    {
+        "app.kubernetes.io/instance",  # Argo CD, where it tracks by label
+        "argocd.argoproj.io/instance",
+        "kustomize.toolkit.fluxcd.io/name",
+        "helm.toolkit.fluxcd.io/name",
+    }
+)
+"""Marks by which GitOps tools know their objects: what carries one is the user's, whoever made it first."""
+
+NAME_MAX_LENGTH: Final = 253
+"""Of any object: a DNS subdomain (RFC 1123)."""
+
+CONNECTOR_NAME_MAX_LENGTH: Final = 63
+"""Of a connector: its name is the value of a label on its organizations."""
+
+
+def organization_object_name(connector: str, organization: str, taken: Container[str] = frozenset()) -> str:
+    """Name for the generated object of an organization: stable for the same pair, whatever the case of its letters.
+
+    Args:
+        connector: name of the AzureDevOpsConnector.
+        organization: name of the Azure DevOps organization, in any case.
+        taken: names in the namespace that belong to other pairs.
+
+    Returns:
+        `<connector>-<organization>`; with eight hexadecimal digits of the pair's hash behind it where that name is
+        taken (`a-b` + `c` and `a` + `b-c` meet) or longer than Kubernetes allows.
+    """
+    organization = organization.lower()
+    plain = f"{connector}-{organization}"
+    if len(plain) <= NAME_MAX_LENGTH and plain not in taken:
+        return plain
+    suffix = "-" + hashlib.sha256(f"{connector}/{organization}".encode()).hexdigest()[:8]
+    return plain[: NAME_MAX_LENGTH - len(suffix)].rstrip("-.") + suffix
+
+
+def default_token_secret_name(connector: str) -> str:
+    """Name of the Secret that holds the operator's Azure DevOps sign-in where the spec names none."""
+    return f"{connector}-azure-devops-token"

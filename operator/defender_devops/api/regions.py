@@ -1,0 +1,36 @@
+"""Azure regions in which Defender for Cloud offers DevOps security, as far as this version knows.
+
+Advice only: Azure decides, and adds regions without asking us (docs/decisions says more). So a region that is missing
+here is still sent to Azure, and the list serves the words of `RegionNotSupported` and the documentation.
+
+Source: "Support and prerequisites: DevOps security", learn.microsoft.com/azure/defender-for-cloud/devops-support.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import Final
+
+REGIONS: Final = (
+    "australiaeast",
+    "canadacentral",
+    "centralus",
+    "eastasia",
+    "eastus",
+    "northeurope",
+    "swedencentral",
+    "uksouth",
+    "westeurope",
+)
+
+
+def is_known_region(location: str) -> bool:
+    """Whether DevOps security was offered there when this version was made."""
+    return location.lower() in REGIONS
+
+
+def region_advice(location: str) -> str:
+    """A sentence that helps out of an unsupported region: the likely slip of the pen, and what there is."""
+    near = difflib.get_close_matches(location.lower(), REGIONS, n=1, cutoff=0.75)
+    guess = f"Did you mean {near[0]}? " if near and near[0] != location.lower() else ""
+    return f"{guess}Known regions: {', '.join(REGIONS)}."
