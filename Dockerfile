@@ -1,0 +1,39 @@
+# The base is pinned by its tag, of one Python minor on one Debian release. For a build that repeats to the byte, pin it
+# by digest as well: --build-arg BASE=python:3.13-slim-bookworm@sha256:… (deploy/image/README.md).
+ARG BASE=python:3.13-slim-bookworm
+
+FROM ${BASE} AS build
+ARG UV_VERSION=0.13.9
+ENV UV_PROJECT_ENVIRONMENT=/opt/defender-devops \
+    UV_PYTHON_DOWNLOADS=never \
+    UV_LINK_MODE=copy \
+    UV_NO_CACHE=1 \
+    UV_SYSTEM_CERTS=true \
+    UV_COMPILE_BYTECODE=1 \
+    PYC_INVALIDATION_MODE=UNCHECKED_HASH \
+    PIP_DISABLE_PIP_VERSION_CHECK=1
+RUN python3 -m venv /opt/uv && /opt/uv/bin/pip install --quiet --no-cache-dir "uv==${UV_VERSION}"
+WORKDIR /src
+# What uv.lock names changes rarely: a layer of its own keeps it out of most builds.
+COPY pyproject.toml uv.lock ./
+RUN /opt/uv/bin/uv sync --frozen --no-dev --no-install-project --python "$(command -v python3)"
+COPY README.md LICENSE ./
+COPY operator ./operator
+RUN /opt/uv/bin/uv sync --frozen --no-dev --no-editable --python "$(command -v python3)"
+
+FROM ${BASE}
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="defender-devops-operator" \
+      org.opencontainers.image.description="Connects Azure DevOps organizations to Microsoft Defender for Cloud" \
+      org.opencontainers.image.licenses="MIT" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+COPY --from=build /opt/defender-devops /opt/defender-devops
+ENV PATH=/opt/defender-devops/bin:/usr/local/bin:/usr/bin:/bin \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1
+# A number, so that the kubelet can tell that it is not root.
+USER 65532:65532
+EXPOSE 8080 8081
+ENTRYPOINT ["python", "-m", "defender_devops"]
