@@ -80,7 +80,7 @@ tolerations:
 topologySpreadConstraints:
   {{- $selector := dict "labelSelector" (dict "matchLabels" (include "defender-devops-operator.selectorLabels" $ | fromYaml)) }}
   {{- range . }}
-  - {{- toYaml (merge (deepCopy .) $selector) | nindent 4 }}
+  {{- list (merge (deepCopy .) $selector) | toYaml | nindent 2 }}
   {{- end }}
 {{- end }}
 {{- end }}
