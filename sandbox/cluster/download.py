@@ -10,8 +10,8 @@ import hashlib
 import io
 import tarfile
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 import httpx
 import yaml
@@ -37,18 +37,26 @@ class _Unavailable(Exception):
     """This source does not give that program, for the reason in the message."""
 
 
-def download(program: Program, sources: Sources = Sources()) -> Path | None:
-    """Download into the cache; None where that cannot be, after seconds. The caller holds the cache's lock."""
-    try:
-        with httpx.Client(timeout=_TIMEOUT, follow_redirects=True) as http:
-            content = _fetch_program(program, _Web(http), sources)
-    except (_Unavailable, httpx.HTTPError, tarfile.TarError, yaml.YAMLError, KeyError) as error:
-        say(f"{program.name} cannot be downloaded: {type(error).__name__}: {error}")
-        return None
+def download(programs: Iterable[Program], sources: Sources = Sources()) -> list[Program]:
+    """Download into the cache; give those that could not be had, after seconds. The caller holds the cache's lock."""
+    refused: list[Program] = []
+    with httpx.Client(timeout=_TIMEOUT, follow_redirects=True) as http:
+        web = _Web(http)
+        for program in programs:
+            try:
+                _install(program, _fetch_program(program, web, sources))
+            except (_Unavailable, httpx.HTTPError, tarfile.TarError, yaml.YAMLError, KeyError) as error:
+                say(f"{program.name} cannot be downloaded: {error}")
+                refused.append(program)
+    return refused
+
+
+def _install(program: Program, content: bytes) -> None:
     unfinished = program.cached.with_name(f".{program.name}.new")
+    unfinished.parent.mkdir(parents=True, exist_ok=True)
     unfinished.write_bytes(content)
     unfinished.chmod(0o755)
-    return unfinished.replace(program.cached)
+    unfinished.replace(program.cached)
 
 
 def _fetch_program(program: Program, web: _Web, sources: Sources) -> bytes:
@@ -90,7 +98,8 @@ class _Web:
 
     def __init__(self, http: httpx.Client) -> None:
         self._http = http
-        self._reached: set[str] = set()
+        self._hosts: dict[str, httpx.HTTPError | None] = {}
+        self._content: dict[str, httpx.Response] = {}
 
     def text(self, url: str) -> str:
         return self._get(url).text
@@ -105,12 +114,15 @@ class _Web:
 
     def _get(self, url: str) -> httpx.Response:
         host = httpx.URL(url).host
-        if host not in self._reached:
-            self._reach(url)
-            self._reached.add(host)
-        return self._http.get(url).raise_for_status()
+        if host not in self._hosts:
+            self._hosts[host] = self._reach(url)
+        if error := self._hosts[host]:
+            raise error
+        if url not in self._content:  # one archive holds several programs
+            self._content[url] = self._http.get(url).raise_for_status()
+        return self._content[url]
 
-    def _reach(self, url: str) -> None:
+    def _reach(self, url: str) -> httpx.HTTPError | None:
         """Ask for the headers in a thread that is left behind: name resolution knows no time-out."""
         outcome: list[httpx.HTTPError | None] = []
 
@@ -124,7 +136,5 @@ class _Web:
         thread = threading.Thread(target=ask, daemon=True)
         thread.start()
         thread.join(_REFUSAL_SECONDS)
-        if not outcome:
-            raise _Unavailable(f"{httpx.URL(url).host} does not answer within {_REFUSAL_SECONDS:.0f} s")
-        if outcome[0]:
-            raise outcome[0]
+        silent = httpx.ConnectTimeout(f"{httpx.URL(url).host} does not answer within {_REFUSAL_SECONDS:.0f} s")
+        return outcome[0] if outcome else silent

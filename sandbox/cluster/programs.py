@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["PROGRAMS", "BinaryError", "Module", "Program", "locked", "say"]
+__all__ = ["PROGRAMS", "BinaryError", "Module", "Program", "cache_folder", "locked_cache", "say"]
 
 _GO_FOLDER = Path(__file__).parent / "go"
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -50,9 +50,8 @@ class Module:
 
     @property
     def cache(self) -> Path:
-        """Folder outside the checkout for what was downloaded or built: one for each version and kind of machine."""
-        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        return home / "defender-devops-sandbox" / f"{self.name}-{self.version}-{operating_system()}-{architecture()}"
+        """Folder of the programs: one for each version and kind of machine."""
+        return cache_folder() / f"{self.name}-{self.version}-{operating_system()}-{architecture()}"
 
     def _from_go_mod(self, pattern: str) -> str:
         found = re.search(pattern, (self.folder / "go.mod").read_text(), re.MULTILINE)
@@ -96,6 +95,12 @@ PROGRAMS = {
 }
 
 
+def cache_folder() -> Path:
+    """Home of all that was downloaded or built, outside the checkout."""
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return home / "defender-devops-sandbox"
+
+
 def operating_system() -> str:
     """As Go calls it."""
     return sys.platform
@@ -108,8 +113,9 @@ def architecture() -> str:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Be the only one who fills a folder of the cache; whoever comes later waits and finds it filled."""
+def locked_cache() -> Iterator[None]:
+    """Be the only one who fills the cache; whoever comes later waits and finds it filled."""
+    folder = cache_folder()
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:
         try:
