@@ -11,12 +11,12 @@ from typing import Annotated
 from pydantic import Field, StrictInt
 
 from defender_devops.api.conditions import CONDITIONS_MAX, Condition
+from defender_devops.api.connector_features import SECURITY_READERS_MAX
 from defender_devops.api.fields import TAGS_MAX
-from defender_devops.api.model import ApiModel, Boolean, Count, Timestamp
+from defender_devops.api.model import ApiModel, Boolean, Count, Generation, Timestamp
 
 _Text = Annotated[str, Field(max_length=256)]
 ResourceId = Annotated[str, Field(max_length=1024)]
-ObservedGeneration = Annotated[StrictInt, Field(ge=-1)]
 ConditionList = Annotated[
     tuple[Condition, ...],
     Field(
@@ -24,6 +24,10 @@ ConditionList = Annotated[
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     ),
 ]
+
+
+SPENT_CODES_MAX = 20
+"""Codes live for minutes, so older ones are of no use to anybody."""
 
 
 class AzureStatus(ApiModel):
@@ -38,12 +42,27 @@ class AzureStatus(ApiModel):
     ] = ()
     """Tags that the operator has set, so that it can remove those that leave the spec."""
 
+    organizations_mode: _Text | None = None
+    """spec.organizations.mode that was carried out last: with All, what appears later is not taken in."""
+
+    security_readers: Annotated[
+        tuple[Annotated[str, Field(max_length=64)], ...],
+        Field(max_length=SECURITY_READERS_MAX, json_schema_extra={"x-kubernetes-list-type": "set"}),
+    ] = ()
+    """Principals that the operator has made Security Readers, so that it can remove those that leave the spec."""
+
 
 class AuthorizationStatus(ApiModel):
     """What is known of Defender's authorization."""
 
     code_hash: Annotated[str, Field(max_length=64)] | None = None
     """SHA-256 of the last one-time code that was sent; written down before it is sent, and never sent again."""
+
+    spent_code_hashes: Annotated[
+        tuple[Annotated[str, Field(max_length=64)], ...],
+        Field(max_length=SPENT_CODES_MAX, json_schema_extra={"x-kubernetes-list-type": "set"}),
+    ] = ()
+    """SHA-256 of the codes before that one; none of them is sent again either."""
 
     last_authorized_at: Timestamp | None = None
     """When Defender for Cloud last accepted a code, or the connector was adopted."""
@@ -106,6 +125,9 @@ class DiscoveryStatus(ApiModel):
     started_at: Timestamp | None = None
     """When this discovery began."""
 
+    counts_changed_at: Timestamp | None = None
+    """When one of the counts last changed."""
+
     completed_at: Timestamp | None = None
     """When Defender for Cloud had reported everything."""
 
@@ -119,7 +141,7 @@ class DiscoveryStatus(ApiModel):
 class ConnectorStatus(ApiModel):
     """What the operator observed last."""
 
-    observed_generation: ObservedGeneration = -1
+    observed_generation: Generation = -1
     """metadata.generation that this status is about; -1 until the operator has seen the resource."""
 
     last_handled_reconcile_at: _Text | None = None

@@ -1,0 +1,123 @@
+"""Who owns the connector in Azure, by its tags, and so whether it may be written to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from defender_devops.api.cloud import Connector
+from defender_devops.api.connector import AdoptionPolicy
+from defender_devops.api.names import TAG_OWNER, TAG_RESOURCE
+from defender_devops.api.reasons import Reason
+from defender_devops.reconcile.snapshot import CloudState, ConnectorSnapshot, Failure, Owner
+
+__all__ = ["Holder", "Ownership", "ownership", "refusal"]
+
+
+class Holder(Enum):
+    """Whose a connector in Azure is."""
+
+    NOBODY = auto()
+    """It carries no owner tag, or that of a resource that no longer exists in this cluster."""
+    OURS = auto()
+    ANOTHER = auto()
+    """Another living owner's."""
+    TAKEN_BACK = auto()
+    """Another living owner's, and it was ours before."""
+    ANOTHER_KIND = auto()
+    """A connector for another environment (GitHub, AWS, …) has this name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ownership:
+    """Whose it is, and the words to name that owner."""
+
+    holder: Holder
+    named: str = ""
+
+
+def ownership(snapshot: ConnectorSnapshot, connector: Connector) -> Ownership:
+    """Read the tags of a connector that exists."""
+    if connector.environment_name.lower() != "azuredevops":
+        return Ownership(Holder.ANOTHER_KIND, connector.environment_name)
+    tag = connector.tags.get(TAG_OWNER)
+    if not tag:
+        return Ownership(Holder.NOBODY)
+    owner = Owner.parse(tag)
+    if owner == snapshot.owner:
+        return Ownership(Holder.OURS)
+    if owner.cluster == snapshot.owner.cluster and not _lives(snapshot, owner.uid):
+        return Ownership(Holder.NOBODY)
+    named = f"{connector.tags.get(TAG_RESOURCE, 'a resource of unknown name')} ({owner})"
+    return Ownership(Holder.TAKEN_BACK if was_ours(snapshot) else Holder.ANOTHER, named)
+
+
+def was_ours(snapshot: ConnectorSnapshot) -> bool:
+    """Whether this resource has owned the connector before: status says who made it."""
+    azure = snapshot.connector.status.azure
+    return azure is not None and azure.created is not None
+
+
+def refusal(snapshot: ConnectorSnapshot) -> Failure | None:
+    """Why the connector that is there must not be written to, or None where it may be."""
+    cloud = snapshot.cloud
+    if not isinstance(cloud, CloudState) or cloud.connector is None:
+        return None
+    return _not_ours(snapshot, ownership(snapshot, cloud.connector)) or _moved(snapshot, cloud.connector)
+
+
+def _not_ours(snapshot: ConnectorSnapshot, owned: Ownership) -> Failure | None:
+    azure, policy = snapshot.connector.spec.azure, snapshot.connector.spec.adoption_policy
+    name = snapshot.connector.connector_name
+    match owned.holder:
+        case Holder.ANOTHER_KIND:
+            return _failure(
+                Reason.INVALID_SPEC,
+                f"A connector for {owned.named} already has the name {name} in resource group {azure.resource_group}. "
+                "Choose another spec.azure.connectorName.",
+            )
+        case Holder.TAKEN_BACK:
+            return _failure(
+                Reason.OWNERSHIP_LOST,
+                f"The connector is now owned by {owned.named}, so nothing in it is changed any more. Delete one of the "
+                f"two resources, or remove the tag {TAG_OWNER} in Azure to let this one take it again.",
+            )
+        case Holder.ANOTHER if policy is not AdoptionPolicy.ALWAYS:
+            return _failure(
+                Reason.NOT_ADOPTED,
+                f"The connector is owned by {owned.named}. Delete that resource with deletionPolicy Detach first, or "
+                "set spec.adoptionPolicy to Always to take the connector over.",
+            )
+        case Holder.NOBODY if policy is AdoptionPolicy.NEVER and not was_ours(snapshot):
+            return _failure(
+                Reason.NOT_ADOPTED,
+                f"A connector named {name} exists already and spec.adoptionPolicy is Never. Set it to IfUnmanaged to "
+                "adopt the connector, or choose another spec.azure.connectorName.",
+            )
+        case _:
+            return None
+
+
+def _lives(snapshot: ConnectorSnapshot, uid: str) -> bool:
+    return snapshot.living_owners is None or uid in snapshot.living_owners
+
+
+def _moved(snapshot: ConnectorSnapshot, connector: Connector) -> Failure | None:
+    wanted = snapshot.connector.spec.azure.location
+    if region(connector.location) == region(wanted):
+        return None
+    return _failure(
+        Reason.INVALID_SPEC,
+        f"The connector is in region {connector.location}, spec.azure.location says {wanted}. A connector cannot move: "
+        f"make a resource with location {region(connector.location)}, or delete the connector in Azure and create it "
+        "again.",
+    )
+
+
+def region(location: str) -> str:
+    """A region's short form: ARM takes and gives both `West Europe` and `westeurope`."""
+    return location.replace(" ", "").lower()
+
+
+def _failure(reason: Reason, message: str) -> Failure:
+    return Failure(reason=reason, message=message, terminal=True)

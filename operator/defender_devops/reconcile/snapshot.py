@@ -1,0 +1,206 @@
+"""Everything that one reconcile knows, as one immutable value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from defender_devops.api.cloud import (
+    CloudOrganization,
+    Configuration,
+    Connector,
+    Inventory,
+    RoleAssignment,
+)
+from defender_devops.api.connector import AzureDevOpsConnector
+from defender_devops.api.organization import DevOpsOrganization, Prerequisite
+
+__all__ = [
+    "AuthorizationCode",
+    "CloudState",
+    "ConnectorSnapshot",
+    "ExpectedCounts",
+    "Failure",
+    "Owner",
+    "SignIn",
+    "Timings",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The value of the tag `defender-devops-owner`: which resource of which cluster owns an Azure connector.
+
+    Attributes:
+        cluster: uid of the cluster's namespace kube-system (or the setting clusterId).
+        uid: uid of the AzureDevOpsConnector.
+    """
+
+    cluster: str
+    uid: str
+
+    def __str__(self) -> str:
+        return f"{self.cluster}/{self.uid}"
+
+    @classmethod
+    def parse(cls, tag: str) -> Owner:
+        """Read a tag; anything that is not `<cluster>/<uid>` is an owner that can never be ours."""
+        cluster, _, uid = tag.partition("/")
+        return cls(cluster, uid)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A read or an action that failed, in the words of its error.
+
+    Attributes:
+        reason: reason constant of the condition it ends in.
+        message: what happened and what to do; safe to show.
+        terminal: only a person can mend it.
+        retry_after: seconds that the service asked to wait.
+        code: Azure's error code, where there was one.
+    """
+
+    reason: str
+    message: str
+    terminal: bool = False
+    retry_after: float | None = None
+    code: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CloudState:
+    """What Azure holds for one connector.
+
+    Attributes:
+        connector: None means that it does not exist.
+        configuration: `devops/default`; None means that it does not exist.
+        organizations: the organizations below the configuration.
+        available: what listAvailableAzureDevOpsOrgs gave, or None where it was not asked or failed.
+        probe_failure: why listAvailableAzureDevOpsOrgs failed the last time it was asked.
+        probed_at: when listAvailableAzureDevOpsOrgs was asked last.
+        readers: Security Reader assignments at the connector's scope, or None where they were not read.
+        sent: what we asked for last, by subject: (a key of the wish, when). The same wish is not sent again before a
+            check interval has gone by, since Azure may take its time, or may never do it.
+        fresh: all of it was read from ARM in this reconcile, so a write may rest on it.
+    """
+
+    connector: Connector | None = None
+    configuration: Configuration | None = None
+    organizations: tuple[CloudOrganization, ...] = ()
+    available: tuple[CloudOrganization, ...] | None = None
+    probe_failure: Failure | None = None
+    probed_at: datetime | None = None
+    readers: tuple[RoleAssignment, ...] | None = None
+    sent: Mapping[str, tuple[str, datetime]] = field(default_factory=dict)
+    fresh: bool = False
+
+    def organization(self, name: str) -> CloudOrganization | None:
+        """The organization of that name below the configuration, whatever the case of its letters."""
+        wanted = name.lower()
+        return next((found for found in self.organizations if found.name.lower() == wanted), None)
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizationCode:
+    """Defender's one-time code, known here by its hash only.
+
+    Attributes:
+        sha256: hex digest, or None where there is no code to be had.
+        problem: why there is none, or why it is refused before it is spent; with what to do.
+        refused: there is one, but its shape says that Defender could not redeem it.
+    """
+
+    sha256: str | None = None
+    problem: str | None = None
+    refused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """The operator's own sign-in into Azure DevOps.
+
+    Attributes:
+        signed_in: None where it is not known (yet, or for a passing failure of the token service).
+        reason: reason of the condition SignedIn where it is not True.
+        message: what to do, in words.
+        account: user principal name that is signed in.
+        tenant_id: its tenant.
+        url: address of the sign-in page, stable for the resource.
+        expires_at: when the refresh token ends.
+        authorizing_account_lost: why the account that authorizes Defender can no longer do so, where a check found it.
+    """
+
+    signed_in: bool | None = None
+    reason: str = ""
+    message: str = ""
+    account: str | None = None
+    tenant_id: str | None = None
+    url: str | None = None
+    expires_at: datetime | None = None
+    authorizing_account_lost: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedCounts:
+    """How many projects and repositories Azure DevOps itself says one organization has."""
+
+    projects: int
+    repositories: int
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """The intervals that decisions rest on, from the settings.
+
+    Attributes:
+        check_interval: between two looks at an authorization that works.
+        poll_interval: to the next look at an operation under way.
+        settle_interval: without expected counts, discovery counts as complete when nothing moved for so long.
+        patience: failed reads in a row that leave the conditions of a working connector alone.
+    """
+
+    check_interval: timedelta = timedelta(minutes=10)
+    poll_interval: timedelta = timedelta(seconds=20)
+    settle_interval: timedelta = timedelta(hours=1)
+    patience: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectorSnapshot:
+    """All that a plan and a report for one AzureDevOpsConnector rest on.
+
+    Attributes:
+        connector: the resource.
+        owner: what our owner tag says.
+        organizations: the DevOpsOrganizations that refer to it, oldest first.
+        cloud: what Azure holds, or why that is not known.
+        code: the one-time code in the Secret, by hash.
+        sign_in: None with method None.
+        prerequisites: checks by organization, in lower case.
+        expected: counts by organization, in lower case; only where a sign-in allows to know them.
+        inventory: counts that Defender reported.
+        taken_names: names of all DevOpsOrganizations in the namespace, for a generated one to avoid.
+        living_owners: uids of connectors in this cluster, or None where not all namespaces are watched.
+        rivals: organizations in lower case that another connector of this cluster holds, with words to say so.
+        timings: intervals.
+        failures: failed reconciles in a row before this one.
+        namespace_terminating: the namespace is going.
+    """
+
+    connector: AzureDevOpsConnector
+    owner: Owner
+    cloud: CloudState | Failure
+    organizations: tuple[DevOpsOrganization, ...] = ()
+    code: AuthorizationCode = AuthorizationCode()
+    sign_in: SignIn | None = None
+    prerequisites: Mapping[str, tuple[Prerequisite, ...]] = field(default_factory=dict)
+    expected: Mapping[str, ExpectedCounts] = field(default_factory=dict)
+    inventory: Inventory = field(default_factory=Inventory)
+    taken_names: frozenset[str] = frozenset()
+    living_owners: frozenset[str] | None = None
+    rivals: Mapping[str, str] = field(default_factory=dict)
+    timings: Timings = Timings()
+    failures: int = 0
+    namespace_terminating: bool = False
