@@ -25,35 +25,40 @@ _USEFUL_CORES = 8
 """More hardly help: the last package and the link run on one."""
 
 
-def build(program: Program) -> Path:
+def build(program: Program) -> None:
     """Build into the cache, with lines of progress; the caller holds the cache's lock.
 
     Raises:
         BinaryError: no Go to be had, or the build failed; with the end of its output.
     """
     go = find_go(program.module)
-    expected = minutes(estimate([program]))
-    program.cached.parent.mkdir(parents=True, exist_ok=True)
-    say(f"building {program.name}, about {expected}")
     started = time.monotonic()
+    program.cached.parent.mkdir(parents=True, exist_ok=True)
     unfinished = program.cached.with_name(f".{program.name}.new")
     output = program.cached.with_name(f".{program.name}.log")
     output.unlink(missing_ok=True)
-    flags = f"-s -w -X {program.module.version_variable}=v{program.module.version}"
-    options = ["-v", "-trimpath", "-buildvcs=false", "-ldflags", flags]
-    command = [go, "-C", program.module.folder, "build", *options, "-o", unfinished, program.package]
-    with ManagedProcess("go build", command, log=output, env=_environment()) as run:
-        while (status := run.wait(_PROGRESS_SECONDS)) is None:
-            packages = sum(1 for line in output.read_text().splitlines() if "/" in line)
-            say(
-                f"{program.name}: {packages} packages compiled, {minutes(time.monotonic() - started)} of about {expected}"
-            )
-    if status:
-        raise BinaryError(f"{program.name} cannot be built by {go} (status {status}):\n{output.read_text()[-2000:]}")
+    status = _compile(program, go, unfinished, output)
+    said = output.read_text(errors="replace")
     output.unlink()
+    if status:
+        raise BinaryError(f"{program.name} cannot be built by {go} (status {status}):\n{said[-2000:]}")
     unfinished.replace(program.cached)
     say(f"built {program.name} in {minutes(time.monotonic() - started)}: {program.cached}")
-    return program.cached
+
+
+def _compile(program: Program, go: Path, target: Path, output: Path) -> int:
+    expected = minutes(estimate([program]))
+    say(f"building {program.name}, about {expected}")
+    version = f"-X {program.module.version_variable}=v{program.module.version}"
+    flags = ["-trimpath", "-buildvcs=false", f"-ldflags=-s -w {version}"]
+    command = [str(go), "-C", str(program.module.folder), "build", "-v", *flags, "-o", str(target), program.package]
+    started = time.monotonic()
+    with ManagedProcess("go build", command, log=output, env=_environment()) as run:
+        while (status := run.wait(_PROGRESS_SECONDS)) is None:
+            packages = sum("/" in line for line in output.read_text(errors="replace").splitlines())
+            taken = minutes(time.monotonic() - started)
+            say(f"{program.name}: {packages} packages compiled, {taken} of about {expected}")
+    return status
 
 
 def estimate(programs: Iterable[Program]) -> float:
