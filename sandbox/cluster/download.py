@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import httpx
 import yaml
+from pydantic import BaseModel
 
 from sandbox.cluster.programs import Program, architecture, operating_system, say
 
@@ -45,7 +46,7 @@ def download(programs: Iterable[Program], sources: Sources = Sources()) -> list[
         for program in programs:
             try:
                 _install(program, _fetch_program(program, web, sources))
-            except (_Unavailable, httpx.HTTPError, tarfile.TarError, yaml.YAMLError, KeyError) as error:
+            except (_Unavailable, httpx.HTTPError, tarfile.TarError, yaml.YAMLError, LookupError, ValueError) as error:
                 say(f"{program.name} cannot be downloaded: {error}")
                 refused.append(program)
     return refused
@@ -70,12 +71,12 @@ def _fetch_program(program: Program, web: _Web, sources: Sources) -> bytes:
     version, release = _envtest_release(web.text(sources.envtest), program.module.version)
     entry = release[f"envtest-{version}-{kind}.tar.gz"]
     say(f"downloading {program.name} from envtest {version}")
-    return _member(web.checked(entry["selfLink"], "sha512", entry["hash"]), f"controller-tools/envtest/{program.name}")
+    return _member(web.checked(entry.selfLink, "sha512", entry.hash), f"controller-tools/envtest/{program.name}")
 
 
-def _envtest_release(index: str, wanted: str) -> tuple[str, dict[str, dict[str, str]]]:
+def _envtest_release(index: str, wanted: str) -> tuple[str, dict[str, _Archive]]:
     """The release of exactly that version, else the newest of its minor version: envtest skips most patches."""
-    releases: dict[str, dict[str, dict[str, str]]] = yaml.safe_load(index)["releases"]
+    releases = _Index.model_validate(yaml.safe_load(index)).releases
     minor = wanted.rpartition(".")[0]
     fitting = [version for version in releases if version.rpartition(".")[0] == f"v{minor}"]
     if not fitting:
@@ -93,6 +94,17 @@ def _member(archive: bytes, name: str) -> bytes:
         return found.read()
 
 
+class _Archive(BaseModel):
+    hash: str
+    selfLink: str  # noqa: N815 - the index's spelling
+
+
+class _Index(BaseModel):
+    """envtest-releases.yaml: archives by version and file name."""
+
+    releases: dict[str, dict[str, _Archive]]
+
+
 class _Web:
     """GETs that are refused in seconds where there is no way out, even by a name server that never answers."""
 
@@ -107,7 +119,7 @@ class _Web:
     def checked(self, url: str, algorithm: str, checksum: str) -> bytes:
         """Content whose digest is the first word of `checksum`."""
         content = self._get(url).content
-        expected, actual = checksum.split(maxsplit=1)[0], hashlib.new(algorithm, content).hexdigest()
+        expected, actual = checksum.partition(" ")[0].strip(), hashlib.new(algorithm, content).hexdigest()
         if actual != expected:
             raise _Unavailable(f"{url} has the {algorithm} {actual}, its project publishes {expected}")
         return content
