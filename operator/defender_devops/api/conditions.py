@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated, Final, Literal
 
-from pydantic import Field, StrictInt
+from pydantic import ConfigDict, Field
 
-from defender_devops.api.model import ApiModel, Timestamp
+from defender_devops.api.model import ApiModel, Generation, Timestamp
 from defender_devops.api.reasons import ConditionType
 
 MESSAGE_MAX_BYTES: Final = 1024
@@ -32,13 +32,16 @@ _ELLIPSIS: Final = "…"
 class Condition(ApiModel):
     """One observation, as metav1.Condition."""
 
+    # The API server wants the time; here it is missing from an observation that no status holds yet.
+    model_config = ConfigDict(json_schema_extra={"required": ["type", "status", "lastTransitionTime", "reason"]})
+
     type: Annotated[str, Field(min_length=1, max_length=64)]
     """What is observed, such as Ready or Authorized."""
 
     status: Status
     """Whether it is so: True, False or Unknown."""
 
-    observed_generation: Annotated[StrictInt, Field(ge=-1)] | None = None
+    observed_generation: Generation | None = None
     """metadata.generation of the spec that this was said about."""
 
     last_transition_time: Timestamp | None = None

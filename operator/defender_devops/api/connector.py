@@ -145,7 +145,9 @@ class ConnectorSpec(ApiModel):
     organizations: Organizations
     """Which Azure DevOps organizations Defender for Cloud shall cover."""
 
-    authorization: Annotated[Authorization, Field(default_factory=Authorization, json_schema_extra={"default": {}})]
+    authorization: Annotated[
+        Authorization, Field(default_factory=Authorization, json_schema_extra={"default": {"method": "Adopt"}})
+    ]
     """Defender's own authorization to Azure DevOps. Absent: Adopt."""
 
     sign_in: SignIn | None = None
@@ -169,7 +171,7 @@ class ConnectorSpec(ApiModel):
     """Principals that get the role Security Reader on the connector, and lose it when they leave this list. The
     operator's identity needs the right to assign roles for that."""
 
-    discovery: Annotated[Discovery, Field(default_factory=Discovery, json_schema_extra={"default": {}})]
+    discovery: Annotated[Discovery, Field(default_factory=Discovery, json_schema_extra={"default": {"deadline": "8h"}})]
     """When discovery counts as late."""
 
     management_policy: ManagementPolicy = ManagementPolicy.MANAGE

@@ -80,14 +80,12 @@ class Azure(ApiModel):
     subscription_id: Annotated[Guid, immutable("subscriptionId", _MOVE)]
     """Subscription that holds the security connector and whose Defender plans apply. Immutable."""
 
-    resource_group: Annotated[
-        str, Field(min_length=1, max_length=90), azure_name("resourceGroup"), immutable("resourceGroup", _MOVE)
-    ]
+    resource_group: Annotated[str, Field(max_length=90), azure_name("resourceGroup"), immutable("resourceGroup", _MOVE)]
     """Resource group that holds the security connector; it must exist. Immutable."""
 
     location: Annotated[
         str,
-        Field(min_length=1, max_length=64),
+        Field(max_length=64),
         matching("[a-z0-9]+", "location is the short name of a region: write westeurope, not West Europe"),
         immutable("location", _MOVE),
     ]
@@ -95,7 +93,7 @@ class Azure(ApiModel):
     australiaeast, canadacentral, centralus, eastasia, eastus, northeurope, swedencentral, uksouth and westeurope, and
     in what Azure adds to these. Immutable."""
 
-    connector_name: Annotated[str, Field(min_length=1, max_length=260), azure_name("connectorName")] | None = None
+    connector_name: Annotated[str, Field(max_length=260), azure_name("connectorName")] | None = None
     """Name of the security connector in Azure. Absent: the name of this resource. Immutable, but adding the name that
     is in use already is no change."""
 

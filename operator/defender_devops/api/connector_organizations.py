@@ -34,7 +34,6 @@ def _unique(field: str) -> Rule:
             " + ' twice; upper and lower case are the same to Azure DevOps: remove one'"
         ),
         holds=lambda names: len(_folded(names)) == len(names),
-        reason="FieldValueDuplicate",
     )
 
 

@@ -19,7 +19,7 @@ TAGS_MAX: Final = 48
 
 Guid = Annotated[
     str,
-    Field(min_length=36, max_length=36),
+    Field(max_length=64),
     matching(
         "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}",
         "must be a GUID such as 22222222-2222-2222-2222-222222222222",
@@ -28,26 +28,38 @@ Guid = Annotated[
 
 Account = Annotated[
     str,
-    Field(min_length=3, max_length=256),
+    Field(max_length=256),
     matching("[^@ ]+@[^@ ]+", "must be a sign-in name such as mdc-devops-connector@contoso.com"),
 ]
 
-_ORGANIZATION_PATTERN: Final = "[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?"
 OrganizationName = Annotated[
     str,
-    Field(min_length=1, max_length=50, pattern=f"^{_ORGANIZATION_PATTERN}$"),
+    Field(max_length=50),
+    matching(
+        "[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?",
+        "must be the name of an Azure DevOps organization, such as contoso: letters, digits and hyphens, no address",
+    ),
 ]
 """learn.microsoft.com/azure/devops/organizations/settings/naming-restrictions: letters, digits, hyphens; at most 50."""
 
-_SUBDOMAIN_PATTERN: Final = r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?"
-ObjectName = Annotated[str, Field(min_length=1, max_length=NAME_MAX_LENGTH, pattern=f"^{_SUBDOMAIN_PATTERN}$")]
+OBJECT_NAME: Final = matching(
+    "[a-z0-9]([a-z0-9.-]*[a-z0-9])?",
+    "must be the name of an object in this namespace: lower-case letters, digits, hyphens and full stops",
+)
+
+ObjectName = Annotated[str, Field(max_length=NAME_MAX_LENGTH), OBJECT_NAME]
 """Name of an object in the same namespace."""
 
-SecretKey = Annotated[str, Field(min_length=1, max_length=NAME_MAX_LENGTH, pattern=r"^[A-Za-z0-9._-]+$")]
+SecretKey = Annotated[
+    str,
+    Field(max_length=NAME_MAX_LENGTH),
+    matching("[A-Za-z0-9._-]+", "must be a key of the Secret: letters, digits, hyphens, underscores and full stops"),
+]
 
 
 def _is_azure_name(value: str) -> bool:
-    return all(letter.isalnum() or letter in "._()-" for letter in value) and not value.endswith(".")
+    allowed = all(letter.isalnum() or letter in "._()-" for letter in value)
+    return allowed and value != "" and not value.endswith(".")
 
 
 def azure_name(field: str) -> Rule:
@@ -94,7 +106,6 @@ Tags = Annotated[
         cel="self.all(name, self.exists_one(other, name.lowerAscii() == other.lowerAscii()))",
         message="Azure does not tell names of tags apart by case: keep one of the names that differ by case only",
         holds=lambda tags: len({name.lower() for name in tags}) == len(tags),
-        reason="FieldValueDuplicate",
     ),
 ]
 

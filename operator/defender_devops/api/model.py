@@ -6,6 +6,7 @@ it does. A body that cannot be read becomes one sentence that names the field: `
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Self, TypeVar
@@ -31,6 +32,9 @@ from pydantic_core import CoreSchema, ErrorDetails
 from defender_devops.api.rules import Rule, with_rules
 
 Boolean = StrictBool
+Generation = Annotated[StrictInt, Field(ge=-1), WithJsonSchema({"type": "integer", "format": "int64", "minimum": -1})]
+"""Of a spec; -1 for one that nobody has seen yet."""
+
 Count = Annotated[StrictInt, Field(ge=0), WithJsonSchema({"type": "integer", "format": "int64", "minimum": 0})]
 
 
@@ -173,5 +177,9 @@ def _complaint(detail: ErrorDetails) -> str:
             return f"must be {context['expected']}"
         case "value_error":
             return str(context["error"])
+        case "model_type" | "dict_type" | "mapping_type":
+            return "must be a mapping of fields"
+        case "tuple_type" | "list_type":
+            return "must be a list"
         case _:
-            return detail["msg"].replace("Input should", "must").replace("valid dictionary", "mapping")
+            return re.sub(r"^\w+ should", "must", detail["msg"])

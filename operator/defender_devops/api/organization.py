@@ -12,9 +12,9 @@ from pydantic import Field
 from defender_devops.api.cloud import Annotations
 from defender_devops.api.conditions import Status
 from defender_devops.api.connector_features import Mode, PullRequestAnnotations, Severity
-from defender_devops.api.connector_status import ConditionList, ObservedGeneration, Progress, ResourceId
-from defender_devops.api.fields import OrganizationName
-from defender_devops.api.model import ApiModel, InvalidManifest, ObjectMeta, parse
+from defender_devops.api.connector_status import ConditionList, Progress, ResourceId
+from defender_devops.api.fields import OBJECT_NAME, OrganizationName
+from defender_devops.api.model import ApiModel, Generation, InvalidManifest, ObjectMeta, parse
 from defender_devops.api.names import (
     API_VERSION,
     CONNECTOR_NAME_MAX_LENGTH,
@@ -65,7 +65,8 @@ class ConnectorReference(ApiModel):
 
     name: Annotated[
         str,
-        Field(min_length=1, max_length=CONNECTOR_NAME_MAX_LENGTH, pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"),
+        Field(max_length=CONNECTOR_NAME_MAX_LENGTH),
+        OBJECT_NAME,
         immutable("connectorRef.name", _ANEW),
     ]
     """Name of an AzureDevOpsConnector in the same namespace. Immutable."""
@@ -129,7 +130,7 @@ class Prerequisite(ApiModel):
 class OrganizationStatus(ApiModel):
     """What the operator observed last."""
 
-    observed_generation: ObservedGeneration = -1
+    observed_generation: Generation = -1
     """metadata.generation that this status is about; -1 until the operator has seen the resource."""
 
     conditions: ConditionList = ()

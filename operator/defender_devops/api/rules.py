@@ -17,7 +17,8 @@ from typing import Any, Literal
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-RuleReason = Literal["FieldValueInvalid", "FieldValueForbidden", "FieldValueRequired", "FieldValueDuplicate"]
+RuleReason = Literal["FieldValueInvalid", "FieldValueForbidden", "FieldValueRequired"]
+"""FieldValueDuplicate is left out: the API server then says no more than "Duplicate value"."""
 
 EXTENSION = "x-kubernetes-validations"
 

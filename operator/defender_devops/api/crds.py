@@ -1,0 +1,204 @@
+"""The CustomResourceDefinitions: made from the models, kept in deploy/crds.
+
+    python -m defender_devops.api.crds FOLDER           write them
+    python -m defender_devops.api.crds --check FOLDER   exit 1 with a diff where they differ
+
+The models are the source; the files are what people install.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from defender_devops.api.connector import AzureDevOpsConnector
+from defender_devops.api.model import ApiModel
+from defender_devops.api.names import CATEGORY, CONNECTOR, GROUP, ORGANIZATION, VERSION, ResourceNames
+from defender_devops.api.organization import DevOpsOrganization
+from defender_devops.api.schema import structural_schema
+
+_HEADER: Final = "# Made from the models in operator/defender_devops/api by `make crds`: change those, not this.\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of `kubectl get`.
+
+    Attributes:
+        name: heading; kubectl writes it in capitals.
+        path: JSONPath to the value.
+        description: what the column shows.
+        type: string, integer, boolean or date.
+        wide: whether it is for `-o wide` only.
+    """
+
+    name: str
+    path: str
+    description: str
+    type: str = "string"
+    wide: bool = False
+
+    def definition(self) -> dict[str, Any]:
+        """The entry of additionalPrinterColumns."""
+        entry: dict[str, Any] = {
+            "name": self.name,
+            "type": self.type,
+            "description": self.description,
+            "jsonPath": self.path,
+        }
+        return entry | {"priority": 1} if self.wide else entry
+
+
+def _of_condition(condition_type: str, field: str) -> str:
+    return f'.status.conditions[?(@.type=="{condition_type}")].{field}'
+
+
+_AGE: Final = Column("Age", ".metadata.creationTimestamp", "Time since it was created.", "date")
+_READY: Final = Column("Ready", _of_condition("Ready", "status"), "Whether all that was asked for is in place.")
+_REASON: Final = Column("Reason", _of_condition("Ready", "reason"), "Why it is ready or not.")
+_MESSAGE: Final = Column("Message", _of_condition("Ready", "message"), "Why, and what to do about it.", wide=True)
+
+_CONNECTOR_COLUMNS: Final = (
+    _READY,
+    Column("Authorized", _of_condition("Authorized", "status"), "Whether Defender for Cloud reaches Azure DevOps."),
+    Column("Orgs", ".status.discovery.organizations.onboarded", "Organizations that are covered.", "integer"),
+    Column("Repos", ".status.discovery.repositories.discovered", "Repositories that are reported.", "integer"),
+    Column("Discovered(%)", ".status.discovery.percent", "Share of the expected repositories.", "integer"),
+    _REASON,
+    _AGE,
+    Column("Subscription", ".spec.azure.subscriptionId", "Subscription of the connector.", wide=True),
+    Column("Location", ".spec.azure.location", "Region of the connector.", wide=True),
+    Column("Account", ".spec['authorization','signIn'].account", "Account that authorizes Defender.", wide=True),
+    _MESSAGE,
+)
+
+_ORGANIZATION_COLUMNS: Final = (
+    Column("Connector", ".spec.connectorRef.name", "Connector of the organization."),
+    Column("Organization", ".spec.organization", "Azure DevOps organization."),
+    _READY,
+    Column("State", ".status.onboardingState", "Defender's own word on it."),
+    Column("Prerequisites", _of_condition("PrerequisitesMet", "status"), "Whether every check was passed."),
+    Column("Repos", ".status.repositories.discovered", "Repositories that are reported.", "integer"),
+    _REASON,
+    _AGE,
+    Column("Projects", ".status.projects.discovered", "Projects that are reported.", "integer", wide=True),
+    Column("Conflict", ".status.conflictingConnector", "Connector that holds it instead.", wide=True),
+    _MESSAGE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Resource:
+    names: ResourceNames
+    model: type[ApiModel]
+    columns: tuple[Column, ...]
+    selectable: tuple[str, ...]
+
+    def crd(self) -> dict[str, Any]:
+        names = self.names
+        return {
+            "apiVersion": "apiextensions.k8s.io/v1",
+            "kind": "CustomResourceDefinition",
+            "metadata": {"name": names.crd},
+            "spec": {
+                "group": GROUP,
+                "scope": "Namespaced",
+                "names": {
+                    "kind": names.kind,
+                    "listKind": names.list_kind,
+                    "plural": names.plural,
+                    "singular": names.singular,
+                    "shortNames": [names.short_name],
+                    "categories": [CATEGORY],
+                },
+                "versions": [self._version()],
+            },
+        }
+
+    def _version(self) -> dict[str, Any]:
+        return {
+            "name": VERSION,
+            "served": True,
+            "storage": True,
+            "subresources": {"status": {}},
+            "selectableFields": [{"jsonPath": path} for path in self.selectable],
+            "additionalPrinterColumns": [column.definition() for column in self.columns],
+            "schema": {"openAPIV3Schema": structural_schema(self.model)},
+        }
+
+
+_RESOURCES: Final = (
+    _Resource(
+        CONNECTOR,
+        AzureDevOpsConnector,
+        _CONNECTOR_COLUMNS,
+        (
+            ".spec.azure.tenantId",
+            ".spec.azure.subscriptionId",
+            ".spec.azure.resourceGroup",
+            ".spec.authorization.method",
+            ".spec.organizations.mode",
+            ".spec.managementPolicy",
+            ".spec.suspend",
+        ),
+    ),
+    _Resource(
+        ORGANIZATION,
+        DevOpsOrganization,
+        _ORGANIZATION_COLUMNS,
+        (".spec.connectorRef.name", ".spec.organization", ".spec.onboarding"),
+    ),
+)
+
+
+def custom_resource_definitions() -> tuple[dict[str, Any], ...]:
+    """Both definitions, as Python values."""
+    return tuple(resource.crd() for resource in _RESOURCES)
+
+
+def files() -> Mapping[str, str]:
+    """Content of each file of the folder, by name."""
+    return {f"{crd['spec']['names']['plural']}.yaml": _to_yaml(crd) for crd in custom_resource_definitions()}
+
+
+def _to_yaml(crd: Mapping[str, Any]) -> str:
+    return _HEADER + yaml.safe_dump(crd, sort_keys=False, width=120, allow_unicode=True)
+
+
+def difference(folder: Path) -> str:
+    """Unified diff from what is in the folder to what should be; empty where they agree."""
+    diffs: list[str] = []
+    for name, wanted in files().items():
+        path = folder / name
+        found = path.read_text(encoding="utf-8") if path.exists() else ""
+        diffs += difflib.unified_diff(
+            found.splitlines(keepends=True), wanted.splitlines(keepends=True), f"{path} (found)", f"{path} (wanted)"
+        )
+    return "".join(diffs)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the files, or compare them; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m defender_devops.api.crds", description="Make the CRDs.")
+    parser.add_argument("folder", type=Path, help="where they are, such as deploy/crds")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 with a diff where they differ")
+    options = parser.parse_args(arguments)
+    if options.check:
+        diff = difference(options.folder)
+        sys.stdout.write(diff)
+        return 1 if diff else 0
+    options.folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files().items():
+        (options.folder / name).write_text(content, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
