@@ -65,6 +65,11 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 
+{{/* A Service's name is a label of DNS: 63 characters with the ending. */}}
+{{- define "defender-devops-operator.metricsName" -}}
+{{- printf "%s-metrics" (include "defender-devops-operator.fullname" . | trunc 55 | trimSuffix "-") }}
+{{- end }}
+
 {{/* The Secret with the keys of the sign-in pages; the operator makes it. */}}
 {{- define "defender-devops-operator.keysSecretName" -}}
 {{- printf "%s-keys" (include "defender-devops-operator.fullname" . | trunc 58 | trimSuffix "-") }}

@@ -1,0 +1,56 @@
+"""The real helm on the chart: what tests of the chart share."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sandbox.cluster import binary
+
+__all__ = ["CHART", "NAMESPACE", "RELEASE", "VALUES", "HelmRefused", "helm", "render", "render_text"]
+
+ROOT = Path(__file__).parents[2]
+CHART = ROOT / "deploy/helm/defender-devops-operator"
+VALUES = sorted((ROOT / "tests/data/chart/values").glob("*.yaml"))
+"""Values files of the golden renders; the system tests send the same to a real API server."""
+
+RELEASE, NAMESPACE = "defender-devops-operator", "defender-devops"
+
+OPTIONAL_APIS = ("monitoring.coreos.com/v1/ServiceMonitor", "monitoring.coreos.com/v1/PrometheusRule")
+
+Manifest = dict[str, Any]
+
+
+class HelmRefused(Exception):
+    """Helm exited non-zero; the message is what it wrote on stderr."""
+
+
+def helm(*arguments: str | Path) -> str:
+    """Run helm and return its output.
+
+    Raises:
+        HelmRefused: it failed.
+    """
+    run = subprocess.run([binary("helm"), *arguments], capture_output=True, text=True, check=False)
+    if run.returncode:
+        raise HelmRefused(run.stderr)
+    return run.stdout
+
+
+def render_text(
+    *arguments: str | Path, release: str = RELEASE, namespace: str = NAMESPACE, apis: tuple[str, ...] = OPTIONAL_APIS
+) -> str:
+    """The chart's manifests as helm writes them, for a cluster that has `apis` besides Kubernetes' own."""
+    known = [f"--api-versions={api}" for api in apis]
+    return helm("template", release, CHART, "--namespace", namespace, *known, *arguments)
+
+
+def render(
+    *arguments: str | Path, release: str = RELEASE, namespace: str = NAMESPACE, apis: tuple[str, ...] = OPTIONAL_APIS
+) -> list[Manifest]:
+    """The chart's manifests, in the order of helm."""
+    text = render_text(*arguments, release=release, namespace=namespace, apis=apis)
+    return [manifest for manifest in yaml.safe_load_all(text) if manifest]

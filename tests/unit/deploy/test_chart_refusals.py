@@ -1,0 +1,68 @@
+"""Values that cannot work are refused before anything is installed, by a message that names their path."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.support.helm import CHART, HelmRefused, helm, render
+
+GUID = "11111111-1111-1111-1111-111111111111"
+GRANT = {"namespace": "security", "tenantId": GUID, "subscriptionId": GUID}
+
+REFUSALS: list[tuple[dict[str, Any], str]] = [
+    ({"replicas": 2}, "additional properties 'replicas' not allowed"),
+    ({"replicaCount": "two"}, "/replicaCount"),
+    ({"replicaCount": -1}, "/replicaCount"),
+    ({"image": {"repository": ""}}, "/image/repository"),
+    ({"image": {"digest": "sha256:123"}}, "/image/digest"),
+    ({"image": {"pullPolicy": "Sometimes"}}, "/image/pullPolicy"),
+    ({"watchNamespaces": "security"}, "/watchNamespaces"),
+    ({"watchNamespaces": ["Security"]}, "/watchNamespaces/0"),
+    ({"watchNamespaces": ["a", "a"]}, "/watchNamespaces"),
+    ({"serviceAccount": {"create": False}}, "/serviceAccount/name"),
+    ({"workloadIdentity": {"clientId": "contoso"}}, "/workloadIdentity/clientId"),
+    ({"workloadIdentity": {"enabled": True}}, "/workloadIdentity/clientId"),
+    ({"workloadIdentity": {"enabled": True, "webhook": False, "clientId": GUID}}, "/workloadIdentity/tenantId"),
+    ({"identityGrants": [{"namespace": "security"}]}, "/identityGrants/0"),
+    ({"identityGrants": [{**GRANT, "namespace": "*"}]}, "/identityGrants/0/namespace"),
+    ({"identityGrants": [{**GRANT, "serviceAccountName": "contoso-azure"}]}, "/identityGrants/0"),
+    ({"signIn": {"url": "http://defender.contoso.com"}}, "/signIn/url"),
+    ({"signIn": {"url": "https://defender.contoso.com/path"}}, "/signIn/url"),
+    ({"signIn": {"ingress": {"enabled": True}}}, "/signIn/ingress/host"),
+    ({"signIn": {"httpRoute": {"enabled": True, "hostnames": ["x"]}}}, "/signIn/httpRoute/parentRefs"),
+    ({"settings": {"refreshIntervall": 60}}, "/settings"),
+    ({"settings": {"refreshInterval": 0}}, "/settings/refreshInterval"),
+    ({"settings": {"logLevel": "loud"}}, "/settings/logLevel"),
+    ({"caBundle": {"key": "ca.crt"}}, "/caBundle"),
+    ({"metrics": {"port": 70000}}, "/metrics/port"),
+    ({"metrics": {"serviceMonitor": {"interval": "30"}}}, "/metrics/serviceMonitor/interval"),
+    ({"metrics": {"serviceMonitor": {"renderMode": "maybe"}}}, "/metrics/serviceMonitor/renderMode"),
+    ({"networkPolicy": {"egressPorts": []}}, "/networkPolicy/egressPorts"),
+    ({"podDisruptionBudget": {"maxUnavailable": "half"}}, "/podDisruptionBudget/maxUnavailable"),
+    ({"podLabels": {"scan": True}}, "/podLabels/scan"),
+    ({"extraEnv": [{"value": "x"}]}, "/extraEnv/0"),
+    ({"livenessProbe": {"periodSeconds": 0}}, "/livenessProbe/periodSeconds"),
+]
+
+
+@pytest.mark.parametrize(("values", "path"), REFUSALS, ids=[json.dumps(values) for values, _ in REFUSALS])
+def test_refusal_names_the_path(values: dict[str, Any], path: str) -> None:
+    arguments = [f"--set-json={key}={json.dumps(value)}" for key, value in values.items()]
+    with pytest.raises(HelmRefused) as refused:
+        helm("template", CHART, *arguments)
+    lines = [line for line in str(refused.value).splitlines() if line.startswith("- ")]
+    assert any(path in line for line in lines), refused.value
+
+
+def test_monitor_without_its_api_is_refused_with_the_cure() -> None:
+    with pytest.raises(HelmRefused, match=r"set metrics\.serviceMonitor\.renderMode to skipIfMissing"):
+        render("--set", "metrics.serviceMonitor.enabled=true", apis=())
+
+
+@pytest.mark.parametrize(("mode", "made"), [("skipIfMissing", False), ("alwaysRender", True)])
+def test_monitor_without_its_api_is_skipped_or_rendered_where_the_values_say_so(mode: str, made: bool) -> None:
+    arguments = ["--set", "metrics.serviceMonitor.enabled=true", "--set", f"metrics.serviceMonitor.renderMode={mode}"]
+    assert ("ServiceMonitor" in {manifest["kind"] for manifest in render(*arguments, apis=())}) is made

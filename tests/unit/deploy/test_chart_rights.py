@@ -1,0 +1,131 @@
+"""Every right that the chart gives to the operator, as a list: a new one needs a line here, and a test that uses it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.helm import NAMESPACE, RELEASE, ROOT, render
+
+OURS = "defender-devops.io"
+VALUES = ROOT / "tests/data/chart/values"
+
+WATCHED = {
+    f"get,list,watch,patch {OURS}/azuredevopsconnectors",
+    f"get,list,watch,create,patch,delete {OURS}/devopsorganizations",
+    f"patch {OURS}/azuredevopsconnectors/status",
+    f"patch {OURS}/devopsorganizations/status",
+    f"update {OURS}/azuredevopsconnectors/finalizers",
+    "get,list,watch secrets",
+    "create,patch events.k8s.io/events",
+    "create,patch events",
+}
+TOKEN_STORE = {"create,update,patch secrets"}
+OWN = {"create coordination.k8s.io/leases", f"get,update,patch coordination.k8s.io/leases {RELEASE}"}
+KEYS = {"create secrets", f"get,update,patch secrets {RELEASE}-keys"}
+CRDS = {"list,watch apiextensions.k8s.io/customresourcedefinitions"}
+CLUSTER_ID = {"get namespaces kube-system"}
+
+CASES = [
+    (
+        "defaults",
+        {"": WATCHED | TOKEN_STORE | CRDS, NAMESPACE: OWN | KEYS, "kube-system": CLUSTER_ID},
+    ),
+    (
+        "namespaced",
+        {"security": WATCHED | TOKEN_STORE, "platform": WATCHED | TOKEN_STORE, NAMESPACE: OWN | KEYS},
+    ),
+    (
+        "without-sign-in",
+        {"": WATCHED | CRDS, NAMESPACE: OWN, "kube-system": CLUSTER_ID},
+    ),
+    (
+        "highly-available",
+        {"": WATCHED | TOKEN_STORE | CRDS, NAMESPACE: OWN | KEYS | {"get,patch pods"}, "kube-system": CLUSTER_ID},
+    ),
+    (
+        "grants",
+        {
+            "": WATCHED | TOKEN_STORE | CRDS,
+            NAMESPACE: OWN | KEYS,
+            "kube-system": CLUSTER_ID,
+            "platform": {"create serviceaccounts/token billing-azure contoso-azure"},
+        },
+    ),
+]
+
+
+def rules(role: dict[str, Any]) -> Iterator[str]:
+    """One line for each resource of each rule: verbs, resource, names."""
+    for rule in role["rules"]:
+        for group in rule["apiGroups"]:
+            for resource in rule["resources"]:
+                path = f"{group}/{resource}" if group else resource
+                yield " ".join([",".join(rule["verbs"]), path, *rule.get("resourceNames", [])])
+
+
+def rights(manifests: list[dict[str, Any]], account: tuple[str, str]) -> dict[str, set[str]]:
+    """What an account (namespace, name) may do, by the namespace in which it may; "" is everywhere."""
+    roles = {
+        (m["kind"], m["metadata"].get("namespace", ""), m["metadata"]["name"]): m
+        for m in manifests
+        if m["kind"] in {"Role", "ClusterRole"}
+    }
+    found: dict[str, set[str]] = {}
+    for binding in manifests:
+        if binding["kind"] not in {"RoleBinding", "ClusterRoleBinding"}:
+            continue
+        subjects = {(s["namespace"], s["name"]) for s in binding["subjects"] if s["kind"] == "ServiceAccount"}
+        if account in subjects:
+            namespace = binding["metadata"].get("namespace", "")
+            role = roles[binding["roleRef"]["kind"], namespace, binding["roleRef"]["name"]]
+            found.setdefault(namespace, set()).update(rules(role))
+    return found
+
+
+@pytest.mark.parametrize(("values", "expected"), CASES, ids=[name for name, _ in CASES])
+def test_operator_has_these_rights_and_no_other(values: str, expected: dict[str, set[str]]) -> None:
+    manifests = render("--values", VALUES / f"{values}.yaml")
+    assert rights(manifests, (NAMESPACE, RELEASE)) == expected
+
+
+@pytest.mark.parametrize("values", sorted(VALUES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_no_role_holds_a_wildcard(values: str) -> None:
+    for manifest in render("--values", values):
+        for rule in manifest.get("rules") or []:
+            assert "*" not in [*rule.get("verbs", []), *rule.get("resources", []), *rule.get("apiGroups", [])]
+
+
+def test_without_rbac_no_role_is_made() -> None:
+    kinds = {manifest["kind"] for manifest in render("--set", "rbac.create=false")}
+    assert not kinds & {"Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding"}
+
+
+@pytest.mark.parametrize(
+    ("setting", "role", "joins"),
+    [
+        ("rbac.aggregateToView=true", "view", {"view", "edit", "admin"}),
+        ("rbac.aggregateToView=false", "view", set()),
+        ("rbac.aggregateToEdit=false", "edit", set()),
+        ("rbac.aggregateToEdit=true", "edit", {"edit", "admin"}),
+    ],
+)
+def test_roles_of_people_join_the_clusters_own_only_where_asked(setting: str, role: str, joins: set[str]) -> None:
+    manifests = render("--set", setting)
+    found = next(m for m in manifests if m["metadata"]["name"] == f"{RELEASE}:{NAMESPACE}:{role}")
+    prefix = "rbac.authorization.k8s.io/aggregate-to-"
+    labels = found["metadata"]["labels"]
+    assert {label.removeprefix(prefix) for label in labels if label.startswith(prefix)} == joins
+
+
+def test_the_role_to_read_gives_no_write_and_neither_gives_secrets() -> None:
+    people = [m for m in render() if m["kind"] == "ClusterRole" and m["metadata"]["name"].endswith((":view", ":edit"))]
+    assert [set(rules(role)) for role in people] == [
+        {f"get,list,watch {OURS}/azuredevopsconnectors", f"get,list,watch {OURS}/devopsorganizations"},
+        {
+            f"get,list,watch,create,update,patch,delete,deletecollection {OURS}/azuredevopsconnectors",
+            f"get,list,watch,create,update,patch,delete,deletecollection {OURS}/devopsorganizations",
+        },
+    ]
