@@ -1,0 +1,74 @@
+"""What all clients of Azure Resource Manager share: connections, places, budget, time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+import httpx
+from httpx_aiohttp import HttpxAiohttpClient
+
+from defender_devops.azure.budget import Budget
+from defender_devops.azure.clock import Clock
+
+__all__ = ["ArmSession", "Observe", "open_http_client"]
+
+Observe = Callable[[str, int | None, float], None]
+"""Told of every request: what it was, the HTTP status (None: no answer came), seconds it took."""
+
+_TIMEOUT: Final = httpx.Timeout(connect=5.0, read=30.0, write=30.0, pool=None)
+"""Seconds. Waiting for a connection has no limit of its own: `ArmSession.places` bounds who may wait."""
+
+_KEEP_ALIVE: Final = 60.0
+"""Seconds that an idle connection is kept: reconciles come in waves, and a TLS handshake costs more than a request."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArmSession:
+    """Shared by the clients of all identities, since none of it belongs to one of them.
+
+    Attributes:
+        http: connections to Azure Resource Manager.
+        endpoint: its address without a slash at the end.
+        budget: what may still be asked.
+        clock: time.
+        places: how many requests are under way at once.
+        observe: told of every request.
+    """
+
+    http: httpx.AsyncClient
+    endpoint: str
+    budget: Budget = field(default_factory=Budget)
+    clock: Clock = field(default_factory=Clock)
+    places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(32))
+    observe: Observe = field(default=lambda _what, _status, _seconds: None)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self.http.aclose()
+
+
+def open_http_client() -> httpx.AsyncClient:
+    """Connections to Azure Resource Manager. Redirects are never followed: a token must not leave its origin."""
+    logger = logging.getLogger("httpx")
+    if not any(isinstance(each, _WithoutQueries) for each in logger.filters):
+        logger.addFilter(_WithoutQueries())
+    return HttpxAiohttpClient(
+        timeout=_TIMEOUT,
+        limits=httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=_KEEP_ALIVE),
+        follow_redirects=False,
+    )
+
+
+class _WithoutQueries(logging.Filter):
+    """Cuts the query off the addresses that httpx logs: the address of an operation is signed by its query."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(
+                each.copy_with(query=None) if isinstance(each, httpx.URL) else each for each in record.args
+            )
+        return True
