@@ -1,15 +1,10 @@
-"""What all models share: how they are read, checked and written.
-
-Reading is lenient about what the operator does not know (a field of a newer version is ignored) and strict about what
-it does. A body that cannot be read becomes one sentence that names the field: `InvalidManifest`.
-"""
+"""What all models share: the base that checks and dumps, moments and counts, and the metadata of any object."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, ClassVar, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import (
     AfterValidator,
@@ -22,12 +17,11 @@ from pydantic import (
     PlainSerializer,
     StrictBool,
     StrictInt,
-    ValidationError,
     WithJsonSchema,
     model_validator,
 )
 from pydantic.alias_generators import to_camel
-from pydantic_core import CoreSchema, ErrorDetails
+from pydantic_core import CoreSchema
 
 from defender_devops.api.rules import Rule, with_rules
 
@@ -123,63 +117,3 @@ class ObjectMeta(ApiModel):
     def is_deleting(self) -> bool:
         """Whether somebody has asked to delete the object."""
         return self.deletion_timestamp is not None
-
-
-class InvalidManifest(ValueError):
-    """A resource cannot be used as it stands.
-
-    Args:
-        message: one sentence that names the field and says what to do. It repeats no value: people paste secrets into
-            the wrong field.
-        fields: path of every field that is wrong.
-    """
-
-    def __init__(self, message: str, fields: tuple[str, ...] = ()) -> None:
-        super().__init__(message)
-        self.message = message
-        self.fields = fields
-
-
-ModelT = TypeVar("ModelT", bound=ApiModel)
-
-
-def parse(model: type[ModelT], body: Mapping[str, Any]) -> ModelT:
-    """Read a body from the API server or from a manifest.
-
-    Raises:
-        InvalidManifest: it breaks the schema or a rule.
-    """
-    try:
-        return model.model_validate(body)
-    except ValidationError as error:
-        details = error.errors(include_url=False, include_input=False)
-    fields = tuple(dict.fromkeys(_path(detail) for detail in details))
-    others = [field for field in fields if field != fields[0]]
-    more = f" Also wrong: {', '.join(others)}." if others else ""
-    raise InvalidManifest(f"{fields[0]}: {_complaint(details[0])}.{more}", fields)
-
-
-def _path(detail: ErrorDetails) -> str:
-    """Path of an error as kubectl writes it: `spec.agentlessScanning.scope[1].project`."""
-    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in detail["loc"])
-    return (path + str(detail.get("ctx", {}).get("field", ""))).lstrip(".") or "the manifest"
-
-
-def _complaint(detail: ErrorDetails) -> str:
-    """What is wrong, without a full stop."""
-    context = detail.get("ctx", {})
-    match detail["type"]:
-        case "missing":
-            return "is required: add it"
-        case "rule":
-            return str(context["message"])
-        case "enum" | "literal_error":
-            return f"must be {context['expected']}"
-        case "value_error":
-            return str(context["error"])
-        case "model_type" | "dict_type" | "mapping_type":
-            return "must be a mapping of fields"
-        case "tuple_type" | "list_type":
-            return "must be a list"
-        case _:
-            return re.sub(r"^\w+ should", "must", detail["msg"])

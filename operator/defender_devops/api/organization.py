@@ -14,7 +14,7 @@ from defender_devops.api.conditions import Status
 from defender_devops.api.connector_features import Mode, PullRequestAnnotations, Severity
 from defender_devops.api.connector_status import ConditionList, Progress, ResourceId
 from defender_devops.api.fields import OBJECT_NAME, OrganizationName
-from defender_devops.api.model import ApiModel, Generation, InvalidManifest, ObjectMeta, parse
+from defender_devops.api.model import ApiModel, Generation, ObjectMeta
 from defender_devops.api.names import (
     API_VERSION,
     CONNECTOR_NAME_MAX_LENGTH,
@@ -23,6 +23,7 @@ from defender_devops.api.names import (
     TRACKING_ANNOTATIONS,
     TRACKING_LABELS,
 )
+from defender_devops.api.parsing import InvalidManifest, parse
 from defender_devops.api.rules import Rule, immutable
 
 __all__ = [
