@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import yaml
 
 from sandbox.cluster import binary
 
-__all__ = ["CHART", "NAMESPACE", "RELEASE", "VALUES", "HelmRefused", "helm", "render", "render_text"]
+__all__ = ["CHART", "NAMESPACE", "RELEASE", "ROOT", "VALUES", "HelmRefused", "Manifest", "helm", "render", "render_text"]
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "deploy/helm/defender-devops-operator"
@@ -40,6 +41,7 @@ def helm(*arguments: str | Path) -> str:
     return run.stdout
 
 
+@cache
 def render_text(
     *arguments: str | Path, release: str = RELEASE, namespace: str = NAMESPACE, apis: tuple[str, ...] = OPTIONAL_APIS
 ) -> str:
@@ -53,4 +55,4 @@ def render(
 ) -> list[Manifest]:
     """The chart's manifests, in the order of helm."""
     text = render_text(*arguments, release=release, namespace=namespace, apis=apis)
-    return [manifest for manifest in yaml.safe_load_all(text) if manifest]
+    return [manifest for manifest in yaml.load_all(text, yaml.CSafeLoader) if manifest]

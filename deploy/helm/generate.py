@@ -1,0 +1,120 @@
+"""Makes what the chart holds that is written elsewhere: its copy of the CRDs, and its README.
+
+    python deploy/helm/generate.py [--check]
+
+The README follows helm-docs' conventions (github.com/norwoodj/helm-docs, 1.14): README.md.gotmpl with that tool's
+templates, and `# --` comments in values.yaml. helm-docs itself makes the same text; this script needs no Go. It knows
+those of the templates that README.md.gotmpl uses.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import yaml
+
+_CHART = Path(__file__).parent / "defender-devops-operator"
+_CRDS = Path(__file__).parents[1] / "crds"
+_TYPES = {"str": "string", "bool": "bool", "int": "int", "float": "float", "list": "list", "dict": "object"}
+
+
+def main() -> int:
+    """Write the files, or with --check say which differ; the exit code counts those."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="change nothing; fail where a file is not current")
+    check = parser.parse_args().check
+    wanted = _wanted()
+    present = set((_CHART / "files/crds").glob("*.yaml")) | {_CHART / "README.md"}
+    stale = [path for path, text in wanted.items() if not path.exists() or path.read_text() != text]
+    stale += sorted(present - wanted.keys())
+    for path in stale:
+        name = path.relative_to(_CHART)
+        if check:
+            print(f"{name} is not current: run `make chart`", file=sys.stderr)
+        elif path in wanted:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(wanted[path])
+        else:
+            path.unlink()
+    return len(stale) if check else 0
+
+
+def _wanted() -> dict[Path, str]:
+    crds = {_CHART / "files/crds" / path.name: path.read_text() for path in sorted(_CRDS.glob("*.yaml"))}
+    return {**crds, _CHART / "README.md": _readme()}
+
+
+def _readme() -> str:
+    chart = yaml.safe_load((_CHART / "Chart.yaml").read_text())
+    templates = {
+        "chart.header": f"# {chart['name']}\n",
+        "chart.description": chart["description"],
+        "chart.kubeVersion": chart["kubeVersion"],
+        "chart.versionBadge": _badge("Version", chart["version"]),
+        "chart.typeBadge": _badge("Type", chart["type"]),
+        "chart.appVersionBadge": _badge("AppVersion", chart["appVersion"]),
+        "chart.valuesSection": _values_section(),
+    }
+    template = (_CHART / "README.md.gotmpl").read_text()
+    return re.sub(r'{{ template "([\w.]+)" \. }}', lambda found: templates[found[1]], template)
+
+
+def _badge(label: str, value: str) -> str:
+    shield = f"{quote(label)}-{quote(value.replace('-', '--'))}-informational?style=flat-square"
+    return f"![{label}: {value}](https://img.shields.io/badge/{shield}) "
+
+
+def _values_section() -> str:
+    text = (_CHART / "values.yaml").read_text()
+    comments = _comments(text)
+    rows = sorted(_rows(yaml.safe_load(text), comments, (), documented=False))
+    lines = ["## Values", "", "| Key | Type | Default | Description |", "|-----|------|---------|-------------|"]
+    return "\n".join(lines + [f"| {' | '.join(row)} |" for row in rows]) + "\n"
+
+
+def _rows(
+    values: dict[str, Any], comments: dict[tuple[str, ...], str], path: tuple[str, ...], *, documented: bool
+) -> Iterator[tuple[str, str, str, str]]:
+    """A row for each key with a comment and, below keys without one, for each leaf."""
+    for key, value in values.items():
+        here = (*path, key)
+        comment = comments.get(here)
+        branch = isinstance(value, dict) and value
+        if comment is not None or not (branch or documented):
+            default = json.dumps(value, separators=(",", ":"), ensure_ascii=False, sort_keys=True)
+            yield ".".join(here), _TYPES[type(value).__name__], f"`{default}`", comment or ""
+        if branch:
+            yield from _rows(value, comments, here, documented=documented or comment is not None)
+
+
+def _comments(text: str) -> dict[tuple[str, ...], str]:
+    """The `# --` comments, each by the path of the key below it."""
+    found: dict[tuple[str, ...], str] = {}
+    path: list[tuple[int, str]] = []
+    comment: list[str] | None = None
+    for line in text.splitlines():
+        if begin := re.match(r"\s*# -- (.*)", line):
+            comment = [begin[1]]
+        elif more := re.match(r"\s*# (.*)", line):
+            if comment is not None:
+                comment.append(more[1])
+        elif key := re.match(r"(\s*)([\w-]+):", line):
+            path = [(indent, name) for indent, name in path if indent < len(key[1])]
+            path.append((len(key[1]), key[2]))
+            if comment is not None:
+                found[tuple(name for _, name in path)] = " ".join(comment)
+            comment = None
+        else:
+            comment = None
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())

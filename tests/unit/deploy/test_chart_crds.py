@@ -1,0 +1,45 @@
+"""The chart's CRDs are those of deploy/crds, which the models make; helm upgrades them and does not take them away."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from tests.support.helm import ROOT, Manifest, render
+
+SOURCE = sorted((ROOT / "deploy/crds").glob("*.yaml"))
+
+
+def crds(*arguments: str) -> list[Manifest]:
+    return [manifest for manifest in render(*arguments) if manifest["kind"] == "CustomResourceDefinition"]
+
+
+def test_copies_of_the_chart_and_its_readme_are_current() -> None:
+    check = [sys.executable, ROOT / "deploy/helm/generate.py", "--check"]
+    run = subprocess.run(check, capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stderr) == (0, "")
+
+
+def test_rendered_crds_are_the_source_with_labels_and_the_policy_to_keep_them() -> None:
+    assert len(SOURCE) == 2
+    for rendered, path in zip(crds(), SOURCE, strict=True):
+        source = yaml.safe_load(path.read_text())
+        assert rendered["spec"] == source["spec"]
+        assert rendered["metadata"]["name"] == source["metadata"]["name"]
+        assert rendered["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+        assert rendered["metadata"]["labels"]["app.kubernetes.io/name"] == "defender-devops-operator"
+
+
+def test_source_leaves_labels_and_annotations_to_the_chart() -> None:
+    for path in SOURCE:
+        assert yaml.safe_load(path.read_text())["metadata"].keys() == {"name"}
+
+
+@pytest.mark.parametrize(("setting", "count"), [("crds.enabled=false", 0), ("crds.keep=false", 2)])
+def test_crds_are_left_out_or_let_go_where_the_values_say_so(setting: str, count: int) -> None:
+    found = crds("--set", setting)
+    assert len(found) == count
+    assert not any("annotations" in crd["metadata"] for crd in found)

@@ -1,0 +1,41 @@
+"""What the chart sets in the pod is what the operator reads."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from defender_devops.settings import Settings
+from tests.support.helm import CHART, NAMESPACE, VALUES, render
+
+SET_BY_THE_CHART = {"NAMESPACE"}
+"""Those whose value the kubelet fills in."""
+
+
+def environment(values: Path) -> dict[str, str]:
+    """Variables of the container, with what the kubelet would fill in."""
+    deployment = next(m for m in render("--values", values) if m["kind"] == "Deployment")
+    entries: list[dict[str, Any]] = deployment["spec"]["template"]["spec"]["containers"][0]["env"]
+    return {entry["name"]: entry.get("value", NAMESPACE) for entry in entries}
+
+
+@pytest.mark.parametrize("values", VALUES, ids=lambda path: path.stem)
+def test_every_variable_is_a_setting_and_is_accepted(values: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = {k: v for k, v in environment(values).items() if k.startswith("DEFENDER_DEVOPS_")}
+    for name, value in ours.items():
+        monkeypatch.setenv(name, value)
+        assert name.removeprefix("DEFENDER_DEVOPS_").lower() in Settings.model_fields, name
+    settings = Settings()
+    assert settings.namespace == NAMESPACE
+    assert settings.namespaces == tuple(yaml.safe_load(values.read_text()).get("watchNamespaces", ()))
+
+
+def test_defaults_of_the_values_are_those_of_the_settings() -> None:
+    settings = yaml.safe_load((CHART / "values.yaml").read_text())["settings"]
+    for key, value in settings.items():
+        name = re.sub(r"(?<!^)(?=[A-Z])", "_", key).lower()
+        assert Settings.model_fields[name].default == value, key
