@@ -19,15 +19,16 @@ import aiohttp
 import httpx
 from pydantic import SecretStr
 
+from defender_devops.api.cloud import ConnectorRef
 from defender_devops.azure.budget import BudgetKey, OperationKind
 from defender_devops.azure.error_body import parse_error
 from defender_devops.azure.error_mapping import Answer, Asked, error_of_answer, retry_after_of
 from defender_devops.azure.session import ArmSession
 from defender_devops.azure.tokens import TokenSource
-from defender_devops.errors import AzureError, AzureUnavailable, Throttled
+from defender_devops.errors import AzureError, AzureUnavailable, InvalidRequest, Throttled
 from defender_devops.telemetry.context import reconcile_id
 
-__all__ = ["ArmClient", "Call", "Repeat", "Reply", "resource_path"]
+__all__ = ["ArmClient", "Call", "Repeat", "Reply", "connector_path", "resource_path"]
 
 _ATTEMPTS: Final = 3
 _PAUSE_FIRST: Final = 0.3
@@ -68,7 +69,7 @@ class Call:
         subscription: whose budget it draws on; None for what belongs to no subscription.
         kind: which budget; by the method where None.
         body: JSON, in which SecretStr stands for its value.
-        repeat: when it may be sent again.
+        repeat: when it may be sent again; by the method where None.
         query: further parameters.
         link: absolute address given by Azure, instead of path, api_version and query; held as a secret: it is signed.
     """
@@ -80,7 +81,7 @@ class Call:
     subscription: str | None = None
     kind: OperationKind | None = None
     body: Mapping[str, Any] | None = None
-    repeat: Repeat = Repeat.ALWAYS
+    repeat: Repeat | None = None
     query: Mapping[str, str] = field(default_factory=dict)
     link: SecretStr | None = None
 
@@ -93,8 +94,14 @@ class Call:
         """The budget that it draws on."""
         return self.kind or _KINDS.get(self.method, OperationKind.WRITES)
 
+    @property
+    def repeated(self) -> Repeat:
+        """When it may be sent again."""
+        return self.repeat or (Repeat.ALWAYS if self.method in _IDEMPOTENT else Repeat.IF_REFUSED)
+
 
 _KINDS: Final = {"GET": OperationKind.READS, "DELETE": OperationKind.DELETES}
+_IDEMPOTENT: Final = frozenset({"GET", "PUT", "DELETE"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +126,21 @@ class Reply:
 
 
 def resource_path(*segments: str) -> str:
-    """A path of these segments, each quoted; none can climb out of it."""
+    """A path of these segments, each quoted.
+
+    Raises:
+        InvalidRequest: a segment is empty or would climb out of the path.
+    """
     if any(segment in ("", ".", "..") for segment in segments):
-        raise ValueError(f"no path can be made of {segments}")
+        raise InvalidRequest(
+            f"Azure has no address for '{'/'.join(segments)}': correct the name that is empty or a dot."
+        )
     return "/" + "/".join(quote(segment, safe="") for segment in segments)
+
+
+def connector_path(ref: ConnectorRef) -> str:
+    """The path of a connector."""
+    return resource_path(*ref.id.strip("/").split("/"))
 
 
 class ArmClient:
@@ -196,17 +214,17 @@ class ArmClient:
     @staticmethod
     def _is_worth_repeating(call: Call, error: AzureError) -> bool:
         if error.status == _TOO_MANY:
-            return call.repeat is not Repeat.NEVER
+            return call.repeated is not Repeat.NEVER
         if isinstance(error, Throttled):  # our own budget: it told the caller when to come back
             return False
         passing = error.status is None or error.status >= _SERVER_ERROR or error.status == _REQUEST_TIMEOUT
         soon = error.retry_after is None or error.retry_after <= _PAUSE_MAX
-        return call.repeat is Repeat.ALWAYS and isinstance(error, AzureUnavailable) and passing and soon
+        return call.repeated is Repeat.ALWAYS and isinstance(error, AzureUnavailable) and passing and soon
 
     async def _attempt(self, call: Call, address: httpx.URL) -> Reply:
         token = await self._tokens.current()
         answer = await self._exchange(call, address, token)
-        if answer.status == _UNAUTHORIZED and call.repeat is not Repeat.NEVER and _another_token_may_help(answer):
+        if answer.status == _UNAUTHORIZED and call.repeated is not Repeat.NEVER and _another_token_may_help(answer):
             token = await self._tokens.replace(token, _claims(answer))
             answer = await self._exchange(call, address, token)
         if not 200 <= answer.status < 300:  # noqa: PLR2004 - the class of HTTP successes

@@ -209,7 +209,7 @@ def _token_expired(_detail: ErrorDetail, asked: Asked) -> AzureError:
     )
 
 
-def _not_updatable(detail: ErrorDetail, asked: Asked) -> AzureError:
+def _refused(detail: ErrorDetail, asked: Asked) -> AzureError:
     return InvalidRequest(f"Azure refuses to {asked.what}{said(detail)}.")
 
 
@@ -291,7 +291,8 @@ BY_CODE: Final[Mapping[str, Callable[[ErrorDetail, Asked], AzureError]]] = {
     "resourcecollectionrequeststhrottled": throttled,
     "toomanyrequests": throttled,
     "ratelimiting": throttled,
-    "roleassignmentupdatenotpermitted": _not_updatable,
+    "responsepayloadtoolarge": _refused,
+    "roleassignmentupdatenotpermitted": _refused,
     "tokenexchangefailed": token_exchange_failed,
     "anotheroperationinprogress": busy,
     "conflictingconcurrentwritenotallowed": busy,
