@@ -63,7 +63,8 @@ def _readme() -> str:
         "chart.valuesSection": _values_section(),
     }
     template = (_CHART / "README.md.gotmpl").read_text()
-    return re.sub(r'{{ template "([\w.]+)" \. }}', lambda found: templates[found[1]], template)
+    text = re.sub(r'{{ template "([\w.]+)" \. }}', lambda found: templates[found[1]], template)
+    return "\n".join(line.rstrip() for line in text.rstrip().splitlines()) + "\n"
 
 
 def _badge(label: str, value: str) -> str:

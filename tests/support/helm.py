@@ -11,7 +11,7 @@ import yaml
 
 from sandbox.cluster import binary
 
-__all__ = ["CHART", "NAMESPACE", "RELEASE", "ROOT", "VALUES", "HelmRefused", "Manifest", "helm", "render", "render_text"]
+__all__ = ["CHART", "NAMESPACE", "RELEASE", "ROOT", "VALUES", "HelmRefused", "Manifest", "helm", "render"]
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "deploy/helm/defender-devops-operator"
@@ -42,7 +42,7 @@ def helm(*arguments: str | Path) -> str:
 
 
 @cache
-def render_text(
+def _render_text(
     *arguments: str | Path, release: str = RELEASE, namespace: str = NAMESPACE, apis: tuple[str, ...] = OPTIONAL_APIS
 ) -> str:
     """The chart's manifests as helm writes them, for a cluster that has `apis` besides Kubernetes' own."""
@@ -54,5 +54,5 @@ def render(
     *arguments: str | Path, release: str = RELEASE, namespace: str = NAMESPACE, apis: tuple[str, ...] = OPTIONAL_APIS
 ) -> list[Manifest]:
     """The chart's manifests, in the order of helm."""
-    text = render_text(*arguments, release=release, namespace=namespace, apis=apis)
+    text = _render_text(*arguments, release=release, namespace=namespace, apis=apis)
     return [manifest for manifest in yaml.load_all(text, yaml.CSafeLoader) if manifest]
