@@ -31,6 +31,7 @@ class ManagedProcess:
         log: file that takes its standard error, and its standard output too unless `output` is given.
         output: file that takes its standard output.
         env: its whole environment; None hands on ours.
+        cwd: its working directory; None is ours.
         grace: seconds between asking it to stop and killing it.
     """
 
@@ -42,6 +43,7 @@ class ManagedProcess:
         log: Path,
         output: Path | None = None,
         env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
         grace: float = 5.0,
     ) -> None:
         self.name = name
@@ -54,6 +56,7 @@ class ManagedProcess:
                 stdout=lines,
                 stderr=errors,
                 env=env,
+                cwd=cwd,
                 start_new_session=True,  # Ctrl-C is for us: we stop it in order
             )
 

@@ -250,5 +250,5 @@ def _collect(found: dict[str, _Resource], api_version: str, resources: Iterable[
 
 def condition(manifest: Manifest, type_: str) -> dict[str, Any]:
     """One condition of an object's status; empty where it has none of that type."""
-    conditions: list[dict[str, Any]] = manifest.get("status", {}).get("conditions", [])
+    conditions: list[dict[str, Any]] = manifest.get("status", {}).get("conditions") or []
     return next((found for found in conditions if found["type"] == type_), {})

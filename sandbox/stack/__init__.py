@@ -1,0 +1,8 @@
+"""Cluster, cloud and operator put together: what `make sandbox`, the demo and the system tests start."""
+
+from __future__ import annotations
+
+from sandbox.stack.cloud import Cloud
+from sandbox.stack.operator import Operator, install_crds, prepare_namespace
+
+__all__ = ["Cloud", "Operator", "install_crds", "prepare_namespace"]

@@ -1,0 +1,96 @@
+"""The simulated cloud as a process of its own, and the variables with which anything finds it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any, Self
+
+from sandbox.process import ManagedProcess
+
+__all__ = ["CLIENT_SECRET_IDENTITY", "Cloud"]
+
+_ROOT = Path(__file__).parents[2]
+_READY_SECONDS = 60
+
+CLIENT_SECRET_IDENTITY = {
+    "AZURE_TENANT_ID": "11111111-1111-1111-1111-111111111111",
+    "AZURE_CLIENT_ID": "55555555-5555-5555-5555-555555555555",
+    "AZURE_CLIENT_SECRET": "sandbox-secret",
+}
+"""The default world's service principal for trying things by hand (sandbox/cloud/worlds/default.yaml)."""
+
+
+class Cloud:
+    """A running simulated cloud; a context manager that stops it.
+
+    Attributes:
+        endpoints: the line of JSON that it prints when it is ready.
+        ca: certificate authority of its services.
+        control: address of the control interface: time, faults, journal, and what a person would do by hand.
+    """
+
+    def __init__(self, process: ManagedProcess, endpoints: dict[str, Any]) -> None:
+        self.process = process
+        self.endpoints = endpoints
+        self.ca = Path(endpoints["ca"])
+        self.control = str(endpoints["control"])
+        self.portal = str(endpoints["portal"])
+
+    @classmethod
+    def start(cls, folder: Path, *arguments: str | Path) -> Self:
+        """Start it and wait until it is ready.
+
+        Args:
+            folder: takes its log and its certificate.
+            arguments: options of `python -m sandbox.cloud`.
+
+        Raises:
+            ProcessFailed: it ended or did not become ready; with the end of its log.
+        """
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        output = folder / "cloud.json"
+        output.unlink(missing_ok=True)
+        process = ManagedProcess(
+            "cloud",
+            [sys.executable, "-m", "sandbox.cloud", "--dir", folder.absolute(), *arguments],
+            log=folder / "cloud.log",
+            output=output,
+            cwd=_ROOT,
+        )
+        try:
+            return cls(process, process.until(lambda: _first_line(output), timeout=_READY_SECONDS))
+        except BaseException:
+            process.stop()
+            raise
+
+    def environment(self) -> dict[str, str]:
+        """Variables with which the operator, or an SDK, takes this cloud for Azure."""
+        devops = self.endpoints["azureDevOps"]
+        return {
+            "SSL_CERT_FILE": str(self.ca),
+            "AZURE_AUTHORITY_HOST": self.endpoints["authority"],
+            "DEFENDER_DEVOPS_ARM_ENDPOINT": self.endpoints["arm"],
+            "DEFENDER_DEVOPS_AZURE_DEVOPS_ENDPOINT": devops["devAzure"],
+            "DEFENDER_DEVOPS_AZURE_DEVOPS_PROFILE_ENDPOINT": devops["profile"],
+            "DEFENDER_DEVOPS_AZURE_DEVOPS_IDENTITY_ENDPOINT": devops["identity"],
+            "DEFENDER_DEVOPS_AZURE_DEVOPS_ENTITLEMENT_ENDPOINT": devops["entitlement"],
+            "DEFENDER_DEVOPS_AZURE_DEVOPS_EXTENSION_ENDPOINT": devops["extension"],
+        }
+
+    def stop(self) -> None:
+        """Stop it; its world is gone, its log stays."""
+        self.process.stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+def _first_line(output: Path) -> dict[str, Any] | None:
+    line, end, _ = output.read_text().partition("\n")
+    found: dict[str, Any] | None = json.loads(line) if end else None
+    return found

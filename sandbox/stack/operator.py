@@ -1,0 +1,105 @@
+"""The operator as a process outside the cluster, and what it finds in the cluster."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+import httpx
+import yaml
+
+from sandbox.cluster.client import KubernetesClient
+from sandbox.cluster.ports import free_ports
+from sandbox.process import ManagedProcess
+
+__all__ = ["NAMESPACE", "Operator", "install_crds", "prepare_namespace"]
+
+NAMESPACE = "defender-devops"
+
+_CRDS = Path(__file__).parents[2] / "deploy" / "crds"
+_READY_SECONDS = 60
+
+
+class Operator:
+    """A running operator; a context manager that stops it.
+
+    Attributes:
+        process: to look at, stop or kill.
+        metrics: address of /livez, /readyz and /metrics.
+    """
+
+    def __init__(self, process: ManagedProcess, metrics: str) -> None:
+        self.process = process
+        self.metrics = metrics
+
+    @classmethod
+    def start(cls, log: Path, environment: Mapping[str, str], *, ready: bool = True) -> Self:
+        """Start `python -m defender_devops` and wait until it says that it is ready.
+
+        Args:
+            log: file for its log.
+            environment: its variables, beside PATH, HOME and the like; no AZURE_* or DEFENDER_DEVOPS_* of ours goes in.
+            ready: False does not wait.
+
+        Raises:
+            ProcessFailed: it ended or did not become ready; with the end of its log.
+        """
+        (port,) = free_ports(1)
+        process = ManagedProcess(
+            "operator",
+            [sys.executable, "-m", "defender_devops"],
+            log=log,
+            env={
+                **{name: value for name, value in os.environ.items() if not name.startswith(("AZURE_", "DEFENDER_"))},
+                "DEFENDER_DEVOPS_NAMESPACE": NAMESPACE,
+                "DEFENDER_DEVOPS_METRICS_HOST": "127.0.0.1",
+                "DEFENDER_DEVOPS_METRICS_PORT": str(port),
+                **environment,
+            },
+            grace=10,
+        )
+        operator = cls(process, f"http://127.0.0.1:{port}")
+        if ready:
+            operator.wait_ready()
+        return operator
+
+    def wait_ready(self) -> None:
+        """Wait for /readyz; stop the process if that does not come."""
+        try:
+            with httpx.Client(trust_env=False) as http:
+                self.process.until(lambda: _answers(http, f"{self.metrics}/readyz"), timeout=_READY_SECONDS)
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> int:
+        """Ask it to end, and give its exit status."""
+        return self.process.stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+def install_crds(client: KubernetesClient) -> None:
+    """Apply deploy/crds and wait until the API server serves both kinds."""
+    client.apply_all(
+        manifest for path in sorted(_CRDS.glob("*.yaml")) for manifest in yaml.safe_load_all(path.read_text())
+    )
+
+
+def prepare_namespace(client: KubernetesClient, name: str = NAMESPACE) -> None:
+    """Make sure that a namespace is there: the operator's own holds its lease and keys."""
+    client.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+
+
+def _answers(http: httpx.Client, url: str) -> bool | None:
+    try:
+        return http.get(url).is_success or None
+    except httpx.TransportError:
+        return None

@@ -1,0 +1,83 @@
+"""What tests against a real API server and the simulated cloud share.
+
+`cluster` and `kube` are one cluster for the whole run: tests keep apart by working in a `namespace` of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from sandbox.cluster import Cluster, KubernetesClient
+from sandbox.stack import Cloud, Operator, install_crds, prepare_namespace
+from sandbox.stack.cloud import CLIENT_SECRET_IDENTITY
+
+StartCloud = Callable[..., Cloud]
+StartOperator = Callable[..., Operator]
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A real API server with controllers and our CRDs."""
+    with Cluster.start(tmp_path_factory.mktemp("cluster")) as started:
+        with started.client() as client:
+            install_crds(client)
+            prepare_namespace(client)
+        yield started
+
+
+@pytest.fixture(scope="session")
+def kube(cluster: Cluster) -> Iterator[KubernetesClient]:
+    """The API of `cluster`, as its administrator."""
+    with cluster.client() as client:
+        yield client
+
+
+@pytest.fixture
+def namespace(kube: KubernetesClient) -> Iterator[str]:
+    """A namespace of the test's own, gone soon after it."""
+    created = kube.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"generateName": "test-"}})
+    name: str = created["metadata"]["name"]
+    yield name
+    kube.delete("Namespace", name)
+
+
+@pytest.fixture(scope="session")
+def start_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartCloud]:
+    """Start a simulated cloud with options of `python -m sandbox.cloud`; it runs until the end of the run."""
+    with ExitStack() as running:
+
+        def start(*arguments: str | Path) -> Cloud:
+            return running.enter_context(Cloud.start(tmp_path_factory.mktemp("cloud"), *arguments))
+
+        yield start
+
+
+@pytest.fixture
+def cloud(tmp_path: Path) -> Iterator[Cloud]:
+    """A simulated cloud of the test's own, with the default world and time that runs 60 times as fast."""
+    with Cloud.start(tmp_path / "cloud", "--speed", "60") as started:
+        yield started
+
+
+@pytest.fixture
+def start_operator(cluster: Cluster, tmp_path: Path) -> Iterator[StartOperator]:
+    """Start the operator against `cluster` and a cloud, as administrator and with a client secret; stopped at the end.
+
+    `settings` are more variables for it, or other values.
+    """
+    with ExitStack() as running:
+
+        def start(cloud: Cloud, settings: Mapping[str, str] | None = None) -> Operator:
+            environment = {
+                "KUBECONFIG": str(cluster.kubeconfig),
+                **cloud.environment(),
+                **CLIENT_SECRET_IDENTITY,
+                **(settings or {}),
+            }
+            return running.enter_context(Operator.start(tmp_path / "operator.log", environment))
+
+        yield start
