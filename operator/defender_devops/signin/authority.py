@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-import aiohttp
 import httpx
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
+from defender_devops.connections import NETWORK_ERRORS
 from defender_devops.signin.errors import SignInError, TokenServiceUnavailable, classify
 
 __all__ = ["SCOPE", "Authority", "DeviceCode", "TokenResponse", "numbers_in"]
@@ -137,7 +137,7 @@ class Authority:
                 return await self.http.send(request, follow_redirects=False)
         except TimeoutError:
             raise _unreachable(f"gave no answer within {REQUEST_TIMEOUT:.0f} s") from None
-        except (httpx.HTTPError, httpx.StreamError, aiohttp.ClientError, OSError) as error:
+        except NETWORK_ERRORS as error:
             raise _unreachable(f"cannot be reached ({type(error).__name__})") from None
 
 

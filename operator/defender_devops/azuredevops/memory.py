@@ -1,0 +1,67 @@
+"""Answers that are kept for a while. Those who ask for the same at once share one question."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import dataclass, field
+from typing import Final, Generic, TypeVar
+
+from defender_devops.errors import OperatorError
+
+__all__ = ["Memory"]
+
+Value = TypeVar("Value")
+
+_SHARE: Final = 0.8
+"""Of the interval for which a good answer is kept: who asks once an interval shall always get a new one."""
+
+_RETRY_SECONDS: Final = 60.0
+"""To the next try after an answer that was none, unless the service asks for more."""
+
+
+@dataclass
+class _Kept(Generic[Value]):
+    task: asyncio.Future[Value]
+    until: float = float("inf")
+
+
+@dataclass
+class Memory(Generic[Value]):
+    """Keeps answers of one kind by key.
+
+    Args:
+        interval: seconds between two questions for the same.
+        monotonic: seconds that never jump.
+        is_good: whether an answer is one; what is none is asked for again sooner.
+    """
+
+    interval: float
+    monotonic: Callable[[], float]
+    is_good: Callable[[Value], bool]
+    _kept: dict[tuple[Hashable, ...], _Kept[Value]] = field(default_factory=dict)
+
+    async def get(self, key: tuple[Hashable, ...], ask: Callable[[], Awaitable[Value]]) -> Value:
+        """The kept answer, or failure, while it is good; otherwise ask."""
+        kept = self._kept.get(key)
+        if kept is None or kept.until <= self.monotonic():
+            kept = self._kept[key] = _Kept(asyncio.ensure_future(ask()))
+            kept.task.add_done_callback(lambda _: self._date(key, kept))
+        return await asyncio.shield(kept.task)
+
+    def forget(self, first: Hashable) -> None:
+        """Drop the answers whose key begins so."""
+        for key in [key for key in self._kept if key[0] == first]:
+            del self._kept[key]
+
+    def _date(self, key: tuple[Hashable, ...], kept: _Kept[Value]) -> None:
+        if kept.task.cancelled():
+            if self._kept.get(key) is kept:
+                del self._kept[key]
+            return
+        error = kept.task.exception()
+        pause = self.interval * _SHARE
+        if error is not None or not self.is_good(kept.task.result()):
+            wanted = error.retry_after if isinstance(error, OperatorError) else None
+            pause = min(pause, max(_RETRY_SECONDS, wanted or 0.0))
+        kept.until = self.monotonic() + pause
