@@ -5,12 +5,26 @@ Identities are not here: azure-identity reads the standard `AZURE_*` variables i
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import Field, HttpUrl, PlainSerializer, PositiveFloat, PositiveInt
+from pydantic import AfterValidator, AliasChoices, Field, HttpUrl, PlainSerializer, PositiveFloat, PositiveInt
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
+
 Endpoint = Annotated[HttpUrl, PlainSerializer(lambda url: str(url).rstrip("/"), return_type=str)]
+
+
+def _with_scheme(host: str) -> str:
+    """azure-identity takes a bare host name too."""
+    address = host if "://" in host else f"https://{host}"
+    return address.rstrip("/")
+
+
+def _reached_safely(url: HttpUrl) -> HttpUrl:
+    if url.scheme != "https" and url.host not in _LOOPBACK:
+        raise ValueError("must be https: a sign-in over plain http can be read and changed on its way")
+    return url
 
 
 class Settings(BaseSettings):
@@ -56,6 +70,20 @@ class Settings(BaseSettings):
     """Port of /livez, /readyz and /metrics; 0 takes a free one."""
 
     metrics_host: str = "0.0.0.0"  # noqa: S104 - in a pod, probes and Prometheus come from outside
+
+    authority_host: Annotated[str, AfterValidator(_with_scheme)] = Field(
+        default="https://login.microsoftonline.com",
+        validation_alias=AliasChoices("AZURE_AUTHORITY_HOST", "authority_host"),
+    )
+    """Entra ID for the sign-in; named as azure-identity names it, so that both always ask the same one."""
+
+    signin_url: Annotated[Endpoint, AfterValidator(_reached_safely)] | None = None
+    """Address at which browsers reach the sign-in pages. The app's reply address is its /callback. None: no pages."""
+
+    signin_port: Annotated[int, Field(ge=0, le=65535)] = 8081
+    """Port of the sign-in pages; 0 takes a free one."""
+
+    signin_host: str = "0.0.0.0"  # noqa: S104 - in a pod, the ingress comes from outside
 
     log_format: Literal["json", "console"] = "json"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
