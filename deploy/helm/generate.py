@@ -1,6 +1,6 @@
 """Makes what the chart holds that is written elsewhere: its copy of the CRDs, and its README.
 
-    python deploy/helm/generate.py [--check]
+Usage: python deploy/helm/generate.py [--check]
 
 The README follows helm-docs' conventions (github.com/norwoodj/helm-docs, 1.14): README.md.gotmpl with that tool's
 templates, and `# --` comments in values.yaml. helm-docs itself makes the same text; this script needs no Go. It knows

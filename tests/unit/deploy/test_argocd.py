@@ -1,0 +1,140 @@
+"""Argo CD's checks and actions, run by a real Lua 5.1 (the dialect of Argo CD's own) over their test data."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from lupa.lua51 import LuaRuntime, lua_type
+
+from defender_devops.api import names
+from defender_devops.api.reasons import Reason
+from tests.support.helm import ROOT
+
+ARGOCD = ROOT / "deploy/gitops/argocd"
+KINDS = sorted((ARGOCD / "resource_customizations/defender-devops.io").iterdir())
+NOW = "0001-01-01T00:00:00Z"
+"""What the scripts' clock says."""
+
+KEPT_FROM_SCRIPTS = "io = nil; debug = nil; package = nil; dofile = nil; loadfile = nil; loadstring = nil"
+"""Argo CD opens base, table, string, math and a small os; a script that needs more would fail only there."""
+
+
+def run(script: str, obj: dict[str, Any]) -> dict[str, Any]:
+    """What the script returns for an object, as Python values."""
+    lua = LuaRuntime(register_eval=False, unpack_returned_tuples=True)
+    lua.execute(f"os = {{ date = function() return '{NOW}' end }}; require = function(name) return _G[name] end")
+    lua.execute(KEPT_FROM_SCRIPTS)
+    lua.globals()["obj"] = to_lua(lua, obj)
+    result = to_python(lua.execute(script))
+    assert isinstance(result, dict)
+    return result
+
+
+def to_lua(lua: LuaRuntime, value: object) -> object:
+    if isinstance(value, dict):
+        return lua.table_from({key: to_lua(lua, inner) for key, inner in value.items()})
+    if isinstance(value, list):
+        return lua.table_from([to_lua(lua, inner) for inner in value])
+    return value
+
+
+def to_python(value: object) -> object:
+    if lua_type(value) != "table":
+        return value
+    if len(value):
+        return [to_python(value[position + 1]) for position in range(len(value))]
+    return {key: to_python(inner) for key, inner in value.items()}
+
+
+def health_tests() -> Iterator[Any]:
+    for kind in KINDS:
+        for test in yaml.safe_load((kind / "health_test.yaml").read_text())["tests"]:
+            yield pytest.param(kind, test, id=f"{kind.name}-{Path(test['inputPath']).stem}")
+
+
+def action_tests() -> Iterator[Any]:
+    for path in ARGOCD.rglob("action_test.yaml"):
+        for test in yaml.safe_load(path.read_text())["actionTests"]:
+            yield pytest.param(path.parent, test, id=f"{test['action']}-{Path(test['inputPath']).stem}")
+
+
+def discovery_tests() -> Iterator[Any]:
+    for path in ARGOCD.rglob("action_test.yaml"):
+        for test in yaml.safe_load(path.read_text())["discoveryTests"]:
+            yield pytest.param(path.parent, test, id=Path(test["inputPath"]).stem)
+
+
+@pytest.mark.parametrize(("kind", "test"), list(health_tests()))
+def test_health_is_what_its_test_data_says(kind: Path, test: dict[str, Any]) -> None:
+    obj = yaml.safe_load((kind / test["inputPath"]).read_text())
+    assert obj["kind"] == kind.name
+    assert run((kind / "health.lua").read_text(), obj) == test["healthStatus"]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_every_file_of_test_data_is_used(kind: Path) -> None:
+    tests = yaml.safe_load((kind / "health_test.yaml").read_text())["tests"]
+    assert {kind / test["inputPath"] for test in tests} == set((kind / "testdata").iterdir())
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_every_reason_in_the_test_data_is_one_that_the_operator_gives(kind: Path) -> None:
+    for path in (kind / "testdata").iterdir():
+        for condition in yaml.safe_load(path.read_text())["status"].get("conditions", []):
+            assert condition["reason"] in set(Reason), path.name
+
+
+def test_both_resources_have_the_same_check() -> None:
+    assert len({(kind / "health.lua").read_text() for kind in KINDS}) == 1
+    assert {kind.name for kind in KINDS} == {names.CONNECTOR.kind, names.ORGANIZATION.kind}
+
+
+@pytest.mark.parametrize("missing", ["status", "spec"])
+def test_object_without_status_or_spec_is_no_error(missing: str) -> None:
+    obj = yaml.safe_load((KINDS[0] / "testdata/ready-and-discovering.yaml").read_text())
+    del obj[missing]
+    expected = {"status": "Progressing", "spec": "Healthy"}[missing]
+    assert run((KINDS[0] / "health.lua").read_text(), obj)["status"] == expected
+
+
+@pytest.mark.parametrize(("actions", "test"), list(action_tests()))
+def test_action_changes_what_its_test_data_says(actions: Path, test: dict[str, Any]) -> None:
+    obj = yaml.safe_load((actions / test["inputPath"]).read_text())
+    script = (actions / test["action"] / "action.lua").read_text()
+    assert run(script, obj) == yaml.safe_load((actions / test["expectedOutputPath"]).read_text())
+
+
+@pytest.mark.parametrize(("actions", "test"), list(discovery_tests()))
+def test_actions_that_make_no_sense_are_disabled(actions: Path, test: dict[str, Any]) -> None:
+    obj = yaml.safe_load((actions / test["inputPath"]).read_text())
+    offered = run((actions / "discovery.lua").read_text(), obj)
+    assert [{"name": name, **action} for name, action in offered.items()] == unordered(test["result"], offered)
+    assert {path.parent.name for path in actions.glob("*/action.lua")} == offered.keys()
+
+
+def unordered(expected: list[dict[str, Any]], offered: dict[str, Any]) -> list[dict[str, Any]]:
+    """The expectation in the order of Lua's table, which has none of its own."""
+    return sorted(expected, key=lambda action: list(offered).index(action["name"]))
+
+
+def test_reconcile_sets_the_annotation_that_the_operator_watches() -> None:
+    script = (KINDS[0] / "actions/reconcile/action.lua").read_text()
+    annotations = run(script, {"metadata": {}, "spec": {}})["metadata"]["annotations"]
+    assert annotations == {names.ANNOTATION_RECONCILE_REQUESTED_AT: NOW}
+
+
+def test_config_map_holds_these_scripts() -> None:
+    check = [sys.executable, ROOT / "deploy/gitops/generate.py", "--check"]
+    done = subprocess.run(check, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    data = yaml.safe_load((ARGOCD / "argocd-cm.yaml").read_text())["data"]
+    actions = yaml.safe_load(data["resource.customizations.actions.defender-devops.io_AzureDevOpsConnector"])
+    assert [action["name"] for action in actions["definitions"]] == ["reconcile", "resume", "suspend"]
+    health = data["resource.customizations.health.defender-devops.io_DevOpsOrganization"]
+    assert health == (KINDS[1] / "health.lua").read_text()
