@@ -310,7 +310,8 @@ REFUSED = [
     Refused(
         "a federated client with Secret",
         connector(
-            f"signIn: {{method: ServicePrincipal, client: {{id: {_READER}, type: Federated, secretRef: {{name: a, key: b}}}}}}"
+            "signIn: {method: ServicePrincipal,"
+            f" client: {{id: {_READER}, type: Federated, secretRef: {{name: a, key: b}}}}}}"
         ),
         "spec.signIn.client.secretRef",
         _SIGN_IN_SECRET,
@@ -382,19 +383,19 @@ ACCEPTED = [
     Accepted(
         "a workload identity",
         connector(
-            f"azure: {{identity: {{type: WorkloadIdentity, clientId: {_READER}, serviceAccountRef: {{name: contoso-azure}}}}}}"
+            f"azure: {{identity: {{type: WorkloadIdentity, clientId: {_READER}, serviceAccountRef: {{name: azure}}}}}}"
         ),
     ),
     Accepted(
         "a client secret",
         connector(
-            f"azure: {{identity: {{type: ClientSecret, clientId: {_READER}, secretRef: {{name: arm, key: client-secret}}}}}}"
+            f"azure: {{identity: {{type: ClientSecret, clientId: {_READER}, secretRef: {{name: a, key: secret}}}}}}"
         ),
     ),
     Accepted(
         "a certificate",
         connector(
-            f"azure: {{identity: {{type: ClientCertificate, clientId: {_READER}, secretRef: {{name: arm, key: tls.pem}}}}}}"
+            f"azure: {{identity: {{type: ClientCertificate, clientId: {_READER}, secretRef: {{name: a, key: b.pem}}}}}}"
         ),
     ),
     Accepted("exclude with All", connector("organizations: {mode: All, exclude: [sandbox]}")),
@@ -404,7 +405,7 @@ ACCEPTED = [
     Accepted("empty lists beside any mode", connector("organizations: {names: [], exclude: []}")),
     Accepted(
         "200 organizations",
-        connector(f"organizations: {{mode: Selected, names: [{', '.join(f'{n:050}' for n in range(200))}]}}"),
+        connector(f"organizations: {{mode: Selected, names: [{', '.join(f'o{n:049}' for n in range(200))}]}}"),
     ),
     Accepted("Adopt", connector("authorization: {method: Adopt, account: mdc@contoso.com}")),
     Accepted("Code", connector("authorization: {method: Code, codeSecretRef: {name: defender-code, key: code}}")),
@@ -425,7 +426,8 @@ ACCEPTED = [
     Accepted(
         "a service principal by certificate",
         connector(
-            f"signIn: {{method: ServicePrincipal, client: {{id: {_READER}, type: Certificate, secretRef: {{name: a, key: b}}}}}}"
+            "signIn: {method: ServicePrincipal,"
+            f" client: {{id: {_READER}, type: Certificate, secretRef: {{name: a, key: b}}}}}}"
         ),
     ),
     Accepted(

@@ -19,10 +19,10 @@ def parse_duration(text: str) -> timedelta:
     """Read a duration.
 
     Raises:
-        ValueError: it is not one; the message shows how one looks.
+        ValueError: it is not one; the message shows how one looks, and repeats nothing.
     """
     if not re.fullmatch(PATTERN, text, re.ASCII):
-        raise ValueError(f"{text!r} is not a duration: write it as 8h, 90m or 1h30m")
+        raise ValueError("must be a duration: write it as 8h, 90m or 1h30m")
     groups = re.findall(r"([0-9]+)([hms])", text)
     return timedelta(seconds=sum(int(number) * _SECONDS[unit] for number, unit in groups))
 

@@ -46,6 +46,9 @@ class InvalidManifest(ValueError):
         self.fields = fields
 
 
+_OTHERS_MAX: Final = 5
+"""Fields named beside the first: enough to mend them together, few enough to read."""
+
 ModelT = TypeVar("ModelT", bound=ApiModel)
 
 
@@ -60,9 +63,14 @@ def parse(model: type[ModelT], body: Mapping[str, Any]) -> ModelT:
     except ValidationError as error:
         details = error.errors(include_url=False, include_input=False)
     fields = tuple(dict.fromkeys(_path(detail) for detail in details))
-    others = [field for field in fields if field != fields[0]]
-    more = f" Also wrong: {', '.join(others)}." if others else ""
-    raise InvalidManifest(f"{fields[0]}: {_complaint(details[0])}.{more}", fields)
+    raise InvalidManifest(f"{fields[0]}: {_complaint(details[0])}.{_others(fields[1:])}", fields)
+
+
+def _others(fields: tuple[str, ...]) -> str:
+    if not fields:
+        return ""
+    rest = f" and {len(fields) - _OTHERS_MAX} more" if len(fields) > _OTHERS_MAX else ""
+    return f" Also wrong: {', '.join(fields[:_OTHERS_MAX])}{rest}."
 
 
 def _path(detail: ErrorDetails) -> str:

@@ -14,9 +14,10 @@ from typing import Final, Self
 class ConditionType(StrEnum):
     """Types of conditions in the order in which they are listed, each with what True means."""
 
+    _value_: str
     meaning: str
 
-    def __new__(cls, value: str, meaning: str) -> Self:
+    def __new__(cls, value: str, meaning: str = "") -> Self:
         """Make the member a string that knows its meaning."""
         member = str.__new__(cls, value)
         member._value_ = value
@@ -73,10 +74,11 @@ class ConditionType(StrEnum):
 class Reason(StrEnum):
     """Reasons of conditions and of prerequisites: cause and cure, one sentence each."""
 
+    _value_: str
     cause: str
     cure: str
 
-    def __new__(cls, value: str, cause: str, cure: str) -> Self:
+    def __new__(cls, value: str, cause: str = "", cure: str = "") -> Self:
         """Make the member a string that knows its cause and its cure."""
         member = str.__new__(cls, value)
         member._value_ = value

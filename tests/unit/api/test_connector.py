@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+import pytest
+
+from defender_devops.api.cloud import AgentlessConfiguration, Annotations, AutoDiscovery, ConnectorRef, InventoryItem
+from defender_devops.api.connector import AzureDevOpsConnector, DeletionPolicy, SignInMethod, parse_connector
+from tests.support.manifests import CLIENT, connector
+
+
+def read(patch: str = "", status: Mapping[str, object] | None = None, **metadata: object) -> AzureDevOpsConnector:
+    return parse_connector({**connector(patch, **metadata), **({"status": status} if status is not None else {})})
+
+
+def test_the_name_in_azure_is_the_resource_s_unless_it_says_otherwise() -> None:
+    assert read().connector_ref == ConnectorRef("22222222-2222-2222-2222-222222222222", "rg-devops-security", "contoso")
+    assert read("azure: {connectorName: legacy}").connector_ref.name == "legacy"
+
+
+@pytest.mark.parametrize(
+    ("patch", "account"),
+    [
+        ("", None),
+        ("signIn: {method: None, account: a@b.c}", "a@b.c"),
+        ("authorization: {account: d@b.c}", "d@b.c"),
+        ("{authorization: {account: d@b.c}, signIn: {method: None, account: a@b.c}}", "d@b.c"),
+    ],
+)
+def test_the_authorizing_account_is_the_declared_one_or_the_one_that_signs_in(patch: str, account: str | None) -> None:
+    assert read(patch).spec.authorizing_account == account
+
+
+@pytest.mark.parametrize(
+    ("patch", "status", "policy"),
+    [
+        ("", None, DeletionPolicy.DETACH),
+        ("", {"azure": {"created": False}}, DeletionPolicy.DETACH),
+        ("", {"azure": {"created": True}}, DeletionPolicy.DELETE),
+        ("{deletionPolicy: Delete}", {"azure": {"created": False}}, DeletionPolicy.DELETE),
+        ("{deletionPolicy: Detach}", {"azure": {"created": True}}, DeletionPolicy.DETACH),
+    ],
+)
+def test_only_what_the_operator_created_is_deleted_by_default(
+    patch: str, status: Mapping[str, object] | None, policy: DeletionPolicy
+) -> None:
+    assert read(patch, status).deletion_policy is policy
+
+
+def test_absent_blocks_mean_their_defaults() -> None:
+    spec = read().spec
+    assert spec.sign_in_method is SignInMethod.NONE
+    assert spec.discovery.deadline == timedelta(hours=8)
+    assert spec.authorization.method.value == "Adopt"
+    assert spec.suspend is False
+    assert spec.pull_request_annotations is None
+    assert spec.agentless_scanning is None
+
+
+def test_a_deadline_is_a_time_span() -> None:
+    assert read("discovery: {deadline: 1h30m}").spec.discovery.deadline == timedelta(minutes=90)
+
+
+def test_organizations_compare_in_lower_case() -> None:
+    assert read("organizations: {exclude: [Sandbox]}").spec.organizations.excluded == {"sandbox"}
+    assert read("organizations: {mode: Selected, names: [Fabrikam]}").spec.organizations.named == {"fabrikam"}
+
+
+@pytest.mark.parametrize(
+    ("patch", "name"),
+    [
+        ("", "contoso-azure-devops-token"),
+        (f"signIn: {{method: ServicePrincipal, {CLIENT}}}", "contoso-azure-devops-token"),
+        (f"signIn: {{method: ServicePrincipal, {CLIENT}, tokenSecretName: tokens}}", "tokens"),
+    ],
+)
+def test_the_token_secret_is_the_named_one_or_the_default(patch: str, name: str) -> None:
+    assert read(patch).token_secret_name == name
+
+
+@pytest.mark.parametrize(
+    ("annotation", "handled", "requested"),
+    [(None, None, False), (None, "1", False), ("1", None, True), ("2", "1", True), ("1", "1", False)],
+)
+def test_a_look_is_owed_for_each_new_value_of_the_annotation(
+    annotation: str | None, handled: str | None, requested: bool
+) -> None:
+    annotations = {"defender-devops.io/reconcile-requested-at": annotation} if annotation else {}
+    status = {"lastHandledReconcileAt": handled} if handled else {}
+    assert read("", status, annotations=annotations).is_reconcile_requested is requested
+
+
+@pytest.mark.parametrize(
+    ("patch", "desired"),
+    [
+        ("{mode: Enabled}", Annotations(enabled=True, minimum_severity="Medium")),
+        ("{mode: Enabled, minimumSeverity: High}", Annotations(enabled=True, minimum_severity="High")),
+        ("{mode: Disabled, minimumSeverity: High}", Annotations(enabled=False)),
+    ],
+)
+def test_annotations_say_what_azure_shall_hold(patch: str, desired: Annotations) -> None:
+    chosen = read(f"pullRequestAnnotations: {patch}").spec.pull_request_annotations
+    assert chosen is not None
+    assert chosen.desired() == desired
+
+
+@pytest.mark.parametrize(
+    ("patch", "desired"),
+    [
+        (
+            (
+                "{mode: Enabled, scope: [{organization: o}, {organization: o, project: p},"
+                " {organization: o, project: p, repository: r}], scanners: [x]}"
+            ),
+            AgentlessConfiguration(
+                enabled=True,
+                auto_discovery=AutoDiscovery.ENABLED,
+                scanners=("x",),
+                inventory_list_type="Exclusion",
+                inventory=(
+                    InventoryItem("AzureDevOpsOrganization", "o"),
+                    InventoryItem("AzureDevOpsProject", "o/p"),
+                    InventoryItem("AzureDevOpsRepository", "o/p/r"),
+                ),
+            ),
+        ),
+        (
+            "{mode: Enabled, inventory: Inclusion, scope: [{organization: o}]}",
+            AgentlessConfiguration(
+                enabled=True,
+                inventory_list_type="Inclusion",
+                inventory=(InventoryItem("AzureDevOpsOrganization", "o"),),
+            ),
+        ),
+        ("{mode: Disabled}", AgentlessConfiguration(enabled=False)),
+    ],
+)
+def test_scanning_says_what_azure_shall_hold_and_finds_new_code_with_exclusion_only(
+    patch: str, desired: AgentlessConfiguration
+) -> None:
+    chosen = read(f"agentlessScanning: {patch}").spec.agentless_scanning
+    assert chosen is not None
+    assert chosen.desired() == desired

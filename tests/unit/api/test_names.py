@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from defender_devops.api.names import (
+    CONNECTOR,
+    NAME_MAX_LENGTH,
+    ORGANIZATION,
+    default_token_secret_name,
+    organization_object_name,
+)
+
+SUBDOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
+connectors = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,28}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,28}[a-z0-9])?)?", fullmatch=True)
+organizations = st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9-]{0,48}[A-Za-z0-9])?", fullmatch=True)
+
+
+def test_names_of_the_resources_are_those_that_were_promised() -> None:
+    assert (CONNECTOR.kind, CONNECTOR.crd, CONNECTOR.short_name, CONNECTOR.list_kind) == (
+        "AzureDevOpsConnector",
+        "azuredevopsconnectors.defender-devops.io",
+        "adoc",
+        "AzureDevOpsConnectorList",
+    )
+    assert (ORGANIZATION.kind, ORGANIZATION.crd, ORGANIZATION.short_name) == (
+        "DevOpsOrganization",
+        "devopsorganizations.defender-devops.io",
+        "adoorg",
+    )
+
+
+@pytest.mark.parametrize(
+    ("connector", "organization", "taken", "name"),
+    [
+        ("contoso", "fabrikam", [], "contoso-fabrikam"),
+        ("contoso", "Wingtip-Toys", [], "contoso-wingtip-toys"),
+        ("contoso", "fabrikam", ["contoso-wingtip"], "contoso-fabrikam"),
+        ("a", "b-c", ["a-b-c"], "a-b-c-b88f83c8"),
+        ("a-b", "c", ["a-b-c"], "a-b-c-4e84717d"),
+    ],
+)
+def test_a_generated_name_says_connector_and_organization(
+    connector: str, organization: str, taken: list[str], name: str
+) -> None:
+    assert organization_object_name(connector, organization, taken) == name
+
+
+@given(connectors, organizations)
+def test_a_generated_name_does_not_depend_on_the_case_of_the_organization(connector: str, organization: str) -> None:
+    for taken in (set[str](), {organization_object_name(connector, organization)}):
+        assert organization_object_name(connector, organization.upper(), taken) == organization_object_name(
+            connector, organization.lower(), taken
+        )
+
+
+@given(st.text("ab.-", min_size=1, max_size=300).filter(SUBDOMAIN.fullmatch), organizations, st.booleans())
+def test_a_generated_name_is_valid_and_not_taken(connector: str, organization: str, clash: bool) -> None:
+    taken = {organization_object_name(connector, organization)} if clash else set()
+    name = organization_object_name(connector, organization, taken)
+    assert name not in taken or len(f"{connector}-{organization}") > NAME_MAX_LENGTH
+    assert len(name) <= NAME_MAX_LENGTH
+    assert SUBDOMAIN.fullmatch(name)
+
+
+@given(connectors, organizations, connectors, organizations)
+def test_two_pairs_that_meet_in_a_name_part_by_their_hash(c1: str, o1: str, c2: str, o2: str) -> None:
+    if (c1, o1.lower()) != (c2, o2.lower()):
+        first = organization_object_name(c1, o1)
+        assert organization_object_name(c2, o2, {first}) != first
+
+
+def test_the_token_secret_is_named_after_the_connector() -> None:
+    assert default_token_secret_name("contoso") == "contoso-azure-devops-token"

@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+import pytest
+
+from defender_devops.api.regions import REGIONS, is_known_region, region_advice
+
+
+def test_regions_are_in_short_form_and_sorted() -> None:
+    assert list(REGIONS) == sorted(REGIONS)
+    assert all(region.isalnum() and region.islower() for region in REGIONS)
+
+
+@pytest.mark.parametrize(("location", "known"), [("westeurope", True), ("WestEurope", True), ("westus", False)])
+def test_a_region_is_known_in_any_case(location: str, known: bool) -> None:
+    assert is_known_region(location) is known
+
+
+@pytest.mark.parametrize(
+    ("location", "start"),
+    [
+        ("westeurop", "Did you mean westeurope? Known regions: australiaeast,"),
+        ("marsnorth", "Known regions: australiaeast,"),
+        ("westeurope", "Known regions: australiaeast,"),
+    ],
+)
+def test_advice_guesses_the_slip_of_the_pen_and_lists_what_there_is(location: str, start: str) -> None:
+    assert region_advice(location).startswith(start)
