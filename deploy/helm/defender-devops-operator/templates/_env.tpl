@@ -17,6 +17,14 @@ DEFENDER_DEVOPS_REFRESH_INTERVAL.
 {{- end }}
 - name: DEFENDER_DEVOPS_METRICS_PORT
   value: {{ .Values.metrics.port | quote }}
+{{- if .Values.signIn.enabled }}
+{{- with include "defender-devops-operator.signInUrl" . }}
+- name: DEFENDER_DEVOPS_SIGNIN_URL
+  value: {{ . | quote }}
+{{- end }}
+- name: DEFENDER_DEVOPS_SIGNIN_PORT
+  value: {{ include "defender-devops-operator.signInPort" . | quote }}
+{{- end }}
 {{- range $key, $value := .Values.settings }}
 {{- if not (kindIs "invalid" $value) }}
 - name: DEFENDER_DEVOPS_{{ $key | snakecase | upper }}

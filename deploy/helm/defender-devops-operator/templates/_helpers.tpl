@@ -92,13 +92,13 @@ api (group/version/kind), value (path in the values, for the message).
 {{- end }}
 {{- end }}
 
-{{/* Address of the sign-in pages as browsers see it; empty where nothing makes it known. */}}
+{{/* Address of the sign-in pages as browsers see it, never without TLS; empty where nothing makes it known. */}}
 {{- define "defender-devops-operator.signInUrl" -}}
 {{- with .Values.signIn }}
 {{- if .url }}
 {{- trimSuffix "/" .url }}
 {{- else if .ingress.enabled }}
-{{- printf "%s://%s" (ternary "https" "http" .ingress.tls.enabled) .ingress.host }}
+{{- printf "https://%s" .ingress.host }}
 {{- else if .httpRoute.enabled }}
 {{- printf "https://%s" (first .httpRoute.hostnames) }}
 {{- end }}
