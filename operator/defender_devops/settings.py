@@ -7,7 +7,18 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, AliasChoices, Field, HttpUrl, PlainSerializer, PositiveFloat, PositiveInt
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    HttpUrl,
+    PlainSerializer,
+    PositiveFloat,
+    PositiveInt,
+)
+from pydantic.alias_generators import to_camel
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
@@ -25,6 +36,22 @@ def _reached_safely(url: HttpUrl) -> HttpUrl:
     if url.scheme != "https" and url.host not in _LOOPBACK:
         raise ValueError("must be https: a sign-in over plain http can be read and changed on its way")
     return url
+
+
+class IdentityGrant(BaseModel):
+    """Connectors of a namespace may act in a subscription as an identity that is not theirs to begin with."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="forbid")
+
+    namespace: str
+    tenant_id: str
+    subscription_id: str
+
+    client_id: str | None = None
+    """Client id of a managed identity, or of what trusts a service account's token; None: the operator itself."""
+
+    service_account_name: str | None = None
+    """Service account of the namespace whose token may stand for that client; None: none may."""
 
 
 class Settings(BaseSettings):
@@ -46,6 +73,10 @@ class Settings(BaseSettings):
 
     namespace: str = "defender-devops"
     """The operator's own namespace: home of its lease and keys, and granted its own identity."""
+
+    identity_grants: tuple[IdentityGrant, ...] = ()
+    """As JSON: who outside the operator's own namespace may act as the operator, as a managed identity or as a service
+    account. Nothing that is not granted is allowed: whoever can write a connector would borrow the identity."""
 
     cluster_id: str | None = None
     """Stands for this cluster in the owner tag; by default the uid of the namespace kube-system."""
