@@ -1,0 +1,1 @@
+"""Azure Resource Manager: paths, rights, limits, and the resources of Microsoft.Security."""

@@ -1,0 +1,125 @@
+"""Published api-versions, and which fields are younger than a version."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sandbox.cloud.arm.errors import ArmError
+from sandbox.cloud.arm.paths import ResourcePath
+
+__all__ = ["CONNECTOR_VERSIONS", "DEVOPS_VERSIONS", "check_api_version", "trim"]
+
+CONNECTOR_VERSIONS = (
+    "2021-07-01-preview",
+    "2021-12-01-preview",
+    "2022-05-01-preview",
+    "2022-08-01-preview",
+    "2023-03-01-preview",
+    "2023-10-01-preview",
+    "2024-03-01-preview",
+    "2024-07-01-preview",
+    "2024-08-01-preview",
+    "2026-08-01-preview",
+)
+DEVOPS_VERSIONS = ("2023-09-01-preview", "2024-04-01", "2024-05-15-preview", "2025-03-01", "2025-11-01-preview")
+_AUTHORIZATION_VERSIONS = ("2015-07-01", "2018-01-01-preview", "2020-04-01-preview", "2020-10-01-preview", "2022-04-01")
+_DEFINITION_VERSIONS = ("2015-07-01", "2018-01-01-preview", "2022-04-01", "2022-05-01-preview")
+_RESOURCES_VERSIONS = (
+    "2016-02-01",
+    "2016-06-01",
+    "2016-09-01",
+    "2018-05-01",
+    "2019-10-01",
+    "2020-01-01",
+    "2020-06-01",
+    "2021-01-01",
+    "2021-04-01",
+    "2022-09-01",
+    "2022-12-01",
+    "2024-03-01",
+    "2024-11-01",
+    "2025-04-01",
+)
+_GRAPH_VERSIONS = ("2018-09-01-preview", "2019-04-01", "2020-04-01-preview", "2021-03-01", "2022-10-01", "2024-04-01")
+_HEALTH_VERSIONS = ("2023-02-01-preview", "2023-05-01-preview")
+_ASSESSMENT_VERSIONS = ("2019-01-01-preview", "2020-01-01", "2021-06-01", "2025-05-04")
+
+_BY_TYPE: dict[str, tuple[str, ...]] = {
+    "microsoft.security/securityconnectors": CONNECTOR_VERSIONS,
+    "microsoft.security/securityconnectors/devops": DEVOPS_VERSIONS,
+    "microsoft.security/healthreports": _HEALTH_VERSIONS,
+    "microsoft.security/assessments": _ASSESSMENT_VERSIONS,
+    "microsoft.authorization/roleassignments": _AUTHORIZATION_VERSIONS,
+    "microsoft.authorization/roledefinitions": _DEFINITION_VERSIONS,
+    "microsoft.resourcegraph/resources": _GRAPH_VERSIONS,
+    "microsoft.resources/subscriptions": _RESOURCES_VERSIONS,
+    "microsoft.resources/subscriptions/resourcegroups": _RESOURCES_VERSIONS,
+    "microsoft.resources/subscriptions/locations": _RESOURCES_VERSIONS,
+    "microsoft.resources/subscriptions/providers": _RESOURCES_VERSIONS,
+    "microsoft.resources/tenants": _RESOURCES_VERSIONS,
+}
+_NAMESPACES = {
+    namespace: tuple(
+        sorted({version for kind, all_ in _BY_TYPE.items() if kind.startswith(namespace) for version in all_})
+    )
+    for namespace in ("microsoft.security", "microsoft.authorization", "microsoft.resourcegraph", "microsoft.resources")
+}
+
+_YOUNGER: dict[str, str] = {
+    "agentlessConfiguration": "2025-03-01",
+    "capabilities": "2024-05-15-preview",
+    "visibility": "2024-05-15-preview",
+}
+"""The first api-version that has a field."""
+
+
+def versions_of(kind: str) -> tuple[str, ...] | None:
+    """Api-versions of a resource type (lower case); what is below `devops` shares its versions."""
+    if kind.startswith("microsoft.security/securityconnectors/devops"):
+        return DEVOPS_VERSIONS
+    return _BY_TYPE.get(kind)
+
+
+def check_api_version(path: ResourcePath, version: str | None) -> str:
+    """The version to answer in.
+
+    Raises:
+        ArmError: it is missing, unknown, or not one of the type's.
+    """
+    if not version:
+        message = "The api-version query parameter (?api-version=) is required for all requests."
+        raise ArmError(400, "MissingApiVersionParameter", message)
+    supported = versions_of(path.type)
+    if supported is None:
+        raise _unknown_type(path, version)
+    wanted = version.lower()
+    if wanted in supported:
+        return wanted
+    listed = ",".join(reversed(supported))
+    if wanted in _NAMESPACES.get(path.namespace.lower(), ()):
+        kind = path.type.partition("/")[2]
+        message = (
+            f"No registered resource provider found for location 'westeurope' and API version '{version}' for type "
+            f"'{kind}'. The supported api-versions are '{listed}'. The supported locations are ''."
+        )
+        raise ArmError(400, "NoRegisteredProviderFound", message)
+    message = f"The api-version '{version}' is invalid. The supported versions are '{listed}'."
+    raise ArmError(400, "InvalidApiVersionParameter", message)
+
+
+def _unknown_type(path: ResourcePath, version: str) -> ArmError:
+    known = _NAMESPACES.get(path.namespace.lower())
+    if known is None:
+        return ArmError(404, "InvalidResourceNamespace", f"The resource namespace '{path.namespace}' is invalid.")
+    message = (
+        f"The resource type '{path.type.partition('/')[2]}' could not be found in the namespace '{path.namespace}' for "
+        f"api version '{version}'. The supported api-versions are '{','.join(reversed(known))}'."
+    )
+    return ArmError(404, "InvalidResourceType", message)
+
+
+def trim(properties: dict[str, Any], version: str) -> dict[str, Any]:
+    """The properties without those that are younger than the version, and without those that have no value."""
+    return {
+        name: value for name, value in properties.items() if value is not None and version >= _YOUNGER.get(name, "")
+    }

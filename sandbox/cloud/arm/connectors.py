@@ -1,0 +1,243 @@
+"""Security connectors: synchronous, with errors in a shape of their own."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from typing import Any
+
+from sandbox.cloud.arm.call import Call
+from sandbox.cloud.arm.errors import ArmError, ConnectorError, not_found
+from sandbox.cloud.arm.paging import page
+from sandbox.cloud.arm.policies import check_policies
+from sandbox.cloud.defender.model import Connector
+from sandbox.cloud.defender.onboarding import release_all
+from sandbox.cloud.transport.message import Reply, json_reply
+
+__all__ = [
+    "REGIONS",
+    "create_or_update",
+    "delete",
+    "find_connector",
+    "get",
+    "list_by_group",
+    "list_by_subscription",
+    "render",
+    "update",
+]
+
+REGIONS = (
+    "eastasia",
+    "australiaeast",
+    "canadacentral",
+    "westeurope",
+    "northeurope",
+    "swedencentral",
+    "uksouth",
+    "eastus",
+    "centralus",
+)
+_TYPE = "Microsoft.Security/securityConnectors"
+_LIST_PAGE = 100
+_RESERVED_TAG_CHARACTERS = re.compile(r"[<>%&\\?/\x00-\x1f]")
+_MAXIMUM_TAGS = 50
+_MAXIMUM_TAG_NAME = 512
+_MAXIMUM_TAG_VALUE = 256
+
+
+def find_connector(call: Call) -> Connector | None:
+    """The connector that the path names, or runs through."""
+    name = call.path.names[0]
+    key = (
+        f"/subscriptions/{call.path.subscription}/resourcegroups/{call.path.group}"
+        f"/providers/microsoft.security/securityconnectors/{name}"
+    )
+    return call.world.connectors.get(key.lower())
+
+
+def require_connector(call: Call) -> Connector:
+    """The connector that the path names.
+
+    Raises:
+        ArmError: 404 ResourceNotFound.
+    """
+    connector = find_connector(call)
+    if connector is None:
+        raise not_found(f"{_TYPE}/{call.path.names[0]}", call.path.group)
+    return connector
+
+
+def render(connector: Connector, call: Call) -> dict[str, Any]:
+    """The connector as GET gives it: id and group in lower case, a type in mixed case."""
+    stamp = call.world.clock.stamp
+    return {
+        "properties": connector.properties,
+        "id": connector.id,
+        "name": connector.name,
+        "type": "Microsoft.Security/securityconnectors",
+        "location": connector.location,
+        "tags": connector.tags,
+        "systemData": {
+            "createdBy": connector.created_by,
+            "createdByType": connector.created_by_type,
+            "createdAt": stamp(connector.created_at),
+            "lastModifiedBy": connector.modified_by,
+            "lastModifiedByType": connector.modified_by_type,
+            "lastModifiedAt": stamp(connector.modified_at),
+        },
+    }
+
+
+def get(call: Call) -> Reply:
+    """GET one."""
+    return json_reply(render(require_connector(call), call))
+
+
+def list_by_group(call: Call) -> Reply:
+    """GET those of a resource group."""
+    return _list(call, f"/subscriptions/{call.path.subscription}/resourcegroups/{(call.path.group or '').lower()}/")
+
+
+def list_by_subscription(call: Call) -> Reply:
+    """GET those of a subscription."""
+    return _list(call, f"/subscriptions/{call.path.subscription}/")
+
+
+def _list(call: Call, prefix: str) -> Reply:
+    found = [connector for key, connector in sorted(call.world.connectors.items()) if key.startswith(prefix)]
+    part, following = page(call.request, found, _LIST_PAGE)
+    return json_reply({"value": [render(connector, call) for connector in part], **following})
+
+
+def create_or_update(call: Call) -> Reply:
+    """PUT: 201 or 200. An existing hierarchyIdentifier stays."""
+    body = call.body()
+    location = _check_location(body.get("location"))
+    tags = _check_tags(body.get("tags"))
+    check_policies(call, location, tags)
+    properties = _check_properties(body.get("properties"))
+    connector = find_connector(call)
+    if connector is None:
+        actor = (*call.actor, call.now)
+        connector = Connector(
+            call.subscription.id,
+            call.path.group or "",
+            call.name,
+            body["location"],
+            properties,
+            *actor,
+            *actor,
+            tags=tags,
+        )
+        call.world.connectors[connector.key] = connector
+        call.request.effect("connector.create", id=connector.key)
+        return json_reply(render(connector, call), 201)
+    if _check_location(connector.location) != location:
+        message = (
+            f"The resource '{call.name}' already exists in location '{connector.location}' in resource group "
+            f"'{call.path.group}'. A resource with the same name cannot be created in location '{body['location']}'. "
+            "Please select a new resource name."
+        )
+        raise ArmError(409, "InvalidResourceLocation", message)
+    properties["hierarchyIdentifier"] = connector.properties["hierarchyIdentifier"]
+    connector.properties, connector.tags = properties, tags
+    return _modified(call, connector, "connector.update")
+
+
+def update(call: Call) -> Reply:
+    """PATCH: the map of tags is replaced as a whole."""
+    connector = require_connector(call)
+    body = call.body()
+    if "tags" in body:
+        tags = _check_tags(body["tags"])
+        check_policies(call, _check_location(connector.location), tags)
+        connector.tags = tags
+    changes = body.get("properties")
+    if changes is not None:
+        if not isinstance(changes, dict):
+            raise ConnectorError(400, "properties must be an object.")
+        kept = {"hierarchyIdentifier": connector.properties["hierarchyIdentifier"]}
+        connector.properties = _check_properties({**connector.properties, **changes, **kept})
+    return _modified(call, connector, "connector.update")
+
+
+def _modified(call: Call, connector: Connector, kind: str) -> Reply:
+    connector.modified_by, connector.modified_by_type = call.actor
+    connector.modified_at = call.now
+    call.request.effect(kind, id=connector.key, tags=dict(connector.tags))
+    return json_reply(render(connector, call))
+
+
+def delete(call: Call) -> Reply:
+    """DELETE: 204, whether it was there or not; what is below it goes with it."""
+    connector = find_connector(call)
+    if connector is not None:
+        release_all(call.world, connector)
+        del call.world.connectors[connector.key]
+        call.request.effect("connector.delete", id=connector.key)
+    return Reply(204)
+
+
+def _check_location(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise ArmError(400, "LocationRequired", "The location property is required for this definition.")
+    location = value.replace(" ", "").lower()
+    if location not in REGIONS:
+        message = (
+            f"The provided location '{value}' is not available for resource type '{_TYPE}'. List of available regions "
+            f"for the resource type is '{','.join(REGIONS)}'."
+        )
+        raise ArmError(400, "LocationNotAvailableForResourceType", message)
+    return location
+
+
+def _check_tags(value: object) -> dict[str, str]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict) or not all(isinstance(one, str) for one in value.values()):
+        message = "The request content was invalid and could not be deserialized: 'tags must be a map of strings'."
+        raise ArmError(400, "InvalidRequestContent", message)
+    if len(value) > _MAXIMUM_TAGS:
+        message = f"The number of tags on the resource is '{len(value)}'. The maximum is '{_MAXIMUM_TAGS}'."
+        raise ArmError(400, "InvalidTagsNumber", message)
+    bad = [name for name in value if _RESERVED_TAG_CHARACTERS.search(name)]
+    if bad:
+        message = f"The tag names '{','.join(bad)}' have reserved characters '<,>,%,&,\\,?,/' or control characters."
+        raise ArmError(400, "InvalidTagNameCharacters", message)
+    long = [name for name, one in value.items() if len(name) > _MAXIMUM_TAG_NAME or len(one) > _MAXIMUM_TAG_VALUE]
+    if long:
+        message = f"Tag '{long[0]}' is too long: names end at 512 characters and values at 256."
+        raise ArmError(400, "TagValueTooLong", message)
+    return dict(value)
+
+
+def _check_properties(value: object) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ConnectorError(400, "properties are missing.")
+    identifier = value.get("hierarchyIdentifier")
+    environment = value.get("environmentName")
+    if not environment:
+        raise ConnectorError(400, "environmentName is missing.")
+    if not identifier:
+        raise ConnectorError(400, "hierarchyIdentifier is missing.")
+    if environment == "AzureDevOps":
+        _check_devops(value, str(identifier))
+    return {
+        "offerings": value.get("offerings") or [],
+        "environmentName": environment,
+        "hierarchyIdentifier": identifier,
+        "environmentData": value.get("environmentData") or {},
+    }
+
+
+def _check_devops(value: dict[str, Any], identifier: str) -> None:
+    try:
+        uuid.UUID(identifier)
+    except ValueError as error:
+        raise ConnectorError(400, f"hierarchyIdentifier '{identifier}' is not a GUID.") from error
+    kind = (value.get("environmentData") or {}).get("environmentType")
+    if kind != "AzureDevOpsScope":
+        raise ConnectorError(400, f"environmentType '{kind}' does not fit environment 'AzureDevOps'.")
+    offerings = value.get("offerings") or []
+    if not any(isinstance(one, dict) and one.get("offeringType") == "CspmMonitorAzureDevOps" for one in offerings):
+        raise ConnectorError(400, "the offering CspmMonitorAzureDevOps is missing.")

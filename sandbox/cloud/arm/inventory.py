@@ -1,0 +1,249 @@
+"""Organizations, projects and repositories below `devops/default`, ten to a page. There is no DELETE."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sandbox.cloud.arm import remediation
+from sandbox.cloud.arm.api_versions import trim
+from sandbox.cloud.arm.call import Call
+from sandbox.cloud.arm.configurations import require_configuration
+from sandbox.cloud.arm.errors import ArmError, not_found
+from sandbox.cloud.arm.paging import next_link, page, position_of
+from sandbox.cloud.clock import short_time
+from sandbox.cloud.defender.authorizations import problem_of
+from sandbox.cloud.defender.model import OnboardedOrganization, OnboardedProject
+from sandbox.cloud.defender.onboarding import available, holder
+from sandbox.cloud.transport.message import Reply, json_reply
+from sandbox.cloud.world.devops import Project, Repository
+
+__all__ = [
+    "PAGE_SIZE",
+    "find_organization",
+    "find_project",
+    "find_repository",
+    "get_organization",
+    "get_project",
+    "get_repository",
+    "list_available",
+    "list_organizations",
+    "list_projects",
+    "list_repositories",
+]
+
+PAGE_SIZE = 10
+_TYPE = "Microsoft.Security/securityConnectors/devops/azureDevOpsOrgs"
+
+
+def _stamp(call: Call, moment: float) -> str:
+    return short_time(call.world.clock.wall_of(moment))
+
+
+def _collection(call: Call) -> str:
+    """Address of the collection that the path names or names a member of."""
+    return call.path.id.rpartition("/")[0] if call.path.named else call.path.id
+
+
+# --- organizations
+
+
+def render_organization(call: Call, identifier: str, organization: OnboardedOrganization) -> dict[str, Any]:
+    """An organization that this connector holds."""
+    return {
+        "properties": {
+            "onboardingState": "Onboarded",
+            "actionableRemediation": remediation.of_organization(organization),
+            "provisioningStatusMessage": organization.status_message,
+            "provisioningStatusUpdateTimeUtc": _stamp(call, organization.updated_at),
+            "provisioningState": organization.provisioning_state,
+        },
+        "id": identifier,
+        "name": organization.name,
+        "type": _TYPE,
+    }
+
+
+def list_organizations(call: Call) -> Reply:
+    """GET: the organizations onboarded by this connector."""
+    _, configuration = require_configuration(call)
+    held = list(configuration.organizations.values())
+    part, following = page(call.request, held, PAGE_SIZE)
+    base = _collection(call)
+    return json_reply({"value": [render_organization(call, f"{base}/{one.name}", one) for one in part], **following})
+
+
+def find_organization(call: Call) -> OnboardedOrganization:
+    """The organization of the path.
+
+    Raises:
+        ArmError: 404: this connector does not hold it.
+    """
+    _, configuration = require_configuration(call)
+    name = call.path.names[2]
+    held = configuration.organizations.get(name.lower())
+    if held is None:
+        raise not_found(f"{_TYPE}/{name}", call.path.group)
+    return held
+
+
+def get_organization(call: Call) -> Reply:
+    """GET one."""
+    return json_reply(render_organization(call, call.path.id, find_organization(call)))
+
+
+def list_available(call: Call) -> Reply:
+    """POST: all that the authorization can see, whoever holds it; not paged."""
+    connector, configuration = require_configuration(call)
+    problem = problem_of(call.world, configuration.authorization)
+    if problem is not None:
+        raise ArmError(400, problem.code, str(problem))
+    tenant = call.world.tenant_of(connector)
+    base = f"{call.path.ancestor(2)}/azureDevOpsOrgs"
+    items = []
+    for organization in available(call.world, connector):
+        held = configuration.organizations.get(organization.name.lower())
+        identifier = f"{base}/{organization.name}"
+        if held is not None:
+            items.append(render_organization(call, identifier, held))
+            continue
+        other = holder(call.world, tenant, organization.name) is not None
+        state = "OnboardedByOtherConnector" if other else "NotOnboarded"
+        properties = {"onboardingState": state, "actionableRemediation": remediation.unset("Disabled")}
+        items.append({"properties": properties, "id": identifier, "name": organization.name, "type": _TYPE})
+    return json_reply({"value": items})
+
+
+# --- projects
+
+
+def render_project(
+    call: Call, identifier: str, organization: OnboardedOrganization, project: OnboardedProject
+) -> dict[str, Any]:
+    """A project that discovery has reported."""
+    return {
+        "properties": {
+            "parentOrgName": organization.name,
+            "projectId": project.project_id,
+            "onboardingState": "Onboarded",
+            "actionableRemediation": remediation.of_project(organization, project),
+            "provisioningStatusMessage": "OK",
+            "provisioningStatusUpdateTimeUtc": _stamp(call, project.appears),
+            "provisioningState": "Succeeded",
+        },
+        "id": identifier,
+        "name": project.name,
+        "type": f"{_TYPE}/projects",
+    }
+
+
+def list_projects(call: Call) -> Reply:
+    """GET: the projects reported by now."""
+    organization = find_organization(call)
+    part, following = page(call.request, organization.discovered(call.now), PAGE_SIZE)
+    base = _collection(call)
+    items = [render_project(call, f"{base}/{one.name}", organization, one) for one in part]
+    return json_reply({"value": items, **following})
+
+
+def find_project(call: Call) -> tuple[OnboardedOrganization, OnboardedProject]:
+    """The project of the path.
+
+    Raises:
+        ArmError: 404: discovery has not reported it.
+    """
+    organization = find_organization(call)
+    name = call.path.names[3]
+    project = organization.projects.get(name.lower())
+    if project is None or project.appears > call.now:
+        raise not_found(f"{_TYPE}/projects/{organization.name}/{name}", call.path.group)
+    return organization, project
+
+
+def get_project(call: Call) -> Reply:
+    """GET one."""
+    return json_reply(render_project(call, call.path.id, *find_project(call)))
+
+
+# --- repositories
+
+
+def render_repository(
+    call: Call,
+    identifier: str,
+    organization: OnboardedOrganization,
+    project: OnboardedProject,
+    *,
+    repository: Repository,
+    visibility: str,
+) -> dict[str, Any]:
+    """A repository that discovery has reported."""
+    properties = {
+        "parentOrgName": organization.name,
+        "parentProjectName": project.name,
+        "repoId": repository.id,
+        "repoUrl": f"https://dev.azure.com/{organization.name}/{project.name}/_git/{repository.name}",
+        "visibility": visibility,
+        "onboardingState": "Onboarded",
+        "actionableRemediation": remediation.of_repository(organization, project, repository.name),
+        "provisioningStatusMessage": "OK",
+        "provisioningStatusUpdateTimeUtc": _stamp(call, project.appears),
+        "provisioningState": "Succeeded",
+    }
+    return {
+        "properties": trim(properties, call.api_version),
+        "id": identifier,
+        "name": repository.name,
+        "type": f"{_TYPE}/projects/repos",
+    }
+
+
+def _source(call: Call, organization: OnboardedOrganization, project: OnboardedProject) -> Project | None:
+    source = call.world.organization(organization.name)
+    return None if source is None else source.project(project.name)
+
+
+def list_repositories(call: Call) -> Reply:
+    """GET: the repositories reported by now. The token holds a position, so a page costs the same anywhere."""
+    organization, project = find_project(call)
+    source = _source(call, organization, project)
+    if source is None:
+        return json_reply({"value": []})
+    position, known = position_of(call.request), min(project.positions(call.now), len(source.repositories))
+    base = _collection(call)
+    items: list[dict[str, Any]] = []
+    while position < known and len(items) < PAGE_SIZE:
+        repository = source.repositories[position]
+        position += 1
+        if not repository.disabled and repository.id not in source.repositories.removed:
+            identifier = f"{base}/{repository.name}"
+            items.append(
+                render_repository(
+                    call, identifier, organization, project, repository=repository, visibility=source.visibility
+                )
+            )
+    more = {"nextLink": next_link(call.request, position)} if position < known else {}
+    return json_reply({"value": items, **more})
+
+
+def find_repository(call: Call) -> tuple[OnboardedOrganization, OnboardedProject, Repository, str]:
+    """The repository of the path, and its visibility.
+
+    Raises:
+        ArmError: 404: discovery has not reported it.
+    """
+    organization, project = find_project(call)
+    source = _source(call, organization, project)
+    name = call.path.names[4]
+    position = None if source is None else source.repositories.position(name)
+    if source is not None and position is not None and position < project.positions(call.now):
+        repository = source.repositories[position]
+        if not repository.disabled:
+            return organization, project, repository, source.visibility
+    raise not_found(f"{_TYPE}/projects/repos/{organization.name}/{project.name}/{name}", call.path.group)
+
+
+def get_repository(call: Call) -> Reply:
+    """GET one."""
+    organization, project, repository, visibility = find_repository(call)
+    found = render_repository(call, call.path.id, organization, project, repository=repository, visibility=visibility)
+    return json_reply(found)

@@ -1,0 +1,166 @@
+"""PUT and PATCH of organizations, projects and repositories: long-running, and told little about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sandbox.cloud.arm import remediation
+from sandbox.cloud.arm.call import Call
+from sandbox.cloud.arm.configurations import require_configuration
+from sandbox.cloud.arm.errors import ArmError, not_found
+from sandbox.cloud.arm.inventory import find_organization, find_project, find_repository
+from sandbox.cloud.arm.operations import accepted_headers
+from sandbox.cloud.arm.validation import bad_request, check_choice
+from sandbox.cloud.defender.authorizations import problem_of
+from sandbox.cloud.defender.onboarding import available, holder, onboard
+from sandbox.cloud.defender.operations import UPDATE_CHILD, Failure, start_operation
+from sandbox.cloud.transport.message import Reply, json_reply
+
+__all__ = [
+    "create_organization",
+    "create_project",
+    "create_repository",
+    "update_organization",
+    "update_project",
+    "update_repository",
+]
+
+_STATES = ("NotApplicable", "OnboardedByOtherConnector", "Onboarded", "NotOnboarded")
+
+
+def _requested(call: Call) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    properties = call.body().get("properties") or {}
+    if not isinstance(properties, dict):
+        raise bad_request("properties", "must be an object")
+    check_choice("properties.onboardingState", properties.get("onboardingState"), _STATES)
+    value = properties.get("actionableRemediation")
+    return properties, None if value is None else remediation.normalize(value)
+
+
+def _accept(
+    call: Call, finish: Callable[[float], Failure | None], setting: dict[str, Any] | None, status: int
+) -> Reply:
+    """Start the operation. The body has neither id nor name nor type nor provisioningState."""
+    operation = start_operation(
+        call.world,
+        f"{call.path.ancestor(1)}/devops/default",
+        UPDATE_CHILD,
+        finish,
+        api_version=call.api_version,
+        fault=call.operation_fault,
+    )
+    properties: dict[str, Any] = {"onboardingState": "NotApplicable"}
+    if setting is not None:
+        properties["actionableRemediation"] = setting
+    return json_reply({"properties": properties}, status, accepted_headers(call, operation))
+
+
+def _lost(call: Call) -> Failure | None:
+    """How an operation fails whose authorization is lost."""
+    _, configuration = require_configuration(call)
+    problem = problem_of(call.world, configuration.authorization)
+    return None if problem is None else Failure(problem.code, str(problem))
+
+
+def update_organization(call: Call) -> Reply:
+    """PATCH: 202."""
+    return _set_organization(call, 202)
+
+
+def _set_organization(call: Call, status: int) -> Reply:
+    organization = find_organization(call)
+    _, setting = _requested(call)
+    lost = _lost(call)
+
+    def finish(moment: float) -> Failure | None:
+        if lost is None and setting is not None:
+            organization.remediation, organization.updated_at = setting, moment
+        return lost
+
+    call.request.effect("organization.update", id=call.path.id.lower(), actionableRemediation=setting)
+    return _accept(call, finish, setting, status)
+
+
+def create_organization(call: Call) -> Reply:
+    """PUT: 201 takes an available organization in, 200 changes one that is held.
+
+    Raises:
+        ArmError: 404 where the authorization does not see it, 409 where another connector holds it.
+    """
+    connector, configuration = require_configuration(call)
+    name = call.path.names[2]
+    if name.lower() in configuration.organizations:
+        return _set_organization(call, 200)
+    _, setting = _requested(call)
+    source = next((one for one in available(call.world, connector) if one.name.lower() == name.lower()), None)
+    if source is None:
+        raise not_found(f"Microsoft.Security/securityConnectors/devops/azureDevOpsOrgs/{name}", call.path.group)
+    if holder(call.world, call.world.tenant_of(connector), name) is not None:
+        raise ArmError(409, "Conflict", f"Organization '{name}' is onboarded by another connector of this tenant.")
+    wanted, lost = source, _lost(call)
+
+    def finish(moment: float) -> Failure | None:
+        if lost is None and connector.configuration is configuration:
+            onboard(call.world, connector, wanted, moment)
+            held = configuration.organizations.get(wanted.name.lower())
+            if held is not None and setting is not None:
+                held.remediation = setting
+        return lost
+
+    call.request.effect("organization.create", id=call.path.id.lower())
+    return _accept(call, finish, setting, 201)
+
+
+def update_project(call: Call) -> Reply:
+    """PATCH: 202."""
+    return _set_project(call, 202)
+
+
+def create_project(call: Call) -> Reply:
+    """PUT of a project that discovery has reported: 200."""
+    return _set_project(call, 200)
+
+
+def _set_project(call: Call, status: int) -> Reply:
+    _, project = find_project(call)
+    _, setting = _requested(call)
+    lost = _lost(call)
+
+    def finish(moment: float) -> Failure | None:
+        del moment
+        if lost is None and setting is not None:
+            project.remediation = None if setting["inheritFromParentState"] == "Enabled" else setting
+        return lost
+
+    call.request.effect("project.update", id=call.path.id.lower(), actionableRemediation=setting)
+    return _accept(call, finish, setting, status)
+
+
+def update_repository(call: Call) -> Reply:
+    """PATCH: 202."""
+    return _set_repository(call, 202)
+
+
+def create_repository(call: Call) -> Reply:
+    """PUT of a repository that discovery has reported: 200."""
+    return _set_repository(call, 200)
+
+
+def _set_repository(call: Call, status: int) -> Reply:
+    _, project, repository, _ = find_repository(call)
+    _, setting = _requested(call)
+    lost = _lost(call)
+    key = repository.name.lower()
+
+    def finish(moment: float) -> Failure | None:
+        del moment
+        if lost is None and setting is not None:
+            if setting["inheritFromParentState"] == "Enabled":
+                project.repositories.pop(key, None)
+            else:
+                project.repositories[key] = setting
+        return lost
+
+    call.request.effect("repository.update", id=call.path.id.lower(), actionableRemediation=setting)
+    return _accept(call, finish, setting, status)

@@ -1,0 +1,47 @@
+"""Long-running operations over HTTP: the signed address, and what polling it gives."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+from urllib.parse import quote
+
+from sandbox.cloud.arm.call import Call
+from sandbox.cloud.arm.errors import ArmError
+from sandbox.cloud.defender.model import Operation
+from sandbox.cloud.transport.message import Reply, json_reply
+
+__all__ = ["accepted_headers", "get"]
+
+RETRY_AFTER = 20.0
+"""Seconds of inner time that the service asks to wait, at the start, in between, and even at the end."""
+
+_CERTIFICATE = "MII" + secrets.token_urlsafe(1800)[:2397]
+_TICKS_AT_EPOCH = 621_355_968_000_000_000
+
+
+def accepted_headers(call: Call, operation: Operation) -> dict[str, str]:
+    """Headers of an accepted operation. The address is absolute, about 3 kB long, and signed; there is no Location."""
+    ticks = _TICKS_AT_EPOCH + int(call.world.clock.wall() * 10_000_000)
+    signature = f"&t={ticks}&c={_CERTIFICATE}&s={secrets.token_urlsafe(256)}&h={secrets.token_urlsafe(32)}"
+    url = f"{call.request.base}{quote(operation.id)}?api-version={operation.api_version}{signature}"
+    return {"Azure-AsyncOperation": url, "Retry-After": call.world.clock.retry_after(RETRY_AFTER)}
+
+
+def get(call: Call) -> Reply:
+    """GET: always 200, with Retry-After even when finished."""
+    operation = call.world.operations.get(call.name.lower())
+    if operation is None or operation.id.lower() != call.path.id.lower():
+        raise ArmError(404, "ResourceNotFound", f"The operation result '{call.name}' was not found.")
+    stamp = call.world.clock.stamp
+    body: dict[str, Any] = {
+        "id": operation.id,
+        "name": operation.name,
+        "status": operation.status,
+        "startTime": stamp(operation.started_at),
+    }
+    if operation.ended_at is not None:
+        body["endTime"] = stamp(operation.ended_at)
+    if operation.error is not None:
+        body["error"] = operation.error
+    return json_reply(body, headers={"Retry-After": call.world.clock.retry_after(RETRY_AFTER)})

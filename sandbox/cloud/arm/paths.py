@@ -1,0 +1,93 @@
+"""Resource ids: what a path of Resource Manager names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["ResourcePath", "parse_path"]
+
+
+@dataclass(frozen=True, slots=True)
+class ResourcePath:
+    """A parsed path.
+
+    Attributes:
+        id: the path in the spelling of the request, with a leading slash.
+        scope: what stands before the last `/providers/`.
+        subscription: id in lower case; None at tenant level.
+        group: resource group in the spelling of the request.
+        namespace: provider namespace in the spelling of the request.
+        type: full type in lower case, such as `microsoft.security/securityconnectors/devops`.
+        names: one for each type segment; one less where the path names a collection or an action.
+    """
+
+    id: str
+    scope: str
+    subscription: str | None
+    group: str | None
+    namespace: str
+    type: str
+    names: tuple[str, ...]
+    named: bool
+
+    def ancestor(self, level: int) -> str:
+        """Id of the resource `level` type segments deep, in the spelling of the request."""
+        prefix = self.scope.count("/") + 2
+        return "/".join(self.id.split("/")[: prefix + 2 * level + 1])
+
+
+def parse_path(segments: list[str]) -> ResourcePath | None:
+    """Parse the segments of a path; None if it cannot be one of Resource Manager's."""
+    lowered = [segment.lower() for segment in segments]
+    subscription, group = _scope(segments, lowered)
+    position = _last(lowered, "providers")
+    identifier = "/" + "/".join(segments)
+    if position is None:
+        return _without_provider(identifier, segments, lowered)
+    types_and_names = segments[position + 2 :]
+    if len(segments) < position + 2:
+        return None
+    namespace = segments[position + 1]
+    types = types_and_names[0::2]
+    scope = "/" + "/".join(segments[:position]) if position else ""
+    return ResourcePath(
+        identifier,
+        scope,
+        subscription,
+        group,
+        namespace,
+        "/".join([namespace, *types]).lower(),
+        tuple(types_and_names[1::2]),
+        named=len(types_and_names) % 2 == 0,
+    )
+
+
+def _scope(segments: list[str], lowered: list[str]) -> tuple[str | None, str | None]:
+    """Subscription and resource group at the head of a path."""
+    if lowered[:1] != ["subscriptions"]:
+        return None, None
+    subscription = "".join(lowered[1:2]) or None
+    group = "".join(segments[3:4]) if lowered[2:3] == ["resourcegroups"] else ""
+    return subscription, group or None
+
+
+def _last(segments: list[str], wanted: str) -> int | None:
+    """Position of the last segment of that text."""
+    return next((position for position in reversed(range(len(segments))) if segments[position] == wanted), None)
+
+
+def _without_provider(identifier: str, segments: list[str], lowered: list[str]) -> ResourcePath | None:
+    """Subscriptions, tenants and resource groups, which belong to `Microsoft.Resources`."""
+    shape = lowered[0::2]
+    if shape not in (
+        ["subscriptions"],
+        ["subscriptions", "resourcegroups"],
+        ["tenants"],
+        ["subscriptions", "locations"],
+    ):
+        return None
+    subscription, group = _scope(segments, lowered)
+    names = tuple(segments[1::2])
+    named = len(segments) % 2 == 0
+    kind = "/".join(["microsoft.resources", *shape])
+    return ResourcePath(identifier, "", subscription, group, "Microsoft.Resources", kind, names, named)

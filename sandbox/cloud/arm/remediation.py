@@ -1,0 +1,77 @@
+"""Pull request annotations (`actionableRemediation`): what is set, what is inherited, what is accepted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sandbox.cloud.arm.validation import bad_request, check_choice, check_strings
+from sandbox.cloud.defender.model import OnboardedOrganization, OnboardedProject
+
+__all__ = ["normalize", "of_organization", "of_project", "of_repository", "unset"]
+
+_CATEGORIES = ("Code", "Artifacts", "Dependencies", "Secrets", "IaC", "Containers")
+
+
+def unset(inherit: str) -> dict[str, Any]:
+    """What is shown where nobody has set anything."""
+    return {
+        "state": "Disabled",
+        "categoryConfigurations": [],
+        "branchConfiguration": {"branchNames": [], "annotateDefaultBranch": "Enabled"},
+        "inheritFromParentState": inherit,
+    }
+
+
+def of_organization(organization: OnboardedOrganization) -> dict[str, Any]:
+    """The setting of an organization, which has no parent."""
+    return organization.remediation or unset("Disabled")
+
+
+def of_project(organization: OnboardedOrganization, project: OnboardedProject) -> dict[str, Any]:
+    """The project's own setting, or the organization's."""
+    return project.remediation or _inherited(of_organization(organization))
+
+
+def of_repository(organization: OnboardedOrganization, project: OnboardedProject, name: str) -> dict[str, Any]:
+    """The repository's own setting, or the project's."""
+    return project.repositories.get(name.lower()) or _inherited(of_project(organization, project))
+
+
+def _inherited(parent: dict[str, Any]) -> dict[str, Any]:
+    return {**parent, "inheritFromParentState": "Enabled"}
+
+
+def normalize(value: object) -> dict[str, Any]:
+    """A requested setting with what it leaves out.
+
+    Raises:
+        ArmError: a field is wrong.
+    """
+    name = "properties.actionableRemediation"
+    if not isinstance(value, dict):
+        raise bad_request(name, "must be an object")
+    check_choice(f"{name}.state", value.get("state"), ("None", "Disabled", "Enabled"))
+    inherit = value.get("inheritFromParentState")
+    check_choice(f"{name}.inheritFromParentState", inherit, ("Disabled", "Enabled"))
+    categories = value.get("categoryConfigurations") or []
+    if not isinstance(categories, list) or not all(isinstance(one, dict) for one in categories):
+        raise bad_request(f"{name}.categoryConfigurations", "must be a list of objects")
+    for one in categories:
+        check_choice(f"{name}.categoryConfigurations.category", one.get("category"), _CATEGORIES)
+        severity = one.get("minimumSeverityLevel")
+        check_choice(f"{name}.categoryConfigurations.minimumSeverityLevel", severity, ("High", "Medium", "Low"))
+    branch = value.get("branchConfiguration") or {}
+    if not isinstance(branch, dict):
+        raise bad_request(f"{name}.branchConfiguration", "must be an object")
+    default_branch = branch.get("annotateDefaultBranch")
+    check_choice(f"{name}.branchConfiguration.annotateDefaultBranch", default_branch, ("Disabled", "Enabled"))
+    names = check_strings(f"{name}.branchConfiguration.branchNames", branch.get("branchNames"))
+    return {
+        "state": value.get("state") or "None",
+        "categoryConfigurations": [
+            {"minimumSeverityLevel": one.get("minimumSeverityLevel"), "category": one.get("category")}
+            for one in categories
+        ],
+        "branchConfiguration": {"branchNames": names or [], "annotateDefaultBranch": default_branch or "Enabled"},
+        "inheritFromParentState": inherit or "Disabled",
+    }

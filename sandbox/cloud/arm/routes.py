@@ -1,0 +1,142 @@
+"""Which function answers for which resource type and method, and what right it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sandbox.cloud.arm import configurations, connectors, inventory, inventory_changes, operations
+from sandbox.cloud.arm.call import Call
+from sandbox.cloud.transport.message import Reply
+
+__all__ = ["ROUTES", "Route", "methods_of"]
+
+Answer = Callable[[Call], Reply]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """How a request is answered.
+
+    Attributes:
+        operation: name in the published API description.
+        action: right that it needs at the resource; None where the function checks rights itself.
+    """
+
+    answer: Answer
+    operation: str
+    action: str | None
+
+
+_CONNECTOR = "microsoft.security/securityconnectors"
+_DEVOPS = f"{_CONNECTOR}/devops"
+_ORGANIZATION = f"{_DEVOPS}/azuredevopsorgs"
+_PROJECT = f"{_ORGANIZATION}/projects"
+_REPOSITORY = f"{_PROJECT}/repos"
+
+_Key = tuple[str, bool, str]
+
+ROUTES: dict[_Key, Route] = {}
+"""By resource type (lower case), whether the path names one, and method."""
+
+
+def _add(key: _Key, answer: Answer, operation: str, action: str | None) -> None:
+    ROUTES[key] = Route(answer, operation, action)
+
+
+def _add_resource(
+    kind: str,
+    action: str,
+    prefix: str,
+    *,
+    get: Answer,
+    listing: Answer | None = None,
+    put: Answer | None = None,
+    patch: Answer | None = None,
+    delete: Answer | None = None,
+    listing_operation: str = "List",
+) -> None:
+    """The usual methods of a resource; rights follow from the methods."""
+    _add((kind, True, "GET"), get, f"{prefix}_Get", f"{action}/read")
+    if listing is not None:
+        _add((kind, False, "GET"), listing, f"{prefix}_{listing_operation}", f"{action}/read")
+    if put is not None:
+        _add((kind, True, "PUT"), put, f"{prefix}_CreateOrUpdate", f"{action}/write")
+    if patch is not None:
+        _add((kind, True, "PATCH"), patch, f"{prefix}_Update", f"{action}/write")
+    if delete is not None:
+        _add((kind, True, "DELETE"), delete, f"{prefix}_Delete", f"{action}/delete")
+
+
+def _list_connectors(call: Call) -> Reply:
+    if call.path.group is None:
+        call.request.operation = "SecurityConnectors_List"
+        return connectors.list_by_subscription(call)
+    return connectors.list_by_group(call)
+
+
+_add_resource(
+    _CONNECTOR,
+    "Microsoft.Security/securityConnectors",
+    "SecurityConnectors",
+    get=connectors.get,
+    listing=_list_connectors,
+    put=connectors.create_or_update,
+    patch=connectors.update,
+    delete=connectors.delete,
+    listing_operation="ListByResourceGroup",
+)
+_add_resource(
+    _DEVOPS,
+    "Microsoft.Security/securityConnectors/devops",
+    "DevOpsConfigurations",
+    get=configurations.get,
+    listing=configurations.list_all,
+    put=configurations.create_or_update,
+    patch=configurations.update,
+    delete=configurations.delete,
+)
+_add(
+    (f"{_DEVOPS}/operationresults", True, "GET"),
+    operations.get,
+    "DevOpsOperationResults_Get",
+    "Microsoft.Security/securityConnectors/devops/operationResults/read",
+)
+_add(
+    (f"{_DEVOPS}/listavailableazuredevopsorgs", False, "POST"),
+    inventory.list_available,
+    "AzureDevOpsOrgs_ListAvailable",
+    "Microsoft.Security/securityConnectors/devops/listAvailableAzureDevOpsOrgs/action",
+)
+_add_resource(
+    _ORGANIZATION,
+    "Microsoft.Security/securityConnectors/devops/azureDevOpsOrgs",
+    "AzureDevOpsOrgs",
+    get=inventory.get_organization,
+    listing=inventory.list_organizations,
+    put=inventory_changes.create_organization,
+    patch=inventory_changes.update_organization,
+)
+_add_resource(
+    _PROJECT,
+    "Microsoft.Security/securityConnectors/devops/azureDevOpsOrgs/projects",
+    "AzureDevOpsProjects",
+    get=inventory.get_project,
+    listing=inventory.list_projects,
+    put=inventory_changes.create_project,
+    patch=inventory_changes.update_project,
+)
+_add_resource(
+    _REPOSITORY,
+    "Microsoft.Security/securityConnectors/devops/azureDevOpsOrgs/projects/repos",
+    "AzureDevOpsRepos",
+    get=inventory.get_repository,
+    listing=inventory.list_repositories,
+    put=inventory_changes.create_repository,
+    patch=inventory_changes.update_repository,
+)
+
+
+def methods_of(kind: str, named: bool) -> list[str]:
+    """The methods that a type has, for the answer to a wrong one."""
+    return sorted(method for other, whether, method in ROUTES if other == kind and whether == named)

@@ -1,0 +1,93 @@
+"""Request budgets: a token bucket for each subscription, principal and kind of operation."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from sandbox.cloud.arm.errors import ArmError
+
+__all__ = ["Bucket", "Budgets"]
+
+
+@dataclass(slots=True)
+class Bucket:
+    """A token bucket in wall time.
+
+    Attributes:
+        capacity: tokens when full.
+        refill: tokens a second.
+    """
+
+    capacity: float
+    refill: float
+    tokens: float
+    filled_at: float
+
+    def take(self, wall: float, *, enforce: bool) -> float | None:
+        """Take a token. Gives the seconds to wait where there is none and budgets are enforced."""
+        self.tokens = min(self.capacity, self.tokens + max(0.0, wall - self.filled_at) * self.refill)
+        self.filled_at = wall
+        if self.tokens < 1 and enforce:
+            return (1 - self.tokens) / self.refill
+        self.tokens = max(0.0, self.tokens - 1)
+        return None
+
+
+_LIMITS = {"reads": (250.0, 25.0), "writes": (200.0, 10.0), "deletes": (200.0, 10.0)}
+_CONNECTOR_LIMITS = {"reads": (100.0, 100.0), "writes": (250.0, 250.0), "deletes": (250.0, 250.0)}
+_KINDS = {"GET": "reads", "HEAD": "reads", "DELETE": "deletes"}
+
+
+class Budgets:
+    """All buckets; one that nobody has used yet is full."""
+
+    def __init__(self) -> None:
+        self._buckets: dict[tuple[str, str, str], Bucket] = {}
+
+    def spend(
+        self, wall: float, subscription: str, principal: str, method: str, *, enforce: bool, connector: bool
+    ) -> dict[str, str]:
+        """Take a token for a request.
+
+        Args:
+            wall: the present moment.
+            subscription: id.
+            principal: object id.
+            method: HTTP method, which decides on the kind.
+            enforce: whether an empty bucket refuses.
+            connector: whether it is a request for a connector itself, which shows the provider's own number only.
+
+        Returns:
+            The headers that tell what is left.
+
+        Raises:
+            ArmError: 429 SubscriptionRequestsThrottled.
+        """
+        kind = _KINDS.get(method, "writes")
+        bucket = self._bucket((subscription, principal, kind), _LIMITS[kind], wall)
+        wait = bucket.take(wall, enforce=enforce)
+        if wait is not None:
+            raise _throttled(subscription, kind, wait)
+        if not connector:
+            return {f"x-ms-ratelimit-remaining-subscription-{kind}": str(int(bucket.tokens))}
+        own = self._bucket((subscription, principal, f"connector-{kind}"), _CONNECTOR_LIMITS[kind], wall)
+        own.take(wall, enforce=False)
+        return {"x-ms-ratelimit-remaining-subscription-resource-requests": str(int(own.tokens))}
+
+    def _bucket(self, key: tuple[str, str, str], limit: tuple[float, float], wall: float) -> Bucket:
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            bucket = self._buckets[key] = Bucket(*limit, tokens=limit[0], filled_at=wall)
+        return bucket
+
+
+def _throttled(subscription: str, kind: str, wait: float) -> ArmError:
+    seconds = max(1, math.ceil(wait))
+    message = (
+        f"Number of '{kind}' requests for subscription '{subscription}' actor exceeded. Please try again after "
+        f"'{seconds}' seconds after additional tokens are available. Refer to "
+        "https://aka.ms/arm-throttling for additional information."
+    )
+    headers = {"Retry-After": str(seconds), f"x-ms-ratelimit-remaining-subscription-{kind}": "0"}
+    return ArmError(429, "SubscriptionRequestsThrottled", message, headers=headers)

@@ -1,0 +1,276 @@
+"""What the control interface and the portal can do to the world."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from sandbox.cloud.control.bodies import (
+    AccessBody,
+    AccountBody,
+    ConnectorChange,
+    FederationBody,
+    OrganizationChange,
+    RepositoryBody,
+    RoleBody,
+    SettingsBody,
+)
+from sandbox.cloud.defender.authorizations import ExchangeFailed, accessible_organizations, issue_code
+from sandbox.cloud.defender.configurations import Change, authorize
+from sandbox.cloud.defender.model import Connector
+from sandbox.cloud.defender.onboarding import apply_inventory, release_all
+from sandbox.cloud.entra.federation import KeySource
+from sandbox.cloud.simulation import Simulation
+from sandbox.cloud.transport.message import sha256
+from sandbox.cloud.world.azure import ROLE_DEFINITIONS
+from sandbox.cloud.world.devops import Organization, Project, Repository, derived_id
+from sandbox.cloud.world.directory import Account, ConditionalAccess
+from sandbox.cloud.world.load import UnknownName, assign_role, principal_id
+
+__all__ = ["Actions", "Refused"]
+
+
+class Refused(Exception):
+    """The action makes no sense in this world."""
+
+
+class Actions:
+    """Everything a person, an administrator or a test may do apart from calling the services."""
+
+    def __init__(self, simulation: Simulation) -> None:
+        self._simulation = simulation
+
+    # --- finding
+
+    def account(self, name: str) -> Account:
+        """An account by user principal name or object id."""
+        account = self._simulation.world.directory.account(name)
+        if account is None:
+            raise UnknownName(f"there is no account {name!r}")
+        return account
+
+    def organization(self, name: str) -> Organization:
+        """An organization by name."""
+        organization = self._simulation.world.organization(name)
+        if organization is None:
+            raise UnknownName(f"there is no organization {name!r}")
+        return organization
+
+    def project(self, organization: str, name: str) -> Project:
+        """A project by name."""
+        project = self.organization(organization).project(name)
+        if project is None:
+            raise UnknownName(f"there is no project {name!r} in {organization!r}")
+        return project
+
+    def connector(self, subscription: str, group: str, name: str) -> Connector:
+        """A connector by the parts of its id."""
+        key = (
+            f"/subscriptions/{subscription}/resourcegroups/{group}"
+            f"/providers/microsoft.security/securityconnectors/{name}"
+        )
+        connector = self._simulation.world.connectors.get(key.lower())
+        if connector is None:
+            raise UnknownName(f"there is no connector {name!r} in resource group {group!r}")
+        return connector
+
+    # --- people
+
+    def issue_code(self, account_name: str) -> dict[str, Any]:
+        """A one-time code for Defender, as the portal's dialog makes it."""
+        try:
+            code = issue_code(self._simulation.world, self.account(account_name))
+        except ExchangeFailed as problem:
+            raise Refused(str(problem)) from problem
+        return {"code": code, "sha256": sha256(code)}
+
+    def change_account(self, name: str, body: AccountBody) -> None:
+        """Block, delete, change the password, revoke."""
+        world, account = self._simulation.world, self.account(name)
+        changed = body.model_dump(
+            exclude={"revoke_sessions", "revoke_defender", "withdraw_consent", "conditional_access"}, exclude_none=True
+        )
+        for attribute, value in changed.items():
+            setattr(account, attribute, value)
+        if body.conditional_access is not None:
+            account.conditional_access = ConditionalAccess(body.conditional_access)
+        wall = world.clock.wall()
+        if body.password is not None:
+            account.password_changed_at = wall
+        if body.revoke_sessions:
+            account.sessions_revoked_at = wall
+        if body.revoke_defender:
+            world.revoked[account.id] = wall
+        if body.withdraw_consent:
+            for application in world.directory.applications.values():
+                application.consents.discard(account.id)
+
+    def change_access(self, name: str, body: AccessBody) -> list[str]:
+        """Take an account out of organizations, or give its memberships back; says which organizations it met."""
+        world, account = self._simulation.world, self.account(name)
+        wanted = None if body.organizations is None else {self.organization(one).name for one in body.organizations}
+        met = []
+        for organization in world.organizations.values():
+            if wanted is not None and organization.name not in wanted:
+                continue
+            key = (organization.id, account.id)
+            if body.access and key in world.removed:
+                organization.members[account.id] = world.removed.pop(key)
+                met.append(organization.name)
+            elif not body.access and account.id in organization.members:
+                world.removed[key] = organization.members.pop(account.id)
+                met.append(organization.name)
+        return met
+
+    # --- Azure DevOps
+
+    def change_organization(self, name: str, body: OrganizationChange) -> None:
+        """Switch policies and extensions, move to another tenant, delete."""
+        world, organization = self._simulation.world, self.organization(name)
+        if body.third_party_oauth is not None:
+            organization.third_party_oauth = body.third_party_oauth
+        if body.blocked_for_usage is not None:
+            organization.blocked_for_usage = body.blocked_for_usage
+        if body.extension_flags is not None:
+            for extension in organization.extensions:
+                extension.flags = body.extension_flags
+        if body.tenant is not None:
+            tenant = world.directory.tenant(body.tenant)
+            if tenant is None:
+                raise UnknownName(f"there is no tenant {body.tenant!r}")
+            organization.tenant_id = tenant.id
+        if body.deleted:
+            del world.organizations[organization.name.lower()]
+
+    def add_repository(self, organization: str, project: str, body: RepositoryBody) -> None:
+        """Create a repository."""
+        repositories = self.project(organization, project).repositories
+        repository = Repository(derived_id(repositories.project_id, body.name), **body.model_dump())
+        repositories.removed.discard(repository.id)
+        repositories.written.append(repository)
+
+    def remove_project(self, organization: str, name: str) -> None:
+        """Delete a project."""
+        project = self.project(organization, name)
+        del self.organization(organization).projects[project.name.lower()]
+
+    # --- Azure, behind the operator's back
+
+    def change_connector(self, connector: Connector, body: ConnectorChange) -> None:
+        """What a person does in the portal to a connector that the operator manages."""
+        if body.tags is not None:
+            connector.tags = dict(body.tags)
+        for tag in body.remove_tags:
+            connector.tags.pop(tag, None)
+        configuration = connector.configuration
+        if body.authorization is not None:
+            change = Change(None, body.auto_discovery, body.organizations, None)
+            account = principal_id(self._simulation.world, body.authorization)
+            try:
+                authorize(self._simulation.world, connector, account, change)
+            except ExchangeFailed as problem:
+                raise Refused(str(problem)) from problem
+            return
+        if configuration is not None:
+            names = {"auto_discovery", "provisioning_state", "status_message", "agentless"}
+            for attribute, value in body.model_dump(include=names, exclude_none=True).items():
+                setattr(configuration, attribute, value)
+            if body.organizations is not None:
+                configuration.inventory = list(body.organizations)
+                apply_inventory(self._simulation.world, connector, self._simulation.clock.now())
+
+    def delete_connector(self, connector: Connector) -> None:
+        """Delete a connector with all that is below it."""
+        release_all(self._simulation.world, connector)
+        del self._simulation.world.connectors[connector.key]
+
+    def change_role(self, body: RoleBody) -> None:
+        """Give a role, or take it."""
+        world = self._simulation.world
+        if body.assigned:
+            assign_role(world, body.role, body.principal, body.scope)
+            return
+        object_id = principal_id(world, body.principal)
+        for assignment in list(world.role_assignments):
+            role = ROLE_DEFINITIONS[assignment.role_definition_id].name
+            same_scope = assignment.scope.lower() == body.scope.lower()
+            if role == body.role and assignment.principal_id == object_id and same_scope:
+                world.unassign_role(assignment)
+
+    # --- the cloud itself
+
+    def change_settings(self, body: SettingsBody) -> None:
+        """Switch what the world may switch."""
+        for attribute, value in body.model_dump(exclude_none=True).items():
+            setattr(self._simulation.world.settings, attribute, value)
+
+    def settings(self) -> dict[str, Any]:
+        """The switches as they are."""
+        settings = self._simulation.world.settings
+        return {one.name: getattr(settings, one.name) for one in fields(settings)}
+
+    def register_issuer(self, body: FederationBody) -> None:
+        """Make an issuer's keys known."""
+        keys = body.jwks
+        if body.jwks_file is not None:
+            keys = json.loads(Path(body.jwks_file).read_text(encoding="utf-8"))
+        if keys is None and body.jwks_url is None:
+            raise Refused("one of jwks, jwksFile and jwksUrl is needed")
+        self._simulation.entra.federation.register(
+            KeySource(
+                body.issuer,
+                keys,
+                body.jwks_url,
+                body.bearer_token,
+                None if body.bearer_token_file is None else Path(body.bearer_token_file),
+                None if body.ca_file is None else Path(body.ca_file),
+            )
+        )
+
+    def summary(self) -> dict[str, Any]:
+        """The world at a glance, for people and for tests; nothing secret."""
+        world = self._simulation.world
+        return {
+            "tenants": [{"id": one.id, "domain": one.domain} for one in world.directory.tenants.values()],
+            "subscriptions": [{"id": one.id, "name": one.name} for one in world.subscriptions.values()],
+            "accounts": [self._account(one) for one in world.directory.accounts.values()],
+            "applications": [
+                {"name": one.display_name, "clientId": one.client_id} for one in world.directory.applications.values()
+            ],
+            "organizations": [
+                {"name": one.name, "projects": len(one.projects), "thirdPartyOAuth": one.third_party_oauth}
+                for one in world.organizations.values()
+            ],
+            "connectors": [self._connector(one) for one in world.connectors.values()],
+        }
+
+    def _account(self, account: Account) -> dict[str, Any]:
+        world = self._simulation.world
+        seen = accessible_organizations(world, account.tenant_id, account.id)
+        return {
+            "userPrincipalName": account.user_principal_name,
+            "id": account.id,
+            "blocked": account.blocked,
+            "deleted": account.deleted,
+            "organizations": [organization.name for organization in seen],
+        }
+
+    def _connector(self, connector: Connector) -> dict[str, Any]:
+        now, configuration = self._simulation.clock.now(), connector.configuration
+        described: dict[str, Any] = {"id": connector.id, "tags": connector.tags, "configuration": None}
+        if configuration is not None:
+            holder = configuration.authorization
+            account = None if holder is None else self._simulation.world.directory.account(holder.account_id)
+            described["configuration"] = {
+                "provisioningState": configuration.provisioning_state,
+                "message": configuration.status_message,
+                "autoDiscovery": configuration.auto_discovery,
+                "authorizedBy": None if account is None else account.user_principal_name,
+                "organizations": {
+                    one.name: {"projects": len(one.discovered(now)), "state": one.provisioning_state}
+                    for one in configuration.organizations.values()
+                },
+            }
+        return described

@@ -1,0 +1,152 @@
+"""Bodies of the control interface."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from sandbox.cloud.world.schema import ConnectorSpec, OrganizationSpec, ProjectSpec, RepositorySpec
+
+__all__ = [
+    "AccessBody",
+    "AccountBody",
+    "ClockBody",
+    "CodeBody",
+    "ConnectorBody",
+    "ConnectorChange",
+    "FederationBody",
+    "OrganizationBody",
+    "OrganizationChange",
+    "ProjectBody",
+    "RepositoryBody",
+    "RoleBody",
+    "SettingsBody",
+    "TokensBody",
+]
+
+
+def _camel(name: str) -> str:
+    head, *tail = name.split("_")
+    return head + "".join(part.capitalize() for part in tail)
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", alias_generator=_camel, populate_by_name=True)
+
+
+class ClockBody(_Body):
+    """Let time pass at once, run at another speed, or both.
+
+    Attributes:
+        move: seconds of inner time (operations, discovery).
+        wall: seconds of wall time that pass with them (tokens, codes, request budgets).
+        speed: 0 stands still.
+    """
+
+    move: float = Field(default=0.0, ge=0)
+    wall: float = Field(default=0.0, ge=0)
+    speed: float | None = Field(default=None, ge=0)
+
+
+class CodeBody(_Body):
+    """Play the portal's dialog for an account."""
+
+    account: str
+
+
+class AccountBody(_Body):
+    """Change an account; what is absent stays."""
+
+    blocked: bool | None = None
+    locked: bool | None = None
+    deleted: bool | None = None
+    mfa: bool | None = None
+    password: str | None = None
+    password_expired: bool | None = None
+    conditional_access: str | None = None
+    sign_in_frequency: float | None = None
+    revoke_sessions: bool = False
+    revoke_defender: bool = False
+    withdraw_consent: bool = False
+
+
+class AccessBody(_Body):
+    """Take an account out of organizations, or give back what was taken; no names mean all."""
+
+    access: bool
+    organizations: list[str] | None = None
+
+
+class FederationBody(_Body):
+    """An issuer with its keys: given, in a file, or at an address that may want a token and an authority."""
+
+    issuer: str
+    jwks: dict[str, Any] | None = None
+    jwks_file: str | None = None
+    jwks_url: str | None = None
+    bearer_token: str | None = None
+    bearer_token_file: str | None = None
+    ca_file: str | None = None
+
+
+class TokensBody(_Body):
+    """Let access tokens expire now: all, or those of a principal by name."""
+
+    principal: str | None = None
+
+
+class OrganizationChange(_Body):
+    """Change an organization; what is absent stays."""
+
+    third_party_oauth: bool | None = None
+    tenant: str | None = None
+    extension_flags: str | None = None
+    blocked_for_usage: bool | None = None
+    deleted: bool = False
+
+
+class ConnectorChange(_Body):
+    """Change a connector behind the operator's back; what is absent stays.
+
+    Attributes:
+        tags: the whole map.
+        remove_tags: keys to take away.
+        provisioning_state, status_message: of the configuration.
+        authorization: account that authorizes it in the portal now.
+        agentless: the whole `agentlessConfiguration`.
+    """
+
+    tags: dict[str, str] | None = None
+    remove_tags: list[str] = []
+    auto_discovery: str | None = None
+    organizations: list[str] | None = None
+    provisioning_state: str | None = None
+    status_message: str | None = None
+    authorization: str | None = None
+    agentless: dict[str, Any] | None = None
+
+
+class SettingsBody(_Body):
+    """Switches of the world; what is absent stays."""
+
+    throttling: bool | None = None
+    resource_graph_lag: float | None = None
+    read_after_write_lag: float | None = None
+    resource_graph_children: bool | None = None
+    access_token_lifetime: int | None = None
+
+
+class RoleBody(_Body):
+    """A built-in role, by name, for a principal, by name, at a scope: given, or taken with `assigned: false`."""
+
+    role: str
+    principal: str
+    scope: str
+    assigned: bool = True
+
+
+OrganizationBody = OrganizationSpec
+ProjectBody = ProjectSpec
+RepositoryBody = RepositorySpec
+ConnectorBody = ConnectorSpec

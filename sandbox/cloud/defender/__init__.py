@@ -1,0 +1,1 @@
+"""What Defender for Cloud does behind Resource Manager: redeem codes, onboard, discover."""

@@ -1,0 +1,116 @@
+"""Defender's own access to Azure DevOps: one-time codes of the legacy OAuth service, and what they are exchanged for.
+
+A code is issued by the portal's dialog only, lives for minutes, works once, and dies with the account's access.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+
+from sandbox.cloud.defender.model import Authorization, LegacyCode
+from sandbox.cloud.transport.message import sha256
+from sandbox.cloud.world.devops import Organization
+from sandbox.cloud.world.directory import Account
+from sandbox.cloud.world.world import World
+
+__all__ = [
+    "CODE_LIFETIME",
+    "ExchangeFailed",
+    "accessible_organizations",
+    "exchange",
+    "issue_code",
+    "problem_of",
+]
+
+CODE_LIFETIME = 600.0
+"""Seconds (wall time) that a code can be redeemed; the service says "minutes" and no number."""
+
+_FAILED = "AzureDevOps token exchange failed: {}"
+
+
+class ExchangeFailed(Exception):
+    """A code, or what it was exchanged for, is no longer good; the words are those of provisioningStatusMessage."""
+
+    code = "TokenExchangeFailed"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(_FAILED.format(detail))
+
+
+def issue_code(world: World, account: Account) -> str:
+    """A new code for an account, as the portal's dialog gets it: a JWT of three parts that nobody but Defender reads.
+
+    Raises:
+        ExchangeFailed: the account is blocked, deleted or in no organization.
+    """
+    if not account.alive or not accessible_organizations(world, account.tenant_id, account.id):
+        raise ExchangeFailed(f"access_denied, {account.user_principal_name} cannot authorize")
+    issued = world.clock.wall()
+    claims = {
+        "aui": secrets.token_hex(16),
+        "nameid": account.id,
+        "scp": "vso.code vso.project vso.extension_manage vso.build",
+        "iss": "app.vstoken.visualstudio.com",
+        "aud": "app.vstoken.visualstudio.com",
+        "nbf": int(issued),
+        "exp": int(issued + CODE_LIFETIME),
+    }
+    parts = ({"typ": "JWT", "alg": "RS256", "kid": "sandbox"}, claims)
+    code = ".".join((*(_segment(json.dumps(part).encode()) for part in parts), _segment(secrets.token_bytes(256))))
+    world.codes[sha256(code)] = LegacyCode(account.id, issued)
+    return code
+
+
+def _segment(content: bytes) -> str:
+    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
+
+
+def exchange(world: World, code: str) -> Authorization:
+    """Redeem a code, once.
+
+    Raises:
+        ExchangeFailed: of another app, unknown, spent, expired, or its account has lost its access.
+    """
+    known = world.codes.get(sha256(code))
+    if known is None:
+        raise ExchangeFailed(
+            "InvalidOAuthCode, the authorization code is not valid for this client: unauthorized_client"
+        )
+    known.redeemed += 1
+    if known.redeemed > 1:
+        raise ExchangeFailed("InvalidOAuthCode, the authorization code was redeemed before: invalid_grant")
+    if world.clock.wall() > known.issued_at + CODE_LIFETIME:
+        raise ExchangeFailed("InvalidOAuthCode, the authorization code has expired: invalid_grant")
+    authorization = Authorization(known.account_id, world.clock.wall())
+    problem = problem_of(world, authorization)
+    if problem is not None:
+        raise problem
+    return authorization
+
+
+def problem_of(world: World, authorization: Authorization | None) -> ExchangeFailed | None:
+    """Why an authorization does not work; None if it does."""
+    if authorization is None:
+        return ExchangeFailed("InvalidOAuthCode, no authorization is held: invalid_grant")
+    account = world.directory.account(authorization.account_id)
+    if account is None or account.deleted:
+        return ExchangeFailed("InvalidOAuthCode, the account no longer exists: invalid_grant")
+    if account.blocked:
+        return ExchangeFailed("InvalidOAuthCode, the account is blocked: unauthorized_client")
+    if world.revoked.get(account.id, 0.0) >= authorization.granted_at:
+        return ExchangeFailed("InvalidOAuthCode, the authorization was revoked: invalid_grant")
+    return None
+
+
+def accessible_organizations(world: World, tenant_id: str, account_id: str) -> list[Organization]:
+    """Organizations of the tenant that an account reaches through OAuth."""
+    return [
+        organization
+        for organization in world.organizations.values()
+        if organization.tenant_id == tenant_id
+        and organization.third_party_oauth
+        and (member := organization.members.get(account_id)) is not None
+        and member.access_status == "active"
+    ]

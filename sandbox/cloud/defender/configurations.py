@@ -1,0 +1,159 @@
+"""Create, change and delete `devops/default`: what each of its operations does when it ends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sandbox.cloud.defender import operations
+from sandbox.cloud.defender.authorizations import ExchangeFailed, exchange, problem_of
+from sandbox.cloud.defender.model import Authorization, Configuration, Connector, Operation
+from sandbox.cloud.defender.onboarding import apply_inventory, release_all, schedule_runs
+from sandbox.cloud.defender.operations import Failure, start_operation
+from sandbox.cloud.faults import OperationFault
+from sandbox.cloud.world.world import World
+
+__all__ = ["SUCCEEDED_MESSAGE", "Change", "authorize", "change_configuration", "delete_configuration"]
+
+SUCCEEDED_MESSAGE = "Resource creation successful."
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a PUT or PATCH asks for; None is "not said".
+
+    Attributes:
+        code: one-time code; an empty one counts as none.
+        names_inventory: whether the choice of organizations is part of the request at all.
+    """
+
+    code: str | None
+    auto_discovery: str | None
+    inventory: list[str] | None
+    agentless: dict[str, Any] | None
+
+    @property
+    def names_inventory(self) -> bool:
+        """Whether the request chooses organizations: a PATCH of other things leaves the choice alone."""
+        return self.auto_discovery is not None or self.inventory is not None
+
+
+def change_configuration(
+    world: World,
+    connector: Connector,
+    change: Change,
+    *,
+    spelled_id: str,
+    api_version: str,
+    fault: OperationFault | None,
+    replace: bool,
+) -> tuple[Operation, bool]:
+    """Create or change the configuration. It shows Pending at once; a code is redeemed at once, for good or ill.
+
+    Args:
+        world: where it happens.
+        connector: whose configuration it is.
+        change: what is asked for.
+        spelled_id: id of the configuration as the request spells it.
+        api_version: of the request.
+        fault: spoils the operation.
+        replace: PUT; what it does not name takes its default.
+
+    Returns:
+        The operation, and whether the configuration is new.
+    """
+    configuration = connector.configuration
+    created = configuration is None
+    if configuration is None:
+        configuration = Configuration(spelled_id, world.clock.now())
+        connector.configuration = configuration
+        schedule_runs(world, connector)
+    authorization, problem = _redeem(world, configuration, change.code)
+    timing = (operations.FAILED_CREATE if problem else operations.CREATE) if created else operations.UPDATE
+    configuration.provisioning_state, configuration.status_message = "Pending", None
+    held: Configuration = configuration
+
+    def finish(moment: float) -> Failure | None:
+        if connector.configuration is not held:
+            return Failure("ResourceNotFound", "The DevOps configuration was deleted.")
+        if problem is not None:
+            fail(moment, Failure(problem.code, str(problem)))
+            return Failure(problem.code, str(problem))
+        held.authorization = authorization
+        _apply(held, change, replace=replace)
+        held.provisioning_state, held.status_message = "Succeeded", SUCCEEDED_MESSAGE
+        if replace or change.names_inventory:
+            apply_inventory(world, connector, moment)
+        return None
+
+    def fail(moment: float, failure: Failure) -> None:
+        del moment
+        held.provisioning_state, held.status_message = "Failed", failure.message
+
+    return start_operation(world, spelled_id, timing, finish, api_version=api_version, fault=fault, fail=fail), created
+
+
+def _redeem(
+    world: World, configuration: Configuration, code: str | None
+) -> tuple[Authorization | None, ExchangeFailed | None]:
+    """With a code a new authorization; without one the held one, if it still works."""
+    if code:
+        try:
+            return exchange(world, code), None
+        except ExchangeFailed as problem:
+            return None, problem
+    return configuration.authorization, problem_of(world, configuration.authorization)
+
+
+def _apply(configuration: Configuration, change: Change, *, replace: bool) -> None:
+    if replace or change.names_inventory:
+        configuration.auto_discovery = change.auto_discovery or "Disabled"
+        configuration.inventory = None if configuration.auto_discovery == "Enabled" else change.inventory
+    if replace or change.agentless is not None:
+        configuration.agentless = change.agentless
+
+
+def delete_configuration(
+    world: World, connector: Connector, spelled_id: str, api_version: str, fault: OperationFault | None
+) -> Operation:
+    """Delete the configuration; until the operation ends it is there as PendingDeletion."""
+    configuration = connector.configuration
+    if configuration is not None:
+        configuration.provisioning_state = "PendingDeletion"
+
+    def finish(moment: float) -> Failure | None:
+        del moment
+        if connector.configuration is configuration:
+            release_all(world, connector)
+            connector.configuration = None
+        return None
+
+    def fail(moment: float, failure: Failure) -> None:
+        del moment
+        if configuration is not None:
+            configuration.provisioning_state, configuration.status_message = "DeletionFailure", failure.message
+
+    return start_operation(
+        world, spelled_id, operations.DELETE, finish, api_version=api_version, fault=fault, fail=fail
+    )
+
+
+def authorize(world: World, connector: Connector, account_id: str, change: Change) -> None:
+    """Authorize in the portal: the account's authorization is Defender's from now on, the choice is applied at once.
+
+    Raises:
+        ExchangeFailed: the account cannot authorize.
+    """
+    authorization = Authorization(account_id, world.clock.wall())
+    problem = problem_of(world, authorization)
+    if problem is not None:
+        raise problem
+    now = world.clock.now()
+    if connector.configuration is None:
+        connector.configuration = Configuration(f"{connector.id}/devops/default", now)
+        schedule_runs(world, connector)
+    configuration = connector.configuration
+    configuration.authorization = authorization
+    _apply(configuration, change, replace=False)
+    configuration.provisioning_state, configuration.status_message = "Succeeded", SUCCEEDED_MESSAGE
+    apply_inventory(world, connector, now)

@@ -1,0 +1,37 @@
+"""Discovery: what Defender has reported by now, as a function of time.
+
+A scan finds what Azure DevOps holds at that moment and says when each project will be reported: the first after about
+15 minutes, then 100 an hour for each connector. Nothing runs in between.
+"""
+
+from __future__ import annotations
+
+from sandbox.cloud.defender.model import Configuration, OnboardedOrganization, OnboardedProject
+from sandbox.cloud.world.devops import Organization
+
+__all__ = ["FIRST_RESULT", "RUN_INTERVAL", "SECONDS_PER_PROJECT", "scan"]
+
+RUN_INTERVAL = 8 * 3600.0
+"""Seconds between two runs."""
+
+FIRST_RESULT = 15 * 60.0
+"""Seconds until the first project of a scan is reported."""
+
+SECONDS_PER_PROJECT = 36.0
+"""100 projects an hour for each connector."""
+
+
+def scan(configuration: Configuration, held: OnboardedOrganization, organization: Organization, now: float) -> None:
+    """Look at an organization: new projects get their time, known ones are looked at again, gone ones are dropped."""
+    for key in [key for key in held.projects if key not in organization.projects]:
+        del held.projects[key]
+    slot = max(now + FIRST_RESULT, configuration.next_slot)
+    for key, project in organization.projects.items():
+        positions = 0 if project.tfvc else len(project.repositories)
+        known = held.projects.get(key)
+        if known is None:
+            held.projects[key] = OnboardedProject(project.name, project.id, slot, positions)
+            slot += SECONDS_PER_PROJECT
+            configuration.next_slot = slot
+        elif positions != known.known and (known.rescan is None or known.rescan[1] != positions):
+            known.rescan = (max(now + FIRST_RESULT, known.appears), positions)

@@ -1,0 +1,87 @@
+"""Long-running operations: how long they take, what they do when they end, and how they can be spoilt."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sandbox.cloud.defender.model import Operation
+from sandbox.cloud.faults import OperationFault
+from sandbox.cloud.world.world import World
+
+__all__ = ["CREATE", "DELETE", "FAILED_CREATE", "UPDATE", "UPDATE_CHILD", "Failure", "Timing", "start_operation"]
+
+Timing = tuple[float, float]
+
+FAILED_CREATE: Timing = (2.0, 16.0)
+UPDATE: Timing = (4.0, 33.0)
+DELETE: Timing = (7.0, 9.0)
+UPDATE_CHILD: Timing = (14.0, 43.0)
+CREATE: Timing = (6.0, 33.0)
+"""Seconds of inner time from and to; all recorded but CREATE, of which no successful one was ever recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """How an operation fails."""
+
+    code: str
+    message: str
+
+
+def start_operation(
+    world: World,
+    parent_id: str,
+    timing: Timing,
+    finish: Callable[[float], Failure | None],
+    *,
+    api_version: str,
+    fault: OperationFault | None = None,
+    fail: Callable[[float, Failure], None] | None = None,
+) -> Operation:
+    """Begin an operation.
+
+    Args:
+        world: where it happens.
+        parent_id: id of `devops/default`, in the spelling of the request.
+        timing: seconds from and to.
+        finish: does the work at the end and says how it failed, or None.
+        api_version: what its URL will name.
+        fault: spoils it: `finish` is not called unless the fault lets it succeed.
+        fail: told when a fault fails it, so that the resource can show it.
+
+    Returns:
+        The operation, in status Accepted.
+    """
+    name = str(uuid.UUID(int=world.chance.getrandbits(128), version=4))
+    now = world.clock.now()
+    operation = Operation(f"{parent_id}/operationResults/{name}", name, api_version, now)
+    world.operations[name] = operation
+    seconds = world.chance.uniform(*timing) if fault is None or fault.seconds is None else fault.seconds
+    if fault is not None and fault.outcome == "never":
+        return operation
+    operation.ends_at = now + seconds
+    world.agenda.at(operation.ends_at, lambda moment: _end(operation, moment, finish, fault, fail))
+    return operation
+
+
+def _end(
+    operation: Operation,
+    moment: float,
+    finish: Callable[[float], Failure | None],
+    fault: OperationFault | None,
+    fail: Callable[[float, Failure], None] | None,
+) -> None:
+    operation.ended_at = moment
+    if fault is None or fault.outcome == "succeeded":
+        failure = finish(moment)
+    else:
+        failure = Failure(fault.code, fault.message)
+        if fail is not None:
+            fail(moment, failure)
+    if failure is None:
+        operation.status = "Succeeded"
+        return
+    operation.status = "Canceled" if fault is not None and fault.outcome == "canceled" else "Failed"
+    operation.error = {"code": failure.code, "message": failure.message}

@@ -1,0 +1,1 @@
+"""Azure DevOps: dev.azure.com and its neighbours."""

@@ -1,0 +1,25 @@
+"""What Entra remembers between requests, apart from the directory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sandbox.cloud.entra.federation import Federation
+from sandbox.cloud.entra.keys import SigningKey
+from sandbox.cloud.entra.tokens import AccessTokens
+
+__all__ = ["EntraState"]
+
+
+@dataclass(slots=True)
+class EntraState:
+    """Keys, registered issuers and everything that was handed out."""
+
+    signing_key: SigningKey = field(default_factory=SigningKey)
+    federation: Federation = field(default_factory=Federation)
+    access_tokens: AccessTokens = field(default_factory=AccessTokens)
+    arm_resources: set[str] = field(default_factory=set)
+
+    def reset(self) -> None:
+        """Forget what was handed out; keys and issuers stay, because others hold on to them."""
+        self.access_tokens = AccessTokens()

@@ -1,0 +1,67 @@
+"""Access tokens: opaque strings that only this cloud can read."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+
+from sandbox.cloud.world.directory import Principal
+
+__all__ = ["ARM_RESOURCES", "DEVOPS_RESOURCE", "AccessToken", "AccessTokens"]
+
+ARM_RESOURCES = ("https://management.azure.com", "https://management.core.windows.net")
+DEVOPS_RESOURCE = "499b84ac-1321-427f-aa17-267ca6975798"
+
+_SWEEP_EVERY = 1024
+
+
+@dataclass(slots=True)
+class AccessToken:
+    """What a token stands for.
+
+    Attributes:
+        resource: `arm` or `devops`.
+        issued_at, expires_at: wall times.
+        scopes: delegated permissions; empty for an application's own token.
+    """
+
+    principal: Principal
+    resource: str
+    issued_at: float
+    expires_at: float
+    scopes: frozenset[str] = frozenset()
+
+
+class AccessTokens:
+    """All tokens that are out."""
+
+    def __init__(self) -> None:
+        self._tokens: dict[str, AccessToken] = {}
+
+    def issue(self, token: AccessToken) -> str:
+        """Hand out a token."""
+        if len(self._tokens) % _SWEEP_EVERY == _SWEEP_EVERY - 1:
+            self._sweep(token.issued_at)
+        value = "eyJ0" + secrets.token_urlsafe(96)
+        self._tokens[value] = token
+        return value
+
+    def _sweep(self, wall: float) -> None:
+        """Forget what expired an hour ago: until then the answer is "expired", after that "invalid"."""
+        self._tokens = {value: token for value, token in self._tokens.items() if token.expires_at > wall - 3600}
+
+    def find(self, value: str) -> AccessToken | None:
+        """What a token stands for, expired or not; None for one that was never issued."""
+        return self._tokens.get(value)
+
+    def expire(self, wall: float, principal: str | None = None) -> int:
+        """Bring the expiry forward to this moment, for all or for a principal by name; says how many it met."""
+        met = [one for one in self._tokens.values() if principal in (None, one.principal.name)]
+        for token in met:
+            token.expires_at = min(token.expires_at, wall)
+        return len(met)
+
+    def bearer(self, header: str | None) -> AccessToken | None:
+        """What an Authorization header stands for."""
+        scheme, _, value = (header or "").partition(" ")
+        return self._tokens.get(value.strip()) if scheme.lower() == "bearer" else None

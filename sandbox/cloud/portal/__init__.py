@@ -1,0 +1,1 @@
+"""A small page that plays the human's part."""

@@ -1,0 +1,1 @@
+"""HTTP in and out: messages, TLS, listeners. The only part that knows aiohttp."""

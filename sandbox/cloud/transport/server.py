@@ -1,0 +1,129 @@
+"""Listeners: sockets and TLS on one side, requests and replies on the other; faults and the journal in between."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+from urllib.parse import unquote
+
+from aiohttp import web
+
+from sandbox.cloud.faults import Fault, Faults
+from sandbox.cloud.journal import Entry, Journal
+from sandbox.cloud.transport.message import Reply, Request
+
+__all__ = ["Front", "Service", "serve"]
+
+
+class Service(Protocol):
+    """A simulated service, or the control interface."""
+
+    name: str
+
+    async def handle(self, request: Request) -> Reply:
+        """Answer a request."""
+        ...
+
+
+@dataclass(slots=True)
+class Front:
+    """What stands before every simulated service.
+
+    Attributes:
+        settle: lets happen what is due, before a request is looked at.
+        wall: the present wall time.
+        identify: name of the principal behind an Authorization header, for faults that are meant for one.
+    """
+
+    journal: Journal
+    faults: Faults
+    settle: Callable[[], object]
+    wall: Callable[[], float]
+    identify: Callable[[str | None], str | None]
+
+    async def pass_through(self, service: Service, request: Request) -> Reply | None:
+        """Let a request through faults to the service and into the journal; None is a cut connection."""
+        self.settle()
+        fault = self.faults.strike(request, self.identify(request.headers.get("Authorization")))
+        if fault is None:
+            reply: Reply | None = await _answer(service, request)
+        else:
+            reply = await self._suffer(service, request, fault)
+        self._note(request, reply, fault)
+        return reply
+
+    async def _suffer(self, service: Service, request: Request, fault: Fault) -> Reply | None:
+        request.fault = fault
+        request.principal = self.identify(request.headers.get("Authorization"))
+        if fault.delay:
+            await asyncio.sleep(fault.delay)
+            self.settle()
+        if fault.cut == "before":
+            return None
+        reply = fault.reply()
+        if reply is None:
+            reply = await _answer(service, request)
+            reply.headers.update(fault.headers)
+        return None if fault.cut == "after" else reply
+
+    def _note(self, request: Request, reply: Reply | None, fault: Fault | None) -> None:
+        self.journal.append(
+            Entry(
+                0,
+                self.wall(),
+                request.service,
+                request.method,
+                request.path,
+                request.operation,
+                request.principal,
+                0 if reply is None else reply.status,
+                request.effects,
+                request.codes,
+                request.headers.get("x-ms-client-request-id"),
+                None if fault is None else fault.id,
+            )
+        )
+
+
+async def _answer(service: Service, request: Request) -> Reply:
+    """The service's answer. A bug in it is told on standard error and seen as 500, never hidden."""
+    try:
+        return await service.handle(request)
+    except Exception:  # noqa: BLE001 - the last line before the socket
+        traceback.print_exc(file=sys.stderr)
+        return Reply(500, b'{"error":{"code":"SandboxBug","message":"The sandbox itself failed; see its log."}}')
+
+
+def serve(service: Service, scheme: str, front: Front | None) -> web.Server:
+    """A server for one service; without a front (the control interface) faults and journal are passed by."""
+
+    async def handler(incoming: web.BaseRequest) -> web.StreamResponse:
+        request = await _read(service.name, scheme, incoming)
+        if front is None:
+            reply: Reply | None = await _answer(service, request)
+        else:
+            reply = await front.pass_through(service, request)
+        if reply is None:
+            if incoming.transport is not None:
+                incoming.transport.abort()
+            raise asyncio.CancelledError
+        return web.Response(status=reply.status, body=reply.body, headers=reply.headers)
+
+    return web.Server(handler, access_log=None)
+
+
+async def _read(service: str, scheme: str, incoming: web.BaseRequest) -> Request:
+    path, _, _ = incoming.raw_path.partition("?")
+    return Request(
+        service=service,
+        base=f"{scheme}://{incoming.host}",
+        method=incoming.method,
+        path=unquote(path),
+        query=dict(incoming.query),
+        headers=incoming.headers,
+        body=await incoming.read() if incoming.body_exists else b"",
+    )

@@ -1,0 +1,199 @@
+"""Azure DevOps: organizations, who is in them, projects and repositories.
+
+Repositories may be written out or generated: a generated one exists only as a number until somebody looks at it, so
+that 100,000 of them cost a few integers.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+__all__ = [
+    "CONTAINER_MAPPING_EXTENSION",
+    "DevOpsGroup",
+    "Extension",
+    "License",
+    "Member",
+    "Organization",
+    "Project",
+    "Repositories",
+    "Repository",
+]
+
+CONTAINER_MAPPING_EXTENSION = ("ms-securitydevops", "ms-dfd-code-to-cloud")
+_NAMESPACE = uuid.UUID("6f1ad3a4-2c5e-4d0b-9a7e-0d4f3b8f5c11")
+
+
+class License(StrEnum):
+    """Access level, by `accountLicenseType`: express is Basic, advanced is Basic + Test Plans."""
+
+    EXPRESS = "express"
+    ADVANCED = "advanced"
+    STAKEHOLDER = "stakeholder"
+    MSDN = "msdn"
+
+
+@dataclass(slots=True)
+class Extension:
+    """An installed extension; empty flags mean that all is well."""
+
+    publisher_id: str
+    extension_id: str
+    flags: str = "none"
+    version: str = "1.0.3"
+
+
+@dataclass(slots=True)
+class Member:
+    """An account or service principal in an organization.
+
+    Attributes:
+        object_id: of Entra.
+        administrator: directly in Project Collection Administrators.
+        signed_in: whether it has ever opened the organization in a browser (TF401444 otherwise).
+        access_status: `active`, `pending`, `disabled`.
+    """
+
+    object_id: str
+    administrator: bool = False
+    license: License = License.EXPRESS
+    access_status: str = "active"
+    signed_in: bool = True
+
+
+@dataclass(slots=True)
+class DevOpsGroup:
+    """A group of the organization: members are object ids, or names of other groups in brackets.
+
+    Attributes:
+        administrators: whether it is nested in Project Collection Administrators.
+    """
+
+    name: str
+    members: set[str] = field(default_factory=set)
+    groups: set[str] = field(default_factory=set)
+    administrators: bool = False
+
+
+@dataclass(slots=True)
+class Repository:
+    """A repository as Azure DevOps describes it."""
+
+    id: str
+    name: str
+    size: int = 4_194_304
+    disabled: bool = False
+    empty: bool = False
+
+
+@dataclass(slots=True)
+class Repositories:
+    """The repositories of a project: `generated` numbered ones first, then the written ones. Only ever grows."""
+
+    project_id: str
+    project_name: str
+    written: list[Repository] = field(default_factory=list)
+    generated: int = 0
+    removed: set[str] = field(default_factory=set)
+
+    def __len__(self) -> int:
+        """How many there are or have been: the position behind the last."""
+        return len(self.written) + self.generated
+
+    def __getitem__(self, position: int) -> Repository:
+        """The repository at a position, made on the spot if it is a generated one."""
+        if position < self.generated:
+            return self._make(position)
+        return self.written[position - self.generated]
+
+    def _make(self, number: int) -> Repository:
+        name = f"{self.project_name}-{number:04}"
+        return Repository(derived_id(self.project_id, name), name, size=1_048_576 * (1 + number % 40))
+
+    def existing(self, known: int | None = None) -> Iterator[Repository]:
+        """Those that are there, of the first `known` positions."""
+        for position in range(len(self) if known is None else known):
+            repository = self[position]
+            if repository.id not in self.removed:
+                yield repository
+
+    def position(self, name: str) -> int | None:
+        """Where the repository of that name (or id) stands, without regard to case; None if it is not there."""
+        key = name.lower()
+        number = key.removeprefix(f"{self.project_name.lower()}-")
+        position = int(number) if number != key and number.isdecimal() else self.generated
+        if position >= self.generated or self._make(position).name.lower() != key:
+            places = range(self.generated, len(self))
+            found = (place for place in places if key in (self[place].name.lower(), self[place].id))
+            position = next(found, len(self))
+        return None if position == len(self) or self[position].id in self.removed else position
+
+
+@dataclass(slots=True)
+class Project:
+    """A project; one that uses TFVC has no Git repositories."""
+
+    id: str
+    name: str
+    repositories: Repositories
+    tfvc: bool = False
+    visibility: str = "private"
+    state: str = "wellFormed"
+
+    @classmethod
+    def make(cls, organization: str, name: str, **values: object) -> Project:
+        """A project with an id derived from its name, and no repositories yet."""
+        project_id = derived_id(organization, name)
+        return cls(project_id, name, Repositories(project_id, name), **values)  # type: ignore[arg-type]
+
+
+@dataclass(slots=True)
+class Organization:
+    """An Azure DevOps organization.
+
+    Attributes:
+        tenant_id: the Entra tenant it is connected to; None for none.
+        third_party_oauth: policy "Third-party application access via OAuth"; new organizations start without.
+        members: by object id.
+        projects: by name in lower case, in order of creation.
+        blocked_for_usage: whether it answers TF400733.
+    """
+
+    id: str
+    name: str
+    tenant_id: str | None
+    third_party_oauth: bool = True
+    extensions: list[Extension] = field(default_factory=list)
+    members: dict[str, Member] = field(default_factory=dict)
+    groups: dict[str, DevOpsGroup] = field(default_factory=dict)
+    projects: dict[str, Project] = field(default_factory=dict)
+    blocked_for_usage: bool = False
+
+    def project(self, name: str) -> Project | None:
+        """A project by name or id."""
+        key = name.lower()
+        return self.projects.get(key) or next((one for one in self.projects.values() if one.id == key), None)
+
+    def is_administrator(self, object_id: str) -> bool:
+        """Whether the account is Project Collection Administrator, directly or through groups."""
+        member = self.members.get(object_id)
+        if member is None:
+            return False
+        return member.administrator or any(
+            group.administrators and self._holds(group, object_id, set()) for group in self.groups.values()
+        )
+
+    def _holds(self, group: DevOpsGroup, object_id: str, seen: set[str]) -> bool:
+        if object_id in group.members:
+            return True
+        seen.add(group.name.lower())
+        nested = (self.groups.get(name.lower()) for name in group.groups if name.lower() not in seen)
+        return any(inner is not None and self._holds(inner, object_id, seen) for inner in nested)
+
+
+def derived_id(*parts: str) -> str:
+    """A GUID that is the same in every run for the same names."""
+    return str(uuid.uuid5(_NAMESPACE, "/".join(part.lower() for part in parts)))

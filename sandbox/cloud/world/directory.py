@@ -1,0 +1,178 @@
+"""The directory of Entra ID: tenants, accounts, groups, applications."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+__all__ = [
+    "Account",
+    "AppSecret",
+    "Application",
+    "ConditionalAccess",
+    "Directory",
+    "FederatedCredential",
+    "Group",
+    "Principal",
+    "Tenant",
+]
+
+
+class ConditionalAccess(StrEnum):
+    """What a policy of the tenant demands of an account that signs in."""
+
+    NONE = "None"
+    BLOCK = "Block"
+    BLOCK_DEVICE_CODE = "BlockDeviceCode"
+    REQUIRE_COMPLIANT_DEVICE = "RequireCompliantDevice"
+    REQUIRE_MFA = "RequireMfa"
+
+
+@dataclass(slots=True)
+class Tenant:
+    """An Entra tenant."""
+
+    id: str
+    name: str
+    domain: str
+
+
+@dataclass(slots=True)
+class Account:
+    """A person's account in one tenant.
+
+    Attributes:
+        id: object id (`oid`).
+        mfa: whether a second factor is registered.
+        password_changed_at: wall time; a refresh token of a public client issued before is dead.
+        sessions_revoked_at: wall time; every refresh token issued before is dead.
+        sign_in_frequency: seconds after which a policy demands a new sign-in; None without one.
+    """
+
+    id: str
+    tenant_id: str
+    user_principal_name: str
+    display_name: str
+    password: str
+    mfa: bool = False
+    blocked: bool = False
+    locked: bool = False
+    password_expired: bool = False
+    guest: bool = False
+    deleted: bool = False
+    conditional_access: ConditionalAccess = ConditionalAccess.NONE
+    sign_in_frequency: float | None = None
+    password_changed_at: float = 0.0
+    sessions_revoked_at: float = 0.0
+
+    @property
+    def alive(self) -> bool:
+        """Whether it exists and may sign in at all."""
+        return not (self.blocked or self.deleted)
+
+
+@dataclass(slots=True)
+class Group:
+    """A security group; members are object ids of accounts, applications and other groups."""
+
+    id: str
+    tenant_id: str
+    display_name: str
+    members: set[str] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class AppSecret:
+    """A client secret; `expires` is a wall time."""
+
+    value: str
+    expires: float | None = None
+
+
+@dataclass(slots=True)
+class FederatedCredential:
+    """Trust in tokens of another issuer."""
+
+    issuer: str
+    subject: str
+    audience: str = "api://AzureADTokenExchange"
+
+
+@dataclass(slots=True)
+class Application:
+    """An app registration with its service principal in the same tenant.
+
+    Attributes:
+        client_id: application id.
+        object_id: object id of the service principal, which role assignments name.
+        certificates: PEM certificates that it may sign assertions with.
+        public_client: whether public flows (device code, PKCE without secret) are allowed.
+        admin_consent_required: whether only an administrator may consent.
+        consents: object ids of accounts that consented; `*` stands for all (an administrator did).
+        resources: resource ids that the app has permissions for; a request for another is AADSTS650057.
+    """
+
+    client_id: str
+    object_id: str
+    tenant_id: str
+    display_name: str
+    secrets: list[AppSecret] = field(default_factory=list)
+    certificates: list[str] = field(default_factory=list)
+    redirect_uris: list[str] = field(default_factory=list)
+    federated_credentials: list[FederatedCredential] = field(default_factory=list)
+    public_client: bool = False
+    admin_consent_required: bool = False
+    consents: set[str] = field(default_factory=set)
+    disabled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who a token speaks for.
+
+    Attributes:
+        object_id: of the account or of the service principal.
+        name: user principal name, or the application's display name; what the journal shows.
+        client_id: the application that asked for the token.
+    """
+
+    object_id: str
+    tenant_id: str
+    name: str
+    client_id: str
+    is_user: bool = False
+
+
+@dataclass(slots=True)
+class Directory:
+    """All tenants and what is in them, found by the keys that requests carry (in lower case)."""
+
+    tenants: dict[str, Tenant] = field(default_factory=dict)
+    accounts: dict[str, Account] = field(default_factory=dict)
+    groups: dict[str, Group] = field(default_factory=dict)
+    applications: dict[str, Application] = field(default_factory=dict)
+
+    def tenant(self, name: str) -> Tenant | None:
+        """A tenant by its id or domain."""
+        key = name.lower()
+        found = self.tenants.get(key)
+        return found or next((tenant for tenant in self.tenants.values() if tenant.domain.lower() == key), None)
+
+    def account(self, name: str) -> Account | None:
+        """An account by object id or user principal name, deleted ones included."""
+        key = name.lower()
+        found = self.accounts.get(key)
+        return found or next((one for one in self.accounts.values() if one.user_principal_name.lower() == key), None)
+
+    def application(self, client_id: str) -> Application | None:
+        """An application by its client id."""
+        return self.applications.get(client_id.lower())
+
+    def groups_of(self, object_id: str) -> set[str]:
+        """Object ids of all groups that hold the object, directly or through other groups."""
+        found: set[str] = set()
+        seeds = {object_id}
+        while seeds:
+            seeds = {group.id for group in self.groups.values() if group.members & seeds} - found
+            found |= seeds
+        return found

@@ -1,0 +1,290 @@
+"""From a world file to a world."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import yaml
+
+from sandbox.cloud.clock import Clock
+from sandbox.cloud.defender.configurations import Change, authorize
+from sandbox.cloud.defender.model import Connector
+from sandbox.cloud.world.azure import ROLE_DEFINITIONS, Policy, ResourceGroup, RoleAssignment, Subscription
+from sandbox.cloud.world.devops import (
+    DevOpsGroup,
+    Extension,
+    Member,
+    Organization,
+    Project,
+    Repository,
+    derived_id,
+)
+from sandbox.cloud.world.directory import Account, Application, AppSecret, FederatedCredential, Group, Tenant
+from sandbox.cloud.world.schema import (
+    AccountSpec,
+    ApplicationSpec,
+    ConnectorSpec,
+    ExtensionSpec,
+    GenerateSpec,
+    OrganizationSpec,
+    ProjectSpec,
+    SubscriptionSpec,
+    WorldFile,
+)
+from sandbox.cloud.world.world import Settings, World
+
+__all__ = [
+    "DEFAULT_WORLD",
+    "UnknownName",
+    "add_connector",
+    "add_organization",
+    "add_project",
+    "build",
+    "read_world_file",
+]
+
+DEFAULT_WORLD = Path(__file__).parents[1] / "worlds" / "default.yaml"
+
+ANY_ISSUER = "*"
+"""Issuer of a federated credential that takes whichever issuer is registered."""
+
+
+class UnknownName(LookupError):
+    """The file refers to something by a name that is nowhere in it."""
+
+
+def read_world_file(path: Path) -> WorldFile:
+    """Read and validate a world file."""
+    return WorldFile.parse(yaml.safe_load(path.read_text(encoding="utf-8")))
+
+
+def build(spec: WorldFile, clock: Clock) -> World:
+    """Make the world that a file describes.
+
+    Raises:
+        UnknownName: a reference leads nowhere.
+    """
+    settings = spec.settings.model_dump(exclude={"seed"})
+    world = World(clock, Settings(**settings), chance=random.Random(spec.settings.seed))  # noqa: S311 - not secret
+    for tenant in spec.tenants:
+        world.directory.tenants[tenant.id.lower()] = Tenant(tenant.id.lower(), tenant.name, tenant.domain)
+    for account in spec.accounts:
+        _add_account(world, account)
+    for application in spec.applications:
+        _add_application(world, application)
+    _add_groups(world, spec)
+    for subscription in spec.subscriptions:
+        _add_subscription(world, subscription)
+    for assignment in spec.role_assignments:
+        assign_role(world, assignment.role, assignment.principal, assignment.scope)
+    for organization in spec.organizations:
+        add_organization(world, organization)
+    if spec.generate is not None:
+        _generate(world, spec.generate)
+    for connector in spec.connectors:
+        add_connector(world, connector)
+    return world
+
+
+def _tenant_id(world: World, name: str) -> str:
+    tenant = world.directory.tenant(name)
+    if tenant is None:
+        raise UnknownName(f"there is no tenant {name!r}")
+    return tenant.id
+
+
+def _add_account(world: World, spec: AccountSpec) -> None:
+    name = spec.user_principal_name
+    tenant_id = _tenant_id(world, spec.tenant or name.rpartition("@")[2])
+    values = spec.model_dump(exclude={"id", "tenant", "display_name", "user_principal_name"})
+    account = Account(
+        id=(spec.id or derived_id(tenant_id, name)).lower(),
+        tenant_id=tenant_id,
+        user_principal_name=name,
+        display_name=spec.display_name or name.partition("@")[0],
+        **values,
+    )
+    world.directory.accounts[account.id] = account
+
+
+def _add_application(world: World, spec: ApplicationSpec) -> None:
+    tenant_id = _tenant_id(world, spec.tenant)
+    now = world.clock.wall()
+    application = Application(
+        client_id=spec.client_id.lower(),
+        object_id=(spec.object_id or derived_id(tenant_id, "servicePrincipal", spec.client_id)).lower(),
+        tenant_id=tenant_id,
+        display_name=spec.name,
+        secrets=[
+            AppSecret(one.value, None if one.expires_in is None else now + one.expires_in) for one in spec.secrets
+        ],
+        certificates=list(spec.certificates),
+        redirect_uris=list(spec.redirect_uris),
+        federated_credentials=[
+            FederatedCredential(one.issuer or ANY_ISSUER, one.subject, one.audience)
+            for one in spec.federated_credentials
+        ],
+        public_client=spec.public_client,
+        admin_consent_required=spec.admin_consent_required,
+        consents={"*"} if spec.admin_consent else {principal_id(world, name) for name in spec.consents},
+        disabled=spec.disabled,
+    )
+    world.directory.applications[application.client_id] = application
+
+
+def _add_groups(world: World, spec: WorldFile) -> None:
+    groups = {}
+    for one in spec.groups:
+        tenant_id = _tenant_id(world, one.tenant)
+        groups[one.name] = Group((one.id or derived_id(tenant_id, "group", one.name)).lower(), tenant_id, one.name)
+        world.directory.groups[groups[one.name].id] = groups[one.name]
+    for one in spec.groups:
+        groups[one.name].members = {principal_id(world, name) for name in one.members}
+
+
+def principal_id(world: World, name: str) -> str:
+    """Object id of an account (user principal name), application (name or client id) or group (name).
+
+    Raises:
+        UnknownName: none of them is called so.
+    """
+    account = world.directory.account(name)
+    if account is not None:
+        return account.id
+    for application in world.directory.applications.values():
+        if name.lower() in (application.client_id, application.display_name.lower(), application.object_id):
+            return application.object_id
+    for group in world.directory.groups.values():
+        if name in (group.display_name, group.id):
+            return group.id
+    raise UnknownName(f"there is no account, application or group {name!r}")
+
+
+def principal_type(world: World, object_id: str) -> str:
+    """`User`, `Group` or `ServicePrincipal`."""
+    if object_id in world.directory.accounts:
+        return "User"
+    return "Group" if object_id in world.directory.groups else "ServicePrincipal"
+
+
+def _add_subscription(world: World, spec: SubscriptionSpec) -> None:
+    subscription = Subscription(
+        spec.id.lower(),
+        _tenant_id(world, spec.tenant),
+        spec.name,
+        {provider.lower() for provider in spec.providers},
+        {one.name.lower(): ResourceGroup(one.name, one.location, dict(one.tags)) for one in spec.resource_groups},
+        defender_cspm=spec.defender_cspm,
+    )
+    scope = f"/subscriptions/{subscription.id}"
+    subscription.policies = [
+        Policy(one.name, one.display_name, scope, one.locations, one.required_tags) for one in spec.policies
+    ]
+    world.subscriptions[subscription.id] = subscription
+
+
+def assign_role(world: World, role: str, principal: str, scope: str) -> None:
+    """Give a built-in role, by name or id, to a principal, by name, at a scope."""
+    definition = next((one for one in ROLE_DEFINITIONS.values() if role in (one.name, one.id)), None)
+    if definition is None:
+        raise UnknownName(f"there is no role {role!r}")
+    object_id = principal_id(world, principal)
+    name = derived_id("roleAssignment", scope, definition.id, object_id)
+    kind = principal_type(world, object_id)
+    world.assign_role(RoleAssignment(name, scope, definition.id, object_id, kind, world.clock.now()))
+
+
+def add_organization(world: World, spec: OrganizationSpec) -> Organization:
+    """Add an organization to the world."""
+    organization = Organization(
+        derived_id("organization", spec.name),
+        spec.name,
+        None if spec.tenant is None else _tenant_id(world, spec.tenant),
+        spec.third_party_oauth,
+        [_extension(one) for one in spec.extensions],
+    )
+    for member in spec.members:
+        object_id = principal_id(world, member.account)
+        organization.members[object_id] = Member(
+            object_id, member.administrator, member.license, member.access_status, member.signed_in
+        )
+    for group in spec.groups:
+        organization.groups[group.name.lower()] = DevOpsGroup(
+            group.name, {principal_id(world, name) for name in group.members}, set(group.groups), group.administrators
+        )
+    for project in spec.projects:
+        add_project(organization, project)
+    world.organizations[spec.name.lower()] = organization
+    return organization
+
+
+def _extension(spec: ExtensionSpec) -> Extension:
+    publisher, _, name = spec.id.partition(".")
+    return Extension(publisher, name, spec.flags)
+
+
+def add_project(organization: Organization, spec: ProjectSpec) -> Project:
+    """Add a project with its repositories to an organization."""
+    project = Project.make(organization.name, spec.name, tfvc=spec.tfvc, visibility=spec.visibility)
+    project.repositories.generated = spec.generate
+    for one in spec.repositories:
+        if isinstance(one, str):
+            repository = Repository(derived_id(project.id, one), one)
+        else:
+            repository = Repository(derived_id(project.id, one.name), **one.model_dump())
+        project.repositories.written.append(repository)
+    organization.projects[spec.name.lower()] = project
+    return project
+
+
+def add_connector(world: World, spec: ConnectorSpec) -> Connector:
+    """Add a connector as a person makes one in the portal; with an account it is authorized too."""
+    now = world.clock.now()
+    creator = spec.account or "portal"
+    identifier = spec.hierarchy_identifier or derived_id("connector", spec.subscription, spec.resource_group, spec.name)
+    connector = Connector(
+        spec.subscription.lower(),
+        spec.resource_group,
+        spec.name,
+        spec.location,
+        {
+            "offerings": [{"offeringType": f"CspmMonitor{spec.environment_name}"}],
+            "environmentName": spec.environment_name,
+            "hierarchyIdentifier": identifier,
+            "environmentData": {"environmentType": f"{spec.environment_name}Scope"},
+        },
+        *(creator, "User", now) * 2,
+        tags=dict(spec.tags),
+    )
+    world.connectors[connector.key] = connector
+    if spec.account is not None:
+        change = Change(None, spec.auto_discovery, spec.organizations, None)
+        authorize(world, connector, principal_id(world, spec.account), change)
+    return connector
+
+
+def _generate(world: World, spec: GenerateSpec) -> None:
+    """Organizations by number, shared out among connectors in turn, with repositories that exist as a number only."""
+    projects = spec.organizations * spec.projects
+    number = 0
+    for position in range(1, spec.organizations + 1):
+        name = f"org-{position:04}"
+        shares = []
+        for project in range(1, spec.projects + 1):
+            share = spec.repositories * (number + 1) // projects - spec.repositories * number // projects
+            shares.append(ProjectSpec(name=f"project-{project:03}", generate=share))
+            number += 1
+        member = {"account": spec.account, "administrator": True}
+        organization = {"name": name, "tenant": spec.tenant, "extensions": [{}], "members": [member]}
+        add_organization(world, OrganizationSpec.model_validate({**organization, "projects": shares}))
+    for position in range(1, spec.connectors + 1):
+        held = range(position, spec.organizations + 1, spec.connectors)
+        connector = ConnectorSpec(
+            name=f"connector-{position:04}",
+            subscription=spec.subscription,
+            resource_group=spec.resource_group,
+            account=spec.account,
+            organizations=[f"org-{one:04}" for one in held],
+        )
+        add_connector(world, connector)

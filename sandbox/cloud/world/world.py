@@ -1,0 +1,92 @@
+"""The world: everything that exists, and the clock it exists in."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+
+from sandbox.cloud.clock import Clock
+from sandbox.cloud.defender.model import Connector, LegacyCode, Operation
+from sandbox.cloud.world.agenda import Agenda
+from sandbox.cloud.world.azure import RoleAssignment, Subscription
+from sandbox.cloud.world.devops import Member, Organization
+from sandbox.cloud.world.directory import Directory
+
+__all__ = ["Settings", "World"]
+
+
+@dataclass(slots=True)
+class Settings:
+    """What a world may switch; all can be changed while it runs.
+
+    Attributes:
+        throttling: whether request budgets are enforced (the headers are always there).
+        resource_graph_lag: seconds of inner time by which Resource Graph is behind.
+        read_after_write_lag: seconds of inner time during which a GET still gives what was before a write.
+        resource_graph_children: whether Resource Graph has rows for what is below a connector.
+        access_token_lifetime: seconds.
+    """
+
+    throttling: bool = True
+    resource_graph_lag: float = 0.0
+    read_after_write_lag: float = 0.0
+    resource_graph_children: bool = True
+    access_token_lifetime: int = 3599
+
+
+@dataclass(slots=True)
+class World:
+    """One simulated cloud.
+
+    Attributes:
+        organizations, connectors: by name, or id, in lower case.
+        claims: connector (key) that holds an organization, by (tenant id, organization in lower case).
+        removed: memberships taken away by the control interface, to be given back, by (organization id, object id).
+        revoked: wall time at which an account's legacy authorizations were revoked, by object id.
+        version: counts changes of rights, so that decisions about them can be kept.
+        chance: source of everything that varies, seeded, so that two runs are alike.
+    """
+
+    clock: Clock
+    settings: Settings = field(default_factory=Settings)
+    directory: Directory = field(default_factory=Directory)
+    subscriptions: dict[str, Subscription] = field(default_factory=dict)
+    role_assignments: list[RoleAssignment] = field(default_factory=list)
+    organizations: dict[str, Organization] = field(default_factory=dict)
+    connectors: dict[str, Connector] = field(default_factory=dict)
+    claims: dict[tuple[str, str], str] = field(default_factory=dict)
+    operations: dict[str, Operation] = field(default_factory=dict)
+    codes: dict[str, LegacyCode] = field(default_factory=dict)
+    removed: dict[tuple[str, str], Member] = field(default_factory=dict)
+    revoked: dict[str, float] = field(default_factory=dict)
+    agenda: Agenda = field(default_factory=Agenda)
+    chance: random.Random = field(default_factory=lambda: random.Random(7))  # noqa: S311 - timings, not secrets
+    version: int = 0
+
+    def settle(self) -> float:
+        """Let everything happen that is due, and give the present moment of inner time."""
+        now = self.clock.now()
+        self.agenda.settle(now)
+        return now
+
+    def organization(self, name: str) -> Organization | None:
+        """An organization by name."""
+        return self.organizations.get(name.lower())
+
+    def subscription(self, identifier: str) -> Subscription | None:
+        """A subscription by id."""
+        return self.subscriptions.get(identifier.lower())
+
+    def tenant_of(self, connector: Connector) -> str:
+        """The tenant of the connector's subscription."""
+        return self.subscriptions[connector.subscription_id.lower()].tenant_id
+
+    def assign_role(self, assignment: RoleAssignment) -> None:
+        """Give a role; decisions kept from before no longer hold."""
+        self.role_assignments.append(assignment)
+        self.version += 1
+
+    def unassign_role(self, assignment: RoleAssignment) -> None:
+        """Take a role away."""
+        self.role_assignments.remove(assignment)
+        self.version += 1
