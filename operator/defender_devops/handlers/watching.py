@@ -1,0 +1,57 @@
+"""Runs kopf with settings for clusters behind load balancers, and with nothing of kopf's own written anywhere."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import kopf
+
+from defender_devops.api.names import GROUP
+from defender_devops.handlers.events import Inbox, register
+
+__all__ = ["Login", "watch"]
+
+Login = Callable[[], Awaitable[kopf.ConnectionInfo]]
+"""Gives the API server's address and a token that is good now; asked again whenever the server says 401."""
+
+
+async def watch(inbox: Inbox, login: Login, namespaces: tuple[str, ...], stop: asyncio.Event) -> None:
+    """Watch both resources until told to stop.
+
+    Args:
+        inbox: where events go.
+        login: gives the connection.
+        namespaces: what to watch; none means all.
+        stop: ends it.
+    """
+    registry = kopf.OperatorRegistry()
+    register(registry, inbox)
+
+    @kopf.on.login(registry=registry)
+    async def connection(**_: object) -> kopf.ConnectionInfo:
+        return await login()
+
+    await kopf.operator(
+        registry=registry,
+        settings=_settings(scoped=bool(namespaces)),
+        standalone=True,
+        clusterwide=not namespaces,
+        namespaces=namespaces,
+        stop_flag=stop,
+    )
+
+
+def _settings(*, scoped: bool) -> kopf.OperatorSettings:
+    settings = kopf.OperatorSettings()
+    # A watch that went silent behind a load balancer is noticed, and none is kept longer than it can be trusted.
+    settings.watching.server_timeout = 270
+    settings.watching.client_timeout = 280
+    settings.watching.connect_timeout = 30
+    settings.networking.request_timeout = 60
+    # Reading CRDs and namespaces needs cluster-wide rights, which a scoped operator does not have.
+    settings.scanning.disabled = scoped
+    settings.posting.enabled = False
+    # kopf strips a finalizer of its own name from objects that no handler of its needs: ours has another name.
+    settings.persistence.finalizer = f"{GROUP}/kopf"
+    return settings

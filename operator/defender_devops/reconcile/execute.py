@@ -1,0 +1,200 @@
+"""Carries a plan out, step by step; the first failure ends it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pydantic import SecretStr
+
+from defender_devops.api.authorization_code import code_hash
+from defender_devops.api.cloud import AutoDiscovery
+from defender_devops.azure.connectors import SecurityConnectors
+from defender_devops.azure.operations import Operation
+from defender_devops.azure.role_assignments import RoleAssignments
+from defender_devops.azure.watcher import CloudWatcher
+from defender_devops.cluster.connectors import Connectors
+from defender_devops.cluster.organizations import Organizations
+from defender_devops.errors import CredentialsMissing, KubernetesNotFound, OperatorError
+from defender_devops.reconcile.actions import (
+    Action,
+    AddFinalizer,
+    ApplyOrganization,
+    AssignReader,
+    Authorize,
+    AzureAction,
+    CreateConnector,
+    DeleteConnector,
+    DeleteOrganization,
+    ReleaseOrganization,
+    RemoveFinalizer,
+    RemoveReader,
+    SetAnnotations,
+    SetTags,
+    UpdateConfiguration,
+)
+from defender_devops.reconcile.observe import failure_of
+from defender_devops.reconcile.resources import Key, Resources
+from defender_devops.reconcile.snapshot import ConnectorSnapshot, Failure
+
+__all__ = ["AzureAccess", "Done", "Executor", "Workbench"]
+
+Record = Callable[[ConnectorSnapshot], Awaitable[None]]
+"""Writes the status of a snapshot in which the code counts as spent, before it is sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class AzureAccess:
+    """What one ARM identity can work with."""
+
+    connectors: SecurityConnectors
+    role_assignments: RoleAssignments
+    watcher: CloudWatcher
+
+
+@dataclass(frozen=True, slots=True)
+class Workbench:
+    """Whose connector is worked on, and with what.
+
+    Attributes:
+        key: of the resource.
+        azure: None where there is no ARM identity; the plan then holds no step for Azure.
+        code: Defender's one-time code.
+        record: writes down that the code is spent.
+    """
+
+    key: Key
+    azure: AzureAccess | None
+    code: SecretStr | None
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What came of a plan.
+
+    Attributes:
+        snapshot: with every step that succeeded folded in.
+        steps: those steps.
+        failure: of the step that ended it early.
+        poll_after: seconds after which Azure wants to be asked about an operation that was started.
+    """
+
+    snapshot: ConnectorSnapshot
+    steps: tuple[Action, ...] = ()
+    failure: Failure | None = None
+    poll_after: float | None = None
+
+
+class Executor:
+    """Knows how to carry out each kind of step."""
+
+    def __init__(
+        self,
+        resources: Resources,
+        connectors: Connectors,
+        organizations: Organizations,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._resources = resources
+        self._connectors = connectors
+        self._organizations = organizations
+        self._clock = clock
+
+    async def carry_out(self, steps: Sequence[Action], snapshot: ConnectorSnapshot, bench: Workbench) -> Done:
+        """Carry out the steps in their order and fold each into the snapshot."""
+        done: list[Action] = []
+        polls: list[float] = []
+        for step in steps:
+            try:
+                operation = await self._carry_out(step, snapshot, bench)
+            except OperatorError as error:
+                return Done(snapshot, tuple(done), failure_of(error), max(polls, default=None))
+            snapshot = step.effect(snapshot, self._clock())
+            done.append(step)
+            if operation is not None:
+                polls.append(operation.poll_after)
+        return Done(snapshot, tuple(done), None, max(polls, default=None))
+
+    async def _carry_out(self, step: Action, snapshot: ConnectorSnapshot, bench: Workbench) -> Operation | None:
+        if isinstance(step, AzureAction):
+            return await self._in_azure(step, snapshot, bench)
+        await self._in_kubernetes(step, snapshot, bench.key)
+        return None
+
+    async def _in_azure(self, step: AzureAction, snapshot: ConnectorSnapshot, bench: Workbench) -> Operation | None:
+        azure, ref = bench.azure, snapshot.connector.connector_ref
+        if azure is None:
+            raise CredentialsMissing("There is no identity for Azure Resource Manager.")
+        # Also where the write fails: it may have had its effect all the same.
+        azure.watcher.note_write(ref)
+        match step:
+            case Authorize():
+                return await self._authorize(step, snapshot, bench, azure.connectors)
+            case UpdateConfiguration():
+                return await azure.connectors.update_configuration(
+                    ref,
+                    auto_discovery=step.auto_discovery,
+                    inventory=step.inventory,
+                    agentless=step.agentless,
+                )
+            case SetAnnotations():
+                return await azure.connectors.set_annotations(ref, step.organization, step.annotations)
+            case CreateConnector():
+                await azure.connectors.create(
+                    ref, location=step.location, tags=step.tags, hierarchy_identifier=step.hierarchy_identifier
+                )
+            case SetTags():
+                await azure.connectors.set_tags(ref, step.tags)
+            case AssignReader():
+                await azure.role_assignments.create(ref, step.name, step.principal_id, step.principal_type)
+            case RemoveReader():
+                await azure.role_assignments.delete(ref, step.name)
+            case DeleteConnector():
+                await azure.connectors.delete(ref)
+            case _:
+                raise TypeError(f"no way to carry out {type(step).__name__}")
+        return None
+
+    async def _authorize(
+        self, step: Authorize, snapshot: ConnectorSnapshot, bench: Workbench, connectors: SecurityConnectors
+    ) -> Operation | None:
+        """Write the code's hash down, then send the code: whatever is cut in between, it is never sent twice."""
+        if bench.code is None or code_hash(bench.code) != step.sha256:
+            raise CredentialsMissing("The one-time code changed while it was about to be sent; the new one is next.")
+        await bench.record(step.effect(snapshot, self._clock()))
+        return await connectors.create_configuration(
+            snapshot.connector.connector_ref,
+            code=bench.code,
+            auto_discovery=step.auto_discovery or AutoDiscovery.DISABLED,
+            inventory=step.inventory,
+            agentless=step.agentless,
+        )
+
+    async def _in_kubernetes(self, step: Action, snapshot: ConnectorSnapshot, key: Key) -> None:
+        connector = snapshot.connector
+        match step:
+            case AddFinalizer():
+                self._resources.put_connector(await self._connectors.add_finalizer(self._live(key)))
+            case RemoveFinalizer():
+                with contextlib.suppress(KubernetesNotFound):
+                    await self._connectors.remove_finalizer(self._live(key))
+            case ApplyOrganization():
+                made = await self._organizations.apply(key.namespace, step.name, connector, step.organization)
+                self._resources.put_organization(made)
+            case DeleteOrganization():
+                metadata = step.resource.metadata
+                await self._organizations.delete(key.namespace, metadata.name, metadata.uid, metadata.resource_version)
+            case ReleaseOrganization():
+                self._resources.put_organization(await self._organizations.release(step.resource))
+            case _:
+                raise TypeError(f"no way to carry out {type(step).__name__}")
+
+    def _live(self, key: Key) -> dict[str, Any]:
+        body = self._resources.connector(key)
+        if body is None:
+            raise KubernetesNotFound(f"AzureDevOpsConnector {key.namespace}/{key.name} is gone.")
+        return body

@@ -1,0 +1,235 @@
+"""Gathers all that one reconcile needs into one snapshot: every read of it happens here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Final, Protocol
+
+import structlog
+from pydantic import SecretStr
+
+from defender_devops.api.cloud import Inventory
+from defender_devops.api.connector import AzureDevOpsConnector, SignInMethod
+from defender_devops.api.organization import DevOpsOrganization, InvalidManifest, Prerequisite, parse_organization
+from defender_devops.azure.arm import ArmClient
+from defender_devops.azure.connectors import SecurityConnectors
+from defender_devops.azure.role_assignments import RoleAssignments
+from defender_devops.azure.watchers import CloudWatchers
+from defender_devops.errors import OperatorError
+from defender_devops.reconcile import desired
+from defender_devops.reconcile.authorization import is_under_way
+from defender_devops.reconcile.deletion import Fate, fate
+from defender_devops.reconcile.execute import AzureAccess
+from defender_devops.reconcile.hints import Hints
+from defender_devops.reconcile.inventory import inventory
+from defender_devops.reconcile.memory import Memory
+from defender_devops.reconcile.observe import Observer, Question, failure_of
+from defender_devops.reconcile.resources import Key, Resources
+from defender_devops.reconcile.rivals import rivals
+from defender_devops.reconcile.snapshot import (
+    AuthorizationCode,
+    CloudState,
+    ConnectorSnapshot,
+    ExpectedCounts,
+    Failure,
+    Owner,
+    SignIn,
+    Timings,
+)
+
+__all__ = ["ArmClients", "Codes", "Gathered", "Gatherer", "SignInFindings", "SignInView"]
+
+_log: Final = structlog.get_logger(__name__)
+
+_DETACH_PATIENCE: Final = 10.0
+"""Seconds that letting go of a connector may take to remove our tags; then it goes without."""
+
+
+class ArmClients(Protocol):
+    """Finds the ARM identity that a connector works as."""
+
+    async def client_for(self, connector: AzureDevOpsConnector) -> ArmClient:
+        """The client of its identity.
+
+        Raises:
+            CredentialsError: there is none, or this namespace is not granted it.
+        """
+        ...
+
+
+class Codes(Protocol):
+    """Finds Defender's one-time code."""
+
+    async def read(self, connector: AzureDevOpsConnector) -> tuple[AuthorizationCode, SecretStr | None]:
+        """What is known of the code, and the code."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SignInFindings:
+    """What the operator's own sign-in brings to a snapshot."""
+
+    sign_in: SignIn | None = None
+    prerequisites: Mapping[str, tuple[Prerequisite, ...]] = field(default_factory=dict)
+    expected: Mapping[str, ExpectedCounts] = field(default_factory=dict)
+
+
+class SignInView(Protocol):
+    """What Azure DevOps itself says, where somebody has signed in."""
+
+    async def look(self, connector: AzureDevOpsConnector, organizations: Mapping[str, str]) -> SignInFindings:
+        """How the sign-in stands, and what it shows of these organizations (by name in lower case). Never raises."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """A snapshot, and what to act with."""
+
+    snapshot: ConnectorSnapshot
+    azure: AzureAccess | None
+    code: SecretStr | None
+
+
+@dataclass(frozen=True, slots=True)
+class Gatherer:
+    """Reads for one connector at a time."""
+
+    resources: Resources
+    clients: ArmClients
+    watchers: CloudWatchers
+    hints: Hints
+    codes: Codes
+    sign_ins: SignInView
+    cluster_id: str
+    watches_all_namespaces: bool
+    timings: Timings
+    clock: Callable[[], datetime]
+
+    async def gather(
+        self, key: Key, connector: AzureDevOpsConnector, memory: Memory, *, fresh: bool = False
+    ) -> Gathered:
+        """Everything that is known now.
+
+        Args:
+            key: of the resource.
+            connector: the resource.
+            memory: what was known before; its hint is taken.
+            fresh: read all of Azure, so that a write may rest on it.
+        """
+        known_code, code = await self.codes.read(connector)
+        asked = Question(
+            fresh=fresh or memory.hinted or connector.is_reconcile_requested,
+            probe=memory.hinted or connector.is_reconcile_requested or memory.code != known_code.sha256,
+            readers=_speaks_of_readers(connector),
+        )
+        memory.hinted = False
+        base = self._base(key, connector, memory, known_code)
+        if connector.spec.suspend and not connector.metadata.is_deleting:
+            return Gathered(base, None, code)
+        cloud, azure = await self._cloud(base, memory, asked)
+        if isinstance(cloud, Failure):
+            memory.hinted = memory.hinted or asked.fresh  # the question still stands
+        snapshot = replace(base, cloud=cloud)
+        if azure is None or not isinstance(cloud, CloudState) or connector.metadata.is_deleting:
+            return Gathered(snapshot, azure, code)
+        return Gathered(await self._with_findings(snapshot, cloud, azure, memory), azure, code)
+
+    def next_look(self, snapshot: ConnectorSnapshot, poll_after: float | None, moment: datetime | None) -> float | None:
+        """Seconds to the next look that nothing but time asks for.
+
+        Args:
+            snapshot: as it is after the reconcile.
+            poll_after: what Azure said about an operation that was started.
+            moment: when a deadline or a rest ends.
+        """
+        now, cloud = self.clock(), snapshot.cloud
+        waits = [(moment - now).total_seconds()] if moment is not None else []
+        if poll_after is not None:
+            waits.append(poll_after)
+        elif isinstance(cloud, CloudState) and cloud.configuration and is_under_way(cloud.configuration):
+            waits.append(self.timings.poll_interval.total_seconds())
+        probed = cloud.probed_at if isinstance(cloud, CloudState) else None
+        due = (probed or now) + self.timings.check_interval
+        return max(0.0, min(*waits, (due - now).total_seconds()) if waits else (due - now).total_seconds())
+
+    def _base(
+        self, key: Key, connector: AzureDevOpsConnector, memory: Memory, code: AuthorizationCode
+    ) -> ConnectorSnapshot:
+        return ConnectorSnapshot(
+            connector=connector,
+            owner=Owner(self.cluster_id, connector.metadata.uid),
+            cloud=CloudState(),
+            organizations=self._organizations(key),
+            code=code,
+            taken_names=self.resources.organization_names(key.namespace),
+            living_owners=self.resources.connector_uids() if self.watches_all_namespaces else None,
+            timings=self.timings,
+            failures=memory.failures,
+        )
+
+    def _organizations(self, key: Key) -> tuple[DevOpsOrganization, ...]:
+        found = []
+        for body in self.resources.organizations(key):
+            try:
+                found.append(parse_organization(body))
+            except InvalidManifest as error:
+                _log.warning("organization is not understood", name=body["metadata"]["name"], message=error.message)
+        return tuple(found)
+
+    async def _cloud(
+        self, base: ConnectorSnapshot, memory: Memory, asked: Question
+    ) -> tuple[CloudState | Failure, AzureAccess | None]:
+        """What Azure holds, or why that is not known."""
+        deleting, decided = base.connector.metadata.is_deleting, fate(base)
+        if deleting and decided is Fate.UNTOUCHED:
+            return CloudState(), None
+        try:
+            async with asyncio.timeout(_DETACH_PATIENCE if deleting and decided is Fate.DETACHED else None):
+                return await self._observe(base, memory, asked)
+        except OperatorError as error:
+            return failure_of(error), None
+        except TimeoutError:
+            return Failure("AzureUnavailable", "Azure did not answer in time."), None
+
+    async def _observe(
+        self, base: ConnectorSnapshot, memory: Memory, asked: Question
+    ) -> tuple[CloudState, AzureAccess]:
+        connector, ref = base.connector, base.connector.connector_ref
+        arm = await self.clients.client_for(connector)
+        azure = AzureAccess(SecurityConnectors(arm), RoleAssignments(arm), self.watchers.of(arm))
+        observer = Observer(azure.connectors, azure.role_assignments, self.timings)
+        if connector.metadata.is_deleting:
+            return await observer.before_deletion(ref, asked), azure
+        azure.watcher.watch(ref, readers=asked.readers)
+        self.hints.note(Key(connector.metadata.namespace, connector.metadata.name), ref, azure.watcher)
+        return await observer.observe(ref, memory.cloud, asked, self.clock()), azure
+
+    async def _with_findings(
+        self, snapshot: ConnectorSnapshot, cloud: CloudState, azure: AzureAccess, memory: Memory
+    ) -> ConnectorSnapshot:
+        connector = snapshot.connector
+        view = azure.watcher.latest(connector.connector_ref)
+        shown = view.inventory if view is not None else Inventory()
+        names = {key: each.name for key, each in desired.found(cloud).items()}
+        findings = SignInFindings()
+        if connector.spec.sign_in_method is not SignInMethod.NONE:
+            findings = await self.sign_ins.look(connector, names)
+        return replace(
+            snapshot,
+            inventory=await inventory(
+                snapshot, cloud, shown, memory.counted, connectors=azure.connectors, now=self.clock()
+            ),
+            sign_in=findings.sign_in,
+            prerequisites=findings.prerequisites,
+            expected=findings.expected,
+            rivals=await rivals(snapshot, cloud, self.resources, azure.watcher),
+        )
+
+
+def _speaks_of_readers(connector: AzureDevOpsConnector) -> bool:
+    azure = connector.status.azure
+    return bool(connector.spec.security_readers or (azure and azure.security_readers))

@@ -1,0 +1,68 @@
+"""What the cloud watcher saw becomes wake-ups: a connector whose row says nothing new is left alone."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from defender_devops.api.cloud import ConnectorRef
+from defender_devops.azure.watcher import Changes, CloudWatcher
+from defender_devops.reconcile.memory import Memories
+from defender_devops.reconcile.resources import Key
+
+__all__ = ["Hints"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    """What a resource is about, and who watches that."""
+
+    ref: ConnectorRef
+    watcher: CloudWatcher
+
+
+class Hints:
+    """Knows which resources stand for which connector in Azure.
+
+    Args:
+        memories: what is known of each resource.
+        wake: called with a resource that has to be looked at.
+    """
+
+    def __init__(self, memories: Memories, wake: Callable[[Key], None]) -> None:
+        self._memories = memories
+        self._wake = wake
+        self._subjects: dict[Key, _Subject] = {}
+        self._keys: defaultdict[str, set[Key]] = defaultdict(set)
+
+    def note(self, key: Key, ref: ConnectorRef, watcher: CloudWatcher) -> None:
+        """This resource is about this connector."""
+        self._subjects[key] = _Subject(ref, watcher)
+        self._keys[ref.key].add(key)
+
+    def forget(self, key: Key) -> None:
+        """The resource is gone."""
+        subject = self._subjects.pop(key, None)
+        if subject is None:
+            return
+        keys = self._keys[subject.ref.key]
+        keys.discard(key)
+        if not keys:
+            del self._keys[subject.ref.key]
+            subject.watcher.forget(subject.ref)
+
+    def take(self, changes: Changes) -> None:
+        """Wake whom a look concerns; where what it shows contradicts what is known, Azure is read afresh."""
+        for connector in changes.vanished | changes.differing:
+            for key in self._keys.get(connector, set()):
+                if connector in changes.vanished or self._contradicts(key):
+                    self._memories.hint(key)
+                self._wake(key)
+
+    def _contradicts(self, key: Key) -> bool:
+        subject, known = self._subjects[key], self._memories.cloud(key)
+        view = subject.watcher.latest(subject.ref)
+        if known is None or known.connector is None or view is None:
+            return True
+        return bool(view.contradictions(known.connector, known.configuration, known.organizations, known.readers))

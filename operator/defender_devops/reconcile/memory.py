@@ -1,0 +1,63 @@
+"""What the operator remembers of a connector between two reconciles. All of it can be lost: it is read again then."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from defender_devops.reconcile.inventory import Counted
+from defender_devops.reconcile.resources import Key
+from defender_devops.reconcile.snapshot import CloudState
+
+__all__ = ["Memories", "Memory"]
+
+
+@dataclass(slots=True)
+class Memory:
+    """Of one connector.
+
+    Attributes:
+        uid: of the resource; another one of the same name starts anew.
+        cloud: what Azure held when it was last read, with our own writes folded in.
+        hinted: somebody says that Azure has changed since: everything is read afresh.
+        generation: of the spec that was last reconciled.
+        code: hash of the one-time code that was last seen.
+        failures: failed reconciles in a row.
+        counted: projects and repositories of its organizations.
+    """
+
+    uid: str
+    cloud: CloudState | None = None
+    hinted: bool = False
+    generation: int = 0
+    code: str | None = None
+    failures: int = 0
+    counted: Counted = field(default_factory=Counted)
+
+
+class Memories:
+    """The memory of every connector."""
+
+    def __init__(self) -> None:
+        self._memories: dict[Key, Memory] = {}
+
+    def of(self, key: Key, uid: str) -> Memory:
+        """The memory of a resource; a new one where it is not the one that was remembered."""
+        memory = self._memories.get(key)
+        if memory is None or memory.uid != uid:
+            memory = self._memories[key] = Memory(uid)
+        return memory
+
+    def cloud(self, key: Key) -> CloudState | None:
+        """What Azure held when it was last read."""
+        memory = self._memories.get(key)
+        return memory.cloud if memory is not None else None
+
+    def hint(self, key: Key) -> None:
+        """Something in Azure has changed."""
+        memory = self._memories.get(key)
+        if memory is not None:
+            memory.hinted = True
+
+    def forget(self, key: Key) -> None:
+        """The resource is gone."""
+        self._memories.pop(key, None)

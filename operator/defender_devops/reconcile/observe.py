@@ -1,0 +1,127 @@
+"""Reads what Azure holds for a connector, with as few requests as the question allows.
+
+What was seen before is taken over where nothing hints at a change: the cloud watcher says when something did. A plan
+that wants to write is made again on a state that was read afresh as a whole, so no write rests on a memory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from defender_devops.api.cloud import CloudOrganization, Configuration, ConnectorRef, RoleAssignment
+from defender_devops.azure.connectors import SecurityConnectors
+from defender_devops.azure.role_assignments import RoleAssignments
+from defender_devops.errors import AzureError, OperatorError
+from defender_devops.reconcile.authorization import is_under_way, token_exchange_failed
+from defender_devops.reconcile.snapshot import CloudState, Failure, Timings
+
+__all__ = ["Observer", "Question", "failure_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a reconcile wants to know.
+
+    Attributes:
+        fresh: read everything, whatever is remembered.
+        probe: ask listAvailableAzureDevOpsOrgs even if the last answer is young.
+        readers: read the role assignments at the connector's scope.
+    """
+
+    fresh: bool = False
+    probe: bool = False
+    readers: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Observer:
+    """Reads one connector through one ARM identity."""
+
+    connectors: SecurityConnectors
+    role_assignments: RoleAssignments
+    timings: Timings
+
+    async def observe(
+        self, ref: ConnectorRef, before: CloudState | None, question: Question, now: datetime
+    ) -> CloudState:
+        """What Azure holds.
+
+        Args:
+            ref: the connector's address.
+            before: what was seen last, with our own writes folded in; None where nothing may be taken over.
+            question: what is wanted.
+            now: the moment.
+
+        Raises:
+            OperatorError: a read failed, other than the probe, whose failure is a finding.
+        """
+        known = before if before is not None and not question.fresh and before.connector is not None else None
+        sent = before.sent if before is not None else {}
+        connector = known.connector if known else await self.connectors.get(ref)
+        if connector is None:
+            return CloudState(sent=sent, fresh=True)
+        settled = known is not None and known.configuration is not None and not is_under_way(known.configuration)
+        state = known if known is not None and settled else await self._below(ref, CloudState(connector, sent=sent))
+        state = replace(state, readers=await self._readers(ref, known, question), fresh=known is None)
+        return await self._probe(ref, _with_last_probe(state, before), question, now)
+
+    async def before_deletion(self, ref: ConnectorRef, question: Question) -> CloudState:
+        """Only what deleting needs to know: the connector, whose it is, and the role assignments.
+
+        Raises:
+            OperatorError: a read failed.
+        """
+        connector = await self.connectors.get(ref)
+        if connector is None:
+            return CloudState(fresh=True)
+        return CloudState(connector, readers=await self._readers(ref, None, question), fresh=True)
+
+    async def _below(self, ref: ConnectorRef, state: CloudState) -> CloudState:
+        configuration = await self.connectors.get_configuration(ref)
+        organizations: tuple[CloudOrganization, ...] = ()
+        if configuration is not None and not is_under_way(configuration):
+            organizations = await self.connectors.organizations(ref)
+        return replace(state, configuration=configuration, organizations=organizations)
+
+    async def _readers(
+        self, ref: ConnectorRef, known: CloudState | None, question: Question
+    ) -> tuple[RoleAssignment, ...] | None:
+        if known is not None and known.readers is not None:
+            return known.readers
+        return await self.role_assignments.list_at(ref) if question.readers else None
+
+    async def _probe(self, ref: ConnectorRef, state: CloudState, question: Question, now: datetime) -> CloudState:
+        """Ask for the available organizations: the only question that shows whether the authorization works."""
+        if state.configuration is None or not _can_be_asked(state.configuration):
+            return state
+        young = state.probed_at is not None and now - state.probed_at < self.timings.check_interval
+        if young and not question.probe:
+            return state
+        try:
+            available = await self.connectors.available_organizations(ref)
+        except OperatorError as error:
+            return replace(state, probe_failure=failure_of(error), probed_at=now)
+        return replace(state, available=available, probe_failure=None, probed_at=now)
+
+
+def failure_of(error: OperatorError) -> Failure:
+    """An error as a value that a report can be made of."""
+    return Failure(
+        reason=error.reason,
+        message=error.message,
+        terminal=error.terminal,
+        retry_after=error.retry_after,
+        code=error.code if isinstance(error, AzureError) else None,
+    )
+
+
+def _can_be_asked(configuration: Configuration) -> bool:
+    return not is_under_way(configuration) and not token_exchange_failed(configuration)
+
+
+def _with_last_probe(state: CloudState, before: CloudState | None) -> CloudState:
+    """A fresh reading keeps the last probe: it is about the authorization, not about what was read."""
+    if before is None or state.probed_at is not None or before.probed_at is None:
+        return state
+    return replace(state, available=before.available, probe_failure=before.probe_failure, probed_at=before.probed_at)

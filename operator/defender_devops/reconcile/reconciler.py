@@ -1,0 +1,165 @@
+"""observe → plan → act → report, for one connector and the organizations behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Final
+
+import structlog
+
+from defender_devops.api.connector import AzureDevOpsConnector, ConnectorStatus, InvalidManifest, parse_connector
+from defender_devops.api.names import FINALIZER
+from defender_devops.api.organization import DevOpsOrganization, OrganizationStatus, parse_organization
+from defender_devops.cluster.connectors import Connectors
+from defender_devops.cluster.events import Events
+from defender_devops.cluster.organizations import Organizations
+from defender_devops.errors import KubernetesConflict, KubernetesNotFound, OperatorError
+from defender_devops.reconcile.announce import announcements
+from defender_devops.reconcile.execute import Done, Executor, Workbench
+from defender_devops.reconcile.gather import Gathered, Gatherer
+from defender_devops.reconcile.memory import Memories, Memory
+from defender_devops.reconcile.merge_patch import merge_patch
+from defender_devops.reconcile.plan import Plan, plan
+from defender_devops.reconcile.refused import refused_status, status_of
+from defender_devops.reconcile.report import Report, report
+from defender_devops.reconcile.report_organizations import orphaned
+from defender_devops.reconcile.resources import Key, Resources
+from defender_devops.reconcile.snapshot import CloudState, ConnectorSnapshot, Failure, Timings
+from defender_devops.scheduler.queue import Outcome
+from defender_devops.telemetry.context import bind_resource
+
+__all__ = ["Reconciler"]
+
+_log: Final = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciler:
+    """Brings one connector a step nearer to its spec. One call at a time for each key: the queue sees to that."""
+
+    resources: Resources
+    memories: Memories
+    gatherer: Gatherer
+    executor: Executor
+    connectors: Connectors
+    organizations: Organizations
+    events: Events
+    timings: Timings
+    clock: Callable[[], datetime]
+
+    async def reconcile(self, key: Key) -> Outcome:
+        """Look at a connector, act, and write its status; says when to look again. Raises nothing that has a name."""
+        bind_resource("AzureDevOpsConnector", *key)
+        body = self.resources.connector(key)
+        try:
+            if body is None:
+                await self._report_orphans(key)
+                return Outcome()
+            return await self._reconcile(key, body)
+        except KubernetesNotFound:
+            return Outcome()  # it went while we looked at it; its last event cleans up
+        except OperatorError as error:
+            _log.warning("reconcile failed", reason=error.reason, message=error.message)
+            return Outcome(next_look=error.retry_after, failed=True)
+
+    async def _reconcile(self, key: Key, body: Mapping[str, Any]) -> Outcome:
+        memory = self.memories.of(key, body["metadata"]["uid"])
+        try:
+            connector = parse_connector(body)
+        except InvalidManifest as error:
+            await self._write_connector(key, refused_status(body, error, self.clock()))
+            return Outcome()
+        gathered = await self.gatherer.gather(key, connector, memory)
+        decided = plan(gathered.snapshot, self.clock())
+        if decided.writes_to_azure and not _is_fresh(gathered.snapshot):
+            gathered = await self.gatherer.gather(key, connector, memory, fresh=True)
+            decided = plan(gathered.snapshot, self.clock())
+        done = await self._act(key, decided, gathered)
+        self._remember(memory, connector, gathered, done)
+        written = await self._report(key, done)
+        return self._outcome(done, written)
+
+    async def _act(self, key: Key, decided: Plan, gathered: Gathered) -> Done:
+        bench = Workbench(key, gathered.azure, gathered.code, lambda snapshot: self._record(key, snapshot))
+        done = await self.executor.carry_out(decided.actions, gathered.snapshot, bench)
+        for step in done.steps:
+            _log.info("done", step=step.describe())
+        if done.failure is not None:
+            _log.warning("step failed", reason=done.failure.reason, message=done.failure.message)
+        return done
+
+    async def _record(self, key: Key, snapshot: ConnectorSnapshot) -> None:
+        """Write down that the code is spent: only over the version that the plan rested on."""
+        live = self.resources.connector(key)
+        if live is None or live["metadata"]["generation"] != snapshot.connector.metadata.generation:
+            raise KubernetesConflict("The spec was changed before the one-time code was sent; it is planned again.")
+        written = report(snapshot, None, self.clock())
+        await self._write_connector(key, written.status, version=live["metadata"]["resourceVersion"])
+
+    def _remember(self, memory: Memory, connector: AzureDevOpsConnector, gathered: Gathered, done: Done) -> None:
+        cloud = done.snapshot.cloud
+        memory.generation = connector.metadata.generation
+        memory.code = gathered.snapshot.code.sha256
+        if isinstance(cloud, CloudState):
+            # After a write nothing but the write itself is known for sure; the next look reads what it changed.
+            memory.cloud = replace(cloud, fresh=False)
+        memory.failures = memory.failures + 1 if _failure(done) else 0
+
+    async def _report(self, key: Key, done: Done) -> Report:
+        written = report(done.snapshot, done.failure, self.clock())
+        if FINALIZER in done.snapshot.connector.metadata.finalizers or not _is_going(done.snapshot):
+            await self._write_connector(key, written.status)
+        for resource, status in written.organizations:
+            await self._write_organization(resource, status)
+        return written
+
+    def _outcome(self, done: Done, written: Report) -> Outcome:
+        failure = _failure(done)
+        if failure is not None:
+            return Outcome(next_look=failure.retry_after, failed=True)
+        if _is_going(done.snapshot) or done.snapshot.connector.spec.suspend:
+            return Outcome()
+        return Outcome(next_look=self.gatherer.next_look(done.snapshot, done.poll_after, written.next_look))
+
+    async def _report_orphans(self, key: Key) -> None:
+        self.memories.forget(key)
+        for body in self.resources.organizations(key):
+            resource = parse_organization(body)
+            await self._write_organization(resource, orphaned(resource, self.clock()))
+
+    async def _write_connector(self, key: Key, status: ConnectorStatus, *, version: str | None = None) -> None:
+        live = self.resources.connector(key)
+        if live is None:
+            return
+        patch = merge_patch(live.get("status") or {}, status.dump())
+        if not patch:
+            return
+        body = await self.connectors.patch_status(key.namespace, key.name, patch, resource_version=version)
+        self.resources.put_connector(body)
+        for each in announcements(status_of(live).conditions, status.conditions):
+            self.events.emit(body, each.type, each.reason, each.message)
+
+    async def _write_organization(self, resource: DevOpsOrganization, status: OrganizationStatus) -> None:
+        live = self.resources.organization(Key(resource.metadata.namespace, resource.metadata.name))
+        if live is None:
+            return
+        patch = merge_patch(live.get("status") or {}, status.dump())
+        if patch:
+            body = await self.organizations.patch_status(resource.metadata.namespace, resource.metadata.name, patch)
+            self.resources.put_organization(body)
+
+
+def _failure(done: Done) -> Failure | None:
+    if done.failure is not None:
+        return done.failure
+    return done.snapshot.cloud if isinstance(done.snapshot.cloud, Failure) else None
+
+
+def _is_fresh(snapshot: ConnectorSnapshot) -> bool:
+    return isinstance(snapshot.cloud, CloudState) and snapshot.cloud.fresh
+
+
+def _is_going(snapshot: ConnectorSnapshot) -> bool:
+    return snapshot.connector.metadata.is_deleting

@@ -1,0 +1,176 @@
+"""The newest body of every AzureDevOpsConnector and DevOpsOrganization, as the watches and our own writes bring them.
+
+Bodies are kept as compact JSON: 6,000 of them as Python objects would weigh more than the rest of the operator.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from defender_devops.api.names import (
+    ANNOTATION_RECONCILE_REQUESTED_AT,
+    LABEL_GENERATED,
+    TRACKING_ANNOTATIONS,
+    TRACKING_LABELS,
+)
+
+__all__ = ["Key", "Resources"]
+
+Body = Mapping[str, Any]
+
+
+class Key(NamedTuple):
+    """A connector's name: what reconciles are queued by, since a finalizer keeps two of one name apart."""
+
+    namespace: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """One body.
+
+    Attributes:
+        uid: tells a new object from an old one of the same name.
+        version: metadata.resourceVersion; the API server's versions compare as numbers (Kubernetes 1.35 and later
+            promise it, etcd has always done so).
+        digest: of all that a reconcile depends on, without what the operator itself writes.
+        body: JSON without managedFields.
+    """
+
+    uid: str
+    version: int
+    digest: int
+    body: bytes
+
+
+class Resources:
+    """Cache of both resources. `put_*` say whether something changed that a reconcile depends on."""
+
+    def __init__(self) -> None:
+        self._connectors: dict[Key, _Entry] = {}
+        self._organizations: dict[Key, _Entry] = {}
+        self._children: defaultdict[Key, set[str]] = defaultdict(set)
+        self._holders: defaultdict[str, set[Key]] = defaultdict(set)
+
+    def put_connector(self, body: Body) -> bool:
+        """Keep a connector's body unless a newer one is known."""
+        return _put(self._connectors, body)
+
+    def drop_connector(self, key: Key, uid: str) -> None:
+        """Forget a connector that is gone."""
+        _drop(self._connectors, key, uid)
+
+    def connector(self, key: Key) -> dict[str, Any] | None:
+        """The newest body of a connector."""
+        return _body(self._connectors.get(key))
+
+    def connectors(self) -> Iterator[Key]:
+        """Every connector that is known."""
+        yield from list(self._connectors)
+
+    def connector_uids(self) -> frozenset[str]:
+        """Uids of every connector that is known."""
+        return frozenset(entry.uid for entry in self._connectors.values())
+
+    def put_organization(self, body: Body) -> Key | None:
+        """Keep an organization's body; gives its connector where that has to look at the change."""
+        key, connector = _key(body), _connector_of(body)
+        changed = _put(self._organizations, body)
+        self._children[connector].add(key.name)
+        self._note_holder(connector, body)
+        return connector if changed else None
+
+    def drop_organization(self, body: Body) -> Key | None:
+        """Forget an organization that is gone; gives its connector."""
+        key, connector = _key(body), _connector_of(body)
+        if not _drop(self._organizations, key, body["metadata"].get("uid", "")):
+            return None
+        self._children[connector].discard(key.name)
+        if not self._children[connector]:
+            del self._children[connector]
+        self._holders[_organization_of(body)].discard(connector)
+        return connector
+
+    def organizations(self, connector: Key) -> list[dict[str, Any]]:
+        """Bodies of the organizations that refer to a connector."""
+        found = (
+            _body(self._organizations.get(Key(connector.namespace, name))) for name in self._children.get(connector, ())
+        )
+        return [body for body in found if body is not None]
+
+    def organization(self, key: Key) -> dict[str, Any] | None:
+        """The newest body of an organization."""
+        return _body(self._organizations.get(key))
+
+    def organization_names(self, namespace: str) -> frozenset[str]:
+        """Names of all organizations in a namespace."""
+        return frozenset(key.name for key in self._organizations if key.namespace == namespace)
+
+    def holders(self, organization: str) -> frozenset[Key]:
+        """Connectors of this cluster that have onboarded an organization (its name in lower case)."""
+        return frozenset(self._holders.get(organization, ()))
+
+    def _note_holder(self, connector: Key, body: Body) -> None:
+        holders = self._holders[_organization_of(body)]
+        if (body.get("status") or {}).get("onboardingState") == "Onboarded":
+            holders.add(connector)
+        else:
+            holders.discard(connector)
+
+
+def _put(entries: dict[Key, _Entry], body: Body) -> bool:
+    metadata = body["metadata"]
+    key, version = _key(body), int(metadata["resourceVersion"])
+    before = entries.get(key)
+    if before is not None and before.uid == metadata["uid"] and before.version >= version:
+        return False
+    kept = {**body, "metadata": {name: value for name, value in metadata.items() if name != "managedFields"}}
+    entry = _Entry(metadata["uid"], version, _digest(body), json.dumps(kept, separators=(",", ":")).encode())
+    entries[key] = entry
+    return before is None or before.uid != entry.uid or before.digest != entry.digest
+
+
+def _drop(entries: dict[Key, _Entry], key: Key, uid: str) -> bool:
+    entry = entries.get(key)
+    if entry is None or entry.uid != uid:
+        return False
+    del entries[key]
+    return True
+
+
+def _body(entry: _Entry | None) -> dict[str, Any] | None:
+    return json.loads(entry.body) if entry is not None else None
+
+
+def _digest(body: Body) -> int:
+    """Of what somebody else decides: spec, deletion, and the marks on the object that rules speak of."""
+    metadata = body["metadata"]
+    labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
+    return hash(
+        (
+            json.dumps(body.get("spec"), sort_keys=True),
+            metadata.get("deletionTimestamp"),
+            labels.get(LABEL_GENERATED),
+            annotations.get(ANNOTATION_RECONCILE_REQUESTED_AT),
+            tuple(sorted(TRACKING_LABELS & labels.keys())),
+            tuple(sorted(TRACKING_ANNOTATIONS & annotations.keys())),
+        )
+    )
+
+
+def _key(body: Body) -> Key:
+    metadata = body["metadata"]
+    return Key(metadata["namespace"], metadata["name"])
+
+
+def _connector_of(body: Body) -> Key:
+    return Key(body["metadata"]["namespace"], body["spec"]["connectorRef"]["name"])
+
+
+def _organization_of(body: Body) -> str:
+    return str(body["spec"]["organization"]).lower()
