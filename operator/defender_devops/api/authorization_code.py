@@ -23,7 +23,7 @@ _JWT_PARTS: Final = 3
 _LENGTH_MAX: Final = 16_384
 
 
-class UnusableCode(ValueError):  # noqa: N818 - says what happened, as all our errors do
+class UnusableCode(ValueError):
     """What was handed over cannot be Defender's one-time code; the message says why and never repeats it."""
 
 
