@@ -12,9 +12,6 @@ import yaml
 from defender_devops.settings import Settings
 from tests.support.helm import CHART, NAMESPACE, VALUES, render
 
-SET_BY_THE_CHART = {"NAMESPACE"}
-"""Those whose value the kubelet fills in."""
-
 
 def environment(values: Path) -> dict[str, str]:
     """Variables of the container, with what the kubelet would fill in."""
@@ -31,7 +28,10 @@ def test_every_variable_is_a_setting_and_is_accepted(values: Path, monkeypatch: 
         assert name.removeprefix("DEFENDER_DEVOPS_").lower() in Settings.model_fields, name
     settings = Settings()
     assert settings.namespace == NAMESPACE
-    assert settings.namespaces == tuple(yaml.safe_load(values.read_text()).get("watchNamespaces", ()))
+    wanted = yaml.safe_load(values.read_text())
+    assert settings.namespaces == tuple(wanted.get("watchNamespaces", ()))
+    granted = [grant.model_dump(by_alias=True, exclude_none=True) for grant in settings.identity_grants]
+    assert granted == wanted.get("identityGrants", [])
 
 
 def test_defaults_of_the_values_are_those_of_the_settings() -> None:

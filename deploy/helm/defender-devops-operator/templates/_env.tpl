@@ -15,6 +15,10 @@ DEFENDER_DEVOPS_REFRESH_INTERVAL.
 - name: DEFENDER_DEVOPS_CLUSTER_ID
   value: {{ . | quote }}
 {{- end }}
+{{- with .Values.identityGrants }}
+- name: DEFENDER_DEVOPS_IDENTITY_GRANTS
+  value: {{ toJson . | quote }}
+{{- end }}
 - name: DEFENDER_DEVOPS_METRICS_PORT
   value: {{ .Values.metrics.port | quote }}
 {{- if .Values.signIn.enabled }}
