@@ -16,10 +16,10 @@ RUN python3 -m venv /opt/uv && /opt/uv/bin/pip install --quiet --no-cache-dir "u
 WORKDIR /src
 # What uv.lock names changes rarely: a layer of its own keeps it out of most builds.
 COPY pyproject.toml uv.lock ./
-RUN /opt/uv/bin/uv sync --frozen --no-dev --no-install-project --python "$(command -v python3)"
+RUN /opt/uv/bin/uv sync --frozen --no-default-groups --no-install-project --python "$(command -v python3)"
 COPY README.md LICENSE ./
 COPY operator ./operator
-RUN /opt/uv/bin/uv sync --frozen --no-dev --no-editable --python "$(command -v python3)"
+RUN /opt/uv/bin/uv sync --frozen --no-default-groups --no-editable --python "$(command -v python3)"
 
 FROM ${BASE}
 ARG VERSION=0.1.0
