@@ -36,7 +36,6 @@ class Cloud:
         self.endpoints = endpoints
         self.ca = Path(endpoints["ca"])
         self.control = str(endpoints["control"])
-        self.portal = str(endpoints["portal"])
 
     @classmethod
     def start(cls, folder: Path, *arguments: str | Path) -> Self:

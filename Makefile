@@ -1,0 +1,72 @@
+# Everything a person does with this repository. `make` alone lists it.
+# Only Python from 3.11 on and make are needed; the first target that needs more fetches it from the package registries.
+
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+BIN := .venv/bin
+RUN := $(BIN)/python
+VENV := .venv/.synced
+TESTS ?= tests
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo sandbox sandbox-down test test-long lint format crds generate bench docs clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+venv: $(VENV) ## make .venv with everything the lock file names
+
+demo: $(VENV) ## the whole story on a real API server, about a minute; KEEP=1 leaves it running
+	@$(RUN) -m sandbox.demo $(if $(KEEP),--keep)
+
+sandbox: $(VENV) ## start a real API server and a simulated cloud; how to use them is in .sandbox/env
+	@$(RUN) -m sandbox up
+
+sandbox-down: $(VENV) ## end what `make sandbox` started
+	@$(RUN) -m sandbox down
+
+test: $(VENV) ## all tests, real API server included; TESTS=path narrows
+	@$(RUN) -m pytest -m "not long" $(TESTS)
+
+test-long: $(VENV) ## sweeps and soaks
+	@$(RUN) -m pytest -m long $(TESTS) || { status=$$?; test $$status -eq 5 && echo "no test is marked long"; }
+
+lint: $(VENV) ## style, types, layers, and generated files that are out of date
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(RUN) -m defender_devops.api.crds --check deploy/crds
+	@$(RUN) deploy/helm/generate.py --check
+	@$(RUN) deploy/gitops/generate.py --check
+
+format: $(VENV) ## put the code into the style that lint asks for
+	@$(BIN)/ruff check --fix-only
+	@$(BIN)/ruff format
+
+crds: $(VENV) ## generate deploy/crds from the models
+	@$(RUN) -m defender_devops.api.crds deploy/crds
+
+generate: crds ## generate all that is made of something else: CRDs, the chart's README, Argo CD's ConfigMap
+	@$(RUN) deploy/helm/generate.py
+	@$(RUN) deploy/gitops/generate.py
+
+bench: $(VENV) ## benchmarks against a plain kopf operator, with a table and JSON
+	@$(RUN) -m benchmarks
+
+docs: $(VENV) ## build the documentation into site/
+	@$(BIN)/mkdocs build --strict
+
+clean: ## remove what was made here; the cache of programs outside stays
+	@if [ -d .sandbox ] && [ -x $(RUN) ]; then $(RUN) -m sandbox down; fi
+	rm -rf .venv .sandbox site dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+$(VENV): pyproject.toml uv.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1). Name another: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "$(PYTHON) cannot make virtual environments; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	@[ -x $(RUN) ] || $(PYTHON) -m venv .venv
+	@$(BIN)/uv --version 2>/dev/null | grep -qF "uv $(UV_VERSION)" || $(RUN) -m pip install --quiet uv==$(UV_VERSION)
+	@$(BIN)/uv sync --quiet --frozen --all-extras
+	@touch $@

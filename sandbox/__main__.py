@@ -1,0 +1,69 @@
+"""`python -m sandbox`: a cluster and a cloud that stay up, and the programs to use them with."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from sandbox.cluster.binaries import Binaries, BinaryError, binary
+from sandbox.lasting import down, run, up
+from sandbox.process import ProcessFailed
+
+_FOLDER = Path(".sandbox")
+
+
+def main() -> int:
+    """Run one command; its exit status."""
+    parser = argparse.ArgumentParser(prog="python -m sandbox", description=__doc__)
+    parser.add_argument("--folder", type=Path, default=_FOLDER, help="home of its files (default: %(default)s)")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, description in (
+        ("up", "start cluster and cloud in the background"),
+        ("run", "the same in the foreground, until it is told to end"),
+    ):
+        starting = commands.add_parser(name, help=description)
+        starting.add_argument(
+            "--speed", type=float, default=60, help="how fast the cloud's time runs (default: %(default)s)"
+        )
+    commands.add_parser("down", help="end it")
+    commands.add_parser("prepare", help="find, download or build all programs that the sandbox and the tests need")
+    for name in ("kubectl", "helm"):
+        tool = commands.add_parser(name, help=f"run {name} in the sandbox, installed or not", add_help=False)
+        tool.add_argument("arguments", nargs=argparse.REMAINDER)
+    options = parser.parse_args()
+    try:
+        return _run(options)
+    except (BinaryError, ProcessFailed) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run(options: argparse.Namespace) -> int:
+    folder: Path = options.folder.absolute()
+    match options.command:
+        case "up":
+            return up(folder, options.speed)
+        case "run":
+            return run(folder, options.speed)
+        case "down":
+            return down(folder)
+        case "prepare":
+            Binaries.find()
+            binary("helm")
+            return 0
+        case tool:
+            return _exec(tool, options.arguments, folder)
+
+
+def _exec(tool: str, arguments: list[str], folder: Path) -> int:
+    program = binary(tool)
+    os.environ.setdefault("KUBECONFIG", str(folder / "kubeconfig"))
+    os.execv(program, [str(program), *arguments])  # noqa: S606 - hands over to it, without a shell
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,167 @@
+"""A cluster and a cloud that outlive the command that starts them.
+
+`up` leaves a process behind that holds all the others, and the lock on `.sandbox/lock` for as long as it lives: the
+lock, not a file with a process id, says whether the sandbox is up. If that process is killed, all others go with it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from sandbox.cluster import Cluster
+from sandbox.cluster.binaries import Binaries
+from sandbox.cluster.credentials import write_secret
+from sandbox.process import ProcessFailed
+from sandbox.stack import Cloud, install_crds, prepare_namespace
+from sandbox.stack.cloud import CLIENT_SECRET_IDENTITY
+
+__all__ = ["down", "run", "up"]
+
+_ROOT = Path(__file__).parents[1]
+_START_SECONDS = 180
+_STOP_SECONDS = 30
+_CHECK_SECONDS = 1.0
+_POLL_SECONDS = 0.1
+
+
+def up(folder: Path, speed: float) -> int:
+    """Start all in the background, wait until it is ready, and say how to use it."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if _holder(folder) is not None:
+        print(f"the sandbox is up already\n{_usage(folder)}")
+        return 0
+    Binaries.find()  # here and not in the background: a build tells how far it is
+    _forget(folder)
+    log = folder / "log"
+    with log.open("w") as lines:
+        holder = subprocess.Popen(
+            [sys.executable, "-m", "sandbox", "--folder", folder, "run", "--speed", str(speed)],
+            stdin=subprocess.DEVNULL,
+            stdout=lines,
+            stderr=lines,
+            cwd=_ROOT,
+            start_new_session=True,
+        )
+    deadline = time.monotonic() + _START_SECONDS
+    while not (folder / "env").exists():
+        if holder.poll() is not None or time.monotonic() > deadline:
+            holder.terminate()
+            raise ProcessFailed(f"the sandbox does not start; {log} says:\n{log.read_text()}")
+        time.sleep(_POLL_SECONDS)
+    print(f"the sandbox is up\n{_usage(folder)}")
+    return 0
+
+
+def run(folder: Path, speed: float) -> int:
+    """Hold cluster and cloud until SIGTERM or SIGINT, or until one of their programs ends.
+
+    Raises:
+        ProcessFailed: one of them did not start, or ended by itself.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    with _lock(folder), Cluster.start(folder / "cluster") as cluster:
+        federation = ("--federation-issuer", cluster.issuer, "--federation-jwks", cluster.jwks)
+        with Cloud.start(folder / "cloud", "--speed", str(speed), *federation) as cloud:
+            with cluster.client() as client:
+                install_crds(client)
+                prepare_namespace(client)
+            write_secret(folder / "kubeconfig", cluster.kubeconfig.read_text())
+            write_secret(folder / "env", _shell(_environment(folder, cloud)))
+            try:
+                while not ended.wait(_CHECK_SECONDS):
+                    cluster.check()
+                    cloud.process.check()
+            finally:
+                _forget(folder)
+    return 0
+
+
+def down(folder: Path) -> int:
+    """End it, whatever is left of it."""
+    holder = _holder(folder)
+    if holder is None:
+        _forget(folder)
+        print("the sandbox is not up")
+        return 0
+    os.kill(holder, signal.SIGTERM)
+    deadline = time.monotonic() + _STOP_SECONDS
+    while _holder(folder) is not None:
+        if time.monotonic() > deadline:
+            os.kill(holder, signal.SIGKILL)
+        time.sleep(_POLL_SECONDS)
+    _forget(folder)
+    print("the sandbox is down")
+    return 0
+
+
+@contextmanager
+def _lock(folder: Path) -> Iterator[None]:
+    with (folder / "lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ProcessFailed("another sandbox is up in this folder; `make sandbox-down` ends it") from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+def _holder(folder: Path) -> int | None:
+    """Process id of whoever holds the lock; None where nobody does."""
+    while True:
+        try:
+            with (folder / "lock").open() as lock:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return None
+        except BlockingIOError:
+            if written := (folder / "lock").read_text():
+                return int(written)
+            continue  # it has just taken the lock
+        return None
+
+
+def _environment(folder: Path, cloud: Cloud) -> dict[str, str]:
+    """All with which `python -m defender_devops` works on this cluster and this cloud."""
+    return {
+        "KUBECONFIG": str(folder / "kubeconfig"),
+        **cloud.environment(),
+        **CLIENT_SECRET_IDENTITY,
+        "DEFENDER_DEVOPS_METRICS_HOST": "127.0.0.1",
+        "DEFENDER_DEVOPS_REFRESH_INTERVAL": "5",
+        "DEFENDER_DEVOPS_LOG_FORMAT": "console",
+    }
+
+
+def _shell(variables: Mapping[str, str]) -> str:
+    return "".join(f"{name}={shlex.quote(value)}\n" for name, value in variables.items())
+
+
+def _usage(folder: Path) -> str:
+    place = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+    python = Path(sys.executable)
+    python = python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else python
+    return f"""
+  run the operator on it   set -a; . {place}/env; {python} -m defender_devops
+  look at it               kubectl --kubeconfig {place}/kubeconfig get azuredevopsconnectors,devopsorganizations -A
+  without kubectl          {python} -m sandbox kubectl get azuredevopsconnectors -A
+  end it                   make sandbox-down"""
+
+
+def _forget(folder: Path) -> None:
+    for name in ("env", "kubeconfig"):
+        (folder / name).unlink(missing_ok=True)

@@ -1,0 +1,71 @@
+"""`make sandbox` and `make sandbox-down`: up once, down for good, however it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from sandbox import lasting
+
+ROOT = Path(lasting.__file__).parents[1]
+
+
+def sandbox(folder: Path, command: str) -> subprocess.CompletedProcess[str]:
+    arguments = [sys.executable, "-m", "sandbox", "--folder", str(folder), command]
+    return subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=False, timeout=180)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "sandbox folder"
+
+
+def test_it_is_up_once_usable_from_a_shell_and_down_without_a_trace(folder: Path) -> None:
+    first = sandbox(folder, "up")
+    assert first.returncode == 0, first.stderr
+    try:
+        assert "the sandbox is up already" in sandbox(folder, "up").stdout
+        holder = psutil.Process(int((folder / "lock").read_text()))
+        family = [holder, *holder.children(recursive=True)]
+        script = f'set -a; . "$1/env"; set +a; {sys.executable} -m sandbox kubectl get crd --output=name'
+        asked = subprocess.run(
+            ["/bin/sh", "-ec", script, "sh", folder], cwd=ROOT, capture_output=True, text=True, check=True
+        )
+        assert "azuredevopsconnectors.defender-devops.io" in asked.stdout
+        assert {path.stat().st_mode & 0o077 for path in (folder, folder / "env", folder / "kubeconfig")} == {0}
+    finally:
+        ended = sandbox(folder, "down")
+    assert ended.stdout.strip() == "the sandbox is down"
+    _, alive = psutil.wait_procs(family, timeout=15)
+    assert alive == []
+    assert not (folder / "env").exists()
+    assert sandbox(folder, "down").stdout.strip() == "the sandbox is not up"
+
+
+@pytest.mark.parametrize("victim", ["the holder", "etcd"])
+def test_half_dead_ends_whole(folder: Path, victim: str) -> None:
+    assert sandbox(folder, "up").returncode == 0
+    holder = psutil.Process(int((folder / "lock").read_text()))
+    children = holder.children(recursive=True)
+    pid = holder.pid if victim == "the holder" else next(child.pid for child in children if child.name() == "etcd")
+    os.kill(pid, signal.SIGKILL)
+    _, alive = psutil.wait_procs([holder, *children], timeout=20)
+    assert alive == []
+    assert sandbox(folder, "down").stdout.strip() == "the sandbox is not up"
+    assert not (folder / "env").exists()
+
+
+def test_a_start_that_fails_says_why_and_leaves_nothing_running(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "cluster").write_text("in the way")
+    failed = sandbox(folder, "up")
+    assert failed.returncode == 1
+    assert "the sandbox does not start" in failed.stderr
+    assert "File exists" in failed.stderr
+    assert not (folder / "env").exists()
