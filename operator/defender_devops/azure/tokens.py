@@ -9,7 +9,7 @@ from typing import Final, Protocol
 from pydantic import SecretStr
 
 from defender_devops.azure.clock import Clock
-from defender_devops.errors import CredentialsError
+from defender_devops.errors import OperatorError
 
 __all__ = ["Credential", "Token", "TokenSource"]
 
@@ -50,6 +50,7 @@ class Credential(Protocol):
 
         Raises:
             CredentialsError: there is none; the message says why and what to do.
+            KubernetesError: what it is made of could not be read.
         """
         ...
 
@@ -72,7 +73,7 @@ class TokenSource:
         self._lock = asyncio.Lock()
         self._token: Token | None = None
         self._retry_at = 0.0
-        self._failure: tuple[float, CredentialsError] | None = None
+        self._failure: tuple[float, OperatorError] | None = None
 
     async def current(self) -> SecretStr:
         """A token that is good for some minutes more.
@@ -116,7 +117,7 @@ class TokenSource:
         try:
             # Past its refresh time, azure-identity asks Entra ID by itself; it hides a failure while the old one lasts.
             token = await self._credential.token(claims=None, renew=False)
-        except CredentialsError as error:
+        except OperatorError as error:
             now = self._clock.wall()
             if old is None or now >= old.expires_at:
                 self._failure = (now + _REMEMBER_FAILURE, error)

@@ -90,7 +90,7 @@ class CloudWatcher:
     """Watches the connectors of one identity.
 
     Args:
-        arm: the identity's client; may be replaced when its credential is.
+        arm: the identity's client.
         interval: seconds between two looks.
         changed: told what a look found to be new; must not block.
         settle: seconds for which a row may be older than a write.

@@ -1,9 +1,14 @@
-"""All cloud watchers of this process, one for each identity."""
+"""All cloud watchers of this process, one for each client of Azure.
+
+One for each credential, not for each principal: what a look shows may be seen only by who could have looked. Naming
+another's client id, with a secret that does not open it, must not show another's connectors.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from defender_devops.api.cloud import ConnectorRef
 from defender_devops.azure.arm import ArmClient
@@ -13,8 +18,17 @@ from defender_devops.azure.watcher import Changes, CloudWatcher, Look
 __all__ = ["CloudWatchers"]
 
 
+@dataclass(slots=True)
+class _Post:
+    """A watcher, those whom it serves, and its task once it runs."""
+
+    watcher: CloudWatcher
+    served: dict[str, ConnectorRef]
+    task: asyncio.Task[None] | None = None
+
+
 class CloudWatchers:
-    """Makes a watcher when an identity first needs one, and runs them all.
+    """Makes a watcher when a client first needs one, runs it, and ends it when nobody needs it any more.
 
     Args:
         interval: seconds between two looks of each.
@@ -26,45 +40,66 @@ class CloudWatchers:
         self._interval = interval
         self._changed = changed
         self._clock = clock or Clock()
-        self._watchers: dict[str, CloudWatcher] = {}
+        self._posts: dict[ArmClient, _Post] = {}
+        self._served_by: dict[str, ArmClient] = {}
         self._tasks: asyncio.TaskGroup | None = None
 
-    def of(self, arm: ArmClient) -> CloudWatcher:
-        """The watcher of this client's identity. With a new credential of the same identity it goes on."""
-        watcher = self._watchers.get(arm.principal)
-        if watcher is None:
+    def watch(self, user: str, arm: ArmClient, ref: ConnectorRef, *, readers: bool = False) -> CloudWatcher:
+        """Look after a connector for a resource, with the client of its identity; gives the watcher that does.
+
+        Args:
+            user: uid of the resource.
+            arm: its client; another one than before ends what the other one's watcher did for it.
+            ref: its connector.
+            readers: also look at the role assignments at the connector's scope.
+        """
+        if self._served_by.get(user) is not arm:
+            self.forget(user)
+            self._served_by[user] = arm
+        post = self._posts.get(arm)
+        if post is None:
             watcher = CloudWatcher(arm, interval=self._interval, changed=self._changed, clock=self._clock)
-            self._watchers[arm.principal] = watcher
-            if self._tasks is not None:
-                self._tasks.create_task(watcher.run())
-        watcher.arm = arm
-        return watcher
+            post = self._posts[arm] = _Post(watcher, {})
+            self._start(post)
+        post.served[user] = ref
+        post.watcher.watch(ref, readers=readers)
+        return post.watcher
 
     def note_write(self, ref: ConnectorRef) -> None:
         """A connector was written, by whichever identity: no watcher trusts what it sees of it for a while."""
-        for watcher in self._watchers.values():
-            watcher.note_write(ref)
+        for post in self._posts.values():
+            post.watcher.note_write(ref)
 
-    def forget(self, ref: ConnectorRef) -> None:
-        """Nobody needs to look after a connector any more."""
-        for watcher in self._watchers.values():
-            watcher.forget(ref)
+    def forget(self, user: str) -> None:
+        """A resource is gone."""
+        arm = self._served_by.pop(user, None)
+        if arm is None:
+            return
+        post = self._posts[arm]
+        ref = post.served.pop(user)
+        if all(other.key != ref.key for other in post.served.values()):
+            post.watcher.forget(ref)
+        if not post.served:
+            del self._posts[arm]
+            if post.task is not None:
+                post.task.cancel()
 
-    def looks(self) -> Mapping[str, Look]:
-        """The last look of each identity that has looked, by principal."""
-        return {
-            principal: watcher.last_look
-            for principal, watcher in self._watchers.items()
-            if watcher.last_look is not None
-        }
+    def looks(self) -> dict[str, Look]:
+        """The last look of each client that has looked, by the identity's name."""
+        looks = ((post.watcher.arm.who, post.watcher.last_look) for post in self._posts.values())
+        return {who: look for who, look in looks if look is not None}
 
     async def run(self) -> None:
         """Run all watchers until cancelled, also those that are made later."""
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             try:
-                for watcher in self._watchers.values():
-                    tasks.create_task(watcher.run())
+                for post in self._posts.values():
+                    self._start(post)
                 await asyncio.Event().wait()
             finally:
                 self._tasks = None
+
+    def _start(self, post: _Post) -> None:
+        if self._tasks is not None:
+            post.task = self._tasks.create_task(post.watcher.run())
