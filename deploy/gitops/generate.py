@@ -14,7 +14,7 @@ import yaml
 _ARGOCD = Path(__file__).parent / "argocd"
 _TARGET = _ARGOCD / "argocd-cm.yaml"
 _HEADER = """\
-# Made of resource_customizations by `make gitops`: change those, not this.
+# Made of resource_customizations by `make generate`: change those, not this.
 # kubectl patch configmap argocd-cm --namespace argocd --type merge --patch-file argocd-cm.yaml
 """
 
@@ -38,7 +38,7 @@ def main() -> int:
     if not parser.parse_args().check:
         _TARGET.write_text(text)
     elif not _TARGET.exists() or _TARGET.read_text() != text:
-        print(f"{_TARGET.name} is not current: run `make gitops`", file=sys.stderr)
+        print(f"{_TARGET.name} is not current: run `make generate`", file=sys.stderr)
         return 1
     return 0
 

@@ -1,10 +1,9 @@
-"""Makes what the chart holds that is written elsewhere: its copy of the CRDs, and its README.
+"""Makes the chart's README of README.md.gotmpl, Chart.yaml and the comments in values.yaml.
 
 Usage: python deploy/helm/generate.py [--check]
 
-The README follows helm-docs' conventions (github.com/norwoodj/helm-docs, 1.14): README.md.gotmpl with that tool's
-templates, and `# --` comments in values.yaml. helm-docs itself makes the same text; this script needs no Go. It knows
-those of the templates that README.md.gotmpl uses.
+It follows helm-docs' conventions (github.com/norwoodj/helm-docs, 1.14): that tool makes the same text to the byte; this
+script needs no Go. It knows those of the templates that README.md.gotmpl uses.
 """
 
 from __future__ import annotations
@@ -21,34 +20,21 @@ from urllib.parse import quote
 import yaml
 
 _CHART = Path(__file__).parent / "defender-devops-operator"
-_CRDS = Path(__file__).parents[1] / "crds"
+_TARGET = _CHART / "README.md"
 _TYPES = {"str": "string", "bool": "bool", "int": "int", "float": "float", "list": "list", "dict": "object"}
 
 
 def main() -> int:
-    """Write the files, or with --check say which differ; the exit code counts those."""
+    """Write the README, or with --check fail where it is not current."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="change nothing; fail where a file is not current")
-    check = parser.parse_args().check
-    wanted = _wanted()
-    present = set((_CHART / "files/crds").glob("*.yaml")) | {_CHART / "README.md"}
-    stale = [path for path, text in wanted.items() if not path.exists() or path.read_text() != text]
-    stale += sorted(present - wanted.keys())
-    for path in stale:
-        name = path.relative_to(_CHART)
-        if check:
-            print(f"{name} is not current: run `make chart`", file=sys.stderr)
-        elif path in wanted:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(wanted[path])
-        else:
-            path.unlink()
-    return len(stale) if check else 0
-
-
-def _wanted() -> dict[Path, str]:
-    crds = {_CHART / "files/crds" / path.name: path.read_text() for path in sorted(_CRDS.glob("*.yaml"))}
-    return {**crds, _CHART / "README.md": _readme()}
+    parser.add_argument("--check", action="store_true", help="change nothing; fail where the file is not current")
+    text = _readme()
+    if not parser.parse_args().check:
+        _TARGET.write_text(text)
+    elif not _TARGET.exists() or _TARGET.read_text() != text:
+        print("the chart's README.md is not current: run `make generate`", file=sys.stderr)
+        return 1
+    return 0
 
 
 def _readme() -> str:
