@@ -3,7 +3,8 @@
     OperatorError
     └── SignInError
         ├── SignInRequired              the sign-in is gone: a person must sign in again
-        │   └── CodeSpent               this authorization code cannot be used (again): start the sign-in anew
+        │   ├── CodeSpent               this authorization code cannot be used (again): start the sign-in anew
+        │   └── AnswerRefused           what came back to the page is not the answer to a sign-in of this browser
         ├── ConsentRequired             the app lacks a consent                                  (terminal)
         ├── AccountBlocked              disabled, locked or stopped by Conditional Access        (terminal)
         ├── OAuthAppMisconfigured       the app registration or our use of it is wrong           (terminal)
@@ -25,6 +26,7 @@ from defender_devops.errors import OperatorError
 
 __all__ = [
     "AccountBlocked",
+    "AnswerRefused",
     "CodeSpent",
     "ConsentRequired",
     "DevicePending",
@@ -66,6 +68,10 @@ class SignInRequired(SignInError):
 
 class CodeSpent(SignInRequired):
     """An authorization code or device code that is used up, too old, or of another sign-in."""
+
+
+class AnswerRefused(SignInRequired):
+    """An answer without the state that this browser was given, or with one that is spent or too old."""
 
 
 class ConsentRequired(SignInError):

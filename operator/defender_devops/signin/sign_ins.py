@@ -57,6 +57,7 @@ class _Entry:
         state: what was found last.
         record: tokens as they were stored last; of an app they live here only.
         error: why the last look failed; None where it did not.
+        refused: why the last sign-in on the page was not kept; told while nobody is signed in.
         due: when to look again, by the clock; None means now.
         must_renew: only a new token proves the sign-in: what it rests on has changed.
         must_read: somebody else wrote the token Secret.
@@ -69,6 +70,7 @@ class _Entry:
     state: SignInState
     record: TokenRecord = field(default_factory=TokenRecord)
     error: OperatorError | None = None
+    refused: SignInError | None = None
     due: datetime | None = None
     must_renew: bool = False
     must_read: bool = False
@@ -176,6 +178,14 @@ class SignIns:
             self._found(entry, self._success(entry))
         return entry.state
 
+    def refuse(self, connector: AzureDevOpsConnector, error: SignInError) -> None:
+        """A person's sign-in was not kept. While nobody else is signed in, the state says why."""
+        entry = self._remember(connector)
+        if entry.state.signed_in or not error.terminal or isinstance(error, SignInRequired):
+            return
+        entry.refused = error
+        self._found(entry, self._failure(entry, error))
+
     def secret_changed(self, namespace: str, name: str, resource_version: str) -> tuple[AzureDevOpsConnector, ...]:
         """A Secret was written or deleted: look anew at the sign-ins that rest on it.
 
@@ -239,7 +249,7 @@ class SignIns:
             entry = self._entries[uid] = _Entry(connector, SignInState(url=self.page_url(uid)))
             self._woken.set()
         elif _basis(connector) != _basis(entry.connector):
-            entry.due, entry.must_renew = None, True
+            entry.due, entry.must_renew, entry.refused = None, True, None
             entry.record = TokenRecord()
             if connector.spec.sign_in_method == SignInMethod.NONE:
                 entry.state, entry.error = SignInState(url=self.page_url(uid)), None
@@ -332,7 +342,7 @@ class SignIns:
             self.on_change(metadata.namespace, metadata.name)
 
     def _success(self, entry: _Entry) -> SignInState:
-        entry.failures, entry.error = 0, None
+        entry.failures, entry.error, entry.refused = 0, None, None
         record = entry.record
         who = record.account or f"the app {record.client_id}"
         return SignInState(
@@ -351,6 +361,8 @@ class SignIns:
         passing = isinstance(error, TokenServiceUnavailable | KubernetesError)
         entry.failures = entry.failures + 1 if passing else 0
         before, stored = entry.state, entry.record
+        if entry.refused and isinstance(error, SignInRequired):
+            error = entry.refused
         if passing and before.signed_in is False:
             return before  # what a person must do does not go away because Entra ID is silent
         entry.error = error
