@@ -26,9 +26,11 @@ sandbox-down: $(VENV) ## end what `make sandbox` started
 	@$(RUN) -m sandbox down
 
 test: $(VENV) ## all tests, real API server included; TESTS=path narrows
+	@$(RUN) -m sandbox prepare
 	@$(RUN) -m pytest -m "not long" $(TESTS)
 
 test-long: $(VENV) ## sweeps and soaks
+	@$(RUN) -m sandbox prepare
 	@$(RUN) -m pytest -m long $(TESTS) || { status=$$?; test $$status -eq 5 && echo "no test is marked long"; }
 
 lint: $(VENV) ## style, types, layers, and generated files that are out of date
