@@ -234,6 +234,12 @@ REFUSED = [
         "exclude is for modes All and AllAndFuture only: remove exclude, or leave them out of names",
     ),
     Refused(
+        "one both in names and in exclude, by case",
+        connector("organizations: {names: [fabrikam], exclude: [sandbox, Fabrikam]}"),
+        "spec.organizations.exclude",
+        "an organization stands both in names and in exclude: keep it in one of them",
+    ),
+    Refused(
         "one twice in names, by case",
         connector("organizations: {mode: Selected, names: [a, fabrikam, Fabrikam]}"),
         "spec.organizations.names",
@@ -465,4 +471,97 @@ ACCEPTED = [
         "an organization that decides",
         organization("{onboarding: Excluded, pullRequestAnnotations: {mode: Enabled, minimumSeverity: Low}}"),
     ),
+]
+
+
+@dataclass(frozen=True)
+class Change:
+    """An edit of an object that exists.
+
+    Attributes:
+        why: the case, as a sentence.
+        before: the object as created.
+        patch: merge patch over its spec, in YAML.
+        field: path that the refusal names.
+        sentence: what it says; None where the edit is allowed.
+    """
+
+    why: str
+    before: Mapping[str, Any]
+    patch: str
+    field: str = ""
+    sentence: str | None = None
+
+    def __str__(self) -> str:
+        return self.why
+
+
+_MOVE = "cannot be changed: a security connector cannot move. Delete this resource and create it anew"
+_RENAME = "connectorName cannot be changed from contoso: a security connector cannot be renamed"
+_ANOTHER = "cannot be changed: create another DevOpsOrganization instead"
+
+CHANGES = [
+    Change(
+        "another tenant",
+        connector(),
+        f"azure: {{tenantId: {_READER}}}",
+        "spec.azure.tenantId",
+        f"tenantId {_MOVE}",
+    ),
+    Change(
+        "another subscription",
+        connector(),
+        f"azure: {{subscriptionId: {_READER}}}",
+        "spec.azure.subscriptionId",
+        f"subscriptionId {_MOVE}",
+    ),
+    Change(
+        "another group",
+        connector(),
+        "azure: {resourceGroup: other}",
+        "spec.azure.resourceGroup",
+        f"resourceGroup {_MOVE}",
+    ),
+    Change("another region", connector(), "azure: {location: eastus}", "spec.azure.location", f"location {_MOVE}"),
+    Change(
+        "another connector's name",
+        connector("azure: {connectorName: contoso}"),
+        "azure: {connectorName: other}",
+        "spec.azure.connectorName",
+        _RENAME,
+    ),
+    Change(
+        "a connector's name that is not the one in use",
+        connector(),
+        "azure: {connectorName: other}",
+        "spec.azure.connectorName",
+        _RENAME,
+    ),
+    Change(
+        "no connector's name where the resource's is another",
+        connector("azure: {connectorName: contoso}", name="other"),
+        "azure: {connectorName: null}",
+        "spec.azure.connectorName",
+        _RENAME,
+    ),
+    Change("the connector's name that is in use already", connector(), "azure: {connectorName: contoso}"),
+    Change("that name taken away again", connector("azure: {connectorName: contoso}"), "azure: {connectorName: null}"),
+    Change("tags", connector("azure: {tags: {a: b, c: d}}"), "azure: {tags: {a: null, c: e}}"),
+    Change("an identity", connector(), "azure: {identity: {type: ManagedIdentity}}"),
+    Change("no identity", connector("azure: {identity: {type: ManagedIdentity}}"), "azure: {identity: null}"),
+    Change("another mode", connector(), "organizations: {mode: Selected, names: [fabrikam]}"),
+    Change("a code", connector(), "authorization: {method: Code, codeSecretRef: {name: a, key: b}}"),
+    Change("a pause", connector(), "{suspend: true}"),
+    Change(
+        "another connector of an organization",
+        organization(),
+        "connectorRef: {name: other}",
+        "spec.connectorRef.name",
+        f"connectorRef.name {_ANOTHER}",
+    ),
+    Change(
+        "another organization", organization(), "organization: other", "spec.organization", f"organization {_ANOTHER}"
+    ),
+    Change("a decision", organization(), "{onboarding: Excluded, pullRequestAnnotations: {mode: Disabled}}"),
+    Change("no decision", organization("{onboarding: Excluded}"), "{onboarding: null}"),
 ]

@@ -60,6 +60,13 @@ class Organizations(ApiModel):
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
+            cel="!has(self.names) || !has(self.exclude) || "
+            "!self.names.exists(name, self.exclude.exists(other, other.lowerAscii() == name.lowerAscii()))",
+            message="an organization stands both in names and in exclude: keep it in one of them",
+            holds=lambda chosen: _folded(chosen.names).isdisjoint(_folded(chosen.exclude)),
+            field=".exclude",
+        ),
+        Rule(
             cel="self.mode == 'Selected' || !has(self.names) || size(self.names) == 0",
             message="names is for mode Selected only: remove names, or set mode to Selected",
             holds=lambda chosen: chosen.mode is OrganizationsMode.SELECTED or not chosen.names,
@@ -72,13 +79,6 @@ class Organizations(ApiModel):
             holds=lambda chosen: chosen.mode is not OrganizationsMode.SELECTED or not chosen.exclude,
             field=".exclude",
             reason="FieldValueForbidden",
-        ),
-        Rule(
-            cel="!has(self.names) || !has(self.exclude) || "
-            "!self.names.exists(name, self.exclude.exists(other, other.lowerAscii() == name.lowerAscii()))",
-            message="an organization stands both in names and in exclude: keep it in one of them",
-            holds=lambda chosen: _folded(chosen.names).isdisjoint(_folded(chosen.exclude)),
-            field=".exclude",
         ),
     )
 

@@ -10,6 +10,7 @@ from defender_devops.api.crds import custom_resource_definitions
 from defender_devops.api.model import ApiModel
 from defender_devops.api.organization import DevOpsOrganization
 from defender_devops.api.schema import MissingDescription, structural_schema
+from tests.support.manifests import CHANGES, REFUSED
 
 MODELS = [AzureDevOpsConnector, DevOpsOrganization]
 
@@ -126,6 +127,15 @@ def test_every_rule_has_one_line_that_says_what_to_do() -> None:
         for rule in node.get("x-kubernetes-validations", ()):
             assert "\n" not in rule["message"], path
             assert len(rule["message"].split()) > 5, path
+
+
+def test_every_rule_has_a_manifest_that_breaks_it() -> None:
+    sentences = [case.sentence for case in REFUSED] + [case.sentence for case in CHANGES if case.sentence]
+    rules = [rule for _, node in ALL for rule in node.get("x-kubernetes-validations", ())]
+    assert rules
+    for rule in rules:
+        said = rule["message"] + rule.get("messageExpression", "").replace("' + ", "").replace(" + '", "")
+        assert any(sentence.split(" from ")[0] in said for sentence in sentences), rule
 
 
 def test_a_field_without_words_is_not_let_through() -> None:
