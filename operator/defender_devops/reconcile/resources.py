@@ -56,14 +56,28 @@ class Resources:
         self._organizations: dict[Key, _Entry] = {}
         self._children: defaultdict[Key, set[str]] = defaultdict(set)
         self._holders: defaultdict[str, set[Key]] = defaultdict(set)
+        self._secrets: dict[Key, frozenset[Key]] = {}
+        self._by_secret: defaultdict[Key, set[Key]] = defaultdict(set)
+        self._names: defaultdict[str, set[str]] = defaultdict(set)
+        self._uids: frozenset[str] | None = None
 
     def put_connector(self, body: Body) -> bool:
         """Keep a connector's body unless a newer one is known."""
-        return _put(self._connectors, body)
+        changed = _put(self._connectors, body)
+        if changed:
+            self._uids = None
+            self._note_secrets(_key(body), body)
+        return changed
 
     def drop_connector(self, key: Key, uid: str) -> None:
         """Forget a connector that is gone."""
-        _drop(self._connectors, key, uid)
+        if _drop(self._connectors, key, uid):
+            self._uids = None
+            self._note_secrets(key, {})
+
+    def resting_on_secret(self, namespace: str, name: str) -> frozenset[Key]:
+        """Connectors whose spec names a Secret."""
+        return frozenset(self._by_secret.get(Key(namespace, name), ()))
 
     def connector(self, key: Key) -> dict[str, Any] | None:
         """The newest body of a connector."""
@@ -75,13 +89,16 @@ class Resources:
 
     def connector_uids(self) -> frozenset[str]:
         """Uids of every connector that is known."""
-        return frozenset(entry.uid for entry in self._connectors.values())
+        if self._uids is None:
+            self._uids = frozenset(entry.uid for entry in self._connectors.values())
+        return self._uids
 
     def put_organization(self, body: Body) -> Key | None:
         """Keep an organization's body; gives its connector where that has to look at the change."""
         key, connector = _key(body), _connector_of(body)
         changed = _put(self._organizations, body)
         self._children[connector].add(key.name)
+        self._names[key.namespace].add(key.name)
         self._note_holder(connector, body)
         return connector if changed else None
 
@@ -91,6 +108,7 @@ class Resources:
         if not _drop(self._organizations, key, body["metadata"].get("uid", "")):
             return None
         self._children[connector].discard(key.name)
+        self._names[key.namespace].discard(key.name)
         if not self._children[connector]:
             del self._children[connector]
         self._holders[_organization_of(body)].discard(connector)
@@ -109,11 +127,22 @@ class Resources:
 
     def organization_names(self, namespace: str) -> frozenset[str]:
         """Names of all organizations in a namespace."""
-        return frozenset(key.name for key in self._organizations if key.namespace == namespace)
+        return frozenset(self._names.get(namespace, ()))
 
     def holders(self, organization: str) -> frozenset[Key]:
         """Connectors of this cluster that have onboarded an organization (its name in lower case)."""
         return frozenset(self._holders.get(organization, ()))
+
+    def _note_secrets(self, key: Key, body: Body) -> None:
+        for secret in self._secrets.pop(key, frozenset()):
+            self._by_secret[secret].discard(key)
+            if not self._by_secret[secret]:
+                del self._by_secret[secret]
+        named = frozenset(Key(key.namespace, name) for name in _secret_names(body.get("spec") or {}))
+        if named:
+            self._secrets[key] = named
+        for secret in named:
+            self._by_secret[secret].add(key)
 
     def _note_holder(self, connector: Key, body: Body) -> None:
         holders = self._holders[_organization_of(body)]
@@ -161,6 +190,15 @@ def _digest(body: Body) -> int:
             tuple(sorted(TRACKING_ANNOTATIONS & annotations.keys())),
         )
     )
+
+
+def _secret_names(part: Mapping[str, Any]) -> Iterator[str]:
+    """Names of Secrets that a spec refers to, wherever: every reference to a key of one ends in `SecretRef`."""
+    for name, value in part.items():
+        if isinstance(value, Mapping):
+            if name.lower().endswith("secretref") and "name" in value:
+                yield str(value["name"])
+            yield from _secret_names(value)
 
 
 def _key(body: Body) -> Key:
