@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from defender_devops.signin.sealing import KEY_SECRET_NAME
 from tests.support.helm import NAMESPACE, RELEASE, ROOT, render
 
 OURS = "defender-devops.io"
@@ -24,32 +25,32 @@ WATCHED = {
 }
 TOKEN_STORE = {"create,update,patch secrets"}
 OWN = {"create coordination.k8s.io/leases", f"get,update,patch coordination.k8s.io/leases {RELEASE}"}
-KEYS = {"create secrets", f"get,update,patch secrets {RELEASE}-keys"}
+KEY = {"create secrets", f"get secrets {KEY_SECRET_NAME}"}
 CRDS = {"list,watch apiextensions.k8s.io/customresourcedefinitions"}
 CLUSTER_ID = {"get namespaces kube-system"}
 
 CASES = [
     (
         "defaults",
-        {"": WATCHED | TOKEN_STORE | CRDS, NAMESPACE: OWN | KEYS, "kube-system": CLUSTER_ID},
+        {"": WATCHED | TOKEN_STORE | CRDS, NAMESPACE: OWN | KEY, "kube-system": CLUSTER_ID},
     ),
     (
         "namespaced",
-        {"security": WATCHED | TOKEN_STORE, "platform": WATCHED | TOKEN_STORE, NAMESPACE: OWN | KEYS},
+        {"security": WATCHED | TOKEN_STORE, "platform": WATCHED | TOKEN_STORE, NAMESPACE: OWN | KEY},
     ),
     (
         "without-sign-in",
-        {"": WATCHED | CRDS, NAMESPACE: OWN, "kube-system": CLUSTER_ID},
+        {"": WATCHED | CRDS, NAMESPACE: OWN | KEY, "kube-system": CLUSTER_ID},
     ),
     (
         "highly-available",
-        {"": WATCHED | TOKEN_STORE | CRDS, NAMESPACE: OWN | KEYS | {"get,patch pods"}, "kube-system": CLUSTER_ID},
+        {"": WATCHED | TOKEN_STORE | CRDS, NAMESPACE: OWN | KEY | {"get,patch pods"}, "kube-system": CLUSTER_ID},
     ),
     (
         "grants",
         {
             "": WATCHED | TOKEN_STORE | CRDS,
-            NAMESPACE: OWN | KEYS,
+            NAMESPACE: OWN | KEY,
             "kube-system": CLUSTER_ID,
             "platform": {"create serviceaccounts/token billing-azure contoso-azure"},
         },

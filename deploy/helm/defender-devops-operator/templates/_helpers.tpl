@@ -70,9 +70,9 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- printf "%s-metrics" (include "defender-devops-operator.fullname" . | trunc 55 | trimSuffix "-") }}
 {{- end }}
 
-{{/* The Secret with the keys of the sign-in pages; the operator makes it. */}}
-{{- define "defender-devops-operator.keysSecretName" -}}
-{{- printf "%s-keys" (include "defender-devops-operator.fullname" . | trunc 58 | trimSuffix "-") }}
+{{/* The Secret with the key of the sign-in pages; the operator makes it, under a name of its own. */}}
+{{- define "defender-devops-operator.keySecretName" -}}
+defender-devops-signin-key
 {{- end }}
 
 {{/* What the leader's pod carries besides; the Service of the sign-in pages selects by it where there are standbys. */}}
