@@ -124,8 +124,8 @@ REFUSED = [
     Refused(
         "a name of 64 characters",
         connector(name="x" * 64),
-        "",
-        "metadata.name must have at most 63 characters, as it labels the connector's organizations",
+        "metadata.name",
+        "the name must have at most 63 characters, as it labels the connector's organizations",
     ),
     # azure
     Refused("a tenant by its domain", connector("azure: {tenantId: contoso.com}"), "spec.azure.tenantId", _GUID),

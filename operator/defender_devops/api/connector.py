@@ -249,9 +249,10 @@ class AzureDevOpsConnector(ApiModel):
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
             cel=f"size(self.metadata.name) <= {CONNECTOR_NAME_MAX_LENGTH}",
-            message="metadata.name must have at most 63 characters, as it labels the connector's organizations: choose"
-            " a shorter name",
+            message="the name must have at most 63 characters, as it labels the connector's organizations: choose a"
+            " shorter one",
             holds=lambda connector: len(connector.metadata.name) <= CONNECTOR_NAME_MAX_LENGTH,
+            field=".metadata.name",
         ),
         Rule(
             cel=f"{_NAME_CEL.format('self')} == {_NAME_CEL.format('oldSelf')}",

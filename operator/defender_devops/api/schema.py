@@ -20,6 +20,7 @@ from pydantic_core import core_schema
 
 from defender_devops.api.durations import format_duration
 from defender_devops.api.model import ApiModel, ObjectMeta, OwnerReference
+from defender_devops.api.names import NAME_MAX_LENGTH
 
 _KEY_ORDER: Final = (
     "description",
@@ -59,7 +60,11 @@ def structural_schema(model: type[ApiModel]) -> dict[str, Any]:
     definitions = generated.pop("$defs", {})
     schema = _ordered(_inlined(generated, definitions))
     properties = schema["properties"]
-    properties["metadata"] = {"type": "object"}  # the API server describes it, and lets nobody else
+    # The API server describes metadata itself; but without the name here no rule could point at it.
+    properties["metadata"] = {
+        "type": "object",
+        "properties": {"name": {"type": "string", "maxLength": NAME_MAX_LENGTH}},
+    }
     for name in ("apiVersion", "kind"):
         properties[name].pop("default")
     return schema
