@@ -10,7 +10,6 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from defender_devops.api.authorization_code import code_hash
 from defender_devops.api.cloud import AutoDiscovery
 from defender_devops.azure.connectors import SecurityConnectors
 from defender_devops.azure.operations import Operation
@@ -39,6 +38,7 @@ from defender_devops.reconcile.actions import (
 from defender_devops.reconcile.observe import failure_of
 from defender_devops.reconcile.resources import Key, Resources
 from defender_devops.reconcile.snapshot import ConnectorSnapshot, Failure
+from defender_devops.signin.record import fingerprint
 
 __all__ = ["AzureAccess", "Done", "Executor", "Workbench"]
 
@@ -163,7 +163,7 @@ class Executor:
         self, step: Authorize, snapshot: ConnectorSnapshot, bench: Workbench, connectors: SecurityConnectors
     ) -> Operation | None:
         """Write the code's hash down, then send the code: whatever is cut in between, it is never sent twice."""
-        if bench.code is None or code_hash(bench.code) != step.sha256:
+        if bench.code is None or fingerprint(bench.code) != step.sha256:
             raise CredentialsMissing("The one-time code changed while it was about to be sent; the new one is next.")
         await bench.record(step.effect(snapshot, self._clock()))
         return await connectors.create_configuration(

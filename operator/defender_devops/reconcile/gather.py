@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 from pydantic import SecretStr
 
 from defender_devops.api.cloud import Inventory
 from defender_devops.api.connector import AzureDevOpsConnector, SignInMethod
-from defender_devops.api.organization import DevOpsOrganization, InvalidManifest, Prerequisite, parse_organization
-from defender_devops.azure.arm import ArmClient
+from defender_devops.api.organization import DevOpsOrganization, InvalidManifest, parse_organization
 from defender_devops.azure.connectors import SecurityConnectors
+from defender_devops.azure.identities import Identities
 from defender_devops.azure.role_assignments import RoleAssignments
 from defender_devops.azure.watchers import CloudWatchers
 from defender_devops.errors import OperatorError
 from defender_devops.reconcile import desired
 from defender_devops.reconcile.authorization import is_under_way
+from defender_devops.reconcile.codes import Codes
 from defender_devops.reconcile.deletion import Fate, fate
 from defender_devops.reconcile.execute import AzureAccess
 from defender_devops.reconcile.hints import Hints
@@ -29,60 +30,22 @@ from defender_devops.reconcile.memory import Memory
 from defender_devops.reconcile.observe import Observer, Question, failure_of
 from defender_devops.reconcile.resources import Key, Resources
 from defender_devops.reconcile.rivals import rivals
+from defender_devops.reconcile.sign_in_view import SignInFindings, SignInView
 from defender_devops.reconcile.snapshot import (
     AuthorizationCode,
     CloudState,
     ConnectorSnapshot,
-    ExpectedCounts,
     Failure,
     Owner,
-    SignIn,
     Timings,
 )
 
-__all__ = ["ArmClients", "Codes", "Gathered", "Gatherer", "SignInFindings", "SignInView"]
+__all__ = ["Gathered", "Gatherer"]
 
 _log: Final = structlog.get_logger(__name__)
 
 _DETACH_PATIENCE: Final = 10.0
 """Seconds that letting go of a connector may take to remove our tags; then it goes without."""
-
-
-class ArmClients(Protocol):
-    """Finds the ARM identity that a connector works as."""
-
-    async def client_for(self, connector: AzureDevOpsConnector) -> ArmClient:
-        """The client of its identity.
-
-        Raises:
-            CredentialsError: there is none, or this namespace is not granted it.
-        """
-        ...
-
-
-class Codes(Protocol):
-    """Finds Defender's one-time code."""
-
-    async def read(self, connector: AzureDevOpsConnector) -> tuple[AuthorizationCode, SecretStr | None]:
-        """What is known of the code, and the code."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class SignInFindings:
-    """What the operator's own sign-in brings to a snapshot."""
-
-    sign_in: SignIn | None = None
-    prerequisites: Mapping[str, tuple[Prerequisite, ...]] = field(default_factory=dict)
-    expected: Mapping[str, ExpectedCounts] = field(default_factory=dict)
-
-
-class SignInView(Protocol):
-    """What Azure DevOps itself says, where somebody has signed in."""
-
-    async def look(self, connector: AzureDevOpsConnector, organizations: Mapping[str, str]) -> SignInFindings:
-        """How the sign-in stands, and what it shows of these organizations (by name in lower case). Never raises."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +62,7 @@ class Gatherer:
     """Reads for one connector at a time."""
 
     resources: Resources
-    clients: ArmClients
+    clients: Identities
     watchers: CloudWatchers
     hints: Hints
     codes: Codes
@@ -199,12 +162,15 @@ class Gatherer:
         self, base: ConnectorSnapshot, memory: Memory, asked: Question
     ) -> tuple[CloudState, AzureAccess]:
         connector, ref = base.connector, base.connector.connector_ref
-        arm = await self.clients.client_for(connector)
-        azure = AzureAccess(SecurityConnectors(arm), RoleAssignments(arm), self.watchers.of(arm))
+        metadata = connector.metadata
+        arm = await self.clients.client(
+            metadata.uid, metadata.namespace, connector.spec.azure, going=metadata.is_deleting
+        )
+        watcher = self.watchers.watch(connector.metadata.uid, arm, ref, readers=asked.readers)
+        azure = AzureAccess(SecurityConnectors(arm), RoleAssignments(arm), watcher)
         observer = Observer(azure.connectors, azure.role_assignments, self.timings)
         if connector.metadata.is_deleting:
             return await observer.before_deletion(ref, asked), azure
-        azure.watcher.watch(ref, readers=asked.readers)
         self.hints.note(Key(connector.metadata.namespace, connector.metadata.name), ref, azure.watcher)
         return await observer.observe(ref, memory.cloud, asked, self.clock()), azure
 

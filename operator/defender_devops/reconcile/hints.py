@@ -50,7 +50,6 @@ class Hints:
         keys.discard(key)
         if not keys:
             del self._keys[subject.ref.key]
-            subject.watcher.forget(subject.ref)
 
     def take(self, changes: Changes) -> None:
         """Wake whom a look concerns; where what it shows contradicts what is known, Azure is read afresh."""
