@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -270,3 +271,13 @@ def test_a_crd_can_be_applied_again_without_any_change(kube: KubernetesClient, c
     assert first["metadata"]["resourceVersion"] == second["metadata"]["resourceVersion"]
     assert second["status"]["conditions"]
     assert not [problem for problem in second["status"]["conditions"] if problem["type"] == "NonStructuralSchema"]
+
+
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples").rglob("*.yaml"))
+
+
+@pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.name)
+def test_an_example_is_accepted_without_an_unknown_field(kube: KubernetesClient, file: Path) -> None:
+    for manifest in yaml.safe_load_all(file.read_text()):
+        if manifest["kind"] in PLURALS:
+            create(kube, manifest | {"metadata": {"generateName": "x-"}}, dryRun="All", fieldValidation="Strict")

@@ -2,12 +2,19 @@ from __future__ import annotations
 
 import pytest
 
+from defender_devops.api.connector import Azure
 from defender_devops.api.regions import REGIONS, is_known_region, region_advice
+from defender_devops.api.schema import descriptions
 
 
 def test_regions_are_in_short_form_and_sorted() -> None:
     assert list(REGIONS) == sorted(REGIONS)
     assert all(region.isalnum() and region.islower() for region in REGIONS)
+
+
+def test_kubectl_explain_lists_the_known_regions() -> None:
+    text = descriptions(Azure)["location"]
+    assert [region for region in REGIONS if region not in text] == []
 
 
 @pytest.mark.parametrize(("location", "known"), [("westeurope", True), ("WestEurope", True), ("westus", False)])
