@@ -90,6 +90,10 @@ class Settings(BaseSettings):
     operation_poll_interval: PositiveFloat = 20.0
     """Seconds to the next look at a long-running operation where the service names none (it names 20)."""
 
+    discovery_settle_interval: PositiveFloat = 3600.0
+    """Seconds without a new count after which discovery counts as complete where nobody has signed in, so that nobody
+    knows how much there is: Defender reports about 100 projects an hour."""
+
     backoff_initial: PositiveFloat = 2.0
     backoff_maximum: PositiveFloat = 300.0
     """Seconds before the first repeat of a failed reconcile, and the most between two."""

@@ -46,6 +46,6 @@ Duration = Annotated[
     timedelta,
     BeforeValidator(_read),
     PlainSerializer(format_duration, return_type=str),
-    WithJsonSchema({"type": "string", "minLength": 2, "maxLength": 24}),
+    WithJsonSchema({"type": "string", "maxLength": 24}),
 ]
 """A timedelta in code, a string such as `8h` in manifests."""

@@ -25,12 +25,10 @@ class Inbox:
     Attributes:
         resources: cache of the newest bodies.
         wake: called with a connector that has to be looked at.
-        gone: called with the key and uid of a connector that no longer exists.
     """
 
     resources: Resources
     wake: Callable[[Key], None]
-    gone: Callable[[Key, str], None]
 
     def connector(self, kind: str | None, body: Mapping[str, Any]) -> None:
         """A connector was listed (kind None), ADDED, MODIFIED or DELETED."""
@@ -38,8 +36,7 @@ class Inbox:
         key = Key(metadata["namespace"], metadata["name"])
         if kind == "DELETED":
             self.resources.drop_connector(key, metadata["uid"])
-            self.gone(key, metadata["uid"])
-            self.wake(key)  # its organizations have to say that it is gone
+            self.wake(key)  # what is kept of it goes, and its organizations have to say that it is gone
         elif self.resources.put_connector(body):
             self.wake(key)
 

@@ -101,6 +101,13 @@ class Gatherer:
             return Gathered(snapshot, azure, code)
         return Gathered(await self._with_findings(snapshot, cloud, azure, memory), azure, code)
 
+    async def forget(self, key: Key, uid: str) -> None:
+        """A resource is gone: drop what was kept for it."""
+        self.hints.forget(key)
+        self.watchers.forget(uid)
+        self.sign_ins.forget(uid)
+        await self.clients.forget(uid)
+
     def next_look(self, snapshot: ConnectorSnapshot, poll_after: float | None, moment: datetime | None) -> float | None:
         """Seconds to the next look that nothing but time asks for.
 

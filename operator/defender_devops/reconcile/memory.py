@@ -41,7 +41,7 @@ class Memories:
         self._memories: dict[Key, Memory] = {}
 
     def of(self, key: Key, uid: str) -> Memory:
-        """The memory of a resource; a new one where it is not the one that was remembered."""
+        """The memory of a resource."""
         memory = self._memories.get(key)
         if memory is None or memory.uid != uid:
             memory = self._memories[key] = Memory(uid)
@@ -57,6 +57,11 @@ class Memories:
         memory = self._memories.get(key)
         if memory is not None:
             memory.hinted = True
+
+    def uid(self, key: Key) -> str | None:
+        """The uid of the resource that is remembered by that name."""
+        memory = self._memories.get(key)
+        return memory.uid if memory is not None else None
 
     def forget(self, key: Key) -> None:
         """The resource is gone."""

@@ -26,7 +26,7 @@ from defender_devops.reconcile.refused import refused_status, status_of
 from defender_devops.reconcile.report import Report, report
 from defender_devops.reconcile.report_organizations import orphaned
 from defender_devops.reconcile.resources import Key, Resources
-from defender_devops.reconcile.snapshot import CloudState, ConnectorSnapshot, Failure, Timings
+from defender_devops.reconcile.snapshot import CloudState, ConnectorSnapshot, Failure
 from defender_devops.scheduler.queue import Outcome
 from defender_devops.telemetry.context import bind_resource
 
@@ -46,7 +46,6 @@ class Reconciler:
     connectors: Connectors
     organizations: Organizations
     events: Events
-    timings: Timings
     clock: Callable[[], datetime]
 
     async def reconcile(self, key: Key) -> Outcome:
@@ -54,10 +53,14 @@ class Reconciler:
         bind_resource("AzureDevOpsConnector", *key)
         body = self.resources.connector(key)
         try:
-            if body is None:
-                await self._report_orphans(key)
-                return Outcome()
-            return await self._reconcile(key, body)
+            before = self.memories.uid(key)
+            if before is not None and (body is None or body["metadata"]["uid"] != before):
+                self.memories.forget(key)
+                await self.gatherer.forget(key, before)
+            if body is not None:
+                return await self._reconcile(key, body)
+            await self._report_orphans(key)
+            return Outcome()
         except KubernetesNotFound:
             return Outcome()  # it went while we looked at it; its last event cleans up
         except OperatorError as error:
@@ -124,7 +127,6 @@ class Reconciler:
         return Outcome(next_look=self.gatherer.next_look(done.snapshot, done.poll_after, written.next_look))
 
     async def _report_orphans(self, key: Key) -> None:
-        self.memories.forget(key)
         for body in self.resources.organizations(key):
             resource = parse_organization(body)
             await self._write_organization(resource, orphaned(resource, self.clock()))

@@ -87,6 +87,10 @@ class Resources:
         """Every connector that is known."""
         yield from list(self._connectors)
 
+    def orphaned(self) -> frozenset[Key]:
+        """Connectors that organizations refer to and that are not known."""
+        return frozenset(self._children.keys() - self._connectors.keys())
+
     def connector_uids(self) -> frozenset[str]:
         """Uids of every connector that is known."""
         if self._uids is None:

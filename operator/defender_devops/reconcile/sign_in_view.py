@@ -34,6 +34,11 @@ class SignInView:
     sign_ins: SignIns
     checker: PrerequisiteChecker
 
+    def forget(self, uid: str) -> None:
+        """The connector is gone."""
+        self.sign_ins.forget(uid)
+        self.checker.forget(uid)
+
     async def look(self, connector: AzureDevOpsConnector, organizations: Mapping[str, str]) -> SignInFindings:
         """How the sign-in stands, and what it shows. Never raises: what cannot be told is unknown.
 

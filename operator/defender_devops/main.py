@@ -1,0 +1,55 @@
+"""Starts the operator and ends it cleanly: settings, logs, signals, exit status."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+
+import structlog
+from pydantic import ValidationError
+
+from defender_devops.errors import OperatorError
+from defender_devops.operator import Operator
+from defender_devops.settings import Settings
+from defender_devops.telemetry.logs import configure_logs
+
+__all__ = ["main"]
+
+_MISCONFIGURED = 2
+
+
+def main() -> None:
+    """Run until SIGTERM or SIGINT. Exits 2 where a setting is wrong, 1 where the operator cannot go on."""
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        for each in error.errors(include_url=False, include_input=False):
+            name = "_".join(str(part) for part in each["loc"]).upper()
+            print(f"Setting DEFENDER_DEVOPS_{name}: {each['msg']}.", file=sys.stderr)  # noqa: T201 - no log yet
+        sys.exit(_MISCONFIGURED)
+    configure_logs(settings.log_format, settings.log_level)
+    sys.exit(asyncio.run(_run(settings)))
+
+
+async def _run(settings: Settings) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        await Operator(settings).run(stop)
+    except OperatorError as error:
+        return _give_up(error)
+    except ExceptionGroup as group:
+        named, rest = group.split(OperatorError)
+        if rest is not None:
+            raise
+        return _give_up(*(named.exceptions if named else ()))
+    return 0
+
+
+def _give_up(*errors: Exception) -> int:
+    for error in errors:
+        structlog.get_logger(__name__).error("cannot go on", message=str(error))
+    return 1

@@ -1,0 +1,212 @@
+"""Puts the parts together and runs them side by side until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import kopf
+import structlog
+
+from defender_devops.azure.grants import Grants
+from defender_devops.azure.identities import Identities
+from defender_devops.azure.own_identity import OwnIdentity
+from defender_devops.azure.session import ArmSession, open_http_client
+from defender_devops.azure.watchers import CloudWatchers
+from defender_devops.azuredevops.checker import PrerequisiteChecker
+from defender_devops.azuredevops.client import Endpoints
+from defender_devops.cluster.client import KubernetesClient
+from defender_devops.cluster.connection import Connection
+from defender_devops.cluster.connectors import Connectors
+from defender_devops.cluster.events import Events
+from defender_devops.cluster.namespaces import cluster_uid
+from defender_devops.cluster.organizations import Organizations
+from defender_devops.cluster.secrets import Secrets
+from defender_devops.cluster.service_accounts import ServiceAccounts
+from defender_devops.connections import open_connections
+from defender_devops.handlers.events import Inbox
+from defender_devops.handlers.watching import watch
+from defender_devops.own_assertions import OwnAssertions
+from defender_devops.reconcile.codes import Codes
+from defender_devops.reconcile.execute import Executor
+from defender_devops.reconcile.gather import Gatherer
+from defender_devops.reconcile.hints import Hints
+from defender_devops.reconcile.memory import Memories
+from defender_devops.reconcile.reconciler import Reconciler
+from defender_devops.reconcile.resources import Key, Resources
+from defender_devops.reconcile.sign_in_view import SignInView
+from defender_devops.reconcile.snapshot import Timings
+from defender_devops.scheduler.backoff import Backoff
+from defender_devops.scheduler.queue import Outcome, Scheduler
+from defender_devops.secret_store import ClusterSecretStore
+from defender_devops.settings import Settings
+from defender_devops.signin.assembly import SignInPackage, open_sign_in
+from defender_devops.telemetry.web import Probes, WebServer
+
+__all__ = ["Operator"]
+
+_log: Final = structlog.get_logger(__name__)
+
+
+def _now() -> datetime:
+    """The moment, to whole seconds as Kubernetes keeps them: what is reported reads back equal."""
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+class Operator:
+    """The whole operator, from its settings."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._resources = Resources()
+        self._memories = Memories()
+        self._scheduler: Scheduler[Key] = Scheduler(
+            self._reconcile,
+            concurrency=settings.concurrency,
+            backoff=Backoff(initial=settings.backoff_initial, maximum=settings.backoff_maximum),
+            group_of=self._subscription_of,
+        )
+        self._hints = Hints(self._memories, self._scheduler.wake)
+        self._watchers = CloudWatchers(interval=settings.refresh_interval, changed=self._hints.take)
+        self._connection = Connection()
+        self._client = KubernetesClient(self._connection)
+        self._connectors = Connectors(self._client)
+        self._organizations = Organizations(self._client)
+        self._secrets = Secrets(self._client)
+        self._events = Events(self._client, socket.gethostname())
+        self._reconciler: Reconciler | None = None
+        self._synced = False
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run until `stop` is set.
+
+        Raises:
+            ExceptionGroup: of OperatorErrors, where something failed without which there is no going on.
+        """
+        settings = self._settings
+        async with AsyncExitStack() as stack:
+            probes = Probes(live=lambda: True, ready=lambda: self._synced)
+            server = WebServer(settings.metrics_host, settings.metrics_port, probes)
+            await server.start()
+            stack.push_async_callback(server.close)
+            stack.push_async_callback(self._client.close)
+            background = await self._assemble(stack)
+            await self._sync()
+            await _side_by_side(stop, *background, self._watch(stop))
+            _log.info("stopped")
+
+    async def _assemble(self, stack: AsyncExitStack) -> list[Coroutine[Any, Any, None]]:
+        """Make what needs the network or the event loop; gives what has to run beside the watches."""
+        settings = self._settings
+        own = OwnIdentity(os.environ)
+        grants = Grants(settings.namespace, settings.identity_grants, own.client_id)
+        session = ArmSession(open_http_client(), str(settings.arm_endpoint).rstrip("/"))
+        stack.push_async_callback(session.close)
+        identities = Identities(
+            session,
+            grants=grants,
+            own=own,
+            secrets=self._secrets.read_key,
+            tokens=ServiceAccounts(self._client).token,
+        )
+        stack.push_async_callback(identities.close)
+        sign_in, checker = await self._open_sign_in(stack, OwnAssertions(own, grants))
+        timings = Timings(
+            check_interval=timedelta(seconds=settings.check_interval),
+            poll_interval=timedelta(seconds=settings.operation_poll_interval),
+            settle_interval=timedelta(seconds=settings.discovery_settle_interval),
+        )
+        gatherer = Gatherer(
+            resources=self._resources,
+            clients=identities,
+            watchers=self._watchers,
+            hints=self._hints,
+            codes=Codes(self._secrets, sign_in.codes),
+            sign_ins=SignInView(sign_in.sign_ins, checker),
+            cluster_id=settings.cluster_id or await cluster_uid(self._client),
+            watches_all_namespaces=not settings.namespaces,
+            timings=timings,
+            clock=_now,
+        )
+        self._reconciler = Reconciler(
+            resources=self._resources,
+            memories=self._memories,
+            gatherer=gatherer,
+            executor=Executor(self._resources, self._connectors, self._organizations, _now),
+            connectors=self._connectors,
+            organizations=self._organizations,
+            events=self._events,
+            clock=_now,
+        )
+        return [self._scheduler.run(), self._watchers.run(), self._events.run(), sign_in.sign_ins.run()]
+
+    async def _open_sign_in(
+        self, stack: AsyncExitStack, assertions: OwnAssertions
+    ) -> tuple[SignInPackage, PrerequisiteChecker]:
+        settings = self._settings
+        http = open_connections()
+        stack.push_async_callback(http.aclose)
+        package = await open_sign_in(
+            settings, http, ClusterSecretStore(self._secrets), assertions, self._sign_in_changed
+        )
+        checker = PrerequisiteChecker(package.sign_ins, http, Endpoints.of(settings), settings.check_interval)
+        server = package.server(settings, checker)
+        if server is not None:
+            await server.start()
+            stack.push_async_callback(server.close)
+        return package, checker
+
+    async def _sync(self) -> None:
+        """List both resources before anything is decided: a plan must know every declared organization."""
+        for namespace in self._settings.namespaces or (None,):
+            async for body in self._organizations.items(namespace):
+                self._resources.put_organization(body)
+            async for body in self._connectors.items(namespace):
+                self._resources.put_connector(body)
+        for key in self._resources.connectors():
+            self._scheduler.wake(key)
+        for key in self._resources.orphaned():
+            self._scheduler.wake(key)
+        self._synced = True
+        _log.info("synced", connectors=sum(1 for _ in self._resources.connectors()))
+
+    async def _watch(self, stop: asyncio.Event) -> None:
+        inbox = Inbox(self._resources, self._scheduler.wake)
+        await watch(inbox, self._login, self._settings.namespaces, stop)
+
+    async def _login(self) -> kopf.ConnectionInfo:
+        credentials = await self._connection.credentials(refused=True)
+        return kopf.ConnectionInfo(
+            server=credentials.server,
+            ca_path=credentials.ca_file,
+            insecure=credentials.insecure,
+            token=credentials.token.get_secret_value() if credentials.token else None,
+            certificate_path=credentials.certificate_file,
+            private_key_path=credentials.key_file,
+        )
+
+    async def _reconcile(self, key: Key) -> Outcome:
+        if self._reconciler is None:
+            raise RuntimeError("the scheduler runs only once all is assembled")
+        return await self._reconciler.reconcile(key)
+
+    def _subscription_of(self, key: Key) -> str:
+        body = self._resources.connector(key)
+        return str(body["spec"]["azure"]["subscriptionId"]).lower() if body else ""
+
+    def _sign_in_changed(self, namespace: str, name: str) -> None:
+        self._scheduler.wake(Key(namespace, name))
+
+
+async def _side_by_side(stop: asyncio.Event, *work: Coroutine[Any, Any, None]) -> None:
+    """Run all until `stop` is set or one of them fails."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(each) for each in work]
+        await stop.wait()
+        for task in tasks:
+            task.cancel()

@@ -1,0 +1,29 @@
+"""The operator's own federated token, for sign-ins of namespaces that are granted its client."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pydantic import SecretStr
+
+from defender_devops.azure.grants import Grants
+from defender_devops.azure.own_identity import OwnIdentity
+
+__all__ = ["OwnAssertions"]
+
+
+@dataclass(frozen=True, slots=True)
+class OwnAssertions:
+    """Fulfils `signin.ports.FederatedAssertions`."""
+
+    own: OwnIdentity
+    grants: Grants
+
+    async def assertion(self, namespace: str, tenant_id: str, subscription_id: str, client_id: str) -> SecretStr:
+        """A token of the operator's service account for Entra ID.
+
+        Raises:
+            CredentialsMissing: the namespace is not granted that client, or the pod has no such token.
+        """
+        self.grants.require_client(namespace, tenant_id, subscription_id, client_id)
+        return self.own.assertion()
