@@ -41,6 +41,7 @@ lint: $(VENV) ## style, types, layers, and generated files that are out of date
 	@$(RUN) -m defender_devops.api.crds --check deploy/crds
 	@$(RUN) deploy/helm/generate.py --check
 	@$(RUN) deploy/gitops/generate.py --check
+	@$(RUN) docs/generate.py --check
 
 format: $(VENV) ## put the code into the style that lint asks for
 	@$(BIN)/ruff check --fix-only
@@ -49,15 +50,16 @@ format: $(VENV) ## put the code into the style that lint asks for
 crds: $(VENV) ## generate deploy/crds from the models
 	@$(RUN) -m defender_devops.api.crds deploy/crds
 
-generate: crds ## generate all that is made of something else: CRDs, the chart's README, Argo CD's ConfigMap
+generate: crds ## generate all that is made of something else: CRDs, the chart's README, reference pages
 	@$(RUN) deploy/helm/generate.py
 	@$(RUN) deploy/gitops/generate.py
+	@$(RUN) docs/generate.py
 
 bench: $(VENV) ## benchmarks against a plain kopf operator, with a table and JSON
 	@$(RUN) -m benchmarks
 
 docs: $(VENV) ## build the documentation into site/
-	@$(BIN)/mkdocs build --strict
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean: ## remove what was made here; the cache of programs outside stays
 	@if [ -d .sandbox ] && [ -x $(RUN) ]; then $(RUN) -m sandbox down; fi

@@ -1,0 +1,163 @@
+"""Makes the pages of docs/reference: fields from the CRDs, conditions and reasons from the operator's own constants.
+
+Usage: python docs/generate.py [--check]
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from defender_devops.api.reasons import REASONS, ConditionType, Reason
+
+_DOCS = Path(__file__).parent
+_CRDS = _DOCS.parent / "deploy/crds"
+_MADE_OF = "<!-- Made of {source} by `make generate`: change that, not this. -->\n\n"
+
+Schema = dict[str, Any]
+
+
+def main() -> int:
+    """Write the pages, or with --check fail where one is not current."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="change nothing; fail where a page is not current")
+    check = parser.parse_args().check
+    stale = [(path, text) for path, text in _pages() if not path.exists() or path.read_text() != text]
+    for path, text in stale:
+        if check:
+            print(f"{path.relative_to(_DOCS.parent)} is not current: run `make generate`", file=sys.stderr)
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+    return len(stale) if check else 0
+
+
+def _pages() -> Iterator[tuple[Path, str]]:
+    for path in sorted(_CRDS.glob("*.yaml")):
+        crd = yaml.safe_load(path.read_text())
+        yield _DOCS / f"reference/{crd['spec']['names']['singular']}.md", _resource_page(crd)
+    yield _DOCS / "reference/conditions.md", _conditions_page()
+
+
+def _resource_page(crd: Schema) -> str:
+    names, version = crd["spec"]["names"], crd["spec"]["versions"][0]
+    schema = version["schema"]["openAPIV3Schema"]
+    return (
+        _MADE_OF.format(source=f"deploy/crds/{names['plural']}.yaml")
+        + f"# {names['kind']}\n\n{schema['description']}\n\n"
+        + f"`{crd['spec']['group']}/{version['name']}`, short {_listed(names['shortNames'])}, "
+        + f"in {_listed(names['categories'])}. `kubectl explain {names['singular']}.spec` tells the same.\n\n"
+        + _rules("## Rules of the whole resource", schema)
+        + "".join(_fields_section(part, schema["properties"][part]) for part in ("spec", "status"))
+        + _columns_section(version["additionalPrinterColumns"])
+    )
+
+
+def _fields_section(part: str, schema: Schema) -> str:
+    rows = [_row(path, field, required=required) for path, field, required in _fields(schema, "")]
+    lines = [f"## {part}", "", schema["description"], "", "| Field | Type | What it is |", "|---|---|---|", *rows]
+    return "\n".join(lines) + "\n\n" + _rules(f"### Rules of {part}", schema)
+
+
+def _fields(schema: Schema, prefix: str) -> Iterator[tuple[str, Schema, bool]]:
+    """Every field below, each with its path and whether its parent needs it."""
+    for name, field in schema.get("properties", {}).items():
+        path = f"{prefix}{name}"
+        yield path, field, name in schema.get("required", [])
+        inner, mark = field, ""
+        while inner["type"] == "array":
+            inner, mark = inner["items"], mark + "[]"
+        yield from _fields(inner, f"{path}{mark}.")
+
+
+def _row(path: str, field: Schema, *, required: bool) -> str:
+    facts = [_type(field)]
+    if required:
+        facts.append("**required**")
+    if field.get("default") is not None and not isinstance(field["default"], dict):
+        facts.append(f"default `{_value(field['default'])}`")
+    facts += _bounds(field)
+    rules = "; ".join(_messages(field))
+    told = field["description"] + (f" *Refused else: {rules}.*" if rules else "")
+    return f"| `{path}` | {', '.join(facts)} | {_cell(told)} |"
+
+
+def _type(field: Schema) -> str:
+    if "enum" in field:
+        return " \\| ".join(f"`{_value(value)}`" for value in field["enum"])
+    if field["type"] == "array":
+        return f"list of {_type(field['items'])}"
+    if isinstance(field.get("additionalProperties"), dict):
+        return f"map to {_type(field['additionalProperties'])}"
+    return str(field.get("format") or field["type"]).replace("int64", "integer").replace("int32", "integer")
+
+
+def _bounds(field: Schema) -> Iterator[str]:
+    for key, words in (
+        ("maxLength", "at most {} characters"),
+        ("maxItems", "at most {}"),
+        ("maxProperties", "at most {}"),
+        ("minimum", "from {}"),
+        ("maximum", "to {}"),
+    ):
+        if key in field:
+            yield words.format(field[key])
+
+
+def _messages(field: Schema) -> Iterator[str]:
+    for rule in field.get("x-kubernetes-validations", []):
+        yield str(rule.get("message") or rule["rule"]).rstrip(".")
+
+
+def _rules(heading: str, schema: Schema) -> str:
+    messages = [f"- {message}" for message in _messages(schema)]
+    return "\n".join([heading, "", *messages]) + "\n\n" if messages else ""
+
+
+def _columns_section(columns: list[Schema]) -> str:
+    lines = ["## Columns of `kubectl get`", "", "| Column | What it shows | |", "|---|---|---|"]
+    for column in columns:
+        wide = "with `-o wide`" if column.get("priority") else ""
+        lines.append(f"| {column['name'].upper()} | {_cell(column['description'])} | {wide} |")
+    return "\n".join(lines) + "\n"
+
+
+def _conditions_page() -> str:
+    lines = [
+        _MADE_OF.format(source="operator/defender_devops/api/reasons.py").rstrip(),
+        "",
+        "# Conditions and reasons",
+        "",
+        "What `kubectl describe` shows under Conditions, with the cause of each reason and its cure.",
+        "",
+        "| Condition | True means | Reasons |",
+        "|---|---|---|",
+    ]
+    for condition in ConditionType:
+        reasons = ", ".join(f"[{reason}](#{reason.lower()})" for reason in REASONS[condition])
+        lines.append(f"| `{condition}` | {_cell(condition.meaning)} | {reasons} |")
+    lines += ["", "## Reasons", ""]
+    for reason in Reason:
+        lines += [f"### {reason}", "", f"**Cause.** {reason.cause}", "", f"**Cure.** {reason.cure}", ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _listed(values: list[str]) -> str:
+    return ", ".join(f"`{value}`" for value in values)
+
+
+def _value(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
