@@ -68,7 +68,7 @@ _NAMESPACES = {
 _YOUNGER: dict[str, str] = {
     "agentlessConfiguration": "2025-03-01",
     "capabilities": "2024-05-15-preview",
-    "visibility": "2024-05-15-preview",
+    "visibility": "2024-04-01",
 }
 """The first api-version that has a field."""
 

@@ -17,7 +17,6 @@ from sandbox.cloud.transport.message import Reply, json_reply
 __all__ = ["create_or_update", "delete", "get", "list_all", "require_configuration", "update"]
 
 _TYPE = "Microsoft.Security/securityConnectors/devops"
-_CAPABILITIES = [{"name": "CodeScanning", "value": "Enabled"}, {"name": "PullRequestAnnotations", "value": "Enabled"}]
 _KINDS = ("AzureDevOpsOrganization", "AzureDevOpsProject", "AzureDevOpsRepository", "GitHubOwner", "GitHubRepository")
 
 
@@ -60,7 +59,7 @@ def list_all(call: Call) -> Reply:
 def _render(call: Call, connector: Connector, configuration: Configuration) -> dict[str, Any]:
     properties = {
         "autoDiscovery": configuration.auto_discovery,
-        "capabilities": _CAPABILITIES,
+        "capabilities": [{"name": "DFD_DCSPM", "value": str(call.subscription.defender_cspm).lower()}],
         "agentlessConfiguration": configuration.agentless,
         "provisioningStatusMessage": configuration.status_message,
         "provisioningState": configuration.provisioning_state,

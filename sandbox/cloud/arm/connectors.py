@@ -52,6 +52,9 @@ def find_connector(call: Call) -> Connector | None:
         f"/subscriptions/{call.path.subscription}/resourcegroups/{call.path.group}"
         f"/providers/microsoft.security/securityconnectors/{name}"
     )
+    lag = call.world.settings.read_after_write_lag
+    if lag and call.request.method == "GET":
+        return call.world.past.at(key.lower(), call.now - lag)
     return call.world.connectors.get(key.lower())
 
 
@@ -104,7 +107,8 @@ def list_by_subscription(call: Call) -> Reply:
 
 
 def _list(call: Call, prefix: str) -> Reply:
-    found = [connector for key, connector in sorted(call.world.connectors.items()) if key.startswith(prefix)]
+    seen = call.world.connectors_seen(call.world.settings.read_after_write_lag)
+    found = [connector for key, connector in sorted(seen.items()) if key.startswith(prefix)]
     part, following = page(call.request, found, _LIST_PAGE)
     return json_reply({"value": [render(connector, call) for connector in part], **following})
 

@@ -214,7 +214,7 @@ def list_repositories(call: Call) -> Reply:
     while position < known and len(items) < PAGE_SIZE:
         repository = source.repositories[position]
         position += 1
-        if not repository.disabled and repository.id not in source.repositories.removed:
+        if not repository.disabled and repository.name.lower() not in source.repositories.removed:
             identifier = f"{base}/{repository.name}"
             items.append(
                 render_repository(

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from sandbox.cloud.arm import configurations, connectors, inventory, inventory_changes, operations
 from sandbox.cloud.arm.call import Call
 from sandbox.cloud.transport.message import Reply
 
-__all__ = ["ROUTES", "Route", "methods_of"]
+__all__ = ["ROUTES", "Route", "RouteKey", "methods_of"]
 
-Answer = Callable[[Call], Reply]
+Answer = Callable[[Call], Reply | Awaitable[Reply]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +34,13 @@ _ORGANIZATION = f"{_DEVOPS}/azuredevopsorgs"
 _PROJECT = f"{_ORGANIZATION}/projects"
 _REPOSITORY = f"{_PROJECT}/repos"
 
-_Key = tuple[str, bool, str]
+RouteKey = tuple[str, bool, str]
 
-ROUTES: dict[_Key, Route] = {}
+ROUTES: dict[RouteKey, Route] = {}
 """By resource type (lower case), whether the path names one, and method."""
 
 
-def _add(key: _Key, answer: Answer, operation: str, action: str | None) -> None:
+def _add(key: RouteKey, answer: Answer, operation: str, action: str | None) -> None:
     ROUTES[key] = Route(answer, operation, action)
 
 
@@ -137,6 +137,6 @@ _add_resource(
 )
 
 
-def methods_of(kind: str, named: bool) -> list[str]:
+def methods_of(routes: Mapping[RouteKey, Route], kind: str, named: bool) -> list[str]:
     """The methods that a type has, for the answer to a wrong one."""
-    return sorted(method for other, whether, method in ROUTES if other == kind and whether == named)
+    return sorted(method for other, whether, method in routes if other == kind and whether == named)

@@ -6,19 +6,20 @@ What is checked, in this order: token, path, api-version, subscription and its t
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from sandbox.cloud.arm.api_versions import check_api_version
 from sandbox.cloud.arm.call import Call
 from sandbox.cloud.arm.errors import ArmError, ServiceError
 from sandbox.cloud.arm.paths import ResourcePath, parse_path
 from sandbox.cloud.arm.rights import Rights
-from sandbox.cloud.arm.routes import ROUTES, Route, methods_of
+from sandbox.cloud.arm.routes import ROUTES, Route, RouteKey, methods_of
 from sandbox.cloud.arm.throttling import Budgets
 from sandbox.cloud.clock import azure_time
 from sandbox.cloud.entra.state import EntraState
 from sandbox.cloud.entra.tokens import ARM_RESOURCES, AccessToken
 from sandbox.cloud.faults import Fault
+from sandbox.cloud.graph.endpoint import ResourceGraph
 from sandbox.cloud.transport.message import Reply, Request
 from sandbox.cloud.world.world import World
 
@@ -37,23 +38,26 @@ class Arm:
         self._entra = entra
         self._world = world
         self._rights = Rights()
-        self.budgets = Budgets()
+        self.reset()
 
     def reset(self) -> None:
-        """Fill all budgets."""
-        self.budgets = Budgets()
+        """Fill all budgets and forget what is being paged through."""
+        self._budgets = Budgets()
+        graph = ResourceGraph(self._rights)
+        query = Route(graph.answer, "Resources_Query", None)
+        self._routes = {**ROUTES, ("microsoft.resourcegraph/resources", False, "POST"): query}
 
     async def handle(self, request: Request) -> Reply:
         """Answer a request."""
         headers: dict[str, str] = {}
         try:
-            reply = self._answer(request, headers)
+            reply = await self._answer(request, headers)
         except ServiceError as error:
             reply = error.reply()
         _decorate(request, reply, headers)
         return reply
 
-    def _answer(self, request: Request, headers: dict[str, str]) -> Reply:
+    async def _answer(self, request: Request, headers: dict[str, str]) -> Reply:
         world = self._world()
         token = self._check_token(world, request)
         request.principal = token.principal.name
@@ -62,7 +66,7 @@ class Arm:
             message = "The request did not have a subscription or a valid tenant level resource provider."
             raise ArmError(404, "MissingSubscription", message)
         version = check_api_version(path, request.query.get("api-version"))
-        route = _find_route(request, path)
+        route = _find_route(self._routes, request, path)
         request.operation = route.operation
         if path.subscription is not None:
             _check_subscription(world, path, token)
@@ -75,7 +79,11 @@ class Arm:
         if path.subscription is not None:
             _check_group(call)
             _check_provider(call)
-        return route.answer(call)
+        answer = route.answer(call)
+        reply = answer if isinstance(answer, Reply) else await answer
+        if request.method in _WRITES and path.type.startswith(_CONNECTOR_TYPE):
+            world.changed(path.ancestor(1).lower(), call.now)
+        return reply
 
     def _check_token(self, world: World, request: Request) -> AccessToken:
         header = request.headers.get("Authorization")
@@ -100,7 +108,7 @@ class Arm:
         return token
 
     def _spend(self, world: World, request: Request, path: ResourcePath, token: AccessToken) -> dict[str, str]:
-        return self.budgets.spend(
+        return self._budgets.spend(
             world.clock.wall(),
             path.subscription or "",
             token.principal.object_id,
@@ -132,11 +140,11 @@ def _check_subscription(world: World, path: ResourcePath, token: AccessToken) ->
         raise _unauthenticated("InvalidAuthenticationTokenTenant", message, "wrong issuer", subscription.tenant_id)
 
 
-def _find_route(request: Request, path: ResourcePath) -> Route:
-    route = ROUTES.get((path.type, path.named, request.method))
+def _find_route(routes: Mapping[RouteKey, Route], request: Request, path: ResourcePath) -> Route:
+    route = routes.get((path.type, path.named, request.method))
     if route is not None:
         return route
-    methods = methods_of(path.type, path.named)
+    methods = methods_of(routes, path.type, path.named)
     if methods:
         message = f"The requested resource does not support http method '{request.method}'."
         raise ArmError(405, "MethodNotAllowed", message, headers={"Allow": ", ".join(methods)})

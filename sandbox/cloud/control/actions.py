@@ -25,7 +25,7 @@ from sandbox.cloud.entra.federation import KeySource
 from sandbox.cloud.simulation import Simulation
 from sandbox.cloud.transport.message import sha256
 from sandbox.cloud.world.azure import ROLE_DEFINITIONS
-from sandbox.cloud.world.devops import Organization, Project, Repository, derived_id
+from sandbox.cloud.world.devops import Organization, Project, Repository
 from sandbox.cloud.world.directory import Account, ConditionalAccess
 from sandbox.cloud.world.load import UnknownName, assign_role, principal_id
 
@@ -147,9 +147,17 @@ class Actions:
     def add_repository(self, organization: str, project: str, body: RepositoryBody) -> None:
         """Create a repository."""
         repositories = self.project(organization, project).repositories
-        repository = Repository(derived_id(repositories.project_id, body.name), **body.model_dump())
-        repositories.removed.discard(repository.id)
-        repositories.written.append(repository)
+        if repositories.position(body.name) is not None:
+            raise Refused(f"there is a repository {body.name!r} already")
+        repositories.removed.discard(body.name.lower())
+        repositories.written.append(Repository(repositories.project_id, **body.model_dump()))
+
+    def remove_repository(self, organization: str, project: str, name: str) -> None:
+        """Delete a repository."""
+        repositories = self.project(organization, project).repositories
+        if repositories.position(name) is None:
+            raise UnknownName(f"there is no repository {name!r} in {project!r}")
+        repositories.removed.add(name.lower())
 
     def remove_project(self, organization: str, name: str) -> None:
         """Delete a project."""
@@ -160,6 +168,10 @@ class Actions:
 
     def change_connector(self, connector: Connector, body: ConnectorChange) -> None:
         """What a person does in the portal to a connector that the operator manages."""
+        self._change_connector(connector, body)
+        self._simulation.world.changed(connector.key, self._simulation.clock.now())
+
+    def _change_connector(self, connector: Connector, body: ConnectorChange) -> None:
         if body.tags is not None:
             connector.tags = dict(body.tags)
         for tag in body.remove_tags:
@@ -185,6 +197,7 @@ class Actions:
         """Delete a connector with all that is below it."""
         release_all(self._simulation.world, connector)
         del self._simulation.world.connectors[connector.key]
+        self._simulation.world.changed(connector.key, self._simulation.clock.now())
 
     def change_role(self, body: RoleBody) -> None:
         """Give a role, or take it."""
@@ -205,6 +218,7 @@ class Actions:
         """Switch what the world may switch."""
         for attribute, value in body.model_dump(exclude_none=True).items():
             setattr(self._simulation.world.settings, attribute, value)
+        self._simulation.world.remember()
 
     def settings(self) -> dict[str, Any]:
         """The switches as they are."""

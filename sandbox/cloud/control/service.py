@@ -254,6 +254,13 @@ class Control:
         self._actions.add_repository(name, project, self._body(request, bodies.RepositoryBody))
         return {}
 
+    @_route("DELETE", "/organizations/{name}/projects/{project}/repositories/{repository}")
+    async def remove_repository(self, request: Request, name: str, project: str, repository: str) -> Any:  # noqa: ANN401
+        """Delete a repository."""
+        del request
+        self._actions.remove_repository(name, project, repository)
+        return {}
+
     @_route("POST", "/connectors")
     async def add_connector(self, request: Request) -> Any:  # noqa: ANN401 - JSON
         """Make a connector as a person does in the portal; with `account` it is authorized."""

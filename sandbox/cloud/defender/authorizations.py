@@ -20,6 +20,7 @@ __all__ = [
     "ExchangeFailed",
     "accessible_organizations",
     "exchange",
+    "is_accessible",
     "issue_code",
     "problem_of",
 ]
@@ -106,11 +107,12 @@ def problem_of(world: World, authorization: Authorization | None) -> ExchangeFai
 
 def accessible_organizations(world: World, tenant_id: str, account_id: str) -> list[Organization]:
     """Organizations of the tenant that an account reaches through OAuth."""
-    return [
-        organization
-        for organization in world.organizations.values()
-        if organization.tenant_id == tenant_id
-        and organization.third_party_oauth
-        and (member := organization.members.get(account_id)) is not None
-        and member.access_status == "active"
-    ]
+    return [one for one in world.organizations.values() if is_accessible(one, tenant_id, account_id)]
+
+
+def is_accessible(organization: Organization, tenant_id: str, account_id: str) -> bool:
+    """Whether an account reaches an organization of the tenant through OAuth."""
+    if organization.tenant_id != tenant_id or not organization.third_party_oauth:
+        return False
+    member = organization.members.get(account_id)
+    return member is not None and member.access_status == "active"

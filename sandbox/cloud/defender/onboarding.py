@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sandbox.cloud.defender.authorizations import accessible_organizations, problem_of
+from collections.abc import Collection
+
+from sandbox.cloud.defender.authorizations import accessible_organizations, is_accessible, problem_of
 from sandbox.cloud.defender.discovery import RUN_INTERVAL, scan
 from sandbox.cloud.defender.model import Configuration, Connector, OnboardedOrganization
 from sandbox.cloud.world.devops import Organization
@@ -18,12 +20,22 @@ def holder(world: World, tenant_id: str, organization: str) -> str | None:
     return world.claims.get((tenant_id, organization.lower()))
 
 
-def available(world: World, connector: Connector) -> list[Organization]:
-    """Organizations that the connector's authorization can see; none where it does not work."""
+def available(world: World, connector: Connector, wanted: Collection[str] | None = None) -> list[Organization]:
+    """Organizations that the connector's authorization can see; none where it does not work.
+
+    Args:
+        world: where they are.
+        connector: whose authorization it is.
+        wanted: names in lower case, where only some are asked for.
+    """
     configuration = connector.configuration
     if configuration is None or configuration.authorization is None:
         return []
-    return accessible_organizations(world, world.tenant_of(connector), configuration.authorization.account_id)
+    tenant, account = world.tenant_of(connector), configuration.authorization.account_id
+    if wanted is None:
+        return accessible_organizations(world, tenant, account)
+    named = (world.organizations[name] for name in sorted(world.organizations.keys() & set(wanted)))
+    return [organization for organization in named if is_accessible(organization, tenant, account)]
 
 
 def apply_inventory(world: World, connector: Connector, now: float) -> None:
@@ -32,9 +44,8 @@ def apply_inventory(world: World, connector: Connector, now: float) -> None:
     if configuration is None:
         return
     wanted = _wanted(configuration)
-    for organization in available(world, connector):
-        if wanted is None or organization.name.lower() in wanted:
-            onboard(world, connector, organization, now)
+    for organization in available(world, connector, wanted):
+        onboard(world, connector, organization, now)
     if wanted is not None:
         for name in [name for name in configuration.organizations if name not in wanted]:
             release(world, connector, name)
@@ -97,6 +108,7 @@ def schedule_runs(world: World, connector: Connector) -> None:
         if world.connectors.get(connector.key) is not connector:
             return
         run_discovery(world, connector, configuration, moment)
+        world.changed(connector.key, moment)
         world.agenda.at(moment + RUN_INTERVAL, run)
 
     if configuration is not None:
@@ -113,8 +125,7 @@ def run_discovery(world: World, connector: Connector, configuration: Configurati
         configuration.provisioning_state, configuration.status_message = "Succeeded", "Resource creation successful."
     if configuration.auto_discovery == "Enabled":
         apply_inventory(world, connector, now)
-    visible = {organization.name.lower(): organization for organization in available(world, connector)}
-    for name, held in configuration.organizations.items():
-        if name in visible:
-            _judge(configuration, held, visible[name], now)
-            scan(configuration, held, visible[name], now)
+    for organization in available(world, connector, set(configuration.organizations)):
+        held = configuration.organizations[organization.name.lower()]
+        _judge(configuration, held, organization, now)
+        scan(configuration, held, organization, now)

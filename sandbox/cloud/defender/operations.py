@@ -62,7 +62,12 @@ def start_operation(
     if fault is not None and fault.outcome == "never":
         return operation
     operation.ends_at = now + seconds
-    world.agenda.at(operation.ends_at, lambda moment: _end(operation, moment, finish, fault, fail))
+
+    def end(moment: float) -> None:
+        _end(operation, moment, finish, fault, fail)
+        world.changed(parent_id.lower().removesuffix("/devops/default"), moment)
+
+    world.agenda.at(operation.ends_at, end)
     return operation
 
 

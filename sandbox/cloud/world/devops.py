@@ -82,16 +82,25 @@ class DevOpsGroup:
 class Repository:
     """A repository as Azure DevOps describes it."""
 
-    id: str
+    project_id: str
     name: str
     size: int = 4_194_304
     disabled: bool = False
     empty: bool = False
 
+    @property
+    def id(self) -> str:
+        """GUID, derived from project and name."""
+        return derived_id(self.project_id, self.name)
+
 
 @dataclass(slots=True)
 class Repositories:
-    """The repositories of a project: `generated` numbered ones first, then the written ones. Only ever grows."""
+    """The repositories of a project: `generated` numbered ones first, then the written ones. Positions stay.
+
+    Attributes:
+        removed: names, in lower case, of those that were deleted.
+    """
 
     project_id: str
     project_name: str
@@ -111,14 +120,25 @@ class Repositories:
 
     def _make(self, number: int) -> Repository:
         name = f"{self.project_name}-{number:04}"
-        return Repository(derived_id(self.project_id, name), name, size=1_048_576 * (1 + number % 40))
+        return Repository(self.project_id, name, size=1_048_576 * (1 + number % 40))
 
     def existing(self, known: int | None = None) -> Iterator[Repository]:
         """Those that are there, of the first `known` positions."""
         for position in range(len(self) if known is None else known):
             repository = self[position]
-            if repository.id not in self.removed:
+            if not self.removed or repository.name.lower() not in self.removed:
                 yield repository
+
+    def git_names(self, known: int) -> Iterator[tuple[int, str]]:
+        """Position and name of those of the first `known` that are there and not disabled, without making them."""
+        for position in range(min(known, self.generated)):
+            name = f"{self.project_name}-{position:04}"
+            if not self.removed or name.lower() not in self.removed:
+                yield position, name
+        for position in range(self.generated, known):
+            repository = self[position]
+            if not repository.disabled and repository.name.lower() not in self.removed:
+                yield position, repository.name
 
     def position(self, name: str) -> int | None:
         """Where the repository of that name (or id) stands, without regard to case; None if it is not there."""
@@ -129,7 +149,7 @@ class Repositories:
             places = range(self.generated, len(self))
             found = (place for place in places if key in (self[place].name.lower(), self[place].id))
             position = next(found, len(self))
-        return None if position == len(self) or self[position].id in self.removed else position
+        return None if position == len(self) or self[position].name.lower() in self.removed else position
 
 
 @dataclass(slots=True)

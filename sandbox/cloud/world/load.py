@@ -84,6 +84,7 @@ def build(spec: WorldFile, clock: Clock) -> World:
         _generate(world, spec.generate)
     for connector in spec.connectors:
         add_connector(world, connector)
+    world.remember()
     return world
 
 
@@ -229,11 +230,8 @@ def add_project(organization: Organization, spec: ProjectSpec) -> Project:
     project = Project.make(organization.name, spec.name, tfvc=spec.tfvc, visibility=spec.visibility)
     project.repositories.generated = spec.generate
     for one in spec.repositories:
-        if isinstance(one, str):
-            repository = Repository(derived_id(project.id, one), one)
-        else:
-            repository = Repository(derived_id(project.id, one.name), **one.model_dump())
-        project.repositories.written.append(repository)
+        described = {"name": one} if isinstance(one, str) else one.model_dump()
+        project.repositories.written.append(Repository(project.id, **described))
     organization.projects[spec.name.lower()] = project
     return project
 
@@ -261,6 +259,7 @@ def add_connector(world: World, spec: ConnectorSpec) -> Connector:
     if spec.account is not None:
         change = Change(None, spec.auto_discovery, spec.organizations, None)
         authorize(world, connector, principal_id(world, spec.account), change)
+    world.changed(connector.key, now)
     return connector
 
 

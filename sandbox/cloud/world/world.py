@@ -11,6 +11,7 @@ from sandbox.cloud.world.agenda import Agenda
 from sandbox.cloud.world.azure import RoleAssignment, Subscription
 from sandbox.cloud.world.devops import Member, Organization
 from sandbox.cloud.world.directory import Directory
+from sandbox.cloud.world.past import Past
 
 __all__ = ["Settings", "World"]
 
@@ -59,6 +60,7 @@ class World:
     codes: dict[str, LegacyCode] = field(default_factory=dict)
     removed: dict[tuple[str, str], Member] = field(default_factory=dict)
     revoked: dict[str, float] = field(default_factory=dict)
+    past: Past = field(default_factory=Past)
     agenda: Agenda = field(default_factory=Agenda)
     chance: random.Random = field(default_factory=lambda: random.Random(7))  # noqa: S311 - timings, not secrets
     version: int = 0
@@ -68,6 +70,22 @@ class World:
         now = self.clock.now()
         self.agenda.settle(now)
         return now
+
+    def changed(self, connector_key: str, moment: float) -> None:
+        """Note that a connector, or what is below it, has changed, came to be or is gone."""
+        self.past.note(connector_key, self.connectors.get(connector_key), moment)
+
+    def remember(self) -> None:
+        """Keep as much of the past as the lags ask for."""
+        self.past.keep(self.connectors, max(self.settings.resource_graph_lag, self.settings.read_after_write_lag))
+
+    def connectors_seen(self, lag: float) -> dict[str, Connector]:
+        """All connectors as a reader sees them that is behind by `lag` seconds of inner time."""
+        if not lag:
+            return self.connectors
+        moment = self.clock.now() - lag
+        seen = ((key, self.past.at(key, moment)) for key in sorted(self.past.keys()))
+        return {key: connector for key, connector in seen if connector is not None}
 
     def organization(self, name: str) -> Organization | None:
         """An organization by name."""

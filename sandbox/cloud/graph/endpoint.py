@@ -1,0 +1,230 @@
+"""`POST /providers/Microsoft.ResourceGraph/resources`: queries, page by page."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import itertools
+import json
+import uuid
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from sandbox.cloud.arm.call import Call
+from sandbox.cloud.arm.errors import ArmError
+from sandbox.cloud.arm.rights import Rights
+from sandbox.cloud.graph.errors import QueryError, semantic
+from sandbox.cloud.graph.query import Query, parse_query
+from sandbox.cloud.graph.quota import Quota
+from sandbox.cloud.graph.tables import TABLES, GraphRow, Snapshot, scan_containers, scan_role_assignments
+from sandbox.cloud.transport.message import Reply, json_reply
+from sandbox.cloud.world.azure import Subscription
+
+__all__ = ["ResourceGraph"]
+
+_MOST_ROWS = 1000
+_DEFAULT_ROWS = 100
+_MOST_BYTES = 16_777_216
+_KEPT_RESULTS = 8
+
+_READ_CONNECTOR = "Microsoft.Security/securityConnectors/read"
+_READ_SUBSCRIPTION = "Microsoft.Resources/subscriptions/read"
+_READ_ASSIGNMENTS = "Microsoft.Authorization/roleAssignments/read"
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    """Rows of a query, kept for its further pages."""
+
+    rows: list[dict[str, Any]]
+    query: Query
+
+
+class ResourceGraph:
+    """Resource Graph, with the quota of each principal and the results that are still being paged through."""
+
+    def __init__(self, rights: Rights) -> None:
+        self._rights = rights
+        self._quota = Quota()
+        self._results: OrderedDict[str, _Result] = OrderedDict()
+        self._numbers = itertools.count(1)
+
+    async def answer(self, call: Call) -> Reply:
+        """Answer a query. It is evaluated in a thread, over what the world was when it came in."""
+        granted, headers = self._quota.spend(call.principal.object_id, call.world.clock.wall())
+        if not granted and call.world.settings.throttling:
+            raise _throttled(call, headers)
+        try:
+            body = call.body()
+            options = _Options.parse(body.get("options"))
+            key, result = self._kept(call, options)
+            if result is None:
+                result = await self._evaluate(call, body)
+                self._keep(key, result)
+            return json_reply(_page(call, options, key, result), headers=headers)
+        except QueryError as error:
+            raise _bad_request(call, error.details, headers) from error
+
+    async def _evaluate(self, call: Call, body: dict[str, Any]) -> _Result:
+        text = body.get("query")
+        if not isinstance(text, str) or not text.strip():
+            raise semantic("The query is empty.")
+        query = parse_query(text, TABLES)
+        source = self._source(call, self._subscriptions(call, body.get("subscriptions")))
+        rows = await asyncio.to_thread(query.run, source)
+        return _Result(rows, query)
+
+    def _subscriptions(self, call: Call, wanted: object) -> list[Subscription]:
+        """The subscriptions to look in: those asked for, of those where the principal may read anything."""
+        known = call.world.subscriptions
+        if wanted is not None and not isinstance(wanted, list):
+            raise QueryError({"code": "InvalidRequest", "message": "subscriptions must be a list."})
+        names = list(known) if wanted is None else [str(name).lower() for name in wanted]
+        own = [known[name] for name in names if name in known and known[name].tenant_id == call.principal.tenant_id]
+        if not own and wanted is not None:
+            message = (
+                f"There must be at least one subscription that is eligible to contain resources. Given: '{names}'."
+            )
+            raise QueryError({"code": "NoValidSubscriptionsInQueryRequest", "message": message})
+        return own
+
+    def _source(self, call: Call, subscriptions: list[Subscription]) -> Callable[[str], Iterable[GraphRow]]:
+        """What each table holds for this principal."""
+        world, lag = call.world, call.world.settings.resource_graph_lag
+        identifiers = {one.id for one in subscriptions}
+        may = self._rights.allows
+        readable = [
+            connector
+            for connector in world.connectors_seen(lag).values()
+            if connector.subscription_id in identifiers and may(world, call.principal, _READ_CONNECTOR, connector.id)
+        ]
+        moment = call.now - lag
+        snapshot = Snapshot(world, readable, moment, children=world.settings.resource_graph_children)
+
+        def at(action: str) -> list[Subscription]:
+            return [one for one in subscriptions if may(world, call.principal, action, f"/subscriptions/{one.id}")]
+
+        containers, assignments = at(_READ_SUBSCRIPTION), {one.id for one in at(_READ_ASSIGNMENTS)}
+        tables: dict[str, Callable[[], Iterable[GraphRow]]] = {
+            "resources": snapshot.connectors,
+            "securityresources": snapshot.children if world.settings.resource_graph_children else tuple,
+            "resourcecontainers": lambda: scan_containers(containers),
+            "authorizationresources": lambda: scan_role_assignments(world, assignments, moment),
+        }
+        return lambda table: tables[table]()
+
+    def _kept(self, call: Call, options: _Options) -> tuple[str, _Result | None]:
+        """The result that a token belongs to.
+
+        Raises:
+            QueryError: the token is none of ours, or too old.
+        """
+        if options.result is None:
+            return f"{call.principal.object_id}/{next(self._numbers)}", None
+        found = self._results.get(options.result)
+        if found is None or not options.result.startswith(f"{call.principal.object_id}/"):
+            raise QueryError({"code": "InvalidSkipToken", "message": "The skip token is invalid or has expired."})
+        return options.result, found
+
+    def _keep(self, key: str, result: _Result) -> None:
+        self._results[key] = result
+        while len(self._results) > _KEPT_RESULTS:
+            self._results.popitem(last=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    """`options` of a request: how many rows, from where, of which result, in which form."""
+
+    top: int
+    skip: int
+    result: str | None
+    table: bool
+
+    @classmethod
+    def parse(cls, value: object) -> _Options:
+        """Read them.
+
+        Raises:
+            QueryError: a value is wrong.
+        """
+        options = value if isinstance(value, dict) else {}
+        top = options.get("$top") or _DEFAULT_ROWS
+        if not isinstance(top, int) or not 1 <= top <= _MOST_ROWS:
+            raise QueryError({"code": "InvalidTop", "message": f"$top must be between 1 and {_MOST_ROWS}."})
+        skip, result = int(options.get("$skip") or 0), None
+        if options.get("$skipToken"):
+            skip, result = _read_token(str(options["$skipToken"]))
+        form = options.get("resultFormat") or "objectArray"
+        if form not in ("objectArray", "table"):
+            raise QueryError({"code": "InvalidResultFormat", "message": f"Unknown result format '{form}'."})
+        return cls(top, skip, result, form == "table")
+
+
+def _read_token(token: str) -> tuple[int, str]:
+    try:
+        content = json.loads(base64.b64decode(token))
+        return int(content["$skip"]), str(content["$id"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise QueryError({"code": "InvalidSkipToken", "message": "The skip token is invalid."}) from error
+
+
+def _write_token(skip: int, result: str) -> str:
+    return base64.b64encode(json.dumps({"$id": result, "$skip": skip}).encode()).decode()
+
+
+def _page(call: Call, options: _Options, key: str, result: _Result) -> dict[str, Any]:
+    """One page: further ones only where `id` is projected and the rows have an order."""
+    names = list(result.query.schema)
+    part = result.rows[options.skip : options.skip + options.top]
+    rows = [{name: row[name] for name in names} for row in part]
+    following = options.skip + len(part)
+    more = following < len(result.rows)
+    pageable = "id" in result.query.schema and result.query.ordered
+    body: dict[str, Any] = {
+        "totalRecords": len(result.rows),
+        "count": len(rows),
+        "data": _as_table(rows, result.query.schema) if options.table else rows,
+        "facets": [],
+        "resultTruncated": "true" if more and not pageable else "false",
+    }
+    if more and pageable:
+        body["$skipToken"] = _write_token(following, key)
+    _check_size(call, body)
+    return body
+
+
+def _as_table(rows: list[dict[str, Any]], schema: dict[str, str]) -> dict[str, Any]:
+    kinds = {"string": "string", "long": "integer", "real": "number", "bool": "boolean", "datetime": "datetime"}
+    columns = [{"name": name, "type": kinds.get(kind, "object")} for name, kind in schema.items()]
+    return {"columns": columns, "rows": [list(row.values()) for row in rows]}
+
+
+def _check_size(call: Call, body: dict[str, Any]) -> None:
+    size = len(json.dumps(body["data"], separators=(",", ":")))
+    if size > _MOST_BYTES:
+        message = (
+            f"Response payload size is {size}, and has exceeded the limit of {_MOST_BYTES}. Please consider querying "
+            "less data at a time and make paginated call if needed."
+        )
+        raise _bad_request(call, [{"code": "ResponsePayloadTooLarge", "message": message}], {})
+
+
+def _support(call: Call) -> str:
+    stamp = call.world.clock.stamp()
+    return f"Please provide below info when asking for support: timestamp = {stamp}, correlationId = {uuid.uuid4()}."
+
+
+def _bad_request(call: Call, details: list[dict[str, Any]], headers: dict[str, str]) -> ArmError:
+    return ArmError(400, "BadRequest", _support(call), details=details, headers=headers)
+
+
+def _throttled(call: Call, headers: dict[str, str]) -> ArmError:
+    message = (
+        "Client application has been throttled and should not attempt to repeat the request until an amount of time "
+        "has elapsed. Please see https://aka.ms/resourcegraph-throttling for help."
+    )
+    details = [{"code": "RateLimiting", "message": message}]
+    return ArmError(429, "RateLimiting", _support(call), details=details, headers=headers)

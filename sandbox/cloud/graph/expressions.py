@@ -1,0 +1,297 @@
+"""Scalar expressions: from tokens to Python code.
+
+A query over 100,000 rows has to answer in a second, so expressions become source text that a whole operator is
+compiled from. Nothing of the query goes into it but names of columns and constants, both as Python literals.
+
+Types matter too: Resource Graph refuses to group, join or sort by `dynamic`, the commonest mistake of all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sandbox.cloud.graph.errors import semantic, syntax
+from sandbox.cloud.graph.functions import FUNCTIONS
+from sandbox.cloud.graph.lexer import Token
+
+__all__ = ["Columns", "Expression", "Schema", "Tokens", "parse_expression", "text"]
+
+Schema = dict[str, str]
+
+_VARIES = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """A compiled expression.
+
+    Attributes:
+        source: Python code for its value.
+        type: `string`, `long`, `real`, `bool`, `dynamic`, `datetime`.
+        name: column name that it has where none is given; empty for none.
+        value: what it is, where it is constant.
+    """
+
+    source: str
+    type: str
+    name: str = ""
+    value: Any = _VARIES
+
+    @property
+    def constant(self) -> bool:
+        """Whether it does not look at the row."""
+        return self.value is not _VARIES
+
+
+Columns = Mapping[str, Expression]
+"""The columns that an expression may name, each with the code that gives its value."""
+
+
+class Tokens:
+    """A cursor over tokens."""
+
+    def __init__(self, tokens: Sequence[Token]) -> None:
+        self._tokens = tokens
+        self._position = 0
+
+    @property
+    def head(self) -> Token:
+        """The next token."""
+        return self._tokens[self._position]
+
+    def ahead(self, distance: int = 1) -> Token:
+        """A token further on."""
+        return self._tokens[min(self._position + distance, len(self._tokens) - 1)]
+
+    def take(self) -> Token:
+        """Consume the next token."""
+        token = self.head
+        if token.kind != "end":
+            self._position += 1
+        return token
+
+    def accept(self, *texts: str) -> Token | None:
+        """Consume the next token if it is one of these names or symbols."""
+        if self.head.kind in ("name", "symbol") and self.head.text in texts:
+            return self.take()
+        return None
+
+    def expect(self, text: str) -> Token:
+        """Consume a certain token.
+
+        Raises:
+            QueryError: something else stands there.
+        """
+        token = self.accept(text)
+        if token is None:
+            raise self.unexpected(text)
+        return token
+
+    def name(self) -> str:
+        """Consume a name.
+
+        Raises:
+            QueryError: something else stands there.
+        """
+        if self.head.kind != "name":
+            raise self.unexpected("Identifier")
+        return self.take().text
+
+    def unexpected(self, expected: str | None = None) -> Exception:
+        """The error for what stands here."""
+        token = self.head
+        return syntax(token.line, token.position, token.text, expected)
+
+
+def text(expression: Expression) -> str:
+    """Code for the value as a string."""
+    return expression.source if expression.type == "string" else f"text_of({expression.source})"
+
+
+def constant(value: Any, kind: str) -> Expression:  # noqa: ANN401 - a literal
+    """A literal."""
+    return Expression(repr(value), kind, value=value)
+
+
+def parse_expression(tokens: Tokens, columns: Columns) -> Expression:
+    """Parse and compile an expression.
+
+    Raises:
+        QueryError: it is wrong.
+    """
+    left = _and(tokens, columns)
+    while tokens.accept("or"):
+        left = Expression(f"({left.source} or {_and(tokens, columns).source})", "bool")
+    return left
+
+
+def _and(tokens: Tokens, columns: Columns) -> Expression:
+    left = _comparison(tokens, columns)
+    while tokens.accept("and"):
+        left = Expression(f"({left.source} and {_comparison(tokens, columns).source})", "bool")
+    return left
+
+
+def _comparison(tokens: Tokens, columns: Columns) -> Expression:
+    left = _sum(tokens, columns)
+    token = tokens.accept("==", "!=", "<>", "=~", "!~", "<", ">", "<=", ">=")
+    if token is None:
+        return _word_comparison(tokens, columns, left)
+    right = _sum(tokens, columns)
+    if token.text in ("=~", "!~"):
+        symbol = "==" if token.text == "=~" else "!="
+        return Expression(f"({_folded(left)} {symbol} {_folded(right)})", "bool")
+    if token.text in ("==", "!=", "<>"):
+        negation = "" if token.text == "==" else "not "
+        return Expression(f"({negation}equal({left.source}, {right.source}))", "bool")
+    return Expression(f"ordered({left.source}, {token.text!r}, {right.source})", "bool")
+
+
+def _folded(expression: Expression) -> str:
+    """Code for the value as a string in lower case."""
+    if expression.constant and expression.type == "string":
+        return repr(expression.value.lower())
+    return f"{text(expression)}.lower()"
+
+
+_TEXT_OPERATORS = {
+    "contains": "({part} in {text})",
+    "has": "has({text}, {part})",
+    "startswith": "{text}.startswith({part})",
+    "endswith": "{text}.endswith({part})",
+}
+
+
+def _word_comparison(tokens: Tokens, columns: Columns, left: Expression) -> Expression:
+    """The operators that are words: `contains`, `!in~` and their like."""
+    if tokens.head.kind != "name":
+        return left
+    word = tokens.head.text.removeprefix("!")
+    negation = "" if word == tokens.head.text else "not "
+    if word in ("in", "in~"):
+        tokens.take()
+        return Expression(f"({negation}{_membership(tokens, columns, left, folded=word == 'in~')})", "bool")
+    template = _TEXT_OPERATORS.get(word.removesuffix("_cs"))
+    if template is None:
+        return left
+    tokens.take()
+    right = _sum(tokens, columns)
+    whole, part = (text(left), text(right)) if word.endswith("_cs") else (_folded(left), _folded(right))
+    return Expression(f"({negation}{template.format(text=whole, part=part)})", "bool")
+
+
+def _membership(tokens: Tokens, columns: Columns, left: Expression, *, folded: bool) -> str:
+    tokens.expect("(")
+    members = _list(tokens, columns, ")")
+    write = _folded if folded else text
+    return f"({write(left)} in ({', '.join(write(member) for member in members)},))" if members else "False"
+
+
+def _sum(tokens: Tokens, columns: Columns) -> Expression:
+    left = _product(tokens, columns)
+    while token := tokens.accept("+", "-"):
+        left = _arithmetic(left, token.text, _product(tokens, columns))
+    return left
+
+
+def _product(tokens: Tokens, columns: Columns) -> Expression:
+    left = _postfix(tokens, columns)
+    while token := tokens.accept("*", "/", "%"):
+        left = _arithmetic(left, token.text, _postfix(tokens, columns))
+    return left
+
+
+def _arithmetic(left: Expression, symbol: str, right: Expression) -> Expression:
+    kind = "real" if "real" in (left.type, right.type) else "long"
+    return Expression(f"arithmetic({left.source}, {symbol!r}, {right.source})", kind)
+
+
+def _postfix(tokens: Tokens, columns: Columns) -> Expression:
+    left = _primary(tokens, columns)
+    while True:
+        own = f"{left.name}_" if left.name else ""
+        if tokens.accept("."):
+            name = tokens.name()
+            left = Expression(f"member({left.source}, {name!r})", "dynamic", own and own + name)
+        elif tokens.accept("["):
+            index = parse_expression(tokens, columns)
+            tokens.expect("]")
+            left = Expression(f"element({left.source}, {index.source})", "dynamic", own)
+        else:
+            return left
+
+
+def _primary(tokens: Tokens, columns: Columns) -> Expression:
+    token = tokens.head
+    if token.kind == "string":
+        return constant(tokens.take().text, "string")
+    if token.kind == "number":
+        number = tokens.take().text
+        return constant(float(number), "real") if "." in number else constant(int(number), "long")
+    if tokens.accept("-"):
+        inner = _primary(tokens, columns)
+        if inner.constant and inner.type in ("long", "real"):
+            return constant(-inner.value, inner.type)
+        return _arithmetic(constant(0, "long"), "-", inner)
+    if tokens.accept("("):
+        inner = parse_expression(tokens, columns)
+        tokens.expect(")")
+        return inner
+    if token.kind != "name":
+        raise tokens.unexpected()
+    return _named(tokens, columns)
+
+
+def _named(tokens: Tokens, columns: Columns) -> Expression:
+    name = tokens.take().text
+    if name in ("true", "false"):
+        return constant(name == "true", "bool")
+    if tokens.accept("("):
+        return _dynamic(tokens) if name == "dynamic" else _call(tokens, columns, name)
+    if name not in columns:
+        raise semantic(f"Failed to resolve scalar expression named '{name}'.")
+    return columns[name]
+
+
+def _call(tokens: Tokens, columns: Columns, name: str) -> Expression:
+    arguments = _list(tokens, columns, ")")
+    function = FUNCTIONS.get(name)
+    if function is None:
+        raise semantic(f"Unknown function: '{name}'.")
+    if not function.takes(len(arguments)):
+        raise semantic(f"{name}(): function expects {function.arity} argument(s).")
+    kind = function.type or _common([argument.type for argument in arguments[function.typed_from :]])
+    sources = [text(one) if function.texts else one.source for one in arguments]
+    own = arguments[0].name if name == "tostring" else ""
+    return Expression(function.write(sources), kind, own)
+
+
+def _common(kinds: Sequence[str]) -> str:
+    """The type of branches: equal, or dynamic."""
+    return kinds[0] if len(set(kinds)) == 1 else "dynamic"
+
+
+def _dynamic(tokens: Tokens) -> Expression:
+    """A literal of type dynamic; only null and flat lists are spoken here."""
+    if tokens.accept("null"):
+        tokens.expect(")")
+        return constant(None, "dynamic")
+    tokens.expect("[")
+    items = _list(tokens, {}, "]")
+    tokens.expect(")")
+    if not all(item.constant for item in items):
+        raise semantic("dynamic(): a literal must be constant.")
+    return constant([item.value for item in items], "dynamic")
+
+
+def _list(tokens: Tokens, columns: Columns, end: str) -> list[Expression]:
+    items: list[Expression] = []
+    if tokens.accept(end):
+        return items
+    while True:
+        items.append(parse_expression(tokens, columns))
+        if tokens.accept(end):
+            return items
+        tokens.expect(",")

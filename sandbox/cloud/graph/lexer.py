@@ -1,0 +1,70 @@
+"""Tokens of a query."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from sandbox.cloud.graph.errors import syntax
+
+__all__ = ["Token", "tokenize"]
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A piece of text.
+
+    Attributes:
+        kind: `name`, `string`, `number`, `symbol` or `end`.
+        text: as written; of a string its value.
+        line: from 1; `position` in the line from 0.
+    """
+
+    kind: str
+    text: str
+    line: int
+    position: int
+
+
+_PATTERN = re.compile(
+    r"""
+    (?P<space>\s+|//[^\n]*)
+  | (?P<string>@?'(?:[^'\\]|\\.)*'|@?"(?:[^"\\]|\\.)*")
+  | (?P<number>\d+(?:\.\d+)?)
+  | (?P<name>!?in~|[!$]?[A-Za-z_][A-Za-z0-9_]*(?:-(?:away|keep|rename|reorder|expand|series))?)
+  | (?P<symbol>=~|!~|==|!=|<=|>=|<>|\.\.|[|()\[\]{},.;:=<>+*/%-])
+    """,
+    re.VERBOSE,
+)
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\", "'": "'", '"': '"'}
+
+
+def tokenize(text: str) -> list[Token]:
+    """Cut a query into tokens; the last is of kind `end`.
+
+    Raises:
+        QueryError: a character that begins no token.
+    """
+    tokens: list[Token] = []
+    offset, line, line_start = 0, 1, 0
+    while offset < len(text):
+        match = _PATTERN.match(text, offset)
+        if match is None:
+            raise syntax(line, offset - line_start, text[offset])
+        kind, value = match.lastgroup or "", match.group()
+        if kind == "string":
+            tokens.append(Token(kind, _unquote(value), line, offset - line_start))
+        elif kind != "space":
+            tokens.append(Token(kind, value, line, offset - line_start))
+        if "\n" in value:
+            line += value.count("\n")
+            line_start = offset + value.rindex("\n") + 1
+        offset = match.end()
+    tokens.append(Token("end", "<EOF>", line, offset - line_start))
+    return tokens
+
+
+def _unquote(literal: str) -> str:
+    if literal.startswith("@"):
+        return literal[2:-1]
+    return re.sub(r"\\(.)", lambda match: _ESCAPES.get(match.group(1), match.group(0)), literal[1:-1])

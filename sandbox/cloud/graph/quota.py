@@ -1,0 +1,46 @@
+"""15 queries in 5 seconds for each principal."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+__all__ = ["Quota", "Window"]
+
+QUERIES = 15
+WINDOW_SECONDS = 5.0
+
+
+@dataclass(slots=True)
+class Window:
+    """A principal's window, in wall time."""
+
+    began_at: float
+    spent: int = 0
+
+
+class Quota:
+    """All windows."""
+
+    def __init__(self) -> None:
+        self._windows: dict[str, Window] = {}
+
+    def spend(self, principal: str, wall: float) -> tuple[bool, dict[str, str]]:
+        """Take a query.
+
+        Returns:
+            Whether there was one left, and the headers that tell what is left and when the window ends.
+        """
+        window = self._windows.get(principal)
+        if window is None or wall >= window.began_at + WINDOW_SECONDS:
+            window = self._windows[principal] = Window(wall)
+        granted = window.spent < QUERIES
+        window.spent += 1 if granted else 0
+        seconds = max(1, math.ceil(window.began_at + WINDOW_SECONDS - wall))
+        remaining = QUERIES - window.spent
+        headers = {
+            "x-ms-user-quota-remaining": str(remaining),
+            "x-ms-user-quota-resets-after": f"00:00:{seconds:02}",
+            "x-ms-ratelimit-remaining-tenant-resource-requests": str(remaining),
+        }
+        return granted, headers if granted else {**headers, "Retry-After": str(seconds)}

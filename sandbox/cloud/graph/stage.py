@@ -1,0 +1,103 @@
+"""A stage: operators that look at one row after the other, compiled into one Python function.
+
+Columns live in local variables while a row runs through a stage; only at its end a row becomes a dictionary again.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from sandbox.cloud.graph.aggregates import Aggregate
+from sandbox.cloud.graph.expressions import Expression, Schema
+from sandbox.cloud.graph.runtime import NAMES
+
+__all__ = ["Rows", "Stage", "Step"]
+
+Rows = Iterable[dict[str, Any]]
+Step = Callable[[Rows], Rows]
+
+
+class Stage:
+    """Collects the code of row-wise operators.
+
+    Args:
+        schema: columns of the rows that come in.
+    """
+
+    def __init__(self, schema: Schema) -> None:
+        self.columns = {name: Expression(f"row[{name!r}]", kind, name) for name, kind in schema.items()}
+        self._lines: list[str] = []
+        self._names = itertools.count()
+
+    @property
+    def schema(self) -> Schema:
+        """Columns as they are after the operators so far."""
+        return {name: expression.type for name, expression in self.columns.items()}
+
+    @property
+    def empty(self) -> bool:
+        """Whether it does nothing."""
+        return not self._lines and all(one.source == f"row[{name!r}]" for name, one in self.columns.items())
+
+    def where(self, condition: Expression) -> None:
+        """Let only those rows pass for which the condition holds."""
+        self._lines.append(f"if not {condition.source}: continue")
+
+    def extend(self, columns: list[tuple[str, Expression]]) -> None:
+        """Add or replace columns; all of them see the row as it was."""
+        self.columns = {**self.columns, **self._assign(columns)}
+
+    def project(self, columns: list[tuple[str, Expression]]) -> None:
+        """Keep only these columns."""
+        self.columns = self._assign(columns)
+
+    def keep(self, names: list[str]) -> None:
+        """Keep only the columns of these names."""
+        self.columns = {name: self.columns[name] for name in names}
+
+    def _assign(self, columns: list[tuple[str, Expression]]) -> dict[str, Expression]:
+        assigned = {}
+        for name, expression in columns:
+            variable = f"v{next(self._names)}"
+            self._lines.append(f"{variable} = {expression.source}")
+            assigned[name] = Expression(variable, expression.type, name)
+        return assigned
+
+    def finish(self) -> Step:
+        """A function that runs rows through the stage."""
+        items = ", ".join(f"{name!r}: {expression.source}" for name, expression in self.columns.items())
+        return _compile([*self._lines, f"yield {{{items}}}"], [])
+
+    def summarize(self, keys: list[tuple[str, Expression]], aggregates: list[tuple[str, Aggregate]]) -> Step:
+        """A function that runs rows through the stage and groups what comes out."""
+        starts = ", ".join(aggregate.start.format() for _, aggregate in aggregates)
+        key = "".join(f"{expression.source}, " for _, expression in keys)
+        lines = [
+            *self._lines,
+            f"key = ({key})",
+            "group = groups.get(key)",
+            f"if group is None: group = groups[key] = [{starts}]",
+        ]
+        for position, (_, aggregate) in enumerate(aggregates):
+            lines += [line.format(slot=f"group[{position}]") for line in aggregate.step]
+        named_keys = [f"{name!r}: key[{position}]" for position, (name, _) in enumerate(keys)]
+        results = [
+            f"{name!r}: {aggregate.finish.format(slot=f'group[{position}]')}"
+            for position, (name, aggregate) in enumerate(aggregates)
+        ]
+        end = [f"for key, group in groups.items(): yield {{{', '.join([*named_keys, *results])}}}"]
+        if not keys:
+            end.insert(0, f"if not groups: groups[()] = [{starts}]")
+        return _compile(lines, end)
+
+
+def _compile(body: list[str], end: list[str]) -> Step:
+    """Compile a generator function with a loop over rows and something after it."""
+    lines = ["def stage(rows):", " groups = {}", " for row in rows:"]
+    lines += [f"  {line}" for line in body] + [f" {line}" for line in end]
+    scope: dict[str, Any] = dict(NAMES)
+    exec("\n".join(lines), scope)  # noqa: S102 - our own code; of the query only literals are in it
+    stage: Step = scope["stage"]
+    return stage

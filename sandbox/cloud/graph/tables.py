@@ -1,0 +1,261 @@
+"""The tables of Resource Graph: rows made from the world when a query looks at them, column by column.
+
+A row knows where it comes from and makes a column's value when it is asked for, so that counting 100,000 repositories
+makes no 100,000 bodies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+from sandbox.cloud.arm import remediation
+from sandbox.cloud.clock import short_time
+from sandbox.cloud.defender.model import Configuration, Connector, OnboardedOrganization, OnboardedProject
+from sandbox.cloud.graph.expressions import Schema
+from sandbox.cloud.world.azure import ResourceGroup, RoleAssignment, Subscription
+from sandbox.cloud.world.devops import Project
+from sandbox.cloud.world.world import World
+
+__all__ = ["TABLES", "GraphRow", "Snapshot", "scan_containers", "scan_role_assignments"]
+
+_COLUMNS: Schema = {
+    "id": "string",
+    "name": "string",
+    "type": "string",
+    "tenantId": "string",
+    "kind": "string",
+    "location": "string",
+    "resourceGroup": "string",
+    "subscriptionId": "string",
+    "managedBy": "string",
+    "sku": "dynamic",
+    "plan": "dynamic",
+    "properties": "dynamic",
+    "tags": "dynamic",
+    "identity": "dynamic",
+    "zones": "dynamic",
+    "extendedLocation": "dynamic",
+}
+TABLES: dict[str, Schema] = {
+    name: dict(_COLUMNS) for name in ("resources", "securityresources", "resourcecontainers", "authorizationresources")
+}
+_EMPTY = {name: "" if kind == "string" else None for name, kind in _COLUMNS.items()}
+_DEVOPS = "microsoft.security/securityconnectors/devops"
+
+
+class GraphRow(dict[str, Any]):
+    """A row whose columns are made on demand."""
+
+    __slots__ = ("_make",)
+
+    def __init__(self, kind: str, identifier: str, make: Callable[[str], Any]) -> None:
+        super().__init__(type=kind, id=identifier)
+        self._make = make
+
+    def __missing__(self, column: str) -> Any:  # noqa: ANN401 - any value of a row
+        value = self[column] = self._make(column)
+        return value
+
+
+class Snapshot:
+    """What Resource Graph sees of some connectors at a moment. Nothing in it changes while a query runs over it.
+
+    Args:
+        world: where names, tenants and repositories come from.
+        connectors: what is seen.
+        moment: inner time; discovery that reports later is not seen.
+        children: whether there are rows for what is below a connector.
+    """
+
+    def __init__(self, world: World, connectors: list[Connector], moment: float, *, children: bool) -> None:
+        self._moment = moment
+        self._wall_of = world.clock.wall_of
+        self._tenants = {one.id: one.tenant_id for one in world.subscriptions.values()}
+        self._entries = [
+            (connector, _reported(world, connector, moment) if children else []) for connector in connectors
+        ]
+
+    def connectors(self) -> Iterator[GraphRow]:
+        """Rows of table `resources`."""
+        for connector, _ in self._entries:
+            yield GraphRow("microsoft.security/securityconnectors", connector.id, self._connector(connector))
+
+    def children(self) -> Iterator[GraphRow]:
+        """Rows of table `securityresources`."""
+        for connector, organizations in self._entries:
+            configuration = connector.configuration
+            if configuration is None:
+                continue
+            base = f"{connector.id}/devops/default"
+            yield GraphRow(_DEVOPS, base, self._configuration(connector, configuration))
+            for organization, projects in organizations:
+                yield from self._below(connector, f"{base}/azureDevOpsOrgs/{organization.name}", organization, projects)
+
+    def _below(
+        self,
+        connector: Connector,
+        base: str,
+        organization: OnboardedOrganization,
+        projects: list[tuple[OnboardedProject, Project, int]],
+    ) -> Iterator[GraphRow]:
+        yield GraphRow(f"{_DEVOPS}/azuredevopsorgs", base, self._organization(connector, organization))
+        for project, source, known in projects:
+            path = f"{base}/projects/{project.name}"
+            kind = f"{_DEVOPS}/azuredevopsorgs/projects"
+            yield GraphRow(kind, path, self._project(connector, organization, project))
+            kind, prefix = f"{kind}/repos", f"{path}/repos/"
+            for position, name in source.repositories.git_names(known):
+                make = partial(self._repository, connector, organization, (project, source), position)
+                yield GraphRow(kind, prefix + name, make)
+
+    def _common(self, connector: Connector, column: str) -> Any:  # noqa: ANN401 - any value of a row
+        if column == "subscriptionId":
+            return connector.subscription_id
+        if column == "resourceGroup":
+            return connector.resource_group.lower()
+        if column == "tenantId":
+            return self._tenants[connector.subscription_id]
+        if column == "location":
+            return connector.location.replace(" ", "").lower()
+        return _EMPTY[column]
+
+    def _connector(self, connector: Connector) -> Callable[[str], Any]:
+        own = {"name": connector.name, "properties": connector.properties, "tags": connector.tags}
+        return lambda column: own[column] if column in own else self._common(connector, column)
+
+    def _configuration(self, connector: Connector, configuration: Configuration) -> Callable[[str], Any]:
+        properties = {
+            "autoDiscovery": configuration.auto_discovery,
+            "provisioningState": configuration.provisioning_state,
+            "provisioningStatusMessage": configuration.status_message,
+            "agentlessConfiguration": configuration.agentless,
+        }
+        own = {"name": "default", "properties": {name: one for name, one in properties.items() if one is not None}}
+        return lambda column: own[column] if column in own else self._common(connector, column)
+
+    def _organization(self, connector: Connector, organization: OnboardedOrganization) -> Callable[[str], Any]:
+        properties = {
+            "onboardingState": "Onboarded",
+            "actionableRemediation": remediation.of_organization(organization),
+            "provisioningStatusMessage": organization.status_message,
+            "provisioningStatusUpdateTimeUtc": short_time(self._wall_of(organization.updated_at)),
+            "provisioningState": organization.provisioning_state,
+        }
+        own = {"name": organization.name, "properties": properties}
+        return lambda column: own[column] if column in own else self._common(connector, column)
+
+    def _project(
+        self, connector: Connector, organization: OnboardedOrganization, project: OnboardedProject
+    ) -> Callable[[str], Any]:
+        properties = {
+            "parentOrgName": organization.name,
+            "projectId": project.project_id,
+            "onboardingState": "Onboarded",
+            "actionableRemediation": remediation.of_project(organization, project),
+            "provisioningStatusMessage": "OK",
+            "provisioningStatusUpdateTimeUtc": short_time(self._wall_of(project.appears)),
+            "provisioningState": "Succeeded",
+        }
+        own = {"name": project.name, "properties": properties}
+        return lambda column: own[column] if column in own else self._common(connector, column)
+
+    def _repository(
+        self,
+        connector: Connector,
+        organization: OnboardedOrganization,
+        project_and_source: tuple[OnboardedProject, Project],
+        position: int,
+        column: str,
+    ) -> Any:  # noqa: ANN401 - any value of a row
+        if column not in ("name", "properties"):
+            return self._common(connector, column)
+        project, source = project_and_source
+        repository = source.repositories[position]
+        if column == "name":
+            return repository.name
+        return {
+            "parentOrgName": organization.name,
+            "parentProjectName": project.name,
+            "repoId": repository.id,
+            "repoUrl": f"https://dev.azure.com/{organization.name}/{project.name}/_git/{repository.name}",
+            "onboardingState": "Onboarded",
+            "actionableRemediation": remediation.of_repository(organization, project, repository.name),
+            "provisioningStatusMessage": "OK",
+            "provisioningStatusUpdateTimeUtc": short_time(self._wall_of(project.appears)),
+            "provisioningState": "Succeeded",
+        }
+
+
+_Reported = list[tuple[OnboardedOrganization, list[tuple[OnboardedProject, Project, int]]]]
+
+
+def _reported(world: World, connector: Connector, moment: float) -> _Reported:
+    """Organizations and projects that discovery has reported, with the repositories known in each."""
+    found: _Reported = []
+    configuration = connector.configuration
+    for held in [] if configuration is None else list(configuration.organizations.values()):
+        organization = world.organization(held.name)
+        projects = []
+        for project in held.discovered(moment):
+            source = None if organization is None else organization.project(project.name)
+            if source is not None:
+                known = min(project.positions(moment), len(source.repositories))
+                projects.append((project, source, known))
+        found.append((held, projects))
+    return found
+
+
+def scan_containers(subscriptions: list[Subscription]) -> Iterator[GraphRow]:
+    """Rows of table `resourcecontainers`."""
+    for subscription in subscriptions:
+        own = {"name": subscription.name, "subscriptionId": subscription.id, "tenantId": subscription.tenant_id}
+        yield _plain("microsoft.resources/subscriptions", f"/subscriptions/{subscription.id}", own)
+        for group in subscription.resource_groups.values():
+            yield _group(subscription, group)
+
+
+def _group(subscription: Subscription, group: ResourceGroup) -> GraphRow:
+    own = {
+        "name": group.name,
+        "location": group.location,
+        "tags": group.tags,
+        "resourceGroup": group.name.lower(),
+        "subscriptionId": subscription.id,
+        "tenantId": subscription.tenant_id,
+        "properties": {"provisioningState": "Succeeded"},
+    }
+    identifier = f"/subscriptions/{subscription.id}/resourceGroups/{group.name}"
+    return _plain("microsoft.resources/subscriptions/resourcegroups", identifier, own)
+
+
+def scan_role_assignments(world: World, subscriptions: set[str], moment: float) -> Iterator[GraphRow]:
+    """Rows of table `authorizationresources`."""
+    for assignment in list(world.role_assignments):
+        parts = assignment.scope.lower().split("/")
+        subscription = parts[2] if parts[1:2] == ["subscriptions"] else ""
+        if subscription in subscriptions and assignment.created_at <= moment:
+            yield _role_assignment(world, assignment, subscription)
+
+
+def _role_assignment(world: World, assignment: RoleAssignment, subscription: str) -> GraphRow:
+    definition = f"/providers/Microsoft.Authorization/roleDefinitions/{assignment.role_definition_id}"
+    own = {
+        "name": assignment.name,
+        "subscriptionId": subscription,
+        "tenantId": world.subscriptions[subscription].tenant_id,
+        "properties": {
+            "principalId": assignment.principal_id,
+            "principalType": assignment.principal_type,
+            "roleDefinitionId": definition,
+            "scope": assignment.scope,
+            "createdOn": world.clock.stamp(assignment.created_at),
+        },
+    }
+    identifier = f"{assignment.scope}/providers/Microsoft.Authorization/RoleAssignments/{assignment.name}"
+    return _plain("microsoft.authorization/roleassignments", identifier, own)
+
+
+def _plain(kind: str, identifier: str, own: dict[str, Any]) -> GraphRow:
+    return GraphRow(kind, identifier, lambda column: own.get(column, _EMPTY[column]))
