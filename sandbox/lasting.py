@@ -25,7 +25,7 @@ from sandbox.process import ProcessFailed
 from sandbox.stack import Cloud, install_crds, prepare_namespace
 from sandbox.stack.cloud import CLIENT_SECRET_IDENTITY
 
-__all__ = ["down", "run", "up"]
+__all__ = ["down", "locked", "run", "up"]
 
 _ROOT = Path(__file__).parents[1]
 _START_SECONDS = 180
@@ -72,7 +72,7 @@ def run(folder: Path, speed: float) -> int:
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
-    with _lock(folder), Cluster.start(folder / "cluster") as cluster:
+    with locked(folder), Cluster.start(folder / "cluster") as cluster:
         federation = ("--federation-issuer", cluster.issuer, "--federation-jwks", cluster.jwks)
         with Cloud.start(folder / "cloud", "--speed", str(speed), *federation) as cloud:
             with cluster.client() as client:
@@ -108,12 +108,18 @@ def down(folder: Path) -> int:
 
 
 @contextmanager
-def _lock(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a folder's lock; who else wants it is told so.
+
+    Raises:
+        ProcessFailed: somebody holds it.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (folder / "lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ProcessFailed("another sandbox is up in this folder; `make sandbox-down` ends it") from None
+            raise ProcessFailed(f"another sandbox is up in {folder}; end it first") from None
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()

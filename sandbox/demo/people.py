@@ -1,0 +1,83 @@
+"""What people do in this story: in the portal, in Azure DevOps, in files that they apply."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sandbox.cloud.control.client import ControlClient
+from sandbox.cluster.client import Manifest
+
+__all__ = ["People", "account_of"]
+
+_WORLD = Path(__file__).parents[1] / "cloud" / "worlds" / "default.yaml"
+
+
+class People:
+    """The part of the story that no operator can take over: Defender's dialog needs a person."""
+
+    def __init__(self, control: ControlClient) -> None:
+        self._control = control
+        self._client_secrets = {
+            application["clientId"]: application["secrets"][0]["value"]
+            for application in yaml.safe_load(_WORLD.read_text())["applications"]
+            if application.get("secrets")
+        }
+
+    def prepare(self, connector: Manifest) -> list[Manifest]:
+        """Do what a connector's manifest says that a person has done, and give the Secrets that it names."""
+        spec: dict[str, Any] = connector["spec"]
+        secrets = []
+        authorization = spec.get("authorization", {})
+        if "codeSecretRef" in authorization:
+            secrets.append((authorization["codeSecretRef"], self._control.issue_code(account_of(connector))))
+        else:
+            self._authorize_in_portal(connector)
+        identity = spec["azure"].get("identity", {})
+        if "secretRef" in identity:
+            secrets.append((identity["secretRef"], self._client_secrets[identity["clientId"]]))
+        client = spec.get("signIn", {}).get("client", {})
+        if "secretRef" in client:
+            secrets.append((client["secretRef"], self._client_secrets[client["id"]]))
+        namespace = connector["metadata"]["namespace"]
+        return [_secret(namespace, reference["name"], reference["key"], value) for reference, value in secrets]
+
+    def _authorize_in_portal(self, connector: Manifest) -> None:
+        azure = connector["spec"]["azure"]
+        self._control.add_connector(
+            name=azure.get("connectorName", connector["metadata"]["name"]),
+            subscription=azure["subscriptionId"],
+            resourceGroup=azure["resourceGroup"],
+            location=azure["location"],
+            account=account_of(connector),
+        )
+
+    def take_access_away(self, account: str) -> None:
+        """Remove the account from every organization."""
+        self._control.remove_access(account)
+
+    def give_access_back(self, account: str) -> None:
+        """Make it a member again of those that it was removed from."""
+        self._control.restore_access(account)
+
+    def connectors_in_azure(self) -> set[str]:
+        """Ids of all security connectors, in lower case, as the portal lists them."""
+        return {str(each["id"]).lower() for each in self._control.world()["connectors"]}
+
+
+def account_of(connector: Manifest) -> str:
+    """Who authorizes Defender for a connector."""
+    spec: dict[str, Any] = connector["spec"]
+    return str(spec.get("authorization", {}).get("account") or spec["signIn"]["account"])
+
+
+def _secret(namespace: str, name: str, key: str, value: str) -> Manifest:
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": name, "namespace": namespace},
+        "data": {key: base64.b64encode(value.encode()).decode()},
+    }

@@ -1,0 +1,108 @@
+"""What the demo shows of each resource: a few words out of its status."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sandbox.cluster.client import Manifest, condition
+
+__all__ = ["ConnectorRow", "OrganizationRow", "describe", "needs"]
+
+_ANSWERS = {"True": "yes", "False": "no", "Unknown": "?"}
+
+
+@dataclass(frozen=True)
+class ConnectorRow:
+    """One AzureDevOpsConnector."""
+
+    name: str
+    ready: str
+    authorized: str
+    discovered: str
+    organizations: str
+    projects: str
+    repositories: str
+    reason: str
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> ConnectorRow:
+        """Read its status; what is not there yet is empty."""
+        discovery = manifest.get("status", {}).get("discovery", {})
+        counts = discovery.get("organizations", {})
+        percent = f" {discovery['percent']} %" if "percent" in discovery else ""
+        return cls(
+            name=_name(manifest),
+            ready=_answer(manifest, "Ready"),
+            authorized=_answer(manifest, "Authorized"),
+            discovered=_answer(manifest, "Discovered") + percent,
+            organizations=_of(counts.get("onboarded"), counts.get("available")),
+            projects=_progress(discovery.get("projects", {})),
+            repositories=_progress(discovery.get("repositories", {})),
+            reason=needs(manifest) or str(condition(manifest, "Ready").get("reason", "")),
+        )
+
+    def line(self) -> str:
+        """The row without a table."""
+        return (
+            f"{self.name}: ready {self.ready or '-'}, authorized {self.authorized or '-'}, "
+            f"organizations {self.organizations or '-'}, projects {self.projects or '-'}, "
+            f"repositories {self.repositories or '-'}, discovered {self.discovered or '-'} ({self.reason or 'new'})"
+        )
+
+
+@dataclass(frozen=True)
+class OrganizationRow:
+    """One DevOpsOrganization."""
+
+    name: str
+    organization: str
+    state: str
+    projects: str
+    repositories: str
+    reason: str
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> OrganizationRow:
+        """Read its status; what is not there yet is empty."""
+        status = manifest.get("status", {})
+        return cls(
+            name=_name(manifest),
+            organization=manifest["spec"]["organization"],
+            state=status.get("onboardingState", ""),
+            projects=_progress(status.get("projects", {})),
+            repositories=_progress(status.get("repositories", {})),
+            reason=str(condition(manifest, "Ready").get("reason", "")),
+        )
+
+
+def needs(manifest: Manifest) -> str | None:
+    """What a person must do now, by its reason; None where nobody must."""
+    found = condition(manifest, "ReauthRequired")
+    return str(found["reason"]) if found.get("status") == "True" else None
+
+
+def describe(manifest: Manifest) -> str:
+    """All conditions with their words, for when something is not as expected."""
+    conditions = manifest.get("status", {}).get("conditions") or []
+    lines = [f"{each['type']}={each['status']} ({each['reason']}): {each['message']}" for each in conditions]
+    return "\n  ".join([_name(manifest), *lines])
+
+
+def _name(manifest: Manifest) -> str:
+    metadata = manifest["metadata"]
+    return f"{metadata['namespace']}/{metadata['name']}"
+
+
+def _answer(manifest: Manifest, type_: str) -> str:
+    return _ANSWERS.get(condition(manifest, type_).get("status", ""), "")
+
+
+def _progress(counts: dict[str, Any]) -> str:
+    return _of(counts.get("discovered"), counts.get("expected"))
+
+
+def _of(part: int | None, whole: int | None) -> str:
+    if part is None:
+        return ""
+    return f"{part}" if whole is None else f"{part} of {whole}"

@@ -1,0 +1,96 @@
+"""The demo's output: a table that stays up to date on a terminal, plain lines anywhere else."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import astuple, fields
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+
+from sandbox.demo.rows import ConnectorRow, OrganizationRow
+
+__all__ = ["Screen"]
+
+_COLOURS = {"yes": "green", "no": "yellow"}
+
+
+class Screen:
+    """Prints steps with the time that each took; `show` keeps the resources in view."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+        self._shown: dict[str, str] = {}
+        self._times: list[tuple[str, float]] = []
+
+    @contextmanager
+    def step(self, title: str) -> Iterator[None]:
+        """One step of the story."""
+        self._console.print(f"[bold]▶ {escape(title)}[/bold]")
+        started = time.monotonic()
+        yield
+        taken = time.monotonic() - started
+        self._times.append((title, taken))
+        self._console.print(f"  [green]✓[/green] {taken:.1f} s")
+
+    def say(self, text: str) -> None:
+        """A line, or several, under the current step."""
+        for line in text.splitlines():
+            self._console.print(f"  {escape(line)}", highlight=False, soft_wrap=True)
+
+    def show(self, connectors: Sequence[ConnectorRow], organizations: Sequence[OrganizationRow]) -> None:
+        """Show how the resources are now; without a terminal only what has changed."""
+        if self._live:
+            self._live.update(
+                Group(_table(ConnectorRow, connectors), _table(OrganizationRow, organizations)), refresh=True
+            )
+            return
+        lines = {row.name: row.line() for row in connectors}
+        for name, line in lines.items():
+            if self._shown.get(name) != line:
+                self.say(line)
+        for name in self._shown.keys() - lines.keys():
+            self.say(f"{name}: gone")
+        self._shown = lines
+
+    def summary(self) -> None:
+        """What was done, and how long each part took."""
+        table = Table(title="What it did", title_justify="left", box=None, pad_edge=False)
+        table.add_column("step")
+        table.add_column("seconds", justify="right")
+        for title, taken in self._times:
+            table.add_row(escape(title), f"{taken:.1f}")
+        table.add_row("[bold]all[/bold]", f"[bold]{sum(taken for _, taken in self._times):.1f}[/bold]")
+        self._console.print(table)
+
+    def __enter__(self) -> Self:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live:
+            self._live.stop()
+
+
+def _table(kind: type[ConnectorRow | OrganizationRow], rows: Sequence[ConnectorRow | OrganizationRow]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for field in fields(kind):
+        table.add_column(field.name.upper(), no_wrap=field.name != "reason")
+    for row in rows:
+        table.add_row(*(_coloured(value) for value in astuple(row)))
+    return table
+
+
+def _coloured(value: str) -> str:
+    colour = _COLOURS.get(value.partition(" ")[0])
+    return f"[{colour}]{escape(value)}[/{colour}]" if colour else escape(value)

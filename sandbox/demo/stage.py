@@ -1,0 +1,124 @@
+"""All that the demo runs: cluster, cloud and operator, wired as on a real cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from sandbox.cloud.control.client import ControlClient
+from sandbox.cluster import Cluster, KubernetesClient
+from sandbox.cluster.client import Manifest
+from sandbox.cluster.ports import free_ports
+from sandbox.stack import Cloud, Operator
+from sandbox.stack.chart import Release, render
+from sandbox.stack.service_account import ProjectedTokens
+
+__all__ = ["NAMESPACE", "Stage"]
+
+NAMESPACE = "defender-devops"
+"""Home of the operator."""
+
+_OPERATOR_IN_AZURE = {
+    "enabled": True,
+    "webhook": False,
+    "clientId": "66666666-6666-6666-6666-666666666666",
+    "tenantId": "11111111-1111-1111-1111-111111111111",
+}
+"""The default world's application that trusts the chart's service account by a federated credential."""
+
+_SPEED = 120
+"""Azure's discovery takes hours; here an hour is half a minute."""
+
+_PACE = {"refreshInterval": 2, "checkInterval": 3}
+"""Seconds: as much faster than the operator's defaults as the cloud's time is."""
+
+_SETTLED_SECONDS = 15
+"""Counts that stand still for so long are complete, where nobody has signed in to say how much there is."""
+
+
+class Stage:
+    """Started part by part, ended as a whole."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._running = ExitStack()
+        self.cluster: Cluster
+        self.cloud: Cloud
+        self.kubernetes: KubernetesClient
+        self.control: ControlClient
+        self.release: Release
+        self.tokens: ProjectedTokens
+        self.operator: Operator
+
+    def start_cluster(self) -> None:
+        """A new API server with controllers."""
+        self.cluster = self._running.enter_context(Cluster.start(self.folder / "cluster"))
+        self.kubernetes = self._running.enter_context(self.cluster.client())
+
+    def start_cloud(self) -> None:
+        """A cloud that trusts the API server's tokens."""
+        federation = ("--federation-issuer", self.cluster.issuer, "--federation-jwks", self.cluster.jwks)
+        self.cloud = self._running.enter_context(
+            Cloud.start(self.folder / "cloud", "--speed", str(_SPEED), *federation)
+        )
+        self.control = self._running.enter_context(ControlClient(self.cloud.control))
+
+    def install_chart(self, connectors: Sequence[Manifest]) -> None:
+        """The chart, with a grant of the operator's own identity for each namespace that counts on it."""
+        values: dict[str, Any] = {
+            "workloadIdentity": _OPERATOR_IN_AZURE,
+            "identityGrants": _grants(connectors),
+            "settings": _PACE,
+            "extraEnv": [
+                {"name": name, "value": value}
+                for name, value in {
+                    **self.cloud.environment(),
+                    "DEFENDER_DEVOPS_SETTLE_INTERVAL": str(_SETTLED_SECONDS),
+                }.items()
+            ],
+        }
+        self.release = render(NAMESPACE, values)
+        self.release.install(self.kubernetes)
+
+    def start_operator(self) -> None:
+        """The operator, as the chart's service account and with the chart's variables."""
+        self.tokens = self._running.enter_context(
+            ProjectedTokens(self.cluster, NAMESPACE, self.release.service_account, self.folder / "pod")
+        )
+        (port,) = free_ports(1)
+        pages = {
+            "DEFENDER_DEVOPS_SIGNIN_URL": f"http://localhost:{port}",
+            "DEFENDER_DEVOPS_SIGNIN_HOST": "127.0.0.1",
+            "DEFENDER_DEVOPS_SIGNIN_PORT": str(port),
+        }
+        variables = {**self.release.environment(), **self.tokens.environment(), **pages}
+        del variables["DEFENDER_DEVOPS_METRICS_PORT"]  # Operator takes a free one instead of the pod's
+        self.operator = self._running.enter_context(Operator.start(self.folder / "operator.log", variables))
+
+    def check(self) -> None:
+        """Raise ProcessFailed if any part has ended."""
+        self.cluster.check()
+        self.cloud.process.check()
+        self.operator.process.check()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._running.__exit__(kind, error, trace)
+
+
+def _grants(connectors: Sequence[Manifest]) -> list[dict[str, str]]:
+    """For connectors without an identity of their own."""
+    granted = {
+        (each["metadata"]["namespace"], each["spec"]["azure"]["tenantId"], each["spec"]["azure"]["subscriptionId"])
+        for each in connectors
+        if "identity" not in each["spec"]["azure"]
+    }
+    names = ("namespace", "tenantId", "subscriptionId")
+    return [dict(zip(names, values, strict=True)) for values in sorted(granted)]
