@@ -76,7 +76,7 @@ class Stage:
                 {"name": name, "value": value}
                 for name, value in {
                     **self.cloud.environment(),
-                    "DEFENDER_DEVOPS_SETTLE_INTERVAL": str(_SETTLED_SECONDS),
+                    "DEFENDER_DEVOPS_DISCOVERY_SETTLE_INTERVAL": str(_SETTLED_SECONDS),
                 }.items()
             ],
         }
