@@ -1,5 +1,5 @@
-# The base is pinned by its tag, of one Python minor on one Debian release. For a build that repeats to the byte, pin it
-# by digest as well: --build-arg BASE=python:3.13-slim-bookworm@sha256:… (deploy/image/README.md).
+# The base is pinned by its tag, of one Python minor on one Debian release. Where a build must repeat
+# to the byte, pin it by digest as well: --build-arg BASE=python:3.13-slim-bookworm@sha256:…
 ARG BASE=python:3.13-slim-bookworm
 
 FROM ${BASE} AS build
@@ -9,8 +9,6 @@ ENV UV_PROJECT_ENVIRONMENT=/opt/defender-devops \
     UV_LINK_MODE=copy \
     UV_NO_CACHE=1 \
     UV_SYSTEM_CERTS=true \
-    UV_COMPILE_BYTECODE=1 \
-    PYC_INVALIDATION_MODE=UNCHECKED_HASH \
     PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python3 -m venv /opt/uv && /opt/uv/bin/pip install --quiet --no-cache-dir "uv==${UV_VERSION}"
 WORKDIR /src
@@ -20,6 +18,8 @@ RUN /opt/uv/bin/uv sync --frozen --no-default-groups --no-install-project --pyth
 COPY README.md LICENSE ./
 COPY operator ./operator
 RUN /opt/uv/bin/uv sync --frozen --no-default-groups --no-editable --python "$(command -v python3)"
+COPY deploy/image/compile_imported.py ./
+RUN PYTHONPYCACHEPREFIX=/opt/defender-devops/bytecode /opt/defender-devops/bin/python -B compile_imported.py
 
 FROM ${BASE}
 ARG VERSION=0.1.0
@@ -31,6 +31,7 @@ LABEL org.opencontainers.image.title="defender-devops-operator" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=build /opt/defender-devops /opt/defender-devops
 ENV PATH=/opt/defender-devops/bin:/usr/local/bin:/usr/bin:/bin \
+    PYTHONPYCACHEPREFIX=/opt/defender-devops/bytecode \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
 # A number, so that the kubelet can tell that it is not root.
