@@ -21,7 +21,6 @@ WATCHED = {
     f"update {OURS}/azuredevopsconnectors/finalizers",
     "get,list,watch secrets",
     "create,patch events.k8s.io/events",
-    "create,patch events",
 }
 TOKEN_STORE = {"create,update,patch secrets"}
 OWN = {"create coordination.k8s.io/leases", f"get,update,patch coordination.k8s.io/leases {RELEASE}"}

@@ -28,7 +28,7 @@ the namespaces: the rules are the same.
   resources: [secrets]
   verbs: [create, update, patch]
 {{- end }}
-- apiGroups: [events.k8s.io, ""]
+- apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]
 {{- end }}
