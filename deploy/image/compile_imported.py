@@ -1,8 +1,8 @@
 """Compiles what the operator imports at its start, the standard library included, and nothing else.
 
 A read-only root cannot keep bytecode that is made while running, and compiling everything would make the image 50 MB
-larger: most of it is models of Kubernetes' API that are never imported. The bytecode goes where PYTHONPYCACHEPREFIX says,
-with the source's hash and no time in it, so that two builds make the same files.
+larger: most of it is models of Kubernetes' API that are never imported. The bytecode goes where PYTHONPYCACHEPREFIX
+says, with the source's hash and no time in it, so that two builds make the same files.
 """
 
 from __future__ import annotations
