@@ -178,6 +178,7 @@ class Operator:
     async def _watch(self, stop: asyncio.Event) -> None:
         inbox = Inbox(self._resources, self._scheduler.wake)
         await watch(inbox, self._login, self._settings.namespaces, stop)
+        stop.set()  # kopf has taken over SIGTERM and SIGINT and ends by them, so the rest ends with it
 
     async def _login(self) -> kopf.ConnectionInfo:
         credentials = await self._connection.credentials(refused=True)
