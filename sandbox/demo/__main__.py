@@ -32,7 +32,9 @@ def main() -> int:
     console = Console()
     try:
         with locked(_FOLDER):
+            _clear()
             _run(console, keep=keep)
+            _clear()
     except KeyboardInterrupt:
         return _INTERRUPTED
     except (StoryFailed, ProcessFailed, BinaryError, ApiError, subprocess.CalledProcessError) as error:
@@ -41,8 +43,14 @@ def main() -> int:
             f"{words}\nThe demo has failed; its logs are in {_FOLDER}", style="red", markup=False, soft_wrap=True
         )
         return 1
-    shutil.rmtree(_FOLDER)
     return 0
+
+
+def _clear() -> None:
+    """Remove what an earlier run has left; a failed one leaves its logs."""
+    for name in ("cluster", "cloud", "pod"):
+        shutil.rmtree(_FOLDER / name, ignore_errors=True)
+    (_FOLDER / "operator.log").unlink(missing_ok=True)
 
 
 def _run(console: Console, *, keep: bool) -> None:

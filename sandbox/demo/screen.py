@@ -62,13 +62,9 @@ class Screen:
 
     def summary(self) -> None:
         """What was done, and how long each part took."""
-        table = Table(title="What it did", title_justify="left", box=None, pad_edge=False)
-        table.add_column("step")
-        table.add_column("seconds", justify="right")
-        for title, taken in self._times:
-            table.add_row(escape(title), f"{taken:.1f}")
-        table.add_row("[bold]all[/bold]", f"[bold]{sum(taken for _, taken in self._times):.1f}[/bold]")
-        self._console.print(table)
+        self._console.print("\n[bold]What it did, and how many seconds each part took[/bold]")
+        for title, taken in [*self._times, ("all of it", sum(taken for _, taken in self._times))]:
+            self._console.print(f"{taken:7.1f}  {escape(title)}", highlight=False, soft_wrap=True)
 
     def __enter__(self) -> Self:
         if self._live:

@@ -28,17 +28,17 @@ def connector(*conditions: tuple[str, str, str], **status: object) -> dict[str, 
         ),
         (
             connector(
-                ("Ready", "True", "Ready"),
+                ("Ready", "True", "X"),
                 ("Authorized", "True", "Authorized"),
                 ("Discovered", "False", "Discovering"),
                 discovery={
                     "organizations": {"available": 6, "onboarded": 2},
-                    "projects": {"discovered": 3, "expected": 6},
-                    "repositories": {"discovered": 0, "expected": 49},
+                    "projects": {"discovered": 3},
+                    "repositories": {"discovered": 0, "expected": 9},
                     "percent": 5,
                 },
             ),
-            "ready yes, authorized yes, organizations 2 of 6, projects 3 of 6, repositories 0 of 49, discovered no 5 % (Ready)",
+            "ready yes, authorized yes, organizations 2 of 6, projects 3, repositories 0 of 9, discovered no 5 % (X)",
         ),
         (
             connector(("Ready", "Unknown", "AzureUnavailable"), discovery={"projects": {"discovered": 3}}),
