@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from defender_devops.azure.clock import Clock
 from defender_devops.errors import Throttled
@@ -147,6 +148,10 @@ class _Window(_Limit):
         self._taken.clear()  # the time that the service names ends its window, so ours begins anew
 
 
+_INSTANT: Final = 1e-6
+"""Seconds that are not waited for: what rounding leaves over might never pass on a coarse clock."""
+
+
 class _Line:
     """One bucket and the callers that wait for it, first come, first served."""
 
@@ -168,7 +173,7 @@ class _Line:
         self._waiting += 1
         try:
             async with self._turn:
-                while (delay := self._delay_at_front()) > 0:
+                while (delay := self._delay_at_front()) > _INSTANT:
                     await self._clock.sleep(delay)
                 self._limit.take(self._clock.monotonic())
         finally:
