@@ -55,15 +55,15 @@ _BY_TYPE: dict[str, tuple[str, ...]] = {
     "microsoft.resources/subscriptions": _RESOURCES_VERSIONS,
     "microsoft.resources/subscriptions/resourcegroups": _RESOURCES_VERSIONS,
     "microsoft.resources/subscriptions/locations": _RESOURCES_VERSIONS,
-    "microsoft.resources/subscriptions/providers": _RESOURCES_VERSIONS,
     "microsoft.resources/tenants": _RESOURCES_VERSIONS,
 }
 _NAMESPACES = {
-    namespace: tuple(
-        sorted({version for kind, all_ in _BY_TYPE.items() if kind.startswith(namespace) for version in all_})
-    )
+    namespace: tuple(sorted({one for kind, all_ in _BY_TYPE.items() if kind.startswith(namespace) for one in all_}))
     for namespace in ("microsoft.security", "microsoft.authorization", "microsoft.resourcegraph", "microsoft.resources")
 }
+# the providers themselves, and their registration
+_BY_TYPE |= dict.fromkeys(_NAMESPACES, _RESOURCES_VERSIONS)
+_BY_TYPE |= {f"{namespace}/register": _RESOURCES_VERSIONS for namespace in _NAMESPACES}
 
 _YOUNGER: dict[str, str] = {
     "agentlessConfiguration": "2025-03-01",

@@ -5,11 +5,20 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from sandbox.cloud.arm import configurations, connectors, inventory, inventory_changes, operations
+from sandbox.cloud.arm import (
+    configurations,
+    connectors,
+    health,
+    inventory,
+    inventory_changes,
+    operations,
+    role_assignments,
+)
 from sandbox.cloud.arm.call import Call
+from sandbox.cloud.arm.resources import Resources
 from sandbox.cloud.transport.message import Reply
 
-__all__ = ["ROUTES", "Route", "RouteKey", "methods_of"]
+__all__ = ["ROUTES", "Route", "RouteKey", "methods_of", "resource_routes"]
 
 Answer = Callable[[Call], Reply | Awaitable[Reply]]
 
@@ -135,6 +144,58 @@ _add_resource(
     put=inventory_changes.create_repository,
     patch=inventory_changes.update_repository,
 )
+
+
+for _kind in ("healthReports", "assessments"):
+    _add_resource(
+        f"microsoft.security/{_kind.lower()}",
+        f"Microsoft.Security/{_kind}",
+        _kind[0].upper() + _kind[1:],
+        get=health.get,
+        listing=health.list_none,
+    )
+_add_resource(
+    "microsoft.authorization/roleassignments",
+    "Microsoft.Authorization/roleAssignments",
+    "RoleAssignments",
+    get=role_assignments.get,
+    listing=role_assignments.list_at_scope,
+    put=role_assignments.create,
+    delete=role_assignments.delete,
+    listing_operation="ListForScope",
+)
+_add_resource(
+    "microsoft.authorization/roledefinitions",
+    "Microsoft.Authorization/roleDefinitions",
+    "RoleDefinitions",
+    get=role_assignments.get_definition,
+    listing=role_assignments.list_definitions,
+)
+
+
+def resource_routes(resources: Resources) -> dict[RouteKey, Route]:
+    """The routes of `Microsoft.Resources`, and of the providers themselves."""
+    subscription, group = "microsoft.resources/subscriptions", "microsoft.resources/subscriptions/resourcegroups"
+    reading, groups = "Microsoft.Resources/subscriptions", "Microsoft.Resources/subscriptions/resourceGroups"
+    routes = {
+        (subscription, False, "GET"): Route(resources.list_subscriptions, "Subscriptions_List", None),
+        (subscription, True, "GET"): Route(resources.get_subscription, "Subscriptions_Get", f"{reading}/read"),
+        (f"{subscription}/locations", False, "GET"): Route(
+            resources.list_locations, "Subscriptions_ListLocations", f"{reading}/locations/read"
+        ),
+        ("microsoft.resources/tenants", False, "GET"): Route(resources.list_tenants, "Tenants_List", None),
+        (group, False, "GET"): Route(resources.list_groups, "ResourceGroups_List", f"{groups}/read"),
+        (group, True, "GET"): Route(resources.get_group, "ResourceGroups_Get", f"{groups}/read"),
+        (group, True, "HEAD"): Route(resources.head_group, "ResourceGroups_CheckExistence", f"{groups}/read"),
+        (group, True, "PUT"): Route(resources.put_group, "ResourceGroups_CreateOrUpdate", f"{groups}/write"),
+        (group, True, "DELETE"): Route(resources.delete_group, "ResourceGroups_Delete", f"{groups}/delete"),
+    }
+    for namespace in ("Microsoft.Security", "Microsoft.Authorization", "Microsoft.ResourceGraph"):
+        kind = namespace.lower()
+        routes[kind, True, "GET"] = Route(resources.get_provider, "Providers_Get", f"{reading}/providers/read")
+        register = Route(resources.register_provider, "Providers_Register", f"{namespace}/register/action")
+        routes[f"{kind}/register", False, "POST"] = register
+    return routes
 
 
 def methods_of(routes: Mapping[RouteKey, Route], kind: str, named: bool) -> list[str]:

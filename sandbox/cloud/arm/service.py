@@ -12,8 +12,9 @@ from sandbox.cloud.arm.api_versions import check_api_version
 from sandbox.cloud.arm.call import Call
 from sandbox.cloud.arm.errors import ArmError, ServiceError
 from sandbox.cloud.arm.paths import ResourcePath, parse_path
+from sandbox.cloud.arm.resources import Resources
 from sandbox.cloud.arm.rights import Rights
-from sandbox.cloud.arm.routes import ROUTES, Route, RouteKey, methods_of
+from sandbox.cloud.arm.routes import ROUTES, Route, RouteKey, methods_of, resource_routes
 from sandbox.cloud.arm.throttling import Budgets
 from sandbox.cloud.clock import azure_time
 from sandbox.cloud.entra.state import EntraState
@@ -43,9 +44,12 @@ class Arm:
     def reset(self) -> None:
         """Fill all budgets and forget what is being paged through."""
         self._budgets = Budgets()
-        graph = ResourceGraph(self._rights)
-        query = Route(graph.answer, "Resources_Query", None)
-        self._routes = {**ROUTES, ("microsoft.resourcegraph/resources", False, "POST"): query}
+        graph = Route(ResourceGraph(self._rights).answer, "Resources_Query", None)
+        self._routes = {
+            **ROUTES,
+            **resource_routes(Resources(self._rights)),
+            ("microsoft.resourcegraph/resources", False, "POST"): graph,
+        }
 
     async def handle(self, request: Request) -> Reply:
         """Answer a request."""
@@ -162,7 +166,8 @@ def _check_group(call: Call) -> None:
 
 def _check_provider(call: Call) -> None:
     namespace = call.path.namespace
-    if namespace.lower() != "microsoft.security" or call.request.method not in _WRITES:
+    writes = call.request.method in _WRITES and call.path.type != "microsoft.security/register"
+    if namespace.lower() != "microsoft.security" or not writes:
         return
     if namespace.lower() in call.subscription.providers:
         return

@@ -12,6 +12,9 @@ from sandbox.cloud.world.world import World
 
 __all__ = ["apply_inventory", "available", "holder", "onboard", "release", "release_all", "schedule_runs"]
 
+_UNITS_PER_PROJECT = 0.2
+"""Throughput units of Azure DevOps that a scan spends on a project; the service gives no number."""
+
 NOT_ADMINISTRATOR = "The authorizing account is not a member of Project Collection Administrators in organization '{}'."
 
 
@@ -69,7 +72,17 @@ def onboard(world: World, connector: Connector, organization: Organization, now:
         configuration.organizations[claim[1]] = held
     _judge(configuration, held, organization, now)
     if held.provisioning_state == "Succeeded":
-        scan(configuration, held, organization, now)
+        _scan(world, configuration, held, organization, now)
+
+
+def _scan(
+    world: World, configuration: Configuration, held: OnboardedOrganization, organization: Organization, now: float
+) -> None:
+    """Scan, at the expense of the authorizing account's throughput."""
+    scan(configuration, held, organization, now)
+    if configuration.authorization is not None:
+        units = _UNITS_PER_PROJECT * len(organization.projects)
+        world.usage.charge(configuration.authorization.account_id, units, world.clock.wall_of(now))
 
 
 def _judge(configuration: Configuration, held: OnboardedOrganization, organization: Organization, now: float) -> None:
@@ -128,4 +141,4 @@ def run_discovery(world: World, connector: Connector, configuration: Configurati
     for organization in available(world, connector, set(configuration.organizations)):
         held = configuration.organizations[organization.name.lower()]
         _judge(configuration, held, organization, now)
-        scan(configuration, held, organization, now)
+        _scan(world, configuration, held, organization, now)

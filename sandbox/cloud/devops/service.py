@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Callable
 
-from sandbox.cloud.devops.sign_in_page import refuse
+from sandbox.cloud.devops.call import DevOpsCall
+from sandbox.cloud.devops.errors import DevOpsError, not_authorized, organization_missing
+from sandbox.cloud.devops.identities import Identities, Person
+from sandbox.cloud.devops.routes import Route, find_route
+from sandbox.cloud.devops.sign_in_page import page, refuse
 from sandbox.cloud.entra.state import EntraState
-from sandbox.cloud.transport.message import Reply, Request, json_reply
+from sandbox.cloud.entra.tokens import AccessToken
+from sandbox.cloud.transport.message import Reply, Request
+from sandbox.cloud.world.devops import Organization
 from sandbox.cloud.world.world import World
 
 __all__ = ["HOSTS", "DevOpsHost"]
 
 HOSTS = ("devAzure", "profile", "identity", "entitlement", "extension")
 
+_OLDEST_VERSION, _NEWEST_VERSION = 1.0, 7.2
+
 
 class DevOpsHost:
-    """One host."""
+    """One host.
+
+    Args:
+        name: one of `HOSTS`.
+        entra: whose tokens are accepted.
+        world: what is described.
+    """
 
     def __init__(self, name: str, entra: EntraState, world: Callable[[], World]) -> None:
         self.name = name
@@ -24,7 +40,141 @@ class DevOpsHost:
 
     async def handle(self, request: Request) -> Reply:
         """Answer a request."""
+        if request.segments[:1] == ["_signin"]:
+            return page()
+        try:
+            return self._answer(request)
+        except DevOpsError as error:
+            return error.reply()
+
+    def _answer(self, request: Request) -> Reply:
+        world, segments = self._world(), request.segments
+        found = find_route(self.name, segments)
+        organization = None
+        if self.name != "profile":
+            organization = world.organization(segments[0]) if segments else None
+            if organization is None:
+                raise organization_missing(segments[0] if segments else "")
         token = self._entra.access_tokens.bearer(request.headers.get("Authorization"))
-        if token is None or token.resource != "devops" or token.expires_at <= self._world().clock.wall():
-            return refuse(request, None, "TF400813: The user is not authorized to access this resource.")
-        return json_reply({"message": "The controller for path was not found.", "errorCode": 0}, 404)
+        tenant = None if organization is None else organization.tenant_id
+        if found is not None:
+            request.operation = found[0].operation
+        if token is None or token.resource != "devops" or token.expires_at <= world.clock.wall():
+            return refuse(request, tenant)
+        request.principal = token.principal.name
+        if found is None:
+            message = f"The controller for path '{request.path}' was not found or does not implement IController."
+            raise DevOpsError(404, "HttpException", message)
+        if request.method != "GET":
+            message = f"The requested resource does not support http method '{request.method}'."
+            raise DevOpsError(405, "VssRequestMethodNotSupportedException", message, headers={"Allow": "GET"})
+        return self._serve(world, request, token, organization, found)
+
+    def _serve(
+        self,
+        world: World,
+        request: Request,
+        token: AccessToken,
+        organization: Organization | None,
+        found: tuple[Route, dict[str, str]],
+    ) -> Reply:
+        route, names = found
+        challenge = _continuous_access_challenge(world, token)
+        if challenge is not None:
+            return challenge
+        person = _person(world, token, organization)
+        if organization is not None:
+            _check_membership(organization, person)
+        _check_permission(token, route, person)
+        _check_version(request, route)
+        wall = world.clock.wall()
+        if world.settings.throttling and world.usage.blocked(person.object_id, wall):
+            raise _blocked(world.usage.headers(person.object_id, wall))
+        world.usage.charge(person.object_id, route.units, wall)
+        reply = route.answer(DevOpsCall(request, world, person, organization, names))
+        tenant = organization.tenant_id if organization is not None else None
+        shown = {"X-VSS-ResourceTenant": tenant} if tenant else {}
+        reply.headers.update({**shown, "X-TFS-ProcessId": "sandbox", "Cache-Control": "no-cache"})
+        if world.settings.throttling:
+            reply.headers.update(world.usage.headers(person.object_id, wall))
+        return reply
+
+
+def _continuous_access_challenge(world: World, token: AccessToken) -> Reply | None:
+    """401 insufficient_claims for a person whose sessions were revoked after the token was issued."""
+    account = world.directory.accounts.get(token.principal.object_id)
+    if account is None:
+        return None
+    if account.alive and not (account.sessions_revoked_at and account.sessions_revoked_at >= token.issued_at):
+        return None
+    since = {"essential": True, "value": str(int(max(account.sessions_revoked_at, token.issued_at)))}
+    claims = base64.b64encode(json.dumps({"access_token": {"nbf": since}}).encode()).decode()
+    challenge = (
+        f'Bearer realm="", authorization_uri="https://login.microsoftonline.com/{account.tenant_id}/oauth2/authorize", '
+        f'error="insufficient_claims", claims="{claims}"'
+    )
+    return Reply(401, headers={"WWW-Authenticate": challenge, "Content-Type": "text/plain"})
+
+
+def _person(world: World, token: AccessToken, organization: Organization | None) -> Person:
+    principal = token.principal
+    nowhere = Organization("", "", None)
+    person = Identities(world, organization or nowhere).person(principal.object_id)
+    if person is None:
+        raise not_authorized(principal.name)
+    return person
+
+
+def _check_membership(organization: Organization, person: Person) -> None:
+    member = organization.members.get(person.object_id)
+    if organization.blocked_for_usage:
+        raise _blocked({"Retry-After": "300"})
+    if member is None or organization.tenant_id not in (None, person.tenant_id):
+        raise not_authorized(person.name)
+    if not member.signed_in:
+        message = (
+            f"TF401444: Please sign-in at least once as {person.tenant_id}\\{person.tenant_id}\\{person.name} in a web "
+            "browser to enable access to the service."
+        )
+        raise DevOpsError(401, "UnauthorizedRequestException", message)
+
+
+def _check_permission(token: AccessToken, route: Route, person: Person) -> None:
+    """An application's own token may do what the member may; a person's token only what was consented to."""
+    if not token.principal.is_user or token.scopes & {"user_impersonation", route.permission}:
+        return
+    message = (
+        f"VS403403: The token of '{person.name}' lacks the scope '{route.permission}', which is required to access "
+        "this resource."
+    )
+    raise DevOpsError(403, "AccessCheckException", message)
+
+
+def _check_version(request: Request, route: Route) -> None:
+    asked = request.query.get("api-version")
+    if asked is None:
+        return
+    number, _, stage = asked.partition("-")
+    try:
+        version = float(number)
+    except ValueError as error:
+        message = f"A potentially dangerous value was detected in api-version: '{asked}'."
+        raise DevOpsError(400, "VssInvalidApiVersionException", message) from error
+    if not _OLDEST_VERSION <= version <= _NEWEST_VERSION:
+        message = f"The requested REST API version of {number} is out of range for this server."
+        raise DevOpsError(400, "VssVersionOutOfRangeException", message)
+    if route.preview and not stage.startswith("preview"):
+        message = (
+            f'The requested version "{number}" of the resource is under preview. The -preview flag must be supplied in '
+            f'the api-version for such requests. For example: "{number}-preview"'
+        )
+        raise DevOpsError(400, "VssInvalidPreviewVersionException", message)
+
+
+def _blocked(headers: dict[str, str]) -> DevOpsError:
+    message = (
+        "TF400733: The request has been canceled: Request was blocked due to exceeding usage of resource 'Concurrency' "
+        "in namespace 'User'. For more information on why your request was blocked, see the topic \"Rate limits\" on "
+        "the Microsoft Web site."
+    )
+    return DevOpsError(429, "RequestBlockedException", message, headers=headers)

@@ -42,16 +42,17 @@ def client_id_of(form: Mapping[str, str], authorization: str | None) -> tuple[st
     return form["client_id"], form.get("client_secret")
 
 
-def find_application(world: World, tenant: Tenant, client_id: str) -> Application:
-    """The application in its tenant.
+def find_application(world: World, tenant: Tenant | None, client_id: str) -> Application:
+    """The application in its tenant; in whichever tenant where None is given.
 
     Raises:
         EntraError: there is none, or it is disabled.
     """
     application = world.directory.application(client_id)
-    if application is None or application.tenant_id != tenant.id:
+    if application is None or (tenant is not None and application.tenant_id != tenant.id):
+        place = "common" if tenant is None else tenant.name
         message = (
-            f"Application with identifier '{client_id}' was not found in the directory '{tenant.name}'. This can "
+            f"Application with identifier '{client_id}' was not found in the directory '{place}'. This can "
             "happen if the application has not been installed by the administrator of the tenant or consented to by "
             "any user in the tenant. You may have sent your authentication request to the wrong tenant."
         )

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from sandbox.cloud.entra import pages
+from sandbox.cloud.entra.authorize import COOKIE, Authorize
+from sandbox.cloud.entra.device import Device
 from sandbox.cloud.entra.errors import EntraError
 from sandbox.cloud.entra.grants import Grants
 from sandbox.cloud.entra.state import EntraState
@@ -18,6 +21,8 @@ _CLAIMS = (
     "sub iss cloud_instance_name aud exp iat auth_time acr nonce preferred_username name tid ver at_hash c_hash email"
 )
 
+_PAGES = ("authorize", "login", "choose", "mfa", "consent", "deviceauth")
+
 _Endpoint = Callable[[Request, str], Awaitable[Reply]]
 
 
@@ -30,10 +35,21 @@ class Entra:
         self._state = state
         self._world = world
         self._grants = Grants(state, world)
+        authorize, device = Authorize(state, world), Device(state, world)
         self._endpoints: dict[tuple[str, str], _Endpoint] = {
             ("GET", "v2.0/.well-known/openid-configuration"): self._configuration,
             ("GET", "discovery/v2.0/keys"): self._keys,
-            ("POST", "oauth2/v2.0/token"): self._token,
+            ("POST", "oauth2/v2.0/token"): self._grants.grant,
+            ("GET", "oauth2/v2.0/authorize"): authorize.authorize,
+            ("POST", "oauth2/v2.0/authorize"): authorize.authorize,
+            ("POST", "login"): authorize.login,
+            ("POST", "choose"): authorize.choose,
+            ("POST", "mfa"): authorize.second_factor,
+            ("POST", "consent"): authorize.consent,
+            ("POST", "oauth2/v2.0/devicecode"): device.issue,
+            ("GET", "oauth2/deviceauth"): device.page,
+            ("POST", "oauth2/deviceauth"): device.enter,
+            ("GET", "oauth2/v2.0/logout"): self._logout,
         }
 
     async def handle(self, request: Request) -> Reply:
@@ -47,6 +63,8 @@ class Entra:
         try:
             return await endpoint(request, segments[0])
         except EntraError as error:
+            if segments[-1] in _PAGES:
+                return pages.failure(str(error))
             return error.reply(request.base, self._world().clock.wall())
 
     async def _configuration(self, request: Request, tenant_name: str) -> Reply:
@@ -91,6 +109,9 @@ class Entra:
         request.operation = "Keys"
         return json_reply(self._state.signing_key.key_set())
 
-    async def _token(self, request: Request, tenant_name: str) -> Reply:
-        request.operation = "Token"
-        return await self._grants.grant(request, find_tenant(self._world(), tenant_name))
+    async def _logout(self, request: Request, tenant_name: str) -> Reply:
+        del tenant_name
+        request.operation = "Logout"
+        reply = pages.message("You signed out of your account", "It's a good idea to close all browser windows.")
+        reply.headers["Set-Cookie"] = f"{COOKIE}=; Path=/; Secure; HttpOnly; SameSite=None; Max-Age=0"
+        return reply

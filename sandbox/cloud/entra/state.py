@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from sandbox.cloud.entra.errors import EntraError
 from sandbox.cloud.entra.federation import Federation
 from sandbox.cloud.entra.keys import SigningKey
+from sandbox.cloud.entra.sessions import Sessions
 from sandbox.cloud.entra.tokens import AccessTokens
 
 __all__ = ["EntraState"]
@@ -18,8 +20,13 @@ class EntraState:
     signing_key: SigningKey = field(default_factory=SigningKey)
     federation: Federation = field(default_factory=Federation)
     access_tokens: AccessTokens = field(default_factory=AccessTokens)
+    sessions: Sessions = field(default_factory=Sessions)
     arm_resources: set[str] = field(default_factory=set)
+    problems: dict[str, EntraError] = field(default_factory=dict)
+    """Why an interaction is stuck, by its id: what the application is told if the person goes back."""
 
     def reset(self) -> None:
         """Forget what was handed out; keys and issuers stay, because others hold on to them."""
         self.access_tokens = AccessTokens()
+        self.sessions = Sessions()
+        self.problems = {}

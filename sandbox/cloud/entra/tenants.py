@@ -6,7 +6,10 @@ from sandbox.cloud.entra.errors import EntraError
 from sandbox.cloud.world.directory import Tenant
 from sandbox.cloud.world.world import World
 
-__all__ = ["find_tenant"]
+__all__ = ["SHARED", "find_tenant", "tenant_or_any"]
+
+SHARED = ("common", "organizations")
+"""Addresses that stand for any tenant; personal accounts (`consumers`) are not simulated."""
 
 
 def find_tenant(world: World, name: str) -> Tenant:
@@ -24,3 +27,12 @@ def find_tenant(world: World, name: str) -> Tenant:
         )
         raise EntraError("invalid_request", 90002, message)
     return tenant
+
+
+def tenant_or_any(world: World, name: str) -> Tenant | None:
+    """A tenant by id or domain; None where the address stands for any.
+
+    Raises:
+        EntraError: there is none.
+    """
+    return None if name.lower() in SHARED else find_tenant(world, name)

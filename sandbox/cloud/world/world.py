@@ -12,6 +12,7 @@ from sandbox.cloud.world.azure import RoleAssignment, Subscription
 from sandbox.cloud.world.devops import Member, Organization
 from sandbox.cloud.world.directory import Directory
 from sandbox.cloud.world.past import Past
+from sandbox.cloud.world.usage import Usage
 
 __all__ = ["Settings", "World"]
 
@@ -60,6 +61,7 @@ class World:
     codes: dict[str, LegacyCode] = field(default_factory=dict)
     removed: dict[tuple[str, str], Member] = field(default_factory=dict)
     revoked: dict[str, float] = field(default_factory=dict)
+    usage: Usage = field(default_factory=Usage)
     past: Past = field(default_factory=Past)
     agenda: Agenda = field(default_factory=Agenda)
     chance: random.Random = field(default_factory=lambda: random.Random(7))  # noqa: S311 - timings, not secrets

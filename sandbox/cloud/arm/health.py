@@ -1,0 +1,25 @@
+"""Health reports and assessments: known types that hold nothing for Azure DevOps connectors."""
+
+from __future__ import annotations
+
+from sandbox.cloud.arm.call import Call
+from sandbox.cloud.arm.errors import not_found
+from sandbox.cloud.transport.message import Reply, json_reply
+
+__all__ = ["get", "list_none"]
+
+
+def list_none(call: Call) -> Reply:
+    """GET the collection: empty."""
+    del call
+    return json_reply({"value": []})
+
+
+def get(call: Call) -> Reply:
+    """GET one: there is none.
+
+    Raises:
+        ArmError: 404 ResourceNotFound.
+    """
+    kind = "healthReports" if call.path.type.endswith("healthreports") else "assessments"
+    raise not_found(f"Microsoft.Security/{kind}/{call.name}", call.path.group)

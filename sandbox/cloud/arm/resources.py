@@ -1,0 +1,186 @@
+"""Subscriptions, tenants, resource groups, locations, registration of resource providers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sandbox.cloud.arm.call import Call
+from sandbox.cloud.arm.connectors import REGIONS
+from sandbox.cloud.arm.errors import ArmError
+from sandbox.cloud.arm.rights import Rights
+from sandbox.cloud.defender.onboarding import release_all
+from sandbox.cloud.transport.message import Reply, json_reply
+from sandbox.cloud.world.azure import ResourceGroup, Subscription
+
+__all__ = ["Resources"]
+
+_READ = "Microsoft.Resources/subscriptions/read"
+_GROUP_TYPE = "Microsoft.Resources/resourceGroups"
+_PROVIDER_TYPES = ("securityConnectors", "healthReports", "assessments", "pricings")
+
+
+class Resources:
+    """What belongs to `Microsoft.Resources`."""
+
+    def __init__(self, rights: Rights) -> None:
+        self._rights = rights
+
+    # --- subscriptions
+
+    def list_subscriptions(self, call: Call) -> Reply:
+        """GET /subscriptions: those of the tenant where the caller may read."""
+        seen = [one for one in call.world.subscriptions.values() if self._sees(call, one)]
+        return json_reply(
+            {
+                "value": [_subscription(one) for one in seen],
+                "count": {"type": "Total", "value": len(seen)},
+            }
+        )
+
+    def _sees(self, call: Call, subscription: Subscription) -> bool:
+        scope = f"/subscriptions/{subscription.id}"
+        own = subscription.tenant_id == call.principal.tenant_id
+        return own and self._rights.allows(call.world, call.principal, _READ, scope)
+
+    @staticmethod
+    def get_subscription(call: Call) -> Reply:
+        """GET one."""
+        return json_reply(_subscription(call.subscription))
+
+    @staticmethod
+    def list_tenants(call: Call) -> Reply:
+        """GET /tenants: the caller's own."""
+        tenant = call.world.directory.tenants[call.principal.tenant_id]
+        described = {
+            "id": f"/tenants/{tenant.id}",
+            "tenantId": tenant.id,
+            "countryCode": "NL",
+            "displayName": tenant.name,
+            "domains": [tenant.domain],
+            "defaultDomain": tenant.domain,
+            "tenantType": "AAD",
+        }
+        return json_reply({"value": [described]})
+
+    @staticmethod
+    def list_locations(call: Call) -> Reply:
+        """GET the locations of a subscription."""
+        base = f"/subscriptions/{call.subscription.id}/locations"
+        regions = [{"id": f"{base}/{one}", "name": one, "type": "Region", "displayName": one} for one in REGIONS]
+        return json_reply({"value": regions})
+
+    # --- resource groups
+
+    @staticmethod
+    def list_groups(call: Call) -> Reply:
+        """GET all of a subscription."""
+        return json_reply({"value": [_group(call, one) for one in call.subscription.resource_groups.values()]})
+
+    @staticmethod
+    def get_group(call: Call) -> Reply:
+        """GET one."""
+        return json_reply(_group(call, _find_group(call)))
+
+    @staticmethod
+    def head_group(call: Call) -> Reply:
+        """HEAD: 204 where it is, 404 where it is not."""
+        return Reply(204 if call.name.lower() in call.subscription.resource_groups else 404)
+
+    @staticmethod
+    def put_group(call: Call) -> Reply:
+        """PUT: 201 or 200."""
+        body = call.body()
+        location = body.get("location")
+        if not isinstance(location, str) or not location:
+            raise ArmError(400, "LocationRequired", "The location property is required for this definition.")
+        existing = call.subscription.resource_groups.get(call.name.lower())
+        if existing is not None and _plain(existing.location) != _plain(location):
+            message = (
+                f"Invalid resource group location '{location}'. The Resource group already exists in location "
+                f"'{existing.location}'."
+            )
+            raise ArmError(409, "InvalidResourceGroupLocation", message)
+        group = existing or ResourceGroup(call.name, _plain(location))
+        group.tags = dict(body.get("tags") or {})
+        call.subscription.resource_groups[call.name.lower()] = group
+        call.request.effect("resourceGroup.write", id=call.path.id.lower())
+        return json_reply(_group(call, group), 201 if existing is None else 200)
+
+    @staticmethod
+    def delete_group(call: Call) -> Reply:
+        """DELETE: what is in the group goes with it, at once."""
+        group = _find_group(call)
+        prefix = f"/subscriptions/{call.subscription.id}/resourcegroups/{group.name.lower()}/"
+        for key, connector in list(call.world.connectors.items()):
+            if key.startswith(prefix):
+                release_all(call.world, connector)
+                del call.world.connectors[key]
+                call.world.changed(key, call.now)
+        del call.subscription.resource_groups[group.name.lower()]
+        call.request.effect("resourceGroup.delete", id=call.path.id.lower())
+        return Reply(200)
+
+    # --- resource providers
+
+    @staticmethod
+    def get_provider(call: Call) -> Reply:
+        """GET a provider's registration."""
+        return json_reply(_provider(call, call.path.namespace))
+
+    @staticmethod
+    def register_provider(call: Call) -> Reply:
+        """POST …/register: takes effect at once."""
+        call.subscription.providers.add(call.path.namespace.lower())
+        call.request.effect("provider.register", namespace=call.path.namespace)
+        return json_reply(_provider(call, call.path.namespace))
+
+
+def _plain(location: str) -> str:
+    return location.replace(" ", "").lower()
+
+
+def _subscription(subscription: Subscription) -> dict[str, Any]:
+    return {
+        "id": f"/subscriptions/{subscription.id}",
+        "authorizationSource": "RoleBased",
+        "managedByTenants": [],
+        "subscriptionId": subscription.id,
+        "tenantId": subscription.tenant_id,
+        "displayName": subscription.name,
+        "state": "Enabled",
+        "subscriptionPolicies": {
+            "locationPlacementId": "Internal_2014-09-01",
+            "quotaId": "EnterpriseAgreement_2014-09-01",
+            "spendingLimit": "Off",
+        },
+    }
+
+
+def _find_group(call: Call) -> ResourceGroup:
+    group = call.subscription.resource_groups.get(call.name.lower())
+    if group is None:
+        raise ArmError(404, "ResourceGroupNotFound", f"Resource group '{call.name}' could not be found.")
+    return group
+
+
+def _group(call: Call, group: ResourceGroup) -> dict[str, Any]:
+    return {
+        "id": f"/subscriptions/{call.subscription.id}/resourceGroups/{group.name}",
+        "name": group.name,
+        "type": _GROUP_TYPE,
+        "location": group.location,
+        "tags": group.tags,
+        "properties": {"provisioningState": "Succeeded"},
+    }
+
+
+def _provider(call: Call, namespace: str) -> dict[str, Any]:
+    registered = namespace.lower() in call.subscription.providers
+    types = _PROVIDER_TYPES if namespace.lower() == "microsoft.security" else ()
+    return {
+        "id": f"/subscriptions/{call.subscription.id}/providers/{namespace}",
+        "namespace": namespace,
+        "resourceTypes": [{"resourceType": one, "locations": list(REGIONS)} for one in types],
+        "registrationState": "Registered" if registered else "NotRegistered",
+        "registrationPolicy": "RegistrationRequired",
+    }

@@ -1,0 +1,76 @@
+"""One request to Azure DevOps, with what its endpoint needs to know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sandbox.cloud.devops.errors import DevOpsError
+from sandbox.cloud.devops.identities import Identities, Person
+from sandbox.cloud.transport.message import Reply, Request, json_reply
+from sandbox.cloud.world.devops import Organization, Project
+from sandbox.cloud.world.world import World
+
+__all__ = ["DevOpsCall", "listing"]
+
+
+@dataclass(slots=True)
+class DevOpsCall:
+    """A request with a good token of somebody who may be in the organization.
+
+    Attributes:
+        names: what stands in the place of `{…}` in the route.
+    """
+
+    request: Request
+    world: World
+    person: Person
+    organization: Organization | None
+    names: dict[str, str]
+
+    @property
+    def inside(self) -> Organization:
+        """The organization of the path; only for routes that have one."""
+        if self.organization is None:
+            raise LookupError("the route names no organization")
+        return self.organization
+
+    @property
+    def identities(self) -> Identities:
+        """The identities of the organization."""
+        return Identities(self.world, self.inside)
+
+    def project(self) -> Project:
+        """The project of the path.
+
+        Raises:
+            DevOpsError: 404 TF200016.
+        """
+        name = self.names["project"]
+        project = self.inside.project(name)
+        if project is None:
+            message = (
+                f"TF200016: The following project does not exist: {name}. Verify that the name of the project is "
+                "correct and that the project exists on the specified Azure DevOps Server."
+            )
+            raise DevOpsError(404, "ProjectDoesNotExistWithNameException", message)
+        return project
+
+    def number(self, name: str, default: int) -> int:
+        """A whole number of the query.
+
+        Raises:
+            DevOpsError: 400: it is none.
+        """
+        value = self.request.query.get(name)
+        if value is None or value == "":
+            return default
+        if not value.isdecimal():
+            message = f"The value '{value}' is not valid for the parameter {name}."
+            raise DevOpsError(400, "InvalidArgumentValueException", message)
+        return int(value)
+
+
+def listing(items: list[Any], headers: dict[str, str] | None = None) -> Reply:
+    """`{count, value}`."""
+    return json_reply({"count": len(items), "value": items}, headers=headers)

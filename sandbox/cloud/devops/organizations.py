@@ -1,0 +1,133 @@
+"""dev.azure.com: connection data, policies, projects, repositories."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sandbox.cloud.devops.call import DevOpsCall, listing
+from sandbox.cloud.devops.errors import DevOpsError
+from sandbox.cloud.transport.message import Reply, json_reply
+from sandbox.cloud.world.devops import Project, Repository
+
+__all__ = [
+    "connection_data",
+    "get_project",
+    "list_organization_repositories",
+    "list_project_repositories",
+    "list_projects",
+    "oauth_policy",
+]
+
+_DISALLOW_OAUTH = "Policy.DisallowOAuthAuthentication"
+_MOST_PROJECTS = 100
+_UPDATED = "2024-02-14T00:31:18.3Z"
+
+
+def connection_data(call: DevOpsCall) -> Reply:
+    """GET _apis/connectionData: who asks, and where."""
+    person = call.person
+    identity = {
+        "id": person.id,
+        "descriptor": person.descriptor,
+        "subjectDescriptor": person.subject,
+        "providerDisplayName": person.display_name,
+        "isActive": True,
+        "properties": {"Account": {"$type": "System.String", "$value": person.name}},
+        "resourceVersion": 2,
+        "metaTypeId": 0,
+    }
+    body = {
+        "authenticatedUser": identity,
+        "authorizedUser": identity,
+        "instanceId": call.inside.id,
+        "deploymentId": "c2d6a0a5-4b1c-4c9a-a6d0-7f3b6c5f1c01",
+        "deploymentType": "hosted",
+        "locationServiceData": {
+            "serviceOwner": "00025394-6065-48ca-87d9-7f5672854ef7",
+            "defaultAccessMappingMoniker": "PublicAccessMapping",
+            "lastChangeId": 1,
+            "lastChangeId64": 1,
+        },
+    }
+    return json_reply(body)
+
+
+def oauth_policy(call: DevOpsCall) -> Reply:
+    """GET the policy "Third-party application access via OAuth"; the value is inverted: true means off."""
+    if call.names["policy"].lower() != _DISALLOW_OAUTH.lower():
+        message = f"The policy '{call.names['policy']}' does not exist."
+        raise DevOpsError(404, "PolicyNotFoundException", message)
+    disallowed = not call.inside.third_party_oauth
+    body = {
+        "name": _DISALLOW_OAUTH,
+        "value": disallowed,
+        "effectiveValue": disallowed,
+        "isValueUndefined": False,
+        "parentPolicy": None,
+    }
+    return json_reply(body)
+
+
+def list_projects(call: DevOpsCall) -> Reply:
+    """GET _apis/projects: the next page's token is in a header."""
+    state = call.request.query.get("stateFilter", "wellFormed").lower()
+    top = max(1, min(call.number("$top", _MOST_PROJECTS), 1000))
+    position = call.number("continuationToken", call.number("$skip", 0))
+    projects = [one for one in call.inside.projects.values() if state in ("all", one.state.lower())]
+    part = projects[position : position + top]
+    more = position + top < len(projects)
+    headers = {"x-ms-continuationtoken": str(position + top)} if more else None
+    return listing([_project(call, one) for one in part], headers)
+
+
+def get_project(call: DevOpsCall) -> Reply:
+    """GET _apis/projects/{project}."""
+    return json_reply(_project(call, call.project()))
+
+
+def _project(call: DevOpsCall, project: Project) -> dict[str, Any]:
+    return {
+        "id": project.id,
+        "name": project.name,
+        "url": f"{call.request.base}/{call.inside.name}/_apis/projects/{project.id}",
+        "state": project.state,
+        "revision": 11,
+        "visibility": project.visibility,
+        "lastUpdateTime": _UPDATED,
+    }
+
+
+def list_project_repositories(call: DevOpsCall) -> Reply:
+    """GET {project}/_apis/git/repositories: all of them, unpaged; none where the project uses TFVC."""
+    return listing(_repositories(call, call.project()))
+
+
+def list_organization_repositories(call: DevOpsCall) -> Reply:
+    """GET _apis/git/repositories: those of all projects."""
+    return listing([one for project in call.inside.projects.values() for one in _repositories(call, project)])
+
+
+def _repositories(call: DevOpsCall, project: Project) -> list[dict[str, Any]]:
+    if project.tfvc:
+        return []
+    return [_repository(call, project, one) for one in project.repositories.existing()]
+
+
+def _repository(call: DevOpsCall, project: Project, repository: Repository) -> dict[str, Any]:
+    base = f"{call.request.base}/{call.inside.name}"
+    body: dict[str, Any] = {
+        "id": repository.id,
+        "name": repository.name,
+        "url": f"{base}/{project.id}/_apis/git/repositories/{repository.id}",
+        "project": _project(call, project),
+        "defaultBranch": "refs/heads/main",
+        "size": 0 if repository.empty else repository.size,
+        "remoteUrl": f"https://{call.inside.name}@dev.azure.com/{call.inside.name}/{project.name}/_git/{repository.name}",
+        "sshUrl": f"git@ssh.dev.azure.com:v3/{call.inside.name}/{project.name}/{repository.name}",
+        "webUrl": f"https://dev.azure.com/{call.inside.name}/{project.name}/_git/{repository.name}",
+        "isDisabled": repository.disabled,
+        "isInMaintenance": False,
+    }
+    if repository.empty:
+        del body["defaultBranch"]
+    return body

@@ -1,0 +1,253 @@
+"""Profile, accounts, identities, groups, access levels, extensions: the neighbours of dev.azure.com."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sandbox.cloud.devops.call import DevOpsCall, listing
+from sandbox.cloud.devops.errors import DevOpsError, not_found
+from sandbox.cloud.devops.identities import WELL_KNOWN_ADMINISTRATORS, Identities, Person, identity_id
+from sandbox.cloud.transport.message import Reply, json_reply
+from sandbox.cloud.world.devops import DevOpsGroup, Extension, License, Member, derived_id
+
+__all__ = [
+    "accounts",
+    "descriptor_of",
+    "entitlement",
+    "find_identities",
+    "installed_extensions",
+    "list_groups",
+    "list_users",
+    "memberships",
+    "profile",
+    "service_principal_entitlement",
+]
+
+_GROUPS_PER_PAGE = 100
+_CREATED = "2023-12-07T06:38:36.35Z"
+
+
+def profile(call: DevOpsCall) -> Reply:
+    """GET _apis/profile/profiles/me: the id is Azure DevOps' own, not Entra's."""
+    person = call.person
+    body = {
+        "displayName": person.display_name,
+        "publicAlias": person.id,
+        "emailAddress": person.name if person.is_user else "",
+        "coreRevision": 1,
+        "timeStamp": _CREATED,
+        "id": person.id,
+        "revision": 1,
+    }
+    return json_reply(body)
+
+
+def accounts(call: DevOpsCall) -> Reply:
+    """GET _apis/accounts: the organizations of a person; empty for a service principal, bare without an api-version."""
+    wanted = call.request.query.get("memberId") or call.request.query.get("ownerId")
+    if wanted is None:
+        message = "Value cannot be null. Parameter name: memberId or ownerId"
+        raise DevOpsError(400, "ArgumentNullException", message)
+    found: list[dict[str, Any]] = []
+    if call.person.is_user and wanted.lower() == call.person.id:
+        found = [
+            {
+                "accountId": one.id,
+                "accountUri": f"https://vssps.dev.azure.com/{one.name}/",
+                "accountName": one.name,
+                "properties": {},
+            }
+            for one in call.world.organizations.values()
+            if call.person.object_id in one.members
+        ]
+    return listing(found) if "api-version" in call.request.query else json_reply(found)
+
+
+# --- identities and groups
+
+
+def find_identities(call: DevOpsCall) -> Reply:
+    """GET _apis/identities: by ids, by descriptors, or by a search; an unknown one is null."""
+    query, identities = call.request.query, call.identities
+    membership = query.get("queryMembership", "none")
+    if "identityIds" in query:
+        asked = [identities.member(part.strip()) for part in query["identityIds"].split(",")]
+        return listing([None if one is None else identities.render_person(one, membership) for one in asked])
+    if "descriptors" in query:
+        parts = query["descriptors"].split(",")
+        return listing([_by_descriptor(identities, part.strip(), membership) for part in parts])
+    if "searchFilter" in query:
+        wanted = query.get("filterValue", "").lower()
+        found = [one for one in identities.members() if wanted in (one.name.lower(), one.display_name.lower())]
+        return listing([identities.render_person(one, membership) for one in found])
+    message = "The request has to name identityIds, descriptors, subjectDescriptors or a searchFilter."
+    raise DevOpsError(400, "IdentityExpressionException", message)
+
+
+def _by_descriptor(identities: Identities, descriptor: str, membership: str) -> dict[str, Any] | None:
+    for group in identities.groups():
+        known = {identities.group_descriptor(group).lower()}
+        if group.administrators and group.name == identities.administrators().name:
+            known.add(WELL_KNOWN_ADMINISTRATORS.lower())
+        if descriptor.lower() in known:
+            return identities.render_group(group, membership)
+    person = next((one for one in identities.members() if one.descriptor.lower() == descriptor.lower()), None)
+    return None if person is None else identities.render_person(person, membership)
+
+
+def list_groups(call: DevOpsCall) -> Reply:
+    """GET _apis/graph/groups."""
+    identities = call.identities
+    position = call.number("continuationToken", 0)
+    groups = identities.groups()
+    part = groups[position : position + _GROUPS_PER_PAGE]
+    more = position + _GROUPS_PER_PAGE < len(groups)
+    headers = {"X-MS-ContinuationToken": str(position + _GROUPS_PER_PAGE)} if more else None
+    return listing([_graph_group(call, identities, group) for group in part], headers)
+
+
+def _graph_group(call: DevOpsCall, identities: Identities, group: DevOpsGroup) -> dict[str, Any]:
+    return {
+        "subjectKind": "group",
+        "domain": f"vstfs:///Framework/IdentityDomain/{call.inside.id}",
+        "principalName": identities.principal_name(group),
+        "mailAddress": None,
+        "origin": "vsts",
+        "originId": derived_id("azure-devops-group", call.inside.id, group.name),
+        "displayName": group.name,
+        "descriptor": identities.group_subject(group),
+    }
+
+
+def list_users(call: DevOpsCall) -> Reply:
+    """GET _apis/graph/users."""
+    return listing([_graph_user(person) for person in call.identities.members()])
+
+
+def _graph_user(person: Person) -> dict[str, Any]:
+    return {
+        "subjectKind": "user" if person.is_user else "servicePrincipal",
+        "domain": person.tenant_id,
+        "principalName": person.name,
+        "mailAddress": person.name if person.is_user else "",
+        "origin": "aad",
+        "originId": person.object_id,
+        "displayName": person.display_name,
+        "descriptor": person.subject,
+    }
+
+
+def memberships(call: DevOpsCall) -> Reply:
+    """GET _apis/graph/memberships/{subject}: one level up or down."""
+    identities, subject = call.identities, call.names["subject"]
+    group = next((one for one in identities.groups() if identities.group_subject(one) == subject), None)
+    person = identities.by_subject(subject)
+    if group is None and person is None:
+        message = f"VS860016: Could not find a storage key for subject descriptor '{subject}'."
+        raise not_found(message, "GraphSubjectNotFoundException")
+    if call.request.query.get("direction", "up").lower() == "down":
+        return listing([] if group is None else _members_of(identities, group))
+    containers = identities.containers(group) if group is not None else identities.containers(person or call.person)
+    return listing(
+        [{"containerDescriptor": identities.group_subject(one), "memberDescriptor": subject} for one in containers]
+    )
+
+
+def _members_of(identities: Identities, group: DevOpsGroup) -> list[dict[str, str]]:
+    own = identities.group_subject(group)
+    people = (identities.person(object_id) for object_id in sorted(group.members))
+    subjects = [person.subject for person in people if person is not None]
+    nested = {name.lower() for name in group.groups}
+    subjects += [identities.group_subject(one) for one in identities.groups() if one.name.lower() in nested]
+    return [{"containerDescriptor": own, "memberDescriptor": subject} for subject in subjects]
+
+
+def descriptor_of(call: DevOpsCall) -> Reply:
+    """GET _apis/graph/descriptors/{storageKey}: subject descriptor of an identity."""
+    person = call.identities.member(call.names["key"])
+    if person is None:
+        message = f"VS860018: Could not find a subject for storage key '{call.names['key']}'."
+        raise not_found(message, "StorageKeyNotFoundException")
+    return json_reply({"value": person.subject})
+
+
+# --- access levels
+
+
+def entitlement(call: DevOpsCall) -> Reply:
+    """GET _apis/userentitlements/{id}."""
+    return _entitlement(call, is_user=True)
+
+
+def service_principal_entitlement(call: DevOpsCall) -> Reply:
+    """GET _apis/serviceprincipalentitlements/{id}."""
+    return _entitlement(call, is_user=False)
+
+
+def _entitlement(call: DevOpsCall, *, is_user: bool) -> Reply:
+    wanted = call.names["id"].lower()
+    member = next((one for one in call.inside.members.values() if identity_id(one.object_id) == wanted), None)
+    person = None if member is None else call.identities.person(member.object_id)
+    if member is None or person is None or person.is_user != is_user:
+        message = f"VS403374: The user with id '{call.names['id']}' could not be found."
+        raise not_found(message, "MemberNotFoundException")
+    body = {
+        "id": person.id,
+        "user" if is_user else "servicePrincipal": _graph_user(person),
+        "accessLevel": _access_level(member),
+        "lastAccessedDate": _CREATED if member.signed_in else "0001-01-01T00:00:00Z",
+        "dateCreated": _CREATED,
+        "projectEntitlements": [],
+        "extensions": [],
+        "groupAssignments": [],
+    }
+    return json_reply(body)
+
+
+_LICENSES = {
+    License.EXPRESS: ("account", "express", "none", "Basic"),
+    License.ADVANCED: ("account", "advanced", "none", "Basic + Test Plans"),
+    License.STAKEHOLDER: ("account", "stakeholder", "none", "Stakeholder"),
+    License.MSDN: ("msdn", "none", "enterprise", "Visual Studio Enterprise subscription"),
+}
+
+
+def _access_level(member: Member) -> dict[str, Any]:
+    source, account_license, subscription, words = _LICENSES[member.license]
+    return {
+        "licensingSource": source,
+        "accountLicenseType": account_license,
+        "msdnLicenseType": subscription,
+        "licenseDisplayName": words,
+        "status": member.access_status,
+        "statusMessage": "",
+        "assignmentSource": "unknown",
+    }
+
+
+# --- extensions
+
+
+def installed_extensions(call: DevOpsCall) -> Reply:
+    """GET _apis/extensionmanagement/installedextensions."""
+    with_disabled = call.request.query.get("includeDisabledExtensions", "true").lower() == "true"
+    found = [one for one in call.inside.extensions if with_disabled or "disabled" not in one.flags]
+    return listing([_extension(one) for one in found])
+
+
+def _extension(extension: Extension) -> dict[str, Any]:
+    return {
+        "extensionId": extension.extension_id,
+        "extensionName": "Defender for Cloud code to cloud",
+        "publisherId": extension.publisher_id,
+        "publisherName": "Microsoft Security DevOps",
+        "version": extension.version,
+        "registrationId": derived_id("extension", extension.publisher_id, extension.extension_id),
+        "manifestVersion": 1,
+        "baseUri": "",
+        "scopes": ["vso.build"],
+        "contributions": [],
+        "installState": {"flags": extension.flags, "lastUpdated": _CREATED},
+        "lastPublished": _CREATED,
+        "files": [],
+    }

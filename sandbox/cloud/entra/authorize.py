@@ -1,0 +1,373 @@
+"""The authorize endpoint and what a person does behind it: choose, sign in, second factor, consent.
+
+Until the redirect address is known to be the application's, errors are shown on a page; after that they go back to the
+application, as Entra does. What only an administrator can mend is shown on a page with a way back.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import replace
+from urllib.parse import urlencode, urlsplit
+
+from sandbox.cloud.entra import pages
+from sandbox.cloud.entra.clients import find_application
+from sandbox.cloud.entra.errors import EntraError
+from sandbox.cloud.entra.scopes import Scopes, parse_scopes
+from sandbox.cloud.entra.sessions import AuthorizationCode, Interaction, SignIn
+from sandbox.cloud.entra.sign_in import check_account, check_policies, has_consent, sign_in_account
+from sandbox.cloud.entra.state import EntraState
+from sandbox.cloud.entra.tenants import tenant_or_any
+from sandbox.cloud.transport.message import Reply, Request
+from sandbox.cloud.world.directory import Account, Application, ConditionalAccess
+from sandbox.cloud.world.world import World
+
+__all__ = ["COOKIE", "Authorize"]
+
+COOKIE = "ESTSAUTH"
+_RESPONSE_MODES = ("query", "form_post", "fragment")
+
+
+class Authorize:
+    """The interactive endpoints."""
+
+    def __init__(self, state: EntraState, world: Callable[[], World]) -> None:
+        self._state = state
+        self._world = world
+
+    # --- the endpoints
+
+    async def authorize(self, request: Request, tenant_name: str) -> Reply:
+        """GET or POST /oauth2/v2.0/authorize."""
+        request.operation = "Authorize"
+        given = request.query if request.method == "GET" else request.form()
+        try:
+            interaction = self._begin(tenant_name, given)
+        except EntraError as error:
+            return pages.failure(str(error))
+        try:
+            self._check_request(interaction, given)
+        except EntraError as error:
+            return self._send_error(interaction, error)
+        return self._next(request, interaction)
+
+    async def login(self, request: Request, tenant_name: str) -> Reply:
+        """POST /login: name and password, or cancel."""
+        request.operation = "Login"
+        form = request.form()
+        interaction = self._interaction(form)
+        if form.get("action") == "cancel":
+            return self._cancel(interaction)
+        world = self._world()
+        try:
+            tenant = tenant_or_any(world, tenant_name)
+            account = sign_in_account(world, tenant, form.get("loginfmt", ""), form.get("passwd", ""))
+        except EntraError as error:
+            if error.code in (50126, 50034, 50020):
+                return pages.sign_in(
+                    _action(interaction, "login"), interaction.id, form.get("loginfmt", ""), str(error)
+                )
+            return self._stuck(interaction, error)
+        request.principal = account.user_principal_name
+        return self._signed_in(request, interaction, account)
+
+    async def choose(self, request: Request, tenant_name: str) -> Reply:
+        """POST /choose: an account that is signed in already, or another."""
+        del tenant_name
+        request.operation = "ChooseAccount"
+        form = request.form()
+        interaction = self._interaction(form)
+        known = self._browser(request).get(form.get("account", ""))
+        if known is None:
+            return self._ask_to_sign_in(interaction)
+        interaction = self._state.sessions.begin(replace(interaction, sign_in=known))
+        return self._next(request, interaction)
+
+    async def second_factor(self, request: Request, tenant_name: str) -> Reply:
+        """POST /mfa: approved or denied."""
+        del tenant_name
+        request.operation = "SecondFactor"
+        form = request.form()
+        interaction = self._interaction(form)
+        if form.get("decision") != "approve" or interaction.sign_in is None:
+            message = "Authentication failed during strong authentication request: the user denied it."
+            return self._stuck(interaction, EntraError("access_denied", 500121, message))
+        sign_in = replace(interaction.sign_in, mfa=True, at=self._world().clock.wall())
+        interaction = self._state.sessions.begin(replace(interaction, sign_in=sign_in))
+        return self._next(request, interaction)
+
+    async def consent(self, request: Request, tenant_name: str) -> Reply:
+        """POST /consent: accepted or not."""
+        del tenant_name
+        request.operation = "Consent"
+        form = request.form()
+        interaction = self._interaction(form)
+        application, account = self._application(interaction), self._account(interaction)
+        request.principal = account.user_principal_name
+        if form.get("decision") != "accept":
+            return self._send_error(interaction, _declined(application))
+        if application.admin_consent_required:
+            return self._stuck(interaction, _needs_administrator(application))
+        application.consents.add(account.id)
+        request.effect("consent.grant", application=application.client_id, account=account.user_principal_name)
+        return self._next(request, interaction)
+
+    # --- what comes next
+
+    def _next(self, request: Request, interaction: Interaction) -> Reply:
+        """The next page, or back to the application."""
+        world, sign_in = self._world(), interaction.sign_in
+        if sign_in is None:
+            return self._recognize(request, interaction)
+        try:
+            account = check_account(world.directory.account(sign_in.account_id))
+            if self._wants_second_factor(account, sign_in):
+                action = _action(interaction, "mfa")
+                return pages.second_factor(action, interaction.id, account.user_principal_name)
+            check_policies(account, mfa=sign_in.mfa, device_code=bool(interaction.user_code))
+            application = self._application(interaction)
+            scopes = self._scopes(interaction, account)
+        except EntraError as error:
+            return self._stuck(interaction, error)
+        if not has_consent(application, account) or interaction.prompt == "consent":
+            return self._ask_for_consent(interaction, application, account, scopes)
+        return self._finish(request, interaction, account)
+
+    @staticmethod
+    def _wants_second_factor(account: Account, sign_in: SignIn) -> bool:
+        demanded = account.mfa or account.conditional_access is ConditionalAccess.REQUIRE_MFA
+        return demanded and not sign_in.mfa
+
+    def _recognize(self, request: Request, interaction: Interaction) -> Reply:
+        """Who is signed in in this browser may go on without a password, unless the application wants one."""
+        known = self._browser(request)
+        accounts = [(one, self._world().directory.accounts.get(one)) for one in known]
+        named = [(one, account.user_principal_name) for one, account in accounts if account is not None]
+        hinted = [one for one, name in named if name.lower() == interaction.login_hint.lower()]
+        if interaction.prompt == "none":
+            chosen = hinted or [one for one, _ in named]
+            if len(chosen) == 1:
+                return self._next(request, self._state.sessions.begin(replace(interaction, sign_in=known[chosen[0]])))
+            message = "A silent sign-in request was sent but no user is signed in."
+            return self._send_error(interaction, EntraError("login_required", 50058, message))
+        if not named or interaction.prompt == "login":
+            return self._ask_to_sign_in(interaction)
+        if hinted and interaction.prompt != "select_account":
+            return self._next(request, self._state.sessions.begin(replace(interaction, sign_in=known[hinted[0]])))
+        return pages.choose_account(_action(interaction, "choose"), interaction.id, named)
+
+    @staticmethod
+    def _ask_to_sign_in(interaction: Interaction) -> Reply:
+        return pages.sign_in(_action(interaction, "login"), interaction.id, interaction.login_hint, None)
+
+    def _ask_for_consent(
+        self, interaction: Interaction, application: Application, account: Account, scopes: Scopes
+    ) -> Reply:
+        if interaction.prompt == "none":
+            message = f"The user or administrator has not consented to use the application '{application.client_id}'."
+            error = EntraError("interaction_required", 65001, message, suberror="consent_required")
+            return self._send_error(interaction, error)
+        if application.admin_consent_required:
+            return self._stuck(interaction, _needs_administrator(application))
+        self._state.sessions.begin(replace(interaction, prompt=""))
+        return pages.consent(
+            _action(interaction, "consent"),
+            interaction.id,
+            account.user_principal_name,
+            application.display_name,
+            scopes.descriptions(),
+        )
+
+    def _signed_in(self, request: Request, interaction: Interaction, account: Account) -> Reply:
+        """A password was right: the browser remembers it."""
+        sign_in = SignIn(account.id, mfa=False, at=self._world().clock.wall())
+        interaction = self._state.sessions.begin(replace(interaction, sign_in=sign_in))
+        reply = self._next(request, interaction)
+        cookie = _cookie(request) or secrets.token_urlsafe(48)
+        self._state.sessions.browsers.setdefault(cookie, {})[account.id] = sign_in
+        reply.headers["Set-Cookie"] = f"{COOKIE}={cookie}; Path=/; Secure; HttpOnly; SameSite=None"
+        return reply
+
+    def _finish(self, request: Request, interaction: Interaction, account: Account) -> Reply:
+        """Everything is in order: a code for the application, or the device may go on."""
+        if interaction.sign_in is None:
+            raise EntraError("invalid_request", 90100, "The sign-in is not complete.")
+        self._state.sessions.interactions.pop(interaction.id, None)
+        request.principal = account.user_principal_name
+        if interaction.user_code:
+            device = self._state.sessions.device_code_of(interaction.user_code)
+            if device is not None:
+                device.sign_in, device.outcome = interaction.sign_in, "approved"
+            request.effect("deviceCode.approve", account=account.user_principal_name)
+            name = self._application(interaction).display_name
+            return pages.message(name, f"You have signed in to the {name} application on your device.")
+        code = AuthorizationCode(
+            interaction.sign_in,
+            interaction.client_id,
+            account.tenant_id,
+            interaction.scope,
+            interaction.redirect_uri,
+            self._world().clock.wall(),
+            interaction.nonce,
+            interaction.code_challenge,
+            interaction.code_challenge_method,
+        )
+        request.effect("code.issue", application=interaction.client_id, account=account.user_principal_name)
+        return _send(
+            interaction, {"code": self._state.sessions.issue_code(code), "session_state": secrets.token_hex(16)}
+        )
+
+    # --- ways out
+
+    def _stuck(self, interaction: Interaction, error: EntraError) -> Reply:
+        """Nothing that the person can mend: a page, and a way back that tells the application."""
+        if interaction.prompt == "none":
+            return self._send_error(interaction, error)
+        self._state.sessions.begin(interaction)
+        self._problems[interaction.id] = error
+        return pages.failure(str(error), _action(interaction, "login"), interaction.id)
+
+    @property
+    def _problems(self) -> dict[str, EntraError]:
+        return self._state.problems
+
+    def _cancel(self, interaction: Interaction) -> Reply:
+        problem = self._problems.pop(interaction.id, None)
+        if problem is None:
+            return self._send_error(interaction, EntraError("access_denied", 65004, "The user cancelled the sign-in."))
+        return self._send_error(interaction, EntraError("access_denied", problem.code, str(problem).partition(": ")[2]))
+
+    def _send_error(self, interaction: Interaction, error: EntraError) -> Reply:
+        self._state.sessions.interactions.pop(interaction.id, None)
+        if interaction.user_code:
+            device = self._state.sessions.device_code_of(interaction.user_code)
+            if device is not None and error.code == 65004:  # noqa: PLR2004 - AADSTS65004: declined
+                device.outcome = "declined"
+            return pages.message("You did not sign in", str(error))
+        parameters = {"error": error.error, "error_description": str(error)}
+        if error.suberror is not None:
+            parameters["error_subcode"] = error.suberror
+        return _send(interaction, parameters)
+
+    # --- reading the request
+
+    def _begin(self, tenant_name: str, given: dict[str, str]) -> Interaction:
+        """The interaction, once it is sure that the redirect address is the application's.
+
+        Raises:
+            EntraError: no such tenant or application, or another address.
+        """
+        world = self._world()
+        tenant = tenant_or_any(world, tenant_name)
+        if "client_id" not in given:
+            message = "The request body must contain the following parameter: 'client_id'."
+            raise EntraError("invalid_request", 900144, message)
+        application = find_application(world, tenant, given["client_id"])
+        redirect = given.get("redirect_uri") or (application.redirect_uris[0] if application.redirect_uris else "")
+        if not any(_same_address(redirect, known) for known in application.redirect_uris):
+            message = (
+                f"The redirect URI '{redirect}' specified in the request does not match the redirect URIs configured "
+                f"for the application '{application.client_id}'. Make sure the redirect URI sent in the request "
+                "matches one added to your application in the Azure portal."
+            )
+            raise EntraError("invalid_client", 50011, message)
+        mode = given.get("response_mode", "query")
+        interaction = Interaction(
+            id=secrets.token_urlsafe(32),
+            tenant_name=tenant_name,
+            client_id=application.client_id,
+            scope=given.get("scope", ""),
+            began_at=world.clock.wall(),
+            redirect_uri=redirect,
+            response_mode=mode if mode in _RESPONSE_MODES else "query",
+            state=given.get("state"),
+            nonce=given.get("nonce"),
+            code_challenge=given.get("code_challenge"),
+            code_challenge_method=given.get("code_challenge_method", "plain"),
+            login_hint=given.get("login_hint", ""),
+            prompt=given.get("prompt", ""),
+        )
+        return self._state.sessions.begin(interaction)
+
+    def _check_request(self, interaction: Interaction, given: dict[str, str]) -> None:
+        """What the application is told by redirect if it is wrong."""
+        if given.get("response_type") != "code":
+            message = f"The response_type '{given.get('response_type', '')}' is not supported for the application."
+            raise EntraError("unsupported_response_type", 700054, message)
+        if given.get("response_mode", "query") not in _RESPONSE_MODES:
+            message = f"The response mode '{given['response_mode']}' is not supported."
+            raise EntraError("invalid_request", 70007, message)
+        if interaction.code_challenge_method not in ("plain", "S256"):
+            message = f"The code_challenge_method '{interaction.code_challenge_method}' is not supported."
+            raise EntraError("invalid_request", 501491, message)
+        world = self._world()
+        tenant = tenant_or_any(world, interaction.tenant_name) or next(iter(world.directory.tenants.values()))
+        parse_scopes(self._state, tenant, interaction.scope)
+
+    def _interaction(self, form: dict[str, str]) -> Interaction:
+        interaction = self._state.sessions.interactions.get(form.get("ctx", ""))
+        if interaction is None:
+            message = "Your sign-in was interrupted or has expired. Start again from the application."
+            raise EntraError("invalid_request", 165000, message)
+        return interaction
+
+    def _application(self, interaction: Interaction) -> Application:
+        return find_application(self._world(), None, interaction.client_id)
+
+    def _account(self, interaction: Interaction) -> Account:
+        sign_in = interaction.sign_in
+        account = None if sign_in is None else self._world().directory.account(sign_in.account_id)
+        return check_account(account)
+
+    def _scopes(self, interaction: Interaction, account: Account) -> Scopes:
+        tenant = self._world().directory.tenants[account.tenant_id]
+        return parse_scopes(self._state, tenant, interaction.scope)
+
+    def _browser(self, request: Request) -> dict[str, SignIn]:
+        return self._state.sessions.browser(_cookie(request))
+
+
+def _cookie(request: Request) -> str | None:
+    for part in request.headers.get("Cookie", "").split(";"):
+        name, _, value = part.strip().partition("=")
+        if name == COOKIE:
+            return value
+    return None
+
+
+def _same_address(given: str, known: str) -> bool:
+    """Equal; of loopback addresses the port does not count."""
+    if given == known:
+        return True
+    one, other = urlsplit(given), urlsplit(known)
+    loopback = one.hostname in ("localhost", "127.0.0.1") and one.scheme == "http"
+    return loopback and (one.scheme, one.hostname, one.path) == (other.scheme, other.hostname, other.path)
+
+
+def _action(interaction: Interaction, step: str) -> str:
+    return f"/{interaction.tenant_name}/{step}"
+
+
+def _declined(application: Application) -> EntraError:
+    message = f"User declined to consent to access the app '{application.display_name}'."
+    return EntraError("access_denied", 65004, message)
+
+
+def _needs_administrator(application: Application) -> EntraError:
+    message = (
+        f"Admin consent is required for the permissions requested by '{application.display_name}' "
+        f"({application.client_id}). An administrator of the tenant has to grant it."
+    )
+    return EntraError("access_denied", 90094, message)
+
+
+def _send(interaction: Interaction, parameters: dict[str, str]) -> Reply:
+    """Back to the application, in the mode that it asked for."""
+    if interaction.state is not None:
+        parameters = {**parameters, "state": interaction.state}
+    if interaction.response_mode == "form_post":
+        return pages.form_post(interaction.redirect_uri, parameters)
+    mark = "#" if interaction.response_mode == "fragment" else "&" if "?" in interaction.redirect_uri else "?"
+    location = f"{interaction.redirect_uri}{mark}{urlencode(parameters)}"
+    return Reply(302, headers={"Location": location, "Cache-Control": "no-store, no-cache"})

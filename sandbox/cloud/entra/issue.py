@@ -1,0 +1,100 @@
+"""Tokens for a person who has signed in: access token, refresh token, id_token."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import secrets
+import time
+from typing import Any
+
+from sandbox.cloud.entra.scopes import Scopes
+from sandbox.cloud.entra.sessions import RefreshToken, SignIn
+from sandbox.cloud.entra.state import EntraState
+from sandbox.cloud.entra.tokens import AccessToken
+from sandbox.cloud.world.directory import Account, Application, Principal
+from sandbox.cloud.world.world import World
+
+__all__ = ["issue_tokens"]
+
+_ID_TOKEN_SECONDS = 3600
+
+
+def issue_tokens(
+    state: EntraState,
+    world: World,
+    *,
+    authority: str,
+    account: Account,
+    application: Application,
+    sign_in: SignIn,
+    scopes: Scopes,
+    scope: str,
+    nonce: str | None,
+    confidential: bool,
+    client_info: bool,
+) -> dict[str, Any]:
+    """The body of a successful answer of the token endpoint.
+
+    Args:
+        state: takes what is handed out.
+        world: for the time and the lifetime of access tokens.
+        authority: base address, for the issuer of the id_token.
+        account: who has signed in.
+        application: for which application.
+        sign_in: when and how.
+        scopes: what was asked for.
+        scope: the same as text, which a refresh token keeps.
+        nonce: of the authorize request.
+        confidential: whether the application proved who it is.
+        client_info: whether the client asked for `client_info`, as MSAL does.
+    """
+    wall, lifetime = world.clock.wall(), world.settings.access_token_lifetime
+    name = account.user_principal_name
+    principal = Principal(account.id, account.tenant_id, name, application.client_id, is_user=True)
+    access = AccessToken(principal, scopes.resource, wall, wall + lifetime, frozenset(scopes.permissions))
+    body: dict[str, Any] = {
+        "token_type": "Bearer",
+        "scope": scopes.granted,
+        "expires_in": lifetime,
+        "ext_expires_in": lifetime,
+        "access_token": state.access_tokens.issue(access),
+    }
+    if scopes.offline:
+        token = RefreshToken(sign_in, application.client_id, account.tenant_id, scope, wall, confidential)
+        body["refresh_token"] = state.sessions.issue_refresh_token(token)
+    if scopes.openid:
+        claims = _id_claims(authority, account, application, nonce)
+        body["id_token"] = state.signing_key.sign(claims)
+    if client_info:
+        body["client_info"] = _encode({"uid": account.id, "utid": account.tenant_id})
+    return body
+
+
+def _encode(value: dict[str, Any]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
+
+
+def _id_claims(authority: str, account: Account, application: Application, nonce: str | None) -> dict[str, Any]:
+    """Claims of an id_token. Its times are real ones: clients hold them against their own clock."""
+    issued = int(time.time())
+    pairwise = hashlib.sha256(f"{account.id}/{application.client_id}".encode()).digest()
+    claims = {
+        "aud": application.client_id,
+        "iss": f"{authority}/{account.tenant_id}/v2.0",
+        "iat": issued,
+        "nbf": issued,
+        "exp": issued + _ID_TOKEN_SECONDS,
+        "aio": secrets.token_urlsafe(48),
+        "name": account.display_name,
+        "oid": account.id,
+        "preferred_username": account.user_principal_name,
+        "email": account.user_principal_name,
+        "rh": f"1.A{secrets.token_urlsafe(24)}.",
+        "sub": base64.urlsafe_b64encode(pairwise).rstrip(b"=").decode(),
+        "tid": account.tenant_id,
+        "uti": secrets.token_urlsafe(16),
+        "ver": "2.0",
+    }
+    return claims if nonce is None else {**claims, "nonce": nonce}

@@ -1,0 +1,106 @@
+"""Scopes of a delegated request: one resource, its permissions, and the reserved ones of OpenID Connect."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sandbox.cloud.entra.errors import EntraError
+from sandbox.cloud.entra.resources import resource_of
+from sandbox.cloud.entra.state import EntraState
+from sandbox.cloud.entra.tokens import DEVOPS_RESOURCE
+from sandbox.cloud.world.directory import Tenant
+
+__all__ = ["DEVOPS_PERMISSIONS", "Scopes", "parse_scopes"]
+
+DEVOPS_PERMISSIONS = {
+    "user_impersonation": "Have full access to Azure DevOps Services REST APIs",
+    "vso.profile": "User profile (read)",
+    "vso.identity": "Identity (read)",
+    "vso.graph": "Graph (read)",
+    "vso.memberentitlementmanagement": "MemberEntitlement Management (read)",
+    "vso.extension": "Extensions (read)",
+    "vso.project": "Project and team (read)",
+    "vso.code": "Code (read)",
+}
+_RESERVED = ("openid", "profile", "email", "offline_access")
+_ARM_PERMISSIONS = {"user_impersonation": "Access Azure Service Management as you"}
+
+
+@dataclass(frozen=True, slots=True)
+class Scopes:
+    """What was asked for.
+
+    Attributes:
+        resource: `arm`, `devops`, or empty where only OpenID Connect was asked for.
+        identifier: the resource as the request names it.
+        permissions: of the resource; all it has with `.default`.
+    """
+
+    resource: str
+    identifier: str
+    permissions: tuple[str, ...]
+    reserved: tuple[str, ...]
+
+    @property
+    def granted(self) -> str:
+        """`scope` of the answer."""
+        own = [f"{self.identifier}/{permission}" for permission in self.permissions]
+        if self.resource and ".default" not in self.permissions:
+            own.append(f"{self.identifier}/.default")
+        return " ".join([*own, *(one for one in self.reserved if one != "offline_access")])
+
+    @property
+    def offline(self) -> bool:
+        """Whether a refresh token was asked for."""
+        return "offline_access" in self.reserved
+
+    @property
+    def openid(self) -> bool:
+        """Whether an id_token was asked for."""
+        return "openid" in self.reserved
+
+    def descriptions(self) -> list[str]:
+        """The permissions in words, for the page that asks for consent."""
+        words = DEVOPS_PERMISSIONS if self.resource == "devops" else _ARM_PERMISSIONS
+        lines = [words.get(permission, permission) for permission in self.permissions]
+        if self.offline:
+            lines.append("Maintain access to data you have given it access to")
+        return [*lines, "View your basic profile"]
+
+
+def parse_scopes(state: EntraState, tenant: Tenant, scope: str) -> Scopes:
+    """Read a `scope` parameter.
+
+    Raises:
+        EntraError: it is empty, names two resources, or something that the resource does not have.
+    """
+    parts = scope.split()
+    if not parts:
+        raise EntraError("invalid_request", 900144, "The request body must contain the following parameter: 'scope'.")
+    reserved = tuple(dict.fromkeys(part for part in parts if part in _RESERVED))
+    named = [part for part in parts if part not in _RESERVED]
+    identifiers = {part.rpartition("/")[0] for part in named}
+    if len(identifiers) > 1:
+        message = (
+            "Provided value for the input parameter scope is not valid because it contains more than one resource. "
+            f"Scope {scope} is not valid."
+        )
+        raise EntraError("invalid_request", 28000, message)
+    if not identifiers:
+        return Scopes("", "", (), reserved)
+    identifier = identifiers.pop().rstrip("/")
+    if not identifier:
+        raise _unknown(named[0], "00000003-0000-0000-c000-000000000000")
+    resource = resource_of(state, tenant, identifier)
+    known = DEVOPS_PERMISSIONS if resource == "devops" else _ARM_PERMISSIONS
+    asked = [part.rpartition("/")[2] for part in named]
+    unknown = [one for one in asked if one != ".default" and one not in known]
+    if unknown:
+        raise _unknown(unknown[0], DEVOPS_RESOURCE if resource == "devops" else identifier)
+    permissions = ("user_impersonation",) if ".default" in asked else tuple(asked)
+    return Scopes(resource, identifier, permissions, reserved)
+
+
+def _unknown(permission: str, resource: str) -> EntraError:
+    message = f"The application asked for scope '{permission}' that doesn't exist on the resource '{resource}'."
+    return EntraError("invalid_client", 650053, message)

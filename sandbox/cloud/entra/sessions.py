@@ -1,0 +1,175 @@
+"""What Entra hands out in sign-ins: authorization codes, refresh tokens, device codes, sessions of a browser.
+
+All times are wall times.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+
+__all__ = [
+    "CODE_LIFETIME",
+    "DEVICE_CODE_LIFETIME",
+    "DEVICE_POLL_SECONDS",
+    "REFRESH_TOKEN_LIFETIME",
+    "AuthorizationCode",
+    "DeviceCode",
+    "Interaction",
+    "RefreshToken",
+    "Sessions",
+    "SignIn",
+]
+
+CODE_LIFETIME = 600.0
+REFRESH_TOKEN_LIFETIME = 90 * 86400.0
+DEVICE_CODE_LIFETIME = 900.0
+DEVICE_POLL_SECONDS = 5
+_INTERACTION_LIFETIME = 1800.0
+_USER_CODE_LETTERS = "BCDFGHJKLMNPQRSTVWXYZ23456789"
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """That a person has signed in.
+
+    Attributes:
+        mfa: whether with a second factor.
+        at: when the person last proved who it is.
+    """
+
+    account_id: str
+    mfa: bool
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Interaction:
+    """A request that a person is dealing with in a browser: of the authorize endpoint, or with a device code.
+
+    Attributes:
+        tenant_name: as the request has it, perhaps `common`.
+        user_code: of the device code that it is for; empty for the authorize endpoint.
+        sign_in: who has signed in so far.
+    """
+
+    id: str
+    tenant_name: str
+    client_id: str
+    scope: str
+    began_at: float
+    redirect_uri: str = ""
+    response_mode: str = "query"
+    state: str | None = None
+    nonce: str | None = None
+    code_challenge: str | None = None
+    code_challenge_method: str = "plain"
+    login_hint: str = ""
+    prompt: str = ""
+    user_code: str = ""
+    sign_in: SignIn | None = None
+
+
+@dataclass(slots=True)
+class AuthorizationCode:
+    """A code for the token endpoint, good for one redemption."""
+
+    sign_in: SignIn
+    client_id: str
+    tenant_id: str
+    scope: str
+    redirect_uri: str
+    issued_at: float
+    nonce: str | None = None
+    code_challenge: str | None = None
+    code_challenge_method: str = "plain"
+    redeemed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshToken:
+    """A refresh token.
+
+    Attributes:
+        confidential: whether the client proved who it is: a changed password does not revoke such a token.
+    """
+
+    sign_in: SignIn
+    client_id: str
+    tenant_id: str
+    scope: str
+    issued_at: float
+    confidential: bool
+
+    def expires_at(self) -> float:
+        """When it dies of disuse."""
+        return self.issued_at + REFRESH_TOKEN_LIFETIME
+
+
+@dataclass(slots=True)
+class DeviceCode:
+    """A device code, and what the person has made of it.
+
+    Attributes:
+        polled_at: last time the device asked.
+        outcome: `pending`, `approved`, `declined`, `redeemed`.
+    """
+
+    user_code: str
+    client_id: str
+    tenant_name: str
+    scope: str
+    issued_at: float
+    polled_at: float | None = None
+    outcome: str = "pending"
+    sign_in: SignIn | None = None
+
+
+@dataclass(slots=True)
+class Sessions:
+    """Everything that is out."""
+
+    interactions: dict[str, Interaction] = field(default_factory=dict)
+    codes: dict[str, AuthorizationCode] = field(default_factory=dict)
+    refresh_tokens: dict[str, RefreshToken] = field(default_factory=dict)
+    device_codes: dict[str, DeviceCode] = field(default_factory=dict)
+    browsers: dict[str, dict[str, SignIn]] = field(default_factory=dict)
+
+    def begin(self, interaction: Interaction) -> Interaction:
+        """Remember an interaction, and forget those that nobody finished."""
+        oldest = interaction.began_at - _INTERACTION_LIFETIME
+        self.interactions = {key: one for key, one in self.interactions.items() if one.began_at > oldest}
+        self.interactions[interaction.id] = interaction
+        return interaction
+
+    def issue_code(self, code: AuthorizationCode) -> str:
+        """Hand out an authorization code. Entra's begin with `0.A` or `1.A`."""
+        value = f"1.A{secrets.token_urlsafe(120)}"
+        self.codes[value] = code
+        return value
+
+    def issue_refresh_token(self, token: RefreshToken) -> str:
+        """Hand out a refresh token."""
+        value = f"1.A{secrets.token_urlsafe(180)}"
+        self.refresh_tokens[value] = token
+        return value
+
+    def issue_device_code(self, code: DeviceCode) -> str:
+        """Hand out a device code."""
+        value = secrets.token_urlsafe(96)
+        self.device_codes[value] = code
+        return value
+
+    def device_code_of(self, user_code: str) -> DeviceCode | None:
+        """The device code that a person types in."""
+        wanted = user_code.strip().replace("-", "").upper()
+        return next((one for one in self.device_codes.values() if one.user_code == wanted), None)
+
+    def browser(self, cookie: str | None) -> dict[str, SignIn]:
+        """Who is signed in in a browser, by object id."""
+        return self.browsers.get(cookie or "", {})
+
+    @staticmethod
+    def user_code() -> str:
+        """A code that a person can type."""
+        return "".join(secrets.choice(_USER_CODE_LETTERS) for _ in range(9))
