@@ -11,8 +11,10 @@ from pathlib import Path
 
 from rich.console import Console
 
+from sandbox.cloud.control.client import ControlError
 from sandbox.cluster.binaries import BinaryError
 from sandbox.cluster.client import ApiError
+from sandbox.demo.browser import PageError
 from sandbox.demo.screen import Screen
 from sandbox.demo.stage import Stage
 from sandbox.demo.story import StoryFailed, tell
@@ -21,6 +23,16 @@ from sandbox.process import ProcessFailed
 
 _FOLDER = Path(".sandbox/demo").absolute()
 _INTERRUPTED = 130
+_FAILURES = (
+    StoryFailed,
+    PageError,
+    ControlError,
+    ApiError,
+    ProcessFailed,
+    BinaryError,
+    TimeoutError,
+    subprocess.CalledProcessError,
+)
 
 
 def main() -> int:
@@ -37,7 +49,7 @@ def main() -> int:
             _clear()
     except KeyboardInterrupt:
         return _INTERRUPTED
-    except (StoryFailed, ProcessFailed, BinaryError, ApiError, subprocess.CalledProcessError) as error:
+    except _FAILURES as error:
         words = getattr(error, "stderr", None) or error
         console.print(
             f"{words}\nThe demo has failed; its logs are in {_FOLDER}", style="red", markup=False, soft_wrap=True

@@ -10,6 +10,7 @@ import yaml
 
 from sandbox.cloud.control.client import ControlClient
 from sandbox.cluster.client import Manifest
+from sandbox.demo.browser import Browser
 
 __all__ = ["People", "account_of"]
 
@@ -21,11 +22,13 @@ class People:
 
     def __init__(self, control: ControlClient) -> None:
         self._control = control
+        world = yaml.safe_load(_WORLD.read_text())
         self._client_secrets = {
             application["clientId"]: application["secrets"][0]["value"]
-            for application in yaml.safe_load(_WORLD.read_text())["applications"]
+            for application in world["applications"]
             if application.get("secrets")
         }
+        self._passwords = {each["userPrincipalName"]: each["password"] for each in world["accounts"]}
 
     def prepare(self, connector: Manifest) -> list[Manifest]:
         """Do what a connector's manifest says that a person has done, and give the Secrets that it names."""
@@ -44,6 +47,16 @@ class People:
             secrets.append((client["secretRef"], self._client_secrets[client["id"]]))
         namespace = connector["metadata"]["namespace"]
         return [_secret(namespace, reference["name"], reference["key"], value) for reference, value in secrets]
+
+    def sign_in(self, address: str, account: str, ca: Path) -> str:
+        """Open the operator's page, sign in at Entra ID and accept what is asked for; gives the last page's text."""
+        with Browser(ca) as browser:
+            browser.open(address)
+            browser.press("Sign in with Microsoft")
+            browser.press("Sign in", loginfmt=account, passwd=self._passwords[account])
+            browser.press("Accept")
+            browser.press("Submit")  # goes back to the operator; a browser with scripts presses it by itself
+            return browser.text
 
     def _authorize_in_portal(self, connector: Manifest) -> None:
         azure = connector["spec"]["azure"]

@@ -81,7 +81,7 @@ class Stage:
         )
         (port,) = free_ports(1)
         pages = {
-            "DEFENDER_DEVOPS_SIGNIN_URL": f"http://localhost:{port}",
+            "DEFENDER_DEVOPS_SIGNIN_URL": f"http://localhost:{port}/signin",
             "DEFENDER_DEVOPS_SIGNIN_HOST": "127.0.0.1",
             "DEFENDER_DEVOPS_SIGNIN_PORT": str(port),
         }

@@ -45,6 +45,9 @@ def tell(stage: Stage, screen: Screen) -> None:
         stage.kubernetes.apply_all([*manifests, *secrets], manager="kubectl")
     with screen.step("Every connector becomes Ready"):
         story.until(lambda found: _all(found, "Ready"), timeout=120)
+    for connector in connectors:
+        if "signIn" in connector["spec"]:
+            _sign_in(story, people, connector)
     with screen.step("Defender discovers projects and repositories until all are Discovered"):
         story.until(lambda found: _all(found, "Discovered"), timeout=240)
     _lose_and_mend(story, people, connectors)
@@ -67,6 +70,18 @@ def _set_the_stage(stage: Stage, screen: Screen, connectors: Sequence[Manifest])
         stage.start_operator()
         screen.say(
             f"system:serviceaccount:{stage.release.namespace}:{stage.release.service_account}; no secret for Azure"
+        )
+
+
+def _sign_in(story: _Story, people: People, connector: Manifest) -> None:
+    name, account = connector["metadata"]["name"], connector["spec"]["signIn"]["account"]
+    with story.screen.step(f"{account} signs in on the page of {name}"):
+        waiting = story.until(lambda found: any("signIn" in each.get("status", {}) for each in found), timeout=30)
+        address = next(each for each in waiting if each["metadata"]["name"] == name)["status"]["signIn"]["url"]
+        story.screen.say(address)
+        story.screen.say(people.sign_in(address, account, story.stage.cloud.ca))
+        story.until(
+            lambda found: any(each["metadata"]["name"] == name and _is(each, "SignedIn") for each in found), timeout=30
         )
 
 
