@@ -12,6 +12,7 @@ from sandbox.cloud.control.bodies import (
     AccountBody,
     ConnectorChange,
     FederationBody,
+    OrganizationBody,
     OrganizationChange,
     RepositoryBody,
     RoleBody,
@@ -27,7 +28,7 @@ from sandbox.cloud.transport.message import sha256
 from sandbox.cloud.world.azure import ROLE_DEFINITIONS
 from sandbox.cloud.world.devops import Organization, Project, Repository
 from sandbox.cloud.world.directory import Account, ConditionalAccess
-from sandbox.cloud.world.load import UnknownName, assign_role, principal_id
+from sandbox.cloud.world.load import UnknownName, add_organization, assign_role, principal_id
 
 __all__ = ["Actions", "Refused"]
 
@@ -125,6 +126,12 @@ class Actions:
         return met
 
     # --- Azure DevOps
+
+    def add_organization(self, body: OrganizationBody) -> Organization:
+        """Create an organization."""
+        if self._simulation.world.organization(body.name) is not None:
+            raise Refused(f"there is an organization {body.name!r} already")
+        return add_organization(self._simulation.world, body)
 
     def change_organization(self, name: str, body: OrganizationChange) -> None:
         """Switch policies and extensions, move to another tenant, delete."""

@@ -19,7 +19,7 @@ from sandbox.cloud.faults import Fault
 from sandbox.cloud.journal import Filter
 from sandbox.cloud.simulation import Simulation
 from sandbox.cloud.transport.message import Reply, Request, json_reply
-from sandbox.cloud.world.load import UnknownName, add_connector, add_organization, add_project
+from sandbox.cloud.world.load import UnknownName, add_connector, add_project
 
 __all__ = ["Control"]
 
@@ -227,7 +227,7 @@ class Control:
     @_route("POST", "/organizations")
     async def add_organization(self, request: Request) -> Any:  # noqa: ANN401 - JSON
         """Add an organization, in the words of the world file."""
-        return {"id": add_organization(self._simulation.world, self._body(request, bodies.OrganizationBody)).id}
+        return {"id": self._actions.add_organization(self._body(request, bodies.OrganizationBody)).id}
 
     @_route("PATCH", "/organizations/{name}")
     async def change_organization(self, request: Request, name: str) -> Any:  # noqa: ANN401 - JSON

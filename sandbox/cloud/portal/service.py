@@ -1,11 +1,25 @@
-"""The portal: plays the human's part in a browser."""
+"""The portal: plays the human's part in a browser, with the same actions that the control interface has."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote
+
+from pydantic import ValidationError
+
+from sandbox.cloud.control.actions import Actions, Refused
+from sandbox.cloud.control.bodies import AccessBody, AccountBody, ConnectorChange, OrganizationBody, OrganizationChange
+from sandbox.cloud.defender.authorizations import CODE_LIFETIME
+from sandbox.cloud.portal import pages
 from sandbox.cloud.simulation import Simulation
 from sandbox.cloud.transport.message import Reply, Request
+from sandbox.cloud.world.load import UnknownName
 
 __all__ = ["Portal"]
+
+_HTML = {"Content-Type": "text/html; charset=utf-8", "Cache-Control": "no-store"}
+_Form = dict[str, str]
 
 
 class Portal:
@@ -15,8 +29,80 @@ class Portal:
 
     def __init__(self, simulation: Simulation) -> None:
         self._simulation = simulation
+        self._actions = Actions(simulation)
+        self._posts: dict[str, Callable[[_Form], Reply]] = {
+            "authorize": self._authorize,
+            "code": self._code,
+            "access": self._access,
+            "block": self._block,
+            "policy": self._policy,
+            "organization": self._add_organization,
+        }
 
     async def handle(self, request: Request) -> Reply:
         """Answer a request."""
-        del request
-        return Reply(404)
+        segments = request.segments
+        if segments[:1] != ["portal"]:
+            return Reply(302, headers={"Location": "/portal"}) if not segments else Reply(404)
+        if request.method == "GET" and len(segments) == 1:
+            page = pages.portal(self._actions.summary(), request.query.get("problem"))
+            return Reply(200, page, dict(_HTML))
+        try:
+            if request.method == "GET" and segments[1:] == ["authorize"]:
+                return self._dialog(request.query.get("account", ""))
+            post = self._posts.get(segments[1]) if request.method == "POST" else None
+            if post is None:
+                return Reply(404)
+            request.operation = f"Portal_{segments[1]}"
+            return post(request.form())
+        except (UnknownName, Refused, ValidationError) as error:
+            return _back(str(error))
+
+    def _dialog(self, account: str) -> Reply:
+        self._actions.account(account)
+        connectors = [one.id for one in self._simulation.world.connectors.values()]
+        return Reply(200, pages.dialog(account, connectors), dict(_HTML))
+
+    def _authorize(self, form: _Form) -> Reply:
+        connector = self._simulation.world.connectors.get(form.get("connector", "").lower())
+        if connector is None:
+            raise UnknownName("there is no such connector any more")
+        self._actions.change_connector(connector, ConnectorChange(authorization=form.get("account", "")))
+        return _back()
+
+    def _code(self, form: _Form) -> Reply:
+        account = form.get("account", "")
+        issued = self._actions.issue_code(account)
+        page = pages.show_code(account, issued["code"], issued["sha256"], int(CODE_LIFETIME // 60))
+        return Reply(200, page, dict(_HTML))
+
+    def _access(self, form: _Form) -> Reply:
+        self._actions.change_access(form.get("account", ""), AccessBody(access=form.get("access") == "true"))
+        return _back()
+
+    def _block(self, form: _Form) -> Reply:
+        account = self._actions.account(form.get("account", ""))
+        self._actions.change_account(account.user_principal_name, AccountBody(blocked=not account.blocked))
+        return _back()
+
+    def _policy(self, form: _Form) -> Reply:
+        organization = self._actions.organization(form.get("organization", ""))
+        change = OrganizationChange(third_party_oauth=not organization.third_party_oauth)
+        self._actions.change_organization(organization.name, change)
+        return _back()
+
+    def _add_organization(self, form: _Form) -> Reply:
+        spec: dict[str, Any] = {
+            "name": form.get("name"),
+            "tenant": form.get("tenant"),
+            "extensions": [{}],
+            "members": [{"account": form.get("account"), "administrator": True}],
+            "projects": [{"name": form.get("project") or "first-project", "generate": form.get("repositories") or 0}],
+        }
+        self._actions.add_organization(OrganizationBody.model_validate(spec))
+        return _back()
+
+
+def _back(problem: str | None = None) -> Reply:
+    location = "/portal" if problem is None else f"/portal?problem={quote(problem)}"
+    return Reply(303, headers={"Location": location})
