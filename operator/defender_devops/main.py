@@ -35,10 +35,14 @@ def main() -> None:
 async def _run(settings: Settings) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+
+    def take_signals() -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+
+    take_signals()
     try:
-        await Operator(settings).run(stop)
+        await Operator(settings, take_signals).run(stop)
     except OperatorError as error:
         return _give_up(error)
     except ExceptionGroup as group:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -61,8 +61,9 @@ def _now() -> datetime:
 class Operator:
     """The whole operator, from its settings."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, take_signals: Callable[[], None] = lambda: None) -> None:
         self._settings = settings
+        self._take_signals = take_signals
         self._resources = Resources()
         self._memories = Memories()
         self._scheduler: Scheduler[Key] = Scheduler(
@@ -97,8 +98,19 @@ class Operator:
             stack.push_async_callback(self._client.close)
             background = await self._assemble(stack)
             await self._sync()
-            await _side_by_side(stop, *background, self._watch(stop))
+            await self._run_side_by_side(stop, *background, self._watch())
             _log.info("stopped")
+
+    async def _run_side_by_side(self, stop: asyncio.Event, *background: Coroutine[Any, Any, None]) -> None:
+        """Run all until `stop` is set or one of them fails; reconciles under way may end before the rest does."""
+        async with asyncio.TaskGroup() as group:
+            reconciling = group.create_task(self._scheduler.run())
+            tasks = [group.create_task(each) for each in background]
+            await stop.wait()
+            self._scheduler.stop()
+            await reconciling
+            for task in tasks:
+                task.cancel()
 
     async def _assemble(self, stack: AsyncExitStack) -> list[Coroutine[Any, Any, None]]:
         """Make what needs the network or the event loop; gives what has to run beside the watches."""
@@ -143,7 +155,7 @@ class Operator:
             events=self._events,
             clock=_now,
         )
-        return [self._scheduler.run(), self._watchers.run(), self._events.run(), sign_in.sign_ins.run()]
+        return [self._watchers.run(), self._events.run(), sign_in.sign_ins.run()]
 
     async def _open_sign_in(
         self, stack: AsyncExitStack, assertions: OwnAssertions
@@ -175,10 +187,9 @@ class Operator:
         self._synced = True
         _log.info("synced", connectors=sum(1 for _ in self._resources.connectors()))
 
-    async def _watch(self, stop: asyncio.Event) -> None:
+    async def _watch(self) -> None:
         inbox = Inbox(self._resources, self._scheduler.wake)
-        await watch(inbox, self._login, self._settings.namespaces, stop)
-        stop.set()  # kopf has taken over SIGTERM and SIGINT and ends by them, so the rest ends with it
+        await watch(inbox, self._login, self._settings.namespaces, self._take_signals)
 
     async def _login(self) -> kopf.ConnectionInfo:
         credentials = await self._connection.credentials(refused=True)
@@ -202,12 +213,3 @@ class Operator:
 
     def _sign_in_changed(self, namespace: str, name: str) -> None:
         self._scheduler.wake(Key(namespace, name))
-
-
-async def _side_by_side(stop: asyncio.Event, *work: Coroutine[Any, Any, None]) -> None:
-    """Run all until `stop` is set or one of them fails."""
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(each) for each in work]
-        await stop.wait()
-        for task in tasks:
-            task.cancel()

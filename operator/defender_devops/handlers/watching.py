@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 import kopf
 
 from defender_devops.api.names import GROUP
+from defender_devops.errors import KubernetesUnavailable
 from defender_devops.handlers.events import Inbox, register
 
 __all__ = ["Login", "watch"]
@@ -16,14 +17,20 @@ Login = Callable[[], Awaitable[kopf.ConnectionInfo]]
 """Gives the API server's address and a token that is good now; asked again whenever the server says 401."""
 
 
-async def watch(inbox: Inbox, login: Login, namespaces: tuple[str, ...], stop: asyncio.Event) -> None:
-    """Watch both resources until told to stop.
+async def watch(inbox: Inbox, login: Login, namespaces: tuple[str, ...], begun: Callable[[], None]) -> None:
+    """Watch both resources until cancelled.
+
+    kopf's own way to run would take every task of the event loop for one of its own and cancel it when it ends, and
+    would take the signals; so its tasks are started and ended here.
 
     Args:
         inbox: where events go.
         login: gives the connection.
         namespaces: what to watch; none means all.
-        stop: ends it.
+        begun: called once kopf has started, to take the signals back.
+
+    Raises:
+        KubernetesUnavailable: a watch has ended for good; only a new start helps.
     """
     registry = kopf.OperatorRegistry()
     register(registry, inbox)
@@ -32,14 +39,22 @@ async def watch(inbox: Inbox, login: Login, namespaces: tuple[str, ...], stop: a
     async def connection(**_: object) -> kopf.ConnectionInfo:
         return await login()
 
-    await kopf.operator(
+    tasks = await kopf.spawn_tasks(
         registry=registry,
         settings=_settings(scoped=bool(namespaces)),
         standalone=True,
         clusterwide=not namespaces,
         namespaces=namespaces,
-        stop_flag=stop,
     )
+    begun()
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        causes = [str(task.exception()) for task in done if not task.cancelled() and task.exception()]
+        raise KubernetesUnavailable(f"Watching has ended: {'; '.join(causes) or 'for no known reason'}.")
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _settings(*, scoped: bool) -> kopf.OperatorSettings:

@@ -111,11 +111,12 @@ class Reconciler:
         memory.failures = memory.failures + 1 if _failure(done) else 0
 
     async def _report(self, key: Key, done: Done) -> Report:
+        """Write what is known; the connector last, so that whoever waits for it finds its organizations told of."""
         written = report(done.snapshot, done.failure, self.clock())
-        if FINALIZER in done.snapshot.connector.metadata.finalizers or not _is_going(done.snapshot):
-            await self._write_connector(key, written.status)
         for resource, status in written.organizations:
             await self._write_organization(resource, status)
+        if FINALIZER in done.snapshot.connector.metadata.finalizers or not _is_going(done.snapshot):
+            await self._write_connector(key, written.status)
         return written
 
     def _outcome(self, done: Done, written: Report) -> Outcome:
