@@ -10,7 +10,7 @@ import yaml
 
 from sandbox.cloud.control.client import ControlClient
 from sandbox.cluster.client import Manifest
-from sandbox.demo.browser import Browser
+from sandbox.demo.browser import Browser, PageError
 
 __all__ = ["People", "account_of"]
 
@@ -48,15 +48,20 @@ class People:
         namespace = connector["metadata"]["namespace"]
         return [_secret(namespace, reference["name"], reference["key"], value) for reference, value in secrets]
 
-    def sign_in(self, address: str, account: str, ca: Path) -> str:
-        """Open the operator's page, sign in at Entra ID and accept what is asked for; gives the last page's text."""
+    def sign_in(self, address: str, account: str, ca: Path) -> None:
+        """Open the operator's page, sign in at Entra ID, accept what is asked for and come back.
+
+        Raises:
+            PageError: one of the pages is not what a person would expect.
+        """
         with Browser(ca) as browser:
             browser.open(address)
             browser.press("Sign in with Microsoft")
             browser.press("Sign in", loginfmt=account, passwd=self._passwords[account])
             browser.press("Accept")
             browser.press("Submit")  # goes back to the operator; a browser with scripts presses it by itself
-            return browser.text
+            if f"Signed in as {account}" not in browser.text:
+                raise PageError(f"nobody is signed in; the page says: {browser.text}")
 
     def _authorize_in_portal(self, connector: Manifest) -> None:
         azure = connector["spec"]["azure"]

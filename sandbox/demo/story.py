@@ -79,7 +79,7 @@ def _sign_in(story: _Story, people: People, connector: Manifest) -> None:
         waiting = story.until(lambda found: any("signIn" in each.get("status", {}) for each in found), timeout=30)
         address = next(each for each in waiting if each["metadata"]["name"] == name)["status"]["signIn"]["url"]
         story.screen.say(address)
-        story.screen.say(people.sign_in(address, account, story.stage.cloud.ca))
+        people.sign_in(address, account, story.stage.cloud.ca)
         story.until(
             lambda found: any(each["metadata"]["name"] == name and _is(each, "SignedIn") for each in found), timeout=30
         )
