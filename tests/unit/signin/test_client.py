@@ -1,0 +1,80 @@
+"""How the app proves itself."""
+
+from __future__ import annotations
+
+import base64
+from datetime import UTC, datetime, timedelta
+
+import jwt
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import NameOID
+from pydantic import SecretBytes, SecretStr
+
+from defender_devops.signin.client import CertificateClient, FederatedClient, PublicClient, SecretClient
+from defender_devops.signin.errors import OAuthAppMisconfigured
+from tests.support.entra import signing_key
+
+AUDIENCE = "https://login.microsoftonline.com/tenant/oauth2/v2.0/token"
+
+
+def pem(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> tuple[bytes, x509.Certificate]:
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "signin")])
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, start, start + timedelta(365))
+    certificate = builder.sign(key, hashes.SHA256())
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return private + certificate.public_bytes(serialization.Encoding.PEM), certificate
+
+
+def test_a_certificate_signs_an_assertion_that_entra_can_check() -> None:
+    data, certificate = pem(signing_key("certificate"))
+    client = CertificateClient.of("app-1", SecretBytes(data), lambda: 1_772_000_000.0)
+    fields = client.fields(AUDIENCE)
+    assertion = fields["client_assertion"]
+    claims = jwt.decode(
+        assertion, certificate.public_key(), algorithms=["PS256"], audience=AUDIENCE, options={"verify_exp": False}
+    )
+    assert (claims["iss"], claims["sub"]) == ("app-1", "app-1")
+    assert claims["exp"] - claims["iat"] == 600
+    thumbprint = base64.urlsafe_b64encode(certificate.fingerprint(hashes.SHA256())).rstrip(b"=").decode()
+    assert jwt.get_unverified_header(assertion)["x5t#S256"] == thumbprint
+    assert fields["client_assertion_type"] == "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+
+
+def test_two_assertions_are_never_the_same() -> None:
+    client = CertificateClient.of("app-1", SecretBytes(pem(signing_key("certificate"))[0]))
+    assert client.fields(AUDIENCE)["client_assertion"] != client.fields(AUDIENCE)["client_assertion"]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"not a certificate at all: canary-value",
+        pem(signing_key("certificate"))[0].split(b"-----BEGIN CERTIFICATE")[0],
+        b"-----BEGIN CERTIFICATE" + pem(signing_key("certificate"))[0].split(b"-----BEGIN CERTIFICATE")[1],
+        pem(ec.generate_private_key(ec.SECP256R1()))[0],
+    ],
+    ids=["empty", "nonsense", "key alone", "certificate alone", "elliptic curve"],
+)
+def test_what_is_no_usable_certificate_is_refused_without_repeating_it(data: bytes) -> None:
+    with pytest.raises(OAuthAppMisconfigured) as caught:
+        CertificateClient.of("app-1", SecretBytes(data))
+    assert "canary" not in str(caught.value)
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+def test_the_other_proofs_are_fields_of_the_form() -> None:
+    assert PublicClient("a").fields(AUDIENCE) == {"client_id": "a"}
+    assert SecretClient("a", SecretStr("s")).fields(AUDIENCE) == {"client_id": "a", "client_secret": "s"}
+    assert FederatedClient("a", SecretStr("t")).fields(AUDIENCE)["client_assertion"] == "t"
+
+
+@pytest.mark.parametrize("client", [SecretClient("a", SecretStr("canary-1")), FederatedClient("a", SecretStr("canary-1"))])
+def test_no_proof_shows_in_its_text(client: object) -> None:
+    assert "canary-1" not in f"{client!r} {client}"

@@ -1,0 +1,97 @@
+"""The operator's key: signatures in addresses, sealed cookies, and replicas that agree on one key."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import SecretBytes
+
+from defender_devops.errors import KubernetesRefused
+from defender_devops.signin.addresses import PageAddresses
+from defender_devops.signin.sealing import KEY_SECRET_NAME, KEY_SECRET_TYPE, Sealer, load_sealer
+from tests.support.secret_store import MemorySecrets
+from tests.support.sign_in import FakeTime
+
+HOUR = timedelta(hours=1)
+json_texts = st.dictionaries(st.text(max_size=10), st.text(max_size=50), max_size=5)
+
+
+def sealer(time: FakeTime | None = None, key: bytes = b"k" * 32) -> Sealer:
+    return Sealer(SecretBytes(key), time or FakeTime())
+
+
+@given(json_texts)
+def test_what_was_sealed_can_be_opened_for_its_purpose_only(payload: dict[str, str]) -> None:
+    sealed = sealer().seal("cookie", payload, HOUR)
+    assert sealer().open("cookie", sealed) == payload
+    assert sealer().open("another", sealed) is None
+    assert sealer(key=b"o" * 32).open("cookie", sealed) is None
+
+
+@given(st.data())
+def test_a_sealed_value_that_was_altered_anywhere_does_not_open(data: st.DataObject) -> None:
+    sealed = sealer().seal("cookie", {"uid": "1"}, HOUR)
+    position = data.draw(st.integers(0, len(sealed) - 1))
+    other = data.draw(st.sampled_from("ABCxyz019-_").filter(lambda letter: letter != sealed[position]))
+    altered = sealed[:position] + other + sealed[position + 1 :]
+    opened = sealer().open("cookie", altered)
+    # The last letter of base64 carries bits that decode to nothing: the same bytes are the same value.
+    assert opened is None or (position == len(sealed) - 1 and opened == {"uid": "1"})
+
+
+@given(st.text(max_size=200))
+def test_nonsense_does_not_open(text: str) -> None:
+    assert sealer().open("cookie", text) is None
+
+
+def test_nothing_opens_after_its_time() -> None:
+    time = FakeTime()
+    sealed = sealer(time).seal("cookie", {"a": "b"}, timedelta(minutes=10))
+    time.forward(minutes=9, seconds=59)
+    assert sealer(time).open("cookie", sealed) == {"a": "b"}
+    time.forward(seconds=1)
+    assert sealer(time).open("cookie", sealed) is None
+
+
+def test_nothing_sealed_can_be_read() -> None:
+    assert "verifier-value" not in sealer().seal("cookie", {"verifier": "verifier-value"}, HOUR)
+    assert "kkkk" not in repr(sealer())
+
+
+def test_a_page_address_is_stable_and_cannot_be_made_from_the_uid() -> None:
+    addresses = PageAddresses(sealer(), "https://example.com/defender")
+    address = addresses.page("uid-1")
+    assert address == PageAddresses(sealer(), "https://example.com/defender").page("uid-1")
+    base, uid, signature = address.rsplit("/", 2)
+    assert (base, uid) == ("https://example.com/defender/connectors", "uid-1")
+    assert addresses.is_page(uid, signature)
+    assert not addresses.is_page("uid-2", signature)
+    assert not addresses.is_page(uid, signature[:-1] + "é")
+    assert not addresses.is_page(uid, "")
+
+
+async def test_replicas_that_start_together_end_with_the_same_key() -> None:
+    secrets = MemorySecrets()
+    made = await asyncio.gather(*(load_sealer(secrets, "operator", FakeTime()) for _ in range(5)))
+    assert len({each.sign("page", "uid") for each in made}) == 1
+    assert secrets.kept["operator", KEY_SECRET_NAME].type == KEY_SECRET_TYPE
+
+
+async def test_a_replica_that_loses_the_race_takes_the_key_of_the_winner() -> None:
+    secrets, winner = MemorySecrets(), MemorySecrets()
+    theirs = await load_sealer(winner, "operator", FakeTime())
+    secrets.before_write = lambda _: secrets.put(winner.kept["operator", KEY_SECRET_NAME]) and None
+    ours = await load_sealer(secrets, "operator", FakeTime())
+    assert ours.sign("page", "uid") == theirs.sign("page", "uid")
+
+
+@pytest.mark.parametrize(("type_", "data"), [("Opaque", {"key": "k" * 32}), (KEY_SECRET_TYPE, {"key": "short"}), (KEY_SECRET_TYPE, {})])
+async def test_a_secret_that_is_no_key_of_ours_is_refused_with_what_to_do(type_: str, data: dict[str, str]) -> None:
+    secrets = MemorySecrets()
+    secrets.give("operator", KEY_SECRET_NAME, type_, **data)
+    with pytest.raises(KubernetesRefused, match="Delete it"):
+        await load_sealer(secrets, "operator", FakeTime())
