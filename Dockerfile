@@ -33,7 +33,9 @@ COPY --from=build /opt/defender-devops /opt/defender-devops
 ENV PATH=/opt/defender-devops/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONPYCACHEPREFIX=/opt/defender-devops/bytecode \
     PYTHONDONTWRITEBYTECODE=1 \
-    PYTHONUNBUFFERED=1
+    PYTHONUNBUFFERED=1 \
+    # kopf asks for the name of its user, and a user that is only a number has none.
+    LOGNAME=defender-devops
 # A number, so that the kubelet can tell that it is not root.
 USER 65532:65532
 EXPOSE 8080 8081

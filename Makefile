@@ -9,7 +9,7 @@ VENV := .venv/.synced
 TESTS ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo sandbox sandbox-down test test-long lint format crds generate bench docs clean
+.PHONY: help venv demo sandbox sandbox-down test test-long lint format crds generate bench docs image clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ bench: $(VENV) ## benchmarks against a plain kopf operator, with a table and JSO
 
 docs: $(VENV) ## build the documentation into site/
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+image: ## build the image of Debian's packages, where no registry is reachable; needs root, buildah, mmdebstrap
+	@deploy/image/build-offline
 
 clean: ## remove what was made here; the cache of programs outside stays
 	@if [ -d .sandbox ] && [ -x $(RUN) ]; then $(RUN) -m sandbox down; fi
