@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,6 +18,11 @@ from sandbox.stack.cloud import CLIENT_SECRET_IDENTITY
 
 StartCloud = Callable[..., Cloud]
 StartOperator = Callable[..., Operator]
+
+
+def pytest_configure() -> None:
+    """Say that there is no event loop yet; else asyncio makes one for pytest-asyncio to put back, never closed."""
+    asyncio.set_event_loop(None)
 
 
 @pytest.fixture(scope="session")
