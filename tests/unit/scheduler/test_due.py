@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from defender_devops.scheduler.due import DueTimes
+
+KEYS = st.sampled_from("abcde")
+TIMES = st.floats(0, 100)
+STEPS = st.lists(st.one_of(st.tuples(st.just("set"), KEYS, TIMES), st.tuples(st.just("discard"), KEYS, TIMES)))
+
+
+def _played(steps: list[tuple[str, str, float]]) -> tuple[DueTimes[str], dict[str, float]]:
+    due, model = DueTimes[str](), {}
+    for step, key, at in steps:
+        if step == "set":
+            due.set(key, at)
+            model[key] = at
+        else:
+            due.discard(key)
+            model.pop(key, None)
+    return due, model
+
+
+@given(STEPS)
+def test_only_the_last_time_set_for_a_key_counts(steps: list[tuple[str, str, float]]) -> None:
+    due, model = _played(steps)
+    assert len(due) == len(model)
+    assert {key: due.get(key) for key in "abcde"} == {key: model.get(key) for key in "abcde"}
+    assert due.earliest() == min(model.values(), default=None)
+
+
+@given(STEPS, TIMES)
+def test_what_is_due_comes_out_in_order_and_once(steps: list[tuple[str, str, float]], now: float) -> None:
+    due, model = _played(steps)
+    popped = list(due.pop_until(now))
+    assert [model[key] for key in popped] == sorted(model[key] for key in popped)
+    assert set(popped) == {key for key, at in model.items() if at <= now}
+    assert list(due.pop_until(now)) == []
+    assert len(due) == len(model) - len(popped)
+
+
+def test_a_key_that_is_set_again_and_again_does_not_fill_the_memory() -> None:
+    due = DueTimes[str]()
+    for count in range(100_000):
+        due.set("far", 1e9 + count)
+        due.set("away", 2e9 + count)
+    assert len(due._heap) < 100
+
+
+def test_keys_that_cannot_be_compared_may_be_due_at_the_same_time() -> None:
+    due = DueTimes[object]()
+    first, second = object(), object()
+    due.set(first, 1.0)
+    due.set(second, 1.0)
+    assert list(due.pop_until(1.0)) == [first, second]

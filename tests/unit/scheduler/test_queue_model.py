@@ -1,0 +1,115 @@
+"""The scheduler against a model: any order of events, endings and passing time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import looptime
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from defender_devops.scheduler.backoff import Backoff
+from defender_devops.scheduler.queue import Outcome, Scheduler
+
+KEYS = st.integers(0, 5)
+OUTCOMES = st.builds(Outcome, next_look=st.sampled_from([None, 0.0, 3.0, 50.0]), failed=st.booleans())
+SLOTS = 2
+BACKOFF = Backoff(initial=2.0, maximum=16.0, jitter=0.0)
+TICK = 0.01
+
+
+class SchedulerMachine(RuleBasedStateMachine):
+    """Keeps, for each key, what has to happen next; the scheduler must agree whenever nothing is moving."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = looptime.new_event_loop()
+        self.under_way: dict[int, asyncio.Future[Outcome]] = {}
+        self.pending: set[int] = set()  # woken or due, and not begun since
+        self.due: dict[int, float] = {}
+        self.failures: dict[int, int] = {}
+        self.gone: set[int] = set()  # forgotten while they ran
+        self.scheduler = Scheduler[int](
+            self._reconcile,
+            concurrency=SLOTS,
+            backoff=BACKOFF,
+            group_of=lambda key: key % 2,
+            spread=0.0,
+            grace=0.0,
+        )
+        self.run = self.loop.create_task(self.scheduler.run())
+        self._settle()
+
+    async def _reconcile(self, key: int) -> Outcome:
+        assert key not in self.under_way, "two reconciles of one key at once"
+        assert len(self.under_way) < SLOTS, "more at once than allowed"
+        if key not in self.pending:
+            assert self.due.pop(key) <= self.loop.time() + TICK, "looked at without a cause"
+        self.pending.discard(key)
+        self.under_way[key] = self.loop.create_future()
+        return await self.under_way[key]
+
+    def _settle(self, seconds: float = 0.0) -> None:
+        self.loop.run_until_complete(asyncio.sleep(seconds + TICK))
+
+    def _do(self, call: Callable[..., object], *args: object) -> None:
+        self.loop.call_soon(call, *args)
+        self._settle()
+
+    @rule(key=KEYS)
+    def wake(self, key: int) -> None:
+        self.pending.add(key)
+        self.due.pop(key, None)
+        self.failures[key] = 0
+        self.gone.discard(key)
+        self._do(self.scheduler.wake, key)
+
+    @rule(key=KEYS)
+    def forget(self, key: int) -> None:
+        self.pending.discard(key)
+        self.due.pop(key, None)
+        if key in self.under_way:
+            self.gone.add(key)
+        self._do(self.scheduler.forget, key)
+
+    @precondition(lambda self: self.under_way)
+    @rule(outcome=OUTCOMES, data=st.data())
+    def finish(self, outcome: Outcome, data: st.DataObject) -> None:
+        key = data.draw(st.sampled_from(sorted(self.under_way)))
+        future = self.under_way.pop(key)
+        if key in self.gone:
+            self.gone.discard(key)
+        elif key not in self.pending:
+            self.failures[key] = self.failures[key] + 1 if outcome.failed else 0
+            delay = outcome.next_look
+            if delay is None and outcome.failed:
+                delay = BACKOFF.delay(self.failures[key], 0.0)
+            if delay is not None:
+                self.due[key] = self.loop.time() + delay
+        self._do(future.set_result, outcome)
+
+    @rule(seconds=st.sampled_from([0.5, 2.0, 5.0, 60.0]))
+    def let_time_pass(self, seconds: float) -> None:
+        self._settle(seconds)
+
+    @invariant()
+    def slots_are_used_while_somebody_waits(self) -> None:
+        ready = {key for key, at in self.due.items() if at <= self.loop.time() - TICK} | self.pending
+        ready -= set(self.under_way)
+        assert not ready or len(self.under_way) == SLOTS
+
+    @invariant()
+    def numbers_agree(self) -> None:
+        assert self.scheduler.running == len(self.under_way)
+        assert not self.run.done()
+
+    def teardown(self) -> None:
+        self.scheduler.stop()
+        self.loop.run_until_complete(self.run)
+        self.loop.close()
+
+
+SchedulerMachine.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestSchedulerAgainstItsModel = SchedulerMachine.TestCase
