@@ -14,15 +14,14 @@ OURS = "defender-devops.io"
 VALUES = ROOT / "tests/data/chart/values"
 
 WATCHED = {
-    f"get,list,watch,patch {OURS}/azuredevopsconnectors",
-    f"get,list,watch,create,patch,delete {OURS}/devopsorganizations",
+    f"list,watch,patch {OURS}/azuredevopsconnectors",
+    f"list,watch,create,patch,delete {OURS}/devopsorganizations",
     f"patch {OURS}/azuredevopsconnectors/status",
     f"patch {OURS}/devopsorganizations/status",
-    f"update {OURS}/azuredevopsconnectors/finalizers",
     "get,list,watch secrets",
     "create,patch events.k8s.io/events",
 }
-TOKEN_STORE = {"create,update,patch secrets"}
+TOKEN_STORE = {"create,update secrets"}
 OWN = {"create coordination.k8s.io/leases", f"get,update,patch coordination.k8s.io/leases {RELEASE}"}
 KEY = {"create secrets", f"get secrets {KEY_SECRET_NAME}"}
 CRDS = {"list,watch apiextensions.k8s.io/customresourcedefinitions"}

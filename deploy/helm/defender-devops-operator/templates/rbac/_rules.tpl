@@ -6,18 +6,14 @@ the namespaces: the rules are the same.
 # Watches both resources, puts its finalizer on connectors and lets go of organizations that somebody decided about.
 - apiGroups: [defender-devops.io]
   resources: [azuredevopsconnectors]
-  verbs: [get, list, watch, patch]
+  verbs: [list, watch, patch]
 # Generates an organization for each one that Defender finds, and deletes those it generated.
 - apiGroups: [defender-devops.io]
   resources: [devopsorganizations]
-  verbs: [get, list, watch, create, patch, delete]
+  verbs: [list, watch, create, patch, delete]
 - apiGroups: [defender-devops.io]
   resources: [azuredevopsconnectors/status, devopsorganizations/status]
   verbs: [patch]
-# An ownerReference that blocks deletion needs this where the admission plugin OwnerReferencesPermissionEnforcement is on.
-- apiGroups: [defender-devops.io]
-  resources: [azuredevopsconnectors/finalizers]
-  verbs: [update]
 # Secrets that connectors name. List and watch of Secrets IS read access to all of them: the namespaced scope exists for that.
 - apiGroups: [""]
   resources: [secrets]
@@ -26,7 +22,7 @@ the namespaces: the rules are the same.
 # Sign-in tokens: the operator writes only Secrets of its own type that the connector owns. RBAC cannot say that; its code does.
 - apiGroups: [""]
   resources: [secrets]
-  verbs: [create, update, patch]
+  verbs: [create, update]
 {{- end }}
 - apiGroups: [events.k8s.io]
   resources: [events]
