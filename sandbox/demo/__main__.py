@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from rich.console import Console
@@ -21,7 +22,7 @@ from sandbox.demo.story import StoryFailed, tell
 from sandbox.lasting import locked
 from sandbox.process import ProcessFailed
 
-_FOLDER = Path(".sandbox/demo").absolute()
+_FOLDER = Path(".sandbox/demo")
 _INTERRUPTED = 130
 _FAILURES = (
     StoryFailed,
@@ -39,40 +40,43 @@ def main() -> int:
     """Exit status: 0 if every step came true, 1 if one did not, 130 after Ctrl-C."""
     parser = argparse.ArgumentParser(prog="python -m sandbox.demo", description=__doc__)
     parser.add_argument("--keep", action="store_true", help="stay up at the end, until Ctrl-C")
-    keep = parser.parse_args().keep
+    parser.add_argument("--folder", type=Path, default=_FOLDER, help="home of its files (default: .sandbox/demo)")
+    options = parser.parse_args()
+    folder: Path = options.folder.absolute()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     console = Console()
     try:
-        with locked(_FOLDER):
-            _clear()
-            _run(console, keep=keep)
-            _clear()
+        with locked(folder):
+            _clear(folder)
+            _run(folder, console, keep=options.keep)
+            _clear(folder)
     except KeyboardInterrupt:
         return _INTERRUPTED
     except _FAILURES as error:
         words = getattr(error, "stderr", None) or error
         console.print(
-            f"{words}\nThe demo has failed; its logs are in {_FOLDER}", style="red", markup=False, soft_wrap=True
+            f"{words}\nThe demo has failed; its logs are in {folder}", style="red", markup=False, soft_wrap=True
         )
         return 1
     return 0
 
 
-def _clear() -> None:
+def _clear(folder: Path) -> None:
     """Remove what an earlier run has left; a failed one leaves its logs."""
     for name in ("cluster", "cloud", "pod"):
-        shutil.rmtree(_FOLDER / name, ignore_errors=True)
-    (_FOLDER / "operator.log").unlink(missing_ok=True)
+        shutil.rmtree(folder / name, ignore_errors=True)
+    (folder / "operator.log").unlink(missing_ok=True)
 
 
-def _run(console: Console, *, keep: bool) -> None:
-    with Stage(_FOLDER) as stage:
+def _run(folder: Path, console: Console, *, keep: bool) -> None:
+    with Stage(folder) as stage:
         with Screen(console) as screen:
             tell(stage, screen)
         screen.summary()
         if keep:
             console.print(_usage(stage), markup=False, highlight=False, soft_wrap=True)
-            signal.pause()
+            with suppress(KeyboardInterrupt):
+                signal.pause()
 
 
 def _usage(stage: Stage) -> str:

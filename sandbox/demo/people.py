@@ -71,6 +71,7 @@ class People:
             resourceGroup=azure["resourceGroup"],
             location=azure["location"],
             account=account_of(connector),
+            organizations=connector["spec"]["organizations"].get("names"),
         )
 
     def take_access_away(self, account: str) -> None:

@@ -1,0 +1,60 @@
+"""How the demo ends: its exit status, its last words, and what it leaves behind."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from sandbox.demo import __main__ as demo
+from sandbox.demo.story import StoryFailed
+
+ROOT = Path(demo.__file__).parents[2]
+
+
+def test_the_whole_story_comes_true_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    command = [sys.executable, "-m", "sandbox.demo", "--folder", str(folder)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=400)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "ReauthRequired: " in done.stdout
+    assert "gone from Azure: /subscriptions/" in done.stdout
+    assert "all of it" in done.stdout.splitlines()[-1]
+    assert [path.name for path in folder.iterdir()] == ["lock"]
+    running = [" ".join(process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"])]
+    assert [command for command in running if str(folder) in command] == []
+
+
+def fail(error: BaseException) -> Callable[..., None]:
+    def tell(*_: object) -> None:
+        raise error
+
+    return tell
+
+
+@pytest.mark.parametrize(
+    ("error", "ending"),
+    [
+        (StoryFailed("contoso is not Ready"), (1, "contoso is not Ready\nThe demo has failed; its logs are in")),
+        (subprocess.CalledProcessError(1, "helm", stderr="bad values"), (1, "bad values\nThe demo has failed")),
+        (KeyboardInterrupt(), (130, "")),
+    ],
+    ids=["a step does not come true", "helm refuses", "Ctrl-C"],
+)
+def test_what_goes_wrong_is_said_and_shows_in_the_exit_status(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: BaseException,
+    ending: tuple[int, str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["demo", "--folder", str(tmp_path)])
+    monkeypatch.setattr(demo, "tell", fail(error))
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    status, words = ending
+    assert demo.main() == status
+    assert words in capsys.readouterr().out
