@@ -112,8 +112,9 @@ def _names(assignments: Iterable[RoleAssignment]) -> set[str]:
 
 def parse_view(row: Mapping[str, Any]) -> CloudView:
     """One row of the query `CONNECTORS`."""
-    children = [each for each in row.get("children") or () if isinstance(each, dict)]
-    below = {str(each.get("organization") or ""): each for each in children}
+    children = row.get("children")
+    listed = [each for each in children if isinstance(each, dict)] if isinstance(children, list) else []
+    below = {str(each.get("organization") or ""): each for each in listed}
     own = _properties(below.pop("", {}))
     return CloudView(
         connector=parse_connector(

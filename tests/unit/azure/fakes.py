@@ -69,13 +69,13 @@ class FakeCredential:
 Handler = Callable[[httpx.Request], httpx.Response | Exception | Awaitable[httpx.Response]]
 
 
-def answer(status: int = 200, content: Any = None, headers: Mapping[str, str] | None = None) -> httpx.Response:
+def answer(status: int = 200, content: object = None, headers: Mapping[str, str] | None = None) -> httpx.Response:
     """An answer with a JSON body, or with none."""
     body = b"" if content is None else json.dumps(content).encode()
     return httpx.Response(status, headers=dict(headers or {}), content=body)
 
 
-def arm_error(status: int, code: str, message: str = "", **more: Any) -> httpx.Response:
+def arm_error(status: int, code: str, message: str = "", **more: object) -> httpx.Response:
     """An answer in Resource Manager's shape of an error."""
     return answer(status, {"error": {"code": code, "message": message, **more}})
 
@@ -119,9 +119,10 @@ class FakeAzure:
         # The same answer may be given more than once, but a response can be read only once.
         return httpx.Response(given.status_code, headers=given.headers, content=given.content)
 
-    def body(self, index: int = -1) -> Any:
+    def body(self, index: int = -1) -> dict[str, Any]:
         """What was sent."""
-        return json.loads(self.requests[index].content)
+        body: dict[str, Any] = json.loads(self.requests[index].content)
+        return body
 
     def paths(self) -> list[str]:
         """Method and path of all requests."""

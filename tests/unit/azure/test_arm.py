@@ -7,6 +7,7 @@ import uuid
 
 import httpx
 import pytest
+import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
@@ -75,8 +76,6 @@ async def test_outside_of_a_reconcile_each_request_has_an_id_of_its_own() -> Non
     azure = azure_with(answer(200, {}))
 
     async def in_a_context_without_reconcile() -> None:
-        import structlog
-
         structlog.contextvars.clear_contextvars()
         await azure.arm.send(GET)
         await azure.arm.send(GET)

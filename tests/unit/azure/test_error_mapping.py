@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 from email.utils import formatdate
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -41,7 +40,7 @@ POLICY = {
 }
 
 
-def arm(code: str, message: str = "", **more: Any) -> bytes:
+def arm(code: str, message: str = "", **more: object) -> bytes:
     return json.dumps({"error": {"code": code, "message": message, **more}}).encode()
 
 

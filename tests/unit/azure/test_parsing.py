@@ -40,7 +40,7 @@ def test_a_connector_is_read_as_the_service_spells_it() -> None:
         },
     }
     assert parse_connector(body) == Connector(
-        id=body["id"],
+        id=str(body["id"]),
         location="westeurope",
         tags={"owner": "platform"},
         hierarchy_identifier="4a8eb7f1-f533-48c5-b102-9b09e90906b7",

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import httpx
 import pytest
 
 from defender_devops.azure.budget import OperationKind
@@ -11,7 +12,7 @@ from defender_devops.errors import AzureUnavailable, InvalidRequest, Throttled
 from tests.unit.azure.fakes import FakeAzure, answer, arm_error, azure_with
 
 
-def rows(*names: str, token: str | None = None, truncated: object = "false") -> Any:
+def rows(*names: str, token: str | None = None, truncated: object = "false") -> httpx.Response:
     content: dict[str, Any] = {
         "totalRecords": 3,
         "count": len(names),

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from pydantic import SecretStr
 
-from defender_devops.azure.tokens import TokenSource
+from defender_devops.azure.tokens import Token, TokenSource
 from defender_devops.errors import CredentialsRejected, CredentialsUnavailable, KubernetesUnavailable
 from tests.unit.azure.fakes import NOW, FakeCredential, FakeTime
 
@@ -90,9 +90,9 @@ async def test_the_issuers_wish_to_replace_a_token_is_heeded() -> None:
     time = FakeTime()
 
     class WithWish(FakeCredential):
-        async def token(self, *, claims, renew):  # type: ignore[no-untyped-def]
+        async def token(self, *, claims: str | None, renew: bool) -> Token:
             token = await super().token(claims=claims, renew=renew)
-            return type(token)(token.value, token.expires_at, refresh_at=NOW + time.seconds + 100)
+            return Token(token.value, token.expires_at, refresh_at=NOW + time.seconds + 100)
 
     tokens = TokenSource(WithWish(lifetime=86400, now=lambda: NOW + time.seconds), time.clock)
     assert await value(tokens) == "token-1"
