@@ -1,43 +1,43 @@
 """One request to the Kubernetes API: token, time-outs, and errors by name.
 
-Bodies are plain dictionaries: the library's models would cost 30 MB and a second at start for nothing we need.
+Bodies are plain dictionaries: importing the library's models costs 100 MB and nearly three seconds of CPU (37.0.2),
+for nothing that we need.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 import aiohttp
 
 from defender_devops.api.names import FIELD_MANAGER
-from defender_devops.cluster.connection import Connection
-from defender_devops.errors import (
-    KubernetesConflict,
-    KubernetesError,
-    KubernetesNotFound,
-    KubernetesRefused,
-    KubernetesUnavailable,
-)
+from defender_devops.cluster.answers import UNAUTHORIZED, Body, error_of, parse, resource_of, verb_of
+from defender_devops.cluster.connection import Connection, Credentials
+from defender_devops.errors import KubernetesUnavailable
 
-__all__ = ["APPLY", "JSON_PATCH", "MERGE_PATCH", "Body", "KubernetesClient", "path"]
+__all__ = ["APPLY", "JSON", "JSON_PATCH", "MERGE_PATCH", "Body", "KubernetesClient", "path", "with_query"]
 
-Body = dict[str, Any]
 Observe = Callable[[str, str, str, float], None]
 """Told of each request: verb, resource, HTTP status (or `error`), seconds."""
 
+JSON: Final = "application/json"
 JSON_PATCH: Final = "application/json-patch+json"
 MERGE_PATCH: Final = "application/merge-patch+json"
 APPLY: Final = "application/apply-patch+yaml"
 
-_TIMEOUT: Final = aiohttp.ClientTimeout(total=30, sock_connect=10)
 _AT_ONCE: Final = 32
 _PAGE: Final = 500
-_UNAUTHORIZED, _NOT_FOUND, _CONFLICT, _TOO_MANY, _SERVER_ERROR = 401, 404, 409, 429, 500
+_CONNECT_TIMEOUT: Final = 10.0
+_BAD: Final = 400
+_LONGEST_EVENT: Final = 4 * 1024 * 1024
+"""Bytes of one line of a watch: more than any object, which etcd limits to 1.5 MB."""
 
 
 def path(group_version: str, plural: str, namespace: str | None = None, name: str | None = None, *below: str) -> str:
@@ -49,129 +49,196 @@ def path(group_version: str, plural: str, namespace: str | None = None, name: st
     return "/" + "/".join(quote(part, safe="") for part in parts)
 
 
+def with_query(url: str, **parameters: str) -> str:
+    """The address with more parameters."""
+    return f"{url}{'&' if '?' in url else '?'}{urlencode(parameters)}" if parameters else url
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    method: str
+    url: str
+    body: bytes | None
+    content_type: str
+    accept: str
+
+    def headers(self, credentials: Credentials) -> dict[str, str]:
+        headers = {"Accept": self.accept, "User-Agent": FIELD_MANAGER}
+        if credentials.token is not None:
+            headers["Authorization"] = f"Bearer {credentials.token.get_secret_value()}"
+        if self.body is not None:
+            headers["Content-Type"] = self.content_type
+        return headers
+
+
 class KubernetesClient:
     """The Kubernetes API as the operator's service account.
 
-    All methods raise KubernetesError: NotFound (404), Conflict (409), Refused (other 4xx), Unavailable (all else).
+    All methods raise KubernetesError: NotFound (404), Conflict (409, and a failed test of a JSON patch), Unavailable
+    (no answer, 401, 408, 410, 429, 5xx), Refused (every other 4xx).
 
     Args:
-        connection: where the server is, and the token.
+        connection: where the server is, and the token; several clients may share it.
         observe: told of each request.
+        timeout: seconds that one request may take in all.
+        at_once: requests under way at the same time.
+        fence: called before each write, raises where this process must not write any more.
     """
 
-    def __init__(self, connection: Connection, observe: Observe = lambda *_: None) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        observe: Observe = lambda *_: None,
+        *,
+        timeout: float = 30.0,
+        at_once: int = _AT_ONCE,
+        fence: Callable[[], None] = lambda: None,
+    ) -> None:
         self.connection = connection
         self._observe = observe
+        self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=min(timeout, _CONNECT_TIMEOUT))
+        self._slots = asyncio.Semaphore(at_once)
+        self._fence = fence
         self._session: aiohttp.ClientSession | None = None
-        self._slots = asyncio.Semaphore(_AT_ONCE)
+        self._session_for: object = None
 
     async def close(self) -> None:
         """Close all connections."""
         if self._session is not None:
             await self._session.close()
+            self._session = None
 
-    async def get(self, url: str) -> Body:
-        """Read one object."""
-        return await self._send("GET", url)
+    async def get(self, url: str, *, accept: str = JSON) -> Body:
+        """Read one object, or one page of a list."""
+        return await self._send(_Request("GET", url, None, JSON, accept))
 
     async def create(self, url: str, body: Mapping[str, Any]) -> Body:
         """Create an object, or post to a subresource."""
-        return await self._send("POST", f"{url}?{urlencode({'fieldManager': FIELD_MANAGER})}", body)
+        return await self._write("POST", with_query(url, fieldManager=FIELD_MANAGER), body)
 
     async def replace(self, url: str, body: Mapping[str, Any]) -> Body:
         """Replace an object; its metadata.resourceVersion must be the one that was read."""
-        return await self._send("PUT", f"{url}?{urlencode({'fieldManager': FIELD_MANAGER})}", body)
+        return await self._write("PUT", with_query(url, fieldManager=FIELD_MANAGER), body)
 
     async def patch(self, url: str, body: Mapping[str, Any] | Sequence[Mapping[str, Any]], kind: str) -> Body:
         """Patch an object; `kind` is the patch's content type."""
         options = {"fieldManager": FIELD_MANAGER} | ({"force": "true"} if kind == APPLY else {})
-        return await self._send("PATCH", f"{url}?{urlencode(options)}", body, kind)
+        return await self._write("PATCH", with_query(url, **options), body, kind)
 
     async def delete(self, url: str, preconditions: Mapping[str, str] | None = None) -> None:
         """Delete an object, if it still is the one that these preconditions name."""
-        await self._send("DELETE", url, {"preconditions": dict(preconditions)} if preconditions else None)
+        await self._write("DELETE", url, {"preconditions": dict(preconditions)} if preconditions else None)
 
-    async def items(self, url: str) -> AsyncIterator[Body]:
-        """Every object of a list, page by page."""
+    async def pages(self, url: str, *, accept: str = JSON) -> AsyncIterator[Body]:
+        """A list, page by page. KubernetesUnavailable (410) where reading took longer than the server remembers."""
         token = ""
         while True:
             query = {"limit": str(_PAGE)} | ({"continue": token} if token else {})
-            page = await self._send("GET", f"{url}?{urlencode(query)}")
-            for item in page.get("items") or ():
-                # A list leaves out of its items what it says once of itself.
-                yield {"apiVersion": page["apiVersion"], "kind": page["kind"].removesuffix("List"), **item}
+            page = await self.get(with_query(url, **query), accept=accept)
+            yield page
             token = page.get("metadata", {}).get("continue") or ""
             if not token:
                 return
 
-    async def _send(self, method: str, url: str, body: object = None, kind: str = "application/json") -> Body:
-        started, outcome = time.monotonic(), "error"
+    async def items(self, url: str) -> AsyncIterator[Body]:
+        """Every object of a list."""
+        async for page in self.pages(url):
+            for item in page.get("items") or ():
+                # A list leaves out of its items what it says once of itself.
+                yield {"apiVersion": page["apiVersion"], "kind": page["kind"].removesuffix("List"), **item}
+
+    async def watch(self, url: str, *, accept: str = JSON, silence: float) -> AsyncIterator[Body]:
+        """Events of a watch as they come, until the server ends it.
+
+        Args:
+            url: of the list, with the watch's parameters.
+            accept: what to ask for; the table of an event's object.
+            silence: seconds without a single byte after which the connection is given up as KubernetesUnavailable.
+        """
+        request = _Request("GET", url, None, JSON, accept)
+        limits = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT, sock_read=silence)
+        async with self._observed("watch", url) as seen, self._answer(request, limits) as answer:
+            seen.append(str(answer.status))
+            if answer.status >= _BAD:
+                raise error_of(answer.status, parse(await answer.read()), answer.headers)
+            async for line in answer.content:
+                yield parse(line)
+
+    async def _write(self, method: str, url: str, body: object, kind: str = JSON) -> Body:
+        content = None if body is None else json.dumps(body, separators=(",", ":")).encode()
+        async with self._slots:
+            self._fence()
+            return await self._send_now(_Request(method, url, content, kind, JSON))
+
+    async def _send(self, request: _Request) -> Body:
+        async with self._slots:
+            return await self._send_now(request)
+
+    async def _send_now(self, request: _Request) -> Body:
+        observed = self._observed(verb_of(request.method, request.url), request.url)
+        async with observed as seen, self._answer(request, self._timeout) as answer:
+            content = parse(await answer.read())
+            seen.append(str(answer.status))
+            if answer.status >= _BAD:
+                is_json_patch = request.content_type == JSON_PATCH
+                raise error_of(answer.status, content, answer.headers, json_patch=is_json_patch)
+            return content
+
+    @contextlib.asynccontextmanager
+    async def _observed(self, verb: str, url: str) -> AsyncIterator[list[str]]:
+        """Tells the observer how a request ended (what is put into the list), and names what cut it short."""
+        started, seen = time.monotonic(), list[str]()
         try:
-            async with self._slots:
-                status, content, headers = await self._attempt(method, url, body, kind)
-            outcome = str(status)
+            yield seen
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise KubernetesUnavailable(
-                f"The Kubernetes API server does not answer ({type(error).__name__})."
-            ) from error
+            seen.clear()
+            raise KubernetesUnavailable(f"The Kubernetes API server does not answer ({_cause(error)}).") from error
         finally:
-            self._observe(method, _resource_of(url), outcome, time.monotonic() - started)
-        if status >= _UNAUTHORIZED - 1:
-            raise _error(status, content, headers)
-        return content
+            self._observe(verb, resource_of(url), seen[0] if seen else "error", time.monotonic() - started)
 
-    async def _attempt(self, method: str, url: str, body: object, kind: str) -> tuple[int, Body, Mapping[str, str]]:
-        """Send once, and once more with another token where the server did not take this one."""
-        for refused in (False, True):
-            credentials = await self.connection.credentials(refused=refused)
-            headers = {"Accept": "application/json", "User-Agent": FIELD_MANAGER}
-            if credentials.token is not None:
-                headers["Authorization"] = f"Bearer {credentials.token.get_secret_value()}"
-            data = None
-            if body is not None:
-                data = json.dumps(body, separators=(",", ":")).encode()
-                headers["Content-Type"] = kind
-            session = await self._open()
-            async with session.request(
-                method, credentials.server + url, data=data, headers=headers, timeout=_TIMEOUT
-            ) as answer:
-                if answer.status == _UNAUTHORIZED and not refused:
-                    continue
-                return answer.status, _parse(await answer.read()), answer.headers
-        raise AssertionError("the second answer is always returned")
+    @contextlib.asynccontextmanager
+    async def _answer(self, request: _Request, limits: aiohttp.ClientTimeout) -> AsyncIterator[aiohttp.ClientResponse]:
+        """The answer to a request, sent once more with another token where the server did not take this one."""
+        credentials = await self.connection.credentials()
+        answer = await self._ask(request, credentials, limits)
+        if answer.status == UNAUTHORIZED:
+            answer.release()
+            credentials = await self.connection.credentials(refused=credentials.token or True)
+            answer = await self._ask(request, credentials, limits)
+        async with answer:
+            yield answer
 
-    async def _open(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            credentials = await self.connection.credentials()
-            connector = aiohttp.TCPConnector(limit=0, ssl=credentials.tls())
-            self._session = aiohttp.ClientSession(connector=connector)
-        return self._session
+    async def _ask(
+        self, request: _Request, credentials: Credentials, limits: aiohttp.ClientTimeout
+    ) -> aiohttp.ClientResponse:
+        session = await self._open(credentials)
+        return await session.request(
+            request.method,
+            credentials.server + request.url,
+            data=request.body,
+            headers=request.headers(credentials),
+            timeout=limits,
+            proxy=credentials.proxy,
+            server_hostname=credentials.server_name,
+        )
 
-
-def _parse(content: bytes) -> Body:
-    try:
-        parsed = json.loads(content or b"{}")
-    except ValueError:
-        return {}
-    return parsed if isinstance(parsed, dict) else {}
-
-
-def _error(status: int, content: Body, headers: Mapping[str, str]) -> KubernetesError:
-    said = str(content.get("message") or f"HTTP {status}")
-    if status == _NOT_FOUND:
-        return KubernetesNotFound(said, status=status)
-    if status == _CONFLICT:
-        return KubernetesConflict(said, status=status)
-    if status == _TOO_MANY or status >= _SERVER_ERROR:
-        wait = headers.get("Retry-After", "")
-        return KubernetesUnavailable(said, status=status, retry_after=float(wait) if wait.isdecimal() else None)
-    return KubernetesRefused(said, status=status)
+    async def _open(self, credentials: Credentials) -> aiohttp.ClientSession:
+        """The session; another one where certificates were renewed."""
+        identity = credentials.tls_identity()
+        if self._session is not None and self._session_for == identity:
+            return self._session
+        outdated = self._session
+        connector = aiohttp.TCPConnector(limit=0, ssl=credentials.tls())
+        self._session = opened = aiohttp.ClientSession(connector=connector, read_bufsize=_LONGEST_EVENT)
+        self._session_for = identity
+        if outdated is not None:
+            await outdated.close()
+        return opened
 
 
-def _resource_of(url: str) -> str:
-    """The plural in a path, with its subresource: a label of few values."""
-    parts = url.partition("?")[0].strip("/").split("/")
-    parts = parts[3:] if parts[0] == "apis" else parts[2:]
-    if len(parts) > 2 and parts[0] == "namespaces":  # noqa: PLR2004 - namespaces/<name>/<plural>
-        parts = parts[2:]
-    return "/".join([parts[0], *parts[2:]]) if parts else "unknown"
+def _cause(error: BaseException) -> str:
+    """Which kind of failure, in words that hold no address or header."""
+    inner = getattr(error, "os_error", None)
+    if isinstance(inner, OSError) and inner.strerror:
+        return f"{type(error).__name__}: {inner.strerror}"
+    return type(error).__name__

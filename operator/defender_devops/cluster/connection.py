@@ -1,7 +1,8 @@
 """Where the API server is and who we are there: from the pod's service account, else from KUBECONFIG.
 
-The library reads kubeconfigs and the pod's files; tokens in files change while we run, so both are read again when
-they are a minute old and whenever the server no longer takes what we have.
+The library reads kubeconfigs and the pod's files. Tokens in files change while we run, so files are read again when
+they are a minute old; a kubeconfig's exec command, which may be slow, when what it gave is about to expire. Either is
+read again at once when the server no longer takes what we have.
 """
 
 from __future__ import annotations
@@ -11,19 +12,30 @@ import os
 import ssl
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final
 
+import yaml
 from kubernetes.aio.client.configuration import Configuration
 from kubernetes.aio.config.config_exception import ConfigException
 from kubernetes.aio.config.incluster_config import SERVICE_HOST_ENV_NAME, load_incluster_config
-from kubernetes.aio.config.kube_config import load_kube_config
+from kubernetes.aio.config.kube_config import KubeConfigLoader, load_kube_config
 from pydantic import SecretStr
 
-from defender_devops.errors import KubernetesRefused
+from defender_devops.errors import KubernetesRefused, KubernetesUnavailable
 
 __all__ = ["Connection", "Credentials"]
 
-_READ_AGAIN: Final = 60.0
+_READ_FILES_AGAIN: Final = 60.0
+_RUN_COMMAND_BEFORE: Final = 60.0
+"""Seconds before the expiry of what an exec command gave."""
+
+_AT_LEAST: Final = 10.0
+"""Seconds that anything is kept, were it to expire at once: an exec command is not run for each request."""
+
+_MALFORMED: Final = (AttributeError, KeyError, TypeError, ValueError)
+"""What the library raises for a kubeconfig that is YAML and not a kubeconfig."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +49,8 @@ class Credentials:
         certificate_file: client certificate, or None.
         key_file: its private key, or None.
         insecure: the server's certificate is not checked, as the kubeconfig asks.
+        server_name: the name that the server's certificate has to hold, or None for the address's.
+        proxy: address of an HTTP proxy, or None.
     """
 
     server: str
@@ -45,6 +59,8 @@ class Credentials:
     certificate_file: str | None = None
     key_file: str | None = None
     insecure: bool = False
+    server_name: str | None = None
+    proxy: str | None = None
 
     def tls(self) -> ssl.SSLContext:
         """Settings for TLS."""
@@ -56,39 +72,57 @@ class Credentials:
             context.verify_mode = ssl.CERT_NONE
         return context
 
+    def tls_identity(self) -> object:
+        """Equal as long as `tls` would give the same: files, and when each was written."""
+        files = (self.ca_file, self.certificate_file, self.key_file)
+        return self.insecure, tuple((file, Path(file).stat().st_mtime_ns) for file in files if file)
+
 
 class Connection:
-    """Gives credentials that are good now."""
+    """Gives credentials that are good now. Several clients may share it."""
 
     def __init__(self) -> None:
         self._known: Credentials | None = None
-        self._read_at = 0.0
+        self._read_again_at = 0.0
         self._lock = asyncio.Lock()
 
-    async def credentials(self, *, refused: bool = False) -> Credentials:
+    async def credentials(self, *, refused: SecretStr | bool | None = None) -> Credentials:
         """The credentials.
 
         Args:
-            refused: the server did not take the last ones: read them again at once.
+            refused: the token that the server did not take (True: whichever it was). It is read again at once, unless
+                somebody has done so in the meantime.
 
         Raises:
             KubernetesRefused: there is no usable configuration.
+            KubernetesUnavailable: the kubeconfig's exec command gave nothing.
         """
+        if self._is_good(refused) and self._known is not None:
+            return self._known
         async with self._lock:
-            if self._known is None or refused or time.monotonic() - self._read_at > _READ_AGAIN:
-                self._known = await _load()
-                self._read_at = time.monotonic()
+            if self._known is None or not self._is_good(refused):
+                self._known, good_for = await _load()
+                self._read_again_at = time.monotonic() + good_for
             return self._known
 
+    def _is_good(self, refused: SecretStr | bool | None) -> bool:
+        if refused is True or self._known is None or time.monotonic() >= self._read_again_at:
+            return False
+        return not refused or self._known.token != refused
 
-async def _load() -> Credentials:
-    configuration = Configuration()
+
+async def _load() -> tuple[Credentials, float]:
+    """Credentials, and for how many seconds they need not be read again."""
+    configuration, good_for = Configuration(), _READ_FILES_AGAIN
     try:
         if SERVICE_HOST_ENV_NAME in os.environ and not os.environ.get("KUBECONFIG"):
             load_incluster_config(configuration, try_refresh_token=False)  # type: ignore[no-untyped-call]
         else:
-            await load_kube_config(client_configuration=configuration, persist_config=False)  # type: ignore[no-untyped-call]
-    except (ConfigException, OSError) as error:
+            loader = await load_kube_config(  # type: ignore[no-untyped-call]
+                config_file=os.environ.get("KUBECONFIG"), client_configuration=configuration, persist_config=False
+            )
+            good_for = _good_for(loader, configuration)
+    except (ConfigException, OSError, yaml.YAMLError, *_MALFORMED) as error:
         raise KubernetesRefused(
             f"There is no usable configuration of a Kubernetes cluster ({error}). Run in a pod, or set KUBECONFIG."
         ) from error
@@ -100,4 +134,22 @@ async def _load() -> Credentials:
         certificate_file=configuration.cert_file,
         key_file=configuration.key_file,
         insecure=not configuration.verify_ssl,
-    )
+        server_name=configuration.tls_server_name,
+        proxy=configuration.proxy,
+    ), good_for
+
+
+def _good_for(loader: KubeConfigLoader, configuration: Configuration) -> float:
+    """How long a kubeconfig's credentials need not be read again, in seconds."""
+    user = loader._user  # noqa: SLF001 - as the library's own refresh_token does: there is no other way to ask
+    if user is None or "exec" not in user:
+        return _READ_FILES_AGAIN
+    if not configuration.api_key.get("BearerToken") and not configuration.cert_file:
+        # The library logs the cause and goes on without credentials, which would end in a puzzling 401 or 403.
+        raise KubernetesUnavailable(
+            "The exec command of the kubeconfig gave no credential; run `kubectl version` to see what it says."
+        )
+    expires: datetime | None = getattr(loader, "exec_plugin_expiry", None)
+    if expires is None:
+        return float("inf")  # until the server refuses it, as kubectl does
+    return max((expires - datetime.now(UTC)).total_seconds() - _RUN_COMMAND_BEFORE, _AT_LEAST)
