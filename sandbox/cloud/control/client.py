@@ -36,7 +36,7 @@ class ControlClient:
     ) -> None:
         self.close()
 
-    def call(self, method: str, path: str, **values: Any) -> Any:  # noqa: ANN401 - JSON
+    def call(self, method: str, path: str, /, **values: Any) -> Any:  # noqa: ANN401 - JSON
         """Call any endpoint; the values are its body, or its query for GET.
 
         Raises:
