@@ -20,6 +20,7 @@ from defender_devops.azure.session import ArmSession, open_http_client
 from defender_devops.azure.watchers import CloudWatchers
 from defender_devops.azuredevops.checker import PrerequisiteChecker
 from defender_devops.azuredevops.client import Endpoints
+from defender_devops.backoff import Backoff
 from defender_devops.cluster.client import KubernetesClient
 from defender_devops.cluster.connection import Connection
 from defender_devops.cluster.connectors import Connectors
@@ -41,7 +42,6 @@ from defender_devops.reconcile.reconciler import Reconciler
 from defender_devops.reconcile.resources import Key, Resources
 from defender_devops.reconcile.sign_in_view import SignInView
 from defender_devops.reconcile.snapshot import Timings
-from defender_devops.scheduler.backoff import Backoff
 from defender_devops.scheduler.queue import Outcome, Scheduler
 from defender_devops.secret_store import ClusterSecretStore
 from defender_devops.settings import Settings

@@ -25,8 +25,8 @@ from typing import Final, Generic, Literal, Protocol, TypeVar
 
 import structlog
 
+from defender_devops.backoff import Backoff
 from defender_devops.errors import OperatorError
-from defender_devops.scheduler.backoff import Backoff
 from defender_devops.scheduler.due import DueTimes
 from defender_devops.scheduler.turns import Turns
 from defender_devops.telemetry.context import begin_reconcile

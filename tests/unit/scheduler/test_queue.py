@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from defender_devops.backoff import Backoff
 from defender_devops.errors import KubernetesUnavailable
-from defender_devops.scheduler.backoff import Backoff
 from defender_devops.scheduler.queue import Outcome, Result, Scheduler
 from defender_devops.telemetry.context import bind_resource, reconcile_id
 

@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from defender_devops.scheduler.backoff import Backoff
+from defender_devops.backoff import Backoff
 from defender_devops.scheduler.queue import Outcome, Scheduler
 
 KEYS = st.integers(0, 5)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from defender_devops.scheduler.backoff import Backoff
+from defender_devops.backoff import Backoff
 
 BACKOFF = Backoff(initial=2.0, maximum=300.0, jitter=0.5)
 
