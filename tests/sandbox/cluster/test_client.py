@@ -1,0 +1,77 @@
+"""The tests' own client of the API: what it finds, waits for and refuses."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+from sandbox.cluster import KubernetesClient
+from sandbox.cluster.client import ApiError, condition
+
+
+def config_map(name: str, namespace: str, **data: str) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": namespace}, "data": data}
+
+
+def test_an_object_that_is_not_there_is_none(kube: KubernetesClient, namespace: str) -> None:
+    assert kube.get("ConfigMap", "nothing", namespace) is None
+    kube.delete("ConfigMap", "nothing", namespace)
+
+
+def test_listed_objects_say_what_they_are_so_that_they_can_be_applied_again(
+    kube: KubernetesClient, namespace: str
+) -> None:
+    kube.create(config_map("one", namespace, value="1"))
+    (found,) = (each for each in kube.list_all("ConfigMap", namespace) if each["metadata"]["name"] == "one")
+    del found["metadata"]["managedFields"]
+    assert kube.apply(found)["data"] == {"value": "1"}
+
+
+def test_two_kinds_of_one_name_are_told_apart_by_their_version(kube: KubernetesClient, namespace: str) -> None:
+    core = kube.list_all("v1/Event", namespace)
+    events = kube.list_all("events.k8s.io/v1/Event", namespace)
+    assert (core, events) == ([], [])
+
+
+def test_a_kind_that_nobody_serves_is_named(kube: KubernetesClient) -> None:
+    with pytest.raises(LookupError, match="does not know the kind Spaceship; is its CRD installed"):
+        kube.get("Spaceship", "enterprise")
+
+
+def test_things_are_applied_in_the_order_in_which_they_need_each_other(kube: KubernetesClient, namespace: str) -> None:
+    inner = f"{namespace}-inner"
+    kube.apply_all([config_map("one", inner), {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": inner}}])
+    assert kube.get("ConfigMap", "one", inner) is not None
+    kube.delete("Namespace", inner)
+
+
+def test_the_api_servers_own_words_are_the_error(kube: KubernetesClient, namespace: str) -> None:
+    with pytest.raises(ApiError, match="ConfigMap in version") as refusal:
+        kube.create({**config_map("one", namespace), "data": "text"})
+    assert (refusal.value.status, refusal.value.reason) == (400, "BadRequest")
+
+
+def test_waiting_ends_as_soon_as_the_change_is_there(kube: KubernetesClient, namespace: str) -> None:
+    kube.create(config_map("one", namespace, value="old"))
+    change = threading.Timer(0.3, kube.patch, ("ConfigMap", "one", {"data": {"value": "new"}}, namespace))
+    change.start()
+    found = kube.wait("ConfigMap", "one", namespace, until=lambda each: each["data"]["value"] == "new", timeout=20)
+    change.join()
+    assert found["data"] == {"value": "new"}
+
+
+def test_waiting_in_vain_tells_how_it_stands(kube: KubernetesClient, namespace: str) -> None:
+    kube.create(config_map("one", namespace))
+    with pytest.raises(TimeoutError, match=r"ConfigMap .*/one is not as expected after 0.2 s"):
+        kube.wait("ConfigMap", "one", namespace, until=lambda each: "data" in each, timeout=0.2)
+    with pytest.raises(TimeoutError, match="it does not exist"):
+        kube.wait("ConfigMap", "two", namespace, until=bool, timeout=0.2)
+    with pytest.raises(TimeoutError, match=r"one is still there after 0.2 s"):
+        kube.wait_gone("ConfigMap", "one", namespace, timeout=0.2)
+
+
+@pytest.mark.parametrize("status", [{}, {"conditions": None}, {"conditions": [{"type": "Ready", "status": "True"}]}])
+def test_a_condition_that_is_not_there_is_empty(status: dict[str, Any]) -> None:
+    assert condition({"status": status}, "Stalled") == {}
