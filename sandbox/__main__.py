@@ -52,8 +52,7 @@ def _run(options: argparse.Namespace) -> int:
         case "down":
             return down(folder)
         case "prepare":
-            Binaries.find()
-            binary("helm")
+            Binaries.find("helm", "kubectl")
             return 0
         case tool:
             return _exec(tool, options.arguments, folder)

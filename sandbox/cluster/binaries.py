@@ -28,17 +28,22 @@ class Binaries:
     kube_controller_manager: Path
 
     @classmethod
-    def find(cls) -> Binaries:
+    def find(cls, *tools: str) -> Binaries:
         """Find or make them; those that the machine has are used only where they fit each other.
+
+        Args:
+            tools: other programs to have ready afterwards, made in the same go.
 
         Raises:
             BinaryError: one can neither be found nor made.
         """
         names = ("etcd", "kube-apiserver", "kube-controller-manager")
-        own = {name: path for name in names if (path := installed(name))}
-        rest = prepare(*(name for name in names if name not in own))
-        objection = _objection(*(own.get(name) or rest[name] for name in names[1:])) if own else None
-        if objection:
+        own = {name: path for name in (*names, *tools) if (path := installed(name))}
+        rest = prepare(*(name for name in (*names, *tools) if name not in own))
+        pair = names[1:]
+        if not own.keys().isdisjoint(pair) and (
+            objection := _objection(*(own.get(name) or rest[name] for name in pair))
+        ):
             say(f"{objection}; the cache's own are used instead")
             own, rest = {}, prepare(*names)
         return cls(*(own.get(name) or rest[name] for name in names))

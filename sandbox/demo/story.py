@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from sandbox.cluster.binaries import Binaries, binary
+from sandbox.cluster.binaries import Binaries
 from sandbox.cluster.client import Manifest, condition
 from sandbox.demo.people import People, account_of
 from sandbox.demo.rows import ConnectorRow, OrganizationRow, describe
@@ -56,8 +56,7 @@ def tell(stage: Stage, screen: Screen) -> None:
 
 def _set_the_stage(stage: Stage, screen: Screen, connectors: Sequence[Manifest]) -> None:
     with screen.step("Find, download or build the programs of a Kubernetes API server, and helm"):
-        Binaries.find()
-        binary("helm")
+        Binaries.find("helm")
     with screen.step("Start a Kubernetes API server"):
         stage.start_cluster()
         screen.say(f"{stage.cluster.server} with etcd and kube-controller-manager")
