@@ -57,7 +57,7 @@ def _compile(program: Program, go: Path, target: Path, output: Path) -> int:
         while (status := run.wait(_PROGRESS_SECONDS)) is None:
             packages = sum("/" in line for line in output.read_text(errors="replace").splitlines())
             taken = minutes(time.monotonic() - started)
-            say(f"{program.name}: {packages} packages compiled, {taken} of about {expected}")
+            say(f"{program.name}: {packages} packages compiled in {taken}; it usually takes about {expected}")
     return status
 
 
