@@ -27,10 +27,15 @@ BASE = "http://127.0.0.1:1"
 
 @dataclass
 class FakeTime:
-    """A clock that only tests move; whoever sleeps moves it too."""
+    """A clock that only tests move; whoever sleeps moves it too.
+
+    Attributes:
+        longest_step: the most that a sleep moves it, where what is waited for goes on in real time.
+    """
 
     now: datetime = datetime(2026, 3, 1, 12, tzinfo=UTC)
     slept: list[float] = field(default_factory=list)
+    longest_step: float = float("inf")
 
     def __call__(self) -> datetime:
         return self.now
@@ -40,7 +45,7 @@ class FakeTime:
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
-        self.forward(seconds=seconds)
+        self.forward(seconds=min(seconds, self.longest_step))
         await asyncio.sleep(0)
 
 

@@ -113,8 +113,7 @@ class SignIns:
         """
         entry = self._remember(connector)
         if self._wants_look(entry):
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.shield(self._start_look(entry)), _PATIENCE)
+            await asyncio.wait({self._start_look(entry)}, timeout=_PATIENCE)
         return entry.state
 
     def known_state(self, connector: AzureDevOpsConnector) -> SignInState:
@@ -140,16 +139,17 @@ class SignIns:
         if sign_in is None or sign_in.method == SignInMethod.NONE:
             raise SignInRequired("The connector has no spec.signIn, so there is nobody to ask Azure DevOps as.")
         async with entry.lock:
+            token = entry.record.usable_access_token(self.clock())
+            if token and token != rejected and not claims and entry.state.signed_in is not False:
+                return token
             if entry.error and not self._is_due(entry):
                 raise entry.error.with_traceback(None)
-            token = entry.record.usable_access_token(self.clock())
             if token and token == rejected and self._is_fresh(entry.record):
                 raise SignInRequired(
                     f"Azure DevOps refuses even a new token of {entry.record.account or 'the app'}. Does the account "
                     "still exist, and is it a member of the organization?"
                 )
-            if token is None or token == rejected or claims or entry.error:
-                token = (await self._renew(entry, sign_in, claims)).access_token
+            token = (await self._renew(entry, sign_in, claims)).access_token
         if token is None:
             raise SignInRequired("Entra ID issued no access token. Sign in again on the connector's page.")
         return token
@@ -239,8 +239,10 @@ class SignIns:
     async def _wait_for_next(self) -> None:
         dues = [entry.due for entry in self._entries.values() if entry.due and not entry.looking and entry.has_sign_in]
         seconds = max(0.05, (min(dues) - self.clock()).total_seconds()) if dues else None
+        # Not wait_for: before Python 3.12 it can swallow a cancellation that meets the event.
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._woken.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._woken.wait()
 
     def _remember(self, connector: AzureDevOpsConnector) -> _Entry:
         uid = connector.metadata.uid

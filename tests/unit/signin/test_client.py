@@ -75,6 +75,8 @@ def test_the_other_proofs_are_fields_of_the_form() -> None:
     assert FederatedClient("a", SecretStr("t")).fields(AUDIENCE)["client_assertion"] == "t"
 
 
-@pytest.mark.parametrize("client", [SecretClient("a", SecretStr("canary-1")), FederatedClient("a", SecretStr("canary-1"))])
+@pytest.mark.parametrize(
+    "client", [SecretClient("a", SecretStr("canary-1")), FederatedClient("a", SecretStr("canary-1"))]
+)
 def test_no_proof_shows_in_its_text(client: object) -> None:
     assert "canary-1" not in f"{client!r} {client}"

@@ -89,7 +89,9 @@ async def test_a_code_and_a_sign_in_in_the_same_secret_do_not_disturb_each_other
     contoso = connector()
     await world.package.codes.put(contoso, SecretStr(CODE))
     store = world.sign_ins.renewal.store
-    await store.change(contoso, lambda record: type(record)(**{**vars(record), "refresh_token": SecretStr("refresh-0")}))
+    await store.change(
+        contoso, lambda record: type(record)(**{**vars(record), "refresh_token": SecretStr("refresh-0")})
+    )
     await world.sign_ins.state(contoso)
     assert world.stored("refresh-token") == "refresh-1"
     assert (await DefenderCodes(store).get(contoso)) == SecretStr(CODE)

@@ -30,7 +30,11 @@ Row = tuple[int, str | None, int | None, type[SignInError]]
 
 TABLE: list[Row] = [
     *((400, error, number, SignInRequired) for error in ("invalid_grant",) for number in SIGN_IN + MORE_SIGN_IN),
-    *((400, error, number, SignInRequired) for error in ("interaction_required", "login_required") for number in SIGN_IN),
+    *(
+        (400, error, number, SignInRequired)
+        for error in ("interaction_required", "login_required")
+        for number in SIGN_IN
+    ),
     *((400, error, number, ConsentRequired) for error in ("consent_required", "invalid_grant") for number in CONSENT),
     *(
         (400, error, number, AccountBlocked)
@@ -80,7 +84,9 @@ def numbers(number: int | None) -> tuple[int, ...]:
 
 
 @pytest.mark.parametrize(("status", "error", "number", "kind"), TABLE)
-def test_every_refusal_has_its_class(status: int, error: str | None, number: int | None, kind: type[SignInError]) -> None:
+def test_every_refusal_has_its_class(
+    status: int, error: str | None, number: int | None, kind: type[SignInError]
+) -> None:
     assert type(classify(status, error, numbers(number))) is kind
 
 
@@ -89,7 +95,9 @@ def test_invalid_grant_for_an_authorization_code_means_that_the_code_is_spent(nu
     assert type(classify(400, "invalid_grant", numbers(number), redeeming_code=True)) is CodeSpent
 
 
-@pytest.mark.parametrize(("number", "kind"), [(50057, AccountBlocked), (65001, ConsentRequired), (90033, TokenServiceUnavailable)])
+@pytest.mark.parametrize(
+    ("number", "kind"), [(50057, AccountBlocked), (65001, ConsentRequired), (90033, TokenServiceUnavailable)]
+)
 def test_a_blocked_account_is_told_apart_from_a_spent_code(number: int, kind: type[SignInError]) -> None:
     assert type(classify(400, "invalid_grant", (number,), redeeming_code=True)) is kind
 
@@ -133,7 +141,9 @@ def test_words_name_the_cause_and_what_to_do() -> None:
     )
 
 
-@given(st.integers(200, 599), st.none() | st.text(max_size=40), st.lists(st.integers(0, 10**8), max_size=3), st.booleans())
+@given(
+    st.integers(200, 599), st.none() | st.text(max_size=40), st.lists(st.integers(0, 10**8), max_size=3), st.booleans()
+)
 def test_whatever_comes_it_has_a_class_and_only_entra_itself_can_end_a_sign_in(
     status: int, error: str | None, codes: list[int], redeeming: bool
 ) -> None:

@@ -11,7 +11,9 @@ from pydantic import SecretBytes, SecretStr
 
 from defender_devops.signin.record import Claim, TokenRecord, fingerprint
 
-texts = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc", "Zs", "Zl", "Zp")), min_size=1, max_size=40)
+texts = st.text(
+    st.characters(codec="utf-8", exclude_categories=("Cs", "Cc", "Zs", "Zl", "Zp")), min_size=1, max_size=40
+)
 secret_texts = texts.map(SecretStr)
 moments = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - hypothesis wants naive bounds
 records = st.builds(

@@ -89,7 +89,9 @@ async def test_a_replica_that_loses_the_race_takes_the_key_of_the_winner() -> No
     assert ours.sign("page", "uid") == theirs.sign("page", "uid")
 
 
-@pytest.mark.parametrize(("type_", "data"), [("Opaque", {"key": "k" * 32}), (KEY_SECRET_TYPE, {"key": "short"}), (KEY_SECRET_TYPE, {})])
+@pytest.mark.parametrize(
+    ("type_", "data"), [("Opaque", {"key": "k" * 32}), (KEY_SECRET_TYPE, {"key": "short"}), (KEY_SECRET_TYPE, {})]
+)
 async def test_a_secret_that_is_no_key_of_ours_is_refused_with_what_to_do(type_: str, data: dict[str, str]) -> None:
     secrets = MemorySecrets()
     secrets.give("operator", KEY_SECRET_NAME, type_, **data)

@@ -49,7 +49,8 @@ class DevicePages:
         prompt = self.device.prompt(connector.metadata.uid)
         if prompt and "finished" in request.query:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(prompt.done.wait(), _PATIENCE)
+                async with asyncio.timeout(_PATIENCE):
+                    await prompt.done.wait()
         if _wants_json(request):
             return _json(_described(prompt)) if prompt else _json({"state": "none"}, status=404)
         if prompt and not prompt.is_pending and prompt.failure is None:

@@ -1,0 +1,122 @@
+"""Only our own token Secrets are touched, and no write is lost."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from pydantic import SecretBytes, SecretStr
+
+from defender_devops.api.model import OwnerReference
+from defender_devops.api.names import TOKEN_SECRET_TYPE
+from defender_devops.errors import KubernetesConflict
+from defender_devops.signin.errors import OAuthAppMisconfigured
+from defender_devops.signin.ports import StoredSecret
+from defender_devops.signin.record import TokenRecord
+from defender_devops.signin.token_store import TokenStore
+from tests.support.secret_store import MemorySecrets
+from tests.support.sign_in import NAMESPACE, TOKENS, UID, connector
+
+ANOTHER = OwnerReference(kind="AzureDevOpsConnector", name="other", uid="bbbbbbbb-0000-4000-8000-000000000002")
+
+
+def with_account(account: str) -> TokenRecord:
+    return TokenRecord(account=account)
+
+
+async def test_the_secret_is_made_with_our_type_labels_and_owner() -> None:
+    secrets = MemorySecrets()
+    await TokenStore(secrets).change(connector(), lambda _: with_account("a@b"))
+    made = secrets.kept[NAMESPACE, TOKENS]
+    assert made.type == TOKEN_SECRET_TYPE
+    assert made.labels == {
+        "app.kubernetes.io/managed-by": "defender-devops-operator",
+        "defender-devops.io/connector": "contoso",
+    }
+    assert [(owner.kind, owner.uid, owner.controller) for owner in made.owners] == [("AzureDevOpsConnector", UID, True)]
+
+
+async def test_the_name_in_the_spec_is_used() -> None:
+    secrets = MemorySecrets()
+    await TokenStore(secrets).change(connector({"tokenSecretName": "mine"}), lambda _: with_account("a@b"))
+    assert (NAMESPACE, "mine") in secrets.kept
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        StoredSecret(NAMESPACE, TOKENS, "Opaque", data={"password": SecretBytes(b"canary")}),
+        StoredSecret(NAMESPACE, TOKENS, "kubernetes.io/tls"),
+        StoredSecret(NAMESPACE, TOKENS, TOKEN_SECRET_TYPE),
+        StoredSecret(NAMESPACE, TOKENS, TOKEN_SECRET_TYPE, owners=(ANOTHER,)),
+        StoredSecret(NAMESPACE, TOKENS, "Opaque", owners=(OwnerReference(uid=UID),)),
+    ],
+    ids=["a person's", "a certificate", "nobody's", "another connector's", "ours by owner but not by type"],
+)
+async def test_a_secret_that_is_not_the_connectors_own_is_neither_read_nor_written(secret: StoredSecret) -> None:
+    secrets = MemorySecrets()
+    before = secrets.put(secret)
+    store = TokenStore(secrets)
+    with pytest.raises(OAuthAppMisconfigured, match="left alone"):
+        await store.read(connector())
+    with pytest.raises(OAuthAppMisconfigured, match="left alone"):
+        await store.change(connector(), lambda _: with_account("a@b"))
+    assert secrets.kept[NAMESPACE, TOKENS] == before
+
+
+async def test_a_write_of_somebody_else_in_between_is_kept_and_ours_made_on_top() -> None:
+    secrets = MemorySecrets()
+    store = TokenStore(secrets)
+    await store.change(connector(), lambda record: replace(record, account="first@b"))
+
+    def overtake(_: StoredSecret) -> None:
+        current = secrets.kept[NAMESPACE, TOKENS]
+        newer = replace(TokenRecord.decode(current.data), refresh_token=SecretStr("theirs"))
+        secrets.put(replace(current, data=newer.encode()))
+
+    secrets.before_write = overtake
+    result = await store.change(connector(), lambda record: replace(record, account="second@b"))
+    assert (result.account, result.refresh_token) == ("second@b", SecretStr("theirs"))
+
+
+async def test_a_secret_that_appears_or_goes_in_between_is_no_trouble() -> None:
+    secrets = MemorySecrets()
+    store = TokenStore(secrets)
+
+    def appear(secret: StoredSecret) -> None:
+        secrets.put(replace(secret, data=TokenRecord(tenant_id="theirs").encode()))
+
+    secrets.before_write = appear
+    result = await store.change(connector(), lambda record: replace(record, account="a@b"))
+    assert (result.account, result.tenant_id) == ("a@b", "theirs")
+    secrets.before_write = lambda _: secrets.kept.clear()
+    await store.change(connector(), lambda record: replace(record, account="c@d"))
+    assert secrets.text(NAMESPACE, TOKENS, "account") == "c@d"
+
+
+async def test_a_write_that_is_overtaken_for_ever_is_given_up() -> None:
+    secrets = MemorySecrets(failures=[KubernetesConflict("no", status=409)] * 100)
+    with pytest.raises(KubernetesConflict):
+        await TokenStore(secrets).change(connector(), lambda _: with_account("a@b"))
+    assert len(secrets.failures) > 80
+
+
+async def test_nothing_changed_is_nothing_written() -> None:
+    secrets = MemorySecrets()
+    store = TokenStore(secrets)
+    await store.change(connector(), lambda record: record)
+    await store.change(connector(), lambda _: None)
+    assert secrets.writes == []
+
+
+async def test_own_writes_are_known_again_and_others_are_not() -> None:
+    secrets = MemorySecrets()
+    store = TokenStore(secrets)
+    await store.change(connector(), lambda _: with_account("a@b"))
+    first = secrets.kept[NAMESPACE, TOKENS].resource_version
+    await store.change(connector(), lambda _: with_account("c@d"))
+    second = secrets.kept[NAMESPACE, TOKENS].resource_version
+    assert store.is_own_write(NAMESPACE, TOKENS, first), "a watch lags behind"
+    assert store.is_own_write(NAMESPACE, TOKENS, second)
+    assert not store.is_own_write(NAMESPACE, TOKENS, "999")
+    assert not store.is_own_write("elsewhere", TOKENS, second)
