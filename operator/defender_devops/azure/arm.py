@@ -246,15 +246,16 @@ class ArmClient:
             async with asyncio.timeout(_DEADLINE):
                 answer = await self._read(request)
             status = answer.status
-        except (httpx.TimeoutException, TimeoutError) as error:
+        # From None: these errors hold the request, and that holds the token or more.
+        except (httpx.TimeoutException, TimeoutError):
             raise AzureUnavailable(
                 f"Asked to {call.what}, Azure did not answer in time ({self._origin.host}). It is tried again."
-            ) from error
+            ) from None
         except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
             raise AzureUnavailable(
                 f"Asked to {call.what}, the connection to Azure failed ({self._origin.host}, {type(error).__name__}). "
                 "It is tried again; if this lasts, check DNS, proxies and network policies."
-            ) from error
+            ) from None
         finally:
             self._session.observe(call.what, status, self._session.clock.monotonic() - started)
         return answer

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Final
 
+import aiohttp
 import httpx
-from httpx_aiohttp import HttpxAiohttpClient
+from httpx_aiohttp import AiohttpTransport
 
 from defender_devops.azure.budget import Budget
 from defender_devops.azure.clock import Clock
@@ -52,15 +55,31 @@ class ArmSession:
 
 
 def open_http_client() -> httpx.AsyncClient:
-    """Connections to Azure Resource Manager. Redirects are never followed: a token must not leave its origin."""
+    """Connections to Azure Resource Manager: no redirects, no cookies, no repeats but our own."""
     logger = logging.getLogger("httpx")
     if not any(isinstance(each, _WithoutQueries) for each in logger.filters):
         logger.addFilter(_WithoutQueries())
-    return HttpxAiohttpClient(
+    context = httpx.create_ssl_context()
+    return httpx.AsyncClient(
+        transport=AiohttpTransport(client=lambda: _open_session(context)),
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         timeout=_TIMEOUT,
-        limits=httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=_KEEP_ALIVE),
-        follow_redirects=False,
+        follow_redirects=False,  # a token must not leave its origin
     )
+
+
+def _open_session(context: ssl.SSLContext) -> aiohttp.ClientSession:
+    session = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(ssl=context, limit=0, keepalive_timeout=_KEEP_ALIVE),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=True,  # HTTPS_PROXY and NO_PROXY
+    )
+    # By itself aiohttp sends a PUT again when its connection is cut, and a one-time code would be sent twice. There is
+    # no public way to say no; aiohttp's own TestClient does it like this.
+    if not hasattr(session, "_retry_connection"):
+        raise RuntimeError("this version of aiohttp repeats requests in a way that cannot be switched off")
+    session._retry_connection = False  # noqa: SLF001 - as above
+    return session
 
 
 class _WithoutQueries(logging.Filter):
