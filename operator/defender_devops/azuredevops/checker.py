@@ -21,7 +21,7 @@ from defender_devops.azuredevops.answers import ClaimsRequired
 from defender_devops.azuredevops.client import AzureDevOpsClient, Endpoints
 from defender_devops.azuredevops.counts import ExpectedCounts
 from defender_devops.azuredevops.members import Account, Member, find_member
-from defender_devops.azuredevops.memory import Memory
+from defender_devops.azuredevops.memory import RETRY_SECONDS, SIGN_IN_SECONDS, Memory
 from defender_devops.azuredevops.pace import Pace
 from defender_devops.errors import AzureDevOpsDenied, AzureDevOpsError, OperatorError, SignInExpired
 
@@ -66,9 +66,9 @@ class PrerequisiteChecker:
 
     def __post_init__(self) -> None:
         """Make the memories."""
-        self._checks = Memory[tuple[Prerequisite, ...]](self.check_interval, self.monotonic, _is_conclusive)
-        self._counts = Memory[ExpectedCounts | None](self.check_interval, self.monotonic, bool)
-        self._organizations = Memory[tuple[str, ...]](self.check_interval, self.monotonic, lambda _: True)
+        self._checks = Memory[tuple[Prerequisite, ...]](self.check_interval, self.monotonic, _retry_checks)
+        self._counts = Memory[ExpectedCounts](self.check_interval, self.monotonic, lambda _: None)
+        self._organizations = Memory[tuple[str, ...]](self.check_interval, self.monotonic, lambda _: None)
 
     async def check(self, connector: AzureDevOpsConnector, organization: str) -> tuple[Prerequisite, ...]:
         """All prerequisites of one organization. What cannot be told is Unknown, with the reason."""
@@ -77,8 +77,13 @@ class PrerequisiteChecker:
 
     async def expected_counts(self, connector: AzureDevOpsConnector, organization: str) -> ExpectedCounts | None:
         """How much Defender should find in an organization; None without a sign-in, or where it cannot be told now."""
+        if connector.spec.sign_in_method == SignInMethod.NONE:
+            return None
         key = (connector.metadata.uid, _basis(connector), organization.lower())
-        return await self._counts.get(key, lambda: self._count(connector, organization))
+        try:
+            return await self._counts.get(key, lambda: self._count(connector, organization))
+        except OperatorError:
+            return None
 
     async def organizations(self, connector: AzureDevOpsConnector) -> tuple[str, ...]:
         """Names of the organizations that the signed-in account sees; always empty for an app.
@@ -109,13 +114,8 @@ class PrerequisiteChecker:
         except OperatorError as error:
             return _not_made(PrerequisiteCheck.TENANT_MATCHES, error)
 
-    async def _count(self, connector: AzureDevOpsConnector, organization: str) -> ExpectedCounts | None:
-        if connector.spec.sign_in_method == SignInMethod.NONE:
-            return None
-        try:
-            return await self._as_account(connector, lambda client: counts.expected_counts(client, organization))
-        except OperatorError:
-            return None
+    async def _count(self, connector: AzureDevOpsConnector, organization: str) -> ExpectedCounts:
+        return await self._as_account(connector, lambda client: counts.expected_counts(client, organization))
 
     async def _list(self, connector: AzureDevOpsConnector) -> tuple[str, ...]:
         async def ask(client: AzureDevOpsClient) -> tuple[str, ...]:
@@ -156,6 +156,17 @@ _SIGNED_IN_CHECKS: Final = (
     PrerequisiteCheck.CONTAINER_MAPPING_EXTENSION,
 )
 _ACCOUNT_CHECKS: Final = _SIGNED_IN_CHECKS[:2]
+
+
+_OF_AZURE_DEVOPS: Final = frozenset(
+    {
+        Reason.CHECK_UNAVAILABLE,
+        Reason.AZURE_DEVOPS_UNAVAILABLE,
+        Reason.AZURE_DEVOPS_DENIED,
+        Reason.ORGANIZATION_NOT_FOUND,
+    }
+)
+"""Reasons of checks that Azure DevOps itself left open; any other says that there was no token to ask with."""
 
 
 async def _checks(
@@ -234,8 +245,12 @@ def _not_made(check: PrerequisiteCheck, error: OperatorError) -> Prerequisite:
     return prerequisites.unknown(check, str(error.reason), error.message)
 
 
-def _is_conclusive(found: tuple[Prerequisite, ...]) -> bool:
-    return all(each.status != "Unknown" or each.reason == Reason.NOT_CHECKED for each in found)
+def _retry_checks(found: tuple[Prerequisite, ...]) -> float | None:
+    """Soon where there was no token, later where Azure DevOps did not say, and None where all is told."""
+    reasons = {each.reason for each in found if each.status == "Unknown"} - {Reason.NOT_CHECKED}
+    if not reasons:
+        return None
+    return RETRY_SECONDS if reasons <= _OF_AZURE_DEVOPS else SIGN_IN_SECONDS
 
 
 def _basis(connector: AzureDevOpsConnector) -> Hashable:

@@ -7,17 +7,20 @@ from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 
-from defender_devops.errors import OperatorError
+from defender_devops.errors import AzureDevOpsError
 
-__all__ = ["Memory"]
+__all__ = ["RETRY_SECONDS", "SIGN_IN_SECONDS", "Memory"]
 
 Value = TypeVar("Value")
 
 _SHARE: Final = 0.8
 """Of the interval for which a good answer is kept: who asks once an interval shall always get a new one."""
 
-_RETRY_SECONDS: Final = 60.0
+RETRY_SECONDS: Final = 60.0
 """To the next try after an answer that was none, unless the service asks for more."""
+
+SIGN_IN_SECONDS: Final = 1.0
+"""To the next try where there was no token: that failure is kept where tokens are, and ends with a sign-in."""
 
 
 @dataclass
@@ -33,12 +36,12 @@ class Memory(Generic[Value]):
     Args:
         interval: seconds between two questions for the same.
         monotonic: seconds that never jump.
-        is_good: whether an answer is one; what is none is asked for again sooner.
+        retry: seconds after which to ask again for an answer that is none; None for a good one.
     """
 
     interval: float
     monotonic: Callable[[], float]
-    is_good: Callable[[Value], bool]
+    retry: Callable[[Value], float | None]
     _kept: dict[tuple[Hashable, ...], _Kept[Value]] = field(default_factory=dict)
 
     async def get(self, key: tuple[Hashable, ...], ask: Callable[[], Awaitable[Value]]) -> Value:
@@ -59,9 +62,13 @@ class Memory(Generic[Value]):
             if self._kept.get(key) is kept:
                 del self._kept[key]
             return
+        kept.until = self.monotonic() + min(self.interval * _SHARE, self._pause(kept))
+
+    def _pause(self, kept: _Kept[Value]) -> float:
         error = kept.task.exception()
-        pause = self.interval * _SHARE
-        if error is not None or not self.is_good(kept.task.result()):
-            wanted = error.retry_after if isinstance(error, OperatorError) else None
-            pause = min(pause, max(_RETRY_SECONDS, wanted or 0.0))
-        kept.until = self.monotonic() + pause
+        if error is None:
+            pause = self.retry(kept.task.result())
+            return self.interval if pause is None else pause
+        if isinstance(error, AzureDevOpsError):
+            return max(RETRY_SECONDS, error.retry_after or 0.0)
+        return SIGN_IN_SECONDS
