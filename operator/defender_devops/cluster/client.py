@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote, urlencode
@@ -147,7 +147,7 @@ class KubernetesClient:
                 # A list leaves out of its items what it says once of itself.
                 yield {"apiVersion": page["apiVersion"], "kind": page["kind"].removesuffix("List"), **item}
 
-    async def watch(self, url: str, *, accept: str = JSON, silence: float) -> AsyncIterator[Body]:
+    async def watch(self, url: str, *, accept: str = JSON, silence: float) -> AsyncGenerator[Body]:
         """Events of a watch as they come, until the server ends it.
 
         Args:

@@ -6,13 +6,19 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
 from defender_devops.api.connector import AzureDevOpsConnector
-from defender_devops.api.names import API_VERSION, CONNECTOR, LABEL_CONNECTOR, LABEL_GENERATED, ORGANIZATION
+from defender_devops.api.model import OwnerReference
+from defender_devops.api.names import API_VERSION, CONNECTOR, GROUP, LABEL_CONNECTOR, LABEL_GENERATED, ORGANIZATION
 from defender_devops.api.organization import DevOpsOrganization
 from defender_devops.cluster.client import APPLY, JSON_PATCH, MERGE_PATCH, Body, KubernetesClient, path
 
 __all__ = ["Organizations"]
 
 _OUR_LABELS: Final = (LABEL_GENERATED, LABEL_CONNECTOR)
+
+_MUST_NOT_EXIST: Final = "1"
+"""A resourceVersion that no object has. An apply that would change one is 409 by it; one that creates drops it ("Wipe
+metadata on create-via-apply" in k8s.io/apiserver/pkg/registry/generic/registry/store.go). Apply has no other way to say
+"only if there is none", and without it ours would put an ownerReference on what a user has just made."""
 
 
 class Organizations:
@@ -30,6 +36,9 @@ class Organizations:
         """Make the resource of an organization that was found, by server-side apply.
 
         Its spec says which organization it is and decides nothing; it is never applied again.
+
+        Raises:
+            KubernetesConflict: there is something of that name, which is left alone.
         """
         body = {
             "apiVersion": API_VERSION,
@@ -37,6 +46,7 @@ class Organizations:
             "metadata": {
                 "name": name,
                 "namespace": namespace,
+                "resourceVersion": _MUST_NOT_EXIST,
                 "labels": {LABEL_GENERATED: "true", LABEL_CONNECTOR: connector.metadata.name},
                 "ownerReferences": [_reference(connector)],
             },
@@ -51,7 +61,7 @@ class Organizations:
     async def release(self, resource: DevOpsOrganization) -> Body:
         """Drop our labels and our ownerReference, and nothing else: somebody has taken the resource over."""
         metadata = resource.metadata
-        kept = [each.dump() for each in metadata.owner_references if each.kind != CONNECTOR.kind]
+        kept = [each.dump() for each in metadata.owner_references if not _is_ours(each)]
         labels = {key: value for key, value in metadata.labels.items() if key not in _OUR_LABELS}
         patch: list[Body] = [
             {"op": "test", "path": "/metadata/resourceVersion", "value": metadata.resource_version},
@@ -67,6 +77,10 @@ class Organizations:
     @staticmethod
     def _path(namespace: str, name: str, *below: str) -> str:
         return path(API_VERSION, ORGANIZATION.plural, namespace, name, *below)
+
+
+def _is_ours(reference: OwnerReference) -> bool:
+    return reference.kind == CONNECTOR.kind and reference.api_version.partition("/")[0] == GROUP
 
 
 def _reference(connector: AzureDevOpsConnector) -> Body:
