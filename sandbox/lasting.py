@@ -7,6 +7,7 @@ lock, not a file with a process id, says whether the sandbox is up. If that proc
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shlex
 import signal
@@ -28,6 +29,13 @@ from sandbox.stack.cloud import CLIENT_SECRET_IDENTITY
 __all__ = ["down", "locked", "run", "up"]
 
 _ROOT = Path(__file__).parents[1]
+_GRANTS = [
+    {"namespace": namespace, "tenantId": CLIENT_SECRET_IDENTITY["AZURE_TENANT_ID"], "subscriptionId": subscription}
+    for namespace in ("default", "security")
+    for subscription in ("22222222-2222-2222-2222-222222222222", "33333333-3333-3333-3333-333333333333")
+]
+"""The namespaces of the examples may use the operator's own identity in the default world's subscriptions."""
+
 _START_SECONDS = 180
 _STOP_SECONDS = 30
 _CHECK_SECONDS = 1.0
@@ -147,9 +155,16 @@ def _environment(folder: Path, cloud: Cloud) -> dict[str, str]:
         "KUBECONFIG": str(folder / "kubeconfig"),
         **cloud.environment(),
         **CLIENT_SECRET_IDENTITY,
+        "DEFENDER_DEVOPS_IDENTITY_GRANTS": json.dumps(_GRANTS),
         "DEFENDER_DEVOPS_METRICS_HOST": "127.0.0.1",
+        "DEFENDER_DEVOPS_SIGNIN_HOST": "127.0.0.1",
+        "DEFENDER_DEVOPS_SIGNIN_URL": "http://localhost:8081/signin",
         "DEFENDER_DEVOPS_REFRESH_INTERVAL": "5",
+        "DEFENDER_DEVOPS_CHECK_INTERVAL": "10",
+        "DEFENDER_DEVOPS_DISCOVERY_SETTLE_INTERVAL": "30",
         "DEFENDER_DEVOPS_LOG_FORMAT": "console",
+        "SANDBOX_PORTAL": str(cloud.endpoints["portal"]),
+        "SANDBOX_CONTROL": cloud.control,
     }
 
 
@@ -159,12 +174,15 @@ def _shell(variables: Mapping[str, str]) -> str:
 
 def _usage(folder: Path) -> str:
     place = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+    lines = (folder / "env").read_text().splitlines()
+    portal = next(line.partition("=")[2] for line in lines if line.startswith("SANDBOX_PORTAL="))
     python = Path(sys.executable)
     python = python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else python
     return f"""
   run the operator on it   set -a; . {place}/env; {python} -m defender_devops
   look at it               kubectl --kubeconfig {place}/kubeconfig get azuredevopsconnectors,devopsorganizations -A
   without kubectl          {python} -m sandbox kubectl get azuredevopsconnectors -A
+  play the human's part    {portal}
   end it                   make sandbox-down"""
 
 
