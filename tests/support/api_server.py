@@ -1,0 +1,62 @@
+"""A server that plays the API server by script: real HTTP, so that the client is tested as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from aiohttp import web
+
+Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass
+class Request:
+    """What the server was sent."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    body: Any
+
+
+@dataclass
+class FakeServer:
+    """Answers requests one after the other with `answers`, then with an empty object."""
+
+    port: int = 0
+    answers: list[Answer | web.StreamResponse] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def say(self, status: int, body: object = None, **headers: str) -> None:
+        """Script the next answer."""
+        self.answers.append(web.json_response(body if body is not None else {}, status=status, headers=headers))
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        body = await request.json() if request.can_read_body else None
+        query, headers = dict(request.query), dict(request.headers)
+        self.requests.append(Request(request.method, request.path, query, headers, body))
+        answer = self.answers.pop(0) if self.answers else web.json_response({})
+        return answer if isinstance(answer, web.StreamResponse) else await answer(request)
+
+
+def write_kubeconfig(file: Path, server: str, **user: object) -> Path:
+    """A kubeconfig with one context."""
+    content = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "it",
+        "clusters": [{"name": "it", "cluster": {"server": server}}],
+        "users": [{"name": "me", "user": user}],
+        "contexts": [{"name": "it", "context": {"cluster": "it", "user": "me"}}],
+    }
+    file.write_text(yaml.safe_dump(content))
+    return file

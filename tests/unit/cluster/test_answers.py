@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import pytest
+
+from defender_devops.cluster.answers import error_of, parse, resource_of, verb_of
+from defender_devops.errors import (
+    KubernetesConflict,
+    KubernetesError,
+    KubernetesNotFound,
+    KubernetesRefused,
+    KubernetesUnavailable,
+)
+
+TEST_FAILED = "the server rejected our request due to an error in our request"
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (400, KubernetesRefused),
+        (401, KubernetesUnavailable),
+        (403, KubernetesRefused),
+        (404, KubernetesNotFound),
+        (405, KubernetesRefused),
+        (408, KubernetesUnavailable),
+        (409, KubernetesConflict),
+        (410, KubernetesUnavailable),
+        (413, KubernetesRefused),
+        (415, KubernetesRefused),
+        (422, KubernetesRefused),
+        (429, KubernetesUnavailable),
+        (500, KubernetesUnavailable),
+        (503, KubernetesUnavailable),
+        (504, KubernetesUnavailable),
+    ],
+)
+def test_each_status_is_one_kind_of_error_and_only_a_refusal_is_final(
+    status: int, error: type[KubernetesError]
+) -> None:
+    made = error_of(status, {"message": "said so"}, {})
+    assert type(made) is error
+    assert made.status == status
+    assert "said so" in made.message
+    assert made.terminal == (error is KubernetesRefused)
+
+
+@pytest.mark.parametrize(
+    ("message", "json_patch", "error"),
+    [
+        (TEST_FAILED, True, KubernetesConflict),
+        (TEST_FAILED, False, KubernetesRefused),
+        ('ConfigMap "a" is invalid: metadata.uid: field is immutable', True, KubernetesRefused),
+    ],
+)
+def test_a_failed_test_of_a_json_patch_is_a_conflict(
+    message: str, json_patch: bool, error: type[KubernetesError]
+) -> None:
+    assert type(error_of(422, {"message": message}, {}, json_patch=json_patch)) is error
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "seconds"),
+    [
+        ({"Retry-After": "7"}, {}, 7.0),
+        ({}, {"details": {"retryAfterSeconds": 3}}, 3.0),
+        ({"Retry-After": "Tue, 24 Nov 2026 05:00:00 GMT"}, {"details": {"retryAfterSeconds": 3}}, 3.0),
+        ({}, {"details": {}}, None),
+        ({}, {}, None),
+    ],
+)
+def test_a_busy_server_is_believed_when_to_come_back(
+    headers: dict[str, str], body: dict[str, object], seconds: float | None
+) -> None:
+    assert error_of(429, body, headers).retry_after == seconds
+
+
+def test_a_sentence_without_end_is_cut() -> None:
+    assert len(error_of(422, {"message": "x" * 100_000}, {}).message) == 1000
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>Bad gateway</html>", b"[1]", b'"text"', b"\xff"])
+def test_an_answer_that_is_no_object_counts_as_empty(content: bytes) -> None:
+    assert parse(content) == {}
+    assert error_of(502, parse(content), {}).message == "HTTP 502"
+
+
+NS = "/apis/defender-devops.io/v1alpha1/namespaces/security"
+
+
+@pytest.mark.parametrize(
+    ("method", "url", "verb", "resource"),
+    [
+        ("GET", f"{NS}/azuredevopsconnectors/contoso?x=y", "get", "azuredevopsconnectors"),
+        ("GET", f"{NS}/azuredevopsconnectors?limit=500", "list", "azuredevopsconnectors"),
+        ("GET", "/apis/defender-devops.io/v1alpha1/devopsorganizations", "list", "devopsorganizations"),
+        ("PATCH", f"{NS}/azuredevopsconnectors/contoso/status", "patch", "azuredevopsconnectors/status"),
+        ("POST", "/api/v1/namespaces/security/serviceaccounts/sa/token", "create", "serviceaccounts/token"),
+        ("PUT", "/api/v1/namespaces/security/secrets/tokens", "update", "secrets"),
+        ("DELETE", f"{NS}/devopsorganizations/contoso-fabrikam", "delete", "devopsorganizations"),
+        ("GET", "/api/v1/namespaces/kube-system", "get", "namespaces"),
+        ("GET", "/api/v1/namespaces", "list", "namespaces"),
+        ("GET", "/version", "list", "unknown"),
+    ],
+)
+def test_metrics_name_verb_and_resource_as_rbac_does(method: str, url: str, verb: str, resource: str) -> None:
+    assert (verb_of(method, url), resource_of(url)) == (verb, resource)

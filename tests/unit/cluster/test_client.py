@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from hypothesis import given
+from hypothesis import strategies as st
+
+from defender_devops.cluster.client import APPLY, JSON_PATCH, MERGE_PATCH, KubernetesClient, path, with_query
+from defender_devops.cluster.connection import Connection
+from defender_devops.errors import KubernetesConflict, KubernetesNotFound, KubernetesRefused, KubernetesUnavailable
+from tests.support.api_server import FakeServer, write_kubeconfig
+
+CONNECTORS = path("defender-devops.io/v1alpha1", "azuredevopsconnectors", "security")
+
+
+@pytest.mark.parametrize(
+    ("made", "wanted"),
+    [
+        (path("v1", "secrets"), "/api/v1/secrets"),
+        (path("v1", "secrets", "security", "a"), "/api/v1/namespaces/security/secrets/a"),
+        (path("events.k8s.io/v1", "events", "ns"), "/apis/events.k8s.io/v1/namespaces/ns/events"),
+        (path("v1", "serviceaccounts", "ns", "sa", "token"), "/api/v1/namespaces/ns/serviceaccounts/sa/token"),
+        (with_query("/api/v1/secrets"), "/api/v1/secrets"),
+        (with_query("/api/v1/secrets", a="b c"), "/api/v1/secrets?a=b+c"),
+        (with_query("/api/v1/secrets?x=y", a="b"), "/api/v1/secrets?x=y&a=b"),
+    ],
+)
+def test_paths_are_those_of_the_api(made: str, wanted: str) -> None:
+    assert made == wanted
+
+
+@given(st.text(min_size=1))
+def test_no_name_climbs_out_of_its_path(name: str) -> None:
+    made = path("v1", "secrets", name, name, "token")
+    assert made.count("/") == 7
+    assert not set("?#&").intersection(made)
+
+
+async def test_a_request_carries_the_token_and_says_who_sends_it(client: KubernetesClient, server: FakeServer) -> None:
+    server.say(200, {"kind": "AzureDevOpsConnector"})
+    assert await client.get(f"{CONNECTORS}/contoso") == {"kind": "AzureDevOpsConnector"}
+    sent = server.requests[0]
+    assert (sent.method, sent.path) == ("GET", f"{CONNECTORS}/contoso")
+    assert sent.headers["Authorization"] == "Bearer first"
+    assert sent.headers["User-Agent"] == "defender-devops-operator"
+
+
+@pytest.mark.parametrize(
+    ("kind", "query"),
+    [
+        (MERGE_PATCH, {"fieldManager": "defender-devops-operator"}),
+        (JSON_PATCH, {"fieldManager": "defender-devops-operator"}),
+        (APPLY, {"fieldManager": "defender-devops-operator", "force": "true"}),
+    ],
+)
+async def test_a_patch_names_its_kind_and_its_manager(
+    client: KubernetesClient, server: FakeServer, kind: str, query: dict[str, str]
+) -> None:
+    await client.patch(f"{CONNECTORS}/contoso", {"spec": {}}, kind)
+    sent = server.requests[0]
+    assert (sent.method, sent.query, sent.headers["Content-Type"], sent.body) == ("PATCH", query, kind, {"spec": {}})
+
+
+async def test_a_deletion_can_have_preconditions(client: KubernetesClient, server: FakeServer) -> None:
+    await client.delete(f"{CONNECTORS}/contoso", {"uid": "u", "resourceVersion": "7"})
+    assert server.requests[0].body == {"preconditions": {"uid": "u", "resourceVersion": "7"}}
+
+
+async def test_a_list_is_read_page_by_page_and_each_item_says_its_kind(
+    client: KubernetesClient, server: FakeServer
+) -> None:
+    head = {"apiVersion": "v1", "kind": "SecretList"}
+    server.say(200, {**head, "metadata": {"continue": "t"}, "items": [{"metadata": {"name": "a"}}]})
+    server.say(200, {**head, "metadata": {}, "items": [{"metadata": {"name": "b"}}]})
+    found = [item async for item in client.items("/api/v1/secrets")]
+    assert found == [{"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}} for name in "ab"]
+    assert [each.query for each in server.requests] == [{"limit": "500"}, {"limit": "500", "continue": "t"}]
+
+
+async def test_a_token_that_is_refused_is_read_again_and_the_request_repeated_once(
+    client: KubernetesClient, server: FakeServer, token_file: Path
+) -> None:
+    server.say(401, {"message": "Unauthorized"})
+    server.say(200, {"fine": True})
+    await client.connection.credentials()
+    token_file.write_text("second\n")
+    assert await client.get(CONNECTORS) == {"fine": True}
+    assert [each.headers["Authorization"] for each in server.requests] == ["Bearer first", "Bearer second"]
+
+
+async def test_a_token_that_is_refused_twice_is_an_error_that_may_pass(
+    client: KubernetesClient, server: FakeServer
+) -> None:
+    server.say(401, {"message": "Unauthorized"})
+    server.say(401, {"message": "Unauthorized"})
+    with pytest.raises(KubernetesUnavailable, match="does not take the operator's credentials"):
+        await client.get(CONNECTORS)
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "error"), [(404, KubernetesNotFound), (409, KubernetesConflict), (403, KubernetesRefused)]
+)
+async def test_errors_have_the_words_of_the_server(
+    client: KubernetesClient, server: FakeServer, status: int, error: type[Exception]
+) -> None:
+    server.say(status, {"kind": "Status", "message": "what the server says"})
+    with pytest.raises(error, match=r"^what the server says$"):
+        await client.get(CONNECTORS)
+
+
+async def test_a_server_that_is_not_there_is_unavailable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unused_tcp_port: int
+) -> None:
+    kubeconfig = write_kubeconfig(tmp_path / "kubeconfig", f"http://127.0.0.1:{unused_tcp_port}", token="t")
+    monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
+    seen: list[tuple[str, str, str]] = []
+    client = KubernetesClient(Connection(), lambda verb, resource, code, _: seen.append((verb, resource, code)))
+    with pytest.raises(KubernetesUnavailable, match="does not answer") as caught:
+        await client.get(CONNECTORS)
+    assert "Bearer" not in str(caught.value)
+    assert seen == [("list", "azuredevopsconnectors", "error")]
+    await client.close()
+
+
+async def test_an_answer_that_takes_too_long_is_unavailable(client: KubernetesClient, server: FakeServer) -> None:
+    async def never(_: web.Request) -> web.StreamResponse:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    impatient = KubernetesClient(client.connection, timeout=0.2)
+    server.answers.append(never)
+    with pytest.raises(KubernetesUnavailable, match="Timeout"):
+        await impatient.get(CONNECTORS)
+    await impatient.close()
+
+
+async def test_an_observer_is_told_of_each_request(client: KubernetesClient, server: FakeServer) -> None:
+    seen: list[tuple[str, str, str]] = []
+    observed = KubernetesClient(client.connection, lambda verb, resource, code, _: seen.append((verb, resource, code)))
+    await observed.get(f"{CONNECTORS}/contoso")
+    server.say(409)
+    with pytest.raises(KubernetesConflict):
+        await observed.patch(f"{CONNECTORS}/contoso/status", {}, MERGE_PATCH)
+    assert seen == [("get", "azuredevopsconnectors", "200"), ("patch", "azuredevopsconnectors/status", "409")]
+    await observed.close()
+
+
+async def test_a_fence_keeps_every_write_back_and_no_read(client: KubernetesClient, server: FakeServer) -> None:
+    def closed() -> None:
+        raise KubernetesUnavailable("another leads")
+
+    fenced = KubernetesClient(client.connection, fence=closed)
+    for write in (
+        fenced.create(CONNECTORS, {}),
+        fenced.replace(CONNECTORS, {}),
+        fenced.patch(CONNECTORS, {}, MERGE_PATCH),
+        fenced.delete(CONNECTORS),
+    ):
+        with pytest.raises(KubernetesUnavailable, match="another leads"):
+            await write
+    assert server.requests == []
+    await fenced.get(CONNECTORS)
+    assert len(server.requests) == 1
+    await fenced.close()
+
+
+async def test_no_more_requests_are_under_way_than_allowed(client: KubernetesClient, server: FakeServer) -> None:
+    under_way, most, go_on = 0, 0, asyncio.Event()
+
+    async def slow(_: web.Request) -> web.StreamResponse:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        if under_way == 3:
+            go_on.set()
+        await go_on.wait()
+        under_way -= 1
+        return web.json_response({})
+
+    narrow = KubernetesClient(client.connection, at_once=3)
+    server.answers += [slow] * 10
+    await asyncio.gather(*[narrow.get(CONNECTORS) for _ in range(10)])
+    assert most == 3
+    await narrow.close()
+
+
+async def test_a_watch_gives_events_until_the_server_ends_it(client: KubernetesClient, server: FakeServer) -> None:
+    server.answers.append(web.Response(text='{"type":"ADDED"}\n{"type":"DELETED"}\n'))
+    events = [event["type"] async for event in client.watch("/api/v1/secrets?watch=true", silence=5)]
+    assert events == ["ADDED", "DELETED"]
+
+
+async def test_a_watch_that_goes_silent_is_given_up(client: KubernetesClient, server: FakeServer) -> None:
+    async def silent(request: web.Request) -> web.StreamResponse:
+        answer = web.StreamResponse()
+        await answer.prepare(request)
+        await answer.write(b'{"type":"ADDED"}\n')
+        await asyncio.Event().wait()
+        return answer
+
+    server.answers.append(silent)
+    events = client.watch("/api/v1/secrets?watch=true", silence=0.2)
+    assert await anext(events) == {"type": "ADDED"}
+    with pytest.raises(KubernetesUnavailable, match="does not answer"):
+        await anext(events)
+
+
+async def test_a_watch_that_is_refused_says_why(client: KubernetesClient, server: FakeServer) -> None:
+    server.say(403, {"message": "secrets is forbidden"})
+    with pytest.raises(KubernetesRefused, match="secrets is forbidden"):
+        await anext(client.watch("/api/v1/secrets?watch=true", silence=5))

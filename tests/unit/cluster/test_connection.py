@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from defender_devops.cluster import connection
+from defender_devops.cluster.connection import Connection
+from defender_devops.errors import KubernetesRefused, KubernetesUnavailable
+from tests.support.api_server import write_kubeconfig
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(connection, "time", made)
+    return made
+
+
+@pytest.fixture
+def kubeconfig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    file = tmp_path / "kubeconfig"
+    monkeypatch.setenv("KUBECONFIG", str(file))
+    return file
+
+
+def _token(value: SecretStr | None) -> str | None:
+    return None if value is None else value.get_secret_value()
+
+
+async def _current(where: Connection, **options: object) -> str | None:
+    return _token((await where.credentials(**options)).token)
+
+
+async def test_a_token_file_is_read_again_when_a_minute_has_passed(
+    kubeconfig: Path, token_file: Path, clock: Clock
+) -> None:
+    write_kubeconfig(kubeconfig, "https://example.test", tokenFile=str(token_file))
+    where = Connection()
+    assert await _current(where) == "first"
+    token_file.write_text("second")
+    assert await _current(where) == "first"
+    clock.now += 61
+    assert await _current(where) == "second"
+
+
+async def test_a_refused_token_is_read_again_unless_somebody_has_done_so(kubeconfig: Path, token_file: Path) -> None:
+    write_kubeconfig(kubeconfig, "https://example.test", tokenFile=str(token_file))
+    where = Connection()
+    first = (await where.credentials()).token
+    token_file.write_text("second")
+    assert await _current(where, refused=first) == "second"
+    token_file.write_text("third")
+    assert await _current(where, refused=first) == "second"
+    assert await _current(where, refused=True) == "third"
+
+
+def _command(folder: Path, expires: str | None, exit_code: int = 0) -> dict[str, object]:
+    """An exec command that counts its runs in its token."""
+    status = f'\\"expirationTimestamp\\":\\"{expires}\\",' if expires else ""
+    script = folder / "login"
+    script.write_text(
+        f"#!/bin/sh\necho x >> {folder}/runs\n"
+        f'echo "{{\\"apiVersion\\":\\"client.authentication.k8s.io/v1\\",\\"kind\\":\\"ExecCredential\\",'
+        f'\\"status\\":{{{status}\\"token\\":\\"run-$(wc -l < {folder}/runs | tr -d " ")\\"}}}}"\nexit {exit_code}\n'
+    )
+    script.chmod(script.stat().st_mode | stat.S_IXUSR)
+    return {"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": str(script), "args": []}}
+
+
+@pytest.mark.parametrize(
+    ("expires", "after", "token"),
+    [
+        (None, 100_000.0, "run-1"),
+        ("2999-01-01T00:00:00Z", 100_000.0, "run-1"),
+        ("2001-01-01T00:00:00Z", 1.0, "run-1"),
+        ("2001-01-01T00:00:00Z", 11.0, "run-2"),
+    ],
+    ids=["without expiry", "before its expiry", "an expired one is kept for a moment", "expired"],
+)
+async def test_an_exec_command_is_run_again_only_when_what_it_gave_expires(
+    kubeconfig: Path, clock: Clock, expires: str | None, after: float, token: str
+) -> None:
+    write_kubeconfig(kubeconfig, "https://example.test", **_command(kubeconfig.parent, expires))
+    where = Connection()
+    assert await _current(where) == "run-1"
+    clock.now += after
+    assert await _current(where) == token
+
+
+async def test_an_exec_command_is_run_again_when_the_server_refuses_its_token(kubeconfig: Path, tmp_path: Path) -> None:
+    write_kubeconfig(kubeconfig, "https://example.test", **_command(tmp_path, None))
+    where = Connection()
+    refused = (await where.credentials()).token
+    assert await _current(where, refused=refused) == "run-2"
+
+
+async def test_an_exec_command_that_fails_is_said_to_have_failed(kubeconfig: Path, tmp_path: Path) -> None:
+    write_kubeconfig(kubeconfig, "https://example.test", **_command(tmp_path, None, exit_code=1))
+    with pytest.raises(KubernetesUnavailable, match="exec command"):
+        await Connection().credentials()
+
+
+async def test_a_pod_uses_its_service_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
+    (tmp_path / "token").write_text("of the pod\n")
+    (tmp_path / "ca.crt").write_text("certificate")
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
+    module = "kubernetes.aio.config.incluster_config"
+    monkeypatch.setattr(f"{module}.SERVICE_TOKEN_FILENAME", str(tmp_path / "token"))
+    monkeypatch.setattr(f"{module}.SERVICE_CERT_FILENAME", str(tmp_path / "ca.crt"))
+    where = Connection()
+    found = await where.credentials()
+    assert (found.server, _token(found.token), found.ca_file) == (
+        "https://10.0.0.1:443",
+        "of the pod",
+        str(tmp_path / "ca.crt"),
+    )
+    (tmp_path / "token").write_text("renewed")
+    clock.now += 61
+    assert await _current(where) == "renewed"
+
+
+@pytest.mark.parametrize("content", [None, "", "[]", "just text", "{", "clusters: 7", "{contexts: [], users: []}"])
+async def test_a_kubeconfig_that_is_none_is_refused_with_what_to_do(kubeconfig: Path, content: str | None) -> None:
+    if content is not None:
+        kubeconfig.write_text(content)
+    with pytest.raises(KubernetesRefused, match="Run in a pod, or set KUBECONFIG"):
+        await Connection().credentials()
+
+
+def test_renewed_certificates_are_noticed(tmp_path: Path) -> None:
+    ca = tmp_path / "ca.crt"
+    ca.write_text("one")
+    credentials = connection.Credentials(server="https://example.test", ca_file=str(ca))
+    before = credentials.tls_identity()
+    assert credentials.tls_identity() == before
+    os.utime(ca, ns=(1, 1))
+    assert credentials.tls_identity() != before
