@@ -27,6 +27,7 @@ from defender_devops.cluster.connectors import Connectors
 from defender_devops.cluster.events import Events
 from defender_devops.cluster.namespaces import cluster_uid
 from defender_devops.cluster.organizations import Organizations
+from defender_devops.cluster.secret_watch import SecretWatch
 from defender_devops.cluster.secrets import Secrets
 from defender_devops.cluster.service_accounts import ServiceAccounts
 from defender_devops.connections import open_connections
@@ -46,11 +47,16 @@ from defender_devops.scheduler.queue import Outcome, Scheduler
 from defender_devops.secret_store import ClusterSecretStore
 from defender_devops.settings import Settings
 from defender_devops.signin.assembly import SignInPackage, open_sign_in
+from defender_devops.signin.sign_ins import SignIns
 from defender_devops.telemetry.web import Probes, WebServer
 
 __all__ = ["Operator"]
 
 _log: Final = structlog.get_logger(__name__)
+
+_DEAF: Final = 900.0
+"""Seconds without a word of the API server after which the process is restarted: the watches' own time-outs are a
+tenth of that, so something is wrong with the process and not with the network."""
 
 
 def _now() -> datetime:
@@ -80,6 +86,10 @@ class Operator:
         self._organizations = Organizations(self._client)
         self._secrets = Secrets(self._client)
         self._events = Events(self._client, socket.gethostname())
+        self._secret_watches = [
+            SecretWatch(self._client, namespace, self._secret_changed) for namespace in settings.namespaces or (None,)
+        ]
+        self._sign_ins: SignIns | None = None
         self._reconciler: Reconciler | None = None
         self._synced = False
 
@@ -91,7 +101,7 @@ class Operator:
         """
         settings = self._settings
         async with AsyncExitStack() as stack:
-            probes = Probes(live=lambda: True, ready=lambda: self._synced)
+            probes = Probes(live=self._is_live, ready=lambda: self._synced)
             server = WebServer(settings.metrics_host, settings.metrics_port, probes)
             await server.start()
             stack.push_async_callback(server.close)
@@ -155,7 +165,8 @@ class Operator:
             events=self._events,
             clock=_now,
         )
-        return [self._watchers.run(), self._events.run(), sign_in.sign_ins.run()]
+        watches = [watch.run() for watch in self._secret_watches]
+        return [self._watchers.run(), self._events.run(), sign_in.sign_ins.run(), *watches]
 
     async def _open_sign_in(
         self, stack: AsyncExitStack, assertions: OwnAssertions
@@ -171,6 +182,7 @@ class Operator:
         if server is not None:
             await server.start()
             stack.push_async_callback(server.close)
+        self._sign_ins = package.sign_ins
         return package, checker
 
     async def _sync(self) -> None:
@@ -210,6 +222,17 @@ class Operator:
     def _subscription_of(self, key: Key) -> str:
         body = self._resources.connector(key)
         return str(body["spec"]["azure"]["subscriptionId"]).lower() if body else ""
+
+    def _is_live(self) -> bool:
+        """Whether the API server is heard of, or never was: only a watch that fell silent is mended by a restart."""
+        return all(not watch.synced.is_set() or watch.silent_for() < _DEAF for watch in self._secret_watches)
+
+    def _secret_changed(self, namespace: str, name: str, version: str | None) -> None:
+        touched = self._sign_ins.secret_changed(namespace, name, version or "") if self._sign_ins else ()
+        for connector in touched:
+            self._scheduler.wake(Key(connector.metadata.namespace, connector.metadata.name))
+        for key in self._resources.resting_on_secret(namespace, name):
+            self._scheduler.wake(key)
 
     def _sign_in_changed(self, namespace: str, name: str) -> None:
         self._scheduler.wake(Key(namespace, name))

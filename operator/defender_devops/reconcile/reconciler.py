@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import structlog
 
-from defender_devops.api.connector import AzureDevOpsConnector, ConnectorStatus, InvalidManifest, parse_connector
+from defender_devops.api.connector import AzureDevOpsConnector, InvalidManifest, parse_connector
 from defender_devops.api.names import FINALIZER
 from defender_devops.api.organization import DevOpsOrganization, OrganizationStatus, parse_organization
 from defender_devops.cluster.connectors import Connectors
@@ -22,7 +22,7 @@ from defender_devops.reconcile.gather import Gathered, Gatherer
 from defender_devops.reconcile.memory import Memories, Memory
 from defender_devops.reconcile.merge_patch import merge_patch
 from defender_devops.reconcile.plan import Plan, plan
-from defender_devops.reconcile.refused import refused_status, status_of
+from defender_devops.reconcile.refused import conditions_of, refused_status
 from defender_devops.reconcile.report import Report, report
 from defender_devops.reconcile.report_organizations import orphaned
 from defender_devops.reconcile.resources import Key, Resources
@@ -99,7 +99,7 @@ class Reconciler:
         if live is None or live["metadata"]["generation"] != snapshot.connector.metadata.generation:
             raise KubernetesConflict("The spec was changed before the one-time code was sent; it is planned again.")
         written = report(snapshot, None, self.clock())
-        await self._write_connector(key, written.status, version=live["metadata"]["resourceVersion"])
+        await self._write_connector(key, written.status.dump(), version=live["metadata"]["resourceVersion"])
 
     def _remember(self, memory: Memory, connector: AzureDevOpsConnector, gathered: Gathered, done: Done) -> None:
         cloud = done.snapshot.cloud
@@ -116,7 +116,7 @@ class Reconciler:
         for resource, status in written.organizations:
             await self._write_organization(resource, status)
         if FINALIZER in done.snapshot.connector.metadata.finalizers or not _is_going(done.snapshot):
-            await self._write_connector(key, written.status)
+            await self._write_connector(key, written.status.dump())
         return written
 
     def _outcome(self, done: Done, written: Report) -> Outcome:
@@ -132,16 +132,16 @@ class Reconciler:
             resource = parse_organization(body)
             await self._write_organization(resource, orphaned(resource, self.clock()))
 
-    async def _write_connector(self, key: Key, status: ConnectorStatus, *, version: str | None = None) -> None:
+    async def _write_connector(self, key: Key, status: Mapping[str, Any], *, version: str | None = None) -> None:
         live = self.resources.connector(key)
         if live is None:
             return
-        patch = merge_patch(live.get("status") or {}, status.dump())
+        patch = merge_patch(live.get("status") or {}, status)
         if not patch:
             return
         body = await self.connectors.patch_status(key.namespace, key.name, patch, resource_version=version)
         self.resources.put_connector(body)
-        for each in announcements(status_of(live).conditions, status.conditions):
+        for each in announcements(conditions_of(live), conditions_of(body)):
             self.events.emit(body, each.type, each.reason, each.message)
 
     async def _write_organization(self, resource: DevOpsOrganization, status: OrganizationStatus) -> None:

@@ -1,4 +1,4 @@
-"""The status of a resource whose spec cannot be read (pure): written by an older CRD, or past a rule it lacks."""
+"""The status of a resource whose body cannot be read (pure): written past a rule of an older CRD, or by hand."""
 
 from __future__ import annotations
 
@@ -8,16 +8,19 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from defender_devops.api.conditions import Condition, mark_stalled, set_condition
+from defender_devops.api.conditions import Condition, Conditions, mark_stalled, set_condition
 from defender_devops.api.connector import ConnectorStatus, InvalidManifest
 from defender_devops.api.reasons import ConditionType, Reason
 
-__all__ = ["refused_status", "status_of"]
+__all__ = ["conditions_of", "refused_status"]
 
 
-def refused_status(body: Mapping[str, Any], error: InvalidManifest, now: datetime) -> ConnectorStatus:
-    """Stalled with InvalidSpec and the sentence that names the field; all else that was known stays."""
-    status, generation = status_of(body), body["metadata"].get("generation", 0)
+def refused_status(body: Mapping[str, Any], error: InvalidManifest, now: datetime) -> dict[str, Any]:
+    """The status that says so: Stalled with InvalidSpec and the sentence that names the field.
+
+    All else that the status holds stays as it is, readable or not: the hashes of spent codes are in it.
+    """
+    generation = body["metadata"].get("generation", 0)
     provisioned = Condition(
         type=ConditionType.PROVISIONED,
         status="False",
@@ -26,18 +29,20 @@ def refused_status(body: Mapping[str, Any], error: InvalidManifest, now: datetim
         message=error.message,
     )
     conditions = mark_stalled(
-        set_condition(status.conditions, provisioned, now),
+        set_condition(conditions_of(body), provisioned, now),
         reason=Reason.INVALID_SPEC,
         message=error.message,
         generation=generation,
         now=now,
     )
-    return status.model_copy(update={"conditions": conditions, "observed_generation": generation})
+    told = ConnectorStatus(observed_generation=generation, conditions=conditions).dump()
+    return {**(body.get("status") or {}), **{key: told[key] for key in ("observedGeneration", "conditions")}}
 
 
-def status_of(body: Mapping[str, Any]) -> ConnectorStatus:
-    """The status that a body holds; one that somebody has broken counts as none, and is written anew."""
+def conditions_of(body: Mapping[str, Any]) -> Conditions:
+    """The conditions that a body holds; broken ones count as none."""
     try:
-        return ConnectorStatus.model_validate(body.get("status") or {})
+        conditions = (body.get("status") or {}).get("conditions") or ()
+        return ConnectorStatus.model_validate({"conditions": conditions}).conditions
     except ValidationError:
-        return ConnectorStatus()
+        return ()
