@@ -13,6 +13,8 @@ __all__ = ["CLIENT_SECRET_IDENTITY", "Cloud"]
 
 _ROOT = Path(__file__).parents[2]
 _READY_SECONDS = 60
+_LOOPBACK = "localhost,127.0.0.1"
+"""Reached directly, even where everything else goes through a proxy."""
 
 CLIENT_SECRET_IDENTITY = {
     "AZURE_TENANT_ID": "11111111-1111-1111-1111-111111111111",
@@ -68,6 +70,8 @@ class Cloud:
         """Variables with which the operator, or an SDK, takes this cloud for Azure."""
         devops = self.endpoints["azureDevOps"]
         return {
+            "NO_PROXY": _LOOPBACK,
+            "no_proxy": _LOOPBACK,
             "SSL_CERT_FILE": str(self.ca),
             "AZURE_AUTHORITY_HOST": self.endpoints["authority"],
             "DEFENDER_DEVOPS_ARM_ENDPOINT": self.endpoints["arm"],
