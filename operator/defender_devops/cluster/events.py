@@ -172,6 +172,7 @@ class Events:
         series.waits = False
         namespace = series.regarding["namespace"]
         if series.name is not None:
+            series.written_at = asyncio.get_running_loop().time()  # now, for what is said during the write
             try:
                 await self._client.patch(
                     path(_API, "events", namespace, series.name), {"series": _counted(series)}, MERGE_PATCH
@@ -181,8 +182,7 @@ class Events:
         if series.name is None:
             name = _event_name(series.regarding["name"])
             await self._client.create(path(_API, "events", namespace), self._body(key, series, name))
-            series.name = name
-        series.written_at = asyncio.get_running_loop().time()
+            series.name, series.written_at = name, asyncio.get_running_loop().time()
 
     def _body(self, key: _Key, series: _Series, name: str) -> Body:
         body = {

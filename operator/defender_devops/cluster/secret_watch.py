@@ -39,6 +39,9 @@ _SILENCE: Final = 100.0
 """Seconds without a byte after which a watch counts as stalled. The server sends a bookmark each minute, give or take
 a quarter of it (defaultBookmarkFrequency in k8s.io/apiserver)."""
 
+_PAUSE: Final = 1.0
+"""Seconds at most between the end of one watch and the next."""
+
 _GONE: Final = 410
 
 _log: Final = structlog.get_logger(__name__)
@@ -95,6 +98,8 @@ class SecretWatch:
             try:
                 await self._follow()
                 failures = 0
+                # A proxy that ends every watch at once must not be asked a thousand times a second.
+                await asyncio.sleep(_PAUSE * self._chance())
             except KubernetesError as error:
                 self._trouble = error.message
                 if error.status == _GONE:

@@ -1,0 +1,236 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from defender_devops.cluster.events import Events
+from defender_devops.errors import KubernetesConflict, KubernetesNotFound, KubernetesRefused, KubernetesUnavailable
+
+pytestmark = pytest.mark.looptime
+
+BODY = {
+    "apiVersion": "defender-devops.io/v1alpha1",
+    "kind": "AzureDevOpsConnector",
+    "metadata": {"namespace": "security", "name": "contoso", "uid": "u-1", "resourceVersion": "7"},
+    "spec": {},
+}
+TERMINATING = KubernetesRefused("namespace security is being terminated", status=403)
+
+
+class Client:
+    """Keeps events, unless the test says otherwise of the next calls."""
+
+    def __init__(self, *errors: Exception | None, seconds: float = 0.0) -> None:
+        self.errors = list(errors)
+        self.seconds = seconds
+        self.calls: list[tuple[str, float, dict[str, Any]]] = []
+        self.names: list[str] = []
+
+    async def _do(self, verb: str, body: dict[str, Any]) -> None:
+        self.calls.append((verb, round(asyncio.get_running_loop().time(), 1), body))
+        await asyncio.sleep(self.seconds)
+        error = self.errors.pop(0) if self.errors else None
+        if error is not None:
+            raise error
+
+    async def create(self, url: str, body: dict[str, Any]) -> None:
+        assert url == "/apis/events.k8s.io/v1/namespaces/security/events"
+        await self._do("create", body)
+        self.names.append(body["metadata"]["name"])
+
+    async def patch(self, url: str, body: dict[str, Any], kind: str) -> None:
+        assert url.rpartition("/")[2] == self.names[-1]
+        await self._do("patch", body)
+
+    def seen(self) -> list[tuple[str, float]]:
+        return [(verb, at) for verb, at, _ in self.calls]
+
+
+@contextlib.asynccontextmanager
+async def _writing(client: Client) -> AsyncIterator[tuple[Events, list[None]]]:
+    lost: list[None] = []
+    events = Events(client, "pod-1", lambda: lost.append(None))
+    task = asyncio.create_task(events.run())
+    yield events, lost
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+def _say(events: Events, note: str = "all is well", reason: str = "Succeeded", body: dict[str, Any] = BODY) -> None:
+    events.emit(body, "Normal", reason, note)
+
+
+async def test_an_event_says_what_happened_to_which_object_and_who_says_so() -> None:
+    async with _writing(client := Client()) as (events, _):
+        _say(events)
+        await asyncio.sleep(1)
+    body = client.calls[0][2]
+    assert {
+        key: body[key] for key in ("type", "reason", "note", "action", "reportingController", "reportingInstance")
+    } == {
+        "type": "Normal",
+        "reason": "Succeeded",
+        "note": "all is well",
+        "action": "Reconcile",
+        "reportingController": "defender-devops-operator",
+        "reportingInstance": "pod-1",
+    }
+    assert body["regarding"] == {
+        "apiVersion": "defender-devops.io/v1alpha1",
+        "kind": "AzureDevOpsConnector",
+        "namespace": "security",
+        "name": "contoso",
+        "uid": "u-1",
+        "resourceVersion": "7",
+    }
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", body["eventTime"])
+    assert "series" not in body
+
+
+async def test_a_repeat_counts_the_series_up_instead_of_making_another_event() -> None:
+    async with _writing(client := Client()) as (events, _):
+        _say(events)
+        await asyncio.sleep(1)
+        _say(events)
+        await asyncio.sleep(1)
+    assert client.seen() == [("create", 0.0), ("patch", 1.0)]
+    assert client.calls[1][2]["series"]["count"] == 2
+
+
+async def test_many_repeats_cost_one_write_a_minute_and_none_is_forgotten() -> None:
+    async with _writing(client := Client()) as (events, _):
+        for _ in range(180):
+            _say(events)
+            await asyncio.sleep(1)
+        await asyncio.sleep(100)
+    assert client.seen() == [("create", 0.0), ("patch", 1.0), ("patch", 61.0), ("patch", 121.0), ("patch", 181.0)]
+    assert [body["series"]["count"] for verb, _, body in client.calls if verb == "patch"] == [2, 62, 122, 180]
+
+
+async def test_repeats_before_the_first_write_go_into_it() -> None:
+    async with _writing(client := Client()) as (events, _):
+        for _ in range(5):
+            _say(events)
+        await asyncio.sleep(1)
+    assert client.seen() == [("create", 0.0)]
+    assert client.calls[0][2]["series"]["count"] == 5
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"note": "all is better"},
+        {"reason": "Reconciled"},
+        {"body": {**BODY, "metadata": {**BODY["metadata"], "uid": "u-2"}}},
+    ],
+    ids=["note", "reason", "object"],
+)
+async def test_what_differs_is_another_event(other: dict[str, Any]) -> None:
+    async with _writing(client := Client()) as (events, _):
+        _say(events)
+        _say(events, **other)
+        await asyncio.sleep(1)
+    assert client.seen() == [("create", 0.0), ("create", 0.0)]
+
+
+async def test_after_six_minutes_of_silence_the_same_words_are_news_again() -> None:
+    async with _writing(client := Client()) as (events, _):
+        _say(events)
+        await asyncio.sleep(359)
+        _say(events)
+        await asyncio.sleep(361)
+        _say(events)
+        await asyncio.sleep(1)
+    assert client.seen() == [("create", 0.0), ("patch", 359.0), ("create", 720.0)]
+
+
+async def test_an_event_that_the_server_has_dropped_is_made_again() -> None:
+    async with _writing(client := Client(None, KubernetesNotFound("gone"))) as (events, lost):
+        _say(events)
+        await asyncio.sleep(1)
+        _say(events)
+        await asyncio.sleep(1)
+    assert client.seen() == [("create", 0.0), ("patch", 1.0), ("create", 1.0)]
+    assert lost == []
+
+
+@pytest.mark.parametrize("error", [TERMINATING, KubernetesConflict("exists")])
+async def test_a_refusal_is_not_repeated_and_stops_nothing(error: Exception) -> None:
+    async with _writing(client := Client(error)) as (events, lost):
+        _say(events, note="one")
+        _say(events, note="two")
+        await asyncio.sleep(60)
+    assert [body["note"] for _, _, body in client.calls] == ["one", "two"]
+    assert len(lost) == 1
+
+
+async def test_a_server_that_is_away_is_tried_three_times() -> None:
+    down = KubernetesUnavailable("does not answer")
+    async with _writing(client := Client(down, down, down)) as (events, lost):
+        _say(events)
+        await asyncio.sleep(60)
+    assert client.seen() == [("create", 0.0), ("create", 1.0), ("create", 3.0)]
+    assert len(lost) == 1
+
+
+async def test_an_event_that_was_lost_may_be_said_again() -> None:
+    async with _writing(client := Client(TERMINATING)) as (events, _):
+        _say(events)
+        await asyncio.sleep(1)
+        _say(events)
+        await asyncio.sleep(1)
+    assert client.seen() == [("create", 0.0), ("create", 1.0)]
+
+
+async def test_saying_something_never_waits_and_never_raises_however_slow_the_server_is() -> None:
+    async with _writing(Client(seconds=1e6)) as (events, lost):
+        for number in range(1500):
+            _say(events, note=str(number))
+        assert len(lost) == 500
+
+
+async def test_what_is_remembered_is_bounded() -> None:
+    async with _writing(Client()) as (events, _):
+        for number in range(6000):
+            _say(events, note=str(number))
+            await asyncio.sleep(0)
+        assert len(events._remembered) <= 4096
+
+
+async def test_what_waits_is_written_when_the_operator_ends() -> None:
+    client = Client(seconds=0.1)
+    async with _writing(client) as (events, _):
+        for number in range(10):
+            _say(events, note=str(number))
+        await asyncio.sleep(0.05)
+    assert len({body["note"] for _, _, body in client.calls}) == 10
+
+
+async def test_the_end_is_not_held_up_by_a_server_that_does_not_answer() -> None:
+    async with _writing(Client(seconds=1e6)) as (events, _):
+        _say(events, note="one")
+        _say(events, note="two")
+        await asyncio.sleep(1)
+    assert asyncio.get_running_loop().time() == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize("name", ["contoso", "a" * 253, "a" * 199 + "-." + "b" * 40])
+async def test_an_event_has_a_valid_name_of_its_own(name: str) -> None:
+    async with _writing(client := Client()) as (events, _):
+        _say(events, body={**BODY, "metadata": {**BODY["metadata"], "name": name}})
+        await asyncio.sleep(1)
+    assert len(client.names[0]) <= 253
+    assert re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*", client.names[0])
+
+
+async def test_a_note_is_cut_to_what_the_api_takes() -> None:
+    async with _writing(client := Client()) as (events, _):
+        _say(events, note="x" * 5000)
+        await asyncio.sleep(1)
+    assert len(client.calls[0][2]["note"]) == 1024

@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+
+from defender_devops.backoff import Backoff
+from defender_devops.cluster.secret_watch import SecretWatch
+from defender_devops.errors import KubernetesError, KubernetesRefused, KubernetesUnavailable
+
+pytestmark = pytest.mark.looptime
+
+GONE = KubernetesUnavailable("too old resource version", status=410)
+DOWN = KubernetesUnavailable("does not answer")
+
+
+def _secret(name: str, version: int, **metadata: object) -> dict[str, Any]:
+    return {"metadata": {"namespace": "security", "name": name, "resourceVersion": str(version), **metadata}}
+
+
+def _event(kind: str, name: str, version: int) -> dict[str, Any]:
+    return {"type": kind, "object": _secret(name, version)}
+
+
+def _bookmark(version: int) -> dict[str, Any]:
+    return {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": str(version)}}}
+
+
+def _list(version: int, *items: dict[str, Any]) -> list[dict[str, Any]]:
+    """Two pages, the second of them last."""
+    return [{"metadata": {"resourceVersion": str(version)}, "items": [item]} for item in items] or [
+        {"metadata": {"resourceVersion": str(version)}, "items": []}
+    ]
+
+
+class Client:
+    """Plays lists and watches in the order of the script; a number in a watch is seconds that pass."""
+
+    def __init__(self, *script: list[Any] | Exception) -> None:
+        self.script = list(script)
+        self.asked: list[tuple[str, dict[str, str], str, float]] = []
+
+    async def _play(self, what: str, url: str, accept: str) -> AsyncIterator[Any]:
+        query = dict(parse_qsl(urlsplit(url).query))
+        self.asked.append((what, query, accept, round(asyncio.get_running_loop().time(), 1)))
+        step = self.script.pop(0) if self.script else [float("inf")]
+        for each in [step] if isinstance(step, Exception) else step:
+            if isinstance(each, Exception):
+                raise each
+            if isinstance(each, float):
+                await (asyncio.Event().wait() if each == float("inf") else asyncio.sleep(each))
+            else:
+                yield each
+
+    async def pages(self, url: str, *, accept: str) -> AsyncIterator[Any]:
+        async for page in self._play("list", url, accept):
+            yield page
+
+    async def watch(self, url: str, *, accept: str, silence: float) -> AsyncIterator[Any]:
+        assert silence > 75, "bookmarks come each minute, give or take a quarter"
+        async for event in self._play("watch", url, accept):
+            yield event
+
+    def versions(self) -> list[str | None]:
+        return [query.get("resourceVersion") for _, query, _, _ in self.asked]
+
+
+class Told(list[tuple[str, str, str | None]]):
+    def __call__(self, namespace: str, name: str, version: str | None) -> None:
+        self.append((namespace, name, version))
+
+
+@contextlib.asynccontextmanager
+async def _watching(client: Client, told: Told) -> AsyncIterator[SecretWatch]:
+    watch = SecretWatch(client, None, told, backoff=Backoff(1.0, 30.0, jitter=0.0), chance=lambda: 0.0)
+    task = asyncio.create_task(watch.run())
+    yield watch
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+async def test_what_is_there_at_the_start_is_no_change_and_what_comes_after_is() -> None:
+    events = [_event("ADDED", "c", 11), _event("MODIFIED", "a", 12), _event("DELETED", "b", 13)]
+    client, told = Client(_list(10, _secret("a", 1), _secret("b", 2)), [*events, 10.0]), Told()
+    async with _watching(client, told) as watch:
+        await watch.synced.wait()
+        await asyncio.sleep(5)
+    assert told == [("security", "c", "11"), ("security", "a", "12"), ("security", "b", None)]
+
+
+async def test_only_metadata_is_asked_for_in_the_form_that_each_verb_needs() -> None:
+    client = Client(_list(10), [])
+    async with _watching(client, Told()):
+        await asyncio.sleep(5)
+    (_, listed, list_accept, _), (_, watched, watch_accept, _) = client.asked[:2]
+    assert list_accept == "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+    assert watch_accept == "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+    assert listed == {"fieldSelector": "type!=helm.sh/release.v1"}
+    assert watched["allowWatchBookmarks"] == "true"
+    assert int(watched["timeoutSeconds"]) < 300
+
+
+async def test_nothing_of_the_metadata_is_kept_but_name_and_version() -> None:
+    last_applied = {"kubectl.kubernetes.io/last-applied-configuration": "the secret itself"}
+    client = Client(_list(10, _secret("a", 1, annotations=last_applied)), [10.0])
+    async with _watching(client, Told()) as watch:
+        await watch.synced.wait()
+        assert watch._versions == {("security", "a"): "1"}
+
+
+async def test_a_watch_goes_on_where_the_last_one_ended_bookmarks_included() -> None:
+    client = Client(_list(10), [_event("ADDED", "a", 11)], [_bookmark(50)], [])
+    async with _watching(client, Told()):
+        await asyncio.sleep(5)
+    assert client.versions()[:4] == [None, "10", "11", "50"]
+
+
+async def test_an_event_that_comes_twice_is_told_once() -> None:
+    client, told = Client(_list(10), [_event("ADDED", "a", 11)], [_event("MODIFIED", "a", 11)]), Told()
+    async with _watching(client, told):
+        await asyncio.sleep(5)
+    assert told == [("security", "a", "11")]
+
+
+@pytest.mark.parametrize(
+    "gone",
+    [
+        GONE,
+        [{"type": "ERROR", "object": {"kind": "Status", "metadata": {}, "code": 410, "message": "too old"}}],
+    ],
+    ids=["as an answer", "as an event"],
+)
+async def test_after_a_forgotten_version_a_new_list_tells_only_what_differs(gone: Any) -> None:  # noqa: ANN401
+    client = Client(
+        _list(10, _secret("same", 1), _secret("changed", 2), _secret("deleted", 3)),
+        gone,
+        _list(90, _secret("same", 1), _secret("changed", 70), _secret("made", 80)),
+        [10.0],
+    )
+    told = Told()
+    async with _watching(client, told):
+        await asyncio.sleep(5)
+    assert sorted(told, key=str) == [
+        ("security", "changed", "70"),
+        ("security", "deleted", None),
+        ("security", "made", "80"),
+    ]
+    assert client.versions() == [None, "10", None, "90"]
+
+
+async def test_a_server_that_is_away_is_asked_again_with_growing_delays_and_says_so_meanwhile() -> None:
+    client = Client(_list(10), DOWN, DOWN, DOWN, [_bookmark(20), 100.0])
+    async with _watching(client, Told()) as watch:
+        await asyncio.sleep(2.5)
+        assert watch.trouble == "does not answer"
+        await asyncio.sleep(10)
+        assert watch.trouble is None
+    assert [at for *_, at in client.asked] == [0.0, 0.0, 1.0, 3.0, 7.0]
+
+
+async def test_hearing_something_in_between_starts_the_delays_afresh() -> None:
+    client = Client(_list(10), DOWN, DOWN, [_bookmark(20), DOWN], [_bookmark(30), DOWN])
+    async with _watching(client, Told()):
+        await asyncio.sleep(10)
+    assert [at for *_, at in client.asked][1:6] == [0.0, 1.0, 3.0, 4.0, 5.0]
+
+
+async def test_a_server_that_says_when_to_come_back_is_believed() -> None:
+    client = Client(KubernetesUnavailable("busy", retry_after=7), _list(10))
+    async with _watching(client, Told()):
+        await asyncio.sleep(10)
+    assert [at for *_, at in client.asked][:2] == [0.0, 7.0]
+
+
+@pytest.mark.parametrize("error", [KubernetesRefused("forbidden", status=403), DOWN])
+async def test_it_is_not_synced_before_the_first_list_is_in(error: KubernetesError) -> None:
+    async with _watching(Client(error, error, _list(10)), Told()) as watch:
+        await asyncio.sleep(2.5)
+        assert (watch.synced.is_set(), watch.silent_for()) == (False, float("inf"))
+        assert watch.trouble == error.message
+        await asyncio.sleep(2.5)
+        assert watch.synced.is_set()
+
+
+async def test_a_list_that_breaks_off_is_begun_anew_and_nothing_is_told_of_its_half() -> None:
+    half = [*_list(10, _secret("a", 1)), DOWN]
+    client, told = Client(half, _list(12, _secret("a", 1), _secret("b", 2)), [10.0]), Told()
+    async with _watching(client, told) as watch:
+        await asyncio.sleep(0.5)
+        assert not watch.synced.is_set()
+        await asyncio.sleep(5)
+    assert told == []
+    assert client.versions() == [None, None, "12"]
+
+
+async def test_it_knows_for_how_long_nothing_was_heard() -> None:
+    client = Client(_list(10), [30.0, _bookmark(20), 50.0])
+    async with _watching(client, Told()) as watch:
+        await asyncio.sleep(29)
+        assert watch.silent_for() == pytest.approx(29)
+        await asyncio.sleep(21)
+        assert watch.silent_for() == pytest.approx(20)
+
+
+async def test_a_proxy_that_ends_every_watch_at_once_is_not_asked_without_pause() -> None:
+    client = Client(_list(10), *[[]] * 1000)
+    watch = SecretWatch(client, None, Told(), chance=lambda: 0.5)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(watch.run(), 10)
+    assert len(client.asked) <= 22
