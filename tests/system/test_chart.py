@@ -30,7 +30,7 @@ def release_namespace(kube: KubernetesClient) -> Iterator[str]:
     created = kube.create(
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"generateName": "release-", "labels": RESTRICTED}}
     )
-    for name in ("security", "platform"):
+    for name in ("security", "platform", "monitoring"):
         kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     name: str = created["metadata"]["name"]
     yield name
