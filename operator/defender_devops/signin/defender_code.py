@@ -85,6 +85,12 @@ def _json(part: str) -> object:
         return None
 
 
+def _sent(connector: AzureDevOpsConnector) -> frozenset[str]:
+    """Hashes of the codes that were sent; each is written down before it is."""
+    status = connector.status.authorization
+    return frozenset({status.code_hash or "", *status.spent_code_hashes}) if status else frozenset()
+
+
 @dataclass(frozen=True)
 class DefenderCodes:
     """Codes that people pasted on the page, each in its connector's token Secret until the operator has taken it."""
@@ -100,12 +106,16 @@ class DefenderCodes:
         await self.store.change(connector, lambda record: changed(record, defender_code=code))
 
     async def get(self, connector: AzureDevOpsConnector) -> SecretStr | None:
-        """The code that waits to be taken.
+        """The code that waits to be taken. One that the status calls sent is removed: it is worth nothing any more.
 
         Raises:
-            OperatorError: the Secret cannot be read.
+            OperatorError: the Secret cannot be read, or not be written.
         """
-        return (await self.store.read(connector)).defender_code
+        code = (await self.store.read(connector)).defender_code
+        if code is None or fingerprint(code) not in _sent(connector):
+            return code
+        await self.discard(connector, fingerprint(code))
+        return None
 
     async def discard(self, connector: AzureDevOpsConnector, sha256: str) -> None:
         """Remove a code that was sent, if it still is that one.

@@ -18,7 +18,7 @@ class SignInState:
         signed_in: True: a token was issued for the expected account. False: it was not, and a person must act. None:
             not known (Entra ID or Kubernetes does not answer, or it was not looked at yet).
         reason: reason of the condition SignedIn.
-        message: what is the matter and what to do; safe to show.
+        cause: what is the matter and what to do.
         account: user principal name that is, or was last, signed in; None for an app.
         tenant_id: its tenant.
         refresh_token_expires_at: end of the refresh token if nobody used it, rounded down to the day so that it does
@@ -30,13 +30,22 @@ class SignInState:
 
     signed_in: bool | None = None
     reason: str = Reason.NOT_CHECKED
-    message: str = ""
+    cause: str = ""
     account: str | None = None
     tenant_id: str | None = None
     refresh_token_expires_at: datetime | None = None
     url: str | None = None
     worked_before: bool = False
     last_worked_at: datetime | None = None
+
+    @property
+    def message(self) -> str:
+        """What is the matter, who it is about, since when, and where to mend it; safe to show."""
+        if not self.is_lost:
+            return self.cause
+        whose = f" This is about {self.account}." if self.account and self.account not in self.cause else ""
+        since = f" It worked last at {self.last_worked_at:%Y-%m-%d %H:%M} UTC." if self.last_worked_at else ""
+        return f"{self.cause}{whose}{since}{f' Page: {self.url}' if self.url else ''}"
 
     @property
     def is_lost(self) -> bool:

@@ -350,7 +350,7 @@ class SignIns:
         return SignInState(
             signed_in=True,
             reason=Reason.SIGNED_IN,
-            message=f"Signed in as {who}.",
+            cause=f"Signed in as {who}.",
             account=record.account,
             tenant_id=record.tenant_id,
             refresh_token_expires_at=_day(record.refresh_token_expires_at),
@@ -372,7 +372,7 @@ class SignIns:
             before,
             signed_in=None if passing else False,
             reason=str(error.reason),
-            message=error.message,
+            cause=error.message,
             account=stored.account or before.account,
             tenant_id=stored.tenant_id or before.tenant_id,
             refresh_token_expires_at=_day(stored.refresh_token_expires_at),

@@ -11,6 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
+from defender_devops.api.connector import parse_connector
 from defender_devops.signin.defender_code import DefenderCodes, NotACode, read_code
 from defender_devops.signin.record import fingerprint
 from tests.support.sign_in import World, connector
@@ -83,6 +84,16 @@ async def test_a_code_is_kept_until_exactly_that_one_is_discarded(world: World) 
     assert (await codes.get(contoso)) == SecretStr(CODE)
     await codes.discard(contoso, fingerprint(SecretStr(CODE)))
     assert (await codes.get(contoso)) is None
+
+
+@pytest.mark.parametrize("written", ["codeHash", "spentCodeHashes"])
+async def test_a_code_that_was_sent_is_removed_and_never_given_out_again(world: World, written: str) -> None:
+    codes, contoso = world.package.codes, connector()
+    await codes.put(contoso, SecretStr(CODE))
+    sent = fingerprint(SecretStr(CODE))
+    body = contoso.dump() | {"status": {"authorization": {written: sent if written == "codeHash" else [sent]}}}
+    assert (await codes.get(parse_connector(body))) is None
+    assert world.stored("defender-code") is None
 
 
 async def test_a_code_and_a_sign_in_in_the_same_secret_do_not_disturb_each_other(world: World) -> None:

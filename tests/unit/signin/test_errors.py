@@ -137,7 +137,8 @@ def test_each_class_has_its_reason_and_knows_whether_a_person_must_act(
 def test_words_name_the_cause_and_what_to_do() -> None:
     message = classify(401, "invalid_client", (7000222,)).message
     assert message == (
-        "The client secret or certificate has expired. Correct the app registration or spec.signIn.client. (AADSTS7000222)"
+        "The client secret or certificate has expired. Correct the app registration or spec.signIn.client. "
+        "(AADSTS7000222)"
     )
 
 

@@ -51,7 +51,8 @@ async def test_a_claim_is_written_before_the_token_is_used_and_its_successor_bef
 
     world.entra.on_token = look
     record = await renew(world)
-    assert at_entra and at_entra[0] is not None
+    assert at_entra != []
+    assert at_entra[0] is not None
     assert record.access_token == SecretStr("access-1")
     assert (world.stored("refresh-token"), world.stored("claim")) == ("refresh-1", None)
     assert world.entra.forms[-1]["client_secret"] == "app-secret-value"

@@ -58,7 +58,7 @@ async def test_a_stored_sign_in_is_proved_and_shown(signed_in: World) -> None:
     assert state == SignInState(
         signed_in=True,
         reason="SignedIn",
-        message=f"Signed in as {ACCOUNT}.",
+        cause=f"Signed in as {ACCOUNT}.",
         account=ACCOUNT,
         tenant_id=TENANT,
         refresh_token_expires_at=datetime(2026, 5, 30, tzinfo=UTC),
@@ -128,6 +128,16 @@ async def test_during_an_outage_the_access_token_serves_until_its_end(signed_in:
     signed_in.time.forward(minutes=2)
     with pytest.raises(TokenServiceUnavailable):
         await signed_in.sign_ins.access_token(connector())
+
+
+async def test_a_loss_is_told_with_account_time_and_page(signed_in: World) -> None:
+    signed_in.entra.always = REVOKED
+    signed_in.time.forward(minutes=10)
+    state = await signed_in.sign_ins.state(connector())
+    assert state.message == (
+        "The sessions of the account were revoked. Sign in again on the connector's page. (AADSTS50173) This is about "
+        f"{ACCOUNT}. It worked last at 2026-03-01 12:00 UTC. Page: {state.url}"
+    )
 
 
 async def test_what_a_person_must_do_stands_although_entra_falls_silent(signed_in: World) -> None:
@@ -338,8 +348,8 @@ async def in_background(world: World) -> AsyncIterator[None]:
 
 
 async def eventually(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not holds():
+    async with asyncio.timeout(20):
+        while not holds():  # noqa: ASYNC110 - what is waited for is a plain list of calls
             await asyncio.sleep(0.01)
 
 

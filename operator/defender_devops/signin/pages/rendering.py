@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Final
 
 from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
-__all__ = ["STATIC", "render"]
+__all__ = ["STATIC", "linked", "render", "static"]
+
+_ADDRESS: Final = re.compile(r"(https://[\w.:/%~-]*[\w/])")
 
 
 @cache
 def _environment() -> Environment:
-    return Environment(
+    environment = Environment(
         loader=PackageLoader("defender_devops.signin.pages"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+    )
+    environment.filters["linked"] = linked
+    return environment
+
+
+def linked(text: str) -> Markup:
+    """Text with its https addresses as links; all else in it stays text."""
+    parts = _ADDRESS.split(text)  # every second part is an address
+    return Markup().join(
+        Markup('<a href="{0}" target="_blank" rel="noopener noreferrer">{0}</a>').format(part) if index % 2 else part
+        for index, part in enumerate(parts)
     )
 
 

@@ -34,17 +34,15 @@ _NAMES: Final = {
 
 @dataclass(frozen=True)
 class Row:
-    """One organization.
+    """One organization that the connector asks for.
 
     Attributes:
         name: of the organization.
-        is_wanted: whether the connector asks for it.
         is_visible: whether the signed-in account sees it; an app is never told.
         checks: None where they are not done yet.
     """
 
     name: str
-    is_wanted: bool
     is_visible: bool
     checks: tuple[Prerequisite, ...] | None = None
 
@@ -54,14 +52,27 @@ class Found:
     """All that the page shows of Azure DevOps.
 
     Attributes:
-        rows: organizations.
+        rows: organizations that the connector asks for.
+        others: names of those that the account sees besides.
         problem: why the account's organizations could not be listed.
         left_out: how many organizations are not among the rows.
     """
 
     rows: tuple[Row, ...] = ()
+    others: tuple[str, ...] = ()
     problem: str | None = None
     left_out: int = 0
+
+    @property
+    def to_do(self) -> int:
+        """How many checks are not met."""
+        return sum(check.status == "False" for row in self.rows for check in row.checks or ())
+
+    @property
+    def all_met(self) -> bool:
+        """Whether every check of every organization was made and is met."""
+        checks = [check.status for row in self.rows for check in row.checks or ()]
+        return bool(checks) and all(row.checks for row in self.rows) and set(checks) == {"True"} and not self.left_out
 
 
 @dataclass(frozen=True)
@@ -89,11 +100,16 @@ class ResultPages:
             visible = await self.findings.organizations(connector)
         except OperatorError as error:
             problem = error.message
-        rows = _rows(connector, visible)
-        shown = rows[:_SHOWN]
-        checks = await self._checks(connector, [row.name for row in shown if row.is_wanted])
-        checked = (Row(row.name, row.is_wanted, row.is_visible, checks.get(row.name)) for row in shown)
-        return Found(tuple(checked), problem, len(rows) - len(shown))
+        wanted, seen = _wanted(connector, visible), {name.lower() for name in visible}
+        shown = wanted[:_SHOWN]
+        checks = await self._checks(connector, shown)
+        others = {name.lower(): name for name in visible if name.lower() not in {each.lower() for each in wanted}}
+        return Found(
+            rows=tuple(Row(name, name.lower() in seen, checks.get(name)) for name in shown),
+            others=tuple(others.values())[:_SHOWN],
+            problem=problem,
+            left_out=len(wanted) - len(shown),
+        )
 
     async def _checks(self, connector: AzureDevOpsConnector, names: list[str]) -> dict[str, tuple[Prerequisite, ...]]:
         """Checks by organization, as far as they are done in time; the others go on and are there at the next look."""
@@ -106,14 +122,10 @@ class ResultPages:
         return done
 
 
-def _rows(connector: AzureDevOpsConnector, visible: Iterable[str]) -> list[Row]:
-    """Organizations that the account sees or the manifest names, by name. The wanted ones come first."""
+def _wanted(connector: AzureDevOpsConnector, visible: Iterable[str]) -> list[str]:
+    """Organizations that the manifest asks for, by name."""
     organizations = connector.spec.organizations
-    seen = {name.lower(): name for name in visible}
     if organizations.mode is OrganizationsMode.SELECTED:
-        wanted = {name.lower(): name for name in organizations.names}
-    else:
-        excluded = {name.lower() for name in organizations.exclude}
-        wanted = {key: name for key, name in seen.items() if key not in excluded}
-    rows = [Row(name, key in wanted, key in seen) for key, name in sorted((wanted | seen).items())]
-    return sorted(rows, key=lambda row: not row.is_wanted)
+        return sorted(organizations.names, key=str.lower)
+    excluded = {name.lower() for name in organizations.exclude}
+    return [name for name in visible if name.lower() not in excluded]

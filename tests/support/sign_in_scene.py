@@ -1,0 +1,87 @@
+"""One test's namespace with a connector that somebody signs in for, and that person at a browser."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Page
+
+from tests.support.scene import ACCOUNT, KIND, Scene
+
+APP = "77777777-7777-7777-7777-777777777777"
+PASSWORD = "sandbox-password"
+TOKENS = "contoso-azure-devops-token"
+PICTURES = Path(__file__).parents[2] / "docs" / "images"
+
+Window = Callable[..., Page]
+"""Opens a window with cookies of its own."""
+
+
+@dataclass
+class SignInScene(Scene):
+    """A scene with a connector that somebody has to sign in for.
+
+    Attributes:
+        ca: certificate authority of the cloud.
+        log: the operator's log.
+    """
+
+    ca: Path
+    log: Path
+
+    def connect(self, sign_in: dict[str, Any] | None = None, **spec: object) -> None:
+        """Apply a connector that adopts an authorization given in the portal, with a sign-in by browser."""
+        self.secret("signin-app", client_secret="sandbox-sign-in-secret")
+        self.control.add_connector(
+            name="contoso",
+            subscription="22222222-2222-2222-2222-222222222222",
+            resourceGroup="rg-devops-security",
+            location="westeurope",
+            account=ACCOUNT,
+            organizations=["contoso", "fabrikam"],
+        )
+        method: dict[str, Any] = {
+            "method": "AuthorizationCode",
+            "account": ACCOUNT,
+            "client": {"id": APP, "type": "Secret", "secretRef": {"name": "signin-app", "key": "client-secret"}},
+        }
+        chosen = {key: value for key, value in (method | (sign_in or {})).items() if value is not None}
+        adopt = {"method": "Adopt", "codeSecretRef": None, "account": ACCOUNT}
+        self.apply(self.manifest(**{"authorization": adopt, "signIn": chosen, **spec}))
+
+    def address(self) -> str:
+        """The connector's page, from its status."""
+        body = self.kube.wait(
+            KIND, "contoso", self.namespace, until=lambda body: body.get("status", {}).get("signIn", {}).get("url")
+        )
+        return str(body["status"]["signIn"]["url"])
+
+    def tokens(self) -> dict[str, str]:
+        """What the token Secret holds."""
+        secret = self.kube.get("Secret", TOKENS, self.namespace) or {}
+        return {key: base64.b64decode(value).decode() for key, value in secret.get("data", {}).items()}
+
+    def status(self) -> dict[str, Any]:
+        """Status of the connector."""
+        found: dict[str, Any] = self.connector().get("status", {})
+        return found
+
+
+def at_entra(page: Page, account: str = ACCOUNT, *, accept: bool = True) -> None:
+    """What a person does on Entra's pages, from the password to the way back."""
+    page.fill("input[name=loginfmt]", account)
+    page.fill("input[name=passwd]", PASSWORD)
+    page.click("button[value=signin]")
+    page.click(f"button[value={'accept' if accept else 'cancel'}]")
+    go_back(page)
+
+
+def go_back(page: Page) -> None:
+    """Entra's page posts the answer by itself where scripts run; without them a person presses its button."""
+    submit = page.get_by_role("button", name="Submit")
+    if submit.count():
+        submit.click()

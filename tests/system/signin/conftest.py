@@ -1,0 +1,127 @@
+"""The whole operator with its sign-in pages, the simulated Entra ID and Azure DevOps, and a real browser.
+
+One cloud and one operator serve all tests here; the cloud begins anew for each, and each has a namespace of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from sandbox.cloud.control.client import ControlClient
+from sandbox.cluster import Cluster, KubernetesClient
+from sandbox.cluster.ports import free_ports
+from sandbox.stack import Cloud, Operator
+from sandbox.stack.cloud import CLIENT_SECRET_IDENTITY
+from tests.support.scene import KIND
+from tests.support.sign_in_scene import SignInScene, Window
+
+CHECK_INTERVAL = 2
+
+_POOL = tuple(f"sign-in-{number}" for number in range(60))
+
+
+@dataclass
+class Stage:
+    """Cloud and operator of this folder."""
+
+    cloud: Cloud
+    operator: Operator
+    log: Path
+
+
+@pytest.fixture(scope="session")
+def stage(
+    cluster: Cluster,
+    kube: KubernetesClient,
+    start_cloud: Callable[..., Cloud],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Stage]:
+    """Both, started once."""
+    for name in _POOL:
+        kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    cloud = start_cloud("--speed", "360")
+    (port,) = free_ports(1)
+    folder = tmp_path_factory.mktemp("sign-in")
+    grants = [
+        {
+            "namespace": each,
+            "tenantId": "11111111-1111-1111-1111-111111111111",
+            "subscriptionId": "22222222-2222-2222-2222-222222222222",
+        }
+        for each in _POOL
+    ]
+    settings = {
+        "KUBECONFIG": str(cluster.kubeconfig),
+        **cloud.environment(),
+        **CLIENT_SECRET_IDENTITY,
+        "DEFENDER_DEVOPS_NAMESPACES": json.dumps(_POOL),
+        "DEFENDER_DEVOPS_IDENTITY_GRANTS": json.dumps(grants),
+        "DEFENDER_DEVOPS_REFRESH_INTERVAL": "1",
+        "DEFENDER_DEVOPS_CHECK_INTERVAL": str(CHECK_INTERVAL),
+        "DEFENDER_DEVOPS_OPERATION_POLL_INTERVAL": "0.5",
+        "DEFENDER_DEVOPS_BACKOFF_INITIAL": "0.5",
+        "DEFENDER_DEVOPS_BACKOFF_MAXIMUM": "4",
+        "DEFENDER_DEVOPS_LOG_LEVEL": "debug",
+        "DEFENDER_DEVOPS_SIGNIN_URL": f"http://localhost:{port}/signin",
+        "DEFENDER_DEVOPS_SIGNIN_HOST": "127.0.0.1",
+        "DEFENDER_DEVOPS_SIGNIN_PORT": str(port),
+    }
+    log = folder / "operator.log"
+    with Operator.start(log, settings) as operator:
+        yield Stage(cloud, operator, log)
+
+
+@pytest.fixture(scope="session")
+def namespaces() -> Iterator[str]:
+    """Namespaces of the pool, each given out once."""
+    return iter(_POOL)
+
+
+@pytest.fixture
+def scene(kube: KubernetesClient, stage: Stage, namespaces: Iterator[str]) -> Iterator[SignInScene]:
+    """A namespace of the test's own; cloud as new."""
+    with ControlClient(stage.cloud.control) as control:
+        control.reset()
+        scene = SignInScene(kube, control, next(namespaces), stage.cloud.ca, stage.log)
+        yield scene
+        for each in kube.list_all(KIND, scene.namespace):
+            kube.delete(KIND, each["metadata"]["name"], scene.namespace)
+    stage.operator.process.check()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """Debian's chromium, without any talk of its own to the internet."""
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("no browser is installed (Debian: apt-get install chromium)")
+    quiet = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=quiet)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def window(chromium: Browser) -> Iterator[Window]:
+    """Open a window with cookies of its own; by default without JavaScript, as no page needs it."""
+    contexts: list[BrowserContext] = []
+
+    def open_window(**options: object) -> Page:
+        chosen = {"ignore_https_errors": True, "java_script_enabled": False, "viewport": {"width": 1000, "height": 640}}
+        context = chromium.new_context(**(chosen | options))
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(15_000)
+        return page
+
+    yield open_window
+    for context in contexts:
+        context.close()

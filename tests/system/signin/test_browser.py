@@ -1,0 +1,278 @@
+"""The sign-in as a person lives it: the pages in a real browser, from the link in the status to a stored token."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.support.scene import ACCOUNT, message
+from tests.support.sign_in_scene import PICTURES, TOKENS, SignInScene, Window, at_entra
+
+PHONE = {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2, "is_mobile": True, "has_touch": True}
+
+
+def picture(page: Page, name: str) -> None:
+    """A screenshot for the documentation."""
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=PICTURES / f"{name}.png", full_page=True)
+
+
+def heading(page: Page, text: str) -> None:
+    expect(page.get_by_role("heading", level=1)).to_have_text(text)
+
+
+def start(page: Page, scene: SignInScene) -> None:
+    """Open the connector's page and go to Entra's."""
+    page.goto(scene.address())
+    page.get_by_role("button", name="Sign in with Microsoft").click()
+
+
+def test_a_person_signs_in_and_sees_what_was_found(scene: SignInScene, window: Window) -> None:
+    scene.connect()
+    scene.wait("SignedIn", "False", "SignInRequired")
+    page = window()
+    page.goto(scene.address())
+    heading(page, "Connector contoso")
+    expect(page.get_by_role("status")).to_have_text("Nobody has signed in yet")
+    picture(page, "sign-in-connector")
+    page.get_by_role("button", name="Sign in with Microsoft").click()
+    at_entra(page)
+    heading(page, "You are signed in")
+    expect(page.get_by_role("heading", level=3)).to_have_text(["contoso", "fabrikam"])
+    expect(page.get_by_text("Defender has all that it needs in every organization")).to_be_visible()
+    picture(page, "sign-in-result")
+    body = scene.wait("SignedIn", "True", timeout=10)
+    assert body["status"]["signIn"]["account"] == ACCOUNT
+    assert body["status"]["signIn"]["tokenExpiresAt"]
+    assert scene.tokens()["refresh-token"]
+    page.get_by_role("link", name="Connector contoso").click()
+    expect(page.get_by_role("status")).to_contain_text(f"Signed in as {ACCOUNT}")
+
+
+def test_the_same_works_in_a_window_with_scripts_on_a_dark_phone(scene: SignInScene, window: Window) -> None:
+    scene.connect()
+    page = window(java_script_enabled=True, color_scheme="dark", **PHONE)
+    complaints: list[str] = []
+    page.on("console", lambda line: complaints.append(line.text) if line.type == "error" else None)
+    page.goto(scene.address())
+    picture(page, "sign-in-connector-dark-phone")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390, "nothing is wider than the phone"
+    page.get_by_role("button", name="Sign in with Microsoft").click()
+    page.fill("input[name=loginfmt]", ACCOUNT)
+    page.fill("input[name=passwd]", "sandbox-password")
+    page.click("button[value=signin]")
+    page.click("button[value=accept]")
+    heading(page, "You are signed in")
+    picture(page, "sign-in-result-dark-phone")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert not [each for each in complaints if "Content Security Policy" in each or "localhost" in each]
+
+
+def test_cancelling_changes_nothing_and_says_so(scene: SignInScene, window: Window) -> None:
+    scene.connect()
+    page = window()
+    start(page, scene)
+    page.click("button[value=cancel]")
+    submit = page.get_by_role("button", name="Submit")
+    submit.click()
+    heading(page, "Cancelled")
+    page.get_by_role("link", name="Back to the connector").click()
+    heading(page, "Connector contoso")
+    assert "refresh-token" not in scene.tokens()
+
+
+def test_another_account_is_refused_with_both_named(scene: SignInScene, window: Window) -> None:
+    scene.connect()
+    page = window()
+    start(page, scene)
+    at_entra(page, "alex@contoso.com")
+    heading(page, "That was another account")
+    expect(page.get_by_role("alert")).to_contain_text(
+        f"alex@contoso.com signed in, but spec.signIn.account is {ACCOUNT}"
+    )
+    picture(page, "sign-in-wrong-account")
+    body = scene.wait("SignedIn", "False", "WrongAccount", timeout=10)
+    assert "alex@contoso.com" in message(body, "SignedIn")
+    assert "refresh-token" not in scene.tokens()
+    start(page, scene)
+    page.get_by_role("button", name="Use another account").click()
+    at_entra(page)
+    heading(page, "You are signed in")
+    scene.wait("SignedIn", "True", timeout=10)
+
+
+def test_a_lost_sign_in_is_told_with_the_link_and_mended_there(scene: SignInScene, window: Window) -> None:
+    scene.connect()
+    page = window()
+    start(page, scene)
+    at_entra(page)
+    scene.wait("SignedIn", "True", timeout=10)
+    scene.control.change_account(ACCOUNT, revoke_sessions=True)
+    body = scene.wait("ReauthRequired", "True", timeout=10)
+    assert scene.address() in message(body, "ReauthRequired")
+    page.goto(scene.address())
+    expect(page.get_by_role("status")).to_contain_text("The sign-in is lost")
+    picture(page, "sign-in-lost")
+    page.get_by_role("button", name="Sign in with Microsoft").click()
+    at_entra(page)
+    heading(page, "You are signed in")
+    scene.wait("SignedIn", "True", timeout=10)
+    scene.wait("ReauthRequired", "False", timeout=10)
+
+
+def test_what_an_organization_lacks_is_shown_with_what_to_do(scene: SignInScene, window: Window) -> None:
+    scene.control.change_organization("contoso", third_party_oauth=False)
+    scene.control.remove_access(ACCOUNT, "fabrikam")
+    scene.connect()
+    page = window()
+    start(page, scene)
+    at_entra(page)
+    heading(page, "You are signed in")
+    expect(page.get_by_text("need somebody to act")).to_be_visible()
+    expect(page.locator(".checks .bad")).to_contain_text(
+        ["Third-party access via OAuth is on", "Project Collection Administrator", "access level Basic"]
+    )
+    expect(page.locator(".checks .bad").first).to_contain_text("Switch that on under Policies")
+    picture(page, "sign-in-prerequisites")
+
+
+def test_a_forged_link_leads_nowhere(scene: SignInScene, window: Window) -> None:
+    scene.connect()
+    address = scene.address()
+    page = window()
+    base, uid, signature = address.rsplit("/", 2)
+    other = "".join("A" if letter != "A" else "B" for letter in signature)
+    for forged in (
+        f"{base}/{uid}/{other}",
+        f"{base}/00000000-0000-0000-0000-000000000000/{signature}",
+        f"{base}/{scene.namespace}/contoso",
+        f"{base}/{uid}/",
+    ):
+        answer = page.goto(forged)
+        assert answer is not None
+        assert answer.status == 404
+        expect(page.get_by_role("heading", level=1)).to_have_text("There is no such page")
+        assert "contoso" not in page.content()
+
+
+def test_a_code_of_defenders_dialog_is_handed_over_in_its_address(scene: SignInScene, window: Window) -> None:
+    scene.connect(
+        authorization={"method": "Code", "codeSecretRef": {"name": "code", "key": "code"}, "account": ACCOUNT},
+        azure={"connectorName": f"pasted-{scene.namespace}"},
+    )
+    scene.wait("Authorized", "False", "AwaitingAuthorization")
+    page = window()
+    page.goto(scene.address())
+    entra_code = "1.AXkAsecret"
+    page.get_by_label("Code or address").fill(entra_code)
+    page.get_by_role("button", name="Hand over the code").click()
+    expect(page.get_by_role("alert")).to_contain_text("code of Entra ID")
+    assert entra_code not in page.content()
+    picture(page, "sign-in-code-refused")
+    code = scene.control.issue_code(ACCOUNT)
+    page.get_by_label("Code or address").fill(f"https://portal.azure.com/TokenAuthorize?code={code}&state=x")
+    page.get_by_role("button", name="Hand over the code").click()
+    heading(page, "The code was handed over")
+    scene.wait("Authorized", "True", timeout=20)
+    page.reload()
+    heading(page, "The code was handed over")
+    scene.kube.wait("Secret", TOKENS, scene.namespace, until=lambda body: "defender-code" not in body["data"])
+
+
+def test_a_device_code_is_shown_and_finished_in_another_window(scene: SignInScene, window: Window) -> None:
+    scene.connect({"method": "DeviceCode", "client": {"id": "77777777-7777-7777-7777-777777777777"}})
+    page, telephone = window(), window()
+    page.goto(scene.address())
+    page.get_by_role("button", name="Get a device code").click()
+    heading(page, "Type this code in at Microsoft")
+    picture(page, "sign-in-device-code")
+    code = page.locator(".user-code code").inner_text()
+    telephone.goto(str(page.get_by_role("link", name=re.compile("deviceauth")).get_attribute("href")))
+    telephone.fill("input[name=otc]", code)
+    telephone.get_by_role("button", name=re.compile("Next|Continue")).click()
+    telephone.fill("input[name=loginfmt]", ACCOUNT)
+    telephone.fill("input[name=passwd]", "sandbox-password")
+    telephone.click("button[value=signin]")
+    telephone.click("button[value=accept]")
+    expect(telephone.get_by_text("You have signed in")).to_be_visible()
+    page.get_by_role("button", name="I have signed in").click()
+    heading(page, "You are signed in")
+    scene.wait("SignedIn", "True", timeout=10)
+
+
+HTML = "<img src=x onerror=alert(1)>"
+
+
+def test_html_in_an_account_name_is_only_text(scene: SignInScene, window: Window) -> None:
+    scene.connect({"account": f"{HTML.replace(' ', '/')}@contoso.com"})
+    page = window(java_script_enabled=True)
+    dialogs: list[str] = []
+    page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+    page.goto(scene.address())
+    expect(page.locator("strong.account").first).to_contain_text("<img/src=x")
+    assert page.locator("main img").count() == 0
+    assert not dialogs
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_has_the_contrast_that_wcag_aa_asks_for(scene: SignInScene, window: Window, scheme: str) -> None:
+    scene.connect()
+    page = window(java_script_enabled=True, color_scheme=scheme)
+    page.goto(scene.address())
+    low = page.evaluate(CONTRAST)
+    assert low == []
+
+
+CONTRAST = """
+() => {
+  const rgb = text => text.match(/[\\d.]+/g).map(Number);
+  const light = ([r, g, b]) => [r, g, b].map(v => v / 255)
+    .map(v => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0);
+  const ground = element => {
+    for (let at = element; at; at = at.parentElement) {
+      const color = rgb(getComputedStyle(at).backgroundColor);
+      if (color.length < 4 || color[3] > 0) return color;
+    }
+    return [255, 255, 255];
+  };
+  const low = [];
+  for (const element of document.querySelectorAll('body *')) {
+    const own = [...element.childNodes].some(node => node.nodeType === 3 && node.textContent.trim());
+    if (!own || !element.getClientRects().length) continue;
+    const [one, two] = [light(rgb(getComputedStyle(element).color)), light(ground(element))].sort((a, b) => b - a);
+    const ratio = (one + .05) / (two + .05);
+    if (ratio < 4.5) low.push([element.tagName, element.textContent.trim().slice(0, 30), ratio.toFixed(2)]);
+  }
+  return low;
+}
+"""
+
+
+def test_every_control_can_be_reached_and_read_without_a_mouse(scene: SignInScene, window: Window) -> None:
+    scene.connect(
+        authorization={"method": "Code", "codeSecretRef": {"name": "code", "key": "code"}, "account": ACCOUNT},
+        azure={"connectorName": f"keys-{scene.namespace}"},
+    )
+    page = window()
+    page.goto(scene.address())
+    reached = []
+    for _ in range(4):
+        page.keyboard.press("Tab")
+        reached.append(page.locator(":focus").evaluate("element => element.tagName"))
+        assert page.locator(":focus").evaluate("e => getComputedStyle(e).outlineStyle") == "solid"
+    assert reached == ["BUTTON", "SUMMARY", "TEXTAREA", "BUTTON"]
+
+
+def test_an_answer_by_json_is_for_the_command_line_only_and_holds_no_secret(scene: SignInScene, window: Window) -> None:
+    scene.connect({"method": "DeviceCode", "client": {"id": "77777777-7777-7777-7777-777777777777"}})
+    page = window()
+    answer = page.request.post(f"{scene.address()}/device", headers={"Accept": "application/json"})
+    described = json.loads(answer.body())
+    assert described.keys() == {"state", "userCode", "verificationUri", "expiresAt"}
+    assert described["state"] == "pending"
+    assert base64.b64encode(described["userCode"].encode()).decode() not in scene.log.read_text()
