@@ -85,8 +85,8 @@ class _Limit(ABC):
         """Believe that no more than `available` requests could be made; never more than is known already."""
 
     @abstractmethod
-    def refused(self, now: float) -> None:
-        """The service refused a request and said when to come back."""
+    def refused(self, now: float, under_way: int) -> None:
+        """The service refused a request and said when to come back; so many others have yet to reach it."""
 
 
 class _TokenBucket(_Limit):
@@ -112,8 +112,8 @@ class _TokenBucket(_Limit):
     def lower(self, now: float, available: float) -> None:
         self._tokens = min(self.available(now), available)
 
-    def refused(self, now: float) -> None:
-        self.lower(now, 0)
+    def refused(self, now: float, under_way: int) -> None:
+        self.lower(now, -under_way)
 
 
 class _Window(_Limit):
@@ -144,7 +144,7 @@ class _Window(_Limit):
         for _ in range(int(self.available(now) - max(0.0, available))):
             self._taken.append(now)
 
-    def refused(self, now: float) -> None:  # noqa: ARG002 - the signature is the base's
+    def refused(self, now: float, under_way: int) -> None:  # noqa: ARG002 - the signature is the base's
         self._taken.clear()  # the time that the service names ends its window, so ours begins anew
 
 
@@ -189,11 +189,15 @@ class _Line:
 
     def remaining(self, count: float) -> None:
         # The service has not counted what is still under way, so that is taken off what it says is left.
-        self._limit.lower(self._clock.monotonic(), count - max(0, self._in_flight - 1))
+        self._limit.lower(self._clock.monotonic(), count - self._others_under_way)
+
+    @property
+    def _others_under_way(self) -> int:
+        return max(0, self._in_flight - 1)
 
     def block(self, seconds: float) -> None:
         now = self._clock.monotonic()
-        self._limit.refused(now)
+        self._limit.refused(now, self._others_under_way)
         self._blocked_until = max(self._blocked_until, now + seconds)
 
     def left(self, key: BudgetKey) -> BudgetLeft:
@@ -201,10 +205,13 @@ class _Line:
         return BudgetLeft(key, self._limit.available(now), self._waiting, max(0.0, self._blocked_until - now))
 
 
+_RESERVE: Final = 10
+"""Requests of a bucket that are left in it: Azure refills from when the first one arrives, not from when it leaves."""
+
 _LIMITS: dict[OperationKind, Callable[[], _Limit]] = {
-    OperationKind.READS: lambda: _TokenBucket(capacity=250, refill=25),
-    OperationKind.WRITES: lambda: _TokenBucket(capacity=200, refill=10),
-    OperationKind.DELETES: lambda: _TokenBucket(capacity=200, refill=10),
+    OperationKind.READS: lambda: _TokenBucket(capacity=250 - _RESERVE, refill=25),
+    OperationKind.WRITES: lambda: _TokenBucket(capacity=200 - _RESERVE, refill=10),
+    OperationKind.DELETES: lambda: _TokenBucket(capacity=200 - _RESERVE, refill=10),
     OperationKind.RESOURCE_GRAPH: lambda: _Window(capacity=15, seconds=5),
 }
 

@@ -35,9 +35,9 @@ def now() -> float:
 @pytest.mark.parametrize(
     ("kind", "at_once", "more", "seconds"),
     [
-        (OperationKind.READS, 250, 50, 2.0),
-        (OperationKind.WRITES, 200, 50, 5.0),
-        (OperationKind.DELETES, 200, 50, 5.0),
+        (OperationKind.READS, 240, 50, 2.0),
+        (OperationKind.WRITES, 190, 50, 5.0),
+        (OperationKind.DELETES, 190, 50, 5.0),
         (OperationKind.RESOURCE_GRAPH, 15, 15, 5.0),
     ],
 )
@@ -55,7 +55,7 @@ async def test_each_kind_has_its_burst_and_then_its_rate(
 @pytest.mark.looptime
 async def test_subscriptions_principals_and_kinds_do_not_share_a_bucket() -> None:
     budget = patient()
-    await spend(budget, WRITES, 200)
+    await spend(budget, WRITES, 190)
     started = now()
     for other in (
         READS,
@@ -70,7 +70,7 @@ async def test_subscriptions_principals_and_kinds_do_not_share_a_bucket() -> Non
 @pytest.mark.looptime
 async def test_callers_are_served_in_the_order_of_asking() -> None:
     budget = patient()
-    await spend(budget, WRITES, 200)
+    await spend(budget, WRITES, 190)
     served: list[int] = []
 
     async def caller(number: int) -> None:
@@ -85,7 +85,7 @@ async def test_callers_are_served_in_the_order_of_asking() -> None:
 @pytest.mark.parametrize("cancelled", [0, 1, 5, 9])
 async def test_a_cancelled_caller_leaves_its_turn_to_the_next(cancelled: int) -> None:
     budget = patient()
-    await spend(budget, WRITES, 200)
+    await spend(budget, WRITES, 190)
     served: list[int] = []
 
     async def caller(number: int) -> None:
@@ -130,12 +130,12 @@ async def test_what_azure_says_is_left_lowers_the_bucket() -> None:
     assert now() - started == pytest.approx(1.0, abs=0.01)
 
 
-@pytest.mark.parametrize("said", [11_999, 250, 249])
+@pytest.mark.parametrize("said", [11_999, 250, 191])
 async def test_what_azure_says_is_left_never_raises_the_bucket(said: float) -> None:
     budget = Budget(clock=FakeTime().clock)
     await spend(budget, READS, 50)
     budget.remaining(READS, said)
-    assert budget.left()[0].available == 200
+    assert budget.left()[0].available == 190
 
 
 async def test_what_is_under_way_is_taken_off_what_azure_says_is_left() -> None:
@@ -158,7 +158,7 @@ async def test_the_time_that_azure_names_wins_over_a_full_bucket() -> None:
 @pytest.mark.looptime
 async def test_the_time_that_azure_names_also_holds_for_those_who_wait_already() -> None:
     budget = patient()
-    await spend(budget, WRITES, 200)
+    await spend(budget, WRITES, 190)
     started = now()
     waiting = asyncio.create_task(spend(budget, WRITES))
     await asyncio.sleep(0.05)
@@ -189,7 +189,7 @@ async def test_whoever_would_wait_too_long_is_told_when_to_come_back() -> None:
 @pytest.mark.looptime
 async def test_the_line_before_a_caller_counts_for_its_patience() -> None:
     budget = patient(patience=1.0)
-    await spend(budget, WRITES, 200)
+    await spend(budget, WRITES, 190)
     waiting = [asyncio.create_task(spend(budget, WRITES)) for _ in range(10)]
     await asyncio.sleep(0)
     with pytest.raises(Throttled) as refused:
@@ -204,7 +204,7 @@ async def test_the_metrics_show_every_bucket_that_was_used() -> None:
     await spend(budget, GRAPH)
     budget.block(GRAPH, 5)
     left = {each.key: each for each in budget.left()}
-    assert left[READS].available == 247
+    assert left[READS].available == 237
     assert left[GRAPH].blocked_seconds == 5
 
 
@@ -223,11 +223,11 @@ def test_no_window_of_five_seconds_ever_holds_more_than_fifteen_queries(steps: l
 @given(steps=_STEPS)
 def test_no_span_of_time_ever_holds_more_writes_than_burst_and_rate_allow(steps: list[tuple[float, int]]) -> None:
     times = _simulate(WRITES, steps)
-    # From any first to any last: last - first + 1 <= 200 + 10 * (time(last) - time(first)).
+    # From any first to any last: last - first + 1 <= 190 + 10 * (time(last) - time(first)).
     headroom = float("-inf")
     for number, time in enumerate(times):
         headroom = max(headroom, 10 * time - number)
-        assert 10 * time - number >= headroom - 200 + 1 - 1e-6
+        assert 10 * time - number >= headroom - 190 + 1 - 1e-6
 
 
 def _simulate(key: BudgetKey, steps: list[tuple[float, int]]) -> list[float]:
