@@ -105,6 +105,14 @@ class Reason(StrEnum):
         "The organization is kept out, as its DevOpsOrganization or the connector's `exclude` says.",
         "Nothing is to be done; set `onboarding: Onboarded`, or take it out of `exclude`, to have it covered.",
     )
+    NOT_INCLUDED = (
+        "NotIncluded",
+        (
+            "Nobody asked for the organization: it is not among the connector's `names`, or it came up after mode "
+            "`All` was carried out."
+        ),
+        "Nothing is to be done; to have it covered set `onboarding: Onboarded`, or use mode `AllAndFuture`.",
+    )
     SUSPENDED = (
         "Suspended",
         "`spec.suspend` is true, so the operator neither reads nor changes anything in Azure.",
@@ -444,6 +452,7 @@ _ONBOARDED: Final = (
     Reason.ONBOARDED,
     Reason.ONBOARDING,
     Reason.EXCLUDED,
+    Reason.NOT_INCLUDED,
     Reason.HELD_BY_OTHER_CONNECTOR,
     Reason.CONFLICT,
     Reason.CONNECTOR_NOT_FOUND,
