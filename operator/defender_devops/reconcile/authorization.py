@@ -7,12 +7,28 @@ from datetime import datetime
 from enum import Enum, auto
 
 from defender_devops.api.cloud import Configuration, ProvisioningState
+from defender_devops.api.conditions import find_condition
 from defender_devops.api.connector import AuthorizationMethod, AuthorizationStatus
-from defender_devops.reconcile.snapshot import CloudState, ConnectorSnapshot
+from defender_devops.api.reasons import ConditionType, Reason
+from defender_devops.reconcile import desired
+from defender_devops.reconcile.snapshot import CloudState, ConnectorSnapshot, Failure, is_under_way
 
-__all__ = ["Authorization", "State", "authorization", "is_under_way", "token_exchange_failed", "unspent_code"]
+__all__ = [
+    "Authorization",
+    "State",
+    "authorization",
+    "has_worked",
+    "is_broken",
+    "is_under_way",
+    "last_authorized_at",
+    "shows_a_loss",
+    "token_exchange_failed",
+    "unspent_code",
+]
 
 _LOST_CODES = frozenset({"TokenExchangeFailed", "InvalidOAuthCode", "AuthorizationLost"})
+_LOSSES = frozenset({Reason.TOKEN_EXCHANGE_FAILED, Reason.AUTHORIZATION_LOST, Reason.INVALID_SPEC})
+"""Reasons of a final refusal that is about Defender's authorization, not about our own rights in Azure."""
 
 
 class State(Enum):
@@ -42,20 +58,42 @@ def authorization(snapshot: ConnectorSnapshot) -> Authorization:
     configuration = cloud.configuration
     if configuration is None:
         return _absent(snapshot, cloud)
-    if token_exchange_failed(configuration):
-        return Authorization(State.EXCHANGE_FAILED, configuration.status_message)
-    if is_under_way(configuration) and not has_worked(snapshot):
+    if is_under_way(configuration) and cloud.available is None and _last_word(snapshot) != Reason.AUTHORIZED:
         return Authorization(State.BEING_EXCHANGED)
+    if token_exchange_failed(configuration) and not _answers(cloud):
+        return _failed(snapshot, configuration)
     return _probed(snapshot, cloud)
 
 
+def is_broken(snapshot: ConnectorSnapshot) -> bool:
+    """Whether Defender would refuse every change below the connector until somebody authorizes it again."""
+    return authorization(snapshot).state in {State.EXCHANGE_FAILED, State.LOST}
+
+
 def unspent_code(snapshot: ConnectorSnapshot) -> str | None:
-    """The hash of a code that was never sent, or None."""
+    """The hash of a code that may be sent: new, of the right shape, and ours to send. None where there is none."""
     if snapshot.connector.spec.authorization.method is not AuthorizationMethod.CODE:
+        return None
+    if snapshot.code.refused or desired.observes(snapshot):
         return None
     spent = snapshot.connector.status.authorization or AuthorizationStatus()
     digest = snapshot.code.sha256
-    return None if digest is None or digest in {spent.code_hash, *spent.spent_code_hashes} else digest
+    if digest is None or digest in {spent.code_hash, *spent.spent_code_hashes}:
+        return None
+    return None if _is_of_unknown_age(snapshot) else digest
+
+
+def _is_of_unknown_age(snapshot: ConnectorSnapshot) -> bool:
+    """Whether the code may be as old as an authorization that was there before this resource, and still works.
+
+    So it is where resources were restored from a backup or moved from another cluster: status, and with it the memory
+    of the codes that were sent, is gone. A spent code sent again would break what works.
+    """
+    cloud, status = snapshot.cloud, snapshot.connector.status.authorization
+    if status is not None and (status.code_hash or status.last_authorized_at):
+        return False
+    exists = isinstance(cloud, CloudState) and cloud.configuration is not None
+    return exists and authorization(snapshot).state in {State.WORKS, State.UNKNOWN}
 
 
 def token_exchange_failed(configuration: Configuration) -> bool:
@@ -64,11 +102,6 @@ def token_exchange_failed(configuration: Configuration) -> bool:
         return False
     message = configuration.status_message.lower()
     return "token exchange failed" in message or "invalidoauthcode" in message
-
-
-def is_under_way(configuration: Configuration) -> bool:
-    """Whether an operation on the configuration has not ended."""
-    return configuration.provisioning_state in {ProvisioningState.PENDING, ProvisioningState.PENDING_DELETION}
 
 
 def last_authorized_at(snapshot: ConnectorSnapshot) -> datetime | None:
@@ -82,11 +115,32 @@ def has_worked(snapshot: ConnectorSnapshot) -> bool:
     return last_authorized_at(snapshot) is not None
 
 
+def shows_a_loss(failure: Failure) -> bool:
+    """Whether a failed probe is about Defender's authorization, and not about our own rights or an outage."""
+    return failure.code in _LOST_CODES or (failure.terminal and failure.reason in _LOSSES)
+
+
+def _last_word(snapshot: ConnectorSnapshot) -> str | None:
+    last = find_condition(snapshot.connector.status.conditions, ConditionType.AUTHORIZED)
+    return last.reason if last is not None else None
+
+
+def _answers(cloud: CloudState) -> bool:
+    """Whether the last probe went well: it outweighs the trace of an operation that failed while access was lost."""
+    return cloud.probe_failure is None and bool(cloud.available)
+
+
 def _absent(snapshot: ConnectorSnapshot, cloud: CloudState) -> Authorization:
     if not has_worked(snapshot):
         return Authorization(State.NEVER_GIVEN)
     what = "connector was" if cloud.connector is None else "connector's DevOps configuration was"
     return Authorization(State.LOST, f"The {what} deleted in Azure, and its authorization with it.")
+
+
+def _failed(snapshot: ConnectorSnapshot, configuration: Configuration) -> Authorization:
+    """An authorization that worked until now, or a new one that never did."""
+    worked = has_worked(snapshot) and _last_word(snapshot) in {Reason.AUTHORIZED, Reason.AUTHORIZATION_LOST}
+    return Authorization(State.LOST if worked else State.EXCHANGE_FAILED, configuration.status_message)
 
 
 def _probed(snapshot: ConnectorSnapshot, cloud: CloudState) -> Authorization:
@@ -95,8 +149,7 @@ def _probed(snapshot: ConnectorSnapshot, cloud: CloudState) -> Authorization:
         return Authorization(State.LOST, lost)
     failure = cloud.probe_failure
     if failure is not None:
-        refused = failure.code in _LOST_CODES or failure.terminal
-        return Authorization(State.LOST, failure.message) if refused else Authorization(State.UNKNOWN, failure.message)
+        return Authorization(State.LOST if shows_a_loss(failure) else State.UNKNOWN, failure.message)
     if cloud.available is None:
         return Authorization(State.UNKNOWN)
     if not cloud.available and _saw_organizations(snapshot):
@@ -105,5 +158,8 @@ def _probed(snapshot: ConnectorSnapshot, cloud: CloudState) -> Authorization:
 
 
 def _saw_organizations(snapshot: ConnectorSnapshot) -> bool:
+    """Whether there were any to see; once they are missed, they are missed until there are some again."""
+    if _last_word(snapshot) == Reason.AUTHORIZATION_LOST:
+        return True
     discovery = snapshot.connector.status.discovery
     return bool(discovery and discovery.organizations and discovery.organizations.available)

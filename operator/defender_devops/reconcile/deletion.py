@@ -7,12 +7,17 @@ from enum import Enum, auto
 from defender_devops.api.connector import DeletionPolicy, ManagementPolicy
 from defender_devops.api.names import FINALIZER
 from defender_devops.reconcile import desired
-from defender_devops.reconcile.actions import Action, DeleteConnector, RemoveFinalizer, SetTags
-from defender_devops.reconcile.ownership import Holder, ownership
+from defender_devops.reconcile.actions import Action
+from defender_devops.reconcile.actions_azure import DeleteConnector, RemoveOwnerTags
+from defender_devops.reconcile.actions_kubernetes import RemoveFinalizer
+from defender_devops.reconcile.ownership import is_ours
 from defender_devops.reconcile.readers import our_readers
-from defender_devops.reconcile.snapshot import CloudState, ConnectorSnapshot
+from defender_devops.reconcile.snapshot import CloudState, ConnectorSnapshot, Failure
 
-__all__ = ["Fate", "fate", "plan_deletion"]
+__all__ = ["Fate", "fate", "plan_deletion", "was_created"]
+
+_GROUP_NOT_FOUND = "ResourceGroupNotFound"
+"""Azure's code where the resource group is gone, and everything in it."""
 
 
 class Fate(Enum):
@@ -35,14 +40,15 @@ def fate(snapshot: ConnectorSnapshot) -> Fate:
 
 
 def was_created(snapshot: ConnectorSnapshot) -> bool:
-    """Whether the operator created the connector: status says so, and its derived GUID where status was lost."""
-    azure = snapshot.connector.status.azure
-    if azure is not None and azure.created is not None:
-        return azure.created
-    cloud = snapshot.cloud
-    if not isinstance(cloud, CloudState) or cloud.connector is None:
-        return False
-    return cloud.connector.hierarchy_identifier == desired.hierarchy_identifier(snapshot.connector.metadata.uid)
+    """Whether the operator created the connector that is there: its derived GUID says so, or else status.
+
+    The GUID also tells a connector of ours from one that a person made anew in its place.
+    """
+    cloud, azure = snapshot.cloud, snapshot.connector.status.azure
+    if isinstance(cloud, CloudState) and cloud.connector is not None and cloud.connector.hierarchy_identifier:
+        ours = desired.hierarchy_identifier(snapshot.connector.metadata.uid)
+        return cloud.connector.hierarchy_identifier.lower() == ours
+    return azure is not None and azure.created is True
 
 
 def plan_deletion(snapshot: ConnectorSnapshot) -> tuple[Action, ...]:
@@ -50,18 +56,22 @@ def plan_deletion(snapshot: ConnectorSnapshot) -> tuple[Action, ...]:
     if FINALIZER not in snapshot.connector.metadata.finalizers:
         return ()
     cloud = snapshot.cloud
-    decided = fate(snapshot)
     if isinstance(cloud, CloudState):
-        return (*_azure(snapshot, cloud, decided), RemoveFinalizer())
-    return () if decided is Fate.DELETED else (RemoveFinalizer(),)
+        return (*_azure(snapshot, cloud), RemoveFinalizer())
+    return () if is_blocked(snapshot, cloud) else (RemoveFinalizer(),)
 
 
-def _azure(snapshot: ConnectorSnapshot, cloud: CloudState, decided: Fate) -> tuple[Action, ...]:
-    connector = cloud.connector
-    if connector is None or ownership(snapshot, connector).holder is not Holder.OURS or decided is Fate.UNTOUCHED:
+def is_blocked(snapshot: ConnectorSnapshot, failure: Failure) -> bool:
+    """Whether the resource has to stay because of a failure in Azure."""
+    return fate(snapshot) is Fate.DELETED and failure.code != _GROUP_NOT_FOUND
+
+
+def _azure(snapshot: ConnectorSnapshot, cloud: CloudState) -> tuple[Action, ...]:
+    connector, decided = cloud.connector, fate(snapshot)
+    if connector is None or decided is Fate.UNTOUCHED or not is_ours(snapshot, connector):
         return ()
     if decided is Fate.DELETED:
         return (*our_readers(snapshot, cloud.readers or ()), DeleteConnector(connector.id))
     existing = dict(connector.tags)
     kept = desired.without_owner_tags(existing)
-    return (SetTags(kept, tuple(sorted(existing.keys() - kept.keys()))),)
+    return (RemoveOwnerTags(kept, tuple(sorted(existing.keys() - kept.keys()))),)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from defender_devops.api.cloud import (
     AgentlessConfiguration,
@@ -13,24 +13,37 @@ from defender_devops.api.cloud import (
     CloudOrganization,
     OnboardingState,
 )
-from defender_devops.api.connector import OrganizationsMode
+from defender_devops.api.conditions import find_condition
+from defender_devops.api.connector import ManagementPolicy, OrganizationsMode
 from defender_devops.api.names import OWNER_TAGS, TAG_OWNER, TAG_RESOURCE
 from defender_devops.api.organization import DevOpsOrganization, Onboarding
+from defender_devops.api.reasons import ConditionType, Reason
 from defender_devops.reconcile.snapshot import CloudState, ConnectorSnapshot
 
 __all__ = [
-    "Organizations",
+    "Choice",
+    "Standing",
     "agentless",
+    "choice",
     "deciding",
+    "excluded",
     "found",
     "hierarchy_identifier",
     "is_held_elsewhere",
     "is_onboarded",
-    "organizations",
+    "is_taken_over",
+    "named",
+    "observes",
     "pull_request_annotations",
+    "standing",
     "tags",
     "without_owner_tags",
 ]
+
+
+def observes(snapshot: ConnectorSnapshot) -> bool:
+    """Whether Azure is only read."""
+    return snapshot.connector.spec.management_policy is ManagementPolicy.OBSERVE
 
 
 def hierarchy_identifier(uid: str) -> str:
@@ -38,122 +51,175 @@ def hierarchy_identifier(uid: str) -> str:
     return str(uuid.uuid5(uuid.UUID(uid), "hierarchyIdentifier"))
 
 
-def tags(snapshot: ConnectorSnapshot, existing: dict[str, str]) -> dict[str, str]:
+def tags(snapshot: ConnectorSnapshot, existing: Mapping[str, str]) -> dict[str, str]:
     """All tags the connector should carry: other people's stay, those we set and no longer want go.
 
-    Azure compares tag names without regard to case and PATCH replaces the whole map.
+    Azure compares tag names without regard to case, so a name keeps the spelling that it has there. Who only observes
+    owns nothing.
     """
     metadata, spec = snapshot.connector.metadata, snapshot.connector.spec
-    wanted = {
-        **spec.azure.tags,
-        TAG_OWNER: str(snapshot.owner),
-        TAG_RESOURCE: f"{metadata.namespace}/{metadata.name}",
-    }
+    owner = {TAG_OWNER: str(snapshot.owner), TAG_RESOURCE: f"{metadata.namespace}/{metadata.name}"}
+    wanted = spec.azure.tags | ({} if observes(snapshot) else owner)
     azure = snapshot.connector.status.azure
     ours = {key.lower() for key in (*wanted, *(azure.managed_tag_keys if azure else ()))}
-    return {key: value for key, value in existing.items() if key.lower() not in ours} | wanted
+    spelled = {key.lower(): key for key in existing}
+    kept = {key: value for key, value in existing.items() if key.lower() not in ours}
+    return kept | {spelled.get(key.lower(), key): value for key, value in wanted.items()}
 
 
-def without_owner_tags(existing: dict[str, str]) -> dict[str, str]:
+def without_owner_tags(existing: Mapping[str, str]) -> dict[str, str]:
     """The tags of a connector that is left to itself."""
     return {key: value for key, value in existing.items() if key.lower() not in OWNER_TAGS}
 
 
-@dataclass(frozen=True, slots=True)
-class Organizations:
-    """Which organizations a connector should hold.
-
-    Attributes:
-        auto_discovery: whether Defender itself takes in what appears later.
-        inventory: the whole list to onboard, or None where Defender decides (all existing).
-        named: those that somebody asked for by name, by their name in lower case.
-        excluded: names in lower case that must not be onboarded.
-    """
-
-    auto_discovery: AutoDiscovery
-    inventory: tuple[str, ...] | None
-    named: dict[str, str]
-    excluded: frozenset[str]
+def is_taken_over(resource: DevOpsOrganization) -> bool:
+    """Whether a generated resource has become somebody's: its spec holds a decision, or a GitOps tool tracks it."""
+    return resource.is_generated and (resource.holds_decision or resource.is_tracked)
 
 
 def deciding(resources: Iterable[DevOpsOrganization]) -> dict[str, DevOpsOrganization]:
     """The resource that speaks for each organization, by name in lower case.
 
-    A declared one beats a generated one; among declared ones the oldest wins.
+    A declared one beats a generated one; among declared ones, and those that somebody took over, the oldest wins.
     """
     winners: dict[str, DevOpsOrganization] = {}
-    for resource in sorted(resources, key=lambda resource: resource.seniority):
+    for resource in sorted(resources, key=_seniority):
         winners.setdefault(resource.spec.organization.lower(), resource)
     return winners
 
 
-def organizations(snapshot: ConnectorSnapshot) -> Organizations:
-    """Work out the organizations from the mode, the names, the exclusions and what the resources decide."""
+def _seniority(resource: DevOpsOrganization) -> tuple[object, ...]:
+    is_generated, *age = resource.seniority
+    return (is_generated and not is_taken_over(resource), *age)
+
+
+def _decided(snapshot: ConnectorSnapshot, what: Onboarding) -> dict[str, str]:
+    return {
+        key: each.spec.organization for key, each in deciding(snapshot.organizations).items() if each.onboarding is what
+    }
+
+
+def named(snapshot: ConnectorSnapshot) -> dict[str, str]:
+    """Organizations that somebody asked for by name, by their name in lower case."""
+    names = {name.lower(): name for name in snapshot.connector.spec.organizations.names}
+    asked = names | _decided(snapshot, Onboarding.ONBOARDED)
+    return {key: name for key, name in asked.items() if key not in _decided(snapshot, Onboarding.EXCLUDED)}
+
+
+def excluded(snapshot: ConnectorSnapshot) -> frozenset[str]:
+    """Names in lower case that must not be onboarded. Who decides for one organization overrules the connector."""
     spec = snapshot.connector.spec.organizations
-    decided = deciding(snapshot.organizations)
-    included = _decided(decided, Onboarding.ONBOARDED)
-    excluded = (spec.excluded | _decided(decided, Onboarding.EXCLUDED).keys()) - included.keys()
-    names = {name.lower(): name for name in spec.names}
-    named = {key: name for key, name in (names | included).items() if key not in excluded}
-    if spec.mode is OrganizationsMode.ALL_AND_FUTURE and not excluded:
-        return Organizations(AutoDiscovery.ENABLED, None, named, excluded)
-    return Organizations(AutoDiscovery.DISABLED, _inventory(snapshot, named, excluded), named, excluded)
+    onboarded = _decided(snapshot, Onboarding.ONBOARDED)
+    return (spec.excluded | _decided(snapshot, Onboarding.EXCLUDED).keys()) - onboarded.keys()
 
 
-def _decided(decided: dict[str, DevOpsOrganization], what: Onboarding) -> dict[str, str]:
-    return {key: each.spec.organization for key, each in decided.items() if each.onboarding is what}
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What is to become of each organization that Azure told of or that somebody named, by name in lower case.
+
+    Attributes:
+        wanted: it should be onboarded, if Defender can.
+        excluded: somebody decided against it, whether Azure knows it or not.
+        passed_over: nobody asked for it: not among the names with Selected, or come up later with All.
+    """
+
+    wanted: Mapping[str, str]
+    excluded: frozenset[str]
+    passed_over: frozenset[str]
 
 
-def _inventory(snapshot: ConnectorSnapshot, named: dict[str, str], excluded: frozenset[str]) -> tuple[str, ...] | None:
-    mode = snapshot.connector.spec.organizations.mode
-    cloud = snapshot.cloud if isinstance(snapshot.cloud, CloudState) else CloudState()
-    if cloud.configuration is None:
-        # Nothing is known yet. An empty list onboards nothing, so that what is excluded never gets in.
-        if mode is OrganizationsMode.SELECTED:
-            return tuple(named.values())
-        return () if excluded else None
-    if mode is OrganizationsMode.SELECTED:
-        return _without(named, _out_of_reach(cloud, named))
-    if not cloud.available:
-        return None
-    base = {each.name.lower(): each.name for each in cloud.available}
-    if mode is OrganizationsMode.ALL and _all_applied(snapshot):
-        base = _kept(snapshot, cloud)
-    return _without(base | named, excluded | _out_of_reach(cloud, base | named))
+def standing(snapshot: ConnectorSnapshot) -> Standing:
+    """Work out who is wanted, from the mode, the names, the exclusions and what the resources decide."""
+    by_name, left_out = named(snapshot), excluded(snapshot)
+    others = {
+        key: each
+        for key, each in found(snapshot.cloud if isinstance(snapshot.cloud, CloudState) else CloudState()).items()
+        if key not in by_name and key not in left_out
+    }
+    passed_over = frozenset(key for key, each in others.items() if _is_passed_over(snapshot, key, each))
+    covered = {key: each.name for key, each in others.items() if key not in passed_over}
+    return Standing(by_name | covered, left_out, passed_over)
+
+
+def _is_passed_over(snapshot: ConnectorSnapshot, key: str, organization: CloudOrganization) -> bool:
+    match snapshot.connector.spec.organizations.mode:
+        case OrganizationsMode.SELECTED:
+            return True
+        case OrganizationsMode.ALL if _all_applied(snapshot) and not is_onboarded(organization):
+            return not _was_wanted(snapshot, key)
+        case _:
+            return False
 
 
 def _all_applied(snapshot: ConnectorSnapshot) -> bool:
     """Whether "all existing" was taken in before: what appeared later is not part of it."""
-    azure = snapshot.connector.status.azure
-    return azure is not None and azure.organizations_mode == OrganizationsMode.ALL
+    azure, cloud = snapshot.connector.status.azure, snapshot.cloud
+    gone = isinstance(cloud, CloudState) and cloud.connector is None
+    return azure is not None and azure.organizations_mode == OrganizationsMode.ALL and not gone
 
 
-def _kept(snapshot: ConnectorSnapshot, cloud: CloudState) -> dict[str, str]:
-    remembered = {
-        each.spec.organization.lower(): each.spec.organization
-        for each in snapshot.organizations
-        if each.status.onboarding_state == OnboardingState.ONBOARDED
-    }
-    return remembered | {each.name.lower(): each.name for each in cloud.organizations if is_onboarded(each)}
+def _was_wanted(snapshot: ConnectorSnapshot, key: str) -> bool:
+    """Whether its status says that it was there when All was carried out: that is all the memory there is of it."""
+    resources = (each for each in snapshot.organizations if each.spec.organization.lower() == key)
+    told = (find_condition(each.status.conditions, ConditionType.ONBOARDED) for each in resources)
+    return any(each is not None and each.reason != Reason.NOT_INCLUDED for each in told)
 
 
-def _out_of_reach(cloud: CloudState, names: Iterable[str]) -> frozenset[str]:
-    """Organizations that Defender would refuse: held elsewhere, or unknown to the authorization."""
-    held = {key for key, each in found(cloud).items() if is_held_elsewhere(each)}
-    # An empty answer is no knowledge: it is how a lost authorization looks.
-    known = {each.name.lower() for each in (*(cloud.available or ()), *cloud.organizations)}
-    return frozenset(held | ({key for key in names if key not in known} if cloud.available else set()))
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """How Defender is told which organizations to hold.
+
+    Attributes:
+        auto_discovery: whether Defender itself takes in what appears later.
+        inventory: the whole list to onboard, or None for all.
+    """
+
+    auto_discovery: AutoDiscovery
+    inventory: tuple[str, ...] | None
 
 
-def _without(names: dict[str, str], left_out: frozenset[str]) -> tuple[str, ...]:
-    return tuple(name for key, name in sorted(names.items()) if key not in left_out)
+def choice(snapshot: ConnectorSnapshot, *, anew: bool = False) -> Choice:
+    """The choice that carries the spec out, as far as it is known who there is.
+
+    Defender has no exclusions: with them the list is kept here. Where nothing is known yet the list is empty, so that
+    what is excluded never gets in.
+
+    Args:
+        snapshot: what is known.
+        anew: for an authorization that is only being given, so that nobody can tell yet who there is.
+    """
+    mode, wanted = snapshot.connector.spec.organizations.mode, standing(snapshot)
+    if mode is OrganizationsMode.ALL_AND_FUTURE and not wanted.excluded:
+        return Choice(AutoDiscovery.ENABLED, None)
+    if mode is OrganizationsMode.ALL and not wanted.excluded and anew and not _all_applied(snapshot):
+        return Choice(AutoDiscovery.DISABLED, None)
+    cloud = snapshot.cloud if isinstance(snapshot.cloud, CloudState) else CloudState()
+    reachable = (name for key, name in sorted(wanted.wanted.items()) if _is_in_reach(cloud, key))
+    return Choice(AutoDiscovery.DISABLED, tuple(reachable))
+
+
+def _is_in_reach(cloud: CloudState, key: str) -> bool:
+    """Whether Defender would not refuse it: held elsewhere, or unknown to the authorization.
+
+    An empty answer is no knowledge: it is how a lost authorization looks.
+    """
+    seen = found(cloud).get(key)
+    if seen is None:
+        return not cloud.available
+    return not is_held_elsewhere(seen)
 
 
 def found(cloud: CloudState) -> dict[str, CloudOrganization]:
-    """Every organization that Azure told of, by name in lower case; below the connector, or available to it."""
+    """Every organization that Azure told of, by name in lower case; below the connector, or available to it.
+
+    What is below the connector is the truth about what it holds; the other answer may be older.
+    """
     seen = {each.name.lower(): each for each in cloud.organizations}
     for each in cloud.available or ():
-        seen.setdefault(each.name.lower(), each)
+        let_go = cloud.is_settled and is_onboarded(each)
+        seen.setdefault(
+            each.name.lower(), replace(each, onboarding_state=OnboardingState.NOT_ONBOARDED) if let_go else each
+        )
     return seen
 
 

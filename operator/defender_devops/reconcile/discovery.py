@@ -16,10 +16,12 @@ from defender_devops.api.connector import DiscoveryStatus, OrganizationCounts, P
 from defender_devops.reconcile import desired
 from defender_devops.reconcile.snapshot import CloudState, ConnectorSnapshot, ExpectedCounts
 
-__all__ = ["Discovery", "discovery"]
+__all__ = ["Discovery", "discovery", "lags"]
 
 PROJECTS_PER_HOUR = 100
 _ESTIMATE_GRAIN = timedelta(minutes=5)
+_ESTIMATE_MAX = timedelta(days=30)
+"""At a pace that would take longer nobody can tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +45,16 @@ class Discovery:
 
 @dataclass(frozen=True, slots=True)
 class _Tally:
-    """Sums over the onboarded organizations; expected ones only where every organization's are known."""
+    """Sums over the onboarded organizations; expected ones only where every organization's are known.
+
+    Attributes:
+        found: what is both reported and expected, so that more than expected of one organization hides no lack of
+            another.
+    """
 
     discovered: Counts
     expected: ExpectedCounts | None
+    found: Counts
     lagging: tuple[str, ...]
 
     @property
@@ -57,25 +65,15 @@ class _Tally:
     def repositories(self) -> Progress:
         return Progress(discovered=self.discovered.repositories, expected=self.expected and self.expected.repositories)
 
-    @property
-    def share(self) -> tuple[int, int]:
-        """How many of how many, projects and repositories together; (0, 0) where nobody knows."""
-        if self.expected is None:
-            return 0, 0
-        found = min(self.discovered.projects, self.expected.projects) + min(
-            self.discovered.repositories, self.expected.repositories
-        )
-        return found, self.expected.projects + self.expected.repositories
-
 
 def discovery(snapshot: ConnectorSnapshot, cloud: CloudState, now: datetime) -> Discovery:
     """Compare what Defender reported with what Azure DevOps holds, or see whether it has come to rest."""
     before = snapshot.connector.status.discovery or DiscoveryStatus()
     onboarded = {each.name.lower(): each.name for each in cloud.organizations if desired.is_onboarded(each)}
-    organizations = _organizations(cloud, len(onboarded))
+    organizations = _organizations(snapshot, cloud, len(onboarded))
     if not onboarded:
         return Discovery(DiscoveryStatus(organizations=organizations))
-    tally = _tally(snapshot, onboarded)
+    tally = _tally(snapshot, onboarded, before)
     grew = before.started_at is None or len(onboarded) > _onboarded(before)
     moved = grew or (tally.projects, tally.repositories) != (before.projects, before.repositories)
     started = now if grew or before.started_at is None else before.started_at
@@ -95,21 +93,22 @@ def discovery(snapshot: ConnectorSnapshot, cloud: CloudState, now: datetime) -> 
         deadline=deadline,
         estimated_completion_at=None if done else _estimate(tally, before, started, now, moved=moved),
     )
+    turning_point = deadline if tally.lagging else settled
     return Discovery(
         status,
         complete=done,
         exceeded=not done and now >= deadline and bool(tally.lagging),
         lagging=tally.lagging,
-        next_look=None if done else min((each for each in (settled, deadline) if each > now), default=None),
+        next_look=turning_point if not done and turning_point > now else None,
     )
 
 
-def _organizations(cloud: CloudState, onboarded: int) -> OrganizationCounts:
-    found = desired.found(cloud)
+def _organizations(snapshot: ConnectorSnapshot, cloud: CloudState, onboarded: int) -> OrganizationCounts:
+    found, wanted = desired.found(cloud), desired.standing(snapshot).wanted
     return OrganizationCounts(
         available=len(found),
         onboarded=onboarded,
-        conflicting=sum(desired.is_held_elsewhere(each) for each in found.values()),
+        conflicting=sum(desired.is_held_elsewhere(each) for key, each in found.items() if key in wanted),
     )
 
 
@@ -117,20 +116,40 @@ def _onboarded(before: DiscoveryStatus) -> int:
     return (before.organizations.onboarded or 0) if before.organizations else 0
 
 
-def _tally(snapshot: ConnectorSnapshot, onboarded: Mapping[str, str]) -> _Tally:
-    reported = snapshot.inventory.by_organization
-    counts = [reported[key] for key in onboarded if key in reported]
-    expected = [snapshot.expected[key] for key in onboarded if key in snapshot.expected]
+def _tally(snapshot: ConnectorSnapshot, onboarded: Mapping[str, str], before: DiscoveryStatus) -> _Tally:
+    reported = {key: each for key, each in snapshot.inventory.by_organization.items() if key in onboarded}
+    expected = {key: each for key, each in snapshot.expected.items() if key in onboarded}
+    pairs = [(reported[key], expected[key]) for key in reported.keys() & expected.keys()]
     return _Tally(
-        discovered=Counts(sum(each.projects for each in counts), sum(each.repositories for each in counts)),
-        expected=ExpectedCounts(sum(each.projects for each in expected), sum(each.repositories for each in expected))
+        discovered=_discovered(reported, before, complete=len(reported) == len(onboarded)),
+        expected=ExpectedCounts(
+            sum(each.projects for each in expected.values()), sum(each.repositories for each in expected.values())
+        )
         if len(expected) == len(onboarded)
         else None,
-        lagging=tuple(name for key, name in onboarded.items() if _lags(reported.get(key), snapshot.expected.get(key))),
+        found=Counts(
+            sum(min(seen.projects, awaited.projects) for seen, awaited in pairs),
+            sum(min(seen.repositories, awaited.repositories) for seen, awaited in pairs),
+        ),
+        lagging=tuple(name for key, name in onboarded.items() if lags(reported.get(key), expected.get(key))),
     )
 
 
-def _lags(counts: Counts | None, expected: ExpectedCounts | None) -> bool:
+def _discovered(reported: Mapping[str, Counts], before: DiscoveryStatus, *, complete: bool) -> Counts:
+    """The sum; where an organization's counts are missing it does not fall, for that never means zero."""
+    projects = sum(each.projects for each in reported.values())
+    repositories = sum(each.repositories for each in reported.values())
+    if complete:
+        return Counts(projects, repositories)
+    return Counts(max(projects, _told(before.projects)), max(repositories, _told(before.repositories)))
+
+
+def _told(progress: Progress | None) -> int:
+    return (progress.discovered or 0) if progress else 0
+
+
+def lags(counts: Counts | None, expected: ExpectedCounts | None) -> bool:
+    """Whether something of an organization is missing; without expected counts, whether nothing was reported."""
     if expected is None:
         return counts is None
     if counts is None:
@@ -144,10 +163,10 @@ def _allowance(snapshot: ConnectorSnapshot, tally: _Tally) -> timedelta:
 
 
 def _percent(tally: _Tally, *, done: bool) -> int | None:
+    """Share of the repositories; never 100 before all is there."""
     if tally.expected is None:
         return None
-    found, of = tally.share
-    return 100 if done else min(99, 100 * found // max(of, 1))
+    return 100 if done else min(99, 100 * tally.found.repositories // max(tally.expected.repositories, 1))
 
 
 def _estimate(
@@ -156,9 +175,12 @@ def _estimate(
     """When it will be done at the pace so far, up to the next five minutes; it moves only with the counts."""
     if not moved:
         return before.estimated_completion_at
-    found, of = tally.share
-    if not found or found >= of:
+    if tally.expected is None or now <= started:
         return None
-    end = now + (now - started) * ((of - found) / found)
+    found = tally.found.projects + tally.found.repositories
+    missing = tally.expected.projects + tally.expected.repositories - found
+    if not found or not missing or (now - started) / found > _ESTIMATE_MAX / missing:
+        return None
+    end = now + (now - started) * (missing / found)
     grain = _ESTIMATE_GRAIN.total_seconds()
     return datetime.fromtimestamp(-(-end.timestamp() // grain) * grain, tz=now.tzinfo)

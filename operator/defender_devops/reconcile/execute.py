@@ -6,11 +6,12 @@ import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
+import structlog
 from pydantic import SecretStr
 
-from defender_devops.api.cloud import AutoDiscovery
+from defender_devops.api.cloud import AutoDiscovery, ConnectorRef
 from defender_devops.azure.connectors import SecurityConnectors
 from defender_devops.azure.operations import Operation
 from defender_devops.azure.role_assignments import RoleAssignments
@@ -18,22 +19,24 @@ from defender_devops.azure.watcher import CloudWatcher
 from defender_devops.cluster.connectors import Connectors
 from defender_devops.cluster.organizations import Organizations
 from defender_devops.errors import CredentialsMissing, KubernetesNotFound, OperatorError
-from defender_devops.reconcile.actions import (
-    Action,
-    AddFinalizer,
-    ApplyOrganization,
+from defender_devops.reconcile.actions import Action, AzureAction
+from defender_devops.reconcile.actions_azure import (
     AssignReader,
     Authorize,
-    AzureAction,
     CreateConnector,
     DeleteConnector,
-    DeleteOrganization,
-    ReleaseOrganization,
-    RemoveFinalizer,
     RemoveReader,
     SetAnnotations,
     SetTags,
     UpdateConfiguration,
+)
+from defender_devops.reconcile.actions_kubernetes import (
+    AddFinalizer,
+    ApplyOrganization,
+    DeleteOrganization,
+    ReleaseOrganization,
+    RemoveFinalizer,
+    SpendCode,
 )
 from defender_devops.reconcile.observe import failure_of
 from defender_devops.reconcile.resources import Key, Resources
@@ -41,6 +44,8 @@ from defender_devops.reconcile.snapshot import ConnectorSnapshot, Failure
 from defender_devops.signin.record import fingerprint
 
 __all__ = ["AzureAccess", "Done", "Executor", "Workbench"]
+
+_log: Final = structlog.get_logger(__name__)
 
 Record = Callable[[ConnectorSnapshot], Awaitable[None]]
 """Writes the status of a snapshot in which the code counts as spent, before it is sent."""
@@ -112,6 +117,9 @@ class Executor:
             try:
                 operation = await self._carry_out(step, snapshot, bench)
             except OperatorError as error:
+                if step.is_courtesy:
+                    _log.info("step left out", step=step.describe(), message=error.message)
+                    continue
                 return Done(snapshot, tuple(done), failure_of(error), max(polls, default=None))
             snapshot = step.effect(snapshot, self._clock())
             done.append(step)
@@ -122,7 +130,7 @@ class Executor:
     async def _carry_out(self, step: Action, snapshot: ConnectorSnapshot, bench: Workbench) -> Operation | None:
         if isinstance(step, AzureAction):
             return await self._in_azure(step, snapshot, bench)
-        await self._in_kubernetes(step, snapshot, bench.key)
+        await self._in_kubernetes(step, snapshot, bench)
         return None
 
     async def _in_azure(self, step: AzureAction, snapshot: ConnectorSnapshot, bench: Workbench) -> Operation | None:
@@ -133,7 +141,7 @@ class Executor:
         azure.watcher.note_write(ref)
         match step:
             case Authorize():
-                return await self._authorize(step, snapshot, bench, azure.connectors)
+                return await self._authorize(step, ref, bench, azure.connectors)
             case UpdateConfiguration():
                 return await azure.connectors.update_configuration(
                     ref,
@@ -160,23 +168,27 @@ class Executor:
         return None
 
     async def _authorize(
-        self, step: Authorize, snapshot: ConnectorSnapshot, bench: Workbench, connectors: SecurityConnectors
+        self, step: Authorize, ref: ConnectorRef, bench: Workbench, connectors: SecurityConnectors
     ) -> Operation | None:
-        """Write the code's hash down, then send the code: whatever is cut in between, it is never sent twice."""
-        if bench.code is None or fingerprint(bench.code) != step.sha256:
-            raise CredentialsMissing("The one-time code changed while it was about to be sent; the new one is next.")
-        await bench.record(step.effect(snapshot, self._clock()))
+        """Send the code: its hash is written down by now, so whatever is cut here, it is never sent twice."""
         return await connectors.create_configuration(
-            snapshot.connector.connector_ref,
+            ref,
             code=bench.code,
             auto_discovery=step.auto_discovery or AutoDiscovery.DISABLED,
             inventory=step.inventory,
             agentless=step.agentless,
         )
 
-    async def _in_kubernetes(self, step: Action, snapshot: ConnectorSnapshot, key: Key) -> None:
-        connector = snapshot.connector
+    async def _spend(self, step: SpendCode, snapshot: ConnectorSnapshot, bench: Workbench) -> None:
+        if bench.code is None or fingerprint(bench.code) != step.sha256:
+            raise CredentialsMissing("The one-time code changed while it was about to be sent; the new one is next.")
+        await bench.record(step.effect(snapshot, self._clock()))
+
+    async def _in_kubernetes(self, step: Action, snapshot: ConnectorSnapshot, bench: Workbench) -> None:
+        key, connector = bench.key, snapshot.connector
         match step:
+            case SpendCode():
+                await self._spend(step, snapshot, bench)
             case AddFinalizer():
                 self._resources.put_connector(await self._connectors.add_finalizer(self._live(key)))
             case RemoveFinalizer():

@@ -20,9 +20,9 @@ from defender_devops.azure.role_assignments import RoleAssignments
 from defender_devops.azure.watchers import CloudWatchers
 from defender_devops.errors import OperatorError
 from defender_devops.reconcile import desired
-from defender_devops.reconcile.authorization import is_under_way
 from defender_devops.reconcile.codes import Codes
 from defender_devops.reconcile.deletion import Fate, fate
+from defender_devops.reconcile.differences import forget_fulfilled
 from defender_devops.reconcile.execute import AzureAccess
 from defender_devops.reconcile.hints import Hints
 from defender_devops.reconcile.inventory import inventory
@@ -96,7 +96,7 @@ class Gatherer:
         cloud, azure = await self._cloud(base, memory, asked)
         if isinstance(cloud, Failure):
             memory.hinted = memory.hinted or asked.fresh  # the question still stands
-        snapshot = replace(base, cloud=cloud)
+        snapshot = forget_fulfilled(replace(base, cloud=cloud))
         if azure is None or not isinstance(cloud, CloudState) or connector.metadata.is_deleting:
             return Gathered(snapshot, azure, code)
         return Gathered(await self._with_findings(snapshot, cloud, azure, memory), azure, code)
@@ -120,7 +120,7 @@ class Gatherer:
         waits = [(moment - now).total_seconds()] if moment is not None else []
         if poll_after is not None:
             waits.append(poll_after)
-        elif isinstance(cloud, CloudState) and cloud.configuration and is_under_way(cloud.configuration):
+        elif isinstance(cloud, CloudState) and cloud.is_busy:
             waits.append(self.timings.poll_interval.total_seconds())
         probed = cloud.probed_at if isinstance(cloud, CloudState) else None
         due = (probed or now) + self.timings.check_interval

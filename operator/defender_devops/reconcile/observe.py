@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from defender_devops.api.cloud import CloudOrganization, Configuration, ConnectorRef, RoleAssignment
+from defender_devops.api.cloud import CloudOrganization, ConnectorRef, RoleAssignment
 from defender_devops.azure.connectors import SecurityConnectors
 from defender_devops.azure.role_assignments import RoleAssignments
 from defender_devops.errors import AzureError, OperatorError
@@ -61,7 +61,7 @@ class Observer:
         connector = known.connector if known else await self.connectors.get(ref)
         if connector is None:
             return CloudState(sent=sent, fresh=True)
-        settled = known is not None and known.configuration is not None and not is_under_way(known.configuration)
+        settled = known is not None and known.configuration is not None and not known.is_busy
         state = known if known is not None and settled else await self._below(ref, CloudState(connector, sent=sent))
         state = replace(state, readers=await self._readers(ref, known, question), fresh=known is None)
         return await self._probe(ref, _with_last_probe(state, before), question, now)
@@ -93,10 +93,11 @@ class Observer:
 
     async def _probe(self, ref: ConnectorRef, state: CloudState, question: Question, now: datetime) -> CloudState:
         """Ask for the available organizations: the only question that shows whether the authorization works."""
-        if state.configuration is None or not _can_be_asked(state.configuration):
+        if state.configuration is None or is_under_way(state.configuration):
             return state
         young = state.probed_at is not None and now - state.probed_at < self.timings.check_interval
-        if young and not question.probe:
+        # A failed exchange is no last word: access may be back, and an older answer says nothing about that.
+        if young and not question.probe and not token_exchange_failed(state.configuration):
             return state
         try:
             available = await self.connectors.available_organizations(ref)
@@ -114,10 +115,6 @@ def failure_of(error: OperatorError) -> Failure:
         retry_after=error.retry_after,
         code=error.code if isinstance(error, AzureError) else None,
     )
-
-
-def _can_be_asked(configuration: Configuration) -> bool:
-    return not is_under_way(configuration) and not token_exchange_failed(configuration)
 
 
 def _with_last_probe(state: CloudState, before: CloudState | None) -> CloudState:

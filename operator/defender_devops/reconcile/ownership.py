@@ -9,9 +9,10 @@ from defender_devops.api.cloud import Connector
 from defender_devops.api.connector import AdoptionPolicy
 from defender_devops.api.names import TAG_OWNER, TAG_RESOURCE
 from defender_devops.api.reasons import Reason
+from defender_devops.reconcile import desired
 from defender_devops.reconcile.snapshot import CloudState, ConnectorSnapshot, Failure, Owner
 
-__all__ = ["Holder", "Ownership", "ownership", "refusal"]
+__all__ = ["Holder", "Ownership", "is_ours", "ownership", "refusal", "was_ours"]
 
 
 class Holder(Enum):
@@ -40,7 +41,8 @@ def ownership(snapshot: ConnectorSnapshot, connector: Connector) -> Ownership:
     """Read the tags of a connector that exists."""
     if connector.environment_name.lower() != "azuredevops":
         return Ownership(Holder.ANOTHER_KIND, connector.environment_name)
-    tag = connector.tags.get(TAG_OWNER)
+    tags = {name.lower(): value for name, value in connector.tags.items()}
+    tag = tags.get(TAG_OWNER)
     if not tag:
         return Ownership(Holder.NOBODY)
     owner = Owner.parse(tag)
@@ -48,8 +50,13 @@ def ownership(snapshot: ConnectorSnapshot, connector: Connector) -> Ownership:
         return Ownership(Holder.OURS)
     if owner.cluster == snapshot.owner.cluster and not _lives(snapshot, owner.uid):
         return Ownership(Holder.NOBODY)
-    named = f"{connector.tags.get(TAG_RESOURCE, 'a resource of unknown name')} ({owner})"
+    named = f"{tags.get(TAG_RESOURCE, 'a resource of unknown name')} ({owner})"
     return Ownership(Holder.TAKEN_BACK if was_ours(snapshot) else Holder.ANOTHER, named)
+
+
+def is_ours(snapshot: ConnectorSnapshot, connector: Connector) -> bool:
+    """Whether a connector that exists carries our tag."""
+    return ownership(snapshot, connector).holder is Holder.OURS
 
 
 def was_ours(snapshot: ConnectorSnapshot) -> bool:
@@ -59,23 +66,32 @@ def was_ours(snapshot: ConnectorSnapshot) -> bool:
 
 
 def refusal(snapshot: ConnectorSnapshot) -> Failure | None:
-    """Why the connector that is there must not be written to, or None where it may be."""
+    """Why the connector that is there is not this resource's business, or None where it is.
+
+    Who only observes may look at anybody's connector.
+    """
     cloud = snapshot.cloud
     if not isinstance(cloud, CloudState) or cloud.connector is None:
         return None
-    return _not_ours(snapshot, ownership(snapshot, cloud.connector)) or _moved(snapshot, cloud.connector)
+    owned = ownership(snapshot, cloud.connector)
+    if owned.holder is Holder.ANOTHER_KIND:
+        return _another_kind(snapshot, owned)
+    not_ours = None if desired.observes(snapshot) else _not_ours(snapshot, owned)
+    return not_ours or _moved(snapshot, cloud.connector)
+
+
+def _another_kind(snapshot: ConnectorSnapshot, owned: Ownership) -> Failure:
+    return _failure(
+        Reason.INVALID_SPEC,
+        f"A connector for {owned.named} already has the name {snapshot.connector.connector_name} in resource group "
+        f"{snapshot.connector.spec.azure.resource_group}. A connectorName cannot be changed: delete this resource and "
+        "create it again with another spec.azure.connectorName.",
+    )
 
 
 def _not_ours(snapshot: ConnectorSnapshot, owned: Ownership) -> Failure | None:
-    azure, policy = snapshot.connector.spec.azure, snapshot.connector.spec.adoption_policy
-    name = snapshot.connector.connector_name
+    policy, name = snapshot.connector.spec.adoption_policy, snapshot.connector.connector_name
     match owned.holder:
-        case Holder.ANOTHER_KIND:
-            return _failure(
-                Reason.INVALID_SPEC,
-                f"A connector for {owned.named} already has the name {name} in resource group {azure.resource_group}. "
-                "Choose another spec.azure.connectorName.",
-            )
         case Holder.TAKEN_BACK:
             return _failure(
                 Reason.OWNERSHIP_LOST,
@@ -92,7 +108,7 @@ def _not_ours(snapshot: ConnectorSnapshot, owned: Ownership) -> Failure | None:
             return _failure(
                 Reason.NOT_ADOPTED,
                 f"A connector named {name} exists already and spec.adoptionPolicy is Never. Set it to IfUnmanaged to "
-                "adopt the connector, or choose another spec.azure.connectorName.",
+                "adopt the connector, or create this resource again with another spec.azure.connectorName.",
             )
         case _:
             return None

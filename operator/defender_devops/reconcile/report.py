@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from defender_devops.api.conditions import (
-    Condition,
     Conditions,
     find_condition,
     is_true,
@@ -16,16 +15,17 @@ from defender_devops.api.conditions import (
     remove_condition,
     set_condition,
 )
-from defender_devops.api.connector import AuthorizationStatus, AzureStatus, ConnectorStatus, SignInStatus
+from defender_devops.api.connector import AuthorizationStatus, ConnectorStatus, SignInMethod, SignInStatus
 from defender_devops.api.organization import DevOpsOrganization, OrganizationStatus
 from defender_devops.api.reasons import ConditionType, Reason
 from defender_devops.reconcile import verdicts
-from defender_devops.reconcile.deletion import was_created
 from defender_devops.reconcile.discovery import Discovery, discovery
-from defender_devops.reconcile.ownership import refusal
-from defender_devops.reconcile.report_organizations import report_organizations
+from defender_devops.reconcile.report_azure import azure_status
+from defender_devops.reconcile.report_deletion import report_deletion
+from defender_devops.reconcile.report_organizations import report_organizations, report_suspended_organizations
 from defender_devops.reconcile.snapshot import CloudState, ConnectorSnapshot, Failure
-from defender_devops.reconcile.verdicts import Verdict
+from defender_devops.reconcile.verdict import Verdict, condition_of, not_checked
+from defender_devops.reconcile.verdicts_authorization import authorized, reauth_required, signed_in
 
 __all__ = ["Report", "report"]
 
@@ -55,17 +55,17 @@ def report(snapshot: ConnectorSnapshot, failure: Failure | None, now: datetime) 
     """
     connector = snapshot.connector
     if connector.metadata.is_deleting:
-        return Report(_with(connector.status, snapshot, _deleting(snapshot, failure, now)))
+        return Report(_with(connector.status, snapshot, report_deletion(snapshot, failure, now)))
     if connector.spec.suspend:
-        return Report(_with(connector.status, snapshot, _suspended(snapshot, now)))
+        conditions = _suspended(snapshot, now)
+        organizations = report_suspended_organizations(snapshot, conditions, now)
+        return Report(_with(connector.status, snapshot, conditions), organizations)
     if _is_patient(snapshot):
         return Report(connector.status)
     cloud = snapshot.cloud
-    known = isinstance(cloud, CloudState) and cloud.configuration is not None
-    progress = discovery(snapshot, cloud, now) if isinstance(cloud, CloudState) and known else None
-    status = _facts(snapshot, progress)
+    progress = discovery(snapshot, cloud, now) if isinstance(cloud, CloudState) and cloud.is_settled else None
     conditions = _conditions(snapshot, failure, progress, now)
-    status = _with(status, snapshot, conditions)
+    status = _with(_facts(snapshot, progress), snapshot, conditions)
     return Report(
         status.model_copy(update={"authorization": _authorization(snapshot, conditions, now)}),
         report_organizations(snapshot, conditions, progress, now),
@@ -86,10 +86,9 @@ def _is_patient(snapshot: ConnectorSnapshot) -> bool:
 
 
 def _with(status: ConnectorStatus, snapshot: ConnectorSnapshot, conditions: Conditions) -> ConnectorStatus:
-    metadata = snapshot.connector.metadata
     return status.model_copy(
         update={
-            "observed_generation": metadata.generation,
+            "observed_generation": snapshot.connector.metadata.generation,
             "last_handled_reconcile_at": snapshot.connector.reconcile_requested_at,
             "conditions": conditions,
         }
@@ -97,34 +96,22 @@ def _with(status: ConnectorStatus, snapshot: ConnectorSnapshot, conditions: Cond
 
 
 def _facts(snapshot: ConnectorSnapshot, progress: Discovery | None) -> ConnectorStatus:
-    status, cloud = snapshot.connector.status, snapshot.cloud
+    cloud = snapshot.cloud
     update: dict[str, object] = {"sign_in": _sign_in(snapshot)}
     if progress is not None:
         update["discovery"] = progress.status
-    if isinstance(cloud, CloudState) and cloud.connector is not None:
-        update["connector_id"] = snapshot.connector.connector_ref.id
-        if refusal(snapshot) is None:
-            update["azure"] = _azure(snapshot, cloud)
-    return status.model_copy(update=update)
-
-
-def _azure(snapshot: ConnectorSnapshot, cloud: CloudState) -> AzureStatus:
-    spec, before = snapshot.connector.spec, snapshot.connector.status.azure
-    readers = tuple(sorted(each.object_id for each in spec.security_readers))
-    settled = cloud.available is not None and cloud.configuration is not None
-    mode = spec.organizations.mode if settled else (before.organizations_mode if before else None)
-    return AzureStatus(
-        created=was_created(snapshot),
-        managed_tag_keys=tuple(sorted(spec.azure.tags)),
-        organizations_mode=mode,
-        security_readers=readers if cloud.readers is not None else (before.security_readers if before else ()),
-    )
+    if isinstance(cloud, CloudState):
+        update["connector_id"] = snapshot.connector.connector_ref.id if cloud.connector is not None else None
+        update["azure"] = azure_status(snapshot, cloud)
+    return snapshot.connector.status.model_copy(update=update)
 
 
 def _sign_in(snapshot: ConnectorSnapshot) -> SignInStatus | None:
     sign_in, before = snapshot.sign_in, snapshot.connector.status.sign_in
-    if sign_in is None:
+    if snapshot.connector.spec.sign_in_method is SignInMethod.NONE:
         return None
+    if sign_in is None:
+        return before
     known = before or SignInStatus()
     return SignInStatus(
         account=sign_in.account or known.account,
@@ -134,77 +121,72 @@ def _sign_in(snapshot: ConnectorSnapshot) -> SignInStatus | None:
     )
 
 
-def _authorization(snapshot: ConnectorSnapshot, conditions: Conditions, now: datetime) -> AuthorizationStatus:
-    """LastAuthorizedAt moves when the condition turns True, not with each look."""
+def _authorization(snapshot: ConnectorSnapshot, conditions: Conditions, now: datetime) -> AuthorizationStatus | None:
+    """LastAuthorizedAt moves when the condition turns True, not with each look.
+
+    A code that is there when an authorization is first found to work is set aside, as if it had been sent.
+    """
     status = snapshot.connector.status
     known = status.authorization or AuthorizationStatus()
-    works = is_true(conditions, ConditionType.AUTHORIZED)
-    began = works and (known.last_authorized_at is None or not is_true(status.conditions, ConditionType.AUTHORIZED))
-    return known.model_copy(update={"last_authorized_at": now}) if began else known
+    if not is_true(conditions, ConditionType.AUTHORIZED):
+        return status.authorization
+    if known.last_authorized_at is not None and is_true(status.conditions, ConditionType.AUTHORIZED):
+        return status.authorization
+    first = known.last_authorized_at is None and known.code_hash is None
+    return known.model_copy(
+        update={"last_authorized_at": now, "code_hash": snapshot.code.sha256 if first else known.code_hash}
+    )
 
 
 def _conditions(
     snapshot: ConnectorSnapshot, failure: Failure | None, progress: Discovery | None, now: datetime
 ) -> Conditions:
-    before = snapshot.connector.status.conditions
-    provisioned = verdicts.provisioned(snapshot, failure, now)
-    authorized = verdicts.authorized(snapshot)
-    sign_in = verdicts.signed_in(snapshot)
-    available = verdicts.organizations_available(snapshot)
-    found: dict[ConditionType, Verdict | None] = {
-        ConditionType.PROVISIONED: provisioned,
-        ConditionType.AUTHORIZED: authorized,
-        ConditionType.SIGNED_IN: sign_in,
-        ConditionType.REAUTH_REQUIRED: verdicts.reauth_required(snapshot, authorized, sign_in),
-        ConditionType.PREREQUISITES_MET: verdicts.prerequisites_met(snapshot),
-        ConditionType.ORGANIZATIONS_AVAILABLE: available,
-        ConditionType.DISCOVERED: _discovered(progress) if progress else None,
-    }
-    conditions = before
-    if snapshot.sign_in is None:
+    conditions = snapshot.connector.status.conditions
+    if snapshot.connector.spec.sign_in_method is SignInMethod.NONE:
         conditions = remove_condition(conditions, ConditionType.SIGNED_IN, ConditionType.PREREQUISITES_MET)
     generation = snapshot.connector.metadata.generation
+    found = _verdicts(snapshot, failure, progress)
     for kind, verdict in found.items():
         conditions = _set(conditions, kind, verdict, generation, now)
-    gates = _gates(snapshot, provisioned, authorized or _remembered(conditions, ConditionType.AUTHORIZED), available)
-    return _summary(conditions, gates, generation, now)
+    return _summary(conditions, _gates(snapshot, failure, found, conditions), generation, now)
+
+
+def _verdicts(
+    snapshot: ConnectorSnapshot, failure: Failure | None, progress: Discovery | None
+) -> dict[ConditionType, Verdict | None]:
+    """A verdict for each condition but the summary; None where nothing is known now and the last word stands."""
+    authorization, sign_in = authorized(snapshot, failure), signed_in(snapshot)
+    found: dict[ConditionType, Verdict | None] = {
+        ConditionType.PROVISIONED: verdicts.provisioned(snapshot, failure),
+        ConditionType.AUTHORIZED: authorization,
+        ConditionType.REAUTH_REQUIRED: reauth_required(snapshot, authorization, sign_in),
+        ConditionType.ORGANIZATIONS_AVAILABLE: verdicts.organizations_available(snapshot),
+        ConditionType.DISCOVERED: _discovered(snapshot, progress),
+    }
+    if snapshot.connector.spec.sign_in_method is not SignInMethod.NONE:
+        found[ConditionType.SIGNED_IN] = sign_in
+        found[ConditionType.PREREQUISITES_MET] = verdicts.prerequisites_met(snapshot)
+    return found
+
+
+def _discovered(snapshot: ConnectorSnapshot, progress: Discovery | None) -> Verdict | None:
+    if progress is not None:
+        return verdicts.discovered(progress)
+    if isinstance(snapshot.cloud, CloudState) and snapshot.cloud.configuration is None:
+        return not_checked("Discovery begins as soon as Defender is authorized.")
+    return None
 
 
 def _set(conditions: Conditions, kind: str, verdict: Verdict | None, generation: int, now: datetime) -> Conditions:
     """Set a condition; where nothing is known now the last word stands, for this generation too."""
-    if verdict is None:
-        last = find_condition(conditions, kind)
-        if last is None:
-            return conditions
+    last = find_condition(conditions, kind)
+    if verdict is not None:
+        return set_condition(conditions, condition_of(kind, verdict, generation), now)
+    if last is not None:
         return set_condition(conditions, last.model_copy(update={"observed_generation": generation}), now)
-    new = Condition(
-        type=kind,
-        status=verdict.status,
-        observed_generation=generation,
-        reason=verdict.reason,
-        message=verdict.message,
-    )
-    return set_condition(conditions, new, now)
-
-
-def _discovered(progress: Discovery) -> Verdict:
-    status = progress.status
-    counts = f"{_of(status.projects)} projects and {_of(status.repositories)} repositories"
-    if progress.complete:
-        return Verdict("True", Reason.DISCOVERED, f"Defender for Cloud has reported {counts}.")
-    if progress.exceeded:
-        names = ", ".join(progress.lagging[: verdicts.NAMES_SHOWN])
-        message = (
-            f"After the deadline Defender for Cloud has reported {counts}; lagging: {names}. Check the prerequisites "
-            "there, and that repositories are below 1 GB."
-        )
-        return Verdict("False", Reason.DEADLINE_EXCEEDED, message)
-    return Verdict("False", Reason.DISCOVERING, f"Defender for Cloud has reported {counts} so far.")
-
-
-def _of(counts: object) -> str:
-    discovered, expected = getattr(counts, "discovered", 0), getattr(counts, "expected", None)
-    return f"{discovered}" if expected is None else f"{discovered} of {expected}"
+    if kind == ConditionType.SIGNED_IN:
+        return conditions
+    return set_condition(conditions, condition_of(kind, not_checked("It is not known yet."), generation), now)
 
 
 def _summary(conditions: Conditions, gates: tuple[Verdict, ...], generation: int, now: datetime) -> Conditions:
@@ -223,24 +205,34 @@ def _summary(conditions: Conditions, gates: tuple[Verdict, ...], generation: int
 
 
 def _gates(
-    snapshot: ConnectorSnapshot, provisioned: Verdict, authorized: Verdict, available: Verdict | None
+    snapshot: ConnectorSnapshot,
+    failure: Failure | None,
+    found: dict[ConditionType, Verdict | None],
+    conditions: Conditions,
 ) -> tuple[Verdict, ...]:
     """What Ready rests on, the most important first."""
-    waits_for_authorization = provisioned.reason in {Reason.CONNECTOR_NOT_FOUND, Reason.PROVISIONING}
-    first = (
-        (authorized, provisioned)
-        if waits_for_authorization and authorized.status == "False"
-        else (provisioned, authorized)
-    )
-    named = (available,) if available is not None and available.stalls else ()
-    return (*first, *named, *verdicts.pending_names(snapshot))
+    provisioned = found[ConditionType.PROVISIONED] or _last_word(conditions, ConditionType.PROVISIONED)
+    authorized = found[ConditionType.AUTHORIZED] or _last_word(conditions, ConditionType.AUTHORIZED)
+    available = found[ConditionType.ORGANIZATIONS_AVAILABLE]
+    first = (authorized, provisioned) if _waits(provisioned, authorized) else (provisioned, authorized)
+    named = available if available is not None and available.stalls else None
+    gates = (verdicts.ourselves(failure), *first, named, verdicts.pending_names(snapshot))
+    return tuple(each for each in gates if each is not None)
 
 
-def _remembered(conditions: Conditions, kind: str) -> Verdict:
+def _waits(provisioned: Verdict, authorized: Verdict) -> bool:
+    """Whether there is nothing to do in Azure until Defender is authorized."""
+    waiting = provisioned.reason in {Reason.CONNECTOR_NOT_FOUND, Reason.PROVISIONING} and not provisioned.stalls
+    return waiting and authorized.status == "False"
+
+
+def _last_word(conditions: Conditions, kind: str) -> Verdict:
+    """What stands while nothing new is known; but for a first authorization, what was False then needs a person."""
     last = find_condition(conditions, kind)
     if last is None:
-        return Verdict("Unknown", Reason.NOT_CHECKED, "It is not known yet whether Defender's authorization works.")
-    return Verdict(last.status, last.reason, last.message, stalls=last.status == "False")
+        return not_checked("It is not known yet.")
+    stalls = last.status == "False" and last.reason != Reason.AWAITING_AUTHORIZATION
+    return Verdict(last.status, last.reason, last.message, stalls=stalls)
 
 
 def _suspended(snapshot: ConnectorSnapshot, now: datetime) -> Conditions:
@@ -252,24 +244,3 @@ def _suspended(snapshot: ConnectorSnapshot, now: datetime) -> Conditions:
     message = "spec.suspend is true: the operator neither reads nor changes anything in Azure."
     verdict = Verdict(last.status if last else "Unknown", Reason.SUSPENDED, message)
     return _set(conditions, ConditionType.READY, verdict, snapshot.connector.metadata.generation, now)
-
-
-def _deleting(snapshot: ConnectorSnapshot, failure: Failure | None, now: datetime) -> Conditions:
-    connector = snapshot.connector
-    cause = failure or (snapshot.cloud if isinstance(snapshot.cloud, Failure) else None)
-    generation = connector.metadata.generation
-    if cause is None:
-        return mark_reconciling(
-            connector.status.conditions,
-            reason=Reason.DELETING,
-            message="The connector is being deleted in Azure.",
-            generation=generation,
-            now=now,
-        )
-    message = (
-        f"The connector cannot be deleted in Azure: {cause.message.rstrip('.')}. To let go of it and leave it there: "
-        f"kubectl -n {connector.metadata.namespace} patch azuredevopsconnector {connector.metadata.name} --type merge "
-        """-p '{"spec":{"deletionPolicy":"Detach"}}'"""
-    )
-    conditions = connector.status.conditions
-    return mark_stalled(conditions, reason=Reason.DELETION_BLOCKED, message=message, generation=generation, now=now)

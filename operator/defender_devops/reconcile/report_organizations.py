@@ -4,191 +4,232 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from defender_devops.api.cloud import CloudOrganization
+from defender_devops.api.cloud import CloudOrganization, ProvisioningState
 from defender_devops.api.conditions import (
-    Condition,
     Conditions,
+    cut,
     find_condition,
+    is_true,
     mark_ready,
     mark_reconciling,
     mark_stalled,
+    remove_condition,
     set_condition,
 )
-from defender_devops.api.connector import Progress
+from defender_devops.api.connector import Progress, SignInMethod
 from defender_devops.api.organization import DevOpsOrganization, OrganizationStatus
 from defender_devops.api.reasons import ConditionType, Reason
 from defender_devops.reconcile import desired
-from defender_devops.reconcile.discovery import Discovery
+from defender_devops.reconcile.discovery import Discovery, lags
+from defender_devops.reconcile.ownership import refusal
 from defender_devops.reconcile.snapshot import CloudState, ConnectorSnapshot
-from defender_devops.reconcile.verdicts import Verdict, prerequisites_verdict
+from defender_devops.reconcile.verdict import QUOTED_MAX, Verdict, condition_of
+from defender_devops.reconcile.verdicts import prerequisites_verdict
 
-__all__ = ["orphaned", "report_organizations"]
+__all__ = ["orphaned", "report_organizations", "report_suspended_organizations"]
+
+Reported = tuple[tuple[DevOpsOrganization, OrganizationStatus], ...]
 
 
 def report_organizations(
     snapshot: ConnectorSnapshot, connector: Conditions, progress: Discovery | None, now: datetime
-) -> tuple[tuple[DevOpsOrganization, OrganizationStatus], ...]:
+) -> Reported:
     """A status for each resource, given the connector's own conditions."""
-    deciding = desired.deciding(snapshot.organizations)
-    wanted = desired.organizations(snapshot)
+    deciding, standing = desired.deciding(snapshot.organizations), desired.standing(snapshot)
+    reported = []
+    for each in snapshot.organizations:
+        winner = deciding[each.spec.organization.lower()]
+        lost = _conflict(each, winner) if winner.metadata.uid != each.metadata.uid else None
+        verdict = lost or _verdict(snapshot, each, standing, connector)
+        conditions = _conditions(snapshot, each, standing, progress, now)
+        facts = _facts(snapshot, each)
+        reported.append((each, _marked(each, verdict, conditions, now).model_copy(update=facts)))
+    return tuple(reported)
+
+
+def report_suspended_organizations(snapshot: ConnectorSnapshot, connector: Conditions, now: datetime) -> Reported:
+    """A word to those that nobody has looked at in their present form; the others stay as they are."""
     return tuple(
-        (each, _status(snapshot, each, _verdict(snapshot, each, deciding, wanted, connector), progress, now))
+        (each, _marked(each, _waiting_for(connector), each.status.conditions, now))
         for each in snapshot.organizations
+        if each.status.observed_generation != each.metadata.generation
     )
 
 
 def orphaned(resource: DevOpsOrganization, now: datetime) -> OrganizationStatus:
-    """The status of a resource whose connector does not exist."""
+    """The status of a resource whose connector does not exist.
+
+    One that never had a connector may just have been applied before it; one that has lost it needs a person.
+    """
+    before = resource.status.conditions
+    ready = find_condition(before, ConditionType.READY)
+    had_one = ready is not None and ready.reason != Reason.CONNECTOR_NOT_FOUND
     verdict = Verdict(
         "False",
         Reason.CONNECTOR_NOT_FOUND,
         f"There is no AzureDevOpsConnector {resource.spec.connector_ref.name} in this namespace. Create it, or delete "
         "this resource and declare it for another connector.",
-        stalls=True,
+        stalls=had_one or is_true(before, ConditionType.STALLED),
     )
-    return _marked(resource, verdict, resource.status.conditions, now)
+    observed = (ConditionType.ONBOARDED, ConditionType.DISCOVERED, ConditionType.PREREQUISITES_MET)
+    return _marked(resource, verdict, remove_condition(before, *observed), now)
+
+
+def _conflict(resource: DevOpsOrganization, winner: DevOpsOrganization) -> Verdict:
+    message = (
+        f"DevOpsOrganization {winner.metadata.name} is older and decides for {resource.spec.organization}. Delete one "
+        "of the two."
+    )
+    return Verdict("False", Reason.CONFLICT, message, stalls=True)
 
 
 def _verdict(
-    snapshot: ConnectorSnapshot,
-    resource: DevOpsOrganization,
-    deciding: dict[str, DevOpsOrganization],
-    wanted: desired.Organizations,
-    connector: Conditions,
+    snapshot: ConnectorSnapshot, resource: DevOpsOrganization, standing: desired.Standing, connector: Conditions
 ) -> Verdict | None:
     """The verdict on Ready; None where nothing is known now and the last word stands."""
-    key, name = resource.spec.organization.lower(), resource.spec.organization
-    winner = deciding[key]
-    if winner.metadata.uid != resource.metadata.uid:
-        message = f"DevOpsOrganization {winner.metadata.name} is older and decides for {name}. Delete one of the two."
-        return Verdict("False", Reason.CONFLICT, message, stalls=True)
-    cloud = snapshot.cloud
-    if not isinstance(cloud, CloudState) or cloud.configuration is None:
+    key, name, cloud = resource.spec.organization.lower(), resource.spec.organization, snapshot.cloud
+    if not isinstance(cloud, CloudState) or not cloud.is_settled or refusal(snapshot) is not None:
         return _waiting(resource, connector)
     found = desired.found(cloud).get(key)
-    if key in wanted.excluded or (found and key not in wanted.named and _is_left_out(snapshot, found)):
-        return Verdict("True", Reason.EXCLUDED, f"{name} is not onboarded through this connector, as asked.")
-    return _seen(snapshot, name, found, cloud, connector)
-
-
-def _is_left_out(snapshot: ConnectorSnapshot, found: CloudOrganization) -> bool:
-    """Whether nobody asked for it: not named with Selected, or come up later with All."""
-    if desired.is_onboarded(found) or desired.is_held_elsewhere(found):
-        return False
-    inventory = desired.organizations(snapshot).inventory
-    return inventory is not None and found.name.lower() not in {each.lower() for each in inventory}
-
-
-def _seen(
-    snapshot: ConnectorSnapshot,
-    name: str,
-    found: CloudOrganization | None,
-    cloud: CloudState,
-    connector: Conditions,
-) -> Verdict | None:
+    if key not in standing.wanted and (found is not None or key in standing.excluded):
+        return _left_out(snapshot, name, found, standing)
     if found is None:
-        if not cloud.available:
-            return _waiting_for(connector)
-        message = (
-            f"The authorizing account sees no organization named {name}. Correct the name, or add the account to it."
-        )
-        return Verdict("False", Reason.ORGANIZATION_NOT_FOUND, message, stalls=True)
+        return _not_found(name) if cloud.available else _waiting(resource, connector)
     if desired.is_held_elsewhere(found):
-        holder = snapshot.rivals.get(name.lower(), "another connector of the tenant")
+        holder = snapshot.rivals.get(key, "another connector of the tenant")
         message = f"{name} is onboarded by {holder}. Take it out there, or set onboarding to Excluded here."
         return Verdict("False", Reason.HELD_BY_OTHER_CONNECTOR, message, stalls=True)
     if not desired.is_onboarded(found):
-        return Verdict("False", Reason.ONBOARDING, f"Defender for Cloud has not onboarded {name} yet.")
+        return _not_yet(snapshot, name, found)
+    return _covered(name, found, connector)
+
+
+def _left_out(
+    snapshot: ConnectorSnapshot, name: str, found: CloudOrganization | None, standing: desired.Standing
+) -> Verdict:
+    if found is not None and desired.is_onboarded(found):
+        if desired.observes(snapshot):
+            return _drifted(f"{name} is onboarded through this connector, although it should not be")
+        return Verdict("False", Reason.PROVISIONING, f"{name} is still to be taken out of this connector.")
+    if name.lower() in standing.excluded:
+        return Verdict("True", Reason.EXCLUDED, f"{name} is kept out of this connector, as asked.")
+    message = (
+        f"Nobody asked for {name}, so it is not onboarded. Set onboarding to Onboarded here, or mode AllAndFuture on "
+        "the connector, to cover it."
+    )
+    return Verdict("True", Reason.NOT_INCLUDED, message)
+
+
+def _drifted(what: str) -> Verdict:
+    message = f"{what}, and managementPolicy Observe forbids to change that."
+    return Verdict("False", Reason.DRIFT_DETECTED, message, stalls=True)
+
+
+def _not_found(name: str) -> Verdict:
+    message = f"The authorizing account sees no organization named {name}. Correct the name, or add the account to it."
+    return Verdict("False", Reason.ORGANIZATION_NOT_FOUND, message, stalls=True)
+
+
+def _not_yet(snapshot: ConnectorSnapshot, name: str, found: CloudOrganization) -> Verdict:
+    if desired.observes(snapshot):
+        return _drifted(f"{name} is not onboarded")
+    words = f": {cut(found.status_message, QUOTED_MAX)}" if found.status_message else ""
+    return Verdict("False", Reason.ONBOARDING, f"Defender for Cloud has not onboarded {name} yet{words}.")
+
+
+def _covered(name: str, found: CloudOrganization, connector: Conditions) -> Verdict:
     lost = find_condition(connector, ConditionType.AUTHORIZED)
     if lost is not None and lost.status == "False":
         return Verdict("False", lost.reason, "Defender's authorization has stopped: see the connector.", stalls=True)
+    if found.provisioning_state == ProvisioningState.FAILED:
+        words = cut(found.status_message, QUOTED_MAX).rstrip(".") or "Azure does not say why"
+        message = f"Defender for Cloud cannot work in {name}: {words}. Mend that; it looks again every 8 hours."
+        return Verdict("False", Reason.ONBOARDING, message, stalls=True)
     return Verdict("True", Reason.ONBOARDED, f"Defender for Cloud covers {name}.")
 
 
 def _waiting(resource: DevOpsOrganization, connector: Conditions) -> Verdict | None:
-    """Before the connector is there; one that was told of before keeps its last word."""
-    return None if resource.status.conditions else _waiting_for(connector)
+    """While nothing can be told; what was said about the resource in its present form stands."""
+    told = resource.status.observed_generation == resource.metadata.generation
+    return None if told and resource.status.conditions else _waiting_for(connector)
 
 
 def _waiting_for(connector: Conditions) -> Verdict:
     ready = find_condition(connector, ConditionType.READY)
-    reason = ready.reason if ready is not None and not ready.is_true else Reason.ONBOARDING
-    return Verdict("False", reason, "The connector is not ready yet: see its conditions.")
+    if ready is None or ready.is_true:
+        return Verdict("False", Reason.ONBOARDING, "It is not known yet how Defender for Cloud sees the organization.")
+    return Verdict("False", ready.reason, "The connector is not ready yet: see its conditions.")
 
 
-def _status(
+def _conditions(
     snapshot: ConnectorSnapshot,
     resource: DevOpsOrganization,
-    verdict: Verdict | None,
+    standing: desired.Standing,
     progress: Discovery | None,
     now: datetime,
-) -> OrganizationStatus:
-    key = resource.spec.organization.lower()
+) -> Conditions:
+    key, cloud = resource.spec.organization.lower(), snapshot.cloud
+    found = desired.found(cloud).get(key) if isinstance(cloud, CloudState) and cloud.is_settled else None
     conditions = resource.status.conditions
-    cloud = snapshot.cloud
-    found = desired.found(cloud).get(key) if isinstance(cloud, CloudState) else None
-    if found is not None:
-        conditions = _set(conditions, ConditionType.ONBOARDED, _onboarded(found), resource, now)
-        if progress is not None and desired.is_onboarded(found):
-            conditions = _set(conditions, ConditionType.DISCOVERED, _discovered(found, progress), resource, now)
-    checks = snapshot.prerequisites.get(key, ())
-    if checks:
-        conditions = _set(
-            conditions,
-            ConditionType.PREREQUISITES_MET,
-            prerequisites_verdict({resource.spec.organization: checks}),
-            resource,
-            now,
-        )
-    status = _marked(resource, verdict, conditions, now)
-    return status.model_copy(update=_facts(snapshot, resource, found, key))
+    if snapshot.connector.spec.sign_in_method is SignInMethod.NONE:
+        conditions = remove_condition(conditions, ConditionType.PREREQUISITES_MET)
+    checks = {resource.spec.organization: snapshot.prerequisites[key]} if key in snapshot.prerequisites else {}
+    verdicts = {
+        ConditionType.ONBOARDED: _onboarded(found, key, standing) if found else None,
+        ConditionType.DISCOVERED: _discovered(snapshot, found, progress) if found and progress else None,
+        ConditionType.PREREQUISITES_MET: prerequisites_verdict(checks),
+    }
+    for kind, verdict in verdicts.items():
+        if verdict is not None:
+            conditions = set_condition(conditions, condition_of(kind, verdict, resource.metadata.generation), now)
+    return conditions
 
 
-def _facts(
-    snapshot: ConnectorSnapshot, resource: DevOpsOrganization, found: CloudOrganization | None, key: str
-) -> dict[str, object]:
-    facts: dict[str, object] = {"prerequisites": snapshot.prerequisites.get(key) or resource.status.prerequisites}
-    if found is not None:
-        facts["onboarding_state"] = str(found.onboarding_state)
-        facts["conflicting_connector"] = snapshot.rivals.get(key) if desired.is_held_elsewhere(found) else None
-    counts, expected = snapshot.inventory.by_organization.get(key), snapshot.expected.get(key)
-    if counts is not None:
-        facts["projects"] = Progress(discovered=counts.projects, expected=expected.projects if expected else None)
-        facts["repositories"] = Progress(
-            discovered=counts.repositories, expected=expected.repositories if expected else None
-        )
-    return facts
-
-
-def _onboarded(found: CloudOrganization) -> Verdict:
+def _onboarded(found: CloudOrganization, key: str, standing: desired.Standing) -> Verdict:
+    """Its reason is also the memory of who was there when mode All was carried out."""
     if desired.is_onboarded(found):
         return Verdict("True", Reason.ONBOARDED, "Defender for Cloud covers the organization.")
+    if key in standing.passed_over:
+        return Verdict("False", Reason.NOT_INCLUDED, "Nobody asked for the organization.")
+    if key in standing.excluded:
+        return Verdict("False", Reason.EXCLUDED, "The organization is kept out.")
     if desired.is_held_elsewhere(found):
         return Verdict("False", Reason.HELD_BY_OTHER_CONNECTOR, "Another connector of the tenant holds it.")
-    return Verdict("False", Reason.EXCLUDED, "The organization is not onboarded.")
+    return Verdict("False", Reason.ONBOARDING, "Defender for Cloud has not onboarded it yet.")
 
 
-def _discovered(found: CloudOrganization, progress: Discovery) -> Verdict:
-    if progress.complete:
+def _discovered(snapshot: ConnectorSnapshot, found: CloudOrganization, progress: Discovery) -> Verdict | None:
+    if not desired.is_onboarded(found):
+        return None
+    key = found.name.lower()
+    expected = snapshot.expected.get(key)
+    complete = expected is not None and not lags(snapshot.inventory.by_organization.get(key), expected)
+    if progress.complete or complete:
         return Verdict("True", Reason.DISCOVERED, "Defender for Cloud has reported what the organization holds.")
     if progress.exceeded and found.name in progress.lagging:
         return Verdict("False", Reason.DEADLINE_EXCEEDED, "Defender for Cloud lags behind the deadline here.")
     return Verdict("False", Reason.DISCOVERING, "Defender for Cloud is still listing projects and repositories.")
 
 
-def _set(
-    conditions: Conditions, kind: str, verdict: Verdict | None, resource: DevOpsOrganization, now: datetime
-) -> Conditions:
-    if verdict is None:
-        return conditions
-    new = Condition(
-        type=kind,
-        status=verdict.status,
-        observed_generation=resource.metadata.generation,
-        reason=verdict.reason,
-        message=verdict.message,
-    )
-    return set_condition(conditions, new, now)
+def _facts(snapshot: ConnectorSnapshot, resource: DevOpsOrganization) -> dict[str, object]:
+    key, cloud = resource.spec.organization.lower(), snapshot.cloud
+    without = snapshot.connector.spec.sign_in_method is SignInMethod.NONE
+    known = () if without else resource.status.prerequisites
+    facts: dict[str, object] = {"prerequisites": snapshot.prerequisites.get(key) or known}
+    found = desired.found(cloud).get(key) if isinstance(cloud, CloudState) and cloud.is_settled else None
+    if found is not None:
+        facts["onboarding_state"] = str(found.onboarding_state)
+        facts["conflicting_connector"] = snapshot.rivals.get(key) if desired.is_held_elsewhere(found) else None
+        facts["organization_id"] = _organization_id(snapshot, found) if desired.is_onboarded(found) else None
+    counts, expected = snapshot.inventory.by_organization.get(key), snapshot.expected.get(key)
+    if counts is not None:
+        facts["projects"] = Progress(discovered=counts.projects, expected=expected and expected.projects)
+        facts["repositories"] = Progress(discovered=counts.repositories, expected=expected and expected.repositories)
+    return facts
+
+
+def _organization_id(snapshot: ConnectorSnapshot, found: CloudOrganization) -> str:
+    return f"{snapshot.connector.connector_ref.id}/devops/default/azureDevOpsOrgs/{found.name}"
 
 
 def _marked(

@@ -11,6 +11,7 @@ from defender_devops.api.cloud import (
     Configuration,
     Connector,
     Inventory,
+    ProvisioningState,
     RoleAssignment,
 )
 from defender_devops.api.connector import AzureDevOpsConnector
@@ -25,6 +26,8 @@ __all__ = [
     "Owner",
     "SignIn",
     "Timings",
+    "annotations_subject",
+    "is_under_way",
 ]
 
 
@@ -46,7 +49,7 @@ class Owner:
     @classmethod
     def parse(cls, tag: str) -> Owner:
         """Read a tag; anything that is not `<cluster>/<uid>` is an owner that can never be ours."""
-        cluster, _, uid = tag.partition("/")
+        cluster, _, uid = tag.rpartition("/")
         return cls(cluster, uid)
 
 
@@ -69,6 +72,16 @@ class Failure:
     code: str | None = None
 
 
+def is_under_way(written: Configuration | CloudOrganization) -> bool:
+    """Whether an operation on it has not ended."""
+    return written.provisioning_state in {ProvisioningState.PENDING, ProvisioningState.PENDING_DELETION}
+
+
+def annotations_subject(organization: str) -> str:
+    """What `CloudState.sent` knows the annotations of an organization by."""
+    return f"annotations/{organization.lower()}"
+
+
 @dataclass(frozen=True, slots=True)
 class CloudState:
     """What Azure holds for one connector.
@@ -76,7 +89,7 @@ class CloudState:
     Attributes:
         connector: None means that it does not exist.
         configuration: `devops/default`; None means that it does not exist.
-        organizations: the organizations below the configuration.
+        organizations: the organizations below the configuration; they are not read while it is being changed.
         available: what listAvailableAzureDevOpsOrgs gave, or None where it was not asked or failed.
         probe_failure: why listAvailableAzureDevOpsOrgs failed the last time it was asked.
         probed_at: when listAvailableAzureDevOpsOrgs was asked last.
@@ -96,10 +109,17 @@ class CloudState:
     sent: Mapping[str, tuple[str, datetime]] = field(default_factory=dict)
     fresh: bool = False
 
-    def organization(self, name: str) -> CloudOrganization | None:
-        """The organization of that name below the configuration, whatever the case of its letters."""
-        wanted = name.lower()
-        return next((found for found in self.organizations if found.name.lower() == wanted), None)
+    @property
+    def is_settled(self) -> bool:
+        """Whether there is a configuration that is not being changed: only then is known what is below it."""
+        return self.configuration is not None and not is_under_way(self.configuration)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether an operation is under way, on the configuration or as we asked on an organization."""
+        if self.configuration is not None and is_under_way(self.configuration):
+            return True
+        return any(is_under_way(each) and annotations_subject(each.name) in self.sent for each in self.organizations)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,232 +1,206 @@
-"""One verdict for each condition of a connector (pure).
-
-A verdict is a condition without its times: status, reason, message, and whether a False one needs a person.
-"""
+"""One verdict for each condition of a connector that is about Azure and its organizations (pure)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
 
-from defender_devops.api.conditions import Status, find_condition
-from defender_devops.api.connector import AuthorizationMethod, ManagementPolicy, OrganizationsMode
+from defender_devops.api.cloud import CloudOrganization, Configuration
+from defender_devops.api.conditions import cut, find_condition
+from defender_devops.api.connector import AuthorizationMethod, Progress
 from defender_devops.api.organization import Prerequisite
 from defender_devops.api.reasons import ConditionType, Reason
 from defender_devops.reconcile import desired
-from defender_devops.reconcile.authorization import (
-    Authorization,
-    State,
-    authorization,
-    has_worked,
-    is_under_way,
-    last_authorized_at,
-    unspent_code,
-)
-from defender_devops.reconcile.ownership import refusal, was_ours
-from defender_devops.reconcile.plan import differences
+from defender_devops.reconcile.authorization import has_worked, is_broken, shows_a_loss, token_exchange_failed
+from defender_devops.reconcile.differences import differences, has_failed, was_accepted
+from defender_devops.reconcile.discovery import Discovery
+from defender_devops.reconcile.ownership import refusal
 from defender_devops.reconcile.snapshot import CloudState, ConnectorSnapshot, Failure
+from defender_devops.reconcile.verdict import (
+    NAMES_SHOWN,
+    OURSELVES,
+    QUOTED_MAX,
+    Verdict,
+    failed,
+    list_names,
+    not_checked,
+)
+from defender_devops.reconcile.verdicts_authorization import how_to_authorize
 
 __all__ = [
-    "Verdict",
-    "authorized",
+    "discovered",
     "organizations_available",
+    "ourselves",
     "pending_names",
     "prerequisites_met",
     "prerequisites_verdict",
     "provisioned",
-    "reauth_required",
-    "signed_in",
 ]
 
-NAMES_SHOWN = 3
-"""A message names so many organizations and counts the rest."""
+
+def ourselves(failure: Failure | None) -> Verdict | None:
+    """A step that failed here and not in Azure."""
+    return failed(failure) if failure is not None and failure.reason in OURSELVES else None
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """A condition without its times.
-
-    Attributes:
-        stalls: where it is not True, only a person can mend it.
-    """
-
-    status: Status
-    reason: str
-    message: str
-    stalls: bool = False
-
-    @property
-    def holds(self) -> bool:
-        """Whether the condition is True."""
-        return self.status == "True"
-
-
-def failed(failure: Failure) -> Verdict:
-    """The verdict that an error ends in."""
-    return Verdict("False", failure.reason, failure.message, stalls=failure.terminal)
-
-
-def provisioned(snapshot: ConnectorSnapshot, failure: Failure | None, now: datetime) -> Verdict:
-    """Connector and configuration exist and agree with the spec."""
+def provisioned(snapshot: ConnectorSnapshot, failure: Failure | None) -> Verdict | None:
+    """Connector and configuration exist and agree with the spec; None while Azure works and the last word stands."""
     cloud = snapshot.cloud
     if isinstance(cloud, Failure):
         return failed(cloud)
-    if failure is not None:
-        return failed(failure)
-    refused = refusal(snapshot)
+    refused = _step_in_azure(failure) or refusal(snapshot) or _own_rights(cloud)
     if refused is not None:
         return failed(refused)
     if cloud.connector is None or cloud.configuration is None:
         return _missing(snapshot, cloud)
-    if is_under_way(cloud.configuration):
-        return Verdict("False", Reason.PROVISIONING, "Azure is working on the connector's DevOps configuration.")
-    return _compared(snapshot, now)
+    if cloud.is_busy:
+        return _under_way(snapshot)
+    if has_failed(cloud.configuration) and not token_exchange_failed(cloud.configuration):
+        return _failed_change(cloud.configuration)
+    return _compared(snapshot)
+
+
+def _step_in_azure(failure: Failure | None) -> Failure | None:
+    """A failed step, unless another condition tells of it."""
+    told_elsewhere = OURSELVES | {Reason.TOKEN_EXCHANGE_FAILED}
+    return failure if failure is not None and failure.reason not in told_elsewhere else None
+
+
+def _failed_change(configuration: Configuration) -> Verdict:
+    words = cut(configuration.status_message, QUOTED_MAX).rstrip(".") or configuration.provisioning_state
+    message = f"The last change of the connector's DevOps configuration failed in Azure: {words}."
+    return Verdict("False", Reason.AZURE_UNAVAILABLE, f"{message} It is tried again within minutes.")
+
+
+def _own_rights(cloud: CloudState) -> Failure | None:
+    """A probe that only a person can mend, and that says nothing about Defender's authorization."""
+    failure = cloud.probe_failure
+    return failure if failure is not None and failure.terminal and not shows_a_loss(failure) else None
 
 
 def _missing(snapshot: ConnectorSnapshot, cloud: CloudState) -> Verdict:
     ref, spec = snapshot.connector.connector_ref, snapshot.connector.spec
     what = f"connector {ref.name}" if cloud.connector is None else f"DevOps configuration of connector {ref.name}"
     where = f"in resource group {ref.resource_group} of subscription {ref.subscription_id}"
-    if was_ours(snapshot) and has_worked(snapshot):
-        return Verdict("False", Reason.CONNECTOR_NOT_FOUND, f"The {what} {where} was deleted.", stalls=True)
-    if spec.authorization.method is AuthorizationMethod.ADOPT:
-        return Verdict(
-            "False",
-            Reason.CONNECTOR_NOT_FOUND,
-            f"There is no {what} {where}. Create and authorize it in the Defender portal; it is then adopted.",
-        )
-    return Verdict("False", Reason.CONNECTOR_NOT_FOUND, f"The {what} is created as soon as there is a one-time code.")
+    if has_worked(snapshot):
+        message = f"The {what} {where} was deleted, and its authorization with it. {how_to_authorize(snapshot)}"
+        return Verdict("False", Reason.CONNECTOR_NOT_FOUND, message, stalls=True)
+    if desired.observes(snapshot):
+        message = f"There is no {what} {where}, and managementPolicy Observe creates none."
+    elif spec.authorization.method is AuthorizationMethod.ADOPT:
+        message = f"There is no {what} {where}. Create and authorize it in the Defender portal; it is then adopted."
+    else:
+        message = f"The {what} is created as soon as there is a one-time code."
+    return Verdict("False", Reason.CONNECTOR_NOT_FOUND, message)
 
 
-def _compared(snapshot: ConnectorSnapshot, now: datetime) -> Verdict:
-    different = differences(snapshot, now)
-    if not different:
+def _under_way(snapshot: ConnectorSnapshot) -> Verdict | None:
+    """What agreed with this spec before goes on doing so while a drift is put right."""
+    connector = snapshot.connector
+    last = find_condition(connector.status.conditions, ConditionType.PROVISIONED)
+    if last is not None and last.is_true and last.observed_generation == connector.metadata.generation:
+        return None
+    return Verdict("False", Reason.PROVISIONING, "Azure is working on the connector's DevOps configuration.")
+
+
+def _compared(snapshot: ConnectorSnapshot) -> Verdict:
+    steps = [step.describe() for step in differences(snapshot) if not was_accepted(snapshot, step)]
+    if not steps:
         return Verdict("True", Reason.PROVISIONED, "Azure agrees with the spec.")
-    steps = "; ".join(action.describe() for action in different)
-    if snapshot.connector.spec.management_policy is ManagementPolicy.OBSERVE:
-        return Verdict(
-            "False",
-            Reason.DRIFT_DETECTED,
-            f"Azure differs from the spec, and managementPolicy Observe forbids to {steps}.",
-            stalls=True,
-        )
-    return Verdict("False", Reason.PROVISIONING, f"Still to do: {steps}.")
-
-
-def authorized(snapshot: ConnectorSnapshot) -> Verdict | None:
-    """Defender holds an authorization that works; None where that is not known now and the last word stands."""
-    judged = authorization(snapshot)
-    match judged.state:
-        case State.WORKS:
-            return Verdict("True", Reason.AUTHORIZED, "Defender for Cloud reaches Azure DevOps.")
-        case State.BEING_EXCHANGED:
-            return Verdict(
-                "Unknown", Reason.AWAITING_AUTHORIZATION, "Defender for Cloud is redeeming the one-time code."
-            )
-        case State.EXCHANGE_FAILED:
-            return Verdict(
-                "False",
-                Reason.TOKEN_EXCHANGE_FAILED,
-                f"Defender for Cloud could not redeem the one-time code; it is spent. {_how_to_authorize(snapshot)}",
-                stalls=True,
-            )
-        case State.LOST:
-            return Verdict("False", Reason.AUTHORIZATION_LOST, _lost(snapshot, judged), stalls=True)
-        case State.NEVER_GIVEN:
-            return _never_given(snapshot)
-        case State.UNKNOWN:
-            return _not_known(snapshot)
-
-
-def _never_given(snapshot: ConnectorSnapshot) -> Verdict:
-    problem = snapshot.code.problem
-    if snapshot.connector.spec.authorization.method is AuthorizationMethod.CODE and problem:
-        refused = Reason.AUTHORIZATION_CODE_INVALID if snapshot.code.refused else Reason.AWAITING_AUTHORIZATION
-        return Verdict("False", refused, problem, stalls=snapshot.code.refused)
-    if snapshot.code.sha256 is not None and unspent_code(snapshot) is None:
-        message = f"The one-time code was handed over already and is never sent again. {_how_to_authorize(snapshot)}"
-        return Verdict("False", Reason.AWAITING_AUTHORIZATION, message)
-    return Verdict("False", Reason.AWAITING_AUTHORIZATION, _how_to_authorize(snapshot))
-
-
-def _not_known(snapshot: ConnectorSnapshot) -> Verdict | None:
-    if find_condition(snapshot.connector.status.conditions, ConditionType.AUTHORIZED) is not None:
-        return None
-    return Verdict("Unknown", Reason.NOT_CHECKED, "It is not known yet whether Defender's authorization works.")
-
-
-def _lost(snapshot: ConnectorSnapshot, judged: Authorization) -> str:
-    account = snapshot.connector.spec.authorizing_account
-    who = f"the account {account}" if account else "the account that authorized it"
-    since = last_authorized_at(snapshot)
-    when = f", authorized on {since:%Y-%m-%d %H:%M} UTC," if since else ""
-    return (
-        f"Defender for Cloud{when} can no longer work in Azure DevOps under {who}: {judged.detail.rstrip('.')}. "
-        f"Restore that account's access, or authorize again: {_how_to_authorize(snapshot)}"
-    )
-
-
-def _how_to_authorize(snapshot: ConnectorSnapshot) -> str:
-    spec, name = snapshot.connector.spec, snapshot.connector.connector_ref.name
-    account = f" as {spec.authorizing_account}" if spec.authorizing_account else ""
-    reference = spec.authorization.code_secret_ref
-    if spec.authorization.method is AuthorizationMethod.CODE and reference is not None:
-        page = snapshot.sign_in.url if snapshot.sign_in else None
-        paste = f", or paste it at {page}" if page else ""
-        return (
-            f"Sign in{account}, get a new one-time code and put it into key {reference.key} of Secret {reference.name}"
-            f"{paste}. It is valid for minutes."
-        )
-    return f"Authorize connector {name} in the Defender portal{account}."
-
-
-def signed_in(snapshot: ConnectorSnapshot) -> Verdict | None:
-    """The operator's own sign-in works; None with method None, or where it is not known."""
-    sign_in = snapshot.sign_in
-    if sign_in is None:
-        return None
-    if sign_in.signed_in:
-        return Verdict("True", Reason.SIGNED_IN, f"Signed in as {sign_in.account or 'the service principal'}.")
-    status: Status = "False" if sign_in.signed_in is False else "Unknown"
-    return Verdict(status, sign_in.reason or Reason.SIGN_IN_REQUIRED, sign_in.message, stalls=True)
+    what = "; ".join(steps)
+    if desired.observes(snapshot):
+        message = f"Azure differs from the spec, and managementPolicy Observe forbids to {what}."
+        return Verdict("False", Reason.DRIFT_DETECTED, message, stalls=True)
+    when = ", once Defender is authorized" if is_broken(snapshot) else ""
+    return Verdict("False", Reason.PROVISIONING, f"Still to do{when}: {what}.")
 
 
 def organizations_available(snapshot: ConnectorSnapshot) -> Verdict | None:
     """No wanted organization is held elsewhere or missing; None where it is not known."""
     cloud = snapshot.cloud
-    if isinstance(cloud, Failure) or cloud.configuration is None or cloud.available is None:
+    if isinstance(cloud, Failure):
         return None
-    found = desired.found(cloud)
-    wanted = desired.organizations(snapshot)
-    if not found and not wanted.named:
-        return Verdict(
-            "False", Reason.NO_ORGANIZATIONS, "The authorizing account sees no Azure DevOps organization.", stalls=False
-        )
-    held = [each.name for key, each in found.items() if desired.is_held_elsewhere(each) and key not in wanted.excluded]
-    if wanted.inventory is not None and snapshot.connector.spec.organizations.mode is OrganizationsMode.SELECTED:
-        held = [name for name in held if name.lower() in wanted.named]
-    missing = [name for key, name in wanted.named.items() if cloud.available and key not in found]
-    named = any(name.lower() in wanted.named for name in held) or bool(missing)
+    if cloud.configuration is None:
+        return not_checked("Which organizations there are is seen as soon as Defender is authorized.")
+    if cloud.available is None or not cloud.is_settled:
+        return None
+    if not desired.found(cloud):
+        message = "The authorizing account sees no Azure DevOps organization. Add the account to the organizations."
+        return Verdict("False", Reason.NO_ORGANIZATIONS, message, stalls=bool(desired.named(snapshot)))
+    return _unavailable(snapshot, cloud) or Verdict(
+        "True", Reason.AVAILABLE, "Every organization that is wanted can be onboarded."
+    )
+
+
+def _unavailable(snapshot: ConnectorSnapshot, cloud: CloudState) -> Verdict | None:
+    """Wanted organizations that are held elsewhere, or named ones that nobody sees."""
+    found, wanted, named = desired.found(cloud), desired.standing(snapshot).wanted, desired.named(snapshot)
+    held = {key for key, each in found.items() if key in wanted and desired.is_held_elsewhere(each)}
+    missing = [name for key, name in named.items() if key not in found and cloud.available]
+    stalls = bool(missing) or not held.isdisjoint(named)
     if held:
-        return Verdict(
-            "False",
-            Reason.ORGANIZATION_CONFLICT,
-            f"Another connector of the tenant holds {_names(held)}. Take it out there, or exclude it here.",
-            stalls=named,
-        )
+        who = list_names(_with_holder(snapshot, key, wanted[key]) for key in held)
+        message = f"Another connector of the tenant holds {who}. Take it out there, or leave it out here."
+        return Verdict("False", Reason.ORGANIZATION_CONFLICT, message, stalls=stalls)
     if missing:
         message = (
-            f"The authorizing account sees no organization named {_names(missing)}. Correct the name, or add the "
+            f"The authorizing account sees no organization named {list_names(missing)}. Correct the name, or add the "
             "account to it."
         )
-        return Verdict("False", Reason.ORGANIZATION_NOT_FOUND, message, stalls=True)
-    return Verdict("True", Reason.AVAILABLE, "Every organization that is wanted can be onboarded.")
+        return Verdict("False", Reason.ORGANIZATION_NOT_FOUND, message, stalls=stalls)
+    return None
+
+
+def _with_holder(snapshot: ConnectorSnapshot, key: str, name: str) -> str:
+    holder = snapshot.rivals.get(key)
+    return f"{name} (held by {cut(holder, QUOTED_MAX)})" if holder else name
+
+
+def pending_names(snapshot: ConnectorSnapshot) -> Verdict | None:
+    """A verdict that does not hold while an organization that was asked for by name is still to be onboarded."""
+    cloud = snapshot.cloud
+    if isinstance(cloud, Failure) or not cloud.is_settled:
+        return None
+    found = desired.found(cloud)
+    pending = [
+        name for key, name in desired.named(snapshot).items() if _is_pending(found.get(key), told=bool(cloud.available))
+    ]
+    if not pending:
+        return None
+    message = f"Defender for Cloud has not onboarded {list_names(pending)} yet."
+    return Verdict("False", Reason.ONBOARDING, message)
+
+
+def _is_pending(found: CloudOrganization | None, *, told: bool) -> bool:
+    if found is None:
+        return not told
+    return not desired.is_onboarded(found) and not desired.is_held_elsewhere(found)
+
+
+def discovered(progress: Discovery) -> Verdict:
+    """Defender has reported what Azure DevOps holds."""
+    status = progress.status
+    if status.projects is None or status.repositories is None:
+        return not_checked("No organization is onboarded yet.")
+    counts = f"{_of(status.projects)} projects and {_of(status.repositories)} repositories"
+    if progress.complete:
+        return Verdict("True", Reason.DISCOVERED, f"Defender for Cloud has reported {counts}.")
+    if progress.exceeded:
+        message = (
+            f"After the deadline Defender for Cloud has reported {counts}; lagging: {list_names(progress.lagging)}. "
+            "Check the prerequisites there and that repositories are below 1 GB, or raise spec.discovery.deadline."
+        )
+        return Verdict("False", Reason.DEADLINE_EXCEEDED, message)
+    return Verdict("False", Reason.DISCOVERING, f"Defender for Cloud has reported {counts} so far.")
+
+
+def _of(progress: Progress) -> str:
+    return f"{progress.discovered}" if progress.expected is None else f"{progress.discovered} of {progress.expected}"
 
 
 def prerequisites_met(snapshot: ConnectorSnapshot) -> Verdict | None:
-    """Every checked organization meets all; None where nothing was checked."""
-    return prerequisites_verdict(snapshot.prerequisites)
+    """Every wanted organization that was checked meets all; None where nothing was checked."""
+    wanted = desired.standing(snapshot).wanted
+    return prerequisites_verdict({key: made for key, made in snapshot.prerequisites.items() if key in wanted})
 
 
 def prerequisites_verdict(checks: Mapping[str, tuple[Prerequisite, ...]]) -> Verdict | None:
@@ -235,46 +209,15 @@ def prerequisites_verdict(checks: Mapping[str, tuple[Prerequisite, ...]]) -> Ver
         return None
     unmet = [(name, each) for name, made in sorted(checks.items()) for each in made if each.status == "False"]
     if unmet:
-        first = "; ".join(f"{name}: {each.check} ({each.message})" for name, each in unmet[:NAMES_SHOWN])
+        first = "; ".join(_unmet(name, each) for name, each in unmet[:NAMES_SHOWN])
         more = f"; and {len(unmet) - NAMES_SHOWN} more" if len(unmet) > NAMES_SHOWN else ""
         return Verdict("False", Reason.PREREQUISITES_NOT_MET, f"{first}{more}")
-    unknown = [name for name, made in sorted(checks.items()) if any(each.status == "Unknown" for each in made)]
+    unknown = [name for name, made in checks.items() if any(each.status == "Unknown" for each in made)]
     if unknown:
-        return Verdict("Unknown", Reason.CHECK_UNAVAILABLE, f"Not every check could be made in {_names(unknown)}.")
+        return Verdict("Unknown", Reason.CHECK_UNAVAILABLE, f"Not every check could be made in {list_names(unknown)}.")
     return Verdict("True", Reason.PREREQUISITES_MET, "Every check was passed.")
 
 
-def pending_names(snapshot: ConnectorSnapshot) -> tuple[Verdict, ...]:
-    """A verdict that does not hold while an organization that was asked for by name is still to be onboarded."""
-    cloud = snapshot.cloud
-    if isinstance(cloud, Failure) or cloud.configuration is None:
-        return ()
-    found = desired.found(cloud)
-    pending = [
-        name
-        for key, name in desired.organizations(snapshot).named.items()
-        if key in found and not desired.is_onboarded(found[key]) and not desired.is_held_elsewhere(found[key])
-    ]
-    if not pending:
-        return ()
-    return (Verdict("False", Reason.ONBOARDING, f"Defender for Cloud has not onboarded {_names(pending)} yet."),)
-
-
-def reauth_required(
-    snapshot: ConnectorSnapshot, authorization: Verdict | None, sign_in: Verdict | None
-) -> Verdict | None:
-    """Something that worked has stopped and a person must act; None where the last word stands."""
-    if authorization is None:
-        return None
-    if authorization.status == "False" and has_worked(snapshot):
-        return Verdict("True", authorization.reason, authorization.message)
-    before = snapshot.connector.status.sign_in
-    if sign_in is not None and sign_in.status == "False" and before is not None and before.account:
-        message = f"{sign_in.message.rstrip('.')}. Defender still works; the operator's checks have stopped."
-        return Verdict("True", sign_in.reason, message)
-    return Verdict("False", Reason.NOT_REQUIRED, "No authorization or sign-in has to be renewed.")
-
-
-def _names(names: list[str]) -> str:
-    shown = ", ".join(sorted(names, key=str.lower)[:NAMES_SHOWN])
-    return f"{shown} and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else shown
+def _unmet(name: str, prerequisite: Prerequisite) -> str:
+    why = prerequisite.message or prerequisite.reason
+    return f"{name}: {prerequisite.check}" + (f" ({cut(why, QUOTED_MAX)})" if why else "")

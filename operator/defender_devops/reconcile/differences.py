@@ -1,0 +1,205 @@
+"""In what Azure differs from the spec, as the writes that would mend it; and which of them are due (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from defender_devops.api.cloud import (
+    AgentlessConfiguration,
+    AutoDiscovery,
+    CloudOrganization,
+    Configuration,
+    ProvisioningState,
+)
+from defender_devops.reconcile import desired
+from defender_devops.reconcile.actions import Action, AzureAction
+from defender_devops.reconcile.actions_azure import (
+    Authorize,
+    CreateConnector,
+    SetAnnotations,
+    SetTags,
+    UpdateConfiguration,
+)
+from defender_devops.reconcile.actions_kubernetes import SpendCode
+from defender_devops.reconcile.authorization import is_broken, unspent_code
+from defender_devops.reconcile.ownership import refusal
+from defender_devops.reconcile.readers import reader_differences
+from defender_devops.reconcile.snapshot import CloudState, ConnectorSnapshot, annotations_subject, is_under_way
+
+__all__ = ["differences", "due", "forget_fulfilled", "has_failed", "was_accepted"]
+
+_REPEAT_AFTER_MINIMUM = timedelta(minutes=1)
+_FAILED_STATES = frozenset({ProvisioningState.FAILED, ProvisioningState.CANCELED, ProvisioningState.DELETION_FAILURE})
+
+
+def differences(snapshot: ConnectorSnapshot) -> tuple[Action, ...]:
+    """The steps that would bring Azure in line with the spec; none where that is not known or not ours to do."""
+    cloud = snapshot.cloud
+    if not isinstance(cloud, CloudState) or refusal(snapshot) is not None:
+        return ()
+    if cloud.connector is None:
+        return tuple(_creation(snapshot))
+    return (
+        *_tags(snapshot, dict(cloud.connector.tags)),
+        *_below(snapshot, cloud),
+        *reader_differences(snapshot, cloud.readers),
+    )
+
+
+def due(snapshot: ConnectorSnapshot, now: datetime) -> tuple[Action, ...]:
+    """Those of the differences to mend now.
+
+    What was asked for a moment ago is not asked for again yet. Without an authorization that works Defender would
+    refuse any change. Organizations wait while their configuration changes: Azure takes one operation at a time.
+    """
+    steps = [step for step in differences(snapshot) if not _was_sent(snapshot, step, now)]
+    if is_broken(snapshot):
+        steps = [step for step in steps if not isinstance(step, UpdateConfiguration | SetAnnotations)]
+    if any(isinstance(step, Authorize | UpdateConfiguration) for step in steps):
+        steps = [step for step in steps if not isinstance(step, SetAnnotations)]
+    return tuple(steps)
+
+
+def was_accepted(snapshot: ConnectorSnapshot, step: Action) -> bool:
+    """Whether Azure has taken a list of organizations on and only has not onboarded all of them.
+
+    The configuration then agrees with the spec, and each organization tells for itself how it stands.
+    """
+    cloud = snapshot.cloud
+    if not isinstance(cloud, CloudState) or cloud.configuration is None or not isinstance(step, UpdateConfiguration):
+        return False
+    asked = all(cloud.sent.get(subject, ("",))[0] == key for subject, key in step.wishes.items())
+    return asked and step.agentless is None and not _discovers_otherwise(cloud.configuration, step.auto_discovery)
+
+
+def has_failed(configuration: Configuration) -> bool:
+    """Whether the last operation on the configuration ended badly."""
+    return configuration.provisioning_state in _FAILED_STATES
+
+
+def forget_fulfilled(snapshot: ConnectorSnapshot) -> ConnectorSnapshot:
+    """Drop what Azure was asked for and has done: should somebody undo it, it is asked for again at once."""
+    cloud = snapshot.cloud
+    if not isinstance(cloud, CloudState) or not cloud.is_settled:
+        return snapshot
+    steps = differences(snapshot)
+    unfulfilled = {subject for step in steps if isinstance(step, AzureAction) for subject in step.wishes}
+    busy = {annotations_subject(each.name) for each in cloud.organizations if is_under_way(each)}
+    sent = {subject: wish for subject, wish in cloud.sent.items() if subject in unfulfilled | busy}
+    return replace(snapshot, cloud=replace(cloud, sent=sent))
+
+
+def _was_sent(snapshot: ConnectorSnapshot, step: Action, now: datetime) -> bool:
+    """Whether all that a step asks for was asked for so lately that Azure may still be at it."""
+    cloud = snapshot.cloud
+    if not isinstance(cloud, CloudState) or not isinstance(step, UpdateConfiguration | SetAnnotations):
+        return False
+    since = now - max(snapshot.timings.check_interval, _REPEAT_AFTER_MINIMUM)
+    return all(_is_asked_for(cloud, subject, key, since) for subject, key in step.wishes.items())
+
+
+def _is_asked_for(cloud: CloudState, subject: str, key: str, since: datetime | None = None) -> bool:
+    known = cloud.sent.get(subject)
+    return known is not None and known[0] == key and (since is None or known[1] > since)
+
+
+def _creation(snapshot: ConnectorSnapshot) -> Iterator[Action]:
+    """A connector is made only where a code allows to authorize it; an authorization cannot be brought back."""
+    digest = unspent_code(snapshot)
+    if digest is None:
+        return
+    connector = snapshot.connector
+    yield CreateConnector(
+        id=connector.connector_ref.id,
+        location=connector.spec.azure.location,
+        tags=desired.tags(snapshot, {}),
+        hierarchy_identifier=desired.hierarchy_identifier(connector.metadata.uid),
+    )
+    yield from _authorization(snapshot, digest)
+    yield from reader_differences(snapshot, ())
+
+
+def _tags(snapshot: ConnectorSnapshot, existing: dict[str, str]) -> Iterator[SetTags]:
+    wanted = desired.tags(snapshot, existing)
+    if wanted != existing:
+        changed = sorted(key for key in wanted.keys() | existing.keys() if wanted.get(key) != existing.get(key))
+        yield SetTags(wanted, tuple(changed))
+
+
+def _authorization(snapshot: ConnectorSnapshot, digest: str) -> Iterator[Action]:
+    wanted = desired.choice(snapshot, anew=True)
+    yield SpendCode(digest)
+    yield Authorize(
+        auto_discovery=wanted.auto_discovery,
+        inventory=wanted.inventory,
+        agentless=desired.agentless(snapshot),
+        sha256=digest,
+    )
+
+
+def _below(snapshot: ConnectorSnapshot, cloud: CloudState) -> Iterator[Action]:
+    """What differs in the configuration and below it."""
+    configuration = cloud.configuration
+    if configuration is not None and is_under_way(configuration):
+        return
+    digest = unspent_code(snapshot)
+    if digest is not None:
+        yield from _authorization(snapshot, digest)
+    elif configuration is not None:
+        yield from _update(snapshot, cloud, configuration)
+        yield from _annotations(snapshot, cloud)
+
+
+def _update(snapshot: ConnectorSnapshot, cloud: CloudState, configuration: Configuration) -> Iterator[Action]:
+    """One PATCH for all that differs; all of it again where the last operation failed.
+
+    Auto-discovery and the list are one choice: either of them alone means something else to Defender.
+    """
+    wanted, agentless = desired.choice(snapshot), desired.agentless(snapshot)
+    again = has_failed(configuration)
+    chooses = again or _discovers_otherwise(configuration, wanted.auto_discovery) or _holds_others(cloud, wanted)
+    scans = agentless is not None and (again or _scans_otherwise(configuration.agentless, agentless))
+    if chooses or scans:
+        yield UpdateConfiguration(
+            auto_discovery=wanted.auto_discovery if chooses else None,
+            inventory=wanted.inventory if chooses else None,
+            agentless=agentless if scans else None,
+        )
+
+
+def _discovers_otherwise(present: Configuration, wanted: AutoDiscovery | None) -> bool:
+    """Whether auto-discovery differs; NotApplicable is as good as off."""
+    return (present.auto_discovery == AutoDiscovery.ENABLED) != (wanted is AutoDiscovery.ENABLED)
+
+
+def _holds_others(cloud: CloudState, wanted: desired.Choice) -> bool:
+    if wanted.inventory is None:
+        return False
+    onboarded = {each.name.lower() for each in cloud.organizations if desired.is_onboarded(each)}
+    return {name.lower() for name in wanted.inventory} != onboarded
+
+
+def _scans_otherwise(present: AgentlessConfiguration | None, wanted: AgentlessConfiguration) -> bool:
+    """Whether scanning differs; what is set aside while it is off does not count."""
+    if present is None or not present.enabled:
+        return wanted.enabled
+    return _in_any_order(present) != _in_any_order(wanted)
+
+
+def _in_any_order(agentless: AgentlessConfiguration) -> object:
+    inventory = frozenset((each.kind, each.value.lower()) for each in agentless.inventory)
+    scanners = frozenset(each.lower() for each in agentless.scanners)
+    return agentless.enabled, agentless.auto_discovery, scanners, agentless.inventory_list_type, inventory
+
+
+def _annotations(snapshot: ConnectorSnapshot, cloud: CloudState) -> Iterator[Action]:
+    for each in filter(_takes_annotations, cloud.organizations):
+        wanted = desired.pull_request_annotations(snapshot, each.name)
+        if wanted is not None and wanted != each.annotations:
+            yield SetAnnotations(each.name, wanted)
+
+
+def _takes_annotations(organization: CloudOrganization) -> bool:
+    return desired.is_onboarded(organization) and not is_under_way(organization)

@@ -1,0 +1,138 @@
+"""One verdict for each condition of a connector that is about authorizations and sign-ins (pure)."""
+
+from __future__ import annotations
+
+from defender_devops.api.conditions import Status, cut, find_condition
+from defender_devops.api.connector import AuthorizationMethod
+from defender_devops.api.reasons import REASONS, ConditionType, Reason
+from defender_devops.reconcile import desired
+from defender_devops.reconcile.authorization import (
+    Authorization,
+    State,
+    authorization,
+    has_worked,
+    last_authorized_at,
+    unspent_code,
+)
+from defender_devops.reconcile.snapshot import ConnectorSnapshot, Failure
+from defender_devops.reconcile.verdict import QUOTED_MAX, Verdict, not_checked
+
+__all__ = ["authorized", "how_to_authorize", "reauth_required", "signed_in"]
+
+
+def authorized(snapshot: ConnectorSnapshot, failure: Failure | None = None) -> Verdict | None:
+    """Defender holds an authorization that works; None where that is not known now and the last word stands.
+
+    Args:
+        snapshot: what is known.
+        failure: of the step that failed, if one did: a code may be refused at once.
+    """
+    refused = failure is not None and failure.reason == Reason.TOKEN_EXCHANGE_FAILED
+    judged = Authorization(State.EXCHANGE_FAILED, failure.message) if failure and refused else authorization(snapshot)
+    match judged.state:
+        case State.WORKS:
+            return Verdict("True", Reason.AUTHORIZED, "Defender for Cloud reaches Azure DevOps.")
+        case State.BEING_EXCHANGED:
+            return _being_exchanged(snapshot)
+        case State.EXCHANGE_FAILED:
+            return _exchange_failed(snapshot, judged.detail)
+        case State.LOST:
+            return Verdict("False", Reason.AUTHORIZATION_LOST, _lost(snapshot, judged), stalls=True)
+        case State.NEVER_GIVEN:
+            return _never_given(snapshot)
+        case State.UNKNOWN:
+            return _not_known(snapshot)
+
+
+def _uses_code(snapshot: ConnectorSnapshot) -> bool:
+    """Whether a code that somebody brings would be sent."""
+    spec = snapshot.connector.spec
+    return spec.authorization.method is AuthorizationMethod.CODE and not desired.observes(snapshot)
+
+
+def _being_exchanged(snapshot: ConnectorSnapshot) -> Verdict:
+    what = "redeeming the one-time code" if _uses_code(snapshot) else "taking its authorization up"
+    return Verdict("Unknown", Reason.AWAITING_AUTHORIZATION, f"Defender for Cloud is {what}.")
+
+
+def _exchange_failed(snapshot: ConnectorSnapshot, detail: str) -> Verdict:
+    what = "redeem the one-time code, which is spent by that" if _uses_code(snapshot) else "use its authorization"
+    words = f": {cut(detail, QUOTED_MAX).rstrip('.')}" if detail else ""
+    message = f"Defender for Cloud could not {what}{words}. {how_to_authorize(snapshot)}"
+    return Verdict("False", Reason.TOKEN_EXCHANGE_FAILED, message, stalls=True)
+
+
+def _never_given(snapshot: ConnectorSnapshot) -> Verdict:
+    code, how = snapshot.code, how_to_authorize(snapshot)
+    if _uses_code(snapshot) and code.problem:
+        reason = Reason.AUTHORIZATION_CODE_INVALID if code.refused else Reason.AWAITING_AUTHORIZATION
+        return Verdict("False", reason, code.problem, stalls=code.refused)
+    if _uses_code(snapshot) and code.sha256 is not None and unspent_code(snapshot) is None:
+        how = f"The one-time code was handed over already and is never sent again. {how}"
+    return Verdict("False", Reason.AWAITING_AUTHORIZATION, how)
+
+
+def _not_known(snapshot: ConnectorSnapshot) -> Verdict | None:
+    if find_condition(snapshot.connector.status.conditions, ConditionType.AUTHORIZED) is not None:
+        return None
+    return not_checked("It is not known yet whether Defender's authorization works.")
+
+
+def _lost(snapshot: ConnectorSnapshot, judged: Authorization) -> str:
+    account = snapshot.connector.spec.authorizing_account
+    who = f"the account {account}" if account else "the account that authorized it"
+    since = last_authorized_at(snapshot)
+    when = f", authorized on {since:%Y-%m-%d %H:%M} UTC," if since else ""
+    return (
+        f"Defender for Cloud{when} can no longer work in Azure DevOps under {who}, and its findings go stale: "
+        f"{cut(judged.detail, QUOTED_MAX).rstrip('.')}. Restore that account's access, or authorize again: "
+        f"{how_to_authorize(snapshot)}"
+    )
+
+
+def how_to_authorize(snapshot: ConnectorSnapshot) -> str:
+    """What a person does so that Defender is authorized."""
+    spec, name = snapshot.connector.spec, snapshot.connector.connector_name
+    account = f" as {spec.authorizing_account}" if spec.authorizing_account else ""
+    reference = spec.authorization.code_secret_ref
+    if _uses_code(snapshot) and reference is not None:
+        page = snapshot.sign_in.url if snapshot.sign_in else None
+        paste = f", or paste it at {page}" if page else ""
+        return (
+            f"Sign in{account}, get a new one-time code and put it into key {reference.key} of Secret {reference.name}"
+            f"{paste}. It is valid for minutes."
+        )
+    return f"Authorize connector {name} in the Defender portal{account}."
+
+
+def signed_in(snapshot: ConnectorSnapshot) -> Verdict | None:
+    """The operator's own sign-in works; None where that is not known now and the last word stands."""
+    sign_in = snapshot.sign_in
+    if sign_in is None or (sign_in.signed_in is None and not sign_in.reason):
+        return None
+    if sign_in.signed_in:
+        return Verdict("True", Reason.SIGNED_IN, f"Signed in as {sign_in.account or 'the service principal'}.")
+    status: Status = "False" if sign_in.signed_in is False else "Unknown"
+    return Verdict(status, sign_in.reason or Reason.SIGN_IN_REQUIRED, sign_in.message)
+
+
+def reauth_required(
+    snapshot: ConnectorSnapshot, authorization: Verdict | None, sign_in: Verdict | None
+) -> Verdict | None:
+    """Something that worked has stopped and a person must act; None where the last word stands."""
+    known_loss = authorization is not None and authorization.reason == Reason.AUTHORIZATION_LOST
+    if authorization is not None and authorization.status == "False" and (known_loss or has_worked(snapshot)):
+        return Verdict("True", authorization.reason, authorization.message)
+    before = snapshot.connector.status.sign_in
+    if sign_in is not None and _asks_for_a_person(sign_in) and before is not None and before.account:
+        works = authorization is not None and authorization.holds
+        stops = "Defender still works; the operator's checks have stopped." if works else "The operator's checks stop."
+        return Verdict("True", sign_in.reason, f"{cut(sign_in.message, 800).rstrip('.')}. {stops}")
+    if authorization is None and has_worked(snapshot):
+        return None
+    return Verdict("False", Reason.NOT_REQUIRED, "No authorization or sign-in has to be renewed.")
+
+
+def _asks_for_a_person(sign_in: Verdict) -> bool:
+    """Whether signing in again mends it; a broken app registration or an outage it does not."""
+    return sign_in.status == "False" and sign_in.reason in REASONS[ConditionType.REAUTH_REQUIRED]
