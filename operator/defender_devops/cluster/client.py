@@ -62,8 +62,8 @@ class _Request:
     content_type: str
     accept: str
 
-    def headers(self, credentials: Credentials) -> dict[str, str]:
-        headers = {"Accept": self.accept, "User-Agent": FIELD_MANAGER}
+    def headers(self, credentials: Credentials, agent: str) -> dict[str, str]:
+        headers = {"Accept": self.accept, "User-Agent": agent}
         if credentials.token is not None:
             headers["Authorization"] = f"Bearer {credentials.token.get_secret_value()}"
         if self.body is not None:
@@ -83,6 +83,7 @@ class KubernetesClient:
         timeout: seconds that one request may take in all.
         at_once: requests under way at the same time.
         fence: called before each write, raises where this process must not write any more.
+        manager: who we are in managedFields and in the user agent.
     """
 
     def __init__(
@@ -93,8 +94,10 @@ class KubernetesClient:
         timeout: float = 30.0,
         at_once: int = _AT_ONCE,
         fence: Callable[[], None] = lambda: None,
+        manager: str = FIELD_MANAGER,
     ) -> None:
         self.connection = connection
+        self._manager = manager
         self._observe = observe
         self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=min(timeout, _CONNECT_TIMEOUT))
         self._slots = asyncio.Semaphore(at_once)
@@ -114,15 +117,15 @@ class KubernetesClient:
 
     async def create(self, url: str, body: Mapping[str, Any]) -> Body:
         """Create an object, or post to a subresource."""
-        return await self._write("POST", with_query(url, fieldManager=FIELD_MANAGER), body)
+        return await self._write("POST", with_query(url, fieldManager=self._manager), body)
 
     async def replace(self, url: str, body: Mapping[str, Any]) -> Body:
         """Replace an object; its metadata.resourceVersion must be the one that was read."""
-        return await self._write("PUT", with_query(url, fieldManager=FIELD_MANAGER), body)
+        return await self._write("PUT", with_query(url, fieldManager=self._manager), body)
 
     async def patch(self, url: str, body: Mapping[str, Any] | Sequence[Mapping[str, Any]], kind: str) -> Body:
         """Patch an object; `kind` is the patch's content type."""
-        options = {"fieldManager": FIELD_MANAGER} | ({"force": "true"} if kind == APPLY else {})
+        options = {"fieldManager": self._manager} | ({"force": "true"} if kind == APPLY else {})
         return await self._write("PATCH", with_query(url, **options), body, kind)
 
     async def delete(self, url: str, preconditions: Mapping[str, str] | None = None) -> None:
@@ -216,7 +219,7 @@ class KubernetesClient:
             request.method,
             credentials.server + request.url,
             data=request.body,
-            headers=request.headers(credentials),
+            headers=request.headers(credentials, self._manager),
             timeout=limits,
             proxy=credentials.proxy,
             server_hostname=credentials.server_name,

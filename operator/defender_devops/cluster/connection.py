@@ -34,6 +34,8 @@ _RUN_COMMAND_BEFORE: Final = 60.0
 _AT_LEAST: Final = 10.0
 """Seconds that anything is kept, were it to expire at once: an exec command is not run for each request."""
 
+_NAMESPACE_FILE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
 _MALFORMED: Final = (AttributeError, KeyError, TypeError, ValueError)
 """What the library raises for a kubeconfig that is YAML and not a kubeconfig."""
 
@@ -51,6 +53,7 @@ class Credentials:
         insecure: the server's certificate is not checked, as the kubeconfig asks.
         server_name: the name that the server's certificate has to hold, or None for the address's.
         proxy: address of an HTTP proxy, or None.
+        namespace: the one that the kubeconfig's context or the pod stands for, or None.
     """
 
     server: str
@@ -61,6 +64,7 @@ class Credentials:
     insecure: bool = False
     server_name: str | None = None
     proxy: str | None = None
+    namespace: str | None = None
 
     def tls(self) -> ssl.SSLContext:
         """Settings for TLS."""
@@ -79,9 +83,14 @@ class Credentials:
 
 
 class Connection:
-    """Gives credentials that are good now. Several clients may share it."""
+    """Gives credentials that are good now. Several clients may share it.
 
-    def __init__(self) -> None:
+    Args:
+        context: of the kubeconfig; its current one where None.
+    """
+
+    def __init__(self, context: str | None = None) -> None:
+        self._context = context
         self._known: Credentials | None = None
         self._read_again_at = 0.0
         self._lock = asyncio.Lock()
@@ -101,7 +110,7 @@ class Connection:
             return self._known
         async with self._lock:
             if self._known is None or not self._is_good(refused):
-                self._known, good_for = await _load()
+                self._known, good_for = await _load(self._context)
                 self._read_again_at = time.monotonic() + good_for
             return self._known
 
@@ -111,16 +120,21 @@ class Connection:
         return not refused or self._known.token != refused
 
 
-async def _load() -> tuple[Credentials, float]:
+async def _load(context: str | None) -> tuple[Credentials, float]:
     """Credentials, and for how many seconds they need not be read again."""
     configuration, good_for = Configuration(), _READ_FILES_AGAIN
     try:
-        if SERVICE_HOST_ENV_NAME in os.environ and not os.environ.get("KUBECONFIG"):
+        if SERVICE_HOST_ENV_NAME in os.environ and not os.environ.get("KUBECONFIG") and context is None:
             load_incluster_config(configuration, try_refresh_token=False)  # type: ignore[no-untyped-call]
+            namespace = _pod_namespace()
         else:
             loader = await load_kube_config(  # type: ignore[no-untyped-call]
-                config_file=os.environ.get("KUBECONFIG"), client_configuration=configuration, persist_config=False
+                config_file=os.environ.get("KUBECONFIG"),
+                context=context,
+                client_configuration=configuration,
+                persist_config=False,
             )
+            namespace = loader.current_context["context"].get("namespace")
             good_for = _good_for(loader, configuration)
     except (ConfigException, OSError, yaml.YAMLError, *_MALFORMED) as error:
         raise KubernetesRefused(
@@ -136,7 +150,12 @@ async def _load() -> tuple[Credentials, float]:
         insecure=not configuration.verify_ssl,
         server_name=configuration.tls_server_name,
         proxy=configuration.proxy,
+        namespace=namespace,
     ), good_for
+
+
+def _pod_namespace() -> str | None:
+    return _NAMESPACE_FILE.read_text().strip() if _NAMESPACE_FILE.exists() else None
 
 
 def _good_for(loader: KubeConfigLoader, configuration: Configuration) -> float:
