@@ -57,6 +57,18 @@ class SecurityConnectors:
             return None
         return parse_connector(reply.content)
 
+    async def list_in(self, subscription_id: str, resource_group: str | None = None) -> tuple[Connector, ...]:
+        """Every security connector of a subscription or of one of its groups, those for GitHub, AWS and so on too."""
+        place = ("subscriptions", subscription_id, *(("resourceGroups", resource_group) if resource_group else ()))
+        call = Call(
+            "list connectors",
+            "GET",
+            path=resource_path(*place, "providers", "Microsoft.Security", "securityConnectors"),
+            api_version=_CONNECTOR_VERSION,
+            subscription=subscription_id,
+        )
+        return tuple(parse_connector(each) for each in await self._arm.values(call))
+
     async def create(
         self, ref: ConnectorRef, *, location: str, tags: Mapping[str, str], hierarchy_identifier: str
     ) -> Connector:

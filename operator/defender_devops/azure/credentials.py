@@ -54,6 +54,7 @@ class EntraCredential:
             has no other way to say so.
         whose: the identity, for the words of an error.
         prepare: awaited before each request, for what azure-identity can only take synchronously.
+        scope: what the token is for; Azure Resource Manager where nothing else is said.
     """
 
     def __init__(
@@ -61,8 +62,10 @@ class EntraCredential:
         build: Callable[[], _Credential],
         whose: Whose,
         prepare: Callable[[], Awaitable[None]] | None = None,
+        scope: str = _SCOPE,
     ) -> None:
         self._build = build
+        self._scope = scope
         self._whose = whose
         self._prepare = prepare
         self._credential: _Credential | None = None
@@ -92,7 +95,7 @@ class EntraCredential:
             if self._credential is None:
                 self._credential = self._build()
             async with asyncio.timeout(_DEADLINE):
-                return await self._credential.get_token_info(_SCOPE, options=options)
+                return await self._credential.get_token_info(self._scope, options=options)
         except SdkError as error:
             raise credentials_error(error, self._whose) from error
         except TimeoutError as error:
