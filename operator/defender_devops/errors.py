@@ -25,7 +25,8 @@ and is safe to show (no token, code, secret or signed address), and whether only
     │   ├── KubernetesUnavailable       5xx, 429, cut connection, time-out
     │   ├── KubernetesNotFound
     │   ├── KubernetesConflict          409: somebody wrote in between
-    │   └── KubernetesRefused           any other 4xx: rights, validation                      (terminal)
+    │   ├── KubernetesRefused           any other 4xx: rights, validation                      (terminal)
+    │   └── LeadershipLost              another replica leads, or may: this one writes no more
     └── AzureDevOpsError                dev.azure.com and its neighbours
         ├── AzureDevOpsUnavailable      5xx, 429, cut connection, time-out
         ├── AzureDevOpsDenied           401, 403, TF400813, TF401444
@@ -200,6 +201,10 @@ class KubernetesRefused(KubernetesError):
 
     reason = "KubernetesRefused"
     terminal = True
+
+
+class LeadershipLost(KubernetesError):
+    """Another replica holds the lease, or may hold it by now: this one must not write anything any more."""
 
 
 class AzureDevOpsError(OperatorError):

@@ -1,0 +1,18 @@
+"""Pods: only the labels of our own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from defender_devops.cluster.client import MERGE_PATCH, KubernetesClient, path
+
+__all__ = ["label_pod"]
+
+
+async def label_pod(client: KubernetesClient, namespace: str, name: str, labels: Mapping[str, str | None]) -> None:
+    """Set labels of a pod; None takes one away.
+
+    Raises:
+        KubernetesError: that did not work.
+    """
+    await client.patch(path("v1", "pods", namespace, name), {"metadata": {"labels": dict(labels)}}, MERGE_PATCH)

@@ -1,0 +1,435 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import copy
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from defender_devops.cluster.lease import LeaderElection, LeaseTimes
+from defender_devops.errors import (
+    KubernetesConflict,
+    KubernetesNotFound,
+    KubernetesRefused,
+    KubernetesUnavailable,
+    LeadershipLost,
+)
+
+pytestmark = pytest.mark.looptime
+
+TIMES = LeaseTimes(duration=10, deadline=7.0, renew_interval=2.0, retry_interval=1.0)
+LEASE = "/apis/coordination.k8s.io/v1/namespaces/operator/leases/it"
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+class Server:
+    """Keeps one lease, with the API server's rules for resourceVersion."""
+
+    def __init__(self) -> None:
+        self.lease: dict[str, Any] | None = None
+        self.version = 0
+        self.holders: list[tuple[str, float]] = []
+
+    def store(self, body: dict[str, Any]) -> dict[str, Any]:
+        self.version += 1
+        self.lease = copy.deepcopy(body)
+        self.lease["metadata"]["resourceVersion"] = str(self.version)
+        holder = body["spec"]["holderIdentity"]
+        if not self.holders or self.holders[-1][0] != holder:
+            self.holders.append((holder, round(_now(), 1)))
+        return copy.deepcopy(self.lease)
+
+
+class Client:
+    """What one candidate has of the server: perhaps slow, perhaps cut off."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.seconds = 0.01
+        self.error: Exception | None = None
+        self.answers_are_lost = False
+        self.writes: list[float] = []
+
+    async def _travel(self) -> None:
+        await asyncio.sleep(self.seconds)
+        if self.error is not None:
+            raise self.error
+
+    async def get(self, url: str) -> dict[str, Any]:
+        assert url == LEASE
+        await self._travel()
+        if self.server.lease is None:
+            raise KubernetesNotFound("no lease")
+        return copy.deepcopy(self.server.lease)
+
+    async def create(self, url: str, body: dict[str, Any]) -> dict[str, Any]:
+        await self._travel()
+        if self.server.lease is not None:
+            raise KubernetesConflict("exists")
+        return self._store(body)
+
+    async def replace(self, url: str, body: dict[str, Any]) -> dict[str, Any]:
+        await self._travel()
+        if self.server.lease is None:
+            raise KubernetesNotFound("no lease")
+        if body["metadata"]["resourceVersion"] != self.server.lease["metadata"]["resourceVersion"]:
+            raise KubernetesConflict("modified")
+        return self._store(body)
+
+    def _store(self, body: dict[str, Any]) -> dict[str, Any]:
+        self.writes.append(round(_now(), 1))
+        stored = self.server.store(body)
+        if self.answers_are_lost:
+            raise KubernetesUnavailable("connection reset")
+        return stored
+
+
+class Clock:
+    """The loop's time as one machine sees it; `frozen` is how long it stood still without knowing."""
+
+    def __init__(self, rate: float = 1.0) -> None:
+        self.rate = rate
+
+    def __call__(self) -> float:
+        return _now() * self.rate
+
+
+class Candidate:
+    """A replica: leads until told to end, and notes when it did."""
+
+    def __init__(
+        self, server: Server, name: str, *, clock: Callable[[], float] | None = None, ending: float = 0.0
+    ) -> None:
+        self.client = Client(server)
+        self.ending = ending
+        self.lost: list[float] = []
+        self.led: list[tuple[float, float]] = []
+        self.election = LeaderElection(
+            self.client,
+            "operator",
+            "it",
+            name,
+            times=TIMES,
+            lost=lambda: self.lost.append(round(_now(), 1)),
+            clock=clock or Clock(),
+            chance=lambda: 0.0,
+        )
+        self.leading = asyncio.Event()
+        self.task = asyncio.create_task(self.election.lead(self._work))
+
+    async def _work(self) -> None:
+        began = round(_now(), 1)
+        self.leading.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(self.ending)
+            self.led.append((began, round(_now(), 1)))
+
+    async def stop(self) -> None:
+        """As SIGTERM does."""
+        self.task.cancel()
+        with contextlib.suppress(asyncio.CancelledError, LeadershipLost, KubernetesRefused):
+            await self.task
+
+    async def kill(self) -> None:
+        """As kill -9 does: nothing is given back."""
+        self.client.error = KubernetesUnavailable("dead")
+        await self.stop()
+
+
+@pytest.fixture
+async def server() -> Server:
+    return Server()
+
+
+@contextlib.asynccontextmanager
+async def _candidates(server: Server, *names: str, **options: Any) -> AsyncIterator[list[Candidate]]:  # noqa: ANN401
+    made = []
+    for name in names:
+        made.append(Candidate(server, name, **options))
+        await asyncio.sleep(0.1)
+    try:
+        yield made
+    finally:
+        for each in made:
+            await each.stop()
+
+
+async def test_the_first_candidate_makes_the_lease_and_leads_at_once(server: Server) -> None:
+    async with _candidates(server, "a") as (a,):
+        await a.leading.wait()
+        assert server.lease["spec"] | {"acquireTime": 0, "renewTime": 0} == {
+            "holderIdentity": "a",
+            "leaseDurationSeconds": 10,
+            "acquireTime": 0,
+            "renewTime": 0,
+            "leaseTransitions": 0,
+        }
+        assert a.election.leads()
+        a.election.fence()
+
+
+async def test_times_in_the_lease_are_utc_to_the_microsecond(server: Server) -> None:
+    async with _candidates(server, "a") as (a,):
+        await a.leading.wait()
+        for key in ("acquireTime", "renewTime"):
+            assert len(server.lease["spec"][key]) == len("2026-11-24T05:00:00.123456Z")
+            assert server.lease["spec"][key].endswith("Z")
+
+
+async def test_a_leader_keeps_its_lease_for_as_long_as_it_lives(server: Server) -> None:
+    async with _candidates(server, "a", "b") as (a, b):
+        await asyncio.sleep(1000)
+        assert (a.election.leads(), b.election.leads()) == (True, False)
+        assert server.holders == [("a", 0.0)]
+        assert server.lease["spec"]["acquireTime"] != server.lease["spec"]["renewTime"]
+
+
+async def test_who_does_not_lead_is_fenced_off(server: Server) -> None:
+    async with _candidates(server, "a", "b") as (_, b):
+        await asyncio.sleep(5)
+        with pytest.raises(LeadershipLost):
+            b.election.fence()
+
+
+@pytest.mark.parametrize("after", [3.0, 4.0, 4.9])
+async def test_another_takes_over_soon_after_a_sudden_death(server: Server, after: float) -> None:
+    async with _candidates(server, "a", "b") as (a, b):
+        await asyncio.sleep(after)
+        died_at = _now()
+        await a.kill()
+        await b.leading.wait()
+        assert 7 <= _now() - died_at <= 12
+        assert server.lease["spec"]["leaseTransitions"] == 1
+
+
+async def test_another_takes_over_at_once_after_a_clean_end(server: Server) -> None:
+    async with _candidates(server, "a", "b") as (a, b):
+        await asyncio.sleep(5)
+        await a.stop()
+        ended_at = _now()
+        assert server.lease["spec"]["holderIdentity"] == ""
+        await b.leading.wait()
+        assert _now() - ended_at <= 1.1
+        assert [holder for holder, _ in server.holders] == ["a", "", "b"]
+
+
+async def test_the_lease_is_renewed_while_the_work_takes_its_time_to_end(server: Server) -> None:
+    async with _candidates(server, "a", "b", ending=60.0) as (a, b):
+        await asyncio.sleep(5)
+        await a.stop()
+        assert not b.election.leads()
+        await b.leading.wait()
+        ((_, ended),) = a.led
+        assert server.holders[1] == ("", ended)
+
+
+async def test_the_lease_is_given_back_when_the_work_ends_by_itself(server: Server) -> None:
+    async def work() -> None:
+        await asyncio.sleep(5)
+
+    election = LeaderElection(Client(server), "operator", "it", "a", times=TIMES, clock=Clock())
+    await election.lead(work)
+    assert server.lease["spec"]["holderIdentity"] == ""
+    assert not election.leads()
+
+
+async def test_a_failure_of_the_work_gives_the_lease_back_and_is_told(server: Server) -> None:
+    async def work() -> None:
+        await asyncio.sleep(5)
+        raise ValueError("broken")
+
+    election = LeaderElection(Client(server), "operator", "it", "a", times=TIMES, clock=Clock())
+    with pytest.raises(ValueError, match="broken"):
+        await election.lead(work)
+    assert server.lease["spec"]["holderIdentity"] == ""
+
+
+async def test_a_leader_that_cannot_renew_stops_before_another_may_begin(server: Server) -> None:
+    async with _candidates(server, "a", "b") as (a, b):
+        await asyncio.sleep(5)
+        a.client.error = KubernetesUnavailable("cut off")
+        await b.leading.wait()
+        (lost,) = a.lost
+        ((_, ended),) = a.led
+        assert lost == ended
+        assert 2.5 <= server.holders[1][1] - ended <= 5
+        with pytest.raises(LeadershipLost):
+            await a.task
+
+
+async def test_a_leader_whose_renewals_hang_stops_in_time_too(server: Server) -> None:
+    async with _candidates(server, "a", "b") as (a, b):
+        await asyncio.sleep(5)
+        a.client.seconds = 1000.0
+        await b.leading.wait()
+        ((_, ended),) = a.led
+        assert ended < server.holders[1][1] - 2.5
+
+
+@pytest.mark.parametrize("outage", [1.0, 3.0, 4.5])
+async def test_a_short_outage_costs_nobody_the_lease(server: Server, outage: float) -> None:
+    async with _candidates(server, "a", "b") as (a, b):
+        await asyncio.sleep(5)
+        a.client.error = b.client.error = KubernetesUnavailable("restarting")
+        await asyncio.sleep(outage)
+        a.client.error = b.client.error = None
+        await asyncio.sleep(60)
+        assert server.holders == [("a", 0.0)]
+        assert a.election.leads()
+
+
+@pytest.mark.parametrize("rate", [0.9, 1.1])
+async def test_clocks_that_run_a_tenth_apart_never_let_two_lead(server: Server, rate: float) -> None:
+    a = Candidate(server, "a", clock=Clock())
+    await a.leading.wait()
+    b = Candidate(server, "b", clock=Clock(rate))
+    for _ in range(5):
+        await asyncio.sleep(7)
+        a.client.error = KubernetesUnavailable("cut off")
+        while not b.election.leads():
+            assert not (a.election.leads() and b.election.leads())
+            await asyncio.sleep(0.1)
+        assert not a.election.leads()
+        await b.kill()
+        a.client.error = None
+        with contextlib.suppress(LeadershipLost):
+            await a.task
+        a = Candidate(server, "a", clock=Clock())
+        await a.leading.wait()
+        b = Candidate(server, "b", clock=Clock(rate))
+    await a.stop()
+    await b.stop()
+
+
+async def test_a_wrong_wall_clock_of_the_holder_changes_nothing(server: Server) -> None:
+    for renewed in ("1999-01-01T00:00:00.000000Z", "2999-01-01T00:00:00.000000Z"):
+        server.holders.clear()
+        spec = {"holderIdentity": "x", "leaseDurationSeconds": 10, "renewTime": renewed, "leaseTransitions": 3}
+        server.store({"metadata": {"name": "it"}, "spec": spec})
+        began = _now()
+        async with _candidates(server, "a") as (a,):
+            await a.leading.wait()
+            assert 9.5 <= _now() - began <= 11
+            assert server.lease["spec"]["leaseTransitions"] == 4
+        server.lease = None
+
+
+class FrozenClock:
+    """A process that stood still: its own tasks did not run, and the clock went on."""
+
+    def __init__(self) -> None:
+        self.slept = 0.0
+
+    def __call__(self) -> float:
+        return _now() + self.slept
+
+
+async def test_a_frozen_leader_knows_that_it_lost_before_any_task_of_its_runs(server: Server) -> None:
+    clock = FrozenClock()
+    async with _candidates(server, "a", clock=clock) as (a,):
+        await asyncio.sleep(5)
+        a.election.fence()
+        clock.slept = 60.0
+        with pytest.raises(LeadershipLost):
+            a.election.fence()
+        writes = list(a.client.writes)
+        await asyncio.sleep(10)
+        assert a.client.writes == writes, "it must not renew what may be another's by now"
+        assert len(a.lost) == 1
+        with pytest.raises(LeadershipLost):
+            await a.task
+
+
+async def test_a_leader_that_sees_another_in_its_lease_stops_at_once(server: Server) -> None:
+    async with _candidates(server, "a") as (a,):
+        await asyncio.sleep(5)
+        server.store({**server.lease, "spec": {**server.lease["spec"], "holderIdentity": "x"}})
+        await asyncio.sleep(2.1)
+        assert (a.election.leads(), len(a.lost)) == (False, 1)
+
+
+async def test_a_note_that_somebody_puts_on_the_lease_costs_nobody_anything(server: Server) -> None:
+    async with _candidates(server, "a", "b") as (a, _):
+        await asyncio.sleep(5)
+        for _ in range(20):
+            annotated = {**server.lease["metadata"], "annotations": {"note": str(_now())}}
+            server.store({**server.lease, "metadata": annotated})
+            await asyncio.sleep(1.7)
+        assert server.holders == [("a", 0.0)]
+        assert a.election.leads()
+
+
+async def test_a_note_on_a_dead_leaders_lease_does_not_keep_it_alive(server: Server) -> None:
+    async with _candidates(server, "a", "b") as (a, b):
+        await asyncio.sleep(5)
+        await a.kill()
+        died_at = _now()
+        while not b.leading.is_set():
+            annotated = {**server.lease["metadata"], "annotations": {"note": str(_now())}}
+            server.store({**server.lease, "metadata": annotated})
+            await asyncio.sleep(1.7)
+        assert _now() - died_at < 15
+
+
+async def test_a_lease_that_was_deleted_is_lost_and_won_again_by_one(server: Server) -> None:
+    async with _candidates(server, "a", "b") as (a, b):
+        await asyncio.sleep(5)
+        server.lease = None
+        await asyncio.sleep(5)
+        assert [a.election.leads(), b.election.leads()].count(True) == 1
+
+
+async def test_a_lease_that_was_taken_without_an_answer_is_found_to_be_ours(server: Server) -> None:
+    server.store({"metadata": {"name": "it"}, "spec": {"holderIdentity": "", "leaseTransitions": 3}})
+    a = Candidate(server, "a")
+    a.client.answers_are_lost = True
+    await asyncio.sleep(0.5)
+    a.client.answers_are_lost = False
+    await a.leading.wait()
+    assert server.lease["spec"]["leaseTransitions"] == 4
+    await a.stop()
+
+
+async def test_the_end_of_a_leader_that_is_cut_off_is_not_held_up(server: Server) -> None:
+    async with _candidates(server, "a") as (a,):
+        await asyncio.sleep(5)
+        a.client.seconds = 1000.0
+        began = _now()
+        await a.stop()
+        assert _now() - began <= 7
+        assert not a.election.leads()
+
+
+async def test_lacking_rights_are_an_error_and_not_a_wait_without_end(server: Server) -> None:
+    a = Candidate(server, "a")
+    a.client.error = KubernetesRefused("leases.coordination.k8s.io is forbidden", status=403)
+    with pytest.raises(KubernetesRefused):
+        await a.task
+
+
+async def test_twenty_deaths_in_a_row_and_never_two_leaders(server: Server) -> None:
+    living = [Candidate(server, str(number)) for number in range(3)]
+    for number in range(20):
+        await asyncio.wait([asyncio.create_task(each.leading.wait()) for each in living], return_when="FIRST_COMPLETED")
+        (leader,) = [each for each in living if each.election.leads()]
+        await asyncio.sleep(0.37 * number)
+        assert [each for each in living if each.election.leads()] == [leader]
+        living.remove(leader)
+        await leader.kill()
+        living.append(Candidate(server, f"new-{number}"))
+    assert server.lease["spec"]["leaseTransitions"] >= 19
+    for each in living:
+        await each.stop()
+
+
+@pytest.mark.parametrize("times", [(7, 7.0, 2.0, 1.0), (10, 3.0, 2.0, 1.0), (10, 11.0, 2.0, 1.0)])
+def test_times_that_cannot_work_are_refused(times: tuple[int, float, float, float]) -> None:
+    with pytest.raises(ValueError, match="outlive"):
+        LeaseTimes(*times)
