@@ -16,7 +16,7 @@ import structlog
 from defender_devops.azure.grants import Grants
 from defender_devops.azure.identities import Identities
 from defender_devops.azure.own_identity import OwnIdentity
-from defender_devops.azure.session import ArmSession, open_http_client
+from defender_devops.azure.session import ArmSession
 from defender_devops.azure.watchers import CloudWatchers
 from defender_devops.azuredevops.checker import PrerequisiteChecker
 from defender_devops.azuredevops.client import Endpoints
@@ -79,7 +79,9 @@ class Operator:
             group_of=self._subscription_of,
         )
         self._hints = Hints(self._memories, self._scheduler.wake)
-        self._watchers = CloudWatchers(interval=settings.refresh_interval, changed=self._hints.take)
+        self._watchers = CloudWatchers(
+            interval=settings.refresh_interval, changed=self._hints.take, settle=settings.resource_graph_lag
+        )
         self._connection = Connection()
         self._client = KubernetesClient(self._connection)
         self._connectors = Connectors(self._client)
@@ -127,7 +129,7 @@ class Operator:
         settings = self._settings
         own = OwnIdentity(os.environ)
         grants = Grants(settings.namespace, settings.identity_grants, own.client_id)
-        session = ArmSession(open_http_client(), str(settings.arm_endpoint).rstrip("/"))
+        session = ArmSession.open(str(settings.arm_endpoint))
         stack.push_async_callback(session.close)
         identities = Identities(
             session,

@@ -84,6 +84,10 @@ class Settings(BaseSettings):
     refresh_interval: PositiveFloat = 300.0
     """Seconds between two looks of the cloud watcher, and so the longest that drift goes unseen."""
 
+    resource_graph_lag: PositiveFloat = 60.0
+    """Seconds for which Resource Graph may still show what was before a write of ours: what it shows of that connector
+    is not looked at for so long."""
+
     check_interval: PositiveFloat = 600.0
     """Seconds between two checks of an authorization that works."""
 

@@ -24,11 +24,11 @@ from defender_devops.azure.resource_graph import PAGE_SIZE_MAX, SUBSCRIPTIONS_MA
 from defender_devops.azure.view import CloudView, parse_reader, parse_view
 from defender_devops.errors import OperatorError
 
-__all__ = ["Changes", "CloudWatcher", "Look"]
+__all__ = ["SETTLE", "Changes", "CloudWatcher", "Look"]
 
 _log: Final = structlog.get_logger(__name__)
 
-_SETTLE: Final = 60.0
+SETTLE: Final = 60.0
 """Seconds for which Resource Graph may still show what was before a write."""
 
 _GATHER: Final = 1.0
@@ -103,7 +103,7 @@ class CloudWatcher:
         *,
         interval: float,
         changed: Callable[[Changes], None],
-        settle: float = _SETTLE,
+        settle: float = SETTLE,
         clock: Clock | None = None,
     ) -> None:
         self.arm = arm

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from defender_devops.api.cloud import ConnectorRef
 from defender_devops.azure.arm import ArmClient
 from defender_devops.azure.clock import Clock
-from defender_devops.azure.watcher import Changes, CloudWatcher, Look
+from defender_devops.azure.watcher import SETTLE, Changes, CloudWatcher, Look
 
 __all__ = ["CloudWatchers"]
 
@@ -33,11 +33,20 @@ class CloudWatchers:
     Args:
         interval: seconds between two looks of each.
         changed: told what a look found to be new; must not block.
+        settle: seconds for which a row may be older than a write.
         clock: time.
     """
 
-    def __init__(self, *, interval: float, changed: Callable[[Changes], None], clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        interval: float,
+        changed: Callable[[Changes], None],
+        settle: float = SETTLE,
+        clock: Clock | None = None,
+    ) -> None:
         self._interval = interval
+        self._settle = settle
         self._changed = changed
         self._clock = clock or Clock()
         self._posts: dict[ArmClient, _Post] = {}
@@ -58,7 +67,9 @@ class CloudWatchers:
             self._served_by[user] = arm
         post = self._posts.get(arm)
         if post is None:
-            watcher = CloudWatcher(arm, interval=self._interval, changed=self._changed, clock=self._clock)
+            watcher = CloudWatcher(
+                arm, interval=self._interval, changed=self._changed, settle=self._settle, clock=self._clock
+            )
             post = self._posts[arm] = _Post(watcher, {})
             self._start(post)
         post.served[user] = ref
