@@ -30,7 +30,7 @@ from defender_devops.azure.identities import Identities
 from defender_devops.azure.operations import Operation, OperationState, OperationStatus
 from defender_devops.azure.own_identity import OwnIdentity
 from defender_devops.azure.role_assignments import SECURITY_READER, RoleAssignments
-from defender_devops.azure.session import ArmSession, open_http_client
+from defender_devops.azure.session import ArmSession
 from defender_devops.azure.watcher import Changes, CloudWatcher
 from defender_devops.errors import (
     AzureUnavailable,
@@ -103,7 +103,7 @@ async def client(shared_cloud: Cloud, control: ControlClient, monkeypatch: pytes
         monkeypatch.setenv(name, environment[name])
     # A process of its own reads SSL_CERT_FILE before aiohttp is imported; here it has been imported long ago.
     monkeypatch.setitem(credentials._TRANSPORT, "connection_verify", environment["SSL_CERT_FILE"])
-    session = ArmSession(open_http_client(), environment["DEFENDER_DEVOPS_ARM_ENDPOINT"])
+    session = ArmSession.open(environment["DEFENDER_DEVOPS_ARM_ENDPOINT"])
     secrets: dict[tuple[str, str, str], bytes] = {}
     made = Client.__new__(Client)
 

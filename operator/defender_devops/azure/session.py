@@ -8,7 +8,8 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Final
+from typing import Any, Final, Self
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import httpx
@@ -17,7 +18,7 @@ from httpx_aiohttp import AiohttpTransport
 from defender_devops.azure.budget import Budget
 from defender_devops.azure.clock import Clock
 
-__all__ = ["ArmSession", "Observe", "open_http_client"]
+__all__ = ["ArmSession", "Observe"]
 
 Observe = Callable[[str, int | None, float], None]
 """Told of every request: what it was, the HTTP status (None: no answer came), seconds it took."""
@@ -49,19 +50,25 @@ class ArmSession:
     places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(32))
     observe: Observe = field(default=lambda _what, _status, _seconds: None)
 
+    @classmethod
+    def open(cls, endpoint: str, **others: Any) -> Self:  # noqa: ANN401 - the other attributes
+        """A session with connections of its own; `others` are further attributes."""
+        endpoint = endpoint.rstrip("/")
+        return cls(_connect(endpoint), endpoint, **others)
+
     async def close(self) -> None:
         """Close the connections."""
         await self.http.aclose()
 
 
-def open_http_client() -> httpx.AsyncClient:
-    """Connections to Azure Resource Manager: no redirects, no cookies, no repeats but our own."""
+def _connect(endpoint: str) -> httpx.AsyncClient:
+    """Connections to Azure Resource Manager at `endpoint`: no redirects, no cookies, no repeats but our own."""
     logger = logging.getLogger("httpx")
     if not any(isinstance(each, _WithoutQueries) for each in logger.filters):
         logger.addFilter(_WithoutQueries())
     context = httpx.create_ssl_context()
     return httpx.AsyncClient(
-        transport=AiohttpTransport(client=lambda: _open_session(context)),
+        transport=AiohttpTransport(client=lambda: _open_session(context), proxy=_proxy_for(endpoint)),
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         timeout=_TIMEOUT,
         follow_redirects=False,  # a token must not leave its origin
@@ -72,7 +79,6 @@ def _open_session(context: ssl.SSLContext) -> aiohttp.ClientSession:
     session = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(ssl=context, limit=0, keepalive_timeout=_KEEP_ALIVE),
         cookie_jar=aiohttp.DummyCookieJar(),
-        trust_env=True,  # HTTPS_PROXY and NO_PROXY
     )
     # By itself aiohttp sends a PUT again when its connection is cut, and a one-time code would be sent twice. There is
     # no public way to say no; aiohttp's own TestClient does it like this.
@@ -80,6 +86,13 @@ def _open_session(context: ssl.SSLContext) -> aiohttp.ClientSession:
         raise RuntimeError("this version of aiohttp repeats requests in a way that cannot be switched off")
     session._retry_connection = False  # noqa: SLF001 - as above
     return session
+
+
+def _proxy_for(endpoint: str) -> httpx.Proxy | None:
+    """What HTTPS_PROXY and NO_PROXY say; asked once, where aiohttp would ask in a thread for each request."""
+    address = httpx.URL(endpoint)
+    proxy = None if proxy_bypass(f"{address.host}:{address.port or 443}") else getproxies().get(address.scheme)
+    return httpx.Proxy(proxy) if proxy else None
 
 
 class _WithoutQueries(logging.Filter):

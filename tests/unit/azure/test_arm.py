@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from defender_devops.azure.arm import Call, Repeat, resource_path
 from defender_devops.azure.budget import OperationKind
-from defender_devops.azure.session import open_http_client
+from defender_devops.azure.session import ArmSession
 from defender_devops.errors import (
     AzureUnavailable,
     CredentialsRejected,
@@ -359,7 +359,7 @@ def test_a_name_stays_one_segment(name: str) -> None:
 
 
 async def test_httpx_logs_no_query_of_an_address(caplog: pytest.LogCaptureFixture) -> None:
-    await open_http_client().aclose()  # puts the filter in place
+    await ArmSession.open(ENDPOINT).close()  # puts the filter in place
     transport = httpx.MockTransport(lambda _request: httpx.Response(200))
     with caplog.at_level(logging.DEBUG, "httpx"):
         async with httpx.AsyncClient(transport=transport) as client:

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from defender_devops.azure.arm import ArmClient, Call, Repeat
 from defender_devops.azure.budget import Budget
-from defender_devops.azure.session import ArmSession, open_http_client
+from defender_devops.azure.session import ArmSession
 from defender_devops.azure.tokens import TokenSource
 from defender_devops.errors import AzureUnavailable
 from tests.unit.azure.fakes import FakeCredential, FakeTime
@@ -51,10 +51,13 @@ async def server(respond: Respond) -> AsyncIterator[tuple[str, list[str]]]:
         await started.wait_closed()
 
 
-async def asking(respond: Respond, ask: Callable[[ArmClient], Awaitable[None]]) -> list[str]:
+async def asking(
+    respond: Respond, ask: Callable[[ArmClient], Awaitable[None]], endpoint_of: Callable[[str], str] = str
+) -> list[str]:
     """What a server was asked."""
-    async with server(respond) as (endpoint, requests):
-        session = ArmSession(open_http_client(), endpoint, budget=Budget(), clock=FakeTime().clock)
+    async with server(respond) as (address, requests):
+        endpoint = endpoint_of(address)
+        session = ArmSession.open(endpoint, budget=Budget(), clock=FakeTime().clock)
         try:
             tokens = TokenSource(FakeCredential(), session.clock)
             await ask(ArmClient(session, tokens, principal="p", who="w"))
@@ -128,3 +131,29 @@ async def test_the_query_of_a_signed_address_arrives_as_azure_wrote_it() -> None
     (request,) = await asking(lambda _number: OK, ask)
     sent = httpx.URL(f"http://x{request.split()[1]}")
     assert dict(sent.params) == dict(httpx.URL(f"http://x/?{query}").params)
+
+
+@pytest.mark.parametrize(
+    ("no_proxy", "through_proxy"),
+    [("", True), ("elsewhere.example", True), ("management.example", False), ("*", False)],
+)
+async def test_the_proxy_of_the_environment_is_used_unless_it_is_not_for_azure(
+    monkeypatch: pytest.MonkeyPatch, no_proxy: str, through_proxy: bool
+) -> None:
+    async def ask(arm: ArmClient) -> None:
+        if through_proxy:
+            await arm.send(GET)
+        else:
+            with pytest.raises(AzureUnavailable):
+                await arm.send(Call("read", "GET", path="/a", repeat=Repeat.NEVER))
+
+    def with_proxy(address: str) -> str:
+        for name in ("http_proxy", "HTTP_PROXY"):
+            monkeypatch.setenv(name, address)
+        for name in ("no_proxy", "NO_PROXY"):
+            monkeypatch.setenv(name, no_proxy)
+        return "http://management.example:9"
+
+    requests = await asking(lambda _number: OK, ask, with_proxy)
+    expected = ["http://management.example:9/a?api-version=1"] if through_proxy else []
+    assert [each.split()[1] for each in requests] == expected
