@@ -6,14 +6,20 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import jwt
 import pytest
+import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import NameOID
 from pydantic import SecretBytes, SecretStr
 
+import sandbox.cloud
 from defender_devops.api.cloud import (
     Annotations,
     AutoDiscovery,
@@ -59,13 +65,39 @@ REF = ConnectorRef(SUBSCRIPTION, GROUP, "contoso")
 HIERARCHY = "4a8eb7f1-f533-48c5-b102-9b09e90906b7"
 HOME = "defender-devops"
 
+DEFAULT_WORLD = Path(sandbox.cloud.__file__).parent / "worlds" / "default.yaml"
+
 StartCloud = Callable[..., Cloud]
 
 
 @pytest.fixture(scope="module")
-def shared_cloud(start_cloud: StartCloud) -> Cloud:
-    """One cloud for this file, whose time stands still."""
-    return start_cloud("--speed", "0")
+def certificate() -> bytes:
+    """A certificate with its key, in PEM."""
+    key = rsa.generate_private_key(65537, 2048)
+    name, now = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "operator")]), datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(minutes=5))
+        .not_valid_after(now + timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    pkcs8, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    private = key.private_bytes(serialization.Encoding.PEM, pkcs8, plain)
+    return private + made.public_bytes(serialization.Encoding.PEM)
+
+
+@pytest.fixture(scope="module")
+def shared_cloud(start_cloud: StartCloud, certificate: bytes, tmp_path_factory: pytest.TempPathFactory) -> Cloud:
+    """One cloud for this file, whose time stands still: the default world, and a certificate of its first app."""
+    world = yaml.safe_load(DEFAULT_WORLD.read_text())
+    world["applications"][0]["certificates"] = [certificate[certificate.index(b"-----BEGIN CERT") :].decode()]
+    file = tmp_path_factory.mktemp("world") / "world.yaml"
+    file.write_text(yaml.safe_dump(world))
+    return start_cloud("--speed", "0", "--world", file)
 
 
 @pytest.fixture
@@ -359,6 +391,24 @@ async def test_a_wrong_secret_is_named_by_its_number_and_the_right_one_works_at_
         await SecurityConnectors(await client.arm(spec(identity), "team-a")).get(REF)
     client.secrets["team-a", "arm", "secret"] = b"sandbox-secret\n"
     assert await SecurityConnectors(await client.arm(spec(identity), "team-a")).get(REF) is None
+
+
+async def test_a_certificate_is_proof_enough_and_another_one_is_not(
+    client: Client, control: ControlClient, certificate: bytes, issuer_key: rsa.RSAPrivateKey
+) -> None:
+    identity = {
+        "type": "ClientCertificate",
+        "clientId": CLIENT_SECRET_IDENTITY["AZURE_CLIENT_ID"],
+        "secretRef": {"name": "arm", "key": "certificate"},
+    }
+    client.secrets[HOME, "arm", "certificate"] = certificate
+    assert await SecurityConnectors(await client.arm(spec(identity))).get(REF) is None
+    another = issuer_key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    client.secrets[HOME, "arm", "certificate"] = another + certificate[certificate.index(b"-----BEGIN CERT") :]
+    with pytest.raises(CredentialsRejected, match="AADSTS700027"):
+        await SecurityConnectors(await client.arm(spec(identity))).get(REF)
 
 
 async def test_an_unknown_client_and_an_unknown_tenant_are_named(client: Client, control: ControlClient) -> None:
