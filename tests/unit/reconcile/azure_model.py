@@ -1,0 +1,136 @@
+"""A small Azure that ends operations at once and does what it was asked for, and the operator's loop around it.
+
+It knows the rules of the real one that planning rests on: a list onboards exactly its members, none means all, one
+connector holds an organization, auto-discovery takes in what appears. Nothing else is simulated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from defender_devops.api.cloud import (
+    AutoDiscovery,
+    CloudOrganization,
+    Configuration,
+    OnboardingState,
+    ProvisioningState,
+)
+from defender_devops.api.organization import DevOpsOrganization, OrganizationStatus
+from defender_devops.reconcile.actions import Action
+from defender_devops.reconcile.actions_azure import Authorize, UpdateConfiguration
+from defender_devops.reconcile.differences import forget_fulfilled
+from defender_devops.reconcile.plan import plan
+from defender_devops.reconcile.report import Report, report
+from defender_devops.reconcile.snapshot import CloudState, ConnectorSnapshot
+
+STEP = timedelta(seconds=30)
+
+
+@dataclass(repr=False)
+class Azure:
+    """Azure and the operator, one reconcile after another.
+
+    Attributes:
+        world: what the next plan rests on.
+        organizations: those that the authorizing account sees, and whether another connector holds them.
+        now: the moment.
+        log: every step that was carried out.
+    """
+
+    world: ConnectorSnapshot
+    organizations: Mapping[str, bool]
+    now: datetime
+
+    def __post_init__(self) -> None:
+        self.log: list[Action] = []
+
+    @property
+    def cloud(self) -> CloudState:
+        """What Azure holds."""
+        assert isinstance(self.world.cloud, CloudState)
+        return self.world.cloud
+
+    def reconcile(self) -> tuple[Action, ...]:
+        """Plan, act, report, and let Azure end its operations. Gives the steps."""
+        steps = plan(self.world, self.now).actions
+        choice: Authorize | UpdateConfiguration | None = None
+        for step in steps:
+            self.world = step.effect(self.world, self.now)
+            if isinstance(step, Authorize | UpdateConfiguration):
+                choice = step
+        self.log += steps
+        self.write(report(self.world, None, self.now))
+        self.settle(choice)
+        self.now += STEP
+        return steps
+
+    def write(self, written: Report) -> None:
+        """Let the statuses be what the next look reads."""
+        statuses = {resource.metadata.uid: status for resource, status in written.organizations}
+        self.world = replace(
+            self.world,
+            connector=self.world.connector.model_copy(update={"status": written.status}),
+            organizations=tuple(_with_status(each, statuses) for each in self.world.organizations),
+        )
+
+    def settle(self, choice: Authorize | UpdateConfiguration | None) -> None:
+        """End all operations."""
+        if self.cloud.configuration is not None:
+            onboarded = self._onboarded(self.cloud.configuration, choice)
+            before = {each.name: each for each in self.cloud.organizations}
+            below = tuple(_settled(before.get(name), name) for name in sorted(onboarded))
+            others = tuple(
+                CloudOrganization(
+                    name,
+                    OnboardingState.ONBOARDED_BY_OTHER_CONNECTOR if held else OnboardingState.NOT_ONBOARDED,
+                )
+                for name, held in self.organizations.items()
+                if name not in onboarded
+            )
+            self.world = replace(
+                self.world,
+                cloud=replace(
+                    self.cloud,
+                    configuration=replace(self.cloud.configuration, provisioning_state=ProvisioningState.SUCCEEDED),
+                    organizations=below,
+                    available=(*below, *others),
+                    probed_at=self.now,
+                ),
+            )
+        self.world = forget_fulfilled(self.world)
+
+    def _onboarded(self, configuration: Configuration, choice: Authorize | UpdateConfiguration | None) -> set[str]:
+        free = {name for name, held in self.organizations.items() if not held}
+        if configuration.auto_discovery is AutoDiscovery.ENABLED:
+            return free
+        if choice is None or (choice.auto_discovery is None and choice.inventory is None):
+            return {each.name for each in self.cloud.organizations}
+        if choice.inventory is None:
+            return free
+        listed = {name.lower() for name in choice.inventory}
+        return {name for name in free if name.lower() in listed}
+
+    def converge(self, rounds: int = 8) -> None:
+        """Reconcile until there is nothing to do and nothing to write, twice over."""
+        for _ in range(rounds):
+            before = self.world
+            if not self.reconcile() and _essence(self.world) == _essence(before):
+                return
+        raise AssertionError(f"still at it after {rounds} rounds: {[step.describe() for step in self.log]}")
+
+
+def _essence(world: ConnectorSnapshot) -> object:
+    """What is written: nothing of it may move by itself."""
+    return world.connector.status.dump(), [(each.metadata.name, each.status.dump()) for each in world.organizations]
+
+
+def _with_status(resource: DevOpsOrganization, statuses: Mapping[str, OrganizationStatus]) -> DevOpsOrganization:
+    status = statuses.get(resource.metadata.uid)
+    return resource.model_copy(update={"status": status}) if status is not None else resource
+
+
+def _settled(before: CloudOrganization | None, name: str) -> CloudOrganization:
+    known = before or CloudOrganization(name, OnboardingState.ONBOARDED)
+    return replace(known, onboarding_state=OnboardingState.ONBOARDED, provisioning_state=ProvisioningState.SUCCEEDED)

@@ -1,0 +1,264 @@
+"""Snapshots from a few words: fragments of YAML, each a merge patch over a connector that is adopted and all in order.
+
+The world of the default: connector `contoso` with mode AllAndFuture and method Adopt, owned by us; Azure holds the
+organizations contoso and fabrikam, each with a generated DevOpsOrganization; nothing is to do.
+
+    spec, metadata, status      of the AzureDevOpsConnector, as in manifests
+    azure                       what Azure holds: see `AZURE`; null where there is no connector
+    unreadable                  {reason, message, terminal, code}: Azure could not be read
+    resources                   DevOpsOrganizations by organization: spec, or a list of specs, and beside it
+                                `generated`, `name`, `age` (minutes), `tracked`, `deleting`, `status`; null for none.
+                                What Azure told of and nobody mentions has a generated one.
+    code                        new | spent | refused | missing
+    signIn                      fields of `SignIn`, with `spec.signIn` beside it
+    prerequisites, expected, counts, rivals   by organization
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import yaml
+
+from defender_devops.api.cloud import (
+    AgentlessConfiguration,
+    Annotations,
+    AutoDiscovery,
+    CloudOrganization,
+    Configuration,
+    Connector,
+    Counts,
+    Inventory,
+    InventoryItem,
+    OnboardingState,
+    ProvisioningState,
+    RoleAssignment,
+)
+from defender_devops.api.connector import AzureDevOpsConnector
+from defender_devops.api.names import FINALIZER, LABEL_GENERATED, TAG_OWNER, TAG_RESOURCE
+from defender_devops.api.organization import DevOpsOrganization, Prerequisite
+from defender_devops.reconcile.desired import hierarchy_identifier
+from defender_devops.reconcile.readers import SECURITY_READER, reader_name
+from defender_devops.reconcile.snapshot import (
+    AuthorizationCode,
+    CloudState,
+    ConnectorSnapshot,
+    ExpectedCounts,
+    Failure,
+    Owner,
+    SignIn,
+    Timings,
+)
+from tests.support.manifests import connector as connector_manifest
+from tests.support.manifests import merge
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+UID = "77777777-7777-7777-7777-777777777777"
+CLUSTER = "cluster-1"
+OTHER_UID = "88888888-8888-8888-8888-888888888888"
+CONNECTOR_ID = (
+    "/subscriptions/22222222-2222-2222-2222-222222222222/resourceGroups/rg-devops-security"
+    "/providers/Microsoft.Security/securityConnectors/contoso"
+)
+NEW_CODE, SPENT_CODE = "a" * 64, "b" * 64
+ROLE = (
+    "/subscriptions/22222222-2222-2222-2222-222222222222/providers/Microsoft.Authorization/roleDefinitions"
+    f"/{SECURITY_READER}"
+)
+
+AZURE = yaml.safe_load("""
+owner: ours                # nobody | another | dead | elsewhere (another cluster) | any tag
+tags: {}                   # of others
+location: westeurope
+kind: AzureDevOps
+guid: someone's            # ours, if the operator created the connector
+configuration: {state: Succeeded, autoDiscovery: Enabled, message: '', agentless: null}
+organizations:             # below the configuration: a state, or {state, annotations, provisioning, message}
+  contoso: Onboarded
+  fabrikam: Onboarded
+others: {}                 # seen by listAvailableAzureDevOpsOrgs only
+available: told            # unknown | none
+probe: null                # {reason, message, terminal, code}: why listAvailableAzureDevOpsOrgs failed
+readers: null              # by object id: ours | theirs
+""")
+
+_STATES = {
+    "Onboarded": OnboardingState.ONBOARDED,
+    "Held": OnboardingState.ONBOARDED_BY_OTHER_CONNECTOR,
+    "Free": OnboardingState.NOT_ONBOARDED,
+}
+_OWNERS = {
+    "ours": f"{CLUSTER}/{UID}",
+    "another": f"{CLUSTER}/{OTHER_UID}",
+    "dead": f"{CLUSTER}/99999999-9999-9999-9999-999999999999",
+    "elsewhere": f"cluster-2/{OTHER_UID}",
+}
+_CODES = {
+    "new": AuthorizationCode(NEW_CODE),
+    "spent": AuthorizationCode(SPENT_CODE),
+    "refused": AuthorizationCode(problem="Secret defender-code, key code: This is a code of Entra ID.", refused=True),
+    "missing": AuthorizationCode(problem="There is no Secret defender-code. Put a one-time code there."),
+}
+_DEFAULT = yaml.safe_load("""
+spec: {}
+metadata: {}
+status: {observedGeneration: 1, azure: {created: false}, authorization: {lastAuthorizedAt: '2026-02-01T08:00:00Z'}}
+resources: {}
+code: missing
+""") | {"azure": AZURE}
+
+
+def snapshot(*fragments: str, failures: int = 0, timings: Timings | None = None) -> ConnectorSnapshot:
+    """The default with the fragments merged over it, one after another."""
+    world: dict[str, Any] = _DEFAULT
+    for fragment in fragments:
+        world = merge(world, yaml.safe_load(fragment) or {})
+    cloud = _cloud(world)
+    resources = tuple(_resources(world, cloud))
+    return ConnectorSnapshot(
+        connector=_connector(world),
+        owner=Owner(CLUSTER, UID),
+        cloud=cloud,
+        organizations=resources,
+        code=_CODES[world["code"]],
+        sign_in=SignIn(**world["signIn"]) if world.get("signIn") else None,
+        prerequisites={key: tuple(map(Prerequisite.model_validate, made)) for key, made in _by(world, "prerequisites")},
+        expected={key: ExpectedCounts(*counts) for key, counts in _by(world, "expected")},
+        inventory=Inventory({key: Counts(*counts) for key, counts in _by(world, "counts")}),
+        taken_names=frozenset({each.metadata.name for each in resources} | set(world.get("takenNames", ()))),
+        living_owners=None if world.get("watches") == "one namespace" else frozenset({UID, OTHER_UID}),
+        rivals=dict(_by(world, "rivals")),
+        timings=timings or Timings(),
+        failures=failures,
+        namespace_terminating=bool(world.get("namespaceTerminating")),
+    )
+
+
+def _by(world: Mapping[str, Any], key: str) -> Iterator[tuple[str, Any]]:
+    yield from (world.get(key) or {}).items()
+
+
+def _connector(world: Mapping[str, Any]) -> AzureDevOpsConnector:
+    metadata = {"namespace": "security", "uid": UID, "generation": 1, "finalizers": [FINALIZER]}
+    body = connector_manifest(**merge(metadata, world["metadata"]))
+    body["spec"] = merge(body["spec"], world["spec"])
+    return AzureDevOpsConnector.model_validate({**body, "status": world.get("status") or {}})
+
+
+def _cloud(world: Mapping[str, Any]) -> CloudState | Failure:
+    if world.get("unreadable"):
+        return Failure(**world["unreadable"])
+    azure = world.get("azure")
+    if azure is None:
+        return CloudState(fresh=True)
+    below, others = (tuple(_organization(*each) for each in _by(azure, key)) for key in ("organizations", "others"))
+    answers = {"told": (*below, *others), "none": (), "unknown": None}
+    configuration = _configuration(azure.get("configuration"))
+    return CloudState(
+        connector=_azure_connector(azure),
+        configuration=configuration,
+        organizations=() if configuration is None else below,
+        available=None if configuration is None else answers[azure["available"]],
+        probe_failure=Failure(**azure["probe"]) if azure.get("probe") else None,
+        probed_at=NOW - timedelta(minutes=1),
+        readers=tuple(_reader(*each) for each in _by(azure, "readers")) if azure.get("readers") is not None else None,
+        fresh=True,
+    )
+
+
+def _azure_connector(azure: Mapping[str, Any]) -> Connector:
+    owner = {} if azure["owner"] == "nobody" else {TAG_OWNER: _OWNERS.get(azure["owner"], azure["owner"])}
+    named = {TAG_RESOURCE: "security/contoso" if azure["owner"] == "ours" else "other/theirs"} if owner else {}
+    return Connector(
+        id=CONNECTOR_ID.lower(),
+        location=azure["location"],
+        tags=azure["tags"] | owner | named,
+        hierarchy_identifier=hierarchy_identifier(UID) if azure["guid"] == "ours" else OTHER_UID,
+        environment_name=azure["kind"],
+    )
+
+
+def _configuration(configuration: Mapping[str, Any] | None) -> Configuration | None:
+    if configuration is None:
+        return None
+    agentless = configuration.get("agentless")
+    return Configuration(
+        provisioning_state=ProvisioningState(configuration["state"]),
+        auto_discovery=AutoDiscovery(configuration["autoDiscovery"]),
+        status_message=configuration["message"],
+        agentless=None
+        if agentless is None
+        else AgentlessConfiguration(
+            enabled=agentless.get("enabled", True),
+            auto_discovery=AutoDiscovery(agentless.get("autoDiscovery", "Enabled")),
+            scanners=tuple(agentless.get("scanners", ())),
+            inventory_list_type=agentless.get("type", "Exclusion"),
+            inventory=tuple(InventoryItem(*each) for each in agentless.get("inventory", ())),
+        ),
+    )
+
+
+def _organization(name: str, state: str | Mapping[str, Any]) -> CloudOrganization:
+    told = {"state": state} if isinstance(state, str) else state
+    severity = told.get("annotations")
+    return CloudOrganization(
+        name=name,
+        onboarding_state=_STATES[told.get("state", "Onboarded")],
+        provisioning_state=ProvisioningState(told.get("provisioning", "Succeeded")),
+        annotations=Annotations(enabled=severity is not None, minimum_severity=severity),
+        status_message=told.get("message", ""),
+    )
+
+
+def _reader(principal: str, whose: str) -> RoleAssignment:
+    name = reader_name(UID, principal) if whose == "ours" else str(uuid.uuid5(uuid.NAMESPACE_OID, principal))
+    return RoleAssignment(name, principal, ROLE)
+
+
+def _resources(world: Mapping[str, Any], cloud: CloudState | Failure) -> Iterator[DevOpsOrganization]:
+    told = world.get("resources")
+    if told is None:
+        return
+    known = cloud if isinstance(cloud, CloudState) else CloudState()
+    names = {each.name for each in (*known.organizations, *(known.available or ()))}
+    mentioned = {name.lower() for name in told}
+    for name in sorted(names):
+        if name.lower() not in mentioned:
+            yield resource(name, {"generated": True})
+    for name, specs in told.items():
+        for number, spec in enumerate(specs if isinstance(specs, list) else [specs]):
+            if spec is not None:
+                yield resource(name, {"name": f"declared-{name}-{number}"} | spec)
+
+
+def resource(organization: str, told: Mapping[str, Any]) -> DevOpsOrganization:
+    """A DevOpsOrganization; generated, tracked, … beside what its spec says."""
+    ours = ("generated", "tracked", "deleting", "age", "name", "status", "generation")
+    labels = {LABEL_GENERATED: "true"} if told.get("generated") else {}
+    name = f"contoso-{organization.lower()}" if told.get("generated") and "name" not in told else told.get("name")
+    if told.get("generated") and name == f"declared-{organization}-0":
+        name = f"contoso-{organization.lower()}"
+    age = timedelta(minutes=told.get("age", 60))
+    return DevOpsOrganization.model_validate(
+        {
+            "metadata": {
+                "name": name,
+                "namespace": "security",
+                "uid": str(uuid.uuid5(uuid.NAMESPACE_OID, str(name))),
+                "generation": told.get("generation", 1),
+                "labels": labels,
+                "annotations": {"argocd.argoproj.io/tracking-id": "app"} if told.get("tracked") else {},
+                "creationTimestamp": (NOW - age).isoformat(),
+                "deletionTimestamp": NOW.isoformat() if told.get("deleting") else None,
+            },
+            "spec": {
+                "connectorRef": {"name": "contoso"},
+                "organization": organization,
+                **{key: value for key, value in told.items() if key not in ours},
+            },
+            "status": told.get("status", {}),
+        }
+    )

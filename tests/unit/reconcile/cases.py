@@ -1,0 +1,86 @@
+"""What the planner's tables are made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from defender_devops.reconcile.plan import plan
+from tests.unit.reconcile.builder import NOW, snapshot
+
+SELECTED = "spec: {organizations: {mode: Selected, names: [contoso, fabrikam]}}"
+CODE = "spec: {authorization: {method: Code, codeSecretRef: {name: defender-code, key: code}}}"
+OBSERVE = "spec: {managementPolicy: Observe}"
+FRESH = "status: null"
+"""A resource that nobody has looked at yet."""
+
+ABSENT = "azure: null"
+NO_CONFIGURATION = "azure: {configuration: null, organizations: null}"
+LISTED = "azure: {configuration: {autoDiscovery: Disabled}}"
+"""Azure holds a list instead of everything."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A world and what is to be done about it.
+
+    Attributes:
+        why: the case, as a sentence.
+        world: fragments for `builder.snapshot`.
+        steps: the plan, step by step, as each describes itself.
+    """
+
+    why: str
+    world: tuple[str, ...]
+    steps: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return self.why
+
+
+def planned(*world: str) -> list[str]:
+    """What is planned for a world, in words."""
+    return [step.describe() for step in plan(snapshot(*world), NOW).actions]
+
+
+def change(choice: str) -> str:
+    """The step that changes the configuration."""
+    return f"update the DevOps configuration ({choice})"
+
+
+def only(*names: str) -> str:
+    """The choice of a list."""
+    return f"auto-discovery Disabled; organizations {', '.join(names) or 'none'}"
+
+
+EVERYTHING = "auto-discovery Enabled"
+SPEND = "write down that the one-time code is spent"
+CREATE = "create the connector contoso in westeurope"
+LET_GO = "let the resource go"
+DELETE = "delete the connector contoso in Azure"
+UNTAG = "take the owner's tags off the connector"
+OWN = "set the connector's tags (defender-devops-owner, defender-devops-resource)"
+
+
+def authorize(choice: str) -> str:
+    """The step that hands the code over."""
+    return f"authorize Defender for Cloud with the one-time code ({choice})"
+
+
+def tag(*names: str) -> str:
+    """The step that sets tags."""
+    return f"set the connector's tags ({', '.join(names)})"
+
+
+def generate(name: str) -> str:
+    """The step that makes a DevOpsOrganization."""
+    return f"create DevOpsOrganization {name}"
+
+
+def remove(name: str) -> str:
+    """The step that deletes a generated DevOpsOrganization."""
+    return f"delete the generated DevOpsOrganization {name}"
+
+
+def release(name: str) -> str:
+    """The step that gives a generated DevOpsOrganization up."""
+    return f"leave DevOpsOrganization {name} to whoever took it over"

@@ -1,0 +1,153 @@
+"""Whose connector it is, and which of its tags are ours."""
+
+from __future__ import annotations
+
+import pytest
+
+from defender_devops.reconcile.actions_azure import SetTags
+from defender_devops.reconcile.ownership import refusal
+from defender_devops.reconcile.plan import plan
+from defender_devops.reconcile.snapshot import Owner
+from tests.unit.reconcile.builder import NOW, UID, snapshot
+from tests.unit.reconcile.cases import FRESH, NO_CONFIGURATION, OBSERVE, OWN, Case, planned, tag
+
+NEVER, ALWAYS = "spec: {adoptionPolicy: Never}", "spec: {adoptionPolicy: Always}"
+CODE_NEVER = (
+    "spec: {adoptionPolicy: Never, authorization: {method: Code, codeSecretRef: {name: defender-code, key: code}}}"
+)
+NOBODY, ANOTHER, ELSEWHERE, DEAD = (
+    f"azure: {{owner: {owner}}}" for owner in ("nobody", "another", "elsewhere", "dead")
+)
+TAGS = "spec: {azure: {tags: {team: red, costs: '7'}}}"
+RED = "azure: {tags: {team: red, costs: '7'}}"
+MANAGED = "status: {azure: {managedTagKeys: [costs, team]}}"
+OWN_OWNER = tag("defender-devops-owner")
+
+CASES = [
+    # owner and adoptionPolicy
+    Case("nobody's is adopted", (FRESH, NOBODY), (OWN,)),
+    Case("nobody's is adopted with Always", (FRESH, NOBODY, ALWAYS), (OWN,)),
+    Case("nobody's is left with Never", (FRESH, NOBODY, CODE_NEVER)),
+    Case("ours is ours whatever the policy", (CODE_NEVER,)),
+    Case("ours without memory of it is ours, also with Never", (FRESH, CODE_NEVER)),
+    Case("another's is left", (FRESH, ANOTHER)),
+    Case("another's is left with Never", (FRESH, ANOTHER, CODE_NEVER)),
+    Case("another's is taken over with Always", (FRESH, ANOTHER, ALWAYS), (OWN,)),
+    Case("another cluster's is left", (FRESH, ELSEWHERE)),
+    Case("another cluster's is taken over with Always", (FRESH, ELSEWHERE, ALWAYS), (OWN,)),
+    Case("a dead owner's is adopted", (FRESH, DEAD), (OWN,)),
+    Case("a dead owner's is left with Never", (FRESH, DEAD, CODE_NEVER)),
+    Case("who sees one namespace only cannot tell that an owner is dead", (FRESH, DEAD, "watches: one namespace")),
+    Case("a tag of another shape is another owner's", (FRESH, "azure: {owner: somebody}")),
+    # taken back
+    Case("ours that another took is left", (ANOTHER,)),
+    Case("ours that another took is left with Always: no tug-of-war", (ANOTHER, ALWAYS)),
+    Case("ours that another cluster took is left", (ELSEWHERE, ALWAYS)),
+    Case("ours whose tags somebody removed is ours again", (NOBODY,), (OWN,)),
+    Case("ours whose tags somebody removed is ours again, also with Never", (NOBODY, CODE_NEVER), (OWN,)),
+    Case("ours whose taker died is ours again", (DEAD,), (OWN,)),
+    # not adopted by looking at it
+    Case(
+        "a connector that was only observed is another's, not taken back",
+        (ANOTHER, ALWAYS, "status: {azure: null}"),
+        (OWN,),
+    ),
+    Case("Observe owns nothing", (FRESH, NOBODY, OBSERVE)),
+    Case("Observe looks at another's", (FRESH, ANOTHER, OBSERVE)),
+    # another kind, another region
+    Case("a connector of another environment is left", (FRESH, NOBODY, "azure: {kind: GitHub}")),
+    Case("a connector of another environment is left with Always", (FRESH, ANOTHER, ALWAYS, "azure: {kind: AWS}")),
+    Case("the environment in other letters", (FRESH, NOBODY, "azure: {kind: azuredevops}"), (OWN,)),
+    Case("a connector in another region is left", (FRESH, NOBODY, "azure: {location: northeurope}")),
+    Case("ours in another region is left", ("azure: {location: northeurope}", TAGS)),
+    Case("the region in long form is the same", ("azure: {location: West Europe}",)),
+    # tags
+    Case("tags are set", (TAGS,), (tag("costs", "team"),)),
+    Case("tags are there", (TAGS, RED)),
+    Case("a changed value is set", (TAGS, "azure: {tags: {team: blue, costs: '7'}}"), (tag("team"),)),
+    Case("a removed key goes", ("spec: {azure: {tags: {team: red}}}", RED, MANAGED), (tag("costs"),)),
+    Case("all removed keys go", (RED, MANAGED), (tag("costs", "team"),)),
+    Case("others' tags stay", ("azure: {tags: {env: prod}}",)),
+    Case("others' tags stay beside ours", (TAGS, "azure: {tags: {team: red, costs: '7', env: prod}}")),
+    Case(
+        "a key that others set and the spec names is ours from now on",
+        ("spec: {azure: {tags: {env: test}}}", "azure: {tags: {env: prod}}"),
+        (tag("env"),),
+    ),
+    Case("a removed key in other letters goes", ("azure: {tags: {Team: red}}", MANAGED), (tag("Team"),)),
+    Case("Azure's spelling of a key is no difference", (TAGS, "azure: {tags: {Team: red, COSTS: '7'}}")),
+    Case("a value counts with its case", (TAGS, "azure: {tags: {team: Red, costs: '7'}}"), (tag("team"),)),
+    Case(
+        "tags of nobody's connector are set with the owner",
+        (FRESH, NOBODY, TAGS),
+        (tag("costs", "defender-devops-owner", "defender-devops-resource", "team"),),
+    ),
+    Case("tags are set also before there is a configuration", (NO_CONFIGURATION, TAGS), (tag("costs", "team"),)),
+    Case(
+        "tags are set also while an operation is under way",
+        (TAGS, "azure: {configuration: {state: Pending}}"),
+        (tag("costs", "team"),),
+    ),
+    Case("another's connector is not tagged", (ANOTHER, TAGS)),
+    Case("Observe sets no tags", (OBSERVE, TAGS)),
+    Case(
+        "a resource that was renamed says its new name",
+        ("metadata: {namespace: platform}",),
+        (tag("defender-devops-resource"),),
+    ),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_ownership(case: Case) -> None:
+    assert planned(*case.world) == list(case.steps)
+
+
+def test_tags_are_sent_as_a_whole_in_the_spelling_that_they_have() -> None:
+    world = snapshot(TAGS, "azure: {tags: {Team: blue, env: prod}}")
+    assert plan(world, NOW).actions == (
+        SetTags(
+            {
+                "env": "prod",
+                "Team": "red",
+                "costs": "7",
+                "defender-devops-owner": f"cluster-1/{UID}",
+                "defender-devops-resource": "security/contoso",
+            },
+            ("Team", "costs"),
+        ),
+    )
+
+
+def test_the_owner_s_tag_counts_in_any_case() -> None:
+    assert refusal(snapshot("azure: {owner: nobody, tags: {Defender-DevOps-Owner: cluster-2/x}}", FRESH)) is not None
+    ours = f"azure: {{owner: nobody, tags: {{Defender-DevOps-Owner: cluster-1/{UID}}}}}"
+    assert refusal(snapshot(ours, CODE_NEVER, FRESH)) is None
+
+
+@pytest.mark.parametrize("cluster", ["cluster-1", "prod/europe", ""])
+def test_an_owner_reads_back_as_it_was_written(cluster: str) -> None:
+    assert Owner.parse(str(Owner(cluster, UID))) == Owner(cluster, UID)
+
+
+@pytest.mark.parametrize(
+    ("world", "reason", "words"),
+    [
+        ((FRESH, ANOTHER), "NotAdopted", ["other/theirs", "Always", "Detach"]),
+        ((FRESH, ELSEWHERE), "NotAdopted", ["other/theirs (cluster-2/", "Always"]),
+        ((FRESH, NOBODY, CODE_NEVER), "NotAdopted", ["exists already", "IfUnmanaged"]),
+        ((ANOTHER,), "OwnershipLost", ["now owned by other/theirs", "remove the tag defender-devops-owner"]),
+        ((ELSEWHERE, ALWAYS), "OwnershipLost", ["other/theirs"]),
+        ((FRESH, "azure: {kind: GitHub}"), "InvalidSpec", ["A connector for GitHub", "connectorName"]),
+        (("azure: {location: northeurope}",), "InvalidSpec", ["region northeurope", "westeurope", "cannot move"]),
+        ((OBSERVE, "azure: {location: northeurope}"), "InvalidSpec", ["cannot move"]),
+        ((OBSERVE, "azure: {kind: GitHub}"), "InvalidSpec", ["GitHub"]),
+    ],
+)
+def test_a_refusal_says_whose_it_is_and_what_to_do(world: tuple[str, ...], reason: str, words: list[str]) -> None:
+    failure = refusal(snapshot(*world))
+    assert failure is not None
+    assert failure.terminal
+    assert failure.reason == reason
+    for each in words:
+        assert each in failure.message

@@ -1,0 +1,141 @@
+"""What was asked for a moment ago is not asked for again, and what somebody undid is asked for at once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+
+from defender_devops.api.cloud import ProvisioningState
+from defender_devops.reconcile.differences import forget_fulfilled
+from defender_devops.reconcile.plan import plan
+from defender_devops.reconcile.snapshot import CloudState, ConnectorSnapshot, Timings
+from tests.unit.reconcile.builder import NOW, snapshot
+from tests.unit.reconcile.cases import CODE, LISTED, SELECTED, change, only
+
+OUT = "azure: {organizations: {fabrikam: null}, others: {fabrikam: Free}}"
+ON = "spec: {pullRequestAnnotations: {mode: Enabled}}"
+SCAN = "spec: {agentlessScanning: {mode: Enabled}}"
+FAILED = "azure: {configuration: {state: Failed}}"
+WORLDS = {
+    "a list": (SELECTED, LISTED, OUT),
+    "auto-discovery": (LISTED,),
+    "annotations": (ON,),
+    "scanning": (SCAN,),
+    "what failed": (FAILED,),
+}
+
+
+def after(world: ConnectorSnapshot, now: datetime) -> ConnectorSnapshot:
+    """The snapshot with all that is planned folded in."""
+    for step in plan(world, now).actions:
+        world = step.effect(world, now)
+    return world
+
+
+def ignored(world: ConnectorSnapshot, asked: ConnectorSnapshot) -> ConnectorSnapshot:
+    """Azure has ended its operation and nothing has come of it; the operator remembers what it asked for."""
+    assert isinstance(asked.cloud, CloudState)
+    assert isinstance(world.cloud, CloudState)
+    return forget_fulfilled(replace(asked, cloud=replace(world.cloud, sent=asked.cloud.sent)))
+
+
+@pytest.mark.parametrize("world", WORLDS.values(), ids=WORLDS)
+@pytest.mark.parametrize(("minutes", "repeats"), [(0, False), (9, False), (11, True)])
+def test_a_wish_is_repeated_once_a_check_interval_has_gone_by(
+    world: tuple[str, ...], minutes: int, *, repeats: bool
+) -> None:
+    before = snapshot(*world)
+    later = NOW + timedelta(minutes=minutes)
+    assert plan(before, NOW).actions
+    assert bool(plan(ignored(before, after(before, NOW)), later).actions) is repeats
+
+
+@pytest.mark.parametrize("world", WORLDS.values(), ids=WORLDS)
+def test_it_is_not_repeated_more_than_once_a_minute_however_short_the_interval(world: tuple[str, ...]) -> None:
+    before = snapshot(*world, timings=Timings(check_interval=timedelta(seconds=1)))
+    asked = ignored(before, after(before, NOW))
+    assert not plan(asked, NOW + timedelta(seconds=59)).actions
+    assert plan(asked, NOW + timedelta(seconds=61)).actions
+
+
+@pytest.mark.parametrize("world", WORLDS.values(), ids=WORLDS)
+def test_a_restart_forgets_and_asks_again(world: tuple[str, ...]) -> None:
+    before = snapshot(*world)
+    asked = after(before, NOW)
+    assert plan(replace(asked, cloud=before.cloud), NOW).actions
+
+
+def test_another_wish_is_sent_at_once() -> None:
+    before = snapshot(SELECTED, LISTED, OUT)
+    asked = ignored(before, after(before, NOW))
+    names = replace(asked, connector=snapshot("spec: {organizations: {mode: Selected, names: [fabrikam]}}").connector)
+    assert [step.describe() for step in plan(names, NOW).actions] == [change(only("fabrikam"))]
+
+
+def test_scanning_is_sent_though_a_list_is_waiting() -> None:
+    before = snapshot(SELECTED, LISTED, OUT)
+    asked = ignored(before, after(before, NOW))
+    with_scanning = replace(asked, connector=snapshot(SELECTED, SCAN).connector)
+    assert [step.describe() for step in plan(with_scanning, NOW).actions] == [
+        change(f"{only('contoso', 'fabrikam')}; agentless scanning on")
+    ]
+
+
+def test_annotations_are_sent_though_a_list_is_waiting() -> None:
+    before = snapshot(SELECTED, LISTED, OUT)
+    asked = ignored(before, after(before, NOW))
+    annotated = replace(asked, connector=snapshot(SELECTED, ON).connector)
+    assert [step.describe() for step in plan(annotated, NOW).actions] == [
+        "turn pull request annotations on in contoso, from Medium up"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("drifted", "good"),
+    [
+        ((SELECTED, LISTED, OUT), (SELECTED, LISTED)),
+        ((LISTED,), ()),
+        ((ON,), (ON, "azure: {organizations: {contoso: {annotations: Medium}, fabrikam: {annotations: Medium}}}")),
+        ((SCAN,), (SCAN, "azure: {configuration: {agentless: {}}}")),
+    ],
+    ids=["a list", "auto-discovery", "annotations", "scanning"],
+)
+def test_what_was_done_and_then_undone_is_asked_for_at_once(drifted: tuple[str, ...], good: tuple[str, ...]) -> None:
+    asked = after(snapshot(*drifted), NOW)
+    assert isinstance(asked.cloud, CloudState)
+    done = snapshot(*good)
+    assert isinstance(done.cloud, CloudState)
+    seen = forget_fulfilled(replace(done, cloud=replace(done.cloud, sent=asked.cloud.sent)))
+    assert isinstance(seen.cloud, CloudState)
+    assert not seen.cloud.sent
+    undone = snapshot(*drifted)
+    assert isinstance(undone.cloud, CloudState)
+    assert plan(replace(undone, cloud=replace(undone.cloud, sent=seen.cloud.sent)), NOW).actions
+
+
+def test_an_organization_that_is_still_at_it_counts_as_asked() -> None:
+    asked = after(snapshot(ON), NOW)
+    assert isinstance(asked.cloud, CloudState)
+    assert {each.provisioning_state for each in asked.cloud.organizations} == {ProvisioningState.PENDING}
+    assert asked.cloud.is_busy
+    kept = forget_fulfilled(asked)
+    assert isinstance(kept.cloud, CloudState)
+    assert kept.cloud.sent == asked.cloud.sent
+
+
+def test_nothing_is_forgotten_while_the_configuration_is_being_changed() -> None:
+    asked = after(snapshot(SELECTED, LISTED, OUT), NOW)
+    assert forget_fulfilled(asked) is asked
+
+
+def test_a_code_is_no_wish_that_could_be_held_back() -> None:
+    """A new code goes out even where the same choice was asked for a moment ago."""
+    before = snapshot(LISTED)
+    asked = ignored(before, after(before, NOW))
+    world = replace(asked, connector=snapshot(CODE).connector, code=snapshot("code: new").code)
+    assert [step.describe() for step in plan(world, NOW).actions] == [
+        "write down that the one-time code is spent",
+        "authorize Defender for Cloud with the one-time code (auto-discovery Enabled)",
+    ]

@@ -1,0 +1,293 @@
+"""What holds for every world and every spec."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from defender_devops.api.cloud import Annotations, AutoDiscovery
+from defender_devops.api.conditions import is_true
+from defender_devops.api.connector import AuthorizationMethod
+from defender_devops.reconcile.actions import AzureAction
+from defender_devops.reconcile.actions_azure import Authorize
+from defender_devops.reconcile.plan import plan
+from defender_devops.reconcile.readers import reader_name
+from defender_devops.reconcile.report import report
+from defender_devops.reconcile.snapshot import CloudState, ConnectorSnapshot, Failure
+from tests.unit.reconcile.azure_model import Azure
+from tests.unit.reconcile.builder import NOW, UID
+from tests.unit.reconcile.strategies import WISHES, Wish, clusters
+
+quick = settings(
+    max_examples=20,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
+)
+
+
+@quick
+@given(clusters(), WISHES)
+def test_acting_on_the_plan_leaves_nothing_to_do(azure: Azure, wish: Wish) -> None:
+    wish.apply(azure)
+    azure.converge()
+
+
+def asked_for(wish: Wish, visible: Mapping[str, bool]) -> set[str]:
+    """The organizations that a wish names or covers, those left out that nobody can have: api.md, word by word."""
+    chosen = wish.spec["organizations"]
+    decisions = {name.lower(): spec["onboarding"] for name, spec in wish.declared.items()}
+    listed = {name.lower() for name in (*chosen.get("names", ()), *chosen.get("exclude", ()))}
+    wanted = set()
+    for name, held in visible.items():
+        covered = (name.lower() in listed) == (chosen["mode"] == "Selected")
+        decision = decisions.get(name.lower(), "Inherit")
+        if not held and (decision == "Onboarded" or (decision == "Inherit" and covered)):
+            wanted.add(name)
+    return wanted
+
+
+@quick
+@given(clusters(), WISHES)
+def test_it_ends_with_the_organizations_that_were_asked_for(azure: Azure, wish: Wish) -> None:
+    wish.apply(azure)
+    azure.converge()
+    if azure.cloud.configuration is not None:
+        assert {each.name for each in azure.cloud.organizations} == asked_for(wish, azure.organizations)
+
+
+@quick
+@given(clusters(), WISHES, st.data())
+def test_what_somebody_changes_in_azure_is_put_back(azure: Azure, wish: Wish, data: st.DataObject) -> None:
+    wish.apply(azure)
+    azure.converge()
+    if azure.cloud.configuration is None:
+        return
+    before = outcome(azure)
+    for change in data.draw(st.lists(st.sampled_from(DRIFTS), min_size=1, max_size=3)):
+        azure.world = replace(azure.world, cloud=change(azure.cloud))
+    azure.converge()
+    assert outcome(azure) == before
+
+
+def without_tags(cloud: CloudState) -> CloudState:
+    assert cloud.connector is not None
+    others = {key: value for key, value in cloud.connector.tags.items() if key in {"env", "Zone"}}
+    return replace(cloud, connector=replace(cloud.connector, tags=others))
+
+
+def without_an_organization(cloud: CloudState) -> CloudState:
+    return replace(cloud, organizations=cloud.organizations[1:])
+
+
+def annotated_otherwise(cloud: CloudState) -> CloudState:
+    medium = Annotations(enabled=True, minimum_severity="Medium")
+    return replace(cloud, organizations=tuple(replace(each, annotations=medium) for each in cloud.organizations))
+
+
+def discovering_otherwise(cloud: CloudState) -> CloudState:
+    assert cloud.configuration is not None
+    on = cloud.configuration.auto_discovery is AutoDiscovery.ENABLED
+    other = AutoDiscovery.DISABLED if on else AutoDiscovery.ENABLED
+    return replace(cloud, configuration=replace(cloud.configuration, auto_discovery=other))
+
+
+def without_scanning(cloud: CloudState) -> CloudState:
+    assert cloud.configuration is not None
+    return replace(cloud, configuration=replace(cloud.configuration, agentless=None))
+
+
+def without_our_readers(cloud: CloudState) -> CloudState:
+    return replace(
+        cloud, readers=tuple(each for each in cloud.readers or () if each.name != reader_name(UID, each.principal_id))
+    )
+
+
+DRIFTS = (
+    without_tags,
+    without_an_organization,
+    annotated_otherwise,
+    discovering_otherwise,
+    without_scanning,
+    without_our_readers,
+)
+
+
+@quick
+@given(clusters(), WISHES)
+def test_what_was_done_is_not_planned_again_and_nothing_new_comes_of_it(azure: Azure, wish: Wish) -> None:
+    wish.apply(azure)
+    for _ in range(3):
+        steps = plan(azure.world, azure.now).actions
+        world = azure.world
+        for done, step in enumerate(steps, start=1):
+            world = step.effect(world, azure.now)
+            assert {each.describe() for each in plan(world, azure.now).actions} <= {
+                each.describe() for each in steps[done:]
+            }
+        azure.reconcile()
+
+
+def outcome(azure: Azure) -> object:
+    """All that users see in Azure and in the cluster, but for times and for memories of the way."""
+    cloud = azure.cloud
+    connector = azure.world.connector
+    scanning = cloud.configuration.agentless if cloud.configuration is not None else None
+    return (
+        None if cloud.connector is None else dict(cloud.connector.tags),
+        None if cloud.configuration is None else cloud.configuration.auto_discovery,
+        None if scanning is None or not scanning.enabled else scanning,
+        sorted((each.name, each.annotations) for each in cloud.organizations),
+        sorted(each.principal_id for each in cloud.readers or ()),
+        [(each.type, each.status, each.reason) for each in connector.status.conditions],
+        sorted(each.metadata.name for each in azure.world.organizations),
+    )
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> tuple[Azure, list[tuple[Wish, int]]]:
+    """A cluster, and wishes one after another, each with the reconciles that it lives to see.
+
+    What a history cannot undo is left out of it: whether a code comes at all is the same in each wish, and a decision
+    for an organization is changed, not withdrawn.
+    """
+    azure = draw(clusters())
+    wishes = draw(st.lists(st.tuples(WISHES, st.integers(0, 3)), min_size=2, max_size=4))
+    last, _ = wishes[-1]
+    method, names = last.spec["authorization"], {name for wish, _ in wishes for name in wish.declared}
+    everybody = {name: {"onboarding": "Inherit"} for name in names}
+    return azure, [
+        (
+            replace(
+                wish,
+                spec={**wish.spec, "authorization": method},
+                declared=everybody | dict(wish.declared),
+                code=last.code,
+            ),
+            lived,
+        )
+        for wish, lived in wishes
+    ]
+
+
+@quick
+@given(histories())
+def test_the_last_wish_alone_decides_where_it_ends(history: tuple[Azure, list[tuple[Wish, int]]]) -> None:
+    azure, wishes = history
+    fresh = Azure(azure.world, azure.organizations, azure.now)
+    wishes[-1][0].apply(fresh)
+    fresh.converge()
+    for wish, lived in wishes:
+        wish.apply(azure)
+        for _ in range(lived):
+            azure.reconcile()
+    azure.converge()
+    assert outcome(azure) == outcome(fresh)
+
+
+@quick
+@given(clusters(), st.lists(WISHES, min_size=1, max_size=4))
+def test_a_code_is_sent_once_at_most(azure: Azure, wishes: list[Wish]) -> None:
+    for wish in wishes:
+        wish.apply(azure)
+        azure.reconcile()
+        azure.reconcile()
+    sent = Counter(step.sha256 for step in azure.log if isinstance(step, Authorize))
+    assert all(times == 1 for times in sent.values())
+
+
+@quick
+@given(clusters(), WISHES, st.data())
+def test_a_code_whose_hash_is_in_status_is_never_planned(azure: Azure, wish: Wish, data: st.DataObject) -> None:
+    wish.apply(azure)
+    for _ in range(data.draw(st.integers(0, 2))):
+        azure.reconcile()
+    if wish.code is None:
+        return
+    last = data.draw(st.booleans())
+    known = {"codeHash": wish.code} if last else {"codeHash": "f" * 64, "spentCodeHashes": [wish.code]}
+    status = type(azure.world.connector.status).model_validate({"authorization": known})
+    azure.world = replace(azure.world, connector=azure.world.connector.model_copy(update={"status": status}))
+    assert not [step for step in plan(azure.world, azure.now).actions if isinstance(step, Authorize)]
+
+
+def writes(world: ConnectorSnapshot) -> list[str]:
+    return [step.describe() for step in plan(world, NOW).actions if isinstance(step, AzureAction)]
+
+
+@quick
+@given(clusters(), WISHES, st.integers(0, 3), st.data())
+def test_nothing_is_written_to_azure_where_nothing_may_be(
+    azure: Azure, wish: Wish, rounds: int, data: st.DataObject
+) -> None:
+    wish.apply(azure)
+    for _ in range(rounds):
+        azure.reconcile()
+    way = data.draw(st.sampled_from(["observe", "suspend", "foreign owner", "unreadable"]))
+    spec = azure.world.connector.spec
+    world = azure.world
+    match way:
+        case "observe":
+            spec = type(spec).model_validate({**spec.dump(), "managementPolicy": "Observe"})
+        case "suspend":
+            spec = spec.model_copy(update={"suspend": True})
+        case "unreadable":
+            world = replace(world, cloud=Failure("AzureUnavailable", "down"))
+        case _ if azure.cloud.connector is not None:
+            owned = replace(azure.cloud.connector, tags={"Defender-DevOps-Owner": "cluster-2/somebody"})
+            world = replace(world, cloud=replace(azure.cloud, connector=owned))
+        case _:
+            return
+    assert not writes(replace(world, connector=world.connector.model_copy(update={"spec": spec})))
+
+
+@quick
+@given(clusters(), WISHES, st.integers(0, 3), st.integers(0, 240))
+def test_nothing_changed_means_that_nothing_is_written(azure: Azure, wish: Wish, rounds: int, minutes: int) -> None:
+    """The report of a reported status is the same, now and until the moment that it names."""
+    wish.apply(azure)
+    for _ in range(rounds):
+        azure.reconcile()
+    first = report(azure.world, None, azure.now)
+    azure.write(first)
+    again = report(azure.world, None, azure.now)
+    assert again.status.dump() == first.status.dump()
+    assert [status.dump() for _, status in again.organizations] == [status.dump() for _, status in first.organizations]
+    later = azure.now + timedelta(minutes=minutes)
+    if first.next_look is None or later < first.next_look:
+        assert report(azure.world, None, later).status.dump() == first.status.dump()
+
+
+@quick
+@given(clusters(), WISHES, st.integers(0, 3))
+def test_ready_reconciling_and_stalled_are_in_step(azure: Azure, wish: Wish, rounds: int) -> None:
+    wish.apply(azure)
+    for _ in range(rounds):
+        azure.reconcile()
+    written = report(azure.world, None, azure.now)
+    for conditions in (written.status.conditions, *(each.conditions for _, each in written.organizations)):
+        flags = [is_true(conditions, kind) for kind in ("Ready", "Reconciling", "Stalled")]
+        assert flags.count(True) == 1
+        assert all(len(each.message.encode()) <= 1024 for each in conditions)
+    assert written.status.observed_generation == azure.world.connector.metadata.generation
+
+
+@quick
+@given(clusters(), WISHES)
+def test_what_converged_with_a_code_or_an_adoption_is_ready_or_says_why(azure: Azure, wish: Wish) -> None:
+    wish.apply(azure)
+    azure.converge()
+    cloud, status = azure.cloud, azure.world.connector.status
+    if cloud.connector is None:
+        adopts = azure.world.connector.spec.authorization.method is AuthorizationMethod.ADOPT
+        assert adopts or wish.code is None
+        assert not is_true(status.conditions, "Ready")
+        return
+    assert is_true(status.conditions, "Provisioned")
+    assert is_true(status.conditions, "Authorized")
+    assert isinstance(azure.world.cloud, CloudState)
