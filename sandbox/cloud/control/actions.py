@@ -10,6 +10,7 @@ from typing import Any
 from sandbox.cloud.control.bodies import (
     AccessBody,
     AccountBody,
+    ApplicationChange,
     ConnectorChange,
     FederationBody,
     OrganizationBody,
@@ -17,6 +18,7 @@ from sandbox.cloud.control.bodies import (
     RepositoryBody,
     RoleBody,
     SettingsBody,
+    SubscriptionChange,
 )
 from sandbox.cloud.defender.authorizations import ExchangeFailed, accessible_organizations, issue_code
 from sandbox.cloud.defender.configurations import Change, authorize
@@ -25,9 +27,9 @@ from sandbox.cloud.defender.onboarding import apply_inventory, release_all
 from sandbox.cloud.entra.federation import KeySource
 from sandbox.cloud.simulation import Simulation
 from sandbox.cloud.transport.message import sha256
-from sandbox.cloud.world.azure import ROLE_DEFINITIONS
+from sandbox.cloud.world.azure import ROLE_DEFINITIONS, Policy, ResourceGroup
 from sandbox.cloud.world.devops import Organization, Project, Repository
-from sandbox.cloud.world.directory import Account, ConditionalAccess
+from sandbox.cloud.world.directory import Account, AppSecret, ConditionalAccess
 from sandbox.cloud.world.load import UnknownName, add_organization, assign_role, principal_id
 
 __all__ = ["Actions", "Refused"]
@@ -205,6 +207,37 @@ class Actions:
         release_all(self._simulation.world, connector)
         del self._simulation.world.connectors[connector.key]
         self._simulation.world.changed(connector.key, self._simulation.clock.now())
+
+    def change_application(self, name: str, body: ApplicationChange) -> None:
+        """Replace an application's secrets, disable it."""
+        directory, wall = self._simulation.world.directory, self._simulation.clock.wall()
+        key = name.lower()
+        found = [one for one in directory.applications.values() if key in (one.client_id, one.display_name.lower())]
+        if not found:
+            raise UnknownName(f"there is no application {name!r}")
+        if body.secrets is not None:
+            found[0].secrets = [
+                AppSecret(one.value, None if one.expires_in is None else wall + one.expires_in) for one in body.secrets
+            ]
+        if body.disabled is not None:
+            found[0].disabled = body.disabled
+
+    def change_subscription(self, identifier: str, body: SubscriptionChange) -> None:
+        """Register providers or take them away, assign policies, make and delete resource groups."""
+        subscription = self._simulation.world.subscription(identifier)
+        if subscription is None:
+            raise UnknownName(f"there is no subscription {identifier!r}")
+        if body.providers is not None:
+            subscription.providers = {provider.lower() for provider in body.providers}
+        if body.policies is not None:
+            scope = f"/subscriptions/{subscription.id}"
+            subscription.policies = [
+                Policy(one.name, one.display_name, scope, one.locations, one.required_tags) for one in body.policies
+            ]
+        if body.resource_groups is not None:
+            subscription.resource_groups = {
+                one.name.lower(): ResourceGroup(one.name, one.location, dict(one.tags)) for one in body.resource_groups
+            }
 
     def change_role(self, body: RoleBody) -> None:
         """Give a role, or take it."""

@@ -6,11 +6,20 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from sandbox.cloud.world.schema import ConnectorSpec, OrganizationSpec, ProjectSpec, RepositorySpec
+from sandbox.cloud.world.schema import (
+    ConnectorSpec,
+    OrganizationSpec,
+    PolicySpec,
+    ProjectSpec,
+    RepositorySpec,
+    ResourceGroupSpec,
+    SecretSpec,
+)
 
 __all__ = [
     "AccessBody",
     "AccountBody",
+    "ApplicationChange",
     "ClockBody",
     "CodeBody",
     "ConnectorBody",
@@ -22,6 +31,7 @@ __all__ = [
     "RepositoryBody",
     "RoleBody",
     "SettingsBody",
+    "SubscriptionChange",
     "TokensBody",
 ]
 
@@ -69,6 +79,17 @@ class AccountBody(_Body):
     revoke_sessions: bool = False
     revoke_defender: bool = False
     withdraw_consent: bool = False
+
+
+class ApplicationChange(_Body):
+    """Change an app registration; what is absent stays.
+
+    Attributes:
+        secrets: all of them, in the words of the world file.
+    """
+
+    secrets: list[SecretSpec] | None = None
+    disabled: bool | None = None
 
 
 class AccessBody(_Body):
@@ -125,6 +146,14 @@ class ConnectorChange(_Body):
     status_message: str | None = None
     authorization: str | None = None
     agentless: dict[str, Any] | None = None
+
+
+class SubscriptionChange(_Body):
+    """Change a subscription; what is absent stays. Each list is the whole one, in the words of the world file."""
+
+    providers: list[str] | None = None
+    policies: list[PolicySpec] | None = None
+    resource_groups: list[ResourceGroupSpec] | None = None
 
 
 class SettingsBody(_Body):

@@ -118,6 +118,14 @@ class ControlClient:
         """Make an issuer's keys known to Entra: `jwks`, `jwksFile`, or `jwksUrl` with `bearerToken` and `caFile`."""
         self.call("POST", "/federation", issuer=issuer, **source)
 
+    def change_application(self, name: str, **changes: Any) -> None:  # noqa: ANN401 - body
+        """Replace its secrets or disable it; see `ApplicationChange`."""
+        self.call("PATCH", f"/applications/{name}", **changes)
+
+    def change_subscription(self, identifier: str, **changes: Any) -> None:  # noqa: ANN401 - body
+        """Change its providers, policies or resource groups; see `SubscriptionChange`."""
+        self.call("PATCH", f"/subscriptions/{identifier}", **changes)
+
     def assign_role(self, role: str, principal: str, scope: str) -> None:
         """Give a built-in role."""
         self.call("POST", "/role-assignments", role=role, principal=principal, scope=scope)

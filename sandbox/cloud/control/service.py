@@ -210,6 +210,18 @@ class Control:
         """Take an account out of organizations, or give its memberships back."""
         return {"organizations": self._actions.change_access(account, self._body(request, bodies.AccessBody))}
 
+    @_route("PATCH", "/applications/{application}")
+    async def change_application(self, request: Request, application: str) -> Any:  # noqa: ANN401 - JSON
+        """Replace an application's secrets, disable it."""
+        self._actions.change_application(application, self._body(request, bodies.ApplicationChange))
+        return {}
+
+    @_route("PATCH", "/subscriptions/{subscription}")
+    async def change_subscription(self, request: Request, subscription: str) -> Any:  # noqa: ANN401 - JSON
+        """Register providers or take them away, assign policies, make and delete resource groups."""
+        self._actions.change_subscription(subscription, self._body(request, bodies.SubscriptionChange))
+        return {}
+
     @_route("POST", "/role-assignments")
     async def change_role(self, request: Request) -> Any:  # noqa: ANN401 - JSON
         """Give a built-in role, or take it."""
