@@ -73,6 +73,9 @@ class SignInScene(Scene):
 
 def at_entra(page: Page, account: str = ACCOUNT, *, accept: bool = True) -> None:
     """What a person does on Entra's pages, from the password to the way back."""
+    another = page.get_by_role("button", name="Use another account")
+    if another.count():
+        another.click()
     page.fill("input[name=loginfmt]", account)
     page.fill("input[name=passwd]", PASSWORD)
     page.click("button[value=signin]")

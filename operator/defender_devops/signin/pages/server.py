@@ -37,8 +37,9 @@ def application(pages: Pages) -> web.Application:
     """All routes, behind the guard."""
     addresses, browser = pages.connector.desk.addresses, pages.connector.browser
     path = addresses.path
+    # By address, which behind an ingress is the ingress's own: enough for a team, too little to keep the operator busy.
     reading = RateLimit(burst=60, per_second=10, all_burst=300, all_per_second=100)
-    acting = RateLimit(burst=12, per_second=0.5, all_burst=60, all_per_second=10)
+    acting = RateLimit(burst=40, per_second=2, all_burst=100, all_per_second=10)
     app = web.Application(middlewares=[guard(path, f"{path}/callback", reading, acting)], client_max_size=_BODY_MAX)
     page = f"{path}/connectors/{{uid:[0-9a-fA-F-]{{1,64}}}}/{{signature:[A-Za-z0-9_-]{{1,64}}}}"
     app.router.add_get(page, pages.connector.show)

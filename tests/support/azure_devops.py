@@ -1,0 +1,106 @@
+"""A small Azure DevOps for unit tests: answers by path, and keeps what was asked."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+from aiohttp import web
+from pydantic import SecretStr
+
+from defender_devops.azuredevops.client import AzureDevOpsClient, Endpoints
+from defender_devops.azuredevops.pace import Pace
+from defender_devops.connections import open_connections
+
+Answer = Callable[[web.Request], Any]
+
+
+@dataclass
+class FakeAzureDevOps:
+    """All hosts in one.
+
+    Attributes:
+        answers: by path (without query), what to answer: JSON, a response, or a function of the request.
+        asked: requests that came.
+    """
+
+    answers: dict[str, Any] = field(default_factory=dict)
+    asked: list[web.Request] = field(default_factory=list)
+    url: str = ""
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        self.asked.append(request)
+        answer = self.answers.get(
+            request.path, web.json_response({"message": "gone", "typeKey": "NotFound"}, status=404)
+        )
+        if callable(answer):
+            answer = answer(request)
+        if isinstance(answer, list) and answer and isinstance(answer[0], web.Response):
+            answer = answer.pop(0) if len(answer) > 1 else answer[0]
+        if isinstance(answer, web.Response):
+            return copy(answer)
+        return web.json_response(answer)
+
+
+def copy(response: web.Response) -> web.Response:
+    """aiohttp sends a response object once."""
+    return web.Response(
+        status=response.status,
+        body=response.body,
+        content_type=response.content_type,
+        headers={
+            key: value for key, value in response.headers.items() if key not in {"Content-Type", "Content-Length"}
+        },
+    )
+
+
+@dataclass
+class FakeTicks:
+    """Seconds that only sleeping moves."""
+
+    now: float = 1000.0
+    slept: list[float] = field(default_factory=list)
+
+    def __call__(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+@dataclass
+class Reach:
+    """A client with all that stands around it."""
+
+    service: FakeAzureDevOps
+    http: httpx.AsyncClient
+    ticks: FakeTicks
+    client: AzureDevOpsClient
+
+    def endpoints(self) -> Endpoints:
+        return self.client.endpoints
+
+
+@asynccontextmanager
+async def reaching(service: FakeAzureDevOps) -> AsyncIterator[Reach]:
+    """Serve it, and give a client for it."""
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", service.handle)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    service.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    http = open_connections()
+    ticks = FakeTicks()
+    pace = Pace(monotonic=ticks, wall=ticks, sleep=ticks.sleep)
+    client = AzureDevOpsClient(http, Endpoints(*[service.url] * 5), SecretStr("access-token-value"), pace)
+    try:
+        yield Reach(service, http, ticks, client)
+    finally:
+        await http.aclose()
+        await runner.cleanup()

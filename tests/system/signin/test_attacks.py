@@ -1,0 +1,331 @@
+"""Attacks on the sign-in, each refused: on the pages, on the answer from Entra ID, and through manifests."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import re
+import time
+from collections.abc import Iterator
+from urllib.parse import parse_qs, quote, urlsplit
+
+import httpx
+import pytest
+
+from sandbox.cluster.client import condition
+from sandbox.demo.browser import Browser
+from tests.support.scene import ACCOUNT, KIND
+from tests.support.sign_in_scene import APP, PASSWORD, TOKENS, SignInScene
+
+APP_SECRET = "sandbox-sign-in-secret"
+
+
+@pytest.fixture
+def victim() -> Iterator[httpx.Client]:
+    """A browser that keeps cookies and goes nowhere by itself."""
+    with httpx.Client(follow_redirects=False, trust_env=False, timeout=30) as client:
+        yield client
+
+
+def begin(client: httpx.Client, scene: SignInScene) -> dict[str, str]:
+    """Press the button; gives what Entra ID is asked with."""
+    response = client.post(f"{scene.address()}/sign-in")
+    assert response.status_code == 303
+    return {key: values[0] for key, values in parse_qs(urlsplit(response.headers["Location"]).query).items()}
+
+
+def callback(scene: SignInScene) -> str:
+    return scene.address().split("/connectors/")[0] + "/callback"
+
+
+def answer(client: httpx.Client, scene: SignInScene, **fields: str) -> httpx.Response:
+    """Bring an answer to the callback as Entra's form does, and go round with it."""
+    posted = client.post(callback(scene), data=fields)
+    if posted.status_code != 303:
+        return posted
+    return client.get(posted.headers["Location"])
+
+
+def code_for(scene: SignInScene, asked: dict[str, str], account: str = ACCOUNT) -> str:
+    """What Entra ID answers to a person who signs in with exactly that request."""
+    with Browser(scene.ca) as browser:
+        authority = re.search(r"https://[^ ]+authorize", asked["_address"])
+        assert authority
+        query = "&".join(f"{key}={quote(value)}" for key, value in asked.items() if key != "_address")
+        browser.open(f"{authority.group()}?{query}")
+        browser.press("Sign in", loginfmt=account, passwd=PASSWORD)
+        browser.press("Accept")
+        assert browser._page
+        return browser._page.forms[-1].values["code"]
+
+
+def begin_for_real(client: httpx.Client, scene: SignInScene) -> dict[str, str]:
+    response = client.post(f"{scene.address()}/sign-in")
+    query = urlsplit(response.headers["Location"]).query
+    asked = {key: values[0] for key, values in parse_qs(query).items()}
+    return asked | {"_address": response.headers["Location"].split("?")[0]}
+
+
+def refused(response: httpx.Response, words: str) -> None:
+    assert response.status_code == 403
+    assert words in response.text.replace("&#39;", "'")
+
+
+def nobody_signed_in(scene: SignInScene) -> None:
+    assert "refresh-token" not in scene.tokens()
+
+
+def test_what_entra_is_asked_with(scene: SignInScene, victim: httpx.Client) -> None:
+    scene.connect()
+    asked = begin(victim, scene)
+    assert (asked["code_challenge_method"], asked["response_mode"]) == ("S256", "form_post")
+    assert asked["login_hint"] == ACCOUNT
+    assert len(asked["state"]) >= 43
+    assert len(asked["nonce"]) >= 43
+    (cookie,) = [each for each in victim.cookies.jar if each.name.startswith("sign-in-")]
+    assert cookie.path == "/signin/callback"
+    assert cookie.has_nonstandard_attr("HttpOnly")
+    assert cookie.get_nonstandard_attr("SameSite") == "Lax"
+    assert asked["state"] not in str(cookie.value)
+
+
+def test_the_way_back_works_once_and_a_replay_is_refused(scene: SignInScene, victim: httpx.Client) -> None:
+    scene.connect()
+    asked = begin_for_real(victim, scene)
+    kept = dict(victim.cookies)
+    code = code_for(scene, asked)
+    first = answer(victim, scene, state=asked["state"], code=code)
+    assert (first.status_code, first.headers["Location"]) == (303, f"{scene.address()}/result")
+    assert not [each for each in victim.cookies.jar if each.name.startswith("sign-in-")], "the cookie is gone"
+    for name, value in kept.items():
+        victim.cookies.set(name, value, path="/signin/callback")
+    refused(answer(victim, scene, state=asked["state"], code=code), "used before")
+
+
+def test_a_forged_state_is_refused(scene: SignInScene, victim: httpx.Client) -> None:
+    scene.connect()
+    begin(victim, scene)
+    refused(answer(victim, scene, state="forged", code="1.Acode"), "does not belong to a sign-in")
+    refused(answer(victim, scene, code="1.Acode"), "no answer of a sign-in")
+    nobody_signed_in(scene)
+
+
+def test_a_forged_cookie_is_refused(scene: SignInScene, victim: httpx.Client) -> None:
+    scene.connect()
+    asked = begin(victim, scene)
+    name = next(each.name for each in victim.cookies.jar if each.name.startswith("sign-in-"))
+    payload = base64.urlsafe_b64encode(b'{"uid":"x","state":"y"}').decode().rstrip("=")
+    victim.cookies.clear()
+    victim.cookies.set(name, payload, path="/signin/callback")
+    refused(answer(victim, scene, state=asked["state"], code="1.Acode"), "does not belong to a sign-in")
+
+
+def test_another_browser_cannot_finish_a_sign_in(scene: SignInScene, victim: httpx.Client) -> None:
+    scene.connect()
+    with httpx.Client(trust_env=False, timeout=30) as attacker:
+        asked = begin_for_real(attacker, scene)
+        code = code_for(scene, asked)
+    refused(answer(victim, scene, state=asked["state"], code=code), "does not belong to a sign-in")
+    nobody_signed_in(scene)
+
+
+def test_the_state_of_another_connector_is_refused(scene: SignInScene, victim: httpx.Client) -> None:
+    """Its cookie stays with it, whatever the sign-in of this one's browser brings."""
+    scene.connect()
+    first, second = begin(victim, scene), begin(victim, scene)
+    cookies = {each.name: str(each.value) for each in victim.cookies.jar if each.name.startswith("sign-in-")}
+    assert len(cookies) == 2
+    one, two = cookies
+    victim.cookies.clear()
+    victim.cookies.set(one, cookies[two], path="/signin/callback")
+    victim.cookies.set(two, cookies[one], path="/signin/callback")
+    refused(answer(victim, scene, state=first["state"], code="1.Acode"), "belongs to another sign-in")
+    refused(answer(victim, scene, state=second["state"], code="1.Acode"), "belongs to another sign-in")
+
+
+def test_an_answer_of_another_issuer_is_refused(scene: SignInScene, victim: httpx.Client) -> None:
+    scene.connect()
+    asked = begin(victim, scene)
+    mixed = answer(victim, scene, state=asked["state"], code="1.Acode", iss="https://evil.example/v2.0")
+    refused(mixed, "another service than the one that was asked")
+    nobody_signed_in(scene)
+
+
+def test_a_code_of_another_sign_in_cannot_be_injected(scene: SignInScene, victim: httpx.Client) -> None:
+    scene.connect()
+    with httpx.Client(trust_env=False, timeout=30) as attacker:
+        stolen = code_for(scene, begin_for_real(attacker, scene))
+    asked = begin(victim, scene)
+    refused(answer(victim, scene, state=asked["state"], code=stolen), "PKCE")
+    nobody_signed_in(scene)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "state=a&state=b&code=c",
+        "code=c&code=d&state=a",
+        f"state={'x' * 9000}",
+        "answer=AAAA",
+        "answer=",
+        "",
+        "state=%00&code=%0d%0aSet-Cookie:a=b",
+    ],
+)
+def test_whatever_comes_to_the_callback_is_answered_with_a_page(
+    scene: SignInScene, victim: httpx.Client, query: str
+) -> None:
+    scene.connect()
+    response = victim.get(f"{callback(scene)}?{query}")
+    assert response.status_code in {400, 403}
+    assert "Set-Cookie" not in response.headers or "a=b" not in response.headers["Set-Cookie"]
+
+
+def test_an_error_is_not_written_into_the_page_as_it_came(scene: SignInScene, victim: httpx.Client) -> None:
+    scene.connect()
+    asked = begin(victim, scene)
+    html = "<script>alert(1)</script>"
+    response = answer(victim, scene, state=asked["state"], error=html, error_description=f"AADSTS99999 {html}")
+    assert "<script" not in response.text
+    assert "alert(1)" not in response.text
+
+
+def test_nothing_leads_out_of_the_pages_but_the_way_to_entra(scene: SignInScene, victim: httpx.Client) -> None:
+    scene.connect()
+    for path in ("?next=https://evil.example", "/result?return=https://evil.example", "//evil.example"):
+        response = victim.get(f"{scene.address()}{path}")
+        assert "evil.example" not in response.headers.get("Location", "")
+    assert "evil.example" not in victim.get(f"{callback(scene)}?redirect_uri=https://evil.example").text
+
+
+@pytest.mark.parametrize("path", ["", "/result", "/device", "/nothing"])
+def test_every_answer_is_hardened(scene: SignInScene, victim: httpx.Client, path: str) -> None:
+    scene.connect()
+    headers = victim.get(f"{scene.address()}{path}").headers
+    policy = headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert "script-src" not in policy
+    assert headers["Referrer-Policy"] == "no-referrer"
+    assert headers["Cache-Control"] == "no-store"
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert "Server" not in headers
+
+
+def test_another_site_cannot_press_the_button(scene: SignInScene, victim: httpx.Client) -> None:
+    scene.connect()
+    response = victim.post(f"{scene.address()}/sign-in", headers={"Sec-Fetch-Site": "cross-site"})
+    assert response.status_code == 403
+    assert "Location" not in response.headers
+
+
+@pytest.mark.parametrize("target", ["a person's", "another connector's"])
+def test_a_connector_that_names_another_token_secret_gets_nothing_from_it(scene: SignInScene, target: str) -> None:
+    kind = {"a person's": "Opaque", "another connector's": "defender-devops.io/azure-devops-token"}[target]
+    scene.kube.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "type": kind,
+            "metadata": {"name": "somebody-elses", "namespace": scene.namespace},
+            "data": {"refresh-token": base64.b64encode(b"stolen").decode()},
+        }
+    )
+    before = scene.kube.get("Secret", "somebody-elses", scene.namespace)
+    scene.connect({"tokenSecretName": "somebody-elses"})
+    body = scene.wait("SignedIn", "False", "OAuthAppMisconfigured", timeout=15)
+    assert "left alone" in condition(body, "SignedIn")["message"]
+    assert scene.kube.get("Secret", "somebody-elses", scene.namespace) == before
+
+
+def test_a_secret_of_another_namespace_cannot_be_named(scene: SignInScene) -> None:
+    """References have a name only; a namespace beside it is dropped, and a path in it is refused."""
+    scene.kube.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "only-there", "namespace": "defender-devops"},
+            "data": {"client-secret": base64.b64encode(b"sandbox-sign-in-secret").decode()},
+        }
+    )
+    reference = {"name": "only-there", "key": "client-secret"}
+    scene.connect({"client": {"id": APP, "type": "Secret", "secretRef": reference}}, signIn=None)
+    scene.connect({"client": {"id": APP, "type": "Secret", "secretRef": reference}, "method": "ServicePrincipal"})
+    body = scene.wait("SignedIn", "False", "CredentialsMissing", timeout=15)
+    assert "only-there" in condition(body, "SignedIn")["message"]
+
+
+def test_a_federated_client_that_the_namespace_is_not_granted_is_refused(scene: SignInScene) -> None:
+    scene.connect({"method": "ServicePrincipal", "account": None, "client": {"id": APP, "type": "Federated"}})
+    body = scene.wait("SignedIn", "False", "CredentialsMissing", timeout=15)
+    assert "not granted" in condition(body, "SignedIn")["message"]
+
+
+async def flood(address: str, requests: int, at_once: int) -> dict[int, int]:
+    """Ask a page many times; gives how often each status came."""
+    statuses: dict[int, int] = {}
+    limits = httpx.Limits(max_connections=at_once)
+    async with httpx.AsyncClient(trust_env=False, timeout=30, limits=limits) as client:
+        left = iter(range(requests))
+
+        async def ask() -> None:
+            for _ in left:
+                response = await client.get(address)
+                statuses[response.status_code] = statuses.get(response.status_code, 0) + 1
+
+        await asyncio.gather(*(ask() for _ in range(at_once)))
+    return statuses
+
+
+async def test_ten_thousand_requests_leave_reconciles_undisturbed(scene: SignInScene) -> None:
+    scene.connect()
+    address = scene.address()
+    flooding = asyncio.create_task(flood(address, requests=10_000, at_once=16))
+    await asyncio.sleep(0.2)
+
+    def edit_and_wait() -> float:
+        began = time.monotonic()
+        scene.kube.patch(KIND, "contoso", {"spec": {"azure": {"tags": {"edited": "yes"}}}}, scene.namespace)
+        generation = scene.connector()["metadata"]["generation"]
+        scene.kube.wait(
+            KIND,
+            "contoso",
+            scene.namespace,
+            until=lambda body: body["status"].get("observedGeneration") == generation,
+            timeout=20,
+        )
+        return time.monotonic() - began
+
+    seconds = await asyncio.to_thread(edit_and_wait)
+    statuses = await flooding
+    assert sum(statuses.values()) == 10_000
+    assert statuses[429] > 9_000
+    assert set(statuses) == {200, 429}
+    assert seconds < 10
+
+
+def test_no_secret_stands_in_the_log(scene: SignInScene, victim: httpx.Client) -> None:
+    """Everything so far went through this log, at debug level."""
+    scene.connect()
+    asked = begin_for_real(victim, scene)
+    code = code_for(scene, asked)
+    answer(victim, scene, state=asked["state"], code=code)
+    scene.wait("SignedIn", "True", timeout=10)
+    tokens = scene.tokens()
+    log = scene.log.read_text()
+    body = str(scene.connector())
+    events = str(scene.kube.list_all("Event", scene.namespace))
+    secrets = [
+        code,
+        asked["state"],
+        tokens["refresh-token"],
+        tokens["access-token"],
+        "sandbox-sign-in-secret",
+        PASSWORD,
+    ]
+    for secret in secrets:
+        for form in (secret, quote(secret, safe=""), base64.b64encode(secret.encode()).decode()):
+            assert form not in log
+            assert form not in body
+            assert form not in events
+    assert TOKENS in str(scene.kube.list_all("Secret", scene.namespace))

@@ -1,0 +1,148 @@
+"""Every way in which a sign-in ends, on the simulated cloud: seen within a check interval, and mended."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from sandbox.cloud.control.client import ControlClient
+from sandbox.cluster.client import condition
+from sandbox.demo.browser import Browser
+from tests.support.scene import ACCOUNT
+from tests.support.sign_in_scene import APP, PASSWORD, SignInScene
+from tests.system.signin.conftest import CHECK_INTERVAL
+
+SERVICE_PRINCIPAL = {"method": "ServicePrincipal", "account": None}
+SLACK = 6
+"""Seconds beyond the check interval: the machine is shared, and a condition is three processes away."""
+
+
+def sign_in(scene: SignInScene, account: str = ACCOUNT) -> str:
+    """Sign in on the page, without a browser; gives what the last page says."""
+    with Browser(scene.ca) as browser:
+        browser.open(scene.address())
+        browser.press("Sign in with Microsoft")
+        browser.press("Sign in", loginfmt=account, passwd=PASSWORD)
+        if "Accept" in browser.text:
+            browser.press("Accept")
+        browser.press("Submit")
+        return browser.text
+
+
+def signed_in(scene: SignInScene) -> None:
+    scene.connect()
+    sign_in(scene)
+    scene.wait("SignedIn", "True", timeout=10)
+
+
+def revoked(control: ControlClient) -> None:
+    control.change_account(ACCOUNT, revoke_sessions=True)
+
+
+LOSSES: list[tuple[str, Callable[[ControlClient], None], str]] = [
+    ("90 days without use", lambda control: control.move(0, wall=91 * 86400), "SignInRequired"),
+    ("sessions revoked", revoked, "SignInRequired"),
+    ("password expired", lambda control: control.change_account(ACCOUNT, password_expired=True), "SignInRequired"),
+    ("account removed", lambda control: control.change_account(ACCOUNT, deleted=True), "AccountBlocked"),
+    ("account disabled", lambda control: control.change_account(ACCOUNT, blocked=True), "AccountBlocked"),
+    ("account locked", lambda control: control.change_account(ACCOUNT, locked=True), "AccountBlocked"),
+    (
+        "Conditional Access",
+        lambda control: control.change_account(ACCOUNT, conditional_access="Block"),
+        "AccountBlocked",
+    ),
+    ("consent withdrawn", lambda control: control.change_account(ACCOUNT, withdraw_consent=True), "ConsentRequired"),
+]
+
+
+@pytest.mark.parametrize(("lose", "reason"), [row[1:] for row in LOSSES], ids=[row[0] for row in LOSSES])
+def test_a_loss_is_seen_within_one_check_interval_and_leaves_the_connector_ready(
+    scene: SignInScene, lose: Callable[[ControlClient], None], reason: str
+) -> None:
+    signed_in(scene)
+    scene.wait("Ready", "True")
+    began = time.monotonic()
+    lose(scene.control)
+    body = scene.wait("ReauthRequired", "True", reason, timeout=CHECK_INTERVAL + SLACK)
+    assert time.monotonic() - began < CHECK_INTERVAL + SLACK
+    assert condition(body, "SignedIn")["status"] == "False"
+    assert condition(body, "SignedIn")["reason"] == reason
+    told = condition(body, "ReauthRequired")["message"]
+    assert ACCOUNT in told
+    assert scene.address() in told
+    assert scene.tokens()["refresh-token"], "nothing stored is thrown away"
+
+
+def test_an_expired_app_secret_is_told_and_a_new_one_takes_effect_at_once(scene: SignInScene) -> None:
+    signed_in(scene)
+    scene.secret("signin-app", client_secret="no longer right")
+    body = scene.wait("SignedIn", "False", "OAuthAppMisconfigured", timeout=CHECK_INTERVAL + SLACK)
+    assert "7000215" in condition(body, "SignedIn")["message"]
+    scene.secret("signin-app", client_secret="sandbox-sign-in-secret")
+    scene.wait("SignedIn", "True", timeout=SLACK)
+
+
+def test_an_outage_loses_no_token_and_asks_nobody_to_sign_in(scene: SignInScene) -> None:
+    signed_in(scene)
+    before = scene.tokens()["refresh-token"]
+    outage = {"error": "temporarily_unavailable", "error_codes": [90033]}
+    scene.control.fault(service="authority", path="oauth2/v2.0/token", times=None, status=503, body=outage)
+    body = scene.wait("SignedIn", "Unknown", "TokenServiceUnavailable", timeout=CHECK_INTERVAL + SLACK)
+    assert condition(body, "ReauthRequired")["status"] == "False"
+    assert scene.tokens()["refresh-token"]
+    scene.control.clear_faults()
+    scene.wait("SignedIn", "True", timeout=3 * CHECK_INTERVAL + SLACK)
+    assert scene.tokens()["refresh-token"] != before
+
+
+def test_answers_that_are_cut_off_lose_no_token(scene: SignInScene) -> None:
+    signed_in(scene)
+    scene.control.fault(service="authority", path="oauth2/v2.0/token", times=3, cut="after")
+    scene.wait("SignedIn", "Unknown", "TokenServiceUnavailable", timeout=CHECK_INTERVAL + SLACK)
+    scene.wait("SignedIn", "True", timeout=30)
+
+
+def test_another_tenants_account_is_refused_with_both_tenants_named(scene: SignInScene) -> None:
+    scene.connect()
+    with Browser(scene.ca) as browser:
+        browser.open(scene.address())
+        browser.press("Sign in with Microsoft")
+        browser.press("Sign in", loginfmt="megan@litware.com", passwd=PASSWORD)
+        assert "does not exist in tenant" in browser.text or "50020" in browser.text
+    assert "refresh-token" not in scene.tokens()
+
+
+def test_rights_lost_in_azure_devops_are_told_and_come_back(scene: SignInScene) -> None:
+    signed_in(scene)
+    scene.wait("PrerequisitesMet", "True", timeout=CHECK_INTERVAL + SLACK)
+    scene.control.change_organization("contoso", third_party_oauth=False)
+    body = scene.wait("PrerequisitesMet", "False", timeout=2 * CHECK_INTERVAL + SLACK)
+    assert "Policies" in condition(body, "PrerequisitesMet")["message"]
+    scene.control.change_organization("contoso", third_party_oauth=True)
+    scene.wait("PrerequisitesMet", "True", timeout=2 * CHECK_INTERVAL + SLACK)
+
+
+def test_a_service_principal_signs_in_by_itself(scene: SignInScene) -> None:
+    scene.connect(SERVICE_PRINCIPAL)
+    body = scene.wait("SignedIn", "True", timeout=10)
+    assert body["status"]["signIn"]["tenantId"]
+    assert "account" not in body["status"]["signIn"]
+    assert scene.tokens() == {}
+
+
+def test_a_refresh_token_that_is_handed_in_is_taken_over_and_renewed(scene: SignInScene) -> None:
+    signed_in(scene)
+    token = scene.tokens()["refresh-token"]
+    scene.secret("handed-in", token=token)
+    scene.connect(
+        {
+            "method": "RefreshToken",
+            "refreshTokenSecretRef": {"name": "handed-in", "key": "token"},
+            "tokenSecretName": "taken-over",
+            "client": {"id": APP, "type": "Secret", "secretRef": {"name": "signin-app", "key": "client-secret"}},
+        }
+    )
+    scene.kube.wait("Secret", "taken-over", scene.namespace, until=lambda body: "account" in body.get("data", {}))
+    scene.wait("SignedIn", "True", timeout=10)

@@ -1,0 +1,237 @@
+"""What answers of Azure DevOps mean, and how fast it is asked."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+from aiohttp import web
+from hypothesis import given
+from hypothesis import strategies as st
+
+from defender_devops.azuredevops.answers import ClaimsRequired, raise_for_failure
+from defender_devops.azuredevops.client import AzureDevOpsClient, Endpoints, segment, values
+from defender_devops.azuredevops.pace import LONGEST_WAIT, Pace
+from defender_devops.errors import (
+    AzureDevOpsDenied,
+    AzureDevOpsError,
+    AzureDevOpsNotFound,
+    AzureDevOpsUnavailable,
+    SignInExpired,
+)
+from defender_devops.settings import Settings
+from tests.support.azure_devops import FakeTicks, Reach
+
+HTML = {"Content-Type": "text/html; charset=utf-8"}
+CLAIMS = 'Bearer realm="", error="insufficient_claims", claims="eyJhY2Nlc3NfdG9rZW4iOnt9fQ=="'
+
+
+def answer(status: int, body: str = "", **headers: str) -> httpx.Response:
+    named = {key.replace("_", "-"): value for key, value in headers.items()}
+    return httpx.Response(status, text=body, headers=named)
+
+
+TABLE = [
+    ("the sign-in page by 203", answer(203, "<html>", Content_Type="text/html"), SignInExpired, "sign-in page"),
+    (
+        "a redirect to it",
+        answer(302, Location="https://spsprodeus1.vssps.visualstudio.com/_signin"),
+        SignInExpired,
+        "sign-in page",
+    ),
+    (
+        "the page with 200",
+        answer(200, "<html>", Content_Type="text/html; charset=utf-8"),
+        SignInExpired,
+        "sign-in page",
+    ),
+    ("401", answer(401), SignInExpired, "HTTP 401"),
+    ("401 with claims", answer(401, WWW_Authenticate=CLAIMS), ClaimsRequired, "other claims"),
+    (
+        "not a member",
+        answer(401, '{"message": "TF400813: The user \'aaa\' is not authorized to access this resource."}'),
+        AzureDevOpsDenied,
+        "not a member of the organization",
+    ),
+    (
+        "never signed in there",
+        answer(401, '{"message": "TF401444: Please sign-in at least once as tid\\\\oid\\\\upn in a web browser."}'),
+        AzureDevOpsDenied,
+        "once in a browser",
+    ),
+    (
+        "no right",
+        answer(403, '{"message": "VS403283: No.", "typeKey": "AccessDeniedException"}'),
+        AzureDevOpsDenied,
+        r"VS403283: No. \(AccessDeniedException\)",
+    ),
+    ("no organization", answer(404), AzureDevOpsNotFound, "knows nothing"),
+    ("gone", answer(410), AzureDevOpsNotFound, "knows nothing"),
+    (
+        "blocked for usage",
+        answer(429, '{"message": "TF400733: The request has been canceled: exceeded usage."}'),
+        AzureDevOpsUnavailable,
+        "dedicated account",
+    ),
+    ("throttled", answer(429), AzureDevOpsUnavailable, "HTTP 429"),
+    ("broken", answer(500), AzureDevOpsUnavailable, "HTTP 500"),
+    ("unavailable", answer(503, "<html>", Content_Type="text/html"), AzureDevOpsUnavailable, "HTTP 503"),
+    ("anything else", answer(400, '{"message": "bad"}'), AzureDevOpsError, "HTTP 400"),
+    ("a body that is no JSON", answer(400, "{"), AzureDevOpsError, "HTTP 400"),
+    ("JSON that is no object", answer(409, "[1]"), AzureDevOpsError, "HTTP 409"),
+]
+
+
+@pytest.mark.parametrize(("response", "kind", "words"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE])
+def test_every_answer_has_its_meaning(response: httpx.Response, kind: type[AzureDevOpsError], words: str) -> None:
+    with pytest.raises(kind, match=words) as caught:
+        raise_for_failure(response, None)
+    assert type(caught.value) is kind
+
+
+@pytest.mark.parametrize("status", [200, 201, 204])
+def test_a_good_answer_is_good(status: int) -> None:
+    raise_for_failure(answer(status, "{}", Content_Type="application/json"), None)
+
+
+def test_the_claims_of_a_challenge_are_kept() -> None:
+    with pytest.raises(ClaimsRequired) as caught:
+        raise_for_failure(answer(401, WWW_Authenticate=CLAIMS), None)
+    assert caught.value.claims == "eyJhY2Nlc3NfdG9rZW4iOnt9fQ=="
+
+
+@given(st.integers(200, 599), st.text(max_size=200))
+def test_whatever_is_answered_it_is_good_or_one_of_our_errors(status: int, body: str) -> None:
+    if status in {200, 201, 202, 204}:
+        raise_for_failure(answer(status, body), 5.0)
+        return
+    with pytest.raises(AzureDevOpsError) as caught:
+        raise_for_failure(answer(status, body), 5.0)
+    assert len(caught.value.message) < 500
+
+
+async def test_the_sign_in_page_is_kept_away_and_json_asked_for(reach: Reach) -> None:
+    reach.service.answers["/x"] = {"a": 1}
+    assert await reach.client.get(f"{reach.service.url}/x") == {"a": 1}
+    (request,) = reach.service.asked
+    assert request.headers["X-TFS-FedAuthRedirect"] == "Suppress"
+    assert request.headers["Accept"] == "application/json"
+    assert request.headers["Authorization"] == "Bearer access-token-value"
+    assert request.query["api-version"] == "7.1"
+
+
+async def test_a_redirect_is_never_followed_so_that_the_token_stays_here(reach: Reach) -> None:
+    reach.service.answers["/x"] = web.Response(status=302, headers={"Location": f"{reach.service.url}/elsewhere"})
+    with pytest.raises(SignInExpired):
+        await reach.client.get(f"{reach.service.url}/x")
+    assert [request.path for request in reach.service.asked] == ["/x"]
+
+
+async def test_no_cookie_of_one_account_comes_back_with_another(reach: Reach) -> None:
+    reach.service.answers["/x"] = web.json_response({}, headers={"Set-Cookie": "VstsSession=account-1; Path=/"})
+    await reach.client.get(f"{reach.service.url}/x")
+    await reach.client.get(f"{reach.service.url}/x")
+    assert "Cookie" not in reach.service.asked[1].headers
+
+
+async def test_pages_are_followed_by_their_continuation_token(reach: Reach) -> None:
+    def page(request: web.Request) -> web.Response:
+        number = int(request.query.get("continuationToken", "0"))
+        headers = {"x-ms-continuationtoken": str(number + 1)} if number < 2 else {}
+        return web.json_response({"count": 1, "value": [number]}, headers=headers)
+
+    reach.service.answers["/list"] = page
+    assert [page async for page in reach.client.pages(f"{reach.service.url}/list", {"$top": "1"})] == [[0], [1], [2]]
+    assert all(request.query["$top"] == "1" for request in reach.service.asked)
+
+
+async def test_a_list_that_turns_in_a_circle_is_noticed(reach: Reach) -> None:
+    reach.service.answers["/list"] = web.json_response({"value": []}, headers={"x-ms-continuationtoken": "same"})
+    with pytest.raises(AzureDevOpsUnavailable, match="again and again"):
+        [page async for page in reach.client.pages(f"{reach.service.url}/list", {})]
+
+
+@pytest.mark.parametrize("body", [{"count": 0}, {"value": None}, {"value": "x"}, "text", 7, None])
+def test_an_answer_without_its_list_is_told(body: object) -> None:
+    with pytest.raises(AzureDevOpsUnavailable, match="without the list"):
+        values(body)
+
+
+async def test_a_gateways_hiccup_is_tried_again(reach: Reach) -> None:
+    reach.service.answers["/x"] = [web.Response(status=502), web.Response(status=503), web.json_response({"a": 1})]
+    assert await reach.client.get(f"{reach.service.url}/x") == {"a": 1}
+    assert len(reach.ticks.slept) == 2
+
+
+async def test_a_service_that_stays_broken_is_asked_three_times(reach: Reach) -> None:
+    reach.service.answers["/x"] = web.Response(status=503)
+    with pytest.raises(AzureDevOpsUnavailable):
+        await reach.client.get(f"{reach.service.url}/x")
+    assert len(reach.service.asked) == 3
+
+
+async def test_an_unreachable_service_is_told_without_the_token(reach: Reach) -> None:
+    client = AzureDevOpsClient(reach.http, Endpoints(), reach.client.token, reach.client.pace)
+    with pytest.raises(AzureDevOpsUnavailable, match="cannot be reached") as caught:
+        await client.get("http://127.0.0.1:1/x")
+    assert caught.value.__cause__ is None
+    assert "access-token-value" not in f"{caught.value!r} {client!r}"
+
+
+async def test_retry_after_on_a_good_answer_slows_the_next_request_down_and_repeats_nothing(reach: Reach) -> None:
+    reach.service.answers["/x"] = web.json_response({"a": 1}, headers={"Retry-After": "7"})
+    assert await reach.client.get(f"{reach.service.url}/x") == {"a": 1}
+    assert (len(reach.service.asked), reach.ticks.slept) == (1, [])
+    await reach.client.get(f"{reach.service.url}/x")
+    assert reach.ticks.slept == [7.0]
+
+
+async def test_a_pause_too_long_to_wait_for_is_told_with_its_length(reach: Reach) -> None:
+    reach.service.answers["/x"] = web.json_response({}, headers={"Retry-After": str(LONGEST_WAIT + 100)})
+    await reach.client.get(f"{reach.service.url}/x")
+    with pytest.raises(AzureDevOpsUnavailable, match="slow down") as caught:
+        await reach.client.get(f"{reach.service.url}/x")
+    assert caught.value.retry_after == pytest.approx(LONGEST_WAIT + 100)
+    assert len(reach.service.asked) == 1
+
+
+async def test_a_429_is_not_repeated_before_its_time(reach: Reach) -> None:
+    reach.service.answers["/x"] = web.Response(status=429, headers={"Retry-After": "60"})
+    with pytest.raises(AzureDevOpsUnavailable) as caught:
+        await reach.client.get(f"{reach.service.url}/x")
+    assert (len(reach.service.asked), caught.value.retry_after) == (1, 60.0)
+
+
+def headers(**values: str) -> dict[str, str]:
+    return {f"X-RateLimit-{key}": value for key, value in values.items()}
+
+
+def test_a_spent_window_is_waited_out() -> None:
+    ticks = FakeTicks()
+    pace = Pace(monotonic=ticks, wall=ticks)
+    pace.note(headers(Resource="AnalysisService", Delay="1.5", Limit="200", Remaining="0", Reset="1042"))
+    assert pace.wait == 42.0
+    assert pace.rate_limit
+    assert (pace.rate_limit.resource, pace.rate_limit.limit, pace.rate_limit.delay) == ("AnalysisService", 200.0, 1.5)
+
+
+@pytest.mark.parametrize("value", ["", "soon", "-5", "nan", "inf", "Wed, 21 Oct 2026 07:28:00 GMT", "1e400"])
+def test_a_header_that_is_no_number_says_nothing(value: str) -> None:
+    pace = Pace(monotonic=FakeTicks())
+    pace.note({"Retry-After": value})
+    assert pace.wait == 0.0
+
+
+def test_a_shorter_pause_does_not_undo_a_longer_one() -> None:
+    pace = Pace(monotonic=FakeTicks())
+    pace.note({"Retry-After": "10"})
+    pace.note({"Retry-After": "1"})
+    assert pace.wait == 10.0
+
+
+@given(st.text(max_size=30))
+def test_a_name_stays_one_part_of_a_path(name: str) -> None:
+    assert not set("/?#\\ ") & set(segment(name))
+
+
+def test_the_endpoints_are_those_of_the_settings() -> None:
+    assert Endpoints.of(Settings()) == Endpoints()

@@ -1,0 +1,299 @@
+"""Prerequisites: True, False with what to do, and never a False for a call that failed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from defender_devops.azuredevops import counts, organizations, prerequisites
+from defender_devops.azuredevops.members import Account, Member, find_member
+from defender_devops.errors import AzureDevOpsDenied, AzureDevOpsError, AzureDevOpsNotFound, AzureDevOpsUnavailable
+from tests.support.azure_devops import Reach
+
+TENANT = "11111111-1111-1111-1111-111111111111"
+OTHER = "99999999-9999-9999-9999-999999999999"
+ADMINISTRATORS = "Microsoft.TeamFoundation.Identity;S-1-9-1551374245-1204400969-2402986413-2179408616-0-0-0-0-1"
+HERE = "Microsoft.TeamFoundation.Identity;S-1-9-1551374245-777-0-0-0-0-1"
+ACCOUNT = Account("mdc@contoso.com", "id-1")
+MEMBER = Member("id-1", "aad.subject", frozenset())
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "reason"),
+    [
+        ({"X-VSS-ResourceTenant": TENANT}, "True", None),
+        ({"X-VSS-ResourceTenant": TENANT.upper()}, "True", None),
+        ({"X-VSS-ResourceTenant": OTHER}, "False", "TenantDiffers"),
+        ({"X-VSS-ResourceTenant": organizations.NO_TENANT}, "False", "TenantDiffers"),
+        ({"WWW-Authenticate": f"Bearer authorization_uri=https://login.microsoftonline.com/{TENANT}"}, "True", None),
+        (
+            {"WWW-Authenticate": f'Bearer authorization_uri="https://login.windows.net/{OTHER}", Basic'},
+            "False",
+            "TenantDiffers",
+        ),
+    ],
+)
+@pytest.mark.parametrize("answered", [401, 302, 203, 200])
+async def test_the_tenant_is_read_from_headers_whatever_the_answer(
+    reach: Reach, headers: dict[str, str], status: str, reason: str | None, answered: int
+) -> None:
+    reach.service.answers["/contoso/_apis/connectionData"] = web.Response(status=answered, headers=headers)
+    made = await prerequisites.tenant_matches(reach.client, "contoso", TENANT)
+    assert (made.status, made.reason) == (status, reason)
+    assert "Authorization" not in reach.service.asked[0].headers
+    if status == "False":
+        assert "/contoso/_settings/organizationAad" in str(made.message)
+
+
+async def test_an_organization_that_does_not_exist_or_says_nothing_is_no_false(reach: Reach) -> None:
+    with pytest.raises(AzureDevOpsNotFound):
+        await prerequisites.tenant_matches(reach.client, "nowhere", TENANT)
+    reach.service.answers["/quiet/_apis/connectionData"] = web.Response(status=401)
+    with pytest.raises(AzureDevOpsUnavailable):
+        await prerequisites.tenant_matches(reach.client, "quiet", TENANT)
+
+
+def identities(reach: Reach, person: list[Any], group: Any = None) -> None:  # noqa: ANN401 - any answer
+    def answer(request: web.Request) -> Any:  # noqa: ANN401
+        if "descriptors" in request.query:
+            assert request.query["descriptors"] == ADMINISTRATORS
+            return group if group is not None else {"value": [{"descriptor": HERE}]}
+        assert request.query["queryMembership"] == "expandedUp"
+        return {"count": len(person), "value": person}
+
+    reach.service.answers["/contoso/_apis/identities"] = answer
+
+
+def graph(reach: Reach, *edges: tuple[str, str], group: str = "vssgp.administrators") -> None:
+    """Memberships as (member, container)."""
+    named = {"principalName": "[CONTOSO]\\Project Collection Administrators", "descriptor": group}
+    reach.service.answers["/contoso/_apis/graph/groups"] = {"value": [{"principalName": "[x]\\y"}, named]}
+    for member in {each for edge in edges for each in edge} | {"aad.subject"}:
+        found = [{"containerDescriptor": container} for one, container in edges if one == member]
+        reach.service.answers[f"/contoso/_apis/graph/memberships/{member}"] = {"value": found}
+
+
+async def administrator(reach: Reach) -> Any:  # noqa: ANN401
+    member = await find_member(reach.client, "contoso", ACCOUNT)
+    return await prerequisites.project_collection_administrator(reach.client, "contoso", ACCOUNT, member)
+
+
+PERSON = {"id": "id-1", "subjectDescriptor": "aad.subject", "isActive": True}
+
+
+async def test_an_administrator_through_groups_is_one(reach: Reach) -> None:
+    identities(reach, [PERSON | {"memberOf": ["another", HERE.upper()]}])
+    assert (await administrator(reach)).status == "True"
+    assert len(reach.service.asked) == 2, "the quick way is enough for a Yes"
+
+
+async def test_a_no_of_the_quick_way_is_checked_by_the_graph(reach: Reach) -> None:
+    identities(reach, [PERSON | {"memberOf": []}])
+    graph(
+        reach, ("aad.subject", "vssgp.team"), ("vssgp.team", "vssgp.owners"), ("vssgp.owners", "vssgp.administrators")
+    )
+    assert (await administrator(reach)).status == "True"
+
+
+async def test_who_is_an_administrator_by_neither_way_is_none(reach: Reach) -> None:
+    identities(reach, [PERSON | {"memberOf": []}])
+    graph(reach, ("aad.subject", "vssgp.team"))
+    made = await administrator(reach)
+    assert (made.status, made.reason) == ("False", "NotAMember")
+    assert "mdc@contoso.com is not in Project Collection Administrators of contoso" in str(made.message)
+    assert "/contoso/_settings/groups" in str(made.message)
+
+
+async def test_groups_that_contain_each_other_end(reach: Reach) -> None:
+    identities(reach, [PERSON | {"memberOf": []}])
+    graph(reach, ("aad.subject", "vssgp.a"), ("vssgp.a", "vssgp.b"), ("vssgp.b", "vssgp.a"))
+    assert (await administrator(reach)).status == "False"
+
+
+@pytest.mark.parametrize(
+    "group",
+    [{"value": []}, {"value": [None]}, web.json_response({"message": "no"}, status=400)],
+    ids=["none", "null", "400"],
+)
+async def test_without_the_well_known_descriptor_the_graph_decides(reach: Reach, group: Any) -> None:  # noqa: ANN401
+    identities(reach, [PERSON | {"memberOf": []}], group)
+    graph(reach, ("aad.subject", "vssgp.administrators"))
+    assert (await administrator(reach)).status == "True"
+
+
+async def test_where_neither_way_answers_it_is_not_false(reach: Reach) -> None:
+    identities(reach, [PERSON | {"memberOf": []}], {"value": []})
+    with pytest.raises(AzureDevOpsError):
+        await administrator(reach)
+
+
+async def test_where_only_the_quick_way_answers_its_no_counts(reach: Reach) -> None:
+    identities(reach, [PERSON | {"memberOf": []}])
+    assert (await administrator(reach)).status == "False"
+
+
+async def test_a_subject_that_is_not_told_is_looked_up(reach: Reach) -> None:
+    identities(reach, [{"id": "id-1", "memberOf": []}], {"value": []})
+    reach.service.answers["/contoso/_apis/graph/descriptors/id-1"] = {"value": "aad.subject"}
+    graph(reach, ("aad.subject", "vssgp.administrators"))
+    assert (await administrator(reach)).status == "True"
+
+
+@pytest.mark.parametrize("person", [[], [None], [PERSON | {"isActive": False}]])
+async def test_who_is_not_in_the_organization_is_no_administrator(reach: Reach, person: list[Any]) -> None:
+    identities(reach, person)
+    made = await administrator(reach)
+    assert (made.status, made.reason) == ("False", "NotAMember")
+    assert "not a member of the organization" in str(made.message)
+
+
+async def test_an_account_that_is_not_the_one_signed_in_is_searched_by_name(reach: Reach) -> None:
+    identities(reach, [PERSON])
+    await find_member(reach.client, "contoso", Account("mdc@contoso.com", None))
+    assert reach.service.asked[0].query["filterValue"] == "mdc@contoso.com"
+
+
+async def test_a_name_that_several_have_is_told_as_unknown(reach: Reach) -> None:
+    identities(reach, [PERSON, PERSON | {"id": "id-2"}])
+    with pytest.raises(AzureDevOpsUnavailable, match="several accounts"):
+        await find_member(reach.client, "contoso", Account("mdc@contoso.com", None))
+
+
+LEVELS = [
+    ({"accountLicenseType": "express", "status": "active"}, "True"),
+    ({"accountLicenseType": "advanced", "licensingSource": "account", "status": "active"}, "True"),
+    (
+        {"accountLicenseType": "none", "licensingSource": "msdn", "msdnLicenseType": "enterprise", "status": "active"},
+        "True",
+    ),
+    ({"accountLicenseType": "stakeholder", "status": "active"}, "False"),
+    ({"accountLicenseType": "none", "licensingSource": "none", "msdnLicenseType": "none", "status": "active"}, "False"),
+    ({"accountLicenseType": "express", "status": "disabled"}, "False"),
+    ({"accountLicenseType": "express", "status": "pending"}, "False"),
+    ({"accountLicenseType": "something new", "status": "active"}, "Unknown"),
+    ({}, "Unknown"),
+]
+
+
+@pytest.mark.parametrize(("level", "status"), LEVELS)
+async def test_access_levels(reach: Reach, level: dict[str, str], status: str) -> None:
+    reach.service.answers["/contoso/_apis/userentitlements/id-1"] = {"accessLevel": level}
+    made = await prerequisites.access_level(reach.client, "contoso", ACCOUNT, MEMBER)
+    assert made.status == status
+    if status == "False":
+        assert "/contoso/_settings/users" in str(made.message)
+
+
+@pytest.mark.parametrize("member", [None, MEMBER])
+async def test_who_has_no_entitlement_has_no_access_level(reach: Reach, member: Member | None) -> None:
+    made = await prerequisites.access_level(reach.client, "contoso", ACCOUNT, member)
+    assert (made.status, made.reason) == ("False", "InsufficientAccessLevel")
+
+
+POLICY = "/contoso/_apis/OrganizationPolicy/Policies/Policy.DisallowOAuthAuthentication"
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"value": False, "effectiveValue": False}, "True"),
+        ({"value": True, "effectiveValue": True}, "False"),
+        ({"value": False, "effectiveValue": True}, "False"),
+        ({"value": True}, "False"),
+        ({"value": None}, "Unknown"),
+        ({"value": "true"}, "Unknown"),
+        ({}, "Unknown"),
+        ([], "Unknown"),
+    ],
+)
+async def test_the_oauth_policy_is_inverted(reach: Reach, body: Any, status: str) -> None:  # noqa: ANN401
+    reach.service.answers[POLICY] = body
+    made = await prerequisites.third_party_oauth_enabled(reach.client, "contoso")
+    assert made.status == status
+    assert reach.service.asked[0].query["api-version"] == "5.0-preview.1"
+
+
+@pytest.mark.parametrize("answer", [web.Response(status=404), web.Response(status=403), web.Response(status=500)])
+async def test_an_undocumented_call_that_fails_is_never_a_false(reach: Reach, answer: web.Response) -> None:
+    reach.service.answers[POLICY] = answer
+    with pytest.raises(AzureDevOpsError):
+        await prerequisites.third_party_oauth_enabled(reach.client, "contoso")
+
+
+EXTENSION = {"publisherId": "ms-securitydevops", "extensionId": "ms-dfd-code-to-cloud"}
+
+
+@pytest.mark.parametrize(
+    ("installed", "status", "reason"),
+    [
+        ([EXTENSION | {"installState": {"flags": "none"}}], "True", None),
+        ([EXTENSION | {"installState": {"flags": "trusted, multiVersion"}}], "True", None),
+        ([{"publisherId": "MS-SecurityDevOps", "extensionId": "MS-DFD-Code-to-Cloud"}], "True", None),
+        ([], "False", "ExtensionMissing"),
+        ([{"publisherId": "x", "extensionId": "ms-dfd-code-to-cloud"}], "False", "ExtensionMissing"),
+        ([EXTENSION | {"installState": {"flags": "disabled"}}], "False", "ExtensionDisabled"),
+        ([EXTENSION | {"installState": {"flags": "trusted, needsReauthorization"}}], "False", "ExtensionDisabled"),
+        ([EXTENSION | {"installState": {"flags": "error"}}], "False", "ExtensionDisabled"),
+        ([None, 7, EXTENSION], "True", None),
+    ],
+)
+async def test_the_extension(reach: Reach, installed: list[Any], status: str, reason: str | None) -> None:
+    reach.service.answers["/contoso/_apis/extensionmanagement/installedextensions"] = {"value": installed}
+    made = await prerequisites.container_mapping_extension(reach.client, "contoso")
+    assert (made.status, made.reason) == (status, reason)
+
+
+async def test_who_is_signed_in_and_where(reach: Reach) -> None:
+    reach.service.answers["/_apis/profile/profiles/me"] = {"id": "id-1", "emailAddress": "a@b", "displayName": "A"}
+    assert await organizations.profile(reach.client) == organizations.Profile("id-1", "a@b", "A")
+    names = [{"accountName": "zulu"}, {"accountName": "Alpha"}, {"accountId": "nameless"}]
+    for body in ({"count": 3, "value": names}, names):
+        reach.service.answers["/_apis/accounts"] = body
+        assert await organizations.organizations(reach.client, "id-1") == ("Alpha", "zulu")
+    assert reach.service.asked[-1].query["memberId"] == "id-1"
+
+
+@pytest.mark.parametrize("body", [{}, [], {"id": 7}])
+async def test_a_profile_without_an_id_is_told(reach: Reach, body: Any) -> None:  # noqa: ANN401
+    reach.service.answers["/_apis/profile/profiles/me"] = body
+    with pytest.raises(AzureDevOpsUnavailable):
+        await organizations.profile(reach.client)
+
+
+def test_the_loss_of_the_authorizing_account_is_read_from_its_two_checks() -> None:
+    from defender_devops.api.organization import Prerequisite  # noqa: PLC0415 - for this table alone
+
+    lost = Prerequisite(check="ProjectCollectionAdministrator", status="False", reason="NotAMember", message="gone")
+    other = Prerequisite(check="ThirdPartyOAuthEnabled", status="False", reason="OAuthDisabled", message="off")
+    unknown = Prerequisite(check="AccessLevel", status="Unknown", reason="CheckUnavailable", message="?")
+    assert prerequisites.authorizing_account_lost((other, lost)) == "gone"
+    assert prerequisites.authorizing_account_lost((other, unknown)) is None
+
+
+async def test_counts_leave_disabled_repositories_out_and_cost_one_request_for_all_projects(reach: Reach) -> None:
+    reach.service.answers["/contoso/_apis/projects"] = {"value": [{"id": "p1"}, {"id": "p2"}]}
+    repositories = [
+        {"id": "r1"},
+        {"id": "r2", "isDisabled": True},
+        {"id": "r3", "size": 0},
+        {"id": "r4", "isDisabled": False},
+    ]
+    reach.service.answers["/contoso/_apis/git/repositories"] = {"value": repositories}
+    assert await counts.expected_counts(reach.client, "contoso") == counts.ExpectedCounts(2, 3)
+    assert len(reach.service.asked) == 2
+    assert reach.service.asked[0].query["stateFilter"] == "wellFormed"
+
+
+async def test_where_all_at_once_is_not_to_be_had_each_project_is_asked(reach: Reach) -> None:
+    reach.service.answers["/contoso/_apis/projects"] = {"value": [{"id": "p1"}, {"id": "p2"}]}
+    for project in ("p1", "p2"):
+        reach.service.answers[f"/contoso/{project}/_apis/git/repositories"] = {"value": [{"id": project}]}
+    assert await counts.expected_counts(reach.client, "contoso") == counts.ExpectedCounts(2, 2)
+
+
+async def test_counts_that_cannot_be_read_are_no_zero(reach: Reach) -> None:
+    reach.service.answers["/contoso/_apis/projects"] = web.Response(status=403)
+    with pytest.raises(AzureDevOpsDenied):
+        await counts.expected_counts(reach.client, "contoso")
