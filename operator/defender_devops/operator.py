@@ -33,6 +33,7 @@ from defender_devops.cluster.service_accounts import ServiceAccounts
 from defender_devops.connections import open_connections
 from defender_devops.handlers.events import Inbox
 from defender_devops.handlers.watching import watch
+from defender_devops.outcome import Outcome
 from defender_devops.own_assertions import OwnAssertions
 from defender_devops.reconcile.codes import Codes
 from defender_devops.reconcile.execute import Executor
@@ -43,7 +44,7 @@ from defender_devops.reconcile.reconciler import Reconciler
 from defender_devops.reconcile.resources import Key, Resources
 from defender_devops.reconcile.sign_in_view import SignInView
 from defender_devops.reconcile.snapshot import Timings
-from defender_devops.scheduler.queue import Outcome, Scheduler
+from defender_devops.scheduler.queue import Scheduler
 from defender_devops.secret_store import ClusterSecretStore
 from defender_devops.settings import Settings
 from defender_devops.signin.assembly import SignInPackage, open_sign_in

@@ -16,6 +16,7 @@ from defender_devops.cluster.connectors import Connectors
 from defender_devops.cluster.events import Events
 from defender_devops.cluster.organizations import Organizations
 from defender_devops.errors import KubernetesConflict, KubernetesNotFound, OperatorError
+from defender_devops.outcome import Outcome
 from defender_devops.reconcile.announce import announcements
 from defender_devops.reconcile.execute import Done, Executor, Workbench
 from defender_devops.reconcile.gather import Gathered, Gatherer
@@ -27,7 +28,6 @@ from defender_devops.reconcile.report import Report, report
 from defender_devops.reconcile.report_organizations import orphaned
 from defender_devops.reconcile.resources import Key, Resources
 from defender_devops.reconcile.snapshot import CloudState, ConnectorSnapshot, Failure
-from defender_devops.scheduler.queue import Outcome
 from defender_devops.telemetry.context import bind_resource
 
 __all__ = ["Reconciler"]

@@ -27,11 +27,12 @@ import structlog
 
 from defender_devops.backoff import Backoff
 from defender_devops.errors import OperatorError
+from defender_devops.outcome import Outcome
 from defender_devops.scheduler.due import DueTimes
 from defender_devops.scheduler.turns import Turns
 from defender_devops.telemetry.context import begin_reconcile
 
-__all__ = ["Observer", "Outcome", "Result", "Scheduler"]
+__all__ = ["Observer", "Result", "Scheduler"]
 
 K = TypeVar("K", bound=Hashable)
 
@@ -41,20 +42,6 @@ _COALESCE: Final = 0.001  # seconds that a look may come early: timers are no fi
 _LAST_WAIT: Final = 5.0  # seconds that a cancelled reconcile has to end
 
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a reconcile ended.
-
-    Attributes:
-        next_look: seconds until the next one (jitter only adds to it, so a Retry-After is kept); None leaves it to the
-            back-off after a failure, and to the next event after a success.
-        failed: counts towards the back-off, which a success or an event starts afresh.
-    """
-
-    next_look: float | None = None
-    failed: bool = False
 
 
 class Observer(Protocol):
