@@ -1,0 +1,358 @@
+"""The pages over HTTP: what is shown, what is sent along, and what is not let through."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from aiohttp import ClientResponse
+from aiohttp.test_utils import TestClient, TestServer
+from hypothesis import given
+from hypothesis import strategies as st
+from yarl import URL
+
+from defender_devops.api.connector import AzureDevOpsConnector
+from defender_devops.api.organization import Prerequisite
+from defender_devops.errors import OperatorError
+from defender_devops.settings import Settings
+from defender_devops.signin.errors import SignInRequired
+from defender_devops.signin.pages.rendering import linked
+from defender_devops.signin.pages.server import application
+from tests.support.entra import ACCOUNT, FakeEntra, Refusal
+from tests.support.sign_in import NAMESPACE, SERVICE_PRINCIPAL, FakeTime, World, assembled, connector
+from tests.unit.signin.test_defender_code import CODE
+
+Client = TestClient  # type: ignore[type-arg]
+BASE = "https://defender.example.com/pages"
+CODE_METHOD = {"method": "Code", "codeSecretRef": {"name": "code", "key": "code"}}
+
+
+@dataclass
+class Found:
+    """What Azure DevOps says."""
+
+    names: tuple[str, ...] = ("contoso", "fabrikam")
+    error: OperatorError | None = None
+    checks: tuple[Prerequisite, ...] = field(
+        default_factory=lambda: (Prerequisite(check="TenantMatches", status="True"),)
+    )
+
+    async def organizations(self, connector: AzureDevOpsConnector) -> tuple[str, ...]:
+        if self.error:
+            raise self.error
+        return self.names
+
+    async def check(self, connector: AzureDevOpsConnector, organization: str) -> tuple[Prerequisite, ...]:
+        return self.checks
+
+
+@dataclass
+class Site:
+    world: World
+    http: Client
+    found: Found
+
+    def path(self, of: AzureDevOpsConnector | None = None) -> str:
+        self.world.sign_ins.known_state(of or connector())
+        assert self.world.package.addresses
+        return urlsplit(self.world.package.addresses.page((of or connector()).metadata.uid)).path
+
+    async def begin(self) -> dict[str, str]:
+        response = await self.http.post(f"{self.path()}/sign-in", allow_redirects=False)
+        assert response.status == 303
+        query = parse_qs(urlsplit(response.headers["Location"]).query)
+        return {key: values[0] for key, values in query.items()} | {"cookie": cookie_of(response)}
+
+    async def back(self, cookie: str, **fields: str) -> ClientResponse:
+        """Come back as a browser does: by form without a cookie, then once around with it."""
+        posted = await self.http.post("/pages/callback", data=fields, allow_redirects=False)
+        if posted.status != 303:
+            return posted
+        where = URL(posted.headers["Location"], encoded=True)
+        return await self.http.get(where.path_qs, headers={"Cookie": cookie}, allow_redirects=False)
+
+
+def cookie_of(response: ClientResponse) -> str:
+    return response.headers["Set-Cookie"].split(";")[0]
+
+
+@pytest.fixture
+async def site(entra: FakeEntra, time: FakeTime) -> AsyncIterator[Site]:
+    async with assembled(entra, time, signin_url=BASE) as world:
+        found = Found()
+        server = world.package.server(Settings(), found)
+        assert server
+        async with TestClient(TestServer(application(server.pages))) as http:
+            yield Site(world, http, found)
+        await server.close()
+
+
+async def text(response: ClientResponse) -> str:
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", await response.text())).split())
+
+
+async def test_the_whole_way_in(site: Site) -> None:
+    asked = await site.begin()
+    assert (asked["redirect_uri"], asked["response_mode"]) == (f"{BASE}/callback", "form_post")
+    code = site.world.entra.issue_code(asked["code_challenge"], asked["nonce"], asked["redirect_uri"])
+    response = await site.back(asked["cookie"], code=code, state=asked["state"])
+    assert response.headers["Location"] == f"https://defender.example.com{site.path()}/result"
+    assert "sign-in-" in response.headers["Set-Cookie"]
+    assert "Max-Age=0" in response.headers["Set-Cookie"]
+    shown = await text(await site.http.get(f"{site.path()}/result"))
+    assert f"Signed in as {ACCOUNT}" in shown
+    assert "contoso Connected" in shown.replace("✓", "").replace("  ", " ")
+    assert site.world.woken == [(NAMESPACE, "contoso")]
+
+
+async def test_the_cookie_is_closed_to_scripts_other_sites_and_other_paths(site: Site) -> None:
+    response = await site.http.post(f"{site.path()}/sign-in", allow_redirects=False)
+    attributes = {part.strip().lower() for part in response.headers["Set-Cookie"].split(";")[1:]}
+    assert {"httponly", "secure", "samesite=lax", "path=/pages/callback", "max-age=600"} <= attributes
+
+
+async def test_an_answer_in_the_address_works_as_well(site: Site) -> None:
+    asked = await site.begin()
+    code = site.world.entra.issue_code(asked["code_challenge"], asked["nonce"], asked["redirect_uri"])
+    query = {"code": code, "state": asked["state"]}
+    response = await site.http.get(
+        "/pages/callback", params=query, headers={"Cookie": asked["cookie"]}, allow_redirects=False
+    )
+    assert response.status == 303
+
+
+async def test_a_code_is_never_readable_in_an_address(site: Site) -> None:
+    asked = await site.begin()
+    posted = await site.http.post(
+        "/pages/callback", data={"code": "1.Acanary-code", "state": asked["state"]}, allow_redirects=False
+    )
+    assert "canary" not in posted.headers["Location"]
+    assert asked["state"] not in posted.headers["Location"]
+
+
+async def test_an_expired_state_is_refused(site: Site) -> None:
+    asked = await site.begin()
+    site.world.time.forward(minutes=10)
+    response = await site.back(asked["cookie"], code="1.Acode", state=asked["state"])
+    assert response.status == 403
+    assert "within the last ten minutes" in await text(response)
+
+
+async def test_an_answer_that_waited_in_an_address_is_refused(site: Site) -> None:
+    asked = await site.begin()
+    posted = await site.http.post("/pages/callback", data={"code": "c", "state": asked["state"]}, allow_redirects=False)
+    site.world.time.forward(minutes=2)
+    where = URL(posted.headers["Location"], encoded=True).path_qs
+    assert (await site.http.get(where, headers={"Cookie": asked["cookie"]})).status == 403
+
+
+async def test_a_replay_is_refused_by_every_replica(site: Site, entra: FakeEntra, time: FakeTime) -> None:
+    asked = await site.begin()
+    await site.back(asked["cookie"], error="access_denied", state=asked["state"])
+    async with assembled(entra, time, site.world.secrets, signin_url=BASE) as other:
+        other.sign_ins.known_state(connector())
+        server = other.package.server(Settings(), site.found)
+        assert server
+        async with TestClient(TestServer(application(server.pages))) as http:
+            response = await Site(other, http, site.found).back(asked["cookie"], code="1.Acode", state=asked["state"])
+    assert response.status == 403
+    assert not [form for form in entra.forms if form["grant_type"] == "authorization_code"]
+
+
+async def test_a_sign_in_that_one_replica_began_another_finishes(site: Site, entra: FakeEntra, time: FakeTime) -> None:
+    asked = await site.begin()
+    code = entra.issue_code(asked["code_challenge"], asked["nonce"], asked["redirect_uri"])
+    async with assembled(entra, time, site.world.secrets, signin_url=BASE) as other:
+        other.sign_ins.known_state(connector())
+        server = other.package.server(Settings(), site.found)
+        assert server
+        async with TestClient(TestServer(application(server.pages))) as http:
+            response = await Site(other, http, site.found).back(asked["cookie"], code=code, state=asked["state"])
+    assert response.status == 303
+
+
+async def test_an_id_token_of_another_sign_in_is_refused(site: Site) -> None:
+    asked = await site.begin()
+    code = site.world.entra.issue_code(asked["code_challenge"], "another nonce", asked["redirect_uri"])
+    response = await site.back(asked["cookie"], code=code, state=asked["state"])
+    assert response.status == 403
+    assert "answers another sign-in" in await text(response)
+    assert site.world.stored("refresh-token") is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "words"),
+    [
+        ({"error": "access_denied", "error_description": "AADSTS65004: declined"}, 200, "was cancelled"),
+        ({"error": "access_denied", "error_description": "AADSTS50105: no"}, 403, "not assigned to the app"),
+        ({"error": "consent_required", "error_description": "AADSTS90094: admin"}, 403, "administrator must consent"),
+        ({"error": "invalid_request", "error_description": "AADSTS50011: reply"}, 403, "reply address"),
+        ({"error": "server_error", "error_description": "AADSTS90033: later"}, 503, "tried again"),
+        ({}, 403, "invalid_request"),
+    ],
+)
+async def test_a_refusal_is_told_with_what_to_do(site: Site, answer: dict[str, str], status: int, words: str) -> None:
+    asked = await site.begin()
+    response = await site.back(asked["cookie"], state=asked["state"], **answer)
+    assert response.status == status
+    assert words in await text(response)
+
+
+async def test_an_outage_at_the_exchange_is_not_called_a_refusal(site: Site) -> None:
+    asked = await site.begin()
+    site.world.entra.always = Refusal(503, "temporarily_unavailable", 90033)
+    assert (await site.back(asked["cookie"], code="c", state=asked["state"])).status == 503
+
+
+async def test_a_manifest_that_changed_meanwhile_ends_the_sign_in(site: Site) -> None:
+    asked = await site.begin()
+    other_app = {"id": "66666666-6666-6666-6666-666666666666", "type": "Federated"}
+    site.world.sign_ins.known_state(connector({"client": other_app}))
+    response = await site.back(asked["cookie"], code="c", state=asked["state"])
+    assert "was changed during this sign-in" in await text(response)
+
+
+async def test_a_connector_that_is_gone_has_no_page(site: Site) -> None:
+    path = site.path()
+    assert (await site.http.get(path)).status == 200
+    site.world.sign_ins.forget(connector().metadata.uid)
+    response = await site.http.get(path)
+    assert response.status == 404
+    assert "contoso" not in await response.text()
+
+
+@pytest.mark.parametrize(
+    ("method", "words"),
+    [
+        ({}, "Sign in with Microsoft"),
+        ({"method": "DeviceCode"}, "Get a device code"),
+        (SERVICE_PRINCIPAL, "signs in as an app of its own"),
+        ({"method": "None"}, "has no spec.signIn"),
+    ],
+)
+async def test_each_method_has_its_page(site: Site, method: dict[str, object], words: str) -> None:
+    assert words in await text(await site.http.get(site.path(connector(method))))
+
+
+async def test_the_page_names_account_limits_and_app(site: Site) -> None:
+    shown = await text(await site.http.get(site.path()))
+    for words in (ACCOUNT, "use a dedicated account", "Project Collection Administrator", f"{BASE}/callback"):
+        assert words in shown
+
+
+@given(st.text(max_size=200))
+def test_nothing_in_a_linked_text_becomes_markup(given_text: str) -> None:
+    made = str(linked(given_text))
+    without_links = re.sub(r'<a href="https://[^"<>]*" target="_blank" rel="noopener noreferrer">|</a>', "", made)
+    assert "<" not in without_links
+    assert html.unescape(without_links) == given_text
+
+
+def test_addresses_become_links_and_nothing_else_does() -> None:
+    made = linked("Do it (https://dev.azure.com/contoso/_settings/users). Not javascript:alert(1) or http://x.")
+    assert made.count("<a ") == 1
+    assert 'href="https://dev.azure.com/contoso/_settings/users"' in made
+
+
+EVIL = "<script>alert(1)</script>"
+
+
+async def test_everything_that_azure_devops_says_is_escaped(site: Site) -> None:
+    await site.world.sign_ins.state(connector(SERVICE_PRINCIPAL))
+    site.found.names = (EVIL,)
+    site.found.checks = (Prerequisite(check=EVIL[:64], status="False", reason="X", message=EVIL),)
+    response = await site.http.get(f"{site.path(connector(SERVICE_PRINCIPAL))}/result")
+    body = await response.text()
+    assert response.status == 200
+    assert "<script" not in body
+    assert "&lt;script&gt;" in body
+
+
+async def test_organizations_that_cannot_be_listed_are_told(site: Site) -> None:
+    await site.world.sign_ins.state(connector(SERVICE_PRINCIPAL))
+    site.found.error = SignInRequired("Azure DevOps says no.")
+    shown = await text(await site.http.get(f"{site.path(connector(SERVICE_PRINCIPAL))}/result"))
+    assert "Azure DevOps says no." in shown
+
+
+async def test_only_what_the_manifest_asks_for_is_checked(site: Site) -> None:
+    chosen = connector(SERVICE_PRINCIPAL, organizations={"mode": "Selected", "names": ["Fabrikam", "hidden"]})
+    await site.world.sign_ins.state(chosen)
+    response = await site.http.get(f"{site.path(chosen)}/result")
+    assert re.findall(r"<h3[^>]*>([^<]*)</h3>", await response.text()) == ["Fabrikam", "hidden"]
+    assert "also sees contoso" in await text(response)
+
+
+async def test_a_pasted_code_wakes_the_connector_and_a_wrong_one_is_not_repeated(site: Site) -> None:
+    taking = connector(authorization=CODE_METHOD)
+    path = site.path(taking)
+    response = await site.http.post(f"{path}/code", data={"code": "1.Acanary"})
+    assert response.status == 422
+    assert "canary" not in await response.text()
+    site.world.woken.clear()
+    response = await site.http.post(
+        f"{path}/code", data={"code": f"https://x.example/?code={CODE}"}, allow_redirects=False
+    )
+    assert response.headers["Location"].endswith("/code")
+    assert site.world.woken == [(NAMESPACE, "contoso")]
+    assert (await site.world.package.codes.get(taking)).get_secret_value() == CODE  # type: ignore[union-attr]
+
+
+async def test_a_connector_that_adopts_takes_no_code(site: Site) -> None:
+    assert (await site.http.post(f"{site.path()}/code", data={"code": CODE})).status == 409
+
+
+@pytest.mark.parametrize("origin", ["cross-site", "same-site"])
+async def test_another_site_cannot_send_anything_here(site: Site, origin: str) -> None:
+    for page in ("sign-in", "device", "code"):
+        response = await site.http.post(
+            f"{site.path()}/{page}", headers={"Sec-Fetch-Site": origin}, allow_redirects=False
+        )
+        assert response.status == 403
+
+
+async def test_a_body_that_is_far_too_long_is_refused(site: Site) -> None:
+    response = await site.http.post(
+        f"{site.path(connector(authorization=CODE_METHOD))}/code", data={"code": "x" * 100_000}
+    )
+    assert response.status == 413
+
+
+@pytest.mark.parametrize("page", ["", "/result", "/nothing", "/device"])
+async def test_every_page_is_hardened(site: Site, page: str) -> None:
+    headers = (await site.http.get(f"{site.path()}{page}")).headers
+    assert f"form-action 'self' {site.world.entra.url}" in headers["Content-Security-Policy"]
+    assert "default-src 'none'" in headers["Content-Security-Policy"]
+    assert headers["Referrer-Policy"] == "no-referrer"
+    assert headers["Cache-Control"] == "no-store"
+    assert headers["Strict-Transport-Security"]
+    assert "Server" not in headers
+
+
+async def test_no_page_has_a_script_or_a_style_of_its_own(site: Site) -> None:
+    for page in ("", "/result", "/device"):
+        body = await (await site.http.get(f"{site.path()}{page}")).text()
+        assert not re.search(r"<script|<style|style=|\son\w+=|javascript:", body)
+    assert (await site.http.get("/pages/style.css")).content_type == "text/css"
+    assert (await site.http.get("/pages/icon.svg")).content_type == "image/svg+xml"
+
+
+async def test_too_many_requests_are_turned_away_cheaply(site: Site) -> None:
+    statuses = [(await site.http.get(site.path())).status for _ in range(80)]
+    assert statuses.count(200) >= 60
+    assert statuses[-1] == 429
+
+
+async def test_what_fails_inside_is_not_shown_outside(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(_: object) -> None:
+        raise RuntimeError("inside-canary")
+
+    monkeypatch.setattr(site.world.sign_ins, "state", broken)
+    response = await site.http.get(f"{site.path()}/result")
+    assert response.status == 500
+    assert "canary" not in await response.text()
+    assert "Content-Security-Policy" in response.headers
