@@ -466,7 +466,7 @@ _SUMMARY: Final = tuple(
             *_PROVISIONED[1:],
             *_AUTHORIZED[1:],
             *_ORGANIZATIONS[1:],
-            *_ONBOARDED[1:],
+            *_ONBOARDED,
             Reason.SUSPENDED,
             Reason.DELETING,
             Reason.DELETION_BLOCKED,
@@ -475,11 +475,13 @@ _SUMMARY: Final = tuple(
     )
 )
 
+_UNREADY: Final = tuple(reason for reason in _SUMMARY if reason not in {Reason.READY, Reason.ONBOARDED})
+
 REASONS: Final[Mapping[ConditionType, tuple[Reason, ...]]] = MappingProxyType(
     {
         ConditionType.READY: _SUMMARY,
-        ConditionType.RECONCILING: tuple(reason for reason in _SUMMARY if reason is not Reason.READY),
-        ConditionType.STALLED: tuple(reason for reason in _SUMMARY if reason is not Reason.READY),
+        ConditionType.RECONCILING: _UNREADY,
+        ConditionType.STALLED: _UNREADY,
         ConditionType.PROVISIONED: _PROVISIONED,
         ConditionType.AUTHORIZED: _AUTHORIZED,
         ConditionType.SIGNED_IN: _SIGNED_IN,
