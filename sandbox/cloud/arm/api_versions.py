@@ -97,7 +97,7 @@ def check_api_version(path: ResourcePath, version: str | None) -> str:
         return wanted
     listed = ",".join(reversed(supported))
     if wanted in _NAMESPACES.get(path.namespace.lower(), ()):
-        kind = path.type.partition("/")[2]
+        kind = path.type_name
         message = (
             f"No registered resource provider found for location 'westeurope' and API version '{version}' for type "
             f"'{kind}'. The supported api-versions are '{listed}'. The supported locations are ''."
@@ -112,7 +112,7 @@ def _unknown_type(path: ResourcePath, version: str) -> ArmError:
     if known is None:
         return ArmError(404, "InvalidResourceNamespace", f"The resource namespace '{path.namespace}' is invalid.")
     message = (
-        f"The resource type '{path.type.partition('/')[2]}' could not be found in the namespace '{path.namespace}' for "
+        f"The resource type '{path.type_name}' could not be found in the namespace '{path.namespace}' for "
         f"api version '{version}'. The supported api-versions are '{','.join(reversed(known))}'."
     )
     return ArmError(404, "InvalidResourceType", message)

@@ -137,7 +137,7 @@ def delete(call: Call) -> Reply:
 
 
 def _parse(call: Call) -> Change:
-    properties = call.body().get("properties") or {}
+    properties = call.body().get("properties", {})
     if not isinstance(properties, dict):
         raise bad_request("properties", "must be an object")
     authorization = properties.get("authorization")

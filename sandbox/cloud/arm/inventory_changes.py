@@ -30,7 +30,7 @@ _STATES = ("NotApplicable", "OnboardedByOtherConnector", "Onboarded", "NotOnboar
 
 
 def _requested(call: Call) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    properties = call.body().get("properties") or {}
+    properties = call.body().get("properties", {})
     if not isinstance(properties, dict):
         raise bad_request("properties", "must be an object")
     check_choice("properties.onboardingState", properties.get("onboardingState"), _STATES)

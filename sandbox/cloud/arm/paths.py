@@ -30,6 +30,12 @@ class ResourcePath:
     names: tuple[str, ...]
     named: bool
 
+    @property
+    def type_name(self) -> str:
+        """The type without its namespace, in the spelling of the request."""
+        after = self.id[len(self.scope) :].split("/")[3:]
+        return "/".join(after[0::2])
+
     def ancestor(self, level: int) -> str:
         """Id of the resource `level` type segments deep, in the spelling of the request."""
         prefix = self.scope.count("/") + 2

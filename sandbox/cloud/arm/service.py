@@ -152,8 +152,7 @@ def _find_route(routes: Mapping[RouteKey, Route], request: Request, path: Resour
     if methods:
         message = f"The requested resource does not support http method '{request.method}'."
         raise ArmError(405, "MethodNotAllowed", message, headers={"Allow": ", ".join(methods)})
-    kind = path.type.partition("/")[2]
-    message = f"The resource type '{kind}' could not be found in the namespace '{path.namespace}' for this request."
+    message = f"The resource type '{path.type_name}' could not be found in the namespace '{path.namespace}' for this request."
     raise ArmError(404, "InvalidResourceType", message)
 
 

@@ -68,7 +68,7 @@ class Control:
                     return json_reply({"error": json.loads(error.json(include_url=False, include_input=False))}, 400)
                 except UnknownName as error:
                     return json_reply({"error": str(error)}, 404)
-                except (Refused, ValueError, OSError) as error:
+                except (Refused, ValueError, OSError, re.error) as error:
                     return json_reply({"error": str(error)}, 400)
         return json_reply({"error": f"there is no {request.method} {request.path}"}, 404)
 

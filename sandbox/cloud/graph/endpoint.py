@@ -151,7 +151,8 @@ class _Options:
             QueryError: a value is wrong.
         """
         options = value if isinstance(value, dict) else {}
-        top = options.get("$top") or _DEFAULT_ROWS
+        top = options.get("$top")
+        top = _DEFAULT_ROWS if top is None else top
         if not isinstance(top, int) or not 1 <= top <= _MOST_ROWS:
             raise QueryError({"code": "InvalidTop", "message": f"$top must be between 1 and {_MOST_ROWS}."})
         skip, result = int(options.get("$skip") or 0), None

@@ -92,6 +92,7 @@ class Direct:
     def move(self, seconds: float, wall: float = 0.0) -> None:
         """Let inner time pass, and wall time as far as asked for."""
         self.clock.move(seconds, wall)
+        self.world.settle()
 
     def token(self, principal: str = APP, resource: str = "arm", scopes: tuple[str, ...] = ()) -> str:
         """An access token for an application or account, by name."""
@@ -136,7 +137,8 @@ class Direct:
         headers: dict[str, str] | None = None,
     ) -> Answer:
         """Send a request to Resource Manager as the default application."""
-        version = version or (CONNECTOR_VERSION if path.split("/")[-2:-1] == ["securityConnectors"] else DEVOPS_VERSION)
+        if version is None:
+            version = CONNECTOR_VERSION if path.split("/")[-2:-1] == ["securityConnectors"] else DEVOPS_VERSION
         mark = "&" if "?" in path else "?"
         url = path if "api-version=" in path or not version else f"{path}{mark}api-version={version}"
         given = {"Authorization": f"Bearer {token or self.token()}", **(headers or {})}

@@ -1,0 +1,106 @@
+"""The clock: two readings, a speed, and moves."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sandbox.cloud.clock import Clock, azure_time, short_time
+from sandbox.cloud.world.agenda import Agenda
+
+
+class Real:
+    """Real time, held by a test."""
+
+    def __init__(self) -> None:
+        self.time = 1_700_000_000.0
+
+    def __call__(self) -> float:
+        return self.time
+
+
+def test_inner_time_runs_by_the_factor_and_wall_time_does_not() -> None:
+    real = Real()
+    clock = Clock(600, real)
+    start = clock.now()
+    real.time += 10
+    assert clock.now() == start + 6000
+    assert clock.wall() == start + 10
+
+
+def test_a_clock_that_stands_still_moves_only_when_it_is_moved() -> None:
+    real = Real()
+    clock = Clock(0, real)
+    before = (clock.now(), clock.wall())
+    real.time += 1000
+    assert (clock.now(), clock.wall()) == before
+    clock.move(3600)
+    assert (clock.now(), clock.wall()) == (before[0] + 3600, before[1])
+    clock.move(0, wall=60)
+    assert (clock.now(), clock.wall()) == (before[0] + 3600, before[1] + 60)
+
+
+def test_a_change_of_speed_makes_no_jump() -> None:
+    real = Real()
+    clock = Clock(2, real)
+    real.time += 5
+    before = (clock.now(), clock.wall())
+    clock.set_speed(100)
+    assert (clock.now(), clock.wall()) == before
+    real.time += 1
+    assert clock.now() == before[0] + 100
+
+
+Step = tuple[str, float, float]
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("pass"), st.floats(0, 1000), st.just(0.0)),
+        st.tuples(st.just("speed"), st.sampled_from([0.0, 0.5, 1.0, 60.0, 3600.0]), st.just(0.0)),
+        st.tuples(st.just("move"), st.floats(0, 100_000), st.floats(0, 1000)),
+    ),
+    max_size=12,
+)
+
+
+@given(STEPS)
+def test_what_happened_earlier_is_never_shown_later_and_nothing_is_shown_from_the_future(steps: list[Step]) -> None:
+    real = Real()
+    clock = Clock(1, real)
+    moments = [clock.now()]
+    for kind, amount, wall in steps:
+        if kind == "pass":
+            real.time += amount
+        elif kind == "speed":
+            clock.set_speed(amount)
+        else:
+            clock.move(amount, wall)
+        moments += [(moments[-1] + clock.now()) / 2, clock.now()]
+    shown = [clock.wall_of(moment) for moment in moments]
+    assert shown == sorted(shown)
+    assert shown[-1] <= clock.wall() + 1e-3
+
+
+@pytest.mark.parametrize(("speed", "seconds", "expected"), [(1, 20, "20"), (60, 20, "1"), (2, 20, "10"), (0, 20, "20")])
+def test_a_waiting_time_is_told_in_whole_real_seconds(speed: float, seconds: float, expected: str) -> None:
+    assert Clock(speed).retry_after(seconds) == expected
+
+
+def test_times_are_written_as_azure_writes_them() -> None:
+    assert azure_time(1_707_876_647.5) == "2024-02-14T02:10:47.5000000Z"
+    assert short_time(1_707_876_647.9) == "2024-02-14T02:10:47Z"
+
+
+def test_the_agenda_lets_things_happen_in_the_order_of_their_times_and_those_they_cause_too() -> None:
+    agenda, seen = Agenda(), list[tuple[str, float]]()
+    agenda.at(5, lambda moment: seen.append(("later", moment)))
+
+    def first(moment: float) -> None:
+        seen.append(("first", moment))
+        agenda.at(moment + 1, lambda other: seen.append(("caused", other)))
+
+    agenda.at(1, first)
+    agenda.at(9, lambda moment: seen.append(("never", moment)))
+    agenda.settle(6)
+    assert seen == [("first", 1), ("caused", 2), ("later", 5)]
+    assert len(agenda) == 1

@@ -1,0 +1,135 @@
+"""Defender's one-time codes: issued by the dialog only, live for minutes, work once, die with the account's access."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from sandbox.cloud.defender.authorizations import CODE_LIFETIME
+from tests.sandbox.cloud.direct import ACCOUNT, CONFIGURATION, CONNECTOR, CONNECTOR_BODY, CONNECTORS, Direct
+
+
+async def put(direct: Direct, code: str, path: str = CONFIGURATION) -> str:
+    """PUT a configuration with a code; gives how its operation ends."""
+    body = {"properties": {"authorization": {"code": code}, "autoDiscovery": "Disabled"}}
+    accepted = await direct.arm("PUT", path, body)
+    direct.move(60)
+    ended = (await direct.arm("GET", accepted.headers["Azure-AsyncOperation"])).json
+    return str(ended["status"] if "error" not in ended else ended["error"]["code"])
+
+
+@pytest.fixture
+async def connector(direct: Direct) -> Direct:
+    await direct.arm("PUT", CONNECTOR, CONNECTOR_BODY)
+    return direct
+
+
+async def test_a_code_is_a_token_of_three_parts_and_works(connector: Direct) -> None:
+    code = await connector.code()
+    assert len(code.split(".")) == 3
+    assert await put(connector, code) == "Succeeded"
+
+
+async def test_a_code_works_once(connector: Direct) -> None:
+    code = await connector.code()
+    await put(connector, code)
+    await connector.arm("PUT", f"{CONNECTORS}/second", CONNECTOR_BODY)
+    assert await put(connector, code, f"{CONNECTORS}/second/devops/default") == "TokenExchangeFailed"
+    (known,) = (await connector.control("GET", "/defender-codes")).values()
+    assert known == {"redeemed": 2}
+
+
+async def test_a_code_that_failed_is_spent_too(connector: Direct) -> None:
+    code = await connector.code()
+    await connector.control("PATCH", f"/accounts/{ACCOUNT}", blocked=True)
+    assert await put(connector, code) == "TokenExchangeFailed"
+    await connector.control("PATCH", f"/accounts/{ACCOUNT}", blocked=False)
+    assert await put(connector, code) == "TokenExchangeFailed"
+
+
+async def test_a_code_lives_for_minutes_of_a_persons_time(connector: Direct) -> None:
+    early, late = await connector.code(), await connector.code()
+    connector.move(8 * 3600)
+    connector.move(0, wall=CODE_LIFETIME - 1)
+    assert await put(connector, early) == "Succeeded"
+    connector.move(0, wall=2)
+    assert await put(connector, late) == "TokenExchangeFailed"
+
+
+@pytest.mark.parametrize("code", ["0.AXkAentra-code", "1.AXkAentra-code", "M.C507_BL2", "garbage", "a.b.c"])
+async def test_a_code_of_any_other_app_is_refused(connector: Direct, code: str) -> None:
+    assert await put(connector, code) == "TokenExchangeFailed"
+    left = await connector.configuration()
+    assert left["provisioningState"] == "Failed"
+    assert "unauthorized_client" in left["provisioningStatusMessage"]
+
+
+async def test_only_an_account_with_access_gets_a_code(connector: Direct) -> None:
+    await connector.control("POST", f"/accounts/{ACCOUNT}/access", access=False)
+    refused = await connector.try_control("POST", "/defender-codes", account=ACCOUNT)
+    assert refused.status == 400
+    assert "cannot authorize" in refused.json["error"]
+    unknown = await connector.try_control("POST", "/defender-codes", account="nobody@contoso.com")
+    assert unknown.status == 404
+
+
+async def test_the_journal_names_a_code_by_its_hash_only(connector: Direct) -> None:
+    code = await connector.code()
+    await put(connector, code)
+    digest = hashlib.sha256(code.encode()).hexdigest()
+    entries = (await connector.control("GET", "/journal"))["entries"]
+    assert [entry["operation"] for entry in entries if digest in entry.get("codes", [])] == [
+        "DevOpsConfigurations_CreateOrUpdate"
+    ]
+    assert code not in str(entries)
+
+
+async def test_a_change_without_a_code_uses_what_defender_holds(connector: Direct) -> None:
+    await put(connector, await connector.code())
+    await connector.arm("PATCH", CONFIGURATION, {"properties": {"topLevelInventoryList": ["tailspin"]}})
+    connector.move(60)
+    assert (await connector.configuration())["provisioningState"] == "Succeeded"
+    assert await connector.names(f"{CONFIGURATION}/azureDevOpsOrgs") == ["tailspin"]
+
+
+@pytest.mark.parametrize(
+    ("loss", "words"),
+    [
+        ({"blocked": True}, "unauthorized_client"),
+        ({"deleted": True}, "no longer exists"),
+        ({"revokeDefender": True}, "revoked"),
+    ],
+)
+async def test_a_lost_authorization_shows_wherever_defender_needs_it(
+    connector: Direct, loss: dict[str, bool], words: str
+) -> None:
+    await put(connector, await connector.code())
+    await connector.control("PATCH", f"/accounts/{ACCOUNT}", **loss)
+    listing = await connector.arm("POST", f"{CONFIGURATION}/listAvailableAzureDevOpsOrgs")
+    assert (listing.status, listing.code) == (400, "TokenExchangeFailed")
+    assert (await connector.configuration())["provisioningState"] == "Succeeded", "nobody has looked yet"
+    connector.move(8 * 3600)
+    shown = await connector.configuration()
+    assert shown["provisioningState"] == "Failed"
+    assert "token exchange failed" in shown["provisioningStatusMessage"]
+    assert words in shown["provisioningStatusMessage"]
+
+
+async def test_an_account_without_organizations_leaves_an_empty_list_and_getting_them_back_mends_it(
+    connector: Direct,
+) -> None:
+    await put(connector, await connector.code())
+    available = f"{CONFIGURATION}/listAvailableAzureDevOpsOrgs"
+    assert len((await connector.arm("POST", available)).json["value"]) == 6
+    await connector.control("POST", f"/accounts/{ACCOUNT}/access", access=False)
+    assert (await connector.arm("POST", available)).json["value"] == []
+    await connector.control("POST", f"/accounts/{ACCOUNT}/access", access=True)
+    assert len((await connector.arm("POST", available)).json["value"]) == 6
+
+
+async def test_another_person_who_authorizes_takes_the_connector_over(connector: Direct) -> None:
+    await put(connector, await connector.code())
+    await put(connector, await connector.code("alex@contoso.com"))
+    (shown,) = (await connector.control("GET", "/world"))["connectors"]
+    assert shown["configuration"]["authorizedBy"] == "alex@contoso.com"

@@ -1,0 +1,550 @@
+"""Entra's token endpoint: each class of error that a client has to tell apart, with its number and status."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from dataclasses import dataclass, field
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import pytest
+
+from tests.sandbox.cloud.direct import (
+    ACCOUNT,
+    APP_ID,
+    DEVOPS_SCOPE,
+    OTHER_TENANT,
+    REDIRECT,
+    SIGN_IN_APP_ID,
+    TENANT,
+    Answer,
+    Direct,
+)
+
+TOKEN = f"/{TENANT}/oauth2/v2.0/token"
+SECRET = {"client_id": SIGN_IN_APP_ID, "client_secret": "sandbox-sign-in-secret"}
+OWN = {
+    "grant_type": "client_credentials",
+    "client_id": APP_ID,
+    "client_secret": "sandbox-secret",
+    "scope": "https://management.azure.com/.default",
+}
+VERIFIER = "a" * 64
+CHALLENGE = base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).rstrip(b"=").decode()
+DAY = 86400.0
+
+
+def failed(answer: Answer) -> tuple[int, str, int]:
+    """Status, error and AADSTS number of a refusal; its words must agree with the number."""
+    body = answer.json
+    assert body["error_description"].startswith(f"AADSTS{body['error_codes'][0]}: ")
+    assert {"timestamp", "trace_id", "correlation_id", "error_uri"} <= set(body)
+    return answer.status, body["error"], body["error_codes"][0]
+
+
+class Browser:
+    """Goes through the pages."""
+
+    def __init__(self, direct: Direct) -> None:
+        self._direct = direct
+        self.cookie = ""
+
+    async def open(self, **changes: str) -> Answer:
+        """The authorize endpoint, with parameters changed or (if empty) left out."""
+        given = {
+            "client_id": SIGN_IN_APP_ID,
+            "response_type": "code",
+            "redirect_uri": REDIRECT,
+            "scope": DEVOPS_SCOPE,
+            "state": "state-1",
+            "nonce": "nonce-1",
+            "code_challenge": CHALLENGE,
+            "code_challenge_method": "S256",
+        }
+        tenant = changes.pop("tenant", TENANT)
+        parameters = {name: value for name, value in {**given, **changes}.items() if value}
+        return await self._send("GET", f"/{tenant}/oauth2/v2.0/authorize?{urlencode(parameters)}")
+
+    async def submit(self, page: Answer, **fields: str) -> Answer:
+        """Send the form of a page."""
+        action = re.search(r'action="([^"]+)"', page.text)
+        context = re.search(r'name="ctx" value="([^"]+)"', page.text)
+        assert action is not None, page.text
+        hidden = {} if context is None else {"ctx": context.group(1)}
+        return await self._send("POST", action.group(1), {**hidden, **fields})
+
+    async def sign_in(self, page: Answer, name: str = ACCOUNT, password: str = "sandbox-password") -> Answer:  # noqa: S107 - of the default world
+        return await self.submit(page, loginfmt=name, passwd=password)
+
+    async def code(self, **changes: str) -> str:
+        """The whole way to a code."""
+        page = await self.sign_in(await self.open(**{"prompt": "login", **changes}))
+        if "Permissions requested" in page.text:
+            page = await self.submit(page, decision="accept")
+        return back(page)["code"]
+
+    async def _send(self, method: str, path: str, form: dict[str, str] | None = None) -> Answer:
+        body = urlencode(form or {}).encode()
+        answer = await self._direct.send("authority", method, path, body, {"Cookie": self.cookie})
+        assert answer is not None
+        self.cookie = answer.headers.get("Set-Cookie", self.cookie).partition(";")[0]
+        return answer
+
+
+def back(answer: Answer) -> dict[str, str]:
+    """What the application is sent by redirect."""
+    assert answer.status == 302, answer.text
+    parts = urlsplit(answer.headers["Location"])
+    return {name: values[0] for name, values in parse_qs(parts.query or parts.fragment).items()}
+
+
+@pytest.fixture
+def browser(direct: Direct) -> Browser:
+    return Browser(direct)
+
+
+async def redeem(direct: Direct, code: str, /, **changes: str) -> Answer:
+    form = {
+        "grant_type": "authorization_code",
+        "code": code,
+        "redirect_uri": REDIRECT,
+        "code_verifier": VERIFIER,
+        **SECRET,
+        **changes,
+    }
+    tenant = form.pop("tenant", TENANT)
+    return await direct.entra(f"/{tenant}/oauth2/v2.0/token", {name: one for name, one in form.items() if one})
+
+
+async def refresh(direct: Direct, token: str, **changes: str) -> Answer:
+    form = {"grant_type": "refresh_token", "refresh_token": token, "scope": DEVOPS_SCOPE, **SECRET, **changes}
+    return await direct.entra(TOKEN, {name: value for name, value in form.items() if value})
+
+
+# --- the application itself
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A change of a good request, and what comes of it."""
+
+    changes: dict[str, str]
+    expected: tuple[int, str, int]
+    tenant: str = TENANT
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+REFUSALS = {
+    "a wrong secret": Refusal({"client_secret": "x"}, (401, "invalid_client", 7000215)),
+    "no proof at all": Refusal({"client_secret": ""}, (401, "invalid_client", 7000218)),
+    "an unknown application": Refusal({"client_id": "0" * 8}, (400, "unauthorized_client", 700016)),
+    "an application of another tenant": Refusal({}, (400, "unauthorized_client", 700016), OTHER_TENANT),
+    "an unknown tenant": Refusal({}, (400, "invalid_request", 90002), "nowhere.com"),
+    "no client id": Refusal({"client_id": ""}, (400, "invalid_request", 900144)),
+    "no grant type": Refusal({"grant_type": ""}, (400, "invalid_request", 900144)),
+    "an unknown grant type": Refusal({"grant_type": "password2"}, (400, "unsupported_grant_type", 70003)),
+    "a scope without .default": Refusal({"scope": "https://management.azure.com/x"}, (400, "invalid_scope", 1002012)),
+    "no scope": Refusal({"scope": ""}, (400, "invalid_scope", 1002012)),
+    "an unknown resource": Refusal({"scope": "https://nowhere.test/.default"}, (400, "invalid_resource", 500011)),
+    "an assertion that is none": Refusal(
+        {
+            "client_secret": "",
+            "client_assertion": "x",
+            "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+        },
+        (400, "invalid_request", 50027),
+    ),
+    "an assertion of an unknown type": Refusal(
+        {"client_assertion": "x", "client_assertion_type": "saml"}, (400, "invalid_request", 50027)
+    ),
+    "a broken Basic header": Refusal({}, (401, "invalid_client", 7000215), headers={"Authorization": "Basic ???"}),
+}
+
+
+@pytest.mark.parametrize("case", REFUSALS.values(), ids=REFUSALS.keys())
+async def test_an_application_is_refused_with_its_number(direct: Direct, case: Refusal) -> None:
+    form = {name: value for name, value in {**OWN, **case.changes}.items() if value}
+    answer = await direct.entra(f"/{case.tenant}/oauth2/v2.0/token", form, **case.headers)
+    assert failed(answer) == case.expected
+
+
+async def test_an_application_may_prove_itself_by_basic_too(direct: Direct) -> None:
+    encoded = base64.b64encode(f"{APP_ID}:sandbox-secret".encode()).decode()
+    form = {"grant_type": "client_credentials", "scope": OWN["scope"]}
+    answer = await direct.entra(TOKEN, form, Authorization=f"Basic {encoded}")
+    assert answer.status == 200
+    assert set(answer.json) == {"token_type", "expires_in", "ext_expires_in", "access_token"}
+    assert "no-store" in answer.headers["Cache-Control"]
+
+
+async def test_a_secret_expires_and_an_application_can_be_disabled(direct: Direct) -> None:
+    application = direct.world.directory.applications[APP_ID]
+    application.secrets[0].expires = direct.clock.wall() + 10
+    assert (await direct.entra(TOKEN, OWN)).status == 200
+    direct.move(0, wall=11)
+    assert failed(await direct.entra(TOKEN, OWN)) == (401, "invalid_client", 7000222)
+    application.disabled = True
+    assert failed(await direct.entra(TOKEN, OWN)) == (400, "unauthorized_client", 7000112)
+
+
+# --- a code
+
+
+async def test_a_code_gives_all_three_tokens(direct: Direct, browser: Browser) -> None:
+    tokens = (await redeem(direct, await browser.code())).json
+    assert {"access_token", "refresh_token", "id_token", "scope", "expires_in"} <= set(tokens)
+    assert "user_impersonation" in tokens["scope"]
+    assert (await direct.devops("profile", "/_apis/profile/profiles/me", token=tokens["access_token"])).status == 200
+
+
+CODE_REFUSALS: dict[str, tuple[dict[str, str], tuple[int, str, int]]] = {
+    "another verifier": ({"code_verifier": "b" * 64}, (400, "invalid_grant", 501481)),
+    "no verifier": ({"code_verifier": ""}, (400, "invalid_grant", 501481)),
+    "another redirect address": ({"redirect_uri": "http://localhost/x"}, (400, "invalid_client", 500112)),
+    "a code that is none": ({"code": "x"}, (400, "invalid_grant", 9002313)),
+    "no code": ({"code": ""}, (400, "invalid_request", 900144)),
+    "another application": ({"client_id": APP_ID, "client_secret": "sandbox-secret"}, (400, "invalid_grant", 70000)),
+}
+
+
+@pytest.mark.parametrize("case", CODE_REFUSALS.values(), ids=CODE_REFUSALS.keys())
+async def test_a_code_is_refused_with_its_number(
+    direct: Direct, browser: Browser, case: tuple[dict[str, str], tuple[int, str, int]]
+) -> None:
+    changes, expected = case
+    assert failed(await redeem(direct, await browser.code(), **changes)) == expected
+
+
+async def test_a_code_works_once_and_for_ten_minutes(direct: Direct, browser: Browser) -> None:
+    code = await browser.code()
+    assert (await redeem(direct, code)).status == 200
+    assert failed(await redeem(direct, code)) == (400, "invalid_grant", 54005)
+    late = await browser.code()
+    direct.move(0, wall=601)
+    assert failed(await redeem(direct, late)) == (400, "invalid_grant", 70008)
+
+
+# --- a refresh token, and what ends it
+
+
+async def signed_in(direct: Direct, browser: Browser, **changes: str) -> str:
+    """A refresh token."""
+    return str((await redeem(direct, await browser.code(), **changes)).json["refresh_token"])
+
+
+@dataclass(frozen=True)
+class End:
+    """What happens to an account, and how the refresh is refused then."""
+
+    change: dict[str, object]
+    expected: tuple[int, str, int]
+    suberror: str | None = None
+    claims: bool = False
+
+
+ENDS = {
+    "sessions revoked": End({"revokeSessions": True}, (400, "invalid_grant", 50173), "bad_token"),
+    "disabled": End({"blocked": True}, (400, "invalid_grant", 50057)),
+    "locked": End({"locked": True}, (400, "invalid_grant", 50053)),
+    "deleted": End({"deleted": True}, (400, "invalid_grant", 50034)),
+    "consent withdrawn": End({"withdrawConsent": True}, (400, "invalid_grant", 65001), "consent_required"),
+    "blocked by policy": End(
+        {"conditionalAccess": "Block"}, (400, "invalid_grant", 53003), "message_only", claims=True
+    ),
+    "a compliant device wanted": End(
+        {"conditionalAccess": "RequireCompliantDevice"}, (400, "invalid_grant", 53000), "message_only", claims=True
+    ),
+    "a second factor wanted": End(
+        {"conditionalAccess": "RequireMfa"}, (400, "interaction_required", 50076), "basic_action", claims=True
+    ),
+}
+
+
+@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS.keys())
+async def test_what_happens_to_an_account_ends_its_refresh_token(direct: Direct, browser: Browser, end: End) -> None:
+    token = await signed_in(direct, browser)
+    assert (await refresh(direct, token)).status == 200
+    await direct.control("PATCH", f"/accounts/{ACCOUNT}", **end.change)
+    answer = await refresh(direct, token)
+    assert failed(answer) == end.expected
+    assert answer.json.get("suberror") == end.suberror
+    assert ("claims" in answer.json) == end.claims
+
+
+async def test_a_refresh_token_dies_of_ninety_days_without_use(direct: Direct, browser: Browser) -> None:
+    token = await signed_in(direct, browser)
+    direct.move(0, wall=89 * DAY)
+    newer = (await refresh(direct, token)).json["refresh_token"]
+    direct.move(0, wall=2 * DAY)
+    assert failed(await refresh(direct, token)) == (400, "invalid_grant", 700082)
+    assert (await refresh(direct, newer)).status == 200
+
+
+async def test_a_policy_may_want_a_new_sign_in_from_time_to_time(direct: Direct, browser: Browser) -> None:
+    await direct.control("PATCH", f"/accounts/{ACCOUNT}", signInFrequency=3600)
+    token = await signed_in(direct, browser)
+    direct.move(0, wall=3599)
+    newer = (await refresh(direct, token)).json["refresh_token"]
+    direct.move(0, wall=2)
+    assert failed(await refresh(direct, newer)) == (400, "invalid_grant", 70043)
+
+
+@pytest.mark.parametrize(("secret", "survives"), [("sandbox-sign-in-secret", True), ("", False)])
+async def test_a_new_password_ends_the_tokens_of_public_clients_only(
+    direct: Direct, browser: Browser, secret: str, survives: bool
+) -> None:
+    token = await signed_in(direct, browser, client_secret=secret)
+    await direct.control("PATCH", f"/accounts/{ACCOUNT}", password="new")
+    answer = await refresh(direct, token, client_secret=secret)
+    assert (answer.status == 200) == survives
+    if not survives:
+        assert failed(answer) == (400, "invalid_grant", 50173)
+
+
+async def test_a_refresh_token_is_its_applications(direct: Direct, browser: Browser) -> None:
+    token = await signed_in(direct, browser)
+    stolen = await refresh(direct, token, client_id=APP_ID, client_secret="sandbox-secret")
+    assert failed(stolen) == (400, "invalid_grant", 70000)
+    assert failed(await refresh(direct, "x")) == (400, "invalid_grant", 9002313)
+
+
+async def test_another_tenants_address_does_not_redeem(direct: Direct, browser: Browser) -> None:
+    code = await browser.code()
+    for application in direct.world.directory.applications.values():
+        application.tenant_id = OTHER_TENANT
+    answer = await redeem(direct, code, tenant=OTHER_TENANT)
+    assert failed(answer) == (400, "invalid_grant", 700005)
+
+
+# --- pages
+
+
+async def test_the_pages_ask_for_name_password_and_consent(direct: Direct, browser: Browser) -> None:
+    page = await browser.open()
+    assert page.status == 200
+    assert "Sign in" in page.text
+    wrong = await browser.sign_in(page, password="wrong")
+    assert "AADSTS50126" in wrong.text
+    consent = await browser.sign_in(wrong)
+    assert "Permissions requested" in consent.text
+    assert "Have full access to Azure DevOps Services REST APIs" in consent.text
+    answer = back(await browser.submit(consent, decision="accept"))
+    assert answer["state"] == "state-1"
+    assert (await direct.control("GET", "/journal", operation="Consent"))["entries"][0]["effects"][0][
+        "kind"
+    ] == "consent.grant"
+
+
+PAGE_ERRORS: dict[str, tuple[dict[str, str], str]] = {
+    "another redirect address": ({"redirect_uri": "https://stranger.test/callback"}, "AADSTS50011"),
+    "an unknown application": ({"client_id": "nobody"}, "AADSTS700016"),
+    "no application": ({"client_id": ""}, "AADSTS900144"),
+    "an unknown tenant": ({"tenant": "nowhere.com"}, "AADSTS90002"),
+}
+
+
+@pytest.mark.parametrize("case", PAGE_ERRORS.values(), ids=PAGE_ERRORS.keys())
+async def test_nobody_is_sent_to_an_address_that_is_not_the_applications(
+    browser: Browser, case: tuple[dict[str, str], str]
+) -> None:
+    page = await browser.open(**case[0])
+    assert page.status == 400
+    assert case[1] in page.text
+
+
+REDIRECTED: dict[str, tuple[dict[str, str], str, str]] = {
+    "another response type": ({"response_type": "token"}, "unsupported_response_type", "AADSTS700054"),
+    "an unknown response mode": ({"response_mode": "carrier-pigeon"}, "invalid_request", "AADSTS70007"),
+    "an unknown challenge method": ({"code_challenge_method": "MD5"}, "invalid_request", "AADSTS501491"),
+    "no scope": ({"scope": ""}, "invalid_request", "AADSTS900144"),
+    "two resources": (
+        {"scope": "https://management.azure.com/.default 499b84ac-1321-427f-aa17-267ca6975798/.default"},
+        "invalid_request",
+        "AADSTS28000",
+    ),
+    "a permission that is not there": (
+        {"scope": "499b84ac-1321-427f-aa17-267ca6975798/vso.unheard"},
+        "invalid_client",
+        "AADSTS650053",
+    ),
+    "nobody signed in, and nobody may be asked": ({"prompt": "none"}, "login_required", "AADSTS50058"),
+}
+
+
+@pytest.mark.parametrize("case", REDIRECTED.values(), ids=REDIRECTED.keys())
+async def test_the_application_is_told_what_is_wrong_with_its_request(
+    browser: Browser, case: tuple[dict[str, str], str, str]
+) -> None:
+    changes, error, number = case
+    answer = back(await browser.open(**changes))
+    assert answer["error"] == error
+    assert answer["error_description"].startswith(number)
+    assert answer["state"] == "state-1"
+
+
+@pytest.mark.parametrize(("mode", "mark"), [("query", "?"), ("fragment", "#")])
+async def test_an_answer_comes_in_the_mode_that_was_asked_for(browser: Browser, mode: str, mark: str) -> None:
+    page = await browser.sign_in(await browser.open(response_mode=mode))
+    answer = await browser.submit(page, decision="accept")
+    assert answer.headers["Location"].startswith(f"{REDIRECT}{mark}code=")
+
+
+async def test_form_post_answers_with_a_form(browser: Browser) -> None:
+    page = await browser.sign_in(await browser.open(response_mode="form_post"))
+    answer = await browser.submit(page, decision="accept")
+    assert answer.status == 200
+    assert f'action="{REDIRECT}"' in answer.text
+    assert 'name="code"' in answer.text
+
+
+STUCK: dict[str, tuple[dict[str, object], str]] = {
+    "disabled": ({"blocked": True}, "AADSTS50057"),
+    "locked": ({"locked": True}, "AADSTS50053"),
+    "an old password": ({"passwordExpired": True}, "AADSTS50055"),
+    "blocked by policy": ({"conditionalAccess": "Block"}, "AADSTS53003"),
+    "a compliant device wanted": ({"conditionalAccess": "RequireCompliantDevice"}, "AADSTS53000"),
+}
+
+
+@pytest.mark.parametrize("case", STUCK.values(), ids=STUCK.keys())
+async def test_what_an_administrator_has_to_mend_is_shown_with_a_way_back(
+    direct: Direct, browser: Browser, case: tuple[dict[str, object], str]
+) -> None:
+    change, number = case
+    await direct.control("PATCH", f"/accounts/{ACCOUNT}", **change)
+    page = await browser.sign_in(await browser.open())
+    assert number in page.text
+    answer = back(await browser.submit(page, action="cancel"))
+    assert answer["error"] == "access_denied"
+    assert answer["error_description"].startswith(number)
+
+
+@pytest.mark.parametrize(
+    ("name", "number"), [("nobody@contoso.com", "AADSTS50034"), ("megan@litware.com", "AADSTS50020")]
+)
+async def test_an_account_that_is_not_of_the_tenant_may_try_another_name(
+    browser: Browser, name: str, number: str
+) -> None:
+    page = await browser.sign_in(await browser.open(), name)
+    assert number in page.text
+    assert "Permissions requested" in (await browser.sign_in(page)).text
+
+
+async def test_any_tenant_means_the_accounts_own(direct: Direct, browser: Browser) -> None:
+    page = await browser.sign_in(await browser.open(tenant="organizations"), "megan@litware.com")
+    code = back(await browser.submit(page, decision="accept"))["code"]
+    assert (await redeem(direct, code, tenant="organizations")).status == 200
+
+
+async def test_a_second_factor_is_asked_for_and_can_be_denied(direct: Direct, browser: Browser) -> None:
+    await direct.control("PATCH", f"/accounts/{ACCOUNT}", conditionalAccess="RequireMfa")
+    page = await browser.sign_in(await browser.open())
+    assert "Approve sign in request" in page.text
+    denied = await browser.submit(page, decision="deny")
+    assert "AADSTS500121" in denied.text
+    page = await browser.sign_in(await browser.open(prompt="login"))
+    consent = await browser.submit(page, decision="approve")
+    code = back(await browser.submit(consent, decision="accept"))["code"]
+    tokens = (await redeem(direct, code)).json
+    assert (await refresh(direct, tokens["refresh_token"])).status == 200
+
+
+async def test_only_an_administrator_may_consent_where_that_is_so(direct: Direct, browser: Browser) -> None:
+    direct.world.directory.applications[SIGN_IN_APP_ID].admin_consent_required = True
+    page = await browser.sign_in(await browser.open())
+    assert "AADSTS90094" in page.text
+    direct.world.directory.applications[SIGN_IN_APP_ID].consents.add("*")
+    assert "code" in back(await browser.open(login_hint=ACCOUNT))
+
+
+async def test_silently_only_who_is_signed_in_and_has_consented(browser: Browser) -> None:
+    consent = await browser.sign_in(await browser.open())
+    waiting = back(await browser.open(prompt="none"))
+    assert waiting["error"] == "interaction_required"
+    assert waiting["error_description"].startswith("AADSTS65001")
+    await browser.submit(consent, decision="accept")
+    assert "code" in back(await browser.open(prompt="none"))
+    assert "Permissions requested" in (await browser.open(prompt="consent", login_hint=ACCOUNT)).text
+
+
+async def test_a_page_that_was_left_open_too_long_starts_again(direct: Direct, browser: Browser) -> None:
+    page = await browser.open()
+    await direct.control("POST", "/reset")
+    again = await browser.sign_in(page)
+    assert "AADSTS165000" in again.text
+
+
+# --- device code
+
+
+async def device(direct: Direct) -> dict[str, str]:
+    form = {"client_id": SIGN_IN_APP_ID, "scope": DEVOPS_SCOPE}
+    answer = await direct.entra(f"/{TENANT}/oauth2/v2.0/devicecode", form)
+    assert answer.json["interval"] == 5
+    return dict(answer.json)
+
+
+async def poll(direct: Direct, code: str) -> Answer:
+    form = {
+        "grant_type": "urn:ietf:params:oauth:grant-type:device_code",
+        "client_id": SIGN_IN_APP_ID,
+        "device_code": code,
+    }
+    return await direct.entra(TOKEN, form)
+
+
+async def enter(direct: Direct, browser: Browser, user_code: str) -> Answer:
+    page = await direct.send("authority", "GET", f"/{TENANT}/oauth2/deviceauth")
+    assert page is not None
+    return await browser.submit(page, otc=user_code)
+
+
+async def test_a_device_is_told_to_wait_and_to_wait_longer(direct: Direct) -> None:
+    code = (await device(direct))["device_code"]
+    assert failed(await poll(direct, code)) == (400, "authorization_pending", 70016)
+    assert failed(await poll(direct, code)) == (400, "slow_down", 70016)
+    direct.move(0, wall=5)
+    assert failed(await poll(direct, code)) == (400, "authorization_pending", 70016)
+    direct.move(0, wall=900)
+    assert failed(await poll(direct, code)) == (400, "expired_token", 70020)
+    assert failed(await poll(direct, "nonsense")) == (400, "bad_verification_code", 70018)
+
+
+async def test_a_device_learns_that_the_person_declined(direct: Direct, browser: Browser) -> None:
+    given = await device(direct)
+    consent = await browser.sign_in(await enter(direct, browser, given["user_code"]))
+    await browser.submit(consent, decision="cancel")
+    assert failed(await poll(direct, given["device_code"])) == (400, "authorization_declined", 65004)
+
+
+async def test_a_device_gets_its_tokens_once(direct: Direct, browser: Browser) -> None:
+    given = await device(direct)
+    consent = await browser.sign_in(await enter(direct, browser, given["user_code"].lower()))
+    await browser.submit(consent, decision="accept")
+    assert "refresh_token" in (await poll(direct, given["device_code"])).json
+    assert failed(await poll(direct, given["device_code"])) == (400, "expired_token", 70020)
+    again = await enter(direct, browser, given["user_code"])
+    assert "That code didn" in again.text
+
+
+async def test_a_policy_may_block_device_codes_alone(direct: Direct, browser: Browser) -> None:
+    await direct.control("PATCH", f"/accounts/{ACCOUNT}", conditionalAccess="BlockDeviceCode")
+    given = await device(direct)
+    page = await browser.sign_in(await enter(direct, browser, given["user_code"]))
+    assert "AADSTS53003" in page.text
+    assert failed(await poll(direct, given["device_code"])) == (400, "authorization_pending", 70016)
+    assert await browser.code()
+
+
+async def test_keys_and_configuration_are_published_for_each_tenant(direct: Direct) -> None:
+    for tenant in (TENANT, "contoso.com", "organizations"):
+        answer = await direct.send("authority", "GET", f"/{tenant}/v2.0/.well-known/openid-configuration")
+        assert answer is not None
+        assert answer.json["token_endpoint"].endswith("/oauth2/v2.0/token")
+        keys = await direct.send("authority", "GET", urlsplit(answer.json["jwks_uri"]).path)
+        assert keys is not None
+        assert keys.json["keys"][0]["kty"] == "RSA"
+    nothing = await direct.send("authority", "GET", f"/{TENANT}/nothing")
+    assert nothing is not None
+    assert nothing.status == 404

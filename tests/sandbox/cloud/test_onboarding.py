@@ -1,0 +1,203 @@
+"""What a connector takes in: the choices, one connector for an organization, discovery as time goes by."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.sandbox.cloud.direct import (
+    ACCOUNT,
+    CONFIGURATION,
+    CONNECTOR,
+    CONNECTOR_BODY,
+    CONNECTORS,
+    GROUP,
+    ORGANIZATIONS,
+    SUBSCRIPTION,
+    Direct,
+)
+
+EVERY = ["contoso", "fabrikam", "adventure-works", "northwind", "wingtip-toys", "tailspin"]
+HOUR = 3600.0
+MINUTE = 60.0
+
+
+async def held(direct: Direct) -> list[str]:
+    return await direct.names(ORGANIZATIONS)
+
+
+async def patch(direct: Direct, **properties: object) -> None:
+    answer = await direct.arm("PATCH", CONFIGURATION, {"properties": properties})
+    assert answer.status == 202
+    direct.move(60)
+
+
+async def add_organization(direct: Direct, name: str, projects: int = 1) -> None:
+    made = [{"name": f"p{number}", "generate": 2} for number in range(projects)]
+    member = {"account": ACCOUNT, "administrator": True}
+    await direct.control("POST", "/organizations", name=name, tenant="contoso.com", members=[member], projects=made)
+
+
+CHOICES: dict[str, tuple[dict[str, Any], list[str], list[str]]] = {
+    "all existing": ({"autoDiscovery": "Disabled"}, EVERY, EVERY),
+    "all existing and future": ({"autoDiscovery": "Enabled"}, EVERY, [*EVERY, "newcomer"]),
+    "all and future ignores a list": (
+        {"autoDiscovery": "Enabled", "topLevelInventoryList": ["contoso"]},
+        EVERY,
+        [*EVERY, "newcomer"],
+    ),
+    "those named": (
+        {"autoDiscovery": "Disabled", "topLevelInventoryList": ["Fabrikam", "tailspin", "nobody"]},
+        ["fabrikam", "tailspin"],
+        ["fabrikam", "tailspin"],
+    ),
+}
+
+
+@pytest.mark.parametrize("choice", CHOICES.values(), ids=CHOICES.keys())
+async def test_each_choice_takes_in_what_it_says(
+    direct: Direct, choice: tuple[dict[str, Any], list[str], list[str]]
+) -> None:
+    properties, at_first, later = choice
+    await direct.connect(**properties)
+    assert sorted(await held(direct)) == sorted(at_first)
+    await add_organization(direct, "newcomer")
+    direct.move(8 * HOUR)
+    assert sorted(await held(direct)) == sorted(later)
+
+
+async def test_a_changed_list_lets_organizations_go_and_other_changes_do_not(direct: Direct) -> None:
+    await direct.connect(topLevelInventoryList=["contoso", "fabrikam"])
+    await patch(direct, agentlessConfiguration={"agentlessEnabled": "Enabled", "inventoryListType": "Exclusion"})
+    assert sorted(await held(direct)) == ["contoso", "fabrikam"]
+    await patch(direct, topLevelInventoryList=["fabrikam", "tailspin"])
+    assert sorted(await held(direct)) == ["fabrikam", "tailspin"]
+    assert (await direct.configuration())["agentlessConfiguration"]["agentlessEnabled"] == "Enabled"
+
+
+async def test_get_shows_neither_the_authorization_nor_the_list(direct: Direct) -> None:
+    await direct.connect(topLevelInventoryList=["contoso"])
+    shown = await direct.configuration()
+    assert "authorization" not in shown
+    assert "topLevelInventoryList" not in shown
+
+
+async def test_an_organization_is_held_by_one_connector_of_its_tenant(direct: Direct) -> None:
+    await direct.connect(topLevelInventoryList=["contoso"])
+    second = f"{CONNECTORS}/second"
+    await direct.arm("PUT", second, CONNECTOR_BODY)
+    body = {
+        "properties": {"authorization": {"code": await direct.code()}, "topLevelInventoryList": ["contoso", "tailspin"]}
+    }
+    await direct.arm("PUT", f"{second}/devops/default", body)
+    direct.move(60)
+    assert await direct.names(f"{second}/devops/default/azureDevOpsOrgs") == ["tailspin"]
+    available = (await direct.arm("POST", f"{second}/devops/default/listAvailableAzureDevOpsOrgs")).json["value"]
+    states = {one["name"]: one["properties"]["onboardingState"] for one in available}
+    assert states["contoso"] == "OnboardedByOtherConnector"
+    assert states["tailspin"] == "Onboarded"
+    assert states["northwind"] == "NotOnboarded"
+    refused = await direct.arm("PUT", f"{second}/devops/default/azureDevOpsOrgs/contoso", {"properties": {}})
+    assert refused.status == 409
+
+
+@pytest.mark.parametrize("way", ["configuration", "connector", "group"])
+async def test_deleting_frees_the_organizations_for_others(direct: Direct, way: str) -> None:
+    await direct.connect(topLevelInventoryList=["contoso"])
+    path = {
+        "configuration": CONFIGURATION,
+        "connector": CONNECTOR,
+        "group": f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}",
+    }
+    answer = await direct.arm("DELETE", path[way], version="2021-04-01" if way == "group" else None)
+    assert answer.status in (200, 202, 204)
+    if way == "configuration":
+        pending = (await direct.configuration())["provisioningState"]
+        assert pending == "PendingDeletion"
+    direct.move(60)
+    assert direct.world.claims == {}
+
+
+async def test_the_other_tenants_organization_and_one_without_oauth_are_out_of_reach(direct: Direct) -> None:
+    await direct.control("PATCH", "/organizations/northwind", thirdPartyOauth=False)
+    await direct.connect(autoDiscovery="Enabled")
+    names = await held(direct)
+    assert "northwind" not in names
+    assert "litware" not in names
+    await direct.control("PATCH", "/organizations/northwind", thirdPartyOauth=True)
+    direct.move(8 * HOUR)
+    assert "northwind" in await held(direct)
+
+
+async def test_an_organization_that_the_account_does_not_administer_is_onboarded_but_fails(direct: Direct) -> None:
+    member = {"account": ACCOUNT}
+    await direct.control("POST", "/organizations", name="guests-only", tenant="contoso.com", members=[member])
+    await direct.connect(topLevelInventoryList=["guests-only", "fabrikam"])
+    states = {
+        name: (await direct.arm("GET", f"{ORGANIZATIONS}/{name}")).json["properties"]
+        for name in ("guests-only", "fabrikam")
+    }
+    assert states["guests-only"]["provisioningState"] == "Failed"
+    assert "Project Collection Administrators" in states["guests-only"]["provisioningStatusMessage"]
+    assert states["fabrikam"]["provisioningState"] == "Succeeded", "an administrator through nested groups"
+
+
+async def test_the_first_project_comes_after_a_quarter_of_an_hour_then_a_hundred_an_hour(direct: Direct) -> None:
+    await add_organization(direct, "large", projects=250)
+    await direct.connect(topLevelInventoryList=["large"])
+    projects = f"{ORGANIZATIONS}/large/projects"
+    assert await direct.names(projects) == []
+    direct.move(15 * MINUTE)
+    assert 1 <= len(await direct.names(projects)) <= 3
+    direct.move(HOUR)
+    assert 100 <= len(await direct.names(projects)) <= 103
+    direct.move(2 * HOUR)
+    assert len(await direct.names(projects)) == 250
+
+
+async def test_what_is_created_later_is_found_by_the_next_run(direct: Direct) -> None:
+    await direct.connect(topLevelInventoryList=["tailspin"])
+    direct.move(HOUR)
+    assert await direct.names(f"{ORGANIZATIONS}/tailspin/projects") == ["spaces"]
+    await direct.control("POST", "/organizations/tailspin/projects", name="flights", repositories=["radar"])
+    await direct.control("POST", "/organizations/tailspin/projects/spaces/repositories", name="runway")
+    direct.move(6 * HOUR)
+    assert await direct.names(f"{ORGANIZATIONS}/tailspin/projects") == ["spaces"]
+    assert await direct.names(f"{ORGANIZATIONS}/tailspin/projects/spaces/repos") == ["hangar", "tower"]
+    direct.move(2 * HOUR)
+    assert await direct.names(f"{ORGANIZATIONS}/tailspin/projects") == ["spaces", "flights"]
+    assert await direct.names(f"{ORGANIZATIONS}/tailspin/projects/spaces/repos") == ["hangar", "tower", "runway"]
+    assert await direct.names(f"{ORGANIZATIONS}/tailspin/projects/flights/repos") == ["radar"]
+
+
+async def test_what_is_deleted_goes(direct: Direct) -> None:
+    await direct.connect(topLevelInventoryList=["contoso"])
+    direct.move(HOUR)
+    await direct.control("DELETE", "/organizations/contoso/projects/webshop/repositories/search")
+    assert "search" not in await direct.names(f"{ORGANIZATIONS}/contoso/projects/webshop/repos")
+    assert (await direct.arm("GET", f"{ORGANIZATIONS}/contoso/projects/webshop/repos/search")).status == 404
+    await direct.control("DELETE", "/organizations/contoso/projects/webshop")
+    direct.move(8 * HOUR)
+    assert "webshop" not in await direct.names(f"{ORGANIZATIONS}/contoso/projects")
+
+
+async def test_eight_hours_at_once_are_eight_hours_in_steps(direct: Direct) -> None:
+    other = Direct()
+    for cloud in (direct, other):
+        await add_organization(cloud, "large", projects=30)
+        await cloud.connect(autoDiscovery="Enabled")
+    direct.move(20 * HOUR)
+    for _ in range(200):
+        other.move(6 * MINUTE)
+        other.world.settle()
+    for name in ("large", "contoso"):
+        path = f"{ORGANIZATIONS}/{name}/projects"
+        assert await direct.names(path) == await other.names(path)
+
+
+async def test_a_code_of_the_portal_adopts_what_is_there(direct: Direct) -> None:
+    where = {"subscription": SUBSCRIPTION, "resourceGroup": GROUP}
+    await direct.control("POST", "/connectors", name="contoso", account=ACCOUNT, organizations=["northwind"], **where)
+    assert (await direct.configuration())["provisioningState"] == "Succeeded"
+    assert await held(direct) == ["northwind"]

@@ -1,0 +1,92 @@
+"""The portal's page plays the human's part."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlencode
+
+from sandbox.cloud.portal.service import Portal
+from sandbox.cloud.transport.message import Reply, Request
+from tests.sandbox.cloud.direct import ACCOUNT, CONFIGURATION, CONNECTOR, CONNECTOR_BODY, ORGANIZATIONS, Direct
+
+
+async def visit(direct: Direct, method: str, path: str, **fields: str) -> Reply:
+    query, body = (fields, b"") if method == "GET" else ({}, urlencode(fields).encode())
+    return await Portal(direct.simulation).handle(
+        Request("portal", "https://portal.test", method, path, query, {}, body)
+    )
+
+
+async def shown(direct: Direct) -> str:
+    page = await visit(direct, "GET", "/portal")
+    assert page.status == 200
+    return page.body.decode()
+
+
+async def test_the_page_shows_accounts_organizations_and_connectors(direct: Direct) -> None:
+    await direct.connect(topLevelInventoryList=["tailspin"])
+    page = await shown(direct)
+    for text in (ACCOUNT, "wingtip-toys", "securityConnectors/contoso", "tailspin (0 projects)", "Succeeded"):
+        assert text in page
+    assert (await visit(direct, "GET", "/")).headers["Location"] == "/portal"
+    assert (await visit(direct, "GET", "/elsewhere")).status == 404
+    assert (await visit(direct, "POST", "/portal/unheard")).status == 404
+
+
+async def test_the_dialog_gives_a_code_that_works_and_shows_it_once(direct: Direct) -> None:
+    dialog = await visit(direct, "GET", "/portal/authorize", account=ACCOUNT)
+    assert ACCOUNT.encode() in dialog.body
+    answer = await visit(direct, "POST", "/portal/code", account=ACCOUNT)
+    match = re.search(r'<code id="code">([^<]+)</code>', answer.body.decode())
+    assert match is not None
+    await direct.arm("PUT", CONNECTOR, CONNECTOR_BODY)
+    body = {"properties": {"authorization": {"code": match.group(1)}, "autoDiscovery": "Enabled"}}
+    await direct.arm("PUT", CONFIGURATION, body)
+    direct.move(60)
+    assert (await direct.configuration())["provisioningState"] == "Succeeded"
+    assert match.group(1) not in await shown(direct)
+
+
+async def test_the_dialog_authorizes_a_connector_directly(direct: Direct) -> None:
+    await direct.arm("PUT", CONNECTOR, CONNECTOR_BODY)
+    done = await visit(direct, "POST", "/portal/authorize", account=ACCOUNT, connector=CONNECTOR)
+    assert done.status == 303
+    assert len(await direct.names(ORGANIZATIONS)) == 6
+    gone = await visit(direct, "POST", "/portal/authorize", account=ACCOUNT, connector="/nothing")
+    assert "problem=" in gone.headers["Location"]
+
+
+async def test_an_account_is_taken_out_of_its_organizations_and_given_back(direct: Direct) -> None:
+    await visit(direct, "POST", "/portal/access", account=ACCOUNT, access="false")
+    assert not any(ACCOUNT in one.members for one in direct.world.organizations.values())
+    refused = await visit(direct, "POST", "/portal/code", account=ACCOUNT)
+    assert "problem=" in refused.headers["Location"]
+    await visit(direct, "POST", "/portal/access", account=ACCOUNT, access="true")
+    assert (await visit(direct, "POST", "/portal/code", account=ACCOUNT)).status == 200
+
+
+async def test_an_account_is_blocked_and_a_policy_turned_off(direct: Direct) -> None:
+    await visit(direct, "POST", "/portal/block", account=ACCOUNT)
+    assert direct.world.directory.account(ACCOUNT).blocked  # type: ignore[union-attr]
+    await visit(direct, "POST", "/portal/block", account=ACCOUNT)
+    assert not direct.world.directory.account(ACCOUNT).blocked  # type: ignore[union-attr]
+    await visit(direct, "POST", "/portal/policy", organization="contoso")
+    assert not direct.world.organizations["contoso"].third_party_oauth
+
+
+async def test_an_organization_is_added_but_not_twice(direct: Direct) -> None:
+    fields = {"name": "newcomer", "tenant": "contoso.com", "account": ACCOUNT, "project": "first", "repositories": "3"}
+    await visit(direct, "POST", "/portal/organization", **fields)
+    assert len(direct.world.organizations["newcomer"].projects["first"].repositories) == 3
+    again = await visit(direct, "POST", "/portal/organization", **fields)
+    assert "already" in again.headers["Location"]
+    bad = await visit(direct, "POST", "/portal/organization", **{**fields, "name": "other", "repositories": "-1"})
+    assert "problem=" in bad.headers["Location"]
+
+
+async def test_what_people_type_is_never_a_part_of_the_page(direct: Direct) -> None:
+    name = "<script>alert(1)</script>"
+    await visit(direct, "POST", "/portal/organization", name=name, tenant="contoso.com", account=ACCOUNT)
+    assert name not in await shown(direct)
+    page = await visit(direct, "GET", "/portal", problem=name)
+    assert name.encode() not in page.body

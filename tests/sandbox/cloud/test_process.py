@@ -1,0 +1,163 @@
+"""`python -m sandbox.cloud` as a process: its line of JSON, its options, its end; TLS and keys over the network."""
+
+from __future__ import annotations
+
+import json
+import signal
+import ssl
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import jwt
+import pytest
+
+from sandbox.cloud.control.client import ControlClient, ControlError
+from tests.sandbox.cloud.direct import ACCOUNT, APP_ID, CONNECTOR, TENANT
+from tests.sandbox.cloud.remote import Remote
+
+SECONDS = 30.0
+FORM = {
+    "grant_type": "client_credentials",
+    "client_id": APP_ID,
+    "client_secret": "sandbox-secret",
+    "scope": "https://management.azure.com/.default",
+}
+
+
+@contextmanager
+def running(*arguments: str | Path) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+    """A cloud, and what it printed."""
+    command = [sys.executable, "-m", "sandbox.cloud", *map(str, arguments)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield process, json.loads(process.stdout.readline())
+        finally:
+            process.terminate()
+
+
+def test_it_prints_its_addresses_and_stops_on_sigterm_leaving_nothing_behind(tmp_path: Path) -> None:
+    with running("--dir", tmp_path / "one") as (process, printed), running() as (_, other):
+        assert set(printed) == {"arm", "authority", "azureDevOps", "portal", "control", "ca"}
+        assert set(printed["azureDevOps"]) == {"devAzure", "profile", "identity", "entitlement", "extension"}
+        assert printed["ca"] == str(tmp_path / "one" / "ca.pem")
+        assert printed["control"].startswith("http://")
+        addresses = [printed["arm"], printed["portal"], *printed["azureDevOps"].values()]
+        assert all(address.startswith("https://") for address in addresses)
+        assert not set(addresses) & {other["arm"], other["portal"]}
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(SECONDS) == 0
+        folder = Path(other["ca"]).parent
+    assert not folder.exists(), "its temporary folder goes with it"
+
+
+def test_a_port_can_be_chosen(tmp_path: Path) -> None:
+    with running("--dir", tmp_path) as (_, printed):
+        port = printed["arm"].rpartition(":")[2]
+    with running("--dir", tmp_path, "--port", f"arm={port}") as (_, printed):
+        assert printed["arm"] == f"https://localhost:{port}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--world", "/nowhere.yaml"], "nowhere.yaml"),
+        (["--port", "moon=1"], "SERVICE=N"),
+        (["--federation-issuer", "https://x.test", "--federation-jwks", "/nowhere.json"], "nowhere.json"),
+        (["--federation-issuer", "https://x.test"], "jwks"),
+        (["--speed", "fast"], "invalid float"),
+    ],
+)
+def test_wrong_options_end_it_with_a_sentence(arguments: list[str], words: str) -> None:
+    command = [sys.executable, "-m", "sandbox.cloud", *arguments]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+    assert ended.returncode != 0
+    assert words in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_world_file_with_a_mistake_ends_it_with_a_sentence(tmp_path: Path) -> None:
+    file = tmp_path / "world.yaml"
+    for text, words in (("tenants: [", "while parsing"), ("moons: []", "moons"), ("tenants: 3", "tenants")):
+        file.write_text(text)
+        command = [sys.executable, "-m", "sandbox.cloud", "--world", str(file)]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+        assert ended.returncode != 0
+        assert words in ended.stderr
+        assert "Traceback" not in ended.stderr
+
+
+def test_help_says_what_there_is() -> None:
+    command = [sys.executable, "-m", "sandbox.cloud", "--help"]
+    text = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=True).stdout
+    for option in ("--world", "--speed", "--port", "--dir", "--no-throttling", "--federation-issuer"):
+        assert option in text
+
+
+def test_only_who_trusts_its_authority_talks_to_it(remote: Remote) -> None:
+    with (
+        httpx.Client(trust_env=False, verify=ssl.create_default_context()) as stranger,
+        pytest.raises(httpx.ConnectError),
+    ):
+        stranger.get(f"{remote.arm}/subscriptions")
+    with remote.http() as http:
+        assert http.get(f"{remote.arm}/subscriptions?api-version=2022-12-01").status_code == 401
+
+
+def test_a_cut_connection_is_cut(remote: Remote) -> None:
+    with remote.http() as http:
+        token = http.post(f"{remote.authority}/{TENANT}/oauth2/v2.0/token", data=FORM).json()["access_token"]
+        http.headers["Authorization"] = f"Bearer {token}"
+        remote.control.fault(service="arm", cut="before")
+        url = f"{remote.arm}{CONNECTOR}?api-version=2024-08-01-preview"
+        with pytest.raises(httpx.RemoteProtocolError):
+            http.get(url)
+        assert http.get(url).status_code == 404
+
+
+def test_keys_of_an_issuer_are_fetched_with_a_token_and_its_own_authority(remote: Remote, tmp_path: Path) -> None:
+    """The cloud's own Entra stands for an API server: its keys are behind TLS that only its authority vouches for."""
+    keys = f"{remote.authority}/{TENANT}/discovery/v2.0/keys"
+    token = tmp_path / "token"
+    token.write_text("a service account's token\n")
+    remote.control.register_issuer("https://good.test", jwksUrl=keys, caFile=str(remote.ca), bearerTokenFile=str(token))
+    remote.control.register_issuer("https://bad.test", jwksUrl=keys)
+    before = remote.control.last()
+    with remote.http(remote.authority) as http:
+        for issuer, number in (("https://good.test", 700027), ("https://bad.test", 50166)):
+            claims = {"iss": issuer, "sub": "system:serviceaccount:defender-devops:defender-devops-operator"}
+            answer = http.post(f"/{TENANT}/oauth2/v2.0/token", data=federated(claims))
+            assert answer.json()["error_codes"] == [number], answer.text
+    fetched = remote.control.journal(since=before, operation="Keys")
+    assert len(fetched) == 1
+
+
+def federated(claims: dict[str, object]) -> dict[str, str]:
+    """A request with a token that nobody's key has signed."""
+    audience = {"aud": "api://AzureADTokenExchange", "exp": 4_000_000_000}
+    return {
+        "grant_type": "client_credentials",
+        "client_id": "66666666-6666-6666-6666-666666666666",
+        "scope": "https://management.azure.com/.default",
+        "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+        "client_assertion": jwt.encode({**claims, **audience}, "x" * 32, "HS256", headers={"kid": "unheard"}),
+    }
+
+
+def test_the_control_client_says_why_it_was_refused(remote: Remote) -> None:
+    with pytest.raises(ControlError, match="no account 'nobody'"):
+        remote.control.issue_code("nobody")
+    with ControlClient(remote.endpoints["control"]) as control:
+        control.remove_access(ACCOUNT, "contoso")
+        assert "contoso" not in control.world()["accounts"][0]["organizations"]
+        control.restore_access(ACCOUNT)
+        assert "contoso" in control.world()["accounts"][0]["organizations"]
+        control.settings(throttling=False)
+        control.add_repository("contoso", "webshop", "extra", disabled=True)
+        control.change_organization("contoso", thirdPartyOauth=False)
+        control.clear_faults()

@@ -1,0 +1,146 @@
+"""World files: what can be written, what is refused, and large ones that are cheap."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from sandbox.cloud.clock import Clock
+from sandbox.cloud.world.devops import Repositories, Repository
+from sandbox.cloud.world.load import DEFAULT_WORLD, UnknownName, build, read_world_file
+from sandbox.cloud.world.schema import GenerateSpec, WorldFile
+from tests.sandbox.cloud.direct import ACCOUNT, GROUP, ORGANIZATIONS, SUBSCRIPTION, Direct
+
+
+def document() -> dict[str, Any]:
+    parsed: dict[str, Any] = yaml.safe_load(DEFAULT_WORLD.read_text())
+    return parsed
+
+
+def test_the_default_world_holds_what_the_operator_needs() -> None:
+    world = build(read_world_file(DEFAULT_WORLD), Clock(0))
+    assert {one.domain for one in world.directory.tenants.values()} == {"contoso.com", "litware.com"}
+    assert len(world.subscriptions) == 2
+    account = world.directory.account(ACCOUNT)
+    assert account is not None
+    assert sum(account.id in one.members for one in world.organizations.values()) == 6
+    operator = world.directory.applications["66666666-6666-6666-6666-666666666666"]
+    assert operator.federated_credentials[0].subject.endswith(":defender-devops:defender-devops-operator")
+
+
+WRONG: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
+    "an unknown field": ({"planets": []}, ValidationError, "planets"),
+    "no tenant": ({"tenants": None}, ValidationError, "tenants"),
+    "a tenant that is not there": (
+        {"subscriptions": [{"id": "x", "name": "x", "tenant": "nowhere.com"}]},
+        UnknownName,
+        "nowhere.com",
+    ),
+    "a role that is not there": (
+        {"roleAssignments": [{"role": "Emperor", "principal": ACCOUNT, "scope": "/"}]},
+        UnknownName,
+        "Emperor",
+    ),
+    "a principal that is not there": (
+        {"roleAssignments": [{"role": "Owner", "principal": "nobody", "scope": "/"}]},
+        UnknownName,
+        "nobody",
+    ),
+    "a negative number of repositories": (
+        {"organizations": [{"name": "x", "tenant": None, "projects": [{"name": "p", "generate": -1}]}]},
+        ValidationError,
+        "generate",
+    ),
+    "an unknown access level": (
+        {"organizations": [{"name": "x", "tenant": None, "members": [{"account": ACCOUNT, "license": "gold"}]}]},
+        ValidationError,
+        "license",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WRONG.values(), ids=WRONG.keys())
+def test_a_wrong_file_is_refused_with_what_is_wrong(case: tuple[dict[str, Any], type[Exception], str]) -> None:
+    changes, error, words = case
+    with pytest.raises(error, match=words):
+        build(WorldFile.parse({**document(), **changes}), Clock(0))
+
+
+async def test_a_file_may_have_connectors_that_were_authorized_before() -> None:
+    connector = {
+        "name": "contoso",
+        "subscription": SUBSCRIPTION,
+        "resourceGroup": GROUP,
+        "account": ACCOUNT,
+        "organizations": ["northwind"],
+    }
+    direct = Direct(WorldFile.parse({**document(), "connectors": [connector]}))
+    assert await direct.names(ORGANIZATIONS) == ["northwind"]
+    assert (await direct.configuration())["provisioningState"] == "Succeeded"
+
+
+def test_two_worlds_of_one_file_are_alike() -> None:
+    first, second = (build(read_world_file(DEFAULT_WORLD), Clock(0)) for _ in range(2))
+    assert [one.id for one in first.organizations.values()] == [one.id for one in second.organizations.values()]
+    assert [first.chance.random() for _ in range(3)] == [second.chance.random() for _ in range(3)]
+
+
+async def test_a_generated_world_shares_organizations_and_repositories_out_evenly() -> None:
+    spec = read_world_file(DEFAULT_WORLD)
+    spec.generate = GenerateSpec(
+        tenant="contoso.com",
+        account=ACCOUNT,
+        subscription=SUBSCRIPTION,
+        resource_group=GROUP,
+        connectors=4,
+        organizations=10,
+        projects=3,
+        repositories=1001,
+    )
+    direct = Direct(spec)
+    made = [one for name, one in direct.world.organizations.items() if name.startswith("org-")]
+    counts = [len(project.repositories) for one in made for project in one.projects.values()]
+    assert sum(counts) == 1001
+    assert max(counts) - min(counts) <= 1
+    held = [len(one.configuration.organizations) for one in direct.world.connectors.values() if one.configuration]
+    assert sorted(held) == [2, 2, 3, 3]
+
+
+def test_a_hundred_thousand_generated_repositories_cost_next_to_nothing() -> None:
+    many = Repositories("project-id", "platform", generated=100_000)
+    assert len(pickle.dumps(many)) < 1000
+    assert len(many) == 100_000
+    assert many[99_999].name == "platform-99999"
+    assert many[7].id == Repositories("project-id", "platform", generated=8)[7].id
+
+
+POSITIONS: dict[str, int | None] = {
+    "shop-0000": 0,
+    "SHOP-0002": 2,
+    "shop-0003": None,
+    "shop-2": None,
+    "shop-": None,
+    "written": 3,
+    "Shop-0009": 4,
+    "gone": None,
+    "nothing": None,
+}
+
+
+@pytest.mark.parametrize("name", POSITIONS)
+def test_repositories_are_found_by_name_whether_written_or_generated(name: str) -> None:
+    written = [Repository("id", one) for one in ("written", "shop-0009", "gone")]
+    repositories = Repositories("id", "shop", written, generated=3, removed={"gone"})
+    assert repositories.position(name) == POSITIONS[name]
+    assert [one.name for one in repositories.existing()] == [
+        "shop-0000",
+        "shop-0001",
+        "shop-0002",
+        "written",
+        "shop-0009",
+    ]
+    assert [name for _, name in repositories.git_names(4)] == ["shop-0000", "shop-0001", "shop-0002", "written"]
