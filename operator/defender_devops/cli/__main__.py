@@ -1,0 +1,6 @@
+"""`python -m defender_devops.cli` is the command line."""
+
+from defender_devops.cli.main import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""All commands with their arguments and options. What each does is loaded when it runs: --help need not wait for it."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import logging
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from defender_devops.cli.completion import complete_connector, complete_namespace
+from defender_devops.cli.output import Format
+from defender_devops.cli.target import Target
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    name="defender-devops",
+    help="Connectors between Azure DevOps and Microsoft Defender for Cloud, from the command line.",
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Kubeconfig = Annotated[
+    Path | None, typer.Option("--kubeconfig", metavar="FILE", help="Kubeconfig; kubectl's own where it is not given.")
+]
+Context = Annotated[
+    str | None, typer.Option("--context", metavar="NAME", help="Context of the kubeconfig; its current one by default.")
+]
+Namespace = Annotated[
+    str | None,
+    typer.Option(
+        "--namespace",
+        "-n",
+        metavar="NAME",
+        help="Namespace; the context's by default.",
+        autocompletion=complete_namespace,
+    ),
+]
+Connector = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME",
+        help="Connector, as NAME or NAMESPACE/NAME.",
+        autocompletion=complete_connector,
+        show_default=False,
+    ),
+]
+Connectors = Annotated[
+    list[str],
+    typer.Argument(metavar="NAME...", help="Connectors, as NAME or NAMESPACE/NAME.", autocompletion=complete_connector),
+]
+OptionalConnector = Annotated[
+    str | None,
+    typer.Argument(metavar="[NAME]", help="Connector, as NAME or NAMESPACE/NAME.", autocompletion=complete_connector),
+]
+Output = Annotated[Format, typer.Option("--output", "-o", help="Form of the output.")]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        sys.stdout.write(f"defender-devops {importlib.metadata.version('defender-devops-operator')}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an error comes from.")] = False,
+    version: Annotated[  # noqa: ARG001 - its callback answers
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Connectors between Azure DevOps and Microsoft Defender for Cloud, from the command line."""
+    from defender_devops.telemetry.logs import configure_logs
+
+    configure_logs("console", "debug" if debug else "error")
+    # Libraries complain on their own account (of each sign-in that is not there); we say in one line what matters.
+    logging.disable(logging.NOTSET if debug else logging.CRITICAL)
+
+
+@app.command()
+def status(
+    name: OptionalConnector = None,
+    *,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on showing what changes.")] = False,
+    everywhere: Annotated[bool, typer.Option("--all-namespaces", "-A", help="Look into all namespaces.")] = False,
+    output: Annotated[Format | None, typer.Option("--output", "-o", help="Form of the output.")] = None,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> int:
+    """Show how connectors and their organizations stand. Exits 1 where one of them is not ready."""
+    if watch and output is not None:
+        raise typer.BadParameter("--watch shows a tree or lines: leave --output out.")
+    from defender_devops.cli.status.run import Wanted, show
+
+    return _run(show(Wanted(Target(kubeconfig, context, namespace), name, everywhere, output, watch)))
+
+
+def _run(command: Coroutine[Any, Any, int]) -> int:
+    return asyncio.run(command)

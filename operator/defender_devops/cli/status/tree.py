@@ -1,0 +1,139 @@
+"""Connectors as a tree, for a terminal of 80 columns or more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+from defender_devops.api.conditions import Condition
+from defender_devops.api.organization import OrganizationStatus
+from defender_devops.api.reasons import ConditionType
+from defender_devops.cli.status.view import ConnectorView, OrganizationView, moment_of
+from defender_devops.cli.status.words import STYLES, ago, counts, estimate, of, onboarded, organization_line, state
+
+__all__ = ["Trees"]
+
+_BAR: Final = 24
+_SMALL_BAR: Final = 8
+_NAME_MAX: Final = 26
+_FOLDED_FROM: Final = 12
+"""With more organizations than this, those that are well are only counted, unless one connector was asked for."""
+
+_GUIDES: Final = "bright_black"
+
+
+@dataclass(frozen=True, slots=True)
+class Trees:
+    """Draws connectors.
+
+    Attributes:
+        now: the moment.
+        marks: for True, False and Unknown.
+        unfolded: shows every organization, however many.
+    """
+
+    now: datetime
+    marks: Mapping[str, str]
+    unfolded: bool = False
+
+    def draw(self, connectors: Iterable[ConnectorView], orphans: Sequence[OrganizationView] = ()) -> RenderableType:
+        """All of them, one below the other."""
+        trees: list[RenderableType] = [self._connector(view) for view in connectors]
+        if orphans:
+            tree = Tree(Text("Organizations without a connector", style="bold red"), guide_style=_GUIDES)
+            self._add_organizations(tree, orphans)
+            trees.append(tree)
+        return Group(*trees)
+
+    def _connector(self, view: ConnectorView) -> Tree:
+        tree = Tree(self._title(view), guide_style=_GUIDES)
+        if view.observations:
+            tree.add(self._observations(view.observations))
+        for problem in view.problems:
+            tree.add(self._problem(view, problem))
+        if view.discovery.projects or view.discovery.repositories:
+            tree.add(self._discovery(view))
+        if view.organizations:
+            self._add_organizations(tree.add(Text(onboarded(view))), view.organizations)
+        return tree
+
+    def _title(self, view: ConnectorView) -> Text:
+        since = moment_of(view.ready)
+        return Text.assemble(
+            (view.key, "bold"),
+            "  ",
+            (view.phase, STYLES[view.phase]),
+            (f" since {ago(self.now - since)}" if since else "", "dim"),
+            (f"  {view.mode}, {view.location}", "dim"),
+        )
+
+    def _observations(self, conditions: Iterable[Condition]) -> Text:
+        """All conditions in a line or two; a mark never parts from its word."""
+        words = [
+            Text(f"{self.marks[each.status]}\N{NO-BREAK SPACE}{each.type}", STYLES[each.status]) for each in conditions
+        ]
+        return Text("  ").join(words)
+
+    def _problem(self, view: ConnectorView, problem: Condition) -> RenderableType:
+        urgent = problem is view.needs_reauthorization
+        style = "bold red" if urgent else STYLES[problem.status]
+        title = Text.assemble((f"{problem.type}: {problem.reason}", style))
+        return Group(title, Padding(Text(problem.message), (0, 0, 0, 2)))
+
+    def _discovery(self, view: ConnectorView) -> RenderableType:
+        discovery = view.discovery
+        numbers = counts(discovery.projects, discovery.repositories)
+        when = estimate(discovery, view.condition(ConditionType.DISCOVERED), self.now)
+        if discovery.percent is None:
+            return Text(f"discovered {numbers}{f'; {when}' if when else ''}")
+        row = Table.grid(padding=(0, 2))
+        row.add_row(_bar(discovery.percent, _BAR), Text(f"{discovery.percent} % discovered", "bold"), Text(when, "dim"))
+        return Group(row, Text(numbers))
+
+    def _add_organizations(self, tree: Tree, organizations: Sequence[OrganizationView]) -> None:
+        fold = len(organizations) > _FOLDED_FROM and not self.unfolded
+        shown = [each for each in organizations if not fold or not each.is_well]
+        width = min(_NAME_MAX, max((len(each.organization) for each in shown), default=0))
+        for each in shown:
+            tree.add(self._organization(each, width))
+        if len(shown) < len(organizations):
+            rest = f"{len(organizations) - len(shown)} {'more' if shown else 'organizations'}, all well"
+            tree.add(Text(rest, "dim"))
+
+    def _organization(self, view: OrganizationView, width: int) -> RenderableType:
+        status = view.ready.status if view.ready else "Unknown"
+        mark = "False" if status == "True" and view.unmet else status
+        row = Table.grid(padding=(0, 2, 0, 0))
+        row.add_column(width=1)
+        row.add_column(width=width, no_wrap=True)
+        row.add_column(no_wrap=True)
+        row.add_row(
+            Text(self.marks[mark], STYLES[mark]), view.organization, Text(state(view), "dim"), *_progress(view.status)
+        )
+        words = organization_line(view)
+        return Group(row, Padding(Text(words), (0, 0, 0, 3))) if words else row
+
+
+def _progress(status: OrganizationStatus) -> list[RenderableType]:
+    """A small bar where it is known how much there is to find, and the numbers."""
+    repositories = status.repositories
+    numbers = of(repositories)
+    if repositories is None or numbers is None:
+        return []
+    text = Text(f"{numbers} repositories", "dim")
+    if not repositories.expected or repositories.discovered is None:
+        return [text]
+    return [_bar(min(100, 100 * repositories.discovered // repositories.expected), _SMALL_BAR), text]
+
+
+def _bar(percent: int, width: int) -> ProgressBar:
+    return ProgressBar(total=100, completed=percent, width=width, finished_style="green", complete_style="cyan")
