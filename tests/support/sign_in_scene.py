@@ -71,15 +71,17 @@ class SignInScene(Scene):
         return found
 
 
-def at_entra(page: Page, account: str = ACCOUNT, *, accept: bool = True) -> None:
-    """What a person does on Entra's pages, from the password to the way back."""
+def at_entra(page: Page, account: str = ACCOUNT) -> None:
+    """What a person does on Entra's pages: choose or name the account, the password, consent where it is asked for."""
     another = page.get_by_role("button", name="Use another account")
     if another.count():
         another.click()
     page.fill("input[name=loginfmt]", account)
     page.fill("input[name=passwd]", PASSWORD)
     page.click("button[value=signin]")
-    page.click(f"button[value={'accept' if accept else 'cancel'}]")
+    accept = page.get_by_role("button", name="Accept")
+    if accept.count():
+        accept.click()
     go_back(page)
 
 

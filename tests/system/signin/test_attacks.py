@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from urllib.parse import parse_qs, quote, urlsplit
 
+import aiohttp
 import httpx
 import pytest
 
@@ -264,14 +265,14 @@ def test_a_federated_client_that_the_namespace_is_not_granted_is_refused(scene: 
 async def flood(address: str, requests: int, at_once: int) -> dict[int, int]:
     """Ask a page many times; gives how often each status came."""
     statuses: dict[int, int] = {}
-    limits = httpx.Limits(max_connections=at_once)
-    async with httpx.AsyncClient(trust_env=False, timeout=30, limits=limits) as client:
-        left = iter(range(requests))
+    left = iter(range(requests))
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=at_once)) as client:
 
         async def ask() -> None:
             for _ in left:
-                response = await client.get(address)
-                statuses[response.status_code] = statuses.get(response.status_code, 0) + 1
+                async with client.get(address) as response:
+                    await response.read()
+                    statuses[response.status] = statuses.get(response.status, 0) + 1
 
         await asyncio.gather(*(ask() for _ in range(at_once)))
     return statuses
@@ -280,11 +281,12 @@ async def flood(address: str, requests: int, at_once: int) -> dict[int, int]:
 async def test_ten_thousand_requests_leave_reconciles_undisturbed(scene: SignInScene) -> None:
     scene.connect()
     address = scene.address()
+    began = time.monotonic()
     flooding = asyncio.create_task(flood(address, requests=10_000, at_once=16))
     await asyncio.sleep(0.2)
 
     def edit_and_wait() -> float:
-        began = time.monotonic()
+        edited = time.monotonic()
         scene.kube.patch(KIND, "contoso", {"spec": {"azure": {"tags": {"edited": "yes"}}}}, scene.namespace)
         generation = scene.connector()["metadata"]["generation"]
         scene.kube.wait(
@@ -294,13 +296,13 @@ async def test_ten_thousand_requests_leave_reconciles_undisturbed(scene: SignInS
             until=lambda body: body["status"].get("observedGeneration") == generation,
             timeout=20,
         )
-        return time.monotonic() - began
+        return time.monotonic() - edited
 
     seconds = await asyncio.to_thread(edit_and_wait)
     statuses = await flooding
     assert sum(statuses.values()) == 10_000
-    assert statuses[429] > 9_000
     assert set(statuses) == {200, 429}
+    assert statuses[200] <= 60 + 10 * (time.monotonic() - began) + 1, "a burst, and the rate"
     assert seconds < 10
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -11,7 +13,7 @@ from sandbox.cloud.control.client import ControlClient
 from sandbox.cluster.client import condition
 from sandbox.demo.browser import Browser
 from tests.support.scene import ACCOUNT
-from tests.support.sign_in_scene import APP, PASSWORD, SignInScene
+from tests.support.sign_in_scene import APP, PASSWORD, TOKENS, SignInScene
 from tests.system.signin.conftest import CHECK_INTERVAL
 
 SERVICE_PRINCIPAL = {"method": "ServicePrincipal", "account": None}
@@ -44,9 +46,6 @@ def revoked(control: ControlClient) -> None:
 LOSSES: list[tuple[str, Callable[[ControlClient], None], str]] = [
     ("90 days without use", lambda control: control.move(0, wall=91 * 86400), "SignInRequired"),
     ("sessions revoked", revoked, "SignInRequired"),
-    ("password expired", lambda control: control.change_account(ACCOUNT, password_expired=True), "SignInRequired"),
-    ("account removed", lambda control: control.change_account(ACCOUNT, deleted=True), "AccountBlocked"),
-    ("account disabled", lambda control: control.change_account(ACCOUNT, blocked=True), "AccountBlocked"),
     ("account locked", lambda control: control.change_account(ACCOUNT, locked=True), "AccountBlocked"),
     (
         "Conditional Access",
@@ -69,10 +68,38 @@ def test_a_loss_is_seen_within_one_check_interval_and_leaves_the_connector_ready
     assert time.monotonic() - began < CHECK_INTERVAL + SLACK
     assert condition(body, "SignedIn")["status"] == "False"
     assert condition(body, "SignedIn")["reason"] == reason
+    assert condition(body, "Ready")["status"] == "True"
     told = condition(body, "ReauthRequired")["message"]
     assert ACCOUNT in told
     assert scene.address() in told
     assert scene.tokens()["refresh-token"], "nothing stored is thrown away"
+
+
+@pytest.mark.parametrize("change", [{"deleted": True}, {"blocked": True}], ids=["removed", "disabled"])
+def test_an_account_that_is_gone_takes_defenders_authorization_with_it_and_that_comes_first(
+    scene: SignInScene, change: dict[str, bool]
+) -> None:
+    signed_in(scene)
+    scene.wait("Ready", "True")
+    scene.control.change_account(ACCOUNT, **change)
+    scene.wait("SignedIn", "False", "AccountBlocked", timeout=CHECK_INTERVAL + SLACK)
+    scene.wait("ReauthRequired", "True", "AuthorizationLost", timeout=CHECK_INTERVAL + SLACK)
+    scene.wait("Ready", "False", timeout=SLACK)
+
+
+def test_a_changed_password_leaves_the_sign_in_alone(scene: SignInScene) -> None:
+    """Refresh tokens of a confidential client survive it; only revoked sessions do not."""
+    signed_in(scene)
+    before = scene.tokens()["refresh-token"]
+    scene.control.change_account(ACCOUNT, password="another-password")
+    scene.kube.wait(
+        "Secret", TOKENS, scene.namespace, until=lambda body: value(body, "refresh-token") != before, timeout=30
+    )
+    scene.wait("SignedIn", "True", timeout=SLACK)
+
+
+def value(secret: dict[str, Any], key: str) -> str:
+    return base64.b64decode(secret["data"][key]).decode()
 
 
 def test_an_expired_app_secret_is_told_and_a_new_one_takes_effect_at_once(scene: SignInScene) -> None:
