@@ -156,6 +156,7 @@ class Operator:
             cluster_id=settings.cluster_id or await cluster_uid(self._client),
             watches_all_namespaces=not settings.namespaces,
             timings=timings,
+            refresh_interval=timedelta(seconds=settings.refresh_interval),
             clock=_now,
         )
         self._reconciler = Reconciler(

@@ -37,6 +37,7 @@ __all__ = [
     "pull_request_annotations",
     "standing",
     "tags",
+    "takes_in_what_is_new",
     "without_owner_tags",
 ]
 
@@ -163,6 +164,12 @@ def _was_wanted(snapshot: ConnectorSnapshot, key: str) -> bool:
     resources = (each for each in snapshot.organizations if each.spec.organization.lower() == key)
     told = (find_condition(each.status.conditions, ConditionType.ONBOARDED) for each in resources)
     return any(each is not None and each.reason != Reason.NOT_INCLUDED for each in told)
+
+
+def takes_in_what_is_new(snapshot: ConnectorSnapshot) -> bool:
+    """Whether it is for the operator to onboard what is founded later: with exclusions Defender does not."""
+    mode = snapshot.connector.spec.organizations.mode
+    return mode is OrganizationsMode.ALL_AND_FUTURE and bool(excluded(snapshot)) and not observes(snapshot)
 
 
 @dataclass(frozen=True, slots=True)

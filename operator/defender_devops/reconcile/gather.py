@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
@@ -70,6 +70,7 @@ class Gatherer:
     cluster_id: str
     watches_all_namespaces: bool
     timings: Timings
+    refresh_interval: timedelta
     clock: Callable[[], datetime]
 
     async def gather(
@@ -84,13 +85,14 @@ class Gatherer:
             fresh: read all of Azure, so that a write may rest on it.
         """
         known_code, code = await self.codes.read(connector)
+        base = self._base(key, connector, memory, known_code)
         asked = Question(
             fresh=fresh or memory.hinted or connector.is_reconcile_requested,
             probe=memory.hinted or connector.is_reconcile_requested or memory.code != known_code.sha256,
             readers=_speaks_of_readers(connector),
+            probe_interval=self._probe_interval(base),
         )
         memory.hinted = False
-        base = self._base(key, connector, memory, known_code)
         if connector.spec.suspend and not connector.metadata.is_deleting:
             return Gathered(base, None, code)
         cloud, azure = await self._cloud(base, memory, asked)
@@ -123,8 +125,16 @@ class Gatherer:
         elif isinstance(cloud, CloudState) and cloud.is_busy:
             waits.append(self.timings.poll_interval.total_seconds())
         probed = cloud.probed_at if isinstance(cloud, CloudState) else None
-        due = (probed or now) + self.timings.check_interval
+        due = (probed or now) + self._probe_interval(snapshot)
         return max(0.0, min(*waits, (due - now).total_seconds()) if waits else (due - now).total_seconds())
+
+    def _probe_interval(self, snapshot: ConnectorSnapshot) -> timedelta:
+        """Between two questions for the organizations that there are.
+
+        Where Defender does not take in what is new, and we do in its stead, nothing else shows that it is there.
+        """
+        check, refresh = self.timings.check_interval, self.refresh_interval
+        return min(check, refresh) if desired.takes_in_what_is_new(snapshot) else check
 
     def _base(
         self, key: Key, connector: AzureDevOpsConnector, memory: Memory, code: AuthorizationCode
@@ -175,7 +185,7 @@ class Gatherer:
         )
         watcher = self.watchers.watch(connector.metadata.uid, arm, ref, readers=asked.readers)
         azure = AzureAccess(SecurityConnectors(arm), RoleAssignments(arm), watcher)
-        observer = Observer(azure.connectors, azure.role_assignments, self.timings)
+        observer = Observer(azure.connectors, azure.role_assignments)
         if connector.metadata.is_deleting:
             return await observer.before_deletion(ref, asked), azure
         self.hints.note(Key(connector.metadata.namespace, connector.metadata.name), ref, azure.watcher)

@@ -7,14 +7,14 @@ that wants to write is made again on a state that was read afresh as a whole, so
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from defender_devops.api.cloud import CloudOrganization, ConnectorRef, RoleAssignment
 from defender_devops.azure.connectors import SecurityConnectors
 from defender_devops.azure.role_assignments import RoleAssignments
 from defender_devops.errors import AzureError, OperatorError
 from defender_devops.reconcile.authorization import is_under_way, token_exchange_failed
-from defender_devops.reconcile.snapshot import CloudState, Failure, Timings
+from defender_devops.reconcile.snapshot import CloudState, Failure
 
 __all__ = ["Observer", "Question", "failure_of"]
 
@@ -27,11 +27,13 @@ class Question:
         fresh: read everything, whatever is remembered.
         probe: ask listAvailableAzureDevOpsOrgs even if the last answer is young.
         readers: read the role assignments at the connector's scope.
+        probe_interval: for so long the last answer to that question counts as young.
     """
 
     fresh: bool = False
     probe: bool = False
     readers: bool = False
+    probe_interval: timedelta = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,6 @@ class Observer:
 
     connectors: SecurityConnectors
     role_assignments: RoleAssignments
-    timings: Timings
 
     async def observe(
         self, ref: ConnectorRef, before: CloudState | None, question: Question, now: datetime
@@ -95,7 +96,7 @@ class Observer:
         """Ask for the available organizations: the only question that shows whether the authorization works."""
         if state.configuration is None or is_under_way(state.configuration):
             return state
-        young = state.probed_at is not None and now - state.probed_at < self.timings.check_interval
+        young = state.probed_at is not None and now - state.probed_at < question.probe_interval
         # A failed exchange is no last word: access may be back, and an older answer says nothing about that.
         if young and not question.probe and not token_exchange_failed(state.configuration):
             return state
