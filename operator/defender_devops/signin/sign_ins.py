@@ -14,30 +14,24 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from dataclasses import replace as changed
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 import structlog
 from pydantic import SecretStr
 
 from defender_devops.api.connector import AzureDevOpsConnector, SignIn, SignInMethod
-from defender_devops.api.reasons import Reason
-from defender_devops.errors import KubernetesError, OperatorError
+from defender_devops.errors import OperatorError
 from defender_devops.signin.credentials import secret_names
-from defender_devops.signin.errors import SignInError, SignInRequired, TokenServiceUnavailable
+from defender_devops.signin.errors import SignInError, SignInRequired
 from defender_devops.signin.id_token import Identity
 from defender_devops.signin.ports import Clock, OnChange
 from defender_devops.signin.record import TokenRecord
 from defender_devops.signin.renewal import Renewal, check_usable
+from defender_devops.signin.sign_in_entry import USED_UP, Entry, basis
 from defender_devops.signin.sign_in_state import SignInState
 
 __all__ = ["SignIns"]
-
-USED_UP: Final = 0.8
-"""Share of an access token's life after which it is renewed."""
-
-_RETRY_FIRST: Final = 10.0
-"""Seconds to the first repeat after a passing failure; doubled each time, up to the check interval."""
 
 _CONCURRENCY: Final = 8
 """Renewals in the background at once. Each waits for the network nearly all of its time."""
@@ -46,42 +40,6 @@ _PATIENCE: Final = 10.0
 """Seconds that a reconcile waits for a look at a sign-in; then it goes on with what was known before."""
 
 _LOG: Final = structlog.stdlib.get_logger(__name__)
-
-
-@dataclass
-class _Entry:
-    """One connector under watch.
-
-    Attributes:
-        connector: its newest body.
-        state: what was found last.
-        record: tokens as they were stored last; of an app they live here only.
-        error: why the last look failed; None where it did not.
-        refused: why the last sign-in on the page was not kept; told while nobody is signed in.
-        due: when to look again, by the clock; None means now.
-        must_renew: only a new token proves the sign-in: what it rests on has changed.
-        must_read: somebody else wrote the token Secret.
-        failures: passing failures in a row.
-        lock: one renewal at a time.
-        looking: the look in the background, while there is one.
-    """
-
-    connector: AzureDevOpsConnector
-    state: SignInState
-    record: TokenRecord = field(default_factory=TokenRecord)
-    error: OperatorError | None = None
-    refused: SignInError | None = None
-    due: datetime | None = None
-    must_renew: bool = False
-    must_read: bool = False
-    failures: int = 0
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    looking: asyncio.Task[None] | None = None
-
-    @property
-    def has_sign_in(self) -> bool:
-        """Whether there is anything to look at."""
-        return self.connector.spec.sign_in_method != SignInMethod.NONE
 
 
 @dataclass
@@ -103,7 +61,7 @@ class SignIns:
     page_url: Callable[[str], str | None]
     on_change: OnChange
     random_share: Callable[[], float] = random.random
-    _entries: dict[str, _Entry] = field(default_factory=dict)
+    _entries: dict[str, Entry] = field(default_factory=dict)
     _woken: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def state(self, connector: AzureDevOpsConnector) -> SignInState:
@@ -175,7 +133,8 @@ class SignIns:
                     handed_in=before.handed_in,
                 ),
             )
-            self._found(entry, self._success(entry))
+            entry.must_renew = False
+            self._found(entry, entry.success(self.clock(), self.page_url(entry.uid)))
         return entry.state
 
     def refuse(self, connector: AzureDevOpsConnector, error: SignInError) -> None:
@@ -184,7 +143,7 @@ class SignIns:
         if entry.state.signed_in or not error.terminal or isinstance(error, SignInRequired):
             return
         entry.refused = error
-        self._found(entry, self._failure(entry, error))
+        self._found(entry, entry.failure(error))
 
     def secret_changed(self, namespace: str, name: str, resource_version: str) -> tuple[AzureDevOpsConnector, ...]:
         """A Secret was written or deleted: look anew at the sign-ins that rest on it.
@@ -204,7 +163,7 @@ class SignIns:
             if name == entry.connector.token_secret_name:
                 entry.must_read = True
             else:
-                entry.due, entry.must_renew = None, True
+                entry.rests_on_something_new()
         self._woken.set()
         return tuple(entry.connector for entry in touched)
 
@@ -244,53 +203,56 @@ class SignIns:
             async with asyncio.timeout(seconds):
                 await self._woken.wait()
 
-    def _remember(self, connector: AzureDevOpsConnector) -> _Entry:
+    def _remember(self, connector: AzureDevOpsConnector) -> Entry:
         uid = connector.metadata.uid
         entry = self._entries.get(uid)
         if entry is None:
-            entry = self._entries[uid] = _Entry(connector, SignInState(url=self.page_url(uid)))
+            entry = self._entries[uid] = Entry(connector, SignInState(url=self.page_url(uid)))
             self._woken.set()
-        elif _basis(connector) != _basis(entry.connector):
-            entry.due, entry.must_renew, entry.refused = None, True, None
-            entry.record = TokenRecord()
+        elif basis(connector) != basis(entry.connector):
+            entry.rests_on_something_new()
+            entry.record, entry.refused = TokenRecord(), None
             if connector.spec.sign_in_method == SignInMethod.NONE:
                 entry.state, entry.error = SignInState(url=self.page_url(uid)), None
         entry.connector = connector
         return entry
 
-    def _is_due(self, entry: _Entry) -> bool:
+    def _is_due(self, entry: Entry) -> bool:
         return entry.has_sign_in and (entry.due is None or entry.due <= self.clock())
 
-    def _wants_look(self, entry: _Entry) -> bool:
+    def _wants_look(self, entry: Entry) -> bool:
         return self._is_due(entry) or (entry.has_sign_in and entry.must_read)
 
-    def _start_look(self, entry: _Entry) -> asyncio.Task[None]:
+    def _start_look(self, entry: Entry) -> asyncio.Task[None]:
         """The look that is under way, or a new one."""
         if entry.looking is None:
             entry.looking = asyncio.create_task(self._look(entry), name=f"sign-in of {entry.connector.metadata.name}")
-            entry.looking.add_done_callback(lambda _: self._end_look(entry))
+            entry.looking.add_done_callback(lambda look: self._end_look(entry, look))
         return entry.looking
 
-    def _end_look(self, entry: _Entry) -> None:
+    def _end_look(self, entry: Entry, look: asyncio.Task[None]) -> None:
         entry.looking = None
+        if not look.cancelled() and (error := look.exception()):
+            _LOG.error("a look at a sign-in failed", connector=entry.connector.metadata.name, exc_info=error)
+            entry.due = self.clock() + self.check_interval
         self._woken.set()
 
-    async def _look(self, entry: _Entry) -> None:
+    async def _look(self, entry: Entry) -> None:
         """Prove the sign-in, unless somebody just did: a page or a check here, or another replica."""
         async with entry.lock:
             sign_in = entry.connector.spec.sign_in
             if sign_in is None or not self._wants_look(entry):
                 return
-            stored = await self._stored(entry)
             entry.must_read = False
+            stored = await self._stored(entry)
             if not entry.must_renew and self._is_proof(entry, sign_in, stored):
                 entry.record = stored
-                self._found(entry, self._success(entry))
+                self._found(entry, entry.success(self.clock(), self.page_url(entry.uid)))
             elif self._is_due(entry) or stored.refresh_token != entry.record.refresh_token:
                 with contextlib.suppress(OperatorError):
                     await self._renew(entry, sign_in)
 
-    def _is_proof(self, entry: _Entry, sign_in: SignIn, stored: TokenRecord) -> bool:
+    def _is_proof(self, entry: Entry, sign_in: SignIn, stored: TokenRecord) -> bool:
         """Whether somebody has got a token so lately that the sign-in need not be proved again."""
         try:
             check_usable(stored, entry.connector, sign_in)
@@ -307,19 +269,24 @@ class SignIns:
             and self.clock() - issued < self.check_interval * (1 - USED_UP)
         )
 
-    async def _renew(self, entry: _Entry, sign_in: SignIn, claims: str | None = None) -> TokenRecord:
+    async def _renew(self, entry: Entry, sign_in: SignIn, claims: str | None = None) -> TokenRecord:
         """Use the credential and note what came of it; what failed is raised again."""
+        changes = entry.changes
         try:
             entry.record = await self.renewal.renew(entry.connector, sign_in, claims)
         except OperatorError as error:
             entry.record = await self._stored(entry)
-            self._found(entry, self._failure(entry, error))
+            self._found(entry, entry.failure(error))
             raise
-        entry.must_renew = False
-        self._found(entry, self._success(entry))
-        return entry.record
+        else:
+            entry.must_renew = False
+            self._found(entry, entry.success(self.clock(), self.page_url(entry.uid)))
+            return entry.record
+        finally:
+            if entry.changes != changes:  # what was just tried is not what stands there by now
+                entry.due, entry.must_renew = None, True
 
-    async def _stored(self, entry: _Entry) -> TokenRecord:
+    async def _stored(self, entry: Entry) -> TokenRecord:
         """The record as the Secret has it; an app has none, and where it cannot be read the last one stands."""
         if entry.connector.spec.sign_in_method == SignInMethod.SERVICE_PRINCIPAL:
             return entry.record
@@ -328,9 +295,9 @@ class SignIns:
         except OperatorError:
             return entry.record
 
-    def _found(self, entry: _Entry, state: SignInState) -> None:
+    def _found(self, entry: Entry, state: SignInState) -> None:
         before, entry.state = entry.state, state
-        entry.due = self.clock() + self._pause(entry)
+        entry.due = self.clock() + entry.pause(self.check_interval, self.random_share())
         self._woken.set()
         if state.differs_from(before):
             metadata = entry.connector.metadata
@@ -343,66 +310,7 @@ class SignIns:
             )
             self.on_change(metadata.namespace, metadata.name)
 
-    def _success(self, entry: _Entry) -> SignInState:
-        entry.failures, entry.error, entry.refused = 0, None, None
-        record = entry.record
-        who = record.account or f"the app {record.client_id}"
-        return SignInState(
-            signed_in=True,
-            reason=Reason.SIGNED_IN,
-            cause=f"Signed in as {who}.",
-            account=record.account,
-            tenant_id=record.tenant_id,
-            refresh_token_expires_at=_day(record.refresh_token_expires_at),
-            url=self.page_url(entry.connector.metadata.uid),
-            worked_before=True,
-            last_worked_at=self.clock(),
-        )
-
-    def _failure(self, entry: _Entry, error: OperatorError) -> SignInState:
-        passing = isinstance(error, TokenServiceUnavailable | KubernetesError)
-        entry.failures = entry.failures + 1 if passing else 0
-        before, stored = entry.state, entry.record
-        if entry.refused and isinstance(error, SignInRequired):
-            error = entry.refused
-        if passing and before.signed_in is False:
-            return before  # what a person must do does not go away because Entra ID is silent
-        entry.error = error
-        return changed(
-            before,
-            signed_in=None if passing else False,
-            reason=str(error.reason),
-            cause=error.message,
-            account=stored.account or before.account,
-            tenant_id=stored.tenant_id or before.tenant_id,
-            refresh_token_expires_at=_day(stored.refresh_token_expires_at),
-            worked_before=before.worked_before or stored.object_id is not None or _is_known_to_status(entry.connector),
-        )
-
-    def _pause(self, entry: _Entry) -> timedelta:
-        """To the next look: never longer than the check interval, and spread over its last fifth."""
-        longest = self.check_interval.total_seconds()
-        if entry.failures:
-            longest = min(longest, _RETRY_FIRST * 2 ** min(entry.failures - 1, 16))
-        elif entry.state.signed_in and entry.record.access_expires_at and entry.record.access_issued_at:
-            life = (entry.record.access_expires_at - entry.record.access_issued_at).total_seconds()
-            longest = min(longest, max(life * USED_UP, 1.0))
-        return timedelta(seconds=longest * (1.0 - 0.2 * self.random_share()))
-
-
-def _basis(connector: AzureDevOpsConnector) -> tuple[object, ...]:
-    return connector.spec.sign_in, connector.spec.azure.tenant_id, connector.metadata.name
-
-
-def _is_known_to_status(connector: AzureDevOpsConnector) -> bool:
-    """An app stores nothing; that it worked before this process started is in the status alone."""
-    return connector.status.sign_in is not None and connector.status.sign_in.tenant_id is not None
-
 
 def _rests_on(connector: AzureDevOpsConnector, namespace: str, name: str) -> bool:
     names = secret_names(connector) | {connector.token_secret_name}
     return connector.metadata.namespace == namespace and name in names
-
-
-def _day(moment: datetime | None) -> datetime | None:
-    return moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0) if moment else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -83,6 +84,27 @@ def test_cancelling_changes_nothing_and_says_so(scene: SignInScene, window: Wind
     page.get_by_role("link", name="Back to the connector").click()
     heading(page, "Connector contoso")
     assert "refresh-token" not in scene.tokens()
+
+
+def test_an_answer_that_another_site_posts_comes_back_with_the_cookie(scene: SignInScene, window: Window) -> None:
+    """Entra's page is another site, so the browser withholds the cookie from its form; a visit brings it."""
+    scene.connect()
+    page = window()
+    sent: list[str | None] = []
+    page.on("request", lambda each: sent.append(each.header_value("cookie")) if "/callback" in each.url else None)
+    start(page, scene)
+    state = parse_qs(urlsplit(page.url).query)["state"][0]
+    base = scene.address().split("/connectors/")[0]
+    fields = "".join(
+        f'<input name="{name}" value="{value}">' for name, value in (("state", state), ("error", "access_denied"))
+    )
+    form = f'<form method="post" action="{base}/callback">{fields}<button>Submit</button></form>'
+    page.goto(f"data:text/html,{quote(form)}")
+    page.get_by_role("button", name="Submit").click()
+    heading(page, "Cancelled")
+    assert sent[0] is None
+    assert sent[1]
+    assert state not in page.url
 
 
 def test_another_account_is_refused_with_both_named(scene: SignInScene, window: Window) -> None:

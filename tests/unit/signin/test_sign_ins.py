@@ -227,6 +227,38 @@ async def test_a_new_client_secret_takes_effect_at_once(signed_in: World) -> Non
     assert (await signed_in.sign_ins.state(connector())).signed_in
 
 
+async def test_a_secret_that_changes_while_the_old_one_is_tried_is_tried_next_and_not_an_interval_later(
+    signed_in: World,
+) -> None:
+    async def change(_: dict[str, str]) -> None:
+        signed_in.entra.on_token = None
+        signed_in.sign_ins.secret_changed(NAMESPACE, "signin-app", "1000")
+
+    signed_in.entra.on_token = change
+    signed_in.entra.refusals = [Refusal(401, "invalid_client", 7000222)]
+    signed_in.time.forward(minutes=10)
+    assert (await signed_in.sign_ins.state(connector())).reason == "OAuthAppMisconfigured"
+    assert (await signed_in.sign_ins.state(connector())).signed_in
+
+
+async def test_a_look_that_fails_in_a_way_nobody_thought_of_is_logged_and_not_repeated_without_end(
+    signed_in: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calls: list[int] = []
+
+    async def renew(*_: object) -> TokenRecord:
+        calls.append(1)
+        raise RuntimeError("a mistake of ours")
+
+    object.__setattr__(signed_in.sign_ins.renewal, "renew", renew)
+    signed_in.time.forward(minutes=10)
+    async with in_background(signed_in):
+        await eventually(lambda: bool(calls))
+        await asyncio.sleep(0.1)
+    assert len(calls) == 1
+    assert "a mistake of ours" in capsys.readouterr().out
+
+
 async def test_a_missing_client_secret_is_named(world: World) -> None:
     del world.secrets.kept[NAMESPACE, "signin-app"]
     state = await world.sign_ins.state(connector())
