@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import copy
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,13 +15,14 @@ from sandbox.cluster.client import Manifest, condition
 
 TENANT = "11111111-1111-1111-1111-111111111111"
 SUBSCRIPTION = "22222222-2222-2222-2222-222222222222"
+UNKNOWN_SUBSCRIPTION = "00000000-0000-0000-0000-00000000beef"
 GROUP = "rg-devops-security"
 ACCOUNT = "mdc-devops-connector@contoso.com"
 KIND = "AzureDevOpsConnector"
 ORGANIZATION = "DevOpsOrganization"
 
-GRANTED = 38
-"""So many namespaces of the pool may use the operator's own identity; the last ones may not."""
+_POLL_SECONDS = 0.1
+_PATIENCE = 20
 
 
 @dataclass
@@ -35,6 +38,30 @@ class Scene:
     kube: KubernetesClient
     control: ControlClient
     namespace: str
+
+    def enter(self) -> None:
+        """Make sure that the namespace is there: a test before may have deleted it."""
+        found = self.kube.get("Namespace", self.namespace)
+        if found is not None and found["metadata"].get("deletionTimestamp"):
+            self.kube.wait_gone("Namespace", self.namespace)
+        self.kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}})
+
+    def leave(self) -> None:
+        """Leave an empty namespace, and no work under way in the cloud, to whoever comes next."""
+        self.control.clear_faults()
+        names = [each["metadata"]["name"] for each in self.kube.list_all(KIND, self.namespace)]
+        for name in names:
+            # Suspended, so that the operator lets it go without a word to Azure, whatever the test did to that.
+            self.kube.patch(KIND, name, {"spec": {"suspend": True}}, self.namespace)
+        self.delete_all()
+        for name in names:
+            self.kube.wait_gone(KIND, name, self.namespace)
+
+    def delete_all(self) -> None:
+        """Ask for the deletion of all that a test leaves behind."""
+        for kind in (KIND, ORGANIZATION, "Secret"):
+            for each in self.kube.list_all(kind, self.namespace):
+                self.kube.delete(kind, each["metadata"]["name"], self.namespace)
 
     def secret(self, name: str, **values: str) -> None:
         """Write a Secret."""
@@ -79,6 +106,29 @@ class Scene:
         """Server-side apply, as the person who owns the manifest."""
         return self.kube.apply(manifest, manager="team")
 
+    def ready(self, name: str = "contoso", **spec: object) -> Manifest:
+        """Apply a connector with a fresh code and wait until it is Ready; gives the resource."""
+        self.new_code()
+        self.apply(self.manifest(name, **spec))
+        return self.wait("Ready", "True", name=name)
+
+    def declare(
+        self, organization: str, *, name: str | None = None, connector: str = "contoso", **spec: object
+    ) -> Manifest:
+        """Apply a DevOpsOrganization, as somebody who decides for one."""
+        return self.apply(self.organization_manifest(organization, name=name, connector=connector, **spec))
+
+    def organization_manifest(
+        self, organization: str, *, name: str | None = None, connector: str = "contoso", **spec: object
+    ) -> Manifest:
+        """A DevOpsOrganization as it stands in somebody's git."""
+        return {
+            "apiVersion": "defender-devops.io/v1alpha1",
+            "kind": ORGANIZATION,
+            "metadata": {"name": name or organization, "namespace": self.namespace},
+            "spec": {"connectorRef": {"name": connector}, "organization": organization, **spec},
+        }
+
     def connector(self, name: str = "contoso") -> Manifest:
         """The resource as it is."""
         found = self.kube.get(KIND, name, self.namespace)
@@ -93,9 +143,55 @@ class Scene:
             KIND, name, self.namespace, until=lambda body: _says(body, kind, status, reason), timeout=timeout
         )
 
+    def wait_until(
+        self, holds: Callable[[Manifest], object], *, name: str = "contoso", timeout: float = 30
+    ) -> Manifest:
+        """Wait until something holds for a connector; gives the resource."""
+        return self.kube.wait(KIND, name, self.namespace, until=holds, timeout=timeout)
+
+    def wait_organization(
+        self, name: str, kind: str, status: str, reason: str | None = None, *, timeout: float = 30
+    ) -> Manifest:
+        """Wait for a condition of a DevOpsOrganization, by its own name; gives the resource."""
+        return self.kube.wait(
+            ORGANIZATION, name, self.namespace, until=lambda body: _says(body, kind, status, reason), timeout=timeout
+        )
+
     def organizations(self) -> dict[str, Manifest]:
         """The DevOpsOrganizations, by organization."""
         return {each["spec"]["organization"]: each for each in self.kube.list_all(ORGANIZATION, self.namespace)}
+
+    def onboarded(self, connector: str = "contoso") -> set[str]:
+        """The organizations that Azure's connector of that name holds."""
+        found = self.in_azure(connector)
+        return set(found["configuration"]["organizations"]) if found and found["configuration"] else set()
+
+    def in_azure(self, connector: str = "contoso") -> dict[str, Any] | None:
+        """Azure's connector of that name, as the cloud itself knows it; None where there is none."""
+        found = [each for each in self.control.world()["connectors"] if each["id"].endswith(f"/{connector}")]
+        return found[0] if found else None
+
+    def wait_onboarded(self, *organizations: str, connector: str = "contoso", timeout: float = 30) -> None:
+        """Wait until Azure's connector holds just these.
+
+        Raises:
+            TimeoutError: it does not.
+        """
+        deadline = time.monotonic() + timeout
+        while (held := self.onboarded(connector)) != set(organizations):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{connector} holds {sorted(held)} after {timeout} s")
+            time.sleep(_POLL_SECONDS)
+
+    def wait_request(self, operation: str, times: int = 1) -> None:
+        """Wait for requests that begin after this moment.
+
+        Raises:
+            TimeoutError: none came.
+        """
+        for _ in range(times):
+            if not self.control.journal(since=self.control.last(), operation=operation, wait=_PATIENCE):
+                raise TimeoutError(f"no {operation} within {_PATIENCE} s")
 
     def writes(self, since: int = 0) -> list[str]:
         """What was changed in Azure, one operation for each request with an effect."""

@@ -1,13 +1,15 @@
 """Scenes for tests of the whole operator.
 
 `scene` shares one cloud and one operator with all other tests: the cloud begins anew for each, and each has a namespace
-of its own. `own_scene` with `run` is for tests that kill the operator, or run it with settings of their own.
+to itself. `neighbour` is a second namespace beside it, `ungranted` one that may use no identity of the operator's.
+`own_scene` with `run` is for tests that kill the operator, or run it with settings of their own.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -16,10 +18,12 @@ from sandbox.cloud.control.client import ControlClient
 from sandbox.cluster import Cluster, KubernetesClient
 from sandbox.stack import Cloud, Operator
 from sandbox.stack.cloud import CLIENT_SECRET_IDENTITY
-from tests.support.scene import GRANTED, KIND, SUBSCRIPTION, TENANT, Scene
+from tests.support.connector_world import SERVICE_ACCOUNT, WORKLOAD, write_world
+from tests.support.scene import SUBSCRIPTION, TENANT, UNKNOWN_SUBSCRIPTION, Scene
 
 QUICK = {
     "DEFENDER_DEVOPS_REFRESH_INTERVAL": "1",
+    "DEFENDER_DEVOPS_RESOURCE_GRAPH_LAG": "0.2",
     "DEFENDER_DEVOPS_CHECK_INTERVAL": "2",
     "DEFENDER_DEVOPS_OPERATION_POLL_INTERVAL": "0.5",
     "DEFENDER_DEVOPS_DISCOVERY_SETTLE_INTERVAL": "10",
@@ -29,39 +33,49 @@ QUICK = {
 }
 """As much faster than the defaults as the cloud's time is: an hour in ten seconds."""
 
-_POOL = tuple(f"scene-{number}" for number in range(40))
+_GRANTED = tuple(f"scene-{number}" for number in range(12))
+_TRUSTED = "scene-trusted"
+_UNGRANTED = "scene-ungranted"
+_ALL = (*_GRANTED, _TRUSTED, _UNGRANTED)
 
 
-def _watching(*namespaces: str, granted: tuple[str, ...] | None = None) -> dict[str, str]:
-    grants = [
-        {"namespace": each, "tenantId": TENANT, "subscriptionId": SUBSCRIPTION}
-        for each in (namespaces if granted is None else granted)
+def _watching(namespaces: Iterable[str], granted: Iterable[str]) -> dict[str, str]:
+    """Variables for these namespaces; the granted ones may act as the operator, and by their service account."""
+    own = [
+        {"namespace": namespace, "tenantId": TENANT, "subscriptionId": subscription}
+        for namespace in granted
+        for subscription in (SUBSCRIPTION, UNKNOWN_SUBSCRIPTION)
     ]
+    by_service_account = [{**each, "clientId": WORKLOAD, "serviceAccountName": SERVICE_ACCOUNT} for each in own]
     return {
-        "DEFENDER_DEVOPS_NAMESPACES": json.dumps(namespaces),
-        "DEFENDER_DEVOPS_IDENTITY_GRANTS": json.dumps(grants),
+        "DEFENDER_DEVOPS_NAMESPACES": json.dumps(list(namespaces)),
+        "DEFENDER_DEVOPS_IDENTITY_GRANTS": json.dumps([*own, *by_service_account]),
     }
 
 
 @pytest.fixture(scope="session")
-def shared_cloud(start_cloud: Callable[..., Cloud]) -> Cloud:
+def shared_cloud(
+    start_cloud: Callable[..., Cloud], cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
+) -> Cloud:
     """One cloud for all scenes."""
-    return start_cloud("--speed", "360")
+    world = write_world(tmp_path_factory.mktemp("world") / "world.yaml", trusted=_TRUSTED)
+    federation = ("--federation-issuer", cluster.issuer, "--federation-jwks", cluster.jwks)
+    return start_cloud("--speed", "360", "--world", world, *federation)
 
 
 @pytest.fixture(scope="session")
 def shared_operator(
     cluster: Cluster, kube: KubernetesClient, shared_cloud: Cloud, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Operator]:
-    """One operator for all scenes; it watches the namespaces that they take one after the other."""
-    for name in _POOL:
+    """One operator for all scenes; it watches the namespaces that they take in turn."""
+    for name in _ALL:
         kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     environment = {
         "KUBECONFIG": str(cluster.kubeconfig),
         **shared_cloud.environment(),
         **CLIENT_SECRET_IDENTITY,
         **QUICK,
-        **_watching(*_POOL, granted=_POOL[:GRANTED]),
+        **_watching(_ALL, (*_GRANTED, _TRUSTED)),
     }
     log = tmp_path_factory.mktemp("shared-operator") / "operator.log"
     with Operator.start(log, environment) as operator:
@@ -71,34 +85,62 @@ def shared_operator(
 
 @pytest.fixture(scope="session")
 def namespaces() -> Iterator[str]:
-    """Namespaces of the pool, each given out once."""
-    return iter(_POOL)
+    """Namespaces that may act as the operator, each given out again long after the last test has left it."""
+    return itertools.cycle(_GRANTED)
 
 
 @contextmanager
-def _set(kube: KubernetesClient, cloud: Cloud, namespace: str) -> Iterator[Scene]:
-    with ControlClient(cloud.control) as control:
-        yield Scene(kube, control, namespace)
-        for each in kube.list_all(KIND, namespace):
-            kube.delete(KIND, each["metadata"]["name"], namespace)
+def _set(kube: KubernetesClient, control: ControlClient, namespace: str) -> Iterator[Scene]:
+    scene = Scene(kube, control, namespace)
+    scene.enter()
+    yield scene
+    scene.leave()
 
 
 @pytest.fixture
-def scene(
-    kube: KubernetesClient, shared_cloud: Cloud, shared_operator: Operator, namespaces: Iterator[str]
-) -> Iterator[Scene]:
-    """A namespace of the test's own, in the shared cloud, which begins anew."""
-    with _set(kube, shared_cloud, next(namespaces)) as scene:
-        scene.control.reset()
-        yield scene
+def control(shared_cloud: Cloud, shared_operator: Operator) -> Iterator[ControlClient]:
+    """The other side of the shared cloud, which begins anew."""
+    with ControlClient(shared_cloud.control) as control:
+        control.reset()
+        yield control
         shared_operator.process.check()
+
+
+@pytest.fixture
+def scene(kube: KubernetesClient, control: ControlClient, namespaces: Iterator[str]) -> Iterator[Scene]:
+    """A namespace of the test's own, in the shared cloud."""
+    with _set(kube, control, next(namespaces)) as scene:
+        yield scene
+
+
+@pytest.fixture
+def neighbour(kube: KubernetesClient, scene: Scene, namespaces: Iterator[str]) -> Iterator[Scene]:
+    """Another namespace beside the test's own, as other people of the same cluster have."""
+    with _set(kube, scene.control, next(namespaces)) as neighbour:
+        yield neighbour
+
+
+@pytest.fixture
+def trusted(kube: KubernetesClient, control: ControlClient) -> Iterator[Scene]:
+    """The namespace whose service account an identity of the cloud trusts."""
+    with _set(kube, control, _TRUSTED) as trusted:
+        yield trusted
+
+
+@pytest.fixture
+def ungranted(kube: KubernetesClient, control: ControlClient) -> Iterator[Scene]:
+    """A namespace that is granted nothing."""
+    with _set(kube, control, _UNGRANTED) as ungranted:
+        yield ungranted
 
 
 @pytest.fixture
 def own_scene(kube: KubernetesClient, cloud: Cloud, namespace: str) -> Iterator[Scene]:
     """Namespace and cloud of the test's own; `run` starts the operator."""
-    with _set(kube, cloud, namespace) as scene:
+    with ControlClient(cloud.control) as control:
+        scene = Scene(kube, control, namespace)
         yield scene
+        scene.delete_all()
 
 
 @pytest.fixture
@@ -107,6 +149,6 @@ def run(start_operator: Callable[..., Operator], cloud: Cloud, namespace: str) -
 
     def start(**settings: str) -> Operator:
         own = {f"DEFENDER_DEVOPS_{name.upper()}": value for name, value in settings.items()}
-        return start_operator(cloud, QUICK | _watching(namespace) | own)
+        return start_operator(cloud, QUICK | _watching([namespace], [namespace]) | own)
 
     return start
