@@ -201,19 +201,13 @@ def choice(snapshot: ConnectorSnapshot, *, anew: bool = False) -> Choice:
     if mode is OrganizationsMode.ALL and not wanted.excluded and anew and not _all_applied(snapshot):
         return Choice(AutoDiscovery.DISABLED, None)
     cloud = snapshot.cloud if isinstance(snapshot.cloud, CloudState) else CloudState()
-    reachable = (name for key, name in sorted(wanted.wanted.items()) if _is_in_reach(cloud, key))
+    seen, unseen_is_in_reach = found(cloud), anew or cloud.available is None
+    reachable = (
+        name
+        for key, name in sorted(wanted.wanted.items())
+        if (not is_held_elsewhere(seen[key]) if key in seen else unseen_is_in_reach)
+    )
     return Choice(AutoDiscovery.DISABLED, tuple(reachable))
-
-
-def _is_in_reach(cloud: CloudState, key: str) -> bool:
-    """Whether Defender would not refuse it: held elsewhere, or unknown to the authorization.
-
-    An empty answer is no knowledge: it is how a lost authorization looks.
-    """
-    seen = found(cloud).get(key)
-    if seen is None:
-        return not cloud.available
-    return not is_held_elsewhere(seen)
 
 
 def found(cloud: CloudState) -> dict[str, CloudOrganization]:
