@@ -116,10 +116,15 @@ def signed_in(snapshot: ConnectorSnapshot) -> Verdict | None:
     return Verdict(status, sign_in.reason or Reason.SIGN_IN_REQUIRED, sign_in.message)
 
 
-def reauth_required(
-    snapshot: ConnectorSnapshot, authorization: Verdict | None, sign_in: Verdict | None
-) -> Verdict | None:
-    """Something that worked has stopped and a person must act; None where the last word stands."""
+def reauth_required(snapshot: ConnectorSnapshot, authorization: Verdict | None, sign_in: Verdict | None) -> Verdict:
+    """Something that worked has stopped and a person must act.
+
+    Args:
+        snapshot: what is known.
+        authorization: the verdict on Authorized; None where the last word stands.
+        sign_in: the verdict on SignedIn.
+    """
+    authorization = authorization or _last_word(snapshot)
     known_loss = authorization is not None and authorization.reason == Reason.AUTHORIZATION_LOST
     if authorization is not None and authorization.status == "False" and (known_loss or has_worked(snapshot)):
         return Verdict("True", authorization.reason, authorization.message)
@@ -128,9 +133,12 @@ def reauth_required(
         works = authorization is not None and authorization.holds
         stops = "Defender still works; the operator's checks have stopped." if works else "The operator's checks stop."
         return Verdict("True", sign_in.reason, f"{cut(sign_in.message, 800).rstrip('.')}. {stops}")
-    if authorization is None and has_worked(snapshot):
-        return None
     return Verdict("False", Reason.NOT_REQUIRED, "No authorization or sign-in has to be renewed.")
+
+
+def _last_word(snapshot: ConnectorSnapshot) -> Verdict | None:
+    last = find_condition(snapshot.connector.status.conditions, ConditionType.AUTHORIZED)
+    return Verdict(last.status, last.reason, last.message) if last is not None else None
 
 
 def _asks_for_a_person(sign_in: Verdict) -> bool:
