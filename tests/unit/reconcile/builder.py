@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -37,7 +38,7 @@ from defender_devops.api.cloud import (
     ProvisioningState,
     RoleAssignment,
 )
-from defender_devops.api.connector import AzureDevOpsConnector
+from defender_devops.api.connector import AzureDevOpsConnector, ConnectorStatus
 from defender_devops.api.names import FINALIZER, LABEL_GENERATED, TAG_OWNER, TAG_RESOURCE
 from defender_devops.api.organization import DevOpsOrganization, Prerequisite
 from defender_devops.reconcile.desired import hierarchy_identifier
@@ -135,6 +136,17 @@ def snapshot(*fragments: str, failures: int = 0, timings: Timings | None = None)
         failures=failures,
         namespace_terminating=bool(world.get("namespaceTerminating")),
     )
+
+
+def cloud_of(world: ConnectorSnapshot) -> CloudState:
+    """What Azure holds, where it could be read."""
+    assert isinstance(world.cloud, CloudState)
+    return world.cloud
+
+
+def with_status(world: ConnectorSnapshot, status: ConnectorStatus) -> ConnectorSnapshot:
+    """The snapshot at the next look, once a status was written."""
+    return replace(world, connector=world.connector.model_copy(update={"status": status}))
 
 
 def _by(world: Mapping[str, Any], key: str) -> Iterator[tuple[str, Any]]:

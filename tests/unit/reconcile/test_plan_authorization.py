@@ -49,6 +49,19 @@ FIRST = "status: {authorization: null}"
 """Nobody has seen the authorization work yet, and no code was sent."""
 
 CASES = [
+    Case(
+        "a renewal names whom only the new authorization may see, but nobody whom another connector holds",
+        (
+            CODE,
+            NEW,
+            KNOWN,
+            LISTED,
+            "spec: {organizations: {mode: Selected, names: [contoso, northwind, tailspin]}}",
+            "azure: {organizations: {fabrikam: null}, others: {tailspin: Held}}",
+            "resources: {northwind: {}, tailspin: {}}",
+        ),
+        (SPEND, authorize(only("contoso", "northwind"))),
+    ),
     # nothing in Azure
     Case("Adopt waits for a person", (ABSENT,)),
     Case("Adopt waits for a person, from the start", (ABSENT, FRESH)),

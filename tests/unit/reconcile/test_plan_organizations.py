@@ -209,9 +209,8 @@ CASES = [
         ),
     ),
     Case(
-        "Selected and an empty answer, which is no knowledge",
-        (SELECTED, LISTED, OUT, NONE),
-        (change(only("contoso", "fabrikam")),),
+        "Selected and an empty answer: nobody is asked for who is not seen, and nobody goes",
+        (SELECTED, LISTED, "azure: {organizations: {fabrikam: null}}", NONE, "resources: {fabrikam: {}}"),
     ),
     Case("Selected and no answer", (SELECTED, LISTED, OUT, UNKNOWN), (change(only("contoso", "fabrikam")),)),
     Case(

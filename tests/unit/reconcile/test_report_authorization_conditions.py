@@ -1,0 +1,425 @@
+"""Authorized, SignedIn and ReauthRequired, with each of their reasons."""
+
+from __future__ import annotations
+
+import pytest
+
+from defender_devops.api.reasons import REASONS, ConditionType
+from defender_devops.reconcile.report import report
+from defender_devops.reconcile.snapshot import Failure
+from tests.unit.reconcile.builder import NOW, SPENT_CODE, snapshot
+from tests.unit.reconcile.cases import ABSENT, CODE, FRESH, NO_CONFIGURATION, OBSERVE
+from tests.unit.reconcile.says import (
+    AUTHORIZED,
+    EXCHANGE_FAILED,
+    FORBIDDEN,
+    NEVER_AUTHORIZED,
+    PENDING,
+    REVOKED,
+    SIGN_IN,
+    UNREAD,
+    WHO,
+    Says,
+    condition,
+    signed_in,
+    unreadable,
+)
+
+PAGE = "{url: https://sign-in.contoso.com/security/contoso}"
+AUTHORIZED_CASES = [
+    Says("it works", (), "Authorized", "True", "Authorized"),
+    Says(
+        "nobody has authorized",
+        (ABSENT, FRESH, WHO),
+        "Authorized",
+        "False",
+        "AwaitingAuthorization",
+        ("Authorize connector contoso in the Defender portal as mdc@contoso.com.",),
+    ),
+    Says(
+        "nobody has brought a code",
+        (ABSENT, FRESH, CODE),
+        "Authorized",
+        "False",
+        "AwaitingAuthorization",
+        ("no Secret defender-code",),
+    ),
+    Says(
+        "a code that was refused",
+        (ABSENT, FRESH, CODE, "code: refused"),
+        "Authorized",
+        "False",
+        "AuthorizationCodeInvalid",
+        ("code of Entra ID",),
+    ),
+    Says(
+        "a code that was sent and came to nothing",
+        (
+            NO_CONFIGURATION,
+            CODE,
+            "code: spent",
+            f"status: {{authorization: {{lastAuthorizedAt: null, codeHash: {SPENT_CODE}}}}}",
+        ),
+        "Authorized",
+        "False",
+        "AwaitingAuthorization",
+        ("handed over already", "get a new one-time code"),
+    ),
+    Says(
+        "a code and a page to paste it on",
+        (
+            NO_CONFIGURATION,
+            FRESH,
+            CODE,
+            SIGN_IN,
+            signed_in(PAGE),
+            "code: spent",
+            f"status: {{authorization: {{codeHash: {SPENT_CODE}}}}}",
+        ),
+        "Authorized",
+        "False",
+        "AwaitingAuthorization",
+        ("or paste it at https://sign-in.contoso.com/security/contoso",),
+    ),
+    Says(
+        "under Observe no code is asked for",
+        (ABSENT, FRESH, CODE, OBSERVE, "code: refused"),
+        "Authorized",
+        "False",
+        "AwaitingAuthorization",
+        ("in the Defender portal",),
+    ),
+    Says(
+        "the code is being exchanged",
+        (PENDING, CODE, NEVER_AUTHORIZED),
+        "Authorized",
+        "Unknown",
+        "AwaitingAuthorization",
+        ("redeeming the one-time code",),
+    ),
+    Says(
+        "the portal's authorization is being taken up",
+        (PENDING, NEVER_AUTHORIZED),
+        "Authorized",
+        "Unknown",
+        "AwaitingAuthorization",
+        ("taking its authorization up",),
+    ),
+    Says("another operation is under way", (PENDING, AUTHORIZED), "Authorized", "True", "Authorized"),
+    Says(
+        "a new code is being exchanged after a loss",
+        (PENDING, CODE, "status: {conditions: [{type: Authorized, status: 'False', reason: AuthorizationLost}]}"),
+        "Authorized",
+        "Unknown",
+        "AwaitingAuthorization",
+    ),
+    Says(
+        "the exchange failed",
+        (EXCHANGE_FAILED, CODE, NEVER_AUTHORIZED),
+        "Authorized",
+        "False",
+        "TokenExchangeFailed",
+        ("InvalidOAuthCode.", "spent", "get a new one-time code"),
+    ),
+    Says(
+        "the exchange failed with Adopt",
+        (EXCHANGE_FAILED, NEVER_AUTHORIZED),
+        "Authorized",
+        "False",
+        "TokenExchangeFailed",
+        ("in the Defender portal",),
+    ),
+    Says(
+        "the exchange failed at once",
+        (NO_CONFIGURATION, CODE, NEVER_AUTHORIZED),
+        "Authorized",
+        "False",
+        "TokenExchangeFailed",
+        ("It is spent", "get a new one-time code"),
+        Failure("TokenExchangeFailed", "It is spent.", terminal=True),
+    ),
+    Says(
+        "the exchange of a further code failed",
+        (
+            EXCHANGE_FAILED,
+            CODE,
+            "status: {conditions: [{type: Authorized, status: Unknown, reason: AwaitingAuthorization}]}",
+        ),
+        "Authorized",
+        "False",
+        "TokenExchangeFailed",
+    ),
+    Says(
+        "an operation showed that it is lost",
+        (EXCHANGE_FAILED, AUTHORIZED),
+        "Authorized",
+        "False",
+        "AuthorizationLost",
+        ("InvalidOAuthCode",),
+    ),
+    Says(
+        "… and at the second look too",
+        (EXCHANGE_FAILED, "status: {conditions: [{type: Authorized, status: 'False', reason: AuthorizationLost}]}"),
+        "Authorized",
+        "False",
+        "AuthorizationLost",
+    ),
+    Says(
+        "the probe showed that it is lost",
+        (REVOKED, AUTHORIZED, WHO),
+        "Authorized",
+        "False",
+        "AuthorizationLost",
+        (
+            "authorized on 2026-02-01 08:00 UTC",
+            "under the account mdc@contoso.com",
+            "It was revoked.",
+            "Authorize connector contoso in the Defender portal as mdc@contoso.com",
+        ),
+    ),
+    Says(
+        "the probe answers with nobody where there were some",
+        ("{azure: {available: none}, status: {discovery: {organizations: {available: 2}}}}",),
+        "Authorized",
+        "False",
+        "AuthorizationLost",
+        ("sees no organization any more",),
+    ),
+    Says(
+        "… and at the second look too",
+        (
+            "azure: {available: none}",
+            "status: {conditions: [{type: Authorized, status: 'False', reason: AuthorizationLost}]}",
+        ),
+        "Authorized",
+        "False",
+        "AuthorizationLost",
+    ),
+    Says(
+        "the probe answers with nobody where there never were any",
+        ("azure: {available: none, organizations: null}",),
+        "Authorized",
+        "True",
+        "Authorized",
+    ),
+    Says(
+        "the checks found the account gone",
+        (SIGN_IN, signed_in("{signed_in: true, authorizing_account_lost: the account is gone}")),
+        "Authorized",
+        "False",
+        "AuthorizationLost",
+        ("the account is gone",),
+    ),
+    Says(
+        "the connector was deleted",
+        (ABSENT, AUTHORIZED),
+        "Authorized",
+        "False",
+        "AuthorizationLost",
+        ("connector was deleted",),
+    ),
+    Says(
+        "the configuration was deleted",
+        (NO_CONFIGURATION, AUTHORIZED),
+        "Authorized",
+        "False",
+        "AuthorizationLost",
+        ("DevOps configuration was deleted",),
+    ),
+    Says(
+        "the probe was throttled",
+        (AUTHORIZED, "azure: {probe: {reason: Throttled, message: slow}}"),
+        "Authorized",
+        "True",
+        "Authorized",
+    ),
+    Says("our own rights are missing", (AUTHORIZED, FORBIDDEN), "Authorized", "True", "Authorized"),
+    Says("nobody knows yet", (UNREAD, unreadable("Forbidden", terminal=True)), "Authorized", "Unknown", "NotChecked"),
+    Says(
+        "Azure is down",
+        (AUTHORIZED, unreadable("AzureUnavailable", terminal=False)),
+        "Authorized",
+        "True",
+        "Authorized",
+    ),
+]
+
+SIGNED_IN_CASES = [
+    Says("absent without a sign-in", (), "SignedIn"),
+    Says(
+        "absent after the block was removed",
+        ("status: {conditions: [{type: SignedIn, status: 'True', reason: SignedIn}]}",),
+        "SignedIn",
+    ),
+    Says("absent while nothing is known", (SIGN_IN,), "SignedIn"),
+    Says(
+        "somebody is",
+        (SIGN_IN, signed_in("{signed_in: true, account: mdc@contoso.com}")),
+        "SignedIn",
+        "True",
+        "SignedIn",
+        ("mdc@contoso.com",),
+    ),
+    Says(
+        "a service principal is",
+        (SIGN_IN, signed_in("{signed_in: true}")),
+        "SignedIn",
+        "True",
+        "SignedIn",
+        ("service principal",),
+    ),
+    *(
+        Says(
+            f"not, with {reason}",
+            (SIGN_IN, signed_in(f"{{signed_in: false, reason: {reason}, message: Do this.}}")),
+            "SignedIn",
+            "False",
+            reason,
+            ("Do this.",),
+        )
+        for reason in (
+            "SignInRequired",
+            "WrongAccount",
+            "WrongTenant",
+            "ConsentRequired",
+            "AccountBlocked",
+            "OAuthAppMisconfigured",
+        )
+    ),
+    Says(
+        "Entra does not answer",
+        (SIGN_IN, signed_in("{signed_in: null, reason: TokenServiceUnavailable, message: Wait.}")),
+        "SignedIn",
+        "Unknown",
+        "TokenServiceUnavailable",
+    ),
+    Says(
+        "Azure is down: the last word stands",
+        (
+            SIGN_IN,
+            "status: {conditions: [{type: SignedIn, status: 'True', reason: SignedIn}]}",
+            unreadable("Forbidden", terminal=True),
+        ),
+        "SignedIn",
+        "True",
+        "SignedIn",
+    ),
+]
+
+WAS_SIGNED_IN = "status: {signIn: {account: mdc@contoso.com}}"
+EXPIRED = signed_in("{signed_in: false, reason: SignInRequired, message: Sign in at the page.}")
+REAUTH_CASES = [
+    Says("nothing has stopped", (), "ReauthRequired", "False", "NotRequired"),
+    Says("nothing has stopped that never worked", (ABSENT, FRESH), "ReauthRequired", "False", "NotRequired"),
+    Says(
+        "a first code that failed is no renewal",
+        (EXCHANGE_FAILED, CODE, NEVER_AUTHORIZED),
+        "ReauthRequired",
+        "False",
+        "NotRequired",
+    ),
+    Says(
+        "Defender's is lost",
+        (REVOKED, AUTHORIZED),
+        "ReauthRequired",
+        "True",
+        "AuthorizationLost",
+        ("It was revoked", "Restore", "authorize again"),
+    ),
+    Says("Defender's was lost before anybody looked", (REVOKED, FRESH), "ReauthRequired", "True", "AuthorizationLost"),
+    Says(
+        "a renewal failed",
+        (
+            EXCHANGE_FAILED,
+            CODE,
+            "status: {conditions: [{type: Authorized, status: Unknown, reason: AwaitingAuthorization}]}",
+        ),
+        "ReauthRequired",
+        "True",
+        "TokenExchangeFailed",
+    ),
+    Says("the connector was deleted", (ABSENT, AUTHORIZED), "ReauthRequired", "True", "AuthorizationLost"),
+    Says(
+        "the operator's is lost",
+        (SIGN_IN, WAS_SIGNED_IN, EXPIRED),
+        "ReauthRequired",
+        "True",
+        "SignInRequired",
+        ("Sign in at the page. Defender still works; the operator's checks have stopped.",),
+    ),
+    Says(
+        "the operator's is lost and Azure is down",
+        (SIGN_IN, WAS_SIGNED_IN, EXPIRED, AUTHORIZED, unreadable("Forbidden", terminal=True)),
+        "ReauthRequired",
+        "True",
+        "SignInRequired",
+        ("Sign in at the page. Defender still works; the operator's checks have stopped.",),
+    ),
+    Says(
+        "the operator's is lost while nobody knows how Defender's stands",
+        (SIGN_IN, WAS_SIGNED_IN, EXPIRED, "azure: {available: unknown}"),
+        "ReauthRequired",
+        "True",
+        "SignInRequired",
+        ("Sign in at the page. The operator's checks stop.",),
+    ),
+    *(
+        Says(
+            f"the operator's needs a person: {reason}",
+            (SIGN_IN, WAS_SIGNED_IN, signed_in(f"{{signed_in: false, reason: {reason}, message: m}}")),
+            "ReauthRequired",
+            "True",
+            reason,
+        )
+        for reason in ("ConsentRequired", "AccountBlocked")
+    ),
+    Says("nobody has signed in yet", (SIGN_IN, EXPIRED), "ReauthRequired", "False", "NotRequired"),
+    Says(
+        "a broken app is not mended by signing in",
+        (SIGN_IN, WAS_SIGNED_IN, signed_in("{signed_in: false, reason: OAuthAppMisconfigured, message: m}")),
+        "ReauthRequired",
+        "False",
+        "NotRequired",
+    ),
+    Says(
+        "an outage of Entra is not mended by signing in",
+        (SIGN_IN, WAS_SIGNED_IN, signed_in("{signed_in: null, reason: TokenServiceUnavailable, message: m}")),
+        "ReauthRequired",
+        "False",
+        "NotRequired",
+    ),
+    Says(
+        "while nothing is known the last word stands",
+        (
+            "status: {conditions: [{type: Authorized, status: 'False', reason: AuthorizationLost, message: Mend it.}]}",
+            unreadable("Forbidden", terminal=True),
+        ),
+        "ReauthRequired",
+        "True",
+        "AuthorizationLost",
+        ("Mend it.",),
+    ),
+]
+
+CASES = [*AUTHORIZED_CASES, *SIGNED_IN_CASES, *REAUTH_CASES]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_a_condition_says_what_is_the_matter_and_what_to_do(case: Says) -> None:
+    found = condition(case.condition, *case.world, failure=case.failure)
+    if case.reason is None:
+        assert found is None
+        return
+    assert found is not None
+    assert (found.status, found.reason) == (case.status, case.reason)
+    for each in case.words:
+        assert each in found.message
+    assert found.observed_generation == snapshot(*case.world).connector.metadata.generation
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_every_reason_is_one_that_the_documentation_knows_for_its_condition(case: Says) -> None:
+    written = report(snapshot(*case.world), case.failure, NOW)
+    for conditions in (written.status.conditions, *(status.conditions for _, status in written.organizations)):
+        for each in conditions:
+            assert each.reason in REASONS[ConditionType(each.type)], each

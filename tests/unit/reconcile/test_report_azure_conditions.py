@@ -1,0 +1,321 @@
+"""Provisioned and OrganizationsAvailable, with each of their reasons."""
+
+from __future__ import annotations
+
+import pytest
+
+from defender_devops.api.reasons import REASONS, ConditionType
+from defender_devops.reconcile.report import report
+from defender_devops.reconcile.snapshot import Failure
+from tests.unit.reconcile.builder import NOW, snapshot
+from tests.unit.reconcile.cases import ABSENT, CODE, FRESH, LISTED, NO_CONFIGURATION, OBSERVE, SELECTED
+from tests.unit.reconcile.says import (
+    FORBIDDEN,
+    HELD,
+    PENDING,
+    PROVISIONED,
+    REVOKED,
+    TYPO,
+    UNREAD,
+    WHO,
+    Says,
+    condition,
+    unreadable,
+)
+
+REMEMBERED = """
+resources:
+  fabrikam: {generated: true, status: {conditions: [{type: Onboarded, status: 'False', reason: Onboarding}]}}
+"""
+PROVISIONED_CASES = [
+    Says("all agrees", (), "Provisioned", "True", "Provisioned"),
+    Says("what was just asked for has to show", (SELECTED,), "Provisioned", "False", "Provisioning", ("Still to do",)),
+    Says("Azure is at it", (PENDING,), "Provisioned", "False", "Provisioning", ("working",)),
+    Says("Azure is at it, and all agreed before", (PENDING, PROVISIONED), "Provisioned", "True", "Provisioned"),
+    Says(
+        "Azure is at it, for a new generation",
+        (PENDING, PROVISIONED, "metadata: {generation: 2}"),
+        "Provisioned",
+        "False",
+        "Provisioning",
+    ),
+    Says(
+        "nothing is there",
+        (ABSENT, FRESH),
+        "Provisioned",
+        "False",
+        "ConnectorNotFound",
+        ("no connector contoso", "rg-devops-security", "portal"),
+    ),
+    Says(
+        "nothing is there, with Code",
+        (ABSENT, FRESH, CODE),
+        "Provisioned",
+        "False",
+        "ConnectorNotFound",
+        ("one-time code",),
+    ),
+    Says(
+        "nothing is there, with Observe",
+        (ABSENT, FRESH, CODE, OBSERVE),
+        "Provisioned",
+        "False",
+        "ConnectorNotFound",
+        ("Observe creates none",),
+    ),
+    Says(
+        "no configuration is there",
+        (NO_CONFIGURATION, FRESH),
+        "Provisioned",
+        "False",
+        "ConnectorNotFound",
+        ("DevOps configuration",),
+    ),
+    Says(
+        "somebody deleted it",
+        (ABSENT, WHO),
+        "Provisioned",
+        "False",
+        "ConnectorNotFound",
+        ("was deleted", "Authorize connector contoso in the Defender portal as mdc@contoso.com"),
+    ),
+    Says(
+        "somebody deleted it, with Code",
+        (ABSENT, CODE),
+        "Provisioned",
+        "False",
+        "ConnectorNotFound",
+        ("was deleted", "key code of Secret defender-code"),
+    ),
+    Says(
+        "somebody deleted the configuration",
+        (NO_CONFIGURATION,),
+        "Provisioned",
+        "False",
+        "ConnectorNotFound",
+        ("DevOps configuration of connector contoso", "was deleted"),
+    ),
+    Says(
+        "another owns it", (FRESH, "azure: {owner: another}"), "Provisioned", "False", "NotAdopted", ("other/theirs",)
+    ),
+    Says("another took it", ("azure: {owner: another}",), "Provisioned", "False", "OwnershipLost", ("other/theirs",)),
+    Says("another region", ("azure: {location: eastus}",), "Provisioned", "False", "InvalidSpec", ("cannot move",)),
+    Says(
+        "drift under Observe",
+        (OBSERVE, SELECTED),
+        "Provisioned",
+        "False",
+        "DriftDetected",
+        ("Observe forbids to update the DevOps configuration (auto-discovery Disabled",),
+    ),
+    Says(
+        "drift under Observe stays a drift",
+        (
+            OBSERVE,
+            LISTED,
+            "{spec: {organizations: {mode: All}}, status: {azure: {organizationsMode: All}}}",
+            "azure: {organizations: {fabrikam: null}, others: {fabrikam: Free}}",
+            REMEMBERED,
+        ),
+        "Provisioned",
+        "False",
+        "DriftDetected",
+    ),
+    Says(
+        "no drift by the tags that Observe may not set",
+        (OBSERVE, "azure: {owner: nobody}"),
+        "Provisioned",
+        "True",
+        "Provisioned",
+    ),
+    Says(
+        "no drift by whose it is under Observe",
+        (OBSERVE, "azure: {owner: elsewhere}"),
+        "Provisioned",
+        "True",
+        "Provisioned",
+    ),
+    Says(
+        "no drift by a code that Observe may not send",
+        (OBSERVE, CODE, "code: new"),
+        "Provisioned",
+        "True",
+        "Provisioned",
+    ),
+    Says(
+        "the last operation failed",
+        ("azure: {configuration: {state: Failed, message: 'Disk full.'}}",),
+        "Provisioned",
+        "False",
+        "AzureUnavailable",
+        ("Disk full. It is tried again",),
+    ),
+    Says(
+        "an operation was canceled",
+        ("azure: {configuration: {state: Canceled}}",),
+        "Provisioned",
+        "False",
+        "AzureUnavailable",
+        ("Canceled",),
+    ),
+    Says(
+        "the choice waits for an authorization",
+        (REVOKED, SELECTED),
+        "Provisioned",
+        "False",
+        "Provisioning",
+        ("once Defender is authorized",),
+    ),
+    Says("our own rights are missing", (FORBIDDEN,), "Provisioned", "False", "Forbidden", ("Grant listAvailable.",)),
+    *(
+        Says(
+            f"reading failed with {reason}",
+            (unreadable(reason, terminal=terminal), UNREAD),
+            "Provisioned",
+            "False",
+            reason,
+            ("Do this about it.",),
+        )
+        for reason, terminal in (
+            ("AzureUnavailable", False),
+            ("Throttled", False),
+            ("Forbidden", True),
+            ("InvalidSpec", True),
+            ("ProviderNotRegistered", True),
+            ("CredentialsMissing", True),
+        )
+    ),
+    *(
+        Says(
+            f"a step failed with {reason}",
+            (),
+            "Provisioned",
+            "False",
+            reason,
+            ("Do this about it.",),
+            Failure(reason, "Do this about it.", terminal=True),
+        )
+        for reason in ("PolicyDenied", "RegionNotSupported", "InvalidSpec", "Forbidden", "Throttled")
+    ),
+    Says(
+        "a step that failed in Kubernetes says nothing about Azure",
+        (),
+        "Provisioned",
+        "True",
+        "Provisioned",
+        failure=Failure("KubernetesRefused", "quota", terminal=True),
+    ),
+]
+
+AVAILABLE_CASES = [
+    Says("all are", (), "OrganizationsAvailable", "True", "Available"),
+    Says(
+        "nobody can tell before there is a configuration",
+        (NO_CONFIGURATION, FRESH),
+        "OrganizationsAvailable",
+        "Unknown",
+        "NotChecked",
+    ),
+    Says(
+        "there are none",
+        ("azure: {organizations: null}",),
+        "OrganizationsAvailable",
+        "False",
+        "NoOrganizations",
+        ("Add the account",),
+    ),
+    Says(
+        "one is held",
+        (HELD,),
+        "OrganizationsAvailable",
+        "False",
+        "OrganizationConflict",
+        ("holds tailspin.", "Take it out there"),
+    ),
+    Says(
+        "one is held, and it is known by whom",
+        (HELD, "rivals: {tailspin: another connector of this cluster}"),
+        "OrganizationsAvailable",
+        "False",
+        "OrganizationConflict",
+        ("tailspin (held by another connector of this cluster)",),
+    ),
+    Says(
+        "one is held that is left out",
+        (HELD, "spec: {organizations: {exclude: [tailspin]}}"),
+        "OrganizationsAvailable",
+        "True",
+        "Available",
+    ),
+    Says("one is held that nobody named", (HELD, SELECTED), "OrganizationsAvailable", "True", "Available"),
+    Says(
+        "one is held that came up after All",
+        (HELD, "{spec: {organizations: {mode: All}}, status: {azure: {organizationsMode: All}}}"),
+        "OrganizationsAvailable",
+        "True",
+        "Available",
+    ),
+    Says(
+        "one is missing",
+        (TYPO,),
+        "OrganizationsAvailable",
+        "False",
+        "OrganizationNotFound",
+        ("no organization named typo", "Correct the name"),
+    ),
+    Says(
+        "one is missing that a resource names",
+        ("resources: {typo: {onboarding: Onboarded}}",),
+        "OrganizationsAvailable",
+        "False",
+        "OrganizationNotFound",
+    ),
+    Says(
+        "four are missing",
+        ("{spec: {organizations: {mode: Selected, names: [d, c, b, a]}}, resources: {a: {}, b: {}, c: {}, d: {}}}",),
+        "OrganizationsAvailable",
+        "False",
+        "OrganizationNotFound",
+        ("a, b, c and 1 more",),
+    ),
+    Says(
+        "no answer: the last word stands",
+        (
+            "azure: {available: unknown}",
+            "status: {conditions: [{type: OrganizationsAvailable, status: 'False', reason: OrganizationConflict}]}",
+        ),
+        "OrganizationsAvailable",
+        "False",
+        "OrganizationConflict",
+    ),
+    Says(
+        "no answer and no last word",
+        ("azure: {available: unknown}",),
+        "OrganizationsAvailable",
+        "Unknown",
+        "NotChecked",
+    ),
+]
+
+CASES = [*PROVISIONED_CASES, *AVAILABLE_CASES]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_a_condition_says_what_is_the_matter_and_what_to_do(case: Says) -> None:
+    found = condition(case.condition, *case.world, failure=case.failure)
+    if case.reason is None:
+        assert found is None
+        return
+    assert found is not None
+    assert (found.status, found.reason) == (case.status, case.reason)
+    for each in case.words:
+        assert each in found.message
+    assert found.observed_generation == snapshot(*case.world).connector.metadata.generation
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_every_reason_is_one_that_the_documentation_knows_for_its_condition(case: Says) -> None:
+    written = report(snapshot(*case.world), case.failure, NOW)
+    for conditions in (written.status.conditions, *(status.conditions for _, status in written.organizations)):
+        for each in conditions:
+            assert each.reason in REASONS[ConditionType(each.type)], each

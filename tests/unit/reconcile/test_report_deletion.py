@@ -1,0 +1,112 @@
+"""What is said of a connector that is going, and the way out where Azure does not let it."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from defender_devops.api.conditions import Condition, find_condition, is_true
+from defender_devops.api.reasons import Reason
+from defender_devops.reconcile.report import report
+from defender_devops.reconcile.snapshot import Failure
+from tests.unit.reconcile.builder import NOW, snapshot
+from tests.unit.reconcile.cases import OBSERVE
+from tests.unit.reconcile.says import unreadable
+from tests.unit.reconcile.test_plan_deletion import ADOPTED, CREATED, DETACH, GOING, NO_GROUP, SUSPEND
+
+PATCH = (
+    "kubectl -n security patch azuredevopsconnector contoso --type merge "
+    """-p '{"spec":{"deletionPolicy":"Detach"}}'"""
+)
+FORBIDDEN = Failure("Forbidden", "Azure forbids to delete. Give it the right.", terminal=True)
+
+
+def said(*world: str, failure: Failure | None = None) -> tuple[Condition, str]:
+    """Ready, and what kstatus would make of the rest."""
+    conditions = report(snapshot(GOING, *world), failure, NOW).status.conditions
+    ready = find_condition(conditions, "Ready")
+    assert ready is not None
+    assert ready.status == "False"
+    flags = [kind for kind in ("Reconciling", "Stalled") if is_true(conditions, kind)]
+    assert len(flags) == 1
+    return ready, flags[0]
+
+
+@pytest.mark.parametrize(
+    ("world", "words"),
+    [
+        ((CREATED,), "being deleted in Azure"),
+        ((ADOPTED,), "stays in Azure"),
+        ((CREATED, OBSERVE), "left as it is"),
+        ((CREATED, SUSPEND), "left as it is"),
+        ((ADOPTED, unreadable("AzureUnavailable", terminal=False)), "stays in Azure"),
+        ((CREATED, DETACH, unreadable("CredentialsMissing", terminal=True)), "stays in Azure"),
+        ((CREATED, NO_GROUP), "being deleted in Azure"),
+    ],
+)
+def test_deleting_says_what_becomes_of_azure(world: tuple[str, ...], words: str) -> None:
+    ready, flag = said(*world)
+    assert (ready.reason, flag) == (Reason.DELETING, "Reconciling")
+    assert words in ready.message
+
+
+@pytest.mark.parametrize("reason", ["Forbidden", "CredentialsMissing", "InvalidSpec", "ProviderNotRegistered"])
+def test_what_a_person_has_to_mend_blocks_deletion(reason: str) -> None:
+    ready, flag = said(CREATED, unreadable(reason, terminal=True))
+    assert (ready.reason, flag) == (Reason.DELETION_BLOCKED, "Stalled")
+    assert ready.message == (
+        f"The connector cannot be deleted in Azure: Do this about it. To let go of it and leave it there: {PATCH}"
+    )
+
+
+@pytest.mark.parametrize("reason", ["AzureUnavailable", "Throttled"])
+def test_what_passes_blocks_it_too_and_shows_the_way_out(reason: str) -> None:
+    ready, flag = said(CREATED, unreadable(reason, terminal=False))
+    assert (ready.reason, flag) == (Reason.DELETION_BLOCKED, "Reconciling")
+    assert PATCH in ready.message
+
+
+def test_a_step_that_failed_blocks_deletion() -> None:
+    ready, flag = said(CREATED, failure=FORBIDDEN)
+    assert (ready.reason, flag) == (Reason.DELETION_BLOCKED, "Stalled")
+    assert "Give it the right. To let go" in ready.message
+
+
+def test_the_cause_stands_in_provisioned() -> None:
+    written = report(snapshot(GOING, CREATED, unreadable("CredentialsMissing", terminal=True)), None, NOW)
+    provisioned = find_condition(written.status.conditions, "Provisioned")
+    assert provisioned is not None
+    assert (provisioned.status, provisioned.reason) == ("False", "CredentialsMissing")
+
+
+def test_a_failure_in_kubernetes_is_no_reason_to_let_go_of_azure() -> None:
+    ready, flag = said(CREATED, failure=Failure("KubernetesUnavailable", "The API server is down."))
+    assert (ready.reason, ready.message, flag) == (Reason.DELETING, "The API server is down.", "Reconciling")
+
+
+def test_the_way_out_is_whole_however_long_the_cause() -> None:
+    cause = Failure("PolicyDenied", "ä" * 3000, terminal=True)
+    ready, _ = said(CREATED, "metadata: {name: " + "n" * 63 + ", namespace: " + "s" * 63 + "}", failure=cause)
+    assert len(ready.message.encode()) <= 1024
+    assert "…" in ready.message
+    assert re.search("kubectl -n s{63} patch azuredevopsconnector n{63} --type merge -p '(.*)'$", ready.message)
+
+
+def test_the_patch_is_one_that_lets_go() -> None:
+    ready, _ = said(CREATED, failure=FORBIDDEN)
+    patch = re.search("-p '(.*)'$", ready.message)
+    assert patch is not None
+    spec = json.loads(patch[1])["spec"]
+    assert spec == {"deletionPolicy": "Detach"}
+
+
+def test_what_was_known_of_the_connector_stays_while_it_goes() -> None:
+    world = snapshot(GOING, CREATED, "status: {connectorId: /x, discovery: {percent: 94}}", "metadata: {generation: 4}")
+    status = report(world, None, NOW).status
+    assert status.connector_id == "/x"
+    assert status.discovery == world.connector.status.discovery
+    assert status.azure == world.connector.status.azure
+    assert status.observed_generation == 4
+    assert not report(world, None, NOW).organizations

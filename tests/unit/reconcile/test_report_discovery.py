@@ -1,0 +1,329 @@
+"""How far discovery has come: counts, percent, estimate, deadline, rest. Nothing of it moves by itself."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import pytest
+
+from defender_devops.api.conditions import find_condition
+from defender_devops.api.connector import DiscoveryStatus
+from defender_devops.reconcile.report import Report, report
+from defender_devops.reconcile.snapshot import ConnectorSnapshot
+from tests.unit.reconcile.builder import NOW, snapshot, with_status
+from tests.unit.reconcile.cases import ABSENT, LISTED
+from tests.unit.reconcile.says import HELD, PENDING
+
+EXPECTED = "expected: {contoso: [100, 800], fabrikam: [20, 204]}"
+HOUR = timedelta(hours=1)
+
+
+def counts(contoso: str | None, fabrikam: str | None) -> str:
+    told = {"contoso": contoso, "fabrikam": fabrikam}
+    return "counts: {" + ", ".join(f"{name}: {each}" for name, each in told.items() if each) + "}"
+
+
+class Clock:
+    """Looks at one connector again and again, each time at what was written before."""
+
+    def __init__(self, *world: str) -> None:
+        self.world = world
+        self.now = NOW
+        self.status = snapshot(*world).connector.status
+
+    def look(self, *news: str, after: timedelta = timedelta()) -> Report:
+        self.now += after
+        self.world = (*self.world, *news)
+        written = report(self.snapshot, None, self.now)
+        self.status = written.status
+        return written
+
+    @property
+    def snapshot(self) -> ConnectorSnapshot:
+        return with_status(snapshot(*self.world), self.status)
+
+    @property
+    def discovery(self) -> DiscoveryStatus:
+        assert self.status.discovery is not None
+        return self.status.discovery
+
+    def verdict(self) -> tuple[str, str, str]:
+        found = find_condition(self.status.conditions, "Discovered")
+        assert found is not None
+        return found.status, found.reason, found.message
+
+
+def numbers(status: DiscoveryStatus) -> tuple[int | None, ...]:
+    assert status.projects is not None
+    assert status.repositories is not None
+    return (
+        status.projects.discovered,
+        status.projects.expected,
+        status.repositories.discovered,
+        status.repositories.expected,
+    )
+
+
+def test_counts_are_summed_over_the_onboarded_organizations() -> None:
+    clock = Clock(EXPECTED, "counts: {contoso: [98, 750], fabrikam: [20, 201], tailspin: [9, 9]}", HELD)
+    clock.look()
+    assert numbers(clock.discovery) == (118, 120, 951, 1004)
+    assert clock.discovery.percent == 94
+    assert clock.verdict() == (
+        "False",
+        "Discovering",
+        "Defender for Cloud has reported 118 of 120 projects and 951 of 1004 repositories so far.",
+    )
+    organizations = clock.discovery.organizations
+    assert organizations is not None
+    assert (organizations.available, organizations.onboarded, organizations.conflicting) == (3, 2, 1)
+
+
+def test_one_that_is_held_and_left_out_is_no_conflict() -> None:
+    clock = Clock(HELD, "spec: {organizations: {exclude: [tailspin]}}")
+    clock.look()
+    assert clock.discovery.organizations is not None
+    assert clock.discovery.organizations.conflicting == 0
+
+
+@pytest.mark.parametrize(
+    ("contoso", "fabrikam", "percent"),
+    [
+        (None, None, 0),
+        ("[1, 8]", None, 0),
+        ("[100, 800]", None, 79),
+        ("[100, 800]", "[20, 203]", 99),
+        ("[100, 800]", "[19, 204]", 99),
+        ("[100, 800]", "[20, 204]", 100),
+        ("[101, 900]", "[20, 104]", 90),
+        ("[100, 800]", "[21, 205]", 100),
+    ],
+)
+def test_percent_is_that_of_the_repositories_and_100_only_when_all_is_there(
+    contoso: str | None, fabrikam: str | None, percent: int
+) -> None:
+    clock = Clock(EXPECTED, counts(contoso, fabrikam))
+    clock.look()
+    assert clock.discovery.percent == percent
+    assert (clock.discovery.completed_at is not None) == (percent == 100)
+
+
+def test_without_a_sign_in_there_is_neither_expected_nor_percent_nor_estimate() -> None:
+    clock = Clock(counts("[1, 8]", "[2, 3]"))
+    clock.look()
+    clock.look(counts("[5, 50]", "[2, 3]"), after=HOUR)
+    assert numbers(clock.discovery) == (7, None, 53, None)
+    assert clock.discovery.percent is None
+    assert clock.discovery.estimated_completion_at is None
+    assert "7 projects and 53 repositories" in clock.verdict()[2]
+
+
+def test_expected_counts_of_some_organizations_only_are_none() -> None:
+    clock = Clock("expected: {contoso: [1, 8]}", counts("[1, 8]", "[2, 3]"))
+    clock.look()
+    assert numbers(clock.discovery) == (3, None, 11, None)
+    assert clock.discovery.percent is None
+
+
+# --- estimate
+
+
+def test_the_estimate_follows_the_pace_and_is_rounded_up_to_five_minutes() -> None:
+    clock = Clock(EXPECTED, counts("[0, 0]", "[0, 0]"))
+    clock.look()
+    assert clock.discovery.estimated_completion_at is None
+    clock.look(counts("[50, 231]", "[0, 0]"), after=HOUR)
+    # 281 of 1124 in an hour: three more hours
+    assert clock.discovery.estimated_completion_at == NOW + 4 * HOUR
+    clock.look(counts("[50, 232]", "[0, 0]"), after=timedelta(minutes=1))
+    assert clock.discovery.estimated_completion_at == datetime(2026, 3, 1, 16, 5, tzinfo=NOW.tzinfo)
+
+
+def test_the_estimate_moves_only_with_the_counts() -> None:
+    clock = Clock(EXPECTED, counts("[0, 0]", "[0, 0]"))
+    clock.look()
+    clock.look(counts("[50, 231]", "[0, 0]"), after=HOUR)
+    written = clock.status
+    for _ in range(5):
+        clock.look(after=HOUR)
+        assert clock.status == written
+
+
+def test_counts_that_were_there_from_the_start_tell_no_pace() -> None:
+    clock = Clock(EXPECTED, counts("[50, 231]", "[0, 0]"))
+    clock.look()
+    assert clock.discovery.estimated_completion_at is None
+
+
+def test_a_pace_that_would_take_months_gives_no_estimate() -> None:
+    clock = Clock("expected: {contoso: [0, 1000000], fabrikam: [0, 0]}", counts("[0, 0]", "[0, 0]"))
+    clock.look()
+    clock.look(counts("[0, 1]", "[0, 0]"), after=timedelta(days=300))
+    assert clock.discovery.estimated_completion_at is None
+
+
+def test_there_is_no_estimate_of_what_is_done() -> None:
+    clock = Clock(EXPECTED, counts("[0, 0]", "[0, 0]"))
+    clock.look()
+    clock.look(counts("[50, 231]", "[0, 0]"), after=HOUR)
+    clock.look(counts("[100, 800]", "[20, 204]"), after=HOUR)
+    assert clock.discovery.estimated_completion_at is None
+    assert clock.discovery.completed_at == NOW + 2 * HOUR
+
+
+# --- deadline
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected", "found", "hours"),
+    [
+        ("8h", "[100, 800]", "[1, 1]", 8),
+        ("1h", "[10, 80]", "[1, 1]", 1),
+        ("1h", "[500, 800]", "[1, 1]", 5),
+        ("8h", "[5000, 9000]", "[1, 1]", 50),
+        ("1h", None, "[300, 1]", 3),
+    ],
+)
+def test_the_deadline_is_the_spec_s_or_what_the_projects_need(
+    spec: str, expected: str | None, found: str, hours: int
+) -> None:
+    world = [f"spec: {{discovery: {{deadline: {spec}}}}}", counts(found, "[0, 0]")]
+    if expected:
+        world.append(f"expected: {{contoso: {expected}, fabrikam: [0, 0]}}")
+    clock = Clock(*world)
+    clock.look()
+    assert clock.discovery.deadline == NOW + hours * HOUR
+
+
+def test_after_the_deadline_it_says_who_lags() -> None:
+    clock = Clock(EXPECTED, counts("[100, 800]", "[1, 4]"))
+    first = clock.look()
+    assert first.next_look == NOW + 8 * HOUR
+    clock.look(after=8 * HOUR - timedelta(seconds=1))
+    assert clock.verdict()[1] == "Discovering"
+    late = clock.look(after=timedelta(seconds=1))
+    status, reason, message = clock.verdict()
+    assert (status, reason) == ("False", "DeadlineExceeded")
+    assert "101 of 120 projects" in message
+    assert "lagging: fabrikam." in message
+    assert "raise spec.discovery.deadline" in message
+    assert late.next_look is None
+
+
+def test_a_longer_deadline_takes_it_back() -> None:
+    clock = Clock(EXPECTED, counts("[1, 1]", "[1, 4]"))
+    clock.look()
+    clock.look(after=9 * HOUR)
+    clock.look("spec: {discovery: {deadline: 12h}}")
+    assert clock.verdict()[1] == "Discovering"
+
+
+def test_what_comes_after_the_deadline_counts() -> None:
+    clock = Clock(EXPECTED, counts("[1, 1]", "[1, 4]"))
+    clock.look()
+    clock.look(after=9 * HOUR)
+    clock.look(counts("[100, 800]", "[20, 204]"))
+    assert clock.verdict()[:2] == ("True", "Discovered")
+
+
+# --- rest, where nobody knows what to expect
+
+
+def test_without_expected_counts_an_hour_of_rest_is_the_end() -> None:
+    clock = Clock(counts("[5, 9]", "[1, 2]"))
+    first = clock.look()
+    assert first.next_look == NOW + HOUR
+    clock.look(counts("[6, 9]", "[1, 2]"), after=timedelta(minutes=50))
+    clock.look(after=timedelta(minutes=59))
+    assert clock.verdict()[:2] == ("False", "Discovering")
+    last = clock.look(after=timedelta(minutes=1))
+    assert clock.verdict() == (
+        "True",
+        "Discovered",
+        "Defender for Cloud has reported 7 projects and 11 repositories.",
+    )
+    assert last.next_look is None
+
+
+def test_there_is_no_rest_while_an_organization_has_no_counts() -> None:
+    clock = Clock(counts("[5, 9]", None))
+    clock.look()
+    clock.look(after=5 * HOUR)
+    assert clock.verdict()[1] == "Discovering"
+    clock.look(after=5 * HOUR)
+    assert clock.verdict()[1] == "DeadlineExceeded"
+
+
+# --- completion is kept
+
+
+def test_what_is_complete_stays_so_when_projects_are_added_or_go() -> None:
+    clock = Clock(EXPECTED, counts("[100, 800]", "[20, 204]"))
+    clock.look()
+    done = clock.discovery.completed_at
+    clock.look("expected: {contoso: [110, 900]}", after=HOUR)
+    assert clock.verdict()[0] == "True"
+    clock.look(counts("[10, 80]", "[20, 204]"), after=9 * HOUR)
+    assert clock.verdict()[0] == "True"
+    assert clock.discovery.completed_at == done
+    assert clock.discovery.percent == 100
+
+
+def test_a_new_organization_begins_it_again() -> None:
+    clock = Clock(counts("[5, 9]", "[1, 2]"))
+    clock.look()
+    clock.look(after=HOUR)
+    clock.look("azure: {organizations: {tailspin: Onboarded}}", "resources: {tailspin: {}}", after=HOUR)
+    assert clock.verdict()[1] == "Discovering"
+    assert clock.discovery.started_at == NOW + 2 * HOUR
+    assert clock.discovery.completed_at is None
+
+
+def test_an_organization_that_goes_does_not_begin_it_again() -> None:
+    clock = Clock(counts("[5, 9]", "[1, 2]"))
+    clock.look()
+    clock.look(after=HOUR)
+    clock.look("azure: {organizations: {fabrikam: null}}", after=HOUR)
+    assert clock.verdict()[0] == "True"
+    assert numbers(clock.discovery) == (5, None, 9, None)
+
+
+# --- what is not known
+
+
+def test_missing_counts_are_not_zero() -> None:
+    clock = Clock(EXPECTED, counts("[50, 400]", "[20, 204]"))
+    clock.look()
+    clock.look("{counts: null}", counts("[51, 401]", None), after=HOUR)
+    assert numbers(clock.discovery) == (70, 120, 604, 1004)
+
+
+def test_while_the_configuration_changes_nothing_is_begun_again() -> None:
+    clock = Clock(counts("[5, 9]", "[1, 2]"))
+    clock.look()
+    clock.look(after=HOUR)
+    before = clock.discovery
+    clock.look(PENDING, after=HOUR)
+    assert clock.discovery == before
+    assert clock.verdict()[0] == "True"
+
+
+def test_without_an_organization_there_is_nothing_to_discover() -> None:
+    clock = Clock("azure: {organizations: null}")
+    clock.look()
+    assert clock.verdict()[:2] == ("Unknown", "NotChecked")
+    assert clock.discovery.started_at is None
+
+
+def test_without_a_connector_there_is_nothing_to_discover() -> None:
+    clock = Clock(counts("[5, 9]", "[1, 2]"))
+    clock.look()
+    clock.look(ABSENT)
+    assert clock.verdict()[:2] == ("Unknown", "NotChecked")
+
+
+def test_an_empty_organization_is_complete() -> None:
+    clock = Clock("expected: {contoso: [0, 0], fabrikam: [0, 0]}", LISTED)
+    clock.look()
+    assert clock.verdict()[:2] == ("True", "Discovered")
+    assert clock.discovery.percent == 100

@@ -1,0 +1,282 @@
+"""Ready, Reconciling and Stalled: what kstatus makes of a connector, and which of several troubles it is told of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from defender_devops.api.conditions import find_condition, is_true
+from defender_devops.reconcile.plan import plan
+from defender_devops.reconcile.report import report
+from defender_devops.reconcile.snapshot import Failure
+from tests.unit.reconcile.builder import NOW, SPENT_CODE, cloud_of, snapshot, with_status
+from tests.unit.reconcile.cases import ABSENT, CODE, FRESH, LISTED, NO_CONFIGURATION, OBSERVE, SELECTED
+from tests.unit.reconcile.says import (
+    AUTHORIZED,
+    EXCHANGE_FAILED,
+    FORBIDDEN,
+    HELD,
+    HELD_BY_NAME,
+    NEVER_AUTHORIZED,
+    PENDING,
+    REVOKED,
+    SIGN_IN,
+    TYPO,
+    signed_in,
+    unreadable,
+)
+
+READY = """
+status:
+  conditions: [{type: Ready, status: 'True', reason: Ready}, {type: Authorized, status: 'True', reason: Authorized}]
+"""
+RENEWED = """
+status:
+  conditions:
+  - {type: Authorized, status: 'False', reason: AuthorizationLost}
+  - {type: Provisioned, status: 'True', reason: Provisioned, observedGeneration: 1}
+"""
+NOBODY_THERE = """
+spec: {organizations: {mode: Selected, names: [typo]}}
+azure: {organizations: null}
+resources: {typo: {}}
+"""
+WAITING = "status: {conditions: [{type: Authorized, status: 'False', reason: AwaitingAuthorization}]}"
+OUT = "azure: {organizations: {fabrikam: null}, others: {fabrikam: Free}}"
+DOWN = unreadable("AzureUnavailable", terminal=False)
+
+
+@dataclass(frozen=True)
+class Ends:
+    """What kstatus says (https://github.com/kubernetes-sigs/cli-utils/tree/master/pkg/kstatus), and for what reason."""
+
+    why: str
+    world: tuple[str, ...]
+    kstatus: str
+    reason: str
+    failure: Failure | None = None
+
+    def __str__(self) -> str:
+        return self.why
+
+
+CURRENT, IN_PROGRESS, FAILED = "Current", "InProgress", "Failed"
+
+CASES = [
+    Ends("all is well", (), CURRENT, "Ready"),
+    Ends("under Observe all is well", (OBSERVE,), CURRENT, "Ready"),
+    Ends("a first authorization is waited for", (ABSENT, FRESH), IN_PROGRESS, "AwaitingAuthorization"),
+    Ends("a first code is waited for", (ABSENT, FRESH, CODE), IN_PROGRESS, "AwaitingAuthorization"),
+    Ends(
+        "a code was lost on the way",
+        (
+            NO_CONFIGURATION,
+            CODE,
+            "code: spent",
+            f"status: {{authorization: {{lastAuthorizedAt: null, codeHash: {SPENT_CODE}}}}}",
+        ),
+        IN_PROGRESS,
+        "AwaitingAuthorization",
+    ),
+    Ends("a code was refused", (ABSENT, FRESH, CODE, "code: refused"), FAILED, "AuthorizationCodeInvalid"),
+    Ends("a code is being exchanged", (PENDING, CODE, NEVER_AUTHORIZED), IN_PROGRESS, "Provisioning"),
+    Ends(
+        "a code is being exchanged after a loss",
+        (
+            PENDING,
+            CODE,
+            RENEWED,
+        ),
+        IN_PROGRESS,
+        "AwaitingAuthorization",
+    ),
+    Ends("an exchange failed", (EXCHANGE_FAILED, CODE, NEVER_AUTHORIZED), FAILED, "TokenExchangeFailed"),
+    Ends("the authorization is lost", (REVOKED, AUTHORIZED), FAILED, "AuthorizationLost"),
+    Ends(
+        "the authorization is lost and the choice differs", (REVOKED, AUTHORIZED, SELECTED), FAILED, "AuthorizationLost"
+    ),
+    Ends("the connector was deleted", (ABSENT, AUTHORIZED), FAILED, "ConnectorNotFound"),
+    Ends("the configuration was deleted", (NO_CONFIGURATION, AUTHORIZED), FAILED, "ConnectorNotFound"),
+    Ends("Azure has to be changed", (SELECTED,), IN_PROGRESS, "Provisioning"),
+    Ends("Azure is at it", (PENDING, AUTHORIZED), IN_PROGRESS, "Provisioning"),
+    Ends("an operation failed", ("azure: {configuration: {state: Failed}}",), IN_PROGRESS, "AzureUnavailable"),
+    Ends("Azure is down for a new connector", (FRESH, DOWN), IN_PROGRESS, "AzureUnavailable"),
+    Ends("Azure throttles", (FRESH, unreadable("Throttled", terminal=False)), IN_PROGRESS, "Throttled"),
+    Ends("Azure is down while a first authorization is waited for", (WAITING, DOWN), IN_PROGRESS, "AzureUnavailable"),
+    Ends(
+        "the probe is down while a first authorization is waited for",
+        (WAITING, NEVER_AUTHORIZED, "azure: {available: unknown}"),
+        IN_PROGRESS,
+        "AwaitingAuthorization",
+    ),
+    *(
+        Ends(f"a person has to see to it: {reason}", (FRESH, unreadable(reason, terminal=True)), FAILED, reason)
+        for reason in ("Forbidden", "InvalidSpec", "ProviderNotRegistered", "CredentialsMissing")
+    ),
+    *(
+        Ends(f"a step asks for a person: {reason}", (), FAILED, reason, Failure(reason, "m", terminal=True))
+        for reason in ("PolicyDenied", "RegionNotSupported", "Forbidden", "KubernetesRefused")
+    ),
+    *(
+        Ends(f"a step is tried again: {reason}", (), IN_PROGRESS, reason, Failure(reason, "m"))
+        for reason in ("AzureUnavailable", "Throttled", "KubernetesUnavailable", "InternalError")
+    ),
+    Ends("our own rights are missing for the probe", (FORBIDDEN,), FAILED, "Forbidden"),
+    Ends("another owns it", (FRESH, "azure: {owner: another}"), FAILED, "NotAdopted"),
+    Ends("another took it", ("azure: {owner: another}",), FAILED, "OwnershipLost"),
+    Ends("drift under Observe", (OBSERVE, SELECTED), FAILED, "DriftDetected"),
+    # organizations: only those that were asked for by name
+    Ends("one that was named is missing", (TYPO, LISTED), FAILED, "OrganizationNotFound"),
+    Ends(
+        "one that a resource names is missing",
+        ("resources: {typo: {onboarding: Onboarded}}",),
+        FAILED,
+        "OrganizationNotFound",
+    ),
+    Ends("one that a resource names is held elsewhere", (HELD_BY_NAME,), FAILED, "OrganizationConflict"),
+    Ends("one that nobody named is held elsewhere", (HELD,), CURRENT, "Ready"),
+    Ends("there are none and nobody named one", ("azure: {organizations: null}",), CURRENT, "Ready"),
+    Ends(
+        "there are none and one was named",
+        (
+            LISTED,
+            NOBODY_THERE,
+        ),
+        FAILED,
+        "NoOrganizations",
+    ),
+    Ends(
+        "one that was named is still to come",
+        ("azure: {organizations: {fabrikam: {state: Free}}}", "resources: {fabrikam: {onboarding: Onboarded}}"),
+        IN_PROGRESS,
+        "Onboarding",
+    ),
+    Ends(
+        "one that was named is not known of yet",
+        (AUTHORIZED, "azure: {available: unknown}", "resources: {tailspin: {onboarding: Onboarded}}"),
+        IN_PROGRESS,
+        "Onboarding",
+    ),
+    Ends("one that nobody named is still to come", ("azure: {others: {tailspin: Free}}",), CURRENT, "Ready"),
+    # never gated on these
+    Ends(
+        "nobody is signed in",
+        (SIGN_IN, signed_in("{signed_in: false, reason: SignInRequired, message: m}")),
+        CURRENT,
+        "Ready",
+    ),
+    Ends(
+        "a lost sign-in",
+        (
+            SIGN_IN,
+            "status: {signIn: {account: a@b.c}}",
+            signed_in("{signed_in: false, reason: AccountBlocked, message: m}"),
+        ),
+        CURRENT,
+        "Ready",
+    ),
+    Ends(
+        "a prerequisite is not met",
+        (SIGN_IN, "prerequisites: {contoso: [{check: AccessLevel, status: 'False'}]}"),
+        CURRENT,
+        "Ready",
+    ),
+    Ends("discovery goes on", ("counts: {contoso: [1, 1]}",), CURRENT, "Ready"),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_kstatus(case: Ends) -> None:
+    conditions = report(snapshot(*case.world), case.failure, NOW).status.conditions
+    ready, reconciling, stalled = (find_condition(conditions, kind) for kind in ("Ready", "Reconciling", "Stalled"))
+    assert ready is not None
+    assert ready.reason == case.reason
+    assert (ready.status == "True") is (case.kstatus == CURRENT)
+    assert (reconciling is not None) is (case.kstatus == IN_PROGRESS)
+    assert (stalled is not None) is (case.kstatus == FAILED)
+    for each in (reconciling, stalled):
+        assert each is None or (each.status, each.reason, each.message) == ("True", ready.reason, ready.message)
+
+
+def test_a_list_that_azure_took_on_agrees_though_an_organization_lags() -> None:
+    """With All one organization that cannot be onboarded must not keep the connector from being ready."""
+    world = snapshot("spec: {organizations: {mode: All}}", LISTED, OUT)
+    for step in plan(world, NOW).actions:
+        world = step.effect(world, NOW)
+    asked = cloud_of(world).sent
+    before = snapshot("spec: {organizations: {mode: All}}", LISTED, OUT)
+    ignored = replace(before, cloud=replace(cloud_of(before), sent=asked))
+    assert not is_true(report(before, None, NOW).status.conditions, "Provisioned")
+    assert is_true(report(ignored, None, NOW).status.conditions, "Provisioned")
+    assert is_true(report(ignored, None, NOW).status.conditions, "Ready")
+
+
+# --- patience
+
+
+@pytest.mark.parametrize("failures", [0, 1, 2])
+@pytest.mark.parametrize("reason", ["AzureUnavailable", "Throttled"])
+def test_a_passing_failure_to_read_changes_nothing_at_a_connector_that_works(failures: int, reason: str) -> None:
+    world = snapshot(
+        READY, unreadable(reason, terminal=False), "resources: {fabrikam: {generated: true}}", failures=failures
+    )
+    written = report(world, None, NOW)
+    assert written.status == world.connector.status
+    assert not written.organizations
+
+
+@pytest.mark.parametrize(
+    ("why", "world", "failures"),
+    [
+        ("the fourth in a row", (READY, DOWN), 3),
+        ("a person has to see to it", (READY, unreadable("Forbidden", terminal=True)), 0),
+        ("it did not work before", (AUTHORIZED, DOWN), 0),
+        ("the spec is new", (READY, DOWN, "metadata: {generation: 2}"), 0),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)
+def test_patience_ends(why: str, world: tuple[str, ...], failures: int) -> None:
+    written = report(snapshot(*world, failures=failures), None, NOW)
+    assert not is_true(written.status.conditions, "Ready")
+    assert written.status.observed_generation == snapshot(*world).connector.metadata.generation
+
+
+def test_an_outage_leaves_what_is_known_of_the_sign_in() -> None:
+    known = "status: {signIn: {account: a@b.c, url: 'https://sign-in.contoso.com'}}"
+    written = report(snapshot(SIGN_IN, known, unreadable("Forbidden", terminal=True)), None, NOW)
+    assert written.status.sign_in == snapshot(known).connector.status.sign_in
+
+
+def test_a_sign_in_that_was_given_up_leaves_nothing_behind() -> None:
+    assert report(snapshot("status: {signIn: {account: a@b.c}}"), None, NOW).status.sign_in is None
+
+
+# --- suspend
+
+
+@pytest.mark.parametrize("before", ["True", "False"])
+def test_suspend_keeps_ready_and_says_why(before: str) -> None:
+    conditions = f"{{type: Ready, status: '{before}', reason: X, lastTransitionTime: '2026-02-01T00:00:00Z'}}"
+    world = snapshot(
+        "spec: {suspend: true}",
+        f"status: {{conditions: [{conditions}, {{type: Stalled, status: 'True', reason: X}}]}}",
+        "metadata: {generation: 3}",
+    )
+    written = report(world, None, NOW)
+    ready = find_condition(written.status.conditions, "Ready")
+    assert ready is not None
+    assert (ready.status, ready.reason) == (before, "Suspended")
+    assert "spec.suspend" in ready.message
+    assert ready.last_transition_time == datetime(2026, 2, 1, tzinfo=UTC)
+    assert not is_true(written.status.conditions, "Stalled")
+    assert written.status.observed_generation == 3
+    again = report(with_status(world, written.status), None, NOW + timedelta(hours=9))
+    assert again.status == written.status
+
+
+def test_suspend_from_the_start_is_unknown() -> None:
+    ready = find_condition(report(snapshot(FRESH, "spec: {suspend: true}"), None, NOW).status.conditions, "Ready")
+    assert ready is not None
+    assert (ready.status, ready.reason) == ("Unknown", "Suspended")
