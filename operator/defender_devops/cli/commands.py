@@ -58,6 +58,11 @@ OptionalConnector = Annotated[
     str | None,
     typer.Argument(metavar="[NAME]", help="Connector, as NAME or NAMESPACE/NAME.", autocompletion=complete_connector),
 ]
+Files = Annotated[
+    list[Path] | None,
+    typer.Option("--file", "-f", metavar="FILE", help="Manifest, folder of manifests, or - for standard input."),
+]
+Offline = Annotated[bool, typer.Option("--offline", help="Do not ask the cluster: plan as for new resources.")]
 Output = Annotated[Format, typer.Option("--output", "-o", help="Form of the output.")]
 
 
@@ -99,6 +104,35 @@ def status(
     from defender_devops.cli.status.run import Wanted, show
 
     return _run(show(Wanted(Target(kubeconfig, context, namespace), name, everywhere, output, watch)))
+
+
+@app.command()
+def plan(
+    name: OptionalConnector = None,
+    *,
+    files: Files = None,
+    delete: Annotated[bool, typer.Option("--delete", help="Plan what deleting would do.")] = False,
+    offline: Offline = False,
+    exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit 6 where something would change.")] = False,
+    output: Output = Format.TABLE,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> int:
+    """Show what a manifest, or a connector as it stands, would change in Azure. Nothing is changed.
+
+    Azure is asked with the sign-in of this machine (az login).
+    """
+    _file_or_name(files, name)
+    from defender_devops.cli.planning.run import Wanted, show_plans
+
+    target = Target(kubeconfig, context, namespace)
+    return _run(show_plans(Wanted(target, tuple(files or ()), name, offline, delete, output, exit_code)))
+
+
+def _file_or_name(files: list[Path] | None, name: str | None) -> None:
+    if bool(files) == (name is not None):
+        raise typer.BadParameter("Name either files with -f, or a connector.")
 
 
 def _run(command: Coroutine[Any, Any, int]) -> int:

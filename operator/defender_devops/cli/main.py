@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import io
 import os
 import sys
 import traceback
@@ -42,6 +43,9 @@ def run(arguments: list[str], program: str = "defender-devops") -> int:
         return _fail(
             f"{' and '.join(missing)} are not installed: pip install 'defender-devops-operator[cli]'.", ExitCode.USAGE
         )
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that knows no arrows shows question marks
     try:
         return _run(arguments, program)
     except (KeyboardInterrupt, EOFError):

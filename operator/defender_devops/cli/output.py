@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +14,7 @@ import yaml
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Format", "console", "emit", "note", "to_yaml"]
+__all__ = ["Format", "Line", "console", "emit", "note", "print_lines", "to_yaml"]
 
 
 class Format(StrEnum):
@@ -21,6 +23,34 @@ class Format(StrEnum):
     TABLE = "table"
     JSON = "json"
     YAML = "yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of text for people.
+
+    Attributes:
+        text: in one piece; a terminal wraps it below itself.
+        indent: columns.
+        style: colour and weight, as rich names them.
+    """
+
+    text: str
+    indent: int = 0
+    style: str = ""
+
+
+def print_lines(lines: Iterable[Line]) -> None:
+    """Print lines: wrapped and coloured on a terminal, each in one piece elsewhere, for grep."""
+    from rich.padding import Padding  # noqa: PLC0415 - as below
+    from rich.text import Text  # noqa: PLC0415 - as below
+
+    screen = console()
+    for line in lines:
+        if screen.is_terminal:
+            screen.print(Padding(Text(line.text, line.style), (0, 0, 0, line.indent), expand=False))
+        else:
+            sys.stdout.write(" " * line.indent + line.text + "\n")
 
 
 def console() -> Console:

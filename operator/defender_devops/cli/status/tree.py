@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from rich.columns import Columns
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.progress_bar import ProgressBar
@@ -18,7 +19,17 @@ from defender_devops.api.conditions import Condition
 from defender_devops.api.organization import OrganizationStatus
 from defender_devops.api.reasons import ConditionType
 from defender_devops.cli.status.view import ConnectorView, OrganizationView, moment_of
-from defender_devops.cli.status.words import STYLES, ago, counts, estimate, of, onboarded, organization_line, state
+from defender_devops.cli.status.words import (
+    STYLES,
+    ago,
+    counts,
+    estimate,
+    of,
+    onboarded,
+    organization_line,
+    outcome,
+    state,
+)
 
 __all__ = ["Trees"]
 
@@ -27,6 +38,8 @@ _SMALL_BAR: Final = 8
 _NAME_MAX: Final = 26
 _FOLDED_FROM: Final = 12
 """With more organizations than this, those that are well are only counted, unless one connector was asked for."""
+
+_FOR_A_PERSON: Final = frozenset({ConditionType.SIGNED_IN, ConditionType.REAUTH_REQUIRED})
 
 _GUIDES: Final = "bright_black"
 
@@ -76,18 +89,18 @@ class Trees:
             (f"  {view.mode}, {view.location}", "dim"),
         )
 
-    def _observations(self, conditions: Iterable[Condition]) -> Text:
+    def _observations(self, conditions: Iterable[Condition]) -> Columns:
         """All conditions in a line or two; a mark never parts from its word."""
-        words = [
-            Text(f"{self.marks[each.status]}\N{NO-BREAK SPACE}{each.type}", STYLES[each.status]) for each in conditions
-        ]
-        return Text("  ").join(words)
+        found = ((outcome(each), each.type) for each in conditions)
+        return Columns([Text(f"{self.marks[each]} {name}", STYLES[each]) for each, name in found], padding=(0, 2))
 
     def _problem(self, view: ConnectorView, problem: Condition) -> RenderableType:
         urgent = problem is view.needs_reauthorization
-        style = "bold red" if urgent else STYLES[problem.status]
-        title = Text.assemble((f"{problem.type}: {problem.reason}", style))
-        return Group(title, Padding(Text(problem.message), (0, 0, 0, 2)))
+        title = Text(f"{problem.type}: {problem.reason}", "bold red" if urgent else STYLES[outcome(problem)])
+        words = [Text(problem.message)]
+        if problem.type in _FOR_A_PERSON and view.status.sign_in and view.status.sign_in.url:
+            words.append(Text(f"kubectl defender-devops authorize {view.key}", "cyan"))
+        return Group(title, *(Padding(each, (0, 0, 0, 2), expand=False) for each in words))
 
     def _discovery(self, view: ConnectorView) -> RenderableType:
         discovery = view.discovery
@@ -110,8 +123,8 @@ class Trees:
             tree.add(Text(rest, "dim"))
 
     def _organization(self, view: OrganizationView, width: int) -> RenderableType:
-        status = view.ready.status if view.ready else "Unknown"
-        mark = "False" if status == "True" and view.unmet else status
+        mark = outcome(view.ready)
+        mark = "False" if mark == "True" and view.unmet else mark
         row = Table.grid(padding=(0, 2, 0, 0))
         row.add_column(width=1)
         row.add_column(width=width, no_wrap=True)
@@ -120,7 +133,7 @@ class Trees:
             Text(self.marks[mark], STYLES[mark]), view.organization, Text(state(view), "dim"), *_progress(view.status)
         )
         words = organization_line(view)
-        return Group(row, Padding(Text(words), (0, 0, 0, 3))) if words else row
+        return Group(row, Padding(Text(words), (0, 0, 0, 3), expand=False)) if words else row
 
 
 def _progress(status: OrganizationStatus) -> list[RenderableType]:

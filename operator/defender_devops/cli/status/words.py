@@ -9,7 +9,7 @@ from typing import Final
 
 from defender_devops.api.conditions import Condition
 from defender_devops.api.connector import DiscoveryStatus, Progress
-from defender_devops.api.reasons import ConditionType
+from defender_devops.api.reasons import ConditionType, Reason
 from defender_devops.cli.status.view import ConnectorView, OrganizationView, Phase
 
 __all__ = [
@@ -22,11 +22,19 @@ __all__ = [
     "of",
     "onboarded",
     "organization_line",
+    "outcome",
     "state",
 ]
 
-MARKS: Final[Mapping[str, str]] = MappingProxyType({"True": "✓", "False": "✗", "Unknown": "?"})
-ASCII_MARKS: Final[Mapping[str, str]] = MappingProxyType({"True": "+", "False": "x", "Unknown": "?"})
+WORKING: Final = "Working"
+ASIDE: Final = "Aside"
+
+MARKS: Final[Mapping[str, str]] = MappingProxyType(
+    {"True": "✓", "False": "✗", "Unknown": "?", WORKING: "…", ASIDE: "·"}
+)
+ASCII_MARKS: Final[Mapping[str, str]] = MappingProxyType(
+    {"True": "+", "False": "x", "Unknown": "?", WORKING: ".", ASIDE: "-"}
+)
 """For terminals that know no others."""
 
 STYLES: Final[Mapping[str, str]] = MappingProxyType(
@@ -34,6 +42,8 @@ STYLES: Final[Mapping[str, str]] = MappingProxyType(
         "True": "green",
         "False": "red",
         "Unknown": "yellow",
+        WORKING: "yellow",
+        ASIDE: "dim",
         Phase.READY: "green",
         Phase.STALLED: "bold red",
         Phase.WORKING: "yellow",
@@ -42,6 +52,8 @@ STYLES: Final[Mapping[str, str]] = MappingProxyType(
         Phase.DELETING: "magenta",
     }
 )
+
+_ASIDE: Final = frozenset({Reason.EXCLUDED, Reason.NOT_INCLUDED})
 
 _UNITS: Final = ((86400, "d"), (3600, "h"), (60, "min"))
 
@@ -53,6 +65,15 @@ def ago(span: timedelta) -> str:
         if seconds >= 2 * size:
             return f"{seconds // size} {unit}"
     return f"{seconds} s"
+
+
+def outcome(condition: Condition | None) -> str:
+    """What mark and colour a condition gets: what is under way, or left out on purpose, is neither good nor bad."""
+    if condition is None:
+        return "Unknown"
+    if condition.reason == Reason.DISCOVERING:
+        return WORKING
+    return ASIDE if condition.reason in _ASIDE else condition.status
 
 
 def of(progress: Progress | None) -> str | None:
