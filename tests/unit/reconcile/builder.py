@@ -20,6 +20,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 import yaml
@@ -112,6 +113,7 @@ code: missing
 """) | {"azure": AZURE}
 
 
+@lru_cache(maxsize=1024)
 def snapshot(*fragments: str, failures: int = 0, timings: Timings | None = None) -> ConnectorSnapshot:
     """The default with the fragments merged over it, one after another."""
     world: dict[str, Any] = _DEFAULT

@@ -1,0 +1,490 @@
+"""The status of each DevOpsOrganization, generated or declared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from defender_devops.api.conditions import find_condition, is_true
+from defender_devops.api.names import LABEL_GENERATED
+from defender_devops.api.organization import DevOpsOrganization, OrganizationStatus
+from defender_devops.api.reasons import REASONS, ConditionType
+from defender_devops.reconcile.report import report
+from defender_devops.reconcile.report_organizations import orphaned
+from tests.unit.reconcile.builder import CONNECTOR_ID, NOW, resource, snapshot
+from tests.unit.reconcile.cases import ABSENT, FRESH, LISTED, NO_CONFIGURATION, OBSERVE, SELECTED
+from tests.unit.reconcile.says import HELD, PENDING, REVOKED, SIGN_IN, unreadable
+
+OUT = "azure: {organizations: {fabrikam: null}, others: {fabrikam: Free}}"
+EXCLUDE = "spec: {organizations: {exclude: [fabrikam]}}"
+ALL_DONE = "{spec: {organizations: {mode: All}}, status: {azure: {organizationsMode: All}}}"
+NEW = "azure: {others: {tailspin: Free}}"
+READY = "{type: Ready, status: 'True', reason: Onboarded}"
+
+
+def declared(organization: str, told: str) -> str:
+    return f"resources: {{{organization}: {told}}}"
+
+
+def statuses(*world: str) -> dict[str, tuple[DevOpsOrganization, OrganizationStatus]]:
+    """What is reported, by the resource's name."""
+    written = report(snapshot(*world), None, NOW)
+    return {each.metadata.name: (each, status) for each, status in written.organizations}
+
+
+def status_of(organization: str, *world: str) -> OrganizationStatus:
+    found = [
+        status for each, status in statuses(*world).values() if each.spec.organization.lower() == organization.lower()
+    ]
+    assert len(found) == 1
+    return found[0]
+
+
+@dataclass(frozen=True)
+class Stands:
+    """How an organization stands.
+
+    Attributes:
+        why: the case, as a sentence.
+        organization: its name.
+        world: fragments for `builder.snapshot`.
+        ready: True, False while the operator or Azure is at it, Stalled where a person has to act.
+        reason: of Ready.
+        words: parts of its message.
+        onboarded: reason of Onboarded; None where nobody can tell.
+    """
+
+    why: str
+    organization: str
+    world: tuple[str, ...]
+    ready: str
+    reason: str
+    words: tuple[str, ...] = ()
+    onboarded: str | None = "Onboarded"
+
+    def __str__(self) -> str:
+        return self.why
+
+
+CASES = [
+    Stands("covered", "fabrikam", (), "True", "Onboarded", ("covers fabrikam",)),
+    Stands(
+        "covered, declared in other letters",
+        "FABRIKAM",
+        (declared("FABRIKAM", "{onboarding: Onboarded}"),),
+        "True",
+        "Onboarded",
+    ),
+    Stands("still to come", "fabrikam", (OUT,), "False", "Onboarding", ("not onboarded fabrikam yet",), "Onboarding"),
+    Stands(
+        "still to come, and Azure says why",
+        "fabrikam",
+        ("azure: {organizations: {fabrikam: {state: Free, message: Queued}}}",),
+        "False",
+        "Onboarding",
+        ("Queued",),
+        "Onboarding",
+    ),
+    Stands(
+        "covered, but Defender cannot work there",
+        "fabrikam",
+        ("azure: {organizations: {fabrikam: {provisioning: Failed, message: 'Not an administrator.'}}}",),
+        "Stalled",
+        "Onboarding",
+        ("cannot work in fabrikam: Not an administrator.", "every 8 hours"),
+    ),
+    Stands(
+        "covered, but Defender cannot work there and does not say why",
+        "fabrikam",
+        ("azure: {organizations: {fabrikam: {provisioning: Failed}}}",),
+        "Stalled",
+        "Onboarding",
+        ("does not say why",),
+    ),
+    Stands(
+        "held elsewhere",
+        "tailspin",
+        (HELD,),
+        "Stalled",
+        "HeldByOtherConnector",
+        ("another connector of the tenant", "Excluded"),
+        "HeldByOtherConnector",
+    ),
+    Stands(
+        "held elsewhere, and it is known by whom",
+        "tailspin",
+        (HELD, "rivals: {tailspin: /subscriptions/x}"),
+        "Stalled",
+        "HeldByOtherConnector",
+        ("onboarded by /subscriptions/x",),
+        "HeldByOtherConnector",
+    ),
+    Stands(
+        "not there",
+        "typo",
+        (declared("typo", "{onboarding: Onboarded}"),),
+        "Stalled",
+        "OrganizationNotFound",
+        ("no organization named typo", "Correct the name"),
+        None,
+    ),
+    Stands(
+        "not there, and nobody asked", "typo", (declared("typo", "{}"),), "Stalled", "OrganizationNotFound", (), None
+    ),
+    # left out
+    Stands(
+        "excluded by the connector", "fabrikam", (EXCLUDE, LISTED, OUT), "True", "Excluded", ("as asked",), "Excluded"
+    ),
+    Stands(
+        "excluded by a decision",
+        "fabrikam",
+        (LISTED, OUT, declared("fabrikam", "{onboarding: Excluded}")),
+        "True",
+        "Excluded",
+        (),
+        "Excluded",
+    ),
+    Stands(
+        "excluded though it is not there",
+        "typo",
+        (declared("typo", "{onboarding: Excluded}"),),
+        "True",
+        "Excluded",
+        (),
+        None,
+    ),
+    Stands(
+        "excluded though another holds it",
+        "tailspin",
+        (HELD, declared("tailspin", "{onboarding: Excluded}")),
+        "True",
+        "Excluded",
+        (),
+        "Excluded",
+    ),
+    Stands("excluded and still covered", "fabrikam", (EXCLUDE,), "False", "Provisioning", ("taken out",)),
+    Stands(
+        "excluded, and a decision overrules it",
+        "fabrikam",
+        (EXCLUDE, declared("fabrikam", "{onboarding: Onboarded}")),
+        "True",
+        "Onboarded",
+    ),
+    Stands(
+        "not named",
+        "tailspin",
+        (SELECTED, LISTED, NEW, declared("tailspin", "{}")),
+        "True",
+        "NotIncluded",
+        ("Nobody asked for tailspin",),
+        "NotIncluded",
+    ),
+    Stands(
+        "not named and held elsewhere", "tailspin", (SELECTED, LISTED, HELD), "True", "NotIncluded", (), "NotIncluded"
+    ),
+    Stands(
+        "come up after All",
+        "tailspin",
+        (ALL_DONE, LISTED, NEW),
+        "True",
+        "NotIncluded",
+        ("AllAndFuture",),
+        "NotIncluded",
+    ),
+    Stands(
+        "come up after All and asked for by name",
+        "tailspin",
+        (ALL_DONE, LISTED, NEW, declared("tailspin", "{onboarding: Onboarded}")),
+        "False",
+        "Onboarding",
+        (),
+        "Onboarding",
+    ),
+    Stands(
+        "no longer named and still covered",
+        "fabrikam",
+        (LISTED, "spec: {organizations: {mode: Selected, names: [contoso]}}"),
+        "False",
+        "Provisioning",
+    ),
+    # Observe
+    Stands("observed and covered", "fabrikam", (OBSERVE,), "True", "Onboarded"),
+    Stands(
+        "observed and not covered",
+        "fabrikam",
+        (OBSERVE, OUT),
+        "Stalled",
+        "DriftDetected",
+        ("fabrikam is not onboarded, and managementPolicy Observe forbids",),
+        "Onboarding",
+    ),
+    Stands(
+        "observed and covered though excluded",
+        "fabrikam",
+        (OBSERVE, EXCLUDE),
+        "Stalled",
+        "DriftDetected",
+        ("should not be",),
+    ),
+    # while nothing can be told
+    Stands(
+        "the connector does not exist in Azure",
+        "fabrikam",
+        (ABSENT, FRESH, declared("fabrikam", "{}")),
+        "False",
+        "AwaitingAuthorization",
+        ("connector is not ready",),
+        None,
+    ),
+    Stands(
+        "the configuration does not exist",
+        "fabrikam",
+        (NO_CONFIGURATION, FRESH, declared("fabrikam", "{}")),
+        "False",
+        "AwaitingAuthorization",
+        (),
+        None,
+    ),
+    Stands(
+        "Azure is being changed", "fabrikam", (PENDING, declared("fabrikam", "{}")), "False", "Provisioning", (), None
+    ),
+    Stands(
+        "Azure cannot be read",
+        "fabrikam",
+        (declared("fabrikam", "{}"), unreadable("Forbidden", terminal=True)),
+        "False",
+        "Forbidden",
+        (),
+        None,
+    ),
+    Stands("the connector is another's", "fabrikam", ("azure: {owner: another}",), "False", "OwnershipLost"),
+    Stands("the authorization is lost", "fabrikam", (REVOKED,), "Stalled", "AuthorizationLost", ("see the connector",)),
+    Stands(
+        "nobody answers whether it is there",
+        "typo",
+        (
+            "azure: {available: unknown}",
+            "status: {conditions: [{type: Authorized, status: 'True', reason: Authorized}]}",
+            declared("typo", "{}"),
+        ),
+        "False",
+        "Onboarding",
+        ("not known yet",),
+        None,
+    ),
+    Stands(
+        "suspended before anybody looked", "fabrikam", ("spec: {suspend: true}", FRESH), "False", "Suspended", (), None
+    ),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_an_organization_says_how_it_stands(case: Stands) -> None:
+    status = status_of(case.organization, *case.world)
+    ready = find_condition(status.conditions, "Ready")
+    assert ready is not None
+    assert ready.reason == case.reason
+    assert ready.status == ("True" if case.ready == "True" else "False")
+    assert is_true(status.conditions, "Stalled") is (case.ready == "Stalled")
+    assert is_true(status.conditions, "Reconciling") is (case.ready == "False")
+    for each in case.words:
+        assert each in ready.message
+    onboarded = find_condition(status.conditions, "Onboarded")
+    assert (onboarded.reason if onboarded else None) == case.onboarded
+    assert onboarded is None or (onboarded.status == "True") is (onboarded.reason == "Onboarded")
+    assert status.observed_generation == 1
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_every_reason_is_one_that_the_documentation_knows(case: Stands) -> None:
+    for each in status_of(case.organization, *case.world).conditions:
+        assert each.reason in REASONS[ConditionType(each.type)]
+
+
+# --- the last word
+
+
+@pytest.mark.parametrize(
+    "world",
+    [(ABSENT,), (PENDING,), (unreadable("Forbidden", terminal=True),), ("azure: {owner: another}",)],
+    ids=["no connector", "an operation under way", "no rights", "another's"],
+)
+def test_what_was_said_stands_while_nothing_is_known(world: tuple[str, ...]) -> None:
+    told = f"{{generated: true, status: {{observedGeneration: 1, conditions: [{READY}]}}}}"
+    status = status_of("fabrikam", *world, declared("fabrikam", told))
+    ready = find_condition(status.conditions, "Ready")
+    assert ready is not None
+    assert (ready.status, ready.reason) == ("True", "Onboarded")
+
+
+def test_what_was_said_of_an_older_generation_does_not_stand() -> None:
+    told = f"{{onboarding: Excluded, generation: 2, status: {{observedGeneration: 1, conditions: [{READY}]}}}}"
+    status = status_of("fabrikam", PENDING, declared("fabrikam", told))
+    assert not is_true(status.conditions, "Ready")
+    assert status.observed_generation == 2
+
+
+def test_suspend_leaves_alone_what_was_looked_at() -> None:
+    told = f"{{generated: true, status: {{observedGeneration: 1, conditions: [{READY}]}}}}"
+    assert "contoso-fabrikam" not in statuses("spec: {suspend: true}", declared("fabrikam", told))
+
+
+# --- two for one
+
+
+def test_the_older_of_two_decides_and_the_other_says_so() -> None:
+    two = "[{onboarding: Excluded, name: older, age: 90}, {onboarding: Onboarded, name: newer, age: 5}]"
+    told = statuses(LISTED, OUT, declared("fabrikam", two))
+    (_, older), (_, newer) = told["older"], told["newer"]
+    assert is_true(older.conditions, "Ready")
+    conflict = find_condition(newer.conditions, "Ready")
+    assert conflict is not None
+    assert (conflict.status, conflict.reason) == ("False", "Conflict")
+    assert is_true(newer.conditions, "Stalled")
+    assert "DevOpsOrganization older is older and decides for fabrikam. Delete one" in conflict.message
+
+
+def test_a_generated_one_never_says_conflict_of_a_declared_one() -> None:
+    told = statuses(declared("fabrikam", "[{generated: true, age: 90}, {name: mine, age: 5}]"))
+    _, mine = told["mine"]
+    assert is_true(mine.conditions, "Ready")
+
+
+# --- facts
+
+
+def test_the_facts_are_azure_s() -> None:
+    status = status_of("fabrikam", "counts: {fabrikam: [10, 80]}", "expected: {fabrikam: [10, 84]}")
+    assert status.onboarding_state == "Onboarded"
+    assert status.organization_id == f"{CONNECTOR_ID}/devops/default/azureDevOpsOrgs/fabrikam"
+    assert status.conflicting_connector is None
+    assert status.projects is not None
+    assert status.repositories is not None
+    assert (status.projects.discovered, status.projects.expected) == (10, 10)
+    assert (status.repositories.discovered, status.repositories.expected) == (80, 84)
+
+
+def test_the_conflicting_connector_is_named_and_forgotten_once_it_lets_go() -> None:
+    rival = "rivals: {tailspin: /subscriptions/x}"
+    held = status_of("tailspin", HELD, rival)
+    assert (held.conflicting_connector, held.organization_id) == ("/subscriptions/x", None)
+    assert held.onboarding_state == "OnboardedByOtherConnector"
+    before = "{status: {conflictingConnector: /subscriptions/x}}"
+    assert status_of("fabrikam", rival, declared("fabrikam", before)).conflicting_connector is None
+
+
+def test_counts_that_are_missing_stay_as_they_were() -> None:
+    before = "{generated: true, status: {projects: {discovered: 3}, repositories: {discovered: 4}}}"
+    status = status_of("fabrikam", declared("fabrikam", before))
+    assert status.projects is not None
+    assert status.projects.discovered == 3
+
+
+CHECK = "{check: AccessLevel, status: 'False', reason: NotAMember, message: Assign Basic.}"
+
+
+def test_prerequisites_are_listed_with_their_verdict() -> None:
+    status = status_of("fabrikam", SIGN_IN, f"prerequisites: {{fabrikam: [{CHECK}]}}")
+    (check,) = status.prerequisites
+    assert (check.check, check.status, check.reason) == ("AccessLevel", "False", "NotAMember")
+    met = find_condition(status.conditions, "PrerequisitesMet")
+    assert met is not None
+    assert (met.status, met.message) == ("False", "fabrikam: AccessLevel (Assign Basic.)")
+    assert is_true(status.conditions, "Ready")
+
+
+def test_prerequisites_stay_while_they_are_not_checked_and_go_with_the_sign_in() -> None:
+    unmet = "{type: PrerequisitesMet, status: 'False', reason: PrerequisitesNotMet}"
+    before = f"{{generated: true, status: {{prerequisites: [{CHECK}], conditions: [{unmet}]}}}}"
+    kept, gone = (status_of("fabrikam", *world, declared("fabrikam", before)) for world in ((SIGN_IN,), ()))
+    assert kept.prerequisites
+    assert find_condition(kept.conditions, "PrerequisitesMet") is not None
+    assert not gone.prerequisites
+    assert find_condition(gone.conditions, "PrerequisitesMet") is None
+
+
+# --- discovery
+
+COMPLETED = """
+status:
+  discovery:
+    startedAt: '2026-03-01T01:00:00Z'
+    completedAt: '2026-03-01T02:00:00Z'
+    organizations: {onboarded: 2}
+"""
+
+
+@pytest.mark.parametrize(
+    ("world", "reasons"),
+    [
+        ((), ("Discovering", "Discovering")),
+        (("counts: {contoso: [1, 8], fabrikam: [2, 3]}",), ("Discovering", "Discovering")),
+        (
+            ("counts: {contoso: [1, 8], fabrikam: [2, 3]}", "expected: {contoso: [1, 8], fabrikam: [2, 4]}"),
+            ("Discovered", "Discovering"),
+        ),
+        (
+            ("counts: {contoso: [1, 8], fabrikam: [2, 4]}", "expected: {contoso: [1, 8], fabrikam: [2, 4]}"),
+            ("Discovered", "Discovered"),
+        ),
+        (
+            (
+                "counts: {contoso: [1, 8]}",
+                "expected: {contoso: [1, 8], fabrikam: [2, 4]}",
+                "status: {discovery: {startedAt: '2026-03-01T01:00:00Z', organizations: {onboarded: 2}}}",
+            ),
+            ("Discovered", "DeadlineExceeded"),
+        ),
+        (
+            (
+                "counts: {contoso: [1, 8], fabrikam: [2, 3]}",
+                COMPLETED,
+            ),
+            ("Discovered", "Discovered"),
+        ),
+    ],
+)
+def test_each_organization_tells_of_its_own_discovery(world: tuple[str, ...], reasons: tuple[str, str]) -> None:
+    found = [find_condition(status_of(name, *world).conditions, "Discovered") for name in ("contoso", "fabrikam")]
+    assert tuple(each.reason if each else None for each in found) == reasons
+
+
+def test_what_is_not_onboarded_has_nothing_to_discover() -> None:
+    assert find_condition(status_of("tailspin", HELD).conditions, "Discovered") is None
+
+
+# --- without a connector
+
+
+def test_an_organization_that_comes_before_its_connector_waits_for_it() -> None:
+    fresh = resource("fabrikam", {"name": "mine"})
+    first = orphaned(fresh, NOW)
+    ready = find_condition(first.conditions, "Ready")
+    assert ready is not None
+    assert (ready.status, ready.reason) == ("False", "ConnectorNotFound")
+    assert "There is no AzureDevOpsConnector contoso in this namespace. Create it" in ready.message
+    assert is_true(first.conditions, "Reconciling")
+    again = orphaned(fresh.model_copy(update={"status": first}), NOW)
+    assert again == first
+
+
+def test_an_organization_that_outlives_its_connector_needs_a_person() -> None:
+    onboarded = "{type: Onboarded, status: 'True', reason: Onboarded}"
+    (left,) = (
+        each
+        for each in snapshot(declared("fabrikam", f"{{status: {{conditions: [{READY}, {onboarded}]}}}}")).organizations
+        if each.spec.organization == "fabrikam"
+    )
+    first = orphaned(left, NOW)
+    assert is_true(first.conditions, "Stalled")
+    assert not is_true(first.conditions, "Onboarded")
+    again = orphaned(left.model_copy(update={"status": first}), NOW)
+    assert again == first
+
+
+def test_one_that_the_operator_just_made_is_told_of_at_once() -> None:
+    """No object reads as Current before somebody has looked at it."""
+    made = statuses()
+    assert all(each.metadata.labels.get(LABEL_GENERATED) for each, _ in made.values())
+    assert all(status.observed_generation == each.metadata.generation for each, status in made.values())
