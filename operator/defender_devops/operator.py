@@ -49,6 +49,7 @@ from defender_devops.secret_store import ClusterSecretStore
 from defender_devops.settings import Settings
 from defender_devops.signin.assembly import SignInPackage, open_sign_in
 from defender_devops.signin.sign_ins import SignIns
+from defender_devops.telemetry.metrics import Metrics
 from defender_devops.telemetry.web import Probes, WebServer
 
 __all__ = ["Operator"]
@@ -71,27 +72,31 @@ class Operator:
     def __init__(self, settings: Settings, take_signals: Callable[[], None] = lambda: None) -> None:
         self._settings = settings
         self._take_signals = take_signals
-        self._resources = Resources()
+        self._metrics = Metrics()
+        self._resources = Resources(self._metrics.resources)
         self._memories = Memories()
         self._scheduler: Scheduler[Key] = Scheduler(
             self._reconcile,
             concurrency=settings.concurrency,
             backoff=Backoff(initial=settings.backoff_initial, maximum=settings.backoff_maximum),
             group_of=self._subscription_of,
+            observer=self._metrics,
         )
         self._hints = Hints(self._memories, self._scheduler.wake)
         self._watchers = CloudWatchers(
             interval=settings.refresh_interval, changed=self._hints.take, settle=settings.resource_graph_lag
         )
         self._connection = Connection()
-        self._client = KubernetesClient(self._connection)
+        self._client = KubernetesClient(self._connection, self._metrics.kubernetes_request)
         self._connectors = Connectors(self._client)
         self._organizations = Organizations(self._client)
         self._secrets = Secrets(self._client)
-        self._events = Events(self._client, socket.gethostname())
+        self._events = Events(self._client, socket.gethostname(), self._metrics.event_lost)
         self._secret_watches = [
             SecretWatch(self._client, namespace, self._secret_changed) for namespace in settings.namespaces or (None,)
         ]
+        self._metrics.ask_queue(self._scheduler.depth)
+        self._metrics.ask_watch_silence(self._silences)
         self._sign_ins: SignIns | None = None
         self._reconciler: Reconciler | None = None
         self._synced = False
@@ -104,8 +109,8 @@ class Operator:
         """
         settings = self._settings
         async with AsyncExitStack() as stack:
-            probes = Probes(live=self._is_live, ready=lambda: self._synced)
-            server = WebServer(settings.metrics_host, settings.metrics_port, probes)
+            probes = Probes(live={"watches": self._deafness}, ready={"caches": self._missing_caches})
+            server = WebServer(settings.metrics_host, settings.metrics_port, probes, self._metrics.exposition)
             await server.start()
             stack.push_async_callback(server.close)
             stack.push_async_callback(self._client.close)
@@ -130,7 +135,8 @@ class Operator:
         settings = self._settings
         own = OwnIdentity(os.environ)
         grants = Grants(settings.namespace, settings.identity_grants, own.client_id)
-        session = ArmSession.open(str(settings.arm_endpoint))
+        session = ArmSession.open(str(settings.arm_endpoint), observe=self._metrics.azure_request)
+        self._metrics.ask_azure_budget(lambda: _budget_left(session))
         stack.push_async_callback(session.close)
         identities = Identities(
             session,
@@ -227,9 +233,19 @@ class Operator:
         body = self._resources.connector(key)
         return str(body["spec"]["azure"]["subscriptionId"]).lower() if body else ""
 
-    def _is_live(self) -> bool:
-        """Whether the API server is heard of, or never was: only a watch that fell silent is mended by a restart."""
-        return all(not watch.synced.is_set() or watch.silent_for() < _DEAF for watch in self._secret_watches)
+    def _deafness(self) -> str | None:
+        """Which watch fell silent: only that is mended by a restart, not an API server that never was heard of."""
+        silent = [name for name, seconds in self._silences().items() if seconds > _DEAF]
+        return f"nothing heard for {_DEAF:.0f} s: {', '.join(silent)}" if silent else None
+
+    def _missing_caches(self) -> str | None:
+        return None if self._synced else "the resources are not listed yet"
+
+    def _silences(self) -> dict[str, float]:
+        """Seconds since each watch of Secrets that ever heard something last did."""
+        namespaces = self._settings.namespaces or ("",)
+        watches = zip(namespaces, self._secret_watches, strict=True)
+        return {f"secrets {name}".strip(): watch.silent_for() for name, watch in watches if watch.synced.is_set()}
 
     def _secret_changed(self, namespace: str, name: str, version: str | None) -> None:
         touched = self._sign_ins.secret_changed(namespace, name, version or "") if self._sign_ins else ()
@@ -240,3 +256,10 @@ class Operator:
 
     def _sign_in_changed(self, namespace: str, name: str) -> None:
         self._scheduler.wake(Key(namespace, name))
+
+
+def _budget_left(session: ArmSession) -> list[tuple[str, str, str, float]]:
+    return [
+        (each.key.principal, each.key.subscription, each.key.kind.value, each.available)
+        for each in session.budget.left()
+    ]

@@ -9,11 +9,13 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from defender_devops.api.names import (
     ANNOTATION_RECONCILE_REQUESTED_AT,
+    CONNECTOR,
     LABEL_GENERATED,
+    ORGANIZATION,
     TRACKING_ANNOTATIONS,
     TRACKING_LABELS,
 )
@@ -48,10 +50,25 @@ class _Entry:
     body: bytes
 
 
-class Resources:
-    """Cache of both resources. `put_*` say whether something changed that a reconcile depends on."""
+class Shown(Protocol):
+    """Where every resource is shown as its newest body has it: metrics."""
 
-    def __init__(self) -> None:
+    def put(self, body: Body) -> None:
+        """A body has become the newest."""
+
+    def drop(self, kind: str, namespace: str, name: str) -> None:
+        """A resource is gone."""
+
+
+class Resources:
+    """Cache of both resources. `put_*` say whether something changed that a reconcile depends on.
+
+    Args:
+        shown: told of each newest body.
+    """
+
+    def __init__(self, shown: Shown | None = None) -> None:
+        self._shown = shown
         self._connectors: dict[Key, _Entry] = {}
         self._organizations: dict[Key, _Entry] = {}
         self._children: defaultdict[Key, set[str]] = defaultdict(set)
@@ -63,7 +80,7 @@ class Resources:
 
     def put_connector(self, body: Body) -> bool:
         """Keep a connector's body unless a newer one is known."""
-        changed = _put(self._connectors, body)
+        changed = self._keep(self._connectors, body)
         if changed:
             self._uids = None
             self._note_secrets(_key(body), body)
@@ -71,7 +88,7 @@ class Resources:
 
     def drop_connector(self, key: Key, uid: str) -> None:
         """Forget a connector that is gone."""
-        if _drop(self._connectors, key, uid):
+        if self._lose(self._connectors, CONNECTOR.kind, key, uid):
             self._uids = None
             self._note_secrets(key, {})
 
@@ -100,7 +117,7 @@ class Resources:
     def put_organization(self, body: Body) -> Key | None:
         """Keep an organization's body; gives its connector where that has to look at the change."""
         key, connector = _key(body), _connector_of(body)
-        changed = _put(self._organizations, body)
+        changed = self._keep(self._organizations, body)
         self._children[connector].add(key.name)
         self._names[key.namespace].add(key.name)
         self._note_holder(connector, body)
@@ -109,7 +126,7 @@ class Resources:
     def drop_organization(self, body: Body) -> Key | None:
         """Forget an organization that is gone; gives its connector."""
         key, connector = _key(body), _connector_of(body)
-        if not _drop(self._organizations, key, body["metadata"].get("uid", "")):
+        if not self._lose(self._organizations, ORGANIZATION.kind, key, body["metadata"].get("uid", "")):
             return None
         self._children[connector].discard(key.name)
         self._names[key.namespace].discard(key.name)
@@ -155,25 +172,27 @@ class Resources:
         else:
             holders.discard(connector)
 
+    def _keep(self, entries: dict[Key, _Entry], body: Body) -> bool:
+        metadata = body["metadata"]
+        key, version = _key(body), int(metadata["resourceVersion"])
+        before = entries.get(key)
+        if before is not None and before.uid == metadata["uid"] and before.version >= version:
+            return False
+        kept = {**body, "metadata": {name: value for name, value in metadata.items() if name != "managedFields"}}
+        entry = _Entry(metadata["uid"], version, _digest(body), json.dumps(kept, separators=(",", ":")).encode())
+        entries[key] = entry
+        if self._shown is not None:
+            self._shown.put(body)
+        return before is None or before.uid != entry.uid or before.digest != entry.digest
 
-def _put(entries: dict[Key, _Entry], body: Body) -> bool:
-    metadata = body["metadata"]
-    key, version = _key(body), int(metadata["resourceVersion"])
-    before = entries.get(key)
-    if before is not None and before.uid == metadata["uid"] and before.version >= version:
-        return False
-    kept = {**body, "metadata": {name: value for name, value in metadata.items() if name != "managedFields"}}
-    entry = _Entry(metadata["uid"], version, _digest(body), json.dumps(kept, separators=(",", ":")).encode())
-    entries[key] = entry
-    return before is None or before.uid != entry.uid or before.digest != entry.digest
-
-
-def _drop(entries: dict[Key, _Entry], key: Key, uid: str) -> bool:
-    entry = entries.get(key)
-    if entry is None or entry.uid != uid:
-        return False
-    del entries[key]
-    return True
+    def _lose(self, entries: dict[Key, _Entry], kind: str, key: Key, uid: str) -> bool:
+        entry = entries.get(key)
+        if entry is None or entry.uid != uid:
+            return False
+        del entries[key]
+        if self._shown is not None:
+            self._shown.drop(kind, key.namespace, key.name)
+        return True
 
 
 def _body(entry: _Entry | None) -> dict[str, Any] | None:

@@ -35,6 +35,7 @@ from defender_devops.telemetry.context import begin_reconcile
 __all__ = ["Observer", "Result", "Scheduler"]
 
 K = TypeVar("K", bound=Hashable)
+K_contra = TypeVar("K_contra", bound=Hashable, contravariant=True)
 
 Result = Literal["success", "failure", "exception", "cancelled"]
 
@@ -44,13 +45,13 @@ _LAST_WAIT: Final = 5.0  # seconds that a cancelled reconcile has to end
 _log = structlog.get_logger(__name__)
 
 
-class Observer(Protocol):
+class Observer(Protocol[K_contra]):
     """Who wants to know what the queue does: metrics. Called within the event loop, so it must be quick."""
 
     def started(self, waited: float) -> None:
         """A reconcile starts, so many seconds after its turn could have come."""
 
-    def finished(self, result: Result, seconds: float) -> None:
+    def finished(self, key: K_contra, result: Result, seconds: float) -> None:
         """A reconcile ended after so many seconds. `exception`: it raised, which none should."""
 
 
@@ -58,7 +59,7 @@ class _Silent:
     def started(self, waited: float) -> None:
         pass
 
-    def finished(self, result: Result, seconds: float) -> None:
+    def finished(self, key: object, result: Result, seconds: float) -> None:
         pass
 
 
@@ -110,7 +111,7 @@ class Scheduler(Generic[K]):
         concurrency_per_group: int | None = None,
         spread: float = 0.1,
         grace: float = 20.0,
-        observer: Observer | None = None,
+        observer: Observer[K] | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._reconcile = reconcile
@@ -118,7 +119,7 @@ class Scheduler(Generic[K]):
         self._group_of = group_of
         self._spread = spread
         self._grace = grace
-        self._observer: Observer = observer or _Silent()
+        self._observer: Observer[K] = observer or _Silent()
         self._chance = chance
         self._entries: dict[K, _Entry] = {}
         self._due: DueTimes[K] = DueTimes()
@@ -129,20 +130,9 @@ class Scheduler(Generic[K]):
         self._timer: asyncio.TimerHandle | None = None
         self._stopping = asyncio.Event()
 
-    @property
-    def waiting(self) -> int:
-        """Keys whose turn has not come."""
-        return len(self._turns)
-
-    @property
-    def running(self) -> int:
-        """Reconciles under way."""
-        return len(self._tasks)
-
-    @property
-    def scheduled(self) -> int:
-        """Keys that are due later."""
-        return len(self._due)
+    def depth(self) -> dict[str, int]:
+        """How many keys are in which state."""
+        return {"waiting": len(self._turns), "running": len(self._tasks), "scheduled": len(self._due)}
 
     def due_in(self, key: K) -> float | None:
         """Seconds until `key` is due, or None if it is not scheduled (unknown, waiting, running or idle)."""
@@ -258,7 +248,7 @@ class Scheduler(Generic[K]):
         else:
             self._schedule(key, entry, outcome)
         self._pump()
-        self._observer.finished(result, seconds)
+        self._observer.finished(key, result, seconds)
 
     def _schedule(self, key: K, entry: _Entry, outcome: Outcome) -> None:
         entry.failures = entry.failures + 1 if outcome.failed else 0

@@ -1,4 +1,8 @@
-"""Keeps secrets out of the log: the last line of defence, for what is not a SecretStr."""
+"""Keeps secrets out of the log: the last line of defence, for what is not a SecretStr.
+
+A value is hidden for its name, for its shape, or for where it stands. Addresses keep only the parameters that are known
+to be harmless: whoever signs an address chooses the parameter's name.
+"""
 
 from __future__ import annotations
 
@@ -10,23 +14,44 @@ __all__ = ["redact", "redacted"]
 
 _HIDDEN: Final = "**********"
 
-_NAMES: Final = re.compile(
-    r"(?i)(authorization|token|secret|password|assertion|code_verifier|cookie|refresh|api_?key|private_?key)"
+_SECRET_NAME: Final = re.compile(
+    r"authorization|token|secret|passw(or)?d|passphrase|assertion|verifier|cookie|credential|api_?key|private_?key"
+    r"|last-applied-configuration",
+    re.IGNORECASE,
 )
-"""Keys whose values are never shown; `code` alone is an HTTP status or a reason far more often than a secret."""
+_NAME_OF_SOMETHING: Final = re.compile(
+    r"(name|ref|type|kind|method|endpoint|_?at|_?id|seconds|version)$", re.IGNORECASE
+)
+"""`token_secret_name` is the name of a Secret and `token_expires_at` a time."""
 
 _SHAPES: Final = (
-    re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)?"),  # JSON Web Tokens
-    re.compile(r"(?i)\b(?:bearer|basic)\s+[A-Za-z0-9._~+/=-]{16,}"),
-    re.compile(r"\b(?:0|1)\.A[A-Za-z0-9_-]{20,}(?:\.[A-Za-z0-9_.-]+)?"),  # codes and refresh tokens of Entra ID
-    re.compile(r"\bM\.[A-Z0-9_]{2,}\.[A-Za-z0-9!*._-]{20,}"),
+    re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL),
+    re.compile(r"\beyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]*){0,3}"),  # JSON Web Tokens, signed or encrypted
+    re.compile(r"\b(?:bearer|basic)\s+[\w.~+/=-]{8,}", re.IGNORECASE),
+    re.compile(r"(?<![\w.-])[01]\.A[\w-]{20,}(?:\.[\w.-]+)?"),  # codes and refresh tokens of Entra ID
+    re.compile(r"(?<![\w.-])M\.[A-Z0-9_]{2,}\.[\w!*.-]{20,}"),  # the same of personal accounts
+    re.compile(r"(?<![\w~.-])[\w~.-]{3}\dQ~[\w~.-]{30,40}"),  # client secrets of Entra ID
+    re.compile(r"\b[A-Za-z0-9]{76}AZDO[A-Za-z0-9]{4}\b"),  # personal access tokens of Azure DevOps
+    re.compile(r"\bgAAAA[\w-]{60,}={0,2}"),  # Fernet, in which cookies and stored tokens are sealed
 )
 
-_QUERY: Final = re.compile(
-    r"(?i)([?&#](?:code|state|sig|t|c|s|h|assertion|client_assertion|client_secret|access_token|refresh_token|id_token"
-    r"|password|code_verifier|session_state)=)[^&\s\"']+"
+_ADDRESS: Final = re.compile(r"(https?://[^\s\"'<>?#]+)([?#][^\s\"'<>]*)", re.IGNORECASE)
+_USER_INFO: Final = re.compile(r"(https?://)[^\s/@\"'<>]+@", re.IGNORECASE)
+_HARMLESS: Final = re.compile(
+    r"api-version|\$\w+|top|skip|watch|limit|fieldManager|fieldSelector|labelSelector|force|resourceVersion"
+    r"|timeoutSeconds|allowWatchBookmarks|error|error_description|prompt|scope|response_type|response_mode",
+    re.IGNORECASE,
 )
-"""Parameters of addresses: codes of sign-ins, and the signature of a long-running operation (t, c, s, h)."""
+
+_FORM: Final = re.compile(
+    r"(?<![\w-])((?:client_secret|client_assertion|assertion|access_token|refresh_token|id_token|device_code|password"
+    r"|code_verifier|code|sig)=)[^&\s\"']+"
+)
+_JSON: Final = re.compile(
+    r"([\"'](?:[\w-]*(?:token|secret|assertion|password|verifier)|code|device_code|user_code)[\"']\s*:\s*)"
+    r"(\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*')",
+    re.IGNORECASE,
+)
 
 
 def redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -38,24 +63,43 @@ def redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mu
 
 def redacted(value: Any) -> Any:  # noqa: ANN401 - whatever was logged
     """The value without anything that looks like a secret."""
-    if isinstance(value, str):
-        return _clean(value)
+    if value is None or isinstance(value, bool | int | float):
+        return value
     if isinstance(value, bytes):
         return _clean(value.decode(errors="replace"))
     if isinstance(value, Mapping):
-        return {key: _HIDDEN if _is_secret(str(key), each) else redacted(each) for key, each in value.items()}
+        return {
+            _clean(str(key)): _HIDDEN if _is_secret(str(key), each) else redacted(each) for key, each in value.items()
+        }
     if isinstance(value, list | tuple | set | frozenset):
         return [redacted(each) for each in value]
-    if value is None or isinstance(value, bool | int | float):
-        return value
     return _clean(str(value))
 
 
 def _is_secret(name: str, value: object) -> bool:
-    return isinstance(value, str | bytes) and bool(_NAMES.search(name))
+    """Whether a value is hidden for its name; a number, a flag or nothing at all is none."""
+    if value is None or isinstance(value, bool | int | float | Mapping):
+        return False
+    return bool(_SECRET_NAME.search(name)) and not _NAME_OF_SOMETHING.search(name)
 
 
 def _clean(text: str) -> str:
     for shape in _SHAPES:
         text = shape.sub(_HIDDEN, text)
-    return _QUERY.sub(rf"\1{_HIDDEN}", text)
+    text = _USER_INFO.sub(rf"\1{_HIDDEN}@", text)
+    text = _ADDRESS.sub(_without_parameters, text)
+    text = _JSON.sub(rf'\1"{_HIDDEN}"', text)
+    return _FORM.sub(rf"\1{_HIDDEN}", text)
+
+
+def _without_parameters(address: re.Match[str]) -> str:
+    """An address whose parameters are hidden, but for harmless ones."""
+    parts = re.split(r"([?#&])", address[2])
+    return address[1] + "".join(_without_value(part) for part in parts)
+
+
+def _without_value(parameter: str) -> str:
+    name, equals, _ = parameter.partition("=")
+    if not equals or _HARMLESS.fullmatch(name):
+        return parameter
+    return f"{name}={_HIDDEN}"

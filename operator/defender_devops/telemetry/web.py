@@ -2,36 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 
-__all__ = ["Probes", "WebServer"]
+__all__ = ["Check", "Probes", "WebServer"]
+
+Check = Callable[[], str | None]
+"""Gives what is wrong, in a few words without secrets, or None."""
 
 
 @dataclass(frozen=True, slots=True)
 class Probes:
-    """What the kubelet asks.
+    """What the kubelet asks: named checks.
 
     Attributes:
-        live: False means that only a restart helps.
-        ready: False means that it has not begun to work.
+        live: what only a restart mends.
+        ready: what keeps it from beginning to work.
     """
 
-    live: Callable[[], bool]
-    ready: Callable[[], bool]
+    live: Mapping[str, Check] = field(default_factory=dict)
+    ready: Mapping[str, Check] = field(default_factory=dict)
 
 
 class WebServer:
-    """Serves until closed."""
+    """Serves until closed.
 
-    def __init__(self, host: str, port: int, probes: Probes, registry: CollectorRegistry = REGISTRY) -> None:
+    Args:
+        host: address to listen at.
+        port: 0 takes a free one.
+        probes: what the kubelet asks.
+        metrics: gives what Prometheus asks, in its text format.
+    """
+
+    def __init__(self, host: str, port: int, probes: Probes, metrics: Callable[[], Awaitable[bytes]]) -> None:
         self._host = host
         self._port = port
         self._probes = probes
-        self._registry = registry
+        self._metrics = metrics
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> int:
@@ -39,7 +50,7 @@ class WebServer:
         application = web.Application()
         application.router.add_get("/livez", self._live)
         application.router.add_get("/readyz", self._ready)
-        application.router.add_get("/metrics", self._metrics)
+        application.router.add_get("/metrics", self._scrape)
         self._runner = web.AppRunner(application, access_log=None)
         await self._runner.setup()
         await web.TCPSite(self._runner, self._host, self._port).start()
@@ -52,14 +63,19 @@ class WebServer:
             await self._runner.cleanup()
 
     async def _live(self, _: web.Request) -> web.Response:
-        return _answer(good=self._probes.live())
+        return _answer(self._probes.live)
 
     async def _ready(self, _: web.Request) -> web.Response:
-        return _answer(good=self._probes.ready())
+        return _answer(self._probes.ready)
 
-    async def _metrics(self, _: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    async def _scrape(self, _: web.Request) -> web.Response:
+        return web.Response(body=await self._metrics(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
-def _answer(*, good: bool) -> web.Response:
-    return web.Response(text="ok\n") if good else web.Response(status=503, text="not yet\n")
+def _answer(checks: Mapping[str, Check]) -> web.Response:
+    """A line for each check, in the form of the API server's own probes."""
+    trouble = {name: check() for name, check in checks.items()}
+    lines = [f"[-]{name}: {what}\n" if what else f"[+]{name} ok\n" for name, what in trouble.items()]
+    if any(trouble.values()):
+        return web.Response(status=HTTPStatus.SERVICE_UNAVAILABLE, text="".join([*lines, "failed\n"]))
+    return web.Response(text="".join([*lines, "ok\n"]))

@@ -80,7 +80,7 @@ async def test_keys_woken_before_the_scheduler_runs_are_reconciled_when_it_does(
     scheduler = Scheduler[str](work)
     scheduler.wake("a")
     await asyncio.sleep(5)
-    assert (work.starts, scheduler.waiting) == ([], 1)
+    assert (work.starts, scheduler.depth()["waiting"]) == ([], 1)
     task = asyncio.create_task(scheduler.run())
     await asyncio.sleep(1)
     assert work.starts == [("a", 5.0)]
@@ -197,7 +197,7 @@ async def test_no_more_run_at_once_than_allowed_and_all_get_their_turn() -> None
     async with _running(work := Work(seconds=1), concurrency=5) as scheduler:
         for number in range(42):
             scheduler.wake(str(number))
-        assert (scheduler.waiting, scheduler.running) == (37, 5)
+        assert scheduler.depth() == {"waiting": 37, "running": 5, "scheduled": 0}
         await asyncio.sleep(100)
     assert work.most_at_once == 5
     assert len(work.ends) == 42
@@ -235,7 +235,8 @@ async def test_a_forgotten_key_is_not_looked_at_again() -> None:
         scheduler.forget("scheduled")
         scheduler.forget("unknown")
         await asyncio.sleep(100)
-        assert (scheduler.waiting, scheduler.scheduled, scheduler.running, scheduler._entries) == (0, 0, 0, {})
+        assert scheduler.depth() == {"waiting": 0, "running": 0, "scheduled": 0}
+        assert scheduler._entries == {}
     assert work.starts == [("scheduled", 0.0)]
 
 
@@ -358,13 +359,13 @@ async def test_each_reconcile_has_an_id_and_a_context_of_its_own() -> None:
 class Notes:
     def __init__(self) -> None:
         self.waited: list[float] = []
-        self.results: list[tuple[Result, float]] = []
+        self.results: list[tuple[str, Result, float]] = []
 
     def started(self, waited: float) -> None:
         self.waited.append(round(waited, 3))
 
-    def finished(self, result: Result, seconds: float) -> None:
-        self.results.append((result, round(seconds, 3)))
+    def finished(self, key: str, result: Result, seconds: float) -> None:
+        self.results.append((key, result, round(seconds, 3)))
 
 
 async def test_an_observer_is_told_how_long_each_waited_and_took_and_how_it_ended() -> None:
@@ -374,12 +375,13 @@ async def test_an_observer_is_told_how_long_each_waited_and_took_and_how_it_ende
             scheduler.wake(key)
         await asyncio.sleep(10)
     assert notes.waited == [0.0, 3.0, 6.0, 9.0]
-    assert notes.results == [("success", 3.0), ("failure", 3.0), ("exception", 3.0), ("cancelled", 1.0)]
+    results = ["success", "failure", "exception", "cancelled"]
+    assert notes.results == list(zip("abcd", results, [3.0, 3.0, 3.0, 1.0], strict=True))
 
 
 async def test_an_observer_that_fails_takes_no_slot_with_it(caplog: pytest.LogCaptureFixture) -> None:
     class Broken(Notes):
-        def finished(self, result: Result, seconds: float) -> None:
+        def finished(self, key: str, result: Result, seconds: float) -> None:
             raise ValueError("broken gauge")
 
     async with _running(work := Work(), concurrency=1, observer=Broken()) as scheduler:

@@ -103,7 +103,7 @@ class SchedulerMachine(RuleBasedStateMachine):
 
     @invariant()
     def numbers_agree(self) -> None:
-        assert self.scheduler.running == len(self.under_way)
+        assert self.scheduler.depth()["running"] == len(self.under_way)
         assert not self.run.done()
 
     def teardown(self) -> None:

@@ -1,0 +1,132 @@
+"""What each metric is: name, labels, meaning. Metrics are made from it, and so is their page of the documentation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+__all__ = ["ASKED", "COUNTED", "METRICS", "OF_RESOURCES", "TIMED", "MetricFacts"]
+
+
+@dataclass(frozen=True, slots=True)
+class MetricFacts:
+    """One metric.
+
+    Attributes:
+        name: without the prefix, and as it is queried.
+        type: in Prometheus' terms.
+        text: what it says.
+        labels: names of its labels.
+    """
+
+    name: str
+    type: Literal["counter", "gauge", "histogram"]
+    text: str
+    labels: tuple[str, ...] = ()
+
+    @property
+    def full_name(self) -> str:
+        """With the prefix."""
+        return f"defender_devops_{self.name}"
+
+
+def _counter(name: str, text: str, *labels: str) -> MetricFacts:
+    return MetricFacts(name, "counter", text, labels)
+
+
+def _gauge(name: str, text: str, *labels: str) -> MetricFacts:
+    return MetricFacts(name, "gauge", text, labels)
+
+
+def _histogram(name: str, text: str, *labels: str) -> MetricFacts:
+    return MetricFacts(name, "histogram", text, labels)
+
+
+COUNTED: Final = (
+    _counter("reconcile_total", "Reconciles that ended, by result: success, error, cancelled.", "kind", "result"),
+    _counter(
+        "reconcile_exceptions_total",
+        "Reconciles that ended by an error which nobody has foreseen: a fault of the operator.",
+        "kind",
+    ),
+    _counter(
+        "azure_requests_total",
+        "Requests to Azure, by operation and HTTP status; error: there was no answer.",
+        "operation",
+        "code",
+    ),
+    _counter(
+        "kubernetes_requests_total",
+        "Requests to the Kubernetes API, without the watches of the two resources, by verb, resource and HTTP status;"
+        " error: there was no answer.",
+        "verb",
+        "resource",
+        "code",
+    ),
+    _counter("events_lost_total", "Kubernetes events that could not be written."),
+)
+
+TIMED: Final = (
+    _histogram("reconcile_duration_seconds", "How long reconciles took.", "kind"),
+    _histogram("queue_wait_seconds", "How long reconciles waited for their turn."),
+    _histogram("azure_request_duration_seconds", "How long requests to Azure took.", "operation"),
+    _histogram(
+        "kubernetes_request_duration_seconds",
+        "How long requests to the Kubernetes API took; of a watch, how long it lasted.",
+        "verb",
+        "resource",
+    ),
+)
+
+ASKED: Final = (
+    _gauge("build_info", "1, with the operator's version.", "version"),
+    _gauge("leader", "1 if this replica leads."),
+    _gauge("queue", "Connectors in the work queue: waiting, running, scheduled.", "state"),
+    _gauge(
+        "azure_budget_requests",
+        "Requests that could be made to Azure at once, by principal, subscription and kind of operation.",
+        "principal",
+        "subscription",
+        "kind",
+    ),
+    _gauge("watch_silence_seconds", "Seconds since the API server was last heard of in a watch.", "watch"),
+    _gauge(
+        "last_success_timestamp_seconds",
+        "When a connector was last reconciled without an error, as Unix time.",
+        "namespace",
+        "name",
+    ),
+)
+
+_BY_STATE: Final = ("namespace", "name", "state")
+
+OF_RESOURCES: Final = (
+    _gauge(
+        "resource_condition",
+        "Condition of a resource: 1 for the status that it has, 0 for the other; both 0 while it is Unknown."
+        " Of DevOpsOrganizations only Ready and Stalled.",
+        "kind",
+        "namespace",
+        "name",
+        "type",
+        "status",
+    ),
+    _gauge(
+        "reauth_required",
+        "1 if something of a connector that worked has stopped, and a person must authorize or sign in again.",
+        "namespace",
+        "name",
+    ),
+    _gauge(
+        "token_expiry_timestamp_seconds",
+        "When the sign-in of a connector expires unless it is renewed, as Unix time.",
+        "namespace",
+        "name",
+    ),
+    _gauge("organizations", "Organizations of a connector, by state: available, onboarded, conflicting.", *_BY_STATE),
+    _gauge("projects", "Projects of a connector, by state: discovered by Defender, expected.", *_BY_STATE),
+    _gauge("repositories", "Repositories of a connector, by state: discovered by Defender, expected.", *_BY_STATE),
+)
+
+METRICS: Final = tuple(sorted((*COUNTED, *TIMED, *ASKED, *OF_RESOURCES), key=lambda facts: facts.name))
+"""All of them, by name."""

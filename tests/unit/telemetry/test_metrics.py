@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from defender_devops.telemetry.metric_facts import METRICS
+from defender_devops.telemetry.metrics import Metrics
+
+Series = dict[tuple[str, ...], float]
+
+
+def _connector(name: str = "contoso", **status: Any) -> dict[str, Any]:  # noqa: ANN401
+    return {
+        "kind": "AzureDevOpsConnector",
+        "metadata": {"namespace": "security", "name": name},
+        "status": {"conditions": [], **status},
+    }
+
+
+def _conditions(**statuses: str) -> list[dict[str, str]]:
+    return [{"type": name, "status": status, "reason": "Any"} for name, status in statuses.items()]
+
+
+async def _series(metrics: Metrics, name: str) -> Series:
+    """Samples of one metric by the values of their labels, in the order of the labels' names."""
+    text = (await metrics.exposition()).decode()
+    return {
+        tuple(sample.labels[label] for label in sorted(sample.labels)): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == f"defender_devops_{name}"
+    }
+
+
+async def test_every_metric_that_is_documented_is_there_and_no_other() -> None:
+    metrics = Metrics()
+    metrics.ask_leader(lambda: True)
+    text = (await metrics.exposition()).decode()
+    there = set(re.findall(r"^# TYPE (defender_devops_\w+) (\w+)$", text, re.MULTILINE))
+    assert there == {(facts.full_name, facts.type) for facts in METRICS}
+
+
+async def test_names_follow_the_conventions_of_prometheus() -> None:
+    for facts in METRICS:
+        assert re.fullmatch(r"[a-z][a-z_]*", facts.name)
+        assert facts.name.endswith("_total") == (facts.type == "counter")
+        assert facts.type != "histogram" or facts.name.endswith("_seconds")
+        assert facts.text.endswith(".")
+
+
+async def test_the_metrics_that_alerts_and_dashboard_use_exist(pytestconfig: pytest.Config) -> None:
+    files = pytestconfig.rootpath / "deploy/helm/defender-devops-operator/files"
+    used = set()
+    for file in ("alerts.yaml", "dashboard.json"):
+        used |= set(re.findall(r"defender_devops_\w+", (files / file).read_text()))
+    assert yaml.safe_load((files / "alerts.yaml").read_text())["groups"]
+    assert used
+    assert {re.sub(r"_(bucket|sum|count)$", "", name) for name in used} <= {facts.full_name for facts in METRICS}
+
+
+@pytest.mark.parametrize(
+    ("result", "shown", "exceptions"),
+    [("success", "success", {}), ("failure", "error", {}), ("exception", "error", 1.0), ("cancelled", "cancelled", {})],
+)
+async def test_a_reconcile_is_counted_by_its_result(result: Any, shown: str, exceptions: Any) -> None:  # noqa: ANN401
+    metrics = Metrics()
+    metrics.started(0.5)
+    metrics.finished(("security", "contoso"), result, 2.0)
+    assert await _series(metrics, "reconcile_total") == {("AzureDevOpsConnector", shown): 1.0}
+    assert await _series(metrics, "reconcile_duration_seconds_sum") == {("AzureDevOpsConnector",): 2.0}
+    assert await _series(metrics, "queue_wait_seconds_sum") == {(): 0.5}
+    wanted = {("AzureDevOpsConnector",): exceptions} if exceptions else {}
+    assert await _series(metrics, "reconcile_exceptions_total") == wanted
+
+
+async def test_requests_are_counted_by_operation_and_status() -> None:
+    metrics = Metrics()
+    metrics.azure_request("create connector", 201, 0.3)
+    metrics.azure_request("create connector", None, 30.0)
+    metrics.kubernetes_request("patch", "azuredevopsconnectors/status", "409", 0.01)
+    assert await _series(metrics, "azure_requests_total") == {
+        ("201", "create connector"): 1.0,
+        ("error", "create connector"): 1.0,
+    }
+    assert await _series(metrics, "kubernetes_requests_total") == {
+        ("409", "azuredevopsconnectors/status", "patch"): 1.0
+    }
+
+
+async def test_what_there_is_is_asked_for_at_each_scrape() -> None:
+    metrics, depth, leads = Metrics(), {"waiting": 3, "running": 2}, [False]
+    metrics.ask_queue(lambda: depth)
+    metrics.ask_leader(lambda: leads[0])
+    metrics.ask_azure_budget(lambda: [("t/c", "s", "reads", 200.0)])
+    metrics.ask_watch_silence(lambda: {"secrets": 12.0})
+    assert await _series(metrics, "queue") == {("waiting",): 3.0, ("running",): 2.0}
+    assert await _series(metrics, "leader") == {(): 0.0}
+    assert await _series(metrics, "azure_budget_requests") == {("reads", "t/c", "s"): 200.0}
+    assert await _series(metrics, "watch_silence_seconds") == {("secrets",): 12.0}
+    depth["waiting"], leads[0] = 0, True
+    assert (await _series(metrics, "queue"))["waiting",] == 0.0
+    assert await _series(metrics, "leader") == {(): 1.0}
+
+
+async def test_it_says_which_version_runs() -> None:
+    ((version,),) = await _series(Metrics(), "build_info")
+    assert re.match(r"\d+\.\d+\.\d+", version)
+
+
+@pytest.mark.parametrize(("status", "series"), [("True", (1.0, 0.0)), ("False", (0.0, 1.0)), ("Unknown", (0.0, 0.0))])
+async def test_a_condition_is_one_for_the_status_that_it_has(status: str, series: tuple[float, float]) -> None:
+    metrics = Metrics()
+    metrics.resources.put(_connector(conditions=_conditions(Ready=status)))
+    shown = await _series(metrics, "resource_condition")
+    where = ("AzureDevOpsConnector", "contoso", "security")
+    assert shown == {(*where, "True", "Ready"): series[0], (*where, "False", "Ready"): series[1]}
+
+
+async def test_of_organizations_only_what_matters_is_shown() -> None:
+    metrics = Metrics()
+    organization = _connector("fabrikam", conditions=_conditions(Ready="True", Onboarded="True", Stalled="False"))
+    metrics.resources.put({**organization, "kind": "DevOpsOrganization"})
+    assert {labels[4] for labels in await _series(metrics, "resource_condition")} == {"Ready", "Stalled"}
+    assert await _series(metrics, "reauth_required") == {}
+
+
+async def test_a_connector_shows_who_must_act_when_and_how_far_discovery_is() -> None:
+    metrics = Metrics()
+    metrics.resources.put(
+        _connector(
+            conditions=_conditions(ReauthRequired="True"),
+            signIn={"tokenExpiresAt": "1970-01-01T00:01:00Z"},
+            discovery={
+                "organizations": {"available": 12, "onboarded": 11, "conflicting": 1},
+                "projects": {"discovered": 118, "expected": 120},
+                "percent": 94,
+            },
+        )
+    )
+    assert await _series(metrics, "reauth_required") == {("contoso", "security"): 1.0}
+    assert await _series(metrics, "token_expiry_timestamp_seconds") == {("contoso", "security"): 60.0}
+    assert await _series(metrics, "organizations") == {
+        ("contoso", "security", "available"): 12.0,
+        ("contoso", "security", "onboarded"): 11.0,
+        ("contoso", "security", "conflicting"): 1.0,
+    }
+    assert (await _series(metrics, "projects"))["contoso", "security", "expected"] == 120.0
+    assert await _series(metrics, "repositories") == {}
+
+
+async def test_a_status_that_changes_replaces_its_series() -> None:
+    metrics = Metrics()
+    metrics.resources.put(_connector(conditions=_conditions(ReauthRequired="True")))
+    assert await _series(metrics, "reauth_required") == {("contoso", "security"): 1.0}
+    metrics.resources.put(_connector(conditions=_conditions(ReauthRequired="False")))
+    assert await _series(metrics, "reauth_required") == {("contoso", "security"): 0.0}
+
+
+async def test_a_resource_that_is_gone_takes_all_its_series_along() -> None:
+    metrics = Metrics()
+    metrics.resources.put(
+        _connector(conditions=_conditions(Ready="True"), signIn={"tokenExpiresAt": "2026-11-24T05:00:00Z"})
+    )
+    metrics.finished(("security", "contoso"), "success", 1.0)
+    assert b"contoso" in await metrics.exposition()
+    metrics.resources.drop("AzureDevOpsConnector", "security", "contoso")
+    metrics.finished(("security", "contoso"), "success", 1.0)  # the reconcile that saw it go
+    assert b"contoso" not in await metrics.exposition()
+    metrics.resources.drop("AzureDevOpsConnector", "security", "contoso")
+
+
+async def test_the_last_success_is_known_and_failures_do_not_move_it() -> None:
+    metrics = Metrics()
+    metrics.resources.put(_connector())
+    metrics.finished(("security", "contoso"), "success", 1.0)
+    first = await _series(metrics, "last_success_timestamp_seconds")
+    metrics.finished(("security", "contoso"), "failure", 1.0)
+    assert await _series(metrics, "last_success_timestamp_seconds") == first
+    assert first["contoso", "security"] > 1.7e9
+
+
+async def test_what_has_not_changed_is_not_rendered_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    metrics = Metrics()
+    metrics.resources.put(_connector(conditions=_conditions(Ready="True")))
+    before = await metrics.resources.render()
+    rendered: list[None] = []
+    render = metrics.resources._render
+    monkeypatch.setattr(metrics.resources, "_render", lambda: (rendered.append(None), render())[1])
+    metrics.resources.put(_connector(conditions=_conditions(Ready="True")))
+    assert await metrics.resources.render() == before
+    assert rendered == []
+    metrics.resources.put(_connector(conditions=_conditions(Ready="False")))
+    assert await metrics.resources.render() != before
+
+
+async def test_a_change_during_a_rendering_is_in_the_next() -> None:
+    metrics = Metrics()
+    metrics.resources.put(_connector("a"))
+    rendering = asyncio.create_task(metrics.resources.render())
+    await asyncio.sleep(0)
+    metrics.resources.put(_connector("b"))
+    await rendering
+    assert b'name="b"' in await metrics.resources.render()
+
+
+@pytest.mark.parametrize("moment", [None, "", "soon", "2026-13-45"])
+async def test_a_time_that_is_none_shows_nothing(moment: object) -> None:
+    metrics = Metrics()
+    metrics.resources.put(_connector(signIn={"tokenExpiresAt": moment}))
+    assert await _series(metrics, "token_expiry_timestamp_seconds") == {}
+
+
+async def test_a_fresh_resource_has_no_status_yet() -> None:
+    metrics = Metrics()
+    body = _connector()
+    del body["status"]
+    metrics.resources.put(body)
+    assert await _series(metrics, "reauth_required") == {("contoso", "security"): 0.0}
