@@ -150,7 +150,10 @@ def main() -> None:
     simulation = _make_simulation(arguments)
     _register_issuer(arguments, simulation)
     with tempfile.TemporaryDirectory(prefix="sandbox-cloud-") as temporary:
-        asyncio.run(_run(simulation, _ports(arguments.port), arguments.dir or Path(temporary)))
+        try:
+            asyncio.run(_run(simulation, _ports(arguments.port), arguments.dir or Path(temporary)))
+        except OSError as error:
+            raise SystemExit(f"cannot start: {error}") from error
     sys.exit(0)
 
 

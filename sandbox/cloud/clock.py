@@ -15,6 +15,7 @@ from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 
 __all__ = ["Clock"]
 
@@ -101,9 +102,14 @@ class Clock:
 def azure_time(wall: float) -> str:
     """Seconds since the epoch in the form of `systemData`: `2024-02-14T02:10:47.9139838Z`."""
     whole = int(wall)
-    return f"{datetime.fromtimestamp(whole, UTC):%Y-%m-%dT%H:%M:%S}.{int((wall - whole) * 10_000_000):07d}Z"
+    return f"{_second(whole)}.{int((wall - whole) * 10_000_000):07d}Z"
 
 
 def short_time(wall: float) -> str:
     """Seconds since the epoch without fraction: `2024-02-14T00:34:19Z`."""
-    return f"{datetime.fromtimestamp(int(wall), UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return f"{_second(int(wall))}Z"
+
+
+@lru_cache(maxsize=4096)
+def _second(whole: int) -> str:
+    return f"{datetime.fromtimestamp(whole, UTC):%Y-%m-%dT%H:%M:%S}"

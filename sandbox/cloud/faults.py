@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
+from sandbox.cloud.entra.catalogue import CATALOGUE, error_of
 from sandbox.cloud.transport.message import Reply, Request
 
 __all__ = ["Fault", "Faults", "OperationFault"]
@@ -54,6 +55,7 @@ class Fault(_Model):
         status: answer with this status in the service's place: the request then has no effect.
         body: text, or a value that is sent as JSON; only with `status`.
         headers: headers of that answer; without `status`, added to the service's own.
+        aadsts: answer as Entra does with this error; the request then has no effect.
         delay: real seconds before the service sees the request.
         cut: close the connection `before` the effect or `after` it, without an answer.
         operation: spoil the long-running operation that the request starts.
@@ -69,6 +71,7 @@ class Fault(_Model):
     status: int | None = None
     body: Any = ""
     headers: dict[str, str] = Field(default_factory=dict)
+    aadsts: int | None = None
     delay: float = 0.0
     cut: Literal["before", "after"] | None = None
     operation: OperationFault | None = None
@@ -79,6 +82,8 @@ class Fault(_Model):
         """Compile the pattern once, so that a bad one is refused at the door."""
         del context
         self._pattern = re.compile(self.path, re.IGNORECASE) if self.path else None
+        if self.aadsts is not None and self.aadsts not in CATALOGUE:
+            raise ValueError(f"AADSTS{self.aadsts} is not in the catalogue of sandbox.cloud.entra.catalogue")
 
     def meets(self, request: Request) -> bool:
         """Whether the request is one of those meant; `principal` is compared by `Faults`, once it is known."""
@@ -88,8 +93,12 @@ class Fault(_Model):
             and (self._pattern is None or self._pattern.search(request.path) is not None)
         )
 
-    def reply(self) -> Reply | None:
+    def reply(self, request: Request, wall: float) -> Reply | None:
         """The answer in the service's place, if it has one."""
+        if self.aadsts is not None:
+            refusal = error_of(self.aadsts).reply(request.base, wall)
+            refusal.headers.update(self.headers)
+            return refusal
         if self.status is None:
             return None
         if isinstance(self.body, str):
@@ -104,6 +113,9 @@ class Faults:
     def __init__(self) -> None:
         self._faults: list[Fault] = []
         self._numbers = itertools.count(1)
+
+    def __bool__(self) -> bool:
+        return bool(self._faults)
 
     def add(self, fault: Fault) -> Fault:
         """Set a fault, and name it if it has no name."""

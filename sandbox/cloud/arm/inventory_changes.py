@@ -101,7 +101,7 @@ def create_organization(call: Call) -> Reply:
     wanted, lost = source, _lost(call)
 
     def finish(moment: float) -> Failure | None:
-        if lost is None and connector.configuration is configuration:
+        if lost is None and connector.configuration is configuration and call.world.holds(connector):
             onboard(call.world, connector, wanted, moment)
             held = configuration.organizations.get(wanted.name.lower())
             if held is not None and setting is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 __all__ = ["ResourcePath", "parse_path"]
 
@@ -42,8 +43,10 @@ class ResourcePath:
         return "/".join(self.id.split("/")[: prefix + 2 * level + 1])
 
 
-def parse_path(segments: list[str]) -> ResourcePath | None:
-    """Parse the segments of a path; None if it cannot be one of Resource Manager's."""
+@lru_cache(maxsize=16_384)
+def parse_path(path: str) -> ResourcePath | None:
+    """Parse a path; None if it cannot be one of Resource Manager's. The same few are asked for again and again."""
+    segments = [part for part in path.split("/") if part]
     lowered = [segment.lower() for segment in segments]
     subscription, group = _scope(segments, lowered)
     position = _last(lowered, "providers")

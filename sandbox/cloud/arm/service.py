@@ -65,7 +65,7 @@ class Arm:
         world = self._world()
         token = self._check_token(world, request)
         request.principal = token.principal.name
-        path = parse_path(request.segments)
+        path = parse_path(request.path)
         if path is None:
             message = "The request did not have a subscription or a valid tenant level resource provider."
             raise ArmError(404, "MissingSubscription", message)
@@ -124,14 +124,9 @@ class Arm:
 
 def _check_subscription(world: World, path: ResourcePath, token: AccessToken) -> None:
     identifier = path.subscription or ""
-    try:
-        uuid.UUID(identifier)
-    except ValueError as error:
-        message = f"The provided subscription identifier '{identifier}' is malformed or invalid."
-        raise ArmError(400, "InvalidSubscriptionId", message) from error
     subscription = world.subscription(identifier)
     if subscription is None:
-        raise ArmError(404, "SubscriptionNotFound", f"The subscription '{identifier}' could not be found.")
+        raise _no_subscription(identifier)
     if subscription.tenant_id != token.principal.tenant_id:
         message = (
             "The access token is from the wrong issuer "
@@ -144,6 +139,15 @@ def _check_subscription(world: World, path: ResourcePath, token: AccessToken) ->
         raise _unauthenticated("InvalidAuthenticationTokenTenant", message, "wrong issuer", subscription.tenant_id)
 
 
+def _no_subscription(identifier: str) -> ArmError:
+    try:
+        uuid.UUID(identifier)
+    except ValueError:
+        message = f"The provided subscription identifier '{identifier}' is malformed or invalid."
+        return ArmError(400, "InvalidSubscriptionId", message)
+    return ArmError(404, "SubscriptionNotFound", f"The subscription '{identifier}' could not be found.")
+
+
 def _find_route(routes: Mapping[RouteKey, Route], request: Request, path: ResourcePath) -> Route:
     route = routes.get((path.type, path.named, request.method))
     if route is not None:
@@ -152,7 +156,9 @@ def _find_route(routes: Mapping[RouteKey, Route], request: Request, path: Resour
     if methods:
         message = f"The requested resource does not support http method '{request.method}'."
         raise ArmError(405, "MethodNotAllowed", message, headers={"Allow": ", ".join(methods)})
-    message = f"The resource type '{path.type_name}' could not be found in the namespace '{path.namespace}' for this request."
+    message = (
+        f"The resource type '{path.type_name}' could not be found in the namespace '{path.namespace}' for this request."
+    )
     raise ArmError(404, "InvalidResourceType", message)
 
 

@@ -88,6 +88,9 @@ def exchange(world: World, code: str) -> Authorization:
     problem = problem_of(world, authorization)
     if problem is not None:
         raise problem
+    account = world.directory.accounts[known.account_id]
+    if not accessible_organizations(world, account.tenant_id, account.id):
+        raise ExchangeFailed("access_denied, the account is in no organization that lets third parties in")
     return authorization
 
 

@@ -68,18 +68,17 @@ def change_configuration(
         configuration = Configuration(spelled_id, world.clock.now())
         connector.configuration = configuration
         schedule_runs(world, connector)
-    authorization, problem = _redeem(world, configuration, change.code)
+    problem = _redeem(world, configuration, change.code)
     timing = (operations.FAILED_CREATE if problem else operations.CREATE) if created else operations.UPDATE
     configuration.provisioning_state, configuration.status_message = "Pending", None
     held: Configuration = configuration
 
     def finish(moment: float) -> Failure | None:
-        if connector.configuration is not held:
+        if connector.configuration is not held or not world.holds(connector):
             return Failure("ResourceNotFound", "The DevOps configuration was deleted.")
         if problem is not None:
             fail(moment, Failure(problem.code, str(problem)))
             return Failure(problem.code, str(problem))
-        held.authorization = authorization
         _apply(held, change, replace=replace)
         held.provisioning_state, held.status_message = "Succeeded", SUCCEEDED_MESSAGE
         if replace or change.names_inventory:
@@ -93,16 +92,15 @@ def change_configuration(
     return start_operation(world, spelled_id, timing, finish, api_version=api_version, fault=fault, fail=fail), created
 
 
-def _redeem(
-    world: World, configuration: Configuration, code: str | None
-) -> tuple[Authorization | None, ExchangeFailed | None]:
-    """With a code a new authorization; without one the held one, if it still works."""
-    if code:
-        try:
-            return exchange(world, code), None
-        except ExchangeFailed as problem:
-            return None, problem
-    return configuration.authorization, problem_of(world, configuration.authorization)
+def _redeem(world: World, configuration: Configuration, code: str | None) -> ExchangeFailed | None:
+    """With a code a new authorization, without one the held one; says why it does not work."""
+    if not code:
+        return problem_of(world, configuration.authorization)
+    try:
+        configuration.authorization = exchange(world, code)
+    except ExchangeFailed as problem:
+        return problem
+    return None
 
 
 def _apply(configuration: Configuration, change: Change, *, replace: bool) -> None:
@@ -123,7 +121,7 @@ def delete_configuration(
 
     def finish(moment: float) -> Failure | None:
         del moment
-        if connector.configuration is configuration:
+        if connector.configuration is configuration and world.holds(connector):
             release_all(world, connector)
             connector.configuration = None
         return None

@@ -116,9 +116,7 @@ def schedule_runs(world: World, connector: Connector) -> None:
     configuration = connector.configuration
 
     def run(moment: float) -> None:
-        if configuration is None or connector.configuration is not configuration:
-            return
-        if world.connectors.get(connector.key) is not connector:
+        if configuration is None or connector.configuration is not configuration or not world.holds(connector):
             return
         run_discovery(world, connector, configuration, moment)
         world.changed(connector.key, moment)

@@ -14,6 +14,9 @@ __all__ = ["CREATE", "DELETE", "FAILED_CREATE", "UPDATE", "UPDATE_CHILD", "Failu
 
 Timing = tuple[float, float]
 
+_SWEEP_EVERY = 1024
+_DAY = 86400.0
+
 FAILED_CREATE: Timing = (2.0, 16.0)
 UPDATE: Timing = (4.0, 33.0)
 DELETE: Timing = (7.0, 9.0)
@@ -57,6 +60,7 @@ def start_operation(
     name = str(uuid.UUID(int=world.chance.getrandbits(128), version=4))
     now = world.clock.now()
     operation = Operation(f"{parent_id}/operationResults/{name}", name, api_version, now)
+    _forget_old(world, now)
     world.operations[name] = operation
     seconds = world.chance.uniform(*timing) if fault is None or fault.seconds is None else fault.seconds
     if fault is not None and fault.outcome == "never":
@@ -69,6 +73,15 @@ def start_operation(
 
     world.agenda.at(operation.ends_at, end)
     return operation
+
+
+def _forget_old(world: World, now: float) -> None:
+    """Drop operations that ended a day ago, every now and then."""
+    if len(world.operations) % _SWEEP_EVERY == _SWEEP_EVERY - 1:
+        kept = {
+            name: one for name, one in world.operations.items() if one.ended_at is None or one.ended_at > now - _DAY
+        }
+        world.operations = kept
 
 
 def _end(

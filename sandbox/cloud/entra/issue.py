@@ -66,6 +66,9 @@ def issue_tokens(
         body["refresh_token"] = state.sessions.issue_refresh_token(token)
     if scopes.openid:
         claims = _id_claims(authority, account, application, nonce)
+        if account.guest:
+            home = world.directory.tenant(account.user_principal_name.rpartition("@")[2])
+            claims["idp"] = "live.com" if home is None else f"https://sts.windows.net/{home.id}/"
         body["id_token"] = state.signing_key.sign(claims)
     if client_info:
         body["client_info"] = _encode({"uid": account.id, "utid": account.tenant_id})

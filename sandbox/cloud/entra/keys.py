@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import cached_property
 from typing import Any
 
 import jwt
@@ -15,12 +16,17 @@ __all__ = ["SigningKey"]
 
 
 class SigningKey:
-    """An RSA key made at start; it lives as long as the process."""
+    """An RSA key made when it is first needed; it lives as long as the process."""
 
-    def __init__(self) -> None:
-        self._private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    @cached_property
+    def _private(self) -> rsa.RSAPrivateKey:
+        return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+    @cached_property
+    def id(self) -> str:
+        """Key id: a part of the public key's hash."""
         public = self._private.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        self.id = hashlib.sha256(public).hexdigest()[:27]
+        return hashlib.sha256(public).hexdigest()[:27]
 
     def sign(self, claims: dict[str, Any]) -> str:
         """A JWT (RS256) with the claims."""

@@ -26,6 +26,8 @@ REFRESH_TOKEN_LIFETIME = 90 * 86400.0
 DEVICE_CODE_LIFETIME = 900.0
 DEVICE_POLL_SECONDS = 5
 _INTERACTION_LIFETIME = 1800.0
+_MOST_CODES = 256
+_SWEEP_EVERY = 1024
 _USER_CODE_LETTERS = "BCDFGHJKLMNPQRSTVWXYZ23456789"
 
 
@@ -145,12 +147,18 @@ class Sessions:
     def issue_code(self, code: AuthorizationCode) -> str:
         """Hand out an authorization code. Entra's begin with `0.A` or `1.A`."""
         value = f"1.A{secrets.token_urlsafe(120)}"
+        if len(self.codes) >= _MOST_CODES:
+            oldest = code.issued_at - 2 * CODE_LIFETIME
+            self.codes = {one: known for one, known in self.codes.items() if known.issued_at > oldest}
         self.codes[value] = code
         return value
 
     def issue_refresh_token(self, token: RefreshToken) -> str:
         """Hand out a refresh token."""
         value = f"1.A{secrets.token_urlsafe(180)}"
+        if len(self.refresh_tokens) % _SWEEP_EVERY == _SWEEP_EVERY - 1:
+            alive = self.refresh_tokens.items()
+            self.refresh_tokens = {one: known for one, known in alive if known.expires_at() > token.issued_at}
         self.refresh_tokens[value] = token
         return value
 

@@ -57,15 +57,20 @@ class ResourceGraph:
         if not granted and call.world.settings.throttling:
             raise _throttled(call, headers)
         try:
-            body = call.body()
-            options = _Options.parse(body.get("options"))
-            key, result = self._kept(call, options)
-            if result is None:
-                result = await self._evaluate(call, body)
-                self._keep(key, result)
-            return json_reply(_page(call, options, key, result), headers=headers)
+            return await self._answer(call, headers)
         except QueryError as error:
-            raise _bad_request(call, error.details, headers) from error
+            raise ArmError(400, "BadRequest", _support(call), details=error.details, headers=headers) from error
+
+    async def _answer(self, call: Call, headers: dict[str, str]) -> Reply:
+        body = call.body()
+        options = _Options.parse(body.get("options"))
+        key, result = self._kept(call, options)
+        if result is None:
+            result = await self._evaluate(call, body)
+            self._keep(key, result)
+        reply = json_reply(_page(options, key, result), headers=headers)
+        _check_size(len(reply.body))
+        return reply
 
     async def _evaluate(self, call: Call, body: dict[str, Any]) -> _Result:
         text = body.get("query")
@@ -176,7 +181,7 @@ def _write_token(skip: int, result: str) -> str:
     return base64.b64encode(json.dumps({"$id": result, "$skip": skip}).encode()).decode()
 
 
-def _page(call: Call, options: _Options, key: str, result: _Result) -> dict[str, Any]:
+def _page(options: _Options, key: str, result: _Result) -> dict[str, Any]:
     """One page: further ones only where `id` is projected and the rows have an order."""
     names = list(result.query.schema)
     part = result.rows[options.skip : options.skip + options.top]
@@ -193,7 +198,6 @@ def _page(call: Call, options: _Options, key: str, result: _Result) -> dict[str,
     }
     if more and pageable:
         body["$skipToken"] = _write_token(following, key)
-    _check_size(call, body)
     return body
 
 
@@ -203,23 +207,18 @@ def _as_table(rows: list[dict[str, Any]], schema: dict[str, str]) -> dict[str, A
     return {"columns": columns, "rows": [list(row.values()) for row in rows]}
 
 
-def _check_size(call: Call, body: dict[str, Any]) -> None:
-    size = len(json.dumps(body["data"], separators=(",", ":")))
+def _check_size(size: int) -> None:
     if size > _MOST_BYTES:
         message = (
             f"Response payload size is {size}, and has exceeded the limit of {_MOST_BYTES}. Please consider querying "
             "less data at a time and make paginated call if needed."
         )
-        raise _bad_request(call, [{"code": "ResponsePayloadTooLarge", "message": message}], {})
+        raise QueryError({"code": "ResponsePayloadTooLarge", "message": message})
 
 
 def _support(call: Call) -> str:
     stamp = call.world.clock.stamp()
     return f"Please provide below info when asking for support: timestamp = {stamp}, correlationId = {uuid.uuid4()}."
-
-
-def _bad_request(call: Call, details: list[dict[str, Any]], headers: dict[str, str]) -> ArmError:
-    return ArmError(400, "BadRequest", _support(call), details=details, headers=headers)
 
 
 def _throttled(call: Call, headers: dict[str, str]) -> ArmError:

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 
 __all__ = ["Reply", "Request", "json_reply", "sha256"]
 
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, check_circular=False).encode
 _JSON = "application/json; charset=utf-8"
 
 
@@ -75,7 +76,7 @@ class Reply:
 
 def json_reply(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:  # noqa: ANN401 - JSON
     """An answer with a JSON body, written as compactly as Azure does."""
-    body = json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+    body = _encode(value).encode()
     return Reply(status, body, {"Content-Type": _JSON, **(headers or {})})
 
 

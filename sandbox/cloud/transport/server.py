@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote
 
 from aiohttp import web
 
@@ -48,7 +48,9 @@ class Front:
     async def pass_through(self, service: Service, request: Request) -> Reply | None:
         """Let a request through faults to the service and into the journal; None is a cut connection."""
         self.settle()
-        fault = self.faults.strike(request, self.identify(request.headers.get("Authorization")))
+        fault = None
+        if self.faults:
+            fault = self.faults.strike(request, self.identify(request.headers.get("Authorization")))
         if fault is None:
             reply: Reply | None = await _answer(service, request)
         else:
@@ -64,7 +66,7 @@ class Front:
             self.settle()
         if fault.cut == "before":
             return None
-        reply = fault.reply()
+        reply = fault.reply(request, self.wall())
         if reply is None:
             reply = await _answer(service, request)
             reply.headers.update(fault.headers)
@@ -117,13 +119,13 @@ def serve(service: Service, scheme: str, front: Front | None) -> web.Server:
 
 
 async def _read(service: str, scheme: str, incoming: web.BaseRequest) -> Request:
-    path, _, _ = incoming.raw_path.partition("?")
+    path, _, query = incoming.raw_path.partition("?")
     return Request(
         service=service,
-        base=f"{scheme}://{incoming.host}",
+        base=f"{scheme}://{incoming.headers.get('Host', 'localhost')}",
         method=incoming.method,
         path=unquote(path),
-        query=dict(incoming.query),
+        query=dict(parse_qsl(query, keep_blank_values=True)),
         headers=incoming.headers,
         body=await incoming.read() if incoming.body_exists else b"",
     )

@@ -73,6 +73,10 @@ class World:
         self.agenda.settle(now)
         return now
 
+    def holds(self, connector: Connector) -> bool:
+        """Whether this very connector exists, not one that was made in its place."""
+        return self.connectors.get(connector.key) is connector
+
     def changed(self, connector_key: str, moment: float) -> None:
         """Note that a connector, or what is below it, has changed, came to be or is gone."""
         self.past.note(connector_key, self.connectors.get(connector_key), moment)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -76,12 +77,17 @@ class Answer:
         return str(self.json["error"]["code"])
 
 
+@cache
+def _default_world() -> WorldFile:
+    return read_world_file(DEFAULT_WORLD)
+
+
 class Direct:
     """A cloud to talk to."""
 
     def __init__(self, spec: WorldFile | None = None) -> None:
         self.clock = Clock(0)
-        self.simulation = Simulation(spec or read_world_file(DEFAULT_WORLD), self.clock)
+        self.simulation = Simulation(spec or _default_world(), self.clock)
         self.simulation.learn_addresses({"arm": "https://arm.test"})
         self._control = Control(self.simulation)
 

@@ -133,3 +133,28 @@ async def test_another_person_who_authorizes_takes_the_connector_over(connector:
     await put(connector, await connector.code("alex@contoso.com"))
     (shown,) = (await connector.control("GET", "/world"))["connectors"]
     assert shown["configuration"]["authorizedBy"] == "alex@contoso.com"
+
+
+async def test_a_code_dies_when_its_account_leaves_all_organizations(connector: Direct) -> None:
+    code = await connector.code()
+    await connector.control("POST", f"/accounts/{ACCOUNT}/access", access=False)
+    assert await put(connector, code) == "TokenExchangeFailed"
+
+
+async def test_a_change_right_behind_a_creation_already_has_the_authorization(connector: Direct) -> None:
+    body = {"properties": {"authorization": {"code": await connector.code()}, "autoDiscovery": "Enabled"}}
+    await connector.arm("PUT", CONFIGURATION, body)
+    await connector.arm("PATCH", CONFIGURATION, {"properties": {"topLevelInventoryList": ["tailspin"]}})
+    connector.move(60)
+    assert (await connector.configuration())["provisioningState"] == "Succeeded"
+
+
+async def test_an_operation_whose_connector_is_deleted_meanwhile_takes_nothing_in(connector: Direct) -> None:
+    body = {"properties": {"authorization": {"code": await connector.code()}, "autoDiscovery": "Enabled"}}
+    accepted = await connector.arm("PUT", CONFIGURATION, body)
+    await connector.arm("DELETE", CONNECTOR)
+    await connector.arm("PUT", CONNECTOR, CONNECTOR_BODY)
+    connector.move(60)
+    ended = (await connector.arm("GET", accepted.headers["Azure-AsyncOperation"])).json
+    assert ended["error"]["code"] == "ResourceNotFound"
+    assert connector.world.claims == {}

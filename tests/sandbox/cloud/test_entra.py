@@ -8,8 +8,13 @@ import re
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs, urlencode, urlsplit
 
+import jwt
 import pytest
+import yaml
 
+from sandbox.cloud.entra.catalogue import CATALOGUE
+from sandbox.cloud.world.load import DEFAULT_WORLD
+from sandbox.cloud.world.schema import WorldFile
 from tests.sandbox.cloud.direct import (
     ACCOUNT,
     APP_ID,
@@ -548,3 +553,39 @@ async def test_keys_and_configuration_are_published_for_each_tenant(direct: Dire
     nothing = await direct.send("authority", "GET", f"/{TENANT}/nothing")
     assert nothing is not None
     assert nothing.status == 404
+
+
+# --- whatever else can go wrong, at will
+
+
+@pytest.mark.parametrize("number", CATALOGUE)
+async def test_a_fault_gives_any_error_of_the_catalogue_in_entras_shape(direct: Direct, number: int) -> None:
+    error, status, _, suberror = CATALOGUE[number]
+    await direct.control("POST", "/faults", service="authority", aadsts=number, headers={"Retry-After": "3"})
+    refused = await direct.entra(TOKEN, OWN)
+    assert failed(refused) == (status, error, number)
+    assert refused.json.get("suberror") == suberror
+    assert refused.headers["Retry-After"] == "3"
+    assert (await direct.entra(TOKEN, OWN)).status == 200
+
+
+async def test_a_number_outside_the_catalogue_is_refused(direct: Direct) -> None:
+    assert (await direct.try_control("POST", "/faults", aadsts=1)).status == 400
+
+
+async def test_a_guest_is_told_by_the_home_tenant(direct: Direct, browser: Browser) -> None:
+    spec = yaml.safe_load(DEFAULT_WORLD.read_text())
+    guest = {"userPrincipalName": "megan@litware.com", "tenant": "contoso.com", "guest": True}
+    spec["accounts"] = [*spec["accounts"][:2], {**guest, "password": "sandbox-password"}]
+    spec["organizations"] = spec["organizations"][:-1]
+    other = Direct(WorldFile.parse(spec))
+    visitor = Browser(other)
+    page = await visitor.sign_in(await visitor.open(), "megan@litware.com")
+    code = back(await visitor.submit(page, decision="accept"))["code"]
+    claims = jwt.decode((await redeem(other, code)).json["id_token"], options={"verify_signature": False})
+    assert claims["tid"] == TENANT
+    assert claims["idp"] == f"https://sts.windows.net/{OTHER_TENANT}/"
+    ordinary = jwt.decode(
+        (await redeem(direct, await browser.code())).json["id_token"], options={"verify_signature": False}
+    )
+    assert "idp" not in ordinary

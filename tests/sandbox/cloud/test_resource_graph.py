@@ -172,14 +172,14 @@ async def test_an_answer_may_be_too_large() -> None:
         resource_group=GROUP,
         connectors=1,
         organizations=1,
-        repositories=40_000,
+        repositories=20_000,
     )
     direct = Direct(spec)
     direct.move(8 * 3600)
     await direct.control("PATCH", "/settings", throttling=False)
-    query = "securityresources | extend k = 1 | summarize l = make_list(properties) by k"
+    query = "securityresources | summarize l = make_list(bag_pack('a', properties, 'b', properties)) by k = 1"
     answer = await ask(direct, query)
     assert (answer.status, answer.code) == (400, "BadRequest")
     assert answer.json["error"]["details"][0]["code"] == "ResponsePayloadTooLarge"
-    assert (await rows(direct, "securityresources | where type endswith '/repos' | count")) == [{"Count": 40_000}]
+    assert (await rows(direct, "securityresources | where type endswith '/repos' | count")) == [{"Count": 20_000}]
     assert len((await direct.arm("GET", CONFIGURATION.replace("contoso", "connector-0001"))).json) > 0
