@@ -6,6 +6,7 @@ Both services set cookies of the account that asked. A shared client that sent t
 from __future__ import annotations
 
 import ssl
+from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Final
 
@@ -25,13 +26,18 @@ _CONNECTIONS: Final = 32
 
 def open_connections() -> httpx.AsyncClient:
     """A client that every account shares. Close it when done."""
-    context = httpx.create_ssl_context()
     return httpx.AsyncClient(
-        transport=AiohttpTransport(client=lambda: _session(context)),
+        transport=AiohttpTransport(verify=_context(), client=lambda: _session(_context())),
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         timeout=_TIMEOUT,
         follow_redirects=False,
     )
+
+
+@cache
+def _context() -> ssl.SSLContext:
+    """Made once: reading the certificate authorities takes longer than all else here."""
+    return httpx.create_ssl_context()
 
 
 def _session(context: ssl.SSLContext) -> aiohttp.ClientSession:
