@@ -157,7 +157,7 @@ class Operator:
             clients=identities,
             watchers=self._watchers,
             hints=self._hints,
-            codes=Codes(self._secrets, sign_in.codes),
+            codes=Codes(self._secrets, self._resources, sign_in.codes),
             sign_ins=SignInView(sign_in.sign_ins, checker),
             cluster_id=settings.cluster_id or await cluster_uid(self._client),
             watches_all_namespaces=not settings.namespaces,

@@ -8,6 +8,7 @@ from pydantic import SecretStr
 
 from defender_devops.api.connector import AuthorizationMethod, AzureDevOpsConnector
 from defender_devops.cluster.secrets import Secrets
+from defender_devops.reconcile.resources import Key, Resources
 from defender_devops.reconcile.snapshot import AuthorizationCode
 from defender_devops.signin.defender_code import DefenderCodes, NotACode, read_code
 from defender_devops.signin.record import fingerprint
@@ -21,10 +22,12 @@ class Codes:
 
     Attributes:
         secrets: of the cluster.
+        resources: of the cluster; who has handed which code over stands in their statuses.
         pasted: codes that were handed over on the connector's page.
     """
 
     secrets: Secrets
+    resources: Resources
     pasted: DefenderCodes
 
     async def read(self, connector: AzureDevOpsConnector) -> tuple[AuthorizationCode, SecretStr | None]:
@@ -52,4 +55,13 @@ class Codes:
             return AuthorizationCode(
                 problem=f"Secret {reference.name}, key {reference.key}: {error}", refused=True
             ), None
-        return AuthorizationCode(fingerprint(code)), code
+        digest = fingerprint(code)
+        metadata = connector.metadata
+        other = self.resources.spender(Key(metadata.namespace, metadata.name), reference.name, digest)
+        if other is not None:
+            problem = (
+                f"The one-time code in Secret {reference.name} was handed over for connector {other.name}, and works "
+                "once only. Give each connector a Secret of its own, with a code of its own."
+            )
+            return AuthorizationCode(problem=problem, refused=True), None
+        return AuthorizationCode(digest), code

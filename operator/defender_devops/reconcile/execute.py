@@ -18,7 +18,7 @@ from defender_devops.azure.role_assignments import RoleAssignments
 from defender_devops.azure.watcher import CloudWatcher
 from defender_devops.cluster.connectors import Connectors
 from defender_devops.cluster.organizations import Organizations
-from defender_devops.errors import CredentialsMissing, KubernetesNotFound, OperatorError
+from defender_devops.errors import CredentialsMissing, KubernetesConflict, KubernetesNotFound, OperatorError
 from defender_devops.reconcile.actions import Action, AzureAction
 from defender_devops.reconcile.actions_azure import (
     AssignReader,
@@ -108,6 +108,7 @@ class Executor:
         self._connectors = connectors
         self._organizations = organizations
         self._clock = clock
+        self._being_spent: set[str] = set()
 
     async def carry_out(self, steps: Sequence[Action], snapshot: ConnectorSnapshot, bench: Workbench) -> Done:
         """Carry out the steps in their order and fold each into the snapshot."""
@@ -182,7 +183,15 @@ class Executor:
     async def _spend(self, step: SpendCode, snapshot: ConnectorSnapshot, bench: Workbench) -> None:
         if bench.code is None or fingerprint(bench.code) != step.sha256:
             raise CredentialsMissing("The one-time code changed while it was about to be sent; the new one is next.")
-        await bench.record(step.effect(snapshot, self._clock()))
+        reference = snapshot.connector.spec.authorization.code_secret_ref
+        spender = self._resources.spender(bench.key, reference.name, step.sha256) if reference else None
+        if spender is not None or step.sha256 in self._being_spent:
+            raise KubernetesConflict("Another connector has just handed the same one-time code over; planned again.")
+        self._being_spent.add(step.sha256)
+        try:
+            await bench.record(step.effect(snapshot, self._clock()))
+        finally:
+            self._being_spent.remove(step.sha256)
 
     async def _in_kubernetes(self, step: Action, snapshot: ConnectorSnapshot, bench: Workbench) -> None:
         key, connector = bench.key, snapshot.connector
@@ -199,9 +208,13 @@ class Executor:
                 self._resources.put_organization(made)
             case DeleteOrganization():
                 metadata = step.resource.metadata
-                await self._organizations.delete(key.namespace, metadata.name, metadata.uid, metadata.resource_version)
+                with contextlib.suppress(KubernetesNotFound):
+                    await self._organizations.delete(
+                        key.namespace, metadata.name, metadata.uid, metadata.resource_version
+                    )
             case ReleaseOrganization():
-                self._resources.put_organization(await self._organizations.release(step.resource))
+                with contextlib.suppress(KubernetesNotFound):
+                    self._resources.put_organization(await self._organizations.release(step.resource))
             case _:
                 raise TypeError(f"no way to carry out {type(step).__name__}")
 

@@ -12,20 +12,21 @@ from defender_devops.reconcile.actions_kubernetes import ApplyOrganization, Dele
 from defender_devops.reconcile.ownership import refusal
 from defender_devops.reconcile.snapshot import CloudState, ConnectorSnapshot
 
-__all__ = ["plan_organizations"]
+__all__ = ["plan_organizations", "releases"]
 
 
 def plan_organizations(snapshot: ConnectorSnapshot) -> tuple[Action, ...]:
     """Keep one resource for each organization found, and never touch one that somebody decided about."""
     deciding, needed = desired.deciding(snapshot.organizations), _needed(snapshot)
     return (
-        *_releases(snapshot),
+        *releases(snapshot),
         *_deletions(snapshot, {each.metadata.uid for each in deciding.values()}, needed),
         *_creations(snapshot, needed or {}, deciding.keys()),
     )
 
 
-def _releases(snapshot: ConnectorSnapshot) -> Iterator[ReleaseOrganization]:
+def releases(snapshot: ConnectorSnapshot) -> Iterator[ReleaseOrganization]:
+    """What somebody has taken over is theirs: while it has our ownerReference it would go with the connector."""
     for each in snapshot.organizations:
         if desired.is_taken_over(each) and not each.metadata.is_deleting:
             yield ReleaseOrganization(each)

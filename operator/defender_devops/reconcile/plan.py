@@ -11,7 +11,7 @@ from defender_devops.reconcile.actions import Action, AzureAction
 from defender_devops.reconcile.actions_kubernetes import AddFinalizer
 from defender_devops.reconcile.deletion import plan_deletion
 from defender_devops.reconcile.differences import due
-from defender_devops.reconcile.organizations import plan_organizations
+from defender_devops.reconcile.organizations import plan_organizations, releases
 from defender_devops.reconcile.snapshot import ConnectorSnapshot
 
 __all__ = ["Plan", "plan"]
@@ -33,7 +33,7 @@ def plan(snapshot: ConnectorSnapshot, now: datetime) -> Plan:
     """Decide what to do. Planning again on what `effect` makes of the snapshot gives nothing to do."""
     connector = snapshot.connector
     if connector.metadata.is_deleting:
-        return Plan(plan_deletion(snapshot))
+        return Plan((*releases(snapshot), *plan_deletion(snapshot)))
     finalizer = () if FINALIZER in connector.metadata.finalizers else (AddFinalizer(),)
     if connector.spec.suspend:
         return Plan(finalizer)

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
+from defender_devops.api.cloud import ConnectorRef
 from defender_devops.api.names import (
     ANNOTATION_RECONCILE_REQUESTED_AT,
     CONNECTOR,
@@ -73,6 +74,8 @@ class Resources:
         self._organizations: dict[Key, _Entry] = {}
         self._children: defaultdict[Key, set[str]] = defaultdict(set)
         self._holders: defaultdict[str, set[Key]] = defaultdict(set)
+        self._refs: dict[Key, str] = {}
+        self._by_ref: defaultdict[str, set[Key]] = defaultdict(set)
         self._secrets: dict[Key, frozenset[Key]] = {}
         self._by_secret: defaultdict[Key, set[Key]] = defaultdict(set)
         self._names: defaultdict[str, set[str]] = defaultdict(set)
@@ -84,6 +87,7 @@ class Resources:
         if changed:
             self._uids = None
             self._note_secrets(_key(body), body)
+            self._note_ref(_key(body), _ref(body))
         return changed
 
     def drop_connector(self, key: Key, uid: str) -> None:
@@ -91,10 +95,16 @@ class Resources:
         if self._lose(self._connectors, CONNECTOR.kind, key, uid):
             self._uids = None
             self._note_secrets(key, {})
+            self._note_ref(key, None)
 
     def resting_on_secret(self, namespace: str, name: str) -> frozenset[Key]:
         """Connectors whose spec names a Secret."""
         return frozenset(self._by_secret.get(Key(namespace, name), ()))
+
+    def spender(self, key: Key, secret: str, digest: str) -> Key | None:
+        """Another connector that names the same Secret and has handed the code with this hash over."""
+        others = self.resting_on_secret(key.namespace, secret) - {key}
+        return next((other for other in sorted(others) if digest in _spent_codes(self.connector(other) or {})), None)
 
     def connector(self, key: Key) -> dict[str, Any] | None:
         """The newest body of a connector."""
@@ -154,11 +164,21 @@ class Resources:
         """Connectors of this cluster that have onboarded an organization (its name in lower case)."""
         return frozenset(self._holders.get(organization, ()))
 
+    def standing_for(self, connector_id: str) -> frozenset[Key]:
+        """Resources of this cluster that are about a connector in Azure, by its id in any case."""
+        return frozenset(self._by_ref.get(connector_id.lower(), ()))
+
+    def _note_ref(self, key: Key, ref: ConnectorRef | None) -> None:
+        before = self._refs.pop(key, None)
+        if before is not None:
+            _discard(self._by_ref, before, key)
+        if ref is not None:
+            self._refs[key] = ref.key
+            self._by_ref[ref.key].add(key)
+
     def _note_secrets(self, key: Key, body: Body) -> None:
         for secret in self._secrets.pop(key, frozenset()):
-            self._by_secret[secret].discard(key)
-            if not self._by_secret[secret]:
-                del self._by_secret[secret]
+            _discard(self._by_secret, secret, key)
         named = frozenset(Key(key.namespace, name) for name in _secret_names(body.get("spec") or {}))
         if named:
             self._secrets[key] = named
@@ -224,9 +244,27 @@ def _secret_names(part: Mapping[str, Any]) -> Iterator[str]:
             yield from _secret_names(value)
 
 
+def _spent_codes(body: Body) -> tuple[str, ...]:
+    authorization = (body.get("status") or {}).get("authorization") or {}
+    return (authorization.get("codeHash") or "", *(authorization.get("spentCodeHashes") or ()))
+
+
 def _key(body: Body) -> Key:
     metadata = body["metadata"]
     return Key(metadata["namespace"], metadata["name"])
+
+
+def _discard(index: defaultdict[Any, set[Key]], entry: object, key: Key) -> None:
+    """Take a key out of an index, and the entry with the last one."""
+    index[entry].discard(key)
+    if not index[entry]:
+        del index[entry]
+
+
+def _ref(body: Body) -> ConnectorRef:
+    azure = body["spec"]["azure"]
+    name = azure.get("connectorName") or body["metadata"]["name"]
+    return ConnectorRef(azure["subscriptionId"], azure["resourceGroup"], name)
 
 
 def _connector_of(body: Body) -> Key:

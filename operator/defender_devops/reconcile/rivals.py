@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 import structlog
@@ -29,19 +30,27 @@ async def rivals(
         return {}
     metadata = snapshot.connector.metadata
     own = Key(metadata.namespace, metadata.name)
-    here = {name: _in_cluster(own, name, resources) for name in conflicting}
+    seen: Mapping[str, str] = {}
     try:
         seen = await watcher.holders(conflicting)
+        # What Resource Graph still shows as ours is older than Defender's word that it is another's.
+        seen = {name: holder for name, holder in seen.items() if holder.lower() != snapshot.connector.connector_ref.key}
     except OperatorError as error:
         _log.info("cannot tell who holds organizations", message=error.message)
-        seen = {}
-    return {name: holder for name in conflicting if (holder := seen.get(name) or here[name])}
+    told = {name: _told(own, name, seen.get(name), resources) for name in conflicting}
+    return {name: holder for name, holder in told.items() if holder}
 
 
-def _in_cluster(own: Key, organization: str, resources: Resources) -> str | None:
-    others = resources.holders(organization) - {own}
-    for key in sorted(others):
-        if key.namespace == own.namespace:
-            body = resources.connector(key) or {}
-            return str((body.get("status") or {}).get("connectorId") or key.name)
-    return _SOMEWHERE_HERE if others else None
+def _told(own: Key, organization: str, seen: str | None, resources: Resources) -> str | None:
+    """What may be said of a holder: whose id Azure gives, or else who says so here.
+
+    The identity that looked may see more than the people of this namespace should.
+    """
+    here = resources.standing_for(seen) if seen else resources.holders(organization) - {own}
+    beside = sorted(key for key in here if key.namespace == own.namespace)
+    if here and not beside:
+        return _SOMEWHERE_HERE
+    if seen or not beside:
+        return seen
+    body = resources.connector(beside[0]) or {}
+    return str((body.get("status") or {}).get("connectorId") or beside[0].name)
