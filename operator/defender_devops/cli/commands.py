@@ -130,6 +130,63 @@ def plan(
     return _run(show_plans(Wanted(target, tuple(files or ()), name, offline, delete, output, exit_code)))
 
 
+@app.command()
+def check(
+    name: OptionalConnector = None,
+    *,
+    files: Files = None,
+    offline: Offline = False,
+    output: Output = Format.TABLE,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> int:
+    """Check what a manifest, or a connector in the cluster, needs: in the cluster, in Azure, in each organization.
+
+    Azure and Azure DevOps are asked with the sign-in of this machine (az login). Exits 1 where a check fails.
+    """
+    _file_or_name(files, name)
+    from defender_devops.cli.checking.run import show_checks
+    from defender_devops.cli.planning.run import Wanted
+
+    target = Target(kubeconfig, context, namespace)
+    return _run(show_checks(Wanted(target, tuple(files or ()), name, offline, form=output)))
+
+
+@app.command("import")
+def import_(
+    subscription: Annotated[str, typer.Option("--subscription", "-s", metavar="ID", help="Subscription to look in.")],
+    *,
+    resource_group: Annotated[
+        str | None, typer.Option("--resource-group", "-g", metavar="NAME", help="Look in this group only.")
+    ] = None,
+    account: Annotated[
+        str | None,
+        typer.Option("--account", metavar="NAME", help="Account that authorized Defender; Azure never tells."),
+    ] = None,
+    observe: Annotated[bool, typer.Option("--observe", help="Write managementPolicy: Observe.")] = False,
+    managed: Annotated[bool, typer.Option("--managed", help="Take connectors too that a resource manages.")] = False,
+    folder: Annotated[
+        Path | None, typer.Option("--to", metavar="FOLDER", help="Write a file for each connector into this folder.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over files that are there.")] = False,
+    tenant: Annotated[
+        str | None, typer.Option("--tenant", metavar="ID", help="Tenant to sign in to, where it is not your own.")
+    ] = None,
+    output: Annotated[Format, typer.Option("--output", "-o", help="Form of the output.")] = Format.YAML,
+    namespace: Namespace = None,
+) -> int:
+    """Write manifests for connectors that exist in a subscription, ready for git. Nothing is changed."""
+    if output is Format.TABLE:
+        raise typer.BadParameter("Manifests are YAML or JSON: take -o yaml or -o json.")
+    from defender_devops.cli.importing.manifests import Options
+    from defender_devops.cli.importing.run import Wanted, import_connectors
+
+    options = Options("", namespace, account, observe)
+    wanted = Wanted(subscription, resource_group, tenant, options, managed, folder, force, output)
+    return _run(import_connectors(wanted))
+
+
 def _file_or_name(files: list[Path] | None, name: str | None) -> None:
     if bool(files) == (name is not None):
         raise typer.BadParameter("Name either files with -f, or a connector.")

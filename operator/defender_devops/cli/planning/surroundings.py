@@ -11,6 +11,7 @@ from defender_devops.cluster.namespaces import cluster_uid
 from defender_devops.cluster.secrets import Secrets
 from defender_devops.errors import KubernetesRefused
 from defender_devops.reconcile.codes import Codes
+from defender_devops.reconcile.resources import Resources
 from defender_devops.secret_store import ClusterSecretStore
 from defender_devops.signin.defender_code import DefenderCodes
 from defender_devops.signin.token_store import TokenStore
@@ -43,8 +44,10 @@ class Surroundings:
         """One-time codes in the cluster's Secrets."""
         if self.cluster is None:
             return None
-        secrets = Secrets(self.cluster.client)
-        return Codes(secrets, DefenderCodes(TokenStore(ClusterSecretStore(secrets))))
+        secrets, resources = Secrets(self.cluster.client), Resources()
+        for body in self.connectors.values():
+            resources.put_connector(body)
+        return Codes(secrets, resources, DefenderCodes(TokenStore(ClusterSecretStore(secrets))))
 
     @property
     def living_owners(self) -> frozenset[str] | None:
