@@ -9,11 +9,14 @@ import pytest
 
 from tests.sandbox.cloud.direct import (
     APP,
+    APP_ID,
     CONFIGURATION,
     CONNECTOR,
     CONNECTOR_BODY,
     CONNECTOR_VERSION,
     ORGANIZATIONS,
+    SUBSCRIPTION,
+    TENANT,
     Direct,
 )
 
@@ -165,3 +168,35 @@ async def test_the_control_interface_lists_what_it_can_and_says_what_is_wrong(di
     assert (await direct.try_control("POST", "/organizations", name="contoso", tenant=None)).status == 400
     assert (await direct.try_control("POST", "/federation", issuer="https://x.test")).status == 400
     assert (await direct.try_control("POST", "/clock", move=-1)).status == 400
+
+
+async def test_what_bad_input_runs_into_can_be_set_and_taken_away(direct: Direct) -> None:
+    subscription = f"/subscriptions/{SUBSCRIPTION}"
+    deny = [{"name": "deny-all", "displayName": "Deny all", "locations": ["eastus"]}]
+    for change, code in (
+        ({"providers": []}, "MissingSubscriptionRegistration"),
+        ({"providers": ["Microsoft.Security"], "policies": deny}, "RequestDisallowedByPolicy"),
+        ({"policies": [], "resourceGroups": []}, "ResourceGroupNotFound"),
+    ):
+        await direct.control("PATCH", subscription, **change)
+        assert (await direct.arm("PUT", CONNECTOR, CONNECTOR_BODY)).code == code
+    await direct.control("PATCH", subscription, resourceGroups=[{"name": "RG-DevOps-Security"}])
+    assert (await direct.arm("PUT", CONNECTOR, CONNECTOR_BODY)).status == 201
+    assert (await direct.try_control("PATCH", "/subscriptions/nothing")).status == 404
+
+
+async def test_an_applications_secret_can_expire_and_be_replaced(direct: Direct) -> None:
+    form = {
+        "grant_type": "client_credentials",
+        "client_id": APP_ID,
+        "client_secret": "sandbox-secret",
+        "scope": "https://management.azure.com/.default",
+    }
+    token = f"/{TENANT}/oauth2/v2.0/token"
+    await direct.control("PATCH", f"/applications/{APP}", secrets=[{"value": "sandbox-secret", "expiresIn": -1}])
+    assert (await direct.entra(token, form)).json["error_codes"] == [7000222]
+    await direct.control("PATCH", f"/applications/{APP_ID}", secrets=[{"value": "sandbox-secret"}], disabled=True)
+    assert (await direct.entra(token, form)).json["error_codes"] == [7000112]
+    await direct.control("PATCH", f"/applications/{APP_ID}", disabled=False)
+    assert (await direct.entra(token, form)).status == 200
+    assert (await direct.try_control("PATCH", "/applications/nothing")).status == 404
