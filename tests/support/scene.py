@@ -161,6 +161,11 @@ class Scene:
         """The DevOpsOrganizations, by organization."""
         return {each["spec"]["organization"]: each for each in self.kube.list_all(ORGANIZATION, self.namespace)}
 
+    def in_portal(self, name: str = "contoso", **connector: object) -> str:
+        """Make a connector as a person does in the portal, authorized; gives its id."""
+        base = {"subscription": SUBSCRIPTION, "resourceGroup": GROUP, "account": ACCOUNT}
+        return self.control.add_connector(name=name, **base | connector)
+
     def onboarded(self, connector: str = "contoso") -> set[str]:
         """The organizations that Azure's connector of that name holds."""
         found = self.in_azure(connector)
