@@ -32,11 +32,12 @@ def test_what_was_sealed_can_be_opened_for_its_purpose_only(payload: dict[str, s
     assert sealer(key=b"o" * 32).open("cookie", sealed) is None
 
 
-@given(st.data())
-def test_a_sealed_value_that_was_altered_anywhere_does_not_open(data: st.DataObject) -> None:
+@given(where=st.floats(0, 1, exclude_max=True), letters=st.permutations("ABCxyz019-_"))
+def test_a_sealed_value_that_was_altered_anywhere_does_not_open(where: float, letters: list[str]) -> None:
+    # The nonce makes each sealed value another one, so what is drawn must not depend on it.
     sealed = sealer().seal("cookie", {"uid": "1"}, HOUR)
-    position = data.draw(st.integers(0, len(sealed) - 1))
-    other = data.draw(st.sampled_from("ABCxyz019-_").filter(lambda letter: letter != sealed[position]))
+    position = int(where * len(sealed))
+    other = next(letter for letter in letters if letter != sealed[position])
     altered = sealed[:position] + other + sealed[position + 1 :]
     opened = sealer().open("cookie", altered)
     # The last letter of base64 carries bits that decode to nothing: the same bytes are the same value.
