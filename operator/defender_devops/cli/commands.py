@@ -153,6 +153,84 @@ def check(
     return _run(show_checks(Wanted(target, tuple(files or ()), name, offline, form=output)))
 
 
+@app.command()
+def authorize(
+    name: Connector,
+    *,
+    only_print: Annotated[bool, typer.Option("--print", help="Only print the address.")] = False,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> int:
+    """Open the page on which a person signs in, gets a device code, or hands Defender's code over."""
+    from defender_devops.cli.authorizing import authorize as open_page
+
+    return _run(open_page(Target(kubeconfig, context, namespace), name, only_print=only_print))
+
+
+@app.command()
+def reconcile(
+    names: Connectors,
+    *,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait until the operator has looked, and show what it found.")
+    ] = False,
+    timeout: Annotated[float, typer.Option("--timeout", metavar="SECONDS", min=1, help="How long to wait.")] = 60,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> int:
+    """Have the operator look at connectors now, with everything read afresh."""
+    from defender_devops.cli.asking import reconcile as ask
+
+    return _run(ask(Target(kubeconfig, context, namespace), names, wait=wait, timeout=timeout))
+
+
+@app.command()
+def suspend(
+    names: Connectors,
+    *,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> int:
+    """Have the operator leave connectors alone in Azure (spec.suspend)."""
+    from defender_devops.cli.asking import suspend as ask
+
+    return _run(ask(Target(kubeconfig, context, namespace), names))
+
+
+@app.command()
+def resume(
+    names: Connectors,
+    *,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> int:
+    """Have the operator go on with suspended connectors."""
+    from defender_devops.cli.asking import resume as ask
+
+    return _run(ask(Target(kubeconfig, context, namespace), names))
+
+
+@app.command()
+def support(
+    *,
+    file: Annotated[
+        Path | None, typer.Option("--to", metavar="FILE", help="File to write; a name with the time in it by default.")
+    ] = None,
+    everywhere: Annotated[bool, typer.Option("--all-namespaces", "-A", help="Take in all namespaces.")] = False,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> int:
+    """Write a bundle for whoever is asked for help: resources, events, versions. No Secret is read."""
+    from defender_devops.cli.support.run import write_bundle
+
+    return _run(write_bundle(Target(kubeconfig, context, namespace), everywhere=everywhere, file=file))
+
+
 @app.command("import")
 def import_(
     subscription: Annotated[str, typer.Option("--subscription", "-s", metavar="ID", help="Subscription to look in.")],
