@@ -33,6 +33,7 @@ from defender_devops.cluster.service_accounts import ServiceAccounts
 from defender_devops.connections import open_connections
 from defender_devops.handlers.events import Inbox
 from defender_devops.handlers.watching import watch
+from defender_devops.leadership import Leadership
 from defender_devops.outcome import Outcome
 from defender_devops.own_assertions import OwnAssertions
 from defender_devops.reconcile.codes import Codes
@@ -87,7 +88,12 @@ class Operator:
             interval=settings.refresh_interval, changed=self._hints.take, settle=settings.resource_graph_lag
         )
         self._connection = Connection()
-        self._client = KubernetesClient(self._connection, self._metrics.kubernetes_request)
+        self._leadership = Leadership(
+            settings, self._connection, self._metrics.kubernetes_request, lost=lambda: self._scheduler.stop(grace=0)
+        )
+        self._client = KubernetesClient(
+            self._connection, self._metrics.kubernetes_request, fence=self._leadership.fence
+        )
         self._connectors = Connectors(self._client)
         self._organizations = Organizations(self._client)
         self._secrets = Secrets(self._client)
@@ -95,6 +101,7 @@ class Operator:
         self._secret_watches = [
             SecretWatch(self._client, namespace, self._secret_changed) for namespace in settings.namespaces or (None,)
         ]
+        self._metrics.ask_leader(self._leadership.leads)
         self._metrics.ask_queue(self._scheduler.depth)
         self._metrics.ask_watch_silence(self._silences)
         self._sign_ins: SignIns | None = None
@@ -102,22 +109,28 @@ class Operator:
         self._synced = False
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Run until `stop` is set.
+        """Wait until this replica leads, then work until `stop` is set.
 
         Raises:
             ExceptionGroup: of OperatorErrors, where something failed without which there is no going on.
+            OperatorError: likewise; LeadershipLost where another replica may lead by now.
         """
         settings = self._settings
         async with AsyncExitStack() as stack:
-            probes = Probes(live={"watches": self._deafness}, ready={"caches": self._missing_caches})
+            probes = Probes(live={"watches": self._deafness}, ready={"work": self._not_begun})
             server = WebServer(settings.metrics_host, settings.metrics_port, probes, self._metrics.exposition)
             await server.start()
             stack.push_async_callback(server.close)
+            stack.push_async_callback(self._leadership.close)
             stack.push_async_callback(self._client.close)
+            await self._leadership.run(lambda: self._work(stop), stop)
+            _log.info("stopped")
+
+    async def _work(self, stop: asyncio.Event) -> None:
+        async with AsyncExitStack() as stack:
             background = await self._assemble(stack)
             await self._sync()
             await self._run_side_by_side(stop, *background, self._watch())
-            _log.info("stopped")
 
     async def _run_side_by_side(self, stop: asyncio.Event, *background: Coroutine[Any, Any, None]) -> None:
         """Run all until `stop` is set or one of them fails; reconciles under way may end before the rest does."""
@@ -135,7 +148,9 @@ class Operator:
         settings = self._settings
         own = OwnIdentity(os.environ)
         grants = Grants(settings.namespace, settings.identity_grants, own.client_id)
-        session = ArmSession.open(str(settings.arm_endpoint), observe=self._metrics.azure_request)
+        session = ArmSession.open(
+            str(settings.arm_endpoint), observe=self._metrics.azure_request, fence=self._leadership.fence
+        )
         self._metrics.ask_azure_budget(lambda: _budget_left(session))
         stack.push_async_callback(session.close)
         identities = Identities(
@@ -238,8 +253,11 @@ class Operator:
         silent = [name for name, seconds in self._silences().items() if seconds > _DEAF]
         return f"nothing heard for {_DEAF:.0f} s: {', '.join(silent)}" if silent else None
 
-    def _missing_caches(self) -> str | None:
-        return None if self._synced else "the resources are not listed yet"
+    def _not_begun(self) -> str | None:
+        """What is missing before work: nothing for a standby, or no rollout would ever end."""
+        if self._synced or self._leadership.stands_by:
+            return None
+        return "the resources are not listed yet" if self._leadership.leads() else "it is not known yet who leads"
 
     def _silences(self) -> dict[str, float]:
         """Seconds since each watch of Secrets that ever heard something last did."""

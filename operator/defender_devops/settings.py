@@ -74,6 +74,12 @@ class Settings(BaseSettings):
     namespace: str = "defender-devops"
     """The operator's own namespace: home of its lease and keys, and granted its own identity."""
 
+    lease_name: str = "defender-devops-operator"
+    """Lease in that namespace, which replicas of one installation share and no other installation does."""
+
+    pod_name: str | None = None
+    """The own pod, which is labelled while it leads. Set where there are several; the sign-in Service follows it."""
+
     identity_grants: tuple[IdentityGrant, ...] = ()
     """As JSON: who outside the operator's own namespace may act as the operator, as a managed identity or as a service
     account. Nothing that is not granted is allowed: whoever can write a connector would borrow the identity."""

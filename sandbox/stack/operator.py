@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
@@ -55,6 +56,8 @@ class Operator:
             env={
                 **{name: value for name, value in os.environ.items() if not name.startswith(("AZURE_", "DEFENDER_"))},
                 "DEFENDER_DEVOPS_NAMESPACE": NAMESPACE,
+                # Its own, so that several may work in one cluster, and none waits for the lease of one that was killed.
+                "DEFENDER_DEVOPS_LEASE_NAME": f"operator-{uuid.uuid4().hex}",
                 "DEFENDER_DEVOPS_METRICS_HOST": "127.0.0.1",
                 "DEFENDER_DEVOPS_METRICS_PORT": str(port),
                 **environment,

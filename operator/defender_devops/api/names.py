@@ -59,6 +59,11 @@ LABEL_GENERATED: Final = f"{GROUP}/generated"
 LABEL_CONNECTOR: Final = f"{GROUP}/connector"
 """Name of the connector that a generated object belongs to; hence its limit of 63 characters."""
 
+LABEL_ROLE: Final = f"{GROUP}/role"
+"""On the operator's own pods where there are several: the Service of the sign-in pages selects the leader by it."""
+
+ROLE_LEADER: Final = "leader"
+
 ANNOTATION_RECONCILE_REQUESTED_AT: Final = f"{GROUP}/reconcile-requested-at"
 """Any new value asks for a look now; the status repeats it once that is done."""
 

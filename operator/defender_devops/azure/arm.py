@@ -102,6 +102,7 @@ class Call:
 
 _KINDS: Final = {"GET": OperationKind.READS, "DELETE": OperationKind.DELETES}
 _IDEMPOTENT: Final = frozenset({"GET", "PUT", "DELETE"})
+_CHANGING: Final = frozenset({OperationKind.WRITES, OperationKind.DELETES})
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +236,8 @@ class ArmClient:
         key = BudgetKey(self.principal, call.counted_as, (call.subscription or "").lower())
         request = self._request(call, address, token)
         async with self._session.budget.request(key), self._session.places:
+            if call.counted_as in _CHANGING:
+                self._session.fence()
             answer = await self._observed(call, request)
         self._learn(key, answer)
         return answer

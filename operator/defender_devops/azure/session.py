@@ -41,6 +41,7 @@ class ArmSession:
         clock: time.
         places: how many requests are under way at once.
         observe: told of every request.
+        fence: called before each request that changes something; raises where this process must not any more.
     """
 
     http: httpx.AsyncClient
@@ -49,6 +50,7 @@ class ArmSession:
     clock: Clock = field(default_factory=Clock)
     places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(32))
     observe: Observe = field(default=lambda _what, _status, _seconds: None)
+    fence: Callable[[], None] = field(default=lambda: None)
 
     @classmethod
     def open(cls, endpoint: str, **others: Any) -> Self:  # noqa: ANN401 - the other attributes

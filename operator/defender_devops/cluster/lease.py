@@ -111,6 +111,15 @@ class LeaderElection:
         """Whether this process may write at this moment."""
         return self._clock() < self._leads_until
 
+    @property
+    def stands_by(self) -> bool:
+        """Whether another process was seen to hold the lease when it was last looked at."""
+        return (
+            not self.leads()
+            and bool(self._seen)
+            and (self._seen or {}).get("holderIdentity") not in ("", self._identity)
+        )
+
     def fence(self) -> None:
         """Pass if this process leads.
 

@@ -435,3 +435,20 @@ async def test_twenty_deaths_in_a_row_and_never_two_leaders(server: Server) -> N
 def test_times_that_cannot_work_are_refused(times: tuple[int, float, float, float]) -> None:
     with pytest.raises(ValueError, match="outlive"):
         LeaseTimes(*times)
+
+
+async def test_a_candidate_knows_whether_another_leads(server: Server) -> None:
+    async with _candidates(server, "a", "b") as (a, b):
+        await asyncio.sleep(5)
+        assert (a.election.stands_by, b.election.stands_by) == (False, True)
+        await a.stop()
+        await b.leading.wait()
+        assert not b.election.stands_by
+
+
+async def test_who_has_not_seen_the_lease_yet_does_not_stand_by(server: Server) -> None:
+    a = Candidate(server, "a")
+    a.client.error = KubernetesUnavailable("starting")
+    await asyncio.sleep(5)
+    assert not a.election.stands_by
+    await a.stop()

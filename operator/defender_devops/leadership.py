@@ -1,0 +1,96 @@
+"""At most one replica works: the lease around everything, and the label by which the sign-in Service follows."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import structlog
+
+from defender_devops.api.names import LABEL_ROLE, ROLE_LEADER
+from defender_devops.cluster.client import KubernetesClient, Observe
+from defender_devops.cluster.connection import Connection
+from defender_devops.cluster.lease import LeaderElection
+from defender_devops.cluster.pods import label_pod
+from defender_devops.errors import KubernetesError
+from defender_devops.settings import Settings
+
+__all__ = ["Leadership"]
+
+_REQUEST_SECONDS: Final = 5.0
+"""Longest that one request about the lease may take: two must fit into the time that the lease is believed in."""
+
+_log: Final = structlog.get_logger(__name__)
+
+
+class Leadership:
+    """Waits for its turn, works while it leads, and gives the lease back.
+
+    Args:
+        settings: names of the namespace, the lease and the pod.
+        connection: to the API server; requests about the lease have a client of their own, so that they never wait.
+        observe: told of each of those requests.
+        lost: called at once when the lease is lost.
+    """
+
+    def __init__(
+        self, settings: Settings, connection: Connection, observe: Observe, lost: Callable[[], None] = lambda: None
+    ) -> None:
+        self._client = KubernetesClient(connection, observe, timeout=_REQUEST_SECONDS, at_once=4)
+        self._namespace = settings.namespace
+        self._pod = settings.pod_name
+        # Unlike the pod's name it differs after a restart of the container, whose predecessor may have left requests.
+        identity = f"{settings.pod_name or socket.gethostname()}_{uuid.uuid4()}"
+        self._election = LeaderElection(self._client, settings.namespace, settings.lease_name, identity, lost=lost)
+        self._works = False
+        self.leads = self._election.leads
+        self.fence = self._election.fence
+
+    @property
+    def stands_by(self) -> bool:
+        """Whether another replica is known to lead."""
+        return self._election.stands_by
+
+    async def run(self, work: Callable[[], Awaitable[None]], stop: asyncio.Event) -> None:
+        """Work as soon as this replica leads, until the work ends, which it does once `stop` is set.
+
+        Raises:
+            LeadershipLost: the lease was lost, and the work was cancelled.
+            KubernetesRefused: a right to the lease is missing.
+        """
+        await self._label(leader=False)  # a predecessor in this pod may have left it
+        leading = asyncio.ensure_future(self._election.lead(lambda: self._work(work)))
+        stopping = asyncio.ensure_future(stop.wait())
+        try:
+            await asyncio.wait({leading, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if self._works or leading.done():
+                await leading
+        finally:
+            for task in (stopping, leading):
+                task.cancel()
+            await asyncio.wait({stopping, leading})
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+    async def _work(self, work: Callable[[], Awaitable[None]]) -> None:
+        self._works = True
+        await self._label(leader=True)
+        try:
+            await work()
+        finally:
+            if self.leads():
+                await self._label(leader=False)
+
+    async def _label(self, *, leader: bool) -> None:
+        """Label the own pod, where that is asked for; the work does not depend on it, only the sign-in pages do."""
+        if self._pod is None:
+            return
+        try:
+            await label_pod(self._client, self._namespace, self._pod, {LABEL_ROLE: ROLE_LEADER if leader else None})
+        except KubernetesError as error:
+            _log.error("the pod is not labelled, so the sign-in pages may not be reached", cause=error.message)
