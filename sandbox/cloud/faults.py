@@ -12,24 +12,16 @@ import json
 import re
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+from pydantic import Field, PrivateAttr
 
 from sandbox.cloud.entra.catalogue import CATALOGUE, error_of
+from sandbox.cloud.models import CamelModel
 from sandbox.cloud.transport.message import Reply, Request
 
 __all__ = ["Fault", "Faults", "OperationFault"]
 
 
-def _camel(name: str) -> str:
-    head, *tail = name.split("_")
-    return head + "".join(part.capitalize() for part in tail)
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", alias_generator=_camel, populate_by_name=True)
-
-
-class OperationFault(_Model):
+class OperationFault(CamelModel):
     """What a long-running operation does wrong.
 
     Attributes:
@@ -45,7 +37,7 @@ class OperationFault(_Model):
     message: str = "The server encountered an internal error. Please retry."
 
 
-class Fault(_Model):
+class Fault(CamelModel):
     """One fault; every part of the match that is None admits all.
 
     Attributes:

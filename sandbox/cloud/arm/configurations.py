@@ -165,8 +165,9 @@ def _parse_agentless(value: object) -> dict[str, Any] | None:
     if value.get("agentlessAutoDiscovery") == "Enabled" and value.get("inventoryListType") == "Inclusion":
         raise bad_request(f"{name}.agentlessAutoDiscovery", "is possible with inventoryListType Exclusion only")
     check_strings(f"{name}.scanners", value.get("scanners"))
-    for item in value.get("inventoryList") or []:
-        if not isinstance(item, dict):
-            raise bad_request(f"{name}.inventoryList", "must be a list of objects")
+    items = value.get("inventoryList") or []
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        raise bad_request(f"{name}.inventoryList", "must be a list of objects")
+    for item in items:
         check_choice(f"{name}.inventoryList.inventoryKind", item.get("inventoryKind"), _KINDS)
     return dict(value)

@@ -220,12 +220,16 @@ def _check_properties(value: object) -> dict[str, Any]:
         raise ConnectorError(400, "properties are missing.")
     identifier = value.get("hierarchyIdentifier")
     environment = value.get("environmentName")
-    if not environment:
+    if not environment or not isinstance(environment, str):
         raise ConnectorError(400, "environmentName is missing.")
-    if not identifier:
+    if not identifier or not isinstance(identifier, str):
         raise ConnectorError(400, "hierarchyIdentifier is missing.")
+    if not isinstance(value.get("environmentData") or {}, dict):
+        raise ConnectorError(400, "environmentData must be an object.")
+    if not isinstance(value.get("offerings") or [], list):
+        raise ConnectorError(400, "offerings must be a list.")
     if environment == "AzureDevOps":
-        _check_devops(value, str(identifier))
+        _check_devops(value, identifier)
     return {
         "offerings": value.get("offerings") or [],
         "environmentName": environment,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
 
 from sandbox.cloud.arm.api_versions import check_api_version
 from sandbox.cloud.arm.call import Call
@@ -205,8 +206,8 @@ def _decorate(request: Request, reply: Reply, headers: dict[str, str]) -> None:
         "Strict-Transport-Security": "max-age=31536000; includeSubDomains",
         "X-Content-Type-Options": "nosniff",
     }
-    if reply.status >= 400:  # noqa: PLR2004 - the boundary of HTTP's errors
-        common["x-ms-failure-cause"] = "service" if reply.status >= 500 else "gateway"  # noqa: PLR2004 - as above
+    if reply.status >= HTTPStatus.BAD_REQUEST:
+        common["x-ms-failure-cause"] = "gateway"
     if request.headers.get("x-ms-return-client-request-id", "").lower() == "true":
         common["x-ms-client-request-id"] = request.headers.get("x-ms-client-request-id", "")
     reply.headers = {**common, **headers, **reply.headers}

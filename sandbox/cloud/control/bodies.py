@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from sandbox.cloud.models import CamelModel
 from sandbox.cloud.world.schema import (
     ConnectorSpec,
     OrganizationSpec,
@@ -36,16 +37,7 @@ __all__ = [
 ]
 
 
-def _camel(name: str) -> str:
-    head, *tail = name.split("_")
-    return head + "".join(part.capitalize() for part in tail)
-
-
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", alias_generator=_camel, populate_by_name=True)
-
-
-class ClockBody(_Body):
+class ClockBody(CamelModel):
     """Let time pass at once, run at another speed, or both.
 
     Attributes:
@@ -59,13 +51,13 @@ class ClockBody(_Body):
     speed: float | None = Field(default=None, ge=0)
 
 
-class CodeBody(_Body):
+class CodeBody(CamelModel):
     """Play the portal's dialog for an account."""
 
     account: str
 
 
-class AccountBody(_Body):
+class AccountBody(CamelModel):
     """Change an account; what is absent stays."""
 
     blocked: bool | None = None
@@ -81,7 +73,7 @@ class AccountBody(_Body):
     withdraw_consent: bool = False
 
 
-class ApplicationChange(_Body):
+class ApplicationChange(CamelModel):
     """Change an app registration; what is absent stays.
 
     Attributes:
@@ -92,14 +84,14 @@ class ApplicationChange(_Body):
     disabled: bool | None = None
 
 
-class AccessBody(_Body):
+class AccessBody(CamelModel):
     """Take an account out of organizations, or give back what was taken; no names mean all."""
 
     access: bool
     organizations: list[str] | None = None
 
 
-class FederationBody(_Body):
+class FederationBody(CamelModel):
     """An issuer with its keys: given, in a file, or at an address that may want a token and an authority."""
 
     issuer: str
@@ -111,13 +103,13 @@ class FederationBody(_Body):
     ca_file: str | None = None
 
 
-class TokensBody(_Body):
+class TokensBody(CamelModel):
     """Let access tokens expire now: all, or those of a principal by name."""
 
     principal: str | None = None
 
 
-class OrganizationChange(_Body):
+class OrganizationChange(CamelModel):
     """Change an organization; what is absent stays."""
 
     third_party_oauth: bool | None = None
@@ -127,7 +119,7 @@ class OrganizationChange(_Body):
     deleted: bool = False
 
 
-class ConnectorChange(_Body):
+class ConnectorChange(CamelModel):
     """Change a connector behind the operator's back; what is absent stays.
 
     Attributes:
@@ -139,7 +131,7 @@ class ConnectorChange(_Body):
     """
 
     tags: dict[str, str] | None = None
-    remove_tags: list[str] = []
+    remove_tags: list[str] = Field(default_factory=list)
     auto_discovery: str | None = None
     organizations: list[str] | None = None
     provisioning_state: str | None = None
@@ -148,7 +140,7 @@ class ConnectorChange(_Body):
     agentless: dict[str, Any] | None = None
 
 
-class SubscriptionChange(_Body):
+class SubscriptionChange(CamelModel):
     """Change a subscription; what is absent stays. Each list is the whole one, in the words of the world file."""
 
     providers: list[str] | None = None
@@ -156,7 +148,7 @@ class SubscriptionChange(_Body):
     resource_groups: list[ResourceGroupSpec] | None = None
 
 
-class SettingsBody(_Body):
+class SettingsBody(CamelModel):
     """Switches of the world; what is absent stays."""
 
     throttling: bool | None = None
@@ -166,7 +158,7 @@ class SettingsBody(_Body):
     access_token_lifetime: int | None = None
 
 
-class RoleBody(_Body):
+class RoleBody(CamelModel):
     """A built-in role, by name, for a principal, by name, at a scope: given, or taken with `assigned: false`."""
 
     role: str

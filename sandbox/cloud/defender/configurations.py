@@ -7,15 +7,13 @@ from typing import Any
 
 from sandbox.cloud.defender import operations
 from sandbox.cloud.defender.authorizations import ExchangeFailed, exchange, problem_of
-from sandbox.cloud.defender.model import Authorization, Configuration, Connector, Operation
+from sandbox.cloud.defender.model import SUCCEEDED_MESSAGE, Authorization, Configuration, Connector, Operation
 from sandbox.cloud.defender.onboarding import apply_inventory, release_all, schedule_runs
 from sandbox.cloud.defender.operations import Failure, start_operation
 from sandbox.cloud.faults import OperationFault
 from sandbox.cloud.world.world import World
 
-__all__ = ["SUCCEEDED_MESSAGE", "Change", "authorize", "change_configuration", "delete_configuration"]
-
-SUCCEEDED_MESSAGE = "Resource creation successful."
+__all__ = ["Change", "authorize", "change_configuration", "delete_configuration"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 __all__ = [
+    "SUCCEEDED_MESSAGE",
     "Authorization",
     "Configuration",
     "Connector",
@@ -15,6 +16,10 @@ __all__ = [
     "OnboardedProject",
     "Operation",
 ]
+
+
+SUCCEEDED_MESSAGE = "Resource creation successful."
+"""What provisioningStatusMessage says when all is well, after changes too."""
 
 
 @dataclass(frozen=True, slots=True)

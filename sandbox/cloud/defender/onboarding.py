@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from sandbox.cloud.defender.authorizations import accessible_organizations, is_accessible, problem_of
 from sandbox.cloud.defender.discovery import RUN_INTERVAL, scan
-from sandbox.cloud.defender.model import Configuration, Connector, OnboardedOrganization
+from sandbox.cloud.defender.model import SUCCEEDED_MESSAGE, Configuration, Connector, OnboardedOrganization
 from sandbox.cloud.world.devops import Organization
 from sandbox.cloud.world.world import World
 
@@ -133,7 +133,7 @@ def run_discovery(world: World, connector: Connector, configuration: Configurati
         configuration.provisioning_state, configuration.status_message = "Failed", str(problem)
         return
     if configuration.provisioning_state == "Failed":
-        configuration.provisioning_state, configuration.status_message = "Succeeded", "Resource creation successful."
+        configuration.provisioning_state, configuration.status_message = "Succeeded", SUCCEEDED_MESSAGE
     if configuration.auto_discovery == "Enabled":
         apply_inventory(world, connector, now)
     for organization in available(world, connector, set(configuration.organizations)):

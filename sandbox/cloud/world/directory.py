@@ -109,7 +109,6 @@ class Application:
         public_client: whether public flows (device code, PKCE without secret) are allowed.
         admin_consent_required: whether only an administrator may consent.
         consents: object ids of accounts that consented; `*` stands for all (an administrator did).
-        resources: resource ids that the app has permissions for; a request for another is AADSTS650057.
     """
 
     client_id: str

@@ -4,24 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from sandbox.cloud.models import CamelModel
 from sandbox.cloud.world.devops import License
 from sandbox.cloud.world.directory import ConditionalAccess
 
 __all__ = ["WorldFile"]
 
 
-def _camel(name: str) -> str:
-    head, *tail = name.split("_")
-    return head + "".join(part.capitalize() for part in tail)
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", alias_generator=_camel, populate_by_name=True)
-
-
-class TenantSpec(_Model):
+class TenantSpec(CamelModel):
     """An Entra tenant; accounts and applications name it by its domain."""
 
     id: str
@@ -29,7 +21,7 @@ class TenantSpec(_Model):
     domain: str
 
 
-class AccountSpec(_Model):
+class AccountSpec(CamelModel):
     """A person; the tenant follows from the domain of the user principal name unless it is a guest's."""
 
     user_principal_name: str
@@ -47,14 +39,14 @@ class AccountSpec(_Model):
     sign_in_frequency: float | None = None
 
 
-class SecretSpec(_Model):
+class SecretSpec(CamelModel):
     """A client secret; `expiresIn` is seconds from the start, negative for one that has expired."""
 
     value: str
     expires_in: float | None = None
 
 
-class FederatedCredentialSpec(_Model):
+class FederatedCredentialSpec(CamelModel):
     """Trust in tokens of an issuer for a subject; without issuer: whichever is registered at start or later."""
 
     subject: str
@@ -62,63 +54,63 @@ class FederatedCredentialSpec(_Model):
     audience: str = "api://AzureADTokenExchange"
 
 
-class ApplicationSpec(_Model):
+class ApplicationSpec(CamelModel):
     """An app registration."""
 
     name: str
     client_id: str
     tenant: str
     object_id: str | None = None
-    secrets: list[SecretSpec] = []
-    certificates: list[str] = []
-    redirect_uris: list[str] = []
-    federated_credentials: list[FederatedCredentialSpec] = []
+    secrets: list[SecretSpec] = Field(default_factory=list)
+    certificates: list[str] = Field(default_factory=list)
+    redirect_uris: list[str] = Field(default_factory=list)
+    federated_credentials: list[FederatedCredentialSpec] = Field(default_factory=list)
     public_client: bool = False
     admin_consent_required: bool = False
     admin_consent: bool = False
-    consents: list[str] = []
+    consents: list[str] = Field(default_factory=list)
     disabled: bool = False
 
 
-class GroupSpec(_Model):
+class GroupSpec(CamelModel):
     """A security group; members are user principal names, client ids or names of groups."""
 
     name: str
     tenant: str
     id: str | None = None
-    members: list[str] = []
+    members: list[str] = Field(default_factory=list)
 
 
-class ResourceGroupSpec(_Model):
+class ResourceGroupSpec(CamelModel):
     """A resource group."""
 
     name: str
     location: str = "westeurope"
-    tags: dict[str, str] = {}
+    tags: dict[str, str] = Field(default_factory=dict)
 
 
-class PolicySpec(_Model):
+class PolicySpec(CamelModel):
     """An Azure Policy assignment that denies connectors."""
 
     name: str
     display_name: str
-    locations: list[str] = []
-    required_tags: list[str] = []
+    locations: list[str] = Field(default_factory=list)
+    required_tags: list[str] = Field(default_factory=list)
 
 
-class SubscriptionSpec(_Model):
+class SubscriptionSpec(CamelModel):
     """A subscription."""
 
     id: str
     name: str
     tenant: str
-    providers: list[str] = ["Microsoft.Security"]
-    resource_groups: list[ResourceGroupSpec] = []
-    policies: list[PolicySpec] = []
+    providers: list[str] = Field(default_factory=lambda: ["Microsoft.Security"])
+    resource_groups: list[ResourceGroupSpec] = Field(default_factory=list)
+    policies: list[PolicySpec] = Field(default_factory=list)
     defender_cspm: bool = True
 
 
-class RoleAssignmentSpec(_Model):
+class RoleAssignmentSpec(CamelModel):
     """A built-in role, by name, for an application (name or client id), account or group at a scope."""
 
     role: str
@@ -126,7 +118,7 @@ class RoleAssignmentSpec(_Model):
     scope: str
 
 
-class MemberSpec(_Model):
+class MemberSpec(CamelModel):
     """Who is in an organization: a user principal name, or an application's name."""
 
     account: str
@@ -136,16 +128,16 @@ class MemberSpec(_Model):
     signed_in: bool = True
 
 
-class DevOpsGroupSpec(_Model):
+class DevOpsGroupSpec(CamelModel):
     """A group of the organization."""
 
     name: str
-    members: list[str] = []
-    groups: list[str] = []
+    members: list[str] = Field(default_factory=list)
+    groups: list[str] = Field(default_factory=list)
     administrators: bool = False
 
 
-class RepositorySpec(_Model):
+class RepositorySpec(CamelModel):
     """A repository."""
 
     name: str
@@ -154,36 +146,36 @@ class RepositorySpec(_Model):
     empty: bool = False
 
 
-class ProjectSpec(_Model):
+class ProjectSpec(CamelModel):
     """A project; `repositories` are names or descriptions, `generate` makes that many more."""
 
     name: str
-    repositories: list[str | RepositorySpec] = []
+    repositories: list[str | RepositorySpec] = Field(default_factory=list)
     generate: int = Field(default=0, ge=0)
     tfvc: bool = False
     visibility: str = "private"
 
 
-class ExtensionSpec(_Model):
+class ExtensionSpec(CamelModel):
     """An installed extension, as `publisher.extension`, with the flags of its install state."""
 
     id: str = "ms-securitydevops.ms-dfd-code-to-cloud"
     flags: str = "none"
 
 
-class OrganizationSpec(_Model):
+class OrganizationSpec(CamelModel):
     """An Azure DevOps organization; `tenant: null` is one that is connected to no Entra tenant."""
 
     name: str
     tenant: str | None
     third_party_oauth: bool = True
-    extensions: list[ExtensionSpec] = []
-    members: list[MemberSpec] = []
-    groups: list[DevOpsGroupSpec] = []
-    projects: list[ProjectSpec] = []
+    extensions: list[ExtensionSpec] = Field(default_factory=list)
+    members: list[MemberSpec] = Field(default_factory=list)
+    groups: list[DevOpsGroupSpec] = Field(default_factory=list)
+    projects: list[ProjectSpec] = Field(default_factory=list)
 
 
-class ConnectorSpec(_Model):
+class ConnectorSpec(CamelModel):
     """A connector that a person authorized in the portal before the story begins."""
 
     name: str
@@ -191,14 +183,14 @@ class ConnectorSpec(_Model):
     resource_group: str
     account: str | None = None
     location: str = "westeurope"
-    tags: dict[str, str] = {}
+    tags: dict[str, str] = Field(default_factory=dict)
     auto_discovery: str = "Disabled"
     organizations: list[str] | None = None
     hierarchy_identifier: str | None = None
     environment_name: str = "AzureDevOps"
 
 
-class GenerateSpec(_Model):
+class GenerateSpec(CamelModel):
     """A large world on top of what is written: organizations by number, shared out among as many connectors.
 
     Attributes:
@@ -218,7 +210,7 @@ class GenerateSpec(_Model):
     repositories: int = 0
 
 
-class SettingsSpec(_Model):
+class SettingsSpec(CamelModel):
     """Switches of the world; see `world.Settings`."""
 
     throttling: bool = True
@@ -229,17 +221,17 @@ class SettingsSpec(_Model):
     seed: int = 7
 
 
-class WorldFile(_Model):
+class WorldFile(CamelModel):
     """The whole file."""
 
     tenants: list[TenantSpec]
-    subscriptions: list[SubscriptionSpec] = []
-    accounts: list[AccountSpec] = []
-    applications: list[ApplicationSpec] = []
-    groups: list[GroupSpec] = []
-    role_assignments: list[RoleAssignmentSpec] = []
-    organizations: list[OrganizationSpec] = []
-    connectors: list[ConnectorSpec] = []
+    subscriptions: list[SubscriptionSpec] = Field(default_factory=list)
+    accounts: list[AccountSpec] = Field(default_factory=list)
+    applications: list[ApplicationSpec] = Field(default_factory=list)
+    groups: list[GroupSpec] = Field(default_factory=list)
+    role_assignments: list[RoleAssignmentSpec] = Field(default_factory=list)
+    organizations: list[OrganizationSpec] = Field(default_factory=list)
+    connectors: list[ConnectorSpec] = Field(default_factory=list)
     generate: GenerateSpec | None = None
     settings: SettingsSpec = SettingsSpec()
 

@@ -1,0 +1,245 @@
+"""Whatever is sent, the cloud answers as a service does: with a refusal perhaps, never with a bug of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.sandbox.cloud.direct import (
+    ACCOUNT,
+    CONFIGURATION,
+    CONNECTOR,
+    CONNECTOR_BODY,
+    ORGANIZATIONS,
+    SIGN_IN_APP_ID,
+    TENANT,
+    Answer,
+    Direct,
+)
+
+CLOUD = Direct()
+asyncio.run(CLOUD.connect())
+CLOUD.move(8 * 3600)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+WORDS = st.sampled_from(
+    [
+        "subscriptions",
+        "resourceGroups",
+        "rg-devops-security",
+        "providers",
+        "Microsoft.Security",
+        "securityConnectors",
+        "devops",
+        "default",
+        "azureDevOpsOrgs",
+        "contoso",
+        "projects",
+        "repos",
+        "roleAssignments",
+        "Microsoft.Authorization",
+        "operationResults",
+        "register",
+        "tenants",
+        "22222222-2222-2222-2222-222222222222",
+        "_apis",
+        "git",
+        "repositories",
+        "identities",
+        "graph",
+        "groups",
+        "userentitlements",
+    ]
+)
+PATHS = st.lists(WORDS | st.text(max_size=6), max_size=14).map(lambda parts: "/" + quote("/".join(parts)))
+METHODS = st.sampled_from(["GET", "PUT", "PATCH", "POST", "DELETE", "HEAD", "OPTIONS"])
+FIELDS = st.sampled_from(
+    [
+        "location",
+        "tags",
+        "properties",
+        "hierarchyIdentifier",
+        "environmentName",
+        "environmentData",
+        "offerings",
+        "authorization",
+        "code",
+        "autoDiscovery",
+        "topLevelInventoryList",
+        "agentlessConfiguration",
+        "actionableRemediation",
+        "categoryConfigurations",
+        "state",
+        "inventoryList",
+        "branchConfiguration",
+        "onboardingState",
+        "principalId",
+        "roleDefinitionId",
+        "query",
+        "options",
+        "subscriptions",
+    ]
+)
+BODIES = st.recursive(JSON, lambda inner: st.dictionaries(FIELDS, inner, max_size=4), max_leaves=12)
+
+
+def answer_of(service: str, method: str, url: str, body: bytes = b"", token: str = "") -> Answer:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    answer = asyncio.run(CLOUD.send(service, method, url, body, headers))
+    assert answer is not None
+    assert answer.status < 500, answer.text
+    return answer
+
+
+@given(METHODS, PATHS, BODIES)
+@settings(max_examples=100, deadline=None)
+def test_any_request_to_resource_manager_is_answered(method: str, path: str, body: object) -> None:
+    CLOUD.world.settings.throttling = False
+    for version in ("2025-03-01", "2024-08-01-preview", "2022-04-01"):
+        url = f"{path}?api-version={version}"
+        answer_of("arm", method, url, json.dumps(body).encode(), CLOUD.token())
+
+
+GOOD: dict[str, dict[str, Any]] = {
+    CONNECTOR: CONNECTOR_BODY,
+    CONFIGURATION: {
+        "properties": {
+            "authorization": {"code": "x"},
+            "autoDiscovery": "Disabled",
+            "topLevelInventoryList": ["contoso"],
+            "agentlessConfiguration": {
+                "agentlessEnabled": "Enabled",
+                "inventoryListType": "Exclusion",
+                "scanners": ["x"],
+                "inventoryList": [{"inventoryKind": "AzureDevOpsProject", "value": "a/b"}],
+            },
+        }
+    },
+    f"{ORGANIZATIONS}/contoso": {
+        "properties": {
+            "onboardingState": "Onboarded",
+            "actionableRemediation": {
+                "state": "Enabled",
+                "categoryConfigurations": [{"category": "IaC", "minimumSeverityLevel": "High"}],
+                "branchConfiguration": {"branchNames": ["main"], "annotateDefaultBranch": "Enabled"},
+            },
+        }
+    },
+    f"{CONNECTOR}/providers/Microsoft.Authorization/roleAssignments/00000000-0000-0000-0000-0000000000aa": {
+        "properties": {"roleDefinitionId": "/x/39bc4728-0917-49c7-9d2c-d95423bc2eb4", "principalId": "x"}
+    },
+}
+
+
+def places(value: object, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    """Everywhere in a body where something else could stand."""
+    items: list[tuple[str | int, object]] = []
+    if isinstance(value, dict):
+        items = list(value.items())
+    elif isinstance(value, list):
+        items = list(enumerate(value))
+    return [path, *(place for key, inner in items for place in places(inner, (*path, key)))]
+
+
+def put(value: Any, path: tuple[str | int, ...], new: object) -> Any:  # noqa: ANN401 - JSON
+    """The body with something else in one place."""
+    if not path:
+        return new
+    copy = dict(value) if isinstance(value, dict) else list(value)
+    copy[path[0]] = put(copy[path[0]], path[1:], new)
+    return copy
+
+
+@given(st.data(), st.sampled_from(["PUT", "PATCH"]), st.sampled_from(list(GOOD)), JSON)
+@settings(max_examples=400, deadline=None)
+def test_a_good_body_with_something_else_in_one_place_is_taken_or_refused(
+    data: st.DataObject, method: str, path: str, new: object
+) -> None:
+    place = data.draw(st.sampled_from(places(GOOD[path])))
+    version = {CONNECTOR: "2024-08-01-preview"}.get(path, "2022-04-01" if "roleAssignments" in path else "2025-03-01")
+    body = json.dumps(put(GOOD[path], place, new)).encode()
+    answer = answer_of("arm", method, f"{path}?api-version={version}", body, CLOUD.token())
+    assert answer.status in (200, 201, 202, 400, 404, 405, 409)
+    CLOUD.move(60)
+
+
+@given(st.text(max_size=60), JSON, JSON)
+@settings(max_examples=100, deadline=None)
+def test_any_query_of_resource_graph_is_answered_or_refused(query: str, options: object, subscriptions: object) -> None:
+    url = "/providers/Microsoft.ResourceGraph/resources?api-version=2022-10-01"
+    body = {"query": query, "options": options, "subscriptions": subscriptions}
+    assert answer_of("arm", "POST", url, json.dumps(body).encode(), CLOUD.token()).status in (200, 400)
+
+
+@given(METHODS, PATHS, st.sampled_from(["devAzure", "profile", "identity", "entitlement", "extension"]))
+@settings(max_examples=100, deadline=None)
+def test_any_request_to_azure_devops_is_answered(method: str, path: str, host: str) -> None:
+    CLOUD.world.settings.throttling = False
+    answer_of(host, method, path, token=CLOUD.token(ACCOUNT, "devops"))
+    answer_of(host, method, f"/contoso{path}?api-version=7.1", token=CLOUD.token(ACCOUNT, "devops"))
+
+
+FORM_FIELDS = st.sampled_from(
+    [
+        "client_id",
+        "client_secret",
+        "client_assertion",
+        "client_assertion_type",
+        "grant_type",
+        "scope",
+        "code",
+        "refresh_token",
+        "device_code",
+        "redirect_uri",
+        "code_verifier",
+        "ctx",
+        "loginfmt",
+        "passwd",
+        "decision",
+        "account",
+        "otc",
+        "action",
+    ]
+)
+FORM_VALUES = st.text(max_size=10) | st.sampled_from(
+    [
+        SIGN_IN_APP_ID,
+        "sandbox-sign-in-secret",
+        "authorization_code",
+        "refresh_token",
+        "client_credentials",
+        "openid",
+        "x/y",
+    ]
+)
+
+
+@given(
+    st.sampled_from(
+        [
+            "oauth2/v2.0/token",
+            "oauth2/v2.0/authorize",
+            "oauth2/v2.0/devicecode",
+            "oauth2/deviceauth",
+            "login",
+            "choose",
+            "mfa",
+            "consent",
+            "x",
+        ]
+    ),
+    METHODS,
+    st.dictionaries(FORM_FIELDS, FORM_VALUES, max_size=6),
+)
+@settings(max_examples=100, deadline=None)
+def test_any_form_sent_to_entra_is_answered(path: str, method: str, form: dict[str, str]) -> None:
+    encoded = urlencode(form)
+    answer_of("authority", method, f"/{TENANT}/{path}?{encoded}", encoded.encode())
