@@ -27,7 +27,7 @@ sandbox-down: $(VENV) ## end what `make sandbox` started
 
 test: $(VENV) ## all tests, real API server included; TESTS=path narrows
 	@$(RUN) -m sandbox prepare
-	@$(RUN) -m pytest -m "not long" $(TESTS)
+	@$(RUN) -m pytest -m "not long" --numprocesses 2 --dist loadscope $(TESTS)
 
 test-long: $(VENV) ## sweeps and soaks
 	@$(RUN) -m sandbox prepare
