@@ -42,12 +42,6 @@ VALUES = {
 UNSEEN = {
     "create defender-devops.io/devopsorganizations": "asked within a server-side apply, which the log calls patch",
     "update secrets": "when a sign-in renews its tokens",
-    "list secrets": "in the watch of Secrets",
-    "watch secrets": "in the watch of Secrets",
-    "create coordination.k8s.io/leases": "in the election",
-    "get coordination.k8s.io/leases": "in the election",
-    "update coordination.k8s.io/leases": "in the election",
-    "patch coordination.k8s.io/leases": "in the election",
 }
 """Rights that this workload does not use, each with when it is."""
 

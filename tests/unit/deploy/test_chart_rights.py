@@ -22,7 +22,7 @@ WATCHED = {
     "create,patch events.k8s.io/events",
 }
 TOKEN_STORE = {"create,update secrets"}
-OWN = {"create coordination.k8s.io/leases", f"get,update,patch coordination.k8s.io/leases {RELEASE}"}
+OWN = {"create coordination.k8s.io/leases", f"get,update coordination.k8s.io/leases {RELEASE}"}
 KEY = {"create secrets", f"get secrets {KEY_SECRET_NAME}"}
 CRDS = {"list,watch apiextensions.k8s.io/customresourcedefinitions"}
 CLUSTER_ID = {"get namespaces kube-system"}
@@ -42,7 +42,7 @@ CASES = [
     ),
     (
         "highly-available",
-        {"": WATCHED | TOKEN_STORE | CRDS, NAMESPACE: OWN | KEY | {"get,patch pods"}, "kube-system": CLUSTER_ID},
+        {"": WATCHED | TOKEN_STORE | CRDS, NAMESPACE: OWN | KEY | {"patch pods"}, "kube-system": CLUSTER_ID},
     ),
     (
         "grants",

@@ -7,6 +7,14 @@ DEFENDER_DEVOPS_REFRESH_INTERVAL.
   valueFrom:
     fieldRef:
       fieldPath: metadata.namespace
+- name: DEFENDER_DEVOPS_LEASE_NAME
+  value: {{ include "defender-devops-operator.fullname" . | quote }}
+{{- if gt (int .Values.replicaCount) 1 }}
+- name: DEFENDER_DEVOPS_POD_NAME
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.name
+{{- end }}
 {{- with .Values.watchNamespaces }}
 - name: DEFENDER_DEVOPS_NAMESPACES
   value: {{ toJson . | quote }}
