@@ -234,10 +234,9 @@ def is_onboarded(organization: CloudOrganization) -> bool:
     return organization.onboarding_state == OnboardingState.ONBOARDED
 
 
-def pull_request_annotations(snapshot: ConnectorSnapshot, organization: str) -> Annotations | None:
-    """Pull request annotations of one organization; None where nobody manages them."""
+def pull_request_annotations(snapshot: ConnectorSnapshot, resource: DevOpsOrganization | None) -> Annotations | None:
+    """Pull request annotations of the organization that a resource decides for; None where nobody manages them."""
     inherited = snapshot.connector.spec.pull_request_annotations
-    resource = deciding(snapshot.organizations).get(organization.lower())
     override = resource.spec.pull_request_annotations if resource else None
     if override is not None:
         return override.desired(inherited)

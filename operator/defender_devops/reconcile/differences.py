@@ -195,8 +195,9 @@ def _in_any_order(agentless: AgentlessConfiguration) -> object:
 
 
 def _annotations(snapshot: ConnectorSnapshot, cloud: CloudState) -> Iterator[Action]:
+    deciding = desired.deciding(snapshot.organizations)
     for each in filter(_takes_annotations, cloud.organizations):
-        wanted = desired.pull_request_annotations(snapshot, each.name)
+        wanted = desired.pull_request_annotations(snapshot, deciding.get(each.name.lower()))
         if wanted is not None and wanted != each.annotations:
             yield SetAnnotations(each.name, wanted)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 
 from defender_devops.api.cloud import CloudOrganization, ProvisioningState
@@ -31,20 +33,44 @@ __all__ = ["orphaned", "report_organizations", "report_suspended_organizations"]
 Reported = tuple[tuple[DevOpsOrganization, OrganizationStatus], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _View:
+    """What the statuses of all organizations of a connector rest on.
+
+    Attributes:
+        snapshot: what is known.
+        found: the organizations that Azure told of, by name in lower case; empty while that is not known.
+        standing: what is to become of each.
+        connector: the connector's own conditions.
+        progress: of discovery, where it is known.
+    """
+
+    snapshot: ConnectorSnapshot
+    found: Mapping[str, CloudOrganization]
+    standing: desired.Standing
+    connector: Conditions
+    progress: Discovery | None
+
+
 def report_organizations(
     snapshot: ConnectorSnapshot, connector: Conditions, progress: Discovery | None, now: datetime
 ) -> Reported:
     """A status for each resource, given the connector's own conditions."""
-    deciding, standing = desired.deciding(snapshot.organizations), desired.standing(snapshot)
-    reported = []
-    for each in snapshot.organizations:
-        winner = deciding[each.spec.organization.lower()]
-        lost = _conflict(each, winner) if winner.metadata.uid != each.metadata.uid else None
-        verdict = lost or _verdict(snapshot, each, standing, connector)
-        conditions = _conditions(snapshot, each, standing, progress, now)
-        facts = _facts(snapshot, each)
-        reported.append((each, _marked(each, verdict, conditions, now).model_copy(update=facts)))
-    return tuple(reported)
+    cloud, deciding = snapshot.cloud, desired.deciding(snapshot.organizations)
+    found = desired.found(cloud) if isinstance(cloud, CloudState) and cloud.is_settled else {}
+    view = _View(snapshot, found, desired.standing(snapshot), connector, progress)
+    return tuple((each, _status(view, each, deciding[_key(each)], now)) for each in snapshot.organizations)
+
+
+def _key(resource: DevOpsOrganization) -> str:
+    return resource.spec.organization.lower()
+
+
+def _status(view: _View, resource: DevOpsOrganization, winner: DevOpsOrganization, now: datetime) -> OrganizationStatus:
+    won = winner.metadata.uid == resource.metadata.uid
+    verdict = _verdict(view, resource) if won else _conflict(resource, winner)
+    marked = _marked(resource, verdict, _conditions(view, resource, now), now)
+    return marked.model_copy(update=_facts(view, resource))
 
 
 def report_suspended_organizations(snapshot: ConnectorSnapshot, connector: Conditions, now: datetime) -> Reported:
@@ -83,35 +109,31 @@ def _conflict(resource: DevOpsOrganization, winner: DevOpsOrganization) -> Verdi
     return Verdict("False", Reason.CONFLICT, message, stalls=True)
 
 
-def _verdict(
-    snapshot: ConnectorSnapshot, resource: DevOpsOrganization, standing: desired.Standing, connector: Conditions
-) -> Verdict | None:
+def _verdict(view: _View, resource: DevOpsOrganization) -> Verdict | None:
     """The verdict on Ready; None where nothing is known now and the last word stands."""
-    key, name, cloud = resource.spec.organization.lower(), resource.spec.organization, snapshot.cloud
-    if not isinstance(cloud, CloudState) or not cloud.is_settled or refusal(snapshot) is not None:
-        return _waiting(resource, connector)
-    found = desired.found(cloud).get(key)
-    if key not in standing.wanted and (found is not None or key in standing.excluded):
-        return _left_out(snapshot, name, found, standing)
+    key, name, cloud = _key(resource), resource.spec.organization, view.snapshot.cloud
+    if not isinstance(cloud, CloudState) or not cloud.is_settled or refusal(view.snapshot) is not None:
+        return _waiting(resource, view.connector)
+    found = view.found.get(key)
+    if key not in view.standing.wanted and (found is not None or key in view.standing.excluded):
+        return _left_out(view, name, found)
     if found is None:
-        return _not_found(name) if cloud.available else _waiting(resource, connector)
+        return _not_found(name) if cloud.available else _waiting(resource, view.connector)
     if desired.is_held_elsewhere(found):
-        holder = snapshot.rivals.get(key, "another connector of the tenant")
+        holder = view.snapshot.rivals.get(key, "another connector of the tenant")
         message = f"{name} is onboarded by {holder}. Take it out there, or set onboarding to Excluded here."
         return Verdict("False", Reason.HELD_BY_OTHER_CONNECTOR, message, stalls=True)
     if not desired.is_onboarded(found):
-        return _not_yet(snapshot, name, found)
-    return _covered(name, found, connector)
+        return _not_yet(view.snapshot, name, found)
+    return _covered(name, found, view.connector)
 
 
-def _left_out(
-    snapshot: ConnectorSnapshot, name: str, found: CloudOrganization | None, standing: desired.Standing
-) -> Verdict:
+def _left_out(view: _View, name: str, found: CloudOrganization | None) -> Verdict:
     if found is not None and desired.is_onboarded(found):
-        if desired.observes(snapshot):
+        if desired.observes(view.snapshot):
             return _drifted(f"{name} is onboarded through this connector, although it should not be")
         return Verdict("False", Reason.PROVISIONING, f"{name} is still to be taken out of this connector.")
-    if name.lower() in standing.excluded:
+    if name.lower() in view.standing.excluded:
         return Verdict("True", Reason.EXCLUDED, f"{name} is kept out of this connector, as asked.")
     message = (
         f"Nobody asked for {name}, so it is not onboarded. Set onboarding to Onboarded here, or mode AllAndFuture on "
@@ -161,22 +183,15 @@ def _waiting_for(connector: Conditions) -> Verdict:
     return Verdict("False", ready.reason, "The connector is not ready yet: see its conditions.")
 
 
-def _conditions(
-    snapshot: ConnectorSnapshot,
-    resource: DevOpsOrganization,
-    standing: desired.Standing,
-    progress: Discovery | None,
-    now: datetime,
-) -> Conditions:
-    key, cloud = resource.spec.organization.lower(), snapshot.cloud
-    found = desired.found(cloud).get(key) if isinstance(cloud, CloudState) and cloud.is_settled else None
-    conditions = resource.status.conditions
-    if snapshot.connector.spec.sign_in_method is SignInMethod.NONE:
+def _conditions(view: _View, resource: DevOpsOrganization, now: datetime) -> Conditions:
+    key, prerequisites = _key(resource), view.snapshot.prerequisites
+    conditions, found = resource.status.conditions, view.found.get(key)
+    if view.snapshot.connector.spec.sign_in_method is SignInMethod.NONE:
         conditions = remove_condition(conditions, ConditionType.PREREQUISITES_MET)
-    checks = {resource.spec.organization: snapshot.prerequisites[key]} if key in snapshot.prerequisites else {}
+    checks = {resource.spec.organization: prerequisites[key]} if key in prerequisites else {}
     verdicts = {
-        ConditionType.ONBOARDED: _onboarded(found, key, standing) if found else None,
-        ConditionType.DISCOVERED: _discovered(snapshot, found, progress) if found and progress else None,
+        ConditionType.ONBOARDED: _onboarded(found, key, view.standing) if found else None,
+        ConditionType.DISCOVERED: _discovered(view, found) if found else None,
         ConditionType.PREREQUISITES_MET: prerequisites_verdict(checks),
     }
     for kind, verdict in verdicts.items():
@@ -198,12 +213,12 @@ def _onboarded(found: CloudOrganization, key: str, standing: desired.Standing) -
     return Verdict("False", Reason.ONBOARDING, "Defender for Cloud has not onboarded it yet.")
 
 
-def _discovered(snapshot: ConnectorSnapshot, found: CloudOrganization, progress: Discovery) -> Verdict | None:
-    if not desired.is_onboarded(found):
+def _discovered(view: _View, found: CloudOrganization) -> Verdict | None:
+    progress, key = view.progress, found.name.lower()
+    if progress is None or not desired.is_onboarded(found):
         return None
-    key = found.name.lower()
-    expected = snapshot.expected.get(key)
-    complete = expected is not None and not lags(snapshot.inventory.by_organization.get(key), expected)
+    expected = view.snapshot.expected.get(key)
+    complete = expected is not None and not lags(view.snapshot.inventory.by_organization.get(key), expected)
     if progress.complete or complete:
         return Verdict("True", Reason.DISCOVERED, "Defender for Cloud has reported what the organization holds.")
     if progress.exceeded and found.name in progress.lagging:
@@ -211,12 +226,12 @@ def _discovered(snapshot: ConnectorSnapshot, found: CloudOrganization, progress:
     return Verdict("False", Reason.DISCOVERING, "Defender for Cloud is still listing projects and repositories.")
 
 
-def _facts(snapshot: ConnectorSnapshot, resource: DevOpsOrganization) -> dict[str, object]:
-    key, cloud = resource.spec.organization.lower(), snapshot.cloud
+def _facts(view: _View, resource: DevOpsOrganization) -> dict[str, object]:
+    key, snapshot = _key(resource), view.snapshot
     without = snapshot.connector.spec.sign_in_method is SignInMethod.NONE
     known = () if without else resource.status.prerequisites
     facts: dict[str, object] = {"prerequisites": snapshot.prerequisites.get(key) or known}
-    found = desired.found(cloud).get(key) if isinstance(cloud, CloudState) and cloud.is_settled else None
+    found = view.found.get(key)
     if found is not None:
         facts["onboarding_state"] = str(found.onboarding_state)
         facts["conflicting_connector"] = snapshot.rivals.get(key) if desired.is_held_elsewhere(found) else None
