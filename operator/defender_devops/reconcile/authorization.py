@@ -89,11 +89,10 @@ def _is_of_unknown_age(snapshot: ConnectorSnapshot) -> bool:
     So it is where resources were restored from a backup or moved from another cluster: status, and with it the memory
     of the codes that were sent, is gone. A spent code sent again would break what works.
     """
-    cloud, status = snapshot.cloud, snapshot.connector.status.authorization
+    status = snapshot.connector.status.authorization
     if status is not None and (status.code_hash or status.last_authorized_at):
         return False
-    exists = isinstance(cloud, CloudState) and cloud.configuration is not None
-    return exists and authorization(snapshot).state in {State.WORKS, State.UNKNOWN}
+    return authorization(snapshot).state in {State.WORKS, State.UNKNOWN}
 
 
 def token_exchange_failed(configuration: Configuration) -> bool:
