@@ -27,6 +27,9 @@ from sandbox.cloud.simulation import Simulation
 from sandbox.cloud.transport.server import serve
 from sandbox.cloud.world.load import DEFAULT_WORLD, UnknownName, read_world_file
 
+_SHUTDOWN_SECONDS = 1.0
+"""How long requests that are under way, such as waits for the journal, may go on after SIGTERM."""
+
 _SERVICES = ("arm", "authority", *HOSTS, "portal", "control")
 
 
@@ -107,7 +110,7 @@ def _register_issuer(arguments: argparse.Namespace, simulation: Simulation) -> N
 
 
 async def _listen(server: web.Server, port: int, context: ssl.SSLContext | None) -> tuple[web.ServerRunner, str]:
-    runner = web.ServerRunner(server)
+    runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN_SECONDS)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", port, ssl_context=context)
     await site.start()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -55,6 +56,17 @@ def test_it_prints_its_addresses_and_stops_on_sigterm_leaving_nothing_behind(tmp
         assert process.wait(SECONDS) == 0
         folder = Path(other["ca"]).parent
     assert not folder.exists(), "its temporary folder goes with it"
+
+
+def test_whoever_waits_for_the_journal_does_not_hold_up_its_end(tmp_path: Path) -> None:
+    with running("--dir", tmp_path) as (process, printed), socket.socket() as waiting:
+        host, _, port = printed["control"].removeprefix("http://").partition(":")
+        waiting.connect((host, int(port)))
+        waiting.sendall(f"GET /journal?method=PURGE&wait=60 HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode())
+        with httpx.Client(trust_env=False) as control:
+            assert control.get(f"{printed['control']}/clock").status_code == 200
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(SECONDS / 2) == 0
 
 
 def test_a_port_can_be_chosen(tmp_path: Path) -> None:
