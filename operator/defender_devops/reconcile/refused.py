@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from defender_devops.api.conditions import Condition, Conditions, mark_stalled, set_condition
+from defender_devops.api.conditions import Condition, Conditions, cut, mark_stalled, set_condition
 from defender_devops.api.connector import ConnectorStatus, InvalidManifest
 from defender_devops.api.reasons import ConditionType, Reason
 
@@ -26,7 +26,7 @@ def refused_status(body: Mapping[str, Any], error: InvalidManifest, now: datetim
         status="False",
         observed_generation=generation,
         reason=Reason.INVALID_SPEC,
-        message=error.message,
+        message=cut(error.message),
     )
     conditions = mark_stalled(
         set_condition(conditions_of(body), provisioned, now),

@@ -50,6 +50,11 @@ FIRST = "status: {authorization: null}"
 
 CASES = [
     Case(
+        "a new code renews what works though only another code was sent before",
+        (CODE, NEW, f"status: {{authorization: {{codeHash: {SPENT_CODE}, lastAuthorizedAt: null}}}}"),
+        (SPEND, authorize(EVERYTHING)),
+    ),
+    Case(
         "a renewal names whom only the new authorization may see, but nobody whom another connector holds",
         (
             CODE,

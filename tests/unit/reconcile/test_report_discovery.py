@@ -103,7 +103,8 @@ def test_percent_is_that_of_the_repositories_and_100_only_when_all_is_there(
     contoso: str | None, fabrikam: str | None, percent: int
 ) -> None:
     clock = Clock(EXPECTED, counts(contoso, fabrikam))
-    clock.look()
+    written = clock.look()
+    assert (written.next_look is None) == (percent == 100)
     assert clock.discovery.percent == percent
     assert (clock.discovery.completed_at is not None) == (percent == 100)
 

@@ -249,6 +249,19 @@ def test_an_outage_leaves_what_is_known_of_the_sign_in() -> None:
     assert written.status.sign_in == snapshot(known).connector.status.sign_in
 
 
+def test_what_is_known_of_the_sign_in_is_kept_while_nobody_is_signed_in() -> None:
+    known = "status: {signIn: {account: a@b.c, tenantId: t, url: old, tokenExpiresAt: '2026-03-05T00:00:00Z'}}"
+    lost = signed_in("{signed_in: false, reason: SignInRequired, message: m, url: new}")
+    status = report(snapshot(SIGN_IN, known, lost), None, NOW).status.sign_in
+    assert status is not None
+    assert (status.account, status.tenant_id, status.url) == ("a@b.c", "t", "new")
+    assert status.token_expires_at is None
+    back = signed_in("{signed_in: true, account: b@b.c, tenant_id: u, url: new}")
+    status = report(snapshot(SIGN_IN, known, back), None, NOW).status.sign_in
+    assert status is not None
+    assert (status.account, status.tenant_id) == ("b@b.c", "u")
+
+
 def test_a_sign_in_that_was_given_up_leaves_nothing_behind() -> None:
     assert report(snapshot("status: {signIn: {account: a@b.c}}"), None, NOW).status.sign_in is None
 

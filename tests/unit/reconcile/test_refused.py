@@ -1,0 +1,44 @@
+"""The status of a resource that cannot be read: it says so and forgets nothing."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from defender_devops.api.connector import ConnectorStatus, InvalidManifest
+from defender_devops.reconcile.refused import conditions_of, refused_status
+from tests.unit.reconcile.builder import NOW, SPENT_CODE
+
+BODY = {"metadata": {"generation": 4}, "status": {"authorization": {"codeHash": SPENT_CODE}, "unknown": {"a": 1}}}
+
+
+def test_it_is_stalled_with_the_sentence_that_names_the_field() -> None:
+    status = ConnectorStatus.model_validate(refused_status(BODY, InvalidManifest("spec.azure: is wrong."), NOW))
+    told = {each.type: (each.status, each.reason, each.message) for each in status.conditions}
+    assert told == {
+        "Ready": ("False", "InvalidSpec", "spec.azure: is wrong."),
+        "Stalled": ("True", "InvalidSpec", "spec.azure: is wrong."),
+        "Provisioned": ("False", "InvalidSpec", "spec.azure: is wrong."),
+    }
+    assert status.observed_generation == 4
+
+
+def test_all_else_stays_whether_it_can_be_read_or_not() -> None:
+    status = refused_status(BODY, InvalidManifest("m"), NOW)
+    assert status["authorization"] == {"codeHash": SPENT_CODE}
+    assert status["unknown"] == {"a": 1}
+
+
+def test_a_long_list_of_complaints_is_cut_and_not_refused() -> None:
+    status = refused_status(BODY, InvalidManifest("ä" * 2000), NOW)
+    assert all(len(each.message.encode()) <= 1024 for each in conditions_of({"status": status}))
+
+
+def test_the_same_again_is_no_change() -> None:
+    first = refused_status(BODY, InvalidManifest("m"), NOW)
+    again = refused_status({**BODY, "status": first}, InvalidManifest("m"), NOW + timedelta(hours=1))
+    assert again == first
+
+
+def test_broken_conditions_count_as_none() -> None:
+    assert conditions_of({"status": {"conditions": [{"type": "Ready", "status": "Perhaps"}]}}) == ()
+    assert conditions_of({}) == ()
