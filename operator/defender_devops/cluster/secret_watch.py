@@ -44,6 +44,10 @@ _PAUSE: Final = 1.0
 
 _GONE: Final = 410
 
+_DOUBTFUL: Final = 5
+"""Failures in a row after which the place to go on from is doubted: a cluster that was restored from a backup has never
+heard of it, and does not call that gone."""
+
 _log: Final = structlog.get_logger(__name__)
 
 
@@ -102,10 +106,10 @@ class SecretWatch:
                 await asyncio.sleep(_PAUSE * self._chance())
             except KubernetesError as error:
                 self._trouble = error.message
-                if error.status == _GONE:
-                    self._resume_at = None
                 # Hearing anything since the last failure means that the server was well in between.
                 failures = failures + 1 if self._heard_at == heard_before else 1
+                if error.status == _GONE or failures >= _DOUBTFUL:
+                    self._resume_at = None
                 delay = error.retry_after or self._backoff.delay(failures, self._chance())
                 _log.warning(
                     "secrets are not watched", namespace=self._namespace, message=error.message, again_in=delay

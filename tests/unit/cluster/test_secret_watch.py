@@ -163,6 +163,17 @@ async def test_a_server_that_is_away_is_asked_again_with_growing_delays_and_says
     assert [at for *_, at in client.asked] == [0.0, 0.0, 1.0, 3.0, 7.0]
 
 
+async def test_a_place_that_leads_nowhere_again_and_again_is_given_up_for_a_new_list() -> None:
+    """As after a restore from a backup: the server has yet to reach the version that is asked for."""
+    ahead = KubernetesUnavailable("Too large resource version: 10, current: 7", status=504)
+    client = Client(_list(10), ahead, ahead, ahead, ahead, ahead, _list(8, _secret("a", 7)), [10.0])
+    told = Told()
+    async with _watching(client, told):
+        await asyncio.sleep(60)
+    assert client.versions()[-2:] == [None, "8"]
+    assert told == [("security", "a", "7")]
+
+
 async def test_hearing_something_in_between_starts_the_delays_afresh() -> None:
     client = Client(_list(10), DOWN, DOWN, [_bookmark(20), DOWN], [_bookmark(30), DOWN])
     async with _watching(client, Told()):

@@ -1,0 +1,409 @@
+"""What the operator does in the cluster, against a real API server: what is assumed of it is seen to be so."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+import yaml
+
+from defender_devops.api.connector import AzureDevOpsConnector
+from defender_devops.api.organization import DevOpsOrganization
+from defender_devops.cluster.client import KubernetesClient, path, with_query
+from defender_devops.cluster.connection import Connection
+from defender_devops.cluster.connectors import Connectors
+from defender_devops.cluster.events import Events
+from defender_devops.cluster.namespaces import cluster_uid
+from defender_devops.cluster.organizations import Organizations
+from defender_devops.cluster.secret_watch import SecretWatch
+from defender_devops.cluster.secrets import Secrets
+from defender_devops.cluster.service_accounts import ServiceAccounts
+from defender_devops.errors import KubernetesConflict, KubernetesNotFound, KubernetesRefused, KubernetesUnavailable
+from sandbox.cluster import Cluster
+from sandbox.cluster import KubernetesClient as Administrator
+
+FINALIZER = "defender-devops.io/finalizer"
+MANAGER = "defender-devops-operator"
+
+
+@pytest.fixture
+async def client(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[KubernetesClient]:
+    monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig))
+    made = KubernetesClient(Connection())
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+def connector(kube: Administrator, namespace: str) -> dict[str, Any]:
+    """A connector as a user has made it."""
+    return kube.create(
+        {
+            "apiVersion": "defender-devops.io/v1alpha1",
+            "kind": "AzureDevOpsConnector",
+            "metadata": {"name": "contoso", "namespace": namespace, "finalizers": ["other.example/finalizer"]},
+            "spec": {
+                "azure": {
+                    "tenantId": "11111111-1111-1111-1111-111111111111",
+                    "subscriptionId": "22222222-2222-2222-2222-222222222222",
+                    "resourceGroup": "rg",
+                    "location": "westeurope",
+                },
+                "organizations": {"mode": "AllAndFuture"},
+                "authorization": {"method": "Adopt"},
+            },
+        }
+    )
+
+
+async def _until(condition: Callable[[], Awaitable[bool]], seconds: float = 15.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not await condition():  # noqa: ASYNC110 - another process is waited for
+            await asyncio.sleep(0.05)
+
+
+class TestConnectors:
+    async def test_our_finalizer_comes_and_goes_beside_others(
+        self, client: KubernetesClient, connector: dict[str, Any]
+    ) -> None:
+        connectors = Connectors(client)
+        added = await connectors.add_finalizer(connector)
+        assert added["metadata"]["finalizers"] == ["other.example/finalizer", FINALIZER]
+        assert await connectors.add_finalizer(added) == added
+        removed = await connectors.remove_finalizer(added)
+        assert removed["metadata"]["finalizers"] == ["other.example/finalizer"]
+
+    async def test_the_first_finalizer_of_an_object_is_added_too(
+        self, client: KubernetesClient, kube: Administrator, connector: dict[str, Any], namespace: str
+    ) -> None:
+        bare = kube.patch("AzureDevOpsConnector", "contoso", {"metadata": {"finalizers": None}}, namespace)
+        added = await Connectors(client).add_finalizer(bare)
+        assert added["metadata"]["finalizers"] == [FINALIZER]
+        removed = await Connectors(client).remove_finalizer(added)
+        assert not removed["metadata"].get("finalizers")
+
+    async def test_finalizers_that_changed_meanwhile_are_a_conflict_and_are_kept(
+        self, client: KubernetesClient, kube: Administrator, connector: dict[str, Any], namespace: str
+    ) -> None:
+        kube.patch("AzureDevOpsConnector", "contoso", {"metadata": {"finalizers": ["new.example/one"]}}, namespace)
+        with pytest.raises(KubernetesConflict):
+            await Connectors(client).add_finalizer(connector)
+        live = kube.get("AzureDevOpsConnector", "contoso", namespace)
+        assert live["metadata"]["finalizers"] == ["new.example/one"]
+
+    async def test_a_finalizer_is_not_put_on_another_object_of_the_same_name(
+        self, client: KubernetesClient, connector: dict[str, Any]
+    ) -> None:
+        other = {**connector, "metadata": {**connector["metadata"], "uid": "00000000-0000-0000-0000-000000000000"}}
+        with pytest.raises(KubernetesConflict):
+            await Connectors(client).add_finalizer(other)
+
+    async def test_a_write_of_the_status_alone_does_not_get_in_the_way_of_a_finalizer(
+        self, client: KubernetesClient, connector: dict[str, Any], namespace: str
+    ) -> None:
+        await Connectors(client).patch_status(namespace, "contoso", {"connectorId": "/subscriptions/x"})
+        await Connectors(client).add_finalizer(connector)
+
+    async def test_a_status_patch_changes_what_it_names_and_nothing_else(
+        self, client: KubernetesClient, connector: dict[str, Any], namespace: str
+    ) -> None:
+        connectors = Connectors(client)
+        await connectors.patch_status(
+            namespace, "contoso", {"connectorId": "/subscriptions/x", "observedGeneration": 1}
+        )
+        after = await connectors.patch_status(namespace, "contoso", {"connectorId": None})
+        assert "connectorId" not in after["status"]
+        assert after["status"]["observedGeneration"] == 1
+        assert after["metadata"]["generation"] == connector["metadata"]["generation"]
+
+    async def test_a_status_patch_may_insist_on_the_version_it_was_made_from(
+        self, client: KubernetesClient, connector: dict[str, Any], namespace: str
+    ) -> None:
+        connectors, version = Connectors(client), connector["metadata"]["resourceVersion"]
+        await connectors.patch_status(namespace, "contoso", {"connectorId": "/a"}, resource_version=version)
+        with pytest.raises(KubernetesConflict):
+            await connectors.patch_status(namespace, "contoso", {"connectorId": "/b"}, resource_version=version)
+
+    async def test_a_status_that_breaks_the_schema_is_refused_with_its_field(
+        self, client: KubernetesClient, connector: dict[str, Any], namespace: str
+    ) -> None:
+        with pytest.raises(KubernetesRefused, match="observedGeneration"):
+            await Connectors(client).patch_status(namespace, "contoso", {"observedGeneration": "many"})
+
+    async def test_a_status_of_what_is_gone_is_not_found(self, client: KubernetesClient, namespace: str) -> None:
+        with pytest.raises(KubernetesNotFound):
+            await Connectors(client).patch_status(namespace, "nobody", {})
+
+    async def test_items_lists_whole_bodies(
+        self, client: KubernetesClient, connector: dict[str, Any], namespace: str
+    ) -> None:
+        (found,) = [body async for body in Connectors(client).items(namespace)]
+        assert (found["kind"], found["metadata"]["uid"]) == ("AzureDevOpsConnector", connector["metadata"]["uid"])
+
+
+class TestOrganizations:
+    @staticmethod
+    async def _apply(client: KubernetesClient, connector: dict[str, Any]) -> dict[str, Any]:
+        owner = AzureDevOpsConnector.model_validate(connector)
+        namespace = connector["metadata"]["namespace"]
+        return await Organizations(client).apply(namespace, "contoso-fabrikam", owner, "fabrikam")
+
+    async def test_a_generated_organization_is_applied_by_us_and_owned_by_its_connector(
+        self, client: KubernetesClient, connector: dict[str, Any]
+    ) -> None:
+        made = await self._apply(client, connector)
+        assert made["spec"] == {"connectorRef": {"name": "contoso"}, "organization": "fabrikam"}
+        assert made["metadata"]["labels"]["defender-devops.io/generated"] == "true"
+        (owner,) = made["metadata"]["ownerReferences"]
+        assert (owner["uid"], owner["blockOwnerDeletion"]) == (connector["metadata"]["uid"], False)
+        (field,) = made["metadata"]["managedFields"]
+        assert (field["manager"], field["operation"]) == (MANAGER, "Apply")
+
+    async def test_what_a_user_has_made_under_that_name_is_left_alone(
+        self, client: KubernetesClient, kube: Administrator, connector: dict[str, Any], namespace: str
+    ) -> None:
+        theirs = kube.create(
+            {
+                "apiVersion": "defender-devops.io/v1alpha1",
+                "kind": "DevOpsOrganization",
+                "metadata": {"name": "contoso-fabrikam", "namespace": namespace},
+                "spec": {"connectorRef": {"name": "other"}, "organization": "fabrikam", "onboarding": "Excluded"},
+            }
+        )
+        with pytest.raises(KubernetesConflict):
+            await self._apply(client, connector)
+        assert kube.get("DevOpsOrganization", "contoso-fabrikam", namespace) == theirs
+
+    async def test_making_it_twice_is_a_conflict_and_writes_nothing(
+        self, client: KubernetesClient, kube: Administrator, connector: dict[str, Any], namespace: str
+    ) -> None:
+        made = await self._apply(client, connector)
+        with pytest.raises(KubernetesConflict):
+            await self._apply(client, connector)
+        live = kube.get("DevOpsOrganization", "contoso-fabrikam", namespace)
+        assert live["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"]
+
+    async def test_only_the_version_that_was_looked_at_is_deleted(
+        self, client: KubernetesClient, kube: Administrator, connector: dict[str, Any], namespace: str
+    ) -> None:
+        made = (await self._apply(client, connector))["metadata"]
+        patch = {"spec": {"onboarding": "Excluded"}}
+        now = kube.patch("DevOpsOrganization", "contoso-fabrikam", patch, namespace)["metadata"]
+        organizations = Organizations(client)
+        for uid, version in ((made["uid"], made["resourceVersion"]), ("0000", now["resourceVersion"])):
+            with pytest.raises(KubernetesConflict):
+                await organizations.delete(namespace, "contoso-fabrikam", uid, version)
+        await organizations.delete(namespace, "contoso-fabrikam", now["uid"], now["resourceVersion"])
+        assert kube.get("DevOpsOrganization", "contoso-fabrikam", namespace) is None
+
+    async def test_letting_go_drops_our_marks_and_nothing_else(
+        self, client: KubernetesClient, kube: Administrator, connector: dict[str, Any], namespace: str
+    ) -> None:
+        await self._apply(client, connector)
+        theirs = {"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": "u"}
+        ours = kube.get("DevOpsOrganization", "contoso-fabrikam", namespace)["metadata"]["ownerReferences"]
+        taken_over = kube.patch(
+            "DevOpsOrganization",
+            "contoso-fabrikam",
+            {
+                "metadata": {"labels": {"team": "platform"}, "ownerReferences": [*ours, theirs]},
+                "spec": {"onboarding": "Excluded"},
+            },
+            namespace,
+        )
+        released = await Organizations(client).release(DevOpsOrganization.model_validate(taken_over))
+        assert released["metadata"]["labels"] == {"team": "platform"}
+        assert released["metadata"]["ownerReferences"] == [theirs]
+        assert released["spec"] == taken_over["spec"]
+
+    async def test_letting_go_of_what_has_changed_is_a_conflict(
+        self, client: KubernetesClient, kube: Administrator, connector: dict[str, Any], namespace: str
+    ) -> None:
+        made = await self._apply(client, connector)
+        kube.patch("DevOpsOrganization", "contoso-fabrikam", {"metadata": {"labels": {"a": "b"}}}, namespace)
+        with pytest.raises(KubernetesConflict):
+            await Organizations(client).release(DevOpsOrganization.model_validate(made))
+
+    async def test_the_status_is_ours_to_write(
+        self, client: KubernetesClient, connector: dict[str, Any], namespace: str
+    ) -> None:
+        await self._apply(client, connector)
+        after = await Organizations(client).patch_status(namespace, "contoso-fabrikam", {"organizationId": "1"})
+        assert after["status"]["organizationId"] == "1"
+
+
+def _secret(namespace: str, name: str, value: str, **metadata: object) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": name, "namespace": namespace, **metadata},
+        "stringData": {"key": value},
+    }
+
+
+class TestSecrets:
+    async def test_one_key_is_read_and_does_not_show_itself(
+        self, client: KubernetesClient, kube: Administrator, namespace: str
+    ) -> None:
+        kube.create(_secret(namespace, "a", "väl\nue"))
+        value = await Secrets(client).read_key(namespace, "a", "key")
+        assert value.get_secret_value().decode() == "väl\nue"
+        assert "väl" not in repr(value)
+        assert await Secrets(client).read_key(namespace, "a", "other") is None
+        assert await Secrets(client).read_key(namespace, "b", "key") is None
+
+    async def test_changes_are_told_and_never_what_is_in_them(
+        self, client: KubernetesClient, kube: Administrator, namespace: str
+    ) -> None:
+        applied = {"annotations": {"kubectl.kubernetes.io/last-applied-configuration": "topsecret"}}
+        kube.create(_secret(namespace, "before", "topsecret", **applied))
+        told: list[tuple[str, str, bool]] = []
+        watch = SecretWatch(client, namespace, lambda space, name, version: told.append((space, name, bool(version))))
+        task = asyncio.create_task(watch.run())
+        await watch.synced.wait()
+        assert told == []
+        kube.create(_secret(namespace, "made", "topsecret", **applied))
+        kube.patch("Secret", "before", {"stringData": {"key": "other"}}, namespace)
+        kube.create(_secret(namespace, "release", "x") | {"type": "helm.sh/release.v1"})
+        kube.delete("Secret", "made", namespace)
+
+        async def all_told() -> bool:
+            return len(told) >= 3
+
+        await _until(all_told)
+        assert told == [(namespace, "made", True), (namespace, "before", True), (namespace, "made", False)]
+        assert "topsecret" not in str(vars(watch))
+        assert watch.silent_for() < 15
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    async def test_the_server_leaves_the_data_out(
+        self, client: KubernetesClient, kube: Administrator, namespace: str
+    ) -> None:
+        kube.create(_secret(namespace, "a", "topsecret"))
+        accept = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+        (page,) = [page async for page in client.pages(path("v1", "secrets", namespace), accept=accept)]
+        assert page["kind"] == "PartialObjectMetadataList"
+        assert all("data" not in item for item in page["items"])
+        query = {"watch": "true", "resourceVersion": "0", "timeoutSeconds": "1"}
+        accept = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+        url = with_query(path("v1", "secrets", namespace), **query)
+        events = [event async for event in client.watch(url, accept=accept, silence=10)]
+        assert events
+        assert all("data" not in event["object"] for event in events)
+
+
+class TestServiceAccounts:
+    async def test_a_token_is_the_accounts_for_the_audience_and_is_kept(
+        self, client: KubernetesClient, kube: Administrator, namespace: str
+    ) -> None:
+        kube.create(
+            {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "azure", "namespace": namespace}}
+        )
+        accounts = ServiceAccounts(client)
+        token = await accounts.token(namespace, "azure", "api://AzureADTokenExchange")
+        claims = jwt.decode(token.get_secret_value(), options={"verify_signature": False})
+        assert claims["sub"] == f"system:serviceaccount:{namespace}:azure"
+        assert claims["aud"] == ["api://AzureADTokenExchange"]
+        assert claims["exp"] - claims["iat"] == 3600
+        assert await accounts.token(namespace, "azure", "api://AzureADTokenExchange") is token
+        (kept,) = accounts._tokens.values()
+        left = kept.renew_at - asyncio.get_running_loop().time()
+        assert 2850 < left <= 2880
+
+    async def test_an_account_that_is_not_there_is_not_found(self, client: KubernetesClient, namespace: str) -> None:
+        with pytest.raises(KubernetesNotFound, match='serviceaccounts "nobody" not found'):
+            await ServiceAccounts(client).token(namespace, "nobody", "x")
+
+
+class TestEvents:
+    async def test_repeats_count_up_one_event_that_people_see(
+        self, client: KubernetesClient, kube: Administrator, connector: dict[str, Any], namespace: str
+    ) -> None:
+        events = Events(client, "pod-1")
+        task = asyncio.create_task(events.run())
+        events.emit(connector, "Warning", "AuthorizationLost", "Defender's authorization does not work any more.")
+
+        def seen() -> list[dict[str, Any]]:
+            return kube.list_all("events.k8s.io/v1/Event", namespace)
+
+        async def written() -> bool:
+            return len(await asyncio.to_thread(seen)) == 1
+
+        await _until(written)
+        events.emit(connector, "Warning", "AuthorizationLost", "Defender's authorization does not work any more.")
+
+        async def counted() -> bool:
+            return (await asyncio.to_thread(seen))[0].get("series", {}).get("count") == 2
+
+        await _until(counted)
+        (event,) = seen()
+        assert event["regarding"]["uid"] == connector["metadata"]["uid"]
+        assert (event["reason"], event["type"], event["reportingController"]) == (
+            "AuthorizationLost",
+            "Warning",
+            MANAGER,
+        )
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    async def test_a_namespace_that_is_going_takes_no_event_and_that_is_no_trouble(
+        self, client: KubernetesClient, kube: Administrator
+    ) -> None:
+        created = kube.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"generateName": "going-"}})
+        name = created["metadata"]["name"]
+        holder = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x", "namespace": name}}
+        held = kube.create({**holder, "metadata": {**holder["metadata"], "finalizers": ["test.example/hold"]}})
+        kube.delete("Namespace", name)
+        lost = asyncio.Event()
+        events = Events(client, "pod-1", lost.set)
+        task = asyncio.create_task(events.run())
+        events.emit(held | {"apiVersion": "v1", "kind": "ConfigMap"}, "Normal", "Deleting", "It goes.")
+        await asyncio.wait_for(lost.wait(), 10)
+        assert not task.done()
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        kube.patch("ConfigMap", "x", {"metadata": {"finalizers": None}}, name)
+
+
+class TestClient:
+    async def test_a_cluster_is_known_by_the_uid_of_kube_system(
+        self, client: KubernetesClient, kube: Administrator
+    ) -> None:
+        assert await cluster_uid(client) == kube.get("Namespace", "kube-system")["metadata"]["uid"]
+
+    async def test_lists_of_many_pages_are_complete(
+        self, client: KubernetesClient, kube: Administrator, namespace: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("defender_devops.cluster.client._PAGE", 3)
+        for number in range(10):
+            kube.create(
+                {
+                    "apiVersion": "v1",
+                    "kind": "ConfigMap",
+                    "metadata": {"name": f"many-{number}", "namespace": namespace},
+                }
+            )
+        names = {item["metadata"]["name"] async for item in client.items(path("v1", "configmaps", namespace))}
+        assert {f"many-{number}" for number in range(10)} <= names
+
+    async def test_a_token_that_is_none_ends_in_an_error_that_may_pass(
+        self, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        config = yaml.safe_load(cluster.kubeconfig.read_text())
+        config["users"][0]["user"] = {"token": "nobody's"}
+        (tmp_path / "kubeconfig").write_text(json.dumps(config))
+        monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
+        client = KubernetesClient(Connection())
+        with pytest.raises(KubernetesUnavailable, match="credentials"):
+            await client.get("/api/v1/namespaces")
+        await client.close()
