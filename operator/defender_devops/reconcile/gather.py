@@ -17,6 +17,7 @@ from defender_devops.api.organization import DevOpsOrganization, InvalidManifest
 from defender_devops.azure.connectors import SecurityConnectors
 from defender_devops.azure.identities import Identities
 from defender_devops.azure.role_assignments import RoleAssignments
+from defender_devops.azure.view import CloudView
 from defender_devops.azure.watchers import CloudWatchers
 from defender_devops.errors import OperatorError
 from defender_devops.reconcile import desired
@@ -92,9 +93,9 @@ class Gatherer:
             readers=_speaks_of_readers(connector),
             probe_interval=self._probe_interval(base),
         )
-        memory.hinted = False
         if connector.spec.suspend and not connector.metadata.is_deleting:
             return Gathered(base, None, code)
+        memory.hinted = False
         cloud, azure = await self._cloud(base, memory, asked)
         if isinstance(cloud, Failure):
             memory.hinted = memory.hinted or asked.fresh  # the question still stands
@@ -189,7 +190,13 @@ class Gatherer:
         if connector.metadata.is_deleting:
             return await observer.before_deletion(ref, asked), azure
         self.hints.note(Key(connector.metadata.namespace, connector.metadata.name), ref, azure.watcher)
-        return await observer.observe(ref, memory.cloud, asked, self.clock()), azure
+        now = self.clock()
+        if _is_unwatched(memory.cloud, watcher.latest(ref)) and not memory.was_read_since(now - asked.probe_interval):
+            asked = replace(asked, fresh=True)
+        cloud = await observer.observe(ref, memory.cloud, asked, now)
+        if cloud.fresh:
+            memory.read_at = now
+        return cloud, azure
 
     async def _with_findings(
         self, snapshot: ConnectorSnapshot, cloud: CloudState, azure: AzureAccess, memory: Memory
@@ -211,6 +218,16 @@ class Gatherer:
             expected=findings.expected,
             rivals=await rivals(snapshot, cloud, self.resources, azure.watcher),
         )
+
+
+def _is_unwatched(known: CloudState | None, view: CloudView | None) -> bool:
+    """Whether Resource Graph would not show a change of something that is known: it has no row of it."""
+    if known is None or known.connector is None:
+        return False
+    if view is None or (known.configuration is not None and view.configuration is None):
+        return True
+    shown = {each.name.lower() for each in view.organizations}
+    return any(desired.is_onboarded(each) and each.name.lower() not in shown for each in known.organizations)
 
 
 def _speaks_of_readers(connector: AzureDevOpsConnector) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from defender_devops.reconcile.inventory import Counted
 from defender_devops.reconcile.resources import Key
@@ -18,6 +19,7 @@ class Memory:
     Attributes:
         uid: of the resource; another one of the same name starts anew.
         cloud: what Azure held when it was last read, with our own writes folded in.
+        read_at: when all of it was last read from Azure Resource Manager.
         hinted: somebody says that Azure has changed since: everything is read afresh.
         generation: of the spec that was last reconciled.
         code: hash of the one-time code that was last seen.
@@ -27,11 +29,16 @@ class Memory:
 
     uid: str
     cloud: CloudState | None = None
+    read_at: datetime | None = None
     hinted: bool = False
     generation: int = 0
     code: str | None = None
     failures: int = 0
     counted: Counted = field(default_factory=Counted)
+
+    def was_read_since(self, moment: datetime) -> bool:
+        """Whether what is remembered is no older than that."""
+        return self.read_at is not None and self.read_at > moment
 
 
 class Memories:

@@ -14,6 +14,7 @@ from defender_devops.azure.connectors import SecurityConnectors
 from defender_devops.azure.role_assignments import RoleAssignments
 from defender_devops.errors import AzureError, OperatorError
 from defender_devops.reconcile.authorization import is_under_way, token_exchange_failed
+from defender_devops.reconcile.desired import is_onboarded
 from defender_devops.reconcile.snapshot import CloudState, Failure
 
 __all__ = ["Observer", "Question", "failure_of"]
@@ -58,6 +59,15 @@ class Observer:
             OperatorError: a read failed, other than the probe, whose failure is a finding.
         """
         known = before if before is not None and not question.fresh and before.connector is not None else None
+        state = await self._observe(ref, known, before, question, now)
+        if known is not None and state.probed_at == now and _is_outdated(state):
+            state = await self._observe(ref, None, state, replace(question, probe=False), now)
+        return state
+
+    async def _observe(
+        self, ref: ConnectorRef, known: CloudState | None, before: CloudState | None, question: Question, now: datetime
+    ) -> CloudState:
+        """One look, in which what is known is not read again."""
         sent = before.sent if before is not None else {}
         connector = known.connector if known else await self.connectors.get(ref)
         if connector is None:
@@ -105,6 +115,15 @@ class Observer:
         except OperatorError as error:
             return replace(state, probe_failure=failure_of(error), probed_at=now)
         return replace(state, available=available, probe_failure=None, probed_at=now)
+
+
+def _is_outdated(state: CloudState) -> bool:
+    """Whether Defender's answer has it that this connector holds others than those that were seen below it."""
+    if not state.available or not state.is_settled:
+        return False
+    seen = {each.name.lower() for each in state.available}
+    told = {each.name.lower() for each in state.available if is_onboarded(each)}
+    return told != seen & {each.name.lower() for each in state.organizations if is_onboarded(each)}
 
 
 def failure_of(error: OperatorError) -> Failure:
