@@ -166,6 +166,23 @@ class Scene:
         base = {"subscription": SUBSCRIPTION, "resourceGroup": GROUP, "account": ACCOUNT}
         return self.control.add_connector(name=name, **base | connector)
 
+    def change_in_portal(self, name: str = "contoso", **changes: object) -> None:
+        """Change a connector behind the operator's back; see the control interface's `ConnectorChange`."""
+        self.control.change_connector(SUBSCRIPTION, GROUP, name, **changes)
+
+    def delete_in_portal(self, name: str = "contoso") -> None:
+        """Delete a connector behind the operator's back."""
+        self.control.delete_connector(SUBSCRIPTION, GROUP, name)
+
+    def look(self) -> None:
+        """Let the operator look at the whole cloud once more, and act on it.
+
+        Raises:
+            TimeoutError: it does not look.
+        """
+        self.wait_request("Resources_Query")
+        self.wait_request("AzureDevOpsOrgs_ListAvailable")
+
     def onboarded(self, connector: str = "contoso") -> set[str]:
         """The organizations that Azure's connector of that name holds."""
         found = self.in_azure(connector)

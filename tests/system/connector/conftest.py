@@ -18,6 +18,7 @@ from sandbox.cloud.control.client import ControlClient
 from sandbox.cluster import Cluster, KubernetesClient
 from sandbox.stack import Cloud, Operator
 from sandbox.stack.cloud import CLIENT_SECRET_IDENTITY
+from tests.support.arm_caller import ArmCaller
 from tests.support.connector_world import SERVICE_ACCOUNT, WORKLOAD, write_world
 from tests.support.scene import SUBSCRIPTION, TENANT, UNKNOWN_SUBSCRIPTION, Scene
 
@@ -132,6 +133,14 @@ def ungranted(kube: KubernetesClient, control: ControlClient) -> Iterator[Scene]
     """A namespace that is granted nothing."""
     with _set(kube, control, _UNGRANTED) as ungranted:
         yield ungranted
+
+
+@pytest.fixture
+def somebody(shared_cloud: Cloud, control: ControlClient) -> Iterator[ArmCaller]:
+    """Somebody else who works on the same connectors in Azure."""
+    del control  # the cloud has to begin anew before
+    with ArmCaller.sign_in(shared_cloud) as caller:
+        yield caller
 
 
 @pytest.fixture

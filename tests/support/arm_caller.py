@@ -1,0 +1,75 @@
+"""Somebody else who works in Azure: a script with a service principal, against Azure Resource Manager itself."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+
+from sandbox.stack import Cloud
+from tests.support.connector_world import TEAM, TEAM_SECRET
+from tests.support.scene import GROUP, SUBSCRIPTION, TENANT
+
+__all__ = ["ArmCaller"]
+
+_CONNECTOR_VERSION = "2024-08-01-preview"
+_DEVOPS_VERSION = "2025-03-01"
+
+
+class ArmCaller:
+    """Changes what stands below the connector `contoso`, blocking."""
+
+    def __init__(self, http: httpx.Client, arm: str, token: str) -> None:
+        self._http = http
+        self._url = (
+            f"{arm}/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}/providers/Microsoft.Security"
+            "/securityConnectors/contoso"
+        )
+        self._headers = {"Authorization": f"Bearer {token}"}
+
+    @classmethod
+    @contextmanager
+    def sign_in(cls, cloud: Cloud) -> Iterator[ArmCaller]:
+        """Get a token with the team's client secret."""
+        context = ssl.create_default_context(cafile=str(cloud.ca))
+        with httpx.Client(verify=context, trust_env=False, timeout=30) as http:
+            form = {
+                "grant_type": "client_credentials",
+                "client_id": TEAM,
+                "client_secret": TEAM_SECRET,
+                "scope": "https://management.azure.com/.default",
+            }
+            answer = http.post(f"{cloud.endpoints['authority']}/{TENANT}/oauth2/v2.0/token", data=form)
+            yield cls(http, cloud.endpoints["arm"], answer.raise_for_status().json()["access_token"])
+
+    def set_annotations(self, organization: str, *, state: str, severity: str = "High") -> None:
+        """Turn an organization's pull request annotations on or off."""
+        category = {"category": "IaC", "minimumSeverityLevel": severity}
+        change = {"state": state, "categoryConfigurations": [category]}
+        self._call(f"/devops/default/azureDevOpsOrgs/{organization}", "PATCH", {"actionableRemediation": change})
+
+    def annotations(self, organization: str) -> dict[str, Any]:
+        """How an organization's pull request annotations stand."""
+        body = self._call(f"/devops/default/azureDevOpsOrgs/{organization}", "GET")
+        found: dict[str, Any] = body["properties"]["actionableRemediation"]
+        return found
+
+    def configuration(self) -> dict[str, Any]:
+        """The properties of the DevOps configuration."""
+        found: dict[str, Any] = self._call("/devops/default", "GET")["properties"]
+        return found
+
+    def delete_configuration(self) -> None:
+        """Delete the DevOps configuration, and leave the connector."""
+        self._call("/devops/default", "DELETE")
+
+    def _call(self, below: str, method: str, properties: dict[str, Any] | None = None) -> dict[str, Any]:
+        version = _DEVOPS_VERSION if below else _CONNECTOR_VERSION
+        body = None if properties is None else {"properties": properties}
+        url = f"{self._url}{below}"
+        answer = self._http.request(method, url, params={"api-version": version}, headers=self._headers, json=body)
+        found: dict[str, Any] = answer.raise_for_status().json() if answer.content else {}
+        return found
