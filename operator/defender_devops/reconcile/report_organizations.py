@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from defender_devops.api.cloud import CloudOrganization, ProvisioningState
@@ -30,6 +30,8 @@ from defender_devops.reconcile.verdicts import prerequisites_verdict
 
 __all__ = ["orphaned", "report_organizations", "report_suspended_organizations"]
 
+_GONE = Verdict("False", Reason.CONNECTOR_NOT_FOUND, "The connector that covered the organization is gone.")
+
 Reported = tuple[tuple[DevOpsOrganization, OrganizationStatus], ...]
 
 
@@ -50,6 +52,11 @@ class _View:
     standing: desired.Standing
     connector: Conditions
     progress: Discovery | None
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether there is known to be nothing in Azure that could cover an organization."""
+        return isinstance(self.snapshot.cloud, CloudState) and self.snapshot.cloud.configuration is None
 
 
 def report_organizations(
@@ -111,14 +118,22 @@ def _conflict(resource: DevOpsOrganization, winner: DevOpsOrganization) -> Verdi
 
 def _verdict(view: _View, resource: DevOpsOrganization) -> Verdict | None:
     """The verdict on Ready; None where nothing is known now and the last word stands."""
-    key, name, cloud = _key(resource), resource.spec.organization, view.snapshot.cloud
+    cloud = view.snapshot.cloud
+    if view.is_bare and _key(resource) not in view.standing.excluded:
+        return replace(_waiting_for(view.connector), stalls=is_true(view.connector, ConditionType.STALLED))
     if not isinstance(cloud, CloudState) or not cloud.is_settled or refusal(view.snapshot) is not None:
         return _waiting(resource, view.connector)
+    return _judged(view, resource, told=bool(cloud.available))
+
+
+def _judged(view: _View, resource: DevOpsOrganization, *, told: bool) -> Verdict | None:
+    """The verdict by what Azure shows; `told` says whether it gave all that the authorization sees."""
+    key, name = _key(resource), resource.spec.organization
     found = view.found.get(key)
     if key not in view.standing.wanted and (found is not None or key in view.standing.excluded):
         return _left_out(view, name, found)
     if found is None:
-        return _not_found(name) if cloud.available else _waiting(resource, view.connector)
+        return _not_found(name) if told else _waiting(resource, view.connector)
     if desired.is_held_elsewhere(found):
         holder = view.snapshot.rivals.get(key, "another connector of the tenant")
         message = f"{name} is onboarded by {holder}. Take it out there, or set onboarding to Excluded here."
@@ -189,8 +204,9 @@ def _conditions(view: _View, resource: DevOpsOrganization, now: datetime) -> Con
     if view.snapshot.connector.spec.sign_in_method is SignInMethod.NONE:
         conditions = remove_condition(conditions, ConditionType.PREREQUISITES_MET)
     checks = {resource.spec.organization: prerequisites[key]} if key in prerequisites else {}
+    gone = _GONE if view.is_bare and is_true(conditions, ConditionType.ONBOARDED) else None
     verdicts = {
-        ConditionType.ONBOARDED: _onboarded(found, key, view.standing) if found else None,
+        ConditionType.ONBOARDED: _onboarded(found, key, view.standing) if found else gone,
         ConditionType.DISCOVERED: _discovered(view, found) if found else None,
         ConditionType.PREREQUISITES_MET: prerequisites_verdict(checks),
     }
@@ -232,6 +248,8 @@ def _facts(view: _View, resource: DevOpsOrganization) -> dict[str, object]:
     known = () if without else resource.status.prerequisites
     facts: dict[str, object] = {"prerequisites": snapshot.prerequisites.get(key) or known}
     found = view.found.get(key)
+    if view.is_bare:
+        facts |= dict.fromkeys(("onboarding_state", "conflicting_connector", "organization_id"))
     if found is not None:
         facts["onboarding_state"] = str(found.onboarding_state)
         facts["conflicting_connector"] = snapshot.rivals.get(key) if desired.is_held_elsewhere(found) else None

@@ -307,8 +307,8 @@ def test_every_reason_is_one_that_the_documentation_knows(case: Stands) -> None:
 
 @pytest.mark.parametrize(
     "world",
-    [(ABSENT,), (PENDING,), (unreadable("Forbidden", terminal=True),), ("azure: {owner: another}",)],
-    ids=["no connector", "an operation under way", "no rights", "another's"],
+    [(PENDING,), (unreadable("Forbidden", terminal=True),), ("azure: {owner: another}",)],
+    ids=["an operation under way", "no rights", "another's"],
 )
 def test_what_was_said_stands_while_nothing_is_known(world: tuple[str, ...]) -> None:
     told = f"{{generated: true, status: {{observedGeneration: 1, conditions: [{READY}]}}}}"
@@ -316,6 +316,18 @@ def test_what_was_said_stands_while_nothing_is_known(world: tuple[str, ...]) -> 
     ready = find_condition(status.conditions, "Ready")
     assert ready is not None
     assert (ready.status, ready.reason) == ("True", "Onboarded")
+
+
+@pytest.mark.parametrize("world", [ABSENT, NO_CONFIGURATION])
+def test_without_a_connector_nothing_is_covered_whatever_was_said(world: str) -> None:
+    onboarded = "{type: Onboarded, status: 'True', reason: Onboarded}"
+    told = f"status: {{observedGeneration: 1, onboardingState: Onboarded, conditions: [{READY}, {onboarded}]}}"
+    status = status_of("fabrikam", world, declared("fabrikam", f"{{generated: true, {told}}}"))
+    assert not is_true(status.conditions, "Ready")
+    covered = find_condition(status.conditions, "Onboarded")
+    assert covered is not None
+    assert (covered.status, covered.reason) == ("False", "ConnectorNotFound")
+    assert (status.onboarding_state, status.organization_id) == (None, None)
 
 
 def test_what_was_said_of_an_older_generation_does_not_stand() -> None:
