@@ -203,7 +203,7 @@ async def test_a_watch_that_goes_silent_is_given_up(client: KubernetesClient, se
         return answer
 
     server.answers.append(silent)
-    events = client.watch("/api/v1/secrets?watch=true", silence=0.2)
+    events = client.watch("/api/v1/secrets?watch=true", silence=1.0)
     assert await anext(events) == {"type": "ADDED"}
     with pytest.raises(KubernetesUnavailable, match="does not answer"):
         await anext(events)
