@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import io
 import os
 import shlex
 import sys
@@ -23,8 +25,9 @@ __all__ = ["complete_connector", "complete_for_kubectl", "complete_namespace"]
 _PATIENCE: Final = 3.0
 """Seconds that somebody who pressed Tab waits."""
 
+_FILES: Final = 0
 _NO_FILES: Final = 4
-"""ShellCompDirectiveNoFileComp of cobra, which kubectl reads from the last line."""
+"""Directives of cobra, which kubectl reads from the last line: whether the shell completes names of files instead."""
 
 
 def complete_connector(context: typer.Context, incomplete: str) -> list[str]:
@@ -57,10 +60,12 @@ def complete_for_kubectl(words: list[str]) -> int:
     os.environ["COMP_WORDS"] = shlex.join(line[:-1]) + " " + line[-1]
     os.environ["COMP_CWORD"] = str(len(line) - 1)
     os.environ["_DEFENDER_DEVOPS_COMPLETE"] = "complete_bash"
-    try:
+    found = io.StringIO()
+    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(found):
         typer.main.get_command(app).main(args=[], prog_name="defender-devops")
-    except SystemExit:
-        sys.stdout.write(f"\n:{_NO_FILES}\n")
+    words = found.getvalue().split()
+    sys.stdout.writelines(f"{word}\n" for word in words)
+    sys.stdout.write(f":{_NO_FILES if words else _FILES}\n")
     return 0
 
 

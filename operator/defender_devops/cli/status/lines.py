@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from defender_devops.cli.status.view import ConnectorView, OrganizationView
-from defender_devops.cli.status.words import counts, onboarded, organization_line, state
+from defender_devops.cli.status.words import counts, needs, onboarded, state
 
 __all__ = ["lines", "table"]
 
@@ -27,7 +27,7 @@ def lines(connectors: Iterable[ConnectorView], orphans: Iterable[OrganizationVie
 
 def _organization(view: OrganizationView) -> str:
     numbers = counts(view.status.projects, view.status.repositories)
-    words = organization_line(view)
+    words = " ".join(needs(view))
     return f"{view.phase} ({state(view)}){f'; {numbers}' if numbers else ''}{f'; {words}' if words else ''}"
 
 

@@ -19,17 +19,7 @@ from defender_devops.api.conditions import Condition
 from defender_devops.api.organization import OrganizationStatus
 from defender_devops.api.reasons import ConditionType
 from defender_devops.cli.status.view import ConnectorView, OrganizationView, moment_of
-from defender_devops.cli.status.words import (
-    STYLES,
-    ago,
-    counts,
-    estimate,
-    of,
-    onboarded,
-    organization_line,
-    outcome,
-    state,
-)
+from defender_devops.cli.status.words import ASIDE, STYLES, ago, counts, estimate, needs, onboarded, outcome, state
 
 __all__ = ["Trees"]
 
@@ -40,6 +30,8 @@ _FOLDED_FROM: Final = 12
 """With more organizations than this, those that are well are only counted, unless one connector was asked for."""
 
 _FOR_A_PERSON: Final = frozenset({ConditionType.SIGNED_IN, ConditionType.REAUTH_REQUIRED})
+
+_OF_ORGANIZATIONS: Final = frozenset({ConditionType.PREREQUISITES_MET, ConditionType.ORGANIZATIONS_AVAILABLE})
 
 _GUIDES: Final = "bright_black"
 
@@ -59,11 +51,12 @@ class Trees:
     unfolded: bool = False
 
     def draw(self, connectors: Iterable[ConnectorView], orphans: Sequence[OrganizationView] = ()) -> RenderableType:
-        """All of them, one below the other."""
-        trees: list[RenderableType] = [self._connector(view) for view in connectors]
+        """All of them, one below the other; those for which somebody must do something come first."""
+        urgent_first = sorted(connectors, key=lambda view: view.is_ready and view.needs_reauthorization is None)
+        trees: list[RenderableType] = [self._connector(view) for view in urgent_first]
         if orphans:
             tree = Tree(Text("Organizations without a connector", style="bold red"), guide_style=_GUIDES)
-            self._add_organizations(tree, orphans)
+            self._add_organizations(tree, orphans, frozenset())
             trees.append(tree)
         return Group(*trees)
 
@@ -71,12 +64,14 @@ class Trees:
         tree = Tree(self._title(view), guide_style=_GUIDES)
         if view.observations:
             tree.add(self._observations(view.observations))
-        for problem in view.problems:
+        problems = [each for each in view.problems if not _is_told_below(view, each)]
+        for problem in problems:
             tree.add(self._problem(view, problem))
         if view.discovery.projects or view.discovery.repositories:
             tree.add(self._discovery(view))
         if view.organizations:
-            self._add_organizations(tree.add(Text(onboarded(view))), view.organizations)
+            told = frozenset(problem.reason for problem in problems)
+            self._add_organizations(tree.add(Text(onboarded(view))), view.organizations, told)
         return tree
 
     def _title(self, view: ConnectorView) -> Text:
@@ -112,17 +107,20 @@ class Trees:
         row.add_row(_bar(discovery.percent, _BAR), Text(f"{discovery.percent} % discovered", "bold"), Text(when, "dim"))
         return Group(row, Text(numbers))
 
-    def _add_organizations(self, tree: Tree, organizations: Sequence[OrganizationView]) -> None:
-        fold = len(organizations) > _FOLDED_FROM and not self.unfolded
-        shown = [each for each in organizations if not fold or not each.is_well]
+    def _add_organizations(self, tree: Tree, organizations: Sequence[OrganizationView], told: frozenset[str]) -> None:
+        aside = [each.organization for each in organizations if outcome(each.ready) == ASIDE]
+        rest = [each for each in organizations if outcome(each.ready) != ASIDE]
+        fold = len(rest) > _FOLDED_FROM and not self.unfolded
+        shown = [each for each in rest if not fold or not each.is_well]
         width = min(_NAME_MAX, max((len(each.organization) for each in shown), default=0))
         for each in shown:
-            tree.add(self._organization(each, width))
-        if len(shown) < len(organizations):
-            rest = f"{len(organizations) - len(shown)} {'more' if shown else 'organizations'}, all well"
-            tree.add(Text(rest, "dim"))
+            tree.add(self._organization(each, width, told))
+        if len(shown) < len(rest):
+            tree.add(Text(f"{len(rest) - len(shown)} {'more' if shown else 'organizations'}, all well", "dim"))
+        if aside:
+            tree.add(Text(f"{self.marks[ASIDE]}  left out: {', '.join(aside)}", "dim"))
 
-    def _organization(self, view: OrganizationView, width: int) -> RenderableType:
+    def _organization(self, view: OrganizationView, width: int, told: frozenset[str]) -> RenderableType:
         mark = outcome(view.ready)
         mark = "False" if mark == "True" and view.unmet else mark
         row = Table.grid(padding=(0, 2, 0, 0))
@@ -132,18 +130,21 @@ class Trees:
         row.add_row(
             Text(self.marks[mark], STYLES[mark]), view.organization, Text(state(view), "dim"), *_progress(view.status)
         )
-        words = organization_line(view)
-        return Group(row, Padding(Text(words), (0, 0, 0, 3), expand=False)) if words else row
+        return Group(row, *(Padding(Text(words), (0, 0, 0, 3), expand=False) for words in needs(view, told)))
+
+
+def _is_told_below(view: ConnectorView, problem: Condition) -> bool:
+    """Whether the organizations say the same, each for itself and in full."""
+    return problem.type in _OF_ORGANIZATIONS and any(needs(each) for each in view.organizations)
 
 
 def _progress(status: OrganizationStatus) -> list[RenderableType]:
     """A small bar where it is known how much there is to find, and the numbers."""
     repositories = status.repositories
-    numbers = of(repositories)
-    if repositories is None or numbers is None:
+    if repositories is None or repositories.discovered is None:
         return []
-    text = Text(f"{numbers} repositories", "dim")
-    if not repositories.expected or repositories.discovered is None:
+    text = Text(counts(None, repositories), "dim")
+    if not repositories.expected:
         return [text]
     return [_bar(min(100, 100 * repositories.discovered // repositories.expected), _SMALL_BAR), text]
 

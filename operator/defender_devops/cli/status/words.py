@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Final
@@ -14,14 +14,15 @@ from defender_devops.cli.status.view import ConnectorView, OrganizationView, Pha
 
 __all__ = [
     "ASCII_MARKS",
+    "ASIDE",
     "MARKS",
     "STYLES",
     "ago",
     "counts",
     "estimate",
+    "needs",
     "of",
     "onboarded",
-    "organization_line",
     "outcome",
     "state",
 ]
@@ -85,8 +86,8 @@ def of(progress: Progress | None) -> str | None:
 
 def counts(projects: Progress | None, repositories: Progress | None) -> str:
     """Both counts in words; empty where neither is known."""
-    parts = ((of(projects), "projects"), (of(repositories), "repositories"))
-    return ", ".join(f"{number} {what}" for number, what in parts if number is not None)
+    parts = ((of(projects), "project", "projects"), (of(repositories), "repository", "repositories"))
+    return ", ".join(f"{number} {one if number == '1' else many}" for number, one, many in parts if number is not None)
 
 
 def onboarded(view: ConnectorView) -> str:
@@ -117,10 +118,15 @@ def state(view: OrganizationView) -> str:
     return "Onboarded" if view.ready.reason == ConditionType.READY else view.ready.reason
 
 
-def organization_line(view: OrganizationView) -> str:
-    """What needs words about an organization; empty where it is well."""
-    parts = []
-    if view.ready is not None and not view.ready.is_true:
-        parts.append(view.ready.message)
-    parts += [f"{each.check}: {each.message or each.reason or 'not met'}" for each in view.unmet]
-    return " ".join(parts)
+def needs(view: OrganizationView, told: Container[str] = frozenset()) -> list[str]:
+    """What has to be said about an organization; nothing where it is well.
+
+    Args:
+        view: the organization.
+        told: reasons that its connector tells already, at length.
+    """
+    ready = view.ready
+    said = [ready.message] if ready is not None and not ready.is_true and ready.reason not in told else []
+    if ready is not None and ready.reason == Reason.HELD_BY_OTHER_CONNECTOR:
+        return said  # what it lacks is the other connector's to mend
+    return said + [f"{each.check}: {each.message or each.reason or 'not met'}" for each in view.unmet]
