@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -46,6 +47,9 @@ from defender_devops.signin.record import fingerprint
 __all__ = ["AzureAccess", "Done", "Executor", "Workbench"]
 
 _log: Final = structlog.get_logger(__name__)
+
+_COURTESY_PATIENCE: Final = 10.0
+"""Seconds that a step may take on which nothing depends."""
 
 Record = Callable[[ConnectorSnapshot], Awaitable[None]]
 """Writes the status of a snapshot in which the code counts as spent, before it is sent."""
@@ -116,7 +120,11 @@ class Executor:
         polls: list[float] = []
         for step in steps:
             try:
-                operation = await self._carry_out(step, snapshot, bench)
+                async with asyncio.timeout(_COURTESY_PATIENCE if step.is_courtesy else None):
+                    operation = await self._carry_out(step, snapshot, bench)
+            except TimeoutError:
+                _log.info("step left out", step=step.describe(), message="Azure did not answer in time.")
+                continue
             except OperatorError as error:
                 if step.is_courtesy:
                     _log.info("step left out", step=step.describe(), message=error.message)
