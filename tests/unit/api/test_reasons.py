@@ -52,7 +52,11 @@ def subclasses(error: type[errors.OperatorError]) -> Iterator[type[errors.Operat
         yield from subclasses(below)
 
 
-@pytest.mark.parametrize("error", set(subclasses(errors.OperatorError)), ids=lambda error: error.__name__)
+@pytest.mark.parametrize(
+    "error",
+    sorted(set(subclasses(errors.OperatorError)), key=lambda error: error.__name__),
+    ids=lambda error: error.__name__,
+)
 def test_every_error_ends_in_a_reason_that_is_explained(error: type[errors.OperatorError]) -> None:
     assert error.reason in set(Reason)
 
