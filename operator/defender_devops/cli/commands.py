@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from defender_devops.cli.completion import complete_connector, complete_namespace
+from defender_devops.cli.exits import CommandFailed
 from defender_devops.cli.output import Format
 from defender_devops.cli.target import Target
 
@@ -100,7 +101,7 @@ def status(
 ) -> int:
     """Show how connectors and their organizations stand. Exits 1 where one of them is not ready."""
     if watch and output is not None:
-        raise typer.BadParameter("--watch shows a tree or lines: leave --output out.")
+        raise CommandFailed("--watch shows a tree or lines: leave --output out.")
     from defender_devops.cli.status.run import Wanted, show
 
     return _run(show(Wanted(Target(kubeconfig, context, namespace), name, everywhere, output, watch)))
@@ -256,7 +257,7 @@ def import_(
 ) -> int:
     """Write manifests for connectors that exist in a subscription, ready for git. Nothing is changed."""
     if output is Format.TABLE:
-        raise typer.BadParameter("Manifests are YAML or JSON: take -o yaml or -o json.")
+        raise CommandFailed("Manifests are YAML or JSON: take -o yaml or -o json.")
     from defender_devops.cli.importing.manifests import Options
     from defender_devops.cli.importing.run import Wanted, import_connectors
 
@@ -267,7 +268,7 @@ def import_(
 
 def _file_or_name(files: list[Path] | None, name: str | None) -> None:
     if bool(files) == (name is not None):
-        raise typer.BadParameter("Name either files with -f, or a connector.")
+        raise CommandFailed("Name either manifests with -f FILE, or a connector.")
 
 
 def _run(command: Coroutine[Any, Any, int]) -> int:

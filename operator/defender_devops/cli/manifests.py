@@ -83,7 +83,8 @@ def _documents(paths: Iterable[Path]) -> Iterator[tuple[str, Any]]:
         for file in _files(path):
             documents = [each for each in _parsed(file) if each is not None]
             for number, document in enumerate(documents, 1):
-                source = f"{file}, document {number}" if len(documents) > 1 else f"{file}"
+                name = _name(file)
+                source = f"{name}, document {number}" if len(documents) > 1 else name
                 yield from _items(source, document)
 
 
@@ -115,6 +116,10 @@ def _parsed(file: Path) -> list[Any]:
         raise CommandFailed(f"{file} is no valid YAML: {_where(error)}.") from None
 
 
+def _name(path: Path) -> str:
+    return "standard input" if str(path) == _STANDARD_INPUT else str(path)
+
+
 def _where(error: yaml.YAMLError) -> str:
     mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
     words = str(problem or "it cannot be parsed")
@@ -141,19 +146,27 @@ def _checked(source: str, document: dict[str, Any], namespace: str) -> Manifest:
     metadata = document.get("metadata")
     if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str):
         raise CommandFailed(f"{source}: metadata.name: is required: add it.")
-    body = {**document, "metadata": {"namespace": namespace, **metadata}}
+    body = {**document, "metadata": {**metadata, "namespace": metadata.get("namespace") or namespace}}
     body.pop("status", None)
-    try:
-        parse(model, body)
-    except InvalidManifest as error:
-        raise CommandFailed(f"{source}: {kind} {metadata['name']}: {error.message}") from None
-    for complaint in _unknown_fields(model, body):
+    # First, since a field that is misspelled is often one that is required, too.
+    complaint = next(_unknown_fields(model, body), None) or _complaint(model, body)
+    if complaint is not None:
         raise CommandFailed(f"{source}: {kind} {metadata['name']}: {complaint}")
     return Manifest(source, body)
 
 
-def _unknown_fields(model: type[ApiModel], written: Mapping[str, Any], path: str = "") -> Iterator[str]:
+def _complaint(model: type[ApiModel], body: Mapping[str, Any]) -> str | None:
+    try:
+        parse(model, body)
+    except InvalidManifest as error:
+        return error.message
+    return None
+
+
+def _unknown_fields(model: type[ApiModel], written: object, path: str = "") -> Iterator[str]:
     """Complaints about fields that there are not: slips of the pen, which kubectl refuses too."""
+    if not isinstance(written, dict):
+        return
     fields = {field.alias or name: field for name, field in model.model_fields.items()}
     for name, value in written.items():
         if name not in fields:
@@ -181,4 +194,4 @@ def _meant(word: str, candidates: Iterable[str]) -> str:
 
 
 def _listed(paths: Iterable[Path]) -> str:
-    return ", ".join(str(path) for path in paths)
+    return ", ".join(_name(path) for path in paths)
