@@ -1,0 +1,239 @@
+"""As whom the operator works in Azure: what is granted, what a team brings with it, and what nobody can borrow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from sandbox.cluster.client import ApiError, condition
+from sandbox.stack import Operator
+from tests.support.connector_world import (
+    BY_CERTIFICATE,
+    OPERATOR,
+    SERVICE_ACCOUNT,
+    TEAM,
+    TEAM_SECRET,
+    WORKLOAD,
+    key_and_certificate,
+)
+from tests.support.scene import KIND, SUBSCRIPTION, Scene, message
+
+Run = Callable[..., Operator]
+
+OTHER_SUBSCRIPTION = "33333333-3333-3333-3333-333333333333"
+OTHER_TENANT = "99999999-9999-9999-9999-999999999999"
+OPERATORS_CLIENT = "55555555-5555-5555-5555-555555555555"
+
+
+def identity(kind: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - a piece of a manifest
+    """`spec.azure` with an identity of its own."""
+    return {"azure": {"identity": {"type": kind, **more}}}
+
+
+def client_secret(client: str = TEAM, *, within: str = "azure") -> dict[str, Any]:
+    """An identity by client secret."""
+    return identity("ClientSecret", clientId=client, secretRef={"name": within, "key": "client-secret"})
+
+
+def service_account(name: str = SERVICE_ACCOUNT) -> dict[str, Any]:
+    """An identity by the tokens of a service account."""
+    return identity("WorkloadIdentity", clientId=WORKLOAD, serviceAccountRef={"name": name})
+
+
+def create_service_account(scene: Scene, name: str = SERVICE_ACCOUNT) -> None:
+    """Make a service account in the scene's namespace."""
+    scene.kube.apply(
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": scene.namespace}}
+    )
+
+
+def callers(scene: Scene, since: int = 0) -> set[str]:
+    """Who has asked Azure Resource Manager about the connector."""
+    return {each["principal"] for each in scene.control.journal(since=since, service="arm", path="/contoso")}
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ({}, "the operator itself"),
+        (identity("ManagedIdentity"), "the node's system-assigned identity"),
+        (identity("ManagedIdentity", clientId=OPERATORS_CLIENT), "the operator itself"),
+        (identity("ManagedIdentity", clientId=TEAM), f"the client {TEAM}"),
+        (service_account(), f"the service account {SERVICE_ACCOUNT}"),
+        (
+            identity("WorkloadIdentity", clientId=OPERATORS_CLIENT, serviceAccountRef={"name": "default"}),
+            "the service account default",
+        ),
+    ],
+    ids=["own", "the node's", "own by its id", "a managed one", "a service account", "own by a service account"],
+)
+def test_without_a_grant_nobody_acts_as_more_than_they_brought(
+    ungranted: Scene, spec: dict[str, Any], words: str
+) -> None:
+    scene = ungranted
+    create_service_account(scene)
+    scene.new_code()
+    scene.apply(scene.manifest(**spec))
+    denied = scene.wait("Provisioned", "False", "CredentialsMissing")
+    for part in (words, "identityGrants", f"namespace {scene.namespace}", f"subscriptionId {SUBSCRIPTION}"):
+        assert part in message(denied, "Provisioned")
+    assert condition(denied, "Stalled")["reason"] == "CredentialsMissing"
+    assert callers(scene) == set()
+
+
+@pytest.mark.parametrize("where", [{"subscriptionId": OTHER_SUBSCRIPTION}, {"tenantId": OTHER_TENANT}], ids=str)
+def test_a_grant_is_for_one_subscription_of_one_tenant(scene: Scene, where: dict[str, str]) -> None:
+    scene.new_code()
+    scene.apply(scene.manifest(azure=where))
+    denied = scene.wait("Provisioned", "False", "CredentialsMissing")
+    assert next(iter(where.values())) in message(denied, "Provisioned")
+    assert callers(scene) == set()
+
+
+def test_a_resource_that_may_not_act_cannot_harm_anothers_connector_by_being_deleted(
+    scene: Scene, ungranted: Scene
+) -> None:
+    scene.ready()
+    since = scene.control.last()
+    ungranted.apply(ungranted.manifest(deletionPolicy="Delete", adoptionPolicy="Always"))
+    ungranted.wait("Provisioned", "False", "CredentialsMissing")
+    ungranted.kube.delete(KIND, "contoso", ungranted.namespace)
+    blocked = ungranted.wait("Ready", "False", "DeletionBlocked")
+    assert "identityGrants" in message(blocked, "Ready")
+    assert scene.writes(since) == []
+    assert scene.onboarded() == {"contoso", "fabrikam"}
+
+
+def test_a_client_secret_in_the_namespace_needs_no_grant_and_is_all_that_is_used(ungranted: Scene) -> None:
+    scene = ungranted
+    scene.secret("azure", client_secret=TEAM_SECRET)
+    scene.ready(**client_secret())
+    assert callers(scene) == {"team"}
+
+
+def test_a_certificate_in_the_namespace_needs_no_grant(ungranted: Scene) -> None:
+    scene = ungranted
+    scene.secret("azure", tls_pem=key_and_certificate())
+    reference = {"name": "azure", "key": "tls-pem"}
+    scene.ready(**identity("ClientCertificate", clientId=BY_CERTIFICATE, secretRef=reference))
+    assert callers(scene) == {"by-certificate"}
+
+
+def test_another_namespaces_secret_cannot_be_named(ungranted: Scene, neighbour: Scene) -> None:
+    neighbour.secret("azure", client_secret=TEAM_SECRET)
+    scene = ungranted
+    scene.new_code()
+    for name in (f"../{neighbour.namespace}/azure", f"{neighbour.namespace}/azure", "azure/../../secrets/azure"):
+        with pytest.raises(ApiError, match=r"secretRef\.name"):
+            scene.apply(scene.manifest(**client_secret(within=name)))
+    scene.apply(scene.manifest(**client_secret()))
+    missing = scene.wait("Provisioned", "False", "CredentialsMissing")
+    assert f"Secret {scene.namespace}/azure" in message(missing, "Provisioned")
+    assert callers(scene) == set()
+
+
+def test_anothers_client_id_with_a_wrong_secret_shows_nothing_of_theirs(scene: Scene, ungranted: Scene) -> None:
+    scene.secret("azure", client_secret=TEAM_SECRET)
+    scene.ready(**client_secret())
+    thief = ungranted
+    thief.secret("azure", client_secret="a guess")
+    thief.apply(thief.manifest(**client_secret(), managementPolicy="Observe"))
+    refused = thief.wait("Provisioned", "False", "CredentialsMissing")
+    assert "AADSTS7000215" in message(refused, "Provisioned")
+    assert "connectorId" not in refused["status"]
+    assert thief.organizations() == {}
+
+
+def test_a_service_account_acts_where_it_is_granted_and_trusted(trusted: Scene) -> None:
+    scene = trusted
+    scene.new_code()
+    scene.apply(scene.manifest(**service_account()))
+    missing = scene.wait("Provisioned", "False", "CredentialsMissing")
+    assert f"no service account {SERVICE_ACCOUNT} in namespace {scene.namespace}" in message(missing, "Provisioned")
+    create_service_account(scene)
+    scene.wait("Ready", "True")
+    assert callers(scene) == {"workload"}
+
+
+def test_a_service_account_of_the_same_name_elsewhere_is_not_trusted(scene: Scene) -> None:
+    create_service_account(scene)
+    scene.new_code()
+    scene.apply(scene.manifest(**service_account()))
+    refused = scene.wait("Provisioned", "False", "CredentialsMissing")
+    for part in ("AADSTS700213", f"system:serviceaccount:{scene.namespace}:{SERVICE_ACCOUNT}"):
+        assert part in message(refused, "Provisioned")
+    assert callers(scene) == set()
+
+
+def test_a_service_account_that_was_not_granted_gives_no_token(trusted: Scene) -> None:
+    scene = trusted
+    create_service_account(scene, "another")
+    scene.new_code()
+    scene.apply(scene.manifest(**service_account("another")))
+    denied = scene.wait("Provisioned", "False", "CredentialsMissing")
+    assert "serviceAccountName another" in message(denied, "Provisioned")
+
+
+def test_a_right_secret_takes_effect_at_once_whatever_the_back_off(own_scene: Scene, run: Run) -> None:
+    scene = own_scene
+    run(backoff_initial="600", backoff_maximum="600")
+    scene.secret("azure", client_secret="not yet")
+    scene.new_code()
+    scene.apply(scene.manifest(**client_secret(OPERATORS_CLIENT)))
+    refused = scene.wait("Provisioned", "False", "CredentialsMissing")
+    assert "AADSTS7000215" in message(refused, "Provisioned")
+    scene.secret("azure", client_secret="sandbox-secret")
+    scene.wait("Ready", "True", timeout=10)
+
+
+def test_a_rotated_secret_is_used_at_once_and_the_old_one_no_more(scene: Scene) -> None:
+    scene.secret("azure", client_secret=TEAM_SECRET)
+    scene.ready(**client_secret())
+    scene.control.change_application("team", secrets=[{"value": "rotated-secret"}])
+    since = scene.control.last()
+    scene.secret("azure", client_secret="rotated-secret")
+    asked = scene.control.journal(since=since, service="authority", method="POST", wait=20)
+    assert asked[0]["status"] == 200
+    scene.control.expire_tokens("team")
+    scene.look()
+    scene.wait("Ready", "True")
+    refused = [each for each in scene.control.journal(since=since, service="authority") if each["status"] != 200]
+    assert refused == []
+
+
+def test_a_revoked_secret_is_told_and_mended_by_a_new_one(scene: Scene) -> None:
+    scene.secret("azure", client_secret=TEAM_SECRET)
+    scene.ready(**client_secret())
+    scene.control.change_application("team", secrets=[{"value": "rotated-secret"}])
+    scene.control.expire_tokens("team")
+    refused = scene.wait("Provisioned", "False", "CredentialsMissing")
+    assert "AADSTS7000215" in message(refused, "Provisioned")
+    assert condition(refused, "ReauthRequired")["status"] == "False"
+    assert condition(refused, "Authorized")["status"] == "True"
+    scene.secret("azure", client_secret="rotated-secret")
+    scene.wait("Ready", "True")
+
+
+def test_an_identity_is_changed_without_making_the_connector_anew(scene: Scene) -> None:
+    scene.ready()
+    assert callers(scene) == {OPERATOR}
+    scene.secret("azure", client_secret=TEAM_SECRET)
+    since = scene.control.last()
+    scene.apply(scene.manifest(**client_secret()))
+    scene.wait("Ready", "True")
+    scene.apply(scene.manifest(azure={"identity": client_secret()["azure"]["identity"], "tags": {"by": "team"}}))
+    scene.wait("Ready", "True")
+    written = scene.control.journal(since=since, service="arm", effective="true")
+    assert [(each["operation"], each["principal"]) for each in written] == [("SecurityConnectors_Update", "team")]
+
+
+def test_an_identity_that_is_taken_away_from_an_ungranted_namespace_ends_its_access(ungranted: Scene) -> None:
+    scene = ungranted
+    scene.secret("azure", client_secret=TEAM_SECRET)
+    scene.ready(**client_secret())
+    scene.apply(scene.manifest())
+    denied = scene.wait("Provisioned", "False", "CredentialsMissing")
+    assert "identityGrants" in message(denied, "Provisioned")
+    assert callers(scene) == {"team"}
