@@ -157,8 +157,6 @@ def _probed(snapshot: ConnectorSnapshot, cloud: CloudState) -> Authorization:
 
 
 def _saw_organizations(snapshot: ConnectorSnapshot) -> bool:
-    """Whether there were any to see; once they are missed, they are missed until there are some again."""
-    if _last_word(snapshot) == Reason.AUTHORIZATION_LOST:
-        return True
+    """Whether there were any to see: status keeps their number until there are some again."""
     discovery = snapshot.connector.status.discovery
     return bool(discovery and discovery.organizations and discovery.organizations.available)

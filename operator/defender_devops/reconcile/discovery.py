@@ -70,7 +70,7 @@ def discovery(snapshot: ConnectorSnapshot, cloud: CloudState, now: datetime) -> 
     """Compare what Defender reported with what Azure DevOps holds, or see whether it has come to rest."""
     before = snapshot.connector.status.discovery or DiscoveryStatus()
     onboarded = {each.name.lower(): each.name for each in cloud.organizations if desired.is_onboarded(each)}
-    organizations = _organizations(snapshot, cloud, len(onboarded))
+    organizations = _organizations(snapshot, cloud, before, len(onboarded))
     if not onboarded:
         return Discovery(DiscoveryStatus(organizations=organizations))
     tally = _tally(snapshot, onboarded, before)
@@ -103,10 +103,14 @@ def discovery(snapshot: ConnectorSnapshot, cloud: CloudState, now: datetime) -> 
     )
 
 
-def _organizations(snapshot: ConnectorSnapshot, cloud: CloudState, onboarded: int) -> OrganizationCounts:
+def _organizations(
+    snapshot: ConnectorSnapshot, cloud: CloudState, before: DiscoveryStatus, onboarded: int
+) -> OrganizationCounts:
+    """Numbers of organizations; without an answer, or with an empty one, those that were seen before still count."""
     found, wanted = desired.found(cloud), desired.standing(snapshot).wanted
+    told_before = (before.organizations.available or 0) if before.organizations else 0
     return OrganizationCounts(
-        available=len(found),
+        available=len(found) if cloud.available else max(len(found), told_before),
         onboarded=onboarded,
         conflicting=sum(desired.is_held_elsewhere(each) for key, each in found.items() if key in wanted),
     )

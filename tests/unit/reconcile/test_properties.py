@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from defender_devops.api.cloud import Annotations, AutoDiscovery
+from defender_devops.api.cloud import Annotations, AutoDiscovery, ProvisioningState
 from defender_devops.api.conditions import is_true
 from defender_devops.api.connector import AuthorizationMethod
 from defender_devops.reconcile.actions import AzureAction
@@ -22,6 +22,26 @@ from defender_devops.reconcile.snapshot import CloudState, ConnectorSnapshot, Fa
 from tests.unit.reconcile.azure_model import Azure
 from tests.unit.reconcile.builder import NOW, UID
 from tests.unit.reconcile.strategies import WISHES, Wish, clusters
+
+Trouble = Callable[[CloudState], CloudState | Failure]
+TROUBLES: tuple[Trouble, ...] = (
+    lambda _: Failure("AzureUnavailable", "down"),
+    lambda _: Failure("Forbidden", "no right", terminal=True),
+    lambda cloud: replace(cloud, probe_failure=Failure("TokenExchangeFailed", "revoked", terminal=True)),
+    lambda cloud: replace(cloud, probe_failure=Failure("Throttled", "slow")),
+    lambda cloud: replace(cloud, available=None),
+    lambda cloud: replace(cloud, available=() if cloud.configuration else None),
+    lambda cloud: changed(cloud, ProvisioningState.FAILED, "AzureDevOps token exchange failed: InvalidOAuthCode"),
+    lambda cloud: replace(changed(cloud, ProvisioningState.PENDING), organizations=()),
+)
+
+
+def changed(cloud: CloudState, state: ProvisioningState, message: str = "") -> CloudState:
+    """The cloud with its configuration in another state."""
+    if cloud.configuration is None:
+        return cloud
+    return replace(cloud, configuration=replace(cloud.configuration, provisioning_state=state, status_message=message))
+
 
 quick = settings(
     max_examples=20,
@@ -71,6 +91,21 @@ def test_what_somebody_changes_in_azure_is_put_back(azure: Azure, wish: Wish, da
     before = outcome(azure)
     for change in data.draw(st.lists(st.sampled_from(DRIFTS), min_size=1, max_size=3)):
         azure.world = replace(azure.world, cloud=change(azure.cloud))
+    azure.converge()
+    assert outcome(azure) == before
+
+
+@quick
+@given(clusters(), WISHES, st.lists(st.sampled_from(TROUBLES), min_size=1, max_size=4))
+def test_after_any_trouble_it_is_as_before(azure: Azure, wish: Wish, troubles: list[Trouble]) -> None:
+    wish.apply(azure)
+    azure.converge()
+    before, calm = outcome(azure), azure.cloud
+    for trouble in troubles:
+        azure.world = replace(azure.world, cloud=trouble(calm), failures=5)
+        assert not [step for step in plan(azure.world, azure.now).actions if isinstance(step, Authorize)]
+        azure.write(report(azure.world, None, azure.now))
+    azure.world = replace(azure.world, cloud=calm, failures=0)
     azure.converge()
     assert outcome(azure) == before
 

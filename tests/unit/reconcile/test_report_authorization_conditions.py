@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from defender_devops.api.conditions import find_condition, is_true
 from defender_devops.api.reasons import REASONS, ConditionType
 from defender_devops.reconcile.report import report
 from defender_devops.reconcile.snapshot import Failure
-from tests.unit.reconcile.builder import NOW, SPENT_CODE, snapshot
+from tests.unit.reconcile.builder import NOW, SPENT_CODE, snapshot, with_status
 from tests.unit.reconcile.cases import ABSENT, CODE, FRESH, NO_CONFIGURATION, OBSERVE
 from tests.unit.reconcile.says import (
     AUTHORIZED,
@@ -184,16 +187,6 @@ AUTHORIZED_CASES = [
         "False",
         "AuthorizationLost",
         ("sees no organization any more",),
-    ),
-    Says(
-        "… and at the second look too",
-        (
-            "azure: {available: none}",
-            "status: {conditions: [{type: Authorized, status: 'False', reason: AuthorizationLost}]}",
-        ),
-        "Authorized",
-        "False",
-        "AuthorizationLost",
     ),
     Says(
         "the probe answers with nobody where there never were any",
@@ -402,6 +395,26 @@ REAUTH_CASES = [
 ]
 
 CASES = [*AUTHORIZED_CASES, *SIGNED_IN_CASES, *REAUTH_CASES]
+
+
+def test_an_answer_that_became_empty_is_a_loss_at_each_look_until_there_is_one_again() -> None:
+    world = snapshot(AUTHORIZED)
+    world = with_status(world, report(world, None, NOW).status)
+    nobody = snapshot("azure: {available: none, organizations: null}").cloud
+    for _ in range(3):
+        lost = report(replace(world, cloud=nobody), None, NOW).status
+        world = with_status(world, lost)
+        told = find_condition(lost.conditions, "Authorized")
+        assert told is not None
+        assert told.reason == "AuthorizationLost"
+    back = report(replace(world, cloud=snapshot().cloud), None, NOW).status
+    assert is_true(back.conditions, "Authorized")
+
+
+def test_an_empty_answer_is_no_loss_where_it_was_always_empty() -> None:
+    nobody = "azure: {available: none, organizations: null}"
+    revoked = report(snapshot(nobody, REVOKED), None, NOW).status
+    assert is_true(report(with_status(snapshot(nobody), revoked), None, NOW).status.conditions, "Authorized")
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

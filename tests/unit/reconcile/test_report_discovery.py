@@ -299,6 +299,15 @@ def test_missing_counts_are_not_zero() -> None:
     assert numbers(clock.discovery) == (70, 120, 604, 1004)
 
 
+@pytest.mark.parametrize("answer", ["unknown", "none"])
+def test_without_an_answer_the_organizations_seen_before_still_count(answer: str) -> None:
+    clock = Clock(HELD)
+    clock.look()
+    clock.look(f"azure: {{available: {answer}}}")
+    assert clock.discovery.organizations is not None
+    assert clock.discovery.organizations.available == 3
+
+
 def test_while_the_configuration_changes_nothing_is_begun_again() -> None:
     clock = Clock(counts("[5, 9]", "[1, 2]"))
     clock.look()

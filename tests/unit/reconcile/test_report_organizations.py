@@ -383,7 +383,7 @@ def test_the_conflicting_connector_is_named_and_forgotten_once_it_lets_go() -> N
     assert (held.conflicting_connector, held.organization_id) == ("/subscriptions/x", None)
     assert held.onboarding_state == "OnboardedByOtherConnector"
     before = "{status: {conflictingConnector: /subscriptions/x}}"
-    assert status_of("fabrikam", rival, declared("fabrikam", before)).conflicting_connector is None
+    assert status_of("fabrikam", "rivals: {fabrikam: /x}", declared("fabrikam", before)).conflicting_connector is None
 
 
 def test_counts_that_are_missing_stay_as_they_were() -> None:
