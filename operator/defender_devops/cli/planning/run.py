@@ -81,7 +81,7 @@ async def gather_subjects(stack: AsyncExitStack, wanted: Wanted) -> tuple[list[S
         OperatorError: the cluster cannot be asked for a connector by name.
         CommandFailed: a manifest cannot be used, or there is no connector of that name.
     """
-    cluster = await _cluster(stack, wanted)
+    cluster, trouble = await _cluster(stack, wanted)
     if wanted.name is not None:
         if cluster is None:
             raise CommandFailed("A connector by name needs the cluster: leave --offline out, or give a file with -f.")
@@ -90,21 +90,23 @@ async def gather_subjects(stack: AsyncExitStack, wanted: Wanted) -> tuple[list[S
         return [subject_in_cluster(live, around)], around
     namespace = cluster.namespace if cluster is not None else wanted.target.namespace or "default"
     manifests = read_manifests(wanted.files, namespace)
+    if trouble is not None:  # not before it is known that the manifests are good
+        _say_without_cluster(trouble)
     places = [each.key[0] for each in (*manifests.connectors, *manifests.organizations)]
     around = await _around(cluster, places)
     return subjects(manifests, around), around
 
 
-async def _cluster(stack: AsyncExitStack, wanted: Wanted) -> Cluster | None:
+async def _cluster(stack: AsyncExitStack, wanted: Wanted) -> tuple[Cluster | None, KubernetesError | None]:
+    """The cluster, or why there is none."""
     if wanted.offline:
-        return None
+        return None, None
     try:
-        return await stack.enter_async_context(open_cluster(wanted.target))
+        return await stack.enter_async_context(open_cluster(wanted.target)), None
     except KubernetesError as error:
         if wanted.name is not None:
             raise
-        _say_without_cluster(error)
-        return None
+        return None, error
 
 
 async def _around(cluster: Cluster | None, namespaces: list[str]) -> Surroundings:
