@@ -16,6 +16,7 @@ from sandbox.cloud.control.client import ControlError
 from sandbox.cluster.binaries import BinaryError
 from sandbox.cluster.client import ApiError
 from sandbox.demo.browser import PageError
+from sandbox.demo.picture import recording_console, save
 from sandbox.demo.screen import Screen
 from sandbox.demo.stage import Stage
 from sandbox.demo.story import StoryFailed, tell
@@ -41,15 +42,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m sandbox.demo", description=__doc__)
     parser.add_argument("--keep", action="store_true", help="stay up at the end, until Ctrl-C")
     parser.add_argument("--folder", type=Path, default=_FOLDER, help="home of its files (default: .sandbox/demo)")
+    parser.add_argument("--picture", type=Path, help="also write what was printed as an SVG (docs/images/demo.svg)")
     options = parser.parse_args()
     folder: Path = options.folder.absolute()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    console = Console()
+    console = recording_console() if options.picture else Console()
     try:
         with locked(folder):
             _clear(folder)
             _run(folder, console, keep=options.keep)
             _clear(folder)
+        if options.picture:
+            save(console, options.picture)
     except KeyboardInterrupt:
         return _INTERRUPTED
     except _FAILURES as error:
