@@ -208,8 +208,10 @@ def test_each_line_names_what_it_is_about() -> None:
     )
     shown = list(lines(views([body], [organization("fabrikam", HELD)])))
     assert shown == [
-        ("security/contoso: Ready; 2 of 6 organizations onboarded, 1 held by another connector, 1 project, "
-        "9 repositories"),
+        (
+            "security/contoso: Ready; 2 of 6 organizations onboarded, 1 held by another connector, 1 project, "
+            "9 repositories"
+        ),
         "security/contoso: SignedIn=False SignInRequired: Open the page.",
         "security/contoso/fabrikam: In progress (HeldByOtherConnector); fabrikam is held by another connector.",
     ]
