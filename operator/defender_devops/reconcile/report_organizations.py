@@ -186,9 +186,13 @@ def _covered(name: str, found: CloudOrganization, connector: Conditions) -> Verd
 
 
 def _waiting(resource: DevOpsOrganization, connector: Conditions) -> Verdict | None:
-    """While nothing can be told; what was said about the resource in its present form stands."""
+    """While nothing can be told; what was said about the resource in its present form stands.
+
+    Unless it was that it has no connector.
+    """
     told = resource.status.observed_generation == resource.metadata.generation
-    return None if told and resource.status.conditions else _waiting_for(connector)
+    last = find_condition(resource.status.conditions, ConditionType.READY) if told else None
+    return None if last and last.reason != Reason.CONNECTOR_NOT_FOUND else _waiting_for(connector)
 
 
 def _waiting_for(connector: Conditions) -> Verdict:

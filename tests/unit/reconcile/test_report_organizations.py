@@ -318,6 +318,15 @@ def test_what_was_said_stands_while_nothing_is_known(world: tuple[str, ...]) -> 
     assert (ready.status, ready.reason) == ("True", "Onboarded")
 
 
+def test_that_it_has_no_connector_does_not_stand_once_it_has_one() -> None:
+    orphan = "{type: Ready, status: 'False', reason: ConnectorNotFound}"
+    told = f"{{onboarding: Onboarded, status: {{observedGeneration: 1, conditions: [{orphan}]}}}}"
+    status = status_of("fabrikam", unreadable("Forbidden", terminal=True), declared("fabrikam", told))
+    ready = find_condition(status.conditions, "Ready")
+    assert ready is not None
+    assert (ready.status, ready.reason) == ("False", "Forbidden")
+
+
 @pytest.mark.parametrize("world", [ABSENT, NO_CONFIGURATION])
 def test_without_a_connector_nothing_is_covered_whatever_was_said(world: str) -> None:
     onboarded = "{type: Onboarded, status: 'True', reason: Onboarded}"
