@@ -12,7 +12,7 @@ from defender_devops.cli import commands, main
 from defender_devops.cli.exits import ExitCode
 from defender_devops.errors import Forbidden
 from tests.support.api_server import write_kubeconfig
-from tests.unit.cli.conftest import Run
+from tests.support.command_line import Run
 
 WRONG = [
     (("stats",), "No such command 'stats'. Did you mean 'status'?"),

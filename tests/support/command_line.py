@@ -1,0 +1,45 @@
+"""The command line run in this process, as a person would run it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import structlog
+
+from defender_devops.cli.main import run
+
+Run = Callable[..., "Ran"]
+"""Runs `defender-devops` with these arguments."""
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a run left behind."""
+
+    exit_code: int
+    out: str
+    err: str
+
+
+@contextmanager
+def command_line(capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
+    """Gives what runs a command line; logs are as before in the end."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+
+    def start(*arguments: str | Path) -> Ran:
+        capsys.readouterr()
+        exit_code = run([str(each) for each in arguments])
+        return Ran(exit_code, *capsys.readouterr())
+
+    try:
+        yield start
+    finally:
+        logging.disable(logging.NOTSET)
+        structlog.reset_defaults()
+        root.handlers[:], root.level = handlers, level

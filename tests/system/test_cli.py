@@ -1,0 +1,462 @@
+"""The command line against a real API server, the simulated cloud and the whole operator."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from defender_devops.cli.exits import ExitCode
+from sandbox.cloud.control.client import ControlClient
+from sandbox.cluster import Cluster, KubernetesClient
+from sandbox.cluster.binaries import binary
+from sandbox.cluster.credentials import kubeconfig
+from sandbox.cluster.ports import free_ports
+from sandbox.stack import Cloud, Operator
+from sandbox.stack.cloud import CLIENT_SECRET_IDENTITY
+from tests.support.command_line import Run, command_line
+from tests.support.scene import ACCOUNT, GROUP, KIND, SUBSCRIPTION, TENANT, Scene
+
+NAMESPACE = "command-line"
+OTHER_SUBSCRIPTION = "33333333-3333-3333-3333-333333333333"
+APP_SECRET = "sandbox-sign-in-secret"
+SIGN_IN = {
+    "method": "AuthorizationCode",
+    "account": ACCOUNT,
+    "client": {
+        "id": "77777777-7777-7777-7777-777777777777",
+        "type": "Secret",
+        "secretRef": {"name": "sign-in-app", "key": "client-secret"},
+    },
+}
+CLOSED = "wingtip-toys"
+"""An organization whose policy keeps Defender out."""
+
+_WORLD = Path(__file__).parents[2] / "sandbox/cloud/worlds/default.yaml"
+_BIN = Path(sys.executable).parent
+
+
+def _world(folder: Path) -> Path:
+    """The default world, in which whoever runs the command line is a member of organizations, one of them closed."""
+    world = yaml.safe_load(_WORLD.read_text())
+    for organization in world["organizations"]:
+        if organization["name"] in {"contoso", "fabrikam", CLOSED}:
+            organization["members"].append({"account": "defender-devops-sandbox", "administrator": True})
+        if organization["name"] == CLOSED:
+            organization["thirdPartyOauth"] = False
+    file = folder / "world.yaml"
+    file.write_text(yaml.safe_dump(world))
+    return file
+
+
+@pytest.fixture(scope="module")
+def cloud(start_cloud: Callable[..., Cloud], tmp_path_factory: pytest.TempPathFactory) -> Cloud:
+    return start_cloud("--speed", "360", "--world", _world(tmp_path_factory.mktemp("world")))
+
+
+@pytest.fixture(scope="module")
+def operator(
+    cluster: Cluster, kube: KubernetesClient, cloud: Cloud, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Operator]:
+    """An operator with sign-in pages that watches one namespace."""
+    kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+    (port,) = free_ports(1)
+    grants = [
+        {"namespace": NAMESPACE, "tenantId": TENANT, "subscriptionId": subscription}
+        for subscription in (SUBSCRIPTION, OTHER_SUBSCRIPTION)
+    ]
+    environment = {
+        "KUBECONFIG": str(cluster.kubeconfig),
+        **cloud.environment(),
+        **CLIENT_SECRET_IDENTITY,
+        "DEFENDER_DEVOPS_NAMESPACES": json.dumps([NAMESPACE]),
+        "DEFENDER_DEVOPS_IDENTITY_GRANTS": json.dumps(grants),
+        "DEFENDER_DEVOPS_REFRESH_INTERVAL": "2",
+        "DEFENDER_DEVOPS_CHECK_INTERVAL": "4",
+        "DEFENDER_DEVOPS_OPERATION_POLL_INTERVAL": "0.5",
+        "DEFENDER_DEVOPS_SIGNIN_HOST": "127.0.0.1",
+        "DEFENDER_DEVOPS_SIGNIN_PORT": str(port),
+        "DEFENDER_DEVOPS_SIGNIN_URL": f"http://localhost:{port}/signin",
+    }
+    with Operator.start(tmp_path_factory.mktemp("operator") / "operator.log", environment) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def scene(kube: KubernetesClient, cloud: Cloud, operator: Operator) -> Iterator[Scene]:
+    """A connector `contoso` with the organizations contoso and fabrikam, adopted and ready."""
+    with ControlClient(cloud.control) as control:
+        scene = Scene(kube, control, NAMESPACE)
+        place = {"subscription": SUBSCRIPTION, "resourceGroup": GROUP, "location": "westeurope"}
+        control.add_connector(name="contoso", account=ACCOUNT, organizations=["contoso", "fabrikam"], **place)
+        scene.secret("sign-in-app", client_secret=APP_SECRET)
+        scene.apply(scene.manifest(**ADOPTED))
+        scene.wait("Ready", "True")
+        yield scene
+        for body in kube.list_all(KIND, NAMESPACE):
+            kube.delete(KIND, body["metadata"]["name"], NAMESPACE)
+
+
+ADOPTED: dict[str, Any] = {
+    "authorization": {"method": "Adopt", "codeSecretRef": None, "account": ACCOUNT},
+    "signIn": SIGN_IN,
+}
+
+
+@pytest.fixture
+def environment(scene: Scene, cloud: Cloud, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a person's shell has: a kubeconfig, and a sign-in to Azure."""
+    for name, value in {**cloud.environment(), **CLIENT_SECRET_IDENTITY}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig))
+
+
+@pytest.fixture
+def run(environment: None, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
+    with command_line(capsys) as start:
+        yield start
+
+
+def _file(folder: Path, manifest: dict[str, Any], **patch: object) -> Path:
+    """A manifest in a file, its spec changed by a shallow patch."""
+    file = folder / "manifest.yaml"
+    file.write_text(yaml.safe_dump({**manifest, "spec": {**manifest["spec"], **patch}}))
+    return file
+
+
+def test_status_tells_of_the_connector_and_each_organization(run: Run) -> None:
+    ran = run("status", "-n", NAMESPACE)
+    assert ran.exit_code == ExitCode.OK
+    assert f"{NAMESPACE}/contoso: Ready; 2 of 5 organizations onboarded" in ran.out
+    assert f"{NAMESPACE}/contoso/fabrikam: Ready (Onboarded)" in ran.out
+    assert f"{NAMESPACE}/contoso: SignedIn=False SignInRequired: " in ran.out
+
+
+def test_status_as_json_holds_the_resources_own_fields(run: Run) -> None:
+    (found,) = json.loads(run("status", f"{NAMESPACE}/contoso", "-o", "json").out)["connectors"]
+    assert found["status"]["connectorId"].endswith("/contoso")
+    assert {each["spec"]["organization"] for each in found["organizations"]} >= {"contoso", "fabrikam"}
+
+
+def test_status_as_a_table_has_one_row(run: Run) -> None:
+    head, row = run("status", "-n", NAMESPACE, "-o", "table").out.splitlines()
+    assert head.split() == ["CONNECTOR", "READY", "AUTHORIZED", "ORGS", "REPOS", "FOUND", "REASON"]
+    assert row.split()[:4] == [f"{NAMESPACE}/contoso", "True", "True", "2"]
+
+
+def test_an_empty_namespace_says_where_else_to_look(run: Run, namespace: str) -> None:
+    ran = run("status", "-n", namespace)
+    assert (ran.exit_code, ran.out) == (ExitCode.OK, "")
+    assert ran.err == f"There are no connectors in namespace {namespace}. With -A all namespaces are shown.\n"
+
+
+WRONG_NAMES = [
+    (("contsoo", "-n", NAMESPACE), "Did you mean contoso?"),
+    (("contoso", "-n", "default"), f"but there is one in {NAMESPACE}: add -n {NAMESPACE}."),
+]
+
+
+@pytest.mark.parametrize(("arguments", "words"), WRONG_NAMES)
+@pytest.mark.parametrize("command", ["status", "plan", "check", "authorize", "reconcile", "suspend", "resume"])
+def test_a_wrong_name_gets_a_suggestion(run: Run, command: str, arguments: tuple[str, ...], words: str) -> None:
+    ran = run(command, *arguments)
+    assert (ran.exit_code, ran.out) == (ExitCode.USAGE, "")
+    assert ran.err.startswith("error: There is no connector ")
+    assert words in ran.err
+    assert ran.err.count("\n") == 1
+
+
+@pytest.fixture
+def somebody(kube: KubernetesClient, cluster: Cluster, scene: Scene, tmp_path: Path) -> Path:
+    """The kubeconfig of somebody who may do nothing."""
+    kube.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "somebody", "namespace": NAMESPACE}})
+    token = kube.service_account_token("somebody", NAMESPACE)
+    file = tmp_path / "kubeconfig"
+    file.write_text(kubeconfig(cluster.server, cluster.ca, token=token))
+    return file
+
+
+COMMANDS = [("status",), ("plan", "contoso"), ("reconcile", "contoso"), ("suspend", "contoso"), ("support",)]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_without_rights_every_command_says_which_one_is_missing(
+    run: Run, somebody: Path, command: tuple[str, ...]
+) -> None:
+    ran = run(*command, "-n", NAMESPACE, "--kubeconfig", somebody)
+    assert (ran.exit_code, ran.out) == (ExitCode.NO_RIGHTS, "")
+    assert ran.err.startswith("error: You may not do that: ")
+    assert "azuredevopsconnectors" in ran.err
+    assert ran.err.count("\n") == 1
+
+
+def test_credentials_that_the_cluster_does_not_take_are_named_as_such(
+    run: Run, cluster: Cluster, tmp_path: Path
+) -> None:
+    file = tmp_path / "kubeconfig"
+    file.write_text(kubeconfig(cluster.server, cluster.ca, token="nobody's"))
+    ran = run("status", "--kubeconfig", file)
+    assert (ran.exit_code, ran.out) == (ExitCode.NO_RIGHTS, "")
+    assert ran.err.startswith("error: The cluster does not take your credentials")
+
+
+def test_who_may_only_read_can_write_a_bundle_of_what_there_is_to_read(
+    run: Run, somebody: Path, kube: KubernetesClient, tmp_path: Path
+) -> None:
+    rules = [
+        {
+            "apiGroups": ["defender-devops.io"],
+            "resources": ["azuredevopsconnectors", "devopsorganizations"],
+            "verbs": ["get", "list", "watch"],
+        }
+    ]
+    subject = {"kind": "ServiceAccount", "name": "somebody", "namespace": NAMESPACE}
+    api, place = "rbac.authorization.k8s.io/v1", {"name": "readers", "namespace": NAMESPACE}
+    kube.apply({"apiVersion": api, "kind": "Role", "metadata": place, "rules": rules})
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "readers"}
+    kube.apply(
+        {"apiVersion": api, "kind": "RoleBinding", "metadata": place, "roleRef": reference, "subjects": [subject]}
+    )
+    try:
+        ran = run("support", "-n", NAMESPACE, "--kubeconfig", somebody, "--to", tmp_path / "bundle.tar.gz")
+    finally:
+        kube.delete("RoleBinding", "readers", NAMESPACE)
+    assert ran.exit_code == ExitCode.OK
+    assert "events.yaml is not there: " in ran.err
+    assert "connectors.yaml" in _members(tmp_path / "bundle.tar.gz")
+
+
+def test_an_unchanged_manifest_changes_nothing(run: Run, scene: Scene, tmp_path: Path) -> None:
+    ran = run("plan", "-f", _file(tmp_path, scene.manifest(**ADOPTED)), "--exit-code")
+    assert (ran.exit_code, ran.out) == (ExitCode.OK, f"{NAMESPACE}/contoso: Nothing would change in Azure.\n")
+
+
+def test_a_changed_manifest_is_planned_and_azure_stays_as_it_is(run: Run, scene: Scene, tmp_path: Path) -> None:
+    before = scene.control.last()
+    annotations = {"mode": "Enabled", "minimumSeverity": "High"}
+    changed = _file(tmp_path, scene.manifest(**ADOPTED), pullRequestAnnotations=annotations)
+    ran = run("plan", "-f", changed, "--exit-code", "-o", "json")
+    assert ran.exit_code == ExitCode.CHANGES
+    (made,) = json.loads(ran.out)["plans"]
+    assert [step["sentence"] for step in made["steps"]] == [
+        "turn pull request annotations on in contoso, from High up",
+        "turn pull request annotations on in fabrikam, from High up",
+    ]
+    assert scene.writes(before) == []
+    assert "pullRequestAnnotations" not in scene.connector()["spec"]
+
+
+def test_what_cannot_be_changed_is_refused_in_the_api_server_s_words(run: Run, scene: Scene, tmp_path: Path) -> None:
+    moved = scene.manifest(azure={"location": "northeurope"}, **ADOPTED)
+    ran = run("plan", "-f", _file(tmp_path, moved))
+    assert ran.exit_code == ExitCode.NOT_OK
+    assert "location cannot be changed: a security connector cannot move." in ran.out
+
+
+def test_a_connector_that_a_code_would_make_is_planned_without_the_code(run: Run, scene: Scene, tmp_path: Path) -> None:
+    before = scene.control.last()
+    ran = run("plan", "-f", _file(tmp_path, scene.manifest("brand-new")))
+    assert ran.exit_code == ExitCode.OK
+    assert "+ create the connector brand-new in westeurope" in ran.out
+    assert "Planned as if a new one-time code were in key code of Secret code" in ran.out
+    assert scene.writes(before) == []
+
+
+def test_deleting_what_was_adopted_is_planned_to_leave_it_in_azure(run: Run) -> None:
+    ran = run("plan", f"{NAMESPACE}/contoso", "--delete")
+    assert "take the owner's tags off the connector" in ran.out
+    assert "The connector stays in Azure" in ran.out
+
+
+def test_without_the_cluster_a_manifest_is_planned_against_azure_alone(run: Run, scene: Scene, tmp_path: Path) -> None:
+    ran = run("plan", "--offline", "-f", _file(tmp_path, scene.manifest(**ADOPTED)))
+    assert ran.exit_code == ExitCode.NOT_OK
+    assert "set spec.adoptionPolicy to Always" in ran.out
+
+
+def test_nobody_signed_in_is_told_how_to(
+    run: Run, scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AZURE_CLIENT_SECRET")
+    monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "EnvironmentCredential")
+    ran = run("plan", "-f", _file(tmp_path, scene.manifest(**ADOPTED)))
+    assert ran.exit_code == ExitCode.AZURE
+    assert f"az login --tenant {TENANT}" in ran.err
+
+
+def test_a_connector_in_order_passes_every_check(run: Run) -> None:
+    ran = run("check", f"{NAMESPACE}/contoso")
+    assert ran.exit_code == ExitCode.OK
+    assert ran.out.splitlines() == [
+        f"{NAMESPACE}/contoso: 15 passed",
+        "  ✓ Cluster: Secret/sign-in-app",
+        "  ✓ Azure: Readable, Connector, Authorized, OrganizationsAvailable",
+        *(
+            f"  ✓ {organization}: TenantMatches, ProjectCollectionAdministrator, AccessLevel, ThirdPartyOAuthEnabled, "
+            "ContainerMappingExtension"
+            for organization in ("contoso", "fabrikam")
+        ),
+    ]
+
+
+def test_check_of_a_manifest_names_what_fails_until_it_is_mended(run: Run, scene: Scene, tmp_path: Path) -> None:
+    scene.new_code()
+    manifest = _file(tmp_path, scene.manifest("brand-new"), organizations={"mode": "Selected", "names": [CLOSED]})
+    ran = run("check", "-f", manifest, "-o", "json")
+    assert ran.exit_code == ExitCode.NOT_OK
+    (connector,) = json.loads(ran.out)["connectors"]
+    (failed,) = (check for check in connector["checks"] if check["status"] != "True")
+    assert (failed["subject"], failed["name"], failed["reason"]) == (CLOSED, "ThirdPartyOAuthEnabled", "OAuthDisabled")
+    scene.control.change_organization(CLOSED, thirdPartyOauth=True)
+    mended = run("check", "-f", manifest)
+    scene.control.change_organization(CLOSED, thirdPartyOauth=False)
+    assert (mended.exit_code, mended.out.splitlines()[0]) == (
+        ExitCode.OK,
+        f"{NAMESPACE}/brand-new: 8 passed",
+    )
+
+
+def test_check_of_a_new_manifest_names_the_secret_that_is_missing(run: Run, scene: Scene, tmp_path: Path) -> None:
+    missing = {**SIGN_IN, "client": {**SIGN_IN["client"], "secretRef": {"name": "nowhere", "key": "k"}}}  # type: ignore[dict-item]
+    ran = run("check", "-f", _file(tmp_path, scene.manifest("brand-new"), signIn=missing))
+    assert ran.exit_code == ExitCode.NOT_OK
+    assert "There is no Secret nowhere in namespace" in ran.out
+
+
+def test_what_was_imported_is_adopted_with_no_other_change_than_the_owner_s_tags(
+    run: Run, scene: Scene, tmp_path: Path
+) -> None:
+    scene.control.add_connector(
+        name="From_Portal",
+        subscription=OTHER_SUBSCRIPTION,
+        resourceGroup=GROUP,
+        location="northeurope",
+        account=ACCOUNT,
+        organizations=["tailspin", "northwind"],
+    )
+    before = scene.control.last()
+    folder = tmp_path / "connectors"
+    ran = run("import", "-s", OTHER_SUBSCRIPTION, "--to", folder, "-n", NAMESPACE, "--account", ACCOUNT)
+    assert (ran.exit_code, ran.err) == (ExitCode.OK, f"{folder / 'from-portal.yaml'} written.\n")
+    assert run("import", "-s", OTHER_SUBSCRIPTION, "--to", folder).exit_code == ExitCode.USAGE
+    (made,) = json.loads(run("plan", "-f", folder, "-o", "json").out)["plans"]
+    assert [step["sentence"] for step in made["steps"]] == [
+        "set the connector's tags (defender-devops-owner, defender-devops-resource)"
+    ]
+    assert scene.writes(before) == []
+    scene.apply(yaml.safe_load((folder / "from-portal.yaml").read_text()))
+    scene.wait("Ready", "True", name="from-portal")
+    assert scene.writes(before) == ["SecurityConnectors_Update"]
+    again = run("import", "-s", OTHER_SUBSCRIPTION)
+    assert again.out == ""
+    assert f"From_Portal is left out: {NAMESPACE}/from-portal manages it already" in again.err
+
+
+def test_a_look_that_was_asked_for_is_waited_for(run: Run, scene: Scene) -> None:
+    ran = run("reconcile", f"{NAMESPACE}/contoso", "--wait")
+    assert ran.exit_code == ExitCode.OK
+    assert ran.out.startswith(f"{NAMESPACE}/contoso: Ready")
+    body = scene.connector()
+    annotation = body["metadata"]["annotations"]["defender-devops.io/reconcile-requested-at"]
+    assert body["status"]["lastHandledReconcileAt"] == annotation
+
+
+def test_a_suspended_connector_is_shown_as_such_until_it_is_resumed(run: Run, scene: Scene) -> None:
+    assert run("suspend", f"{NAMESPACE}/contoso").exit_code == ExitCode.OK
+    scene.kube.wait(KIND, "contoso", NAMESPACE, until=lambda body: body["spec"]["suspend"])
+    assert f"{NAMESPACE}/contoso: Suspended" in run("status", f"{NAMESPACE}/contoso").out
+    assert run("resume", f"{NAMESPACE}/contoso").exit_code == ExitCode.OK
+    assert not scene.connector()["spec"].get("suspend")
+
+
+def test_suspending_what_comes_from_git_warns_of_the_next_sync(run: Run, scene: Scene) -> None:
+    annotations = {"argocd.argoproj.io/tracking-id": "app"}
+    scene.kube.patch(KIND, "contoso", {"metadata": {"annotations": annotations}}, NAMESPACE)
+    ran = run("resume", f"{NAMESPACE}/contoso")
+    scene.kube.patch(KIND, "contoso", {"metadata": {"annotations": dict.fromkeys(annotations)}}, NAMESPACE)
+    assert "comes from git: write suspend: false there too" in ran.err
+
+
+def test_the_address_of_the_sign_in_page_is_printed(run: Run, scene: Scene) -> None:
+    address = run("authorize", f"{NAMESPACE}/contoso", "--print").out.strip()
+    assert address == scene.connector()["status"]["signIn"]["url"]
+    assert address.startswith("http://localhost:")
+
+
+def _members(file: Path) -> dict[str, str]:
+    with tarfile.open(file) as archive:
+        files = ((member, archive.extractfile(member)) for member in archive.getmembers())
+        return {member.name.rpartition("/")[2]: content.read().decode() for member, content in files if content}
+
+
+def test_a_bundle_holds_what_helps_and_no_secret(run: Run, scene: Scene, tmp_path: Path) -> None:
+    ran = run("support", "-n", NAMESPACE, "--to", tmp_path / "bundle.tar.gz")
+    assert ran.exit_code == ExitCode.OK
+    members = _members(tmp_path / "bundle.tar.gz")
+    assert set(members) == {
+        "bundle.yaml",
+        "cluster.yaml",
+        "connectors.yaml",
+        "crds.yaml",
+        "events.yaml",
+        "operator.yaml",
+        "organizations.yaml",
+        "status.txt",
+    }
+    assert "reason: Ready" in members["events.yaml"]
+    assert "kind: AzureDevOpsConnector" in members["connectors.yaml"]
+    page = scene.connector()["status"]["signIn"]["url"]
+    secrets = [APP_SECRET, base64.b64encode(APP_SECRET.encode()).decode(), page.rpartition("/")[2], ACCOUNT]
+    assert not any(secret in content for content in members.values() for secret in secrets)
+    assert (tmp_path / "bundle.tar.gz").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.fixture
+def shell(environment: None) -> dict[str, str]:
+    """Variables of a shell in which kubectl finds the plugin."""
+    return {**os.environ, "PATH": f"{_BIN}:{binary('kubectl').parent}:{os.environ['PATH']}"}
+
+
+def _as_plugin(shell: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [str(binary("kubectl")), *arguments]
+    return subprocess.run(command, env=shell, capture_output=True, text=True, check=False, timeout=120)
+
+
+def test_kubectl_runs_it_as_a_plugin(shell: dict[str, str]) -> None:
+    done = _as_plugin(shell, "defender-devops", "status", "-n", NAMESPACE, "-o", "table")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"{NAMESPACE}/contoso" in done.stdout
+
+
+def test_usage_errors_of_the_plugin_name_the_plugin(shell: dict[str, str]) -> None:
+    done = _as_plugin(shell, "defender-devops", "status", "--foo")
+    assert done.returncode == ExitCode.USAGE
+    assert done.stderr == "error: No such option: --foo. See kubectl defender-devops status --help.\n"
+
+
+def test_kubectl_completes_names_of_connectors(shell: dict[str, str]) -> None:
+    done = _as_plugin(shell, "__complete", "defender-devops", "status", "-n", NAMESPACE, "con")
+    assert done.stdout == "contoso\n:4\n"
+
+
+def test_watching_tells_what_changes_until_it_is_interrupted(shell: dict[str, str], scene: Scene) -> None:
+    command = [_BIN / "defender-devops", "status", "-w", "-n", NAMESPACE]
+    with subprocess.Popen(command, env=shell, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as watching:
+        assert watching.stdout is not None
+        assert any(f"{NAMESPACE}/contoso: Ready" in line for line in watching.stdout)
+        scene.kube.patch(KIND, "contoso", {"spec": {"suspend": True}}, NAMESPACE)
+        assert any(f"{NAMESPACE}/contoso: Suspended" in line for line in watching.stdout)
+        scene.kube.patch(KIND, "contoso", {"spec": {"suspend": None}}, NAMESPACE)
+        watching.send_signal(signal.SIGINT)
+        _, err = watching.communicate(timeout=60)
+    assert (watching.returncode, err) == (ExitCode.INTERRUPTED, "")
