@@ -11,6 +11,7 @@ from defender_devops.api.conditions import find_condition
 from defender_devops.api.connector import AuthorizationMethod, AuthorizationStatus
 from defender_devops.api.reasons import ConditionType, Reason
 from defender_devops.reconcile import desired
+from defender_devops.reconcile.ownership import refusal
 from defender_devops.reconcile.snapshot import CloudState, ConnectorSnapshot, Failure, is_under_way
 
 __all__ = [
@@ -51,9 +52,12 @@ class Authorization:
 
 
 def authorization(snapshot: ConnectorSnapshot) -> Authorization:
-    """Judge by the configuration's state, by the probe of listAvailableAzureDevOpsOrgs and by the checks."""
+    """Judge by the configuration's state, by the probe of listAvailableAzureDevOpsOrgs and by the checks.
+
+    The authorization of a connector that is not this resource's business is nobody's business here.
+    """
     cloud = snapshot.cloud
-    if not isinstance(cloud, CloudState):
+    if not isinstance(cloud, CloudState) or refusal(snapshot) is not None:
         return Authorization(State.UNKNOWN)
     configuration = cloud.configuration
     if configuration is None:

@@ -29,6 +29,7 @@ from defender_devops.reconcile.hints import Hints
 from defender_devops.reconcile.inventory import inventory
 from defender_devops.reconcile.memory import Memory
 from defender_devops.reconcile.observe import Observer, Question, failure_of
+from defender_devops.reconcile.ownership import refusal
 from defender_devops.reconcile.resources import Key, Resources
 from defender_devops.reconcile.rivals import rivals
 from defender_devops.reconcile.sign_in_view import SignInFindings, SignInView
@@ -92,6 +93,7 @@ class Gatherer:
             probe=memory.hinted or connector.is_reconcile_requested or memory.code != known_code.sha256,
             readers=_speaks_of_readers(connector),
             probe_interval=self._probe_interval(base),
+            refuses=lambda found: refusal(replace(base, cloud=CloudState(found))) is not None,
         )
         if connector.spec.suspend and not connector.metadata.is_deleting:
             return Gathered(base, None, code)

@@ -6,10 +6,11 @@ that wants to write is made again on a state that was read afresh as a whole, so
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from defender_devops.api.cloud import CloudOrganization, ConnectorRef, RoleAssignment
+from defender_devops.api.cloud import CloudOrganization, Connector, ConnectorRef, RoleAssignment
 from defender_devops.azure.connectors import SecurityConnectors
 from defender_devops.azure.role_assignments import RoleAssignments
 from defender_devops.errors import AzureError, OperatorError
@@ -29,12 +30,14 @@ class Question:
         probe: ask listAvailableAzureDevOpsOrgs even if the last answer is young.
         readers: read the role assignments at the connector's scope.
         probe_interval: for so long the last answer to that question counts as young.
+        refuses: whether a connector is none of this resource's business, and what is below it even less.
     """
 
     fresh: bool = False
     probe: bool = False
     readers: bool = False
     probe_interval: timedelta = timedelta(minutes=10)
+    refuses: Callable[[Connector], bool] = lambda _: False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,8 @@ class Observer:
         connector = known.connector if known else await self.connectors.get(ref)
         if connector is None:
             return CloudState(sent=sent, fresh=True)
+        if question.refuses(connector):
+            return CloudState(connector, sent=sent, fresh=known is None)
         settled = known is not None and known.configuration is not None and not known.is_busy
         state = known if known is not None and settled else await self._below(ref, CloudState(connector, sent=sent))
         state = replace(state, readers=await self._readers(ref, known, question), fresh=known is None)

@@ -56,7 +56,8 @@ class _View:
     @property
     def is_bare(self) -> bool:
         """Whether there is known to be nothing in Azure that could cover an organization."""
-        return isinstance(self.snapshot.cloud, CloudState) and self.snapshot.cloud.configuration is None
+        cloud = self.snapshot.cloud
+        return isinstance(cloud, CloudState) and cloud.configuration is None and refusal(self.snapshot) is None
 
 
 def report_organizations(
