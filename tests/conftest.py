@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,8 +22,11 @@ StartOperator = Callable[..., Operator]
 
 
 def pytest_configure() -> None:
-    """Say that there is no event loop yet; else asyncio makes one for pytest-asyncio to put back, never closed."""
+    """Make the process what every test takes it for."""
+    # No event loop yet; else asyncio makes one for pytest-asyncio to put back, never closed.
     asyncio.set_event_loop(None)
+    # A shell ignores Ctrl-C for what it runs in the background, and the programs that tests start would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -21,10 +21,8 @@ STUBBORN = ["/bin/sh", "-c", "trap '' TERM INT; echo started; while true; do sle
 
 PARENT = """
 import sys, time
-import signal
 from pathlib import Path
 from sandbox.process import ManagedProcess
-signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests in the background ignores it
 command = ["/bin/sh", "-c", sys.argv[2]]
 with ManagedProcess("child", command, log=Path(sys.argv[1]), grace=0.3) as child:
     print(child.pid, flush=True)
