@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
+import pty
+import re
 import signal
 import subprocess
 import sys
@@ -447,6 +450,39 @@ def test_usage_errors_of_the_plugin_name_the_plugin(shell: dict[str, str]) -> No
 def test_kubectl_completes_names_of_connectors(shell: dict[str, str]) -> None:
     done = _as_plugin(shell, "__complete", "defender-devops", "status", "-n", NAMESPACE, "con")
     assert done.stdout == "contoso\n:4\n"
+
+
+def _on_terminal(shell: dict[str, str], *arguments: str) -> str:
+    """What a terminal of 80 columns shows."""
+    ours, theirs = pty.openpty()
+    command = [str(_BIN / "defender-devops"), *arguments]
+    with subprocess.Popen(command, env={**shell, "COLUMNS": "80"}, stdout=theirs, stderr=theirs) as running:
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # how the end of a terminal looks
+            while chunk := os.read(ours, 4096):
+                shown += chunk
+        running.wait(timeout=60)
+    os.close(ours)
+    return re.sub(r"\x1b\[[0-9;]*m", "", shown.decode()).replace("\r\n", "\n")
+
+
+def test_a_terminal_shows_a_tree_that_fits(shell: dict[str, str]) -> None:
+    shown = _on_terminal(shell, "status", f"{NAMESPACE}/contoso").splitlines()
+    assert shown[0].startswith(f"{NAMESPACE}/contoso  Ready since ")
+    assert any(line.startswith("├── ✓ Provisioned  ") for line in shown)
+    assert any("✓  fabrikam" in line for line in shown)
+    assert max(map(len, shown)) <= 80
+
+
+def test_on_a_screen_the_sign_in_page_opens_in_the_browser(shell: dict[str, str], scene: Scene, tmp_path: Path) -> None:
+    browser, opened = tmp_path / "browser", tmp_path / "opened"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {opened}\n')
+    browser.chmod(0o755)
+    shown = _on_terminal({**shell, "DISPLAY": ":0", "BROWSER": str(browser)}, "authorize", f"{NAMESPACE}/contoso")
+    page = scene.connector()["status"]["signIn"]["url"]
+    assert opened.read_text().strip() == page
+    assert shown == f"Opening {page}\nSign in as {ACCOUNT}.\n"
 
 
 def test_watching_tells_what_changes_until_it_is_interrupted(shell: dict[str, str], scene: Scene) -> None:

@@ -8,6 +8,7 @@ import io
 import os
 import sys
 import traceback
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Final
 
@@ -40,9 +41,8 @@ def complete_for_kubectl() -> None:
 def run(arguments: list[str], program: str = "defender-devops") -> int:
     """Run one command and say in one line what went wrong; gives the exit status."""
     if missing := _missing():
-        return _fail(
-            f"{' and '.join(missing)} are not installed: pip install 'defender-devops-operator[cli]'.", ExitCode.USAGE
-        )
+        needed = " and ".join(missing)
+        return _fail(f"The command line needs {needed}: pip install 'defender-devops-operator[cli]'.", ExitCode.USAGE)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that knows no arrows shows question marks
@@ -53,7 +53,11 @@ def run(arguments: list[str], program: str = "defender-devops") -> int:
     except BrokenPipeError:
         raise
     except Exception as error:  # noqa: BLE001 - the edge of the program: nobody shall meet a traceback
-        return _report(error, debug="--debug" in arguments)
+        return _report(error, debug="--debug" in takewhile(_is_option, arguments))
+
+
+def _is_option(argument: str) -> bool:
+    return argument.startswith("-")
 
 
 def _missing() -> list[str]:

@@ -97,6 +97,14 @@ def test_debug_shows_where_an_error_comes_from(run: Run, monkeypatch: pytest.Mon
     assert "Traceback (most recent call last)" in run("--debug", "status").err
 
 
+def test_debug_is_an_option_of_the_program_and_not_of_a_command(run: Run) -> None:
+    ran = run("status", "--debug")
+    assert (ran.exit_code, ran.err) == (
+        ExitCode.USAGE,
+        "error: No such option: --debug. See defender-devops status --help.\n",
+    )
+
+
 def test_an_interrupt_ends_quietly(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     _fail_with(monkeypatch, KeyboardInterrupt())
     ran = run("status")
@@ -108,7 +116,7 @@ def test_without_the_extra_it_says_what_to_install(run: Run, monkeypatch: pytest
     monkeypatch.setattr(main.importlib.util, "find_spec", lambda name: None if name == "typer" else real(name))
     ran = run("status")
     assert ran.exit_code == ExitCode.USAGE
-    assert ran.err == "error: typer are not installed: pip install 'defender-devops-operator[cli]'.\n"
+    assert ran.err == "error: The command line needs typer: pip install 'defender-devops-operator[cli]'.\n"
 
 
 def test_a_wrong_address_of_azure_names_its_variable(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
