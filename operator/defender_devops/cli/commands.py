@@ -57,7 +57,7 @@ Connectors = Annotated[
 ]
 OptionalConnector = Annotated[
     str | None,
-    typer.Argument(metavar="[NAME]", help="Connector, as NAME or NAMESPACE/NAME.", autocompletion=complete_connector),
+    typer.Argument(metavar="NAME", help="Connector, as NAME or NAMESPACE/NAME.", autocompletion=complete_connector),
 ]
 Files = Annotated[
     list[Path] | None,
@@ -88,7 +88,7 @@ def options(
     logging.disable(logging.NOTSET if debug else logging.CRITICAL)
 
 
-@app.command()
+@app.command(short_help="How connectors and their organizations stand.")
 def status(
     name: OptionalConnector = None,
     *,
@@ -107,7 +107,7 @@ def status(
     return _run(show(Wanted(Target(kubeconfig, context, namespace), name, everywhere, output, watch)))
 
 
-@app.command()
+@app.command(short_help="What a manifest would change in Azure.")
 def plan(
     name: OptionalConnector = None,
     *,
@@ -131,7 +131,7 @@ def plan(
     return _run(show_plans(Wanted(target, tuple(files or ()), name, offline, delete, output, exit_code)))
 
 
-@app.command()
+@app.command(short_help="What stands in the way of a connector.")
 def check(
     name: OptionalConnector = None,
     *,
@@ -154,85 +154,7 @@ def check(
     return _run(show_checks(Wanted(target, tuple(files or ()), name, offline, form=output)))
 
 
-@app.command()
-def authorize(
-    name: Connector,
-    *,
-    only_print: Annotated[bool, typer.Option("--print", help="Only print the address.")] = False,
-    namespace: Namespace = None,
-    context: Context = None,
-    kubeconfig: Kubeconfig = None,
-) -> int:
-    """Open the page on which a person signs in, gets a device code, or hands Defender's code over."""
-    from defender_devops.cli.authorizing import authorize as open_page
-
-    return _run(open_page(Target(kubeconfig, context, namespace), name, only_print=only_print))
-
-
-@app.command()
-def reconcile(
-    names: Connectors,
-    *,
-    wait: Annotated[
-        bool, typer.Option("--wait", help="Wait until the operator has looked, and show what it found.")
-    ] = False,
-    timeout: Annotated[float, typer.Option("--timeout", metavar="SECONDS", min=1, help="How long to wait.")] = 60,
-    namespace: Namespace = None,
-    context: Context = None,
-    kubeconfig: Kubeconfig = None,
-) -> int:
-    """Have the operator look at connectors now, with everything read afresh."""
-    from defender_devops.cli.asking import reconcile as ask
-
-    return _run(ask(Target(kubeconfig, context, namespace), names, wait=wait, timeout=timeout))
-
-
-@app.command()
-def suspend(
-    names: Connectors,
-    *,
-    namespace: Namespace = None,
-    context: Context = None,
-    kubeconfig: Kubeconfig = None,
-) -> int:
-    """Have the operator leave connectors alone in Azure (spec.suspend)."""
-    from defender_devops.cli.asking import suspend as ask
-
-    return _run(ask(Target(kubeconfig, context, namespace), names))
-
-
-@app.command()
-def resume(
-    names: Connectors,
-    *,
-    namespace: Namespace = None,
-    context: Context = None,
-    kubeconfig: Kubeconfig = None,
-) -> int:
-    """Have the operator go on with suspended connectors."""
-    from defender_devops.cli.asking import resume as ask
-
-    return _run(ask(Target(kubeconfig, context, namespace), names))
-
-
-@app.command()
-def support(
-    *,
-    file: Annotated[
-        Path | None, typer.Option("--to", metavar="FILE", help="File to write; a name with the time in it by default.")
-    ] = None,
-    everywhere: Annotated[bool, typer.Option("--all-namespaces", "-A", help="Take in all namespaces.")] = False,
-    namespace: Namespace = None,
-    context: Context = None,
-    kubeconfig: Kubeconfig = None,
-) -> int:
-    """Write a bundle for whoever is asked for help: resources, events, versions. No Secret is read."""
-    from defender_devops.cli.support.run import write_bundle
-
-    return _run(write_bundle(Target(kubeconfig, context, namespace), everywhere=everywhere, file=file))
-
-
-@app.command("import")
+@app.command("import", short_help="Write manifests for connectors that exist in Azure.")
 def import_(
     subscription: Annotated[str, typer.Option("--subscription", "-s", metavar="ID", help="Subscription to look in.")],
     *,
@@ -264,6 +186,84 @@ def import_(
     options = Options("", namespace, account, observe)
     wanted = Wanted(subscription, resource_group, tenant, options, managed, folder, force, output)
     return _run(import_connectors(wanted))
+
+
+@app.command(short_help="Open the page on which a person signs in.")
+def authorize(
+    name: Connector,
+    *,
+    only_print: Annotated[bool, typer.Option("--print", help="Only print the address.")] = False,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> int:
+    """Open the page on which a person signs in, gets a device code, or hands Defender's code over."""
+    from defender_devops.cli.authorizing import authorize as open_page
+
+    return _run(open_page(Target(kubeconfig, context, namespace), name, only_print=only_print))
+
+
+@app.command(short_help="Have the operator look now.")
+def reconcile(
+    names: Connectors,
+    *,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait until the operator has looked, and show what it found.")
+    ] = False,
+    timeout: Annotated[float, typer.Option("--timeout", metavar="SECONDS", min=1, help="How long to wait.")] = 60,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> int:
+    """Have the operator look at connectors now, with everything read afresh."""
+    from defender_devops.cli.asking import reconcile as ask
+
+    return _run(ask(Target(kubeconfig, context, namespace), names, wait=wait, timeout=timeout))
+
+
+@app.command(short_help="Have the operator leave connectors alone in Azure.")
+def suspend(
+    names: Connectors,
+    *,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> int:
+    """Have the operator leave connectors alone in Azure (spec.suspend)."""
+    from defender_devops.cli.asking import suspend as ask
+
+    return _run(ask(Target(kubeconfig, context, namespace), names))
+
+
+@app.command(short_help="Have the operator go on with suspended connectors.")
+def resume(
+    names: Connectors,
+    *,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> int:
+    """Have the operator go on with suspended connectors."""
+    from defender_devops.cli.asking import resume as ask
+
+    return _run(ask(Target(kubeconfig, context, namespace), names))
+
+
+@app.command(short_help="Write a bundle for whoever is asked for help.")
+def support(
+    *,
+    file: Annotated[
+        Path | None, typer.Option("--to", metavar="FILE", help="File to write; a name with the time in it by default.")
+    ] = None,
+    everywhere: Annotated[bool, typer.Option("--all-namespaces", "-A", help="Take in all namespaces.")] = False,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> int:
+    """Write a bundle for whoever is asked for help: resources, events, versions. No Secret is read."""
+    from defender_devops.cli.support.run import write_bundle
+
+    return _run(write_bundle(Target(kubeconfig, context, namespace), everywhere=everywhere, file=file))
 
 
 def _file_or_name(files: list[Path] | None, name: str | None) -> None:
