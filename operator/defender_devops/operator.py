@@ -175,7 +175,7 @@ class Operator:
             codes=Codes(self._secrets, self._resources, sign_in.codes),
             sign_ins=SignInView(sign_in.sign_ins, checker),
             cluster_id=settings.cluster_id or await cluster_uid(self._client),
-            watches_all_namespaces=not settings.namespaces,
+            namespaces=frozenset(settings.namespaces) or None,
             timings=timings,
             refresh_interval=timedelta(seconds=settings.refresh_interval),
             clock=_now,

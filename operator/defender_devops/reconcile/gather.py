@@ -70,7 +70,7 @@ class Gatherer:
     codes: Codes
     sign_ins: SignInView
     cluster_id: str
-    watches_all_namespaces: bool
+    namespaces: frozenset[str] | None
     timings: Timings
     refresh_interval: timedelta
     clock: Callable[[], datetime]
@@ -149,7 +149,8 @@ class Gatherer:
             organizations=self._organizations(key),
             code=code,
             taken_names=self.resources.organization_names(key.namespace),
-            living_owners=self.resources.connector_uids() if self.watches_all_namespaces else None,
+            living_owners=self.resources.connector_uids(),
+            namespaces=self.namespaces,
             timings=self.timings,
             failures=memory.failures,
         )

@@ -48,9 +48,10 @@ def ownership(snapshot: ConnectorSnapshot, connector: Connector) -> Ownership:
     owner = Owner.parse(tag)
     if owner == snapshot.owner:
         return Ownership(Holder.OURS)
-    if owner.cluster == snapshot.owner.cluster and not _lives(snapshot, owner.uid):
+    resource = tags.get(TAG_RESOURCE, "")
+    if owner.cluster == snapshot.owner.cluster and not _lives(snapshot, owner.uid, resource.partition("/")[0]):
         return Ownership(Holder.NOBODY)
-    named = f"{tags.get(TAG_RESOURCE, 'a resource of unknown name')} ({owner})"
+    named = f"{resource or 'a resource of unknown name'} ({owner})"
     return Ownership(Holder.TAKEN_BACK if was_ours(snapshot) else Holder.ANOTHER, named)
 
 
@@ -114,8 +115,11 @@ def _not_ours(snapshot: ConnectorSnapshot, owned: Ownership) -> Failure | None:
             return None
 
 
-def _lives(snapshot: ConnectorSnapshot, uid: str) -> bool:
-    return snapshot.living_owners is None or uid in snapshot.living_owners
+def _lives(snapshot: ConnectorSnapshot, uid: str, namespace: str) -> bool:
+    """Whether a resource is there, or may be: in a namespace that nobody watches here."""
+    if snapshot.living_owners is None or uid in snapshot.living_owners:
+        return True
+    return snapshot.namespaces is not None and namespace not in snapshot.namespaces
 
 
 def _moved(snapshot: ConnectorSnapshot, connector: Connector) -> Failure | None:

@@ -202,7 +202,8 @@ class ConnectorSnapshot:
         expected: counts by organization, in lower case; only where a sign-in allows to know them.
         inventory: counts that Defender reported.
         taken_names: names of all DevOpsOrganizations in the namespace, for a generated one to avoid.
-        living_owners: uids of connectors in this cluster, or None where not all namespaces are watched.
+        living_owners: uids of the connectors that are known in this cluster, or None where nobody can tell.
+        namespaces: the only ones whose connectors are known; None means all.
         rivals: organizations in lower case that another connector of this cluster holds, with words to say so.
         timings: intervals.
         failures: failed reconciles in a row before this one.
@@ -220,6 +221,7 @@ class ConnectorSnapshot:
     inventory: Inventory = field(default_factory=Inventory)
     taken_names: frozenset[str] = frozenset()
     living_owners: frozenset[str] | None = None
+    namespaces: frozenset[str] | None = None
     rivals: Mapping[str, str] = field(default_factory=dict)
     timings: Timings = Timings()
     failures: int = 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from defender_devops.reconcile.actions_azure import SetTags
@@ -151,3 +153,9 @@ def test_a_refusal_says_whose_it_is_and_what_to_do(world: tuple[str, ...], reaso
     assert failure.reason == reason
     for each in words:
         assert each in failure.message
+
+
+@pytest.mark.parametrize(("watched", "adopted"), [("other", True), ("elsewhere", False)])
+def test_an_owner_is_dead_where_its_namespace_is_watched_and_does_not_hold_it(watched: str, adopted: bool) -> None:
+    seen = replace(snapshot(FRESH, DEAD), namespaces=frozenset({watched}))
+    assert (refusal(seen) is None) == adopted
