@@ -30,6 +30,14 @@ from tests.unit.reconcile.says import (
 
 PAGE = "{url: https://sign-in.contoso.com/security/contoso}"
 AUTHORIZED_CASES = [
+    Says(
+        "a step that failed for another reason says nothing about it",
+        (),
+        "Authorized",
+        "True",
+        "Authorized",
+        failure=Failure("Forbidden", "m", terminal=True),
+    ),
     Says("it works", (), "Authorized", "True", "Authorized"),
     Says(
         "nobody has authorized",
@@ -302,6 +310,13 @@ SIGNED_IN_CASES = [
 WAS_SIGNED_IN = "status: {signIn: {account: mdc@contoso.com}}"
 EXPIRED = signed_in("{signed_in: false, reason: SignInRequired, message: Sign in at the page.}")
 REAUTH_CASES = [
+    Says(
+        "whether the operator's is lost is not known",
+        (SIGN_IN, WAS_SIGNED_IN, signed_in("{signed_in: null, reason: SignInRequired, message: m}")),
+        "ReauthRequired",
+        "False",
+        "NotRequired",
+    ),
     Says("nothing has stopped", (), "ReauthRequired", "False", "NotRequired"),
     Says("nothing has stopped that never worked", (ABSENT, FRESH), "ReauthRequired", "False", "NotRequired"),
     Says(

@@ -208,6 +208,17 @@ PROVISIONED_CASES = [
 ]
 
 AVAILABLE_CASES = [
+    Says(
+        "while the configuration changes the last word stands",
+        (
+            HELD,
+            "azure: {configuration: {state: Pending}}",
+            "status: {conditions: [{type: OrganizationsAvailable, status: 'True', reason: Available}]}",
+        ),
+        "OrganizationsAvailable",
+        "True",
+        "Available",
+    ),
     Says("all are", (), "OrganizationsAvailable", "True", "Available"),
     Says(
         "nobody can tell before there is a configuration",

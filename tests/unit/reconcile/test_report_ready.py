@@ -65,6 +65,15 @@ class Ends:
 CURRENT, IN_PROGRESS, FAILED = "Current", "InProgress", "Failed"
 
 CASES = [
+    Ends(
+        "the authorization is lost and the probe is down",
+        (
+            "status: {conditions: [{type: Authorized, status: 'False', reason: AuthorizationLost}]}",
+            "azure: {probe: {reason: Throttled, message: slow}}",
+        ),
+        FAILED,
+        "AuthorizationLost",
+    ),
     Ends("all is well", (), CURRENT, "Ready"),
     Ends("under Observe all is well", (OBSERVE,), CURRENT, "Ready"),
     Ends("a first authorization is waited for", (ABSENT, FRESH), IN_PROGRESS, "AwaitingAuthorization"),
