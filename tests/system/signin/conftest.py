@@ -96,9 +96,12 @@ def scene(kube: KubernetesClient, stage: Stage, namespaces: Iterator[str]) -> It
     stage.operator.process.check()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """Debian's chromium, without any talk of its own to the internet."""
+    """Debian's chromium, without any talk of its own to the internet.
+
+    Of one module: playwright keeps an event loop running in this thread, beside which no other test's can run.
+    """
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if program is None:
         pytest.skip("no browser is installed (Debian: apt-get install chromium)")
