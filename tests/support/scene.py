@@ -106,10 +106,10 @@ class Scene:
         """Server-side apply, as the person who owns the manifest."""
         return self.kube.apply(manifest, manager="team")
 
-    def ready(self, name: str = "contoso", **spec: object) -> Manifest:
-        """Apply a connector with a fresh code and wait until it is Ready; gives the resource."""
-        self.new_code()
-        self.apply(self.manifest(name, **spec))
+    def ready(self, name: str = "contoso", *, code: str = "code", **spec: object) -> Manifest:
+        """Apply a connector with a fresh code in the Secret `code` and wait until it is Ready; gives the resource."""
+        self.new_code(code)
+        self.apply(self.manifest(name, **_merged({"authorization": {"codeSecretRef": {"name": code}}}, spec)))
         return self.wait("Ready", "True", name=name)
 
     def declare(
