@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import structlog
 
+from defender_devops.api.cloud import AutoDiscovery, Configuration, ProvisioningState
 from defender_devops.api.connector import AzureDevOpsConnector, InvalidManifest, parse_connector
 from defender_devops.api.names import FINALIZER
 from defender_devops.api.organization import DevOpsOrganization, OrganizationStatus, parse_organization
@@ -98,7 +99,7 @@ class Reconciler:
         live = self.resources.connector(key)
         if live is None or live["metadata"]["generation"] != snapshot.connector.metadata.generation:
             raise KubernetesConflict("The spec was changed before the one-time code was sent; it is planned again.")
-        written = report(snapshot, None, self.clock())
+        written = report(_on_its_way(snapshot), None, self.clock())
         await self._write_connector(key, written.status.dump(), version=live["metadata"]["resourceVersion"])
 
     def _remember(self, memory: Memory, connector: AzureDevOpsConnector, gathered: Gathered, done: Done) -> None:
@@ -158,6 +159,16 @@ def _failure(done: Done) -> Failure | None:
     if done.failure is not None:
         return done.failure
     return done.snapshot.cloud if isinstance(done.snapshot.cloud, Failure) else None
+
+
+def _on_its_way(snapshot: ConnectorSnapshot) -> ConnectorSnapshot:
+    """The snapshot with the code being redeemed: while it is on its way, nobody shall be asked for another one."""
+    cloud = snapshot.cloud
+    if not isinstance(cloud, CloudState):
+        return snapshot
+    before = cloud.configuration or Configuration(ProvisioningState.PENDING, AutoDiscovery.DISABLED)
+    exchanging = replace(before, provisioning_state=ProvisioningState.PENDING, status_message="")
+    return replace(snapshot, cloud=replace(cloud, configuration=exchanging))
 
 
 def _is_fresh(snapshot: ConnectorSnapshot) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from sandbox.cluster.client import condition
+from sandbox.cluster.client import Manifest, condition
 from sandbox.stack import Operator
 from tests.support.scene import KIND, Scene
 
@@ -46,8 +46,15 @@ def test_an_operator_killed_at_a_request_ends_where_it_would_have(own_scene: Sce
 
 def _bring_another_code_if_asked(scene: Scene) -> None:
     """Between writing the code's hash down and sending it, a crash costs the code: a person has to bring another."""
+
+    def asks(body: Manifest) -> bool:
+        return "handed over already" in condition(body, "Authorized").get("message", "")
+
+    def is_ready(body: Manifest) -> bool:
+        return condition(body, "Ready").get("status") == "True"
+
     told = scene.kube.wait(
-        KIND, "contoso", scene.namespace, until=lambda body: condition(body, "Authorized").get("status"), timeout=60
+        KIND, "contoso", scene.namespace, until=lambda body: asks(body) or is_ready(body), timeout=60
     )
-    if "handed over already" in condition(told, "Authorized").get("message", ""):
+    if asks(told):
         scene.new_code()
