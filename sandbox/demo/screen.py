@@ -43,7 +43,7 @@ class Screen:
     def say(self, text: str) -> None:
         """A line, or several, under the current step."""
         for line in text.splitlines():
-            self._console.print(f"  {escape(line)}", highlight=False, soft_wrap=True)
+            self._console.print(f"  {escape(line)}", highlight=False, soft_wrap=not self._console.record)
 
     def show(self, connectors: Sequence[ConnectorRow], organizations: Sequence[OrganizationRow]) -> None:
         """Show how the resources are now; without a terminal only what has changed."""
