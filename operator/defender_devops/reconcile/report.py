@@ -212,7 +212,7 @@ def _gates(
 ) -> tuple[Verdict, ...]:
     """What Ready rests on, the most important first."""
     provisioned = found[ConditionType.PROVISIONED] or _last_word(conditions, ConditionType.PROVISIONED)
-    authorized = found[ConditionType.AUTHORIZED] or _last_word(conditions, ConditionType.AUTHORIZED)
+    authorized = _last_word(conditions, ConditionType.AUTHORIZED)
     available = found[ConditionType.ORGANIZATIONS_AVAILABLE]
     first = (authorized, provisioned) if _waits(provisioned, authorized) else (provisioned, authorized)
     named = available if available is not None and available.stalls else None
@@ -227,7 +227,7 @@ def _waits(provisioned: Verdict, authorized: Verdict) -> bool:
 
 
 def _last_word(conditions: Conditions, kind: str) -> Verdict:
-    """What stands while nothing new is known; but for a first authorization, what was False then needs a person."""
+    """What a condition says, new or old; but for a first authorization, what is False needs a person."""
     last = find_condition(conditions, kind)
     if last is None:
         return not_checked("It is not known yet.")
