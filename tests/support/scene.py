@@ -205,15 +205,21 @@ class Scene:
                 raise TimeoutError(f"{connector} holds {sorted(held)} after {timeout} s")
             time.sleep(_POLL_SECONDS)
 
-    def wait_request(self, operation: str, times: int = 1) -> None:
-        """Wait for requests that begin after this moment.
+    def wait_request(self, operation: str | None = None, *, times: int = 1, path: str | None = None) -> None:
+        """Wait for requests that end after this moment.
+
+        Args:
+            operation: name of the operation; requests that a fault answered have none.
+            times: how many.
+            path: regular expression for the path.
 
         Raises:
-            TimeoutError: none came.
+            TimeoutError: they did not come.
         """
+        wanted = {name: value for name, value in (("operation", operation), ("path", path)) if value is not None}
         for _ in range(times):
-            if not self.control.journal(since=self.control.last(), operation=operation, wait=_PATIENCE):
-                raise TimeoutError(f"no {operation} within {_PATIENCE} s")
+            if not self.control.journal(since=self.control.last(), wait=_PATIENCE, **wanted):
+                raise TimeoutError(f"no {operation or path} within {_PATIENCE} s")
 
     def writes(self, since: int = 0) -> list[str]:
         """What was changed in Azure, one operation for each request with an effect."""
