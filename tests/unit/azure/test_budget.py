@@ -216,7 +216,7 @@ _STEPS = st.lists(st.tuples(st.floats(0, 3), st.integers(1, 60)), min_size=1, ma
 def test_no_window_of_five_seconds_ever_holds_more_than_fifteen_queries(steps: list[tuple[float, int]]) -> None:
     times = _simulate(GRAPH, steps)
     for index in range(len(times) - 15):
-        assert times[index + 15] - times[index] >= 5 - 1e-6
+        assert times[index + 15] - times[index] >= 5 - 1e-5
 
 
 @settings(max_examples=30)
@@ -227,7 +227,7 @@ def test_no_span_of_time_ever_holds_more_writes_than_burst_and_rate_allow(steps:
     headroom = float("-inf")
     for number, time in enumerate(times):
         headroom = max(headroom, 10 * time - number)
-        assert 10 * time - number >= headroom - 190 + 1 - 1e-6
+        assert 10 * time - number >= headroom - 190 + 1 - 1e-5
 
 
 def _simulate(key: BudgetKey, steps: list[tuple[float, int]]) -> list[float]:
