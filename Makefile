@@ -7,8 +7,8 @@ BIN := .venv/bin
 RUN := $(BIN)/python
 VENV := .venv/.synced
 TESTS ?= tests
-# In a process of their own: the first trusts a cloud that others do not know (TLS is set up once in a process), the
-# second looks at objects that other tests' operators would change.
+# Each in a process of its own: the first trusts a cloud that others do not know (aiohttp sets TLS up when it is imported,
+# be it by the collection of another file), the second looks at objects that other tests' operators would change.
 ALONE := tests/system/test_cli.py tests/system/test_cluster_client.py
 
 .DEFAULT_GOAL := help
@@ -31,7 +31,7 @@ sandbox-down: $(VENV) ## end what `make sandbox` started
 test: $(VENV) ## all tests, real API server included; TESTS=path narrows
 	@$(RUN) -m sandbox prepare
 ifeq ($(TESTS),tests)
-	@$(RUN) -m pytest -m "not long" $(ALONE)
+	@for file in $(ALONE); do $(RUN) -m pytest -m "not long" $$file || exit 1; done
 endif
 	@$(RUN) -m pytest -m "not long" --numprocesses 2 --dist loadscope $(if $(filter tests,$(TESTS)),$(ALONE:%=--deselect %)) $(TESTS)
 
