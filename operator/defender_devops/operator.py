@@ -41,6 +41,7 @@ from defender_devops.reconcile.execute import Executor
 from defender_devops.reconcile.gather import Gatherer
 from defender_devops.reconcile.hints import Hints
 from defender_devops.reconcile.memory import Memories
+from defender_devops.reconcile.own_writes import OwnWrites
 from defender_devops.reconcile.reconciler import Reconciler
 from defender_devops.reconcile.resources import Key, Resources
 from defender_devops.reconcile.sign_in_view import SignInView
@@ -180,11 +181,13 @@ class Operator:
             refresh_interval=timedelta(seconds=settings.refresh_interval),
             clock=_now,
         )
+        written = OwnWrites(self._resources, self._scheduler.wake)
         self._reconciler = Reconciler(
             resources=self._resources,
+            written=written,
             memories=self._memories,
             gatherer=gatherer,
-            executor=Executor(self._resources, self._connectors, self._organizations, _now),
+            executor=Executor(self._resources, written, self._connectors, self._organizations, _now),
             connectors=self._connectors,
             organizations=self._organizations,
             events=self._events,
@@ -242,7 +245,10 @@ class Operator:
     async def _reconcile(self, key: Key) -> Outcome:
         if self._reconciler is None:
             raise RuntimeError("the scheduler runs only once all is assembled")
-        return await self._reconciler.reconcile(key)
+        outcome = await self._reconciler.reconcile(key)
+        if not self._resources.speaks_of(key):
+            self._scheduler.forget(key)
+        return outcome
 
     def _subscription_of(self, key: Key) -> str:
         body = self._resources.connector(key)

@@ -21,6 +21,9 @@ ACCOUNT = "mdc-devops-connector@contoso.com"
 KIND = "AzureDevOpsConnector"
 ORGANIZATION = "DevOpsOrganization"
 
+_EVERY_NAMESPACES = {"default", "kube-root-ca.crt"}
+"""What a controller keeps in each namespace."""
+
 _POLL_SECONDS = 0.1
 _PATIENCE = 20
 
@@ -59,9 +62,10 @@ class Scene:
 
     def delete_all(self) -> None:
         """Ask for the deletion of all that a test leaves behind."""
-        for kind in (KIND, ORGANIZATION, "Secret"):
+        for kind in (KIND, ORGANIZATION, "Secret", "ServiceAccount", "ConfigMap"):
             for each in self.kube.list_all(kind, self.namespace):
-                self.kube.delete(kind, each["metadata"]["name"], self.namespace)
+                if each["metadata"]["name"] not in _EVERY_NAMESPACES:
+                    self.kube.delete(kind, each["metadata"]["name"], self.namespace)
 
     def secret(self, name: str, **values: str) -> None:
         """Write a Secret."""

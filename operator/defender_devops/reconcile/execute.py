@@ -40,6 +40,7 @@ from defender_devops.reconcile.actions_kubernetes import (
     SpendCode,
 )
 from defender_devops.reconcile.observe import failure_of
+from defender_devops.reconcile.own_writes import OwnWrites
 from defender_devops.reconcile.resources import Key, Resources
 from defender_devops.reconcile.snapshot import ConnectorSnapshot, Failure
 from defender_devops.signin.record import fingerprint
@@ -104,11 +105,13 @@ class Executor:
     def __init__(
         self,
         resources: Resources,
+        written: OwnWrites,
         connectors: Connectors,
         organizations: Organizations,
         clock: Callable[[], datetime],
     ) -> None:
         self._resources = resources
+        self._written = written
         self._connectors = connectors
         self._organizations = organizations
         self._clock = clock
@@ -207,13 +210,13 @@ class Executor:
             case SpendCode():
                 await self._spend(step, snapshot, bench)
             case AddFinalizer():
-                self._resources.put_connector(await self._connectors.add_finalizer(self._live(key)))
+                self._written.connector(await self._connectors.add_finalizer(self._live(key)))
             case RemoveFinalizer():
                 with contextlib.suppress(KubernetesNotFound):
                     await self._connectors.remove_finalizer(self._live(key))
             case ApplyOrganization():
                 made = await self._organizations.apply(key.namespace, step.name, connector, step.organization)
-                self._resources.put_organization(made)
+                self._written.organization(made)
             case DeleteOrganization():
                 metadata = step.resource.metadata
                 with contextlib.suppress(KubernetesNotFound):
@@ -222,7 +225,7 @@ class Executor:
                     )
             case ReleaseOrganization():
                 with contextlib.suppress(KubernetesNotFound):
-                    self._resources.put_organization(await self._organizations.release(step.resource))
+                    self._written.organization(await self._organizations.release(step.resource))
             case _:
                 raise TypeError(f"no way to carry out {type(step).__name__}")
 

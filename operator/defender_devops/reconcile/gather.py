@@ -146,7 +146,7 @@ class Gatherer:
             connector=connector,
             owner=Owner(self.cluster_id, connector.metadata.uid),
             cloud=CloudState(),
-            organizations=self._organizations(key),
+            organizations=self.organizations(key),
             code=code,
             taken_names=self.resources.organization_names(key.namespace),
             living_owners=self.resources.connector_uids(),
@@ -155,7 +155,8 @@ class Gatherer:
             failures=memory.failures,
         )
 
-    def _organizations(self, key: Key) -> tuple[DevOpsOrganization, ...]:
+    def organizations(self, key: Key) -> tuple[DevOpsOrganization, ...]:
+        """The resources that refer to a connector; one that is not understood is left out."""
         found = []
         for body in self.resources.organizations(key):
             try:

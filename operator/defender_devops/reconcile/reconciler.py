@@ -12,7 +12,7 @@ import structlog
 from defender_devops.api.cloud import AutoDiscovery, Configuration, ProvisioningState
 from defender_devops.api.connector import AzureDevOpsConnector, InvalidManifest, parse_connector
 from defender_devops.api.names import FINALIZER
-from defender_devops.api.organization import DevOpsOrganization, OrganizationStatus, parse_organization
+from defender_devops.api.organization import DevOpsOrganization, OrganizationStatus
 from defender_devops.cluster.connectors import Connectors
 from defender_devops.cluster.events import Events
 from defender_devops.cluster.organizations import Organizations
@@ -23,6 +23,7 @@ from defender_devops.reconcile.execute import Done, Executor, Workbench
 from defender_devops.reconcile.gather import Gathered, Gatherer
 from defender_devops.reconcile.memory import Memories, Memory
 from defender_devops.reconcile.merge_patch import merge_patch
+from defender_devops.reconcile.own_writes import OwnWrites
 from defender_devops.reconcile.plan import Plan, plan
 from defender_devops.reconcile.refused import conditions_of, refused_status
 from defender_devops.reconcile.report import Report, report
@@ -41,6 +42,7 @@ class Reconciler:
     """Brings one connector a step nearer to its spec. One call at a time for each key: the queue sees to that."""
 
     resources: Resources
+    written: OwnWrites
     memories: Memories
     gatherer: Gatherer
     executor: Executor
@@ -129,8 +131,7 @@ class Reconciler:
         return Outcome(next_look=self.gatherer.next_look(done.snapshot, done.poll_after, written.next_look))
 
     async def _report_orphans(self, key: Key) -> None:
-        for body in self.resources.organizations(key):
-            resource = parse_organization(body)
+        for resource in self.gatherer.organizations(key):
             await self._write_organization(resource, orphaned(resource, self.clock()))
 
     async def _write_connector(self, key: Key, status: Mapping[str, Any], *, version: str | None = None) -> None:
@@ -141,7 +142,7 @@ class Reconciler:
         if not patch:
             return
         body = await self.connectors.patch_status(key.namespace, key.name, patch, resource_version=version)
-        self.resources.put_connector(body)
+        self.written.connector(body)
         for each in announcements(conditions_of(live), conditions_of(body)):
             self.events.emit(body, each.type, each.reason, each.message)
 
@@ -152,7 +153,7 @@ class Reconciler:
         patch = merge_patch(live.get("status") or {}, status.dump())
         if patch:
             body = await self.organizations.patch_status(resource.metadata.namespace, resource.metadata.name, patch)
-            self.resources.put_organization(body)
+            self.written.organization(body)
 
 
 def _failure(done: Done) -> Failure | None:

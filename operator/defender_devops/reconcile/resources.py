@@ -110,6 +110,10 @@ class Resources:
         """The newest body of a connector."""
         return _body(self._connectors.get(key))
 
+    def speaks_of(self, key: Key) -> bool:
+        """Whether there is a connector of that name, or an organization that refers to one."""
+        return key in self._connectors or key in self._children
+
     def connectors(self) -> Iterator[Key]:
         """Every connector that is known."""
         yield from list(self._connectors)
@@ -155,6 +159,10 @@ class Resources:
     def organization(self, key: Key) -> dict[str, Any] | None:
         """The newest body of an organization."""
         return _body(self._organizations.get(key))
+
+    def knows_organization(self, key: Key) -> bool:
+        """Whether there is an organization of that name."""
+        return key in self._organizations
 
     def organization_names(self, namespace: str) -> frozenset[str]:
         """Names of all organizations in a namespace."""

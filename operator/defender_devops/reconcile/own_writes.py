@@ -1,0 +1,43 @@
+"""What the API server answers to our own writes: it is the newest there is, and may hold more than we wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from defender_devops.reconcile.resources import Key, Resources
+
+__all__ = ["OwnWrites"]
+
+
+class OwnWrites:
+    """Takes answers into the cache, and wakes whom they concern.
+
+    Somebody may have changed an object between our look at it and our write. The answer then holds that change, and the
+    watch's event of it comes later but is older, so it counts for nothing: without a word from here nobody would look.
+
+    Args:
+        resources: the cache.
+        wake: called with a connector that has to be looked at.
+    """
+
+    def __init__(self, resources: Resources, wake: Callable[[Key], None]) -> None:
+        self._resources = resources
+        self._wake = wake
+
+    def connector(self, body: Mapping[str, Any]) -> None:
+        """A connector as it is after a write of ours."""
+        if self._resources.put_connector(body):
+            self._wake(_key(body))
+
+    def organization(self, body: Mapping[str, Any]) -> None:
+        """An organization as it is after a write of ours; one that we have just made is nothing new."""
+        known = self._resources.knows_organization(_key(body))
+        connector = self._resources.put_organization(body)
+        if known and connector is not None:
+            self._wake(connector)
+
+
+def _key(body: Mapping[str, Any]) -> Key:
+    metadata = body["metadata"]
+    return Key(metadata["namespace"], metadata["name"])
