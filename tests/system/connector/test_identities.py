@@ -53,7 +53,7 @@ def create_service_account(scene: Scene, name: str = SERVICE_ACCOUNT) -> None:
 def callers(scene: Scene, since: int = 0) -> set[str]:
     """Who has asked Azure Resource Manager about the connector, and was known to it.
 
-    The cloud forgets its tokens when it begins anew for a test: one that the operator still holds is refused, as nobody's.
+    The cloud forgets its tokens when it begins anew for a test: what the operator still holds is refused as nobody's.
     """
     asked = scene.control.journal(since=since, service="arm", path="/contoso")
     return {each["principal"] for each in asked if each["status"] != HTTPStatus.UNAUTHORIZED}
