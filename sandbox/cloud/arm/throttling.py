@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sandbox.cloud.arm.errors import ArmError
 
-__all__ = ["Bucket", "Budgets"]
+__all__ = ["LIMITS", "Bucket", "Budgets"]
 
 
 @dataclass(slots=True)
@@ -34,7 +34,7 @@ class Bucket:
         return None
 
 
-_LIMITS = {"reads": (250.0, 25.0), "writes": (200.0, 10.0), "deletes": (200.0, 10.0)}
+LIMITS = {"reads": (250.0, 25.0), "writes": (200.0, 10.0), "deletes": (200.0, 10.0)}
 _CONNECTOR_LIMITS = {"reads": (100.0, 100.0), "writes": (250.0, 250.0), "deletes": (250.0, 250.0)}
 _KINDS = {"GET": "reads", "HEAD": "reads", "DELETE": "deletes"}
 
@@ -65,7 +65,7 @@ class Budgets:
             ArmError: 429 SubscriptionRequestsThrottled.
         """
         kind = _KINDS.get(method, "writes")
-        bucket = self._bucket((subscription, principal, kind), _LIMITS[kind], wall)
+        bucket = self._bucket((subscription, principal, kind), LIMITS[kind], wall)
         wait = bucket.take(wall, enforce=enforce)
         if wait is not None:
             raise _throttled(subscription, kind, wait)

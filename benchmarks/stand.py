@@ -1,0 +1,170 @@
+"""A fresh cluster, a fresh cloud and one subject, ready to be measured."""
+
+from __future__ import annotations
+
+import base64
+import os
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import httpx
+import psutil
+import yaml
+
+from benchmarks.load import NAMESPACE, Body, Load
+from sandbox.cloud.control.client import ControlClient
+from sandbox.cloud.world.load import DEFAULT_WORLD
+from sandbox.cluster import Cluster
+from sandbox.cluster.ports import free_ports
+from sandbox.process import ManagedProcess
+from sandbox.stack import Cloud, Operator, install_crds, prepare_namespace
+from sandbox.stack.cloud import CLIENT_SECRET_IDENTITY
+
+__all__ = ["ORGANIZATIONS_EACH", "SUBJECTS", "Stand", "Subject", "stand"]
+
+Subject = Literal["operator", "yardstick"]
+SUBJECTS: tuple[Subject, ...] = ("operator", "yardstick")
+
+ORGANIZATIONS_EACH = 5
+TENANT = "11111111-1111-1111-1111-111111111111"
+SUBSCRIPTION = "22222222-2222-2222-2222-222222222222"
+GROUP = "rg-devops-security"
+ACCOUNT = "mdc-devops-connector@contoso.com"
+
+_SPEED = 20
+"""Azure's seconds to one of ours: its long-running operations take 20 s and more, which is not what is measured."""
+
+_READY_SECONDS = 60
+
+
+@dataclass
+class Stand:
+    """What a measurement works with.
+
+    Attributes:
+        load: a team at work.
+        control: the cloud's other side.
+        process: the subject's process.
+        connectors: how many the world has organizations for.
+    """
+
+    load: Load
+    control: ControlClient
+    process: psutil.Process
+    connectors: int
+
+    def manifests(self, first: int = 0, last: int | None = None) -> Iterator[Body]:
+        """Connectors by number, each with five organizations of its own."""
+        for number in range(first, self.connectors if last is None else last):
+            yield _manifest(number)
+
+
+@asynccontextmanager
+async def stand(
+    subject: Subject, connectors: int, *, throttled: bool = False, settings: Mapping[str, str] | None = None
+) -> AsyncIterator[Stand]:
+    """Start everything, with a fresh one-time code in a Secret for each connector; end it all again.
+
+    Args:
+        subject: which operator.
+        connectors: how many there will be.
+        throttled: whether Resource Manager keeps its limits.
+        settings: variables of the operator beside those that it needs.
+    """
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmark-")))
+        cluster = stack.enter_context(Cluster.start(folder / "cluster"))
+        with cluster.client() as client:
+            install_crds(client)
+            prepare_namespace(client)
+            prepare_namespace(client, NAMESPACE)
+        world = _write_world(folder / "world.yaml", connectors * ORGANIZATIONS_EACH)
+        limits = () if throttled else ("--no-throttling",)
+        cloud = stack.enter_context(Cloud.start(folder / "cloud", "--speed", str(_SPEED), "--world", world, *limits))
+        control = stack.enter_context(ControlClient(cloud.control))
+        async with Load(cluster) as load:
+            await load.create(_secret(number, control.issue_code(ACCOUNT)) for number in range(connectors))
+            start = _start_operator if subject == "operator" else _start_yardstick
+            process = stack.enter_context(start(folder / f"{subject}.log", cluster, cloud, settings or {}))
+            yield Stand(load, control, psutil.Process(process.pid), connectors)
+            process.check()
+
+
+def _start_operator(log: Path, cluster: Cluster, cloud: Cloud, settings: Mapping[str, str]) -> ManagedProcess:
+    grant = f'[{{"namespace":"{NAMESPACE}","tenantId":"{TENANT}","subscriptionId":"{SUBSCRIPTION}"}}]'
+    environment = {
+        "KUBECONFIG": str(cluster.kubeconfig),
+        "DEFENDER_DEVOPS_IDENTITY_GRANTS": grant,
+        **cloud.environment(),
+        **CLIENT_SECRET_IDENTITY,
+        **settings,
+    }
+    return Operator.start(log, environment).process
+
+
+def _start_yardstick(log: Path, cluster: Cluster, cloud: Cloud, settings: Mapping[str, str]) -> ManagedProcess:
+    del cloud, settings
+    (port,) = free_ports(1)
+    command = [sys.executable, "-m", "benchmarks.yardstick", str(port)]
+    environment = {**os.environ, "KUBECONFIG": str(cluster.kubeconfig)}
+    process = ManagedProcess("yardstick", command, log=log, env=environment, cwd=Path(__file__).parents[1])
+    with httpx.Client(trust_env=False) as http:
+        process.until(lambda: _answers(http, f"http://127.0.0.1:{port}/healthz"), timeout=_READY_SECONDS)
+    return process
+
+
+def _answers(http: httpx.Client, url: str) -> bool | None:
+    try:
+        return http.get(url).is_success or None
+    except httpx.TransportError:
+        return None
+
+
+def _write_world(file: Path, organizations: int) -> Path:
+    """The default world, with so many organizations more."""
+    world = yaml.safe_load(DEFAULT_WORLD.read_text(encoding="utf-8"))
+    world["generate"] = {
+        "tenant": "contoso.com",
+        "account": ACCOUNT,
+        "subscription": SUBSCRIPTION,
+        "resourceGroup": GROUP,
+        "organizations": organizations,
+    }
+    file.write_text(yaml.safe_dump(world), encoding="utf-8")
+    return file
+
+
+def _secret(number: int, code: str) -> Body:
+    data = {"code": base64.b64encode(code.encode()).decode()}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": f"code-{number:04}"}, "data": data}
+
+
+def _manifest(number: int) -> Body:
+    first = number * ORGANIZATIONS_EACH + 1
+    return {
+        "apiVersion": "defender-devops.io/v1alpha1",
+        "kind": "AzureDevOpsConnector",
+        "metadata": {"name": f"connector-{number:04}", "namespace": NAMESPACE},
+        "spec": {
+            "azure": {
+                "tenantId": TENANT,
+                "subscriptionId": SUBSCRIPTION,
+                "resourceGroup": GROUP,
+                "location": "westeurope",
+            },
+            "organizations": {
+                "mode": "Selected",
+                "names": [f"org-{each:04}" for each in range(first, first + ORGANIZATIONS_EACH)],
+            },
+            "authorization": {
+                "method": "Code",
+                "codeSecretRef": {"name": f"code-{number:04}", "key": "code"},
+                "account": ACCOUNT,
+            },
+        },
+    }

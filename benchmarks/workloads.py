@@ -1,0 +1,140 @@
+"""The four workloads. Each measures one subject on a stand of its own and gives figures by name."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+
+from benchmarks.counters import Meter, megabytes
+from benchmarks.load import Body, Load, NotReached, is_current
+from benchmarks.stand import GROUP, SUBSCRIPTION, Stand, Subject, stand
+from sandbox.cloud.arm.throttling import LIMITS
+
+__all__ = ["Figures", "Workload", "converge", "converge_within_limits", "latency", "steady"]
+
+Figures = Mapping[str, float]
+Workload = Callable[[Subject, int], Awaitable[Figures]]
+
+_PATIENCE_SECONDS = 1800
+_REFRESH_SECONDS = 30
+_RESTING_SECONDS = 60
+_SETTLING_SECONDS = 10
+_EDITS = 100
+
+
+async def converge(subject: Subject, connectors: int) -> Figures:
+    """From nothing to Ready, in a cloud that refuses nothing for the number of requests."""
+    async with stand(subject, connectors) as place:
+        return await _converge(place)
+
+
+async def converge_within_limits(subject: Subject, connectors: int) -> Figures:
+    """From nothing to Ready in one subscription with Resource Manager's own limits, beside what these allow."""
+    async with stand(subject, connectors, throttled=True) as place:
+        figures = await _converge(place)
+    bound = _bound(Counter({kind: round(figures[f"ARM {kind}"] * connectors) for kind in LIMITS}))
+    return {**figures, "bound of the limits, s": bound, "wall time to bound": figures["wall time, s"] / bound}
+
+
+async def steady(subject: Subject, connectors: int) -> Figures:
+    """Memory with nothing and with everything, processor time at rest, and what it takes to find one drift."""
+    settings = {"DEFENDER_DEVOPS_REFRESH_INTERVAL": str(_REFRESH_SECONDS)}
+    async with stand(subject, connectors, settings=settings) as place:
+        await asyncio.sleep(_SETTLING_SECONDS)
+        empty = megabytes(place.process)
+        await _converge(place)
+        # From here on at Azure's own pace: discovery would report something new every few seconds else.
+        place.control.speed(1)
+        await asyncio.sleep(2 * _REFRESH_SECONDS)
+        at_rest = await _rest(place)
+        return {
+            "MB, no connector": empty,
+            "MB, all connectors": megabytes(place.process),
+            **at_rest,
+            **await _drift(place),
+        }
+
+
+async def latency(subject: Subject, connectors: int) -> Figures:
+    """From an edit of a spec that asks nothing of Azure to the status that has seen it."""
+    async with stand(subject, connectors) as place:
+        await _converge(place)
+        seen = []
+        for number in range(_EDITS):
+            name = f"connector-{number % connectors:04}"
+            change = {"spec": {"deletionPolicy": "Detach" if number // connectors % 2 == 0 else "Delete"}}
+            seen.append(await _until_seen(place.load, name, change))
+        centiles = statistics.quantiles(seen, n=100)
+        return {"p50, ms": centiles[49] * 1000, "p95, ms": centiles[94] * 1000, "p99, ms": centiles[98] * 1000}
+
+
+async def _converge(place: Stand) -> Figures:
+    meter = Meter(place.load, place.control, place.process)
+    await meter.start()
+    began = time.monotonic()
+    waiting = asyncio.create_task(place.load.wait_all(place.connectors, is_current, within=_PATIENCE_SECONDS))
+    await place.load.create(place.manifests())
+    created = time.monotonic()
+    ended = await waiting
+    costs = await meter.read()
+    each = place.connectors
+    return {
+        "wall time, s": ended - began,
+        "of it creating them, s": created - began,
+        "Kubernetes writes": (costs.kubernetes_writes - each) / each,
+        "events": costs.events / each,
+        "ARM requests": costs.arm_requests / each,
+        **{f"ARM {kind}": costs.arm[kind] / each for kind in LIMITS},
+        "CPU, ms": costs.cpu / each * 1000,
+        "MB at the end": megabytes(place.process),
+    }
+
+
+async def _rest(place: Stand) -> Figures:
+    meter = Meter(place.load, place.control, place.process)
+    await meter.start()
+    await asyncio.sleep(_RESTING_SECONDS)
+    costs = await meter.read()
+    return {
+        "CPU at rest, %": costs.cpu / _RESTING_SECONDS * 100,
+        "Kubernetes writes at rest": costs.kubernetes_writes,
+        "ARM requests at rest": costs.arm_requests,
+    }
+
+
+async def _drift(place: Stand) -> Figures:
+    """Somebody takes an organization out of one connector's inventory in the portal: how long until it is put back."""
+    name = f"connector-{place.connectors // 2:04}"
+    meter = Meter(place.load, place.control, place.process)
+    await meter.start()
+    began = time.monotonic()
+    place.control.change_connector(SUBSCRIPTION, GROUP, name, organizations=[])
+    written: list[Body] = []
+    while not written:
+        if time.monotonic() - began > _PATIENCE_SECONDS:
+            raise NotReached("the drift was not found")
+        written = place.control.journal(
+            since=meter.journal_start, service="arm", path=f"/{name}/", effective="true", wait=30
+        )
+    found = time.monotonic()
+    costs = await meter.read()
+    return {
+        "drift put back after, s": found - began,
+        "refresh interval, s": _REFRESH_SECONDS,
+        "ARM requests for a drift": costs.arm_requests,
+    }
+
+
+async def _until_seen(load: Load, name: str, change: Body) -> float:
+    """Seconds from an edit to the status that has seen it."""
+    began = time.monotonic()
+    await load.wait_seen(await load.edit(name, change), within=_PATIENCE_SECONDS)
+    return time.monotonic() - began
+
+
+def _bound(requests: Counter[str]) -> float:
+    """Seconds that Resource Manager's limits ask for at least, for so many requests of each kind."""
+    return max(max(0.0, number - LIMITS[kind][0]) / LIMITS[kind][1] for kind, number in requests.items())
