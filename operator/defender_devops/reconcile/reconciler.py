@@ -25,7 +25,7 @@ from defender_devops.reconcile.memory import Memories, Memory
 from defender_devops.reconcile.merge_patch import merge_patch
 from defender_devops.reconcile.own_writes import OwnWrites
 from defender_devops.reconcile.plan import Plan, plan
-from defender_devops.reconcile.refused import conditions_of, refused_status
+from defender_devops.reconcile.refused import conditions_of, leaves_azure_alone, refused_status
 from defender_devops.reconcile.report import Report, report
 from defender_devops.reconcile.report_organizations import orphaned
 from defender_devops.reconcile.resources import Key, Resources
@@ -75,7 +75,7 @@ class Reconciler:
         try:
             connector = parse_connector(body)
         except InvalidManifest as error:
-            await self._write_connector(key, refused_status(body, error, self.clock()))
+            await self._refuse(key, body, error)
             return Outcome()
         gathered = await self.gatherer.gather(key, connector, memory)
         decided = plan(gathered.snapshot, self.clock())
@@ -86,6 +86,13 @@ class Reconciler:
         self._remember(memory, connector, gathered, done)
         written = await self._report(key, done)
         return self._outcome(done, written)
+
+    async def _refuse(self, key: Key, body: Mapping[str, Any], error: InvalidManifest) -> None:
+        """Say what cannot be read; let it go all the same where nothing in Azure depends on it."""
+        await self._write_connector(key, refused_status(body, error, self.clock()))
+        metadata = body["metadata"]
+        if metadata.get("deletionTimestamp") and FINALIZER in metadata["finalizers"] and leaves_azure_alone(body):
+            await self.connectors.remove_finalizer(self.resources.connector(key) or body)
 
     async def _act(self, key: Key, decided: Plan, gathered: Gathered) -> Done:
         bench = Workbench(key, gathered.azure, gathered.code, lambda snapshot: self._record(key, snapshot))

@@ -1,4 +1,7 @@
-"""The status of a resource whose body cannot be read (pure): written past a rule of an older CRD, or by hand."""
+"""A resource whose body cannot be read (pure): what its status says, and whether it may go.
+
+Such a body was written past a rule of an older CRD, or by hand.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from defender_devops.api.conditions import Condition, Conditions, cut, mark_stalled, set_condition
-from defender_devops.api.connector import ConnectorStatus, InvalidManifest
+from defender_devops.api.connector import ConnectorStatus, DeletionPolicy, InvalidManifest, ManagementPolicy
 from defender_devops.api.reasons import ConditionType, Reason
 
-__all__ = ["conditions_of", "refused_status"]
+__all__ = ["conditions_of", "leaves_azure_alone", "refused_status"]
+
+_MEND_IT = "Mend that, or set spec.deletionPolicy to Detach: what it made in Azure would stay behind unseen."
 
 
 def refused_status(body: Mapping[str, Any], error: InvalidManifest, now: datetime) -> dict[str, Any]:
@@ -21,22 +26,36 @@ def refused_status(body: Mapping[str, Any], error: InvalidManifest, now: datetim
     All else that the status holds stays as it is, readable or not: the hashes of spent codes are in it.
     """
     generation = body["metadata"].get("generation", 0)
+    message = error.message
+    if body["metadata"].get("deletionTimestamp") and not leaves_azure_alone(body):
+        message = f"It cannot be deleted: {message} {_MEND_IT}"
     provisioned = Condition(
         type=ConditionType.PROVISIONED,
         status="False",
         observed_generation=generation,
         reason=Reason.INVALID_SPEC,
-        message=cut(error.message),
+        message=cut(message),
     )
     conditions = mark_stalled(
         set_condition(conditions_of(body), provisioned, now),
         reason=Reason.INVALID_SPEC,
-        message=error.message,
+        message=message,
         generation=generation,
         now=now,
     )
     told = ConnectorStatus(observed_generation=generation, conditions=conditions).dump()
     return {**(body.get("status") or {}), **{key: told[key] for key in ("observedGeneration", "conditions")}}
+
+
+def leaves_azure_alone(body: Mapping[str, Any]) -> bool:
+    """Whether it can go without a word to Azure: its spec wants that, or nothing of it was ever made there."""
+    spec, azure = body.get("spec") or {}, (body.get("status") or {}).get("azure") or {}
+    return (
+        spec.get("suspend") is True
+        or spec.get("managementPolicy") == ManagementPolicy.OBSERVE
+        or spec.get("deletionPolicy") == DeletionPolicy.DETACH
+        or azure.get("created") is not True
+    )
 
 
 def conditions_of(body: Mapping[str, Any]) -> Conditions:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
+
+import pytest
 
 from defender_devops.api.connector import ConnectorStatus, InvalidManifest
-from defender_devops.reconcile.refused import conditions_of, refused_status
+from defender_devops.reconcile.refused import conditions_of, leaves_azure_alone, refused_status
 from tests.unit.reconcile.builder import NOW, SPENT_CODE
 
 BODY = {"metadata": {"generation": 4}, "status": {"authorization": {"codeHash": SPENT_CODE}, "unknown": {"a": 1}}}
@@ -42,3 +45,36 @@ def test_the_same_again_is_no_change() -> None:
 def test_broken_conditions_count_as_none() -> None:
     assert conditions_of({"status": {"conditions": [{"type": "Ready", "status": "Perhaps"}]}}) == ()
     assert conditions_of({}) == ()
+
+
+@pytest.mark.parametrize(
+    ("spec", "azure", "goes"),
+    [
+        ({}, {"created": True}, False),
+        ({"deletionPolicy": "Delete"}, {"created": True}, False),
+        ({"deletionPolicy": "Detach"}, {"created": True}, True),
+        ({"managementPolicy": "Observe"}, {"created": True}, True),
+        ({"suspend": True}, {"created": True}, True),
+        ({"suspend": "yes"}, {"created": True}, False),
+        ({}, {"created": False}, True),
+        ({}, {}, True),
+        (None, None, True),
+    ],
+)
+def test_it_goes_only_where_nothing_of_ours_would_stay_in_azure_unasked(
+    spec: dict[str, Any] | None,
+    azure: dict[str, Any] | None,
+    goes: bool,
+) -> None:
+    body = {
+        "metadata": {"generation": 5, "deletionTimestamp": "2026-11-24T08:00:00Z"},
+        "spec": spec,
+        "status": {"azure": azure} if azure is not None else None,
+    }
+    assert leaves_azure_alone(body) is goes
+    (ready,) = (
+        each
+        for each in conditions_of({"status": refused_status(body, InvalidManifest("m."), NOW)})
+        if each.type == "Ready"
+    )
+    assert ("Detach" in ready.message) is not goes
