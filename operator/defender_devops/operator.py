@@ -82,6 +82,9 @@ class Operator:
             concurrency=settings.concurrency,
             backoff=Backoff(initial=settings.backoff_initial, maximum=settings.backoff_maximum),
             group_of=self._subscription_of,
+            # A subscription whose budget is used up holds its reconciles for as long as the budget's patience: some
+            # places are left to the others meanwhile.
+            concurrency_per_group=max(1, settings.concurrency * 3 // 4),
             observer=self._metrics,
         )
         self._hints = Hints(self._memories, self._scheduler.wake)
