@@ -208,7 +208,13 @@ class Operator:
         package = await open_sign_in(
             settings, http, ClusterSecretStore(self._secrets), assertions, self._sign_in_changed
         )
-        checker = PrerequisiteChecker(package.sign_ins, http, Endpoints.of(settings), settings.check_interval)
+        checker = PrerequisiteChecker(
+            package.sign_ins,
+            http,
+            Endpoints.of(settings),
+            settings.check_interval,
+            observe=self._metrics.azure_devops_request,
+        )
         server = package.server(settings, checker)
         if server is not None:
             await server.start()

@@ -18,7 +18,7 @@ from defender_devops.api.organization import Prerequisite, PrerequisiteCheck
 from defender_devops.api.reasons import Reason
 from defender_devops.azuredevops import counts, organizations, prerequisites
 from defender_devops.azuredevops.answers import ClaimsRequired
-from defender_devops.azuredevops.client import AzureDevOpsClient, Endpoints
+from defender_devops.azuredevops.client import AzureDevOpsClient, Endpoints, Observe, unobserved
 from defender_devops.azuredevops.counts import ExpectedCounts
 from defender_devops.azuredevops.members import Account, Member, find_member
 from defender_devops.azuredevops.memory import RETRY_SECONDS, SIGN_IN_SECONDS, Memory
@@ -55,6 +55,7 @@ class PrerequisiteChecker:
         endpoints: hosts of Azure DevOps.
         check_interval: seconds for which an answer is good.
         monotonic: seconds that never jump.
+        observe: told of every request.
     """
 
     tokens: AccessTokens
@@ -62,6 +63,7 @@ class PrerequisiteChecker:
     endpoints: Endpoints
     check_interval: float
     monotonic: Callable[[], float] = time.monotonic
+    observe: Observe = unobserved
     _paces: dict[Hashable, Pace] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -108,7 +110,7 @@ class PrerequisiteChecker:
         return (tenant, *rest)
 
     async def _tenant(self, connector: AzureDevOpsConnector, organization: str) -> Prerequisite:
-        nobody = AzureDevOpsClient(self.http, self.endpoints, None, self._pace(None))
+        nobody = self._client(None, self._pace(None))
         try:
             return await prerequisites.tenant_matches(nobody, organization, connector.spec.azure.tenant_id)
         except OperatorError as error:
@@ -130,13 +132,16 @@ class PrerequisiteChecker:
             OperatorError: there is no token, or the call fails.
         """
         token = await self.tokens.access_token(connector)
-        client = AzureDevOpsClient(self.http, self.endpoints, token, self._pace(connector))
+        client = self._client(token, self._pace(connector))
         try:
             return await ask(client)
         except SignInExpired as error:
             claims = error.claims if isinstance(error, ClaimsRequired) else None
         token = await self.tokens.access_token(connector, rejected=token, claims=claims)
-        return await ask(AzureDevOpsClient(self.http, self.endpoints, token, client.pace))
+        return await ask(self._client(token, client.pace))
+
+    def _client(self, token: SecretStr | None, pace: Pace) -> AzureDevOpsClient:
+        return AzureDevOpsClient(self.http, self.endpoints, token, pace, self.observe)
 
     def _pace(self, connector: AzureDevOpsConnector | None) -> Pace:
         """The pace of the account that a connector signs in as; nobody has one too."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
@@ -18,7 +19,7 @@ from defender_devops.connections import NETWORK_ERRORS
 from defender_devops.errors import AzureDevOpsUnavailable
 from defender_devops.settings import Settings
 
-__all__ = ["AzureDevOpsClient", "Endpoints", "segment", "values"]
+__all__ = ["AzureDevOpsClient", "Endpoints", "Observe", "segment", "unobserved", "values"]
 
 API_VERSION: Final = "7.1"
 _REQUEST_SECONDS: Final = 30.0
@@ -29,6 +30,13 @@ _PAGES_MAX: Final = 1000
 """Pages of 100 projects: more than any organization may have (1,000 projects)."""
 
 _CONTINUATION: Final = "x-ms-continuationtoken"
+
+Observe = Callable[[str, int | None, float], None]
+"""Told of every request: the area of the API, the HTTP status (None: no answer came), seconds it took."""
+
+
+def unobserved(_area: str, _status: int | None, _seconds: float) -> None:
+    """Nobody is told."""
 
 
 @dataclass(frozen=True)
@@ -63,12 +71,14 @@ class AzureDevOpsClient:
         endpoints: hosts.
         token: of the account; None asks as nobody.
         pace: of the account, shared by all its clients.
+        observe: told of every request.
     """
 
     http: httpx.AsyncClient
     endpoints: Endpoints
     token: SecretStr | None
     pace: Pace
+    observe: Observe = unobserved
 
     async def get(
         self, url: str, params: Mapping[str, str] | None = None, api_version: str | None = API_VERSION
@@ -137,13 +147,17 @@ class AzureDevOpsClient:
     async def _once(self, url: str, query: Mapping[str, str]) -> httpx.Response:
         async with self.pace.places:
             await self.pace.turn()
+            started, status = time.monotonic(), None
             try:
                 async with asyncio.timeout(_REQUEST_SECONDS):
                     response = await self.http.get(url, params=dict(query), headers=self._headers())
+                status = response.status_code
             except TimeoutError:
                 raise AzureDevOpsUnavailable("Azure DevOps gave no answer in time.") from None
             except NETWORK_ERRORS as error:
                 raise AzureDevOpsUnavailable(f"Azure DevOps cannot be reached ({type(error).__name__}).") from None
+            finally:
+                self.observe(_area(url), status, time.monotonic() - started)
             self.pace.note(response.headers)
             return response
 
@@ -152,6 +166,11 @@ class AzureDevOpsClient:
         if self.token is not None:
             headers["Authorization"] = f"Bearer {self.token.get_secret_value()}"
         return headers
+
+
+def _area(url: str) -> str:
+    """What the paths of Azure DevOps' REST API name first (`…/_apis/{area}/{resource}`): one of few."""
+    return url.partition("/_apis/")[2].partition("/")[0]
 
 
 def values(body: Any) -> list[Any]:  # noqa: ANN401 - JSON

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from defender_devops.azuredevops.client import AzureDevOpsClient, segment, values
@@ -67,7 +67,7 @@ async def tenant_of(client: AzureDevOpsClient, organization: str) -> str:
         AzureDevOpsNotFound: there is no such organization.
         AzureDevOpsUnavailable: it cannot be told.
     """
-    nobody = AzureDevOpsClient(client.http, client.endpoints, None, client.pace)
+    nobody = replace(client, token=None)
     headers = await nobody.headers_of(f"{client.endpoints.dev_azure}/{segment(organization)}/_apis/connectionData")
     said = str(headers.get(_TENANT_HEADER, "")).strip()
     if _GUID.fullmatch(said):

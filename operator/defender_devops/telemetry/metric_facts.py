@@ -56,6 +56,12 @@ COUNTED: Final = (
         "code",
     ),
     _counter(
+        "azure_devops_requests_total",
+        "Requests to Azure DevOps, by area of its API and HTTP status; error: there was no answer.",
+        "area",
+        "code",
+    ),
+    _counter(
         "kubernetes_requests_total",
         "Requests to the Kubernetes API, without the watches of the two resources, by verb, resource and HTTP status;"
         " error: there was no answer.",
@@ -70,6 +76,7 @@ TIMED: Final = (
     _histogram("reconcile_duration_seconds", "How long reconciles took.", "kind"),
     _histogram("queue_wait_seconds", "How long reconciles waited for their turn."),
     _histogram("azure_request_duration_seconds", "How long requests to Azure took.", "operation"),
+    _histogram("azure_devops_request_duration_seconds", "How long requests to Azure DevOps took.", "area"),
     _histogram(
         "kubernetes_request_duration_seconds",
         "How long requests to the Kubernetes API took; of a watch, how long it lasted.",

@@ -113,6 +113,11 @@ class Metrics:
         self._count["azure_requests_total"].labels(operation, _code(status)).inc()
         self._time["azure_request_duration_seconds"].labels(operation).observe(seconds)
 
+    def azure_devops_request(self, area: str, status: int | None, seconds: float) -> None:
+        """Azure DevOps was asked; status None: it did not answer."""
+        self._count["azure_devops_requests_total"].labels(area, _code(status)).inc()
+        self._time["azure_devops_request_duration_seconds"].labels(area).observe(seconds)
+
     def kubernetes_request(self, verb: str, resource: str, code: str, seconds: float) -> None:
         """The Kubernetes API was asked; code `error`: it did not answer."""
         self._count["kubernetes_requests_total"].labels(verb, resource, code).inc()

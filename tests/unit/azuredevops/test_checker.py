@@ -96,6 +96,21 @@ async def test_all_five_are_made(desk: Desk) -> None:
     )
 
 
+async def test_the_requests_of_all_checks_are_told_of(desk: Desk) -> None:
+    told: list[tuple[str, int | None]] = []
+    desk.checker.observe = lambda area, status, _: told.append((area, status))
+    await statuses(desk)
+    assert len(told) == desk.requests
+    assert set(told) == {
+        ("connectionData", 401),
+        ("profile", 200),
+        ("identities", 200),
+        ("userentitlements", 200),
+        ("OrganizationPolicy", 200),
+        ("extensionmanagement", 200),
+    }
+
+
 async def test_an_answer_is_kept_and_asked_for_again_in_time_for_the_next_interval(desk: Desk) -> None:
     await statuses(desk)
     before = desk.requests

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import httpx
 import pytest
 from aiohttp import web
@@ -175,6 +177,17 @@ async def test_an_unreachable_service_is_told_without_the_token(reach: Reach) ->
         await client.get("http://127.0.0.1:1/x")
     assert caught.value.__cause__ is None
     assert "access-token-value" not in f"{caught.value!r} {client!r}"
+
+
+async def test_every_request_is_told_of_by_the_area_of_its_path_and_never_by_a_name_in_it(reach: Reach) -> None:
+    told: list[tuple[str, int | None]] = []
+    client = replace(reach.client, observe=lambda area, status, _: told.append((area, status)))
+    path = "/contoso/_apis/userentitlements/11111111-0000-0000-0000-000000000001"
+    reach.service.answers[path] = [web.Response(status=503), web.json_response({"a": 1})]
+    await client.get(f"{reach.service.url}{path}")
+    with pytest.raises(AzureDevOpsUnavailable):
+        await client.get("http://127.0.0.1:1/contoso/Payments/_apis/git/repositories")
+    assert told == [("userentitlements", 503), ("userentitlements", 200), *[("git", None)] * 3]
 
 
 async def test_retry_after_on_a_good_answer_slows_the_next_request_down_and_repeats_nothing(reach: Reach) -> None:

@@ -82,11 +82,15 @@ async def test_requests_are_counted_by_operation_and_status() -> None:
     metrics = Metrics()
     metrics.azure_request("create connector", 201, 0.3)
     metrics.azure_request("create connector", None, 30.0)
+    metrics.azure_devops_request("git", 200, 0.2)
+    metrics.azure_devops_request("git", None, 30.0)
     metrics.kubernetes_request("patch", "azuredevopsconnectors/status", "409", 0.01)
     assert await _series(metrics, "azure_requests_total") == {
         ("201", "create connector"): 1.0,
         ("error", "create connector"): 1.0,
     }
+    assert await _series(metrics, "azure_devops_requests_total") == {("git", "200"): 1.0, ("git", "error"): 1.0}
+    assert await _series(metrics, "azure_devops_request_duration_seconds_sum") == {("git",): 30.2}
     assert await _series(metrics, "kubernetes_requests_total") == {
         ("409", "azuredevopsconnectors/status", "patch"): 1.0
     }
