@@ -1,4 +1,4 @@
-"""Makes the pages of docs/reference: fields from the CRDs, conditions and reasons from the operator's own constants.
+"""Makes the pages of docs/reference: fields from the CRDs; conditions, reasons, metrics from the constants.
 
 Usage: python docs/generate.py [--check]
 """
@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from defender_devops.api.reasons import REASONS, ConditionType, Reason
+from defender_devops.telemetry.metric_facts import METRICS, MetricFacts
 
 _DOCS = Path(__file__).parent
 _CRDS = _DOCS.parent / "deploy/crds"
@@ -42,6 +43,7 @@ def _pages() -> Iterator[tuple[Path, str]]:
         crd = yaml.safe_load(path.read_text())
         yield _DOCS / f"reference/{crd['spec']['names']['singular']}.md", _resource_page(crd)
     yield _DOCS / "reference/conditions.md", _conditions_page()
+    yield _DOCS / "reference/metrics.md", _metrics_page()
 
 
 def _resource_page(crd: Schema) -> str:
@@ -145,6 +147,31 @@ def _conditions_page() -> str:
     for reason in Reason:
         lines += [f"### {reason}", "", f"**Cause.** {reason.cause}", "", f"**Cure.** {reason.cure}", ""]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _metrics_page() -> str:
+    lines = [
+        _MADE_OF.format(source="operator/defender_devops/telemetry/metric_facts.py").rstrip(),
+        "",
+        "# Metrics",
+        "",
+        "What `/metrics` on port 8080 tells, beside the usual `process_*` and `python_*`. In the chart,",
+        "`metrics.serviceMonitor.enabled` has Prometheus scrape it, `metrics.prometheusRule.enabled` brings the",
+        "[alerts](../alerts.md), and `metrics.dashboard.enabled` the dashboard for Grafana.",
+        "",
+        "Series of a resource go with it; no other label takes values without a bound. A standby shows the same",
+        "names, and `defender_devops_leader` is 0 there.",
+        "",
+        "| Metric | Type | Labels | What it says |",
+        "|---|---|---|---|",
+        *(_metric_row(facts) for facts in METRICS),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _metric_row(facts: MetricFacts) -> str:
+    labels = ", ".join(f"`{label}`" for label in facts.labels)
+    return f"| `{facts.full_name}` | {facts.type} | {labels} | {_cell(facts.text)} |"
 
 
 def _listed(values: list[str]) -> str:

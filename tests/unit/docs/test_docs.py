@@ -10,6 +10,7 @@ from pathlib import Path
 import yaml
 
 from defender_devops.api.reasons import ConditionType, Reason
+from defender_devops.telemetry.metric_facts import METRICS
 
 ROOT = Path(__file__).parents[3]
 DOCS = ROOT / "docs"
@@ -26,6 +27,12 @@ def test_every_condition_and_every_reason_has_its_place() -> None:
     assert re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE) == list(ConditionType)
     sections = re.findall(r"^### (\w+)\n\n\*\*Cause\.\*\* .+\n\n\*\*Cure\.\*\* .+$", page, re.MULTILINE)
     assert sections == list(Reason)
+
+
+def test_every_metric_has_a_row_with_its_type_and_its_labels() -> None:
+    page = (DOCS / "reference/metrics.md").read_text()
+    rows = re.findall(r"^\| `defender_devops_(\w+)` \| (\w+) \| ([^|]*) \| .+ \|$", page, re.MULTILINE)
+    assert rows == [(each.name, each.type, ", ".join(f"`{label}`" for label in each.labels)) for each in METRICS]
 
 
 def fields(schema: dict[str, object]) -> set[str]:
