@@ -21,17 +21,21 @@ COPY operator ./operator
 RUN /opt/uv/bin/uv sync --frozen --no-default-groups --no-editable --python "$(command -v python3)" \
     && find /opt/defender-devops -name uv_cache.json -delete \
     && find /opt/defender-devops -name RECORD -exec sed -i '/uv_cache.json/d' {} +
-COPY deploy/image/compile_imported.py ./
-RUN PYTHONPYCACHEPREFIX=/opt/defender-devops/bytecode /opt/defender-devops/bin/python -B compile_imported.py
+COPY deploy/image/compile_imported.py deploy/image/sbom.py ./
+RUN PYTHONPYCACHEPREFIX=/opt/defender-devops/bytecode /opt/defender-devops/bin/python -B compile_imported.py \
+    && /opt/uv/bin/uv export --quiet --frozen --no-default-groups --format cyclonedx1.5 > locked.cdx.json \
+    && /opt/defender-devops/bin/python -B sbom.py < locked.cdx.json > /opt/defender-devops/sbom.cdx.json
 
 FROM ${BASE}
+ARG BASE
 ARG VERSION=0.1.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="defender-devops-operator" \
       org.opencontainers.image.description="Connects Azure DevOps organizations to Microsoft Defender for Cloud" \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.version="${VERSION}" \
-      org.opencontainers.image.revision="${REVISION}"
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.base.name="${BASE}"
 COPY --from=build /opt/defender-devops /opt/defender-devops
 ENV PATH=/opt/defender-devops/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONPYCACHEPREFIX=/opt/defender-devops/bytecode \

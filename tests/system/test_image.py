@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -24,6 +26,7 @@ from sandbox.stack.operator import NAMESPACE
 from tests.support.helm import ROOT
 
 SCRIPTS = ROOT / "deploy/image"
+KINDS = ("pypi", "deb")
 TAG = "localhost/defender-devops-operator:test"
 
 pytestmark = [
@@ -92,11 +95,30 @@ def test_operator_of_the_image_makes_a_connector_ready(kube: KubernetesClient, c
 
 
 def test_image_says_what_it_is_and_is_nobody(image: str) -> None:
-    said = subprocess.run(
-        ["buildah", "inspect", "--type", "image", image], capture_output=True, text=True, check=True
-    ).stdout
-    config = yaml.safe_load(said)["OCIv1"]["config"]
+    config = json.loads(buildah("inspect", "--type", "image", image))["OCIv1"]["config"]
     assert config["User"] == "65532:65532"
     assert config["Entrypoint"] == ["python", "-m", "defender_devops"]
     assert config["Labels"]["org.opencontainers.image.title"] == "defender-devops-operator"
     assert config["Labels"]["org.opencontainers.image.version"] == "0.1.0"
+    assert config["Labels"]["org.opencontainers.image.base.name"] == "localhost/defender-devops-base:bookworm"
+
+
+def test_image_holds_the_bill_of_all_that_is_in_it(image: str) -> None:
+    container = buildah("from", "--pull-never", image)
+    try:
+        root = Path(buildah("mount", container))
+        bill = json.loads((root / "opt/defender-devops/sbom.cdx.json").read_text())
+        packages = (root / "opt/defender-devops").glob("lib/python3*/site-packages/*.dist-info")
+        python = {re.sub(r"[-_.]+", "-", path.name.split("-")[0]).lower() for path in packages}
+        debian = re.findall(r"^Package: (\S+)$", (root / "var/lib/dpkg/status").read_text(), re.MULTILINE)
+    finally:
+        buildah("rm", container)
+    listed = {kind: {each["name"] for each in bill["components"] if f"pkg:{kind}/" in each["purl"]} for kind in KINDS}
+    assert listed["pypi"] | {bill["metadata"]["component"]["name"]} == python
+    assert listed["deb"] == set(debian)
+
+
+def buildah(*arguments: str) -> str:
+    storage = {"STORAGE_DRIVER": "vfs", **os.environ}
+    run = subprocess.run(["buildah", *arguments], env=storage, capture_output=True, text=True, check=True)
+    return run.stdout.strip()
