@@ -118,7 +118,7 @@ class Gatherer:
 
         Args:
             snapshot: as it is after the reconcile.
-            poll_after: what Azure said about an operation that was started.
+            poll_after: what Azure said about the operation under way.
             moment: when a deadline or a rest ends.
         """
         now, cloud = self.clock(), snapshot.cloud
@@ -211,7 +211,7 @@ class Gatherer:
         names = {key: each.name for key, each in desired.found(cloud).items()}
         findings = SignInFindings()
         if connector.spec.sign_in_method is not SignInMethod.NONE:
-            findings = await self.sign_ins.look(connector, names)
+            findings = await self.sign_ins.look(connector, names, snapshot.organizations)
         return replace(
             snapshot,
             inventory=await inventory(

@@ -24,6 +24,7 @@ class Memory:
         generation: of the spec that was last reconciled.
         code: hash of the one-time code that was last seen.
         failures: failed reconciles in a row.
+        poll_after: seconds between two looks at the operation under way, as Azure named them when it began.
         counted: projects and repositories of its organizations.
     """
 
@@ -34,6 +35,7 @@ class Memory:
     generation: int = 0
     code: str | None = None
     failures: int = 0
+    poll_after: float | None = None
     counted: Counted = field(default_factory=Counted)
 
     def was_read_since(self, moment: datetime) -> bool:

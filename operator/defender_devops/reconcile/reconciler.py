@@ -85,7 +85,7 @@ class Reconciler:
         done = await self._act(key, decided, gathered)
         self._remember(memory, connector, gathered, done)
         written = await self._report(key, done)
-        return self._outcome(done, written)
+        return self._outcome(done, written, memory.poll_after)
 
     async def _refuse(self, key: Key, body: Mapping[str, Any], error: InvalidManifest) -> None:
         """Say what cannot be read; let it go all the same where nothing in Azure depends on it."""
@@ -119,6 +119,8 @@ class Reconciler:
             # After a write nothing but the write itself is known for sure; the next look reads what it changed.
             memory.cloud = replace(cloud, fresh=False)
         memory.failures = memory.failures + 1 if _failure(done) else 0
+        busy = isinstance(cloud, CloudState) and cloud.is_busy
+        memory.poll_after = done.poll_after or (memory.poll_after if busy else None)
 
     async def _report(self, key: Key, done: Done) -> Report:
         """Write what is known; the connector last, so that whoever waits for it finds its organizations told of."""
@@ -129,13 +131,13 @@ class Reconciler:
             await self._write_connector(key, written.status.dump())
         return written
 
-    def _outcome(self, done: Done, written: Report) -> Outcome:
+    def _outcome(self, done: Done, written: Report, poll_after: float | None) -> Outcome:
         failure = _failure(done)
         if failure is not None:
             return Outcome(next_look=failure.retry_after, failed=True)
         if _is_going(done.snapshot) or done.snapshot.connector.spec.suspend:
             return Outcome()
-        return Outcome(next_look=self.gatherer.next_look(done.snapshot, done.poll_after, written.next_look))
+        return Outcome(next_look=self.gatherer.next_look(done.snapshot, poll_after, written.next_look))
 
     async def _report_orphans(self, key: Key) -> None:
         for resource in self.gatherer.organizations(key):
