@@ -34,7 +34,7 @@ ORGANIZATIONS_EACH = 5
 TENANT = "11111111-1111-1111-1111-111111111111"
 SUBSCRIPTION = "22222222-2222-2222-2222-222222222222"
 GROUP = "rg-devops-security"
-ACCOUNT = "mdc-devops-connector@contoso.com"
+DOMAIN = "contoso.com"
 
 _SPEED = 20
 """Azure's seconds to one of ours: its long-running operations take 20 s and more, which is not what is measured."""
@@ -88,7 +88,7 @@ async def stand(
         cloud = stack.enter_context(Cloud.start(folder / "cloud", "--speed", str(_SPEED), "--world", world, *limits))
         control = stack.enter_context(ControlClient(cloud.control))
         async with Load(cluster) as load:
-            await load.create(_secret(number, control.issue_code(ACCOUNT)) for number in range(connectors))
+            await load.create(_secret(number, control.issue_code(_account(number))) for number in range(connectors))
             start = _start_operator if subject == "operator" else _start_yardstick
             process = stack.enter_context(start(folder / f"{subject}.log", cluster, cloud, settings or {}))
             yield Stand(load, control, psutil.Process(process.pid), connectors)
@@ -129,14 +129,20 @@ def _write_world(file: Path, organizations: int) -> Path:
     """The default world, with so many organizations more."""
     world = yaml.safe_load(DEFAULT_WORLD.read_text(encoding="utf-8"))
     world["generate"] = {
-        "tenant": "contoso.com",
-        "account": ACCOUNT,
+        "tenant": DOMAIN,
+        "account": f"mdc-devops-connector@{DOMAIN}",
         "subscription": SUBSCRIPTION,
         "resourceGroup": GROUP,
         "organizations": organizations,
+        "organizationsPerAccount": ORGANIZATIONS_EACH,
     }
     file.write_text(yaml.safe_dump(world), encoding="utf-8")
     return file
+
+
+def _account(number: int) -> str:
+    """The dedicated account of a connector, by number: it is an administrator of its five organizations alone."""
+    return f"account-{number + 1:04}@{DOMAIN}"
 
 
 def _secret(number: int, code: str) -> Body:
@@ -164,7 +170,7 @@ def _manifest(number: int) -> Body:
             "authorization": {
                 "method": "Code",
                 "codeSecretRef": {"name": f"code-{number:04}", "key": "code"},
-                "account": ACCOUNT,
+                "account": _account(number),
             },
         },
     }

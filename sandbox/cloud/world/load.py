@@ -274,7 +274,7 @@ def _generate(world: World, spec: GenerateSpec) -> None:
             share = spec.repositories * (number + 1) // projects - spec.repositories * number // projects
             shares.append(ProjectSpec(name=f"project-{project:03}", generate=share))
             number += 1
-        member = {"account": spec.account, "administrator": True}
+        member = {"account": _owner(world, spec, position), "administrator": True}
         organization = {"name": name, "tenant": spec.tenant, "extensions": [{}], "members": [member]}
         add_organization(world, OrganizationSpec.model_validate({**organization, "projects": shares}))
     for position in range(1, spec.connectors + 1):
@@ -287,3 +287,14 @@ def _generate(world: World, spec: GenerateSpec) -> None:
             organizations=[f"org-{one:04}" for one in held],
         )
         add_connector(world, connector)
+
+
+def _owner(world: World, spec: GenerateSpec, position: int) -> str:
+    """The account whose organization that is, by user principal name; added to the world with its first one."""
+    if spec.organizations_per_account is None:
+        return spec.account
+    number, place = divmod(position - 1, spec.organizations_per_account)
+    name = f"account-{number + 1:04}@{spec.account.rpartition('@')[2]}"
+    if place == 0:
+        _add_account(world, AccountSpec(user_principal_name=name, tenant=spec.tenant))
+    return name

@@ -195,7 +195,9 @@ class GenerateSpec(CamelModel):
 
     Attributes:
         connectors: each authorized by the account, named `connector-0001` and so on.
-        organizations: named `org-0001` and so on.
+        organizations: named `org-0001` and so on, all of them the account's.
+        organizations_per_account: so many in a row are another account's instead: of `account-0001` and so on, in the
+            domain of `account`.
         projects: in each organization.
         repositories: in all of them together, shared out evenly; generated only when looked at.
     """
@@ -206,6 +208,7 @@ class GenerateSpec(CamelModel):
     resource_group: str
     connectors: int = 0
     organizations: int = 0
+    organizations_per_account: int | None = Field(default=None, ge=1)
     projects: int = 1
     repositories: int = 0
 

@@ -110,6 +110,30 @@ async def test_a_generated_world_shares_organizations_and_repositories_out_evenl
     assert sorted(held) == [2, 2, 3, 3]
 
 
+def test_generated_organizations_may_be_of_several_accounts() -> None:
+    spec = read_world_file(DEFAULT_WORLD)
+    spec.generate = GenerateSpec(
+        tenant="contoso.com",
+        account=ACCOUNT,
+        subscription=SUBSCRIPTION,
+        resource_group=GROUP,
+        organizations=5,
+        organizations_per_account=2,
+    )
+    world = build(spec, Clock())
+    administrators = {}
+    for number in range(1, 6):
+        (member,) = world.organizations[f"org-{number:04}"].members
+        administrators[number] = world.directory.accounts[member].user_principal_name
+    assert administrators == {
+        1: "account-0001@contoso.com",
+        2: "account-0001@contoso.com",
+        3: "account-0002@contoso.com",
+        4: "account-0002@contoso.com",
+        5: "account-0003@contoso.com",
+    }
+
+
 def test_a_hundred_thousand_generated_repositories_cost_next_to_nothing() -> None:
     many = Repositories("project-id", "platform", generated=100_000)
     assert len(pickle.dumps(many)) < 1000
