@@ -27,7 +27,7 @@ from defender_devops.reconcile.own_writes import OwnWrites
 from defender_devops.reconcile.plan import Plan, plan
 from defender_devops.reconcile.refused import conditions_of, leaves_azure_alone, refused_status
 from defender_devops.reconcile.report import Report, report
-from defender_devops.reconcile.report_organizations import orphaned
+from defender_devops.reconcile.report_organizations import orphaned, report_unread_organizations
 from defender_devops.reconcile.resources import Key, Resources
 from defender_devops.reconcile.snapshot import CloudState, ConnectorSnapshot, Failure
 from defender_devops.telemetry.context import bind_resource
@@ -89,7 +89,11 @@ class Reconciler:
 
     async def _refuse(self, key: Key, body: Mapping[str, Any], error: InvalidManifest) -> None:
         """Say what cannot be read; let it go all the same where nothing in Azure depends on it."""
-        await self._write_connector(key, refused_status(body, error, self.clock()))
+        status = refused_status(body, error, self.clock())
+        conditions = conditions_of({"status": status})
+        for resource, told in report_unread_organizations(self.gatherer.organizations(key), conditions, self.clock()):
+            await self._write_organization(resource, told)
+        await self._write_connector(key, status)
         metadata = body["metadata"]
         if metadata.get("deletionTimestamp") and FINALIZER in metadata["finalizers"] and leaves_azure_alone(body):
             await self.connectors.remove_finalizer(self.resources.connector(key) or body)

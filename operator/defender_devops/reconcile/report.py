@@ -16,13 +16,14 @@ from defender_devops.api.conditions import (
     set_condition,
 )
 from defender_devops.api.connector import AuthorizationStatus, ConnectorStatus, SignInMethod, SignInStatus
+from defender_devops.api.names import FINALIZER
 from defender_devops.api.organization import DevOpsOrganization, OrganizationStatus
 from defender_devops.api.reasons import ConditionType, Reason
 from defender_devops.reconcile import verdicts
 from defender_devops.reconcile.discovery import Discovery, discovery
 from defender_devops.reconcile.report_azure import azure_status
 from defender_devops.reconcile.report_deletion import report_deletion
-from defender_devops.reconcile.report_organizations import report_organizations, report_suspended_organizations
+from defender_devops.reconcile.report_organizations import report_organizations, report_unread_organizations
 from defender_devops.reconcile.snapshot import CloudState, ConnectorSnapshot, Failure
 from defender_devops.reconcile.verdict import Verdict, condition_of, not_checked
 from defender_devops.reconcile.verdicts_authorization import authorized, reauth_required, signed_in
@@ -55,10 +56,14 @@ def report(snapshot: ConnectorSnapshot, failure: Failure | None, now: datetime) 
     """
     connector = snapshot.connector
     if connector.metadata.is_deleting:
-        return Report(_with(connector.status, snapshot, report_deletion(snapshot, failure, now)))
+        conditions = report_deletion(snapshot, failure, now)
+        stays = snapshot.organizations if FINALIZER in connector.metadata.finalizers else ()
+        return Report(
+            _with(connector.status, snapshot, conditions), report_unread_organizations(stays, conditions, now)
+        )
     if connector.spec.suspend:
         conditions = _suspended(snapshot, now)
-        organizations = report_suspended_organizations(snapshot, conditions, now)
+        organizations = report_unread_organizations(snapshot.organizations, conditions, now)
         return Report(_with(connector.status, snapshot, conditions), organizations)
     if _is_patient(snapshot):
         return Report(connector.status)

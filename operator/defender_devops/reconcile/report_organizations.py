@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 
 from defender_devops.api.cloud import CloudOrganization, ProvisioningState
@@ -28,9 +28,19 @@ from defender_devops.reconcile.snapshot import CloudState, ConnectorSnapshot
 from defender_devops.reconcile.verdict import QUOTED_MAX, Verdict, condition_of
 from defender_devops.reconcile.verdicts import prerequisites_verdict
 
-__all__ = ["orphaned", "report_organizations", "report_suspended_organizations"]
+__all__ = ["orphaned", "report_organizations", "report_unread_organizations"]
 
 _GONE = Verdict("False", Reason.CONNECTOR_NOT_FOUND, "The connector that covered the organization is gone.")
+_OUT_OF_SIGHT = Verdict("False", Reason.ORGANIZATION_NOT_FOUND, "Azure tells of no such organization any more.")
+
+_NOT_KNOWN = Verdict("False", Reason.ONBOARDING, "It is not known yet how Defender for Cloud sees the organization.")
+
+_SEE_CONNECTOR = "The connector is not ready yet: see its conditions."
+_NOT_OF_AZURE = frozenset({Reason.CONNECTOR_NOT_FOUND, Reason.CONFLICT})
+"""Reasons of what was said for what stands in the cluster: it never outlives that."""
+
+_COVERAGE = ("onboarding_state", "conflicting_connector", "organization_id")
+_COUNTS = ("projects", "repositories")
 
 Reported = tuple[tuple[DevOpsOrganization, OrganizationStatus], ...]
 
@@ -45,6 +55,7 @@ class _View:
         standing: what is to become of each.
         connector: the connector's own conditions.
         progress: of discovery, where it is known.
+        is_refused: the connector in Azure is none of this resource's business.
     """
 
     snapshot: ConnectorSnapshot
@@ -52,12 +63,24 @@ class _View:
     standing: desired.Standing
     connector: Conditions
     progress: Discovery | None
+    is_refused: bool
 
     @property
     def is_bare(self) -> bool:
         """Whether there is known to be nothing in Azure that could cover an organization."""
         cloud = self.snapshot.cloud
-        return isinstance(cloud, CloudState) and cloud.configuration is None and refusal(self.snapshot) is None
+        return isinstance(cloud, CloudState) and cloud.configuration is None and not self.is_refused
+
+    @property
+    def is_read(self) -> bool:
+        """Whether it is known what is below the connector."""
+        cloud = self.snapshot.cloud
+        return isinstance(cloud, CloudState) and cloud.is_settled and not self.is_refused
+
+    def is_known_uncovered(self, key: str) -> bool:
+        """Whether this connector is known not to hold an organization."""
+        found = self.found.get(key)
+        return self.is_bare or (self.is_read and (found is None or not desired.is_onboarded(found)))
 
 
 def report_organizations(
@@ -65,8 +88,9 @@ def report_organizations(
 ) -> Reported:
     """A status for each resource, given the connector's own conditions."""
     cloud, deciding = snapshot.cloud, desired.deciding(snapshot.organizations)
-    found = desired.found(cloud) if isinstance(cloud, CloudState) and cloud.is_settled else {}
-    view = _View(snapshot, found, desired.standing(snapshot), connector, progress)
+    refused = refusal(snapshot) is not None
+    found = desired.found(cloud) if isinstance(cloud, CloudState) and cloud.is_settled and not refused else {}
+    view = _View(snapshot, found, desired.standing(snapshot), connector, progress, refused)
     return tuple((each, _status(view, each, deciding[_key(each)], now)) for each in snapshot.organizations)
 
 
@@ -81,13 +105,21 @@ def _status(view: _View, resource: DevOpsOrganization, winner: DevOpsOrganizatio
     return marked.model_copy(update=_facts(view, resource))
 
 
-def report_suspended_organizations(snapshot: ConnectorSnapshot, connector: Conditions, now: datetime) -> Reported:
-    """A word to those that nobody has looked at in their present form; the others stay as they are."""
+def report_unread_organizations(
+    organizations: Iterable[DevOpsOrganization], connector: Conditions, now: datetime
+) -> Reported:
+    """A word to those of whom nothing that holds was said, while nobody looks at Azure; the others stay as they are."""
+    organizations = tuple(organizations)
+    deciding = desired.deciding(organizations)
+    told = ((each, _unread(each, deciding[_key(each)], connector)) for each in organizations)
     return tuple(
-        (each, _marked(each, _waiting_for(connector), each.status.conditions, now))
-        for each in snapshot.organizations
-        if each.status.observed_generation != each.metadata.generation
+        (each, _marked(each, verdict, each.status.conditions, now)) for each, verdict in told if verdict is not None
     )
+
+
+def _unread(resource: DevOpsOrganization, winner: DevOpsOrganization, connector: Conditions) -> Verdict | None:
+    won = winner.metadata.uid == resource.metadata.uid
+    return _waiting(resource, connector) if won else _conflict(resource, winner)
 
 
 def orphaned(resource: DevOpsOrganization, now: datetime) -> OrganizationStatus:
@@ -106,7 +138,8 @@ def orphaned(resource: DevOpsOrganization, now: datetime) -> OrganizationStatus:
         stalls=had_one or is_true(before, ConditionType.STALLED),
     )
     observed = (ConditionType.ONBOARDED, ConditionType.DISCOVERED, ConditionType.PREREQUISITES_MET)
-    return _marked(resource, verdict, remove_condition(before, *observed), now)
+    status = _marked(resource, verdict, remove_condition(before, *observed), now)
+    return status.model_copy(update={**dict.fromkeys((*_COVERAGE, *_COUNTS)), "prerequisites": ()})
 
 
 def _conflict(resource: DevOpsOrganization, winner: DevOpsOrganization) -> Verdict:
@@ -119,28 +152,28 @@ def _conflict(resource: DevOpsOrganization, winner: DevOpsOrganization) -> Verdi
 
 def _verdict(view: _View, resource: DevOpsOrganization) -> Verdict | None:
     """The verdict on Ready; None where nothing is known now and the last word stands."""
-    cloud = view.snapshot.cloud
-    if view.is_bare and _key(resource) not in view.standing.excluded:
-        return replace(_waiting_for(view.connector), stalls=is_true(view.connector, ConditionType.STALLED))
-    if not isinstance(cloud, CloudState) or not cloud.is_settled or refusal(view.snapshot) is not None:
-        return _waiting(resource, view.connector)
-    return _judged(view, resource, told=bool(cloud.available))
+    if view.is_bare and _key(resource) in view.standing.excluded:
+        return _left_out(view, resource.spec.organization, None)
+    if view.is_bare or view.is_refused:
+        return _waiting_for(view.connector)
+    return _judged(view, resource) if view.is_read else _waiting(resource, view.connector)
 
 
-def _judged(view: _View, resource: DevOpsOrganization, *, told: bool) -> Verdict | None:
-    """The verdict by what Azure shows; `told` says whether it gave all that the authorization sees."""
-    key, name = _key(resource), resource.spec.organization
+def _judged(view: _View, resource: DevOpsOrganization) -> Verdict | None:
+    """The verdict by what Azure shows."""
+    key, name, cloud = _key(resource), resource.spec.organization, view.snapshot.cloud
     found = view.found.get(key)
     if key not in view.standing.wanted and (found is not None or key in view.standing.excluded):
         return _left_out(view, name, found)
     if found is None:
-        return _not_found(name) if told else _waiting(resource, view.connector)
+        told_all = isinstance(cloud, CloudState) and bool(cloud.available)
+        return _not_found(name) if told_all else _unseen(resource, view.connector)
     if desired.is_held_elsewhere(found):
         holder = view.snapshot.rivals.get(key, "another connector of the tenant")
         message = f"{name} is onboarded by {holder}. Take it out there, or set onboarding to Excluded here."
         return Verdict("False", Reason.HELD_BY_OTHER_CONNECTOR, message, stalls=True)
     if not desired.is_onboarded(found):
-        return _not_yet(view.snapshot, name, found)
+        return _not_yet(view, name, found)
     return _covered(name, found, view.connector)
 
 
@@ -148,7 +181,8 @@ def _left_out(view: _View, name: str, found: CloudOrganization | None) -> Verdic
     if found is not None and desired.is_onboarded(found):
         if desired.observes(view.snapshot):
             return _drifted(f"{name} is onboarded through this connector, although it should not be")
-        return Verdict("False", Reason.PROVISIONING, f"{name} is still to be taken out of this connector.")
+        still = Verdict("False", Reason.PROVISIONING, f"{name} is still to be taken out of this connector.")
+        return _unauthorized(view.connector) or still
     if name.lower() in view.standing.excluded:
         return Verdict("True", Reason.EXCLUDED, f"{name} is kept out of this connector, as asked.")
     message = (
@@ -168,17 +202,19 @@ def _not_found(name: str) -> Verdict:
     return Verdict("False", Reason.ORGANIZATION_NOT_FOUND, message, stalls=True)
 
 
-def _not_yet(snapshot: ConnectorSnapshot, name: str, found: CloudOrganization) -> Verdict:
-    if desired.observes(snapshot):
+def _not_yet(view: _View, name: str, found: CloudOrganization) -> Verdict:
+    if desired.observes(view.snapshot):
         return _drifted(f"{name} is not onboarded")
     words = f": {cut(found.status_message, QUOTED_MAX)}" if found.status_message else ""
-    return Verdict("False", Reason.ONBOARDING, f"Defender for Cloud has not onboarded {name} yet{words}.")
+    return _unauthorized(view.connector) or Verdict(
+        "False", Reason.ONBOARDING, f"Defender for Cloud has not onboarded {name} yet{words}."
+    )
 
 
 def _covered(name: str, found: CloudOrganization, connector: Conditions) -> Verdict:
-    lost = find_condition(connector, ConditionType.AUTHORIZED)
-    if lost is not None and lost.status == "False":
-        return Verdict("False", lost.reason, "Defender's authorization has stopped: see the connector.", stalls=True)
+    unauthorized = _unauthorized(connector)
+    if unauthorized is not None:
+        return unauthorized
     if found.provisioning_state == ProvisioningState.FAILED:
         words = cut(found.status_message, QUOTED_MAX).rstrip(".") or "Azure does not say why"
         message = f"Defender for Cloud cannot work in {name}: {words}. Mend that; it looks again every 8 hours."
@@ -186,21 +222,37 @@ def _covered(name: str, found: CloudOrganization, connector: Conditions) -> Verd
     return Verdict("True", Reason.ONBOARDED, f"Defender for Cloud covers {name}.")
 
 
+def _unauthorized(connector: Conditions) -> Verdict | None:
+    """The verdict while Defender can do nothing, neither take an organization in nor out; None where it can."""
+    lost = find_condition(connector, ConditionType.AUTHORIZED)
+    if lost is None or lost.status != "False":
+        return None
+    return Verdict("False", lost.reason, "Defender's authorization has stopped: see the connector.", stalls=True)
+
+
+def _unseen(resource: DevOpsOrganization, connector: Conditions) -> Verdict | None:
+    """Of what is not below the connector, while nobody tells what else there is."""
+    if is_true(resource.status.conditions, ConditionType.ONBOARDED):
+        return _unauthorized(connector) or _NOT_KNOWN
+    return _waiting(resource, connector)
+
+
 def _waiting(resource: DevOpsOrganization, connector: Conditions) -> Verdict | None:
     """While nothing can be told; what was said about the resource in its present form stands.
 
-    Unless it was that it has no connector.
+    Unless it was about what stands in the cluster: no connector, two for one, what the connector itself said.
     """
     told = resource.status.observed_generation == resource.metadata.generation
     last = find_condition(resource.status.conditions, ConditionType.READY) if told else None
-    return None if last and last.reason != Reason.CONNECTOR_NOT_FOUND else _waiting_for(connector)
+    stands = last is not None and last.reason not in _NOT_OF_AZURE and last.message != _SEE_CONNECTOR
+    return None if stands else _waiting_for(connector)
 
 
 def _waiting_for(connector: Conditions) -> Verdict:
     ready = find_condition(connector, ConditionType.READY)
-    if ready is None or ready.is_true:
-        return Verdict("False", Reason.ONBOARDING, "It is not known yet how Defender for Cloud sees the organization.")
-    return Verdict("False", ready.reason, "The connector is not ready yet: see its conditions.")
+    if ready is None or (ready.is_true and ready.reason != Reason.SUSPENDED):
+        return _NOT_KNOWN
+    return Verdict("False", ready.reason, _SEE_CONNECTOR, stalls=is_true(connector, ConditionType.STALLED))
 
 
 def _conditions(view: _View, resource: DevOpsOrganization, now: datetime) -> Conditions:
@@ -208,17 +260,36 @@ def _conditions(view: _View, resource: DevOpsOrganization, now: datetime) -> Con
     conditions, found = resource.status.conditions, view.found.get(key)
     if view.snapshot.connector.spec.sign_in_method is SignInMethod.NONE:
         conditions = remove_condition(conditions, ConditionType.PREREQUISITES_MET)
+    if view.is_known_uncovered(key):
+        conditions = remove_condition(conditions, ConditionType.DISCOVERED)
     checks = {resource.spec.organization: prerequisites[key]} if key in prerequisites else {}
-    gone = _GONE if view.is_bare and is_true(conditions, ConditionType.ONBOARDED) else None
     verdicts = {
-        ConditionType.ONBOARDED: _onboarded(found, key, view.standing) if found else gone,
+        ConditionType.ONBOARDED: _onboarded(found, key, view.standing) if found else _lost(view, conditions),
         ConditionType.DISCOVERED: _discovered(view, found) if found else None,
         ConditionType.PREREQUISITES_MET: prerequisites_verdict(checks),
     }
     for kind, verdict in verdicts.items():
-        if verdict is not None:
-            conditions = set_condition(conditions, condition_of(kind, verdict, resource.metadata.generation), now)
+        conditions = _set(conditions, kind, verdict, resource.metadata.generation, now)
     return conditions
+
+
+def _set(conditions: Conditions, kind: str, verdict: Verdict | None, generation: int, now: datetime) -> Conditions:
+    """Set a condition; where nothing is known now the last word stands, for this generation too."""
+    if verdict is not None:
+        return set_condition(conditions, condition_of(kind, verdict, generation), now)
+    last = find_condition(conditions, kind)
+    if last is None:
+        return conditions
+    return set_condition(conditions, last.model_copy(update={"observed_generation": generation}), now)
+
+
+def _lost(view: _View, conditions: Conditions) -> Verdict | None:
+    """Of what was covered and is not to be seen any more."""
+    if not is_true(conditions, ConditionType.ONBOARDED):
+        return None
+    if view.is_bare:
+        return _GONE
+    return _OUT_OF_SIGHT if view.is_read else None
 
 
 def _onboarded(found: CloudOrganization, key: str, standing: desired.Standing) -> Verdict:
@@ -253,8 +324,8 @@ def _facts(view: _View, resource: DevOpsOrganization) -> dict[str, object]:
     known = () if without else resource.status.prerequisites
     facts: dict[str, object] = {"prerequisites": snapshot.prerequisites.get(key) or known}
     found = view.found.get(key)
-    if view.is_bare:
-        facts |= dict.fromkeys(("onboarding_state", "conflicting_connector", "organization_id"))
+    if view.is_known_uncovered(key):
+        facts |= dict.fromkeys((*_COVERAGE, *_COUNTS))
     if found is not None:
         facts["onboarding_state"] = str(found.onboarding_state)
         facts["conflicting_connector"] = snapshot.rivals.get(key) if desired.is_held_elsewhere(found) else None

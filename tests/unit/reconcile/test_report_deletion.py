@@ -109,4 +109,9 @@ def test_what_was_known_of_the_connector_stays_while_it_goes() -> None:
     assert status.discovery == world.connector.status.discovery
     assert status.azure == world.connector.status.azure
     assert status.observed_generation == 4
-    assert not report(world, None, NOW).organizations
+
+
+def test_what_was_said_of_its_organizations_stays_while_it_goes() -> None:
+    told = "status: {observedGeneration: 1, conditions: [{type: Ready, status: 'True', reason: Onboarded}]}"
+    resources = f"resources: {{contoso: {{generated: true, {told}}}, fabrikam: {{onboarding: Onboarded, {told}}}}}"
+    assert not report(snapshot(GOING, CREATED, resources), FORBIDDEN, NOW).organizations

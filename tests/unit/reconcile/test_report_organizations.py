@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pytest
+import yaml
 
 from defender_devops.api.conditions import find_condition, is_true
 from defender_devops.api.names import LABEL_GENERATED
@@ -21,6 +22,9 @@ EXCLUDE = "spec: {organizations: {exclude: [fabrikam]}}"
 ALL_DONE = "{spec: {organizations: {mode: All}}, status: {azure: {organizationsMode: All}}}"
 NEW = "azure: {others: {tailspin: Free}}"
 READY = "{type: Ready, status: 'True', reason: Onboarded}"
+CONNECTOR_READY = "status: {conditions: [{type: Ready, status: 'True', reason: Ready}]}"
+BLOCKED = "{metadata: {deletionTimestamp: '2026-03-01T11:00:00Z'}, spec: {deletionPolicy: Delete},\
+ unreadable: {reason: Forbidden, message: Grant it., terminal: true}}"
 
 
 def declared(organization: str, told: str) -> str:
@@ -253,13 +257,55 @@ CASES = [
         "Azure cannot be read",
         "fabrikam",
         (declared("fabrikam", "{}"), unreadable("Forbidden", terminal=True)),
-        "False",
+        "Stalled",
         "Forbidden",
         (),
         None,
     ),
-    Stands("the connector is another's", "fabrikam", ("azure: {owner: another}",), "False", "OwnershipLost"),
+    Stands(
+        "Azure does not answer",
+        "fabrikam",
+        (declared("fabrikam", "{}"), unreadable("AzureUnavailable", terminal=False)),
+        "False",
+        "AzureUnavailable",
+        (),
+        None,
+    ),
+    Stands(
+        "the connector is another's",
+        "fabrikam",
+        (declared("fabrikam", "{}"), "azure: {owner: another}"),
+        "Stalled",
+        "OwnershipLost",
+        ("see its conditions",),
+        None,
+    ),
     Stands("the authorization is lost", "fabrikam", (REVOKED,), "Stalled", "AuthorizationLost", ("see the connector",)),
+    Stands(
+        "the authorization is lost before it was taken in",
+        "fabrikam",
+        (OUT, REVOKED),
+        "Stalled",
+        "AuthorizationLost",
+        ("see the connector",),
+        "Onboarding",
+    ),
+    Stands(
+        "the authorization is lost before it was taken out",
+        "fabrikam",
+        (EXCLUDE, LISTED, REVOKED),
+        "Stalled",
+        "AuthorizationLost",
+    ),
+    Stands(
+        "excluded, and the connector does not exist in Azure",
+        "fabrikam",
+        (ABSENT, FRESH, declared("fabrikam", "{onboarding: Excluded}")),
+        "True",
+        "Excluded",
+        (),
+        None,
+    ),
     Stands(
         "nobody answers whether it is there",
         "typo",
@@ -275,6 +321,24 @@ CASES = [
     ),
     Stands(
         "suspended before anybody looked", "fabrikam", ("spec: {suspend: true}", FRESH), "False", "Suspended", (), None
+    ),
+    Stands(
+        "declared for a connector that worked until it was suspended",
+        "tailspin",
+        ("spec: {suspend: true}", CONNECTOR_READY, declared("tailspin", "{onboarding: Onboarded}")),
+        "False",
+        "Suspended",
+        ("see its conditions",),
+        None,
+    ),
+    Stands(
+        "declared for a connector that is going and cannot",
+        "tailspin",
+        (BLOCKED, declared("tailspin", "{onboarding: Onboarded}")),
+        "Stalled",
+        "DeletionBlocked",
+        ("see its conditions",),
+        None,
     ),
 ]
 
@@ -307,8 +371,8 @@ def test_every_reason_is_one_that_the_documentation_knows(case: Stands) -> None:
 
 @pytest.mark.parametrize(
     "world",
-    [(PENDING,), (unreadable("Forbidden", terminal=True),), ("azure: {owner: another}",)],
-    ids=["an operation under way", "no rights", "another's"],
+    [(PENDING,), (unreadable("Forbidden", terminal=True),)],
+    ids=["an operation under way", "no rights"],
 )
 def test_what_was_said_stands_while_nothing_is_known(world: tuple[str, ...]) -> None:
     told = f"{{generated: true, status: {{observedGeneration: 1, conditions: [{READY}]}}}}"
@@ -325,6 +389,87 @@ def test_that_it_has_no_connector_does_not_stand_once_it_has_one() -> None:
     ready = find_condition(status.conditions, "Ready")
     assert ready is not None
     assert (ready.status, ready.reason) == ("False", "Forbidden")
+
+
+def test_that_another_decides_does_not_stand_once_the_other_is_gone() -> None:
+    lost = "{type: Ready, status: 'False', reason: Conflict}"
+    told = f"{{onboarding: Onboarded, status: {{observedGeneration: 1, conditions: [{lost}]}}}}"
+    status = status_of("fabrikam", PENDING, declared("fabrikam", told))
+    ready = find_condition(status.conditions, "Ready")
+    assert ready is not None
+    assert (ready.status, ready.reason) == ("False", "Provisioning")
+
+
+def test_what_was_said_of_the_connector_follows_the_connector() -> None:
+    forbidden = status_of("fabrikam", declared("fabrikam", "{}"), unreadable("Forbidden", terminal=True))
+    told = f"{{status: {yaml.safe_dump(forbidden.dump(), default_flow_style=True)}}}"
+    status = status_of("fabrikam", PENDING, declared("fabrikam", told))
+    ready = find_condition(status.conditions, "Ready")
+    assert ready is not None
+    assert (ready.status, ready.reason) == ("False", "Provisioning")
+    assert not is_true(status.conditions, "Stalled")
+
+
+COVERED = f"""
+observedGeneration: 1
+onboardingState: Onboarded
+organizationId: {CONNECTOR_ID}/devops/default/azureDevOpsOrgs/fabrikam
+projects: {{discovered: 3}}
+repositories: {{discovered: 4}}
+conditions:
+  - {READY}
+  - {{type: Onboarded, status: 'True', reason: Onboarded}}
+  - {{type: Discovered, status: 'True', reason: Discovered}}
+"""
+"""The status of an organization that is covered, as a block of YAML."""
+
+
+def covered_before(organization: str, **told: object) -> str:
+    return yaml.safe_dump({"resources": {organization: {"status": yaml.safe_load(COVERED), **told}}})
+
+
+@pytest.mark.parametrize(
+    ("world", "ready", "onboarded"),
+    [
+        (("azure: {organizations: {fabrikam: null}}",), "OrganizationNotFound", "OrganizationNotFound"),
+        (("azure: {organizations: {fabrikam: null}, available: unknown}",), "Onboarding", "OrganizationNotFound"),
+        ((OUT,), "Onboarding", "Onboarding"),
+        (("azure: {organizations: {fabrikam: Held}}",), "HeldByOtherConnector", "HeldByOtherConnector"),
+        ((EXCLUDE, LISTED, OUT), "Excluded", "Excluded"),
+        ((ABSENT,), "ConnectorNotFound", "ConnectorNotFound"),
+    ],
+    ids=["gone", "gone, and nobody answers where", "taken out", "held elsewhere", "excluded", "without a connector"],
+)
+def test_what_is_no_longer_covered_keeps_nothing_of_what_was_known_of_it(
+    world: tuple[str, ...], ready: str, onboarded: str
+) -> None:
+    status = status_of("fabrikam", *world, covered_before("fabrikam"))
+    reasons = {each.type: each.reason for each in status.conditions}
+    assert (reasons["Ready"], reasons["Onboarded"]) == (ready, onboarded)
+    assert not is_true(status.conditions, "Onboarded")
+    assert is_true(status.conditions, "Ready") is (ready == "Excluded")
+    assert "Discovered" not in reasons
+    assert (status.organization_id, status.projects, status.repositories) == (None, None, None)
+    assert status.onboarding_state != "Onboarded"
+
+
+@pytest.mark.parametrize(
+    "world",
+    [(PENDING,), (unreadable("Forbidden", terminal=True),), ("azure: {owner: another}",)],
+    ids=["an operation under way", "no rights", "another's"],
+)
+def test_what_was_known_of_it_stays_while_nothing_is_known(world: tuple[str, ...]) -> None:
+    status = status_of("fabrikam", *world, covered_before("fabrikam"))
+    assert is_true(status.conditions, "Onboarded")
+    assert is_true(status.conditions, "Discovered")
+    assert status.onboarding_state == "Onboarded"
+    assert status.projects is not None
+
+
+def test_every_condition_speaks_of_the_generation_that_was_looked_at() -> None:
+    status = status_of("fabrikam", PENDING, covered_before("fabrikam", generation=2, onboarding="Excluded"))
+    assert status.observed_generation == 2
+    assert {each.observed_generation for each in status.conditions} == {2}
 
 
 @pytest.mark.parametrize("world", [ABSENT, NO_CONFIGURATION])
@@ -351,6 +496,11 @@ def test_suspend_leaves_alone_what_was_looked_at() -> None:
     assert "contoso-fabrikam" not in statuses("spec: {suspend: true}", declared("fabrikam", told))
 
 
+def test_what_is_going_with_its_connector_is_left_alone() -> None:
+    going = "{metadata: {deletionTimestamp: '2026-03-01T11:00:00Z', finalizers: []}, spec: {deletionPolicy: Delete}}"
+    assert statuses(going, declared("tailspin", "{onboarding: Onboarded}")) == {}
+
+
 # --- two for one
 
 
@@ -364,6 +514,14 @@ def test_the_older_of_two_decides_and_the_other_says_so() -> None:
     assert (conflict.status, conflict.reason) == ("False", "Conflict")
     assert is_true(newer.conditions, "Stalled")
     assert "DevOpsOrganization older is older and decides for fabrikam. Delete one" in conflict.message
+
+
+def test_two_for_one_are_told_of_while_the_connector_is_suspended() -> None:
+    two = "[{onboarding: Excluded, name: older, age: 90}, {onboarding: Onboarded, name: newer, age: 5}]"
+    _, newer = statuses("spec: {suspend: true}", declared("fabrikam", two))["newer"]
+    conflict = find_condition(newer.conditions, "Ready")
+    assert conflict is not None
+    assert conflict.reason == "Conflict"
 
 
 def test_a_generated_one_never_says_conflict_of_a_declared_one() -> None:
@@ -491,15 +649,14 @@ def test_an_organization_that_comes_before_its_connector_waits_for_it() -> None:
 
 
 def test_an_organization_that_outlives_its_connector_needs_a_person() -> None:
-    onboarded = "{type: Onboarded, status: 'True', reason: Onboarded}"
     (left,) = (
-        each
-        for each in snapshot(declared("fabrikam", f"{{status: {{conditions: [{READY}, {onboarded}]}}}}")).organizations
-        if each.spec.organization == "fabrikam"
+        each for each in snapshot(covered_before("fabrikam")).organizations if each.spec.organization == "fabrikam"
     )
     first = orphaned(left, NOW)
     assert is_true(first.conditions, "Stalled")
     assert not is_true(first.conditions, "Onboarded")
+    assert first.onboarding_state is None
+    assert first.projects is None
     again = orphaned(left.model_copy(update={"status": first}), NOW)
     assert again == first
 
