@@ -149,7 +149,7 @@ class RoleAssignment:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many projects and repositories of one organization Defender has reported."""
+    """How many projects and repositories one organization has: as Defender reports, or as Azure DevOps itself says."""
 
     projects: int
     repositories: int

@@ -491,6 +491,8 @@ REASONS: Final[Mapping[ConditionType, tuple[Reason, ...]]] = MappingProxyType(
             Reason.AUTHORIZATION_LOST,
             Reason.CONNECTOR_NOT_FOUND,
             Reason.SIGN_IN_REQUIRED,
+            Reason.WRONG_ACCOUNT,
+            Reason.WRONG_TENANT,
             Reason.CONSENT_REQUIRED,
             Reason.ACCOUNT_BLOCKED,
         ),

@@ -13,13 +13,13 @@ from typing import Final, Protocol, TypeVar
 import httpx
 from pydantic import SecretStr
 
+from defender_devops.api.cloud import Counts
 from defender_devops.api.connector import AzureDevOpsConnector, SignInMethod
 from defender_devops.api.organization import Prerequisite, PrerequisiteCheck
 from defender_devops.api.reasons import Reason
 from defender_devops.azuredevops import counts, organizations, prerequisites
 from defender_devops.azuredevops.answers import ClaimsRequired
 from defender_devops.azuredevops.client import AzureDevOpsClient, Endpoints, Observe, unobserved
-from defender_devops.azuredevops.counts import ExpectedCounts
 from defender_devops.azuredevops.members import Account, Member, find_member
 from defender_devops.azuredevops.memory import RETRY_SECONDS, SIGN_IN_SECONDS, Memory
 from defender_devops.azuredevops.pace import Pace
@@ -69,7 +69,7 @@ class PrerequisiteChecker:
     def __post_init__(self) -> None:
         """Make the memories."""
         self._checks = Memory[tuple[Prerequisite, ...]](self.check_interval, self.monotonic, _retry_checks)
-        self._counts = Memory[ExpectedCounts](self.check_interval, self.monotonic, lambda _: None)
+        self._counts = Memory[Counts](self.check_interval, self.monotonic, lambda _: None)
         self._organizations = Memory[tuple[str, ...]](self.check_interval, self.monotonic, lambda _: None)
 
     async def check(self, connector: AzureDevOpsConnector, organization: str) -> tuple[Prerequisite, ...]:
@@ -77,7 +77,7 @@ class PrerequisiteChecker:
         key = (connector.metadata.uid, _basis(connector), organization.lower())
         return await self._checks.get(key, lambda: self._check(connector, organization))
 
-    async def expected_counts(self, connector: AzureDevOpsConnector, organization: str) -> ExpectedCounts | None:
+    async def expected_counts(self, connector: AzureDevOpsConnector, organization: str) -> Counts | None:
         """How much Defender should find in an organization; None without a sign-in, or where it cannot be told now."""
         if connector.spec.sign_in_method == SignInMethod.NONE:
             return None
@@ -116,7 +116,7 @@ class PrerequisiteChecker:
         except OperatorError as error:
             return _not_made(PrerequisiteCheck.TENANT_MATCHES, error)
 
-    async def _count(self, connector: AzureDevOpsConnector, organization: str) -> ExpectedCounts:
+    async def _count(self, connector: AzureDevOpsConnector, organization: str) -> Counts:
         return await self._as_account(connector, lambda client: counts.expected_counts(client, organization))
 
     async def _list(self, connector: AzureDevOpsConnector) -> tuple[str, ...]:

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
+from defender_devops.api.cloud import Counts
 from defender_devops.azuredevops.client import AzureDevOpsClient, segment, values
 from defender_devops.errors import AzureDevOpsNotFound
 
-__all__ = ["ExpectedCounts", "expected_counts"]
+__all__ = ["expected_counts"]
 
 
-@dataclass(frozen=True, slots=True)
-class ExpectedCounts:
-    """What Azure DevOps itself says one organization has."""
-
-    projects: int
-    repositories: int
-
-
-async def expected_counts(client: AzureDevOpsClient, organization: str) -> ExpectedCounts:
+async def expected_counts(client: AzureDevOpsClient, organization: str) -> Counts:
     """Count what Defender covers: well-formed projects, and Git repositories that are not disabled.
 
     TFVC is no Git repository and so is not listed at all. An empty repository counts: Defender lists it, with nothing
@@ -42,7 +34,7 @@ async def expected_counts(client: AzureDevOpsClient, organization: str) -> Expec
         repositories = []
         for project in projects:
             repositories += values(await client.get(f"{base}/{segment(project)}/_apis/git/repositories"))
-    return ExpectedCounts(len(projects), sum(_is_covered(each) for each in repositories))
+    return Counts(len(projects), sum(_is_covered(each) for each in repositories))
 
 
 def _is_covered(repository: Any) -> bool:  # noqa: ANN401 - JSON

@@ -16,7 +16,6 @@ from defender_devops.errors import AzureDevOpsNotFound
 
 __all__ = [
     "access_level",
-    "authorizing_account_lost",
     "container_mapping_extension",
     "project_collection_administrator",
     "tenant_matches",
@@ -172,13 +171,6 @@ async def container_mapping_extension(client: AzureDevOpsClient, organization: s
 def unknown(check: PrerequisiteCheck, reason: str, message: str) -> Prerequisite:
     """A check that could not be made."""
     return Prerequisite(check=check, status="Unknown", reason=reason, message=message[:1024])
-
-
-def authorizing_account_lost(prerequisites: tuple[Prerequisite, ...]) -> str | None:
-    """Why the account that authorizes Defender can no longer do so, where these checks say it; None otherwise."""
-    decisive = {PrerequisiteCheck.PROJECT_COLLECTION_ADMINISTRATOR, PrerequisiteCheck.ACCESS_LEVEL}
-    failed = (each for each in prerequisites if each.check in decisive and each.status == "False")
-    return next((each.message for each in failed), None)
 
 
 async def _access_level(client: AzureDevOpsClient, organization: str, member: Member | None) -> dict[str, Any] | None:

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from defender_devops.api.cloud import Counts
 from defender_devops.api.connector import DiscoveryStatus, OrganizationCounts, Progress
 from defender_devops.reconcile import desired
-from defender_devops.reconcile.snapshot import CloudState, ConnectorSnapshot, ExpectedCounts
+from defender_devops.reconcile.snapshot import CloudState, ConnectorSnapshot
 
 __all__ = ["Discovery", "discovery", "lags"]
 
@@ -53,7 +53,7 @@ class _Tally:
     """
 
     discovered: Counts
-    expected: ExpectedCounts | None
+    expected: Counts | None
     found: Counts
     lagging: tuple[str, ...]
 
@@ -126,7 +126,7 @@ def _tally(snapshot: ConnectorSnapshot, onboarded: Mapping[str, str], before: Di
     pairs = [(reported[key], expected[key]) for key in reported.keys() & expected.keys()]
     return _Tally(
         discovered=_discovered(reported, before, complete=len(reported) == len(onboarded)),
-        expected=ExpectedCounts(
+        expected=Counts(
             sum(each.projects for each in expected.values()), sum(each.repositories for each in expected.values())
         )
         if len(expected) == len(onboarded)
@@ -152,7 +152,7 @@ def _told(progress: Progress | None) -> int:
     return (progress.discovered or 0) if progress else 0
 
 
-def lags(counts: Counts | None, expected: ExpectedCounts | None) -> bool:
+def lags(counts: Counts | None, expected: Counts | None) -> bool:
     """Whether something of an organization is missing; without expected counts, whether nothing was reported."""
     if expected is None:
         return counts is None

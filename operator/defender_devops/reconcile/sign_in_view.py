@@ -1,21 +1,33 @@
-"""What the operator's own sign-in shows of Azure DevOps, as findings for a snapshot."""
+"""What the operator's own sign-in shows of Azure DevOps, as findings for a snapshot.
+
+Where nobody can look, the statuses say what was found last: no finding goes away because a service is silent, and a
+process that has just begun knows as much as the one before it.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
+from defender_devops.api.cloud import Counts
 from defender_devops.api.connector import AzureDevOpsConnector
-from defender_devops.api.organization import Prerequisite, PrerequisiteCheck
+from defender_devops.api.organization import DevOpsOrganization, Prerequisite, PrerequisiteCheck
+from defender_devops.api.reasons import Reason
 from defender_devops.azuredevops.checker import PrerequisiteChecker
-from defender_devops.reconcile.snapshot import ExpectedCounts, SignIn
+from defender_devops.reconcile.snapshot import SignIn
 from defender_devops.signin.sign_in_state import SignInState
 from defender_devops.signin.sign_ins import SignIns
 
 __all__ = ["SignInFindings", "SignInView"]
 
 Checks = Mapping[str, tuple[Prerequisite, ...]]
+
+_PASSING: Final = frozenset(
+    {Reason.AZURE_DEVOPS_UNAVAILABLE, Reason.TOKEN_SERVICE_UNAVAILABLE, Reason.KUBERNETES_UNAVAILABLE}
+)
+"""Reasons of checks that could not be made this time and come again by themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +36,7 @@ class SignInFindings:
 
     sign_in: SignIn | None = None
     prerequisites: Checks = field(default_factory=dict)
-    expected: Mapping[str, ExpectedCounts] = field(default_factory=dict)
+    expected: Mapping[str, Counts] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,29 +51,78 @@ class SignInView:
         self.sign_ins.forget(uid)
         self.checker.forget(uid)
 
-    async def look(self, connector: AzureDevOpsConnector, organizations: Mapping[str, str]) -> SignInFindings:
+    async def look(
+        self,
+        connector: AzureDevOpsConnector,
+        organizations: Mapping[str, str],
+        resources: Iterable[DevOpsOrganization] = (),
+    ) -> SignInFindings:
         """How the sign-in stands, and what it shows. Never raises: what cannot be told is unknown.
 
         Args:
             connector: whose sign-in.
             organizations: names of what is wanted, by name in lower case.
+            resources: the connector's DevOpsOrganizations, whose statuses say what was found last.
         """
         state = await self.sign_ins.state(connector)
-        if state.signed_in is not True:
-            return SignInFindings(_sign_in(state, None))
+        told = _told(resources, organizations)
+        if state.signed_in:
+            checks, expected = await self._ask(connector, organizations, told)
+        elif state.signed_in is None:
+            checks, expected = told.prerequisites, told.expected
+        else:
+            checks, expected = _unproved(told.prerequisites, state), {}
+        return SignInFindings(_sign_in(state, _lost(connector, checks)), checks, expected)
+
+    async def _ask(
+        self, connector: AzureDevOpsConnector, organizations: Mapping[str, str], told: SignInFindings
+    ) -> tuple[Checks, Mapping[str, Counts]]:
+        """Ask Azure DevOps; what it does not answer this time is as it was told before."""
         names = tuple(organizations.values())
         made = await asyncio.gather(*(self.checker.check(connector, name) for name in names))
         counts = await asyncio.gather(*(self.checker.expected_counts(connector, name) for name in names))
-        checks = dict(zip(organizations, made, strict=True))
-        return SignInFindings(
-            _sign_in(state, _lost(connector, checks)),
-            checks,
-            {
-                key: ExpectedCounts(each.projects, each.repositories)
-                for key, each in zip(organizations, counts, strict=True)
-                if each is not None
-            },
+        before = told.prerequisites
+        checks = {key: _over(before.get(key, ()), each) for key, each in zip(organizations, made, strict=True)}
+        known = {key: each for key, each in zip(organizations, counts, strict=True) if each is not None}
+        return checks, {**told.expected, **known}
+
+
+def _told(resources: Iterable[DevOpsOrganization], organizations: Mapping[str, str]) -> SignInFindings:
+    """What the statuses say of the wanted organizations."""
+    checks: dict[str, tuple[Prerequisite, ...]] = {}
+    expected: dict[str, Counts] = {}
+    for resource in resources:
+        key, status = resource.spec.organization.lower(), resource.status
+        if key not in organizations:
+            continue
+        if status.prerequisites:
+            checks[key] = status.prerequisites
+        projects, repositories = status.projects, status.repositories
+        if projects and repositories and projects.expected is not None and repositories.expected is not None:
+            expected[key] = Counts(projects.expected, repositories.expected)
+    return SignInFindings(None, checks, expected)
+
+
+def _over(told: tuple[Prerequisite, ...], made: tuple[Prerequisite, ...]) -> tuple[Prerequisite, ...]:
+    """New outcomes; what a person must do does not go away because a service is silent."""
+    unmet = {each.check: each for each in told if each.status == "False"}
+    return tuple(
+        unmet.get(each.check, each) if each.status == "Unknown" and each.reason in _PASSING else each for each in made
+    )
+
+
+def _unproved(told: Checks, state: SignInState) -> Checks:
+    """Without a sign-in nobody can say any more that something is met."""
+    message = "The operator's own sign-in has stopped, and this check with it: see the connector."
+    return {
+        key: tuple(
+            Prerequisite(check=each.check, status="Unknown", reason=str(state.reason), message=message)
+            if each.status == "True"
+            else each
+            for each in made
         )
+        for key, made in told.items()
+    }
 
 
 def _sign_in(state: SignInState, lost: str | None) -> SignIn:
@@ -73,6 +134,7 @@ def _sign_in(state: SignInState, lost: str | None) -> SignIn:
         tenant_id=state.tenant_id,
         url=state.url,
         expires_at=state.refresh_token_expires_at,
+        is_lost=state.is_lost,
         authorizing_account_lost=lost,
     )
 

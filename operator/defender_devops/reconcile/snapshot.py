@@ -10,6 +10,7 @@ from defender_devops.api.cloud import (
     CloudOrganization,
     Configuration,
     Connector,
+    Counts,
     Inventory,
     ProvisioningState,
     RoleAssignment,
@@ -21,7 +22,6 @@ __all__ = [
     "AuthorizationCode",
     "CloudState",
     "ConnectorSnapshot",
-    "ExpectedCounts",
     "Failure",
     "Owner",
     "SignIn",
@@ -149,6 +149,7 @@ class SignIn:
         tenant_id: its tenant.
         url: address of the sign-in page, stable for the resource.
         expires_at: when the refresh token ends.
+        is_lost: it worked, and it does not any more before a person acts.
         authorizing_account_lost: why the account that authorizes Defender can no longer do so, where a check found it.
     """
 
@@ -159,15 +160,8 @@ class SignIn:
     tenant_id: str | None = None
     url: str | None = None
     expires_at: datetime | None = None
+    is_lost: bool = False
     authorizing_account_lost: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ExpectedCounts:
-    """How many projects and repositories Azure DevOps itself says one organization has."""
-
-    projects: int
-    repositories: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +193,7 @@ class ConnectorSnapshot:
         code: the one-time code in the Secret, by hash.
         sign_in: None with method None.
         prerequisites: checks by organization, in lower case.
-        expected: counts by organization, in lower case; only where a sign-in allows to know them.
+        expected: counts of Azure DevOps by organization, in lower case; only where a sign-in allows to know them.
         inventory: counts that Defender reported.
         taken_names: names of all DevOpsOrganizations in the namespace, for a generated one to avoid.
         living_owners: uids of the connectors that are known in this cluster, or None where nobody can tell.
@@ -217,7 +211,7 @@ class ConnectorSnapshot:
     code: AuthorizationCode = AuthorizationCode()
     sign_in: SignIn | None = None
     prerequisites: Mapping[str, tuple[Prerequisite, ...]] = field(default_factory=dict)
-    expected: Mapping[str, ExpectedCounts] = field(default_factory=dict)
+    expected: Mapping[str, Counts] = field(default_factory=dict)
     inventory: Inventory = field(default_factory=Inventory)
     taken_names: frozenset[str] = frozenset()
     living_owners: frozenset[str] | None = None

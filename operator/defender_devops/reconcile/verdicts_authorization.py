@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from defender_devops.api.conditions import Status, cut, find_condition
-from defender_devops.api.connector import AuthorizationMethod
+from defender_devops.api.connector import AuthorizationMethod, SignInMethod
 from defender_devops.api.reasons import REASONS, ConditionType, Reason
 from defender_devops.reconcile import desired
 from defender_devops.reconcile.authorization import (
@@ -18,6 +18,9 @@ from defender_devops.reconcile.snapshot import ConnectorSnapshot, Failure
 from defender_devops.reconcile.verdict import QUOTED_MAX, Verdict, not_checked
 
 __all__ = ["authorized", "how_to_authorize", "reauth_required", "signed_in"]
+
+_TOLD_MAX = 800
+"""Bytes of another condition's message, so that what stands still fits in behind it."""
 
 
 def authorized(snapshot: ConnectorSnapshot, failure: Failure | None = None) -> Verdict | None:
@@ -106,12 +109,18 @@ def how_to_authorize(snapshot: ConnectorSnapshot) -> str:
 
 
 def signed_in(snapshot: ConnectorSnapshot) -> Verdict | None:
-    """The operator's own sign-in works; None where that is not known now and the last word stands."""
+    """The operator's own sign-in works; None where that is not known now and the last word stands.
+
+    What a person must do does not go away because nobody can tell for a while.
+    """
     sign_in = snapshot.sign_in
-    if sign_in is None or (sign_in.signed_in is None and not sign_in.reason):
+    if sign_in is None or (sign_in.signed_in is None and sign_in.reason in {"", Reason.NOT_CHECKED}):
         return None
     if sign_in.signed_in:
         return Verdict("True", Reason.SIGNED_IN, f"Signed in as {sign_in.account or 'the service principal'}.")
+    last = find_condition(snapshot.connector.status.conditions, ConditionType.SIGNED_IN)
+    if sign_in.signed_in is None and last is not None and last.status == "False":
+        return None
     status: Status = "False" if sign_in.signed_in is False else "Unknown"
     return Verdict(status, sign_in.reason or Reason.SIGN_IN_REQUIRED, sign_in.message)
 
@@ -122,22 +131,35 @@ def reauth_required(snapshot: ConnectorSnapshot, authorization: Verdict | None, 
     Args:
         snapshot: what is known.
         authorization: the verdict on Authorized; None where the last word stands.
-        sign_in: the verdict on SignedIn.
+        sign_in: the verdict on SignedIn; None where the last word stands.
     """
-    authorization = authorization or _last_word(snapshot)
+    authorization = authorization or _last_word(snapshot, ConditionType.AUTHORIZED)
+    lost = _lost_sign_in(snapshot, sign_in)
     known_loss = authorization is not None and authorization.reason == Reason.AUTHORIZATION_LOST
     if authorization is not None and authorization.status == "False" and (known_loss or has_worked(snapshot)):
-        return Verdict("True", authorization.reason, authorization.message)
-    before = snapshot.connector.status.sign_in
-    if sign_in is not None and _asks_for_a_person(sign_in) and before is not None and before.account:
+        too = " The operator's own sign-in has stopped as well: see SignedIn." if lost else ""
+        return Verdict("True", authorization.reason, f"{cut(authorization.message, _TOLD_MAX)}{too}")
+    if lost is not None:
         works = authorization is not None and authorization.holds
         stops = "Defender still works; the operator's checks have stopped." if works else "The operator's checks stop."
-        return Verdict("True", sign_in.reason, f"{cut(sign_in.message, 800).rstrip('.')}. {stops}")
+        return Verdict("True", lost.reason, f"{cut(lost.message, _TOLD_MAX).rstrip('.')}. {stops}")
     return Verdict("False", Reason.NOT_REQUIRED, "No authorization or sign-in has to be renewed.")
 
 
-def _last_word(snapshot: ConnectorSnapshot) -> Verdict | None:
-    last = find_condition(snapshot.connector.status.conditions, ConditionType.AUTHORIZED)
+def _lost_sign_in(snapshot: ConnectorSnapshot, sign_in: Verdict | None) -> Verdict | None:
+    """What SignedIn says of a sign-in that worked and that a person must renew; None where there is no such loss."""
+    if snapshot.connector.spec.sign_in_method is SignInMethod.NONE:
+        return None
+    if sign_in is not None:
+        is_lost = snapshot.sign_in is not None and snapshot.sign_in.is_lost
+        return sign_in if is_lost and _asks_for_a_person(sign_in) else None
+    before, last = snapshot.connector.status.sign_in, _last_word(snapshot, ConditionType.SIGNED_IN)
+    worked_before = before is not None and before.tenant_id is not None
+    return last if last is not None and worked_before and _asks_for_a_person(last) else None
+
+
+def _last_word(snapshot: ConnectorSnapshot, kind: ConditionType) -> Verdict | None:
+    last = find_condition(snapshot.connector.status.conditions, kind)
     return Verdict(last.status, last.reason, last.message) if last is not None else None
 
 

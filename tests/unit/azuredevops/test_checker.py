@@ -10,9 +10,9 @@ import pytest
 from aiohttp import web
 from pydantic import SecretStr
 
+from defender_devops.api.cloud import Counts
 from defender_devops.api.connector import AzureDevOpsConnector
 from defender_devops.azuredevops.checker import PrerequisiteChecker
-from defender_devops.azuredevops.counts import ExpectedCounts
 from defender_devops.azuredevops.memory import RETRY_SECONDS, Memory
 from defender_devops.errors import AzureDevOpsUnavailable, OperatorError
 from defender_devops.signin.errors import SignInRequired
@@ -205,7 +205,7 @@ async def test_without_an_authorizing_account_its_checks_say_what_to_declare(des
 
 async def test_counts_and_organizations_are_kept_too(desk: Desk) -> None:
     for _ in range(3):
-        assert await desk.checker.expected_counts(connector(), "contoso") == ExpectedCounts(1, 1)
+        assert await desk.checker.expected_counts(connector(), "contoso") == Counts(1, 1)
         assert await desk.checker.organizations(connector()) == ("contoso",)
     assert desk.requests == 4
 
@@ -220,7 +220,7 @@ async def test_counts_that_failed_are_none_and_tried_again_later(desk: Desk) -> 
     assert await desk.checker.expected_counts(connector(), "contoso") is None
     desk.reach.service.answers["/contoso/_apis/projects"] = projects
     desk.ticks.now += RETRY_SECONDS + 1
-    assert await desk.checker.expected_counts(connector(), "contoso") == ExpectedCounts(1, 1)
+    assert await desk.checker.expected_counts(connector(), "contoso") == Counts(1, 1)
 
 
 async def test_connectors_of_one_account_share_its_pace(desk: Desk) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from defender_devops.api.cloud import Counts
 from defender_devops.azuredevops import counts, organizations, prerequisites
 from defender_devops.azuredevops.members import Account, Member, find_member
 from defender_devops.errors import AzureDevOpsDenied, AzureDevOpsError, AzureDevOpsNotFound, AzureDevOpsUnavailable
@@ -262,16 +263,6 @@ async def test_a_profile_without_an_id_is_told(reach: Reach, body: Any) -> None:
         await organizations.profile(reach.client)
 
 
-def test_the_loss_of_the_authorizing_account_is_read_from_its_two_checks() -> None:
-    from defender_devops.api.organization import Prerequisite  # noqa: PLC0415 - for this table alone
-
-    lost = Prerequisite(check="ProjectCollectionAdministrator", status="False", reason="NotAMember", message="gone")
-    other = Prerequisite(check="ThirdPartyOAuthEnabled", status="False", reason="OAuthDisabled", message="off")
-    unknown = Prerequisite(check="AccessLevel", status="Unknown", reason="CheckUnavailable", message="?")
-    assert prerequisites.authorizing_account_lost((other, lost)) == "gone"
-    assert prerequisites.authorizing_account_lost((other, unknown)) is None
-
-
 async def test_counts_leave_disabled_repositories_out_and_cost_one_request_for_all_projects(reach: Reach) -> None:
     reach.service.answers["/contoso/_apis/projects"] = {"value": [{"id": "p1"}, {"id": "p2"}]}
     repositories = [
@@ -281,7 +272,7 @@ async def test_counts_leave_disabled_repositories_out_and_cost_one_request_for_a
         {"id": "r4", "isDisabled": False},
     ]
     reach.service.answers["/contoso/_apis/git/repositories"] = {"value": repositories}
-    assert await counts.expected_counts(reach.client, "contoso") == counts.ExpectedCounts(2, 3)
+    assert await counts.expected_counts(reach.client, "contoso") == Counts(2, 3)
     assert len(reach.service.asked) == 2
     assert reach.service.asked[0].query["stateFilter"] == "wellFormed"
 
@@ -290,7 +281,7 @@ async def test_where_all_at_once_is_not_to_be_had_each_project_is_asked(reach: R
     reach.service.answers["/contoso/_apis/projects"] = {"value": [{"id": "p1"}, {"id": "p2"}]}
     for project in ("p1", "p2"):
         reach.service.answers[f"/contoso/{project}/_apis/git/repositories"] = {"value": [{"id": project}]}
-    assert await counts.expected_counts(reach.client, "contoso") == counts.ExpectedCounts(2, 2)
+    assert await counts.expected_counts(reach.client, "contoso") == Counts(2, 2)
 
 
 async def test_counts_that_cannot_be_read_are_no_zero(reach: Reach) -> None:

@@ -295,6 +295,29 @@ SIGNED_IN_CASES = [
         "TokenServiceUnavailable",
     ),
     Says(
+        "Entra does not answer, and a person was already asked for",
+        (
+            SIGN_IN,
+            "status: {conditions: [{type: SignedIn, status: 'False', reason: SignInRequired, message: Sign in.}]}",
+            signed_in("{signed_in: null, reason: TokenServiceUnavailable, message: Wait.}"),
+        ),
+        "SignedIn",
+        "False",
+        "SignInRequired",
+        ("Sign in.",),
+    ),
+    Says(
+        "not looked at yet: the last word stands",
+        (
+            SIGN_IN,
+            "status: {conditions: [{type: SignedIn, status: 'True', reason: SignedIn}]}",
+            signed_in("{signed_in: null, reason: NotChecked}"),
+        ),
+        "SignedIn",
+        "True",
+        "SignedIn",
+    ),
+    Says(
         "Azure is down: the last word stands",
         (
             SIGN_IN,
@@ -307,16 +330,24 @@ SIGNED_IN_CASES = [
     ),
 ]
 
-WAS_SIGNED_IN = "status: {signIn: {account: mdc@contoso.com}}"
-EXPIRED = signed_in("{signed_in: false, reason: SignInRequired, message: Sign in at the page.}")
+WORKED = "status: {signIn: {tenantId: 11111111-1111-1111-1111-111111111111}}"
+
+
+def lost(reason: str) -> str:
+    return signed_in(f"{{signed_in: false, is_lost: true, reason: {reason}, message: Sign in at the page.}}")
+
+
+def told(kind: str, status: str, reason: str) -> str:
+    return f"status: {{conditions: [{{type: {kind}, status: '{status}', reason: {reason}, message: Do it.}}]}}"
+
+
+BY_SERVICE_PRINCIPAL = """
+spec: {signIn: {method: ServicePrincipal, client: {type: Federated, id: 55555555-5555-5555-5555-555555555555}}}
+"""
+SILENT = signed_in("{signed_in: null, reason: TokenServiceUnavailable, message: Wait.}")
+NEVER = signed_in("{signed_in: false, reason: SignInRequired, message: Sign in at the page.}")
+CONTINUES = "Sign in at the page. Defender still works; the operator's checks have stopped."
 REAUTH_CASES = [
-    Says(
-        "whether the operator's is lost is not known",
-        (SIGN_IN, WAS_SIGNED_IN, signed_in("{signed_in: null, reason: SignInRequired, message: m}")),
-        "ReauthRequired",
-        "False",
-        "NotRequired",
-    ),
     Says("nothing has stopped", (), "ReauthRequired", "False", "NotRequired"),
     Says("nothing has stopped that never worked", (ABSENT, FRESH), "ReauthRequired", "False", "NotRequired"),
     Says(
@@ -347,65 +378,97 @@ REAUTH_CASES = [
         "TokenExchangeFailed",
     ),
     Says("the connector was deleted", (ABSENT, AUTHORIZED), "ReauthRequired", "True", "AuthorizationLost"),
-    Says(
-        "the operator's is lost",
-        (SIGN_IN, WAS_SIGNED_IN, EXPIRED),
-        "ReauthRequired",
-        "True",
-        "SignInRequired",
-        ("Sign in at the page. Defender still works; the operator's checks have stopped.",),
+    *(
+        Says(
+            f"the operator's is lost: {reason}", (SIGN_IN, lost(reason)), "ReauthRequired", "True", reason, (CONTINUES,)
+        )
+        for reason in ("SignInRequired", "WrongAccount", "WrongTenant", "ConsentRequired", "AccountBlocked")
     ),
     Says(
-        "the operator's is lost and Azure is down",
-        (SIGN_IN, WAS_SIGNED_IN, EXPIRED, AUTHORIZED, unreadable("Forbidden", terminal=True)),
+        "a service principal's is lost",
+        (
+            BY_SERVICE_PRINCIPAL,
+            lost("AccountBlocked"),
+        ),
         "ReauthRequired",
         "True",
-        "SignInRequired",
-        ("Sign in at the page. Defender still works; the operator's checks have stopped.",),
+        "AccountBlocked",
+        (CONTINUES,),
+    ),
+    Says(
+        "both are lost, Defender's first",
+        (SIGN_IN, REVOKED, AUTHORIZED, lost("SignInRequired")),
+        "ReauthRequired",
+        "True",
+        "AuthorizationLost",
+        ("It was revoked", "The operator's own sign-in has stopped as well: see SignedIn."),
     ),
     Says(
         "the operator's is lost while nobody knows how Defender's stands",
-        (SIGN_IN, WAS_SIGNED_IN, EXPIRED, "azure: {available: unknown}"),
+        (SIGN_IN, lost("SignInRequired"), "azure: {available: unknown}"),
         "ReauthRequired",
         "True",
         "SignInRequired",
         ("Sign in at the page. The operator's checks stop.",),
     ),
+    Says("nobody has signed in yet", (SIGN_IN, NEVER), "ReauthRequired", "False", "NotRequired"),
     *(
         Says(
-            f"the operator's needs a person: {reason}",
-            (SIGN_IN, WAS_SIGNED_IN, signed_in(f"{{signed_in: false, reason: {reason}, message: m}}")),
+            f"signing in does not mend the app: {reason}",
+            (SIGN_IN, lost(reason)),
+            "ReauthRequired",
+            "False",
+            "NotRequired",
+        )
+        for reason in ("OAuthAppMisconfigured", "CredentialsMissing")
+    ),
+    Says("an outage of Entra is no loss", (SIGN_IN, WORKED, SILENT), "ReauthRequired", "False", "NotRequired"),
+    *(
+        Says(
+            f"a loss stands {when}",
+            (SIGN_IN, WORKED, told("SignedIn", "False", "SignInRequired"), *silence),
             "ReauthRequired",
             "True",
-            reason,
+            "SignInRequired",
+            ("Do it. The operator's checks stop.",),
         )
-        for reason in ("ConsentRequired", "AccountBlocked")
+        for when, silence in (
+            ("during an outage of Entra after a restart", (SILENT, "azure: {available: unknown}")),
+            (
+                "before the first look",
+                (signed_in("{signed_in: null, reason: NotChecked}"), "azure: {available: unknown}"),
+            ),
+            ("while Azure cannot be read", (unreadable("Forbidden", terminal=True),)),
+        )
     ),
-    Says("nobody has signed in yet", (SIGN_IN, EXPIRED), "ReauthRequired", "False", "NotRequired"),
     Says(
-        "a broken app is not mended by signing in",
-        (SIGN_IN, WAS_SIGNED_IN, signed_in("{signed_in: false, reason: OAuthAppMisconfigured, message: m}")),
+        "an app that needed no person still does not while nobody can tell",
+        (SIGN_IN, WORKED, told("SignedIn", "False", "OAuthAppMisconfigured"), SILENT),
         "ReauthRequired",
         "False",
         "NotRequired",
     ),
     Says(
-        "an outage of Entra is not mended by signing in",
-        (SIGN_IN, WAS_SIGNED_IN, signed_in("{signed_in: null, reason: TokenServiceUnavailable, message: m}")),
+        "nobody had signed in, and nobody can tell",
+        (SIGN_IN, told("SignedIn", "False", "SignInRequired"), SILENT),
+        "ReauthRequired",
+        "False",
+        "NotRequired",
+    ),
+    Says(
+        "without a sign-in none is lost",
+        (WORKED, told("SignedIn", "False", "SignInRequired")),
         "ReauthRequired",
         "False",
         "NotRequired",
     ),
     Says(
         "while nothing is known the last word stands",
-        (
-            "status: {conditions: [{type: Authorized, status: 'False', reason: AuthorizationLost, message: Mend it.}]}",
-            unreadable("Forbidden", terminal=True),
-        ),
+        (told("Authorized", "False", "AuthorizationLost"), unreadable("Forbidden", terminal=True)),
         "ReauthRequired",
         "True",
         "AuthorizationLost",
-        ("Mend it.",),
+        ("Do it.",),
     ),
 ]
 

@@ -9,7 +9,6 @@ from tests.unit.reconcile.builder import NOW, snapshot
 from tests.unit.reconcile.cases import CODE, OBSERVE
 from tests.unit.reconcile.says import HELD, NEVER_AUTHORIZED, SIGN_IN, UNREAD, WHO, condition, signed_in
 
-WAS_SIGNED_IN = "status: {signIn: {account: mdc@contoso.com}}"
 LONG = "ä" * 2000 + ". Do this."
 LONG_WORLDS = {
     "a failed reading": (f"unreadable: {{reason: Forbidden, message: '{LONG}', terminal: true}}", UNREAD),
@@ -26,8 +25,7 @@ LONG_WORLDS = {
     ),
     "a sign-in": (
         SIGN_IN,
-        WAS_SIGNED_IN,
-        signed_in(f"{{signed_in: false, reason: SignInRequired, message: '{LONG}'}}"),
+        signed_in(f"{{signed_in: false, is_lost: true, reason: SignInRequired, message: '{LONG}'}}"),
     ),
     "a holder": (HELD, f"rivals: {{tailspin: '{LONG}'}}"),
     "a check": (

@@ -178,11 +178,7 @@ CASES = [
     ),
     Ends(
         "a lost sign-in",
-        (
-            SIGN_IN,
-            "status: {signIn: {account: a@b.c}}",
-            signed_in("{signed_in: false, reason: AccountBlocked, message: m}"),
-        ),
+        (SIGN_IN, signed_in("{signed_in: false, is_lost: true, reason: AccountBlocked, message: m}")),
         CURRENT,
         "Ready",
     ),
