@@ -125,7 +125,7 @@ class CloudWatcher:
         self._asked = asyncio.Event()
 
     def watch(self, ref: ConnectorRef, *, readers: bool = False) -> None:
-        """Look after a connector from now on; before anything of it is written, or `note_write` goes unheard.
+        """Look after a connector from now on.
 
         Args:
             ref: the connector.
@@ -168,10 +168,12 @@ class CloudWatcher:
         return replace(view, readers=self._readers.get(key, ()))
 
     def note_write(self, ref: ConnectorRef) -> None:
-        """Something of a connector was written: what Resource Graph shows of it counts again after a while."""
-        if ref.key in self._watched:
-            self._written[ref.key] = self._clock.monotonic()
-            self._views.pop(ref.key, None)
+        """Something of a connector was written: what Resource Graph shows of it counts again after a while.
+
+        Also of one that nobody watches yet: whoever takes it over begins with it at once.
+        """
+        self._written[ref.key] = self._clock.monotonic()
+        self._views.pop(ref.key, None)
 
     async def holders(self, organizations: Iterable[str]) -> Mapping[str, str]:
         """The connectors that onboarded these organizations, as far as this identity can see.

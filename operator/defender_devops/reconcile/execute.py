@@ -58,11 +58,19 @@ Record = Callable[[ConnectorSnapshot], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class AzureAccess:
-    """What one ARM identity can work with."""
+    """What one ARM identity can work with.
+
+    Attributes:
+        connectors: the connectors.
+        role_assignments: who may read them.
+        watcher: what this identity sees in Resource Graph.
+        note_write: tells every identity's watcher that what it sees of a connector may be older than a write.
+    """
 
     connectors: SecurityConnectors
     role_assignments: RoleAssignments
     watcher: CloudWatcher
+    note_write: Callable[[ConnectorRef], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +157,16 @@ class Executor:
         azure, ref = bench.azure, snapshot.connector.connector_ref
         if azure is None:
             raise CredentialsMissing("There is no identity for Azure Resource Manager.")
-        # Also where the write fails: it may have had its effect all the same.
-        azure.watcher.note_write(ref)
+        azure.note_write(ref)
+        try:
+            return await self._write(step, ref, bench, azure)
+        finally:
+            # Also where the write fails: it may have had its effect all the same.
+            azure.note_write(ref)
+
+    async def _write(
+        self, step: AzureAction, ref: ConnectorRef, bench: Workbench, azure: AzureAccess
+    ) -> Operation | None:
         match step:
             case Authorize():
                 return await self._authorize(step, ref, bench, azure.connectors)

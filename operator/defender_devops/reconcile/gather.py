@@ -189,7 +189,7 @@ class Gatherer:
             metadata.uid, metadata.namespace, connector.spec.azure, going=metadata.is_deleting
         )
         watcher = self.watchers.watch(connector.metadata.uid, arm, ref, readers=asked.readers)
-        azure = AzureAccess(SecurityConnectors(arm), RoleAssignments(arm), watcher)
+        azure = AzureAccess(SecurityConnectors(arm), RoleAssignments(arm), watcher, self.watchers.note_write)
         observer = Observer(azure.connectors, azure.role_assignments)
         if connector.metadata.is_deleting:
             return await observer.before_deletion(ref, asked), azure

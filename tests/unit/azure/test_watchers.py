@@ -94,6 +94,21 @@ async def test_a_write_makes_every_watcher_distrust_its_row() -> None:
         assert second.latest(A) is None
 
 
+async def test_who_takes_a_connector_over_sees_no_row_of_the_time_before_the_last_write() -> None:
+    (one, graph), (two, other) = azure(), azure()
+    graph.put(A)
+    other.put(A)
+    other.put(B)
+    async with running([]) as watchers:
+        watchers.watch("uid-1", one.arm, A)
+        watchers.watch("uid-2", two.arm, B)
+        await asyncio.sleep(10)
+        watchers.note_write(A)
+        assert watchers.watch("uid-2", two.arm, A).latest(A) is None
+        await asyncio.sleep(400)
+        assert watchers.watch("uid-2", two.arm, A).latest(A) is not None
+
+
 async def test_watchers_that_were_made_before_run_too() -> None:
     one, graph = azure()
     graph.put(A)

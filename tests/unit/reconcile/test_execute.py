@@ -1,0 +1,84 @@
+"""Carrying a plan out: what is told to whom, and where it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import cast
+
+import httpx
+import pytest
+
+from defender_devops.api.cloud import ConnectorRef
+from defender_devops.azure.connectors import SecurityConnectors
+from defender_devops.azure.role_assignments import RoleAssignments
+from defender_devops.azure.watcher import CloudWatcher
+from defender_devops.cluster.connectors import Connectors
+from defender_devops.cluster.organizations import Organizations
+from defender_devops.reconcile.actions import Action
+from defender_devops.reconcile.actions_azure import DeleteConnector, RemoveOwnerTags, SetTags
+from defender_devops.reconcile.execute import AzureAccess, Done, Executor, Workbench
+from defender_devops.reconcile.own_writes import OwnWrites
+from defender_devops.reconcile.resources import Key, Resources
+from defender_devops.reconcile.snapshot import ConnectorSnapshot
+from tests.unit.azure.fakes import FakeAzure, answer, arm_error
+from tests.unit.reconcile.builder import CONNECTOR_ID, NOW, cloud_of, snapshot
+
+TAGGED = answer(200, {"id": CONNECTOR_ID, "name": "contoso", "location": "westeurope", "tags": {"a": "b"}})
+STEP = SetTags({"a": "b"}, ("a",))
+
+
+@dataclass
+class Bench:
+    """An executor on a scripted Azure.
+
+    Attributes:
+        noted: connectors that were told to be written, and how many requests had been sent by then.
+    """
+
+    azure: FakeAzure
+    noted: list[tuple[str, int]] = field(default_factory=list)
+
+    async def carry_out(self, *steps: Action) -> Done:
+        """Carry steps out on the connector of the default world."""
+        resources, arm = Resources(), self.azure.arm
+        nobody = cast("Connectors", None), cast("Organizations", None)  # steps for Azure need no Kubernetes
+        executor = Executor(resources, OwnWrites(resources, lambda _: None), *nobody, lambda: NOW)
+        watcher = CloudWatcher(arm, interval=300, changed=lambda _: None)
+        access = AzureAccess(SecurityConnectors(arm), RoleAssignments(arm), watcher, self._note)
+        record = cast("Callable[[ConnectorSnapshot], Awaitable[None]]", None)
+        bench = Workbench(Key("security", "contoso"), access, None, record)
+        return await executor.carry_out(steps, snapshot(), bench)
+
+    def _note(self, ref: ConnectorRef) -> None:
+        self.noted.append((ref.name, len(self.azure.requests)))
+
+
+@pytest.mark.parametrize(
+    "given", [TAGGED, arm_error(403, "AuthorizationFailed", "No."), httpx.ReadError("cut")], ids=["done", "no", "cut"]
+)
+async def test_every_watcher_hears_of_a_write_before_it_and_after_it(given: httpx.Response | Exception) -> None:
+    bench = Bench(FakeAzure([given]))
+    await bench.carry_out(STEP)
+    (first, sent_before), (last, sent_after) = bench.noted
+    assert first == last == "contoso"
+    assert sent_before == 0
+    assert sent_after == len(bench.azure.requests) >= 1
+
+
+async def test_the_first_step_that_fails_ends_the_plan_and_those_before_it_count() -> None:
+    bench = Bench(FakeAzure([TAGGED, arm_error(403, "AuthorizationFailed", "No.")]))
+    done = await bench.carry_out(STEP, DeleteConnector(CONNECTOR_ID), SetTags({}, ()))
+    assert done.steps == (STEP,)
+    assert done.failure is not None
+    assert done.failure.reason == "Forbidden"
+    connector = cloud_of(done.snapshot).connector
+    assert connector is not None
+    assert connector.tags == {"a": "b"}
+
+
+async def test_a_courtesy_that_fails_is_left_out_and_the_next_step_follows() -> None:
+    bench = Bench(FakeAzure([arm_error(403, "AuthorizationFailed", "No."), TAGGED]))
+    done = await bench.carry_out(RemoveOwnerTags({}, ()), STEP)
+    assert done.steps == (STEP,)
+    assert done.failure is None
