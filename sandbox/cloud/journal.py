@@ -1,6 +1,7 @@
 """A journal of every request and of what it changed, for tests that count writes.
 
-Secrets never reach it: one-time codes are written as their SHA-256, bodies and query strings not at all.
+Secrets never reach it: one-time codes and refresh tokens are written as their SHA-256, bodies and query strings not at
+all.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class Entry:
         principal: application or account that asked.
         status: HTTP status; 0 where the connection was cut.
         effects: what changed in the world, each with a `kind`.
-        codes: SHA-256 of one-time codes that the request carried.
+        codes: SHA-256 of one-time codes and refresh tokens that the request carried.
         fault: id of the fault that met this request.
     """
 

@@ -114,6 +114,11 @@ class ControlClient:
         """Let access tokens expire now; says how many."""
         return int(self.call("POST", "/tokens/expire", principal=principal)["expired"])
 
+    def secrets(self) -> list[str]:
+        """Every token and code that Entra has handed out since the last reset."""
+        secrets: list[str] = self.call("GET", "/secrets")["secrets"]
+        return secrets
+
     def register_issuer(self, issuer: str, **source: Any) -> None:  # noqa: ANN401 - body
         """Make an issuer's keys known to Entra: `jwks`, `jwksFile`, or `jwksUrl` with `bearerToken` and `caFile`."""
         self.call("POST", "/federation", issuer=issuer, **source)

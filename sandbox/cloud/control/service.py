@@ -188,6 +188,12 @@ class Control:
         principal = self._body(request, bodies.TokensBody).principal
         return {"expired": self._simulation.entra.access_tokens.expire(self._simulation.clock.wall(), principal)}
 
+    @_route("GET", "/secrets")
+    async def handed_out(self, request: Request) -> Any:  # noqa: ANN401 - JSON
+        """Every token and code that Entra has handed out, for a test that searches for them where they must not be."""
+        del request
+        return {"secrets": self._simulation.entra.handed_out()}
+
     @_route("POST", "/defender-codes")
     async def issue_code(self, request: Request) -> Any:  # noqa: ANN401 - JSON
         """Issue a one-time code for Defender, as the portal's dialog does for an account."""

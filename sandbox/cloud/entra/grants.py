@@ -120,6 +120,7 @@ class Grants:
 
     async def _authorization_code(self, asked: _TokenRequest) -> dict[str, Any]:
         value = _required(asked.form, "code")
+        asked.request.code(value)
         code = self._state.sessions.codes.get(value)
         if code is None:
             message = "Invalid request. Request is malformed or invalid: the 'code' is none of ours."
@@ -130,6 +131,7 @@ class Grants:
 
     async def _refresh_token(self, asked: _TokenRequest) -> dict[str, Any]:
         value = _required(asked.form, "refresh_token")
+        asked.request.code(value)
         token = self._state.sessions.refresh_tokens.get(value)
         if token is None:
             raise EntraError("invalid_grant", 9002313, "Invalid request. Request is malformed or invalid.")

@@ -25,6 +25,11 @@ class EntraState:
     problems: dict[str, EntraError] = field(default_factory=dict)
     """Why an interaction is stuck, by its id: what the application is told if the person goes back."""
 
+    def handed_out(self) -> list[str]:
+        """Every secret that somebody out there may hold: access tokens, refresh tokens, codes and device codes."""
+        sessions = self.sessions
+        return [*self.access_tokens, *sessions.refresh_tokens, *sessions.codes, *sessions.device_codes]
+
     def reset(self) -> None:
         """Forget what was handed out; keys and issuers stay, because others hold on to them."""
         self.access_tokens = AccessTokens()

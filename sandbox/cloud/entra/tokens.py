@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sandbox.cloud.world.directory import Principal
@@ -37,6 +38,9 @@ class AccessTokens:
 
     def __init__(self) -> None:
         self._tokens: dict[str, AccessToken] = {}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tokens)
 
     def issue(self, token: AccessToken) -> str:
         """Hand out a token."""

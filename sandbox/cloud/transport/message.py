@@ -26,7 +26,7 @@ class Request:
         operation: the API's name of the operation, set by the service.
         principal: who asked, set by the service.
         effects: what changed in the world, set by the service.
-        codes: SHA-256 of one-time codes in the body, set by the service.
+        codes: SHA-256 of one-time codes and refresh tokens in the body, set by the service.
         fault: what an operation started by this request is to do wrong.
     """
 
@@ -53,7 +53,7 @@ class Request:
         self.effects.append({"kind": kind, **details})
 
     def code(self, value: str) -> None:
-        """Note that the request carried a one-time code; only its hash is kept."""
+        """Note that the request carried a one-time code or a refresh token; only its hash is kept."""
         self.codes.append(sha256(value))
 
     def form(self) -> dict[str, str]:

@@ -314,6 +314,21 @@ async def test_a_refresh_token_is_its_applications(direct: Direct, browser: Brow
     assert failed(await refresh(direct, "x")) == (400, "invalid_grant", 9002313)
 
 
+async def test_the_journal_tells_uses_of_a_token_apart_and_the_control_interface_alone_knows_what_is_out(
+    direct: Direct, browser: Browser
+) -> None:
+    first = await signed_in(direct, browser)
+    second = (await refresh(direct, first)).json["refresh_token"]
+    await refresh(direct, first)
+    asked = (await direct.control("GET", "/journal", operation="Token refresh_token"))["entries"]
+    assert [each["codes"] for each in asked] == [[hashlib.sha256(first.encode()).hexdigest()]] * 2
+    out = (await direct.control("GET", "/secrets"))["secrets"]
+    assert {first, second} <= set(out)
+    assert first not in str(await direct.control("GET", "/journal"))
+    await direct.control("POST", "/reset")
+    assert (await direct.control("GET", "/secrets"))["secrets"] == []
+
+
 async def test_another_tenants_address_does_not_redeem(direct: Direct, browser: Browser) -> None:
     code = await browser.code()
     for application in direct.world.directory.applications.values():
