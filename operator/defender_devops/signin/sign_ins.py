@@ -138,9 +138,14 @@ class SignIns:
         return entry.state
 
     def refuse(self, connector: AzureDevOpsConnector, error: SignInError) -> None:
-        """A person's sign-in was not kept. While nobody else is signed in, the state says why."""
+        """A person's sign-in was not kept. While nobody else is signed in, the state says why.
+
+        Unless that would hide that a sign-in which worked is lost: that stands until somebody has signed in.
+        """
         entry = self._remember(connector)
         if entry.state.signed_in or not error.terminal or isinstance(error, SignInRequired):
+            return
+        if entry.state.is_lost and not error.reauthorize:
             return
         entry.refused = error
         self._found(entry, entry.failure(error))

@@ -13,7 +13,13 @@ from pydantic import SecretStr
 
 from defender_devops.api.connector import AzureDevOpsConnector
 from defender_devops.errors import KubernetesUnavailable
-from defender_devops.signin.errors import SignInError, SignInRequired, TokenServiceUnavailable, WrongAccount
+from defender_devops.signin.errors import (
+    OAuthAppMisconfigured,
+    SignInError,
+    SignInRequired,
+    TokenServiceUnavailable,
+    WrongAccount,
+)
 from defender_devops.signin.record import TokenRecord
 from defender_devops.signin.sign_in_state import SignInState
 from tests.support.entra import ACCOUNT, CLIENT_ID, OBJECT_ID, TENANT, FakeEntra, Refusal
@@ -362,6 +368,26 @@ async def test_another_persons_sign_in_is_told_while_nobody_is_signed_in(world: 
     world.time.forward(minutes=10)
     state = await world.sign_ins.state(connector())
     assert (state.signed_in, state.reason, state.message) == (False, "WrongAccount", "eve@contoso.com signed in")
+
+
+@pytest.mark.parametrize(
+    ("refused", "reason"),
+    [
+        (WrongAccount("eve@contoso.com signed in"), "WrongAccount"),
+        (OAuthAppMisconfigured("Bad secret."), "SignInRequired"),
+    ],
+    ids=["another person", "a broken app"],
+)
+async def test_a_loss_is_still_a_loss_after_a_vain_attempt_to_mend_it(
+    signed_in: World, refused: SignInError, reason: str
+) -> None:
+    signed_in.entra.always = REVOKED
+    signed_in.time.forward(minutes=10)
+    assert (await signed_in.sign_ins.state(connector())).is_lost
+    signed_in.sign_ins.refuse(connector(), refused)
+    signed_in.time.forward(minutes=10)
+    state = await signed_in.sign_ins.state(connector())
+    assert (state.is_lost, state.reason) == (True, reason)
 
 
 async def test_another_persons_sign_in_changes_nothing_while_the_right_one_is_signed_in(signed_in: World) -> None:
