@@ -89,7 +89,8 @@ class AgentlessScanning(ApiModel):
     """Whether Defender for Cloud scans code without a pipeline."""
 
     inventory: ScanningInventory = ScanningInventory.EXCLUSION
-    """Inclusion: only what is in scope is scanned. Exclusion: all but that, and what is found later too."""
+    """Inclusion: only what is in scope is scanned. Exclusion: all but that; without a scope what is found later too,
+    for Defender for Cloud ignores a scope while it takes in new code by itself."""
 
     scope: Annotated[
         tuple[ScanningScope, ...],
@@ -101,7 +102,7 @@ class AgentlessScanning(ApiModel):
         tuple[Annotated[str, Field(min_length=1, max_length=64, pattern="^[A-Za-z0-9._-]+$")], ...],
         Field(max_length=16, json_schema_extra={"x-kubernetes-list-type": "set"}),
     ] = ()
-    """Scanners to run, by Azure's names. Empty: those that Defender for Cloud chooses."""
+    """Scanners to run, by Azure's names. Empty: not managed; at first Defender for Cloud chooses."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
@@ -120,8 +121,13 @@ class AgentlessScanning(ApiModel):
     )
 
     def desired(self) -> AgentlessConfiguration:
-        """The same in Azure's terms; automatic discovery exists with Exclusion only."""
-        finds_new = self.mode is Mode.ENABLED and self.inventory is ScanningInventory.EXCLUSION
+        """The same in Azure's terms.
+
+        Automatic discovery exists with Exclusion only, and makes Azure ignore the list: "Will be ignored if agentless
+        auto-discovery is enabled" (inventoryList in the API's specification).
+        """
+        excludes = self.inventory is ScanningInventory.EXCLUSION
+        finds_new = self.mode is Mode.ENABLED and excludes and not self.scope
         return AgentlessConfiguration(
             enabled=self.mode is Mode.ENABLED,
             auto_discovery=AutoDiscovery.ENABLED if finds_new else AutoDiscovery.DISABLED,

@@ -85,14 +85,14 @@ def _agentless(body: Mapping[str, Any]) -> AgentlessConfiguration:
 
 
 def agentless_body(agentless: AgentlessConfiguration) -> dict[str, Any]:
-    """`agentlessConfiguration` of a PUT or PATCH."""
-    return {
+    """`agentlessConfiguration` of a PUT or PATCH; without scanners the choice is left to the service."""
+    body = {
         "agentlessEnabled": _ENABLED if agentless.enabled else _DISABLED,
         "agentlessAutoDiscovery": str(agentless.auto_discovery),
-        "scanners": list(agentless.scanners),
         "inventoryListType": agentless.inventory_list_type,
         "inventoryList": [{"inventoryKind": each.kind, "value": each.value} for each in agentless.inventory],
     }
+    return body | ({"scanners": list(agentless.scanners)} if agentless.scanners else {})
 
 
 def parse_organization(name: str, properties: Mapping[str, Any]) -> CloudOrganization:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -129,12 +129,14 @@ def _tags(snapshot: ConnectorSnapshot, existing: dict[str, str]) -> Iterator[Set
 
 
 def _authorization(snapshot: ConnectorSnapshot, digest: str) -> Iterator[Action]:
-    wanted = desired.choice(snapshot, anew=True)
+    """The code goes with a PUT, which replaces all: scanning that nobody manages goes along as it is."""
+    wanted, cloud = desired.choice(snapshot, anew=True), snapshot.cloud
+    present = cloud.configuration if isinstance(cloud, CloudState) else None
     yield SpendCode(digest)
     yield Authorize(
         auto_discovery=wanted.auto_discovery,
         inventory=wanted.inventory,
-        agentless=desired.agentless(snapshot),
+        agentless=desired.agentless(snapshot) or (present.agentless if present is not None else None),
         sha256=digest,
     )
 
@@ -182,16 +184,25 @@ def _holds_others(cloud: CloudState, wanted: desired.Choice) -> bool:
 
 
 def _scans_otherwise(present: AgentlessConfiguration | None, wanted: AgentlessConfiguration) -> bool:
-    """Whether scanning differs; what is set aside while it is off does not count."""
+    """Whether scanning differs.
+
+    What is set aside while it is off does not count, nor do the scanners that Defender chose where none are asked for.
+    """
     if present is None or not present.enabled:
         return wanted.enabled
-    return _in_any_order(present) != _in_any_order(wanted)
+    scanners = wanted.scanners and _lower(present.scanners) != _lower(wanted.scanners)
+    return bool(scanners) or _scope(present) != _scope(wanted)
 
 
-def _in_any_order(agentless: AgentlessConfiguration) -> object:
+def _lower(names: Iterable[str]) -> frozenset[str]:
+    return frozenset(name.lower() for name in names)
+
+
+def _scope(agentless: AgentlessConfiguration) -> object:
+    """What is scanned, in any order; NotApplicable is as good as off."""
+    finds_new = agentless.auto_discovery is AutoDiscovery.ENABLED
     inventory = frozenset((each.kind, each.value.lower()) for each in agentless.inventory)
-    scanners = frozenset(each.lower() for each in agentless.scanners)
-    return agentless.enabled, agentless.auto_discovery, scanners, agentless.inventory_list_type, inventory
+    return agentless.enabled, finds_new, agentless.inventory_list_type, inventory
 
 
 def _annotations(snapshot: ConnectorSnapshot, cloud: CloudState) -> Iterator[Action]:

@@ -115,7 +115,6 @@ def test_annotations_say_what_azure_shall_hold(patch: str, desired: Annotations)
             ),
             AgentlessConfiguration(
                 enabled=True,
-                auto_discovery=AutoDiscovery.ENABLED,
                 scanners=("x",),
                 inventory_list_type="Exclusion",
                 inventory=(
@@ -133,10 +132,11 @@ def test_annotations_say_what_azure_shall_hold(patch: str, desired: Annotations)
                 inventory=(InventoryItem("AzureDevOpsOrganization", "o"),),
             ),
         ),
+        ("{mode: Enabled}", AgentlessConfiguration(enabled=True, auto_discovery=AutoDiscovery.ENABLED)),
         ("{mode: Disabled}", AgentlessConfiguration(enabled=False)),
     ],
 )
-def test_scanning_says_what_azure_shall_hold_and_finds_new_code_with_exclusion_only(
+def test_scanning_says_what_azure_shall_hold_and_finds_new_code_only_without_a_list(
     patch: str, desired: AgentlessConfiguration
 ) -> None:
     chosen = read(f"agentlessScanning: {patch}").spec.agentless_scanning

@@ -70,7 +70,7 @@ _ANNOTATIONS = st.one_of(
     st.fixed_dictionaries({"mode": st.just("Enabled"), "minimumSeverity": st.sampled_from(["High", "Low"])}),
 )
 _SCANNING = st.fixed_dictionaries(
-    {"mode": st.sampled_from(["Enabled", "Disabled"]), "scanners": st.sampled_from([[], ["gitleaks"]])}
+    {"mode": st.sampled_from(["Enabled", "Disabled"]), "scanners": st.sampled_from([["gitleaks"], ["bandit"]])}
 )
 _TAGS = st.dictionaries(st.sampled_from(["team", "costs"]), st.sampled_from(["red", "blue"]))
 _READERS = st.lists(

@@ -67,6 +67,11 @@ CASES = [
         ),
         (SPEND, authorize(only("contoso", "northwind"))),
     ),
+    Case(
+        "a new code leaves the scanning that nobody manages as it is",
+        (CODE, NEW, KNOWN, "azure: {configuration: {agentless: {scanners: [bandit]}}}"),
+        (SPEND, authorize(f"{EVERYTHING}; agentless scanning on")),
+    ),
     # nothing in Azure
     Case("Adopt waits for a person", (ABSENT,)),
     Case("Adopt waits for a person, from the start", (ABSENT, FRESH)),

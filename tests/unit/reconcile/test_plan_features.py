@@ -112,12 +112,18 @@ SCANNING = [
     ),
     Case("a scope is added", (SCOPED, scanning()), (SCAN_ON_STEP,)),
     Case(
-        "a scope is there, in other letters", (SCOPED, scanning("{inventory: [[AzureDevOpsProject, Contoso/legacy]]}"))
+        "a scope is there, in other letters",
+        (SCOPED, scanning("{autoDiscovery: Disabled, inventory: [[AzureDevOpsProject, Contoso/legacy]]}")),
+    ),
+    Case(
+        "a scope that counts for nothing, since new code is taken in",
+        (SCOPED, scanning("{inventory: [[AzureDevOpsProject, contoso/Legacy]]}")),
+        (SCAN_ON_STEP,),
     ),
     Case("a scope goes", (SCAN, scanning("{inventory: [[AzureDevOpsProject, contoso/Legacy]]}")), (SCAN_ON_STEP,)),
     Case(
         "the same value of another kind is another scope",
-        (SCOPED, scanning("{inventory: [[AzureDevOpsRepository, contoso/Legacy]]}")),
+        (SCOPED, scanning("{autoDiscovery: Disabled, inventory: [[AzureDevOpsRepository, contoso/Legacy]]}")),
         (SCAN_ON_STEP,),
     ),
     Case(
@@ -132,7 +138,17 @@ SCANNING = [
             scanning("{type: Inclusion, autoDiscovery: Disabled, inventory: [[AzureDevOpsOrganization, contoso]]}"),
         ),
     ),
-    Case("scanners go", (SCAN, scanning("{scanners: [bandit]}")), (SCAN_ON_STEP,)),
+    Case(
+        "no discovery of new code is as good as none that applies",
+        (
+            INCLUDING,
+            scanning(
+                "{type: Inclusion, autoDiscovery: NotApplicable, inventory: [[AzureDevOpsOrganization, contoso]]}"
+            ),
+        ),
+    ),
+    Case("scanners that nobody asked for are Defender's choice", (SCAN, scanning("{scanners: [bandit]}"))),
+    Case("no scanners where some are asked for", (PICKY, scanning()), (SCAN_ON_STEP,)),
     Case("the scanners in another order are no difference", (PICKY, scanning("{scanners: [Bandit, gitleaks]}"))),
     Case("other scanners", (PICKY, scanning("{scanners: [gitleaks]}")), (SCAN_ON_STEP,)),
     Case(
