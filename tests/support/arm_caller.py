@@ -17,6 +17,8 @@ __all__ = ["ArmCaller"]
 
 _CONNECTOR_VERSION = "2024-08-01-preview"
 _DEVOPS_VERSION = "2025-03-01"
+_ROLES_VERSION = "2022-04-01"
+_SECURITY_READER = "39bc4728-0917-49c7-9d2c-d95423bc2eb4"
 
 
 class ArmCaller:
@@ -24,8 +26,9 @@ class ArmCaller:
 
     def __init__(self, http: httpx.Client, arm: str, token: str) -> None:
         self._http = http
-        self._url = (
-            f"{arm}/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}/providers/Microsoft.Security"
+        self._arm = arm
+        self._id = (
+            f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}/providers/Microsoft.Security"
             "/securityConnectors/contoso"
         )
         self._headers = {"Authorization": f"Bearer {token}"}
@@ -57,6 +60,27 @@ class ArmCaller:
         found: dict[str, Any] = body["properties"]["actionableRemediation"]
         return found
 
+    def severity(self, organization: str) -> str | None:
+        """From which severity on an organization's pull requests are annotated; None where they are not."""
+        try:
+            setting = self.annotations(organization)
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code == httpx.codes.NOT_FOUND:
+                return None
+            raise
+        return setting["categoryConfigurations"][0]["minimumSeverityLevel"] if setting["state"] == "Enabled" else None
+
+    def readers(self) -> set[str]:
+        """Principals that are Security Readers of the connector, also where it is gone and their roles were left."""
+        url = f"{self._arm}/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Authorization/roleAssignments"
+        answer = self._http.get(url, params={"api-version": _ROLES_VERSION}, headers=self._headers).raise_for_status()
+        found = (each["properties"] for each in answer.json()["value"])
+        return {
+            each["principalId"]
+            for each in found
+            if each["scope"].lower() == self._id.lower() and each["roleDefinitionId"].endswith(_SECURITY_READER)
+        }
+
     def configuration(self) -> dict[str, Any]:
         """The properties of the DevOps configuration."""
         found: dict[str, Any] = self._call("/devops/default", "GET")["properties"]
@@ -69,7 +93,7 @@ class ArmCaller:
     def _call(self, below: str, method: str, properties: dict[str, Any] | None = None) -> dict[str, Any]:
         version = _DEVOPS_VERSION if below else _CONNECTOR_VERSION
         body = None if properties is None else {"properties": properties}
-        url = f"{self._url}{below}"
+        url = f"{self._arm}{self._id}{below}"
         answer = self._http.request(method, url, params={"api-version": version}, headers=self._headers, json=body)
         found: dict[str, Any] = answer.raise_for_status().json() if answer.content else {}
         return found

@@ -40,7 +40,7 @@ _UNGRANTED = "scene-ungranted"
 _ALL = (*_GRANTED, _TRUSTED, _UNGRANTED)
 
 
-def _watching(namespaces: Iterable[str], granted: Iterable[str]) -> dict[str, str]:
+def watching(namespaces: Iterable[str], granted: Iterable[str]) -> dict[str, str]:
     """Variables for these namespaces; the granted ones may act as the operator, and by their service account."""
     own = [
         {"namespace": namespace, "tenantId": TENANT, "subscriptionId": subscription}
@@ -76,7 +76,7 @@ def shared_operator(
         **shared_cloud.environment(),
         **CLIENT_SECRET_IDENTITY,
         **QUICK,
-        **_watching(_ALL, (*_GRANTED, _TRUSTED)),
+        **watching(_ALL, (*_GRANTED, _TRUSTED)),
     }
     log = tmp_path_factory.mktemp("shared-operator") / "operator.log"
     with Operator.start(log, environment) as operator:
@@ -153,11 +153,17 @@ def own_scene(kube: KubernetesClient, cloud: Cloud, namespace: str) -> Iterator[
 
 
 @pytest.fixture
-def run(start_operator: Callable[..., Operator], cloud: Cloud, namespace: str) -> Callable[..., Operator]:
+def own_settings(namespace: str) -> dict[str, str]:
+    """Variables of a quick operator that watches the test's own namespace, and may act as itself there."""
+    return QUICK | watching([namespace], [namespace])
+
+
+@pytest.fixture
+def run(start_operator: Callable[..., Operator], cloud: Cloud, own_settings: dict[str, str]) -> Callable[..., Operator]:
     """Start an operator for the test's own namespace and cloud, with these settings."""
 
     def start(**settings: str) -> Operator:
         own = {f"DEFENDER_DEVOPS_{name.upper()}": value for name, value in settings.items()}
-        return start_operator(cloud, QUICK | _watching([namespace], [namespace]) | own)
+        return start_operator(cloud, own_settings | own)
 
     return start

@@ -1,60 +1,339 @@
-"""kill -9 between any two requests: the same end, and the one-time code is sent once at most."""
+"""kill -9 at every write to Azure or to Kubernetes: the same end, no write too many, the one-time code once at most."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from sandbox.cluster.client import Manifest, condition
-from sandbox.stack import Operator
-from tests.support.scene import KIND, Scene
+from sandbox.cloud.control.client import ControlClient
+from sandbox.cluster import Cluster, KubernetesClient
+from sandbox.cluster.client import condition
+from sandbox.cluster.credentials import kubeconfig
+from sandbox.stack import Cloud, Operator
+from tests.support.arm_caller import ArmCaller
+from tests.support.gate import AZURE, KUBERNETES, Gate, Moment, Trap
+from tests.support.scene import ACCOUNT, KIND, ORGANIZATION, Scene, message
 
-REQUESTS = 8
-"""A connector needs no more of Azure until it is Ready."""
+TEAM, PERSON = "88888888-8888-8888-8888-888888888888", "44444444-4444-4444-4444-444444444444"
+OWNER_TAGS = {"defender-devops-owner", "defender-devops-resource"}
+OUT_OF_SIGHT = ("adventure-works", "northwind", "wingtip-toys")
+"""Organizations that the authorizing account is taken out of, so that a sweep is over in minutes."""
 
-Run = Callable[..., Operator]
+SMALL: dict[str, Any] = {
+    "azure": {"tags": {"team": "blue"}},
+    "pullRequestAnnotations": {"mode": "Enabled", "minimumSeverity": "Medium"},
+    "securityReaders": [{"objectId": TEAM, "principalType": "Group"}],
+}
+LARGE: dict[str, Any] = {
+    "organizations": {"mode": "AllAndFuture", "names": None, "exclude": ["fabrikam"]},
+    "azure": {"tags": {"owner": "platform"}},
+    "pullRequestAnnotations": {"mode": "Enabled", "minimumSeverity": "Medium"},
+    "securityReaders": [{"objectId": PERSON, "principalType": "User"}],
+}
+NOTHING: dict[str, Any] = {
+    "connectors": 0,
+    "tags": {},
+    "onboarded": set(),
+    "annotated": {},
+    "readers": set(),
+    "ready": None,
+    "remembered": None,
+    "organizations": {},
+}
 
 
-@pytest.mark.parametrize(
-    "number", [pytest.param(each, marks=() if each in {3, 4} else pytest.mark.long) for each in range(1, REQUESTS + 1)]
-)
-def test_an_operator_killed_at_a_request_ends_where_it_would_have(own_scene: Scene, run: Run, number: int) -> None:
-    scene = own_scene
-    operator = run()
-    scene.new_code()
-    scene.apply(scene.manifest())
-    while len(scene.control.journal(service="arm")) < number:
-        assert scene.control.journal(service="arm", since=scene.control.last(), wait=20)
-    operator.process.kill()
-    run()
-    _bring_another_code_if_asked(scene)
-    ready = scene.wait("Ready", "True", timeout=60)
-    sent = [code for entry in scene.control.journal() for code in entry.get("codes", [])]
-    assert len(sent) == len(set(sent))
-    assert ready["status"]["azure"]["created"] is True
-    assert {name: condition(each, "Ready")["reason"] for name, each in scene.organizations().items()} == {
-        "contoso": "Onboarded",
-        "fabrikam": "Onboarded",
+@dataclass(frozen=True)
+class Workload:
+    """What a person asks for, and how it ends.
+
+    Attributes:
+        before: spec that is in place when it begins; None where there is no connector.
+        spec: that is asked for; None asks for the connector's deletion.
+        end: what there is in the end, as `look` sees it.
+        writes: effective writes to Azure on the way there, by operation.
+        repeated: operations that may have their effect once more after a kill, and why that has to be.
+    """
+
+    before: dict[str, Any] | None
+    spec: dict[str, Any] | None
+    end: dict[str, Any]
+    writes: dict[str, int]
+    repeated: dict[str, str] = field(default_factory=dict)
+
+
+SMALL_END: dict[str, Any] = {
+    "connectors": 1,
+    "tags": {"team": "blue"},
+    "onboarded": {"contoso", "fabrikam"},
+    "annotated": {"contoso": "Medium", "fabrikam": "Medium"},
+    "readers": {TEAM},
+    "ready": "Ready",
+    "remembered": ({"team"}, "Selected", {TEAM}),
+    "organizations": {"contoso-contoso": "Onboarded", "contoso-fabrikam": "Onboarded"},
+}
+LARGE_END: dict[str, Any] = {
+    "connectors": 1,
+    "tags": {"owner": "platform"},
+    "onboarded": {"contoso", "tailspin"},
+    "annotated": {"contoso": "Medium", "tailspin": "Medium"},
+    "readers": {PERSON},
+    "ready": "Ready",
+    "remembered": ({"owner"}, "AllAndFuture", {PERSON}),
+    "organizations": {
+        "contoso-contoso": "Onboarded",
+        "contoso-fabrikam": "Excluded",
+        "contoso-tailspin": "Onboarded",
+    },
+}
+WORKLOADS = {
+    "create": Workload(
+        None,
+        SMALL,
+        SMALL_END,
+        {
+            "SecurityConnectors_CreateOrUpdate": 1,
+            "DevOpsConfigurations_CreateOrUpdate": 1,
+            "RoleAssignments_CreateOrUpdate": 1,
+            "AzureDevOpsOrgs_Update": 2,
+        },
+    ),
+    "widen": Workload(
+        SMALL,
+        LARGE,
+        LARGE_END,
+        {
+            "SecurityConnectors_Update": 1,
+            "DevOpsConfigurations_Update": 1,
+            "RoleAssignments_CreateOrUpdate": 1,
+            "RoleAssignments_Delete": 1,
+            "AzureDevOpsOrgs_Update": 1,
+        },
+    ),
+    "narrow": Workload(
+        LARGE,
+        SMALL,
+        SMALL_END,
+        {
+            "SecurityConnectors_Update": 1,
+            "DevOpsConfigurations_Update": 1,
+            "RoleAssignments_CreateOrUpdate": 1,
+            "RoleAssignments_Delete": 1,
+            "AzureDevOpsOrgs_Update": 1,
+        },
+    ),
+    "delete": Workload(
+        SMALL,
+        None,
+        NOTHING,
+        {"RoleAssignments_Delete": 1, "SecurityConnectors_Delete": 1},
+    ),
+}
+
+
+@dataclass
+class Stage:
+    """A scene whose operator speaks through a gate, and is started anew whenever it was killed.
+
+    Attributes:
+        scene: namespace and cloud.
+        gate: between the operator and everything else.
+        somebody: looks at Azure beside the operator.
+        start: starts an operator that speaks through the gate.
+        operator: the one that runs.
+        brought: a person has brought another code since the operator was killed.
+    """
+
+    scene: Scene
+    gate: Gate
+    somebody: ArmCaller
+    start: Callable[[], Operator]
+    operator: Operator
+    brought: bool = False
+
+    def kill(self) -> None:
+        """End the operator as `kill -9` does."""
+        os.kill(self.operator.process.pid, signal.SIGKILL)
+
+    def restart(self) -> None:
+        """Start an operator after the last one was killed."""
+        assert self.operator.process.wait(10) == -signal.SIGKILL
+        self.operator, self.brought = self.start(), False
+
+    def clear(self) -> None:
+        """Begin again, with an empty namespace and a cloud as it was."""
+        self.gate.set_trap(None)
+        self.scene.leave()
+        self.scene.control.reset()
+        self.scene.control.remove_access(ACCOUNT, *OUT_OF_SIGHT)
+
+    def ask(self, spec: dict[str, Any] | None) -> None:
+        """Bring a connector's manifest into the cluster, or take it out."""
+        if spec is None:
+            self.scene.kube.delete(KIND, "contoso", self.scene.namespace)
+        else:
+            self.scene.apply(self.scene.manifest(**spec))
+
+    def look(self) -> dict[str, Any]:
+        """What there is in Azure and in the cluster, as far as it does not differ from one run to the next."""
+        azure = self.scene.in_azure()
+        found = self.scene.kube.get(KIND, "contoso", self.scene.namespace)
+        resources = self.scene.kube.list_all(ORGANIZATION, self.scene.namespace)
+        onboarded = self.scene.onboarded()
+        return {
+            "connectors": len(self.scene.control.world()["connectors"]),
+            "tags": {name: value for name, value in azure["tags"].items() if name not in OWNER_TAGS} if azure else {},
+            "onboarded": onboarded,
+            "annotated": {name: self.somebody.severity(name) for name in onboarded},
+            "readers": self.somebody.readers(),
+            "ready": condition(found, "Ready").get("reason") if found else None,
+            "remembered": remembered(found["status"]) if found else None,
+            "organizations": {each["metadata"]["name"]: condition(each, "Ready").get("reason") for each in resources},
+        }
+
+    def wait(self, end: dict[str, Any], *, or_else: Callable[[], bool] = lambda: False) -> bool:
+        """Wait until all is as it should be at the end, or until something else happened; says whether it is.
+
+        Where the operator asks for another code, a person brings one.
+        """
+        deadline = time.monotonic() + 60
+        while not or_else():
+            seen = self.look()
+            if seen == end:
+                return True
+            assert time.monotonic() < deadline, f"{seen} is not {end}; writes: {self.gate.writes}"
+            self._bring_another_code_if_asked()
+            time.sleep(0.2)
+        return False
+
+    def _bring_another_code_if_asked(self) -> None:
+        """Between writing the code's hash down and sending it, a crash costs the code."""
+        found = self.scene.kube.get(KIND, "contoso", self.scene.namespace)
+        if found is not None and not self.brought and "handed over already" in message(found, "Authorized"):
+            self.scene.new_code()
+            self.brought = True
+
+
+def remembered(status: dict[str, Any]) -> tuple[set[str], str | None, set[str]]:
+    """What status knows of the operator's own deeds: tags, the mode, readers."""
+    azure = status.get("azure") or {}
+    tags = {name for name in azure.get("managedTagKeys", []) if name not in OWNER_TAGS}
+    return tags, azure.get("organizationsMode"), set(azure.get("securityReaders", []))
+
+
+@pytest.fixture
+def gate(cluster: Cluster, shared_cloud: Cloud) -> Iterator[Gate]:
+    """Between the operator, and API server and Azure."""
+    upstreams = {
+        KUBERNETES: (cluster.server, cluster.ca),
+        AZURE: (str(shared_cloud.endpoints["arm"]), shared_cloud.ca),
     }
-    (left,) = scene.control.world()["connectors"]
-    assert left["id"].lower() == ready["status"]["connectorId"].lower()
-    writes = scene.writes()
-    assert writes.count("SecurityConnectors_CreateOrUpdate") == 1
-    assert writes.count("DevOpsConfigurations_CreateOrUpdate") == 1
+    with Gate(upstreams) as gate:
+        yield gate
 
 
-def _bring_another_code_if_asked(scene: Scene) -> None:
-    """Between writing the code's hash down and sending it, a crash costs the code: a person has to bring another."""
+@pytest.fixture
+def ways(gate: Gate, cluster: Cluster, tmp_path: Path) -> dict[str, str]:
+    """Variables that lead an operator through the gate."""
+    access = tmp_path / "through-the-gate.kubeconfig"
+    access.write_text(kubeconfig(gate.addresses[KUBERNETES], cluster.ca, token=cluster.admin_token))
+    return {"KUBECONFIG": str(access), "DEFENDER_DEVOPS_ARM_ENDPOINT": gate.addresses[AZURE]}
 
-    def asks(body: Manifest) -> bool:
-        return "handed over already" in condition(body, "Authorized").get("message", "")
 
-    def is_ready(body: Manifest) -> bool:
-        return condition(body, "Ready").get("status") == "True"
+@pytest.fixture
+def start(
+    start_operator: Callable[..., Operator], shared_cloud: Cloud, own_settings: dict[str, str], ways: dict[str, str]
+) -> Callable[[], Operator]:
+    """Start an operator that speaks through the gate."""
+    return lambda: start_operator(shared_cloud, own_settings | ways)
 
-    told = scene.kube.wait(
-        KIND, "contoso", scene.namespace, until=lambda body: asks(body) or is_ready(body), timeout=60
-    )
-    if asks(told):
-        scene.new_code()
+
+@pytest.fixture
+def stage(
+    kube: KubernetesClient, shared_cloud: Cloud, namespace: str, gate: Gate, start: Callable[[], Operator]
+) -> Iterator[Stage]:
+    """The operator in a namespace of its own, with its gate."""
+    with ControlClient(shared_cloud.control) as control:
+        control.reset()
+        control.remove_access(ACCOUNT, *OUT_OF_SIGHT)
+        with ArmCaller.sign_in(shared_cloud) as somebody:
+            stage = Stage(Scene(kube, control, namespace), gate, somebody, start, start())
+            yield stage
+            gate.set_trap(None)
+            stage.scene.leave()
+
+
+def begin(stage: Stage, workload: Workload) -> int:
+    """Bring about what is there before, and the code; gives where the journal then stands."""
+    stage.clear()
+    stage.scene.new_code()
+    if workload.before is not None:
+        stage.ask(workload.before)
+        stage.wait(LARGE_END if workload.before is LARGE else SMALL_END)
+    return stage.scene.control.last()
+
+
+def check(stage: Stage, workload: Workload, since: int, where: str) -> None:
+    """Hold what was written to Azure against what has to be, and see that no code was sent twice."""
+    made = Counter(stage.scene.writes(since))
+    more = made - Counter(workload.writes)
+    assert Counter(workload.writes) - made == Counter(), f"{where}: less was written: {made}"
+    assert more.keys() <= workload.repeated.keys(), f"{where}: more was written: {more}"
+    assert all(number == 1 for number in more.values()), f"{where}: more than once more: {more}"
+    sent = [code for entry in stage.scene.control.journal() for code in entry.get("codes", [])]
+    assert len(sent) == len(set(sent)), f"{where}: a code was sent twice"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("moment", Moment, ids=lambda moment: moment.value)
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_an_operator_killed_at_any_write_ends_where_it_would_have(stage: Stage, name: str, moment: Moment) -> None:
+    workload = WORKLOADS[name]
+    for number in itertools.count(1):
+        since = begin(stage, workload)
+        trap = Trap(moment, stage.kill, number)
+        stage.gate.set_trap(trap)
+        stage.ask(workload.spec)
+        undisturbed = stage.wait(workload.end, or_else=trap.sprung.is_set)
+        where = f"{moment.value} write {number}, {stage.gate.writes[-1]}"
+        if not undisturbed:
+            stage.restart()
+            stage.wait(workload.end)
+        check(stage, workload, since, where)
+        if undisturbed:
+            break
+    assert number > sum(workload.writes.values()) + 1, f"not every write was met: {stage.gate.writes}"
+
+
+LIFE = (
+    ("create", Moment.UNHEARD, r"azure: PUT .*securityConnectors/contoso$"),
+    ("create", Moment.BEFORE, r"azure: PUT .*devops/default$"),
+    ("widen", Moment.UNHEARD, r"azure: PATCH .*devops/default$"),
+    ("widen", Moment.BEFORE, r"kubernetes: PATCH devopsorganizations/contoso-tailspin$"),
+    ("delete", Moment.UNHEARD, r"azure: DELETE .*securityConnectors/contoso$"),
+    ("delete", Moment.BEFORE, r"kubernetes: PATCH azuredevopsconnectors/contoso$"),
+)
+"""Where an operator is killed in one life of a connector, in this order."""
+
+
+def test_an_operator_killed_time_and_again_brings_a_connector_through_its_life(stage: Stage) -> None:
+    stage.scene.new_code()
+    for name, kills in itertools.groupby(LIFE, key=lambda each: each[0]):
+        workload, since = WORKLOADS[name], stage.scene.control.last()
+        traps = [Trap(moment, stage.kill, words=words) for _, moment, words in kills]
+        stage.gate.set_trap(traps[0])
+        stage.ask(workload.spec)
+        for trap, following in itertools.zip_longest(traps, traps[1:]):
+            assert not stage.wait(workload.end, or_else=trap.sprung.is_set), f"no {trap.words} on the way to {name}"
+            stage.gate.set_trap(following)
+            stage.restart()
+        stage.wait(workload.end)
+        check(stage, workload, since, name)
