@@ -20,6 +20,8 @@ __all__ = ["ApiError", "KubernetesClient", "Manifest", "condition"]
 Manifest = dict[str, Any]
 
 _NOT_FOUND = 404
+_TOO_MANY_REQUESTS = 429
+_ATTEMPTS = 10
 _DISCOVERY = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 _POLL_SECONDS = 0.1
 
@@ -86,17 +88,20 @@ class KubernetesClient:
     ) -> Any:  # noqa: ANN401 - JSON
         """One request by path, for what has no method here.
 
+        Like Kubernetes' own clients it comes back when the API server asks it to, as it does while the storage of a new
+        kind of resource warms up.
+
         Raises:
             ApiError: any status from 400 on.
             httpx.TransportError: no answer.
         """
-        response = self._http.request(
-            method,
-            path,
-            params=params,
-            headers={"Content-Type": content_type},
-            json=body,
-        )
+        for _ in range(_ATTEMPTS):
+            response = self._http.request(
+                method, path, params=params, headers={"Content-Type": content_type}, json=body
+            )
+            if response.status_code != _TOO_MANY_REQUESTS:
+                break
+            time.sleep(float(response.headers.get("Retry-After", "1")))
         if response.is_error:
             raise ApiError(response)
         return response.json() if "json" in response.headers.get("content-type", "") else response.text

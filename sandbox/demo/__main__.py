@@ -43,6 +43,13 @@ def main() -> int:
     parser.add_argument("--keep", action="store_true", help="stay up at the end, until Ctrl-C")
     parser.add_argument("--folder", type=Path, default=_FOLDER, help="home of its files (default: .sandbox/demo)")
     parser.add_argument("--picture", type=Path, help="also write what was printed as an SVG (docs/images/demo.svg)")
+    parser.add_argument(
+        "--audit",
+        type=Path,
+        nargs=2,
+        metavar=("POLICY", "LOG"),
+        help="let the API server note what an audit.k8s.io/v1 Policy selects, and keep that",
+    )
     options = parser.parse_args()
     folder: Path = options.folder.absolute()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -50,7 +57,7 @@ def main() -> int:
     try:
         with locked(folder):
             _clear(folder)
-            _run(folder, console, keep=options.keep)
+            _run(folder, console, keep=options.keep, audit=options.audit)
             _clear(folder)
         if options.picture:
             save(console, options.picture)
@@ -67,16 +74,18 @@ def main() -> int:
 
 def _clear(folder: Path) -> None:
     """Remove what an earlier run has left; a failed one leaves its logs."""
-    for name in ("cluster", "cloud", "pod"):
+    for name in ("cluster", "cloud", "chart", "pod"):
         shutil.rmtree(folder / name, ignore_errors=True)
     (folder / "operator.log").unlink(missing_ok=True)
 
 
-def _run(folder: Path, console: Console, *, keep: bool) -> None:
-    with Stage(folder) as stage:
+def _run(folder: Path, console: Console, *, keep: bool, audit: tuple[Path, Path] | None) -> None:
+    with Stage(folder, audit_policy=audit[0] if audit else None) as stage:
         with Screen(console) as screen:
             tell(stage, screen)
         screen.summary()
+        if audit:
+            shutil.copyfile(stage.cluster.audit_log, audit[1])
         if keep:
             console.print(_usage(stage), markup=False, highlight=False, soft_wrap=True)
             with suppress(KeyboardInterrupt):

@@ -13,7 +13,7 @@ from sandbox.cluster import Cluster, KubernetesClient
 from sandbox.cluster.client import Manifest
 from sandbox.cluster.ports import free_ports
 from sandbox.stack import Cloud, Operator
-from sandbox.stack.chart import Release, render
+from sandbox.stack.chart import Release, pack
 from sandbox.stack.service_account import ProjectedTokens
 
 __all__ = ["NAMESPACE", "Stage"]
@@ -37,10 +37,16 @@ _PACE = {"refreshInterval": 2, "checkInterval": 3, "discoverySettleInterval": 12
 
 
 class Stage:
-    """Started part by part, ended as a whole."""
+    """Started part by part, ended as a whole.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: takes all files.
+        audit_policy: what the API server notes of requests, in its `audit.log`.
+    """
+
+    def __init__(self, folder: Path, *, audit_policy: Path | None = None) -> None:
         self.folder = folder
+        self._audit_policy = audit_policy
         self._running = ExitStack()
         self.cluster: Cluster
         self.cloud: Cloud
@@ -52,7 +58,9 @@ class Stage:
 
     def start_cluster(self) -> None:
         """A new API server with controllers."""
-        self.cluster = self._running.enter_context(Cluster.start(self.folder / "cluster"))
+        self.cluster = self._running.enter_context(
+            Cluster.start(self.folder / "cluster", audit_policy=self._audit_policy)
+        )
         self.kubernetes = self._running.enter_context(self.cluster.client())
 
     def start_cloud(self) -> None:
@@ -64,15 +72,14 @@ class Stage:
         self.control = self._running.enter_context(ControlClient(self.cloud.control))
 
     def install_chart(self, connectors: Sequence[Manifest]) -> None:
-        """The chart, with a grant of the operator's own identity for each namespace that counts on it."""
+        """The packed chart, with a grant of the operator's own identity for each namespace that counts on it."""
         values: dict[str, Any] = {
             "workloadIdentity": _OPERATOR_IN_AZURE,
             "identityGrants": _grants(connectors),
             "settings": _PACE,
             "extraEnv": [{"name": name, "value": value} for name, value in self.cloud.environment().items()],
         }
-        self.release = render(NAMESPACE, values)
-        self.release.install(self.kubernetes)
+        self.release = Release.install(self.cluster, NAMESPACE, pack(self.folder / "chart"), values)
 
     def start_operator(self) -> None:
         """The operator, as the chart's service account and with the chart's variables."""

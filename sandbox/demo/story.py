@@ -63,7 +63,7 @@ def _set_the_stage(stage: Stage, screen: Screen, connectors: Sequence[Manifest])
     with screen.step("Start the simulated Entra ID, Azure Resource Manager and Azure DevOps"):
         stage.start_cloud()
         screen.say(stage.cloud.endpoints["arm"])
-    with screen.step("Install the operator's chart: account, rights, resources"):
+    with screen.step("Pack the operator's chart and install it by helm: account, rights, resources"):
         stage.install_chart(connectors)
     with screen.step("Start the operator as the chart's service account"):
         stage.start_operator()

@@ -1,4 +1,4 @@
-"""The operator's chart as helm renders it: what a cluster without nodes can use of it."""
+"""The operator's chart, packed as it is published and installed by the real helm; only its pods have no node."""
 
 from __future__ import annotations
 
@@ -8,78 +8,110 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import yaml
 
+from sandbox.cluster import Cluster
 from sandbox.cluster.binaries import binary
-from sandbox.cluster.client import KubernetesClient, Manifest
+from sandbox.cluster.client import KubernetesClient, Manifest, condition
 
-__all__ = ["Release", "render"]
+__all__ = ["NAME", "Release", "pack"]
 
-_CHART = Path(__file__).parents[2] / "deploy" / "helm" / "defender-devops-operator"
-_WORKLOADS = {"Deployment"}
+NAME = "defender-devops-operator"
+"""Of the chart, and of every release here."""
+
+_CHART = Path(__file__).parents[2] / "deploy" / "helm" / NAME
+
+
+def pack(folder: Path, *, version: str | None = None) -> Path:
+    """`helm package`: the archive that is published.
+
+    Args:
+        folder: where to.
+        version: another one than the chart's own.
+
+    Raises:
+        subprocess.CalledProcessError: helm refuses; its words are in `stderr`.
+    """
+    chosen = ["--version", version] if version else []
+    return Path(_helm("package", _CHART, "--destination", folder, *chosen).rpartition(": ")[2].strip())
 
 
 @dataclass(frozen=True)
 class Release:
-    """A rendered release.
+    """What helm has installed.
 
     Attributes:
-        namespace: where it would be installed.
-        manifests: all of it.
+        kubeconfig: of the cluster that it is in.
+        namespace: where it is.
+        manifests: all of it, as helm sent it.
+        notes: what helm told whoever installed it.
     """
 
+    kubeconfig: Path
     namespace: str
     manifests: list[Manifest]
+    notes: str
+
+    @classmethod
+    def install(cls, cluster: Cluster, namespace: str, archive: Path, values: Mapping[str, object]) -> Self:
+        """`helm upgrade --install`, and wait until the API server serves the chart's resources.
+
+        Raises:
+            subprocess.CalledProcessError: helm refuses; its words are in `stderr`.
+        """
+        target = ("--namespace", namespace, "--kubeconfig", cluster.kubeconfig)
+        with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+            json.dump(values, file)
+            file.flush()
+            notes = _helm("upgrade", NAME, archive, "--install", "--create-namespace", "--values", file.name, *target)
+        manifests = [each for each in yaml.safe_load_all(_helm("get", "manifest", NAME, *target)) if each]
+        with cluster.client() as client:
+            for each in manifests:
+                if each["kind"] == "CustomResourceDefinition":
+                    client.wait(each["kind"], each["metadata"]["name"], until=_established)
+        return cls(cluster.kubeconfig, namespace, manifests, notes)
+
+    def uninstall(self) -> None:
+        """`helm uninstall`."""
+        _helm("uninstall", NAME, "--namespace", self.namespace, "--kubeconfig", self.kubeconfig)
 
     @property
     def service_account(self) -> str:
         """The account that the operator's pods run as."""
         return str(self._pod["serviceAccountName"])
 
-    def install(self, client: KubernetesClient) -> None:
-        """Apply all of it but the pods, which have no node to run on: them the API server only validates."""
-        client.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}})
-        placed = [_placed(manifest, self.namespace) for manifest in self.manifests]
-        client.apply_all((each for each in placed if each["kind"] not in _WORKLOADS), manager="helm")
-        for manifest in placed:
-            if manifest["kind"] in _WORKLOADS:
-                client.apply(manifest, manager="helm", dry_run=True)
+    def pods(self, client: KubernetesClient) -> list[str]:
+        """Names of the pods that the Deployment has made, in whose place a process can run."""
+        (labels,) = (each["spec"]["selector"]["matchLabels"] for each in self._deployments)
+        selector = ",".join(f"{name}={value}" for name, value in labels.items())
+        return [each["metadata"]["name"] for each in client.list_all("Pod", self.namespace, labels=selector)]
 
-    def environment(self) -> dict[str, str]:
-        """The variables that the chart gives the operator's container, as far as the chart knows their values."""
-        given = self._pod["containers"][0].get("env", [])
-        literal = {entry["name"]: str(entry["value"]) for entry in given if "value" in entry}
-        own_namespace = {
-            entry["name"]: self.namespace
-            for entry in given
-            if entry.get("valueFrom", {}).get("fieldRef", {}).get("fieldPath") == "metadata.namespace"
-        }
-        return literal | own_namespace
+    def environment(self, pod: str = "") -> dict[str, str]:
+        """The variables of the operator's container, as far as the chart knows their values, or the pod its name."""
+        fields = {"metadata.namespace": self.namespace, "metadata.name": pod}
+        found: dict[str, str] = {}
+        for entry in self._pod["containers"][0].get("env", []):
+            value = entry.get("value") or fields.get(entry.get("valueFrom", {}).get("fieldRef", {}).get("fieldPath"))
+            if value:
+                found[entry["name"]] = str(value)
+        return found
+
+    @property
+    def _deployments(self) -> list[Manifest]:
+        return [manifest for manifest in self.manifests if manifest["kind"] == "Deployment"]
 
     @property
     def _pod(self) -> dict[str, Any]:
-        (deployment,) = (manifest for manifest in self.manifests if manifest["kind"] == "Deployment")
+        (deployment,) = self._deployments
         pod: dict[str, Any] = deployment["spec"]["template"]["spec"]
         return pod
 
 
-def render(namespace: str, values: Mapping[str, object]) -> Release:
-    """`helm template` with the real helm.
-
-    Raises:
-        subprocess.CalledProcessError: helm refuses; its words are in `stderr`.
-    """
-    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
-        json.dump(values, file)
-        file.flush()
-        command = [str(binary("helm")), "template", "defender-devops-operator", str(_CHART)]
-        command += ["--namespace", namespace, "--values", file.name]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return Release(namespace, [manifest for manifest in yaml.safe_load_all(done.stdout) if manifest])
+def _established(crd: Manifest) -> bool:
+    return condition(crd, "Established").get("status") == "True"
 
 
-def _placed(manifest: Manifest, namespace: str) -> Manifest:
-    """Helm puts what names no namespace into the release's; cluster-wide kinds do not mind."""
-    return {**manifest, "metadata": {"namespace": namespace, **manifest["metadata"]}}
+def _helm(*arguments: str | Path) -> str:
+    return subprocess.run([binary("helm"), *arguments], capture_output=True, text=True, check=True).stdout

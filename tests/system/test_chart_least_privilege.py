@@ -1,66 +1,50 @@
-"""The operator as the chart's service account: what the chart gives is enough, and what it gives is used.
+"""The operator as the service account of the chart that helm installed: what it gives is enough, and all of it is used.
 
 The API server's audit log tells every request of the account and its answer.
 """
 
 from __future__ import annotations
 
-import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
 
 import pytest
 import yaml
 
 from sandbox.cloud.control.client import ControlClient
 from sandbox.cluster import Cluster, KubernetesClient
-from sandbox.cluster.client import Manifest, condition
+from sandbox.cluster.client import ApiError, Manifest, condition
 from sandbox.demo.people import People, account_of
-from sandbox.stack import Cloud, Operator
-from sandbox.stack.chart import Release, render
-from sandbox.stack.service_account import ProjectedTokens
+from sandbox.stack import Cloud
+from sandbox.stack.chart import Release, pack
+from tests.support.audit import Request, requests, write_policy
+from tests.support.connector_world import SERVICE_ACCOUNT, WORKLOAD, write_world
 from tests.support.helm import NAMESPACE, RELEASE, ROOT
-from tests.support.rights import Right, rights_of
+from tests.support.installed import OPERATORS_IDENTITY, operating
+from tests.support.rights import rights_of
 
 ACCOUNT = f"system:serviceaccount:{NAMESPACE}:{RELEASE}"
-POLICY = {
-    "apiVersion": "audit.k8s.io/v1",
-    "kind": "Policy",
-    "omitStages": ["RequestReceived"],
-    "rules": [{"level": "Metadata", "users": [ACCOUNT]}, {"level": "None"}],
-}
+TENANT, SUBSCRIPTION = "11111111-1111-1111-1111-111111111111", "22222222-2222-2222-2222-222222222222"
+GRANTED = "platform"
+"""A namespace with a service account whose tokens stand for an identity in Azure."""
+
 VALUES = {
-    "workloadIdentity": {
-        "enabled": True,
-        "webhook": False,
-        "clientId": "66666666-6666-6666-6666-666666666666",
-        "tenantId": "11111111-1111-1111-1111-111111111111",
-    },
+    "replicaCount": 2,
+    "workloadIdentity": OPERATORS_IDENTITY,
+    "identityGrants": [
+        {
+            "namespace": GRANTED,
+            "tenantId": TENANT,
+            "subscriptionId": SUBSCRIPTION,
+            "clientId": WORKLOAD,
+            "serviceAccountName": SERVICE_ACCOUNT,
+        }
+    ],
     "settings": {"refreshInterval": 1, "checkInterval": 2},
 }
-
-UNSEEN = {
-    "create defender-devops.io/devopsorganizations": "asked within a server-side apply, which the log calls patch",
-    "update secrets": "when a sign-in renews its tokens",
-}
-"""Rights that this workload does not use, each with when it is."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """One line of the audit log."""
-
-    right: Right
-    status: int
-
-    @classmethod
-    def of(cls, event: dict[str, object]) -> Request | None:
-        """What an event says, or None where it is not about a resource."""
-        ref, answer = event.get("objectRef"), event.get("responseStatus")
-        if not isinstance(ref, dict) or not isinstance(answer, dict):
-            return None
-        resource = ref["resource"] + (f"/{ref['subresource']}" if "subresource" in ref else "")
-        return cls(Right(str(event["verb"]), ref.get("apiGroup", ""), resource), int(answer["code"]))
 
 
 @dataclass(frozen=True)
@@ -70,86 +54,164 @@ class Stage:
     cluster: Cluster
     kube: KubernetesClient
     control: ControlClient
+    ca: Path
     release: Release
 
     def requests(self) -> list[Request]:
         """All requests of the operator so far."""
-        events = (json.loads(line) for line in self.cluster.audit_log.read_text().splitlines())
-        return [request for event in events if (request := Request.of(event))]
+        return requests(self.cluster.audit_log)
 
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     folder = tmp_path_factory.mktemp("rights")
-    policy = folder / "policy.yaml"
-    policy.write_text(yaml.safe_dump(POLICY))
+    policy = write_policy(folder / "policy.yaml", ACCOUNT)
+    world = write_world(folder / "world.yaml", trusted=GRANTED)
     with Cluster.start(folder / "cluster", audit_policy=policy) as cluster:
         federation = ("--federation-issuer", cluster.issuer, "--federation-jwks", cluster.jwks)
         with (
             cluster.client() as kube,
-            Cloud.start(folder / "cloud", "--speed", "600", *federation) as cloud,
+            Cloud.start(folder / "cloud", "--speed", "600", "--world", world, *federation) as cloud,
             ControlClient(cloud.control) as control,
         ):
-            release = render(NAMESPACE, VALUES)
-            release.install(kube)
-            with ProjectedTokens(cluster, NAMESPACE, release.service_account, folder / "pod") as tokens:
-                variables = {**release.environment(), **tokens.environment(), **cloud.environment()}
-                del variables["DEFENDER_DEVOPS_METRICS_PORT"]
-                with Operator.start(folder / "operator.log", variables):
-                    yield Stage(cluster, kube, control, release)
+            kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": GRANTED}})
+            release = Release.install(cluster, NAMESPACE, pack(folder / "chart"), VALUES)
+            with operating(cluster, kube, cloud, release, folder / "pod"):
+                yield Stage(cluster, kube, control, cloud.ca, release)
 
 
-def connector(name: str) -> Manifest:
+def example(name: str) -> Manifest:
     """A connector of examples/, in the operator's own namespace, which needs no grant."""
     manifest = yaml.safe_load((ROOT / "examples" / f"{name}.yaml").read_text())
     assert isinstance(manifest, dict)
     return {**manifest, "metadata": {**manifest["metadata"], "namespace": NAMESPACE}}
 
 
-def ready(found: Manifest) -> bool:
-    return condition(found, "Ready").get("status") == "True"
+def of_service_account() -> Manifest:
+    """A connector that a team adopts, by an identity that trusts its service account."""
+    azure = {
+        "tenantId": TENANT,
+        "subscriptionId": SUBSCRIPTION,
+        "resourceGroup": "rg-devops-security",
+        "location": "westeurope",
+        "identity": {
+            "type": "WorkloadIdentity",
+            "clientId": WORKLOAD,
+            "serviceAccountRef": {"name": SERVICE_ACCOUNT},
+        },
+    }
+    return {
+        "apiVersion": "defender-devops.io/v1alpha1",
+        "kind": "AzureDevOpsConnector",
+        "metadata": {"name": "northwind", "namespace": GRANTED},
+        "spec": {
+            "azure": azure,
+            "organizations": {"mode": "Selected", "names": ["northwind"]},
+            "authorization": {"method": "Adopt", "account": "mdc-devops-connector@contoso.com"},
+        },
+    }
 
 
-def needs_a_person(found: Manifest) -> bool:
-    return condition(found, "ReauthRequired").get("status") == "True"
+def holds(type_: str, found: Manifest) -> bool:
+    return condition(found, type_).get("status") == "True"
 
 
-def generated(kube: KubernetesClient) -> list[Manifest]:
-    return kube.list_all("DevOpsOrganization", NAMESPACE, labels="defender-devops.io/generated=true")
+def wait(stage: Stage, name: str, type_: str, namespace: str = NAMESPACE) -> Manifest:
+    """Wait until a condition of a connector is True."""
+    kind = "AzureDevOpsConnector"
+    return stage.kube.wait(kind, name, namespace, until=lambda found: holds(type_, found), timeout=60)
 
 
 @pytest.fixture(scope="module")
 def life(stage: Stage) -> Stage:
-    """After a connector's life: made, with an organization declared by hand, twice lost and restored, deleted."""
-    contoso = connector("contoso")
-    people = People(stage.control)
+    """After connectors' lives: signed in, with an organization declared by hand, twice lost and restored, deleted."""
+    contoso, people = example("contoso"), People(stage.control)
     for secret in people.prepare(contoso):
         stage.kube.apply(secret)
     stage.kube.apply(contoso)
-    stage.kube.wait("AzureDevOpsConnector", "contoso", NAMESPACE, until=ready, timeout=60)
-    organization = generated(stage.kube)[0]
-    spec = {**organization["spec"], "onboarding": "Onboarded"}
-    stage.kube.create({**organization, "metadata": {"name": "decided", "namespace": NAMESPACE}, "spec": spec})
-    stage.kube.wait_gone("DevOpsOrganization", organization["metadata"]["name"], NAMESPACE)
+    page = wait(stage, "contoso", "Ready")["status"]["signIn"]["url"]
+    people.sign_in(page, account_of(contoso), stage.ca)
+    wait(stage, "contoso", "SignedIn")
+    adopt_as_service_account(stage, people)
+    decide_for_an_organization(stage)
     for _ in range(2):
         people.take_access_away(account_of(contoso))
-        stage.kube.wait("AzureDevOpsConnector", "contoso", NAMESPACE, until=needs_a_person, timeout=60)
+        wait(stage, "contoso", "ReauthRequired")
         people.give_access_back(account_of(contoso))
-        stage.kube.wait("AzureDevOpsConnector", "contoso", NAMESPACE, until=ready, timeout=60)
+        wait(stage, "contoso", "Ready")
     stage.kube.delete("AzureDevOpsConnector", "contoso", NAMESPACE)
     stage.kube.wait_gone("AzureDevOpsConnector", "contoso", NAMESPACE, timeout=60)
     return stage
 
 
+def adopt_as_service_account(stage: Stage, people: People) -> None:
+    account = {"apiVersion": "v1", "kind": "ServiceAccount"}
+    stage.kube.apply({**account, "metadata": {"name": SERVICE_ACCOUNT, "namespace": GRANTED}})
+    people.prepare(of_service_account())
+    stage.kube.apply(of_service_account())
+    wait(stage, "northwind", "Ready", GRANTED)
+
+
+def decide_for_an_organization(stage: Stage) -> None:
+    """Declare one by hand in place of a generated one, which the operator then deletes."""
+    generated = stage.kube.list_all("DevOpsOrganization", NAMESPACE, labels="defender-devops.io/generated=true")[0]
+    spec = {**generated["spec"], "onboarding": "Onboarded"}
+    stage.kube.create({**generated, "metadata": {"name": "decided", "namespace": NAMESPACE}, "spec": spec})
+    stage.kube.wait_gone("DevOpsOrganization", generated["metadata"]["name"], NAMESPACE)
+
+
 def test_nothing_is_refused_to_the_operator(life: Stage) -> None:
-    assert {request.right for request in life.requests() if request.status == 403} == set()
+    assert {str(request) for request in life.requests() if request.status == HTTPStatus.FORBIDDEN} == set()
 
 
 def test_every_right_is_used(life: Stage) -> None:
     given = rights_of(life.release.manifests, RELEASE)
-    used = {request.right for request in life.requests()}
-    assert {str(right) for right in given - used} - UNSEEN.keys() == set()
+    used = {right for request in life.requests() for right in request.rights}
+    assert {str(right) for right in given - used} == set()
 
 
-def test_reasons_for_what_is_not_seen_here_are_about_rights_that_are_given(life: Stage) -> None:
-    assert UNSEEN.keys() <= {str(right) for right in rights_of(life.release.manifests, RELEASE)}
+def test_making_an_organization_by_apply_takes_the_right_to_create_as_well(stage: Stage) -> None:
+    organization = {
+        "apiVersion": "defender-devops.io/v1alpha1",
+        "kind": "DevOpsOrganization",
+        "metadata": {"name": "made-by-apply", "namespace": NAMESPACE},
+        "spec": {"connectorRef": {"name": "nobody"}, "organization": "nobody"},
+    }
+    with account_that_may_patch(stage) as client:
+        wait_for_right(client, "patch")
+        with pytest.raises(ApiError, match="cannot create resource"):
+            client.apply(organization)
+
+
+def account_that_may_patch(stage: Stage) -> KubernetesClient:
+    """A client of a service account that may patch organizations, and nothing else."""
+    metadata = {"name": "patcher", "namespace": NAMESPACE}
+    rule = {"apiGroups": ["defender-devops.io"], "resources": ["devopsorganizations"], "verbs": ["patch"]}
+    rbac = {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": metadata}
+    stage.kube.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata})
+    stage.kube.apply({**rbac, "kind": "Role", "rules": [rule]})
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "patcher"}
+    subject = {"kind": "ServiceAccount", **metadata}
+    stage.kube.apply({**rbac, "kind": "RoleBinding", "roleRef": role, "subjects": [subject]})
+    token = stage.kube.service_account_token("patcher", NAMESPACE)
+    return KubernetesClient(stage.cluster.server, stage.cluster.ca, token)
+
+
+def wait_for_right(client: KubernetesClient, verb: str) -> None:
+    """Wait until the client's account may do something with organizations: a new right takes a moment to count."""
+    attributes = {
+        "namespace": NAMESPACE,
+        "verb": verb,
+        "group": "defender-devops.io",
+        "resource": "devopsorganizations",
+    }
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectAccessReview",
+        "metadata": {},
+        "spec": {"resourceAttributes": attributes},
+    }
+    deadline = time.monotonic() + 30
+    while not client.create(review)["status"]["allowed"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
+import httpx
 import pytest
 
 from sandbox.cluster import KubernetesClient
@@ -18,6 +20,29 @@ def config_map(name: str, namespace: str, **data: str) -> dict[str, Any]:
 def test_an_object_that_is_not_there_is_none(kube: KubernetesClient, namespace: str) -> None:
     assert kube.get("ConfigMap", "nothing", namespace) is None
     kube.delete("ConfigMap", "nothing", namespace)
+
+
+def test_an_api_server_that_asks_to_come_back_is_asked_again(
+    kube: KubernetesClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = [httpx.Response(429, headers={"Retry-After": "3"}), httpx.Response(200, json={"kind": "Status"})]
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    monkeypatch.setattr(kube._http, "request", lambda *_, **__: answers.pop(0))
+    assert kube.request("GET", "/anything") == {"kind": "Status"}
+    assert slept == [3.0]
+
+
+def test_an_api_server_that_asks_again_and_again_is_given_up(
+    kube: KubernetesClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    busy = httpx.Response(429, headers={"Retry-After": "1"}, json={"message": "too many requests"})
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    monkeypatch.setattr(kube._http, "request", lambda *_, **__: busy)
+    with pytest.raises(ApiError, match="too many requests"):
+        kube.request("GET", "/anything")
+    assert slept == [1.0] * 10
 
 
 def test_listed_objects_say_what_they_are_so_that_they_can_be_applied_again(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from http import HTTPStatus
 from pathlib import Path
 
 import psutil
@@ -12,19 +13,25 @@ import pytest
 
 from sandbox.demo import __main__ as demo
 from sandbox.demo.story import StoryFailed
+from tests.support.audit import requests, write_policy
 
 ROOT = Path(demo.__file__).parents[2]
+OPERATOR = "system:serviceaccount:defender-devops:defender-devops-operator"
 
 
 def test_the_whole_story_comes_true_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    folder = tmp_path / "demo"
-    command = [sys.executable, "-m", "sandbox.demo", "--folder", str(folder)]
+    folder, log = tmp_path / "demo", tmp_path / "audit.log"
+    policy = write_policy(tmp_path / "policy.yaml", OPERATOR)
+    command = [sys.executable, "-m", "sandbox.demo", "--folder", str(folder), "--audit", str(policy), str(log)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=400)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "ReauthRequired: " in done.stdout
     assert "gone from Azure: /subscriptions/" in done.stdout
     assert "all of it" in done.stdout.splitlines()[-1]
     assert [path.name for path in folder.iterdir()] == ["lock"]
+    made = requests(log)
+    assert {str(request) for request in made if request.status == HTTPStatus.FORBIDDEN} == set()
+    assert len(made) > 100, "the operator works as the chart's service account"
     running = [" ".join(process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"])]
     assert [command for command in running if str(folder) in command] == []
 

@@ -14,7 +14,7 @@ import yaml
 
 from sandbox.cluster import Cluster, KubernetesClient, binary
 from sandbox.stack import service_account as module
-from sandbox.stack.chart import Release, render
+from sandbox.stack.chart import Release, pack
 from sandbox.stack.service_account import ProjectedTokens
 
 IDENTITY = {
@@ -25,16 +25,21 @@ IDENTITY = {
 }
 
 
-@pytest.fixture
-def release(kube: KubernetesClient, namespace: str) -> Release:
-    rendered = render(namespace, {"workloadIdentity": IDENTITY, "crds": {"enabled": False}})
-    rendered.install(kube)
-    return rendered
+@pytest.fixture(scope="module")
+def release(cluster: Cluster, kube: KubernetesClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Release]:
+    created = kube.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"generateName": "account-"}})
+    namespace: str = created["metadata"]["name"]
+    archive = pack(tmp_path_factory.mktemp("chart"))
+    installed = Release.install(cluster, namespace, archive, {"workloadIdentity": IDENTITY, "crds": {"enabled": False}})
+    yield installed
+    installed.uninstall()
+    kube.delete("Namespace", namespace)
 
 
-@pytest.fixture
-def tokens(cluster: Cluster, release: Release, tmp_path: Path) -> Iterator[ProjectedTokens]:
-    with ProjectedTokens(cluster, release.namespace, release.service_account, tmp_path / "pod") as running:
+@pytest.fixture(scope="module")
+def tokens(cluster: Cluster, release: Release, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProjectedTokens]:
+    folder = tmp_path_factory.mktemp("pod")
+    with ProjectedTokens(cluster, release.namespace, release.service_account, folder) as running:
         yield running
 
 

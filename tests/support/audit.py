@@ -1,0 +1,71 @@
+"""What the API server's audit log tells of one account: every request, and which rights it took."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+
+import yaml
+
+from tests.support.rights import Right
+
+__all__ = ["Request", "requests", "write_policy"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """One line of the audit log.
+
+    Attributes:
+        right: verb and resource.
+        namespace: of the object; empty where it has none, or all were meant.
+        name: of the object; empty where several were meant.
+        status: HTTP status of the answer.
+        agent: program that asked.
+    """
+
+    right: Right
+    namespace: str
+    name: str
+    status: int
+    agent: str = ""
+
+    @property
+    def rights(self) -> set[Right]:
+        """Those that it took. An apply that makes an object takes `create` as well, though it is logged as a patch.
+
+        https://kubernetes.io/docs/reference/using-api/server-side-apply/#server-side-apply-permissions
+        """
+        made = self.right.verb == "patch" and self.status == HTTPStatus.CREATED
+        return {self.right, self.right._replace(verb="create")} if made else {self.right}
+
+    def __str__(self) -> str:
+        """As in `get secrets security/contoso: 403`."""
+        return f"{self.right} {self.namespace}/{self.name}: {self.status}"
+
+    @classmethod
+    def of(cls, event: dict[str, object]) -> Request | None:
+        """What an event says, or None where it is not about a resource."""
+        ref, answer = event.get("objectRef"), event.get("responseStatus")
+        if not isinstance(ref, dict) or not isinstance(answer, dict):
+            return None
+        resource = ref["resource"] + (f"/{ref['subresource']}" if "subresource" in ref else "")
+        right = Right(str(event["verb"]), ref.get("apiGroup", ""), resource)
+        place, agent = (ref.get("namespace", ""), ref.get("name", "")), str(event.get("userAgent", ""))
+        return cls(right, *place, int(answer["code"]), agent)
+
+
+def write_policy(file: Path, *users: str) -> Path:
+    """Write a policy that selects all requests of these users, each noted once it is answered."""
+    rules = [{"level": "Metadata", "users": [*users]}, {"level": "None"}]
+    policy = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"], "rules": rules}
+    file.write_text(yaml.safe_dump(policy))
+    return file
+
+
+def requests(log: Path) -> list[Request]:
+    """All requests for resources in a log."""
+    events = (json.loads(line) for line in log.read_text().splitlines())
+    return [request for event in events if (request := Request.of(event))]

@@ -1,0 +1,46 @@
+"""The operator as the chart has it: installed by helm, running as the chart's service account, beside a cloud."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from sandbox.cluster import Cluster, KubernetesClient
+from sandbox.cluster.ports import free_ports
+from sandbox.stack import Cloud, Operator
+from sandbox.stack.chart import Release
+from sandbox.stack.service_account import ProjectedTokens
+
+__all__ = ["OPERATORS_IDENTITY", "operating"]
+
+OPERATORS_IDENTITY: Mapping[str, object] = {
+    "enabled": True,
+    "webhook": False,
+    "clientId": "66666666-6666-6666-6666-666666666666",
+    "tenantId": "11111111-1111-1111-1111-111111111111",
+}
+"""Values of the chart for the sandbox's application that trusts its service account."""
+
+
+@contextmanager
+def operating(
+    cluster: Cluster, kube: KubernetesClient, cloud: Cloud, release: Release, folder: Path
+) -> Iterator[Operator]:
+    """Run the operator in the place of the release's first pod, until the end of the block."""
+    with ProjectedTokens(cluster, release.namespace, release.service_account, folder) as tokens:
+        (pod, *_) = release.pods(kube)
+        variables = {**release.environment(pod), **tokens.environment(), **cloud.environment(), **_sign_in_pages()}
+        del variables["DEFENDER_DEVOPS_METRICS_PORT"]  # a free one is taken instead of the pod's
+        with Operator.start(folder / "operator.log", variables) as operator:
+            yield operator
+
+
+def _sign_in_pages() -> dict[str, str]:
+    """Where the sign-in pages are, as there is no ingress in front of them."""
+    (port,) = free_ports(1)
+    return {
+        "DEFENDER_DEVOPS_SIGNIN_URL": f"http://localhost:{port}/signin",
+        "DEFENDER_DEVOPS_SIGNIN_HOST": "127.0.0.1",
+        "DEFENDER_DEVOPS_SIGNIN_PORT": str(port),
+    }
