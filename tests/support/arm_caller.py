@@ -22,31 +22,25 @@ _SECURITY_READER = "39bc4728-0917-49c7-9d2c-d95423bc2eb4"
 
 
 class ArmCaller:
-    """Changes what stands below the connector `contoso`, blocking."""
+    """Looks at the connector `contoso` and changes what stands below it, blocking."""
 
-    def __init__(self, http: httpx.Client, arm: str, token: str) -> None:
+    def __init__(self, http: httpx.Client, cloud: Cloud) -> None:
         self._http = http
-        self._arm = arm
+        self._cloud = cloud
+        self._arm = str(cloud.endpoints["arm"])
+        self._token = ""
         self._id = (
             f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}/providers/Microsoft.Security"
             "/securityConnectors/contoso"
         )
-        self._headers = {"Authorization": f"Bearer {token}"}
 
     @classmethod
     @contextmanager
     def sign_in(cls, cloud: Cloud) -> Iterator[ArmCaller]:
-        """Get a token with the team's client secret."""
+        """Work with the team's client secret."""
         context = ssl.create_default_context(cafile=str(cloud.ca))
         with httpx.Client(verify=context, trust_env=False, timeout=30) as http:
-            form = {
-                "grant_type": "client_credentials",
-                "client_id": TEAM,
-                "client_secret": TEAM_SECRET,
-                "scope": "https://management.azure.com/.default",
-            }
-            answer = http.post(f"{cloud.endpoints['authority']}/{TENANT}/oauth2/v2.0/token", data=form)
-            yield cls(http, cloud.endpoints["arm"], answer.raise_for_status().json()["access_token"])
+            yield cls(http, cloud)
 
     def set_annotations(self, organization: str, *, state: str, severity: str = "High") -> None:
         """Turn an organization's pull request annotations on or off."""
@@ -72,9 +66,8 @@ class ArmCaller:
 
     def readers(self) -> set[str]:
         """Principals that are Security Readers of the connector, also where it is gone and their roles were left."""
-        url = f"{self._arm}/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Authorization/roleAssignments"
-        answer = self._http.get(url, params={"api-version": _ROLES_VERSION}, headers=self._headers).raise_for_status()
-        found = (each["properties"] for each in answer.json()["value"])
+        path = f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Authorization/roleAssignments"
+        found = (each["properties"] for each in self._send("GET", path, _ROLES_VERSION)["value"])
         return {
             each["principalId"]
             for each in found
@@ -91,9 +84,29 @@ class ArmCaller:
         self._call("/devops/default", "DELETE")
 
     def _call(self, below: str, method: str, properties: dict[str, Any] | None = None) -> dict[str, Any]:
-        version = _DEVOPS_VERSION if below else _CONNECTOR_VERSION
         body = None if properties is None else {"properties": properties}
-        url = f"{self._arm}{self._id}{below}"
-        answer = self._http.request(method, url, params={"api-version": version}, headers=self._headers, json=body)
+        return self._send(method, f"{self._id}{below}", _DEVOPS_VERSION if below else _CONNECTOR_VERSION, body)
+
+    def _send(self, method: str, path: str, version: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        answer = self._send_once(method, path, version, body)
+        if answer.status_code == httpx.codes.UNAUTHORIZED:  # none yet, or one of before the cloud began anew
+            self._token = self._new_token()
+            answer = self._send_once(method, path, version, body)
         found: dict[str, Any] = answer.raise_for_status().json() if answer.content else {}
         return found
+
+    def _send_once(self, method: str, path: str, version: str, body: dict[str, Any] | None) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {self._token}"}
+        return self._http.request(
+            method, f"{self._arm}{path}", params={"api-version": version}, headers=headers, json=body
+        )
+
+    def _new_token(self) -> str:
+        form = {
+            "grant_type": "client_credentials",
+            "client_id": TEAM,
+            "client_secret": TEAM_SECRET,
+            "scope": "https://management.azure.com/.default",
+        }
+        answer = self._http.post(f"{self._cloud.endpoints['authority']}/{TENANT}/oauth2/v2.0/token", data=form)
+        return str(answer.raise_for_status().json()["access_token"])

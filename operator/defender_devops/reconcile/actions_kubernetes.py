@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from defender_devops.api.connector import AuthorizationStatus
+from defender_devops.api.connector import AuthorizationStatus, AzureStatus
 from defender_devops.api.connector_status import SPENT_CODES_MAX
 from defender_devops.api.model import ObjectMeta
 from defender_devops.api.names import FINALIZER, LABEL_GENERATED
@@ -18,6 +18,7 @@ __all__ = [
     "ApplyOrganization",
     "DeleteOrganization",
     "ReleaseOrganization",
+    "RememberTags",
     "RemoveFinalizer",
     "SpendCode",
 ]
@@ -70,6 +71,27 @@ class SpendCode(Action):
         update = {"code_hash": self.sha256, "spent_code_hashes": before[-SPENT_CODES_MAX:]}
         authorization = known.model_copy(update=update)
         return replace(snapshot, connector=with_status(snapshot.connector, authorization=authorization))
+
+
+@dataclass(frozen=True)
+class RememberTags(Action):
+    """Write down in status which tags are about to be set for the first time.
+
+    What Azure holds does not tell whose a tag is: were the operator to end before it has reported them, nobody would
+    take them off again.
+    """
+
+    keys: tuple[str, ...]
+
+    def describe(self) -> str:
+        """Name the tags."""
+        return f"write down that the tags {', '.join(self.keys)} are the operator's"
+
+    def effect(self, snapshot: ConnectorSnapshot, now: datetime) -> ConnectorSnapshot:  # noqa: ARG002 - as above
+        """Status knows the tags."""
+        known = snapshot.connector.status.azure or AzureStatus()
+        azure = known.model_copy(update={"managed_tag_keys": tuple(sorted({*known.managed_tag_keys, *self.keys}))})
+        return replace(snapshot, connector=with_status(snapshot.connector, azure=azure))
 
 
 @dataclass(frozen=True)

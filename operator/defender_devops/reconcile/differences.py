@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -22,7 +22,7 @@ from defender_devops.reconcile.actions_azure import (
     SetTags,
     UpdateConfiguration,
 )
-from defender_devops.reconcile.actions_kubernetes import SpendCode
+from defender_devops.reconcile.actions_kubernetes import RememberTags, SpendCode
 from defender_devops.reconcile.authorization import is_broken, unspent_code
 from defender_devops.reconcile.ownership import refusal
 from defender_devops.reconcile.readers import reader_differences
@@ -59,7 +59,19 @@ def due(snapshot: ConnectorSnapshot, now: datetime) -> tuple[Action, ...]:
         steps = [step for step in steps if not isinstance(step, UpdateConfiguration | SetAnnotations)]
     if any(isinstance(step, Authorize | UpdateConfiguration) for step in steps):
         steps = [step for step in steps if not isinstance(step, SetAnnotations)]
-    return tuple(steps)
+    return (*_memory(snapshot, steps), *steps)
+
+
+def _memory(snapshot: ConnectorSnapshot, steps: Sequence[Action]) -> Iterator[RememberTags]:
+    """What has to be written down before the steps. A tag that is there already is not left behind by us."""
+    if not any(isinstance(step, CreateConnector | SetTags) for step in steps):
+        return
+    cloud, azure = snapshot.cloud, snapshot.connector.status.azure
+    present = cloud.connector.tags if isinstance(cloud, CloudState) and cloud.connector is not None else {}
+    known = _lower((*present, *(azure.managed_tag_keys if azure else ())))
+    new = tuple(sorted(key for key in snapshot.connector.spec.azure.tags if key.lower() not in known))
+    if new:
+        yield RememberTags(new)
 
 
 def was_accepted(snapshot: ConnectorSnapshot, step: Action) -> bool:

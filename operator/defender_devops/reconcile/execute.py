@@ -36,6 +36,7 @@ from defender_devops.reconcile.actions_kubernetes import (
     ApplyOrganization,
     DeleteOrganization,
     ReleaseOrganization,
+    RememberTags,
     RemoveFinalizer,
     SpendCode,
 )
@@ -225,6 +226,8 @@ class Executor:
         match step:
             case SpendCode():
                 await self._spend(step, snapshot, bench)
+            case RememberTags():
+                await self._remember(step, snapshot, key)
             case AddFinalizer():
                 self._written.connector(await self._connectors.add_finalizer(self._live(key)))
             case RemoveFinalizer():
@@ -244,6 +247,11 @@ class Executor:
                     self._written.organization(await self._organizations.release(step.resource))
             case _:
                 raise TypeError(f"no way to carry out {type(step).__name__}")
+
+    async def _remember(self, step: RememberTags, snapshot: ConnectorSnapshot, key: Key) -> None:
+        azure = step.effect(snapshot, self._clock()).connector.status.azure
+        patch = {"azure": {"managedTagKeys": list(azure.managed_tag_keys if azure else ())}}
+        self._written.connector(await self._connectors.patch_status(key.namespace, key.name, patch))
 
     def _live(self, key: Key) -> dict[str, Any]:
         body = self._resources.connector(key)

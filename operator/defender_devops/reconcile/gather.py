@@ -92,6 +92,7 @@ class Gatherer:
             fresh=fresh or memory.hinted or connector.is_reconcile_requested,
             probe=memory.hinted or connector.is_reconcile_requested or memory.code != known_code.sha256,
             readers=_speaks_of_readers(connector),
+            strays=_may_have_strays(connector),
             probe_interval=self._probe_interval(base),
             refuses=lambda found: refusal(replace(base, cloud=CloudState(found))) is not None,
         )
@@ -232,6 +233,14 @@ def _is_unwatched(known: CloudState | None, view: CloudView | None) -> bool:
         return True
     shown = {each.name.lower() for each in view.organizations}
     return any(desired.is_onboarded(each) and each.name.lower() not in shown for each in known.organizations)
+
+
+def _may_have_strays(connector: AzureDevOpsConnector) -> bool:
+    """Whether the operator may have ended between making an assignment and writing down that it did.
+
+    That was for a spec that no status was written about since; where it still stands it is read for that spec's sake.
+    """
+    return connector.status.observed_generation != connector.metadata.generation
 
 
 def _speaks_of_readers(connector: AzureDevOpsConnector) -> bool:

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from defender_devops.api.cloud import CloudOrganization, Connector, ConnectorRef, RoleAssignment
 from defender_devops.azure.connectors import SecurityConnectors
 from defender_devops.azure.role_assignments import RoleAssignments
-from defender_devops.errors import AzureError, OperatorError
+from defender_devops.errors import AzureError, Forbidden, OperatorError
 from defender_devops.reconcile.authorization import is_under_way, token_exchange_failed
 from defender_devops.reconcile.desired import is_onboarded
 from defender_devops.reconcile.snapshot import CloudState, Failure
@@ -29,6 +29,7 @@ class Question:
         fresh: read everything, whatever is remembered.
         probe: ask listAvailableAzureDevOpsOrgs even if the last answer is young.
         readers: read the role assignments at the connector's scope.
+        strays: read them also to find those that no status remembers; who may not read them has made none.
         probe_interval: for so long the last answer to that question counts as young.
         refuses: whether a connector is none of this resource's business, and what is below it even less.
     """
@@ -36,6 +37,7 @@ class Question:
     fresh: bool = False
     probe: bool = False
     readers: bool = False
+    strays: bool = False
     probe_interval: timedelta = timedelta(minutes=10)
     refuses: Callable[[Connector], bool] = lambda _: False
 
@@ -105,7 +107,14 @@ class Observer:
     ) -> tuple[RoleAssignment, ...] | None:
         if known is not None and known.readers is not None:
             return known.readers
-        return await self.role_assignments.list_at(ref) if question.readers else None
+        if not (question.readers or question.strays):
+            return None
+        try:
+            return await self.role_assignments.list_at(ref)
+        except Forbidden:
+            if question.readers:
+                raise
+            return None
 
     async def _probe(self, ref: ConnectorRef, state: CloudState, question: Question, now: datetime) -> CloudState:
         """Ask for the available organizations: the only question that shows whether the authorization works."""

@@ -337,3 +337,37 @@ def test_an_operator_killed_time_and_again_brings_a_connector_through_its_life(s
             stage.restart()
         stage.wait(workload.end)
         check(stage, workload, since, name)
+
+
+PLAIN_END: dict[str, Any] = {
+    **SMALL_END,
+    "tags": {},
+    "annotated": {"contoso": None, "fabrikam": None},
+    "readers": set(),
+    "remembered": (set(), "Selected", set()),
+}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("wish", "words"),
+    [
+        ({"azure": {"tags": {"team": "blue"}}}, r"azure: PATCH .*securityConnectors/contoso$"),
+        ({"securityReaders": [{"objectId": TEAM, "principalType": "Group"}]}, r"azure: PUT .*roleAssignments/"),
+    ],
+    ids=["a tag", "a reader"],
+)
+@pytest.mark.parametrize("after", [{}, None], ids=["the wish is withdrawn", "the connector is deleted"])
+def test_what_was_set_a_moment_before_a_crash_is_not_left_behind(
+    stage: Stage, wish: dict[str, Any], words: str, after: dict[str, Any] | None
+) -> None:
+    stage.scene.new_code()
+    stage.ask({})
+    stage.wait(PLAIN_END)
+    trap = Trap(Moment.UNHEARD, stage.kill, words=words)
+    stage.gate.set_trap(trap)
+    stage.ask(wish)
+    assert not stage.wait(NOTHING, or_else=trap.sprung.is_set)
+    stage.ask(after)
+    stage.restart()
+    stage.wait(NOTHING if after is None else PLAIN_END)

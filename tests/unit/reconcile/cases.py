@@ -71,6 +71,11 @@ def tag(*names: str) -> str:
     return f"set the connector's tags ({', '.join(names)})"
 
 
+def remember(*names: str) -> str:
+    """The step that writes down whose tags are."""
+    return f"write down that the tags {', '.join(names)} are the operator's"
+
+
 def generate(name: str) -> str:
     """The step that makes a DevOpsOrganization."""
     return f"create DevOpsOrganization {name}"

@@ -6,7 +6,7 @@ import pytest
 
 from defender_devops.api.cloud import AutoDiscovery
 from defender_devops.reconcile.actions_azure import Authorize, CreateConnector
-from defender_devops.reconcile.actions_kubernetes import SpendCode
+from defender_devops.reconcile.actions_kubernetes import RememberTags, SpendCode
 from defender_devops.reconcile.desired import hierarchy_identifier
 from defender_devops.reconcile.plan import plan
 from tests.unit.reconcile.builder import CONNECTOR_ID, NEW_CODE, NOW, SPENT_CODE, UID, snapshot
@@ -27,6 +27,7 @@ from tests.unit.reconcile.cases import (
     change,
     only,
     planned,
+    remember,
     tag,
 )
 
@@ -191,7 +192,7 @@ CASES = [
     Case(
         "a failed exchange does not keep from tagging",
         (EXCHANGE_FAILED, "spec: {azure: {tags: {team: red}}}"),
-        (tag("team"),),
+        (remember("team"), tag("team")),
     ),
     Case("a failed exchange keeps from changing the choice", (EXCHANGE_FAILED, SELECTED)),
     Case(
@@ -244,7 +245,9 @@ CASES = [
     Case("a lost authorization keeps from changing the choice", (LOST, SELECTED)),
     Case("a lost authorization keeps from annotating", (LOST, "spec: {pullRequestAnnotations: {mode: Enabled}}")),
     Case(
-        "a lost authorization does not keep from tagging", (LOST, "spec: {azure: {tags: {team: red}}}"), (tag("team"),)
+        "a lost authorization does not keep from tagging",
+        (LOST, "spec: {azure: {tags: {team: red}}}"),
+        (remember("team"), tag("team")),
     ),
     Case("a lost authorization is renewed by a new code", (LOST, CODE, NEW, KNOWN), (SPEND, authorize(EVERYTHING))),
     Case(
@@ -271,7 +274,8 @@ def test_authorization(case: Case) -> None:
 
 def test_a_connector_is_made_with_our_tags_and_a_guid_that_a_repeat_would_find() -> None:
     world = snapshot(ABSENT, FRESH, CODE, NEW, "spec: {azure: {tags: {team: red}}}")
-    assert plan(world, NOW).actions[:3] == (
+    assert plan(world, NOW).actions[:4] == (
+        RememberTags(("team",)),
         CreateConnector(
             id=CONNECTOR_ID,
             location="westeurope",

@@ -9,7 +9,7 @@ from defender_devops.reconcile.actions_azure import AssignReader, RemoveReader, 
 from defender_devops.reconcile.plan import plan
 from defender_devops.reconcile.readers import reader_name
 from tests.unit.reconcile.builder import NOW, ROLE, UID, snapshot
-from tests.unit.reconcile.cases import EVERYTHING, OBSERVE, SELECTED, Case, change, only, planned
+from tests.unit.reconcile.cases import EVERYTHING, OBSERVE, SELECTED, Case, change, only, planned, remember
 
 ON, OFF = (f"spec: {{pullRequestAnnotations: {{mode: {mode}}}}}" for mode in ("Enabled", "Disabled"))
 HIGH = "spec: {pullRequestAnnotations: {mode: Enabled, minimumSeverity: High}}"
@@ -81,7 +81,7 @@ ANNOTATIONS = [
     Case(
         "annotations do not wait for tags",
         (ON, ANNOTATED, HIGH, "spec: {azure: {tags: {a: b}}}"),
-        ("set the connector's tags (a)", on("contoso", "High"), on("fabrikam", "High")),
+        (remember("a"), "set the connector's tags (a)", on("contoso", "High"), on("fabrikam", "High")),
     ),
     Case("Observe annotates nothing", (ON, OBSERVE)),
 ]

@@ -7,11 +7,12 @@ from dataclasses import replace
 import pytest
 
 from defender_devops.reconcile.actions_azure import SetTags
+from defender_devops.reconcile.actions_kubernetes import RememberTags
 from defender_devops.reconcile.ownership import refusal
 from defender_devops.reconcile.plan import plan
 from defender_devops.reconcile.snapshot import Owner
 from tests.unit.reconcile.builder import NOW, UID, snapshot
-from tests.unit.reconcile.cases import FRESH, NO_CONFIGURATION, OBSERVE, OWN, Case, planned, tag
+from tests.unit.reconcile.cases import FRESH, NO_CONFIGURATION, OBSERVE, OWN, Case, planned, remember, tag
 
 NEVER, ALWAYS = "spec: {adoptionPolicy: Never}", "spec: {adoptionPolicy: Always}"
 CODE_NEVER = (
@@ -64,7 +65,13 @@ CASES = [
     Case("ours in another region is left", ("azure: {location: northeurope}", TAGS)),
     Case("the region in long form is the same", ("azure: {location: West Europe}",)),
     # tags
-    Case("tags are set", (TAGS,), (tag("costs", "team"),)),
+    Case("tags are set, and written down before", (TAGS,), (remember("costs", "team"), tag("costs", "team"))),
+    Case("tags that are written down already are set", (TAGS, MANAGED), (tag("costs", "team"),)),
+    Case(
+        "the tag that is new is written down",
+        (TAGS, "status: {azure: {managedTagKeys: [Team]}}"),
+        (remember("costs"), tag("costs", "team")),
+    ),
     Case("tags are there", (TAGS, RED)),
     Case("a changed value is set", (TAGS, "azure: {tags: {team: blue, costs: '7'}}"), (tag("team"),)),
     Case("a removed key goes", ("spec: {azure: {tags: {team: red}}}", RED, MANAGED), (tag("costs"),)),
@@ -82,13 +89,17 @@ CASES = [
     Case(
         "tags of nobody's connector are set with the owner",
         (FRESH, NOBODY, TAGS),
-        (tag("costs", "defender-devops-owner", "defender-devops-resource", "team"),),
+        (remember("costs", "team"), tag("costs", "defender-devops-owner", "defender-devops-resource", "team")),
     ),
-    Case("tags are set also before there is a configuration", (NO_CONFIGURATION, TAGS), (tag("costs", "team"),)),
+    Case(
+        "tags are set also before there is a configuration",
+        (NO_CONFIGURATION, TAGS),
+        (remember("costs", "team"), tag("costs", "team")),
+    ),
     Case(
         "tags are set also while an operation is under way",
         (TAGS, "azure: {configuration: {state: Pending}}"),
-        (tag("costs", "team"),),
+        (remember("costs", "team"), tag("costs", "team")),
     ),
     Case("another's connector is not tagged", (ANOTHER, TAGS)),
     Case("Observe sets no tags", (OBSERVE, TAGS)),
@@ -108,6 +119,7 @@ def test_ownership(case: Case) -> None:
 def test_tags_are_sent_as_a_whole_in_the_spelling_that_they_have() -> None:
     world = snapshot(TAGS, "azure: {tags: {Team: blue, env: prod}}")
     assert plan(world, NOW).actions == (
+        RememberTags(("costs",)),
         SetTags(
             {
                 "env": "prod",
