@@ -28,7 +28,7 @@ class ArmCaller:
         self._http = http
         self._cloud = cloud
         self._arm = str(cloud.endpoints["arm"])
-        self._token = ""
+        self._token: str | None = None
         self._id = (
             f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}/providers/Microsoft.Security"
             "/securityConnectors/contoso"
@@ -89,13 +89,14 @@ class ArmCaller:
 
     def _send(self, method: str, path: str, version: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         answer = self._send_once(method, path, version, body)
-        if answer.status_code == httpx.codes.UNAUTHORIZED:  # none yet, or one of before the cloud began anew
-            self._token = self._new_token()
+        if answer.status_code == httpx.codes.UNAUTHORIZED:  # the token is of before the cloud began anew
+            self._token = None
             answer = self._send_once(method, path, version, body)
         found: dict[str, Any] = answer.raise_for_status().json() if answer.content else {}
         return found
 
     def _send_once(self, method: str, path: str, version: str, body: dict[str, Any] | None) -> httpx.Response:
+        self._token = self._token or self._new_token()
         headers = {"Authorization": f"Bearer {self._token}"}
         return self._http.request(
             method, f"{self._arm}{path}", params={"api-version": version}, headers=headers, json=body
