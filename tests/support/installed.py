@@ -9,7 +9,7 @@ from pathlib import Path
 from sandbox.cluster import Cluster, KubernetesClient
 from sandbox.cluster.ports import free_ports
 from sandbox.stack import Cloud, Operator
-from sandbox.stack.chart import Release
+from sandbox.stack.chart import NAME, Release
 from sandbox.stack.service_account import ProjectedTokens
 
 __all__ = ["OPERATORS_IDENTITY", "operating"]
@@ -30,7 +30,13 @@ def operating(
     """Run the operator in the place of the release's first pod, until the end of the block."""
     with ProjectedTokens(cluster, release.namespace, release.service_account, folder) as tokens:
         (pod, *_) = release.pods(kube)
-        variables = {**release.environment(pod), **tokens.environment(), **cloud.environment(), **_sign_in_pages()}
+        variables = {
+            "DEFENDER_DEVOPS_LEASE_NAME": NAME,  # the default, as for charts that do not set it
+            **release.environment(pod),
+            **tokens.environment(),
+            **cloud.environment(),
+            **_sign_in_pages(),
+        }
         del variables["DEFENDER_DEVOPS_METRICS_PORT"]  # a free one is taken instead of the pod's
         with Operator.start(folder / "operator.log", variables) as operator:
             yield operator

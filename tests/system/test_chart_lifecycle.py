@@ -2,38 +2,44 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
-from sandbox.cluster import Cluster, KubernetesClient
-from sandbox.cluster.client import condition
-from tests.support.helm import CHART, NAMESPACE, RELEASE, helm
+from sandbox.cloud.control.client import ControlClient
+from sandbox.cluster import Cluster, KubernetesClient, binary
+from sandbox.cluster.client import Manifest, condition
+from sandbox.stack import Cloud, Operator
+from sandbox.stack.chart import Release, pack
+from tests.support.helm import CHART, NAMESPACE, RELEASE, ROOT
+from tests.support.installed import OPERATORS_IDENTITY, operating
+from tests.support.scene import KIND, SUBSCRIPTION, TENANT, Scene
 
 CRDS = ("azuredevopsconnectors.defender-devops.io", "devopsorganizations.defender-devops.io")
+PREVIOUS = ROOT / "tests/data/chart/previous/defender-devops-operator-0.0.9.tgz"
+"""The chart as it was before, packed then: its CRDs and rights differ from today's."""
 
+TEAM = "security"
+"""Namespace of the connectors, as in docs/uninstall.md."""
 
-class Release:
-    """The chart, packed as it is published, on one cluster."""
+OPERATING: dict[str, Any] = {
+    "workloadIdentity": OPERATORS_IDENTITY,
+    "identityGrants": [{"namespace": TEAM, "tenantId": TENANT, "subscriptionId": SUBSCRIPTION}],
+    "settings": {"refreshInterval": 1, "checkInterval": 2},
+}
+"""Values with which the operator works on the sandbox."""
 
-    def __init__(self, cluster: Cluster, folder: Path) -> None:
-        self._target = ["--kubeconfig", str(cluster.kubeconfig), "--namespace", NAMESPACE]
-        self._folder = folder
+OWNER_TAGS = {"defender-devops-owner", "defender-devops-resource"}
 
-    def packed(self, version: str) -> str:
-        """Path of the chart's archive, as that version."""
-        return helm("package", CHART, "--version", version, "--destination", self._folder).split(": ", 1)[1].strip()
-
-    def deploy(self, version: str = "0.1.0", **settings: str) -> str:
-        """Install, or upgrade what is installed; returns the notes."""
-        values = [f"--set={key}={value}" for key, value in settings.items()]
-        return helm("upgrade", RELEASE, self.packed(version), "--install", "--create-namespace", *values, *self._target)
-
-    def uninstall(self) -> None:
-        helm("uninstall", RELEASE, "--ignore-not-found", *self._target)
+Install = Callable[..., Release]
+Operate = Callable[[Release], AbstractContextManager[Operator]]
 
 
 @pytest.fixture(scope="module")
@@ -49,95 +55,41 @@ def api(empty_cluster: Cluster) -> Iterator[KubernetesClient]:
 
 
 @pytest.fixture
-def release(empty_cluster: Cluster, api: KubernetesClient, tmp_path: Path) -> Iterator[Release]:
-    """Nothing installed yet, and nothing left behind for the next test."""
-    release = Release(empty_cluster, tmp_path)
-    yield release
-    release.uninstall()
+def install(empty_cluster: Cluster, api: KubernetesClient, tmp_path: Path) -> Iterator[Install]:
+    """Install the packed chart, or upgrade to it; nothing is there yet, and nothing is left for the next test."""
+    installed: list[Release] = []
+
+    def install(archive: Path | None = None, **values: object) -> Release:
+        release = Release.install(empty_cluster, NAMESPACE, archive or pack(tmp_path), values)
+        installed.append(release)
+        return release
+
+    yield install
+    if api.get("ServiceAccount", RELEASE, NAMESPACE) is not None:
+        installed[-1].uninstall()
     for name in CRDS:
         api.delete("CustomResourceDefinition", name)
+    for name in CRDS:
         api.wait_gone("CustomResourceDefinition", name)
 
 
-def connector_of_notes(notes: str) -> dict[str, object]:
+def connector_of_notes(notes: str) -> Manifest:
     """The connector that NOTES.txt tells people to create, with the blanks filled in."""
     text = re.search(r"<<END\n(.*?)\n\s+END", notes, re.DOTALL)
     assert text is not None
     blanks = {
-        "<tenant>": "11111111-1111-1111-1111-111111111111",
-        "<subscription>": "22222222-2222-2222-2222-222222222222",
+        "<tenant>": TENANT,
+        "<subscription>": SUBSCRIPTION,
         "<resource group>": "rg-devops-security",
         "<region of the connector>": "westeurope",
     }
     filled = re.sub("|".join(map(re.escape, blanks)), lambda found: blanks[found[0]], text[1])
-    manifest: dict[str, object] = yaml.safe_load(filled)
+    manifest: Manifest = yaml.safe_load(filled)
     return manifest
 
 
 def crds(api: KubernetesClient) -> list[str]:
     return [name for name in CRDS if api.get("CustomResourceDefinition", name)]
-
-
-def wait_until_served(api: KubernetesClient) -> None:
-    for name in CRDS:
-        api.wait(
-            "CustomResourceDefinition", name, until=lambda crd: condition(crd, "Established").get("status") == "True"
-        )
-
-
-def test_connectors_outlive_upgrade_and_uninstall_and_are_there_after_the_next_install(
-    api: KubernetesClient, release: Release
-) -> None:
-    notes = release.deploy()
-    wait_until_served(api)
-    manifest = connector_of_notes(notes)
-    api.create({**manifest, "metadata": {"name": "contoso", "namespace": NAMESPACE}})
-
-    def uid() -> str:
-        connector = api.get("AzureDevOpsConnector", "contoso", NAMESPACE)
-        assert connector is not None
-        found: str = connector["metadata"]["uid"]
-        return found
-
-    first = uid()
-    release.deploy("0.2.0", replicaCount="2")
-    assert uid() == first
-    upgraded = api.list_all("CustomResourceDefinition", labels="helm.sh/chart=defender-devops-operator-0.2.0")
-    assert [crd["metadata"]["name"] for crd in upgraded] == [*CRDS]
-    release.uninstall()
-    assert uid() == first
-    assert api.get("ServiceAccount", RELEASE, NAMESPACE) is None
-    assert ours(api) == []
-    release.deploy("0.2.0")
-    assert uid() == first
-
-
-def test_uninstall_takes_the_crds_where_they_are_not_kept(api: KubernetesClient, release: Release) -> None:
-    release.deploy(**{"crds.keep": "false"})
-    assert crds(api) == [*CRDS]
-    release.uninstall()
-    for name in CRDS:
-        api.wait_gone("CustomResourceDefinition", name)
-    assert ours(api) == []
-
-
-def test_chart_without_crds_installs_beside_those_of_somebody_else(api: KubernetesClient, release: Release) -> None:
-    release.deploy(**{"crds.enabled": "false"})
-    assert crds(api) == []
-    assert api.get("ServiceAccount", RELEASE, NAMESPACE) is not None
-
-
-def test_examples_that_the_chart_publishes_are_valid(api: KubernetesClient, release: Release) -> None:
-    release.deploy()
-    wait_until_served(api)
-    annotations = yaml.safe_load((CHART / "Chart.yaml").read_text())["annotations"]
-    examples = yaml.safe_load(annotations["artifacthub.io/crdsExamples"])
-    for example in examples:
-        example["metadata"]["namespace"] = NAMESPACE
-        api.apply(example, dry_run=True)
-    assert {example["kind"] for example in examples} == {"AzureDevOpsConnector"}
-    published = [crd["name"] for crd in yaml.safe_load(annotations["artifacthub.io/crds"])]
-    assert published == [*CRDS]
 
 
 def ours(api: KubernetesClient) -> list[str]:
@@ -148,3 +100,216 @@ def ours(api: KubernetesClient) -> list[str]:
         for kind in ("ClusterRole", "ClusterRoleBinding")
         for found in api.list_all(kind, labels=labels)
     ]
+
+
+def test_connectors_outlive_upgrade_and_uninstall_and_are_there_after_the_next_install(
+    api: KubernetesClient, install: Install, tmp_path: Path
+) -> None:
+    release = install()
+    manifest = connector_of_notes(release.notes)
+    api.create({**manifest, "metadata": {"name": "contoso", "namespace": NAMESPACE}})
+
+    def uid() -> str:
+        connector = api.get(KIND, "contoso", NAMESPACE)
+        assert connector is not None
+        found: str = connector["metadata"]["uid"]
+        return found
+
+    first, next_version = uid(), pack(tmp_path, version="0.2.0")
+    upgraded = install(next_version, replicaCount=2)
+    assert uid() == first
+    labelled = api.list_all("CustomResourceDefinition", labels="helm.sh/chart=defender-devops-operator-0.2.0")
+    assert [crd["metadata"]["name"] for crd in labelled] == [*CRDS]
+    upgraded.uninstall()
+    assert uid() == first
+    assert api.get("ServiceAccount", RELEASE, NAMESPACE) is None
+    assert ours(api) == []
+    install(next_version)
+    assert uid() == first
+
+
+def test_uninstall_takes_the_crds_where_they_are_not_kept(api: KubernetesClient, install: Install) -> None:
+    release = install(crds={"keep": False})
+    assert crds(api) == [*CRDS]
+    release.uninstall()
+    for name in CRDS:
+        api.wait_gone("CustomResourceDefinition", name)
+    assert ours(api) == []
+
+
+def test_chart_without_crds_installs_beside_those_of_somebody_else(api: KubernetesClient, install: Install) -> None:
+    install(crds={"enabled": False})
+    assert crds(api) == []
+    assert api.get("ServiceAccount", RELEASE, NAMESPACE) is not None
+
+
+def test_examples_that_the_chart_publishes_are_valid(api: KubernetesClient, install: Install) -> None:
+    install()
+    annotations = yaml.safe_load((CHART / "Chart.yaml").read_text())["annotations"]
+    examples = yaml.safe_load(annotations["artifacthub.io/crdsExamples"])
+    for example in examples:
+        example["metadata"]["namespace"] = NAMESPACE
+        api.apply(example, dry_run=True)
+    assert {example["kind"] for example in examples} == {KIND}
+    published = [crd["name"] for crd in yaml.safe_load(annotations["artifacthub.io/crds"])]
+    assert published == [*CRDS]
+
+
+@pytest.fixture(scope="module")
+def cloud(empty_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    """A cloud that trusts the cluster's service accounts."""
+    federation = ("--federation-issuer", empty_cluster.issuer, "--federation-jwks", empty_cluster.jwks)
+    with Cloud.start(tmp_path_factory.mktemp("cloud"), "--speed", "600", *federation) as started:
+        yield started
+
+
+@pytest.fixture
+def scene(api: KubernetesClient, cloud: Cloud) -> Iterator[Scene]:
+    """The team's namespace, and a cloud as new. A connector that is left over is let go of."""
+    with ControlClient(cloud.control) as control:
+        control.reset()
+        scene = Scene(api, control, TEAM)
+        scene.enter()
+        yield scene
+        if crds(api):
+            for each in api.list_all(KIND, TEAM):
+                api.patch(KIND, each["metadata"]["name"], {"metadata": {"finalizers": None}}, TEAM)
+
+
+@pytest.fixture
+def operate(empty_cluster: Cluster, api: KubernetesClient, cloud: Cloud, tmp_path: Path) -> Operate:
+    """Run the operator as a release's service account."""
+    return lambda release: operating(empty_cluster, api, cloud, release, tmp_path / "pod")
+
+
+def served_schema(api: KubernetesClient) -> list[Any]:
+    found = [api.get("CustomResourceDefinition", name) for name in CRDS]
+    return [crd["spec"]["versions"][0]["schema"] for crd in found if crd]
+
+
+@pytest.mark.long
+def test_live_connectors_go_through_an_upgrade_from_the_previous_chart_unchanged(
+    api: KubernetesClient, install: Install, operate: Operate, scene: Scene
+) -> None:
+    release = install(PREVIOUS, **OPERATING)
+    before = served_schema(api)
+    with operate(release):
+        ready, organizations = scene.ready(), scene.organizations()
+    since = scene.control.last()
+    release = install(**OPERATING)
+    assert served_schema(api) != before
+    with operate(release):
+        scene.look()
+        assert lasting(scene.connector()) == lasting(ready)
+        assert {name: lasting(each) for name, each in scene.organizations().items()} == {
+            name: lasting(each) for name, each in organizations.items()
+        }
+        assert scene.writes(since) == []
+        scene.apply(scene.manifest(azure={"tags": {"upgraded": "yes"}}))
+        scene.wait("Ready", "True")
+        assert (scene.in_azure() or {})["tags"]["upgraded"] == "yes"
+        scene.kube.delete(KIND, "contoso", TEAM)
+        scene.kube.wait_gone(KIND, "contoso", TEAM)
+    assert scene.control.world()["connectors"] == []
+
+
+def lasting(body: Manifest) -> dict[str, Any]:
+    """What no upgrade may touch: the object itself, and since when it is Ready."""
+    kept = {name: body["metadata"].get(name) for name in ("uid", "generation", "labels", "annotations", "finalizers")}
+    return {**kept, "spec": body["spec"], "ready": condition(body, "Ready")}
+
+
+@pytest.mark.long
+def test_connectors_first_and_the_operator_last_leaves_nothing_anywhere(
+    api: KubernetesClient, install: Install, operate: Operate, scene: Scene
+) -> None:
+    release = install(**OPERATING)
+    with operate(release):
+        scene.ready()
+        scene.kube.delete(KIND, "contoso", TEAM)
+        scene.kube.wait_gone(KIND, "contoso", TEAM)
+    release.uninstall()
+    assert scene.control.world()["connectors"] == []
+    for name in CRDS:
+        api.delete("CustomResourceDefinition", name)
+    for name in (NAMESPACE, TEAM):
+        api.delete("Namespace", name)
+    for name in CRDS:
+        api.wait_gone("CustomResourceDefinition", name)
+    for name in (NAMESPACE, TEAM):
+        api.wait_gone("Namespace", name)
+
+
+@pytest.mark.long
+def test_operator_first_loses_nothing_and_the_next_install_ends_what_waits(
+    install: Install, operate: Operate, scene: Scene
+) -> None:
+    release = install(**OPERATING)
+    with operate(release):
+        ready = scene.ready()
+    since = scene.control.last()
+    release.uninstall()
+    assert scene.connector() == ready
+    scene.kube.delete(KIND, "contoso", TEAM)
+    assert scene.connector()["metadata"]["finalizers"] == ["defender-devops.io/finalizer"]
+    assert scene.writes(since) == []
+    with operate(install(**OPERATING)):
+        scene.kube.wait_gone(KIND, "contoso", TEAM)
+    assert scene.control.world()["connectors"] == []
+
+
+def shell(cluster: Cluster, heading: str) -> None:
+    """Run the first commands of a section of docs/uninstall.md, as somebody who copies them."""
+    page = (ROOT / "docs/uninstall.md").read_text()
+    commands = re.search(rf"^## {heading}\n.*?```sh\n(.*?)```", page, re.MULTILINE | re.DOTALL)
+    assert commands is not None
+    path = f"{binary('kubectl').parent}:{binary('helm').parent}:{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "KUBECONFIG": str(cluster.kubeconfig)}
+    subprocess.run(["bash", "-euo", "pipefail", "-c", commands[1]], env=environment, check=True)
+
+
+@pytest.mark.long
+def test_a_stuck_finalizer_goes_by_the_documented_command_and_azure_stays_as_it_is(
+    empty_cluster: Cluster, api: KubernetesClient, install: Install, operate: Operate, scene: Scene
+) -> None:
+    release = install(**{**OPERATING, "crds": {"keep": False}})
+    with operate(release):
+        scene.ready()
+    held = in_azure(scene)
+    release.uninstall()
+    api.wait("CustomResourceDefinition", CRDS[0], until=terminating)
+    scene.wait_until(lambda body: body["metadata"].get("deletionTimestamp"))
+    shell(empty_cluster, "If the operator went first")
+    for name in CRDS:
+        api.wait_gone("CustomResourceDefinition", name)
+    assert in_azure(scene) == held
+    assert held["tags"].keys() >= OWNER_TAGS
+
+
+def in_azure(scene: Scene) -> dict[str, Any]:
+    """Azure's connector, without the counts that grow while Defender discovers."""
+    (found,) = scene.control.world()["connectors"]
+    return {
+        "id": found["id"],
+        "tags": found["tags"],
+        "organizations": set(found["configuration"]["organizations"]),
+    }
+
+
+def terminating(crd: Manifest) -> bool:
+    return condition(crd, "Terminating").get("status") == "True"
+
+
+@pytest.mark.long
+def test_the_documented_steps_in_their_order_detach_and_leave_azure_as_it_is_without_the_owners_tags(
+    empty_cluster: Cluster, api: KubernetesClient, install: Install, operate: Operate, scene: Scene
+) -> None:
+    with operate(install(**OPERATING)):
+        scene.ready()
+        shell(empty_cluster, "1. Decide what happens in Azure")
+        shell(empty_cluster, "2. Delete the connectors")
+    shell(empty_cluster, "3. Uninstall the operator")
+    assert ours(api) == []
+    left = in_azure(scene)
+    assert left["organizations"] == {"contoso", "fabrikam"}
+    assert not OWNER_TAGS & left["tags"].keys()
