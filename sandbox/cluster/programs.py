@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import platform
 import re
@@ -12,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["PROGRAMS", "BinaryError", "Module", "Program", "cache_folder", "locked_cache", "say"]
+__all__ = ["KSTATUS", "PROGRAMS", "BinaryError", "Module", "Program", "cache_folder", "locked_cache", "say"]
 
 _GO_FOLDER = Path(__file__).parent / "go"
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -50,8 +51,10 @@ class Module:
 
     @property
     def cache(self) -> Path:
-        """Folder of the programs: one for each version and kind of machine."""
-        return cache_folder() / f"{self.name}-{self.version}-{operating_system()}-{architecture()}"
+        """Folder of the programs: one for each version, kind of machine, and state of the source that is here."""
+        source = b"".join(path.read_bytes() for path in sorted(self.folder.glob("*.go")))
+        own = f"-{hashlib.sha256(source).hexdigest()[:8]}" if source else ""
+        return cache_folder() / f"{self.name}-{self.version}{own}-{operating_system()}-{architecture()}"
 
     def _from_go_mod(self, pattern: str) -> str:
         found = re.search(pattern, (self.folder / "go.mod").read_text(), re.MULTILINE)
@@ -93,6 +96,11 @@ PROGRAMS = {
         Program("helm", _HELM, "helm.sh/helm/v4/cmd/helm", 175),
     )
 }
+
+KSTATUS = Program(
+    "kstatus", Module("kstatus", "sigs.k8s.io/cli-utils", "main.version"), "defender-devops.io/sandbox/kstatus", 60
+)
+"""Says what Flux takes a resource for. Nobody releases it: it is built of the source beside its go.mod."""
 
 
 def cache_folder() -> Path:

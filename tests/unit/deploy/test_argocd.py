@@ -10,46 +10,11 @@ from typing import Any
 
 import pytest
 import yaml
-from lupa.lua51 import LuaRuntime, lua_type
 
 from defender_devops.api import names
 from defender_devops.api.reasons import Reason
+from tests.support.argocd import ARGOCD, KINDS, NOW, health, run
 from tests.support.helm import ROOT
-
-ARGOCD = ROOT / "deploy/gitops/argocd"
-KINDS = sorted((ARGOCD / "resource_customizations/defender-devops.io").iterdir())
-NOW = "0001-01-01T00:00:00Z"
-"""What the scripts' clock says."""
-
-KEPT_FROM_SCRIPTS = "io = nil; debug = nil; package = nil; dofile = nil; loadfile = nil; loadstring = nil"
-"""Argo CD opens base, table, string, math and a small os; a script that needs more would fail only there."""
-
-
-def run(script: str, obj: dict[str, Any]) -> dict[str, Any]:
-    """What the script returns for an object, as Python values."""
-    lua = LuaRuntime(register_eval=False, unpack_returned_tuples=True)
-    lua.execute(f"os = {{ date = function() return '{NOW}' end }}; require = function(name) return _G[name] end")
-    lua.execute(KEPT_FROM_SCRIPTS)
-    lua.globals()["obj"] = to_lua(lua, obj)
-    result = to_python(lua.execute(script))
-    assert isinstance(result, dict)
-    return result
-
-
-def to_lua(lua: LuaRuntime, value: object) -> object:
-    if isinstance(value, dict):
-        return lua.table_from({key: to_lua(lua, inner) for key, inner in value.items()})
-    if isinstance(value, list):
-        return lua.table_from([to_lua(lua, inner) for inner in value])
-    return value
-
-
-def to_python(value: object) -> object:
-    if lua_type(value) != "table":
-        return value
-    if len(value):
-        return [to_python(value[position + 1]) for position in range(len(value))]
-    return {key: to_python(inner) for key, inner in value.items()}
 
 
 def health_tests() -> Iterator[Any]:
@@ -74,7 +39,7 @@ def discovery_tests() -> Iterator[Any]:
 def test_health_is_what_its_test_data_says(kind: Path, test: dict[str, Any]) -> None:
     obj = yaml.safe_load((kind / test["inputPath"]).read_text())
     assert obj["kind"] == kind.name
-    assert run((kind / "health.lua").read_text(), obj) == test["healthStatus"]
+    assert health(obj) == test["healthStatus"]
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
@@ -100,7 +65,7 @@ def test_object_without_status_or_spec_is_no_error(missing: str) -> None:
     obj = yaml.safe_load((KINDS[0] / "testdata/ready-and-discovering.yaml").read_text())
     del obj[missing]
     expected = {"status": "Progressing", "spec": "Healthy"}[missing]
-    assert run((KINDS[0] / "health.lua").read_text(), obj)["status"] == expected
+    assert health(obj)["status"] == expected
 
 
 @pytest.mark.parametrize(("actions", "test"), list(action_tests()))

@@ -1,0 +1,37 @@
+"""Flux's view of the objects by which Argo CD's checks are tested: both tools say the same, each in its words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.support.argocd import KINDS, health
+from tests.support.kstatus import kstatus
+
+DATA = [path for kind in KINDS for path in sorted((kind / "testdata").iterdir())]
+
+SAME = {
+    ("InProgress", "Progressing"),
+    ("Current", "Healthy"),
+    ("Failed", "Degraded"),
+    ("Terminating", "Progressing"),
+    # kstatus has one word for every deletion, and none for a pause.
+    ("Terminating", "Degraded"),
+    ("Current", "Suspended"),
+}
+
+
+@pytest.mark.parametrize("path", DATA, ids=lambda path: f"{path.parents[1].name}-{path.stem}")
+def test_both_say_the_same(path: Path) -> None:
+    obj = yaml.safe_load(path.read_text())
+    obj["metadata"].setdefault("namespace", "security")
+    assert (*kstatus(obj), health(obj)["status"]) in SAME
+
+
+def test_a_deletion_is_a_deletion_whether_it_is_blocked_or_not() -> None:
+    testdata = KINDS[0] / "testdata"
+    names = ("deleting", "deletion-just-asked", "deletion-blocked")
+    objects = [yaml.safe_load((testdata / f"{name}.yaml").read_text()) for name in names]
+    assert kstatus(*objects) == ["Terminating"] * 3
