@@ -14,6 +14,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from defender_devops.telemetry.redaction import without_tokens
+
 __all__ = ["ErrorDetail", "clean", "error_detail", "parse_error"]
 
 _MESSAGE_MAX = 600
@@ -100,6 +102,6 @@ def _mappings(value: object) -> Iterator[Mapping[str, Any]]:
 def clean(text: str) -> str:
     """Make a service's words fit to be shown: one line, bounded, no token or signature, no id of a single request."""
     text = _CONTROL.sub(" ", text[: 4 * _MESSAGE_MAX])
-    text = _PARAMETERS.sub(r"\1…", _TOKENS.sub("…", text))
+    text = without_tokens(_PARAMETERS.sub(r"\1…", _TOKENS.sub("…", text)))
     text = _REQUEST_IDS.sub("", text).strip()
     return text if len(text) <= _MESSAGE_MAX else text[: _MESSAGE_MAX - 1] + "…"

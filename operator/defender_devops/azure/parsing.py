@@ -23,6 +23,7 @@ from defender_devops.api.cloud import (
     ProvisioningState,
     RoleAssignment,
 )
+from defender_devops.azure.error_body import clean
 
 __all__ = [
     "agentless_body",
@@ -65,7 +66,7 @@ def parse_configuration(properties: Mapping[str, Any]) -> Configuration:
     return Configuration(
         provisioning_state=_enum(ProvisioningState, properties.get("provisioningState")),
         auto_discovery=_enum(AutoDiscovery, properties.get("autoDiscovery")),
-        status_message=_text(properties.get("provisioningStatusMessage")),
+        status_message=clean(_text(properties.get("provisioningStatusMessage"))),
         status_updated_at=_time(properties.get("provisioningStatusUpdateTimeUtc")),
         agentless=_agentless(agentless) if isinstance(agentless, dict) else None,
     )
@@ -107,7 +108,7 @@ def parse_organization(name: str, properties: Mapping[str, Any]) -> CloudOrganiz
         onboarding_state=_enum(OnboardingState, properties.get("onboardingState")),
         provisioning_state=_enum(ProvisioningState, properties.get("provisioningState"), ProvisioningState.SUCCEEDED),
         annotations=_annotations(_mapping(properties.get("actionableRemediation"))),
-        status_message=_text(properties.get("provisioningStatusMessage")),
+        status_message=clean(_text(properties.get("provisioningStatusMessage"))),
     )
 
 

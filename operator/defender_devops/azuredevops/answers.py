@@ -15,6 +15,7 @@ from defender_devops.errors import (
     AzureDevOpsUnavailable,
     SignInExpired,
 )
+from defender_devops.telemetry.redaction import without_tokens
 
 __all__ = ["ClaimsRequired", "json_object", "raise_for_failure"]
 
@@ -123,5 +124,5 @@ def _words(response: httpx.Response) -> tuple[str, str | None]:
         return "", None
     message, key = str(body.get("message") or ""), str(body.get("typeKey") or "")
     number = _NUMBER.search(f"{message} {key}")
-    shown = " ".join(message.split())[:_SHOWN]
-    return " ".join(part for part in (shown, f"({key[:64]})" if key else "") if part), number and number.group(1)
+    shown, kind = without_tokens(" ".join(message.split()))[:_SHOWN], without_tokens(key)[:64]
+    return " ".join(part for part in (shown, f"({kind})" if kind else "") if part), number and number.group(1)

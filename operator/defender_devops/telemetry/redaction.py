@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, MutableMapping
 from typing import Any, Final
 
-__all__ = ["redact", "redacted"]
+__all__ = ["redact", "redacted", "without_tokens"]
 
 _HIDDEN: Final = "**********"
 
@@ -83,9 +83,15 @@ def _is_secret(name: str, value: object) -> bool:
     return bool(_SECRET_NAME.search(name)) and not _NAME_OF_SOMETHING.search(name)
 
 
-def _clean(text: str) -> str:
+def without_tokens(text: str) -> str:
+    """The text without whatever has the shape of a token, a key or a secret; for the words of services."""
     for shape in _SHAPES:
         text = shape.sub(_HIDDEN, text)
+    return text
+
+
+def _clean(text: str) -> str:
+    text = without_tokens(text)
     text = _USER_INFO.sub(rf"\1{_HIDDEN}@", text)
     text = _ADDRESS.sub(_without_parameters, text)
     text = _JSON.sub(rf'\1"{_HIDDEN}"', text)

@@ -178,3 +178,11 @@ def test_no_body_is_too_strange(body: dict[str, object]) -> None:
     assert isinstance(parse_connector(body), Connector)
     assert isinstance(parse_configuration(body), Configuration)
     assert isinstance(parse_organization("x", body), CloudOrganization)
+
+
+@pytest.mark.parametrize("secret", ["eyJhbGciOiJSUzI1NiJ9.eyJhdWkiOiJhYmMifQ.c2lnbmF0dXJl", "1.AXkA" + "x" * 60])
+def test_a_code_that_azure_repeats_in_its_words_is_not_repeated_by_us(secret: str) -> None:
+    failed = {"provisioningState": "Failed", "provisioningStatusMessage": f"InvalidOAuthCode for {secret}."}
+    for read in (parse_configuration(failed), parse_organization("contoso", failed)):
+        assert "InvalidOAuthCode for" in read.status_message
+        assert secret not in read.status_message

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import httpx
@@ -81,6 +82,14 @@ TABLE = [
     ("a body that is no JSON", answer(400, "{"), AzureDevOpsError, "HTTP 400"),
     ("JSON that is no object", answer(409, "[1]"), AzureDevOpsError, "HTTP 409"),
 ]
+
+
+def test_a_token_that_azure_devops_repeats_in_its_words_is_not_repeated_by_us() -> None:
+    token = "eyJ0" + "x" * 100 + ".payload.signature"
+    repeating = answer(400, json.dumps({"message": f"The token {token} is bad", "typeKey": token}))
+    with pytest.raises(AzureDevOpsError, match="The token") as caught:
+        raise_for_failure(repeating, None)
+    assert "xxxx" not in caught.value.message
 
 
 @pytest.mark.parametrize(("response", "kind", "words"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE])
