@@ -8,6 +8,7 @@ import sys
 
 import structlog
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 
 from defender_devops.errors import OperatorError
 from defender_devops.operator import Operator
@@ -27,6 +28,9 @@ def main() -> None:
         for each in error.errors(include_url=False, include_input=False):
             name = "_".join(str(part) for part in each["loc"]).upper()
             print(f"Setting DEFENDER_DEVOPS_{name}: {each['msg']}.", file=sys.stderr)  # noqa: T201 - no log yet
+        sys.exit(_MISCONFIGURED)
+    except SettingsError as error:  # what it holds, the error does not repeat
+        print(f"A setting that must be JSON is not: {error}.", file=sys.stderr)  # noqa: T201 - no log yet
         sys.exit(_MISCONFIGURED)
     configure_logs(settings.log_format, settings.log_level)
     sys.exit(asyncio.run(_run(settings)))
