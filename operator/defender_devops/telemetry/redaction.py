@@ -84,18 +84,17 @@ def _is_secret(name: str, value: object) -> bool:
 
 
 def without_tokens(text: str) -> str:
-    """The text without whatever has the shape of a token, a key or a secret; for the words of services."""
+    """The text without whatever looks like a token, a key or a secret; for the words of services, addresses apart."""
     for shape in _SHAPES:
         text = shape.sub(_HIDDEN, text)
-    return text
+    text = _JSON.sub(rf'\1"{_HIDDEN}"', text)
+    return _FORM.sub(rf"\1{_HIDDEN}", text)
 
 
 def _clean(text: str) -> str:
     text = without_tokens(text)
     text = _USER_INFO.sub(rf"\1{_HIDDEN}@", text)
-    text = _ADDRESS.sub(_without_parameters, text)
-    text = _JSON.sub(rf'\1"{_HIDDEN}"', text)
-    return _FORM.sub(rf"\1{_HIDDEN}", text)
+    return _ADDRESS.sub(_without_parameters, text)
 
 
 def _without_parameters(address: re.Match[str]) -> str:
