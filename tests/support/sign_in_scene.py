@@ -10,6 +10,7 @@ from typing import Any
 
 from playwright.sync_api import Page
 
+from sandbox.demo.browser import Browser
 from tests.support.scene import ACCOUNT, KIND, Scene
 
 APP = "77777777-7777-7777-7777-777777777777"
@@ -28,14 +29,17 @@ class SignInScene(Scene):
     Attributes:
         ca: certificate authority of the cloud.
         log: the operator's log.
+        app_secret: client secret of the app that people sign in to.
     """
 
     ca: Path
     log: Path
 
+    app_secret: str = "sandbox-sign-in-secret"
+
     def connect(self, sign_in: dict[str, Any] | None = None, **spec: object) -> None:
         """Apply a connector that adopts an authorization given in the portal, with a sign-in by browser."""
-        self.secret("signin-app", client_secret="sandbox-sign-in-secret")
+        self.secret("signin-app", client_secret=self.app_secret)
         self.control.add_connector(
             name="contoso",
             subscription="22222222-2222-2222-2222-222222222222",
@@ -53,16 +57,27 @@ class SignInScene(Scene):
         adopt = {"method": "Adopt", "codeSecretRef": None, "account": ACCOUNT}
         self.apply(self.manifest(**{"authorization": adopt, "signIn": chosen, **spec}))
 
-    def address(self) -> str:
+    def sign_in(self, account: str = ACCOUNT) -> str:
+        """Sign in on the page, with a browser that has no screen; gives what the last page says."""
+        with Browser(self.ca) as browser:
+            browser.open(self.address())
+            browser.press("Sign in with Microsoft")
+            browser.press("Sign in", loginfmt=account, passwd=PASSWORD)
+            if "Accept" in browser.text:
+                browser.press("Accept")
+            browser.press("Submit")
+            return browser.text
+
+    def address(self, name: str = "contoso") -> str:
         """The connector's page, from its status."""
         body = self.kube.wait(
-            KIND, "contoso", self.namespace, until=lambda body: body.get("status", {}).get("signIn", {}).get("url")
+            KIND, name, self.namespace, until=lambda body: body.get("status", {}).get("signIn", {}).get("url")
         )
         return str(body["status"]["signIn"]["url"])
 
-    def tokens(self) -> dict[str, str]:
-        """What the token Secret holds."""
-        secret = self.kube.get("Secret", TOKENS, self.namespace) or {}
+    def tokens(self, name: str = TOKENS) -> dict[str, str]:
+        """What a token Secret holds."""
+        secret = self.kube.get("Secret", name, self.namespace) or {}
         return {key: base64.b64decode(value).decode() for key, value in secret.get("data", {}).items()}
 
     def status(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +34,16 @@ class Stage:
     cloud: Cloud
     operator: Operator
     log: Path
+    settings: Mapping[str, str]
+
+    def another_operator(self, log: Path, **changes: str) -> Operator:
+        """One more beside it, as if it had lost the lease and did not know: same work, a page of its own."""
+        (port,) = free_ports(1)
+        page = {
+            "DEFENDER_DEVOPS_SIGNIN_URL": f"http://localhost:{port}/signin",
+            "DEFENDER_DEVOPS_SIGNIN_PORT": str(port),
+        }
+        return Operator.start(log, {**self.settings, **page, **changes})
 
 
 @pytest.fixture(scope="session")
@@ -75,7 +85,7 @@ def stage(
     }
     log = folder / "operator.log"
     with Operator.start(log, settings) as operator:
-        yield Stage(cloud, operator, log)
+        yield Stage(cloud, operator, log, settings)
 
 
 @pytest.fixture(scope="session")

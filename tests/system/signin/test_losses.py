@@ -21,21 +21,9 @@ SLACK = 6
 """Seconds beyond the check interval: the machine is shared, and a condition is three processes away."""
 
 
-def sign_in(scene: SignInScene, account: str = ACCOUNT) -> str:
-    """Sign in on the page, without a browser; gives what the last page says."""
-    with Browser(scene.ca) as browser:
-        browser.open(scene.address())
-        browser.press("Sign in with Microsoft")
-        browser.press("Sign in", loginfmt=account, passwd=PASSWORD)
-        if "Accept" in browser.text:
-            browser.press("Accept")
-        browser.press("Submit")
-        return browser.text
-
-
 def signed_in(scene: SignInScene) -> None:
     scene.connect()
-    sign_in(scene)
+    scene.sign_in()
     scene.wait("SignedIn", "True", timeout=10)
 
 

@@ -1,0 +1,327 @@
+"""Recognizable secrets wherever a secret can be, every flow with faults, all at debug level: none of them comes out.
+
+Services answer here as the worst of them do: they repeat in their error messages what they were sent.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import httpx
+import yaml
+
+from sandbox.cloud.control.client import ControlClient
+from sandbox.cluster import Cluster, KubernetesClient
+from sandbox.cluster.ports import free_ports
+from sandbox.demo.browser import Browser
+from sandbox.stack import Cloud, Operator
+from sandbox.stack.operator import NAMESPACE
+from tests.support.canary import found
+from tests.support.connector_world import (
+    BY_CERTIFICATE,
+    SERVICE_ACCOUNT,
+    TEAM,
+    WORKLOAD,
+    key_and_certificate,
+    write_world,
+)
+from tests.support.scene import ACCOUNT, KIND, SUBSCRIPTION, TENANT
+from tests.support.sign_in_scene import APP, PASSWORD, TOKENS, SignInScene
+
+OWN_ACCOUNT = "defender-devops-operator"
+OWN_APP = "66666666-6666-6666-6666-666666666666"
+SECRETS = {
+    "sign-in app": "Canary+sign-in/=& ?%secret1",
+    "team": "Canary+team/=& ?%secret2",
+    "operator": "Canary+operator/=& ?%secret3",
+    "kubeconfig": "Canary-kubeconfig-token-4",
+    "forged code": "1.AXkACanaryForgedCode" + "x" * 60,
+    "pasted code of Entra": "1.AXkACanaryPastedCode" + "y" * 60,
+}
+KEY_LINE = 40
+"""Characters; a shorter last line of a key says nothing."""
+
+CONNECTORS = ("contoso", "device", "by-code", "pasted", "handed-in")
+TOKEN_ENDPOINT = {"service": "authority", "path": "oauth2/v2.0/token"}
+KINDS = (KIND, "DevOpsOrganization", "Event", "ConfigMap", "ServiceAccount", "Secret", "coordination.k8s.io/v1/Lease")
+
+
+@dataclass
+class Nest:
+    """Where the secrets were put, and where they are looked for.
+
+    Attributes:
+        environment: the operator's variables.
+        planted: values by what they are; more come as flows make them.
+    """
+
+    scene: SignInScene
+    operator: Operator
+    environment: Mapping[str, str]
+    planted: dict[str, list[str]] = field(default_factory=dict)
+
+    def plant(self, what: str, *values: str) -> None:
+        """Remember secrets."""
+        self.planted.setdefault(what, []).extend(values)
+
+    def plant_tokens(self, secret: str) -> dict[str, str]:
+        """Remember what a token Secret holds at this moment."""
+        tokens = self.scene.tokens(secret)
+        self.plant("stored", *(tokens[key] for key in ("refresh-token", "access-token") if key in tokens))
+        return tokens
+
+    def cluster_says(self) -> str:
+        """All objects of both namespaces; of Secrets all but their values."""
+        objects = [
+            each
+            for kind in KINDS
+            for namespace in (self.scene.namespace, NAMESPACE)
+            for each in self.scene.kube.list_all(kind, namespace)
+        ]
+        for each in objects:
+            if each["kind"] == "Secret":
+                each.pop("data", None)
+        return json.dumps(objects, ensure_ascii=False)
+
+
+def changed_world(file: Path, namespace: str) -> Path:
+    """The connectors' world with secrets that are easily recognized."""
+    world = yaml.safe_load(write_world(file, trusted=namespace).read_text(encoding="utf-8"))
+    mine = {"defender-devops-sign-in": "sign-in app", "team": "team", "defender-devops-sandbox": "operator"}
+    for application in world["applications"]:
+        if application["name"] in mine:
+            application["secrets"] = [{"value": SECRETS[mine[application["name"]]]}]
+    file.write_text(yaml.safe_dump(world), encoding="utf-8")
+    return file
+
+
+@contextmanager
+def nest(cluster: Cluster, kube: KubernetesClient, namespace: str, folder: Path) -> Iterator[Nest]:
+    """A cloud and an operator of the test's own, with all that is planted from the outside."""
+    world = changed_world(folder / "world.yaml", namespace)
+    federation = ("--federation-issuer", cluster.issuer, "--federation-jwks", cluster.jwks)
+    for name, place in ((OWN_ACCOUNT, NAMESPACE), (SERVICE_ACCOUNT, namespace)):
+        kube.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": place}})
+    token = kube.service_account_token(OWN_ACCOUNT, NAMESPACE, ["api://AzureADTokenExchange"])
+    (folder / "token").write_text(token)
+    with Cloud.start(folder / "cloud", "--speed", "360", "--world", world, *federation) as cloud:
+        log, environment = folder / "operator.log", settings(cluster, cloud, namespace, folder)
+        with Operator.start(log, environment) as operator, ControlClient(cloud.control) as control:
+            scene = SignInScene(kube, control, namespace, cloud.ca, log, SECRETS["sign-in app"])
+            made = Nest(scene, operator, environment)
+            made.plant("given", *SECRETS.values(), cluster.admin_token, token)
+            key = key_and_certificate().partition("-----END PRIVATE KEY-----")[0].splitlines()[1:]
+            made.plant("private key", *(line for line in key if len(line) > KEY_LINE))
+            yield made
+
+
+def settings(cluster: Cluster, cloud: Cloud, namespace: str, folder: Path) -> dict[str, str]:
+    """Variables of a quick operator that may do anything in its one namespace."""
+    (port,) = free_ports(1)
+    scope = {"namespace": namespace, "tenantId": TENANT, "subscriptionId": SUBSCRIPTION}
+    workload = {**scope, "clientId": WORKLOAD, "serviceAccountName": SERVICE_ACCOUNT}
+    return {
+        "KUBECONFIG": str(cluster.kubeconfig),
+        **cloud.environment(),
+        "AZURE_CLIENT_ID": OWN_APP,
+        "AZURE_CLIENT_SECRET": SECRETS["operator"],
+        "AZURE_FEDERATED_TOKEN_FILE": str(folder / "token"),
+        "PYTHONFAULTHANDLER": "1",
+        "DEFENDER_DEVOPS_NAMESPACES": json.dumps([namespace]),
+        "DEFENDER_DEVOPS_IDENTITY_GRANTS": json.dumps([scope, workload, {**scope, "clientId": APP}]),
+        "DEFENDER_DEVOPS_REFRESH_INTERVAL": "1",
+        "DEFENDER_DEVOPS_CHECK_INTERVAL": "2",
+        "DEFENDER_DEVOPS_OPERATION_POLL_INTERVAL": "0.5",
+        "DEFENDER_DEVOPS_BACKOFF_INITIAL": "0.5",
+        "DEFENDER_DEVOPS_BACKOFF_MAXIMUM": "2",
+        "DEFENDER_DEVOPS_LOG_LEVEL": "debug",
+        "DEFENDER_DEVOPS_SIGNIN_URL": f"http://localhost:{port}/signin",
+        "DEFENDER_DEVOPS_SIGNIN_HOST": "127.0.0.1",
+        "DEFENDER_DEVOPS_SIGNIN_PORT": str(port),
+    }
+
+
+def secret_client(name: str) -> dict[str, Any]:
+    return {"id": APP, "type": "Secret", "secretRef": {"name": name, "key": "client-secret"}}
+
+
+def adopting(name: str, sign_in: Mapping[str, Any]) -> Callable[[SignInScene], object]:
+    """A connector that only signs in: there is nothing in Azure to adopt."""
+    adopt = {"method": "Adopt", "codeSecretRef": None, "account": ACCOUNT}
+    return lambda scene: scene.apply(scene.manifest(name, authorization=adopt, signIn=sign_in))
+
+
+def sign_in_by_browser(nest: Nest) -> None:
+    """Authorization code with a client secret, and once with a forged code; the team's own identity in Azure."""
+    scene = nest.scene
+    scene.secret("azure", client_secret=SECRETS["team"])
+    reference = {"name": "azure", "key": "client-secret"}
+    identity = {"type": "ClientSecret", "clientId": TEAM, "secretRef": reference}
+    scene.connect(azure={"identity": identity})
+    with httpx.Client(trust_env=False, timeout=30) as browser:
+        gone = browser.post(f"{scene.address()}/sign-in")
+        asked = {key: values[0] for key, values in parse_qs(urlsplit(gone.headers["Location"]).query).items()}
+        nest.plant("state", asked["state"], asked["nonce"], *(str(each.value) for each in browser.cookies.jar))
+        form = {"state": asked["state"], "code": SECRETS["forged code"]}
+        callback = scene.address().split("/connectors/")[0] + "/callback"
+        refused = browser.post(callback, data=form, follow_redirects=True)
+        assert refused.status_code == 403
+        nest.plant("answer in an address", *parse_qs(refused.url.query.decode()).get("answer", []))
+    scene.sign_in()
+    scene.wait("SignedIn", "True", timeout=20)
+
+
+def sign_in_by_device(nest: Nest) -> None:
+    """The device code flow, to the end."""
+    scene = nest.scene
+    described = httpx.post(
+        f"{scene.address('device')}/device", headers={"Accept": "application/json"}, trust_env=False
+    ).json()
+    nest.plant("user code", described["userCode"])
+    with Browser(scene.ca) as telephone:
+        telephone.open(described["verificationUri"])
+        telephone.press("Next", otc=described["userCode"])
+        telephone.press("Sign in", loginfmt=ACCOUNT, passwd=PASSWORD)
+        if "Accept" in telephone.text:
+            telephone.press("Accept")
+
+
+def hand_in_a_token(nest: Nest) -> None:
+    """A refresh token that a person puts into a Secret."""
+    scene = nest.scene
+    scene.secret("handed-in", token=nest.plant_tokens(TOKENS)["refresh-token"])
+    reference = {"name": "handed-in", "key": "token"}
+    sign_in = {"method": "RefreshToken", "account": ACCOUNT, "client": secret_client("signin-app")}
+    adopting("handed-in", {**sign_in, "refreshTokenSecretRef": reference})(scene)
+
+
+def hand_over_codes(nest: Nest) -> None:
+    """Defender's codes: refused and failed with the code in Azure's own words, pasted on the page, and good."""
+    scene, control = nest.scene, nest.scene.control
+    codes = [control.issue_code(ACCOUNT) for _ in range(3)]
+    nest.plant("Defender's code", *codes)
+    words = "it did not work for {0} (https://x.test/?code={0}&sig=a, {{'code': '{0}'}})"
+    put = {"service": "arm", "method": "PUT", "path": "by-code/devops/default"}
+    error = {"code": "TokenExchangeFailed", "message": words.format(codes[0]), "target": codes[0]}
+    control.fault(**put, status=400, body={"error": error})
+    scene.secret("code", code=codes[0])
+    scene.wait("Authorized", "False", "TokenExchangeFailed", name="by-code", timeout=30)
+    control.fault(**put, operation={"outcome": "failed", "message": words.format(codes[1])})
+    scene.secret("code", code=codes[1])
+    scene.wait("Authorized", "True", name="by-code", timeout=30)
+    page = scene.address("pasted")
+    with httpx.Client(trust_env=False, follow_redirects=True) as browser:
+        assert browser.post(f"{page}/code", data={"code": SECRETS["pasted code of Entra"]}).status_code == 422
+        pasted = f"https://portal.azure.com/TokenAuthorize?code={codes[2]}&state=x"
+        assert browser.post(f"{page}/code", data={"code": pasted}).status_code == 200
+
+
+def trouble(nest: Nest) -> None:
+    """Every service fails once in each way, and repeats what it was sent."""
+    control, tokens = nest.scene.control, nest.plant_tokens(TOKENS)
+    sent = {"client_secret": SECRETS["sign-in app"], "refresh_token": tokens["refresh-token"], "client_id": APP}
+    echo = f"{urlencode(sent)} {tokens['access-token']}"
+    for number in (7000215, 999999):
+        refusal = {"error": "invalid_client", "error_description": f"AADSTS{number}: wrong: {echo}"}
+        control.fault(**TOKEN_ENDPOINT, times=3, status=401, body=refusal)
+    control.fault(**TOKEN_ENDPOINT, times=2, status=400, body={"error": echo, "error_description": echo})
+    control.fault(**TOKEN_ENDPOINT, times=2, status=502, body=f"<html>{echo}</html>")
+    control.fault(**TOKEN_ENDPOINT, times=2, cut="after")
+    problem = {"message": f"TF400813: Bearer {tokens['access-token']} may not", "typeKey": tokens["access-token"]}
+    for status in (400, 403, 500):
+        control.fault(service="devAzure", path="_apis/projects", times=2, status=status, body=problem)
+    error = {"code": "BadRequest", "message": f"Authorization: Bearer {tokens['access-token']} is refused"}
+    control.fault(service="arm", path="azureDevOpsOrgs|listAvailable", times=2, status=400, body={"error": error})
+    control.fault(service="arm", times=2, cut="after")
+    nest.operator.process.until(
+        lambda: all(_is_spent(each) for each in control.call("GET", "/faults")) or None, timeout=60
+    )
+
+
+def _is_spent(fault: Mapping[str, Any]) -> bool:
+    return int(fault["hits"]) >= int(fault["times"])
+
+
+def start_badly(environment: Mapping[str, str], folder: Path) -> dict[Path, Operator]:
+    """Start operators with what they cannot use, and secrets in it; gives their logs."""
+    (folder / "malformed").write_text(f"users: [{{user: {{token: {SECRETS['kubeconfig']}, : ]", encoding="utf-8")
+    wrong = {
+        "malformed": {"KUBECONFIG": str(folder / "malformed")},
+        "grants": {"DEFENDER_DEVOPS_IDENTITY_GRANTS": f'[{{"namespace": "{SECRETS["kubeconfig"]}"'},
+    }
+    logs = {name: folder / f"{name}.log" for name in wrong}
+    return {
+        logs[name]: Operator.start(logs[name], {**environment, **each}, ready=False) for name, each in wrong.items()
+    }
+
+
+def crash(nest: Nest, badly: Mapping[Path, Operator]) -> str:
+    """End the operator at work as an abort does; gives what those said that were started badly."""
+    os.kill(nest.operator.process.pid, signal.SIGABRT)
+    nest.operator.process.wait(20)
+    for log, operator in badly.items():
+        operator.process.until(lambda log=log: log.stat().st_size or None, timeout=20)  # type: ignore[misc]
+        operator.stop()
+    return "\n".join(log.read_text() for log in badly)
+
+
+def test_no_secret_comes_out_anywhere(cluster: Cluster, kube: KubernetesClient, namespace: str, tmp_path: Path) -> None:
+    with nest(cluster, kube, namespace, tmp_path) as made:
+        badly = start_badly(made.environment, tmp_path)
+        scene = made.scene
+        scene.secret("certificate", tls_pem=key_and_certificate())
+        certificate = {"name": "certificate", "key": "tls-pem"}
+        by_certificate = {"id": BY_CERTIFICATE, "type": "Certificate", "secretRef": certificate}
+        with_code = {"method": "Code", "codeSecretRef": {"name": "code", "key": "code"}, "account": ACCOUNT}
+        scene.apply(
+            scene.manifest(
+                "by-code",
+                organizations={"names": ["adventure-works"]},
+                authorization=with_code,
+                azure={"identity": {"type": "ClientCertificate", "clientId": BY_CERTIFICATE, "secretRef": certificate}},
+                signIn={"method": "ServicePrincipal", "client": by_certificate},
+            )
+        )
+        account = {"name": SERVICE_ACCOUNT}
+        scene.apply(
+            scene.manifest(
+                "pasted",
+                organizations={"names": ["northwind"]},
+                authorization=with_code | {"codeSecretRef": {"name": "no-code", "key": "code"}},
+                azure={"identity": {"type": "WorkloadIdentity", "clientId": WORKLOAD, "serviceAccountRef": account}},
+                signIn={"method": "ServicePrincipal", "client": {"id": APP, "type": "Federated"}},
+            )
+        )
+        adopting("device", {"method": "DeviceCode", "account": ACCOUNT, "client": {"id": APP}})(scene)
+        sign_in_by_browser(made)
+        sign_in_by_device(made)
+        hand_in_a_token(made)
+        hand_over_codes(made)
+        for name in CONNECTORS:
+            scene.wait("SignedIn", "True", name=name, timeout=30)
+        scene.wait("Authorized", "True", name="pasted", timeout=30)
+        trouble(made)
+        for name in CONNECTORS:
+            scene.wait("SignedIn", "True", name=name, timeout=30)
+        for name in (TOKENS, "device-azure-devops-token", "handed-in-azure-devops-token"):
+            made.plant_tokens(name)
+        made.plant("handed out by Entra", *scene.control.secrets())
+        said = {
+            "metrics": httpx.get(f"{made.operator.metrics}/metrics", trust_env=False).text,
+            "cluster": made.cluster_says(),
+            "crash": crash(made, badly),
+            "log": scene.log.read_text(),
+        }
+    assert '"level": "debug"' in said["log"]
+    assert "Fatal Python error: Aborted" in said["log"]
+    assert f'namespace="{namespace}"' in said["metrics"]
+    assert len(made.planted["handed out by Entra"]) > 20
+    assert {what: leaks for what, text in said.items() if (leaks := found(text, made.planted))} == {}

@@ -1,0 +1,77 @@
+"""Two operators that both take themselves for the leader share one token Secret and get in nobody's way."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+from sandbox.cluster.client import condition
+from sandbox.stack import Operator
+from tests.support.sign_in_scene import TOKENS, SignInScene
+from tests.system.signin.conftest import Stage
+
+ROUNDS = 3
+TOKEN_ENDPOINT = {"service": "authority", "path": "oauth2/v2.0/token"}
+SLOW = 0.5
+"""Seconds that Entra takes for a token: long enough that both operators want one before either has it."""
+
+
+def looks_at_secrets(operator: Operator) -> float:
+    """How often an operator has read a Secret."""
+    page = httpx.get(f"{operator.metrics}/metrics", trust_env=False).text
+    return sum(
+        sample.value
+        for family in text_string_to_metric_families(page)
+        for sample in family.samples
+        if sample.name == "defender_devops_kubernetes_requests_total"
+        and (sample.labels["verb"].lower(), sample.labels["resource"]) == ("get", "secrets")
+    )
+
+
+def uses(scene: SignInScene, since: int) -> list[str]:
+    """Refresh tokens that Entra was given, by their SHA-256, in order."""
+    asked = scene.control.journal(since=since, operation="Token refresh_token")
+    return [digest for each in asked for digest in each["codes"]]
+
+
+def renewed(scene: SignInScene, before: str) -> dict[str, str]:
+    """Wait until the Secret holds another refresh token and nobody's claim."""
+
+    def is_renewed(_: dict[str, Any]) -> bool:
+        tokens = scene.tokens()
+        return tokens["refresh-token"] != before and "claim" not in tokens
+
+    scene.kube.wait("Secret", TOKENS, scene.namespace, until=is_renewed, timeout=30)
+    return scene.tokens()
+
+
+def test_each_refresh_token_is_used_once_and_nothing_is_lost(scene: SignInScene, stage: Stage, tmp_path: Path) -> None:
+    scene.connect()
+    scene.sign_in()
+    since = condition(scene.wait("SignedIn", "True", timeout=20), "SignedIn")["lastTransitionTime"]
+    with stage.another_operator(tmp_path / "operator.log") as other:
+        other.process.until(lambda: looks_at_secrets(other) or None, timeout=20)
+        scene.control.fault(**TOKEN_ENDPOINT, times=None, delay=SLOW)
+        start = scene.control.last()
+        enough = {each: looks_at_secrets(each) + ROUNDS for each in (stage.operator, other)}
+        for number in range(ROUNDS):
+            before = scene.tokens()["refresh-token"]
+            # Both are told of the new Secret at the same moment, and both want to prove the sign-in with it.
+            scene.secret("signin-app", client_secret="sandbox-sign-in-secret", note=str(number))
+            renewed(scene, before)
+        for operator, looks in enough.items():  # both took part in it
+            operator.process.until(lambda: looks_at_secrets(operator) >= looks or None, timeout=20)  # noqa: B023 - called here only
+        scene.control.clear_faults()
+    used = Counter(uses(scene, start))
+    assert len(used) >= ROUNDS
+    assert set(used.values()) == {1}
+    tokens = renewed(scene, scene.tokens()["refresh-token"])
+    assert hashlib.sha256(tokens["refresh-token"].encode()).hexdigest() not in used
+    body = scene.wait("SignedIn", "True", timeout=20)
+    assert condition(body, "SignedIn")["lastTransitionTime"] == since, "nobody ever took it for lost"
+    assert condition(body, "ReauthRequired")["status"] == "False"
