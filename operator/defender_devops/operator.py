@@ -176,7 +176,7 @@ class Operator:
             clients=identities,
             watchers=self._watchers,
             hints=self._hints,
-            codes=Codes(self._secrets, self._resources, sign_in.codes),
+            codes=Codes(self._secrets, self._resources, sign_in.codes, self._secret_version),
             sign_ins=SignInView(sign_in.sign_ins, checker),
             cluster_id=settings.cluster_id or await cluster_uid(self._client),
             namespaces=frozenset(settings.namespaces) or None,
@@ -279,6 +279,12 @@ class Operator:
         namespaces = self._settings.namespaces or ("",)
         watches = zip(namespaces, self._secret_watches, strict=True)
         return {f"secrets {name}".strip(): watch.silent_for() for name, watch in watches if watch.synced.is_set()}
+
+    def _secret_version(self, namespace: str, name: str) -> str | None:
+        """As the watch has it that looks there; None while it is not known."""
+        places = self._settings.namespaces or (namespace,)
+        watches = zip(places, self._secret_watches, strict=True)
+        return next((watch.version(namespace, name) for place, watch in watches if place == namespace), None)
 
     def _secret_changed(self, namespace: str, name: str, version: str | None) -> None:
         touched = self._sign_ins.secret_changed(namespace, name, version or "") if self._sign_ins else ()

@@ -89,6 +89,12 @@ class SecretWatch:
         """Why nothing is heard at the moment, or None."""
         return self._trouble
 
+    def version(self, namespace: str, name: str) -> str | None:
+        """ResourceVersion of a Secret, empty where there is none; None while that is not known for sure."""
+        if not self.synced.is_set() or self._trouble is not None:
+            return None
+        return self._versions.get((namespace, name), "")
+
     def silent_for(self) -> float:
         """Seconds since the API server was last heard of: a list, an event or a bookmark; inf before the first."""
         now = asyncio.get_running_loop().time()

@@ -2,36 +2,57 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from pydantic import SecretStr
 
 from defender_devops.api.connector import AuthorizationMethod, AzureDevOpsConnector
+from defender_devops.api.fields import SecretKeyRef
 from defender_devops.cluster.secrets import Secrets
 from defender_devops.reconcile.resources import Key, Resources
 from defender_devops.reconcile.snapshot import AuthorizationCode
-from defender_devops.signin.defender_code import DefenderCodes, NotACode, read_code
+from defender_devops.signin.defender_code import DefenderCodes, NotACode, read_code, sent_codes
 from defender_devops.signin.record import fingerprint
 
 __all__ = ["Codes"]
 
 
 @dataclass(frozen=True, slots=True)
+class _Seen:
+    """What was found, and in which Secrets.
+
+    Attributes:
+        versions: of the Secrets, before they were read.
+        reference: to the code, as the spec had it.
+    """
+
+    versions: tuple[str | None, ...]
+    reference: SecretKeyRef
+    code: AuthorizationCode
+
+
+@dataclass(frozen=True, slots=True)
 class Codes:
     """Finds the code, and says what is the matter with it before it is spent.
+
+    A code that was sent is worth nothing any more, so that one is not read again while its Secrets stay as they are.
 
     Attributes:
         secrets: of the cluster.
         resources: of the cluster; who has handed which code over stands in their statuses.
         pasted: codes that were handed over on the connector's page.
+        version: resourceVersion of a Secret by namespace and name, as its watch has it; None while that is not known.
     """
 
     secrets: Secrets
     resources: Resources
     pasted: DefenderCodes
+    version: Callable[[str, str], str | None] = lambda _namespace, _name: None
+    _seen: dict[str, _Seen] = field(default_factory=dict)
 
     async def read(self, connector: AzureDevOpsConnector) -> tuple[AuthorizationCode, SecretStr | None]:
-        """What is known of the code, and the code.
+        """What is known of the code, and the code unless it was sent before.
 
         Raises:
             KubernetesError: a Secret could not be read.
@@ -39,6 +60,32 @@ class Codes:
         reference = connector.spec.authorization.code_secret_ref
         if connector.spec.authorization.method is not AuthorizationMethod.CODE or reference is None:
             return AuthorizationCode(), None
+        versions, uid = self._versions(connector, reference), connector.metadata.uid
+        seen = self._seen.get(uid)
+        unchanged = seen is not None and (seen.versions, seen.reference) == (versions, reference)
+        if seen is not None and unchanged and seen.code.sha256 in sent_codes(connector):
+            return seen.code, None
+        code, value = await self._read(connector, reference)
+        if None not in versions[:2]:
+            self._seen[uid] = _Seen(versions, reference, code)
+        return code, value
+
+    def forget(self, uid: str) -> None:
+        """The connector is gone."""
+        self._seen.pop(uid, None)
+
+    def _versions(self, connector: AzureDevOpsConnector, reference: SecretKeyRef) -> tuple[str | None, ...]:
+        """Of both Secrets by their watch, then of our own latest write, which the watch may not know of yet."""
+        namespace = connector.metadata.namespace
+        return (
+            self.version(namespace, reference.name),
+            self.version(namespace, connector.token_secret_name),
+            self.pasted.store.last_written(connector),
+        )
+
+    async def _read(
+        self, connector: AzureDevOpsConnector, reference: SecretKeyRef
+    ) -> tuple[AuthorizationCode, SecretStr | None]:
         pasted = await self.pasted.get(connector)
         if pasted is not None:
             return AuthorizationCode(fingerprint(pasted)), pasted

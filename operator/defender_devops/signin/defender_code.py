@@ -20,7 +20,7 @@ from defender_devops.api.connector import AzureDevOpsConnector
 from defender_devops.signin.record import TokenRecord, fingerprint
 from defender_devops.signin.token_store import TokenStore
 
-__all__ = ["DefenderCodes", "NotACode", "read_code"]
+__all__ = ["DefenderCodes", "NotACode", "read_code", "sent_codes"]
 
 LONGEST: Final = 16 * 1024
 _PARTS: Final = 3
@@ -85,7 +85,7 @@ def _json(part: str) -> object:
         return None
 
 
-def _sent(connector: AzureDevOpsConnector) -> frozenset[str]:
+def sent_codes(connector: AzureDevOpsConnector) -> frozenset[str]:
     """Hashes of the codes that were sent; each is written down before it is."""
     status = connector.status.authorization
     return frozenset({status.code_hash or "", *status.spent_code_hashes}) if status else frozenset()
@@ -112,7 +112,7 @@ class DefenderCodes:
             OperatorError: the Secret cannot be read, or not be written.
         """
         code = (await self.store.read(connector)).defender_code
-        if code is None or fingerprint(code) not in _sent(connector):
+        if code is None or fingerprint(code) not in sent_codes(connector):
             return code
         await self.discard(connector, fingerprint(code))
         return None

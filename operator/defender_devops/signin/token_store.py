@@ -89,6 +89,11 @@ class TokenStore:
         """Whether it was us who made this resourceVersion of a Secret."""
         return (namespace, name, resource_version) in self.written
 
+    def last_written(self, connector: AzureDevOpsConnector) -> str | None:
+        """The resourceVersion of our latest write of a connector's Secret, as far as it is remembered."""
+        wanted = (connector.metadata.namespace, connector.token_secret_name)
+        return next((version for *secret, version in reversed(self.written) if tuple(secret) == wanted), None)
+
     async def _find(self, connector: AzureDevOpsConnector) -> StoredSecret | None:
         name = connector.token_secret_name
         secret = await self.secrets.read(connector.metadata.namespace, name)

@@ -1,0 +1,111 @@
+"""The one-time code is read while it may be needed, and left alone once it was sent and nothing has changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pytest
+from pydantic import SecretBytes, SecretStr
+
+from defender_devops.api.connector import AzureDevOpsConnector, parse_connector
+from defender_devops.cluster.secrets import Secrets
+from defender_devops.reconcile.codes import Codes
+from defender_devops.reconcile.resources import Resources
+from defender_devops.signin.defender_code import DefenderCodes
+from defender_devops.signin.ports import StoredSecret
+from defender_devops.signin.record import fingerprint
+from defender_devops.signin.token_store import TokenStore
+from tests.support.sign_in import connector
+from tests.unit.signin.test_defender_code import CODE, part
+
+OTHER_CODE = CODE.replace(part({"aui": "x", "exp": 1}), part({"aui": "y", "exp": 2}))
+
+
+@dataclass
+class Cluster:
+    """Two Secrets, of which only the one with the code exists; counts who reads them.
+
+    Attributes:
+        code: what is in it.
+        versions: by name, as the watch has them; None is a watch in trouble.
+    """
+
+    code: str = CODE
+    versions: dict[str, str] | None = field(default_factory=lambda: {"code": "1"})
+    reads: int = 0
+
+    async def read_key(self, namespace: str, name: str, key: str) -> SecretBytes:
+        del namespace, name, key
+        self.reads += 1
+        return SecretBytes(self.code.encode())
+
+    async def read(self, namespace: str, name: str) -> StoredSecret | None:
+        del namespace, name
+        return None
+
+    def version(self, namespace: str, name: str) -> str | None:
+        del namespace
+        return None if self.versions is None else self.versions.get(name, "")
+
+
+@pytest.fixture
+def cluster() -> Cluster:
+    return Cluster()
+
+
+@pytest.fixture
+def codes(cluster: Cluster) -> Codes:
+    pasted = DefenderCodes(TokenStore(cast("Any", cluster)))
+    return Codes(cast("Secrets", cluster), Resources(), pasted, cluster.version)
+
+
+def with_code(sent: str | None = None, key: str = "code") -> AzureDevOpsConnector:
+    authorization = {"method": "Code", "codeSecretRef": {"name": "code", "key": key}}
+    body = connector({"method": "None"}, authorization=authorization).dump()
+    told = {"codeHash": fingerprint(SecretStr(sent))} if sent else {}
+    return parse_connector(body | {"status": {"authorization": told}})
+
+
+async def test_a_code_that_was_not_sent_is_read_each_time(codes: Codes, cluster: Cluster) -> None:
+    for _ in range(2):
+        known, code = await codes.read(with_code())
+        assert (known.sha256, code) == (fingerprint(SecretStr(CODE)), SecretStr(CODE))
+    assert cluster.reads == 2
+
+
+async def test_one_that_was_sent_is_known_without_reading_it_again(codes: Codes, cluster: Cluster) -> None:
+    await codes.read(with_code())
+    known, code = await codes.read(with_code(sent=CODE))
+    assert (known.sha256, code, cluster.reads) == (fingerprint(SecretStr(CODE)), None, 1)
+
+
+async def test_a_changed_secret_is_read_at_once(codes: Codes, cluster: Cluster) -> None:
+    await codes.read(with_code(sent=CODE))
+    cluster.code, cluster.versions = OTHER_CODE, {"code": "2"}
+    known, code = await codes.read(with_code(sent=CODE))
+    assert (known.sha256, code) == (fingerprint(SecretStr(OTHER_CODE)), SecretStr(OTHER_CODE))
+
+
+@pytest.mark.parametrize("change", ["another key", "a token Secret", "our own write", "trouble", "another uid"])
+async def test_it_is_read_again_where_something_may_have_changed(codes: Codes, cluster: Cluster, change: str) -> None:
+    await codes.read(with_code(sent=CODE))
+    now = with_code(sent=CODE, key="other" if change == "another key" else "code")
+    match change:
+        case "a token Secret":
+            cluster.versions = {"code": "1", now.token_secret_name: "1"}
+        case "our own write":
+            codes.pasted.store.written.append((now.metadata.namespace, now.token_secret_name, "7"))
+        case "trouble":
+            cluster.versions = None
+        case "another uid":
+            codes.forget(now.metadata.uid)
+    await codes.read(now)
+    assert cluster.reads == 2
+
+
+async def test_a_watch_in_trouble_vouches_for_nothing(codes: Codes, cluster: Cluster) -> None:
+    cluster.versions = None
+    for _ in range(3):
+        await codes.read(with_code(sent=CODE))
+    assert cluster.reads == 3
