@@ -112,6 +112,7 @@ class Gatherer:
         self.hints.forget(key)
         self.watchers.forget(uid)
         self.sign_ins.forget(uid)
+        self.codes.forget(uid)
         await self.clients.forget(uid)
 
     def next_look(self, snapshot: ConnectorSnapshot, poll_after: float | None, moment: datetime | None) -> float | None:
