@@ -149,21 +149,21 @@ class TestConnectors:
 
 class TestOrganizations:
     @staticmethod
-    async def _apply(client: KubernetesClient, connector: dict[str, Any]) -> dict[str, Any]:
+    async def _create(client: KubernetesClient, connector: dict[str, Any]) -> dict[str, Any]:
         owner = AzureDevOpsConnector.model_validate(connector)
         namespace = connector["metadata"]["namespace"]
-        return await Organizations(client).apply(namespace, "contoso-fabrikam", owner, "fabrikam")
+        return await Organizations(client).create(namespace, "contoso-fabrikam", owner, "fabrikam")
 
-    async def test_a_generated_organization_is_applied_by_us_and_owned_by_its_connector(
+    async def test_a_generated_organization_is_made_by_us_and_owned_by_its_connector(
         self, client: KubernetesClient, connector: dict[str, Any]
     ) -> None:
-        made = await self._apply(client, connector)
+        made = await self._create(client, connector)
         assert made["spec"] == {"connectorRef": {"name": "contoso"}, "organization": "fabrikam"}
         assert made["metadata"]["labels"]["defender-devops.io/generated"] == "true"
         (owner,) = made["metadata"]["ownerReferences"]
         assert (owner["uid"], owner["blockOwnerDeletion"]) == (connector["metadata"]["uid"], False)
         (field,) = made["metadata"]["managedFields"]
-        assert (field["manager"], field["operation"]) == (MANAGER, "Apply")
+        assert (field["manager"], field["operation"]) == (MANAGER, "Update")
 
     async def test_what_a_user_has_made_under_that_name_is_left_alone(
         self, client: KubernetesClient, kube: Administrator, connector: dict[str, Any], namespace: str
@@ -177,22 +177,22 @@ class TestOrganizations:
             }
         )
         with pytest.raises(KubernetesConflict):
-            await self._apply(client, connector)
+            await self._create(client, connector)
         assert kube.get("DevOpsOrganization", "contoso-fabrikam", namespace) == theirs
 
     async def test_making_it_twice_is_a_conflict_and_writes_nothing(
         self, client: KubernetesClient, kube: Administrator, connector: dict[str, Any], namespace: str
     ) -> None:
-        made = await self._apply(client, connector)
+        made = await self._create(client, connector)
         with pytest.raises(KubernetesConflict):
-            await self._apply(client, connector)
+            await self._create(client, connector)
         live = kube.get("DevOpsOrganization", "contoso-fabrikam", namespace)
         assert live["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"]
 
     async def test_only_the_version_that_was_looked_at_is_deleted(
         self, client: KubernetesClient, kube: Administrator, connector: dict[str, Any], namespace: str
     ) -> None:
-        made = (await self._apply(client, connector))["metadata"]
+        made = (await self._create(client, connector))["metadata"]
         patch = {"spec": {"onboarding": "Excluded"}}
         now = kube.patch("DevOpsOrganization", "contoso-fabrikam", patch, namespace)["metadata"]
         organizations = Organizations(client)
@@ -205,7 +205,7 @@ class TestOrganizations:
     async def test_letting_go_drops_our_marks_and_nothing_else(
         self, client: KubernetesClient, kube: Administrator, connector: dict[str, Any], namespace: str
     ) -> None:
-        await self._apply(client, connector)
+        await self._create(client, connector)
         theirs = {"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": "u"}
         ours = kube.get("DevOpsOrganization", "contoso-fabrikam", namespace)["metadata"]["ownerReferences"]
         taken_over = kube.patch(
@@ -225,7 +225,7 @@ class TestOrganizations:
     async def test_letting_go_of_what_has_changed_is_a_conflict(
         self, client: KubernetesClient, kube: Administrator, connector: dict[str, Any], namespace: str
     ) -> None:
-        made = await self._apply(client, connector)
+        made = await self._create(client, connector)
         kube.patch("DevOpsOrganization", "contoso-fabrikam", {"metadata": {"labels": {"a": "b"}}}, namespace)
         with pytest.raises(KubernetesConflict):
             await Organizations(client).release(DevOpsOrganization.model_validate(made))
@@ -233,7 +233,7 @@ class TestOrganizations:
     async def test_the_status_is_ours_to_write(
         self, client: KubernetesClient, connector: dict[str, Any], namespace: str
     ) -> None:
-        await self._apply(client, connector)
+        await self._create(client, connector)
         after = await Organizations(client).patch_status(namespace, "contoso-fabrikam", {"organizationId": "1"})
         assert after["status"]["organizationId"] == "1"
 

@@ -22,7 +22,7 @@ from defender_devops.cluster.answers import UNAUTHORIZED, Body, error_of, parse,
 from defender_devops.cluster.connection import Connection, Credentials
 from defender_devops.errors import KubernetesUnavailable
 
-__all__ = ["APPLY", "JSON", "JSON_PATCH", "MERGE_PATCH", "Body", "KubernetesClient", "path", "with_query"]
+__all__ = ["JSON", "JSON_PATCH", "MERGE_PATCH", "Body", "KubernetesClient", "path", "with_query"]
 
 Observe = Callable[[str, str, str, float], None]
 """Told of each request: verb, resource, HTTP status (or `error`), seconds."""
@@ -30,7 +30,6 @@ Observe = Callable[[str, str, str, float], None]
 JSON: Final = "application/json"
 JSON_PATCH: Final = "application/json-patch+json"
 MERGE_PATCH: Final = "application/merge-patch+json"
-APPLY: Final = "application/apply-patch+yaml"
 
 _AT_ONCE: Final = 32
 _PAGE: Final = 500
@@ -125,8 +124,7 @@ class KubernetesClient:
 
     async def patch(self, url: str, body: Mapping[str, Any] | Sequence[Mapping[str, Any]], kind: str) -> Body:
         """Patch an object; `kind` is the patch's content type."""
-        options = {"fieldManager": self._manager} | ({"force": "true"} if kind == APPLY else {})
-        return await self._write("PATCH", with_query(url, **options), body, kind)
+        return await self._write("PATCH", with_query(url, fieldManager=self._manager), body, kind)
 
     async def delete(self, url: str, preconditions: Mapping[str, str] | None = None) -> None:
         """Delete an object, if it still is the one that these preconditions name."""

@@ -9,16 +9,11 @@ from defender_devops.api.connector import AzureDevOpsConnector
 from defender_devops.api.model import OwnerReference
 from defender_devops.api.names import API_VERSION, CONNECTOR, GROUP, LABEL_CONNECTOR, LABEL_GENERATED, ORGANIZATION
 from defender_devops.api.organization import DevOpsOrganization
-from defender_devops.cluster.client import APPLY, JSON_PATCH, MERGE_PATCH, Body, KubernetesClient, path
+from defender_devops.cluster.client import JSON_PATCH, MERGE_PATCH, Body, KubernetesClient, path
 
 __all__ = ["Organizations"]
 
 _OUR_LABELS: Final = (LABEL_GENERATED, LABEL_CONNECTOR)
-
-_MUST_NOT_EXIST: Final = "1"
-"""A resourceVersion that no object has. An apply that would change one is 409 by it; one that creates drops it ("Wipe
-metadata on create-via-apply" in k8s.io/apiserver/pkg/registry/generic/registry/store.go). Apply has no other way to say
-"only if there is none", and without it ours would put an ownerReference on what a user has just made."""
 
 
 class Organizations:
@@ -32,10 +27,10 @@ class Organizations:
         async for body in self._client.items(path(API_VERSION, ORGANIZATION.plural, namespace)):
             yield body
 
-    async def apply(self, namespace: str, name: str, connector: AzureDevOpsConnector, organization: str) -> Body:
-        """Make the resource of an organization that was found, by server-side apply.
+    async def create(self, namespace: str, name: str, connector: AzureDevOpsConnector, organization: str) -> Body:
+        """Make the resource of an organization that was found.
 
-        Its spec says which organization it is and decides nothing; it is never applied again.
+        Its spec says which organization it is and decides nothing; it is never written again.
 
         Raises:
             KubernetesConflict: there is something of that name, which is left alone.
@@ -46,13 +41,12 @@ class Organizations:
             "metadata": {
                 "name": name,
                 "namespace": namespace,
-                "resourceVersion": _MUST_NOT_EXIST,
                 "labels": {LABEL_GENERATED: "true", LABEL_CONNECTOR: connector.metadata.name},
                 "ownerReferences": [_reference(connector)],
             },
             "spec": {"connectorRef": {"name": connector.metadata.name}, "organization": organization},
         }
-        return await self._client.patch(self._path(namespace, name), body, APPLY)
+        return await self._client.create(path(API_VERSION, ORGANIZATION.plural, namespace), body)
 
     async def delete(self, namespace: str, name: str, uid: str, resource_version: str) -> None:
         """Delete a generated resource, unless somebody has changed it since it was looked at."""

@@ -15,7 +15,7 @@ from defender_devops.reconcile.snapshot import ConnectorSnapshot
 
 __all__ = [
     "AddFinalizer",
-    "ApplyOrganization",
+    "CreateOrganization",
     "DeleteOrganization",
     "ReleaseOrganization",
     "RememberTags",
@@ -95,7 +95,7 @@ class RememberTags(Action):
 
 
 @dataclass(frozen=True)
-class ApplyOrganization(Action):
+class CreateOrganization(Action):
     """Create the DevOpsOrganization of an organization that was found."""
 
     name: str

@@ -33,7 +33,7 @@ from defender_devops.reconcile.actions_azure import (
 )
 from defender_devops.reconcile.actions_kubernetes import (
     AddFinalizer,
-    ApplyOrganization,
+    CreateOrganization,
     DeleteOrganization,
     ReleaseOrganization,
     RememberTags,
@@ -233,8 +233,8 @@ class Executor:
             case RemoveFinalizer():
                 with contextlib.suppress(KubernetesNotFound):
                     await self._connectors.remove_finalizer(self._live(key))
-            case ApplyOrganization():
-                made = await self._organizations.apply(key.namespace, step.name, connector, step.organization)
+            case CreateOrganization():
+                made = await self._organizations.create(key.namespace, step.name, connector, step.organization)
                 self._written.organization(made)
             case DeleteOrganization():
                 metadata = step.resource.metadata

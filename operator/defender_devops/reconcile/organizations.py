@@ -8,7 +8,7 @@ from defender_devops.api.connector import OrganizationsMode
 from defender_devops.api.names import organization_object_name
 from defender_devops.reconcile import desired
 from defender_devops.reconcile.actions import Action
-from defender_devops.reconcile.actions_kubernetes import ApplyOrganization, DeleteOrganization, ReleaseOrganization
+from defender_devops.reconcile.actions_kubernetes import CreateOrganization, DeleteOrganization, ReleaseOrganization
 from defender_devops.reconcile.ownership import refusal
 from defender_devops.reconcile.snapshot import CloudState, ConnectorSnapshot
 
@@ -57,7 +57,7 @@ def _needed(snapshot: ConnectorSnapshot) -> dict[str, str] | None:
 
 def _creations(
     snapshot: ConnectorSnapshot, needed: dict[str, str], present: Container[str]
-) -> Iterator[ApplyOrganization]:
+) -> Iterator[CreateOrganization]:
     if snapshot.namespace_terminating:
         return
     taken = set(snapshot.taken_names)
@@ -66,4 +66,4 @@ def _creations(
             continue
         name = organization_object_name(snapshot.connector.metadata.name, organization, taken)
         taken.add(name)
-        yield ApplyOrganization(name, organization)
+        yield CreateOrganization(name, organization)

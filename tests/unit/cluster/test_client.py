@@ -8,7 +8,7 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from defender_devops.cluster.client import APPLY, JSON_PATCH, MERGE_PATCH, KubernetesClient, path, with_query
+from defender_devops.cluster.client import JSON_PATCH, MERGE_PATCH, KubernetesClient, path, with_query
 from defender_devops.cluster.connection import Connection
 from defender_devops.errors import KubernetesConflict, KubernetesNotFound, KubernetesRefused, KubernetesUnavailable
 from tests.support.api_server import FakeServer, write_kubeconfig
@@ -53,7 +53,6 @@ async def test_a_request_carries_the_token_and_says_who_sends_it(client: Kuberne
     [
         (MERGE_PATCH, {"fieldManager": "defender-devops-operator"}),
         (JSON_PATCH, {"fieldManager": "defender-devops-operator"}),
-        (APPLY, {"fieldManager": "defender-devops-operator", "force": "true"}),
     ],
 )
 async def test_a_patch_names_its_kind_and_its_manager(

@@ -21,7 +21,7 @@ from defender_devops.reconcile.actions_azure import (
 )
 from defender_devops.reconcile.actions_kubernetes import (
     AddFinalizer,
-    ApplyOrganization,
+    CreateOrganization,
     DeleteOrganization,
     ReleaseOrganization,
     RemoveFinalizer,
@@ -142,7 +142,7 @@ def test_the_finalizer_comes_once_and_goes_alone() -> None:
 
 
 def test_a_generated_resource_is_there_without_a_decision() -> None:
-    made = after(ApplyOrganization("contoso-tailspin", "tailspin")).organizations[-1]
+    made = after(CreateOrganization("contoso-tailspin", "tailspin")).organizations[-1]
     assert made.is_generated
     assert not made.holds_decision
     assert made.key == ("contoso", "tailspin")

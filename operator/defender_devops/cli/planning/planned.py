@@ -14,7 +14,7 @@ from defender_devops.cli.planning.subject import Subject
 from defender_devops.reconcile import desired
 from defender_devops.reconcile.actions import Action, AzureAction
 from defender_devops.reconcile.actions_azure import Authorize, CreateConnector, UpdateConfiguration
-from defender_devops.reconcile.actions_kubernetes import ApplyOrganization, DeleteOrganization, ReleaseOrganization
+from defender_devops.reconcile.actions_kubernetes import CreateOrganization, DeleteOrganization, ReleaseOrganization
 from defender_devops.reconcile.authorization import is_broken
 from defender_devops.reconcile.deletion import Fate, fate
 from defender_devops.reconcile.differences import differences
@@ -26,7 +26,7 @@ from defender_devops.reconcile.verdicts_authorization import authorized
 
 __all__ = ["Planned", "Step", "planned"]
 
-_RESOURCES: Final = (ApplyOrganization, DeleteOrganization, ReleaseOrganization)
+_RESOURCES: Final = (CreateOrganization, DeleteOrganization, ReleaseOrganization)
 
 _FATES: Final = {
     Fate.UNTOUCHED: "Azure is not asked and left alone (spec.suspend, or managementPolicy Observe).",
