@@ -17,6 +17,19 @@ Login = Callable[[], Awaitable[kopf.ConnectionInfo]]
 """Gives the API server's address and a token that is good now; asked again whenever the server says 401."""
 
 
+class _NoDiffs(kopf.DiffBaseStorage):
+    """Compares nothing: kopf would copy every body as a whole, for change handlers that are not here."""
+
+    def build(self, *, body: kopf.Body, extra_fields: object = None) -> kopf.BodyEssence:  # noqa: ARG002 - kopf's
+        return kopf.BodyEssence()
+
+    def fetch(self, *, body: kopf.Body) -> kopf.BodyEssence | None:  # noqa: ARG002 - kopf's
+        return None
+
+    def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:
+        """Nothing is kept on the objects."""
+
+
 async def watch(inbox: Inbox, login: Login, namespaces: tuple[str, ...], begun: Callable[[], None]) -> None:
     """Watch both resources until cancelled.
 
@@ -69,4 +82,5 @@ def _settings(*, scoped: bool) -> kopf.OperatorSettings:
     settings.posting.enabled = False
     # kopf strips a finalizer of its own name from objects that no handler of its needs: ours has another name.
     settings.persistence.finalizer = f"{GROUP}/kopf"
+    settings.persistence.diffbase_storage = _NoDiffs()
     return settings
