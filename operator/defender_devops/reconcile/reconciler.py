@@ -101,8 +101,8 @@ class Reconciler:
     async def _act(self, key: Key, decided: Plan, gathered: Gathered) -> Done:
         bench = Workbench(key, gathered.azure, gathered.code, lambda snapshot: self._record(key, snapshot))
         done = await self.executor.carry_out(decided.actions, gathered.snapshot, bench)
-        for step in done.steps:
-            _log.info("done", step=step.describe())
+        if done.steps:
+            _log.info("acted", steps=[step.describe() for step in done.steps])
         if done.failure is not None:
             _log.warning("step failed", reason=done.failure.reason, message=done.failure.message)
         return done
