@@ -33,7 +33,7 @@ test: $(VENV) ## all tests, real API server included; TESTS=path narrows
 ifeq ($(TESTS),tests)
 	@for file in $(ALONE); do $(RUN) -m pytest -m "not long" $$file || exit 1; done
 endif
-	@$(RUN) -m pytest -m "not long" --numprocesses 2 --dist loadscope $(if $(filter tests,$(TESTS)),$(ALONE:%=--deselect %)) $(TESTS)
+	@$(RUN) -m pytest -m "not long" --numprocesses 3 --dist loadscope $(if $(filter tests,$(TESTS)),$(ALONE:%=--deselect %)) $(TESTS)
 
 test-long: $(VENV) ## sweeps and soaks
 	@$(RUN) -m sandbox prepare

@@ -96,13 +96,19 @@ class Load:
             raise NotReached(f"the edit of {metadata['name']} was not seen after {within:.0f} s") from None
 
     async def _watch(self, **narrowed: str) -> AsyncIterator[Body]:
-        """All connectors as they are, then as they change."""
-        params = {"watch": "true", "timeoutSeconds": "3600", **narrowed}
+        """Connectors as they are, then as they change; taken up again where the server ends the watch."""
         timeout = aiohttp.ClientTimeout(total=None)
-        async with self._http.get(_CONNECTORS, params=params, timeout=timeout) as answer:
-            answer.raise_for_status()
-            async for line in answer.content:
-                yield json.loads(line)["object"]
+        params = {"watch": "true", "timeoutSeconds": "3600", **narrowed}
+        while True:
+            async with self._http.get(_CONNECTORS, params=params, timeout=timeout) as answer:
+                answer.raise_for_status()
+                async for line in answer.content:
+                    event = json.loads(line)
+                    if event["type"] == "ERROR":  # the server has forgotten what was seen last: all of it again
+                        params.pop("resourceVersion")
+                        break
+                    params["resourceVersion"] = event["object"]["metadata"]["resourceVersion"]
+                    yield event["object"]
 
     async def _send(self, method: str, path: str, body: Body, content_type: str = "application/json") -> Body:
         async with self._http.request(method, path, json=body, headers={"Content-Type": content_type}) as answer:
