@@ -13,6 +13,7 @@ from typing import Any, Final
 import kopf
 import structlog
 
+from defender_devops.api.connector import AzureDevOpsConnector
 from defender_devops.azure.grants import Grants
 from defender_devops.azure.identities import Identities
 from defender_devops.azure.own_identity import OwnIdentity
@@ -220,6 +221,7 @@ class Operator:
             await server.start()
             stack.push_async_callback(server.close)
         self._sign_ins = package.sign_ins
+        package.sign_ins.on_sign_in = lambda connector: self._signed_in(connector, checker)
         return package, checker
 
     async def _sync(self) -> None:
@@ -295,6 +297,13 @@ class Operator:
 
     def _sign_in_changed(self, namespace: str, name: str) -> None:
         self._scheduler.wake(Key(namespace, name))
+
+    def _signed_in(self, connector: AzureDevOpsConnector, checker: PrerequisiteChecker) -> None:
+        """A person has just signed in, perhaps to mend something: look at all that it may have mended."""
+        key = Key(connector.metadata.namespace, connector.metadata.name)
+        checker.forget(connector.metadata.uid)
+        self._memories.hint(key)
+        self._scheduler.wake(key)
 
 
 def _budget_left(session: ArmSession) -> list[tuple[str, str, str, float]]:

@@ -213,7 +213,9 @@ class Gatherer:
         names = {key: each.name for key, each in desired.found(cloud).items()}
         findings = SignInFindings()
         if connector.spec.sign_in_method is not SignInMethod.NONE:
-            findings = await self.sign_ins.look(connector, names, snapshot.organizations)
+            findings = await self.sign_ins.look(
+                connector, names, snapshot.organizations, anew=connector.is_reconcile_requested
+            )
         return replace(
             snapshot,
             inventory=await inventory(

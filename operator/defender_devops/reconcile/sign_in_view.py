@@ -56,6 +56,8 @@ class SignInView:
         connector: AzureDevOpsConnector,
         organizations: Mapping[str, str],
         resources: Iterable[DevOpsOrganization] = (),
+        *,
+        anew: bool = False,
     ) -> SignInFindings:
         """How the sign-in stands, and what it shows. Never raises: what cannot be told is unknown.
 
@@ -63,7 +65,11 @@ class SignInView:
             connector: whose sign-in.
             organizations: names of what is wanted, by name in lower case.
             resources: the connector's DevOpsOrganizations, whose statuses say what was found last.
+            anew: somebody asks for a look now: nothing that was found lately will do.
         """
+        if anew:
+            self.sign_ins.look_anew(connector)
+            self.checker.forget(connector.metadata.uid)
         state = await self.sign_ins.state(connector)
         told = _told(resources, organizations)
         if state.signed_in:

@@ -16,13 +16,18 @@ from defender_devops.api.connector import AzureDevOpsConnector
 from defender_devops.api.model import OwnerReference
 from defender_devops.api.organization import Prerequisite
 
-__all__ = ["Clock", "FederatedAssertions", "Findings", "OnChange", "SecretStore", "StoredSecret"]
+__all__ = ["Clock", "FederatedAssertions", "Findings", "OnChange", "OnSignIn", "SecretStore", "StoredSecret"]
 
 Clock = Callable[[], datetime]
 """Gives the present moment, with its time zone."""
 
 OnChange = Callable[[str, str], None]
 """Called with namespace and name of a connector whose sign-in changed, so that it is looked at now."""
+
+
+OnSignIn = Callable[[AzureDevOpsConnector], None]
+"""Called with a connector for which a person has just signed in: what was known as somebody else, or as the same person
+before, is to be asked anew."""
 
 
 @dataclass(frozen=True)

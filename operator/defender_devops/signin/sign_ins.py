@@ -25,7 +25,7 @@ from defender_devops.errors import OperatorError
 from defender_devops.signin.credentials import secret_names
 from defender_devops.signin.errors import SignInError, SignInRequired
 from defender_devops.signin.id_token import Identity
-from defender_devops.signin.ports import Clock, OnChange
+from defender_devops.signin.ports import Clock, OnChange, OnSignIn
 from defender_devops.signin.record import TokenRecord
 from defender_devops.signin.renewal import Renewal, check_usable
 from defender_devops.signin.sign_in_entry import USED_UP, Entry, basis
@@ -52,6 +52,7 @@ class SignIns:
         check_interval: the longest time between two proofs of a sign-in.
         page_url: gives the address of a connector's page by uid, or None where there are no pages.
         on_change: called when a state changes.
+        on_sign_in: called when a person has signed in, whether or not that changes the state.
         random_share: between 0 and 1; spreads the looks.
     """
 
@@ -60,6 +61,7 @@ class SignIns:
     check_interval: timedelta
     page_url: Callable[[str], str | None]
     on_change: OnChange
+    on_sign_in: OnSignIn = lambda _: None
     random_share: Callable[[], float] = random.random
     _entries: dict[str, Entry] = field(default_factory=dict)
     _woken: asyncio.Event = field(default_factory=asyncio.Event)
@@ -135,7 +137,13 @@ class SignIns:
             )
             entry.must_renew = False
             self._found(entry, entry.success(self.clock(), self.page_url(entry.uid)))
+        self.on_sign_in(connector)
         return entry.state
+
+    def look_anew(self, connector: AzureDevOpsConnector) -> None:
+        """Somebody asks for a look now: the next one proves the sign-in, however young the last proof is."""
+        self._remember(connector).rests_on_something_new()
+        self._woken.set()
 
     def refuse(self, connector: AzureDevOpsConnector, error: SignInError) -> None:
         """A person's sign-in was not kept. While nobody else is signed in, the state says why.

@@ -19,12 +19,12 @@ from sandbox.cluster import Cluster, KubernetesClient
 from sandbox.cluster.ports import free_ports
 from sandbox.stack import Cloud, Operator
 from sandbox.stack.cloud import CLIENT_SECRET_IDENTITY
-from tests.support.scene import KIND
+from tests.support.scene import KIND, SUBSCRIPTION, TENANT
 from tests.support.sign_in_scene import SignInScene, Window
 
 CHECK_INTERVAL = 2
 
-_POOL = tuple(f"sign-in-{number}" for number in range(60))
+_POOL = tuple(f"sign-in-{number}" for number in range(100))
 
 
 @dataclass
@@ -46,6 +46,15 @@ class Stage:
         return Operator.start(log, {**self.settings, **page, **changes})
 
 
+def working_in(*namespaces: str) -> dict[str, str]:
+    """Variables of an operator that watches these namespaces, and whose identity they may use."""
+    grants = [{"namespace": each, "tenantId": TENANT, "subscriptionId": SUBSCRIPTION} for each in namespaces]
+    return {
+        "DEFENDER_DEVOPS_NAMESPACES": json.dumps(namespaces),
+        "DEFENDER_DEVOPS_IDENTITY_GRANTS": json.dumps(grants),
+    }
+
+
 @pytest.fixture(scope="session")
 def stage(
     cluster: Cluster,
@@ -59,20 +68,11 @@ def stage(
     cloud = start_cloud("--speed", "360")
     (port,) = free_ports(1)
     folder = tmp_path_factory.mktemp("sign-in")
-    grants = [
-        {
-            "namespace": each,
-            "tenantId": "11111111-1111-1111-1111-111111111111",
-            "subscriptionId": "22222222-2222-2222-2222-222222222222",
-        }
-        for each in _POOL
-    ]
     settings = {
         "KUBECONFIG": str(cluster.kubeconfig),
         **cloud.environment(),
         **CLIENT_SECRET_IDENTITY,
-        "DEFENDER_DEVOPS_NAMESPACES": json.dumps(_POOL),
-        "DEFENDER_DEVOPS_IDENTITY_GRANTS": json.dumps(grants),
+        **working_in(*_POOL),
         "DEFENDER_DEVOPS_REFRESH_INTERVAL": "1",
         "DEFENDER_DEVOPS_CHECK_INTERVAL": str(CHECK_INTERVAL),
         "DEFENDER_DEVOPS_OPERATION_POLL_INTERVAL": "0.5",

@@ -49,7 +49,10 @@ class Desk:
     checks: dict[str, tuple[Prerequisite, ...]] = field(default_factory=dict)
     counts: dict[str, Counts | None] = field(default_factory=dict)
 
-    async def look(self, *resources: DevOpsOrganization) -> SignInFindings:
+    forgotten: list[str] = field(default_factory=list)
+    looked_anew: list[str] = field(default_factory=list)
+
+    async def look(self, *resources: DevOpsOrganization, anew: bool = False) -> SignInFindings:
         async def state(_: object) -> SignInState:
             return self.state
 
@@ -60,10 +63,16 @@ class Desk:
             return self.counts.get(name.lower())
 
         view = SignInView(
-            cast("SignIns", SimpleNamespace(state=state)),
-            cast("PrerequisiteChecker", SimpleNamespace(check=check, expected_counts=expected_counts)),
+            cast(
+                "SignIns",
+                SimpleNamespace(state=state, look_anew=lambda each: self.looked_anew.append(each.metadata.uid)),
+            ),
+            cast(
+                "PrerequisiteChecker",
+                SimpleNamespace(check=check, expected_counts=expected_counts, forget=self.forgotten.append),
+            ),
         )
-        return await view.look(CONNECTOR, NAMES, resources)
+        return await view.look(CONNECTOR, NAMES, resources, anew=anew)
 
 
 def told(organization: str, *made: Prerequisite, expected: tuple[int, int] | None = None) -> DevOpsOrganization:
@@ -82,6 +91,14 @@ async def test_what_is_found_now_counts() -> None:
     found = await desk.look(told("contoso", MET, expected=(7, 7)), told("fabrikam", UNMET))
     assert found.prerequisites == {"contoso": (UNMET,), "fabrikam": (MET,)}
     assert found.expected == {"contoso": Counts(2, 3), "fabrikam": Counts(0, 0)}
+
+
+async def test_who_asks_for_a_look_now_gets_new_answers() -> None:
+    desk = Desk(WORKS, {"contoso": (MET,), "fabrikam": (MET,)})
+    await desk.look()
+    assert desk.forgotten + desk.looked_anew == []
+    await desk.look(anew=True)
+    assert desk.forgotten == desk.looked_anew == [CONNECTOR.metadata.uid]
 
 
 async def test_while_entra_is_silent_what_was_told_stands_after_a_restart_too() -> None:

@@ -109,6 +109,16 @@ async def test_the_whole_way_in(site: Site) -> None:
     assert site.world.woken == [(NAMESPACE, "contoso")]
 
 
+async def test_every_sign_in_has_all_looked_at_anew_also_where_somebody_was_signed_in(site: Site) -> None:
+    told: list[str] = []
+    site.world.sign_ins.on_sign_in = lambda each: told.append(each.metadata.name)
+    for number in (1, 2):
+        asked = await site.begin()
+        code = site.world.entra.issue_code(asked["code_challenge"], asked["nonce"], asked["redirect_uri"])
+        await site.back(asked["cookie"], code=code, state=asked["state"])
+        assert told == ["contoso"] * number
+
+
 async def test_the_cookie_is_closed_to_scripts_other_sites_and_other_paths(site: Site) -> None:
     response = await site.http.post(f"{site.path()}/sign-in", allow_redirects=False)
     attributes = {part.strip().lower() for part in response.headers["Set-Cookie"].split(";")[1:]}

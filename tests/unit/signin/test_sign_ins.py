@@ -205,6 +205,15 @@ async def test_a_claims_challenge_is_passed_on_to_entra(signed_in: World) -> Non
     assert signed_in.entra.forms[-1]["claims"] == '{"access_token":{}}'
 
 
+async def test_who_asks_for_a_look_now_gets_another_proof(signed_in: World) -> None:
+    before = len(signed_in.entra.forms)
+    signed_in.entra.always = REVOKED
+    assert (await signed_in.sign_ins.state(connector())).signed_in, "the last proof is young"
+    signed_in.sign_ins.look_anew(connector())
+    assert (await signed_in.sign_ins.state(connector())).is_lost
+    assert len(signed_in.entra.forms) == before + 1
+
+
 async def test_nothing_that_the_status_shows_moves_with_every_renewal(signed_in: World) -> None:
     before = signed_in.sign_ins.known_state(connector())
     for _ in range(12):

@@ -1,0 +1,80 @@
+"""What a person mends takes effect within seconds, with the operator's own intervals: it does not wait for the next."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from sandbox.cloud.control.client import ControlClient
+from sandbox.cluster import KubernetesClient
+from sandbox.cluster.client import condition
+from sandbox.stack import Operator
+from tests.support.scene import ACCOUNT, KIND, message
+from tests.support.sign_in_scene import SignInScene
+from tests.system.signin.conftest import Stage, working_in
+
+ORDINARY = {"DEFENDER_DEVOPS_REFRESH_INTERVAL": "300", "DEFENDER_DEVOPS_CHECK_INTERVAL": "600"}
+"""The defaults: what is seen within seconds here was not seen by looking at the clock."""
+
+SECONDS = 10
+
+
+@pytest.fixture(scope="module")
+def patient(stage: Stage, kube: KubernetesClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
+    """An operator beside the quick one, with a namespace to itself."""
+    kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "patient"}})
+    log = tmp_path_factory.mktemp("patient") / "operator.log"
+    with stage.another_operator(log, **ORDINARY, **working_in("patient")) as operator:
+        yield operator
+
+
+@pytest.fixture
+def scene(patient: Operator, stage: Stage, kube: KubernetesClient) -> Iterator[SignInScene]:
+    """The namespace of the patient operator, with somebody signed in and all in order."""
+    with ControlClient(stage.cloud.control) as control:
+        control.reset()
+        scene = SignInScene(kube, control, "patient", stage.cloud.ca, patient.process.log)
+        scene.connect()
+        scene.sign_in()
+        scene.wait("Ready", "True")
+        scene.wait("PrerequisitesMet", "True")
+        yield scene
+        control.clear_faults()
+        scene.leave()
+        patient.process.check()
+
+
+def look_now(scene: SignInScene) -> None:
+    """Ask for a look, as kubectl annotate does; nobody waits ten minutes in a test."""
+    stamp = {"defender-devops.io/reconcile-requested-at": str(time.monotonic_ns())}
+    scene.kube.patch(KIND, "contoso", {"metadata": {"annotations": stamp}}, scene.namespace)
+
+
+def test_a_lost_sign_in_is_ready_again_as_soon_as_somebody_has_signed_in(scene: SignInScene) -> None:
+    scene.control.change_account(ACCOUNT, revoke_sessions=True)
+    look_now(scene)
+    lost = scene.wait("ReauthRequired", "True", "SignInRequired")
+    assert condition(lost, "Ready")["status"] == "True"
+    scene.wait("PrerequisitesMet", "Unknown", "CheckUnavailable")
+    scene.sign_in()
+    scene.wait("SignedIn", "True", timeout=SECONDS)
+    scene.wait("ReauthRequired", "False", timeout=SECONDS)
+    scene.wait("PrerequisitesMet", "True", timeout=SECONDS)
+
+
+def test_an_account_that_lost_its_rights_makes_the_connector_unready_until_a_person_has_mended_it(
+    scene: SignInScene,
+) -> None:
+    scene.control.remove_access(ACCOUNT)
+    look_now(scene)
+    lost = scene.wait("ReauthRequired", "True", "AuthorizationLost")
+    assert ACCOUNT in message(lost, "ReauthRequired")
+    scene.wait("Ready", "False", "AuthorizationLost")
+    assert condition(scene.connector(), "Stalled")["status"] == "True"
+    scene.control.restore_access(ACCOUNT)
+    scene.sign_in()
+    scene.wait("Ready", "True", timeout=SECONDS)
+    scene.wait("ReauthRequired", "False", timeout=SECONDS)
+    scene.wait("PrerequisitesMet", "True", timeout=SECONDS)
