@@ -45,6 +45,7 @@ from defender_devops.reconcile.memory import Memories
 from defender_devops.reconcile.own_writes import OwnWrites
 from defender_devops.reconcile.reconciler import Reconciler
 from defender_devops.reconcile.resources import Key, Resources
+from defender_devops.reconcile.roll_call import RollCall
 from defender_devops.reconcile.sign_in_view import SignInView
 from defender_devops.reconcile.snapshot import Timings
 from defender_devops.scheduler.queue import Scheduler
@@ -198,7 +199,14 @@ class Operator:
             clock=_now,
         )
         watches = [watch.run() for watch in self._secret_watches]
-        return [self._watchers.run(), self._events.run(), sign_in.sign_ins.run(), *watches]
+        roll_call = RollCall(
+            self._client,
+            self._resources,
+            settings.namespaces,
+            self._scheduler.wake,
+            interval=settings.refresh_interval,
+        )
+        return [self._watchers.run(), self._events.run(), sign_in.sign_ins.run(), roll_call.run(), *watches]
 
     async def _open_sign_in(
         self, stack: AsyncExitStack, assertions: OwnAssertions

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -13,6 +13,7 @@ import structlog
 from pydantic import SecretStr
 
 from defender_devops.api.cloud import AutoDiscovery, ConnectorRef
+from defender_devops.api.organization import DevOpsOrganization
 from defender_devops.azure.connectors import SecurityConnectors
 from defender_devops.azure.operations import Operation
 from defender_devops.azure.role_assignments import RoleAssignments
@@ -238,15 +239,22 @@ class Executor:
                 self._written.organization(made)
             case DeleteOrganization():
                 metadata = step.resource.metadata
-                with contextlib.suppress(KubernetesNotFound):
+                with self._hearing_who_is_gone(step.resource):
                     await self._organizations.delete(
                         key.namespace, metadata.name, metadata.uid, metadata.resource_version
                     )
             case ReleaseOrganization():
-                with contextlib.suppress(KubernetesNotFound):
+                with self._hearing_who_is_gone(step.resource):
                     self._written.organization(await self._organizations.release(step.resource))
             case _:
                 raise TypeError(f"no way to carry out {type(step).__name__}")
+
+    @contextlib.contextmanager
+    def _hearing_who_is_gone(self, resource: DevOpsOrganization) -> Iterator[None]:
+        try:
+            yield
+        except KubernetesNotFound:
+            self._written.organization_gone(Key(resource.metadata.namespace, resource.metadata.name))
 
     async def _remember(self, step: RememberTags, snapshot: ConnectorSnapshot, key: Key) -> None:
         azure = step.effect(snapshot, self._clock()).connector.status.azure

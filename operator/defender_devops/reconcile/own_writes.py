@@ -37,6 +37,13 @@ class OwnWrites:
         if known and connector is not None:
             self._wake(connector)
 
+    def organization_gone(self, key: Key) -> None:
+        """A write was told that there is no such organization any more."""
+        body = self._resources.organization(key)
+        connector = self._resources.drop_organization(body) if body is not None else None
+        if connector is not None:
+            self._wake(connector)
+
 
 def _key(body: Mapping[str, Any]) -> Key:
     metadata = body["metadata"]

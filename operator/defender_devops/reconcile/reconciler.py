@@ -164,9 +164,13 @@ class Reconciler:
         if live is None:
             return
         patch = merge_patch(live.get("status") or {}, status.dump())
-        if patch:
-            body = await self.organizations.patch_status(resource.metadata.namespace, resource.metadata.name, patch)
-            self.written.organization(body)
+        if not patch:
+            return
+        key = Key(resource.metadata.namespace, resource.metadata.name)
+        try:
+            self.written.organization(await self.organizations.patch_status(*key, patch))
+        except KubernetesNotFound:
+            self.written.organization_gone(key)
 
 
 def _failure(done: Done) -> Failure | None:

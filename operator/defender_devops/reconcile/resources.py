@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -97,6 +97,19 @@ class Resources:
             self._note_secrets(key, {})
             self._note_ref(key, None)
 
+    def forget_connectors(self, namespace: str | None, uids: Container[str], version: int) -> list[Key]:
+        """Forget the connectors that a list of that version does not hold; gives them.
+
+        Args:
+            namespace: that was listed, or None for all.
+            uids: what the list holds.
+            version: its resourceVersion: what is younger cannot be on it.
+        """
+        missing = _missing(self._connectors, namespace, uids, version)
+        for key, entry in missing:
+            self.drop_connector(key, entry.uid)
+        return [key for key, _ in missing]
+
     def resting_on_secret(self, namespace: str, name: str) -> frozenset[Key]:
         """Connectors whose spec names a Secret."""
         return frozenset(self._by_secret.get(Key(namespace, name), ()))
@@ -148,6 +161,18 @@ class Resources:
             del self._children[connector]
         self._holders[_organization_of(body)].discard(connector)
         return connector
+
+    def forget_organizations(self, namespace: str | None, uids: Container[str], version: int) -> list[Key]:
+        """Forget the organizations that a list of that version does not hold; gives their connectors.
+
+        Args:
+            namespace: that was listed, or None for all.
+            uids: what the list holds.
+            version: its resourceVersion: what is younger cannot be on it.
+        """
+        missing = [json.loads(entry.body) for _, entry in _missing(self._organizations, namespace, uids, version)]
+        dropped = (self.drop_organization(body) for body in missing)
+        return [connector for connector in dropped if connector is not None]
 
     def organizations(self, connector: Key) -> list[dict[str, Any]]:
         """Bodies of the organizations that refer to a connector."""
@@ -221,6 +246,16 @@ class Resources:
         if self._shown is not None:
             self._shown.drop(kind, key.namespace, key.name)
         return True
+
+
+def _missing(
+    entries: Mapping[Key, _Entry], namespace: str | None, uids: Container[str], version: int
+) -> list[tuple[Key, _Entry]]:
+    return [
+        (key, entry)
+        for key, entry in entries.items()
+        if namespace in {None, key.namespace} and entry.version <= version and entry.uid not in uids
+    ]
 
 
 def _body(entry: _Entry | None) -> dict[str, Any] | None:

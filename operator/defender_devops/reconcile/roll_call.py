@@ -1,0 +1,79 @@
+"""Finds out who has gone unheard.
+
+A watch that begins anew, at the operator's start or after an interruption that the API server no longer remembers,
+begins with those that are there: nobody tells of those that went in between. They would be reckoned with for ever, a
+decision of somebody's among them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from defender_devops.api.names import CONNECTOR, ORGANIZATION
+from defender_devops.cluster.client import KubernetesClient
+from defender_devops.cluster.roll import call_roll
+from defender_devops.errors import KubernetesError
+from defender_devops.reconcile.resources import Key, Resources
+
+__all__ = ["RollCall"]
+
+_log: Final = structlog.get_logger(__name__)
+
+_FIRST: Final = 10.0
+"""Seconds after the start: by then the watches have begun."""
+
+
+class RollCall:
+    """Holds the cache against a list, again and again.
+
+    Args:
+        client: the API.
+        resources: the cache.
+        namespaces: those that are watched; none means all.
+        wake: called with a connector that has to be looked at.
+        interval: seconds between two lists.
+    """
+
+    def __init__(
+        self,
+        client: KubernetesClient,
+        resources: Resources,
+        namespaces: tuple[str, ...],
+        wake: Callable[[Key], None],
+        *,
+        interval: float,
+    ) -> None:
+        self._client = client
+        self._resources = resources
+        self._namespaces = namespaces
+        self._wake = wake
+        self._interval = interval
+
+    async def run(self) -> None:
+        """Call the roll until cancelled; a call that fails says so, and the next one comes at its time."""
+        await asyncio.sleep(min(_FIRST, self._interval))
+        while True:
+            try:
+                await self.call()
+            except KubernetesError as error:
+                _log.info("cannot list the resources", message=error.message)
+            await asyncio.sleep(self._interval)
+
+    async def call(self) -> None:
+        """List all once, forget who is not there, and wake whom that concerns.
+
+        Raises:
+            KubernetesError: they could not be listed.
+        """
+        for namespace in self._namespaces or (None,):
+            roll = await call_roll(self._client, CONNECTOR.plural, namespace)
+            gone = self._resources.forget_connectors(namespace, roll.uids, roll.version)
+            roll = await call_roll(self._client, ORGANIZATION.plural, namespace)
+            left = self._resources.forget_organizations(namespace, roll.uids, roll.version)
+            for key in (*gone, *left):
+                _log.info("gone unheard", namespace=key.namespace, connector=key.name)
+                self._wake(key)
