@@ -1,0 +1,93 @@
+"""Git and the operator never fight: whoever applies manifests again and again, nothing of them is ever changed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from defender_devops.api.names import ANNOTATION_RECONCILE_REQUESTED_AT, FIELD_MANAGER, FINALIZER
+from sandbox.cluster.client import Manifest
+from sandbox.stack import Operator
+from tests.support.appliers import APPLIERS, Applier
+from tests.support.scene import ORGANIZATION, Scene
+
+RECONCILES = 100
+RARELY = "3600"
+"""Seconds between looks that nobody asks for: none comes while a test runs."""
+
+Run = Callable[..., Operator]
+
+
+def reconciles(operator: Operator) -> int:
+    """How many have ended so far."""
+    with httpx.Client(trust_env=False) as http:
+        text = http.get(f"{operator.metrics}/metrics").text
+    counts = re.findall(r"^defender_devops_reconcile_total\{.*\} (\S+)$", text, re.MULTILINE)
+    return int(sum(map(float, counts)))
+
+
+def given(body: Manifest) -> dict[str, Any]:
+    """What a manifest can hold."""
+    metadata = body["metadata"]
+    return {"spec": body["spec"], "labels": metadata.get("labels", {}), "annotations": metadata.get("annotations", {})}
+
+
+def fields_of_ours(body: Manifest) -> set[str]:
+    """Fields that the API server knows to be the operator's; of metadata each by itself."""
+    ours = [entry["fieldsV1"] for entry in body["metadata"]["managedFields"] if entry["manager"] == FIELD_MANAGER]
+    return {path for fields in ours for path in _paths(fields)}
+
+
+def _paths(fields: dict[str, Any]) -> set[str]:
+    """Paths of a fieldsV1 (https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management)."""
+    of_metadata = {f"metadata.{name.removeprefix('f:')}" for name in fields.get("f:metadata", {})}
+    return of_metadata | {name.removeprefix("f:") for name in fields if name != "f:metadata"}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("applier", APPLIERS, ids=lambda applier: applier.__name__)
+def test_a_hundred_reconciles_change_nothing_that_git_holds_and_cause_no_other(
+    own_scene: Scene, run: Run, applier: type[Applier]
+) -> None:
+    scene, git = own_scene, applier(own_scene.kube)
+    operator = run(refresh_interval=RARELY, check_interval=RARELY)
+    scene.new_code()
+    connector = scene.manifest(organizations={"names": ["contoso", "fabrikam"]})
+    connector["metadata"]["labels"] = {"team": "platform"}
+    organization = scene.organization_manifest("fabrikam", onboarding="Onboarded")
+    git.sync(connector, organization)
+    scene.wait("Ready", "True")
+    ready = scene.wait_organization("fabrikam", "Ready", "True")
+    since, before, applied = scene.control.last(), reconciles(operator), scene.connector()
+    for number in range(1, RECONCILES + 1):
+        connector["metadata"]["annotations"] = {ANNOTATION_RECONCILE_REQUESTED_AT: str(number)}
+        git.sync(connector, organization)
+        live = scene.wait_until(lambda body, wanted=number: handled(body) == str(wanted))
+        assert given(live) == expected(applied, live)
+    assert reconciles(operator) == before + RECONCILES
+    assert live["metadata"]["generation"] == applied["metadata"]["generation"]
+    assert scene.kube.get(ORGANIZATION, "fabrikam", scene.namespace) == ready
+    assert fields_of_ours(ready) == {"status"}
+    assert fields_of_ours(live) == {"status", "metadata.finalizers"}
+    assert live["metadata"]["finalizers"] == [FINALIZER]
+    assert scene.writes(since) == []
+
+
+def handled(body: Manifest) -> object:
+    """The request that was carried out last."""
+    return body["status"].get("lastHandledReconcileAt")
+
+
+def expected(applied: Manifest, live: Manifest) -> dict[str, Any]:
+    """As it was applied first, with the annotations that are applied anew each time."""
+    changing = {
+        name: value
+        for name, value in live["metadata"]["annotations"].items()
+        if name in {ANNOTATION_RECONCILE_REQUESTED_AT, "kubectl.kubernetes.io/last-applied-configuration"}
+    }
+    first = given(applied)
+    return {**first, "annotations": {**first["annotations"], **changing}}
