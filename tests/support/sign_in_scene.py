@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 from playwright.sync_api import Page
 
 from sandbox.demo.browser import Browser
@@ -67,6 +68,25 @@ class SignInScene(Scene):
                 browser.press("Accept")
             browser.press("Submit")
             return browser.text
+
+    def sign_in_by_device(self, name: str = "contoso", account: str = ACCOUNT) -> str:
+        """Ask for a device code as the command line does, and use it on another machine; gives the user code."""
+        answer = httpx.post(
+            f"{self.address(name)}/device", headers={"Accept": "application/json"}, trust_env=False, timeout=30
+        )
+        asked = answer.json()
+        with Browser(self.ca) as telephone:
+            telephone.open(asked["verificationUri"])
+            telephone.press("Next", otc=asked["userCode"])
+            telephone.press("Sign in", loginfmt=account, passwd=PASSWORD)
+            if "Accept" in telephone.text:
+                telephone.press("Accept")
+        return str(asked["userCode"])
+
+    def only_sign_in(self, name: str, sign_in: dict[str, Any]) -> None:
+        """Apply a connector that has nothing to do in Azure but to wait for somebody to authorize it."""
+        adopt = {"method": "Adopt", "codeSecretRef": None, "account": ACCOUNT}
+        self.apply(self.manifest(name, authorization=adopt, signIn=sign_in))
 
     def address(self, name: str = "contoso") -> str:
         """The connector's page, from its status."""

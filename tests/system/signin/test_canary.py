@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +21,6 @@ import yaml
 from sandbox.cloud.control.client import ControlClient
 from sandbox.cluster import Cluster, KubernetesClient
 from sandbox.cluster.ports import free_ports
-from sandbox.demo.browser import Browser
 from sandbox.stack import Cloud, Operator
 from sandbox.stack.operator import NAMESPACE
 from tests.support.canary import found
@@ -34,7 +33,7 @@ from tests.support.connector_world import (
     write_world,
 )
 from tests.support.scene import ACCOUNT, KIND, SUBSCRIPTION, TENANT
-from tests.support.sign_in_scene import APP, PASSWORD, TOKENS, SignInScene
+from tests.support.sign_in_scene import APP, TOKENS, SignInScene
 
 OWN_ACCOUNT = "defender-devops-operator"
 OWN_APP = "66666666-6666-6666-6666-666666666666"
@@ -153,12 +152,6 @@ def secret_client(name: str) -> dict[str, Any]:
     return {"id": APP, "type": "Secret", "secretRef": {"name": name, "key": "client-secret"}}
 
 
-def adopting(name: str, sign_in: Mapping[str, Any]) -> Callable[[SignInScene], object]:
-    """A connector that only signs in: there is nothing in Azure to adopt."""
-    adopt = {"method": "Adopt", "codeSecretRef": None, "account": ACCOUNT}
-    return lambda scene: scene.apply(scene.manifest(name, authorization=adopt, signIn=sign_in))
-
-
 def sign_in_by_browser(nest: Nest) -> None:
     """Authorization code with a client secret, and once with a forged code; the team's own identity in Azure."""
     scene = nest.scene
@@ -179,28 +172,13 @@ def sign_in_by_browser(nest: Nest) -> None:
     scene.wait("SignedIn", "True", timeout=20)
 
 
-def sign_in_by_device(nest: Nest) -> None:
-    """The device code flow, to the end."""
-    scene = nest.scene
-    described = httpx.post(
-        f"{scene.address('device')}/device", headers={"Accept": "application/json"}, trust_env=False
-    ).json()
-    nest.plant("user code", described["userCode"])
-    with Browser(scene.ca) as telephone:
-        telephone.open(described["verificationUri"])
-        telephone.press("Next", otc=described["userCode"])
-        telephone.press("Sign in", loginfmt=ACCOUNT, passwd=PASSWORD)
-        if "Accept" in telephone.text:
-            telephone.press("Accept")
-
-
 def hand_in_a_token(nest: Nest) -> None:
     """A refresh token that a person puts into a Secret."""
     scene = nest.scene
     scene.secret("handed-in", token=nest.plant_tokens(TOKENS)["refresh-token"])
     reference = {"name": "handed-in", "key": "token"}
     sign_in = {"method": "RefreshToken", "account": ACCOUNT, "client": secret_client("signin-app")}
-    adopting("handed-in", {**sign_in, "refreshTokenSecretRef": reference})(scene)
+    scene.only_sign_in("handed-in", {**sign_in, "refreshTokenSecretRef": reference})
 
 
 def hand_over_codes(nest: Nest) -> None:
@@ -300,9 +278,9 @@ def test_no_secret_comes_out_anywhere(cluster: Cluster, kube: KubernetesClient, 
                 signIn={"method": "ServicePrincipal", "client": {"id": APP, "type": "Federated"}},
             )
         )
-        adopting("device", {"method": "DeviceCode", "account": ACCOUNT, "client": {"id": APP}})(scene)
+        scene.only_sign_in("device", {"method": "DeviceCode", "account": ACCOUNT, "client": {"id": APP}})
         sign_in_by_browser(made)
-        sign_in_by_device(made)
+        made.plant("user code", scene.sign_in_by_device("device"))
         hand_in_a_token(made)
         hand_over_codes(made)
         for name in CONNECTORS:
