@@ -14,16 +14,16 @@ RUN python3 -m venv /opt/uv && /opt/uv/bin/pip install --quiet --no-cache-dir "u
 WORKDIR /src
 # What uv.lock names changes rarely: a layer of its own keeps it out of most builds.
 COPY pyproject.toml uv.lock ./
-RUN /opt/uv/bin/uv sync --frozen --no-default-groups --no-install-project --python "$(command -v python3)"
+RUN /opt/uv/bin/uv sync --frozen --no-default-groups --extra traces --no-install-project --python "$(command -v python3)"
 COPY README.md LICENSE ./
 COPY operator ./operator
 # What uv notes about its own cache holds the time of this build.
-RUN /opt/uv/bin/uv sync --frozen --no-default-groups --no-editable --python "$(command -v python3)" \
+RUN /opt/uv/bin/uv sync --frozen --no-default-groups --extra traces --no-editable --python "$(command -v python3)" \
     && find /opt/defender-devops -name uv_cache.json -delete \
     && find /opt/defender-devops -name RECORD -exec sed -i '/uv_cache.json/d' {} +
 COPY deploy/image/compile_imported.py deploy/image/sbom.py ./
 RUN PYTHONPYCACHEPREFIX=/opt/defender-devops/bytecode /opt/defender-devops/bin/python -B compile_imported.py \
-    && /opt/uv/bin/uv export --quiet --frozen --no-default-groups --format cyclonedx1.5 > locked.cdx.json \
+    && /opt/uv/bin/uv export --quiet --frozen --no-default-groups --extra traces --format cyclonedx1.5 > locked.cdx.json \
     && /opt/defender-devops/bin/python -B sbom.py < locked.cdx.json > /opt/defender-devops/sbom.cdx.json
 
 FROM ${BASE}

@@ -1,6 +1,6 @@
 """Writes the image's bill of materials: what uv.lock put into it, and the packages of its base.
 
-Usage: uv export --frozen --no-default-groups --format cyclonedx1.5 | python sbom.py > sbom.cdx.json
+Usage: uv export --frozen --no-default-groups --extra traces --format cyclonedx1.5 | python sbom.py > sbom.cdx.json
 
 Runs with the image's own Python. Of what the lock knows for all platforms only that is kept which is installed here,
 and what is installed here without the lock's knowledge is an error. Nothing random and no time is in it, so that two

@@ -54,6 +54,8 @@ from defender_devops.settings import Settings
 from defender_devops.signin.assembly import SignInPackage, open_sign_in
 from defender_devops.signin.sign_ins import SignIns
 from defender_devops.telemetry.metrics import Metrics
+from defender_devops.telemetry.requests import Requests
+from defender_devops.telemetry.traces import open_traces
 from defender_devops.telemetry.web import Probes, WebServer
 
 __all__ = ["Operator"]
@@ -77,6 +79,8 @@ class Operator:
         self._settings = settings
         self._take_signals = take_signals
         self._metrics = Metrics()
+        self._traces = open_traces(settings.traces)
+        self._requests = Requests(self._metrics, self._traces)
         self._resources = Resources(self._metrics.resources)
         self._memories = Memories()
         self._scheduler: Scheduler[Key] = Scheduler(
@@ -95,11 +99,9 @@ class Operator:
         )
         self._connection = Connection()
         self._leadership = Leadership(
-            settings, self._connection, self._metrics.kubernetes_request, lost=lambda: self._scheduler.stop(grace=0)
+            settings, self._connection, self._requests.kubernetes, lost=lambda: self._scheduler.stop(grace=0)
         )
-        self._client = KubernetesClient(
-            self._connection, self._metrics.kubernetes_request, fence=self._leadership.fence
-        )
+        self._client = KubernetesClient(self._connection, self._requests.kubernetes, fence=self._leadership.fence)
         self._connectors = Connectors(self._client)
         self._organizations = Organizations(self._client)
         self._secrets = Secrets(self._client)
@@ -127,6 +129,7 @@ class Operator:
             server = WebServer(settings.metrics_host, settings.metrics_port, probes, self._metrics.exposition)
             await server.start()
             stack.push_async_callback(server.close)
+            stack.push_async_callback(asyncio.to_thread, self._traces.close)
             stack.push_async_callback(self._leadership.close)
             stack.push_async_callback(self._client.close)
             await self._leadership.run(lambda: self._work(stop), stop)
@@ -155,7 +158,7 @@ class Operator:
         own = OwnIdentity(os.environ)
         grants = Grants(settings.namespace, settings.identity_grants, own.client_id)
         session = ArmSession.open(
-            str(settings.arm_endpoint), observe=self._metrics.azure_request, fence=self._leadership.fence
+            str(settings.arm_endpoint), observe=self._requests.azure, fence=self._leadership.fence
         )
         self._metrics.ask_azure_budget(lambda: _budget_left(session))
         stack.push_async_callback(session.close)
@@ -222,7 +225,7 @@ class Operator:
             http,
             Endpoints.of(settings),
             settings.check_interval,
-            observe=self._metrics.azure_devops_request,
+            observe=self._requests.azure_devops,
         )
         server = package.server(settings, checker)
         if server is not None:
@@ -264,7 +267,10 @@ class Operator:
     async def _reconcile(self, key: Key) -> Outcome:
         if self._reconciler is None:
             raise RuntimeError("the scheduler runs only once all is assembled")
-        outcome = await self._reconciler.reconcile(key)
+        with self._traces.reconcile(key.namespace, key.name) as span:
+            outcome = await self._reconciler.reconcile(key)
+            if outcome.failed:
+                span.failed()
         if not self._resources.speaks_of(key):
             self._scheduler.forget(key)
         return outcome

@@ -5,6 +5,7 @@ Identities are not here: azure-identity reads the standard `AZURE_*` variables i
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Annotated, Final, Literal
 
 from pydantic import (
@@ -36,6 +37,12 @@ def _reached_safely(url: HttpUrl) -> HttpUrl:
     if url.scheme != "https" and url.host not in _LOOPBACK:
         raise ValueError("must be https: a sign-in over plain http can be read and changed on its way")
     return url
+
+
+def _installed(traces: str) -> str:
+    if traces != "none" and not (find_spec("opentelemetry") and find_spec("opentelemetry.sdk")):
+        raise ValueError("needs the extra `traces`: install defender-devops-operator[traces]")
+    return traces
 
 
 class IdentityGrant(BaseModel):
@@ -132,3 +139,6 @@ class Settings(BaseSettings):
 
     log_format: Literal["json", "console"] = "json"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    traces: Annotated[Literal["none", "otlp"], AfterValidator(_installed)] = "none"
+    """Whether a span for each reconcile and request is sent by OTLP; OpenTelemetry's own `OTEL_…` say where to."""

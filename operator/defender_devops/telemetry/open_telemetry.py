@@ -1,0 +1,108 @@
+"""Traces by OpenTelemetry, sent by OTLP over HTTP. Needs the extra `traces`.
+
+No exception and no message goes into a span: attributes are names, numbers and codes.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from typing import Final, Self
+
+from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+
+from defender_devops.telemetry.context import reconcile_id
+
+__all__ = ["OpenTelemetryTraces"]
+
+_DISTRIBUTION: Final = "defender-devops-operator"
+_CLOSING_SECONDS: Final = 5.0
+_ERROR: Final = "error"
+_REFUSED: Final = "4", "5"
+"""First digits of HTTP statuses that are no success."""
+
+
+class OpenTelemetryTraces:
+    """Spans of this process.
+
+    Args:
+        processor: takes the spans that have ended.
+    """
+
+    def __init__(self, processor: SpanProcessor) -> None:
+        resource = Resource.create(
+            {
+                SERVICE_NAME: os.environ.get("OTEL_SERVICE_NAME", _DISTRIBUTION),
+                SERVICE_VERSION: version(_DISTRIBUTION),
+            }
+        )
+        self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+        self._provider.add_span_processor(processor)
+        self._tracer = self._provider.get_tracer("defender_devops", version(_DISTRIBUTION))
+
+    @classmethod
+    def open(cls) -> Self:
+        """Traces that are sent in the background to where OTEL_EXPORTER_OTLP_ENDPOINT says."""
+        return cls(BatchSpanProcessor(OTLPSpanExporter()))
+
+    @contextmanager
+    def reconcile(self, namespace: str, name: str) -> Iterator[_ReconcileSpan]:
+        """A span of the reconcile of a connector; see `Traces`."""
+        attributes = {
+            "k8s.namespace.name": namespace,
+            "defender_devops.connector": name,
+            "defender_devops.reconcile_id": reconcile_id() or "",
+        }
+        with self._tracer.start_as_current_span(
+            "reconcile", attributes=attributes, record_exception=False, set_status_on_exception=False
+        ) as span:
+            reconcile = _ReconcileSpan(span)
+            try:
+                yield reconcile
+            except BaseException:
+                reconcile.failed()
+                raise
+
+    def request(self, service: str, what: str, code: str, seconds: float) -> None:
+        """A span of a request that has just ended; see `Traces`."""
+        if not trace.get_current_span().is_recording():
+            return
+        ended = time.time_ns()
+        span = self._tracer.start_span(
+            f"{service}: {what}",
+            kind=SpanKind.CLIENT,
+            start_time=ended - int(seconds * 1e9),
+            attributes={"peer.service": service, **_of(code)},
+        )
+        if code == _ERROR or code.startswith(_REFUSED):
+            span.set_status(Status(StatusCode.ERROR))
+        span.end(ended)
+
+    def close(self) -> None:
+        """Send what is not sent yet, for some seconds at most: a collector that hangs must not hold up the end."""
+        sending = threading.Thread(target=self._provider.shutdown, name="last traces", daemon=True)
+        sending.start()
+        sending.join(_CLOSING_SECONDS)
+
+
+class _ReconcileSpan:
+    def __init__(self, span: Span) -> None:
+        self._span = span
+
+    def failed(self) -> None:
+        """It has not done what it was to do; the log has the reason under the same reconcile id."""
+        self._span.set_status(Status(StatusCode.ERROR))
+
+
+def _of(code: str) -> dict[str, str | int]:
+    """An HTTP status as OpenTelemetry's conventions have it."""
+    return {"error.type": "no answer"} if code == _ERROR else {"http.response.status_code": int(code)}
