@@ -27,9 +27,10 @@ __all__ = ["AZURE", "KUBERNETES", "Gate", "Moment", "Trap"]
 KUBERNETES: Final = "kubernetes"
 AZURE: Final = "azure"
 
-_CHANGING: Final = frozenset({"PUT", "PATCH", "DELETE"})
-"""The operator creates by server-side apply and by PUT; its POSTs are questions, TokenRequests and events."""
-
+_CHANGING: Final = {
+    KUBERNETES: frozenset({"POST", "PUT", "PATCH", "DELETE"}),
+    AZURE: frozenset({"PUT", "PATCH", "DELETE"}),  # what it POSTs there are questions
+}
 _OUR_GROUP: Final = "/apis/defender-devops.io/"
 _HOP_BY_HOP: Final = frozenset({"connection", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"})
 _NO_TIME_OUT: Final = aiohttp.ClientTimeout(total=None)
@@ -167,7 +168,7 @@ class _Passage:
 
     def _changes(self, request: web.Request) -> bool:
         ours = self._name == AZURE or request.path.startswith(_OUR_GROUP)
-        return ours and request.method in _CHANGING
+        return ours and request.method in _CHANGING[self._name]
 
     def _words(self, request: web.Request) -> str:
         """Such as `kubernetes: PATCH azuredevopsconnectors/contoso/status`."""

@@ -316,10 +316,8 @@ def test_an_operator_killed_at_any_write_ends_where_it_would_have(stage: Stage, 
 LIFE = (
     ("create", Moment.UNHEARD, r"azure: PUT .*securityConnectors/contoso$"),
     ("create", Moment.BEFORE, r"azure: PUT .*devops/default$"),
-    ("widen", Moment.UNHEARD, r"azure: PATCH .*devops/default$"),
-    ("widen", Moment.BEFORE, r"kubernetes: PATCH devopsorganizations/contoso-tailspin$"),
+    ("widen", Moment.BEFORE, r"kubernetes: POST devopsorganizations$"),
     ("delete", Moment.UNHEARD, r"azure: DELETE .*securityConnectors/contoso$"),
-    ("delete", Moment.BEFORE, r"kubernetes: PATCH azuredevopsconnectors/contoso$"),
 )
 """Where an operator is killed in one life of a connector, in this order."""
 
