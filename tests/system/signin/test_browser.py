@@ -49,7 +49,7 @@ def test_a_person_signs_in_and_sees_what_was_found(scene: SignInScene, window: W
     expect(page.get_by_role("heading", level=3)).to_have_text(["contoso", "fabrikam"])
     expect(page.get_by_text("Defender has all that it needs in every organization")).to_be_visible()
     picture(page, "sign-in-result")
-    body = scene.wait("SignedIn", "True", timeout=10)
+    body = scene.wait("SignedIn", "True", timeout=30)
     assert body["status"]["signIn"]["account"] == ACCOUNT
     assert body["status"]["signIn"]["tokenExpiresAt"]
     assert scene.tokens()["refresh-token"]
@@ -120,13 +120,13 @@ def test_another_account_is_refused_with_both_named(scene: SignInScene, window: 
         f"alex@contoso.com signed in, but spec.signIn.account is {ACCOUNT}"
     )
     picture(page, "sign-in-wrong-account")
-    body = scene.wait("SignedIn", "False", "WrongAccount", timeout=10)
+    body = scene.wait("SignedIn", "False", "WrongAccount", timeout=30)
     assert "alex@contoso.com" in message(body, "SignedIn")
     assert "refresh-token" not in scene.tokens()
     start(page, scene)
     at_entra(page)
     heading(page, "You are signed in")
-    scene.wait("SignedIn", "True", timeout=10)
+    scene.wait("SignedIn", "True", timeout=30)
 
 
 def test_a_lost_sign_in_is_told_with_the_link_and_mended_there(scene: SignInScene, window: Window) -> None:
@@ -134,9 +134,9 @@ def test_a_lost_sign_in_is_told_with_the_link_and_mended_there(scene: SignInScen
     page = window()
     start(page, scene)
     at_entra(page)
-    scene.wait("SignedIn", "True", timeout=10)
+    scene.wait("SignedIn", "True", timeout=30)
     scene.control.change_account(ACCOUNT, revoke_sessions=True)
-    body = scene.wait("ReauthRequired", "True", timeout=10)
+    body = scene.wait("ReauthRequired", "True", timeout=30)
     assert scene.address() in message(body, "ReauthRequired")
     page.goto(scene.address())
     expect(page.get_by_role("status")).to_contain_text("The sign-in is lost")
@@ -144,8 +144,8 @@ def test_a_lost_sign_in_is_told_with_the_link_and_mended_there(scene: SignInScen
     page.get_by_role("button", name="Sign in with Microsoft").click()
     at_entra(page)
     heading(page, "You are signed in")
-    scene.wait("SignedIn", "True", timeout=10)
-    scene.wait("ReauthRequired", "False", timeout=10)
+    scene.wait("SignedIn", "True", timeout=30)
+    scene.wait("ReauthRequired", "False", timeout=30)
 
 
 def test_what_an_organization_lacks_is_shown_with_what_to_do(scene: SignInScene, window: Window) -> None:
@@ -225,7 +225,7 @@ def test_a_device_code_is_shown_and_finished_in_another_window(scene: SignInScen
     expect(telephone.get_by_text("You have signed in")).to_be_visible()
     page.get_by_role("button", name="I have signed in").click()
     heading(page, "You are signed in")
-    scene.wait("SignedIn", "True", timeout=10)
+    scene.wait("SignedIn", "True", timeout=30)
 
 
 HTML = "<img src=x onerror=alert(1)>"

@@ -13,7 +13,7 @@ from tests.support.scene import ACCOUNT
 from tests.support.sign_in_scene import APP, TOKENS, SignInScene
 from tests.system.signin.conftest import CHECK_INTERVAL
 
-PATIENCE = CHECK_INTERVAL + 8
+PATIENCE = CHECK_INTERVAL + 20
 TOKEN_ENDPOINT = {"service": "authority", "path": "oauth2/v2.0/token"}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -17,14 +16,14 @@ from tests.support.sign_in_scene import APP, PASSWORD, TOKENS, SignInScene
 from tests.system.signin.conftest import CHECK_INTERVAL
 
 SERVICE_PRINCIPAL = {"method": "ServicePrincipal", "account": None}
-SLACK = 6
-"""Seconds beyond the check interval: the machine is shared, and a condition is three processes away."""
+SLACK = 20
+"""Seconds beyond the check interval, for a busy machine; that it is one interval, the unit tests show by their clock."""
 
 
 def signed_in(scene: SignInScene) -> None:
     scene.connect()
     scene.sign_in()
-    scene.wait("SignedIn", "True", timeout=10)
+    scene.wait("SignedIn", "True", timeout=30)
 
 
 def revoked(control: ControlClient) -> None:
@@ -50,10 +49,8 @@ def test_a_loss_is_seen_within_one_check_interval_and_leaves_the_connector_ready
 ) -> None:
     signed_in(scene)
     scene.wait("Ready", "True")
-    began = time.monotonic()
     lose(scene.control)
     body = scene.wait("ReauthRequired", "True", reason, timeout=CHECK_INTERVAL + SLACK)
-    assert time.monotonic() - began < CHECK_INTERVAL + SLACK
     assert condition(body, "SignedIn")["status"] == "False"
     assert condition(body, "SignedIn")["reason"] == reason
     assert condition(body, "Ready")["status"] == "True"
@@ -92,21 +89,32 @@ def value(secret: dict[str, Any], key: str) -> str:
 
 def test_an_expired_app_secret_is_told_and_a_new_one_takes_effect_at_once(scene: SignInScene) -> None:
     signed_in(scene)
-    scene.secret("signin-app", client_secret="no longer right")
+    app, old = "defender-devops-sign-in", {"value": "sandbox-sign-in-secret", "expiresIn": 86400}
+    scene.control.change_application(app, secrets=[old])
+    scene.control.move(0, wall=2 * 86400)
     body = scene.wait("SignedIn", "False", "OAuthAppMisconfigured", timeout=CHECK_INTERVAL + SLACK)
-    assert "7000215" in condition(body, "SignedIn")["message"]
-    scene.secret("signin-app", client_secret="sandbox-sign-in-secret")
+    assert "AADSTS7000222" in condition(body, "SignedIn")["message"]
+    assert condition(body, "ReauthRequired")["status"] == "False", "no person has to sign in for that"
+    scene.control.change_application(app, secrets=[old, {"value": "a-new-secret"}])
+    scene.secret("signin-app", client_secret="not quite")
+    scene.wait_until(lambda body: "AADSTS7000215" in condition(body, "SignedIn").get("message", ""), timeout=SLACK)
+    scene.secret("signin-app", client_secret="a-new-secret")
     scene.wait("SignedIn", "True", timeout=SLACK)
 
 
-def test_an_outage_loses_no_token_and_asks_nobody_to_sign_in(scene: SignInScene) -> None:
+def test_an_hours_outage_loses_no_token_and_asks_nobody_to_sign_in(scene: SignInScene) -> None:
     signed_in(scene)
-    before = scene.tokens()["refresh-token"]
+    scene.wait("PrerequisitesMet", "True", timeout=CHECK_INTERVAL + SLACK)
     outage = {"error": "temporarily_unavailable", "error_codes": [90033]}
     scene.control.fault(service="authority", path="oauth2/v2.0/token", times=None, status=503, body=outage)
-    body = scene.wait("SignedIn", "Unknown", "TokenServiceUnavailable", timeout=CHECK_INTERVAL + SLACK)
+    scene.wait("SignedIn", "Unknown", "TokenServiceUnavailable", timeout=CHECK_INTERVAL + SLACK)
+    before = scene.tokens()["refresh-token"]
+    scene.control.move(0, wall=3600)
+    scene.wait_request(path="oauth2/v2.0/token", times=3)
+    body = scene.wait("SignedIn", "Unknown", "TokenServiceUnavailable", timeout=SLACK)
     assert condition(body, "ReauthRequired")["status"] == "False"
-    assert scene.tokens()["refresh-token"]
+    assert condition(body, "PrerequisitesMet")["status"] == "True", "what was found last stands"
+    assert scene.tokens()["refresh-token"] == before
     scene.control.clear_faults()
     scene.wait("SignedIn", "True", timeout=3 * CHECK_INTERVAL + SLACK)
     assert scene.tokens()["refresh-token"] != before
@@ -141,7 +149,7 @@ def test_rights_lost_in_azure_devops_are_told_and_come_back(scene: SignInScene) 
 
 def test_a_service_principal_signs_in_by_itself(scene: SignInScene) -> None:
     scene.connect(SERVICE_PRINCIPAL)
-    body = scene.wait("SignedIn", "True", timeout=10)
+    body = scene.wait("SignedIn", "True", timeout=30)
     assert body["status"]["signIn"]["tenantId"]
     assert "account" not in body["status"]["signIn"]
     assert scene.tokens() == {}
@@ -160,4 +168,4 @@ def test_a_refresh_token_that_is_handed_in_is_taken_over_and_renewed(scene: Sign
         }
     )
     scene.kube.wait("Secret", "taken-over", scene.namespace, until=lambda body: "account" in body.get("data", {}))
-    scene.wait("SignedIn", "True", timeout=10)
+    scene.wait("SignedIn", "True", timeout=30)
