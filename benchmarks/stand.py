@@ -126,7 +126,7 @@ def _answers(http: httpx.Client, url: str) -> bool | None:
 
 
 def _write_world(file: Path, organizations: int) -> Path:
-    """The default world, with so many organizations more."""
+    """The default world, with so many organizations more; without projects, which Defender would report meanwhile."""
     world = yaml.safe_load(DEFAULT_WORLD.read_text(encoding="utf-8"))
     world["generate"] = {
         "tenant": DOMAIN,
@@ -134,6 +134,7 @@ def _write_world(file: Path, organizations: int) -> Path:
         "subscription": SUBSCRIPTION,
         "resourceGroup": GROUP,
         "organizations": organizations,
+        "projects": 0,
         "organizationsPerAccount": ORGANIZATIONS_EACH,
     }
     file.write_text(yaml.safe_dump(world), encoding="utf-8")

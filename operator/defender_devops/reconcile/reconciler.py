@@ -112,7 +112,7 @@ class Reconciler:
         live = self.resources.connector(key)
         if live is None or live["metadata"]["generation"] != snapshot.connector.metadata.generation:
             raise KubernetesConflict("The spec was changed before the one-time code was sent; it is planned again.")
-        written = report(_on_its_way(snapshot), None, self.clock())
+        written = report(_on_its_way(_as_told(snapshot, live)), None, self.clock())
         await self._write_connector(key, written.status.dump(), version=live["metadata"]["resourceVersion"])
 
     def _remember(self, memory: Memory, connector: AzureDevOpsConnector, gathered: Gathered, done: Done) -> None:
@@ -128,7 +128,8 @@ class Reconciler:
 
     async def _report(self, key: Key, done: Done) -> Report:
         """Write what is known; the connector last, so that whoever waits for it finds its organizations told of."""
-        written = report(done.snapshot, done.failure, self.clock())
+        told = _as_told(done.snapshot, self.resources.connector(key))
+        written = report(told, done.failure, self.clock())
         for resource, status in written.organizations:
             await self._write_organization(resource, status)
         if FINALIZER in done.snapshot.connector.metadata.finalizers or not _is_going(done.snapshot):
@@ -177,6 +178,15 @@ def _failure(done: Done) -> Failure | None:
     if done.failure is not None:
         return done.failure
     return done.snapshot.cloud if isinstance(done.snapshot.cloud, Failure) else None
+
+
+def _as_told(snapshot: ConnectorSnapshot, live: Mapping[str, Any] | None) -> ConnectorSnapshot:
+    """The snapshot with the conditions that stand in the resource by now: since when they hold goes on from there."""
+    if live is None:
+        return snapshot
+    connector = snapshot.connector
+    status = connector.status.model_copy(update={"conditions": conditions_of(live)})
+    return replace(snapshot, connector=connector.model_copy(update={"status": status}))
 
 
 def _on_its_way(snapshot: ConnectorSnapshot) -> ConnectorSnapshot:
