@@ -9,6 +9,7 @@ from pathlib import Path
 
 import yaml
 
+from benchmarks.__main__ import BENCHMARKS
 from defender_devops.api.reasons import ConditionType, Reason
 from defender_devops.telemetry.metric_facts import METRICS
 
@@ -33,6 +34,16 @@ def test_every_metric_has_a_row_with_its_type_and_its_labels() -> None:
     page = (DOCS / "reference/metrics.md").read_text()
     rows = re.findall(r"^\| `defender_devops_(\w+)` \| (\w+) \| ([^|]*) \| .+ \|$", page, re.MULTILINE)
     assert rows == [(each.name, each.type, ", ".join(f"`{label}`" for label in each.labels)) for each in METRICS]
+
+
+def test_sizing_promises_what_the_benchmarks_measure() -> None:
+    page = (DOCS / "sizing.md").read_text()
+    promised = {float(most) for most in re.findall(r"^\| [^|]+ \| ([\d.]+)(?: [^|]*)? \|$", page, re.MULTILINE)}
+    goals = {name: most for each in BENCHMARKS.values() for name, most in each.goals.items()}
+    measured_in_seconds = goals.pop("drift put back after, s")
+    assert promised == set(goals.values())
+    assert measured_in_seconds > 0
+    assert {each.connectors for each in BENCHMARKS.values() if each.goals} == {1000}
 
 
 def fields(schema: dict[str, object]) -> set[str]:
