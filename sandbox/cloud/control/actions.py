@@ -18,6 +18,7 @@ from sandbox.cloud.control.bodies import (
     RepositoryBody,
     RoleBody,
     SettingsBody,
+    SubscriptionBody,
     SubscriptionChange,
 )
 from sandbox.cloud.defender.authorizations import ExchangeFailed, accessible_organizations, issue_code
@@ -30,7 +31,7 @@ from sandbox.cloud.transport.message import sha256
 from sandbox.cloud.world.azure import ROLE_DEFINITIONS, Policy, ResourceGroup
 from sandbox.cloud.world.devops import Organization, Project, Repository
 from sandbox.cloud.world.directory import Account, AppSecret, ConditionalAccess
-from sandbox.cloud.world.load import UnknownName, add_organization, assign_role, principal_id
+from sandbox.cloud.world.load import UnknownName, add_organization, add_subscription, assign_role, principal_id
 
 __all__ = ["Actions", "Refused"]
 
@@ -221,6 +222,12 @@ class Actions:
             ]
         if body.disabled is not None:
             found[0].disabled = body.disabled
+
+    def add_subscription(self, body: SubscriptionBody) -> None:
+        """Create a subscription, or move it into the tenant."""
+        if self._simulation.world.subscription(body.id) is not None:
+            raise Refused(f"there is a subscription {body.id!r} already")
+        add_subscription(self._simulation.world, body)
 
     def change_subscription(self, identifier: str, body: SubscriptionChange) -> None:
         """Register providers or take them away, assign policies, make and delete resource groups."""

@@ -15,6 +15,7 @@ from sandbox.cloud.world.schema import (
     RepositorySpec,
     ResourceGroupSpec,
     SecretSpec,
+    SubscriptionSpec,
 )
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "RepositoryBody",
     "RoleBody",
     "SettingsBody",
+    "SubscriptionBody",
     "SubscriptionChange",
     "TokensBody",
 ]
@@ -171,3 +173,4 @@ OrganizationBody = OrganizationSpec
 ProjectBody = ProjectSpec
 RepositoryBody = RepositorySpec
 ConnectorBody = ConnectorSpec
+SubscriptionBody = SubscriptionSpec

@@ -127,6 +127,10 @@ class ControlClient:
         """Replace its secrets or disable it; see `ApplicationChange`."""
         self.call("PATCH", f"/applications/{name}", **changes)
 
+    def add_subscription(self, **subscription: Any) -> None:  # noqa: ANN401 - body
+        """Add a subscription, in the words of the world file."""
+        self.call("POST", "/subscriptions", **subscription)
+
     def change_subscription(self, identifier: str, **changes: Any) -> None:  # noqa: ANN401 - body
         """Change its providers, policies or resource groups; see `SubscriptionChange`."""
         self.call("PATCH", f"/subscriptions/{identifier}", **changes)

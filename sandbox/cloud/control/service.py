@@ -222,6 +222,12 @@ class Control:
         self._actions.change_application(application, self._body(request, bodies.ApplicationChange))
         return {}
 
+    @_route("POST", "/subscriptions")
+    async def add_subscription(self, request: Request) -> Any:  # noqa: ANN401 - JSON
+        """Add a subscription, in the words of the world file."""
+        self._actions.add_subscription(self._body(request, bodies.SubscriptionBody))
+        return {}
+
     @_route("PATCH", "/subscriptions/{subscription}")
     async def change_subscription(self, request: Request, subscription: str) -> Any:  # noqa: ANN401 - JSON
         """Register providers or take them away, assign policies, make and delete resource groups."""

@@ -40,6 +40,7 @@ __all__ = [
     "add_connector",
     "add_organization",
     "add_project",
+    "add_subscription",
     "build",
     "read_world_file",
 ]
@@ -75,7 +76,7 @@ def build(spec: WorldFile, clock: Clock) -> World:
         _add_application(world, application)
     _add_groups(world, spec)
     for subscription in spec.subscriptions:
-        _add_subscription(world, subscription)
+        add_subscription(world, subscription)
     for assignment in spec.role_assignments:
         assign_role(world, assignment.role, assignment.principal, assignment.scope)
     for organization in spec.organizations:
@@ -169,7 +170,8 @@ def principal_type(world: World, object_id: str) -> str:
     return "Group" if object_id in world.directory.groups else "ServicePrincipal"
 
 
-def _add_subscription(world: World, spec: SubscriptionSpec) -> None:
+def add_subscription(world: World, spec: SubscriptionSpec) -> None:
+    """Add a subscription."""
     subscription = Subscription(
         spec.id.lower(),
         _tenant_id(world, spec.tenant),
