@@ -32,6 +32,7 @@ __all__ = [
     "is_held_elsewhere",
     "is_onboarded",
     "is_taken_over",
+    "lacks_somebody",
     "named",
     "observes",
     "pull_request_annotations",
@@ -170,6 +171,15 @@ def takes_in_what_is_new(snapshot: ConnectorSnapshot) -> bool:
     """Whether it is for the operator to onboard what is founded later: with exclusions Defender does not."""
     mode = snapshot.connector.spec.organizations.mode
     return mode is OrganizationsMode.ALL_AND_FUTURE and bool(excluded(snapshot)) and not observes(snapshot)
+
+
+def lacks_somebody(snapshot: ConnectorSnapshot) -> bool:
+    """Whether a wanted organization is missing or held elsewhere: that it is to be had is seen by asking alone."""
+    cloud = snapshot.cloud
+    if not isinstance(cloud, CloudState) or cloud.available is None:
+        return False
+    seen = found(cloud)
+    return not seen or any(key not in seen or is_held_elsewhere(seen[key]) for key in standing(snapshot).wanted)
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,7 +93,7 @@ class Gatherer:
             probe=memory.hinted or connector.is_reconcile_requested or memory.code != known_code.sha256,
             readers=_speaks_of_readers(connector),
             strays=_may_have_strays(connector),
-            probe_interval=self._probe_interval(base),
+            probe_interval=self._probe_interval(replace(base, cloud=memory.cloud or base.cloud)),
             refuses=lambda found: refusal(replace(base, cloud=CloudState(found))) is not None,
         )
         if connector.spec.suspend and not connector.metadata.is_deleting:
@@ -136,10 +136,12 @@ class Gatherer:
     def _probe_interval(self, snapshot: ConnectorSnapshot) -> timedelta:
         """Between two questions for the organizations that there are.
 
-        Where Defender does not take in what is new, and we do in its stead, nothing else shows that it is there.
+        Where Defender does not take in what is new, and we do in its stead, nothing else shows that it is there; nor
+        that somebody is to be had who was missing or held elsewhere.
         """
         check, refresh = self.timings.check_interval, self.refresh_interval
-        return min(check, refresh) if desired.takes_in_what_is_new(snapshot) else check
+        waits = desired.takes_in_what_is_new(snapshot) or desired.lacks_somebody(snapshot)
+        return min(check, refresh) if waits else check
 
     def _base(
         self, key: Key, connector: AzureDevOpsConnector, memory: Memory, code: AuthorizationCode

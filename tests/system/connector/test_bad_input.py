@@ -57,7 +57,23 @@ def policies(scene: Scene, *found: dict[str, Any]) -> None:
     scene.control.change_subscription(SUBSCRIPTION, policies=list(found))
 
 
+def with_subscription(scene: Scene) -> None:
+    """The subscription has come into the tenant, and the operator's identity has rights there."""
+    scene.control.add_subscription(
+        id=UNKNOWN_SUBSCRIPTION, name="Contoso Acquisitions", tenant=TENANT, resourceGroups=GROUPS
+    )
+    scene.control.assign_role("Contributor", OPERATOR, f"/subscriptions/{UNKNOWN_SUBSCRIPTION}")
+
+
 TROUBLES = (
+    Trouble(
+        "an unknown subscription",
+        "InvalidSpec",
+        (UNKNOWN_SUBSCRIPTION, "spec.azure.subscriptionId"),
+        lambda _: None,
+        with_subscription,
+        {"azure": {"subscriptionId": UNKNOWN_SUBSCRIPTION}},
+    ),
     Trouble(
         "an unknown resource group",
         "InvalidSpec",
@@ -193,11 +209,10 @@ def test_a_connector_that_is_somebody_elses_is_not_looked_into(scene: Scene) -> 
 @pytest.mark.parametrize(
     ("azure", "reason", "words"),
     [
-        ({"subscriptionId": UNKNOWN_SUBSCRIPTION}, "InvalidSpec", (UNKNOWN_SUBSCRIPTION, "spec.azure.subscriptionId")),
         ({"location": "antarctica"}, "RegionNotSupported", ("antarctica", "westeurope", "swedencentral")),
         ({"resourceGroup": "rg-of-nobody"}, "InvalidSpec", ("rg-of-nobody", "az group create")),
     ],
-    ids=["subscription", "region", "resource group"],
+    ids=["region", "resource group"],
 )
 def test_a_place_that_is_nowhere_is_told_and_the_manifest_has_to_be_made_anew(
     scene: Scene, azure: dict[str, str], reason: str, words: tuple[str, ...]

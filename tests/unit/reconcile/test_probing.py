@@ -1,0 +1,71 @@
+"""How soon Defender is asked again which organizations there are."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import cast
+
+import pytest
+
+from defender_devops.azure.identities import Identities
+from defender_devops.azure.watchers import CloudWatchers
+from defender_devops.reconcile.codes import Codes
+from defender_devops.reconcile.gather import Gatherer
+from defender_devops.reconcile.hints import Hints
+from defender_devops.reconcile.memory import Memories
+from defender_devops.reconcile.resources import Resources
+from defender_devops.reconcile.sign_in_view import SignInView
+from defender_devops.reconcile.snapshot import Timings
+from tests.unit.reconcile.builder import NOW, cloud_of, snapshot
+from tests.unit.reconcile.cases import LISTED, OBSERVE, SELECTED
+from tests.unit.reconcile.says import HELD, HELD_BY_NAME, TYPO
+
+REFRESH, CHECK = timedelta(minutes=5), timedelta(minutes=10)
+
+GATHERER = Gatherer(
+    resources=Resources(),
+    clients=cast("Identities", None),
+    watchers=cast("CloudWatchers", None),
+    hints=Hints(Memories(), lambda _: None),
+    codes=cast("Codes", None),
+    sign_ins=cast("SignInView", None),
+    cluster_id="cluster-1",
+    namespaces=None,
+    timings=Timings(check_interval=CHECK),
+    refresh_interval=REFRESH,
+    clock=lambda: NOW,
+)
+EXCLUDING = "spec: {organizations: {exclude: [fabrikam]}}"
+
+
+@pytest.mark.parametrize(
+    ("world", "soon"),
+    [
+        ((), False),
+        ((SELECTED, LISTED), False),
+        ((SELECTED, LISTED, "azure: {others: {tailspin: Held}}"), False),
+        (("azure: {available: unknown}",), False),
+        ((EXCLUDING, LISTED), True),
+        ((EXCLUDING, LISTED, OBSERVE), False),
+        ((TYPO, LISTED), True),
+        ((HELD_BY_NAME,), True),
+        ((HELD,), True),
+        (("azure: {organizations: null, available: none}",), True),
+    ],
+    ids=[
+        "all is well",
+        "all that were named are there",
+        "one that nobody wants is held elsewhere",
+        "nobody answers",
+        "new ones are ours to take in",
+        "new ones are not ours to take in",
+        "a named one is missing",
+        "a named one is held elsewhere",
+        "one of all is held elsewhere",
+        "there is none at all",
+    ],
+)
+def test_what_nothing_else_shows_is_asked_for_with_each_refresh(world: tuple[str, ...], *, soon: bool) -> None:
+    asked = snapshot(*world)
+    since = NOW - (cloud_of(asked).probed_at or NOW)
+    assert GATHERER.next_look(asked, None, None) == ((REFRESH if soon else CHECK) - since).total_seconds()
