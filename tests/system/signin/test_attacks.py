@@ -28,9 +28,9 @@ def victim() -> Iterator[httpx.Client]:
         yield client
 
 
-def begin(client: httpx.Client, scene: SignInScene) -> dict[str, str]:
+def begin(client: httpx.Client, scene: SignInScene, name: str = "contoso") -> dict[str, str]:
     """Press the button; gives what Entra ID is asked with."""
-    response = client.post(f"{scene.address()}/sign-in")
+    response = client.post(f"{scene.address(name)}/sign-in")
     assert response.status_code == 303
     return {key: values[0] for key, values in parse_qs(urlsplit(response.headers["Location"]).query).items()}
 
@@ -133,7 +133,8 @@ def test_another_browser_cannot_finish_a_sign_in(scene: SignInScene, victim: htt
 def test_the_state_of_another_connector_is_refused(scene: SignInScene, victim: httpx.Client) -> None:
     """Its cookie stays with it, whatever the sign-in of this one's browser brings."""
     scene.connect()
-    first, second = begin(victim, scene), begin(victim, scene)
+    scene.only_sign_in("another", scene.connector()["spec"]["signIn"])
+    first, second = begin(victim, scene), begin(victim, scene, "another")
     cookies = {each.name: str(each.value) for each in victim.cookies.jar if each.name.startswith("sign-in-")}
     assert len(cookies) == 2
     one, two = cookies
@@ -234,7 +235,7 @@ def test_a_connector_that_names_another_token_secret_gets_nothing_from_it(scene:
     )
     before = scene.kube.get("Secret", "somebody-elses", scene.namespace)
     scene.connect({"tokenSecretName": "somebody-elses"})
-    body = scene.wait("SignedIn", "False", "OAuthAppMisconfigured", timeout=15)
+    body = scene.wait("SignedIn", "False", "OAuthAppMisconfigured", timeout=30)
     assert "left alone" in condition(body, "SignedIn")["message"]
     assert scene.kube.get("Secret", "somebody-elses", scene.namespace) == before
 
@@ -252,13 +253,13 @@ def test_a_secret_of_another_namespace_cannot_be_named(scene: SignInScene) -> No
     reference = {"name": "only-there", "key": "client-secret"}
     scene.connect({"client": {"id": APP, "type": "Secret", "secretRef": reference}}, signIn=None)
     scene.connect({"client": {"id": APP, "type": "Secret", "secretRef": reference}, "method": "ServicePrincipal"})
-    body = scene.wait("SignedIn", "False", "CredentialsMissing", timeout=15)
+    body = scene.wait("SignedIn", "False", "CredentialsMissing", timeout=30)
     assert "only-there" in condition(body, "SignedIn")["message"]
 
 
 def test_a_federated_client_that_the_namespace_is_not_granted_is_refused(scene: SignInScene) -> None:
     scene.connect({"method": "ServicePrincipal", "account": None, "client": {"id": APP, "type": "Federated"}})
-    body = scene.wait("SignedIn", "False", "CredentialsMissing", timeout=15)
+    body = scene.wait("SignedIn", "False", "CredentialsMissing", timeout=30)
     assert "not granted" in condition(body, "SignedIn")["message"]
 
 
@@ -312,7 +313,7 @@ def test_no_secret_stands_in_the_log(scene: SignInScene, victim: httpx.Client) -
     asked = begin_for_real(victim, scene)
     code = code_for(scene, asked)
     answer(victim, scene, state=asked["state"], code=code)
-    scene.wait("SignedIn", "True", timeout=10)
+    scene.wait("SignedIn", "True", timeout=30)
     tokens = scene.tokens()
     log = scene.log.read_text()
     body = str(scene.connector())

@@ -6,13 +6,21 @@ import base64
 import json
 import os
 import re
+from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 from playwright.sync_api import Page, expect
+from pydantic import SecretBytes
 
+from defender_devops.signin.browser_sign_in import LIFETIME
+from defender_devops.signin.sealing import KEY_SECRET_NAME, Sealer
+from sandbox.stack.operator import NAMESPACE
 from tests.support.scene import ACCOUNT, message
 from tests.support.sign_in_scene import PICTURES, TOKENS, SignInScene, Window, at_entra
+
+SEALED_FOR = "sign-in in a browser"
+"""The purpose that the operator seals these cookies for."""
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2, "is_mobile": True, "has_touch": True}
 
@@ -108,6 +116,30 @@ def test_an_answer_that_another_site_posts_comes_back_with_the_cookie(scene: Sig
     assert sent[0] is None
     assert sent[1]
     assert state not in page.url
+
+
+def test_a_sign_in_that_was_begun_too_long_ago_is_refused(scene: SignInScene, window: Window) -> None:
+    """Eleven minutes do not go by here: the browser's cookie is changed for one that was sealed so long ago."""
+    scene.connect()
+    page = window()
+    start(page, scene)
+    (cookie,) = [each for each in page.context.cookies() if each["name"].startswith("sign-in-")]
+    key = scene.kube.get("Secret", KEY_SECRET_NAME, NAMESPACE)
+    assert key
+    sealer = Sealer(
+        SecretBytes(base64.b64decode(key["data"]["key"])), lambda: datetime.now(UTC) - timedelta(minutes=11)
+    )
+    begun = sealer.open(SEALED_FOR, cookie["value"])
+    assert begun
+    page.context.add_cookies([{**cookie, "value": sealer.seal(SEALED_FOR, begun, LIFETIME)}])
+    at_entra(page)
+    heading(page, "This sign-in cannot be finished")
+    expect(page.get_by_role("alert")).to_contain_text("began within the last ten minutes")
+    picture(page, "sign-in-expired")
+    assert "refresh-token" not in scene.tokens()
+    start(page, scene)
+    at_entra(page)
+    heading(page, "You are signed in")
 
 
 def test_another_account_is_refused_with_both_named(scene: SignInScene, window: Window) -> None:

@@ -17,7 +17,7 @@ from tests.system.signin.conftest import CHECK_INTERVAL
 
 SERVICE_PRINCIPAL = {"method": "ServicePrincipal", "account": None}
 SLACK = 20
-"""Seconds beyond the check interval, for a busy machine; that it is one interval, the unit tests show by their clock."""
+"""Seconds beyond the check interval, for a busy machine; that one is enough, the unit tests show by their clock."""
 
 
 def signed_in(scene: SignInScene) -> None:

@@ -64,6 +64,11 @@ def test_every_field_has_a_row() -> None:
         assert fields(schema["spec"]) | fields(schema["status"]) <= rows
 
 
+def test_every_picture_is_shown_somewhere() -> None:
+    pages = "".join(page.read_text() for page in (ROOT / "README.md", *DOCS.rglob("*.md")))
+    assert [each.name for each in (DOCS / "images").iterdir() if f"images/{each.name}" not in pages] == []
+
+
 def test_site_builds_without_a_warning(tmp_path: Path) -> None:
     build = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", tmp_path]
     run = subprocess.run(build, cwd=ROOT, capture_output=True, text=True, check=False)

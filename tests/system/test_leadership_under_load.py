@@ -1,0 +1,176 @@
+"""Two replicas at work, the leader killed again and again in the middle of its writes: none is made twice."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from http import HTTPStatus
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from sandbox.cloud.control.client import ControlClient
+from sandbox.cluster import Cluster, KubernetesClient
+from sandbox.cluster.client import Manifest, condition
+from sandbox.stack import Cloud
+from sandbox.stack.cloud import CLIENT_SECRET_IDENTITY
+from tests.support.replicas import Replicas, leads, until
+from tests.support.scene import ACCOUNT, GROUP, KIND, TENANT, Scene
+from tests.system.connector.conftest import QUICK, watching
+
+KILLS = 20
+CONNECTORS = 12
+PATIENCE = 120.0
+"""Seconds for what takes some on a quiet machine."""
+
+pytestmark = pytest.mark.long
+
+
+class Load:
+    """Connectors that are made, edited, deleted and made anew all the time.
+
+    Attributes:
+        scene: where they are.
+        edits: how often the tags of each were set.
+        current: name of the connector that holds each organization now.
+    """
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene = scene
+        self.edits = Counter[str]()
+        self.current: dict[str, str] = {}
+        self._numbers = count()
+        members = [{"account": ACCOUNT, "administrator": True}]
+        for number in range(CONNECTORS):
+            name = f"load-{number}"
+            scene.control.add_organization(name=name, tenant=TENANT, members=members, projects=[{"name": "first"}])
+            self.make(name)
+
+    def make(self, organization: str) -> None:
+        """A connector for an organization, with a one-time code of its own."""
+        name = f"{organization}-{next(self._numbers)}"
+        self.current[organization] = name
+        self.scene.new_code(name)
+        self._apply(name, organization)
+
+    def edit_all(self) -> None:
+        """Set other tags on every connector."""
+        for organization, name in self.current.items():
+            self.edits[name] += 1
+            self._apply(name, organization)
+
+    def replace(self, organization: str) -> None:
+        """Delete the connector of an organization, and make another as soon as it is gone."""
+        name = self.current[organization]
+        self.scene.kube.delete(KIND, name, self.scene.namespace)
+        self.scene.kube.wait_gone(KIND, name, self.scene.namespace, timeout=PATIENCE)
+        self.make(organization)
+
+    def settle(self) -> None:
+        """Wait until all are Ready with their last tags; bring another code where one is asked for."""
+        deadline = time.monotonic() + PATIENCE
+        while unsettled := [name for name in self.current.values() if not self._settled(name)]:
+            assert time.monotonic() < deadline, unsettled
+            time.sleep(0.5)
+
+    def _settled(self, name: str) -> bool:
+        body = self.scene.connector(name)
+        if "handed over already" in condition(body, "Authorized").get("message", ""):
+            # Killed between writing the code's hash down and sending it: that code is never sent.
+            self.scene.new_code(name)
+        return bool(
+            body["status"]["observedGeneration"] == body["metadata"]["generation"]
+            and condition(body, "Ready").get("status") == "True"
+        )
+
+    def _apply(self, name: str, organization: str) -> None:
+        organizations = {"mode": "Selected", "names": [organization]}
+        authorization = {"codeSecretRef": {"name": name, "key": "code"}}
+        tags = {"edit": str(self.edits[name])}
+        self.scene.apply(
+            self.scene.manifest(name, azure={"tags": tags}, organizations=organizations, authorization=authorization)
+        )
+
+
+@pytest.fixture
+def scene(kube: KubernetesClient, cloud: Cloud, namespace: str) -> Iterator[Scene]:
+    with ControlClient(cloud.control) as control:
+        scene = Scene(kube, control, namespace)
+        yield scene
+        for each in kube.list_all(KIND, namespace):
+            kube.patch(KIND, each["metadata"]["name"], {"metadata": {"finalizers": None}}, namespace)
+
+
+@pytest.fixture
+def replicas(
+    kube: KubernetesClient, cluster: Cluster, cloud: Cloud, namespace: str, tmp_path: Path
+) -> Iterator[Replicas]:
+    environment = {
+        "KUBECONFIG": str(cluster.kubeconfig),
+        **cloud.environment(),
+        **CLIENT_SECRET_IDENTITY,
+        **QUICK,
+        **watching([namespace], [namespace]),
+    }
+    with ExitStack() as running:
+        yield Replicas(kube, environment, tmp_path, running)
+
+
+def test_a_leader_killed_twenty_times_under_load_leaves_no_write_made_twice_and_no_code_sent_twice(
+    scene: Scene, replicas: Replicas
+) -> None:
+    chance = random.Random(7)  # noqa: S311 - the same moments in every run
+    leader, standby = replicas.start("replica-0"), replicas.start("replica-1")
+    load = Load(scene)
+    for kill in range(KILLS):
+        since = scene.control.last()
+        load.edit_all()
+        wait_for_writes(scene, since, chance.randint(1, CONNECTORS))
+        leader.process.kill()
+        until(lambda operator=standby: leads(operator), PATIENCE)  # type: ignore[misc]
+        leader, standby = standby, replicas.start(f"replica-{kill + 2}")
+        load.replace(f"load-{kill % CONNECTORS}")
+    load.settle()
+    assert replicas.transitions() == KILLS
+    journal = scene.control.journal(service="arm", path=f"/{GROUP}/.*securityConnectors", limit=100_000)
+    check_writes(journal, load)
+    check_outcome(scene, load)
+
+
+def wait_for_writes(scene: Scene, since: int, number: int) -> None:
+    """Wait until so many writes have reached Azure: the rest is then under way or about to be."""
+    until(lambda: len(scene.writes(since)) >= number, PATIENCE)
+
+
+def check_writes(journal: list[Manifest], load: Load) -> None:
+    """Each was made once: counted are requests that Azure took, whether they changed anything or not."""
+    taken = [each for each in journal if each["status"] < HTTPStatus.BAD_REQUEST]
+    done = Counter((each["operation"], connector_of(each)) for each in taken if each["method"] != "GET")
+    names = {name for _, name in done}
+    assert len(names) == CONNECTORS + KILLS
+    for name in names:
+        assert done["SecurityConnectors_CreateOrUpdate", name] == 1, name
+        assert done["DevOpsConfigurations_CreateOrUpdate", name] == 1, name
+        assert done["SecurityConnectors_Update", name] <= load.edits[name], name
+        assert done["SecurityConnectors_Delete", name] == (name not in load.current.values()), name
+    assert sum(done["SecurityConnectors_Update", name] for name in names) > KILLS
+    sent = [code for each in journal for code in each.get("codes", [])]
+    assert len(sent) == len(set(sent)) == len(names)
+
+
+def connector_of(entry: Manifest) -> str:
+    """Name of the connector that a request was about."""
+    return str(entry["path"]).lower().partition("/securityconnectors/")[2].partition("/")[0]
+
+
+def check_outcome(scene: Scene, load: Load) -> None:
+    """What is in Azure at the end is what the manifests say."""
+    held = {each["id"].rpartition("/")[2]: each for each in scene.control.world()["connectors"]}
+    assert held.keys() == set(load.current.values())
+    for organization, name in load.current.items():
+        assert held[name]["tags"]["edit"] == str(load.edits[name])
+        assert set(held[name]["configuration"]["organizations"]) == {organization}
