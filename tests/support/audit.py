@@ -1,10 +1,9 @@
-"""What the API server's audit log tells of one account: every request, and which rights it took."""
+"""What the API server's audit log tells of one account: every request, and the right that it took."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from http import HTTPStatus
 from pathlib import Path
 
 import yaml
@@ -23,23 +22,12 @@ class Request:
         namespace: of the object; empty where it has none, or all were meant.
         name: of the object; empty where several were meant.
         status: HTTP status of the answer.
-        agent: program that asked.
     """
 
     right: Right
     namespace: str
     name: str
     status: int
-    agent: str = ""
-
-    @property
-    def rights(self) -> set[Right]:
-        """Those that it took. An apply that makes an object takes `create` as well, though it is logged as a patch.
-
-        https://kubernetes.io/docs/reference/using-api/server-side-apply/#server-side-apply-permissions
-        """
-        made = self.right.verb == "patch" and self.status == HTTPStatus.CREATED
-        return {self.right, self.right._replace(verb="create")} if made else {self.right}
 
     def __str__(self) -> str:
         """As in `get secrets security/contoso: 403`."""
@@ -53,8 +41,7 @@ class Request:
             return None
         resource = ref["resource"] + (f"/{ref['subresource']}" if "subresource" in ref else "")
         right = Right(str(event["verb"]), ref.get("apiGroup", ""), resource)
-        place, agent = (ref.get("namespace", ""), ref.get("name", "")), str(event.get("userAgent", ""))
-        return cls(right, *place, int(answer["code"]), agent)
+        return cls(right, ref.get("namespace", ""), ref.get("name", ""), int(answer["code"]))
 
 
 def write_policy(file: Path, *users: str) -> Path:

@@ -5,7 +5,6 @@ The API server's audit log tells every request of the account and its answer.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -16,7 +15,7 @@ import yaml
 
 from sandbox.cloud.control.client import ControlClient
 from sandbox.cluster import Cluster, KubernetesClient
-from sandbox.cluster.client import ApiError, Manifest, condition
+from sandbox.cluster.client import Manifest, condition
 from sandbox.demo.people import People, account_of
 from sandbox.stack import Cloud
 from sandbox.stack.chart import Release, pack
@@ -166,52 +165,5 @@ def test_nothing_is_refused_to_the_operator(life: Stage) -> None:
 
 def test_every_right_is_used(life: Stage) -> None:
     given = rights_of(life.release.manifests, RELEASE)
-    used = {right for request in life.requests() for right in request.rights}
+    used = {request.right for request in life.requests()}
     assert {str(right) for right in given - used} == set()
-
-
-def test_making_an_organization_by_apply_takes_the_right_to_create_as_well(stage: Stage) -> None:
-    organization = {
-        "apiVersion": "defender-devops.io/v1alpha1",
-        "kind": "DevOpsOrganization",
-        "metadata": {"name": "made-by-apply", "namespace": NAMESPACE},
-        "spec": {"connectorRef": {"name": "nobody"}, "organization": "nobody"},
-    }
-    with account_that_may_patch(stage) as client:
-        wait_for_right(client, "patch")
-        with pytest.raises(ApiError, match="cannot create resource"):
-            client.apply(organization)
-
-
-def account_that_may_patch(stage: Stage) -> KubernetesClient:
-    """A client of a service account that may patch organizations, and nothing else."""
-    metadata = {"name": "patcher", "namespace": NAMESPACE}
-    rule = {"apiGroups": ["defender-devops.io"], "resources": ["devopsorganizations"], "verbs": ["patch"]}
-    rbac = {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": metadata}
-    stage.kube.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata})
-    stage.kube.apply({**rbac, "kind": "Role", "rules": [rule]})
-    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "patcher"}
-    subject = {"kind": "ServiceAccount", **metadata}
-    stage.kube.apply({**rbac, "kind": "RoleBinding", "roleRef": role, "subjects": [subject]})
-    token = stage.kube.service_account_token("patcher", NAMESPACE)
-    return KubernetesClient(stage.cluster.server, stage.cluster.ca, token)
-
-
-def wait_for_right(client: KubernetesClient, verb: str) -> None:
-    """Wait until the client's account may do something with organizations: a new right takes a moment to count."""
-    attributes = {
-        "namespace": NAMESPACE,
-        "verb": verb,
-        "group": "defender-devops.io",
-        "resource": "devopsorganizations",
-    }
-    review = {
-        "apiVersion": "authorization.k8s.io/v1",
-        "kind": "SelfSubjectAccessReview",
-        "metadata": {},
-        "spec": {"resourceAttributes": attributes},
-    }
-    deadline = time.monotonic() + 30
-    while not client.create(review)["status"]["allowed"]:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
