@@ -86,7 +86,8 @@ class Codes:
     async def _read(
         self, connector: AzureDevOpsConnector, reference: SecretKeyRef
     ) -> tuple[AuthorizationCode, SecretStr | None]:
-        pasted = await self.pasted.get(connector)
+        # Where its watch knows of no token Secret, and none was written just now, nothing can have been pasted.
+        pasted = None if self._versions(connector, reference)[1:] == ("", None) else await self.pasted.get(connector)
         if pasted is not None:
             return AuthorizationCode(fingerprint(pasted)), pasted
         value = await self.secrets.read_key(connector.metadata.namespace, reference.name, reference.key)
