@@ -48,13 +48,15 @@ def refused_status(body: Mapping[str, Any], error: InvalidManifest, now: datetim
 
 
 def leaves_azure_alone(body: Mapping[str, Any]) -> bool:
-    """Whether it can go without a word to Azure: its spec wants that, or nothing of it was ever made there."""
+    """Whether it can go without a word to Azure: its spec wants that, or it never owned anything there."""
     spec, azure = body.get("spec") or {}, (body.get("status") or {}).get("azure") or {}
+    created, policy = azure.get("created"), spec.get("deletionPolicy")
     return (
         spec.get("suspend") is True
         or spec.get("managementPolicy") == ManagementPolicy.OBSERVE
-        or spec.get("deletionPolicy") == DeletionPolicy.DETACH
-        or azure.get("created") is not True
+        or policy == DeletionPolicy.DETACH
+        or created is None
+        or (created is False and policy != DeletionPolicy.DELETE)
     )
 
 

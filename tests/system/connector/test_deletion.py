@@ -118,6 +118,94 @@ def test_rights_that_are_gone_block_a_deletion_until_they_are_back(scene: Scene)
     assert scene.in_azure() is None
 
 
+LOCKED = {
+    "error": {
+        "code": "ScopeLocked",
+        "message": "The scope cannot perform delete operation: the following scopes are locked: rg-devops-security.",
+    }
+}
+
+
+def test_a_lock_blocks_a_deletion_until_it_is_taken_off(scene: Scene) -> None:
+    scene.ready()
+    scene.control.fault(service="arm", method="DELETE", status=409, body=LOCKED, times=None)
+    delete(scene)
+    words = wait_blocked(scene)
+    for part in ("locked: rg-devops-security", "Detach"):
+        assert part in words
+    scene.control.clear_faults()
+    wait_gone(scene)
+    assert scene.in_azure() is None
+
+
+def test_an_entra_that_is_down_blocks_a_deletion_until_it_is_back(scene: Scene) -> None:
+    scene.ready()
+    scene.control.fault(service="authority", status=503, times=None)
+    scene.control.expire_tokens()
+    delete(scene)
+    assert "Entra ID" in wait_blocked(scene)
+    assert condition(scene.connector(), "Reconciling")["reason"] == "DeletionBlocked"
+    scene.control.clear_faults()
+    wait_gone(scene)
+    assert scene.in_azure() is None
+
+
+def test_a_secret_that_does_not_open_its_identity_any_more_blocks_a_deletion_until_it_does(scene: Scene) -> None:
+    scene.secret("azure", client_secret=TEAM_SECRET)
+    scene.ready(**TEAMS_OWN)
+    scene.secret("azure", client_secret="one-of-yesterday")
+    delete(scene)
+    words = wait_blocked(scene)
+    assert "secret" in words.lower()
+    assert "one-of-yesterday" not in words
+    scene.secret("azure", client_secret=TEAM_SECRET)
+    wait_gone(scene)
+    assert scene.in_azure() is None
+
+
+def test_a_connector_that_never_came_about_goes_though_it_was_never_allowed_to(ungranted: Scene) -> None:
+    ungranted.new_code()
+    ungranted.apply(ungranted.manifest())
+    ungranted.wait("Provisioned", "False", "CredentialsMissing")
+    delete(ungranted)
+    wait_gone(ungranted)
+
+
+def test_a_deletion_that_was_asked_for_by_name_waits_also_where_nothing_came_about(ungranted: Scene) -> None:
+    ungranted.new_code()
+    ungranted.apply(ungranted.manifest(deletionPolicy="Delete"))
+    ungranted.wait("Provisioned", "False", "CredentialsMissing")
+    delete(ungranted)
+    do_as_told(ungranted, wait_blocked(ungranted))
+    wait_gone(ungranted)
+
+
+def test_a_resource_declared_for_a_connector_that_cannot_go_hears_of_it(scene: Scene) -> None:
+    scene.ready()
+    scene.control.fault(service="arm", method="DELETE", status=503, times=None)
+    delete(scene)
+    words = wait_blocked(scene)
+    scene.declare("tailspin", onboarding="Onboarded")
+    told = scene.wait_organization("tailspin", "Ready", "False", "DeletionBlocked")
+    assert "see its conditions" in message(told, "Ready")
+    do_as_told(scene, words)
+    wait_gone(scene)
+    scene.wait_organization("tailspin", "Ready", "False", "ConnectorNotFound")
+    assert scene.onboarded() == {"contoso", "fabrikam"}
+
+
+def test_suspending_a_blocked_deletion_lets_it_go_without_a_word_to_azure(scene: Scene) -> None:
+    scene.ready()
+    scene.control.fault(service="arm", method="DELETE", status=503, times=None)
+    delete(scene)
+    wait_blocked(scene)
+    scene.kube.patch(KIND, "contoso", {"spec": {"suspend": True}}, scene.namespace)
+    wait_gone(scene)
+    left = scene.in_azure()
+    assert left is not None
+    assert left["tags"].keys() >= OWNER_TAGS
+
+
 def test_credentials_that_were_in_use_serve_for_the_deletion_after_their_secret_is_gone(scene: Scene) -> None:
     scene.secret("azure", client_secret=TEAM_SECRET)
     scene.ready(**TEAMS_OWN)

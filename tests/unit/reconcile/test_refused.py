@@ -57,6 +57,8 @@ def test_broken_conditions_count_as_none() -> None:
         ({"suspend": True}, {"created": True}, True),
         ({"suspend": "yes"}, {"created": True}, False),
         ({}, {"created": False}, True),
+        ({"deletionPolicy": "Delete"}, {"created": False}, False),
+        ({"deletionPolicy": "Delete"}, {}, True),
         ({}, {}, True),
         (None, None, True),
     ],
