@@ -89,8 +89,15 @@ def _lost(snapshot: ConnectorSnapshot, judged: Authorization) -> str:
     return (
         f"Defender for Cloud{when} can no longer work in Azure DevOps under {who}, and its findings go stale: "
         f"{cut(judged.detail, QUOTED_MAX).rstrip('.')}. Restore that account's access, or authorize again: "
-        f"{how_to_authorize(snapshot)}"
+        f"{how_to_authorize(snapshot)}{_how_to_have_it_seen(snapshot)}"
     )
+
+
+def _how_to_have_it_seen(snapshot: ConnectorSnapshot) -> str:
+    """Where a person who has mended something need not wait for the next look."""
+    by_a_person = snapshot.connector.spec.sign_in_method in {SignInMethod.AUTHORIZATION_CODE, SignInMethod.DEVICE_CODE}
+    known = snapshot.sign_in or snapshot.connector.status.sign_in
+    return f" Sign in at {known.url} to have it seen at once." if by_a_person and known and known.url else ""
 
 
 def how_to_authorize(snapshot: ConnectorSnapshot) -> str:

@@ -189,6 +189,19 @@ AUTHORIZED_CASES = [
         ),
     ),
     Says(
+        "the probe finds it revoked, and there is a page to sign in at",
+        (
+            REVOKED,
+            AUTHORIZED,
+            SIGN_IN,
+            signed_in("{signed_in: true, account: mdc@contoso.com, url: 'https://page.test/x'}"),
+        ),
+        "Authorized",
+        "False",
+        "AuthorizationLost",
+        ("Defender portal as mdc@contoso.com. Sign in at https://page.test/x to have it seen at once.",),
+    ),
+    Says(
         "the probe answers with nobody where there were some",
         ("{azure: {available: none}, status: {discovery: {organizations: {available: 2}}}}",),
         "Authorized",
