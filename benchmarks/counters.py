@@ -73,7 +73,7 @@ class Meter:
         asked = self._control.journal(since=self.journal_start, service="arm", limit=_ALL)
         return Costs(
             kubernetes_writes=writes["defender-devops.io"] - self._writes_before["defender-devops.io"],
-            events=writes["events.k8s.io"] - self._writes_before["events.k8s.io"],
+            events=writes["events"] - self._writes_before["events"],
             arm=Counter(_KINDS.get(each["method"], "writes") for each in asked),
             cpu=cpu,
         )
@@ -83,7 +83,8 @@ class Meter:
         for match in _METRIC.finditer(await self._load.text("/metrics")):
             labels = dict(_LABEL.findall(match["labels"]))
             if labels["verb"] in _WRITES:
-                found[labels["group"]] += int(float(match["value"]))
+                what = "events" if labels["resource"] == "events" else labels["group"]
+                found[what] += int(float(match["value"]))
         return found
 
     def _cpu(self) -> float:

@@ -69,7 +69,7 @@ async def create(
             _content_type="application/merge-patch+json",
         )
     patch.status.update(_connector_status(meta["generation"], connector_id, len(names)))
-    kopf.info(body, reason="Ready", message="The connector is provisioned and authorized.")
+    kopf.event(body, type="Normal", reason="Ready", message="The connector is provisioned and authorized.")
 
 
 @kopf.on.update(GROUP, VERSION, KIND)
@@ -120,9 +120,7 @@ def _organization_status(generation: int, connector_id: str, organization: str) 
         "observedGeneration": generation,
         "conditions": [
             _condition(generation, "Ready", "True", "Onboarded", f"Defender for Cloud covers {organization}."),
-            _condition(
-                generation, "Discovered", "False", "Discovering", "Defender for Cloud is still listing projects."
-            ),
+            _condition(generation, "Discovered", "False", "Discovering", "Defender for Cloud is listing projects."),
             _condition(generation, "Onboarded", "True", "Onboarded", "Defender for Cloud covers the organization."),
         ],
         "organizationId": f"{connector_id}/devops/default/azureDevOpsOrgs/{organization}",
