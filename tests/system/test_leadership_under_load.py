@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from http import HTTPStatus
 from itertools import count
@@ -16,7 +16,7 @@ import pytest
 from sandbox.cloud.control.client import ControlClient
 from sandbox.cluster import Cluster, KubernetesClient
 from sandbox.cluster.client import Manifest, condition
-from sandbox.stack import Cloud
+from sandbox.stack import Cloud, Operator
 from sandbox.stack.cloud import CLIENT_SECRET_IDENTITY
 from tests.support.replicas import Replicas, leads, until
 from tests.support.scene import ACCOUNT, GROUP, KIND, TENANT, Scene
@@ -97,6 +97,12 @@ class Load:
 
 
 @pytest.fixture
+def cloud(start_cloud: Callable[..., Cloud]) -> Cloud:
+    """One whose operations take little of the time between two kills."""
+    return start_cloud("--speed", "360")
+
+
+@pytest.fixture
 def scene(kube: KubernetesClient, cloud: Cloud, namespace: str) -> Iterator[Scene]:
     with ControlClient(cloud.control) as control:
         scene = Scene(kube, control, namespace)
@@ -131,14 +137,19 @@ def test_a_leader_killed_twenty_times_under_load_leaves_no_write_made_twice_and_
         load.edit_all()
         wait_for_writes(scene, since, chance.randint(1, CONNECTORS))
         leader.process.kill()
-        until(lambda operator=standby: leads(operator), PATIENCE)  # type: ignore[misc]
-        leader, standby = standby, replicas.start(f"replica-{kill + 2}")
+        leader, standby = leader_first(standby, replicas.start(f"replica-{kill + 2}"))
         load.replace(f"load-{kill % CONNECTORS}")
     load.settle()
     assert replicas.transitions() == KILLS
     journal = scene.control.journal(service="arm", path=f"/{GROUP}/.*securityConnectors", limit=100_000)
     check_writes(journal, load)
     check_outcome(scene, load)
+
+
+def leader_first(one: Operator, other: Operator) -> tuple[Operator, Operator]:
+    """Wait until one of the two leads; give that one, then the other."""
+    until(lambda: leads(one) or leads(other), PATIENCE)
+    return (one, other) if leads(one) else (other, one)
 
 
 def wait_for_writes(scene: Scene, since: int, number: int) -> None:
@@ -154,12 +165,13 @@ def check_writes(journal: list[Manifest], load: Load) -> None:
     assert len(names) == CONNECTORS + KILLS
     for name in names:
         assert done["SecurityConnectors_CreateOrUpdate", name] == 1, name
-        assert done["DevOpsConfigurations_CreateOrUpdate", name] == 1, name
+        # One whose code was lost with its leader may be deleted before anybody brings another.
+        assert done["DevOpsConfigurations_CreateOrUpdate", name] in {1, int(name in load.current.values())}, name
         assert done["SecurityConnectors_Update", name] <= load.edits[name], name
         assert done["SecurityConnectors_Delete", name] == (name not in load.current.values()), name
     assert sum(done["SecurityConnectors_Update", name] for name in names) > KILLS
     sent = [code for each in journal for code in each.get("codes", [])]
-    assert len(sent) == len(set(sent)) == len(names)
+    assert len(sent) == len(set(sent)) == sum(done["DevOpsConfigurations_CreateOrUpdate", name] for name in names)
 
 
 def connector_of(entry: Manifest) -> str:
