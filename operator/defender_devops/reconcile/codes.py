@@ -65,6 +65,9 @@ class Codes:
         unchanged = seen is not None and (seen.versions, seen.reference) == (versions, reference)
         if seen is not None and unchanged and seen.code.sha256 in sent_codes(connector):
             return seen.code, None
+        pasted = await self._pasted(connector, reference)
+        if pasted is not None:  # not remembered: once it was sent, the next look takes it out of the token Secret
+            return AuthorizationCode(fingerprint(pasted)), pasted
         code, value = await self._read(connector, reference)
         if None not in versions[:2]:
             self._seen[uid] = _Seen(versions, reference, code)
@@ -83,13 +86,14 @@ class Codes:
             self.pasted.store.last_written(connector),
         )
 
+    async def _pasted(self, connector: AzureDevOpsConnector, reference: SecretKeyRef) -> SecretStr | None:
+        """A code from the page; none where the watch knows of no token Secret and none was written just now."""
+        nowhere = self._versions(connector, reference)[1:] == ("", None)
+        return None if nowhere else await self.pasted.get(connector)
+
     async def _read(
         self, connector: AzureDevOpsConnector, reference: SecretKeyRef
     ) -> tuple[AuthorizationCode, SecretStr | None]:
-        # Where its watch knows of no token Secret, and none was written just now, nothing can have been pasted.
-        pasted = None if self._versions(connector, reference)[1:] == ("", None) else await self.pasted.get(connector)
-        if pasted is not None:
-            return AuthorizationCode(fingerprint(pasted)), pasted
         value = await self.secrets.read_key(connector.metadata.namespace, reference.name, reference.key)
         if value is None:
             problem = (

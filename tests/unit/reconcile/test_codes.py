@@ -16,6 +16,7 @@ from defender_devops.signin.defender_code import DefenderCodes
 from defender_devops.signin.ports import StoredSecret
 from defender_devops.signin.record import fingerprint
 from defender_devops.signin.token_store import TokenStore
+from tests.support.secret_store import MemorySecrets
 from tests.support.sign_in import connector
 from tests.unit.signin.test_defender_code import CODE, part
 
@@ -109,3 +110,13 @@ async def test_a_watch_in_trouble_vouches_for_nothing(codes: Codes, cluster: Clu
     for _ in range(3):
         await codes.read(with_code(sent=CODE))
     assert cluster.reads == 3
+
+
+async def test_a_pasted_code_that_was_sent_is_taken_out_of_its_secret_at_the_next_look(cluster: Cluster) -> None:
+    store = TokenStore(MemorySecrets())
+    codes = Codes(cast("Secrets", cluster), Resources(), DefenderCodes(store), cluster.version)
+    await codes.pasted.put(with_code(), SecretStr(OTHER_CODE))
+    known, code = await codes.read(with_code())
+    assert (known.sha256, code) == (fingerprint(SecretStr(OTHER_CODE)), SecretStr(OTHER_CODE))
+    await codes.read(with_code(sent=OTHER_CODE))
+    assert (await store.read(with_code())).defender_code is None
