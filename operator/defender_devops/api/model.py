@@ -23,6 +23,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 from pydantic_core import CoreSchema
 
+from defender_devops.api.names import CONNECTOR, GROUP
 from defender_devops.api.rules import Rule, with_rules
 
 Boolean = StrictBool
@@ -96,6 +97,11 @@ class OwnerReference(ApiModel):
     uid: str = ""
     controller: bool | None = None
     block_owner_deletion: bool | None = None
+
+    @property
+    def is_connector(self) -> bool:
+        """Whether the owner is an AzureDevOpsConnector, of whatever version."""
+        return self.kind == CONNECTOR.kind and self.api_version.partition("/")[0] == GROUP
 
 
 class ObjectMeta(ApiModel):

@@ -202,6 +202,11 @@ class DevOpsOrganization(ApiModel):
         return self.metadata.labels.get(LABEL_GENERATED) == "true"
 
     @property
+    def goes_with_connector(self) -> bool:
+        """Whether garbage collection deletes it with a connector, and Argo CD leaves its pruning to that."""
+        return any(each.is_connector for each in self.metadata.owner_references)
+
+    @property
     def holds_decision(self) -> bool:
         """Whether somebody wrote into its spec what the operator never writes: from then on it is theirs."""
         return self.spec.onboarding is not None or self.spec.pull_request_annotations is not None

@@ -6,8 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
 from defender_devops.api.connector import AzureDevOpsConnector
-from defender_devops.api.model import OwnerReference
-from defender_devops.api.names import API_VERSION, CONNECTOR, GROUP, LABEL_CONNECTOR, LABEL_GENERATED, ORGANIZATION
+from defender_devops.api.names import API_VERSION, CONNECTOR, LABEL_CONNECTOR, LABEL_GENERATED, ORGANIZATION
 from defender_devops.api.organization import DevOpsOrganization
 from defender_devops.cluster.client import JSON_PATCH, MERGE_PATCH, Body, KubernetesClient, path
 
@@ -55,7 +54,7 @@ class Organizations:
     async def release(self, resource: DevOpsOrganization) -> Body:
         """Drop our labels and our ownerReference, and nothing else: somebody has taken the resource over."""
         metadata = resource.metadata
-        kept = [each.dump() for each in metadata.owner_references if not _is_ours(each)]
+        kept = [each.dump() for each in metadata.owner_references if not each.is_connector]
         labels = {key: value for key, value in metadata.labels.items() if key not in _OUR_LABELS}
         patch: list[Body] = [
             {"op": "test", "path": "/metadata/resourceVersion", "value": metadata.resource_version},
@@ -71,10 +70,6 @@ class Organizations:
     @staticmethod
     def _path(namespace: str, name: str, *below: str) -> str:
         return path(API_VERSION, ORGANIZATION.plural, namespace, name, *below)
-
-
-def _is_ours(reference: OwnerReference) -> bool:
-    return reference.kind == CONNECTOR.kind and reference.api_version.partition("/")[0] == GROUP
 
 
 def _reference(connector: AzureDevOpsConnector) -> Body:

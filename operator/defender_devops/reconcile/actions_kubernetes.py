@@ -168,7 +168,9 @@ def _with_finalizer(snapshot: ConnectorSnapshot, *, present: bool) -> ConnectorS
 
 
 def _released(resource: DevOpsOrganization) -> DevOpsOrganization:
-    """The resource without our label: a declared one from now on."""
+    """The resource without our label and our ownerReference: a declared one from now on."""
     metadata = resource.metadata
     labels = {key: value for key, value in metadata.labels.items() if key != LABEL_GENERATED}
-    return resource.model_copy(update={"metadata": metadata.model_copy(update={"labels": labels})})
+    owners = tuple(each for each in metadata.owner_references if not each.is_connector)
+    update = {"labels": labels, "owner_references": owners}
+    return resource.model_copy(update={"metadata": metadata.model_copy(update=update)})

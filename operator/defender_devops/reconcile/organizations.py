@@ -26,9 +26,12 @@ def plan_organizations(snapshot: ConnectorSnapshot) -> tuple[Action, ...]:
 
 
 def releases(snapshot: ConnectorSnapshot) -> Iterator[ReleaseOrganization]:
-    """What somebody has taken over is theirs: while it has our ownerReference it would go with the connector."""
+    """What somebody has taken over is theirs: while it has our ownerReference it would go with the connector.
+
+    Our label alone is let be: who copied a generated one into git applies it again and again.
+    """
     for each in snapshot.organizations:
-        if desired.is_taken_over(each) and not each.metadata.is_deleting:
+        if desired.is_taken_over(each) and each.goes_with_connector and not each.metadata.is_deleting:
             yield ReleaseOrganization(each)
 
 

@@ -68,6 +68,31 @@ def test_a_decision_in_git_is_carried_out_and_becomes_its_owners(
 
 
 @pruners
+def test_a_generated_one_that_was_copied_into_git_with_its_labels_is_not_fought_over(
+    scene: Scene, applier: type[Applier]
+) -> None:
+    scene.ready()
+    git = applier(scene.kube)
+    manifest = scene.organization_manifest("fabrikam", name="contoso-fabrikam", onboarding="Onboarded")
+    manifest["metadata"]["labels"] = dict(scene.organizations()["fabrikam"]["metadata"]["labels"])
+    for _ in range(2):
+        git.sync(manifest)
+        scene.kube.wait(
+            ORGANIZATION,
+            "contoso-fabrikam",
+            scene.namespace,
+            until=lambda body: not body["metadata"].get("ownerReferences"),
+        )
+        scene.wait_request("Resources_Query")
+    git.sync(manifest)
+    copied = scene.kube.get(ORGANIZATION, "contoso-fabrikam", scene.namespace)
+    assert copied is not None
+    assert copied["metadata"]["labels"].keys() >= LABELS
+    scene.wait_request("Resources_Query")
+    assert version(scene, "contoso-fabrikam") == copied["metadata"]["resourceVersion"]
+
+
+@pruners
 def test_what_a_tool_tracks_is_let_go_even_without_a_decision(scene: Scene, applier: type[Applier]) -> None:
     scene.ready()
     git = applier(scene.kube)

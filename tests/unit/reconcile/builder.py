@@ -7,7 +7,8 @@ organizations contoso and fabrikam, each with a generated DevOpsOrganization; no
     azure                       what Azure holds: see `AZURE`; null where there is no connector
     unreadable                  {reason, message, terminal, code}: Azure could not be read
     resources                   DevOpsOrganizations by organization: spec, or a list of specs, and beside it
-                                `generated`, `name`, `age` (minutes), `tracked`, `deleting`, `status`; null for none.
+                                `generated`, `owned` (as `generated` unless told), `name`, `age` (minutes), `tracked`,
+                                `deleting`, `status`; null for none.
                                 What Azure told of and nobody mentions has a generated one.
     code                        new | spent | refused | missing
     signIn                      fields of `SignIn`, with `spec.signIn` beside it
@@ -40,7 +41,7 @@ from defender_devops.api.cloud import (
     RoleAssignment,
 )
 from defender_devops.api.connector import AzureDevOpsConnector, ConnectorStatus
-from defender_devops.api.names import FINALIZER, LABEL_GENERATED, TAG_OWNER, TAG_RESOURCE
+from defender_devops.api.names import API_VERSION, CONNECTOR, FINALIZER, LABEL_GENERATED, TAG_OWNER, TAG_RESOURCE
 from defender_devops.api.organization import DevOpsOrganization, Prerequisite
 from defender_devops.reconcile.desired import hierarchy_identifier
 from defender_devops.reconcile.readers import SECURITY_READER, reader_name
@@ -85,6 +86,8 @@ available: told            # unknown | none
 probe: null                # {reason, message, terminal, code}: why listAvailableAzureDevOpsOrgs failed
 readers: null              # by object id: ours | theirs
 """)
+
+OWNER = {"apiVersion": API_VERSION, "kind": CONNECTOR.kind, "name": "contoso", "uid": UID}
 
 _STATES = {
     "Onboarded": OnboardingState.ONBOARDED,
@@ -249,7 +252,7 @@ def _resources(world: Mapping[str, Any], cloud: CloudState | Failure) -> Iterato
 
 def resource(organization: str, told: Mapping[str, Any]) -> DevOpsOrganization:
     """A DevOpsOrganization; generated, tracked, … beside what its spec says."""
-    ours = ("generated", "tracked", "deleting", "age", "name", "status", "generation")
+    ours = ("generated", "owned", "tracked", "deleting", "age", "name", "status", "generation")
     labels = {LABEL_GENERATED: "true"} if told.get("generated") else {}
     name = f"contoso-{organization.lower()}" if told.get("generated") and "name" not in told else told.get("name")
     if told.get("generated") and name == f"declared-{organization}-0":
@@ -266,6 +269,7 @@ def resource(organization: str, told: Mapping[str, Any]) -> DevOpsOrganization:
                 "annotations": {"argocd.argoproj.io/tracking-id": "app"} if told.get("tracked") else {},
                 "creationTimestamp": (NOW - age).isoformat(),
                 "deletionTimestamp": NOW.isoformat() if told.get("deleting") else None,
+                "ownerReferences": [OWNER] if told.get("owned", told.get("generated")) else [],
             },
             "spec": {
                 "connectorRef": {"name": "contoso"},

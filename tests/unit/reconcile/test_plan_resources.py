@@ -151,6 +151,8 @@ CASES = [
         ),
         (release("contoso-fabrikam"),),
     ),
+    Case("our label in somebody's git is let be", (fabrikam("{generated: true, owned: false, onboarding: Inherit}"),)),
+    Case("an owner that somebody gave to theirs is let be", (fabrikam("{owned: true, onboarding: Inherit}"),)),
     Case(
         "one that was taken over outlives its organization",
         ("resources: {gone: {generated: true, tracked: true}}",),
