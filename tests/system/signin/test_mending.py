@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
+import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from sandbox.cloud.control.client import ControlClient
 from sandbox.cluster import KubernetesClient
@@ -64,17 +66,39 @@ def test_a_lost_sign_in_is_ready_again_as_soon_as_somebody_has_signed_in(scene: 
     scene.wait("PrerequisitesMet", "True", timeout=SECONDS)
 
 
+def is_told_of(scene: SignInScene, reason: str) -> bool:
+    """Whether there is an event with that reason."""
+    return any(each["reason"] == reason for each in scene.kube.list_all("Event", scene.namespace))
+
+
+def alarm(operator: Operator) -> float:
+    """What the metric says that the alert is made of."""
+    page = httpx.get(f"{operator.metrics}/metrics", trust_env=False).text
+    (sample,) = [
+        sample
+        for family in text_string_to_metric_families(page)
+        for sample in family.samples
+        if sample.name == "defender_devops_reauth_required"
+    ]
+    assert sample.labels == {"namespace": "patient", "name": "contoso"}
+    return float(sample.value)
+
+
 def test_an_account_that_lost_its_rights_makes_the_connector_unready_until_a_person_has_mended_it(
-    scene: SignInScene,
+    scene: SignInScene, patient: Operator
 ) -> None:
+    patient.process.until(lambda: alarm(patient) == 0 or None, timeout=20)
     scene.control.remove_access(ACCOUNT)
     look_now(scene)
     lost = scene.wait("ReauthRequired", "True", "AuthorizationLost")
     assert ACCOUNT in message(lost, "ReauthRequired")
     scene.wait("Ready", "False", "AuthorizationLost")
     assert condition(scene.connector(), "Stalled")["status"] == "True"
+    assert scene.address() in message(lost, "ReauthRequired")
+    patient.process.until(lambda: (alarm(patient) == 1 and is_told_of(scene, "AuthorizationLost")) or None, timeout=20)
     scene.control.restore_access(ACCOUNT)
     scene.sign_in()
     scene.wait("Ready", "True", timeout=SECONDS)
+    patient.process.until(lambda: (alarm(patient) == 0 and is_told_of(scene, "NotRequired")) or None, timeout=20)
     scene.wait("ReauthRequired", "False", timeout=SECONDS)
     scene.wait("PrerequisitesMet", "True", timeout=SECONDS)
