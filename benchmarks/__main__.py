@@ -18,6 +18,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.load import NotReached
 from benchmarks.machine import machine
 from benchmarks.stand import SUBJECTS, Subject
 from benchmarks.workloads import Figures, Workload, converge, converge_within_limits, latency, steady
@@ -86,7 +87,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name in options.names or BENCHMARKS:
         benchmark = BENCHMARKS[name]
         connectors = options.connectors or benchmark.connectors
-        rounds = asyncio.run(_rounds(benchmark, connectors, options.rounds))
+        try:
+            rounds = asyncio.run(_rounds(benchmark, connectors, options.rounds))
+        except NotReached as error:
+            raise SystemExit(f"{name}: {error}") from None
         console.print(_table(f"{name}: {connectors} connectors, median of {options.rounds}", benchmark, rounds))
         report[name] = {"connectors": connectors, "rounds": rounds}
     file = options.json or Path("benchmark.json")

@@ -36,6 +36,8 @@ async def converge_within_limits(subject: Subject, connectors: int) -> Figures:
     async with stand(subject, connectors, throttled=True) as place:
         figures = await _converge(place)
     bound = _bound(Counter({kind: round(figures[f"ARM {kind}"] * connectors) for kind in LIMITS}))
+    if not bound:
+        raise NotReached(f"{connectors} connectors are within the limits' first burst: take more (--connectors)")
     return {**figures, "bound of the limits, s": bound, "wall time to bound": figures["wall time, s"] / bound}
 
 
