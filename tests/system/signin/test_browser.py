@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs, quote, urlsplit
 
@@ -97,6 +98,15 @@ def test_cancelling_changes_nothing_and_says_so(scene: SignInScene, window: Wind
     assert "refresh-token" not in scene.tokens()
 
 
+def post_from_another_site(page: Page, scene: SignInScene, answer: Mapping[str, str]) -> None:
+    """Bring an answer to the way back as Entra's page does: by a form of another site."""
+    base = scene.address().split("/connectors/")[0]
+    fields = "".join(f'<input name="{name}" value="{value}">' for name, value in answer.items())
+    form = f'<form method="post" action="{base}/callback">{fields}<button>Submit</button></form>'
+    page.goto(f"data:text/html,{quote(form)}")
+    page.get_by_role("button", name="Submit").click()
+
+
 def test_an_answer_that_another_site_posts_comes_back_with_the_cookie(scene: SignInScene, window: Window) -> None:
     """Entra's page is another site, so the browser withholds the cookie from its form; a visit brings it."""
     scene.connect()
@@ -105,17 +115,26 @@ def test_an_answer_that_another_site_posts_comes_back_with_the_cookie(scene: Sig
     page.on("request", lambda each: sent.append(each.header_value("cookie")) if "/callback" in each.url else None)
     start(page, scene)
     state = parse_qs(urlsplit(page.url).query)["state"][0]
-    base = scene.address().split("/connectors/")[0]
-    fields = "".join(
-        f'<input name="{name}" value="{value}">' for name, value in (("state", state), ("error", "access_denied"))
-    )
-    form = f'<form method="post" action="{base}/callback">{fields}<button>Submit</button></form>'
-    page.goto(f"data:text/html,{quote(form)}")
-    page.get_by_role("button", name="Submit").click()
+    post_from_another_site(page, scene, {"state": state, "error": "access_denied"})
     heading(page, "Cancelled")
     assert sent[0] is None
     assert sent[1]
     assert state not in page.url
+
+
+def test_an_answer_works_once_even_where_the_browser_kept_its_cookie(scene: SignInScene, window: Window) -> None:
+    scene.connect()
+    page = window()
+    posted: list[str] = []
+    page.on("request", lambda each: posted.append(each.post_data or "") if each.url.endswith("/callback") else None)
+    start(page, scene)
+    cookies = page.context.cookies()
+    at_entra(page)
+    heading(page, "You are signed in")
+    page.context.add_cookies(cookies)
+    post_from_another_site(page, scene, {name: values[0] for name, values in parse_qs(posted[0]).items()})
+    heading(page, "This sign-in cannot be finished")
+    expect(page.get_by_role("alert")).to_contain_text("used before")
 
 
 def test_a_sign_in_that_was_begun_too_long_ago_is_refused(scene: SignInScene, window: Window) -> None:
