@@ -20,7 +20,9 @@ Workload = Callable[[Subject, int], Awaitable[Figures]]
 
 _PATIENCE_SECONDS = 1800
 _REFRESH_SECONDS = 30
-_RESTING_SECONDS = 60
+_RESTING_SECONDS = 600
+"""One check of every authorization at the default interval falls into it."""
+
 _SETTLING_SECONDS = 10
 _EDITS = 100
 
