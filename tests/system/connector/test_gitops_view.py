@@ -10,6 +10,7 @@ import pytest
 from sandbox.cluster.client import Manifest, condition
 from tests.support.argocd import health
 from tests.support.kstatus import kstatus
+from tests.support.replicas import until
 from tests.support.scene import ACCOUNT, KIND, ORGANIZATION, Scene
 
 Seen = tuple[str, str]
@@ -84,9 +85,12 @@ def wrong_region(scene: Scene) -> Manifest:
 def suspended(scene: Scene) -> Manifest:
     scene.ready()
     scene.apply(scene.manifest(suspend=True))
-    return scene.wait_until(
-        lambda body: body["status"]["observedGeneration"] == body["metadata"]["generation"] and body["spec"]["suspend"]
-    )
+    return scene.wait("Ready", "True", "Suspended")
+
+
+def suspended_from_the_start(scene: Scene) -> Manifest:
+    scene.apply(scene.manifest(suspend=True))
+    return scene.wait("Ready", "Unknown", "Suspended")
 
 
 def being_deleted(scene: Scene) -> Manifest:
@@ -116,6 +120,7 @@ CONNECTORS: list[tuple[Callable[[Scene], Manifest], Seen]] = [
     (lost_and_mended, IN_PLACE),
     (wrong_region, FAILED),
     (suspended, PAUSED),
+    (suspended_from_the_start, ("InProgress", "Suspended")),
     (being_deleted, GOING),
     (forbidden_to_delete, STUCK),
 ]
@@ -171,11 +176,18 @@ def held_elsewhere(scene: Scene) -> Manifest:
 
 
 def declared_twice(scene: Scene) -> Manifest:
+    """The one of the two that does not count: the younger, and who that is within one second is not ours to say."""
     scene.ready()
-    scene.declare("fabrikam", onboarding="Onboarded")
-    scene.wait_organization("fabrikam", "Ready", "True")
-    scene.declare("fabrikam", name="later", onboarding="Excluded")
-    return scene.wait_organization("later", "Ready", "False", "Conflict")
+    scene.declare("fabrikam", name="one", onboarding="Onboarded")
+    scene.declare("fabrikam", name="other", onboarding="Onboarded")
+
+    def in_conflict() -> list[Manifest]:
+        found = scene.kube.list_all(ORGANIZATION, scene.namespace)
+        return [each for each in found if condition(each, "Ready").get("reason") == "Conflict"]
+
+    until(lambda: bool(in_conflict()), 30)
+    (body,) = in_conflict()
+    return body
 
 
 ORGANIZATIONS: list[tuple[Callable[[Scene], Manifest], Seen]] = [
