@@ -66,13 +66,19 @@ class Stand:
 
 @asynccontextmanager
 async def stand(
-    subject: Subject, connectors: int, *, throttled: bool = False, settings: Mapping[str, str] | None = None
+    subject: Subject,
+    connectors: int,
+    *,
+    projects: int = 0,
+    throttled: bool = False,
+    settings: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Stand]:
     """Start everything, with a fresh one-time code in a Secret for each connector; end it all again.
 
     Args:
         subject: which operator.
         connectors: how many there will be.
+        projects: in each organization; none is one that Defender reports meanwhile.
         throttled: whether Resource Manager keeps its limits.
         settings: variables of the operator beside those that it needs.
     """
@@ -83,7 +89,7 @@ async def stand(
             install_crds(client)
             prepare_namespace(client)
             prepare_namespace(client, NAMESPACE)
-        world = _write_world(folder / "world.yaml", connectors * ORGANIZATIONS_EACH)
+        world = _write_world(folder / "world.yaml", connectors * ORGANIZATIONS_EACH, projects)
         limits = () if throttled else ("--no-throttling",)
         cloud = stack.enter_context(Cloud.start(folder / "cloud", "--speed", str(_SPEED), "--world", world, *limits))
         control = stack.enter_context(ControlClient(cloud.control))
@@ -125,8 +131,8 @@ def _answers(http: httpx.Client, url: str) -> bool | None:
         return None
 
 
-def _write_world(file: Path, organizations: int) -> Path:
-    """The default world, with so many organizations more; without projects, which Defender would report meanwhile."""
+def _write_world(file: Path, organizations: int, projects: int) -> Path:
+    """The default world, with so many organizations more."""
     world = yaml.safe_load(DEFAULT_WORLD.read_text(encoding="utf-8"))
     world["generate"] = {
         "tenant": DOMAIN,
@@ -134,7 +140,7 @@ def _write_world(file: Path, organizations: int) -> Path:
         "subscription": SUBSCRIPTION,
         "resourceGroup": GROUP,
         "organizations": organizations,
-        "projects": 0,
+        "projects": projects,
         "organizationsPerAccount": ORGANIZATIONS_EACH,
     }
     file.write_text(yaml.safe_dump(world), encoding="utf-8")
