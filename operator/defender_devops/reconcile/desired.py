@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
@@ -95,24 +96,27 @@ def _seniority(resource: DevOpsOrganization) -> tuple[object, ...]:
     return (is_generated and not is_taken_over(resource), *age)
 
 
-def _decided(snapshot: ConnectorSnapshot, what: Onboarding) -> dict[str, str]:
-    return {
-        key: each.spec.organization for key, each in deciding(snapshot.organizations).items() if each.onboarding is what
-    }
+def _decided(snapshot: ConnectorSnapshot) -> dict[Onboarding, dict[str, str]]:
+    """What resources decided, each with its organizations: by name in lower case, as they are spelled."""
+    decided: defaultdict[Onboarding, dict[str, str]] = defaultdict(dict)
+    for key, each in deciding(snapshot.organizations).items():
+        decided[each.onboarding][key] = each.spec.organization
+    return decided
 
 
 def named(snapshot: ConnectorSnapshot) -> dict[str, str]:
     """Organizations that somebody asked for by name, by their name in lower case."""
+    decided = _decided(snapshot)
     names = {name.lower(): name for name in snapshot.connector.spec.organizations.names}
-    asked = names | _decided(snapshot, Onboarding.ONBOARDED)
-    return {key: name for key, name in asked.items() if key not in _decided(snapshot, Onboarding.EXCLUDED)}
+    asked = names | decided[Onboarding.ONBOARDED]
+    return {key: name for key, name in asked.items() if key not in decided[Onboarding.EXCLUDED]}
 
 
 def excluded(snapshot: ConnectorSnapshot) -> frozenset[str]:
     """Names in lower case that must not be onboarded. Who decides for one organization overrules the connector."""
+    decided = _decided(snapshot)
     spec = snapshot.connector.spec.organizations
-    onboarded = _decided(snapshot, Onboarding.ONBOARDED)
-    return (spec.excluded | _decided(snapshot, Onboarding.EXCLUDED).keys()) - onboarded.keys()
+    return (spec.excluded | decided[Onboarding.EXCLUDED].keys()) - decided[Onboarding.ONBOARDED].keys()
 
 
 @dataclass(frozen=True, slots=True)
