@@ -189,7 +189,8 @@ def somebody(kube: KubernetesClient, cluster: Cluster, scene: Scene, tmp_path: P
     return file
 
 
-COMMANDS = [("status",), ("plan", "contoso"), ("reconcile", "contoso"), ("suspend", "contoso"), ("support",)]
+NAMING = ("plan", "check", "authorize", "reconcile", "suspend", "resume")
+COMMANDS = [("status",), ("support",), *((command, "contoso") for command in NAMING)]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
