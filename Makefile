@@ -61,8 +61,9 @@ generate: crds ## generate all that is made of something else: CRDs, the chart's
 	@$(RUN) deploy/gitops/generate.py
 	@$(RUN) docs/generate.py
 
-bench: $(VENV) ## benchmarks against a plain kopf operator, with a table and JSON
-	@$(RUN) -m benchmarks
+bench: $(VENV) ## benchmarks beside a plain kopf operator, over an hour; BENCH="converge --rounds 1" narrows
+	@$(RUN) -m sandbox prepare
+	@$(RUN) -m benchmarks $(BENCH)
 
 docs: $(VENV) ## build the documentation into site/
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
