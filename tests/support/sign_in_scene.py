@@ -58,10 +58,10 @@ class SignInScene(Scene):
         adopt = {"method": "Adopt", "codeSecretRef": None, "account": ACCOUNT}
         self.apply(self.manifest(**{"authorization": adopt, "signIn": chosen, **spec}))
 
-    def sign_in(self, account: str = ACCOUNT) -> str:
+    def sign_in(self, account: str = ACCOUNT, *, name: str = "contoso") -> str:
         """Sign in on the page, with a browser that has no screen; gives what the last page says."""
         with Browser(self.ca) as browser:
-            browser.open(self.address())
+            browser.open(self.address(name))
             browser.press("Sign in with Microsoft")
             browser.press("Sign in", loginfmt=account, passwd=PASSWORD)
             if "Accept" in browser.text:

@@ -45,10 +45,14 @@ SECRETS = {
     "forged code": "1.AXkACanaryForgedCode" + "x" * 60,
     "pasted code of Entra": "1.AXkACanaryPastedCode" + "y" * 60,
 }
+CERTIFICATE = {"name": "certificate", "key": "tls-pem"}
 KEY_LINE = 40
 """Characters; a shorter last line of a key says nothing."""
 
-CONNECTORS = ("contoso", "device", "by-code", "pasted", "handed-in")
+PROOFS = {"certified": {"type": "Certificate", "secretRef": CERTIFICATE}, "federated": {"type": "Federated"}}
+"""How an app proves itself in a sign-in by browser, beside its client secret."""
+
+CONNECTORS = ("contoso", "device", "by-code", "pasted", "handed-in", *PROOFS)
 TOKEN_ENDPOINT = {"service": "authority", "path": "oauth2/v2.0/token"}
 KINDS = (KIND, "DevOpsOrganization", "Event", "ConfigMap", "ServiceAccount", "Secret", "coordination.k8s.io/v1/Lease")
 
@@ -98,6 +102,7 @@ def changed_world(file: Path, namespace: str) -> Path:
     for application in world["applications"]:
         if application["name"] in mine:
             application["secrets"] = [{"value": SECRETS[mine[application["name"]]]}]
+            application["certificates"] = [key_and_certificate().partition("-----END PRIVATE KEY-----\n")[2]]
     file.write_text(yaml.safe_dump(world), encoding="utf-8")
     return file
 
@@ -256,15 +261,14 @@ def test_no_secret_comes_out_anywhere(cluster: Cluster, kube: KubernetesClient, 
         badly = start_badly(made.environment, tmp_path)
         scene = made.scene
         scene.secret("certificate", tls_pem=key_and_certificate())
-        certificate = {"name": "certificate", "key": "tls-pem"}
-        by_certificate = {"id": BY_CERTIFICATE, "type": "Certificate", "secretRef": certificate}
+        by_certificate = {"id": BY_CERTIFICATE, "type": "Certificate", "secretRef": CERTIFICATE}
         with_code = {"method": "Code", "codeSecretRef": {"name": "code", "key": "code"}, "account": ACCOUNT}
         scene.apply(
             scene.manifest(
                 "by-code",
                 organizations={"names": ["adventure-works"]},
                 authorization=with_code,
-                azure={"identity": {"type": "ClientCertificate", "clientId": BY_CERTIFICATE, "secretRef": certificate}},
+                azure={"identity": {"type": "ClientCertificate", "clientId": BY_CERTIFICATE, "secretRef": CERTIFICATE}},
                 signIn={"method": "ServicePrincipal", "client": by_certificate},
             )
         )
@@ -279,7 +283,12 @@ def test_no_secret_comes_out_anywhere(cluster: Cluster, kube: KubernetesClient, 
             )
         )
         scene.only_sign_in("device", {"method": "DeviceCode", "account": ACCOUNT, "client": {"id": APP}})
+        for name, proof in PROOFS.items():
+            sign_in = {"method": "AuthorizationCode", "account": ACCOUNT, "client": {"id": APP, **proof}}
+            scene.only_sign_in(name, sign_in)
         sign_in_by_browser(made)
+        for name in PROOFS:
+            scene.sign_in(name=name)
         made.plant("user code", scene.sign_in_by_device("device"))
         hand_in_a_token(made)
         hand_over_codes(made)
@@ -289,8 +298,8 @@ def test_no_secret_comes_out_anywhere(cluster: Cluster, kube: KubernetesClient, 
         trouble(made)
         for name in CONNECTORS:
             scene.wait("SignedIn", "True", name=name, timeout=30)
-        for name in (TOKENS, "device-azure-devops-token", "handed-in-azure-devops-token"):
-            made.plant_tokens(name)
+        for name in CONNECTORS:
+            made.plant_tokens(f"{name}-azure-devops-token")
         made.plant("handed out by Entra", *scene.control.secrets())
         said = {
             "metrics": httpx.get(f"{made.operator.metrics}/metrics", trust_env=False).text,
