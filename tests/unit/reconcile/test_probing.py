@@ -16,6 +16,7 @@ from defender_devops.reconcile.memory import Memories
 from defender_devops.reconcile.resources import Resources
 from defender_devops.reconcile.sign_in_view import SignInView
 from defender_devops.reconcile.snapshot import Timings
+from defender_devops.settings import Settings
 from tests.unit.reconcile.builder import NOW, cloud_of, snapshot
 from tests.unit.reconcile.cases import LISTED, OBSERVE, SELECTED
 from tests.unit.reconcile.says import HELD, HELD_BY_NAME, TYPO
@@ -69,3 +70,8 @@ def test_what_nothing_else_shows_is_asked_for_with_each_refresh(world: tuple[str
     asked = snapshot(*world)
     since = NOW - (cloud_of(asked).probed_at or NOW)
     assert GATHERER.next_look(asked, None, None) == ((REFRESH if soon else CHECK) - since).total_seconds()
+
+
+def test_by_default_whatever_failed_is_tried_again_within_a_refresh() -> None:
+    """Who takes the cause of a failure away need not touch the resource, nor wait for longer than that."""
+    assert Settings().backoff_maximum <= Settings().refresh_interval
