@@ -11,7 +11,7 @@ from typing import Final
 import structlog
 from pydantic import SecretStr
 
-from defender_devops.api.cloud import Inventory
+from defender_devops.api.cloud import Connector, Inventory
 from defender_devops.api.connector import AzureDevOpsConnector, SignInMethod
 from defender_devops.api.organization import DevOpsOrganization, InvalidManifest, parse_organization
 from defender_devops.azure.connectors import SecurityConnectors
@@ -29,7 +29,7 @@ from defender_devops.reconcile.hints import Hints
 from defender_devops.reconcile.inventory import inventory
 from defender_devops.reconcile.memory import Memory
 from defender_devops.reconcile.observe import Observer, Question, failure_of
-from defender_devops.reconcile.ownership import refusal
+from defender_devops.reconcile.ownership import is_ours, refusal
 from defender_devops.reconcile.resources import Key, Resources
 from defender_devops.reconcile.rivals import rivals
 from defender_devops.reconcile.sign_in_view import SignInFindings, SignInView
@@ -92,7 +92,7 @@ class Gatherer:
             fresh=fresh or memory.hinted or connector.is_reconcile_requested,
             probe=memory.hinted or connector.is_reconcile_requested or memory.code != known_code.sha256,
             readers=_speaks_of_readers(connector),
-            strays=_may_have_strays(connector),
+            strays=lambda found: _may_have_strays(base, found),
             probe_interval=self._probe_interval(replace(base, cloud=memory.cloud or base.cloud)),
             refuses=lambda found: refusal(replace(base, cloud=CloudState(found))) is not None,
         )
@@ -240,12 +240,14 @@ def _is_unwatched(known: CloudState | None, view: CloudView | None) -> bool:
     return any(desired.is_onboarded(each) and each.name.lower() not in shown for each in known.organizations)
 
 
-def _may_have_strays(connector: AzureDevOpsConnector) -> bool:
+def _may_have_strays(base: ConnectorSnapshot, found: Connector) -> bool:
     """Whether the operator may have ended between making an assignment and writing down that it did.
 
-    That was for a spec that no status was written about since; where it still stands it is read for that spec's sake.
+    That was at a connector of ours, for a spec that no status was written about since.
     """
-    return connector.status.observed_generation != connector.metadata.generation
+    resource = base.connector
+    unread = resource.status.observed_generation != resource.metadata.generation
+    return unread and is_ours(base, found)
 
 
 def _speaks_of_readers(connector: AzureDevOpsConnector) -> bool:

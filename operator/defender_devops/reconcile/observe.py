@@ -29,7 +29,7 @@ class Question:
         fresh: read everything, whatever is remembered.
         probe: ask listAvailableAzureDevOpsOrgs even if the last answer is young.
         readers: read the role assignments at the connector's scope.
-        strays: read them also to find those that no status remembers; who may not read them has made none.
+        strays: whether there may be some of ours that no status remembers: who may not read them has made none.
         probe_interval: for so long the last answer to that question counts as young.
         refuses: whether a connector is none of this resource's business, and what is below it even less.
     """
@@ -37,7 +37,7 @@ class Question:
     fresh: bool = False
     probe: bool = False
     readers: bool = False
-    strays: bool = False
+    strays: Callable[[Connector], bool] = lambda _: False
     probe_interval: timedelta = timedelta(minutes=10)
     refuses: Callable[[Connector], bool] = lambda _: False
 
@@ -81,7 +81,7 @@ class Observer:
             return CloudState(connector, sent=sent, fresh=known is None)
         settled = known is not None and known.configuration is not None and not known.is_busy
         state = known if known is not None and settled else await self._below(ref, CloudState(connector, sent=sent))
-        state = replace(state, readers=await self._readers(ref, known, question), fresh=known is None)
+        state = replace(state, readers=await self._readers(ref, connector, known, question), fresh=known is None)
         return await self._probe(ref, _with_last_probe(state, before), question, now)
 
     async def before_deletion(self, ref: ConnectorRef, question: Question) -> CloudState:
@@ -93,7 +93,7 @@ class Observer:
         connector = await self.connectors.get(ref)
         if connector is None:
             return CloudState(fresh=True)
-        return CloudState(connector, readers=await self._readers(ref, None, question), fresh=True)
+        return CloudState(connector, readers=await self._readers(ref, connector, None, question), fresh=True)
 
     async def _below(self, ref: ConnectorRef, state: CloudState) -> CloudState:
         configuration = await self.connectors.get_configuration(ref)
@@ -103,11 +103,11 @@ class Observer:
         return replace(state, configuration=configuration, organizations=organizations)
 
     async def _readers(
-        self, ref: ConnectorRef, known: CloudState | None, question: Question
+        self, ref: ConnectorRef, connector: Connector, known: CloudState | None, question: Question
     ) -> tuple[RoleAssignment, ...] | None:
         if known is not None and known.readers is not None:
             return known.readers
-        if not (question.readers or question.strays):
+        if not (question.readers or question.strays(connector)):
             return None
         try:
             return await self.role_assignments.list_at(ref)
