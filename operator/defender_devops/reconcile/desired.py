@@ -19,7 +19,7 @@ from defender_devops.api.connector import ManagementPolicy, OrganizationsMode
 from defender_devops.api.names import OWNER_TAGS, TAG_OWNER, TAG_RESOURCE
 from defender_devops.api.organization import DevOpsOrganization, Onboarding
 from defender_devops.api.reasons import ConditionType, Reason
-from defender_devops.reconcile.snapshot import CloudState, ConnectorSnapshot
+from defender_devops.reconcile.snapshot import CloudState, ConnectorSnapshot, worked_out_once
 
 __all__ = [
     "Choice",
@@ -96,6 +96,7 @@ def _seniority(resource: DevOpsOrganization) -> tuple[object, ...]:
     return (is_generated and not is_taken_over(resource), *age)
 
 
+@worked_out_once
 def _decided(snapshot: ConnectorSnapshot) -> dict[Onboarding, dict[str, str]]:
     """What resources decided, each with its organizations: by name in lower case, as they are spelled."""
     decided: defaultdict[Onboarding, dict[str, str]] = defaultdict(dict)
@@ -104,6 +105,7 @@ def _decided(snapshot: ConnectorSnapshot) -> dict[Onboarding, dict[str, str]]:
     return decided
 
 
+@worked_out_once
 def named(snapshot: ConnectorSnapshot) -> dict[str, str]:
     """Organizations that somebody asked for by name, by their name in lower case."""
     decided = _decided(snapshot)
@@ -112,6 +114,7 @@ def named(snapshot: ConnectorSnapshot) -> dict[str, str]:
     return {key: name for key, name in asked.items() if key not in decided[Onboarding.EXCLUDED]}
 
 
+@worked_out_once
 def excluded(snapshot: ConnectorSnapshot) -> frozenset[str]:
     """Names in lower case that must not be onboarded. Who decides for one organization overrules the connector."""
     decided = _decided(snapshot)
@@ -134,6 +137,7 @@ class Standing:
     passed_over: frozenset[str]
 
 
+@worked_out_once
 def standing(snapshot: ConnectorSnapshot) -> Standing:
     """Work out who is wanted, from the mode, the names, the exclusions and what the resources decide."""
     by_name, left_out = named(snapshot), excluded(snapshot)
@@ -224,6 +228,7 @@ def choice(snapshot: ConnectorSnapshot, *, anew: bool = False) -> Choice:
     return Choice(AutoDiscovery.DISABLED, tuple(reachable))
 
 
+@worked_out_once
 def found(cloud: CloudState) -> dict[str, CloudOrganization]:
     """Every organization that Azure told of, by name in lower case; below the connector, or available to it.
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import wraps
+from typing import Any, TypeVar
 
 from defender_devops.api.cloud import (
     CloudOrganization,
@@ -28,6 +30,7 @@ __all__ = [
     "Timings",
     "annotations_subject",
     "is_under_way",
+    "worked_out_once",
 ]
 
 
@@ -97,6 +100,7 @@ class CloudState:
         sent: what we asked for last, by subject: (a key of the wish, when). The same wish is not sent again before a
             check interval has gone by, since Azure may take its time, or may never do it.
         fresh: all of it was read from ARM in this reconcile, so a write may rest on it.
+        derived: what was worked out of it, see `worked_out_once`.
     """
 
     connector: Connector | None = None
@@ -108,6 +112,7 @@ class CloudState:
     readers: tuple[RoleAssignment, ...] | None = None
     sent: Mapping[str, tuple[str, datetime]] = field(default_factory=dict)
     fresh: bool = False
+    derived: dict[str, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @property
     def is_settled(self) -> bool:
@@ -202,6 +207,7 @@ class ConnectorSnapshot:
         timings: intervals.
         failures: failed reconciles in a row before this one.
         namespace_terminating: the namespace is going.
+        derived: what was worked out of it, see `worked_out_once`.
     """
 
     connector: AzureDevOpsConnector
@@ -220,3 +226,22 @@ class ConnectorSnapshot:
     timings: Timings = Timings()
     failures: int = 0
     namespace_terminating: bool = False
+    derived: dict[str, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
+
+
+S = TypeVar("S", "CloudState", "ConnectorSnapshot")
+T = TypeVar("T")
+
+
+def worked_out_once(function: Callable[[S], T]) -> Callable[[S], T]:
+    """Keep what a pure function makes of a snapshot with it: a report asks a dozen times. Nobody may change the result."""
+    name = function.__name__
+
+    @wraps(function)
+    def remembered(snapshot: S) -> T:
+        if name not in snapshot.derived:
+            snapshot.derived[name] = function(snapshot)
+        kept: T = snapshot.derived[name]
+        return kept
+
+    return remembered
