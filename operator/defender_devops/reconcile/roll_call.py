@@ -54,26 +54,28 @@ class RollCall:
         self._interval = interval
 
     async def run(self) -> None:
-        """Call the roll until cancelled; a call that fails says so, and the next one comes at its time."""
+        """Call the roll until cancelled."""
         await asyncio.sleep(min(_FIRST, self._interval))
         while True:
-            try:
-                await self.call()
-            except KubernetesError as error:
-                _log.info("cannot list the resources", message=error.message)
+            await self.call()
             await asyncio.sleep(self._interval)
 
     async def call(self) -> None:
         """List all once, forget who is not there, and wake whom that concerns.
 
-        Raises:
-            KubernetesError: they could not be listed.
+        What cannot be listed is left as it is until the next time.
         """
         for namespace in self._namespaces or (None,):
-            roll = await call_roll(self._client, CONNECTOR.plural, namespace)
-            gone = self._resources.forget_connectors(namespace, roll.uids, roll.version)
-            roll = await call_roll(self._client, ORGANIZATION.plural, namespace)
-            left = self._resources.forget_organizations(namespace, roll.uids, roll.version)
-            for key in (*gone, *left):
-                _log.info("gone unheard", namespace=key.namespace, connector=key.name)
-                self._wake(key)
+            try:
+                await self._call(namespace)
+            except KubernetesError as error:
+                _log.info("cannot list the resources", namespace=namespace, message=error.message)
+
+    async def _call(self, namespace: str | None) -> None:
+        roll = await call_roll(self._client, CONNECTOR.plural, namespace)
+        gone = self._resources.forget_connectors(namespace, roll.uids, roll.version)
+        roll = await call_roll(self._client, ORGANIZATION.plural, namespace)
+        left = self._resources.forget_organizations(namespace, roll.uids, roll.version)
+        for key in (*gone, *left):
+            _log.info("gone unheard", namespace=key.namespace, connector=key.name)
+            self._wake(key)

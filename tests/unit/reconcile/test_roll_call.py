@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 
 from defender_devops.cluster.client import KubernetesClient
+from defender_devops.errors import KubernetesRefused
 from defender_devops.reconcile.own_writes import OwnWrites
 from defender_devops.reconcile.resources import Key, Resources
 from defender_devops.reconcile.roll_call import RollCall
@@ -51,6 +52,8 @@ class World:
     async def pages(self, url: str, *, accept: str) -> AsyncIterator[dict[str, Any]]:
         """What the client gives."""
         self.asked.append((url, accept))
+        if "/forbidden/" in url:
+            raise KubernetesRefused("No right to list them.")
         for page in self._lists.pop(0):
             yield page
 
@@ -113,6 +116,15 @@ async def test_a_list_of_one_namespace_says_nothing_of_another(world: World) -> 
     await world.call("security")
     assert world.resources.connector(Key("platform", "contoso")) is not None
     assert [url.split("/")[-2] for url, _ in world.asked] == ["security", "security"]
+
+
+async def test_a_namespace_that_cannot_be_listed_keeps_nobody_from_the_others(world: World) -> None:
+    world.resources.put_connector(connector("there", namespace="forbidden"))
+    world.lists(())
+    world.lists(())
+    await world.call("forbidden", "security")
+    assert world.resources.connector(CONTOSO) is None
+    assert world.resources.connector(Key("forbidden", "contoso")) is not None
 
 
 def test_an_organization_that_a_write_does_not_find_is_gone() -> None:
