@@ -234,7 +234,7 @@ T = TypeVar("T")
 
 
 def worked_out_once(function: Callable[[S], T]) -> Callable[[S], T]:
-    """Keep what a pure function makes of a snapshot with it: a report asks a dozen times. Nobody may change the result."""
+    """Keep with a snapshot what a pure function makes of it: a report asks a dozen times. Nobody may change that."""
     name = function.__name__
 
     @wraps(function)
