@@ -123,7 +123,7 @@ def wait(stage: Stage, name: str, type_: str, namespace: str = NAMESPACE) -> Man
 
 @pytest.fixture(scope="module")
 def life(stage: Stage) -> Stage:
-    """After connectors' lives: signed in, with an organization declared by hand, twice lost and restored, deleted."""
+    """After connectors' lives: signed in, with organizations decided by hand, twice lost and restored, deleted."""
     contoso, people = example("contoso"), People(stage.control)
     for secret in people.prepare(contoso):
         stage.kube.apply(secret)
@@ -132,7 +132,7 @@ def life(stage: Stage) -> Stage:
     people.sign_in(page, account_of(contoso), stage.ca)
     wait(stage, "contoso", "SignedIn")
     adopt_as_service_account(stage, people)
-    decide_for_an_organization(stage)
+    decide_for_organizations(stage)
     for _ in range(2):
         people.take_access_away(account_of(contoso))
         wait(stage, "contoso", "ReauthRequired")
@@ -151,12 +151,15 @@ def adopt_as_service_account(stage: Stage, people: People) -> None:
     wait(stage, "northwind", "Ready", GRANTED)
 
 
-def decide_for_an_organization(stage: Stage) -> None:
-    """Declare one by hand in place of a generated one, which the operator then deletes."""
-    generated = stage.kube.list_all("DevOpsOrganization", NAMESPACE, labels="defender-devops.io/generated=true")[0]
-    spec = {**generated["spec"], "onboarding": "Onboarded"}
-    stage.kube.create({**generated, "metadata": {"name": "decided", "namespace": NAMESPACE}, "spec": spec})
-    stage.kube.wait_gone("DevOpsOrganization", generated["metadata"]["name"], NAMESPACE)
+def decide_for_organizations(stage: Stage) -> None:
+    """Decide in a generated one, which the operator lets go of, and declare one in place of another, which goes."""
+    kind, decided = "DevOpsOrganization", {"onboarding": "Onboarded"}
+    stage.kube.patch(kind, "contoso-contoso", {"spec": decided}, NAMESPACE)
+    stage.kube.wait(kind, "contoso-contoso", NAMESPACE, until=lambda body: not body["metadata"].get("ownerReferences"))
+    replaced = stage.kube.get(kind, "contoso-fabrikam", NAMESPACE) or {}
+    metadata = {"name": "decided", "namespace": NAMESPACE}
+    stage.kube.create({**replaced, "metadata": metadata, "spec": {**replaced["spec"], **decided}})
+    stage.kube.wait_gone(kind, "contoso-fabrikam", NAMESPACE)
 
 
 def test_nothing_is_refused_to_the_operator(life: Stage) -> None:
