@@ -86,18 +86,21 @@ def _lost(snapshot: ConnectorSnapshot, judged: Authorization) -> str:
     who = f"the account {account}" if account else "the account that authorized it"
     since = last_authorized_at(snapshot)
     when = f", authorized on {since:%Y-%m-%d %H:%M} UTC," if since else ""
+    how = how_to_authorize(snapshot)
     return (
         f"Defender for Cloud{when} can no longer work in Azure DevOps under {who}, and its findings go stale: "
         f"{cut(judged.detail, QUOTED_MAX).rstrip('.')}. Restore that account's access, or authorize again: "
-        f"{how_to_authorize(snapshot)}{_how_to_have_it_seen(snapshot)}"
+        f"{how}{_how_to_have_it_seen(snapshot, how)}"
     )
 
 
-def _how_to_have_it_seen(snapshot: ConnectorSnapshot) -> str:
-    """Where a person who has mended something need not wait for the next look."""
+def _how_to_have_it_seen(snapshot: ConnectorSnapshot, said: str) -> str:
+    """Where a person who has mended something need not wait for the next look; an address is said once."""
     by_a_person = snapshot.connector.spec.sign_in_method in {SignInMethod.AUTHORIZATION_CODE, SignInMethod.DEVICE_CODE}
     known = snapshot.sign_in or snapshot.connector.status.sign_in
-    return f" Sign in at {known.url} to have it seen at once." if by_a_person and known and known.url else ""
+    if not by_a_person or known is None or not known.url:
+        return ""
+    return f" Sign in {'there' if known.url in said else f'at {known.url}'} to have it seen at once."
 
 
 def how_to_authorize(snapshot: ConnectorSnapshot) -> str:

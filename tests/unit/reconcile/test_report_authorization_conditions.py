@@ -202,6 +202,14 @@ AUTHORIZED_CASES = [
         ("Defender portal as mdc@contoso.com. Sign in at https://page.test/x to have it seen at once.",),
     ),
     Says(
+        "the probe finds it revoked, and the page takes a new code too",
+        (REVOKED, AUTHORIZED, SIGN_IN, CODE, signed_in("{signed_in: true, url: 'https://page.test/x'}")),
+        "Authorized",
+        "False",
+        "AuthorizationLost",
+        ("or paste it at https://page.test/x. It is valid for minutes. Sign in there to have it seen at once.",),
+    ),
+    Says(
         "the probe answers with nobody where there were some",
         ("{azure: {available: none}, status: {discovery: {organizations: {available: 2}}}}",),
         "Authorized",
