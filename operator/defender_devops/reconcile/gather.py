@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
-import structlog
 from pydantic import SecretStr
 
 from defender_devops.api.cloud import Connector, Inventory
@@ -43,8 +43,6 @@ from defender_devops.reconcile.snapshot import (
 )
 
 __all__ = ["Gathered", "Gatherer"]
-
-_log: Final = structlog.get_logger(__name__)
 
 _DETACH_PATIENCE: Final = 10.0
 """Seconds that letting go of a connector may take to remove our tags; then it goes without."""
@@ -160,14 +158,20 @@ class Gatherer:
         )
 
     def organizations(self, key: Key) -> tuple[DevOpsOrganization, ...]:
-        """The resources that refer to a connector; one that is not understood is left out."""
+        """The resources that refer to a connector; those of `misread` are left out."""
         found = []
         for body in self.resources.organizations(key):
-            try:
+            with contextlib.suppress(InvalidManifest):
                 found.append(parse_organization(body))
-            except InvalidManifest as error:
-                _log.warning("organization is not understood", name=body["metadata"]["name"], message=error.message)
         return tuple(found)
+
+    def misread(self, key: Key) -> Iterator[tuple[dict[str, Any], InvalidManifest]]:
+        """The resources that refer to a connector and are not understood, each with the cause."""
+        for body in self.resources.organizations(key):
+            try:
+                parse_organization(body)
+            except InvalidManifest as error:
+                yield body, error
 
     async def _cloud(
         self, base: ConnectorSnapshot, memory: Memory, asked: Question

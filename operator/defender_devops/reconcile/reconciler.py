@@ -12,7 +12,7 @@ import structlog
 from defender_devops.api.cloud import AutoDiscovery, Configuration, ProvisioningState
 from defender_devops.api.connector import AzureDevOpsConnector, InvalidManifest, parse_connector
 from defender_devops.api.names import FINALIZER
-from defender_devops.api.organization import DevOpsOrganization, OrganizationStatus
+from defender_devops.api.organization import DevOpsOrganization
 from defender_devops.cluster.connectors import Connectors
 from defender_devops.cluster.events import Events
 from defender_devops.cluster.organizations import Organizations
@@ -25,7 +25,12 @@ from defender_devops.reconcile.memory import Memories, Memory
 from defender_devops.reconcile.merge_patch import merge_patch
 from defender_devops.reconcile.own_writes import OwnWrites
 from defender_devops.reconcile.plan import Plan, plan
-from defender_devops.reconcile.refused import conditions_of, leaves_azure_alone, refused_status
+from defender_devops.reconcile.refused import (
+    conditions_of,
+    leaves_azure_alone,
+    refused_organization_status,
+    refused_status,
+)
 from defender_devops.reconcile.report import Report, report
 from defender_devops.reconcile.report_organizations import orphaned, report_unread_organizations
 from defender_devops.reconcile.resources import Key, Resources
@@ -60,6 +65,7 @@ class Reconciler:
             if before is not None and (body is None or body["metadata"]["uid"] != before):
                 self.memories.forget(key)
                 await self.gatherer.forget(key, before)
+            await self._refuse_organizations(key)
             if body is not None:
                 return await self._reconcile(key, body)
             await self._report_orphans(key)
@@ -92,11 +98,16 @@ class Reconciler:
         status = refused_status(body, error, self.clock())
         conditions = conditions_of({"status": status})
         for resource, told in report_unread_organizations(self.gatherer.organizations(key), conditions, self.clock()):
-            await self._write_organization(resource, told)
+            await self._write_organization(_key(resource), told.dump())
         await self._write_connector(key, status)
         metadata = body["metadata"]
         if metadata.get("deletionTimestamp") and FINALIZER in metadata["finalizers"] and leaves_azure_alone(body):
             await self.connectors.remove_finalizer(self.resources.connector(key) or body)
+
+    async def _refuse_organizations(self, key: Key) -> None:
+        for body, error in self.gatherer.misread(key):
+            status = refused_organization_status(body, error, self.clock())
+            await self._write_organization(Key(key.namespace, body["metadata"]["name"]), status)
 
     async def _act(self, key: Key, decided: Plan, gathered: Gathered) -> Done:
         bench = Workbench(key, gathered.azure, gathered.code, lambda snapshot: self._record(key, snapshot))
@@ -131,7 +142,7 @@ class Reconciler:
         told = _as_told(done.snapshot, self.resources.connector(key))
         written = report(told, done.failure, self.clock())
         for resource, status in written.organizations:
-            await self._write_organization(resource, status)
+            await self._write_organization(_key(resource), status.dump())
         if FINALIZER in done.snapshot.connector.metadata.finalizers or not _is_going(done.snapshot):
             await self._write_connector(key, written.status.dump())
         return written
@@ -146,7 +157,7 @@ class Reconciler:
 
     async def _report_orphans(self, key: Key) -> None:
         for resource in self.gatherer.organizations(key):
-            await self._write_organization(resource, orphaned(resource, self.clock()))
+            await self._write_organization(_key(resource), orphaned(resource, self.clock()).dump())
 
     async def _write_connector(self, key: Key, status: Mapping[str, Any], *, version: str | None = None) -> None:
         live = self.resources.connector(key)
@@ -160,18 +171,21 @@ class Reconciler:
         for each in announcements(conditions_of(live), conditions_of(body)):
             self.events.emit(body, each.type, each.reason, each.message)
 
-    async def _write_organization(self, resource: DevOpsOrganization, status: OrganizationStatus) -> None:
-        live = self.resources.organization(Key(resource.metadata.namespace, resource.metadata.name))
+    async def _write_organization(self, key: Key, status: Mapping[str, Any]) -> None:
+        live = self.resources.organization(key)
         if live is None:
             return
-        patch = merge_patch(live.get("status") or {}, status.dump())
+        patch = merge_patch(live.get("status") or {}, status)
         if not patch:
             return
-        key = Key(resource.metadata.namespace, resource.metadata.name)
         try:
             self.written.organization(await self.organizations.patch_status(*key, patch))
         except KubernetesNotFound:
             self.written.organization_gone(key)
+
+
+def _key(resource: DevOpsOrganization) -> Key:
+    return Key(resource.metadata.namespace, resource.metadata.name)
 
 
 def _failure(done: Done) -> Failure | None:

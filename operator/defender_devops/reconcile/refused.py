@@ -15,7 +15,7 @@ from defender_devops.api.conditions import Condition, Conditions, cut, mark_stal
 from defender_devops.api.connector import ConnectorStatus, DeletionPolicy, InvalidManifest, ManagementPolicy
 from defender_devops.api.reasons import ConditionType, Reason
 
-__all__ = ["conditions_of", "leaves_azure_alone", "refused_status"]
+__all__ = ["conditions_of", "leaves_azure_alone", "refused_organization_status", "refused_status"]
 
 _MEND_IT = "Mend that, or set spec.deletionPolicy to Detach: what it made in Azure would stay behind unseen."
 
@@ -42,6 +42,16 @@ def refused_status(body: Mapping[str, Any], error: InvalidManifest, now: datetim
         message=message,
         generation=generation,
         now=now,
+    )
+    told = ConnectorStatus(observed_generation=generation, conditions=conditions).dump()
+    return {**(body.get("status") or {}), **{key: told[key] for key in ("observedGeneration", "conditions")}}
+
+
+def refused_organization_status(body: Mapping[str, Any], error: InvalidManifest, now: datetime) -> dict[str, Any]:
+    """The same for a DevOpsOrganization: it decides nothing until it is mended."""
+    generation = body["metadata"].get("generation", 0)
+    conditions = mark_stalled(
+        conditions_of(body), reason=Reason.INVALID_SPEC, message=error.message, generation=generation, now=now
     )
     told = ConnectorStatus(observed_generation=generation, conditions=conditions).dump()
     return {**(body.get("status") or {}), **{key: told[key] for key in ("observedGeneration", "conditions")}}

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from defender_devops.api.connector import ConnectorStatus, InvalidManifest
-from defender_devops.reconcile.refused import conditions_of, leaves_azure_alone, refused_status
+from defender_devops.reconcile.refused import (
+    conditions_of,
+    leaves_azure_alone,
+    refused_organization_status,
+    refused_status,
+)
+from defender_devops.reconcile.resources import Key, Resources
 from tests.unit.reconcile.builder import NOW, SPENT_CODE
+from tests.unit.reconcile.test_probing import GATHERER
 
 BODY = {"metadata": {"generation": 4}, "status": {"authorization": {"codeHash": SPENT_CODE}, "unknown": {"a": 1}}}
 
@@ -40,6 +48,21 @@ def test_the_same_again_is_no_change() -> None:
     first = refused_status(BODY, InvalidManifest("m"), NOW)
     again = refused_status({**BODY, "status": first}, InvalidManifest("m"), NOW + timedelta(hours=1))
     assert again == first
+
+
+def test_an_organization_that_is_not_understood_says_so_and_forgets_nothing() -> None:
+    body = {"metadata": {"generation": 2}, "status": {"onboardingState": "Onboarded"}}
+    status = refused_organization_status(body, InvalidManifest("spec.onboarding: is wrong."), NOW)
+    told = {each.type: (each.status, each.reason, each.message) for each in conditions_of({"status": status})}
+    assert told == {
+        "Ready": ("False", "InvalidSpec", "spec.onboarding: is wrong."),
+        "Stalled": ("True", "InvalidSpec", "spec.onboarding: is wrong."),
+    }
+    assert (status["observedGeneration"], status["onboardingState"]) == (2, "Onboarded")
+    assert (
+        refused_organization_status({**body, "status": status}, InvalidManifest("spec.onboarding: is wrong."), NOW)
+        == status
+    )
 
 
 def test_broken_conditions_count_as_none() -> None:
@@ -80,3 +103,16 @@ def test_it_goes_only_where_nothing_of_ours_would_stay_in_azure_unasked(
         if each.type == "Ready"
     )
     assert ("Detach" in ready.message) is not goes
+
+
+def test_an_organization_that_is_not_understood_is_set_apart_from_the_others() -> None:
+    resources = Resources()
+    for name, onboarding in (("good", "Onboarded"), ("bad", "Perhaps")):
+        metadata = {"namespace": "security", "name": name, "uid": name, "resourceVersion": "1"}
+        spec = {"connectorRef": {"name": "contoso"}, "organization": name, "onboarding": onboarding}
+        resources.put_organization({"metadata": metadata, "spec": spec})
+    gatherer, key = replace(GATHERER, resources=resources), Key("security", "contoso")
+    assert [each.metadata.name for each in gatherer.organizations(key)] == ["good"]
+    ((body, error),) = gatherer.misread(key)
+    assert body["metadata"]["name"] == "bad"
+    assert "spec.onboarding" in error.message
