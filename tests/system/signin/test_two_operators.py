@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from sandbox.cloud.control.client import ControlClient
+from sandbox.cluster import KubernetesClient
 from sandbox.cluster.client import condition
 from sandbox.stack import Operator
 from tests.support.sign_in_scene import TOKENS, SignInScene
-from tests.system.signin.conftest import Stage
+from tests.system.signin.conftest import Stage, working_in
 
 ROUNDS = 3
 TOKEN_ENDPOINT = {"service": "authority", "path": "oauth2/v2.0/token"}
@@ -39,14 +44,14 @@ def uses(scene: SignInScene, since: int) -> list[str]:
     return [digest for each in asked for digest in each["codes"]]
 
 
-def renewed(scene: SignInScene, before: str) -> dict[str, str]:
+def renewed(scene: SignInScene, before: str, timeout: float = 30) -> dict[str, str]:
     """Wait until the Secret holds another refresh token and nobody's claim."""
 
     def is_renewed(_: dict[str, Any]) -> bool:
         tokens = scene.tokens()
         return tokens["refresh-token"] != before and "claim" not in tokens
 
-    scene.kube.wait("Secret", TOKENS, scene.namespace, until=is_renewed, timeout=30)
+    scene.kube.wait("Secret", TOKENS, scene.namespace, until=is_renewed, timeout=timeout)
     return scene.tokens()
 
 
@@ -75,3 +80,31 @@ def test_each_refresh_token_is_used_once_and_nothing_is_lost(scene: SignInScene,
     body = scene.wait("SignedIn", "True", timeout=20)
     assert condition(body, "SignedIn")["lastTransitionTime"] == since, "nobody ever took it for lost"
     assert condition(body, "ReauthRequired")["status"] == "False"
+
+
+@pytest.mark.long
+def test_a_claim_of_an_operator_that_was_killed_is_waited_for_and_nothing_is_lost(
+    kube: KubernetesClient, stage: Stage, tmp_path: Path
+) -> None:
+    kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "killed"}})
+    with ControlClient(stage.cloud.control) as control:
+        control.reset()
+        scene = SignInScene(kube, control, "killed", stage.cloud.ca, tmp_path / "first.log")
+        with stage.another_operator(scene.log, **working_in("killed")) as first:
+            scene.connect()
+            scene.sign_in()
+            scene.wait("SignedIn", "True")
+            before = scene.tokens()["refresh-token"]
+            control.fault(**TOKEN_ENDPOINT, delay=60)
+            scene.secret("signin-app", client_secret="sandbox-sign-in-secret", note="look")
+            first.process.until(lambda: "claim" in scene.tokens() or None, timeout=20)
+            first.process.kill()
+        claimed = json.loads(scene.tokens()["claim"])
+        control.clear_faults()
+        with stage.another_operator(tmp_path / "second.log", **working_in("killed")):
+            tokens = renewed(scene, before, timeout=120)
+            scene.wait("SignedIn", "True")
+            used_again = control.journal(operation="Token refresh_token")[-1]["time"]
+            scene.leave()
+    assert used_again >= datetime.fromisoformat(claimed["until"]).timestamp()
+    assert tokens["refresh-token"] != before
