@@ -48,7 +48,7 @@ def test_it_is_up_once_usable_from_a_shell_and_down_without_a_trace(folder: Path
     assert sandbox(folder, "down").stdout.strip() == "the sandbox is not up"
 
 
-@pytest.mark.parametrize("victim", ["the holder", "etcd"])
+@pytest.mark.parametrize("victim", ["the holder", pytest.param("etcd", marks=pytest.mark.long)])
 def test_half_dead_ends_whole(folder: Path, victim: str) -> None:
     assert sandbox(folder, "up").returncode == 0
     holder = psutil.Process(int((folder / "lock").read_text()))

@@ -48,6 +48,7 @@ def test_a_leader_that_ends_is_followed_at_once_and_takes_its_label_off(replicas
     until(lambda: replicas.labelled() == {"two"}, 3.0)
 
 
+@pytest.mark.long
 def test_a_frozen_leader_is_followed_and_gives_up_when_it_wakes(replicas: Replicas) -> None:
     one, two = replicas.start("one"), replicas.start("two")
     os.kill(one.process.pid, signal.SIGSTOP)
@@ -66,6 +67,7 @@ def test_a_standby_that_ends_leaves_the_leader_alone(replicas: Replicas) -> None
     assert replicas.transitions() == 0
 
 
+@pytest.mark.long
 def test_a_replica_that_comes_back_takes_the_label_of_its_predecessor_off(replicas: Replicas) -> None:
     replicas.start("one").process.kill()
     assert replicas.labelled() == {"one"}

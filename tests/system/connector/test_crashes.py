@@ -322,6 +322,7 @@ LIFE = (
 """Where an operator is killed in one life of a connector, in this order."""
 
 
+@pytest.mark.long
 def test_an_operator_killed_time_and_again_brings_a_connector_through_its_life(stage: Stage) -> None:
     stage.scene.new_code()
     for name, kills in itertools.groupby(LIFE, key=lambda each: each[0]):

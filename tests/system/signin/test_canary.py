@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx
+import pytest
 import yaml
 
 from sandbox.cloud.control.client import ControlClient
@@ -256,6 +257,7 @@ def crash(nest: Nest, badly: Mapping[Path, Operator]) -> str:
     return "\n".join(log.read_text() for log in badly)
 
 
+@pytest.mark.long
 def test_no_secret_comes_out_anywhere(cluster: Cluster, kube: KubernetesClient, namespace: str, tmp_path: Path) -> None:
     with nest(cluster, kube, namespace, tmp_path) as made:
         badly = start_badly(made.environment, tmp_path)

@@ -55,6 +55,7 @@ def renewed(scene: SignInScene, before: str, timeout: float = 30) -> dict[str, s
     return scene.tokens()
 
 
+@pytest.mark.long
 def test_each_refresh_token_is_used_once_and_nothing_is_lost(scene: SignInScene, stage: Stage, tmp_path: Path) -> None:
     scene.connect()
     scene.sign_in()
