@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +33,9 @@ SUBJECTS: tuple[Subject, ...] = ("operator", "yardstick")
 
 ORGANIZATIONS_EACH = 5
 TENANT = "11111111-1111-1111-1111-111111111111"
-SUBSCRIPTION = "22222222-2222-2222-2222-222222222222"
+PRINCIPAL = "defender-devops-sandbox"
+CONNECTORS_IN_A_SUBSCRIPTION = 50
+"""So few that Resource Manager's limits, which the operator keeps by itself, are never met in any of them."""
 GROUP = "rg-devops-security"
 DOMAIN = "contoso.com"
 
@@ -51,17 +54,23 @@ class Stand:
         control: the cloud's other side.
         process: the subject's process.
         connectors: how many the world has organizations for.
+        throttled: whether all of them are in one subscription.
     """
 
     load: Load
     control: ControlClient
     process: psutil.Process
     connectors: int
+    throttled: bool
+
+    def subscription(self, number: int) -> str:
+        """Where a connector is, by number."""
+        return _subscription(number, throttled=self.throttled)
 
     def manifests(self, first: int = 0, last: int | None = None) -> Iterator[Body]:
         """Connectors by number, each with five organizations of its own."""
         for number in range(first, self.connectors if last is None else last):
-            yield _manifest(number)
+            yield _manifest(number, self.subscription(number))
 
 
 @asynccontextmanager
@@ -79,7 +88,7 @@ async def stand(
         subject: which operator.
         connectors: how many there will be.
         projects: in each organization; none is one that Defender reports meanwhile.
-        throttled: whether Resource Manager keeps its limits.
+        throttled: whether Resource Manager keeps its limits, and all connectors are in one subscription.
         settings: variables of the operator beside those that it needs.
     """
     with ExitStack() as stack:
@@ -89,23 +98,24 @@ async def stand(
             install_crds(client)
             prepare_namespace(client)
             prepare_namespace(client, NAMESPACE)
-        world = _write_world(folder / "world.yaml", connectors * ORGANIZATIONS_EACH, projects)
+        subscriptions = sorted({_subscription(number, throttled=throttled) for number in range(connectors)})
+        world = _write_world(folder / "world.yaml", connectors * ORGANIZATIONS_EACH, projects, subscriptions)
         limits = () if throttled else ("--no-throttling",)
         cloud = stack.enter_context(Cloud.start(folder / "cloud", "--speed", str(_SPEED), "--world", world, *limits))
         control = stack.enter_context(ControlClient(cloud.control))
         async with Load(cluster) as load:
             await load.create(_secret(number, control.issue_code(_account(number))) for number in range(connectors))
             start = _start_operator if subject == "operator" else _start_yardstick
-            process = stack.enter_context(start(folder / f"{subject}.log", cluster, cloud, settings or {}))
-            yield Stand(load, control, psutil.Process(process.pid), connectors)
+            grants = [{"namespace": NAMESPACE, "tenantId": TENANT, "subscriptionId": each} for each in subscriptions]
+            variables = {"DEFENDER_DEVOPS_IDENTITY_GRANTS": json.dumps(grants), **(settings or {})}
+            process = stack.enter_context(start(folder / f"{subject}.log", cluster, cloud, variables))
+            yield Stand(load, control, psutil.Process(process.pid), connectors, throttled)
             process.check()
 
 
 def _start_operator(log: Path, cluster: Cluster, cloud: Cloud, settings: Mapping[str, str]) -> ManagedProcess:
-    grant = f'[{{"namespace":"{NAMESPACE}","tenantId":"{TENANT}","subscriptionId":"{SUBSCRIPTION}"}}]'
     environment = {
         "KUBECONFIG": str(cluster.kubeconfig),
-        "DEFENDER_DEVOPS_IDENTITY_GRANTS": grant,
         **cloud.environment(),
         **CLIENT_SECRET_IDENTITY,
         **settings,
@@ -131,13 +141,19 @@ def _answers(http: httpx.Client, url: str) -> bool | None:
         return None
 
 
-def _write_world(file: Path, organizations: int, projects: int) -> Path:
-    """The default world, with so many organizations more."""
+def _write_world(file: Path, organizations: int, projects: int, subscriptions: Sequence[str]) -> Path:
+    """The default world, with so many organizations and these subscriptions more."""
     world = yaml.safe_load(DEFAULT_WORLD.read_text(encoding="utf-8"))
+    for each in subscriptions:
+        group = {"name": GROUP, "location": "westeurope"}
+        world["subscriptions"].append({"id": each, "name": each, "tenant": DOMAIN, "resourceGroups": [group]})
+        world["roleAssignments"].append(
+            {"role": "Contributor", "principal": PRINCIPAL, "scope": f"/subscriptions/{each}"}
+        )
     world["generate"] = {
         "tenant": DOMAIN,
         "account": f"mdc-devops-connector@{DOMAIN}",
-        "subscription": SUBSCRIPTION,
+        "subscription": subscriptions[0],
         "resourceGroup": GROUP,
         "organizations": organizations,
         "projects": projects,
@@ -145,6 +161,11 @@ def _write_world(file: Path, organizations: int, projects: int) -> Path:
     }
     file.write_text(yaml.safe_dump(world), encoding="utf-8")
     return file
+
+
+def _subscription(number: int, *, throttled: bool) -> str:
+    part = 0 if throttled else number // CONNECTORS_IN_A_SUBSCRIPTION
+    return f"bbbbbbbb-0000-0000-0000-{part:012}"
 
 
 def _account(number: int) -> str:
@@ -157,7 +178,7 @@ def _secret(number: int, code: str) -> Body:
     return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": f"code-{number:04}"}, "data": data}
 
 
-def _manifest(number: int) -> Body:
+def _manifest(number: int, subscription: str) -> Body:
     first = number * ORGANIZATIONS_EACH + 1
     return {
         "apiVersion": "defender-devops.io/v1alpha1",
@@ -166,7 +187,7 @@ def _manifest(number: int) -> Body:
         "spec": {
             "azure": {
                 "tenantId": TENANT,
-                "subscriptionId": SUBSCRIPTION,
+                "subscriptionId": subscription,
                 "resourceGroup": GROUP,
                 "location": "westeurope",
             },

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from benchmarks.counters import Meter, megabytes
 from benchmarks.load import Body, Load, NotReached, is_current
-from benchmarks.stand import GROUP, SUBSCRIPTION, Stand, Subject, stand
+from benchmarks.stand import GROUP, Stand, Subject, stand
 from sandbox.cloud.arm.throttling import LIMITS
 
 __all__ = ["Figures", "Workload", "converge", "converge_within_limits", "latency", "steady"]
@@ -31,7 +31,7 @@ _EDITS = 100
 
 
 async def converge(subject: Subject, connectors: int) -> Figures:
-    """From nothing to Ready, in a cloud that refuses nothing for the number of requests."""
+    """From nothing to Ready, in so many subscriptions that the number of requests is limited in none."""
     async with stand(subject, connectors) as place:
         return await _converge(place)
 
@@ -114,11 +114,12 @@ async def _rest(place: Stand) -> Figures:
 
 async def _drift(place: Stand) -> Figures:
     """Somebody takes an organization out of one connector's inventory in the portal: how long until it is put back."""
-    name = f"connector-{place.connectors // 2:04}"
+    number = place.connectors // 2
+    name = f"connector-{number:04}"
     meter = Meter(place.load, place.control, place.process)
     await meter.start()
     began = time.monotonic()
-    place.control.change_connector(SUBSCRIPTION, GROUP, name, organizations=[])
+    place.control.change_connector(place.subscription(number), GROUP, name, organizations=[])
     written: list[Body] = []
     while not written:
         if time.monotonic() - began > _PATIENCE_SECONDS:
