@@ -94,9 +94,13 @@ def _lose_and_mend(story: _Story, people: People, connectors: Sequence[Manifest]
             story.screen.say(f"{each['metadata']['name']}: ReauthRequired: {message}")
     with story.screen.step(f"{account} is let in again"):
         people.give_access_back(account)
-        story.until(
-            lambda found: _all(found, "Ready") and not any(_is(each, "ReauthRequired") for each in found), timeout=60
-        )
+        story.until(_all_is_well, timeout=60)
+
+
+def _all_is_well(found: Sequence[Manifest]) -> bool:
+    signing_in = [each for each in found if "signIn" in each["spec"]]
+    lost = any(_is(each, "ReauthRequired") for each in found)
+    return _all(found, "Ready") and _all(signing_in, "SignedIn") and not lost
 
 
 def _delete(story: _Story, people: People, connector: Manifest) -> None:
