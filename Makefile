@@ -28,7 +28,7 @@ sandbox: $(VENV) ## start a real API server and a simulated cloud; how to use th
 sandbox-down: $(VENV) ## end what `make sandbox` started
 	@$(RUN) -m sandbox down
 
-test: $(VENV) ## all tests, real API server included; TESTS=path narrows
+test: $(VENV) ## all tests but the long ones, real API server included; TESTS=path narrows
 	@$(RUN) -m sandbox prepare
 ifeq ($(TESTS),tests)
 	@for file in $(ALONE); do $(RUN) -m pytest -m "not long" $$file || exit 1; done
