@@ -19,6 +19,29 @@ __all__ = ["Codes"]
 
 
 @dataclass(frozen=True, slots=True)
+class _Versions:
+    """Of the Secrets in which a code may be; None while that is not known.
+
+    Attributes:
+        code: of the Secret that the spec names; empty where there is none.
+        token: of the token Secret; empty where there is none.
+        written: of our own latest write of the token Secret, which its watch may not know of yet.
+    """
+
+    code: str | None
+    token: str | None
+    written: str | None
+
+    @property
+    def are_known(self) -> bool:
+        return self.code is not None and self.token is not None
+
+    @property
+    def show_no_token_secret(self) -> bool:
+        return self.token == "" and self.written is None
+
+
+@dataclass(frozen=True, slots=True)
 class _Seen:
     """What was found, and in which Secrets.
 
@@ -27,7 +50,7 @@ class _Seen:
         reference: to the code, as the spec had it.
     """
 
-    versions: tuple[str | None, ...]
+    versions: _Versions
     reference: SecretKeyRef
     code: AuthorizationCode
 
@@ -65,11 +88,11 @@ class Codes:
         unchanged = seen is not None and (seen.versions, seen.reference) == (versions, reference)
         if seen is not None and unchanged and seen.code.sha256 in sent_codes(connector):
             return seen.code, None
-        pasted = await self._pasted(connector, reference)
+        pasted = None if versions.show_no_token_secret else await self.pasted.get(connector)
         if pasted is not None:  # not remembered: once it was sent, the next look takes it out of the token Secret
             return AuthorizationCode(fingerprint(pasted)), pasted
         code, value = await self._read(connector, reference)
-        if None not in versions[:2]:
+        if versions.are_known:
             self._seen[uid] = _Seen(versions, reference, code)
         return code, value
 
@@ -77,19 +100,13 @@ class Codes:
         """The connector is gone."""
         self._seen.pop(uid, None)
 
-    def _versions(self, connector: AzureDevOpsConnector, reference: SecretKeyRef) -> tuple[str | None, ...]:
-        """Of both Secrets by their watch, then of our own latest write, which the watch may not know of yet."""
+    def _versions(self, connector: AzureDevOpsConnector, reference: SecretKeyRef) -> _Versions:
         namespace = connector.metadata.namespace
-        return (
+        return _Versions(
             self.version(namespace, reference.name),
             self.version(namespace, connector.token_secret_name),
             self.pasted.store.last_written(connector),
         )
-
-    async def _pasted(self, connector: AzureDevOpsConnector, reference: SecretKeyRef) -> SecretStr | None:
-        """A code from the page; none where the watch knows of no token Secret and none was written just now."""
-        nowhere = self._versions(connector, reference)[1:] == ("", None)
-        return None if nowhere else await self.pasted.get(connector)
 
     async def _read(
         self, connector: AzureDevOpsConnector, reference: SecretKeyRef
