@@ -305,7 +305,7 @@ class Operator:
     def _secret_changed(self, namespace: str, name: str, version: str | None) -> None:
         touched = self._sign_ins.secret_changed(namespace, name, version or "") if self._sign_ins else ()
         for connector in touched:
-            self._scheduler.wake(Key(connector.metadata.namespace, connector.metadata.name))
+            self._scheduler.wake(Key.named(connector.metadata))
         for key in self._resources.resting_on_secret(namespace, name):
             self._scheduler.wake(key)
 
@@ -314,7 +314,7 @@ class Operator:
 
     def _signed_in(self, connector: AzureDevOpsConnector, checker: PrerequisiteChecker) -> None:
         """A person has just signed in, perhaps to mend something: look at all that it may have mended."""
-        key = Key(connector.metadata.namespace, connector.metadata.name)
+        key = Key.named(connector.metadata)
         checker.forget(connector.metadata.uid)
         self._memories.hint(key)
         self._scheduler.wake(key)

@@ -32,10 +32,9 @@ class Inbox:
 
     def connector(self, kind: str | None, body: Mapping[str, Any]) -> None:
         """A connector was listed (kind None), ADDED, MODIFIED or DELETED."""
-        metadata = body["metadata"]
-        key = Key(metadata["namespace"], metadata["name"])
+        key = Key.of(body)
         if kind == "DELETED":
-            self.resources.drop_connector(key, metadata["uid"])
+            self.resources.drop_connector(key, body["metadata"]["uid"])
             self.wake(key)  # what is kept of it goes, and its organizations have to say that it is gone
         elif self.resources.put_connector(body):
             self.wake(key)

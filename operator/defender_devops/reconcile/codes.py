@@ -126,7 +126,7 @@ class Codes:
             ), None
         digest = fingerprint(code)
         metadata = connector.metadata
-        other = self.resources.spender(Key(metadata.namespace, metadata.name), reference.name, digest)
+        other = self.resources.spender(Key.named(metadata), reference.name, digest)
         if other is not None:
             problem = (
                 f"The one-time code in Secret {reference.name} was handed over for connector {other.name}, and works "

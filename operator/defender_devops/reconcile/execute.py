@@ -254,7 +254,7 @@ class Executor:
         try:
             yield
         except KubernetesNotFound:
-            self._written.organization_gone(Key(resource.metadata.namespace, resource.metadata.name))
+            self._written.organization_gone(Key.named(resource.metadata))
 
     async def _remember(self, step: RememberTags, snapshot: ConnectorSnapshot, key: Key) -> None:
         azure = step.effect(snapshot, self._clock()).connector.status.azure

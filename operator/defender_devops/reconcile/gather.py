@@ -201,7 +201,7 @@ class Gatherer:
         observer = Observer(azure.connectors, azure.role_assignments)
         if connector.metadata.is_deleting:
             return await observer.before_deletion(ref, asked), azure
-        self.hints.note(Key(connector.metadata.namespace, connector.metadata.name), ref, azure.watcher)
+        self.hints.note(Key.named(connector.metadata), ref, azure.watcher)
         now = self.clock()
         if _is_unwatched(memory.cloud, watcher.latest(ref)) and not memory.was_read_since(now - asked.probe_interval):
             asked = replace(asked, fresh=True)

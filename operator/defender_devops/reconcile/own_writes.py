@@ -28,11 +28,11 @@ class OwnWrites:
     def connector(self, body: Mapping[str, Any]) -> None:
         """A connector as it is after a write of ours."""
         if self._resources.put_connector(body):
-            self._wake(_key(body))
+            self._wake(Key.of(body))
 
     def organization(self, body: Mapping[str, Any]) -> None:
         """An organization as it is after a write of ours; one that we have just made is nothing new."""
-        known = self._resources.knows_organization(_key(body))
+        known = self._resources.knows_organization(Key.of(body))
         connector = self._resources.put_organization(body)
         if known and connector is not None:
             self._wake(connector)
@@ -43,8 +43,3 @@ class OwnWrites:
         connector = self._resources.drop_organization(body) if body is not None else None
         if connector is not None:
             self._wake(connector)
-
-
-def _key(body: Mapping[str, Any]) -> Key:
-    metadata = body["metadata"]
-    return Key(metadata["namespace"], metadata["name"])

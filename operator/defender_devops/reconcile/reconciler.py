@@ -12,7 +12,6 @@ import structlog
 from defender_devops.api.cloud import AutoDiscovery, Configuration, ProvisioningState
 from defender_devops.api.connector import AzureDevOpsConnector, InvalidManifest, parse_connector
 from defender_devops.api.names import FINALIZER
-from defender_devops.api.organization import DevOpsOrganization
 from defender_devops.cluster.connectors import Connectors
 from defender_devops.cluster.events import Events
 from defender_devops.cluster.organizations import Organizations
@@ -98,7 +97,7 @@ class Reconciler:
         status = refused_status(body, error, self.clock())
         conditions = conditions_of({"status": status})
         for resource, told in report_unread_organizations(self.gatherer.organizations(key), conditions, self.clock()):
-            await self._write_organization(_key(resource), told.dump())
+            await self._write_organization(Key.named(resource.metadata), told.dump())
         await self._write_connector(key, status)
         metadata = body["metadata"]
         if metadata.get("deletionTimestamp") and FINALIZER in metadata["finalizers"] and leaves_azure_alone(body):
@@ -142,7 +141,7 @@ class Reconciler:
         told = _as_told(done.snapshot, self.resources.connector(key))
         written = report(told, done.failure, self.clock())
         for resource, status in written.organizations:
-            await self._write_organization(_key(resource), status.dump())
+            await self._write_organization(Key.named(resource.metadata), status.dump())
         if FINALIZER in done.snapshot.connector.metadata.finalizers or not _is_going(done.snapshot):
             await self._write_connector(key, written.status.dump())
         return written
@@ -157,7 +156,7 @@ class Reconciler:
 
     async def _report_orphans(self, key: Key) -> None:
         for resource in self.gatherer.organizations(key):
-            await self._write_organization(_key(resource), orphaned(resource, self.clock()).dump())
+            await self._write_organization(Key.named(resource.metadata), orphaned(resource, self.clock()).dump())
 
     async def _write_connector(self, key: Key, status: Mapping[str, Any], *, version: str | None = None) -> None:
         live = self.resources.connector(key)
@@ -182,10 +181,6 @@ class Reconciler:
             self.written.organization(await self.organizations.patch_status(*key, patch))
         except KubernetesNotFound:
             self.written.organization_gone(key)
-
-
-def _key(resource: DevOpsOrganization) -> Key:
-    return Key(resource.metadata.namespace, resource.metadata.name)
 
 
 def _failure(done: Done) -> Failure | None:

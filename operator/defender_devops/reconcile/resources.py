@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from defender_devops.api.cloud import ConnectorRef
+from defender_devops.api.model import ObjectMeta
 from defender_devops.api.names import (
     ANNOTATION_RECONCILE_REQUESTED_AT,
     CONNECTOR,
@@ -31,6 +32,17 @@ class Key(NamedTuple):
 
     namespace: str
     name: str
+
+    @classmethod
+    def of(cls, body: Body) -> Key:
+        """The name of a resource by its body."""
+        metadata = body["metadata"]
+        return cls(metadata["namespace"], metadata["name"])
+
+    @classmethod
+    def named(cls, metadata: ObjectMeta) -> Key:
+        """The name of a resource that was read."""
+        return cls(metadata.namespace, metadata.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +98,8 @@ class Resources:
         changed = self._keep(self._connectors, body)
         if changed:
             self._uids = None
-            self._note_secrets(_key(body), body)
-            self._note_ref(_key(body), _ref(body))
+            self._note_secrets(Key.of(body), body)
+            self._note_ref(Key.of(body), _ref(body))
         return changed
 
     def drop_connector(self, key: Key, uid: str) -> None:
@@ -143,7 +155,7 @@ class Resources:
 
     def put_organization(self, body: Body) -> Key | None:
         """Keep an organization's body; gives its connector where that has to look at the change."""
-        key, connector = _key(body), _connector_of(body)
+        key, connector = Key.of(body), _connector_of(body)
         changed = self._keep(self._organizations, body)
         self._children[connector].add(key.name)
         self._names[key.namespace].add(key.name)
@@ -152,7 +164,7 @@ class Resources:
 
     def drop_organization(self, body: Body) -> Key | None:
         """Forget an organization that is gone; gives its connector."""
-        key, connector = _key(body), _connector_of(body)
+        key, connector = Key.of(body), _connector_of(body)
         if not self._lose(self._organizations, ORGANIZATION.kind, key, body["metadata"].get("uid", "")):
             return None
         self._children[connector].discard(key.name)
@@ -227,7 +239,7 @@ class Resources:
 
     def _keep(self, entries: dict[Key, _Entry], body: Body) -> bool:
         metadata = body["metadata"]
-        key, version = _key(body), int(metadata["resourceVersion"])
+        key, version = Key.of(body), int(metadata["resourceVersion"])
         before = entries.get(key)
         if before is not None and before.uid == metadata["uid"] and before.version >= version:
             return False
@@ -290,11 +302,6 @@ def _secret_names(part: Mapping[str, Any]) -> Iterator[str]:
 def _spent_codes(body: Body) -> tuple[str, ...]:
     authorization = (body.get("status") or {}).get("authorization") or {}
     return (authorization.get("codeHash") or "", *(authorization.get("spentCodeHashes") or ()))
-
-
-def _key(body: Body) -> Key:
-    metadata = body["metadata"]
-    return Key(metadata["namespace"], metadata["name"])
 
 
 def _discard(index: defaultdict[Any, set[Key]], entry: object, key: Key) -> None:

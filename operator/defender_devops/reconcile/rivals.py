@@ -29,7 +29,7 @@ async def rivals(
     if not conflicting:
         return {}
     metadata = snapshot.connector.metadata
-    own = Key(metadata.namespace, metadata.name)
+    own = Key.named(metadata)
     seen: Mapping[str, str] = {}
     try:
         seen = await watcher.holders(conflicting)
