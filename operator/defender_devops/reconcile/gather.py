@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from pydantic import SecretStr
 
@@ -42,7 +41,7 @@ from defender_devops.reconcile.snapshot import (
     Timings,
 )
 
-__all__ = ["Gathered", "Gatherer"]
+__all__ = ["Gathered", "Gatherer", "ReadOrganizations"]
 
 _DETACH_PATIENCE: Final = 10.0
 """Seconds that letting go of a connector may take to remove our tags; then it goes without."""
@@ -55,6 +54,18 @@ class Gathered:
     snapshot: ConnectorSnapshot
     azure: AzureAccess | None
     code: SecretStr | None
+
+
+class ReadOrganizations(NamedTuple):
+    """The resources that refer to a connector.
+
+    Attributes:
+        understood: as they were read.
+        misread: bodies that are not understood, each with the cause.
+    """
+
+    understood: tuple[DevOpsOrganization, ...]
+    misread: tuple[tuple[dict[str, Any], InvalidManifest], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,18 +85,25 @@ class Gatherer:
     clock: Callable[[], datetime]
 
     async def gather(
-        self, key: Key, connector: AzureDevOpsConnector, memory: Memory, *, fresh: bool = False
+        self,
+        key: Key,
+        connector: AzureDevOpsConnector,
+        organizations: tuple[DevOpsOrganization, ...],
+        memory: Memory,
+        *,
+        fresh: bool = False,
     ) -> Gathered:
         """Everything that is known now.
 
         Args:
             key: of the resource.
             connector: the resource.
+            organizations: those that refer to it.
             memory: what was known before; its hint is taken.
             fresh: read all of Azure, so that a write may rest on it.
         """
         known_code, code = await self.codes.read(connector)
-        base = self._base(key, connector, memory, known_code)
+        base = self._base(key, connector, organizations, memory, known_code)
         asked = Question(
             fresh=fresh or memory.hinted or connector.is_reconcile_requested,
             probe=memory.hinted or connector.is_reconcile_requested or memory.code != known_code.sha256,
@@ -142,13 +160,18 @@ class Gatherer:
         return min(check, refresh) if waits else check
 
     def _base(
-        self, key: Key, connector: AzureDevOpsConnector, memory: Memory, code: AuthorizationCode
+        self,
+        key: Key,
+        connector: AzureDevOpsConnector,
+        organizations: tuple[DevOpsOrganization, ...],
+        memory: Memory,
+        code: AuthorizationCode,
     ) -> ConnectorSnapshot:
         return ConnectorSnapshot(
             connector=connector,
             owner=Owner(self.cluster_id, connector.metadata.uid),
             cloud=CloudState(),
-            organizations=self.organizations(key),
+            organizations=organizations,
             code=code,
             taken_names=self.resources.organization_names(key.namespace),
             living_owners=self.resources.connector_uids(),
@@ -157,21 +180,16 @@ class Gatherer:
             failures=memory.failures,
         )
 
-    def organizations(self, key: Key) -> tuple[DevOpsOrganization, ...]:
-        """The resources that refer to a connector; those of `misread` are left out."""
-        found = []
-        for body in self.resources.organizations(key):
-            with contextlib.suppress(InvalidManifest):
-                found.append(parse_organization(body))
-        return tuple(found)
-
-    def misread(self, key: Key) -> Iterator[tuple[dict[str, Any], InvalidManifest]]:
-        """The resources that refer to a connector and are not understood, each with the cause."""
+    def organizations(self, key: Key) -> ReadOrganizations:
+        """The resources that refer to a connector."""
+        understood: list[DevOpsOrganization] = []
+        misread: list[tuple[dict[str, Any], InvalidManifest]] = []
         for body in self.resources.organizations(key):
             try:
-                parse_organization(body)
+                understood.append(parse_organization(body))
             except InvalidManifest as error:
-                yield body, error
+                misread.append((body, error))
+        return ReadOrganizations(tuple(understood), tuple(misread))
 
     async def _cloud(
         self, base: ConnectorSnapshot, memory: Memory, asked: Question

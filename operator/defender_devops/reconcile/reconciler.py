@@ -19,7 +19,7 @@ from defender_devops.errors import KubernetesConflict, KubernetesNotFound, Opera
 from defender_devops.outcome import Outcome
 from defender_devops.reconcile.announce import announcements
 from defender_devops.reconcile.execute import Done, Executor, Workbench
-from defender_devops.reconcile.gather import Gathered, Gatherer
+from defender_devops.reconcile.gather import Gathered, Gatherer, ReadOrganizations
 from defender_devops.reconcile.memory import Memories, Memory
 from defender_devops.reconcile.merge_patch import merge_patch
 from defender_devops.reconcile.own_writes import OwnWrites
@@ -64,10 +64,11 @@ class Reconciler:
             if before is not None and (body is None or body["metadata"]["uid"] != before):
                 self.memories.forget(key)
                 await self.gatherer.forget(key, before)
-            await self._refuse_organizations(key)
+            organizations = self.gatherer.organizations(key)
+            await self._refuse_organizations(organizations)
             if body is not None:
-                return await self._reconcile(key, body)
-            await self._report_orphans(key)
+                return await self._reconcile(key, body, organizations)
+            await self._report_orphans(organizations)
             return Outcome()
         except KubernetesNotFound:
             return Outcome()  # it went while we looked at it; its last event cleans up
@@ -75,38 +76,41 @@ class Reconciler:
             _log.warning("reconcile failed", reason=error.reason, message=error.message)
             return Outcome(next_look=error.retry_after, failed=True)
 
-    async def _reconcile(self, key: Key, body: Mapping[str, Any]) -> Outcome:
+    async def _reconcile(self, key: Key, body: Mapping[str, Any], organizations: ReadOrganizations) -> Outcome:
         memory = self.memories.of(key, body["metadata"]["uid"])
         try:
             connector = parse_connector(body)
         except InvalidManifest as error:
-            await self._refuse(key, body, error)
+            await self._refuse(key, body, error, organizations)
             return Outcome()
-        gathered = await self.gatherer.gather(key, connector, memory)
+        gathered = await self.gatherer.gather(key, connector, organizations.understood, memory)
         decided = plan(gathered.snapshot, self.clock())
         if decided.writes_to_azure and not _is_fresh(gathered.snapshot):
-            gathered = await self.gatherer.gather(key, connector, memory, fresh=True)
+            understood = self.gatherer.organizations(key).understood
+            gathered = await self.gatherer.gather(key, connector, understood, memory, fresh=True)
             decided = plan(gathered.snapshot, self.clock())
         done = await self._act(key, decided, gathered)
         self._remember(memory, connector, gathered, done)
         written = await self._report(key, done)
         return self._outcome(done, written, memory.poll_after)
 
-    async def _refuse(self, key: Key, body: Mapping[str, Any], error: InvalidManifest) -> None:
+    async def _refuse(
+        self, key: Key, body: Mapping[str, Any], error: InvalidManifest, organizations: ReadOrganizations
+    ) -> None:
         """Say what cannot be read; let it go all the same where nothing in Azure depends on it."""
         status = refused_status(body, error, self.clock())
         conditions = conditions_of({"status": status})
-        for resource, told in report_unread_organizations(self.gatherer.organizations(key), conditions, self.clock()):
+        for resource, told in report_unread_organizations(organizations.understood, conditions, self.clock()):
             await self._write_organization(Key.named(resource.metadata), told.dump())
         await self._write_connector(key, status)
         metadata = body["metadata"]
         if metadata.get("deletionTimestamp") and FINALIZER in metadata["finalizers"] and leaves_azure_alone(body):
             await self.connectors.remove_finalizer(self.resources.connector(key) or body)
 
-    async def _refuse_organizations(self, key: Key) -> None:
-        for body, error in self.gatherer.misread(key):
+    async def _refuse_organizations(self, organizations: ReadOrganizations) -> None:
+        for body, error in organizations.misread:
             status = refused_organization_status(body, error, self.clock())
-            await self._write_organization(Key(key.namespace, body["metadata"]["name"]), status)
+            await self._write_organization(Key.of(body), status)
 
     async def _act(self, key: Key, decided: Plan, gathered: Gathered) -> Done:
         bench = Workbench(key, gathered.azure, gathered.code, lambda snapshot: self._record(key, snapshot))
@@ -154,8 +158,8 @@ class Reconciler:
             return Outcome()
         return Outcome(next_look=self.gatherer.next_look(done.snapshot, poll_after, written.next_look))
 
-    async def _report_orphans(self, key: Key) -> None:
-        for resource in self.gatherer.organizations(key):
+    async def _report_orphans(self, organizations: ReadOrganizations) -> None:
+        for resource in organizations.understood:
             await self._write_organization(Key.named(resource.metadata), orphaned(resource, self.clock()).dump())
 
     async def _write_connector(self, key: Key, status: Mapping[str, Any], *, version: str | None = None) -> None:

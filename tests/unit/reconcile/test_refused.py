@@ -111,8 +111,8 @@ def test_an_organization_that_is_not_understood_is_set_apart_from_the_others() -
         metadata = {"namespace": "security", "name": name, "uid": name, "resourceVersion": "1"}
         spec = {"connectorRef": {"name": "contoso"}, "organization": name, "onboarding": onboarding}
         resources.put_organization({"metadata": metadata, "spec": spec})
-    gatherer, key = replace(GATHERER, resources=resources), Key("security", "contoso")
-    assert [each.metadata.name for each in gatherer.organizations(key)] == ["good"]
-    ((body, error),) = gatherer.misread(key)
+    read = replace(GATHERER, resources=resources).organizations(Key("security", "contoso"))
+    assert [each.metadata.name for each in read.understood] == ["good"]
+    ((body, error),) = read.misread
     assert body["metadata"]["name"] == "bad"
     assert "spec.onboarding" in error.message
