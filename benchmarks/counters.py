@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import psutil
 
 from benchmarks.load import Load
+from sandbox.cloud.arm.throttling import kind_of
 from sandbox.cloud.control.client import ControlClient
 
 __all__ = ["Costs", "Meter", "megabytes"]
@@ -16,7 +17,6 @@ __all__ = ["Costs", "Meter", "megabytes"]
 _WRITES = {"POST", "PUT", "PATCH", "APPLY", "DELETE"}
 _METRIC = re.compile(r"^apiserver_request_total\{(?P<labels>[^}]*)\} (?P<value>\S+)$", re.MULTILINE)
 _LABEL = re.compile(r'(\w+)="([^"]*)"')
-_KINDS = {"GET": "reads", "HEAD": "reads", "DELETE": "deletes"}
 _ALL = 1_000_000
 
 
@@ -74,7 +74,7 @@ class Meter:
         return Costs(
             kubernetes_writes=writes["defender-devops.io"] - self._writes_before["defender-devops.io"],
             events=writes["events"] - self._writes_before["events"],
-            arm=Counter(_KINDS.get(each["method"], "writes") for each in asked),
+            arm=Counter(kind_of(each["method"]) for each in asked),
             cpu=cpu,
         )
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import httpx
 import psutil
 import yaml
 
@@ -129,16 +128,8 @@ def _start_yardstick(log: Path, cluster: Cluster, cloud: Cloud, settings: Mappin
     command = [sys.executable, "-m", "benchmarks.yardstick", str(port)]
     environment = {**os.environ, "KUBECONFIG": str(cluster.kubeconfig)}
     process = ManagedProcess("yardstick", command, log=log, env=environment, cwd=Path(__file__).parents[1])
-    with httpx.Client(trust_env=False) as http:
-        process.until(lambda: _answers(http, f"http://127.0.0.1:{port}/healthz"), timeout=_READY_SECONDS)
+    process.until_answers(f"http://127.0.0.1:{port}/healthz", timeout=_READY_SECONDS)
     return process
-
-
-def _answers(http: httpx.Client, url: str) -> bool | None:
-    try:
-        return http.get(url).is_success or None
-    except httpx.TransportError:
-        return None
 
 
 def _write_world(file: Path, organizations: int, projects: int, subscriptions: Sequence[str]) -> Path:

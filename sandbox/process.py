@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Self, TypeVar
 
+import httpx
+
 __all__ = ["ManagedProcess", "ProcessFailed", "stop_all"]
 
 T = TypeVar("T")
@@ -85,6 +87,15 @@ class ManagedProcess:
             time.sleep(_POLL_SECONDS)
         return value
 
+    def until_answers(self, url: str, *, timeout: float) -> None:
+        """Ask an address of the program's again and again until it answers well.
+
+        Raises:
+            ProcessFailed: the program ended before, or `timeout` seconds went by.
+        """
+        with httpx.Client(trust_env=False) as http:
+            self.until(lambda: _answers(http, url), timeout=timeout)
+
     def check(self) -> None:
         """Raise ProcessFailed if the program has ended."""
         if self.exit_status is not None:
@@ -139,3 +150,10 @@ def stop_all(processes: Sequence[ManagedProcess]) -> None:
         process.terminate()
     for process in processes:
         process.stop()
+
+
+def _answers(http: httpx.Client, url: str) -> bool | None:
+    try:
+        return http.get(url).is_success or None
+    except httpx.TransportError:
+        return None

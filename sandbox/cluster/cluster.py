@@ -92,9 +92,8 @@ class Cluster:
 
     def _start_components(self, binaries: Binaries) -> None:
         write_secret(self.kubeconfig, kubeconfig(self.server, self.ca, token=self.admin_token))
-        with httpx.Client(trust_env=False) as http:
-            etcd = self._run("etcd", etcd_command(binaries.etcd, self._layout))
-            etcd.until(lambda: _healthy(http, f"{self._layout.etcd}/health"), timeout=_ETCD_SECONDS)
+        etcd = self._run("etcd", etcd_command(binaries.etcd, self._layout))
+        etcd.until_answers(f"{self._layout.etcd}/health", timeout=_ETCD_SECONDS)
         with self.client() as client:
             self._start_api_server(binaries.kube_apiserver, client)
             self._start_controllers(binaries.kube_controller_manager, client)
@@ -138,13 +137,6 @@ class Cluster:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
-
-
-def _healthy(http: httpx.Client, url: str) -> bool | None:
-    try:
-        return http.get(url).is_success or None
-    except httpx.TransportError:
-        return None
 
 
 def _answer(client: KubernetesClient, path: str) -> object | None:

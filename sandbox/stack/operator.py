@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-import httpx
 import yaml
 
 from sandbox.cluster.client import KubernetesClient
@@ -72,8 +71,7 @@ class Operator:
     def wait_ready(self) -> None:
         """Wait for /readyz; stop the process if that does not come."""
         try:
-            with httpx.Client(trust_env=False) as http:
-                self.process.until(lambda: _answers(http, f"{self.metrics}/readyz"), timeout=_READY_SECONDS)
+            self.process.until_answers(f"{self.metrics}/readyz", timeout=_READY_SECONDS)
         except BaseException:
             self.stop()
             raise
@@ -99,10 +97,3 @@ def install_crds(client: KubernetesClient) -> None:
 def prepare_namespace(client: KubernetesClient, name: str = NAMESPACE) -> None:
     """Make sure that a namespace is there: the operator's own holds its lease and keys."""
     client.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-
-
-def _answers(http: httpx.Client, url: str) -> bool | None:
-    try:
-        return http.get(url).is_success or None
-    except httpx.TransportError:
-        return None

@@ -28,7 +28,7 @@ from prometheus_client.registry import Collector
 from defender_devops.telemetry.metric_facts import ASKED, COUNTED, TIMED
 from defender_devops.telemetry.resource_metrics import ResourceMetrics
 
-__all__ = ["Metrics"]
+__all__ = ["Metrics", "code_of"]
 
 _DISTRIBUTION: Final = "defender-devops-operator"
 _KIND: Final = "AzureDevOpsConnector"
@@ -110,12 +110,12 @@ class Metrics:
 
     def azure_request(self, operation: str, status: int | None, seconds: float) -> None:
         """Azure was asked; status None: it did not answer."""
-        self._count["azure_requests_total"].labels(operation, _code(status)).inc()
+        self._count["azure_requests_total"].labels(operation, code_of(status)).inc()
         self._time["azure_request_duration_seconds"].labels(operation).observe(seconds)
 
     def azure_devops_request(self, area: str, status: int | None, seconds: float) -> None:
         """Azure DevOps was asked; status None: it did not answer."""
-        self._count["azure_devops_requests_total"].labels(area, _code(status)).inc()
+        self._count["azure_devops_requests_total"].labels(area, code_of(status)).inc()
         self._time["azure_devops_request_duration_seconds"].labels(area).observe(seconds)
 
     def kubernetes_request(self, verb: str, resource: str, code: str, seconds: float) -> None:
@@ -144,5 +144,6 @@ class Metrics:
         self._asked.answer("watch_silence_seconds", lambda: [((name,), each) for name, each in silences().items()])
 
 
-def _code(status: int | None) -> str:
+def code_of(status: int | None) -> str:
+    """An HTTP status as a label has it; `error` where no answer came."""
     return "error" if status is None else str(status)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from defender_devops.telemetry.metrics import Metrics
+from defender_devops.telemetry.metrics import Metrics, code_of
 from defender_devops.telemetry.traces import Traces
 
 __all__ = ["Requests"]
@@ -25,18 +25,14 @@ class Requests:
     def azure(self, operation: str, status: int | None, seconds: float) -> None:
         """Azure was asked; status None: it did not answer."""
         self.metrics.azure_request(operation, status, seconds)
-        self.traces.request("Azure", operation, _code(status), seconds)
+        self.traces.request("Azure", operation, code_of(status), seconds)
 
     def azure_devops(self, area: str, status: int | None, seconds: float) -> None:
         """Azure DevOps was asked; status None: it did not answer."""
         self.metrics.azure_devops_request(area, status, seconds)
-        self.traces.request("Azure DevOps", area, _code(status), seconds)
+        self.traces.request("Azure DevOps", area, code_of(status), seconds)
 
     def kubernetes(self, verb: str, resource: str, code: str, seconds: float) -> None:
         """The Kubernetes API was asked; code `error`: it did not answer."""
         self.metrics.kubernetes_request(verb, resource, code, seconds)
         self.traces.request("Kubernetes", f"{verb} {resource}", code, seconds)
-
-
-def _code(status: int | None) -> str:
-    return "error" if status is None else str(status)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sandbox.cloud.arm.errors import ArmError
 
-__all__ = ["LIMITS", "Bucket", "Budgets"]
+__all__ = ["LIMITS", "Bucket", "Budgets", "kind_of"]
 
 
 @dataclass(slots=True)
@@ -39,6 +39,11 @@ _CONNECTOR_LIMITS = {"reads": (100.0, 100.0), "writes": (250.0, 250.0), "deletes
 _KINDS = {"GET": "reads", "HEAD": "reads", "DELETE": "deletes"}
 
 
+def kind_of(method: str) -> str:
+    """What Resource Manager counts a request by an HTTP method as: reads, writes or deletes."""
+    return _KINDS.get(method, "writes")
+
+
 class Budgets:
     """All buckets; one that nobody has used yet is full."""
 
@@ -64,7 +69,7 @@ class Budgets:
         Raises:
             ArmError: 429 SubscriptionRequestsThrottled.
         """
-        kind = _KINDS.get(method, "writes")
+        kind = kind_of(method)
         bucket = self._bucket((subscription, principal, kind), LIMITS[kind], wall)
         wait = bucket.take(wall, enforce=enforce)
         if wait is not None:
