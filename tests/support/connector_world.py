@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 
 from sandbox.cloud.world.load import DEFAULT_WORLD
+from tests.support.certificates import self_signed
 from tests.support.scene import SUBSCRIPTION, TENANT
 
 __all__ = [
@@ -48,21 +43,7 @@ BY_CERTIFICATE: Final = "aaaaaaaa-0000-0000-0000-000000000003"
 @cache
 def key_and_certificate() -> str:
     """A private key and its self-signed certificate, as PEM: made once, as keys are slow to make."""
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "by-certificate")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
-    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    return (private + certificate.public_bytes(Encoding.PEM)).decode()
+    return b"".join(self_signed("by-certificate")).decode()
 
 
 def write_world(file: Path, *, trusted: str) -> Path:

@@ -28,6 +28,14 @@ _POLL_SECONDS = 0.1
 _PATIENCE = 20
 
 
+def wait_for(holds: Callable[[], object], what: str, timeout: float = _PATIENCE) -> None:
+    """Wait until something holds in Azure."""
+    deadline = time.monotonic() + timeout
+    while not holds():
+        assert time.monotonic() < deadline, what
+        time.sleep(_POLL_SECONDS)
+
+
 @dataclass
 class Scene:
     """What a test works with.

@@ -6,17 +6,14 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import jwt
 import pytest
 import yaml
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.x509.oid import NameOID
 from pydantic import SecretBytes, SecretStr
 
 import sandbox.cloud
@@ -54,6 +51,7 @@ from defender_devops.errors import (
 )
 from sandbox.cloud.control.client import ControlClient
 from sandbox.stack.cloud import CLIENT_SECRET_IDENTITY, Cloud
+from tests.support.certificates import self_signed
 
 TENANT = "11111111-1111-1111-1111-111111111111"
 SUBSCRIPTION = "22222222-2222-2222-2222-222222222222"
@@ -73,21 +71,7 @@ StartCloud = Callable[..., Cloud]
 @pytest.fixture(scope="module")
 def certificate() -> bytes:
     """A certificate with its key, in PEM."""
-    key = rsa.generate_private_key(65537, 2048)
-    name, now = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "operator")]), datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(minutes=5))
-        .not_valid_after(now + timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
-    pkcs8, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    private = key.private_bytes(serialization.Encoding.PEM, pkcs8, plain)
-    return private + made.public_bytes(serialization.Encoding.PEM)
+    return b"".join(self_signed("operator"))
 
 
 @pytest.fixture(scope="module")

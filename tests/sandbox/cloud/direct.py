@@ -17,7 +17,7 @@ from sandbox.cloud.simulation import Simulation
 from sandbox.cloud.transport.message import Reply, Request
 from sandbox.cloud.world.directory import Principal
 from sandbox.cloud.world.load import DEFAULT_WORLD, principal_id, read_world_file
-from sandbox.cloud.world.schema import WorldFile
+from sandbox.cloud.world.schema import GenerateSpec, WorldFile
 from sandbox.cloud.world.world import World
 
 TENANT = "11111111-1111-1111-1111-111111111111"
@@ -80,6 +80,15 @@ class Answer:
 @cache
 def _default_world() -> WorldFile:
     return read_world_file(DEFAULT_WORLD)
+
+
+def larger_world(**generated: int) -> WorldFile:
+    """The default world, with as much generated as is asked for: see `GenerateSpec`."""
+    spec = read_world_file(DEFAULT_WORLD)
+    spec.generate = GenerateSpec(
+        tenant="contoso.com", account=ACCOUNT, subscription=SUBSCRIPTION, resource_group=GROUP, **generated
+    )
+    return spec
 
 
 class Direct:

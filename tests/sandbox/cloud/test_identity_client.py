@@ -7,7 +7,6 @@ import ssl
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,7 @@ import yaml
 from azure.core.exceptions import ClientAuthenticationError
 from azure.identity import CertificateCredential, ClientSecretCredential, WorkloadIdentityCredential
 from azure.identity.aio import WorkloadIdentityCredential as AsyncWorkloadIdentityCredential
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from jwt.algorithms import RSAAlgorithm
 
 from sandbox.cloud.control.client import ControlClient
@@ -28,6 +24,7 @@ from sandbox.cloud.world.load import DEFAULT_WORLD
 from tests.conftest import StartCloud
 from tests.sandbox.cloud.direct import APP_ID, TENANT
 from tests.sandbox.cloud.remote import ARM_SCOPE, Remote
+from tests.support.certificates import self_signed
 
 ISSUER = "https://cluster.test"
 SUBJECT = "system:serviceaccount:defender-devops:defender-devops-operator"
@@ -149,21 +146,8 @@ def test_a_token_with_a_forged_signature_is_refused(remote: Remote, issuer: Issu
 @pytest.fixture
 def certificate() -> tuple[bytes, str]:
     """A self-signed certificate: with its key, and alone."""
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "sandbox")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
-    public = made.public_bytes(Encoding.PEM)
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()) + public, public.decode()
+    private, public = self_signed("sandbox")
+    return private + public, public.decode()
 
 
 @pytest.fixture

@@ -7,8 +7,6 @@ from typing import Any
 import pytest
 
 from defender_devops.azure import queries
-from sandbox.cloud.world.load import DEFAULT_WORLD, read_world_file
-from sandbox.cloud.world.schema import GenerateSpec
 from tests.sandbox.cloud.direct import (
     ACCOUNT,
     CONFIGURATION,
@@ -18,6 +16,7 @@ from tests.sandbox.cloud.direct import (
     SUBSCRIPTION,
     Answer,
     Direct,
+    larger_world,
 )
 
 URL = "/providers/Microsoft.ResourceGraph/resources?api-version=2022-10-01"
@@ -164,16 +163,7 @@ async def test_a_token_is_good_for_its_own_principal_only(direct: Direct) -> Non
 
 
 async def test_an_answer_may_be_too_large() -> None:
-    spec = read_world_file(DEFAULT_WORLD)
-    spec.generate = GenerateSpec(
-        tenant="contoso.com",
-        account=ACCOUNT,
-        subscription=SUBSCRIPTION,
-        resource_group=GROUP,
-        connectors=1,
-        organizations=1,
-        repositories=20_000,
-    )
+    spec = larger_world(connectors=1, organizations=1, repositories=20_000)
     direct = Direct(spec)
     direct.move(8 * 3600)
     await direct.control("PATCH", "/settings", throttling=False)

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from sandbox.cloud.clock import Clock
 from sandbox.cloud.world.devops import Repositories, Repository
 from sandbox.cloud.world.load import DEFAULT_WORLD, UnknownName, build, read_world_file
-from sandbox.cloud.world.schema import GenerateSpec, WorldFile
-from tests.sandbox.cloud.direct import ACCOUNT, GROUP, ORGANIZATIONS, SUBSCRIPTION, Direct
+from sandbox.cloud.world.schema import WorldFile
+from tests.sandbox.cloud.direct import ACCOUNT, GROUP, ORGANIZATIONS, SUBSCRIPTION, Direct, larger_world
 
 
 def document() -> dict[str, Any]:
@@ -90,17 +90,7 @@ def test_two_worlds_of_one_file_are_alike() -> None:
 
 
 async def test_a_generated_world_shares_organizations_and_repositories_out_evenly() -> None:
-    spec = read_world_file(DEFAULT_WORLD)
-    spec.generate = GenerateSpec(
-        tenant="contoso.com",
-        account=ACCOUNT,
-        subscription=SUBSCRIPTION,
-        resource_group=GROUP,
-        connectors=4,
-        organizations=10,
-        projects=3,
-        repositories=1001,
-    )
+    spec = larger_world(connectors=4, organizations=10, projects=3, repositories=1001)
     direct = Direct(spec)
     made = [one for name, one in direct.world.organizations.items() if name.startswith("org-")]
     counts = [len(project.repositories) for one in made for project in one.projects.values()]
@@ -111,15 +101,7 @@ async def test_a_generated_world_shares_organizations_and_repositories_out_evenl
 
 
 def test_generated_organizations_may_be_of_several_accounts() -> None:
-    spec = read_world_file(DEFAULT_WORLD)
-    spec.generate = GenerateSpec(
-        tenant="contoso.com",
-        account=ACCOUNT,
-        subscription=SUBSCRIPTION,
-        resource_group=GROUP,
-        organizations=5,
-        organizations_per_account=2,
-    )
+    spec = larger_world(organizations=5, organizations_per_account=2)
     world = build(spec, Clock())
     administrators = {}
     for number in range(1, 6):

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from sandbox.cluster.client import Manifest, condition
 from tests.support.arm_caller import ArmCaller
-from tests.support.scene import ACCOUNT, GROUP, SUBSCRIPTION, Scene, message
+from tests.support.scene import ACCOUNT, GROUP, SUBSCRIPTION, Scene, message, wait_for
 
 READER = "88888888-8888-8888-8888-888888888888"
 CONNECTOR_ID = (
@@ -29,14 +27,6 @@ def settled(scene: Scene, **spec: object) -> Manifest:
     """A connector with every feature, after the last of its operations."""
     scene.ready(**{**FEATURES, **spec})
     return scene.wait("Provisioned", "True")
-
-
-def wait_for(holds: Callable[[], object], what: str, timeout: float = 20) -> None:
-    """Wait until something holds in Azure."""
-    deadline = time.monotonic() + timeout
-    while not holds():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.1)
 
 
 def tags(scene: Scene) -> dict[str, str]:

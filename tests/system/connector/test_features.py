@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from typing import Any
 
 from tests.support.arm_caller import ArmCaller
-from tests.support.scene import GROUP, SUBSCRIPTION, Scene
+from tests.support.scene import GROUP, SUBSCRIPTION, Scene, wait_for
 
 TEAM, PERSON = "88888888-8888-8888-8888-888888888888", "44444444-4444-4444-4444-444444444444"
 CONNECTOR_ID = (
     f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}/providers/Microsoft.Security/securityConnectors/contoso"
 )
 OWNER_TAGS = {"defender-devops-owner", "defender-devops-resource"}
-
-
-def wait_for(holds: Callable[[], object], what: str) -> None:
-    """Wait until something holds in Azure."""
-    deadline = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.1)
 
 
 def tags(scene: Scene) -> dict[str, str]:

@@ -4,23 +4,20 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from azure.core.exceptions import ClientAuthenticationError
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.x509.oid import NameOID
 from pydantic import SecretBytes, SecretStr
 
 from defender_devops.azure import credentials
 from defender_devops.azure.credentials import EntraCredential, certificate, federated, federated_file, managed_identity
 from defender_devops.azure.entra_errors import Whose
 from defender_devops.errors import CredentialsMissing, CredentialsRejected, CredentialsUnavailable, KubernetesNotFound
+from tests.support.certificates import self_signed
 
 TENANT, CLIENT = "11111111-1111-1111-1111-111111111111", "aaaaaaaa-0000-0000-0000-00000000000a"
 WHOSE = Whose("client c", CLIENT, TENANT)
@@ -100,22 +97,7 @@ async def test_entra_that_does_not_answer_is_not_waited_for_without_end() -> Non
 
 
 def pem(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> bytes:
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "operator")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now)
-        .not_valid_after(now + timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    return bytes(private + made.public_bytes(serialization.Encoding.PEM))
+    return b"".join(self_signed("operator", key))
 
 
 @pytest.mark.parametrize(
