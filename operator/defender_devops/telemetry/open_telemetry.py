@@ -68,7 +68,7 @@ class OpenTelemetryTraces:
             reconcile = _ReconcileSpan(span)
             try:
                 yield reconcile
-            except BaseException:
+            except BaseException:  # a reconcile that is cancelled has not done its work either
                 reconcile.failed()
                 raise
 
