@@ -7,6 +7,7 @@ from datetime import datetime
 
 from defender_devops.reconcile.inventory import Counted
 from defender_devops.reconcile.resources import Key
+from defender_devops.reconcile.rest import Rest
 from defender_devops.reconcile.snapshot import CloudState
 
 __all__ = ["Memories", "Memory"]
@@ -26,6 +27,7 @@ class Memory:
         failures: failed reconciles in a row.
         poll_after: seconds between two looks at the operation under way, as Azure named them when it began.
         counted: projects and repositories of its organizations.
+        rest: what the last look rested on, if that had nothing to do.
     """
 
     uid: str
@@ -37,6 +39,7 @@ class Memory:
     failures: int = 0
     poll_after: float | None = None
     counted: Counted = field(default_factory=Counted)
+    rest: Rest | None = None
 
     def was_read_since(self, moment: datetime) -> bool:
         """Whether what is remembered is no older than that."""

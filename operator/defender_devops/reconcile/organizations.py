@@ -61,12 +61,11 @@ def _needed(snapshot: ConnectorSnapshot) -> dict[str, str] | None:
 def _creations(
     snapshot: ConnectorSnapshot, needed: dict[str, str], present: Container[str]
 ) -> Iterator[CreateOrganization]:
-    if snapshot.namespace_terminating:
+    missing = [organization for key, organization in sorted(needed.items()) if key not in present]
+    if snapshot.namespace_terminating or not missing:
         return
     taken = set(snapshot.taken_names)
-    for key, organization in sorted(needed.items()):
-        if key in present:
-            continue
+    for organization in missing:
         name = organization_object_name(snapshot.connector.metadata.name, organization, taken)
         taken.add(name)
         yield CreateOrganization(name, organization)

@@ -33,6 +33,7 @@ from defender_devops.reconcile.refused import (
 from defender_devops.reconcile.report import Report, report
 from defender_devops.reconcile.report_organizations import orphaned, report_unread_organizations
 from defender_devops.reconcile.resources import Key, Resources
+from defender_devops.reconcile.rest import Rest
 from defender_devops.reconcile.snapshot import CloudState, ConnectorSnapshot, Failure
 from defender_devops.telemetry.context import bind_resource
 
@@ -84,6 +85,8 @@ class Reconciler:
             await self._refuse(key, body, error, organizations)
             return Outcome()
         gathered = await self.gatherer.gather(key, connector, organizations.understood, memory)
+        if memory.rest is not None and memory.rest.holds(gathered.snapshot, self.clock()):
+            return self._rest(memory, memory.rest, gathered.snapshot)
         decided = plan(gathered.snapshot, self.clock())
         if decided.writes_to_azure and not _is_fresh(gathered.snapshot):
             understood = self.gatherer.organizations(key).understood
@@ -92,7 +95,16 @@ class Reconciler:
         done = await self._act(key, decided, gathered)
         self._remember(memory, connector, gathered, done)
         written = await self._report(key, done)
+        memory.rest = None if decided.actions else Rest.of(done.snapshot, written.next_look)
         return self._outcome(done, written, memory.poll_after)
+
+    def _rest(self, memory: Memory, rest: Rest, snapshot: ConnectorSnapshot) -> Outcome:
+        """Nothing has changed since a look that had nothing to do: only when Azure was asked last is new."""
+        if isinstance(snapshot.cloud, CloudState):
+            # The objects that were known go on being kept, or every look would leave a copy of them behind.
+            memory.cloud = replace(rest.cloud, probed_at=snapshot.cloud.probed_at)
+        memory.failures = 0
+        return Outcome(next_look=self.gatherer.next_look(snapshot, None, rest.until))
 
     async def _refuse(
         self, key: Key, body: Mapping[str, Any], error: InvalidManifest, organizations: ReadOrganizations

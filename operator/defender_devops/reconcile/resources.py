@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Container, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -201,9 +202,9 @@ class Resources:
         """Whether there is an organization of that name."""
         return key in self._organizations
 
-    def organization_names(self, namespace: str) -> frozenset[str]:
-        """Names of all organizations in a namespace."""
-        return frozenset(self._names.get(namespace, ()))
+    def organization_names(self, namespace: str) -> AbstractSet[str]:
+        """Names of all organizations in a namespace; as they are at any time, since there may be thousands to copy."""
+        return self._names.get(namespace, frozenset())
 
     def holders(self, organization: str) -> frozenset[Key]:
         """Connectors of this cluster that have onboarded an organization (its name in lower case)."""

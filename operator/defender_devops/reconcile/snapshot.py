@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import wraps
@@ -219,7 +220,7 @@ class ConnectorSnapshot:
     prerequisites: Mapping[str, tuple[Prerequisite, ...]] = field(default_factory=dict)
     expected: Mapping[str, Counts] = field(default_factory=dict)
     inventory: Inventory = field(default_factory=Inventory)
-    taken_names: frozenset[str] = frozenset()
+    taken_names: AbstractSet[str] = frozenset()
     living_owners: frozenset[str] | None = None
     namespaces: frozenset[str] | None = None
     rivals: Mapping[str, str] = field(default_factory=dict)

@@ -18,6 +18,7 @@ from defender_devops.reconcile.actions_azure import Authorize
 from defender_devops.reconcile.plan import plan
 from defender_devops.reconcile.readers import reader_name
 from defender_devops.reconcile.report import report
+from defender_devops.reconcile.rest import Rest
 from defender_devops.reconcile.snapshot import CloudState, ConnectorSnapshot, Failure
 from tests.unit.reconcile.azure_model import Azure
 from tests.unit.reconcile.builder import NOW, UID
@@ -284,7 +285,7 @@ def test_nothing_is_written_to_azure_where_nothing_may_be(
 @quick
 @given(clusters(), WISHES, st.integers(0, 3), st.integers(0, 240))
 def test_nothing_changed_means_that_nothing_is_written(azure: Azure, wish: Wish, rounds: int, minutes: int) -> None:
-    """The report of a reported status is the same, now and until the moment that it names."""
+    """The report of a reported status is the same, now and until the moment that it names; so is a plan at rest."""
     wish.apply(azure)
     for _ in range(rounds):
         azure.reconcile()
@@ -295,7 +296,13 @@ def test_nothing_changed_means_that_nothing_is_written(azure: Azure, wish: Wish,
     assert [status.dump() for _, status in again.organizations] == [status.dump() for _, status in first.organizations]
     later = azure.now + timedelta(minutes=minutes)
     if first.next_look is None or later < first.next_look:
-        assert report(azure.world, None, later).status.dump() == first.status.dump()
+        told = report(azure.world, None, later)
+        assert told.status.dump() == first.status.dump()
+        assert [status.dump() for _, status in told.organizations] == [
+            status.dump() for _, status in first.organizations
+        ]
+        if Rest.of(azure.world, first.next_look) is not None and not plan(azure.world, azure.now).actions:
+            assert not plan(azure.world, later).actions
 
 
 @quick
