@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, Final
+
+from pydantic_core import from_json
 
 from defender_devops.errors import (
     KubernetesConflict,
@@ -36,7 +37,7 @@ _TEST_FAILED: Final = "the server rejected our request due to an error in our re
 def parse(content: bytes) -> Body:
     """The JSON object of an answer; empty where there is none, as in what a proxy says instead of the server."""
     try:
-        parsed = json.loads(content or b"{}")
+        parsed = from_json(content or b"{}")
     except ValueError:
         return {}
     return parsed if isinstance(parsed, dict) else {}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 import aiohttp
+from pydantic_core import to_json
 
 from defender_devops.api.names import FIELD_MANAGER
 from defender_devops.cluster.answers import UNAUTHORIZED, Body, error_of, parse, resource_of, verb_of
@@ -166,7 +166,7 @@ class KubernetesClient:
                 yield parse(line)
 
     async def _write(self, method: str, url: str, body: object, kind: str = JSON) -> Body:
-        content = None if body is None else json.dumps(body, separators=(",", ":")).encode()
+        content = None if body is None else to_json(body)
         async with self._slots:
             self._fence()
             return await self._send_now(_Request(method, url, content, kind, JSON))

@@ -30,6 +30,10 @@ class Inbox:
     resources: Resources
     wake: Callable[[Key], None]
 
+    def is_news(self, event: kopf.RawEvent, **_: object) -> bool:
+        """Whether an event tells more than is known: most are echoes of our own writes, whose answers came first."""
+        return event["type"] == "DELETED" or not self.resources.knows(event["object"])
+
     def connector(self, kind: str | None, body: Mapping[str, Any]) -> None:
         """A connector was listed (kind None), ADDED, MODIFIED or DELETED."""
         key = Key.of(body)
@@ -50,10 +54,10 @@ class Inbox:
 def register(registry: kopf.OperatorRegistry, inbox: Inbox) -> None:
     """Let kopf bring the events of both resources."""
 
-    @kopf.on.event(GROUP, VERSION, CONNECTOR.plural, registry=registry)
+    @kopf.on.event(GROUP, VERSION, CONNECTOR.plural, registry=registry, when=inbox.is_news)
     async def connector_event(event: kopf.RawEvent, **_: object) -> None:
         inbox.connector(event["type"], event["object"])
 
-    @kopf.on.event(GROUP, VERSION, ORGANIZATION.plural, registry=registry)
+    @kopf.on.event(GROUP, VERSION, ORGANIZATION.plural, registry=registry, when=inbox.is_news)
     async def organization_event(event: kopf.RawEvent, **_: object) -> None:
         inbox.organization(event["type"], event["object"])

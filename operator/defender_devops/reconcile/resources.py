@@ -12,6 +12,8 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
+from pydantic_core import from_json, to_json
+
 from defender_devops.api.cloud import ConnectorRef
 from defender_devops.api.model import ObjectMeta
 from defender_devops.api.names import (
@@ -110,6 +112,11 @@ class Resources:
             self._note_secrets(key, {})
             self._note_ref(key, None)
 
+    def knows(self, body: Body) -> bool:
+        """Whether a body of either kind is known, or a newer one of the same object."""
+        known = self._connectors if body["kind"] == CONNECTOR.kind else self._organizations
+        return _supersedes(known.get(Key.of(body)), body["metadata"])
+
     def forget_connectors(self, namespace: str | None, uids: Container[str], version: int) -> list[Key]:
         """Forget the connectors that a list of that version does not hold; gives them.
 
@@ -183,7 +190,7 @@ class Resources:
             uids: what the list holds.
             version: its resourceVersion: what is younger cannot be on it.
         """
-        missing = [json.loads(entry.body) for _, entry in _missing(self._organizations, namespace, uids, version)]
+        missing = [from_json(entry.body) for _, entry in _missing(self._organizations, namespace, uids, version)]
         dropped = (self.drop_organization(body) for body in missing)
         return [connector for connector in dropped if connector is not None]
 
@@ -239,13 +246,13 @@ class Resources:
             holders.discard(connector)
 
     def _keep(self, entries: dict[Key, _Entry], body: Body) -> bool:
-        metadata = body["metadata"]
-        key, version = Key.of(body), int(metadata["resourceVersion"])
+        metadata, key = body["metadata"], Key.of(body)
         before = entries.get(key)
-        if before is not None and before.uid == metadata["uid"] and before.version >= version:
+        if _supersedes(before, metadata):
             return False
         kept = {**body, "metadata": {name: value for name, value in metadata.items() if name != "managedFields"}}
-        entry = _Entry(metadata["uid"], version, _digest(body), json.dumps(kept, separators=(",", ":")).encode())
+        version = int(metadata["resourceVersion"])
+        entry = _Entry(metadata["uid"], version, _digest(body), to_json(kept))
         entries[key] = entry
         if self._shown is not None:
             self._shown.put(body)
@@ -271,8 +278,13 @@ def _missing(
     ]
 
 
+def _supersedes(entry: _Entry | None, metadata: Mapping[str, Any]) -> bool:
+    """Whether what is kept of an object is as new as a body, or newer."""
+    return entry is not None and entry.uid == metadata["uid"] and entry.version >= int(metadata["resourceVersion"])
+
+
 def _body(entry: _Entry | None) -> dict[str, Any] | None:
-    return json.loads(entry.body) if entry is not None else None
+    return from_json(entry.body) if entry is not None else None
 
 
 def _digest(body: Body) -> int:
