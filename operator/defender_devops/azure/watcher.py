@@ -34,6 +34,9 @@ SETTLE: Final = 60.0
 _GATHER: Final = 1.0
 """Seconds from the first new connector to the look: at a start they come by the hundred."""
 
+_APART: Final = 15.0
+"""Seconds between two looks that new connectors ask for: what is new was just read or written, so no look is urgent."""
+
 _STALE_AFTER: Final = 2.5
 """Intervals after which the last good look is no hint any more."""
 
@@ -205,7 +208,7 @@ class CloudWatcher:
         due: float | None = None
         while True:
             if await self._is_asked(due):
-                await self._clock.sleep(_GATHER)
+                await self._clock.sleep(self._until_asked_look())
             self._asked.clear()
             due = await self._look_and_plan() if self._watched else None
 
@@ -216,6 +219,12 @@ class CloudWatcher:
             async with asyncio.timeout(wait):
                 await self._asked.wait()
         return self._asked.is_set()
+
+    def _until_asked_look(self) -> float:
+        if self.last_look is None:
+            return _GATHER
+        apart = min(self._interval, _APART)
+        return max(_GATHER, self.last_look.started + apart - self._clock.monotonic())
 
     async def _look_and_plan(self) -> float:
         look = await self.look()

@@ -35,6 +35,9 @@ _AT_ONCE: Final = 32
 _PAGE: Final = 500
 _CONNECT_TIMEOUT: Final = 10.0
 _BAD: Final = 400
+_LOOK_AT_FILES: Final = 1.0
+"""Seconds between two looks at whether the files of certificates were written anew."""
+
 _LONGEST_EVENT: Final = 4 * 1024 * 1024
 """Bytes of one line of a watch: more than any object, which etcd limits to 1.5 MB."""
 
@@ -103,6 +106,8 @@ class KubernetesClient:
         self._fence = fence
         self._session: aiohttp.ClientSession | None = None
         self._session_for: object = None
+        self._looked_at: Credentials | None = None
+        self._look_again_at = 0.0
 
     async def close(self) -> None:
         """Close all connections."""
@@ -224,7 +229,11 @@ class KubernetesClient:
         )
 
     async def _open(self, credentials: Credentials) -> aiohttp.ClientSession:
-        """The session; another one where certificates were renewed."""
+        """The session; another one where certificates were renewed, which is noticed within a second."""
+        now = time.monotonic()
+        if self._session is not None and credentials is self._looked_at and now < self._look_again_at:
+            return self._session
+        self._looked_at, self._look_again_at = credentials, now + _LOOK_AT_FILES
         identity = credentials.tls_identity()
         if self._session is not None and self._session_for == identity:
             return self._session

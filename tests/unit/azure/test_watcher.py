@@ -453,3 +453,19 @@ async def test_after_a_failure_the_next_look_comes_at_its_time_or_when_azure_say
         assert world.changes == [differing(A)]
 
     await running(world, fail)
+
+
+@pytest.mark.looptime
+async def test_those_who_come_one_after_another_share_a_look_too() -> None:
+    world = make_world(Clock())
+    subscriptions = [f"00000000-0000-0000-0000-{number:012}" for number in range(30)]
+
+    async def come_for_a_minute() -> None:
+        for subscription in subscriptions:
+            world.watcher.watch(ConnectorRef(subscription, "rg", "c"))
+            await asyncio.sleep(2)
+        await asyncio.sleep(15)
+        assert len(world.graph.queries) <= 6
+        assert world.graph.queries[-1] == (CONNECTORS, subscriptions)
+
+    await running(world, come_for_a_minute)
