@@ -34,11 +34,13 @@ Count = Annotated[StrictInt, Field(ge=0), WithJsonSchema({"type": "integer", "fo
 
 
 def _whole_seconds(value: datetime) -> datetime:
+    if not value.microsecond and not value.utcoffset():  # as nearly all are
+        return value
     return value.astimezone(UTC).replace(microsecond=0)
 
 
 def _rfc3339(value: datetime) -> str:
-    return value.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{value.isoformat()[:19]}Z"
 
 
 Timestamp = Annotated[

@@ -5,7 +5,6 @@ Bodies are kept as compact JSON: 6,000 of them as Python objects would weigh mor
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Container, Iterator, Mapping
 from collections.abc import Set as AbstractSet
@@ -293,7 +292,7 @@ def _digest(body: Body) -> int:
     labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
     return hash(
         (
-            json.dumps(body.get("spec"), sort_keys=True),
+            to_json(body.get("spec")),  # the API server sorts the names of fields
             metadata.get("deletionTimestamp"),
             labels.get(LABEL_GENERATED),
             annotations.get(ANNOTATION_RECONCILE_REQUESTED_AT),
