@@ -8,6 +8,7 @@ import signal
 import sys
 
 import structlog
+import uvloop
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
@@ -43,7 +44,7 @@ def main() -> None:
     configure_logs(settings.log_format, settings.log_level)
     gc.freeze()  # the modules stay
     gc.set_threshold(*_COLLECT_AFTER)
-    sys.exit(asyncio.run(_run(settings)))
+    sys.exit(uvloop.run(_run(settings)))
 
 
 async def _run(settings: Settings) -> int:
