@@ -61,7 +61,7 @@ generate: crds ## generate all that is made of something else: CRDs, the chart's
 	@$(RUN) deploy/gitops/generate.py
 	@$(RUN) docs/generate.py
 
-bench: $(VENV) ## benchmarks beside a plain kopf operator, over an hour; BENCH="converge --rounds 1" narrows
+bench: $(VENV) ## benchmarks beside a plain kopf operator, about two hours; BENCH="converge --rounds 1" narrows
 	@$(RUN) -m sandbox prepare
 	@$(RUN) -m benchmarks $(BENCH)
 

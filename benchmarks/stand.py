@@ -7,7 +7,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,7 +79,6 @@ async def stand(
     *,
     projects: int = 0,
     throttled: bool = False,
-    settings: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Stand]:
     """Start everything, with a fresh one-time code in a Secret for each connector; end it all again.
 
@@ -88,7 +87,6 @@ async def stand(
         connectors: how many there will be.
         projects: in each organization; none is one that Defender reports meanwhile.
         throttled: whether Resource Manager keeps its limits, and all connectors are in one subscription.
-        settings: variables of the operator beside those that it needs.
     """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmark-")))
@@ -106,24 +104,23 @@ async def stand(
             await load.create(_secret(number, control.issue_code(_account(number))) for number in range(connectors))
             start = _start_operator if subject == "operator" else _start_yardstick
             grants = [{"namespace": NAMESPACE, "tenantId": TENANT, "subscriptionId": each} for each in subscriptions]
-            variables = {"DEFENDER_DEVOPS_IDENTITY_GRANTS": json.dumps(grants), **(settings or {})}
-            process = stack.enter_context(start(folder / f"{subject}.log", cluster, cloud, variables))
+            process = stack.enter_context(start(folder / f"{subject}.log", cluster, cloud, grants))
             yield Stand(load, control, psutil.Process(process.pid), connectors, throttled)
             process.check()
 
 
-def _start_operator(log: Path, cluster: Cluster, cloud: Cloud, settings: Mapping[str, str]) -> ManagedProcess:
+def _start_operator(log: Path, cluster: Cluster, cloud: Cloud, grants: Sequence[Body]) -> ManagedProcess:
     environment = {
         "KUBECONFIG": str(cluster.kubeconfig),
         **cloud.environment(),
         **CLIENT_SECRET_IDENTITY,
-        **settings,
+        "DEFENDER_DEVOPS_IDENTITY_GRANTS": json.dumps(grants),
     }
     return Operator.start(log, environment).process
 
 
-def _start_yardstick(log: Path, cluster: Cluster, cloud: Cloud, settings: Mapping[str, str]) -> ManagedProcess:
-    del cloud, settings
+def _start_yardstick(log: Path, cluster: Cluster, cloud: Cloud, grants: Sequence[Body]) -> ManagedProcess:
+    del cloud, grants
     (port,) = free_ports(1)
     command = [sys.executable, "-m", "benchmarks.yardstick", str(port)]
     environment = {**os.environ, "KUBECONFIG": str(cluster.kubeconfig)}
