@@ -7,9 +7,12 @@ BIN := .venv/bin
 RUN := $(BIN)/python
 VENV := .venv/.synced
 TESTS ?= tests
-# Each in a process of its own: the first trusts a cloud that others do not know (aiohttp sets TLS up when it is imported,
-# be it by the collection of another file), the second looks at objects that other tests' operators would change.
-ALONE := tests/system/test_cli.py tests/system/test_cluster_client.py
+# In a process of its own: it trusts a cloud that others do not know, and aiohttp sets TLS up when it is imported, be it by
+# the collection of another file.
+ALONE := tests/system/test_cli.py
+# In the order of the folders, not by the number of tests in a file: the few tests that take a minute come first, and the
+# thousands that take none fill up what is left. A cluster waits more than it works, so there is one more than processors.
+TOGETHER := -m "not long" --numprocesses 3 --dist loadscope --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo sandbox sandbox-down test test-long lint format crds generate bench docs image clean
@@ -31,9 +34,12 @@ sandbox-down: $(VENV) ## end what `make sandbox` started
 test: $(VENV) ## all tests but the long ones, real API server included; TESTS=path narrows
 	@$(RUN) -m sandbox prepare
 ifeq ($(TESTS),tests)
-	@for file in $(ALONE); do $(RUN) -m pytest -m "not long" $$file || exit 1; done
+	@printed=$$(mktemp); $(RUN) -m pytest -m "not long" $(ALONE) >$$printed 2>&1 & alone=$$!; \
+	  $(RUN) -m pytest $(TOGETHER) --deselect $(ALONE) $(TESTS); status=$$?; \
+	  wait $$alone || status=1; cat $$printed; rm $$printed; exit $$status
+else
+	@$(RUN) -m pytest $(TOGETHER) $(TESTS)
 endif
-	@$(RUN) -m pytest -m "not long" --numprocesses 3 --dist loadscope $(if $(filter tests,$(TESTS)),$(ALONE:%=--deselect %)) $(TESTS)
 
 test-long: $(VENV) ## sweeps and soaks
 	@$(RUN) -m sandbox prepare

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from sandbox.cluster import Cluster, KubernetesClient
-from sandbox.stack import Cloud, Operator, install_crds, prepare_namespace
+from sandbox.stack import Cloud, Operator
 from sandbox.stack.cloud import CLIENT_SECRET_IDENTITY
+from tests.support.clusters import prepared_cluster
 
 StartCloud = Callable[..., Cloud]
 StartOperator = Callable[..., Operator]
@@ -32,10 +33,7 @@ def pytest_configure() -> None:
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A real API server with controllers and our CRDs."""
-    with Cluster.start(tmp_path_factory.mktemp("cluster")) as started:
-        with started.client() as client:
-            install_crds(client)
-            prepare_namespace(client)
+    with prepared_cluster(tmp_path_factory.mktemp("cluster")) as started:
         yield started
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +27,24 @@ from defender_devops.cluster.service_accounts import ServiceAccounts
 from defender_devops.errors import KubernetesConflict, KubernetesNotFound, KubernetesRefused, KubernetesUnavailable
 from sandbox.cluster import Cluster
 from sandbox.cluster import KubernetesClient as Administrator
+from tests.support.clusters import prepared_cluster
 
 FINALIZER = "defender-devops.io/finalizer"
 MANAGER = "defender-devops-operator"
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """One without an operator: nobody changes what is looked at here."""
+    with prepared_cluster(tmp_path_factory.mktemp("cluster")) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def kube(cluster: Cluster) -> Iterator[Administrator]:
+    """Its administrator."""
+    with cluster.client() as client:
+        yield client
 
 
 @pytest.fixture
