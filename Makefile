@@ -11,7 +11,7 @@ TESTS ?= tests
 # the collection of another file.
 ALONE := tests/system/test_cli.py
 # In the order of the folders, not by the number of tests in a file: the few tests that take a minute come first, and the
-# thousands that take none fill up what is left. A cluster waits more than it works, so there is one more than processors.
+# thousands that take none fill up what is left. Clusters wait more than they work: three workers, for two processors.
 TOGETHER := -m "not long" --numprocesses 3 --dist loadscope --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
@@ -34,8 +34,8 @@ sandbox-down: $(VENV) ## end what `make sandbox` started
 test: $(VENV) ## all tests but the long ones, real API server included; TESTS=path narrows
 	@$(RUN) -m sandbox prepare
 ifeq ($(TESTS),tests)
-	@printed=$$(mktemp); $(RUN) -m pytest -m "not long" $(ALONE) >$$printed 2>&1 & alone=$$!; \
-	  $(RUN) -m pytest $(TOGETHER) --deselect $(ALONE) $(TESTS); status=$$?; \
+	@trap : INT; printed=$$(mktemp); $(RUN) -m pytest -m "not long" $(ALONE) >$$printed 2>&1 & alone=$$!; \
+	  $(RUN) -m pytest $(TOGETHER) $(ALONE:%=--deselect %) $(TESTS); status=$$?; \
 	  wait $$alone || status=1; cat $$printed; rm $$printed; exit $$status
 else
 	@$(RUN) -m pytest $(TOGETHER) $(TESTS)

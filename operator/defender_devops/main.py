@@ -22,10 +22,11 @@ __all__ = ["main"]
 _MISCONFIGURED = 2
 
 _COLLECT_AFTER = (10_000, 20, 20)
-"""Allocations between two searches for cyclic garbage, and how many of them until older objects are searched too.
+"""Objects that come into being, less those that go, between two searches for cyclic garbage; and how many searches
+until older objects are searched too.
 
-Python's 700, 10, 10 are for small programs. A thousand connectors at once make a tenth of all work of such searches,
-which find next to nothing: what is kept of a resource is bytes, and what a reconcile makes goes with it.
+Python 3.11's 700, 10, 10 are for small programs: while a thousand connectors become Ready a tenth of all work is such
+searches. They find next to nothing: what is kept of a resource is bytes, and what a reconcile makes goes with it.
 """
 
 

@@ -273,14 +273,6 @@ class TestSecrets:
         assert await Secrets(client).read_key(namespace, "a", "other") is None
         assert await Secrets(client).read_key(namespace, "b", "key") is None
 
-    async def test_what_is_read_is_no_older_than_what_the_watch_told_of(
-        self, client: KubernetesClient, kube: Administrator, namespace: str
-    ) -> None:
-        kube.create(_secret(namespace, "a", "old"))
-        told = kube.apply(_secret(namespace, "a", "new"))["metadata"]["resourceVersion"]
-        value = await Secrets(client).read_key(namespace, "a", "key", since=told)
-        assert value.get_secret_value() == b"new"
-
     async def test_changes_are_told_and_never_what_is_in_them(
         self, client: KubernetesClient, kube: Administrator, namespace: str
     ) -> None:

@@ -233,14 +233,13 @@ class KubernetesClient:
         now = time.monotonic()
         if self._session is not None and credentials is self._looked_at and now < self._look_again_at:
             return self._session
+        identity, outdated = credentials.tls_identity(), None
+        if self._session is None or self._session_for != identity:
+            connector = aiohttp.TCPConnector(limit=0, ssl=credentials.tls())
+            outdated, self._session_for = self._session, identity
+            self._session = aiohttp.ClientSession(connector=connector, read_bufsize=_LONGEST_EVENT)
+        opened = self._session
         self._looked_at, self._look_again_at = credentials, now + _LOOK_AT_FILES
-        identity = credentials.tls_identity()
-        if self._session is not None and self._session_for == identity:
-            return self._session
-        outdated = self._session
-        connector = aiohttp.TCPConnector(limit=0, ssl=credentials.tls())
-        self._session = opened = aiohttp.ClientSession(connector=connector, read_bufsize=_LONGEST_EVENT)
-        self._session_for = identity
         if outdated is not None:
             await outdated.close()
         return opened

@@ -8,7 +8,7 @@ from typing import Final
 
 from pydantic import SecretBytes
 
-from defender_devops.cluster.client import Body, KubernetesClient, path, with_query
+from defender_devops.cluster.client import Body, KubernetesClient, path
 from defender_devops.errors import KubernetesNotFound
 
 __all__ = ["Secrets"]
@@ -22,18 +22,10 @@ class Secrets:
     def __init__(self, client: KubernetesClient) -> None:
         self._client = client
 
-    async def read(self, namespace: str, name: str, *, since: str = "") -> Body | None:
-        """A whole Secret, or None where there is none.
-
-        Args:
-            namespace: of the Secret.
-            name: of the Secret.
-            since: a resourceVersion that it is known to have had. No older one will do, so that the API server may
-                answer from its memory, without asking etcd; without it the newest is read.
-        """
+    async def read(self, namespace: str, name: str) -> Body | None:
+        """A whole Secret, or None where there is none."""
         try:
-            asked = {"resourceVersion": since} if since else {}
-            return await self._client.get(with_query(path("v1", _PLURAL, namespace, name), **asked))
+            return await self._client.get(path("v1", _PLURAL, namespace, name))
         except KubernetesNotFound:
             return None
 
@@ -46,9 +38,9 @@ class Secrets:
         metadata = body["metadata"]
         return await self._client.replace(path("v1", _PLURAL, metadata["namespace"], metadata["name"]), body)
 
-    async def read_key(self, namespace: str, name: str, key: str, *, since: str = "") -> SecretBytes | None:
-        """The value of one key, or None where there is no such Secret or key; `since` as `read` has it."""
-        body = await self.read(namespace, name, since=since)
+    async def read_key(self, namespace: str, name: str, key: str) -> SecretBytes | None:
+        """The value of one key, or None where there is no such Secret or key."""
+        body = await self.read(namespace, name)
         encoded = ((body or {}).get("data") or {}).get(key)
         if encoded is None:
             return None

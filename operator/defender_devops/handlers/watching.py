@@ -83,5 +83,6 @@ def _settings(*, scoped: bool) -> kopf.OperatorSettings:
     # kopf strips a finalizer of its own name from objects that no handler of its needs: ours has another name.
     settings.persistence.finalizer = f"{GROUP}/kopf"
     settings.persistence.diffbase_storage = _NoDiffs()
-    settings.persistence.progress_storage = kopf.StatusProgressStorage()  # never used; the default costs more to pass
+    # Asked at every event, for handlers that are not here; the default copies more.
+    settings.persistence.progress_storage = kopf.StatusProgressStorage()
     return settings

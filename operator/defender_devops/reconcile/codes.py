@@ -91,7 +91,7 @@ class Codes:
         pasted = None if versions.show_no_token_secret else await self.pasted.get(connector)
         if pasted is not None:  # not remembered: once it was sent, the next look takes it out of the token Secret
             return AuthorizationCode(fingerprint(pasted)), pasted
-        code, value = await self._read(connector, reference, versions.code or "")
+        code, value = await self._read(connector, reference)
         if versions.are_known:
             self._seen[uid] = _Seen(versions, reference, code)
         return code, value
@@ -109,14 +109,13 @@ class Codes:
         )
 
     async def _read(
-        self, connector: AzureDevOpsConnector, reference: SecretKeyRef, version: str
+        self, connector: AzureDevOpsConnector, reference: SecretKeyRef
     ) -> tuple[AuthorizationCode, SecretStr | None]:
-        namespace = connector.metadata.namespace
-        value = await self.secrets.read_key(namespace, reference.name, reference.key, since=version)
+        value = await self.secrets.read_key(connector.metadata.namespace, reference.name, reference.key)
         if value is None:
             problem = (
-                f"There is no Secret {reference.name} with a key {reference.key} in namespace {namespace}. "
-                f"Put a one-time code of Defender's authorization dialog there."
+                f"There is no Secret {reference.name} with a key {reference.key} in namespace "
+                f"{connector.metadata.namespace}. Put a one-time code of Defender's authorization dialog there."
             )
             return AuthorizationCode(problem=problem), None
         try:

@@ -87,6 +87,7 @@ class Reconciler:
         gathered = await self.gatherer.gather(key, connector, organizations.understood, memory)
         if memory.rest is not None and memory.rest.holds(gathered.snapshot, self.clock()):
             return self._rest(memory, memory.rest, gathered.snapshot)
+        memory.rest = None
         decided = plan(gathered.snapshot, self.clock())
         if decided.writes_to_azure and not _is_fresh(gathered.snapshot):
             understood = self.gatherer.organizations(key).understood
@@ -95,13 +96,14 @@ class Reconciler:
         done = await self._act(key, decided, gathered)
         self._remember(memory, connector, gathered, done)
         written = await self._report(key, done)
-        memory.rest = None if decided.actions else Rest.of(done.snapshot, written.next_look)
+        if not decided.actions:
+            memory.rest = Rest.of(done.snapshot, written.next_look)
         return self._outcome(done, written, memory.poll_after)
 
     def _rest(self, memory: Memory, rest: Rest, snapshot: ConnectorSnapshot) -> Outcome:
-        """Nothing has changed since a look that had nothing to do: only when Azure was asked last is new."""
+        """Nothing has changed since a look that had nothing to do; new is only the moment at which Azure was asked."""
         if isinstance(snapshot.cloud, CloudState):
-            # The objects that were known go on being kept, or every look would leave a copy of them behind.
+            # An equal copy does not take the place of what is kept: it would be garbage that has grown old.
             memory.cloud = replace(rest.cloud, probed_at=snapshot.cloud.probed_at)
         memory.failures = 0
         return Outcome(next_look=self.gatherer.next_look(snapshot, None, rest.until))

@@ -209,8 +209,8 @@ class Resources:
         return key in self._organizations
 
     def organization_names(self, namespace: str) -> AbstractSet[str]:
-        """Names of all organizations in a namespace; as they are at any time, since there may be thousands to copy."""
-        return self._names.get(namespace, frozenset())
+        """Names of all organizations in a namespace. Not a copy, which may have thousands: it changes with them."""
+        return self._names[namespace]
 
     def holders(self, organization: str) -> frozenset[Key]:
         """Connectors of this cluster that have onboarded an organization (its name in lower case)."""
@@ -278,8 +278,8 @@ def _missing(
 
 
 def _supersedes(entry: _Entry | None, metadata: Mapping[str, Any]) -> bool:
-    """Whether what is kept of an object is as new as a body, or newer."""
-    return entry is not None and entry.uid == metadata["uid"] and entry.version >= int(metadata["resourceVersion"])
+    """Whether what is kept under a name is as new as a body, or newer; be it of another object of that name."""
+    return entry is not None and entry.version >= int(metadata["resourceVersion"])
 
 
 def _body(entry: _Entry | None) -> dict[str, Any] | None:

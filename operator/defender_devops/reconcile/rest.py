@@ -41,7 +41,8 @@ class Rest:
     def of(cls, snapshot: ConnectorSnapshot, until: datetime | None) -> Rest | None:
         """What a look rested on whose plan was empty and whose report is written; None where it is not over yet.
 
-        A failure, an operation under way and a wish that may be repeated later all wait for something.
+        A failure, an operation under way and a wish that may be repeated later all wait for something. What has no
+        configuration never rests: who is refused, suspended, deleted or not authorized yet is looked at in full.
         """
         cloud = snapshot.cloud
         if not isinstance(cloud, CloudState) or not cloud.is_settled or cloud.is_busy or cloud.sent:

@@ -201,7 +201,8 @@ class ConnectorSnapshot:
         prerequisites: checks by organization, in lower case.
         expected: counts of Azure DevOps by organization, in lower case; only where a sign-in allows to know them.
         inventory: counts that Defender reported.
-        taken_names: names of all DevOpsOrganizations in the namespace, for a generated one to avoid.
+        taken_names: names of all DevOpsOrganizations in the namespace, for a generated one to avoid; the only part that
+            goes on changing with the cluster.
         living_owners: uids of the connectors that are known in this cluster, or None where nobody can tell.
         namespaces: the only ones whose connectors are known; None means all.
         rivals: organizations in lower case that another connector of this cluster holds, with words to say so.

@@ -74,3 +74,30 @@ def test_an_organization_that_we_have_made_wakes_nobody() -> None:
     world.written.organization(organization(2))
     world.inbox.organization("ADDED", organization(2))
     assert world.woken == []
+
+
+def event(kind: str | None, body: dict[str, Any]) -> Any:  # noqa: ANN401 - kopf's
+    """As kopf hands it over."""
+    of = "AzureDevOpsConnector" if body["metadata"]["name"] == "contoso" else "DevOpsOrganization"
+    return {"type": kind, "object": {"kind": of, **body}}
+
+
+@pytest.mark.parametrize("made", [connector, organization])
+def test_an_echo_of_what_is_known_is_no_news_and_everything_else_is(world: World, made: Any) -> None:  # noqa: ANN401
+    known = made(3)
+    (world.written.connector if made is connector else world.written.organization)(known)
+    assert not world.inbox.is_news(event("MODIFIED", made(2)))
+    assert not world.inbox.is_news(event("MODIFIED", known))
+    assert not world.inbox.is_news(event(None, known))
+    assert world.inbox.is_news(event("MODIFIED", made(4)))
+    assert world.inbox.is_news(event("DELETED", known))
+
+
+def test_a_late_word_of_an_object_that_had_the_name_before_does_not_hide_the_new_one(world: World) -> None:
+    world.inbox.connector("ADDED", connector(9, uid="new"))
+    assert not world.inbox.is_news(event("MODIFIED", connector(8)))
+    world.inbox.connector("MODIFIED", connector(8))
+    world.inbox.connector("DELETED", connector(8))
+    body = world.resources.connector(CONTOSO)
+    assert body is not None
+    assert body["metadata"]["uid"] == "new"

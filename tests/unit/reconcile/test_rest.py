@@ -21,7 +21,7 @@ STANDS_STILL = {
     "connector": "by its resourceVersion",
     "organizations": "by their resourceVersions",
     "taken_names": "only what is missing is given a name, and where something is missing there is something to do",
-    "living_owners": "only of a connector that is somebody else's, and below that nobody looks, so it never is settled",
+    "living_owners": "only of a connector that is somebody else's: it is left alone, or, with Observe, nobody asks",
     "namespaces": "a setting",
     "timings": "settings",
     "failures": "a look that failed has no rest, and one that follows it counts none",
