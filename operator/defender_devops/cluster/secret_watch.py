@@ -35,9 +35,10 @@ _IRRELEVANT: Final = "type!=helm.sh/release.v1"
 _LONGEST: Final = 290
 """Seconds that the server is asked to serve one watch: below the idle limits of common load balancers."""
 
-_SILENCE: Final = 100.0
-"""Seconds without a byte after which a watch counts as stalled. The server sends a bookmark each minute, give or take
-a quarter of it (defaultBookmarkFrequency in k8s.io/apiserver)."""
+_SILENCE: Final = 200.0
+"""Seconds without a byte after which a watch counts as stalled. The server promises a bookmark about each minute
+(defaultBookmarkFrequency in k8s.io/apiserver); where nothing happens at all the first comes after two (seen with 1.37).
+"""
 
 _PAUSE: Final = 1.0
 """Seconds at most between the end of one watch and the next."""
