@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from defender_devops.api.connector import parse_connector
@@ -78,7 +78,7 @@ def one_at_a_time(spec: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 @given(specs)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 def test_the_api_server_and_the_models_accept_the_same(kube: KubernetesClient, spec: dict[str, Any]) -> None:
     for patch in one_at_a_time(spec):
         body = connector(name="parity")

@@ -25,6 +25,7 @@ from tests.sandbox.cloud.direct import (
 CLOUD = Direct()
 asyncio.run(CLOUD.connect())
 CLOUD.move(8 * 3600)
+CLOUD.world.settings.throttling = False
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
@@ -100,9 +101,8 @@ def answer_of(service: str, method: str, url: str, body: bytes = b"", token: str
 
 
 @given(METHODS, PATHS, BODIES)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_any_request_to_resource_manager_is_answered(method: str, path: str, body: object) -> None:
-    CLOUD.world.settings.throttling = False
     for version in ("2025-03-01", "2024-08-01-preview", "2022-04-01"):
         url = f"{path}?api-version={version}"
         answer_of("arm", method, url, json.dumps(body).encode(), CLOUD.token())
@@ -159,7 +159,7 @@ def put(value: Any, path: tuple[str | int, ...], new: object) -> Any:  # noqa: A
 
 
 @given(st.data(), st.sampled_from(["PUT", "PATCH"]), st.sampled_from(list(GOOD)), JSON)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_a_good_body_with_something_else_in_one_place_is_taken_or_refused(
     data: st.DataObject, method: str, path: str, new: object
 ) -> None:
@@ -172,7 +172,7 @@ def test_a_good_body_with_something_else_in_one_place_is_taken_or_refused(
 
 
 @given(st.text(max_size=60), JSON, JSON)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_any_query_of_resource_graph_is_answered_or_refused(query: str, options: object, subscriptions: object) -> None:
     url = "/providers/Microsoft.ResourceGraph/resources?api-version=2022-10-01"
     body = {"query": query, "options": options, "subscriptions": subscriptions}
@@ -180,9 +180,8 @@ def test_any_query_of_resource_graph_is_answered_or_refused(query: str, options:
 
 
 @given(METHODS, PATHS, st.sampled_from(["devAzure", "profile", "identity", "entitlement", "extension"]))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_any_request_to_azure_devops_is_answered(method: str, path: str, host: str) -> None:
-    CLOUD.world.settings.throttling = False
     answer_of(host, method, path, token=CLOUD.token(ACCOUNT, "devops"))
     answer_of(host, method, f"/contoso{path}?api-version=7.1", token=CLOUD.token(ACCOUNT, "devops"))
 
@@ -239,7 +238,7 @@ FORM_VALUES = st.text(max_size=10) | st.sampled_from(
     METHODS,
     st.dictionaries(FORM_FIELDS, FORM_VALUES, max_size=6),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_any_form_sent_to_entra_is_answered(path: str, method: str, form: dict[str, str]) -> None:
     encoded = urlencode(form)
     answer_of("authority", method, f"/{TENANT}/{path}?{encoded}", encoded.encode())

@@ -204,7 +204,7 @@ def _worlds(draw: st.DrawFn) -> Found:
     return found(*below, future=future, others=others, agentless=draw(st.sampled_from([None, agentless])))
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(_worlds())
 def test_adopting_what_was_imported_changes_nothing_but_the_owner_s_tags(world: Found) -> None:
     connector, *organizations = imported(world, OPTIONS).manifests

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from defender_devops.api.cloud import Annotations, AutoDiscovery, ProvisioningState
@@ -46,8 +46,6 @@ def changed(cloud: CloudState, state: ProvisioningState, message: str = "") -> C
 
 quick = settings(
     max_examples=20,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
     phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
 )
 

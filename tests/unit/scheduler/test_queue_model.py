@@ -112,5 +112,5 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.loop.close()
 
 
-SchedulerMachine.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+SchedulerMachine.TestCase.settings = settings(max_examples=100, stateful_step_count=40)
 TestSchedulerAgainstItsModel = SchedulerMachine.TestCase
