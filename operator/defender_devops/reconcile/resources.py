@@ -112,7 +112,7 @@ class Resources:
             self._note_ref(key, None)
 
     def knows(self, body: Body) -> bool:
-        """Whether a body of either kind is known, or a newer one of the same object."""
+        """Whether what a body of either kind tells is known, or something newer under its name."""
         known = self._connectors if body["kind"] == CONNECTOR.kind else self._organizations
         return _supersedes(known.get(Key.of(body)), body["metadata"])
 

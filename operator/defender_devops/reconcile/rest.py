@@ -45,7 +45,7 @@ class Rest:
         configuration never rests: who is refused, suspended, deleted or not authorized yet is looked at in full.
         """
         cloud = snapshot.cloud
-        if not isinstance(cloud, CloudState) or not cloud.is_settled or cloud.is_busy or cloud.sent:
+        if not isinstance(cloud, CloudState) or not cloud.is_settled or cloud.sent:
             return None
         return cls(
             versions=_versions(snapshot),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
+import kopf
 import pytest
 
 from defender_devops.handlers.events import Inbox
@@ -76,14 +78,16 @@ def test_an_organization_that_we_have_made_wakes_nobody() -> None:
     assert world.woken == []
 
 
-def event(kind: str | None, body: dict[str, Any]) -> Any:  # noqa: ANN401 - kopf's
+def event(kind: str | None, body: dict[str, Any]) -> kopf.RawEvent:
     """As kopf hands it over."""
     of = "AzureDevOpsConnector" if body["metadata"]["name"] == "contoso" else "DevOpsOrganization"
-    return {"type": kind, "object": {"kind": of, **body}}
+    return cast("kopf.RawEvent", {"type": kind, "object": {"kind": of, **body}})
 
 
 @pytest.mark.parametrize("made", [connector, organization])
-def test_an_echo_of_what_is_known_is_no_news_and_everything_else_is(world: World, made: Any) -> None:  # noqa: ANN401
+def test_an_echo_of_what_is_known_is_no_news_and_everything_else_is(
+    world: World, made: Callable[[int], dict[str, Any]]
+) -> None:
     known = made(3)
     (world.written.connector if made is connector else world.written.organization)(known)
     assert not world.inbox.is_news(event("MODIFIED", made(2)))
