@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import uvloop
 import yaml
 from aiohttp import web
 from pydantic import ValidationError
@@ -154,7 +155,7 @@ def main() -> None:
     _register_issuer(arguments, simulation)
     with tempfile.TemporaryDirectory(prefix="sandbox-cloud-") as temporary:
         try:
-            asyncio.run(_run(simulation, _ports(arguments.port), arguments.dir or Path(temporary)))
+            uvloop.run(_run(simulation, _ports(arguments.port), arguments.dir or Path(temporary)))
         except OSError as error:
             raise SystemExit(f"cannot start: {error}") from error
     sys.exit(0)

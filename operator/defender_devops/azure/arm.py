@@ -23,7 +23,7 @@ from defender_devops.api.cloud import ConnectorRef
 from defender_devops.azure.budget import BudgetKey, OperationKind
 from defender_devops.azure.error_body import parse_error
 from defender_devops.azure.error_mapping import Answer, Asked, error_of_answer, retry_after_of
-from defender_devops.azure.session import ArmSession
+from defender_devops.azure.session import TIMEOUT, ArmSession
 from defender_devops.azure.tokens import TokenSource
 from defender_devops.errors import AzureError, AzureUnavailable, InvalidRequest, Throttled
 from defender_devops.telemetry.context import reconcile_id
@@ -42,6 +42,7 @@ _REQUEST_TIMEOUT: Final = 408
 _TOO_MANY: Final = 429
 _SERVER_ERROR: Final = 500
 _USER_AGENT: Final = "defender-devops-operator"
+_EXTENSIONS: Final = {"timeout": TIMEOUT.as_dict()}
 
 
 class Repeat(Enum):
@@ -264,7 +265,7 @@ class ArmClient:
         return answer
 
     async def _read(self, request: httpx.Request) -> Answer:
-        response = await self._session.http.send(request, stream=True)
+        response = await self._session.http.handle_async_request(request)
         try:
             body = bytearray()
             async for chunk in response.aiter_bytes():
@@ -280,6 +281,7 @@ class ArmClient:
     def _request(self, call: Call, address: httpx.URL, token: SecretStr) -> httpx.Request:
         headers = {
             "Accept": "application/json",
+            "Accept-Encoding": "gzip, deflate",
             "Authorization": f"Bearer {token.get_secret_value()}",
             "User-Agent": _USER_AGENT,
             "x-ms-client-request-id": reconcile_id() or str(uuid.uuid4()),
@@ -288,7 +290,7 @@ class ArmClient:
         if call.body is not None:
             headers["Content-Type"] = "application/json"
             content = json.dumps(call.body, default=_revealed, separators=(",", ":")).encode()
-        return self._session.http.build_request(call.method, address, headers=headers, content=content)
+        return httpx.Request(call.method, address, headers=headers, content=content, extensions=_EXTENSIONS)
 
     def _address(self, call: Call) -> httpx.URL:
         if call.link is None:

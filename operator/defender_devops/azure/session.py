@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, Final, Self
 from urllib.request import getproxies, proxy_bypass
 
@@ -18,12 +16,12 @@ from httpx_aiohttp import AiohttpTransport
 from defender_devops.azure.budget import Budget
 from defender_devops.azure.clock import Clock
 
-__all__ = ["ArmSession", "Observe"]
+__all__ = ["TIMEOUT", "ArmSession", "Observe"]
 
 Observe = Callable[[str, int | None, float], None]
 """Told of every request: what it was, the HTTP status (None: no answer came), seconds it took."""
 
-_TIMEOUT: Final = httpx.Timeout(connect=5.0, read=30.0, write=30.0, pool=None)
+TIMEOUT: Final = httpx.Timeout(connect=5.0, read=30.0, write=30.0, pool=None)
 """Seconds. Waiting for a connection has no limit of its own: `ArmSession.places` bounds who may wait."""
 
 _KEEP_ALIVE: Final = 60.0
@@ -35,7 +33,8 @@ class ArmSession:
     """Shared by the clients of all identities, since none of it belongs to one of them.
 
     Attributes:
-        http: connections to Azure Resource Manager.
+        http: connections to Azure Resource Manager. A transport alone, without httpx's client above it: what that adds
+            (redirects, cookies, a log of addresses) is what a token and a signed address must not meet.
         endpoint: its address without a slash at the end.
         budget: what may still be asked.
         clock: time.
@@ -44,7 +43,7 @@ class ArmSession:
         fence: called before each request that changes something; raises where this process must not any more.
     """
 
-    http: httpx.AsyncClient
+    http: httpx.AsyncBaseTransport
     endpoint: str
     budget: Budget = field(default_factory=Budget)
     clock: Clock = field(default_factory=Clock)
@@ -63,18 +62,10 @@ class ArmSession:
         await self.http.aclose()
 
 
-def _connect(endpoint: str) -> httpx.AsyncClient:
+def _connect(endpoint: str) -> AiohttpTransport:
     """Connections to Azure Resource Manager at `endpoint`: no redirects, no cookies, no repeats but our own."""
-    logger = logging.getLogger("httpx")
-    if not any(isinstance(each, _WithoutQueries) for each in logger.filters):
-        logger.addFilter(_WithoutQueries())
     context = httpx.create_ssl_context()
-    return httpx.AsyncClient(
-        transport=AiohttpTransport(client=lambda: _open_session(context), proxy=_proxy_for(endpoint)),
-        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-        timeout=_TIMEOUT,
-        follow_redirects=False,  # a token must not leave its origin
-    )
+    return AiohttpTransport(verify=context, client=lambda: _open_session(context), proxy=_proxy_for(endpoint))
 
 
 def _open_session(context: ssl.SSLContext) -> aiohttp.ClientSession:
@@ -95,14 +86,3 @@ def _proxy_for(endpoint: str) -> httpx.Proxy | None:
     address = httpx.URL(endpoint)
     proxy = None if proxy_bypass(f"{address.host}:{address.port or 443}") else getproxies().get(address.scheme)
     return httpx.Proxy(proxy) if proxy else None
-
-
-class _WithoutQueries(logging.Filter):
-    """Cuts the query off the addresses that httpx logs: the address of an operation is signed by its query."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if isinstance(record.args, tuple):
-            record.args = tuple(
-                each.copy_with(query=None) if isinstance(each, httpx.URL) else each for each in record.args
-            )
-        return True

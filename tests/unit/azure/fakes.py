@@ -96,10 +96,9 @@ class FakeAzure:
     observed: list[tuple[str, int | None]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.http = httpx.AsyncClient(transport=httpx.MockTransport(self._answer))
         self.budget = Budget(clock=self.time.clock)
         self.session = ArmSession(
-            self.http,
+            httpx.MockTransport(self._answer),
             ENDPOINT,
             budget=self.budget,
             clock=self.time.clock,
