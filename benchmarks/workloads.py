@@ -58,7 +58,8 @@ async def steady(subject: Subject, connectors: int) -> Figures:
         place.control.move(_DISCOVERY_SECONDS)
         place.control.speed(1)
         await place.load.wait_all(connectors, _tells_of_projects, within=_PATIENCE_SECONDS)
-        await asyncio.sleep(_SETTLING_SECONDS)
+        # The first check after a change goes through all of it once more: rest begins when each connector had its own.
+        await asyncio.sleep(_RESTING_SECONDS)
         at_rest = await _rest(place)
         return {
             "MB, no connector": empty,

@@ -101,6 +101,8 @@ def _mappings(value: object) -> Iterator[Mapping[str, Any]]:
 
 def clean(text: str) -> str:
     """Make a service's words fit to be shown: one line, bounded, no token or signature, no id of a single request."""
+    if not text:  # as nearly always, where nothing is wrong
+        return text
     text = _CONTROL.sub(" ", text[: 4 * _MESSAGE_MAX])
     text = without_tokens(_PARAMETERS.sub(r"\1…", _TOKENS.sub("…", text)))
     text = _REQUEST_IDS.sub("", text).strip()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import cache
 from typing import Any, Final, TypeVar
 
 from defender_devops.api.cloud import (
@@ -143,7 +144,13 @@ def parse_role_assignment(name: str, properties: Mapping[str, Any]) -> RoleAssig
 def _enum(kind: type[E], value: object, default: E | str = "") -> E | str:
     """The member of that name whatever its case, the word itself if there is none, `default` where there is no word."""
     text = _text(value)
-    return next((member for member in kind if member.lower() == text.lower()), text) if text else default
+    return _members(kind).get(text.lower(), text) if text else default
+
+
+@cache
+def _members(kind: type[E]) -> Mapping[str, E]:
+    """The members of an enumeration by their names in lower case."""
+    return {member.lower(): member for member in kind}
 
 
 def _known(kind: type[E], value: object, default: E) -> E:

@@ -94,7 +94,7 @@ def has_failed(configuration: Configuration) -> bool:
 def forget_fulfilled(snapshot: ConnectorSnapshot) -> ConnectorSnapshot:
     """Drop what Azure was asked for and has done: should somebody undo it, it is asked for again at once."""
     cloud = snapshot.cloud
-    if not isinstance(cloud, CloudState) or not cloud.is_settled:
+    if not isinstance(cloud, CloudState) or not cloud.is_settled or not cloud.sent:
         return snapshot
     steps = differences(snapshot)
     unfulfilled = {subject for step in steps if isinstance(step, AzureAction) for subject in step.wishes}
