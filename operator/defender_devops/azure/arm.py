@@ -23,7 +23,7 @@ from defender_devops.api.cloud import ConnectorRef
 from defender_devops.azure.budget import BudgetKey, OperationKind
 from defender_devops.azure.error_body import parse_error
 from defender_devops.azure.error_mapping import Answer, Asked, error_of_answer, retry_after_of
-from defender_devops.azure.session import TIMEOUT, ArmSession
+from defender_devops.azure.session import ArmSession
 from defender_devops.azure.tokens import TokenSource
 from defender_devops.errors import AzureError, AzureUnavailable, InvalidRequest, Throttled
 from defender_devops.telemetry.context import reconcile_id
@@ -42,7 +42,9 @@ _REQUEST_TIMEOUT: Final = 408
 _TOO_MANY: Final = 429
 _SERVER_ERROR: Final = 500
 _USER_AGENT: Final = "defender-devops-operator"
-_EXTENSIONS: Final = {"timeout": TIMEOUT.as_dict()}
+_TIMEOUTS: Final = {"timeout": httpx.Timeout(connect=5.0, read=30.0, write=30.0, pool=None).as_dict()}
+"""Seconds, as a transport reads them. Waiting for a connection has no limit of its own: `ArmSession.places` bounds who
+may wait."""
 
 
 class Repeat(Enum):
@@ -290,7 +292,7 @@ class ArmClient:
         if call.body is not None:
             headers["Content-Type"] = "application/json"
             content = json.dumps(call.body, default=_revealed, separators=(",", ":")).encode()
-        return httpx.Request(call.method, address, headers=headers, content=content, extensions=_EXTENSIONS)
+        return httpx.Request(call.method, address, headers=headers, content=content, extensions=_TIMEOUTS)
 
     def _address(self, call: Call) -> httpx.URL:
         if call.link is None:

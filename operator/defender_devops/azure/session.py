@@ -16,13 +16,10 @@ from httpx_aiohttp import AiohttpTransport
 from defender_devops.azure.budget import Budget
 from defender_devops.azure.clock import Clock
 
-__all__ = ["TIMEOUT", "ArmSession", "Observe"]
+__all__ = ["ArmSession", "Observe"]
 
 Observe = Callable[[str, int | None, float], None]
 """Told of every request: what it was, the HTTP status (None: no answer came), seconds it took."""
-
-TIMEOUT: Final = httpx.Timeout(connect=5.0, read=30.0, write=30.0, pool=None)
-"""Seconds. Waiting for a connection has no limit of its own: `ArmSession.places` bounds who may wait."""
 
 _KEEP_ALIVE: Final = 60.0
 """Seconds that an idle connection is kept: reconciles come in waves, and a TLS handshake costs more than a request."""

@@ -113,7 +113,7 @@ class Azure:
         return {name for name in free if name.lower() in listed}
 
     def converge(self, rounds: int = 8) -> None:
-        """Reconcile until there is nothing to do and nothing to write, twice over."""
+        """Reconcile until there is nothing to do and nothing to write, twice over; fails where it goes on and on."""
         for _ in range(rounds):
             before = self.world
             if not self.reconcile() and _essence(self.world) == _essence(before):

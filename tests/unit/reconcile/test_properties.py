@@ -55,7 +55,7 @@ quick = settings(
 @given(clusters(), WISHES)
 def test_acting_on_the_plan_leaves_nothing_to_do(azure: Azure, wish: Wish) -> None:
     wish.apply(azure)
-    azure.converge()
+    azure.converge()  # fails where there is still something to do
 
 
 def asked_for(wish: Wish, visible: Mapping[str, bool]) -> set[str]:
