@@ -12,8 +12,8 @@ import uvloop
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
+from defender_devops.app.operator import Operator
 from defender_devops.errors import OperatorError
-from defender_devops.operator import Operator
 from defender_devops.settings import Settings
 from defender_devops.telemetry.logs import configure_logs
 

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from defender_devops.azuredevops.client import AzureDevOpsClient, Endpoints
 from defender_devops.azuredevops.pace import Pace
-from defender_devops.connections import open_connections
+from defender_devops.http_client import open_connections
 
 Answer = Callable[[web.Request], Any]
 

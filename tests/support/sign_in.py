@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from defender_devops.api.connector import AzureDevOpsConnector, parse_connector
-from defender_devops.connections import open_connections
+from defender_devops.http_client import open_connections
 from defender_devops.settings import Settings
 from defender_devops.signin.assembly import SignInPackage, open_sign_in
 from defender_devops.signin.ports import FederatedAssertions

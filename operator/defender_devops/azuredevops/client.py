@@ -15,8 +15,8 @@ from pydantic import SecretStr
 
 from defender_devops.azuredevops.answers import json_object, raise_for_failure
 from defender_devops.azuredevops.pace import Pace
-from defender_devops.connections import NETWORK_ERRORS
 from defender_devops.errors import AzureDevOpsUnavailable
+from defender_devops.http_client import NETWORK_ERRORS
 from defender_devops.settings import Settings
 
 __all__ = ["AzureDevOpsClient", "Endpoints", "Observe", "segment", "unobserved", "values"]

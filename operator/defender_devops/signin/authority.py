@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 import httpx
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
-from defender_devops.connections import NETWORK_ERRORS
+from defender_devops.http_client import NETWORK_ERRORS
 from defender_devops.signin.errors import SignInError, TokenServiceUnavailable, classify
 
 __all__ = ["SCOPE", "Authority", "DeviceCode", "TokenResponse", "numbers_in"]

@@ -24,8 +24,8 @@ from defender_devops.cli.planning.run import Wanted, gather_subjects
 from defender_devops.cli.planning.subject import Subject
 from defender_devops.cli.planning.surroundings import Surroundings
 from defender_devops.cli.status.words import ASCII_MARKS, MARKS, STYLES
-from defender_devops.connections import open_connections
 from defender_devops.errors import CredentialsError, OperatorError
+from defender_devops.http_client import open_connections
 from defender_devops.reconcile.snapshot import CloudState, ConnectorSnapshot
 
 __all__ = ["show_checks"]

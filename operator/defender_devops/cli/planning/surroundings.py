@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from defender_devops.app.secret_store import ClusterSecretStore
 from defender_devops.cli.cluster_access import Cluster
 from defender_devops.cluster.client import Body
 from defender_devops.cluster.namespaces import cluster_uid
@@ -12,7 +13,6 @@ from defender_devops.cluster.secrets import Secrets
 from defender_devops.errors import KubernetesRefused
 from defender_devops.reconcile.codes import Codes
 from defender_devops.reconcile.resources import Resources
-from defender_devops.secret_store import ClusterSecretStore
 from defender_devops.signin.defender_code import DefenderCodes
 from defender_devops.signin.token_store import TokenStore
 

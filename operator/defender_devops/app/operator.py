@@ -14,6 +14,9 @@ import kopf
 import structlog
 
 from defender_devops.api.connector import AzureDevOpsConnector
+from defender_devops.app.federated_tokens import OwnAssertions
+from defender_devops.app.leadership import Leadership
+from defender_devops.app.secret_store import ClusterSecretStore
 from defender_devops.azure.grants import Grants
 from defender_devops.azure.identities import Identities
 from defender_devops.azure.own_identity import OwnIdentity
@@ -31,12 +34,10 @@ from defender_devops.cluster.organizations import Organizations
 from defender_devops.cluster.secret_watch import SecretWatch
 from defender_devops.cluster.secrets import Secrets
 from defender_devops.cluster.service_accounts import ServiceAccounts
-from defender_devops.connections import open_connections
 from defender_devops.handlers.events import Inbox
 from defender_devops.handlers.watching import watch
-from defender_devops.leadership import Leadership
+from defender_devops.http_client import open_connections
 from defender_devops.outcome import Outcome
-from defender_devops.own_assertions import OwnAssertions
 from defender_devops.reconcile.codes import Codes
 from defender_devops.reconcile.execute import Executor
 from defender_devops.reconcile.gather import Gatherer
@@ -49,7 +50,6 @@ from defender_devops.reconcile.roll_call import RollCall
 from defender_devops.reconcile.sign_in_view import SignInView
 from defender_devops.reconcile.snapshot import Timings
 from defender_devops.scheduler.queue import Scheduler
-from defender_devops.secret_store import ClusterSecretStore
 from defender_devops.settings import Settings
 from defender_devops.signin.assembly import SignInPackage, open_sign_in
 from defender_devops.signin.sign_ins import SignIns
