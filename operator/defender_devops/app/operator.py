@@ -37,7 +37,6 @@ from defender_devops.cluster.service_accounts import ServiceAccounts
 from defender_devops.handlers.events import Inbox
 from defender_devops.handlers.watching import watch
 from defender_devops.http_client import open_connections
-from defender_devops.outcome import Outcome
 from defender_devops.reconcile.codes import Codes
 from defender_devops.reconcile.execute import Executor
 from defender_devops.reconcile.gather import Gatherer
@@ -49,7 +48,6 @@ from defender_devops.reconcile.resources import Key, Resources
 from defender_devops.reconcile.roll_call import RollCall
 from defender_devops.reconcile.sign_in_view import SignInView
 from defender_devops.reconcile.snapshot import Timings
-from defender_devops.scheduler.queue import Scheduler
 from defender_devops.settings import Settings
 from defender_devops.signin.assembly import SignInPackage, open_sign_in
 from defender_devops.signin.sign_ins import SignIns
@@ -57,6 +55,8 @@ from defender_devops.telemetry.metrics import Metrics
 from defender_devops.telemetry.requests import Requests
 from defender_devops.telemetry.traces import open_traces
 from defender_devops.telemetry.web import Probes, WebServer
+from defender_devops.workqueue.queue import Scheduler
+from defender_devops.workqueue.result import Outcome
 
 __all__ = ["Operator"]
 

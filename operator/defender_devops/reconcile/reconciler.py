@@ -16,7 +16,6 @@ from defender_devops.cluster.connectors import Connectors
 from defender_devops.cluster.events import Events
 from defender_devops.cluster.organizations import Organizations
 from defender_devops.errors import KubernetesConflict, KubernetesNotFound, OperatorError
-from defender_devops.outcome import Outcome
 from defender_devops.reconcile.announce import announcements
 from defender_devops.reconcile.execute import Done, Executor, Workbench
 from defender_devops.reconcile.gather import Gathered, Gatherer, ReadOrganizations
@@ -36,6 +35,7 @@ from defender_devops.reconcile.resources import Key, Resources
 from defender_devops.reconcile.rest import Rest
 from defender_devops.reconcile.snapshot import CloudState, ConnectorSnapshot, Failure
 from defender_devops.telemetry.context import bind_resource
+from defender_devops.workqueue.result import Outcome
 
 __all__ = ["Reconciler"]
 

@@ -27,10 +27,10 @@ import structlog
 
 from defender_devops.backoff import Backoff
 from defender_devops.errors import OperatorError
-from defender_devops.outcome import Outcome
-from defender_devops.scheduler.due import DueTimes
-from defender_devops.scheduler.turns import Turns
 from defender_devops.telemetry.context import begin_reconcile
+from defender_devops.workqueue.delay_queue import DueTimes
+from defender_devops.workqueue.fair_queue import Turns
+from defender_devops.workqueue.result import Outcome
 
 __all__ = ["Observer", "Result", "Scheduler"]
 

@@ -10,8 +10,8 @@ import pytest
 
 from defender_devops.backoff import Backoff
 from defender_devops.errors import KubernetesUnavailable
-from defender_devops.scheduler.queue import Outcome, Result, Scheduler
 from defender_devops.telemetry.context import bind_resource, reconcile_id
+from defender_devops.workqueue.queue import Outcome, Result, Scheduler
 
 pytestmark = pytest.mark.looptime
 

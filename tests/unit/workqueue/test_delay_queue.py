@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from defender_devops.scheduler.due import DueTimes
+from defender_devops.workqueue.delay_queue import DueTimes
 
 KEYS = st.sampled_from("abcde")
 TIMES = st.floats(0, 100)

@@ -5,7 +5,7 @@ from collections import Counter
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from defender_devops.scheduler.turns import Turns
+from defender_devops.workqueue.fair_queue import Turns
 
 SLOTS, SLOTS_PER_GROUP = 4, 3
 GROUPS = "ABC"

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from defender_devops.backoff import Backoff
-from defender_devops.outcome import Outcome
-from defender_devops.scheduler.queue import Scheduler
+from defender_devops.workqueue.queue import Scheduler
+from defender_devops.workqueue.result import Outcome
 
 KEYS = st.integers(0, 5)
 OUTCOMES = st.builds(Outcome, next_look=st.sampled_from([None, 0.0, 3.0, 50.0]), failed=st.booleans())
