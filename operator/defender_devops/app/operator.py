@@ -35,7 +35,7 @@ from defender_devops.cluster.secret_watch import SecretWatch
 from defender_devops.cluster.secrets import Secrets
 from defender_devops.cluster.service_accounts import ServiceAccounts
 from defender_devops.handlers.events import Inbox
-from defender_devops.handlers.watching import watch
+from defender_devops.handlers.watches import watch
 from defender_devops.http_client import open_connections
 from defender_devops.reconcile.codes import Codes
 from defender_devops.reconcile.execute import Executor
