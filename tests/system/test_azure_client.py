@@ -25,16 +25,16 @@ from defender_devops.api.cloud import (
     ProvisioningState,
 )
 from defender_devops.api.connector import Azure
-from defender_devops.azure import credentials
-from defender_devops.azure.arm import ArmClient
-from defender_devops.azure.connectors import SecurityConnectors
-from defender_devops.azure.grants import Grants
-from defender_devops.azure.identities import Identities
-from defender_devops.azure.operations import Operation, OperationState, OperationStatus
-from defender_devops.azure.own_identity import OwnIdentity
-from defender_devops.azure.role_assignments import SECURITY_READER, RoleAssignments
-from defender_devops.azure.session import ArmSession
-from defender_devops.azure.watcher import Changes, CloudWatcher
+from defender_devops.azure.arm.client import ArmClient
+from defender_devops.azure.arm.long_running_operations import Operation, OperationState, OperationStatus
+from defender_devops.azure.arm.session import ArmSession
+from defender_devops.azure.identity import credentials
+from defender_devops.azure.identity.clients import Identities
+from defender_devops.azure.identity.grants import Grants
+from defender_devops.azure.identity.operator_identity import OwnIdentity
+from defender_devops.azure.resource_graph.poller import Changes, CloudWatcher
+from defender_devops.azure.resources.role_assignments import SECURITY_READER, RoleAssignments
+from defender_devops.azure.resources.security_connectors import SecurityConnectors
 from defender_devops.errors import (
     AzureUnavailable,
     CredentialsMissing,

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from pydantic import SecretStr
 
-from defender_devops.azure.grants import Grants
-from defender_devops.azure.own_identity import OwnIdentity
+from defender_devops.azure.identity.grants import Grants
+from defender_devops.azure.identity.operator_identity import OwnIdentity
 
 __all__ = ["OwnAssertions"]
 

@@ -17,11 +17,11 @@ from defender_devops.api.connector import AzureDevOpsConnector
 from defender_devops.app.federated_tokens import OwnAssertions
 from defender_devops.app.leadership import Leadership
 from defender_devops.app.secret_store import ClusterSecretStore
-from defender_devops.azure.grants import Grants
-from defender_devops.azure.identities import Identities
-from defender_devops.azure.own_identity import OwnIdentity
-from defender_devops.azure.session import ArmSession
-from defender_devops.azure.watchers import CloudWatchers
+from defender_devops.azure.arm.session import ArmSession
+from defender_devops.azure.identity.clients import Identities
+from defender_devops.azure.identity.grants import Grants
+from defender_devops.azure.identity.operator_identity import OwnIdentity
+from defender_devops.azure.resource_graph.pollers import CloudWatchers
 from defender_devops.azuredevops.checker import PrerequisiteChecker
 from defender_devops.azuredevops.client import Endpoints
 from defender_devops.backoff import Backoff

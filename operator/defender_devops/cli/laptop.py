@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pydantic import SecretStr, ValidationError
 
 from defender_devops.api.connector import AzureDevOpsConnector
-from defender_devops.azure.arm import ArmClient
-from defender_devops.azure.laptop import arm_client, azure_devops_token
-from defender_devops.azure.session import ArmSession
+from defender_devops.azure.arm.client import ArmClient
+from defender_devops.azure.arm.session import ArmSession
+from defender_devops.azure.identity.local_developer import arm_client, azure_devops_token
 from defender_devops.cli.exits import CommandFailed
 from defender_devops.settings import Settings
 from defender_devops.signin.authority import AZURE_DEVOPS_RESOURCE

@@ -14,10 +14,10 @@ from pydantic import SecretStr
 
 from defender_devops.api.cloud import AutoDiscovery, ConnectorRef
 from defender_devops.api.organization import DevOpsOrganization
-from defender_devops.azure.connectors import SecurityConnectors
-from defender_devops.azure.operations import Operation
-from defender_devops.azure.role_assignments import RoleAssignments
-from defender_devops.azure.watcher import CloudWatcher
+from defender_devops.azure.arm.long_running_operations import Operation
+from defender_devops.azure.resource_graph.poller import CloudWatcher
+from defender_devops.azure.resources.role_assignments import RoleAssignments
+from defender_devops.azure.resources.security_connectors import SecurityConnectors
 from defender_devops.cluster.connectors import Connectors
 from defender_devops.cluster.organizations import Organizations
 from defender_devops.errors import CredentialsMissing, KubernetesConflict, KubernetesNotFound, OperatorError

@@ -13,11 +13,11 @@ from pydantic import SecretStr
 from defender_devops.api.cloud import Connector, Inventory
 from defender_devops.api.connector import AzureDevOpsConnector, SignInMethod
 from defender_devops.api.organization import DevOpsOrganization, InvalidManifest, parse_organization
-from defender_devops.azure.connectors import SecurityConnectors
-from defender_devops.azure.identities import Identities
-from defender_devops.azure.role_assignments import RoleAssignments
-from defender_devops.azure.view import CloudView
-from defender_devops.azure.watchers import CloudWatchers
+from defender_devops.azure.identity.clients import Identities
+from defender_devops.azure.resource_graph.pollers import CloudWatchers
+from defender_devops.azure.resource_graph.view import CloudView
+from defender_devops.azure.resources.role_assignments import RoleAssignments
+from defender_devops.azure.resources.security_connectors import SecurityConnectors
 from defender_devops.errors import OperatorError
 from defender_devops.reconcile import desired
 from defender_devops.reconcile.codes import Codes

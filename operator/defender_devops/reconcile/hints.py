@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from defender_devops.api.cloud import ConnectorRef
-from defender_devops.azure.watcher import Changes, CloudWatcher
+from defender_devops.azure.resource_graph.poller import Changes, CloudWatcher
 from defender_devops.reconcile.memory import Memories
 from defender_devops.reconcile.resources import Key
 

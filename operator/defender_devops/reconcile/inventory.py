@@ -9,7 +9,7 @@ from typing import Final
 import structlog
 
 from defender_devops.api.cloud import ConnectorRef, Counts, Inventory
-from defender_devops.azure.connectors import SecurityConnectors
+from defender_devops.azure.resources.security_connectors import SecurityConnectors
 from defender_devops.errors import OperatorError
 from defender_devops.reconcile import desired
 from defender_devops.reconcile.snapshot import CloudState, ConnectorSnapshot

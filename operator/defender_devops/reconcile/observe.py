@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from defender_devops.api.cloud import CloudOrganization, Connector, ConnectorRef, RoleAssignment
-from defender_devops.azure.connectors import SecurityConnectors
-from defender_devops.azure.role_assignments import RoleAssignments
+from defender_devops.azure.resources.role_assignments import RoleAssignments
+from defender_devops.azure.resources.security_connectors import SecurityConnectors
 from defender_devops.errors import AzureError, Forbidden, OperatorError
 from defender_devops.reconcile.authorization import is_under_way, token_exchange_failed
 from defender_devops.reconcile.desired import is_onboarded

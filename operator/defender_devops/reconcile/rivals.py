@@ -7,7 +7,7 @@ from typing import Final
 
 import structlog
 
-from defender_devops.azure.watcher import CloudWatcher
+from defender_devops.azure.resource_graph.poller import CloudWatcher
 from defender_devops.errors import OperatorError
 from defender_devops.reconcile import desired
 from defender_devops.reconcile.resources import Key, Resources

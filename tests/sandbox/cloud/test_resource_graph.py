@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from defender_devops.azure import queries
+from defender_devops.azure.resource_graph import queries
 from tests.sandbox.cloud.direct import (
     ACCOUNT,
     CONFIGURATION,

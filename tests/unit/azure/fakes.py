@@ -12,11 +12,11 @@ import httpx
 from pydantic import SecretStr
 
 from defender_devops.api.cloud import ConnectorRef
-from defender_devops.azure.arm import ArmClient
-from defender_devops.azure.budget import Budget
-from defender_devops.azure.clock import Clock
-from defender_devops.azure.session import ArmSession
-from defender_devops.azure.tokens import Token, TokenSource
+from defender_devops.azure.arm.client import ArmClient
+from defender_devops.azure.arm.rate_limiter import Budget
+from defender_devops.azure.arm.session import ArmSession
+from defender_devops.azure.arm.token_source import Token, TokenSource
+from defender_devops.clock import Clock
 from defender_devops.errors import OperatorError
 
 ENDPOINT = "https://management.example"

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from defender_devops.azure.arm import Call
-from defender_devops.azure.budget import OperationKind
+from defender_devops.azure.arm.client import Call
+from defender_devops.azure.arm.rate_limiter import OperationKind
 from defender_devops.errors import LeadershipLost
 from tests.unit.azure.fakes import SUBSCRIPTION, answer, azure_with
 

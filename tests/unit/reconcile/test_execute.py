@@ -10,9 +10,9 @@ import httpx
 import pytest
 
 from defender_devops.api.cloud import ConnectorRef
-from defender_devops.azure.connectors import SecurityConnectors
-from defender_devops.azure.role_assignments import RoleAssignments
-from defender_devops.azure.watcher import CloudWatcher
+from defender_devops.azure.resource_graph.poller import CloudWatcher
+from defender_devops.azure.resources.role_assignments import RoleAssignments
+from defender_devops.azure.resources.security_connectors import SecurityConnectors
 from defender_devops.cluster.connectors import Connectors
 from defender_devops.cluster.organizations import Organizations
 from defender_devops.reconcile.actions import Action

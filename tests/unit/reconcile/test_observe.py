@@ -6,8 +6,8 @@ import httpx
 import pytest
 
 from defender_devops.api.cloud import RoleAssignment
-from defender_devops.azure.connectors import SecurityConnectors
-from defender_devops.azure.role_assignments import RoleAssignments
+from defender_devops.azure.resources.role_assignments import RoleAssignments
+from defender_devops.azure.resources.security_connectors import SecurityConnectors
 from defender_devops.errors import AzureUnavailable, Forbidden
 from defender_devops.reconcile.observe import Observer, Question
 from tests.unit.azure.fakes import REF, FakeAzure, answer, arm_error

@@ -7,8 +7,8 @@ from typing import cast
 
 import pytest
 
-from defender_devops.azure.identities import Identities
-from defender_devops.azure.watchers import CloudWatchers
+from defender_devops.azure.identity.clients import Identities
+from defender_devops.azure.resource_graph.pollers import CloudWatchers
 from defender_devops.reconcile.codes import Codes
 from defender_devops.reconcile.gather import Gatherer
 from defender_devops.reconcile.hints import Hints

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from defender_devops.api.cloud import CloudOrganization, Configuration, Connector, ConnectorRef
-from defender_devops.azure.arm import ArmClient
-from defender_devops.azure.connectors import SecurityConnectors
+from defender_devops.azure.arm.client import ArmClient
+from defender_devops.azure.resources.security_connectors import SecurityConnectors
 from defender_devops.errors import AzureUnavailable, OperatorError
 
 __all__ = ["Found", "find_connectors"]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from defender_devops.api.parsing import InvalidManifest
-from defender_devops.azure.subscriptions import tenant_of_subscription
+from defender_devops.azure.resources.subscriptions import tenant_of_subscription
 from defender_devops.cli.exits import CommandFailed, ExitCode
 from defender_devops.cli.importing.found import Found, find_connectors
 from defender_devops.cli.importing.manifests import Imported, Options, imported, managed_by

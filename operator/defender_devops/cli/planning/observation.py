@@ -8,9 +8,9 @@ from typing import Final
 
 from defender_devops.api.connector import AuthorizationMethod
 from defender_devops.api.names import TAG_OWNER
-from defender_devops.azure.arm import ArmClient
-from defender_devops.azure.connectors import SecurityConnectors
-from defender_devops.azure.role_assignments import RoleAssignments
+from defender_devops.azure.arm.client import ArmClient
+from defender_devops.azure.resources.role_assignments import RoleAssignments
+from defender_devops.azure.resources.security_connectors import SecurityConnectors
 from defender_devops.cli.planning.subject import Subject
 from defender_devops.cli.planning.surroundings import Surroundings
 from defender_devops.errors import KubernetesError, OperatorError

@@ -1,0 +1,94 @@
+"""The operator's own identity in Azure, as its environment gives it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import SecretBytes, SecretStr
+
+from defender_devops.azure.identity.credentials import (
+    EntraCredential,
+    certificate,
+    client_secret,
+    federated_file,
+    managed_identity,
+)
+from defender_devops.errors import CredentialsMissing
+
+__all__ = ["Choice", "OwnIdentity"]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """An identity before there is a credential for it.
+
+    Attributes:
+        key: tells it from all others, a digest of its secret included: a new secret is a new identity at once.
+        client_id: application id, or None for a system-assigned identity.
+        who: in words.
+        build: makes its credential.
+    """
+
+    key: tuple[str, ...]
+    client_id: str | None
+    who: str
+    build: Callable[[], EntraCredential]
+
+
+@dataclass(frozen=True, slots=True)
+class OwnIdentity:
+    """The operator's own identity, as its environment gives it.
+
+    The variables are azure-identity's (https://learn.microsoft.com/python/api/overview/azure/identity-readme), read in
+    the order workload identity, client secret, certificate, managed identity. The tenant is always the connector's.
+
+    Attributes:
+        environment: where the variables are.
+    """
+
+    environment: Mapping[str, str]
+
+    @property
+    def client_id(self) -> str | None:
+        """Application id; None for the node's system-assigned identity."""
+        return self.environment.get("AZURE_CLIENT_ID") or None
+
+    def assertion(self) -> SecretStr:
+        """The token of the operator's own service account, for Entra ID.
+
+        Raises:
+            CredentialsMissing: the pod has none.
+        """
+        path = self.environment.get("AZURE_FEDERATED_TOKEN_FILE")
+        try:
+            return SecretStr(Path(path or "").read_text(encoding="utf-8").strip())
+        except OSError as error:
+            raise CredentialsMissing(
+                "The operator's pod has no token for Entra ID: enable workload identity in the chart "
+                "(AZURE_FEDERATED_TOKEN_FILE must name the projected token)."
+            ) from error
+
+    def choose(self, tenant_id: str) -> Choice:
+        """The identity for a tenant."""
+        key, client = ("own", tenant_id), self.client_id
+        return Choice(key, client, "the operator's own identity", lambda: self._credential(tenant_id, client))
+
+    def _credential(self, tenant_id: str, client: str | None) -> EntraCredential:
+        get = self.environment.get
+        if client is None:
+            return managed_identity(tenant_id, None)
+        if token_file := get("AZURE_FEDERATED_TOKEN_FILE"):
+            return federated_file(tenant_id, client, token_file)
+        if secret := get("AZURE_CLIENT_SECRET"):
+            return client_secret(tenant_id, client, SecretStr(secret))
+        if path := get("AZURE_CLIENT_CERTIFICATE_PATH"):
+            password = get("AZURE_CLIENT_CERTIFICATE_PASSWORD")
+            return certificate(
+                tenant_id,
+                client,
+                lambda: SecretBytes(Path(path).read_bytes()),
+                SecretStr(password) if password else None,
+            )
+        return managed_identity(tenant_id, client)

@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from defender_devops.azure.arm.client import ArmClient, Call, Repeat
+from defender_devops.azure.arm.rate_limiter import Budget
+from defender_devops.azure.arm.session import ArmSession
+from defender_devops.azure.arm.token_source import TokenSource
+from defender_devops.errors import AzureUnavailable
+from tests.unit.azure.fakes import FakeCredential, FakeTime
+
+Respond = Callable[[int], bytes]
+OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+
+
+@asynccontextmanager
+async def server(respond: Respond) -> AsyncIterator[tuple[str, list[str]]]:
+    """A server that answers the n-th request with `respond(n)`, and cuts the connection where that is empty."""
+    requests: list[str] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                text = head.decode()
+                length = next(
+                    (int(line[15:]) for line in text.split("\r\n") if line.lower().startswith("content-length")), 0
+                )
+                await reader.readexactly(length)
+                requests.append(text)
+                answer = respond(len(requests))
+                if not answer:
+                    break
+                writer.write(answer)
+                await writer.drain()
+        except asyncio.IncompleteReadError:
+            pass
+        finally:
+            writer.close()
+
+    started = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{started.sockets[0].getsockname()[1]}", requests
+    finally:
+        started.close()
+        await started.wait_closed()
+
+
+async def asking(
+    respond: Respond, ask: Callable[[ArmClient], Awaitable[None]], endpoint_of: Callable[[str], str] = str
+) -> list[str]:
+    """What a server was asked."""
+    async with server(respond) as (address, requests):
+        endpoint = endpoint_of(address)
+        session = ArmSession.open(endpoint, budget=Budget(), clock=FakeTime().clock)
+        try:
+            tokens = TokenSource(FakeCredential(), session.clock)
+            await ask(ArmClient(session, tokens, principal="p", who="w"))
+        finally:
+            await session.close()
+        return requests
+
+
+GET = Call("read", "GET", path="/a", api_version="1")
+
+
+@pytest.mark.parametrize("requests_before", [0, 1, 2])
+async def test_a_cut_connection_never_sends_what_can_be_spent_once_a_second_time(requests_before: int) -> None:
+    once = Call("authorize", "PUT", path="/a", body={"code": SecretStr("c")}, repeat=Repeat.NEVER)
+
+    async def ask(arm: ArmClient) -> None:
+        for _ in range(requests_before):  # so that the connection is one that was kept
+            await arm.send(GET)
+        with pytest.raises(AzureUnavailable):
+            await arm.send(once)
+
+    requests = await asking(lambda number: OK if number <= requests_before else b"", ask)
+    assert [each.partition(" ")[0] for each in requests] == ["GET"] * requests_before + ["PUT"]
+
+
+async def test_a_kept_connection_that_was_cut_meanwhile_is_replaced_for_what_may_be_repeated() -> None:
+    async def ask(arm: ArmClient) -> None:
+        await arm.send(GET)
+        await arm.send(GET)
+
+    assert len(await asking(lambda number: b"" if number == 2 else OK, ask)) == 3
+
+
+async def test_cookies_are_neither_kept_nor_sent() -> None:
+    cookie = OK.replace(b"Content-Type", b"Set-Cookie: session=1\r\nContent-Type")
+
+    async def ask(arm: ArmClient) -> None:
+        await arm.send(GET)
+        await arm.send(GET)
+
+    first, second = await asking(lambda _number: cookie, ask)
+    assert "cookie" not in (first + second).lower()
+
+
+async def test_an_answer_that_is_no_http_is_a_failure_with_a_name() -> None:
+    async def ask(arm: ArmClient) -> None:
+        with pytest.raises(AzureUnavailable) as failed:
+            await arm.send(Call("read", "GET", path="/a", repeat=Repeat.NEVER))
+        assert failed.value.__cause__ is None
+
+    await asking(lambda _number: b"SSH-2.0-OpenSSH_9.2\r\n\r\n", ask)
+
+
+async def test_a_redirect_is_not_followed_by_the_real_transport_either() -> None:
+    redirect = b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n"
+
+    async def ask(arm: ArmClient) -> None:
+        with pytest.raises(AzureUnavailable, match="302"):
+            await arm.send(GET)
+
+    assert len(await asking(lambda _number: redirect, ask)) == 1
+
+
+async def test_the_query_of_a_signed_address_arrives_as_azure_wrote_it() -> None:
+    query = "api-version=2025-03-01&t=638&c=MII-_abc%2Bd&s=a%20b&x=%3D%26"
+
+    async def ask(arm: ArmClient) -> None:
+        endpoint = arm._session.endpoint
+        await arm.send(Call("look", "GET", link=SecretStr(f"{endpoint}/operationResults/1?{query}")))
+
+    (request,) = await asking(lambda _number: OK, ask)
+    sent = httpx.URL(f"http://x{request.split()[1]}")
+    assert dict(sent.params) == dict(httpx.URL(f"http://x/?{query}").params)
+
+
+@pytest.mark.parametrize(
+    ("no_proxy", "through_proxy"),
+    [("", True), ("elsewhere.example", True), ("management.example", False), ("*", False)],
+)
+async def test_the_proxy_of_the_environment_is_used_unless_it_is_not_for_azure(
+    monkeypatch: pytest.MonkeyPatch, no_proxy: str, through_proxy: bool
+) -> None:
+    async def ask(arm: ArmClient) -> None:
+        if through_proxy:
+            await arm.send(GET)
+        else:
+            with pytest.raises(AzureUnavailable):
+                await arm.send(Call("read", "GET", path="/a", repeat=Repeat.NEVER))
+
+    def with_proxy(address: str) -> str:
+        for name in ("http_proxy", "HTTP_PROXY"):
+            monkeypatch.setenv(name, address)
+        for name in ("no_proxy", "NO_PROXY"):
+            monkeypatch.setenv(name, no_proxy)
+        return "http://management.example:9"
+
+    requests = await asking(lambda _number: OK, ask, with_proxy)
+    expected = ["http://management.example:9/a?api-version=1"] if through_proxy else []
+    assert [each.split()[1] for each in requests] == expected

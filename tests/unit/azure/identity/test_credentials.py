@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from azure.core.exceptions import ClientAuthenticationError
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from pydantic import SecretBytes, SecretStr
+
+from defender_devops.azure.identity import credentials
+from defender_devops.azure.identity.credentials import (
+    EntraCredential,
+    certificate,
+    federated,
+    federated_file,
+    managed_identity,
+)
+from defender_devops.azure.identity.entra_errors import Whose
+from defender_devops.errors import CredentialsMissing, CredentialsRejected, CredentialsUnavailable, KubernetesNotFound
+from tests.support.certificates import self_signed
+
+TENANT, CLIENT = "11111111-1111-1111-1111-111111111111", "aaaaaaaa-0000-0000-0000-00000000000a"
+WHOSE = Whose("client c", CLIENT, TENANT)
+
+
+class Sdk:
+    """In place of a credential of azure-identity."""
+
+    def __init__(self, failure: Exception | None = None) -> None:
+        self.failure = failure
+        self.options: list[object] = []
+        self.closed = False
+
+    async def get_token_info(self, *scopes: str, options: object = None) -> SimpleNamespace:
+        assert scopes == ("https://management.azure.com/.default",)
+        self.options.append(options)
+        if self.failure:
+            raise self.failure
+        return SimpleNamespace(token="t", expires_on=1000, refresh_on=500)
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+def built(*sdks: Sdk) -> Callable[[], Any]:
+    waiting = list(sdks)
+    return lambda: waiting.pop(0)
+
+
+async def test_a_token_is_asked_for_with_continuous_access_evaluation() -> None:
+    sdk = Sdk()
+    token = await EntraCredential(built(sdk), WHOSE).token(claims=None, renew=False)
+    assert (token.value.get_secret_value(), token.expires_at, token.refresh_at) == ("t", 1000.0, 500.0)
+    assert sdk.options == [{"enable_cae": True}]
+
+
+async def test_claims_are_handed_on() -> None:
+    sdk = Sdk()
+    await EntraCredential(built(sdk), WHOSE).token(claims='{"x":1}', renew=True)
+    assert sdk.options == [{"enable_cae": True, "claims": '{"x":1}'}]
+
+
+async def test_a_token_that_must_be_new_comes_from_a_new_credential() -> None:
+    first, second = Sdk(), Sdk()
+    credential = EntraCredential(built(first, second), WHOSE)
+    await credential.token(claims=None, renew=False)
+    await credential.token(claims=None, renew=False)
+    assert len(first.options) == 2
+    await credential.token(claims=None, renew=True)
+    assert first.closed
+    assert len(second.options) == 1
+    await credential.close()
+    assert second.closed
+
+
+async def test_a_failure_of_the_library_becomes_an_error_of_ours() -> None:
+    failing = Sdk(ClientAuthenticationError(message="(invalid_client) AADSTS7000215: x"))
+    with pytest.raises(CredentialsRejected, match="AADSTS7000215"):
+        await EntraCredential(built(failing), WHOSE).token(claims=None, renew=False)
+
+
+async def test_a_defect_stays_a_defect() -> None:
+    with pytest.raises(TypeError):
+        await EntraCredential(built(Sdk(TypeError("a defect"))), WHOSE).token(claims=None, renew=False)
+
+
+@pytest.mark.looptime
+async def test_entra_that_does_not_answer_is_not_waited_for_without_end() -> None:
+    class Silent(Sdk):
+        async def get_token_info(self, *scopes: str, options: object = None) -> SimpleNamespace:
+            await asyncio.sleep(10_000)
+            return SimpleNamespace()
+
+    with pytest.raises(CredentialsUnavailable, match="does not answer"):
+        await EntraCredential(built(Silent()), WHOSE).token(claims=None, renew=False)
+    assert asyncio.get_running_loop().time() <= 60
+
+
+def pem(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> bytes:
+    return b"".join(self_signed("operator", key))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"nonsense",
+        b"-----BEGIN CERTIFICATE-----\nnonsense\n-----END CERTIFICATE-----\n",
+        pem(ec.generate_private_key(ec.SECP256R1())),
+        pem(rsa.generate_private_key(65537, 2048)).partition(b"-----BEGIN CERTIFICATE-----")[0],
+    ],
+    ids=["no certificate", "broken", "no RSA", "key alone"],
+)
+async def test_a_certificate_that_cannot_be_used_says_so_without_showing_it(data: bytes) -> None:
+    with pytest.raises(CredentialsRejected, match="RSA") as refused:
+        await certificate(TENANT, CLIENT, lambda: SecretBytes(data)).token(claims=None, renew=False)
+    assert "BEGIN" not in refused.value.message
+
+
+async def test_a_certificate_that_can_be_used_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = pem(rsa.generate_private_key(65537, 2048))
+    credential = certificate(TENANT, CLIENT, lambda: SecretBytes(data))
+    monkeypatch.setitem(credentials._TRANSPORT, "retry_total", 0)
+    monkeypatch.setenv("AZURE_AUTHORITY_HOST", "https://127.0.0.1:9")
+    with pytest.raises(CredentialsUnavailable, match="cannot be reached"):
+        await credential.token(claims=None, renew=False)
+    await credential.close()
+
+
+async def test_the_file_of_a_projected_token_that_is_missing_is_named_as_the_cause(tmp_path: Path) -> None:
+    credential = federated_file(TENANT, CLIENT, str(tmp_path / "missing"))
+    with pytest.raises(CredentialsMissing, match="volume"):
+        await credential.token(claims=None, renew=False)
+    await credential.close()
+
+
+async def test_the_service_accounts_token_is_asked_for_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[str] = []
+
+    class Assertion(Sdk):
+        def __init__(self, tenant: str, client: str, func: Callable[[], str], **_options: object) -> None:
+            super().__init__()
+            self.func = func
+
+        async def get_token_info(self, *scopes: str, options: object = None) -> SimpleNamespace:
+            given.append(self.func())
+            return await super().get_token_info(*scopes, options=options)
+
+    monkeypatch.setattr("azure.identity.aio.ClientAssertionCredential", Assertion)
+    tokens = iter(["first", "second"])
+
+    async def assertion() -> SecretStr:
+        return SecretStr(next(tokens))
+
+    credential = federated(TENANT, CLIENT, "system:serviceaccount:a:b", assertion)
+    await credential.token(claims=None, renew=False)
+    await credential.token(claims=None, renew=False)
+    assert given == ["first", "second"]
+
+
+async def test_a_missing_service_account_is_not_entras_fault() -> None:
+    async def assertion() -> SecretStr:
+        raise KubernetesNotFound("no such service account")
+
+    with pytest.raises(KubernetesNotFound):
+        await federated(TENANT, CLIENT, "s", assertion).token(claims=None, renew=False)
+
+
+async def test_a_managed_identity_is_never_turned_into_the_operators_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    token = tmp_path / "token"
+    token.write_text("the operator's own token")
+    for name, value in {
+        "AZURE_TENANT_ID": TENANT,
+        "AZURE_CLIENT_ID": CLIENT,
+        "AZURE_FEDERATED_TOKEN_FILE": str(token),
+    }.items():
+        monkeypatch.setenv(name, value)
+    built = managed_identity(TENANT, "bbbbbbbb-0000-0000-0000-00000000000b")._build()
+    assert type(built._credential).__name__ == "ImdsCredential"  # type: ignore[attr-defined]
+    await built.close()
+
+
+def test_azure_identity_is_not_loaded_before_a_token_is_needed() -> None:
+    program = (
+        "import sys, defender_devops.azure.identity.clients, defender_devops.azure.resource_graph.pollers;"
+        "sys.exit(any(name.startswith(('azure.', 'msal')) for name in sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from defender_devops.api.connector import Azure
+from defender_devops.azure.identity.grants import Grants
+from defender_devops.errors import CredentialsMissing
+from defender_devops.settings import IdentityGrant, Settings
+
+Identity = Mapping[str, object] | None
+
+TENANT, SUB = "11111111-1111-1111-1111-111111111111", "22222222-2222-2222-2222-222222222222"
+OTHER = "99999999-9999-9999-9999-999999999999"
+OWN, CLIENT = "aaaaaaaa-0000-0000-0000-00000000000a", "bbbbbbbb-0000-0000-0000-00000000000b"
+
+SELF_GRANT = {"namespace": "team-a", "tenantId": TENANT, "subscriptionId": SUB}
+CLIENT_GRANT = SELF_GRANT | {"clientId": CLIENT}
+ACCOUNT_GRANT = CLIENT_GRANT | {"serviceAccountName": "azure"}
+
+OPERATOR = None
+MANAGED = {"type": "ManagedIdentity", "clientId": CLIENT}
+MANAGED_OWN = {"type": "ManagedIdentity", "clientId": OWN.upper()}
+SYSTEM = {"type": "ManagedIdentity"}
+FEDERATED = {"type": "WorkloadIdentity", "clientId": CLIENT, "serviceAccountRef": {"name": "azure"}}
+FEDERATED_OTHER = FEDERATED | {"serviceAccountRef": {"name": "other"}}
+FEDERATED_OWN = FEDERATED | {"clientId": OWN}
+SECRET = {"type": "ClientSecret", "clientId": OWN, "secretRef": {"name": "s", "key": "k"}}
+CERTIFICATE = {"type": "ClientCertificate", "clientId": OWN, "secretRef": {"name": "s", "key": "k"}}
+
+
+def azure(identity: Identity, tenant: str = TENANT, subscription: str = SUB) -> Azure:
+    spec = {"tenantId": tenant, "subscriptionId": subscription, "resourceGroup": "rg", "location": "westeurope"}
+    return Azure.model_validate(spec if identity is None else {**spec, "identity": identity})
+
+
+def grants(*given: dict[str, str], own: str | None = OWN) -> Grants:
+    return Grants("defender-devops", tuple(IdentityGrant.model_validate(each) for each in given), own)
+
+
+def allowed(given: Grants, namespace: str, wanted: Azure) -> bool:
+    try:
+        given.require(namespace, wanted)
+    except CredentialsMissing:
+        return False
+    return True
+
+
+ALL = [OPERATOR, MANAGED, MANAGED_OWN, SYSTEM, FEDERATED, FEDERATED_OTHER, FEDERATED_OWN]
+
+
+@pytest.mark.parametrize("identity", ALL)
+def test_the_operators_own_namespace_may_use_everything(identity: Identity) -> None:
+    assert allowed(grants(), "defender-devops", azure(identity))
+
+
+@pytest.mark.parametrize("identity", ALL)
+def test_without_a_grant_no_other_namespace_may_use_anything_of_the_operators(identity: Identity) -> None:
+    assert not allowed(grants(), "team-a", azure(identity))
+
+
+@pytest.mark.parametrize("identity", [SECRET, CERTIFICATE])
+def test_what_lies_in_the_namespace_itself_needs_no_grant(identity: Identity) -> None:
+    assert allowed(grants(), "team-a", azure(identity))
+
+
+@pytest.mark.parametrize(
+    ("grant", "may"),
+    [
+        (SELF_GRANT, [OPERATOR, MANAGED_OWN]),
+        (SELF_GRANT | {"clientId": OWN}, [OPERATOR, MANAGED_OWN]),
+        (CLIENT_GRANT, [MANAGED]),
+        (ACCOUNT_GRANT, [FEDERATED]),
+        (SELF_GRANT | {"clientId": OWN, "serviceAccountName": "azure"}, [FEDERATED_OWN]),
+    ],
+)
+def test_a_grant_allows_what_it_names_and_nothing_else(grant: dict[str, str], may: list[Identity]) -> None:
+    given = grants(grant)
+    assert [identity for identity in ALL if allowed(given, "team-a", azure(identity))] == may
+
+
+@pytest.mark.parametrize(
+    ("grant", "identity"), [(SELF_GRANT, OPERATOR), (CLIENT_GRANT, MANAGED), (ACCOUNT_GRANT, FEDERATED)]
+)
+def test_a_grant_holds_for_its_namespace_tenant_and_subscription_only(
+    grant: dict[str, str], identity: Identity
+) -> None:
+    given = grants(grant)
+    assert allowed(given, "team-a", azure(identity))
+    assert not allowed(given, "team-b", azure(identity))
+    assert not allowed(given, "team-a2", azure(identity))
+    assert not allowed(given, "TEAM-A", azure(identity))
+    assert not allowed(given, "team-a", azure(identity, tenant=OTHER))
+    assert not allowed(given, "team-a", azure(identity, subscription=OTHER))
+
+
+def test_ids_are_compared_without_regard_to_case() -> None:
+    upper = {key: value if key == "namespace" else value.upper() for key, value in CLIENT_GRANT.items()}
+    assert allowed(grants(upper), "team-a", azure(MANAGED))
+
+
+def test_the_nodes_own_identity_is_not_the_operators_where_that_has_none() -> None:
+    given = grants(SELF_GRANT, own=None)
+    assert allowed(given, "team-a", azure(OPERATOR))
+    assert not allowed(given, "team-a", azure(SYSTEM))
+
+
+@pytest.mark.parametrize(
+    ("identity", "words"),
+    [
+        (OPERATOR, ["act as the operator itself", f"namespace team-a, tenantId {TENANT}, subscriptionId {SUB}."]),
+        (MANAGED, [f"the client {CLIENT}", f"subscriptionId {SUB}, clientId {CLIENT}."]),
+        (FEDERATED, ["service account azure", f"clientId {CLIENT}, serviceAccountName azure."]),
+    ],
+)
+def test_a_refusal_says_what_to_ask_for(identity: Identity, words: list[str]) -> None:
+    with pytest.raises(CredentialsMissing) as refused:
+        grants().require("team-a", azure(identity))
+    for word in words:
+        assert word in refused.value.message
+    assert "spec.azure.identity" in refused.value.message
+
+
+def test_the_sign_in_asks_for_the_operators_own_client_by_its_id() -> None:
+    grants(SELF_GRANT).require_client("team-a", TENANT, SUB, OWN)
+    with pytest.raises(CredentialsMissing):
+        grants(SELF_GRANT).require_client("team-a", TENANT, SUB, CLIENT)
+    grants().require_client("defender-devops", TENANT, SUB, CLIENT)
+
+
+def test_grants_come_from_the_environment_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(
+        "DEFENDER_DEVOPS_IDENTITY_GRANTS",
+        f'[{{"namespace": "team-a", "tenantId": "{TENANT}", "subscriptionId": "{SUB}", "clientId": "{CLIENT}"}}]',
+    )
+    assert grants(CLIENT_GRANT).given == Settings().identity_grants
+
+
+@pytest.mark.parametrize(
+    "wrong", ['[{"namespace": "a"}]', '[{"namespace": "a", "tenantID": "x", "subscriptionId": "y"}]']
+)
+def test_a_grant_that_says_too_little_or_too_much_stops_the_operator(
+    monkeypatch: pytest.MonkeyPatch, wrong: str
+) -> None:
+    monkeypatch.setenv("DEFENDER_DEVOPS_IDENTITY_GRANTS", wrong)
+    with pytest.raises(ValueError, match=r"(?i)tenant"):
+        Settings()

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import azure.identity.aio
+import pytest
+from azure.core.exceptions import ClientAuthenticationError, ServiceRequestError
+
+from defender_devops.azure.identity.local_developer import azure_devops_token
+from defender_devops.errors import CredentialsError, CredentialsMissing, CredentialsRejected, CredentialsUnavailable
+
+TENANT, RESOURCE = "11111111-1111-1111-1111-111111111111", "499b84ac-1321-427f-aa17-267ca6975798"
+
+
+class Default:
+    """In place of DefaultAzureCredential."""
+
+    failure: Exception | None = None
+    asked: list[tuple[str, object]]
+    closed: int
+
+    async def get_token_info(self, *scopes: str, options: object = None) -> SimpleNamespace:
+        type(self).asked.append((scopes[0], options))
+        if self.failure is not None:
+            raise self.failure
+        return SimpleNamespace(token="token", expires_on=1000, refresh_on=None)
+
+    async def close(self) -> None:
+        type(self).closed += 1
+
+
+@pytest.fixture
+def default(monkeypatch: pytest.MonkeyPatch) -> type[Default]:
+    made = type("Default", (Default,), {"asked": [], "closed": 0})
+    monkeypatch.setattr(azure.identity.aio, "DefaultAzureCredential", made)
+    return made
+
+
+async def test_a_token_is_asked_for_in_the_tenant_of_the_manifest(default: type[Default]) -> None:
+    token = await azure_devops_token(RESOURCE, TENANT)
+    assert token.get_secret_value() == "token"
+    assert default.asked == [(f"{RESOURCE}/.default", {"enable_cae": True, "tenant_id": TENANT})]
+    assert default.closed == 1
+
+
+FAILURES = [
+    (
+        ClientAuthenticationError("DefaultAzureCredential failed to retrieve a token from the included credentials."),
+        CredentialsMissing,
+        f"Nobody is signed in to Azure on this machine: run `az login --tenant {TENANT}`",
+    ),
+    (
+        ClientAuthenticationError(f"The current credential is not configured to acquire tokens for tenant {TENANT}"),
+        CredentialsRejected,
+        f"You are signed in to another tenant than {TENANT}: run `az login --tenant {TENANT}`",
+    ),
+    (
+        ClientAuthenticationError("EnvironmentCredential: (invalid_client) AADSTS7000215: Invalid client secret."),
+        CredentialsRejected,
+        "the client secret is wrong",
+    ),
+    (ServiceRequestError("no route"), CredentialsUnavailable, "Entra ID cannot be reached"),
+]
+
+
+@pytest.mark.parametrize(("failure", "kind", "words"), FAILURES)
+async def test_a_sign_in_that_does_not_work_says_what_to_do(
+    default: type[Default], failure: Exception, kind: type[CredentialsError], words: str
+) -> None:
+    default.failure = failure
+    with pytest.raises(kind) as caught:
+        await azure_devops_token(RESOURCE, TENANT)
+    assert words in caught.value.message

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from defender_devops.azure.arm.rate_limiter import OperationKind
+from defender_devops.azure.resource_graph.client import PageTooLarge, ResourceGraph
+from defender_devops.azure.resource_graph.queries import holders_of
+from defender_devops.errors import AzureUnavailable, InvalidRequest, Throttled
+from tests.unit.azure.fakes import FakeAzure, answer, arm_error, azure_with
+
+
+def rows(*names: str, token: str | None = None, truncated: object = "false") -> httpx.Response:
+    content: dict[str, Any] = {
+        "totalRecords": 3,
+        "count": len(names),
+        "data": [{"id": name} for name in names],
+        "facets": [],
+        "resultTruncated": truncated,
+    }
+    if token:
+        content["$skipToken"] = token
+    return answer(200, content)
+
+
+async def test_a_query_is_asked_page_by_page() -> None:
+    azure = azure_with(rows("a", "b", token="t1"), rows("c"))
+    found = [each async for each in ResourceGraph(azure.arm).pages("resources", ["s1", "s2"], page_size=2)]
+    assert found == [[{"id": "a"}, {"id": "b"}], [{"id": "c"}]]
+    assert azure.paths() == ["POST /providers/Microsoft.ResourceGraph/resources"] * 2
+    assert azure.body(0) == {
+        "subscriptions": ["s1", "s2"],
+        "query": "resources",
+        "options": {"resultFormat": "objectArray", "$top": 2},
+    }
+    assert azure.body(1)["options"]["$skipToken"] == "t1"
+
+
+async def test_without_subscriptions_it_asks_about_all_that_the_identity_sees() -> None:
+    azure = azure_with(rows("a"))
+    assert await ResourceGraph(azure.arm).rows("resources") == [{"id": "a"}]
+    assert "subscriptions" not in azure.body()
+
+
+async def test_it_draws_on_a_budget_of_its_own() -> None:
+    azure = azure_with(rows("a"))
+    await ResourceGraph(azure.arm).rows("resources", ["s"])
+    (left,) = azure.budget.left()
+    assert (left.key.kind, left.key.subscription, left.available) == (OperationKind.RESOURCE_GRAPH, "", 14)
+
+
+@pytest.mark.parametrize("truncated", ["true", True])
+async def test_an_answer_that_was_cut_short_is_no_answer(truncated: object) -> None:
+    with pytest.raises(AzureUnavailable, match="cut"):
+        await ResourceGraph(azure_with(rows("a", truncated=truncated)).arm).rows("resources")
+
+
+async def test_an_answer_without_end_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("defender_devops.azure.resource_graph.client._PAGES_MAX", 3)
+    azure = azure_with(rows("a", token="again"))
+    with pytest.raises(AzureUnavailable, match="more than 3 pages"):
+        await ResourceGraph(azure.arm).rows("resources")
+    assert len(azure.requests) == 3
+
+
+async def test_a_page_that_is_too_large_is_told_apart() -> None:
+    body = {
+        "code": "BadRequest",
+        "message": "Please provide below info when asking for support",
+        "details": [{"code": "ResponsePayloadTooLarge", "message": "Response payload size is 17000000"}],
+    }
+    with pytest.raises(PageTooLarge):
+        await ResourceGraph(azure_with(answer(400, {"error": body})).arm).rows("resources")
+
+
+async def test_an_invalid_query_is_an_error_at_once() -> None:
+    azure = azure_with(arm_error(400, "BadRequest", "Query is invalid."))
+    with pytest.raises(InvalidRequest):
+        await ResourceGraph(azure.arm).rows("resources")
+    assert len(azure.requests) == 1
+
+
+async def test_a_query_is_repeated_after_a_passing_failure_since_it_only_reads() -> None:
+    azure = azure_with(answer(503), rows("a"))
+    assert await ResourceGraph(azure.arm).rows("resources") == [{"id": "a"}]
+
+
+async def test_a_spent_quota_names_its_end() -> None:
+    azure = FakeAzure([answer(429, {}, {"x-ms-user-quota-remaining": "0", "x-ms-user-quota-resets-after": "00:01:00"})])
+    with pytest.raises(Throttled) as refused:
+        await ResourceGraph(azure.arm).rows("resources")
+    assert refused.value.retry_after == pytest.approx(60)
+
+
+async def test_data_that_is_no_list_of_rows_is_no_rows() -> None:
+    azure = azure_with(answer(200, {"data": {"columns": []}}), answer(200, {"data": ["junk", {"id": "a"}]}))
+    assert await ResourceGraph(azure.arm).rows("resources") == []
+    assert await ResourceGraph(azure.arm).rows("resources") == [{"id": "a"}]
+
+
+@pytest.mark.parametrize(
+    ("names", "literals"),
+    [
+        (["Contoso", "fabrikam", "CONTOSO"], "('contoso', 'fabrikam')"),
+        (["x') | union secrets | where ('1' == '1"], r"('x\') | union secrets | where (\'1\' == \'1')"),
+        (["a\\'"], r"('a\\\'')"),
+    ],
+)
+def test_a_name_never_becomes_a_part_of_the_query(names: list[str], literals: str) -> None:
+    assert f"organization in {literals}" in holders_of(names)

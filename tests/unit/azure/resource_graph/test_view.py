@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from defender_devops.api.cloud import (
+    AgentlessConfiguration,
+    Annotations,
+    AutoDiscovery,
+    CloudOrganization,
+    Configuration,
+    Connector,
+    Counts,
+    OnboardingState,
+    ProvisioningState,
+    RoleAssignment,
+)
+from defender_devops.azure.resource_graph.view import CloudView, parse_reader, parse_view
+from tests.unit.azure.fakes import REF
+
+
+def child(
+    organization: str, properties: object, projects: int = 0, repositories: int = 0, name: str = ""
+) -> dict[str, Any]:
+    return {
+        "organization": organization,
+        "name": name or organization,
+        "properties": properties,
+        "counts": {"projects": projects, "repositories": repositories},
+    }
+
+
+def row(*children: object, **more: object) -> dict[str, Any]:
+    return {
+        "id": REF.key,
+        "location": "westeurope",
+        "tags": {"a": "b"},
+        "hierarchyIdentifier": "H",
+        "offerings": [{"offeringType": "CspmMonitorAzureDevOps"}],
+        "children": list(children),
+        **more,
+    }
+
+
+CONFIGURATION = {
+    "provisioningState": "Succeeded",
+    "autoDiscovery": "Enabled",
+    "provisioningStatusUpdateTimeUtc": "2024-02-24T00:31:19Z",
+}
+ONBOARDED = {"onboardingState": "Onboarded", "provisioningState": "Succeeded"}
+
+
+def test_a_row_becomes_a_view_of_all_below_the_connector() -> None:
+    view = parse_view(
+        row(
+            child("", CONFIGURATION, name="default"),
+            child("fabrikam", {"onboardingState": "OnboardedByOtherConnector"}, name="Fabrikam"),
+            child("contoso", ONBOARDED, projects=10, repositories=80),
+        )
+    )
+    assert view.connector == Connector(REF.key, "westeurope", {"a": "b"}, "H", offerings=("CspmMonitorAzureDevOps",))
+    assert view.configuration == Configuration(ProvisioningState.SUCCEEDED, AutoDiscovery.ENABLED)
+    assert [each.name for each in view.organizations] == ["contoso", "Fabrikam"]
+    assert view.inventory.by_organization == {"contoso": Counts(10, 80)}
+    assert view.readers is None
+
+
+@pytest.mark.parametrize("children", [None, [], "x", [None], [{}]])
+def test_without_rows_below_nothing_is_known_of_what_is_below(children: object) -> None:
+    view = parse_view(row() | {"children": children})
+    assert view.configuration is None
+    assert view.organizations == ()
+    assert view.inventory.by_organization == {}
+
+
+def test_no_row_never_means_zero() -> None:
+    view = parse_view(row(child("contoso", ONBOARDED, projects=0, repositories=0)))
+    assert "contoso" not in view.inventory.by_organization
+
+
+def test_repositories_count_also_where_their_organization_has_no_row() -> None:
+    view = parse_view(row(child("contoso", None, projects=2, repositories=5)))
+    assert view.organizations == ()
+    assert view.inventory.by_organization == {"contoso": Counts(2, 5)}
+
+
+def test_the_time_of_a_discovery_alone_changes_no_view() -> None:
+    later = CONFIGURATION | {"provisioningStatusUpdateTimeUtc": "2024-02-24T08:31:19Z"}
+    assert parse_view(row(child("", CONFIGURATION))) == parse_view(row(child("", later)))
+
+
+def test_the_order_of_rows_changes_no_view() -> None:
+    children = [child("", CONFIGURATION), child("a", ONBOARDED, 1, 1), child("b", ONBOARDED, 2, 2)]
+    assert parse_view(row(*children)) == parse_view(row(*reversed(children)))
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["id", "location", "tags", "children", "offerings"]),
+        st.recursive(
+            st.none() | st.integers() | st.text(max_size=5),
+            lambda inner: (
+                st.lists(inner, max_size=3)
+                | st.dictionaries(st.sampled_from(["organization", "properties", "counts", "projects", "name"]), inner)
+            ),
+            max_leaves=8,
+        ),
+    )
+)
+def test_no_row_is_too_strange(strange: dict[str, Any]) -> None:
+    assert isinstance(parse_view(strange), CloudView)
+
+
+def test_a_role_assignment_belongs_to_the_connector_of_its_scope() -> None:
+    key, assignment = parse_reader({"name": "n", "scope": REF.key + "/", "principalId": "p", "roleDefinitionId": "r"})
+    assert key == REF.key
+    assert assignment == RoleAssignment("n", "p", "r")
+
+
+KNOWN = CloudView(
+    Connector(REF.id, "westeurope", {"a": "b"}, "h"),
+    Configuration(ProvisioningState.SUCCEEDED, AutoDiscovery.DISABLED, "OK", agentless=AgentlessConfiguration(True)),
+    (
+        CloudOrganization("contoso", OnboardingState.ONBOARDED),
+        CloudOrganization("Fabrikam", OnboardingState.NOT_ONBOARDED),
+    ),
+    readers=(RoleAssignment("n1", "p", "r"),),
+)
+
+
+def contradictions(seen: CloudView) -> tuple[str, ...]:
+    return seen.contradictions(KNOWN.connector, KNOWN.configuration, KNOWN.organizations, KNOWN.readers)
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        KNOWN,
+        replace(KNOWN, configuration=None),
+        replace(KNOWN, organizations=()),
+        replace(KNOWN, readers=None),
+        replace(KNOWN, connector=replace(KNOWN.connector, id=REF.key, hierarchy_identifier="H", offerings=("More",))),
+        replace(KNOWN, configuration=replace(KNOWN.configuration, status_message="Else", agentless=None)),  # type: ignore[type-var]
+        replace(KNOWN, organizations=(CloudOrganization("CONTOSO", "Onboarded", status_message="x"),)),
+    ],
+)
+def test_what_has_no_row_or_says_nothing_new_contradicts_nothing(seen: CloudView) -> None:
+    assert contradictions(seen) == ()
+
+
+@pytest.mark.parametrize(
+    ("seen", "what"),
+    [
+        (replace(KNOWN, connector=replace(KNOWN.connector, tags={"a": "c"})), "tags"),
+        (replace(KNOWN, connector=replace(KNOWN.connector, tags={})), "tags"),
+        (replace(KNOWN, connector=replace(KNOWN.connector, hierarchy_identifier="other")), "hierarchyIdentifier"),
+        (replace(KNOWN, connector=replace(KNOWN.connector, location="eastus")), "location"),
+        (
+            replace(KNOWN, configuration=Configuration(ProvisioningState.FAILED, AutoDiscovery.DISABLED)),
+            "provisioningState",
+        ),
+        (
+            replace(KNOWN, configuration=Configuration(ProvisioningState.SUCCEEDED, AutoDiscovery.ENABLED)),
+            "autoDiscovery",
+        ),
+        (
+            replace(KNOWN, configuration=replace(KNOWN.configuration, agentless=AgentlessConfiguration(False))),  # type: ignore[type-var]
+            "agentlessConfiguration",
+        ),
+        (replace(KNOWN, organizations=(CloudOrganization("contoso", "NotOnboarded"),)), "organization contoso"),
+        (
+            replace(KNOWN, organizations=(CloudOrganization("contoso", "Onboarded", annotations=Annotations(True)),)),
+            "organization contoso",
+        ),
+        (replace(KNOWN, organizations=(CloudOrganization("new", "Onboarded"),)), "organization new"),
+        (replace(KNOWN, readers=()), "role assignments"),
+    ],
+)
+def test_what_says_something_else_is_named(seen: CloudView, what: str) -> None:
+    assert contradictions(seen) == (what,)
+
+
+def test_a_configuration_where_none_is_known_is_a_contradiction() -> None:
+    assert KNOWN.contradictions(KNOWN.connector, None, KNOWN.organizations) == ("DevOps configuration",)
+
+
+@pytest.mark.parametrize(
+    ("later", "lost"),
+    [
+        (KNOWN, False),
+        (replace(KNOWN, configuration=None), True),
+        (replace(KNOWN, organizations=KNOWN.organizations[:1]), True),
+        (replace(KNOWN, organizations=(*KNOWN.organizations, CloudOrganization("new", "Onboarded"))), False),
+        (replace(KNOWN, readers=None), False),
+    ],
+)
+def test_a_later_look_tells_whether_something_was_lost(later: CloudView, lost: bool) -> None:
+    assert KNOWN.lost(later) is lost

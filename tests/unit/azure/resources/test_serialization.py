@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from defender_devops.api.cloud import (
+    AgentlessConfiguration,
+    Annotations,
+    AutoDiscovery,
+    CloudOrganization,
+    Configuration,
+    Connector,
+    InventoryItem,
+    OnboardingState,
+    ProvisioningState,
+)
+from defender_devops.azure.resources.serialization import (
+    agentless_body,
+    annotations_body,
+    parse_configuration,
+    parse_connector,
+    parse_organization,
+)
+
+
+def test_a_connector_is_read_as_the_service_spells_it() -> None:
+    body = {
+        "id": "/subscriptions/s/resourcegroups/rg/providers/Microsoft.Security/securityConnectors/contoso",
+        "name": "contoso",
+        "type": "Microsoft.Security/securityconnectors",
+        "location": "West Europe",
+        "tags": {"owner": "platform"},
+        "properties": {
+            "hierarchyIdentifier": "4a8eb7f1-f533-48c5-b102-9b09e90906b7",
+            "environmentName": "AzureDevOps",
+            "offerings": [{"offeringType": "CspmMonitorAzureDevOps"}, {"offeringType": "DefenderForDevOpsAzureDevOps"}],
+        },
+    }
+    assert parse_connector(body) == Connector(
+        id=str(body["id"]),
+        location="westeurope",
+        tags={"owner": "platform"},
+        hierarchy_identifier="4a8eb7f1-f533-48c5-b102-9b09e90906b7",
+        offerings=("CspmMonitorAzureDevOps", "DefenderForDevOpsAzureDevOps"),
+    )
+
+
+@pytest.mark.parametrize("tags", [None, {}, "x", []])
+def test_no_tags_is_no_tags_however_it_is_said(tags: object) -> None:
+    assert parse_connector({"id": "x", "tags": tags}).tags == {}
+
+
+def test_another_environment_that_holds_the_name_is_recognized() -> None:
+    assert parse_connector({"properties": {"environmentName": "GitHub"}}).environment_name == "GitHub"
+
+
+@pytest.mark.parametrize(
+    ("properties", "expected"),
+    [
+        (
+            {
+                "provisioningState": "Failed",
+                "provisioningStatusMessage": "AzureDevOps token exchange failed: InvalidOAuthCode",
+                "provisioningStatusUpdateTimeUtc": "2024-02-24T00:31:19.1234567Z",
+                "autoDiscovery": "Disabled",
+                "capabilities": [],
+            },
+            Configuration(
+                ProvisioningState.FAILED,
+                AutoDiscovery.DISABLED,
+                "AzureDevOps token exchange failed: InvalidOAuthCode",
+                datetime(2024, 2, 24, 0, 31, 19, 123456, UTC),
+            ),
+        ),
+        (
+            {"provisioningState": "succeeded", "autoDiscovery": "ENABLED"},
+            Configuration(ProvisioningState.SUCCEEDED, AutoDiscovery.ENABLED),
+        ),
+        (
+            {"provisioningState": "Rehearsing", "autoDiscovery": "Sometimes"},
+            Configuration("Rehearsing", "Sometimes"),
+        ),
+        ({"provisioningStatusUpdateTimeUtc": "yesterday", "agentlessConfiguration": None}, Configuration("", "")),
+        ({}, Configuration("", "")),
+    ],
+)
+def test_a_configuration_is_read_whatever_words_it_uses(properties: dict[str, object], expected: Configuration) -> None:
+    assert parse_configuration(properties) == expected
+
+
+@pytest.mark.parametrize(
+    ("properties", "expected"),
+    [
+        (
+            {
+                "onboardingState": "OnboardedByOtherConnector",
+                "provisioningState": "Pending",
+                "provisioningStatusMessage": "Waiting",
+            },
+            CloudOrganization(
+                "contoso",
+                OnboardingState.ONBOARDED_BY_OTHER_CONNECTOR,
+                ProvisioningState.PENDING,
+                status_message="Waiting",
+            ),
+        ),
+        ({"onboardingState": "Onboarded"}, CloudOrganization("contoso", OnboardingState.ONBOARDED)),
+        ({"onboardingState": "Elsewhere"}, CloudOrganization("contoso", "Elsewhere")),
+        ({}, CloudOrganization("contoso", "")),
+        (
+            {
+                "onboardingState": "Onboarded",
+                "actionableRemediation": {
+                    "state": "Enabled",
+                    "categoryConfigurations": [
+                        {"category": "Code", "minimumSeverityLevel": "Low"},
+                        {"category": "iac", "minimumSeverityLevel": "Medium"},
+                    ],
+                },
+            },
+            CloudOrganization("contoso", OnboardingState.ONBOARDED, annotations=Annotations(True, "Medium")),
+        ),
+        (
+            {
+                "onboardingState": "Onboarded",
+                "actionableRemediation": {"state": "None", "categoryConfigurations": None},
+            },
+            CloudOrganization("contoso", OnboardingState.ONBOARDED, annotations=Annotations(False)),
+        ),
+    ],
+)
+def test_an_organization_is_read_with_what_is_there(properties: dict[str, object], expected: CloudOrganization) -> None:
+    assert parse_organization("contoso", properties) == expected
+
+
+@given(
+    st.builds(
+        AgentlessConfiguration,
+        enabled=st.booleans(),
+        auto_discovery=st.sampled_from(AutoDiscovery),
+        scanners=st.lists(st.text(), max_size=3).map(tuple),
+        inventory_list_type=st.sampled_from(["Inclusion", "Exclusion"]),
+        inventory=st.lists(st.builds(InventoryItem, st.text(), st.text()), max_size=3).map(tuple),
+    )
+)
+def test_agentless_scanning_that_is_written_is_read_back_the_same(agentless: AgentlessConfiguration) -> None:
+    assert parse_configuration({"agentlessConfiguration": agentless_body(agentless)}).agentless == agentless
+
+
+@pytest.mark.parametrize(
+    "annotations",
+    [Annotations(False), Annotations(True, "High"), Annotations(True, "Medium"), Annotations(True, "Low")],
+)
+def test_annotations_that_are_written_are_read_back_the_same(annotations: Annotations) -> None:
+    properties = {"actionableRemediation": annotations_body(annotations)}
+    assert parse_organization("contoso", properties).annotations == annotations
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=10),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=10), inner, max_size=3),
+    max_leaves=10,
+)
+_KEYS = st.sampled_from(
+    [
+        "id", "location", "tags", "properties", "hierarchyIdentifier", "environmentName", "offerings",
+        "provisioningState", "autoDiscovery", "agentlessConfiguration", "inventoryList", "scanners",
+        "onboardingState", "actionableRemediation", "categoryConfigurations", "provisioningStatusUpdateTimeUtc",
+    ]
+)  # fmt: skip
+
+
+@given(st.dictionaries(_KEYS, _JSON | st.dictionaries(_KEYS, _JSON, max_size=4), max_size=6))
+def test_no_body_is_too_strange(body: dict[str, object]) -> None:
+    assert isinstance(parse_connector(body), Connector)
+    assert isinstance(parse_configuration(body), Configuration)
+    assert isinstance(parse_organization("x", body), CloudOrganization)
+
+
+@pytest.mark.parametrize("secret", ["eyJhbGciOiJSUzI1NiJ9.eyJhdWkiOiJhYmMifQ.c2lnbmF0dXJl", "1.AXkA" + "x" * 60])
+def test_a_code_that_azure_repeats_in_its_words_is_not_repeated_by_us(secret: str) -> None:
+    failed = {"provisioningState": "Failed", "provisioningStatusMessage": f"InvalidOAuthCode for {secret}."}
+    for read in (parse_configuration(failed), parse_organization("contoso", failed)):
+        assert "InvalidOAuthCode for" in read.status_message
+        assert secret not in read.status_message
