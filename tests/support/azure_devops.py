@@ -12,7 +12,7 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from defender_devops.azuredevops.client import AzureDevOpsClient, Endpoints
-from defender_devops.azuredevops.pace import Pace
+from defender_devops.azuredevops.rate_limiter import Pace
 from defender_devops.http_client import open_connections
 
 Answer = Callable[[web.Request], Any]

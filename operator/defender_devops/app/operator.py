@@ -22,8 +22,8 @@ from defender_devops.azure.identity.clients import Identities
 from defender_devops.azure.identity.grants import Grants
 from defender_devops.azure.identity.operator_identity import OwnIdentity
 from defender_devops.azure.resource_graph.pollers import CloudWatchers
-from defender_devops.azuredevops.checker import PrerequisiteChecker
 from defender_devops.azuredevops.client import Endpoints
+from defender_devops.azuredevops.prerequisite_checker import PrerequisiteChecker
 from defender_devops.backoff import Backoff
 from defender_devops.cluster.client import KubernetesClient
 from defender_devops.cluster.connection import Connection

@@ -13,8 +13,8 @@ from urllib.parse import quote
 import httpx
 from pydantic import SecretStr
 
-from defender_devops.azuredevops.answers import json_object, raise_for_failure
-from defender_devops.azuredevops.pace import Pace
+from defender_devops.azuredevops.errors import json_object, raise_for_failure
+from defender_devops.azuredevops.rate_limiter import Pace
 from defender_devops.errors import AzureDevOpsUnavailable
 from defender_devops.http_client import NETWORK_ERRORS
 from defender_devops.settings import Settings

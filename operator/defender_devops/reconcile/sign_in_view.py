@@ -15,7 +15,7 @@ from defender_devops.api.cloud import Counts
 from defender_devops.api.connector import AzureDevOpsConnector
 from defender_devops.api.organization import DevOpsOrganization, Prerequisite, PrerequisiteCheck
 from defender_devops.api.reasons import Reason
-from defender_devops.azuredevops.checker import PrerequisiteChecker
+from defender_devops.azuredevops.prerequisite_checker import PrerequisiteChecker
 from defender_devops.reconcile.snapshot import SignIn
 from defender_devops.signin.sign_in_state import SignInState
 from defender_devops.signin.sign_ins import SignIns

@@ -11,9 +11,9 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from defender_devops.azuredevops.answers import ClaimsRequired, raise_for_failure
 from defender_devops.azuredevops.client import AzureDevOpsClient, Endpoints, segment, values
-from defender_devops.azuredevops.pace import LONGEST_WAIT, Pace
+from defender_devops.azuredevops.errors import ClaimsRequired, raise_for_failure
+from defender_devops.azuredevops.rate_limiter import LONGEST_WAIT, Pace
 from defender_devops.errors import (
     AzureDevOpsDenied,
     AzureDevOpsError,

@@ -18,7 +18,7 @@ from tests.unit.reconcile.builder import NOW, resource, snapshot
 from tests.unit.reconcile.says import SIGN_IN
 
 if TYPE_CHECKING:
-    from defender_devops.azuredevops.checker import PrerequisiteChecker
+    from defender_devops.azuredevops.prerequisite_checker import PrerequisiteChecker
     from defender_devops.signin.sign_ins import SignIns
 
 CONNECTOR = snapshot(SIGN_IN).connector

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from defender_devops.api.connector import AzureDevOpsConnector
 from defender_devops.api.organization import Prerequisite, PrerequisiteCheck
 from defender_devops.api.reasons import Reason
-from defender_devops.azuredevops.checker import PrerequisiteChecker
+from defender_devops.azuredevops.prerequisite_checker import PrerequisiteChecker
 from defender_devops.cli.checking.checks import Check
 from defender_devops.errors import OperatorError
 from defender_devops.reconcile import desired

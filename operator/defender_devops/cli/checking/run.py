@@ -11,8 +11,8 @@ from itertools import groupby
 from typing import Any
 
 from defender_devops.api.connector import AuthorizationMethod
-from defender_devops.azuredevops.checker import PrerequisiteChecker
 from defender_devops.azuredevops.client import Endpoints
+from defender_devops.azuredevops.prerequisite_checker import PrerequisiteChecker
 from defender_devops.cli.checking.checks import Check, azure_checks, of_failure
 from defender_devops.cli.checking.organizations import check_organizations
 from defender_devops.cli.checking.references import reference_checks

@@ -18,11 +18,11 @@ from defender_devops.api.connector import AzureDevOpsConnector, SignInMethod
 from defender_devops.api.organization import Prerequisite, PrerequisiteCheck
 from defender_devops.api.reasons import Reason
 from defender_devops.azuredevops import counts, organizations, prerequisites
-from defender_devops.azuredevops.answers import ClaimsRequired
 from defender_devops.azuredevops.client import AzureDevOpsClient, Endpoints, Observe, unobserved
+from defender_devops.azuredevops.errors import ClaimsRequired
 from defender_devops.azuredevops.members import Account, Member, find_member
-from defender_devops.azuredevops.memory import RETRY_SECONDS, SIGN_IN_SECONDS, Memory
-from defender_devops.azuredevops.pace import Pace
+from defender_devops.azuredevops.rate_limiter import Pace
+from defender_devops.azuredevops.response_cache import RETRY_SECONDS, SIGN_IN_SECONDS, Memory
 from defender_devops.errors import AzureDevOpsDenied, AzureDevOpsError, OperatorError, SignInExpired
 
 __all__ = ["AccessTokens", "PrerequisiteChecker"]

@@ -12,8 +12,8 @@ from pydantic import SecretStr
 
 from defender_devops.api.cloud import Counts
 from defender_devops.api.connector import AzureDevOpsConnector
-from defender_devops.azuredevops.checker import PrerequisiteChecker
-from defender_devops.azuredevops.memory import RETRY_SECONDS, Memory
+from defender_devops.azuredevops.prerequisite_checker import PrerequisiteChecker
+from defender_devops.azuredevops.response_cache import RETRY_SECONDS, Memory
 from defender_devops.errors import AzureDevOpsUnavailable, OperatorError
 from defender_devops.signin.errors import SignInRequired
 from tests.support.azure_devops import FakeTicks, Reach
