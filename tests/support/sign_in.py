@@ -14,7 +14,7 @@ from defender_devops.http_client import open_connections
 from defender_devops.settings import Settings
 from defender_devops.signin.assembly import SignInPackage, open_sign_in
 from defender_devops.signin.ports import FederatedAssertions
-from defender_devops.signin.sign_ins import SignIns
+from defender_devops.signin.sessions.sign_ins import SignIns
 from tests.support.entra import ACCOUNT, CLIENT_ID, FakeEntra
 from tests.support.manifests import connector as manifest
 from tests.support.secret_store import MemorySecrets

@@ -50,7 +50,7 @@ from defender_devops.reconcile.sign_in_view import SignInView
 from defender_devops.reconcile.snapshot import Timings
 from defender_devops.settings import Settings
 from defender_devops.signin.assembly import SignInPackage, open_sign_in
-from defender_devops.signin.sign_ins import SignIns
+from defender_devops.signin.sessions.sign_ins import SignIns
 from defender_devops.telemetry.metrics import Metrics
 from defender_devops.telemetry.requests import Requests
 from defender_devops.telemetry.traces import open_traces

@@ -14,7 +14,7 @@ from defender_devops.azure.arm.session import ArmSession
 from defender_devops.azure.identity.local_developer import arm_client, azure_devops_token
 from defender_devops.cli.exits import CommandFailed
 from defender_devops.settings import Settings
-from defender_devops.signin.authority import AZURE_DEVOPS_RESOURCE
+from defender_devops.signin.oauth.authority import AZURE_DEVOPS_RESOURCE
 
 __all__ = ["Laptop", "OwnTokens", "open_laptop", "read_settings"]
 

@@ -17,8 +17,8 @@ from defender_devops.api.organization import DevOpsOrganization, Prerequisite, P
 from defender_devops.api.reasons import Reason
 from defender_devops.azuredevops.prerequisite_checker import PrerequisiteChecker
 from defender_devops.reconcile.snapshot import SignIn
-from defender_devops.signin.sign_in_state import SignInState
-from defender_devops.signin.sign_ins import SignIns
+from defender_devops.signin.sessions.sign_ins import SignIns
+from defender_devops.signin.sessions.state import SignInState
 
 __all__ = ["SignInFindings", "SignInView"]
 

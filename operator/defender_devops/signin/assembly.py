@@ -10,23 +10,23 @@ from datetime import UTC, datetime, timedelta
 import httpx
 
 from defender_devops.settings import Settings
-from defender_devops.signin.addresses import PageAddresses
-from defender_devops.signin.browser_sign_in import BrowserSignIns
-from defender_devops.signin.credentials import Credentials
-from defender_devops.signin.defender_code import DefenderCodes
-from defender_devops.signin.device_sign_in import DeviceSignIns
-from defender_devops.signin.id_token import IdTokenVerifier, SigningKeys
+from defender_devops.signin.authorization_code import DefenderCodes
+from defender_devops.signin.oauth.id_tokens import IdTokenVerifier, SigningKeys
+from defender_devops.signin.pages.addresses import PageAddresses
+from defender_devops.signin.pages.browser_flow import BrowserSignIns
 from defender_devops.signin.pages.callback import CallbackPages
 from defender_devops.signin.pages.connector_pages import ConnectorPages
-from defender_devops.signin.pages.desk import Desk
+from defender_devops.signin.pages.device_flow import DeviceSignIns
 from defender_devops.signin.pages.device_pages import DevicePages
+from defender_devops.signin.pages.page_context import Desk
 from defender_devops.signin.pages.result_pages import ResultPages
+from defender_devops.signin.pages.sealing import Sealer, load_sealer
 from defender_devops.signin.pages.server import Pages, SignInServer
 from defender_devops.signin.ports import Clock, FederatedAssertions, Findings, OnChange, SecretStore
-from defender_devops.signin.renewal import Renewal
-from defender_devops.signin.sealing import Sealer, load_sealer
-from defender_devops.signin.sign_ins import SignIns
-from defender_devops.signin.token_store import TokenStore
+from defender_devops.signin.sessions.sign_ins import SignIns
+from defender_devops.signin.tokens.credentials import Credentials
+from defender_devops.signin.tokens.refresh import Renewal
+from defender_devops.signin.tokens.token_store import TokenStore
 
 __all__ = ["SignInPackage", "open_sign_in"]
 

@@ -14,8 +14,8 @@ import pytest
 from playwright.sync_api import Page, expect
 from pydantic import SecretBytes
 
-from defender_devops.signin.browser_sign_in import LIFETIME
-from defender_devops.signin.sealing import KEY_SECRET_NAME, Sealer
+from defender_devops.signin.pages.browser_flow import LIFETIME
+from defender_devops.signin.pages.sealing import KEY_SECRET_NAME, Sealer
 from sandbox.stack.operator import NAMESPACE
 from tests.support.scene import ACCOUNT, message
 from tests.support.sign_in_scene import PICTURES, TOKENS, SignInScene, Window, at_entra

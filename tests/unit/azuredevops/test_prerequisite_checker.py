@@ -15,7 +15,7 @@ from defender_devops.api.connector import AzureDevOpsConnector
 from defender_devops.azuredevops.prerequisite_checker import PrerequisiteChecker
 from defender_devops.azuredevops.response_cache import RETRY_SECONDS, Memory
 from defender_devops.errors import AzureDevOpsUnavailable, OperatorError
-from defender_devops.signin.errors import SignInRequired
+from defender_devops.signin.oauth.errors import SignInRequired
 from tests.support.azure_devops import FakeTicks, Reach
 from tests.support.sign_in import UID, connector
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from defender_devops.signin.sealing import KEY_SECRET_NAME
+from defender_devops.signin.pages.sealing import KEY_SECRET_NAME
 from tests.support.helm import NAMESPACE, RELEASE, ROOT, render
 
 OURS = "defender-devops.io"

@@ -12,13 +12,13 @@ from defender_devops.api.connector import AzureDevOpsConnector, parse_connector
 from defender_devops.cluster.secrets import Secrets
 from defender_devops.reconcile.codes import Codes
 from defender_devops.reconcile.resources import Resources
-from defender_devops.signin.defender_code import DefenderCodes
+from defender_devops.signin.authorization_code import DefenderCodes
 from defender_devops.signin.ports import StoredSecret
-from defender_devops.signin.record import fingerprint
-from defender_devops.signin.token_store import TokenStore
+from defender_devops.signin.tokens.record import fingerprint
+from defender_devops.signin.tokens.token_store import TokenStore
 from tests.support.secret_store import MemorySecrets
 from tests.support.sign_in import connector
-from tests.unit.signin.test_defender_code import CODE, part
+from tests.unit.signin.test_authorization_code import CODE, part
 
 OTHER_CODE = CODE.replace(part({"aui": "x", "exp": 1}), part({"aui": "y", "exp": 2}))
 

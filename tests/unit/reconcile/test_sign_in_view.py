@@ -13,13 +13,13 @@ from defender_devops.api.organization import DevOpsOrganization, Prerequisite
 from defender_devops.api.reasons import Reason
 from defender_devops.reconcile.report import report
 from defender_devops.reconcile.sign_in_view import SignInFindings, SignInView
-from defender_devops.signin.sign_in_state import SignInState
+from defender_devops.signin.sessions.state import SignInState
 from tests.unit.reconcile.builder import NOW, resource, snapshot
 from tests.unit.reconcile.says import SIGN_IN
 
 if TYPE_CHECKING:
     from defender_devops.azuredevops.prerequisite_checker import PrerequisiteChecker
-    from defender_devops.signin.sign_ins import SignIns
+    from defender_devops.signin.sessions.sign_ins import SignIns
 
 CONNECTOR = snapshot(SIGN_IN).connector
 NAMES = {"contoso": "Contoso", "fabrikam": "fabrikam"}

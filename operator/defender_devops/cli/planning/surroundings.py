@@ -13,8 +13,8 @@ from defender_devops.cluster.secrets import Secrets
 from defender_devops.errors import KubernetesRefused
 from defender_devops.reconcile.codes import Codes
 from defender_devops.reconcile.resources import Resources
-from defender_devops.signin.defender_code import DefenderCodes
-from defender_devops.signin.token_store import TokenStore
+from defender_devops.signin.authorization_code import DefenderCodes
+from defender_devops.signin.tokens.token_store import TokenStore
 
 __all__ = ["Surroundings", "look_around"]
 

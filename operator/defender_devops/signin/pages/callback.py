@@ -13,8 +13,8 @@ from pydantic import SecretStr
 
 from defender_devops.api.connector import AzureDevOpsConnector
 from defender_devops.errors import OperatorError
-from defender_devops.signin.browser_sign_in import Answer, BrowserSignIns, Cancelled
-from defender_devops.signin.errors import AnswerRefused, SignInError, WrongAccount, WrongTenant
+from defender_devops.signin.oauth.errors import AnswerRefused, SignInError, WrongAccount, WrongTenant
+from defender_devops.signin.pages.browser_flow import Answer, BrowserSignIns, Cancelled
 from defender_devops.signin.pages.rendering import render
 
 __all__ = ["CallbackPages"]

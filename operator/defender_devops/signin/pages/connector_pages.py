@@ -10,9 +10,9 @@ from pydantic import SecretStr
 
 from defender_devops.api.connector import AuthorizationMethod, AzureDevOpsConnector, SignInMethod
 from defender_devops.errors import OperatorError
-from defender_devops.signin.browser_sign_in import LIFETIME, BrowserSignIns
-from defender_devops.signin.defender_code import DefenderCodes, NotACode, read_code
-from defender_devops.signin.pages.desk import Desk
+from defender_devops.signin.authorization_code import DefenderCodes, NotACode, read_code
+from defender_devops.signin.pages.browser_flow import LIFETIME, BrowserSignIns
+from defender_devops.signin.pages.page_context import Desk
 from defender_devops.signin.ports import OnChange
 
 __all__ = ["ConnectorPages"]

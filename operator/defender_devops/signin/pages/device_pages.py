@@ -11,8 +11,8 @@ from typing import Final
 from aiohttp import web
 
 from defender_devops.errors import OperatorError
-from defender_devops.signin.device_sign_in import DevicePrompt, DeviceSignIns
-from defender_devops.signin.pages.desk import Desk
+from defender_devops.signin.pages.device_flow import DevicePrompt, DeviceSignIns
+from defender_devops.signin.pages.page_context import Desk
 
 __all__ = ["DevicePages"]
 

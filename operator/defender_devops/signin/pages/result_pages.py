@@ -12,7 +12,7 @@ from aiohttp import web
 from defender_devops.api.connector import AzureDevOpsConnector, OrganizationsMode
 from defender_devops.api.organization import Prerequisite, PrerequisiteCheck
 from defender_devops.errors import OperatorError
-from defender_devops.signin.pages.desk import Desk
+from defender_devops.signin.pages.page_context import Desk
 from defender_devops.signin.ports import Findings
 
 __all__ = ["Found", "ResultPages", "Row"]

@@ -11,7 +11,7 @@ from aiohttp import web
 from defender_devops.signin.pages.callback import CallbackPages
 from defender_devops.signin.pages.connector_pages import ConnectorPages
 from defender_devops.signin.pages.device_pages import DevicePages
-from defender_devops.signin.pages.guard import guard, harden
+from defender_devops.signin.pages.middleware import guard, harden
 from defender_devops.signin.pages.rate_limit import RateLimit
 from defender_devops.signin.pages.rendering import STATIC, static
 from defender_devops.signin.pages.result_pages import ResultPages

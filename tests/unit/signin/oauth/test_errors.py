@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from defender_devops.signin.errors import (
+from defender_devops.signin.oauth.errors import (
     AccountBlocked,
     CodeSpent,
     ConsentRequired,

@@ -11,19 +11,19 @@ from typing import Final
 
 from defender_devops.api.connector import AzureDevOpsConnector, SignIn, SignInMethod
 from defender_devops.errors import OperatorError
-from defender_devops.signin import flows
-from defender_devops.signin.authority import DeviceCode, TokenResponse
-from defender_devops.signin.client import Client
-from defender_devops.signin.errors import (
+from defender_devops.signin.oauth import flows
+from defender_devops.signin.oauth.authority import DeviceCode, TokenResponse
+from defender_devops.signin.oauth.client_authentication import Client
+from defender_devops.signin.oauth.errors import (
     CodeSpent,
     ConsentRequired,
     DevicePending,
     OAuthAppMisconfigured,
     TokenServiceUnavailable,
 )
-from defender_devops.signin.record import TokenRecord
-from defender_devops.signin.renewal import Renewal, check_account, granted
-from defender_devops.signin.sign_ins import SignIns
+from defender_devops.signin.sessions.sign_ins import SignIns
+from defender_devops.signin.tokens.record import TokenRecord
+from defender_devops.signin.tokens.refresh import Renewal, check_account, granted
 
 __all__ = ["DevicePrompt", "DeviceSignIns"]
 

@@ -17,14 +17,14 @@ from typing import Final
 from pydantic import SecretStr
 
 from defender_devops.api.connector import AzureDevOpsConnector, SignIn, SignInMethod
-from defender_devops.signin import flows
-from defender_devops.signin.addresses import PageAddresses
-from defender_devops.signin.authority import numbers_in
-from defender_devops.signin.errors import AnswerRefused, SignInError, classify
-from defender_devops.signin.record import TokenRecord
-from defender_devops.signin.renewal import Renewal, check_account, granted
-from defender_devops.signin.sealing import Sealer
-from defender_devops.signin.sign_ins import SignIns
+from defender_devops.signin.oauth import flows
+from defender_devops.signin.oauth.authority import numbers_in
+from defender_devops.signin.oauth.errors import AnswerRefused, SignInError, classify
+from defender_devops.signin.pages.addresses import PageAddresses
+from defender_devops.signin.pages.sealing import Sealer
+from defender_devops.signin.sessions.sign_ins import SignIns
+from defender_devops.signin.tokens.record import TokenRecord
+from defender_devops.signin.tokens.refresh import Renewal, check_account, granted
 
 __all__ = ["LIFETIME", "Answer", "BrowserSignIns", "Departure"]
 

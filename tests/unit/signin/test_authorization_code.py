@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from defender_devops.api.connector import parse_connector
-from defender_devops.signin.defender_code import DefenderCodes, NotACode, read_code
-from defender_devops.signin.record import fingerprint
+from defender_devops.signin.authorization_code import DefenderCodes, NotACode, read_code
+from defender_devops.signin.tokens.record import fingerprint
 from tests.support.sign_in import World, connector
 
 

@@ -10,10 +10,10 @@ from pydantic import SecretBytes, SecretStr
 from defender_devops.api.model import OwnerReference
 from defender_devops.api.names import TOKEN_SECRET_TYPE
 from defender_devops.errors import KubernetesConflict
-from defender_devops.signin.errors import OAuthAppMisconfigured
+from defender_devops.signin.oauth.errors import OAuthAppMisconfigured
 from defender_devops.signin.ports import StoredSecret
-from defender_devops.signin.record import TokenRecord
-from defender_devops.signin.token_store import TokenStore
+from defender_devops.signin.tokens.record import TokenRecord
+from defender_devops.signin.tokens.token_store import TokenStore
 from tests.support.secret_store import MemorySecrets
 from tests.support.sign_in import NAMESPACE, TOKENS, UID, connector
 

@@ -22,9 +22,9 @@ from defender_devops.api.names import (
     TOKEN_SECRET_TYPE,
 )
 from defender_devops.errors import KubernetesConflict, KubernetesNotFound
-from defender_devops.signin.errors import OAuthAppMisconfigured
+from defender_devops.signin.oauth.errors import OAuthAppMisconfigured
 from defender_devops.signin.ports import SecretStore, StoredSecret
-from defender_devops.signin.record import TokenRecord
+from defender_devops.signin.tokens.record import TokenRecord
 
 __all__ = ["TokenStore"]
 

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from pydantic import SecretBytes, SecretStr
 
-from defender_devops.signin.errors import OAuthAppMisconfigured
+from defender_devops.signin.oauth.errors import OAuthAppMisconfigured
 
 __all__ = ["CertificateClient", "Client", "FederatedClient", "PublicClient", "SecretClient"]
 

@@ -9,8 +9,14 @@ from pydantic import SecretBytes, SecretStr
 from defender_devops.api.connector import AzureDevOpsConnector, ClientType, SignIn
 from defender_devops.api.fields import SecretKeyRef
 from defender_devops.errors import CredentialsMissing
-from defender_devops.signin.client import CertificateClient, Client, FederatedClient, PublicClient, SecretClient
-from defender_devops.signin.errors import OAuthAppMisconfigured
+from defender_devops.signin.oauth.client_authentication import (
+    CertificateClient,
+    Client,
+    FederatedClient,
+    PublicClient,
+    SecretClient,
+)
+from defender_devops.signin.oauth.errors import OAuthAppMisconfigured
 from defender_devops.signin.ports import Clock, FederatedAssertions, SecretStore
 
 __all__ = ["Credentials", "secret_names"]

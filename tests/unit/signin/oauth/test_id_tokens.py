@@ -8,8 +8,8 @@ import jwt
 import pytest
 from pydantic import SecretStr
 
-from defender_devops.signin.errors import SignInRequired, TokenServiceUnavailable, WrongTenant
-from defender_devops.signin.id_token import Identity
+from defender_devops.signin.oauth.errors import SignInRequired, TokenServiceUnavailable, WrongTenant
+from defender_devops.signin.oauth.id_tokens import Identity
 from tests.support.entra import ACCOUNT, CLIENT_ID, OBJECT_ID, TENANT, FakeEntra, signing_key
 from tests.support.sign_in import World, connector
 

@@ -11,8 +11,8 @@ from urllib.parse import urlencode
 
 from pydantic import SecretStr
 
-from defender_devops.signin.authority import APP_SCOPE, SCOPE, Authority, DeviceCode, TokenResponse
-from defender_devops.signin.client import Client
+from defender_devops.signin.oauth.authority import APP_SCOPE, SCOPE, Authority, DeviceCode, TokenResponse
+from defender_devops.signin.oauth.client_authentication import Client
 
 __all__ = [
     "AuthorizationRequest",

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from defender_devops.api.connector import AzureDevOpsConnector
-from defender_devops.signin.addresses import PageAddresses
+from defender_devops.signin.pages.addresses import PageAddresses
 from defender_devops.signin.pages.rendering import render
-from defender_devops.signin.sign_ins import SignIns
+from defender_devops.signin.sessions.sign_ins import SignIns
 
 __all__ = ["Desk"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from defender_devops.signin.sealing import Sealer
+from defender_devops.signin.pages.sealing import Sealer
 
 __all__ = ["PageAddresses"]
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from pydantic import SecretBytes
 
 from defender_devops.errors import KubernetesRefused
-from defender_devops.signin.addresses import PageAddresses
-from defender_devops.signin.sealing import KEY_SECRET_NAME, KEY_SECRET_TYPE, Sealer, load_sealer
+from defender_devops.signin.pages.addresses import PageAddresses
+from defender_devops.signin.pages.sealing import KEY_SECRET_NAME, KEY_SECRET_TYPE, Sealer, load_sealer
 from tests.support.secret_store import MemorySecrets
 from tests.support.sign_in import FakeTime
 

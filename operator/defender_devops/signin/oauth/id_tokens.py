@@ -11,8 +11,8 @@ from typing import Any, Final
 import jwt
 from pydantic import SecretStr
 
-from defender_devops.signin.authority import Authority
-from defender_devops.signin.errors import SignInRequired, TokenServiceUnavailable, WrongTenant
+from defender_devops.signin.oauth.authority import Authority
+from defender_devops.signin.oauth.errors import SignInRequired, TokenServiceUnavailable, WrongTenant
 from defender_devops.signin.ports import Clock
 
 __all__ = ["IdTokenVerifier", "Identity", "SigningKeys"]

@@ -17,8 +17,8 @@ from urllib.parse import parse_qsl, urlsplit
 from pydantic import SecretStr
 
 from defender_devops.api.connector import AzureDevOpsConnector
-from defender_devops.signin.record import TokenRecord, fingerprint
-from defender_devops.signin.token_store import TokenStore
+from defender_devops.signin.tokens.record import TokenRecord, fingerprint
+from defender_devops.signin.tokens.token_store import TokenStore
 
 __all__ = ["DefenderCodes", "NotACode", "read_code", "sent_codes"]
 

@@ -13,8 +13,13 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 from pydantic import SecretBytes, SecretStr
 
-from defender_devops.signin.client import CertificateClient, FederatedClient, PublicClient, SecretClient
-from defender_devops.signin.errors import OAuthAppMisconfigured
+from defender_devops.signin.oauth.client_authentication import (
+    CertificateClient,
+    FederatedClient,
+    PublicClient,
+    SecretClient,
+)
+from defender_devops.signin.oauth.errors import OAuthAppMisconfigured
 from tests.support.entra import signing_key
 
 AUDIENCE = "https://login.microsoftonline.com/tenant/oauth2/v2.0/token"

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretBytes, SecretStr
 
-from defender_devops.signin.record import Claim, TokenRecord, fingerprint
+from defender_devops.signin.tokens.record import Claim, TokenRecord, fingerprint
 
 texts = st.text(
     st.characters(codec="utf-8", exclude_categories=("Cs", "Cc", "Zs", "Zl", "Zp")), min_size=1, max_size=40

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from defender_devops.errors import OperatorError
-from defender_devops.signin.device_sign_in import DevicePrompt, DeviceSignIns
-from defender_devops.signin.errors import OAuthAppMisconfigured
+from defender_devops.signin.oauth.errors import OAuthAppMisconfigured
+from defender_devops.signin.pages.device_flow import DevicePrompt, DeviceSignIns
 from tests.support.entra import ACCOUNT, Refusal
 from tests.support.sign_in import DEVICE_CODE, UID, World, connector
 

@@ -21,11 +21,10 @@ from pydantic import SecretStr
 
 from defender_devops.api.connector import AzureDevOpsConnector, SignIn, SignInMethod
 from defender_devops.errors import KubernetesError
-from defender_devops.signin import flows
-from defender_devops.signin.authority import REQUEST_TIMEOUT, Authority, TokenResponse
-from defender_devops.signin.client import Client
-from defender_devops.signin.credentials import Credentials
-from defender_devops.signin.errors import (
+from defender_devops.signin.oauth import flows
+from defender_devops.signin.oauth.authority import REQUEST_TIMEOUT, Authority, TokenResponse
+from defender_devops.signin.oauth.client_authentication import Client
+from defender_devops.signin.oauth.errors import (
     AccountBlocked,
     ConsentRequired,
     SignInRequired,
@@ -33,10 +32,11 @@ from defender_devops.signin.errors import (
     WrongAccount,
     WrongTenant,
 )
-from defender_devops.signin.id_token import Identity, IdTokenVerifier
+from defender_devops.signin.oauth.id_tokens import Identity, IdTokenVerifier
 from defender_devops.signin.ports import Clock
-from defender_devops.signin.record import Claim, TokenRecord, fingerprint
-from defender_devops.signin.token_store import TokenStore
+from defender_devops.signin.tokens.credentials import Credentials
+from defender_devops.signin.tokens.record import Claim, TokenRecord, fingerprint
+from defender_devops.signin.tokens.token_store import TokenStore
 
 __all__ = ["Renewal", "check_account", "check_usable", "granted"]
 

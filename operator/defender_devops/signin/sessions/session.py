@@ -11,9 +11,9 @@ from typing import Final
 from defender_devops.api.connector import AzureDevOpsConnector, SignInMethod
 from defender_devops.api.reasons import Reason
 from defender_devops.errors import KubernetesError, OperatorError
-from defender_devops.signin.errors import SignInError, SignInRequired, TokenServiceUnavailable
-from defender_devops.signin.record import TokenRecord
-from defender_devops.signin.sign_in_state import SignInState
+from defender_devops.signin.oauth.errors import SignInError, SignInRequired, TokenServiceUnavailable
+from defender_devops.signin.sessions.state import SignInState
+from defender_devops.signin.tokens.record import TokenRecord
 
 __all__ = ["USED_UP", "Entry", "basis"]
 

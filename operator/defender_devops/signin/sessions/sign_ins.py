@@ -22,14 +22,14 @@ from pydantic import SecretStr
 
 from defender_devops.api.connector import AzureDevOpsConnector, SignIn, SignInMethod
 from defender_devops.errors import OperatorError
-from defender_devops.signin.credentials import secret_names
-from defender_devops.signin.errors import SignInError, SignInRequired
-from defender_devops.signin.id_token import Identity
+from defender_devops.signin.oauth.errors import SignInError, SignInRequired
+from defender_devops.signin.oauth.id_tokens import Identity
 from defender_devops.signin.ports import Clock, OnChange, OnSignIn
-from defender_devops.signin.record import TokenRecord
-from defender_devops.signin.renewal import Renewal, check_usable
-from defender_devops.signin.sign_in_entry import USED_UP, Entry, basis
-from defender_devops.signin.sign_in_state import SignInState
+from defender_devops.signin.sessions.session import USED_UP, Entry, basis
+from defender_devops.signin.sessions.state import SignInState
+from defender_devops.signin.tokens.credentials import secret_names
+from defender_devops.signin.tokens.record import TokenRecord
+from defender_devops.signin.tokens.refresh import Renewal, check_usable
 
 __all__ = ["SignIns"]
 

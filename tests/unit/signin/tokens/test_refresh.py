@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from defender_devops.errors import CredentialsMissing, KubernetesUnavailable
-from defender_devops.signin.errors import (
+from defender_devops.signin.oauth.errors import (
     AccountBlocked,
     OAuthAppMisconfigured,
     SignInError,
@@ -20,8 +20,8 @@ from defender_devops.signin.errors import (
     WrongAccount,
     WrongTenant,
 )
-from defender_devops.signin.record import Claim, TokenRecord
-from defender_devops.signin.renewal import CLAIM_LIFETIME
+from defender_devops.signin.tokens.record import Claim, TokenRecord
+from defender_devops.signin.tokens.refresh import CLAIM_LIFETIME
 from tests.support.entra import ACCOUNT, CLIENT_ID, OBJECT_ID, TENANT, FakeEntra, Refusal
 from tests.support.sign_in import REFRESH_TOKEN, SERVICE_PRINCIPAL, FakeTime, World, assembled, connector
 

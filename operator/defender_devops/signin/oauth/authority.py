@@ -13,7 +13,7 @@ import httpx
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
 from defender_devops.http_client import NETWORK_ERRORS
-from defender_devops.signin.errors import SignInError, TokenServiceUnavailable, classify
+from defender_devops.signin.oauth.errors import SignInError, TokenServiceUnavailable, classify
 
 __all__ = ["SCOPE", "Authority", "DeviceCode", "TokenResponse", "numbers_in"]
 

@@ -13,15 +13,15 @@ from pydantic import SecretStr
 
 from defender_devops.api.connector import AzureDevOpsConnector
 from defender_devops.errors import KubernetesUnavailable
-from defender_devops.signin.errors import (
+from defender_devops.signin.oauth.errors import (
     OAuthAppMisconfigured,
     SignInError,
     SignInRequired,
     TokenServiceUnavailable,
     WrongAccount,
 )
-from defender_devops.signin.record import TokenRecord
-from defender_devops.signin.sign_in_state import SignInState
+from defender_devops.signin.sessions.state import SignInState
+from defender_devops.signin.tokens.record import TokenRecord
 from tests.support.entra import ACCOUNT, CLIENT_ID, OBJECT_ID, TENANT, FakeEntra, Refusal
 from tests.support.sign_in import (
     BASE,
