@@ -16,12 +16,12 @@ import yaml
 from defender_devops.api.connector import AzureDevOpsConnector
 from defender_devops.api.organization import DevOpsOrganization
 from defender_devops.cluster.client import KubernetesClient, path, with_query
-from defender_devops.cluster.connection import Connection
 from defender_devops.cluster.connectors import Connectors
 from defender_devops.cluster.events import Events
+from defender_devops.cluster.kubeconfig import Connection
 from defender_devops.cluster.namespaces import cluster_uid
 from defender_devops.cluster.organizations import Organizations
-from defender_devops.cluster.secret_watch import SecretWatch
+from defender_devops.cluster.secret_versions import SecretWatch
 from defender_devops.cluster.secrets import Secrets
 from defender_devops.cluster.service_accounts import ServiceAccounts
 from defender_devops.errors import KubernetesConflict, KubernetesNotFound, KubernetesRefused, KubernetesUnavailable

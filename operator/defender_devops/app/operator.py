@@ -26,12 +26,12 @@ from defender_devops.azuredevops.client import Endpoints
 from defender_devops.azuredevops.prerequisite_checker import PrerequisiteChecker
 from defender_devops.backoff import Backoff
 from defender_devops.cluster.client import KubernetesClient
-from defender_devops.cluster.connection import Connection
 from defender_devops.cluster.connectors import Connectors
 from defender_devops.cluster.events import Events
+from defender_devops.cluster.kubeconfig import Connection
 from defender_devops.cluster.namespaces import cluster_uid
 from defender_devops.cluster.organizations import Organizations
-from defender_devops.cluster.secret_watch import SecretWatch
+from defender_devops.cluster.secret_versions import SecretWatch
 from defender_devops.cluster.secrets import Secrets
 from defender_devops.cluster.service_accounts import ServiceAccounts
 from defender_devops.handlers.events import Inbox

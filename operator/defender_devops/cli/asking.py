@@ -18,7 +18,7 @@ from defender_devops.cli.status.lines import lines
 from defender_devops.cli.status.view import views
 from defender_devops.cli.target import Target
 from defender_devops.cluster.client import Body, with_query
-from defender_devops.cluster.follow import follow
+from defender_devops.cluster.watch import follow
 
 __all__ = ["reconcile", "resume", "suspend"]
 

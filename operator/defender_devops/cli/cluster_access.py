@@ -13,9 +13,9 @@ from typing import Final
 from defender_devops.api.names import API_VERSION, CONNECTOR, ORGANIZATION
 from defender_devops.cli.exits import CommandFailed
 from defender_devops.cli.target import Target
-from defender_devops.cluster.by_hand import MANAGER, ConnectorsByHand
 from defender_devops.cluster.client import Body, KubernetesClient, path
-from defender_devops.cluster.connection import Connection
+from defender_devops.cluster.kubeconfig import Connection
+from defender_devops.cluster.user_actions import MANAGER, ConnectorsByHand
 from defender_devops.errors import KubernetesNotFound, KubernetesRefused
 
 __all__ = ["Cluster", "connectors_url", "open_cluster", "organizations_url", "wrong_name"]

@@ -18,8 +18,8 @@ import aiohttp
 from pydantic_core import to_json
 
 from defender_devops.api.names import FIELD_MANAGER
-from defender_devops.cluster.answers import UNAUTHORIZED, Body, error_of, parse, resource_of, verb_of
-from defender_devops.cluster.connection import Connection, Credentials
+from defender_devops.cluster.errors import UNAUTHORIZED, Body, error_of, parse, resource_of, verb_of
+from defender_devops.cluster.kubeconfig import Connection, Credentials
 from defender_devops.errors import KubernetesUnavailable
 
 __all__ = ["JSON", "JSON_PATCH", "MERGE_PATCH", "Body", "KubernetesClient", "path", "with_query"]

@@ -15,7 +15,7 @@ import structlog
 
 from defender_devops.api.names import CONNECTOR, ORGANIZATION
 from defender_devops.cluster.client import KubernetesClient
-from defender_devops.cluster.roll import call_roll
+from defender_devops.cluster.list_uids import call_roll
 from defender_devops.errors import KubernetesError
 from defender_devops.reconcile.resources import Key, Resources
 

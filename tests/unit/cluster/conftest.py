@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from defender_devops.cluster.client import KubernetesClient
-from defender_devops.cluster.connection import Connection
+from defender_devops.cluster.kubeconfig import Connection
 from tests.support.api_server import FakeServer, write_kubeconfig
 
 

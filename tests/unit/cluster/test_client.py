@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from defender_devops.cluster.client import JSON_PATCH, MERGE_PATCH, KubernetesClient, path, with_query
-from defender_devops.cluster.connection import Connection
+from defender_devops.cluster.kubeconfig import Connection
 from defender_devops.errors import KubernetesConflict, KubernetesNotFound, KubernetesRefused, KubernetesUnavailable
 from tests.support.api_server import FakeServer, write_kubeconfig
 

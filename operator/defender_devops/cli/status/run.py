@@ -24,7 +24,7 @@ from defender_devops.cli.status.view import ConnectorView, OrganizationView, vie
 from defender_devops.cli.status.words import ASCII_MARKS, MARKS
 from defender_devops.cli.target import Target
 from defender_devops.cluster.client import Body
-from defender_devops.cluster.follow import follow
+from defender_devops.cluster.watch import follow
 
 __all__ = ["Wanted", "show"]
 

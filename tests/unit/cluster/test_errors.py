@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from defender_devops.cluster.answers import error_of, parse, resource_of, verb_of
+from defender_devops.cluster.errors import error_of, parse, resource_of, verb_of
 from defender_devops.errors import (
     KubernetesConflict,
     KubernetesError,

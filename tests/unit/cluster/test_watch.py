@@ -9,9 +9,9 @@ from collections.abc import AsyncGenerator
 import pytest
 from aiohttp import web
 
-from defender_devops.cluster import follow as module
+from defender_devops.cluster import watch as module
 from defender_devops.cluster.client import Body, KubernetesClient
-from defender_devops.cluster.follow import follow
+from defender_devops.cluster.watch import follow
 from defender_devops.errors import KubernetesRefused
 from tests.support.api_server import FakeServer
 

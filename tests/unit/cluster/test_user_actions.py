@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from defender_devops.cluster.by_hand import MANAGER, ConnectorsByHand
 from defender_devops.cluster.client import KubernetesClient
+from defender_devops.cluster.user_actions import MANAGER, ConnectorsByHand
 from tests.support.api_server import FakeServer
 
 PLACE = "/apis/defender-devops.io/v1alpha1/namespaces/security/azuredevopsconnectors"

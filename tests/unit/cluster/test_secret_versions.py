@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from defender_devops.backoff import Backoff
-from defender_devops.cluster.secret_watch import SecretWatch
+from defender_devops.cluster.secret_versions import SecretWatch
 from defender_devops.errors import KubernetesError, KubernetesRefused, KubernetesUnavailable
 
 pytestmark = pytest.mark.looptime
