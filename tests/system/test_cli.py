@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 import yaml
 
-from defender_devops.cli.exits import ExitCode
+from defender_devops.cli.exit_codes import ExitCode
 from sandbox.cloud.control.client import ControlClient
 from sandbox.cluster import Cluster, KubernetesClient
 from sandbox.cluster.binaries import binary

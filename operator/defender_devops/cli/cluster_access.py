@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from defender_devops.api.names import API_VERSION, CONNECTOR, ORGANIZATION
-from defender_devops.cli.exits import CommandFailed
-from defender_devops.cli.target import Target
+from defender_devops.cli.cluster_target import Target
+from defender_devops.cli.exit_codes import CommandFailed
 from defender_devops.cluster.client import Body, KubernetesClient, path
 from defender_devops.cluster.kubeconfig import Connection
 from defender_devops.cluster.user_actions import MANAGER, ConnectorsByHand

@@ -12,10 +12,10 @@ from typing import Annotated, Any
 
 import typer
 
+from defender_devops.cli.cluster_target import Target
 from defender_devops.cli.completion import complete_connector, complete_namespace
-from defender_devops.cli.exits import CommandFailed
+from defender_devops.cli.exit_codes import CommandFailed
 from defender_devops.cli.output import Format
-from defender_devops.cli.target import Target
 
 __all__ = ["app"]
 
@@ -102,7 +102,7 @@ def status(
     """Show how connectors and their organizations stand. Exits 1 where one of them is not ready."""
     if watch and output is not None:
         raise CommandFailed("--watch shows a tree or lines: leave --output out.")
-    from defender_devops.cli.status.run import Wanted, show
+    from defender_devops.cli.status.command import Wanted, show
 
     return _run(show(Wanted(Target(kubeconfig, context, namespace), name, everywhere, output, watch)))
 
@@ -125,7 +125,7 @@ def plan(
     Azure is asked with the sign-in of this machine (az login).
     """
     _file_or_name(files, name)
-    from defender_devops.cli.planning.run import Wanted, show_plans
+    from defender_devops.cli.plan.command import Wanted, show_plans
 
     target = Target(kubeconfig, context, namespace)
     return _run(show_plans(Wanted(target, tuple(files or ()), name, offline, delete, output, exit_code)))
@@ -147,8 +147,8 @@ def check(
     Azure and Azure DevOps are asked with the sign-in of this machine (az login). Exits 1 where a check fails.
     """
     _file_or_name(files, name)
-    from defender_devops.cli.checking.run import show_checks
-    from defender_devops.cli.planning.run import Wanted
+    from defender_devops.cli.check.command import show_checks
+    from defender_devops.cli.plan.command import Wanted
 
     target = Target(kubeconfig, context, namespace)
     return _run(show_checks(Wanted(target, tuple(files or ()), name, offline, form=output)))
@@ -180,8 +180,8 @@ def import_(
     """Write manifests for connectors that exist in a subscription, ready for git. Nothing is changed."""
     if output is Format.TABLE:
         raise CommandFailed("Manifests are YAML or JSON: take -o yaml or -o json.")
-    from defender_devops.cli.importing.manifests import Options
-    from defender_devops.cli.importing.run import Wanted, import_connectors
+    from defender_devops.cli.import_.command import Wanted, import_connectors
+    from defender_devops.cli.import_.manifests import Options
 
     options = Options("", namespace, account, observe)
     wanted = Wanted(subscription, resource_group, tenant, options, managed, folder, force, output)
@@ -198,7 +198,7 @@ def authorize(
     kubeconfig: Kubeconfig = None,
 ) -> int:
     """Open the page on which a person signs in, gets a device code, or hands Defender's code over."""
-    from defender_devops.cli.authorizing import authorize as open_page
+    from defender_devops.cli.authorize import authorize as open_page
 
     return _run(open_page(Target(kubeconfig, context, namespace), name, only_print=only_print))
 
@@ -216,7 +216,7 @@ def reconcile(
     kubeconfig: Kubeconfig = None,
 ) -> int:
     """Have the operator look at connectors now, with everything read afresh."""
-    from defender_devops.cli.asking import reconcile as ask
+    from defender_devops.cli.control import reconcile as ask
 
     return _run(ask(Target(kubeconfig, context, namespace), names, wait=wait, timeout=timeout))
 
@@ -230,7 +230,7 @@ def suspend(
     kubeconfig: Kubeconfig = None,
 ) -> int:
     """Have the operator leave connectors alone in Azure (spec.suspend)."""
-    from defender_devops.cli.asking import suspend as ask
+    from defender_devops.cli.control import suspend as ask
 
     return _run(ask(Target(kubeconfig, context, namespace), names))
 
@@ -244,7 +244,7 @@ def resume(
     kubeconfig: Kubeconfig = None,
 ) -> int:
     """Have the operator go on with suspended connectors."""
-    from defender_devops.cli.asking import resume as ask
+    from defender_devops.cli.control import resume as ask
 
     return _run(ask(Target(kubeconfig, context, namespace), names))
 
@@ -261,7 +261,7 @@ def support(
     kubeconfig: Kubeconfig = None,
 ) -> int:
     """Write a bundle for whoever is asked for help: resources, events, versions. No Secret is read."""
-    from defender_devops.cli.support.run import write_bundle
+    from defender_devops.cli.support.command import write_bundle
 
     return _run(write_bundle(Target(kubeconfig, context, namespace), everywhere=everywhere, file=file))
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import typer
 
-from defender_devops.cli.target import Target
+from defender_devops.cli.cluster_target import Target
 from defender_devops.errors import OperatorError
 
 if TYPE_CHECKING:

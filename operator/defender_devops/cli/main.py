@@ -12,7 +12,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any, Final
 
-from defender_devops.cli.exits import CommandFailed, ExitCode, failure_of
+from defender_devops.cli.exit_codes import CommandFailed, ExitCode, failure_of
 from defender_devops.errors import OperatorError
 
 __all__ = ["complete_for_kubectl", "main", "run"]

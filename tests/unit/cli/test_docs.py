@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 
 from defender_devops.cli.commands import app
-from defender_devops.cli.exits import ExitCode
+from defender_devops.cli.exit_codes import ExitCode
 
 PAGE = (Path(__file__).parents[3] / "docs/cli.md").read_text()
 GROUP = typer.main.get_command(app)

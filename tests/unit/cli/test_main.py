@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from defender_devops.cli import commands, main
-from defender_devops.cli.exits import ExitCode
+from defender_devops.cli.exit_codes import ExitCode
 from defender_devops.errors import Forbidden
 from tests.support.api_server import write_kubeconfig
 from tests.support.command_line import Run

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from defender_devops.api.connector import parse_connector
-from defender_devops.cli.authorizing import page_of
-from defender_devops.cli.exits import CommandFailed, ExitCode
+from defender_devops.cli.authorize import page_of
+from defender_devops.cli.exit_codes import CommandFailed, ExitCode
 from tests.support.manifests import CLIENT, connector
 
 SIGN_IN = f"signIn: {{method: AuthorizationCode, account: a@b.c, {CLIENT}}}"

@@ -11,8 +11,8 @@ from defender_devops.api.names import TAG_OWNER
 from defender_devops.azure.arm.client import ArmClient
 from defender_devops.azure.resources.role_assignments import RoleAssignments
 from defender_devops.azure.resources.security_connectors import SecurityConnectors
-from defender_devops.cli.planning.subject import Subject
-from defender_devops.cli.planning.surroundings import Surroundings
+from defender_devops.cli.plan.cluster_context import Surroundings
+from defender_devops.cli.plan.inputs import Subject
 from defender_devops.errors import KubernetesError, OperatorError
 from defender_devops.reconcile.observe import Observer, Question
 from defender_devops.reconcile.snapshot import AuthorizationCode, CloudState, ConnectorSnapshot, Owner

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from defender_devops.cli.exits import CommandFailed
-from defender_devops.cli.manifests import Manifest, Manifests, read_manifests
-from defender_devops.cli.planning.changes import Change
-from defender_devops.cli.planning.observation import Observation
-from defender_devops.cli.planning.planned import Planned, planned
-from defender_devops.cli.planning.subject import Subject, going, subjects
-from defender_devops.cli.planning.surroundings import Surroundings
+from defender_devops.cli.exit_codes import CommandFailed
+from defender_devops.cli.manifest_files import Manifest, Manifests, read_manifests
+from defender_devops.cli.plan.changes import Change
+from defender_devops.cli.plan.cluster_context import Surroundings
+from defender_devops.cli.plan.inputs import Subject, going, subjects
+from defender_devops.cli.plan.observation import Observation
+from defender_devops.cli.plan.plan_result import Planned, planned
 from tests.support.manifests import connector, merge, organization
 from tests.unit.reconcile.builder import NOW, UID, snapshot
 from tests.unit.reconcile.cases import CODE, FRESH, OBSERVE

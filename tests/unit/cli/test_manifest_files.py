@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from defender_devops.cli.exits import CommandFailed
-from defender_devops.cli.manifests import read_manifests
+from defender_devops.cli.exit_codes import CommandFailed
+from defender_devops.cli.manifest_files import read_manifests
 from tests.support.manifests import REFUSED, Refused, connector, organization
 
 EXAMPLES = Path(__file__).parents[3] / "examples"

@@ -12,11 +12,11 @@ from defender_devops.api.conditions import is_true
 from defender_devops.api.names import TRACKING_ANNOTATIONS, TRACKING_LABELS
 from defender_devops.api.reasons import ConditionType
 from defender_devops.cli.cluster_access import Cluster, connectors_url, open_cluster
-from defender_devops.cli.exits import CommandFailed, ExitCode
+from defender_devops.cli.cluster_target import Target
+from defender_devops.cli.exit_codes import CommandFailed, ExitCode
 from defender_devops.cli.output import note
 from defender_devops.cli.status.lines import lines
 from defender_devops.cli.status.view import views
-from defender_devops.cli.target import Target
 from defender_devops.cluster.client import Body, with_query
 from defender_devops.cluster.watch import follow
 

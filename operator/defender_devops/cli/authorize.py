@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 from defender_devops.api.connector import AuthorizationMethod, AzureDevOpsConnector, InvalidManifest, parse_connector
 from defender_devops.cli.cluster_access import open_cluster
-from defender_devops.cli.exits import CommandFailed, ExitCode
-from defender_devops.cli.target import Target
+from defender_devops.cli.cluster_target import Target
+from defender_devops.cli.exit_codes import CommandFailed, ExitCode
 
 __all__ = ["authorize", "page_of"]
 

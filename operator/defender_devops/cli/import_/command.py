@@ -11,10 +11,10 @@ from typing import Final
 
 from defender_devops.api.parsing import InvalidManifest
 from defender_devops.azure.resources.subscriptions import tenant_of_subscription
-from defender_devops.cli.exits import CommandFailed, ExitCode
-from defender_devops.cli.importing.found import Found, find_connectors
-from defender_devops.cli.importing.manifests import Imported, Options, imported, managed_by
-from defender_devops.cli.laptop import Laptop, open_laptop
+from defender_devops.cli.exit_codes import CommandFailed, ExitCode
+from defender_devops.cli.import_.discovery import Found, find_connectors
+from defender_devops.cli.import_.manifests import Imported, Options, imported, managed_by
+from defender_devops.cli.local_clients import Laptop, open_laptop
 from defender_devops.cli.output import Format, emit, note, to_yaml
 
 __all__ = ["Wanted", "import_connectors"]

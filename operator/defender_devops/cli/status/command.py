@@ -15,14 +15,14 @@ from rich.live import Live
 from rich.table import Table
 
 from defender_devops.cli.cluster_access import Cluster, connectors_url, open_cluster, organizations_url
-from defender_devops.cli.exits import ExitCode
+from defender_devops.cli.cluster_target import Target
+from defender_devops.cli.exit_codes import ExitCode
 from defender_devops.cli.output import Format, console, emit, note
 from defender_devops.cli.status.document import document
 from defender_devops.cli.status.lines import lines, table
 from defender_devops.cli.status.tree import Trees
 from defender_devops.cli.status.view import ConnectorView, OrganizationView, views, without_connector
 from defender_devops.cli.status.words import ASCII_MARKS, MARKS
-from defender_devops.cli.target import Target
 from defender_devops.cluster.client import Body
 from defender_devops.cluster.watch import follow
 

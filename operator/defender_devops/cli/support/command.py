@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from defender_devops.cli.cluster_access import open_cluster
-from defender_devops.cli.exits import CommandFailed, ExitCode
+from defender_devops.cli.cluster_target import Target
+from defender_devops.cli.exit_codes import CommandFailed, ExitCode
 from defender_devops.cli.output import note, to_yaml
 from defender_devops.cli.support.collect import Bundle, collect
-from defender_devops.cli.target import Target
 
 __all__ = ["write_bundle"]
 

@@ -6,8 +6,8 @@ import pytest
 
 from defender_devops.api.connector import AzureDevOpsConnector
 from defender_devops.api.organization import Prerequisite, PrerequisiteCheck
-from defender_devops.cli.checking.checks import Check, azure_checks, of_failure
-from defender_devops.cli.checking.organizations import OrganizationChecks, check_organizations
+from defender_devops.cli.check.checks import Check, azure_checks, of_failure
+from defender_devops.cli.check.organizations import OrganizationChecks, check_organizations
 from defender_devops.errors import AzureDevOpsDenied, AzureUnavailable, Forbidden, OperatorError
 from tests.unit.reconcile.builder import snapshot
 from tests.unit.reconcile.cases import CODE

@@ -11,9 +11,9 @@ from typing import Any
 from defender_devops.api.connector import AzureDevOpsConnector, InvalidManifest, parse_connector
 from defender_devops.api.names import FINALIZER
 from defender_devops.api.organization import DevOpsOrganization, parse_organization
-from defender_devops.cli.exits import CommandFailed
-from defender_devops.cli.manifests import Manifest, Manifests
-from defender_devops.cli.planning.surroundings import Surroundings
+from defender_devops.cli.exit_codes import CommandFailed
+from defender_devops.cli.manifest_files import Manifest, Manifests
+from defender_devops.cli.plan.cluster_context import Surroundings
 
 __all__ = ["Subject", "going", "subject_in_cluster", "subjects"]
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from defender_devops.api.connector import AzureDevOpsConnector
 from defender_devops.api.reasons import Reason
-from defender_devops.cli.checking.checks import Check
+from defender_devops.cli.check.checks import Check
 from defender_devops.cluster.client import KubernetesClient, path
 from defender_devops.errors import KubernetesError, KubernetesNotFound
 

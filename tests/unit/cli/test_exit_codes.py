@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from defender_devops import errors
-from defender_devops.cli.exits import ExitCode, failure_of
+from defender_devops.cli.exit_codes import ExitCode, failure_of
 
 CASES = [
     (errors.KubernetesRefused("There is no usable configuration of a Kubernetes cluster (no file)."), "NO_CLUSTER"),

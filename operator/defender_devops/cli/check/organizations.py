@@ -10,7 +10,7 @@ from defender_devops.api.connector import AzureDevOpsConnector
 from defender_devops.api.organization import Prerequisite, PrerequisiteCheck
 from defender_devops.api.reasons import Reason
 from defender_devops.azuredevops.prerequisite_checker import PrerequisiteChecker
-from defender_devops.cli.checking.checks import Check
+from defender_devops.cli.check.checks import Check
 from defender_devops.errors import OperatorError
 from defender_devops.reconcile import desired
 from defender_devops.reconcile.snapshot import CloudState, ConnectorSnapshot

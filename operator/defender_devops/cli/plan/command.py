@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Final
 
 from defender_devops.cli.cluster_access import Cluster, open_cluster
-from defender_devops.cli.exits import CommandFailed, ExitCode, failure_of
-from defender_devops.cli.laptop import Laptop, open_laptop
-from defender_devops.cli.manifests import read_manifests
+from defender_devops.cli.cluster_target import Target
+from defender_devops.cli.exit_codes import CommandFailed, ExitCode, failure_of
+from defender_devops.cli.local_clients import Laptop, open_laptop
+from defender_devops.cli.manifest_files import read_manifests
 from defender_devops.cli.output import Format, Line, emit, note, print_lines
-from defender_devops.cli.planning.changes import Change
-from defender_devops.cli.planning.observation import observe
-from defender_devops.cli.planning.planned import Planned, planned
-from defender_devops.cli.planning.subject import Subject, going, subject_in_cluster, subjects
-from defender_devops.cli.planning.surroundings import Surroundings, look_around
-from defender_devops.cli.target import Target
+from defender_devops.cli.plan.changes import Change
+from defender_devops.cli.plan.cluster_context import Surroundings, look_around
+from defender_devops.cli.plan.inputs import Subject, going, subject_in_cluster, subjects
+from defender_devops.cli.plan.observation import observe
+from defender_devops.cli.plan.plan_result import Planned, planned
 from defender_devops.errors import KubernetesError, KubernetesNotFound, KubernetesRefused, OperatorError
 
 __all__ = ["Wanted", "gather_subjects", "show_plans"]

@@ -13,16 +13,16 @@ from typing import Any
 from defender_devops.api.connector import AuthorizationMethod
 from defender_devops.azuredevops.client import Endpoints
 from defender_devops.azuredevops.prerequisite_checker import PrerequisiteChecker
-from defender_devops.cli.checking.checks import Check, azure_checks, of_failure
-from defender_devops.cli.checking.organizations import check_organizations
-from defender_devops.cli.checking.references import reference_checks
-from defender_devops.cli.exits import ExitCode
-from defender_devops.cli.laptop import Laptop, OwnTokens, open_laptop, read_settings
+from defender_devops.cli.check.checks import Check, azure_checks, of_failure
+from defender_devops.cli.check.organizations import check_organizations
+from defender_devops.cli.check.references import reference_checks
+from defender_devops.cli.exit_codes import ExitCode
+from defender_devops.cli.local_clients import Laptop, OwnTokens, open_laptop, read_settings
 from defender_devops.cli.output import Format, Line, console, emit, print_lines
-from defender_devops.cli.planning.observation import observe
-from defender_devops.cli.planning.run import Wanted, gather_subjects
-from defender_devops.cli.planning.subject import Subject
-from defender_devops.cli.planning.surroundings import Surroundings
+from defender_devops.cli.plan.cluster_context import Surroundings
+from defender_devops.cli.plan.command import Wanted, gather_subjects
+from defender_devops.cli.plan.inputs import Subject
+from defender_devops.cli.plan.observation import observe
 from defender_devops.cli.status.words import ASCII_MARKS, MARKS, STYLES
 from defender_devops.errors import CredentialsError, OperatorError
 from defender_devops.http_client import open_connections

@@ -12,7 +12,7 @@ from defender_devops.api.connector import AzureDevOpsConnector
 from defender_devops.azure.arm.client import ArmClient
 from defender_devops.azure.arm.session import ArmSession
 from defender_devops.azure.identity.local_developer import arm_client, azure_devops_token
-from defender_devops.cli.exits import CommandFailed
+from defender_devops.cli.exit_codes import CommandFailed
 from defender_devops.settings import Settings
 from defender_devops.signin.oauth.authority import AZURE_DEVOPS_RESOURCE
 

@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import Any, Final
 
 from defender_devops.api.names import TAG_OWNER
-from defender_devops.cli.planning.changes import Change, changes, sign
-from defender_devops.cli.planning.observation import Observation
-from defender_devops.cli.planning.subject import Subject
+from defender_devops.cli.plan.changes import Change, changes, sign
+from defender_devops.cli.plan.inputs import Subject
+from defender_devops.cli.plan.observation import Observation
 from defender_devops.reconcile import desired
 from defender_devops.reconcile.actions import Action, AzureAction
 from defender_devops.reconcile.actions_azure import Authorize, CreateConnector, UpdateConfiguration

@@ -20,7 +20,7 @@ from defender_devops.api.names import (
     TAG_RESOURCE,
     organization_object_name,
 )
-from defender_devops.cli.importing.found import Found
+from defender_devops.cli.import_.discovery import Found
 from defender_devops.reconcile import desired
 
 __all__ = ["Imported", "Options", "imported", "managed_by"]
