@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from defender_devops.api.reasons import REASONS, ConditionType, Reason
-from defender_devops.telemetry.metric_facts import METRICS, MetricFacts
+from defender_devops.telemetry.metric_definitions import METRICS, MetricFacts
 
 _DOCS = Path(__file__).parent
 _CRDS = _DOCS.parent / "deploy/crds"
@@ -151,7 +151,7 @@ def _conditions_page() -> str:
 
 def _metrics_page() -> str:
     lines = [
-        _MADE_OF.format(source="operator/defender_devops/telemetry/metric_facts.py").rstrip(),
+        _MADE_OF.format(source="operator/defender_devops/telemetry/metric_definitions.py").rstrip(),
         "",
         "# Metrics",
         "",

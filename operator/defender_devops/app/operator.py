@@ -51,10 +51,10 @@ from defender_devops.reconcile.snapshot import Timings
 from defender_devops.settings import Settings
 from defender_devops.signin.assembly import SignInPackage, open_sign_in
 from defender_devops.signin.sessions.sign_ins import SignIns
+from defender_devops.telemetry.http_server import Probes, WebServer
 from defender_devops.telemetry.metrics import Metrics
 from defender_devops.telemetry.requests import Requests
 from defender_devops.telemetry.traces import open_traces
-from defender_devops.telemetry.web import Probes, WebServer
 from defender_devops.workqueue.queue import Scheduler
 from defender_devops.workqueue.result import Outcome
 

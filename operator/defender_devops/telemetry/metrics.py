@@ -25,7 +25,7 @@ from prometheus_client import (
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from defender_devops.telemetry.metric_facts import ASKED, COUNTED, TIMED
+from defender_devops.telemetry.metric_definitions import ASKED, COUNTED, TIMED
 from defender_devops.telemetry.resource_metrics import ResourceMetrics
 
 __all__ = ["Metrics", "code_of"]

@@ -19,7 +19,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from defender_devops.telemetry.metric_facts import OF_RESOURCES
+from defender_devops.telemetry.metric_definitions import OF_RESOURCES
 
 __all__ = ["ResourceMetrics"]
 

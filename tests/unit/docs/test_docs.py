@@ -11,7 +11,7 @@ import yaml
 
 from benchmarks.__main__ import BENCHMARKS
 from defender_devops.api.reasons import ConditionType, Reason
-from defender_devops.telemetry.metric_facts import METRICS
+from defender_devops.telemetry.metric_definitions import METRICS
 
 ROOT = Path(__file__).parents[3]
 DOCS = ROOT / "docs"

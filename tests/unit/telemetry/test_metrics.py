@@ -8,7 +8,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from defender_devops.telemetry.metric_facts import METRICS
+from defender_devops.telemetry.metric_definitions import METRICS
 from defender_devops.telemetry.metrics import Metrics
 
 Series = dict[tuple[str, ...], float]

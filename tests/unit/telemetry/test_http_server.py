@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
+from defender_devops.telemetry.http_server import Probes, WebServer
 from defender_devops.telemetry.metrics import Metrics
-from defender_devops.telemetry.web import Probes, WebServer
 
 TROUBLE: dict[str, str | None] = {}
 
