@@ -39,6 +39,7 @@ from defender_devops.handlers.watches import watch
 from defender_devops.http_client import open_connections
 from defender_devops.reconcile.codes import Codes
 from defender_devops.reconcile.execute import Executor
+from defender_devops.reconcile.facts.snapshot import Timings
 from defender_devops.reconcile.gather import Gatherer
 from defender_devops.reconcile.hints import Hints
 from defender_devops.reconcile.memory import Memories
@@ -47,7 +48,6 @@ from defender_devops.reconcile.reconciler import Reconciler
 from defender_devops.reconcile.resources import Key, Resources
 from defender_devops.reconcile.roll_call import RollCall
 from defender_devops.reconcile.sign_in_view import SignInView
-from defender_devops.reconcile.snapshot import Timings
 from defender_devops.settings import Settings
 from defender_devops.signin.assembly import SignInPackage, open_sign_in
 from defender_devops.signin.sessions.sign_ins import SignIns

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import ClassVar
 
 from defender_devops.api.connector import AzureDevOpsConnector
-from defender_devops.reconcile.snapshot import CloudState, ConnectorSnapshot
+from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot
 
 __all__ = ["Action", "AzureAction", "with_status"]
 

@@ -11,7 +11,7 @@ from defender_devops.api.model import ObjectMeta
 from defender_devops.api.names import FINALIZER, LABEL_GENERATED
 from defender_devops.api.organization import ConnectorReference, DevOpsOrganization, OrganizationSpec
 from defender_devops.reconcile.actions import Action, with_status
-from defender_devops.reconcile.snapshot import ConnectorSnapshot
+from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot
 
 __all__ = [
     "AddFinalizer",

@@ -6,13 +6,13 @@ from enum import Enum, auto
 
 from defender_devops.api.connector import DeletionPolicy, ManagementPolicy
 from defender_devops.api.names import FINALIZER
-from defender_devops.reconcile import desired
 from defender_devops.reconcile.actions import Action
 from defender_devops.reconcile.actions_azure import DeleteConnector, RemoveOwnerTags
 from defender_devops.reconcile.actions_kubernetes import RemoveFinalizer
-from defender_devops.reconcile.ownership import is_ours
+from defender_devops.reconcile.facts import desired_state
+from defender_devops.reconcile.facts.ownership import is_ours
+from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot, Failure
 from defender_devops.reconcile.readers import our_readers
-from defender_devops.reconcile.snapshot import CloudState, ConnectorSnapshot, Failure
 
 __all__ = ["Fate", "fate", "plan_deletion", "was_created"]
 
@@ -46,7 +46,7 @@ def was_created(snapshot: ConnectorSnapshot) -> bool:
     """
     cloud, azure = snapshot.cloud, snapshot.connector.status.azure
     if isinstance(cloud, CloudState) and cloud.connector is not None and cloud.connector.hierarchy_identifier:
-        ours = desired.hierarchy_identifier(snapshot.connector.metadata.uid)
+        ours = desired_state.hierarchy_identifier(snapshot.connector.metadata.uid)
         return cloud.connector.hierarchy_identifier.lower() == ours
     return azure is not None and azure.created is True
 
@@ -73,5 +73,5 @@ def _azure(snapshot: ConnectorSnapshot, cloud: CloudState) -> tuple[Action, ...]
     if decided is Fate.DELETED:
         return (*our_readers(snapshot, cloud.readers or ()), DeleteConnector(connector.id))
     existing = dict(connector.tags)
-    kept = desired.without_owner_tags(existing)
+    kept = desired_state.without_owner_tags(existing)
     return (RemoveOwnerTags(kept, tuple(sorted(existing.keys() - kept.keys()))),)

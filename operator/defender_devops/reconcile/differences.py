@@ -13,7 +13,6 @@ from defender_devops.api.cloud import (
     Configuration,
     ProvisioningState,
 )
-from defender_devops.reconcile import desired
 from defender_devops.reconcile.actions import Action, AzureAction
 from defender_devops.reconcile.actions_azure import (
     Authorize,
@@ -23,10 +22,11 @@ from defender_devops.reconcile.actions_azure import (
     UpdateConfiguration,
 )
 from defender_devops.reconcile.actions_kubernetes import RememberTags, SpendCode
-from defender_devops.reconcile.authorization import is_broken, unspent_code
-from defender_devops.reconcile.ownership import refusal
+from defender_devops.reconcile.facts import desired_state
+from defender_devops.reconcile.facts.authorization import is_broken, unspent_code
+from defender_devops.reconcile.facts.ownership import refusal
+from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot, annotations_subject, is_under_way
 from defender_devops.reconcile.readers import reader_differences
-from defender_devops.reconcile.snapshot import CloudState, ConnectorSnapshot, annotations_subject, is_under_way
 
 __all__ = ["differences", "due", "forget_fulfilled", "has_failed", "was_accepted"]
 
@@ -126,15 +126,15 @@ def _creation(snapshot: ConnectorSnapshot) -> Iterator[Action]:
     yield CreateConnector(
         id=connector.connector_ref.id,
         location=connector.spec.azure.location,
-        tags=desired.tags(snapshot, {}),
-        hierarchy_identifier=desired.hierarchy_identifier(connector.metadata.uid),
+        tags=desired_state.tags(snapshot, {}),
+        hierarchy_identifier=desired_state.hierarchy_identifier(connector.metadata.uid),
     )
     yield from _authorization(snapshot, digest)
     yield from reader_differences(snapshot, ())
 
 
 def _tags(snapshot: ConnectorSnapshot, existing: dict[str, str]) -> Iterator[SetTags]:
-    wanted = desired.tags(snapshot, existing)
+    wanted = desired_state.tags(snapshot, existing)
     if wanted != existing:
         changed = sorted(key for key in wanted.keys() | existing.keys() if wanted.get(key) != existing.get(key))
         yield SetTags(wanted, tuple(changed))
@@ -142,13 +142,13 @@ def _tags(snapshot: ConnectorSnapshot, existing: dict[str, str]) -> Iterator[Set
 
 def _authorization(snapshot: ConnectorSnapshot, digest: str) -> Iterator[Action]:
     """The code goes with a PUT, which replaces all: scanning that nobody manages goes along as it is."""
-    wanted, cloud = desired.choice(snapshot, anew=True), snapshot.cloud
+    wanted, cloud = desired_state.choice(snapshot, anew=True), snapshot.cloud
     present = cloud.configuration if isinstance(cloud, CloudState) else None
     yield SpendCode(digest)
     yield Authorize(
         auto_discovery=wanted.auto_discovery,
         inventory=wanted.inventory,
-        agentless=desired.agentless(snapshot) or (present.agentless if present is not None else None),
+        agentless=desired_state.agentless(snapshot) or (present.agentless if present is not None else None),
         sha256=digest,
     )
 
@@ -171,7 +171,7 @@ def _update(snapshot: ConnectorSnapshot, cloud: CloudState, configuration: Confi
 
     Auto-discovery and the list are one choice: either of them alone means something else to Defender.
     """
-    wanted, agentless = desired.choice(snapshot), desired.agentless(snapshot)
+    wanted, agentless = desired_state.choice(snapshot), desired_state.agentless(snapshot)
     again = has_failed(configuration)
     chooses = again or _discovers_otherwise(configuration, wanted.auto_discovery) or _holds_others(cloud, wanted)
     scans = agentless is not None and (again or _scans_otherwise(configuration.agentless, agentless))
@@ -188,10 +188,10 @@ def _discovers_otherwise(present: Configuration, wanted: AutoDiscovery | None) -
     return (present.auto_discovery == AutoDiscovery.ENABLED) != (wanted is AutoDiscovery.ENABLED)
 
 
-def _holds_others(cloud: CloudState, wanted: desired.Choice) -> bool:
+def _holds_others(cloud: CloudState, wanted: desired_state.Choice) -> bool:
     if wanted.inventory is None:
         return False
-    onboarded = {each.name.lower() for each in cloud.organizations if desired.is_onboarded(each)}
+    onboarded = {each.name.lower() for each in cloud.organizations if desired_state.is_onboarded(each)}
     return {name.lower() for name in wanted.inventory} != onboarded
 
 
@@ -218,12 +218,12 @@ def _scope(agentless: AgentlessConfiguration) -> object:
 
 
 def _annotations(snapshot: ConnectorSnapshot, cloud: CloudState) -> Iterator[Action]:
-    deciding = desired.deciding(snapshot.organizations)
+    deciding = desired_state.deciding(snapshot.organizations)
     for each in filter(_takes_annotations, cloud.organizations):
-        wanted = desired.pull_request_annotations(snapshot, deciding.get(each.name.lower()))
+        wanted = desired_state.pull_request_annotations(snapshot, deciding.get(each.name.lower()))
         if wanted is not None and wanted != each.annotations:
             yield SetAnnotations(each.name, wanted)
 
 
 def _takes_annotations(organization: CloudOrganization) -> bool:
-    return desired.is_onboarded(organization) and not is_under_way(organization)
+    return desired_state.is_onboarded(organization) and not is_under_way(organization)

@@ -13,8 +13,8 @@ from datetime import datetime, timedelta
 
 from defender_devops.api.cloud import Counts
 from defender_devops.api.connector import DiscoveryStatus, OrganizationCounts, Progress
-from defender_devops.reconcile import desired
-from defender_devops.reconcile.snapshot import CloudState, ConnectorSnapshot
+from defender_devops.reconcile.facts import desired_state
+from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot
 
 __all__ = ["Discovery", "discovery", "lags"]
 
@@ -69,7 +69,7 @@ class _Tally:
 def discovery(snapshot: ConnectorSnapshot, cloud: CloudState, now: datetime) -> Discovery:
     """Compare what Defender reported with what Azure DevOps holds, or see whether it has come to rest."""
     before = snapshot.connector.status.discovery or DiscoveryStatus()
-    onboarded = {each.name.lower(): each.name for each in cloud.organizations if desired.is_onboarded(each)}
+    onboarded = {each.name.lower(): each.name for each in cloud.organizations if desired_state.is_onboarded(each)}
     organizations = _organizations(snapshot, cloud, before, len(onboarded))
     if not onboarded:
         return Discovery(DiscoveryStatus(organizations=organizations))
@@ -107,12 +107,12 @@ def _organizations(
     snapshot: ConnectorSnapshot, cloud: CloudState, before: DiscoveryStatus, onboarded: int
 ) -> OrganizationCounts:
     """Numbers of organizations; without an answer, or with an empty one, those that were seen before still count."""
-    found, wanted = desired.found(cloud), desired.standing(snapshot).wanted
+    found, wanted = desired_state.found(cloud), desired_state.standing(snapshot).wanted
     told_before = (before.organizations.available or 0) if before.organizations else 0
     return OrganizationCounts(
         available=len(found) if cloud.available else max(len(found), told_before),
         onboarded=onboarded,
-        conflicting=sum(desired.is_held_elsewhere(each) for key, each in found.items() if key in wanted),
+        conflicting=sum(desired_state.is_held_elsewhere(each) for key, each in found.items() if key in wanted),
     )
 
 

@@ -19,20 +19,13 @@ from defender_devops.azure.resource_graph.view import CloudView
 from defender_devops.azure.resources.role_assignments import RoleAssignments
 from defender_devops.azure.resources.security_connectors import SecurityConnectors
 from defender_devops.errors import OperatorError
-from defender_devops.reconcile import desired
 from defender_devops.reconcile.codes import Codes
 from defender_devops.reconcile.deletion import Fate, fate
 from defender_devops.reconcile.differences import forget_fulfilled
 from defender_devops.reconcile.execute import AzureAccess
-from defender_devops.reconcile.hints import Hints
-from defender_devops.reconcile.inventory import inventory
-from defender_devops.reconcile.memory import Memory
-from defender_devops.reconcile.observe import Observer, Question, failure_of
-from defender_devops.reconcile.ownership import is_ours, refusal
-from defender_devops.reconcile.resources import Key, Resources
-from defender_devops.reconcile.rivals import rivals
-from defender_devops.reconcile.sign_in_view import SignInFindings, SignInView
-from defender_devops.reconcile.snapshot import (
+from defender_devops.reconcile.facts import desired_state
+from defender_devops.reconcile.facts.ownership import is_ours, refusal
+from defender_devops.reconcile.facts.snapshot import (
     AuthorizationCode,
     CloudState,
     ConnectorSnapshot,
@@ -40,6 +33,13 @@ from defender_devops.reconcile.snapshot import (
     Owner,
     Timings,
 )
+from defender_devops.reconcile.hints import Hints
+from defender_devops.reconcile.inventory import inventory
+from defender_devops.reconcile.memory import Memory
+from defender_devops.reconcile.observe import Observer, Question, failure_of
+from defender_devops.reconcile.resources import Key, Resources
+from defender_devops.reconcile.rivals import rivals
+from defender_devops.reconcile.sign_in_view import SignInFindings, SignInView
 
 __all__ = ["Gathered", "Gatherer", "ReadOrganizations"]
 
@@ -156,7 +156,7 @@ class Gatherer:
         that somebody is to be had who was missing or held elsewhere.
         """
         check, refresh = self.timings.check_interval, self.refresh_interval
-        waits = desired.takes_in_what_is_new(snapshot) or desired.lacks_somebody(snapshot)
+        waits = desired_state.takes_in_what_is_new(snapshot) or desired_state.lacks_somebody(snapshot)
         return min(check, refresh) if waits else check
 
     def _base(
@@ -234,7 +234,7 @@ class Gatherer:
         connector = snapshot.connector
         view = azure.watcher.latest(connector.connector_ref)
         shown = view.inventory if view is not None else Inventory()
-        names = {key: each.name for key, each in desired.found(cloud).items()}
+        names = {key: each.name for key, each in desired_state.found(cloud).items()}
         findings = SignInFindings()
         if connector.spec.sign_in_method is not SignInMethod.NONE:
             findings = await self.sign_ins.look(
@@ -259,7 +259,7 @@ def _is_unwatched(known: CloudState | None, view: CloudView | None) -> bool:
     if view is None or (known.configuration is not None and view.configuration is None):
         return True
     shown = {each.name.lower() for each in view.organizations}
-    return any(desired.is_onboarded(each) and each.name.lower() not in shown for each in known.organizations)
+    return any(desired_state.is_onboarded(each) and each.name.lower() not in shown for each in known.organizations)
 
 
 def _may_have_strays(base: ConnectorSnapshot, found: Connector) -> bool:

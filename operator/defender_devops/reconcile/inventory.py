@@ -11,8 +11,8 @@ import structlog
 from defender_devops.api.cloud import ConnectorRef, Counts, Inventory
 from defender_devops.azure.resources.security_connectors import SecurityConnectors
 from defender_devops.errors import OperatorError
-from defender_devops.reconcile import desired
-from defender_devops.reconcile.snapshot import CloudState, ConnectorSnapshot
+from defender_devops.reconcile.facts import desired_state
+from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot
 
 __all__ = ["Counted", "inventory"]
 
@@ -54,7 +54,7 @@ async def inventory(
         connectors: to list with.
         now: the moment.
     """
-    onboarded = {each.name.lower(): each.name for each in cloud.organizations if desired.is_onboarded(each)}
+    onboarded = {each.name.lower(): each.name for each in cloud.organizations if desired_state.is_onboarded(each)}
     _forget_others(counted, onboarded)
     for key, name in onboarded.items():
         row = shown.by_organization.get(key)

@@ -14,9 +14,9 @@ from defender_devops.api.cloud import CloudOrganization, Connector, ConnectorRef
 from defender_devops.azure.resources.role_assignments import RoleAssignments
 from defender_devops.azure.resources.security_connectors import SecurityConnectors
 from defender_devops.errors import AzureError, Forbidden, OperatorError
-from defender_devops.reconcile.authorization import is_under_way, token_exchange_failed
-from defender_devops.reconcile.desired import is_onboarded
-from defender_devops.reconcile.snapshot import CloudState, Failure
+from defender_devops.reconcile.facts.authorization import is_under_way, token_exchange_failed
+from defender_devops.reconcile.facts.desired_state import is_onboarded
+from defender_devops.reconcile.facts.snapshot import CloudState, Failure
 
 __all__ = ["Observer", "Question", "failure_of"]
 

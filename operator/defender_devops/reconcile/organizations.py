@@ -6,18 +6,18 @@ from collections.abc import Container, Iterator
 
 from defender_devops.api.connector import OrganizationsMode
 from defender_devops.api.names import organization_object_name
-from defender_devops.reconcile import desired
 from defender_devops.reconcile.actions import Action
 from defender_devops.reconcile.actions_kubernetes import CreateOrganization, DeleteOrganization, ReleaseOrganization
-from defender_devops.reconcile.ownership import refusal
-from defender_devops.reconcile.snapshot import CloudState, ConnectorSnapshot
+from defender_devops.reconcile.facts import desired_state
+from defender_devops.reconcile.facts.ownership import refusal
+from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot
 
 __all__ = ["plan_organizations", "releases"]
 
 
 def plan_organizations(snapshot: ConnectorSnapshot) -> tuple[Action, ...]:
     """Keep one resource for each organization found, and never touch one that somebody decided about."""
-    deciding, needed = desired.deciding(snapshot.organizations), _needed(snapshot)
+    deciding, needed = desired_state.deciding(snapshot.organizations), _needed(snapshot)
     return (
         *releases(snapshot),
         *_deletions(snapshot, {each.metadata.uid for each in deciding.values()}, needed),
@@ -31,7 +31,7 @@ def releases(snapshot: ConnectorSnapshot) -> Iterator[ReleaseOrganization]:
     Our label alone is let be: who copied a generated one into git applies it again and again.
     """
     for each in snapshot.organizations:
-        if desired.is_taken_over(each) and each.goes_with_connector and not each.metadata.is_deleting:
+        if desired_state.is_taken_over(each) and each.goes_with_connector and not each.metadata.is_deleting:
             yield ReleaseOrganization(each)
 
 
@@ -39,7 +39,7 @@ def _deletions(
     snapshot: ConnectorSnapshot, winners: set[str], needed: dict[str, str] | None
 ) -> Iterator[DeleteOrganization]:
     for each in snapshot.organizations:
-        if not each.is_generated or desired.is_taken_over(each) or each.metadata.is_deleting:
+        if not each.is_generated or desired_state.is_taken_over(each) or each.metadata.is_deleting:
             continue
         if each.metadata.uid not in winners or (needed is not None and each.spec.organization.lower() not in needed):
             yield DeleteOrganization(each)
@@ -52,10 +52,10 @@ def _needed(snapshot: ConnectorSnapshot) -> dict[str, str] | None:
         return None
     if refusal(snapshot) is not None:
         return None
-    found, named = desired.found(cloud), desired.named(snapshot)
+    found, named = desired_state.found(cloud), desired_state.named(snapshot)
     if snapshot.connector.spec.organizations.mode is not OrganizationsMode.SELECTED:
         return {key: each.name for key, each in found.items()} | named
-    return named | {key: each.name for key, each in found.items() if key in named or desired.is_onboarded(each)}
+    return named | {key: each.name for key, each in found.items() if key in named or desired_state.is_onboarded(each)}
 
 
 def _creations(

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from defender_devops.api.names import FINALIZER
-from defender_devops.reconcile import desired
 from defender_devops.reconcile.actions import Action, AzureAction
 from defender_devops.reconcile.actions_kubernetes import AddFinalizer
 from defender_devops.reconcile.deletion import plan_deletion
 from defender_devops.reconcile.differences import due
+from defender_devops.reconcile.facts import desired_state
+from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot
 from defender_devops.reconcile.organizations import plan_organizations, releases
-from defender_devops.reconcile.snapshot import ConnectorSnapshot
 
 __all__ = ["Plan", "plan"]
 
@@ -37,5 +37,5 @@ def plan(snapshot: ConnectorSnapshot, now: datetime) -> Plan:
     finalizer = () if FINALIZER in connector.metadata.finalizers else (AddFinalizer(),)
     if connector.spec.suspend:
         return Plan(finalizer)
-    azure = () if desired.observes(snapshot) else due(snapshot, now)
+    azure = () if desired_state.observes(snapshot) else due(snapshot, now)
     return Plan((*finalizer, *azure, *plan_organizations(snapshot)))

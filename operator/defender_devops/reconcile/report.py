@@ -21,10 +21,10 @@ from defender_devops.api.organization import DevOpsOrganization, OrganizationSta
 from defender_devops.api.reasons import ConditionType, Reason
 from defender_devops.reconcile import verdicts
 from defender_devops.reconcile.discovery import Discovery, discovery
+from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot, Failure
 from defender_devops.reconcile.report_azure import azure_status
 from defender_devops.reconcile.report_deletion import report_deletion
 from defender_devops.reconcile.report_organizations import report_organizations, report_unread_organizations
-from defender_devops.reconcile.snapshot import CloudState, ConnectorSnapshot, Failure
 from defender_devops.reconcile.verdict import Verdict, condition_of, not_checked
 from defender_devops.reconcile.verdicts_authorization import authorized, reauth_required, signed_in
 

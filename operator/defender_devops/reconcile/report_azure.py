@@ -10,11 +10,11 @@ from collections.abc import Mapping
 
 from defender_devops.api.connector import AzureStatus, OrganizationsMode
 from defender_devops.api.connector_features import SECURITY_READERS_MAX
-from defender_devops.reconcile import desired
 from defender_devops.reconcile.deletion import was_created
-from defender_devops.reconcile.ownership import is_ours
+from defender_devops.reconcile.facts import desired_state
+from defender_devops.reconcile.facts.ownership import is_ours
+from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot
 from defender_devops.reconcile.readers import our_readers
-from defender_devops.reconcile.snapshot import CloudState, ConnectorSnapshot
 
 __all__ = ["azure_status"]
 
@@ -53,7 +53,7 @@ def _security_readers(snapshot: ConnectorSnapshot, cloud: CloudState, known: Azu
 def _organizations_mode(snapshot: ConnectorSnapshot, cloud: CloudState, known: AzureStatus) -> str | None:
     """The mode that was carried out last; All only once it is known for good who was there then."""
     mode = snapshot.connector.spec.organizations.mode
-    if desired.observes(snapshot):
+    if desired_state.observes(snapshot):
         return known.organizations_mode
     if mode is not OrganizationsMode.ALL or known.organizations_mode == mode:
         return mode
@@ -66,4 +66,4 @@ def _everybody_is_told(snapshot: ConnectorSnapshot, cloud: CloudState) -> bool:
     Statuses of organizations are written before that of their connector.
     """
     told = {each.spec.organization.lower() for each in snapshot.organizations}
-    return all(desired.is_onboarded(each) or key in told for key, each in desired.found(cloud).items())
+    return all(desired_state.is_onboarded(each) or key in told for key, each in desired_state.found(cloud).items())

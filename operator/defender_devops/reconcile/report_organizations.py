@@ -21,10 +21,10 @@ from defender_devops.api.conditions import (
 from defender_devops.api.connector import Progress, SignInMethod
 from defender_devops.api.organization import DevOpsOrganization, OrganizationStatus
 from defender_devops.api.reasons import ConditionType, Reason
-from defender_devops.reconcile import desired
 from defender_devops.reconcile.discovery import Discovery, lags
-from defender_devops.reconcile.ownership import refusal
-from defender_devops.reconcile.snapshot import CloudState, ConnectorSnapshot
+from defender_devops.reconcile.facts import desired_state
+from defender_devops.reconcile.facts.ownership import refusal
+from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot
 from defender_devops.reconcile.verdict import QUOTED_MAX, Verdict, condition_of
 from defender_devops.reconcile.verdicts import prerequisites_verdict
 
@@ -60,7 +60,7 @@ class _View:
 
     snapshot: ConnectorSnapshot
     found: Mapping[str, CloudOrganization]
-    standing: desired.Standing
+    standing: desired_state.Standing
     connector: Conditions
     progress: Discovery | None
     is_refused: bool
@@ -80,17 +80,17 @@ class _View:
     def is_known_uncovered(self, key: str) -> bool:
         """Whether this connector is known not to hold an organization."""
         found = self.found.get(key)
-        return self.is_bare or (self.is_read and (found is None or not desired.is_onboarded(found)))
+        return self.is_bare or (self.is_read and (found is None or not desired_state.is_onboarded(found)))
 
 
 def report_organizations(
     snapshot: ConnectorSnapshot, connector: Conditions, progress: Discovery | None, now: datetime
 ) -> Reported:
     """A status for each resource, given the connector's own conditions."""
-    cloud, deciding = snapshot.cloud, desired.deciding(snapshot.organizations)
+    cloud, deciding = snapshot.cloud, desired_state.deciding(snapshot.organizations)
     refused = refusal(snapshot) is not None
-    found = desired.found(cloud) if isinstance(cloud, CloudState) and cloud.is_settled and not refused else {}
-    view = _View(snapshot, found, desired.standing(snapshot), connector, progress, refused)
+    found = desired_state.found(cloud) if isinstance(cloud, CloudState) and cloud.is_settled and not refused else {}
+    view = _View(snapshot, found, desired_state.standing(snapshot), connector, progress, refused)
     return tuple((each, _status(view, each, deciding[_key(each)], now)) for each in snapshot.organizations)
 
 
@@ -110,7 +110,7 @@ def report_unread_organizations(
 ) -> Reported:
     """A word to those of whom nothing that holds was said, while nobody looks at Azure; the others stay as they are."""
     organizations = tuple(organizations)
-    deciding = desired.deciding(organizations)
+    deciding = desired_state.deciding(organizations)
     told = ((each, _unread(each, deciding[_key(each)], connector)) for each in organizations)
     return tuple(
         (each, _marked(each, verdict, each.status.conditions, now)) for each, verdict in told if verdict is not None
@@ -168,18 +168,18 @@ def _judged(view: _View, resource: DevOpsOrganization) -> Verdict | None:
     if found is None:
         told_all = isinstance(cloud, CloudState) and bool(cloud.available)
         return _not_found(name) if told_all else _unseen(resource, view.connector)
-    if desired.is_held_elsewhere(found):
+    if desired_state.is_held_elsewhere(found):
         holder = view.snapshot.rivals.get(key, "another connector of the tenant")
         message = f"{name} is onboarded by {holder}. Take it out there, or set onboarding to Excluded here."
         return Verdict("False", Reason.HELD_BY_OTHER_CONNECTOR, message, stalls=True)
-    if not desired.is_onboarded(found):
+    if not desired_state.is_onboarded(found):
         return _not_yet(view, name, found)
     return _covered(name, found, view.connector)
 
 
 def _left_out(view: _View, name: str, found: CloudOrganization | None) -> Verdict:
-    if found is not None and desired.is_onboarded(found):
-        if desired.observes(view.snapshot):
+    if found is not None and desired_state.is_onboarded(found):
+        if desired_state.observes(view.snapshot):
             return _drifted(f"{name} is onboarded through this connector, although it should not be")
         still = Verdict("False", Reason.PROVISIONING, f"{name} is still to be taken out of this connector.")
         return _unauthorized(view.connector) or still
@@ -203,7 +203,7 @@ def _not_found(name: str) -> Verdict:
 
 
 def _not_yet(view: _View, name: str, found: CloudOrganization) -> Verdict:
-    if desired.observes(view.snapshot):
+    if desired_state.observes(view.snapshot):
         return _drifted(f"{name} is not onboarded")
     words = f": {cut(found.status_message, QUOTED_MAX)}" if found.status_message else ""
     return _unauthorized(view.connector) or Verdict(
@@ -292,22 +292,22 @@ def _lost(view: _View, conditions: Conditions) -> Verdict | None:
     return _OUT_OF_SIGHT if view.is_read else None
 
 
-def _onboarded(found: CloudOrganization, key: str, standing: desired.Standing) -> Verdict:
+def _onboarded(found: CloudOrganization, key: str, standing: desired_state.Standing) -> Verdict:
     """Its reason is also the memory of who was there when mode All was carried out."""
-    if desired.is_onboarded(found):
+    if desired_state.is_onboarded(found):
         return Verdict("True", Reason.ONBOARDED, "Defender for Cloud covers the organization.")
     if key in standing.passed_over:
         return Verdict("False", Reason.NOT_INCLUDED, "Nobody asked for the organization.")
     if key in standing.excluded:
         return Verdict("False", Reason.EXCLUDED, "The organization is kept out.")
-    if desired.is_held_elsewhere(found):
+    if desired_state.is_held_elsewhere(found):
         return Verdict("False", Reason.HELD_BY_OTHER_CONNECTOR, "Another connector of the tenant holds it.")
     return Verdict("False", Reason.ONBOARDING, "Defender for Cloud has not onboarded it yet.")
 
 
 def _discovered(view: _View, found: CloudOrganization) -> Verdict | None:
     progress, key = view.progress, found.name.lower()
-    if progress is None or not desired.is_onboarded(found):
+    if progress is None or not desired_state.is_onboarded(found):
         return None
     expected = view.snapshot.expected.get(key)
     complete = expected is not None and not lags(view.snapshot.inventory.by_organization.get(key), expected)
@@ -328,8 +328,8 @@ def _facts(view: _View, resource: DevOpsOrganization) -> dict[str, object]:
         facts |= dict.fromkeys((*_COVERAGE, *_COUNTS))
     if found is not None:
         facts["onboarding_state"] = str(found.onboarding_state)
-        facts["conflicting_connector"] = snapshot.rivals.get(key) if desired.is_held_elsewhere(found) else None
-        facts["organization_id"] = _organization_id(snapshot, found) if desired.is_onboarded(found) else None
+        facts["conflicting_connector"] = snapshot.rivals.get(key) if desired_state.is_held_elsewhere(found) else None
+        facts["organization_id"] = _organization_id(snapshot, found) if desired_state.is_onboarded(found) else None
     counts, expected = snapshot.inventory.by_organization.get(key), snapshot.expected.get(key)
     if counts is not None:
         facts["projects"] = Progress(discovered=counts.projects, expected=expected and expected.projects)

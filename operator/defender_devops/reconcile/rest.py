@@ -13,7 +13,7 @@ from datetime import datetime
 
 from defender_devops.api.cloud import Counts, Inventory
 from defender_devops.api.organization import Prerequisite
-from defender_devops.reconcile.snapshot import AuthorizationCode, CloudState, ConnectorSnapshot, SignIn
+from defender_devops.reconcile.facts.snapshot import AuthorizationCode, CloudState, ConnectorSnapshot, SignIn
 
 __all__ = ["Rest"]
 

@@ -9,9 +9,9 @@ import structlog
 
 from defender_devops.azure.resource_graph.poller import CloudWatcher
 from defender_devops.errors import OperatorError
-from defender_devops.reconcile import desired
+from defender_devops.reconcile.facts import desired_state
+from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot
 from defender_devops.reconcile.resources import Key, Resources
-from defender_devops.reconcile.snapshot import CloudState, ConnectorSnapshot
 
 __all__ = ["rivals"]
 
@@ -25,7 +25,7 @@ async def rivals(
     snapshot: ConnectorSnapshot, cloud: CloudState, resources: Resources, watcher: CloudWatcher
 ) -> dict[str, str]:
     """The holder of each conflicting organization, by name in lower case; unknown ones are missing."""
-    conflicting = {key for key, each in desired.found(cloud).items() if desired.is_held_elsewhere(each)}
+    conflicting = {key for key, each in desired_state.found(cloud).items() if desired_state.is_held_elsewhere(each)}
     if not conflicting:
         return {}
     metadata = snapshot.connector.metadata

@@ -16,7 +16,7 @@ from defender_devops.api.connector import AzureDevOpsConnector
 from defender_devops.api.organization import DevOpsOrganization, Prerequisite, PrerequisiteCheck
 from defender_devops.api.reasons import Reason
 from defender_devops.azuredevops.prerequisite_checker import PrerequisiteChecker
-from defender_devops.reconcile.snapshot import SignIn
+from defender_devops.reconcile.facts.snapshot import SignIn
 from defender_devops.signin.sessions.sign_ins import SignIns
 from defender_devops.signin.sessions.state import SignInState
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from defender_devops.api.conditions import Condition, Status, cut
 from defender_devops.api.reasons import Reason
-from defender_devops.reconcile.snapshot import Failure
+from defender_devops.reconcile.facts.snapshot import Failure
 
 __all__ = [
     "NAMES_SHOWN",

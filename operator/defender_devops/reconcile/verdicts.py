@@ -9,12 +9,12 @@ from defender_devops.api.conditions import cut, find_condition
 from defender_devops.api.connector import AuthorizationMethod, Progress
 from defender_devops.api.organization import Prerequisite
 from defender_devops.api.reasons import ConditionType, Reason
-from defender_devops.reconcile import desired
-from defender_devops.reconcile.authorization import has_worked, is_broken, shows_a_loss, token_exchange_failed
 from defender_devops.reconcile.differences import differences, has_failed, was_accepted
 from defender_devops.reconcile.discovery import Discovery
-from defender_devops.reconcile.ownership import refusal
-from defender_devops.reconcile.snapshot import CloudState, ConnectorSnapshot, Failure
+from defender_devops.reconcile.facts import desired_state
+from defender_devops.reconcile.facts.authorization import has_worked, is_broken, shows_a_loss, token_exchange_failed
+from defender_devops.reconcile.facts.ownership import refusal
+from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot, Failure
 from defender_devops.reconcile.verdict import (
     NAMES_SHOWN,
     OURSELVES,
@@ -84,7 +84,7 @@ def _missing(snapshot: ConnectorSnapshot, cloud: CloudState) -> Verdict:
     if has_worked(snapshot):
         message = f"The {what} {where} was deleted, and its authorization with it. {how_to_authorize(snapshot)}"
         return Verdict("False", Reason.CONNECTOR_NOT_FOUND, message, stalls=True)
-    if desired.observes(snapshot):
+    if desired_state.observes(snapshot):
         message = f"There is no {what} {where}, and managementPolicy Observe creates none."
     elif spec.authorization.method is AuthorizationMethod.ADOPT:
         message = f"There is no {what} {where}. Create and authorize it in the Defender portal; it is then adopted."
@@ -107,7 +107,7 @@ def _compared(snapshot: ConnectorSnapshot) -> Verdict:
     if not steps:
         return Verdict("True", Reason.PROVISIONED, "Azure agrees with the spec.")
     what = "; ".join(steps)
-    if desired.observes(snapshot):
+    if desired_state.observes(snapshot):
         message = f"Azure differs from the spec, and managementPolicy Observe forbids to {what}."
         return Verdict("False", Reason.DRIFT_DETECTED, message, stalls=True)
     when = ", once Defender is authorized" if is_broken(snapshot) else ""
@@ -123,9 +123,9 @@ def organizations_available(snapshot: ConnectorSnapshot) -> Verdict | None:
         return not_checked("Which organizations there are is seen as soon as Defender is authorized.")
     if cloud.available is None or not cloud.is_settled:
         return None
-    if not desired.found(cloud):
+    if not desired_state.found(cloud):
         message = "The authorizing account sees no Azure DevOps organization. Add the account to the organizations."
-        return Verdict("False", Reason.NO_ORGANIZATIONS, message, stalls=bool(desired.named(snapshot)))
+        return Verdict("False", Reason.NO_ORGANIZATIONS, message, stalls=bool(desired_state.named(snapshot)))
     return _unavailable(snapshot, cloud) or Verdict(
         "True", Reason.AVAILABLE, "Every organization that is wanted can be onboarded."
     )
@@ -133,8 +133,12 @@ def organizations_available(snapshot: ConnectorSnapshot) -> Verdict | None:
 
 def _unavailable(snapshot: ConnectorSnapshot, cloud: CloudState) -> Verdict | None:
     """Wanted organizations that are held elsewhere, or named ones that nobody sees."""
-    found, wanted, named = desired.found(cloud), desired.standing(snapshot).wanted, desired.named(snapshot)
-    held = {key for key, each in found.items() if key in wanted and desired.is_held_elsewhere(each)}
+    found, wanted, named = (
+        desired_state.found(cloud),
+        desired_state.standing(snapshot).wanted,
+        desired_state.named(snapshot),
+    )
+    held = {key for key, each in found.items() if key in wanted and desired_state.is_held_elsewhere(each)}
     missing = [name for key, name in named.items() if key not in found and cloud.available]
     stalls = bool(missing) or not held.isdisjoint(named)
     if held:
@@ -160,9 +164,11 @@ def pending_names(snapshot: ConnectorSnapshot) -> Verdict | None:
     cloud = snapshot.cloud
     if isinstance(cloud, Failure) or not cloud.is_settled:
         return None
-    found = desired.found(cloud)
+    found = desired_state.found(cloud)
     pending = [
-        name for key, name in desired.named(snapshot).items() if _is_pending(found.get(key), told=bool(cloud.available))
+        name
+        for key, name in desired_state.named(snapshot).items()
+        if _is_pending(found.get(key), told=bool(cloud.available))
     ]
     if not pending:
         return None
@@ -173,7 +179,7 @@ def pending_names(snapshot: ConnectorSnapshot) -> Verdict | None:
 def _is_pending(found: CloudOrganization | None, *, told: bool) -> bool:
     if found is None:
         return not told
-    return not desired.is_onboarded(found) and not desired.is_held_elsewhere(found)
+    return not desired_state.is_onboarded(found) and not desired_state.is_held_elsewhere(found)
 
 
 def discovered(progress: Discovery) -> Verdict:
@@ -199,7 +205,7 @@ def _of(progress: Progress) -> str:
 
 def prerequisites_met(snapshot: ConnectorSnapshot) -> Verdict | None:
     """Every wanted organization that was checked meets all; None where nothing was checked."""
-    wanted = desired.standing(snapshot).wanted
+    wanted = desired_state.standing(snapshot).wanted
     return prerequisites_verdict({key: made for key, made in snapshot.prerequisites.items() if key in wanted})
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from defender_devops.api.conditions import Status, cut, find_condition
 from defender_devops.api.connector import AuthorizationMethod, SignInMethod
 from defender_devops.api.reasons import REASONS, ConditionType, Reason
-from defender_devops.reconcile import desired
-from defender_devops.reconcile.authorization import (
+from defender_devops.reconcile.facts import desired_state
+from defender_devops.reconcile.facts.authorization import (
     Authorization,
     State,
     authorization,
@@ -14,7 +14,7 @@ from defender_devops.reconcile.authorization import (
     last_authorized_at,
     unspent_code,
 )
-from defender_devops.reconcile.snapshot import ConnectorSnapshot, Failure
+from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot, Failure
 from defender_devops.reconcile.verdict import QUOTED_MAX, Verdict, not_checked
 
 __all__ = ["authorized", "how_to_authorize", "reauth_required", "signed_in"]
@@ -50,7 +50,7 @@ def authorized(snapshot: ConnectorSnapshot, failure: Failure | None = None) -> V
 def _uses_code(snapshot: ConnectorSnapshot) -> bool:
     """Whether a code that somebody brings would be sent."""
     spec = snapshot.connector.spec
-    return spec.authorization.method is AuthorizationMethod.CODE and not desired.observes(snapshot)
+    return spec.authorization.method is AuthorizationMethod.CODE and not desired_state.observes(snapshot)
 
 
 def _being_exchanged(snapshot: ConnectorSnapshot) -> Verdict:

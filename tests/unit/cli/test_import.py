@@ -26,7 +26,7 @@ from defender_devops.cli.import_.manifests import Imported, Options, imported, m
 from defender_devops.reconcile.actions import AzureAction
 from defender_devops.reconcile.actions_azure import SetTags
 from defender_devops.reconcile.differences import differences
-from defender_devops.reconcile.snapshot import CloudState, ConnectorSnapshot, Owner
+from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot, Owner
 from tests.unit.reconcile.builder import UID
 
 TENANT = "11111111-1111-1111-1111-111111111111"

@@ -21,9 +21,9 @@ from defender_devops.api.organization import DevOpsOrganization, OrganizationSta
 from defender_devops.reconcile.actions import Action
 from defender_devops.reconcile.actions_azure import Authorize, UpdateConfiguration
 from defender_devops.reconcile.differences import forget_fulfilled
+from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot
 from defender_devops.reconcile.plan import plan
 from defender_devops.reconcile.report import Report, report
-from defender_devops.reconcile.snapshot import CloudState, ConnectorSnapshot
 
 STEP = timedelta(seconds=30)
 

@@ -43,9 +43,8 @@ from defender_devops.api.cloud import (
 from defender_devops.api.connector import AzureDevOpsConnector, ConnectorStatus
 from defender_devops.api.names import API_VERSION, CONNECTOR, FINALIZER, LABEL_GENERATED, TAG_OWNER, TAG_RESOURCE
 from defender_devops.api.organization import DevOpsOrganization, Prerequisite
-from defender_devops.reconcile.desired import hierarchy_identifier
-from defender_devops.reconcile.readers import SECURITY_READER, reader_name
-from defender_devops.reconcile.snapshot import (
+from defender_devops.reconcile.facts.desired_state import hierarchy_identifier
+from defender_devops.reconcile.facts.snapshot import (
     AuthorizationCode,
     CloudState,
     ConnectorSnapshot,
@@ -54,6 +53,7 @@ from defender_devops.reconcile.snapshot import (
     SignIn,
     Timings,
 )
+from defender_devops.reconcile.readers import SECURITY_READER, reader_name
 from tests.support.manifests import connector as connector_manifest
 from tests.support.manifests import merge
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from defender_devops.api.conditions import Condition, find_condition
+from defender_devops.reconcile.facts.snapshot import Failure
 from defender_devops.reconcile.report import report
-from defender_devops.reconcile.snapshot import Failure
 from tests.unit.reconcile.builder import NOW, snapshot
 
 SIGN_IN = """

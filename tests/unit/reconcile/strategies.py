@@ -10,7 +10,7 @@ import yaml
 from hypothesis import strategies as st
 
 from defender_devops.api.organization import DevOpsOrganization
-from defender_devops.reconcile.snapshot import AuthorizationCode
+from defender_devops.reconcile.facts.snapshot import AuthorizationCode
 from tests.unit.reconcile.azure_model import Azure
 from tests.unit.reconcile.builder import NOW, resource, snapshot
 

@@ -26,7 +26,7 @@ from defender_devops.reconcile.actions_kubernetes import (
     ReleaseOrganization,
     RemoveFinalizer,
 )
-from defender_devops.reconcile.snapshot import ConnectorSnapshot, Failure
+from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot, Failure
 from tests.unit.reconcile.builder import CONNECTOR_ID, NOW, ROLE, cloud_of, snapshot
 from tests.unit.reconcile.cases import ABSENT
 

@@ -8,9 +8,9 @@ import pytest
 
 from defender_devops.reconcile.actions_azure import SetTags
 from defender_devops.reconcile.actions_kubernetes import RememberTags
-from defender_devops.reconcile.ownership import refusal
+from defender_devops.reconcile.facts.ownership import refusal
+from defender_devops.reconcile.facts.snapshot import Owner
 from defender_devops.reconcile.plan import plan
-from defender_devops.reconcile.snapshot import Owner
 from tests.unit.reconcile.builder import NOW, UID, snapshot
 from tests.unit.reconcile.cases import FRESH, NO_CONFIGURATION, OBSERVE, OWN, Case, planned, remember, tag
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from defender_devops.api.reasons import REASONS, ConditionType
+from defender_devops.reconcile.facts.snapshot import Failure
 from defender_devops.reconcile.report import report
-from defender_devops.reconcile.snapshot import Failure
 from tests.unit.reconcile.builder import NOW, snapshot
 from tests.unit.reconcile.cases import ABSENT, CODE, FRESH, LISTED, NO_CONFIGURATION, OBSERVE, SELECTED
 from tests.unit.reconcile.says import (

@@ -9,8 +9,8 @@ import pytest
 
 from defender_devops.api.conditions import Condition, find_condition, is_true
 from defender_devops.api.reasons import Reason
+from defender_devops.reconcile.facts.snapshot import Failure
 from defender_devops.reconcile.report import report
-from defender_devops.reconcile.snapshot import Failure
 from tests.unit.reconcile.builder import NOW, snapshot
 from tests.unit.reconcile.cases import OBSERVE
 from tests.unit.reconcile.says import unreadable

@@ -9,10 +9,10 @@ import pytest
 from defender_devops.api.connector import AzureStatus
 from defender_devops.reconcile.actions import Action
 from defender_devops.reconcile.actions_kubernetes import SpendCode
-from defender_devops.reconcile.ownership import refusal
+from defender_devops.reconcile.facts.ownership import refusal
+from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot, Failure
 from defender_devops.reconcile.plan import plan
 from defender_devops.reconcile.report import report
-from defender_devops.reconcile.snapshot import ConnectorSnapshot, Failure
 from tests.unit.reconcile.builder import CONNECTOR_ID, NEW_CODE, NOW, SPENT_CODE, snapshot, with_status
 from tests.unit.reconcile.cases import ABSENT, CODE, FRESH, LISTED, OBSERVE, SELECTED
 from tests.unit.reconcile.says import AUTHORIZED, PENDING, REVOKED

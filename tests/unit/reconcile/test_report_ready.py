@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from defender_devops.api.conditions import find_condition, is_true
+from defender_devops.reconcile.facts.snapshot import Failure
 from defender_devops.reconcile.plan import plan
 from defender_devops.reconcile.report import report
-from defender_devops.reconcile.snapshot import Failure
 from tests.unit.reconcile.builder import NOW, SPENT_CODE, cloud_of, snapshot, with_status
 from tests.unit.reconcile.cases import ABSENT, CODE, FRESH, LISTED, NO_CONFIGURATION, OBSERVE, SELECTED
 from tests.unit.reconcile.says import (

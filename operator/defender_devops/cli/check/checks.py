@@ -11,8 +11,8 @@ from defender_devops.api.connector import AuthorizationMethod
 from defender_devops.api.reasons import Reason
 from defender_devops.api.regions import is_known_region, region_advice
 from defender_devops.errors import OperatorError
-from defender_devops.reconcile.ownership import refusal
-from defender_devops.reconcile.snapshot import CloudState, ConnectorSnapshot
+from defender_devops.reconcile.facts.ownership import refusal
+from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot
 from defender_devops.reconcile.verdict import Verdict
 from defender_devops.reconcile.verdicts import organizations_available, provisioned
 from defender_devops.reconcile.verdicts_authorization import authorized

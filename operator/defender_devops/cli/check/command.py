@@ -26,7 +26,7 @@ from defender_devops.cli.plan.observation import observe
 from defender_devops.cli.status.words import ASCII_MARKS, MARKS, STYLES
 from defender_devops.errors import CredentialsError, OperatorError
 from defender_devops.http_client import open_connections
-from defender_devops.reconcile.snapshot import CloudState, ConnectorSnapshot
+from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot
 
 __all__ = ["show_checks"]
 

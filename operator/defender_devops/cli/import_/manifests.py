@@ -21,7 +21,7 @@ from defender_devops.api.names import (
     organization_object_name,
 )
 from defender_devops.cli.import_.discovery import Found
-from defender_devops.reconcile import desired
+from defender_devops.reconcile.facts import desired_state
 
 __all__ = ["Imported", "Options", "imported", "managed_by"]
 
@@ -124,7 +124,7 @@ def _organizations(found: Found) -> tuple[dict[str, Any], list[str]]:
     """The mode that leaves everything as it is."""
     if found.configuration is not None and found.configuration.auto_discovery == AutoDiscovery.ENABLED:
         return {"mode": str(OrganizationsMode.ALL_AND_FUTURE)}, []
-    onboarded = sorted((each.name for each in found.organizations if desired.is_onboarded(each)), key=str.lower)
+    onboarded = sorted((each.name for each in found.organizations if desired_state.is_onboarded(each)), key=str.lower)
     others = [
         each.name for each in found.available or () if each.name.lower() not in {name.lower() for name in onboarded}
     ]
@@ -138,7 +138,11 @@ def _organizations(found: Found) -> tuple[dict[str, Any], list[str]]:
 
 def _common_annotations(found: Found) -> Annotations:
     """What most organizations have, of those that have any; off where none has."""
-    held = [each.annotations for each in found.organizations if desired.is_onboarded(each) and each.annotations.enabled]
+    held = [
+        each.annotations
+        for each in found.organizations
+        if desired_state.is_onboarded(each) and each.annotations.enabled
+    ]
     return Counter(held).most_common(1)[0][0] if held else _ANNOTATIONS_OFF
 
 
@@ -146,7 +150,7 @@ def _differing(found: Found, common: Annotations, name: str, options: Options) -
     """A manifest for each organization whose annotations are not the connector's."""
     taken: set[str] = set()
     for each in found.organizations if common.enabled else ():
-        if desired.is_onboarded(each) and _plain(each) != common:
+        if desired_state.is_onboarded(each) and _plain(each) != common:
             resource = organization_object_name(name, each.name, taken)
             taken.add(resource)
             spec = {

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from defender_devops.api.cloud import AgentlessConfiguration, Annotations
-from defender_devops.reconcile import desired
 from defender_devops.reconcile.actions import Action
 from defender_devops.reconcile.actions_azure import (
     AssignReader,
@@ -19,7 +18,8 @@ from defender_devops.reconcile.actions_azure import (
     SetTags,
     UpdateConfiguration,
 )
-from defender_devops.reconcile.snapshot import CloudState
+from defender_devops.reconcile.facts import desired_state
+from defender_devops.reconcile.facts.snapshot import CloudState
 
 __all__ = ["Change", "changes", "sign"]
 
@@ -92,7 +92,7 @@ def _configuration(step: Authorize | UpdateConfiguration, cloud: CloudState) -> 
 
 def _organizations(wanted: tuple[str, ...], cloud: CloudState) -> Iterator[Change]:
     """Who comes in and who goes out."""
-    present = {each.name.lower(): each.name for each in cloud.organizations if desired.is_onboarded(each)}
+    present = {each.name.lower(): each.name for each in cloud.organizations if desired_state.is_onboarded(each)}
     asked = {name.lower(): name for name in wanted}
     for key in sorted(present.keys() | asked.keys()):
         before = "onboarded" if key in present else None

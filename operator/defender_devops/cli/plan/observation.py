@@ -14,8 +14,8 @@ from defender_devops.azure.resources.security_connectors import SecurityConnecto
 from defender_devops.cli.plan.cluster_context import Surroundings
 from defender_devops.cli.plan.inputs import Subject
 from defender_devops.errors import KubernetesError, OperatorError
+from defender_devops.reconcile.facts.snapshot import AuthorizationCode, CloudState, ConnectorSnapshot, Owner
 from defender_devops.reconcile.observe import Observer, Question
-from defender_devops.reconcile.snapshot import AuthorizationCode, CloudState, ConnectorSnapshot, Owner
 
 __all__ = ["Observation", "observe"]
 

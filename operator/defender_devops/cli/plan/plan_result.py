@@ -11,16 +11,16 @@ from defender_devops.api.names import TAG_OWNER
 from defender_devops.cli.plan.changes import Change, changes, sign
 from defender_devops.cli.plan.inputs import Subject
 from defender_devops.cli.plan.observation import Observation
-from defender_devops.reconcile import desired
 from defender_devops.reconcile.actions import Action, AzureAction
 from defender_devops.reconcile.actions_azure import Authorize, CreateConnector, UpdateConfiguration
 from defender_devops.reconcile.actions_kubernetes import CreateOrganization, DeleteOrganization, ReleaseOrganization
-from defender_devops.reconcile.authorization import is_broken
 from defender_devops.reconcile.deletion import Fate, fate
 from defender_devops.reconcile.differences import differences
-from defender_devops.reconcile.ownership import refusal
+from defender_devops.reconcile.facts import desired_state
+from defender_devops.reconcile.facts.authorization import is_broken
+from defender_devops.reconcile.facts.ownership import refusal
+from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot
 from defender_devops.reconcile.plan import plan
-from defender_devops.reconcile.snapshot import CloudState, ConnectorSnapshot
 from defender_devops.reconcile.verdicts import provisioned
 from defender_devops.reconcile.verdicts_authorization import authorized
 
@@ -101,7 +101,7 @@ def _actions(snapshot: ConnectorSnapshot, now: datetime) -> tuple[Action, ...]:
     connector = snapshot.connector
     if connector.metadata.is_deleting:
         return plan(snapshot, now).actions
-    if desired.observes(snapshot):
+    if desired_state.observes(snapshot):
         return differences(snapshot)
     if connector.spec.suspend:
         spec = connector.spec.model_copy(update={"suspend": False})
@@ -123,7 +123,7 @@ def _notes(snapshot: ConnectorSnapshot, actions: tuple[Action, ...]) -> Iterator
         return
     if connector.spec.suspend:
         yield "spec.suspend is true: nothing of it is done until the connector is resumed."
-    elif desired.observes(snapshot):
+    elif desired_state.observes(snapshot):
         yield "managementPolicy is Observe: a difference is reported, and nothing is changed."
     yield from _obstacles(snapshot, actions)
     grows = any(isinstance(each, CreateConnector | Authorize) for each in actions)

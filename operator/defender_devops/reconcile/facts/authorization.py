@@ -10,9 +10,9 @@ from defender_devops.api.cloud import Configuration, ProvisioningState
 from defender_devops.api.conditions import find_condition
 from defender_devops.api.connector import AuthorizationMethod, AuthorizationStatus
 from defender_devops.api.reasons import ConditionType, Reason
-from defender_devops.reconcile import desired
-from defender_devops.reconcile.ownership import refusal
-from defender_devops.reconcile.snapshot import CloudState, ConnectorSnapshot, Failure, is_under_way
+from defender_devops.reconcile.facts import desired_state
+from defender_devops.reconcile.facts.ownership import refusal
+from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot, Failure, is_under_way
 
 __all__ = [
     "Authorization",
@@ -78,7 +78,7 @@ def unspent_code(snapshot: ConnectorSnapshot) -> str | None:
     """The hash of a code that may be sent: new, of the right shape, and ours to send. None where there is none."""
     if snapshot.connector.spec.authorization.method is not AuthorizationMethod.CODE:
         return None
-    if snapshot.code.refused or desired.observes(snapshot):
+    if snapshot.code.refused or desired_state.observes(snapshot):
         return None
     spent = snapshot.connector.status.authorization or AuthorizationStatus()
     digest = snapshot.code.sha256

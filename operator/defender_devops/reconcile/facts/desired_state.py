@@ -19,7 +19,7 @@ from defender_devops.api.connector import ManagementPolicy, OrganizationsMode
 from defender_devops.api.names import OWNER_TAGS, TAG_OWNER, TAG_RESOURCE
 from defender_devops.api.organization import DevOpsOrganization, Onboarding
 from defender_devops.api.reasons import ConditionType, Reason
-from defender_devops.reconcile.snapshot import CloudState, ConnectorSnapshot, worked_out_once
+from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot, worked_out_once
 
 __all__ = [
     "Choice",

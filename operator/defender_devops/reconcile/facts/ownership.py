@@ -9,8 +9,8 @@ from defender_devops.api.cloud import Connector
 from defender_devops.api.connector import AdoptionPolicy
 from defender_devops.api.names import TAG_OWNER, TAG_RESOURCE
 from defender_devops.api.reasons import Reason
-from defender_devops.reconcile import desired
-from defender_devops.reconcile.snapshot import CloudState, ConnectorSnapshot, Failure, Owner
+from defender_devops.reconcile.facts import desired_state
+from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot, Failure, Owner
 
 __all__ = ["Holder", "Ownership", "is_ours", "ownership", "refusal", "was_ours"]
 
@@ -77,7 +77,7 @@ def refusal(snapshot: ConnectorSnapshot) -> Failure | None:
     owned = ownership(snapshot, cloud.connector)
     if owned.holder is Holder.ANOTHER_KIND:
         return _another_kind(snapshot, owned)
-    not_ours = None if desired.observes(snapshot) else _not_ours(snapshot, owned)
+    not_ours = None if desired_state.observes(snapshot) else _not_ours(snapshot, owned)
     return not_ours or _moved(snapshot, cloud.connector)
 
 
