@@ -37,16 +37,16 @@ from defender_devops.cluster.service_accounts import ServiceAccounts
 from defender_devops.handlers.events import Inbox
 from defender_devops.handlers.watches import watch
 from defender_devops.http_client import open_connections
+from defender_devops.reconcile.cache.connector_cache import Memories
+from defender_devops.reconcile.cache.drift_notifications import Hints
+from defender_devops.reconcile.cache.resource_cache import Key, Resources
+from defender_devops.reconcile.cache.resync import RollCall
+from defender_devops.reconcile.cache.write_through import OwnWrites
 from defender_devops.reconcile.codes import Codes
 from defender_devops.reconcile.execute import Executor
 from defender_devops.reconcile.facts.snapshot import Timings
 from defender_devops.reconcile.gather import Gatherer
-from defender_devops.reconcile.hints import Hints
-from defender_devops.reconcile.memory import Memories
-from defender_devops.reconcile.own_writes import OwnWrites
 from defender_devops.reconcile.reconciler import Reconciler
-from defender_devops.reconcile.resources import Key, Resources
-from defender_devops.reconcile.roll_call import RollCall
 from defender_devops.reconcile.sign_in_view import SignInView
 from defender_devops.settings import Settings
 from defender_devops.signin.assembly import SignInPackage, open_sign_in

@@ -13,7 +13,7 @@ from typing import Any
 import kopf
 
 from defender_devops.api.names import CONNECTOR, GROUP, ORGANIZATION, VERSION
-from defender_devops.reconcile.resources import Key, Resources
+from defender_devops.reconcile.cache.resource_cache import Key, Resources
 
 __all__ = ["Inbox", "register"]
 

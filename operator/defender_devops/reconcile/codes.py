@@ -10,8 +10,8 @@ from pydantic import SecretStr
 from defender_devops.api.connector import AuthorizationMethod, AzureDevOpsConnector
 from defender_devops.api.fields import SecretKeyRef
 from defender_devops.cluster.secrets import Secrets
+from defender_devops.reconcile.cache.resource_cache import Key, Resources
 from defender_devops.reconcile.facts.snapshot import AuthorizationCode
-from defender_devops.reconcile.resources import Key, Resources
 from defender_devops.signin.authorization_code import DefenderCodes, NotACode, read_code, sent_codes
 from defender_devops.signin.tokens.record import fingerprint
 

@@ -19,6 +19,9 @@ from defender_devops.azure.resource_graph.view import CloudView
 from defender_devops.azure.resources.role_assignments import RoleAssignments
 from defender_devops.azure.resources.security_connectors import SecurityConnectors
 from defender_devops.errors import OperatorError
+from defender_devops.reconcile.cache.connector_cache import Memory
+from defender_devops.reconcile.cache.drift_notifications import Hints
+from defender_devops.reconcile.cache.resource_cache import Key, Resources
 from defender_devops.reconcile.codes import Codes
 from defender_devops.reconcile.deletion import Fate, fate
 from defender_devops.reconcile.differences import forget_fulfilled
@@ -33,11 +36,8 @@ from defender_devops.reconcile.facts.snapshot import (
     Owner,
     Timings,
 )
-from defender_devops.reconcile.hints import Hints
 from defender_devops.reconcile.inventory import inventory
-from defender_devops.reconcile.memory import Memory
 from defender_devops.reconcile.observe import Observer, Question, failure_of
-from defender_devops.reconcile.resources import Key, Resources
 from defender_devops.reconcile.rivals import rivals
 from defender_devops.reconcile.sign_in_view import SignInFindings, SignInView
 

@@ -9,9 +9,9 @@ import structlog
 
 from defender_devops.azure.resource_graph.poller import CloudWatcher
 from defender_devops.errors import OperatorError
+from defender_devops.reconcile.cache.resource_cache import Key, Resources
 from defender_devops.reconcile.facts import desired_state
 from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot
-from defender_devops.reconcile.resources import Key, Resources
 
 __all__ = ["rivals"]
 

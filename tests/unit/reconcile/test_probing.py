@@ -9,12 +9,12 @@ import pytest
 
 from defender_devops.azure.identity.clients import Identities
 from defender_devops.azure.resource_graph.pollers import CloudWatchers
+from defender_devops.reconcile.cache.connector_cache import Memories
+from defender_devops.reconcile.cache.drift_notifications import Hints
+from defender_devops.reconcile.cache.resource_cache import Resources
 from defender_devops.reconcile.codes import Codes
 from defender_devops.reconcile.facts.snapshot import Timings
 from defender_devops.reconcile.gather import Gatherer
-from defender_devops.reconcile.hints import Hints
-from defender_devops.reconcile.memory import Memories
-from defender_devops.reconcile.resources import Resources
 from defender_devops.reconcile.sign_in_view import SignInView
 from defender_devops.settings import Settings
 from tests.unit.reconcile.builder import NOW, cloud_of, snapshot

@@ -16,11 +16,11 @@ from defender_devops.api.conditions import is_true
 from defender_devops.api.connector import AuthorizationMethod
 from defender_devops.reconcile.actions import AzureAction
 from defender_devops.reconcile.actions_azure import Authorize
+from defender_devops.reconcile.cache.unchanged import Rest
 from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot, Failure
 from defender_devops.reconcile.plan import plan
 from defender_devops.reconcile.readers import reader_name
 from defender_devops.reconcile.report import Report, report
-from defender_devops.reconcile.rest import Rest
 from tests.unit.reconcile.azure_model import Azure
 from tests.unit.reconcile.builder import NOW, UID
 from tests.unit.reconcile.strategies import WISHES, Wish, clusters

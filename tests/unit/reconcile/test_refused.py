@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from defender_devops.api.connector import ConnectorStatus, InvalidManifest
+from defender_devops.reconcile.cache.resource_cache import Key, Resources
 from defender_devops.reconcile.refused import (
     conditions_of,
     leaves_azure_alone,
     refused_organization_status,
     refused_status,
 )
-from defender_devops.reconcile.resources import Key, Resources
 from tests.unit.reconcile.builder import NOW, SPENT_CODE
 from tests.unit.reconcile.test_probing import GATHERER
 

@@ -11,8 +11,8 @@ from defender_devops.cluster.client import Body
 from defender_devops.cluster.namespaces import cluster_uid
 from defender_devops.cluster.secrets import Secrets
 from defender_devops.errors import KubernetesRefused
+from defender_devops.reconcile.cache.resource_cache import Resources
 from defender_devops.reconcile.codes import Codes
-from defender_devops.reconcile.resources import Resources
 from defender_devops.signin.authorization_code import DefenderCodes
 from defender_devops.signin.tokens.token_store import TokenStore
 

@@ -10,8 +10,8 @@ import pytest
 
 from defender_devops.api.cloud import Counts, Inventory, ProvisioningState
 from defender_devops.api.organization import Prerequisite
+from defender_devops.reconcile.cache.unchanged import Rest
 from defender_devops.reconcile.facts.snapshot import AuthorizationCode, CloudState, ConnectorSnapshot, Failure, SignIn
-from defender_devops.reconcile.rest import Rest
 from tests.unit.reconcile.builder import NOW, cloud_of, snapshot
 
 WORLD = snapshot("azure: {organizations: {contoso: Onboarded}}", "resources: {contoso: {}}")

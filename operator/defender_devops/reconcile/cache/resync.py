@@ -17,7 +17,7 @@ from defender_devops.api.names import CONNECTOR, ORGANIZATION
 from defender_devops.cluster.client import KubernetesClient
 from defender_devops.cluster.list_uids import call_roll
 from defender_devops.errors import KubernetesError
-from defender_devops.reconcile.resources import Key, Resources
+from defender_devops.reconcile.cache.resource_cache import Key, Resources
 
 __all__ = ["RollCall"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from defender_devops.reconcile.cache.resource_cache import Key
+from defender_devops.reconcile.cache.unchanged import Rest
 from defender_devops.reconcile.facts.snapshot import CloudState
 from defender_devops.reconcile.inventory import Counted
-from defender_devops.reconcile.resources import Key
-from defender_devops.reconcile.rest import Rest
 
 __all__ = ["Memories", "Memory"]
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from defender_devops.api.cloud import ConnectorRef
 from defender_devops.azure.resource_graph.poller import Changes, CloudWatcher
-from defender_devops.reconcile.memory import Memories
-from defender_devops.reconcile.resources import Key
+from defender_devops.reconcile.cache.connector_cache import Memories
+from defender_devops.reconcile.cache.resource_cache import Key
 
 __all__ = ["Hints"]
 

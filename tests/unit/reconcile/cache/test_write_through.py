@@ -9,8 +9,8 @@ import kopf
 import pytest
 
 from defender_devops.handlers.events import Inbox
-from defender_devops.reconcile.own_writes import OwnWrites
-from defender_devops.reconcile.resources import Key, Resources
+from defender_devops.reconcile.cache.resource_cache import Key, Resources
+from defender_devops.reconcile.cache.write_through import OwnWrites
 
 CONTOSO = Key("security", "contoso")
 

@@ -9,9 +9,9 @@ import pytest
 
 from defender_devops.cluster.client import KubernetesClient
 from defender_devops.errors import KubernetesRefused
-from defender_devops.reconcile.own_writes import OwnWrites
-from defender_devops.reconcile.resources import Key, Resources
-from defender_devops.reconcile.roll_call import RollCall
+from defender_devops.reconcile.cache.resource_cache import Key, Resources
+from defender_devops.reconcile.cache.resync import RollCall
+from defender_devops.reconcile.cache.write_through import OwnWrites
 
 CONTOSO = Key("security", "contoso")
 

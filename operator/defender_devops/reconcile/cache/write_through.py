@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from defender_devops.reconcile.resources import Key, Resources
+from defender_devops.reconcile.cache.resource_cache import Key, Resources
 
 __all__ = ["OwnWrites"]
 
