@@ -42,12 +42,12 @@ from defender_devops.reconcile.cache.drift_notifications import Hints
 from defender_devops.reconcile.cache.resource_cache import Key, Resources
 from defender_devops.reconcile.cache.resync import RollCall
 from defender_devops.reconcile.cache.write_through import OwnWrites
-from defender_devops.reconcile.codes import Codes
 from defender_devops.reconcile.execute import Executor
 from defender_devops.reconcile.facts.snapshot import Timings
-from defender_devops.reconcile.gather import Gatherer
+from defender_devops.reconcile.observe.gatherer import Gatherer
+from defender_devops.reconcile.observe.one_time_code import Codes
+from defender_devops.reconcile.observe.sign_in import SignInView
 from defender_devops.reconcile.reconciler import Reconciler
-from defender_devops.reconcile.sign_in_view import SignInView
 from defender_devops.settings import Settings
 from defender_devops.signin.assembly import SignInPackage, open_sign_in
 from defender_devops.signin.sessions.sign_ins import SignIns

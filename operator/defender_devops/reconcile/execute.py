@@ -44,7 +44,7 @@ from defender_devops.reconcile.actions_kubernetes import (
 from defender_devops.reconcile.cache.resource_cache import Key, Resources
 from defender_devops.reconcile.cache.write_through import OwnWrites
 from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot, Failure
-from defender_devops.reconcile.observe import failure_of
+from defender_devops.reconcile.observe.azure_state import failure_of
 from defender_devops.signin.tokens.record import fingerprint
 
 __all__ = ["AzureAccess", "Done", "Executor", "Workbench"]

@@ -23,8 +23,8 @@ from defender_devops.reconcile.cache.unchanged import Rest
 from defender_devops.reconcile.cache.write_through import OwnWrites
 from defender_devops.reconcile.execute import Done, Executor, Workbench
 from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot, Failure
-from defender_devops.reconcile.gather import Gathered, Gatherer, ReadOrganizations
 from defender_devops.reconcile.merge_patch import merge_patch
+from defender_devops.reconcile.observe.gatherer import Gathered, Gatherer, ReadOrganizations
 from defender_devops.reconcile.plan import Plan, plan
 from defender_devops.reconcile.refused import (
     conditions_of,

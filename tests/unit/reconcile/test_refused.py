@@ -17,7 +17,7 @@ from defender_devops.reconcile.refused import (
     refused_status,
 )
 from tests.unit.reconcile.builder import NOW, SPENT_CODE
-from tests.unit.reconcile.test_probing import GATHERER
+from tests.unit.reconcile.observe.test_probing import GATHERER
 
 BODY = {"metadata": {"generation": 4}, "status": {"authorization": {"codeHash": SPENT_CODE}, "unknown": {"a": 1}}}
 

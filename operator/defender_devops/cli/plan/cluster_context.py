@@ -12,7 +12,7 @@ from defender_devops.cluster.namespaces import cluster_uid
 from defender_devops.cluster.secrets import Secrets
 from defender_devops.errors import KubernetesRefused
 from defender_devops.reconcile.cache.resource_cache import Resources
-from defender_devops.reconcile.codes import Codes
+from defender_devops.reconcile.observe.one_time_code import Codes
 from defender_devops.signin.authorization_code import DefenderCodes
 from defender_devops.signin.tokens.token_store import TokenStore
 

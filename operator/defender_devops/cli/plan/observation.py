@@ -15,7 +15,7 @@ from defender_devops.cli.plan.cluster_context import Surroundings
 from defender_devops.cli.plan.inputs import Subject
 from defender_devops.errors import KubernetesError, OperatorError
 from defender_devops.reconcile.facts.snapshot import AuthorizationCode, CloudState, ConnectorSnapshot, Owner
-from defender_devops.reconcile.observe import Observer, Question
+from defender_devops.reconcile.observe.azure_state import Observer, Question
 
 __all__ = ["Observation", "observe"]
 

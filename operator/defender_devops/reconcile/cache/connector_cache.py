@@ -8,7 +8,7 @@ from datetime import datetime
 from defender_devops.reconcile.cache.resource_cache import Key
 from defender_devops.reconcile.cache.unchanged import Rest
 from defender_devops.reconcile.facts.snapshot import CloudState
-from defender_devops.reconcile.inventory import Counted
+from defender_devops.reconcile.observe.counts import Counted
 
 __all__ = ["Memories", "Memory"]
 

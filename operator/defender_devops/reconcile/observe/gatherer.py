@@ -22,7 +22,6 @@ from defender_devops.errors import OperatorError
 from defender_devops.reconcile.cache.connector_cache import Memory
 from defender_devops.reconcile.cache.drift_notifications import Hints
 from defender_devops.reconcile.cache.resource_cache import Key, Resources
-from defender_devops.reconcile.codes import Codes
 from defender_devops.reconcile.deletion import Fate, fate
 from defender_devops.reconcile.differences import forget_fulfilled
 from defender_devops.reconcile.execute import AzureAccess
@@ -36,10 +35,11 @@ from defender_devops.reconcile.facts.snapshot import (
     Owner,
     Timings,
 )
-from defender_devops.reconcile.inventory import inventory
-from defender_devops.reconcile.observe import Observer, Question, failure_of
-from defender_devops.reconcile.rivals import rivals
-from defender_devops.reconcile.sign_in_view import SignInFindings, SignInView
+from defender_devops.reconcile.observe.azure_state import Observer, Question, failure_of
+from defender_devops.reconcile.observe.conflicting_connectors import rivals
+from defender_devops.reconcile.observe.counts import inventory
+from defender_devops.reconcile.observe.one_time_code import Codes
+from defender_devops.reconcile.observe.sign_in import SignInFindings, SignInView
 
 __all__ = ["Gathered", "Gatherer", "ReadOrganizations"]
 

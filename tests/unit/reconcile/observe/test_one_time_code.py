@@ -11,7 +11,7 @@ from pydantic import SecretBytes, SecretStr
 from defender_devops.api.connector import AzureDevOpsConnector, parse_connector
 from defender_devops.cluster.secrets import Secrets
 from defender_devops.reconcile.cache.resource_cache import Resources
-from defender_devops.reconcile.codes import Codes
+from defender_devops.reconcile.observe.one_time_code import Codes
 from defender_devops.signin.authorization_code import DefenderCodes
 from defender_devops.signin.ports import StoredSecret
 from defender_devops.signin.tokens.record import fingerprint

@@ -12,10 +12,10 @@ from defender_devops.azure.resource_graph.pollers import CloudWatchers
 from defender_devops.reconcile.cache.connector_cache import Memories
 from defender_devops.reconcile.cache.drift_notifications import Hints
 from defender_devops.reconcile.cache.resource_cache import Resources
-from defender_devops.reconcile.codes import Codes
 from defender_devops.reconcile.facts.snapshot import Timings
-from defender_devops.reconcile.gather import Gatherer
-from defender_devops.reconcile.sign_in_view import SignInView
+from defender_devops.reconcile.observe.gatherer import Gatherer
+from defender_devops.reconcile.observe.one_time_code import Codes
+from defender_devops.reconcile.observe.sign_in import SignInView
 from defender_devops.settings import Settings
 from tests.unit.reconcile.builder import NOW, cloud_of, snapshot
 from tests.unit.reconcile.cases import LISTED, OBSERVE, SELECTED

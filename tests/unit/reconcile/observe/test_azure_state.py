@@ -9,7 +9,7 @@ from defender_devops.api.cloud import RoleAssignment
 from defender_devops.azure.resources.role_assignments import RoleAssignments
 from defender_devops.azure.resources.security_connectors import SecurityConnectors
 from defender_devops.errors import AzureUnavailable, Forbidden
-from defender_devops.reconcile.observe import Observer, Question
+from defender_devops.reconcile.observe.azure_state import Observer, Question
 from tests.unit.azure.fakes import REF, FakeAzure, answer, arm_error
 from tests.unit.reconcile.builder import ROLE
 
