@@ -37,12 +37,12 @@ from defender_devops.cluster.service_accounts import ServiceAccounts
 from defender_devops.handlers.events import Inbox
 from defender_devops.handlers.watches import watch
 from defender_devops.http_client import open_connections
+from defender_devops.reconcile.actions.executor import Executor
 from defender_devops.reconcile.cache.connector_cache import Memories
 from defender_devops.reconcile.cache.drift_notifications import Hints
 from defender_devops.reconcile.cache.resource_cache import Key, Resources
 from defender_devops.reconcile.cache.resync import RollCall
 from defender_devops.reconcile.cache.write_through import OwnWrites
-from defender_devops.reconcile.execute import Executor
 from defender_devops.reconcile.facts.snapshot import Timings
 from defender_devops.reconcile.observe.gatherer import Gatherer
 from defender_devops.reconcile.observe.one_time_code import Codes

@@ -6,9 +6,9 @@ from enum import Enum, auto
 
 from defender_devops.api.connector import DeletionPolicy, ManagementPolicy
 from defender_devops.api.names import FINALIZER
-from defender_devops.reconcile.actions import Action
-from defender_devops.reconcile.actions_azure import DeleteConnector, RemoveOwnerTags
-from defender_devops.reconcile.actions_kubernetes import RemoveFinalizer
+from defender_devops.reconcile.actions.action import Action
+from defender_devops.reconcile.actions.azure import DeleteConnector, RemoveOwnerTags
+from defender_devops.reconcile.actions.kubernetes import RemoveFinalizer
 from defender_devops.reconcile.facts import desired_state
 from defender_devops.reconcile.facts.ownership import is_ours
 from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot, Failure

@@ -13,15 +13,15 @@ from defender_devops.api.cloud import (
     Configuration,
     ProvisioningState,
 )
-from defender_devops.reconcile.actions import Action, AzureAction
-from defender_devops.reconcile.actions_azure import (
+from defender_devops.reconcile.actions.action import Action, AzureAction
+from defender_devops.reconcile.actions.azure import (
     Authorize,
     CreateConnector,
     SetAnnotations,
     SetTags,
     UpdateConfiguration,
 )
-from defender_devops.reconcile.actions_kubernetes import RememberTags, SpendCode
+from defender_devops.reconcile.actions.kubernetes import RememberTags, SpendCode
 from defender_devops.reconcile.facts import desired_state
 from defender_devops.reconcile.facts.authorization import is_broken, unspent_code
 from defender_devops.reconcile.facts.ownership import refusal

@@ -6,8 +6,8 @@ from collections.abc import Container, Iterator
 
 from defender_devops.api.connector import OrganizationsMode
 from defender_devops.api.names import organization_object_name
-from defender_devops.reconcile.actions import Action
-from defender_devops.reconcile.actions_kubernetes import CreateOrganization, DeleteOrganization, ReleaseOrganization
+from defender_devops.reconcile.actions.action import Action
+from defender_devops.reconcile.actions.kubernetes import CreateOrganization, DeleteOrganization, ReleaseOrganization
 from defender_devops.reconcile.facts import desired_state
 from defender_devops.reconcile.facts.ownership import refusal
 from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot

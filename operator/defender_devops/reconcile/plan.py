@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from defender_devops.api.names import FINALIZER
-from defender_devops.reconcile.actions import Action, AzureAction
-from defender_devops.reconcile.actions_kubernetes import AddFinalizer
+from defender_devops.reconcile.actions.action import Action, AzureAction
+from defender_devops.reconcile.actions.kubernetes import AddFinalizer
 from defender_devops.reconcile.deletion import plan_deletion
 from defender_devops.reconcile.differences import due
 from defender_devops.reconcile.facts import desired_state

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 
 from defender_devops.api.cloud import RoleAssignment
-from defender_devops.reconcile.actions_azure import AssignReader, RemoveReader
+from defender_devops.reconcile.actions.azure import AssignReader, RemoveReader
 from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot
 
 __all__ = ["SECURITY_READER", "our_readers", "reader_differences", "reader_name"]

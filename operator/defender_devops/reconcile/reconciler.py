@@ -16,12 +16,12 @@ from defender_devops.cluster.connectors import Connectors
 from defender_devops.cluster.events import Events
 from defender_devops.cluster.organizations import Organizations
 from defender_devops.errors import KubernetesConflict, KubernetesNotFound, OperatorError
+from defender_devops.reconcile.actions.executor import Done, Executor, Workbench
 from defender_devops.reconcile.announce import announcements
 from defender_devops.reconcile.cache.connector_cache import Memories, Memory
 from defender_devops.reconcile.cache.resource_cache import Key, Resources
 from defender_devops.reconcile.cache.unchanged import Rest
 from defender_devops.reconcile.cache.write_through import OwnWrites
-from defender_devops.reconcile.execute import Done, Executor, Workbench
 from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot, Failure
 from defender_devops.reconcile.merge_patch import merge_patch
 from defender_devops.reconcile.observe.gatherer import Gathered, Gatherer, ReadOrganizations

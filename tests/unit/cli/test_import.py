@@ -23,8 +23,8 @@ from defender_devops.api.connector import parse_connector
 from defender_devops.api.organization import parse_organization
 from defender_devops.cli.import_.discovery import Found
 from defender_devops.cli.import_.manifests import Imported, Options, imported, managed_by
-from defender_devops.reconcile.actions import AzureAction
-from defender_devops.reconcile.actions_azure import SetTags
+from defender_devops.reconcile.actions.action import AzureAction
+from defender_devops.reconcile.actions.azure import SetTags
 from defender_devops.reconcile.differences import differences
 from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot, Owner
 from tests.unit.reconcile.builder import UID

@@ -18,8 +18,8 @@ from defender_devops.api.cloud import (
     ProvisioningState,
 )
 from defender_devops.api.organization import DevOpsOrganization, OrganizationStatus
-from defender_devops.reconcile.actions import Action
-from defender_devops.reconcile.actions_azure import Authorize, UpdateConfiguration
+from defender_devops.reconcile.actions.action import Action
+from defender_devops.reconcile.actions.azure import Authorize, UpdateConfiguration
 from defender_devops.reconcile.differences import forget_fulfilled
 from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot
 from defender_devops.reconcile.plan import plan

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from defender_devops.api.cloud import AgentlessConfiguration, Annotations, AutoDiscovery, InventoryItem
-from defender_devops.reconcile.actions_azure import AssignReader, RemoveReader, SetAnnotations, UpdateConfiguration
+from defender_devops.reconcile.actions.azure import AssignReader, RemoveReader, SetAnnotations, UpdateConfiguration
 from defender_devops.reconcile.plan import plan
 from defender_devops.reconcile.readers import reader_name
 from tests.unit.reconcile.builder import NOW, ROLE, UID, snapshot

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from defender_devops.reconcile.actions_azure import SetTags
-from defender_devops.reconcile.actions_kubernetes import RememberTags
+from defender_devops.reconcile.actions.azure import SetTags
+from defender_devops.reconcile.actions.kubernetes import RememberTags
 from defender_devops.reconcile.facts.ownership import refusal
 from defender_devops.reconcile.facts.snapshot import Owner
 from defender_devops.reconcile.plan import plan

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from defender_devops.api.cloud import Annotations, AutoDiscovery, ProvisioningState
 from defender_devops.api.conditions import is_true
 from defender_devops.api.connector import AuthorizationMethod
-from defender_devops.reconcile.actions import AzureAction
-from defender_devops.reconcile.actions_azure import Authorize
+from defender_devops.reconcile.actions.action import AzureAction
+from defender_devops.reconcile.actions.azure import Authorize
 from defender_devops.reconcile.cache.unchanged import Rest
 from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot, Failure
 from defender_devops.reconcile.plan import plan

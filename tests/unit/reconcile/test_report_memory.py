@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 
 from defender_devops.api.connector import AzureStatus
-from defender_devops.reconcile.actions import Action
-from defender_devops.reconcile.actions_kubernetes import SpendCode
+from defender_devops.reconcile.actions.action import Action
+from defender_devops.reconcile.actions.kubernetes import SpendCode
 from defender_devops.reconcile.facts.ownership import refusal
 from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot, Failure
 from defender_devops.reconcile.plan import plan

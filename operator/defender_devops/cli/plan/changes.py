@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from defender_devops.api.cloud import AgentlessConfiguration, Annotations
-from defender_devops.reconcile.actions import Action
-from defender_devops.reconcile.actions_azure import (
+from defender_devops.reconcile.actions.action import Action
+from defender_devops.reconcile.actions.azure import (
     AssignReader,
     Authorize,
     CreateConnector,

@@ -11,9 +11,9 @@ from defender_devops.api.names import TAG_OWNER
 from defender_devops.cli.plan.changes import Change, changes, sign
 from defender_devops.cli.plan.inputs import Subject
 from defender_devops.cli.plan.observation import Observation
-from defender_devops.reconcile.actions import Action, AzureAction
-from defender_devops.reconcile.actions_azure import Authorize, CreateConnector, UpdateConfiguration
-from defender_devops.reconcile.actions_kubernetes import CreateOrganization, DeleteOrganization, ReleaseOrganization
+from defender_devops.reconcile.actions.action import Action, AzureAction
+from defender_devops.reconcile.actions.azure import Authorize, CreateConnector, UpdateConfiguration
+from defender_devops.reconcile.actions.kubernetes import CreateOrganization, DeleteOrganization, ReleaseOrganization
 from defender_devops.reconcile.deletion import Fate, fate
 from defender_devops.reconcile.differences import differences
 from defender_devops.reconcile.facts import desired_state

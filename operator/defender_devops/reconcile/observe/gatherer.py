@@ -19,12 +19,12 @@ from defender_devops.azure.resource_graph.view import CloudView
 from defender_devops.azure.resources.role_assignments import RoleAssignments
 from defender_devops.azure.resources.security_connectors import SecurityConnectors
 from defender_devops.errors import OperatorError
+from defender_devops.reconcile.actions.executor import AzureAccess
 from defender_devops.reconcile.cache.connector_cache import Memory
 from defender_devops.reconcile.cache.drift_notifications import Hints
 from defender_devops.reconcile.cache.resource_cache import Key, Resources
 from defender_devops.reconcile.deletion import Fate, fate
 from defender_devops.reconcile.differences import forget_fulfilled
-from defender_devops.reconcile.execute import AzureAccess
 from defender_devops.reconcile.facts import desired_state
 from defender_devops.reconcile.facts.ownership import is_ours, refusal
 from defender_devops.reconcile.facts.snapshot import (

@@ -7,8 +7,8 @@ import pytest
 from defender_devops.api.cloud import AgentlessConfiguration, Annotations, AutoDiscovery, ProvisioningState
 from defender_devops.api.conditions import find_condition
 from defender_devops.api.names import FINALIZER, LABEL_GENERATED
-from defender_devops.reconcile.actions import Action
-from defender_devops.reconcile.actions_azure import (
+from defender_devops.reconcile.actions.action import Action
+from defender_devops.reconcile.actions.azure import (
     AssignReader,
     Authorize,
     CreateConnector,
@@ -19,7 +19,7 @@ from defender_devops.reconcile.actions_azure import (
     SetTags,
     UpdateConfiguration,
 )
-from defender_devops.reconcile.actions_kubernetes import (
+from defender_devops.reconcile.actions.kubernetes import (
     AddFinalizer,
     CreateOrganization,
     DeleteOrganization,

@@ -21,8 +21,8 @@ from defender_devops.azure.resources.security_connectors import SecurityConnecto
 from defender_devops.cluster.connectors import Connectors
 from defender_devops.cluster.organizations import Organizations
 from defender_devops.errors import CredentialsMissing, KubernetesConflict, KubernetesNotFound, OperatorError
-from defender_devops.reconcile.actions import Action, AzureAction
-from defender_devops.reconcile.actions_azure import (
+from defender_devops.reconcile.actions.action import Action, AzureAction
+from defender_devops.reconcile.actions.azure import (
     AssignReader,
     Authorize,
     CreateConnector,
@@ -32,7 +32,7 @@ from defender_devops.reconcile.actions_azure import (
     SetTags,
     UpdateConfiguration,
 )
-from defender_devops.reconcile.actions_kubernetes import (
+from defender_devops.reconcile.actions.kubernetes import (
     AddFinalizer,
     CreateOrganization,
     DeleteOrganization,

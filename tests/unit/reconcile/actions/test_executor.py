@@ -15,11 +15,11 @@ from defender_devops.azure.resources.role_assignments import RoleAssignments
 from defender_devops.azure.resources.security_connectors import SecurityConnectors
 from defender_devops.cluster.connectors import Connectors
 from defender_devops.cluster.organizations import Organizations
-from defender_devops.reconcile.actions import Action
-from defender_devops.reconcile.actions_azure import DeleteConnector, RemoveOwnerTags, SetTags
+from defender_devops.reconcile.actions.action import Action
+from defender_devops.reconcile.actions.azure import DeleteConnector, RemoveOwnerTags, SetTags
+from defender_devops.reconcile.actions.executor import AzureAccess, Done, Executor, Workbench
 from defender_devops.reconcile.cache.resource_cache import Key, Resources
 from defender_devops.reconcile.cache.write_through import OwnWrites
-from defender_devops.reconcile.execute import AzureAccess, Done, Executor, Workbench
 from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot
 from tests.unit.azure.fakes import FakeAzure, answer, arm_error
 from tests.unit.reconcile.builder import CONNECTOR_ID, NOW, cloud_of, snapshot

@@ -10,7 +10,7 @@ from defender_devops.api.connector_status import SPENT_CODES_MAX
 from defender_devops.api.model import ObjectMeta
 from defender_devops.api.names import FINALIZER, LABEL_GENERATED
 from defender_devops.api.organization import ConnectorReference, DevOpsOrganization, OrganizationSpec
-from defender_devops.reconcile.actions import Action, with_status
+from defender_devops.reconcile.actions.action import Action, with_status
 from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot
 
 __all__ = [

@@ -17,7 +17,7 @@ from defender_devops.api.cloud import (
 )
 from defender_devops.api.conditions import Condition, set_condition
 from defender_devops.api.reasons import ConditionType, Reason
-from defender_devops.reconcile.actions import AzureAction, with_status
+from defender_devops.reconcile.actions.action import AzureAction, with_status
 from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot, annotations_subject
 
 __all__ = [
