@@ -25,7 +25,7 @@ from defender_devops.reconcile.cache.write_through import OwnWrites
 from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot, Failure
 from defender_devops.reconcile.merge_patch import merge_patch
 from defender_devops.reconcile.observe.gatherer import Gathered, Gatherer, ReadOrganizations
-from defender_devops.reconcile.plan import Plan, plan
+from defender_devops.reconcile.plan.plan import Plan, plan
 from defender_devops.reconcile.refused import (
     conditions_of,
     leaves_azure_alone,

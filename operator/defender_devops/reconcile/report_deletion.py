@@ -13,8 +13,8 @@ from defender_devops.api.conditions import (
     set_condition,
 )
 from defender_devops.api.reasons import REASONS, ConditionType, Reason
-from defender_devops.reconcile.deletion import Fate, fate, is_blocked
 from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot, Failure
+from defender_devops.reconcile.plan.deletion import Fate, fate, is_blocked
 from defender_devops.reconcile.verdict import OURSELVES, condition_of, failed
 
 __all__ = ["report_deletion"]

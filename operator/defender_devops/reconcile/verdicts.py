@@ -9,12 +9,12 @@ from defender_devops.api.conditions import cut, find_condition
 from defender_devops.api.connector import AuthorizationMethod, Progress
 from defender_devops.api.organization import Prerequisite
 from defender_devops.api.reasons import ConditionType, Reason
-from defender_devops.reconcile.differences import differences, has_failed, was_accepted
 from defender_devops.reconcile.discovery import Discovery
 from defender_devops.reconcile.facts import desired_state
 from defender_devops.reconcile.facts.authorization import has_worked, is_broken, shows_a_loss, token_exchange_failed
 from defender_devops.reconcile.facts.ownership import refusal
 from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot, Failure
+from defender_devops.reconcile.plan.diff import differences, has_failed, was_accepted
 from defender_devops.reconcile.verdict import (
     NAMES_SHOWN,
     OURSELVES,

@@ -25,8 +25,8 @@ from defender_devops.cli.import_.discovery import Found
 from defender_devops.cli.import_.manifests import Imported, Options, imported, managed_by
 from defender_devops.reconcile.actions.action import AzureAction
 from defender_devops.reconcile.actions.azure import SetTags
-from defender_devops.reconcile.differences import differences
 from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot, Owner
+from defender_devops.reconcile.plan.diff import differences
 from tests.unit.reconcile.builder import UID
 
 TENANT = "11111111-1111-1111-1111-111111111111"

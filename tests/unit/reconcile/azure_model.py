@@ -20,9 +20,9 @@ from defender_devops.api.cloud import (
 from defender_devops.api.organization import DevOpsOrganization, OrganizationStatus
 from defender_devops.reconcile.actions.action import Action
 from defender_devops.reconcile.actions.azure import Authorize, UpdateConfiguration
-from defender_devops.reconcile.differences import forget_fulfilled
 from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot
-from defender_devops.reconcile.plan import plan
+from defender_devops.reconcile.plan.diff import forget_fulfilled
+from defender_devops.reconcile.plan.plan import plan
 from defender_devops.reconcile.report import Report, report
 
 STEP = timedelta(seconds=30)

@@ -53,7 +53,7 @@ from defender_devops.reconcile.facts.snapshot import (
     SignIn,
     Timings,
 )
-from defender_devops.reconcile.readers import SECURITY_READER, reader_name
+from defender_devops.reconcile.plan.security_readers import SECURITY_READER, reader_name
 from tests.support.manifests import connector as connector_manifest
 from tests.support.manifests import merge
 

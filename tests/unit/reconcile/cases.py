@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from defender_devops.reconcile.plan import plan
+from defender_devops.reconcile.plan.plan import plan
 from tests.unit.reconcile.builder import NOW, snapshot
 
 SELECTED = "spec: {organizations: {mode: Selected, names: [contoso, fabrikam]}}"

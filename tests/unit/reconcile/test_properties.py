@@ -18,8 +18,8 @@ from defender_devops.reconcile.actions.action import AzureAction
 from defender_devops.reconcile.actions.azure import Authorize
 from defender_devops.reconcile.cache.unchanged import Rest
 from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot, Failure
-from defender_devops.reconcile.plan import plan
-from defender_devops.reconcile.readers import reader_name
+from defender_devops.reconcile.plan.plan import plan
+from defender_devops.reconcile.plan.security_readers import reader_name
 from defender_devops.reconcile.report import Report, report
 from tests.unit.reconcile.azure_model import Azure
 from tests.unit.reconcile.builder import NOW, UID

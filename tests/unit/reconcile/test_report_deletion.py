@@ -13,8 +13,8 @@ from defender_devops.reconcile.facts.snapshot import Failure
 from defender_devops.reconcile.report import report
 from tests.unit.reconcile.builder import NOW, snapshot
 from tests.unit.reconcile.cases import OBSERVE
+from tests.unit.reconcile.plan.test_deletion import ADOPTED, CREATED, DETACH, GOING, NO_GROUP, SUSPEND
 from tests.unit.reconcile.says import unreadable
-from tests.unit.reconcile.test_plan_deletion import ADOPTED, CREATED, DETACH, GOING, NO_GROUP, SUSPEND
 
 PATCH = (
     "kubectl -n security patch azuredevopsconnector contoso --type merge "

@@ -14,13 +14,13 @@ from defender_devops.cli.plan.observation import Observation
 from defender_devops.reconcile.actions.action import Action, AzureAction
 from defender_devops.reconcile.actions.azure import Authorize, CreateConnector, UpdateConfiguration
 from defender_devops.reconcile.actions.kubernetes import CreateOrganization, DeleteOrganization, ReleaseOrganization
-from defender_devops.reconcile.deletion import Fate, fate
-from defender_devops.reconcile.differences import differences
 from defender_devops.reconcile.facts import desired_state
 from defender_devops.reconcile.facts.authorization import is_broken
 from defender_devops.reconcile.facts.ownership import refusal
 from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot
-from defender_devops.reconcile.plan import plan
+from defender_devops.reconcile.plan.deletion import Fate, fate
+from defender_devops.reconcile.plan.diff import differences
+from defender_devops.reconcile.plan.plan import plan
 from defender_devops.reconcile.verdicts import provisioned
 from defender_devops.reconcile.verdicts_authorization import authorized
 

@@ -23,8 +23,6 @@ from defender_devops.reconcile.actions.executor import AzureAccess
 from defender_devops.reconcile.cache.connector_cache import Memory
 from defender_devops.reconcile.cache.drift_notifications import Hints
 from defender_devops.reconcile.cache.resource_cache import Key, Resources
-from defender_devops.reconcile.deletion import Fate, fate
-from defender_devops.reconcile.differences import forget_fulfilled
 from defender_devops.reconcile.facts import desired_state
 from defender_devops.reconcile.facts.ownership import is_ours, refusal
 from defender_devops.reconcile.facts.snapshot import (
@@ -40,6 +38,8 @@ from defender_devops.reconcile.observe.conflicting_connectors import rivals
 from defender_devops.reconcile.observe.counts import inventory
 from defender_devops.reconcile.observe.one_time_code import Codes
 from defender_devops.reconcile.observe.sign_in import SignInFindings, SignInView
+from defender_devops.reconcile.plan.deletion import Fate, fate
+from defender_devops.reconcile.plan.diff import forget_fulfilled
 
 __all__ = ["Gathered", "Gatherer", "ReadOrganizations"]
 

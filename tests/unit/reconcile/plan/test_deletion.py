@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from defender_devops.reconcile.actions.azure import RemoveOwnerTags
-from defender_devops.reconcile.plan import plan
+from defender_devops.reconcile.plan.plan import plan
 from tests.unit.reconcile.builder import NOW, snapshot
 from tests.unit.reconcile.cases import DELETE, LET_GO, OBSERVE, UNTAG, Case, planned
 

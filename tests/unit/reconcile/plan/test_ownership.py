@@ -10,7 +10,7 @@ from defender_devops.reconcile.actions.azure import SetTags
 from defender_devops.reconcile.actions.kubernetes import RememberTags
 from defender_devops.reconcile.facts.ownership import refusal
 from defender_devops.reconcile.facts.snapshot import Owner
-from defender_devops.reconcile.plan import plan
+from defender_devops.reconcile.plan.plan import plan
 from tests.unit.reconcile.builder import NOW, UID, snapshot
 from tests.unit.reconcile.cases import FRESH, NO_CONFIGURATION, OBSERVE, OWN, Case, planned, remember, tag
 

@@ -8,11 +8,11 @@ from datetime import datetime
 from defender_devops.api.names import FINALIZER
 from defender_devops.reconcile.actions.action import Action, AzureAction
 from defender_devops.reconcile.actions.kubernetes import AddFinalizer
-from defender_devops.reconcile.deletion import plan_deletion
-from defender_devops.reconcile.differences import due
 from defender_devops.reconcile.facts import desired_state
 from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot
-from defender_devops.reconcile.organizations import plan_organizations, releases
+from defender_devops.reconcile.plan.deletion import plan_deletion
+from defender_devops.reconcile.plan.diff import due
+from defender_devops.reconcile.plan.organizations import plan_organizations, releases
 
 __all__ = ["Plan", "plan"]
 

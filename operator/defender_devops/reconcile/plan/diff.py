@@ -26,7 +26,7 @@ from defender_devops.reconcile.facts import desired_state
 from defender_devops.reconcile.facts.authorization import is_broken, unspent_code
 from defender_devops.reconcile.facts.ownership import refusal
 from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot, annotations_subject, is_under_way
-from defender_devops.reconcile.readers import reader_differences
+from defender_devops.reconcile.plan.security_readers import reader_differences
 
 __all__ = ["differences", "due", "forget_fulfilled", "has_failed", "was_accepted"]
 

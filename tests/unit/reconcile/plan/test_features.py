@@ -6,8 +6,8 @@ import pytest
 
 from defender_devops.api.cloud import AgentlessConfiguration, Annotations, AutoDiscovery, InventoryItem
 from defender_devops.reconcile.actions.azure import AssignReader, RemoveReader, SetAnnotations, UpdateConfiguration
-from defender_devops.reconcile.plan import plan
-from defender_devops.reconcile.readers import reader_name
+from defender_devops.reconcile.plan.plan import plan
+from defender_devops.reconcile.plan.security_readers import reader_name
 from tests.unit.reconcile.builder import NOW, ROLE, UID, snapshot
 from tests.unit.reconcile.cases import EVERYTHING, OBSERVE, SELECTED, Case, change, only, planned, remember
 

@@ -12,7 +12,7 @@ from defender_devops.reconcile.actions.kubernetes import RemoveFinalizer
 from defender_devops.reconcile.facts import desired_state
 from defender_devops.reconcile.facts.ownership import is_ours
 from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot, Failure
-from defender_devops.reconcile.readers import our_readers
+from defender_devops.reconcile.plan.security_readers import our_readers
 
 __all__ = ["Fate", "fate", "plan_deletion", "was_created"]
 

@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 import pytest
 
 from defender_devops.api.cloud import ProvisioningState
-from defender_devops.reconcile.differences import forget_fulfilled
 from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot, Timings
-from defender_devops.reconcile.plan import plan
+from defender_devops.reconcile.plan.diff import forget_fulfilled
+from defender_devops.reconcile.plan.plan import plan
 from tests.unit.reconcile.builder import NOW, snapshot
 from tests.unit.reconcile.cases import CODE, LISTED, SELECTED, change, only
 
