@@ -17,23 +17,23 @@ from defender_devops.cluster.events import Events
 from defender_devops.cluster.organizations import Organizations
 from defender_devops.errors import KubernetesConflict, KubernetesNotFound, OperatorError
 from defender_devops.reconcile.actions.executor import Done, Executor, Workbench
-from defender_devops.reconcile.announce import announcements
 from defender_devops.reconcile.cache.connector_cache import Memories, Memory
 from defender_devops.reconcile.cache.resource_cache import Key, Resources
 from defender_devops.reconcile.cache.unchanged import Rest
 from defender_devops.reconcile.cache.write_through import OwnWrites
 from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot, Failure
-from defender_devops.reconcile.merge_patch import merge_patch
 from defender_devops.reconcile.observe.gatherer import Gathered, Gatherer, ReadOrganizations
 from defender_devops.reconcile.plan.plan import Plan, plan
-from defender_devops.reconcile.refused import (
+from defender_devops.reconcile.report.invalid_manifest import (
     conditions_of,
     leaves_azure_alone,
     refused_organization_status,
     refused_status,
 )
-from defender_devops.reconcile.report import Report, report
-from defender_devops.reconcile.report_organizations import orphaned, report_unread_organizations
+from defender_devops.reconcile.report.merge_patch import merge_patch
+from defender_devops.reconcile.report.organizations import orphaned, report_unread_organizations
+from defender_devops.reconcile.report.report import Report, report
+from defender_devops.reconcile.report.status_events import announcements
 from defender_devops.telemetry.context import bind_resource
 from defender_devops.workqueue.result import Outcome
 

@@ -23,7 +23,7 @@ from defender_devops.reconcile.actions.azure import Authorize, UpdateConfigurati
 from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot
 from defender_devops.reconcile.plan.diff import forget_fulfilled
 from defender_devops.reconcile.plan.plan import plan
-from defender_devops.reconcile.report import Report, report
+from defender_devops.reconcile.report.report import Report, report
 
 STEP = timedelta(seconds=30)
 

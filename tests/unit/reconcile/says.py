@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from defender_devops.api.conditions import Condition, find_condition
 from defender_devops.reconcile.facts.snapshot import Failure
-from defender_devops.reconcile.report import report
+from defender_devops.reconcile.report.report import report
 from tests.unit.reconcile.builder import NOW, snapshot
 
 SIGN_IN = """

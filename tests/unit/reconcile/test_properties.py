@@ -20,7 +20,7 @@ from defender_devops.reconcile.cache.unchanged import Rest
 from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot, Failure
 from defender_devops.reconcile.plan.plan import plan
 from defender_devops.reconcile.plan.security_readers import reader_name
-from defender_devops.reconcile.report import Report, report
+from defender_devops.reconcile.report.report import Report, report
 from tests.unit.reconcile.azure_model import Azure
 from tests.unit.reconcile.builder import NOW, UID
 from tests.unit.reconcile.strategies import WISHES, Wish, clusters

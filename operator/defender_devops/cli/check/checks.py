@@ -13,9 +13,9 @@ from defender_devops.api.regions import is_known_region, region_advice
 from defender_devops.errors import OperatorError
 from defender_devops.reconcile.facts.ownership import refusal
 from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot
-from defender_devops.reconcile.verdict import Verdict
-from defender_devops.reconcile.verdicts import organizations_available, provisioned
-from defender_devops.reconcile.verdicts_authorization import authorized
+from defender_devops.reconcile.report.authorization_conditions import authorized
+from defender_devops.reconcile.report.azure_conditions import organizations_available, provisioned
+from defender_devops.reconcile.report.condition_result import Verdict
 
 __all__ = ["AZURE", "Check", "azure_checks", "of_failure"]
 

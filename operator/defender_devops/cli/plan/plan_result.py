@@ -21,8 +21,8 @@ from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapsh
 from defender_devops.reconcile.plan.deletion import Fate, fate
 from defender_devops.reconcile.plan.diff import differences
 from defender_devops.reconcile.plan.plan import plan
-from defender_devops.reconcile.verdicts import provisioned
-from defender_devops.reconcile.verdicts_authorization import authorized
+from defender_devops.reconcile.report.authorization_conditions import authorized
+from defender_devops.reconcile.report.azure_conditions import provisioned
 
 __all__ = ["Planned", "Step", "planned"]
 

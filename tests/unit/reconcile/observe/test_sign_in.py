@@ -12,7 +12,7 @@ from defender_devops.api.cloud import Counts
 from defender_devops.api.organization import DevOpsOrganization, Prerequisite
 from defender_devops.api.reasons import Reason
 from defender_devops.reconcile.observe.sign_in import SignInFindings, SignInView
-from defender_devops.reconcile.report import report
+from defender_devops.reconcile.report.report import report
 from defender_devops.signin.sessions.state import SignInState
 from tests.unit.reconcile.builder import NOW, resource, snapshot
 from tests.unit.reconcile.says import SIGN_IN

@@ -10,7 +10,7 @@ import pytest
 
 from defender_devops.api.connector import ConnectorStatus, InvalidManifest
 from defender_devops.reconcile.cache.resource_cache import Key, Resources
-from defender_devops.reconcile.refused import (
+from defender_devops.reconcile.report.invalid_manifest import (
     conditions_of,
     leaves_azure_alone,
     refused_organization_status,

@@ -19,14 +19,14 @@ from defender_devops.api.connector import AuthorizationStatus, ConnectorStatus, 
 from defender_devops.api.names import FINALIZER
 from defender_devops.api.organization import DevOpsOrganization, OrganizationStatus
 from defender_devops.api.reasons import ConditionType, Reason
-from defender_devops.reconcile import verdicts
-from defender_devops.reconcile.discovery import Discovery, discovery
 from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot, Failure
-from defender_devops.reconcile.report_azure import azure_status
-from defender_devops.reconcile.report_deletion import report_deletion
-from defender_devops.reconcile.report_organizations import report_organizations, report_unread_organizations
-from defender_devops.reconcile.verdict import Verdict, condition_of, not_checked
-from defender_devops.reconcile.verdicts_authorization import authorized, reauth_required, signed_in
+from defender_devops.reconcile.report import azure_conditions
+from defender_devops.reconcile.report.authorization_conditions import authorized, reauth_required, signed_in
+from defender_devops.reconcile.report.azure_status import azure_status
+from defender_devops.reconcile.report.condition_result import Verdict, condition_of, not_checked
+from defender_devops.reconcile.report.deletion import report_deletion
+from defender_devops.reconcile.report.discovery_progress import Discovery, discovery
+from defender_devops.reconcile.report.organizations import report_organizations, report_unread_organizations
 
 __all__ = ["Report", "report"]
 
@@ -162,21 +162,21 @@ def _verdicts(
     """A verdict for each condition but the summary; None where nothing is known now and the last word stands."""
     authorization, sign_in = authorized(snapshot, failure), signed_in(snapshot)
     found: dict[ConditionType, Verdict | None] = {
-        ConditionType.PROVISIONED: verdicts.provisioned(snapshot, failure),
+        ConditionType.PROVISIONED: azure_conditions.provisioned(snapshot, failure),
         ConditionType.AUTHORIZED: authorization,
         ConditionType.REAUTH_REQUIRED: reauth_required(snapshot, authorization, sign_in),
-        ConditionType.ORGANIZATIONS_AVAILABLE: verdicts.organizations_available(snapshot),
+        ConditionType.ORGANIZATIONS_AVAILABLE: azure_conditions.organizations_available(snapshot),
         ConditionType.DISCOVERED: _discovered(snapshot, progress),
     }
     if snapshot.connector.spec.sign_in_method is not SignInMethod.NONE:
         found[ConditionType.SIGNED_IN] = sign_in
-        found[ConditionType.PREREQUISITES_MET] = verdicts.prerequisites_met(snapshot)
+        found[ConditionType.PREREQUISITES_MET] = azure_conditions.prerequisites_met(snapshot)
     return found
 
 
 def _discovered(snapshot: ConnectorSnapshot, progress: Discovery | None) -> Verdict | None:
     if progress is not None:
-        return verdicts.discovered(progress)
+        return azure_conditions.discovered(progress)
     if isinstance(snapshot.cloud, CloudState) and snapshot.cloud.configuration is None:
         return not_checked("Discovery begins as soon as Defender is authorized.")
     return None
@@ -221,7 +221,7 @@ def _gates(
     available = found[ConditionType.ORGANIZATIONS_AVAILABLE]
     first = (authorized, provisioned) if _waits(provisioned, authorized) else (provisioned, authorized)
     named = available if available is not None and available.stalls else None
-    gates = (verdicts.ourselves(failure), *first, named, verdicts.pending_names(snapshot))
+    gates = (azure_conditions.ourselves(failure), *first, named, azure_conditions.pending_names(snapshot))
     return tuple(each for each in gates if each is not None)
 
 

@@ -10,7 +10,7 @@ import pytest
 from defender_devops.api.conditions import find_condition, is_true
 from defender_devops.reconcile.facts.snapshot import Failure
 from defender_devops.reconcile.plan.plan import plan
-from defender_devops.reconcile.report import report
+from defender_devops.reconcile.report.report import report
 from tests.unit.reconcile.builder import NOW, SPENT_CODE, cloud_of, snapshot, with_status
 from tests.unit.reconcile.cases import ABSENT, CODE, FRESH, LISTED, NO_CONFIGURATION, OBSERVE, SELECTED
 from tests.unit.reconcile.says import (

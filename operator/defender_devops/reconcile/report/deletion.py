@@ -15,7 +15,7 @@ from defender_devops.api.conditions import (
 from defender_devops.api.reasons import REASONS, ConditionType, Reason
 from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot, Failure
 from defender_devops.reconcile.plan.deletion import Fate, fate, is_blocked
-from defender_devops.reconcile.verdict import OURSELVES, condition_of, failed
+from defender_devops.reconcile.report.condition_result import OURSELVES, condition_of, failed
 
 __all__ = ["report_deletion"]
 

@@ -12,7 +12,7 @@ from defender_devops.reconcile.actions.kubernetes import SpendCode
 from defender_devops.reconcile.facts.ownership import refusal
 from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot, Failure
 from defender_devops.reconcile.plan.plan import plan
-from defender_devops.reconcile.report import report
+from defender_devops.reconcile.report.report import report
 from tests.unit.reconcile.builder import CONNECTOR_ID, NEW_CODE, NOW, SPENT_CODE, snapshot, with_status
 from tests.unit.reconcile.cases import ABSENT, CODE, FRESH, LISTED, OBSERVE, SELECTED
 from tests.unit.reconcile.says import AUTHORIZED, PENDING, REVOKED

@@ -11,8 +11,8 @@ from defender_devops.api.conditions import find_condition, is_true
 from defender_devops.api.names import LABEL_GENERATED
 from defender_devops.api.organization import DevOpsOrganization, OrganizationStatus
 from defender_devops.api.reasons import REASONS, ConditionType
-from defender_devops.reconcile.report import report
-from defender_devops.reconcile.report_organizations import orphaned
+from defender_devops.reconcile.report.organizations import orphaned
+from defender_devops.reconcile.report.report import report
 from tests.unit.reconcile.builder import CONNECTOR_ID, NOW, resource, snapshot
 from tests.unit.reconcile.cases import ABSENT, FRESH, LISTED, NO_CONFIGURATION, OBSERVE, SELECTED
 from tests.unit.reconcile.says import HELD, PENDING, REVOKED, SIGN_IN, unreadable

@@ -9,13 +9,13 @@ from defender_devops.api.conditions import cut, find_condition
 from defender_devops.api.connector import AuthorizationMethod, Progress
 from defender_devops.api.organization import Prerequisite
 from defender_devops.api.reasons import ConditionType, Reason
-from defender_devops.reconcile.discovery import Discovery
 from defender_devops.reconcile.facts import desired_state
 from defender_devops.reconcile.facts.authorization import has_worked, is_broken, shows_a_loss, token_exchange_failed
 from defender_devops.reconcile.facts.ownership import refusal
 from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot, Failure
 from defender_devops.reconcile.plan.diff import differences, has_failed, was_accepted
-from defender_devops.reconcile.verdict import (
+from defender_devops.reconcile.report.authorization_conditions import how_to_authorize
+from defender_devops.reconcile.report.condition_result import (
     NAMES_SHOWN,
     OURSELVES,
     QUOTED_MAX,
@@ -24,7 +24,7 @@ from defender_devops.reconcile.verdict import (
     list_names,
     not_checked,
 )
-from defender_devops.reconcile.verdicts_authorization import how_to_authorize
+from defender_devops.reconcile.report.discovery_progress import Discovery
 
 __all__ = [
     "discovered",

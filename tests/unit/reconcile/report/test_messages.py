@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from defender_devops.reconcile.report import report
+from defender_devops.reconcile.report.report import report
 from tests.unit.reconcile.builder import NOW, snapshot
 from tests.unit.reconcile.cases import CODE, OBSERVE
 from tests.unit.reconcile.says import HELD, NEVER_AUTHORIZED, SIGN_IN, UNREAD, WHO, condition, signed_in

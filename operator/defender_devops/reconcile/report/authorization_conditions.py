@@ -15,7 +15,7 @@ from defender_devops.reconcile.facts.authorization import (
     unspent_code,
 )
 from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot, Failure
-from defender_devops.reconcile.verdict import QUOTED_MAX, Verdict, not_checked
+from defender_devops.reconcile.report.condition_result import QUOTED_MAX, Verdict, not_checked
 
 __all__ = ["authorized", "how_to_authorize", "reauth_required", "signed_in"]
 

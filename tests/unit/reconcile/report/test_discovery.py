@@ -9,7 +9,7 @@ import pytest
 from defender_devops.api.conditions import find_condition
 from defender_devops.api.connector import DiscoveryStatus
 from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot
-from defender_devops.reconcile.report import Report, report
+from defender_devops.reconcile.report.report import Report, report
 from tests.unit.reconcile.builder import NOW, snapshot, with_status
 from tests.unit.reconcile.cases import ABSENT, LISTED
 from tests.unit.reconcile.says import HELD, PENDING

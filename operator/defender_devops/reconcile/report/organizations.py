@@ -21,12 +21,12 @@ from defender_devops.api.conditions import (
 from defender_devops.api.connector import Progress, SignInMethod
 from defender_devops.api.organization import DevOpsOrganization, OrganizationStatus
 from defender_devops.api.reasons import ConditionType, Reason
-from defender_devops.reconcile.discovery import Discovery, lags
 from defender_devops.reconcile.facts import desired_state
 from defender_devops.reconcile.facts.ownership import refusal
 from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot
-from defender_devops.reconcile.verdict import QUOTED_MAX, Verdict, condition_of
-from defender_devops.reconcile.verdicts import prerequisites_verdict
+from defender_devops.reconcile.report.azure_conditions import prerequisites_verdict
+from defender_devops.reconcile.report.condition_result import QUOTED_MAX, Verdict, condition_of
+from defender_devops.reconcile.report.discovery_progress import Discovery, lags
 
 __all__ = ["orphaned", "report_organizations", "report_unread_organizations"]
 

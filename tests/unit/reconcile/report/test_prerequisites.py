@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from defender_devops.api.reasons import REASONS, ConditionType
-from defender_devops.reconcile.report import report
+from defender_devops.reconcile.report.report import report
 from tests.unit.reconcile.builder import NOW, snapshot
 from tests.unit.reconcile.says import SIGN_IN, Says, condition
 

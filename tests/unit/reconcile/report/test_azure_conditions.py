@@ -6,7 +6,7 @@ import pytest
 
 from defender_devops.api.reasons import REASONS, ConditionType
 from defender_devops.reconcile.facts.snapshot import Failure
-from defender_devops.reconcile.report import report
+from defender_devops.reconcile.report.report import report
 from tests.unit.reconcile.builder import NOW, snapshot
 from tests.unit.reconcile.cases import ABSENT, CODE, FRESH, LISTED, NO_CONFIGURATION, OBSERVE, SELECTED
 from tests.unit.reconcile.says import (
