@@ -1,7 +1,11 @@
-"""observe → plan → act → report.
+"""One reconcile: observe, plan, act, report.
 
-`gather` reads everything into one immutable snapshot, `plan` decides (pure), `execute` acts, `report` writes up what is
-known (pure), and `reconciler` runs the four in that order. Nothing that `plan` and `report` rest on does I/O or looks
-at a clock: `snapshot`, `ownership`, `authorization`, `desired`, `differences`, `readers`, `organizations`, `deletion`,
-`discovery`, the actions and the verdicts.
+facts    the snapshot of one reconcile and what follows from it (pure)
+cache    what is kept between two reconciles
+observe  every read, gathered into one snapshot
+actions  single changes, their effect on a snapshot (pure), and the executor that applies them
+plan     which changes are necessary (pure)
+report   conditions, statuses and events (pure)
+
+`reconciler` runs observe, plan, actions and report in this order.
 """

@@ -12,6 +12,7 @@ import structlog
 from defender_devops.api.cloud import AutoDiscovery, Configuration, ProvisioningState
 from defender_devops.api.connector import AzureDevOpsConnector, InvalidManifest, parse_connector
 from defender_devops.api.names import FINALIZER
+from defender_devops.api.organization import DevOpsOrganization
 from defender_devops.cluster.connectors import Connectors
 from defender_devops.cluster.events import Events
 from defender_devops.cluster.organizations import Organizations
@@ -23,6 +24,7 @@ from defender_devops.reconcile.cache.unchanged import Rest
 from defender_devops.reconcile.cache.write_through import OwnWrites
 from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot, Failure
 from defender_devops.reconcile.observe.gatherer import Gathered, Gatherer, ReadOrganizations
+from defender_devops.reconcile.plan.diff import forget_fulfilled
 from defender_devops.reconcile.plan.plan import Plan, plan
 from defender_devops.reconcile.report.invalid_manifest import (
     conditions_of,
@@ -84,14 +86,14 @@ class Reconciler:
         except InvalidManifest as error:
             await self._refuse(key, body, error, organizations)
             return Outcome()
-        gathered = await self.gatherer.gather(key, connector, organizations.understood, memory)
+        gathered = await self._gather(key, connector, organizations.understood, memory)
         if memory.rest is not None and memory.rest.holds(gathered.snapshot, self.clock()):
             return self._rest(memory, memory.rest, gathered.snapshot)
         memory.rest = None
         decided = plan(gathered.snapshot, self.clock())
         if decided.writes_to_azure and not _is_fresh(gathered.snapshot):
             understood = self.gatherer.organizations(key).understood
-            gathered = await self.gatherer.gather(key, connector, understood, memory, fresh=True)
+            gathered = await self._gather(key, connector, understood, memory, fresh=True)
             decided = plan(gathered.snapshot, self.clock())
         done = await self._act(key, decided, gathered)
         self._remember(memory, connector, gathered, done)
@@ -99,6 +101,19 @@ class Reconciler:
         if not decided.actions:
             memory.rest = Rest.of(done.snapshot, written.next_look)
         return self._outcome(done, written, memory.poll_after)
+
+    async def _gather(
+        self,
+        key: Key,
+        connector: AzureDevOpsConnector,
+        organizations: tuple[DevOpsOrganization, ...],
+        memory: Memory,
+        *,
+        fresh: bool = False,
+    ) -> Gathered:
+        """One snapshot, without the pending requests that Azure has fulfilled by now."""
+        gathered = await self.gatherer.gather(key, connector, organizations, memory, fresh=fresh)
+        return replace(gathered, snapshot=forget_fulfilled(gathered.snapshot))
 
     def _rest(self, memory: Memory, rest: Rest, snapshot: ConnectorSnapshot) -> Outcome:
         """Nothing has changed since a look that had nothing to do; new is only the moment at which Azure was asked."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from defender_devops.cluster import kubeconfig
+from defender_devops.cluster import kubeconfig as module
 from defender_devops.cluster.kubeconfig import Connection
 from defender_devops.errors import KubernetesRefused, KubernetesUnavailable
 from tests.support.api_server import write_kubeconfig
@@ -24,7 +24,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr(kubeconfig, "time", made)
+    monkeypatch.setattr(module, "time", made)
     return made
 
 
@@ -144,7 +144,7 @@ async def test_a_kubeconfig_that_is_none_is_refused_with_what_to_do(kubeconfig: 
 def test_renewed_certificates_are_noticed(tmp_path: Path) -> None:
     ca = tmp_path / "ca.crt"
     ca.write_text("one")
-    credentials = kubeconfig.Credentials(server="https://example.test", ca_file=str(ca))
+    credentials = module.Credentials(server="https://example.test", ca_file=str(ca))
     before = credentials.tls_identity()
     assert credentials.tls_identity() == before
     os.utime(ca, ns=(1, 1))

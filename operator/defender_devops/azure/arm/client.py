@@ -51,7 +51,7 @@ class Repeat(Enum):
     """When a request may be sent again without being asked to."""
 
     ALWAYS = "always"
-    """It does the same each time (GET, PUT, DELETE): also after a failure that leaves its fate open."""
+    """It does the same each time (GET, PUT, DELETE): also after a failure that leaves its deletion_mode open."""
 
     IF_REFUSED = "if refused"
     """Only where Azure surely did nothing: it refused the token (401) or the number of requests (429)."""

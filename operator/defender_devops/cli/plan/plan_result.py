@@ -16,9 +16,9 @@ from defender_devops.reconcile.actions.azure import Authorize, CreateConnector, 
 from defender_devops.reconcile.actions.kubernetes import CreateOrganization, DeleteOrganization, ReleaseOrganization
 from defender_devops.reconcile.facts import desired_state
 from defender_devops.reconcile.facts.authorization import is_broken
+from defender_devops.reconcile.facts.deletion_mode import DeletionMode, deletion_mode
 from defender_devops.reconcile.facts.ownership import refusal
 from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot
-from defender_devops.reconcile.plan.deletion import Fate, fate
 from defender_devops.reconcile.plan.diff import differences
 from defender_devops.reconcile.plan.plan import plan
 from defender_devops.reconcile.report.authorization_conditions import authorized
@@ -29,9 +29,9 @@ __all__ = ["Planned", "Step", "planned"]
 _RESOURCES: Final = (CreateOrganization, DeleteOrganization, ReleaseOrganization)
 
 _FATES: Final = {
-    Fate.UNTOUCHED: "Azure is not asked and left alone (spec.suspend, or managementPolicy Observe).",
-    Fate.DETACHED: "The connector stays in Azure and goes on working (deletionPolicy Detach).",
-    Fate.DELETED: "Defender's authorization goes with the connector, and no machine can bring it back.",
+    DeletionMode.RETAIN: "Azure is not asked and left alone (spec.suspend, or managementPolicy Observe).",
+    DeletionMode.ORPHAN: "The connector stays in Azure and goes on working (deletionPolicy Detach).",
+    DeletionMode.DELETE: "Defender's authorization goes with the connector, and no machine can bring it back.",
 }
 
 
@@ -119,7 +119,7 @@ def _shown(found: tuple[Change, ...], subject: Subject) -> Iterator[Change]:
 def _notes(snapshot: ConnectorSnapshot, actions: tuple[Action, ...]) -> Iterator[str]:
     connector = snapshot.connector
     if connector.metadata.is_deleting:
-        yield _FATES[fate(snapshot)]
+        yield _FATES[deletion_mode(snapshot)]
         return
     if connector.spec.suspend:
         yield "spec.suspend is true: nothing of it is done until the connector is resumed."

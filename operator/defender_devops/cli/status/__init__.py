@@ -1,1 +1,1 @@
-"""How connectors and their organizations stand: a tree on a terminal, lines elsewhere, a table, JSON or YAML."""
+"""`status`: the state of connectors and organizations, as a tree, lines, a table, JSON or YAML."""

@@ -15,8 +15,6 @@ from pydantic import SecretStr
 from defender_devops.api.cloud import AutoDiscovery, ConnectorRef
 from defender_devops.api.organization import DevOpsOrganization
 from defender_devops.azure.arm.long_running_operations import Operation
-from defender_devops.azure.resource_graph.poller import CloudWatcher
-from defender_devops.azure.resources.role_assignments import RoleAssignments
 from defender_devops.azure.resources.security_connectors import SecurityConnectors
 from defender_devops.cluster.connectors import Connectors
 from defender_devops.cluster.organizations import Organizations
@@ -43,11 +41,11 @@ from defender_devops.reconcile.actions.kubernetes import (
 )
 from defender_devops.reconcile.cache.resource_cache import Key, Resources
 from defender_devops.reconcile.cache.write_through import OwnWrites
-from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot, Failure
-from defender_devops.reconcile.observe.azure_state import failure_of
+from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot, Failure, failure_of
+from defender_devops.reconcile.observe.azure_access import AzureAccess
 from defender_devops.signin.tokens.record import fingerprint
 
-__all__ = ["AzureAccess", "Done", "Executor", "Workbench"]
+__all__ = ["Done", "Executor", "Workbench"]
 
 _log: Final = structlog.get_logger(__name__)
 
@@ -56,23 +54,6 @@ _COURTESY_PATIENCE: Final = 10.0
 
 Record = Callable[[ConnectorSnapshot], Awaitable[None]]
 """Writes the status of a snapshot in which the code counts as spent, before it is sent."""
-
-
-@dataclass(frozen=True, slots=True)
-class AzureAccess:
-    """What one ARM identity can work with.
-
-    Attributes:
-        connectors: the connectors.
-        role_assignments: who may read them.
-        watcher: what this identity sees in Resource Graph.
-        note_write: tells every identity's watcher that what it sees of a connector may be older than a write.
-    """
-
-    connectors: SecurityConnectors
-    role_assignments: RoleAssignments
-    watcher: CloudWatcher
-    note_write: Callable[[ConnectorRef], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from defender_devops.api.cloud import Counts
 from defender_devops.reconcile.cache.resource_cache import Key
 from defender_devops.reconcile.cache.unchanged import Rest
 from defender_devops.reconcile.facts.snapshot import CloudState
-from defender_devops.reconcile.observe.counts import Counted
 
-__all__ = ["Memories", "Memory"]
+__all__ = ["Counted", "Memories", "Memory"]
+
+
+@dataclass(slots=True)
+class Counted:
+    """What is remembered of a connector's counts.
+
+    Attributes:
+        known: the last counts of each organization, whatever their source.
+        missing_since: since when Resource Graph has had no row of an organization.
+    """
+
+    known: dict[str, Counts] = field(default_factory=dict)
+    missing_since: dict[str, datetime] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

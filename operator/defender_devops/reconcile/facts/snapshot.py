@@ -20,6 +20,7 @@ from defender_devops.api.cloud import (
 )
 from defender_devops.api.connector import AzureDevOpsConnector
 from defender_devops.api.organization import DevOpsOrganization, Prerequisite
+from defender_devops.errors import AzureError, OperatorError
 
 __all__ = [
     "AuthorizationCode",
@@ -30,6 +31,7 @@ __all__ = [
     "SignIn",
     "Timings",
     "annotations_subject",
+    "failure_of",
     "is_under_way",
     "worked_out_once",
 ]
@@ -74,6 +76,17 @@ class Failure:
     terminal: bool = False
     retry_after: float | None = None
     code: str | None = None
+
+
+def failure_of(error: OperatorError) -> Failure:
+    """An error as a value that a report can be made of."""
+    return Failure(
+        reason=error.reason,
+        message=error.message,
+        terminal=error.terminal,
+        retry_after=error.retry_after,
+        code=error.code if isinstance(error, AzureError) else None,
+    )
 
 
 def is_under_way(written: Configuration | CloudOrganization) -> bool:

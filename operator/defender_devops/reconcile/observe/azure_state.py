@@ -13,12 +13,12 @@ from datetime import datetime, timedelta
 from defender_devops.api.cloud import CloudOrganization, Connector, ConnectorRef, RoleAssignment
 from defender_devops.azure.resources.role_assignments import RoleAssignments
 from defender_devops.azure.resources.security_connectors import SecurityConnectors
-from defender_devops.errors import AzureError, Forbidden, OperatorError
+from defender_devops.errors import Forbidden, OperatorError
 from defender_devops.reconcile.facts.authorization import is_under_way, token_exchange_failed
 from defender_devops.reconcile.facts.desired_state import is_onboarded
-from defender_devops.reconcile.facts.snapshot import CloudState, Failure
+from defender_devops.reconcile.facts.snapshot import CloudState, failure_of
 
-__all__ = ["Observer", "Question", "failure_of"]
+__all__ = ["Observer", "Question"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,17 +138,6 @@ def _is_outdated(state: CloudState) -> bool:
     seen = {each.name.lower() for each in state.available}
     told = {each.name.lower() for each in state.available if is_onboarded(each)}
     return told != seen & {each.name.lower() for each in state.organizations if is_onboarded(each)}
-
-
-def failure_of(error: OperatorError) -> Failure:
-    """An error as a value that a report can be made of."""
-    return Failure(
-        reason=error.reason,
-        message=error.message,
-        terminal=error.terminal,
-        retry_after=error.retry_after,
-        code=error.code if isinstance(error, AzureError) else None,
-    )
 
 
 def _with_last_probe(state: CloudState, before: CloudState | None) -> CloudState:

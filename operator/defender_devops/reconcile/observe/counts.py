@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
@@ -11,25 +10,13 @@ import structlog
 from defender_devops.api.cloud import ConnectorRef, Counts, Inventory
 from defender_devops.azure.resources.security_connectors import SecurityConnectors
 from defender_devops.errors import OperatorError
+from defender_devops.reconcile.cache.connector_cache import Counted
 from defender_devops.reconcile.facts import desired_state
 from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot
 
-__all__ = ["Counted", "inventory"]
+__all__ = ["inventory"]
 
 _log: Final = structlog.get_logger(__name__)
-
-
-@dataclass(slots=True)
-class Counted:
-    """What is remembered of a connector's counts.
-
-    Attributes:
-        known: the last counts of each organization, whatever their source.
-        missing_since: since when Resource Graph has had no row of an organization.
-    """
-
-    known: dict[str, Counts] = field(default_factory=dict)
-    missing_since: dict[str, datetime] = field(default_factory=dict)
 
 
 async def inventory(

@@ -19,11 +19,11 @@ from defender_devops.azure.resource_graph.view import CloudView
 from defender_devops.azure.resources.role_assignments import RoleAssignments
 from defender_devops.azure.resources.security_connectors import SecurityConnectors
 from defender_devops.errors import OperatorError
-from defender_devops.reconcile.actions.executor import AzureAccess
 from defender_devops.reconcile.cache.connector_cache import Memory
 from defender_devops.reconcile.cache.drift_notifications import Hints
 from defender_devops.reconcile.cache.resource_cache import Key, Resources
 from defender_devops.reconcile.facts import desired_state
+from defender_devops.reconcile.facts.deletion_mode import DeletionMode, deletion_mode
 from defender_devops.reconcile.facts.ownership import is_ours, refusal
 from defender_devops.reconcile.facts.snapshot import (
     AuthorizationCode,
@@ -32,14 +32,14 @@ from defender_devops.reconcile.facts.snapshot import (
     Failure,
     Owner,
     Timings,
+    failure_of,
 )
-from defender_devops.reconcile.observe.azure_state import Observer, Question, failure_of
+from defender_devops.reconcile.observe.azure_access import AzureAccess
+from defender_devops.reconcile.observe.azure_state import Observer, Question
 from defender_devops.reconcile.observe.conflicting_connectors import rivals
 from defender_devops.reconcile.observe.counts import inventory
 from defender_devops.reconcile.observe.one_time_code import Codes
 from defender_devops.reconcile.observe.sign_in import SignInFindings, SignInView
-from defender_devops.reconcile.plan.deletion import Fate, fate
-from defender_devops.reconcile.plan.diff import forget_fulfilled
 
 __all__ = ["Gathered", "Gatherer", "ReadOrganizations"]
 
@@ -118,7 +118,7 @@ class Gatherer:
         cloud, azure = await self._cloud(base, memory, asked)
         if isinstance(cloud, Failure):
             memory.hinted = memory.hinted or asked.fresh  # the question still stands
-        snapshot = forget_fulfilled(replace(base, cloud=cloud))
+        snapshot = replace(base, cloud=cloud)
         if azure is None or not isinstance(cloud, CloudState) or connector.metadata.is_deleting:
             return Gathered(snapshot, azure, code)
         return Gathered(await self._with_findings(snapshot, cloud, azure, memory), azure, code)
@@ -195,11 +195,11 @@ class Gatherer:
         self, base: ConnectorSnapshot, memory: Memory, asked: Question
     ) -> tuple[CloudState | Failure, AzureAccess | None]:
         """What Azure holds, or why that is not known."""
-        deleting, decided = base.connector.metadata.is_deleting, fate(base)
-        if deleting and decided is Fate.UNTOUCHED:
+        deleting, decided = base.connector.metadata.is_deleting, deletion_mode(base)
+        if deleting and decided is DeletionMode.RETAIN:
             return CloudState(), None
         try:
-            async with asyncio.timeout(_DETACH_PATIENCE if deleting and decided is Fate.DETACHED else None):
+            async with asyncio.timeout(_DETACH_PATIENCE if deleting and decided is DeletionMode.ORPHAN else None):
                 return await self._observe(base, memory, asked)
         except OperatorError as error:
             return failure_of(error), None

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from defender_devops.api.connector import AzureStatus, OrganizationsMode
 from defender_devops.api.connector_features import SECURITY_READERS_MAX
 from defender_devops.reconcile.facts import desired_state
+from defender_devops.reconcile.facts.deletion_mode import was_created
 from defender_devops.reconcile.facts.ownership import is_ours
 from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot
-from defender_devops.reconcile.plan.deletion import was_created
 from defender_devops.reconcile.plan.security_readers import our_readers
 
 __all__ = ["azure_status"]

@@ -13,16 +13,17 @@ from defender_devops.api.conditions import (
     set_condition,
 )
 from defender_devops.api.reasons import REASONS, ConditionType, Reason
+from defender_devops.reconcile.facts.deletion_mode import DeletionMode, deletion_mode
 from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot, Failure
-from defender_devops.reconcile.plan.deletion import Fate, fate, is_blocked
+from defender_devops.reconcile.plan.deletion import is_blocked
 from defender_devops.reconcile.report.condition_result import OURSELVES, condition_of, failed
 
 __all__ = ["report_deletion"]
 
 _UNDER_WAY = {
-    Fate.UNTOUCHED: "Azure is left as it is.",
-    Fate.DETACHED: "The connector is let go of and stays in Azure.",
-    Fate.DELETED: "The connector is being deleted in Azure.",
+    DeletionMode.RETAIN: "Azure is left as it is.",
+    DeletionMode.ORPHAN: "The connector is let go of and stays in Azure.",
+    DeletionMode.DELETE: "The connector is being deleted in Azure.",
 }
 
 
@@ -37,7 +38,7 @@ def report_deletion(snapshot: ConnectorSnapshot, failure: Failure | None, now: d
     conditions, generation = snapshot.connector.status.conditions, snapshot.connector.metadata.generation
     cause = failure or (snapshot.cloud if isinstance(snapshot.cloud, Failure) else None)
     if cause is None or cause.reason in OURSELVES or not is_blocked(snapshot, cause):
-        words = failure.message if failure is not None else _UNDER_WAY[fate(snapshot)]
+        words = failure.message if failure is not None else _UNDER_WAY[deletion_mode(snapshot)]
         return mark_reconciling(conditions, reason=Reason.DELETING, message=words, generation=generation, now=now)
     if cause.reason in REASONS[ConditionType.PROVISIONED]:
         provisioned = condition_of(ConditionType.PROVISIONED, failed(cause), generation)

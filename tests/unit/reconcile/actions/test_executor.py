@@ -17,10 +17,11 @@ from defender_devops.cluster.connectors import Connectors
 from defender_devops.cluster.organizations import Organizations
 from defender_devops.reconcile.actions.action import Action
 from defender_devops.reconcile.actions.azure import DeleteConnector, RemoveOwnerTags, SetTags
-from defender_devops.reconcile.actions.executor import AzureAccess, Done, Executor, Workbench
+from defender_devops.reconcile.actions.executor import Done, Executor, Workbench
 from defender_devops.reconcile.cache.resource_cache import Key, Resources
 from defender_devops.reconcile.cache.write_through import OwnWrites
 from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot
+from defender_devops.reconcile.observe.azure_access import AzureAccess
 from tests.unit.azure.fakes import FakeAzure, answer, arm_error
 from tests.unit.reconcile.builder import CONNECTOR_ID, NOW, cloud_of, snapshot
 

@@ -1,0 +1,1 @@
+"""Resources of Azure Resource Manager: security connectors, role assignments, subscriptions."""

@@ -1,0 +1,1 @@
+"""The snapshot of one reconcile, and what follows from it: desired state, ownership, authorization. Pure."""

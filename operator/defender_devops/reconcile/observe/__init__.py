@@ -1,0 +1,1 @@
+"""Every read that a reconcile makes, gathered into one snapshot."""

@@ -1,0 +1,30 @@
+"""The clients of one ARM identity, as a reconcile uses them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from defender_devops.api.cloud import ConnectorRef
+from defender_devops.azure.resource_graph.poller import CloudWatcher
+from defender_devops.azure.resources.role_assignments import RoleAssignments
+from defender_devops.azure.resources.security_connectors import SecurityConnectors
+
+__all__ = ["AzureAccess"]
+
+
+@dataclass(frozen=True, slots=True)
+class AzureAccess:
+    """What one ARM identity can work with.
+
+    Attributes:
+        connectors: the connectors.
+        role_assignments: who may read them.
+        watcher: what this identity sees in Resource Graph.
+        note_write: tells every identity's watcher that what it sees of a connector may be older than a write.
+    """
+
+    connectors: SecurityConnectors
+    role_assignments: RoleAssignments
+    watcher: CloudWatcher
+    note_write: Callable[[ConnectorRef], None]

@@ -1,0 +1,1 @@
+"""Which changes are necessary to bring Azure and the cluster in line with a spec. Pure."""

@@ -1,0 +1,1 @@
+"""What is written back: conditions, statuses, discovery progress, events. Pure."""
