@@ -9,7 +9,7 @@ import pytest
 
 from sandbox.cluster import KubernetesClient
 from sandbox.cluster.client import ApiError
-from tests.support.helm import VALUES, Manifest, render
+from tests.support.chart.helm import VALUES, Manifest, render
 
 RESTRICTED = {
     "pod-security.kubernetes.io/enforce": "restricted",

@@ -19,11 +19,11 @@ from sandbox.cluster.client import Manifest, condition
 from sandbox.demo.people import People, account_of
 from sandbox.stack import Cloud
 from sandbox.stack.chart import Release, pack
-from tests.support.audit import Request, requests, write_policy
-from tests.support.connector_world import SERVICE_ACCOUNT, WORKLOAD, write_world
-from tests.support.helm import NAMESPACE, RELEASE, ROOT
-from tests.support.installed import OPERATORS_IDENTITY, operating
-from tests.support.rights import rights_of
+from tests.support.chart.audit_log import Request, requests, write_policy
+from tests.support.chart.helm import NAMESPACE, RELEASE, ROOT
+from tests.support.chart.installed_operator import OPERATORS_IDENTITY, operating
+from tests.support.chart.rbac import rights_of
+from tests.support.scenarios.azure_world import SERVICE_ACCOUNT, WORKLOAD, write_world
 
 ACCOUNT = f"system:serviceaccount:{NAMESPACE}:{RELEASE}"
 TENANT, SUBSCRIPTION = "11111111-1111-1111-1111-111111111111", "22222222-2222-2222-2222-222222222222"

@@ -18,9 +18,9 @@ from sandbox.cluster import Cluster, KubernetesClient, binary
 from sandbox.cluster.client import Manifest, condition
 from sandbox.stack import Cloud, Operator
 from sandbox.stack.chart import Release, pack
-from tests.support.helm import CHART, NAMESPACE, RELEASE, ROOT
-from tests.support.installed import OPERATORS_IDENTITY, operating
-from tests.support.scene import KIND, SUBSCRIPTION, TENANT, Scene
+from tests.support.chart.helm import CHART, NAMESPACE, RELEASE, ROOT
+from tests.support.chart.installed_operator import OPERATORS_IDENTITY, operating
+from tests.support.scenarios.scenario import KIND, SUBSCRIPTION, TENANT, Scene
 
 CRDS = ("azuredevopsconnectors.defender-devops.io", "devopsorganizations.defender-devops.io")
 PREVIOUS = ROOT / "tests/data/chart/previous/defender-devops-operator-0.0.9.tgz"

@@ -28,7 +28,7 @@ from sandbox.cluster.ports import free_ports
 from sandbox.stack import Cloud, Operator
 from sandbox.stack.cloud import CLIENT_SECRET_IDENTITY
 from tests.support.command_line import Run, command_line
-from tests.support.scene import ACCOUNT, GROUP, KIND, SUBSCRIPTION, TENANT, Scene
+from tests.support.scenarios.scenario import ACCOUNT, GROUP, KIND, SUBSCRIPTION, TENANT, Scene
 
 NAMESPACE = "command-line"
 OTHER_SUBSCRIPTION = "33333333-3333-3333-3333-333333333333"

@@ -27,7 +27,7 @@ from defender_devops.cluster.service_accounts import ServiceAccounts
 from defender_devops.errors import KubernetesConflict, KubernetesNotFound, KubernetesRefused, KubernetesUnavailable
 from sandbox.cluster import Cluster
 from sandbox.cluster import KubernetesClient as Administrator
-from tests.support.clusters import prepared_cluster
+from tests.support.scenarios.clusters import prepared_cluster
 
 FINALIZER = "defender-devops.io/finalizer"
 MANAGER = "defender-devops-operator"

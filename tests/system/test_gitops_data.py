@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from sandbox.cluster import KubernetesClient
-from tests.support.helm import ROOT
+from tests.support.chart.helm import ROOT
 
 DATA = sorted((ROOT / "deploy/gitops/argocd/resource_customizations").rglob("testdata/*.yaml"))
 

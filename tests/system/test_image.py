@@ -23,7 +23,7 @@ from sandbox.process import ManagedProcess
 from sandbox.stack import Cloud
 from sandbox.stack.cloud import CLIENT_SECRET_IDENTITY
 from sandbox.stack.operator import NAMESPACE
-from tests.support.helm import ROOT
+from tests.support.chart.helm import ROOT
 
 SCRIPTS = ROOT / "deploy/image"
 KINDS = ("pypi", "deb")

@@ -13,7 +13,7 @@ import pytest
 from sandbox.cluster import Cluster, KubernetesClient
 from sandbox.stack import Cloud
 from sandbox.stack.cloud import CLIENT_SECRET_IDENTITY
-from tests.support.replicas import Replicas, leads, until
+from tests.support.scenarios.replicas import Replicas, leads, until
 
 TAKE_OVER = 15.0
 

@@ -18,8 +18,8 @@ from sandbox.cluster import Cluster, KubernetesClient
 from sandbox.cluster.client import Manifest, condition
 from sandbox.stack import Cloud, Operator
 from sandbox.stack.cloud import CLIENT_SECRET_IDENTITY
-from tests.support.replicas import Replicas, leads, until
-from tests.support.scene import ACCOUNT, GROUP, KIND, TENANT, Scene
+from tests.support.scenarios.replicas import Replicas, leads, until
+from tests.support.scenarios.scenario import ACCOUNT, GROUP, KIND, TENANT, Scene
 from tests.system.connector.conftest import QUICK, watching
 
 KILLS = 20

@@ -13,7 +13,7 @@ import pytest
 
 from sandbox.demo import __main__ as demo
 from sandbox.demo.story import StoryFailed
-from tests.support.audit import requests, write_policy
+from tests.support.chart.audit_log import requests, write_policy
 
 ROOT = Path(demo.__file__).parents[2]
 OPERATOR = "system:serviceaccount:defender-devops:defender-devops-operator"

@@ -18,9 +18,9 @@ from sandbox.cloud.control.client import ControlClient
 from sandbox.cluster import Cluster, KubernetesClient
 from sandbox.stack import Cloud, Operator
 from sandbox.stack.cloud import CLIENT_SECRET_IDENTITY
-from tests.support.arm_caller import ArmCaller
-from tests.support.connector_world import SERVICE_ACCOUNT, WORKLOAD, write_world
-from tests.support.scene import SUBSCRIPTION, TENANT, UNKNOWN_SUBSCRIPTION, Scene
+from tests.support.scenarios.azure_user import ArmCaller
+from tests.support.scenarios.azure_world import SERVICE_ACCOUNT, WORKLOAD, write_world
+from tests.support.scenarios.scenario import SUBSCRIPTION, TENANT, UNKNOWN_SUBSCRIPTION, Scene
 
 QUICK = {
     "DEFENDER_DEVOPS_REFRESH_INTERVAL": "1",

@@ -9,8 +9,17 @@ from typing import Any
 import pytest
 
 from sandbox.cluster.client import Manifest, condition
-from tests.support.connector_world import OPERATOR
-from tests.support.scene import ACCOUNT, GROUP, ORGANIZATION, SUBSCRIPTION, TENANT, UNKNOWN_SUBSCRIPTION, Scene, message
+from tests.support.scenarios.azure_world import OPERATOR
+from tests.support.scenarios.scenario import (
+    ACCOUNT,
+    GROUP,
+    ORGANIZATION,
+    SUBSCRIPTION,
+    TENANT,
+    UNKNOWN_SUBSCRIPTION,
+    Scene,
+    message,
+)
 
 SCOPE = f"/subscriptions/{SUBSCRIPTION}"
 GROUPS = [{"name": GROUP, "location": "westeurope"}]

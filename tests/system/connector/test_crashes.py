@@ -19,9 +19,9 @@ from sandbox.cluster import Cluster, KubernetesClient
 from sandbox.cluster.client import condition
 from sandbox.cluster.credentials import kubeconfig
 from sandbox.stack import Cloud, Operator
-from tests.support.arm_caller import ArmCaller
-from tests.support.gate import AZURE, KUBERNETES, Gate, Moment, Trap
-from tests.support.scene import ACCOUNT, KIND, ORGANIZATION, Scene, message
+from tests.support.scenarios.azure_user import ArmCaller
+from tests.support.scenarios.crash_proxy import AZURE, KUBERNETES, Gate, Moment, Trap
+from tests.support.scenarios.scenario import ACCOUNT, KIND, ORGANIZATION, Scene, message
 
 TEAM, PERSON = "88888888-8888-8888-8888-888888888888", "44444444-4444-4444-4444-444444444444"
 OWNER_TAGS = {"defender-devops-owner", "defender-devops-resource"}

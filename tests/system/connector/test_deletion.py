@@ -12,8 +12,8 @@ import pytest
 
 from sandbox.cluster.client import Manifest, condition
 from sandbox.stack import Operator
-from tests.support.connector_world import OPERATOR, TEAM, TEAM_SECRET
-from tests.support.scene import GROUP, KIND, ORGANIZATION, SUBSCRIPTION, Scene, message
+from tests.support.scenarios.azure_world import OPERATOR, TEAM, TEAM_SECRET
+from tests.support.scenarios.scenario import GROUP, KIND, ORGANIZATION, SUBSCRIPTION, Scene, message
 
 Run = Callable[..., Operator]
 

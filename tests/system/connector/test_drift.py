@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from sandbox.cluster.client import Manifest, condition
-from tests.support.arm_caller import ArmCaller
-from tests.support.scene import ACCOUNT, GROUP, SUBSCRIPTION, Scene, message, wait_for
+from tests.support.scenarios.azure_user import ArmCaller
+from tests.support.scenarios.scenario import ACCOUNT, GROUP, SUBSCRIPTION, Scene, message, wait_for
 
 READER = "88888888-8888-8888-8888-888888888888"
 CONNECTOR_ID = (

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.support.arm_caller import ArmCaller
-from tests.support.scene import GROUP, SUBSCRIPTION, Scene, wait_for
+from tests.support.scenarios.azure_user import ArmCaller
+from tests.support.scenarios.scenario import GROUP, SUBSCRIPTION, Scene, wait_for
 
 TEAM, PERSON = "88888888-8888-8888-8888-888888888888", "44444444-4444-4444-4444-444444444444"
 CONNECTOR_ID = (

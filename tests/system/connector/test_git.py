@@ -12,8 +12,8 @@ import pytest
 from defender_devops.api.names import ANNOTATION_RECONCILE_REQUESTED_AT, FIELD_MANAGER, FINALIZER
 from sandbox.cluster.client import Manifest
 from sandbox.stack import Operator
-from tests.support.appliers import APPLIERS, Applier
-from tests.support.scene import ORGANIZATION, Scene
+from tests.support.scenarios.appliers import APPLIERS, Applier
+from tests.support.scenarios.scenario import ORGANIZATION, Scene
 
 RECONCILES = 100
 RARELY = "3600"

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from sandbox.cluster.client import Manifest, condition
-from tests.support.argocd import health
-from tests.support.kstatus import kstatus
-from tests.support.replicas import until
-from tests.support.scene import ACCOUNT, KIND, ORGANIZATION, Scene
+from tests.support.chart.argocd import health
+from tests.support.chart.kstatus import kstatus
+from tests.support.scenarios.replicas import until
+from tests.support.scenarios.scenario import ACCOUNT, KIND, ORGANIZATION, Scene
 
 Seen = tuple[str, str]
 """What kstatus says, and what Argo CD shows."""

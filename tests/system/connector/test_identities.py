@@ -10,7 +10,7 @@ import pytest
 
 from sandbox.cluster.client import ApiError, condition
 from sandbox.stack import Operator
-from tests.support.connector_world import (
+from tests.support.scenarios.azure_world import (
     BY_CERTIFICATE,
     OPERATOR,
     SERVICE_ACCOUNT,
@@ -19,7 +19,7 @@ from tests.support.connector_world import (
     WORKLOAD,
     key_and_certificate,
 )
-from tests.support.scene import KIND, SUBSCRIPTION, Scene, message
+from tests.support.scenarios.scenario import KIND, SUBSCRIPTION, Scene, message
 
 Run = Callable[..., Operator]
 

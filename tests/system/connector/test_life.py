@@ -9,7 +9,7 @@ import pytest
 
 from sandbox.cluster.client import condition
 from sandbox.stack import Operator
-from tests.support.scene import ACCOUNT, GROUP, KIND, ORGANIZATION, SUBSCRIPTION, Scene, message
+from tests.support.scenarios.scenario import ACCOUNT, GROUP, KIND, ORGANIZATION, SUBSCRIPTION, Scene, message
 
 Run = Callable[..., Operator]
 

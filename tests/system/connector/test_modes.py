@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sandbox.cluster.client import condition
-from tests.support.scene import ACCOUNT, ORGANIZATION, TENANT, Scene, message
+from tests.support.scenarios.scenario import ACCOUNT, ORGANIZATION, TENANT, Scene, message
 
 EVERY = {"adventure-works", "contoso", "fabrikam", "northwind", "tailspin", "wingtip-toys"}
 """What the authorizing account sees in the default world."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from sandbox.cluster.client import Manifest, condition
-from tests.support.appliers import APPLIERS, Applier, ArgoCd, Flux
-from tests.support.scene import KIND, ORGANIZATION, Scene, message
+from tests.support.scenarios.appliers import APPLIERS, Applier, ArgoCd, Flux
+from tests.support.scenarios.scenario import KIND, ORGANIZATION, Scene, message
 
 LABELS = {"defender-devops.io/generated", "defender-devops.io/connector"}
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sandbox.cluster.client import condition
-from tests.support.scene import KIND, Scene, message
+from tests.support.scenarios.scenario import KIND, Scene, message
 
 OWNER, RESOURCE = "defender-devops-owner", "defender-devops-resource"
 ADOPT: dict[str, Any] = {"authorization": {"method": "Adopt", "codeSecretRef": None}}

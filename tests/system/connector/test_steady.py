@@ -16,7 +16,7 @@ from sandbox.cloud.world.load import DEFAULT_WORLD
 from sandbox.cluster import KubernetesClient
 from sandbox.cluster.client import Manifest, condition
 from sandbox.stack import Cloud, Operator
-from tests.support.scene import ACCOUNT, GROUP, KIND, ORGANIZATION, SUBSCRIPTION, TENANT, Scene
+from tests.support.scenarios.scenario import ACCOUNT, GROUP, KIND, ORGANIZATION, SUBSCRIPTION, TENANT, Scene
 
 CONNECTORS = 100
 REFRESH, CHECK = 10, 20

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sandbox.cluster.client import condition
-from tests.support.scene import ACCOUNT, KIND, Scene, message
+from tests.support.scenarios.scenario import ACCOUNT, KIND, Scene, message
 
 KINDS: dict[str, dict[str, Any]] = {
     "answers 500": {"status": 500},

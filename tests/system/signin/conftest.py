@@ -19,8 +19,8 @@ from sandbox.cluster import Cluster, KubernetesClient
 from sandbox.cluster.ports import free_ports
 from sandbox.stack import Cloud, Operator
 from sandbox.stack.cloud import CLIENT_SECRET_IDENTITY
-from tests.support.scene import KIND, SUBSCRIPTION, TENANT
-from tests.support.sign_in_scene import SignInScene, Window
+from tests.support.scenarios.scenario import KIND, SUBSCRIPTION, TENANT
+from tests.support.scenarios.sign_in_scenario import SignInScene, Window
 
 CHECK_INTERVAL = 2
 

@@ -15,8 +15,8 @@ import pytest
 
 from sandbox.cluster.client import condition
 from sandbox.demo.browser import Browser
-from tests.support.scene import ACCOUNT, KIND
-from tests.support.sign_in_scene import APP, PASSWORD, TOKENS, SignInScene
+from tests.support.scenarios.scenario import ACCOUNT, KIND
+from tests.support.scenarios.sign_in_scenario import APP, PASSWORD, TOKENS, SignInScene
 
 APP_SECRET = "sandbox-sign-in-secret"
 

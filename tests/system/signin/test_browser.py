@@ -17,8 +17,8 @@ from pydantic import SecretBytes
 from defender_devops.signin.pages.browser_flow import LIFETIME
 from defender_devops.signin.pages.sealing import KEY_SECRET_NAME, Sealer
 from sandbox.stack.operator import NAMESPACE
-from tests.support.scene import ACCOUNT, message
-from tests.support.sign_in_scene import PICTURES, TOKENS, SignInScene, Window, at_entra
+from tests.support.scenarios.scenario import ACCOUNT, message
+from tests.support.scenarios.sign_in_scenario import PICTURES, TOKENS, SignInScene, Window, at_entra
 
 SEALED_FOR = "sign-in in a browser"
 """The purpose that the operator seals these cookies for."""

@@ -24,8 +24,8 @@ from sandbox.cluster import Cluster, KubernetesClient
 from sandbox.cluster.ports import free_ports
 from sandbox.stack import Cloud, Operator
 from sandbox.stack.operator import NAMESPACE
-from tests.support.canary import found
-from tests.support.connector_world import (
+from tests.support.leak_search import found
+from tests.support.scenarios.azure_world import (
     BY_CERTIFICATE,
     SERVICE_ACCOUNT,
     TEAM,
@@ -33,8 +33,8 @@ from tests.support.connector_world import (
     key_and_certificate,
     write_world,
 )
-from tests.support.scene import ACCOUNT, KIND, SUBSCRIPTION, TENANT
-from tests.support.sign_in_scene import APP, TOKENS, SignInScene
+from tests.support.scenarios.scenario import ACCOUNT, KIND, SUBSCRIPTION, TENANT
+from tests.support.scenarios.sign_in_scenario import APP, TOKENS, SignInScene
 
 OWN_ACCOUNT = "defender-devops-operator"
 OWN_APP = "66666666-6666-6666-6666-666666666666"

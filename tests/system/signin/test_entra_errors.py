@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from sandbox.cluster.client import condition
-from tests.support.scene import ACCOUNT
-from tests.support.sign_in_scene import APP, TOKENS, SignInScene
+from tests.support.scenarios.scenario import ACCOUNT
+from tests.support.scenarios.sign_in_scenario import APP, TOKENS, SignInScene
 from tests.system.signin.conftest import CHECK_INTERVAL
 
 PATIENCE = CHECK_INTERVAL + 20

@@ -11,8 +11,8 @@ import pytest
 from sandbox.cloud.control.client import ControlClient
 from sandbox.cluster.client import condition
 from sandbox.demo.browser import Browser
-from tests.support.scene import ACCOUNT
-from tests.support.sign_in_scene import APP, PASSWORD, TOKENS, SignInScene
+from tests.support.scenarios.scenario import ACCOUNT
+from tests.support.scenarios.sign_in_scenario import APP, PASSWORD, TOKENS, SignInScene
 from tests.system.signin.conftest import CHECK_INTERVAL
 
 SERVICE_PRINCIPAL = {"method": "ServicePrincipal", "account": None}

@@ -13,8 +13,8 @@ from sandbox.cloud.control.client import ControlClient
 from sandbox.cluster import KubernetesClient
 from sandbox.cluster.client import condition
 from sandbox.stack import Operator
-from tests.support.scene import ACCOUNT, KIND, message
-from tests.support.sign_in_scene import SignInScene
+from tests.support.scenarios.scenario import ACCOUNT, KIND, message
+from tests.support.scenarios.sign_in_scenario import SignInScene
 from tests.system.signin.conftest import Stage, working_in
 
 ORDINARY = {"DEFENDER_DEVOPS_REFRESH_INTERVAL": "300", "DEFENDER_DEVOPS_CHECK_INTERVAL": "600"}

@@ -7,8 +7,8 @@ import re
 import httpx
 
 from sandbox.demo.browser import Browser
-from tests.support.scene import ACCOUNT
-from tests.support.sign_in_scene import PASSWORD, SignInScene
+from tests.support.scenarios.scenario import ACCOUNT
+from tests.support.scenarios.sign_in_scenario import PASSWORD, SignInScene
 from tests.system.signin.conftest import Stage
 
 AREAS = {

@@ -17,7 +17,7 @@ from sandbox.cloud.control.client import ControlClient
 from sandbox.cluster import KubernetesClient
 from sandbox.cluster.client import condition
 from sandbox.stack import Operator
-from tests.support.sign_in_scene import TOKENS, SignInScene
+from tests.support.scenarios.sign_in_scenario import TOKENS, SignInScene
 from tests.system.signin.conftest import Stage, working_in
 
 ROUNDS = 3

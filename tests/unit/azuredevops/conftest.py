@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.support.azure_devops import FakeAzureDevOps, Reach, reaching
+from tests.support.fakes.azure_devops import FakeAzureDevOps, Reach, reaching
 
 
 @pytest.fixture

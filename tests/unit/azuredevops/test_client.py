@@ -22,7 +22,7 @@ from defender_devops.errors import (
     SignInExpired,
 )
 from defender_devops.settings import Settings
-from tests.support.azure_devops import FakeTicks, Reach
+from tests.support.fakes.azure_devops import FakeTicks, Reach
 
 HTML = {"Content-Type": "text/html; charset=utf-8"}
 CLAIMS = 'Bearer realm="", error="insufficient_claims", claims="eyJhY2Nlc3NfdG9rZW4iOnt9fQ=="'

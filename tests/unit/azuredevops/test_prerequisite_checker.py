@@ -16,8 +16,8 @@ from defender_devops.azuredevops.prerequisite_checker import PrerequisiteChecker
 from defender_devops.azuredevops.response_cache import RETRY_SECONDS, Memory
 from defender_devops.errors import AzureDevOpsUnavailable, OperatorError
 from defender_devops.signin.oauth.errors import SignInRequired
-from tests.support.azure_devops import FakeTicks, Reach
-from tests.support.sign_in import UID, connector
+from tests.support.fakes.azure_devops import FakeTicks, Reach
+from tests.support.fakes.sign_in import UID, connector
 
 TENANT = "11111111-1111-1111-1111-111111111111"
 ADMINISTRATORS = "group-here"

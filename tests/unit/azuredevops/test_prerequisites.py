@@ -11,7 +11,7 @@ from defender_devops.api.cloud import Counts
 from defender_devops.azuredevops import counts, organizations, prerequisites
 from defender_devops.azuredevops.members import Account, Member, find_member
 from defender_devops.errors import AzureDevOpsDenied, AzureDevOpsError, AzureDevOpsNotFound, AzureDevOpsUnavailable
-from tests.support.azure_devops import Reach
+from tests.support.fakes.azure_devops import Reach
 
 TENANT = "11111111-1111-1111-1111-111111111111"
 OTHER = "99999999-9999-9999-9999-999999999999"

@@ -11,8 +11,8 @@ import pytest
 from defender_devops.cli import commands, main
 from defender_devops.cli.exit_codes import ExitCode
 from defender_devops.errors import Forbidden
-from tests.support.api_server import write_kubeconfig
 from tests.support.command_line import Run
+from tests.support.fakes.kubernetes_api import write_kubeconfig
 
 WRONG = [
     (("stats",), "No such command 'stats'. Did you mean 'status'?"),

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from defender_devops.cluster.client import KubernetesClient
 from defender_devops.cluster.kubeconfig import Connection
-from tests.support.api_server import FakeServer, write_kubeconfig
+from tests.support.fakes.kubernetes_api import FakeServer, write_kubeconfig
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from defender_devops.cluster.client import JSON_PATCH, MERGE_PATCH, KubernetesClient, path, with_query
 from defender_devops.cluster.kubeconfig import Connection
 from defender_devops.errors import KubernetesConflict, KubernetesNotFound, KubernetesRefused, KubernetesUnavailable
-from tests.support.api_server import FakeServer, write_kubeconfig
+from tests.support.fakes.kubernetes_api import FakeServer, write_kubeconfig
 
 CONNECTORS = path("defender-devops.io/v1alpha1", "azuredevopsconnectors", "security")
 

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from defender_devops.cluster import kubeconfig as module
 from defender_devops.cluster.kubeconfig import Connection
 from defender_devops.errors import KubernetesRefused, KubernetesUnavailable
-from tests.support.api_server import write_kubeconfig
+from tests.support.fakes.kubernetes_api import write_kubeconfig
 
 
 class Clock:

@@ -8,7 +8,7 @@ import pytest
 
 from defender_devops.cluster.client import KubernetesClient
 from defender_devops.cluster.user_actions import MANAGER, ConnectorsByHand
-from tests.support.api_server import FakeServer
+from tests.support.fakes.kubernetes_api import FakeServer
 
 PLACE = "/apis/defender-devops.io/v1alpha1/namespaces/security/azuredevopsconnectors"
 MANIFEST = {"kind": "AzureDevOpsConnector", "metadata": {"name": "contoso", "namespace": "security"}, "spec": {"a": 1}}

@@ -13,7 +13,7 @@ from defender_devops.cluster import watch as module
 from defender_devops.cluster.client import Body, KubernetesClient
 from defender_devops.cluster.watch import follow
 from defender_devops.errors import KubernetesRefused
-from tests.support.api_server import FakeServer
+from tests.support.fakes.kubernetes_api import FakeServer
 
 URL = "/apis/defender-devops.io/v1alpha1/azuredevopsconnectors"
 

@@ -13,8 +13,8 @@ import yaml
 
 from defender_devops.api import names
 from defender_devops.api.reasons import Reason
-from tests.support.argocd import ARGOCD, KINDS, NOW, health, run
-from tests.support.helm import ROOT
+from tests.support.chart.argocd import ARGOCD, KINDS, NOW, health, run
+from tests.support.chart.helm import ROOT
 
 
 def health_tests() -> Iterator[Any]:

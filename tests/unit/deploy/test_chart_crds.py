@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from tests.support.helm import ROOT, Manifest, render
+from tests.support.chart.helm import ROOT, Manifest, render
 
 SOURCE = sorted((ROOT / "deploy/crds").glob("*.yaml"))
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import yaml
 
-from tests.support.helm import CHART, ROOT
+from tests.support.chart.helm import CHART, ROOT
 
 
 def test_readme_of_the_chart_is_current() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.helm import CHART, HelmRefused, helm, render
+from tests.support.chart.helm import CHART, HelmRefused, helm, render
 
 GUID = "11111111-1111-1111-1111-111111111111"
 GRANT = {"namespace": "security", "tenantId": GUID, "subscriptionId": GUID}

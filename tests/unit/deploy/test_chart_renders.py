@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.support.helm import CHART, NAMESPACE, ROOT, VALUES, helm, render
+from tests.support.chart.helm import CHART, NAMESPACE, ROOT, VALUES, helm, render
 
 DEFAULTS = ROOT / "tests/data/chart/values/defaults.yaml"
 RENDERS = ROOT / "tests/data/chart/renders"

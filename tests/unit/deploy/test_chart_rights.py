@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from defender_devops.signin.pages.sealing import KEY_SECRET_NAME
-from tests.support.helm import NAMESPACE, RELEASE, ROOT, render
+from tests.support.chart.helm import NAMESPACE, RELEASE, ROOT, render
 
 OURS = "defender-devops.io"
 VALUES = ROOT / "tests/data/chart/values"

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from defender_devops.settings import Settings
-from tests.support.helm import CHART, NAMESPACE, VALUES, render
+from tests.support.chart.helm import CHART, NAMESPACE, VALUES, render
 
 
 def environment(values: Path) -> dict[str, str]:

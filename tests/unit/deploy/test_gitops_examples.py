@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from defender_devops.api import names
-from tests.support.helm import CHART, ROOT, helm
+from tests.support.chart.helm import CHART, ROOT, helm
 
 GITOPS = ROOT / "deploy/gitops"
 EXAMPLES = [GITOPS / "argocd/applications.yaml", GITOPS / "flux/operator.yaml", GITOPS / "flux/connectors.yaml"]

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.helm import ROOT
+from tests.support.chart.helm import ROOT
 
 SCRIPT = ROOT / "deploy/image/sbom.py"
 PROJECT = "defender-devops-operator"

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.support.argocd import KINDS, health
-from tests.support.kstatus import kstatus
+from tests.support.chart.argocd import KINDS, health
+from tests.support.chart.kstatus import kstatus
 
 DATA = [path for kind in KINDS for path in sorted((kind / "testdata").iterdir())]
 

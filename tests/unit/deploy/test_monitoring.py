@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.support.helm import CHART, ROOT, render
+from tests.support.chart.helm import CHART, ROOT, render
 
 ALERTS: list[dict[str, Any]] = [
     rule for group in yaml.safe_load((CHART / "files/alerts.yaml").read_text())["groups"] for rule in group["rules"]

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.support.entra import FakeEntra, running
-from tests.support.sign_in import FakeTime, World, assembled
+from tests.support.fakes.entra import FakeEntra, running
+from tests.support.fakes.sign_in import FakeTime, World, assembled
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from defender_devops.api.connector import parse_connector
 from defender_devops.signin.authorization_code import DefenderCodes, NotACode, read_code
 from defender_devops.signin.tokens.record import fingerprint
-from tests.support.sign_in import World, connector
+from tests.support.fakes.sign_in import World, connector
 
 
 def part(value: object) -> str:

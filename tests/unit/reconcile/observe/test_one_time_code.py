@@ -16,8 +16,8 @@ from defender_devops.signin.authorization_code import DefenderCodes
 from defender_devops.signin.ports import StoredSecret
 from defender_devops.signin.tokens.record import fingerprint
 from defender_devops.signin.tokens.token_store import TokenStore
-from tests.support.secret_store import MemorySecrets
-from tests.support.sign_in import connector
+from tests.support.fakes.secret_store import MemorySecrets
+from tests.support.fakes.sign_in import connector
 from tests.unit.signin.test_authorization_code import CODE, part
 
 OTHER_CODE = CODE.replace(part({"aui": "x", "exp": 1}), part({"aui": "y", "exp": 2}))

@@ -20,7 +20,7 @@ from defender_devops.signin.oauth.client_authentication import (
     SecretClient,
 )
 from defender_devops.signin.oauth.errors import OAuthAppMisconfigured
-from tests.support.entra import signing_key
+from tests.support.fakes.entra import signing_key
 
 AUDIENCE = "https://login.microsoftonline.com/tenant/oauth2/v2.0/token"
 

@@ -10,8 +10,8 @@ from pydantic import SecretStr
 
 from defender_devops.signin.oauth.errors import SignInRequired, TokenServiceUnavailable, WrongTenant
 from defender_devops.signin.oauth.id_tokens import Identity
-from tests.support.entra import ACCOUNT, CLIENT_ID, OBJECT_ID, TENANT, FakeEntra, signing_key
-from tests.support.sign_in import World, connector
+from tests.support.fakes.entra import ACCOUNT, CLIENT_ID, OBJECT_ID, TENANT, FakeEntra, signing_key
+from tests.support.fakes.sign_in import World, connector
 
 OTHER = "22222222-0000-0000-0000-000000000000"
 

@@ -10,8 +10,8 @@ import pytest
 from defender_devops.errors import OperatorError
 from defender_devops.signin.oauth.errors import OAuthAppMisconfigured
 from defender_devops.signin.pages.device_flow import DevicePrompt, DeviceSignIns
-from tests.support.entra import ACCOUNT, Refusal
-from tests.support.sign_in import DEVICE_CODE, UID, World, connector
+from tests.support.fakes.entra import ACCOUNT, Refusal
+from tests.support.fakes.sign_in import DEVICE_CODE, UID, World, connector
 
 PENDING = Refusal(400, "authorization_pending", 70016)
 

@@ -22,8 +22,8 @@ from defender_devops.settings import Settings
 from defender_devops.signin.oauth.errors import SignInRequired
 from defender_devops.signin.pages.rendering import linked
 from defender_devops.signin.pages.server import application
-from tests.support.entra import ACCOUNT, FakeEntra, Refusal
-from tests.support.sign_in import NAMESPACE, SERVICE_PRINCIPAL, FakeTime, World, assembled, connector
+from tests.support.fakes.entra import ACCOUNT, FakeEntra, Refusal
+from tests.support.fakes.sign_in import NAMESPACE, SERVICE_PRINCIPAL, FakeTime, World, assembled, connector
 from tests.unit.signin.test_authorization_code import CODE
 
 Client = TestClient  # type: ignore[type-arg]

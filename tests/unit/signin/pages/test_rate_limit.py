@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from defender_devops.signin.pages import rate_limit
 from defender_devops.signin.pages.rate_limit import RateLimit
-from tests.support.azure_devops import FakeTicks
+from tests.support.fakes.azure_devops import FakeTicks
 
 
 def limit(ticks: FakeTicks, **changes: float) -> RateLimit:

@@ -13,8 +13,8 @@ from pydantic import SecretBytes
 from defender_devops.errors import KubernetesRefused
 from defender_devops.signin.pages.addresses import PageAddresses
 from defender_devops.signin.pages.sealing import KEY_SECRET_NAME, KEY_SECRET_TYPE, Sealer, load_sealer
-from tests.support.secret_store import MemorySecrets
-from tests.support.sign_in import FakeTime
+from tests.support.fakes.secret_store import MemorySecrets
+from tests.support.fakes.sign_in import FakeTime
 
 HOUR = timedelta(hours=1)
 json_texts = st.dictionaries(st.text(max_size=10), st.text(max_size=50), max_size=5)

@@ -22,8 +22,8 @@ from defender_devops.signin.oauth.errors import (
 )
 from defender_devops.signin.sessions.state import SignInState
 from defender_devops.signin.tokens.record import TokenRecord
-from tests.support.entra import ACCOUNT, CLIENT_ID, OBJECT_ID, TENANT, FakeEntra, Refusal
-from tests.support.sign_in import (
+from tests.support.fakes.entra import ACCOUNT, CLIENT_ID, OBJECT_ID, TENANT, FakeEntra, Refusal
+from tests.support.fakes.sign_in import (
     BASE,
     NAMESPACE,
     REFRESH_TOKEN,

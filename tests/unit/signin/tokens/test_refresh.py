@@ -22,8 +22,8 @@ from defender_devops.signin.oauth.errors import (
 )
 from defender_devops.signin.tokens.record import Claim, TokenRecord
 from defender_devops.signin.tokens.refresh import CLAIM_LIFETIME
-from tests.support.entra import ACCOUNT, CLIENT_ID, OBJECT_ID, TENANT, FakeEntra, Refusal
-from tests.support.sign_in import REFRESH_TOKEN, SERVICE_PRINCIPAL, FakeTime, World, assembled, connector
+from tests.support.fakes.entra import ACCOUNT, CLIENT_ID, OBJECT_ID, TENANT, FakeEntra, Refusal
+from tests.support.fakes.sign_in import REFRESH_TOKEN, SERVICE_PRINCIPAL, FakeTime, World, assembled, connector
 
 SIGNED_IN = TokenRecord(
     refresh_token=SecretStr("refresh-0"), account=ACCOUNT, tenant_id=TENANT, object_id=OBJECT_ID, client_id=CLIENT_ID

@@ -14,8 +14,8 @@ from defender_devops.signin.oauth.errors import OAuthAppMisconfigured
 from defender_devops.signin.ports import StoredSecret
 from defender_devops.signin.tokens.record import TokenRecord
 from defender_devops.signin.tokens.token_store import TokenStore
-from tests.support.secret_store import MemorySecrets
-from tests.support.sign_in import NAMESPACE, TOKENS, UID, connector
+from tests.support.fakes.secret_store import MemorySecrets
+from tests.support.fakes.sign_in import NAMESPACE, TOKENS, UID, connector
 
 ANOTHER = OwnerReference(kind="AzureDevOpsConnector", name="other", uid="bbbbbbbb-0000-4000-8000-000000000002")
 

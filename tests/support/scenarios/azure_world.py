@@ -10,7 +10,7 @@ import yaml
 
 from sandbox.cloud.world.load import DEFAULT_WORLD
 from tests.support.certificates import self_signed
-from tests.support.scene import SUBSCRIPTION, TENANT
+from tests.support.scenarios.scenario import SUBSCRIPTION, TENANT
 
 __all__ = [
     "BY_CERTIFICATE",

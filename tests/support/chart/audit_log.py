@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from tests.support.rights import Right
+from tests.support.chart.rbac import Right
 
 __all__ = ["Request", "requests", "write_policy"]
 

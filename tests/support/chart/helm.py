@@ -13,7 +13,7 @@ from sandbox.cluster import binary
 
 __all__ = ["CHART", "NAMESPACE", "RELEASE", "ROOT", "VALUES", "HelmRefused", "Manifest", "helm", "render"]
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 CHART = ROOT / "deploy/helm/defender-devops-operator"
 VALUES = sorted((ROOT / "tests/data/chart/values").glob("*.yaml"))
 """Values files of the golden renders; the system tests send the same to a real API server."""

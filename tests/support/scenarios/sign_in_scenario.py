@@ -12,12 +12,12 @@ import httpx
 from playwright.sync_api import Page
 
 from sandbox.demo.browser import Browser
-from tests.support.scene import ACCOUNT, KIND, Scene
+from tests.support.scenarios.scenario import ACCOUNT, KIND, Scene
 
 APP = "77777777-7777-7777-7777-777777777777"
 PASSWORD = "sandbox-password"
 TOKENS = "contoso-azure-devops-token"
-PICTURES = Path(__file__).parents[2] / "docs" / "images"
+PICTURES = Path(__file__).parents[3] / "docs" / "images"
 
 Window = Callable[..., Page]
 """Opens a window with cookies of its own."""

@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 
 from sandbox.stack import Cloud
-from tests.support.connector_world import TEAM, TEAM_SECRET
-from tests.support.scene import GROUP, SUBSCRIPTION, TENANT
+from tests.support.scenarios.azure_world import TEAM, TEAM_SECRET
+from tests.support.scenarios.scenario import GROUP, SUBSCRIPTION, TENANT
 
 __all__ = ["ArmCaller"]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from lupa.lua51 import LuaRuntime, lua_type
 
-from tests.support.helm import ROOT
+from tests.support.chart.helm import ROOT
 
 __all__ = ["ARGOCD", "KINDS", "NOW", "health", "run"]
 

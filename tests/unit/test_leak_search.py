@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.canary import found
+from tests.support.leak_search import found
 
 SECRET = "Canary+ü/ =?&%'\"\\0123"
 TOKEN = "1.AXkA" + "".join(chr(97 + number % 26) for number in range(200))

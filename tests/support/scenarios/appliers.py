@@ -13,7 +13,7 @@ import json
 from typing import Protocol
 
 from sandbox.cluster.client import KubernetesClient, Manifest
-from tests.support.scene import ORGANIZATION
+from tests.support.scenarios.scenario import ORGANIZATION
 
 __all__ = ["APPLIERS", "Applier", "ArgoCd", "Flux", "KubectlApply", "KubectlServerSideApply"]
 

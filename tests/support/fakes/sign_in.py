@@ -15,9 +15,9 @@ from defender_devops.settings import Settings
 from defender_devops.signin.assembly import SignInPackage, open_sign_in
 from defender_devops.signin.ports import FederatedAssertions
 from defender_devops.signin.sessions.sign_ins import SignIns
-from tests.support.entra import ACCOUNT, CLIENT_ID, FakeEntra
+from tests.support.fakes.entra import ACCOUNT, CLIENT_ID, FakeEntra
+from tests.support.fakes.secret_store import MemorySecrets
 from tests.support.manifests import connector as manifest
-from tests.support.secret_store import MemorySecrets
 
 NAMESPACE = "security"
 UID = "aaaaaaaa-0000-4000-8000-000000000001"
