@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from sandbox.cloud.arm.authorization.rights import Rights
 from sandbox.cloud.arm.call import Call
-from sandbox.cloud.arm.connectors import REGIONS
 from sandbox.cloud.arm.errors import ArmError
-from sandbox.cloud.arm.rights import Rights
+from sandbox.cloud.arm.security.connectors import REGIONS
 from sandbox.cloud.defender.onboarding import release_all
 from sandbox.cloud.transport.message import Reply, json_reply
 from sandbox.cloud.world.azure import ResourceGroup, Subscription

@@ -5,17 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from sandbox.cloud.arm import (
-    configurations,
-    connectors,
-    health,
-    inventory,
-    inventory_changes,
-    operations,
-    role_assignments,
-)
+from sandbox.cloud.arm.authorization import role_assignments
 from sandbox.cloud.arm.call import Call
 from sandbox.cloud.arm.resources import Resources
+from sandbox.cloud.arm.security import configurations, connectors, health, inventory, inventory_changes, operations
 from sandbox.cloud.transport.message import Reply
 
 __all__ = ["ROUTES", "Route", "RouteKey", "methods_of", "resource_routes"]

@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 
 from sandbox.cloud.arm.api_versions import check_api_version
+from sandbox.cloud.arm.authorization.rights import Rights
 from sandbox.cloud.arm.call import Call
 from sandbox.cloud.arm.errors import ArmError, ServiceError
 from sandbox.cloud.arm.paths import ResourcePath, parse_path
 from sandbox.cloud.arm.resources import Resources
-from sandbox.cloud.arm.rights import Rights
 from sandbox.cloud.arm.routes import ROUTES, Route, RouteKey, methods_of, resource_routes
 from sandbox.cloud.arm.throttling import Budgets
 from sandbox.cloud.clock import azure_time

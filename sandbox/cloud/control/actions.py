@@ -25,7 +25,7 @@ from sandbox.cloud.defender.authorizations import ExchangeFailed, accessible_org
 from sandbox.cloud.defender.configurations import Change, authorize
 from sandbox.cloud.defender.model import Connector
 from sandbox.cloud.defender.onboarding import apply_inventory, release_all
-from sandbox.cloud.entra.federation import KeySource
+from sandbox.cloud.entra.token_endpoint.federation import KeySource
 from sandbox.cloud.simulation import Simulation
 from sandbox.cloud.transport.message import sha256
 from sandbox.cloud.world.azure import ROLE_DEFINITIONS, Policy, ResourceGroup

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from sandbox.cloud.entra import pages
-from sandbox.cloud.entra.authorize import COOKIE, Authorize
-from sandbox.cloud.entra.device import Device
 from sandbox.cloud.entra.errors import EntraError
-from sandbox.cloud.entra.grants import Grants
+from sandbox.cloud.entra.interactive import pages
+from sandbox.cloud.entra.interactive.authorize import COOKIE, Authorize
+from sandbox.cloud.entra.interactive.device import Device
 from sandbox.cloud.entra.state import EntraState
 from sandbox.cloud.entra.tenants import find_tenant
+from sandbox.cloud.entra.token_endpoint.grants import Grants
 from sandbox.cloud.transport.message import Reply, Request, json_reply
 from sandbox.cloud.world.world import World
 

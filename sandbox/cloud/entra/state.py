@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from sandbox.cloud.entra.errors import EntraError
-from sandbox.cloud.entra.federation import Federation
 from sandbox.cloud.entra.keys import SigningKey
 from sandbox.cloud.entra.sessions import Sessions
+from sandbox.cloud.entra.token_endpoint.federation import Federation
 from sandbox.cloud.entra.tokens import AccessTokens
 
 __all__ = ["EntraState"]

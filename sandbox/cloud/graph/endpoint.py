@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from sandbox.cloud.arm.authorization.rights import Rights
 from sandbox.cloud.arm.call import Call
 from sandbox.cloud.arm.errors import ArmError
-from sandbox.cloud.arm.rights import Rights
 from sandbox.cloud.graph.errors import QueryError, semantic
 from sandbox.cloud.graph.query import Query, parse_query
 from sandbox.cloud.graph.quota import Quota

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from sandbox.cloud.arm import remediation
+from sandbox.cloud.arm.security import remediation
 from sandbox.cloud.clock import short_time
 from sandbox.cloud.defender.model import Configuration, Connector, OnboardedOrganization, OnboardedProject
 from sandbox.cloud.graph.expressions import Schema

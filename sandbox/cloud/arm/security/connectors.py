@@ -6,10 +6,10 @@ import re
 import uuid
 from typing import Any
 
+from sandbox.cloud.arm.authorization.policies import check_policies
 from sandbox.cloud.arm.call import Call
 from sandbox.cloud.arm.errors import ArmError, ConnectorError, not_found
 from sandbox.cloud.arm.paging import page
-from sandbox.cloud.arm.policies import check_policies
 from sandbox.cloud.defender.model import Connector
 from sandbox.cloud.defender.onboarding import release_all
 from sandbox.cloud.transport.message import Reply, json_reply

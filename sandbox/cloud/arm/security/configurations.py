@@ -6,10 +6,10 @@ from typing import Any
 
 from sandbox.cloud.arm.api_versions import trim
 from sandbox.cloud.arm.call import Call
-from sandbox.cloud.arm.connectors import require_connector
 from sandbox.cloud.arm.errors import not_found
-from sandbox.cloud.arm.operations import accepted_headers
-from sandbox.cloud.arm.validation import bad_request, check_choice, check_strings
+from sandbox.cloud.arm.security.connectors import require_connector
+from sandbox.cloud.arm.security.operations import accepted_headers
+from sandbox.cloud.arm.security.validation import bad_request, check_choice, check_strings
 from sandbox.cloud.defender.configurations import Change, change_configuration, delete_configuration
 from sandbox.cloud.defender.model import Configuration, Connector
 from sandbox.cloud.transport.message import Reply, json_reply

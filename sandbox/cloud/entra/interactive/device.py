@@ -5,8 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 
-from sandbox.cloud.entra import pages
-from sandbox.cloud.entra.clients import client_id_of, find_application
+from sandbox.cloud.entra.interactive import pages
 from sandbox.cloud.entra.scopes import parse_scopes
 from sandbox.cloud.entra.sessions import (
     DEVICE_CODE_LIFETIME,
@@ -17,6 +16,7 @@ from sandbox.cloud.entra.sessions import (
 )
 from sandbox.cloud.entra.state import EntraState
 from sandbox.cloud.entra.tenants import tenant_or_any
+from sandbox.cloud.entra.token_endpoint.clients import client_id_of, find_application
 from sandbox.cloud.transport.message import Reply, Request, json_reply
 from sandbox.cloud.world.world import World
 

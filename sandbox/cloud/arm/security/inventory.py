@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from sandbox.cloud.arm import remediation
 from sandbox.cloud.arm.api_versions import trim
 from sandbox.cloud.arm.call import Call
-from sandbox.cloud.arm.configurations import require_configuration
 from sandbox.cloud.arm.errors import ArmError, not_found
 from sandbox.cloud.arm.paging import next_link, page, position_of
+from sandbox.cloud.arm.security import remediation
+from sandbox.cloud.arm.security.configurations import require_configuration
 from sandbox.cloud.clock import short_time
 from sandbox.cloud.defender.authorizations import problem_of
 from sandbox.cloud.defender.model import OnboardedOrganization, OnboardedProject

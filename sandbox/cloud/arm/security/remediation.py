@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sandbox.cloud.arm.validation import bad_request, check_choice, check_strings
+from sandbox.cloud.arm.security.validation import bad_request, check_choice, check_strings
 from sandbox.cloud.defender.model import OnboardedOrganization, OnboardedProject
 
 __all__ = ["normalize", "of_organization", "of_project", "of_repository", "unset"]

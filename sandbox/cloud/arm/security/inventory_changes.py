@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sandbox.cloud.arm import remediation
 from sandbox.cloud.arm.call import Call
-from sandbox.cloud.arm.configurations import require_configuration
 from sandbox.cloud.arm.errors import ArmError, not_found
-from sandbox.cloud.arm.inventory import find_organization, find_project, find_repository
-from sandbox.cloud.arm.operations import accepted_headers
-from sandbox.cloud.arm.validation import bad_request, check_choice
+from sandbox.cloud.arm.security import remediation
+from sandbox.cloud.arm.security.configurations import require_configuration
+from sandbox.cloud.arm.security.inventory import find_organization, find_project, find_repository
+from sandbox.cloud.arm.security.operations import accepted_headers
+from sandbox.cloud.arm.security.validation import bad_request, check_choice
 from sandbox.cloud.defender.authorizations import problem_of
 from sandbox.cloud.defender.onboarding import available, holder, onboard
 from sandbox.cloud.defender.operations import UPDATE_CHILD, Failure, start_operation

@@ -9,9 +9,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sandbox.cloud.entra.clients import authenticate, client_id_of, find_application
 from sandbox.cloud.entra.errors import EntraError
-from sandbox.cloud.entra.issue import issue_tokens
+from sandbox.cloud.entra.interactive.checks import check_account, check_consent, check_continued, check_policies
 from sandbox.cloud.entra.resources import resource_of
 from sandbox.cloud.entra.scopes import parse_scopes
 from sandbox.cloud.entra.sessions import (
@@ -22,9 +21,10 @@ from sandbox.cloud.entra.sessions import (
     DeviceCode,
     SignIn,
 )
-from sandbox.cloud.entra.sign_in import check_account, check_consent, check_continued, check_policies
 from sandbox.cloud.entra.state import EntraState
 from sandbox.cloud.entra.tenants import find_tenant, tenant_or_any
+from sandbox.cloud.entra.token_endpoint.clients import authenticate, client_id_of, find_application
+from sandbox.cloud.entra.token_endpoint.issue import issue_tokens
 from sandbox.cloud.entra.tokens import AccessToken
 from sandbox.cloud.transport.message import Reply, Request, json_reply
 from sandbox.cloud.world.directory import Application, Principal, Tenant

@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from sandbox.cloud.entra.errors import EntraError
-from sandbox.cloud.entra.federation import Federation
+from sandbox.cloud.entra.token_endpoint.federation import Federation
 from sandbox.cloud.world.directory import Application, Tenant
 from sandbox.cloud.world.world import World
 

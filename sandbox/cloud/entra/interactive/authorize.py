@@ -11,14 +11,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from urllib.parse import urlencode, urlsplit
 
-from sandbox.cloud.entra import pages
-from sandbox.cloud.entra.clients import find_application
 from sandbox.cloud.entra.errors import EntraError
+from sandbox.cloud.entra.interactive import pages
+from sandbox.cloud.entra.interactive.checks import check_account, check_policies, has_consent, sign_in_account
 from sandbox.cloud.entra.scopes import Scopes, parse_scopes
 from sandbox.cloud.entra.sessions import AuthorizationCode, Interaction, SignIn
-from sandbox.cloud.entra.sign_in import check_account, check_policies, has_consent, sign_in_account
 from sandbox.cloud.entra.state import EntraState
 from sandbox.cloud.entra.tenants import tenant_or_any
+from sandbox.cloud.entra.token_endpoint.clients import find_application
 from sandbox.cloud.transport.message import Reply, Request
 from sandbox.cloud.world.directory import Account, Application, ConditionalAccess
 from sandbox.cloud.world.world import World

@@ -1,0 +1,1 @@
+"""Microsoft.Authorization and Azure Policy: who may do what, and what is denied."""

@@ -1,0 +1,1 @@
+"""Microsoft.Security: connectors, DevOps configurations and what discovery has reported."""

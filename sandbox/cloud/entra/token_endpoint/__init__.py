@@ -1,0 +1,1 @@
+"""The token endpoint: grants, client authentication, workload identity federation, issued tokens."""
