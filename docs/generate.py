@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from defender_devops.api.reasons import REASONS, ConditionType, Reason
-from defender_devops.telemetry.metric_definitions import METRICS, MetricFacts
+from defender_devops.telemetry.metric_definitions import METRICS, MetricDefinition
 
 _DOCS = Path(__file__).parent
 _CRDS = _DOCS.parent / "deploy/crds"
@@ -169,7 +169,7 @@ def _metrics_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _metric_row(facts: MetricFacts) -> str:
+def _metric_row(facts: MetricDefinition) -> str:
     labels = ", ".join(f"`{label}`" for label in facts.labels)
     return f"| `{facts.full_name}` | {facts.type} | {labels} | {_cell(facts.text)} |"
 

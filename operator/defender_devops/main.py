@@ -52,13 +52,13 @@ async def _run(settings: Settings) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 
-    def take_signals() -> None:
+    def install_signal_handlers() -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
 
-    take_signals()
+    install_signal_handlers()
     try:
-        await Operator(settings, take_signals).run(stop)
+        await Operator(settings, install_signal_handlers).run(stop)
     except OperatorError as error:
         return _give_up(error)
     except ExceptionGroup as group:

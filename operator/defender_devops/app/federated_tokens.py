@@ -9,11 +9,11 @@ from pydantic import SecretStr
 from defender_devops.azure.identity.grants import Grants
 from defender_devops.azure.identity.operator_identity import OwnIdentity
 
-__all__ = ["OwnAssertions"]
+__all__ = ["OperatorFederatedTokens"]
 
 
 @dataclass(frozen=True, slots=True)
-class OwnAssertions:
+class OperatorFederatedTokens:
     """Fulfils `signin.ports.FederatedAssertions`."""
 
     own: OwnIdentity

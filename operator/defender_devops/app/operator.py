@@ -14,7 +14,7 @@ import kopf
 import structlog
 
 from defender_devops.api.connector import AzureDevOpsConnector
-from defender_devops.app.federated_tokens import OwnAssertions
+from defender_devops.app.federated_tokens import OperatorFederatedTokens
 from defender_devops.app.leadership import Leadership
 from defender_devops.app.secret_store import ClusterSecretStore
 from defender_devops.azure.arm.session import ArmSession
@@ -34,19 +34,19 @@ from defender_devops.cluster.organizations import Organizations
 from defender_devops.cluster.secret_versions import SecretWatch
 from defender_devops.cluster.secrets import Secrets
 from defender_devops.cluster.service_accounts import ServiceAccounts
-from defender_devops.handlers.events import Inbox
+from defender_devops.handlers.events import EventReceiver
 from defender_devops.handlers.watches import watch
 from defender_devops.http_client import open_connections
 from defender_devops.reconcile.actions.executor import Executor
-from defender_devops.reconcile.cache.connector_cache import Memories
-from defender_devops.reconcile.cache.drift_notifications import Hints
-from defender_devops.reconcile.cache.resource_cache import Key, Resources
-from defender_devops.reconcile.cache.resync import RollCall
-from defender_devops.reconcile.cache.write_through import OwnWrites
+from defender_devops.reconcile.cache.connector_cache import ConnectorCaches
+from defender_devops.reconcile.cache.drift_notifications import DriftNotifications
+from defender_devops.reconcile.cache.resource_cache import Key, ResourceCache
+from defender_devops.reconcile.cache.resync import Resync
+from defender_devops.reconcile.cache.write_through import WriteThrough
 from defender_devops.reconcile.facts.snapshot import Timings
 from defender_devops.reconcile.observe.gatherer import Gatherer
-from defender_devops.reconcile.observe.one_time_code import Codes
-from defender_devops.reconcile.observe.sign_in import SignInView
+from defender_devops.reconcile.observe.one_time_code import OneTimeCodes
+from defender_devops.reconcile.observe.sign_in import SignInObserver
 from defender_devops.reconcile.reconciler import Reconciler
 from defender_devops.settings import Settings
 from defender_devops.signin.assembly import SignInPackage, open_sign_in
@@ -55,14 +55,14 @@ from defender_devops.telemetry.http_server import Probes, WebServer
 from defender_devops.telemetry.metrics import Metrics
 from defender_devops.telemetry.requests import Requests
 from defender_devops.telemetry.traces import open_traces
-from defender_devops.workqueue.queue import Scheduler
-from defender_devops.workqueue.result import Outcome
+from defender_devops.workqueue.queue import WorkQueue
+from defender_devops.workqueue.result import Result
 
 __all__ = ["Operator"]
 
 _log: Final = structlog.get_logger(__name__)
 
-_DEAF: Final = 900.0
+_WATCH_STALE_SECONDS: Final = 900.0
 """Seconds without a word of the API server after which the process is restarted: the watches' own time-outs are a
 tenth of that, so something is wrong with the process and not with the network."""
 
@@ -75,15 +75,15 @@ def _now() -> datetime:
 class Operator:
     """The whole operator, from its settings."""
 
-    def __init__(self, settings: Settings, take_signals: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, settings: Settings, install_signal_handlers: Callable[[], None] = lambda: None) -> None:
         self._settings = settings
-        self._take_signals = take_signals
+        self._install_signal_handlers = install_signal_handlers
         self._metrics = Metrics()
         self._traces = open_traces(settings.traces)
         self._requests = Requests(self._metrics, self._traces)
-        self._resources = Resources(self._metrics.resources)
-        self._memories = Memories()
-        self._scheduler: Scheduler[Key] = Scheduler(
+        self._resources = ResourceCache(self._metrics.resources)
+        self._connector_caches = ConnectorCaches()
+        self._queue: WorkQueue[Key] = WorkQueue(
             self._reconcile,
             concurrency=settings.concurrency,
             backoff=Backoff(initial=settings.backoff_initial, maximum=settings.backoff_maximum),
@@ -93,13 +93,13 @@ class Operator:
             concurrency_per_group=max(1, settings.concurrency * 3 // 4),
             observer=self._metrics,
         )
-        self._hints = Hints(self._memories, self._scheduler.wake)
+        self._hints = DriftNotifications(self._connector_caches, self._queue.enqueue)
         self._watchers = CloudWatchers(
             interval=settings.refresh_interval, changed=self._hints.take, settle=settings.resource_graph_lag
         )
         self._connection = Connection()
         self._leadership = Leadership(
-            settings, self._connection, self._requests.kubernetes, lost=lambda: self._scheduler.stop(grace=0)
+            settings, self._connection, self._requests.kubernetes, lost=lambda: self._queue.stop(grace=0)
         )
         self._client = KubernetesClient(self._connection, self._requests.kubernetes, fence=self._leadership.fence)
         self._connectors = Connectors(self._client)
@@ -109,9 +109,9 @@ class Operator:
         self._secret_watches = [
             SecretWatch(self._client, namespace, self._secret_changed) for namespace in settings.namespaces or (None,)
         ]
-        self._metrics.ask_leader(self._leadership.leads)
-        self._metrics.ask_queue(self._scheduler.depth)
-        self._metrics.ask_watch_silence(self._silences)
+        self._metrics.set_leader_callback(self._leadership.leads)
+        self._metrics.set_queue_callback(self._queue.depth)
+        self._metrics.set_watch_silence_callback(self._watch_silence)
         self._sign_ins: SignIns | None = None
         self._reconciler: Reconciler | None = None
         self._synced = False
@@ -125,7 +125,7 @@ class Operator:
         """
         settings = self._settings
         async with AsyncExitStack() as stack:
-            probes = Probes(live={"watches": self._deafness}, ready={"work": self._not_begun})
+            probes = Probes(live={"watches": self._stale_watches}, ready={"work": self._not_ready})
             server = WebServer(settings.metrics_host, settings.metrics_port, probes, self._metrics.exposition)
             await server.start()
             stack.push_async_callback(server.close)
@@ -144,10 +144,10 @@ class Operator:
     async def _run_side_by_side(self, stop: asyncio.Event, *background: Coroutine[Any, Any, None]) -> None:
         """Run all until `stop` is set or one of them fails; reconciles under way may end before the rest does."""
         async with asyncio.TaskGroup() as group:
-            reconciling = group.create_task(self._scheduler.run())
+            reconciling = group.create_task(self._queue.run())
             tasks = [group.create_task(each) for each in background]
             await stop.wait()
-            self._scheduler.stop()
+            self._queue.stop()
             await reconciling
             for task in tasks:
                 task.cancel()
@@ -160,7 +160,7 @@ class Operator:
         session = ArmSession.open(
             str(settings.arm_endpoint), observe=self._requests.azure, fence=self._leadership.fence
         )
-        self._metrics.ask_azure_budget(lambda: _budget_left(session))
+        self._metrics.set_rate_limiter_callback(lambda: _budget_left(session))
         stack.push_async_callback(session.close)
         identities = Identities(
             session,
@@ -170,7 +170,7 @@ class Operator:
             tokens=ServiceAccounts(self._client).token,
         )
         stack.push_async_callback(identities.close)
-        sign_in, checker = await self._open_sign_in(stack, OwnAssertions(own, grants))
+        sign_in, checker = await self._open_sign_in(stack, OperatorFederatedTokens(own, grants))
         timings = Timings(
             check_interval=timedelta(seconds=settings.check_interval),
             poll_interval=timedelta(seconds=settings.operation_poll_interval),
@@ -180,20 +180,20 @@ class Operator:
             resources=self._resources,
             clients=identities,
             watchers=self._watchers,
-            hints=self._hints,
-            codes=Codes(self._secrets, self._resources, sign_in.codes, self._secret_version),
-            sign_ins=SignInView(sign_in.sign_ins, checker),
+            drift_notifications=self._hints,
+            codes=OneTimeCodes(self._secrets, self._resources, sign_in.codes, self._secret_version),
+            sign_ins=SignInObserver(sign_in.sign_ins, checker),
             cluster_id=settings.cluster_id or await cluster_uid(self._client),
             namespaces=frozenset(settings.namespaces) or None,
             timings=timings,
             refresh_interval=timedelta(seconds=settings.refresh_interval),
             clock=_now,
         )
-        written = OwnWrites(self._resources, self._scheduler.wake)
+        written = WriteThrough(self._resources, self._queue.enqueue)
         self._reconciler = Reconciler(
             resources=self._resources,
             written=written,
-            memories=self._memories,
+            connector_caches=self._connector_caches,
             gatherer=gatherer,
             executor=Executor(self._resources, written, self._connectors, self._organizations, _now),
             connectors=self._connectors,
@@ -202,17 +202,17 @@ class Operator:
             clock=_now,
         )
         watches = [watch.run() for watch in self._secret_watches]
-        roll_call = RollCall(
+        resync = Resync(
             self._client,
             self._resources,
             settings.namespaces,
-            self._scheduler.wake,
+            self._queue.enqueue,
             interval=settings.refresh_interval,
         )
-        return [self._watchers.run(), self._events.run(), sign_in.sign_ins.run(), roll_call.run(), *watches]
+        return [self._watchers.run(), self._events.run(), sign_in.sign_ins.run(), resync.run(), *watches]
 
     async def _open_sign_in(
-        self, stack: AsyncExitStack, assertions: OwnAssertions
+        self, stack: AsyncExitStack, assertions: OperatorFederatedTokens
     ) -> tuple[SignInPackage, PrerequisiteChecker]:
         settings = self._settings
         http = open_connections()
@@ -239,19 +239,19 @@ class Operator:
         """List both resources before anything is decided: a plan must know every declared organization."""
         for namespace in self._settings.namespaces or (None,):
             async for body in self._organizations.items(namespace):
-                self._resources.put_organization(body)
+                self._resources.upsert_organization(body)
             async for body in self._connectors.items(namespace):
-                self._resources.put_connector(body)
+                self._resources.upsert_connector(body)
         for key in self._resources.connectors():
-            self._scheduler.wake(key)
-        for key in self._resources.orphaned():
-            self._scheduler.wake(key)
+            self._queue.enqueue(key)
+        for key in self._resources.missing_connectors():
+            self._queue.enqueue(key)
         self._synced = True
         _log.info("synced", connectors=sum(1 for _ in self._resources.connectors()))
 
     async def _watch(self) -> None:
-        inbox = Inbox(self._resources, self._scheduler.wake)
-        await watch(inbox, self._login, self._settings.namespaces, self._take_signals)
+        inbox = EventReceiver(self._resources, self._queue.enqueue)
+        await watch(inbox, self._login, self._settings.namespaces, self._install_signal_handlers)
 
     async def _login(self) -> kopf.ConnectionInfo:
         credentials = await self._connection.credentials(refused=True)
@@ -264,33 +264,33 @@ class Operator:
             private_key_path=credentials.key_file,
         )
 
-    async def _reconcile(self, key: Key) -> Outcome:
+    async def _reconcile(self, key: Key) -> Result:
         if self._reconciler is None:
             raise RuntimeError("the scheduler runs only once all is assembled")
         with self._traces.reconcile(key.namespace, key.name) as span:
             outcome = await self._reconciler.reconcile(key)
             if outcome.failed:
                 span.failed()
-        if not self._resources.speaks_of(key):
-            self._scheduler.forget(key)
+        if not self._resources.is_referenced(key):
+            self._queue.forget(key)
         return outcome
 
     def _subscription_of(self, key: Key) -> str:
         body = self._resources.connector(key)
         return str(body["spec"]["azure"]["subscriptionId"]).lower() if body else ""
 
-    def _deafness(self) -> str | None:
+    def _stale_watches(self) -> str | None:
         """Which watch fell silent: only that is mended by a restart, not an API server that never was heard of."""
-        silent = [name for name, seconds in self._silences().items() if seconds > _DEAF]
-        return f"nothing heard for {_DEAF:.0f} s: {', '.join(silent)}" if silent else None
+        silent = [name for name, seconds in self._watch_silence().items() if seconds > _WATCH_STALE_SECONDS]
+        return f"nothing heard for {_WATCH_STALE_SECONDS:.0f} s: {', '.join(silent)}" if silent else None
 
-    def _not_begun(self) -> str | None:
+    def _not_ready(self) -> str | None:
         """What is missing before work: nothing for a standby, or no rollout would ever end."""
         if self._synced or self._leadership.stands_by:
             return None
         return "the resources are not listed yet" if self._leadership.leads() else "it is not known yet who leads"
 
-    def _silences(self) -> dict[str, float]:
+    def _watch_silence(self) -> dict[str, float]:
         """Seconds since each watch of Secrets that ever heard something last did."""
         namespaces = self._settings.namespaces or ("",)
         watches = zip(namespaces, self._secret_watches, strict=True)
@@ -305,19 +305,19 @@ class Operator:
     def _secret_changed(self, namespace: str, name: str, version: str | None) -> None:
         touched = self._sign_ins.secret_changed(namespace, name, version or "") if self._sign_ins else ()
         for connector in touched:
-            self._scheduler.wake(Key.named(connector.metadata))
-        for key in self._resources.resting_on_secret(namespace, name):
-            self._scheduler.wake(key)
+            self._queue.enqueue(Key.from_metadata(connector.metadata))
+        for key in self._resources.by_secret(namespace, name):
+            self._queue.enqueue(key)
 
     def _sign_in_changed(self, namespace: str, name: str) -> None:
-        self._scheduler.wake(Key(namespace, name))
+        self._queue.enqueue(Key(namespace, name))
 
     def _signed_in(self, connector: AzureDevOpsConnector, checker: PrerequisiteChecker) -> None:
         """A person has just signed in, perhaps to mend something: look at all that it may have mended."""
-        key = Key.named(connector.metadata)
+        key = Key.from_metadata(connector.metadata)
         checker.forget(connector.metadata.uid)
-        self._memories.hint(key)
-        self._scheduler.wake(key)
+        self._connector_caches.mark_stale(key)
+        self._queue.enqueue(key)
 
 
 def _budget_left(session: ArmSession) -> list[tuple[str, str, str, float]]:

@@ -13,13 +13,13 @@ from typing import Any
 import kopf
 
 from defender_devops.api.names import CONNECTOR, GROUP, ORGANIZATION, VERSION
-from defender_devops.reconcile.cache.resource_cache import Key, Resources
+from defender_devops.reconcile.cache.resource_cache import Key, ResourceCache
 
-__all__ = ["Inbox", "register"]
+__all__ = ["EventReceiver", "register"]
 
 
 @dataclass(frozen=True, slots=True)
-class Inbox:
+class EventReceiver:
     """Where events go.
 
     Attributes:
@@ -27,37 +27,37 @@ class Inbox:
         wake: called with a connector that has to be looked at.
     """
 
-    resources: Resources
-    wake: Callable[[Key], None]
+    resources: ResourceCache
+    enqueue: Callable[[Key], None]
 
-    def is_news(self, event: kopf.RawEvent, **_: object) -> bool:
+    def is_new(self, event: kopf.RawEvent, **_: object) -> bool:
         """Whether an event tells more than is known: most are echoes of our own writes, whose answers came first."""
-        return event["type"] == "DELETED" or not self.resources.knows(event["object"])
+        return event["type"] == "DELETED" or not self.resources.is_current(event["object"])
 
     def connector(self, kind: str | None, body: Mapping[str, Any]) -> None:
         """A connector was listed (kind None), ADDED, MODIFIED or DELETED."""
-        key = Key.of(body)
+        key = Key.from_body(body)
         if kind == "DELETED":
-            self.resources.drop_connector(key, body["metadata"]["uid"])
-            self.wake(key)  # what is kept of it goes, and its organizations have to say that it is gone
-        elif self.resources.put_connector(body):
-            self.wake(key)
+            self.resources.remove_connector(key, body["metadata"]["uid"])
+            self.enqueue(key)  # what is kept of it goes, and its organizations have to say that it is gone
+        elif self.resources.upsert_connector(body):
+            self.enqueue(key)
 
     def organization(self, kind: str | None, body: Mapping[str, Any]) -> None:
         """An organization was listed (kind None), ADDED, MODIFIED or DELETED: its connector looks at it."""
-        put = self.resources.drop_organization if kind == "DELETED" else self.resources.put_organization
+        put = self.resources.remove_organization if kind == "DELETED" else self.resources.upsert_organization
         connector = put(body)
         if connector is not None:
-            self.wake(connector)
+            self.enqueue(connector)
 
 
-def register(registry: kopf.OperatorRegistry, inbox: Inbox) -> None:
+def register(registry: kopf.OperatorRegistry, inbox: EventReceiver) -> None:
     """Let kopf bring the events of both resources."""
 
-    @kopf.on.event(GROUP, VERSION, CONNECTOR.plural, registry=registry, when=inbox.is_news)
+    @kopf.on.event(GROUP, VERSION, CONNECTOR.plural, registry=registry, when=inbox.is_new)
     async def connector_event(event: kopf.RawEvent, **_: object) -> None:
         inbox.connector(event["type"], event["object"])
 
-    @kopf.on.event(GROUP, VERSION, ORGANIZATION.plural, registry=registry, when=inbox.is_news)
+    @kopf.on.event(GROUP, VERSION, ORGANIZATION.plural, registry=registry, when=inbox.is_new)
     async def organization_event(event: kopf.RawEvent, **_: object) -> None:
         inbox.organization(event["type"], event["object"])

@@ -9,7 +9,7 @@ import kopf
 
 from defender_devops.api.names import GROUP
 from defender_devops.errors import KubernetesUnavailable
-from defender_devops.handlers.events import Inbox, register
+from defender_devops.handlers.events import EventReceiver, register
 
 __all__ = ["Login", "watch"]
 
@@ -30,7 +30,9 @@ class _NoDiffs(kopf.DiffBaseStorage):
         """Nothing is kept on the objects."""
 
 
-async def watch(inbox: Inbox, login: Login, namespaces: tuple[str, ...], begun: Callable[[], None]) -> None:
+async def watch(
+    inbox: EventReceiver, login: Login, namespaces: tuple[str, ...], on_started: Callable[[], None]
+) -> None:
     """Watch both resources until cancelled.
 
     kopf's own way to run would take every task of the event loop for one of its own and cancel it when it ends, and
@@ -40,7 +42,7 @@ async def watch(inbox: Inbox, login: Login, namespaces: tuple[str, ...], begun: 
         inbox: where events go.
         login: gives the connection.
         namespaces: what to watch; none means all.
-        begun: called once kopf has started, to take the signals back.
+        on_started: called once kopf has started, to take the signals back.
 
     Raises:
         KubernetesUnavailable: a watch has ended for good; only a new start helps.
@@ -59,7 +61,7 @@ async def watch(inbox: Inbox, login: Login, namespaces: tuple[str, ...], begun: 
         clusterwide=not namespaces,
         namespaces=namespaces,
     )
-    begun()
+    on_started()
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         causes = [str(task.exception()) for task in done if not task.cancelled() and task.exception()]

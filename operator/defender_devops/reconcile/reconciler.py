@@ -17,13 +17,13 @@ from defender_devops.cluster.connectors import Connectors
 from defender_devops.cluster.events import Events
 from defender_devops.cluster.organizations import Organizations
 from defender_devops.errors import KubernetesConflict, KubernetesNotFound, OperatorError
-from defender_devops.reconcile.actions.executor import Done, Executor, Workbench
-from defender_devops.reconcile.cache.connector_cache import Memories, Memory
-from defender_devops.reconcile.cache.resource_cache import Key, Resources
-from defender_devops.reconcile.cache.unchanged import Rest
-from defender_devops.reconcile.cache.write_through import OwnWrites
+from defender_devops.reconcile.actions.executor import ExecutionContext, ExecutionResult, Executor
+from defender_devops.reconcile.cache.connector_cache import ConnectorCache, ConnectorCaches
+from defender_devops.reconcile.cache.resource_cache import Key, ResourceCache
+from defender_devops.reconcile.cache.unchanged import ReconcileInputs
+from defender_devops.reconcile.cache.write_through import WriteThrough
 from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot, Failure
-from defender_devops.reconcile.observe.gatherer import Gathered, Gatherer, ReadOrganizations
+from defender_devops.reconcile.observe.gatherer import Gatherer, Observation, ParsedOrganizations
 from defender_devops.reconcile.plan.diff import forget_fulfilled
 from defender_devops.reconcile.plan.plan import Plan, plan
 from defender_devops.reconcile.report.invalid_manifest import (
@@ -37,7 +37,7 @@ from defender_devops.reconcile.report.organizations import orphaned, report_unre
 from defender_devops.reconcile.report.report import Report, report
 from defender_devops.reconcile.report.status_events import announcements
 from defender_devops.telemetry.context import bind_resource
-from defender_devops.workqueue.result import Outcome
+from defender_devops.workqueue.result import Result
 
 __all__ = ["Reconciler"]
 
@@ -48,9 +48,9 @@ _log: Final = structlog.get_logger(__name__)
 class Reconciler:
     """Brings one connector a step nearer to its spec. One call at a time for each key: the queue sees to that."""
 
-    resources: Resources
-    written: OwnWrites
-    memories: Memories
+    resources: ResourceCache
+    written: WriteThrough
+    connector_caches: ConnectorCaches
     gatherer: Gatherer
     executor: Executor
     connectors: Connectors
@@ -58,99 +58,101 @@ class Reconciler:
     events: Events
     clock: Callable[[], datetime]
 
-    async def reconcile(self, key: Key) -> Outcome:
+    async def reconcile(self, key: Key) -> Result:
         """Look at a connector, act, and write its status; says when to look again. Raises nothing that has a name."""
         bind_resource("AzureDevOpsConnector", *key)
         body = self.resources.connector(key)
         try:
-            before = self.memories.uid(key)
+            before = self.connector_caches.uid(key)
             if before is not None and (body is None or body["metadata"]["uid"] != before):
-                self.memories.forget(key)
+                self.connector_caches.forget(key)
                 await self.gatherer.forget(key, before)
             organizations = self.gatherer.organizations(key)
             await self._refuse_organizations(organizations)
             if body is not None:
                 return await self._reconcile(key, body, organizations)
             await self._report_orphans(organizations)
-            return Outcome()
+            return Result()
         except KubernetesNotFound:
-            return Outcome()  # it went while we looked at it; its last event cleans up
+            return Result()  # it went while we looked at it; its last event cleans up
         except OperatorError as error:
             _log.warning("reconcile failed", reason=error.reason, message=error.message)
-            return Outcome(next_look=error.retry_after, failed=True)
+            return Result(requeue_after=error.retry_after, failed=True)
 
-    async def _reconcile(self, key: Key, body: Mapping[str, Any], organizations: ReadOrganizations) -> Outcome:
-        memory = self.memories.of(key, body["metadata"]["uid"])
+    async def _reconcile(self, key: Key, body: Mapping[str, Any], organizations: ParsedOrganizations) -> Result:
+        cache = self.connector_caches.of(key, body["metadata"]["uid"])
         try:
             connector = parse_connector(body)
         except InvalidManifest as error:
             await self._refuse(key, body, error, organizations)
-            return Outcome()
-        gathered = await self._gather(key, connector, organizations.understood, memory)
-        if memory.rest is not None and memory.rest.holds(gathered.snapshot, self.clock()):
-            return self._rest(memory, memory.rest, gathered.snapshot)
-        memory.rest = None
-        decided = plan(gathered.snapshot, self.clock())
-        if decided.writes_to_azure and not _is_fresh(gathered.snapshot):
-            understood = self.gatherer.organizations(key).understood
-            gathered = await self._gather(key, connector, understood, memory, fresh=True)
-            decided = plan(gathered.snapshot, self.clock())
-        done = await self._act(key, decided, gathered)
-        self._remember(memory, connector, gathered, done)
+            return Result()
+        observation = await self._gather(key, connector, organizations.valid, cache)
+        if cache.last_inputs is not None and cache.last_inputs.is_unchanged(observation.snapshot, self.clock()):
+            return self._rest(cache, cache.last_inputs, observation.snapshot)
+        cache.last_inputs = None
+        decided = plan(observation.snapshot, self.clock())
+        if decided.writes_to_azure and not _is_fresh(observation.snapshot):
+            valid = self.gatherer.organizations(key).valid
+            observation = await self._gather(key, connector, valid, cache, fresh=True)
+            decided = plan(observation.snapshot, self.clock())
+        done = await self._act(key, decided, observation)
+        self._remember(cache, connector, observation, done)
         written = await self._report(key, done)
         if not decided.actions:
-            memory.rest = Rest.of(done.snapshot, written.next_look)
-        return self._outcome(done, written, memory.poll_after)
+            cache.last_inputs = ReconcileInputs.of(done.snapshot, written.next_look)
+        return self._outcome(done, written, cache.poll_after)
 
     async def _gather(
         self,
         key: Key,
         connector: AzureDevOpsConnector,
         organizations: tuple[DevOpsOrganization, ...],
-        memory: Memory,
+        cache: ConnectorCache,
         *,
         fresh: bool = False,
-    ) -> Gathered:
+    ) -> Observation:
         """One snapshot, without the pending requests that Azure has fulfilled by now."""
-        gathered = await self.gatherer.gather(key, connector, organizations, memory, fresh=fresh)
-        return replace(gathered, snapshot=forget_fulfilled(gathered.snapshot))
+        observation = await self.gatherer.gather(key, connector, organizations, cache, fresh=fresh)
+        return replace(observation, snapshot=forget_fulfilled(observation.snapshot))
 
-    def _rest(self, memory: Memory, rest: Rest, snapshot: ConnectorSnapshot) -> Outcome:
+    def _rest(self, cache: ConnectorCache, last_inputs: ReconcileInputs, snapshot: ConnectorSnapshot) -> Result:
         """Nothing has changed since a look that had nothing to do; new is only the moment at which Azure was asked."""
         if isinstance(snapshot.cloud, CloudState):
             # An equal copy does not take the place of what is kept: it would be garbage that has grown old.
-            memory.cloud = replace(rest.cloud, probed_at=snapshot.cloud.probed_at)
-        memory.failures = 0
-        return Outcome(next_look=self.gatherer.next_look(snapshot, None, rest.until))
+            cache.cloud = replace(last_inputs.cloud, probed_at=snapshot.cloud.probed_at)
+        cache.failures = 0
+        return Result(requeue_after=self.gatherer.requeue_after(snapshot, None, last_inputs.valid_until))
 
     async def _refuse(
-        self, key: Key, body: Mapping[str, Any], error: InvalidManifest, organizations: ReadOrganizations
+        self, key: Key, body: Mapping[str, Any], error: InvalidManifest, organizations: ParsedOrganizations
     ) -> None:
         """Say what cannot be read; let it go all the same where nothing in Azure depends on it."""
         status = refused_status(body, error, self.clock())
         conditions = conditions_of({"status": status})
-        for resource, told in report_unread_organizations(organizations.understood, conditions, self.clock()):
-            await self._write_organization(Key.named(resource.metadata), told.dump())
+        for resource, told in report_unread_organizations(organizations.valid, conditions, self.clock()):
+            await self._write_organization(Key.from_metadata(resource.metadata), told.dump())
         await self._write_connector(key, status)
         metadata = body["metadata"]
         if metadata.get("deletionTimestamp") and FINALIZER in metadata["finalizers"] and leaves_azure_alone(body):
             await self.connectors.remove_finalizer(self.resources.connector(key) or body)
 
-    async def _refuse_organizations(self, organizations: ReadOrganizations) -> None:
-        for body, error in organizations.misread:
+    async def _refuse_organizations(self, organizations: ParsedOrganizations) -> None:
+        for body, error in organizations.invalid:
             status = refused_organization_status(body, error, self.clock())
-            await self._write_organization(Key.of(body), status)
+            await self._write_organization(Key.from_body(body), status)
 
-    async def _act(self, key: Key, decided: Plan, gathered: Gathered) -> Done:
-        bench = Workbench(key, gathered.azure, gathered.code, lambda snapshot: self._record(key, snapshot))
-        done = await self.executor.carry_out(decided.actions, gathered.snapshot, bench)
+    async def _act(self, key: Key, decided: Plan, observation: Observation) -> ExecutionResult:
+        context = ExecutionContext(
+            key, observation.azure, observation.code, lambda snapshot: self._persist_code_hash(key, snapshot)
+        )
+        done = await self.executor.execute(decided.actions, observation.snapshot, context)
         if done.steps:
             _log.info("acted", steps=[step.describe() for step in done.steps])
         if done.failure is not None:
             _log.warning("step failed", reason=done.failure.reason, message=done.failure.message)
         return done
 
-    async def _record(self, key: Key, snapshot: ConnectorSnapshot) -> None:
+    async def _persist_code_hash(self, key: Key, snapshot: ConnectorSnapshot) -> None:
         """Write down that the code is spent: only over the version that the plan rested on."""
         live = self.resources.connector(key)
         if live is None or live["metadata"]["generation"] != snapshot.connector.metadata.generation:
@@ -158,38 +160,42 @@ class Reconciler:
         written = report(_on_its_way(_as_told(snapshot, live)), None, self.clock())
         await self._write_connector(key, written.status.dump(), version=live["metadata"]["resourceVersion"])
 
-    def _remember(self, memory: Memory, connector: AzureDevOpsConnector, gathered: Gathered, done: Done) -> None:
+    def _remember(
+        self, cache: ConnectorCache, connector: AzureDevOpsConnector, observation: Observation, done: ExecutionResult
+    ) -> None:
         cloud = done.snapshot.cloud
-        memory.generation = connector.metadata.generation
-        memory.code = gathered.snapshot.code.sha256
+        cache.generation = connector.metadata.generation
+        cache.code = observation.snapshot.code.sha256
         if isinstance(cloud, CloudState):
             # After a write nothing but the write itself is known for sure; the next look reads what it changed.
-            memory.cloud = replace(cloud, fresh=False)
-        memory.failures = memory.failures + 1 if _failure(done) else 0
+            cache.cloud = replace(cloud, fresh=False)
+        cache.failures = cache.failures + 1 if _failure(done) else 0
         busy = isinstance(cloud, CloudState) and cloud.is_busy
-        memory.poll_after = done.poll_after or (memory.poll_after if busy else None)
+        cache.poll_after = done.poll_after or (cache.poll_after if busy else None)
 
-    async def _report(self, key: Key, done: Done) -> Report:
+    async def _report(self, key: Key, done: ExecutionResult) -> Report:
         """Write what is known; the connector last, so that whoever waits for it finds its organizations told of."""
         told = _as_told(done.snapshot, self.resources.connector(key))
         written = report(told, done.failure, self.clock())
         for resource, status in written.organizations:
-            await self._write_organization(Key.named(resource.metadata), status.dump())
+            await self._write_organization(Key.from_metadata(resource.metadata), status.dump())
         if FINALIZER in done.snapshot.connector.metadata.finalizers or not _is_going(done.snapshot):
             await self._write_connector(key, written.status.dump())
         return written
 
-    def _outcome(self, done: Done, written: Report, poll_after: float | None) -> Outcome:
+    def _outcome(self, done: ExecutionResult, written: Report, poll_after: float | None) -> Result:
         failure = _failure(done)
         if failure is not None:
-            return Outcome(next_look=failure.retry_after, failed=True)
+            return Result(requeue_after=failure.retry_after, failed=True)
         if _is_going(done.snapshot) or done.snapshot.connector.spec.suspend:
-            return Outcome()
-        return Outcome(next_look=self.gatherer.next_look(done.snapshot, poll_after, written.next_look))
+            return Result()
+        return Result(requeue_after=self.gatherer.requeue_after(done.snapshot, poll_after, written.next_look))
 
-    async def _report_orphans(self, organizations: ReadOrganizations) -> None:
-        for resource in organizations.understood:
-            await self._write_organization(Key.named(resource.metadata), orphaned(resource, self.clock()).dump())
+    async def _report_orphans(self, organizations: ParsedOrganizations) -> None:
+        for resource in organizations.valid:
+            await self._write_organization(
+                Key.from_metadata(resource.metadata), orphaned(resource, self.clock()).dump()
+            )
 
     async def _write_connector(self, key: Key, status: Mapping[str, Any], *, version: str | None = None) -> None:
         live = self.resources.connector(key)
@@ -213,10 +219,10 @@ class Reconciler:
         try:
             self.written.organization(await self.organizations.patch_status(*key, patch))
         except KubernetesNotFound:
-            self.written.organization_gone(key)
+            self.written.organization_deleted(key)
 
 
-def _failure(done: Done) -> Failure | None:
+def _failure(done: ExecutionResult) -> Failure | None:
     if done.failure is not None:
         return done.failure
     return done.snapshot.cloud if isinstance(done.snapshot.cloud, Failure) else None

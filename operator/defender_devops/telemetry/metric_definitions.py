@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-__all__ = ["ASKED", "COUNTED", "METRICS", "OF_RESOURCES", "TIMED", "MetricFacts"]
+__all__ = ["COUNTERS", "HISTOGRAMS", "METRICS", "RESOURCE_GAUGES", "SAMPLED_GAUGES", "MetricDefinition"]
 
 
 @dataclass(frozen=True, slots=True)
-class MetricFacts:
+class MetricDefinition:
     """One metric.
 
     Attributes:
@@ -30,19 +30,19 @@ class MetricFacts:
         return f"defender_devops_{self.name}"
 
 
-def _counter(name: str, text: str, *labels: str) -> MetricFacts:
-    return MetricFacts(name, "counter", text, labels)
+def _counter(name: str, text: str, *labels: str) -> MetricDefinition:
+    return MetricDefinition(name, "counter", text, labels)
 
 
-def _gauge(name: str, text: str, *labels: str) -> MetricFacts:
-    return MetricFacts(name, "gauge", text, labels)
+def _gauge(name: str, text: str, *labels: str) -> MetricDefinition:
+    return MetricDefinition(name, "gauge", text, labels)
 
 
-def _histogram(name: str, text: str, *labels: str) -> MetricFacts:
-    return MetricFacts(name, "histogram", text, labels)
+def _histogram(name: str, text: str, *labels: str) -> MetricDefinition:
+    return MetricDefinition(name, "histogram", text, labels)
 
 
-COUNTED: Final = (
+COUNTERS: Final = (
     _counter("reconcile_total", "Reconciles that ended, by result: success, error, cancelled.", "kind", "result"),
     _counter(
         "reconcile_exceptions_total",
@@ -72,7 +72,7 @@ COUNTED: Final = (
     _counter("events_lost_total", "Kubernetes events that could not be written."),
 )
 
-TIMED: Final = (
+HISTOGRAMS: Final = (
     _histogram("reconcile_duration_seconds", "How long reconciles took.", "kind"),
     _histogram("queue_wait_seconds", "How long reconciles waited for their turn."),
     _histogram("azure_request_duration_seconds", "How long requests to Azure took.", "operation"),
@@ -85,7 +85,7 @@ TIMED: Final = (
     ),
 )
 
-ASKED: Final = (
+SAMPLED_GAUGES: Final = (
     _gauge("build_info", "1, with the operator's version.", "version"),
     _gauge("leader", "1 if this replica leads."),
     _gauge("queue", "Connectors in the work queue: waiting, running, scheduled.", "state"),
@@ -107,7 +107,7 @@ ASKED: Final = (
 
 _BY_STATE: Final = ("namespace", "name", "state")
 
-OF_RESOURCES: Final = (
+RESOURCE_GAUGES: Final = (
     _gauge(
         "resource_condition",
         "Condition of a resource: 1 for the status that it has, 0 for the other; both 0 while it is Unknown."
@@ -135,5 +135,7 @@ OF_RESOURCES: Final = (
     _gauge("repositories", "Repositories of a connector, by state: discovered by Defender, expected.", *_BY_STATE),
 )
 
-METRICS: Final = tuple(sorted((*COUNTED, *TIMED, *ASKED, *OF_RESOURCES), key=lambda facts: facts.name))
+METRICS: Final = tuple(
+    sorted((*COUNTERS, *HISTOGRAMS, *SAMPLED_GAUGES, *RESOURCE_GAUGES), key=lambda facts: facts.name)
+)
 """All of them, by name."""

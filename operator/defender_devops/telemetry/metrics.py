@@ -25,7 +25,7 @@ from prometheus_client import (
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from defender_devops.telemetry.metric_definitions import ASKED, COUNTED, TIMED
+from defender_devops.telemetry.metric_definitions import COUNTERS, HISTOGRAMS, SAMPLED_GAUGES
 from defender_devops.telemetry.resource_metrics import ResourceMetrics
 
 __all__ = ["Metrics", "code_of"]
@@ -40,7 +40,7 @@ _BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0
 Samples = Iterable[tuple[tuple[str, ...], float]]
 """Values of the labels, and the value."""
 
-Result = Literal["success", "failure", "exception", "cancelled"]
+ResultLabel = Literal["success", "failure", "exception", "cancelled"]
 
 
 class _Asked(Collector):
@@ -53,10 +53,10 @@ class _Asked(Collector):
         self._answers[name] = samples
 
     def describe(self) -> Iterable[Metric]:
-        return [GaugeMetricFamily(each.full_name, each.text, labels=each.labels) for each in ASKED]
+        return [GaugeMetricFamily(each.full_name, each.text, labels=each.labels) for each in SAMPLED_GAUGES]
 
     def collect(self) -> Iterable[Metric]:
-        for each in ASKED:
+        for each in SAMPLED_GAUGES:
             family = GaugeMetricFamily(each.full_name, each.text, labels=each.labels)
             for labels, value in self._answers[each.name]() if each.name in self._answers else ():
                 family.add_metric(labels, value)
@@ -79,11 +79,11 @@ class Metrics:
         self._asked.answer("build_info", lambda: [((version(_DISTRIBUTION),), 1.0)])
         self._asked.answer("last_success_timestamp_seconds", self.resources.successes)
         self._count = {
-            each.name: Counter(each.full_name, each.text, each.labels, registry=self.registry) for each in COUNTED
+            each.name: Counter(each.full_name, each.text, each.labels, registry=self.registry) for each in COUNTERS
         }
         self._time = {
             each.name: Histogram(each.full_name, each.text, each.labels, buckets=_BUCKETS, registry=self.registry)
-            for each in TIMED
+            for each in HISTOGRAMS
         }
         self.registry.register(self._asked)
         ProcessCollector(registry=self.registry)
@@ -98,7 +98,7 @@ class Metrics:
         """A reconcile starts: told by the queue."""
         self._time["queue_wait_seconds"].observe(waited)
 
-    def finished(self, key: tuple[str, str], result: Result, seconds: float) -> None:
+    def finished(self, key: tuple[str, str], result: ResultLabel, seconds: float) -> None:
         """A reconcile of the connector of that namespace and name ended: told by the queue."""
         shown = "error" if result in ("failure", "exception") else result
         self._count["reconcile_total"].labels(_KIND, shown).inc()
@@ -127,19 +127,19 @@ class Metrics:
         """A Kubernetes event could not be written."""
         self._count["events_lost_total"].inc()
 
-    def ask_leader(self, leads: Callable[[], bool]) -> None:
+    def set_leader_callback(self, leads: Callable[[], bool]) -> None:
         """Set who knows whether this replica leads."""
         self._asked.answer("leader", lambda: [((), float(leads()))])
 
-    def ask_queue(self, depth: Callable[[], Mapping[str, int]]) -> None:
+    def set_queue_callback(self, depth: Callable[[], Mapping[str, int]]) -> None:
         """Set who knows how many keys are in which state."""
         self._asked.answer("queue", lambda: [((state,), float(count)) for state, count in depth().items()])
 
-    def ask_azure_budget(self, left: Callable[[], Iterable[tuple[str, str, str, float]]]) -> None:
+    def set_rate_limiter_callback(self, left: Callable[[], Iterable[tuple[str, str, str, float]]]) -> None:
         """Set who knows how much each bucket holds: principal, subscription, kind, requests."""
         self._asked.answer("azure_budget_requests", lambda: [(each[:3], each[3]) for each in left()])
 
-    def ask_watch_silence(self, silences: Callable[[], Mapping[str, float]]) -> None:
+    def set_watch_silence_callback(self, silences: Callable[[], Mapping[str, float]]) -> None:
         """Set who knows for how many seconds nothing was heard from each watch."""
         self._asked.answer("watch_silence_seconds", lambda: [((name,), each) for name, each in silences().items()])
 

@@ -19,7 +19,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from defender_devops.telemetry.metric_definitions import OF_RESOURCES
+from defender_devops.telemetry.metric_definitions import RESOURCE_GAUGES
 
 __all__ = ["ResourceMetrics"]
 
@@ -128,7 +128,7 @@ def _add_connector(families: Mapping[str, GaugeMetricFamily], key: tuple[str, st
 
 
 def _families() -> dict[str, GaugeMetricFamily]:
-    return {each.name: GaugeMetricFamily(each.full_name, each.text, labels=each.labels) for each in OF_RESOURCES}
+    return {each.name: GaugeMetricFamily(each.full_name, each.text, labels=each.labels) for each in RESOURCE_GAUGES}
 
 
 def _conditions(kind: str, conditions: Iterable[Mapping[str, Any]]) -> Conditions:

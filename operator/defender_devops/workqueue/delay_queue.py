@@ -7,14 +7,14 @@ import itertools
 from collections.abc import Hashable, Iterator
 from typing import Generic, TypeVar
 
-__all__ = ["DueTimes"]
+__all__ = ["DelayQueue"]
 
 K = TypeVar("K", bound=Hashable)
 
 _SMALLEST_SWEEP = 64  # stale entries that are not worth a sweep
 
 
-class DueTimes(Generic[K]):
+class DelayQueue(Generic[K]):
     """At most one due time for each key.
 
     Setting and discarding cost O(log n): an entry that no longer counts stays in the heap until it comes up, or until

@@ -6,12 +6,12 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
-__all__ = ["Turns"]
+__all__ = ["FairQueue"]
 
 K = TypeVar("K", bound=Hashable)
 
 
-class Turns(Generic[K]):
+class FairQueue(Generic[K]):
     """Keys that wait, and how many of each group are running.
 
     The next turn belongs to the group with the fewest running, in rotation among equals, and within a group to whoever

@@ -28,38 +28,40 @@ import structlog
 from defender_devops.backoff import Backoff
 from defender_devops.errors import OperatorError
 from defender_devops.telemetry.context import begin_reconcile
-from defender_devops.workqueue.delay_queue import DueTimes
-from defender_devops.workqueue.fair_queue import Turns
-from defender_devops.workqueue.result import Outcome
+from defender_devops.workqueue.delay_queue import DelayQueue
+from defender_devops.workqueue.fair_queue import FairQueue
+from defender_devops.workqueue.result import Result
 
-__all__ = ["Observer", "Result", "Scheduler"]
+__all__ = ["QueueObserver", "ResultLabel", "WorkQueue"]
 
 K = TypeVar("K", bound=Hashable)
 K_contra = TypeVar("K_contra", bound=Hashable, contravariant=True)
 
-Result = Literal["success", "failure", "exception", "cancelled"]
+ResultLabel = Literal["success", "failure", "exception", "cancelled"]
 
-_COALESCE: Final = 0.001  # seconds that a look may come early: timers are no finer, and neighbours share one wake-up
-_LAST_WAIT: Final = 5.0  # seconds that a cancelled reconcile has to end
+_TIMER_TOLERANCE: Final = (
+    0.001  # seconds that a look may come early: timers are no finer, and neighbours share one wake-up
+)
+_CANCEL_TIMEOUT: Final = 5.0  # seconds that a cancelled reconcile has to end
 
 _log = structlog.get_logger(__name__)
 
 
-class Observer(Protocol[K_contra]):
+class QueueObserver(Protocol[K_contra]):
     """Who wants to know what the queue does: metrics. Called within the event loop, so it must be quick."""
 
     def started(self, waited: float) -> None:
         """A reconcile starts, so many seconds after its turn could have come."""
 
-    def finished(self, key: K_contra, result: Result, seconds: float) -> None:
+    def finished(self, key: K_contra, result: ResultLabel, seconds: float) -> None:
         """A reconcile ended after so many seconds. `exception`: it raised, which none should."""
 
 
-class _Silent:
+class _NoObserver:
     def started(self, waited: float) -> None:
         pass
 
-    def finished(self, key: object, result: Result, seconds: float) -> None:
+    def finished(self, key: object, result: ResultLabel, seconds: float) -> None:
         pass
 
 
@@ -80,11 +82,11 @@ class _Entry:
     failures: int = 0
     waiting_since: float = 0.0
     begun: bool = False
-    dirty: bool = False
+    requeue_after_run: bool = False
     forgotten: bool = False
 
 
-class Scheduler(Generic[K]):
+class WorkQueue(Generic[K]):
     """Runs `reconcile(key)` when a key was woken or is due. All methods belong to the event loop's thread.
 
     Each call costs O(log n) for n keys.
@@ -103,7 +105,7 @@ class Scheduler(Generic[K]):
 
     def __init__(
         self,
-        reconcile: Callable[[K], Awaitable[Outcome]],
+        reconcile: Callable[[K], Awaitable[Result]],
         *,
         concurrency: int = 32,
         backoff: Backoff = Backoff(initial=2.0, maximum=300.0),  # noqa: B008 - frozen
@@ -111,7 +113,7 @@ class Scheduler(Generic[K]):
         concurrency_per_group: int | None = None,
         spread: float = 0.1,
         grace: float = 20.0,
-        observer: Observer[K] | None = None,
+        observer: QueueObserver[K] | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._reconcile = reconcile
@@ -119,12 +121,12 @@ class Scheduler(Generic[K]):
         self._group_of = group_of
         self._spread = spread
         self._grace = grace
-        self._observer: Observer[K] = observer or _Silent()
+        self._observer: QueueObserver[K] = observer or _NoObserver()
         self._chance = chance
         self._entries: dict[K, _Entry] = {}
-        self._due: DueTimes[K] = DueTimes()
-        self._turns: Turns[K] = Turns(concurrency, concurrency_per_group)
-        self._tasks: dict[K, asyncio.Task[Outcome]] = {}
+        self._due: DelayQueue[K] = DelayQueue()
+        self._turns: FairQueue[K] = FairQueue(concurrency, concurrency_per_group)
+        self._tasks: dict[K, asyncio.Task[Result]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._context = contextvars.Context()
         self._timer: asyncio.TimerHandle | None = None
@@ -139,7 +141,7 @@ class Scheduler(Generic[K]):
         at = self._due.get(key)
         return None if at is None else at - self._now()
 
-    def wake(self, key: K) -> None:
+    def enqueue(self, key: K) -> None:
         """Something happened to `key`: reconcile it as soon as possible, and once more if it is running already.
 
         May be called before `run`; the reconcile then waits for it.
@@ -151,10 +153,10 @@ class Scheduler(Generic[K]):
             entry.group = self._group_of(key)
         entry.failures = 0
         if key in self._tasks:
-            entry.dirty, entry.forgotten = entry.begun, False
+            entry.requeue_after_run, entry.forgotten = entry.begun, False
             return
         self._due.discard(key)
-        self._enqueue(key, entry)
+        self._append(key, entry)
         self._pump()
 
     def forget(self, key: K) -> None:
@@ -163,7 +165,7 @@ class Scheduler(Generic[K]):
         self._turns.discard(key)
         if key in self._tasks:
             entry = self._entries[key]
-            entry.forgotten, entry.dirty = True, False
+            entry.forgotten, entry.requeue_after_run = True, False
         else:
             self._entries.pop(key, None)
 
@@ -190,7 +192,7 @@ class Scheduler(Generic[K]):
     def _now(self) -> float:
         return (self._loop or asyncio.get_running_loop()).time()
 
-    def _enqueue(self, key: K, entry: _Entry) -> None:
+    def _append(self, key: K, entry: _Entry) -> None:
         if key not in self._turns:
             entry.waiting_since = self._now()
             self._turns.add(key, entry.group)
@@ -199,8 +201,8 @@ class Scheduler(Generic[K]):
         """Start whatever may start, and set the timer for what is due next."""
         if self._loop is None or self._stopping.is_set():
             return
-        for key in self._due.pop_until(self._loop.time() + _COALESCE):
-            self._enqueue(key, self._entries[key])
+        for key in self._due.pop_until(self._loop.time() + _TIMER_TOLERANCE):
+            self._append(key, self._entries[key])
         while (turn := self._turns.take()) is not None:
             self._start(self._loop, *turn)
         self._set_timer(self._loop)
@@ -229,31 +231,31 @@ class Scheduler(Generic[K]):
         self._tasks[key] = task
         task.add_done_callback(lambda task: self._finished(key, group, task, loop.time() - started), context=context)
 
-    async def _run_one(self, key: K, entry: _Entry) -> Outcome:
+    async def _run_one(self, key: K, entry: _Entry) -> Result:
         entry.begun = True
         begin_reconcile()
         self._observer.started(self._now() - entry.waiting_since)
         return await self._reconcile(key)
 
-    def _finished(self, key: K, group: Hashable, task: asyncio.Task[Outcome], seconds: float) -> None:
-        outcome, result = _judge(task)
+    def _finished(self, key: K, group: Hashable, task: asyncio.Task[Result], seconds: float) -> None:
+        outcome, result = _result_of(task)
         entry = self._entries[key]
         del self._tasks[key]
         self._turns.finished(group)
         if entry.forgotten:
             del self._entries[key]
-        elif entry.dirty:
-            entry.dirty = False
-            self._enqueue(key, entry)
+        elif entry.requeue_after_run:
+            entry.requeue_after_run = False
+            self._append(key, entry)
         else:
             self._schedule(key, entry, outcome)
         self._pump()
         self._observer.finished(key, result, seconds)
 
-    def _schedule(self, key: K, entry: _Entry, outcome: Outcome) -> None:
+    def _schedule(self, key: K, entry: _Entry, outcome: Result) -> None:
         entry.failures = entry.failures + 1 if outcome.failed else 0
-        if outcome.next_look is not None:
-            delay = max(outcome.next_look, 0.0) * (1.0 + self._spread * self._chance())
+        if outcome.requeue_after is not None:
+            delay = max(outcome.requeue_after, 0.0) * (1.0 + self._spread * self._chance())
         elif outcome.failed:
             delay = self._backoff.delay(entry.failures, self._chance())
         else:
@@ -272,19 +274,19 @@ class Scheduler(Generic[K]):
         finally:
             for task in tasks:
                 task.cancel()
-            _, stuck = await asyncio.wait(tasks, timeout=_LAST_WAIT)
+            _, stuck = await asyncio.wait(tasks, timeout=_CANCEL_TIMEOUT)
             for key in [key for key, task in self._tasks.items() if task in stuck]:
                 _log.error("reconcile does not end, although it was cancelled", key=str(key))
 
 
-def _judge(task: asyncio.Task[Outcome]) -> tuple[Outcome, Result]:
+def _result_of(task: asyncio.Task[Result]) -> tuple[Result, ResultLabel]:
     """The outcome of a finished reconcile, whatever way it ended."""
     if task.cancelled():
-        return Outcome(failed=True), "cancelled"
+        return Result(failed=True), "cancelled"
     error = task.exception()
     if error is None:
         outcome = task.result()
         return outcome, "failure" if outcome.failed else "success"
     _log.error("reconcile raised", exc_info=error)
     retry_after = error.retry_after if isinstance(error, OperatorError) else None
-    return Outcome(next_look=retry_after, failed=True), "exception"
+    return Result(requeue_after=retry_after, failed=True), "exception"

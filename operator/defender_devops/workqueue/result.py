@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Outcome"]
+__all__ = ["Result"]
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Result:
     """How a reconcile ended.
 
     Attributes:
@@ -17,5 +17,5 @@ class Outcome:
         failed: counts towards the back-off, which a success or an event starts afresh.
     """
 
-    next_look: float | None = None
+    requeue_after: float | None = None
     failed: bool = False

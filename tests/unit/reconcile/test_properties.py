@@ -16,7 +16,7 @@ from defender_devops.api.conditions import is_true
 from defender_devops.api.connector import AuthorizationMethod
 from defender_devops.reconcile.actions.action import AzureAction
 from defender_devops.reconcile.actions.azure import Authorize
-from defender_devops.reconcile.cache.unchanged import Rest
+from defender_devops.reconcile.cache.unchanged import ReconcileInputs
 from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot, Failure
 from defender_devops.reconcile.plan.plan import plan
 from defender_devops.reconcile.plan.security_readers import reader_name
@@ -299,7 +299,7 @@ def test_nothing_changed_means_that_nothing_is_written(azure: Azure, wish: Wish,
     later = azure.now + timedelta(minutes=minutes)
     if first.next_look is None or later < first.next_look:
         assert statuses(report(azure.world, None, later)) == statuses(first)
-        if Rest.of(azure.world, first.next_look) is not None and not plan(azure.world, azure.now).actions:
+        if ReconcileInputs.of(azure.world, first.next_look) is not None and not plan(azure.world, azure.now).actions:
             assert not plan(azure.world, later).actions
 
 

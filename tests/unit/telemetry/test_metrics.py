@@ -39,7 +39,7 @@ async def _series(metrics: Metrics, name: str) -> Series:
 
 async def test_every_metric_that_is_documented_is_there_and_no_other() -> None:
     metrics = Metrics()
-    metrics.ask_leader(lambda: True)
+    metrics.set_leader_callback(lambda: True)
     text = (await metrics.exposition()).decode()
     there = set(re.findall(r"^# TYPE (defender_devops_\w+) (\w+)$", text, re.MULTILINE))
     assert there == {(facts.full_name, facts.type) for facts in METRICS}
@@ -98,10 +98,10 @@ async def test_requests_are_counted_by_operation_and_status() -> None:
 
 async def test_what_there_is_is_asked_for_at_each_scrape() -> None:
     metrics, depth, leads = Metrics(), {"waiting": 3, "running": 2}, [False]
-    metrics.ask_queue(lambda: depth)
-    metrics.ask_leader(lambda: leads[0])
-    metrics.ask_azure_budget(lambda: [("t/c", "s", "reads", 200.0)])
-    metrics.ask_watch_silence(lambda: {"secrets": 12.0})
+    metrics.set_queue_callback(lambda: depth)
+    metrics.set_leader_callback(lambda: leads[0])
+    metrics.set_rate_limiter_callback(lambda: [("t/c", "s", "reads", 200.0)])
+    metrics.set_watch_silence_callback(lambda: {"secrets": 12.0})
     assert await _series(metrics, "queue") == {("waiting",): 3.0, ("running",): 2.0}
     assert await _series(metrics, "leader") == {(): 0.0}
     assert await _series(metrics, "azure_budget_requests") == {("reads", "t/c", "s"): 200.0}

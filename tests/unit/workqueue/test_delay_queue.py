@@ -3,15 +3,15 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from defender_devops.workqueue.delay_queue import DueTimes
+from defender_devops.workqueue.delay_queue import DelayQueue
 
 KEYS = st.sampled_from("abcde")
 TIMES = st.floats(0, 100)
 STEPS = st.lists(st.one_of(st.tuples(st.just("set"), KEYS, TIMES), st.tuples(st.just("discard"), KEYS, TIMES)))
 
 
-def _played(steps: list[tuple[str, str, float]]) -> tuple[DueTimes[str], dict[str, float]]:
-    due, model = DueTimes[str](), {}
+def _played(steps: list[tuple[str, str, float]]) -> tuple[DelayQueue[str], dict[str, float]]:
+    due, model = DelayQueue[str](), {}
     for step, key, at in steps:
         if step == "set":
             due.set(key, at)
@@ -41,7 +41,7 @@ def test_what_is_due_comes_out_in_order_and_once(steps: list[tuple[str, str, flo
 
 
 def test_a_key_that_is_set_again_and_again_does_not_fill_the_memory() -> None:
-    due = DueTimes[str]()
+    due = DelayQueue[str]()
     for count in range(100_000):
         due.set("far", 1e9 + count)
         due.set("away", 2e9 + count)
@@ -49,7 +49,7 @@ def test_a_key_that_is_set_again_and_again_does_not_fill_the_memory() -> None:
 
 
 def test_keys_that_cannot_be_compared_may_be_due_at_the_same_time() -> None:
-    due = DueTimes[object]()
+    due = DelayQueue[object]()
     first, second = object(), object()
     due.set(first, 1.0)
     due.set(second, 1.0)

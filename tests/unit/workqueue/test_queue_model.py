@@ -11,28 +11,28 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from defender_devops.backoff import Backoff
-from defender_devops.workqueue.queue import Scheduler
-from defender_devops.workqueue.result import Outcome
+from defender_devops.workqueue.queue import WorkQueue
+from defender_devops.workqueue.result import Result
 
 KEYS = st.integers(0, 5)
-OUTCOMES = st.builds(Outcome, next_look=st.sampled_from([None, 0.0, 3.0, 50.0]), failed=st.booleans())
+OUTCOMES = st.builds(Result, requeue_after=st.sampled_from([None, 0.0, 3.0, 50.0]), failed=st.booleans())
 SLOTS = 2
 BACKOFF = Backoff(initial=2.0, maximum=16.0, jitter=0.0)
 TICK = 0.01
 
 
-class SchedulerMachine(RuleBasedStateMachine):
+class WorkQueueMachine(RuleBasedStateMachine):
     """Keeps, for each key, what has to happen next; the scheduler must agree whenever nothing is moving."""
 
     def __init__(self) -> None:
         super().__init__()
         self.loop = looptime.new_event_loop()
-        self.under_way: dict[int, asyncio.Future[Outcome]] = {}
+        self.under_way: dict[int, asyncio.Future[Result]] = {}
         self.pending: set[int] = set()  # woken or due, and not begun since
         self.due: dict[int, float] = {}
         self.failures: dict[int, int] = {}
         self.gone: set[int] = set()  # forgotten while they ran
-        self.scheduler = Scheduler[int](
+        self.scheduler = WorkQueue[int](
             self._reconcile,
             concurrency=SLOTS,
             backoff=BACKOFF,
@@ -43,7 +43,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.run = self.loop.create_task(self.scheduler.run())
         self._settle()
 
-    async def _reconcile(self, key: int) -> Outcome:
+    async def _reconcile(self, key: int) -> Result:
         assert key not in self.under_way, "two reconciles of one key at once"
         assert len(self.under_way) < SLOTS, "more at once than allowed"
         if key not in self.pending:
@@ -60,12 +60,12 @@ class SchedulerMachine(RuleBasedStateMachine):
         self._settle()
 
     @rule(key=KEYS)
-    def wake(self, key: int) -> None:
+    def enqueue(self, key: int) -> None:
         self.pending.add(key)
         self.due.pop(key, None)
         self.failures[key] = 0
         self.gone.discard(key)
-        self._do(self.scheduler.wake, key)
+        self._do(self.scheduler.enqueue, key)
 
     @rule(key=KEYS)
     def forget(self, key: int) -> None:
@@ -77,14 +77,14 @@ class SchedulerMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.under_way)
     @rule(outcome=OUTCOMES, data=st.data())
-    def finish(self, outcome: Outcome, data: st.DataObject) -> None:
+    def finish(self, outcome: Result, data: st.DataObject) -> None:
         key = data.draw(st.sampled_from(sorted(self.under_way)))
         future = self.under_way.pop(key)
         if key in self.gone:
             self.gone.discard(key)
         elif key not in self.pending:
             self.failures[key] = self.failures[key] + 1 if outcome.failed else 0
-            delay = outcome.next_look
+            delay = outcome.requeue_after
             if delay is None and outcome.failed:
                 delay = BACKOFF.delay(self.failures[key], 0.0)
             if delay is not None:
@@ -112,5 +112,5 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.loop.close()
 
 
-SchedulerMachine.TestCase.settings = settings(max_examples=100, stateful_step_count=40)
-TestSchedulerAgainstItsModel = SchedulerMachine.TestCase
+WorkQueueMachine.TestCase.settings = settings(max_examples=100, stateful_step_count=40)
+TestWorkQueueAgainstItsModel = WorkQueueMachine.TestCase

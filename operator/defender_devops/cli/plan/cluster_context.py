@@ -11,8 +11,8 @@ from defender_devops.cluster.client import Body
 from defender_devops.cluster.namespaces import cluster_uid
 from defender_devops.cluster.secrets import Secrets
 from defender_devops.errors import KubernetesRefused
-from defender_devops.reconcile.cache.resource_cache import Resources
-from defender_devops.reconcile.observe.one_time_code import Codes
+from defender_devops.reconcile.cache.resource_cache import ResourceCache
+from defender_devops.reconcile.observe.one_time_code import OneTimeCodes
 from defender_devops.signin.authorization_code import DefenderCodes
 from defender_devops.signin.tokens.token_store import TokenStore
 
@@ -40,14 +40,14 @@ class Surroundings:
     cluster: Cluster | None = None
 
     @property
-    def codes(self) -> Codes | None:
+    def codes(self) -> OneTimeCodes | None:
         """One-time codes in the cluster's Secrets."""
         if self.cluster is None:
             return None
-        secrets, resources = Secrets(self.cluster.client), Resources()
+        secrets, resources = Secrets(self.cluster.client), ResourceCache()
         for body in self.connectors.values():
-            resources.put_connector(body)
-        return Codes(secrets, resources, DefenderCodes(TokenStore(ClusterSecretStore(secrets))))
+            resources.upsert_connector(body)
+        return OneTimeCodes(secrets, resources, DefenderCodes(TokenStore(ClusterSecretStore(secrets))))
 
     @property
     def living_owners(self) -> frozenset[str] | None:

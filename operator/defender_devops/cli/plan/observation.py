@@ -15,7 +15,7 @@ from defender_devops.cli.plan.cluster_context import Surroundings
 from defender_devops.cli.plan.inputs import Subject
 from defender_devops.errors import KubernetesError, OperatorError
 from defender_devops.reconcile.facts.snapshot import AuthorizationCode, CloudState, ConnectorSnapshot, Owner
-from defender_devops.reconcile.observe.azure_state import Observer, Question
+from defender_devops.reconcile.observe.azure_state import AzureStateReader, ReadOptions
 
 __all__ = ["Observation", "observe"]
 
@@ -47,10 +47,10 @@ async def observe(subject: Subject, around: Surroundings, arm: ArmClient, now: d
     connector = subject.connector
     ref, azure = connector.connector_ref, connector.status.azure
     readers = bool(connector.spec.security_readers or (azure and azure.security_readers))
-    question = Question(fresh=True, probe=True, readers=readers)
-    observer = Observer(SecurityConnectors(arm), RoleAssignments(arm))
+    question = ReadOptions(fresh=True, probe=True, readers=readers)
+    observer = AzureStateReader(SecurityConnectors(arm), RoleAssignments(arm))
     if connector.metadata.is_deleting:
-        cloud = await observer.before_deletion(ref, question)
+        cloud = await observer.read_for_deletion(ref, question)
         return Observation(_snapshot(subject, around, cloud, AuthorizationCode()))
     cloud = await observer.observe(ref, None, question, now)
     code, remark = await _code(subject, around, cloud)

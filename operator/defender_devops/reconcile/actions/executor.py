@@ -39,25 +39,25 @@ from defender_devops.reconcile.actions.kubernetes import (
     RemoveFinalizer,
     SpendCode,
 )
-from defender_devops.reconcile.cache.resource_cache import Key, Resources
-from defender_devops.reconcile.cache.write_through import OwnWrites
+from defender_devops.reconcile.cache.resource_cache import Key, ResourceCache
+from defender_devops.reconcile.cache.write_through import WriteThrough
 from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot, Failure, failure_of
 from defender_devops.reconcile.observe.azure_access import AzureAccess
 from defender_devops.signin.tokens.record import fingerprint
 
-__all__ = ["Done", "Executor", "Workbench"]
+__all__ = ["ExecutionContext", "ExecutionResult", "Executor"]
 
 _log: Final = structlog.get_logger(__name__)
 
 _COURTESY_PATIENCE: Final = 10.0
 """Seconds that a step may take on which nothing depends."""
 
-Record = Callable[[ConnectorSnapshot], Awaitable[None]]
+PersistCodeHash = Callable[[ConnectorSnapshot], Awaitable[None]]
 """Writes the status of a snapshot in which the code counts as spent, before it is sent."""
 
 
 @dataclass(frozen=True, slots=True)
-class Workbench:
+class ExecutionContext:
     """Whose connector is worked on, and with what.
 
     Attributes:
@@ -70,11 +70,11 @@ class Workbench:
     key: Key
     azure: AzureAccess | None
     code: SecretStr | None
-    record: Record
+    persist_code_hash: PersistCodeHash
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class ExecutionResult:
     """What came of a plan.
 
     Attributes:
@@ -95,8 +95,8 @@ class Executor:
 
     def __init__(
         self,
-        resources: Resources,
-        written: OwnWrites,
+        resources: ResourceCache,
+        written: WriteThrough,
         connectors: Connectors,
         organizations: Organizations,
         clock: Callable[[], datetime],
@@ -108,14 +108,16 @@ class Executor:
         self._clock = clock
         self._being_spent: set[str] = set()
 
-    async def carry_out(self, steps: Sequence[Action], snapshot: ConnectorSnapshot, bench: Workbench) -> Done:
+    async def execute(
+        self, steps: Sequence[Action], snapshot: ConnectorSnapshot, context: ExecutionContext
+    ) -> ExecutionResult:
         """Carry out the steps in their order and fold each into the snapshot."""
         done: list[Action] = []
         polls: list[float] = []
         for step in steps:
             try:
                 async with asyncio.timeout(_COURTESY_PATIENCE if step.is_courtesy else None):
-                    operation = await self._carry_out(step, snapshot, bench)
+                    operation = await self._execute(step, snapshot, context)
             except TimeoutError:
                 _log.info("step left out", step=step.describe(), message="Azure did not answer in time.")
                 continue
@@ -123,36 +125,38 @@ class Executor:
                 if step.is_courtesy:
                     _log.info("step left out", step=step.describe(), message=error.message)
                     continue
-                return Done(snapshot, tuple(done), failure_of(error), max(polls, default=None))
+                return ExecutionResult(snapshot, tuple(done), failure_of(error), max(polls, default=None))
             snapshot = step.effect(snapshot, self._clock())
             done.append(step)
             if operation is not None:
                 polls.append(operation.poll_after)
-        return Done(snapshot, tuple(done), None, max(polls, default=None))
+        return ExecutionResult(snapshot, tuple(done), None, max(polls, default=None))
 
-    async def _carry_out(self, step: Action, snapshot: ConnectorSnapshot, bench: Workbench) -> Operation | None:
+    async def _execute(self, step: Action, snapshot: ConnectorSnapshot, context: ExecutionContext) -> Operation | None:
         if isinstance(step, AzureAction):
-            return await self._in_azure(step, snapshot, bench)
-        await self._in_kubernetes(step, snapshot, bench)
+            return await self._in_azure(step, snapshot, context)
+        await self._in_kubernetes(step, snapshot, context)
         return None
 
-    async def _in_azure(self, step: AzureAction, snapshot: ConnectorSnapshot, bench: Workbench) -> Operation | None:
-        azure, ref = bench.azure, snapshot.connector.connector_ref
+    async def _in_azure(
+        self, step: AzureAction, snapshot: ConnectorSnapshot, context: ExecutionContext
+    ) -> Operation | None:
+        azure, ref = context.azure, snapshot.connector.connector_ref
         if azure is None:
             raise CredentialsMissing("There is no identity for Azure Resource Manager.")
         azure.note_write(ref)
         try:
-            return await self._write(step, ref, bench, azure)
+            return await self._write(step, ref, context, azure)
         finally:
             # Also where the write fails: it may have had its effect all the same.
             azure.note_write(ref)
 
     async def _write(
-        self, step: AzureAction, ref: ConnectorRef, bench: Workbench, azure: AzureAccess
+        self, step: AzureAction, ref: ConnectorRef, context: ExecutionContext, azure: AzureAccess
     ) -> Operation | None:
         match step:
             case Authorize():
-                return await self._authorize(step, ref, bench, azure.connectors)
+                return await self._authorize(step, ref, context, azure.connectors)
             case UpdateConfiguration():
                 return await azure.connectors.update_configuration(
                     ref,
@@ -179,35 +183,35 @@ class Executor:
         return None
 
     async def _authorize(
-        self, step: Authorize, ref: ConnectorRef, bench: Workbench, connectors: SecurityConnectors
+        self, step: Authorize, ref: ConnectorRef, context: ExecutionContext, connectors: SecurityConnectors
     ) -> Operation | None:
         """Send the code: its hash is written down by now, so whatever is cut here, it is never sent twice."""
         return await connectors.create_configuration(
             ref,
-            code=bench.code,
+            code=context.code,
             auto_discovery=step.auto_discovery or AutoDiscovery.DISABLED,
             inventory=step.inventory,
             agentless=step.agentless,
         )
 
-    async def _spend(self, step: SpendCode, snapshot: ConnectorSnapshot, bench: Workbench) -> None:
-        if bench.code is None or fingerprint(bench.code) != step.sha256:
+    async def _spend(self, step: SpendCode, snapshot: ConnectorSnapshot, context: ExecutionContext) -> None:
+        if context.code is None or fingerprint(context.code) != step.sha256:
             raise CredentialsMissing("The one-time code changed while it was about to be sent; the new one is next.")
         reference = snapshot.connector.spec.authorization.code_secret_ref
-        spender = self._resources.spender(bench.key, reference.name, step.sha256) if reference else None
-        if spender is not None or step.sha256 in self._being_spent:
+        code_used_by = self._resources.code_used_by(context.key, reference.name, step.sha256) if reference else None
+        if code_used_by is not None or step.sha256 in self._being_spent:
             raise KubernetesConflict("Another connector has just handed the same one-time code over; planned again.")
         self._being_spent.add(step.sha256)
         try:
-            await bench.record(step.effect(snapshot, self._clock()))
+            await context.persist_code_hash(step.effect(snapshot, self._clock()))
         finally:
             self._being_spent.remove(step.sha256)
 
-    async def _in_kubernetes(self, step: Action, snapshot: ConnectorSnapshot, bench: Workbench) -> None:
-        key, connector = bench.key, snapshot.connector
+    async def _in_kubernetes(self, step: Action, snapshot: ConnectorSnapshot, context: ExecutionContext) -> None:
+        key, connector = context.key, snapshot.connector
         match step:
             case SpendCode():
-                await self._spend(step, snapshot, bench)
+                await self._spend(step, snapshot, context)
             case RememberTags():
                 await self._remember(step, snapshot, key)
             case AddFinalizer():
@@ -235,7 +239,7 @@ class Executor:
         try:
             yield
         except KubernetesNotFound:
-            self._written.organization_gone(Key.named(resource.metadata))
+            self._written.organization_deleted(Key.from_metadata(resource.metadata))
 
     async def _remember(self, step: RememberTags, snapshot: ConnectorSnapshot, key: Key) -> None:
         azure = step.effect(snapshot, self._clock()).connector.status.azure

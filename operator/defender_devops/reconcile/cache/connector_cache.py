@@ -7,14 +7,14 @@ from datetime import datetime
 
 from defender_devops.api.cloud import Counts
 from defender_devops.reconcile.cache.resource_cache import Key
-from defender_devops.reconcile.cache.unchanged import Rest
+from defender_devops.reconcile.cache.unchanged import ReconcileInputs
 from defender_devops.reconcile.facts.snapshot import CloudState
 
-__all__ = ["Counted", "Memories", "Memory"]
+__all__ = ["ConnectorCache", "ConnectorCaches", "OrganizationCounts"]
 
 
 @dataclass(slots=True)
-class Counted:
+class OrganizationCounts:
     """What is remembered of a connector's counts.
 
     Attributes:
@@ -27,7 +27,7 @@ class Counted:
 
 
 @dataclass(slots=True)
-class Memory:
+class ConnectorCache:
     """Of one connector.
 
     Attributes:
@@ -46,48 +46,48 @@ class Memory:
     uid: str
     cloud: CloudState | None = None
     read_at: datetime | None = None
-    hinted: bool = False
+    is_stale: bool = False
     generation: int = 0
     code: str | None = None
     failures: int = 0
     poll_after: float | None = None
-    counted: Counted = field(default_factory=Counted)
-    rest: Rest | None = None
+    counted: OrganizationCounts = field(default_factory=OrganizationCounts)
+    last_inputs: ReconcileInputs | None = None
 
     def was_read_since(self, moment: datetime) -> bool:
         """Whether what is remembered is no older than that."""
         return self.read_at is not None and self.read_at > moment
 
 
-class Memories:
+class ConnectorCaches:
     """The memory of every connector."""
 
     def __init__(self) -> None:
-        self._memories: dict[Key, Memory] = {}
+        self._connector_caches: dict[Key, ConnectorCache] = {}
 
-    def of(self, key: Key, uid: str) -> Memory:
+    def of(self, key: Key, uid: str) -> ConnectorCache:
         """The memory of a resource."""
-        memory = self._memories.get(key)
-        if memory is None or memory.uid != uid:
-            memory = self._memories[key] = Memory(uid)
-        return memory
+        cache = self._connector_caches.get(key)
+        if cache is None or cache.uid != uid:
+            cache = self._connector_caches[key] = ConnectorCache(uid)
+        return cache
 
     def cloud(self, key: Key) -> CloudState | None:
         """What Azure held when it was last read."""
-        memory = self._memories.get(key)
-        return memory.cloud if memory is not None else None
+        cache = self._connector_caches.get(key)
+        return cache.cloud if cache is not None else None
 
-    def hint(self, key: Key) -> None:
+    def mark_stale(self, key: Key) -> None:
         """Something in Azure has changed."""
-        memory = self._memories.get(key)
-        if memory is not None:
-            memory.hinted = True
+        cache = self._connector_caches.get(key)
+        if cache is not None:
+            cache.is_stale = True
 
     def uid(self, key: Key) -> str | None:
         """The uid of the resource that is remembered by that name."""
-        memory = self._memories.get(key)
-        return memory.uid if memory is not None else None
+        cache = self._connector_caches.get(key)
+        return cache.uid if cache is not None else None
 
     def forget(self, key: Key) -> None:
         """The resource is gone."""
-        self._memories.pop(key, None)
+        self._connector_caches.pop(key, None)

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from defender_devops.api.cloud import ConnectorRef
 from defender_devops.azure.resource_graph.poller import Changes, CloudWatcher
-from defender_devops.reconcile.cache.connector_cache import Memories
+from defender_devops.reconcile.cache.connector_cache import ConnectorCaches
 from defender_devops.reconcile.cache.resource_cache import Key
 
-__all__ = ["Hints"]
+__all__ = ["DriftNotifications"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class _Subject:
     watcher: CloudWatcher
 
 
-class Hints:
+class DriftNotifications:
     """Knows which resources stand for which connector in Azure.
 
     Args:
@@ -30,9 +30,9 @@ class Hints:
         wake: called with a resource that has to be looked at.
     """
 
-    def __init__(self, memories: Memories, wake: Callable[[Key], None]) -> None:
-        self._memories = memories
-        self._wake = wake
+    def __init__(self, connector_caches: ConnectorCaches, enqueue: Callable[[Key], None]) -> None:
+        self._connector_caches = connector_caches
+        self._enqueue_connector = enqueue
         self._subjects: dict[Key, _Subject] = {}
         self._keys: defaultdict[str, set[Key]] = defaultdict(set)
 
@@ -56,11 +56,11 @@ class Hints:
         for connector in changes.vanished | changes.differing:
             for key in self._keys.get(connector, set()):
                 if connector in changes.vanished or self._contradicts(key):
-                    self._memories.hint(key)
-                self._wake(key)
+                    self._connector_caches.mark_stale(key)
+                self._enqueue_connector(key)
 
     def _contradicts(self, key: Key) -> bool:
-        subject, known = self._subjects[key], self._memories.cloud(key)
+        subject, known = self._subjects[key], self._connector_caches.cloud(key)
         view = subject.watcher.latest(subject.ref)
         if known is None or known.connector is None or view is None:
             return True

@@ -24,7 +24,7 @@ from defender_devops.api.names import (
     TRACKING_LABELS,
 )
 
-__all__ = ["Key", "Resources"]
+__all__ = ["Key", "ResourceCache"]
 
 Body = Mapping[str, Any]
 
@@ -36,13 +36,13 @@ class Key(NamedTuple):
     name: str
 
     @classmethod
-    def of(cls, body: Body) -> Key:
+    def from_body(cls, body: Body) -> Key:
         """The name of a resource by its body."""
         metadata = body["metadata"]
         return cls(metadata["namespace"], metadata["name"])
 
     @classmethod
-    def named(cls, metadata: ObjectMeta) -> Key:
+    def from_metadata(cls, metadata: ObjectMeta) -> Key:
         """The name of a resource that was read."""
         return cls(metadata.namespace, metadata.name)
 
@@ -65,7 +65,7 @@ class _Entry:
     body: bytes
 
 
-class Shown(Protocol):
+class MetricsSink(Protocol):
     """Where every resource is shown as its newest body has it: metrics."""
 
     def put(self, body: Body) -> None:
@@ -75,14 +75,14 @@ class Shown(Protocol):
         """A resource is gone."""
 
 
-class Resources:
+class ResourceCache:
     """Cache of both resources. `put_*` say whether something changed that a reconcile depends on.
 
     Args:
         shown: told of each newest body.
     """
 
-    def __init__(self, shown: Shown | None = None) -> None:
+    def __init__(self, shown: MetricsSink | None = None) -> None:
         self._shown = shown
         self._connectors: dict[Key, _Entry] = {}
         self._organizations: dict[Key, _Entry] = {}
@@ -95,28 +95,28 @@ class Resources:
         self._names: defaultdict[str, set[str]] = defaultdict(set)
         self._uids: frozenset[str] | None = None
 
-    def put_connector(self, body: Body) -> bool:
+    def upsert_connector(self, body: Body) -> bool:
         """Keep a connector's body unless a newer one is known."""
         changed = self._keep(self._connectors, body)
         if changed:
             self._uids = None
-            self._note_secrets(Key.of(body), body)
-            self._note_ref(Key.of(body), _ref(body))
+            self._note_secrets(Key.from_body(body), body)
+            self._note_ref(Key.from_body(body), _ref(body))
         return changed
 
-    def drop_connector(self, key: Key, uid: str) -> None:
+    def remove_connector(self, key: Key, uid: str) -> None:
         """Forget a connector that is gone."""
         if self._lose(self._connectors, CONNECTOR.kind, key, uid):
             self._uids = None
             self._note_secrets(key, {})
             self._note_ref(key, None)
 
-    def knows(self, body: Body) -> bool:
+    def is_current(self, body: Body) -> bool:
         """Whether what a body of either kind tells is known, or something newer under its name."""
         known = self._connectors if body["kind"] == CONNECTOR.kind else self._organizations
-        return _supersedes(known.get(Key.of(body)), body["metadata"])
+        return _supersedes(known.get(Key.from_body(body)), body["metadata"])
 
-    def forget_connectors(self, namespace: str | None, uids: Container[str], version: int) -> list[Key]:
+    def remove_unlisted_connectors(self, namespace: str | None, uids: Container[str], version: int) -> list[Key]:
         """Forget the connectors that a list of that version does not hold; gives them.
 
         Args:
@@ -126,23 +126,23 @@ class Resources:
         """
         missing = _missing(self._connectors, namespace, uids, version)
         for key, entry in missing:
-            self.drop_connector(key, entry.uid)
+            self.remove_connector(key, entry.uid)
         return [key for key, _ in missing]
 
-    def resting_on_secret(self, namespace: str, name: str) -> frozenset[Key]:
+    def by_secret(self, namespace: str, name: str) -> frozenset[Key]:
         """Connectors whose spec names a Secret."""
         return frozenset(self._by_secret.get(Key(namespace, name), ()))
 
-    def spender(self, key: Key, secret: str, digest: str) -> Key | None:
+    def code_used_by(self, key: Key, secret: str, digest: str) -> Key | None:
         """Another connector that names the same Secret and has handed the code with this hash over."""
-        others = self.resting_on_secret(key.namespace, secret) - {key}
+        others = self.by_secret(key.namespace, secret) - {key}
         return next((other for other in sorted(others) if digest in _spent_codes(self.connector(other) or {})), None)
 
     def connector(self, key: Key) -> dict[str, Any] | None:
         """The newest body of a connector."""
         return _body(self._connectors.get(key))
 
-    def speaks_of(self, key: Key) -> bool:
+    def is_referenced(self, key: Key) -> bool:
         """Whether there is a connector of that name, or an organization that refers to one."""
         return key in self._connectors or key in self._children
 
@@ -150,7 +150,7 @@ class Resources:
         """Every connector that is known."""
         yield from list(self._connectors)
 
-    def orphaned(self) -> frozenset[Key]:
+    def missing_connectors(self) -> frozenset[Key]:
         """Connectors that organizations refer to and that are not known."""
         return frozenset(self._children.keys() - self._connectors.keys())
 
@@ -160,18 +160,18 @@ class Resources:
             self._uids = frozenset(entry.uid for entry in self._connectors.values())
         return self._uids
 
-    def put_organization(self, body: Body) -> Key | None:
+    def upsert_organization(self, body: Body) -> Key | None:
         """Keep an organization's body; gives its connector where that has to look at the change."""
-        key, connector = Key.of(body), _connector_of(body)
+        key, connector = Key.from_body(body), _connector_of(body)
         changed = self._keep(self._organizations, body)
         self._children[connector].add(key.name)
         self._names[key.namespace].add(key.name)
         self._note_holder(connector, body)
         return connector if changed else None
 
-    def drop_organization(self, body: Body) -> Key | None:
+    def remove_organization(self, body: Body) -> Key | None:
         """Forget an organization that is gone; gives its connector."""
-        key, connector = Key.of(body), _connector_of(body)
+        key, connector = Key.from_body(body), _connector_of(body)
         if not self._lose(self._organizations, ORGANIZATION.kind, key, body["metadata"].get("uid", "")):
             return None
         self._children[connector].discard(key.name)
@@ -181,7 +181,7 @@ class Resources:
         self._holders[_organization_of(body)].discard(connector)
         return connector
 
-    def forget_organizations(self, namespace: str | None, uids: Container[str], version: int) -> list[Key]:
+    def remove_unlisted_organizations(self, namespace: str | None, uids: Container[str], version: int) -> list[Key]:
         """Forget the organizations that a list of that version does not hold; gives their connectors.
 
         Args:
@@ -190,7 +190,7 @@ class Resources:
             version: its resourceVersion: what is younger cannot be on it.
         """
         missing = [from_json(entry.body) for _, entry in _missing(self._organizations, namespace, uids, version)]
-        dropped = (self.drop_organization(body) for body in missing)
+        dropped = (self.remove_organization(body) for body in missing)
         return [connector for connector in dropped if connector is not None]
 
     def organizations(self, connector: Key) -> list[dict[str, Any]]:
@@ -204,7 +204,7 @@ class Resources:
         """The newest body of an organization."""
         return _body(self._organizations.get(key))
 
-    def knows_organization(self, key: Key) -> bool:
+    def has_organization(self, key: Key) -> bool:
         """Whether there is an organization of that name."""
         return key in self._organizations
 
@@ -212,11 +212,11 @@ class Resources:
         """Names of all organizations in a namespace. Not a copy, which may have thousands: it changes with them."""
         return self._names[namespace]
 
-    def holders(self, organization: str) -> frozenset[Key]:
+    def onboarded_by(self, organization: str) -> frozenset[Key]:
         """Connectors of this cluster that have onboarded an organization (its name in lower case)."""
         return frozenset(self._holders.get(organization, ()))
 
-    def standing_for(self, connector_id: str) -> frozenset[Key]:
+    def by_connector_id(self, connector_id: str) -> frozenset[Key]:
         """Resources of this cluster that are about a connector in Azure, by its id in any case."""
         return frozenset(self._by_ref.get(connector_id.lower(), ()))
 
@@ -245,7 +245,7 @@ class Resources:
             holders.discard(connector)
 
     def _keep(self, entries: dict[Key, _Entry], body: Body) -> bool:
-        metadata, key = body["metadata"], Key.of(body)
+        metadata, key = body["metadata"], Key.from_body(body)
         before = entries.get(key)
         if _supersedes(before, metadata):
             return False

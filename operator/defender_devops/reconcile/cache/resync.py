@@ -17,9 +17,9 @@ from defender_devops.api.names import CONNECTOR, ORGANIZATION
 from defender_devops.cluster.client import KubernetesClient
 from defender_devops.cluster.list_uids import call_roll
 from defender_devops.errors import KubernetesError
-from defender_devops.reconcile.cache.resource_cache import Key, Resources
+from defender_devops.reconcile.cache.resource_cache import Key, ResourceCache
 
-__all__ = ["RollCall"]
+__all__ = ["Resync"]
 
 _log: Final = structlog.get_logger(__name__)
 
@@ -27,7 +27,7 @@ _FIRST: Final = 10.0
 """Seconds after the start: by then the watches have begun."""
 
 
-class RollCall:
+class Resync:
     """Holds the cache against a list, again and again.
 
     Args:
@@ -41,16 +41,16 @@ class RollCall:
     def __init__(
         self,
         client: KubernetesClient,
-        resources: Resources,
+        resources: ResourceCache,
         namespaces: tuple[str, ...],
-        wake: Callable[[Key], None],
+        enqueue: Callable[[Key], None],
         *,
         interval: float,
     ) -> None:
         self._client = client
         self._resources = resources
         self._namespaces = namespaces
-        self._wake = wake
+        self._enqueue_connector = enqueue
         self._interval = interval
 
     async def run(self) -> None:
@@ -73,9 +73,9 @@ class RollCall:
 
     async def _call(self, namespace: str | None) -> None:
         roll = await call_roll(self._client, CONNECTOR.plural, namespace)
-        gone = self._resources.forget_connectors(namespace, roll.uids, roll.version)
+        gone = self._resources.remove_unlisted_connectors(namespace, roll.uids, roll.version)
         roll = await call_roll(self._client, ORGANIZATION.plural, namespace)
-        left = self._resources.forget_organizations(namespace, roll.uids, roll.version)
+        left = self._resources.remove_unlisted_organizations(namespace, roll.uids, roll.version)
         for key in (*gone, *left):
             _log.info("gone unheard", namespace=key.namespace, connector=key.name)
-            self._wake(key)
+            self._enqueue_connector(key)

@@ -15,11 +15,11 @@ from defender_devops.api.cloud import Counts, Inventory
 from defender_devops.api.organization import Prerequisite
 from defender_devops.reconcile.facts.snapshot import AuthorizationCode, CloudState, ConnectorSnapshot, SignIn
 
-__all__ = ["Rest"]
+__all__ = ["ReconcileInputs"]
 
 
 @dataclass(frozen=True, slots=True)
-class Rest:
+class ReconcileInputs:
     """What a look that had nothing to do rested on.
 
     Attributes:
@@ -35,10 +35,10 @@ class Rest:
     expected: Mapping[str, Counts]
     inventory: Inventory
     rivals: Mapping[str, str]
-    until: datetime | None = None
+    valid_until: datetime | None = None
 
     @classmethod
-    def of(cls, snapshot: ConnectorSnapshot, until: datetime | None) -> Rest | None:
+    def of(cls, snapshot: ConnectorSnapshot, valid_until: datetime | None) -> ReconcileInputs | None:
         """What a look rested on whose plan was empty and whose report is written; None where it is not over yet.
 
         A failure, an operation under way and a wish that may be repeated later all wait for something. What has no
@@ -57,15 +57,15 @@ class Rest:
             expected=snapshot.expected,
             inventory=snapshot.inventory,
             rivals=snapshot.rivals,
-            until=until,
+            valid_until=valid_until,
         )
 
-    def holds(self, snapshot: ConnectorSnapshot, now: datetime) -> bool:
+    def is_unchanged(self, snapshot: ConnectorSnapshot, now: datetime) -> bool:
         """Whether a look found what this one rested on, at a moment that changes nothing."""
-        if self.until is not None and now >= self.until:
+        if self.valid_until is not None and now >= self.valid_until:
             return False
         # The versions first: most of those who are woken are woken by a change of a resource.
-        return self.versions == _versions(snapshot) and self == Rest.of(snapshot, self.until)
+        return self.versions == _versions(snapshot) and self == ReconcileInputs.of(snapshot, self.valid_until)
 
 
 def _versions(snapshot: ConnectorSnapshot) -> tuple[str, ...]:

@@ -18,11 +18,11 @@ from defender_devops.reconcile.facts.authorization import is_under_way, token_ex
 from defender_devops.reconcile.facts.desired_state import is_onboarded
 from defender_devops.reconcile.facts.snapshot import CloudState, failure_of
 
-__all__ = ["Observer", "Question"]
+__all__ = ["AzureStateReader", "ReadOptions"]
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class ReadOptions:
     """What a reconcile wants to know.
 
     Attributes:
@@ -43,14 +43,14 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Observer:
+class AzureStateReader:
     """Reads one connector through one ARM identity."""
 
     connectors: SecurityConnectors
     role_assignments: RoleAssignments
 
     async def observe(
-        self, ref: ConnectorRef, before: CloudState | None, question: Question, now: datetime
+        self, ref: ConnectorRef, before: CloudState | None, question: ReadOptions, now: datetime
     ) -> CloudState:
         """What Azure holds.
 
@@ -70,7 +70,12 @@ class Observer:
         return state
 
     async def _observe(
-        self, ref: ConnectorRef, known: CloudState | None, before: CloudState | None, question: Question, now: datetime
+        self,
+        ref: ConnectorRef,
+        known: CloudState | None,
+        before: CloudState | None,
+        question: ReadOptions,
+        now: datetime,
     ) -> CloudState:
         """One look, in which what is known is not read again."""
         sent = before.sent if before is not None else {}
@@ -84,7 +89,7 @@ class Observer:
         state = replace(state, readers=await self._readers(ref, connector, known, question), fresh=known is None)
         return await self._probe(ref, _with_last_probe(state, before), question, now)
 
-    async def before_deletion(self, ref: ConnectorRef, question: Question) -> CloudState:
+    async def read_for_deletion(self, ref: ConnectorRef, question: ReadOptions) -> CloudState:
         """Only what deleting needs to know: the connector, whose it is, and the role assignments.
 
         Raises:
@@ -103,7 +108,7 @@ class Observer:
         return replace(state, configuration=configuration, organizations=organizations)
 
     async def _readers(
-        self, ref: ConnectorRef, connector: Connector, known: CloudState | None, question: Question
+        self, ref: ConnectorRef, connector: Connector, known: CloudState | None, question: ReadOptions
     ) -> tuple[RoleAssignment, ...] | None:
         if known is not None and known.readers is not None:
             return known.readers
@@ -116,7 +121,7 @@ class Observer:
                 raise
             return None
 
-    async def _probe(self, ref: ConnectorRef, state: CloudState, question: Question, now: datetime) -> CloudState:
+    async def _probe(self, ref: ConnectorRef, state: CloudState, question: ReadOptions, now: datetime) -> CloudState:
         """Ask for the available organizations: the only question that shows whether the authorization works."""
         if state.configuration is None or is_under_way(state.configuration):
             return state

@@ -9,11 +9,11 @@ import structlog
 
 from defender_devops.azure.resource_graph.poller import CloudWatcher
 from defender_devops.errors import OperatorError
-from defender_devops.reconcile.cache.resource_cache import Key, Resources
+from defender_devops.reconcile.cache.resource_cache import Key, ResourceCache
 from defender_devops.reconcile.facts import desired_state
 from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot
 
-__all__ = ["rivals"]
+__all__ = ["find_conflicting_connectors"]
 
 _log: Final = structlog.get_logger(__name__)
 
@@ -21,15 +21,15 @@ _SOMEWHERE_HERE: Final = "another connector of this cluster"
 """All that is said of a connector of another namespace: who may read this one need not know that one."""
 
 
-async def rivals(
-    snapshot: ConnectorSnapshot, cloud: CloudState, resources: Resources, watcher: CloudWatcher
+async def find_conflicting_connectors(
+    snapshot: ConnectorSnapshot, cloud: CloudState, resources: ResourceCache, watcher: CloudWatcher
 ) -> dict[str, str]:
     """The holder of each conflicting organization, by name in lower case; unknown ones are missing."""
     conflicting = {key for key, each in desired_state.found(cloud).items() if desired_state.is_held_elsewhere(each)}
     if not conflicting:
         return {}
     metadata = snapshot.connector.metadata
-    own = Key.named(metadata)
+    own = Key.from_metadata(metadata)
     seen: Mapping[str, str] = {}
     try:
         seen = await watcher.holders(conflicting)
@@ -41,12 +41,12 @@ async def rivals(
     return {name: holder for name, holder in told.items() if holder}
 
 
-def _told(own: Key, organization: str, seen: str | None, resources: Resources) -> str | None:
+def _told(own: Key, organization: str, seen: str | None, resources: ResourceCache) -> str | None:
     """What may be said of a holder: whose id Azure gives, or else who says so here.
 
     The identity that looked may see more than the people of this namespace should.
     """
-    here = resources.standing_for(seen) if seen else resources.holders(organization) - {own}
+    here = resources.by_connector_id(seen) if seen else resources.onboarded_by(organization) - {own}
     beside = sorted(key for key in here if key.namespace == own.namespace)
     if here and not beside:
         return _SOMEWHERE_HERE

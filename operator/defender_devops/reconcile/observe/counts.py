@@ -10,7 +10,7 @@ import structlog
 from defender_devops.api.cloud import ConnectorRef, Counts, Inventory
 from defender_devops.azure.resources.security_connectors import SecurityConnectors
 from defender_devops.errors import OperatorError
-from defender_devops.reconcile.cache.connector_cache import Counted
+from defender_devops.reconcile.cache.connector_cache import OrganizationCounts
 from defender_devops.reconcile.facts import desired_state
 from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot
 
@@ -23,7 +23,7 @@ async def inventory(
     snapshot: ConnectorSnapshot,
     cloud: CloudState,
     shown: Inventory,
-    counted: Counted,
+    counted: OrganizationCounts,
     *,
     connectors: SecurityConnectors,
     now: datetime,
@@ -53,13 +53,13 @@ async def inventory(
     return Inventory(_told_before(snapshot, onboarded) | counted.known)
 
 
-def _forget_others(counted: Counted, onboarded: dict[str, str]) -> None:
+def _forget_others(counted: OrganizationCounts, onboarded: dict[str, str]) -> None:
     for kept in (counted.known, counted.missing_since):
         for key in kept.keys() - onboarded.keys():
             del kept[key]
 
 
-def _is_due(snapshot: ConnectorSnapshot, counted: Counted, key: str, now: datetime) -> bool:
+def _is_due(snapshot: ConnectorSnapshot, counted: OrganizationCounts, key: str, now: datetime) -> bool:
     since = counted.missing_since.setdefault(key, now)
     if now - since < snapshot.timings.check_interval:
         return False
@@ -67,7 +67,7 @@ def _is_due(snapshot: ConnectorSnapshot, counted: Counted, key: str, now: dateti
     return True
 
 
-async def _list(ref: ConnectorRef, name: str, counted: Counted, connectors: SecurityConnectors) -> None:
+async def _list(ref: ConnectorRef, name: str, counted: OrganizationCounts, connectors: SecurityConnectors) -> None:
     try:
         counts = await connectors.count(ref, name)
     except OperatorError as error:

@@ -19,9 +19,9 @@ from defender_devops.azure.resource_graph.view import CloudView
 from defender_devops.azure.resources.role_assignments import RoleAssignments
 from defender_devops.azure.resources.security_connectors import SecurityConnectors
 from defender_devops.errors import OperatorError
-from defender_devops.reconcile.cache.connector_cache import Memory
-from defender_devops.reconcile.cache.drift_notifications import Hints
-from defender_devops.reconcile.cache.resource_cache import Key, Resources
+from defender_devops.reconcile.cache.connector_cache import ConnectorCache
+from defender_devops.reconcile.cache.drift_notifications import DriftNotifications
+from defender_devops.reconcile.cache.resource_cache import Key, ResourceCache
 from defender_devops.reconcile.facts import desired_state
 from defender_devops.reconcile.facts.deletion_mode import DeletionMode, deletion_mode
 from defender_devops.reconcile.facts.ownership import is_ours, refusal
@@ -35,20 +35,20 @@ from defender_devops.reconcile.facts.snapshot import (
     failure_of,
 )
 from defender_devops.reconcile.observe.azure_access import AzureAccess
-from defender_devops.reconcile.observe.azure_state import Observer, Question
-from defender_devops.reconcile.observe.conflicting_connectors import rivals
+from defender_devops.reconcile.observe.azure_state import AzureStateReader, ReadOptions
+from defender_devops.reconcile.observe.conflicting_connectors import find_conflicting_connectors
 from defender_devops.reconcile.observe.counts import inventory
-from defender_devops.reconcile.observe.one_time_code import Codes
-from defender_devops.reconcile.observe.sign_in import SignInFindings, SignInView
+from defender_devops.reconcile.observe.one_time_code import OneTimeCodes
+from defender_devops.reconcile.observe.sign_in import SignInFindings, SignInObserver
 
-__all__ = ["Gathered", "Gatherer", "ReadOrganizations"]
+__all__ = ["Gatherer", "Observation", "ParsedOrganizations"]
 
 _DETACH_PATIENCE: Final = 10.0
 """Seconds that letting go of a connector may take to remove our tags; then it goes without."""
 
 
 @dataclass(frozen=True, slots=True)
-class Gathered:
+class Observation:
     """A snapshot, and what to act with."""
 
     snapshot: ConnectorSnapshot
@@ -56,7 +56,7 @@ class Gathered:
     code: SecretStr | None
 
 
-class ReadOrganizations(NamedTuple):
+class ParsedOrganizations(NamedTuple):
     """The resources that refer to a connector.
 
     Attributes:
@@ -64,20 +64,20 @@ class ReadOrganizations(NamedTuple):
         misread: bodies that are not understood, each with the cause.
     """
 
-    understood: tuple[DevOpsOrganization, ...]
-    misread: tuple[tuple[dict[str, Any], InvalidManifest], ...]
+    valid: tuple[DevOpsOrganization, ...]
+    invalid: tuple[tuple[dict[str, Any], InvalidManifest], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Gatherer:
     """Reads for one connector at a time."""
 
-    resources: Resources
+    resources: ResourceCache
     clients: Identities
     watchers: CloudWatchers
-    hints: Hints
-    codes: Codes
-    sign_ins: SignInView
+    drift_notifications: DriftNotifications
+    codes: OneTimeCodes
+    sign_ins: SignInObserver
     cluster_id: str
     namespaces: frozenset[str] | None
     timings: Timings
@@ -89,49 +89,51 @@ class Gatherer:
         key: Key,
         connector: AzureDevOpsConnector,
         organizations: tuple[DevOpsOrganization, ...],
-        memory: Memory,
+        cache: ConnectorCache,
         *,
         fresh: bool = False,
-    ) -> Gathered:
+    ) -> Observation:
         """Everything that is known now.
 
         Args:
             key: of the resource.
             connector: the resource.
             organizations: those that refer to it.
-            memory: what was known before; its hint is taken.
+            cache: what was known before; its hint is taken.
             fresh: read all of Azure, so that a write may rest on it.
         """
         known_code, code = await self.codes.read(connector)
-        base = self._base(key, connector, organizations, memory, known_code)
-        asked = Question(
-            fresh=fresh or memory.hinted or connector.is_reconcile_requested,
-            probe=memory.hinted or connector.is_reconcile_requested or memory.code != known_code.sha256,
+        base = self._base(key, connector, organizations, cache, known_code)
+        asked = ReadOptions(
+            fresh=fresh or cache.is_stale or connector.is_reconcile_requested,
+            probe=cache.is_stale or connector.is_reconcile_requested or cache.code != known_code.sha256,
             readers=_speaks_of_readers(connector),
             strays=lambda found: _may_have_strays(base, found),
-            probe_interval=self._probe_interval(replace(base, cloud=memory.cloud or base.cloud)),
+            probe_interval=self._probe_interval(replace(base, cloud=cache.cloud or base.cloud)),
             refuses=lambda found: refusal(replace(base, cloud=CloudState(found))) is not None,
         )
         if connector.spec.suspend and not connector.metadata.is_deleting:
-            return Gathered(base, None, code)
-        memory.hinted = False
-        cloud, azure = await self._cloud(base, memory, asked)
+            return Observation(base, None, code)
+        cache.is_stale = False
+        cloud, azure = await self._cloud(base, cache, asked)
         if isinstance(cloud, Failure):
-            memory.hinted = memory.hinted or asked.fresh  # the question still stands
+            cache.is_stale = cache.is_stale or asked.fresh  # the question still stands
         snapshot = replace(base, cloud=cloud)
         if azure is None or not isinstance(cloud, CloudState) or connector.metadata.is_deleting:
-            return Gathered(snapshot, azure, code)
-        return Gathered(await self._with_findings(snapshot, cloud, azure, memory), azure, code)
+            return Observation(snapshot, azure, code)
+        return Observation(await self._with_findings(snapshot, cloud, azure, cache), azure, code)
 
     async def forget(self, key: Key, uid: str) -> None:
         """A resource is gone: drop what was kept for it."""
-        self.hints.forget(key)
+        self.drift_notifications.forget(key)
         self.watchers.forget(uid)
         self.sign_ins.forget(uid)
         self.codes.forget(uid)
         await self.clients.forget(uid)
 
-    def next_look(self, snapshot: ConnectorSnapshot, poll_after: float | None, moment: datetime | None) -> float | None:
+    def requeue_after(
+        self, snapshot: ConnectorSnapshot, poll_after: float | None, moment: datetime | None
+    ) -> float | None:
         """Seconds to the next look that nothing but time asks for.
 
         Args:
@@ -164,7 +166,7 @@ class Gatherer:
         key: Key,
         connector: AzureDevOpsConnector,
         organizations: tuple[DevOpsOrganization, ...],
-        memory: Memory,
+        cache: ConnectorCache,
         code: AuthorizationCode,
     ) -> ConnectorSnapshot:
         return ConnectorSnapshot(
@@ -177,22 +179,22 @@ class Gatherer:
             living_owners=self.resources.connector_uids(),
             namespaces=self.namespaces,
             timings=self.timings,
-            failures=memory.failures,
+            failures=cache.failures,
         )
 
-    def organizations(self, key: Key) -> ReadOrganizations:
+    def organizations(self, key: Key) -> ParsedOrganizations:
         """The resources that refer to a connector."""
-        understood: list[DevOpsOrganization] = []
-        misread: list[tuple[dict[str, Any], InvalidManifest]] = []
+        valid: list[DevOpsOrganization] = []
+        invalid: list[tuple[dict[str, Any], InvalidManifest]] = []
         for body in self.resources.organizations(key):
             try:
-                understood.append(parse_organization(body))
+                valid.append(parse_organization(body))
             except InvalidManifest as error:
-                misread.append((body, error))
-        return ReadOrganizations(tuple(understood), tuple(misread))
+                invalid.append((body, error))
+        return ParsedOrganizations(tuple(valid), tuple(invalid))
 
     async def _cloud(
-        self, base: ConnectorSnapshot, memory: Memory, asked: Question
+        self, base: ConnectorSnapshot, cache: ConnectorCache, asked: ReadOptions
     ) -> tuple[CloudState | Failure, AzureAccess | None]:
         """What Azure holds, or why that is not known."""
         deleting, decided = base.connector.metadata.is_deleting, deletion_mode(base)
@@ -200,14 +202,14 @@ class Gatherer:
             return CloudState(), None
         try:
             async with asyncio.timeout(_DETACH_PATIENCE if deleting and decided is DeletionMode.ORPHAN else None):
-                return await self._observe(base, memory, asked)
+                return await self._observe(base, cache, asked)
         except OperatorError as error:
             return failure_of(error), None
         except TimeoutError:
             return Failure("AzureUnavailable", "Azure did not answer in time."), None
 
     async def _observe(
-        self, base: ConnectorSnapshot, memory: Memory, asked: Question
+        self, base: ConnectorSnapshot, cache: ConnectorCache, asked: ReadOptions
     ) -> tuple[CloudState, AzureAccess]:
         connector, ref = base.connector, base.connector.connector_ref
         metadata = connector.metadata
@@ -216,20 +218,20 @@ class Gatherer:
         )
         watcher = self.watchers.watch(connector.metadata.uid, arm, ref, readers=asked.readers)
         azure = AzureAccess(SecurityConnectors(arm), RoleAssignments(arm), watcher, self.watchers.note_write)
-        observer = Observer(azure.connectors, azure.role_assignments)
+        observer = AzureStateReader(azure.connectors, azure.role_assignments)
         if connector.metadata.is_deleting:
-            return await observer.before_deletion(ref, asked), azure
-        self.hints.note(Key.named(connector.metadata), ref, azure.watcher)
+            return await observer.read_for_deletion(ref, asked), azure
+        self.drift_notifications.note(Key.from_metadata(connector.metadata), ref, azure.watcher)
         now = self.clock()
-        if _is_unwatched(memory.cloud, watcher.latest(ref)) and not memory.was_read_since(now - asked.probe_interval):
+        if _is_unwatched(cache.cloud, watcher.latest(ref)) and not cache.was_read_since(now - asked.probe_interval):
             asked = replace(asked, fresh=True)
-        cloud = await observer.observe(ref, memory.cloud, asked, now)
+        cloud = await observer.observe(ref, cache.cloud, asked, now)
         if cloud.fresh:
-            memory.read_at = now
+            cache.read_at = now
         return cloud, azure
 
     async def _with_findings(
-        self, snapshot: ConnectorSnapshot, cloud: CloudState, azure: AzureAccess, memory: Memory
+        self, snapshot: ConnectorSnapshot, cloud: CloudState, azure: AzureAccess, cache: ConnectorCache
     ) -> ConnectorSnapshot:
         connector = snapshot.connector
         view = azure.watcher.latest(connector.connector_ref)
@@ -243,12 +245,12 @@ class Gatherer:
         return replace(
             snapshot,
             inventory=await inventory(
-                snapshot, cloud, shown, memory.counted, connectors=azure.connectors, now=self.clock()
+                snapshot, cloud, shown, cache.counted, connectors=azure.connectors, now=self.clock()
             ),
             sign_in=findings.sign_in,
             prerequisites=findings.prerequisites,
             expected=findings.expected,
-            rivals=await rivals(snapshot, cloud, self.resources, azure.watcher),
+            rivals=await find_conflicting_connectors(snapshot, cloud, self.resources, azure.watcher),
         )
 
 

@@ -10,12 +10,12 @@ from pydantic import SecretStr
 from defender_devops.api.connector import AuthorizationMethod, AzureDevOpsConnector
 from defender_devops.api.fields import SecretKeyRef
 from defender_devops.cluster.secrets import Secrets
-from defender_devops.reconcile.cache.resource_cache import Key, Resources
+from defender_devops.reconcile.cache.resource_cache import Key, ResourceCache
 from defender_devops.reconcile.facts.snapshot import AuthorizationCode
 from defender_devops.signin.authorization_code import DefenderCodes, NotACode, read_code, sent_codes
 from defender_devops.signin.tokens.record import fingerprint
 
-__all__ = ["Codes"]
+__all__ = ["OneTimeCodes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class _Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Codes:
+class OneTimeCodes:
     """Finds the code, and says what is the matter with it before it is spent.
 
     A code that was sent is worth nothing any more, so that one is not read again while its Secrets stay as they are.
@@ -69,7 +69,7 @@ class Codes:
     """
 
     secrets: Secrets
-    resources: Resources
+    resources: ResourceCache
     pasted: DefenderCodes
     version: Callable[[str, str], str | None] = lambda _namespace, _name: None
     _seen: dict[str, _Seen] = field(default_factory=dict)
@@ -126,7 +126,7 @@ class Codes:
             ), None
         digest = fingerprint(code)
         metadata = connector.metadata
-        other = self.resources.spender(Key.named(metadata), reference.name, digest)
+        other = self.resources.code_used_by(Key.from_metadata(metadata), reference.name, digest)
         if other is not None:
             problem = (
                 f"The one-time code in Secret {reference.name} was handed over for connector {other.name}, and works "

@@ -20,7 +20,7 @@ from defender_devops.reconcile.facts.snapshot import SignIn
 from defender_devops.signin.sessions.sign_ins import SignIns
 from defender_devops.signin.sessions.state import SignInState
 
-__all__ = ["SignInFindings", "SignInView"]
+__all__ = ["SignInFindings", "SignInObserver"]
 
 Checks = Mapping[str, tuple[Prerequisite, ...]]
 
@@ -40,7 +40,7 @@ class SignInFindings:
 
 
 @dataclass(frozen=True, slots=True)
-class SignInView:
+class SignInObserver:
     """Looks at Azure DevOps as the account that is signed in."""
 
     sign_ins: SignIns

@@ -17,9 +17,9 @@ from defender_devops.cluster.connectors import Connectors
 from defender_devops.cluster.organizations import Organizations
 from defender_devops.reconcile.actions.action import Action
 from defender_devops.reconcile.actions.azure import DeleteConnector, RemoveOwnerTags, SetTags
-from defender_devops.reconcile.actions.executor import Done, Executor, Workbench
-from defender_devops.reconcile.cache.resource_cache import Key, Resources
-from defender_devops.reconcile.cache.write_through import OwnWrites
+from defender_devops.reconcile.actions.executor import ExecutionContext, ExecutionResult, Executor
+from defender_devops.reconcile.cache.resource_cache import Key, ResourceCache
+from defender_devops.reconcile.cache.write_through import WriteThrough
 from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot
 from defender_devops.reconcile.observe.azure_access import AzureAccess
 from tests.unit.azure.fakes import FakeAzure, answer, arm_error
@@ -40,16 +40,16 @@ class Bench:
     azure: FakeAzure
     noted: list[tuple[str, int]] = field(default_factory=list)
 
-    async def carry_out(self, *steps: Action) -> Done:
+    async def execute(self, *steps: Action) -> ExecutionResult:
         """Carry steps out on the connector of the default world."""
-        resources, arm = Resources(), self.azure.arm
+        resources, arm = ResourceCache(), self.azure.arm
         nobody = cast("Connectors", None), cast("Organizations", None)  # steps for Azure need no Kubernetes
-        executor = Executor(resources, OwnWrites(resources, lambda _: None), *nobody, lambda: NOW)
+        executor = Executor(resources, WriteThrough(resources, lambda _: None), *nobody, lambda: NOW)
         watcher = CloudWatcher(arm, interval=300, changed=lambda _: None)
         access = AzureAccess(SecurityConnectors(arm), RoleAssignments(arm), watcher, self._note)
-        record = cast("Callable[[ConnectorSnapshot], Awaitable[None]]", None)
-        bench = Workbench(Key("security", "contoso"), access, None, record)
-        return await executor.carry_out(steps, snapshot(), bench)
+        persist_code_hash = cast("Callable[[ConnectorSnapshot], Awaitable[None]]", None)
+        context = ExecutionContext(Key("security", "contoso"), access, None, persist_code_hash)
+        return await executor.execute(steps, snapshot(), context)
 
     def _note(self, ref: ConnectorRef) -> None:
         self.noted.append((ref.name, len(self.azure.requests)))
@@ -59,17 +59,17 @@ class Bench:
     "given", [TAGGED, arm_error(403, "AuthorizationFailed", "No."), httpx.ReadError("cut")], ids=["done", "no", "cut"]
 )
 async def test_every_watcher_hears_of_a_write_before_it_and_after_it(given: httpx.Response | Exception) -> None:
-    bench = Bench(FakeAzure([given]))
-    await bench.carry_out(STEP)
-    (first, sent_before), (last, sent_after) = bench.noted
+    context = Bench(FakeAzure([given]))
+    await context.execute(STEP)
+    (first, sent_before), (last, sent_after) = context.noted
     assert first == last == "contoso"
     assert sent_before == 0
-    assert sent_after == len(bench.azure.requests) >= 1
+    assert sent_after == len(context.azure.requests) >= 1
 
 
 async def test_the_first_step_that_fails_ends_the_plan_and_those_before_it_count() -> None:
-    bench = Bench(FakeAzure([TAGGED, arm_error(403, "AuthorizationFailed", "No.")]))
-    done = await bench.carry_out(STEP, DeleteConnector(CONNECTOR_ID), SetTags({}, ()))
+    context = Bench(FakeAzure([TAGGED, arm_error(403, "AuthorizationFailed", "No.")]))
+    done = await context.execute(STEP, DeleteConnector(CONNECTOR_ID), SetTags({}, ()))
     assert done.steps == (STEP,)
     assert done.failure is not None
     assert done.failure.reason == "Forbidden"
@@ -79,7 +79,7 @@ async def test_the_first_step_that_fails_ends_the_plan_and_those_before_it_count
 
 
 async def test_a_courtesy_that_fails_is_left_out_and_the_next_step_follows() -> None:
-    bench = Bench(FakeAzure([arm_error(403, "AuthorizationFailed", "No."), TAGGED]))
-    done = await bench.carry_out(RemoveOwnerTags({}, ()), STEP)
+    context = Bench(FakeAzure([arm_error(403, "AuthorizationFailed", "No."), TAGGED]))
+    done = await context.execute(RemoveOwnerTags({}, ()), STEP)
     assert done.steps == (STEP,)
     assert done.failure is None

@@ -9,9 +9,9 @@ import pytest
 
 from defender_devops.cluster.client import KubernetesClient
 from defender_devops.errors import KubernetesRefused
-from defender_devops.reconcile.cache.resource_cache import Key, Resources
-from defender_devops.reconcile.cache.resync import RollCall
-from defender_devops.reconcile.cache.write_through import OwnWrites
+from defender_devops.reconcile.cache.resource_cache import Key, ResourceCache
+from defender_devops.reconcile.cache.resync import Resync
+from defender_devops.reconcile.cache.write_through import WriteThrough
 
 CONTOSO = Key("security", "contoso")
 
@@ -33,14 +33,14 @@ class World:
 
     def __init__(self) -> None:
         self.woken: list[Key] = []
-        self.resources = Resources()
+        self.resources = ResourceCache()
         self.asked: list[tuple[str, str]] = []
         self._lists: list[list[dict[str, Any]]] = []
 
     async def call(self, *namespaces: str) -> None:
         """Call the roll once."""
         client = cast("KubernetesClient", self)
-        await RollCall(client, self.resources, namespaces, self.woken.append, interval=300).call()
+        await Resync(client, self.resources, namespaces, self.woken.append, interval=300).call()
 
     def lists(self, *pages: tuple[str, ...], version: int = 9) -> None:
         """Script the next list: uids, page by page."""
@@ -62,8 +62,8 @@ class World:
 def world() -> World:
     """A connector and its organization are known."""
     world = World()
-    world.resources.put_connector(connector())
-    world.resources.put_organization(organization())
+    world.resources.upsert_connector(connector())
+    world.resources.upsert_organization(organization())
     return world
 
 
@@ -110,7 +110,7 @@ async def test_what_is_on_a_later_page_stays(world: World) -> None:
 
 
 async def test_a_list_of_one_namespace_says_nothing_of_another(world: World) -> None:
-    world.resources.put_connector(connector("elsewhere", namespace="platform"))
+    world.resources.upsert_connector(connector("elsewhere", namespace="platform"))
     world.lists(("c",))
     world.lists(("o",))
     await world.call("security")
@@ -119,7 +119,7 @@ async def test_a_list_of_one_namespace_says_nothing_of_another(world: World) -> 
 
 
 async def test_a_namespace_that_cannot_be_listed_keeps_nobody_from_the_others(world: World) -> None:
-    world.resources.put_connector(connector("there", namespace="forbidden"))
+    world.resources.upsert_connector(connector("there", namespace="forbidden"))
     world.lists(())
     world.lists(())
     await world.call("forbidden", "security")
@@ -129,10 +129,10 @@ async def test_a_namespace_that_cannot_be_listed_keeps_nobody_from_the_others(wo
 
 def test_an_organization_that_a_write_does_not_find_is_gone() -> None:
     woken: list[Key] = []
-    resources = Resources()
-    resources.put_organization(organization())
-    written = OwnWrites(resources, woken.append)
-    written.organization_gone(Key("security", "fabrikam"))
-    written.organization_gone(Key("security", "fabrikam"))
+    resources = ResourceCache()
+    resources.upsert_organization(organization())
+    written = WriteThrough(resources, woken.append)
+    written.organization_deleted(Key("security", "fabrikam"))
+    written.organization_deleted(Key("security", "fabrikam"))
     assert woken == [CONTOSO]
     assert resources.organizations(CONTOSO) == []

@@ -10,7 +10,7 @@ import pytest
 
 from defender_devops.api.cloud import Counts, Inventory, ProvisioningState
 from defender_devops.api.organization import Prerequisite
-from defender_devops.reconcile.cache.unchanged import Rest
+from defender_devops.reconcile.cache.unchanged import ReconcileInputs
 from defender_devops.reconcile.facts.snapshot import AuthorizationCode, CloudState, ConnectorSnapshot, Failure, SignIn
 from tests.unit.reconcile.builder import NOW, cloud_of, snapshot
 
@@ -52,15 +52,15 @@ def configured(**change: object) -> ConnectorSnapshot:
     return found(changed)
 
 
-def rest(world: ConnectorSnapshot = WORLD) -> Rest:
-    made = Rest.of(world, None)
+def last_inputs(world: ConnectorSnapshot = WORLD) -> ReconcileInputs:
+    made = ReconcileInputs.of(world, None)
     assert made is not None
     return made
 
 
 def test_a_rest_holds_whenever_and_however_azure_was_asked() -> None:
     again = found(lambda cloud: replace(cloud, probed_at=NOW + timedelta(hours=1), fresh=not cloud.fresh))
-    assert rest().holds(again, NOW)
+    assert last_inputs().is_unchanged(again, NOW)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_a_rest_holds_whenever_and_however_azure_was_asked() -> None:
     ids=lambda _: "",
 )
 def test_whatever_else_changes_ends_it(changed: ConnectorSnapshot) -> None:
-    assert not rest().holds(changed, NOW)
+    assert not last_inputs().is_unchanged(changed, NOW)
 
 
 @pytest.mark.parametrize(
@@ -108,16 +108,16 @@ def test_whatever_else_changes_ends_it(changed: ConnectorSnapshot) -> None:
     ids=["a read that failed", "an operation", "no connector", "a wish that may be repeated"],
 )
 def test_who_waits_for_something_does_not_rest(waiting: ConnectorSnapshot) -> None:
-    assert Rest.of(waiting, None) is None
+    assert ReconcileInputs.of(waiting, None) is None
 
 
 def test_it_ends_when_a_deadline_does() -> None:
-    made = Rest.of(WORLD, NOW)
+    made = ReconcileInputs.of(WORLD, NOW)
     assert made is not None
-    assert made.holds(WORLD, NOW - timedelta(seconds=1))
-    assert not made.holds(WORLD, NOW)
+    assert made.is_unchanged(WORLD, NOW - timedelta(seconds=1))
+    assert not made.is_unchanged(WORLD, NOW)
 
 
 def test_every_part_of_a_snapshot_is_kept_or_stands_still() -> None:
-    kept = {each.name for each in fields(Rest)} - {"versions", "until"}
+    kept = {each.name for each in fields(ReconcileInputs)} - {"versions", "valid_until"}
     assert {each.name for each in fields(ConnectorSnapshot)} == kept | STANDS_STILL.keys()

@@ -8,9 +8,9 @@ from typing import Any, cast
 import kopf
 import pytest
 
-from defender_devops.handlers.events import Inbox
-from defender_devops.reconcile.cache.resource_cache import Key, Resources
-from defender_devops.reconcile.cache.write_through import OwnWrites
+from defender_devops.handlers.events import EventReceiver
+from defender_devops.reconcile.cache.resource_cache import Key, ResourceCache
+from defender_devops.reconcile.cache.write_through import WriteThrough
 
 CONTOSO = Key("security", "contoso")
 
@@ -20,9 +20,9 @@ class World:
 
     def __init__(self) -> None:
         self.woken: list[Key] = []
-        self.resources = Resources()
-        self.inbox = Inbox(self.resources, self.woken.append)
-        self.written = OwnWrites(self.resources, self.woken.append)
+        self.resources = ResourceCache()
+        self.inbox = EventReceiver(self.resources, self.woken.append)
+        self.written = WriteThrough(self.resources, self.woken.append)
 
 
 def connector(version: int, **metadata: Any) -> dict[str, Any]:  # noqa: ANN401 - a piece of a manifest
@@ -90,16 +90,16 @@ def test_an_echo_of_what_is_known_is_no_news_and_everything_else_is(
 ) -> None:
     known = made(3)
     (world.written.connector if made is connector else world.written.organization)(known)
-    assert not world.inbox.is_news(event("MODIFIED", made(2)))
-    assert not world.inbox.is_news(event("MODIFIED", known))
-    assert not world.inbox.is_news(event(None, known))
-    assert world.inbox.is_news(event("MODIFIED", made(4)))
-    assert world.inbox.is_news(event("DELETED", known))
+    assert not world.inbox.is_new(event("MODIFIED", made(2)))
+    assert not world.inbox.is_new(event("MODIFIED", known))
+    assert not world.inbox.is_new(event(None, known))
+    assert world.inbox.is_new(event("MODIFIED", made(4)))
+    assert world.inbox.is_new(event("DELETED", known))
 
 
 def test_a_late_word_of_an_object_that_had_the_name_before_does_not_hide_the_new_one(world: World) -> None:
     world.inbox.connector("ADDED", connector(9, uid="new"))
-    assert not world.inbox.is_news(event("MODIFIED", connector(8)))
+    assert not world.inbox.is_new(event("MODIFIED", connector(8)))
     world.inbox.connector("MODIFIED", connector(8))
     world.inbox.connector("DELETED", connector(8))
     body = world.resources.connector(CONTOSO)

@@ -9,7 +9,7 @@ from defender_devops.api.cloud import RoleAssignment
 from defender_devops.azure.resources.role_assignments import RoleAssignments
 from defender_devops.azure.resources.security_connectors import SecurityConnectors
 from defender_devops.errors import AzureUnavailable, Forbidden
-from defender_devops.reconcile.observe.azure_state import Observer, Question
+from defender_devops.reconcile.observe.azure_state import AzureStateReader, ReadOptions
 from tests.unit.azure.fakes import REF, FakeAzure, answer, arm_error
 from tests.unit.reconcile.builder import ROLE
 
@@ -26,30 +26,30 @@ def azure(assignments: httpx.Response) -> FakeAzure:
     return FakeAzure([lambda request: assignments if "roleAssignments" in request.url.path else CONNECTOR])
 
 
-async def readers(cloud: FakeAzure, question: Question) -> tuple[RoleAssignment, ...] | None:
-    observer = Observer(SecurityConnectors(cloud.arm), RoleAssignments(cloud.arm))
-    return (await observer.before_deletion(REF, question)).readers
+async def readers(cloud: FakeAzure, question: ReadOptions) -> tuple[RoleAssignment, ...] | None:
+    observer = AzureStateReader(SecurityConnectors(cloud.arm), RoleAssignments(cloud.arm))
+    return (await observer.read_for_deletion(REF, question)).readers
 
 
 @pytest.mark.parametrize(
-    "question", [Question(readers=True), Question(strays=lambda _: True)], ids=["asked for", "strays"]
+    "question", [ReadOptions(readers=True), ReadOptions(strays=lambda _: True)], ids=["asked for", "strays"]
 )
-async def test_assignments_are_read_for_the_spec_and_for_what_no_status_remembers(question: Question) -> None:
+async def test_assignments_are_read_for_the_spec_and_for_what_no_status_remembers(question: ReadOptions) -> None:
     assert await readers(azure(ASSIGNED), question) == (RoleAssignment("x", "p", ROLE),)
 
 
 async def test_assignments_that_nobody_speaks_of_are_not_read() -> None:
     cloud = azure(ASSIGNED)
-    assert await readers(cloud, Question()) is None
+    assert await readers(cloud, ReadOptions()) is None
     assert len(cloud.requests) == 1
 
 
 async def test_who_may_not_read_assignments_has_made_none_that_nobody_remembers() -> None:
-    assert await readers(azure(NO_RIGHT), Question(strays=lambda _: True)) is None
+    assert await readers(azure(NO_RIGHT), ReadOptions(strays=lambda _: True)) is None
     with pytest.raises(Forbidden):
-        await readers(azure(NO_RIGHT), Question(readers=True, strays=lambda _: True))
+        await readers(azure(NO_RIGHT), ReadOptions(readers=True, strays=lambda _: True))
 
 
 async def test_what_cannot_be_told_now_is_asked_again() -> None:
     with pytest.raises(AzureUnavailable):
-        await readers(azure(DOWN), Question(strays=lambda _: True))
+        await readers(azure(DOWN), ReadOptions(strays=lambda _: True))

@@ -10,8 +10,8 @@ from pydantic import SecretBytes, SecretStr
 
 from defender_devops.api.connector import AzureDevOpsConnector, parse_connector
 from defender_devops.cluster.secrets import Secrets
-from defender_devops.reconcile.cache.resource_cache import Resources
-from defender_devops.reconcile.observe.one_time_code import Codes
+from defender_devops.reconcile.cache.resource_cache import ResourceCache
+from defender_devops.reconcile.observe.one_time_code import OneTimeCodes
 from defender_devops.signin.authorization_code import DefenderCodes
 from defender_devops.signin.ports import StoredSecret
 from defender_devops.signin.tokens.record import fingerprint
@@ -56,9 +56,9 @@ def cluster() -> Cluster:
 
 
 @pytest.fixture
-def codes(cluster: Cluster) -> Codes:
+def codes(cluster: Cluster) -> OneTimeCodes:
     pasted = DefenderCodes(TokenStore(cast("Any", cluster)))
-    return Codes(cast("Secrets", cluster), Resources(), pasted, cluster.version)
+    return OneTimeCodes(cast("Secrets", cluster), ResourceCache(), pasted, cluster.version)
 
 
 def with_code(sent: str | None = None, key: str = "code") -> AzureDevOpsConnector:
@@ -68,20 +68,20 @@ def with_code(sent: str | None = None, key: str = "code") -> AzureDevOpsConnecto
     return parse_connector(body | {"status": {"authorization": told}})
 
 
-async def test_a_code_that_was_not_sent_is_read_each_time(codes: Codes, cluster: Cluster) -> None:
+async def test_a_code_that_was_not_sent_is_read_each_time(codes: OneTimeCodes, cluster: Cluster) -> None:
     for _ in range(2):
         known, code = await codes.read(with_code())
         assert (known.sha256, code) == (fingerprint(SecretStr(CODE)), SecretStr(CODE))
     assert cluster.reads == 2
 
 
-async def test_one_that_was_sent_is_known_without_reading_it_again(codes: Codes, cluster: Cluster) -> None:
+async def test_one_that_was_sent_is_known_without_reading_it_again(codes: OneTimeCodes, cluster: Cluster) -> None:
     await codes.read(with_code())
     known, code = await codes.read(with_code(sent=CODE))
     assert (known.sha256, code, cluster.reads) == (fingerprint(SecretStr(CODE)), None, 1)
 
 
-async def test_a_changed_secret_is_read_at_once(codes: Codes, cluster: Cluster) -> None:
+async def test_a_changed_secret_is_read_at_once(codes: OneTimeCodes, cluster: Cluster) -> None:
     await codes.read(with_code(sent=CODE))
     cluster.code, cluster.versions = OTHER_CODE, {"code": "2"}
     known, code = await codes.read(with_code(sent=CODE))
@@ -89,7 +89,9 @@ async def test_a_changed_secret_is_read_at_once(codes: Codes, cluster: Cluster) 
 
 
 @pytest.mark.parametrize("change", ["another key", "a token Secret", "our own write", "trouble", "another uid"])
-async def test_it_is_read_again_where_something_may_have_changed(codes: Codes, cluster: Cluster, change: str) -> None:
+async def test_it_is_read_again_where_something_may_have_changed(
+    codes: OneTimeCodes, cluster: Cluster, change: str
+) -> None:
     await codes.read(with_code(sent=CODE))
     now = with_code(sent=CODE, key="other" if change == "another key" else "code")
     match change:
@@ -105,7 +107,7 @@ async def test_it_is_read_again_where_something_may_have_changed(codes: Codes, c
     assert cluster.reads == 2
 
 
-async def test_a_watch_in_trouble_vouches_for_nothing(codes: Codes, cluster: Cluster) -> None:
+async def test_a_watch_in_trouble_vouches_for_nothing(codes: OneTimeCodes, cluster: Cluster) -> None:
     cluster.versions = None
     for _ in range(3):
         await codes.read(with_code(sent=CODE))
@@ -114,7 +116,7 @@ async def test_a_watch_in_trouble_vouches_for_nothing(codes: Codes, cluster: Clu
 
 async def test_a_pasted_code_that_was_sent_is_taken_out_of_its_secret_at_the_next_look(cluster: Cluster) -> None:
     store = TokenStore(MemorySecrets())
-    codes = Codes(cast("Secrets", cluster), Resources(), DefenderCodes(store), cluster.version)
+    codes = OneTimeCodes(cast("Secrets", cluster), ResourceCache(), DefenderCodes(store), cluster.version)
     await codes.pasted.put(with_code(), SecretStr(OTHER_CODE))
     known, code = await codes.read(with_code())
     assert (known.sha256, code) == (fingerprint(SecretStr(OTHER_CODE)), SecretStr(OTHER_CODE))

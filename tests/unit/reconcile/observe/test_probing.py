@@ -9,13 +9,13 @@ import pytest
 
 from defender_devops.azure.identity.clients import Identities
 from defender_devops.azure.resource_graph.pollers import CloudWatchers
-from defender_devops.reconcile.cache.connector_cache import Memories
-from defender_devops.reconcile.cache.drift_notifications import Hints
-from defender_devops.reconcile.cache.resource_cache import Resources
+from defender_devops.reconcile.cache.connector_cache import ConnectorCaches
+from defender_devops.reconcile.cache.drift_notifications import DriftNotifications
+from defender_devops.reconcile.cache.resource_cache import ResourceCache
 from defender_devops.reconcile.facts.snapshot import Timings
 from defender_devops.reconcile.observe.gatherer import Gatherer
-from defender_devops.reconcile.observe.one_time_code import Codes
-from defender_devops.reconcile.observe.sign_in import SignInView
+from defender_devops.reconcile.observe.one_time_code import OneTimeCodes
+from defender_devops.reconcile.observe.sign_in import SignInObserver
 from defender_devops.settings import Settings
 from tests.unit.reconcile.builder import NOW, cloud_of, snapshot
 from tests.unit.reconcile.cases import LISTED, OBSERVE, SELECTED
@@ -24,12 +24,12 @@ from tests.unit.reconcile.says import HELD, HELD_BY_NAME, TYPO
 REFRESH, CHECK = timedelta(minutes=5), timedelta(minutes=10)
 
 GATHERER = Gatherer(
-    resources=Resources(),
+    resources=ResourceCache(),
     clients=cast("Identities", None),
     watchers=cast("CloudWatchers", None),
-    hints=Hints(Memories(), lambda _: None),
-    codes=cast("Codes", None),
-    sign_ins=cast("SignInView", None),
+    drift_notifications=DriftNotifications(ConnectorCaches(), lambda _: None),
+    codes=cast("OneTimeCodes", None),
+    sign_ins=cast("SignInObserver", None),
     cluster_id="cluster-1",
     namespaces=None,
     timings=Timings(check_interval=CHECK),
@@ -69,7 +69,7 @@ EXCLUDING = "spec: {organizations: {exclude: [fabrikam]}}"
 def test_what_nothing_else_shows_is_asked_for_with_each_refresh(world: tuple[str, ...], *, soon: bool) -> None:
     asked = snapshot(*world)
     since = NOW - (cloud_of(asked).probed_at or NOW)
-    assert GATHERER.next_look(asked, None, None) == ((REFRESH if soon else CHECK) - since).total_seconds()
+    assert GATHERER.requeue_after(asked, None, None) == ((REFRESH if soon else CHECK) - since).total_seconds()
 
 
 def test_by_default_whatever_failed_is_tried_again_within_a_refresh() -> None:

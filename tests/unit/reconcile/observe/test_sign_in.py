@@ -11,7 +11,7 @@ import pytest
 from defender_devops.api.cloud import Counts
 from defender_devops.api.organization import DevOpsOrganization, Prerequisite
 from defender_devops.api.reasons import Reason
-from defender_devops.reconcile.observe.sign_in import SignInFindings, SignInView
+from defender_devops.reconcile.observe.sign_in import SignInFindings, SignInObserver
 from defender_devops.reconcile.report.report import report
 from defender_devops.signin.sessions.state import SignInState
 from tests.unit.reconcile.builder import NOW, resource, snapshot
@@ -62,7 +62,7 @@ class Desk:
         async def expected_counts(_: object, name: str) -> Counts | None:
             return self.counts.get(name.lower())
 
-        view = SignInView(
+        view = SignInObserver(
             cast(
                 "SignIns",
                 SimpleNamespace(state=state, look_anew=lambda each: self.looked_anew.append(each.metadata.uid)),

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from defender_devops.api.connector import ConnectorStatus, InvalidManifest
-from defender_devops.reconcile.cache.resource_cache import Key, Resources
+from defender_devops.reconcile.cache.resource_cache import Key, ResourceCache
 from defender_devops.reconcile.report.invalid_manifest import (
     conditions_of,
     leaves_azure_alone,
@@ -106,13 +106,13 @@ def test_it_goes_only_where_nothing_of_ours_would_stay_in_azure_unasked(
 
 
 def test_an_organization_that_is_not_understood_is_set_apart_from_the_others() -> None:
-    resources = Resources()
+    resources = ResourceCache()
     for name, onboarding in (("good", "Onboarded"), ("bad", "Perhaps")):
         metadata = {"namespace": "security", "name": name, "uid": name, "resourceVersion": "1"}
         spec = {"connectorRef": {"name": "contoso"}, "organization": name, "onboarding": onboarding}
-        resources.put_organization({"metadata": metadata, "spec": spec})
+        resources.upsert_organization({"metadata": metadata, "spec": spec})
     read = replace(GATHERER, resources=resources).organizations(Key("security", "contoso"))
-    assert [each.metadata.name for each in read.understood] == ["good"]
-    ((body, error),) = read.misread
+    assert [each.metadata.name for each in read.valid] == ["good"]
+    ((body, error),) = read.invalid
     assert body["metadata"]["name"] == "bad"
     assert "spec.onboarding" in error.message
