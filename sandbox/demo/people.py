@@ -28,7 +28,7 @@ class People:
             for application in world["applications"]
             if application.get("secrets")
         }
-        self._passwords = {each["userPrincipalName"]: each["password"] for each in world["accounts"]}
+        self._passwords = {account["userPrincipalName"]: account["password"] for account in world["accounts"]}
 
     def prepare(self, connector: Manifest) -> list[Manifest]:
         """Do what a connector's manifest says that a person has done, and give the Secrets that it names."""
@@ -84,7 +84,7 @@ class People:
 
     def connectors_in_azure(self) -> set[str]:
         """Ids of all security connectors, in lower case, as the portal lists them."""
-        return {str(each["id"]).lower() for each in self._control.world()["connectors"]}
+        return {str(connector["id"]).lower() for connector in self._control.world()["connectors"]}
 
 
 def account_of(connector: Manifest) -> str:

@@ -85,7 +85,10 @@ def needs(manifest: Manifest) -> str | None:
 def describe(manifest: Manifest) -> str:
     """All conditions with their words, for when something is not as expected."""
     conditions = manifest.get("status", {}).get("conditions") or []
-    lines = [f"{each['type']}={each['status']} ({each['reason']}): {each['message']}" for each in conditions]
+    lines = [
+        f"{condition['type']}={condition['status']} ({condition['reason']}): {condition['message']}"
+        for condition in conditions
+    ]
     return "\n  ".join([_name(manifest), *lines])
 
 

@@ -114,9 +114,13 @@ class Stage:
 def _grants(connectors: Sequence[Manifest]) -> list[dict[str, str]]:
     """For connectors without an identity of their own."""
     granted = {
-        (each["metadata"]["namespace"], each["spec"]["azure"]["tenantId"], each["spec"]["azure"]["subscriptionId"])
-        for each in connectors
-        if "identity" not in each["spec"]["azure"]
+        (
+            connector["metadata"]["namespace"],
+            connector["spec"]["azure"]["tenantId"],
+            connector["spec"]["azure"]["subscriptionId"],
+        )
+        for connector in connectors
+        if "identity" not in connector["spec"]["azure"]
     }
     names = ("namespace", "tenantId", "subscriptionId")
     return [dict(zip(names, values, strict=True)) for values in sorted(granted)]

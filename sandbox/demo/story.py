@@ -36,7 +36,7 @@ def tell(stage: Stage, screen: Screen) -> None:
         BinaryError: a program can neither be found nor made.
     """
     manifests = _examples()
-    connectors = [each for each in manifests if each["kind"] == _CONNECTOR]
+    connectors = [manifest for manifest in manifests if manifest["kind"] == _CONNECTOR]
     _set_the_stage(stage, screen, connectors)
     people = People(stage.control)
     story = _Story(stage, screen)
@@ -145,7 +145,8 @@ class _Story:
         connectors = self.stage.kubernetes.list_all(_CONNECTOR)
         organizations = self.stage.kubernetes.list_all(_ORGANIZATION)
         self.screen.show(
-            [ConnectorRow.of(each) for each in connectors], [OrganizationRow.of(each) for each in organizations]
+            [ConnectorRow.of(connector) for connector in connectors],
+            [OrganizationRow.of(organization) for organization in organizations],
         )
         return connectors
 
@@ -163,7 +164,7 @@ def _is(connector: Manifest, type_: str) -> bool:
 
 
 def _all(connectors: Sequence[Manifest], type_: str) -> bool:
-    return bool(connectors) and all(_is(each, type_) for each in connectors)
+    return bool(connectors) and all(_is(connector, type_) for connector in connectors)
 
 
 def _was_created(connector: Manifest) -> bool:

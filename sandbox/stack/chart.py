@@ -68,9 +68,9 @@ class Release:
             notes = _helm("upgrade", NAME, archive, "--install", "--create-namespace", "--values", file.name, *target)
         manifests = [each for each in yaml.safe_load_all(_helm("get", "manifest", NAME, *target)) if each]
         with cluster.client() as client:
-            for each in manifests:
-                if each["kind"] == "CustomResourceDefinition":
-                    client.wait(each["kind"], each["metadata"]["name"], until=_established)
+            for manifest in manifests:
+                if manifest["kind"] == "CustomResourceDefinition":
+                    client.wait(manifest["kind"], manifest["metadata"]["name"], until=_established)
         return cls(cluster.kubeconfig, namespace, manifests, notes)
 
     def uninstall(self) -> None:
@@ -84,7 +84,7 @@ class Release:
 
     def pods(self, client: KubernetesClient) -> list[str]:
         """Names of the pods that the Deployment has made, in whose place a process can run."""
-        (labels,) = (each["spec"]["selector"]["matchLabels"] for each in self._deployments)
+        (labels,) = (deployment["spec"]["selector"]["matchLabels"] for deployment in self._deployments)
         selector = ",".join(f"{name}={value}" for name, value in labels.items())
         return [each["metadata"]["name"] for each in client.list_all("Pod", self.namespace, labels=selector)]
 

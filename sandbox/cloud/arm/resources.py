@@ -29,7 +29,7 @@ class Resources:
 
     def list_subscriptions(self, call: Call) -> Reply:
         """GET /subscriptions: those of the tenant where the caller may read."""
-        seen = [one for one in call.world.subscriptions.values() if self._sees(call, one)]
+        seen = [subscription for subscription in call.world.subscriptions.values() if self._sees(call, subscription)]
         return json_reply(
             {
                 "value": [_subscription(one) for one in seen],
@@ -66,7 +66,9 @@ class Resources:
     def list_locations(call: Call) -> Reply:
         """GET the locations of a subscription."""
         base = f"/subscriptions/{call.subscription.id}/locations"
-        regions = [{"id": f"{base}/{one}", "name": one, "type": "Region", "displayName": one} for one in REGIONS]
+        regions = [
+            {"id": f"{base}/{region}", "name": region, "type": "Region", "displayName": region} for region in REGIONS
+        ]
         return json_reply({"value": regions})
 
     # --- resource groups
@@ -74,7 +76,7 @@ class Resources:
     @staticmethod
     def list_groups(call: Call) -> Reply:
         """GET all of a subscription."""
-        return json_reply({"value": [_group(call, one) for one in call.subscription.resource_groups.values()]})
+        return json_reply({"value": [_group(call, group) for group in call.subscription.resource_groups.values()]})
 
     @staticmethod
     def get_group(call: Call) -> Reply:

@@ -213,12 +213,17 @@ class Actions:
         """Replace an application's secrets, disable it."""
         directory, wall = self._simulation.world.directory, self._simulation.clock.wall()
         key = name.lower()
-        found = [one for one in directory.applications.values() if key in (one.client_id, one.display_name.lower())]
+        found = [
+            application
+            for application in directory.applications.values()
+            if key in (application.client_id, application.display_name.lower())
+        ]
         if not found:
             raise UnknownName(f"there is no application {name!r}")
         if body.secrets is not None:
             found[0].secrets = [
-                AppSecret(one.value, None if one.expires_in is None else wall + one.expires_in) for one in body.secrets
+                AppSecret(secret.value, None if secret.expires_in is None else wall + secret.expires_in)
+                for secret in body.secrets
             ]
         if body.disabled is not None:
             found[0].disabled = body.disabled
@@ -239,11 +244,13 @@ class Actions:
         if body.policies is not None:
             scope = f"/subscriptions/{subscription.id}"
             subscription.policies = [
-                Policy(one.name, one.display_name, scope, one.locations, one.required_tags) for one in body.policies
+                Policy(policy.name, policy.display_name, scope, policy.locations, policy.required_tags)
+                for policy in body.policies
             ]
         if body.resource_groups is not None:
             subscription.resource_groups = {
-                one.name.lower(): ResourceGroup(one.name, one.location, dict(one.tags)) for one in body.resource_groups
+                group.name.lower(): ResourceGroup(group.name, group.location, dict(group.tags))
+                for group in body.resource_groups
             }
 
     def change_role(self, body: RoleBody) -> None:
@@ -270,7 +277,7 @@ class Actions:
     def settings(self) -> dict[str, Any]:
         """The switches as they are."""
         settings = self._simulation.world.settings
-        return {one.name: getattr(settings, one.name) for one in fields(settings)}
+        return {field.name: getattr(settings, field.name) for field in fields(settings)}
 
     def register_issuer(self, body: FederationBody) -> None:
         """Make an issuer's keys known."""
@@ -294,17 +301,24 @@ class Actions:
         """The world at a glance, for people and for tests; nothing secret."""
         world = self._simulation.world
         return {
-            "tenants": [{"id": one.id, "domain": one.domain} for one in world.directory.tenants.values()],
-            "subscriptions": [{"id": one.id, "name": one.name} for one in world.subscriptions.values()],
-            "accounts": [self._account(one) for one in world.directory.accounts.values()],
+            "tenants": [{"id": tenant.id, "domain": tenant.domain} for tenant in world.directory.tenants.values()],
+            "subscriptions": [
+                {"id": subscription.id, "name": subscription.name} for subscription in world.subscriptions.values()
+            ],
+            "accounts": [self._account(account) for account in world.directory.accounts.values()],
             "applications": [
-                {"name": one.display_name, "clientId": one.client_id} for one in world.directory.applications.values()
+                {"name": application.display_name, "clientId": application.client_id}
+                for application in world.directory.applications.values()
             ],
             "organizations": [
-                {"name": one.name, "projects": len(one.projects), "thirdPartyOAuth": one.third_party_oauth}
-                for one in world.organizations.values()
+                {
+                    "name": organization.name,
+                    "projects": len(organization.projects),
+                    "thirdPartyOAuth": organization.third_party_oauth,
+                }
+                for organization in world.organizations.values()
             ],
-            "connectors": [self._connector(one) for one in world.connectors.values()],
+            "connectors": [self._connector(connector) for connector in world.connectors.values()],
         }
 
     def _account(self, account: Account) -> dict[str, Any]:
@@ -330,8 +344,11 @@ class Actions:
                 "autoDiscovery": configuration.auto_discovery,
                 "authorizedBy": None if account is None else account.user_principal_name,
                 "organizations": {
-                    one.name: {"projects": len(one.discovered(now)), "state": one.provisioning_state}
-                    for one in configuration.organizations.values()
+                    organization.name: {
+                        "projects": len(organization.discovered(now)),
+                        "state": organization.provisioning_state,
+                    }
+                    for organization in configuration.organizations.values()
                 },
             }
         return described

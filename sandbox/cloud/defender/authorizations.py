@@ -111,7 +111,7 @@ def problem_of(world: World, authorization: Authorization | None) -> ExchangeFai
 def accessible_organizations(world: World, tenant_id: str, account_id: str) -> list[Organization]:
     """Organizations of the tenant that an account reaches through OAuth."""
     # Of thousands of organizations an account is a member of a few: that is asked first, and without a call.
-    member_of = (one for one in world.organizations.values() if account_id in one.members)
+    member_of = (organization for organization in world.organizations.values() if account_id in organization.members)
     return [one for one in member_of if is_accessible(one, tenant_id, account_id)]
 
 

@@ -71,7 +71,9 @@ class Identities:
         if account is not None:
             return _of_account(account)
         applications = self._world.directory.applications.values()
-        return next((_of_application(one) for one in applications if one.object_id == object_id), None)
+        return next(
+            (_of_application(application) for application in applications if application.object_id == object_id), None
+        )
 
     def members(self) -> list[Person]:
         """All members."""
@@ -173,7 +175,7 @@ class Identities:
             "isActive": True,
             "isContainer": True,
             "members": members,
-            "memberOf": [self.group_descriptor(one) for one in self.containers(group)],
+            "memberOf": [self.group_descriptor(container) for container in self.containers(group)],
             "memberIds": [],
             "properties": {"SchemaClassName": {"$type": "System.String", "$value": "Group"}},
             "resourceVersion": 2,

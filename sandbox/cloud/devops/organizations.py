@@ -73,7 +73,7 @@ def list_projects(call: DevOpsCall) -> Reply:
     state = call.request.query.get("stateFilter", "wellFormed").lower()
     top = max(1, min(call.number("$top", _MOST_PROJECTS), 1000))
     position = call.number("continuationToken", call.number("$skip", 0))
-    projects = [one for one in call.inside.projects.values() if state in ("all", one.state.lower())]
+    projects = [project for project in call.inside.projects.values() if state in ("all", project.state.lower())]
     part = projects[position : position + top]
     more = position + top < len(projects)
     headers = {"x-ms-continuationtoken": str(position + top)} if more else None
@@ -104,7 +104,9 @@ def list_project_repositories(call: DevOpsCall) -> Reply:
 
 def list_organization_repositories(call: DevOpsCall) -> Reply:
     """GET _apis/git/repositories: those of all projects."""
-    return listing([one for project in call.inside.projects.values() for one in _repositories(call, project)])
+    return listing(
+        [repository for project in call.inside.projects.values() for repository in _repositories(call, project)]
+    )
 
 
 def _repositories(call: DevOpsCall, project: Project) -> list[dict[str, Any]]:

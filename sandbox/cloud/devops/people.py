@@ -52,13 +52,13 @@ def accounts(call: DevOpsCall) -> Reply:
     if call.person.is_user and wanted.lower() == call.person.id:
         found = [
             {
-                "accountId": one.id,
-                "accountUri": f"https://vssps.dev.azure.com/{one.name}/",
-                "accountName": one.name,
+                "accountId": organization.id,
+                "accountUri": f"https://vssps.dev.azure.com/{organization.name}/",
+                "accountName": organization.name,
                 "properties": {},
             }
-            for one in call.world.organizations.values()
-            if call.person.object_id in one.members
+            for organization in call.world.organizations.values()
+            if call.person.object_id in organization.members
         ]
     return listing(found) if "api-version" in call.request.query else json_reply(found)
 
@@ -78,7 +78,9 @@ def find_identities(call: DevOpsCall) -> Reply:
         return listing([_by_descriptor(identities, part.strip(), membership) for part in parts])
     if "searchFilter" in query:
         wanted = query.get("filterValue", "").lower()
-        found = [one for one in identities.members() if wanted in (one.name.lower(), one.display_name.lower())]
+        found = [
+            member for member in identities.members() if wanted in (member.name.lower(), member.display_name.lower())
+        ]
         return listing([identities.render_person(one, membership) for one in found])
     message = "The request has to name identityIds, descriptors, subjectDescriptors or a searchFilter."
     raise DevOpsError(400, "IdentityExpressionException", message)
@@ -91,7 +93,7 @@ def _by_descriptor(identities: Identities, descriptor: str, membership: str) -> 
             known.add(WELL_KNOWN_ADMINISTRATORS.lower())
         if descriptor.lower() in known:
             return identities.render_group(group, membership)
-    person = next((one for one in identities.members() if one.descriptor.lower() == descriptor.lower()), None)
+    person = next((member for member in identities.members() if member.descriptor.lower() == descriptor.lower()), None)
     return None if person is None else identities.render_person(person, membership)
 
 
@@ -149,7 +151,10 @@ def memberships(call: DevOpsCall) -> Reply:
         return listing([] if group is None else _members_of(identities, group))
     containers = identities.containers(group) if group is not None else identities.containers(person or call.person)
     return listing(
-        [{"containerDescriptor": identities.group_subject(one), "memberDescriptor": subject} for one in containers]
+        [
+            {"containerDescriptor": identities.group_subject(container), "memberDescriptor": subject}
+            for container in containers
+        ]
     )
 
 
@@ -231,7 +236,7 @@ def _access_level(member: Member) -> dict[str, Any]:
 def installed_extensions(call: DevOpsCall) -> Reply:
     """GET _apis/extensionmanagement/installedextensions."""
     with_disabled = call.request.query.get("includeDisabledExtensions", "true").lower() == "true"
-    found = [one for one in call.inside.extensions if with_disabled or "disabled" not in one.flags]
+    found = [extension for extension in call.inside.extensions if with_disabled or "disabled" not in extension.flags]
     return listing([_extension(one) for one in found])
 
 

@@ -171,7 +171,7 @@ class Sessions:
     def device_code_of(self, user_code: str) -> DeviceCode | None:
         """The device code that a person types in."""
         wanted = user_code.strip().replace("-", "").upper()
-        return next((one for one in self.device_codes.values() if one.user_code == wanted), None)
+        return next((code for code in self.device_codes.values() if code.user_code == wanted), None)
 
     def browser(self, cookie: str | None) -> dict[str, SignIn]:
         """Who is signed in in a browser, by object id."""

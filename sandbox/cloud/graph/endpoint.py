@@ -98,7 +98,7 @@ class ResourceGraph:
     def _source(self, call: Call, subscriptions: list[Subscription]) -> Callable[[str], Iterable[GraphRow]]:
         """What each table holds for this principal."""
         world, lag = call.world, call.world.settings.resource_graph_lag
-        identifiers = {one.id for one in subscriptions}
+        identifiers = {subscription.id for subscription in subscriptions}
         may = self._rights.allows
         readable = [
             connector
@@ -109,7 +109,11 @@ class ResourceGraph:
         snapshot = Snapshot(world, readable, moment, children=world.settings.resource_graph_children)
 
         def at(action: str) -> list[Subscription]:
-            return [one for one in subscriptions if may(world, call.principal, action, f"/subscriptions/{one.id}")]
+            return [
+                subscription
+                for subscription in subscriptions
+                if may(world, call.principal, action, f"/subscriptions/{subscription.id}")
+            ]
 
         containers, assignments = at(_READ_SUBSCRIPTION), {one.id for one in at(_READ_ASSIGNMENTS)}
         tables: dict[str, Callable[[], Iterable[GraphRow]]] = {

@@ -72,7 +72,7 @@ class Snapshot:
     def __init__(self, world: World, connectors: list[Connector], moment: float, *, children: bool) -> None:
         self._moment = moment
         self._wall_of = world.clock.wall_of
-        self._tenants = {one.id: one.tenant_id for one in world.subscriptions.values()}
+        self._tenants = {subscription.id: subscription.tenant_id for subscription in world.subscriptions.values()}
         self._entries = [
             (connector, _reported(world, connector, moment) if children else []) for connector in connectors
         ]

@@ -73,8 +73,8 @@ def _organizations(world: dict[str, Any]) -> str:
         name, allowed = organization["name"], organization["thirdPartyOAuth"]
         policy = _form("policy", "Turn off" if allowed else "Turn on", organization=name)
         rows.append((escape(name), str(organization["projects"]), f"{'on' if allowed else 'off'} {policy}"))
-    accounts = "".join(f"<option>{escape(one['userPrincipalName'])}</option>" for one in world["accounts"])
-    tenants = "".join(f"<option>{escape(one['domain'])}</option>" for one in world["tenants"])
+    accounts = "".join(f"<option>{escape(account['userPrincipalName'])}</option>" for account in world["accounts"])
+    tenants = "".join(f"<option>{escape(tenant['domain'])}</option>" for tenant in world["tenants"])
     fields = (
         '<input name="name" placeholder="name" required>'
         f'<select name="tenant">{tenants}</select>'
@@ -106,7 +106,7 @@ def _connectors(world: dict[str, Any]) -> str:
 
 def dialog(account: str, connectors: list[str]) -> bytes:
     """The authorization dialog: Accept gives Defender an authorization, or a one-time code to carry away."""
-    options = "".join(f"<option>{escape(one)}</option>" for one in connectors)
+    options = "".join(f"<option>{escape(connector)}</option>" for connector in connectors)
     choose = f'<label>Connector <select name="connector">{options}</select></label>' if connectors else ""
     direct = (
         f'<form method="post" action="/portal/authorize"><input type="hidden" name="account" value="{escape(account)}">'

@@ -60,7 +60,7 @@ class Portal:
 
     def _dialog(self, account: str) -> Reply:
         self._actions.account(account)
-        connectors = [one.id for one in self._simulation.world.connectors.values()]
+        connectors = [connector.id for connector in self._simulation.world.connectors.values()]
         return Reply(200, pages.dialog(account, connectors), dict(_HTML))
 
     def _authorize(self, form: _Form) -> Reply:

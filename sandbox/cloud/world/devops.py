@@ -195,7 +195,9 @@ class Organization:
     def project(self, name: str) -> Project | None:
         """A project by name or id."""
         key = name.lower()
-        return self.projects.get(key) or next((one for one in self.projects.values() if one.id == key), None)
+        return self.projects.get(key) or next(
+            (project for project in self.projects.values() if project.id == key), None
+        )
 
     def is_administrator(self, object_id: str) -> bool:
         """Whether the account is Project Collection Administrator, directly or through groups."""

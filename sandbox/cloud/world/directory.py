@@ -161,7 +161,9 @@ class Directory:
         """An account by object id or user principal name, deleted ones included."""
         key = name.lower()
         found = self.accounts.get(key)
-        return found or next((one for one in self.accounts.values() if one.user_principal_name.lower() == key), None)
+        return found or next(
+            (account for account in self.accounts.values() if account.user_principal_name.lower() == key), None
+        )
 
     def application(self, client_id: str) -> Application | None:
         """An application by its client id."""

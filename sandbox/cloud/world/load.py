@@ -119,13 +119,14 @@ def _add_application(world: World, spec: ApplicationSpec) -> None:
         tenant_id=tenant_id,
         display_name=spec.name,
         secrets=[
-            AppSecret(one.value, None if one.expires_in is None else now + one.expires_in) for one in spec.secrets
+            AppSecret(secret.value, None if secret.expires_in is None else now + secret.expires_in)
+            for secret in spec.secrets
         ],
         certificates=list(spec.certificates),
         redirect_uris=list(spec.redirect_uris),
         federated_credentials=[
-            FederatedCredential(one.issuer or ANY_ISSUER, one.subject, one.audience)
-            for one in spec.federated_credentials
+            FederatedCredential(credential.issuer or ANY_ISSUER, credential.subject, credential.audience)
+            for credential in spec.federated_credentials
         ],
         public_client=spec.public_client,
         admin_consent_required=spec.admin_consent_required,
@@ -137,12 +138,14 @@ def _add_application(world: World, spec: ApplicationSpec) -> None:
 
 def _add_groups(world: World, spec: WorldFile) -> None:
     groups = {}
-    for one in spec.groups:
-        tenant_id = _tenant_id(world, one.tenant)
-        groups[one.name] = Group((one.id or derived_id(tenant_id, "group", one.name)).lower(), tenant_id, one.name)
-        world.directory.groups[groups[one.name].id] = groups[one.name]
-    for one in spec.groups:
-        groups[one.name].members = {principal_id(world, name) for name in one.members}
+    for group in spec.groups:
+        tenant_id = _tenant_id(world, group.tenant)
+        groups[group.name] = Group(
+            (group.id or derived_id(tenant_id, "group", group.name)).lower(), tenant_id, group.name
+        )
+        world.directory.groups[groups[group.name].id] = groups[group.name]
+    for group in spec.groups:
+        groups[group.name].members = {principal_id(world, name) for name in group.members}
 
 
 def principal_id(world: World, name: str) -> str:
@@ -177,12 +180,16 @@ def add_subscription(world: World, spec: SubscriptionSpec) -> None:
         _tenant_id(world, spec.tenant),
         spec.name,
         {provider.lower() for provider in spec.providers},
-        {one.name.lower(): ResourceGroup(one.name, one.location, dict(one.tags)) for one in spec.resource_groups},
+        {
+            group.name.lower(): ResourceGroup(group.name, group.location, dict(group.tags))
+            for group in spec.resource_groups
+        },
         defender_cspm=spec.defender_cspm,
     )
     scope = f"/subscriptions/{subscription.id}"
     subscription.policies = [
-        Policy(one.name, one.display_name, scope, one.locations, one.required_tags) for one in spec.policies
+        Policy(policy.name, policy.display_name, scope, policy.locations, policy.required_tags)
+        for policy in spec.policies
     ]
     world.subscriptions[subscription.id] = subscription
 
@@ -205,7 +212,7 @@ def add_organization(world: World, spec: OrganizationSpec) -> Organization:
         spec.name,
         None if spec.tenant is None else _tenant_id(world, spec.tenant),
         spec.third_party_oauth,
-        [_extension(one) for one in spec.extensions],
+        [_extension(extension) for extension in spec.extensions],
     )
     for member in spec.members:
         object_id = principal_id(world, member.account)
@@ -231,8 +238,8 @@ def add_project(organization: Organization, spec: ProjectSpec) -> Project:
     """Add a project with its repositories to an organization."""
     project = Project.make(organization.name, spec.name, tfvc=spec.tfvc, visibility=spec.visibility)
     project.repositories.generated = spec.generate
-    for one in spec.repositories:
-        described = {"name": one} if isinstance(one, str) else one.model_dump()
+    for repository in spec.repositories:
+        described = {"name": repository} if isinstance(repository, str) else repository.model_dump()
         project.repositories.written.append(Repository(project.id, **described))
     organization.projects[spec.name.lower()] = project
     return project

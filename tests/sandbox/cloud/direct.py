@@ -117,7 +117,9 @@ class Direct:
             who = Principal(object_id, account.tenant_id, account.user_principal_name, SIGN_IN_APP_ID, is_user=True)
             scopes = scopes or ("user_impersonation",)
         else:
-            app = next(one for one in directory.applications.values() if one.object_id == object_id)
+            app = next(
+                application for application in directory.applications.values() if application.object_id == object_id
+            )
             who = Principal(object_id, app.tenant_id, app.display_name, app.client_id)
         wall = self.clock.wall()
         return self.simulation.entra.access_tokens.issue(

@@ -24,7 +24,12 @@ def _scope(call: Call) -> str:
 def _find(call: Call) -> RoleAssignment | None:
     name, scope = call.name.lower(), _scope(call).lower()
     return next(
-        (one for one in call.world.role_assignments if one.name.lower() == name and one.scope.lower() == scope), None
+        (
+            assignment
+            for assignment in call.world.role_assignments
+            if assignment.name.lower() == name and assignment.scope.lower() == scope
+        ),
+        None,
     )
 
 
@@ -68,10 +73,10 @@ def list_at_scope(call: Call) -> Reply:
     at_scope, principals = _parse_filter(expression)
     scope = _scope(call).lower().rstrip("/")
     found = [
-        one
-        for one in call.world.role_assignments
-        if _related(one.scope.lower().rstrip("/"), scope, at_scope=at_scope)
-        and (not principals or one.principal_id in principals)
+        assignment
+        for assignment in call.world.role_assignments
+        if _related(assignment.scope.lower().rstrip("/"), scope, at_scope=at_scope)
+        and (not principals or assignment.principal_id in principals)
     ]
     return json_reply({"value": [_render(call, one) for one in found]})
 
@@ -128,9 +133,10 @@ def _twin(call: Call, principal: str, definition: str) -> RoleAssignment | None:
     scope = _scope(call).lower()
     return next(
         (
-            one
-            for one in call.world.role_assignments
-            if one.scope.lower() == scope and (one.principal_id, one.role_definition_id) == (principal, definition)
+            assignment
+            for assignment in call.world.role_assignments
+            if assignment.scope.lower() == scope
+            and (assignment.principal_id, assignment.role_definition_id) == (principal, definition)
         ),
         None,
     )
@@ -147,7 +153,7 @@ def _check_name(name: str) -> str:
 def _check_principal(call: Call, principal: str, claimed: object) -> str:
     """Where the type is not given, the principal is looked up, and must be there."""
     directory = call.world.directory
-    applications = {one.object_id for one in directory.applications.values()}
+    applications = {application.object_id for application in directory.applications.values()}
     known = principal in directory.accounts or principal in directory.groups or principal in applications
     if not known:
         message = (

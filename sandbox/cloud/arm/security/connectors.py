@@ -247,5 +247,8 @@ def _check_devops(value: dict[str, Any], identifier: str) -> None:
     if kind != "AzureDevOpsScope":
         raise ConnectorError(400, f"environmentType '{kind}' does not fit environment 'AzureDevOps'.")
     offerings = value.get("offerings") or []
-    if not any(isinstance(one, dict) and one.get("offeringType") == "CspmMonitorAzureDevOps" for one in offerings):
+    if not any(
+        isinstance(offering, dict) and offering.get("offeringType") == "CspmMonitorAzureDevOps"
+        for offering in offerings
+    ):
         raise ConnectorError(400, "the offering CspmMonitorAzureDevOps is missing.")

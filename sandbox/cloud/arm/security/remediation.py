@@ -54,11 +54,11 @@ def normalize(value: object) -> dict[str, Any]:
     inherit = value.get("inheritFromParentState")
     check_choice(f"{name}.inheritFromParentState", inherit, ("Disabled", "Enabled"))
     categories = value.get("categoryConfigurations") or []
-    if not isinstance(categories, list) or not all(isinstance(one, dict) for one in categories):
+    if not isinstance(categories, list) or not all(isinstance(category, dict) for category in categories):
         raise bad_request(f"{name}.categoryConfigurations", "must be a list of objects")
-    for one in categories:
-        check_choice(f"{name}.categoryConfigurations.category", one.get("category"), _CATEGORIES)
-        severity = one.get("minimumSeverityLevel")
+    for category in categories:
+        check_choice(f"{name}.categoryConfigurations.category", category.get("category"), _CATEGORIES)
+        severity = category.get("minimumSeverityLevel")
         check_choice(f"{name}.categoryConfigurations.minimumSeverityLevel", severity, ("High", "Medium", "Low"))
     branch = value.get("branchConfiguration") or {}
     if not isinstance(branch, dict):
@@ -69,8 +69,8 @@ def normalize(value: object) -> dict[str, Any]:
     return {
         "state": value.get("state") or "None",
         "categoryConfigurations": [
-            {"minimumSeverityLevel": one.get("minimumSeverityLevel"), "category": one.get("category")}
-            for one in categories
+            {"minimumSeverityLevel": category.get("minimumSeverityLevel"), "category": category.get("category")}
+            for category in categories
         ],
         "branchConfiguration": {"branchNames": names or [], "annotateDefaultBranch": default_branch or "Enabled"},
         "inheritFromParentState": inherit or "Disabled",

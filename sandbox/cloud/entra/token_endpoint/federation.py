@@ -134,17 +134,19 @@ class Federation:
                 70025, f"The client '{application.client_id}' has no configured federated identity credentials."
             )
         candidates = [
-            one for one in candidates if one.issuer == issuer or (one.issuer == ANY_ISSUER and issuer in self._sources)
+            candidate
+            for candidate in candidates
+            if candidate.issuer == issuer or (candidate.issuer == ANY_ISSUER and issuer in self._sources)
         ]
         if not candidates:
             raise _refused(700211, none.format("issuer", issuer))
         audiences = claims.get("aud", [])
         audiences = audiences if isinstance(audiences, list) else [audiences]
-        candidates = [one for one in candidates if one.audience in audiences]
+        candidates = [candidate for candidate in candidates if candidate.audience in audiences]
         if not candidates:
             raise _refused(700212, none.format("audience", ", ".join(map(str, audiences))))
         subject = str(claims.get("sub", ""))
-        matching = next((one for one in candidates if one.subject == subject), None)
+        matching = next((candidate for candidate in candidates if candidate.subject == subject), None)
         if matching is None:
             raise _refused(700213, none.format("subject", subject))
         return matching

@@ -177,7 +177,9 @@ async def test_the_same_client_for_asyncio_does_the_same(remote: Remote) -> None
         update = await client.azure_dev_ops_orgs.begin_update(GROUP, "contoso", "northwind", ANNOTATIONS, **V)
         await update.result()
         repositories = client.azure_dev_ops_repos.list(GROUP, "contoso", "northwind", "traders", **V)
-        states = {one.name: one.properties.actionable_remediation.state async for one in repositories}
+        states = {
+            repository.name: repository.properties.actionable_remediation.state async for repository in repositories
+        }
         assert states == {"orders": "Enabled", "shipping": "Enabled", "archive": "Enabled"}
         available = await client.azure_dev_ops_orgs.list_available(GROUP, "contoso", **V)
         assert len(available.value) == 6

@@ -236,7 +236,7 @@ async def administrators_by_graph(direct: Direct, organization: str) -> bool:
         seen.add(subject)
         url = f"/{organization}/_apis/graph/memberships/{subject}?direction=up&{PREVIEW}"
         containers = [one["containerDescriptor"] for one in (await get(direct, "identity", url))["value"]]
-        pending += [one for one in containers if one not in seen]
+        pending += [container for container in containers if container not in seen]
     return goal in seen
 
 
@@ -252,10 +252,10 @@ async def test_an_administrator_is_one_directly_or_through_nested_groups(
 
 async def test_groups_show_their_members_downwards_too(direct: Direct) -> None:
     groups = (await get(direct, "identity", f"/fabrikam/_apis/graph/groups?{PREVIEW}"))["value"]
-    owners = next(one["descriptor"] for one in groups if one["displayName"] == "Organization Owners")
+    owners = next(group["descriptor"] for group in groups if group["displayName"] == "Organization Owners")
     url = f"/fabrikam/_apis/graph/memberships/{owners}?direction=down&{PREVIEW}"
     (inner,) = (await get(direct, "identity", url))["value"]
-    team = next(one["descriptor"] for one in groups if one["displayName"] == "Platform Team")
+    team = next(group["descriptor"] for group in groups if group["displayName"] == "Platform Team")
     assert inner == {"containerDescriptor": owners, "memberDescriptor": team}
     users = (await get(direct, "identity", f"/fabrikam/_apis/graph/users?{PREVIEW}"))["value"]
     assert [user["principalName"] for user in users] == [ACCOUNT]

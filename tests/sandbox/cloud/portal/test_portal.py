@@ -58,7 +58,7 @@ async def test_the_dialog_authorizes_a_connector_directly(direct: Direct) -> Non
 
 async def test_an_account_is_taken_out_of_its_organizations_and_given_back(direct: Direct) -> None:
     await visit(direct, "POST", "/portal/access", account=ACCOUNT, access="false")
-    assert not any(ACCOUNT in one.members for one in direct.world.organizations.values())
+    assert not any(ACCOUNT in organization.members for organization in direct.world.organizations.values())
     refused = await visit(direct, "POST", "/portal/code", account=ACCOUNT)
     assert "problem=" in refused.headers["Location"]
     await visit(direct, "POST", "/portal/access", account=ACCOUNT, access="true")

@@ -23,11 +23,11 @@ def document() -> dict[str, Any]:
 
 def test_the_default_world_holds_what_the_operator_needs() -> None:
     world = build(read_world_file(DEFAULT_WORLD), Clock(0))
-    assert {one.domain for one in world.directory.tenants.values()} == {"contoso.com", "litware.com"}
+    assert {tenant.domain for tenant in world.directory.tenants.values()} == {"contoso.com", "litware.com"}
     assert len(world.subscriptions) == 2
     account = world.directory.account(ACCOUNT)
     assert account is not None
-    assert sum(account.id in one.members for one in world.organizations.values()) == 6
+    assert sum(account.id in organization.members for organization in world.organizations.values()) == 6
     operator = world.directory.applications["66666666-6666-6666-6666-666666666666"]
     assert operator.federated_credentials[0].subject.endswith(":defender-devops:defender-devops-operator")
 
@@ -85,7 +85,9 @@ async def test_a_file_may_have_connectors_that_were_authorized_before() -> None:
 
 def test_two_worlds_of_one_file_are_alike() -> None:
     first, second = (build(read_world_file(DEFAULT_WORLD), Clock(0)) for _ in range(2))
-    assert [one.id for one in first.organizations.values()] == [one.id for one in second.organizations.values()]
+    assert [organization.id for organization in first.organizations.values()] == [
+        organization.id for organization in second.organizations.values()
+    ]
     assert [first.chance.random() for _ in range(3)] == [second.chance.random() for _ in range(3)]
 
 
@@ -96,7 +98,11 @@ async def test_a_generated_world_shares_organizations_and_repositories_out_evenl
     counts = [len(project.repositories) for one in made for project in one.projects.values()]
     assert sum(counts) == 1001
     assert max(counts) - min(counts) <= 1
-    held = [len(one.configuration.organizations) for one in direct.world.connectors.values() if one.configuration]
+    held = [
+        len(connector.configuration.organizations)
+        for connector in direct.world.connectors.values()
+        if connector.configuration
+    ]
     assert sorted(held) == [2, 2, 3, 3]
 
 
