@@ -18,7 +18,7 @@ from defender_devops.api.organization import DevOpsOrganization
 from defender_devops.cluster.client import KubernetesClient, path, with_query
 from defender_devops.cluster.connectors import Connectors
 from defender_devops.cluster.events import Events
-from defender_devops.cluster.kubeconfig import Connection
+from defender_devops.cluster.kubeconfig import CredentialsLoader
 from defender_devops.cluster.namespaces import cluster_uid
 from defender_devops.cluster.organizations import Organizations
 from defender_devops.cluster.secret_versions import SecretWatch
@@ -50,7 +50,7 @@ def kube(cluster: Cluster) -> Iterator[Administrator]:
 @pytest.fixture
 async def client(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[KubernetesClient]:
     monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig))
-    made = KubernetesClient(Connection())
+    made = KubernetesClient(CredentialsLoader())
     yield made
     await made.close()
 
@@ -294,7 +294,7 @@ class TestSecrets:
         await _until(all_told)
         assert told == [(namespace, "made", True), (namespace, "before", True), (namespace, "made", False)]
         assert "topsecret" not in str(vars(watch))
-        assert watch.silent_for() < 15
+        assert watch.seconds_since_last_event() < 15
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
@@ -310,7 +310,7 @@ class TestSecrets:
         query = {"watch": "true", "resourceVersion": "0", "timeoutSeconds": "1"}
         accept = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
         url = with_query(path("v1", "secrets", namespace), **query)
-        events = [event async for event in client.watch(url, accept=accept, silence=10)]
+        events = [event async for event in client.watch(url, accept=accept, idle_timeout=10)]
         assert events
         assert all("data" not in event["object"] for event in events)
 
@@ -418,7 +418,7 @@ class TestClient:
         config["users"][0]["user"] = {"token": "nobody's"}
         (tmp_path / "kubeconfig").write_text(json.dumps(config))
         monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
-        client = KubernetesClient(Connection())
+        client = KubernetesClient(CredentialsLoader())
         with pytest.raises(KubernetesUnavailable, match="credentials"):
             await client.get("/api/v1/namespaces")
         await client.close()

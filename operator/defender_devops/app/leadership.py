@@ -11,8 +11,8 @@ from typing import Final
 import structlog
 
 from defender_devops.api.names import LABEL_ROLE, ROLE_LEADER
-from defender_devops.cluster.client import KubernetesClient, Observe
-from defender_devops.cluster.kubeconfig import Connection
+from defender_devops.cluster.client import KubernetesClient, RequestObserver
+from defender_devops.cluster.kubeconfig import CredentialsLoader
 from defender_devops.cluster.lease import LeaderElection
 from defender_devops.cluster.pods import label_pod
 from defender_devops.errors import KubernetesError
@@ -31,28 +31,36 @@ class Leadership:
 
     Args:
         settings: names of the namespace, the lease and the pod.
-        connection: to the API server; requests about the lease have a client of their own, so that they never wait.
+        credentials_loader: for the API server; the client of the lease is separate so that it never queues.
         observe: told of each of those requests.
-        lost: called at once when the lease is lost.
+        on_lost: called at once when the lease is lost.
     """
 
     def __init__(
-        self, settings: Settings, connection: Connection, observe: Observe, lost: Callable[[], None] = lambda: None
+        self,
+        settings: Settings,
+        credentials_loader: CredentialsLoader,
+        observe: RequestObserver,
+        on_lost: Callable[[], None] = lambda: None,
     ) -> None:
-        self._client = KubernetesClient(connection, observe, timeout=_REQUEST_SECONDS, at_once=4)
+        self._client = KubernetesClient(
+            credentials_loader, observe, timeout=_REQUEST_SECONDS, max_concurrent_requests=4
+        )
         self._namespace = settings.namespace
         self._pod = settings.pod_name
         # Unlike the pod's name it differs after a restart of the container, whose predecessor may have left requests.
         identity = f"{settings.pod_name or socket.gethostname()}_{uuid.uuid4()}"
-        self._election = LeaderElection(self._client, settings.namespace, settings.lease_name, identity, lost=lost)
+        self._election = LeaderElection(
+            self._client, settings.namespace, settings.lease_name, identity, on_lost=on_lost
+        )
         self._works = False
-        self.leads = self._election.leads
+        self.is_leader = self._election.is_leader
         self.fence = self._election.fence
 
     @property
-    def stands_by(self) -> bool:
+    def is_standby(self) -> bool:
         """Whether another replica is known to lead."""
-        return self._election.stands_by
+        return self._election.is_standby
 
     async def run(self, work: Callable[[], Awaitable[None]], stop: asyncio.Event) -> None:
         """Work as soon as this replica leads, until the work ends, which it does once `stop` is set.
@@ -83,7 +91,7 @@ class Leadership:
         try:
             await work()
         finally:
-            if self.leads():
+            if self.is_leader():
                 await self._label(leader=False)
 
     async def _label(self, *, leader: bool) -> None:

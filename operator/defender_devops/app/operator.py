@@ -28,7 +28,7 @@ from defender_devops.backoff import Backoff
 from defender_devops.cluster.client import KubernetesClient
 from defender_devops.cluster.connectors import Connectors
 from defender_devops.cluster.events import Events
-from defender_devops.cluster.kubeconfig import Connection
+from defender_devops.cluster.kubeconfig import CredentialsLoader
 from defender_devops.cluster.namespaces import cluster_uid
 from defender_devops.cluster.organizations import Organizations
 from defender_devops.cluster.secret_versions import SecretWatch
@@ -97,11 +97,13 @@ class Operator:
         self._watchers = CloudWatchers(
             interval=settings.refresh_interval, changed=self._hints.take, settle=settings.resource_graph_lag
         )
-        self._connection = Connection()
+        self._credentials_loader = CredentialsLoader()
         self._leadership = Leadership(
-            settings, self._connection, self._requests.kubernetes, lost=lambda: self._queue.stop(grace=0)
+            settings, self._credentials_loader, self._requests.kubernetes, on_lost=lambda: self._queue.stop(grace=0)
         )
-        self._client = KubernetesClient(self._connection, self._requests.kubernetes, fence=self._leadership.fence)
+        self._client = KubernetesClient(
+            self._credentials_loader, self._requests.kubernetes, fence=self._leadership.fence
+        )
         self._connectors = Connectors(self._client)
         self._organizations = Organizations(self._client)
         self._secrets = Secrets(self._client)
@@ -109,7 +111,7 @@ class Operator:
         self._secret_watches = [
             SecretWatch(self._client, namespace, self._secret_changed) for namespace in settings.namespaces or (None,)
         ]
-        self._metrics.set_leader_callback(self._leadership.leads)
+        self._metrics.set_leader_callback(self._leadership.is_leader)
         self._metrics.set_queue_callback(self._queue.depth)
         self._metrics.set_watch_silence_callback(self._watch_silence)
         self._sign_ins: SignIns | None = None
@@ -254,7 +256,7 @@ class Operator:
         await watch(inbox, self._login, self._settings.namespaces, self._install_signal_handlers)
 
     async def _login(self) -> kopf.ConnectionInfo:
-        credentials = await self._connection.credentials(refused=True)
+        credentials = await self._credentials_loader.credentials(refused=True)
         return kopf.ConnectionInfo(
             server=credentials.server,
             ca_path=credentials.ca_file,
@@ -286,15 +288,19 @@ class Operator:
 
     def _not_ready(self) -> str | None:
         """What is missing before work: nothing for a standby, or no rollout would ever end."""
-        if self._synced or self._leadership.stands_by:
+        if self._synced or self._leadership.is_standby:
             return None
-        return "the resources are not listed yet" if self._leadership.leads() else "it is not known yet who leads"
+        return "the resources are not listed yet" if self._leadership.is_leader() else "it is not known yet who leads"
 
     def _watch_silence(self) -> dict[str, float]:
         """Seconds since each watch of Secrets that ever heard something last did."""
         namespaces = self._settings.namespaces or ("",)
         watches = zip(namespaces, self._secret_watches, strict=True)
-        return {f"secrets {name}".strip(): watch.silent_for() for name, watch in watches if watch.synced.is_set()}
+        return {
+            f"secrets {name}".strip(): watch.seconds_since_last_event()
+            for name, watch in watches
+            if watch.synced.is_set()
+        }
 
     def _secret_version(self, namespace: str, name: str) -> str | None:
         """As the watch has it that looks there; None while it is not known."""

@@ -14,8 +14,8 @@ from defender_devops.api.names import API_VERSION, CONNECTOR, ORGANIZATION
 from defender_devops.cli.cluster_target import Target
 from defender_devops.cli.exit_codes import CommandFailed
 from defender_devops.cluster.client import Body, KubernetesClient, path
-from defender_devops.cluster.kubeconfig import Connection
-from defender_devops.cluster.user_actions import MANAGER, ConnectorsByHand
+from defender_devops.cluster.kubeconfig import CredentialsLoader
+from defender_devops.cluster.user_actions import MANAGER, UserActions
 from defender_devops.errors import KubernetesNotFound, KubernetesRefused
 
 __all__ = ["Cluster", "connectors_url", "open_cluster", "organizations_url", "wrong_name"]
@@ -37,9 +37,9 @@ class Cluster:
     namespace: str
 
     @property
-    def by_hand(self) -> ConnectorsByHand:
+    def user_actions(self) -> UserActions:
         """What a person does to connectors."""
-        return ConnectorsByHand(self.client)
+        return UserActions(self.client)
 
     async def connectors(self, namespace: str | None) -> list[Body]:
         """All connectors of a namespace, or of all."""
@@ -58,7 +58,7 @@ class Cluster:
         namespace, _, plain = name.rpartition("/")
         namespace = namespace or self.namespace
         try:
-            return await self.by_hand.get(namespace, plain)
+            return await self.user_actions.get(namespace, plain)
         except KubernetesNotFound:
             raise CommandFailed(wrong_name(plain, namespace, await self._names(namespace))) from None
 
@@ -83,9 +83,9 @@ async def open_cluster(target: Target) -> AsyncIterator[Cluster]:
     """
     if target.kubeconfig is not None:
         os.environ["KUBECONFIG"] = str(target.kubeconfig)
-    connection = Connection(target.context)
-    credentials = await connection.credentials()
-    client = KubernetesClient(connection, timeout=_TIMEOUT, manager=MANAGER)
+    credentials_loader = CredentialsLoader(target.context)
+    credentials = await credentials_loader.credentials()
+    client = KubernetesClient(credentials_loader, timeout=_TIMEOUT, field_manager=MANAGER)
     try:
         yield Cluster(client, target.namespace or credentials.namespace or "default")
     finally:

@@ -18,7 +18,7 @@ from defender_devops.cli.output import note
 from defender_devops.cli.status.lines import lines
 from defender_devops.cli.status.view import views
 from defender_devops.cluster.client import Body, with_query
-from defender_devops.cluster.watch import follow
+from defender_devops.cluster.watch import watch_objects
 
 __all__ = ["reconcile", "resume", "suspend"]
 
@@ -35,7 +35,7 @@ async def reconcile(target: Target, names: Sequence[str], *, wait: bool, timeout
         moment = datetime.now(UTC).isoformat(timespec="microseconds")
         for body in found:
             namespace, name = _key(body)
-            await cluster.by_hand.request_reconcile(namespace, name, moment)
+            await cluster.user_actions.request_reconcile(namespace, name, moment)
             if not wait:
                 sys.stdout.write(f"{namespace}/{name}: a look was asked for\n")
         looked = [await _looked_at(cluster, body, moment, timeout) for body in found] if wait else found
@@ -55,7 +55,7 @@ async def suspend(target: Target, names: Sequence[str]) -> ExitCode:
     """
     async with open_cluster(target) as cluster:
         for body in [await cluster.find(name) for name in names]:
-            await cluster.by_hand.suspend(*_key(body))
+            await cluster.user_actions.suspend(*_key(body))
             _tell(body, "suspended: the operator leaves Azure alone", "suspend: true")
     return ExitCode.OK
 
@@ -69,7 +69,7 @@ async def resume(target: Target, names: Sequence[str]) -> ExitCode:
     """
     async with open_cluster(target) as cluster:
         for body in [await cluster.find(name) for name in names]:
-            await cluster.by_hand.resume(*_key(body))
+            await cluster.user_actions.resume(*_key(body))
             _tell(body, "resumed", "suspend: false")
     return ExitCode.OK
 
@@ -80,7 +80,7 @@ async def _looked_at(cluster: Cluster, body: Body, moment: str, patience: float)
     url = with_query(connectors_url(namespace), fieldSelector=f"metadata.name={name}")
     try:
         async with asyncio.timeout(patience):
-            async for bodies in follow(cluster.client, url):
+            async for bodies in watch_objects(cluster.client, url):
                 for each in bodies:
                     if (each.get("status") or {}).get("lastHandledReconcileAt") == moment:
                         return each

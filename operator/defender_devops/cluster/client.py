@@ -18,13 +18,13 @@ import aiohttp
 from pydantic_core import to_json
 
 from defender_devops.api.names import FIELD_MANAGER
-from defender_devops.cluster.errors import UNAUTHORIZED, Body, error_of, parse, resource_of, verb_of
-from defender_devops.cluster.kubeconfig import Connection, Credentials
+from defender_devops.cluster.errors import UNAUTHORIZED, Body, error_from_response, parse, request_verb, resource_name
+from defender_devops.cluster.kubeconfig import Credentials, CredentialsLoader
 from defender_devops.errors import KubernetesUnavailable
 
 __all__ = ["JSON", "JSON_PATCH", "MERGE_PATCH", "Body", "KubernetesClient", "path", "with_query"]
 
-Observe = Callable[[str, str, str, float], None]
+RequestObserver = Callable[[str, str, str, float], None]
 """Told of each request: verb, resource, HTTP status (or `error`), seconds."""
 
 JSON: Final = "application/json"
@@ -80,29 +80,29 @@ class KubernetesClient:
     (no answer, 401, 408, 410, 429, 5xx), Refused (every other 4xx).
 
     Args:
-        connection: where the server is, and the token; several clients may share it.
+        credentials_loader: where the server is, and the token; several clients may share it.
         observe: told of each request.
         timeout: seconds that one request may take in all.
-        at_once: requests under way at the same time.
+        max_concurrent_requests: requests under way at the same time.
         fence: called before each write, raises where this process must not write any more.
-        manager: who we are in managedFields and in the user agent.
+        field_manager: who we are in managedFields and in the user agent.
     """
 
     def __init__(
         self,
-        connection: Connection,
-        observe: Observe = lambda *_: None,
+        credentials_loader: CredentialsLoader,
+        observe: RequestObserver = lambda *_: None,
         *,
         timeout: float = 30.0,
-        at_once: int = _AT_ONCE,
+        max_concurrent_requests: int = _AT_ONCE,
         fence: Callable[[], None] = lambda: None,
-        manager: str = FIELD_MANAGER,
+        field_manager: str = FIELD_MANAGER,
     ) -> None:
-        self.connection = connection
-        self._manager = manager
+        self.credentials_loader = credentials_loader
+        self._field_manager = field_manager
         self._observe = observe
         self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=min(timeout, _CONNECT_TIMEOUT))
-        self._slots = asyncio.Semaphore(at_once)
+        self._slots = asyncio.Semaphore(max_concurrent_requests)
         self._fence = fence
         self._session: aiohttp.ClientSession | None = None
         self._session_for: object = None
@@ -121,15 +121,15 @@ class KubernetesClient:
 
     async def create(self, url: str, body: Mapping[str, Any]) -> Body:
         """Create an object, or post to a subresource."""
-        return await self._write("POST", with_query(url, fieldManager=self._manager), body)
+        return await self._write("POST", with_query(url, fieldManager=self._field_manager), body)
 
     async def replace(self, url: str, body: Mapping[str, Any]) -> Body:
         """Replace an object; its metadata.resourceVersion must be the one that was read."""
-        return await self._write("PUT", with_query(url, fieldManager=self._manager), body)
+        return await self._write("PUT", with_query(url, fieldManager=self._field_manager), body)
 
     async def patch(self, url: str, body: Mapping[str, Any] | Sequence[Mapping[str, Any]], kind: str) -> Body:
         """Patch an object; `kind` is the patch's content type."""
-        return await self._write("PATCH", with_query(url, fieldManager=self._manager), body, kind)
+        return await self._write("PATCH", with_query(url, fieldManager=self._field_manager), body, kind)
 
     async def delete(self, url: str, preconditions: Mapping[str, str] | None = None) -> None:
         """Delete an object, if it still is the one that these preconditions name."""
@@ -153,20 +153,20 @@ class KubernetesClient:
                 # A list leaves out of its items what it says once of itself.
                 yield {"apiVersion": page["apiVersion"], "kind": page["kind"].removesuffix("List"), **item}
 
-    async def watch(self, url: str, *, accept: str = JSON, silence: float) -> AsyncGenerator[Body]:
+    async def watch(self, url: str, *, accept: str = JSON, idle_timeout: float) -> AsyncGenerator[Body]:
         """Events of a watch as they come, until the server ends it.
 
         Args:
             url: of the list, with the watch's parameters.
             accept: what to ask for; the table of an event's object.
-            silence: seconds without a single byte after which the connection is given up as KubernetesUnavailable.
+            idle_timeout: seconds without a single byte after which the connection is given up as KubernetesUnavailable.
         """
         request = _Request("GET", url, None, JSON, accept)
-        limits = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT, sock_read=silence)
+        limits = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT, sock_read=idle_timeout)
         async with self._observed("watch", url) as seen, self._answer(request, limits) as answer:
             seen.append(str(answer.status))
             if answer.status >= _BAD:
-                raise error_of(answer.status, parse(await answer.read()), answer.headers)
+                raise error_from_response(answer.status, parse(await answer.read()), answer.headers)
             async for line in answer.content:
                 yield parse(line)
 
@@ -181,13 +181,13 @@ class KubernetesClient:
             return await self._send_now(request)
 
     async def _send_now(self, request: _Request) -> Body:
-        observed = self._observed(verb_of(request.method, request.url), request.url)
+        observed = self._observed(request_verb(request.method, request.url), request.url)
         async with observed as seen, self._answer(request, self._timeout) as answer:
             content = parse(await answer.read())
             seen.append(str(answer.status))
             if answer.status >= _BAD:
                 is_json_patch = request.content_type == JSON_PATCH
-                raise error_of(answer.status, content, answer.headers, json_patch=is_json_patch)
+                raise error_from_response(answer.status, content, answer.headers, json_patch=is_json_patch)
             return content
 
     @contextlib.asynccontextmanager
@@ -200,16 +200,16 @@ class KubernetesClient:
             seen.clear()
             raise KubernetesUnavailable(f"The Kubernetes API server does not answer ({_cause(error)}).") from error
         finally:
-            self._observe(verb, resource_of(url), seen[0] if seen else "error", time.monotonic() - started)
+            self._observe(verb, resource_name(url), seen[0] if seen else "error", time.monotonic() - started)
 
     @contextlib.asynccontextmanager
     async def _answer(self, request: _Request, limits: aiohttp.ClientTimeout) -> AsyncIterator[aiohttp.ClientResponse]:
         """The answer to a request, sent once more with another token where the server did not take this one."""
-        credentials = await self.connection.credentials()
+        credentials = await self.credentials_loader.credentials()
         answer = await self._ask(request, credentials, limits)
         if answer.status == UNAUTHORIZED:
             answer.release()
-            credentials = await self.connection.credentials(refused=credentials.token or True)
+            credentials = await self.credentials_loader.credentials(refused=credentials.token or True)
             answer = await self._ask(request, credentials, limits)
         async with answer:
             yield answer
@@ -222,7 +222,7 @@ class KubernetesClient:
             request.method,
             credentials.server + request.url,
             data=request.body,
-            headers=request.headers(credentials, self._manager),
+            headers=request.headers(credentials, self._field_manager),
             timeout=limits,
             proxy=credentials.proxy,
             server_hostname=credentials.server_name,

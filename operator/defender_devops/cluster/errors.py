@@ -15,7 +15,7 @@ from defender_devops.errors import (
     KubernetesUnavailable,
 )
 
-__all__ = ["UNAUTHORIZED", "Body", "error_of", "parse", "resource_of", "verb_of"]
+__all__ = ["UNAUTHORIZED", "Body", "error_from_response", "parse", "request_verb", "resource_name"]
 
 Body = dict[str, Any]
 
@@ -43,7 +43,9 @@ def parse(content: bytes) -> Body:
     return parsed if isinstance(parsed, dict) else {}
 
 
-def error_of(status: int, content: Body, headers: Mapping[str, str], *, json_patch: bool = False) -> KubernetesError:
+def error_from_response(
+    status: int, content: Body, headers: Mapping[str, str], *, json_patch: bool = False
+) -> KubernetesError:
     """The error for a status of 400 and above, in the server's own words.
 
     Args:
@@ -75,13 +77,13 @@ def _retry_after(content: Body, headers: Mapping[str, str]) -> float | None:
     return float(seconds) if seconds else None
 
 
-def resource_of(url: str) -> str:
+def resource_name(url: str) -> str:
     """The plural in a path, with its subresource, such as `azuredevopsconnectors/status`: a label of few values."""
     parts = _parts(url)
     return "/".join([parts[0], *parts[2:]]) if parts else "unknown"
 
 
-def verb_of(method: str, url: str) -> str:
+def request_verb(method: str, url: str) -> str:
     """The verb as RBAC and audit logs name it."""
     if method == "GET":
         return "get" if len(_parts(url)) > 1 else "list"

@@ -25,7 +25,7 @@ from pydantic import SecretStr
 
 from defender_devops.errors import KubernetesRefused, KubernetesUnavailable
 
-__all__ = ["Connection", "Credentials"]
+__all__ = ["Credentials", "CredentialsLoader"]
 
 _READ_FILES_AGAIN: Final = 60.0
 _RUN_COMMAND_BEFORE: Final = 60.0
@@ -82,7 +82,7 @@ class Credentials:
         return self.insecure, tuple((file, Path(file).stat().st_mtime_ns) for file in files if file)
 
 
-class Connection:
+class CredentialsLoader:
     """Gives credentials that are good now. Several clients may share it.
 
     Args:

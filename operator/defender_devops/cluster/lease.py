@@ -76,7 +76,7 @@ class LeaderElection:
         name: of the lease.
         identity: of this process, different from every other one's, also from its own after a restart.
         times: how long is what.
-        lost: called at once, and before anything else, when the lease is lost.
+        on_lost: called at once, and before anything else, when the lease is lost.
         clock: seconds of a clock that never goes back.
         chance: random numbers in [0, 1).
     """
@@ -89,7 +89,7 @@ class LeaderElection:
         identity: str,
         *,
         times: LeaseTimes = LeaseTimes(),
-        lost: Callable[[], None] = lambda: None,
+        on_lost: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = _clock,
         chance: Callable[[], float] = random.random,
     ) -> None:
@@ -99,7 +99,7 @@ class LeaderElection:
         self._metadata = {"name": name, "namespace": namespace}
         self._identity = identity
         self._times = times
-        self._lost = lost
+        self._lost = on_lost
         self._clock = clock
         self._chance = chance
         self._leads_until = float("-inf")
@@ -107,15 +107,15 @@ class LeaderElection:
         self._seen: Body | None = None
         self._seen_at = 0.0
 
-    def leads(self) -> bool:
+    def is_leader(self) -> bool:
         """Whether this process may write at this moment."""
         return self._clock() < self._leads_until
 
     @property
-    def stands_by(self) -> bool:
+    def is_standby(self) -> bool:
         """Whether another process was seen to hold the lease when it was last looked at."""
         return (
-            not self.leads()
+            not self.is_leader()
             and bool(self._seen)
             and (self._seen or {}).get("holderIdentity") not in ("", self._identity)
         )
@@ -126,7 +126,7 @@ class LeaderElection:
         Raises:
             LeadershipLost: it does not, or not any more.
         """
-        if not self.leads():
+        if not self.is_leader():
             raise LeadershipLost("Another replica leads, or may lead: nothing is written here any more.")
 
     async def lead(self, work: Callable[[], Awaitable[None]]) -> None:
@@ -146,7 +146,7 @@ class LeaderElection:
             # The work may take its time to end; meanwhile the lease is still renewed.
             await _ended(working)
             await _ended(keeping)
-            if self.leads():
+            if self.is_leader():
                 await self._release()
         for task in (keeping, working):
             if not task.cancelled():
@@ -155,7 +155,7 @@ class LeaderElection:
     async def _acquire(self) -> None:
         while True:
             wait = await self._try()
-            if self.leads():
+            if self.is_leader():
                 return
             await asyncio.sleep(wait * (1 + 0.1 * self._chance()))
 
@@ -225,7 +225,7 @@ class LeaderElection:
                     renewed = await self._renew()
             except TimeoutError:
                 renewed = False
-            if not self.leads():
+            if not self.is_leader():
                 self._leads_until = float("-inf")
                 _log.error("leadership is lost", identity=self._identity)
                 self._lost()

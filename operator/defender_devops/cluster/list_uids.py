@@ -1,4 +1,4 @@
-"""Who is there: the uids of all objects of a kind, and when that was so."""
+"""List the uids of all objects of one kind, so that objects deleted while nobody watched are noticed."""
 
 from __future__ import annotations
 
@@ -8,35 +8,40 @@ from typing import Final
 from defender_devops.api.names import API_VERSION
 from defender_devops.cluster.client import KubernetesClient, path
 
-__all__ = ["Roll", "call_roll"]
+__all__ = ["UidList", "list_uids"]
 
-_METADATA: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
-"""Without spec and status, which nobody needs here."""
+_METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+"""Media type of a list without spec and status: a uid needs neither."""
 
 
 @dataclass(frozen=True, slots=True)
-class Roll:
-    """All objects of a kind.
+class UidList:
+    """The objects of one kind at one moment.
 
     Attributes:
-        uids: of each.
-        version: the list's resourceVersion: what was made later is not on it.
+        uids: the uid of each object.
+        resource_version: the list's version; objects created later are not in the list.
     """
 
     uids: frozenset[str]
-    version: int
+    resource_version: int
 
 
-async def call_roll(client: KubernetesClient, plural: str, namespace: str | None) -> Roll:
-    """List the objects of one of our kinds, in a namespace or in all.
+async def list_uids(client: KubernetesClient, plural: str, namespace: str | None) -> UidList:
+    """List the objects of one of the operator's kinds.
+
+    Args:
+        client: Kubernetes API client.
+        plural: plural name of the kind.
+        namespace: namespace to list, or None for all.
 
     Raises:
-        KubernetesError: they could not be listed.
+        KubernetesError: the list failed.
     """
     uids: set[str] = set()
-    version = 0
-    # All pages of a list are of one moment, that of the first.
-    async for page in client.pages(path(API_VERSION, plural, namespace), accept=_METADATA):
-        version = version or int(page["metadata"]["resourceVersion"])
+    resource_version = 0
+    # All pages of a paginated list are consistent with the resourceVersion of its first page.
+    async for page in client.pages(path(API_VERSION, plural, namespace), accept=_METADATA_ONLY):
+        resource_version = resource_version or int(page["metadata"]["resourceVersion"])
         uids.update(item["metadata"]["uid"] for item in page.get("items") or ())
-    return Roll(frozenset(uids), version)
+    return UidList(frozenset(uids), resource_version)

@@ -96,7 +96,7 @@ class SecretWatch:
             return None
         return self._versions.get((namespace, name), "")
 
-    def silent_for(self) -> float:
+    def seconds_since_last_event(self) -> float:
         """Seconds since the API server was last heard of: a list, an event or a bookmark; inf before the first."""
         now = asyncio.get_running_loop().time()
         return float("inf") if self._heard_at is None else now - self._heard_at
@@ -133,7 +133,7 @@ class SecretWatch:
             "resourceVersion": self._resume_at or "",
             "timeoutSeconds": str(_LONGEST),
         }
-        events = self._client.watch(with_query(self._url, **query), accept=_EVENT, silence=_SILENCE)
+        events = self._client.watch(with_query(self._url, **query), accept=_EVENT, idle_timeout=_SILENCE)
         async with contextlib.aclosing(events):
             async for event in events:
                 self._take(event)

@@ -11,7 +11,7 @@ from typing import Any, Final
 from defender_devops.api.names import ANNOTATION_RECONCILE_REQUESTED_AT, API_VERSION, CONNECTOR
 from defender_devops.cluster.client import MERGE_PATCH, Body, KubernetesClient, path, with_query
 
-__all__ = ["MANAGER", "ConnectorsByHand"]
+__all__ = ["MANAGER", "UserActions"]
 
 MANAGER: Final = "kubectl-defender-devops"
 """Who a person with the command line is in managedFields: not the operator."""
@@ -19,7 +19,7 @@ MANAGER: Final = "kubectl-defender-devops"
 _DRY_RUN: Final = {"dryRun": "All", "fieldValidation": "Strict"}
 
 
-class ConnectorsByHand:
+class UserActions:
     """AzureDevOpsConnectors, for a person. All methods raise KubernetesError."""
 
     def __init__(self, client: KubernetesClient) -> None:
@@ -42,7 +42,7 @@ class ConnectorsByHand:
         """Let the operator go on: `spec.suspend` goes, so that nothing of ours is left in the spec."""
         return await self._patch(namespace, name, {"spec": {"suspend": None}})
 
-    async def try_write(self, manifest: Mapping[str, Any], live: Body | None) -> None:
+    async def dry_run(self, manifest: Mapping[str, Any], live: Body | None) -> None:
         """Have the API server check a manifest as if it were written, by dry run; nothing changes.
 
         The whole spec is replaced by the manifest's, so that its rules (what cannot be changed, above all) are put to

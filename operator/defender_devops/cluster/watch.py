@@ -10,7 +10,7 @@ from typing import Final
 from defender_devops.cluster.client import Body, KubernetesClient, with_query
 from defender_devops.errors import KubernetesUnavailable
 
-__all__ = ["follow"]
+__all__ = ["watch_objects"]
 
 _LONGEST: Final = 290
 """Seconds that the server is asked to serve one watch: below the idle limits of common load balancers."""
@@ -22,7 +22,7 @@ _PAUSE: Final = 2.0
 """Seconds before an API server that did not answer is asked again."""
 
 
-async def follow(client: KubernetesClient, url: str) -> AsyncGenerator[list[Body]]:
+async def watch_objects(client: KubernetesClient, url: str) -> AsyncGenerator[list[Body]]:
     """The objects now, and again after each change, for ever. An API server that goes away is waited for.
 
     Raises:
@@ -65,7 +65,7 @@ async def _watch(client: KubernetesClient, url: str, version: str) -> AsyncGener
         "resourceVersion": version,
         "timeoutSeconds": str(_LONGEST),
     }
-    async with contextlib.aclosing(client.watch(with_query(url, **query), silence=_SILENCE)) as events:
+    async with contextlib.aclosing(client.watch(with_query(url, **query), idle_timeout=_SILENCE)) as events:
         async for event in events:
             if event.get("type") == "ERROR" or "metadata" not in (event.get("object") or {}):
                 raise KubernetesUnavailable("The watch was ended by the API server.")

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from defender_devops.cluster.client import KubernetesClient
-from defender_devops.cluster.kubeconfig import Connection
+from defender_devops.cluster.kubeconfig import CredentialsLoader
 from tests.support.fakes.kubernetes_api import FakeServer, write_kubeconfig
 
 
@@ -40,6 +40,6 @@ async def client(
     """A client whose token is in a file."""
     kubeconfig = write_kubeconfig(tmp_path / "kubeconfig", server.url, tokenFile=str(token_file))
     monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
-    made = KubernetesClient(Connection())
+    made = KubernetesClient(CredentialsLoader())
     yield made
     await made.close()

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from defender_devops.cluster.client import JSON_PATCH, MERGE_PATCH, KubernetesClient, path, with_query
-from defender_devops.cluster.kubeconfig import Connection
+from defender_devops.cluster.kubeconfig import CredentialsLoader
 from defender_devops.errors import KubernetesConflict, KubernetesNotFound, KubernetesRefused, KubernetesUnavailable
 from tests.support.fakes.kubernetes_api import FakeServer, write_kubeconfig
 
@@ -84,7 +84,7 @@ async def test_a_token_that_is_refused_is_read_again_and_the_request_repeated_on
 ) -> None:
     server.say(401, {"message": "Unauthorized"})
     server.say(200, {"fine": True})
-    await client.connection.credentials()
+    await client.credentials_loader.credentials()
     token_file.write_text("second\n")
     assert await client.get(CONNECTORS) == {"fine": True}
     assert [each.headers["Authorization"] for each in server.requests] == ["Bearer first", "Bearer second"]
@@ -117,7 +117,7 @@ async def test_a_server_that_is_not_there_is_unavailable(
     kubeconfig = write_kubeconfig(tmp_path / "kubeconfig", f"http://127.0.0.1:{unused_tcp_port}", token="t")
     monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
     seen: list[tuple[str, str, str]] = []
-    client = KubernetesClient(Connection(), lambda verb, resource, code, _: seen.append((verb, resource, code)))
+    client = KubernetesClient(CredentialsLoader(), lambda verb, resource, code, _: seen.append((verb, resource, code)))
     with pytest.raises(KubernetesUnavailable, match="does not answer") as caught:
         await client.get(CONNECTORS)
     assert "Bearer" not in str(caught.value)
@@ -130,7 +130,7 @@ async def test_an_answer_that_takes_too_long_is_unavailable(client: KubernetesCl
         await asyncio.Event().wait()
         raise AssertionError
 
-    impatient = KubernetesClient(client.connection, timeout=0.2)
+    impatient = KubernetesClient(client.credentials_loader, timeout=0.2)
     server.answers.append(never)
     with pytest.raises(KubernetesUnavailable, match="Timeout"):
         await impatient.get(CONNECTORS)
@@ -139,7 +139,9 @@ async def test_an_answer_that_takes_too_long_is_unavailable(client: KubernetesCl
 
 async def test_an_observer_is_told_of_each_request(client: KubernetesClient, server: FakeServer) -> None:
     seen: list[tuple[str, str, str]] = []
-    observed = KubernetesClient(client.connection, lambda verb, resource, code, _: seen.append((verb, resource, code)))
+    observed = KubernetesClient(
+        client.credentials_loader, lambda verb, resource, code, _: seen.append((verb, resource, code))
+    )
     await observed.get(f"{CONNECTORS}/contoso")
     server.say(409)
     with pytest.raises(KubernetesConflict):
@@ -152,7 +154,7 @@ async def test_a_fence_keeps_every_write_back_and_no_read(client: KubernetesClie
     def closed() -> None:
         raise KubernetesUnavailable("another leads")
 
-    fenced = KubernetesClient(client.connection, fence=closed)
+    fenced = KubernetesClient(client.credentials_loader, fence=closed)
     for write in (
         fenced.create(CONNECTORS, {}),
         fenced.replace(CONNECTORS, {}),
@@ -180,7 +182,7 @@ async def test_no_more_requests_are_under_way_than_allowed(client: KubernetesCli
         under_way -= 1
         return web.json_response({})
 
-    narrow = KubernetesClient(client.connection, at_once=3)
+    narrow = KubernetesClient(client.credentials_loader, max_concurrent_requests=3)
     server.answers += [slow] * 10
     await asyncio.gather(*[narrow.get(CONNECTORS) for _ in range(10)])
     assert most == 3
@@ -189,7 +191,7 @@ async def test_no_more_requests_are_under_way_than_allowed(client: KubernetesCli
 
 async def test_a_watch_gives_events_until_the_server_ends_it(client: KubernetesClient, server: FakeServer) -> None:
     server.answers.append(web.Response(text='{"type":"ADDED"}\n{"type":"DELETED"}\n'))
-    events = [event["type"] async for event in client.watch("/api/v1/secrets?watch=true", silence=5)]
+    events = [event["type"] async for event in client.watch("/api/v1/secrets?watch=true", idle_timeout=5)]
     assert events == ["ADDED", "DELETED"]
 
 
@@ -202,7 +204,7 @@ async def test_a_watch_that_goes_silent_is_given_up(client: KubernetesClient, se
         return answer
 
     server.answers.append(silent)
-    events = client.watch("/api/v1/secrets?watch=true", silence=1.0)
+    events = client.watch("/api/v1/secrets?watch=true", idle_timeout=1.0)
     assert await anext(events) == {"type": "ADDED"}
     with pytest.raises(KubernetesUnavailable, match="does not answer"):
         await anext(events)
@@ -211,4 +213,4 @@ async def test_a_watch_that_goes_silent_is_given_up(client: KubernetesClient, se
 async def test_a_watch_that_is_refused_says_why(client: KubernetesClient, server: FakeServer) -> None:
     server.say(403, {"message": "secrets is forbidden"})
     with pytest.raises(KubernetesRefused, match="secrets is forbidden"):
-        await anext(client.watch("/api/v1/secrets?watch=true", silence=5))
+        await anext(client.watch("/api/v1/secrets?watch=true", idle_timeout=5))

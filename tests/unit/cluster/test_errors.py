@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from defender_devops.cluster.errors import error_of, parse, resource_of, verb_of
+from defender_devops.cluster.errors import error_from_response, parse, request_verb, resource_name
 from defender_devops.errors import (
     KubernetesConflict,
     KubernetesError,
@@ -37,7 +37,7 @@ TEST_FAILED = "the server rejected our request due to an error in our request"
 def test_each_status_is_one_kind_of_error_and_only_a_refusal_is_final(
     status: int, error: type[KubernetesError]
 ) -> None:
-    made = error_of(status, {"message": "said so"}, {})
+    made = error_from_response(status, {"message": "said so"}, {})
     assert type(made) is error
     assert made.status == status
     assert "said so" in made.message
@@ -55,7 +55,7 @@ def test_each_status_is_one_kind_of_error_and_only_a_refusal_is_final(
 def test_a_failed_test_of_a_json_patch_is_a_conflict(
     message: str, json_patch: bool, error: type[KubernetesError]
 ) -> None:
-    assert type(error_of(422, {"message": message}, {}, json_patch=json_patch)) is error
+    assert type(error_from_response(422, {"message": message}, {}, json_patch=json_patch)) is error
 
 
 @pytest.mark.parametrize(
@@ -71,17 +71,17 @@ def test_a_failed_test_of_a_json_patch_is_a_conflict(
 def test_a_busy_server_is_believed_when_to_come_back(
     headers: dict[str, str], body: dict[str, object], seconds: float | None
 ) -> None:
-    assert error_of(429, body, headers).retry_after == seconds
+    assert error_from_response(429, body, headers).retry_after == seconds
 
 
 def test_a_sentence_without_end_is_cut() -> None:
-    assert len(error_of(422, {"message": "x" * 100_000}, {}).message) == 1000
+    assert len(error_from_response(422, {"message": "x" * 100_000}, {}).message) == 1000
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>Bad gateway</html>", b"[1]", b'"text"', b"\xff"])
 def test_an_answer_that_is_no_object_counts_as_empty(content: bytes) -> None:
     assert parse(content) == {}
-    assert error_of(502, parse(content), {}).message == "HTTP 502"
+    assert error_from_response(502, parse(content), {}).message == "HTTP 502"
 
 
 NS = "/apis/defender-devops.io/v1alpha1/namespaces/security"
@@ -103,4 +103,4 @@ NS = "/apis/defender-devops.io/v1alpha1/namespaces/security"
     ],
 )
 def test_metrics_name_verb_and_resource_as_rbac_does(method: str, url: str, verb: str, resource: str) -> None:
-    assert (verb_of(method, url), resource_of(url)) == (verb, resource)
+    assert (request_verb(method, url), resource_name(url)) == (verb, resource)

@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from defender_devops.cluster import kubeconfig as module
-from defender_devops.cluster.kubeconfig import Connection
+from defender_devops.cluster.kubeconfig import CredentialsLoader
 from defender_devops.errors import KubernetesRefused, KubernetesUnavailable
 from tests.support.fakes.kubernetes_api import write_kubeconfig
 
@@ -39,7 +39,7 @@ def _token(value: SecretStr | None) -> str | None:
     return None if value is None else value.get_secret_value()
 
 
-async def _current(where: Connection, **options: object) -> str | None:
+async def _current(where: CredentialsLoader, **options: object) -> str | None:
     return _token((await where.credentials(**options)).token)
 
 
@@ -47,7 +47,7 @@ async def test_a_token_file_is_read_again_when_a_minute_has_passed(
     kubeconfig: Path, token_file: Path, clock: Clock
 ) -> None:
     write_kubeconfig(kubeconfig, "https://example.test", tokenFile=str(token_file))
-    where = Connection()
+    where = CredentialsLoader()
     assert await _current(where) == "first"
     token_file.write_text("second")
     assert await _current(where) == "first"
@@ -57,7 +57,7 @@ async def test_a_token_file_is_read_again_when_a_minute_has_passed(
 
 async def test_a_refused_token_is_read_again_unless_somebody_has_done_so(kubeconfig: Path, token_file: Path) -> None:
     write_kubeconfig(kubeconfig, "https://example.test", tokenFile=str(token_file))
-    where = Connection()
+    where = CredentialsLoader()
     first = (await where.credentials()).token
     token_file.write_text("second")
     assert await _current(where, refused=first) == "second"
@@ -93,7 +93,7 @@ async def test_an_exec_command_is_run_again_only_when_what_it_gave_expires(
     kubeconfig: Path, clock: Clock, expires: str | None, after: float, token: str
 ) -> None:
     write_kubeconfig(kubeconfig, "https://example.test", **_command(kubeconfig.parent, expires))
-    where = Connection()
+    where = CredentialsLoader()
     assert await _current(where) == "run-1"
     clock.now += after
     assert await _current(where) == token
@@ -101,7 +101,7 @@ async def test_an_exec_command_is_run_again_only_when_what_it_gave_expires(
 
 async def test_an_exec_command_is_run_again_when_the_server_refuses_its_token(kubeconfig: Path, tmp_path: Path) -> None:
     write_kubeconfig(kubeconfig, "https://example.test", **_command(tmp_path, None))
-    where = Connection()
+    where = CredentialsLoader()
     refused = (await where.credentials()).token
     assert await _current(where, refused=refused) == "run-2"
 
@@ -109,7 +109,7 @@ async def test_an_exec_command_is_run_again_when_the_server_refuses_its_token(ku
 async def test_an_exec_command_that_fails_is_said_to_have_failed(kubeconfig: Path, tmp_path: Path) -> None:
     write_kubeconfig(kubeconfig, "https://example.test", **_command(tmp_path, None, exit_code=1))
     with pytest.raises(KubernetesUnavailable, match="exec command"):
-        await Connection().credentials()
+        await CredentialsLoader().credentials()
 
 
 async def test_a_pod_uses_its_service_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
@@ -121,7 +121,7 @@ async def test_a_pod_uses_its_service_account(tmp_path: Path, monkeypatch: pytes
     module = "kubernetes.aio.config.incluster_config"
     monkeypatch.setattr(f"{module}.SERVICE_TOKEN_FILENAME", str(tmp_path / "token"))
     monkeypatch.setattr(f"{module}.SERVICE_CERT_FILENAME", str(tmp_path / "ca.crt"))
-    where = Connection()
+    where = CredentialsLoader()
     found = await where.credentials()
     assert (found.server, _token(found.token), found.ca_file) == (
         "https://10.0.0.1:443",
@@ -138,7 +138,7 @@ async def test_a_kubeconfig_that_is_none_is_refused_with_what_to_do(kubeconfig: 
     if content is not None:
         kubeconfig.write_text(content)
     with pytest.raises(KubernetesRefused, match="Run in a pod, or set KUBECONFIG"):
-        await Connection().credentials()
+        await CredentialsLoader().credentials()
 
 
 def test_renewed_certificates_are_noticed(tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ class Candidate:
     ) -> None:
         self.client = Client(server)
         self.ending = ending
-        self.lost: list[float] = []
+        self.lost_at: list[float] = []
         self.led: list[tuple[float, float]] = []
         self.election = LeaderElection(
             self.client,
@@ -116,7 +116,7 @@ class Candidate:
             "it",
             name,
             times=TIMES,
-            lost=lambda: self.lost.append(round(_now(), 1)),
+            on_lost=lambda: self.lost_at.append(round(_now(), 1)),
             clock=clock or Clock(),
             chance=lambda: 0.0,
         )
@@ -172,7 +172,7 @@ async def test_the_first_candidate_makes_the_lease_and_leads_at_once(server: Ser
             "renewTime": 0,
             "leaseTransitions": 0,
         }
-        assert a.election.leads()
+        assert a.election.is_leader()
         a.election.fence()
 
 
@@ -187,7 +187,7 @@ async def test_times_in_the_lease_are_utc_to_the_microsecond(server: Server) -> 
 async def test_a_leader_keeps_its_lease_for_as_long_as_it_lives(server: Server) -> None:
     async with _candidates(server, "a", "b") as (a, b):
         await asyncio.sleep(1000)
-        assert (a.election.leads(), b.election.leads()) == (True, False)
+        assert (a.election.is_leader(), b.election.is_leader()) == (True, False)
         assert server.holders == [("a", 0.0)]
         assert server.lease["spec"]["acquireTime"] != server.lease["spec"]["renewTime"]
 
@@ -225,7 +225,7 @@ async def test_the_lease_is_renewed_while_the_work_takes_its_time_to_end(server:
     async with _candidates(server, "a", "b", ending=60.0) as (a, b):
         await asyncio.sleep(5)
         await a.stop()
-        assert not b.election.leads()
+        assert not b.election.is_leader()
         await b.leading.wait()
         ((_, ended),) = a.led
         assert server.holders[1] == ("", ended)
@@ -238,7 +238,7 @@ async def test_the_lease_is_given_back_when_the_work_ends_by_itself(server: Serv
     election = LeaderElection(Client(server), "operator", "it", "a", times=TIMES, clock=Clock())
     await election.lead(work)
     assert server.lease["spec"]["holderIdentity"] == ""
-    assert not election.leads()
+    assert not election.is_leader()
 
 
 async def test_a_failure_of_the_work_gives_the_lease_back_and_is_told(server: Server) -> None:
@@ -257,9 +257,9 @@ async def test_a_leader_that_cannot_renew_stops_before_another_may_begin(server:
         await asyncio.sleep(5)
         a.client.error = KubernetesUnavailable("cut off")
         await b.leading.wait()
-        (lost,) = a.lost
+        (lost_at,) = a.lost_at
         ((_, ended),) = a.led
-        assert lost == ended
+        assert lost_at == ended
         assert 2.5 <= server.holders[1][1] - ended <= 5
         with pytest.raises(LeadershipLost):
             await a.task
@@ -283,7 +283,7 @@ async def test_a_short_outage_costs_nobody_the_lease(server: Server, outage: flo
         a.client.error = b.client.error = None
         await asyncio.sleep(60)
         assert server.holders == [("a", 0.0)]
-        assert a.election.leads()
+        assert a.election.is_leader()
 
 
 @pytest.mark.parametrize("rate", [0.9, 1.1])
@@ -294,10 +294,10 @@ async def test_clocks_that_run_a_tenth_apart_never_let_two_lead(server: Server, 
     for _ in range(5):
         await asyncio.sleep(7)
         a.client.error = KubernetesUnavailable("cut off")
-        while not b.election.leads():
-            assert not (a.election.leads() and b.election.leads())
+        while not b.election.is_leader():
+            assert not (a.election.is_leader() and b.election.is_leader())
             await asyncio.sleep(0.1)
-        assert not a.election.leads()
+        assert not a.election.is_leader()
         await b.kill()
         a.client.error = None
         with contextlib.suppress(LeadershipLost):
@@ -344,7 +344,7 @@ async def test_a_frozen_leader_knows_that_it_lost_before_any_task_of_its_runs(se
         writes = list(a.client.writes)
         await asyncio.sleep(10)
         assert a.client.writes == writes, "it must not renew what may be another's by now"
-        assert len(a.lost) == 1
+        assert len(a.lost_at) == 1
         with pytest.raises(LeadershipLost):
             await a.task
 
@@ -354,7 +354,7 @@ async def test_a_leader_that_sees_another_in_its_lease_stops_at_once(server: Ser
         await asyncio.sleep(5)
         server.store({**server.lease, "spec": {**server.lease["spec"], "holderIdentity": "x"}})
         await asyncio.sleep(2.1)
-        assert (a.election.leads(), len(a.lost)) == (False, 1)
+        assert (a.election.is_leader(), len(a.lost_at)) == (False, 1)
 
 
 async def test_a_note_that_somebody_puts_on_the_lease_costs_nobody_anything(server: Server) -> None:
@@ -365,7 +365,7 @@ async def test_a_note_that_somebody_puts_on_the_lease_costs_nobody_anything(serv
             server.store({**server.lease, "metadata": annotated})
             await asyncio.sleep(1.7)
         assert server.holders == [("a", 0.0)]
-        assert a.election.leads()
+        assert a.election.is_leader()
 
 
 async def test_a_note_on_a_dead_leaders_lease_does_not_keep_it_alive(server: Server) -> None:
@@ -385,7 +385,7 @@ async def test_a_lease_that_was_deleted_is_lost_and_won_again_by_one(server: Ser
         await asyncio.sleep(5)
         server.lease = None
         await asyncio.sleep(5)
-        assert [a.election.leads(), b.election.leads()].count(True) == 1
+        assert [a.election.is_leader(), b.election.is_leader()].count(True) == 1
 
 
 async def test_a_lease_that_was_taken_without_an_answer_is_found_to_be_ours(server: Server) -> None:
@@ -406,7 +406,7 @@ async def test_the_end_of_a_leader_that_is_cut_off_is_not_held_up(server: Server
         began = _now()
         await a.stop()
         assert _now() - began <= 7
-        assert not a.election.leads()
+        assert not a.election.is_leader()
 
 
 async def test_lacking_rights_are_an_error_and_not_a_wait_without_end(server: Server) -> None:
@@ -420,9 +420,9 @@ async def test_twenty_deaths_in_a_row_and_never_two_leaders(server: Server) -> N
     living = [Candidate(server, str(number)) for number in range(3)]
     for number in range(20):
         await asyncio.wait([asyncio.create_task(each.leading.wait()) for each in living], return_when="FIRST_COMPLETED")
-        (leader,) = [each for each in living if each.election.leads()]
+        (leader,) = [each for each in living if each.election.is_leader()]
         await asyncio.sleep(0.37 * number)
-        assert [each for each in living if each.election.leads()] == [leader]
+        assert [each for each in living if each.election.is_leader()] == [leader]
         living.remove(leader)
         await leader.kill()
         living.append(Candidate(server, f"new-{number}"))
@@ -440,15 +440,15 @@ def test_times_that_cannot_work_are_refused(times: tuple[int, float, float, floa
 async def test_a_candidate_knows_whether_another_leads(server: Server) -> None:
     async with _candidates(server, "a", "b") as (a, b):
         await asyncio.sleep(5)
-        assert (a.election.stands_by, b.election.stands_by) == (False, True)
+        assert (a.election.is_standby, b.election.is_standby) == (False, True)
         await a.stop()
         await b.leading.wait()
-        assert not b.election.stands_by
+        assert not b.election.is_standby
 
 
 async def test_who_has_not_seen_the_lease_yet_does_not_stand_by(server: Server) -> None:
     a = Candidate(server, "a")
     a.client.error = KubernetesUnavailable("starting")
     await asyncio.sleep(5)
-    assert not a.election.stands_by
+    assert not a.election.is_standby
     await a.stop()

@@ -60,8 +60,8 @@ class Client:
         async for page in self._play("list", url, accept):
             yield page
 
-    async def watch(self, url: str, *, accept: str, silence: float) -> AsyncIterator[Any]:
-        assert silence > 150, "the first bookmark may come after two minutes"
+    async def watch(self, url: str, *, accept: str, idle_timeout: float) -> AsyncIterator[Any]:
+        assert idle_timeout > 150, "the first bookmark may come after two minutes"
         async for event in self._play("watch", url, accept):
             yield event
 
@@ -192,7 +192,7 @@ async def test_a_server_that_says_when_to_come_back_is_believed() -> None:
 async def test_it_is_not_synced_before_the_first_list_is_in(error: KubernetesError) -> None:
     async with _watching(Client(error, error, _list(10)), Told()) as watch:
         await asyncio.sleep(2.5)
-        assert (watch.synced.is_set(), watch.silent_for()) == (False, float("inf"))
+        assert (watch.synced.is_set(), watch.seconds_since_last_event()) == (False, float("inf"))
         assert watch.trouble == error.message
         await asyncio.sleep(2.5)
         assert watch.synced.is_set()
@@ -213,9 +213,9 @@ async def test_it_knows_for_how_long_nothing_was_heard() -> None:
     client = Client(_list(10), [30.0, _bookmark(20), 50.0])
     async with _watching(client, Told()) as watch:
         await asyncio.sleep(29)
-        assert watch.silent_for() == pytest.approx(29)
+        assert watch.seconds_since_last_event() == pytest.approx(29)
         await asyncio.sleep(21)
-        assert watch.silent_for() == pytest.approx(20)
+        assert watch.seconds_since_last_event() == pytest.approx(20)
 
 
 async def test_a_proxy_that_ends_every_watch_at_once_is_not_asked_without_pause() -> None:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from defender_devops.cluster.client import KubernetesClient
-from defender_devops.cluster.user_actions import MANAGER, ConnectorsByHand
+from defender_devops.cluster.user_actions import MANAGER, UserActions
 from tests.support.fakes.kubernetes_api import FakeServer
 
 PLACE = "/apis/defender-devops.io/v1alpha1/namespaces/security/azuredevopsconnectors"
@@ -15,49 +15,49 @@ MANIFEST = {"kind": "AzureDevOpsConnector", "metadata": {"name": "contoso", "nam
 
 
 @pytest.fixture
-async def by_hand(client: KubernetesClient) -> AsyncIterator[ConnectorsByHand]:
-    made = KubernetesClient(client.connection, manager=MANAGER)
-    yield ConnectorsByHand(made)
+async def user_actions(client: KubernetesClient) -> AsyncIterator[UserActions]:
+    made = KubernetesClient(client.credentials_loader, field_manager=MANAGER)
+    yield UserActions(made)
     await made.close()
 
 
 async def test_a_look_is_asked_for_by_an_annotation_and_nothing_else(
-    by_hand: ConnectorsByHand, server: FakeServer
+    user_actions: UserActions, server: FakeServer
 ) -> None:
-    await by_hand.request_reconcile("security", "contoso", "now")
+    await user_actions.request_reconcile("security", "contoso", "now")
     (request,) = server.requests
     assert (request.method, request.path) == ("PATCH", f"{PLACE}/contoso")
     assert request.body == {"metadata": {"annotations": {"defender-devops.io/reconcile-requested-at": "now"}}}
     assert request.headers["Content-Type"] == "application/merge-patch+json"
 
 
-async def test_a_person_is_not_the_operator_in_managed_fields(by_hand: ConnectorsByHand, server: FakeServer) -> None:
-    await by_hand.suspend("security", "contoso")
+async def test_a_person_is_not_the_operator_in_managed_fields(user_actions: UserActions, server: FakeServer) -> None:
+    await user_actions.suspend("security", "contoso")
     (request,) = server.requests
     assert request.body == {"spec": {"suspend": True}}
     assert request.query == {"fieldManager": "kubectl-defender-devops"}
     assert request.headers["User-Agent"] == "kubectl-defender-devops"
 
 
-async def test_resuming_leaves_nothing_of_ours_in_the_spec(by_hand: ConnectorsByHand, server: FakeServer) -> None:
-    await by_hand.resume("security", "contoso")
+async def test_resuming_leaves_nothing_of_ours_in_the_spec(user_actions: UserActions, server: FakeServer) -> None:
+    await user_actions.resume("security", "contoso")
     assert server.requests[0].body == {"spec": {"suspend": None}}
 
 
 async def test_a_new_manifest_is_tried_as_a_create_that_is_not_kept(
-    by_hand: ConnectorsByHand, server: FakeServer
+    user_actions: UserActions, server: FakeServer
 ) -> None:
-    await by_hand.try_write(MANIFEST, None)
+    await user_actions.dry_run(MANIFEST, None)
     (request,) = server.requests
     assert (request.method, request.path, request.body) == ("POST", PLACE, MANIFEST)
     assert (request.query["dryRun"], request.query["fieldValidation"]) == ("All", "Strict")
 
 
 async def test_a_changed_manifest_is_tried_as_a_whole_spec_over_the_resource_that_is_there(
-    by_hand: ConnectorsByHand, server: FakeServer
+    user_actions: UserActions, server: FakeServer
 ) -> None:
     live = {**MANIFEST, "metadata": {**MANIFEST["metadata"], "resourceVersion": "7"}, "spec": {"a": 0, "old": True}}  # type: ignore[dict-item]
-    await by_hand.try_write(MANIFEST, live)
+    await user_actions.dry_run(MANIFEST, live)
     (request,) = server.requests
     assert (request.method, request.path, request.query["dryRun"]) == ("PUT", f"{PLACE}/contoso", "All")
     assert request.body["spec"] == {"a": 1}

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from defender_devops.cluster import watch as module
 from defender_devops.cluster.client import Body, KubernetesClient
-from defender_devops.cluster.watch import follow
+from defender_devops.cluster.watch import watch_objects
 from defender_devops.errors import KubernetesRefused
 from tests.support.fakes.kubernetes_api import FakeServer
 
@@ -47,7 +47,7 @@ def event(kind: str, name: str, version: str = "11") -> Body:
 async def told(client: KubernetesClient, count: int) -> list[list[str]]:
     """Names of the first so many pictures."""
     pictures: list[list[str]] = []
-    bodies: AsyncGenerator[list[Body]] = follow(client, URL)
+    bodies: AsyncGenerator[list[Body]] = watch_objects(client, URL)
     async with contextlib.aclosing(bodies):
         async for found in bodies:
             pictures.append(sorted(each["metadata"]["name"] for each in found))

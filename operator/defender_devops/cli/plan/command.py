@@ -143,7 +143,7 @@ async def _try_write(subject: Subject, around: Surroundings) -> tuple[str | None
         return None, None
     live = dict(subject.live) if subject.live is not None else None
     try:
-        await around.cluster.by_hand.try_write(subject.manifest, live)
+        await around.cluster.user_actions.dry_run(subject.manifest, live)
     except KubernetesNotFound:
         return None, f"There is no namespace {subject.connector.metadata.namespace} yet."
     except KubernetesRefused as error:

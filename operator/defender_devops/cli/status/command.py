@@ -24,7 +24,7 @@ from defender_devops.cli.status.tree import Trees
 from defender_devops.cli.status.view import ConnectorView, OrganizationView, views, without_connector
 from defender_devops.cli.status.words import ASCII_MARKS, MARKS
 from defender_devops.cluster.client import Body
-from defender_devops.cluster.watch import follow
+from defender_devops.cluster.watch import watch_objects
 
 __all__ = ["Wanted", "show"]
 
@@ -162,7 +162,7 @@ async def _follow(cluster: Cluster, namespace: str | None, draw: Callable[[_Scen
     changed = asyncio.Event()
 
     async def keep(url: str) -> None:
-        async for bodies in follow(cluster.client, url):
+        async for bodies in watch_objects(cluster.client, url):
             found[url] = bodies
             changed.set()
 

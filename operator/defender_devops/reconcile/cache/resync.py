@@ -15,7 +15,7 @@ import structlog
 
 from defender_devops.api.names import CONNECTOR, ORGANIZATION
 from defender_devops.cluster.client import KubernetesClient
-from defender_devops.cluster.list_uids import call_roll
+from defender_devops.cluster.list_uids import list_uids
 from defender_devops.errors import KubernetesError
 from defender_devops.reconcile.cache.resource_cache import Key, ResourceCache
 
@@ -72,10 +72,10 @@ class Resync:
                 _log.info("cannot list the resources", namespace=namespace, message=error.message)
 
     async def _call(self, namespace: str | None) -> None:
-        roll = await call_roll(self._client, CONNECTOR.plural, namespace)
-        gone = self._resources.remove_unlisted_connectors(namespace, roll.uids, roll.version)
-        roll = await call_roll(self._client, ORGANIZATION.plural, namespace)
-        left = self._resources.remove_unlisted_organizations(namespace, roll.uids, roll.version)
+        listing = await list_uids(self._client, CONNECTOR.plural, namespace)
+        gone = self._resources.remove_unlisted_connectors(namespace, listing.uids, listing.resource_version)
+        listing = await list_uids(self._client, ORGANIZATION.plural, namespace)
+        left = self._resources.remove_unlisted_organizations(namespace, listing.uids, listing.resource_version)
         for key in (*gone, *left):
             _log.info("gone unheard", namespace=key.namespace, connector=key.name)
             self._enqueue_connector(key)
