@@ -1,6 +1,7 @@
-"""Every condition and every reason, with its cause and its cure. The page of the documentation is made from this file.
+"""Every condition type and every reason, with its cause and its cure.
 
-A reason is a promise like a field's name: alerts, health checks and scripts match it. It is never renamed.
+`make generate` writes docs/reference/conditions.md from this module.
+A reason is part of the API, like the name of a field: alerts, health checks and scripts match it. It is never renamed.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from typing import Final, Self
 
 
 class ConditionType(StrEnum):
-    """Types of conditions in the order in which they are listed, each with what True means."""
+    """Condition types in the order of `status.conditions`, each with the meaning of True."""
 
     _value_: str
     meaning: str
 
     def __new__(cls, value: str, meaning: str = "") -> Self:
-        """Make the member a string that knows its meaning."""
+        """Create the string member with its meaning."""
         member = str.__new__(cls, value)
         member._value_ = value
         member.meaning = meaning
@@ -27,47 +28,56 @@ class ConditionType(StrEnum):
     READY = (
         "Ready",
         (
-            "The connector is provisioned and authorized, and every organization that was asked for by name is "
-            "available; of an organization: Defender for Cloud treats it as wanted. Discovery, prerequisites and the "
-            "operator's own sign-in do not count."
+            "The connector is provisioned and authorized, and every organization that the spec names is available. For"
+            " an organization: its onboarding state in Defender for Cloud is the desired one. Discovery, prerequisites"
+            " and the operator's own sign-in do not count."
         ),
     )
     RECONCILING = (
         "Reconciling",
         (
-            "The operator is at work, or waits for something that comes by itself or for the first authorization. "
-            "Absent otherwise (kstatus: InProgress)."
+            "The operator is working, or waits for an Azure operation, a retry or the first authorization. Absent "
+            "otherwise (kstatus: InProgress)."
         ),
     )
     STALLED = (
         "Stalled",
-        "The resource is not ready and only a person can mend that. Absent otherwise (kstatus: Failed).",
+        (
+            "The resource is not ready and cannot become ready without action by a person. Absent otherwise (kstatus: "
+            "Failed)."
+        ),
     )
     PROVISIONED = (
         "Provisioned",
-        "The security connector and its DevOps configuration exist in Azure and agree with the spec.",
+        "The security connector and its DevOps configuration exist in Azure and match the spec.",
     )
-    AUTHORIZED = ("Authorized", "Defender for Cloud holds an authorization to Azure DevOps that works.")
+    AUTHORIZED = ("Authorized", "Defender for Cloud has a working authorization for Azure DevOps.")
     SIGNED_IN = (
         "SignedIn",
-        "The operator's own sign-in into Azure DevOps works and is the expected account's. Absent without a sign-in.",
+        (
+            "The operator's own sign-in to Azure DevOps works and belongs to the expected account. Absent if no sign-"
+            "in is configured."
+        ),
     )
     REAUTH_REQUIRED = (
         "ReauthRequired",
         (
-            "Something that worked has stopped, and a person must authorize or sign in again; the message says who, "
-            "where, and what stands still until then."
+            "An authorization or sign-in that worked has failed, and a person must renew it. The message names the "
+            "account, the place to renew it, and what is interrupted until then."
         ),
     )
     PREREQUISITES_MET = (
         "PrerequisitesMet",
-        "Every organization that was checked meets all of Defender's prerequisites.",
+        "Every organization that was checked meets all prerequisites of Defender for Cloud.",
     )
     ORGANIZATIONS_AVAILABLE = (
         "OrganizationsAvailable",
-        "No organization that is wanted is missing or held by another connector.",
+        "No selected organization is missing or onboarded by another connector.",
     )
-    DISCOVERED = ("Discovered", "Defender for Cloud has reported all that Azure DevOps holds.")
+    DISCOVERED = (
+        "Discovered",
+        "Defender for Cloud has reported all projects and repositories that Azure DevOps contains.",
+    )
     ONBOARDED = ("Onboarded", "Defender for Cloud covers the organization through this connector.")
 
 
@@ -79,175 +89,174 @@ class Reason(StrEnum):
     cure: str
 
     def __new__(cls, value: str, cause: str = "", cure: str = "") -> Self:
-        """Make the member a string that knows its cause and its cure."""
+        """Create the string member with its cause and its cure."""
         member = str.__new__(cls, value)
         member._value_ = value
         member.cause = cause
         member.cure = cure
         return member
 
-    # All is well
-    READY = ("Ready", "All that was asked for is in place.", "Nothing is to be done.")
-    PROVISIONED = ("Provisioned", "Azure agrees with the spec.", "Nothing is to be done.")
-    AUTHORIZED = ("Authorized", "Defender for Cloud reaches Azure DevOps.", "Nothing is to be done.")
-    SIGNED_IN = ("SignedIn", "The operator's sign-in works.", "Nothing is to be done.")
-    NOT_REQUIRED = ("NotRequired", "No authorization or sign-in has to be renewed.", "Nothing is to be done.")
-    PREREQUISITES_MET = ("PrerequisitesMet", "Every check was passed.", "Nothing is to be done.")
-    AVAILABLE = ("Available", "Every organization that is wanted can be onboarded.", "Nothing is to be done.")
-    DISCOVERED = (
-        "Discovered",
-        "Defender for Cloud has reported every project and repository.",
-        "Nothing is to be done.",
-    )
-    ONBOARDED = ("Onboarded", "Defender for Cloud covers the organization.", "Nothing is to be done.")
+    # Desired state reached
+    READY = ("Ready", "The resource is in the desired state.", "No action required.")
+    PROVISIONED = ("Provisioned", "The configuration in Azure matches the spec.", "No action required.")
+    AUTHORIZED = ("Authorized", "Defender for Cloud can access Azure DevOps.", "No action required.")
+    SIGNED_IN = ("SignedIn", "The operator's sign-in works.", "No action required.")
+    NOT_REQUIRED = ("NotRequired", "No authorization or sign-in needs to be renewed.", "No action required.")
+    PREREQUISITES_MET = ("PrerequisitesMet", "Every check passed.", "No action required.")
+    AVAILABLE = ("Available", "Every selected organization can be onboarded.", "No action required.")
+    DISCOVERED = ("Discovered", "Defender for Cloud has reported every project and repository.", "No action required.")
+    ONBOARDED = ("Onboarded", "Defender for Cloud covers the organization.", "No action required.")
     EXCLUDED = (
         "Excluded",
-        "The organization is kept out, as its DevOpsOrganization or the connector's `exclude` says.",
-        "Nothing is to be done; set `onboarding: Onboarded`, or take it out of `exclude`, to have it covered.",
+        "The organization is excluded by its DevOpsOrganization or by the connector's `exclude`.",
+        "No action required; to onboard it, set `onboarding: Onboarded` or remove it from `exclude`.",
     )
     NOT_INCLUDED = (
         "NotIncluded",
         (
-            "Nobody asked for the organization: it is not among the connector's `names`, or it came up after mode "
-            "`All` was carried out."
+            "The organization is not selected: it is not among the connector's `names`, or it appeared after mode "
+            "`All` had been applied."
         ),
-        "Nothing is to be done; to have it covered set `onboarding: Onboarded`, or use mode `AllAndFuture`.",
+        "No action required; to onboard it, set `onboarding: Onboarded` or use mode `AllAndFuture`.",
     )
     SUSPENDED = (
         "Suspended",
         "`spec.suspend` is true, so the operator neither reads nor changes anything in Azure.",
-        "Set `spec.suspend: false` to go on.",
+        "Set `spec.suspend: false` to resume.",
     )
 
-    # Under way
+    # In progress
     PROVISIONING = (
         "Provisioning",
-        "Azure is creating or changing the connector.",
-        "Wait: it takes seconds to minutes, and the operator looks again when Azure says so.",
+        "Azure is creating or updating the connector.",
+        "Wait: it takes seconds to minutes, and the operator polls the operation at the interval that Azure asks for.",
     )
     ONBOARDING = (
         "Onboarding",
-        "Defender for Cloud has been asked to cover the organization and has not done so yet.",
+        "The operator has requested the onboarding of the organization and Defender for Cloud has not completed it.",
         "Wait: it takes seconds to minutes.",
     )
     DISCOVERING = (
         "Discovering",
-        "Defender for Cloud is still listing projects and repositories, about 100 projects an hour.",
-        "Wait: first counts come after about 15 minutes; `status.discovery` shows the progress and an estimate.",
+        "Defender for Cloud is discovering projects and repositories, about 100 projects an hour.",
+        "Wait: the first counts appear after about 15 minutes; `status.discovery` shows the progress and an estimate.",
     )
-    DELETING = ("Deleting", "The resource is being deleted and Azure is being cleaned up.", "Wait: it takes seconds.")
+    DELETING = (
+        "Deleting",
+        "The resource is being deleted and its Azure resources are being cleaned up.",
+        "Wait: it takes seconds.",
+    )
     NOT_CHECKED = (
         "NotChecked",
-        "The check has not been made, because what it needs (a sign-in, an authorization, a connector) is not there.",
-        "See to the condition that comes before it; the check then follows by itself.",
+        (
+            "The check could not run because something it depends on (a sign-in, an authorization, a connector) is "
+            "missing."
+        ),
+        "Resolve the condition that it depends on; the check then runs automatically.",
     )
 
     # Azure Resource Manager
     AZURE_UNAVAILABLE = (
         "AzureUnavailable",
-        "Azure or Entra ID does not answer, or answers with a server error.",
-        "Wait: the operator tries again with growing pauses; look at azure.status.microsoft if it lasts.",
+        "Azure or Entra ID does not respond, or responds with a server error.",
+        "Wait: the operator retries with exponential back-off; check azure.status.microsoft if it persists.",
     )
     THROTTLED = (
         "Throttled",
-        "Azure's limit on requests of this subscription and identity is reached.",
-        "Wait: the operator goes on when Azure allows; give busy subscriptions identities of their own.",
+        "The request limit of this subscription and identity in Azure is exhausted.",
+        "Wait: the operator resumes when Azure allows it; use a separate identity for each busy subscription.",
     )
     FORBIDDEN = (
         "Forbidden",
-        "The ARM identity lacks a right; the message names the action and the scope.",
-        "Grant the identity Contributor or Security Admin on the resource group; the operator tries again by itself.",
+        "The operator's identity in Azure lacks a permission; the message names the action and the scope.",
+        (
+            "Assign Contributor or Security Admin on the resource group to the identity; the operator retries "
+            "automatically."
+        ),
     )
-    INVALID_SPEC = (
-        "InvalidSpec",
-        "The spec cannot be carried out as it stands; the message names the field.",
-        "Correct that field.",
-    )
+    INVALID_SPEC = ("InvalidSpec", "The spec cannot be applied; the message names the field.", "Correct that field.")
     REGION_NOT_SUPPORTED = (
         "RegionNotSupported",
         "Defender for Cloud does not offer DevOps security in `spec.azure.location`.",
-        "Create the resource anew with a region from the message; the location of a connector cannot be changed.",
+        "Re-create the resource with a region from the message; the location of a connector cannot be changed.",
     )
     POLICY_DENIED = (
         "PolicyDenied",
-        "An Azure Policy forbids the request; the message names it.",
-        "Change the manifest so that the policy is met (often tags or the location), or have an exemption granted.",
+        "Azure Policy denied the request; the message names the policy.",
+        "Change the manifest to comply with the policy (often tags or the location), or request an exemption.",
     )
     PROVIDER_NOT_REGISTERED = (
         "ProviderNotRegistered",
-        "The subscription has not registered the resource provider Microsoft.Security.",
+        "The resource provider Microsoft.Security is not registered in the subscription.",
         "Run `az provider register --namespace Microsoft.Security --subscription <id>`.",
     )
     CREDENTIALS_MISSING = (
         "CredentialsMissing",
         (
-            "A Secret, a key in it, a service account or a grant that the identity needs is not there, or Entra ID "
-            "refuses it."
+            "A Secret, one of its keys, a service account or an identity grant is missing, or Entra ID rejected the "
+            "credential."
         ),
-        "Create or correct what the message names; the operator notices at once.",
+        "Create or correct what the message names; the operator reacts immediately.",
     )
     CONNECTOR_NOT_FOUND = (
         "ConnectorNotFound",
         (
-            "The security connector does not exist in Azure; of an organization: no AzureDevOpsConnector of that "
-            "name is in its namespace."
+            "The security connector does not exist in Azure. For an organization: its namespace has no "
+            "AzureDevOpsConnector of that name."
         ),
         (
-            "With Adopt, authorize a connector of that name in the Defender portal; if it was deleted, its "
-            "authorization went with it, so authorize again or provide a new code. Of an organization: correct "
+            "With Adopt, authorize a connector of that name in the Azure portal. If it was deleted, its authorization "
+            "was deleted too: authorize again, or provide a new code. For an organization: correct "
             "`connectorRef.name`."
         ),
     )
     NOT_ADOPTED = (
         "NotAdopted",
         (
-            "The connector exists in Azure and `adoptionPolicy` does not let this resource take it over; the message "
-            "says whose it is."
+            "The connector exists in Azure and `adoptionPolicy` does not allow this resource to adopt it; the message "
+            "names its owner."
         ),
-        (
-            "Choose another `connectorName`, or remove the other owner, or set `adoptionPolicy: Always` to take it "
-            "over once."
-        ),
+        "Choose another `connectorName`, remove the other owner, or set `adoptionPolicy: Always` to adopt it once.",
     )
     OWNERSHIP_LOST = (
         "OwnershipLost",
-        "Another owner took the connector back after this resource had taken it over.",
-        "Decide who manages it and delete the other resource with `deletionPolicy: Detach`.",
+        "Another owner took over the connector after this resource had adopted it.",
+        "Decide which resource manages it, and delete the other with `deletionPolicy: Detach`.",
     )
     DRIFT_DETECTED = (
         "DriftDetected",
         (
-            "Azure differs from the spec and `managementPolicy: Observe` forbids to put it right; the message says "
-            "in what."
+            "Azure differs from the spec, and `managementPolicy: Observe` prevents the operator from correcting it; "
+            "the message lists the differences."
         ),
-        "Set `managementPolicy: Manage`, or change the spec or Azure so that they agree.",
+        "Set `managementPolicy: Manage`, or change the spec or Azure so that they match.",
     )
 
     # Defender's authorization
     AWAITING_AUTHORIZATION = (
         "AwaitingAuthorization",
-        "Nobody has authorized Defender for Cloud to reach Azure DevOps yet.",
+        "Defender for Cloud has not been authorized to access Azure DevOps yet.",
         (
-            "With Adopt, authorize in the Defender portal; with Code, put a fresh code into the Secret or paste it "
-            "on the page in `status.signIn.url`."
+            "With Adopt, authorize in the Azure portal; with Code, put a new code into the Secret or enter it on the "
+            "page in `status.signIn.url`."
         ),
     )
     TOKEN_EXCHANGE_FAILED = (
         "TokenExchangeFailed",
-        "Defender for Cloud could not redeem the one-time code: it was expired, spent, or of another app.",
-        "Get a new code and put it into the Secret within minutes; that one is never sent again.",
+        (
+            "Defender for Cloud could not redeem the one-time code: it was expired, already used, or issued for "
+            "another app."
+        ),
+        "Get a new code and put it into the Secret within minutes; the rejected code is never sent again.",
     )
     AUTHORIZATION_CODE_INVALID = (
         "AuthorizationCodeInvalid",
-        (
-            "The code in the Secret is not one of Defender's, so it was not sent; a code works once and only if it "
-            "has the right shape."
-        ),
-        "Get a code from Defender's own authorization dialog and put it into the Secret.",
+        "The code in the Secret was not issued by Defender's authorization dialog, so it was not sent.",
+        "Get a code from Defender's own authorization dialog and put it into the Secret; each code works once.",
     )
     AUTHORIZATION_LOST = (
         "AuthorizationLost",
-        "Defender's authorization worked and has stopped: the account was removed, blocked or has lost its rights.",
+        "Defender's authorization worked and has failed: the account was removed, blocked or lost its permissions.",
         "Restore the account, or have another person authorize again where the message says.",
     )
 
@@ -259,44 +268,44 @@ class Reason(StrEnum):
     )
     WRONG_ACCOUNT = (
         "WrongAccount",
-        "Somebody signed in with another account than `spec.signIn.account`; that sign-in was not kept.",
+        "A person signed in with an account other than `spec.signIn.account`; that sign-in was discarded.",
         "Sign in again as the account that the message names, or correct `spec.signIn.account`.",
     )
     WRONG_TENANT = (
         "WrongTenant",
-        "The account that signed in belongs to another tenant than `spec.azure.tenantId`; that sign-in was not kept.",
+        "The account that signed in belongs to a tenant other than `spec.azure.tenantId`; that sign-in was discarded.",
         "Sign in with an account of the tenant that the message names.",
     )
     CONSENT_REQUIRED = (
         "ConsentRequired",
-        "Consent to the app's permissions was never given, was declined or was withdrawn.",
+        "Consent to the app's permissions was not granted, was declined or was revoked.",
         "Sign in again and accept, or have an administrator consent to the app that the message names.",
     )
     ACCOUNT_BLOCKED = (
         "AccountBlocked",
-        "Entra ID refuses the account: it is disabled, locked, deleted, or barred by Conditional Access.",
-        "Have an administrator release the account, then sign in again.",
+        "Entra ID rejects the account: it is disabled, locked, deleted, or blocked by Conditional Access.",
+        "Have an administrator unblock the account, then sign in again.",
     )
     OAUTH_APP_MISCONFIGURED = (
         "OAuthAppMisconfigured",
-        "Entra ID refuses the app: its secret is wrong or expired, or its reply address or permissions are not set.",
+        "Entra ID rejects the app: its secret is wrong or expired, or its redirect URI or permissions are missing.",
         "Correct the app registration or `spec.signIn.client` as the message says.",
     )
     TOKEN_SERVICE_UNAVAILABLE = (
         "TokenServiceUnavailable",
-        "Entra ID does not answer; the stored sign-in is kept.",
-        "Wait: the operator tries again by itself.",
+        "Entra ID does not respond; the stored sign-in is kept.",
+        "Wait: the operator retries automatically.",
     )
 
     # Prerequisites of an organization
     PREREQUISITES_NOT_MET = (
         "PrerequisitesNotMet",
         "At least one organization fails a check; the message names up to three.",
-        "Do what `status.prerequisites` of the organization says.",
+        "Follow the messages in `status.prerequisites` of the organization.",
     )
     TENANT_DIFFERS = (
         "TenantDiffers",
-        "The organization is connected to another Entra tenant than the subscription, or to none.",
+        "The organization is connected to an Entra tenant other than the subscription's, or to none.",
         "Connect the organization to the subscription's tenant, or use a subscription of the organization's tenant.",
     )
     NOT_A_MEMBER = (
@@ -306,98 +315,104 @@ class Reason(StrEnum):
     )
     INSUFFICIENT_ACCESS_LEVEL = (
         "InsufficientAccessLevel",
-        "The authorizing account has no active access level of Basic or higher; Stakeholder is not enough.",
+        "The authorizing account has no active access level of Basic or higher; Stakeholder is not sufficient.",
         "Assign Basic to the account in the organization's settings under Users.",
     )
     OAUTH_DISABLED = (
         "OAuthDisabled",
         "The organization's policy does not allow third-party applications access through OAuth.",
-        "Switch on Third-party application access via OAuth in the organization's settings under Policies.",
+        "Enable Third-party application access via OAuth in the organization's settings under Policies.",
     )
     EXTENSION_MISSING = (
         "ExtensionMissing",
-        "The extension that maps containers to code is not installed; Defender for Cloud installs it at onboarding.",
+        "The container mapping extension is not installed; Defender for Cloud installs it during onboarding.",
         (
-            "Wait for onboarding; for connectors from before 15 November 2023 install "
-            "ms-securitydevops.ms-dfd-code-to-cloud."
+            "Wait for onboarding; for connectors from before 15 November 2023 install ms-securitydevops.ms-dfd-code-"
+            "to-cloud."
         ),
     )
     EXTENSION_DISABLED = (
         "ExtensionDisabled",
-        "The extension that maps containers to code is installed but disabled, failing, or waits for approval.",
+        "The container mapping extension is installed but disabled, failing, or awaiting approval.",
         "Enable or approve it in the organization's settings under Extensions.",
     )
     CHECK_UNAVAILABLE = (
         "CheckUnavailable",
-        "Azure DevOps did not answer the check, or answered in a way that says neither yes nor no.",
-        "Wait: it is made again within the hour; look at the organization's settings yourself if it lasts.",
+        "Azure DevOps did not answer the check, or its answer was inconclusive.",
+        "Wait: the check is repeated within the hour; check the organization's settings in the browser if it persists.",
     )
     AZURE_DEVOPS_UNAVAILABLE = (
         "AzureDevOpsUnavailable",
-        "Azure DevOps does not answer, answers with a server error or asks to slow down.",
-        "Wait: the operator tries again by itself; look at status.dev.azure.com if it lasts.",
+        "Azure DevOps does not respond, responds with a server error, or throttles requests.",
+        "Wait: the operator retries automatically; check status.dev.azure.com if it persists.",
     )
     AZURE_DEVOPS_DENIED = (
         "AzureDevOpsDenied",
-        "The account that is signed in may not read this in the organization.",
-        "Add the account to the organization and let it sign in there once in a browser.",
+        "The signed-in account does not have permission to read this in the organization.",
+        "Add the account to the organization and have it open the organization once in a browser.",
     )
 
     # Organizations
     NO_ORGANIZATIONS = (
         "NoOrganizations",
-        "The authorizing account sees no Azure DevOps organization.",
+        "The authorizing account has access to no Azure DevOps organization.",
         "Add the account to the organizations, or authorize as another account.",
     )
     ORGANIZATION_NOT_FOUND = (
         "OrganizationNotFound",
-        "The authorizing account sees no organization of that name.",
+        "The authorizing account has no access to an organization of that name, or it does not exist.",
         "Correct the name, or add the account to the organization.",
     )
     ORGANIZATION_CONFLICT = (
         "OrganizationConflict",
-        "An organization that is wanted is held by another connector of the tenant; the message names both.",
-        "Exclude it here, or take it out of the other connector.",
+        "A selected organization is onboarded by another connector of the tenant; the message names both.",
+        "Exclude it here, or remove it from the other connector.",
     )
     HELD_BY_OTHER_CONNECTOR = (
         "HeldByOtherConnector",
         "Another connector of the tenant has onboarded this organization; `status.conflictingConnector` names it.",
-        "Take it out of the other connector, or set `onboarding: Excluded` here.",
+        "Remove it from the other connector, or set `onboarding: Excluded` here.",
     )
     CONFLICT = (
         "Conflict",
-        "An older DevOpsOrganization of this namespace already decides for the same connector and organization.",
+        "An older DevOpsOrganization of this namespace already configures the same organization of the same connector.",
         "Delete one of the two; the message names the other.",
     )
     DEADLINE_EXCEEDED = (
         "DeadlineExceeded",
-        "Defender for Cloud has not reported everything within the deadline; the message names who lags.",
         (
-            "Check the organization's prerequisites and that its repositories are below 1 GB; raise "
+            "Defender for Cloud has not reported everything within the deadline; the message names the incomplete "
+            "organizations."
+        ),
+        (
+            "Check the organization's prerequisites and that its repositories are smaller than 1 GB; raise "
             "`spec.discovery.deadline` for very large organizations."
         ),
     )
 
-    # Deletion and the operator itself
+    # Deletion, and the operator itself
     DELETION_BLOCKED = (
         "DeletionBlocked",
         "The connector cannot be deleted in Azure; the message says why.",
-        "Mend the cause, or let go of it with the patch that the message shows (`deletionPolicy: Detach`).",
+        (
+            "Resolve the cause, or keep the connector in Azure with the patch that the message shows (`deletionPolicy:"
+            " Detach`)."
+        ),
     )
     KUBERNETES_UNAVAILABLE = (
         "KubernetesUnavailable",
-        "The Kubernetes API server does not answer, or answers with a server error.",
-        "Wait: the operator tries again by itself.",
+        "The Kubernetes API server does not respond, or responds with a server error.",
+        "Wait: the operator retries automatically.",
     )
     KUBERNETES_REFUSED = (
         "KubernetesRefused",
-        "The Kubernetes API server refuses what the operator writes: rights, a quota or an admission rule.",
-        "Give the operator's service account the chart's rights, or correct the rule that the message names.",
+        "The Kubernetes API server rejects a write of the operator because of RBAC, a quota or an admission policy.",
+        "Grant the operator's service account the chart's permissions, or correct the policy that the message names.",
     )
     INTERNAL_ERROR = (
         "InternalError",
-        "The operator met something that it was not made for.",
-        "Look at its log for this resource and report it; the operator tries again by itself.",
+        "An unexpected error occurred in the operator.",
+        "Report it with the operator's log for this resource; the operator retries automatically.",
     )
 
 
@@ -411,7 +426,7 @@ _AZURE: Final = (
     Reason.PROVIDER_NOT_REGISTERED,
     Reason.CREDENTIALS_MISSING,
 )
-_OURSELVES: Final = (Reason.KUBERNETES_UNAVAILABLE, Reason.KUBERNETES_REFUSED, Reason.INTERNAL_ERROR)
+_OPERATOR: Final = (Reason.KUBERNETES_UNAVAILABLE, Reason.KUBERNETES_REFUSED, Reason.INTERNAL_ERROR)
 _PROVISIONED: Final = (
     Reason.PROVISIONED,
     Reason.PROVISIONING,
@@ -470,7 +485,7 @@ _SUMMARY: Final = tuple(
             Reason.SUSPENDED,
             Reason.DELETING,
             Reason.DELETION_BLOCKED,
-            *_OURSELVES,
+            *_OPERATOR,
         )
     )
 )
@@ -520,4 +535,4 @@ REASONS: Final[Mapping[ConditionType, tuple[Reason, ...]]] = MappingProxyType(
         ConditionType.ONBOARDED: _ONBOARDED,
     }
 )
-"""The reasons that each condition may give, the good one first."""
+"""The reasons of each condition type, the one for the desired state first."""
