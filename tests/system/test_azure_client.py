@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from pydantic import SecretBytes, SecretStr
 
 import sandbox.cloud
-from defender_devops.api.cloud import (
+from defender_devops.api.azure_types import (
     Annotations,
     AutoDiscovery,
     ConnectorRef,

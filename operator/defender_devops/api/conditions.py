@@ -59,7 +59,7 @@ class Condition(ApiModel):
         return self.status == "True"
 
 
-def cut(message: str, limit: int = MESSAGE_MAX_BYTES) -> str:
+def truncate(message: str, limit: int = MESSAGE_MAX_BYTES) -> str:
     """The message in at most `limit` bytes of UTF-8; where something is left out it ends with an ellipsis."""
     encoded = message.encode()
     if len(encoded) <= limit:
@@ -98,7 +98,7 @@ def set_condition(conditions: Iterable[Condition], new: Condition, now: datetime
         observed_generation=new.observed_generation,
         last_transition_time=since,
         reason=new.reason,
-        message=cut(new.message),
+        message=truncate(new.message),
     )
     others = (condition for condition in conditions if condition.type != new.type)
     return tuple(sorted((*others, merged), key=_position))
@@ -140,7 +140,11 @@ def mark_stalled(
 
 def _condition(condition_type: ConditionType, status: Status, reason: str, message: str, generation: int) -> Condition:
     return Condition(
-        type=condition_type.value, status=status, observed_generation=generation, reason=reason, message=cut(message)
+        type=condition_type.value,
+        status=status,
+        observed_generation=generation,
+        reason=reason,
+        message=truncate(message),
     )
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from defender_devops.api.cloud import ConnectorRef
+from defender_devops.api.azure_types import ConnectorRef
 from defender_devops.api.connector_azure import Azure, Identity, IdentityType
 from defender_devops.api.connector_features import (
     SECURITY_READERS_MAX,

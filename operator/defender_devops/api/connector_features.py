@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Final
 
 from pydantic import Field
 
-from defender_devops.api.cloud import AgentlessConfiguration, Annotations, AutoDiscovery, InventoryItem
+from defender_devops.api.azure_types import AgentlessConfiguration, Annotations, AutoDiscovery, InventoryItem
 from defender_devops.api.fields import Guid, OrganizationName
 from defender_devops.api.model import ApiModel
 from defender_devops.api.rules import Rule

@@ -83,11 +83,11 @@ class Organizations(ApiModel):
     )
 
     @property
-    def named(self) -> frozenset[str]:
+    def selected_names(self) -> frozenset[str]:
         """Names asked for, in lower case."""
         return frozenset(_folded(self.names))
 
     @property
-    def excluded(self) -> frozenset[str]:
+    def excluded_names(self) -> frozenset[str]:
         """Names left out, in lower case."""
         return frozenset(_folded(self.exclude))

@@ -26,7 +26,7 @@ ConditionList = Annotated[
 ]
 
 
-SPENT_CODES_MAX = 20
+PREVIOUS_CODE_HASHES_MAX = 20
 """Codes live for minutes, so older ones are of no use to anybody."""
 
 
@@ -60,7 +60,7 @@ class AuthorizationStatus(ApiModel):
 
     spent_code_hashes: Annotated[
         tuple[Annotated[str, Field(max_length=64)], ...],
-        Field(max_length=SPENT_CODES_MAX, json_schema_extra={"x-kubernetes-list-type": "set"}),
+        Field(max_length=PREVIOUS_CODE_HASHES_MAX, json_schema_extra={"x-kubernetes-list-type": "set"}),
     ] = ()
     """SHA-256 of the codes before that one; none of them is sent again either."""
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import Field
 
-from defender_devops.api.cloud import Annotations
+from defender_devops.api.azure_types import Annotations
 from defender_devops.api.conditions import Status
 from defender_devops.api.connector_features import Mode, PullRequestAnnotations, Severity
 from defender_devops.api.connector_status import ConditionList, Progress, ResourceId
@@ -202,17 +202,17 @@ class DevOpsOrganization(ApiModel):
         return self.metadata.labels.get(LABEL_GENERATED) == "true"
 
     @property
-    def goes_with_connector(self) -> bool:
+    def is_owned_by_connector(self) -> bool:
         """Whether garbage collection deletes it with a connector, and Argo CD leaves its pruning to that."""
         return any(each.is_connector for each in self.metadata.owner_references)
 
     @property
-    def holds_decision(self) -> bool:
+    def has_user_decision(self) -> bool:
         """Whether somebody wrote into its spec what the operator never writes: from then on it is theirs."""
         return self.spec.onboarding is not None or self.spec.pull_request_annotations is not None
 
     @property
-    def is_tracked(self) -> bool:
+    def is_gitops_tracked(self) -> bool:
         """Whether it carries the mark of a GitOps tool."""
         return not (
             TRACKING_ANNOTATIONS.isdisjoint(self.metadata.annotations)
@@ -220,7 +220,7 @@ class DevOpsOrganization(ApiModel):
         )
 
     @property
-    def seniority(self) -> tuple[bool, datetime, str]:
+    def precedence(self) -> tuple[bool, datetime, str]:
         """Sort key by which the first of several for the same organization wins: declared ones, then older ones."""
         created = self.metadata.creation_timestamp or datetime.max.replace(tzinfo=UTC)
         return self.is_generated, created, self.metadata.uid

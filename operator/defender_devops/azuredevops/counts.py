@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from defender_devops.api.cloud import Counts
+from defender_devops.api.azure_types import Counts
 from defender_devops.azuredevops.client import AzureDevOpsClient, segment, values
 from defender_devops.errors import AzureDevOpsNotFound
 

@@ -13,7 +13,7 @@ from typing import Final, Protocol, TypeVar
 import httpx
 from pydantic import SecretStr
 
-from defender_devops.api.cloud import Counts
+from defender_devops.api.azure_types import Counts
 from defender_devops.api.connector import AzureDevOpsConnector, SignInMethod
 from defender_devops.api.organization import Prerequisite, PrerequisiteCheck
 from defender_devops.api.reasons import Reason

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import structlog
 
-from defender_devops.api.cloud import AutoDiscovery, Configuration, ProvisioningState
+from defender_devops.api.azure_types import AutoDiscovery, Configuration, ProvisioningState
 from defender_devops.api.connector import AzureDevOpsConnector, InvalidManifest, parse_connector
 from defender_devops.api.names import FINALIZER
 from defender_devops.api.organization import DevOpsOrganization

@@ -11,7 +11,6 @@ from defender_devops.api.conditions import (
     MESSAGE_MAX_BYTES,
     Condition,
     Conditions,
-    cut,
     find_condition,
     is_true,
     mark_ready,
@@ -19,6 +18,7 @@ from defender_devops.api.conditions import (
     mark_stalled,
     remove_condition,
     set_condition,
+    truncate,
 )
 from defender_devops.api.reasons import ConditionType
 
@@ -133,7 +133,7 @@ def test_a_message_that_is_too_long_is_cut_wherever_it_is_set(mark: object) -> N
 
 @given(st.text(), st.integers(3, 40))
 def test_a_cut_message_fits_and_is_the_beginning_of_the_whole(message: str, limit: int) -> None:
-    short = cut(message, limit)
+    short = truncate(message, limit)
     assert len(short.encode()) <= limit
     if short != message:
         assert short.endswith("…")
@@ -142,5 +142,5 @@ def test_a_cut_message_fits_and_is_the_beginning_of_the_whole(message: str, limi
 
 def test_a_message_that_fits_is_left_alone() -> None:
     exact = "x" * MESSAGE_MAX_BYTES
-    assert cut(exact) == exact
-    assert len(cut(exact + "x").encode()) == MESSAGE_MAX_BYTES
+    assert truncate(exact) == exact
+    assert len(truncate(exact + "x").encode()) == MESSAGE_MAX_BYTES

@@ -5,7 +5,13 @@ from datetime import timedelta
 
 import pytest
 
-from defender_devops.api.cloud import AgentlessConfiguration, Annotations, AutoDiscovery, ConnectorRef, InventoryItem
+from defender_devops.api.azure_types import (
+    AgentlessConfiguration,
+    Annotations,
+    AutoDiscovery,
+    ConnectorRef,
+    InventoryItem,
+)
 from defender_devops.api.connector import AzureDevOpsConnector, DeletionPolicy, SignInMethod, parse_connector
 from tests.support.manifests import CLIENT, connector
 
@@ -63,8 +69,8 @@ def test_a_deadline_is_a_time_span() -> None:
 
 
 def test_organizations_compare_in_lower_case() -> None:
-    assert read("organizations: {exclude: [Sandbox]}").spec.organizations.excluded == {"sandbox"}
-    assert read("organizations: {mode: Selected, names: [Fabrikam]}").spec.organizations.named == {"fabrikam"}
+    assert read("organizations: {exclude: [Sandbox]}").spec.organizations.excluded_names == {"sandbox"}
+    assert read("organizations: {mode: Selected, names: [Fabrikam]}").spec.organizations.selected_names == {"fabrikam"}
 
 
 @pytest.mark.parametrize(

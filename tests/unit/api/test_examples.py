@@ -58,11 +58,11 @@ def secret_references(node: Any) -> list[dict[str, str]]:  # noqa: ANN401 - any 
 def test_no_organization_of_the_demo_is_claimed_by_two_connectors() -> None:
     connectors = {read.metadata.name: read for read in map(parse_connector, of_kind(CONNECTOR.kind))}
     declared = [parse_organization(manifest) for manifest in of_kind(ORGANIZATION.kind)]
-    claims = Counter(name for read in connectors.values() for name in read.spec.organizations.named)
+    claims = Counter(name for read in connectors.values() for name in read.spec.organizations.selected_names)
     claims.update(read.key[1] for read in declared if read.onboarding is Onboarding.ONBOARDED)
     assert max(claims.values()) == 1
     for everything in filter(takes_all, connectors.values()):
-        assert set(claims) <= everything.spec.organizations.excluded
+        assert set(claims) <= everything.spec.organizations.excluded_names
     assert {read.spec.connector_ref.name for read in declared} <= connectors.keys()
 
 

@@ -4,7 +4,7 @@ from itertools import permutations
 
 import pytest
 
-from defender_devops.api.cloud import Annotations
+from defender_devops.api.azure_types import Annotations
 from defender_devops.api.connector import Mode, PullRequestAnnotations, Severity
 from defender_devops.api.names import LABEL_GENERATED
 from defender_devops.api.organization import DevOpsOrganization, Onboarding, parse_organization
@@ -34,7 +34,7 @@ def test_absent_onboarding_means_inherit() -> None:
     ],
 )
 def test_whatever_the_operator_never_writes_is_somebody_s_decision(patch: str, decides: bool) -> None:
-    assert read(patch).holds_decision is decides
+    assert read(patch).has_user_decision is decides
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_whatever_the_operator_never_writes_is_somebody_s_decision(patch: str, d
     ],
 )
 def test_marks_of_gitops_tools_are_seen(metadata: dict[str, object], tracked: bool) -> None:
-    assert read("", **metadata).is_tracked is tracked
+    assert read("", **metadata).is_gitops_tracked is tracked
 
 
 @pytest.mark.parametrize(("value", "generated"), [("true", True), ("false", False), (None, False)])
@@ -66,7 +66,7 @@ def test_declared_ones_come_first_then_older_ones() -> None:
         read(uid="3", creationTimestamp=old, labels={LABEL_GENERATED: "true"}),
     ]
     for order in permutations(ranked):
-        assert sorted(order, key=lambda each: each.seniority) == ranked
+        assert sorted(order, key=lambda each: each.precedence) == ranked
 
 
 @pytest.mark.parametrize(

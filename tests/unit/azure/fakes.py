@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 from pydantic import SecretStr
 
-from defender_devops.api.cloud import ConnectorRef
+from defender_devops.api.azure_types import ConnectorRef
 from defender_devops.azure.arm.client import ArmClient
 from defender_devops.azure.arm.rate_limiter import Budget
 from defender_devops.azure.arm.session import ArmSession

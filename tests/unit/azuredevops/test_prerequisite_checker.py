@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 from pydantic import SecretStr
 
-from defender_devops.api.cloud import Counts
+from defender_devops.api.azure_types import Counts
 from defender_devops.api.connector import AzureDevOpsConnector
 from defender_devops.azuredevops.prerequisite_checker import PrerequisiteChecker
 from defender_devops.azuredevops.response_cache import RETRY_SECONDS, Memory

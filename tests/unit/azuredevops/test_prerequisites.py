@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from defender_devops.api.cloud import Counts
+from defender_devops.api.azure_types import Counts
 from defender_devops.azuredevops import counts, organizations, prerequisites
 from defender_devops.azuredevops.members import Account, Member, find_member
 from defender_devops.errors import AzureDevOpsDenied, AzureDevOpsError, AzureDevOpsNotFound, AzureDevOpsUnavailable

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from defender_devops.api.cloud import (
+from defender_devops.api.azure_types import (
     AgentlessConfiguration,
     Annotations,
     AutoDiscovery,
-    CloudOrganization,
+    AzureOrganization,
     Configuration,
     Connector,
     ConnectorRef,
@@ -39,14 +39,14 @@ ONBOARDED, HELD, FREE = (
 )
 
 
-def cloud_organization(name: str, state: OnboardingState = ONBOARDED, severity: str | None = None) -> CloudOrganization:
-    return CloudOrganization(name, state, annotations=Annotations(severity is not None, severity))
+def cloud_organization(name: str, state: OnboardingState = ONBOARDED, severity: str | None = None) -> AzureOrganization:
+    return AzureOrganization(name, state, annotations=Annotations(severity is not None, severity))
 
 
 def found(
-    *organizations: CloudOrganization,
+    *organizations: AzureOrganization,
     future: bool = False,
-    others: tuple[CloudOrganization, ...] = (),
+    others: tuple[AzureOrganization, ...] = (),
     agentless: AgentlessConfiguration | None = None,
     name: str = "contoso",
 ) -> Found:

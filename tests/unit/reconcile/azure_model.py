@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from defender_devops.api.cloud import (
+from defender_devops.api.azure_types import (
     AutoDiscovery,
-    CloudOrganization,
+    AzureOrganization,
     Configuration,
     OnboardingState,
     ProvisioningState,
@@ -82,7 +82,7 @@ class Azure:
             before = {each.name: each for each in self.cloud.organizations}
             below = tuple(_settled(before.get(name), name) for name in sorted(onboarded))
             others = tuple(
-                CloudOrganization(
+                AzureOrganization(
                     name,
                     OnboardingState.ONBOARDED_BY_OTHER_CONNECTOR if held else OnboardingState.NOT_ONBOARDED,
                 )
@@ -131,6 +131,6 @@ def _with_status(resource: DevOpsOrganization, statuses: Mapping[str, Organizati
     return resource.model_copy(update={"status": status}) if status is not None else resource
 
 
-def _settled(before: CloudOrganization | None, name: str) -> CloudOrganization:
-    known = before or CloudOrganization(name, OnboardingState.ONBOARDED)
+def _settled(before: AzureOrganization | None, name: str) -> AzureOrganization:
+    known = before or AzureOrganization(name, OnboardingState.ONBOARDED)
     return replace(known, onboarding_state=OnboardingState.ONBOARDED, provisioning_state=ProvisioningState.SUCCEEDED)

@@ -26,15 +26,15 @@ from typing import Any
 
 import yaml
 
-from defender_devops.api.cloud import (
+from defender_devops.api.azure_types import (
     AgentlessConfiguration,
     Annotations,
     AutoDiscovery,
-    CloudOrganization,
+    AzureOrganization,
     Configuration,
     Connector,
     Counts,
-    Inventory,
+    DiscoveredCounts,
     InventoryItem,
     OnboardingState,
     ProvisioningState,
@@ -132,7 +132,7 @@ def snapshot(*fragments: str, failures: int = 0, timings: Timings | None = None)
         sign_in=SignIn(**world["signIn"]) if world.get("signIn") else None,
         prerequisites={key: tuple(map(Prerequisite.model_validate, made)) for key, made in _by(world, "prerequisites")},
         expected={key: Counts(*counts) for key, counts in _by(world, "expected")},
-        inventory=Inventory({key: Counts(*counts) for key, counts in _by(world, "counts")}),
+        inventory=DiscoveredCounts({key: Counts(*counts) for key, counts in _by(world, "counts")}),
         taken_names=frozenset({each.metadata.name for each in resources} | set(world.get("takenNames", ()))),
         living_owners=None if world.get("watches") == "one namespace" else frozenset({UID, OTHER_UID}),
         rivals=dict(_by(world, "rivals")),
@@ -217,10 +217,10 @@ def _configuration(configuration: Mapping[str, Any] | None) -> Configuration | N
     )
 
 
-def _organization(name: str, state: str | Mapping[str, Any]) -> CloudOrganization:
+def _organization(name: str, state: str | Mapping[str, Any]) -> AzureOrganization:
     told = {"state": state} if isinstance(state, str) else state
     severity = told.get("annotations")
-    return CloudOrganization(
+    return AzureOrganization(
         name=name,
         onboarding_state=_STATES[told.get("state", "Onboarded")],
         provisioning_state=ProvisioningState(told.get("provisioning", "Succeeded")),

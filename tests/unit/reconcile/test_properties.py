@@ -11,7 +11,7 @@ from typing import Any
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from defender_devops.api.cloud import Annotations, AutoDiscovery, ProvisioningState
+from defender_devops.api.azure_types import Annotations, AutoDiscovery, ProvisioningState
 from defender_devops.api.conditions import is_true
 from defender_devops.api.connector import AuthorizationMethod
 from defender_devops.reconcile.actions.action import AzureAction

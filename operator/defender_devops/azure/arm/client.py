@@ -19,7 +19,7 @@ import aiohttp
 import httpx
 from pydantic import SecretStr
 
-from defender_devops.api.cloud import ConnectorRef
+from defender_devops.api.azure_types import ConnectorRef
 from defender_devops.azure.arm.error_body import parse_error
 from defender_devops.azure.arm.error_mapping import Answer, Asked, error_of_answer, retry_after_of
 from defender_devops.azure.arm.rate_limiter import BudgetKey, OperationKind

@@ -16,7 +16,7 @@ from typing import Final
 
 import structlog
 
-from defender_devops.api.cloud import ConnectorRef, OnboardingState, RoleAssignment
+from defender_devops.api.azure_types import ConnectorRef, OnboardingState, RoleAssignment
 from defender_devops.azure.arm.client import ArmClient
 from defender_devops.azure.resource_graph.client import PAGE_SIZE_MAX, SUBSCRIPTIONS_MAX, PageTooLarge, ResourceGraph
 from defender_devops.azure.resource_graph.queries import CONNECTORS, ROLE_ASSIGNMENTS, holders_of

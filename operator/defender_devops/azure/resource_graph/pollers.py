@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from defender_devops.api.cloud import ConnectorRef
+from defender_devops.api.azure_types import ConnectorRef
 from defender_devops.azure.arm.client import ArmClient
 from defender_devops.azure.resource_graph.poller import SETTLE, Changes, CloudWatcher, Look
 from defender_devops.clock import Clock

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from defender_devops.api.cloud import (
-    CloudOrganization,
+from defender_devops.api.azure_types import (
+    AzureOrganization,
     Configuration,
     Connector,
     Counts,
-    Inventory,
+    DiscoveredCounts,
     RoleAssignment,
 )
 from defender_devops.azure.resources.serialization import (
@@ -40,8 +40,8 @@ class CloudView:
 
     connector: Connector
     configuration: Configuration | None = None
-    organizations: tuple[CloudOrganization, ...] = ()
-    inventory: Inventory = field(default_factory=Inventory)
+    organizations: tuple[AzureOrganization, ...] = ()
+    inventory: DiscoveredCounts = field(default_factory=DiscoveredCounts)
     readers: tuple[RoleAssignment, ...] | None = None
 
     def lost(self, later: CloudView) -> bool:
@@ -55,7 +55,7 @@ class CloudView:
         self,
         connector: Connector,
         configuration: Configuration | None,
-        organizations: Iterable[CloudOrganization],
+        organizations: Iterable[AzureOrganization],
         readers: Iterable[RoleAssignment] | None = None,
     ) -> tuple[str, ...]:
         """Where this view says something else than what is known, in words; empty where both can be true.
@@ -100,7 +100,7 @@ def _configuration_contradictions(seen: Configuration | None, known: Configurati
         yield "agentlessConfiguration"
 
 
-def _organization_contradictions(seen: CloudOrganization, known: Mapping[str, CloudOrganization]) -> Iterator[str]:
+def _organization_contradictions(seen: AzureOrganization, known: Mapping[str, AzureOrganization]) -> Iterator[str]:
     other = known.get(seen.name.lower())
     if other is None or (seen.onboarding_state, seen.annotations) != (other.onboarding_state, other.annotations):
         yield f"organization {seen.name}"
@@ -135,7 +135,7 @@ def parse_view(row: Mapping[str, Any]) -> CloudView:
             for name, each in sorted(below.items())
             if _properties(each)
         ),
-        inventory=Inventory({name: counts for name, each in sorted(below.items()) if (counts := _counts(each))}),
+        inventory=DiscoveredCounts({name: counts for name, each in sorted(below.items()) if (counts := _counts(each))}),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from defender_devops.api.cloud import ConnectorRef, RoleAssignment
+from defender_devops.api.azure_types import ConnectorRef, RoleAssignment
 from defender_devops.azure.arm.client import ArmClient, Call, connector_path, resource_path
 from defender_devops.azure.resources.serialization import parse_role_assignment
 from defender_devops.errors import AzureError, AzureNotFound

@@ -10,11 +10,11 @@ from typing import Any, Final
 
 from pydantic import SecretStr
 
-from defender_devops.api.cloud import (
+from defender_devops.api.azure_types import (
     AgentlessConfiguration,
     Annotations,
     AutoDiscovery,
-    CloudOrganization,
+    AzureOrganization,
     Configuration,
     Connector,
     ConnectorRef,
@@ -164,7 +164,7 @@ class SecurityConnectors:
         except AzureNotFound:
             return None
 
-    async def organizations(self, ref: ConnectorRef) -> tuple[CloudOrganization, ...]:
+    async def organizations(self, ref: ConnectorRef) -> tuple[AzureOrganization, ...]:
         """All organizations below the configuration; none where there is no configuration."""
         try:
             values = await self._arm.values(_on_devops(ref, "list organizations", "GET", below=("azureDevOpsOrgs",)))
@@ -172,7 +172,7 @@ class SecurityConnectors:
             return ()
         return tuple(parse_organization(_name(each), _properties(each)) for each in values)
 
-    async def available_organizations(self, ref: ConnectorRef) -> tuple[CloudOrganization, ...]:
+    async def available_organizations(self, ref: ConnectorRef) -> tuple[AzureOrganization, ...]:
         """The organizations that Defender's authorization can see. Azure counts the question as a write.
 
         Raises:

@@ -1,4 +1,4 @@
-"""Bodies of Microsoft.Security become the values of `api.cloud`, and back.
+"""Bodies of Microsoft.Security become the values of `api.azure_types`, and back.
 
 Reading is lenient: a word that is not known stays a word, a field that is missing has its default, and only the order
 of what has an order counts. The same shapes come from ARM and from Resource Graph.
@@ -12,11 +12,11 @@ from enum import StrEnum
 from functools import cache
 from typing import Any, Final, TypeVar
 
-from defender_devops.api.cloud import (
+from defender_devops.api.azure_types import (
     AgentlessConfiguration,
     Annotations,
     AutoDiscovery,
-    CloudOrganization,
+    AzureOrganization,
     Configuration,
     Connector,
     InventoryItem,
@@ -97,14 +97,14 @@ def agentless_body(agentless: AgentlessConfiguration) -> dict[str, Any]:
     return body | ({"scanners": list(agentless.scanners)} if agentless.scanners else {})
 
 
-def parse_organization(name: str, properties: Mapping[str, Any]) -> CloudOrganization:
+def parse_organization(name: str, properties: Mapping[str, Any]) -> AzureOrganization:
     """An organization below a configuration.
 
     Args:
         name: as the service spells it.
         properties: as GET gives them.
     """
-    return CloudOrganization(
+    return AzureOrganization(
         name=name,
         onboarding_state=_enum(OnboardingState, properties.get("onboardingState")),
         provisioning_state=_enum(ProvisioningState, properties.get("provisioningState"), ProvisioningState.SUCCEEDED),

@@ -73,7 +73,7 @@ async def _wanted(
         seen = await checker.organizations(connector)
     except OperatorError as error:
         return {}, f"Which organizations there are could not be told. {error.message.replace('It is tried', 'Try')}"
-    left_out = desired_state.excluded(snapshot) if snapshot is not None else connector.spec.organizations.excluded
+    left_out = desired_state.excluded(snapshot) if snapshot is not None else connector.spec.organizations.excluded_names
     found = {name.lower(): name for name in seen if name.lower() not in left_out}
     if not found:
         return {}, "You are a member of no organization, so nothing could be checked in Azure DevOps."

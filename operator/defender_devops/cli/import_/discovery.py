@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from defender_devops.api.cloud import CloudOrganization, Configuration, Connector, ConnectorRef
+from defender_devops.api.azure_types import AzureOrganization, Configuration, Connector, ConnectorRef
 from defender_devops.azure.arm.client import ArmClient
 from defender_devops.azure.resources.security_connectors import SecurityConnectors
 from defender_devops.errors import AzureUnavailable, OperatorError
@@ -36,8 +36,8 @@ class Found:
     ref: ConnectorRef
     connector: Connector
     configuration: Configuration | None = None
-    organizations: tuple[CloudOrganization, ...] = ()
-    available: tuple[CloudOrganization, ...] | None = None
+    organizations: tuple[AzureOrganization, ...] = ()
+    available: tuple[AzureOrganization, ...] | None = None
 
 
 async def find_connectors(arm: ArmClient, subscription_id: str, resource_group: str | None) -> list[Found]:

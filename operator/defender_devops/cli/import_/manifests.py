@@ -8,7 +8,7 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from defender_devops.api.cloud import AgentlessConfiguration, Annotations, AutoDiscovery, CloudOrganization
+from defender_devops.api.azure_types import AgentlessConfiguration, Annotations, AutoDiscovery, AzureOrganization
 from defender_devops.api.connector import AgentlessScanning, Mode, OrganizationsMode, parse_connector
 from defender_devops.api.fields import ORGANIZATIONS_MAX
 from defender_devops.api.names import (
@@ -161,7 +161,7 @@ def _differing(found: Found, common: Annotations, name: str, options: Options) -
             yield _resource(ORGANIZATION.kind, resource, options, spec)
 
 
-def _plain(organization: CloudOrganization) -> Annotations:
+def _plain(organization: AzureOrganization) -> Annotations:
     return organization.annotations if organization.annotations.enabled else _ANNOTATIONS_OFF
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from defender_devops.api.cloud import AgentlessConfiguration, Annotations
+from defender_devops.api.azure_types import AgentlessConfiguration, Annotations
 from defender_devops.reconcile.actions.action import Action
 from defender_devops.reconcile.actions.azure import (
     AssignReader,

@@ -12,7 +12,7 @@ from typing import Any, Final
 import structlog
 from pydantic import SecretStr
 
-from defender_devops.api.cloud import AutoDiscovery, ConnectorRef
+from defender_devops.api.azure_types import AutoDiscovery, ConnectorRef
 from defender_devops.api.organization import DevOpsOrganization
 from defender_devops.azure.arm.long_running_operations import Operation
 from defender_devops.azure.resources.security_connectors import SecurityConnectors

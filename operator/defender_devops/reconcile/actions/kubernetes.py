@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from defender_devops.api.connector import AuthorizationStatus, AzureStatus
-from defender_devops.api.connector_status import SPENT_CODES_MAX
+from defender_devops.api.connector_status import PREVIOUS_CODE_HASHES_MAX
 from defender_devops.api.model import ObjectMeta
 from defender_devops.api.names import FINALIZER, LABEL_GENERATED
 from defender_devops.api.organization import ConnectorReference, DevOpsOrganization, OrganizationSpec
@@ -68,7 +68,7 @@ class SpendCode(Action):
         """Status knows the code."""
         known = snapshot.connector.status.authorization or AuthorizationStatus()
         before = (*known.spent_code_hashes, *((known.code_hash,) if known.code_hash else ()))
-        update = {"code_hash": self.sha256, "spent_code_hashes": before[-SPENT_CODES_MAX:]}
+        update = {"code_hash": self.sha256, "spent_code_hashes": before[-PREVIOUS_CODE_HASHES_MAX:]}
         authorization = known.model_copy(update=update)
         return replace(snapshot, connector=with_status(snapshot.connector, authorization=authorization))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from defender_devops.api.cloud import Counts
+from defender_devops.api.azure_types import Counts
 from defender_devops.reconcile.cache.resource_cache import Key
 from defender_devops.reconcile.cache.unchanged import ReconcileInputs
 from defender_devops.reconcile.facts.snapshot import CloudState

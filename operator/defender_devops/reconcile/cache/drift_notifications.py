@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from defender_devops.api.cloud import ConnectorRef
+from defender_devops.api.azure_types import ConnectorRef
 from defender_devops.azure.resource_graph.poller import Changes, CloudWatcher
 from defender_devops.reconcile.cache.connector_cache import ConnectorCaches
 from defender_devops.reconcile.cache.resource_cache import Key

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 
 from pydantic_core import from_json, to_json
 
-from defender_devops.api.cloud import ConnectorRef
+from defender_devops.api.azure_types import ConnectorRef
 from defender_devops.api.model import ObjectMeta
 from defender_devops.api.names import (
     ANNOTATION_RECONCILE_REQUESTED_AT,

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from defender_devops.api.cloud import Counts, Inventory
+from defender_devops.api.azure_types import Counts, DiscoveredCounts
 from defender_devops.api.organization import Prerequisite
 from defender_devops.reconcile.facts.snapshot import AuthorizationCode, CloudState, ConnectorSnapshot, SignIn
 
@@ -33,7 +33,7 @@ class ReconcileInputs:
     sign_in: SignIn | None
     prerequisites: Mapping[str, tuple[Prerequisite, ...]]
     expected: Mapping[str, Counts]
-    inventory: Inventory
+    inventory: DiscoveredCounts
     rivals: Mapping[str, str]
     valid_until: datetime | None = None
 

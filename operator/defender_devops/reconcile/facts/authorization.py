@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
 
-from defender_devops.api.cloud import Configuration, ProvisioningState
+from defender_devops.api.azure_types import Configuration, ProvisioningState
 from defender_devops.api.conditions import find_condition
 from defender_devops.api.connector import AuthorizationMethod, AuthorizationStatus
 from defender_devops.api.reasons import ConditionType, Reason

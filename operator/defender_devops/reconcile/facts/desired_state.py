@@ -7,11 +7,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from defender_devops.api.cloud import (
+from defender_devops.api.azure_types import (
     AgentlessConfiguration,
     Annotations,
     AutoDiscovery,
-    CloudOrganization,
+    AzureOrganization,
     OnboardingState,
 )
 from defender_devops.api.conditions import find_condition
@@ -77,7 +77,7 @@ def without_owner_tags(existing: Mapping[str, str]) -> dict[str, str]:
 
 def is_taken_over(resource: DevOpsOrganization) -> bool:
     """Whether a generated resource has become somebody's: its spec holds a decision, or a GitOps tool tracks it."""
-    return resource.is_generated and (resource.holds_decision or resource.is_tracked)
+    return resource.is_generated and (resource.has_user_decision or resource.is_gitops_tracked)
 
 
 def deciding(resources: Iterable[DevOpsOrganization]) -> dict[str, DevOpsOrganization]:
@@ -92,7 +92,7 @@ def deciding(resources: Iterable[DevOpsOrganization]) -> dict[str, DevOpsOrganiz
 
 
 def _seniority(resource: DevOpsOrganization) -> tuple[object, ...]:
-    is_generated, *age = resource.seniority
+    is_generated, *age = resource.precedence
     return (is_generated and not is_taken_over(resource), *age)
 
 
@@ -119,7 +119,7 @@ def excluded(snapshot: ConnectorSnapshot) -> frozenset[str]:
     """Names in lower case that must not be onboarded. Who decides for one organization overrules the connector."""
     decided = _decided(snapshot)
     spec = snapshot.connector.spec.organizations
-    return (spec.excluded | decided[Onboarding.EXCLUDED].keys()) - decided[Onboarding.ONBOARDED].keys()
+    return (spec.excluded_names | decided[Onboarding.EXCLUDED].keys()) - decided[Onboarding.ONBOARDED].keys()
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +151,7 @@ def standing(snapshot: ConnectorSnapshot) -> Standing:
     return Standing(by_name | covered, left_out, passed_over)
 
 
-def _is_passed_over(snapshot: ConnectorSnapshot, key: str, organization: CloudOrganization) -> bool:
+def _is_passed_over(snapshot: ConnectorSnapshot, key: str, organization: AzureOrganization) -> bool:
     match snapshot.connector.spec.organizations.mode:
         case OrganizationsMode.SELECTED:
             return True
@@ -229,7 +229,7 @@ def choice(snapshot: ConnectorSnapshot, *, anew: bool = False) -> Choice:
 
 
 @worked_out_once
-def found(cloud: CloudState) -> dict[str, CloudOrganization]:
+def found(cloud: CloudState) -> dict[str, AzureOrganization]:
     """Every organization that Azure told of, by name in lower case; below the connector, or available to it.
 
     What is below the connector is the truth about what it holds; the other answer may be older.
@@ -243,12 +243,12 @@ def found(cloud: CloudState) -> dict[str, CloudOrganization]:
     return seen
 
 
-def is_held_elsewhere(organization: CloudOrganization) -> bool:
+def is_held_elsewhere(organization: AzureOrganization) -> bool:
     """Whether another connector of the tenant holds the organization."""
     return organization.onboarding_state == OnboardingState.ONBOARDED_BY_OTHER_CONNECTOR
 
 
-def is_onboarded(organization: CloudOrganization) -> bool:
+def is_onboarded(organization: AzureOrganization) -> bool:
     """Whether this connector holds the organization."""
     return organization.onboarding_state == OnboardingState.ONBOARDED
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from defender_devops.api.cloud import Connector
+from defender_devops.api.azure_types import Connector
 from defender_devops.api.connector import AdoptionPolicy
 from defender_devops.api.names import TAG_OWNER, TAG_RESOURCE
 from defender_devops.api.reasons import Reason

@@ -9,12 +9,12 @@ from datetime import datetime, timedelta
 from functools import wraps
 from typing import Any, TypeVar
 
-from defender_devops.api.cloud import (
-    CloudOrganization,
+from defender_devops.api.azure_types import (
+    AzureOrganization,
     Configuration,
     Connector,
     Counts,
-    Inventory,
+    DiscoveredCounts,
     ProvisioningState,
     RoleAssignment,
 )
@@ -89,7 +89,7 @@ def failure_of(error: OperatorError) -> Failure:
     )
 
 
-def is_under_way(written: Configuration | CloudOrganization) -> bool:
+def is_under_way(written: Configuration | AzureOrganization) -> bool:
     """Whether an operation on it has not ended."""
     return written.provisioning_state in {ProvisioningState.PENDING, ProvisioningState.PENDING_DELETION}
 
@@ -119,8 +119,8 @@ class CloudState:
 
     connector: Connector | None = None
     configuration: Configuration | None = None
-    organizations: tuple[CloudOrganization, ...] = ()
-    available: tuple[CloudOrganization, ...] | None = None
+    organizations: tuple[AzureOrganization, ...] = ()
+    available: tuple[AzureOrganization, ...] | None = None
     probe_failure: Failure | None = None
     probed_at: datetime | None = None
     readers: tuple[RoleAssignment, ...] | None = None
@@ -233,7 +233,7 @@ class ConnectorSnapshot:
     sign_in: SignIn | None = None
     prerequisites: Mapping[str, tuple[Prerequisite, ...]] = field(default_factory=dict)
     expected: Mapping[str, Counts] = field(default_factory=dict)
-    inventory: Inventory = field(default_factory=Inventory)
+    inventory: DiscoveredCounts = field(default_factory=DiscoveredCounts)
     taken_names: AbstractSet[str] = frozenset()
     living_owners: frozenset[str] | None = None
     namespaces: frozenset[str] | None = None

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from defender_devops.api.cloud import CloudOrganization, Connector, ConnectorRef, RoleAssignment
+from defender_devops.api.azure_types import AzureOrganization, Connector, ConnectorRef, RoleAssignment
 from defender_devops.azure.resources.role_assignments import RoleAssignments
 from defender_devops.azure.resources.security_connectors import SecurityConnectors
 from defender_devops.errors import Forbidden, OperatorError
@@ -102,7 +102,7 @@ class AzureStateReader:
 
     async def _below(self, ref: ConnectorRef, state: CloudState) -> CloudState:
         configuration = await self.connectors.get_configuration(ref)
-        organizations: tuple[CloudOrganization, ...] = ()
+        organizations: tuple[AzureOrganization, ...] = ()
         if configuration is not None and not is_under_way(configuration):
             organizations = await self.connectors.organizations(ref)
         return replace(state, configuration=configuration, organizations=organizations)

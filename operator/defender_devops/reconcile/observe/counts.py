@@ -7,7 +7,7 @@ from typing import Final
 
 import structlog
 
-from defender_devops.api.cloud import ConnectorRef, Counts, Inventory
+from defender_devops.api.azure_types import ConnectorRef, Counts, DiscoveredCounts
 from defender_devops.azure.resources.security_connectors import SecurityConnectors
 from defender_devops.errors import OperatorError
 from defender_devops.reconcile.cache.connector_cache import OrganizationCounts
@@ -22,12 +22,12 @@ _log: Final = structlog.get_logger(__name__)
 async def inventory(
     snapshot: ConnectorSnapshot,
     cloud: CloudState,
-    shown: Inventory,
+    shown: DiscoveredCounts,
     counted: OrganizationCounts,
     *,
     connectors: SecurityConnectors,
     now: datetime,
-) -> Inventory:
+) -> DiscoveredCounts:
     """Counts of the onboarded organizations.
 
     A missing row never means zero. Resource Graph follows with a delay, so listing, which costs a read for each
@@ -50,7 +50,7 @@ async def inventory(
             counted.missing_since.pop(key, None)
         elif _is_due(snapshot, counted, key, now):
             await _list(snapshot.connector.connector_ref, name, counted, connectors)
-    return Inventory(_told_before(snapshot, onboarded) | counted.known)
+    return DiscoveredCounts(_told_before(snapshot, onboarded) | counted.known)
 
 
 def _forget_others(counted: OrganizationCounts, onboarded: dict[str, str]) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from pydantic import SecretStr
 
-from defender_devops.api.cloud import Connector, Inventory
+from defender_devops.api.azure_types import Connector, DiscoveredCounts
 from defender_devops.api.connector import AzureDevOpsConnector, SignInMethod
 from defender_devops.api.organization import DevOpsOrganization, InvalidManifest, parse_organization
 from defender_devops.azure.identity.clients import Identities
@@ -235,7 +235,7 @@ class Gatherer:
     ) -> ConnectorSnapshot:
         connector = snapshot.connector
         view = azure.watcher.latest(connector.connector_ref)
-        shown = view.inventory if view is not None else Inventory()
+        shown = view.inventory if view is not None else DiscoveredCounts()
         names = {key: each.name for key, each in desired_state.found(cloud).items()}
         findings = SignInFindings()
         if connector.spec.sign_in_method is not SignInMethod.NONE:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from defender_devops.api.cloud import Counts
+from defender_devops.api.azure_types import Counts
 from defender_devops.api.connector import AzureDevOpsConnector
 from defender_devops.api.organization import DevOpsOrganization, Prerequisite, PrerequisiteCheck
 from defender_devops.api.reasons import Reason

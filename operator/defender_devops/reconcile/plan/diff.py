@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from defender_devops.api.cloud import (
+from defender_devops.api.azure_types import (
     AgentlessConfiguration,
     AutoDiscovery,
-    CloudOrganization,
+    AzureOrganization,
     Configuration,
     ProvisioningState,
 )
@@ -225,5 +225,5 @@ def _annotations(snapshot: ConnectorSnapshot, cloud: CloudState) -> Iterator[Act
             yield SetAnnotations(each.name, wanted)
 
 
-def _takes_annotations(organization: CloudOrganization) -> bool:
+def _takes_annotations(organization: AzureOrganization) -> bool:
     return desired_state.is_onboarded(organization) and not is_under_way(organization)

@@ -31,7 +31,7 @@ def releases(snapshot: ConnectorSnapshot) -> Iterator[ReleaseOrganization]:
     Our label alone is let be: who copied a generated one into git applies it again and again.
     """
     for each in snapshot.organizations:
-        if desired_state.is_taken_over(each) and each.goes_with_connector and not each.metadata.is_deleting:
+        if desired_state.is_taken_over(each) and each.is_owned_by_connector and not each.metadata.is_deleting:
             yield ReleaseOrganization(each)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Iterator
 
-from defender_devops.api.cloud import RoleAssignment
+from defender_devops.api.azure_types import RoleAssignment
 from defender_devops.reconcile.actions.azure import AssignReader, RemoveReader
 from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot
 

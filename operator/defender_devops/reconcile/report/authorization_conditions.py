@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from defender_devops.api.conditions import Status, cut, find_condition
+from defender_devops.api.conditions import Status, find_condition, truncate
 from defender_devops.api.connector import AuthorizationMethod, SignInMethod
 from defender_devops.api.reasons import REASONS, ConditionType, Reason
 from defender_devops.reconcile.facts import desired_state
@@ -60,7 +60,7 @@ def _being_exchanged(snapshot: ConnectorSnapshot) -> Verdict:
 
 def _exchange_failed(snapshot: ConnectorSnapshot, detail: str) -> Verdict:
     what = "redeem the one-time code, which is spent by that" if _uses_code(snapshot) else "use its authorization"
-    words = f": {cut(detail, QUOTED_MAX).rstrip('.')}" if detail else ""
+    words = f": {truncate(detail, QUOTED_MAX).rstrip('.')}" if detail else ""
     message = f"Defender for Cloud could not {what}{words}. {how_to_authorize(snapshot)}"
     return Verdict("False", Reason.TOKEN_EXCHANGE_FAILED, message, stalls=True)
 
@@ -89,7 +89,7 @@ def _lost(snapshot: ConnectorSnapshot, judged: Authorization) -> str:
     how = how_to_authorize(snapshot)
     return (
         f"Defender for Cloud{when} can no longer work in Azure DevOps under {who}, and its findings go stale: "
-        f"{cut(judged.detail, QUOTED_MAX).rstrip('.')}. Restore that account's access, or authorize again: "
+        f"{truncate(judged.detail, QUOTED_MAX).rstrip('.')}. Restore that account's access, or authorize again: "
         f"{how}{_how_to_have_it_seen(snapshot, how)}"
     )
 
@@ -148,11 +148,11 @@ def reauth_required(snapshot: ConnectorSnapshot, authorization: Verdict | None, 
     known_loss = authorization is not None and authorization.reason == Reason.AUTHORIZATION_LOST
     if authorization is not None and authorization.status == "False" and (known_loss or has_worked(snapshot)):
         too = " The operator's own sign-in has stopped as well: see SignedIn." if lost else ""
-        return Verdict("True", authorization.reason, f"{cut(authorization.message, _TOLD_MAX)}{too}")
+        return Verdict("True", authorization.reason, f"{truncate(authorization.message, _TOLD_MAX)}{too}")
     if lost is not None:
         works = authorization is not None and authorization.holds
         stops = "Defender still works; the operator's checks have stopped." if works else "The operator's checks stop."
-        return Verdict("True", lost.reason, f"{cut(lost.message, _TOLD_MAX).rstrip('.')}. {stops}")
+        return Verdict("True", lost.reason, f"{truncate(lost.message, _TOLD_MAX).rstrip('.')}. {stops}")
     return Verdict("False", Reason.NOT_REQUIRED, "No authorization or sign-in has to be renewed.")
 
 

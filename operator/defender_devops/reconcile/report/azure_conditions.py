@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from defender_devops.api.cloud import CloudOrganization, Configuration
-from defender_devops.api.conditions import cut, find_condition
+from defender_devops.api.azure_types import AzureOrganization, Configuration
+from defender_devops.api.conditions import find_condition, truncate
 from defender_devops.api.connector import AuthorizationMethod, Progress
 from defender_devops.api.organization import Prerequisite
 from defender_devops.api.reasons import ConditionType, Reason
@@ -66,7 +66,7 @@ def _step_in_azure(failure: Failure | None) -> Failure | None:
 
 
 def _failed_change(configuration: Configuration) -> Verdict:
-    words = cut(configuration.status_message, QUOTED_MAX).rstrip(".") or configuration.provisioning_state
+    words = truncate(configuration.status_message, QUOTED_MAX).rstrip(".") or configuration.provisioning_state
     message = f"The last change of the connector's DevOps configuration failed in Azure: {words}."
     return Verdict("False", Reason.AZURE_UNAVAILABLE, f"{message} It is tried again within minutes.")
 
@@ -156,7 +156,7 @@ def _unavailable(snapshot: ConnectorSnapshot, cloud: CloudState) -> Verdict | No
 
 def _with_holder(snapshot: ConnectorSnapshot, key: str, name: str) -> str:
     holder = snapshot.rivals.get(key)
-    return f"{name} (held by {cut(holder, QUOTED_MAX)})" if holder else name
+    return f"{name} (held by {truncate(holder, QUOTED_MAX)})" if holder else name
 
 
 def pending_names(snapshot: ConnectorSnapshot) -> Verdict | None:
@@ -176,7 +176,7 @@ def pending_names(snapshot: ConnectorSnapshot) -> Verdict | None:
     return Verdict("False", Reason.ONBOARDING, message)
 
 
-def _is_pending(found: CloudOrganization | None, *, told: bool) -> bool:
+def _is_pending(found: AzureOrganization | None, *, told: bool) -> bool:
     if found is None:
         return not told
     return not desired_state.is_onboarded(found) and not desired_state.is_held_elsewhere(found)
@@ -226,4 +226,4 @@ def prerequisites_verdict(checks: Mapping[str, tuple[Prerequisite, ...]]) -> Ver
 
 def _unmet(name: str, prerequisite: Prerequisite) -> str:
     why = prerequisite.message or prerequisite.reason
-    return f"{name}: {prerequisite.check}" + (f" ({cut(why, QUOTED_MAX)})" if why else "")
+    return f"{name}: {prerequisite.check}" + (f" ({truncate(why, QUOTED_MAX)})" if why else "")

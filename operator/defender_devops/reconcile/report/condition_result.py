@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from defender_devops.api.conditions import Condition, Status, cut
+from defender_devops.api.conditions import Condition, Status, truncate
 from defender_devops.api.reasons import Reason
 from defender_devops.reconcile.facts.snapshot import Failure
 
@@ -66,7 +66,7 @@ def condition_of(kind: str, verdict: Verdict, generation: int) -> Condition:
         status=verdict.status,
         observed_generation=generation,
         reason=verdict.reason,
-        message=cut(verdict.message),
+        message=truncate(verdict.message),
     )
 
 

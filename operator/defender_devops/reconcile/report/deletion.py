@@ -7,10 +7,10 @@ from datetime import datetime
 from defender_devops.api.conditions import (
     MESSAGE_MAX_BYTES,
     Conditions,
-    cut,
     mark_reconciling,
     mark_stalled,
     set_condition,
+    truncate,
 )
 from defender_devops.api.reasons import REASONS, ConditionType, Reason
 from defender_devops.reconcile.facts.deletion_mode import DeletionMode, deletion_mode
@@ -56,4 +56,4 @@ def _blocked(snapshot: ConnectorSnapshot, cause: Failure) -> str:
         f"""{metadata.name} --type merge -p '{{"spec":{{"deletionPolicy":"Detach"}}}}'"""
     )
     words = f"The connector cannot be deleted in Azure: {cause.message.rstrip('.')}."
-    return cut(words, MESSAGE_MAX_BYTES - len(way_out.encode())) + way_out
+    return truncate(words, MESSAGE_MAX_BYTES - len(way_out.encode())) + way_out

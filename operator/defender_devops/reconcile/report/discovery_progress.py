@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from defender_devops.api.cloud import Counts
+from defender_devops.api.azure_types import Counts
 from defender_devops.api.connector import DiscoveryStatus, OrganizationCounts, Progress
 from defender_devops.reconcile.facts import desired_state
 from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot

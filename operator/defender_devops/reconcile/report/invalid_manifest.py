@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from defender_devops.api.conditions import Condition, Conditions, cut, mark_stalled, set_condition
+from defender_devops.api.conditions import Condition, Conditions, mark_stalled, set_condition, truncate
 from defender_devops.api.connector import ConnectorStatus, DeletionPolicy, InvalidManifest, ManagementPolicy
 from defender_devops.api.reasons import ConditionType, Reason
 
@@ -34,7 +34,7 @@ def refused_status(body: Mapping[str, Any], error: InvalidManifest, now: datetim
         status="False",
         observed_generation=generation,
         reason=Reason.INVALID_SPEC,
-        message=cut(message),
+        message=truncate(message),
     )
     conditions = mark_stalled(
         set_condition(conditions_of(body), provisioned, now),

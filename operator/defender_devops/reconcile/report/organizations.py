@@ -6,10 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from defender_devops.api.cloud import CloudOrganization, ProvisioningState
+from defender_devops.api.azure_types import AzureOrganization, ProvisioningState
 from defender_devops.api.conditions import (
     Conditions,
-    cut,
     find_condition,
     is_true,
     mark_ready,
@@ -17,6 +16,7 @@ from defender_devops.api.conditions import (
     mark_stalled,
     remove_condition,
     set_condition,
+    truncate,
 )
 from defender_devops.api.connector import Progress, SignInMethod
 from defender_devops.api.organization import DevOpsOrganization, OrganizationStatus
@@ -59,7 +59,7 @@ class _View:
     """
 
     snapshot: ConnectorSnapshot
-    found: Mapping[str, CloudOrganization]
+    found: Mapping[str, AzureOrganization]
     standing: desired_state.Standing
     connector: Conditions
     progress: Discovery | None
@@ -177,7 +177,7 @@ def _judged(view: _View, resource: DevOpsOrganization) -> Verdict | None:
     return _covered(name, found, view.connector)
 
 
-def _left_out(view: _View, name: str, found: CloudOrganization | None) -> Verdict:
+def _left_out(view: _View, name: str, found: AzureOrganization | None) -> Verdict:
     if found is not None and desired_state.is_onboarded(found):
         if desired_state.observes(view.snapshot):
             return _drifted(f"{name} is onboarded through this connector, although it should not be")
@@ -202,21 +202,21 @@ def _not_found(name: str) -> Verdict:
     return Verdict("False", Reason.ORGANIZATION_NOT_FOUND, message, stalls=True)
 
 
-def _not_yet(view: _View, name: str, found: CloudOrganization) -> Verdict:
+def _not_yet(view: _View, name: str, found: AzureOrganization) -> Verdict:
     if desired_state.observes(view.snapshot):
         return _drifted(f"{name} is not onboarded")
-    words = f": {cut(found.status_message, QUOTED_MAX)}" if found.status_message else ""
+    words = f": {truncate(found.status_message, QUOTED_MAX)}" if found.status_message else ""
     return _unauthorized(view.connector) or Verdict(
         "False", Reason.ONBOARDING, f"Defender for Cloud has not onboarded {name} yet{words}."
     )
 
 
-def _covered(name: str, found: CloudOrganization, connector: Conditions) -> Verdict:
+def _covered(name: str, found: AzureOrganization, connector: Conditions) -> Verdict:
     unauthorized = _unauthorized(connector)
     if unauthorized is not None:
         return unauthorized
     if found.provisioning_state == ProvisioningState.FAILED:
-        words = cut(found.status_message, QUOTED_MAX).rstrip(".") or "Azure does not say why"
+        words = truncate(found.status_message, QUOTED_MAX).rstrip(".") or "Azure does not say why"
         message = f"Defender for Cloud cannot work in {name}: {words}. Mend that; it looks again every 8 hours."
         return Verdict("False", Reason.ONBOARDING, message, stalls=True)
     return Verdict("True", Reason.ONBOARDED, f"Defender for Cloud covers {name}.")
@@ -292,7 +292,7 @@ def _lost(view: _View, conditions: Conditions) -> Verdict | None:
     return _OUT_OF_SIGHT if view.is_read else None
 
 
-def _onboarded(found: CloudOrganization, key: str, standing: desired_state.Standing) -> Verdict:
+def _onboarded(found: AzureOrganization, key: str, standing: desired_state.Standing) -> Verdict:
     """Its reason is also the memory of who was there when mode All was carried out."""
     if desired_state.is_onboarded(found):
         return Verdict("True", Reason.ONBOARDED, "Defender for Cloud covers the organization.")
@@ -305,7 +305,7 @@ def _onboarded(found: CloudOrganization, key: str, standing: desired_state.Stand
     return Verdict("False", Reason.ONBOARDING, "Defender for Cloud has not onboarded it yet.")
 
 
-def _discovered(view: _View, found: CloudOrganization) -> Verdict | None:
+def _discovered(view: _View, found: AzureOrganization) -> Verdict | None:
     progress, key = view.progress, found.name.lower()
     if progress is None or not desired_state.is_onboarded(found):
         return None
@@ -337,7 +337,7 @@ def _facts(view: _View, resource: DevOpsOrganization) -> dict[str, object]:
     return facts
 
 
-def _organization_id(snapshot: ConnectorSnapshot, found: CloudOrganization) -> str:
+def _organization_id(snapshot: ConnectorSnapshot, found: AzureOrganization) -> str:
     return f"{snapshot.connector.connector_ref.id}/devops/default/azureDevOpsOrgs/{found.name}"
 
 

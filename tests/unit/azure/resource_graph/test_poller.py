@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from defender_devops.api.cloud import ConnectorRef, Counts
+from defender_devops.api.azure_types import ConnectorRef, Counts
 from defender_devops.azure.resource_graph.poller import Changes, CloudWatcher
 from defender_devops.azure.resource_graph.queries import CONNECTORS, ROLE_ASSIGNMENTS
 from defender_devops.clock import Clock

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from defender_devops.api.cloud import (
+from defender_devops.api.azure_types import (
     AgentlessConfiguration,
     Annotations,
     AutoDiscovery,
-    CloudOrganization,
+    AzureOrganization,
     Configuration,
     Connector,
     Counts,
@@ -125,8 +125,8 @@ KNOWN = CloudView(
     Connector(REF.id, "westeurope", {"a": "b"}, "h"),
     Configuration(ProvisioningState.SUCCEEDED, AutoDiscovery.DISABLED, "OK", agentless=AgentlessConfiguration(True)),
     (
-        CloudOrganization("contoso", OnboardingState.ONBOARDED),
-        CloudOrganization("Fabrikam", OnboardingState.NOT_ONBOARDED),
+        AzureOrganization("contoso", OnboardingState.ONBOARDED),
+        AzureOrganization("Fabrikam", OnboardingState.NOT_ONBOARDED),
     ),
     readers=(RoleAssignment("n1", "p", "r"),),
 )
@@ -145,7 +145,7 @@ def contradictions(seen: CloudView) -> tuple[str, ...]:
         replace(KNOWN, readers=None),
         replace(KNOWN, connector=replace(KNOWN.connector, id=REF.key, hierarchy_identifier="H", offerings=("More",))),
         replace(KNOWN, configuration=replace(KNOWN.configuration, status_message="Else", agentless=None)),  # type: ignore[type-var]
-        replace(KNOWN, organizations=(CloudOrganization("CONTOSO", "Onboarded", status_message="x"),)),
+        replace(KNOWN, organizations=(AzureOrganization("CONTOSO", "Onboarded", status_message="x"),)),
     ],
 )
 def test_what_has_no_row_or_says_nothing_new_contradicts_nothing(seen: CloudView) -> None:
@@ -171,12 +171,12 @@ def test_what_has_no_row_or_says_nothing_new_contradicts_nothing(seen: CloudView
             replace(KNOWN, configuration=replace(KNOWN.configuration, agentless=AgentlessConfiguration(False))),  # type: ignore[type-var]
             "agentlessConfiguration",
         ),
-        (replace(KNOWN, organizations=(CloudOrganization("contoso", "NotOnboarded"),)), "organization contoso"),
+        (replace(KNOWN, organizations=(AzureOrganization("contoso", "NotOnboarded"),)), "organization contoso"),
         (
-            replace(KNOWN, organizations=(CloudOrganization("contoso", "Onboarded", annotations=Annotations(True)),)),
+            replace(KNOWN, organizations=(AzureOrganization("contoso", "Onboarded", annotations=Annotations(True)),)),
             "organization contoso",
         ),
-        (replace(KNOWN, organizations=(CloudOrganization("new", "Onboarded"),)), "organization new"),
+        (replace(KNOWN, organizations=(AzureOrganization("new", "Onboarded"),)), "organization new"),
         (replace(KNOWN, readers=()), "role assignments"),
     ],
 )
@@ -194,7 +194,7 @@ def test_a_configuration_where_none_is_known_is_a_contradiction() -> None:
         (KNOWN, False),
         (replace(KNOWN, configuration=None), True),
         (replace(KNOWN, organizations=KNOWN.organizations[:1]), True),
-        (replace(KNOWN, organizations=(*KNOWN.organizations, CloudOrganization("new", "Onboarded"))), False),
+        (replace(KNOWN, organizations=(*KNOWN.organizations, AzureOrganization("new", "Onboarded"))), False),
         (replace(KNOWN, readers=None), False),
     ],
 )

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from defender_devops.api.cloud import RoleAssignment
+from defender_devops.api.azure_types import RoleAssignment
 from defender_devops.azure.resources.role_assignments import SECURITY_READER, RoleAssignments
 from defender_devops.errors import AzureUnavailable, InvalidRequest
 from tests.unit.azure.fakes import CONNECTOR_PATH, REF, SUBSCRIPTION, answer, arm_error, azure_with, page

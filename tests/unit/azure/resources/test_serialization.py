@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from defender_devops.api.cloud import (
+from defender_devops.api.azure_types import (
     AgentlessConfiguration,
     Annotations,
     AutoDiscovery,
-    CloudOrganization,
+    AzureOrganization,
     Configuration,
     Connector,
     InventoryItem,
@@ -100,16 +100,16 @@ def test_a_configuration_is_read_whatever_words_it_uses(properties: dict[str, ob
                 "provisioningState": "Pending",
                 "provisioningStatusMessage": "Waiting",
             },
-            CloudOrganization(
+            AzureOrganization(
                 "contoso",
                 OnboardingState.ONBOARDED_BY_OTHER_CONNECTOR,
                 ProvisioningState.PENDING,
                 status_message="Waiting",
             ),
         ),
-        ({"onboardingState": "Onboarded"}, CloudOrganization("contoso", OnboardingState.ONBOARDED)),
-        ({"onboardingState": "Elsewhere"}, CloudOrganization("contoso", "Elsewhere")),
-        ({}, CloudOrganization("contoso", "")),
+        ({"onboardingState": "Onboarded"}, AzureOrganization("contoso", OnboardingState.ONBOARDED)),
+        ({"onboardingState": "Elsewhere"}, AzureOrganization("contoso", "Elsewhere")),
+        ({}, AzureOrganization("contoso", "")),
         (
             {
                 "onboardingState": "Onboarded",
@@ -121,18 +121,18 @@ def test_a_configuration_is_read_whatever_words_it_uses(properties: dict[str, ob
                     ],
                 },
             },
-            CloudOrganization("contoso", OnboardingState.ONBOARDED, annotations=Annotations(True, "Medium")),
+            AzureOrganization("contoso", OnboardingState.ONBOARDED, annotations=Annotations(True, "Medium")),
         ),
         (
             {
                 "onboardingState": "Onboarded",
                 "actionableRemediation": {"state": "None", "categoryConfigurations": None},
             },
-            CloudOrganization("contoso", OnboardingState.ONBOARDED, annotations=Annotations(False)),
+            AzureOrganization("contoso", OnboardingState.ONBOARDED, annotations=Annotations(False)),
         ),
     ],
 )
-def test_an_organization_is_read_with_what_is_there(properties: dict[str, object], expected: CloudOrganization) -> None:
+def test_an_organization_is_read_with_what_is_there(properties: dict[str, object], expected: AzureOrganization) -> None:
     assert parse_organization("contoso", properties) == expected
 
 
@@ -177,7 +177,7 @@ _KEYS = st.sampled_from(
 def test_no_body_is_too_strange(body: dict[str, object]) -> None:
     assert isinstance(parse_connector(body), Connector)
     assert isinstance(parse_configuration(body), Configuration)
-    assert isinstance(parse_organization("x", body), CloudOrganization)
+    assert isinstance(parse_organization("x", body), AzureOrganization)
 
 
 @pytest.mark.parametrize("secret", ["eyJhbGciOiJSUzI1NiJ9.eyJhdWkiOiJhYmMifQ.c2lnbmF0dXJl", "1.AXkA" + "x" * 60])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from defender_devops.api.cloud import AgentlessConfiguration, Annotations, AutoDiscovery, ProvisioningState
+from defender_devops.api.azure_types import AgentlessConfiguration, Annotations, AutoDiscovery, ProvisioningState
 from defender_devops.api.conditions import find_condition
 from defender_devops.api.names import FINALIZER, LABEL_GENERATED
 from defender_devops.reconcile.actions.action import Action
@@ -144,7 +144,7 @@ def test_the_finalizer_comes_once_and_goes_alone() -> None:
 def test_a_generated_resource_is_there_without_a_decision() -> None:
     made = after(CreateOrganization("contoso-tailspin", "tailspin")).organizations[-1]
     assert made.is_generated
-    assert not made.holds_decision
+    assert not made.has_user_decision
     assert made.key == ("contoso", "tailspin")
     assert (made.metadata.namespace, made.metadata.creation_timestamp) == ("security", NOW)
 
@@ -157,7 +157,7 @@ def test_a_deleted_resource_is_gone_and_the_others_are_not() -> None:
 
 def test_a_released_resource_is_a_declared_one_and_the_others_are_as_before() -> None:
     world = snapshot(TAKEN)
-    taken = next(each for each in world.organizations if each.holds_decision)
+    taken = next(each for each in world.organizations if each.has_user_decision)
     let_go = ReleaseOrganization(taken).effect(world, NOW)
     assert [each.is_generated for each in let_go.organizations] == [True, False]
     assert LABEL_GENERATED not in let_go.organizations[1].metadata.labels

@@ -9,7 +9,7 @@ from typing import cast
 import httpx
 import pytest
 
-from defender_devops.api.cloud import ConnectorRef
+from defender_devops.api.azure_types import ConnectorRef
 from defender_devops.azure.resource_graph.poller import CloudWatcher
 from defender_devops.azure.resources.role_assignments import RoleAssignments
 from defender_devops.azure.resources.security_connectors import SecurityConnectors

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from defender_devops.api.cloud import Counts, Inventory, ProvisioningState
+from defender_devops.api.azure_types import Counts, DiscoveredCounts, ProvisioningState
 from defender_devops.api.organization import Prerequisite
 from defender_devops.reconcile.cache.unchanged import ReconcileInputs
 from defender_devops.reconcile.facts.snapshot import AuthorizationCode, CloudState, ConnectorSnapshot, Failure, SignIn
@@ -82,7 +82,7 @@ def test_a_rest_holds_whenever_and_however_azure_was_asked() -> None:
             },
         ),
         replace(WORLD, expected={"contoso": Counts(9, 9)}),
-        replace(WORLD, inventory=Inventory({"contoso": Counts(9, 9)})),
+        replace(WORLD, inventory=DiscoveredCounts({"contoso": Counts(9, 9)})),
         replace(WORLD, rivals={"contoso": "another"}),
         replace(WORLD, cloud=Failure("AzureUnavailable", "down")),
         found(lambda cloud: replace(cloud, probe_failure=Failure("AuthorizationLost", "revoked"))),

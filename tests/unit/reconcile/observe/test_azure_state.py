@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from defender_devops.api.cloud import RoleAssignment
+from defender_devops.api.azure_types import RoleAssignment
 from defender_devops.azure.resources.role_assignments import RoleAssignments
 from defender_devops.azure.resources.security_connectors import SecurityConnectors
 from defender_devops.errors import AzureUnavailable, Forbidden

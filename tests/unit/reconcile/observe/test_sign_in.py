@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from defender_devops.api.cloud import Counts
+from defender_devops.api.azure_types import Counts
 from defender_devops.api.organization import DevOpsOrganization, Prerequisite
 from defender_devops.api.reasons import Reason
 from defender_devops.reconcile.observe.sign_in import SignInFindings, SignInObserver

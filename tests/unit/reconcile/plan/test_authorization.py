@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from defender_devops.api.cloud import AutoDiscovery
+from defender_devops.api.azure_types import AutoDiscovery
 from defender_devops.reconcile.actions.azure import Authorize, CreateConnector
 from defender_devops.reconcile.actions.kubernetes import RememberTags, SpendCode
 from defender_devops.reconcile.facts.desired_state import hierarchy_identifier

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from defender_devops.api.cloud import AgentlessConfiguration, Annotations, AutoDiscovery, InventoryItem
+from defender_devops.api.azure_types import AgentlessConfiguration, Annotations, AutoDiscovery, InventoryItem
 from defender_devops.reconcile.actions.azure import AssignReader, RemoveReader, SetAnnotations, UpdateConfiguration
 from defender_devops.reconcile.plan.plan import plan
 from defender_devops.reconcile.plan.security_readers import reader_name

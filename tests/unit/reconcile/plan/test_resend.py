@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from defender_devops.api.cloud import ProvisioningState
+from defender_devops.api.azure_types import ProvisioningState
 from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot, Timings
 from defender_devops.reconcile.plan.diff import forget_fulfilled
 from defender_devops.reconcile.plan.plan import plan

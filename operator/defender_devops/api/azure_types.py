@@ -128,7 +128,7 @@ class Annotations:
 
 
 @dataclass(frozen=True, slots=True)
-class CloudOrganization:
+class AzureOrganization:
     """An Azure DevOps organization as Defender for Cloud sees it through one connector."""
 
     name: str
@@ -156,7 +156,7 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
-class Inventory:
+class DiscoveredCounts:
     """Counts by organization (name in lower case) of one connector.
 
     Attributes:
