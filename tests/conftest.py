@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, settings
 from sandbox.cluster import Cluster, KubernetesClient
 from sandbox.stack import Cloud, Operator
 from sandbox.stack.cloud import CLIENT_SECRET_IDENTITY
-from tests.support.scenarios.clusters import prepared_cluster
+from tests.support.scenarios.clusters import start_prepared_cluster
 
 # No test fails on time: a machine that others use too takes a hundred times as long now and then.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -38,7 +38,7 @@ def pytest_configure() -> None:
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A real API server with controllers and our CRDs."""
-    with prepared_cluster(tmp_path_factory.mktemp("cluster")) as started:
+    with start_prepared_cluster(tmp_path_factory.mktemp("cluster")) as started:
         yield started
 
 

@@ -13,12 +13,12 @@ import structlog
 
 from defender_devops.cli.main import run
 
-Run = Callable[..., "Ran"]
+RunCommand = Callable[..., "CommandResult"]
 """Runs `defender-devops` with these arguments."""
 
 
 @dataclass(frozen=True)
-class Ran:
+class CommandResult:
     """What a run left behind."""
 
     exit_code: int
@@ -27,15 +27,15 @@ class Ran:
 
 
 @contextmanager
-def command_line(capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
+def command_line(capsys: pytest.CaptureFixture[str]) -> Iterator[RunCommand]:
     """Gives what runs a command line; logs are as before in the end."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
 
-    def start(*arguments: str | Path) -> Ran:
+    def start(*arguments: str | Path) -> CommandResult:
         capsys.readouterr()
         exit_code = run([str(each) for each in arguments])
-        return Ran(exit_code, *capsys.readouterr())
+        return CommandResult(exit_code, *capsys.readouterr())
 
     try:
         yield start

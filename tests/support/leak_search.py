@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from urllib.parse import quote, quote_plus
 
-__all__ = ["encodings", "found"]
+__all__ = ["encodings", "find_leaks"]
 
 _PIECE = 24
 """Characters of a long secret that are searched for: whoever cuts a secret short still shows a piece of it."""
@@ -26,7 +26,7 @@ _UNNAMED = {
 """What nobody planted, and gives itself away by its shape."""
 
 
-def found(text: str, secrets: Mapping[str, Iterable[str]]) -> list[str]:
+def find_leaks(text: str, secrets: Mapping[str, Iterable[str]]) -> list[str]:
     """Secrets that stand in a text, each with where.
 
     Args:

@@ -21,7 +21,7 @@ from sandbox.stack import Cloud
 from sandbox.stack.chart import Release, pack
 from tests.support.chart.audit_log import Request, requests, write_policy
 from tests.support.chart.helm import NAMESPACE, RELEASE, ROOT
-from tests.support.chart.installed_operator import OPERATORS_IDENTITY, operating
+from tests.support.chart.installed_operator import OPERATOR_IDENTITY, run_installed_operator
 from tests.support.chart.rbac import rights_of
 from tests.support.scenarios.azure_world import SERVICE_ACCOUNT, WORKLOAD, write_world
 
@@ -32,7 +32,7 @@ GRANTED = "platform"
 
 VALUES = {
     "replicaCount": 2,
-    "workloadIdentity": OPERATORS_IDENTITY,
+    "workloadIdentity": OPERATOR_IDENTITY,
     "identityGrants": [
         {
             "namespace": GRANTED,
@@ -65,7 +65,7 @@ class Stage:
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     folder = tmp_path_factory.mktemp("rights")
     policy = write_policy(folder / "policy.yaml", ACCOUNT)
-    world = write_world(folder / "world.yaml", trusted=GRANTED)
+    world = write_world(folder / "world.yaml", trusted_namespace=GRANTED)
     with Cluster.start(folder / "cluster", audit_policy=policy) as cluster:
         federation = ("--federation-issuer", cluster.issuer, "--federation-jwks", cluster.jwks)
         with (
@@ -75,7 +75,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         ):
             kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": GRANTED}})
             release = Release.install(cluster, NAMESPACE, pack(folder / "chart"), VALUES)
-            with operating(cluster, kube, cloud, release, folder / "pod"):
+            with run_installed_operator(cluster, kube, cloud, release, folder / "pod"):
                 yield Stage(cluster, kube, control, cloud.ca, release)
 
 

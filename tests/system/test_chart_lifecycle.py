@@ -19,8 +19,8 @@ from sandbox.cluster.client import Manifest, condition
 from sandbox.stack import Cloud, Operator
 from sandbox.stack.chart import Release, pack
 from tests.support.chart.helm import CHART, NAMESPACE, RELEASE, ROOT
-from tests.support.chart.installed_operator import OPERATORS_IDENTITY, operating
-from tests.support.scenarios.scenario import KIND, SUBSCRIPTION, TENANT, Scene
+from tests.support.chart.installed_operator import OPERATOR_IDENTITY, run_installed_operator
+from tests.support.scenarios.scenario import KIND, SUBSCRIPTION, TENANT, Scenario
 
 CRDS = ("azuredevopsconnectors.defender-devops.io", "devopsorganizations.defender-devops.io")
 PREVIOUS = ROOT / "tests/data/chart/previous/defender-devops-operator-0.0.9.tgz"
@@ -30,7 +30,7 @@ TEAM = "security"
 """Namespace of the connectors, as in docs/uninstall.md."""
 
 OPERATING: dict[str, Any] = {
-    "workloadIdentity": OPERATORS_IDENTITY,
+    "workloadIdentity": OPERATOR_IDENTITY,
     "identityGrants": [{"namespace": TEAM, "tenantId": TENANT, "subscriptionId": SUBSCRIPTION}],
     "settings": {"refreshInterval": 1, "checkInterval": 2},
 }
@@ -164,13 +164,13 @@ def cloud(empty_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 @pytest.fixture
-def scene(api: KubernetesClient, cloud: Cloud) -> Iterator[Scene]:
+def scenario(api: KubernetesClient, cloud: Cloud) -> Iterator[Scenario]:
     """The team's namespace, and a cloud as new. A connector that is left over is let go of."""
     with ControlClient(cloud.control) as control:
         control.reset()
-        scene = Scene(api, control, TEAM)
-        scene.enter()
-        yield scene
+        scenario = Scenario(api, control, TEAM)
+        scenario.enter()
+        yield scenario
         if crds(api):
             for each in api.list_all(KIND, TEAM):
                 api.patch(KIND, each["metadata"]["name"], {"metadata": {"finalizers": None}}, TEAM)
@@ -179,7 +179,7 @@ def scene(api: KubernetesClient, cloud: Cloud) -> Iterator[Scene]:
 @pytest.fixture
 def operate(empty_cluster: Cluster, api: KubernetesClient, cloud: Cloud, tmp_path: Path) -> Operate:
     """Run the operator as a release's service account."""
-    return lambda release: operating(empty_cluster, api, cloud, release, tmp_path / "pod")
+    return lambda release: run_installed_operator(empty_cluster, api, cloud, release, tmp_path / "pod")
 
 
 def served_schema(api: KubernetesClient) -> list[Any]:
@@ -189,28 +189,28 @@ def served_schema(api: KubernetesClient) -> list[Any]:
 
 @pytest.mark.long
 def test_live_connectors_go_through_an_upgrade_from_the_previous_chart_unchanged(
-    api: KubernetesClient, install: Install, operate: Operate, scene: Scene
+    api: KubernetesClient, install: Install, operate: Operate, scenario: Scenario
 ) -> None:
     release = install(PREVIOUS, **OPERATING)
     before = served_schema(api)
     with operate(release):
-        ready, organizations = scene.ready(), scene.organizations()
-    since = scene.control.last()
+        ready, organizations = scenario.ready(), scenario.organizations()
+    since = scenario.control.last()
     release = install(**OPERATING)
     assert served_schema(api) != before
     with operate(release):
-        scene.look()
-        assert lasting(scene.connector()) == lasting(ready)
-        assert {name: lasting(each) for name, each in scene.organizations().items()} == {
+        scenario.look()
+        assert lasting(scenario.connector()) == lasting(ready)
+        assert {name: lasting(each) for name, each in scenario.organizations().items()} == {
             name: lasting(each) for name, each in organizations.items()
         }
-        assert scene.writes(since) == []
-        scene.apply(scene.manifest(azure={"tags": {"upgraded": "yes"}}))
-        scene.wait("Ready", "True")
-        assert (scene.in_azure() or {})["tags"]["upgraded"] == "yes"
-        scene.kube.delete(KIND, "contoso", TEAM)
-        scene.kube.wait_gone(KIND, "contoso", TEAM)
-    assert scene.control.world()["connectors"] == []
+        assert scenario.writes(since) == []
+        scenario.apply(scenario.manifest(azure={"tags": {"upgraded": "yes"}}))
+        scenario.wait("Ready", "True")
+        assert (scenario.in_azure() or {})["tags"]["upgraded"] == "yes"
+        scenario.kube.delete(KIND, "contoso", TEAM)
+        scenario.kube.wait_gone(KIND, "contoso", TEAM)
+    assert scenario.control.world()["connectors"] == []
 
 
 def lasting(body: Manifest) -> dict[str, Any]:
@@ -221,15 +221,15 @@ def lasting(body: Manifest) -> dict[str, Any]:
 
 @pytest.mark.long
 def test_connectors_first_and_the_operator_last_leaves_nothing_anywhere(
-    api: KubernetesClient, install: Install, operate: Operate, scene: Scene
+    api: KubernetesClient, install: Install, operate: Operate, scenario: Scenario
 ) -> None:
     release = install(**OPERATING)
     with operate(release):
-        scene.ready()
-        scene.kube.delete(KIND, "contoso", TEAM)
-        scene.kube.wait_gone(KIND, "contoso", TEAM)
+        scenario.ready()
+        scenario.kube.delete(KIND, "contoso", TEAM)
+        scenario.kube.wait_gone(KIND, "contoso", TEAM)
     release.uninstall()
-    assert scene.control.world()["connectors"] == []
+    assert scenario.control.world()["connectors"] == []
     for name in CRDS:
         api.delete("CustomResourceDefinition", name)
     for name in (NAMESPACE, TEAM):
@@ -242,20 +242,20 @@ def test_connectors_first_and_the_operator_last_leaves_nothing_anywhere(
 
 @pytest.mark.long
 def test_operator_first_loses_nothing_and_the_next_install_ends_what_waits(
-    install: Install, operate: Operate, scene: Scene
+    install: Install, operate: Operate, scenario: Scenario
 ) -> None:
     release = install(**OPERATING)
     with operate(release):
-        ready = scene.ready()
-    since = scene.control.last()
+        ready = scenario.ready()
+    since = scenario.control.last()
     release.uninstall()
-    assert scene.connector() == ready
-    scene.kube.delete(KIND, "contoso", TEAM)
-    assert scene.connector()["metadata"]["finalizers"] == ["defender-devops.io/finalizer"]
-    assert scene.writes(since) == []
+    assert scenario.connector() == ready
+    scenario.kube.delete(KIND, "contoso", TEAM)
+    assert scenario.connector()["metadata"]["finalizers"] == ["defender-devops.io/finalizer"]
+    assert scenario.writes(since) == []
     with operate(install(**OPERATING)):
-        scene.kube.wait_gone(KIND, "contoso", TEAM)
-    assert scene.control.world()["connectors"] == []
+        scenario.kube.wait_gone(KIND, "contoso", TEAM)
+    assert scenario.control.world()["connectors"] == []
 
 
 def shell(cluster: Cluster, heading: str) -> None:
@@ -270,25 +270,25 @@ def shell(cluster: Cluster, heading: str) -> None:
 
 @pytest.mark.long
 def test_a_stuck_finalizer_goes_by_the_documented_command_and_azure_stays_as_it_is(
-    empty_cluster: Cluster, api: KubernetesClient, install: Install, operate: Operate, scene: Scene
+    empty_cluster: Cluster, api: KubernetesClient, install: Install, operate: Operate, scenario: Scenario
 ) -> None:
     release = install(**{**OPERATING, "crds": {"keep": False}})
     with operate(release):
-        scene.ready()
-    held = in_azure(scene)
+        scenario.ready()
+    held = in_azure(scenario)
     release.uninstall()
     api.wait("CustomResourceDefinition", CRDS[0], until=terminating)
-    scene.wait_until(lambda body: body["metadata"].get("deletionTimestamp"))
+    scenario.wait_until(lambda body: body["metadata"].get("deletionTimestamp"))
     shell(empty_cluster, "If the operator went first")
     for name in CRDS:
         api.wait_gone("CustomResourceDefinition", name)
-    assert in_azure(scene) == held
+    assert in_azure(scenario) == held
     assert held["tags"].keys() >= OWNER_TAGS
 
 
-def in_azure(scene: Scene) -> dict[str, Any]:
+def in_azure(scenario: Scenario) -> dict[str, Any]:
     """Azure's connector, without the counts that grow while Defender discovers."""
-    (found,) = scene.control.world()["connectors"]
+    (found,) = scenario.control.world()["connectors"]
     return {
         "id": found["id"],
         "tags": found["tags"],
@@ -302,14 +302,14 @@ def terminating(crd: Manifest) -> bool:
 
 @pytest.mark.long
 def test_the_documented_steps_in_their_order_detach_and_leave_azure_as_it_is_without_the_owners_tags(
-    empty_cluster: Cluster, api: KubernetesClient, install: Install, operate: Operate, scene: Scene
+    empty_cluster: Cluster, api: KubernetesClient, install: Install, operate: Operate, scenario: Scenario
 ) -> None:
     with operate(install(**OPERATING)):
-        scene.ready()
+        scenario.ready()
         shell(empty_cluster, "1. Decide what happens in Azure")
         shell(empty_cluster, "2. Delete the connectors")
     shell(empty_cluster, "3. Uninstall the operator")
     assert ours(api) == []
-    left = in_azure(scene)
+    left = in_azure(scenario)
     assert left["organizations"] == {"contoso", "fabrikam"}
     assert not OWNER_TAGS & left["tags"].keys()

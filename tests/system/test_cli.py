@@ -27,8 +27,8 @@ from sandbox.cluster.credentials import kubeconfig
 from sandbox.cluster.ports import free_ports
 from sandbox.stack import Cloud, Operator
 from sandbox.stack.cloud import CLIENT_SECRET_IDENTITY
-from tests.support.command_line import Run, command_line
-from tests.support.scenarios.scenario import ACCOUNT, GROUP, KIND, SUBSCRIPTION, TENANT, Scene
+from tests.support.command_line import RunCommand, command_line
+from tests.support.scenarios.scenario import ACCOUNT, GROUP, KIND, SUBSCRIPTION, TENANT, Scenario
 
 NAMESPACE = "command-line"
 OTHER_SUBSCRIPTION = "33333333-3333-3333-3333-333333333333"
@@ -96,16 +96,16 @@ def operator(
 
 
 @pytest.fixture(scope="module")
-def scene(kube: KubernetesClient, cloud: Cloud, operator: Operator) -> Iterator[Scene]:
+def scenario(kube: KubernetesClient, cloud: Cloud, operator: Operator) -> Iterator[Scenario]:
     """A connector `contoso` with the organizations contoso and fabrikam, adopted and ready."""
     with ControlClient(cloud.control) as control:
-        scene = Scene(kube, control, NAMESPACE)
+        scenario = Scenario(kube, control, NAMESPACE)
         place = {"subscription": SUBSCRIPTION, "resourceGroup": GROUP, "location": "westeurope"}
         control.add_connector(name="contoso", account=ACCOUNT, organizations=["contoso", "fabrikam"], **place)
-        scene.secret("sign-in-app", client_secret=APP_SECRET)
-        scene.apply(scene.manifest(**ADOPTED))
-        scene.wait("Ready", "True")
-        yield scene
+        scenario.secret("sign-in-app", client_secret=APP_SECRET)
+        scenario.apply(scenario.manifest(**ADOPTED))
+        scenario.wait("Ready", "True")
+        yield scenario
         for body in kube.list_all(KIND, NAMESPACE):
             kube.delete(KIND, body["metadata"]["name"], NAMESPACE)
 
@@ -117,7 +117,7 @@ ADOPTED: dict[str, Any] = {
 
 
 @pytest.fixture
-def environment(scene: Scene, cloud: Cloud, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+def environment(scenario: Scenario, cloud: Cloud, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a person's shell has: a kubeconfig, and a sign-in to Azure."""
     for name, value in {**cloud.environment(), **CLIENT_SECRET_IDENTITY}.items():
         monkeypatch.setenv(name, value)
@@ -125,7 +125,7 @@ def environment(scene: Scene, cloud: Cloud, cluster: Cluster, monkeypatch: pytes
 
 
 @pytest.fixture
-def run(environment: None, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
+def run(environment: None, capsys: pytest.CaptureFixture[str]) -> Iterator[RunCommand]:
     with command_line(capsys) as start:
         yield start
 
@@ -137,7 +137,7 @@ def _file(folder: Path, manifest: dict[str, Any], **patch: object) -> Path:
     return file
 
 
-def test_status_tells_of_the_connector_and_each_organization(run: Run) -> None:
+def test_status_tells_of_the_connector_and_each_organization(run: RunCommand) -> None:
     ran = run("status", "-n", NAMESPACE)
     assert ran.exit_code == ExitCode.OK
     assert f"{NAMESPACE}/contoso: Ready; 2 of 5 organizations onboarded" in ran.out
@@ -145,19 +145,19 @@ def test_status_tells_of_the_connector_and_each_organization(run: Run) -> None:
     assert f"{NAMESPACE}/contoso: SignedIn=False SignInRequired: " in ran.out
 
 
-def test_status_as_json_holds_the_resources_own_fields(run: Run) -> None:
+def test_status_as_json_holds_the_resources_own_fields(run: RunCommand) -> None:
     (found,) = json.loads(run("status", f"{NAMESPACE}/contoso", "-o", "json").out)["connectors"]
     assert found["status"]["connectorId"].endswith("/contoso")
     assert {each["spec"]["organization"] for each in found["organizations"]} >= {"contoso", "fabrikam"}
 
 
-def test_status_as_a_table_has_one_row(run: Run) -> None:
+def test_status_as_a_table_has_one_row(run: RunCommand) -> None:
     head, row = run("status", "-n", NAMESPACE, "-o", "table").out.splitlines()
     assert head.split() == ["CONNECTOR", "READY", "AUTHORIZED", "ORGS", "REPOS", "FOUND", "REASON"]
     assert row.split()[:4] == [f"{NAMESPACE}/contoso", "True", "True", "2"]
 
 
-def test_an_empty_namespace_says_where_else_to_look(run: Run, namespace: str) -> None:
+def test_an_empty_namespace_says_where_else_to_look(run: RunCommand, namespace: str) -> None:
     ran = run("status", "-n", namespace)
     assert (ran.exit_code, ran.out) == (ExitCode.OK, "")
     assert ran.err == f"There are no connectors in namespace {namespace}. With -A all namespaces are shown.\n"
@@ -171,7 +171,7 @@ WRONG_NAMES = [
 
 @pytest.mark.parametrize(("arguments", "words"), WRONG_NAMES)
 @pytest.mark.parametrize("command", ["status", "plan", "check", "authorize", "reconcile", "suspend", "resume"])
-def test_a_wrong_name_gets_a_suggestion(run: Run, command: str, arguments: tuple[str, ...], words: str) -> None:
+def test_a_wrong_name_gets_a_suggestion(run: RunCommand, command: str, arguments: tuple[str, ...], words: str) -> None:
     ran = run(command, *arguments)
     assert (ran.exit_code, ran.out) == (ExitCode.USAGE, "")
     assert ran.err.startswith("error: There is no connector ")
@@ -180,7 +180,7 @@ def test_a_wrong_name_gets_a_suggestion(run: Run, command: str, arguments: tuple
 
 
 @pytest.fixture
-def somebody(kube: KubernetesClient, cluster: Cluster, scene: Scene, tmp_path: Path) -> Path:
+def azure_user(kube: KubernetesClient, cluster: Cluster, scenario: Scenario, tmp_path: Path) -> Path:
     """The kubeconfig of somebody who may do nothing."""
     kube.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "somebody", "namespace": NAMESPACE}})
     token = kube.service_account_token("somebody", NAMESPACE)
@@ -195,9 +195,9 @@ COMMANDS = [("status",), ("support",), *((command, "contoso") for command in NAM
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_without_rights_every_command_says_which_one_is_missing(
-    run: Run, somebody: Path, command: tuple[str, ...]
+    run: RunCommand, azure_user: Path, command: tuple[str, ...]
 ) -> None:
-    ran = run(*command, "-n", NAMESPACE, "--kubeconfig", somebody)
+    ran = run(*command, "-n", NAMESPACE, "--kubeconfig", azure_user)
     assert (ran.exit_code, ran.out) == (ExitCode.NO_RIGHTS, "")
     assert ran.err.startswith("error: You may not do that: ")
     assert "azuredevopsconnectors" in ran.err
@@ -205,7 +205,7 @@ def test_without_rights_every_command_says_which_one_is_missing(
 
 
 def test_credentials_that_the_cluster_does_not_take_are_named_as_such(
-    run: Run, cluster: Cluster, tmp_path: Path
+    run: RunCommand, cluster: Cluster, tmp_path: Path
 ) -> None:
     file = tmp_path / "kubeconfig"
     file.write_text(kubeconfig(cluster.server, cluster.ca, token="nobody's"))
@@ -215,7 +215,7 @@ def test_credentials_that_the_cluster_does_not_take_are_named_as_such(
 
 
 def test_who_may_only_read_can_write_a_bundle_of_what_there_is_to_read(
-    run: Run, somebody: Path, kube: KubernetesClient, tmp_path: Path
+    run: RunCommand, azure_user: Path, kube: KubernetesClient, tmp_path: Path
 ) -> None:
     rules = [
         {
@@ -232,7 +232,7 @@ def test_who_may_only_read_can_write_a_bundle_of_what_there_is_to_read(
         {"apiVersion": api, "kind": "RoleBinding", "metadata": place, "roleRef": reference, "subjects": [subject]}
     )
     try:
-        ran = run("support", "-n", NAMESPACE, "--kubeconfig", somebody, "--to", tmp_path / "bundle.tar.gz")
+        ran = run("support", "-n", NAMESPACE, "--kubeconfig", azure_user, "--to", tmp_path / "bundle.tar.gz")
     finally:
         kube.delete("RoleBinding", "readers", NAMESPACE)
     assert ran.exit_code == ExitCode.OK
@@ -240,15 +240,17 @@ def test_who_may_only_read_can_write_a_bundle_of_what_there_is_to_read(
     assert "connectors.yaml" in _members(tmp_path / "bundle.tar.gz")
 
 
-def test_an_unchanged_manifest_changes_nothing(run: Run, scene: Scene, tmp_path: Path) -> None:
-    ran = run("plan", "-f", _file(tmp_path, scene.manifest(**ADOPTED)), "--exit-code")
+def test_an_unchanged_manifest_changes_nothing(run: RunCommand, scenario: Scenario, tmp_path: Path) -> None:
+    ran = run("plan", "-f", _file(tmp_path, scenario.manifest(**ADOPTED)), "--exit-code")
     assert (ran.exit_code, ran.out) == (ExitCode.OK, f"{NAMESPACE}/contoso: Nothing would change in Azure.\n")
 
 
-def test_a_changed_manifest_is_planned_and_azure_stays_as_it_is(run: Run, scene: Scene, tmp_path: Path) -> None:
-    before = scene.control.last()
+def test_a_changed_manifest_is_planned_and_azure_stays_as_it_is(
+    run: RunCommand, scenario: Scenario, tmp_path: Path
+) -> None:
+    before = scenario.control.last()
     annotations = {"mode": "Enabled", "minimumSeverity": "High"}
-    changed = _file(tmp_path, scene.manifest(**ADOPTED), pullRequestAnnotations=annotations)
+    changed = _file(tmp_path, scenario.manifest(**ADOPTED), pullRequestAnnotations=annotations)
     ran = run("plan", "-f", changed, "--exit-code", "-o", "json")
     assert ran.exit_code == ExitCode.CHANGES
     (made,) = json.loads(ran.out)["plans"]
@@ -256,49 +258,55 @@ def test_a_changed_manifest_is_planned_and_azure_stays_as_it_is(run: Run, scene:
         "turn pull request annotations on in contoso, from High up",
         "turn pull request annotations on in fabrikam, from High up",
     ]
-    assert scene.writes(before) == []
-    assert "pullRequestAnnotations" not in scene.connector()["spec"]
+    assert scenario.writes(before) == []
+    assert "pullRequestAnnotations" not in scenario.connector()["spec"]
 
 
-def test_what_cannot_be_changed_is_refused_in_the_api_server_s_words(run: Run, scene: Scene, tmp_path: Path) -> None:
-    moved = scene.manifest(azure={"location": "northeurope"}, **ADOPTED)
+def test_what_cannot_be_changed_is_refused_in_the_api_server_s_words(
+    run: RunCommand, scenario: Scenario, tmp_path: Path
+) -> None:
+    moved = scenario.manifest(azure={"location": "northeurope"}, **ADOPTED)
     ran = run("plan", "-f", _file(tmp_path, moved))
     assert ran.exit_code == ExitCode.NOT_OK
     assert "location cannot be changed: a security connector cannot move." in ran.out
 
 
-def test_a_connector_that_a_code_would_make_is_planned_without_the_code(run: Run, scene: Scene, tmp_path: Path) -> None:
-    before = scene.control.last()
-    ran = run("plan", "-f", _file(tmp_path, scene.manifest("brand-new")))
+def test_a_connector_that_a_code_would_make_is_planned_without_the_code(
+    run: RunCommand, scenario: Scenario, tmp_path: Path
+) -> None:
+    before = scenario.control.last()
+    ran = run("plan", "-f", _file(tmp_path, scenario.manifest("brand-new")))
     assert ran.exit_code == ExitCode.OK
     assert "+ create the connector brand-new in westeurope" in ran.out
     assert "Planned as if a new one-time code were in key code of Secret code" in ran.out
-    assert scene.writes(before) == []
+    assert scenario.writes(before) == []
 
 
-def test_deleting_what_was_adopted_is_planned_to_leave_it_in_azure(run: Run) -> None:
+def test_deleting_what_was_adopted_is_planned_to_leave_it_in_azure(run: RunCommand) -> None:
     ran = run("plan", f"{NAMESPACE}/contoso", "--delete")
     assert "take the owner's tags off the connector" in ran.out
     assert "The connector stays in Azure" in ran.out
 
 
-def test_without_the_cluster_a_manifest_is_planned_against_azure_alone(run: Run, scene: Scene, tmp_path: Path) -> None:
-    ran = run("plan", "--offline", "-f", _file(tmp_path, scene.manifest(**ADOPTED)))
+def test_without_the_cluster_a_manifest_is_planned_against_azure_alone(
+    run: RunCommand, scenario: Scenario, tmp_path: Path
+) -> None:
+    ran = run("plan", "--offline", "-f", _file(tmp_path, scenario.manifest(**ADOPTED)))
     assert ran.exit_code == ExitCode.NOT_OK
     assert "set spec.adoptionPolicy to Always" in ran.out
 
 
 def test_nobody_signed_in_is_told_how_to(
-    run: Run, scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: RunCommand, scenario: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("AZURE_CLIENT_SECRET")
     monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "EnvironmentCredential")
-    ran = run("plan", "-f", _file(tmp_path, scene.manifest(**ADOPTED)))
+    ran = run("plan", "-f", _file(tmp_path, scenario.manifest(**ADOPTED)))
     assert ran.exit_code == ExitCode.AZURE
     assert f"az login --tenant {TENANT}" in ran.err
 
 
-def test_a_connector_in_order_passes_every_check(run: Run) -> None:
+def test_a_connector_in_order_passes_every_check(run: RunCommand) -> None:
     ran = run("check", f"{NAMESPACE}/contoso")
     assert ran.exit_code == ExitCode.OK
     assert ran.out.splitlines() == [
@@ -313,34 +321,38 @@ def test_a_connector_in_order_passes_every_check(run: Run) -> None:
     ]
 
 
-def test_check_of_a_manifest_names_what_fails_until_it_is_mended(run: Run, scene: Scene, tmp_path: Path) -> None:
-    scene.new_code()
-    manifest = _file(tmp_path, scene.manifest("brand-new"), organizations={"mode": "Selected", "names": [CLOSED]})
+def test_check_of_a_manifest_names_what_fails_until_it_is_mended(
+    run: RunCommand, scenario: Scenario, tmp_path: Path
+) -> None:
+    scenario.new_code()
+    manifest = _file(tmp_path, scenario.manifest("brand-new"), organizations={"mode": "Selected", "names": [CLOSED]})
     ran = run("check", "-f", manifest, "-o", "json")
     assert ran.exit_code == ExitCode.NOT_OK
     (connector,) = json.loads(ran.out)["connectors"]
     (failed,) = (check for check in connector["checks"] if check["status"] != "True")
     assert (failed["subject"], failed["name"], failed["reason"]) == (CLOSED, "ThirdPartyOAuthEnabled", "OAuthDisabled")
-    scene.control.change_organization(CLOSED, thirdPartyOauth=True)
+    scenario.control.change_organization(CLOSED, thirdPartyOauth=True)
     mended = run("check", "-f", manifest)
-    scene.control.change_organization(CLOSED, thirdPartyOauth=False)
+    scenario.control.change_organization(CLOSED, thirdPartyOauth=False)
     assert (mended.exit_code, mended.out.splitlines()[0]) == (
         ExitCode.OK,
         f"{NAMESPACE}/brand-new: 8 passed",
     )
 
 
-def test_check_of_a_new_manifest_names_the_secret_that_is_missing(run: Run, scene: Scene, tmp_path: Path) -> None:
+def test_check_of_a_new_manifest_names_the_secret_that_is_missing(
+    run: RunCommand, scenario: Scenario, tmp_path: Path
+) -> None:
     missing = {**SIGN_IN, "client": {**SIGN_IN["client"], "secretRef": {"name": "nowhere", "key": "k"}}}  # type: ignore[dict-item]
-    ran = run("check", "-f", _file(tmp_path, scene.manifest("brand-new"), signIn=missing))
+    ran = run("check", "-f", _file(tmp_path, scenario.manifest("brand-new"), signIn=missing))
     assert ran.exit_code == ExitCode.NOT_OK
     assert "There is no Secret nowhere in namespace" in ran.out
 
 
 def test_what_was_imported_is_adopted_with_no_other_change_than_the_owner_s_tags(
-    run: Run, scene: Scene, tmp_path: Path
+    run: RunCommand, scenario: Scenario, tmp_path: Path
 ) -> None:
-    scene.control.add_connector(
+    scenario.control.add_connector(
         name="From_Portal",
         subscription=OTHER_SUBSCRIPTION,
         resourceGroup=GROUP,
@@ -348,7 +360,7 @@ def test_what_was_imported_is_adopted_with_no_other_change_than_the_owner_s_tags
         account=ACCOUNT,
         organizations=["tailspin", "northwind"],
     )
-    before = scene.control.last()
+    before = scenario.control.last()
     folder = tmp_path / "connectors"
     ran = run("import", "-s", OTHER_SUBSCRIPTION, "--to", folder, "-n", NAMESPACE, "--account", ACCOUNT)
     assert (ran.exit_code, ran.err) == (ExitCode.OK, f"{folder / 'from-portal.yaml'} written.\n")
@@ -357,43 +369,43 @@ def test_what_was_imported_is_adopted_with_no_other_change_than_the_owner_s_tags
     assert [step["sentence"] for step in made["steps"]] == [
         "set the connector's tags (defender-devops-owner, defender-devops-resource)"
     ]
-    assert scene.writes(before) == []
-    scene.apply(yaml.safe_load((folder / "from-portal.yaml").read_text()))
-    scene.wait("Ready", "True", name="from-portal")
-    assert scene.writes(before) == ["SecurityConnectors_Update"]
+    assert scenario.writes(before) == []
+    scenario.apply(yaml.safe_load((folder / "from-portal.yaml").read_text()))
+    scenario.wait("Ready", "True", name="from-portal")
+    assert scenario.writes(before) == ["SecurityConnectors_Update"]
     again = run("import", "-s", OTHER_SUBSCRIPTION)
     assert again.out == ""
     assert f"From_Portal is left out: {NAMESPACE}/from-portal manages it already" in again.err
 
 
-def test_a_look_that_was_asked_for_is_waited_for(run: Run, scene: Scene) -> None:
+def test_a_look_that_was_asked_for_is_waited_for(run: RunCommand, scenario: Scenario) -> None:
     ran = run("reconcile", f"{NAMESPACE}/contoso", "--wait")
     assert ran.exit_code == ExitCode.OK
     assert ran.out.startswith(f"{NAMESPACE}/contoso: Ready")
-    body = scene.connector()
+    body = scenario.connector()
     annotation = body["metadata"]["annotations"]["defender-devops.io/reconcile-requested-at"]
     assert body["status"]["lastHandledReconcileAt"] == annotation
 
 
-def test_a_suspended_connector_is_shown_as_such_until_it_is_resumed(run: Run, scene: Scene) -> None:
+def test_a_suspended_connector_is_shown_as_such_until_it_is_resumed(run: RunCommand, scenario: Scenario) -> None:
     assert run("suspend", f"{NAMESPACE}/contoso").exit_code == ExitCode.OK
-    scene.kube.wait(KIND, "contoso", NAMESPACE, until=lambda body: body["spec"]["suspend"])
+    scenario.kube.wait(KIND, "contoso", NAMESPACE, until=lambda body: body["spec"]["suspend"])
     assert f"{NAMESPACE}/contoso: Suspended" in run("status", f"{NAMESPACE}/contoso").out
     assert run("resume", f"{NAMESPACE}/contoso").exit_code == ExitCode.OK
-    assert not scene.connector()["spec"].get("suspend")
+    assert not scenario.connector()["spec"].get("suspend")
 
 
-def test_suspending_what_comes_from_git_warns_of_the_next_sync(run: Run, scene: Scene) -> None:
+def test_suspending_what_comes_from_git_warns_of_the_next_sync(run: RunCommand, scenario: Scenario) -> None:
     annotations = {"argocd.argoproj.io/tracking-id": "app"}
-    scene.kube.patch(KIND, "contoso", {"metadata": {"annotations": annotations}}, NAMESPACE)
+    scenario.kube.patch(KIND, "contoso", {"metadata": {"annotations": annotations}}, NAMESPACE)
     ran = run("resume", f"{NAMESPACE}/contoso")
-    scene.kube.patch(KIND, "contoso", {"metadata": {"annotations": dict.fromkeys(annotations)}}, NAMESPACE)
+    scenario.kube.patch(KIND, "contoso", {"metadata": {"annotations": dict.fromkeys(annotations)}}, NAMESPACE)
     assert "comes from git: write suspend: false there too" in ran.err
 
 
-def test_the_address_of_the_sign_in_page_is_printed(run: Run, scene: Scene) -> None:
+def test_the_address_of_the_sign_in_page_is_printed(run: RunCommand, scenario: Scenario) -> None:
     address = run("authorize", f"{NAMESPACE}/contoso", "--print").out.strip()
-    assert address == scene.connector()["status"]["signIn"]["url"]
+    assert address == scenario.connector()["status"]["signIn"]["url"]
     assert address.startswith("http://localhost:")
 
 
@@ -403,7 +415,7 @@ def _members(file: Path) -> dict[str, str]:
         return {member.name.rpartition("/")[2]: content.read().decode() for member, content in files if content}
 
 
-def test_a_bundle_holds_what_helps_and_no_secret(run: Run, scene: Scene, tmp_path: Path) -> None:
+def test_a_bundle_holds_what_helps_and_no_secret(run: RunCommand, scenario: Scenario, tmp_path: Path) -> None:
     ran = run("support", "-n", NAMESPACE, "--to", tmp_path / "bundle.tar.gz")
     assert ran.exit_code == ExitCode.OK
     members = _members(tmp_path / "bundle.tar.gz")
@@ -419,7 +431,7 @@ def test_a_bundle_holds_what_helps_and_no_secret(run: Run, scene: Scene, tmp_pat
     }
     assert "reason: Ready" in members["events.yaml"]
     assert "kind: AzureDevOpsConnector" in members["connectors.yaml"]
-    page = scene.connector()["status"]["signIn"]["url"]
+    page = scenario.connector()["status"]["signIn"]["url"]
     secrets = [APP_SECRET, base64.b64encode(APP_SECRET.encode()).decode(), page.rpartition("/")[2], ACCOUNT]
     assert not any(secret in content for content in members.values() for secret in secrets)
     assert (tmp_path / "bundle.tar.gz").stat().st_mode & 0o777 == 0o600
@@ -476,24 +488,26 @@ def test_a_terminal_shows_a_tree_that_fits(shell: dict[str, str]) -> None:
     assert max(map(len, shown)) <= 80
 
 
-def test_on_a_screen_the_sign_in_page_opens_in_the_browser(shell: dict[str, str], scene: Scene, tmp_path: Path) -> None:
+def test_on_a_screen_the_sign_in_page_opens_in_the_browser(
+    shell: dict[str, str], scenario: Scenario, tmp_path: Path
+) -> None:
     browser, opened = tmp_path / "browser", tmp_path / "opened"
     browser.write_text(f'#!/bin/sh\necho "$1" > {opened}\n')
     browser.chmod(0o755)
     shown = _on_terminal({**shell, "DISPLAY": ":0", "BROWSER": str(browser)}, "authorize", f"{NAMESPACE}/contoso")
-    page = scene.connector()["status"]["signIn"]["url"]
+    page = scenario.connector()["status"]["signIn"]["url"]
     assert opened.read_text().strip() == page
     assert shown == f"Opening {page}\nSign in as {ACCOUNT}.\n"
 
 
-def test_watching_tells_what_changes_until_it_is_interrupted(shell: dict[str, str], scene: Scene) -> None:
+def test_watching_tells_what_changes_until_it_is_interrupted(shell: dict[str, str], scenario: Scenario) -> None:
     command = [_BIN / "defender-devops", "status", "-w", "-n", NAMESPACE]
     with subprocess.Popen(command, env=shell, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as watching:
         assert watching.stdout is not None
         assert any(f"{NAMESPACE}/contoso: Ready" in line for line in watching.stdout)
-        scene.kube.patch(KIND, "contoso", {"spec": {"suspend": True}}, NAMESPACE)
+        scenario.kube.patch(KIND, "contoso", {"spec": {"suspend": True}}, NAMESPACE)
         assert any(f"{NAMESPACE}/contoso: Suspended" in line for line in watching.stdout)
-        scene.kube.patch(KIND, "contoso", {"spec": {"suspend": None}}, NAMESPACE)
+        scenario.kube.patch(KIND, "contoso", {"spec": {"suspend": None}}, NAMESPACE)
         watching.send_signal(signal.SIGINT)
         _, err = watching.communicate(timeout=60)
     assert (watching.returncode, err) == (ExitCode.INTERRUPTED, "")

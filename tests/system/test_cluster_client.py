@@ -27,7 +27,7 @@ from defender_devops.cluster.service_accounts import ServiceAccounts
 from defender_devops.errors import KubernetesConflict, KubernetesNotFound, KubernetesRefused, KubernetesUnavailable
 from sandbox.cluster import Cluster
 from sandbox.cluster import KubernetesClient as Administrator
-from tests.support.scenarios.clusters import prepared_cluster
+from tests.support.scenarios.clusters import start_prepared_cluster
 
 FINALIZER = "defender-devops.io/finalizer"
 MANAGER = "defender-devops-operator"
@@ -36,7 +36,7 @@ MANAGER = "defender-devops-operator"
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """One without an operator: nobody changes what is looked at here."""
-    with prepared_cluster(tmp_path_factory.mktemp("cluster")) as started:
+    with start_prepared_cluster(tmp_path_factory.mktemp("cluster")) as started:
         yield started
 
 

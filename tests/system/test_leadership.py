@@ -13,7 +13,7 @@ import pytest
 from sandbox.cluster import Cluster, KubernetesClient
 from sandbox.stack import Cloud
 from sandbox.stack.cloud import CLIENT_SECRET_IDENTITY
-from tests.support.scenarios.replicas import Replicas, leads, until
+from tests.support.scenarios.replicas import Replicas, is_leader, wait_until
 
 TAKE_OVER = 15.0
 
@@ -27,7 +27,7 @@ def replicas(kube: KubernetesClient, cluster: Cluster, cloud: Cloud, tmp_path: P
 
 def test_one_of_two_replicas_leads_both_are_ready_and_the_pod_of_one_is_labelled(replicas: Replicas) -> None:
     one, two = replicas.start("one"), replicas.start("two")
-    assert (leads(one), leads(two)) == (True, False)
+    assert (is_leader(one), is_leader(two)) == (True, False)
     assert replicas.holder() == "one"
     assert replicas.labelled() == {"one"}
 
@@ -35,7 +35,7 @@ def test_one_of_two_replicas_leads_both_are_ready_and_the_pod_of_one_is_labelled
 def test_a_leader_that_is_killed_is_followed_within_15_seconds(replicas: Replicas) -> None:
     one, two = replicas.start("one"), replicas.start("two")
     one.process.kill()
-    assert until(lambda: leads(two), TAKE_OVER) > 5
+    assert wait_until(lambda: is_leader(two), TAKE_OVER) > 5
     assert replicas.holder() == "two"
     assert replicas.transitions() == 1
 
@@ -44,26 +44,26 @@ def test_a_leader_that_ends_is_followed_at_once_and_takes_its_label_off(replicas
     one, two = replicas.start("one"), replicas.start("two")
     assert one.stop() == 0
     assert replicas.holder() in ("", "two")
-    until(lambda: leads(two), 3.0)
-    until(lambda: replicas.labelled() == {"two"}, 3.0)
+    wait_until(lambda: is_leader(two), 3.0)
+    wait_until(lambda: replicas.labelled() == {"two"}, 3.0)
 
 
 @pytest.mark.long
 def test_a_frozen_leader_is_followed_and_gives_up_when_it_wakes(replicas: Replicas) -> None:
     one, two = replicas.start("one"), replicas.start("two")
     os.kill(one.process.pid, signal.SIGSTOP)
-    until(lambda: leads(two), TAKE_OVER)
+    wait_until(lambda: is_leader(two), TAKE_OVER)
     os.kill(one.process.pid, signal.SIGCONT)
-    until(lambda: one.process.exit_status is not None, 10.0)
+    wait_until(lambda: one.process.exit_status is not None, 10.0)
     assert one.process.exit_status == 1
     assert replicas.holder() == "two"
-    assert leads(two)
+    assert is_leader(two)
 
 
 def test_a_standby_that_ends_leaves_the_leader_alone(replicas: Replicas) -> None:
     one, two = replicas.start("one"), replicas.start("two")
     assert two.stop() == 0
-    assert leads(one)
+    assert is_leader(one)
     assert replicas.transitions() == 0
 
 
@@ -72,6 +72,6 @@ def test_a_replica_that_comes_back_takes_the_label_of_its_predecessor_off(replic
     replicas.start("one").process.kill()
     assert replicas.labelled() == {"one"}
     two = replicas.start("two")
-    until(lambda: leads(two), TAKE_OVER)
+    wait_until(lambda: is_leader(two), TAKE_OVER)
     replicas.start("one")
     assert replicas.labelled() == {"two"}

@@ -18,8 +18,8 @@ from sandbox.cluster import Cluster, KubernetesClient
 from sandbox.cluster.client import Manifest, condition
 from sandbox.stack import Cloud, Operator
 from sandbox.stack.cloud import CLIENT_SECRET_IDENTITY
-from tests.support.scenarios.replicas import Replicas, leads, until
-from tests.support.scenarios.scenario import ACCOUNT, GROUP, KIND, TENANT, Scene
+from tests.support.scenarios.replicas import Replicas, is_leader, wait_until
+from tests.support.scenarios.scenario import ACCOUNT, GROUP, KIND, TENANT, Scenario
 from tests.system.connector.conftest import QUICK, watching
 
 KILLS = 20
@@ -39,22 +39,22 @@ class Load:
         current: name of the connector that holds each organization now.
     """
 
-    def __init__(self, scene: Scene) -> None:
-        self.scene = scene
+    def __init__(self, scenario: Scenario) -> None:
+        self.scenario = scenario
         self.edits = Counter[str]()
         self.current: dict[str, str] = {}
         self._numbers = count()
         members = [{"account": ACCOUNT, "administrator": True}]
         for number in range(CONNECTORS):
             name = f"load-{number}"
-            scene.control.add_organization(name=name, tenant=TENANT, members=members, projects=[{"name": "first"}])
+            scenario.control.add_organization(name=name, tenant=TENANT, members=members, projects=[{"name": "first"}])
             self.make(name)
 
     def make(self, organization: str) -> None:
         """A connector for an organization, with a one-time code of its own."""
         name = f"{organization}-{next(self._numbers)}"
         self.current[organization] = name
-        self.scene.new_code(name)
+        self.scenario.new_code(name)
         self._apply(name, organization)
 
     def edit_all(self) -> None:
@@ -66,8 +66,8 @@ class Load:
     def replace(self, organization: str) -> None:
         """Delete the connector of an organization, and make another as soon as it is gone."""
         name = self.current[organization]
-        self.scene.kube.delete(KIND, name, self.scene.namespace)
-        self.scene.kube.wait_gone(KIND, name, self.scene.namespace, timeout=PATIENCE)
+        self.scenario.kube.delete(KIND, name, self.scenario.namespace)
+        self.scenario.kube.wait_gone(KIND, name, self.scenario.namespace, timeout=PATIENCE)
         self.make(organization)
 
     def settle(self) -> None:
@@ -78,10 +78,10 @@ class Load:
             time.sleep(0.5)
 
     def _settled(self, name: str) -> bool:
-        body = self.scene.connector(name)
+        body = self.scenario.connector(name)
         if "handed over already" in condition(body, "Authorized").get("message", ""):
             # Killed between writing the code's hash down and sending it: that code is never sent.
-            self.scene.new_code(name)
+            self.scenario.new_code(name)
         return bool(
             body["status"]["observedGeneration"] == body["metadata"]["generation"]
             and condition(body, "Ready").get("status") == "True"
@@ -91,8 +91,8 @@ class Load:
         organizations = {"mode": "Selected", "names": [organization]}
         authorization = {"codeSecretRef": {"name": name, "key": "code"}}
         tags = {"edit": str(self.edits[name])}
-        self.scene.apply(
-            self.scene.manifest(name, azure={"tags": tags}, organizations=organizations, authorization=authorization)
+        self.scenario.apply(
+            self.scenario.manifest(name, azure={"tags": tags}, organizations=organizations, authorization=authorization)
         )
 
 
@@ -103,10 +103,10 @@ def cloud(start_cloud: Callable[..., Cloud]) -> Cloud:
 
 
 @pytest.fixture
-def scene(kube: KubernetesClient, cloud: Cloud, namespace: str) -> Iterator[Scene]:
+def scenario(kube: KubernetesClient, cloud: Cloud, namespace: str) -> Iterator[Scenario]:
     with ControlClient(cloud.control) as control:
-        scene = Scene(kube, control, namespace)
-        yield scene
+        scenario = Scenario(kube, control, namespace)
+        yield scenario
         for each in kube.list_all(KIND, namespace):
             kube.patch(KIND, each["metadata"]["name"], {"metadata": {"finalizers": None}}, namespace)
 
@@ -127,34 +127,34 @@ def replicas(
 
 
 def test_a_leader_killed_twenty_times_under_load_leaves_no_write_made_twice_and_no_code_sent_twice(
-    scene: Scene, replicas: Replicas
+    scenario: Scenario, replicas: Replicas
 ) -> None:
     chance = random.Random(7)  # noqa: S311 - the same moments in every run
     leader, standby = replicas.start("replica-0"), replicas.start("replica-1")
-    load = Load(scene)
+    load = Load(scenario)
     for kill in range(KILLS):
-        since = scene.control.last()
+        since = scenario.control.last()
         load.edit_all()
-        wait_for_writes(scene, since, chance.randint(1, CONNECTORS))
+        wait_for_writes(scenario, since, chance.randint(1, CONNECTORS))
         leader.process.kill()
         leader, standby = leader_first(standby, replicas.start(f"replica-{kill + 2}"))
         load.replace(f"load-{kill % CONNECTORS}")
     load.settle()
     assert replicas.transitions() == KILLS
-    journal = scene.control.journal(service="arm", path=f"/{GROUP}/.*securityConnectors", limit=100_000)
+    journal = scenario.control.journal(service="arm", path=f"/{GROUP}/.*securityConnectors", limit=100_000)
     check_writes(journal, load)
-    check_outcome(scene, load)
+    check_outcome(scenario, load)
 
 
 def leader_first(one: Operator, other: Operator) -> tuple[Operator, Operator]:
     """Wait until one of the two leads; give that one, then the other."""
-    until(lambda: leads(one) or leads(other), PATIENCE)
-    return (one, other) if leads(one) else (other, one)
+    wait_until(lambda: is_leader(one) or is_leader(other), PATIENCE)
+    return (one, other) if is_leader(one) else (other, one)
 
 
-def wait_for_writes(scene: Scene, since: int, number: int) -> None:
+def wait_for_writes(scenario: Scenario, since: int, number: int) -> None:
     """Wait until so many writes have reached Azure: the rest is then under way or about to be."""
-    until(lambda: len(scene.writes(since)) >= number, PATIENCE)
+    wait_until(lambda: len(scenario.writes(since)) >= number, PATIENCE)
 
 
 def check_writes(journal: list[Manifest], load: Load) -> None:
@@ -179,9 +179,9 @@ def connector_of(entry: Manifest) -> str:
     return str(entry["path"]).lower().partition("/securityconnectors/")[2].partition("/")[0]
 
 
-def check_outcome(scene: Scene, load: Load) -> None:
+def check_outcome(scenario: Scenario, load: Load) -> None:
     """What is in Azure at the end is what the manifests say."""
-    held = {each["id"].rpartition("/")[2]: each for each in scene.control.world()["connectors"]}
+    held = {each["id"].rpartition("/")[2]: each for each in scenario.control.world()["connectors"]}
     assert held.keys() == set(load.current.values())
     for organization, name in load.current.items():
         assert held[name]["tags"]["edit"] == str(load.edits[name])

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.leak_search import found
+from tests.support.leak_search import find_leaks
 
 SECRET = "Canary+ü/ =?&%'\"\\0123"
 TOKEN = "1.AXkA" + "".join(chr(97 + number % 26) for number in range(200))
@@ -30,18 +30,18 @@ WHERE = {
 @pytest.mark.parametrize("secret", [SECRET, TOKEN], ids=["short", "long"])
 @pytest.mark.parametrize("write", WHERE.values(), ids=WHERE)
 def test_a_secret_is_found_however_it_is_written(write, secret: str) -> None:  # noqa: ANN001 - a table of functions
-    assert found(write(secret), {"it": [secret]})
-    assert not found(write("nothing of the kind"), {"it": [secret]})
+    assert find_leaks(write(secret), {"it": [secret]})
+    assert not find_leaks(write("nothing of the kind"), {"it": [secret]})
 
 
 @given(st.binary(max_size=7), st.binary(max_size=7), st.sampled_from([SECRET, TOKEN]))
 def test_a_secret_in_the_midst_of_something_encoded_is_found(before: bytes, after: bytes, secret: str) -> None:
-    assert found(base64.b64encode(before + secret.encode() + after).decode(), {"it": [secret]})
+    assert find_leaks(base64.b64encode(before + secret.encode() + after).decode(), {"it": [secret]})
 
 
 @pytest.mark.parametrize("shown", [TOKEN[:40], TOKEN[80:150]])
 def test_a_piece_of_a_long_secret_is_found(shown: str) -> None:
-    assert found(f"token {shown}…", {"it": [TOKEN]})
+    assert find_leaks(f"token {shown}…", {"it": [TOKEN]})
 
 
 @pytest.mark.parametrize(
@@ -54,4 +54,4 @@ def test_a_piece_of_a_long_secret_is_found(shown: str) -> None:
     ids=["a token", "a key", "a signed address"],
 )
 def test_what_was_not_planted_gives_itself_away(text: str) -> None:
-    assert found(text, {})
+    assert find_leaks(text, {})

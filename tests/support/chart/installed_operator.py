@@ -12,9 +12,9 @@ from sandbox.stack import Cloud, Operator
 from sandbox.stack.chart import NAME, Release
 from sandbox.stack.service_account import ProjectedTokens
 
-__all__ = ["OPERATORS_IDENTITY", "operating"]
+__all__ = ["OPERATOR_IDENTITY", "run_installed_operator"]
 
-OPERATORS_IDENTITY: Mapping[str, object] = {
+OPERATOR_IDENTITY: Mapping[str, object] = {
     "enabled": True,
     "webhook": False,
     "clientId": "66666666-6666-6666-6666-666666666666",
@@ -24,7 +24,7 @@ OPERATORS_IDENTITY: Mapping[str, object] = {
 
 
 @contextmanager
-def operating(
+def run_installed_operator(
     cluster: Cluster, kube: KubernetesClient, cloud: Cloud, release: Release, folder: Path
 ) -> Iterator[Operator]:
     """Run the operator in the place of the release's first pod, until the end of the block."""

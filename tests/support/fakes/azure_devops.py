@@ -27,13 +27,13 @@ class FakeAzureDevOps:
         asked: requests that came.
     """
 
-    answers: dict[str, Any] = field(default_factory=dict)
-    asked: list[web.Request] = field(default_factory=list)
+    responses: dict[str, Any] = field(default_factory=dict)
+    requests: list[web.Request] = field(default_factory=list)
     url: str = ""
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        self.asked.append(request)
-        answer = self.answers.get(
+        self.requests.append(request)
+        answer = self.responses.get(
             request.path, web.json_response({"message": "gone", "typeKey": "NotFound"}, status=404)
         )
         if callable(answer):
@@ -58,27 +58,27 @@ def copy(response: web.Response) -> web.Response:
 
 
 @dataclass
-class FakeTicks:
+class FakeMonotonicClock:
     """Seconds that only sleeping moves."""
 
     now: float = 1000.0
-    slept: list[float] = field(default_factory=list)
+    sleeps: list[float] = field(default_factory=list)
 
     def __call__(self) -> float:
         return self.now
 
     async def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
+        self.sleeps.append(seconds)
         self.now += seconds
 
 
 @dataclass
-class Reach:
+class AzureDevOpsSetup:
     """A client with all that stands around it."""
 
     service: FakeAzureDevOps
     http: httpx.AsyncClient
-    ticks: FakeTicks
+    monotonic: FakeMonotonicClock
     client: AzureDevOpsClient
 
     def endpoints(self) -> Endpoints:
@@ -86,7 +86,7 @@ class Reach:
 
 
 @asynccontextmanager
-async def reaching(service: FakeAzureDevOps) -> AsyncIterator[Reach]:
+async def serve_azure_devops(service: FakeAzureDevOps) -> AsyncIterator[AzureDevOpsSetup]:
     """Serve it, and give a client for it."""
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", service.handle)
@@ -96,11 +96,11 @@ async def reaching(service: FakeAzureDevOps) -> AsyncIterator[Reach]:
     await site.start()
     service.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     http = open_connections()
-    ticks = FakeTicks()
-    pace = Pace(monotonic=ticks, wall=ticks, sleep=ticks.sleep)
+    monotonic = FakeMonotonicClock()
+    pace = Pace(monotonic=monotonic, wall=monotonic, sleep=monotonic.sleep)
     client = AzureDevOpsClient(http, Endpoints(*[service.url] * 5), SecretStr("access-token-value"), pace)
     try:
-        yield Reach(service, http, ticks, client)
+        yield AzureDevOpsSetup(service, http, monotonic, client)
     finally:
         await http.aclose()
         await runner.cleanup()

@@ -31,7 +31,7 @@ def signing_key(name: str = "key-1") -> rsa.RSAPrivateKey:
 
 
 @dataclass
-class Refusal:
+class TokenError:
     """An answer of the token endpoint that is no token."""
 
     status: int = 400
@@ -64,8 +64,8 @@ class FakeEntra:
     object_id: str = OBJECT_ID
     expires_in: int = 3600
     with_id_token: bool = True
-    refusals: list[Refusal | None] = field(default_factory=list)
-    always: Refusal | None = None
+    token_errors: list[TokenError | None] = field(default_factory=list)
+    always: TokenError | None = None
     uses: Counter[str] = field(default_factory=Counter)
     forms: list[dict[str, str]] = field(default_factory=list)
     refresh_tokens: set[str] = field(default_factory=lambda: {"refresh-0"})
@@ -111,7 +111,7 @@ class FakeEntra:
             self.uses[form["refresh_token"]] += 1
         if self.on_token:
             await self.on_token(form)
-        refusal = self.refusals.pop(0) if self.refusals else self.always
+        refusal = self.token_errors.pop(0) if self.token_errors else self.always
         if refusal:
             return refusal.response()
         return self._grant(form)
@@ -122,7 +122,7 @@ class FakeEntra:
                 return web.json_response({"access_token": f"access-{self._next()}", "expires_in": self.expires_in})
             case "refresh_token":
                 if form["refresh_token"] not in self.refresh_tokens:
-                    return Refusal(number=70000).response()
+                    return TokenError(number=70000).response()
                 return self._tokens()
             case "authorization_code":
                 return self._redeem(form)
@@ -132,12 +132,12 @@ class FakeEntra:
     def _redeem(self, form: dict[str, str]) -> web.Response:
         code = self.codes.pop(form["code"], None)
         if code is None:
-            return Refusal(number=54005).response()
+            return TokenError(number=54005).response()
         digest = hashlib.sha256(form["code_verifier"].encode()).digest()
         if base64.urlsafe_b64encode(digest).rstrip(b"=").decode() != code["challenge"]:
-            return Refusal(number=501481).response()
+            return TokenError(number=501481).response()
         if form["redirect_uri"] != code["redirect_uri"]:
-            return Refusal(number=50011, error="invalid_request").response()
+            return TokenError(number=50011, error="invalid_request").response()
         return self._tokens(code["nonce"])
 
     def _tokens(self, nonce: str | None = None) -> web.Response:
@@ -171,7 +171,7 @@ class FakeEntra:
 
 
 @asynccontextmanager
-async def running(entra: FakeEntra) -> AsyncIterator[FakeEntra]:
+async def serve_entra(entra: FakeEntra) -> AsyncIterator[FakeEntra]:
     """Serve it on a free port of the loopback."""
     app = web.Application()
     app.router.add_post("/{tenant}/oauth2/v2.0/token", entra.token)

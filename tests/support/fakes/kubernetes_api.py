@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from aiohttp import web
 
-Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Responder = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass
@@ -25,26 +25,26 @@ class Request:
 
 
 @dataclass
-class FakeServer:
+class FakeKubernetesApi:
     """Answers requests one after the other with `answers`, then with an empty object."""
 
     port: int = 0
-    answers: list[Answer | web.StreamResponse] = field(default_factory=list)
+    responses: list[Responder | web.StreamResponse] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def say(self, status: int, body: object = None, **headers: str) -> None:
+    def respond(self, status: int, body: object = None, **headers: str) -> None:
         """Script the next answer."""
-        self.answers.append(web.json_response(body if body is not None else {}, status=status, headers=headers))
+        self.responses.append(web.json_response(body if body is not None else {}, status=status, headers=headers))
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         body = await request.json() if request.can_read_body else None
         query, headers = dict(request.query), dict(request.headers)
         self.requests.append(Request(request.method, request.path, query, headers, body))
-        answer = self.answers.pop(0) if self.answers else web.json_response({})
+        answer = self.responses.pop(0) if self.responses else web.json_response({})
         return answer if isinstance(answer, web.StreamResponse) else await answer(request)
 
 

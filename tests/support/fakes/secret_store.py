@@ -22,7 +22,7 @@ class MemorySecrets:
         writes: every write that succeeded, in order.
     """
 
-    kept: dict[tuple[str, str], StoredSecret] = field(default_factory=dict)
+    stored: dict[tuple[str, str], StoredSecret] = field(default_factory=dict)
     failures: list[KubernetesError | None] = field(default_factory=list)
     read_failure: KubernetesError | None = None
     before_write: Callable[[StoredSecret], None] | None = None
@@ -32,17 +32,17 @@ class MemorySecrets:
     async def read(self, namespace: str, name: str) -> StoredSecret | None:
         if self.read_failure:
             raise self.read_failure
-        return self.kept.get((namespace, name))
+        return self.stored.get((namespace, name))
 
     async def create(self, secret: StoredSecret) -> StoredSecret:
         self._intervene(secret)
-        if (secret.namespace, secret.name) in self.kept:
+        if (secret.namespace, secret.name) in self.stored:
             raise KubernetesConflict("exists", status=409)
         return self.put(secret)
 
     async def replace(self, secret: StoredSecret) -> StoredSecret:
         self._intervene(secret)
-        current = self.kept.get((secret.namespace, secret.name))
+        current = self.stored.get((secret.namespace, secret.name))
         if current is None:
             raise KubernetesNotFound("gone", status=404)
         if current.resource_version != secret.resource_version:
@@ -52,18 +52,18 @@ class MemorySecrets:
     def put(self, secret: StoredSecret) -> StoredSecret:
         """Write as somebody who asks nobody."""
         stored = replace(secret, resource_version=str(next(self._versions)))
-        self.kept[secret.namespace, secret.name] = stored
+        self.stored[secret.namespace, secret.name] = stored
         self.writes.append(stored)
         return stored
 
-    def give(self, namespace: str, name: str, type_: str = "Opaque", **data: str) -> StoredSecret:
+    def add(self, namespace: str, name: str, type_: str = "Opaque", **data: str) -> StoredSecret:
         """A person's Secret; `_` in a key stands for `-`."""
         values = {key.replace("_", "-"): SecretBytes(value.encode()) for key, value in data.items()}
         return self.put(StoredSecret(namespace, name, type_, data=values))
 
     def text(self, namespace: str, name: str, key: str) -> str | None:
         """A value as it is stored."""
-        value = self.kept[namespace, name].data.get(key)
+        value = self.stored[namespace, name].data.get(key)
         return value.get_secret_value().decode() if value else None
 
     def _intervene(self, secret: StoredSecret) -> None:

@@ -26,7 +26,7 @@ BASE = "http://127.0.0.1:1"
 
 
 @dataclass
-class FakeTime:
+class FakeClock:
     """A clock that only tests move; whoever sleeps moves it too.
 
     Attributes:
@@ -34,7 +34,7 @@ class FakeTime:
     """
 
     now: datetime = datetime(2026, 3, 1, 12, tzinfo=UTC)
-    slept: list[float] = field(default_factory=list)
+    sleeps: list[float] = field(default_factory=list)
     longest_step: float = float("inf")
 
     def __call__(self) -> datetime:
@@ -44,7 +44,7 @@ class FakeTime:
         self.now += timedelta(**duration)
 
     async def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
+        self.sleeps.append(seconds)
         self.forward(seconds=min(seconds, self.longest_step))
         await asyncio.sleep(0)
 
@@ -73,14 +73,14 @@ REFRESH_TOKEN = {"method": "RefreshToken", "refreshTokenSecretRef": {"name": "ha
 
 
 @dataclass
-class World:
+class SignInSetup:
     """Everything around the sign-in."""
 
-    time: FakeTime
+    time: FakeClock
     entra: FakeEntra
     secrets: MemorySecrets
     package: SignInPackage
-    woken: list[tuple[str, str]]
+    requeued: list[tuple[str, str]]
 
     @property
     def sign_ins(self) -> SignIns:
@@ -91,25 +91,25 @@ class World:
 
 
 @asynccontextmanager
-async def assembled(
+async def assemble_sign_in(
     entra: FakeEntra,
-    time: FakeTime,
+    time: FakeClock,
     secrets: MemorySecrets | None = None,
     assertions: FederatedAssertions | None = None,
     **settings: object,
-) -> AsyncIterator[World]:
+) -> AsyncIterator[SignInSetup]:
     """A sign-in that asks the given Entra ID."""
     http = open_connections()
     secrets = secrets or MemorySecrets()
-    if (NAMESPACE, "signin-app") not in secrets.kept:
-        secrets.give(NAMESPACE, "signin-app", client_secret="app-secret-value")
-    woken: list[tuple[str, str]] = []
+    if (NAMESPACE, "signin-app") not in secrets.stored:
+        secrets.add(NAMESPACE, "signin-app", client_secret="app-secret-value")
+    requeued: list[tuple[str, str]] = []
     chosen = Settings(**{"authority_host": entra.url, "signin_url": BASE, **settings})
     package = await open_sign_in(
-        chosen, http, secrets, assertions, lambda *key: woken.append(key), clock=time, sleep=time.sleep
+        chosen, http, secrets, assertions, lambda *key: requeued.append(key), clock=time, sleep=time.sleep
     )
     package.sign_ins.random_share = lambda: 0.0
     try:
-        yield World(time, entra, secrets, package, woken)
+        yield SignInSetup(time, entra, secrets, package, requeued)
     finally:
         await http.aclose()

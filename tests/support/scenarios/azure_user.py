@@ -13,7 +13,7 @@ from sandbox.stack import Cloud
 from tests.support.scenarios.azure_world import TEAM, TEAM_SECRET
 from tests.support.scenarios.scenario import GROUP, SUBSCRIPTION, TENANT
 
-__all__ = ["ArmCaller"]
+__all__ = ["AzureUser"]
 
 _CONNECTOR_VERSION = "2024-08-01-preview"
 _DEVOPS_VERSION = "2025-03-01"
@@ -21,7 +21,7 @@ _ROLES_VERSION = "2022-04-01"
 _SECURITY_READER = "39bc4728-0917-49c7-9d2c-d95423bc2eb4"
 
 
-class ArmCaller:
+class AzureUser:
     """Looks at the connector `contoso` and changes what stands below it, blocking."""
 
     def __init__(self, http: httpx.Client, cloud: Cloud) -> None:
@@ -36,7 +36,7 @@ class ArmCaller:
 
     @classmethod
     @contextmanager
-    def sign_in(cls, cloud: Cloud) -> Iterator[ArmCaller]:
+    def sign_in(cls, cloud: Cloud) -> Iterator[AzureUser]:
         """Work with the team's client secret."""
         context = ssl.create_default_context(cafile=str(cloud.ca))
         with httpx.Client(verify=context, trust_env=False, timeout=30) as http:

@@ -46,15 +46,15 @@ def key_and_certificate() -> str:
     return b"".join(self_signed("by-certificate")).decode()
 
 
-def write_world(file: Path, *, trusted: str) -> Path:
+def write_world(file: Path, *, trusted_namespace: str) -> Path:
     """Write the world file.
 
     Args:
         file: where.
-        trusted: the namespace whose service account the identity WORKLOAD trusts.
+        trusted_namespace: the namespace whose service account the identity WORKLOAD trusts.
     """
     world: dict[str, Any] = yaml.safe_load(DEFAULT_WORLD.read_text(encoding="utf-8"))
-    subject = f"system:serviceaccount:{trusted}:{SERVICE_ACCOUNT}"
+    subject = f"system:serviceaccount:{trusted_namespace}:{SERVICE_ACCOUNT}"
     world["applications"] += [
         {"name": "team", "clientId": TEAM, "tenant": TENANT, "secrets": [{"value": TEAM_SECRET}]},
         {"name": "workload", "clientId": WORKLOAD, "tenant": TENANT, "federatedCredentials": [{"subject": subject}]},

@@ -9,11 +9,11 @@ from pathlib import Path
 from sandbox.cluster import Cluster
 from sandbox.stack import install_crds, prepare_namespace
 
-__all__ = ["prepared_cluster"]
+__all__ = ["start_prepared_cluster"]
 
 
 @contextmanager
-def prepared_cluster(folder: Path) -> Iterator[Cluster]:
+def start_prepared_cluster(folder: Path) -> Iterator[Cluster]:
     """A cluster with our CRDs and a namespace for the operator."""
     with Cluster.start(folder) as cluster:
         with cluster.client() as client:

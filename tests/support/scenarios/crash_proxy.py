@@ -22,7 +22,7 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
-__all__ = ["AZURE", "KUBERNETES", "Gate", "Moment", "Trap"]
+__all__ = ["AZURE", "KUBERNETES", "CrashMoment", "CrashPoint", "CrashProxy"]
 
 KUBERNETES: Final = "kubernetes"
 AZURE: Final = "azure"
@@ -37,18 +37,18 @@ _NO_TIME_OUT: Final = aiohttp.ClientTimeout(total=None)
 _PATIENCE: Final = 10.0
 
 
-class Moment(Enum):
+class CrashMoment(Enum):
     """When the operator is killed."""
 
-    BEFORE = "before"
+    BEFORE_WRITE = "before"
     """The write has not happened: between it and the one before."""
 
-    UNHEARD = "unheard"
+    AFTER_WRITE = "unheard"
     """The write has happened, and the operator does not live to hear of it."""
 
 
 @dataclass
-class Trap:
+class CrashPoint:
     """Where to kill.
 
     Attributes:
@@ -59,7 +59,7 @@ class Trap:
         sprung: set once the operator is dead.
     """
 
-    moment: Moment
+    moment: CrashMoment
     kill: Callable[[], None]
     number: int | None = None
     words: str = ""
@@ -72,7 +72,7 @@ class Trap:
         return re.search(self.words, words) is not None
 
 
-class Gate:
+class CrashProxy:
     """Passes requests on, in a thread of its own; a context manager.
 
     Args:
@@ -87,16 +87,16 @@ class Gate:
         self.addresses: dict[str, str] = {}
         self.writes: list[str] = []
         self._upstreams = upstreams
-        self._trap: Trap | None = None
+        self._trap: CrashPoint | None = None
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="gate", daemon=True)
         self._runners: list[web.AppRunner] = []
         self._sessions: list[aiohttp.ClientSession] = []
 
-    def set_trap(self, trap: Trap | None) -> None:
+    def set_crash_point(self, crash_point: CrashPoint | None) -> None:
         """Count writes anew, and kill at one of them; None only counts."""
         self.writes.clear()
-        self._trap = trap
+        self._trap = crash_point
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -133,7 +133,7 @@ class Gate:
         for session in self._sessions:
             await session.close()
 
-    def count(self, words: str) -> Trap | None:
+    def count(self, words: str) -> CrashPoint | None:
         """Write a write down; gives the trap where it is set for this one."""
         self.writes.append(words)
         return self._trap if self._trap is not None and self._trap.is_for(len(self.writes), words) else None
@@ -142,8 +142,8 @@ class Gate:
 class _Passage:
     """The way to one server."""
 
-    def __init__(self, gate: Gate, name: str, url: str, session: aiohttp.ClientSession) -> None:
-        self._gate = gate
+    def __init__(self, proxy: CrashProxy, name: str, url: str, session: aiohttp.ClientSession) -> None:
+        self._proxy = proxy
         self._name = name
         self._url = url.rstrip("/")
         self._session = session
@@ -151,9 +151,9 @@ class _Passage:
     async def take(self, request: web.Request) -> web.StreamResponse:
         """Pass one request on, unless a trap is set for it."""
         body = await request.read()
-        trap = self._gate.count(self._words(request)) if self._changes(request) else None
-        if trap is not None and trap.moment is Moment.BEFORE:
-            return _spring(trap)
+        crash_point = self._proxy.count(self._words(request)) if self._changes(request) else None
+        if crash_point is not None and crash_point.moment is CrashMoment.BEFORE_WRITE:
+            return _spring(crash_point)
         async with self._session.request(
             request.method,
             URL(self._url + request.raw_path, encoded=True),
@@ -161,9 +161,9 @@ class _Passage:
             data=body or None,
             allow_redirects=False,
         ) as answer:
-            if trap is not None:
+            if crash_point is not None:
                 await answer.read()
-                return _spring(trap)
+                return _spring(crash_point)
             return await _pass_back(request, answer)
 
     def _changes(self, request: web.Request) -> bool:
@@ -176,9 +176,9 @@ class _Passage:
         return f"{self._name}: {request.method} {below}"
 
 
-def _spring(trap: Trap) -> web.StreamResponse:
-    trap.kill()
-    trap.sprung.set()
+def _spring(crash_point: CrashPoint) -> web.StreamResponse:
+    crash_point.kill()
+    crash_point.sprung.set()
     return web.Response(status=web.HTTPServiceUnavailable.status_code)  # nobody is there to read it
 
 

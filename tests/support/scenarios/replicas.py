@@ -14,7 +14,7 @@ from sandbox.cluster import KubernetesClient
 from sandbox.stack import Operator
 from sandbox.stack.operator import NAMESPACE
 
-__all__ = ["Replicas", "leads", "until"]
+__all__ = ["Replicas", "is_leader", "wait_until"]
 
 
 class Replicas:
@@ -65,13 +65,13 @@ class Replicas:
         }
 
 
-def leads(operator: Operator) -> bool:
+def is_leader(operator: Operator) -> bool:
     """Whether it says of itself that it leads."""
     with httpx.Client(trust_env=False) as http:
         return "defender_devops_leader 1.0" in http.get(f"{operator.metrics}/metrics").text
 
 
-def until(condition: Callable[[], bool], seconds: float) -> float:
+def wait_until(condition: Callable[[], bool], seconds: float) -> float:
     """Wait for a condition; gives how long it took."""
     began = time.monotonic()
     while not condition():

@@ -37,7 +37,7 @@ def wait_for(holds: Callable[[], object], what: str, timeout: float = _PATIENCE)
 
 
 @dataclass
-class Scene:
+class Scenario:
     """What a test works with.
 
     Attributes:

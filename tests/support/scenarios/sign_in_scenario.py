@@ -12,7 +12,7 @@ import httpx
 from playwright.sync_api import Page
 
 from sandbox.demo.browser import Browser
-from tests.support.scenarios.scenario import ACCOUNT, KIND, Scene
+from tests.support.scenarios.scenario import ACCOUNT, KIND, Scenario
 
 APP = "77777777-7777-7777-7777-777777777777"
 PASSWORD = "sandbox-password"
@@ -24,7 +24,7 @@ Window = Callable[..., Page]
 
 
 @dataclass
-class SignInScene(Scene):
+class SignInScenario(Scenario):
     """A scene with a connector that somebody has to sign in for.
 
     Attributes:

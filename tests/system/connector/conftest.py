@@ -18,9 +18,9 @@ from sandbox.cloud.control.client import ControlClient
 from sandbox.cluster import Cluster, KubernetesClient
 from sandbox.stack import Cloud, Operator
 from sandbox.stack.cloud import CLIENT_SECRET_IDENTITY
-from tests.support.scenarios.azure_user import ArmCaller
+from tests.support.scenarios.azure_user import AzureUser
 from tests.support.scenarios.azure_world import SERVICE_ACCOUNT, WORKLOAD, write_world
-from tests.support.scenarios.scenario import SUBSCRIPTION, TENANT, UNKNOWN_SUBSCRIPTION, Scene
+from tests.support.scenarios.scenario import SUBSCRIPTION, TENANT, UNKNOWN_SUBSCRIPTION, Scenario
 
 QUICK = {
     "DEFENDER_DEVOPS_REFRESH_INTERVAL": "1",
@@ -59,7 +59,7 @@ def shared_cloud(
     start_cloud: Callable[..., Cloud], cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
 ) -> Cloud:
     """One cloud for all scenes."""
-    world = write_world(tmp_path_factory.mktemp("world") / "world.yaml", trusted=_TRUSTED)
+    world = write_world(tmp_path_factory.mktemp("world") / "world.yaml", trusted_namespace=_TRUSTED)
     federation = ("--federation-issuer", cluster.issuer, "--federation-jwks", cluster.jwks)
     return start_cloud("--speed", "360", "--world", world, *federation)
 
@@ -91,11 +91,11 @@ def namespaces() -> Iterator[str]:
 
 
 @contextmanager
-def _set(kube: KubernetesClient, control: ControlClient, namespace: str) -> Iterator[Scene]:
-    scene = Scene(kube, control, namespace)
-    scene.enter()
-    yield scene
-    scene.leave()
+def _set(kube: KubernetesClient, control: ControlClient, namespace: str) -> Iterator[Scenario]:
+    scenario = Scenario(kube, control, namespace)
+    scenario.enter()
+    yield scenario
+    scenario.leave()
 
 
 @pytest.fixture
@@ -108,48 +108,48 @@ def control(shared_cloud: Cloud, shared_operator: Operator) -> Iterator[ControlC
 
 
 @pytest.fixture
-def scene(kube: KubernetesClient, control: ControlClient, namespaces: Iterator[str]) -> Iterator[Scene]:
+def scenario(kube: KubernetesClient, control: ControlClient, namespaces: Iterator[str]) -> Iterator[Scenario]:
     """A namespace of the test's own, in the shared cloud."""
-    with _set(kube, control, next(namespaces)) as scene:
-        yield scene
+    with _set(kube, control, next(namespaces)) as scenario:
+        yield scenario
 
 
 @pytest.fixture
-def neighbour(kube: KubernetesClient, scene: Scene, namespaces: Iterator[str]) -> Iterator[Scene]:
+def neighbour(kube: KubernetesClient, scenario: Scenario, namespaces: Iterator[str]) -> Iterator[Scenario]:
     """Another namespace beside the test's own, as other people of the same cluster have."""
-    with _set(kube, scene.control, next(namespaces)) as neighbour:
+    with _set(kube, scenario.control, next(namespaces)) as neighbour:
         yield neighbour
 
 
 @pytest.fixture
-def trusted(kube: KubernetesClient, control: ControlClient) -> Iterator[Scene]:
+def trusted_scenario(kube: KubernetesClient, control: ControlClient) -> Iterator[Scenario]:
     """The namespace whose service account an identity of the cloud trusts."""
-    with _set(kube, control, _TRUSTED) as trusted:
-        yield trusted
+    with _set(kube, control, _TRUSTED) as trusted_scenario:
+        yield trusted_scenario
 
 
 @pytest.fixture
-def ungranted(kube: KubernetesClient, control: ControlClient) -> Iterator[Scene]:
+def ungranted_scenario(kube: KubernetesClient, control: ControlClient) -> Iterator[Scenario]:
     """A namespace that is granted nothing."""
-    with _set(kube, control, _UNGRANTED) as ungranted:
-        yield ungranted
+    with _set(kube, control, _UNGRANTED) as ungranted_scenario:
+        yield ungranted_scenario
 
 
 @pytest.fixture
-def somebody(shared_cloud: Cloud, control: ControlClient) -> Iterator[ArmCaller]:
+def azure_user(shared_cloud: Cloud, control: ControlClient) -> Iterator[AzureUser]:
     """Somebody else who works on the same connectors in Azure."""
     del control  # the cloud has to begin anew before
-    with ArmCaller.sign_in(shared_cloud) as caller:
+    with AzureUser.sign_in(shared_cloud) as caller:
         yield caller
 
 
 @pytest.fixture
-def own_scene(kube: KubernetesClient, cloud: Cloud, namespace: str) -> Iterator[Scene]:
+def own_scenario(kube: KubernetesClient, cloud: Cloud, namespace: str) -> Iterator[Scenario]:
     """Namespace and cloud of the test's own; `run` starts the operator."""
     with ControlClient(cloud.control) as control:
-        scene = Scene(kube, control, namespace)
-        yield scene
-        scene.delete_all()
+        scenario = Scenario(kube, control, namespace)
+        yield scenario
+        scenario.delete_all()
 
 
 @pytest.fixture

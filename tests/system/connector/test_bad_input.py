@@ -17,7 +17,7 @@ from tests.support.scenarios.scenario import (
     SUBSCRIPTION,
     TENANT,
     UNKNOWN_SUBSCRIPTION,
-    Scene,
+    Scenario,
     message,
 )
 
@@ -41,37 +41,37 @@ class Trouble:
     name: str
     reason: str
     words: tuple[str, ...]
-    cause: Callable[[Scene], object]
-    mend: Callable[[Scene], object]
+    cause: Callable[[Scenario], object]
+    mend: Callable[[Scenario], object]
     spec: dict[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return self.name
 
 
-def without_rights(scene: Scene) -> None:
+def without_rights(scenario: Scenario) -> None:
     """The operator's identity has no role in the subscription."""
     for role in ("Contributor", "Role Based Access Control Administrator"):
-        scene.control.unassign_role(role, OPERATOR, SCOPE)
+        scenario.control.unassign_role(role, OPERATOR, SCOPE)
 
 
-def with_rights_to_read(scene: Scene) -> None:
+def with_rights_to_read(scenario: Scenario) -> None:
     """The operator's identity may look, and no more."""
-    without_rights(scene)
-    scene.control.assign_role("Reader", OPERATOR, SCOPE)
+    without_rights(scenario)
+    scenario.control.assign_role("Reader", OPERATOR, SCOPE)
 
 
-def policies(scene: Scene, *found: dict[str, Any]) -> None:
+def policies(scenario: Scenario, *found: dict[str, Any]) -> None:
     """Assign these Azure Policies, and no others."""
-    scene.control.change_subscription(SUBSCRIPTION, policies=list(found))
+    scenario.control.change_subscription(SUBSCRIPTION, policies=list(found))
 
 
-def with_subscription(scene: Scene) -> None:
+def with_subscription(scenario: Scenario) -> None:
     """The subscription has come into the tenant, and the operator's identity has rights there."""
-    scene.control.add_subscription(
+    scenario.control.add_subscription(
         id=UNKNOWN_SUBSCRIPTION, name="Contoso Acquisitions", tenant=TENANT, resourceGroups=GROUPS
     )
-    scene.control.assign_role("Contributor", OPERATOR, f"/subscriptions/{UNKNOWN_SUBSCRIPTION}")
+    scenario.control.assign_role("Contributor", OPERATOR, f"/subscriptions/{UNKNOWN_SUBSCRIPTION}")
 
 
 TROUBLES = (
@@ -87,29 +87,29 @@ TROUBLES = (
         "an unknown resource group",
         "InvalidSpec",
         (f"resource group {GROUP}", "spec.azure.resourceGroup", "az group create"),
-        lambda scene: scene.control.change_subscription(SUBSCRIPTION, resourceGroups=[]),
-        lambda scene: scene.control.change_subscription(SUBSCRIPTION, resourceGroups=GROUPS),
+        lambda scenario: scenario.control.change_subscription(SUBSCRIPTION, resourceGroups=[]),
+        lambda scenario: scenario.control.change_subscription(SUBSCRIPTION, resourceGroups=GROUPS),
     ),
     Trouble(
         "no rights",
         "Forbidden",
         ("Microsoft.Security/securityConnectors/read", "az role assignment create", SUBSCRIPTION),
         without_rights,
-        lambda scene: scene.control.assign_role("Contributor", OPERATOR, SCOPE),
+        lambda scenario: scenario.control.assign_role("Contributor", OPERATOR, SCOPE),
     ),
     Trouble(
         "rights to read only",
         "Forbidden",
         ("Microsoft.Security/securityConnectors/write", "Security Admin"),
         with_rights_to_read,
-        lambda scene: scene.control.assign_role("Security Admin", OPERATOR, SCOPE),
+        lambda scenario: scenario.control.assign_role("Security Admin", OPERATOR, SCOPE),
     ),
     Trouble(
         "a policy that asks for a tag",
         "PolicyDenied",
         ("Every resource names its cost center", "ask the policy's owner"),
-        lambda scene: policies(
-            scene,
+        lambda scenario: policies(
+            scenario,
             {
                 "name": "require-cost-center",
                 "displayName": "Every resource names its cost center",
@@ -122,8 +122,8 @@ TROUBLES = (
         "a policy about regions",
         "PolicyDenied",
         ("Nothing outside Sweden", f"at {SCOPE}"),
-        lambda scene: policies(
-            scene, {"name": "sweden-only", "displayName": "Nothing outside Sweden", "locations": ["swedencentral"]}
+        lambda scenario: policies(
+            scenario, {"name": "sweden-only", "displayName": "Nothing outside Sweden", "locations": ["swedencentral"]}
         ),
         policies,
     ),
@@ -131,86 +131,86 @@ TROUBLES = (
         "a provider that is not registered",
         "ProviderNotRegistered",
         ("Microsoft.Security", "az provider register", SUBSCRIPTION),
-        lambda scene: scene.control.change_subscription(SUBSCRIPTION, providers=[]),
-        lambda scene: scene.control.change_subscription(SUBSCRIPTION, providers=["Microsoft.Security"]),
+        lambda scenario: scenario.control.change_subscription(SUBSCRIPTION, providers=[]),
+        lambda scenario: scenario.control.change_subscription(SUBSCRIPTION, providers=["Microsoft.Security"]),
     ),
     Trouble(
         "a name that a connector for GitHub has",
         "InvalidSpec",
         ("GitHub", "contoso", "spec.azure.connectorName"),
-        lambda scene: (
-            scene.control.add_connector(
+        lambda scenario: (
+            scenario.control.add_connector(
                 name="contoso", subscription=SUBSCRIPTION, resourceGroup=GROUP, environmentName="GitHub"
             )
             and None
         ),
-        lambda scene: scene.delete_in_portal(),
+        lambda scenario: scenario.delete_in_portal(),
     ),
     Trouble(
         "a connector that another cluster owns",
         "NotAdopted",
         ("there/theirs", "adoptionPolicy"),
-        lambda scene: (
-            scene.in_portal(
+        lambda scenario: (
+            scenario.in_portal(
                 tags={"defender-devops-owner": "another-cluster/uid", "defender-devops-resource": "there/theirs"}
             )
             and None
         ),
-        lambda scene: scene.change_in_portal(tags={}),
+        lambda scenario: scenario.change_in_portal(tags={}),
     ),
     Trouble(
         "a connector that exists, with adoptionPolicy Never",
         "NotAdopted",
         ("contoso", "adoptionPolicy is Never"),
-        lambda scene: scene.in_portal(),
-        lambda scene: scene.delete_in_portal(),
+        lambda scenario: scenario.in_portal(),
+        lambda scenario: scenario.delete_in_portal(),
         {"adoptionPolicy": "Never"},
     ),
     Trouble(
         "a connector in another region",
         "InvalidSpec",
         ("northeurope", "westeurope", "cannot move"),
-        lambda scene: scene.in_portal(location="northeurope"),
-        lambda scene: scene.delete_in_portal(),
+        lambda scenario: scenario.in_portal(location="northeurope"),
+        lambda scenario: scenario.delete_in_portal(),
     ),
 )
 
 
 @pytest.mark.parametrize("trouble", TROUBLES, ids=str)
-def test_what_is_wrong_is_told_and_mends_itself_once_its_cause_is_gone(scene: Scene, trouble: Trouble) -> None:
-    trouble.cause(scene)
-    since = scene.control.last()
-    scene.new_code()
-    scene.apply(scene.manifest(**trouble.spec))
-    told = scene.wait("Provisioned", "False", trouble.reason)
+def test_what_is_wrong_is_told_and_mends_itself_once_its_cause_is_gone(scenario: Scenario, trouble: Trouble) -> None:
+    trouble.cause(scenario)
+    since = scenario.control.last()
+    scenario.new_code()
+    scenario.apply(scenario.manifest(**trouble.spec))
+    told = scenario.wait("Provisioned", "False", trouble.reason)
     for part in trouble.words:
         assert part in message(told, "Provisioned")
     assert condition(told, "Ready")["status"] == "False"
     assert condition(told, "Ready")["reason"] == trouble.reason
     assert condition(told, "Stalled")["message"] == message(told, "Provisioned")
     assert condition(told, "Reconciling") == {}
-    assert scene.writes(since) == []
+    assert scenario.writes(since) == []
     version = told["metadata"]["resourceVersion"]
-    scene.wait_request("Resources_Query", times=3)
-    assert scene.connector()["metadata"]["resourceVersion"] == version
-    trouble.mend(scene)
-    scene.wait("Ready", "True")
-    scene.wait_onboarded("contoso", "fabrikam")
+    scenario.wait_request("Resources_Query", times=3)
+    assert scenario.connector()["metadata"]["resourceVersion"] == version
+    trouble.mend(scenario)
+    scenario.wait("Ready", "True")
+    scenario.wait_onboarded("contoso", "fabrikam")
 
 
-def test_a_connector_that_is_somebody_elses_is_not_looked_into(scene: Scene) -> None:
+def test_a_connector_that_is_somebody_elses_is_not_looked_into(scenario: Scenario) -> None:
     theirs = {"defender-devops-owner": "another-cluster/uid", "defender-devops-resource": "there/theirs"}
-    scene.in_portal(tags=theirs, autoDiscovery="Enabled")
-    scene.new_code()
-    scene.apply(scene.manifest())
-    told = scene.wait("Provisioned", "False", "NotAdopted")
-    scene.wait_request("Resources_Query", times=2)
-    assert scene.control.journal(service="arm", path="/contoso/") == []
-    assert scene.organizations() == {}
+    scenario.in_portal(tags=theirs, autoDiscovery="Enabled")
+    scenario.new_code()
+    scenario.apply(scenario.manifest())
+    told = scenario.wait("Provisioned", "False", "NotAdopted")
+    scenario.wait_request("Resources_Query", times=2)
+    assert scenario.control.journal(service="arm", path="/contoso/") == []
+    assert scenario.organizations() == {}
     assert told["status"].keys() & {"discovery", "authorization"} == set()
     assert condition(told, "Authorized")["status"] == "Unknown"
-    scene.delete_in_portal()
-    ready = scene.wait("Ready", "True")
+    scenario.delete_in_portal()
+    ready = scenario.wait("Ready", "True")
     assert condition(ready, "ReauthRequired")["status"] == "False"
     assert ready["status"]["azure"]["created"] is True
 
@@ -224,76 +224,76 @@ def test_a_connector_that_is_somebody_elses_is_not_looked_into(scene: Scene) -> 
     ids=["region", "resource group"],
 )
 def test_a_place_that_is_nowhere_is_told_and_the_manifest_has_to_be_made_anew(
-    scene: Scene, azure: dict[str, str], reason: str, words: tuple[str, ...]
+    scenario: Scenario, azure: dict[str, str], reason: str, words: tuple[str, ...]
 ) -> None:
-    scene.new_code()
-    scene.apply(scene.manifest(azure=azure))
-    told = scene.wait("Provisioned", "False", reason)
+    scenario.new_code()
+    scenario.apply(scenario.manifest(azure=azure))
+    told = scenario.wait("Provisioned", "False", reason)
     for part in words:
         assert part in message(told, "Provisioned")
     assert condition(told, "Stalled")["reason"] == reason
-    scene.kube.delete("AzureDevOpsConnector", "contoso", scene.namespace)
-    scene.kube.wait_gone("AzureDevOpsConnector", "contoso", scene.namespace)
-    scene.ready()
+    scenario.kube.delete("AzureDevOpsConnector", "contoso", scenario.namespace)
+    scenario.kube.wait_gone("AzureDevOpsConnector", "contoso", scenario.namespace)
+    scenario.ready()
 
 
-def test_a_policy_that_forbids_a_later_change_is_told_and_complied_with(scene: Scene) -> None:
-    scene.ready()
-    policies(scene, {"name": "tags", "displayName": "Everything has an owner", "requiredTags": ["owner"]})
-    scene.apply(scene.manifest(azure={"tags": {"team": "blue"}}))
-    told = scene.wait("Provisioned", "False", "PolicyDenied")
+def test_a_policy_that_forbids_a_later_change_is_told_and_complied_with(scenario: Scenario) -> None:
+    scenario.ready()
+    policies(scenario, {"name": "tags", "displayName": "Everything has an owner", "requiredTags": ["owner"]})
+    scenario.apply(scenario.manifest(azure={"tags": {"team": "blue"}}))
+    told = scenario.wait("Provisioned", "False", "PolicyDenied")
     assert "Everything has an owner" in message(told, "Provisioned")
     assert condition(told, "Authorized")["status"] == "True"
-    scene.apply(scene.manifest(azure={"tags": {"team": "blue", "owner": "platform"}}))
-    scene.wait("Ready", "True")
+    scenario.apply(scenario.manifest(azure={"tags": {"team": "blue", "owner": "platform"}}))
+    scenario.wait("Ready", "True")
 
 
-def test_an_organization_that_does_not_exist_is_told_and_taken_in_once_it_is_founded(scene: Scene) -> None:
-    scene.new_code()
-    scene.apply(scene.manifest(organizations={"names": ["contoso", "contosoo"]}))
-    told = scene.wait("OrganizationsAvailable", "False", "OrganizationNotFound")
+def test_an_organization_that_does_not_exist_is_told_and_taken_in_once_it_is_founded(scenario: Scenario) -> None:
+    scenario.new_code()
+    scenario.apply(scenario.manifest(organizations={"names": ["contoso", "contosoo"]}))
+    told = scenario.wait("OrganizationsAvailable", "False", "OrganizationNotFound")
     for part in ("contosoo", "Correct the name"):
         assert part in message(told, "OrganizationsAvailable")
-    ready = scene.wait("Ready", "False", "OrganizationNotFound")
+    ready = scenario.wait("Ready", "False", "OrganizationNotFound")
     assert condition(ready, "Stalled")["reason"] == "OrganizationNotFound"
     assert condition(ready, "Provisioned")["status"] == "True"
-    scene.wait_organization("contoso-contosoo", "Ready", "False", "OrganizationNotFound")
-    scene.wait_organization("contoso-contoso", "Ready", "True", "Onboarded")
-    scene.control.add_organization(
+    scenario.wait_organization("contoso-contosoo", "Ready", "False", "OrganizationNotFound")
+    scenario.wait_organization("contoso-contoso", "Ready", "True", "Onboarded")
+    scenario.control.add_organization(
         name="contosoo", tenant=TENANT, members=[{"account": ACCOUNT, "administrator": True}]
     )
-    scene.wait("Ready", "True")
-    scene.wait_onboarded("contoso", "contosoo")
+    scenario.wait("Ready", "True")
+    scenario.wait_onboarded("contoso", "contosoo")
 
 
-def test_an_organization_of_another_tenant_is_one_that_nobody_sees(scene: Scene) -> None:
-    scene.new_code()
-    scene.apply(scene.manifest(organizations={"names": ["litware"]}))
-    told = scene.wait("Ready", "False", "OrganizationNotFound")
+def test_an_organization_of_another_tenant_is_one_that_nobody_sees(scenario: Scenario) -> None:
+    scenario.new_code()
+    scenario.apply(scenario.manifest(organizations={"names": ["litware"]}))
+    told = scenario.wait("Ready", "False", "OrganizationNotFound")
     assert "litware" in message(told, "Ready")
-    assert scene.onboarded() == set()
+    assert scenario.onboarded() == set()
 
 
-def test_an_organization_held_elsewhere_is_told_and_taken_in_once_it_is_free(scene: Scene) -> None:
-    elsewhere = scene.in_portal("elsewhere", organizations=["fabrikam"])
-    scene.new_code()
-    scene.apply(scene.manifest())
-    told = scene.wait("OrganizationsAvailable", "False", "OrganizationConflict")
+def test_an_organization_held_elsewhere_is_told_and_taken_in_once_it_is_free(scenario: Scenario) -> None:
+    elsewhere = scenario.in_portal("elsewhere", organizations=["fabrikam"])
+    scenario.new_code()
+    scenario.apply(scenario.manifest())
+    told = scenario.wait("OrganizationsAvailable", "False", "OrganizationConflict")
     assert "fabrikam" in message(told, "OrganizationsAvailable")
     assert elsewhere.lower() in message(told, "OrganizationsAvailable").lower()
     assert condition(told, "Ready")["reason"] == "OrganizationConflict"
-    assert scene.onboarded() == {"contoso"}
-    scene.delete_in_portal("elsewhere")
-    scene.wait("Ready", "True")
-    scene.wait_onboarded("contoso", "fabrikam")
+    assert scenario.onboarded() == {"contoso"}
+    scenario.delete_in_portal("elsewhere")
+    scenario.wait("Ready", "True")
+    scenario.wait_onboarded("contoso", "fabrikam")
 
 
-def test_a_conflict_over_an_organization_that_nobody_named_leaves_the_connector_ready(scene: Scene) -> None:
-    scene.in_portal("elsewhere", organizations=["fabrikam"])
-    ready = scene.ready(organizations={"mode": "All", "names": None})
+def test_a_conflict_over_an_organization_that_nobody_named_leaves_the_connector_ready(scenario: Scenario) -> None:
+    scenario.in_portal("elsewhere", organizations=["fabrikam"])
+    ready = scenario.ready(organizations={"mode": "All", "names": None})
     assert condition(ready, "OrganizationsAvailable")["status"] == "False"
     assert condition(ready, "OrganizationsAvailable")["reason"] == "OrganizationConflict"
-    assert "fabrikam" not in scene.onboarded()
+    assert "fabrikam" not in scenario.onboarded()
 
 
 @pytest.mark.parametrize(
@@ -302,80 +302,80 @@ def test_a_conflict_over_an_organization_that_nobody_named_leaves_the_connector_
     ids=["nothing", "something else"],
 )
 def test_what_cannot_be_a_code_is_refused_unsent_and_a_code_is_taken_at_once(
-    scene: Scene, pasted: str, reason: str
+    scenario: Scenario, pasted: str, reason: str
 ) -> None:
-    scene.secret("code", code=pasted)
-    scene.apply(scene.manifest())
-    told = scene.wait("Authorized", "False", reason)
+    scenario.secret("code", code=pasted)
+    scenario.apply(scenario.manifest())
+    told = scenario.wait("Authorized", "False", reason)
     assert "Secret code" in message(told, "Authorized")
-    assert scene.writes() == []
-    scene.new_code()
-    scene.wait("Ready", "True")
+    assert scenario.writes() == []
+    scenario.new_code()
+    scenario.wait("Ready", "True")
 
 
-def test_a_code_that_was_used_before_ends_in_words_and_a_new_one_mends_it(scene: Scene) -> None:
-    scene.ready("first", organizations={"names": ["contoso"]})
-    used = scene.kube.get("Secret", "code", scene.namespace)
+def test_a_code_that_was_used_before_ends_in_words_and_a_new_one_mends_it(scenario: Scenario) -> None:
+    scenario.ready("first", organizations={"names": ["contoso"]})
+    used = scenario.kube.get("Secret", "code", scenario.namespace)
     assert used is not None
-    copy = {**used, "metadata": {"name": "copied-code", "namespace": scene.namespace}}
-    scene.kube.create({"apiVersion": "v1", "kind": "Secret", **copy})
-    scene.apply(
-        scene.manifest(
+    copy = {**used, "metadata": {"name": "copied-code", "namespace": scenario.namespace}}
+    scenario.kube.create({"apiVersion": "v1", "kind": "Secret", **copy})
+    scenario.apply(
+        scenario.manifest(
             "second",
             organizations={"names": ["fabrikam"]},
             authorization={"codeSecretRef": {"name": "copied-code", "key": "code"}},
         )
     )
-    told = scene.wait("Authorized", "False", "TokenExchangeFailed", name="second")
+    told = scenario.wait("Authorized", "False", "TokenExchangeFailed", name="second")
     for part in ("InvalidOAuthCode", "Secret copied-code", ACCOUNT):
         assert part in message(told, "Authorized")
     assert condition(told, "ReauthRequired")["status"] == "False"
-    scene.new_code("copied-code")
-    scene.wait("Ready", "True", name="second")
+    scenario.new_code("copied-code")
+    scenario.wait("Ready", "True", name="second")
 
 
-def test_two_connectors_with_one_code_do_not_spoil_each_others_authorization(scene: Scene) -> None:
-    scene.new_code()
+def test_two_connectors_with_one_code_do_not_spoil_each_others_authorization(scenario: Scenario) -> None:
+    scenario.new_code()
     for name, organization in (("first", "contoso"), ("second", "fabrikam")):
-        scene.apply(scene.manifest(name, organizations={"names": [organization]}))
-    lucky, other = _one_ready(scene)
-    told = scene.wait("Authorized", "False", "AuthorizationCodeInvalid", name=other)
+        scenario.apply(scenario.manifest(name, organizations={"names": [organization]}))
+    lucky, other = _one_ready(scenario)
+    told = scenario.wait("Authorized", "False", "AuthorizationCodeInvalid", name=other)
     assert f"connector {lucky}" in message(told, "Authorized")
-    sent = [code for entry in scene.control.journal() for code in entry.get("codes", [])]
+    sent = [code for entry in scenario.control.journal() for code in entry.get("codes", [])]
     assert len(sent) == 1
-    scene.new_code("a-code-of-its-own")
-    changed = scene.manifest(
+    scenario.new_code("a-code-of-its-own")
+    changed = scenario.manifest(
         other,
         organizations={"names": ["contoso" if other == "first" else "fabrikam"]},
         authorization={"codeSecretRef": {"name": "a-code-of-its-own", "key": "code"}},
     )
-    scene.apply(changed)
+    scenario.apply(changed)
     for name in ("first", "second"):
-        scene.wait("Ready", "True", name=name)
+        scenario.wait("Ready", "True", name=name)
 
 
-def _one_ready(scene: Scene) -> tuple[str, str]:
+def _one_ready(scenario: Scenario) -> tuple[str, str]:
     """Wait until one of the two is Ready; gives it first."""
 
     def is_ready(body: Manifest) -> bool:
         return bool(condition(body, "Ready").get("status") == "True")
 
-    scene.wait_until(lambda body: is_ready(body) or is_ready(scene.connector("second")), name="first")
-    return ("first", "second") if is_ready(scene.connector("first")) else ("second", "first")
+    scenario.wait_until(lambda body: is_ready(body) or is_ready(scenario.connector("second")), name="first")
+    return ("first", "second") if is_ready(scenario.connector("first")) else ("second", "first")
 
 
-def test_no_declared_organization_of_a_broken_connector_is_left_without_a_word(scene: Scene) -> None:
-    without_rights(scene)
-    scene.new_code()
-    scene.declare("tailspin", onboarding="Onboarded")
-    scene.apply(scene.manifest())
-    scene.wait("Provisioned", "False", "Forbidden")
-    told = scene.kube.wait(
+def test_no_declared_organization_of_a_broken_connector_is_left_without_a_word(scenario: Scenario) -> None:
+    without_rights(scenario)
+    scenario.new_code()
+    scenario.declare("tailspin", onboarding="Onboarded")
+    scenario.apply(scenario.manifest())
+    scenario.wait("Provisioned", "False", "Forbidden")
+    told = scenario.kube.wait(
         ORGANIZATION,
         "tailspin",
-        scene.namespace,
+        scenario.namespace,
         until=lambda body: condition(body, "Ready").get("reason") == "Forbidden",
     )
     assert "see its conditions" in message(told, "Ready")
-    scene.control.assign_role("Contributor", OPERATOR, SCOPE)
-    scene.wait_organization("tailspin", "Ready", "True", "Onboarded")
+    scenario.control.assign_role("Contributor", OPERATOR, SCOPE)
+    scenario.wait_organization("tailspin", "Ready", "True", "Onboarded")

@@ -19,9 +19,9 @@ from sandbox.cluster import Cluster, KubernetesClient
 from sandbox.cluster.client import condition
 from sandbox.cluster.credentials import kubeconfig
 from sandbox.stack import Cloud, Operator
-from tests.support.scenarios.azure_user import ArmCaller
-from tests.support.scenarios.crash_proxy import AZURE, KUBERNETES, Gate, Moment, Trap
-from tests.support.scenarios.scenario import ACCOUNT, KIND, ORGANIZATION, Scene, message
+from tests.support.scenarios.azure_user import AzureUser
+from tests.support.scenarios.crash_proxy import AZURE, KUBERNETES, CrashMoment, CrashPoint, CrashProxy
+from tests.support.scenarios.scenario import ACCOUNT, KIND, ORGANIZATION, Scenario, message
 
 TEAM, PERSON = "88888888-8888-8888-8888-888888888888", "44444444-4444-4444-4444-444444444444"
 OWNER_TAGS = {"defender-devops-owner", "defender-devops-resource"}
@@ -152,9 +152,9 @@ class Stage:
         brought: a person has brought another code since the operator was killed.
     """
 
-    scene: Scene
-    gate: Gate
-    somebody: ArmCaller
+    scenario: Scenario
+    proxy: CrashProxy
+    azure_user: AzureUser
     start: Callable[[], Operator]
     operator: Operator
     brought: bool = False
@@ -170,30 +170,30 @@ class Stage:
 
     def clear(self) -> None:
         """Begin again, with an empty namespace and a cloud as it was."""
-        self.gate.set_trap(None)
-        self.scene.leave()
-        self.scene.control.reset()
-        self.scene.control.remove_access(ACCOUNT, *OUT_OF_SIGHT)
+        self.proxy.set_crash_point(None)
+        self.scenario.leave()
+        self.scenario.control.reset()
+        self.scenario.control.remove_access(ACCOUNT, *OUT_OF_SIGHT)
 
     def ask(self, spec: dict[str, Any] | None) -> None:
         """Bring a connector's manifest into the cluster, or take it out."""
         if spec is None:
-            self.scene.kube.delete(KIND, "contoso", self.scene.namespace)
+            self.scenario.kube.delete(KIND, "contoso", self.scenario.namespace)
         else:
-            self.scene.apply(self.scene.manifest(**spec))
+            self.scenario.apply(self.scenario.manifest(**spec))
 
     def look(self) -> dict[str, Any]:
         """What there is in Azure and in the cluster, as far as it does not differ from one run to the next."""
-        azure = self.scene.in_azure()
-        found = self.scene.kube.get(KIND, "contoso", self.scene.namespace)
-        resources = self.scene.kube.list_all(ORGANIZATION, self.scene.namespace)
-        onboarded = self.scene.onboarded()
+        azure = self.scenario.in_azure()
+        found = self.scenario.kube.get(KIND, "contoso", self.scenario.namespace)
+        resources = self.scenario.kube.list_all(ORGANIZATION, self.scenario.namespace)
+        onboarded = self.scenario.onboarded()
         return {
-            "connectors": len(self.scene.control.world()["connectors"]),
+            "connectors": len(self.scenario.control.world()["connectors"]),
             "tags": {name: value for name, value in azure["tags"].items() if name not in OWNER_TAGS} if azure else {},
             "onboarded": onboarded,
-            "annotated": {name: self.somebody.severity(name) for name in onboarded},
-            "readers": self.somebody.readers(),
+            "annotated": {name: self.azure_user.severity(name) for name in onboarded},
+            "readers": self.azure_user.readers(),
             "ready": condition(found, "Ready").get("reason") if found else None,
             "remembered": remembered(found["status"]) if found else None,
             "organizations": {each["metadata"]["name"]: condition(each, "Ready").get("reason") for each in resources},
@@ -209,16 +209,16 @@ class Stage:
             seen = self.look()
             if seen == end:
                 return True
-            assert time.monotonic() < deadline, f"{seen} is not {end}; writes: {self.gate.writes}"
+            assert time.monotonic() < deadline, f"{seen} is not {end}; writes: {self.proxy.writes}"
             self._bring_another_code_if_asked()
             time.sleep(0.2)
         return False
 
     def _bring_another_code_if_asked(self) -> None:
         """Between writing the code's hash down and sending it, a crash costs the code."""
-        found = self.scene.kube.get(KIND, "contoso", self.scene.namespace)
+        found = self.scenario.kube.get(KIND, "contoso", self.scenario.namespace)
         if found is not None and not self.brought and "handed over already" in message(found, "Authorized"):
-            self.scene.new_code()
+            self.scenario.new_code()
             self.brought = True
 
 
@@ -230,22 +230,22 @@ def remembered(status: dict[str, Any]) -> tuple[set[str], str | None, set[str]]:
 
 
 @pytest.fixture
-def gate(cluster: Cluster, shared_cloud: Cloud) -> Iterator[Gate]:
+def proxy(cluster: Cluster, shared_cloud: Cloud) -> Iterator[CrashProxy]:
     """Between the operator, and API server and Azure."""
     upstreams = {
         KUBERNETES: (cluster.server, cluster.ca),
         AZURE: (str(shared_cloud.endpoints["arm"]), shared_cloud.ca),
     }
-    with Gate(upstreams) as gate:
-        yield gate
+    with CrashProxy(upstreams) as proxy:
+        yield proxy
 
 
 @pytest.fixture
-def ways(gate: Gate, cluster: Cluster, tmp_path: Path) -> dict[str, str]:
+def ways(proxy: CrashProxy, cluster: Cluster, tmp_path: Path) -> dict[str, str]:
     """Variables that lead an operator through the gate."""
     access = tmp_path / "through-the-gate.kubeconfig"
-    access.write_text(kubeconfig(gate.addresses[KUBERNETES], cluster.ca, token=cluster.admin_token))
-    return {"KUBECONFIG": str(access), "DEFENDER_DEVOPS_ARM_ENDPOINT": gate.addresses[AZURE]}
+    access.write_text(kubeconfig(proxy.addresses[KUBERNETES], cluster.ca, token=cluster.admin_token))
+    return {"KUBECONFIG": str(access), "DEFENDER_DEVOPS_ARM_ENDPOINT": proxy.addresses[AZURE]}
 
 
 @pytest.fixture
@@ -258,81 +258,83 @@ def start(
 
 @pytest.fixture
 def stage(
-    kube: KubernetesClient, shared_cloud: Cloud, namespace: str, gate: Gate, start: Callable[[], Operator]
+    kube: KubernetesClient, shared_cloud: Cloud, namespace: str, proxy: CrashProxy, start: Callable[[], Operator]
 ) -> Iterator[Stage]:
     """The operator in a namespace of its own, with its gate."""
     with ControlClient(shared_cloud.control) as control:
         control.reset()
         control.remove_access(ACCOUNT, *OUT_OF_SIGHT)
-        with ArmCaller.sign_in(shared_cloud) as somebody:
-            stage = Stage(Scene(kube, control, namespace), gate, somebody, start, start())
+        with AzureUser.sign_in(shared_cloud) as azure_user:
+            stage = Stage(Scenario(kube, control, namespace), proxy, azure_user, start, start())
             yield stage
-            gate.set_trap(None)
-            stage.scene.leave()
+            proxy.set_crash_point(None)
+            stage.scenario.leave()
 
 
 def begin(stage: Stage, workload: Workload) -> int:
     """Bring about what is there before, and the code; gives where the journal then stands."""
     stage.clear()
-    stage.scene.new_code()
+    stage.scenario.new_code()
     if workload.before is not None:
         stage.ask(workload.before)
         stage.wait(LARGE_END if workload.before is LARGE else SMALL_END)
-    return stage.scene.control.last()
+    return stage.scenario.control.last()
 
 
 def check(stage: Stage, workload: Workload, since: int, where: str) -> None:
     """Hold what was written to Azure against what has to be, and see that no code was sent twice."""
-    made = Counter(stage.scene.writes(since))
+    made = Counter(stage.scenario.writes(since))
     more = made - Counter(workload.writes)
     assert Counter(workload.writes) - made == Counter(), f"{where}: less was written: {made}"
     assert more.keys() <= workload.repeated.keys(), f"{where}: more was written: {more}"
     assert all(number == 1 for number in more.values()), f"{where}: more than once more: {more}"
-    sent = [code for entry in stage.scene.control.journal() for code in entry.get("codes", [])]
+    sent = [code for entry in stage.scenario.control.journal() for code in entry.get("codes", [])]
     assert len(sent) == len(set(sent)), f"{where}: a code was sent twice"
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("moment", Moment, ids=lambda moment: moment.value)
+@pytest.mark.parametrize("moment", CrashMoment, ids=lambda moment: moment.value)
 @pytest.mark.parametrize("name", WORKLOADS)
-def test_an_operator_killed_at_any_write_ends_where_it_would_have(stage: Stage, name: str, moment: Moment) -> None:
+def test_an_operator_killed_at_any_write_ends_where_it_would_have(stage: Stage, name: str, moment: CrashMoment) -> None:
     workload = WORKLOADS[name]
     for number in itertools.count(1):
         since = begin(stage, workload)
-        trap = Trap(moment, stage.kill, number)
-        stage.gate.set_trap(trap)
+        crash_point = CrashPoint(moment, stage.kill, number)
+        stage.proxy.set_crash_point(crash_point)
         stage.ask(workload.spec)
-        undisturbed = stage.wait(workload.end, or_else=trap.sprung.is_set)
-        where = f"{moment.value} write {number}, {stage.gate.writes[-1]}"
+        undisturbed = stage.wait(workload.end, or_else=crash_point.sprung.is_set)
+        where = f"{moment.value} write {number}, {stage.proxy.writes[-1]}"
         if not undisturbed:
             stage.restart()
             stage.wait(workload.end)
         check(stage, workload, since, where)
         if undisturbed:
             break
-    assert number > sum(workload.writes.values()) + 1, f"not every write was met: {stage.gate.writes}"
+    assert number > sum(workload.writes.values()) + 1, f"not every write was met: {stage.proxy.writes}"
 
 
 LIFE = (
-    ("create", Moment.UNHEARD, r"azure: PUT .*securityConnectors/contoso$"),
-    ("create", Moment.BEFORE, r"azure: PUT .*devops/default$"),
-    ("widen", Moment.BEFORE, r"kubernetes: POST devopsorganizations$"),
-    ("delete", Moment.UNHEARD, r"azure: DELETE .*securityConnectors/contoso$"),
+    ("create", CrashMoment.AFTER_WRITE, r"azure: PUT .*securityConnectors/contoso$"),
+    ("create", CrashMoment.BEFORE_WRITE, r"azure: PUT .*devops/default$"),
+    ("widen", CrashMoment.BEFORE_WRITE, r"kubernetes: POST devopsorganizations$"),
+    ("delete", CrashMoment.AFTER_WRITE, r"azure: DELETE .*securityConnectors/contoso$"),
 )
 """Where an operator is killed in one life of a connector, in this order."""
 
 
 @pytest.mark.long
 def test_an_operator_killed_time_and_again_brings_a_connector_through_its_life(stage: Stage) -> None:
-    stage.scene.new_code()
+    stage.scenario.new_code()
     for name, kills in itertools.groupby(LIFE, key=lambda each: each[0]):
-        workload, since = WORKLOADS[name], stage.scene.control.last()
-        traps = [Trap(moment, stage.kill, words=words) for _, moment, words in kills]
-        stage.gate.set_trap(traps[0])
+        workload, since = WORKLOADS[name], stage.scenario.control.last()
+        traps = [CrashPoint(moment, stage.kill, words=words) for _, moment, words in kills]
+        stage.proxy.set_crash_point(traps[0])
         stage.ask(workload.spec)
-        for trap, following in itertools.zip_longest(traps, traps[1:]):
-            assert not stage.wait(workload.end, or_else=trap.sprung.is_set), f"no {trap.words} on the way to {name}"
-            stage.gate.set_trap(following)
+        for crash_point, following in itertools.zip_longest(traps, traps[1:]):
+            assert not stage.wait(workload.end, or_else=crash_point.sprung.is_set), (
+                f"no {crash_point.words} on the way to {name}"
+            )
+            stage.proxy.set_crash_point(following)
             stage.restart()
         stage.wait(workload.end)
         check(stage, workload, since, name)
@@ -360,13 +362,13 @@ PLAIN_END: dict[str, Any] = {
 def test_what_was_set_a_moment_before_a_crash_is_not_left_behind(
     stage: Stage, wish: dict[str, Any], words: str, after: dict[str, Any] | None
 ) -> None:
-    stage.scene.new_code()
+    stage.scenario.new_code()
     stage.ask({})
     stage.wait(PLAIN_END)
-    trap = Trap(Moment.UNHEARD, stage.kill, words=words)
-    stage.gate.set_trap(trap)
+    crash_point = CrashPoint(CrashMoment.AFTER_WRITE, stage.kill, words=words)
+    stage.proxy.set_crash_point(crash_point)
     stage.ask(wish)
-    assert not stage.wait(NOTHING, or_else=trap.sprung.is_set)
+    assert not stage.wait(NOTHING, or_else=crash_point.sprung.is_set)
     stage.ask(after)
     stage.restart()
     stage.wait(NOTHING if after is None else PLAIN_END)

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from sandbox.cluster.client import Manifest, condition
-from tests.support.scenarios.azure_user import ArmCaller
-from tests.support.scenarios.scenario import ACCOUNT, GROUP, SUBSCRIPTION, Scene, message, wait_for
+from tests.support.scenarios.azure_user import AzureUser
+from tests.support.scenarios.scenario import ACCOUNT, GROUP, SUBSCRIPTION, Scenario, message, wait_for
 
 READER = "88888888-8888-8888-8888-888888888888"
 CONNECTOR_ID = (
@@ -23,30 +23,30 @@ FEATURES: dict[str, Any] = {
 OWNER_TAGS = {"defender-devops-owner", "defender-devops-resource"}
 
 
-def settled(scene: Scene, **spec: object) -> Manifest:
+def settled(scenario: Scenario, **spec: object) -> Manifest:
     """A connector with every feature, after the last of its operations."""
-    scene.ready(**{**FEATURES, **spec})
-    return scene.wait("Provisioned", "True")
+    scenario.ready(**{**FEATURES, **spec})
+    return scenario.wait("Provisioned", "True")
 
 
-def tags(scene: Scene) -> dict[str, str]:
+def tags(scenario: Scenario) -> dict[str, str]:
     """Tags of the connector in Azure."""
-    azure = scene.in_azure()
+    azure = scenario.in_azure()
     assert azure is not None
     found: dict[str, str] = azure["tags"]
     return found
 
 
-def test_every_feature_is_set_once_and_left_alone(scene: Scene, somebody: ArmCaller) -> None:
-    settled(scene)
-    wait_for(lambda: somebody.annotations("fabrikam")["state"] == "Enabled", "annotations")
-    assert somebody.configuration()["agentlessConfiguration"]["agentlessEnabled"] == "Enabled"
-    scene.look()
-    since = scene.control.last()
-    scene.look()
-    scene.look()
-    assert scene.writes(since) == []
-    assert sorted(scene.writes()) == [
+def test_every_feature_is_set_once_and_left_alone(scenario: Scenario, azure_user: AzureUser) -> None:
+    settled(scenario)
+    wait_for(lambda: azure_user.annotations("fabrikam")["state"] == "Enabled", "annotations")
+    assert azure_user.configuration()["agentlessConfiguration"]["agentlessEnabled"] == "Enabled"
+    scenario.look()
+    since = scenario.control.last()
+    scenario.look()
+    scenario.look()
+    assert scenario.writes(since) == []
+    assert sorted(scenario.writes()) == [
         "AzureDevOpsOrgs_Update",
         "AzureDevOpsOrgs_Update",
         "DevOpsConfigurations_CreateOrUpdate",
@@ -55,201 +55,205 @@ def test_every_feature_is_set_once_and_left_alone(scene: Scene, somebody: ArmCal
     ]
 
 
-def test_tags_that_somebody_takes_off_or_changes_come_back_and_those_of_others_stay(scene: Scene) -> None:
-    settled(scene)
-    before = tags(scene)
-    since = scene.control.last()
-    scene.change_in_portal(tags={"owner": "nobody", "cost-center": "4711"})
-    wait_for(lambda: tags(scene) == before | {"cost-center": "4711"}, "tags")
-    scene.wait("Ready", "True")
-    assert scene.writes(since) == ["SecurityConnectors_Update"]
+def test_tags_that_somebody_takes_off_or_changes_come_back_and_those_of_others_stay(scenario: Scenario) -> None:
+    settled(scenario)
+    before = tags(scenario)
+    since = scenario.control.last()
+    scenario.change_in_portal(tags={"owner": "nobody", "cost-center": "4711"})
+    wait_for(lambda: tags(scenario) == before | {"cost-center": "4711"}, "tags")
+    scenario.wait("Ready", "True")
+    assert scenario.writes(since) == ["SecurityConnectors_Update"]
 
 
-def test_auto_discovery_that_somebody_switches_on_is_switched_off(scene: Scene, somebody: ArmCaller) -> None:
-    settled(scene)
-    since = scene.control.last()
-    scene.change_in_portal(autoDiscovery="Enabled")
-    wait_for(lambda: somebody.configuration()["autoDiscovery"] == "Disabled", "auto-discovery")
-    scene.look()
-    scene.wait("Provisioned", "True")
-    assert scene.onboarded() == {"contoso", "fabrikam"}
-    assert scene.writes(since) == ["DevOpsConfigurations_Update"]
+def test_auto_discovery_that_somebody_switches_on_is_switched_off(scenario: Scenario, azure_user: AzureUser) -> None:
+    settled(scenario)
+    since = scenario.control.last()
+    scenario.change_in_portal(autoDiscovery="Enabled")
+    wait_for(lambda: azure_user.configuration()["autoDiscovery"] == "Disabled", "auto-discovery")
+    scenario.look()
+    scenario.wait("Provisioned", "True")
+    assert scenario.onboarded() == {"contoso", "fabrikam"}
+    assert scenario.writes(since) == ["DevOpsConfigurations_Update"]
 
 
 @pytest.mark.parametrize("left", [["contoso"], ["contoso", "fabrikam", "tailspin"]], ids=["taken out", "taken in"])
-def test_an_organization_that_somebody_takes_out_or_in_is_put_back(scene: Scene, left: list[str]) -> None:
-    settled(scene)
-    since = scene.control.last()
-    scene.change_in_portal(organizations=left)
-    scene.wait_onboarded("contoso", "fabrikam")
-    scene.wait("Ready", "True")
-    assert "DevOpsConfigurations_Update" in scene.writes(since)
-    assert scene.writes(since).count("DevOpsConfigurations_Update") == 1
+def test_an_organization_that_somebody_takes_out_or_in_is_put_back(scenario: Scenario, left: list[str]) -> None:
+    settled(scenario)
+    since = scenario.control.last()
+    scenario.change_in_portal(organizations=left)
+    scenario.wait_onboarded("contoso", "fabrikam")
+    scenario.wait("Ready", "True")
+    assert "DevOpsConfigurations_Update" in scenario.writes(since)
+    assert scenario.writes(since).count("DevOpsConfigurations_Update") == 1
     for each in ("contoso", "fabrikam"):
-        scene.wait_organization(f"contoso-{each}", "Ready", "True", "Onboarded")
+        scenario.wait_organization(f"contoso-{each}", "Ready", "True", "Onboarded")
 
 
 @pytest.mark.parametrize(
     ("state", "severity"), [("Disabled", "Medium"), ("Enabled", "Low")], ids=["switched off", "another severity"]
 )
 def test_annotations_that_somebody_changes_are_set_again(
-    scene: Scene, somebody: ArmCaller, state: str, severity: str
+    scenario: Scenario, azure_user: AzureUser, state: str, severity: str
 ) -> None:
-    settled(scene)
-    wait_for(lambda: somebody.annotations("fabrikam")["state"] == "Enabled", "annotations at first")
-    scene.look()
-    somebody.set_annotations("fabrikam", state=state, severity=severity)
-    wait_for(lambda: _differs(somebody, state, severity), "somebody's change")
-    wait_for(lambda: not _differs(somebody, state, severity), "annotations again")
-    assert somebody.annotations("fabrikam")["state"] == "Enabled"
+    settled(scenario)
+    wait_for(lambda: azure_user.annotations("fabrikam")["state"] == "Enabled", "annotations at first")
+    scenario.look()
+    azure_user.set_annotations("fabrikam", state=state, severity=severity)
+    wait_for(lambda: _differs(azure_user, state, severity), "somebody's change")
+    wait_for(lambda: not _differs(azure_user, state, severity), "annotations again")
+    assert azure_user.annotations("fabrikam")["state"] == "Enabled"
 
 
-def _differs(somebody: ArmCaller, state: str, severity: str) -> bool:
-    found = somebody.annotations("fabrikam")
+def _differs(azure_user: AzureUser, state: str, severity: str) -> bool:
+    found = azure_user.annotations("fabrikam")
     severities = [each["minimumSeverityLevel"] for each in found["categoryConfigurations"]]
     return found["state"] == state and (state == "Disabled" or severities == [severity])
 
 
-def test_scanning_that_somebody_switches_off_is_switched_on(scene: Scene, somebody: ArmCaller) -> None:
-    settled(scene)
+def test_scanning_that_somebody_switches_off_is_switched_on(scenario: Scenario, azure_user: AzureUser) -> None:
+    settled(scenario)
     off = {"agentlessEnabled": "Disabled", "agentlessAutoDiscovery": "Disabled", "inventoryListType": "Exclusion"}
-    scene.change_in_portal(agentless=off)
+    scenario.change_in_portal(agentless=off)
     wait_for(
-        lambda: somebody.configuration()["agentlessConfiguration"]["agentlessEnabled"] == "Enabled",
+        lambda: azure_user.configuration()["agentlessConfiguration"]["agentlessEnabled"] == "Enabled",
         "agentless scanning",
     )
 
 
-def test_a_readers_role_that_somebody_takes_is_given_again(scene: Scene) -> None:
-    settled(scene)
-    since = scene.control.last()
-    scene.control.unassign_role("Security Reader", READER, CONNECTOR_ID)
-    wait_for(lambda: scene.writes(since) == ["RoleAssignments_CreateOrUpdate"], "role assignment")
+def test_a_readers_role_that_somebody_takes_is_given_again(scenario: Scenario) -> None:
+    settled(scenario)
+    since = scenario.control.last()
+    scenario.control.unassign_role("Security Reader", READER, CONNECTOR_ID)
+    wait_for(lambda: scenario.writes(since) == ["RoleAssignments_CreateOrUpdate"], "role assignment")
 
 
-def test_what_changed_while_the_connector_was_suspended_is_put_back_afterwards(scene: Scene) -> None:
-    settled(scene)
-    scene.apply(scene.manifest(**FEATURES, suspend=True))
-    scene.wait_until(lambda body: condition(body, "Ready")["reason"] == "Suspended")
-    before, since = tags(scene), scene.control.last()
-    scene.change_in_portal(tags={"owner": "nobody"})
-    scene.wait_request("Resources_Query", times=2)
-    assert scene.writes(since) == []
-    scene.apply(scene.manifest(**FEATURES))
-    wait_for(lambda: tags(scene) == before, "tags")
-    scene.wait("Ready", "True")
+def test_what_changed_while_the_connector_was_suspended_is_put_back_afterwards(scenario: Scenario) -> None:
+    settled(scenario)
+    scenario.apply(scenario.manifest(**FEATURES, suspend=True))
+    scenario.wait_until(lambda body: condition(body, "Ready")["reason"] == "Suspended")
+    before, since = tags(scenario), scenario.control.last()
+    scenario.change_in_portal(tags={"owner": "nobody"})
+    scenario.wait_request("Resources_Query", times=2)
+    assert scenario.writes(since) == []
+    scenario.apply(scenario.manifest(**FEATURES))
+    wait_for(lambda: tags(scenario) == before, "tags")
+    scenario.wait("Ready", "True")
 
 
 @pytest.mark.parametrize("trouble", ["it has no rows below connectors", "it refuses to answer"])
 def test_without_resource_graph_drift_is_found_within_a_check_interval(
-    scene: Scene, somebody: ArmCaller, trouble: str
+    scenario: Scenario, azure_user: AzureUser, trouble: str
 ) -> None:
     if trouble == "it refuses to answer":
-        scene.control.fault(path="Microsoft.ResourceGraph", status=403, times=None, body={"error": {"code": "Nope"}})
+        scenario.control.fault(path="Microsoft.ResourceGraph", status=403, times=None, body={"error": {"code": "Nope"}})
     else:
-        scene.control.settings(resourceGraphChildren=False)
-    settled(scene)
-    before = tags(scene)
-    scene.change_in_portal(autoDiscovery="Enabled", removeTags=["owner"])
-    wait_for(lambda: tags(scene) == before, "tags")
-    wait_for(lambda: somebody.configuration()["autoDiscovery"] == "Disabled", "auto-discovery")
-    scene.wait_request("AzureDevOpsOrgs_List")  # it sees that its own change is done
-    scene.change_in_portal(organizations=["contoso"])
-    scene.wait_onboarded("contoso", "fabrikam")
-    scene.wait("Ready", "True")
+        scenario.control.settings(resourceGraphChildren=False)
+    settled(scenario)
+    before = tags(scenario)
+    scenario.change_in_portal(autoDiscovery="Enabled", removeTags=["owner"])
+    wait_for(lambda: tags(scenario) == before, "tags")
+    wait_for(lambda: azure_user.configuration()["autoDiscovery"] == "Disabled", "auto-discovery")
+    scenario.wait_request("AzureDevOpsOrgs_List")  # it sees that its own change is done
+    scenario.change_in_portal(organizations=["contoso"])
+    scenario.wait_onboarded("contoso", "fabrikam")
+    scenario.wait("Ready", "True")
 
 
-def test_a_connector_deleted_in_the_portal_is_told_at_once_and_not_made_with_the_old_code(scene: Scene) -> None:
-    settled(scene)
-    since = scene.control.last()
-    scene.delete_in_portal()
-    lost = scene.wait("Provisioned", "False", "ConnectorNotFound")
+def test_a_connector_deleted_in_the_portal_is_told_at_once_and_not_made_with_the_old_code(scenario: Scenario) -> None:
+    settled(scenario)
+    since = scenario.control.last()
+    scenario.delete_in_portal()
+    lost = scenario.wait("Provisioned", "False", "ConnectorNotFound")
     assert CONNECTOR_ID.rpartition("/")[2] in message(lost, "Provisioned")
-    lost = scene.wait("ReauthRequired", "True")
+    lost = scenario.wait("ReauthRequired", "True")
     for part in (ACCOUNT, "deleted in Azure", "Secret code"):
         assert part in message(lost, "ReauthRequired")
     assert condition(lost, "Ready")["status"] == "False"
     assert condition(lost, "Stalled")["status"] == "True"
     for each in ("contoso-contoso", "contoso-fabrikam"):
-        scene.wait_organization(each, "Ready", "False")
-    scene.wait_request("Resources_Query", times=2)
-    assert scene.writes(since) == []
-    scene.new_code()
-    scene.wait("Ready", "True")
-    scene.wait("ReauthRequired", "False")
-    scene.wait_onboarded("contoso", "fabrikam")
-    scene.wait_organization("contoso-fabrikam", "Ready", "True", "Onboarded")
-    assert tags(scene).keys() == {"owner", *OWNER_TAGS}
+        scenario.wait_organization(each, "Ready", "False")
+    scenario.wait_request("Resources_Query", times=2)
+    assert scenario.writes(since) == []
+    scenario.new_code()
+    scenario.wait("Ready", "True")
+    scenario.wait("ReauthRequired", "False")
+    scenario.wait_onboarded("contoso", "fabrikam")
+    scenario.wait_organization("contoso-fabrikam", "Ready", "True", "Onboarded")
+    assert tags(scenario).keys() == {"owner", *OWNER_TAGS}
 
 
-def test_an_adopted_connector_deleted_in_the_portal_is_adopted_again_once_a_person_made_it_anew(scene: Scene) -> None:
-    scene.in_portal()
+def test_an_adopted_connector_deleted_in_the_portal_is_adopted_again_once_a_person_made_it_anew(
+    scenario: Scenario,
+) -> None:
+    scenario.in_portal()
     adopt: dict[str, Any] = {"authorization": {"method": "Adopt", "codeSecretRef": None}}
-    scene.apply(scene.manifest(**adopt))
-    scene.wait("Ready", "True")
-    scene.delete_in_portal()
-    lost = scene.wait("ReauthRequired", "True")
+    scenario.apply(scenario.manifest(**adopt))
+    scenario.wait("Ready", "True")
+    scenario.delete_in_portal()
+    lost = scenario.wait("ReauthRequired", "True")
     assert "portal" in message(lost, "ReauthRequired")
-    scene.in_portal(organizations=["contoso"])
-    scene.wait("Ready", "True")
-    scene.wait("ReauthRequired", "False")
-    scene.wait_onboarded("contoso", "fabrikam")
+    scenario.in_portal(organizations=["contoso"])
+    scenario.wait("Ready", "True")
+    scenario.wait("ReauthRequired", "False")
+    scenario.wait_onboarded("contoso", "fabrikam")
 
 
-def test_a_deleted_configuration_is_a_lost_authorization(scene: Scene, somebody: ArmCaller) -> None:
-    settled(scene)
-    somebody.delete_configuration()
-    lost = scene.wait("Provisioned", "False", "ConnectorNotFound")
+def test_a_deleted_configuration_is_a_lost_authorization(scenario: Scenario, azure_user: AzureUser) -> None:
+    settled(scenario)
+    azure_user.delete_configuration()
+    lost = scenario.wait("Provisioned", "False", "ConnectorNotFound")
     assert "DevOps configuration" in message(lost, "Provisioned")
-    scene.wait("ReauthRequired", "True")
-    scene.new_code()
-    scene.wait("Ready", "True")
-    scene.wait_onboarded("contoso", "fabrikam")
+    scenario.wait("ReauthRequired", "True")
+    scenario.new_code()
+    scenario.wait("Ready", "True")
+    scenario.wait_onboarded("contoso", "fabrikam")
 
 
-def test_observe_says_what_differs_and_writes_nothing(scene: Scene) -> None:
-    scene.in_portal(tags={"owner": "nobody"}, organizations=["contoso"])
-    since = scene.control.last()
+def test_observe_says_what_differs_and_writes_nothing(scenario: Scenario) -> None:
+    scenario.in_portal(tags={"owner": "nobody"}, organizations=["contoso"])
+    since = scenario.control.last()
     observe: dict[str, Any] = {
         "managementPolicy": "Observe",
         "azure": {"tags": {"owner": "platform"}},
         "authorization": {"method": "Adopt", "codeSecretRef": None},
     }
-    scene.apply(scene.manifest(**observe))
-    drifted = scene.wait("Provisioned", "False", "DriftDetected")
+    scenario.apply(scenario.manifest(**observe))
+    drifted = scenario.wait("Provisioned", "False", "DriftDetected")
     for part in ("owner", "fabrikam"):
         assert part in message(drifted, "Provisioned")
     assert condition(drifted, "Authorized")["status"] == "True"
     assert condition(drifted, "Stalled")["reason"] == "DriftDetected"
-    scene.wait_organization("contoso-contoso", "Ready", "True", "Onboarded")
-    scene.wait_organization("contoso-fabrikam", "Ready", "False", "DriftDetected")
-    scene.change_in_portal(tags={"owner": "platform"}, organizations=["contoso", "fabrikam"])
-    scene.wait("Provisioned", "True")
-    scene.wait("Ready", "True")
-    scene.wait_organization("contoso-fabrikam", "Ready", "True", "Onboarded")
-    scene.look()
-    assert scene.writes(since) == []
-    assert tags(scene) == {"owner": "platform"}
+    scenario.wait_organization("contoso-contoso", "Ready", "True", "Onboarded")
+    scenario.wait_organization("contoso-fabrikam", "Ready", "False", "DriftDetected")
+    scenario.change_in_portal(tags={"owner": "platform"}, organizations=["contoso", "fabrikam"])
+    scenario.wait("Provisioned", "True")
+    scenario.wait("Ready", "True")
+    scenario.wait_organization("contoso-fabrikam", "Ready", "True", "Onboarded")
+    scenario.look()
+    assert scenario.writes(since) == []
+    assert tags(scenario) == {"owner": "platform"}
 
 
-def test_from_observe_to_manage_everything_is_put_right(scene: Scene) -> None:
-    scene.in_portal(tags={"owner": "nobody"}, organizations=["contoso"])
+def test_from_observe_to_manage_everything_is_put_right(scenario: Scenario) -> None:
+    scenario.in_portal(tags={"owner": "nobody"}, organizations=["contoso"])
     adopt: dict[str, Any] = {
         "azure": {"tags": {"owner": "platform"}},
         "authorization": {"method": "Adopt", "codeSecretRef": None},
     }
-    scene.apply(scene.manifest(**adopt, managementPolicy="Observe"))
-    scene.wait("Provisioned", "False", "DriftDetected")
-    scene.apply(scene.manifest(**adopt, managementPolicy="Manage"))
-    scene.wait("Ready", "True")
-    scene.wait_onboarded("contoso", "fabrikam")
-    assert tags(scene).keys() == {"owner", *OWNER_TAGS}
+    scenario.apply(scenario.manifest(**adopt, managementPolicy="Observe"))
+    scenario.wait("Provisioned", "False", "DriftDetected")
+    scenario.apply(scenario.manifest(**adopt, managementPolicy="Manage"))
+    scenario.wait("Ready", "True")
+    scenario.wait_onboarded("contoso", "fabrikam")
+    assert tags(scenario).keys() == {"owner", *OWNER_TAGS}
 
 
-def test_a_requested_look_comes_at_once_and_is_acknowledged(scene: Scene) -> None:
-    settled(scene)
-    since = scene.control.last()
+def test_a_requested_look_comes_at_once_and_is_acknowledged(scenario: Scenario) -> None:
+    settled(scenario)
+    since = scenario.control.last()
     annotation = {"defender-devops.io/reconcile-requested-at": "now"}
-    scene.kube.patch("AzureDevOpsConnector", "contoso", {"metadata": {"annotations": annotation}}, scene.namespace)
-    scene.wait_until(lambda body: body["status"].get("lastHandledReconcileAt") == "now", timeout=5)
-    assert scene.control.journal(since=since, operation="SecurityConnectors_Get")
+    scenario.kube.patch(
+        "AzureDevOpsConnector", "contoso", {"metadata": {"annotations": annotation}}, scenario.namespace
+    )
+    scenario.wait_until(lambda body: body["status"].get("lastHandledReconcileAt") == "now", timeout=5)
+    assert scenario.control.journal(since=since, operation="SecurityConnectors_Get")

@@ -13,7 +13,7 @@ from defender_devops.api.names import ANNOTATION_RECONCILE_REQUESTED_AT, FIELD_M
 from sandbox.cluster.client import Manifest
 from sandbox.stack import Operator
 from tests.support.scenarios.appliers import APPLIERS, Applier
-from tests.support.scenarios.scenario import ORGANIZATION, Scene
+from tests.support.scenarios.scenario import ORGANIZATION, Scenario
 
 RECONCILES = 100
 RARELY = "3600"
@@ -51,30 +51,30 @@ def _paths(fields: dict[str, Any]) -> set[str]:
 @pytest.mark.long
 @pytest.mark.parametrize("applier", APPLIERS, ids=lambda applier: applier.__name__)
 def test_a_hundred_reconciles_change_nothing_that_git_holds_and_cause_no_other(
-    own_scene: Scene, run: Run, applier: type[Applier]
+    own_scenario: Scenario, run: Run, applier: type[Applier]
 ) -> None:
-    scene, git = own_scene, applier(own_scene.kube)
+    scenario, git = own_scenario, applier(own_scenario.kube)
     operator = run(refresh_interval=RARELY, check_interval=RARELY)
-    scene.new_code()
-    connector = scene.manifest(organizations={"names": ["contoso", "fabrikam"]})
+    scenario.new_code()
+    connector = scenario.manifest(organizations={"names": ["contoso", "fabrikam"]})
     connector["metadata"]["labels"] = {"team": "platform"}
-    organization = scene.organization_manifest("fabrikam", onboarding="Onboarded")
+    organization = scenario.organization_manifest("fabrikam", onboarding="Onboarded")
     git.sync(connector, organization)
-    scene.wait("Ready", "True")
-    ready = scene.wait_organization("fabrikam", "Ready", "True")
-    since, before, applied = scene.control.last(), reconciles(operator), scene.connector()
+    scenario.wait("Ready", "True")
+    ready = scenario.wait_organization("fabrikam", "Ready", "True")
+    since, before, applied = scenario.control.last(), reconciles(operator), scenario.connector()
     for number in range(1, RECONCILES + 1):
         connector["metadata"]["annotations"] = {ANNOTATION_RECONCILE_REQUESTED_AT: str(number)}
         git.sync(connector, organization)
-        live = scene.wait_until(lambda body, wanted=number: handled(body) == str(wanted))
+        live = scenario.wait_until(lambda body, wanted=number: handled(body) == str(wanted))
         assert given(live) == expected(applied, live)
     assert reconciles(operator) == before + RECONCILES
     assert live["metadata"]["generation"] == applied["metadata"]["generation"]
-    assert scene.kube.get(ORGANIZATION, "fabrikam", scene.namespace) == ready
+    assert scenario.kube.get(ORGANIZATION, "fabrikam", scenario.namespace) == ready
     assert fields_of_ours(ready) == {"status"}
     assert fields_of_ours(live) == {"status", "metadata.finalizers"}
     assert live["metadata"]["finalizers"] == [FINALIZER]
-    assert scene.writes(since) == []
+    assert scenario.writes(since) == []
 
 
 def handled(body: Manifest) -> object:

@@ -10,8 +10,8 @@ import pytest
 from sandbox.cluster.client import Manifest, condition
 from tests.support.chart.argocd import health
 from tests.support.chart.kstatus import kstatus
-from tests.support.scenarios.replicas import until
-from tests.support.scenarios.scenario import ACCOUNT, KIND, ORGANIZATION, Scene
+from tests.support.scenarios.replicas import wait_until
+from tests.support.scenarios.scenario import ACCOUNT, KIND, ORGANIZATION, Scenario
 
 Seen = tuple[str, str]
 """What kstatus says, and what Argo CD shows."""
@@ -30,86 +30,86 @@ def seen(body: Manifest) -> Seen:
     return flux, health(body)["status"]
 
 
-def new(scene: Scene) -> Manifest:
+def new(scenario: Scenario) -> Manifest:
     """As the API server answers whoever makes it."""
-    return scene.kube.create(scene.manifest())
+    return scenario.kube.create(scenario.manifest())
 
 
-def without_a_code(scene: Scene) -> Manifest:
-    scene.apply(scene.manifest(**NOT_THERE))
-    return scene.wait("Authorized", "False", "AwaitingAuthorization")
+def without_a_code(scenario: Scenario) -> Manifest:
+    scenario.apply(scenario.manifest(**NOT_THERE))
+    return scenario.wait("Authorized", "False", "AwaitingAuthorization")
 
 
-def refused_for_a_while(scene: Scene) -> Manifest:
-    scene.new_code()
-    scene.control.fault(service="arm", method="PUT", status=503, times=None)
-    scene.apply(scene.manifest())
-    return scene.wait("Ready", "False", "AzureUnavailable")
+def refused_for_a_while(scenario: Scenario) -> Manifest:
+    scenario.new_code()
+    scenario.control.fault(service="arm", method="PUT", status=503, times=None)
+    scenario.apply(scenario.manifest())
+    return scenario.wait("Ready", "False", "AzureUnavailable")
 
 
-def ready_and_discovering(scene: Scene) -> Manifest:
-    body = scene.ready()
+def ready_and_discovering(scenario: Scenario) -> Manifest:
+    body = scenario.ready()
     assert condition(body, "Discovered")["status"] == "False"
     return body
 
 
-def discovered(scene: Scene) -> Manifest:
-    scene.ready(organizations={"names": ["contoso"]})
-    return scene.wait("Discovered", "True", timeout=60)
+def discovered(scenario: Scenario) -> Manifest:
+    scenario.ready(organizations={"names": ["contoso"]})
+    return scenario.wait("Discovered", "True", timeout=60)
 
 
-def edited(scene: Scene) -> Manifest:
+def edited(scenario: Scenario) -> Manifest:
     """As the API server answers whoever edits it: what the status says is about the spec before."""
-    scene.ready()
-    return scene.apply(scene.manifest(azure={"tags": {"owner": "platform"}}))
+    scenario.ready()
+    return scenario.apply(scenario.manifest(azure={"tags": {"owner": "platform"}}))
 
 
-def lost(scene: Scene) -> Manifest:
-    scene.ready()
-    scene.control.remove_access(ACCOUNT)
-    return scene.wait("ReauthRequired", "True", "AuthorizationLost")
+def lost(scenario: Scenario) -> Manifest:
+    scenario.ready()
+    scenario.control.remove_access(ACCOUNT)
+    return scenario.wait("ReauthRequired", "True", "AuthorizationLost")
 
 
-def lost_and_mended(scene: Scene) -> Manifest:
-    lost(scene)
-    scene.control.restore_access(ACCOUNT)
-    return scene.wait("Ready", "True")
+def lost_and_mended(scenario: Scenario) -> Manifest:
+    lost(scenario)
+    scenario.control.restore_access(ACCOUNT)
+    return scenario.wait("Ready", "True")
 
 
-def wrong_region(scene: Scene) -> Manifest:
-    scene.new_code()
-    scene.apply(scene.manifest(azure={"location": "antarctica"}))
-    return scene.wait("Provisioned", "False", "RegionNotSupported")
+def wrong_region(scenario: Scenario) -> Manifest:
+    scenario.new_code()
+    scenario.apply(scenario.manifest(azure={"location": "antarctica"}))
+    return scenario.wait("Provisioned", "False", "RegionNotSupported")
 
 
-def suspended(scene: Scene) -> Manifest:
-    scene.ready()
-    scene.apply(scene.manifest(suspend=True))
-    return scene.wait("Ready", "True", "Suspended")
+def suspended(scenario: Scenario) -> Manifest:
+    scenario.ready()
+    scenario.apply(scenario.manifest(suspend=True))
+    return scenario.wait("Ready", "True", "Suspended")
 
 
-def suspended_from_the_start(scene: Scene) -> Manifest:
-    scene.apply(scene.manifest(suspend=True))
-    return scene.wait("Ready", "Unknown", "Suspended")
+def suspended_from_the_start(scenario: Scenario) -> Manifest:
+    scenario.apply(scenario.manifest(suspend=True))
+    return scenario.wait("Ready", "Unknown", "Suspended")
 
 
-def being_deleted(scene: Scene) -> Manifest:
+def being_deleted(scenario: Scenario) -> Manifest:
     """As the API server has it while Azure takes its time."""
-    scene.ready()
-    scene.control.fault(service="arm", method="DELETE", status=503, times=None)
-    scene.kube.delete(KIND, "contoso", scene.namespace)
-    return scene.connector()
+    scenario.ready()
+    scenario.control.fault(service="arm", method="DELETE", status=503, times=None)
+    scenario.kube.delete(KIND, "contoso", scenario.namespace)
+    return scenario.connector()
 
 
-def forbidden_to_delete(scene: Scene) -> Manifest:
-    scene.ready()
+def forbidden_to_delete(scenario: Scenario) -> Manifest:
+    scenario.ready()
     error = {"code": "AuthorizationFailed", "message": "no right to delete"}
-    scene.control.fault(service="arm", method="DELETE", status=403, body={"error": error}, times=None)
-    scene.kube.delete(KIND, "contoso", scene.namespace)
-    return scene.wait("Stalled", "True", "DeletionBlocked")
+    scenario.control.fault(service="arm", method="DELETE", status=403, body={"error": error}, times=None)
+    scenario.kube.delete(KIND, "contoso", scenario.namespace)
+    return scenario.wait("Stalled", "True", "DeletionBlocked")
 
 
-CONNECTORS: list[tuple[Callable[[Scene], Manifest], Seen]] = [
+CONNECTORS: list[tuple[Callable[[Scenario], Manifest], Seen]] = [
     (new, UNDER_WAY),
     (without_a_code, UNDER_WAY),
     (refused_for_a_while, UNDER_WAY),
@@ -134,63 +134,65 @@ SLOW = {discovered, lost_and_mended}
     [pytest.param(*each, marks=[pytest.mark.long] if each[0] in SLOW else []) for each in CONNECTORS],
     ids=[stage.__name__.replace("_", " ") for stage, _ in CONNECTORS],
 )
-def test_a_connector_is_seen_as_what_it_is(scene: Scene, stage: Callable[[Scene], Manifest], expected: Seen) -> None:
-    assert seen(stage(scene)) == expected
+def test_a_connector_is_seen_as_what_it_is(
+    scenario: Scenario, stage: Callable[[Scenario], Manifest], expected: Seen
+) -> None:
+    assert seen(stage(scenario)) == expected
 
 
-def declared(scene: Scene) -> Manifest:
+def declared(scenario: Scenario) -> Manifest:
     """As the API server answers whoever declares one."""
-    return scene.declare("fabrikam", onboarding="Onboarded")
+    return scenario.declare("fabrikam", onboarding="Onboarded")
 
 
-def onboarded(scene: Scene) -> Manifest:
-    scene.ready()
-    return scene.organizations()["fabrikam"]
+def onboarded(scenario: Scenario) -> Manifest:
+    scenario.ready()
+    return scenario.organizations()["fabrikam"]
 
 
-def excluded(scene: Scene) -> Manifest:
-    scene.ready()
-    scene.declare("fabrikam", onboarding="Excluded")
-    return scene.wait_organization("fabrikam", "Ready", "True", "Excluded")
+def excluded(scenario: Scenario) -> Manifest:
+    scenario.ready()
+    scenario.declare("fabrikam", onboarding="Excluded")
+    return scenario.wait_organization("fabrikam", "Ready", "True", "Excluded")
 
 
-def before_its_connector(scene: Scene) -> Manifest:
+def before_its_connector(scenario: Scenario) -> Manifest:
     """Tools apply in any order: its connector may be on its way."""
-    scene.declare("fabrikam", onboarding="Onboarded")
-    return scene.wait_organization("fabrikam", "Ready", "False", "ConnectorNotFound")
+    scenario.declare("fabrikam", onboarding="Onboarded")
+    return scenario.wait_organization("fabrikam", "Ready", "False", "ConnectorNotFound")
 
 
-def left_by_its_connector(scene: Scene) -> Manifest:
-    scene.ready()
-    scene.declare("fabrikam", onboarding="Onboarded")
-    scene.wait_organization("fabrikam", "Ready", "True")
-    scene.kube.delete(KIND, "contoso", scene.namespace)
-    return scene.wait_organization("fabrikam", "Ready", "False", "ConnectorNotFound")
+def left_by_its_connector(scenario: Scenario) -> Manifest:
+    scenario.ready()
+    scenario.declare("fabrikam", onboarding="Onboarded")
+    scenario.wait_organization("fabrikam", "Ready", "True")
+    scenario.kube.delete(KIND, "contoso", scenario.namespace)
+    return scenario.wait_organization("fabrikam", "Ready", "False", "ConnectorNotFound")
 
 
-def held_elsewhere(scene: Scene) -> Manifest:
-    scene.in_portal("of-somebody-else", organizations=["fabrikam"])
-    scene.new_code()
-    scene.apply(scene.manifest())
-    return scene.wait_organization("contoso-fabrikam", "Ready", "False", "HeldByOtherConnector")
+def held_elsewhere(scenario: Scenario) -> Manifest:
+    scenario.in_portal("of-somebody-else", organizations=["fabrikam"])
+    scenario.new_code()
+    scenario.apply(scenario.manifest())
+    return scenario.wait_organization("contoso-fabrikam", "Ready", "False", "HeldByOtherConnector")
 
 
-def declared_twice(scene: Scene) -> Manifest:
+def declared_twice(scenario: Scenario) -> Manifest:
     """The one of the two that does not count: the younger, and who that is within one second is not ours to say."""
-    scene.ready()
-    scene.declare("fabrikam", name="one", onboarding="Onboarded")
-    scene.declare("fabrikam", name="other", onboarding="Onboarded")
+    scenario.ready()
+    scenario.declare("fabrikam", name="one", onboarding="Onboarded")
+    scenario.declare("fabrikam", name="other", onboarding="Onboarded")
 
     def in_conflict() -> list[Manifest]:
-        found = scene.kube.list_all(ORGANIZATION, scene.namespace)
+        found = scenario.kube.list_all(ORGANIZATION, scenario.namespace)
         return [each for each in found if condition(each, "Ready").get("reason") == "Conflict"]
 
-    until(lambda: bool(in_conflict()), 30)
+    wait_until(lambda: bool(in_conflict()), 30)
     (body,) = in_conflict()
     return body
 
 
-ORGANIZATIONS: list[tuple[Callable[[Scene], Manifest], Seen]] = [
+ORGANIZATIONS: list[tuple[Callable[[Scenario], Manifest], Seen]] = [
     (declared, UNDER_WAY),
     (onboarded, IN_PLACE),
     (excluded, IN_PLACE),
@@ -205,8 +207,8 @@ ORGANIZATIONS: list[tuple[Callable[[Scene], Manifest], Seen]] = [
     ("stage", "expected"), ORGANIZATIONS, ids=[stage.__name__.replace("_", " ") for stage, _ in ORGANIZATIONS]
 )
 def test_an_organization_is_seen_as_what_it_is(
-    scene: Scene, stage: Callable[[Scene], Manifest], expected: Seen
+    scenario: Scenario, stage: Callable[[Scenario], Manifest], expected: Seen
 ) -> None:
-    body = stage(scene)
+    body = stage(scenario)
     assert body["kind"] == ORGANIZATION
     assert seen(body) == expected

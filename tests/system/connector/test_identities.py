@@ -19,7 +19,7 @@ from tests.support.scenarios.azure_world import (
     WORKLOAD,
     key_and_certificate,
 )
-from tests.support.scenarios.scenario import KIND, SUBSCRIPTION, Scene, message
+from tests.support.scenarios.scenario import KIND, SUBSCRIPTION, Scenario, message
 
 Run = Callable[..., Operator]
 
@@ -43,19 +43,19 @@ def service_account(name: str = SERVICE_ACCOUNT) -> dict[str, Any]:
     return identity("WorkloadIdentity", clientId=WORKLOAD, serviceAccountRef={"name": name})
 
 
-def create_service_account(scene: Scene, name: str = SERVICE_ACCOUNT) -> None:
+def create_service_account(scenario: Scenario, name: str = SERVICE_ACCOUNT) -> None:
     """Make a service account in the scene's namespace."""
-    scene.kube.apply(
-        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": scene.namespace}}
+    scenario.kube.apply(
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": scenario.namespace}}
     )
 
 
-def callers(scene: Scene, since: int = 0) -> set[str]:
+def callers(scenario: Scenario, since: int = 0) -> set[str]:
     """Who has asked Azure Resource Manager about the connector, and was known to it.
 
     The cloud forgets its tokens when it begins anew for a test: what the operator still holds is refused as nobody's.
     """
-    asked = scene.control.journal(since=since, service="arm", path="/contoso")
+    asked = scenario.control.journal(since=since, service="arm", path="/contoso")
     return {each["principal"] for each in asked if each["status"] != HTTPStatus.UNAUTHORIZED}
 
 
@@ -75,74 +75,76 @@ def callers(scene: Scene, since: int = 0) -> set[str]:
     ids=["own", "the node's", "own by its id", "a managed one", "a service account", "own by a service account"],
 )
 def test_without_a_grant_nobody_acts_as_more_than_they_brought(
-    ungranted: Scene, spec: dict[str, Any], words: str
+    ungranted_scenario: Scenario, spec: dict[str, Any], words: str
 ) -> None:
-    scene = ungranted
-    create_service_account(scene)
-    scene.new_code()
-    scene.apply(scene.manifest(**spec))
-    denied = scene.wait("Provisioned", "False", "CredentialsMissing")
-    for part in (words, "identityGrants", f"namespace {scene.namespace}", f"subscriptionId {SUBSCRIPTION}"):
+    scenario = ungranted_scenario
+    create_service_account(scenario)
+    scenario.new_code()
+    scenario.apply(scenario.manifest(**spec))
+    denied = scenario.wait("Provisioned", "False", "CredentialsMissing")
+    for part in (words, "identityGrants", f"namespace {scenario.namespace}", f"subscriptionId {SUBSCRIPTION}"):
         assert part in message(denied, "Provisioned")
     assert condition(denied, "Stalled")["reason"] == "CredentialsMissing"
-    assert callers(scene) == set()
+    assert callers(scenario) == set()
 
 
 @pytest.mark.parametrize("where", [{"subscriptionId": OTHER_SUBSCRIPTION}, {"tenantId": OTHER_TENANT}], ids=str)
-def test_a_grant_is_for_one_subscription_of_one_tenant(scene: Scene, where: dict[str, str]) -> None:
-    scene.new_code()
-    scene.apply(scene.manifest(azure=where))
-    denied = scene.wait("Provisioned", "False", "CredentialsMissing")
+def test_a_grant_is_for_one_subscription_of_one_tenant(scenario: Scenario, where: dict[str, str]) -> None:
+    scenario.new_code()
+    scenario.apply(scenario.manifest(azure=where))
+    denied = scenario.wait("Provisioned", "False", "CredentialsMissing")
     assert next(iter(where.values())) in message(denied, "Provisioned")
-    assert callers(scene) == set()
+    assert callers(scenario) == set()
 
 
 def test_a_resource_that_may_not_act_cannot_harm_anothers_connector_by_being_deleted(
-    scene: Scene, ungranted: Scene
+    scenario: Scenario, ungranted_scenario: Scenario
 ) -> None:
-    scene.ready()
-    since = scene.control.last()
-    ungranted.apply(ungranted.manifest(deletionPolicy="Delete", adoptionPolicy="Always"))
-    ungranted.wait("Provisioned", "False", "CredentialsMissing")
-    ungranted.kube.delete(KIND, "contoso", ungranted.namespace)
-    blocked = ungranted.wait("Ready", "False", "DeletionBlocked")
+    scenario.ready()
+    since = scenario.control.last()
+    ungranted_scenario.apply(ungranted_scenario.manifest(deletionPolicy="Delete", adoptionPolicy="Always"))
+    ungranted_scenario.wait("Provisioned", "False", "CredentialsMissing")
+    ungranted_scenario.kube.delete(KIND, "contoso", ungranted_scenario.namespace)
+    blocked = ungranted_scenario.wait("Ready", "False", "DeletionBlocked")
     assert "identityGrants" in message(blocked, "Ready")
-    assert scene.writes(since) == []
-    assert scene.onboarded() == {"contoso", "fabrikam"}
+    assert scenario.writes(since) == []
+    assert scenario.onboarded() == {"contoso", "fabrikam"}
 
 
-def test_a_client_secret_in_the_namespace_needs_no_grant_and_is_all_that_is_used(ungranted: Scene) -> None:
-    scene = ungranted
-    scene.secret("azure", client_secret=TEAM_SECRET)
-    scene.ready(**client_secret())
-    assert callers(scene) == {"team"}
+def test_a_client_secret_in_the_namespace_needs_no_grant_and_is_all_that_is_used(ungranted_scenario: Scenario) -> None:
+    scenario = ungranted_scenario
+    scenario.secret("azure", client_secret=TEAM_SECRET)
+    scenario.ready(**client_secret())
+    assert callers(scenario) == {"team"}
 
 
-def test_a_certificate_in_the_namespace_needs_no_grant(ungranted: Scene) -> None:
-    scene = ungranted
-    scene.secret("azure", tls_pem=key_and_certificate())
+def test_a_certificate_in_the_namespace_needs_no_grant(ungranted_scenario: Scenario) -> None:
+    scenario = ungranted_scenario
+    scenario.secret("azure", tls_pem=key_and_certificate())
     reference = {"name": "azure", "key": "tls-pem"}
-    scene.ready(**identity("ClientCertificate", clientId=BY_CERTIFICATE, secretRef=reference))
-    assert callers(scene) == {"by-certificate"}
+    scenario.ready(**identity("ClientCertificate", clientId=BY_CERTIFICATE, secretRef=reference))
+    assert callers(scenario) == {"by-certificate"}
 
 
-def test_another_namespaces_secret_cannot_be_named(ungranted: Scene, neighbour: Scene) -> None:
+def test_another_namespaces_secret_cannot_be_named(ungranted_scenario: Scenario, neighbour: Scenario) -> None:
     neighbour.secret("azure", client_secret=TEAM_SECRET)
-    scene = ungranted
-    scene.new_code()
+    scenario = ungranted_scenario
+    scenario.new_code()
     for name in (f"../{neighbour.namespace}/azure", f"{neighbour.namespace}/azure", "azure/../../secrets/azure"):
         with pytest.raises(ApiError, match=r"secretRef\.name"):
-            scene.apply(scene.manifest(**client_secret(within=name)))
-    scene.apply(scene.manifest(**client_secret()))
-    missing = scene.wait("Provisioned", "False", "CredentialsMissing")
-    assert f"Secret {scene.namespace}/azure" in message(missing, "Provisioned")
-    assert callers(scene) == set()
+            scenario.apply(scenario.manifest(**client_secret(within=name)))
+    scenario.apply(scenario.manifest(**client_secret()))
+    missing = scenario.wait("Provisioned", "False", "CredentialsMissing")
+    assert f"Secret {scenario.namespace}/azure" in message(missing, "Provisioned")
+    assert callers(scenario) == set()
 
 
-def test_anothers_client_id_with_a_wrong_secret_shows_nothing_of_theirs(scene: Scene, ungranted: Scene) -> None:
-    scene.secret("azure", client_secret=TEAM_SECRET)
-    scene.ready(**client_secret())
-    thief = ungranted
+def test_anothers_client_id_with_a_wrong_secret_shows_nothing_of_theirs(
+    scenario: Scenario, ungranted_scenario: Scenario
+) -> None:
+    scenario.secret("azure", client_secret=TEAM_SECRET)
+    scenario.ready(**client_secret())
+    thief = ungranted_scenario
     thief.secret("azure", client_secret="a guess")
     thief.apply(thief.manifest(**client_secret(), managementPolicy="Observe"))
     refused = thief.wait("Provisioned", "False", "CredentialsMissing")
@@ -151,94 +153,96 @@ def test_anothers_client_id_with_a_wrong_secret_shows_nothing_of_theirs(scene: S
     assert thief.organizations() == {}
 
 
-def test_a_service_account_acts_where_it_is_granted_and_trusted(trusted: Scene) -> None:
-    scene = trusted
-    scene.new_code()
-    scene.apply(scene.manifest(**service_account()))
-    missing = scene.wait("Provisioned", "False", "CredentialsMissing")
-    assert f"no service account {SERVICE_ACCOUNT} in namespace {scene.namespace}" in message(missing, "Provisioned")
-    create_service_account(scene)
-    scene.wait("Ready", "True")
-    assert callers(scene) == {"workload"}
+def test_a_service_account_acts_where_it_is_granted_and_trusted(trusted_scenario: Scenario) -> None:
+    scenario = trusted_scenario
+    scenario.new_code()
+    scenario.apply(scenario.manifest(**service_account()))
+    missing = scenario.wait("Provisioned", "False", "CredentialsMissing")
+    assert f"no service account {SERVICE_ACCOUNT} in namespace {scenario.namespace}" in message(missing, "Provisioned")
+    create_service_account(scenario)
+    scenario.wait("Ready", "True")
+    assert callers(scenario) == {"workload"}
 
 
-def test_a_service_account_of_the_same_name_elsewhere_is_not_trusted(scene: Scene) -> None:
-    create_service_account(scene)
-    scene.new_code()
-    scene.apply(scene.manifest(**service_account()))
-    refused = scene.wait("Provisioned", "False", "CredentialsMissing")
-    for part in ("AADSTS700213", f"system:serviceaccount:{scene.namespace}:{SERVICE_ACCOUNT}"):
+def test_a_service_account_of_the_same_name_elsewhere_is_not_trusted(scenario: Scenario) -> None:
+    create_service_account(scenario)
+    scenario.new_code()
+    scenario.apply(scenario.manifest(**service_account()))
+    refused = scenario.wait("Provisioned", "False", "CredentialsMissing")
+    for part in ("AADSTS700213", f"system:serviceaccount:{scenario.namespace}:{SERVICE_ACCOUNT}"):
         assert part in message(refused, "Provisioned")
-    assert callers(scene) == set()
+    assert callers(scenario) == set()
 
 
-def test_a_service_account_that_was_not_granted_gives_no_token(trusted: Scene) -> None:
-    scene = trusted
-    create_service_account(scene, "another")
-    scene.new_code()
-    scene.apply(scene.manifest(**service_account("another")))
-    denied = scene.wait("Provisioned", "False", "CredentialsMissing")
+def test_a_service_account_that_was_not_granted_gives_no_token(trusted_scenario: Scenario) -> None:
+    scenario = trusted_scenario
+    create_service_account(scenario, "another")
+    scenario.new_code()
+    scenario.apply(scenario.manifest(**service_account("another")))
+    denied = scenario.wait("Provisioned", "False", "CredentialsMissing")
     assert "serviceAccountName another" in message(denied, "Provisioned")
 
 
-def test_a_right_secret_takes_effect_at_once_whatever_the_back_off(own_scene: Scene, run: Run) -> None:
-    scene = own_scene
+def test_a_right_secret_takes_effect_at_once_whatever_the_back_off(own_scenario: Scenario, run: Run) -> None:
+    scenario = own_scenario
     run(backoff_initial="600", backoff_maximum="600")
-    scene.secret("azure", client_secret="not yet")
-    scene.new_code()
-    scene.apply(scene.manifest(**client_secret(OPERATORS_CLIENT)))
-    refused = scene.wait("Provisioned", "False", "CredentialsMissing")
+    scenario.secret("azure", client_secret="not yet")
+    scenario.new_code()
+    scenario.apply(scenario.manifest(**client_secret(OPERATORS_CLIENT)))
+    refused = scenario.wait("Provisioned", "False", "CredentialsMissing")
     assert "AADSTS7000215" in message(refused, "Provisioned")
-    scene.secret("azure", client_secret="sandbox-secret")
-    scene.wait("Ready", "True", timeout=10)
+    scenario.secret("azure", client_secret="sandbox-secret")
+    scenario.wait("Ready", "True", timeout=10)
 
 
-def test_a_rotated_secret_is_used_at_once_and_the_old_one_no_more(scene: Scene) -> None:
-    scene.secret("azure", client_secret=TEAM_SECRET)
-    scene.ready(**client_secret())
-    scene.control.change_application("team", secrets=[{"value": "rotated-secret"}])
-    since = scene.control.last()
-    scene.secret("azure", client_secret="rotated-secret")
-    asked = scene.control.journal(since=since, service="authority", method="POST", wait=20)
+def test_a_rotated_secret_is_used_at_once_and_the_old_one_no_more(scenario: Scenario) -> None:
+    scenario.secret("azure", client_secret=TEAM_SECRET)
+    scenario.ready(**client_secret())
+    scenario.control.change_application("team", secrets=[{"value": "rotated-secret"}])
+    since = scenario.control.last()
+    scenario.secret("azure", client_secret="rotated-secret")
+    asked = scenario.control.journal(since=since, service="authority", method="POST", wait=20)
     assert asked[0]["status"] == 200
-    scene.control.expire_tokens("team")
-    scene.look()
-    scene.wait("Ready", "True")
-    refused = [each for each in scene.control.journal(since=since, service="authority") if each["status"] != 200]
+    scenario.control.expire_tokens("team")
+    scenario.look()
+    scenario.wait("Ready", "True")
+    refused = [each for each in scenario.control.journal(since=since, service="authority") if each["status"] != 200]
     assert refused == []
 
 
-def test_a_revoked_secret_is_told_and_mended_by_a_new_one(scene: Scene) -> None:
-    scene.secret("azure", client_secret=TEAM_SECRET)
-    scene.ready(**client_secret())
-    scene.control.change_application("team", secrets=[{"value": "rotated-secret"}])
-    scene.control.expire_tokens("team")
-    refused = scene.wait("Provisioned", "False", "CredentialsMissing")
+def test_a_revoked_secret_is_told_and_mended_by_a_new_one(scenario: Scenario) -> None:
+    scenario.secret("azure", client_secret=TEAM_SECRET)
+    scenario.ready(**client_secret())
+    scenario.control.change_application("team", secrets=[{"value": "rotated-secret"}])
+    scenario.control.expire_tokens("team")
+    refused = scenario.wait("Provisioned", "False", "CredentialsMissing")
     assert "AADSTS7000215" in message(refused, "Provisioned")
     assert condition(refused, "ReauthRequired")["status"] == "False"
     assert condition(refused, "Authorized")["status"] == "True"
-    scene.secret("azure", client_secret="rotated-secret")
-    scene.wait("Ready", "True")
+    scenario.secret("azure", client_secret="rotated-secret")
+    scenario.wait("Ready", "True")
 
 
-def test_an_identity_is_changed_without_making_the_connector_anew(scene: Scene) -> None:
-    scene.ready()
-    assert callers(scene) == {OPERATOR}
-    scene.secret("azure", client_secret=TEAM_SECRET)
-    since = scene.control.last()
-    scene.apply(scene.manifest(**client_secret()))
-    scene.wait("Ready", "True")
-    scene.apply(scene.manifest(azure={"identity": client_secret()["azure"]["identity"], "tags": {"by": "team"}}))
-    scene.wait("Ready", "True")
-    written = scene.control.journal(since=since, service="arm", effective="true")
+def test_an_identity_is_changed_without_making_the_connector_anew(scenario: Scenario) -> None:
+    scenario.ready()
+    assert callers(scenario) == {OPERATOR}
+    scenario.secret("azure", client_secret=TEAM_SECRET)
+    since = scenario.control.last()
+    scenario.apply(scenario.manifest(**client_secret()))
+    scenario.wait("Ready", "True")
+    scenario.apply(scenario.manifest(azure={"identity": client_secret()["azure"]["identity"], "tags": {"by": "team"}}))
+    scenario.wait("Ready", "True")
+    written = scenario.control.journal(since=since, service="arm", effective="true")
     assert [(each["operation"], each["principal"]) for each in written] == [("SecurityConnectors_Update", "team")]
 
 
-def test_an_identity_that_is_taken_away_from_an_ungranted_namespace_ends_its_access(ungranted: Scene) -> None:
-    scene = ungranted
-    scene.secret("azure", client_secret=TEAM_SECRET)
-    scene.ready(**client_secret())
-    scene.apply(scene.manifest())
-    denied = scene.wait("Provisioned", "False", "CredentialsMissing")
+def test_an_identity_that_is_taken_away_from_an_ungranted_namespace_ends_its_access(
+    ungranted_scenario: Scenario,
+) -> None:
+    scenario = ungranted_scenario
+    scenario.secret("azure", client_secret=TEAM_SECRET)
+    scenario.ready(**client_secret())
+    scenario.apply(scenario.manifest())
+    denied = scenario.wait("Provisioned", "False", "CredentialsMissing")
     assert "identityGrants" in message(denied, "Provisioned")
-    assert callers(scene) == {"team"}
+    assert callers(scenario) == {"team"}

@@ -9,28 +9,28 @@ import pytest
 
 from sandbox.cluster.client import condition
 from sandbox.stack import Operator
-from tests.support.scenarios.scenario import ACCOUNT, GROUP, KIND, ORGANIZATION, SUBSCRIPTION, Scene, message
+from tests.support.scenarios.scenario import ACCOUNT, GROUP, KIND, ORGANIZATION, SUBSCRIPTION, Scenario, message
 
 Run = Callable[..., Operator]
 
 
-def test_a_code_makes_a_connector_ready_with_its_organizations_and_is_sent_once(scene: Scene) -> None:
-    scene.new_code()
-    scene.apply(scene.manifest())
-    ready = scene.wait("Ready", "True")
+def test_a_code_makes_a_connector_ready_with_its_organizations_and_is_sent_once(scenario: Scenario) -> None:
+    scenario.new_code()
+    scenario.apply(scenario.manifest())
+    ready = scenario.wait("Ready", "True")
     assert not {"Reconciling", "Stalled"} & {each["type"] for each in ready["status"]["conditions"]}
     assert ready["metadata"]["finalizers"] == ["defender-devops.io/finalizer"]
     assert ready["status"]["azure"]["created"] is True
-    organizations = scene.organizations()
+    organizations = scenario.organizations()
     assert organizations.keys() == {"contoso", "fabrikam"}
     assert all(condition(each, "Ready")["reason"] == "Onboarded" for each in organizations.values())
-    assert scene.writes() == ["SecurityConnectors_CreateOrUpdate", "DevOpsConfigurations_CreateOrUpdate"]
-    (spent,) = [each for entry in scene.control.journal() for each in entry.get("codes", [])]
+    assert scenario.writes() == ["SecurityConnectors_CreateOrUpdate", "DevOpsConfigurations_CreateOrUpdate"]
+    (spent,) = [each for entry in scenario.control.journal() for each in entry.get("codes", [])]
     assert spent == ready["status"]["authorization"]["codeHash"]
 
 
-def test_a_connector_of_the_portal_is_adopted_and_left_there(scene: Scene) -> None:
-    scene.control.call(
+def test_a_connector_of_the_portal_is_adopted_and_left_there(scenario: Scenario) -> None:
+    scenario.control.call(
         "POST",
         "/connectors",
         subscription=SUBSCRIPTION,
@@ -40,67 +40,67 @@ def test_a_connector_of_the_portal_is_adopted_and_left_there(scene: Scene) -> No
         location="westeurope",
         autoDiscovery="Enabled",
     )
-    before = scene.control.last()
-    manifest = scene.manifest(
+    before = scenario.control.last()
+    manifest = scenario.manifest(
         organizations={"mode": "AllAndFuture", "names": None}, authorization={"method": "Adopt", "codeSecretRef": None}
     )
-    scene.apply(manifest)
-    ready = scene.wait("Ready", "True")
+    scenario.apply(manifest)
+    ready = scenario.wait("Ready", "True")
     assert ready["status"]["azure"]["created"] is False
-    assert scene.writes(before) == ["SecurityConnectors_Update"]
-    scene.kube.delete(KIND, "contoso", scene.namespace)
-    scene.kube.wait_gone(KIND, "contoso", scene.namespace)
-    (left,) = scene.control.world()["connectors"]
+    assert scenario.writes(before) == ["SecurityConnectors_Update"]
+    scenario.kube.delete(KIND, "contoso", scenario.namespace)
+    scenario.kube.wait_gone(KIND, "contoso", scenario.namespace)
+    (left,) = scenario.control.world()["connectors"]
     assert left["id"].endswith("/contoso")
     assert not {"defender-devops-owner", "defender-devops-resource"} & left.get("tags", {}).keys()
 
 
-def test_deleting_a_connector_that_we_made_leaves_azure_clean(scene: Scene) -> None:
-    scene.new_code()
-    scene.apply(scene.manifest())
-    scene.wait("Ready", "True")
-    scene.kube.delete(KIND, "contoso", scene.namespace)
-    scene.kube.wait_gone(KIND, "contoso", scene.namespace)
-    assert scene.control.world()["connectors"] == []
+def test_deleting_a_connector_that_we_made_leaves_azure_clean(scenario: Scenario) -> None:
+    scenario.new_code()
+    scenario.apply(scenario.manifest())
+    scenario.wait("Ready", "True")
+    scenario.kube.delete(KIND, "contoso", scenario.namespace)
+    scenario.kube.wait_gone(KIND, "contoso", scenario.namespace)
+    assert scenario.control.world()["connectors"] == []
     for each in ("contoso-contoso", "contoso-fabrikam"):
-        scene.kube.wait_gone(ORGANIZATION, each, scene.namespace)
+        scenario.kube.wait_gone(ORGANIZATION, each, scenario.namespace)
 
 
-def test_discovery_is_counted_and_comes_to_an_end(scene: Scene) -> None:
-    scene.new_code()
-    scene.apply(scene.manifest(organizations={"names": ["contoso"]}))
-    done = scene.wait("Discovered", "True", timeout=60)
+def test_discovery_is_counted_and_comes_to_an_end(scenario: Scenario) -> None:
+    scenario.new_code()
+    scenario.apply(scenario.manifest(organizations={"names": ["contoso"]}))
+    done = scenario.wait("Discovered", "True", timeout=60)
     assert done["status"]["discovery"]["repositories"]["discovered"] == 33
     assert done["status"]["discovery"]["completedAt"]
 
 
-def test_lost_access_says_who_must_do_what_and_goes_back_by_itself(scene: Scene) -> None:
-    scene.new_code()
-    scene.apply(scene.manifest())
-    scene.wait("Ready", "True")
-    scene.control.remove_access(ACCOUNT)
-    lost = scene.wait("ReauthRequired", "True", "AuthorizationLost")
+def test_lost_access_says_who_must_do_what_and_goes_back_by_itself(scenario: Scenario) -> None:
+    scenario.new_code()
+    scenario.apply(scenario.manifest())
+    scenario.wait("Ready", "True")
+    scenario.control.remove_access(ACCOUNT)
+    lost = scenario.wait("ReauthRequired", "True", "AuthorizationLost")
     assert ACCOUNT in message(lost, "ReauthRequired")
     assert "Secret code" in message(lost, "ReauthRequired")
     assert condition(lost, "Ready")["status"] == "False"
     assert condition(lost, "Stalled")["status"] == "True"
-    scene.control.restore_access(ACCOUNT)
-    scene.wait("ReauthRequired", "False")
-    scene.wait("Ready", "True")
+    scenario.control.restore_access(ACCOUNT)
+    scenario.wait("ReauthRequired", "False")
+    scenario.wait("Ready", "True")
 
 
-def test_an_edit_of_the_spec_ends_a_long_back_off_within_a_second(own_scene: Scene, run: Run) -> None:
-    scene = own_scene
+def test_an_edit_of_the_spec_ends_a_long_back_off_within_a_second(own_scenario: Scenario, run: Run) -> None:
+    scenario = own_scenario
     run(backoff_initial="600", backoff_maximum="600")
-    scene.new_code()
-    scene.apply(scene.manifest(azure={"resourceGroup": "rg-of-nobody", "tags": {"team": "one"}}))
-    scene.wait("Provisioned", "False", "InvalidSpec")
-    scene.apply(scene.manifest(azure={"resourceGroup": "rg-of-nobody", "tags": {"team": "two"}}))
+    scenario.new_code()
+    scenario.apply(scenario.manifest(azure={"resourceGroup": "rg-of-nobody", "tags": {"team": "one"}}))
+    scenario.wait("Provisioned", "False", "InvalidSpec")
+    scenario.apply(scenario.manifest(azure={"resourceGroup": "rg-of-nobody", "tags": {"team": "two"}}))
     edited = time.monotonic()
-    scene.kube.wait(
+    scenario.kube.wait(
         KIND,
         "contoso",
-        scene.namespace,
+        scenario.namespace,
         until=lambda body: body["status"]["observedGeneration"] == body["metadata"]["generation"],
         timeout=10,
     )
@@ -142,30 +142,32 @@ def test_an_edit_of_the_spec_ends_a_long_back_off_within_a_second(own_scene: Sce
     ids=["region", "resource group", "grant", "code secret", "client secret"],
 )
 def test_bad_input_ends_in_a_condition_that_says_what_to_do(
-    scene: Scene, change: dict[str, object], kind: str, reason: str, words: str
+    scenario: Scenario, change: dict[str, object], kind: str, reason: str, words: str
 ) -> None:
-    scene.new_code()
-    scene.secret("wrong", client_secret="not-the-secret")
-    scene.apply(scene.manifest(**change))
-    said = scene.wait(kind, "False", reason)
+    scenario.new_code()
+    scenario.secret("wrong", client_secret="not-the-secret")
+    scenario.apply(scenario.manifest(**change))
+    said = scenario.wait(kind, "False", reason)
     assert words in message(said, kind)
 
 
-def test_a_missing_code_is_taken_as_soon_as_it_is_there(scene: Scene) -> None:
-    scene.apply(scene.manifest())
-    scene.wait("Authorized", "False", "AwaitingAuthorization")
-    scene.new_code()
-    scene.wait("Ready", "True")
+def test_a_missing_code_is_taken_as_soon_as_it_is_there(scenario: Scenario) -> None:
+    scenario.apply(scenario.manifest())
+    scenario.wait("Authorized", "False", "AwaitingAuthorization")
+    scenario.new_code()
+    scenario.wait("Ready", "True")
 
 
-def test_nothing_is_written_when_nothing_changes(scene: Scene) -> None:
-    scene.new_code()
-    scene.apply(scene.manifest(organizations={"names": ["fabrikam"]}))
-    before = scene.wait("Discovered", "True", timeout=60)
-    since = scene.control.last()
+def test_nothing_is_written_when_nothing_changes(scenario: Scenario) -> None:
+    scenario.new_code()
+    scenario.apply(scenario.manifest(organizations={"names": ["fabrikam"]}))
+    before = scenario.wait("Discovered", "True", timeout=60)
+    since = scenario.control.last()
     # Three checks of the authorization go by: each is a request in the journal.
     for _ in range(3):
-        entries = scene.control.journal(since=scene.control.last(), operation="AzureDevOpsOrgs_ListAvailable", wait=10)
+        entries = scenario.control.journal(
+            since=scenario.control.last(), operation="AzureDevOpsOrgs_ListAvailable", wait=10
+        )
         assert entries
-    assert scene.writes(since) == []
-    assert scene.connector()["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
+    assert scenario.writes(since) == []
+    assert scenario.connector()["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]

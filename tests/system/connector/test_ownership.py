@@ -7,114 +7,114 @@ from typing import Any
 import pytest
 
 from sandbox.cluster.client import condition
-from tests.support.scenarios.scenario import KIND, Scene, message
+from tests.support.scenarios.scenario import KIND, Scenario, message
 
 OWNER, RESOURCE = "defender-devops-owner", "defender-devops-resource"
 ADOPT: dict[str, Any] = {"authorization": {"method": "Adopt", "codeSecretRef": None}}
 THEIRS = {OWNER: "another-cluster/another-uid", RESOURCE: "there/theirs"}
 
 
-def owner(scene: Scene) -> str:
+def owner(scenario: Scenario) -> str:
     """What the owner's tag says."""
-    azure = scene.in_azure()
+    azure = scenario.in_azure()
     assert azure is not None
     return str(azure["tags"].get(OWNER, ""))
 
 
-def test_what_is_made_here_says_whose_it_is(scene: Scene) -> None:
-    ready = scene.ready()
-    azure = scene.in_azure()
+def test_what_is_made_here_says_whose_it_is(scenario: Scenario) -> None:
+    ready = scenario.ready()
+    azure = scenario.in_azure()
     assert azure is not None
     cluster, uid = azure["tags"][OWNER].split("/")
-    system = scene.kube.get("Namespace", "kube-system")
+    system = scenario.kube.get("Namespace", "kube-system")
     assert system is not None
     assert (cluster, uid) == (system["metadata"]["uid"], ready["metadata"]["uid"])
-    assert azure["tags"][RESOURCE] == f"{scene.namespace}/contoso"
+    assert azure["tags"][RESOURCE] == f"{scenario.namespace}/contoso"
 
 
-def test_a_connector_of_nobody_is_adopted_with_its_own_tags(scene: Scene) -> None:
-    scene.in_portal(tags={"cost-center": "4711"}, organizations=["contoso", "fabrikam"])
-    scene.apply(scene.manifest(**ADOPT))
-    adopted = scene.wait("Ready", "True")
-    azure = scene.in_azure()
+def test_a_connector_of_nobody_is_adopted_with_its_own_tags(scenario: Scenario) -> None:
+    scenario.in_portal(tags={"cost-center": "4711"}, organizations=["contoso", "fabrikam"])
+    scenario.apply(scenario.manifest(**ADOPT))
+    adopted = scenario.wait("Ready", "True")
+    azure = scenario.in_azure()
     assert azure is not None
     assert azure["tags"].keys() == {"cost-center", OWNER, RESOURCE}
     assert adopted["status"]["azure"]["created"] is False
 
 
-def test_adopt_waits_for_a_person_to_make_the_connector(scene: Scene) -> None:
-    scene.apply(scene.manifest(**ADOPT))
-    waiting = scene.wait("Provisioned", "False", "ConnectorNotFound")
+def test_adopt_waits_for_a_person_to_make_the_connector(scenario: Scenario) -> None:
+    scenario.apply(scenario.manifest(**ADOPT))
+    waiting = scenario.wait("Provisioned", "False", "ConnectorNotFound")
     assert "Defender portal" in message(waiting, "Ready")
     assert condition(waiting, "Reconciling")["status"] == "True"
-    scene.in_portal()
-    scene.wait("Ready", "True")
-    scene.wait_onboarded("contoso", "fabrikam")
+    scenario.in_portal()
+    scenario.wait("Ready", "True")
+    scenario.wait_onboarded("contoso", "fabrikam")
 
 
-def test_a_connector_found_where_a_code_lies_ready_keeps_its_authorization(scene: Scene) -> None:
-    scene.in_portal(organizations=["contoso", "fabrikam"])
-    since = scene.control.last()
-    scene.ready()
-    assert scene.writes(since) == ["SecurityConnectors_Update"]
-    scene.new_code()
-    scene.wait_until(lambda body: len(body["status"]["authorization"].get("spentCodeHashes") or []) == 1)
-    scene.wait("Ready", "True")
-    assert scene.writes(since) == ["SecurityConnectors_Update", "DevOpsConfigurations_CreateOrUpdate"]
+def test_a_connector_found_where_a_code_lies_ready_keeps_its_authorization(scenario: Scenario) -> None:
+    scenario.in_portal(organizations=["contoso", "fabrikam"])
+    since = scenario.control.last()
+    scenario.ready()
+    assert scenario.writes(since) == ["SecurityConnectors_Update"]
+    scenario.new_code()
+    scenario.wait_until(lambda body: len(body["status"]["authorization"].get("spentCodeHashes") or []) == 1)
+    scenario.wait("Ready", "True")
+    assert scenario.writes(since) == ["SecurityConnectors_Update", "DevOpsConfigurations_CreateOrUpdate"]
 
 
-def test_always_takes_over_once_and_gives_way_when_it_is_taken_back(scene: Scene) -> None:
-    scene.in_portal(tags=THEIRS, organizations=["contoso", "fabrikam"])
-    scene.apply(scene.manifest(**ADOPT, adoptionPolicy="Always"))
-    ready = scene.wait("Ready", "True")
-    assert owner(scene).endswith(ready["metadata"]["uid"])
-    since = scene.control.last()
-    scene.change_in_portal(tags=THEIRS)
-    lost = scene.wait("Provisioned", "False", "OwnershipLost")
+def test_always_takes_over_once_and_gives_way_when_it_is_taken_back(scenario: Scenario) -> None:
+    scenario.in_portal(tags=THEIRS, organizations=["contoso", "fabrikam"])
+    scenario.apply(scenario.manifest(**ADOPT, adoptionPolicy="Always"))
+    ready = scenario.wait("Ready", "True")
+    assert owner(scenario).endswith(ready["metadata"]["uid"])
+    since = scenario.control.last()
+    scenario.change_in_portal(tags=THEIRS)
+    lost = scenario.wait("Provisioned", "False", "OwnershipLost")
     assert "there/theirs" in message(lost, "Provisioned")
     assert condition(lost, "Stalled")["reason"] == "OwnershipLost"
     assert condition(lost, "ReauthRequired")["status"] == "False"
-    scene.wait_request("Resources_Query", times=2)
-    assert scene.writes(since) == []
-    scene.change_in_portal(removeTags=[OWNER, RESOURCE])
-    scene.wait("Ready", "True")
-    assert owner(scene).endswith(ready["metadata"]["uid"])
+    scenario.wait_request("Resources_Query", times=2)
+    assert scenario.writes(since) == []
+    scenario.change_in_portal(removeTags=[OWNER, RESOURCE])
+    scenario.wait("Ready", "True")
+    assert owner(scenario).endswith(ready["metadata"]["uid"])
 
 
-def test_of_two_resources_for_one_connector_the_second_stands_back(scene: Scene) -> None:
-    first = scene.ready()
-    manifest = scene.manifest("second", azure={"connectorName": "contoso"})
-    since = scene.control.last()
-    scene.apply(manifest)
-    told = scene.wait("Provisioned", "False", "NotAdopted", name="second")
-    for part in (f"{scene.namespace}/contoso", "deletionPolicy Detach", "adoptionPolicy"):
+def test_of_two_resources_for_one_connector_the_second_stands_back(scenario: Scenario) -> None:
+    first = scenario.ready()
+    manifest = scenario.manifest("second", azure={"connectorName": "contoso"})
+    since = scenario.control.last()
+    scenario.apply(manifest)
+    told = scenario.wait("Provisioned", "False", "NotAdopted", name="second")
+    for part in (f"{scenario.namespace}/contoso", "deletionPolicy Detach", "adoptionPolicy"):
         assert part in message(told, "Provisioned")
-    scene.kube.delete(KIND, "second", scene.namespace)
-    scene.kube.wait_gone(KIND, "second", scene.namespace)
-    assert scene.writes(since) == []
-    assert owner(scene).endswith(first["metadata"]["uid"])
+    scenario.kube.delete(KIND, "second", scenario.namespace)
+    scenario.kube.wait_gone(KIND, "second", scenario.namespace)
+    assert scenario.writes(since) == []
+    assert owner(scenario).endswith(first["metadata"]["uid"])
 
 
-def test_a_connector_is_handed_over_from_one_resource_to_another(scene: Scene) -> None:
-    scene.ready()
-    successor = scene.apply(scene.manifest("second", azure={"connectorName": "contoso"}))
-    scene.wait("Provisioned", "False", "NotAdopted", name="second")
-    scene.apply(scene.manifest(deletionPolicy="Detach"))
-    scene.kube.delete(KIND, "contoso", scene.namespace)
-    scene.kube.wait_gone(KIND, "contoso", scene.namespace)
-    scene.wait("Ready", "True", name="second")
-    assert owner(scene).endswith(successor["metadata"]["uid"])
-    assert scene.onboarded() == {"contoso", "fabrikam"}
+def test_a_connector_is_handed_over_from_one_resource_to_another(scenario: Scenario) -> None:
+    scenario.ready()
+    successor = scenario.apply(scenario.manifest("second", azure={"connectorName": "contoso"}))
+    scenario.wait("Provisioned", "False", "NotAdopted", name="second")
+    scenario.apply(scenario.manifest(deletionPolicy="Detach"))
+    scenario.kube.delete(KIND, "contoso", scenario.namespace)
+    scenario.kube.wait_gone(KIND, "contoso", scenario.namespace)
+    scenario.wait("Ready", "True", name="second")
+    assert owner(scenario).endswith(successor["metadata"]["uid"])
+    assert scenario.onboarded() == {"contoso", "fabrikam"}
 
 
 @pytest.mark.parametrize("state", [{"suspend": True}, {"managementPolicy": "Observe"}], ids=["suspended", "observed"])
-def test_an_owner_that_no_longer_exists_counts_as_none(scene: Scene, state: dict[str, Any]) -> None:
-    gone = scene.ready()
-    scene.apply(scene.manifest(**state))
-    scene.wait_until(lambda body: body["status"]["observedGeneration"] == body["metadata"]["generation"])
-    scene.kube.delete(KIND, "contoso", scene.namespace)
-    scene.kube.wait_gone(KIND, "contoso", scene.namespace)
-    assert owner(scene).endswith(gone["metadata"]["uid"])  # nobody took the tags off
-    scene.apply(scene.manifest())
-    again = scene.wait("Ready", "True")
-    assert owner(scene).endswith(again["metadata"]["uid"])
+def test_an_owner_that_no_longer_exists_counts_as_none(scenario: Scenario, state: dict[str, Any]) -> None:
+    gone = scenario.ready()
+    scenario.apply(scenario.manifest(**state))
+    scenario.wait_until(lambda body: body["status"]["observedGeneration"] == body["metadata"]["generation"])
+    scenario.kube.delete(KIND, "contoso", scenario.namespace)
+    scenario.kube.wait_gone(KIND, "contoso", scenario.namespace)
+    assert owner(scenario).endswith(gone["metadata"]["uid"])  # nobody took the tags off
+    scenario.apply(scenario.manifest())
+    again = scenario.wait("Ready", "True")
+    assert owner(scenario).endswith(again["metadata"]["uid"])

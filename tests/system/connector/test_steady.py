@@ -16,7 +16,7 @@ from sandbox.cloud.world.load import DEFAULT_WORLD
 from sandbox.cluster import KubernetesClient
 from sandbox.cluster.client import Manifest, condition
 from sandbox.stack import Cloud, Operator
-from tests.support.scenarios.scenario import ACCOUNT, GROUP, KIND, ORGANIZATION, SUBSCRIPTION, TENANT, Scene
+from tests.support.scenarios.scenario import ACCOUNT, GROUP, KIND, ORGANIZATION, SUBSCRIPTION, TENANT, Scenario
 
 CONNECTORS = 100
 REFRESH, CHECK = 10, 20
@@ -42,7 +42,7 @@ def many(
     own_settings: dict[str, str],
     kube: KubernetesClient,
     tmp_path: Path,
-) -> Iterator[Scene]:
+) -> Iterator[Scenario]:
     """A cloud with a hundred connectors that people have made and authorized, and an operator."""
     world: dict[str, Any] = yaml.safe_load(DEFAULT_WORLD.read_text(encoding="utf-8"))
     world["generate"] = {
@@ -60,25 +60,25 @@ def many(
     start_operator(cloud, own_settings | SETTINGS)
     (namespace,) = yaml.safe_load(own_settings["DEFENDER_DEVOPS_NAMESPACES"])
     with ControlClient(cloud.control) as control:
-        scene = Scene(kube, control, namespace)
-        yield scene
-        scene.leave()
+        scenario = Scenario(kube, control, namespace)
+        yield scenario
+        scenario.leave()
 
 
-def adopt(scene: Scene, number: int) -> Manifest:
+def adopt(scenario: Scenario, number: int) -> Manifest:
     """The manifest that takes one of the connectors over as it is."""
     name, organization = f"connector-{number:04}", f"org-{number:04}"
-    return scene.manifest(
+    return scenario.manifest(
         name, organizations={"names": [organization]}, authorization={"method": "Adopt", "codeSecretRef": None}
     )
 
 
-def versions(scene: Scene) -> dict[tuple[str, str], str]:
+def versions(scenario: Scenario) -> dict[tuple[str, str], str]:
     """resourceVersion of everything of ours."""
     return {
         (kind, each["metadata"]["name"]): each["metadata"]["resourceVersion"]
         for kind in (KIND, ORGANIZATION)
-        for each in scene.kube.list_all(kind, scene.namespace)
+        for each in scenario.kube.list_all(kind, scenario.namespace)
     }
 
 
@@ -95,7 +95,7 @@ def kubernetes_writes(kube: KubernetesClient) -> Counter[str]:
 
 @pytest.mark.long
 def test_over_two_refreshes_of_a_hundred_connectors_nothing_is_written_and_under_five_requests_read(
-    many: Scene,
+    many: Scenario,
 ) -> None:
     for number in range(1, CONNECTORS + 1):
         many.apply(adopt(many, number))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sandbox.cluster.client import condition
-from tests.support.scenarios.scenario import ACCOUNT, KIND, Scene, message
+from tests.support.scenarios.scenario import ACCOUNT, KIND, Scenario, message
 
 KINDS: dict[str, dict[str, Any]] = {
     "answers 500": {"status": 500},
@@ -32,26 +32,26 @@ kinds = pytest.mark.parametrize("kind", KINDS)
 
 
 @kinds
-def test_an_azure_that_fails_once_at_everything_makes_no_difference(scene: Scene, kind: str) -> None:
+def test_an_azure_that_fails_once_at_everything_makes_no_difference(scenario: Scenario, kind: str) -> None:
     for method, path in OPERATIONS:
-        scene.control.fault(service="arm", method=method, path=path, **KINDS[kind])
-    scene.ready()
-    scene.apply(
-        scene.manifest(
+        scenario.control.fault(service="arm", method=method, path=path, **KINDS[kind])
+    scenario.ready()
+    scenario.apply(
+        scenario.manifest(
             azure={"tags": {"team": "blue"}},
             organizations={"names": ["contoso", "northwind"]},
             pullRequestAnnotations={"mode": "Enabled", "minimumSeverity": "High"},
         )
     )
-    scene.wait("Ready", "True")
-    scene.wait_onboarded("contoso", "northwind")
-    scene.look()
-    scene.wait("Provisioned", "True")
-    made = scene.writes()
-    scene.kube.delete(KIND, "contoso", scene.namespace)
-    scene.kube.wait_gone(KIND, "contoso", scene.namespace)
-    assert scene.in_azure() is None
-    codes = [code for entry in scene.control.journal() for code in entry.get("codes", [])]
+    scenario.wait("Ready", "True")
+    scenario.wait_onboarded("contoso", "northwind")
+    scenario.look()
+    scenario.wait("Provisioned", "True")
+    made = scenario.writes()
+    scenario.kube.delete(KIND, "contoso", scenario.namespace)
+    scenario.kube.wait_gone(KIND, "contoso", scenario.namespace)
+    assert scenario.in_azure() is None
+    codes = [code for entry in scenario.control.journal() for code in entry.get("codes", [])]
     assert len(codes) == 1
     if kind == "cuts the connection after":
         # Who does not hear that it was done has to ask for it again; the end is the same.
@@ -68,83 +68,83 @@ def test_an_azure_that_fails_once_at_everything_makes_no_difference(scene: Scene
 
 
 @kinds
-def test_a_code_is_sent_once_whatever_came_of_it(scene: Scene, kind: str) -> None:
-    scene.control.fault(service="arm", method="PUT", path=CONFIGURATION, **KINDS[kind])
-    scene.new_code()
-    scene.apply(scene.manifest())
+def test_a_code_is_sent_once_whatever_came_of_it(scenario: Scenario, kind: str) -> None:
+    scenario.control.fault(service="arm", method="PUT", path=CONFIGURATION, **KINDS[kind])
+    scenario.new_code()
+    scenario.apply(scenario.manifest())
     if kind != "cuts the connection after":
-        told = scene.wait("Authorized", "False", "AwaitingAuthorization")
+        told = scenario.wait("Authorized", "False", "AwaitingAuthorization")
         for part in ("handed over already", "Secret code", ACCOUNT):
             assert part in message(told, "Authorized")
-        scene.new_code()
-    scene.wait("Ready", "True")
-    scene.wait_onboarded("contoso", "fabrikam")
-    sent = scene.control.journal(service="arm", method="PUT", path=CONFIGURATION)
+        scenario.new_code()
+    scenario.wait("Ready", "True")
+    scenario.wait_onboarded("contoso", "fabrikam")
+    sent = scenario.control.journal(service="arm", method="PUT", path=CONFIGURATION)
     assert len(sent) == (1 if kind == "cuts the connection after" else 2)
 
 
 @pytest.mark.long  # what failed is asked for again a minute later
 @pytest.mark.parametrize("outcome", ["failed", "canceled"])
 def test_a_configuration_that_azure_does_not_bring_to_its_end_is_finished_without_another_code(
-    scene: Scene, outcome: str
+    scenario: Scenario, outcome: str
 ) -> None:
-    scene.control.fault(method="PUT", path=CONFIGURATION, operation={"outcome": outcome, "message": "storm"})
-    scene.new_code()
-    scene.apply(scene.manifest())
-    told = scene.wait_until(lambda body: "storm" in message(body, "Provisioned"))
+    scenario.control.fault(method="PUT", path=CONFIGURATION, operation={"outcome": outcome, "message": "storm"})
+    scenario.new_code()
+    scenario.apply(scenario.manifest())
+    told = scenario.wait_until(lambda body: "storm" in message(body, "Provisioned"))
     assert condition(told, "Provisioned")["reason"] == "AzureUnavailable"
     assert condition(told, "Reconciling")["status"] == "True"
-    scene.wait("Ready", "True", timeout=90)
-    scene.wait_onboarded("contoso", "fabrikam")
-    codes = [code for entry in scene.control.journal() for code in entry.get("codes", [])]
+    scenario.wait("Ready", "True", timeout=90)
+    scenario.wait_onboarded("contoso", "fabrikam")
+    codes = [code for entry in scenario.control.journal() for code in entry.get("codes", [])]
     assert len(codes) == 1
 
 
-def test_an_outage_raises_no_alarm_about_a_connector_that_works(scene: Scene) -> None:
-    scene.ready(organizations={"names": ["tailspin"]})
-    ready = scene.wait("Discovered", "True", timeout=60)
-    scene.control.fault(service="arm", status=503, times=None)
+def test_an_outage_raises_no_alarm_about_a_connector_that_works(scenario: Scenario) -> None:
+    scenario.ready(organizations={"names": ["tailspin"]})
+    ready = scenario.wait("Discovered", "True", timeout=60)
+    scenario.control.fault(service="arm", status=503, times=None)
     # First the question for the authorization fails; when no look at the cloud has succeeded for a while, all is read
     # afresh, and that fails too. An outage may begin between the two, so that there is only the second.
-    scene.wait_request(path="securityConnectors/contoso$", times=3)
-    during = scene.connector()
+    scenario.wait_request(path="securityConnectors/contoso$", times=3)
+    during = scenario.connector()
     assert during["metadata"]["resourceVersion"] == ready["metadata"]["resourceVersion"]
-    scene.control.clear_faults()
-    scene.look()
-    assert scene.connector()["metadata"]["resourceVersion"] == ready["metadata"]["resourceVersion"]
+    scenario.control.clear_faults()
+    scenario.look()
+    assert scenario.connector()["metadata"]["resourceVersion"] == ready["metadata"]["resourceVersion"]
 
 
-def test_an_outage_while_something_is_to_be_done_is_told_and_done_afterwards(scene: Scene) -> None:
-    scene.ready()
-    scene.control.fault(service="arm", status=503, times=None)
-    scene.apply(scene.manifest(azure={"tags": {"team": "blue"}}))
-    told = scene.wait("Provisioned", "False", "AzureUnavailable")
+def test_an_outage_while_something_is_to_be_done_is_told_and_done_afterwards(scenario: Scenario) -> None:
+    scenario.ready()
+    scenario.control.fault(service="arm", status=503, times=None)
+    scenario.apply(scenario.manifest(azure={"tags": {"team": "blue"}}))
+    told = scenario.wait("Provisioned", "False", "AzureUnavailable")
     assert condition(told, "Ready")["status"] == "False"
     assert condition(told, "Reconciling")["reason"] == "AzureUnavailable"
     assert condition(told, "Stalled") == {}
     assert condition(told, "Authorized")["status"] == "True"
     assert condition(told, "ReauthRequired")["status"] == "False"
-    scene.control.clear_faults()
-    scene.wait("Ready", "True")
-    assert (scene.in_azure() or {})["tags"]["team"] == "blue"
+    scenario.control.clear_faults()
+    scenario.wait("Ready", "True")
+    assert (scenario.in_azure() or {})["tags"]["team"] == "blue"
 
 
-def test_an_entra_that_is_down_is_an_outage_too(scene: Scene) -> None:
-    scene.ready()
-    scene.control.fault(service="authority", status=503, times=None)
-    scene.control.expire_tokens()
-    scene.apply(scene.manifest(azure={"tags": {"team": "blue"}}))
-    told = scene.wait("Provisioned", "False", "AzureUnavailable")
+def test_an_entra_that_is_down_is_an_outage_too(scenario: Scenario) -> None:
+    scenario.ready()
+    scenario.control.fault(service="authority", status=503, times=None)
+    scenario.control.expire_tokens()
+    scenario.apply(scenario.manifest(azure={"tags": {"team": "blue"}}))
+    told = scenario.wait("Provisioned", "False", "AzureUnavailable")
     assert "Entra ID" in message(told, "Provisioned")
     assert condition(told, "Stalled") == {}
-    scene.control.clear_faults()
-    scene.wait("Ready", "True")
+    scenario.control.clear_faults()
+    scenario.wait("Ready", "True")
 
 
-def test_expired_tokens_are_renewed_without_a_word(scene: Scene) -> None:
-    scene.ready()
-    version = scene.wait("Discovered", "True", timeout=60)["metadata"]["resourceVersion"]
-    scene.control.expire_tokens()
-    scene.look()
-    scene.look()
-    assert scene.connector()["metadata"]["resourceVersion"] == version
+def test_expired_tokens_are_renewed_without_a_word(scenario: Scenario) -> None:
+    scenario.ready()
+    version = scenario.wait("Discovered", "True", timeout=60)["metadata"]["resourceVersion"]
+    scenario.control.expire_tokens()
+    scenario.look()
+    scenario.look()
+    assert scenario.connector()["metadata"]["resourceVersion"] == version

@@ -20,7 +20,7 @@ from sandbox.cluster.ports import free_ports
 from sandbox.stack import Cloud, Operator
 from sandbox.stack.cloud import CLIENT_SECRET_IDENTITY
 from tests.support.scenarios.scenario import KIND, SUBSCRIPTION, TENANT
-from tests.support.scenarios.sign_in_scenario import SignInScene, Window
+from tests.support.scenarios.sign_in_scenario import SignInScenario, Window
 
 CHECK_INTERVAL = 2
 
@@ -95,14 +95,14 @@ def namespaces() -> Iterator[str]:
 
 
 @pytest.fixture
-def scene(kube: KubernetesClient, stage: Stage, namespaces: Iterator[str]) -> Iterator[SignInScene]:
+def scenario(kube: KubernetesClient, stage: Stage, namespaces: Iterator[str]) -> Iterator[SignInScenario]:
     """A namespace of the test's own; cloud as new."""
     with ControlClient(stage.cloud.control) as control:
         control.reset()
-        scene = SignInScene(kube, control, next(namespaces), stage.cloud.ca, stage.log)
-        yield scene
-        for each in kube.list_all(KIND, scene.namespace):
-            kube.delete(KIND, each["metadata"]["name"], scene.namespace)
+        scenario = SignInScenario(kube, control, next(namespaces), stage.cloud.ca, stage.log)
+        yield scenario
+        for each in kube.list_all(KIND, scenario.namespace):
+            kube.delete(KIND, each["metadata"]["name"], scenario.namespace)
     stage.operator.process.check()
 
 

@@ -16,7 +16,7 @@ import pytest
 from sandbox.cluster.client import condition
 from sandbox.demo.browser import Browser
 from tests.support.scenarios.scenario import ACCOUNT, KIND
-from tests.support.scenarios.sign_in_scenario import APP, PASSWORD, TOKENS, SignInScene
+from tests.support.scenarios.sign_in_scenario import APP, PASSWORD, TOKENS, SignInScenario
 
 APP_SECRET = "sandbox-sign-in-secret"
 
@@ -28,28 +28,28 @@ def victim() -> Iterator[httpx.Client]:
         yield client
 
 
-def begin(client: httpx.Client, scene: SignInScene, name: str = "contoso") -> dict[str, str]:
+def begin(client: httpx.Client, scenario: SignInScenario, name: str = "contoso") -> dict[str, str]:
     """Press the button; gives what Entra ID is asked with."""
-    response = client.post(f"{scene.address(name)}/sign-in")
+    response = client.post(f"{scenario.address(name)}/sign-in")
     assert response.status_code == 303
     return {key: values[0] for key, values in parse_qs(urlsplit(response.headers["Location"]).query).items()}
 
 
-def callback(scene: SignInScene) -> str:
-    return scene.address().split("/connectors/")[0] + "/callback"
+def callback(scenario: SignInScenario) -> str:
+    return scenario.address().split("/connectors/")[0] + "/callback"
 
 
-def answer(client: httpx.Client, scene: SignInScene, **fields: str) -> httpx.Response:
+def answer(client: httpx.Client, scenario: SignInScenario, **fields: str) -> httpx.Response:
     """Bring an answer to the callback as Entra's form does, and go round with it."""
-    posted = client.post(callback(scene), data=fields)
+    posted = client.post(callback(scenario), data=fields)
     if posted.status_code != 303:
         return posted
     return client.get(posted.headers["Location"])
 
 
-def code_for(scene: SignInScene, asked: dict[str, str], account: str = ACCOUNT) -> str:
+def code_for(scenario: SignInScenario, asked: dict[str, str], account: str = ACCOUNT) -> str:
     """What Entra ID answers to a person who signs in with exactly that request."""
-    with Browser(scene.ca) as browser:
+    with Browser(scenario.ca) as browser:
         authority = re.search(r"https://[^ ]+authorize", asked["_address"])
         assert authority
         query = "&".join(f"{key}={quote(value)}" for key, value in asked.items() if key != "_address")
@@ -60,8 +60,8 @@ def code_for(scene: SignInScene, asked: dict[str, str], account: str = ACCOUNT) 
         return browser._page.forms[-1].values["code"]
 
 
-def begin_for_real(client: httpx.Client, scene: SignInScene) -> dict[str, str]:
-    response = client.post(f"{scene.address()}/sign-in")
+def begin_for_real(client: httpx.Client, scenario: SignInScenario) -> dict[str, str]:
+    response = client.post(f"{scenario.address()}/sign-in")
     query = urlsplit(response.headers["Location"]).query
     asked = {key: values[0] for key, values in parse_qs(query).items()}
     return asked | {"_address": response.headers["Location"].split("?")[0]}
@@ -72,13 +72,13 @@ def refused(response: httpx.Response, words: str) -> None:
     assert words in response.text.replace("&#39;", "'")
 
 
-def nobody_signed_in(scene: SignInScene) -> None:
-    assert "refresh-token" not in scene.tokens()
+def nobody_signed_in(scenario: SignInScenario) -> None:
+    assert "refresh-token" not in scenario.tokens()
 
 
-def test_what_entra_is_asked_with(scene: SignInScene, victim: httpx.Client) -> None:
-    scene.connect()
-    asked = begin(victim, scene)
+def test_what_entra_is_asked_with(scenario: SignInScenario, victim: httpx.Client) -> None:
+    scenario.connect()
+    asked = begin(victim, scenario)
     assert (asked["code_challenge_method"], asked["response_mode"]) == ("S256", "form_post")
     assert asked["login_hint"] == ACCOUNT
     assert len(asked["state"]) >= 43
@@ -90,76 +90,76 @@ def test_what_entra_is_asked_with(scene: SignInScene, victim: httpx.Client) -> N
     assert asked["state"] not in str(cookie.value)
 
 
-def test_the_way_back_works_once_and_a_replay_is_refused(scene: SignInScene, victim: httpx.Client) -> None:
-    scene.connect()
-    asked = begin_for_real(victim, scene)
+def test_the_way_back_works_once_and_a_replay_is_refused(scenario: SignInScenario, victim: httpx.Client) -> None:
+    scenario.connect()
+    asked = begin_for_real(victim, scenario)
     kept = dict(victim.cookies)
-    code = code_for(scene, asked)
-    first = answer(victim, scene, state=asked["state"], code=code)
-    assert (first.status_code, first.headers["Location"]) == (303, f"{scene.address()}/result")
+    code = code_for(scenario, asked)
+    first = answer(victim, scenario, state=asked["state"], code=code)
+    assert (first.status_code, first.headers["Location"]) == (303, f"{scenario.address()}/result")
     assert not [each for each in victim.cookies.jar if each.name.startswith("sign-in-")], "the cookie is gone"
     for name, value in kept.items():
         victim.cookies.set(name, value, path="/signin/callback")
-    refused(answer(victim, scene, state=asked["state"], code=code), "used before")
+    refused(answer(victim, scenario, state=asked["state"], code=code), "used before")
 
 
-def test_a_forged_state_is_refused(scene: SignInScene, victim: httpx.Client) -> None:
-    scene.connect()
-    begin(victim, scene)
-    refused(answer(victim, scene, state="forged", code="1.Acode"), "does not belong to a sign-in")
-    refused(answer(victim, scene, code="1.Acode"), "no answer of a sign-in")
-    nobody_signed_in(scene)
+def test_a_forged_state_is_refused(scenario: SignInScenario, victim: httpx.Client) -> None:
+    scenario.connect()
+    begin(victim, scenario)
+    refused(answer(victim, scenario, state="forged", code="1.Acode"), "does not belong to a sign-in")
+    refused(answer(victim, scenario, code="1.Acode"), "no answer of a sign-in")
+    nobody_signed_in(scenario)
 
 
-def test_a_forged_cookie_is_refused(scene: SignInScene, victim: httpx.Client) -> None:
-    scene.connect()
-    asked = begin(victim, scene)
+def test_a_forged_cookie_is_refused(scenario: SignInScenario, victim: httpx.Client) -> None:
+    scenario.connect()
+    asked = begin(victim, scenario)
     name = next(each.name for each in victim.cookies.jar if each.name.startswith("sign-in-"))
     payload = base64.urlsafe_b64encode(b'{"uid":"x","state":"y"}').decode().rstrip("=")
     victim.cookies.clear()
     victim.cookies.set(name, payload, path="/signin/callback")
-    refused(answer(victim, scene, state=asked["state"], code="1.Acode"), "does not belong to a sign-in")
+    refused(answer(victim, scenario, state=asked["state"], code="1.Acode"), "does not belong to a sign-in")
 
 
-def test_another_browser_cannot_finish_a_sign_in(scene: SignInScene, victim: httpx.Client) -> None:
-    scene.connect()
+def test_another_browser_cannot_finish_a_sign_in(scenario: SignInScenario, victim: httpx.Client) -> None:
+    scenario.connect()
     with httpx.Client(trust_env=False, timeout=30) as attacker:
-        asked = begin_for_real(attacker, scene)
-        code = code_for(scene, asked)
-    refused(answer(victim, scene, state=asked["state"], code=code), "does not belong to a sign-in")
-    nobody_signed_in(scene)
+        asked = begin_for_real(attacker, scenario)
+        code = code_for(scenario, asked)
+    refused(answer(victim, scenario, state=asked["state"], code=code), "does not belong to a sign-in")
+    nobody_signed_in(scenario)
 
 
-def test_the_state_of_another_connector_is_refused(scene: SignInScene, victim: httpx.Client) -> None:
+def test_the_state_of_another_connector_is_refused(scenario: SignInScenario, victim: httpx.Client) -> None:
     """Its cookie stays with it, whatever the sign-in of this one's browser brings."""
-    scene.connect()
-    scene.only_sign_in("another", scene.connector()["spec"]["signIn"])
-    first, second = begin(victim, scene), begin(victim, scene, "another")
+    scenario.connect()
+    scenario.only_sign_in("another", scenario.connector()["spec"]["signIn"])
+    first, second = begin(victim, scenario), begin(victim, scenario, "another")
     cookies = {each.name: str(each.value) for each in victim.cookies.jar if each.name.startswith("sign-in-")}
     assert len(cookies) == 2
     one, two = cookies
     victim.cookies.clear()
     victim.cookies.set(one, cookies[two], path="/signin/callback")
     victim.cookies.set(two, cookies[one], path="/signin/callback")
-    refused(answer(victim, scene, state=first["state"], code="1.Acode"), "belongs to another sign-in")
-    refused(answer(victim, scene, state=second["state"], code="1.Acode"), "belongs to another sign-in")
+    refused(answer(victim, scenario, state=first["state"], code="1.Acode"), "belongs to another sign-in")
+    refused(answer(victim, scenario, state=second["state"], code="1.Acode"), "belongs to another sign-in")
 
 
-def test_an_answer_of_another_issuer_is_refused(scene: SignInScene, victim: httpx.Client) -> None:
-    scene.connect()
-    asked = begin(victim, scene)
-    mixed = answer(victim, scene, state=asked["state"], code="1.Acode", iss="https://evil.example/v2.0")
+def test_an_answer_of_another_issuer_is_refused(scenario: SignInScenario, victim: httpx.Client) -> None:
+    scenario.connect()
+    asked = begin(victim, scenario)
+    mixed = answer(victim, scenario, state=asked["state"], code="1.Acode", iss="https://evil.example/v2.0")
     refused(mixed, "another service than the one that was asked")
-    nobody_signed_in(scene)
+    nobody_signed_in(scenario)
 
 
-def test_a_code_of_another_sign_in_cannot_be_injected(scene: SignInScene, victim: httpx.Client) -> None:
-    scene.connect()
+def test_a_code_of_another_sign_in_cannot_be_injected(scenario: SignInScenario, victim: httpx.Client) -> None:
+    scenario.connect()
     with httpx.Client(trust_env=False, timeout=30) as attacker:
-        stolen = code_for(scene, begin_for_real(attacker, scene))
-    asked = begin(victim, scene)
-    refused(answer(victim, scene, state=asked["state"], code=stolen), "PKCE")
-    nobody_signed_in(scene)
+        stolen = code_for(scenario, begin_for_real(attacker, scenario))
+    asked = begin(victim, scenario)
+    refused(answer(victim, scenario, state=asked["state"], code=stolen), "PKCE")
+    nobody_signed_in(scenario)
 
 
 @pytest.mark.parametrize(
@@ -175,35 +175,35 @@ def test_a_code_of_another_sign_in_cannot_be_injected(scene: SignInScene, victim
     ],
 )
 def test_whatever_comes_to_the_callback_is_answered_with_a_page(
-    scene: SignInScene, victim: httpx.Client, query: str
+    scenario: SignInScenario, victim: httpx.Client, query: str
 ) -> None:
-    scene.connect()
-    response = victim.get(f"{callback(scene)}?{query}")
+    scenario.connect()
+    response = victim.get(f"{callback(scenario)}?{query}")
     assert response.status_code in {400, 403}
     assert "Set-Cookie" not in response.headers or "a=b" not in response.headers["Set-Cookie"]
 
 
-def test_an_error_is_not_written_into_the_page_as_it_came(scene: SignInScene, victim: httpx.Client) -> None:
-    scene.connect()
-    asked = begin(victim, scene)
+def test_an_error_is_not_written_into_the_page_as_it_came(scenario: SignInScenario, victim: httpx.Client) -> None:
+    scenario.connect()
+    asked = begin(victim, scenario)
     html = "<script>alert(1)</script>"
-    response = answer(victim, scene, state=asked["state"], error=html, error_description=f"AADSTS99999 {html}")
+    response = answer(victim, scenario, state=asked["state"], error=html, error_description=f"AADSTS99999 {html}")
     assert "<script" not in response.text
     assert "alert(1)" not in response.text
 
 
-def test_nothing_leads_out_of_the_pages_but_the_way_to_entra(scene: SignInScene, victim: httpx.Client) -> None:
-    scene.connect()
+def test_nothing_leads_out_of_the_pages_but_the_way_to_entra(scenario: SignInScenario, victim: httpx.Client) -> None:
+    scenario.connect()
     for path in ("?next=https://evil.example", "/result?return=https://evil.example", "//evil.example"):
-        response = victim.get(f"{scene.address()}{path}")
+        response = victim.get(f"{scenario.address()}{path}")
         assert "evil.example" not in response.headers.get("Location", "")
-    assert "evil.example" not in victim.get(f"{callback(scene)}?redirect_uri=https://evil.example").text
+    assert "evil.example" not in victim.get(f"{callback(scenario)}?redirect_uri=https://evil.example").text
 
 
 @pytest.mark.parametrize("path", ["", "/result", "/device", "/nothing"])
-def test_every_answer_is_hardened(scene: SignInScene, victim: httpx.Client, path: str) -> None:
-    scene.connect()
-    headers = victim.get(f"{scene.address()}{path}").headers
+def test_every_answer_is_hardened(scenario: SignInScenario, victim: httpx.Client, path: str) -> None:
+    scenario.connect()
+    headers = victim.get(f"{scenario.address()}{path}").headers
     policy = headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy
     assert "frame-ancestors 'none'" in policy
@@ -214,35 +214,37 @@ def test_every_answer_is_hardened(scene: SignInScene, victim: httpx.Client, path
     assert "Server" not in headers
 
 
-def test_another_site_cannot_press_the_button(scene: SignInScene, victim: httpx.Client) -> None:
-    scene.connect()
-    response = victim.post(f"{scene.address()}/sign-in", headers={"Sec-Fetch-Site": "cross-site"})
+def test_another_site_cannot_press_the_button(scenario: SignInScenario, victim: httpx.Client) -> None:
+    scenario.connect()
+    response = victim.post(f"{scenario.address()}/sign-in", headers={"Sec-Fetch-Site": "cross-site"})
     assert response.status_code == 403
     assert "Location" not in response.headers
 
 
 @pytest.mark.parametrize("target", ["a person's", "another connector's"])
-def test_a_connector_that_names_another_token_secret_gets_nothing_from_it(scene: SignInScene, target: str) -> None:
+def test_a_connector_that_names_another_token_secret_gets_nothing_from_it(
+    scenario: SignInScenario, target: str
+) -> None:
     kind = {"a person's": "Opaque", "another connector's": "defender-devops.io/azure-devops-token"}[target]
-    scene.kube.apply(
+    scenario.kube.apply(
         {
             "apiVersion": "v1",
             "kind": "Secret",
             "type": kind,
-            "metadata": {"name": "somebody-elses", "namespace": scene.namespace},
+            "metadata": {"name": "somebody-elses", "namespace": scenario.namespace},
             "data": {"refresh-token": base64.b64encode(b"stolen").decode()},
         }
     )
-    before = scene.kube.get("Secret", "somebody-elses", scene.namespace)
-    scene.connect({"tokenSecretName": "somebody-elses"})
-    body = scene.wait("SignedIn", "False", "OAuthAppMisconfigured", timeout=30)
+    before = scenario.kube.get("Secret", "somebody-elses", scenario.namespace)
+    scenario.connect({"tokenSecretName": "somebody-elses"})
+    body = scenario.wait("SignedIn", "False", "OAuthAppMisconfigured", timeout=30)
     assert "left alone" in condition(body, "SignedIn")["message"]
-    assert scene.kube.get("Secret", "somebody-elses", scene.namespace) == before
+    assert scenario.kube.get("Secret", "somebody-elses", scenario.namespace) == before
 
 
-def test_a_secret_of_another_namespace_cannot_be_named(scene: SignInScene) -> None:
+def test_a_secret_of_another_namespace_cannot_be_named(scenario: SignInScenario) -> None:
     """References have a name only; a namespace beside it is dropped, and a path in it is refused."""
-    scene.kube.apply(
+    scenario.kube.apply(
         {
             "apiVersion": "v1",
             "kind": "Secret",
@@ -251,15 +253,15 @@ def test_a_secret_of_another_namespace_cannot_be_named(scene: SignInScene) -> No
         }
     )
     reference = {"name": "only-there", "key": "client-secret"}
-    scene.connect({"client": {"id": APP, "type": "Secret", "secretRef": reference}}, signIn=None)
-    scene.connect({"client": {"id": APP, "type": "Secret", "secretRef": reference}, "method": "ServicePrincipal"})
-    body = scene.wait("SignedIn", "False", "CredentialsMissing", timeout=30)
+    scenario.connect({"client": {"id": APP, "type": "Secret", "secretRef": reference}}, signIn=None)
+    scenario.connect({"client": {"id": APP, "type": "Secret", "secretRef": reference}, "method": "ServicePrincipal"})
+    body = scenario.wait("SignedIn", "False", "CredentialsMissing", timeout=30)
     assert "only-there" in condition(body, "SignedIn")["message"]
 
 
-def test_a_federated_client_that_the_namespace_is_not_granted_is_refused(scene: SignInScene) -> None:
-    scene.connect({"method": "ServicePrincipal", "account": None, "client": {"id": APP, "type": "Federated"}})
-    body = scene.wait("SignedIn", "False", "CredentialsMissing", timeout=30)
+def test_a_federated_client_that_the_namespace_is_not_granted_is_refused(scenario: SignInScenario) -> None:
+    scenario.connect({"method": "ServicePrincipal", "account": None, "client": {"id": APP, "type": "Federated"}})
+    body = scenario.wait("SignedIn", "False", "CredentialsMissing", timeout=30)
     assert "not granted" in condition(body, "SignedIn")["message"]
 
 
@@ -279,20 +281,20 @@ async def flood(address: str, requests: int, at_once: int) -> dict[int, int]:
     return statuses
 
 
-async def test_ten_thousand_requests_leave_reconciles_undisturbed(scene: SignInScene) -> None:
-    scene.connect()
-    address = scene.address()
+async def test_ten_thousand_requests_leave_reconciles_undisturbed(scenario: SignInScenario) -> None:
+    scenario.connect()
+    address = scenario.address()
     began = time.monotonic()
     flooding = asyncio.create_task(flood(address, requests=10_000, at_once=16))
     await asyncio.sleep(0.2)
 
     def edit_and_wait() -> None:
-        scene.kube.patch(KIND, "contoso", {"spec": {"azure": {"tags": {"edited": "yes"}}}}, scene.namespace)
-        generation = scene.connector()["metadata"]["generation"]
-        scene.kube.wait(
+        scenario.kube.patch(KIND, "contoso", {"spec": {"azure": {"tags": {"edited": "yes"}}}}, scenario.namespace)
+        generation = scenario.connector()["metadata"]["generation"]
+        scenario.kube.wait(
             KIND,
             "contoso",
-            scene.namespace,
+            scenario.namespace,
             until=lambda body: body["status"].get("observedGeneration") == generation,
             timeout=20,
         )
@@ -305,17 +307,17 @@ async def test_ten_thousand_requests_leave_reconciles_undisturbed(scene: SignInS
     assert statuses[200] <= 60 + 10 * (time.monotonic() - began) + 1, "a burst, and the rate"
 
 
-def test_no_secret_stands_in_the_log(scene: SignInScene, victim: httpx.Client) -> None:
+def test_no_secret_stands_in_the_log(scenario: SignInScenario, victim: httpx.Client) -> None:
     """Everything so far went through this log, at debug level."""
-    scene.connect()
-    asked = begin_for_real(victim, scene)
-    code = code_for(scene, asked)
-    answer(victim, scene, state=asked["state"], code=code)
-    scene.wait("SignedIn", "True", timeout=30)
-    tokens = scene.tokens()
-    log = scene.log.read_text()
-    body = str(scene.connector())
-    events = str(scene.kube.list_all("Event", scene.namespace))
+    scenario.connect()
+    asked = begin_for_real(victim, scenario)
+    code = code_for(scenario, asked)
+    answer(victim, scenario, state=asked["state"], code=code)
+    scenario.wait("SignedIn", "True", timeout=30)
+    tokens = scenario.tokens()
+    log = scenario.log.read_text()
+    body = str(scenario.connector())
+    events = str(scenario.kube.list_all("Event", scenario.namespace))
     secrets = [
         code,
         asked["state"],
@@ -329,4 +331,4 @@ def test_no_secret_stands_in_the_log(scene: SignInScene, victim: httpx.Client) -
             assert form not in log
             assert form not in body
             assert form not in events
-    assert TOKENS in str(scene.kube.list_all("Secret", scene.namespace))
+    assert TOKENS in str(scenario.kube.list_all("Secret", scenario.namespace))

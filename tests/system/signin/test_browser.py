@@ -18,7 +18,7 @@ from defender_devops.signin.pages.browser_flow import LIFETIME
 from defender_devops.signin.pages.sealing import KEY_SECRET_NAME, Sealer
 from sandbox.stack.operator import NAMESPACE
 from tests.support.scenarios.scenario import ACCOUNT, message
-from tests.support.scenarios.sign_in_scenario import PICTURES, TOKENS, SignInScene, Window, at_entra
+from tests.support.scenarios.sign_in_scenario import PICTURES, TOKENS, SignInScenario, Window, at_entra
 
 SEALED_FOR = "sign-in in a browser"
 """The purpose that the operator seals these cookies for."""
@@ -38,17 +38,17 @@ def heading(page: Page, text: str) -> None:
     expect(page.get_by_role("heading", level=1)).to_have_text(text)
 
 
-def start(page: Page, scene: SignInScene) -> None:
+def start(page: Page, scenario: SignInScenario) -> None:
     """Open the connector's page and go to Entra's."""
-    page.goto(scene.address())
+    page.goto(scenario.address())
     page.get_by_role("button", name="Sign in with Microsoft").click()
 
 
-def test_a_person_signs_in_and_sees_what_was_found(scene: SignInScene, window: Window) -> None:
-    scene.connect()
-    scene.wait("SignedIn", "False", "SignInRequired")
+def test_a_person_signs_in_and_sees_what_was_found(scenario: SignInScenario, window: Window) -> None:
+    scenario.connect()
+    scenario.wait("SignedIn", "False", "SignInRequired")
     page = window()
-    page.goto(scene.address())
+    page.goto(scenario.address())
     heading(page, "Connector contoso")
     expect(page.get_by_role("status")).to_have_text("Nobody has signed in yet")
     picture(page, "sign-in-connector")
@@ -58,20 +58,20 @@ def test_a_person_signs_in_and_sees_what_was_found(scene: SignInScene, window: W
     expect(page.get_by_role("heading", level=3)).to_have_text(["contoso", "fabrikam"])
     expect(page.get_by_text("Defender has all that it needs in every organization")).to_be_visible()
     picture(page, "sign-in-result")
-    body = scene.wait("SignedIn", "True", timeout=30)
+    body = scenario.wait("SignedIn", "True", timeout=30)
     assert body["status"]["signIn"]["account"] == ACCOUNT
     assert body["status"]["signIn"]["tokenExpiresAt"]
-    assert scene.tokens()["refresh-token"]
+    assert scenario.tokens()["refresh-token"]
     page.get_by_role("link", name="Connector contoso").click()
     expect(page.get_by_role("status")).to_contain_text(f"Signed in as {ACCOUNT}")
 
 
-def test_the_same_works_in_a_window_with_scripts_on_a_dark_phone(scene: SignInScene, window: Window) -> None:
-    scene.connect()
+def test_the_same_works_in_a_window_with_scripts_on_a_dark_phone(scenario: SignInScenario, window: Window) -> None:
+    scenario.connect()
     page = window(java_script_enabled=True, color_scheme="dark", **PHONE)
     complaints: list[str] = []
     page.on("console", lambda line: complaints.append(line.text) if line.type == "error" else None)
-    page.goto(scene.address())
+    page.goto(scenario.address())
     picture(page, "sign-in-connector-dark-phone")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390, "nothing is wider than the phone"
     page.get_by_role("button", name="Sign in with Microsoft").click()
@@ -85,65 +85,65 @@ def test_the_same_works_in_a_window_with_scripts_on_a_dark_phone(scene: SignInSc
     assert not [each for each in complaints if "Content Security Policy" in each or "localhost" in each]
 
 
-def test_cancelling_changes_nothing_and_says_so(scene: SignInScene, window: Window) -> None:
-    scene.connect()
+def test_cancelling_changes_nothing_and_says_so(scenario: SignInScenario, window: Window) -> None:
+    scenario.connect()
     page = window()
-    start(page, scene)
+    start(page, scenario)
     page.click("button[value=cancel]")
     submit = page.get_by_role("button", name="Submit")
     submit.click()
     heading(page, "Cancelled")
     page.get_by_role("link", name="Back to the connector").click()
     heading(page, "Connector contoso")
-    assert "refresh-token" not in scene.tokens()
+    assert "refresh-token" not in scenario.tokens()
 
 
-def post_from_another_site(page: Page, scene: SignInScene, answer: Mapping[str, str]) -> None:
+def post_from_another_site(page: Page, scenario: SignInScenario, answer: Mapping[str, str]) -> None:
     """Bring an answer to the way back as Entra's page does: by a form of another site."""
-    base = scene.address().split("/connectors/")[0]
+    base = scenario.address().split("/connectors/")[0]
     fields = "".join(f'<input name="{name}" value="{value}">' for name, value in answer.items())
     form = f'<form method="post" action="{base}/callback">{fields}<button>Submit</button></form>'
     page.goto(f"data:text/html,{quote(form)}")
     page.get_by_role("button", name="Submit").click()
 
 
-def test_an_answer_that_another_site_posts_comes_back_with_the_cookie(scene: SignInScene, window: Window) -> None:
+def test_an_answer_that_another_site_posts_comes_back_with_the_cookie(scenario: SignInScenario, window: Window) -> None:
     """Entra's page is another site, so the browser withholds the cookie from its form; a visit brings it."""
-    scene.connect()
+    scenario.connect()
     page = window()
     sent: list[str | None] = []
     page.on("request", lambda each: sent.append(each.header_value("cookie")) if "/callback" in each.url else None)
-    start(page, scene)
+    start(page, scenario)
     state = parse_qs(urlsplit(page.url).query)["state"][0]
-    post_from_another_site(page, scene, {"state": state, "error": "access_denied"})
+    post_from_another_site(page, scenario, {"state": state, "error": "access_denied"})
     heading(page, "Cancelled")
     assert sent[0] is None
     assert sent[1]
     assert state not in page.url
 
 
-def test_an_answer_works_once_even_where_the_browser_kept_its_cookie(scene: SignInScene, window: Window) -> None:
-    scene.connect()
+def test_an_answer_works_once_even_where_the_browser_kept_its_cookie(scenario: SignInScenario, window: Window) -> None:
+    scenario.connect()
     page = window()
     posted: list[str] = []
     page.on("request", lambda each: posted.append(each.post_data or "") if each.url.endswith("/callback") else None)
-    start(page, scene)
+    start(page, scenario)
     cookies = page.context.cookies()
     at_entra(page)
     heading(page, "You are signed in")
     page.context.add_cookies(cookies)
-    post_from_another_site(page, scene, {name: values[0] for name, values in parse_qs(posted[0]).items()})
+    post_from_another_site(page, scenario, {name: values[0] for name, values in parse_qs(posted[0]).items()})
     heading(page, "This sign-in cannot be finished")
     expect(page.get_by_role("alert")).to_contain_text("used before")
 
 
-def test_a_sign_in_that_was_begun_too_long_ago_is_refused(scene: SignInScene, window: Window) -> None:
+def test_a_sign_in_that_was_begun_too_long_ago_is_refused(scenario: SignInScenario, window: Window) -> None:
     """Eleven minutes do not go by here: the browser's cookie is changed for one that was sealed so long ago."""
-    scene.connect()
+    scenario.connect()
     page = window()
-    start(page, scene)
+    start(page, scenario)
     (cookie,) = [each for each in page.context.cookies() if each["name"].startswith("sign-in-")]
-    key = scene.kube.get("Secret", KEY_SECRET_NAME, NAMESPACE)
+    key = scenario.kube.get("Secret", KEY_SECRET_NAME, NAMESPACE)
     assert key
     sealer = Sealer(
         SecretBytes(base64.b64decode(key["data"]["key"])), lambda: datetime.now(UTC) - timedelta(minutes=11)
@@ -155,56 +155,56 @@ def test_a_sign_in_that_was_begun_too_long_ago_is_refused(scene: SignInScene, wi
     heading(page, "This sign-in cannot be finished")
     expect(page.get_by_role("alert")).to_contain_text("began within the last ten minutes")
     picture(page, "sign-in-expired")
-    assert "refresh-token" not in scene.tokens()
-    start(page, scene)
+    assert "refresh-token" not in scenario.tokens()
+    start(page, scenario)
     at_entra(page)
     heading(page, "You are signed in")
 
 
-def test_another_account_is_refused_with_both_named(scene: SignInScene, window: Window) -> None:
-    scene.connect()
+def test_another_account_is_refused_with_both_named(scenario: SignInScenario, window: Window) -> None:
+    scenario.connect()
     page = window()
-    start(page, scene)
+    start(page, scenario)
     at_entra(page, "alex@contoso.com")
     heading(page, "That was another account")
     expect(page.get_by_role("alert")).to_contain_text(
         f"alex@contoso.com signed in, but spec.signIn.account is {ACCOUNT}"
     )
     picture(page, "sign-in-wrong-account")
-    body = scene.wait("SignedIn", "False", "WrongAccount", timeout=30)
+    body = scenario.wait("SignedIn", "False", "WrongAccount", timeout=30)
     assert "alex@contoso.com" in message(body, "SignedIn")
-    assert "refresh-token" not in scene.tokens()
-    start(page, scene)
+    assert "refresh-token" not in scenario.tokens()
+    start(page, scenario)
     at_entra(page)
     heading(page, "You are signed in")
-    scene.wait("SignedIn", "True", timeout=30)
+    scenario.wait("SignedIn", "True", timeout=30)
 
 
-def test_a_lost_sign_in_is_told_with_the_link_and_mended_there(scene: SignInScene, window: Window) -> None:
-    scene.connect()
+def test_a_lost_sign_in_is_told_with_the_link_and_mended_there(scenario: SignInScenario, window: Window) -> None:
+    scenario.connect()
     page = window()
-    start(page, scene)
+    start(page, scenario)
     at_entra(page)
-    scene.wait("SignedIn", "True", timeout=30)
-    scene.control.change_account(ACCOUNT, revoke_sessions=True)
-    body = scene.wait("ReauthRequired", "True", timeout=30)
-    assert scene.address() in message(body, "ReauthRequired")
-    page.goto(scene.address())
+    scenario.wait("SignedIn", "True", timeout=30)
+    scenario.control.change_account(ACCOUNT, revoke_sessions=True)
+    body = scenario.wait("ReauthRequired", "True", timeout=30)
+    assert scenario.address() in message(body, "ReauthRequired")
+    page.goto(scenario.address())
     expect(page.get_by_role("status")).to_contain_text("The sign-in is lost")
     picture(page, "sign-in-lost")
     page.get_by_role("button", name="Sign in with Microsoft").click()
     at_entra(page)
     heading(page, "You are signed in")
-    scene.wait("SignedIn", "True", timeout=30)
-    scene.wait("ReauthRequired", "False", timeout=30)
+    scenario.wait("SignedIn", "True", timeout=30)
+    scenario.wait("ReauthRequired", "False", timeout=30)
 
 
-def test_what_an_organization_lacks_is_shown_with_what_to_do(scene: SignInScene, window: Window) -> None:
-    scene.control.change_organization("contoso", third_party_oauth=False)
-    scene.control.remove_access(ACCOUNT, "fabrikam")
-    scene.connect()
+def test_what_an_organization_lacks_is_shown_with_what_to_do(scenario: SignInScenario, window: Window) -> None:
+    scenario.control.change_organization("contoso", third_party_oauth=False)
+    scenario.control.remove_access(ACCOUNT, "fabrikam")
+    scenario.connect()
     page = window()
-    start(page, scene)
+    start(page, scenario)
     at_entra(page)
     heading(page, "You are signed in")
     expect(page.get_by_text("need somebody to act")).to_be_visible()
@@ -215,16 +215,16 @@ def test_what_an_organization_lacks_is_shown_with_what_to_do(scene: SignInScene,
     picture(page, "sign-in-prerequisites")
 
 
-def test_a_forged_link_leads_nowhere(scene: SignInScene, window: Window) -> None:
-    scene.connect()
-    address = scene.address()
+def test_a_forged_link_leads_nowhere(scenario: SignInScenario, window: Window) -> None:
+    scenario.connect()
+    address = scenario.address()
     page = window()
     base, uid, signature = address.rsplit("/", 2)
     other = "".join("A" if letter != "A" else "B" for letter in signature)
     for forged in (
         f"{base}/{uid}/{other}",
         f"{base}/00000000-0000-0000-0000-000000000000/{signature}",
-        f"{base}/{scene.namespace}/contoso",
+        f"{base}/{scenario.namespace}/contoso",
         f"{base}/{uid}/",
     ):
         answer = page.goto(forged)
@@ -234,34 +234,36 @@ def test_a_forged_link_leads_nowhere(scene: SignInScene, window: Window) -> None
         assert "contoso" not in page.content()
 
 
-def test_a_code_of_defenders_dialog_is_handed_over_in_its_address(scene: SignInScene, window: Window) -> None:
-    scene.connect(
+def test_a_code_of_defenders_dialog_is_handed_over_in_its_address(scenario: SignInScenario, window: Window) -> None:
+    scenario.connect(
         authorization={"method": "Code", "codeSecretRef": {"name": "code", "key": "code"}, "account": ACCOUNT},
-        azure={"connectorName": f"pasted-{scene.namespace}"},
+        azure={"connectorName": f"pasted-{scenario.namespace}"},
     )
-    scene.wait("Authorized", "False", "AwaitingAuthorization")
+    scenario.wait("Authorized", "False", "AwaitingAuthorization")
     page = window()
-    page.goto(scene.address())
+    page.goto(scenario.address())
     entra_code = "1.AXkAsecret"
     page.get_by_label("Code or address").fill(entra_code)
     page.get_by_role("button", name="Hand over the code").click()
     expect(page.get_by_role("alert")).to_contain_text("code of Entra ID")
     assert entra_code not in page.content()
     picture(page, "sign-in-code-refused")
-    code = scene.control.issue_code(ACCOUNT)
+    code = scenario.control.issue_code(ACCOUNT)
     page.get_by_label("Code or address").fill(f"https://portal.azure.com/TokenAuthorize?code={code}&state=x")
     page.get_by_role("button", name="Hand over the code").click()
     heading(page, "The code was handed over")
-    scene.wait("Authorized", "True", timeout=20)
+    scenario.wait("Authorized", "True", timeout=20)
     page.reload()
     heading(page, "The code was handed over")
-    scene.kube.wait("Secret", TOKENS, scene.namespace, until=lambda body: "defender-code" not in body.get("data", {}))
+    scenario.kube.wait(
+        "Secret", TOKENS, scenario.namespace, until=lambda body: "defender-code" not in body.get("data", {})
+    )
 
 
-def test_a_device_code_is_shown_and_finished_in_another_window(scene: SignInScene, window: Window) -> None:
-    scene.connect({"method": "DeviceCode", "client": {"id": "77777777-7777-7777-7777-777777777777"}})
+def test_a_device_code_is_shown_and_finished_in_another_window(scenario: SignInScenario, window: Window) -> None:
+    scenario.connect({"method": "DeviceCode", "client": {"id": "77777777-7777-7777-7777-777777777777"}})
     page, telephone = window(), window()
-    page.goto(scene.address())
+    page.goto(scenario.address())
     page.get_by_role("button", name="Get a device code").click()
     heading(page, "Type this code in at Microsoft")
     picture(page, "sign-in-device-code")
@@ -276,28 +278,28 @@ def test_a_device_code_is_shown_and_finished_in_another_window(scene: SignInScen
     expect(telephone.get_by_text("You have signed in")).to_be_visible()
     page.get_by_role("button", name="I have signed in").click()
     heading(page, "You are signed in")
-    scene.wait("SignedIn", "True", timeout=30)
+    scenario.wait("SignedIn", "True", timeout=30)
 
 
 HTML = "<img src=x onerror=alert(1)>"
 
 
-def test_html_in_an_account_name_is_only_text(scene: SignInScene, window: Window) -> None:
-    scene.connect({"account": f"{HTML.replace(' ', '/')}@contoso.com"})
+def test_html_in_an_account_name_is_only_text(scenario: SignInScenario, window: Window) -> None:
+    scenario.connect({"account": f"{HTML.replace(' ', '/')}@contoso.com"})
     page = window(java_script_enabled=True)
     dialogs: list[str] = []
     page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
-    page.goto(scene.address())
+    page.goto(scenario.address())
     expect(page.locator("strong.account").first).to_contain_text("<img/src=x")
     assert page.locator("main img").count() == 0
     assert not dialogs
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_has_the_contrast_that_wcag_aa_asks_for(scene: SignInScene, window: Window, scheme: str) -> None:
-    scene.connect()
+def test_text_has_the_contrast_that_wcag_aa_asks_for(scenario: SignInScenario, window: Window, scheme: str) -> None:
+    scenario.connect()
     page = window(java_script_enabled=True, color_scheme=scheme)
-    page.goto(scene.address())
+    page.goto(scenario.address())
     low = page.evaluate(CONTRAST)
     assert low == []
 
@@ -328,13 +330,13 @@ CONTRAST = """
 """
 
 
-def test_every_control_can_be_reached_and_read_without_a_mouse(scene: SignInScene, window: Window) -> None:
-    scene.connect(
+def test_every_control_can_be_reached_and_read_without_a_mouse(scenario: SignInScenario, window: Window) -> None:
+    scenario.connect(
         authorization={"method": "Code", "codeSecretRef": {"name": "code", "key": "code"}, "account": ACCOUNT},
-        azure={"connectorName": f"keys-{scene.namespace}"},
+        azure={"connectorName": f"keys-{scenario.namespace}"},
     )
     page = window()
-    page.goto(scene.address())
+    page.goto(scenario.address())
     reached = []
     for _ in range(4):
         page.keyboard.press("Tab")
@@ -343,11 +345,13 @@ def test_every_control_can_be_reached_and_read_without_a_mouse(scene: SignInScen
     assert reached == ["BUTTON", "SUMMARY", "TEXTAREA", "BUTTON"]
 
 
-def test_an_answer_by_json_is_for_the_command_line_only_and_holds_no_secret(scene: SignInScene, window: Window) -> None:
-    scene.connect({"method": "DeviceCode", "client": {"id": "77777777-7777-7777-7777-777777777777"}})
+def test_an_answer_by_json_is_for_the_command_line_only_and_holds_no_secret(
+    scenario: SignInScenario, window: Window
+) -> None:
+    scenario.connect({"method": "DeviceCode", "client": {"id": "77777777-7777-7777-7777-777777777777"}})
     page = window()
-    answer = page.request.post(f"{scene.address()}/device", headers={"Accept": "application/json"})
+    answer = page.request.post(f"{scenario.address()}/device", headers={"Accept": "application/json"})
     described = json.loads(answer.body())
     assert described.keys() == {"state", "userCode", "verificationUri", "expiresAt"}
     assert described["state"] == "pending"
-    assert base64.b64encode(described["userCode"].encode()).decode() not in scene.log.read_text()
+    assert base64.b64encode(described["userCode"].encode()).decode() not in scenario.log.read_text()

@@ -24,7 +24,7 @@ from sandbox.cluster import Cluster, KubernetesClient
 from sandbox.cluster.ports import free_ports
 from sandbox.stack import Cloud, Operator
 from sandbox.stack.operator import NAMESPACE
-from tests.support.leak_search import found
+from tests.support.leak_search import find_leaks
 from tests.support.scenarios.azure_world import (
     BY_CERTIFICATE,
     SERVICE_ACCOUNT,
@@ -34,7 +34,7 @@ from tests.support.scenarios.azure_world import (
     write_world,
 )
 from tests.support.scenarios.scenario import ACCOUNT, KIND, SUBSCRIPTION, TENANT
-from tests.support.scenarios.sign_in_scenario import APP, TOKENS, SignInScene
+from tests.support.scenarios.sign_in_scenario import APP, TOKENS, SignInScenario
 
 OWN_ACCOUNT = "defender-devops-operator"
 OWN_APP = "66666666-6666-6666-6666-666666666666"
@@ -67,7 +67,7 @@ class Nest:
         planted: values by what they are; more come as flows make them.
     """
 
-    scene: SignInScene
+    scenario: SignInScenario
     operator: Operator
     environment: Mapping[str, str]
     planted: dict[str, list[str]] = field(default_factory=dict)
@@ -78,7 +78,7 @@ class Nest:
 
     def plant_tokens(self, secret: str) -> dict[str, str]:
         """Remember what a token Secret holds at this moment."""
-        tokens = self.scene.tokens(secret)
+        tokens = self.scenario.tokens(secret)
         self.plant("stored", *(tokens[key] for key in ("refresh-token", "access-token") if key in tokens))
         return tokens
 
@@ -87,8 +87,8 @@ class Nest:
         objects = [
             each
             for kind in KINDS
-            for namespace in (self.scene.namespace, NAMESPACE)
-            for each in self.scene.kube.list_all(kind, namespace)
+            for namespace in (self.scenario.namespace, NAMESPACE)
+            for each in self.scenario.kube.list_all(kind, namespace)
         ]
         for each in objects:
             if each["kind"] == "Secret":
@@ -98,7 +98,7 @@ class Nest:
 
 def changed_world(file: Path, namespace: str) -> Path:
     """The connectors' world with secrets that are easily recognized."""
-    world = yaml.safe_load(write_world(file, trusted=namespace).read_text(encoding="utf-8"))
+    world = yaml.safe_load(write_world(file, trusted_namespace=namespace).read_text(encoding="utf-8"))
     mine = {"defender-devops-sign-in": "sign-in app", "team": "team", "defender-devops-sandbox": "operator"}
     for application in world["applications"]:
         if application["name"] in mine:
@@ -120,8 +120,8 @@ def nest(cluster: Cluster, kube: KubernetesClient, namespace: str, folder: Path)
     with Cloud.start(folder / "cloud", "--speed", "360", "--world", world, *federation) as cloud:
         log, environment = folder / "operator.log", settings(cluster, cloud, namespace, folder)
         with Operator.start(log, environment) as operator, ControlClient(cloud.control) as control:
-            scene = SignInScene(kube, control, namespace, cloud.ca, log, SECRETS["sign-in app"])
-            made = Nest(scene, operator, environment)
+            scenario = SignInScenario(kube, control, namespace, cloud.ca, log, SECRETS["sign-in app"])
+            made = Nest(scenario, operator, environment)
             made.plant("given", *SECRETS.values(), cluster.admin_token, token)
             key = key_and_certificate().partition("-----END PRIVATE KEY-----")[0].splitlines()[1:]
             made.plant("private key", *(line for line in key if len(line) > KEY_LINE))
@@ -160,48 +160,48 @@ def secret_client(name: str) -> dict[str, Any]:
 
 def sign_in_by_browser(nest: Nest) -> None:
     """Authorization code with a client secret, and once with a forged code; the team's own identity in Azure."""
-    scene = nest.scene
-    scene.secret("azure", client_secret=SECRETS["team"])
+    scenario = nest.scenario
+    scenario.secret("azure", client_secret=SECRETS["team"])
     reference = {"name": "azure", "key": "client-secret"}
     identity = {"type": "ClientSecret", "clientId": TEAM, "secretRef": reference}
-    scene.connect(azure={"identity": identity})
+    scenario.connect(azure={"identity": identity})
     with httpx.Client(trust_env=False, timeout=30) as browser:
-        gone = browser.post(f"{scene.address()}/sign-in")
+        gone = browser.post(f"{scenario.address()}/sign-in")
         asked = {key: values[0] for key, values in parse_qs(urlsplit(gone.headers["Location"]).query).items()}
         nest.plant("state", asked["state"], asked["nonce"], *(str(each.value) for each in browser.cookies.jar))
         form = {"state": asked["state"], "code": SECRETS["forged code"]}
-        callback = scene.address().split("/connectors/")[0] + "/callback"
+        callback = scenario.address().split("/connectors/")[0] + "/callback"
         refused = browser.post(callback, data=form, follow_redirects=True)
         assert refused.status_code == 403
         nest.plant("answer in an address", *parse_qs(refused.url.query.decode()).get("answer", []))
-    scene.sign_in()
-    scene.wait("SignedIn", "True", timeout=20)
+    scenario.sign_in()
+    scenario.wait("SignedIn", "True", timeout=20)
 
 
 def hand_in_a_token(nest: Nest) -> None:
     """A refresh token that a person puts into a Secret."""
-    scene = nest.scene
-    scene.secret("handed-in", token=nest.plant_tokens(TOKENS)["refresh-token"])
+    scenario = nest.scenario
+    scenario.secret("handed-in", token=nest.plant_tokens(TOKENS)["refresh-token"])
     reference = {"name": "handed-in", "key": "token"}
     sign_in = {"method": "RefreshToken", "account": ACCOUNT, "client": secret_client("signin-app")}
-    scene.only_sign_in("handed-in", {**sign_in, "refreshTokenSecretRef": reference})
+    scenario.only_sign_in("handed-in", {**sign_in, "refreshTokenSecretRef": reference})
 
 
 def hand_over_codes(nest: Nest) -> None:
     """Defender's codes: refused and failed with the code in Azure's own words, pasted on the page, and good."""
-    scene, control = nest.scene, nest.scene.control
+    scenario, control = nest.scenario, nest.scenario.control
     codes = [control.issue_code(ACCOUNT) for _ in range(3)]
     nest.plant("Defender's code", *codes)
     words = "it did not work for {0} (https://x.test/?code={0}&sig=a, {{'code': '{0}'}})"
     put = {"service": "arm", "method": "PUT", "path": "by-code/devops/default"}
     error = {"code": "TokenExchangeFailed", "message": words.format(codes[0]), "target": codes[0]}
     control.fault(**put, status=400, body={"error": error})
-    scene.secret("code", code=codes[0])
-    scene.wait("Authorized", "False", "TokenExchangeFailed", name="by-code", timeout=30)
+    scenario.secret("code", code=codes[0])
+    scenario.wait("Authorized", "False", "TokenExchangeFailed", name="by-code", timeout=30)
     control.fault(**put, operation={"outcome": "failed", "message": words.format(codes[1])})
-    scene.secret("code", code=codes[1])
-    scene.wait("Authorized", "True", name="by-code", timeout=30)
-    page = scene.address("pasted")
+    scenario.secret("code", code=codes[1])
+    scenario.wait("Authorized", "True", name="by-code", timeout=30)
+    page = scenario.address("pasted")
     with httpx.Client(trust_env=False, follow_redirects=True) as browser:
         assert browser.post(f"{page}/code", data={"code": SECRETS["pasted code of Entra"]}).status_code == 422
         pasted = f"https://portal.azure.com/TokenAuthorize?code={codes[2]}&state=x"
@@ -210,7 +210,7 @@ def hand_over_codes(nest: Nest) -> None:
 
 def trouble(nest: Nest) -> None:
     """Every service fails once in each way, and repeats what it was sent."""
-    control, tokens = nest.scene.control, nest.plant_tokens(TOKENS)
+    control, tokens = nest.scenario.control, nest.plant_tokens(TOKENS)
     sent = {"client_secret": SECRETS["sign-in app"], "refresh_token": tokens["refresh-token"], "client_id": APP}
     echo = f"{urlencode(sent)} {tokens['access-token']}"
     for number in (7000215, 999999):
@@ -261,12 +261,12 @@ def crash(nest: Nest, badly: Mapping[Path, Operator]) -> str:
 def test_no_secret_comes_out_anywhere(cluster: Cluster, kube: KubernetesClient, namespace: str, tmp_path: Path) -> None:
     with nest(cluster, kube, namespace, tmp_path) as made:
         badly = start_badly(made.environment, tmp_path)
-        scene = made.scene
-        scene.secret("certificate", tls_pem=key_and_certificate())
+        scenario = made.scenario
+        scenario.secret("certificate", tls_pem=key_and_certificate())
         by_certificate = {"id": BY_CERTIFICATE, "type": "Certificate", "secretRef": CERTIFICATE}
         with_code = {"method": "Code", "codeSecretRef": {"name": "code", "key": "code"}, "account": ACCOUNT}
-        scene.apply(
-            scene.manifest(
+        scenario.apply(
+            scenario.manifest(
                 "by-code",
                 organizations={"names": ["adventure-works"]},
                 authorization=with_code,
@@ -275,8 +275,8 @@ def test_no_secret_comes_out_anywhere(cluster: Cluster, kube: KubernetesClient, 
             )
         )
         account = {"name": SERVICE_ACCOUNT}
-        scene.apply(
-            scene.manifest(
+        scenario.apply(
+            scenario.manifest(
                 "pasted",
                 organizations={"names": ["northwind"]},
                 authorization=with_code | {"codeSecretRef": {"name": "no-code", "key": "code"}},
@@ -284,33 +284,33 @@ def test_no_secret_comes_out_anywhere(cluster: Cluster, kube: KubernetesClient, 
                 signIn={"method": "ServicePrincipal", "client": {"id": APP, "type": "Federated"}},
             )
         )
-        scene.only_sign_in("device", {"method": "DeviceCode", "account": ACCOUNT, "client": {"id": APP}})
+        scenario.only_sign_in("device", {"method": "DeviceCode", "account": ACCOUNT, "client": {"id": APP}})
         for name, proof in PROOFS.items():
             sign_in = {"method": "AuthorizationCode", "account": ACCOUNT, "client": {"id": APP, **proof}}
-            scene.only_sign_in(name, sign_in)
+            scenario.only_sign_in(name, sign_in)
         sign_in_by_browser(made)
         for name in PROOFS:
-            scene.sign_in(name=name)
-        made.plant("user code", scene.sign_in_by_device("device"))
+            scenario.sign_in(name=name)
+        made.plant("user code", scenario.sign_in_by_device("device"))
         hand_in_a_token(made)
         hand_over_codes(made)
         for name in CONNECTORS:
-            scene.wait("SignedIn", "True", name=name, timeout=30)
-        scene.wait("Authorized", "True", name="pasted", timeout=30)
+            scenario.wait("SignedIn", "True", name=name, timeout=30)
+        scenario.wait("Authorized", "True", name="pasted", timeout=30)
         trouble(made)
         for name in CONNECTORS:
-            scene.wait("SignedIn", "True", name=name, timeout=30)
+            scenario.wait("SignedIn", "True", name=name, timeout=30)
         for name in CONNECTORS:
             made.plant_tokens(f"{name}-azure-devops-token")
-        made.plant("handed out by Entra", *scene.control.secrets())
+        made.plant("handed out by Entra", *scenario.control.secrets())
         said = {
             "metrics": httpx.get(f"{made.operator.metrics}/metrics", trust_env=False).text,
             "cluster": made.cluster_says(),
             "crash": crash(made, badly),
-            "log": scene.log.read_text(),
+            "log": scenario.log.read_text(),
         }
     assert '"level": "debug"' in said["log"]
     assert "Fatal Python error: Aborted" in said["log"]
     assert f'namespace="{namespace}"' in said["metrics"]
     assert len(made.planted["handed out by Entra"]) > 20
-    assert {what: leaks for what, text in said.items() if (leaks := found(text, made.planted))} == {}
+    assert {what: leaks for what, text in said.items() if (leaks := find_leaks(text, made.planted))} == {}

@@ -10,7 +10,7 @@ import pytest
 
 from sandbox.cluster.client import condition
 from tests.support.scenarios.scenario import ACCOUNT
-from tests.support.scenarios.sign_in_scenario import APP, TOKENS, SignInScene
+from tests.support.scenarios.sign_in_scenario import APP, TOKENS, SignInScenario
 from tests.system.signin.conftest import CHECK_INTERVAL
 
 PATIENCE = CHECK_INTERVAL + 20
@@ -47,16 +47,16 @@ CLASSES = {
 SPENT = (54005, 70008, 501481, 700005)
 
 
-def by_code(scene: SignInScene) -> str:
-    scene.connect()
-    scene.sign_in()
-    scene.wait("Ready", "True")
+def by_code(scenario: SignInScenario) -> str:
+    scenario.connect()
+    scenario.sign_in()
+    scenario.wait("Ready", "True")
     return "contoso"
 
 
-def by_device(scene: SignInScene) -> str:
-    scene.only_sign_in("device", {"method": "DeviceCode", "account": ACCOUNT, "client": {"id": APP}})
-    scene.sign_in_by_device("device")
+def by_device(scenario: SignInScenario) -> str:
+    scenario.only_sign_in("device", {"method": "DeviceCode", "account": ACCOUNT, "client": {"id": APP}})
+    scenario.sign_in_by_device("device")
     return "device"
 
 
@@ -64,22 +64,22 @@ def client() -> dict[str, Any]:
     return {"id": APP, "type": "Secret", "secretRef": {"name": "signin-app", "key": "client-secret"}}
 
 
-def by_handed_in_token(scene: SignInScene) -> str:
-    by_code(scene)
-    scene.secret("handed-in", token=scene.tokens()["refresh-token"])
+def by_handed_in_token(scenario: SignInScenario) -> str:
+    by_code(scenario)
+    scenario.secret("handed-in", token=scenario.tokens()["refresh-token"])
     reference = {"name": "handed-in", "key": "token"}
     sign_in = {"method": "RefreshToken", "account": ACCOUNT, "client": client(), "refreshTokenSecretRef": reference}
-    scene.only_sign_in("handed-in", sign_in)
+    scenario.only_sign_in("handed-in", sign_in)
     return "handed-in"
 
 
-def by_service_principal(scene: SignInScene) -> str:
-    scene.secret("signin-app", client_secret="sandbox-sign-in-secret")
-    scene.only_sign_in("principal", {"method": "ServicePrincipal", "client": client()})
+def by_service_principal(scenario: SignInScenario) -> str:
+    scenario.secret("signin-app", client_secret="sandbox-sign-in-secret")
+    scenario.only_sign_in("principal", {"method": "ServicePrincipal", "client": client()})
     return "principal"
 
 
-FLOWS: dict[str, Callable[[SignInScene], str]] = {
+FLOWS: dict[str, Callable[[SignInScenario], str]] = {
     "authorization code": by_code,
     "device code": by_device,
     "refresh token": by_handed_in_token,
@@ -87,12 +87,12 @@ FLOWS: dict[str, Callable[[SignInScene], str]] = {
 }
 
 
-def refuse(scene: SignInScene, name: str, number: int, expected: Class) -> None:
+def refuse(scenario: SignInScenario, name: str, number: int, expected: Class) -> None:
     """Let Entra ID refuse every token with that number, and see what is said of it."""
-    scene.control.clear_faults()
-    scene.control.fault(**TOKEN_ENDPOINT, times=None, aadsts=number)
+    scenario.control.clear_faults()
+    scenario.control.fault(**TOKEN_ENDPOINT, times=None, aadsts=number)
     # Whoever changes the app's Secret need not wait for the next look; nor does this test.
-    scene.secret("signin-app", client_secret="sandbox-sign-in-secret", note=str(number))
+    scenario.secret("signin-app", client_secret="sandbox-sign-in-secret", note=str(number))
 
     def says_so(body: dict[str, Any]) -> bool:
         found = condition(body, "SignedIn")
@@ -100,7 +100,7 @@ def refuse(scene: SignInScene, name: str, number: int, expected: Class) -> None:
             f"AADSTS{number}" in found["message"]
         )
 
-    body = scene.wait_until(says_so, name=name, timeout=PATIENCE)
+    body = scenario.wait_until(says_so, name=name, timeout=PATIENCE)
     reauth = condition(body, "ReauthRequired")
     told = (str(expected.reauth), expected.reason if expected.reauth else "NotRequired")
     assert (reauth["status"], reauth["reason"]) == told, number
@@ -110,39 +110,39 @@ def refuse(scene: SignInScene, name: str, number: int, expected: Class) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize("expected", CLASSES.values(), ids=CLASSES)
-def test_each_number_of_a_class_does_the_same_and_goes_back(scene: SignInScene, expected: Class) -> None:
-    name = by_code(scene)
+def test_each_number_of_a_class_does_the_same_and_goes_back(scenario: SignInScenario, expected: Class) -> None:
+    name = by_code(scenario)
     for number in expected.numbers:
-        refuse(scene, name, number, expected)
-    assert scene.tokens()["refresh-token"], "nothing stored is thrown away"
-    scene.control.clear_faults()
-    scene.wait("SignedIn", "True", timeout=PATIENCE)
-    scene.wait("ReauthRequired", "False", timeout=PATIENCE)
+        refuse(scenario, name, number, expected)
+    assert scenario.tokens()["refresh-token"], "nothing stored is thrown away"
+    scenario.control.clear_faults()
+    scenario.wait("SignedIn", "True", timeout=PATIENCE)
+    scenario.wait("ReauthRequired", "False", timeout=PATIENCE)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("expected", CLASSES.values(), ids=CLASSES)
 @pytest.mark.parametrize("flow", FLOWS.values(), ids=FLOWS)
 def test_a_class_of_errors_does_the_same_in_every_flow(
-    scene: SignInScene, flow: Callable[[SignInScene], str], expected: Class
+    scenario: SignInScenario, flow: Callable[[SignInScenario], str], expected: Class
 ) -> None:
-    name = flow(scene)
-    scene.wait("SignedIn", "True", name=name, timeout=30)
-    refuse(scene, name, expected.numbers[0], expected)
-    scene.control.clear_faults()
-    scene.wait("SignedIn", "True", name=name, timeout=PATIENCE)
-    scene.wait("ReauthRequired", "False", name=name, timeout=PATIENCE)
+    name = flow(scenario)
+    scenario.wait("SignedIn", "True", name=name, timeout=30)
+    refuse(scenario, name, expected.numbers[0], expected)
+    scenario.control.clear_faults()
+    scenario.wait("SignedIn", "True", name=name, timeout=PATIENCE)
+    scenario.wait("ReauthRequired", "False", name=name, timeout=PATIENCE)
 
 
-def test_a_code_that_is_spent_is_told_and_another_sign_in_mends_it(scene: SignInScene) -> None:
-    scene.connect()
-    scene.wait("Ready", "True")  # the operator has its own token for Azure by now, so the fault is for the code
+def test_a_code_that_is_spent_is_told_and_another_sign_in_mends_it(scenario: SignInScenario) -> None:
+    scenario.connect()
+    scenario.wait("Ready", "True")  # the operator has its own token for Azure by now, so the fault is for the code
     for number in SPENT:
-        scene.control.fault(**TOKEN_ENDPOINT, aadsts=number)
-        page = scene.sign_in()
+        scenario.control.fault(**TOKEN_ENDPOINT, aadsts=number)
+        page = scenario.sign_in()
         assert "Start the sign-in again" in page
         assert f"AADSTS{number}" in page
-        assert "refresh-token" not in scene.tokens()
-    scene.sign_in()
-    scene.wait("SignedIn", "True", timeout=PATIENCE)
-    assert scene.tokens(TOKENS)["refresh-token"]
+        assert "refresh-token" not in scenario.tokens()
+    scenario.sign_in()
+    scenario.wait("SignedIn", "True", timeout=PATIENCE)
+    assert scenario.tokens(TOKENS)["refresh-token"]

@@ -14,7 +14,7 @@ from sandbox.cluster import KubernetesClient
 from sandbox.cluster.client import condition
 from sandbox.stack import Operator
 from tests.support.scenarios.scenario import ACCOUNT, KIND, message
-from tests.support.scenarios.sign_in_scenario import SignInScene
+from tests.support.scenarios.sign_in_scenario import SignInScenario
 from tests.system.signin.conftest import Stage, working_in
 
 ORDINARY = {"DEFENDER_DEVOPS_REFRESH_INTERVAL": "300", "DEFENDER_DEVOPS_CHECK_INTERVAL": "600"}
@@ -33,42 +33,42 @@ def patient(stage: Stage, kube: KubernetesClient, tmp_path_factory: pytest.TempP
 
 
 @pytest.fixture
-def scene(patient: Operator, stage: Stage, kube: KubernetesClient) -> Iterator[SignInScene]:
+def scenario(patient: Operator, stage: Stage, kube: KubernetesClient) -> Iterator[SignInScenario]:
     """The namespace of the patient operator, with somebody signed in and all in order."""
     with ControlClient(stage.cloud.control) as control:
         control.reset()
-        scene = SignInScene(kube, control, "patient", stage.cloud.ca, patient.process.log)
-        scene.connect()
-        scene.sign_in()
-        scene.wait("Ready", "True")
-        scene.wait("PrerequisitesMet", "True")
-        yield scene
+        scenario = SignInScenario(kube, control, "patient", stage.cloud.ca, patient.process.log)
+        scenario.connect()
+        scenario.sign_in()
+        scenario.wait("Ready", "True")
+        scenario.wait("PrerequisitesMet", "True")
+        yield scenario
         control.clear_faults()
-        scene.leave()
+        scenario.leave()
         patient.process.check()
 
 
-def look_now(scene: SignInScene) -> None:
+def look_now(scenario: SignInScenario) -> None:
     """Ask for a look, as kubectl annotate does; nobody waits ten minutes in a test."""
     stamp = {"defender-devops.io/reconcile-requested-at": str(time.monotonic_ns())}
-    scene.kube.patch(KIND, "contoso", {"metadata": {"annotations": stamp}}, scene.namespace)
+    scenario.kube.patch(KIND, "contoso", {"metadata": {"annotations": stamp}}, scenario.namespace)
 
 
-def test_a_lost_sign_in_is_ready_again_as_soon_as_somebody_has_signed_in(scene: SignInScene) -> None:
-    scene.control.change_account(ACCOUNT, revoke_sessions=True)
-    look_now(scene)
-    lost = scene.wait("ReauthRequired", "True", "SignInRequired")
+def test_a_lost_sign_in_is_ready_again_as_soon_as_somebody_has_signed_in(scenario: SignInScenario) -> None:
+    scenario.control.change_account(ACCOUNT, revoke_sessions=True)
+    look_now(scenario)
+    lost = scenario.wait("ReauthRequired", "True", "SignInRequired")
     assert condition(lost, "Ready")["status"] == "True"
-    scene.wait("PrerequisitesMet", "Unknown", "CheckUnavailable")
-    scene.sign_in()
-    scene.wait("SignedIn", "True", timeout=SECONDS)
-    scene.wait("ReauthRequired", "False", timeout=SECONDS)
-    scene.wait("PrerequisitesMet", "True", timeout=SECONDS)
+    scenario.wait("PrerequisitesMet", "Unknown", "CheckUnavailable")
+    scenario.sign_in()
+    scenario.wait("SignedIn", "True", timeout=SECONDS)
+    scenario.wait("ReauthRequired", "False", timeout=SECONDS)
+    scenario.wait("PrerequisitesMet", "True", timeout=SECONDS)
 
 
-def is_told_of(scene: SignInScene, reason: str) -> bool:
+def is_told_of(scenario: SignInScenario, reason: str) -> bool:
     """Whether there is an event with that reason."""
-    return any(each["reason"] == reason for each in scene.kube.list_all("Event", scene.namespace))
+    return any(each["reason"] == reason for each in scenario.kube.list_all("Event", scenario.namespace))
 
 
 def alarm(operator: Operator) -> float:
@@ -85,20 +85,22 @@ def alarm(operator: Operator) -> float:
 
 
 def test_an_account_that_lost_its_rights_makes_the_connector_unready_until_a_person_has_mended_it(
-    scene: SignInScene, patient: Operator
+    scenario: SignInScenario, patient: Operator
 ) -> None:
     patient.process.until(lambda: alarm(patient) == 0 or None, timeout=20)
-    scene.control.remove_access(ACCOUNT)
-    look_now(scene)
-    lost = scene.wait("ReauthRequired", "True", "AuthorizationLost")
+    scenario.control.remove_access(ACCOUNT)
+    look_now(scenario)
+    lost = scenario.wait("ReauthRequired", "True", "AuthorizationLost")
     assert ACCOUNT in message(lost, "ReauthRequired")
-    scene.wait("Ready", "False", "AuthorizationLost")
-    assert condition(scene.connector(), "Stalled")["status"] == "True"
-    assert scene.address() in message(lost, "ReauthRequired")
-    patient.process.until(lambda: (alarm(patient) == 1 and is_told_of(scene, "AuthorizationLost")) or None, timeout=20)
-    scene.control.restore_access(ACCOUNT)
-    scene.sign_in()
-    scene.wait("Ready", "True", timeout=SECONDS)
-    patient.process.until(lambda: (alarm(patient) == 0 and is_told_of(scene, "NotRequired")) or None, timeout=20)
-    scene.wait("ReauthRequired", "False", timeout=SECONDS)
-    scene.wait("PrerequisitesMet", "True", timeout=SECONDS)
+    scenario.wait("Ready", "False", "AuthorizationLost")
+    assert condition(scenario.connector(), "Stalled")["status"] == "True"
+    assert scenario.address() in message(lost, "ReauthRequired")
+    patient.process.until(
+        lambda: (alarm(patient) == 1 and is_told_of(scenario, "AuthorizationLost")) or None, timeout=20
+    )
+    scenario.control.restore_access(ACCOUNT)
+    scenario.sign_in()
+    scenario.wait("Ready", "True", timeout=SECONDS)
+    patient.process.until(lambda: (alarm(patient) == 0 and is_told_of(scenario, "NotRequired")) or None, timeout=20)
+    scenario.wait("ReauthRequired", "False", timeout=SECONDS)
+    scenario.wait("PrerequisitesMet", "True", timeout=SECONDS)

@@ -8,7 +8,7 @@ import httpx
 
 from sandbox.demo.browser import Browser
 from tests.support.scenarios.scenario import ACCOUNT
-from tests.support.scenarios.sign_in_scenario import PASSWORD, SignInScene
+from tests.support.scenarios.sign_in_scenario import PASSWORD, SignInScenario
 from tests.system.signin.conftest import Stage
 
 AREAS = {
@@ -25,16 +25,16 @@ AREAS = {
 }
 
 
-def test_requests_to_azure_devops_are_counted_by_area_and_answer(scene: SignInScene, stage: Stage) -> None:
-    scene.connect()
-    with Browser(scene.ca) as browser:
-        browser.open(scene.address())
+def test_requests_to_azure_devops_are_counted_by_area_and_answer(scenario: SignInScenario, stage: Stage) -> None:
+    scenario.connect()
+    with Browser(scenario.ca) as browser:
+        browser.open(scenario.address())
         browser.press("Sign in with Microsoft")
         browser.press("Sign in", loginfmt=ACCOUNT, passwd=PASSWORD)
         if "Accept" in browser.text:
             browser.press("Accept")
         browser.press("Submit")
-    scene.wait_until(lambda body: "expected" in body["status"].get("discovery", {}).get("repositories", {}))
+    scenario.wait_until(lambda body: "expected" in body["status"].get("discovery", {}).get("repositories", {}))
     with httpx.Client(trust_env=False) as http:
         text = http.get(f"{stage.operator.metrics}/metrics").text
     series = r'^defender_devops_azure_devops_requests_total\{area="(\w+)",code="(\w+)"\} \S+$'

@@ -17,7 +17,7 @@ from sandbox.cloud.control.client import ControlClient
 from sandbox.cluster import KubernetesClient
 from sandbox.cluster.client import condition
 from sandbox.stack import Operator
-from tests.support.scenarios.sign_in_scenario import TOKENS, SignInScene
+from tests.support.scenarios.sign_in_scenario import TOKENS, SignInScenario
 from tests.system.signin.conftest import Stage, working_in
 
 ROUNDS = 3
@@ -38,47 +38,49 @@ def looks_at_secrets(operator: Operator) -> float:
     )
 
 
-def uses(scene: SignInScene, since: int) -> list[str]:
+def uses(scenario: SignInScenario, since: int) -> list[str]:
     """Refresh tokens that Entra was given, by their SHA-256, in order."""
-    asked = scene.control.journal(since=since, operation="Token refresh_token")
+    asked = scenario.control.journal(since=since, operation="Token refresh_token")
     return [digest for each in asked for digest in each["codes"]]
 
 
-def renewed(scene: SignInScene, before: str, timeout: float = 30) -> dict[str, str]:
+def renewed(scenario: SignInScenario, before: str, timeout: float = 30) -> dict[str, str]:
     """Wait until the Secret holds another refresh token and nobody's claim."""
 
     def is_renewed(_: dict[str, Any]) -> bool:
-        tokens = scene.tokens()
+        tokens = scenario.tokens()
         return tokens["refresh-token"] != before and "claim" not in tokens
 
-    scene.kube.wait("Secret", TOKENS, scene.namespace, until=is_renewed, timeout=timeout)
-    return scene.tokens()
+    scenario.kube.wait("Secret", TOKENS, scenario.namespace, until=is_renewed, timeout=timeout)
+    return scenario.tokens()
 
 
 @pytest.mark.long
-def test_each_refresh_token_is_used_once_and_nothing_is_lost(scene: SignInScene, stage: Stage, tmp_path: Path) -> None:
-    scene.connect()
-    scene.sign_in()
-    since = condition(scene.wait("SignedIn", "True", timeout=20), "SignedIn")["lastTransitionTime"]
+def test_each_refresh_token_is_used_once_and_nothing_is_lost(
+    scenario: SignInScenario, stage: Stage, tmp_path: Path
+) -> None:
+    scenario.connect()
+    scenario.sign_in()
+    since = condition(scenario.wait("SignedIn", "True", timeout=20), "SignedIn")["lastTransitionTime"]
     with stage.another_operator(tmp_path / "operator.log") as other:
         other.process.until(lambda: looks_at_secrets(other) or None, timeout=20)
-        scene.control.fault(**TOKEN_ENDPOINT, times=None, delay=SLOW)
-        start = scene.control.last()
+        scenario.control.fault(**TOKEN_ENDPOINT, times=None, delay=SLOW)
+        start = scenario.control.last()
         enough = {each: looks_at_secrets(each) + ROUNDS for each in (stage.operator, other)}
         for number in range(ROUNDS):
-            before = scene.tokens()["refresh-token"]
+            before = scenario.tokens()["refresh-token"]
             # Both are told of the new Secret at the same moment, and both want to prove the sign-in with it.
-            scene.secret("signin-app", client_secret="sandbox-sign-in-secret", note=str(number))
-            renewed(scene, before)
+            scenario.secret("signin-app", client_secret="sandbox-sign-in-secret", note=str(number))
+            renewed(scenario, before)
         for operator, looks in enough.items():  # both took part in it
             operator.process.until(lambda: looks_at_secrets(operator) >= looks or None, timeout=20)  # noqa: B023 - called here only
-        scene.control.clear_faults()
-    used = Counter(uses(scene, start))
+        scenario.control.clear_faults()
+    used = Counter(uses(scenario, start))
     assert len(used) >= ROUNDS
     assert set(used.values()) == {1}
-    tokens = renewed(scene, scene.tokens()["refresh-token"])
+    tokens = renewed(scenario, scenario.tokens()["refresh-token"])
     assert hashlib.sha256(tokens["refresh-token"].encode()).hexdigest() not in used
-    body = scene.wait("SignedIn", "True", timeout=20)
+    body = scenario.wait("SignedIn", "True", timeout=20)
     assert condition(body, "SignedIn")["lastTransitionTime"] == since, "nobody ever took it for lost"
     assert condition(body, "ReauthRequired")["status"] == "False"
 
@@ -90,22 +92,22 @@ def test_a_claim_of_an_operator_that_was_killed_is_waited_for_and_nothing_is_los
     kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "killed"}})
     with ControlClient(stage.cloud.control) as control:
         control.reset()
-        scene = SignInScene(kube, control, "killed", stage.cloud.ca, tmp_path / "first.log")
-        with stage.another_operator(scene.log, **working_in("killed")) as first:
-            scene.connect()
-            scene.sign_in()
-            scene.wait("SignedIn", "True")
-            before = scene.tokens()["refresh-token"]
+        scenario = SignInScenario(kube, control, "killed", stage.cloud.ca, tmp_path / "first.log")
+        with stage.another_operator(scenario.log, **working_in("killed")) as first:
+            scenario.connect()
+            scenario.sign_in()
+            scenario.wait("SignedIn", "True")
+            before = scenario.tokens()["refresh-token"]
             control.fault(**TOKEN_ENDPOINT, delay=60)
-            scene.secret("signin-app", client_secret="sandbox-sign-in-secret", note="look")
-            first.process.until(lambda: "claim" in scene.tokens() or None, timeout=20)
+            scenario.secret("signin-app", client_secret="sandbox-sign-in-secret", note="look")
+            first.process.until(lambda: "claim" in scenario.tokens() or None, timeout=20)
             first.process.kill()
-        claimed = json.loads(scene.tokens()["claim"])
+        claimed = json.loads(scenario.tokens()["claim"])
         control.clear_faults()
         with stage.another_operator(tmp_path / "second.log", **working_in("killed")):
-            tokens = renewed(scene, before, timeout=120)
-            scene.wait("SignedIn", "True")
+            tokens = renewed(scenario, before, timeout=120)
+            scenario.wait("SignedIn", "True")
             used_again = control.journal(operation="Token refresh_token")[-1]["time"]
-            scene.leave()
+            scenario.leave()
     assert used_again >= datetime.fromisoformat(claimed["until"]).timestamp()
     assert tokens["refresh-token"] != before

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.support.fakes.azure_devops import FakeAzureDevOps, Reach, reaching
+from tests.support.fakes.azure_devops import AzureDevOpsSetup, FakeAzureDevOps, serve_azure_devops
 
 
 @pytest.fixture
-async def reach() -> AsyncIterator[Reach]:
-    async with reaching(FakeAzureDevOps()) as made:
+async def reach() -> AsyncIterator[AzureDevOpsSetup]:
+    async with serve_azure_devops(FakeAzureDevOps()) as made:
         yield made

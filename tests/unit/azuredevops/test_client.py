@@ -22,7 +22,7 @@ from defender_devops.errors import (
     SignInExpired,
 )
 from defender_devops.settings import Settings
-from tests.support.fakes.azure_devops import FakeTicks, Reach
+from tests.support.fakes.azure_devops import AzureDevOpsSetup, FakeMonotonicClock
 
 HTML = {"Content-Type": "text/html; charset=utf-8"}
 CLAIMS = 'Bearer realm="", error="insufficient_claims", claims="eyJhY2Nlc3NfdG9rZW4iOnt9fQ=="'
@@ -120,43 +120,43 @@ def test_whatever_is_answered_it_is_good_or_one_of_our_errors(status: int, body:
     assert len(caught.value.message) < 500
 
 
-async def test_the_sign_in_page_is_kept_away_and_json_asked_for(reach: Reach) -> None:
-    reach.service.answers["/x"] = {"a": 1}
+async def test_the_sign_in_page_is_kept_away_and_json_asked_for(reach: AzureDevOpsSetup) -> None:
+    reach.service.responses["/x"] = {"a": 1}
     assert await reach.client.get(f"{reach.service.url}/x") == {"a": 1}
-    (request,) = reach.service.asked
+    (request,) = reach.service.requests
     assert request.headers["X-TFS-FedAuthRedirect"] == "Suppress"
     assert request.headers["Accept"] == "application/json"
     assert request.headers["Authorization"] == "Bearer access-token-value"
     assert request.query["api-version"] == "7.1"
 
 
-async def test_a_redirect_is_never_followed_so_that_the_token_stays_here(reach: Reach) -> None:
-    reach.service.answers["/x"] = web.Response(status=302, headers={"Location": f"{reach.service.url}/elsewhere"})
+async def test_a_redirect_is_never_followed_so_that_the_token_stays_here(reach: AzureDevOpsSetup) -> None:
+    reach.service.responses["/x"] = web.Response(status=302, headers={"Location": f"{reach.service.url}/elsewhere"})
     with pytest.raises(SignInExpired):
         await reach.client.get(f"{reach.service.url}/x")
-    assert [request.path for request in reach.service.asked] == ["/x"]
+    assert [request.path for request in reach.service.requests] == ["/x"]
 
 
-async def test_no_cookie_of_one_account_comes_back_with_another(reach: Reach) -> None:
-    reach.service.answers["/x"] = web.json_response({}, headers={"Set-Cookie": "VstsSession=account-1; Path=/"})
+async def test_no_cookie_of_one_account_comes_back_with_another(reach: AzureDevOpsSetup) -> None:
+    reach.service.responses["/x"] = web.json_response({}, headers={"Set-Cookie": "VstsSession=account-1; Path=/"})
     await reach.client.get(f"{reach.service.url}/x")
     await reach.client.get(f"{reach.service.url}/x")
-    assert "Cookie" not in reach.service.asked[1].headers
+    assert "Cookie" not in reach.service.requests[1].headers
 
 
-async def test_pages_are_followed_by_their_continuation_token(reach: Reach) -> None:
+async def test_pages_are_followed_by_their_continuation_token(reach: AzureDevOpsSetup) -> None:
     def page(request: web.Request) -> web.Response:
         number = int(request.query.get("continuationToken", "0"))
         headers = {"x-ms-continuationtoken": str(number + 1)} if number < 2 else {}
         return web.json_response({"count": 1, "value": [number]}, headers=headers)
 
-    reach.service.answers["/list"] = page
+    reach.service.responses["/list"] = page
     assert [page async for page in reach.client.pages(f"{reach.service.url}/list", {"$top": "1"})] == [[0], [1], [2]]
-    assert all(request.query["$top"] == "1" for request in reach.service.asked)
+    assert all(request.query["$top"] == "1" for request in reach.service.requests)
 
 
-async def test_a_list_that_turns_in_a_circle_is_noticed(reach: Reach) -> None:
-    reach.service.answers["/list"] = web.json_response({"value": []}, headers={"x-ms-continuationtoken": "same"})
+async def test_a_list_that_turns_in_a_circle_is_noticed(reach: AzureDevOpsSetup) -> None:
+    reach.service.responses["/list"] = web.json_response({"value": []}, headers={"x-ms-continuationtoken": "same"})
     with pytest.raises(AzureDevOpsUnavailable, match="again and again"):
         [page async for page in reach.client.pages(f"{reach.service.url}/list", {})]
 
@@ -167,20 +167,20 @@ def test_an_answer_without_its_list_is_told(body: object) -> None:
         values(body)
 
 
-async def test_a_gateways_hiccup_is_tried_again(reach: Reach) -> None:
-    reach.service.answers["/x"] = [web.Response(status=502), web.Response(status=503), web.json_response({"a": 1})]
+async def test_a_gateways_hiccup_is_tried_again(reach: AzureDevOpsSetup) -> None:
+    reach.service.responses["/x"] = [web.Response(status=502), web.Response(status=503), web.json_response({"a": 1})]
     assert await reach.client.get(f"{reach.service.url}/x") == {"a": 1}
-    assert len(reach.ticks.slept) == 2
+    assert len(reach.monotonic.sleeps) == 2
 
 
-async def test_a_service_that_stays_broken_is_asked_three_times(reach: Reach) -> None:
-    reach.service.answers["/x"] = web.Response(status=503)
+async def test_a_service_that_stays_broken_is_asked_three_times(reach: AzureDevOpsSetup) -> None:
+    reach.service.responses["/x"] = web.Response(status=503)
     with pytest.raises(AzureDevOpsUnavailable):
         await reach.client.get(f"{reach.service.url}/x")
-    assert len(reach.service.asked) == 3
+    assert len(reach.service.requests) == 3
 
 
-async def test_an_unreachable_service_is_told_without_the_token(reach: Reach) -> None:
+async def test_an_unreachable_service_is_told_without_the_token(reach: AzureDevOpsSetup) -> None:
     client = AzureDevOpsClient(reach.http, Endpoints(), reach.client.token, reach.client.pace)
     with pytest.raises(AzureDevOpsUnavailable, match="cannot be reached") as caught:
         await client.get("http://127.0.0.1:1/x")
@@ -188,39 +188,43 @@ async def test_an_unreachable_service_is_told_without_the_token(reach: Reach) ->
     assert "access-token-value" not in f"{caught.value!r} {client!r}"
 
 
-async def test_every_request_is_told_of_by_the_area_of_its_path_and_never_by_a_name_in_it(reach: Reach) -> None:
+async def test_every_request_is_told_of_by_the_area_of_its_path_and_never_by_a_name_in_it(
+    reach: AzureDevOpsSetup,
+) -> None:
     told: list[tuple[str, int | None]] = []
     client = replace(reach.client, observe=lambda area, status, _: told.append((area, status)))
     path = "/contoso/_apis/userentitlements/11111111-0000-0000-0000-000000000001"
-    reach.service.answers[path] = [web.Response(status=503), web.json_response({"a": 1})]
+    reach.service.responses[path] = [web.Response(status=503), web.json_response({"a": 1})]
     await client.get(f"{reach.service.url}{path}")
     with pytest.raises(AzureDevOpsUnavailable):
         await client.get("http://127.0.0.1:1/contoso/Payments/_apis/git/repositories")
     assert told == [("userentitlements", 503), ("userentitlements", 200), *[("git", None)] * 3]
 
 
-async def test_retry_after_on_a_good_answer_slows_the_next_request_down_and_repeats_nothing(reach: Reach) -> None:
-    reach.service.answers["/x"] = web.json_response({"a": 1}, headers={"Retry-After": "7"})
+async def test_retry_after_on_a_good_answer_slows_the_next_request_down_and_repeats_nothing(
+    reach: AzureDevOpsSetup,
+) -> None:
+    reach.service.responses["/x"] = web.json_response({"a": 1}, headers={"Retry-After": "7"})
     assert await reach.client.get(f"{reach.service.url}/x") == {"a": 1}
-    assert (len(reach.service.asked), reach.ticks.slept) == (1, [])
+    assert (len(reach.service.requests), reach.monotonic.sleeps) == (1, [])
     await reach.client.get(f"{reach.service.url}/x")
-    assert reach.ticks.slept == [7.0]
+    assert reach.monotonic.sleeps == [7.0]
 
 
-async def test_a_pause_too_long_to_wait_for_is_told_with_its_length(reach: Reach) -> None:
-    reach.service.answers["/x"] = web.json_response({}, headers={"Retry-After": str(LONGEST_WAIT + 100)})
+async def test_a_pause_too_long_to_wait_for_is_told_with_its_length(reach: AzureDevOpsSetup) -> None:
+    reach.service.responses["/x"] = web.json_response({}, headers={"Retry-After": str(LONGEST_WAIT + 100)})
     await reach.client.get(f"{reach.service.url}/x")
     with pytest.raises(AzureDevOpsUnavailable, match="slow down") as caught:
         await reach.client.get(f"{reach.service.url}/x")
     assert caught.value.retry_after == pytest.approx(LONGEST_WAIT + 100)
-    assert len(reach.service.asked) == 1
+    assert len(reach.service.requests) == 1
 
 
-async def test_a_429_is_not_repeated_before_its_time(reach: Reach) -> None:
-    reach.service.answers["/x"] = web.Response(status=429, headers={"Retry-After": "60"})
+async def test_a_429_is_not_repeated_before_its_time(reach: AzureDevOpsSetup) -> None:
+    reach.service.responses["/x"] = web.Response(status=429, headers={"Retry-After": "60"})
     with pytest.raises(AzureDevOpsUnavailable) as caught:
         await reach.client.get(f"{reach.service.url}/x")
-    assert (len(reach.service.asked), caught.value.retry_after) == (1, 60.0)
+    assert (len(reach.service.requests), caught.value.retry_after) == (1, 60.0)
 
 
 def headers(**values: str) -> dict[str, str]:
@@ -228,8 +232,8 @@ def headers(**values: str) -> dict[str, str]:
 
 
 def test_a_spent_window_is_waited_out() -> None:
-    ticks = FakeTicks()
-    pace = Pace(monotonic=ticks, wall=ticks)
+    monotonic = FakeMonotonicClock()
+    pace = Pace(monotonic=monotonic, wall=monotonic)
     pace.note(headers(Resource="AnalysisService", Delay="1.5", Limit="200", Remaining="0", Reset="1042"))
     assert pace.wait == 42.0
     assert pace.rate_limit
@@ -238,13 +242,13 @@ def test_a_spent_window_is_waited_out() -> None:
 
 @pytest.mark.parametrize("value", ["", "soon", "-5", "nan", "inf", "Wed, 21 Oct 2026 07:28:00 GMT", "1e400"])
 def test_a_header_that_is_no_number_says_nothing(value: str) -> None:
-    pace = Pace(monotonic=FakeTicks())
+    pace = Pace(monotonic=FakeMonotonicClock())
     pace.note({"Retry-After": value})
     assert pace.wait == 0.0
 
 
 def test_a_shorter_pause_does_not_undo_a_longer_one() -> None:
-    pace = Pace(monotonic=FakeTicks())
+    pace = Pace(monotonic=FakeMonotonicClock())
     pace.note({"Retry-After": "10"})
     pace.note({"Retry-After": "1"})
     assert pace.wait == 10.0

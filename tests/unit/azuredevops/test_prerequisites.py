@@ -11,7 +11,7 @@ from defender_devops.api.azure_types import Counts
 from defender_devops.azuredevops import counts, organizations, prerequisites
 from defender_devops.azuredevops.members import Account, Member, find_member
 from defender_devops.errors import AzureDevOpsDenied, AzureDevOpsError, AzureDevOpsNotFound, AzureDevOpsUnavailable
-from tests.support.fakes.azure_devops import Reach
+from tests.support.fakes.azure_devops import AzureDevOpsSetup
 
 TENANT = "11111111-1111-1111-1111-111111111111"
 OTHER = "99999999-9999-9999-9999-999999999999"
@@ -38,25 +38,25 @@ MEMBER = Member("id-1", "aad.subject", frozenset())
 )
 @pytest.mark.parametrize("answered", [401, 302, 203, 200])
 async def test_the_tenant_is_read_from_headers_whatever_the_answer(
-    reach: Reach, headers: dict[str, str], status: str, reason: str | None, answered: int
+    reach: AzureDevOpsSetup, headers: dict[str, str], status: str, reason: str | None, answered: int
 ) -> None:
-    reach.service.answers["/contoso/_apis/connectionData"] = web.Response(status=answered, headers=headers)
+    reach.service.responses["/contoso/_apis/connectionData"] = web.Response(status=answered, headers=headers)
     made = await prerequisites.tenant_matches(reach.client, "contoso", TENANT)
     assert (made.status, made.reason) == (status, reason)
-    assert "Authorization" not in reach.service.asked[0].headers
+    assert "Authorization" not in reach.service.requests[0].headers
     if status == "False":
         assert "/contoso/_settings/organizationAad" in str(made.message)
 
 
-async def test_an_organization_that_does_not_exist_or_says_nothing_is_no_false(reach: Reach) -> None:
+async def test_an_organization_that_does_not_exist_or_says_nothing_is_no_false(reach: AzureDevOpsSetup) -> None:
     with pytest.raises(AzureDevOpsNotFound):
         await prerequisites.tenant_matches(reach.client, "nowhere", TENANT)
-    reach.service.answers["/quiet/_apis/connectionData"] = web.Response(status=401)
+    reach.service.responses["/quiet/_apis/connectionData"] = web.Response(status=401)
     with pytest.raises(AzureDevOpsUnavailable):
         await prerequisites.tenant_matches(reach.client, "quiet", TENANT)
 
 
-def identities(reach: Reach, person: list[Any], group: Any = None) -> None:  # noqa: ANN401 - any answer
+def identities(reach: AzureDevOpsSetup, person: list[Any], group: Any = None) -> None:  # noqa: ANN401 - any answer
     def answer(request: web.Request) -> Any:  # noqa: ANN401
         if "descriptors" in request.query:
             assert request.query["descriptors"] == ADMINISTRATORS
@@ -64,19 +64,19 @@ def identities(reach: Reach, person: list[Any], group: Any = None) -> None:  # n
         assert request.query["queryMembership"] == "expandedUp"
         return {"count": len(person), "value": person}
 
-    reach.service.answers["/contoso/_apis/identities"] = answer
+    reach.service.responses["/contoso/_apis/identities"] = answer
 
 
-def graph(reach: Reach, *edges: tuple[str, str], group: str = "vssgp.administrators") -> None:
+def graph(reach: AzureDevOpsSetup, *edges: tuple[str, str], group: str = "vssgp.administrators") -> None:
     """Memberships as (member, container)."""
     named = {"principalName": "[CONTOSO]\\Project Collection Administrators", "descriptor": group}
-    reach.service.answers["/contoso/_apis/graph/groups"] = {"value": [{"principalName": "[x]\\y"}, named]}
+    reach.service.responses["/contoso/_apis/graph/groups"] = {"value": [{"principalName": "[x]\\y"}, named]}
     for member in {each for edge in edges for each in edge} | {"aad.subject"}:
         found = [{"containerDescriptor": container} for one, container in edges if one == member]
-        reach.service.answers[f"/contoso/_apis/graph/memberships/{member}"] = {"value": found}
+        reach.service.responses[f"/contoso/_apis/graph/memberships/{member}"] = {"value": found}
 
 
-async def administrator(reach: Reach) -> Any:  # noqa: ANN401
+async def administrator(reach: AzureDevOpsSetup) -> Any:  # noqa: ANN401
     member = await find_member(reach.client, "contoso", ACCOUNT)
     return await prerequisites.project_collection_administrator(reach.client, "contoso", ACCOUNT, member)
 
@@ -84,13 +84,13 @@ async def administrator(reach: Reach) -> Any:  # noqa: ANN401
 PERSON = {"id": "id-1", "subjectDescriptor": "aad.subject", "isActive": True}
 
 
-async def test_an_administrator_through_groups_is_one(reach: Reach) -> None:
+async def test_an_administrator_through_groups_is_one(reach: AzureDevOpsSetup) -> None:
     identities(reach, [PERSON | {"memberOf": ["another", HERE.upper()]}])
     assert (await administrator(reach)).status == "True"
-    assert len(reach.service.asked) == 2, "the quick way is enough for a Yes"
+    assert len(reach.service.requests) == 2, "the quick way is enough for a Yes"
 
 
-async def test_a_no_of_the_quick_way_is_checked_by_the_graph(reach: Reach) -> None:
+async def test_a_no_of_the_quick_way_is_checked_by_the_graph(reach: AzureDevOpsSetup) -> None:
     identities(reach, [PERSON | {"memberOf": []}])
     graph(
         reach, ("aad.subject", "vssgp.team"), ("vssgp.team", "vssgp.owners"), ("vssgp.owners", "vssgp.administrators")
@@ -98,7 +98,7 @@ async def test_a_no_of_the_quick_way_is_checked_by_the_graph(reach: Reach) -> No
     assert (await administrator(reach)).status == "True"
 
 
-async def test_who_is_an_administrator_by_neither_way_is_none(reach: Reach) -> None:
+async def test_who_is_an_administrator_by_neither_way_is_none(reach: AzureDevOpsSetup) -> None:
     identities(reach, [PERSON | {"memberOf": []}])
     graph(reach, ("aad.subject", "vssgp.team"))
     made = await administrator(reach)
@@ -107,7 +107,7 @@ async def test_who_is_an_administrator_by_neither_way_is_none(reach: Reach) -> N
     assert "/contoso/_settings/groups" in str(made.message)
 
 
-async def test_groups_that_contain_each_other_end(reach: Reach) -> None:
+async def test_groups_that_contain_each_other_end(reach: AzureDevOpsSetup) -> None:
     identities(reach, [PERSON | {"memberOf": []}])
     graph(reach, ("aad.subject", "vssgp.a"), ("vssgp.a", "vssgp.b"), ("vssgp.b", "vssgp.a"))
     assert (await administrator(reach)).status == "False"
@@ -118,45 +118,45 @@ async def test_groups_that_contain_each_other_end(reach: Reach) -> None:
     [{"value": []}, {"value": [None]}, web.json_response({"message": "no"}, status=400)],
     ids=["none", "null", "400"],
 )
-async def test_without_the_well_known_descriptor_the_graph_decides(reach: Reach, group: Any) -> None:  # noqa: ANN401
+async def test_without_the_well_known_descriptor_the_graph_decides(reach: AzureDevOpsSetup, group: Any) -> None:  # noqa: ANN401
     identities(reach, [PERSON | {"memberOf": []}], group)
     graph(reach, ("aad.subject", "vssgp.administrators"))
     assert (await administrator(reach)).status == "True"
 
 
-async def test_where_neither_way_answers_it_is_not_false(reach: Reach) -> None:
+async def test_where_neither_way_answers_it_is_not_false(reach: AzureDevOpsSetup) -> None:
     identities(reach, [PERSON | {"memberOf": []}], {"value": []})
     with pytest.raises(AzureDevOpsError):
         await administrator(reach)
 
 
-async def test_where_only_the_quick_way_answers_its_no_counts(reach: Reach) -> None:
+async def test_where_only_the_quick_way_answers_its_no_counts(reach: AzureDevOpsSetup) -> None:
     identities(reach, [PERSON | {"memberOf": []}])
     assert (await administrator(reach)).status == "False"
 
 
-async def test_a_subject_that_is_not_told_is_looked_up(reach: Reach) -> None:
+async def test_a_subject_that_is_not_told_is_looked_up(reach: AzureDevOpsSetup) -> None:
     identities(reach, [{"id": "id-1", "memberOf": []}], {"value": []})
-    reach.service.answers["/contoso/_apis/graph/descriptors/id-1"] = {"value": "aad.subject"}
+    reach.service.responses["/contoso/_apis/graph/descriptors/id-1"] = {"value": "aad.subject"}
     graph(reach, ("aad.subject", "vssgp.administrators"))
     assert (await administrator(reach)).status == "True"
 
 
 @pytest.mark.parametrize("person", [[], [None], [PERSON | {"isActive": False}]])
-async def test_who_is_not_in_the_organization_is_no_administrator(reach: Reach, person: list[Any]) -> None:
+async def test_who_is_not_in_the_organization_is_no_administrator(reach: AzureDevOpsSetup, person: list[Any]) -> None:
     identities(reach, person)
     made = await administrator(reach)
     assert (made.status, made.reason) == ("False", "NotAMember")
     assert "not a member of the organization" in str(made.message)
 
 
-async def test_an_account_that_is_not_the_one_signed_in_is_searched_by_name(reach: Reach) -> None:
+async def test_an_account_that_is_not_the_one_signed_in_is_searched_by_name(reach: AzureDevOpsSetup) -> None:
     identities(reach, [PERSON])
     await find_member(reach.client, "contoso", Account("mdc@contoso.com", None))
-    assert reach.service.asked[0].query["filterValue"] == "mdc@contoso.com"
+    assert reach.service.requests[0].query["filterValue"] == "mdc@contoso.com"
 
 
-async def test_a_name_that_several_have_is_told_as_unknown(reach: Reach) -> None:
+async def test_a_name_that_several_have_is_told_as_unknown(reach: AzureDevOpsSetup) -> None:
     identities(reach, [PERSON, PERSON | {"id": "id-2"}])
     with pytest.raises(AzureDevOpsUnavailable, match="several accounts"):
         await find_member(reach.client, "contoso", Account("mdc@contoso.com", None))
@@ -179,8 +179,8 @@ LEVELS = [
 
 
 @pytest.mark.parametrize(("level", "status"), LEVELS)
-async def test_access_levels(reach: Reach, level: dict[str, str], status: str) -> None:
-    reach.service.answers["/contoso/_apis/userentitlements/id-1"] = {"accessLevel": level}
+async def test_access_levels(reach: AzureDevOpsSetup, level: dict[str, str], status: str) -> None:
+    reach.service.responses["/contoso/_apis/userentitlements/id-1"] = {"accessLevel": level}
     made = await prerequisites.access_level(reach.client, "contoso", ACCOUNT, MEMBER)
     assert made.status == status
     if status == "False":
@@ -188,7 +188,7 @@ async def test_access_levels(reach: Reach, level: dict[str, str], status: str) -
 
 
 @pytest.mark.parametrize("member", [None, MEMBER])
-async def test_who_has_no_entitlement_has_no_access_level(reach: Reach, member: Member | None) -> None:
+async def test_who_has_no_entitlement_has_no_access_level(reach: AzureDevOpsSetup, member: Member | None) -> None:
     made = await prerequisites.access_level(reach.client, "contoso", ACCOUNT, member)
     assert (made.status, made.reason) == ("False", "InsufficientAccessLevel")
 
@@ -209,16 +209,16 @@ POLICY = "/contoso/_apis/OrganizationPolicy/Policies/Policy.DisallowOAuthAuthent
         ([], "Unknown"),
     ],
 )
-async def test_the_oauth_policy_is_inverted(reach: Reach, body: Any, status: str) -> None:  # noqa: ANN401
-    reach.service.answers[POLICY] = body
+async def test_the_oauth_policy_is_inverted(reach: AzureDevOpsSetup, body: Any, status: str) -> None:  # noqa: ANN401
+    reach.service.responses[POLICY] = body
     made = await prerequisites.third_party_oauth_enabled(reach.client, "contoso")
     assert made.status == status
-    assert reach.service.asked[0].query["api-version"] == "5.0-preview.1"
+    assert reach.service.requests[0].query["api-version"] == "5.0-preview.1"
 
 
 @pytest.mark.parametrize("answer", [web.Response(status=404), web.Response(status=403), web.Response(status=500)])
-async def test_an_undocumented_call_that_fails_is_never_a_false(reach: Reach, answer: web.Response) -> None:
-    reach.service.answers[POLICY] = answer
+async def test_an_undocumented_call_that_fails_is_never_a_false(reach: AzureDevOpsSetup, answer: web.Response) -> None:
+    reach.service.responses[POLICY] = answer
     with pytest.raises(AzureDevOpsError):
         await prerequisites.third_party_oauth_enabled(reach.client, "contoso")
 
@@ -240,51 +240,53 @@ EXTENSION = {"publisherId": "ms-securitydevops", "extensionId": "ms-dfd-code-to-
         ([None, 7, EXTENSION], "True", None),
     ],
 )
-async def test_the_extension(reach: Reach, installed: list[Any], status: str, reason: str | None) -> None:
-    reach.service.answers["/contoso/_apis/extensionmanagement/installedextensions"] = {"value": installed}
+async def test_the_extension(reach: AzureDevOpsSetup, installed: list[Any], status: str, reason: str | None) -> None:
+    reach.service.responses["/contoso/_apis/extensionmanagement/installedextensions"] = {"value": installed}
     made = await prerequisites.container_mapping_extension(reach.client, "contoso")
     assert (made.status, made.reason) == (status, reason)
 
 
-async def test_who_is_signed_in_and_where(reach: Reach) -> None:
-    reach.service.answers["/_apis/profile/profiles/me"] = {"id": "id-1", "emailAddress": "a@b", "displayName": "A"}
+async def test_who_is_signed_in_and_where(reach: AzureDevOpsSetup) -> None:
+    reach.service.responses["/_apis/profile/profiles/me"] = {"id": "id-1", "emailAddress": "a@b", "displayName": "A"}
     assert await organizations.profile(reach.client) == organizations.Profile("id-1", "a@b", "A")
     names = [{"accountName": "zulu"}, {"accountName": "Alpha"}, {"accountId": "nameless"}]
     for body in ({"count": 3, "value": names}, names):
-        reach.service.answers["/_apis/accounts"] = body
+        reach.service.responses["/_apis/accounts"] = body
         assert await organizations.organizations(reach.client, "id-1") == ("Alpha", "zulu")
-    assert reach.service.asked[-1].query["memberId"] == "id-1"
+    assert reach.service.requests[-1].query["memberId"] == "id-1"
 
 
 @pytest.mark.parametrize("body", [{}, [], {"id": 7}])
-async def test_a_profile_without_an_id_is_told(reach: Reach, body: Any) -> None:  # noqa: ANN401
-    reach.service.answers["/_apis/profile/profiles/me"] = body
+async def test_a_profile_without_an_id_is_told(reach: AzureDevOpsSetup, body: Any) -> None:  # noqa: ANN401
+    reach.service.responses["/_apis/profile/profiles/me"] = body
     with pytest.raises(AzureDevOpsUnavailable):
         await organizations.profile(reach.client)
 
 
-async def test_counts_leave_disabled_repositories_out_and_cost_one_request_for_all_projects(reach: Reach) -> None:
-    reach.service.answers["/contoso/_apis/projects"] = {"value": [{"id": "p1"}, {"id": "p2"}]}
+async def test_counts_leave_disabled_repositories_out_and_cost_one_request_for_all_projects(
+    reach: AzureDevOpsSetup,
+) -> None:
+    reach.service.responses["/contoso/_apis/projects"] = {"value": [{"id": "p1"}, {"id": "p2"}]}
     repositories = [
         {"id": "r1"},
         {"id": "r2", "isDisabled": True},
         {"id": "r3", "size": 0},
         {"id": "r4", "isDisabled": False},
     ]
-    reach.service.answers["/contoso/_apis/git/repositories"] = {"value": repositories}
+    reach.service.responses["/contoso/_apis/git/repositories"] = {"value": repositories}
     assert await counts.expected_counts(reach.client, "contoso") == Counts(2, 3)
-    assert len(reach.service.asked) == 2
-    assert reach.service.asked[0].query["stateFilter"] == "wellFormed"
+    assert len(reach.service.requests) == 2
+    assert reach.service.requests[0].query["stateFilter"] == "wellFormed"
 
 
-async def test_where_all_at_once_is_not_to_be_had_each_project_is_asked(reach: Reach) -> None:
-    reach.service.answers["/contoso/_apis/projects"] = {"value": [{"id": "p1"}, {"id": "p2"}]}
+async def test_where_all_at_once_is_not_to_be_had_each_project_is_asked(reach: AzureDevOpsSetup) -> None:
+    reach.service.responses["/contoso/_apis/projects"] = {"value": [{"id": "p1"}, {"id": "p2"}]}
     for project in ("p1", "p2"):
-        reach.service.answers[f"/contoso/{project}/_apis/git/repositories"] = {"value": [{"id": project}]}
+        reach.service.responses[f"/contoso/{project}/_apis/git/repositories"] = {"value": [{"id": project}]}
     assert await counts.expected_counts(reach.client, "contoso") == Counts(2, 2)
 
 
-async def test_counts_that_cannot_be_read_are_no_zero(reach: Reach) -> None:
-    reach.service.answers["/contoso/_apis/projects"] = web.Response(status=403)
+async def test_counts_that_cannot_be_read_are_no_zero(reach: AzureDevOpsSetup) -> None:
+    reach.service.responses["/contoso/_apis/projects"] = web.Response(status=403)
     with pytest.raises(AzureDevOpsDenied):
         await counts.expected_counts(reach.client, "contoso")

@@ -10,12 +10,12 @@ from aiohttp import web
 
 from defender_devops.cluster.client import KubernetesClient
 from defender_devops.cluster.kubeconfig import CredentialsLoader
-from tests.support.fakes.kubernetes_api import FakeServer, write_kubeconfig
+from tests.support.fakes.kubernetes_api import FakeKubernetesApi, write_kubeconfig
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[FakeServer]:
-    fake = FakeServer()
+async def server() -> AsyncIterator[FakeKubernetesApi]:
+    fake = FakeKubernetesApi()
     application = web.Application()
     application.router.add_route("*", "/{tail:.*}", fake.handle)
     runner = web.AppRunner(application, shutdown_timeout=0.1)
@@ -35,7 +35,7 @@ def token_file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def client(
-    server: FakeServer, token_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: FakeKubernetesApi, token_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[KubernetesClient]:
     """A client whose token is in a file."""
     kubeconfig = write_kubeconfig(tmp_path / "kubeconfig", server.url, tokenFile=str(token_file))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from defender_devops.cluster.client import JSON_PATCH, MERGE_PATCH, KubernetesClient, path, with_query
 from defender_devops.cluster.kubeconfig import CredentialsLoader
 from defender_devops.errors import KubernetesConflict, KubernetesNotFound, KubernetesRefused, KubernetesUnavailable
-from tests.support.fakes.kubernetes_api import FakeServer, write_kubeconfig
+from tests.support.fakes.kubernetes_api import FakeKubernetesApi, write_kubeconfig
 
 CONNECTORS = path("defender-devops.io/v1alpha1", "azuredevopsconnectors", "security")
 
@@ -39,8 +39,10 @@ def test_no_name_climbs_out_of_its_path(name: str) -> None:
     assert not set("?#&").intersection(made)
 
 
-async def test_a_request_carries_the_token_and_says_who_sends_it(client: KubernetesClient, server: FakeServer) -> None:
-    server.say(200, {"kind": "AzureDevOpsConnector"})
+async def test_a_request_carries_the_token_and_says_who_sends_it(
+    client: KubernetesClient, server: FakeKubernetesApi
+) -> None:
+    server.respond(200, {"kind": "AzureDevOpsConnector"})
     assert await client.get(f"{CONNECTORS}/contoso") == {"kind": "AzureDevOpsConnector"}
     sent = server.requests[0]
     assert (sent.method, sent.path) == ("GET", f"{CONNECTORS}/contoso")
@@ -56,34 +58,34 @@ async def test_a_request_carries_the_token_and_says_who_sends_it(client: Kuberne
     ],
 )
 async def test_a_patch_names_its_kind_and_its_manager(
-    client: KubernetesClient, server: FakeServer, kind: str, query: dict[str, str]
+    client: KubernetesClient, server: FakeKubernetesApi, kind: str, query: dict[str, str]
 ) -> None:
     await client.patch(f"{CONNECTORS}/contoso", {"spec": {}}, kind)
     sent = server.requests[0]
     assert (sent.method, sent.query, sent.headers["Content-Type"], sent.body) == ("PATCH", query, kind, {"spec": {}})
 
 
-async def test_a_deletion_can_have_preconditions(client: KubernetesClient, server: FakeServer) -> None:
+async def test_a_deletion_can_have_preconditions(client: KubernetesClient, server: FakeKubernetesApi) -> None:
     await client.delete(f"{CONNECTORS}/contoso", {"uid": "u", "resourceVersion": "7"})
     assert server.requests[0].body == {"preconditions": {"uid": "u", "resourceVersion": "7"}}
 
 
 async def test_a_list_is_read_page_by_page_and_each_item_says_its_kind(
-    client: KubernetesClient, server: FakeServer
+    client: KubernetesClient, server: FakeKubernetesApi
 ) -> None:
     head = {"apiVersion": "v1", "kind": "SecretList"}
-    server.say(200, {**head, "metadata": {"continue": "t"}, "items": [{"metadata": {"name": "a"}}]})
-    server.say(200, {**head, "metadata": {}, "items": [{"metadata": {"name": "b"}}]})
+    server.respond(200, {**head, "metadata": {"continue": "t"}, "items": [{"metadata": {"name": "a"}}]})
+    server.respond(200, {**head, "metadata": {}, "items": [{"metadata": {"name": "b"}}]})
     found = [item async for item in client.items("/api/v1/secrets")]
     assert found == [{"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}} for name in "ab"]
     assert [each.query for each in server.requests] == [{"limit": "500"}, {"limit": "500", "continue": "t"}]
 
 
 async def test_a_token_that_is_refused_is_read_again_and_the_request_repeated_once(
-    client: KubernetesClient, server: FakeServer, token_file: Path
+    client: KubernetesClient, server: FakeKubernetesApi, token_file: Path
 ) -> None:
-    server.say(401, {"message": "Unauthorized"})
-    server.say(200, {"fine": True})
+    server.respond(401, {"message": "Unauthorized"})
+    server.respond(200, {"fine": True})
     await client.credentials_loader.credentials()
     token_file.write_text("second\n")
     assert await client.get(CONNECTORS) == {"fine": True}
@@ -91,10 +93,10 @@ async def test_a_token_that_is_refused_is_read_again_and_the_request_repeated_on
 
 
 async def test_a_token_that_is_refused_twice_is_an_error_that_may_pass(
-    client: KubernetesClient, server: FakeServer
+    client: KubernetesClient, server: FakeKubernetesApi
 ) -> None:
-    server.say(401, {"message": "Unauthorized"})
-    server.say(401, {"message": "Unauthorized"})
+    server.respond(401, {"message": "Unauthorized"})
+    server.respond(401, {"message": "Unauthorized"})
     with pytest.raises(KubernetesUnavailable, match="does not take the operator's credentials"):
         await client.get(CONNECTORS)
     assert len(server.requests) == 2
@@ -104,9 +106,9 @@ async def test_a_token_that_is_refused_twice_is_an_error_that_may_pass(
     ("status", "error"), [(404, KubernetesNotFound), (409, KubernetesConflict), (403, KubernetesRefused)]
 )
 async def test_errors_have_the_words_of_the_server(
-    client: KubernetesClient, server: FakeServer, status: int, error: type[Exception]
+    client: KubernetesClient, server: FakeKubernetesApi, status: int, error: type[Exception]
 ) -> None:
-    server.say(status, {"kind": "Status", "message": "what the server says"})
+    server.respond(status, {"kind": "Status", "message": "what the server says"})
     with pytest.raises(error, match=r"^what the server says$"):
         await client.get(CONNECTORS)
 
@@ -125,32 +127,34 @@ async def test_a_server_that_is_not_there_is_unavailable(
     await client.close()
 
 
-async def test_an_answer_that_takes_too_long_is_unavailable(client: KubernetesClient, server: FakeServer) -> None:
+async def test_an_answer_that_takes_too_long_is_unavailable(
+    client: KubernetesClient, server: FakeKubernetesApi
+) -> None:
     async def never(_: web.Request) -> web.StreamResponse:
         await asyncio.Event().wait()
         raise AssertionError
 
     impatient = KubernetesClient(client.credentials_loader, timeout=0.2)
-    server.answers.append(never)
+    server.responses.append(never)
     with pytest.raises(KubernetesUnavailable, match="Timeout"):
         await impatient.get(CONNECTORS)
     await impatient.close()
 
 
-async def test_an_observer_is_told_of_each_request(client: KubernetesClient, server: FakeServer) -> None:
+async def test_an_observer_is_told_of_each_request(client: KubernetesClient, server: FakeKubernetesApi) -> None:
     seen: list[tuple[str, str, str]] = []
     observed = KubernetesClient(
         client.credentials_loader, lambda verb, resource, code, _: seen.append((verb, resource, code))
     )
     await observed.get(f"{CONNECTORS}/contoso")
-    server.say(409)
+    server.respond(409)
     with pytest.raises(KubernetesConflict):
         await observed.patch(f"{CONNECTORS}/contoso/status", {}, MERGE_PATCH)
     assert seen == [("get", "azuredevopsconnectors", "200"), ("patch", "azuredevopsconnectors/status", "409")]
     await observed.close()
 
 
-async def test_a_fence_keeps_every_write_back_and_no_read(client: KubernetesClient, server: FakeServer) -> None:
+async def test_a_fence_keeps_every_write_back_and_no_read(client: KubernetesClient, server: FakeKubernetesApi) -> None:
     def closed() -> None:
         raise KubernetesUnavailable("another leads")
 
@@ -169,7 +173,7 @@ async def test_a_fence_keeps_every_write_back_and_no_read(client: KubernetesClie
     await fenced.close()
 
 
-async def test_no_more_requests_are_under_way_than_allowed(client: KubernetesClient, server: FakeServer) -> None:
+async def test_no_more_requests_are_under_way_than_allowed(client: KubernetesClient, server: FakeKubernetesApi) -> None:
     under_way, most, go_on = 0, 0, asyncio.Event()
 
     async def slow(_: web.Request) -> web.StreamResponse:
@@ -183,19 +187,21 @@ async def test_no_more_requests_are_under_way_than_allowed(client: KubernetesCli
         return web.json_response({})
 
     narrow = KubernetesClient(client.credentials_loader, max_concurrent_requests=3)
-    server.answers += [slow] * 10
+    server.responses += [slow] * 10
     await asyncio.gather(*[narrow.get(CONNECTORS) for _ in range(10)])
     assert most == 3
     await narrow.close()
 
 
-async def test_a_watch_gives_events_until_the_server_ends_it(client: KubernetesClient, server: FakeServer) -> None:
-    server.answers.append(web.Response(text='{"type":"ADDED"}\n{"type":"DELETED"}\n'))
+async def test_a_watch_gives_events_until_the_server_ends_it(
+    client: KubernetesClient, server: FakeKubernetesApi
+) -> None:
+    server.responses.append(web.Response(text='{"type":"ADDED"}\n{"type":"DELETED"}\n'))
     events = [event["type"] async for event in client.watch("/api/v1/secrets?watch=true", idle_timeout=5)]
     assert events == ["ADDED", "DELETED"]
 
 
-async def test_a_watch_that_goes_silent_is_given_up(client: KubernetesClient, server: FakeServer) -> None:
+async def test_a_watch_that_goes_silent_is_given_up(client: KubernetesClient, server: FakeKubernetesApi) -> None:
     async def silent(request: web.Request) -> web.StreamResponse:
         answer = web.StreamResponse()
         await answer.prepare(request)
@@ -203,14 +209,14 @@ async def test_a_watch_that_goes_silent_is_given_up(client: KubernetesClient, se
         await asyncio.Event().wait()
         return answer
 
-    server.answers.append(silent)
+    server.responses.append(silent)
     events = client.watch("/api/v1/secrets?watch=true", idle_timeout=1.0)
     assert await anext(events) == {"type": "ADDED"}
     with pytest.raises(KubernetesUnavailable, match="does not answer"):
         await anext(events)
 
 
-async def test_a_watch_that_is_refused_says_why(client: KubernetesClient, server: FakeServer) -> None:
-    server.say(403, {"message": "secrets is forbidden"})
+async def test_a_watch_that_is_refused_says_why(client: KubernetesClient, server: FakeKubernetesApi) -> None:
+    server.respond(403, {"message": "secrets is forbidden"})
     with pytest.raises(KubernetesRefused, match="secrets is forbidden"):
         await anext(client.watch("/api/v1/secrets?watch=true", idle_timeout=5))

@@ -8,7 +8,7 @@ import pytest
 
 from defender_devops.cluster.client import KubernetesClient
 from defender_devops.cluster.user_actions import MANAGER, UserActions
-from tests.support.fakes.kubernetes_api import FakeServer
+from tests.support.fakes.kubernetes_api import FakeKubernetesApi
 
 PLACE = "/apis/defender-devops.io/v1alpha1/namespaces/security/azuredevopsconnectors"
 MANIFEST = {"kind": "AzureDevOpsConnector", "metadata": {"name": "contoso", "namespace": "security"}, "spec": {"a": 1}}
@@ -22,7 +22,7 @@ async def user_actions(client: KubernetesClient) -> AsyncIterator[UserActions]:
 
 
 async def test_a_look_is_asked_for_by_an_annotation_and_nothing_else(
-    user_actions: UserActions, server: FakeServer
+    user_actions: UserActions, server: FakeKubernetesApi
 ) -> None:
     await user_actions.request_reconcile("security", "contoso", "now")
     (request,) = server.requests
@@ -31,7 +31,9 @@ async def test_a_look_is_asked_for_by_an_annotation_and_nothing_else(
     assert request.headers["Content-Type"] == "application/merge-patch+json"
 
 
-async def test_a_person_is_not_the_operator_in_managed_fields(user_actions: UserActions, server: FakeServer) -> None:
+async def test_a_person_is_not_the_operator_in_managed_fields(
+    user_actions: UserActions, server: FakeKubernetesApi
+) -> None:
     await user_actions.suspend("security", "contoso")
     (request,) = server.requests
     assert request.body == {"spec": {"suspend": True}}
@@ -39,13 +41,15 @@ async def test_a_person_is_not_the_operator_in_managed_fields(user_actions: User
     assert request.headers["User-Agent"] == "kubectl-defender-devops"
 
 
-async def test_resuming_leaves_nothing_of_ours_in_the_spec(user_actions: UserActions, server: FakeServer) -> None:
+async def test_resuming_leaves_nothing_of_ours_in_the_spec(
+    user_actions: UserActions, server: FakeKubernetesApi
+) -> None:
     await user_actions.resume("security", "contoso")
     assert server.requests[0].body == {"spec": {"suspend": None}}
 
 
 async def test_a_new_manifest_is_tried_as_a_create_that_is_not_kept(
-    user_actions: UserActions, server: FakeServer
+    user_actions: UserActions, server: FakeKubernetesApi
 ) -> None:
     await user_actions.dry_run(MANIFEST, None)
     (request,) = server.requests
@@ -54,7 +58,7 @@ async def test_a_new_manifest_is_tried_as_a_create_that_is_not_kept(
 
 
 async def test_a_changed_manifest_is_tried_as_a_whole_spec_over_the_resource_that_is_there(
-    user_actions: UserActions, server: FakeServer
+    user_actions: UserActions, server: FakeKubernetesApi
 ) -> None:
     live = {**MANIFEST, "metadata": {**MANIFEST["metadata"], "resourceVersion": "7"}, "spec": {"a": 0, "old": True}}  # type: ignore[dict-item]
     await user_actions.dry_run(MANIFEST, live)

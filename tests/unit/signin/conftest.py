@@ -6,22 +6,22 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.support.fakes.entra import FakeEntra, running
-from tests.support.fakes.sign_in import FakeTime, World, assembled
+from tests.support.fakes.entra import FakeEntra, serve_entra
+from tests.support.fakes.sign_in import FakeClock, SignInSetup, assemble_sign_in
 
 
 @pytest.fixture
-def time() -> FakeTime:
-    return FakeTime()
+def time() -> FakeClock:
+    return FakeClock()
 
 
 @pytest.fixture
-async def entra(time: FakeTime) -> AsyncIterator[FakeEntra]:
-    async with running(FakeEntra(time)) as service:
+async def entra(time: FakeClock) -> AsyncIterator[FakeEntra]:
+    async with serve_entra(FakeEntra(time)) as service:
         yield service
 
 
 @pytest.fixture
-async def world(entra: FakeEntra, time: FakeTime) -> AsyncIterator[World]:
-    async with assembled(entra, time) as made:
+async def world(entra: FakeEntra, time: FakeClock) -> AsyncIterator[SignInSetup]:
+    async with assemble_sign_in(entra, time) as made:
         yield made

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from defender_devops.api.connector import parse_connector
 from defender_devops.signin.authorization_code import DefenderCodes, NotACode, read_code
 from defender_devops.signin.tokens.record import fingerprint
-from tests.support.fakes.sign_in import World, connector
+from tests.support.fakes.sign_in import SignInSetup, connector
 
 
 def part(value: object) -> str:
@@ -76,7 +76,7 @@ def test_anything_pasted_is_a_code_or_refused(pasted: str) -> None:
     assert len(code.split(".")) == 3
 
 
-async def test_a_code_is_kept_until_exactly_that_one_is_discarded(world: World) -> None:
+async def test_a_code_is_kept_until_exactly_that_one_is_discarded(world: SignInSetup) -> None:
     codes, contoso = world.package.codes, connector()
     await codes.put(contoso, SecretStr(CODE))
     assert (await codes.get(contoso)) == SecretStr(CODE)
@@ -87,7 +87,7 @@ async def test_a_code_is_kept_until_exactly_that_one_is_discarded(world: World) 
 
 
 @pytest.mark.parametrize("written", ["codeHash", "spentCodeHashes"])
-async def test_a_code_that_was_sent_is_removed_and_never_given_out_again(world: World, written: str) -> None:
+async def test_a_code_that_was_sent_is_removed_and_never_given_out_again(world: SignInSetup, written: str) -> None:
     codes, contoso = world.package.codes, connector()
     await codes.put(contoso, SecretStr(CODE))
     sent = fingerprint(SecretStr(CODE))
@@ -96,7 +96,7 @@ async def test_a_code_that_was_sent_is_removed_and_never_given_out_again(world: 
     assert world.stored("defender-code") is None
 
 
-async def test_a_code_and_a_sign_in_in_the_same_secret_do_not_disturb_each_other(world: World) -> None:
+async def test_a_code_and_a_sign_in_in_the_same_secret_do_not_disturb_each_other(world: SignInSetup) -> None:
     contoso = connector()
     await world.package.codes.put(contoso, SecretStr(CODE))
     store = world.sign_ins.renewal.store

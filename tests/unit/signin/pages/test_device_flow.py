@@ -10,14 +10,14 @@ import pytest
 from defender_devops.errors import OperatorError
 from defender_devops.signin.oauth.errors import OAuthAppMisconfigured
 from defender_devops.signin.pages.device_flow import DevicePrompt, DeviceSignIns
-from tests.support.fakes.entra import ACCOUNT, Refusal
-from tests.support.fakes.sign_in import DEVICE_CODE, UID, World, connector
+from tests.support.fakes.entra import ACCOUNT, TokenError
+from tests.support.fakes.sign_in import DEVICE_CODE, UID, SignInSetup, connector
 
-PENDING = Refusal(400, "authorization_pending", 70016)
+PENDING = TokenError(400, "authorization_pending", 70016)
 
 
 @pytest.fixture
-async def device(world: World) -> AsyncIterator[DeviceSignIns]:
+async def device(world: SignInSetup) -> AsyncIterator[DeviceSignIns]:
     made = DeviceSignIns(world.sign_ins, world.sign_ins.renewal, world.time.sleep)
     yield made
     await made.close()
@@ -29,8 +29,8 @@ async def ended(prompt: DevicePrompt) -> DevicePrompt:
     return prompt
 
 
-async def test_the_person_finishes_and_the_sign_in_is_taken_into_use(world: World, device: DeviceSignIns) -> None:
-    world.entra.refusals = [PENDING, PENDING]
+async def test_the_person_finishes_and_the_sign_in_is_taken_into_use(world: SignInSetup, device: DeviceSignIns) -> None:
+    world.entra.token_errors = [PENDING, PENDING]
     prompt = await device.start(connector(DEVICE_CODE))
     assert (prompt.user_code, prompt.is_pending) == ("ABCD-EFGH", True)
     assert (await ended(prompt)).failure is None
@@ -40,61 +40,61 @@ async def test_the_person_finishes_and_the_sign_in_is_taken_into_use(world: Worl
 
 
 async def test_entras_rhythm_is_kept_and_slow_down_makes_it_slower_for_good(
-    world: World, device: DeviceSignIns
+    world: SignInSetup, device: DeviceSignIns
 ) -> None:
-    world.entra.refusals = [PENDING, Refusal(400, "slow_down", 70016), PENDING]
+    world.entra.token_errors = [PENDING, TokenError(400, "slow_down", 70016), PENDING]
     await ended(await device.start(connector(DEVICE_CODE)))
-    assert world.time.slept == [5.0, 5.0, 10.0, 10.0]
+    assert world.time.sleeps == [5.0, 5.0, 10.0, 10.0]
 
 
-async def test_a_silent_entra_does_not_end_it(world: World, device: DeviceSignIns) -> None:
-    world.entra.refusals = [Refusal(503, body="<html>"), PENDING]
+async def test_a_silent_entra_does_not_end_it(world: SignInSetup, device: DeviceSignIns) -> None:
+    world.entra.token_errors = [TokenError(503, body="<html>"), PENDING]
     assert (await ended(await device.start(connector(DEVICE_CODE)))).failure is None
 
 
 @pytest.mark.parametrize(
     ("refusal", "reason", "words"),
     [
-        (Refusal(400, "authorization_declined", 70018), "SignInRequired", "declined"),
-        (Refusal(400, "expired_token", 70020), "SignInRequired", "expired"),
-        (Refusal(400, "bad_verification_code", 70019), "SignInRequired", "does not know"),
-        (Refusal(400, "access_denied", 53003), "AccountBlocked", "Conditional Access"),
-        (Refusal(401, "invalid_client", 7000218), "OAuthAppMisconfigured", "app"),
+        (TokenError(400, "authorization_declined", 70018), "SignInRequired", "declined"),
+        (TokenError(400, "expired_token", 70020), "SignInRequired", "expired"),
+        (TokenError(400, "bad_verification_code", 70019), "SignInRequired", "does not know"),
+        (TokenError(400, "access_denied", 53003), "AccountBlocked", "Conditional Access"),
+        (TokenError(401, "invalid_client", 7000218), "OAuthAppMisconfigured", "app"),
     ],
 )
 async def test_a_refusal_ends_it_with_its_reason(
-    world: World, device: DeviceSignIns, refusal: Refusal, reason: str, words: str
+    world: SignInSetup, device: DeviceSignIns, refusal: TokenError, reason: str, words: str
 ) -> None:
-    world.entra.refusals = [PENDING, refusal]
+    world.entra.token_errors = [PENDING, refusal]
     failure = (await ended(await device.start(connector(DEVICE_CODE)))).failure
     assert isinstance(failure, OperatorError)
     assert failure.reason == reason
     assert words in failure.message
 
 
-async def test_a_code_that_nobody_uses_runs_out(world: World, device: DeviceSignIns) -> None:
-    world.entra.refusals = [PENDING] * 1000
+async def test_a_code_that_nobody_uses_runs_out(world: SignInSetup, device: DeviceSignIns) -> None:
+    world.entra.token_errors = [PENDING] * 1000
     failure = (await ended(await device.start(connector(DEVICE_CODE)))).failure
     assert failure
     assert "expired before anybody" in failure.message
-    assert sum(world.time.slept) == 900
+    assert sum(world.time.sleeps) == 900
 
 
-async def test_another_account_is_refused_and_nothing_stored(world: World, device: DeviceSignIns) -> None:
+async def test_another_account_is_refused_and_nothing_stored(world: SignInSetup, device: DeviceSignIns) -> None:
     world.entra.account = "eve@contoso.com"
     failure = (await ended(await device.start(connector(DEVICE_CODE)))).failure
     assert failure
     assert failure.reason == "WrongAccount"
     assert "eve@contoso.com" in failure.message
-    assert ("security", "contoso-azure-devops-token") not in world.secrets.kept
+    assert ("security", "contoso-azure-devops-token") not in world.secrets.stored
 
 
-async def test_who_asks_again_gets_the_code_that_is_under_way(world: World, device: DeviceSignIns) -> None:
-    world.entra.refusals = [PENDING] * 20
+async def test_who_asks_again_gets_the_code_that_is_under_way(world: SignInSetup, device: DeviceSignIns) -> None:
+    world.entra.token_errors = [PENDING] * 20
     first, second = await asyncio.gather(*(device.start(connector(DEVICE_CODE)) for _ in range(2)))
     assert first is second
     await ended(first)
-    world.entra.refusals = []
+    world.entra.token_errors = []
     assert (await device.start(connector(DEVICE_CODE))) is not first
 
 
@@ -104,7 +104,7 @@ async def test_another_method_gets_no_code(device: DeviceSignIns) -> None:
     assert device.prompt(UID) is None
 
 
-async def test_the_device_code_itself_is_nowhere_shown(world: World, device: DeviceSignIns) -> None:
+async def test_the_device_code_itself_is_nowhere_shown(world: SignInSetup, device: DeviceSignIns) -> None:
     prompt = await device.start(connector(DEVICE_CODE))
     assert "device-secret" not in repr(prompt)
     await ended(prompt)

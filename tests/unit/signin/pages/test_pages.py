@@ -22,8 +22,15 @@ from defender_devops.settings import Settings
 from defender_devops.signin.oauth.errors import SignInRequired
 from defender_devops.signin.pages.rendering import linked
 from defender_devops.signin.pages.server import application
-from tests.support.fakes.entra import ACCOUNT, FakeEntra, Refusal
-from tests.support.fakes.sign_in import NAMESPACE, SERVICE_PRINCIPAL, FakeTime, World, assembled, connector
+from tests.support.fakes.entra import ACCOUNT, FakeEntra, TokenError
+from tests.support.fakes.sign_in import (
+    NAMESPACE,
+    SERVICE_PRINCIPAL,
+    FakeClock,
+    SignInSetup,
+    assemble_sign_in,
+    connector,
+)
 from tests.unit.signin.test_authorization_code import CODE
 
 Client = TestClient  # type: ignore[type-arg]
@@ -52,7 +59,7 @@ class Found:
 
 @dataclass
 class Site:
-    world: World
+    world: SignInSetup
     http: Client
     found: Found
 
@@ -81,8 +88,8 @@ def cookie_of(response: ClientResponse) -> str:
 
 
 @pytest.fixture
-async def site(entra: FakeEntra, time: FakeTime) -> AsyncIterator[Site]:
-    async with assembled(entra, time, signin_url=BASE) as world:
+async def site(entra: FakeEntra, time: FakeClock) -> AsyncIterator[Site]:
+    async with assemble_sign_in(entra, time, signin_url=BASE) as world:
         found = Found()
         server = world.package.server(Settings(), found)
         assert server
@@ -106,7 +113,7 @@ async def test_the_whole_way_in(site: Site) -> None:
     shown = await text(await site.http.get(f"{site.path()}/result"))
     assert f"Signed in as {ACCOUNT}" in shown
     assert "contoso Connected" in shown.replace("✓", "").replace("  ", " ")
-    assert site.world.woken == [(NAMESPACE, "contoso")]
+    assert site.world.requeued == [(NAMESPACE, "contoso")]
 
 
 async def test_every_sign_in_has_all_looked_at_anew_also_where_somebody_was_signed_in(site: Site) -> None:
@@ -160,10 +167,10 @@ async def test_an_answer_that_waited_in_an_address_is_refused(site: Site) -> Non
     assert (await site.http.get(where, headers={"Cookie": asked["cookie"]})).status == 403
 
 
-async def test_a_replay_is_refused_by_every_replica(site: Site, entra: FakeEntra, time: FakeTime) -> None:
+async def test_a_replay_is_refused_by_every_replica(site: Site, entra: FakeEntra, time: FakeClock) -> None:
     asked = await site.begin()
     await site.back(asked["cookie"], error="access_denied", state=asked["state"])
-    async with assembled(entra, time, site.world.secrets, signin_url=BASE) as other:
+    async with assemble_sign_in(entra, time, site.world.secrets, signin_url=BASE) as other:
         other.sign_ins.known_state(connector())
         server = other.package.server(Settings(), site.found)
         assert server
@@ -173,10 +180,10 @@ async def test_a_replay_is_refused_by_every_replica(site: Site, entra: FakeEntra
     assert not [form for form in entra.forms if form["grant_type"] == "authorization_code"]
 
 
-async def test_a_sign_in_that_one_replica_began_another_finishes(site: Site, entra: FakeEntra, time: FakeTime) -> None:
+async def test_a_sign_in_that_one_replica_began_another_finishes(site: Site, entra: FakeEntra, time: FakeClock) -> None:
     asked = await site.begin()
     code = entra.issue_code(asked["code_challenge"], asked["nonce"], asked["redirect_uri"])
-    async with assembled(entra, time, site.world.secrets, signin_url=BASE) as other:
+    async with assemble_sign_in(entra, time, site.world.secrets, signin_url=BASE) as other:
         other.sign_ins.known_state(connector())
         server = other.package.server(Settings(), site.found)
         assert server
@@ -214,7 +221,7 @@ async def test_a_refusal_is_told_with_what_to_do(site: Site, answer: dict[str, s
 
 async def test_an_outage_at_the_exchange_is_not_called_a_refusal(site: Site) -> None:
     asked = await site.begin()
-    site.world.entra.always = Refusal(503, "temporarily_unavailable", 90033)
+    site.world.entra.always = TokenError(503, "temporarily_unavailable", 90033)
     assert (await site.back(asked["cookie"], code="c", state=asked["state"])).status == 503
 
 
@@ -303,12 +310,12 @@ async def test_a_pasted_code_wakes_the_connector_and_a_wrong_one_is_not_repeated
     response = await site.http.post(f"{path}/code", data={"code": "1.Acanary"})
     assert response.status == 422
     assert "canary" not in await response.text()
-    site.world.woken.clear()
+    site.world.requeued.clear()
     response = await site.http.post(
         f"{path}/code", data={"code": f"https://x.example/?code={CODE}"}, allow_redirects=False
     )
     assert response.headers["Location"].endswith("/code")
-    assert site.world.woken == [(NAMESPACE, "contoso")]
+    assert site.world.requeued == [(NAMESPACE, "contoso")]
     assert (await site.world.package.codes.get(taking)).get_secret_value() == CODE  # type: ignore[union-attr]
 
 

@@ -14,14 +14,14 @@ from defender_devops.errors import KubernetesRefused
 from defender_devops.signin.pages.addresses import PageAddresses
 from defender_devops.signin.pages.sealing import KEY_SECRET_NAME, KEY_SECRET_TYPE, Sealer, load_sealer
 from tests.support.fakes.secret_store import MemorySecrets
-from tests.support.fakes.sign_in import FakeTime
+from tests.support.fakes.sign_in import FakeClock
 
 HOUR = timedelta(hours=1)
 json_texts = st.dictionaries(st.text(max_size=10), st.text(max_size=50), max_size=5)
 
 
-def sealer(time: FakeTime | None = None, key: bytes = b"k" * 32) -> Sealer:
-    return Sealer(SecretBytes(key), time or FakeTime())
+def sealer(time: FakeClock | None = None, key: bytes = b"k" * 32) -> Sealer:
+    return Sealer(SecretBytes(key), time or FakeClock())
 
 
 @given(json_texts)
@@ -50,7 +50,7 @@ def test_nonsense_does_not_open(text: str) -> None:
 
 
 def test_nothing_opens_after_its_time() -> None:
-    time = FakeTime()
+    time = FakeClock()
     sealed = sealer(time).seal("cookie", {"a": "b"}, timedelta(minutes=10))
     time.forward(minutes=9, seconds=59)
     assert sealer(time).open("cookie", sealed) == {"a": "b"}
@@ -77,16 +77,16 @@ def test_a_page_address_is_stable_and_cannot_be_made_from_the_uid() -> None:
 
 async def test_replicas_that_start_together_end_with_the_same_key() -> None:
     secrets = MemorySecrets()
-    made = await asyncio.gather(*(load_sealer(secrets, "operator", FakeTime()) for _ in range(5)))
+    made = await asyncio.gather(*(load_sealer(secrets, "operator", FakeClock()) for _ in range(5)))
     assert len({each.sign("page", "uid") for each in made}) == 1
-    assert secrets.kept["operator", KEY_SECRET_NAME].type == KEY_SECRET_TYPE
+    assert secrets.stored["operator", KEY_SECRET_NAME].type == KEY_SECRET_TYPE
 
 
 async def test_a_replica_that_loses_the_race_takes_the_key_of_the_winner() -> None:
     secrets, winner = MemorySecrets(), MemorySecrets()
-    theirs = await load_sealer(winner, "operator", FakeTime())
-    secrets.before_write = lambda _: secrets.put(winner.kept["operator", KEY_SECRET_NAME]) and None
-    ours = await load_sealer(secrets, "operator", FakeTime())
+    theirs = await load_sealer(winner, "operator", FakeClock())
+    secrets.before_write = lambda _: secrets.put(winner.stored["operator", KEY_SECRET_NAME]) and None
+    ours = await load_sealer(secrets, "operator", FakeClock())
     assert ours.sign("page", "uid") == theirs.sign("page", "uid")
 
 
@@ -95,6 +95,6 @@ async def test_a_replica_that_loses_the_race_takes_the_key_of_the_winner() -> No
 )
 async def test_a_secret_that_is_no_key_of_ours_is_refused_with_what_to_do(type_: str, data: dict[str, str]) -> None:
     secrets = MemorySecrets()
-    secrets.give("operator", KEY_SECRET_NAME, type_, **data)
+    secrets.add("operator", KEY_SECRET_NAME, type_, **data)
     with pytest.raises(KubernetesRefused, match="Delete it"):
-        await load_sealer(secrets, "operator", FakeTime())
+        await load_sealer(secrets, "operator", FakeClock())

@@ -22,26 +22,33 @@ from defender_devops.signin.oauth.errors import (
 )
 from defender_devops.signin.tokens.record import Claim, TokenRecord
 from defender_devops.signin.tokens.refresh import CLAIM_LIFETIME
-from tests.support.fakes.entra import ACCOUNT, CLIENT_ID, OBJECT_ID, TENANT, FakeEntra, Refusal
-from tests.support.fakes.sign_in import REFRESH_TOKEN, SERVICE_PRINCIPAL, FakeTime, World, assembled, connector
+from tests.support.fakes.entra import ACCOUNT, CLIENT_ID, OBJECT_ID, TENANT, FakeEntra, TokenError
+from tests.support.fakes.sign_in import (
+    REFRESH_TOKEN,
+    SERVICE_PRINCIPAL,
+    FakeClock,
+    SignInSetup,
+    assemble_sign_in,
+    connector,
+)
 
 SIGNED_IN = TokenRecord(
     refresh_token=SecretStr("refresh-0"), account=ACCOUNT, tenant_id=TENANT, object_id=OBJECT_ID, client_id=CLIENT_ID
 )
 
 
-async def given(world: World, record: TokenRecord = SIGNED_IN) -> None:
+async def given(world: SignInSetup, record: TokenRecord = SIGNED_IN) -> None:
     await world.sign_ins.renewal.store.change(connector(), lambda _: record)
 
 
-async def renew(world: World, **sign_in: object) -> TokenRecord:
+async def renew(world: SignInSetup, **sign_in: object) -> TokenRecord:
     contoso = connector(dict(sign_in))
     assert contoso.spec.sign_in
     return await world.sign_ins.renewal.renew(contoso, contoso.spec.sign_in)
 
 
 async def test_a_claim_is_written_before_the_token_is_used_and_its_successor_before_anybody_gets_the_access_token(
-    world: World,
+    world: SignInSetup,
 ) -> None:
     await given(world)
     at_entra: list[str | None] = []
@@ -58,7 +65,7 @@ async def test_a_claim_is_written_before_the_token_is_used_and_its_successor_bef
     assert world.entra.forms[-1]["client_secret"] == "app-secret-value"
 
 
-async def test_who_signed_in_is_written_down_from_the_id_token(world: World) -> None:
+async def test_who_signed_in_is_written_down_from_the_id_token(world: SignInSetup) -> None:
     await given(world, TokenRecord(refresh_token=SecretStr("refresh-0")))
     await renew(world)
     assert (world.stored("account"), world.stored("tenant-id"), world.stored("object-id")) == (
@@ -69,13 +76,13 @@ async def test_who_signed_in_is_written_down_from_the_id_token(world: World) -> 
 
 
 @pytest.fixture
-async def pair(world: World, entra: FakeEntra, time: FakeTime) -> AsyncIterator[tuple[World, World]]:
+async def pair(world: SignInSetup, entra: FakeEntra, time: FakeClock) -> AsyncIterator[tuple[SignInSetup, SignInSetup]]:
     """Two replicas over the same Secrets: a lease was lost."""
-    async with assembled(entra, time, world.secrets) as other:
+    async with assemble_sign_in(entra, time, world.secrets) as other:
         yield world, other
 
 
-async def test_two_replicas_at_once_use_each_refresh_token_once(pair: tuple[World, World]) -> None:
+async def test_two_replicas_at_once_use_each_refresh_token_once(pair: tuple[SignInSetup, SignInSetup]) -> None:
     one, two = pair
     one.time.longest_step = 0.001
     await given(one)
@@ -92,7 +99,7 @@ async def test_two_replicas_at_once_use_each_refresh_token_once(pair: tuple[Worl
     assert set(one.entra.uses) == {f"refresh-{number}" for number in range(5)}
 
 
-async def test_a_replica_that_died_with_a_claim_is_waited_for_and_then_taken_for_dead(world: World) -> None:
+async def test_a_replica_that_died_with_a_claim_is_waited_for_and_then_taken_for_dead(world: SignInSetup) -> None:
     now = world.time()
     await given(world, replace(SIGNED_IN, claim=Claim("dead", now + CLAIM_LIFETIME)))
     await renew(world)
@@ -103,20 +110,20 @@ async def test_a_replica_that_died_with_a_claim_is_waited_for_and_then_taken_for
 @pytest.mark.parametrize(
     ("refusal", "kind"),
     [
-        (Refusal(503, "temporarily_unavailable", 90033), TokenServiceUnavailable),
-        (Refusal(429, "invalid_grant", 50196), TokenServiceUnavailable),
-        (Refusal(502, body="<html>Bad gateway</html>"), TokenServiceUnavailable),
-        (Refusal(200, body="<html>Hotel wifi: please sign in</html>"), TokenServiceUnavailable),
-        (Refusal(400, "invalid_grant", 50173), SignInRequired),
-        (Refusal(400, "invalid_grant", 50057), AccountBlocked),
-        (Refusal(401, "invalid_client", 7000222), OAuthAppMisconfigured),
+        (TokenError(503, "temporarily_unavailable", 90033), TokenServiceUnavailable),
+        (TokenError(429, "invalid_grant", 50196), TokenServiceUnavailable),
+        (TokenError(502, body="<html>Bad gateway</html>"), TokenServiceUnavailable),
+        (TokenError(200, body="<html>Hotel wifi: please sign in</html>"), TokenServiceUnavailable),
+        (TokenError(400, "invalid_grant", 50173), SignInRequired),
+        (TokenError(400, "invalid_grant", 50057), AccountBlocked),
+        (TokenError(401, "invalid_client", 7000222), OAuthAppMisconfigured),
     ],
 )
 async def test_no_refusal_ever_removes_the_stored_refresh_token(
-    world: World, refusal: Refusal, kind: type[SignInError]
+    world: SignInSetup, refusal: TokenError, kind: type[SignInError]
 ) -> None:
     await given(world)
-    world.entra.refusals = [refusal]
+    world.entra.token_errors = [refusal]
     with pytest.raises(kind):
         await renew(world)
     assert (world.stored("refresh-token"), world.stored("claim")) == ("refresh-0", None)
@@ -124,16 +131,16 @@ async def test_no_refusal_ever_removes_the_stored_refresh_token(
     assert world.stored("refresh-token") == "refresh-1"
 
 
-async def test_a_refused_person_leaves_no_access_token_that_could_pass_for_a_proof(world: World) -> None:
+async def test_a_refused_person_leaves_no_access_token_that_could_pass_for_a_proof(world: SignInSetup) -> None:
     await given(world)
     await renew(world)
-    world.entra.refusals = [Refusal(number=50173)]
+    world.entra.token_errors = [TokenError(number=50173)]
     with pytest.raises(SignInRequired):
         await renew(world)
     assert (world.stored("access-token"), world.stored("refresh-token")) == (None, "refresh-1")
 
 
-async def test_a_successor_that_cannot_be_stored_is_kept_and_stored_before_anything_else(world: World) -> None:
+async def test_a_successor_that_cannot_be_stored_is_kept_and_stored_before_anything_else(world: SignInSetup) -> None:
     await given(world)
     failure = KubernetesUnavailable("down", status=503)
     world.secrets.failures = [None, failure]
@@ -145,7 +152,7 @@ async def test_a_successor_that_cannot_be_stored_is_kept_and_stored_before_anyth
     assert dict(world.entra.uses) == {"refresh-0": 1, "refresh-1": 1}
 
 
-async def test_a_person_who_signs_in_anew_meanwhile_wins_over_the_renewal(world: World) -> None:
+async def test_a_person_who_signs_in_anew_meanwhile_wins_over_the_renewal(world: SignInSetup) -> None:
     await given(world)
 
     async def sign_in_anew(_: dict[str, str]) -> None:
@@ -166,7 +173,7 @@ async def test_a_person_who_signs_in_anew_meanwhile_wins_over_the_renewal(world:
     ],
 )
 async def test_what_is_stored_for_another_account_tenant_or_app_is_not_used(
-    world: World, record: TokenRecord, kind: type[SignInError], words: str
+    world: SignInSetup, record: TokenRecord, kind: type[SignInError], words: str
 ) -> None:
     await given(world, record)
     with pytest.raises(kind, match=words):
@@ -174,7 +181,7 @@ async def test_what_is_stored_for_another_account_tenant_or_app_is_not_used(
     assert not world.entra.forms
 
 
-async def test_a_name_that_was_given_to_another_person_is_noticed(world: World) -> None:
+async def test_a_name_that_was_given_to_another_person_is_noticed(world: SignInSetup) -> None:
     await given(world)
     world.entra.object_id = "another-person"
     with pytest.raises(WrongAccount, match="another one has taken its name"):
@@ -182,14 +189,14 @@ async def test_a_name_that_was_given_to_another_person_is_noticed(world: World) 
     assert world.stored("refresh-token") == "refresh-0"
 
 
-async def test_a_successor_is_not_lost_for_want_of_the_public_key(world: World) -> None:
+async def test_a_successor_is_not_lost_for_want_of_the_public_key(world: SignInSetup) -> None:
     await given(world)
     world.entra.keys_fail = True
     await renew(world)
     assert world.stored("refresh-token") == "refresh-1"
 
 
-async def test_without_an_earlier_identity_nothing_unverified_is_taken(world: World) -> None:
+async def test_without_an_earlier_identity_nothing_unverified_is_taken(world: SignInSetup) -> None:
     await given(world, TokenRecord(refresh_token=SecretStr("refresh-0")))
     world.entra.keys_fail = True
     with pytest.raises(TokenServiceUnavailable):
@@ -197,36 +204,36 @@ async def test_without_an_earlier_identity_nothing_unverified_is_taken(world: Wo
     assert world.stored("account") is None
 
 
-async def test_a_service_principal_needs_no_secret_of_ours(world: World) -> None:
+async def test_a_service_principal_needs_no_secret_of_ours(world: SignInSetup) -> None:
     record = await renew(world, **SERVICE_PRINCIPAL)
     assert record.access_token == SecretStr("access-1")
     assert world.entra.forms[-1]["scope"] == "499b84ac-1321-427f-aa17-267ca6975798/.default"
-    assert {name for _, name in world.secrets.kept} == {"signin-app", "defender-devops-signin-key"}
+    assert {name for _, name in world.secrets.stored} == {"signin-app", "defender-devops-signin-key"}
 
 
-async def test_a_handed_in_refresh_token_is_taken_over_once_and_renewed_in_our_secret(world: World) -> None:
-    world.secrets.give("security", "handed-in", token="refresh-0\n")
+async def test_a_handed_in_refresh_token_is_taken_over_once_and_renewed_in_our_secret(world: SignInSetup) -> None:
+    world.secrets.add("security", "handed-in", token="refresh-0\n")
     await renew(world, **REFRESH_TOKEN)
     await renew(world, **REFRESH_TOKEN)
     assert world.stored("refresh-token") == "refresh-2"
     assert dict(world.entra.uses) == {"refresh-0": 1, "refresh-1": 1}
     world.entra.refresh_tokens.add("handed in anew")
-    world.secrets.give("security", "handed-in", token="handed in anew")
+    world.secrets.add("security", "handed-in", token="handed in anew")
     await renew(world, **REFRESH_TOKEN)
     assert world.entra.uses["handed in anew"] == 1
 
 
 @pytest.mark.parametrize("handed_in", [None, {}, {"token": "  "}, {"other": "x"}])
-async def test_a_handed_in_token_that_is_missing_is_named(world: World, handed_in: dict[str, str] | None) -> None:
+async def test_a_handed_in_token_that_is_missing_is_named(world: SignInSetup, handed_in: dict[str, str] | None) -> None:
     if handed_in is not None:
-        world.secrets.give("security", "handed-in", **handed_in)
+        world.secrets.add("security", "handed-in", **handed_in)
     with pytest.raises(CredentialsMissing, match="handed-in"):
         await renew(world, **REFRESH_TOKEN)
 
 
-async def test_a_new_client_secret_is_used_with_the_next_renewal(world: World) -> None:
+async def test_a_new_client_secret_is_used_with_the_next_renewal(world: SignInSetup) -> None:
     await given(world)
-    world.secrets.give("security", "signin-app", client_secret="the new one")
+    world.secrets.add("security", "signin-app", client_secret="the new one")
     await renew(world)
     assert world.entra.forms[-1]["client_secret"] == "the new one"
 
@@ -237,7 +244,7 @@ class Granted:
 
 
 async def test_a_federated_client_asks_for_the_pods_token_with_all_that_a_grant_depends_on(
-    entra: FakeEntra, time: FakeTime
+    entra: FakeEntra, time: FakeClock
 ) -> None:
     asked: list[tuple[str, ...]] = []
 
@@ -245,17 +252,17 @@ async def test_a_federated_client_asks_for_the_pods_token_with_all_that_a_grant_
         asked.append(for_whom)
         return SecretStr("pod-token")
 
-    async with assembled(entra, time, assertions=Granted(grant)) as world:
+    async with assemble_sign_in(entra, time, assertions=Granted(grant)) as world:
         await renew(world, **SERVICE_PRINCIPAL, client={"id": CLIENT_ID, "type": "Federated"})
     assert asked == [("security", TENANT, "22222222-2222-2222-2222-222222222222", CLIENT_ID)]
     assert entra.forms[-1]["client_assertion"] == "pod-token"
 
 
-async def test_a_federated_client_that_is_not_granted_never_reaches_entra(entra: FakeEntra, time: FakeTime) -> None:
+async def test_a_federated_client_that_is_not_granted_never_reaches_entra(entra: FakeEntra, time: FakeClock) -> None:
     async def refuse(*_: str) -> SecretStr:
         raise CredentialsMissing("Namespace security is not granted the client.")
 
-    async with assembled(entra, time, assertions=Granted(refuse)) as world:
+    async with assemble_sign_in(entra, time, assertions=Granted(refuse)) as world:
         with pytest.raises(CredentialsMissing, match="not granted"):
             await renew(world, **SERVICE_PRINCIPAL, client={"id": CLIENT_ID, "type": "Federated"})
     assert not entra.forms
@@ -265,9 +272,9 @@ async def test_the_claim_outlives_the_longest_that_its_holder_can_take() -> None
     assert timedelta(seconds=60) < CLAIM_LIFETIME
 
 
-async def test_no_secret_stands_in_any_failure(world: World) -> None:
+async def test_no_secret_stands_in_any_failure(world: SignInSetup) -> None:
     await given(world)
-    world.entra.always = Refusal(400, "invalid_grant", 50173)
+    world.entra.always = TokenError(400, "invalid_grant", 50173)
     with pytest.raises(SignInRequired) as caught:
         await renew(world)
     shown, error = "", caught.value

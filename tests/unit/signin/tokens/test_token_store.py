@@ -27,7 +27,7 @@ def with_account(account: str) -> TokenRecord:
 async def test_the_secret_is_made_with_our_type_labels_and_owner() -> None:
     secrets = MemorySecrets()
     await TokenStore(secrets).change(connector(), lambda _: with_account("a@b"))
-    made = secrets.kept[NAMESPACE, TOKENS]
+    made = secrets.stored[NAMESPACE, TOKENS]
     assert made.type == TOKEN_SECRET_TYPE
     assert made.labels == {
         "app.kubernetes.io/managed-by": "defender-devops-operator",
@@ -39,7 +39,7 @@ async def test_the_secret_is_made_with_our_type_labels_and_owner() -> None:
 async def test_the_name_in_the_spec_is_used() -> None:
     secrets = MemorySecrets()
     await TokenStore(secrets).change(connector({"tokenSecretName": "mine"}), lambda _: with_account("a@b"))
-    assert (NAMESPACE, "mine") in secrets.kept
+    assert (NAMESPACE, "mine") in secrets.stored
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ async def test_a_secret_that_is_not_the_connectors_own_is_neither_read_nor_writt
         await store.read(connector())
     with pytest.raises(OAuthAppMisconfigured, match="left alone"):
         await store.change(connector(), lambda _: with_account("a@b"))
-    assert secrets.kept[NAMESPACE, TOKENS] == before
+    assert secrets.stored[NAMESPACE, TOKENS] == before
 
 
 async def test_a_write_of_somebody_else_in_between_is_kept_and_ours_made_on_top() -> None:
@@ -70,7 +70,7 @@ async def test_a_write_of_somebody_else_in_between_is_kept_and_ours_made_on_top(
     await store.change(connector(), lambda record: replace(record, account="first@b"))
 
     def overtake(_: StoredSecret) -> None:
-        current = secrets.kept[NAMESPACE, TOKENS]
+        current = secrets.stored[NAMESPACE, TOKENS]
         newer = replace(TokenRecord.decode(current.data), refresh_token=SecretStr("theirs"))
         secrets.put(replace(current, data=newer.encode()))
 
@@ -89,7 +89,7 @@ async def test_a_secret_that_appears_or_goes_in_between_is_no_trouble() -> None:
     secrets.before_write = appear
     result = await store.change(connector(), lambda record: replace(record, account="a@b"))
     assert (result.account, result.tenant_id) == ("a@b", "theirs")
-    secrets.before_write = lambda _: secrets.kept.clear()
+    secrets.before_write = lambda _: secrets.stored.clear()
     await store.change(connector(), lambda record: replace(record, account="c@d"))
     assert secrets.text(NAMESPACE, TOKENS, "account") == "c@d"
 
@@ -113,9 +113,9 @@ async def test_own_writes_are_known_again_and_others_are_not() -> None:
     secrets = MemorySecrets()
     store = TokenStore(secrets)
     await store.change(connector(), lambda _: with_account("a@b"))
-    first = secrets.kept[NAMESPACE, TOKENS].resource_version
+    first = secrets.stored[NAMESPACE, TOKENS].resource_version
     await store.change(connector(), lambda _: with_account("c@d"))
-    second = secrets.kept[NAMESPACE, TOKENS].resource_version
+    second = secrets.stored[NAMESPACE, TOKENS].resource_version
     assert store.is_own_write(NAMESPACE, TOKENS, first), "a watch lags behind"
     assert store.is_own_write(NAMESPACE, TOKENS, second)
     assert not store.is_own_write(NAMESPACE, TOKENS, "999")
