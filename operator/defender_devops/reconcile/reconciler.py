@@ -22,20 +22,20 @@ from defender_devops.reconcile.cache.connector_cache import ConnectorCache, Conn
 from defender_devops.reconcile.cache.resource_cache import Key, ResourceCache
 from defender_devops.reconcile.cache.unchanged import ReconcileInputs
 from defender_devops.reconcile.cache.write_through import WriteThrough
-from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot, Failure
+from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot, Failure
 from defender_devops.reconcile.observe.gatherer import Gatherer, Observation, ParsedOrganizations
-from defender_devops.reconcile.plan.diff import forget_fulfilled
+from defender_devops.reconcile.plan.diff import drop_fulfilled_requests
 from defender_devops.reconcile.plan.plan import Plan, plan
 from defender_devops.reconcile.report.invalid_manifest import (
     conditions_of,
-    leaves_azure_alone,
-    refused_organization_status,
-    refused_status,
+    invalid_connector_status,
+    invalid_organization_status,
+    needs_no_azure_cleanup,
 )
 from defender_devops.reconcile.report.merge_patch import merge_patch
-from defender_devops.reconcile.report.organizations import orphaned, report_unread_organizations
+from defender_devops.reconcile.report.organizations import report_missing_connector, report_unobserved_organizations
 from defender_devops.reconcile.report.report import Report, report
-from defender_devops.reconcile.report.status_events import announcements
+from defender_devops.reconcile.report.status_events import status_events
 from defender_devops.telemetry.context import bind_resource
 from defender_devops.workqueue.result import Result
 
@@ -99,7 +99,7 @@ class Reconciler:
         self._remember(cache, connector, observation, done)
         written = await self._report(key, done)
         if not decided.actions:
-            cache.last_inputs = ReconcileInputs.of(done.snapshot, written.next_look)
+            cache.last_inputs = ReconcileInputs.of(done.snapshot, written.reevaluate_at)
         return self._outcome(done, written, cache.poll_after)
 
     async def _gather(
@@ -113,11 +113,11 @@ class Reconciler:
     ) -> Observation:
         """One snapshot, without the pending requests that Azure has fulfilled by now."""
         observation = await self.gatherer.gather(key, connector, organizations, cache, fresh=fresh)
-        return replace(observation, snapshot=forget_fulfilled(observation.snapshot))
+        return replace(observation, snapshot=drop_fulfilled_requests(observation.snapshot))
 
     def _rest(self, cache: ConnectorCache, last_inputs: ReconcileInputs, snapshot: ConnectorSnapshot) -> Result:
         """Nothing has changed since a look that had nothing to do; new is only the moment at which Azure was asked."""
-        if isinstance(snapshot.cloud, CloudState):
+        if isinstance(snapshot.cloud, AzureState):
             # An equal copy does not take the place of what is kept: it would be garbage that has grown old.
             cache.cloud = replace(last_inputs.cloud, probed_at=snapshot.cloud.probed_at)
         cache.failures = 0
@@ -127,18 +127,18 @@ class Reconciler:
         self, key: Key, body: Mapping[str, Any], error: InvalidManifest, organizations: ParsedOrganizations
     ) -> None:
         """Say what cannot be read; let it go all the same where nothing in Azure depends on it."""
-        status = refused_status(body, error, self.clock())
+        status = invalid_connector_status(body, error, self.clock())
         conditions = conditions_of({"status": status})
-        for resource, told in report_unread_organizations(organizations.valid, conditions, self.clock()):
+        for resource, told in report_unobserved_organizations(organizations.valid, conditions, self.clock()):
             await self._write_organization(Key.from_metadata(resource.metadata), told.dump())
         await self._write_connector(key, status)
         metadata = body["metadata"]
-        if metadata.get("deletionTimestamp") and FINALIZER in metadata["finalizers"] and leaves_azure_alone(body):
+        if metadata.get("deletionTimestamp") and FINALIZER in metadata["finalizers"] and needs_no_azure_cleanup(body):
             await self.connectors.remove_finalizer(self.resources.connector(key) or body)
 
     async def _refuse_organizations(self, organizations: ParsedOrganizations) -> None:
         for body, error in organizations.invalid:
-            status = refused_organization_status(body, error, self.clock())
+            status = invalid_organization_status(body, error, self.clock())
             await self._write_organization(Key.from_body(body), status)
 
     async def _act(self, key: Key, decided: Plan, observation: Observation) -> ExecutionResult:
@@ -166,11 +166,11 @@ class Reconciler:
         cloud = done.snapshot.cloud
         cache.generation = connector.metadata.generation
         cache.code = observation.snapshot.code.sha256
-        if isinstance(cloud, CloudState):
+        if isinstance(cloud, AzureState):
             # After a write nothing but the write itself is known for sure; the next look reads what it changed.
             cache.cloud = replace(cloud, fresh=False)
         cache.failures = cache.failures + 1 if _failure(done) else 0
-        busy = isinstance(cloud, CloudState) and cloud.is_busy
+        busy = isinstance(cloud, AzureState) and cloud.is_busy
         cache.poll_after = done.poll_after or (cache.poll_after if busy else None)
 
     async def _report(self, key: Key, done: ExecutionResult) -> Report:
@@ -189,12 +189,12 @@ class Reconciler:
             return Result(requeue_after=failure.retry_after, failed=True)
         if _is_going(done.snapshot) or done.snapshot.connector.spec.suspend:
             return Result()
-        return Result(requeue_after=self.gatherer.requeue_after(done.snapshot, poll_after, written.next_look))
+        return Result(requeue_after=self.gatherer.requeue_after(done.snapshot, poll_after, written.reevaluate_at))
 
     async def _report_orphans(self, organizations: ParsedOrganizations) -> None:
         for resource in organizations.valid:
             await self._write_organization(
-                Key.from_metadata(resource.metadata), orphaned(resource, self.clock()).dump()
+                Key.from_metadata(resource.metadata), report_missing_connector(resource, self.clock()).dump()
             )
 
     async def _write_connector(self, key: Key, status: Mapping[str, Any], *, version: str | None = None) -> None:
@@ -206,7 +206,7 @@ class Reconciler:
             return
         body = await self.connectors.patch_status(key.namespace, key.name, patch, resource_version=version)
         self.written.connector(body)
-        for each in announcements(conditions_of(live), conditions_of(body)):
+        for each in status_events(conditions_of(live), conditions_of(body)):
             self.events.emit(body, each.type, each.reason, each.message)
 
     async def _write_organization(self, key: Key, status: Mapping[str, Any]) -> None:
@@ -240,7 +240,7 @@ def _as_told(snapshot: ConnectorSnapshot, live: Mapping[str, Any] | None) -> Con
 def _on_its_way(snapshot: ConnectorSnapshot) -> ConnectorSnapshot:
     """The snapshot with the code being redeemed: while it is on its way, nobody shall be asked for another one."""
     cloud = snapshot.cloud
-    if not isinstance(cloud, CloudState):
+    if not isinstance(cloud, AzureState):
         return snapshot
     before = cloud.configuration or Configuration(ProvisioningState.PENDING, AutoDiscovery.DISABLED)
     exchanging = replace(before, provisioning_state=ProvisioningState.PENDING, status_message="")
@@ -248,7 +248,7 @@ def _on_its_way(snapshot: ConnectorSnapshot) -> ConnectorSnapshot:
 
 
 def _is_fresh(snapshot: ConnectorSnapshot) -> bool:
-    return isinstance(snapshot.cloud, CloudState) and snapshot.cloud.fresh
+    return isinstance(snapshot.cloud, AzureState) and snapshot.cloud.fresh
 
 
 def _is_going(snapshot: ConnectorSnapshot) -> bool:

@@ -25,7 +25,7 @@ from defender_devops.cli.import_.discovery import Found
 from defender_devops.cli.import_.manifests import Imported, Options, imported, managed_by
 from defender_devops.reconcile.actions.action import AzureAction
 from defender_devops.reconcile.actions.azure import SetTags
-from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot, Owner
+from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot, Owner
 from defender_devops.reconcile.plan.diff import differences
 from tests.unit.reconcile.builder import UID
 
@@ -211,7 +211,7 @@ def test_adopting_what_was_imported_changes_nothing_but_the_owner_s_tags(world: 
     seen = ConnectorSnapshot(
         connector=parse_connector({**connector, "metadata": {**connector["metadata"], "uid": UID}}),
         owner=Owner("cluster", UID),
-        cloud=CloudState(world.connector, world.configuration, world.organizations, world.available, fresh=True),
+        cloud=AzureState(world.connector, world.configuration, world.organizations, world.available, fresh=True),
         organizations=tuple(parse_organization(each) for each in organizations),
     )
     steps = [step for step in differences(seen) if isinstance(step, AzureAction)]

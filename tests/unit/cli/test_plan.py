@@ -233,8 +233,8 @@ def test_organizations_of_another_connector_or_namespace_do_not_count() -> None:
 
 
 def test_who_lives_is_known_only_where_all_namespaces_were_seen() -> None:
-    assert in_cluster(connector()).living_owners == frozenset({UID})
-    assert replace(in_cluster(connector()), sees_all=False).living_owners is None
+    assert in_cluster(connector()).existing_owner_uids == frozenset({UID})
+    assert replace(in_cluster(connector()), sees_all=False).existing_owner_uids is None
 
 
 def test_the_examples_are_planned_without_a_cluster() -> None:

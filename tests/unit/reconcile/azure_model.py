@@ -20,8 +20,8 @@ from defender_devops.api.azure_types import (
 from defender_devops.api.organization import DevOpsOrganization, OrganizationStatus
 from defender_devops.reconcile.actions.action import Action
 from defender_devops.reconcile.actions.azure import Authorize, UpdateConfiguration
-from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot
-from defender_devops.reconcile.plan.diff import forget_fulfilled
+from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot
+from defender_devops.reconcile.plan.diff import drop_fulfilled_requests
 from defender_devops.reconcile.plan.plan import plan
 from defender_devops.reconcile.report.report import Report, report
 
@@ -47,9 +47,9 @@ class Azure:
         self.log: list[Action] = []
 
     @property
-    def cloud(self) -> CloudState:
+    def cloud(self) -> AzureState:
         """What Azure holds."""
-        assert isinstance(self.world.cloud, CloudState)
+        assert isinstance(self.world.cloud, AzureState)
         return self.world.cloud
 
     def reconcile(self) -> tuple[Action, ...]:
@@ -99,17 +99,17 @@ class Azure:
                     probed_at=self.now,
                 ),
             )
-        self.world = forget_fulfilled(self.world)
+        self.world = drop_fulfilled_requests(self.world)
 
     def _onboarded(self, configuration: Configuration, choice: Authorize | UpdateConfiguration | None) -> set[str]:
         free = {name for name, held in self.organizations.items() if not held}
         if configuration.auto_discovery is AutoDiscovery.ENABLED:
             return free
-        if choice is None or (choice.auto_discovery is None and choice.inventory is None):
+        if choice is None or (choice.auto_discovery is None and choice.organizations is None):
             return {each.name for each in self.cloud.organizations}
-        if choice.inventory is None:
+        if choice.organizations is None:
             return free
-        listed = {name.lower() for name in choice.inventory}
+        listed = {name.lower() for name in choice.organizations}
         return {name for name in free if name.lower() in listed}
 
     def converge(self, rounds: int = 8) -> None:

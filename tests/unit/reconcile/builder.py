@@ -12,7 +12,7 @@ organizations contoso and fabrikam, each with a generated DevOpsOrganization; no
                                 What Azure told of and nobody mentions has a generated one.
     code                        new | spent | refused | missing
     signIn                      fields of `SignIn`, with `spec.signIn` beside it
-    prerequisites, expected, counts, rivals   by organization
+    prerequisites, expected, counts, conflictingConnectors   by organization
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ from defender_devops.api.organization import DevOpsOrganization, Prerequisite
 from defender_devops.reconcile.facts.desired_state import hierarchy_identifier
 from defender_devops.reconcile.facts.snapshot import (
     AuthorizationCode,
-    CloudState,
+    AzureState,
     ConnectorSnapshot,
     Failure,
     Owner,
     SignIn,
     Timings,
 )
-from defender_devops.reconcile.plan.security_readers import SECURITY_READER, reader_name
+from defender_devops.reconcile.plan.security_readers import SECURITY_READER, reader_assignment_name
 from tests.support.manifests import connector as connector_manifest
 from tests.support.manifests import merge
 
@@ -134,17 +134,17 @@ def snapshot(*fragments: str, failures: int = 0, timings: Timings | None = None)
         expected={key: Counts(*counts) for key, counts in _by(world, "expected")},
         inventory=DiscoveredCounts({key: Counts(*counts) for key, counts in _by(world, "counts")}),
         taken_names=frozenset({each.metadata.name for each in resources} | set(world.get("takenNames", ()))),
-        living_owners=None if world.get("watches") == "one namespace" else frozenset({UID, OTHER_UID}),
-        rivals=dict(_by(world, "rivals")),
+        existing_owner_uids=None if world.get("watches") == "one namespace" else frozenset({UID, OTHER_UID}),
+        conflicting_connectors=dict(_by(world, "conflictingConnectors")),
         timings=timings or Timings(),
         failures=failures,
         namespace_terminating=bool(world.get("namespaceTerminating")),
     )
 
 
-def cloud_of(world: ConnectorSnapshot) -> CloudState:
+def cloud_of(world: ConnectorSnapshot) -> AzureState:
     """What Azure holds, where it could be read."""
-    assert isinstance(world.cloud, CloudState)
+    assert isinstance(world.cloud, AzureState)
     return world.cloud
 
 
@@ -164,16 +164,16 @@ def _connector(world: Mapping[str, Any]) -> AzureDevOpsConnector:
     return AzureDevOpsConnector.model_validate({**body, "status": world.get("status") or {}})
 
 
-def _cloud(world: Mapping[str, Any]) -> CloudState | Failure:
+def _cloud(world: Mapping[str, Any]) -> AzureState | Failure:
     if world.get("unreadable"):
         return Failure(**world["unreadable"])
     azure = world.get("azure")
     if azure is None:
-        return CloudState(fresh=True)
+        return AzureState(fresh=True)
     below, others = (tuple(_organization(*each) for each in _by(azure, key)) for key in ("organizations", "others"))
     answers = {"told": (*below, *others), "none": (), "unknown": None}
     configuration = _configuration(azure.get("configuration"))
-    return CloudState(
+    return AzureState(
         connector=_azure_connector(azure),
         configuration=configuration,
         organizations=() if configuration is None else below,
@@ -230,15 +230,15 @@ def _organization(name: str, state: str | Mapping[str, Any]) -> AzureOrganizatio
 
 
 def _reader(principal: str, whose: str) -> RoleAssignment:
-    name = reader_name(UID, principal) if whose == "ours" else str(uuid.uuid5(uuid.NAMESPACE_OID, principal))
+    name = reader_assignment_name(UID, principal) if whose == "ours" else str(uuid.uuid5(uuid.NAMESPACE_OID, principal))
     return RoleAssignment(name, principal, ROLE)
 
 
-def _resources(world: Mapping[str, Any], cloud: CloudState | Failure) -> Iterator[DevOpsOrganization]:
+def _resources(world: Mapping[str, Any], cloud: AzureState | Failure) -> Iterator[DevOpsOrganization]:
     told = world.get("resources")
     if told is None:
         return
-    known = cloud if isinstance(cloud, CloudState) else CloudState()
+    known = cloud if isinstance(cloud, AzureState) else AzureState()
     names = {each.name for each in (*known.organizations, *(known.available or ()))}
     mentioned = {name.lower() for name in told}
     for name in sorted(names):

@@ -17,15 +17,15 @@ from defender_devops.api.connector import AuthorizationMethod
 from defender_devops.reconcile.actions.action import AzureAction
 from defender_devops.reconcile.actions.azure import Authorize
 from defender_devops.reconcile.cache.unchanged import ReconcileInputs
-from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot, Failure
+from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot, Failure
 from defender_devops.reconcile.plan.plan import plan
-from defender_devops.reconcile.plan.security_readers import reader_name
+from defender_devops.reconcile.plan.security_readers import reader_assignment_name
 from defender_devops.reconcile.report.report import Report, report
 from tests.unit.reconcile.azure_model import Azure
 from tests.unit.reconcile.builder import NOW, UID
 from tests.unit.reconcile.strategies import WISHES, Wish, clusters
 
-Trouble = Callable[[CloudState], CloudState | Failure]
+Trouble = Callable[[AzureState], AzureState | Failure]
 TROUBLES: tuple[Trouble, ...] = (
     lambda _: Failure("AzureUnavailable", "down"),
     lambda _: Failure("Forbidden", "no right", terminal=True),
@@ -38,7 +38,7 @@ TROUBLES: tuple[Trouble, ...] = (
 )
 
 
-def changed(cloud: CloudState, state: ProvisioningState, message: str = "") -> CloudState:
+def changed(cloud: AzureState, state: ProvisioningState, message: str = "") -> AzureState:
     """The cloud with its configuration in another state."""
     if cloud.configuration is None:
         return cloud
@@ -110,36 +110,39 @@ def test_after_any_trouble_it_is_as_before(azure: Azure, wish: Wish, troubles: l
     assert outcome(azure) == before
 
 
-def without_tags(cloud: CloudState) -> CloudState:
+def without_tags(cloud: AzureState) -> AzureState:
     assert cloud.connector is not None
     others = {key: value for key, value in cloud.connector.tags.items() if key in {"env", "Zone"}}
     return replace(cloud, connector=replace(cloud.connector, tags=others))
 
 
-def without_an_organization(cloud: CloudState) -> CloudState:
+def without_an_organization(cloud: AzureState) -> AzureState:
     return replace(cloud, organizations=cloud.organizations[1:])
 
 
-def annotated_otherwise(cloud: CloudState) -> CloudState:
+def annotated_otherwise(cloud: AzureState) -> AzureState:
     medium = Annotations(enabled=True, minimum_severity="Medium")
     return replace(cloud, organizations=tuple(replace(each, annotations=medium) for each in cloud.organizations))
 
 
-def discovering_otherwise(cloud: CloudState) -> CloudState:
+def discovering_otherwise(cloud: AzureState) -> AzureState:
     assert cloud.configuration is not None
     on = cloud.configuration.auto_discovery is AutoDiscovery.ENABLED
     other = AutoDiscovery.DISABLED if on else AutoDiscovery.ENABLED
     return replace(cloud, configuration=replace(cloud.configuration, auto_discovery=other))
 
 
-def without_scanning(cloud: CloudState) -> CloudState:
+def without_scanning(cloud: AzureState) -> AzureState:
     assert cloud.configuration is not None
     return replace(cloud, configuration=replace(cloud.configuration, agentless=None))
 
 
-def without_our_readers(cloud: CloudState) -> CloudState:
+def without_our_readers(cloud: AzureState) -> AzureState:
     return replace(
-        cloud, readers=tuple(each for each in cloud.readers or () if each.name != reader_name(UID, each.principal_id))
+        cloud,
+        readers=tuple(
+            each for each in cloud.readers or () if each.name != reader_assignment_name(UID, each.principal_id)
+        ),
     )
 
 
@@ -192,9 +195,9 @@ def histories(draw: st.DrawFn) -> tuple[Azure, list[tuple[Wish, int]]]:
     for an organization is changed, not withdrawn.
     """
     azure = draw(clusters())
-    wishes = draw(st.lists(st.tuples(WISHES, st.integers(0, 3)), min_size=2, max_size=4))
-    last, _ = wishes[-1]
-    method, names = last.spec["authorization"], {name for wish, _ in wishes for name in wish.declared}
+    requests = draw(st.lists(st.tuples(WISHES, st.integers(0, 3)), min_size=2, max_size=4))
+    last, _ = requests[-1]
+    method, names = last.spec["authorization"], {name for wish, _ in requests for name in wish.declared}
     everybody = {name: {"onboarding": "Inherit"} for name in names}
     return azure, [
         (
@@ -206,18 +209,18 @@ def histories(draw: st.DrawFn) -> tuple[Azure, list[tuple[Wish, int]]]:
             ),
             lived,
         )
-        for wish, lived in wishes
+        for wish, lived in requests
     ]
 
 
 @quick
 @given(histories())
 def test_the_last_wish_alone_decides_where_it_ends(history: tuple[Azure, list[tuple[Wish, int]]]) -> None:
-    azure, wishes = history
+    azure, requests = history
     fresh = Azure(azure.world, azure.organizations, azure.now)
-    wishes[-1][0].apply(fresh)
+    requests[-1][0].apply(fresh)
     fresh.converge()
-    for wish, lived in wishes:
+    for wish, lived in requests:
         wish.apply(azure)
         for _ in range(lived):
             azure.reconcile()
@@ -227,8 +230,8 @@ def test_the_last_wish_alone_decides_where_it_ends(history: tuple[Azure, list[tu
 
 @quick
 @given(clusters(), st.lists(WISHES, min_size=1, max_size=4))
-def test_a_code_is_sent_once_at_most(azure: Azure, wishes: list[Wish]) -> None:
-    for wish in wishes:
+def test_a_code_is_sent_once_at_most(azure: Azure, requests: list[Wish]) -> None:
+    for wish in requests:
         wish.apply(azure)
         azure.reconcile()
         azure.reconcile()
@@ -297,9 +300,12 @@ def test_nothing_changed_means_that_nothing_is_written(azure: Azure, wish: Wish,
     azure.write(first)
     assert statuses(report(azure.world, None, azure.now)) == statuses(first)
     later = azure.now + timedelta(minutes=minutes)
-    if first.next_look is None or later < first.next_look:
+    if first.reevaluate_at is None or later < first.reevaluate_at:
         assert statuses(report(azure.world, None, later)) == statuses(first)
-        if ReconcileInputs.of(azure.world, first.next_look) is not None and not plan(azure.world, azure.now).actions:
+        if (
+            ReconcileInputs.of(azure.world, first.reevaluate_at) is not None
+            and not plan(azure.world, azure.now).actions
+        ):
             assert not plan(azure.world, later).actions
 
 
@@ -330,4 +336,4 @@ def test_what_converged_with_a_code_or_an_adoption_is_ready_or_says_why(azure: A
         return
     assert is_true(status.conditions, "Provisioned")
     assert is_true(status.conditions, "Authorized")
-    assert isinstance(azure.world.cloud, CloudState)
+    assert isinstance(azure.world.cloud, AzureState)

@@ -11,11 +11,11 @@ from defender_devops.api.connector import AuthorizationMethod
 from defender_devops.api.reasons import Reason
 from defender_devops.api.regions import is_known_region, region_advice
 from defender_devops.errors import OperatorError
-from defender_devops.reconcile.facts.ownership import refusal
-from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot
+from defender_devops.reconcile.facts.ownership import ownership_conflict
+from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot
 from defender_devops.reconcile.report.authorization_conditions import authorized
 from defender_devops.reconcile.report.azure_conditions import organizations_available, provisioned
-from defender_devops.reconcile.report.condition_result import Verdict
+from defender_devops.reconcile.report.condition_result import ConditionResult
 
 __all__ = ["AZURE", "Check", "azure_checks", "of_failure"]
 
@@ -55,7 +55,7 @@ def azure_checks(snapshot: ConnectorSnapshot) -> Iterator[Check]:
         advice = f"It is not known whether Defender offers DevOps security in {location}. {region_advice(location)}"
         yield Check(AZURE, "Region", "Unknown", Reason.REGION_NOT_SUPPORTED, advice)
     yield _connector(snapshot)
-    if isinstance(snapshot.cloud, CloudState) and snapshot.cloud.connector is not None:
+    if isinstance(snapshot.cloud, AzureState) and snapshot.cloud.connector is not None:
         yield _of_verdict("Authorized", authorized(snapshot))
         available = organizations_available(snapshot)
         if available is not None:
@@ -64,10 +64,10 @@ def azure_checks(snapshot: ConnectorSnapshot) -> Iterator[Check]:
 
 def _connector(snapshot: ConnectorSnapshot) -> Check:
     """Whether the connector that is there may be taken over, or one may be made."""
-    refused = refusal(snapshot)
+    refused = ownership_conflict(snapshot)
     if refused is not None:
         return Check(AZURE, "Connector", "False", refused.reason, refused.message)
-    missing = isinstance(snapshot.cloud, CloudState) and snapshot.cloud.connector is None
+    missing = isinstance(snapshot.cloud, AzureState) and snapshot.cloud.connector is None
     verdict = provisioned(snapshot, None) if missing else None
     if verdict is None:
         return Check(AZURE, "Connector", "True")
@@ -75,7 +75,7 @@ def _connector(snapshot: ConnectorSnapshot) -> Check:
     return Check(AZURE, "Connector", "False" if adopts else "True", verdict.reason, verdict.message)
 
 
-def _of_verdict(name: str, verdict: Verdict | None) -> Check:
+def _of_verdict(name: str, verdict: ConditionResult | None) -> Check:
     if verdict is None:
         return Check(AZURE, name, "Unknown", Reason.NOT_CHECKED, "It could not be told with your sign-in.")
-    return Check(AZURE, name, verdict.status, str(verdict.reason), "" if verdict.holds else verdict.message)
+    return Check(AZURE, name, verdict.status, str(verdict.reason), "" if verdict.is_true else verdict.message)

@@ -26,7 +26,7 @@ from defender_devops.cli.plan.observation import observe
 from defender_devops.cli.status.words import ASCII_MARKS, MARKS, STYLES
 from defender_devops.errors import CredentialsError, OperatorError
 from defender_devops.http_client import open_connections
-from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot
+from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot
 
 __all__ = ["show_checks"]
 
@@ -95,7 +95,7 @@ async def _in_cluster(subject: Subject, around: Surroundings, snapshot: Connecto
 
 
 def _lacks_configuration(snapshot: ConnectorSnapshot) -> bool:
-    return isinstance(snapshot.cloud, CloudState) and snapshot.cloud.configuration is None
+    return isinstance(snapshot.cloud, AzureState) and snapshot.cloud.configuration is None
 
 
 def _print(made: list[_Checked], form: Format) -> None:

@@ -13,7 +13,7 @@ from defender_devops.azuredevops.prerequisite_checker import PrerequisiteChecker
 from defender_devops.cli.check.checks import Check
 from defender_devops.errors import OperatorError
 from defender_devops.reconcile.facts import desired_state
-from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot
+from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot
 
 __all__ = ["OrganizationChecks", "check_organizations"]
 
@@ -66,14 +66,16 @@ async def _wanted(
 ) -> tuple[Mapping[str, str], str | None]:
     """Organizations by name in lower case, and a remark on where they are from."""
     named = {name.lower(): name for name in connector.spec.organizations.names}
-    wanted = desired_state.standing(snapshot).wanted if snapshot is not None else named
+    wanted = desired_state.organization_selection(snapshot).wanted if snapshot is not None else named
     if wanted:
         return dict(sorted(wanted.items())), None
     try:
         seen = await checker.organizations(connector)
     except OperatorError as error:
         return {}, f"Which organizations there are could not be told. {error.message.replace('It is tried', 'Try')}"
-    left_out = desired_state.excluded(snapshot) if snapshot is not None else connector.spec.organizations.excluded_names
+    left_out = (
+        desired_state.excluded_names(snapshot) if snapshot is not None else connector.spec.organizations.excluded_names
+    )
     found = {name.lower(): name for name in seen if name.lower() not in left_out}
     if not found:
         return {}, "You are a member of no organization, so nothing could be checked in Azure DevOps."
@@ -82,7 +84,7 @@ async def _wanted(
 
 
 def _onboarded(snapshot: ConnectorSnapshot | None) -> frozenset[str]:
-    if snapshot is None or not isinstance(snapshot.cloud, CloudState):
+    if snapshot is None or not isinstance(snapshot.cloud, AzureState):
         return frozenset()
     return frozenset(each.name.lower() for each in snapshot.cloud.organizations if desired_state.is_onboarded(each))
 

@@ -19,7 +19,7 @@ from defender_devops.reconcile.actions.azure import (
     UpdateConfiguration,
 )
 from defender_devops.reconcile.facts import desired_state
-from defender_devops.reconcile.facts.snapshot import CloudState
+from defender_devops.reconcile.facts.snapshot import AzureState
 
 __all__ = ["Change", "changes", "sign"]
 
@@ -51,7 +51,7 @@ def sign(step: Action) -> str:
     return _SIGNS.get(type(step), "~")
 
 
-def changes(step: Action, cloud: CloudState) -> tuple[Change, ...]:
+def changes(step: Action, cloud: AzureState) -> tuple[Change, ...]:
     """What differs between Azure now and Azure after the step; nothing where its sentence says it all."""
     match step:
         case CreateConnector():
@@ -74,14 +74,14 @@ def _tags(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[Chang
             yield Change(f"tags.{name}", before.get(name), after.get(name))
 
 
-def _configuration(step: Authorize | UpdateConfiguration, cloud: CloudState) -> Iterator[Change]:
+def _configuration(step: Authorize | UpdateConfiguration, cloud: AzureState) -> Iterator[Change]:
     present = cloud.configuration
     if step.auto_discovery is not None:
         before = str(present.auto_discovery) if present is not None else None
         if before != step.auto_discovery:
             yield Change("autoDiscovery", before, str(step.auto_discovery))
-    if step.inventory is not None:
-        yield from _organizations(step.inventory, cloud)
+    if step.organizations is not None:
+        yield from _organizations(step.organizations, cloud)
     elif isinstance(step, Authorize):
         yield Change("organizations", None, "all that the authorizing account sees")
     if step.agentless is not None:
@@ -90,7 +90,7 @@ def _configuration(step: Authorize | UpdateConfiguration, cloud: CloudState) -> 
         )
 
 
-def _organizations(wanted: tuple[str, ...], cloud: CloudState) -> Iterator[Change]:
+def _organizations(wanted: tuple[str, ...], cloud: AzureState) -> Iterator[Change]:
     """Who comes in and who goes out."""
     present = {each.name.lower(): each.name for each in cloud.organizations if desired_state.is_onboarded(each)}
     asked = {name.lower(): name for name in wanted}

@@ -50,7 +50,7 @@ class Surroundings:
         return OneTimeCodes(secrets, resources, DefenderCodes(TokenStore(ClusterSecretStore(secrets))))
 
     @property
-    def living_owners(self) -> frozenset[str] | None:
+    def existing_owner_uids(self) -> frozenset[str] | None:
         """Uids of the cluster's connectors, or None where not all are known."""
         return frozenset(body["metadata"]["uid"] for body in self.connectors.values()) if self.sees_all else None
 

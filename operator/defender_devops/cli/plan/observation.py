@@ -14,7 +14,7 @@ from defender_devops.azure.resources.security_connectors import SecurityConnecto
 from defender_devops.cli.plan.cluster_context import Surroundings
 from defender_devops.cli.plan.inputs import Subject
 from defender_devops.errors import KubernetesError, OperatorError
-from defender_devops.reconcile.facts.snapshot import AuthorizationCode, CloudState, ConnectorSnapshot, Owner
+from defender_devops.reconcile.facts.snapshot import AuthorizationCode, AzureState, ConnectorSnapshot, Owner
 from defender_devops.reconcile.observe.azure_state import AzureStateReader, ReadOptions
 
 __all__ = ["Observation", "observe"]
@@ -60,7 +60,7 @@ async def observe(subject: Subject, around: Surroundings, arm: ArmClient, now: d
     return Observation(_snapshot(subject, around, cloud, code), tuple(remarks))
 
 
-def _snapshot(subject: Subject, around: Surroundings, cloud: CloudState, code: AuthorizationCode) -> ConnectorSnapshot:
+def _snapshot(subject: Subject, around: Surroundings, cloud: AzureState, code: AuthorizationCode) -> ConnectorSnapshot:
     namespace = subject.connector.metadata.namespace
     return ConnectorSnapshot(
         connector=subject.connector,
@@ -69,11 +69,11 @@ def _snapshot(subject: Subject, around: Surroundings, cloud: CloudState, code: A
         organizations=subject.organizations,
         code=code,
         taken_names=frozenset(name for place, name in around.organizations if place == namespace),
-        living_owners=around.living_owners,
+        existing_owner_uids=around.existing_owner_uids,
     )
 
 
-def _owner(subject: Subject, around: Surroundings, cloud: CloudState) -> Owner:
+def _owner(subject: Subject, around: Surroundings, cloud: AzureState) -> Owner:
     """Who we are in the owner tag.
 
     A tag with the uid of the resource is its own, whatever the operator was told to call this cluster.
@@ -85,7 +85,7 @@ def _owner(subject: Subject, around: Surroundings, cloud: CloudState) -> Owner:
     return Owner(around.cluster_id or _UNKNOWN_CLUSTER, uid)
 
 
-async def _code(subject: Subject, around: Surroundings, cloud: CloudState) -> tuple[AuthorizationCode, str | None]:
+async def _code(subject: Subject, around: Surroundings, cloud: AzureState) -> tuple[AuthorizationCode, str | None]:
     """The one-time code as the operator would find it; where a connector waits for one, as if it were there."""
     authorization = subject.connector.spec.authorization
     reference = authorization.code_secret_ref

@@ -17,8 +17,8 @@ from defender_devops.reconcile.actions.kubernetes import CreateOrganization, Del
 from defender_devops.reconcile.facts import desired_state
 from defender_devops.reconcile.facts.authorization import is_broken
 from defender_devops.reconcile.facts.deletion_mode import DeletionMode, deletion_mode
-from defender_devops.reconcile.facts.ownership import refusal
-from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot
+from defender_devops.reconcile.facts.ownership import ownership_conflict
+from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot
 from defender_devops.reconcile.plan.diff import differences
 from defender_devops.reconcile.plan.plan import plan
 from defender_devops.reconcile.report.authorization_conditions import authorized
@@ -79,14 +79,14 @@ class Planned:
 def planned(subject: Subject, seen: Observation, now: datetime) -> Planned:
     """Plan as the operator does, and put it into words."""
     snapshot = seen.snapshot
-    cloud = snapshot.cloud if isinstance(snapshot.cloud, CloudState) else CloudState()
+    cloud = snapshot.cloud if isinstance(snapshot.cloud, AzureState) else AzureState()
     actions = _actions(snapshot, now)
     steps = tuple(
         Step(sign(each), each.describe(), tuple(_shown(changes(each, cloud), subject)))
         for each in actions
         if isinstance(each, AzureAction)
     )
-    refused = refusal(snapshot) if not subject.connector.metadata.is_deleting else None
+    refused = ownership_conflict(snapshot) if not subject.connector.metadata.is_deleting else None
     return Planned(
         key=subject.key,
         steps=steps,
@@ -101,7 +101,7 @@ def _actions(snapshot: ConnectorSnapshot, now: datetime) -> tuple[Action, ...]:
     connector = snapshot.connector
     if connector.metadata.is_deleting:
         return plan(snapshot, now).actions
-    if desired_state.observes(snapshot):
+    if desired_state.is_observe_only(snapshot):
         return differences(snapshot)
     if connector.spec.suspend:
         spec = connector.spec.model_copy(update={"suspend": False})
@@ -123,7 +123,7 @@ def _notes(snapshot: ConnectorSnapshot, actions: tuple[Action, ...]) -> Iterator
         return
     if connector.spec.suspend:
         yield "spec.suspend is true: nothing of it is done until the connector is resumed."
-    elif desired_state.observes(snapshot):
+    elif desired_state.is_observe_only(snapshot):
         yield "managementPolicy is Observe: a difference is reported, and nothing is changed."
     yield from _obstacles(snapshot, actions)
     grows = any(isinstance(each, CreateConnector | Authorize) for each in actions)
@@ -133,11 +133,11 @@ def _notes(snapshot: ConnectorSnapshot, actions: tuple[Action, ...]) -> Iterator
 
 def _obstacles(snapshot: ConnectorSnapshot, actions: tuple[Action, ...]) -> Iterator[str]:
     """What keeps the operator from doing more, in the words of its conditions."""
-    if refusal(snapshot) is not None:
+    if ownership_conflict(snapshot) is not None:
         return
     verdicts = []
     if is_broken(snapshot):
         verdicts.append(authorized(snapshot))
     elif not any(isinstance(each, AzureAction) for each in actions):
         verdicts.append(provisioned(snapshot, None))
-    yield from (verdict.message for verdict in verdicts if verdict is not None and not verdict.holds)
+    yield from (verdict.message for verdict in verdicts if verdict is not None and not verdict.is_true)

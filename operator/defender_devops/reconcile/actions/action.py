@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import ClassVar
 
 from defender_devops.api.connector import AzureDevOpsConnector
-from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot
+from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot
 
 __all__ = ["Action", "AzureAction", "with_status"]
 
@@ -21,7 +21,7 @@ __all__ = ["Action", "AzureAction", "with_status"]
 class Action:
     """One step. `describe` is its sentence for a person, `effect` what it makes of the snapshot."""
 
-    is_courtesy: ClassVar[bool] = False
+    is_best_effort: ClassVar[bool] = False
     """Nothing depends on it: should it fail, the next step follows all the same."""
 
     def describe(self) -> str:
@@ -37,19 +37,19 @@ class AzureAction(Action):
     """A step that writes to Azure: planned only on what was read afresh, never with managementPolicy Observe."""
 
     @property
-    def wishes(self) -> Mapping[str, str]:
-        """What Azure is asked for and may take its time over, by subject: see `CloudState.sent`."""
+    def requests(self) -> Mapping[str, str]:
+        """What Azure is asked for and may take its time over, by subject: see `AzureState.pending_requests`."""
         return {}
 
     def effect(self, snapshot: ConnectorSnapshot, now: datetime) -> ConnectorSnapshot:
         """Fold the step into what Azure holds."""
         cloud = snapshot.cloud
-        if not isinstance(cloud, CloudState):
+        if not isinstance(cloud, AzureState):
             return snapshot
-        sent = {**cloud.sent, **{subject: (key, now) for subject, key in self.wishes.items()}}
-        return replace(snapshot, cloud=replace(self.change(cloud), sent=sent))
+        sent = {**cloud.pending_requests, **{subject: (key, now) for subject, key in self.requests.items()}}
+        return replace(snapshot, cloud=replace(self.change(cloud), pending_requests=sent))
 
-    def change(self, cloud: CloudState) -> CloudState:
+    def change(self, cloud: AzureState) -> AzureState:
         """What Azure holds once the step was carried out."""
         raise NotImplementedError
 

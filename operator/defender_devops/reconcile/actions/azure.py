@@ -18,7 +18,7 @@ from defender_devops.api.azure_types import (
 from defender_devops.api.conditions import Condition, set_condition
 from defender_devops.api.reasons import ConditionType, Reason
 from defender_devops.reconcile.actions.action import AzureAction, with_status
-from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot, annotations_subject
+from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot, annotations_request_key
 
 __all__ = [
     "AssignReader",
@@ -30,7 +30,7 @@ __all__ = [
     "SetAnnotations",
     "SetTags",
     "UpdateConfiguration",
-    "key_of",
+    "request_value",
 ]
 
 
@@ -47,7 +47,7 @@ class CreateConnector(AzureAction):
         """Say which connector is made."""
         return f"create the connector {self.id.rpartition('/')[2]} in {self.location}"
 
-    def change(self, cloud: CloudState) -> CloudState:
+    def change(self, cloud: AzureState) -> AzureState:
         """The connector is there, with nothing below it."""
         connector = Connector(
             id=self.id, location=self.location, tags=self.tags, hierarchy_identifier=self.hierarchy_identifier
@@ -79,7 +79,7 @@ class SetTags(AzureAction):
         """Name the tags that change."""
         return f"set the connector's tags ({', '.join(self.changed)})"
 
-    def change(self, cloud: CloudState) -> CloudState:
+    def change(self, cloud: AzureState) -> AzureState:
         """The connector carries these tags."""
         if cloud.connector is None:
             return cloud
@@ -90,7 +90,7 @@ class SetTags(AzureAction):
 class RemoveOwnerTags(SetTags):
     """PATCH of the tags without our own, before letting go of a connector that stays."""
 
-    is_courtesy = True
+    is_best_effort = True
 
     def describe(self) -> str:
         """Say so."""
@@ -103,15 +103,15 @@ class _ConfigurationWrite(AzureAction):
 
     Attributes:
         auto_discovery: whether Defender takes in organizations that appear later.
-        inventory: the whole list of organizations to onboard.
+        organizations: the whole list of organizations to onboard.
         agentless: agentless code scanning.
     """
 
     auto_discovery: AutoDiscovery | None = None
-    inventory: tuple[str, ...] | None = None
+    organizations: tuple[str, ...] | None = None
     agentless: AgentlessConfiguration | None = None
 
-    def change(self, cloud: CloudState) -> CloudState:
+    def change(self, cloud: AzureState) -> AzureState:
         """An operation is under way that will make it so."""
         before = cloud.configuration or Configuration(ProvisioningState.PENDING, AutoDiscovery.DISABLED)
         after = replace(
@@ -124,23 +124,23 @@ class _ConfigurationWrite(AzureAction):
         return replace(cloud, configuration=after)
 
     @property
-    def wishes(self) -> Mapping[str, str]:
+    def requests(self) -> Mapping[str, str]:
         """The choice of organizations, and scanning."""
         parts = {"organizations": self._choice, "agentless": self.agentless}
-        return {subject: key_of(part) for subject, part in parts.items() if part is not None}
+        return {subject: request_value(part) for subject, part in parts.items() if part is not None}
 
     @property
     def _choice(self) -> tuple[str, ...] | None:
-        if self.auto_discovery is None and self.inventory is None:
+        if self.auto_discovery is None and self.organizations is None:
             return None
-        return (f"autoDiscovery={self.auto_discovery}", *(self.inventory or ()))
+        return (f"autoDiscovery={self.auto_discovery}", *(self.organizations or ()))
 
     def _parts(self) -> str:
         parts = []
         if self.auto_discovery is not None:
             parts.append(f"auto-discovery {self.auto_discovery}")
-        if self.inventory is not None:
-            parts.append(f"organizations {', '.join(self.inventory) or 'none'}")
+        if self.organizations is not None:
+            parts.append(f"organizations {', '.join(self.organizations) or 'none'}")
         if self.agentless is not None:
             parts.append(f"agentless scanning {'on' if self.agentless.enabled else 'off'}")
         return "; ".join(parts)
@@ -148,7 +148,7 @@ class _ConfigurationWrite(AzureAction):
 
 @dataclass(frozen=True)
 class Authorize(_ConfigurationWrite):
-    """PUT of `devops/default` with the one-time code. `SpendCode` comes before, so it is sent once.
+    """PUT of `devops/default` with the one-time code. `RecordCodeHash` comes before, so it is sent once.
 
     Attributes:
         sha256: hex digest of the code.
@@ -168,7 +168,7 @@ class Authorize(_ConfigurationWrite):
         conditions = set_condition(snapshot.connector.status.conditions, exchanging, now)
         return super().effect(replace(snapshot, connector=with_status(snapshot.connector, conditions=conditions)), now)
 
-    def change(self, cloud: CloudState) -> CloudState:
+    def change(self, cloud: AzureState) -> AzureState:
         """Also: nobody has asked yet what the new authorization sees."""
         return replace(super().change(cloud), available=None, probe_failure=None, probed_at=None)
 
@@ -196,11 +196,11 @@ class SetAnnotations(AzureAction):
         return f"turn pull request annotations on in {self.organization}, from {self.annotations.minimum_severity} up"
 
     @property
-    def wishes(self) -> Mapping[str, str]:
+    def requests(self) -> Mapping[str, str]:
         """The annotations of this organization."""
-        return {annotations_subject(self.organization): key_of(self.annotations)}
+        return {annotations_request_key(self.organization): request_value(self.annotations)}
 
-    def change(self, cloud: CloudState) -> CloudState:
+    def change(self, cloud: AzureState) -> AzureState:
         """An operation is under way that will make it so."""
         name = self.organization.lower()
         changed = tuple(
@@ -225,7 +225,7 @@ class AssignReader(AzureAction):
         """Name the principal."""
         return f"make {self.principal_type} {self.principal_id} a Security Reader of the connector"
 
-    def change(self, cloud: CloudState) -> CloudState:
+    def change(self, cloud: AzureState) -> AzureState:
         """The assignment is there."""
         made = RoleAssignment(self.name, self.principal_id, self.role_definition_id)
         return replace(cloud, readers=(*(cloud.readers or ()), made))
@@ -242,7 +242,7 @@ class RemoveReader(AzureAction):
         """Name the principal."""
         return f"remove {self.principal_id} from the connector's Security Readers"
 
-    def change(self, cloud: CloudState) -> CloudState:
+    def change(self, cloud: AzureState) -> AzureState:
         """The assignment is gone."""
         return replace(cloud, readers=tuple(each for each in cloud.readers or () if each.name != self.name))
 
@@ -257,13 +257,13 @@ class DeleteConnector(AzureAction):
         """Say which connector goes."""
         return f"delete the connector {self.id.rpartition('/')[2]} in Azure"
 
-    def change(self, cloud: CloudState) -> CloudState:
+    def change(self, cloud: AzureState) -> AzureState:
         """Nothing is left."""
-        return CloudState(fresh=cloud.fresh)
+        return AzureState(fresh=cloud.fresh)
 
 
-def key_of(value: object) -> str:
-    """A value that is equal for equal wishes: what `CloudState.sent` remembers."""
+def request_value(value: object) -> str:
+    """A value that is equal for equal wishes: what `AzureState.pending_requests` remembers."""
     if isinstance(value, tuple):
         return ",".join(sorted(str(each).lower() for each in value))
     return repr(value)

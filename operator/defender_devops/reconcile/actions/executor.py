@@ -34,10 +34,10 @@ from defender_devops.reconcile.actions.kubernetes import (
     AddFinalizer,
     CreateOrganization,
     DeleteOrganization,
+    RecordCodeHash,
+    RecordManagedTags,
     ReleaseOrganization,
-    RememberTags,
     RemoveFinalizer,
-    SpendCode,
 )
 from defender_devops.reconcile.cache.resource_cache import Key, ResourceCache
 from defender_devops.reconcile.cache.write_through import WriteThrough
@@ -116,13 +116,13 @@ class Executor:
         polls: list[float] = []
         for step in steps:
             try:
-                async with asyncio.timeout(_COURTESY_PATIENCE if step.is_courtesy else None):
+                async with asyncio.timeout(_COURTESY_PATIENCE if step.is_best_effort else None):
                     operation = await self._execute(step, snapshot, context)
             except TimeoutError:
                 _log.info("step left out", step=step.describe(), message="Azure did not answer in time.")
                 continue
             except OperatorError as error:
-                if step.is_courtesy:
+                if step.is_best_effort:
                     _log.info("step left out", step=step.describe(), message=error.message)
                     continue
                 return ExecutionResult(snapshot, tuple(done), failure_of(error), max(polls, default=None))
@@ -161,7 +161,7 @@ class Executor:
                 return await azure.connectors.update_configuration(
                     ref,
                     auto_discovery=step.auto_discovery,
-                    inventory=step.inventory,
+                    inventory=step.organizations,
                     agentless=step.agentless,
                 )
             case SetAnnotations():
@@ -190,11 +190,11 @@ class Executor:
             ref,
             code=context.code,
             auto_discovery=step.auto_discovery or AutoDiscovery.DISABLED,
-            inventory=step.inventory,
+            inventory=step.organizations,
             agentless=step.agentless,
         )
 
-    async def _spend(self, step: SpendCode, snapshot: ConnectorSnapshot, context: ExecutionContext) -> None:
+    async def _spend(self, step: RecordCodeHash, snapshot: ConnectorSnapshot, context: ExecutionContext) -> None:
         if context.code is None or fingerprint(context.code) != step.sha256:
             raise CredentialsMissing("The one-time code changed while it was about to be sent; the new one is next.")
         reference = snapshot.connector.spec.authorization.code_secret_ref
@@ -210,9 +210,9 @@ class Executor:
     async def _in_kubernetes(self, step: Action, snapshot: ConnectorSnapshot, context: ExecutionContext) -> None:
         key, connector = context.key, snapshot.connector
         match step:
-            case SpendCode():
+            case RecordCodeHash():
                 await self._spend(step, snapshot, context)
-            case RememberTags():
+            case RecordManagedTags():
                 await self._remember(step, snapshot, key)
             case AddFinalizer():
                 self._written.connector(await self._connectors.add_finalizer(self._live(key)))
@@ -241,7 +241,7 @@ class Executor:
         except KubernetesNotFound:
             self._written.organization_deleted(Key.from_metadata(resource.metadata))
 
-    async def _remember(self, step: RememberTags, snapshot: ConnectorSnapshot, key: Key) -> None:
+    async def _remember(self, step: RecordManagedTags, snapshot: ConnectorSnapshot, key: Key) -> None:
         azure = step.effect(snapshot, self._clock()).connector.status.azure
         patch = {"azure": {"managedTagKeys": list(azure.managed_tag_keys if azure else ())}}
         self._written.connector(await self._connectors.patch_status(key.namespace, key.name, patch))

@@ -17,10 +17,10 @@ __all__ = [
     "AddFinalizer",
     "CreateOrganization",
     "DeleteOrganization",
+    "RecordCodeHash",
+    "RecordManagedTags",
     "ReleaseOrganization",
-    "RememberTags",
     "RemoveFinalizer",
-    "SpendCode",
 ]
 
 
@@ -51,7 +51,7 @@ class RemoveFinalizer(Action):
 
 
 @dataclass(frozen=True)
-class SpendCode(Action):
+class RecordCodeHash(Action):
     """Write the one-time code's hash down in status: from then on the code counts as spent, whatever comes of it.
 
     Attributes:
@@ -74,7 +74,7 @@ class SpendCode(Action):
 
 
 @dataclass(frozen=True)
-class RememberTags(Action):
+class RecordManagedTags(Action):
     """Write down in status which tags are about to be set for the first time.
 
     What Azure holds does not tell whose a tag is: were the operator to end before it has reported them, nobody would

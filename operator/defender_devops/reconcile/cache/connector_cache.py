@@ -8,7 +8,7 @@ from datetime import datetime
 from defender_devops.api.azure_types import Counts
 from defender_devops.reconcile.cache.resource_cache import Key
 from defender_devops.reconcile.cache.unchanged import ReconcileInputs
-from defender_devops.reconcile.facts.snapshot import CloudState
+from defender_devops.reconcile.facts.snapshot import AzureState
 
 __all__ = ["ConnectorCache", "ConnectorCaches", "OrganizationCounts"]
 
@@ -44,7 +44,7 @@ class ConnectorCache:
     """
 
     uid: str
-    cloud: CloudState | None = None
+    cloud: AzureState | None = None
     read_at: datetime | None = None
     is_stale: bool = False
     generation: int = 0
@@ -72,7 +72,7 @@ class ConnectorCaches:
             cache = self._connector_caches[key] = ConnectorCache(uid)
         return cache
 
-    def cloud(self, key: Key) -> CloudState | None:
+    def cloud(self, key: Key) -> AzureState | None:
         """What Azure held when it was last read."""
         cache = self._connector_caches.get(key)
         return cache.cloud if cache is not None else None

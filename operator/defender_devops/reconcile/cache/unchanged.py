@@ -13,7 +13,7 @@ from datetime import datetime
 
 from defender_devops.api.azure_types import Counts, DiscoveredCounts
 from defender_devops.api.organization import Prerequisite
-from defender_devops.reconcile.facts.snapshot import AuthorizationCode, CloudState, ConnectorSnapshot, SignIn
+from defender_devops.reconcile.facts.snapshot import AuthorizationCode, AzureState, ConnectorSnapshot, SignIn
 
 __all__ = ["ReconcileInputs"]
 
@@ -28,13 +28,13 @@ class ReconcileInputs:
     """
 
     versions: tuple[str, ...]
-    cloud: CloudState
+    cloud: AzureState
     code: AuthorizationCode
     sign_in: SignIn | None
     prerequisites: Mapping[str, tuple[Prerequisite, ...]]
     expected: Mapping[str, Counts]
     inventory: DiscoveredCounts
-    rivals: Mapping[str, str]
+    conflicting_connectors: Mapping[str, str]
     valid_until: datetime | None = None
 
     @classmethod
@@ -45,7 +45,7 @@ class ReconcileInputs:
         configuration never rests: who is refused, suspended, deleted or not authorized yet is looked at in full.
         """
         cloud = snapshot.cloud
-        if not isinstance(cloud, CloudState) or not cloud.is_settled or cloud.sent:
+        if not isinstance(cloud, AzureState) or not cloud.is_settled or cloud.pending_requests:
             return None
         return cls(
             versions=_versions(snapshot),
@@ -56,7 +56,7 @@ class ReconcileInputs:
             prerequisites=snapshot.prerequisites,
             expected=snapshot.expected,
             inventory=snapshot.inventory,
-            rivals=snapshot.rivals,
+            conflicting_connectors=snapshot.conflicting_connectors,
             valid_until=valid_until,
         )
 

@@ -11,20 +11,20 @@ from defender_devops.api.conditions import find_condition
 from defender_devops.api.connector import AuthorizationMethod, AuthorizationStatus
 from defender_devops.api.reasons import ConditionType, Reason
 from defender_devops.reconcile.facts import desired_state
-from defender_devops.reconcile.facts.ownership import refusal
-from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot, Failure, is_under_way
+from defender_devops.reconcile.facts.ownership import ownership_conflict
+from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot, Failure, is_in_progress
 
 __all__ = [
     "Authorization",
-    "State",
+    "AuthorizationState",
     "authorization",
     "has_worked",
+    "indicates_authorization_loss",
     "is_broken",
-    "is_under_way",
+    "is_in_progress",
     "last_authorized_at",
-    "shows_a_loss",
     "token_exchange_failed",
-    "unspent_code",
+    "unused_code_hash",
 ]
 
 _LOST_CODES = frozenset({"TokenExchangeFailed", "InvalidOAuthCode", "AuthorizationLost"})
@@ -32,22 +32,22 @@ _LOSSES = frozenset({Reason.TOKEN_EXCHANGE_FAILED, Reason.AUTHORIZATION_LOST, Re
 """Reasons of a final refusal that is about Defender's authorization, not about our own rights in Azure."""
 
 
-class State(Enum):
+class AuthorizationState(Enum):
     """How it stands with Defender's authorization."""
 
     UNKNOWN = auto()
-    NEVER_GIVEN = auto()
-    BEING_EXCHANGED = auto()
+    NEVER_AUTHORIZED = auto()
+    EXCHANGING = auto()
     EXCHANGE_FAILED = auto()
     LOST = auto()
-    WORKS = auto()
+    WORKING = auto()
 
 
 @dataclass(frozen=True, slots=True)
 class Authorization:
     """The state, and Azure's words for it where it is a bad one."""
 
-    state: State
+    state: AuthorizationState
     detail: str = ""
 
 
@@ -57,13 +57,13 @@ def authorization(snapshot: ConnectorSnapshot) -> Authorization:
     The authorization of a connector that is not this resource's business is nobody's business here.
     """
     cloud = snapshot.cloud
-    if not isinstance(cloud, CloudState) or refusal(snapshot) is not None:
-        return Authorization(State.UNKNOWN)
+    if not isinstance(cloud, AzureState) or ownership_conflict(snapshot) is not None:
+        return Authorization(AuthorizationState.UNKNOWN)
     configuration = cloud.configuration
     if configuration is None:
         return _absent(snapshot, cloud)
-    if is_under_way(configuration) and cloud.available is None and _last_word(snapshot) != Reason.AUTHORIZED:
-        return Authorization(State.BEING_EXCHANGED)
+    if is_in_progress(configuration) and cloud.available is None and _last_word(snapshot) != Reason.AUTHORIZED:
+        return Authorization(AuthorizationState.EXCHANGING)
     if token_exchange_failed(configuration) and not _answers(cloud):
         return _failed(snapshot, configuration)
     return _probed(snapshot, cloud)
@@ -71,14 +71,14 @@ def authorization(snapshot: ConnectorSnapshot) -> Authorization:
 
 def is_broken(snapshot: ConnectorSnapshot) -> bool:
     """Whether Defender would refuse every change below the connector until somebody authorizes it again."""
-    return authorization(snapshot).state in {State.EXCHANGE_FAILED, State.LOST}
+    return authorization(snapshot).state in {AuthorizationState.EXCHANGE_FAILED, AuthorizationState.LOST}
 
 
-def unspent_code(snapshot: ConnectorSnapshot) -> str | None:
+def unused_code_hash(snapshot: ConnectorSnapshot) -> str | None:
     """The hash of a code that may be sent: new, of the right shape, and ours to send. None where there is none."""
     if snapshot.connector.spec.authorization.method is not AuthorizationMethod.CODE:
         return None
-    if snapshot.code.refused or desired_state.observes(snapshot):
+    if snapshot.code.refused or desired_state.is_observe_only(snapshot):
         return None
     spent = snapshot.connector.status.authorization or AuthorizationStatus()
     digest = snapshot.code.sha256
@@ -96,7 +96,7 @@ def _is_of_unknown_age(snapshot: ConnectorSnapshot) -> bool:
     status = snapshot.connector.status.authorization
     if status is not None and (status.code_hash or status.last_authorized_at):
         return False
-    return authorization(snapshot).state in {State.WORKS, State.UNKNOWN}
+    return authorization(snapshot).state in {AuthorizationState.WORKING, AuthorizationState.UNKNOWN}
 
 
 def token_exchange_failed(configuration: Configuration) -> bool:
@@ -118,7 +118,7 @@ def has_worked(snapshot: ConnectorSnapshot) -> bool:
     return last_authorized_at(snapshot) is not None
 
 
-def shows_a_loss(failure: Failure) -> bool:
+def indicates_authorization_loss(failure: Failure) -> bool:
     """Whether a failed probe is about Defender's authorization, and not about our own rights or an outage."""
     return failure.code in _LOST_CODES or (failure.terminal and failure.reason in _LOSSES)
 
@@ -128,36 +128,41 @@ def _last_word(snapshot: ConnectorSnapshot) -> str | None:
     return last.reason if last is not None else None
 
 
-def _answers(cloud: CloudState) -> bool:
+def _answers(cloud: AzureState) -> bool:
     """Whether the last probe went well: it outweighs the trace of an operation that failed while access was lost."""
     return cloud.probe_failure is None and bool(cloud.available)
 
 
-def _absent(snapshot: ConnectorSnapshot, cloud: CloudState) -> Authorization:
+def _absent(snapshot: ConnectorSnapshot, cloud: AzureState) -> Authorization:
     if not has_worked(snapshot):
-        return Authorization(State.NEVER_GIVEN)
+        return Authorization(AuthorizationState.NEVER_AUTHORIZED)
     what = "connector was" if cloud.connector is None else "connector's DevOps configuration was"
-    return Authorization(State.LOST, f"The {what} deleted in Azure, and its authorization with it.")
+    return Authorization(AuthorizationState.LOST, f"The {what} deleted in Azure, and its authorization with it.")
 
 
 def _failed(snapshot: ConnectorSnapshot, configuration: Configuration) -> Authorization:
     """An authorization that worked until now, or a new one that never did."""
     worked = has_worked(snapshot) and _last_word(snapshot) in {Reason.AUTHORIZED, Reason.AUTHORIZATION_LOST}
-    return Authorization(State.LOST if worked else State.EXCHANGE_FAILED, configuration.status_message)
+    return Authorization(
+        AuthorizationState.LOST if worked else AuthorizationState.EXCHANGE_FAILED, configuration.status_message
+    )
 
 
-def _probed(snapshot: ConnectorSnapshot, cloud: CloudState) -> Authorization:
+def _probed(snapshot: ConnectorSnapshot, cloud: AzureState) -> Authorization:
     lost = snapshot.sign_in.authorizing_account_lost if snapshot.sign_in else None
     if lost:
-        return Authorization(State.LOST, lost)
+        return Authorization(AuthorizationState.LOST, lost)
     failure = cloud.probe_failure
     if failure is not None:
-        return Authorization(State.LOST if shows_a_loss(failure) else State.UNKNOWN, failure.message)
+        return Authorization(
+            AuthorizationState.LOST if indicates_authorization_loss(failure) else AuthorizationState.UNKNOWN,
+            failure.message,
+        )
     if cloud.available is None:
-        return Authorization(State.UNKNOWN)
+        return Authorization(AuthorizationState.UNKNOWN)
     if not cloud.available and _saw_organizations(snapshot):
-        return Authorization(State.LOST, "The authorization sees no organization any more.")
-    return Authorization(State.WORKS)
+        return Authorization(AuthorizationState.LOST, "The authorization sees no organization any more.")
+    return Authorization(AuthorizationState.WORKING)
 
 
 def _saw_organizations(snapshot: ConnectorSnapshot) -> bool:

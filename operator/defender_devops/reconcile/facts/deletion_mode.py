@@ -6,7 +6,7 @@ from enum import Enum, auto
 
 from defender_devops.api.connector import DeletionPolicy, ManagementPolicy
 from defender_devops.reconcile.facts import desired_state
-from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot
+from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot
 
 __all__ = ["DeletionMode", "deletion_mode", "was_created"]
 
@@ -36,7 +36,7 @@ def was_created(snapshot: ConnectorSnapshot) -> bool:
     The GUID also tells a connector of ours from one that a person made anew in its place.
     """
     cloud, azure = snapshot.cloud, snapshot.connector.status.azure
-    if isinstance(cloud, CloudState) and cloud.connector is not None and cloud.connector.hierarchy_identifier:
+    if isinstance(cloud, AzureState) and cloud.connector is not None and cloud.connector.hierarchy_identifier:
         ours = desired_state.hierarchy_identifier(snapshot.connector.metadata.uid)
         return cloud.connector.hierarchy_identifier.lower() == ours
     return azure is not None and azure.created is True

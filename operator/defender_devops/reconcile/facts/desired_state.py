@@ -19,32 +19,32 @@ from defender_devops.api.connector import ManagementPolicy, OrganizationsMode
 from defender_devops.api.names import OWNER_TAGS, TAG_OWNER, TAG_RESOURCE
 from defender_devops.api.organization import DevOpsOrganization, Onboarding
 from defender_devops.api.reasons import ConditionType, Reason
-from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot, worked_out_once
+from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot, worked_out_once
 
 __all__ = [
-    "Choice",
-    "Standing",
-    "agentless",
-    "choice",
-    "deciding",
-    "excluded",
-    "found",
+    "OnboardingChoice",
+    "OrganizationSelection",
+    "azure_organizations",
+    "desired_agentless",
+    "desired_annotations",
+    "desired_onboarding",
+    "desired_tags",
+    "effective_overrides",
+    "excluded_names",
+    "has_unavailable_organizations",
     "hierarchy_identifier",
-    "is_held_elsewhere",
+    "is_held_by_other_connector",
+    "is_observe_only",
     "is_onboarded",
-    "is_taken_over",
-    "lacks_somebody",
-    "named",
-    "observes",
-    "pull_request_annotations",
-    "standing",
-    "tags",
-    "takes_in_what_is_new",
+    "is_user_managed",
+    "operator_onboards_new_organizations",
+    "organization_selection",
+    "requested_names",
     "without_owner_tags",
 ]
 
 
-def observes(snapshot: ConnectorSnapshot) -> bool:
+def is_observe_only(snapshot: ConnectorSnapshot) -> bool:
     """Whether Azure is only read."""
     return snapshot.connector.spec.management_policy is ManagementPolicy.OBSERVE
 
@@ -54,7 +54,7 @@ def hierarchy_identifier(uid: str) -> str:
     return str(uuid.uuid5(uuid.UUID(uid), "hierarchyIdentifier"))
 
 
-def tags(snapshot: ConnectorSnapshot, existing: Mapping[str, str]) -> dict[str, str]:
+def desired_tags(snapshot: ConnectorSnapshot, existing: Mapping[str, str]) -> dict[str, str]:
     """All tags the connector should carry: other people's stay, those we set and no longer want go.
 
     Azure compares tag names without regard to case, so a name keeps the spelling that it has there. Who only observes
@@ -62,7 +62,7 @@ def tags(snapshot: ConnectorSnapshot, existing: Mapping[str, str]) -> dict[str, 
     """
     metadata, spec = snapshot.connector.metadata, snapshot.connector.spec
     owner = {TAG_OWNER: str(snapshot.owner), TAG_RESOURCE: f"{metadata.namespace}/{metadata.name}"}
-    wanted = spec.azure.tags | ({} if observes(snapshot) else owner)
+    wanted = spec.azure.tags | ({} if is_observe_only(snapshot) else owner)
     azure = snapshot.connector.status.azure
     ours = {key.lower() for key in (*wanted, *(azure.managed_tag_keys if azure else ()))}
     spelled = {key.lower(): key for key in existing}
@@ -75,12 +75,12 @@ def without_owner_tags(existing: Mapping[str, str]) -> dict[str, str]:
     return {key: value for key, value in existing.items() if key.lower() not in OWNER_TAGS}
 
 
-def is_taken_over(resource: DevOpsOrganization) -> bool:
+def is_user_managed(resource: DevOpsOrganization) -> bool:
     """Whether a generated resource has become somebody's: its spec holds a decision, or a GitOps tool tracks it."""
     return resource.is_generated and (resource.has_user_decision or resource.is_gitops_tracked)
 
 
-def deciding(resources: Iterable[DevOpsOrganization]) -> dict[str, DevOpsOrganization]:
+def effective_overrides(resources: Iterable[DevOpsOrganization]) -> dict[str, DevOpsOrganization]:
     """The resource that speaks for each organization, by name in lower case.
 
     A declared one beats a generated one; among declared ones, and those that somebody took over, the oldest wins.
@@ -93,20 +93,20 @@ def deciding(resources: Iterable[DevOpsOrganization]) -> dict[str, DevOpsOrganiz
 
 def _seniority(resource: DevOpsOrganization) -> tuple[object, ...]:
     is_generated, *age = resource.precedence
-    return (is_generated and not is_taken_over(resource), *age)
+    return (is_generated and not is_user_managed(resource), *age)
 
 
 @worked_out_once
 def _decided(snapshot: ConnectorSnapshot) -> dict[Onboarding, dict[str, str]]:
     """What resources decided, each with its organizations: by name in lower case, as they are spelled."""
     decided: defaultdict[Onboarding, dict[str, str]] = defaultdict(dict)
-    for key, each in deciding(snapshot.organizations).items():
+    for key, each in effective_overrides(snapshot.organizations).items():
         decided[each.onboarding][key] = each.spec.organization
     return decided
 
 
 @worked_out_once
-def named(snapshot: ConnectorSnapshot) -> dict[str, str]:
+def requested_names(snapshot: ConnectorSnapshot) -> dict[str, str]:
     """Organizations that somebody asked for by name, by their name in lower case."""
     decided = _decided(snapshot)
     names = {name.lower(): name for name in snapshot.connector.spec.organizations.names}
@@ -115,7 +115,7 @@ def named(snapshot: ConnectorSnapshot) -> dict[str, str]:
 
 
 @worked_out_once
-def excluded(snapshot: ConnectorSnapshot) -> frozenset[str]:
+def excluded_names(snapshot: ConnectorSnapshot) -> frozenset[str]:
     """Names in lower case that must not be onboarded. Who decides for one organization overrules the connector."""
     decided = _decided(snapshot)
     spec = snapshot.connector.spec.organizations
@@ -123,32 +123,34 @@ def excluded(snapshot: ConnectorSnapshot) -> frozenset[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class OrganizationSelection:
     """What is to become of each organization that Azure told of or that somebody named, by name in lower case.
 
     Attributes:
         wanted: it should be onboarded, if Defender can.
         excluded: somebody decided against it, whether Azure knows it or not.
-        passed_over: nobody asked for it: not among the names with Selected, or come up later with All.
+        not_selected: nobody asked for it: not among the names with Selected, or come up later with All.
     """
 
     wanted: Mapping[str, str]
     excluded: frozenset[str]
-    passed_over: frozenset[str]
+    not_selected: frozenset[str]
 
 
 @worked_out_once
-def standing(snapshot: ConnectorSnapshot) -> Standing:
+def organization_selection(snapshot: ConnectorSnapshot) -> OrganizationSelection:
     """Work out who is wanted, from the mode, the names, the exclusions and what the resources decide."""
-    by_name, left_out = named(snapshot), excluded(snapshot)
+    by_name, left_out = requested_names(snapshot), excluded_names(snapshot)
     others = {
         key: each
-        for key, each in found(snapshot.cloud if isinstance(snapshot.cloud, CloudState) else CloudState()).items()
+        for key, each in azure_organizations(
+            snapshot.cloud if isinstance(snapshot.cloud, AzureState) else AzureState()
+        ).items()
         if key not in by_name and key not in left_out
     }
-    passed_over = frozenset(key for key, each in others.items() if _is_passed_over(snapshot, key, each))
-    covered = {key: each.name for key, each in others.items() if key not in passed_over}
-    return Standing(by_name | covered, left_out, passed_over)
+    not_selected = frozenset(key for key, each in others.items() if _is_passed_over(snapshot, key, each))
+    covered = {key: each.name for key, each in others.items() if key not in not_selected}
+    return OrganizationSelection(by_name | covered, left_out, not_selected)
 
 
 def _is_passed_over(snapshot: ConnectorSnapshot, key: str, organization: AzureOrganization) -> bool:
@@ -164,7 +166,7 @@ def _is_passed_over(snapshot: ConnectorSnapshot, key: str, organization: AzureOr
 def _all_applied(snapshot: ConnectorSnapshot) -> bool:
     """Whether "all existing" was taken in before: what appeared later is not part of it."""
     azure, cloud = snapshot.connector.status.azure, snapshot.cloud
-    gone = isinstance(cloud, CloudState) and cloud.connector is None
+    gone = isinstance(cloud, AzureState) and cloud.connector is None
     return azure is not None and azure.organizations_mode == OrganizationsMode.ALL and not gone
 
 
@@ -175,35 +177,37 @@ def _was_wanted(snapshot: ConnectorSnapshot, key: str) -> bool:
     return any(each is not None and each.reason != Reason.NOT_INCLUDED for each in told)
 
 
-def takes_in_what_is_new(snapshot: ConnectorSnapshot) -> bool:
+def operator_onboards_new_organizations(snapshot: ConnectorSnapshot) -> bool:
     """Whether it is for the operator to onboard what is founded later: with exclusions Defender does not."""
     mode = snapshot.connector.spec.organizations.mode
-    return mode is OrganizationsMode.ALL_AND_FUTURE and bool(excluded(snapshot)) and not observes(snapshot)
+    return mode is OrganizationsMode.ALL_AND_FUTURE and bool(excluded_names(snapshot)) and not is_observe_only(snapshot)
 
 
-def lacks_somebody(snapshot: ConnectorSnapshot) -> bool:
+def has_unavailable_organizations(snapshot: ConnectorSnapshot) -> bool:
     """Whether a wanted organization is missing or held elsewhere: that it is to be had is seen by asking alone."""
     cloud = snapshot.cloud
-    if not isinstance(cloud, CloudState) or cloud.available is None:
+    if not isinstance(cloud, AzureState) or cloud.available is None:
         return False
-    seen = found(cloud)
-    return not seen or any(key not in seen or is_held_elsewhere(seen[key]) for key in standing(snapshot).wanted)
+    seen = azure_organizations(cloud)
+    return not seen or any(
+        key not in seen or is_held_by_other_connector(seen[key]) for key in organization_selection(snapshot).wanted
+    )
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class OnboardingChoice:
     """How Defender is told which organizations to hold.
 
     Attributes:
         auto_discovery: whether Defender itself takes in what appears later.
-        inventory: the whole list to onboard, or None for all.
+        organizations: the whole list to onboard, or None for all.
     """
 
     auto_discovery: AutoDiscovery
-    inventory: tuple[str, ...] | None
+    organizations: tuple[str, ...] | None
 
 
-def choice(snapshot: ConnectorSnapshot, *, anew: bool = False) -> Choice:
+def desired_onboarding(snapshot: ConnectorSnapshot, *, anew: bool = False) -> OnboardingChoice:
     """The choice that carries the spec out, as far as it is known who there is.
 
     Defender has no exclusions: with them the list is kept here. Where nothing is known yet the list is empty, so that
@@ -213,23 +217,23 @@ def choice(snapshot: ConnectorSnapshot, *, anew: bool = False) -> Choice:
         snapshot: what is known.
         anew: for an authorization that is only being given, so that nobody can tell yet who there is.
     """
-    mode, wanted = snapshot.connector.spec.organizations.mode, standing(snapshot)
+    mode, wanted = snapshot.connector.spec.organizations.mode, organization_selection(snapshot)
     if mode is OrganizationsMode.ALL_AND_FUTURE and not wanted.excluded:
-        return Choice(AutoDiscovery.ENABLED, None)
+        return OnboardingChoice(AutoDiscovery.ENABLED, None)
     if mode is OrganizationsMode.ALL and not wanted.excluded and anew and not _all_applied(snapshot):
-        return Choice(AutoDiscovery.DISABLED, None)
-    cloud = snapshot.cloud if isinstance(snapshot.cloud, CloudState) else CloudState()
-    seen, unseen_is_in_reach = found(cloud), anew or cloud.available is None
+        return OnboardingChoice(AutoDiscovery.DISABLED, None)
+    cloud = snapshot.cloud if isinstance(snapshot.cloud, AzureState) else AzureState()
+    seen, unseen_is_in_reach = azure_organizations(cloud), anew or cloud.available is None
     reachable = (
         name
         for key, name in sorted(wanted.wanted.items())
-        if (not is_held_elsewhere(seen[key]) if key in seen else unseen_is_in_reach)
+        if (not is_held_by_other_connector(seen[key]) if key in seen else unseen_is_in_reach)
     )
-    return Choice(AutoDiscovery.DISABLED, tuple(reachable))
+    return OnboardingChoice(AutoDiscovery.DISABLED, tuple(reachable))
 
 
 @worked_out_once
-def found(cloud: CloudState) -> dict[str, AzureOrganization]:
+def azure_organizations(cloud: AzureState) -> dict[str, AzureOrganization]:
     """Every organization that Azure told of, by name in lower case; below the connector, or available to it.
 
     What is below the connector is the truth about what it holds; the other answer may be older.
@@ -243,7 +247,7 @@ def found(cloud: CloudState) -> dict[str, AzureOrganization]:
     return seen
 
 
-def is_held_elsewhere(organization: AzureOrganization) -> bool:
+def is_held_by_other_connector(organization: AzureOrganization) -> bool:
     """Whether another connector of the tenant holds the organization."""
     return organization.onboarding_state == OnboardingState.ONBOARDED_BY_OTHER_CONNECTOR
 
@@ -253,7 +257,7 @@ def is_onboarded(organization: AzureOrganization) -> bool:
     return organization.onboarding_state == OnboardingState.ONBOARDED
 
 
-def pull_request_annotations(snapshot: ConnectorSnapshot, resource: DevOpsOrganization | None) -> Annotations | None:
+def desired_annotations(snapshot: ConnectorSnapshot, resource: DevOpsOrganization | None) -> Annotations | None:
     """Pull request annotations of the organization that a resource decides for; None where nobody manages them."""
     inherited = snapshot.connector.spec.pull_request_annotations
     override = resource.spec.pull_request_annotations if resource else None
@@ -262,7 +266,7 @@ def pull_request_annotations(snapshot: ConnectorSnapshot, resource: DevOpsOrgani
     return inherited.desired() if inherited is not None else None
 
 
-def agentless(snapshot: ConnectorSnapshot) -> AgentlessConfiguration | None:
+def desired_agentless(snapshot: ConnectorSnapshot) -> AgentlessConfiguration | None:
     """Agentless code scanning; None where it is not managed."""
     wanted = snapshot.connector.spec.agentless_scanning
     return wanted.desired() if wanted is not None else None

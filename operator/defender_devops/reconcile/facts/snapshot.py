@@ -24,15 +24,15 @@ from defender_devops.errors import AzureError, OperatorError
 
 __all__ = [
     "AuthorizationCode",
-    "CloudState",
+    "AzureState",
     "ConnectorSnapshot",
     "Failure",
     "Owner",
     "SignIn",
     "Timings",
-    "annotations_subject",
+    "annotations_request_key",
     "failure_of",
-    "is_under_way",
+    "is_in_progress",
     "worked_out_once",
 ]
 
@@ -89,18 +89,18 @@ def failure_of(error: OperatorError) -> Failure:
     )
 
 
-def is_under_way(written: Configuration | AzureOrganization) -> bool:
+def is_in_progress(written: Configuration | AzureOrganization) -> bool:
     """Whether an operation on it has not ended."""
     return written.provisioning_state in {ProvisioningState.PENDING, ProvisioningState.PENDING_DELETION}
 
 
-def annotations_subject(organization: str) -> str:
-    """What `CloudState.sent` knows the annotations of an organization by."""
+def annotations_request_key(organization: str) -> str:
+    """What `AzureState.pending_requests` knows the annotations of an organization by."""
     return f"annotations/{organization.lower()}"
 
 
 @dataclass(frozen=True, slots=True)
-class CloudState:
+class AzureState:
     """What Azure holds for one connector.
 
     Attributes:
@@ -111,8 +111,8 @@ class CloudState:
         probe_failure: why listAvailableAzureDevOpsOrgs failed the last time it was asked.
         probed_at: when listAvailableAzureDevOpsOrgs was asked last.
         readers: Security Reader assignments at the connector's scope, or None where they were not read.
-        sent: what we asked for last, by subject: (a key of the wish, when). The same wish is not sent again before a
-            check interval has gone by, since Azure may take its time, or may never do it.
+        pending_requests: the last change requested from Azure for each key, as (value, time of the request). An equal
+            request is not repeated before a check interval has passed: Azure may be slow, or may never fulfil it.
         fresh: all of it was read from ARM in this reconcile, so a write may rest on it.
         derived: what was worked out of it, see `worked_out_once`.
     """
@@ -124,21 +124,24 @@ class CloudState:
     probe_failure: Failure | None = None
     probed_at: datetime | None = None
     readers: tuple[RoleAssignment, ...] | None = None
-    sent: Mapping[str, tuple[str, datetime]] = field(default_factory=dict)
+    pending_requests: Mapping[str, tuple[str, datetime]] = field(default_factory=dict)
     fresh: bool = False
     derived: dict[str, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @property
     def is_settled(self) -> bool:
         """Whether there is a configuration that is not being changed: only then is known what is below it."""
-        return self.configuration is not None and not is_under_way(self.configuration)
+        return self.configuration is not None and not is_in_progress(self.configuration)
 
     @property
     def is_busy(self) -> bool:
         """Whether an operation is under way, on the configuration or as we asked on an organization."""
-        if self.configuration is not None and is_under_way(self.configuration):
+        if self.configuration is not None and is_in_progress(self.configuration):
             return True
-        return any(is_under_way(each) and annotations_subject(each.name) in self.sent for each in self.organizations)
+        return any(
+            is_in_progress(each) and annotations_request_key(each.name) in self.pending_requests
+            for each in self.organizations
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,9 +219,9 @@ class ConnectorSnapshot:
         inventory: counts that Defender reported.
         taken_names: names of all DevOpsOrganizations in the namespace, for a generated one to avoid; the only part that
             goes on changing with the cluster.
-        living_owners: uids of the connectors that are known in this cluster, or None where nobody can tell.
+        existing_owner_uids: uids of the connectors that are known in this cluster, or None where nobody can tell.
         namespaces: the only ones whose connectors are known; None means all.
-        rivals: organizations in lower case that another connector of this cluster holds, with words to say so.
+        conflicting_connectors: the other connector that holds an organization (its name in lower case), as text.
         timings: intervals.
         failures: failed reconciles in a row before this one.
         namespace_terminating: the namespace is going.
@@ -227,7 +230,7 @@ class ConnectorSnapshot:
 
     connector: AzureDevOpsConnector
     owner: Owner
-    cloud: CloudState | Failure
+    cloud: AzureState | Failure
     organizations: tuple[DevOpsOrganization, ...] = ()
     code: AuthorizationCode = AuthorizationCode()
     sign_in: SignIn | None = None
@@ -235,16 +238,16 @@ class ConnectorSnapshot:
     expected: Mapping[str, Counts] = field(default_factory=dict)
     inventory: DiscoveredCounts = field(default_factory=DiscoveredCounts)
     taken_names: AbstractSet[str] = frozenset()
-    living_owners: frozenset[str] | None = None
+    existing_owner_uids: frozenset[str] | None = None
     namespaces: frozenset[str] | None = None
-    rivals: Mapping[str, str] = field(default_factory=dict)
+    conflicting_connectors: Mapping[str, str] = field(default_factory=dict)
     timings: Timings = Timings()
     failures: int = 0
     namespace_terminating: bool = False
     derived: dict[str, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
 
 
-S = TypeVar("S", "CloudState", "ConnectorSnapshot")
+S = TypeVar("S", "AzureState", "ConnectorSnapshot")
 T = TypeVar("T")
 
 

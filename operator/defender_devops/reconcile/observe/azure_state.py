@@ -14,9 +14,9 @@ from defender_devops.api.azure_types import AzureOrganization, Connector, Connec
 from defender_devops.azure.resources.role_assignments import RoleAssignments
 from defender_devops.azure.resources.security_connectors import SecurityConnectors
 from defender_devops.errors import Forbidden, OperatorError
-from defender_devops.reconcile.facts.authorization import is_under_way, token_exchange_failed
+from defender_devops.reconcile.facts.authorization import is_in_progress, token_exchange_failed
 from defender_devops.reconcile.facts.desired_state import is_onboarded
-from defender_devops.reconcile.facts.snapshot import CloudState, failure_of
+from defender_devops.reconcile.facts.snapshot import AzureState, failure_of
 
 __all__ = ["AzureStateReader", "ReadOptions"]
 
@@ -50,8 +50,8 @@ class AzureStateReader:
     role_assignments: RoleAssignments
 
     async def observe(
-        self, ref: ConnectorRef, before: CloudState | None, question: ReadOptions, now: datetime
-    ) -> CloudState:
+        self, ref: ConnectorRef, before: AzureState | None, question: ReadOptions, now: datetime
+    ) -> AzureState:
         """What Azure holds.
 
         Args:
@@ -72,24 +72,28 @@ class AzureStateReader:
     async def _observe(
         self,
         ref: ConnectorRef,
-        known: CloudState | None,
-        before: CloudState | None,
+        known: AzureState | None,
+        before: AzureState | None,
         question: ReadOptions,
         now: datetime,
-    ) -> CloudState:
+    ) -> AzureState:
         """One look, in which what is known is not read again."""
-        sent = before.sent if before is not None else {}
+        sent = before.pending_requests if before is not None else {}
         connector = known.connector if known else await self.connectors.get(ref)
         if connector is None:
-            return CloudState(sent=sent, fresh=True)
+            return AzureState(pending_requests=sent, fresh=True)
         if question.refuses(connector):
-            return CloudState(connector, sent=sent, fresh=known is None)
+            return AzureState(connector, pending_requests=sent, fresh=known is None)
         settled = known is not None and known.configuration is not None and not known.is_busy
-        state = known if known is not None and settled else await self._below(ref, CloudState(connector, sent=sent))
+        state = (
+            known
+            if known is not None and settled
+            else await self._below(ref, AzureState(connector, pending_requests=sent))
+        )
         state = replace(state, readers=await self._readers(ref, connector, known, question), fresh=known is None)
         return await self._probe(ref, _with_last_probe(state, before), question, now)
 
-    async def read_for_deletion(self, ref: ConnectorRef, question: ReadOptions) -> CloudState:
+    async def read_for_deletion(self, ref: ConnectorRef, question: ReadOptions) -> AzureState:
         """Only what deleting needs to know: the connector, whose it is, and the role assignments.
 
         Raises:
@@ -97,18 +101,18 @@ class AzureStateReader:
         """
         connector = await self.connectors.get(ref)
         if connector is None:
-            return CloudState(fresh=True)
-        return CloudState(connector, readers=await self._readers(ref, connector, None, question), fresh=True)
+            return AzureState(fresh=True)
+        return AzureState(connector, readers=await self._readers(ref, connector, None, question), fresh=True)
 
-    async def _below(self, ref: ConnectorRef, state: CloudState) -> CloudState:
+    async def _below(self, ref: ConnectorRef, state: AzureState) -> AzureState:
         configuration = await self.connectors.get_configuration(ref)
         organizations: tuple[AzureOrganization, ...] = ()
-        if configuration is not None and not is_under_way(configuration):
+        if configuration is not None and not is_in_progress(configuration):
             organizations = await self.connectors.organizations(ref)
         return replace(state, configuration=configuration, organizations=organizations)
 
     async def _readers(
-        self, ref: ConnectorRef, connector: Connector, known: CloudState | None, question: ReadOptions
+        self, ref: ConnectorRef, connector: Connector, known: AzureState | None, question: ReadOptions
     ) -> tuple[RoleAssignment, ...] | None:
         if known is not None and known.readers is not None:
             return known.readers
@@ -121,9 +125,9 @@ class AzureStateReader:
                 raise
             return None
 
-    async def _probe(self, ref: ConnectorRef, state: CloudState, question: ReadOptions, now: datetime) -> CloudState:
+    async def _probe(self, ref: ConnectorRef, state: AzureState, question: ReadOptions, now: datetime) -> AzureState:
         """Ask for the available organizations: the only question that shows whether the authorization works."""
-        if state.configuration is None or is_under_way(state.configuration):
+        if state.configuration is None or is_in_progress(state.configuration):
             return state
         young = state.probed_at is not None and now - state.probed_at < question.probe_interval
         # A failed exchange is no last word: access may be back, and an older answer says nothing about that.
@@ -136,7 +140,7 @@ class AzureStateReader:
         return replace(state, available=available, probe_failure=None, probed_at=now)
 
 
-def _is_outdated(state: CloudState) -> bool:
+def _is_outdated(state: AzureState) -> bool:
     """Whether Defender's answer has it that this connector holds others than those that were seen below it."""
     if not state.available or not state.is_settled:
         return False
@@ -145,7 +149,7 @@ def _is_outdated(state: CloudState) -> bool:
     return told != seen & {each.name.lower() for each in state.organizations if is_onboarded(each)}
 
 
-def _with_last_probe(state: CloudState, before: CloudState | None) -> CloudState:
+def _with_last_probe(state: AzureState, before: AzureState | None) -> AzureState:
     """A fresh reading keeps the last probe: it is about the authorization, not about what was read."""
     if before is None or state.probed_at is not None or before.probed_at is None:
         return state

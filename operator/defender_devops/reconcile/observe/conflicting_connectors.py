@@ -11,7 +11,7 @@ from defender_devops.azure.resource_graph.poller import CloudWatcher
 from defender_devops.errors import OperatorError
 from defender_devops.reconcile.cache.resource_cache import Key, ResourceCache
 from defender_devops.reconcile.facts import desired_state
-from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot
+from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot
 
 __all__ = ["find_conflicting_connectors"]
 
@@ -22,10 +22,14 @@ _SOMEWHERE_HERE: Final = "another connector of this cluster"
 
 
 async def find_conflicting_connectors(
-    snapshot: ConnectorSnapshot, cloud: CloudState, resources: ResourceCache, watcher: CloudWatcher
+    snapshot: ConnectorSnapshot, cloud: AzureState, resources: ResourceCache, watcher: CloudWatcher
 ) -> dict[str, str]:
     """The holder of each conflicting organization, by name in lower case; unknown ones are missing."""
-    conflicting = {key for key, each in desired_state.found(cloud).items() if desired_state.is_held_elsewhere(each)}
+    conflicting = {
+        key
+        for key, each in desired_state.azure_organizations(cloud).items()
+        if desired_state.is_held_by_other_connector(each)
+    }
     if not conflicting:
         return {}
     metadata = snapshot.connector.metadata

@@ -12,7 +12,7 @@ from defender_devops.azure.resources.security_connectors import SecurityConnecto
 from defender_devops.errors import OperatorError
 from defender_devops.reconcile.cache.connector_cache import OrganizationCounts
 from defender_devops.reconcile.facts import desired_state
-from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot
+from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot
 
 __all__ = ["inventory"]
 
@@ -21,7 +21,7 @@ _log: Final = structlog.get_logger(__name__)
 
 async def inventory(
     snapshot: ConnectorSnapshot,
-    cloud: CloudState,
+    cloud: AzureState,
     shown: DiscoveredCounts,
     counted: OrganizationCounts,
     *,

@@ -24,10 +24,10 @@ from defender_devops.reconcile.cache.drift_notifications import DriftNotificatio
 from defender_devops.reconcile.cache.resource_cache import Key, ResourceCache
 from defender_devops.reconcile.facts import desired_state
 from defender_devops.reconcile.facts.deletion_mode import DeletionMode, deletion_mode
-from defender_devops.reconcile.facts.ownership import is_ours, refusal
+from defender_devops.reconcile.facts.ownership import is_owned, ownership_conflict
 from defender_devops.reconcile.facts.snapshot import (
     AuthorizationCode,
-    CloudState,
+    AzureState,
     ConnectorSnapshot,
     Failure,
     Owner,
@@ -110,7 +110,7 @@ class Gatherer:
             readers=_speaks_of_readers(connector),
             strays=lambda found: _may_have_strays(base, found),
             probe_interval=self._probe_interval(replace(base, cloud=cache.cloud or base.cloud)),
-            refuses=lambda found: refusal(replace(base, cloud=CloudState(found))) is not None,
+            refuses=lambda found: ownership_conflict(replace(base, cloud=AzureState(found))) is not None,
         )
         if connector.spec.suspend and not connector.metadata.is_deleting:
             return Observation(base, None, code)
@@ -119,7 +119,7 @@ class Gatherer:
         if isinstance(cloud, Failure):
             cache.is_stale = cache.is_stale or asked.fresh  # the question still stands
         snapshot = replace(base, cloud=cloud)
-        if azure is None or not isinstance(cloud, CloudState) or connector.metadata.is_deleting:
+        if azure is None or not isinstance(cloud, AzureState) or connector.metadata.is_deleting:
             return Observation(snapshot, azure, code)
         return Observation(await self._with_findings(snapshot, cloud, azure, cache), azure, code)
 
@@ -145,9 +145,9 @@ class Gatherer:
         waits = [(moment - now).total_seconds()] if moment is not None else []
         if poll_after is not None:
             waits.append(poll_after)
-        elif isinstance(cloud, CloudState) and cloud.is_busy:
+        elif isinstance(cloud, AzureState) and cloud.is_busy:
             waits.append(self.timings.poll_interval.total_seconds())
-        probed = cloud.probed_at if isinstance(cloud, CloudState) else None
+        probed = cloud.probed_at if isinstance(cloud, AzureState) else None
         due = (probed or now) + self._probe_interval(snapshot)
         return max(0.0, min(*waits, (due - now).total_seconds()) if waits else (due - now).total_seconds())
 
@@ -158,7 +158,9 @@ class Gatherer:
         that somebody is to be had who was missing or held elsewhere.
         """
         check, refresh = self.timings.check_interval, self.refresh_interval
-        waits = desired_state.takes_in_what_is_new(snapshot) or desired_state.lacks_somebody(snapshot)
+        waits = desired_state.operator_onboards_new_organizations(
+            snapshot
+        ) or desired_state.has_unavailable_organizations(snapshot)
         return min(check, refresh) if waits else check
 
     def _base(
@@ -172,11 +174,11 @@ class Gatherer:
         return ConnectorSnapshot(
             connector=connector,
             owner=Owner(self.cluster_id, connector.metadata.uid),
-            cloud=CloudState(),
+            cloud=AzureState(),
             organizations=organizations,
             code=code,
             taken_names=self.resources.organization_names(key.namespace),
-            living_owners=self.resources.connector_uids(),
+            existing_owner_uids=self.resources.connector_uids(),
             namespaces=self.namespaces,
             timings=self.timings,
             failures=cache.failures,
@@ -195,11 +197,11 @@ class Gatherer:
 
     async def _cloud(
         self, base: ConnectorSnapshot, cache: ConnectorCache, asked: ReadOptions
-    ) -> tuple[CloudState | Failure, AzureAccess | None]:
+    ) -> tuple[AzureState | Failure, AzureAccess | None]:
         """What Azure holds, or why that is not known."""
         deleting, decided = base.connector.metadata.is_deleting, deletion_mode(base)
         if deleting and decided is DeletionMode.RETAIN:
-            return CloudState(), None
+            return AzureState(), None
         try:
             async with asyncio.timeout(_DETACH_PATIENCE if deleting and decided is DeletionMode.ORPHAN else None):
                 return await self._observe(base, cache, asked)
@@ -210,7 +212,7 @@ class Gatherer:
 
     async def _observe(
         self, base: ConnectorSnapshot, cache: ConnectorCache, asked: ReadOptions
-    ) -> tuple[CloudState, AzureAccess]:
+    ) -> tuple[AzureState, AzureAccess]:
         connector, ref = base.connector, base.connector.connector_ref
         metadata = connector.metadata
         arm = await self.clients.client(
@@ -231,12 +233,12 @@ class Gatherer:
         return cloud, azure
 
     async def _with_findings(
-        self, snapshot: ConnectorSnapshot, cloud: CloudState, azure: AzureAccess, cache: ConnectorCache
+        self, snapshot: ConnectorSnapshot, cloud: AzureState, azure: AzureAccess, cache: ConnectorCache
     ) -> ConnectorSnapshot:
         connector = snapshot.connector
         view = azure.watcher.latest(connector.connector_ref)
         shown = view.inventory if view is not None else DiscoveredCounts()
-        names = {key: each.name for key, each in desired_state.found(cloud).items()}
+        names = {key: each.name for key, each in desired_state.azure_organizations(cloud).items()}
         findings = SignInFindings()
         if connector.spec.sign_in_method is not SignInMethod.NONE:
             findings = await self.sign_ins.look(
@@ -250,11 +252,11 @@ class Gatherer:
             sign_in=findings.sign_in,
             prerequisites=findings.prerequisites,
             expected=findings.expected,
-            rivals=await find_conflicting_connectors(snapshot, cloud, self.resources, azure.watcher),
+            conflicting_connectors=await find_conflicting_connectors(snapshot, cloud, self.resources, azure.watcher),
         )
 
 
-def _is_unwatched(known: CloudState | None, view: CloudView | None) -> bool:
+def _is_unwatched(known: AzureState | None, view: CloudView | None) -> bool:
     """Whether Resource Graph would not show a change of something that is known: it has no row of it."""
     if known is None or known.connector is None:
         return False
@@ -271,7 +273,7 @@ def _may_have_strays(base: ConnectorSnapshot, found: Connector) -> bool:
     """
     resource = base.connector
     unread = resource.status.observed_generation != resource.metadata.generation
-    return unread and is_ours(base, found)
+    return unread and is_owned(base, found)
 
 
 def _speaks_of_readers(connector: AzureDevOpsConnector) -> bool:

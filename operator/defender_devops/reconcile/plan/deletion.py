@@ -8,9 +8,9 @@ from defender_devops.reconcile.actions.azure import DeleteConnector, RemoveOwner
 from defender_devops.reconcile.actions.kubernetes import RemoveFinalizer
 from defender_devops.reconcile.facts import desired_state
 from defender_devops.reconcile.facts.deletion_mode import DeletionMode, deletion_mode
-from defender_devops.reconcile.facts.ownership import is_ours
-from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot, Failure
-from defender_devops.reconcile.plan.security_readers import our_readers
+from defender_devops.reconcile.facts.ownership import is_owned
+from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot, Failure
+from defender_devops.reconcile.plan.security_readers import owned_reader_removals
 
 __all__ = ["is_blocked", "plan_deletion"]
 
@@ -23,7 +23,7 @@ def plan_deletion(snapshot: ConnectorSnapshot) -> tuple[Action, ...]:
     if FINALIZER not in snapshot.connector.metadata.finalizers:
         return ()
     cloud = snapshot.cloud
-    if isinstance(cloud, CloudState):
+    if isinstance(cloud, AzureState):
         return (*_azure(snapshot, cloud), RemoveFinalizer())
     return () if is_blocked(snapshot, cloud) else (RemoveFinalizer(),)
 
@@ -33,12 +33,12 @@ def is_blocked(snapshot: ConnectorSnapshot, failure: Failure) -> bool:
     return deletion_mode(snapshot) is DeletionMode.DELETE and failure.code != _GROUP_NOT_FOUND
 
 
-def _azure(snapshot: ConnectorSnapshot, cloud: CloudState) -> tuple[Action, ...]:
+def _azure(snapshot: ConnectorSnapshot, cloud: AzureState) -> tuple[Action, ...]:
     connector, decided = cloud.connector, deletion_mode(snapshot)
-    if connector is None or decided is DeletionMode.RETAIN or not is_ours(snapshot, connector):
+    if connector is None or decided is DeletionMode.RETAIN or not is_owned(snapshot, connector):
         return ()
     if decided is DeletionMode.DELETE:
-        return (*our_readers(snapshot, cloud.readers or ()), DeleteConnector(connector.id))
+        return (*owned_reader_removals(snapshot, cloud.readers or ()), DeleteConnector(connector.id))
     existing = dict(connector.tags)
     kept = desired_state.without_owner_tags(existing)
     return (RemoveOwnerTags(kept, tuple(sorted(existing.keys() - kept.keys()))),)

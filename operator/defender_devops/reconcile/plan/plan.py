@@ -37,5 +37,5 @@ def plan(snapshot: ConnectorSnapshot, now: datetime) -> Plan:
     finalizer = () if FINALIZER in connector.metadata.finalizers else (AddFinalizer(),)
     if connector.spec.suspend:
         return Plan(finalizer)
-    azure = () if desired_state.observes(snapshot) else due(snapshot, now)
+    azure = () if desired_state.is_observe_only(snapshot) else due(snapshot, now)
     return Plan((*finalizer, *azure, *plan_organizations(snapshot)))

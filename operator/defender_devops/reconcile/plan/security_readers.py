@@ -9,18 +9,18 @@ from defender_devops.api.azure_types import RoleAssignment
 from defender_devops.reconcile.actions.azure import AssignReader, RemoveReader
 from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot
 
-__all__ = ["SECURITY_READER", "our_readers", "reader_differences", "reader_name"]
+__all__ = ["SECURITY_READER", "owned_reader_removals", "reader_assignment_name", "reader_changes"]
 
 SECURITY_READER = "39bc4728-0917-49c7-9d2c-d95423bc2eb4"
 """The built-in role Security Reader (Azure's list of built-in roles)."""
 
 
-def reader_name(uid: str, principal_id: str) -> str:
+def reader_assignment_name(uid: str, principal_id: str) -> str:
     """The assignment's GUID, derived from the resource's uid: a repeated create finds its own work."""
     return str(uuid.uuid5(uuid.UUID(uid), f"securityReader/{principal_id.lower()}"))
 
 
-def reader_differences(
+def reader_changes(
     snapshot: ConnectorSnapshot, present: Iterable[RoleAssignment] | None
 ) -> Iterator[AssignReader | RemoveReader]:
     """Assign who lacks the role, remove those of ours that nobody wants any more; nothing where it is not known."""
@@ -36,16 +36,16 @@ def reader_differences(
     )
     for principal, reader in wanted.items():
         if principal not in served:
-            name = reader_name(connector.metadata.uid, principal)
+            name = reader_assignment_name(connector.metadata.uid, principal)
             yield AssignReader(name, reader.object_id, str(reader.principal_type), role)
-    yield from (each for each in our_readers(snapshot, present) if each.principal_id.lower() not in wanted)
+    yield from (each for each in owned_reader_removals(snapshot, present) if each.principal_id.lower() not in wanted)
 
 
-def our_readers(snapshot: ConnectorSnapshot, present: Iterable[RoleAssignment]) -> Iterator[RemoveReader]:
+def owned_reader_removals(snapshot: ConnectorSnapshot, present: Iterable[RoleAssignment]) -> Iterator[RemoveReader]:
     """The removal of each assignment that this resource made."""
     uid = snapshot.connector.metadata.uid
     for each in present:
-        if _is_security_reader(each) and each.name.lower() == reader_name(uid, each.principal_id):
+        if _is_security_reader(each) and each.name.lower() == reader_assignment_name(uid, each.principal_id):
             yield RemoveReader(each.name, each.principal_id)
 
 

@@ -12,17 +12,17 @@ from defender_devops.api.connector import AzureStatus, OrganizationsMode
 from defender_devops.api.connector_features import SECURITY_READERS_MAX
 from defender_devops.reconcile.facts import desired_state
 from defender_devops.reconcile.facts.deletion_mode import was_created
-from defender_devops.reconcile.facts.ownership import is_ours
-from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot
-from defender_devops.reconcile.plan.security_readers import our_readers
+from defender_devops.reconcile.facts.ownership import is_owned
+from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot
+from defender_devops.reconcile.plan.security_readers import owned_reader_removals
 
 __all__ = ["azure_status"]
 
 
-def azure_status(snapshot: ConnectorSnapshot, cloud: CloudState) -> AzureStatus | None:
+def azure_status(snapshot: ConnectorSnapshot, cloud: AzureState) -> AzureStatus | None:
     """The memory of a connector that carries our tag; of any other it stays as it is."""
     before, connector = snapshot.connector.status.azure, cloud.connector
-    if connector is None or not is_ours(snapshot, connector):
+    if connector is None or not is_owned(snapshot, connector):
         return before
     known = before or AzureStatus()
     return AzureStatus(
@@ -41,29 +41,32 @@ def _managed_tag_keys(snapshot: ConnectorSnapshot, known: AzureStatus, present: 
     return tuple(sorted(ours))
 
 
-def _security_readers(snapshot: ConnectorSnapshot, cloud: CloudState, known: AzureStatus) -> tuple[str, ...]:
+def _security_readers(snapshot: ConnectorSnapshot, cloud: AzureState, known: AzureStatus) -> tuple[str, ...]:
     """Principals whose assignment is ours; first those that are to lose it, for of the others the spec tells too."""
     if cloud.readers is None:
         return known.security_readers
     wanted = {each.object_id.lower() for each in snapshot.connector.spec.security_readers}
-    ours = {each.principal_id for each in our_readers(snapshot, cloud.readers)}
+    ours = {each.principal_id for each in owned_reader_removals(snapshot, cloud.readers)}
     return tuple(sorted(ours, key=lambda each: (each.lower() in wanted, each))[:SECURITY_READERS_MAX])
 
 
-def _organizations_mode(snapshot: ConnectorSnapshot, cloud: CloudState, known: AzureStatus) -> str | None:
+def _organizations_mode(snapshot: ConnectorSnapshot, cloud: AzureState, known: AzureStatus) -> str | None:
     """The mode that was carried out last; All only once it is known for good who was there then."""
     mode = snapshot.connector.spec.organizations.mode
-    if desired_state.observes(snapshot):
+    if desired_state.is_observe_only(snapshot):
         return known.organizations_mode
     if mode is not OrganizationsMode.ALL or known.organizations_mode == mode:
         return mode
     return mode if cloud.is_settled and cloud.available and _everybody_is_told(snapshot, cloud) else None
 
 
-def _everybody_is_told(snapshot: ConnectorSnapshot, cloud: CloudState) -> bool:
+def _everybody_is_told(snapshot: ConnectorSnapshot, cloud: AzureState) -> bool:
     """Whether each organization that is there is onboarded, or has a resource whose status remembers that.
 
     Statuses of organizations are written before that of their connector.
     """
     told = {each.spec.organization.lower() for each in snapshot.organizations}
-    return all(desired_state.is_onboarded(each) or key in told for key, each in desired_state.found(cloud).items())
+    return all(
+        desired_state.is_onboarded(each) or key in told
+        for key, each in desired_state.azure_organizations(cloud).items()
+    )

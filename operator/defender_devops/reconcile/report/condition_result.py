@@ -11,9 +11,9 @@ from defender_devops.reconcile.facts.snapshot import Failure
 
 __all__ = [
     "NAMES_SHOWN",
-    "OURSELVES",
+    "OPERATOR_FAILURE_REASONS",
     "QUOTED_MAX",
-    "Verdict",
+    "ConditionResult",
     "condition_of",
     "failed",
     "list_names",
@@ -23,7 +23,7 @@ __all__ = [
 NAMES_SHOWN = 3
 """A message names so many organizations and counts the rest."""
 
-OURSELVES = frozenset({Reason.KUBERNETES_UNAVAILABLE, Reason.KUBERNETES_REFUSED, Reason.INTERNAL_ERROR})
+OPERATOR_FAILURE_REASONS = frozenset({Reason.KUBERNETES_UNAVAILABLE, Reason.KUBERNETES_REFUSED, Reason.INTERNAL_ERROR})
 """Reasons of failures that are not Azure's."""
 
 QUOTED_MAX = 250
@@ -31,35 +31,35 @@ QUOTED_MAX = 250
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ConditionResult:
     """A condition without its times.
 
     Attributes:
-        stalls: where it is not True, only a person can mend it.
+        needs_user_action: where it is not True, only a person can mend it.
     """
 
     status: Status
     reason: str
     message: str
-    stalls: bool = False
+    needs_user_action: bool = False
 
     @property
-    def holds(self) -> bool:
+    def is_true(self) -> bool:
         """Whether the condition is True."""
         return self.status == "True"
 
 
-def failed(failure: Failure) -> Verdict:
+def failed(failure: Failure) -> ConditionResult:
     """The verdict that an error ends in."""
-    return Verdict("False", failure.reason, failure.message, stalls=failure.terminal)
+    return ConditionResult("False", failure.reason, failure.message, needs_user_action=failure.terminal)
 
 
-def not_checked(message: str) -> Verdict:
+def not_checked(message: str) -> ConditionResult:
     """The verdict where something else has to come first."""
-    return Verdict("Unknown", Reason.NOT_CHECKED, message)
+    return ConditionResult("Unknown", Reason.NOT_CHECKED, message)
 
 
-def condition_of(kind: str, verdict: Verdict, generation: int) -> Condition:
+def condition_of(kind: str, verdict: ConditionResult, generation: int) -> Condition:
     """The condition that a verdict becomes, its message within bounds."""
     return Condition(
         type=kind,

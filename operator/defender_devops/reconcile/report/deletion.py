@@ -16,7 +16,7 @@ from defender_devops.api.reasons import REASONS, ConditionType, Reason
 from defender_devops.reconcile.facts.deletion_mode import DeletionMode, deletion_mode
 from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot, Failure
 from defender_devops.reconcile.plan.deletion import is_blocked
-from defender_devops.reconcile.report.condition_result import OURSELVES, condition_of, failed
+from defender_devops.reconcile.report.condition_result import OPERATOR_FAILURE_REASONS, condition_of, failed
 
 __all__ = ["report_deletion"]
 
@@ -37,7 +37,7 @@ def report_deletion(snapshot: ConnectorSnapshot, failure: Failure | None, now: d
     """
     conditions, generation = snapshot.connector.status.conditions, snapshot.connector.metadata.generation
     cause = failure or (snapshot.cloud if isinstance(snapshot.cloud, Failure) else None)
-    if cause is None or cause.reason in OURSELVES or not is_blocked(snapshot, cause):
+    if cause is None or cause.reason in OPERATOR_FAILURE_REASONS or not is_blocked(snapshot, cause):
         words = failure.message if failure is not None else _UNDER_WAY[deletion_mode(snapshot)]
         return mark_reconciling(conditions, reason=Reason.DELETING, message=words, generation=generation, now=now)
     if cause.reason in REASONS[ConditionType.PROVISIONED]:

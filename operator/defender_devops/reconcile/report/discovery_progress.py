@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from defender_devops.api.azure_types import Counts
 from defender_devops.api.connector import DiscoveryStatus, OrganizationCounts, Progress
 from defender_devops.reconcile.facts import desired_state
-from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot
+from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot
 
 __all__ = ["Discovery", "discovery", "lags"]
 
@@ -33,14 +33,14 @@ class Discovery:
         complete: everything is there.
         exceeded: the deadline has gone by and something is missing.
         lagging: names of organizations that are not there yet.
-        next_look: when time alone changes the verdict, or None.
+        reevaluate_at: when time alone changes the verdict, or None.
     """
 
     status: DiscoveryStatus
     complete: bool = False
     exceeded: bool = False
     lagging: tuple[str, ...] = ()
-    next_look: datetime | None = None
+    reevaluate_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class _Tally:
         return Progress(discovered=self.discovered.repositories, expected=self.expected and self.expected.repositories)
 
 
-def discovery(snapshot: ConnectorSnapshot, cloud: CloudState, now: datetime) -> Discovery:
+def discovery(snapshot: ConnectorSnapshot, cloud: AzureState, now: datetime) -> Discovery:
     """Compare what Defender reported with what Azure DevOps holds, or see whether it has come to rest."""
     before = snapshot.connector.status.discovery or DiscoveryStatus()
     onboarded = {each.name.lower(): each.name for each in cloud.organizations if desired_state.is_onboarded(each)}
@@ -99,20 +99,20 @@ def discovery(snapshot: ConnectorSnapshot, cloud: CloudState, now: datetime) -> 
         complete=done,
         exceeded=not done and now >= deadline and bool(tally.lagging),
         lagging=tally.lagging,
-        next_look=turning_point if not done and turning_point > now else None,
+        reevaluate_at=turning_point if not done and turning_point > now else None,
     )
 
 
 def _organizations(
-    snapshot: ConnectorSnapshot, cloud: CloudState, before: DiscoveryStatus, onboarded: int
+    snapshot: ConnectorSnapshot, cloud: AzureState, before: DiscoveryStatus, onboarded: int
 ) -> OrganizationCounts:
     """Numbers of organizations; without an answer, or with an empty one, those that were seen before still count."""
-    found, wanted = desired_state.found(cloud), desired_state.standing(snapshot).wanted
+    found, wanted = desired_state.azure_organizations(cloud), desired_state.organization_selection(snapshot).wanted
     told_before = (before.organizations.available or 0) if before.organizations else 0
     return OrganizationCounts(
         available=len(found) if cloud.available else max(len(found), told_before),
         onboarded=onboarded,
-        conflicting=sum(desired_state.is_held_elsewhere(each) for key, each in found.items() if key in wanted),
+        conflicting=sum(desired_state.is_held_by_other_connector(each) for key, each in found.items() if key in wanted),
     )
 
 

@@ -15,19 +15,19 @@ from defender_devops.api.conditions import Condition, Conditions, mark_stalled, 
 from defender_devops.api.connector import ConnectorStatus, DeletionPolicy, InvalidManifest, ManagementPolicy
 from defender_devops.api.reasons import ConditionType, Reason
 
-__all__ = ["conditions_of", "leaves_azure_alone", "refused_organization_status", "refused_status"]
+__all__ = ["conditions_of", "invalid_connector_status", "invalid_organization_status", "needs_no_azure_cleanup"]
 
 _MEND_IT = "Mend that, or set spec.deletionPolicy to Detach: what it made in Azure would stay behind unseen."
 
 
-def refused_status(body: Mapping[str, Any], error: InvalidManifest, now: datetime) -> dict[str, Any]:
+def invalid_connector_status(body: Mapping[str, Any], error: InvalidManifest, now: datetime) -> dict[str, Any]:
     """The status that says so: Stalled with InvalidSpec and the sentence that names the field.
 
     All else that the status holds stays as it is, readable or not: the hashes of spent codes are in it.
     """
     generation = body["metadata"].get("generation", 0)
     message = error.message
-    if body["metadata"].get("deletionTimestamp") and not leaves_azure_alone(body):
+    if body["metadata"].get("deletionTimestamp") and not needs_no_azure_cleanup(body):
         message = f"It cannot be deleted: {message} {_MEND_IT}"
     provisioned = Condition(
         type=ConditionType.PROVISIONED,
@@ -47,7 +47,7 @@ def refused_status(body: Mapping[str, Any], error: InvalidManifest, now: datetim
     return {**(body.get("status") or {}), **{key: told[key] for key in ("observedGeneration", "conditions")}}
 
 
-def refused_organization_status(body: Mapping[str, Any], error: InvalidManifest, now: datetime) -> dict[str, Any]:
+def invalid_organization_status(body: Mapping[str, Any], error: InvalidManifest, now: datetime) -> dict[str, Any]:
     """The same for a DevOpsOrganization: it decides nothing until it is mended."""
     generation = body["metadata"].get("generation", 0)
     conditions = mark_stalled(
@@ -57,7 +57,7 @@ def refused_organization_status(body: Mapping[str, Any], error: InvalidManifest,
     return {**(body.get("status") or {}), **{key: told[key] for key in ("observedGeneration", "conditions")}}
 
 
-def leaves_azure_alone(body: Mapping[str, Any]) -> bool:
+def needs_no_azure_cleanup(body: Mapping[str, Any]) -> bool:
     """Whether it can go without a word to Azure: its spec wants that, or it never owned anything there."""
     spec, azure = body.get("spec") or {}, (body.get("status") or {}).get("azure") or {}
     created, policy = azure.get("created"), spec.get("deletionPolicy")

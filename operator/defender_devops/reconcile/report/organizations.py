@@ -22,18 +22,20 @@ from defender_devops.api.connector import Progress, SignInMethod
 from defender_devops.api.organization import DevOpsOrganization, OrganizationStatus
 from defender_devops.api.reasons import ConditionType, Reason
 from defender_devops.reconcile.facts import desired_state
-from defender_devops.reconcile.facts.ownership import refusal
-from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot
+from defender_devops.reconcile.facts.ownership import ownership_conflict
+from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot
 from defender_devops.reconcile.report.azure_conditions import prerequisites_verdict
-from defender_devops.reconcile.report.condition_result import QUOTED_MAX, Verdict, condition_of
+from defender_devops.reconcile.report.condition_result import QUOTED_MAX, ConditionResult, condition_of
 from defender_devops.reconcile.report.discovery_progress import Discovery, lags
 
-__all__ = ["orphaned", "report_organizations", "report_unread_organizations"]
+__all__ = ["report_missing_connector", "report_organizations", "report_unobserved_organizations"]
 
-_GONE = Verdict("False", Reason.CONNECTOR_NOT_FOUND, "The connector that covered the organization is gone.")
-_OUT_OF_SIGHT = Verdict("False", Reason.ORGANIZATION_NOT_FOUND, "Azure tells of no such organization any more.")
+_GONE = ConditionResult("False", Reason.CONNECTOR_NOT_FOUND, "The connector that covered the organization is gone.")
+_OUT_OF_SIGHT = ConditionResult("False", Reason.ORGANIZATION_NOT_FOUND, "Azure tells of no such organization any more.")
 
-_NOT_KNOWN = Verdict("False", Reason.ONBOARDING, "It is not known yet how Defender for Cloud sees the organization.")
+_NOT_KNOWN = ConditionResult(
+    "False", Reason.ONBOARDING, "It is not known yet how Defender for Cloud sees the organization."
+)
 
 _SEE_CONNECTOR = "The connector is not ready yet: see its conditions."
 _NOT_OF_AZURE = frozenset({Reason.CONNECTOR_NOT_FOUND, Reason.CONFLICT})
@@ -60,7 +62,7 @@ class _View:
 
     snapshot: ConnectorSnapshot
     found: Mapping[str, AzureOrganization]
-    standing: desired_state.Standing
+    standing: desired_state.OrganizationSelection
     connector: Conditions
     progress: Discovery | None
     is_refused: bool
@@ -69,13 +71,13 @@ class _View:
     def is_bare(self) -> bool:
         """Whether there is known to be nothing in Azure that could cover an organization."""
         cloud = self.snapshot.cloud
-        return isinstance(cloud, CloudState) and cloud.configuration is None and not self.is_refused
+        return isinstance(cloud, AzureState) and cloud.configuration is None and not self.is_refused
 
     @property
     def is_read(self) -> bool:
         """Whether it is known what is below the connector."""
         cloud = self.snapshot.cloud
-        return isinstance(cloud, CloudState) and cloud.is_settled and not self.is_refused
+        return isinstance(cloud, AzureState) and cloud.is_settled and not self.is_refused
 
     def is_known_uncovered(self, key: str) -> bool:
         """Whether this connector is known not to hold an organization."""
@@ -87,11 +89,15 @@ def report_organizations(
     snapshot: ConnectorSnapshot, connector: Conditions, progress: Discovery | None, now: datetime
 ) -> Reported:
     """A status for each resource, given the connector's own conditions."""
-    cloud, deciding = snapshot.cloud, desired_state.deciding(snapshot.organizations)
-    refused = refusal(snapshot) is not None
-    found = desired_state.found(cloud) if isinstance(cloud, CloudState) and cloud.is_settled and not refused else {}
-    view = _View(snapshot, found, desired_state.standing(snapshot), connector, progress, refused)
-    return tuple((each, _status(view, each, deciding[_key(each)], now)) for each in snapshot.organizations)
+    cloud, effective_overrides = snapshot.cloud, desired_state.effective_overrides(snapshot.organizations)
+    refused = ownership_conflict(snapshot) is not None
+    found = (
+        desired_state.azure_organizations(cloud)
+        if isinstance(cloud, AzureState) and cloud.is_settled and not refused
+        else {}
+    )
+    view = _View(snapshot, found, desired_state.organization_selection(snapshot), connector, progress, refused)
+    return tuple((each, _status(view, each, effective_overrides[_key(each)], now)) for each in snapshot.organizations)
 
 
 def _key(resource: DevOpsOrganization) -> str:
@@ -105,24 +111,24 @@ def _status(view: _View, resource: DevOpsOrganization, winner: DevOpsOrganizatio
     return marked.model_copy(update=_facts(view, resource))
 
 
-def report_unread_organizations(
+def report_unobserved_organizations(
     organizations: Iterable[DevOpsOrganization], connector: Conditions, now: datetime
 ) -> Reported:
     """A word to those of whom nothing that holds was said, while nobody looks at Azure; the others stay as they are."""
     organizations = tuple(organizations)
-    deciding = desired_state.deciding(organizations)
-    told = ((each, _unread(each, deciding[_key(each)], connector)) for each in organizations)
+    effective_overrides = desired_state.effective_overrides(organizations)
+    told = ((each, _unread(each, effective_overrides[_key(each)], connector)) for each in organizations)
     return tuple(
         (each, _marked(each, verdict, each.status.conditions, now)) for each, verdict in told if verdict is not None
     )
 
 
-def _unread(resource: DevOpsOrganization, winner: DevOpsOrganization, connector: Conditions) -> Verdict | None:
+def _unread(resource: DevOpsOrganization, winner: DevOpsOrganization, connector: Conditions) -> ConditionResult | None:
     won = winner.metadata.uid == resource.metadata.uid
     return _waiting(resource, connector) if won else _conflict(resource, winner)
 
 
-def orphaned(resource: DevOpsOrganization, now: datetime) -> OrganizationStatus:
+def report_missing_connector(resource: DevOpsOrganization, now: datetime) -> OrganizationStatus:
     """The status of a resource whose connector does not exist.
 
     One that never had a connector may just have been applied before it; one that has lost it needs a person.
@@ -130,27 +136,27 @@ def orphaned(resource: DevOpsOrganization, now: datetime) -> OrganizationStatus:
     before = resource.status.conditions
     ready = find_condition(before, ConditionType.READY)
     had_one = ready is not None and ready.reason != Reason.CONNECTOR_NOT_FOUND
-    verdict = Verdict(
+    verdict = ConditionResult(
         "False",
         Reason.CONNECTOR_NOT_FOUND,
         f"There is no AzureDevOpsConnector {resource.spec.connector_ref.name} in this namespace. Create it, or delete "
         "this resource and declare it for another connector.",
-        stalls=had_one or is_true(before, ConditionType.STALLED),
+        needs_user_action=had_one or is_true(before, ConditionType.STALLED),
     )
     observed = (ConditionType.ONBOARDED, ConditionType.DISCOVERED, ConditionType.PREREQUISITES_MET)
     status = _marked(resource, verdict, remove_condition(before, *observed), now)
     return status.model_copy(update={**dict.fromkeys((*_COVERAGE, *_COUNTS)), "prerequisites": ()})
 
 
-def _conflict(resource: DevOpsOrganization, winner: DevOpsOrganization) -> Verdict:
+def _conflict(resource: DevOpsOrganization, winner: DevOpsOrganization) -> ConditionResult:
     message = (
         f"DevOpsOrganization {winner.metadata.name} is older and decides for {resource.spec.organization}. Delete one "
         "of the two."
     )
-    return Verdict("False", Reason.CONFLICT, message, stalls=True)
+    return ConditionResult("False", Reason.CONFLICT, message, needs_user_action=True)
 
 
-def _verdict(view: _View, resource: DevOpsOrganization) -> Verdict | None:
+def _verdict(view: _View, resource: DevOpsOrganization) -> ConditionResult | None:
     """The verdict on Ready; None where nothing is known now and the last word stands."""
     if view.is_bare and _key(resource) in view.standing.excluded:
         return _left_out(view, resource.spec.organization, None)
@@ -159,85 +165,87 @@ def _verdict(view: _View, resource: DevOpsOrganization) -> Verdict | None:
     return _judged(view, resource) if view.is_read else _waiting(resource, view.connector)
 
 
-def _judged(view: _View, resource: DevOpsOrganization) -> Verdict | None:
+def _judged(view: _View, resource: DevOpsOrganization) -> ConditionResult | None:
     """The verdict by what Azure shows."""
     key, name, cloud = _key(resource), resource.spec.organization, view.snapshot.cloud
     found = view.found.get(key)
     if key not in view.standing.wanted and (found is not None or key in view.standing.excluded):
         return _left_out(view, name, found)
     if found is None:
-        told_all = isinstance(cloud, CloudState) and bool(cloud.available)
+        told_all = isinstance(cloud, AzureState) and bool(cloud.available)
         return _not_found(name) if told_all else _unseen(resource, view.connector)
-    if desired_state.is_held_elsewhere(found):
-        holder = view.snapshot.rivals.get(key, "another connector of the tenant")
+    if desired_state.is_held_by_other_connector(found):
+        holder = view.snapshot.conflicting_connectors.get(key, "another connector of the tenant")
         message = f"{name} is onboarded by {holder}. Take it out there, or set onboarding to Excluded here."
-        return Verdict("False", Reason.HELD_BY_OTHER_CONNECTOR, message, stalls=True)
+        return ConditionResult("False", Reason.HELD_BY_OTHER_CONNECTOR, message, needs_user_action=True)
     if not desired_state.is_onboarded(found):
         return _not_yet(view, name, found)
     return _covered(name, found, view.connector)
 
 
-def _left_out(view: _View, name: str, found: AzureOrganization | None) -> Verdict:
+def _left_out(view: _View, name: str, found: AzureOrganization | None) -> ConditionResult:
     if found is not None and desired_state.is_onboarded(found):
-        if desired_state.observes(view.snapshot):
+        if desired_state.is_observe_only(view.snapshot):
             return _drifted(f"{name} is onboarded through this connector, although it should not be")
-        still = Verdict("False", Reason.PROVISIONING, f"{name} is still to be taken out of this connector.")
+        still = ConditionResult("False", Reason.PROVISIONING, f"{name} is still to be taken out of this connector.")
         return _unauthorized(view.connector) or still
     if name.lower() in view.standing.excluded:
-        return Verdict("True", Reason.EXCLUDED, f"{name} is kept out of this connector, as asked.")
+        return ConditionResult("True", Reason.EXCLUDED, f"{name} is kept out of this connector, as asked.")
     message = (
         f"Nobody asked for {name}, so it is not onboarded. Set onboarding to Onboarded here, or mode AllAndFuture on "
         "the connector, to cover it."
     )
-    return Verdict("True", Reason.NOT_INCLUDED, message)
+    return ConditionResult("True", Reason.NOT_INCLUDED, message)
 
 
-def _drifted(what: str) -> Verdict:
+def _drifted(what: str) -> ConditionResult:
     message = f"{what}, and managementPolicy Observe forbids to change that."
-    return Verdict("False", Reason.DRIFT_DETECTED, message, stalls=True)
+    return ConditionResult("False", Reason.DRIFT_DETECTED, message, needs_user_action=True)
 
 
-def _not_found(name: str) -> Verdict:
+def _not_found(name: str) -> ConditionResult:
     message = f"The authorizing account sees no organization named {name}. Correct the name, or add the account to it."
-    return Verdict("False", Reason.ORGANIZATION_NOT_FOUND, message, stalls=True)
+    return ConditionResult("False", Reason.ORGANIZATION_NOT_FOUND, message, needs_user_action=True)
 
 
-def _not_yet(view: _View, name: str, found: AzureOrganization) -> Verdict:
-    if desired_state.observes(view.snapshot):
+def _not_yet(view: _View, name: str, found: AzureOrganization) -> ConditionResult:
+    if desired_state.is_observe_only(view.snapshot):
         return _drifted(f"{name} is not onboarded")
     words = f": {truncate(found.status_message, QUOTED_MAX)}" if found.status_message else ""
-    return _unauthorized(view.connector) or Verdict(
+    return _unauthorized(view.connector) or ConditionResult(
         "False", Reason.ONBOARDING, f"Defender for Cloud has not onboarded {name} yet{words}."
     )
 
 
-def _covered(name: str, found: AzureOrganization, connector: Conditions) -> Verdict:
+def _covered(name: str, found: AzureOrganization, connector: Conditions) -> ConditionResult:
     unauthorized = _unauthorized(connector)
     if unauthorized is not None:
         return unauthorized
     if found.provisioning_state == ProvisioningState.FAILED:
         words = truncate(found.status_message, QUOTED_MAX).rstrip(".") or "Azure does not say why"
         message = f"Defender for Cloud cannot work in {name}: {words}. Mend that; it looks again every 8 hours."
-        return Verdict("False", Reason.ONBOARDING, message, stalls=True)
-    return Verdict("True", Reason.ONBOARDED, f"Defender for Cloud covers {name}.")
+        return ConditionResult("False", Reason.ONBOARDING, message, needs_user_action=True)
+    return ConditionResult("True", Reason.ONBOARDED, f"Defender for Cloud covers {name}.")
 
 
-def _unauthorized(connector: Conditions) -> Verdict | None:
+def _unauthorized(connector: Conditions) -> ConditionResult | None:
     """The verdict while Defender can do nothing, neither take an organization in nor out; None where it can."""
     lost = find_condition(connector, ConditionType.AUTHORIZED)
     if lost is None or lost.status != "False":
         return None
-    return Verdict("False", lost.reason, "Defender's authorization has stopped: see the connector.", stalls=True)
+    return ConditionResult(
+        "False", lost.reason, "Defender's authorization has stopped: see the connector.", needs_user_action=True
+    )
 
 
-def _unseen(resource: DevOpsOrganization, connector: Conditions) -> Verdict | None:
+def _unseen(resource: DevOpsOrganization, connector: Conditions) -> ConditionResult | None:
     """Of what is not below the connector, while nobody tells what else there is."""
     if is_true(resource.status.conditions, ConditionType.ONBOARDED):
         return _unauthorized(connector) or _NOT_KNOWN
     return _waiting(resource, connector)
 
 
-def _waiting(resource: DevOpsOrganization, connector: Conditions) -> Verdict | None:
+def _waiting(resource: DevOpsOrganization, connector: Conditions) -> ConditionResult | None:
     """While nothing can be told; what was said about the resource in its present form stands.
 
     Unless it was about what stands in the cluster: no connector, two for one, what the connector itself said.
@@ -248,11 +256,13 @@ def _waiting(resource: DevOpsOrganization, connector: Conditions) -> Verdict | N
     return None if stands else _waiting_for(connector)
 
 
-def _waiting_for(connector: Conditions) -> Verdict:
+def _waiting_for(connector: Conditions) -> ConditionResult:
     ready = find_condition(connector, ConditionType.READY)
     if ready is None or (ready.is_true and ready.reason != Reason.SUSPENDED):
         return _NOT_KNOWN
-    return Verdict("False", ready.reason, _SEE_CONNECTOR, stalls=is_true(connector, ConditionType.STALLED))
+    return ConditionResult(
+        "False", ready.reason, _SEE_CONNECTOR, needs_user_action=is_true(connector, ConditionType.STALLED)
+    )
 
 
 def _conditions(view: _View, resource: DevOpsOrganization, now: datetime) -> Conditions:
@@ -273,7 +283,9 @@ def _conditions(view: _View, resource: DevOpsOrganization, now: datetime) -> Con
     return conditions
 
 
-def _set(conditions: Conditions, kind: str, verdict: Verdict | None, generation: int, now: datetime) -> Conditions:
+def _set(
+    conditions: Conditions, kind: str, verdict: ConditionResult | None, generation: int, now: datetime
+) -> Conditions:
     """Set a condition; where nothing is known now the last word stands, for this generation too."""
     if verdict is not None:
         return set_condition(conditions, condition_of(kind, verdict, generation), now)
@@ -283,7 +295,7 @@ def _set(conditions: Conditions, kind: str, verdict: Verdict | None, generation:
     return set_condition(conditions, last.model_copy(update={"observed_generation": generation}), now)
 
 
-def _lost(view: _View, conditions: Conditions) -> Verdict | None:
+def _lost(view: _View, conditions: Conditions) -> ConditionResult | None:
     """Of what was covered and is not to be seen any more."""
     if not is_true(conditions, ConditionType.ONBOARDED):
         return None
@@ -292,30 +304,34 @@ def _lost(view: _View, conditions: Conditions) -> Verdict | None:
     return _OUT_OF_SIGHT if view.is_read else None
 
 
-def _onboarded(found: AzureOrganization, key: str, standing: desired_state.Standing) -> Verdict:
+def _onboarded(found: AzureOrganization, key: str, standing: desired_state.OrganizationSelection) -> ConditionResult:
     """Its reason is also the memory of who was there when mode All was carried out."""
     if desired_state.is_onboarded(found):
-        return Verdict("True", Reason.ONBOARDED, "Defender for Cloud covers the organization.")
-    if key in standing.passed_over:
-        return Verdict("False", Reason.NOT_INCLUDED, "Nobody asked for the organization.")
+        return ConditionResult("True", Reason.ONBOARDED, "Defender for Cloud covers the organization.")
+    if key in standing.not_selected:
+        return ConditionResult("False", Reason.NOT_INCLUDED, "Nobody asked for the organization.")
     if key in standing.excluded:
-        return Verdict("False", Reason.EXCLUDED, "The organization is kept out.")
-    if desired_state.is_held_elsewhere(found):
-        return Verdict("False", Reason.HELD_BY_OTHER_CONNECTOR, "Another connector of the tenant holds it.")
-    return Verdict("False", Reason.ONBOARDING, "Defender for Cloud has not onboarded it yet.")
+        return ConditionResult("False", Reason.EXCLUDED, "The organization is kept out.")
+    if desired_state.is_held_by_other_connector(found):
+        return ConditionResult("False", Reason.HELD_BY_OTHER_CONNECTOR, "Another connector of the tenant holds it.")
+    return ConditionResult("False", Reason.ONBOARDING, "Defender for Cloud has not onboarded it yet.")
 
 
-def _discovered(view: _View, found: AzureOrganization) -> Verdict | None:
+def _discovered(view: _View, found: AzureOrganization) -> ConditionResult | None:
     progress, key = view.progress, found.name.lower()
     if progress is None or not desired_state.is_onboarded(found):
         return None
     expected = view.snapshot.expected.get(key)
     complete = expected is not None and not lags(view.snapshot.inventory.by_organization.get(key), expected)
     if progress.complete or complete:
-        return Verdict("True", Reason.DISCOVERED, "Defender for Cloud has reported what the organization holds.")
+        return ConditionResult(
+            "True", Reason.DISCOVERED, "Defender for Cloud has reported what the organization holds."
+        )
     if progress.exceeded and found.name in progress.lagging:
-        return Verdict("False", Reason.DEADLINE_EXCEEDED, "Defender for Cloud lags behind the deadline here.")
-    return Verdict("False", Reason.DISCOVERING, "Defender for Cloud is still listing projects and repositories.")
+        return ConditionResult("False", Reason.DEADLINE_EXCEEDED, "Defender for Cloud lags behind the deadline here.")
+    return ConditionResult(
+        "False", Reason.DISCOVERING, "Defender for Cloud is still listing projects and repositories."
+    )
 
 
 def _facts(view: _View, resource: DevOpsOrganization) -> dict[str, object]:
@@ -328,7 +344,9 @@ def _facts(view: _View, resource: DevOpsOrganization) -> dict[str, object]:
         facts |= dict.fromkeys((*_COVERAGE, *_COUNTS))
     if found is not None:
         facts["onboarding_state"] = str(found.onboarding_state)
-        facts["conflicting_connector"] = snapshot.rivals.get(key) if desired_state.is_held_elsewhere(found) else None
+        facts["conflicting_connector"] = (
+            snapshot.conflicting_connectors.get(key) if desired_state.is_held_by_other_connector(found) else None
+        )
         facts["organization_id"] = _organization_id(snapshot, found) if desired_state.is_onboarded(found) else None
     counts, expected = snapshot.inventory.by_organization.get(key), snapshot.expected.get(key)
     if counts is not None:
@@ -342,11 +360,11 @@ def _organization_id(snapshot: ConnectorSnapshot, found: AzureOrganization) -> s
 
 
 def _marked(
-    resource: DevOpsOrganization, verdict: Verdict | None, conditions: Conditions, now: datetime
+    resource: DevOpsOrganization, verdict: ConditionResult | None, conditions: Conditions, now: datetime
 ) -> OrganizationStatus:
     generation = resource.metadata.generation
     if verdict is None:
         return resource.status.model_copy(update={"conditions": conditions, "observed_generation": generation})
-    mark = mark_ready if verdict.holds else (mark_stalled if verdict.stalls else mark_reconciling)
+    mark = mark_ready if verdict.is_true else (mark_stalled if verdict.needs_user_action else mark_reconciling)
     marked = mark(conditions, reason=verdict.reason, message=verdict.message, generation=generation, now=now)
     return resource.status.model_copy(update={"conditions": marked, "observed_generation": generation})

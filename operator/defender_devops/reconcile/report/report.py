@@ -19,14 +19,14 @@ from defender_devops.api.connector import AuthorizationStatus, ConnectorStatus, 
 from defender_devops.api.names import FINALIZER
 from defender_devops.api.organization import DevOpsOrganization, OrganizationStatus
 from defender_devops.api.reasons import ConditionType, Reason
-from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot, Failure
+from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot, Failure
 from defender_devops.reconcile.report import azure_conditions
 from defender_devops.reconcile.report.authorization_conditions import authorized, reauth_required, signed_in
 from defender_devops.reconcile.report.azure_status import azure_status
-from defender_devops.reconcile.report.condition_result import Verdict, condition_of, not_checked
+from defender_devops.reconcile.report.condition_result import ConditionResult, condition_of, not_checked
 from defender_devops.reconcile.report.deletion import report_deletion
 from defender_devops.reconcile.report.discovery_progress import Discovery, discovery
-from defender_devops.reconcile.report.organizations import report_organizations, report_unread_organizations
+from defender_devops.reconcile.report.organizations import report_organizations, report_unobserved_organizations
 
 __all__ = ["Report", "report"]
 
@@ -38,12 +38,12 @@ class Report:
     Attributes:
         status: of the connector.
         organizations: of each DevOpsOrganization that refers to it.
-        next_look: a moment at which a deadline or a rest ends, or None.
+        reevaluate_at: a moment at which a deadline or a rest ends, or None.
     """
 
     status: ConnectorStatus
     organizations: tuple[tuple[DevOpsOrganization, OrganizationStatus], ...] = ()
-    next_look: datetime | None = None
+    reevaluate_at: datetime | None = None
 
 
 def report(snapshot: ConnectorSnapshot, failure: Failure | None, now: datetime) -> Report:
@@ -59,22 +59,22 @@ def report(snapshot: ConnectorSnapshot, failure: Failure | None, now: datetime) 
         conditions = report_deletion(snapshot, failure, now)
         stays = snapshot.organizations if FINALIZER in connector.metadata.finalizers else ()
         return Report(
-            _with(connector.status, snapshot, conditions), report_unread_organizations(stays, conditions, now)
+            _with(connector.status, snapshot, conditions), report_unobserved_organizations(stays, conditions, now)
         )
     if connector.spec.suspend:
         conditions = _suspended(snapshot, now)
-        organizations = report_unread_organizations(snapshot.organizations, conditions, now)
+        organizations = report_unobserved_organizations(snapshot.organizations, conditions, now)
         return Report(_with(connector.status, snapshot, conditions), organizations)
     if _is_patient(snapshot):
         return Report(connector.status)
     cloud = snapshot.cloud
-    progress = discovery(snapshot, cloud, now) if isinstance(cloud, CloudState) and cloud.is_settled else None
+    progress = discovery(snapshot, cloud, now) if isinstance(cloud, AzureState) and cloud.is_settled else None
     conditions = _conditions(snapshot, failure, progress, now)
     status = _with(_facts(snapshot, progress), snapshot, conditions)
     return Report(
         status.model_copy(update={"authorization": _authorization(snapshot, conditions, now)}),
         report_organizations(snapshot, conditions, progress, now),
-        progress.next_look if progress else None,
+        progress.reevaluate_at if progress else None,
     )
 
 
@@ -105,7 +105,7 @@ def _facts(snapshot: ConnectorSnapshot, progress: Discovery | None) -> Connector
     update: dict[str, object] = {"sign_in": _sign_in(snapshot)}
     if progress is not None:
         update["discovery"] = progress.status
-    if isinstance(cloud, CloudState):
+    if isinstance(cloud, AzureState):
         update["connector_id"] = snapshot.connector.connector_ref.id if cloud.connector is not None else None
         update["azure"] = azure_status(snapshot, cloud)
     return snapshot.connector.status.model_copy(update=update)
@@ -158,10 +158,10 @@ def _conditions(
 
 def _verdicts(
     snapshot: ConnectorSnapshot, failure: Failure | None, progress: Discovery | None
-) -> dict[ConditionType, Verdict | None]:
+) -> dict[ConditionType, ConditionResult | None]:
     """A verdict for each condition but the summary; None where nothing is known now and the last word stands."""
     authorization, sign_in = authorized(snapshot, failure), signed_in(snapshot)
-    found: dict[ConditionType, Verdict | None] = {
+    found: dict[ConditionType, ConditionResult | None] = {
         ConditionType.PROVISIONED: azure_conditions.provisioned(snapshot, failure),
         ConditionType.AUTHORIZED: authorization,
         ConditionType.REAUTH_REQUIRED: reauth_required(snapshot, authorization, sign_in),
@@ -174,15 +174,17 @@ def _verdicts(
     return found
 
 
-def _discovered(snapshot: ConnectorSnapshot, progress: Discovery | None) -> Verdict | None:
+def _discovered(snapshot: ConnectorSnapshot, progress: Discovery | None) -> ConditionResult | None:
     if progress is not None:
         return azure_conditions.discovered(progress)
-    if isinstance(snapshot.cloud, CloudState) and snapshot.cloud.configuration is None:
+    if isinstance(snapshot.cloud, AzureState) and snapshot.cloud.configuration is None:
         return not_checked("Discovery begins as soon as Defender is authorized.")
     return None
 
 
-def _set(conditions: Conditions, kind: str, verdict: Verdict | None, generation: int, now: datetime) -> Conditions:
+def _set(
+    conditions: Conditions, kind: str, verdict: ConditionResult | None, generation: int, now: datetime
+) -> Conditions:
     """Set a condition; where nothing is known now the last word stands, for this generation too."""
     last = find_condition(conditions, kind)
     if verdict is not None:
@@ -194,9 +196,9 @@ def _set(conditions: Conditions, kind: str, verdict: Verdict | None, generation:
     return set_condition(conditions, condition_of(kind, not_checked("It is not known yet."), generation), now)
 
 
-def _summary(conditions: Conditions, gates: tuple[Verdict, ...], generation: int, now: datetime) -> Conditions:
+def _summary(conditions: Conditions, gates: tuple[ConditionResult, ...], generation: int, now: datetime) -> Conditions:
     """Ready, Reconciling and Stalled, from the first of the verdicts that does not hold."""
-    first = next((each for each in gates if not each.holds), None)
+    first = next((each for each in gates if not each.is_true), None)
     if first is None:
         return mark_ready(
             conditions,
@@ -205,39 +207,41 @@ def _summary(conditions: Conditions, gates: tuple[Verdict, ...], generation: int
             generation=generation,
             now=now,
         )
-    mark = mark_stalled if first.stalls else mark_reconciling
+    mark = mark_stalled if first.needs_user_action else mark_reconciling
     return mark(conditions, reason=first.reason, message=first.message, generation=generation, now=now)
 
 
 def _gates(
     snapshot: ConnectorSnapshot,
     failure: Failure | None,
-    found: dict[ConditionType, Verdict | None],
+    found: dict[ConditionType, ConditionResult | None],
     conditions: Conditions,
-) -> tuple[Verdict, ...]:
+) -> tuple[ConditionResult, ...]:
     """What Ready rests on, the most important first."""
-    provisioned = found[ConditionType.PROVISIONED] or _last_word(conditions, ConditionType.PROVISIONED)
-    authorized = _last_word(conditions, ConditionType.AUTHORIZED)
+    provisioned = found[ConditionType.PROVISIONED] or _previous_condition(conditions, ConditionType.PROVISIONED)
+    authorized = _previous_condition(conditions, ConditionType.AUTHORIZED)
     available = found[ConditionType.ORGANIZATIONS_AVAILABLE]
     first = (authorized, provisioned) if _waits(provisioned, authorized) else (provisioned, authorized)
-    named = available if available is not None and available.stalls else None
-    gates = (azure_conditions.ourselves(failure), *first, named, azure_conditions.pending_names(snapshot))
+    named = available if available is not None and available.needs_user_action else None
+    gates = (azure_conditions.operator_failure(failure), *first, named, azure_conditions.pending_names(snapshot))
     return tuple(each for each in gates if each is not None)
 
 
-def _waits(provisioned: Verdict, authorized: Verdict) -> bool:
+def _waits(provisioned: ConditionResult, authorized: ConditionResult) -> bool:
     """Whether there is nothing to do in Azure until Defender is authorized."""
-    waiting = provisioned.reason in {Reason.CONNECTOR_NOT_FOUND, Reason.PROVISIONING} and not provisioned.stalls
+    waiting = (
+        provisioned.reason in {Reason.CONNECTOR_NOT_FOUND, Reason.PROVISIONING} and not provisioned.needs_user_action
+    )
     return waiting and authorized.status == "False"
 
 
-def _last_word(conditions: Conditions, kind: str) -> Verdict:
+def _previous_condition(conditions: Conditions, kind: str) -> ConditionResult:
     """What a condition says, new or old; but for a first authorization, what is False needs a person."""
     last = find_condition(conditions, kind)
     if last is None:
         return not_checked("It is not known yet.")
-    stalls = last.status == "False" and last.reason != Reason.AWAITING_AUTHORIZATION
-    return Verdict(last.status, last.reason, last.message, stalls=stalls)
+    needs_user_action = last.status == "False" and last.reason != Reason.AWAITING_AUTHORIZATION
+    return ConditionResult(last.status, last.reason, last.message, needs_user_action=needs_user_action)
 
 
 def _suspended(snapshot: ConnectorSnapshot, now: datetime) -> Conditions:
@@ -247,5 +251,5 @@ def _suspended(snapshot: ConnectorSnapshot, now: datetime) -> Conditions:
     )
     last = find_condition(conditions, ConditionType.READY)
     message = "spec.suspend is true: the operator neither reads nor changes anything in Azure."
-    verdict = Verdict(last.status if last else "Unknown", Reason.SUSPENDED, message)
+    verdict = ConditionResult(last.status if last else "Unknown", Reason.SUSPENDED, message)
     return _set(conditions, ConditionType.READY, verdict, snapshot.connector.metadata.generation, now)

@@ -9,11 +9,11 @@ from typing import Literal
 from defender_devops.api.conditions import Condition, find_condition
 from defender_devops.api.reasons import ConditionType
 
-__all__ = ["Announcement", "announcements"]
+__all__ = ["StatusEvent", "status_events"]
 
 
 @dataclass(frozen=True, slots=True)
-class Announcement:
+class StatusEvent:
     """An event: Normal where all is well, Warning where somebody should look."""
 
     type: Literal["Normal", "Warning"]
@@ -36,10 +36,10 @@ _WATCHED = (
 """Turning False, or another reason while False, is worth a warning."""
 
 
-def announcements(before: Iterable[Condition], after: Iterable[Condition]) -> tuple[Announcement, ...]:
+def status_events(before: Iterable[Condition], after: Iterable[Condition]) -> tuple[StatusEvent, ...]:
     """Compare the conditions; each reason is told once."""
     before, after = tuple(before), tuple(after)
-    told: dict[str, Announcement] = {}
+    told: dict[str, StatusEvent] = {}
     for each in (
         *_turned(before, after, _BAD, "True", "Warning"),
         *_turned(before, after, _WATCHED, "False", "Warning"),
@@ -56,17 +56,17 @@ def _turned(
     kinds: Iterable[str],
     status: str,
     event: Literal["Normal", "Warning"],
-) -> Iterator[Announcement]:
+) -> Iterator[StatusEvent]:
     for kind in kinds:
         old, new = find_condition(before, kind), find_condition(after, kind)
         if new is None or new.status != status:
             continue
         if old is None or (old.status, old.reason) != (new.status, new.reason):
-            yield Announcement(event, new.reason, new.message)
+            yield StatusEvent(event, new.reason, new.message)
 
 
-def _restored(before: tuple[Condition, ...], after: tuple[Condition, ...]) -> Iterator[Announcement]:
+def _restored(before: tuple[Condition, ...], after: tuple[Condition, ...]) -> Iterator[StatusEvent]:
     """What needed a person and works again."""
     old, new = (find_condition(each, ConditionType.REAUTH_REQUIRED) for each in (before, after))
     if old is not None and old.is_true and new is not None and not new.is_true:
-        yield Announcement("Normal", new.reason, "What needed a person works again.")
+        yield StatusEvent("Normal", new.reason, "What needed a person works again.")

@@ -62,7 +62,7 @@ def test_tags_are_the_new_ones(kind: type[SetTags]) -> None:
 
 @pytest.mark.parametrize("kind", [Authorize, UpdateConfiguration])
 def test_a_change_of_the_configuration_is_under_way(kind: type[Authorize | UpdateConfiguration]) -> None:
-    step = kind(auto_discovery=AutoDiscovery.DISABLED, inventory=("b", "A"), agentless=SCAN)
+    step = kind(auto_discovery=AutoDiscovery.DISABLED, organizations=("b", "A"), agentless=SCAN)
     cloud = cloud_of(after(step, "azure: {configuration: {state: Failed, message: boom}}"))
     assert cloud.configuration is not None
     assert cloud.configuration.provisioning_state is ProvisioningState.PENDING
@@ -71,7 +71,10 @@ def test_a_change_of_the_configuration_is_under_way(kind: type[Authorize | Updat
     assert cloud.configuration.status_message == ""
     assert cloud.is_busy
     assert not cloud.is_settled
-    assert {subject: at for subject, (_, at) in cloud.sent.items()} == {"organizations": NOW, "agentless": NOW}
+    assert {subject: at for subject, (_, at) in cloud.pending_requests.items()} == {
+        "organizations": NOW,
+        "agentless": NOW,
+    }
 
 
 def test_what_a_change_does_not_name_stays() -> None:
@@ -84,7 +87,7 @@ def test_what_a_change_does_not_name_stays() -> None:
     assert after_choice.configuration is not None
     assert after_scan.configuration.auto_discovery is AutoDiscovery.ENABLED
     assert after_choice.configuration.agentless == before.agentless
-    assert (set(after_scan.sent), set(after_choice.sent)) == ({"agentless"}, {"organizations"})
+    assert (set(after_scan.pending_requests), set(after_choice.pending_requests)) == ({"agentless"}, {"organizations"})
 
 
 def test_a_code_makes_void_what_was_known_of_the_authorization() -> None:
@@ -112,7 +115,7 @@ def test_annotations_of_one_organization_are_under_way() -> None:
     }
     assert cloud.is_busy
     assert cloud.is_settled
-    assert "annotations/fabrikam" in cloud.sent
+    assert "annotations/fabrikam" in cloud.pending_requests
 
 
 def test_readers_come_and_go() -> None:
@@ -168,7 +171,7 @@ def test_a_released_resource_is_a_declared_one_and_the_others_are_as_before() ->
     ("step", "sentence"),
     [
         (CreateConnector(CONNECTOR_ID, "westeurope", {}, "g"), "create the connector contoso in westeurope"),
-        (UpdateConfiguration(inventory=()), "update the DevOps configuration (organizations none)"),
+        (UpdateConfiguration(organizations=()), "update the DevOps configuration (organizations none)"),
         (UpdateConfiguration(agentless=SCAN), "update the DevOps configuration (agentless scanning on)"),
         (SetAnnotations("a", Annotations(enabled=False)), "turn pull request annotations off in a"),
         (AssignReader("n", "p", "User", ROLE), "make User p a Security Reader of the connector"),

@@ -11,7 +11,7 @@ import pytest
 from defender_devops.api.azure_types import Counts, DiscoveredCounts, ProvisioningState
 from defender_devops.api.organization import Prerequisite
 from defender_devops.reconcile.cache.unchanged import ReconcileInputs
-from defender_devops.reconcile.facts.snapshot import AuthorizationCode, CloudState, ConnectorSnapshot, Failure, SignIn
+from defender_devops.reconcile.facts.snapshot import AuthorizationCode, AzureState, ConnectorSnapshot, Failure, SignIn
 from tests.unit.reconcile.builder import NOW, cloud_of, snapshot
 
 WORLD = snapshot("azure: {organizations: {contoso: Onboarded}}", "resources: {contoso: {}}")
@@ -21,7 +21,7 @@ STANDS_STILL = {
     "connector": "by its resourceVersion",
     "organizations": "by their resourceVersions",
     "taken_names": "only what is missing is given a name, and where something is missing there is something to do",
-    "living_owners": "only of a connector that is somebody else's: it is left alone, or, with Observe, nobody asks",
+    "existing_owner_uids": "only of a connector that is somebody else's: it is left alone, or only observed",
     "namespaces": "a setting",
     "timings": "settings",
     "failures": "a look that failed has no rest, and one that follows it counts none",
@@ -31,7 +31,7 @@ STANDS_STILL = {
 """Parts of a snapshot that a rest does not keep, each with the cause."""
 
 
-def found(change: Callable[[CloudState], CloudState]) -> ConnectorSnapshot:
+def found(change: Callable[[AzureState], AzureState]) -> ConnectorSnapshot:
     return replace(WORLD, cloud=change(cloud_of(WORLD)))
 
 
@@ -45,7 +45,7 @@ def version(of: str) -> ConnectorSnapshot:
 
 
 def configured(**change: object) -> ConnectorSnapshot:
-    def changed(cloud: CloudState) -> CloudState:
+    def changed(cloud: AzureState) -> AzureState:
         assert cloud.configuration is not None
         return replace(cloud, configuration=replace(cloud.configuration, **change))
 
@@ -83,12 +83,12 @@ def test_a_rest_holds_whenever_and_however_azure_was_asked() -> None:
         ),
         replace(WORLD, expected={"contoso": Counts(9, 9)}),
         replace(WORLD, inventory=DiscoveredCounts({"contoso": Counts(9, 9)})),
-        replace(WORLD, rivals={"contoso": "another"}),
+        replace(WORLD, conflicting_connectors={"contoso": "another"}),
         replace(WORLD, cloud=Failure("AzureUnavailable", "down")),
         found(lambda cloud: replace(cloud, probe_failure=Failure("AuthorizationLost", "revoked"))),
         found(lambda cloud: replace(cloud, available=())),
         found(lambda cloud: replace(cloud, organizations=())),
-        found(lambda _: CloudState()),
+        found(lambda _: AzureState()),
         configured(provisioning_state=ProvisioningState.FAILED),
     ],
     ids=lambda _: "",
@@ -102,8 +102,8 @@ def test_whatever_else_changes_ends_it(changed: ConnectorSnapshot) -> None:
     [
         replace(WORLD, cloud=Failure("AzureUnavailable", "down")),
         configured(provisioning_state=ProvisioningState.PENDING),
-        found(lambda _: CloudState()),
-        found(lambda cloud: replace(cloud, sent={"tags": ("key", NOW)})),
+        found(lambda _: AzureState()),
+        found(lambda cloud: replace(cloud, pending_requests={"tags": ("key", NOW)})),
     ],
     ids=["a read that failed", "an operation", "no connector", "a wish that may be repeated"],
 )

@@ -6,7 +6,7 @@ import pytest
 
 from defender_devops.api.azure_types import AutoDiscovery
 from defender_devops.reconcile.actions.azure import Authorize, CreateConnector
-from defender_devops.reconcile.actions.kubernetes import RememberTags, SpendCode
+from defender_devops.reconcile.actions.kubernetes import RecordCodeHash, RecordManagedTags
 from defender_devops.reconcile.facts.desired_state import hierarchy_identifier
 from defender_devops.reconcile.plan.plan import plan
 from tests.unit.reconcile.builder import CONNECTOR_ID, NEW_CODE, NOW, SPENT_CODE, UID, snapshot
@@ -275,7 +275,7 @@ def test_authorization(case: Case) -> None:
 def test_a_connector_is_made_with_our_tags_and_a_guid_that_a_repeat_would_find() -> None:
     world = snapshot(ABSENT, FRESH, CODE, NEW, "spec: {azure: {tags: {team: red}}}")
     assert plan(world, NOW).actions[:4] == (
-        RememberTags(("team",)),
+        RecordManagedTags(("team",)),
         CreateConnector(
             id=CONNECTOR_ID,
             location="westeurope",
@@ -286,7 +286,7 @@ def test_a_connector_is_made_with_our_tags_and_a_guid_that_a_repeat_would_find()
             },
             hierarchy_identifier=hierarchy_identifier(UID),
         ),
-        SpendCode(NEW_CODE),
+        RecordCodeHash(NEW_CODE),
         Authorize(auto_discovery=AutoDiscovery.ENABLED, sha256=NEW_CODE),
     )
 

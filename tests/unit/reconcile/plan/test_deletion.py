@@ -114,4 +114,4 @@ def test_only_the_owner_s_tags_are_taken_off_and_letting_go_does_not_depend_on_i
     world = snapshot(GOING, ADOPTED, "azure: {tags: {team: red}}")
     step = plan(world, NOW).actions[0]
     assert step == RemoveOwnerTags({"team": "red"}, ("defender-devops-owner", "defender-devops-resource"))
-    assert step.is_courtesy
+    assert step.is_best_effort

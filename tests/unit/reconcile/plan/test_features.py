@@ -7,7 +7,7 @@ import pytest
 from defender_devops.api.azure_types import AgentlessConfiguration, Annotations, AutoDiscovery, InventoryItem
 from defender_devops.reconcile.actions.azure import AssignReader, RemoveReader, SetAnnotations, UpdateConfiguration
 from defender_devops.reconcile.plan.plan import plan
-from defender_devops.reconcile.plan.security_readers import reader_name
+from defender_devops.reconcile.plan.security_readers import reader_assignment_name
 from tests.unit.reconcile.builder import NOW, ROLE, UID, snapshot
 from tests.unit.reconcile.cases import EVERYTHING, OBSERVE, SELECTED, Case, change, only, planned, remember
 
@@ -234,8 +234,8 @@ def test_scanning_is_asked_for_in_azure_s_terms() -> None:
 def test_assignments_have_derived_names_so_that_a_repeat_finds_its_own() -> None:
     world = snapshot(ONE, assigned(f"{{{USER}: ours}}"))
     assert plan(world, NOW).actions == (
-        AssignReader(reader_name(UID, GROUP), GROUP, "Group", ROLE),
-        RemoveReader(reader_name(UID, USER), USER),
+        AssignReader(reader_assignment_name(UID, GROUP), GROUP, "Group", ROLE),
+        RemoveReader(reader_assignment_name(UID, USER), USER),
     )
-    assert reader_name(UID, GROUP) == reader_name(UID, GROUP.upper())
-    assert reader_name(UID, GROUP) != reader_name("88888888-8888-8888-8888-888888888888", GROUP)
+    assert reader_assignment_name(UID, GROUP) == reader_assignment_name(UID, GROUP.upper())
+    assert reader_assignment_name(UID, GROUP) != reader_assignment_name("88888888-8888-8888-8888-888888888888", GROUP)

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 import pytest
 
 from defender_devops.api.azure_types import ProvisioningState
-from defender_devops.reconcile.facts.snapshot import CloudState, ConnectorSnapshot, Timings
-from defender_devops.reconcile.plan.diff import forget_fulfilled
+from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot, Timings
+from defender_devops.reconcile.plan.diff import drop_fulfilled_requests
 from defender_devops.reconcile.plan.plan import plan
 from tests.unit.reconcile.builder import NOW, snapshot
 from tests.unit.reconcile.cases import CODE, LISTED, SELECTED, change, only
@@ -36,9 +36,11 @@ def after(world: ConnectorSnapshot, now: datetime) -> ConnectorSnapshot:
 
 def ignored(world: ConnectorSnapshot, asked: ConnectorSnapshot) -> ConnectorSnapshot:
     """Azure has ended its operation and nothing has come of it; the operator remembers what it asked for."""
-    assert isinstance(asked.cloud, CloudState)
-    assert isinstance(world.cloud, CloudState)
-    return forget_fulfilled(replace(asked, cloud=replace(world.cloud, sent=asked.cloud.sent)))
+    assert isinstance(asked.cloud, AzureState)
+    assert isinstance(world.cloud, AzureState)
+    return drop_fulfilled_requests(
+        replace(asked, cloud=replace(world.cloud, pending_requests=asked.cloud.pending_requests))
+    )
 
 
 @pytest.mark.parametrize("world", WORLDS.values(), ids=WORLDS)
@@ -104,30 +106,32 @@ def test_annotations_are_sent_though_a_list_is_waiting() -> None:
 )
 def test_what_was_done_and_then_undone_is_asked_for_at_once(drifted: tuple[str, ...], good: tuple[str, ...]) -> None:
     asked = after(snapshot(*drifted), NOW)
-    assert isinstance(asked.cloud, CloudState)
+    assert isinstance(asked.cloud, AzureState)
     done = snapshot(*good)
-    assert isinstance(done.cloud, CloudState)
-    seen = forget_fulfilled(replace(done, cloud=replace(done.cloud, sent=asked.cloud.sent)))
-    assert isinstance(seen.cloud, CloudState)
-    assert not seen.cloud.sent
+    assert isinstance(done.cloud, AzureState)
+    seen = drop_fulfilled_requests(
+        replace(done, cloud=replace(done.cloud, pending_requests=asked.cloud.pending_requests))
+    )
+    assert isinstance(seen.cloud, AzureState)
+    assert not seen.cloud.pending_requests
     undone = snapshot(*drifted)
-    assert isinstance(undone.cloud, CloudState)
-    assert plan(replace(undone, cloud=replace(undone.cloud, sent=seen.cloud.sent)), NOW).actions
+    assert isinstance(undone.cloud, AzureState)
+    assert plan(replace(undone, cloud=replace(undone.cloud, pending_requests=seen.cloud.pending_requests)), NOW).actions
 
 
 def test_an_organization_that_is_still_at_it_counts_as_asked() -> None:
     asked = after(snapshot(ON), NOW)
-    assert isinstance(asked.cloud, CloudState)
+    assert isinstance(asked.cloud, AzureState)
     assert {each.provisioning_state for each in asked.cloud.organizations} == {ProvisioningState.PENDING}
     assert asked.cloud.is_busy
-    kept = forget_fulfilled(asked)
-    assert isinstance(kept.cloud, CloudState)
-    assert kept.cloud.sent == asked.cloud.sent
+    kept = drop_fulfilled_requests(asked)
+    assert isinstance(kept.cloud, AzureState)
+    assert kept.cloud.pending_requests == asked.cloud.pending_requests
 
 
 def test_nothing_is_forgotten_while_the_configuration_is_being_changed() -> None:
     asked = after(snapshot(SELECTED, LISTED, OUT), NOW)
-    assert forget_fulfilled(asked) is asked
+    assert drop_fulfilled_requests(asked) is asked
 
 
 def test_a_code_is_no_wish_that_could_be_held_back() -> None:

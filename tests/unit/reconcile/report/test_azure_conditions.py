@@ -245,7 +245,7 @@ AVAILABLE_CASES = [
     ),
     Says(
         "one is held, and it is known by whom",
-        (HELD, "rivals: {tailspin: another connector of this cluster}"),
+        (HELD, "conflictingConnectors: {tailspin: another connector of this cluster}"),
         "OrganizationsAvailable",
         "False",
         "OrganizationConflict",

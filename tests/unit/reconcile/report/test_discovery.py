@@ -104,7 +104,7 @@ def test_percent_is_that_of_the_repositories_and_100_only_when_all_is_there(
 ) -> None:
     clock = Clock(EXPECTED, counts(contoso, fabrikam))
     written = clock.look()
-    assert (written.next_look is None) == (percent == 100)
+    assert (written.reevaluate_at is None) == (percent == 100)
     assert clock.discovery.percent == percent
     assert (clock.discovery.completed_at is not None) == (percent == 100)
 
@@ -199,7 +199,7 @@ def test_the_deadline_is_the_spec_s_or_what_the_projects_need(
 def test_after_the_deadline_it_says_who_lags() -> None:
     clock = Clock(EXPECTED, counts("[100, 800]", "[1, 4]"))
     first = clock.look()
-    assert first.next_look == NOW + 8 * HOUR
+    assert first.reevaluate_at == NOW + 8 * HOUR
     clock.look(after=8 * HOUR - timedelta(seconds=1))
     assert clock.verdict()[1] == "Discovering"
     late = clock.look(after=timedelta(seconds=1))
@@ -208,7 +208,7 @@ def test_after_the_deadline_it_says_who_lags() -> None:
     assert "101 of 120 projects" in message
     assert "lagging: fabrikam." in message
     assert "raise spec.discovery.deadline" in message
-    assert late.next_look is None
+    assert late.reevaluate_at is None
 
 
 def test_a_longer_deadline_takes_it_back() -> None:
@@ -233,7 +233,7 @@ def test_what_comes_after_the_deadline_counts() -> None:
 def test_without_expected_counts_an_hour_of_rest_is_the_end() -> None:
     clock = Clock(counts("[5, 9]", "[1, 2]"))
     first = clock.look()
-    assert first.next_look == NOW + HOUR
+    assert first.reevaluate_at == NOW + HOUR
     clock.look(counts("[6, 9]", "[1, 2]"), after=timedelta(minutes=50))
     clock.look(after=timedelta(minutes=59))
     assert clock.verdict()[:2] == ("False", "Discovering")
@@ -243,7 +243,7 @@ def test_without_expected_counts_an_hour_of_rest_is_the_end() -> None:
         "Discovered",
         "Defender for Cloud has reported 7 projects and 11 repositories.",
     )
-    assert last.next_look is None
+    assert last.reevaluate_at is None
 
 
 def test_there_is_no_rest_while_an_organization_has_no_counts() -> None:

@@ -12,9 +12,9 @@ from defender_devops.api.connector import ConnectorStatus, InvalidManifest
 from defender_devops.reconcile.cache.resource_cache import Key, ResourceCache
 from defender_devops.reconcile.report.invalid_manifest import (
     conditions_of,
-    leaves_azure_alone,
-    refused_organization_status,
-    refused_status,
+    invalid_connector_status,
+    invalid_organization_status,
+    needs_no_azure_cleanup,
 )
 from tests.unit.reconcile.builder import NOW, SPENT_CODE
 from tests.unit.reconcile.observe.test_probing import GATHERER
@@ -23,7 +23,9 @@ BODY = {"metadata": {"generation": 4}, "status": {"authorization": {"codeHash": 
 
 
 def test_it_is_stalled_with_the_sentence_that_names_the_field() -> None:
-    status = ConnectorStatus.model_validate(refused_status(BODY, InvalidManifest("spec.azure: is wrong."), NOW))
+    status = ConnectorStatus.model_validate(
+        invalid_connector_status(BODY, InvalidManifest("spec.azure: is wrong."), NOW)
+    )
     told = {each.type: (each.status, each.reason, each.message) for each in status.conditions}
     assert told == {
         "Ready": ("False", "InvalidSpec", "spec.azure: is wrong."),
@@ -34,25 +36,25 @@ def test_it_is_stalled_with_the_sentence_that_names_the_field() -> None:
 
 
 def test_all_else_stays_whether_it_can_be_read_or_not() -> None:
-    status = refused_status(BODY, InvalidManifest("m"), NOW)
+    status = invalid_connector_status(BODY, InvalidManifest("m"), NOW)
     assert status["authorization"] == {"codeHash": SPENT_CODE}
     assert status["unknown"] == {"a": 1}
 
 
 def test_a_long_list_of_complaints_is_cut_and_not_refused() -> None:
-    status = refused_status(BODY, InvalidManifest("ä" * 2000), NOW)
+    status = invalid_connector_status(BODY, InvalidManifest("ä" * 2000), NOW)
     assert all(len(each.message.encode()) <= 1024 for each in conditions_of({"status": status}))
 
 
 def test_the_same_again_is_no_change() -> None:
-    first = refused_status(BODY, InvalidManifest("m"), NOW)
-    again = refused_status({**BODY, "status": first}, InvalidManifest("m"), NOW + timedelta(hours=1))
+    first = invalid_connector_status(BODY, InvalidManifest("m"), NOW)
+    again = invalid_connector_status({**BODY, "status": first}, InvalidManifest("m"), NOW + timedelta(hours=1))
     assert again == first
 
 
 def test_an_organization_that_is_not_understood_says_so_and_forgets_nothing() -> None:
     body = {"metadata": {"generation": 2}, "status": {"onboardingState": "Onboarded"}}
-    status = refused_organization_status(body, InvalidManifest("spec.onboarding: is wrong."), NOW)
+    status = invalid_organization_status(body, InvalidManifest("spec.onboarding: is wrong."), NOW)
     told = {each.type: (each.status, each.reason, each.message) for each in conditions_of({"status": status})}
     assert told == {
         "Ready": ("False", "InvalidSpec", "spec.onboarding: is wrong."),
@@ -60,7 +62,7 @@ def test_an_organization_that_is_not_understood_says_so_and_forgets_nothing() ->
     }
     assert (status["observedGeneration"], status["onboardingState"]) == (2, "Onboarded")
     assert (
-        refused_organization_status({**body, "status": status}, InvalidManifest("spec.onboarding: is wrong."), NOW)
+        invalid_organization_status({**body, "status": status}, InvalidManifest("spec.onboarding: is wrong."), NOW)
         == status
     )
 
@@ -96,10 +98,10 @@ def test_it_goes_only_where_nothing_of_ours_would_stay_in_azure_unasked(
         "spec": spec,
         "status": {"azure": azure} if azure is not None else None,
     }
-    assert leaves_azure_alone(body) is goes
+    assert needs_no_azure_cleanup(body) is goes
     (ready,) = (
         each
-        for each in conditions_of({"status": refused_status(body, InvalidManifest("m."), NOW)})
+        for each in conditions_of({"status": invalid_connector_status(body, InvalidManifest("m."), NOW)})
         if each.type == "Ready"
     )
     assert ("Detach" in ready.message) is not goes

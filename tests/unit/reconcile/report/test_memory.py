@@ -8,8 +8,8 @@ import pytest
 
 from defender_devops.api.connector import AzureStatus
 from defender_devops.reconcile.actions.action import Action
-from defender_devops.reconcile.actions.kubernetes import SpendCode
-from defender_devops.reconcile.facts.ownership import refusal
+from defender_devops.reconcile.actions.kubernetes import RecordCodeHash
+from defender_devops.reconcile.facts.ownership import ownership_conflict
 from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot, Failure
 from defender_devops.reconcile.plan.plan import plan
 from defender_devops.reconcile.report.report import report
@@ -136,7 +136,7 @@ def test_what_does_not_carry_our_tag_is_not_remembered_as_ours(owner: str, world
 def test_always_takes_over_though_the_first_attempt_failed() -> None:
     world = snapshot(FRESH, "azure: {owner: another}", "spec: {adoptionPolicy: Always}")
     later = with_status(world, report(world, THROTTLED, NOW).status)
-    assert refusal(later) is None
+    assert ownership_conflict(later) is None
     assert plan(later, NOW).actions == plan(world, NOW).actions
 
 
@@ -145,7 +145,7 @@ def test_what_was_taken_over_and_is_taken_back_is_lost() -> None:
     taken = with_status(
         snapshot("azure: {owner: another}", "spec: {adoptionPolicy: Always}"), report(world, None, NOW).status
     )
-    failure = refusal(taken)
+    failure = ownership_conflict(taken)
     assert failure is not None
     assert failure.reason == "OwnershipLost"
 
@@ -162,7 +162,7 @@ def test_the_connector_s_id_stands_while_there_is_one() -> None:
 
 def test_a_code_is_remembered_whatever_came_of_sending_it() -> None:
     known = f"status: {{authorization: {{codeHash: {SPENT_CODE}}}}}"
-    world = carried_out(snapshot(ABSENT, FRESH, CODE, "code: new", known), SpendCode)
+    world = carried_out(snapshot(ABSENT, FRESH, CODE, "code: new", known), RecordCodeHash)
     written = report(world, THROTTLED, NOW).status.authorization
     assert written is not None
     assert (written.code_hash, written.spent_code_hashes) == (NEW_CODE, (SPENT_CODE,))
@@ -171,7 +171,7 @@ def test_a_code_is_remembered_whatever_came_of_sending_it() -> None:
 def test_a_spent_code_stays_spent_through_twenty_others() -> None:
     world = snapshot(ABSENT, FRESH, CODE)
     for number in range(21):
-        world = SpendCode(f"{number:064x}").effect(world, NOW)
+        world = RecordCodeHash(f"{number:064x}").effect(world, NOW)
     known = world.connector.status.authorization
     assert known is not None
     assert known.code_hash == f"{20:064x}"

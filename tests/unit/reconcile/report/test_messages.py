@@ -27,7 +27,7 @@ LONG_WORLDS = {
         SIGN_IN,
         signed_in(f"{{signed_in: false, is_lost: true, reason: SignInRequired, message: '{LONG}'}}"),
     ),
-    "a holder": (HELD, f"rivals: {{tailspin: '{LONG}'}}"),
+    "a holder": (HELD, f"conflictingConnectors: {{tailspin: '{LONG}'}}"),
     "a check": (
         SIGN_IN,
         f"prerequisites: {{contoso: [{{check: AccessLevel, status: 'False', message: '{LONG[:1000]}'}}]}}",

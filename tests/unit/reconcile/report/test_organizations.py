@@ -11,7 +11,7 @@ from defender_devops.api.conditions import find_condition, is_true
 from defender_devops.api.names import LABEL_GENERATED
 from defender_devops.api.organization import DevOpsOrganization, OrganizationStatus
 from defender_devops.api.reasons import REASONS, ConditionType
-from defender_devops.reconcile.report.organizations import orphaned
+from defender_devops.reconcile.report.organizations import report_missing_connector
 from defender_devops.reconcile.report.report import report
 from tests.unit.reconcile.builder import CONNECTOR_ID, NOW, resource, snapshot
 from tests.unit.reconcile.cases import ABSENT, FRESH, LISTED, NO_CONFIGURATION, OBSERVE, SELECTED
@@ -118,7 +118,7 @@ CASES = [
     Stands(
         "held elsewhere, and it is known by whom",
         "tailspin",
-        (HELD, "rivals: {tailspin: /subscriptions/x}"),
+        (HELD, "conflictingConnectors: {tailspin: /subscriptions/x}"),
         "Stalled",
         "HeldByOtherConnector",
         ("onboarded by /subscriptions/x",),
@@ -545,12 +545,17 @@ def test_the_facts_are_azure_s() -> None:
 
 
 def test_the_conflicting_connector_is_named_and_forgotten_once_it_lets_go() -> None:
-    rival = "rivals: {tailspin: /subscriptions/x}"
+    rival = "conflictingConnectors: {tailspin: /subscriptions/x}"
     held = status_of("tailspin", HELD, rival)
     assert (held.conflicting_connector, held.organization_id) == ("/subscriptions/x", None)
     assert held.onboarding_state == "OnboardedByOtherConnector"
     before = "{status: {conflictingConnector: /subscriptions/x}}"
-    assert status_of("fabrikam", "rivals: {fabrikam: /x}", declared("fabrikam", before)).conflicting_connector is None
+    assert (
+        status_of(
+            "fabrikam", "conflictingConnectors: {fabrikam: /x}", declared("fabrikam", before)
+        ).conflicting_connector
+        is None
+    )
 
 
 def test_counts_that_are_missing_stay_as_they_were() -> None:
@@ -638,13 +643,13 @@ def test_what_is_not_onboarded_has_nothing_to_discover() -> None:
 
 def test_an_organization_that_comes_before_its_connector_waits_for_it() -> None:
     fresh = resource("fabrikam", {"name": "mine"})
-    first = orphaned(fresh, NOW)
+    first = report_missing_connector(fresh, NOW)
     ready = find_condition(first.conditions, "Ready")
     assert ready is not None
     assert (ready.status, ready.reason) == ("False", "ConnectorNotFound")
     assert "There is no AzureDevOpsConnector contoso in this namespace. Create it" in ready.message
     assert is_true(first.conditions, "Reconciling")
-    again = orphaned(fresh.model_copy(update={"status": first}), NOW)
+    again = report_missing_connector(fresh.model_copy(update={"status": first}), NOW)
     assert again == first
 
 
@@ -652,12 +657,12 @@ def test_an_organization_that_outlives_its_connector_needs_a_person() -> None:
     (left,) = (
         each for each in snapshot(covered_before("fabrikam")).organizations if each.spec.organization == "fabrikam"
     )
-    first = orphaned(left, NOW)
+    first = report_missing_connector(left, NOW)
     assert is_true(first.conditions, "Stalled")
     assert not is_true(first.conditions, "Onboarded")
     assert first.onboarding_state is None
     assert first.projects is None
-    again = orphaned(left.model_copy(update={"status": first}), NOW)
+    again = report_missing_connector(left.model_copy(update={"status": first}), NOW)
     assert again == first
 
 

@@ -210,9 +210,9 @@ def test_a_list_that_azure_took_on_agrees_though_an_organization_lags() -> None:
     world = snapshot("spec: {organizations: {mode: All}}", LISTED, OUT)
     for step in plan(world, NOW).actions:
         world = step.effect(world, NOW)
-    asked = cloud_of(world).sent
+    asked = cloud_of(world).pending_requests
     before = snapshot("spec: {organizations: {mode: All}}", LISTED, OUT)
-    ignored = replace(before, cloud=replace(cloud_of(before), sent=asked))
+    ignored = replace(before, cloud=replace(cloud_of(before), pending_requests=asked))
     assert not is_true(report(before, None, NOW).status.conditions, "Provisioned")
     assert is_true(report(ignored, None, NOW).status.conditions, "Provisioned")
     assert is_true(report(ignored, None, NOW).status.conditions, "Ready")
