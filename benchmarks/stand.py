@@ -125,7 +125,7 @@ def _start_yardstick(log: Path, cluster: Cluster, cloud: Cloud, grants: Sequence
     command = [sys.executable, "-m", "benchmarks.yardstick", str(port)]
     environment = {**os.environ, "KUBECONFIG": str(cluster.kubeconfig)}
     process = ManagedProcess("yardstick", command, log=log, env=environment, cwd=Path(__file__).parents[1])
-    process.until_answers(f"http://127.0.0.1:{port}/healthz", timeout=_READY_SECONDS)
+    process.wait_until_responding(f"http://127.0.0.1:{port}/healthz", timeout=_READY_SECONDS)
     return process
 
 

@@ -7,8 +7,8 @@ import os
 import sys
 from pathlib import Path
 
+from sandbox.background import down, run, up
 from sandbox.cluster.binaries import Binaries, BinaryError, binary
-from sandbox.lasting import down, run, up
 from sandbox.process import ProcessFailed
 
 _FOLDER = Path(".sandbox")

@@ -11,7 +11,7 @@ from typing import Self, TypeVar
 
 import httpx
 
-__all__ = ["ManagedProcess", "ProcessFailed", "stop_all"]
+__all__ = ["ManagedProcess", "ProcessFailed", "stop_processes"]
 
 T = TypeVar("T")
 
@@ -72,7 +72,7 @@ class ManagedProcess:
         """None while it runs; negative for the signal that ended it."""
         return self._process.poll()
 
-    def until(self, ready: Callable[[], T | None], *, timeout: float) -> T:
+    def wait_until(self, ready: Callable[[], T | None], *, timeout: float) -> T:
         """Ask `ready` again and again until it gives a value.
 
         Raises:
@@ -87,14 +87,14 @@ class ManagedProcess:
             time.sleep(_POLL_SECONDS)
         return value
 
-    def until_answers(self, url: str, *, timeout: float) -> None:
+    def wait_until_responding(self, url: str, *, timeout: float) -> None:
         """Ask an address of the program's again and again until it answers well.
 
         Raises:
             ProcessFailed: the program ended before, or `timeout` seconds went by.
         """
         with httpx.Client(trust_env=False) as http:
-            self.until(lambda: _answers(http, url), timeout=timeout)
+            self.wait_until(lambda: _answers(http, url), timeout=timeout)
 
     def check(self) -> None:
         """Raise ProcessFailed if the program has ended."""
@@ -133,9 +133,9 @@ class ManagedProcess:
             self._process.stdin.close()
         return status
 
-    def _report(self, what: str) -> str:
+    def _report(self, problem: str) -> str:
         lines = self.log.read_text(errors="replace").splitlines()[-_TAIL_LINES:]
-        return "\n  ".join([f"{self.name} {what}; the end of {self.log}:", *(lines or ["(nothing)"])])
+        return "\n  ".join([f"{self.name} {problem}; the end of {self.log}:", *(lines or ["(nothing)"])])
 
     def __enter__(self) -> Self:
         return self
@@ -144,7 +144,7 @@ class ManagedProcess:
         self.stop()
 
 
-def stop_all(processes: Sequence[ManagedProcess]) -> None:
+def stop_processes(processes: Sequence[ManagedProcess]) -> None:
     """Stop several at once: the wait is that of the slowest, not the sum."""
     for process in processes:
         process.terminate()

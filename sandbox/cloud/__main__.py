@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from sandbox.cloud.certificates import make_certificates
 from sandbox.cloud.clock import Clock
-from sandbox.cloud.control.actions import Actions, Refused
+from sandbox.cloud.control.actions import ActionError, Actions
 from sandbox.cloud.control.bodies import FederationBody
 from sandbox.cloud.control.service import Control
 from sandbox.cloud.devops.service import HOSTS
@@ -106,7 +106,7 @@ def _register_issuer(arguments: argparse.Namespace, simulation: Simulation) -> N
     )
     try:
         Actions(simulation).register_issuer(body)
-    except (Refused, OSError, ValueError) as error:
+    except (ActionError, OSError, ValueError) as error:
         raise SystemExit(f"--federation-jwks: {error}") from error
 
 
@@ -135,14 +135,14 @@ async def _run(simulation: Simulation, ports: dict[str, int], folder: Path) -> N
     context, authority_file = make_certificates(folder)
     runners, addresses = [], {}
     for name, service in {**simulation.services, "portal": Portal(simulation)}.items():
-        server = serve(service, "https", simulation.front)
+        server = serve(service, "https", simulation.pipeline)
         runner, addresses[name] = await _listen(server, ports.get(name, 0), context)
         runners.append(runner)
     runner, addresses["control"] = await _listen(
         serve(Control(simulation), "http", None), ports.get("control", 0), None
     )
     runners.append(runner)
-    simulation.learn_addresses(addresses)
+    simulation.set_addresses(addresses)
     print(json.dumps(_announce(addresses, authority_file)), flush=True)
     await stop.wait()
     await asyncio.gather(*(runner.cleanup() for runner in runners))

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from pydantic import Field, PrivateAttr
 
-from sandbox.cloud.entra.catalogue import CATALOGUE, error_of
+from sandbox.cloud.entra.catalogue import CATALOGUE, catalogue_error
 from sandbox.cloud.models import CamelModel
 from sandbox.cloud.transport.message import Reply, Request
 
@@ -77,7 +77,7 @@ class Fault(CamelModel):
         if self.aadsts is not None and self.aadsts not in CATALOGUE:
             raise ValueError(f"AADSTS{self.aadsts} is not in the catalogue of sandbox.cloud.entra.catalogue")
 
-    def meets(self, request: Request) -> bool:
+    def matches(self, request: Request) -> bool:
         """Whether the request is one of those meant; `principal` is compared by `Faults`, once it is known."""
         return (
             self.service in (None, request.service)
@@ -88,7 +88,7 @@ class Fault(CamelModel):
     def reply(self, request: Request, wall: float) -> Reply | None:
         """The answer in the service's place, if it has one."""
         if self.aadsts is not None:
-            refusal = error_of(self.aadsts).reply(request.base, wall)
+            refusal = catalogue_error(self.aadsts).reply(request.base, wall)
             refusal.headers.update(self.headers)
             return refusal
         if self.status is None:
@@ -121,14 +121,14 @@ class Faults:
 
     def remove(self, identifier: str | None = None) -> int:
         """Take one fault away, or all; says how many went."""
-        before = len(self._faults)
+        count = len(self._faults)
         self._faults = [fault for fault in self._faults if identifier is not None and fault.id != identifier]
-        return before - len(self._faults)
+        return count - len(self._faults)
 
-    def strike(self, request: Request, principal: str | None) -> Fault | None:
+    def match(self, request: Request, principal: str | None) -> Fault | None:
         """The fault for this request, counted as one hit; None where the request passes unharmed."""
         for fault in self._faults:
-            if fault.meets(request) and fault.principal in (None, principal):
+            if fault.matches(request) and fault.principal in (None, principal):
                 fault.hits += 1
                 position = fault.hits - fault.after
                 if position > 0 and (fault.times is None or position <= fault.times):

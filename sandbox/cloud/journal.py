@@ -82,7 +82,7 @@ class Filter:
     principal: str | None = None
     effective: bool = False
 
-    def admits(self, entry: Entry) -> bool:
+    def matches(self, entry: Entry) -> bool:
         """Whether the entry is meant."""
         return (
             entry.seq > self.since
@@ -100,7 +100,7 @@ class Journal:
 
     def __init__(self, bound: int = 100_000) -> None:
         self._entries: deque[Entry] = deque(maxlen=bound)
-        self._grown = asyncio.Event()
+        self._entry_added = asyncio.Event()
         self.last = 0
 
     def append(self, entry: Entry) -> None:
@@ -108,33 +108,33 @@ class Journal:
         self.last += 1
         entry.seq = self.last
         self._entries.append(entry)
-        if not self._grown.is_set():
-            self._grown.set()
+        if not self._entry_added.is_set():
+            self._entry_added.set()
 
     def clear(self) -> None:
         """Forget all entries; the numbers go on."""
         self._entries.clear()
 
-    def select(self, wanted: Filter, limit: int) -> list[Entry]:
+    def select(self, filters: Filter, limit: int) -> list[Entry]:
         """The first `limit` entries that are meant, oldest first."""
-        found: list[Entry] = []
+        entries: list[Entry] = []
         for entry in self._entries:
-            if wanted.admits(entry):
-                found.append(entry)
-                if len(found) == limit:
+            if filters.matches(entry):
+                entries.append(entry)
+                if len(entries) == limit:
                     break
-        return found
+        return entries
 
-    async def wait(self, wanted: Filter, limit: int, seconds: float) -> list[Entry]:
+    async def wait(self, filters: Filter, limit: int, seconds: float) -> list[Entry]:
         """Like `select`, but wait up to `seconds` (real time) for the first entry."""
         deadline = asyncio.get_running_loop().time() + seconds
-        while not (found := self.select(wanted, limit)):
+        while not (entries := self.select(filters, limit)):
             remaining = deadline - asyncio.get_running_loop().time()
             if remaining <= 0:
                 return []
-            self._grown.clear()
+            self._entry_added.clear()
             try:
-                await asyncio.wait_for(self._grown.wait(), remaining)
+                await asyncio.wait_for(self._entry_added.wait(), remaining)
             except TimeoutError:
-                return self.select(wanted, limit)
-        return found
+                return self.select(filters, limit)
+        return entries

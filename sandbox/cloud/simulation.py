@@ -9,7 +9,7 @@ from sandbox.cloud.entra.service import Entra
 from sandbox.cloud.entra.state import EntraState
 from sandbox.cloud.faults import Faults
 from sandbox.cloud.journal import Journal
-from sandbox.cloud.transport.server import Front, Service
+from sandbox.cloud.transport.server import RequestPipeline, Service
 from sandbox.cloud.world.load import build
 from sandbox.cloud.world.schema import WorldFile
 from sandbox.cloud.world.world import World
@@ -35,7 +35,7 @@ class Simulation:
         self.entra = EntraState()
         self.arm = Arm(self.entra, self.current_world)
         self.authority = Entra(self.entra, self.current_world)
-        self.front = Front(self.journal, self.faults, self._settle, clock.wall, self._identify)
+        self.pipeline = RequestPipeline(self.journal, self.faults, self._run_due, clock.wall, self._identify)
 
     @property
     def services(self) -> dict[str, Service]:
@@ -43,7 +43,7 @@ class Simulation:
         hosts: dict[str, Service] = {name: DevOpsHost(name, self.entra, self.current_world) for name in HOSTS}
         return {"arm": self.arm, "authority": self.authority, **hosts}
 
-    def learn_addresses(self, addresses: dict[str, str]) -> None:
+    def set_addresses(self, addresses: dict[str, str]) -> None:
         """Tell the services where they are reached: a token may be asked for by Resource Manager's own address."""
         self.entra.arm_resources = {addresses["arm"], addresses["arm"].replace("localhost", "127.0.0.1")}
 
@@ -51,8 +51,8 @@ class Simulation:
         """The world of this moment; a reset replaces it."""
         return self.world
 
-    def _settle(self) -> float:
-        return self.world.settle()
+    def _run_due(self) -> float:
+        return self.world.run_due()
 
     def _identify(self, header: str | None) -> str | None:
         token = self.entra.access_tokens.bearer(header)

@@ -9,9 +9,9 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.cluster.build import build, estimate, minutes
+from sandbox.cluster.build import build, estimate, format_duration
 from sandbox.cluster.download import download
-from sandbox.cluster.programs import PROGRAMS, BinaryError, locked_cache, say
+from sandbox.cluster.programs import PROGRAMS, BinaryError, locked_cache, log_progress
 
 __all__ = ["Binaries", "BinaryError", "binary", "installed", "prepare"]
 
@@ -38,15 +38,15 @@ class Binaries:
             BinaryError: one can neither be found nor made.
         """
         names = ("etcd", "kube-apiserver", "kube-controller-manager")
-        own = {name: path for name in (*names, *tools) if (path := installed(name))}
-        rest = prepare(*(name for name in (*names, *tools) if name not in own))
+        local = {name: path for name in (*names, *tools) if (path := installed(name))}
+        cached = prepare(*(name for name in (*names, *tools) if name not in local))
         pair = names[1:]
-        if not own.keys().isdisjoint(pair) and (
-            objection := _objection(*(own.get(name) or rest[name] for name in pair))
+        if not local.keys().isdisjoint(pair) and (
+            objection := _incompatibility(*(local.get(name) or cached[name] for name in pair))
         ):
-            say(f"{objection}; the cache's own are used instead")
-            own, rest = {}, prepare(*names)
-        return cls(*(own.get(name) or rest[name] for name in names))
+            log_progress(f"{objection}; the cache's own are used instead")
+            local, cached = {}, prepare(*names)
+        return cls(*(local.get(name) or cached[name] for name in names))
 
 
 def binary(name: str) -> Path:
@@ -61,8 +61,8 @@ def binary(name: str) -> Path:
 def installed(name: str) -> Path | None:
     """What the machine has by itself: in KUBEBUILDER_ASSETS (envtest's convention), else in PATH."""
     assets = os.environ.get("KUBEBUILDER_ASSETS")
-    found = (assets and shutil.which(name, path=assets)) or shutil.which(name)
-    return Path(found).absolute() if found else None
+    path = (assets and shutil.which(name, path=assets)) or shutil.which(name)
+    return Path(path).absolute() if path else None
 
 
 def prepare(*names: str) -> dict[str, Path]:
@@ -76,14 +76,15 @@ def prepare(*names: str) -> dict[str, Path]:
         with locked_cache():
             to_build = download(program for program in programs if not program.cached.exists())
             if to_build:
-                together = f"{len(to_build)} program{'s' if len(to_build) > 1 else ''}"
-                say(f"building {together} from source, once for this user: about {minutes(estimate(to_build))} in all")
+                count = f"{len(to_build)} program{'s' if len(to_build) > 1 else ''}"
+                duration = format_duration(estimate(to_build))
+                log_progress(f"building {count} from source, once for this user: about {duration} in all")
             for program in to_build:
                 build(program)
     return {program.name: program.cached for program in programs}
 
 
-def _objection(kube_apiserver: Path, kube_controller_manager: Path) -> str | None:
+def _incompatibility(kube_apiserver: Path, kube_controller_manager: Path) -> str | None:
     """Why the two cannot be used, or not together."""
     server, controllers = _minor_version(kube_apiserver), _minor_version(kube_controller_manager)
     if server < _OLDEST_SERVER:
@@ -94,6 +95,6 @@ def _objection(kube_apiserver: Path, kube_controller_manager: Path) -> str | Non
 
 
 def _minor_version(path: Path) -> tuple[int, int]:
-    said = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout
-    found = re.search(r"v(\d+)\.(\d+)", said)
-    return (int(found[1]), int(found[2])) if found else (0, 0)
+    output = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout
+    version = re.search(r"v(\d+)\.(\d+)", output)
+    return (int(version[1]), int(version[2])) if version else (0, 0)

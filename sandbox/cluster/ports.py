@@ -18,17 +18,17 @@ def free_ports(count: int) -> list[int]:
     Somebody may still take one before its user does; that user then ends with "address already in use", and a caller
     that minds tries again with others.
     """
-    found: list[int] = []
-    with ExitStack() as held:
+    ports: list[int] = []
+    with ExitStack() as sockets:
         for port in random.sample(_RANGE, len(_RANGE)):
-            if len(found) == count:
+            if len(ports) == count:
                 break
-            listener = held.enter_context(socket.socket())
+            listener = sockets.enter_context(socket.socket())
             try:
                 listener.bind(("127.0.0.1", port))
             except OSError:
                 continue
-            found.append(port)
-    if len(found) < count:
+            ports.append(port)
+    if len(ports) < count:
         raise OSError(f"there are no {count} free ports between {_RANGE.start} and {_RANGE.stop} on 127.0.0.1")
-    return found
+    return ports

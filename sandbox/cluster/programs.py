@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["KSTATUS", "PROGRAMS", "BinaryError", "Module", "Program", "cache_folder", "locked_cache", "say"]
+__all__ = ["KSTATUS", "PROGRAMS", "BinaryError", "Module", "Program", "cache_folder", "locked_cache", "log_progress"]
 
 _GO_FOLDER = Path(__file__).parent / "go"
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -53,14 +53,14 @@ class Module:
     def cache(self) -> Path:
         """Folder of the programs: one for each version, kind of machine, and state of the source that is here."""
         source = b"".join(path.read_bytes() for path in sorted(self.folder.glob("*.go")))
-        own = f"-{hashlib.sha256(source).hexdigest()[:8]}" if source else ""
-        return cache_folder() / f"{self.name}-{self.version}{own}-{operating_system()}-{architecture()}"
+        source_suffix = f"-{hashlib.sha256(source).hexdigest()[:8]}" if source else ""
+        return cache_folder() / f"{self.name}-{self.version}{source_suffix}-{operating_system()}-{architecture()}"
 
     def _from_go_mod(self, pattern: str) -> str:
-        found = re.search(pattern, (self.folder / "go.mod").read_text(), re.MULTILINE)
-        if found is None:
+        match = re.search(pattern, (self.folder / "go.mod").read_text(), re.MULTILINE)
+        if match is None:
             raise BinaryError(f"{self.folder / 'go.mod'} does not hold {pattern}")
-        return found[1]
+        return match[1]
 
 
 @dataclass(frozen=True)
@@ -129,11 +129,11 @@ def locked_cache() -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say(f"another process fills {folder}; waiting for it")
+            log_progress(f"another process fills {folder}; waiting for it")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
-def say(line: str) -> None:
+def log_progress(line: str) -> None:
     """Tell the person who waits."""
     print(f"sandbox: {line}", file=sys.stderr, flush=True)

@@ -12,15 +12,15 @@ from pathlib import Path
 
 from rich.console import Console
 
+from sandbox.background import locked
 from sandbox.cloud.control.client import ControlError
 from sandbox.cluster.binaries import BinaryError
 from sandbox.cluster.client import ApiError
 from sandbox.demo.browser import PageError
-from sandbox.demo.picture import recording_console, save
+from sandbox.demo.environment import Environment
 from sandbox.demo.screen import Screen
-from sandbox.demo.stage import Stage
-from sandbox.demo.story import StoryFailed, tell
-from sandbox.lasting import locked
+from sandbox.demo.story import StoryFailed, run_story
+from sandbox.demo.svg import recording_console, save
 from sandbox.process import ProcessFailed
 
 _FOLDER = Path(".sandbox/demo")
@@ -64,9 +64,9 @@ def main() -> int:
     except KeyboardInterrupt:
         return _INTERRUPTED
     except _FAILURES as error:
-        words = getattr(error, "stderr", None) or error
+        message = getattr(error, "stderr", None) or error
         console.print(
-            f"{words}\nThe demo has failed; its logs are in {folder}", style="red", markup=False, soft_wrap=True
+            f"{message}\nThe demo has failed; its logs are in {folder}", style="red", markup=False, soft_wrap=True
         )
         return 1
     return 0
@@ -80,26 +80,26 @@ def _clear(folder: Path) -> None:
 
 
 def _run(folder: Path, console: Console, *, keep: bool, audit: tuple[Path, Path] | None) -> None:
-    with Stage(folder, audit_policy=audit[0] if audit else None) as stage:
+    with Environment(folder, audit_policy=audit[0] if audit else None) as environment:
         with Screen(console) as screen:
-            tell(stage, screen)
+            run_story(environment, screen)
         screen.summary()
         if audit:
-            shutil.copyfile(stage.cluster.audit_log, audit[1])
+            shutil.copyfile(environment.cluster.audit_log, audit[1])
         if keep:
-            console.print(_usage(stage), markup=False, highlight=False, soft_wrap=True)
+            console.print(_usage(environment), markup=False, highlight=False, soft_wrap=True)
             with suppress(KeyboardInterrupt):
                 signal.pause()
 
 
-def _usage(stage: Stage) -> str:
+def _usage(environment: Environment) -> str:
     return f"""
 It stays up until Ctrl-C. Meanwhile, in another terminal:
-  export KUBECONFIG={stage.cluster.kubeconfig}
+  export KUBECONFIG={environment.cluster.kubeconfig}
   kubectl get defender -A                    ({sys.executable} -m sandbox kubectl … where there is no kubectl)
   kubectl describe adoc -n security
-  tail -f {stage.operator.process.log}
-  open {stage.cloud.endpoints.get("portal", "")}"""
+  tail -f {environment.operator.process.log}
+  open {environment.cloud.endpoints.get("portal", "")}"""
 
 
 if __name__ == "__main__":

@@ -110,9 +110,9 @@ class _Page(HTMLParser):
             self._style = False
 
     def handle_data(self, data: str) -> None:
-        words = " ".join(data.split())
-        if not words or self._style:
+        text = " ".join(data.split())
+        if not text or self._style:
             return
         if self._button is not None and self.forms:
-            self.forms[-1].buttons[words] = self._button
-        self._words.append(words)
+            self.forms[-1].buttons[text] = self._button
+        self._words.append(text)

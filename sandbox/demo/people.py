@@ -74,11 +74,11 @@ class People:
             organizations=connector["spec"]["organizations"].get("names"),
         )
 
-    def take_access_away(self, account: str) -> None:
+    def remove_access(self, account: str) -> None:
         """Remove the account from every organization."""
         self._control.remove_access(account)
 
-    def give_access_back(self, account: str) -> None:
+    def restore_access(self, account: str) -> None:
         """Make it a member again of those that it was removed from."""
         self._control.restore_access(account)
 

@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from sandbox.demo.rows import ConnectorRow, OrganizationRow
+from sandbox.demo.resource_rows import ConnectorRow, OrganizationRow
 
 __all__ = ["Screen"]
 
@@ -36,9 +36,9 @@ class Screen:
         self._console.print(f"[bold]▶ {escape(title)}[/bold]")
         started = time.monotonic()
         yield
-        taken = time.monotonic() - started
-        self._times.append((title, taken))
-        self._console.print(f"  [green]✓[/green] {taken:.1f} s")
+        elapsed = time.monotonic() - started
+        self._times.append((title, elapsed))
+        self._console.print(f"  [green]✓[/green] {elapsed:.1f} s")
 
     def say(self, text: str) -> None:
         """A line, or several, under the current step."""
@@ -63,8 +63,8 @@ class Screen:
     def summary(self) -> None:
         """What was done, and how long each part took."""
         self._console.print("\n[bold]What it did, and how many seconds each part took[/bold]")
-        for title, taken in [*self._times, ("all of it", sum(taken for _, taken in self._times))]:
-            self._console.print(f"{taken:7.1f}  {escape(title)}", highlight=False, soft_wrap=True)
+        for title, elapsed in [*self._times, ("all of it", sum(elapsed for _, elapsed in self._times))]:
+            self._console.print(f"{elapsed:7.1f}  {escape(title)}", highlight=False, soft_wrap=True)
 
     def __enter__(self) -> Self:
         if self._live:

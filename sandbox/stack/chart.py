@@ -16,7 +16,7 @@ from sandbox.cluster import Cluster
 from sandbox.cluster.binaries import binary
 from sandbox.cluster.client import KubernetesClient, Manifest, condition
 
-__all__ = ["NAME", "Release", "pack"]
+__all__ = ["NAME", "Release", "package_chart"]
 
 NAME = "defender-devops-operator"
 """Of the chart, and of every release here."""
@@ -24,7 +24,7 @@ NAME = "defender-devops-operator"
 _CHART = Path(__file__).parents[2] / "deploy" / "helm" / NAME
 
 
-def pack(folder: Path, *, version: str | None = None) -> Path:
+def package_chart(folder: Path, *, version: str | None = None) -> Path:
     """`helm package`: the archive that is published.
 
     Args:
@@ -66,7 +66,7 @@ class Release:
             json.dump(values, file)
             file.flush()
             notes = _helm("upgrade", NAME, archive, "--install", "--create-namespace", "--values", file.name, *target)
-        manifests = [each for each in yaml.safe_load_all(_helm("get", "manifest", NAME, *target)) if each]
+        manifests = [manifest for manifest in yaml.safe_load_all(_helm("get", "manifest", NAME, *target)) if manifest]
         with cluster.client() as client:
             for manifest in manifests:
                 if manifest["kind"] == "CustomResourceDefinition":
@@ -86,17 +86,17 @@ class Release:
         """Names of the pods that the Deployment has made, in whose place a process can run."""
         (labels,) = (deployment["spec"]["selector"]["matchLabels"] for deployment in self._deployments)
         selector = ",".join(f"{name}={value}" for name, value in labels.items())
-        return [each["metadata"]["name"] for each in client.list_all("Pod", self.namespace, labels=selector)]
+        return [manifest["metadata"]["name"] for manifest in client.list_all("Pod", self.namespace, labels=selector)]
 
     def environment(self, pod: str = "") -> dict[str, str]:
         """The variables of the operator's container, as far as the chart knows their values, or the pod its name."""
         fields = {"metadata.namespace": self.namespace, "metadata.name": pod}
-        found: dict[str, str] = {}
+        variables: dict[str, str] = {}
         for entry in self._pod["containers"][0].get("env", []):
             value = entry.get("value") or fields.get(entry.get("valueFrom", {}).get("fieldRef", {}).get("fieldPath"))
             if value:
-                found[entry["name"]] = str(value)
-        return found
+                variables[entry["name"]] = str(value)
+        return variables
 
     @property
     def _deployments(self) -> list[Manifest]:

@@ -61,7 +61,7 @@ class Cloud:
             cwd=_ROOT,
         )
         try:
-            return cls(process, process.until(lambda: _first_line(output), timeout=_READY_SECONDS))
+            return cls(process, process.wait_until(lambda: _first_line(output), timeout=_READY_SECONDS))
         except BaseException:
             process.stop()
             raise
@@ -95,5 +95,5 @@ class Cloud:
 
 def _first_line(output: Path) -> dict[str, Any] | None:
     line, end, _ = output.read_text().partition("\n")
-    found: dict[str, Any] | None = json.loads(line) if end else None
-    return found
+    endpoints: dict[str, Any] | None = json.loads(line) if end else None
+    return endpoints

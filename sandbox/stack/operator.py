@@ -71,7 +71,7 @@ class Operator:
     def wait_ready(self) -> None:
         """Wait for /readyz; stop the process if that does not come."""
         try:
-            self.process.until_answers(f"{self.metrics}/readyz", timeout=_READY_SECONDS)
+            self.process.wait_until_responding(f"{self.metrics}/readyz", timeout=_READY_SECONDS)
         except BaseException:
             self.stop()
             raise

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from sandbox import process as module
-from sandbox.process import ManagedProcess, ProcessFailed, stop_all
+from sandbox.process import ManagedProcess, ProcessFailed, stop_processes
 
 ROOT = Path(module.__file__).parents[1]
 STUBBORN = ["/bin/sh", "-c", "trap '' TERM INT; echo started; while true; do sleep 0.1; done"]
@@ -90,7 +90,7 @@ def test_a_program_deaf_to_a_polite_request_is_killed_after_its_grace(tmp_path: 
     deaf = [start(tmp_path / f"log{number}", STUBBORN, grace=0.3) for number in range(3)]
     for number in range(3):
         wait_for(tmp_path / f"log{number}", "started")
-    stop_all(deaf)
+    stop_processes(deaf)
     assert [process.exit_status for process in deaf] == [-signal.SIGKILL] * 3
 
 
@@ -114,4 +114,4 @@ def test_a_program_that_does_not_become_ready_is_reported_with_its_last_words(
 ) -> None:
     timeout = 0.3 if "sleep" in command[-1] else 20
     with start(tmp_path / "log", command) as process, pytest.raises(ProcessFailed, match=complaint):
-        process.until(lambda: None, timeout=timeout)
+        process.wait_until(lambda: None, timeout=timeout)

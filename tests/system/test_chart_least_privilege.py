@@ -18,7 +18,7 @@ from sandbox.cluster import Cluster, KubernetesClient
 from sandbox.cluster.client import Manifest, condition
 from sandbox.demo.people import People, account_of
 from sandbox.stack import Cloud
-from sandbox.stack.chart import Release, pack
+from sandbox.stack.chart import Release, package_chart
 from tests.support.chart.audit_log import Request, requests, write_policy
 from tests.support.chart.helm import NAMESPACE, RELEASE, ROOT
 from tests.support.chart.installed_operator import OPERATOR_IDENTITY, run_installed_operator
@@ -74,7 +74,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
             ControlClient(cloud.control) as control,
         ):
             kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": GRANTED}})
-            release = Release.install(cluster, NAMESPACE, pack(folder / "chart"), VALUES)
+            release = Release.install(cluster, NAMESPACE, package_chart(folder / "chart"), VALUES)
             with run_installed_operator(cluster, kube, cloud, release, folder / "pod"):
                 yield Stage(cluster, kube, control, cloud.ca, release)
 
@@ -134,12 +134,12 @@ def life(stage: Stage) -> Stage:
     adopt_as_service_account(stage, people)
     decide_for_organizations(stage)
     for _ in range(2):
-        people.take_access_away(account_of(contoso))
+        people.remove_access(account_of(contoso))
         wait(stage, "contoso", "ReauthRequired")
-        people.give_access_back(account_of(contoso))
+        people.restore_access(account_of(contoso))
         wait(stage, "contoso", "Ready")
     stage.kube.delete("AzureDevOpsConnector", "contoso", NAMESPACE)
-    stage.kube.wait_gone("AzureDevOpsConnector", "contoso", NAMESPACE, timeout=60)
+    stage.kube.wait_deleted("AzureDevOpsConnector", "contoso", NAMESPACE, timeout=60)
     return stage
 
 
@@ -159,7 +159,7 @@ def decide_for_organizations(stage: Stage) -> None:
     replaced = stage.kube.get(kind, "contoso-fabrikam", NAMESPACE) or {}
     metadata = {"name": "decided", "namespace": NAMESPACE}
     stage.kube.create({**replaced, "metadata": metadata, "spec": {**replaced["spec"], **decided}})
-    stage.kube.wait_gone(kind, "contoso-fabrikam", NAMESPACE)
+    stage.kube.wait_deleted(kind, "contoso-fabrikam", NAMESPACE)
 
 
 def test_nothing_is_refused_to_the_operator(life: Stage) -> None:

@@ -17,7 +17,7 @@ from sandbox.cloud.control.client import ControlClient
 from sandbox.cluster import Cluster, KubernetesClient, binary
 from sandbox.cluster.client import Manifest, condition
 from sandbox.stack import Cloud, Operator
-from sandbox.stack.chart import Release, pack
+from sandbox.stack.chart import Release, package_chart
 from tests.support.chart.helm import CHART, NAMESPACE, RELEASE, ROOT
 from tests.support.chart.installed_operator import OPERATOR_IDENTITY, run_installed_operator
 from tests.support.scenarios.scenario import KIND, SUBSCRIPTION, TENANT, Scenario
@@ -60,7 +60,7 @@ def install(empty_cluster: Cluster, api: KubernetesClient, tmp_path: Path) -> It
     installed: list[Release] = []
 
     def install(archive: Path | None = None, **values: object) -> Release:
-        release = Release.install(empty_cluster, NAMESPACE, archive or pack(tmp_path), values)
+        release = Release.install(empty_cluster, NAMESPACE, archive or package_chart(tmp_path), values)
         installed.append(release)
         return release
 
@@ -70,7 +70,7 @@ def install(empty_cluster: Cluster, api: KubernetesClient, tmp_path: Path) -> It
     for name in CRDS:
         api.delete("CustomResourceDefinition", name)
     for name in CRDS:
-        api.wait_gone("CustomResourceDefinition", name)
+        api.wait_deleted("CustomResourceDefinition", name)
 
 
 def connector_of_notes(notes: str) -> Manifest:
@@ -115,7 +115,7 @@ def test_connectors_outlive_upgrade_and_uninstall_and_are_there_after_the_next_i
         found: str = connector["metadata"]["uid"]
         return found
 
-    first, next_version = uid(), pack(tmp_path, version="0.2.0")
+    first, next_version = uid(), package_chart(tmp_path, version="0.2.0")
     upgraded = install(next_version, replicaCount=2)
     assert uid() == first
     labelled = api.list_all("CustomResourceDefinition", labels="helm.sh/chart=defender-devops-operator-0.2.0")
@@ -133,7 +133,7 @@ def test_uninstall_takes_the_crds_where_they_are_not_kept(api: KubernetesClient,
     assert crds(api) == [*CRDS]
     release.uninstall()
     for name in CRDS:
-        api.wait_gone("CustomResourceDefinition", name)
+        api.wait_deleted("CustomResourceDefinition", name)
     assert ours(api) == []
 
 
@@ -209,7 +209,7 @@ def test_live_connectors_go_through_an_upgrade_from_the_previous_chart_unchanged
         scenario.wait("Ready", "True")
         assert (scenario.in_azure() or {})["tags"]["upgraded"] == "yes"
         scenario.kube.delete(KIND, "contoso", TEAM)
-        scenario.kube.wait_gone(KIND, "contoso", TEAM)
+        scenario.kube.wait_deleted(KIND, "contoso", TEAM)
     assert scenario.control.world()["connectors"] == []
 
 
@@ -227,7 +227,7 @@ def test_connectors_first_and_the_operator_last_leaves_nothing_anywhere(
     with operate(release):
         scenario.ready()
         scenario.kube.delete(KIND, "contoso", TEAM)
-        scenario.kube.wait_gone(KIND, "contoso", TEAM)
+        scenario.kube.wait_deleted(KIND, "contoso", TEAM)
     release.uninstall()
     assert scenario.control.world()["connectors"] == []
     for name in CRDS:
@@ -235,9 +235,9 @@ def test_connectors_first_and_the_operator_last_leaves_nothing_anywhere(
     for name in (NAMESPACE, TEAM):
         api.delete("Namespace", name)
     for name in CRDS:
-        api.wait_gone("CustomResourceDefinition", name)
+        api.wait_deleted("CustomResourceDefinition", name)
     for name in (NAMESPACE, TEAM):
-        api.wait_gone("Namespace", name)
+        api.wait_deleted("Namespace", name)
 
 
 @pytest.mark.long
@@ -254,7 +254,7 @@ def test_operator_first_loses_nothing_and_the_next_install_ends_what_waits(
     assert scenario.connector()["metadata"]["finalizers"] == ["defender-devops.io/finalizer"]
     assert scenario.writes(since) == []
     with operate(install(**OPERATING)):
-        scenario.kube.wait_gone(KIND, "contoso", TEAM)
+        scenario.kube.wait_deleted(KIND, "contoso", TEAM)
     assert scenario.control.world()["connectors"] == []
 
 
@@ -281,7 +281,7 @@ def test_a_stuck_finalizer_goes_by_the_documented_command_and_azure_stays_as_it_
     scenario.wait_until(lambda body: body["metadata"].get("deletionTimestamp"))
     shell(empty_cluster, "If the operator went first")
     for name in CRDS:
-        api.wait_gone("CustomResourceDefinition", name)
+        api.wait_deleted("CustomResourceDefinition", name)
     assert in_azure(scenario) == held
     assert held["tags"].keys() >= OWNER_TAGS
 

@@ -46,7 +46,7 @@ def elder(kube: KubernetesClient) -> Iterator[str]:
     wait_until_enforced(kube, {**body, "metadata": {"name": "probe"}})
     yield "elder"
     kube.delete("CustomResourceDefinition", f"{PLURAL}.{GROUP}")
-    kube.wait_gone("CustomResourceDefinition", f"{PLURAL}.{GROUP}")
+    kube.wait_deleted("CustomResourceDefinition", f"{PLURAL}.{GROUP}")
 
 
 def wait_until_enforced(kube: KubernetesClient, body: dict[str, Any]) -> None:

@@ -60,7 +60,7 @@ def container(image: str, cluster: Cluster, cloud: Cloud, tmp_path: Path) -> Ite
     log = tmp_path / "operator.log"
     process = ManagedProcess("container", [SCRIPTS / "run-offline", image], log=log, env=environment, grace=30)
     try:
-        process.until(lambda: answers(f"http://127.0.0.1:{port}/readyz"), timeout=60)
+        process.wait_until(lambda: answers(f"http://127.0.0.1:{port}/readyz"), timeout=60)
         yield process
     finally:
         process.stop()
@@ -91,7 +91,7 @@ def test_operator_of_the_image_makes_a_connector_ready(kube: KubernetesClient, c
         timeout=60,
     )
     kube.delete(manifest["kind"], name, NAMESPACE)
-    kube.wait_gone(manifest["kind"], name, NAMESPACE, timeout=60)
+    kube.wait_deleted(manifest["kind"], name, NAMESPACE, timeout=60)
 
 
 def test_image_says_what_it_is_and_is_nobody(image: str) -> None:

@@ -67,7 +67,7 @@ class Load:
         """Delete the connector of an organization, and make another as soon as it is gone."""
         name = self.current[organization]
         self.scenario.kube.delete(KIND, name, self.scenario.namespace)
-        self.scenario.kube.wait_gone(KIND, name, self.scenario.namespace, timeout=PATIENCE)
+        self.scenario.kube.wait_deleted(KIND, name, self.scenario.namespace, timeout=PATIENCE)
         self.make(organization)
 
     def settle(self) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from sandbox.cloud.arm.errors import ArmError
 from sandbox.cloud.arm.paths import ResourcePath
 
-__all__ = ["CONNECTOR_VERSIONS", "DEVOPS_VERSIONS", "check_api_version", "trim"]
+__all__ = ["CONNECTOR_VERSIONS", "DEVOPS_VERSIONS", "check_api_version", "filter_properties"]
 
 CONNECTOR_VERSIONS = (
     "2021-07-01-preview",
@@ -58,7 +58,9 @@ _BY_TYPE: dict[str, tuple[str, ...]] = {
     "microsoft.resources/tenants": _RESOURCES_VERSIONS,
 }
 _NAMESPACES = {
-    namespace: tuple(sorted({one for kind, all_ in _BY_TYPE.items() if kind.startswith(namespace) for one in all_}))
+    namespace: tuple(
+        sorted({version for kind, all_ in _BY_TYPE.items() if kind.startswith(namespace) for version in all_})
+    )
     for namespace in ("microsoft.security", "microsoft.authorization", "microsoft.resourcegraph", "microsoft.resources")
 }
 # the providers themselves, and their registration
@@ -92,11 +94,11 @@ def check_api_version(path: ResourcePath, version: str | None) -> str:
     supported = versions_of(path.type)
     if supported is None:
         raise _unknown_type(path, version)
-    wanted = version.lower()
-    if wanted in supported:
-        return wanted
+    requested = version.lower()
+    if requested in supported:
+        return requested
     listed = ",".join(reversed(supported))
-    if wanted in _NAMESPACES.get(path.namespace.lower(), ()):
+    if requested in _NAMESPACES.get(path.namespace.lower(), ()):
         kind = path.type_name
         message = (
             f"No registered resource provider found for location 'westeurope' and API version '{version}' for type "
@@ -108,17 +110,17 @@ def check_api_version(path: ResourcePath, version: str | None) -> str:
 
 
 def _unknown_type(path: ResourcePath, version: str) -> ArmError:
-    known = _NAMESPACES.get(path.namespace.lower())
-    if known is None:
+    versions = _NAMESPACES.get(path.namespace.lower())
+    if versions is None:
         return ArmError(404, "InvalidResourceNamespace", f"The resource namespace '{path.namespace}' is invalid.")
     message = (
         f"The resource type '{path.type_name}' could not be found in the namespace '{path.namespace}' for "
-        f"api version '{version}'. The supported api-versions are '{','.join(reversed(known))}'."
+        f"api version '{version}'. The supported api-versions are '{','.join(reversed(versions))}'."
     )
     return ArmError(404, "InvalidResourceType", message)
 
 
-def trim(properties: dict[str, Any], version: str) -> dict[str, Any]:
+def filter_properties(properties: dict[str, Any], version: str) -> dict[str, Any]:
     """The properties without those that are younger than the version, and without those that have no value."""
     return {
         name: value for name, value in properties.items() if value is not None and version >= _YOUNGER.get(name, "")

@@ -29,13 +29,13 @@ class ResourcePath:
     namespace: str
     type: str
     names: tuple[str, ...]
-    named: bool
+    is_item: bool
 
     @property
     def type_name(self) -> str:
         """The type without its namespace, in the spelling of the request."""
-        after = self.id[len(self.scope) :].split("/")[3:]
-        return "/".join(after[0::2])
+        segments = self.id[len(self.scope) :].split("/")[3:]
+        return "/".join(segments[0::2])
 
     def ancestor(self, level: int) -> str:
         """Id of the resource `level` type segments deep, in the spelling of the request."""
@@ -67,7 +67,7 @@ def parse_path(path: str) -> ResourcePath | None:
         namespace,
         "/".join([namespace, *types]).lower(),
         tuple(types_and_names[1::2]),
-        named=len(types_and_names) % 2 == 0,
+        is_item=len(types_and_names) % 2 == 0,
     )
 
 
@@ -80,9 +80,9 @@ def _scope(segments: list[str], lowered: list[str]) -> tuple[str | None, str | N
     return subscription, group or None
 
 
-def _last(segments: list[str], wanted: str) -> int | None:
+def _last(segments: list[str], segment: str) -> int | None:
     """Position of the last segment of that text."""
-    return next((position for position in reversed(range(len(segments))) if segments[position] == wanted), None)
+    return next((position for position in reversed(range(len(segments))) if segments[position] == segment), None)
 
 
 def _without_provider(identifier: str, segments: list[str], lowered: list[str]) -> ResourcePath | None:
@@ -97,6 +97,6 @@ def _without_provider(identifier: str, segments: list[str], lowered: list[str]) 
         return None
     subscription, group = _scope(segments, lowered)
     names = tuple(segments[1::2])
-    named = len(segments) % 2 == 0
+    is_item = len(segments) % 2 == 0
     kind = "/".join(["microsoft.resources", *shape])
-    return ResourcePath(identifier, "", subscription, group, "Microsoft.Resources", kind, names, named)
+    return ResourcePath(identifier, "", subscription, group, "Microsoft.Resources", kind, names, is_item)

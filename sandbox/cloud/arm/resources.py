@@ -8,7 +8,7 @@ from sandbox.cloud.arm.authorization.rights import Rights
 from sandbox.cloud.arm.call import Call
 from sandbox.cloud.arm.errors import ArmError
 from sandbox.cloud.arm.security.connectors import REGIONS
-from sandbox.cloud.defender.onboarding import release_all
+from sandbox.cloud.defender.onboarding import offboard_all
 from sandbox.cloud.transport.message import Reply, json_reply
 from sandbox.cloud.world.azure import ResourceGroup, Subscription
 
@@ -29,23 +29,25 @@ class Resources:
 
     def list_subscriptions(self, call: Call) -> Reply:
         """GET /subscriptions: those of the tenant where the caller may read."""
-        seen = [subscription for subscription in call.world.subscriptions.values() if self._sees(call, subscription)]
+        visible = [
+            subscription for subscription in call.world.subscriptions.values() if self._is_visible(call, subscription)
+        ]
         return json_reply(
             {
-                "value": [_subscription(one) for one in seen],
-                "count": {"type": "Total", "value": len(seen)},
+                "value": [_render_subscription(subscription) for subscription in visible],
+                "count": {"type": "Total", "value": len(visible)},
             }
         )
 
-    def _sees(self, call: Call, subscription: Subscription) -> bool:
+    def _is_visible(self, call: Call, subscription: Subscription) -> bool:
         scope = f"/subscriptions/{subscription.id}"
-        own = subscription.tenant_id == call.principal.tenant_id
-        return own and self._rights.allows(call.world, call.principal, _READ, scope)
+        in_tenant = subscription.tenant_id == call.principal.tenant_id
+        return in_tenant and self._rights.allows(call.world, call.principal, _READ, scope)
 
     @staticmethod
     def get_subscription(call: Call) -> Reply:
         """GET one."""
-        return json_reply(_subscription(call.subscription))
+        return json_reply(_render_subscription(call.subscription))
 
     @staticmethod
     def list_tenants(call: Call) -> Reply:
@@ -76,12 +78,14 @@ class Resources:
     @staticmethod
     def list_groups(call: Call) -> Reply:
         """GET all of a subscription."""
-        return json_reply({"value": [_group(call, group) for group in call.subscription.resource_groups.values()]})
+        return json_reply(
+            {"value": [_render_group(call, group) for group in call.subscription.resource_groups.values()]}
+        )
 
     @staticmethod
     def get_group(call: Call) -> Reply:
         """GET one."""
-        return json_reply(_group(call, _find_group(call)))
+        return json_reply(_render_group(call, _require_group(call)))
 
     @staticmethod
     def head_group(call: Call) -> Reply:
@@ -96,28 +100,28 @@ class Resources:
         if not isinstance(location, str) or not location:
             raise ArmError(400, "LocationRequired", "The location property is required for this definition.")
         existing = call.subscription.resource_groups.get(call.name.lower())
-        if existing is not None and _plain(existing.location) != _plain(location):
+        if existing is not None and _normalize_location(existing.location) != _normalize_location(location):
             message = (
                 f"Invalid resource group location '{location}'. The Resource group already exists in location "
                 f"'{existing.location}'."
             )
             raise ArmError(409, "InvalidResourceGroupLocation", message)
-        group = existing or ResourceGroup(call.name, _plain(location))
+        group = existing or ResourceGroup(call.name, _normalize_location(location))
         group.tags = dict(body.get("tags") or {})
         call.subscription.resource_groups[call.name.lower()] = group
         call.request.effect("resourceGroup.write", id=call.path.id.lower())
-        return json_reply(_group(call, group), 201 if existing is None else 200)
+        return json_reply(_render_group(call, group), 201 if existing is None else 200)
 
     @staticmethod
     def delete_group(call: Call) -> Reply:
         """DELETE: what is in the group goes with it, at once."""
-        group = _find_group(call)
+        group = _require_group(call)
         prefix = f"/subscriptions/{call.subscription.id}/resourcegroups/{group.name.lower()}/"
         for key, connector in list(call.world.connectors.items()):
             if key.startswith(prefix):
-                release_all(call.world, connector)
+                offboard_all(call.world, connector)
                 del call.world.connectors[key]
-                call.world.changed(key, call.now)
+                call.world.record_change(key, call.now)
         del call.subscription.resource_groups[group.name.lower()]
         call.request.effect("resourceGroup.delete", id=call.path.id.lower())
         return Reply(200)
@@ -127,21 +131,21 @@ class Resources:
     @staticmethod
     def get_provider(call: Call) -> Reply:
         """GET a provider's registration."""
-        return json_reply(_provider(call, call.path.namespace))
+        return json_reply(_render_provider(call, call.path.namespace))
 
     @staticmethod
     def register_provider(call: Call) -> Reply:
         """POST …/register: takes effect at once."""
         call.subscription.providers.add(call.path.namespace.lower())
         call.request.effect("provider.register", namespace=call.path.namespace)
-        return json_reply(_provider(call, call.path.namespace))
+        return json_reply(_render_provider(call, call.path.namespace))
 
 
-def _plain(location: str) -> str:
+def _normalize_location(location: str) -> str:
     return location.replace(" ", "").lower()
 
 
-def _subscription(subscription: Subscription) -> dict[str, Any]:
+def _render_subscription(subscription: Subscription) -> dict[str, Any]:
     return {
         "id": f"/subscriptions/{subscription.id}",
         "authorizationSource": "RoleBased",
@@ -158,14 +162,14 @@ def _subscription(subscription: Subscription) -> dict[str, Any]:
     }
 
 
-def _find_group(call: Call) -> ResourceGroup:
+def _require_group(call: Call) -> ResourceGroup:
     group = call.subscription.resource_groups.get(call.name.lower())
     if group is None:
         raise ArmError(404, "ResourceGroupNotFound", f"Resource group '{call.name}' could not be found.")
     return group
 
 
-def _group(call: Call, group: ResourceGroup) -> dict[str, Any]:
+def _render_group(call: Call, group: ResourceGroup) -> dict[str, Any]:
     return {
         "id": f"/subscriptions/{call.subscription.id}/resourceGroups/{group.name}",
         "name": group.name,
@@ -176,13 +180,13 @@ def _group(call: Call, group: ResourceGroup) -> dict[str, Any]:
     }
 
 
-def _provider(call: Call, namespace: str) -> dict[str, Any]:
+def _render_provider(call: Call, namespace: str) -> dict[str, Any]:
     registered = namespace.lower() in call.subscription.providers
     types = _PROVIDER_TYPES if namespace.lower() == "microsoft.security" else ()
     return {
         "id": f"/subscriptions/{call.subscription.id}/providers/{namespace}",
         "namespace": namespace,
-        "resourceTypes": [{"resourceType": one, "locations": list(REGIONS)} for one in types],
+        "resourceTypes": [{"resourceType": type_name, "locations": list(REGIONS)} for type_name in types],
         "registrationState": "Registered" if registered else "NotRegistered",
         "registrationPolicy": "RegistrationRequired",
     }

@@ -145,7 +145,7 @@ for _kind in ("healthReports", "assessments"):
         f"Microsoft.Security/{_kind}",
         _kind[0].upper() + _kind[1:],
         get=health.get,
-        listing=health.list_none,
+        listing=health.list_empty,
     )
 _add_resource(
     "microsoft.authorization/roleassignments",
@@ -191,6 +191,6 @@ def resource_routes(resources: Resources) -> dict[RouteKey, Route]:
     return routes
 
 
-def methods_of(routes: Mapping[RouteKey, Route], kind: str, named: bool) -> list[str]:
+def methods_of(routes: Mapping[RouteKey, Route], resource_type: str, is_item: bool) -> list[str]:
     """The methods that a type has, for the answer to a wrong one."""
-    return sorted(method for other, whether, method in routes if other == kind and whether == named)
+    return sorted(method for type_, item, method in routes if type_ == resource_type and item == is_item)

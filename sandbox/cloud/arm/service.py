@@ -16,7 +16,7 @@ from sandbox.cloud.arm.errors import ArmError, ServiceError
 from sandbox.cloud.arm.paths import ResourcePath, parse_path
 from sandbox.cloud.arm.resources import Resources
 from sandbox.cloud.arm.routes import ROUTES, Route, RouteKey, methods_of, resource_routes
-from sandbox.cloud.arm.throttling import Budgets
+from sandbox.cloud.arm.throttling import RequestBudgets
 from sandbox.cloud.clock import azure_time
 from sandbox.cloud.entra.state import EntraState
 from sandbox.cloud.entra.tokens import ARM_RESOURCES, AccessToken
@@ -44,7 +44,7 @@ class Arm:
 
     def reset(self) -> None:
         """Fill all budgets and forget what is being paged through."""
-        self._budgets = Budgets()
+        self._request_budgets = RequestBudgets()
         graph = Route(ResourceGraph(self._rights).answer, "Resources_Query", None)
         self._routes = {
             **ROUTES,
@@ -75,7 +75,7 @@ class Arm:
         request.operation = route.operation
         if path.subscription is not None:
             _check_subscription(world, path, token)
-            headers.update(self._spend(world, request, path, token))
+            headers.update(self._take_request(world, request, path, token))
         call = Call(request, world, world.clock.now(), token.principal, path, version)
         if isinstance(request.fault, Fault):
             call.operation_fault = request.fault.operation
@@ -87,7 +87,7 @@ class Arm:
         answer = route.answer(call)
         reply = answer if isinstance(answer, Reply) else await answer
         if request.method in _WRITES and path.type.startswith(_CONNECTOR_TYPE):
-            world.changed(path.ancestor(1).lower(), call.now)
+            world.record_change(path.ancestor(1).lower(), call.now)
         return reply
 
     def _check_token(self, world: World, request: Request) -> AccessToken:
@@ -112,8 +112,8 @@ class Arm:
             raise _unauthenticated("ExpiredAuthenticationToken", message, "expired token")
         return token
 
-    def _spend(self, world: World, request: Request, path: ResourcePath, token: AccessToken) -> dict[str, str]:
-        return self._budgets.spend(
+    def _take_request(self, world: World, request: Request, path: ResourcePath, token: AccessToken) -> dict[str, str]:
+        return self._request_budgets.take(
             world.clock.wall(),
             path.subscription or "",
             token.principal.object_id,
@@ -150,10 +150,10 @@ def _no_subscription(identifier: str) -> ArmError:
 
 
 def _find_route(routes: Mapping[RouteKey, Route], request: Request, path: ResourcePath) -> Route:
-    route = routes.get((path.type, path.named, request.method))
+    route = routes.get((path.type, path.is_item, request.method))
     if route is not None:
         return route
-    methods = methods_of(routes, path.type, path.named)
+    methods = methods_of(routes, path.type, path.is_item)
     if methods:
         message = f"The requested resource does not support http method '{request.method}'."
         raise ArmError(405, "MethodNotAllowed", message, headers={"Allow": ", ".join(methods)})

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from sandbox.cloud.arm.errors import ArmError
 
-__all__ = ["LIMITS", "Bucket", "Budgets", "kind_of"]
+__all__ = ["LIMITS", "RequestBudgets", "TokenBucket", "kind_of"]
 
 
 @dataclass(slots=True)
-class Bucket:
+class TokenBucket:
     """A token bucket in wall time.
 
     Attributes:
@@ -44,13 +44,13 @@ def kind_of(method: str) -> str:
     return _KINDS.get(method, "writes")
 
 
-class Budgets:
+class RequestBudgets:
     """All buckets; one that nobody has used yet is full."""
 
     def __init__(self) -> None:
-        self._buckets: dict[tuple[str, str, str], Bucket] = {}
+        self._buckets: dict[tuple[str, str, str], TokenBucket] = {}
 
-    def spend(
+    def take(
         self, wall: float, subscription: str, principal: str, method: str, *, enforce: bool, connector: bool
     ) -> dict[str, str]:
         """Take a token for a request.
@@ -76,14 +76,14 @@ class Budgets:
             raise _throttled(subscription, kind, wait)
         if not connector:
             return {f"x-ms-ratelimit-remaining-subscription-{kind}": str(int(bucket.tokens))}
-        own = self._bucket((subscription, principal, f"connector-{kind}"), _CONNECTOR_LIMITS[kind], wall)
-        own.take(wall, enforce=False)
-        return {"x-ms-ratelimit-remaining-subscription-resource-requests": str(int(own.tokens))}
+        connector_bucket = self._bucket((subscription, principal, f"connector-{kind}"), _CONNECTOR_LIMITS[kind], wall)
+        connector_bucket.take(wall, enforce=False)
+        return {"x-ms-ratelimit-remaining-subscription-resource-requests": str(int(connector_bucket.tokens))}
 
-    def _bucket(self, key: tuple[str, str, str], limit: tuple[float, float], wall: float) -> Bucket:
+    def _bucket(self, key: tuple[str, str, str], limit: tuple[float, float], wall: float) -> TokenBucket:
         bucket = self._buckets.get(key)
         if bucket is None:
-            bucket = self._buckets[key] = Bucket(*limit, tokens=limit[0], filled_at=wall)
+            bucket = self._buckets[key] = TokenBucket(*limit, tokens=limit[0], filled_at=wall)
         return bucket
 
 

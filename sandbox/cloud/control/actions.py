@@ -24,7 +24,7 @@ from sandbox.cloud.control.bodies import (
 from sandbox.cloud.defender.authorizations import ExchangeFailed, accessible_organizations, issue_code
 from sandbox.cloud.defender.configurations import Change, authorize
 from sandbox.cloud.defender.model import Connector
-from sandbox.cloud.defender.onboarding import apply_inventory, release_all
+from sandbox.cloud.defender.onboarding import apply_inventory, offboard_all
 from sandbox.cloud.entra.token_endpoint.federation import KeySource
 from sandbox.cloud.simulation import Simulation
 from sandbox.cloud.transport.message import sha256
@@ -33,10 +33,10 @@ from sandbox.cloud.world.devops import Organization, Project, Repository
 from sandbox.cloud.world.directory import Account, AppSecret, ConditionalAccess
 from sandbox.cloud.world.load import UnknownName, add_organization, add_subscription, assign_role, principal_id
 
-__all__ = ["Actions", "Refused"]
+__all__ = ["ActionError", "Actions"]
 
 
-class Refused(Exception):
+class ActionError(Exception):
     """The action makes no sense in this world."""
 
 
@@ -87,7 +87,7 @@ class Actions:
         try:
             code = issue_code(self._simulation.world, self.account(account_name))
         except ExchangeFailed as problem:
-            raise Refused(str(problem)) from problem
+            raise ActionError(str(problem)) from problem
         return {"code": code, "sha256": sha256(code)}
 
     def change_account(self, name: str, body: AccountBody) -> None:
@@ -114,26 +114,26 @@ class Actions:
     def change_access(self, name: str, body: AccessBody) -> list[str]:
         """Take an account out of organizations, or give its memberships back; says which organizations it met."""
         world, account = self._simulation.world, self.account(name)
-        wanted = None if body.organizations is None else {self.organization(one).name for one in body.organizations}
-        met = []
+        names = None if body.organizations is None else {self.organization(name).name for name in body.organizations}
+        changed = []
         for organization in world.organizations.values():
-            if wanted is not None and organization.name not in wanted:
+            if names is not None and organization.name not in names:
                 continue
             key = (organization.id, account.id)
             if body.access and key in world.removed:
                 organization.members[account.id] = world.removed.pop(key)
-                met.append(organization.name)
+                changed.append(organization.name)
             elif not body.access and account.id in organization.members:
                 world.removed[key] = organization.members.pop(account.id)
-                met.append(organization.name)
-        return met
+                changed.append(organization.name)
+        return changed
 
     # --- Azure DevOps
 
     def add_organization(self, body: OrganizationBody) -> Organization:
         """Create an organization."""
         if self._simulation.world.organization(body.name) is not None:
-            raise Refused(f"there is an organization {body.name!r} already")
+            raise ActionError(f"there is an organization {body.name!r} already")
         return add_organization(self._simulation.world, body)
 
     def change_organization(self, name: str, body: OrganizationChange) -> None:
@@ -158,9 +158,9 @@ class Actions:
         """Create a repository."""
         repositories = self.project(organization, project).repositories
         if repositories.position(body.name) is not None:
-            raise Refused(f"there is a repository {body.name!r} already")
+            raise ActionError(f"there is a repository {body.name!r} already")
         repositories.removed.discard(body.name.lower())
-        repositories.written.append(Repository(repositories.project_id, **body.model_dump()))
+        repositories.explicit.append(Repository(repositories.project_id, **body.model_dump()))
 
     def remove_repository(self, organization: str, project: str, name: str) -> None:
         """Delete a repository."""
@@ -179,7 +179,7 @@ class Actions:
     def change_connector(self, connector: Connector, body: ConnectorChange) -> None:
         """What a person does in the portal to a connector that the operator manages."""
         self._change_connector(connector, body)
-        self._simulation.world.changed(connector.key, self._simulation.clock.now())
+        self._simulation.world.record_change(connector.key, self._simulation.clock.now())
 
     def _change_connector(self, connector: Connector, body: ConnectorChange) -> None:
         if body.tags is not None:
@@ -193,7 +193,7 @@ class Actions:
             try:
                 authorize(self._simulation.world, connector, account, change)
             except ExchangeFailed as problem:
-                raise Refused(str(problem)) from problem
+                raise ActionError(str(problem)) from problem
             return
         if configuration is not None:
             names = {"auto_discovery", "provisioning_state", "status_message", "agentless"}
@@ -205,33 +205,33 @@ class Actions:
 
     def delete_connector(self, connector: Connector) -> None:
         """Delete a connector with all that is below it."""
-        release_all(self._simulation.world, connector)
+        offboard_all(self._simulation.world, connector)
         del self._simulation.world.connectors[connector.key]
-        self._simulation.world.changed(connector.key, self._simulation.clock.now())
+        self._simulation.world.record_change(connector.key, self._simulation.clock.now())
 
     def change_application(self, name: str, body: ApplicationChange) -> None:
         """Replace an application's secrets, disable it."""
         directory, wall = self._simulation.world.directory, self._simulation.clock.wall()
         key = name.lower()
-        found = [
+        matches = [
             application
             for application in directory.applications.values()
             if key in (application.client_id, application.display_name.lower())
         ]
-        if not found:
+        if not matches:
             raise UnknownName(f"there is no application {name!r}")
         if body.secrets is not None:
-            found[0].secrets = [
+            matches[0].secrets = [
                 AppSecret(secret.value, None if secret.expires_in is None else wall + secret.expires_in)
                 for secret in body.secrets
             ]
         if body.disabled is not None:
-            found[0].disabled = body.disabled
+            matches[0].disabled = body.disabled
 
     def add_subscription(self, body: SubscriptionBody) -> None:
         """Create a subscription, or move it into the tenant."""
         if self._simulation.world.subscription(body.id) is not None:
-            raise Refused(f"there is a subscription {body.id!r} already")
+            raise ActionError(f"there is a subscription {body.id!r} already")
         add_subscription(self._simulation.world, body)
 
     def change_subscription(self, identifier: str, body: SubscriptionChange) -> None:
@@ -272,7 +272,7 @@ class Actions:
         """Switch what the world may switch."""
         for attribute, value in body.model_dump(exclude_none=True).items():
             setattr(self._simulation.world.settings, attribute, value)
-        self._simulation.world.remember()
+        self._simulation.world.update_history_retention()
 
     def settings(self) -> dict[str, Any]:
         """The switches as they are."""
@@ -285,7 +285,7 @@ class Actions:
         if body.jwks_file is not None:
             keys = json.loads(Path(body.jwks_file).read_text(encoding="utf-8"))
         if keys is None and body.jwks_url is None:
-            raise Refused("one of jwks, jwksFile and jwksUrl is needed")
+            raise ActionError("one of jwks, jwksFile and jwksUrl is needed")
         self._simulation.entra.federation.register(
             KeySource(
                 body.issuer,
@@ -323,22 +323,24 @@ class Actions:
 
     def _account(self, account: Account) -> dict[str, Any]:
         world = self._simulation.world
-        seen = accessible_organizations(world, account.tenant_id, account.id)
+        accessible = accessible_organizations(world, account.tenant_id, account.id)
         return {
             "userPrincipalName": account.user_principal_name,
             "id": account.id,
             "blocked": account.blocked,
             "deleted": account.deleted,
-            "organizations": [organization.name for organization in seen],
+            "organizations": [organization.name for organization in accessible],
         }
 
     def _connector(self, connector: Connector) -> dict[str, Any]:
         now, configuration = self._simulation.clock.now(), connector.configuration
-        described: dict[str, Any] = {"id": connector.id, "tags": connector.tags, "configuration": None}
+        body: dict[str, Any] = {"id": connector.id, "tags": connector.tags, "configuration": None}
         if configuration is not None:
-            holder = configuration.authorization
-            account = None if holder is None else self._simulation.world.directory.account(holder.account_id)
-            described["configuration"] = {
+            authorization = configuration.authorization
+            account = (
+                None if authorization is None else self._simulation.world.directory.account(authorization.account_id)
+            )
+            body["configuration"] = {
                 "provisioningState": configuration.provisioning_state,
                 "message": configuration.status_message,
                 "autoDiscovery": configuration.auto_discovery,
@@ -351,4 +353,4 @@ class Actions:
                     for organization in configuration.organizations.values()
                 },
             }
-        return described
+        return body

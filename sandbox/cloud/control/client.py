@@ -53,9 +53,9 @@ class ControlClient:
 
     # --- the journal
 
-    def journal(self, **wanted: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - query
+    def journal(self, **filters: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - query
         """Requests that happened; see `GET /journal` for what can be wanted (`wait=5` waits for the first)."""
-        entries: list[dict[str, Any]] = self.call("GET", "/journal", **wanted)["entries"]
+        entries: list[dict[str, Any]] = self.call("GET", "/journal", **filters)["entries"]
         return entries
 
     def last(self) -> int:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from sandbox.cloud.control import bodies
-from sandbox.cloud.control.actions import Actions, Refused
+from sandbox.cloud.control.actions import ActionError, Actions
 from sandbox.cloud.faults import Fault
 from sandbox.cloud.journal import Filter
 from sandbox.cloud.simulation import Simulation
@@ -58,7 +58,7 @@ class Control:
 
     async def handle(self, request: Request) -> Reply:
         """Answer a request. What is wrong with it is said in `error`."""
-        self._simulation.world.settle()
+        self._simulation.world.run_due()
         for method, pattern, handler, _ in self._routes:
             match = pattern.fullmatch(request.path)
             if match is not None and method == request.method:
@@ -68,7 +68,7 @@ class Control:
                     return json_reply({"error": json.loads(error.json(include_url=False, include_input=False))}, 400)
                 except UnknownName as error:
                     return json_reply({"error": str(error)}, 404)
-                except (Refused, ValueError, OSError, re.error) as error:
+                except (ActionError, ValueError, OSError, re.error) as error:
                     return json_reply({"error": str(error)}, 400)
         return json_reply({"error": f"there is no {request.method} {request.path}"}, 404)
 
@@ -91,7 +91,7 @@ class Control:
     async def journal(self, request: Request) -> Any:  # noqa: ANN401 - JSON
         """Requests: ?since=&service=&method=&path=REGEX&operation=&principal=&effective=true&limit=&wait=SECONDS."""
         query = request.query
-        wanted = Filter(
+        filters = Filter(
             since=int(query.get("since", 0)),
             service=query.get("service"),
             method=query.get("method"),
@@ -103,8 +103,8 @@ class Control:
         limit = int(query.get("limit", _MOST_ENTRIES))
         wait = min(float(query.get("wait", 0)), _LONGEST_WAIT_SECONDS)
         journal = self._simulation.journal
-        found = await journal.wait(wanted, limit, wait) if wait else journal.select(wanted, limit)
-        return {"last": journal.last, "entries": [entry.as_dict() for entry in found]}
+        entries = await journal.wait(filters, limit, wait) if wait else journal.select(filters, limit)
+        return {"last": journal.last, "entries": [entry.as_dict() for entry in entries]}
 
     @_route("DELETE", "/journal")
     async def clear_journal(self, request: Request) -> Any:  # noqa: ANN401 - JSON
@@ -152,7 +152,7 @@ class Control:
         if body.speed is not None:
             self._simulation.clock.set_speed(body.speed)
         self._simulation.clock.move(body.move, body.wall)
-        self._simulation.world.settle()
+        self._simulation.world.run_due()
         return await self.clock(request)
 
     @_route("GET", "/settings")
@@ -189,10 +189,10 @@ class Control:
         return {"expired": self._simulation.entra.access_tokens.expire(self._simulation.clock.wall(), principal)}
 
     @_route("GET", "/secrets")
-    async def handed_out(self, request: Request) -> Any:  # noqa: ANN401 - JSON
+    async def issued_secrets(self, request: Request) -> Any:  # noqa: ANN401 - JSON
         """Every token and code that Entra has handed out, for a test that searches for them where they must not be."""
         del request
-        return {"secrets": self._simulation.entra.handed_out()}
+        return {"secrets": self._simulation.entra.issued_secrets()}
 
     @_route("POST", "/defender-codes")
     async def issue_code(self, request: Request) -> Any:  # noqa: ANN401 - JSON

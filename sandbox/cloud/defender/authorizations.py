@@ -19,10 +19,10 @@ __all__ = [
     "CODE_LIFETIME",
     "ExchangeFailed",
     "accessible_organizations",
+    "authorization_problem",
     "exchange",
     "is_accessible",
     "issue_code",
-    "problem_of",
 ]
 
 CODE_LIFETIME = 600.0
@@ -74,27 +74,27 @@ def exchange(world: World, code: str) -> Authorization:
     Raises:
         ExchangeFailed: of another app, unknown, spent, expired, or its account has lost its access.
     """
-    known = world.codes.get(sha256(code))
-    if known is None:
+    issued = world.codes.get(sha256(code))
+    if issued is None:
         raise ExchangeFailed(
             "InvalidOAuthCode, the authorization code is not valid for this client: unauthorized_client"
         )
-    known.redeemed += 1
-    if known.redeemed > 1:
+    issued.redeemed += 1
+    if issued.redeemed > 1:
         raise ExchangeFailed("InvalidOAuthCode, the authorization code was redeemed before: invalid_grant")
-    if world.clock.wall() > known.issued_at + CODE_LIFETIME:
+    if world.clock.wall() > issued.issued_at + CODE_LIFETIME:
         raise ExchangeFailed("InvalidOAuthCode, the authorization code has expired: invalid_grant")
-    authorization = Authorization(known.account_id, world.clock.wall())
-    problem = problem_of(world, authorization)
+    authorization = Authorization(issued.account_id, world.clock.wall())
+    problem = authorization_problem(world, authorization)
     if problem is not None:
         raise problem
-    account = world.directory.accounts[known.account_id]
+    account = world.directory.accounts[issued.account_id]
     if not accessible_organizations(world, account.tenant_id, account.id):
         raise ExchangeFailed("access_denied, the account is in no organization that lets third parties in")
     return authorization
 
 
-def problem_of(world: World, authorization: Authorization | None) -> ExchangeFailed | None:
+def authorization_problem(world: World, authorization: Authorization | None) -> ExchangeFailed | None:
     """Why an authorization does not work; None if it does."""
     if authorization is None:
         return ExchangeFailed("InvalidOAuthCode, no authorization is held: invalid_grant")
@@ -112,7 +112,7 @@ def accessible_organizations(world: World, tenant_id: str, account_id: str) -> l
     """Organizations of the tenant that an account reaches through OAuth."""
     # Of thousands of organizations an account is a member of a few: that is asked first, and without a call.
     member_of = (organization for organization in world.organizations.values() if account_id in organization.members)
-    return [one for one in member_of if is_accessible(one, tenant_id, account_id)]
+    return [organization for organization in member_of if is_accessible(organization, tenant_id, account_id)]
 
 
 def is_accessible(organization: Organization, tenant_id: str, account_id: str) -> bool:

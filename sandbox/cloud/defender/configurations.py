@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from sandbox.cloud.defender import operations
-from sandbox.cloud.defender.authorizations import ExchangeFailed, exchange, problem_of
+from sandbox.cloud.defender.authorizations import ExchangeFailed, authorization_problem, exchange
 from sandbox.cloud.defender.model import SUCCEEDED_MESSAGE, Authorization, Configuration, Connector, Operation
-from sandbox.cloud.defender.onboarding import apply_inventory, release_all, schedule_runs
+from sandbox.cloud.defender.onboarding import apply_inventory, offboard_all, schedule_discovery
 from sandbox.cloud.defender.operations import Failure, start_operation
 from sandbox.cloud.faults import OperationFault
 from sandbox.cloud.world.world import World
@@ -65,27 +65,27 @@ def change_configuration(
     if configuration is None:
         configuration = Configuration(spelled_id, world.clock.now())
         connector.configuration = configuration
-        schedule_runs(world, connector)
+        schedule_discovery(world, connector)
     problem = _redeem(world, configuration, change.code)
     timing = (operations.FAILED_CREATE if problem else operations.CREATE) if created else operations.UPDATE
     configuration.provisioning_state, configuration.status_message = "Pending", None
-    held: Configuration = configuration
+    target: Configuration = configuration
 
     def finish(moment: float) -> Failure | None:
-        if connector.configuration is not held or not world.holds(connector):
+        if connector.configuration is not target or not world.contains(connector):
             return Failure("ResourceNotFound", "The DevOps configuration was deleted.")
         if problem is not None:
             fail(moment, Failure(problem.code, str(problem)))
             return Failure(problem.code, str(problem))
-        _apply(held, change, replace=replace)
-        held.provisioning_state, held.status_message = "Succeeded", SUCCEEDED_MESSAGE
+        _apply(target, change, replace=replace)
+        target.provisioning_state, target.status_message = "Succeeded", SUCCEEDED_MESSAGE
         if replace or change.names_inventory:
             apply_inventory(world, connector, moment)
         return None
 
     def fail(moment: float, failure: Failure) -> None:
         del moment
-        held.provisioning_state, held.status_message = "Failed", failure.message
+        target.provisioning_state, target.status_message = "Failed", failure.message
 
     return start_operation(world, spelled_id, timing, finish, api_version=api_version, fault=fault, fail=fail), created
 
@@ -93,7 +93,7 @@ def change_configuration(
 def _redeem(world: World, configuration: Configuration, code: str | None) -> ExchangeFailed | None:
     """With a code a new authorization, without one the held one; says why it does not work."""
     if not code:
-        return problem_of(world, configuration.authorization)
+        return authorization_problem(world, configuration.authorization)
     try:
         configuration.authorization = exchange(world, code)
     except ExchangeFailed as problem:
@@ -119,8 +119,8 @@ def delete_configuration(
 
     def finish(moment: float) -> Failure | None:
         del moment
-        if connector.configuration is configuration and world.holds(connector):
-            release_all(world, connector)
+        if connector.configuration is configuration and world.contains(connector):
+            offboard_all(world, connector)
             connector.configuration = None
         return None
 
@@ -141,13 +141,13 @@ def authorize(world: World, connector: Connector, account_id: str, change: Chang
         ExchangeFailed: the account cannot authorize.
     """
     authorization = Authorization(account_id, world.clock.wall())
-    problem = problem_of(world, authorization)
+    problem = authorization_problem(world, authorization)
     if problem is not None:
         raise problem
     now = world.clock.now()
     if connector.configuration is None:
         connector.configuration = Configuration(f"{connector.id}/devops/default", now)
-        schedule_runs(world, connector)
+        schedule_discovery(world, connector)
     configuration = connector.configuration
     configuration.authorization = authorization
     _apply(configuration, change, replace=False)

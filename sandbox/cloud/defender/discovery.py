@@ -21,17 +21,19 @@ SECONDS_PER_PROJECT = 36.0
 """100 projects an hour for each connector."""
 
 
-def scan(configuration: Configuration, held: OnboardedOrganization, organization: Organization, now: float) -> None:
+def scan(
+    configuration: Configuration, onboarded: OnboardedOrganization, organization: Organization, now: float
+) -> None:
     """Look at an organization: new projects get their time, known ones are looked at again, gone ones are dropped."""
-    for key in [key for key in held.projects if key not in organization.projects]:
-        del held.projects[key]
+    for key in [key for key in onboarded.projects if key not in organization.projects]:
+        del onboarded.projects[key]
     slot = max(now + FIRST_RESULT, configuration.next_slot)
     for key, project in organization.projects.items():
         positions = 0 if project.tfvc else len(project.repositories)
-        known = held.projects.get(key)
-        if known is None:
-            held.projects[key] = OnboardedProject(project.name, project.id, slot, positions)
+        previous = onboarded.projects.get(key)
+        if previous is None:
+            onboarded.projects[key] = OnboardedProject(project.name, project.id, slot, positions)
             slot += SECONDS_PER_PROJECT
             configuration.next_slot = slot
-        elif positions != known.known and (known.rescan is None or known.rescan[1] != positions):
-            known.rescan = (max(now + FIRST_RESULT, known.appears), positions)
+        elif positions != previous.scanned_positions and (previous.rescan is None or previous.rescan[1] != positions):
+            previous.rescan = (max(now + FIRST_RESULT, previous.appears), positions)

@@ -63,7 +63,7 @@ class OnboardedProject:
     name: str
     project_id: str
     appears: float
-    known: int
+    scanned_positions: int
     rescan: tuple[float, int] | None = None
     remediation: dict[str, Any] | None = None
     repositories: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -71,8 +71,8 @@ class OnboardedProject:
     def positions(self, now: float) -> int:
         """How many repository positions discovery has reported by now."""
         if self.rescan is not None and self.rescan[0] <= now:
-            self.known, self.rescan = self.rescan[1], None
-        return self.known
+            self.scanned_positions, self.rescan = self.rescan[1], None
+        return self.scanned_positions
 
 
 @dataclass(slots=True)

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sandbox.cloud.defender.authorizations import accessible_organizations, is_accessible, problem_of
+from sandbox.cloud.defender.authorizations import accessible_organizations, authorization_problem, is_accessible
 from sandbox.cloud.defender.discovery import RUN_INTERVAL, scan
 from sandbox.cloud.defender.model import SUCCEEDED_MESSAGE, Configuration, Connector, OnboardedOrganization
 from sandbox.cloud.world.devops import Organization
 from sandbox.cloud.world.world import World
 
-__all__ = ["apply_inventory", "available", "holder", "onboard", "release", "release_all", "schedule_runs"]
+__all__ = [
+    "apply_inventory",
+    "available_organizations",
+    "offboard",
+    "offboard_all",
+    "onboard",
+    "owning_connector_key",
+    "schedule_discovery",
+]
 
 _UNITS_PER_PROJECT = 0.2
 """Throughput units of Azure DevOps that a scan spends on a project; the service gives no number."""
@@ -18,27 +26,29 @@ _UNITS_PER_PROJECT = 0.2
 NOT_ADMINISTRATOR = "The authorizing account is not a member of Project Collection Administrators in organization '{}'."
 
 
-def holder(world: World, tenant_id: str, organization: str) -> str | None:
+def owning_connector_key(world: World, tenant_id: str, organization: str) -> str | None:
     """Key of the connector that holds an organization."""
     return world.claims.get((tenant_id, organization.lower()))
 
 
-def available(world: World, connector: Connector, wanted: Collection[str] | None = None) -> list[Organization]:
+def available_organizations(
+    world: World, connector: Connector, names: Collection[str] | None = None
+) -> list[Organization]:
     """Organizations that the connector's authorization can see; none where it does not work.
 
     Args:
         world: where they are.
         connector: whose authorization it is.
-        wanted: names in lower case, where only some are asked for.
+        names: the only organizations to return, in lower case; None returns all of them.
     """
     configuration = connector.configuration
     if configuration is None or configuration.authorization is None:
         return []
     tenant, account = world.tenant_of(connector), configuration.authorization.account_id
-    if wanted is None:
+    if names is None:
         return accessible_organizations(world, tenant, account)
-    named = (world.organizations[name] for name in sorted(world.organizations.keys() & set(wanted)))
-    return [organization for organization in named if is_accessible(organization, tenant, account)]
+    organizations = (world.organizations[name] for name in sorted(world.organizations.keys() & set(names)))
+    return [organization for organization in organizations if is_accessible(organization, tenant, account)]
 
 
 def apply_inventory(world: World, connector: Connector, now: float) -> None:
@@ -46,15 +56,15 @@ def apply_inventory(world: World, connector: Connector, now: float) -> None:
     configuration = connector.configuration
     if configuration is None:
         return
-    wanted = _wanted(configuration)
-    for organization in available(world, connector, wanted):
+    names = _selected_names(configuration)
+    for organization in available_organizations(world, connector, names):
         onboard(world, connector, organization, now)
-    if wanted is not None:
-        for name in [name for name in configuration.organizations if name not in wanted]:
-            release(world, connector, name)
+    if names is not None:
+        for name in [name for name in configuration.organizations if name not in names]:
+            offboard(world, connector, name)
 
 
-def _wanted(configuration: Configuration) -> set[str] | None:
+def _selected_names(configuration: Configuration) -> set[str] | None:
     if configuration.auto_discovery == "Enabled" or configuration.inventory is None:
         return None
     return {name.lower() for name in configuration.inventory}
@@ -66,36 +76,38 @@ def onboard(world: World, connector: Connector, organization: Organization, now:
     claim = (world.tenant_of(connector), organization.name.lower())
     if configuration is None or world.claims.setdefault(claim, connector.key) != connector.key:
         return
-    held = configuration.organizations.get(claim[1])
-    if held is None:
-        held = OnboardedOrganization(organization.name, now, now)
-        configuration.organizations[claim[1]] = held
-    _judge(configuration, held, organization, now)
-    if held.provisioning_state == "Succeeded":
-        _scan(world, configuration, held, organization, now)
+    onboarded = configuration.organizations.get(claim[1])
+    if onboarded is None:
+        onboarded = OnboardedOrganization(organization.name, now, now)
+        configuration.organizations[claim[1]] = onboarded
+    _update_provisioning_state(configuration, onboarded, organization, now)
+    if onboarded.provisioning_state == "Succeeded":
+        _scan(world, configuration, onboarded, organization, now)
 
 
 def _scan(
-    world: World, configuration: Configuration, held: OnboardedOrganization, organization: Organization, now: float
+    world: World, configuration: Configuration, onboarded: OnboardedOrganization, organization: Organization, now: float
 ) -> None:
     """Scan, at the expense of the authorizing account's throughput."""
-    scan(configuration, held, organization, now)
+    scan(configuration, onboarded, organization, now)
     if configuration.authorization is not None:
         units = _UNITS_PER_PROJECT * len(organization.projects)
         world.usage.charge(configuration.authorization.account_id, units, world.clock.wall_of(now))
 
 
-def _judge(configuration: Configuration, held: OnboardedOrganization, organization: Organization, now: float) -> None:
+def _update_provisioning_state(
+    configuration: Configuration, onboarded: OnboardedOrganization, organization: Organization, now: float
+) -> None:
     """Whether Defender can work in the organization: the authorizing account has to administer it."""
     authorization = configuration.authorization
     able = authorization is not None and organization.is_administrator(authorization.account_id)
     state = "Succeeded" if able else "Failed"
-    if held.provisioning_state != state:
-        held.provisioning_state, held.updated_at = state, now
-        held.status_message = "OK" if able else NOT_ADMINISTRATOR.format(organization.name)
+    if onboarded.provisioning_state != state:
+        onboarded.provisioning_state, onboarded.updated_at = state, now
+        onboarded.status_message = "OK" if able else NOT_ADMINISTRATOR.format(organization.name)
 
 
-def release(world: World, connector: Connector, name: str) -> None:
+def offboard(world: World, connector: Connector, name: str) -> None:
     """Let an organization go."""
     if connector.configuration is not None:
         connector.configuration.organizations.pop(name, None)
@@ -104,31 +116,31 @@ def release(world: World, connector: Connector, name: str) -> None:
         del world.claims[claim]
 
 
-def release_all(world: World, connector: Connector) -> None:
+def offboard_all(world: World, connector: Connector) -> None:
     """Let all organizations go, as when the configuration or the connector is deleted."""
     if connector.configuration is not None:
         for name in list(connector.configuration.organizations):
-            release(world, connector, name)
+            offboard(world, connector, name)
 
 
-def schedule_runs(world: World, connector: Connector) -> None:
+def schedule_discovery(world: World, connector: Connector) -> None:
     """Let discovery run every eight hours from the creation of the configuration, while that very one exists."""
     configuration = connector.configuration
 
     def run(moment: float) -> None:
-        if configuration is None or connector.configuration is not configuration or not world.holds(connector):
+        if configuration is None or connector.configuration is not configuration or not world.contains(connector):
             return
         run_discovery(world, connector, configuration, moment)
-        world.changed(connector.key, moment)
-        world.agenda.at(moment + RUN_INTERVAL, run)
+        world.record_change(connector.key, moment)
+        world.timers.at(moment + RUN_INTERVAL, run)
 
     if configuration is not None:
-        world.agenda.at(configuration.created_at + RUN_INTERVAL, run)
+        world.timers.at(configuration.created_at + RUN_INTERVAL, run)
 
 
 def run_discovery(world: World, connector: Connector, configuration: Configuration, now: float) -> None:
     """One periodic run: check the authorization, take in new organizations if asked to, scan all."""
-    problem = problem_of(world, configuration.authorization)
+    problem = authorization_problem(world, configuration.authorization)
     if problem is not None:
         configuration.provisioning_state, configuration.status_message = "Failed", str(problem)
         return
@@ -136,7 +148,7 @@ def run_discovery(world: World, connector: Connector, configuration: Configurati
         configuration.provisioning_state, configuration.status_message = "Succeeded", SUCCEEDED_MESSAGE
     if configuration.auto_discovery == "Enabled":
         apply_inventory(world, connector, now)
-    for organization in available(world, connector, set(configuration.organizations)):
-        held = configuration.organizations[organization.name.lower()]
-        _judge(configuration, held, organization, now)
-        _scan(world, configuration, held, organization, now)
+    for organization in available_organizations(world, connector, set(configuration.organizations)):
+        onboarded = configuration.organizations[organization.name.lower()]
+        _update_provisioning_state(configuration, onboarded, organization, now)
+        _scan(world, configuration, onboarded, organization, now)

@@ -57,31 +57,33 @@ def start_operation(
     Returns:
         The operation, in status Accepted.
     """
-    name = str(uuid.UUID(int=world.chance.getrandbits(128), version=4))
+    name = str(uuid.UUID(int=world.rng.getrandbits(128), version=4))
     now = world.clock.now()
     operation = Operation(f"{parent_id}/operationResults/{name}", name, api_version, now)
     _forget_old(world, now)
     world.operations[name] = operation
-    seconds = world.chance.uniform(*timing) if fault is None or fault.seconds is None else fault.seconds
+    seconds = world.rng.uniform(*timing) if fault is None or fault.seconds is None else fault.seconds
     if fault is not None and fault.outcome == "never":
         return operation
     operation.ends_at = now + seconds
 
     def end(moment: float) -> None:
         _end(operation, moment, finish, fault, fail)
-        world.changed(parent_id.lower().removesuffix("/devops/default"), moment)
+        world.record_change(parent_id.lower().removesuffix("/devops/default"), moment)
 
-    world.agenda.at(operation.ends_at, end)
+    world.timers.at(operation.ends_at, end)
     return operation
 
 
 def _forget_old(world: World, now: float) -> None:
     """Drop operations that ended a day ago, every now and then."""
     if len(world.operations) % _SWEEP_EVERY == _SWEEP_EVERY - 1:
-        kept = {
-            name: one for name, one in world.operations.items() if one.ended_at is None or one.ended_at > now - _DAY
+        recent = {
+            name: operation
+            for name, operation in world.operations.items()
+            if operation.ended_at is None or operation.ended_at > now - _DAY
         }
-        world.operations = kept
+        world.operations = recent
 
 
 def _end(

@@ -29,7 +29,7 @@ class DevOpsCall:
     names: dict[str, str]
 
     @property
-    def inside(self) -> Organization:
+    def current_organization(self) -> Organization:
         """The organization of the path; only for routes that have one."""
         if self.organization is None:
             raise LookupError("the route names no organization")
@@ -38,7 +38,7 @@ class DevOpsCall:
     @property
     def identities(self) -> Identities:
         """The identities of the organization."""
-        return Identities(self.world, self.inside)
+        return Identities(self.world, self.current_organization)
 
     def project(self) -> Project:
         """The project of the path.
@@ -47,7 +47,7 @@ class DevOpsCall:
             DevOpsError: 404 TF200016.
         """
         name = self.names["project"]
-        project = self.inside.project(name)
+        project = self.current_organization.project(name)
         if project is None:
             message = (
                 f"TF200016: The following project does not exist: {name}. Verify that the name of the project is "

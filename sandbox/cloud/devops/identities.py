@@ -77,13 +77,13 @@ class Identities:
 
     def members(self) -> list[Person]:
         """All members."""
-        found = (self.person(object_id) for object_id in self._organization.members)
-        return [person for person in found if person is not None]
+        people = (self.person(object_id) for object_id in self._organization.members)
+        return [person for person in people if person is not None]
 
     def member(self, identifier: str) -> Person | None:
         """A member by its id in Azure DevOps."""
-        wanted = identifier.lower()
-        return next((person for person in self.members() if person.id == wanted), None)
+        identity = identifier.lower()
+        return next((person for person in self.members() if person.id == identity), None)
 
     def by_subject(self, subject: str) -> Person | None:
         """A member by its subject descriptor."""
@@ -106,8 +106,10 @@ class Identities:
         number = zlib.crc32(self._organization.id.encode())
         if group.name == ADMINISTRATORS:
             return f"Microsoft.TeamFoundation.Identity;S-1-9-1551374245-{number}-2402986413-2179408616-0-0-0-0-1"
-        own = zlib.crc32(group.name.lower().encode())
-        return f"Microsoft.TeamFoundation.Identity;S-1-9-1551374245-{number}-2402986413-2179408616-1-{own}-0-0-0"
+        group_number = zlib.crc32(group.name.lower().encode())
+        return (
+            f"Microsoft.TeamFoundation.Identity;S-1-9-1551374245-{number}-2402986413-2179408616-1-{group_number}-0-0-0"
+        )
 
     def group_subject(self, group: DevOpsGroup) -> str:
         """Subject descriptor of a group."""
@@ -121,19 +123,19 @@ class Identities:
         """The groups that hold it directly."""
         if isinstance(group_or_person, Person):
             return [group for group in self.groups() if group_or_person.object_id in group.members]
-        wanted = group_or_person.name.lower()
-        return [group for group in self.groups() if wanted in {name.lower() for name in group.groups}]
+        name_key = group_or_person.name.lower()
+        return [group for group in self.groups() if name_key in {name.lower() for name in group.groups}]
 
     def all_containers(self, person: Person) -> list[DevOpsGroup]:
         """The groups that hold it directly or through others."""
-        found: dict[str, DevOpsGroup] = {}
+        containers: dict[str, DevOpsGroup] = {}
         pending = self.containers(person)
         while pending:
             group = pending.pop()
-            if group.name not in found:
-                found[group.name] = group
+            if group.name not in containers:
+                containers[group.name] = group
                 pending += self.containers(group)
-        return list(found.values())
+        return list(containers.values())
 
     # --- as the API shows them
 

@@ -39,7 +39,7 @@ def connection_data(call: DevOpsCall) -> Reply:
     body = {
         "authenticatedUser": identity,
         "authorizedUser": identity,
-        "instanceId": call.inside.id,
+        "instanceId": call.current_organization.id,
         "deploymentId": "c2d6a0a5-4b1c-4c9a-a6d0-7f3b6c5f1c01",
         "deploymentType": "hosted",
         "locationServiceData": {
@@ -57,7 +57,7 @@ def oauth_policy(call: DevOpsCall) -> Reply:
     if call.names["policy"].lower() != _DISALLOW_OAUTH.lower():
         message = f"The policy '{call.names['policy']}' does not exist."
         raise DevOpsError(404, "PolicyNotFoundException", message)
-    disallowed = not call.inside.third_party_oauth
+    disallowed = not call.current_organization.third_party_oauth
     body = {
         "name": _DISALLOW_OAUTH,
         "value": disallowed,
@@ -73,11 +73,13 @@ def list_projects(call: DevOpsCall) -> Reply:
     state = call.request.query.get("stateFilter", "wellFormed").lower()
     top = max(1, min(call.number("$top", _MOST_PROJECTS), 1000))
     position = call.number("continuationToken", call.number("$skip", 0))
-    projects = [project for project in call.inside.projects.values() if state in ("all", project.state.lower())]
+    projects = [
+        project for project in call.current_organization.projects.values() if state in ("all", project.state.lower())
+    ]
     part = projects[position : position + top]
     more = position + top < len(projects)
     headers = {"x-ms-continuationtoken": str(position + top)} if more else None
-    return listing([_project(call, one) for one in part], headers)
+    return listing([_project(call, project) for project in part], headers)
 
 
 def get_project(call: DevOpsCall) -> Reply:
@@ -89,7 +91,7 @@ def _project(call: DevOpsCall, project: Project) -> dict[str, Any]:
     return {
         "id": project.id,
         "name": project.name,
-        "url": f"{call.request.base}/{call.inside.name}/_apis/projects/{project.id}",
+        "url": f"{call.request.base}/{call.current_organization.name}/_apis/projects/{project.id}",
         "state": project.state,
         "revision": 11,
         "visibility": project.visibility,
@@ -105,18 +107,22 @@ def list_project_repositories(call: DevOpsCall) -> Reply:
 def list_organization_repositories(call: DevOpsCall) -> Reply:
     """GET _apis/git/repositories: those of all projects."""
     return listing(
-        [repository for project in call.inside.projects.values() for repository in _repositories(call, project)]
+        [
+            repository
+            for project in call.current_organization.projects.values()
+            for repository in _repositories(call, project)
+        ]
     )
 
 
 def _repositories(call: DevOpsCall, project: Project) -> list[dict[str, Any]]:
     if project.tfvc:
         return []
-    return [_repository(call, project, one) for one in project.repositories.existing()]
+    return [_repository(call, project, repository) for repository in project.repositories.existing()]
 
 
 def _repository(call: DevOpsCall, project: Project, repository: Repository) -> dict[str, Any]:
-    base = f"{call.request.base}/{call.inside.name}"
+    base = f"{call.request.base}/{call.current_organization.name}"
     body: dict[str, Any] = {
         "id": repository.id,
         "name": repository.name,
@@ -124,9 +130,9 @@ def _repository(call: DevOpsCall, project: Project, repository: Repository) -> d
         "project": _project(call, project),
         "defaultBranch": "refs/heads/main",
         "size": 0 if repository.empty else repository.size,
-        "remoteUrl": f"https://{call.inside.name}@dev.azure.com/{call.inside.name}/{project.name}/_git/{repository.name}",
-        "sshUrl": f"git@ssh.dev.azure.com:v3/{call.inside.name}/{project.name}/{repository.name}",
-        "webUrl": f"https://dev.azure.com/{call.inside.name}/{project.name}/_git/{repository.name}",
+        "remoteUrl": f"https://{call.current_organization.name}@dev.azure.com/{call.current_organization.name}/{project.name}/_git/{repository.name}",
+        "sshUrl": f"git@ssh.dev.azure.com:v3/{call.current_organization.name}/{project.name}/{repository.name}",
+        "webUrl": f"https://dev.azure.com/{call.current_organization.name}/{project.name}/_git/{repository.name}",
         "isDisabled": repository.disabled,
         "isInMaintenance": False,
     }

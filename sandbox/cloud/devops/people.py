@@ -44,13 +44,13 @@ def profile(call: DevOpsCall) -> Reply:
 
 def accounts(call: DevOpsCall) -> Reply:
     """GET _apis/accounts: the organizations of a person; empty for a service principal, bare without an api-version."""
-    wanted = call.request.query.get("memberId") or call.request.query.get("ownerId")
-    if wanted is None:
+    member_id = call.request.query.get("memberId") or call.request.query.get("ownerId")
+    if member_id is None:
         message = "Value cannot be null. Parameter name: memberId or ownerId"
         raise DevOpsError(400, "ArgumentNullException", message)
-    found: list[dict[str, Any]] = []
-    if call.person.is_user and wanted.lower() == call.person.id:
-        found = [
+    organizations: list[dict[str, Any]] = []
+    if call.person.is_user and member_id.lower() == call.person.id:
+        organizations = [
             {
                 "accountId": organization.id,
                 "accountUri": f"https://vssps.dev.azure.com/{organization.name}/",
@@ -60,7 +60,7 @@ def accounts(call: DevOpsCall) -> Reply:
             for organization in call.world.organizations.values()
             if call.person.object_id in organization.members
         ]
-    return listing(found) if "api-version" in call.request.query else json_reply(found)
+    return listing(organizations) if "api-version" in call.request.query else json_reply(organizations)
 
 
 # --- identities and groups
@@ -71,27 +71,27 @@ def find_identities(call: DevOpsCall) -> Reply:
     query, identities = call.request.query, call.identities
     membership = query.get("queryMembership", "none")
     if "identityIds" in query:
-        asked = [identities.member(part.strip()) for part in query["identityIds"].split(",")]
-        return listing([None if one is None else identities.render_person(one, membership) for one in asked])
+        people = [identities.member(part.strip()) for part in query["identityIds"].split(",")]
+        return listing([None if person is None else identities.render_person(person, membership) for person in people])
     if "descriptors" in query:
         parts = query["descriptors"].split(",")
         return listing([_by_descriptor(identities, part.strip(), membership) for part in parts])
     if "searchFilter" in query:
-        wanted = query.get("filterValue", "").lower()
-        found = [
-            member for member in identities.members() if wanted in (member.name.lower(), member.display_name.lower())
+        term = query.get("filterValue", "").lower()
+        matches = [
+            member for member in identities.members() if term in (member.name.lower(), member.display_name.lower())
         ]
-        return listing([identities.render_person(one, membership) for one in found])
+        return listing([identities.render_person(person, membership) for person in matches])
     message = "The request has to name identityIds, descriptors, subjectDescriptors or a searchFilter."
     raise DevOpsError(400, "IdentityExpressionException", message)
 
 
 def _by_descriptor(identities: Identities, descriptor: str, membership: str) -> dict[str, Any] | None:
     for group in identities.groups():
-        known = {identities.group_descriptor(group).lower()}
+        descriptors = {identities.group_descriptor(group).lower()}
         if group.administrators and group.name == identities.administrators().name:
-            known.add(WELL_KNOWN_ADMINISTRATORS.lower())
-        if descriptor.lower() in known:
+            descriptors.add(WELL_KNOWN_ADMINISTRATORS.lower())
+        if descriptor.lower() in descriptors:
             return identities.render_group(group, membership)
     person = next((member for member in identities.members() if member.descriptor.lower() == descriptor.lower()), None)
     return None if person is None else identities.render_person(person, membership)
@@ -111,11 +111,11 @@ def list_groups(call: DevOpsCall) -> Reply:
 def _graph_group(call: DevOpsCall, identities: Identities, group: DevOpsGroup) -> dict[str, Any]:
     return {
         "subjectKind": "group",
-        "domain": f"vstfs:///Framework/IdentityDomain/{call.inside.id}",
+        "domain": f"vstfs:///Framework/IdentityDomain/{call.current_organization.id}",
         "principalName": identities.principal_name(group),
         "mailAddress": None,
         "origin": "vsts",
-        "originId": derived_id("azure-devops-group", call.inside.id, group.name),
+        "originId": derived_id("azure-devops-group", call.current_organization.id, group.name),
         "displayName": group.name,
         "descriptor": identities.group_subject(group),
     }
@@ -142,7 +142,9 @@ def _graph_user(person: Person) -> dict[str, Any]:
 def memberships(call: DevOpsCall) -> Reply:
     """GET _apis/graph/memberships/{subject}: one level up or down."""
     identities, subject = call.identities, call.names["subject"]
-    group = next((one for one in identities.groups() if identities.group_subject(one) == subject), None)
+    group = next(
+        (candidate for candidate in identities.groups() if identities.group_subject(candidate) == subject), None
+    )
     person = identities.by_subject(subject)
     if group is None and person is None:
         message = f"VS860016: Could not find a storage key for subject descriptor '{subject}'."
@@ -159,12 +161,16 @@ def memberships(call: DevOpsCall) -> Reply:
 
 
 def _members_of(identities: Identities, group: DevOpsGroup) -> list[dict[str, str]]:
-    own = identities.group_subject(group)
+    container = identities.group_subject(group)
     people = (identities.person(object_id) for object_id in sorted(group.members))
     subjects = [person.subject for person in people if person is not None]
     nested = {name.lower() for name in group.groups}
-    subjects += [identities.group_subject(one) for one in identities.groups() if one.name.lower() in nested]
-    return [{"containerDescriptor": own, "memberDescriptor": subject} for subject in subjects]
+    subjects += [
+        identities.group_subject(nested_group)
+        for nested_group in identities.groups()
+        if nested_group.name.lower() in nested
+    ]
+    return [{"containerDescriptor": container, "memberDescriptor": subject} for subject in subjects]
 
 
 def descriptor_of(call: DevOpsCall) -> Reply:
@@ -190,8 +196,15 @@ def service_principal_entitlement(call: DevOpsCall) -> Reply:
 
 
 def _entitlement(call: DevOpsCall, *, is_user: bool) -> Reply:
-    wanted = call.names["id"].lower()
-    member = next((one for one in call.inside.members.values() if identity_id(one.object_id) == wanted), None)
+    identifier = call.names["id"].lower()
+    member = next(
+        (
+            candidate
+            for candidate in call.current_organization.members.values()
+            if identity_id(candidate.object_id) == identifier
+        ),
+        None,
+    )
     person = None if member is None else call.identities.person(member.object_id)
     if member is None or person is None or person.is_user != is_user:
         message = f"VS403374: The user with id '{call.names['id']}' could not be found."
@@ -218,12 +231,12 @@ _LICENSES = {
 
 
 def _access_level(member: Member) -> dict[str, Any]:
-    source, account_license, subscription, words = _LICENSES[member.license]
+    source, account_license, subscription, display_name = _LICENSES[member.license]
     return {
         "licensingSource": source,
         "accountLicenseType": account_license,
         "msdnLicenseType": subscription,
-        "licenseDisplayName": words,
+        "licenseDisplayName": display_name,
         "status": member.access_status,
         "statusMessage": "",
         "assignmentSource": "unknown",
@@ -236,8 +249,12 @@ def _access_level(member: Member) -> dict[str, Any]:
 def installed_extensions(call: DevOpsCall) -> Reply:
     """GET _apis/extensionmanagement/installedextensions."""
     with_disabled = call.request.query.get("includeDisabledExtensions", "true").lower() == "true"
-    found = [extension for extension in call.inside.extensions if with_disabled or "disabled" not in extension.flags]
-    return listing([_extension(one) for one in found])
+    extensions = [
+        extension
+        for extension in call.current_organization.extensions
+        if with_disabled or "disabled" not in extension.flags
+    ]
+    return listing([_extension(extension) for extension in extensions])
 
 
 def _extension(extension: Extension) -> dict[str, Any]:

@@ -121,9 +121,9 @@ def find_route(host: str, segments: list[str]) -> tuple[Route, dict[str, str]] |
 
 def _match(path: tuple[str, ...], segments: list[str]) -> dict[str, str] | None:
     names = {}
-    for expected, given in zip(path, segments, strict=True):
+    for expected, segment in zip(path, segments, strict=True):
         if expected.startswith("{"):
-            names[expected[1:-1]] = given
-        elif expected.lower() != given.lower():
+            names[expected[1:-1]] = segment
+        elif expected.lower() != segment.lower():
             return None
     return names

@@ -49,7 +49,7 @@ class DevOpsHost:
 
     def _answer(self, request: Request) -> Reply:
         world, segments = self._world(), request.segments
-        found = find_route(self.name, segments)
+        match = find_route(self.name, segments)
         organization = None
         if self.name != "profile":
             organization = world.organization(segments[0]) if segments else None
@@ -57,18 +57,18 @@ class DevOpsHost:
                 raise organization_missing(segments[0] if segments else "")
         token = self._entra.access_tokens.bearer(request.headers.get("Authorization"))
         tenant = None if organization is None else organization.tenant_id
-        if found is not None:
-            request.operation = found[0].operation
+        if match is not None:
+            request.operation = match[0].operation
         if token is None or token.resource != "devops" or token.expires_at <= world.clock.wall():
             return refuse(request, tenant)
         request.principal = token.principal.name
-        if found is None:
+        if match is None:
             message = f"The controller for path '{request.path}' was not found or does not implement IController."
             raise DevOpsError(404, "HttpException", message)
         if request.method != "GET":
             message = f"The requested resource does not support http method '{request.method}'."
             raise DevOpsError(405, "VssRequestMethodNotSupportedException", message, headers={"Allow": "GET"})
-        return self._serve(world, request, token, organization, found)
+        return self._serve(world, request, token, organization, match)
 
     def _serve(
         self,
@@ -76,9 +76,9 @@ class DevOpsHost:
         request: Request,
         token: AccessToken,
         organization: Organization | None,
-        found: tuple[Route, dict[str, str]],
+        match: tuple[Route, dict[str, str]],
     ) -> Reply:
-        route, names = found
+        route, names = match
         challenge = _continuous_access_challenge(world, token)
         if challenge is not None:
             return challenge
@@ -93,8 +93,8 @@ class DevOpsHost:
         world.usage.charge(person.object_id, route.units, wall)
         reply = route.answer(DevOpsCall(request, world, person, organization, names))
         tenant = organization.tenant_id if organization is not None else None
-        shown = {"X-VSS-ResourceTenant": tenant} if tenant else {}
-        reply.headers.update({**shown, "X-TFS-ProcessId": "sandbox", "Cache-Control": "no-cache"})
+        tenant_header = {"X-VSS-ResourceTenant": tenant} if tenant else {}
+        reply.headers.update({**tenant_header, "X-TFS-ProcessId": "sandbox", "Cache-Control": "no-cache"})
         if world.settings.throttling:
             reply.headers.update(world.usage.headers(person.object_id, wall))
         return reply
@@ -118,8 +118,8 @@ def _continuous_access_challenge(world: World, token: AccessToken) -> Reply | No
 
 def _person(world: World, token: AccessToken, organization: Organization | None) -> Person:
     principal = token.principal
-    nowhere = Organization("", "", None)
-    person = Identities(world, organization or nowhere).person(principal.object_id)
+    no_organization = Organization("", "", None)
+    person = Identities(world, organization or no_organization).person(principal.object_id)
     if person is None:
         raise not_authorized(principal.name)
     return person
@@ -151,14 +151,14 @@ def _check_permission(token: AccessToken, route: Route, person: Person) -> None:
 
 
 def _check_version(request: Request, route: Route) -> None:
-    asked = request.query.get("api-version")
-    if asked is None:
+    requested = request.query.get("api-version")
+    if requested is None:
         return
-    number, _, stage = asked.partition("-")
+    number, _, stage = requested.partition("-")
     try:
         version = float(number)
     except ValueError as error:
-        message = f"A potentially dangerous value was detected in api-version: '{asked}'."
+        message = f"A potentially dangerous value was detected in api-version: '{requested}'."
         raise DevOpsError(400, "VssInvalidApiVersionException", message) from error
     if not _OLDEST_VERSION <= version <= _NEWEST_VERSION:
         message = f"The requested REST API version of {number} is out of range for this server."

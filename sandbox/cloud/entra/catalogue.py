@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sandbox.cloud.entra.errors import EntraError
 
-__all__ = ["CATALOGUE", "error_of"]
+__all__ = ["CATALOGUE", "catalogue_error"]
 
 _BAD_TOKEN = "bad_token"
 _Entry = tuple[str, int, str, str | None]
@@ -85,7 +85,7 @@ CATALOGUE: dict[int, _Entry] = {
 }
 
 
-def error_of(code: int) -> EntraError:
+def catalogue_error(code: int) -> EntraError:
     """The error of a number.
 
     Raises:

@@ -7,10 +7,10 @@ from sandbox.cloud.entra.state import EntraState
 from sandbox.cloud.entra.tokens import ARM_RESOURCES, DEVOPS_RESOURCE
 from sandbox.cloud.world.directory import Tenant
 
-__all__ = ["resource_of"]
+__all__ = ["find_resource"]
 
 
-def resource_of(state: EntraState, tenant: Tenant, identifier: str) -> str:
+def find_resource(state: EntraState, tenant: Tenant, identifier: str) -> str:
     """The resource behind an identifier: `arm` (its public names, and where it is served here) or `devops`.
 
     Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sandbox.cloud.entra.errors import EntraError
-from sandbox.cloud.entra.resources import resource_of
+from sandbox.cloud.entra.resources import find_resource
 from sandbox.cloud.entra.state import EntraState
 from sandbox.cloud.entra.tokens import DEVOPS_RESOURCE
 from sandbox.cloud.world.directory import Tenant
@@ -44,10 +44,10 @@ class Scopes:
     @property
     def granted(self) -> str:
         """`scope` of the answer."""
-        own = [f"{self.identifier}/{permission}" for permission in self.permissions]
+        scopes = [f"{self.identifier}/{permission}" for permission in self.permissions]
         if self.resource and ".default" not in self.permissions:
-            own.append(f"{self.identifier}/.default")
-        return " ".join([*own, *(one for one in self.reserved if one != "offline_access")])
+            scopes.append(f"{self.identifier}/.default")
+        return " ".join([*scopes, *(reserved for reserved in self.reserved if reserved != "offline_access")])
 
     @property
     def offline(self) -> bool:
@@ -61,8 +61,8 @@ class Scopes:
 
     def descriptions(self) -> list[str]:
         """The permissions in words, for the page that asks for consent."""
-        words = DEVOPS_PERMISSIONS if self.resource == "devops" else _ARM_PERMISSIONS
-        lines = [words.get(permission, permission) for permission in self.permissions]
+        texts = DEVOPS_PERMISSIONS if self.resource == "devops" else _ARM_PERMISSIONS
+        lines = [texts.get(permission, permission) for permission in self.permissions]
         if self.offline:
             lines.append("Maintain access to data you have given it access to")
         return [*lines, "View your basic profile"]
@@ -78,8 +78,8 @@ def parse_scopes(state: EntraState, tenant: Tenant, scope: str) -> Scopes:
     if not parts:
         raise EntraError("invalid_request", 900144, "The request body must contain the following parameter: 'scope'.")
     reserved = tuple(dict.fromkeys(part for part in parts if part in _RESERVED))
-    named = [part for part in parts if part not in _RESERVED]
-    identifiers = {part.rpartition("/")[0] for part in named}
+    resource_scopes = [part for part in parts if part not in _RESERVED]
+    identifiers = {part.rpartition("/")[0] for part in resource_scopes}
     if len(identifiers) > 1:
         message = (
             "Provided value for the input parameter scope is not valid because it contains more than one resource. "
@@ -90,14 +90,14 @@ def parse_scopes(state: EntraState, tenant: Tenant, scope: str) -> Scopes:
         return Scopes("", "", (), reserved)
     identifier = identifiers.pop().rstrip("/")
     if not identifier:
-        raise _unknown(named[0], "00000003-0000-0000-c000-000000000000")
-    resource = resource_of(state, tenant, identifier)
-    known = DEVOPS_PERMISSIONS if resource == "devops" else _ARM_PERMISSIONS
-    asked = [part.rpartition("/")[2] for part in named]
-    unknown = [one for one in asked if one != ".default" and one not in known]
+        raise _unknown(resource_scopes[0], "00000003-0000-0000-c000-000000000000")
+    resource = find_resource(state, tenant, identifier)
+    defined = DEVOPS_PERMISSIONS if resource == "devops" else _ARM_PERMISSIONS
+    names = [part.rpartition("/")[2] for part in resource_scopes]
+    unknown = [name for name in names if name != ".default" and name not in defined]
     if unknown:
         raise _unknown(unknown[0], DEVOPS_RESOURCE if resource == "devops" else identifier)
-    permissions = ("user_impersonation",) if ".default" in asked else tuple(asked)
+    permissions = ("user_impersonation",) if ".default" in names else tuple(names)
     return Scopes(resource, identifier, permissions, reserved)
 
 

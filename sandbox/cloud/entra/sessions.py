@@ -140,7 +140,9 @@ class Sessions:
     def begin(self, interaction: Interaction) -> Interaction:
         """Remember an interaction, and forget those that nobody finished."""
         oldest = interaction.began_at - _INTERACTION_LIFETIME
-        self.interactions = {key: one for key, one in self.interactions.items() if one.began_at > oldest}
+        self.interactions = {
+            key: interaction_ for key, interaction_ in self.interactions.items() if interaction_.began_at > oldest
+        }
         self.interactions[interaction.id] = interaction
         return interaction
 
@@ -149,7 +151,7 @@ class Sessions:
         value = f"1.A{secrets.token_urlsafe(120)}"
         if len(self.codes) >= _MOST_CODES:
             oldest = code.issued_at - 2 * CODE_LIFETIME
-            self.codes = {one: known for one, known in self.codes.items() if known.issued_at > oldest}
+            self.codes = {value_: code_ for value_, code_ in self.codes.items() if code_.issued_at > oldest}
         self.codes[value] = code
         return value
 
@@ -158,7 +160,7 @@ class Sessions:
         value = f"1.A{secrets.token_urlsafe(180)}"
         if len(self.refresh_tokens) % _SWEEP_EVERY == _SWEEP_EVERY - 1:
             alive = self.refresh_tokens.items()
-            self.refresh_tokens = {one: known for one, known in alive if known.expires_at() > token.issued_at}
+            self.refresh_tokens = {value_: token_ for value_, token_ in alive if token_.expires_at() > token.issued_at}
         self.refresh_tokens[value] = token
         return value
 
@@ -170,8 +172,8 @@ class Sessions:
 
     def device_code_of(self, user_code: str) -> DeviceCode | None:
         """The device code that a person types in."""
-        wanted = user_code.strip().replace("-", "").upper()
-        return next((code for code in self.device_codes.values() if code.user_code == wanted), None)
+        normalized = user_code.strip().replace("-", "").upper()
+        return next((code for code in self.device_codes.values() if code.user_code == normalized), None)
 
     def browser(self, cookie: str | None) -> dict[str, SignIn]:
         """Who is signed in in a browser, by object id."""

@@ -25,7 +25,7 @@ class EntraState:
     problems: dict[str, EntraError] = field(default_factory=dict)
     """Why an interaction is stuck, by its id: what the application is told if the person goes back."""
 
-    def handed_out(self) -> list[str]:
+    def issued_secrets(self) -> list[str]:
         """Every secret that somebody out there may hold: access tokens, refresh tokens, codes and device codes."""
         sessions = self.sessions
         return [*self.access_tokens, *sessions.refresh_tokens, *sessions.codes, *sessions.device_codes]

@@ -60,10 +60,10 @@ class AccessTokens:
 
     def expire(self, wall: float, principal: str | None = None) -> int:
         """Bring the expiry forward to this moment, for all or for a principal by name; says how many it met."""
-        met = [one for one in self._tokens.values() if principal in (None, one.principal.name)]
-        for token in met:
+        matches = [token for token in self._tokens.values() if principal in (None, token.principal.name)]
+        for token in matches:
             token.expires_at = min(token.expires_at, wall)
-        return len(met)
+        return len(matches)
 
     def bearer(self, header: str | None) -> AccessToken | None:
         """What an Authorization header stands for."""

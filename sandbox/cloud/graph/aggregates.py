@@ -41,46 +41,48 @@ def _countif(argument: Expression | None) -> Aggregate:
 
 
 def _sum(argument: Expression | None) -> Aggregate:
-    given = _needed("sum", argument)
-    kind = "real" if given.type == "real" else "long"
-    return Aggregate("0", (f"{{slot}} += {_brace(given.source)} or 0",), kind, f"sum_{given.name}")
+    operand = _needed("sum", argument)
+    kind = "real" if operand.type == "real" else "long"
+    return Aggregate("0", (f"{{slot}} += {_brace(operand.source)} or 0",), kind, f"sum_{operand.name}")
 
 
 def _extreme(name: str, symbol: str) -> Callable[[Expression | None], Aggregate]:
     def build(argument: Expression | None) -> Aggregate:
-        given = _needed(name, argument)
+        operand = _needed(name, argument)
         lines = (
-            f"value = {_brace(given.source)}",
+            f"value = {_brace(operand.source)}",
             f"if value is not None and ({{slot}} is None or value {symbol} {{slot}}): {{slot}} = value",
         )
-        return Aggregate("None", lines, given.type, f"{name}_{given.name}")
+        return Aggregate("None", lines, operand.type, f"{name}_{operand.name}")
 
     return build
 
 
 def _take_any(argument: Expression | None) -> Aggregate:
     """An arbitrary value, neither null nor empty if there is such a one."""
-    given = _needed("take_any", argument)
-    empty = "''" if given.type == "string" else "None"
-    line = f"if {{slot}} is None or {{slot}} == '': {{slot}} = {_brace(given.source)}"
-    return Aggregate(empty, (line,), given.type, given.name or "any_")
+    operand = _needed("take_any", argument)
+    empty = "''" if operand.type == "string" else "None"
+    line = f"if {{slot}} is None or {{slot}} == '': {{slot}} = {_brace(operand.source)}"
+    return Aggregate(empty, (line,), operand.type, operand.name or "any_")
 
 
 def _make_list(argument: Expression | None) -> Aggregate:
-    given = _needed("make_list", argument)
-    lines = (f"value = {_brace(given.source)}", "if value is not None: {slot}.append(value)")
-    return Aggregate("[]", lines, "dynamic", f"list_{given.name}")
+    operand = _needed("make_list", argument)
+    lines = (f"value = {_brace(operand.source)}", "if value is not None: {slot}.append(value)")
+    return Aggregate("[]", lines, "dynamic", f"list_{operand.name}")
 
 
 def _make_set(argument: Expression | None) -> Aggregate:
-    given = _needed("make_set", argument)
-    lines = (f"value = {_brace(given.source)}", "if value is not None: {slot}.setdefault(text_of(value), value)")
-    return Aggregate("{{}}", lines, "dynamic", f"set_{given.name}", "list({slot}.values())")
+    operand = _needed("make_set", argument)
+    lines = (f"value = {_brace(operand.source)}", "if value is not None: {slot}.setdefault(text_of(value), value)")
+    return Aggregate("{{}}", lines, "dynamic", f"set_{operand.name}", "list({slot}.values())")
 
 
 def _dcount(argument: Expression | None) -> Aggregate:
-    given = _needed("dcount", argument)
-    return Aggregate("set()", (f"{{slot}}.add({_brace(text(given))})",), "long", f"dcount_{given.name}", "len({slot})")
+    operand = _needed("dcount", argument)
+    return Aggregate(
+        "set()", (f"{{slot}}.add({_brace(text(operand))})",), "long", f"dcount_{operand.name}", "len({slot})"
+    )
 
 
 def _brace(source: str) -> str:

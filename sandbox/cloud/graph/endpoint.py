@@ -64,10 +64,10 @@ class ResourceGraph:
     async def _answer(self, call: Call, headers: dict[str, str]) -> Reply:
         body = call.body()
         options = _Options.parse(body.get("options"))
-        key, result = self._kept(call, options)
+        key, result = self._stored_result(call, options)
         if result is None:
             result = await self._evaluate(call, body)
-            self._keep(key, result)
+            self._store_result(key, result)
         reply = json_reply(_page(options, key, result), headers=headers)
         _check_size(len(reply.body))
         return reply
@@ -81,19 +81,23 @@ class ResourceGraph:
         rows = await asyncio.to_thread(query.run, source)
         return _Result(rows, query)
 
-    def _subscriptions(self, call: Call, wanted: object) -> list[Subscription]:
+    def _subscriptions(self, call: Call, requested: object) -> list[Subscription]:
         """The subscriptions to look in: those asked for, of those where the principal may read anything."""
-        known = call.world.subscriptions
-        if wanted is not None and not isinstance(wanted, list):
+        subscriptions = call.world.subscriptions
+        if requested is not None and not isinstance(requested, list):
             raise QueryError({"code": "InvalidRequest", "message": "subscriptions must be a list."})
-        names = list(known) if wanted is None else [str(name).lower() for name in wanted]
-        own = [known[name] for name in names if name in known and known[name].tenant_id == call.principal.tenant_id]
-        if not own and wanted is not None:
+        names = list(subscriptions) if requested is None else [str(name).lower() for name in requested]
+        selected = [
+            subscriptions[name]
+            for name in names
+            if name in subscriptions and subscriptions[name].tenant_id == call.principal.tenant_id
+        ]
+        if not selected and requested is not None:
             message = (
                 f"There must be at least one subscription that is eligible to contain resources. Given: '{names}'."
             )
             raise QueryError({"code": "NoValidSubscriptionsInQueryRequest", "message": message})
-        return own
+        return selected
 
     def _source(self, call: Call, subscriptions: list[Subscription]) -> Callable[[str], Iterable[GraphRow]]:
         """What each table holds for this principal."""
@@ -102,7 +106,7 @@ class ResourceGraph:
         may = self._rights.allows
         readable = [
             connector
-            for connector in world.connectors_seen(lag).values()
+            for connector in world.connectors_with_lag(lag).values()
             if connector.subscription_id in identifiers and may(world, call.principal, _READ_CONNECTOR, connector.id)
         ]
         moment = call.now - lag
@@ -115,7 +119,7 @@ class ResourceGraph:
                 if may(world, call.principal, action, f"/subscriptions/{subscription.id}")
             ]
 
-        containers, assignments = at(_READ_SUBSCRIPTION), {one.id for one in at(_READ_ASSIGNMENTS)}
+        containers, assignments = at(_READ_SUBSCRIPTION), {subscription.id for subscription in at(_READ_ASSIGNMENTS)}
         tables: dict[str, Callable[[], Iterable[GraphRow]]] = {
             "resources": snapshot.connectors,
             "securityresources": snapshot.children if world.settings.resource_graph_children else tuple,
@@ -124,7 +128,7 @@ class ResourceGraph:
         }
         return lambda table: tables[table]()
 
-    def _kept(self, call: Call, options: _Options) -> tuple[str, _Result | None]:
+    def _stored_result(self, call: Call, options: _Options) -> tuple[str, _Result | None]:
         """The result that a token belongs to.
 
         Raises:
@@ -132,12 +136,12 @@ class ResourceGraph:
         """
         if options.result is None:
             return f"{call.principal.object_id}/{next(self._numbers)}", None
-        found = self._results.get(options.result)
-        if found is None or not options.result.startswith(f"{call.principal.object_id}/"):
+        result = self._results.get(options.result)
+        if result is None or not options.result.startswith(f"{call.principal.object_id}/"):
             raise QueryError({"code": "InvalidSkipToken", "message": "The skip token is invalid or has expired."})
-        return options.result, found
+        return options.result, result
 
-    def _keep(self, key: str, result: _Result) -> None:
+    def _store_result(self, key: str, result: _Result) -> None:
         self._results[key] = result
         while len(self._results) > _KEPT_RESULTS:
             self._results.popitem(last=False)

@@ -61,7 +61,7 @@ class Tokens:
         """The next token."""
         return self._tokens[self._position]
 
-    def ahead(self, distance: int = 1) -> Token:
+    def peek(self, distance: int = 1) -> Token:
         """A token further on."""
         return self._tokens[min(self._position + distance, len(self._tokens) - 1)]
 
@@ -121,32 +121,32 @@ def parse_expression(tokens: Tokens, columns: Columns) -> Expression:
     Raises:
         QueryError: it is wrong.
     """
-    left = _and(tokens, columns)
+    lhs = _and(tokens, columns)
     while tokens.accept("or"):
-        left = Expression(f"({left.source} or {_and(tokens, columns).source})", "bool")
-    return left
+        lhs = Expression(f"({lhs.source} or {_and(tokens, columns).source})", "bool")
+    return lhs
 
 
 def _and(tokens: Tokens, columns: Columns) -> Expression:
-    left = _comparison(tokens, columns)
+    lhs = _comparison(tokens, columns)
     while tokens.accept("and"):
-        left = Expression(f"({left.source} and {_comparison(tokens, columns).source})", "bool")
-    return left
+        lhs = Expression(f"({lhs.source} and {_comparison(tokens, columns).source})", "bool")
+    return lhs
 
 
 def _comparison(tokens: Tokens, columns: Columns) -> Expression:
-    left = _sum(tokens, columns)
+    lhs = _sum(tokens, columns)
     token = tokens.accept("==", "!=", "<>", "=~", "!~", "<", ">", "<=", ">=")
     if token is None:
-        return _word_comparison(tokens, columns, left)
-    right = _sum(tokens, columns)
+        return _word_comparison(tokens, columns, lhs)
+    rhs = _sum(tokens, columns)
     if token.text in ("=~", "!~"):
         symbol = "==" if token.text == "=~" else "!="
-        return Expression(f"({_folded(left)} {symbol} {_folded(right)})", "bool")
+        return Expression(f"({_folded(lhs)} {symbol} {_folded(rhs)})", "bool")
     if token.text in ("==", "!=", "<>"):
         negation = "" if token.text == "==" else "not "
-        return Expression(f"({negation}equal({left.source}, {right.source}))", "bool")
-    return Expression(f"ordered({left.source}, {token.text!r}, {right.source})", "bool")
+        return Expression(f"({negation}equal({lhs.source}, {rhs.source}))", "bool")
+    return Expression(f"ordered({lhs.source}, {token.text!r}, {rhs.source})", "bool")
 
 
 def _folded(expression: Expression) -> str:
@@ -164,63 +164,63 @@ _TEXT_OPERATORS = {
 }
 
 
-def _word_comparison(tokens: Tokens, columns: Columns, left: Expression) -> Expression:
+def _word_comparison(tokens: Tokens, columns: Columns, lhs: Expression) -> Expression:
     """The operators that are words: `contains`, `!in~` and their like."""
     if tokens.head.kind != "name":
-        return left
+        return lhs
     word = tokens.head.text.removeprefix("!")
     negation = "" if word == tokens.head.text else "not "
     if word in ("in", "in~"):
         tokens.take()
-        return Expression(f"({negation}{_membership(tokens, columns, left, folded=word == 'in~')})", "bool")
+        return Expression(f"({negation}{_membership(tokens, columns, lhs, folded=word == 'in~')})", "bool")
     template = _TEXT_OPERATORS.get(word.removesuffix("_cs"))
     if template is None:
-        return left
+        return lhs
     tokens.take()
-    right = _sum(tokens, columns)
-    whole, part = (text(left), text(right)) if word.endswith("_cs") else (_folded(left), _folded(right))
+    rhs = _sum(tokens, columns)
+    whole, part = (text(lhs), text(rhs)) if word.endswith("_cs") else (_folded(lhs), _folded(rhs))
     return Expression(f"({negation}{template.format(text=whole, part=part)})", "bool")
 
 
-def _membership(tokens: Tokens, columns: Columns, left: Expression, *, folded: bool) -> str:
+def _membership(tokens: Tokens, columns: Columns, lhs: Expression, *, folded: bool) -> str:
     tokens.expect("(")
     members = _list(tokens, columns, ")")
     write = _folded if folded else text
-    return f"({write(left)} in ({', '.join(write(member) for member in members)},))" if members else "False"
+    return f"({write(lhs)} in ({', '.join(write(member) for member in members)},))" if members else "False"
 
 
 def _sum(tokens: Tokens, columns: Columns) -> Expression:
-    left = _product(tokens, columns)
+    lhs = _product(tokens, columns)
     while token := tokens.accept("+", "-"):
-        left = _arithmetic(left, token.text, _product(tokens, columns))
-    return left
+        lhs = _arithmetic(lhs, token.text, _product(tokens, columns))
+    return lhs
 
 
 def _product(tokens: Tokens, columns: Columns) -> Expression:
-    left = _postfix(tokens, columns)
+    lhs = _postfix(tokens, columns)
     while token := tokens.accept("*", "/", "%"):
-        left = _arithmetic(left, token.text, _postfix(tokens, columns))
-    return left
+        lhs = _arithmetic(lhs, token.text, _postfix(tokens, columns))
+    return lhs
 
 
-def _arithmetic(left: Expression, symbol: str, right: Expression) -> Expression:
-    kind = "real" if "real" in (left.type, right.type) else "long"
-    return Expression(f"arithmetic({left.source}, {symbol!r}, {right.source})", kind)
+def _arithmetic(lhs: Expression, symbol: str, rhs: Expression) -> Expression:
+    kind = "real" if "real" in (lhs.type, rhs.type) else "long"
+    return Expression(f"arithmetic({lhs.source}, {symbol!r}, {rhs.source})", kind)
 
 
 def _postfix(tokens: Tokens, columns: Columns) -> Expression:
-    left = _primary(tokens, columns)
+    lhs = _primary(tokens, columns)
     while True:
-        own = f"{left.name}_" if left.name else ""
+        prefix = f"{lhs.name}_" if lhs.name else ""
         if tokens.accept("."):
             name = tokens.name()
-            left = Expression(f"member({left.source}, {name!r})", "dynamic", own and own + name)
+            lhs = Expression(f"member({lhs.source}, {name!r})", "dynamic", prefix and prefix + name)
         elif tokens.accept("["):
             index = parse_expression(tokens, columns)
             tokens.expect("]")
-            left = Expression(f"element({left.source}, {index.source})", "dynamic", own)
+            lhs = Expression(f"element({lhs.source}, {index.source})", "dynamic", prefix)
         else:
-            return left
+            return lhs
 
 
 def _primary(tokens: Tokens, columns: Columns) -> Expression:
@@ -241,10 +241,10 @@ def _primary(tokens: Tokens, columns: Columns) -> Expression:
         return inner
     if token.kind != "name":
         raise tokens.unexpected()
-    return _named(tokens, columns)
+    return _name_or_call(tokens, columns)
 
 
-def _named(tokens: Tokens, columns: Columns) -> Expression:
+def _name_or_call(tokens: Tokens, columns: Columns) -> Expression:
     name = tokens.take().text
     if name in ("true", "false"):
         return constant(name == "true", "bool")
@@ -263,9 +263,9 @@ def _call(tokens: Tokens, columns: Columns, name: str) -> Expression:
     if not function.takes(len(arguments)):
         raise semantic(f"{name}(): function expects {function.arity} argument(s).")
     kind = function.type or _common([argument.type for argument in arguments[function.typed_from :]])
-    sources = [text(one) if function.texts else one.source for one in arguments]
-    own = arguments[0].name if name == "tostring" else ""
-    return Expression(function.write(sources), kind, own)
+    sources = [text(argument) if function.texts else argument.source for argument in arguments]
+    name_ = arguments[0].name if name == "tostring" else ""
+    return Expression(function.write(sources), kind, name_)
 
 
 def _common(kinds: Sequence[str]) -> str:

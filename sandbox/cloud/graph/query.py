@@ -161,8 +161,8 @@ class _Builder:
         self._stage.project(self._named_expressions())
 
     def _project_away(self) -> None:
-        gone = self._column_names()
-        self._stage.keep([name for name in self.schema if name not in gone])
+        dropped = self._column_names()
+        self._stage.keep([name for name in self.schema if name not in dropped])
 
     def _named_expressions(self) -> list[tuple[str, Expression]]:
         columns: list[tuple[str, Expression]] = []
@@ -175,7 +175,7 @@ class _Builder:
 
     def _given_name(self) -> str:
         """The `name =` before an expression, or nothing."""
-        if self._tokens.head.kind != "name" or self._tokens.ahead().text != "=":
+        if self._tokens.head.kind != "name" or self._tokens.peek().text != "=":
             return ""
         name = self._tokens.name()
         self._tokens.expect("=")
@@ -208,13 +208,13 @@ class _Builder:
         self.ordered = False
 
     def _aggregates(self) -> list[tuple[str, Aggregate]]:
-        found: list[tuple[str, Aggregate]] = []
+        aggregates: list[tuple[str, Aggregate]] = []
         while True:
             name = self._given_name()
             aggregate = parse_aggregate(self._tokens, self._stage.columns)
-            found.append((name or aggregate.name, aggregate))
+            aggregates.append((name or aggregate.name, aggregate))
             if not self._tokens.accept(","):
-                return found
+                return aggregates
 
     def _distinct(self) -> None:
         self._group([(name, self._stage.columns[name]) for name in self._column_names()], [], "distinct")
@@ -271,10 +271,10 @@ class _Builder:
         self._tokens.expect("on")
         pairs = self._join_keys(right.schema)
         self._close()
-        left = self.schema
-        renamed = {name: _free_name(name, left) for name in right.schema}
-        self._operators.append(_join(kind, right, pairs, (list(left), renamed)))
-        self._stage = Stage({**left, **{renamed[name]: one for name, one in right.schema.items()}})
+        left_schema = self.schema
+        renamed = {name: _free_name(name, left_schema) for name in right.schema}
+        self._operators.append(_join(kind, right, pairs, (list(left_schema), renamed)))
+        self._stage = Stage({**left_schema, **{renamed[name]: kind_ for name, kind_ in right.schema.items()}})
         self.ordered = False
 
     def _join_keys(self, right: Schema) -> list[tuple[str, str]]:
@@ -310,38 +310,38 @@ def _refuse_dynamic(operator: str, columns: Schema) -> None:
 
 
 def _sorted(rows: Rows, keys: list[tuple[str, bool]]) -> Rows:
-    found = list(rows)
+    ordered_rows = list(rows)
     for name, descending in reversed(keys):
-        found.sort(key=lambda row, name=name: rank(row[name]), reverse=descending)  # type: ignore[misc]
-    return found
+        ordered_rows.sort(key=lambda row, name=name: rank(row[name]), reverse=descending)  # type: ignore[misc]
+    return ordered_rows
 
 
 def _join(kind: str, right: Query, pairs: list[tuple[str, str]], names: tuple[list[str], dict[str, str]]) -> _Operator:
     columns, renamed = names
-    left_names, right_names = [left for left, _ in pairs], [name for _, name in pairs]
-    nothing = {renamed[name]: "" if one == "string" else None for name, one in right.schema.items()}
+    left_names, right_names = [left_name for left_name, _ in pairs], [name for _, name in pairs]
+    nothing = {renamed[name]: "" if kind_ == "string" else None for name, kind_ in right.schema.items()}
 
     def join(rows: Rows, source: Source) -> Iterator[dict[str, Any]]:
         matches: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
         for row in right.rows(source):
-            found = {renamed[name]: row[name] for name in right.schema}
-            matches.setdefault(tuple(row[name] for name in right_names), []).append(found)
-        seen: set[tuple[Any, ...]] = set()
+            values = {renamed[name]: row[name] for name in right.schema}
+            matches.setdefault(tuple(row[name] for name in right_names), []).append(values)
+        joined_keys: set[tuple[Any, ...]] = set()
         for row in rows:
             key = tuple(row[name] for name in left_names)
-            if kind == "innerunique" and key in seen:
+            if kind == "innerunique" and key in joined_keys:
                 continue
-            seen.add(key)
-            for other in matches.get(key, [nothing] if kind == "leftouter" else []):
-                yield {**{name: row[name] for name in columns}, **other}
+            joined_keys.add(key)
+            for match in matches.get(key, [nothing] if kind == "leftouter" else []):
+                yield {**{name: row[name] for name in columns}, **match}
 
     return join
 
 
-def _free_name(name: str, taken: Schema) -> str:
+def _free_name(name: str, columns: Schema) -> str:
     """Columns of the right side that the left has too get a number."""
     candidate, number = name, 0
-    while candidate in taken:
+    while candidate in columns:
         number += 1
         candidate = f"{name}{number}"
     return candidate

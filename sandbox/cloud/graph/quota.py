@@ -16,7 +16,7 @@ class Window:
     """A principal's window, in wall time."""
 
     began_at: float
-    spent: int = 0
+    used: int = 0
 
 
 class Quota:
@@ -34,10 +34,10 @@ class Quota:
         window = self._windows.get(principal)
         if window is None or wall >= window.began_at + WINDOW_SECONDS:
             window = self._windows[principal] = Window(wall)
-        granted = window.spent < QUERIES
-        window.spent += 1 if granted else 0
+        granted = window.used < QUERIES
+        window.used += 1 if granted else 0
         seconds = max(1, math.ceil(window.began_at + WINDOW_SECONDS - wall))
-        remaining = QUERIES - window.spent
+        remaining = QUERIES - window.used
         headers = {
             "x-ms-user-quota-remaining": str(remaining),
             "x-ms-user-quota-resets-after": f"00:00:{seconds:02}",

@@ -37,39 +37,39 @@ def element(value: Any, key: Any) -> Any:  # noqa: ANN401 - JSON
     return value.get(str(key)) if isinstance(value, Mapping) else None
 
 
-def equal(left: Any, right: Any) -> bool:  # noqa: ANN401 - any value of a row
+def equal(lhs: Any, rhs: Any) -> bool:  # noqa: ANN401 - any value of a row
     """`==`, with regard to case."""
-    if isinstance(left, str) or isinstance(right, str):
-        return text_of(left) == text_of(right)
-    return bool(left == right)
+    if isinstance(lhs, str) or isinstance(rhs, str):
+        return text_of(lhs) == text_of(rhs)
+    return bool(lhs == rhs)
 
 
-def ordered(left: Any, symbol: str, right: Any) -> bool:  # noqa: ANN401 - any value of a row
+def ordered(lhs: Any, symbol: str, rhs: Any) -> bool:  # noqa: ANN401 - any value of a row
     """`<` and its like; null and values of different kinds are in no order."""
-    if left is None or right is None or isinstance(left, str) != isinstance(right, str):
+    if lhs is None or rhs is None or isinstance(lhs, str) != isinstance(rhs, str):
         return False
     compare: dict[str, Callable[[], bool]] = {
-        "<": lambda: left < right,
-        ">": lambda: left > right,
-        "<=": lambda: left <= right,
-        ">=": lambda: left >= right,
+        "<": lambda: lhs < rhs,
+        ">": lambda: lhs > rhs,
+        "<=": lambda: lhs <= rhs,
+        ">=": lambda: lhs >= rhs,
     }
     return bool(compare[symbol]())
 
 
-def arithmetic(left: Any, symbol: str, right: Any) -> Any:  # noqa: ANN401 - numbers
+def arithmetic(lhs: Any, symbol: str, rhs: Any) -> Any:  # noqa: ANN401 - numbers
     """Arithmetic; null if a side is no number. Integers divide to integers, division by nothing gives null."""
-    if not isinstance(left, int | float) or not isinstance(right, int | float):
+    if not isinstance(lhs, int | float) or not isinstance(rhs, int | float):
         return None
-    if symbol in "/%" and not right:
+    if symbol in "/%" and not rhs:
         return None
     if symbol == "/":
-        return left // right if isinstance(left, int) and isinstance(right, int) else left / right
+        return lhs // rhs if isinstance(lhs, int) and isinstance(rhs, int) else lhs / rhs
     operations: dict[str, Callable[[], Any]] = {
-        "+": lambda: left + right,
-        "-": lambda: left - right,
-        "*": lambda: left * right,
-        "%": lambda: left % right,
+        "+": lambda: lhs + rhs,
+        "-": lambda: lhs - rhs,
+        "*": lambda: lhs * rhs,
+        "%": lambda: lhs % rhs,
     }
     return operations[symbol]()
 

@@ -39,7 +39,9 @@ class Stage:
     @property
     def empty(self) -> bool:
         """Whether it does nothing."""
-        return not self._lines and all(one.source == f"row[{name!r}]" for name, one in self.columns.items())
+        return not self._lines and all(
+            expression.source == f"row[{name!r}]" for name, expression in self.columns.items()
+        )
 
     def where(self, condition: Expression) -> None:
         """Let only those rows pass for which the condition holds."""

@@ -91,9 +91,11 @@ class Snapshot:
             base = f"{connector.id}/devops/default"
             yield GraphRow(_DEVOPS, base, self._configuration(connector, configuration))
             for organization, projects in organizations:
-                yield from self._below(connector, f"{base}/azureDevOpsOrgs/{organization.name}", organization, projects)
+                yield from self._organization_rows(
+                    connector, f"{base}/azureDevOpsOrgs/{organization.name}", organization, projects
+                )
 
-    def _below(
+    def _organization_rows(
         self,
         connector: Connector,
         base: str,
@@ -101,16 +103,16 @@ class Snapshot:
         projects: list[tuple[OnboardedProject, Project, int]],
     ) -> Iterator[GraphRow]:
         yield GraphRow(f"{_DEVOPS}/azuredevopsorgs", base, self._organization(connector, organization))
-        for project, source, known in projects:
+        for project, source, reported in projects:
             path = f"{base}/projects/{project.name}"
             kind = f"{_DEVOPS}/azuredevopsorgs/projects"
             yield GraphRow(kind, path, self._project(connector, organization, project))
             kind, prefix = f"{kind}/repos", f"{path}/repos/"
-            for position, name in source.repositories.git_names(known):
+            for position, name in source.repositories.git_names(reported):
                 make = partial(self._repository, connector, organization, (project, source), position)
                 yield GraphRow(kind, prefix + name, make)
 
-    def _common(self, connector: Connector, column: str) -> Any:  # noqa: ANN401 - any value of a row
+    def _common_column(self, connector: Connector, column: str) -> Any:  # noqa: ANN401 - any value of a row
         if column == "subscriptionId":
             return connector.subscription_id
         if column == "resourceGroup":
@@ -122,8 +124,8 @@ class Snapshot:
         return _EMPTY[column]
 
     def _connector(self, connector: Connector) -> Callable[[str], Any]:
-        own = {"name": connector.name, "properties": connector.properties, "tags": connector.tags}
-        return lambda column: own[column] if column in own else self._common(connector, column)
+        columns = {"name": connector.name, "properties": connector.properties, "tags": connector.tags}
+        return lambda column: columns[column] if column in columns else self._common_column(connector, column)
 
     def _configuration(self, connector: Connector, configuration: Configuration) -> Callable[[str], Any]:
         properties = {
@@ -132,19 +134,22 @@ class Snapshot:
             "provisioningStatusMessage": configuration.status_message,
             "agentlessConfiguration": configuration.agentless,
         }
-        own = {"name": "default", "properties": {name: one for name, one in properties.items() if one is not None}}
-        return lambda column: own[column] if column in own else self._common(connector, column)
+        columns = {
+            "name": "default",
+            "properties": {name: value for name, value in properties.items() if value is not None},
+        }
+        return lambda column: columns[column] if column in columns else self._common_column(connector, column)
 
     def _organization(self, connector: Connector, organization: OnboardedOrganization) -> Callable[[str], Any]:
         properties = {
             "onboardingState": "Onboarded",
-            "actionableRemediation": remediation.of_organization(organization),
+            "actionableRemediation": remediation.organization_setting(organization),
             "provisioningStatusMessage": organization.status_message,
             "provisioningStatusUpdateTimeUtc": short_time(self._wall_of(organization.updated_at)),
             "provisioningState": organization.provisioning_state,
         }
-        own = {"name": organization.name, "properties": properties}
-        return lambda column: own[column] if column in own else self._common(connector, column)
+        columns = {"name": organization.name, "properties": properties}
+        return lambda column: columns[column] if column in columns else self._common_column(connector, column)
 
     def _project(
         self, connector: Connector, organization: OnboardedOrganization, project: OnboardedProject
@@ -153,13 +158,13 @@ class Snapshot:
             "parentOrgName": organization.name,
             "projectId": project.project_id,
             "onboardingState": "Onboarded",
-            "actionableRemediation": remediation.of_project(organization, project),
+            "actionableRemediation": remediation.project_setting(organization, project),
             "provisioningStatusMessage": "OK",
             "provisioningStatusUpdateTimeUtc": short_time(self._wall_of(project.appears)),
             "provisioningState": "Succeeded",
         }
-        own = {"name": project.name, "properties": properties}
-        return lambda column: own[column] if column in own else self._common(connector, column)
+        columns = {"name": project.name, "properties": properties}
+        return lambda column: columns[column] if column in columns else self._common_column(connector, column)
 
     def _repository(
         self,
@@ -170,7 +175,7 @@ class Snapshot:
         column: str,
     ) -> Any:  # noqa: ANN401 - any value of a row
         if column not in ("name", "properties"):
-            return self._common(connector, column)
+            return self._common_column(connector, column)
         project, source = project_and_source
         repository = source.repositories[position]
         if column == "name":
@@ -181,7 +186,7 @@ class Snapshot:
             "repoId": repository.id,
             "repoUrl": f"https://dev.azure.com/{organization.name}/{project.name}/_git/{repository.name}",
             "onboardingState": "Onboarded",
-            "actionableRemediation": remediation.of_repository(organization, project, repository.name),
+            "actionableRemediation": remediation.repository_setting(organization, project, repository.name),
             "provisioningStatusMessage": "OK",
             "provisioningStatusUpdateTimeUtc": short_time(self._wall_of(project.appears)),
             "provisioningState": "Succeeded",
@@ -193,31 +198,31 @@ _Reported = list[tuple[OnboardedOrganization, list[tuple[OnboardedProject, Proje
 
 def _reported(world: World, connector: Connector, moment: float) -> _Reported:
     """Organizations and projects that discovery has reported, with the repositories known in each."""
-    found: _Reported = []
+    entries: _Reported = []
     configuration = connector.configuration
-    for held in [] if configuration is None else list(configuration.organizations.values()):
-        organization = world.organization(held.name)
+    for onboarded in [] if configuration is None else list(configuration.organizations.values()):
+        organization = world.organization(onboarded.name)
         projects = []
-        for project in held.discovered(moment):
+        for project in onboarded.discovered(moment):
             source = None if organization is None else organization.project(project.name)
             if source is not None:
-                known = min(project.positions(moment), len(source.repositories))
-                projects.append((project, source, known))
-        found.append((held, projects))
-    return found
+                reported = min(project.positions(moment), len(source.repositories))
+                projects.append((project, source, reported))
+        entries.append((onboarded, projects))
+    return entries
 
 
 def scan_containers(subscriptions: list[Subscription]) -> Iterator[GraphRow]:
     """Rows of table `resourcecontainers`."""
     for subscription in subscriptions:
-        own = {"name": subscription.name, "subscriptionId": subscription.id, "tenantId": subscription.tenant_id}
-        yield _plain("microsoft.resources/subscriptions", f"/subscriptions/{subscription.id}", own)
+        columns = {"name": subscription.name, "subscriptionId": subscription.id, "tenantId": subscription.tenant_id}
+        yield _row("microsoft.resources/subscriptions", f"/subscriptions/{subscription.id}", columns)
         for group in subscription.resource_groups.values():
             yield _group(subscription, group)
 
 
 def _group(subscription: Subscription, group: ResourceGroup) -> GraphRow:
-    own = {
+    columns = {
         "name": group.name,
         "location": group.location,
         "tags": group.tags,
@@ -227,7 +232,7 @@ def _group(subscription: Subscription, group: ResourceGroup) -> GraphRow:
         "properties": {"provisioningState": "Succeeded"},
     }
     identifier = f"/subscriptions/{subscription.id}/resourceGroups/{group.name}"
-    return _plain("microsoft.resources/subscriptions/resourcegroups", identifier, own)
+    return _row("microsoft.resources/subscriptions/resourcegroups", identifier, columns)
 
 
 def scan_role_assignments(world: World, subscriptions: set[str], moment: float) -> Iterator[GraphRow]:
@@ -241,7 +246,7 @@ def scan_role_assignments(world: World, subscriptions: set[str], moment: float) 
 
 def _role_assignment(world: World, assignment: RoleAssignment, subscription: str) -> GraphRow:
     definition = f"/providers/Microsoft.Authorization/roleDefinitions/{assignment.role_definition_id}"
-    own = {
+    columns = {
         "name": assignment.name,
         "subscriptionId": subscription,
         "tenantId": world.subscriptions[subscription].tenant_id,
@@ -254,8 +259,8 @@ def _role_assignment(world: World, assignment: RoleAssignment, subscription: str
         },
     }
     identifier = f"{assignment.scope}/providers/Microsoft.Authorization/RoleAssignments/{assignment.name}"
-    return _plain("microsoft.authorization/roleassignments", identifier, own)
+    return _row("microsoft.authorization/roleassignments", identifier, columns)
 
 
-def _plain(kind: str, identifier: str, own: dict[str, Any]) -> GraphRow:
-    return GraphRow(kind, identifier, lambda column: own.get(column, _EMPTY[column]))
+def _row(kind: str, identifier: str, columns: dict[str, Any]) -> GraphRow:
+    return GraphRow(kind, identifier, lambda column: columns.get(column, _EMPTY[column]))

@@ -30,7 +30,7 @@ def _page(title: str, content: str) -> bytes:
 
 
 def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    head = "".join(f"<th>{escape(one)}</th>" for one in heads)
+    head = "".join(f"<th>{escape(label)}</th>" for label in heads)
     body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
@@ -91,13 +91,17 @@ def _connectors(world: dict[str, Any]) -> str:
     rows = []
     for connector in world["connectors"]:
         configuration = connector["configuration"] or {}
-        held = configuration.get("organizations", {})
+        organizations = configuration.get("organizations", {})
         rows.append(
             (
                 escape(connector["id"]),
                 escape(configuration.get("provisioningState") or "not configured"),
                 escape(configuration.get("authorizedBy") or ""),
-                escape(", ".join(f"{name} ({one['projects']} projects)" for name, one in held.items())),
+                escape(
+                    ", ".join(
+                        f"{name} ({organization['projects']} projects)" for name, organization in organizations.items()
+                    )
+                ),
                 escape(configuration.get("message") or ""),
             )
         )

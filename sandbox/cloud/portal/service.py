@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from pydantic import ValidationError
 
-from sandbox.cloud.control.actions import Actions, Refused
+from sandbox.cloud.control.actions import ActionError, Actions
 from sandbox.cloud.control.bodies import AccessBody, AccountBody, ConnectorChange, OrganizationBody, OrganizationChange
 from sandbox.cloud.defender.authorizations import CODE_LIFETIME
 from sandbox.cloud.portal import pages
@@ -55,7 +55,7 @@ class Portal:
                 return Reply(404)
             request.operation = f"Portal_{segments[1]}"
             return post(request.form())
-        except (UnknownName, Refused, ValidationError) as error:
+        except (UnknownName, ActionError, ValidationError) as error:
             return _back(str(error))
 
     def _dialog(self, account: str) -> Reply:

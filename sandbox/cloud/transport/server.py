@@ -16,7 +16,7 @@ from sandbox.cloud.faults import Fault, Faults
 from sandbox.cloud.journal import Entry, Journal
 from sandbox.cloud.transport.message import Reply, Request
 
-__all__ = ["Front", "Service", "serve"]
+__all__ = ["RequestPipeline", "Service", "serve"]
 
 
 class Service(Protocol):
@@ -30,7 +30,7 @@ class Service(Protocol):
 
 
 @dataclass(slots=True)
-class Front:
+class RequestPipeline:
     """What stands before every simulated service.
 
     Attributes:
@@ -41,29 +41,29 @@ class Front:
 
     journal: Journal
     faults: Faults
-    settle: Callable[[], object]
+    run_due: Callable[[], object]
     wall: Callable[[], float]
     identify: Callable[[str | None], str | None]
 
-    async def pass_through(self, service: Service, request: Request) -> Reply | None:
+    async def process(self, service: Service, request: Request) -> Reply | None:
         """Let a request through faults to the service and into the journal; None is a cut connection."""
-        self.settle()
+        self.run_due()
         fault = None
         if self.faults:
-            fault = self.faults.strike(request, self.identify(request.headers.get("Authorization")))
+            fault = self.faults.match(request, self.identify(request.headers.get("Authorization")))
         if fault is None:
             reply: Reply | None = await _answer(service, request)
         else:
-            reply = await self._suffer(service, request, fault)
-        self._note(request, reply, fault)
+            reply = await self._process_with_fault(service, request, fault)
+        self._record(request, reply, fault)
         return reply
 
-    async def _suffer(self, service: Service, request: Request, fault: Fault) -> Reply | None:
+    async def _process_with_fault(self, service: Service, request: Request, fault: Fault) -> Reply | None:
         request.fault = fault
         request.principal = self.identify(request.headers.get("Authorization"))
         if fault.delay:
             await asyncio.sleep(fault.delay)
-            self.settle()
+            self.run_due()
         if fault.cut == "before":
             return None
         reply = fault.reply(request, self.wall())
@@ -72,7 +72,7 @@ class Front:
             reply.headers.update(fault.headers)
         return None if fault.cut == "after" else reply
 
-    def _note(self, request: Request, reply: Reply | None, fault: Fault | None) -> None:
+    def _record(self, request: Request, reply: Reply | None, fault: Fault | None) -> None:
         self.journal.append(
             Entry(
                 0,
@@ -100,15 +100,15 @@ async def _answer(service: Service, request: Request) -> Reply:
         return Reply(500, b'{"error":{"code":"SandboxBug","message":"The sandbox itself failed; see its log."}}')
 
 
-def serve(service: Service, scheme: str, front: Front | None) -> web.Server:
+def serve(service: Service, scheme: str, pipeline: RequestPipeline | None) -> web.Server:
     """A server for one service; without a front (the control interface) faults and journal are passed by."""
 
     async def handler(incoming: web.BaseRequest) -> web.StreamResponse:
-        request = await _read(service.name, scheme, incoming)
-        if front is None:
+        request = await _read_request(service.name, scheme, incoming)
+        if pipeline is None:
             reply: Reply | None = await _answer(service, request)
         else:
-            reply = await front.pass_through(service, request)
+            reply = await pipeline.process(service, request)
         if reply is None:
             if incoming.transport is not None:
                 incoming.transport.abort()
@@ -118,7 +118,7 @@ def serve(service: Service, scheme: str, front: Front | None) -> web.Server:
     return web.Server(handler, access_log=None)
 
 
-async def _read(service: str, scheme: str, incoming: web.BaseRequest) -> Request:
+async def _read_request(service: str, scheme: str, incoming: web.BaseRequest) -> Request:
     path, _, query = incoming.raw_path.partition("?")
     return Request(
         service=service,

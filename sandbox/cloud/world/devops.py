@@ -104,38 +104,38 @@ class Repositories:
 
     project_id: str
     project_name: str
-    written: list[Repository] = field(default_factory=list)
+    explicit: list[Repository] = field(default_factory=list)
     generated: int = 0
     removed: set[str] = field(default_factory=set)
 
     def __len__(self) -> int:
         """How many there are or have been: the position behind the last."""
-        return len(self.written) + self.generated
+        return len(self.explicit) + self.generated
 
     def __getitem__(self, position: int) -> Repository:
         """The repository at a position, made on the spot if it is a generated one."""
         if position < self.generated:
             return self._make(position)
-        return self.written[position - self.generated]
+        return self.explicit[position - self.generated]
 
     def _make(self, number: int) -> Repository:
         name = f"{self.project_name}-{number:04}"
         return Repository(self.project_id, name, size=1_048_576 * (1 + number % 40))
 
-    def existing(self, known: int | None = None) -> Iterator[Repository]:
+    def existing(self, count: int | None = None) -> Iterator[Repository]:
         """Those that are there, of the first `known` positions."""
-        for position in range(len(self) if known is None else known):
+        for position in range(len(self) if count is None else count):
             repository = self[position]
             if not self.removed or repository.name.lower() not in self.removed:
                 yield repository
 
-    def git_names(self, known: int) -> Iterator[tuple[int, str]]:
+    def git_names(self, count: int) -> Iterator[tuple[int, str]]:
         """Position and name of those of the first `known` that are there and not disabled, without making them."""
-        for position in range(min(known, self.generated)):
+        for position in range(min(count, self.generated)):
             name = f"{self.project_name}-{position:04}"
             if not self.removed or name.lower() not in self.removed:
                 yield position, name
-        for position in range(self.generated, known):
+        for position in range(self.generated, count):
             repository = self[position]
             if not repository.disabled and repository.name.lower() not in self.removed:
                 yield position, repository.name
@@ -147,8 +147,8 @@ class Repositories:
         position = int(number) if number != key and number.isdecimal() else self.generated
         if position >= self.generated or self._make(position).name.lower() != key:
             places = range(self.generated, len(self))
-            found = (place for place in places if key in (self[place].name.lower(), self[place].id))
-            position = next(found, len(self))
+            matches = (place for place in places if key in (self[place].name.lower(), self[place].id))
+            position = next(matches, len(self))
         return None if position == len(self) or self[position].name.lower() in self.removed else position
 
 
@@ -208,12 +208,12 @@ class Organization:
             group.administrators and self._holds(group, object_id, set()) for group in self.groups.values()
         )
 
-    def _holds(self, group: DevOpsGroup, object_id: str, seen: set[str]) -> bool:
+    def _holds(self, group: DevOpsGroup, object_id: str, visited: set[str]) -> bool:
         if object_id in group.members:
             return True
-        seen.add(group.name.lower())
-        nested = (self.groups.get(name.lower()) for name in group.groups if name.lower() not in seen)
-        return any(inner is not None and self._holds(inner, object_id, seen) for inner in nested)
+        visited.add(group.name.lower())
+        nested = (self.groups.get(name.lower()) for name in group.groups if name.lower() not in visited)
+        return any(inner is not None and self._holds(inner, object_id, visited) for inner in nested)
 
 
 def derived_id(*parts: str) -> str:

@@ -154,14 +154,14 @@ class Directory:
     def tenant(self, name: str) -> Tenant | None:
         """A tenant by its id or domain."""
         key = name.lower()
-        found = self.tenants.get(key)
-        return found or next((tenant for tenant in self.tenants.values() if tenant.domain.lower() == key), None)
+        by_id = self.tenants.get(key)
+        return by_id or next((tenant for tenant in self.tenants.values() if tenant.domain.lower() == key), None)
 
     def account(self, name: str) -> Account | None:
         """An account by object id or user principal name, deleted ones included."""
         key = name.lower()
-        found = self.accounts.get(key)
-        return found or next(
+        by_id = self.accounts.get(key)
+        return by_id or next(
             (account for account in self.accounts.values() if account.user_principal_name.lower() == key), None
         )
 
@@ -171,9 +171,9 @@ class Directory:
 
     def groups_of(self, object_id: str) -> set[str]:
         """Object ids of all groups that hold the object, directly or through other groups."""
-        found: set[str] = set()
-        seeds = {object_id}
-        while seeds:
-            seeds = {group.id for group in self.groups.values() if group.members & seeds} - found
-            found |= seeds
-        return found
+        containing: set[str] = set()
+        pending = {object_id}
+        while pending:
+            pending = {group.id for group in self.groups.values() if group.members & pending} - containing
+            containing |= pending
+        return containing

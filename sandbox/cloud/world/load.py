@@ -67,7 +67,7 @@ def build(spec: WorldFile, clock: Clock) -> World:
         UnknownName: a reference leads nowhere.
     """
     settings = spec.settings.model_dump(exclude={"seed"})
-    world = World(clock, Settings(**settings), chance=random.Random(spec.settings.seed))  # noqa: S311 - not secret
+    world = World(clock, Settings(**settings), rng=random.Random(spec.settings.seed))  # noqa: S311 - not secret
     for tenant in spec.tenants:
         world.directory.tenants[tenant.id.lower()] = Tenant(tenant.id.lower(), tenant.name, tenant.domain)
     for account in spec.accounts:
@@ -85,7 +85,7 @@ def build(spec: WorldFile, clock: Clock) -> World:
         _generate(world, spec.generate)
     for connector in spec.connectors:
         add_connector(world, connector)
-    world.remember()
+    world.update_history_retention()
     return world
 
 
@@ -196,7 +196,9 @@ def add_subscription(world: World, spec: SubscriptionSpec) -> None:
 
 def assign_role(world: World, role: str, principal: str, scope: str) -> None:
     """Give a built-in role, by name or id, to a principal, by name, at a scope."""
-    definition = next((one for one in ROLE_DEFINITIONS.values() if role in (one.name, one.id)), None)
+    definition = next(
+        (candidate for candidate in ROLE_DEFINITIONS.values() if role in (candidate.name, candidate.id)), None
+    )
     if definition is None:
         raise UnknownName(f"there is no role {role!r}")
     object_id = principal_id(world, principal)
@@ -240,7 +242,7 @@ def add_project(organization: Organization, spec: ProjectSpec) -> Project:
     project.repositories.generated = spec.generate
     for repository in spec.repositories:
         described = {"name": repository} if isinstance(repository, str) else repository.model_dump()
-        project.repositories.written.append(Repository(project.id, **described))
+        project.repositories.explicit.append(Repository(project.id, **described))
     organization.projects[spec.name.lower()] = project
     return project
 
@@ -268,7 +270,7 @@ def add_connector(world: World, spec: ConnectorSpec) -> Connector:
     if spec.account is not None:
         change = Change(None, spec.auto_discovery, spec.organizations, None)
         authorize(world, connector, principal_id(world, spec.account), change)
-    world.changed(connector.key, now)
+    world.record_change(connector.key, now)
     return connector
 
 
@@ -287,13 +289,13 @@ def _generate(world: World, spec: GenerateSpec) -> None:
         organization = {"name": name, "tenant": spec.tenant, "extensions": [{}], "members": [member]}
         add_organization(world, OrganizationSpec.model_validate({**organization, "projects": shares}))
     for position in range(1, spec.connectors + 1):
-        held = range(position, spec.organizations + 1, spec.connectors)
+        positions = range(position, spec.organizations + 1, spec.connectors)
         connector = ConnectorSpec(
             name=f"connector-{position:04}",
             subscription=spec.subscription,
             resource_group=spec.resource_group,
             account=spec.account,
-            organizations=[f"org-{one:04}" for one in held],
+            organizations=[f"org-{organization_number:04}" for organization_number in positions],
         )
         add_connector(world, connector)
 

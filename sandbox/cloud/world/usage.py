@@ -25,20 +25,20 @@ class Usage:
 
     def used(self, identity: str, wall: float) -> float:
         """Units used in the last five minutes."""
-        spent = self._spent.get(identity)
-        if spent is None:
+        charges = self._spent.get(identity)
+        if charges is None:
             return 0.0
-        while spent and spent[0][0] <= wall - WINDOW_SECONDS:
-            spent.popleft()
-        return sum(units for _, units in spent)
+        while charges and charges[0][0] <= wall - WINDOW_SECONDS:
+            charges.popleft()
+        return sum(units for _, units in charges)
 
     def headers(self, identity: str, wall: float) -> dict[str, str]:
         """What an answer says about it: nothing far from the limit, Retry-After past it, even with a 200."""
         used = self.used(identity, wall)
         if used < _WARN_FROM:
             return {}
-        spent = self._spent[identity]
-        reset = spent[0][0] + WINDOW_SECONDS
+        charges = self._spent[identity]
+        reset = charges[0][0] + WINDOW_SECONDS
         headers = {
             "X-RateLimit-Resource": "Services",
             "X-RateLimit-Delay": "0",

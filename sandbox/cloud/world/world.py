@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 from sandbox.cloud.clock import Clock
 from sandbox.cloud.defender.model import Connector, LegacyCode, Operation
-from sandbox.cloud.world.agenda import Agenda
 from sandbox.cloud.world.azure import RoleAssignment, Subscription
 from sandbox.cloud.world.devops import Member, Organization
 from sandbox.cloud.world.directory import Directory
-from sandbox.cloud.world.past import Past
+from sandbox.cloud.world.history import ConnectorHistory
+from sandbox.cloud.world.timers import Timers
 from sandbox.cloud.world.usage import Usage
 
 __all__ = ["Settings", "World"]
@@ -62,36 +62,36 @@ class World:
     removed: dict[tuple[str, str], Member] = field(default_factory=dict)
     revoked: dict[str, float] = field(default_factory=dict)
     usage: Usage = field(default_factory=Usage)
-    past: Past = field(default_factory=Past)
-    agenda: Agenda = field(default_factory=Agenda)
-    chance: random.Random = field(default_factory=lambda: random.Random(7))  # noqa: S311 - timings, not secrets
+    history: ConnectorHistory = field(default_factory=ConnectorHistory)
+    timers: Timers = field(default_factory=Timers)
+    rng: random.Random = field(default_factory=lambda: random.Random(7))  # noqa: S311 - timings, not secrets
     version: int = 0
 
-    def settle(self) -> float:
+    def run_due(self) -> float:
         """Let everything happen that is due, and give the present moment of inner time."""
         now = self.clock.now()
-        self.agenda.settle(now)
+        self.timers.run_due(now)
         return now
 
-    def holds(self, connector: Connector) -> bool:
+    def contains(self, connector: Connector) -> bool:
         """Whether this very connector exists, not one that was made in its place."""
         return self.connectors.get(connector.key) is connector
 
-    def changed(self, connector_key: str, moment: float) -> None:
+    def record_change(self, connector_key: str, moment: float) -> None:
         """Note that a connector, or what is below it, has changed, came to be or is gone."""
-        self.past.note(connector_key, self.connectors.get(connector_key), moment)
+        self.history.note(connector_key, self.connectors.get(connector_key), moment)
 
-    def remember(self) -> None:
+    def update_history_retention(self) -> None:
         """Keep as much of the past as the lags ask for."""
-        self.past.keep(self.connectors, max(self.settings.resource_graph_lag, self.settings.read_after_write_lag))
+        self.history.keep(self.connectors, max(self.settings.resource_graph_lag, self.settings.read_after_write_lag))
 
-    def connectors_seen(self, lag: float) -> dict[str, Connector]:
+    def connectors_with_lag(self, lag: float) -> dict[str, Connector]:
         """All connectors as a reader sees them that is behind by `lag` seconds of inner time."""
         if not lag:
             return self.connectors
         moment = self.clock.now() - lag
-        seen = ((key, self.past.at(key, moment)) for key in sorted(self.past.keys()))
-        return {key: connector for key, connector in seen if connector is not None}
+        copies = ((key, self.history.at(key, moment)) for key in sorted(self.history.keys()))
+        return {key: connector for key, connector in copies if connector is not None}
 
     def organization(self, name: str) -> Organization | None:
         """An organization by name."""

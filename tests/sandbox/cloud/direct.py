@@ -97,7 +97,7 @@ class Direct:
     def __init__(self, spec: WorldFile | None = None) -> None:
         self.clock = Clock(0)
         self.simulation = Simulation(spec or _default_world(), self.clock)
-        self.simulation.learn_addresses({"arm": "https://arm.test"})
+        self.simulation.set_addresses({"arm": "https://arm.test"})
         self._control = Control(self.simulation)
 
     @property
@@ -107,7 +107,7 @@ class Direct:
     def move(self, seconds: float, wall: float = 0.0) -> None:
         """Let inner time pass, and wall time as far as asked for."""
         self.clock.move(seconds, wall)
-        self.world.settle()
+        self.world.run_due()
 
     def token(self, principal: str = APP, resource: str = "arm", scopes: tuple[str, ...] = ()) -> str:
         """An access token for an application or account, by name."""
@@ -140,7 +140,7 @@ class Direct:
             CIMultiDict(headers or {}),
             body,
         )
-        reply = await self.simulation.front.pass_through(self.simulation.services[service], request)
+        reply = await self.simulation.pipeline.process(self.simulation.services[service], request)
         return None if reply is None else _answer(reply)
 
     async def arm(

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox.cloud.clock import Clock, azure_time, short_time
-from sandbox.cloud.world.agenda import Agenda
+from sandbox.cloud.world.timers import Timers
 
 
 class Real:
@@ -92,15 +92,15 @@ def test_times_are_written_as_azure_writes_them() -> None:
 
 
 def test_the_agenda_lets_things_happen_in_the_order_of_their_times_and_those_they_cause_too() -> None:
-    agenda, seen = Agenda(), list[tuple[str, float]]()
-    agenda.at(5, lambda moment: seen.append(("later", moment)))
+    timers, seen = Timers(), list[tuple[str, float]]()
+    timers.at(5, lambda moment: seen.append(("later", moment)))
 
     def first(moment: float) -> None:
         seen.append(("first", moment))
-        agenda.at(moment + 1, lambda other: seen.append(("caused", other)))
+        timers.at(moment + 1, lambda other: seen.append(("caused", other)))
 
-    agenda.at(1, first)
-    agenda.at(9, lambda moment: seen.append(("never", moment)))
-    agenda.settle(6)
+    timers.at(1, first)
+    timers.at(9, lambda moment: seen.append(("never", moment)))
+    timers.run_due(6)
     assert seen == [("first", 1), ("caused", 2), ("later", 5)]
-    assert len(agenda) == 1
+    assert len(timers) == 1

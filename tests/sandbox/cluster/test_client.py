@@ -94,7 +94,7 @@ def test_waiting_in_vain_tells_how_it_stands(kube: KubernetesClient, namespace: 
     with pytest.raises(TimeoutError, match="it does not exist"):
         kube.wait("ConfigMap", "two", namespace, until=bool, timeout=0.2)
     with pytest.raises(TimeoutError, match=r"one is still there after 0.2 s"):
-        kube.wait_gone("ConfigMap", "one", namespace, timeout=0.2)
+        kube.wait_deleted("ConfigMap", "one", namespace, timeout=0.2)
 
 
 @pytest.mark.parametrize("status", [{}, {"conditions": None}, {"conditions": [{"type": "Ready", "status": "True"}]}])

@@ -82,13 +82,13 @@ def test_the_garbage_collector_takes_what_has_lost_its_owner(kube: KubernetesCli
     reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner["metadata"]["uid"]}
     kube.create(config_map("child", ownerReferences=[reference]))
     kube.delete("ConfigMap", "owner", namespace)
-    kube.wait_gone("ConfigMap", "child", namespace)
+    kube.wait_deleted("ConfigMap", "child", namespace)
 
 
 def test_a_deleted_namespace_goes_with_all_that_is_in_it(kube: KubernetesClient, namespace: str) -> None:
     service_account(kube, namespace)
     kube.delete("Namespace", namespace)
-    kube.wait_gone("Namespace", namespace)
+    kube.wait_deleted("Namespace", namespace)
 
 
 def test_kubectl_works_with_the_kubeconfig(cluster: Cluster) -> None:

@@ -37,10 +37,10 @@ def test_the_whole_story_comes_true_and_leaves_nothing_behind(tmp_path: Path) ->
 
 
 def fail(error: BaseException) -> Callable[..., None]:
-    def tell(*_: object) -> None:
+    def run_story(*_: object) -> None:
         raise error
 
-    return tell
+    return run_story
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from sandbox.demo.rows import ConnectorRow, OrganizationRow
+from sandbox.demo.resource_rows import ConnectorRow, OrganizationRow
 from sandbox.demo.screen import Screen
 
 CONTOSO = ConnectorRow("security/contoso", "no", "?", "", "", "", "", "Provisioning")

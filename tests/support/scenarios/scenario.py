@@ -54,7 +54,7 @@ class Scenario:
         """Make sure that the namespace is there: a test before may have deleted it."""
         found = self.kube.get("Namespace", self.namespace)
         if found is not None and found["metadata"].get("deletionTimestamp"):
-            self.kube.wait_gone("Namespace", self.namespace)
+            self.kube.wait_deleted("Namespace", self.namespace)
         self.kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}})
 
     def leave(self) -> None:
@@ -66,7 +66,7 @@ class Scenario:
             self.kube.patch(KIND, name, {"spec": {"suspend": True}}, self.namespace)
         self.delete_all()
         for name in names:
-            self.kube.wait_gone(KIND, name, self.namespace)
+            self.kube.wait_deleted(KIND, name, self.namespace)
 
     def delete_all(self) -> None:
         """Ask for the deletion of all that a test leaves behind."""

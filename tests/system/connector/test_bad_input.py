@@ -233,7 +233,7 @@ def test_a_place_that_is_nowhere_is_told_and_the_manifest_has_to_be_made_anew(
         assert part in message(told, "Provisioned")
     assert condition(told, "Stalled")["reason"] == reason
     scenario.kube.delete("AzureDevOpsConnector", "contoso", scenario.namespace)
-    scenario.kube.wait_gone("AzureDevOpsConnector", "contoso", scenario.namespace)
+    scenario.kube.wait_deleted("AzureDevOpsConnector", "contoso", scenario.namespace)
     scenario.ready()
 
 

@@ -36,9 +36,9 @@ def delete(scenario: Scenario, name: str = "contoso") -> None:
     scenario.kube.delete(KIND, name, scenario.namespace)
 
 
-def wait_gone(scenario: Scenario, name: str = "contoso", timeout: float = 30) -> None:
+def wait_deleted(scenario: Scenario, name: str = "contoso", timeout: float = 30) -> None:
     """Wait until the resource is gone."""
-    scenario.kube.wait_gone(KIND, name, scenario.namespace, timeout=timeout)
+    scenario.kube.wait_deleted(KIND, name, scenario.namespace, timeout=timeout)
 
 
 def wait_blocked(scenario: Scenario) -> str:
@@ -67,7 +67,7 @@ def test_azure_down_blocks_a_deletion_until_it_is_back(scenario: Scenario) -> No
     assert "503" in words or "failed" in words
     assert condition(scenario.connector(), "Reconciling")["reason"] == "DeletionBlocked"
     scenario.control.clear_faults()
-    wait_gone(scenario)
+    wait_deleted(scenario)
     assert scenario.in_azure() is None
 
 
@@ -76,7 +76,7 @@ def test_the_patch_that_a_blocked_deletion_tells_of_lets_go_of_the_connector(sce
     scenario.control.fault(service="arm", method="DELETE", status=503, times=None)
     delete(scenario)
     do_as_told(scenario, wait_blocked(scenario))
-    wait_gone(scenario)
+    wait_deleted(scenario)
     left = scenario.in_azure()
     assert left is not None
     assert not OWNER_TAGS & left["tags"].keys()
@@ -87,7 +87,7 @@ def test_letting_go_waits_for_no_azure(scenario: Scenario) -> None:
     scenario.ready(deletionPolicy="Detach")
     scenario.control.fault(service="arm", status=503, times=None)
     delete(scenario)
-    wait_gone(scenario, timeout=15)
+    wait_deleted(scenario, timeout=15)
     left = scenario.in_azure()
     assert left is not None
     assert left["tags"].keys() >= OWNER_TAGS
@@ -99,7 +99,7 @@ def test_letting_go_waits_for_no_slow_azure(scenario: Scenario, method: str) -> 
     scenario.ready(deletionPolicy="Detach")
     scenario.control.fault(service="arm", method=method, delay=60, times=None)
     delete(scenario)
-    wait_gone(scenario, timeout=20)
+    wait_deleted(scenario, timeout=20)
 
 
 def test_rights_that_are_gone_block_a_deletion_until_they_are_back(scenario: Scenario) -> None:
@@ -114,7 +114,7 @@ def test_rights_that_are_gone_block_a_deletion_until_they_are_back(scenario: Sce
     assert condition(scenario.connector(), "Stalled")["reason"] == "DeletionBlocked"
     assert condition(scenario.connector(), "Provisioned")["reason"] == "Forbidden"
     scenario.control.assign_role("Contributor", OPERATOR, scope)
-    wait_gone(scenario)
+    wait_deleted(scenario)
     assert scenario.in_azure() is None
 
 
@@ -134,7 +134,7 @@ def test_a_lock_blocks_a_deletion_until_it_is_taken_off(scenario: Scenario) -> N
     for part in ("locked: rg-devops-security", "Detach"):
         assert part in words
     scenario.control.clear_faults()
-    wait_gone(scenario)
+    wait_deleted(scenario)
     assert scenario.in_azure() is None
 
 
@@ -146,7 +146,7 @@ def test_an_entra_that_is_down_blocks_a_deletion_until_it_is_back(scenario: Scen
     assert "Entra ID" in wait_blocked(scenario)
     assert condition(scenario.connector(), "Reconciling")["reason"] == "DeletionBlocked"
     scenario.control.clear_faults()
-    wait_gone(scenario)
+    wait_deleted(scenario)
     assert scenario.in_azure() is None
 
 
@@ -159,7 +159,7 @@ def test_a_secret_that_does_not_open_its_identity_any_more_blocks_a_deletion_unt
     assert "secret" in words.lower()
     assert "one-of-yesterday" not in words
     scenario.secret("azure", client_secret=TEAM_SECRET)
-    wait_gone(scenario)
+    wait_deleted(scenario)
     assert scenario.in_azure() is None
 
 
@@ -168,7 +168,7 @@ def test_a_connector_that_never_came_about_goes_though_it_was_never_allowed_to(u
     ungranted_scenario.apply(ungranted_scenario.manifest())
     ungranted_scenario.wait("Provisioned", "False", "CredentialsMissing")
     delete(ungranted_scenario)
-    wait_gone(ungranted_scenario)
+    wait_deleted(ungranted_scenario)
 
 
 def test_a_deletion_that_was_asked_for_by_name_waits_also_where_nothing_came_about(
@@ -179,7 +179,7 @@ def test_a_deletion_that_was_asked_for_by_name_waits_also_where_nothing_came_abo
     ungranted_scenario.wait("Provisioned", "False", "CredentialsMissing")
     delete(ungranted_scenario)
     do_as_told(ungranted_scenario, wait_blocked(ungranted_scenario))
-    wait_gone(ungranted_scenario)
+    wait_deleted(ungranted_scenario)
 
 
 def test_a_resource_declared_for_a_connector_that_cannot_go_hears_of_it(scenario: Scenario) -> None:
@@ -191,7 +191,7 @@ def test_a_resource_declared_for_a_connector_that_cannot_go_hears_of_it(scenario
     told = scenario.wait_organization("tailspin", "Ready", "False", "DeletionBlocked")
     assert "see its conditions" in message(told, "Ready")
     do_as_told(scenario, words)
-    wait_gone(scenario)
+    wait_deleted(scenario)
     scenario.wait_organization("tailspin", "Ready", "False", "ConnectorNotFound")
     assert scenario.onboarded() == {"contoso", "fabrikam"}
 
@@ -202,7 +202,7 @@ def test_suspending_a_blocked_deletion_lets_it_go_without_a_word_to_azure(scenar
     delete(scenario)
     wait_blocked(scenario)
     scenario.kube.patch(KIND, "contoso", {"spec": {"suspend": True}}, scenario.namespace)
-    wait_gone(scenario)
+    wait_deleted(scenario)
     left = scenario.in_azure()
     assert left is not None
     assert left["tags"].keys() >= OWNER_TAGS
@@ -214,7 +214,7 @@ def test_credentials_that_were_in_use_serve_for_the_deletion_after_their_secret_
     scenario.kube.delete("Secret", "azure", scenario.namespace)
     scenario.wait("Provisioned", "False", "CredentialsMissing")
     delete(scenario)
-    wait_gone(scenario)
+    wait_deleted(scenario)
     assert scenario.in_azure() is None
 
 
@@ -234,7 +234,7 @@ def test_credentials_that_nobody_remembers_block_a_deletion_until_they_are_back(
     assert f"Secret {scenario.namespace}/azure" in words
     assert condition(scenario.connector(), "Provisioned")["reason"] == "CredentialsMissing"
     scenario.secret("azure", client_secret="sandbox-secret")
-    wait_gone(scenario)
+    wait_deleted(scenario)
     assert scenario.in_azure() is None
 
 
@@ -243,9 +243,9 @@ def test_a_namespace_that_goes_takes_its_connector_with_it(scenario: Scenario, s
     scenario.secret("azure", client_secret=TEAM_SECRET)
     scenario.ready(**spec)
     scenario.kube.delete("Namespace", scenario.namespace)
-    wait_gone(scenario)
+    wait_deleted(scenario)
     assert scenario.in_azure() is None
-    scenario.kube.wait_gone("Namespace", scenario.namespace)
+    scenario.kube.wait_deleted("Namespace", scenario.namespace)
 
 
 def test_a_namespace_that_goes_waits_for_a_blocked_connector_and_its_patch(scenario: Scenario) -> None:
@@ -253,7 +253,7 @@ def test_a_namespace_that_goes_waits_for_a_blocked_connector_and_its_patch(scena
     scenario.control.fault(service="arm", method="DELETE", status=503, times=None)
     scenario.kube.delete("Namespace", scenario.namespace)
     do_as_told(scenario, wait_blocked(scenario))
-    scenario.kube.wait_gone("Namespace", scenario.namespace)
+    scenario.kube.wait_deleted("Namespace", scenario.namespace)
     assert scenario.in_azure() is not None
 
 
@@ -263,7 +263,7 @@ def test_an_operation_under_way_does_not_hold_a_deletion_up(scenario: Scenario) 
     scenario.apply(scenario.manifest())
     scenario.wait("Provisioned", "False", "Provisioning")
     delete(scenario)
-    wait_gone(scenario)
+    wait_deleted(scenario)
     assert scenario.in_azure() is None
 
 
@@ -271,7 +271,7 @@ def test_a_connector_that_never_had_a_code_goes_at_once(scenario: Scenario) -> N
     scenario.apply(scenario.manifest())
     scenario.wait("Authorized", "False", "AwaitingAuthorization")
     delete(scenario)
-    wait_gone(scenario)
+    wait_deleted(scenario)
     assert scenario.writes() == []
 
 
@@ -283,7 +283,7 @@ def test_what_is_suspended_or_observed_goes_without_a_word_to_azure(scenario: Sc
     scenario.control.fault(service="arm", path="securityConnectors", status=503, times=None)
     since = scenario.control.last()
     delete(scenario)
-    wait_gone(scenario, timeout=10)
+    wait_deleted(scenario, timeout=10)
     named = scenario.control.journal(since=since, service="arm", path="securityConnectors/contoso$")
     assert [entry for entry in named if entry["method"] != "GET"] == []
     assert scenario.onboarded() == {"contoso", "fabrikam"}
@@ -299,7 +299,7 @@ def test_an_adopted_connector_stays_unless_its_deletion_is_asked_for(
     scenario.apply(scenario.manifest(**ADOPT, deletionPolicy=policy))
     scenario.wait("Ready", "True")
     delete(scenario)
-    wait_gone(scenario)
+    wait_deleted(scenario)
     left = scenario.in_azure()
     assert (left is not None) == stays
     assert left is None or not OWNER_TAGS & left["tags"].keys()
@@ -308,7 +308,7 @@ def test_an_adopted_connector_stays_unless_its_deletion_is_asked_for(
 def test_a_connector_that_was_made_here_stays_with_detach_and_can_be_adopted_again(scenario: Scenario) -> None:
     scenario.ready(deletionPolicy="Detach")
     delete(scenario)
-    wait_gone(scenario)
+    wait_deleted(scenario)
     left = scenario.in_azure()
     assert left is not None
     assert not OWNER_TAGS & left["tags"].keys()
@@ -326,7 +326,7 @@ def test_another_owners_connector_is_not_touched(scenario: Scenario) -> None:
     scenario.wait("Provisioned", "False", "OwnershipLost")
     since = scenario.control.last()
     delete(scenario)
-    wait_gone(scenario)
+    wait_deleted(scenario)
     left = scenario.in_azure()
     assert left is not None
     assert left["tags"] == taken
@@ -337,7 +337,7 @@ def test_a_connector_that_is_gone_already_holds_nothing_up(scenario: Scenario) -
     scenario.ready()
     scenario.delete_in_portal()
     delete(scenario)
-    wait_gone(scenario)
+    wait_deleted(scenario)
 
 
 def test_a_resource_group_that_is_gone_holds_nothing_up(scenario: Scenario) -> None:
@@ -345,14 +345,14 @@ def test_a_resource_group_that_is_gone_holds_nothing_up(scenario: Scenario) -> N
     scenario.delete_in_portal()
     scenario.control.change_subscription(SUBSCRIPTION, resourceGroups=[])
     delete(scenario)
-    wait_gone(scenario)
+    wait_deleted(scenario)
 
 
 def test_roles_that_were_given_go_before_the_connector(scenario: Scenario) -> None:
     scenario.ready(securityReaders=[{"objectId": READER, "principalType": "Group"}])
     since = scenario.control.last()
     delete(scenario)
-    wait_gone(scenario)
+    wait_deleted(scenario)
     assert scenario.writes(since) == ["RoleAssignments_Delete", "SecurityConnectors_Delete"]
 
 
@@ -360,15 +360,15 @@ def test_a_deletion_that_azure_throttles_comes_through(scenario: Scenario) -> No
     scenario.ready()
     scenario.control.fault(service="arm", method="DELETE", status=429, headers={"Retry-After": "1"}, times=2)
     delete(scenario)
-    wait_gone(scenario)
+    wait_deleted(scenario)
     assert scenario.in_azure() is None
 
 
 def test_after_a_deletion_the_same_manifest_makes_a_new_connector_with_a_new_code(scenario: Scenario) -> None:
     first = scenario.ready()
     delete(scenario)
-    wait_gone(scenario)
-    scenario.kube.wait_gone(ORGANIZATION, "contoso-contoso", scenario.namespace)
+    wait_deleted(scenario)
+    scenario.kube.wait_deleted(ORGANIZATION, "contoso-contoso", scenario.namespace)
     second = scenario.ready()
     assert first["metadata"]["uid"] != second["metadata"]["uid"]
     assert scenario.onboarded() == {"contoso", "fabrikam"}

@@ -49,7 +49,7 @@ def test_a_connector_of_the_portal_is_adopted_and_left_there(scenario: Scenario)
     assert ready["status"]["azure"]["created"] is False
     assert scenario.writes(before) == ["SecurityConnectors_Update"]
     scenario.kube.delete(KIND, "contoso", scenario.namespace)
-    scenario.kube.wait_gone(KIND, "contoso", scenario.namespace)
+    scenario.kube.wait_deleted(KIND, "contoso", scenario.namespace)
     (left,) = scenario.control.world()["connectors"]
     assert left["id"].endswith("/contoso")
     assert not {"defender-devops-owner", "defender-devops-resource"} & left.get("tags", {}).keys()
@@ -60,10 +60,10 @@ def test_deleting_a_connector_that_we_made_leaves_azure_clean(scenario: Scenario
     scenario.apply(scenario.manifest())
     scenario.wait("Ready", "True")
     scenario.kube.delete(KIND, "contoso", scenario.namespace)
-    scenario.kube.wait_gone(KIND, "contoso", scenario.namespace)
+    scenario.kube.wait_deleted(KIND, "contoso", scenario.namespace)
     assert scenario.control.world()["connectors"] == []
     for each in ("contoso-contoso", "contoso-fabrikam"):
-        scenario.kube.wait_gone(ORGANIZATION, each, scenario.namespace)
+        scenario.kube.wait_deleted(ORGANIZATION, each, scenario.namespace)
 
 
 def test_discovery_is_counted_and_comes_to_an_end(scenario: Scenario) -> None:

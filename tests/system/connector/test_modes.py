@@ -100,7 +100,7 @@ def test_names_are_added_and_removed_one_update_for_each_change(scenario: Scenar
     scenario.wait_organization("contoso-northwind", "Ready", "True", "Onboarded")
     scenario.apply(scenario.manifest(organizations={"names": ["northwind"]}))
     scenario.wait_onboarded("northwind")
-    scenario.kube.wait_gone(ORGANIZATION, "contoso-contoso", scenario.namespace)
+    scenario.kube.wait_deleted(ORGANIZATION, "contoso-contoso", scenario.namespace)
     scenario.wait("Ready", "True")
     assert scenario.writes(before) == [UPDATE, UPDATE]
 
@@ -130,7 +130,7 @@ def test_the_mode_is_changed_to_and_fro(scenario: Scenario) -> None:
     scenario.wait_onboarded("tailspin")
     scenario.wait("Ready", "True")
     for each in EVERY - {"tailspin"}:
-        scenario.kube.wait_gone(ORGANIZATION, f"contoso-{each}", scenario.namespace)
+        scenario.kube.wait_deleted(ORGANIZATION, f"contoso-{each}", scenario.namespace)
 
 
 @pytest.mark.long  # what failed is asked for again a minute later

@@ -125,9 +125,9 @@ def test_a_declared_one_outlives_its_connector(scenario: Scenario, applier: type
     )
     scenario.kube.wait(ORGANIZATION, "contoso-fabrikam", scenario.namespace, until=lambda body: not is_generated(body))
     scenario.kube.delete(KIND, "contoso", scenario.namespace, propagation=propagation)
-    scenario.kube.wait_gone(KIND, "contoso", scenario.namespace)
+    scenario.kube.wait_deleted(KIND, "contoso", scenario.namespace)
     if propagation != "Orphan":
-        scenario.kube.wait_gone(ORGANIZATION, "contoso-contoso", scenario.namespace)
+        scenario.kube.wait_deleted(ORGANIZATION, "contoso-contoso", scenario.namespace)
     left = scenario.wait_organization("contoso-fabrikam", "Ready", "False", "ConnectorNotFound")
     assert "contoso" in message(left, "Ready")
     assert scenario.control.world()["connectors"] == []
@@ -137,8 +137,8 @@ def test_a_decision_made_a_moment_before_the_connector_goes_is_not_garbage_colle
     scenario.ready()
     scenario.declare("fabrikam", name="contoso-fabrikam", onboarding="Excluded")
     scenario.kube.delete(KIND, "contoso", scenario.namespace)
-    scenario.kube.wait_gone(KIND, "contoso", scenario.namespace)
-    scenario.kube.wait_gone(ORGANIZATION, "contoso-contoso", scenario.namespace)
+    scenario.kube.wait_deleted(KIND, "contoso", scenario.namespace)
+    scenario.kube.wait_deleted(ORGANIZATION, "contoso-contoso", scenario.namespace)
     left = scenario.wait_organization("contoso-fabrikam", "Ready", "False", "ConnectorNotFound")
     assert not is_generated(left)
 
@@ -148,8 +148,8 @@ def test_a_decision_made_while_the_connector_is_suspended_is_not_garbage_collect
     scenario.apply(scenario.manifest(suspend=True))
     scenario.declare("fabrikam", name="contoso-fabrikam", onboarding="Excluded")
     scenario.kube.delete(KIND, "contoso", scenario.namespace)
-    scenario.kube.wait_gone(KIND, "contoso", scenario.namespace)
-    scenario.kube.wait_gone(ORGANIZATION, "contoso-contoso", scenario.namespace)
+    scenario.kube.wait_deleted(KIND, "contoso", scenario.namespace)
+    scenario.kube.wait_deleted(ORGANIZATION, "contoso-contoso", scenario.namespace)
     left = scenario.wait_organization("contoso-fabrikam", "Ready", "False", "ConnectorNotFound")
     assert not is_generated(left)
 

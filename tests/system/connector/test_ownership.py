@@ -90,7 +90,7 @@ def test_of_two_resources_for_one_connector_the_second_stands_back(scenario: Sce
     for part in (f"{scenario.namespace}/contoso", "deletionPolicy Detach", "adoptionPolicy"):
         assert part in message(told, "Provisioned")
     scenario.kube.delete(KIND, "second", scenario.namespace)
-    scenario.kube.wait_gone(KIND, "second", scenario.namespace)
+    scenario.kube.wait_deleted(KIND, "second", scenario.namespace)
     assert scenario.writes(since) == []
     assert owner(scenario).endswith(first["metadata"]["uid"])
 
@@ -101,7 +101,7 @@ def test_a_connector_is_handed_over_from_one_resource_to_another(scenario: Scena
     scenario.wait("Provisioned", "False", "NotAdopted", name="second")
     scenario.apply(scenario.manifest(deletionPolicy="Detach"))
     scenario.kube.delete(KIND, "contoso", scenario.namespace)
-    scenario.kube.wait_gone(KIND, "contoso", scenario.namespace)
+    scenario.kube.wait_deleted(KIND, "contoso", scenario.namespace)
     scenario.wait("Ready", "True", name="second")
     assert owner(scenario).endswith(successor["metadata"]["uid"])
     assert scenario.onboarded() == {"contoso", "fabrikam"}
@@ -113,7 +113,7 @@ def test_an_owner_that_no_longer_exists_counts_as_none(scenario: Scenario, state
     scenario.apply(scenario.manifest(**state))
     scenario.wait_until(lambda body: body["status"]["observedGeneration"] == body["metadata"]["generation"])
     scenario.kube.delete(KIND, "contoso", scenario.namespace)
-    scenario.kube.wait_gone(KIND, "contoso", scenario.namespace)
+    scenario.kube.wait_deleted(KIND, "contoso", scenario.namespace)
     assert owner(scenario).endswith(gone["metadata"]["uid"])  # nobody took the tags off
     scenario.apply(scenario.manifest())
     again = scenario.wait("Ready", "True")

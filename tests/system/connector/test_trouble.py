@@ -49,7 +49,7 @@ def test_an_azure_that_fails_once_at_everything_makes_no_difference(scenario: Sc
     scenario.wait("Provisioned", "True")
     made = scenario.writes()
     scenario.kube.delete(KIND, "contoso", scenario.namespace)
-    scenario.kube.wait_gone(KIND, "contoso", scenario.namespace)
+    scenario.kube.wait_deleted(KIND, "contoso", scenario.namespace)
     assert scenario.in_azure() is None
     codes = [code for entry in scenario.control.journal() for code in entry.get("codes", [])]
     assert len(codes) == 1

@@ -225,7 +225,7 @@ def trouble(nest: Nest) -> None:
     error = {"code": "BadRequest", "message": f"Authorization: Bearer {tokens['access-token']} is refused"}
     control.fault(service="arm", path="azureDevOpsOrgs|listAvailable", times=2, status=400, body={"error": error})
     control.fault(service="arm", times=2, cut="after")
-    nest.operator.process.until(
+    nest.operator.process.wait_until(
         lambda: all(_is_spent(each) for each in control.call("GET", "/faults")) or None, timeout=60
     )
 
@@ -252,7 +252,7 @@ def crash(nest: Nest, badly: Mapping[Path, Operator]) -> str:
     os.kill(nest.operator.process.pid, signal.SIGABRT)
     nest.operator.process.wait(20)
     for log, operator in badly.items():
-        operator.process.until(lambda log=log: log.stat().st_size or None, timeout=20)  # type: ignore[misc]
+        operator.process.wait_until(lambda log=log: log.stat().st_size or None, timeout=20)  # type: ignore[misc]
         operator.stop()
     return "\n".join(log.read_text() for log in badly)
 

@@ -87,7 +87,7 @@ def alarm(operator: Operator) -> float:
 def test_an_account_that_lost_its_rights_makes_the_connector_unready_until_a_person_has_mended_it(
     scenario: SignInScenario, patient: Operator
 ) -> None:
-    patient.process.until(lambda: alarm(patient) == 0 or None, timeout=20)
+    patient.process.wait_until(lambda: alarm(patient) == 0 or None, timeout=20)
     scenario.control.remove_access(ACCOUNT)
     look_now(scenario)
     lost = scenario.wait("ReauthRequired", "True", "AuthorizationLost")
@@ -95,12 +95,14 @@ def test_an_account_that_lost_its_rights_makes_the_connector_unready_until_a_per
     scenario.wait("Ready", "False", "AuthorizationLost")
     assert condition(scenario.connector(), "Stalled")["status"] == "True"
     assert scenario.address() in message(lost, "ReauthRequired")
-    patient.process.until(
+    patient.process.wait_until(
         lambda: (alarm(patient) == 1 and is_told_of(scenario, "AuthorizationLost")) or None, timeout=20
     )
     scenario.control.restore_access(ACCOUNT)
     scenario.sign_in()
     scenario.wait("Ready", "True", timeout=SECONDS)
-    patient.process.until(lambda: (alarm(patient) == 0 and is_told_of(scenario, "NotRequired")) or None, timeout=20)
+    patient.process.wait_until(
+        lambda: (alarm(patient) == 0 and is_told_of(scenario, "NotRequired")) or None, timeout=20
+    )
     scenario.wait("ReauthRequired", "False", timeout=SECONDS)
     scenario.wait("PrerequisitesMet", "True", timeout=SECONDS)

@@ -63,7 +63,7 @@ def test_each_refresh_token_is_used_once_and_nothing_is_lost(
     scenario.sign_in()
     since = condition(scenario.wait("SignedIn", "True", timeout=20), "SignedIn")["lastTransitionTime"]
     with stage.another_operator(tmp_path / "operator.log") as other:
-        other.process.until(lambda: looks_at_secrets(other) or None, timeout=20)
+        other.process.wait_until(lambda: looks_at_secrets(other) or None, timeout=20)
         scenario.control.fault(**TOKEN_ENDPOINT, times=None, delay=SLOW)
         start = scenario.control.last()
         enough = {each: looks_at_secrets(each) + ROUNDS for each in (stage.operator, other)}
@@ -73,7 +73,7 @@ def test_each_refresh_token_is_used_once_and_nothing_is_lost(
             scenario.secret("signin-app", client_secret="sandbox-sign-in-secret", note=str(number))
             renewed(scenario, before)
         for operator, looks in enough.items():  # both took part in it
-            operator.process.until(lambda: looks_at_secrets(operator) >= looks or None, timeout=20)  # noqa: B023 - called here only
+            operator.process.wait_until(lambda: looks_at_secrets(operator) >= looks or None, timeout=20)  # noqa: B023 - called here only
         scenario.control.clear_faults()
     used = Counter(uses(scenario, start))
     assert len(used) >= ROUNDS
@@ -100,7 +100,7 @@ def test_a_claim_of_an_operator_that_was_killed_is_waited_for_and_nothing_is_los
             before = scenario.tokens()["refresh-token"]
             control.fault(**TOKEN_ENDPOINT, delay=60)
             scenario.secret("signin-app", client_secret="sandbox-sign-in-secret", note="look")
-            first.process.until(lambda: "claim" in scenario.tokens() or None, timeout=20)
+            first.process.wait_until(lambda: "claim" in scenario.tokens() or None, timeout=20)
             first.process.kill()
         claimed = json.loads(scenario.tokens()["claim"])
         control.clear_faults()

@@ -69,8 +69,8 @@ def _covers(assigned: str, scope: str) -> bool:
 
 
 def _grants(role: RoleDefinition, action: str) -> bool:
-    return any(_pattern(one).match(action) for one in role.actions) and not any(
-        _pattern(one).match(action) for one in role.not_actions
+    return any(_pattern(pattern).match(action) for pattern in role.actions) and not any(
+        _pattern(pattern).match(action) for pattern in role.not_actions
     )
 
 

@@ -72,13 +72,13 @@ def list_at_scope(call: Call) -> Reply:
     expression = call.request.query.get("$filter", "")
     at_scope, principals = _parse_filter(expression)
     scope = _scope(call).lower().rstrip("/")
-    found = [
+    assignments = [
         assignment
         for assignment in call.world.role_assignments
         if _related(assignment.scope.lower().rstrip("/"), scope, at_scope=at_scope)
         and (not principals or assignment.principal_id in principals)
     ]
-    return json_reply({"value": [_render(call, one) for one in found]})
+    return json_reply({"value": [_render(call, assignment) for assignment in assignments]})
 
 
 def _parse_filter(expression: str) -> tuple[bool, set[str]]:
@@ -154,8 +154,8 @@ def _check_principal(call: Call, principal: str, claimed: object) -> str:
     """Where the type is not given, the principal is looked up, and must be there."""
     directory = call.world.directory
     applications = {application.object_id for application in directory.applications.values()}
-    known = principal in directory.accounts or principal in directory.groups or principal in applications
-    if not known:
+    exists = principal in directory.accounts or principal in directory.groups or principal in applications
+    if not exists:
         message = (
             f"Principal {principal.replace('-', '')} does not exist in the directory {call.principal.tenant_id}. Check "
             "that you have the correct principal ID. If you are creating this principal and then immediately assigning "

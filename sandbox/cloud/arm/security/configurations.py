@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sandbox.cloud.arm.api_versions import trim
+from sandbox.cloud.arm.api_versions import filter_properties
 from sandbox.cloud.arm.call import Call
 from sandbox.cloud.arm.errors import not_found
 from sandbox.cloud.arm.security.connectors import require_connector
@@ -67,7 +67,7 @@ def _render(call: Call, connector: Connector, configuration: Configuration) -> d
     return {
         "location": connector.location.replace(" ", "").lower(),
         "tags": {},
-        "properties": trim(properties, call.api_version),
+        "properties": filter_properties(properties, call.api_version),
         "id": _resource_id(call),
         "name": "default",
         "type": _TYPE,
@@ -117,7 +117,7 @@ def _echo(call: Call, change: Change) -> dict[str, Any]:
     }
     return {
         "tags": {},
-        "properties": trim(properties, call.api_version),
+        "properties": filter_properties(properties, call.api_version),
         "id": _resource_id(call),
         "name": "default",
         "type": _TYPE,

@@ -11,7 +11,7 @@ from sandbox.cloud.arm.call import Call
 from sandbox.cloud.arm.errors import ArmError, ConnectorError, not_found
 from sandbox.cloud.arm.paging import page
 from sandbox.cloud.defender.model import Connector
-from sandbox.cloud.defender.onboarding import release_all
+from sandbox.cloud.defender.onboarding import offboard_all
 from sandbox.cloud.transport.message import Reply, json_reply
 
 __all__ = [
@@ -54,7 +54,7 @@ def find_connector(call: Call) -> Connector | None:
     )
     lag = call.world.settings.read_after_write_lag
     if lag and call.request.method == "GET":
-        return call.world.past.at(key.lower(), call.now - lag)
+        return call.world.history.at(key.lower(), call.now - lag)
     return call.world.connectors.get(key.lower())
 
 
@@ -107,9 +107,9 @@ def list_by_subscription(call: Call) -> Reply:
 
 
 def _list(call: Call, prefix: str) -> Reply:
-    seen = call.world.connectors_seen(call.world.settings.read_after_write_lag)
-    found = [connector for key, connector in sorted(seen.items()) if key.startswith(prefix)]
-    part, following = page(call.request, found, _LIST_PAGE)
+    connectors = call.world.connectors_with_lag(call.world.settings.read_after_write_lag)
+    matches = [connector for key, connector in sorted(connectors.items()) if key.startswith(prefix)]
+    part, following = page(call.request, matches, _LIST_PAGE)
     return json_reply({"value": [render(connector, call) for connector in part], **following})
 
 
@@ -160,8 +160,8 @@ def update(call: Call) -> Reply:
     if changes is not None:
         if not isinstance(changes, dict):
             raise ConnectorError(400, "properties must be an object.")
-        kept = {"hierarchyIdentifier": connector.properties["hierarchyIdentifier"]}
-        connector.properties = _check_properties({**connector.properties, **changes, **kept})
+        identifier = {"hierarchyIdentifier": connector.properties["hierarchyIdentifier"]}
+        connector.properties = _check_properties({**connector.properties, **changes, **identifier})
     return _modified(call, connector, "connector.update")
 
 
@@ -176,7 +176,7 @@ def delete(call: Call) -> Reply:
     """DELETE: 204, whether it was there or not; what is below it goes with it."""
     connector = find_connector(call)
     if connector is not None:
-        release_all(call.world, connector)
+        offboard_all(call.world, connector)
         del call.world.connectors[connector.key]
         call.request.effect("connector.delete", id=connector.key)
     return Reply(204)
@@ -198,7 +198,7 @@ def _check_location(value: object) -> str:
 def _check_tags(value: object) -> dict[str, str]:
     if value is None:
         return {}
-    if not isinstance(value, dict) or not all(isinstance(one, str) for one in value.values()):
+    if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
         message = "The request content was invalid and could not be deserialized: 'tags must be a map of strings'."
         raise ArmError(400, "InvalidRequestContent", message)
     if len(value) > _MAXIMUM_TAGS:
@@ -208,7 +208,7 @@ def _check_tags(value: object) -> dict[str, str]:
     if bad:
         message = f"The tag names '{','.join(bad)}' have reserved characters '<,>,%,&,\\,?,/' or control characters."
         raise ArmError(400, "InvalidTagNameCharacters", message)
-    long = [name for name, one in value.items() if len(name) > _MAXIMUM_TAG_NAME or len(one) > _MAXIMUM_TAG_VALUE]
+    long = [name for name, text in value.items() if len(name) > _MAXIMUM_TAG_NAME or len(text) > _MAXIMUM_TAG_VALUE]
     if long:
         message = f"Tag '{long[0]}' is too long: names end at 512 characters and values at 256."
         raise ArmError(400, "TagValueTooLong", message)

@@ -6,10 +6,10 @@ from sandbox.cloud.arm.call import Call
 from sandbox.cloud.arm.errors import not_found
 from sandbox.cloud.transport.message import Reply, json_reply
 
-__all__ = ["get", "list_none"]
+__all__ = ["get", "list_empty"]
 
 
-def list_none(call: Call) -> Reply:
+def list_empty(call: Call) -> Reply:
     """GET the collection: empty."""
     del call
     return json_reply({"value": []})

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from sandbox.cloud.arm.api_versions import trim
+from sandbox.cloud.arm.api_versions import filter_properties
 from sandbox.cloud.arm.call import Call
 from sandbox.cloud.arm.errors import ArmError, not_found
 from sandbox.cloud.arm.paging import next_link, page, position_of
 from sandbox.cloud.arm.security import remediation
 from sandbox.cloud.arm.security.configurations import require_configuration
 from sandbox.cloud.clock import short_time
-from sandbox.cloud.defender.authorizations import problem_of
+from sandbox.cloud.defender.authorizations import authorization_problem
 from sandbox.cloud.defender.model import OnboardedOrganization, OnboardedProject
-from sandbox.cloud.defender.onboarding import available, holder
+from sandbox.cloud.defender.onboarding import available_organizations, owning_connector_key
 from sandbox.cloud.transport.message import Reply, json_reply
 from sandbox.cloud.world.devops import Project, Repository
 
@@ -41,7 +41,7 @@ def _stamp(call: Call, moment: float) -> str:
 
 def _collection(call: Call) -> str:
     """Address of the collection that the path names or names a member of."""
-    return call.path.id.rpartition("/")[0] if call.path.named else call.path.id
+    return call.path.id.rpartition("/")[0] if call.path.is_item else call.path.id
 
 
 # --- organizations
@@ -52,7 +52,7 @@ def render_organization(call: Call, identifier: str, organization: OnboardedOrga
     return {
         "properties": {
             "onboardingState": "Onboarded",
-            "actionableRemediation": remediation.of_organization(organization),
+            "actionableRemediation": remediation.organization_setting(organization),
             "provisioningStatusMessage": organization.status_message,
             "provisioningStatusUpdateTimeUtc": _stamp(call, organization.updated_at),
             "provisioningState": organization.provisioning_state,
@@ -66,10 +66,15 @@ def render_organization(call: Call, identifier: str, organization: OnboardedOrga
 def list_organizations(call: Call) -> Reply:
     """GET: the organizations onboarded by this connector."""
     _, configuration = require_configuration(call)
-    held = list(configuration.organizations.values())
-    part, following = page(call.request, held, PAGE_SIZE)
+    organizations = list(configuration.organizations.values())
+    part, following = page(call.request, organizations, PAGE_SIZE)
     base = _collection(call)
-    return json_reply({"value": [render_organization(call, f"{base}/{one.name}", one) for one in part], **following})
+    return json_reply(
+        {
+            "value": [render_organization(call, f"{base}/{organization.name}", organization) for organization in part],
+            **following,
+        }
+    )
 
 
 def find_organization(call: Call) -> OnboardedOrganization:
@@ -80,10 +85,10 @@ def find_organization(call: Call) -> OnboardedOrganization:
     """
     _, configuration = require_configuration(call)
     name = call.path.names[2]
-    held = configuration.organizations.get(name.lower())
-    if held is None:
+    organization = configuration.organizations.get(name.lower())
+    if organization is None:
         raise not_found(f"{_TYPE}/{name}", call.path.group)
-    return held
+    return organization
 
 
 def get_organization(call: Call) -> Reply:
@@ -94,21 +99,21 @@ def get_organization(call: Call) -> Reply:
 def list_available(call: Call) -> Reply:
     """POST: all that the authorization can see, whoever holds it; not paged."""
     connector, configuration = require_configuration(call)
-    problem = problem_of(call.world, configuration.authorization)
+    problem = authorization_problem(call.world, configuration.authorization)
     if problem is not None:
         raise ArmError(400, problem.code, str(problem))
     tenant = call.world.tenant_of(connector)
     base = f"{call.path.ancestor(2)}/azureDevOpsOrgs"
     items = []
-    for organization in available(call.world, connector):
-        held = configuration.organizations.get(organization.name.lower())
+    for organization in available_organizations(call.world, connector):
+        onboarded = configuration.organizations.get(organization.name.lower())
         identifier = f"{base}/{organization.name}"
-        if held is not None:
-            items.append(render_organization(call, identifier, held))
+        if onboarded is not None:
+            items.append(render_organization(call, identifier, onboarded))
             continue
-        other = holder(call.world, tenant, organization.name) is not None
-        state = "OnboardedByOtherConnector" if other else "NotOnboarded"
-        properties = {"onboardingState": state, "actionableRemediation": remediation.unset("Disabled")}
+        has_other_owner = owning_connector_key(call.world, tenant, organization.name) is not None
+        state = "OnboardedByOtherConnector" if has_other_owner else "NotOnboarded"
+        properties = {"onboardingState": state, "actionableRemediation": remediation.default_setting("Disabled")}
         items.append({"properties": properties, "id": identifier, "name": organization.name, "type": _TYPE})
     return json_reply({"value": items})
 
@@ -125,7 +130,7 @@ def render_project(
             "parentOrgName": organization.name,
             "projectId": project.project_id,
             "onboardingState": "Onboarded",
-            "actionableRemediation": remediation.of_project(organization, project),
+            "actionableRemediation": remediation.project_setting(organization, project),
             "provisioningStatusMessage": "OK",
             "provisioningStatusUpdateTimeUtc": _stamp(call, project.appears),
             "provisioningState": "Succeeded",
@@ -141,7 +146,7 @@ def list_projects(call: Call) -> Reply:
     organization = find_organization(call)
     part, following = page(call.request, organization.discovered(call.now), PAGE_SIZE)
     base = _collection(call)
-    items = [render_project(call, f"{base}/{one.name}", organization, one) for one in part]
+    items = [render_project(call, f"{base}/{project.name}", organization, project) for project in part]
     return json_reply({"value": items, **following})
 
 
@@ -184,13 +189,13 @@ def render_repository(
         "repoUrl": f"https://dev.azure.com/{organization.name}/{project.name}/_git/{repository.name}",
         "visibility": visibility,
         "onboardingState": "Onboarded",
-        "actionableRemediation": remediation.of_repository(organization, project, repository.name),
+        "actionableRemediation": remediation.repository_setting(organization, project, repository.name),
         "provisioningStatusMessage": "OK",
         "provisioningStatusUpdateTimeUtc": _stamp(call, project.appears),
         "provisioningState": "Succeeded",
     }
     return {
-        "properties": trim(properties, call.api_version),
+        "properties": filter_properties(properties, call.api_version),
         "id": identifier,
         "name": repository.name,
         "type": f"{_TYPE}/projects/repos",
@@ -208,10 +213,10 @@ def list_repositories(call: Call) -> Reply:
     source = _source(call, organization, project)
     if source is None:
         return json_reply({"value": []})
-    position, known = position_of(call.request), min(project.positions(call.now), len(source.repositories))
+    position, reported = position_of(call.request), min(project.positions(call.now), len(source.repositories))
     base = _collection(call)
     items: list[dict[str, Any]] = []
-    while position < known and len(items) < PAGE_SIZE:
+    while position < reported and len(items) < PAGE_SIZE:
         repository = source.repositories[position]
         position += 1
         if not repository.disabled and repository.name.lower() not in source.repositories.removed:
@@ -221,7 +226,7 @@ def list_repositories(call: Call) -> Reply:
                     call, identifier, organization, project, repository=repository, visibility=source.visibility
                 )
             )
-    more = {"nextLink": next_link(call.request, position)} if position < known else {}
+    more = {"nextLink": next_link(call.request, position)} if position < reported else {}
     return json_reply({"value": items, **more})
 
 
@@ -245,5 +250,5 @@ def find_repository(call: Call) -> tuple[OnboardedOrganization, OnboardedProject
 def get_repository(call: Call) -> Reply:
     """GET one."""
     organization, project, repository, visibility = find_repository(call)
-    found = render_repository(call, call.path.id, organization, project, repository=repository, visibility=visibility)
-    return json_reply(found)
+    body = render_repository(call, call.path.id, organization, project, repository=repository, visibility=visibility)
+    return json_reply(body)

@@ -12,8 +12,8 @@ from sandbox.cloud.arm.security.configurations import require_configuration
 from sandbox.cloud.arm.security.inventory import find_organization, find_project, find_repository
 from sandbox.cloud.arm.security.operations import accepted_headers
 from sandbox.cloud.arm.security.validation import bad_request, check_choice
-from sandbox.cloud.defender.authorizations import problem_of
-from sandbox.cloud.defender.onboarding import available, holder, onboard
+from sandbox.cloud.defender.authorizations import authorization_problem
+from sandbox.cloud.defender.onboarding import available_organizations, onboard, owning_connector_key
 from sandbox.cloud.defender.operations import UPDATE_CHILD, Failure, start_operation
 from sandbox.cloud.transport.message import Reply, json_reply
 
@@ -56,10 +56,10 @@ def _accept(
     return json_reply({"properties": properties}, status, accepted_headers(call, operation))
 
 
-def _lost(call: Call) -> Failure | None:
+def _authorization_failure(call: Call) -> Failure | None:
     """How an operation fails whose authorization is lost."""
     _, configuration = require_configuration(call)
-    problem = problem_of(call.world, configuration.authorization)
+    problem = authorization_problem(call.world, configuration.authorization)
     return None if problem is None else Failure(problem.code, str(problem))
 
 
@@ -71,12 +71,12 @@ def update_organization(call: Call) -> Reply:
 def _set_organization(call: Call, status: int) -> Reply:
     organization = find_organization(call)
     _, setting = _requested(call)
-    lost = _lost(call)
+    failure = _authorization_failure(call)
 
     def finish(moment: float) -> Failure | None:
-        if lost is None and setting is not None:
+        if failure is None and setting is not None:
             organization.remediation, organization.updated_at = setting, moment
-        return lost
+        return failure
 
     call.request.effect("organization.update", id=call.path.id.lower(), actionableRemediation=setting)
     return _accept(call, finish, setting, status)
@@ -93,20 +93,27 @@ def create_organization(call: Call) -> Reply:
     if name.lower() in configuration.organizations:
         return _set_organization(call, 200)
     _, setting = _requested(call)
-    source = next((one for one in available(call.world, connector) if one.name.lower() == name.lower()), None)
+    source = next(
+        (
+            organization
+            for organization in available_organizations(call.world, connector)
+            if organization.name.lower() == name.lower()
+        ),
+        None,
+    )
     if source is None:
         raise not_found(f"Microsoft.Security/securityConnectors/devops/azureDevOpsOrgs/{name}", call.path.group)
-    if holder(call.world, call.world.tenant_of(connector), name) is not None:
+    if owning_connector_key(call.world, call.world.tenant_of(connector), name) is not None:
         raise ArmError(409, "Conflict", f"Organization '{name}' is onboarded by another connector of this tenant.")
-    wanted, lost = source, _lost(call)
+    organization, failure = source, _authorization_failure(call)
 
     def finish(moment: float) -> Failure | None:
-        if lost is None and connector.configuration is configuration and call.world.holds(connector):
-            onboard(call.world, connector, wanted, moment)
-            held = configuration.organizations.get(wanted.name.lower())
-            if held is not None and setting is not None:
-                held.remediation = setting
-        return lost
+        if failure is None and connector.configuration is configuration and call.world.contains(connector):
+            onboard(call.world, connector, organization, moment)
+            onboarded = configuration.organizations.get(organization.name.lower())
+            if onboarded is not None and setting is not None:
+                onboarded.remediation = setting
+        return failure
 
     call.request.effect("organization.create", id=call.path.id.lower())
     return _accept(call, finish, setting, 201)
@@ -125,13 +132,13 @@ def create_project(call: Call) -> Reply:
 def _set_project(call: Call, status: int) -> Reply:
     _, project = find_project(call)
     _, setting = _requested(call)
-    lost = _lost(call)
+    failure = _authorization_failure(call)
 
     def finish(moment: float) -> Failure | None:
         del moment
-        if lost is None and setting is not None:
+        if failure is None and setting is not None:
             project.remediation = None if setting["inheritFromParentState"] == "Enabled" else setting
-        return lost
+        return failure
 
     call.request.effect("project.update", id=call.path.id.lower(), actionableRemediation=setting)
     return _accept(call, finish, setting, status)
@@ -150,17 +157,17 @@ def create_repository(call: Call) -> Reply:
 def _set_repository(call: Call, status: int) -> Reply:
     _, project, repository, _ = find_repository(call)
     _, setting = _requested(call)
-    lost = _lost(call)
+    failure = _authorization_failure(call)
     key = repository.name.lower()
 
     def finish(moment: float) -> Failure | None:
         del moment
-        if lost is None and setting is not None:
+        if failure is None and setting is not None:
             if setting["inheritFromParentState"] == "Enabled":
                 project.repositories.pop(key, None)
             else:
                 project.repositories[key] = setting
-        return lost
+        return failure
 
     call.request.effect("repository.update", id=call.path.id.lower(), actionableRemediation=setting)
     return _accept(call, finish, setting, status)

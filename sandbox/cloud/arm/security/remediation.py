@@ -7,12 +7,12 @@ from typing import Any
 from sandbox.cloud.arm.security.validation import bad_request, check_choice, check_strings
 from sandbox.cloud.defender.model import OnboardedOrganization, OnboardedProject
 
-__all__ = ["normalize", "of_organization", "of_project", "of_repository", "unset"]
+__all__ = ["default_setting", "normalize", "organization_setting", "project_setting", "repository_setting"]
 
 _CATEGORIES = ("Code", "Artifacts", "Dependencies", "Secrets", "IaC", "Containers")
 
 
-def unset(inherit: str) -> dict[str, Any]:
+def default_setting(inherit: str) -> dict[str, Any]:
     """What is shown where nobody has set anything."""
     return {
         "state": "Disabled",
@@ -22,19 +22,19 @@ def unset(inherit: str) -> dict[str, Any]:
     }
 
 
-def of_organization(organization: OnboardedOrganization) -> dict[str, Any]:
+def organization_setting(organization: OnboardedOrganization) -> dict[str, Any]:
     """The setting of an organization, which has no parent."""
-    return organization.remediation or unset("Disabled")
+    return organization.remediation or default_setting("Disabled")
 
 
-def of_project(organization: OnboardedOrganization, project: OnboardedProject) -> dict[str, Any]:
+def project_setting(organization: OnboardedOrganization, project: OnboardedProject) -> dict[str, Any]:
     """The project's own setting, or the organization's."""
-    return project.remediation or _inherited(of_organization(organization))
+    return project.remediation or _inherited(organization_setting(organization))
 
 
-def of_repository(organization: OnboardedOrganization, project: OnboardedProject, name: str) -> dict[str, Any]:
+def repository_setting(organization: OnboardedOrganization, project: OnboardedProject, name: str) -> dict[str, Any]:
     """The repository's own setting, or the project's."""
-    return project.repositories.get(name.lower()) or _inherited(of_project(organization, project))
+    return project.repositories.get(name.lower()) or _inherited(project_setting(organization, project))
 
 
 def _inherited(parent: dict[str, Any]) -> dict[str, Any]:

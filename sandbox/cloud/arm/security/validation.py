@@ -32,6 +32,6 @@ def check_strings(target: str, value: object) -> list[str] | None:
     """
     if value is None:
         return None
-    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise bad_request(target, "must be a list of strings")
     return list(value)

@@ -13,7 +13,7 @@ from urllib.parse import urlencode, urlsplit
 
 from sandbox.cloud.entra.errors import EntraError
 from sandbox.cloud.entra.interactive import pages
-from sandbox.cloud.entra.interactive.checks import check_account, check_policies, has_consent, sign_in_account
+from sandbox.cloud.entra.interactive.checks import authenticate_account, check_account, check_policies, has_consent
 from sandbox.cloud.entra.scopes import Scopes, parse_scopes
 from sandbox.cloud.entra.sessions import AuthorizationCode, Interaction, SignIn
 from sandbox.cloud.entra.state import EntraState
@@ -41,13 +41,13 @@ class Authorize:
     async def authorize(self, request: Request, tenant_name: str) -> Reply:
         """GET or POST /oauth2/v2.0/authorize."""
         request.operation = "Authorize"
-        given = request.query if request.method == "GET" else request.form()
+        parameters = request.query if request.method == "GET" else request.form()
         try:
-            interaction = self._begin(tenant_name, given)
+            interaction = self._begin(tenant_name, parameters)
         except EntraError as error:
             return pages.failure(str(error))
         try:
-            self._check_request(interaction, given)
+            self._check_request(interaction, parameters)
         except EntraError as error:
             return self._send_error(interaction, error)
         return self._next(request, interaction)
@@ -62,13 +62,13 @@ class Authorize:
         world = self._world()
         try:
             tenant = tenant_or_any(world, tenant_name)
-            account = sign_in_account(world, tenant, form.get("loginfmt", ""), form.get("passwd", ""))
+            account = authenticate_account(world, tenant, form.get("loginfmt", ""), form.get("passwd", ""))
         except EntraError as error:
             if error.code in (50126, 50034, 50020):
                 return pages.sign_in(
                     _action(interaction, "login"), interaction.id, form.get("loginfmt", ""), str(error)
                 )
-            return self._stuck(interaction, error)
+            return self._show_failure(interaction, error)
         request.principal = account.user_principal_name
         return self._signed_in(request, interaction, account)
 
@@ -78,10 +78,10 @@ class Authorize:
         request.operation = "ChooseAccount"
         form = request.form()
         interaction = self._interaction(form)
-        known = self._browser(request).get(form.get("account", ""))
-        if known is None:
+        sign_in = self._browser(request).get(form.get("account", ""))
+        if sign_in is None:
             return self._ask_to_sign_in(interaction)
-        interaction = self._state.sessions.begin(replace(interaction, sign_in=known))
+        interaction = self._state.sessions.begin(replace(interaction, sign_in=sign_in))
         return self._next(request, interaction)
 
     async def second_factor(self, request: Request, tenant_name: str) -> Reply:
@@ -92,7 +92,7 @@ class Authorize:
         interaction = self._interaction(form)
         if form.get("decision") != "approve" or interaction.sign_in is None:
             message = "Authentication failed during strong authentication request: the user denied it."
-            return self._stuck(interaction, EntraError("access_denied", 500121, message))
+            return self._show_failure(interaction, EntraError("access_denied", 500121, message))
         sign_in = replace(interaction.sign_in, mfa=True, at=self._world().clock.wall())
         interaction = self._state.sessions.begin(replace(interaction, sign_in=sign_in))
         return self._next(request, interaction)
@@ -108,7 +108,7 @@ class Authorize:
         if form.get("decision") != "accept":
             return self._send_error(interaction, _declined(application))
         if application.admin_consent_required:
-            return self._stuck(interaction, _needs_administrator(application))
+            return self._show_failure(interaction, _needs_administrator(application))
         application.consents.add(account.id)
         request.effect("consent.grant", application=application.client_id, account=account.user_principal_name)
         return self._next(request, interaction)
@@ -119,43 +119,45 @@ class Authorize:
         """The next page, or back to the application."""
         world, sign_in = self._world(), interaction.sign_in
         if sign_in is None:
-            return self._recognize(request, interaction)
+            return self._resume_sign_in(request, interaction)
         try:
             account = check_account(world.directory.account(sign_in.account_id))
-            if self._wants_second_factor(account, sign_in):
+            if self._needs_second_factor(account, sign_in):
                 action = _action(interaction, "mfa")
                 return pages.second_factor(action, interaction.id, account.user_principal_name)
             check_policies(account, mfa=sign_in.mfa, device_code=bool(interaction.user_code))
             application = self._application(interaction)
             scopes = self._scopes(interaction, account)
         except EntraError as error:
-            return self._stuck(interaction, error)
+            return self._show_failure(interaction, error)
         if not has_consent(application, account) or interaction.prompt == "consent":
             return self._ask_for_consent(interaction, application, account, scopes)
         return self._finish(request, interaction, account)
 
     @staticmethod
-    def _wants_second_factor(account: Account, sign_in: SignIn) -> bool:
+    def _needs_second_factor(account: Account, sign_in: SignIn) -> bool:
         demanded = account.mfa or account.conditional_access is ConditionalAccess.REQUIRE_MFA
         return demanded and not sign_in.mfa
 
-    def _recognize(self, request: Request, interaction: Interaction) -> Reply:
+    def _resume_sign_in(self, request: Request, interaction: Interaction) -> Reply:
         """Who is signed in in this browser may go on without a password, unless the application wants one."""
-        known = self._browser(request)
-        accounts = [(one, self._world().directory.accounts.get(one)) for one in known]
-        named = [(one, account.user_principal_name) for one, account in accounts if account is not None]
-        hinted = [one for one, name in named if name.lower() == interaction.login_hint.lower()]
+        sign_ins = self._browser(request)
+        accounts = [(object_id, self._world().directory.accounts.get(object_id)) for object_id in sign_ins]
+        signed_in = [(object_id, account.user_principal_name) for object_id, account in accounts if account is not None]
+        hinted = [object_id for object_id, name in signed_in if name.lower() == interaction.login_hint.lower()]
         if interaction.prompt == "none":
-            chosen = hinted or [one for one, _ in named]
+            chosen = hinted or [object_id for object_id, _ in signed_in]
             if len(chosen) == 1:
-                return self._next(request, self._state.sessions.begin(replace(interaction, sign_in=known[chosen[0]])))
+                return self._next(
+                    request, self._state.sessions.begin(replace(interaction, sign_in=sign_ins[chosen[0]]))
+                )
             message = "A silent sign-in request was sent but no user is signed in."
             return self._send_error(interaction, EntraError("login_required", 50058, message))
-        if not named or interaction.prompt == "login":
+        if not signed_in or interaction.prompt == "login":
             return self._ask_to_sign_in(interaction)
         if hinted and interaction.prompt != "select_account":
-            return self._next(request, self._state.sessions.begin(replace(interaction, sign_in=known[hinted[0]])))
-        return pages.choose_account(_action(interaction, "choose"), interaction.id, named)
+            return self._next(request, self._state.sessions.begin(replace(interaction, sign_in=sign_ins[hinted[0]])))
+        return pages.choose_account(_action(interaction, "choose"), interaction.id, signed_in)
 
     @staticmethod
     def _ask_to_sign_in(interaction: Interaction) -> Reply:
@@ -169,7 +171,7 @@ class Authorize:
             error = EntraError("interaction_required", 65001, message, suberror="consent_required")
             return self._send_error(interaction, error)
         if application.admin_consent_required:
-            return self._stuck(interaction, _needs_administrator(application))
+            return self._show_failure(interaction, _needs_administrator(application))
         self._state.sessions.begin(replace(interaction, prompt=""))
         return pages.consent(
             _action(interaction, "consent"),
@@ -220,7 +222,7 @@ class Authorize:
 
     # --- ways out
 
-    def _stuck(self, interaction: Interaction, error: EntraError) -> Reply:
+    def _show_failure(self, interaction: Interaction, error: EntraError) -> Reply:
         """Nothing that the person can mend: a page, and a way back that tells the application."""
         if interaction.prompt == "none":
             return self._send_error(interaction, error)
@@ -252,7 +254,7 @@ class Authorize:
 
     # --- reading the request
 
-    def _begin(self, tenant_name: str, given: dict[str, str]) -> Interaction:
+    def _begin(self, tenant_name: str, parameters: dict[str, str]) -> Interaction:
         """The interaction, once it is sure that the redirect address is the application's.
 
         Raises:
@@ -260,43 +262,43 @@ class Authorize:
         """
         world = self._world()
         tenant = tenant_or_any(world, tenant_name)
-        if "client_id" not in given:
+        if "client_id" not in parameters:
             message = "The request body must contain the following parameter: 'client_id'."
             raise EntraError("invalid_request", 900144, message)
-        application = find_application(world, tenant, given["client_id"])
-        redirect = given.get("redirect_uri") or (application.redirect_uris[0] if application.redirect_uris else "")
-        if not any(_same_address(redirect, known) for known in application.redirect_uris):
+        application = find_application(world, tenant, parameters["client_id"])
+        redirect = parameters.get("redirect_uri") or (application.redirect_uris[0] if application.redirect_uris else "")
+        if not any(_same_address(redirect, registered) for registered in application.redirect_uris):
             message = (
                 f"The redirect URI '{redirect}' specified in the request does not match the redirect URIs configured "
                 f"for the application '{application.client_id}'. Make sure the redirect URI sent in the request "
                 "matches one added to your application in the Azure portal."
             )
             raise EntraError("invalid_client", 50011, message)
-        mode = given.get("response_mode", "query")
+        mode = parameters.get("response_mode", "query")
         interaction = Interaction(
             id=secrets.token_urlsafe(32),
             tenant_name=tenant_name,
             client_id=application.client_id,
-            scope=given.get("scope", ""),
+            scope=parameters.get("scope", ""),
             began_at=world.clock.wall(),
             redirect_uri=redirect,
             response_mode=mode if mode in _RESPONSE_MODES else "query",
-            state=given.get("state"),
-            nonce=given.get("nonce"),
-            code_challenge=given.get("code_challenge"),
-            code_challenge_method=given.get("code_challenge_method", "plain"),
-            login_hint=given.get("login_hint", ""),
-            prompt=given.get("prompt", ""),
+            state=parameters.get("state"),
+            nonce=parameters.get("nonce"),
+            code_challenge=parameters.get("code_challenge"),
+            code_challenge_method=parameters.get("code_challenge_method", "plain"),
+            login_hint=parameters.get("login_hint", ""),
+            prompt=parameters.get("prompt", ""),
         )
         return self._state.sessions.begin(interaction)
 
-    def _check_request(self, interaction: Interaction, given: dict[str, str]) -> None:
+    def _check_request(self, interaction: Interaction, parameters: dict[str, str]) -> None:
         """What the application is told by redirect if it is wrong."""
-        if given.get("response_type") != "code":
-            message = f"The response_type '{given.get('response_type', '')}' is not supported for the application."
+        if parameters.get("response_type") != "code":
+            message = f"The response_type '{parameters.get('response_type', '')}' is not supported for the application."
             raise EntraError("unsupported_response_type", 700054, message)
-        if given.get("response_mode", "query") not in _RESPONSE_MODES:
-            message = f"The response mode '{given['response_mode']}' is not supported."
+        if parameters.get("response_mode", "query") not in _RESPONSE_MODES:
+            message = f"The response mode '{parameters['response_mode']}' is not supported."
             raise EntraError("invalid_request", 70007, message)
         if interaction.code_challenge_method not in ("plain", "S256"):
             message = f"The code_challenge_method '{interaction.code_challenge_method}' is not supported."
@@ -336,13 +338,13 @@ def _cookie(request: Request) -> str | None:
     return None
 
 
-def _same_address(given: str, known: str) -> bool:
+def _same_address(requested: str, registered: str) -> bool:
     """Equal; of loopback addresses the port does not count."""
-    if given == known:
+    if requested == registered:
         return True
-    one, other = urlsplit(given), urlsplit(known)
-    loopback = one.hostname in ("localhost", "127.0.0.1") and one.scheme == "http"
-    return loopback and (one.scheme, one.hostname, one.path) == (other.scheme, other.hostname, other.path)
+    first, second = urlsplit(requested), urlsplit(registered)
+    loopback = first.hostname in ("localhost", "127.0.0.1") and first.scheme == "http"
+    return loopback and (first.scheme, first.hostname, first.path) == (second.scheme, second.hostname, second.path)
 
 
 def _action(interaction: Interaction, step: str) -> str:

@@ -9,10 +9,17 @@ from sandbox.cloud.entra.sessions import SignIn
 from sandbox.cloud.world.directory import Account, Application, ConditionalAccess, Tenant
 from sandbox.cloud.world.world import World
 
-__all__ = ["check_account", "check_consent", "check_continued", "check_policies", "has_consent", "sign_in_account"]
+__all__ = [
+    "authenticate_account",
+    "check_account",
+    "check_consent",
+    "check_grant_is_valid",
+    "check_policies",
+    "has_consent",
+]
 
 
-def sign_in_account(world: World, tenant: Tenant | None, name: str, password: str) -> Account:
+def authenticate_account(world: World, tenant: Tenant | None, name: str, password: str) -> Account:
     """The account behind a name and password.
 
     Args:
@@ -25,14 +32,14 @@ def sign_in_account(world: World, tenant: Tenant | None, name: str, password: st
         EntraError: there is none, it is of another tenant, or it may not sign in.
     """
     accounts = [
-        one
-        for one in world.directory.accounts.values()
-        if one.user_principal_name.lower() == name.strip().lower() and not one.deleted
+        candidate
+        for candidate in world.directory.accounts.values()
+        if candidate.user_principal_name.lower() == name.strip().lower() and not candidate.deleted
     ]
     if not accounts:
         message = f"The user account '{name}' does not exist in the directory."
         raise EntraError("invalid_grant", 50034, message)
-    account = next((one for one in accounts if tenant is None or one.tenant_id == tenant.id), None)
+    account = next((candidate for candidate in accounts if tenant is None or candidate.tenant_id == tenant.id), None)
     if account is None:
         place = "" if tenant is None else tenant.name
         message = (
@@ -95,7 +102,9 @@ def _challenge(kind: str) -> str:
     return json.dumps({"access_token": {kind: values}}, separators=(",", ":"))
 
 
-def check_continued(world: World, account: Account, sign_in: SignIn, *, issued_at: float, confidential: bool) -> None:
+def check_grant_is_valid(
+    world: World, account: Account, sign_in: SignIn, *, issued_at: float, confidential: bool
+) -> None:
     """What was handed out at a sign-in still counts.
 
     Args:

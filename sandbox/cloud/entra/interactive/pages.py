@@ -60,8 +60,8 @@ def choose_account(action: str, interaction: str, accounts: Sequence[tuple[str, 
         f'<button class="tile" name="account" value="{escape(identifier)}">{escape(name)}</button>'
         for identifier, name in accounts
     )
-    other = '<button class="tile" name="account" value="">Use another account</button>'
-    return _page("Pick an account", _form(action, interaction, f"<h1>Pick an account</h1>{tiles}{other}"))
+    other_account = '<button class="tile" name="account" value="">Use another account</button>'
+    return _page("Pick an account", _form(action, interaction, f"<h1>Pick an account</h1>{tiles}{other_account}"))
 
 
 def second_factor(action: str, interaction: str, account: str) -> Reply:
@@ -109,9 +109,9 @@ def failure(problem: str, action: str | None = None, interaction: str = "") -> R
     return _page("Sign in to your account", content, 200 if action is not None else 400)
 
 
-def message(title: str, words: str) -> Reply:
+def message(title: str, text: str) -> Reply:
     """A page that says something."""
-    return _page(title, f"<h1>{escape(title)}</h1><p>{escape(words)}</p>")
+    return _page(title, f"<h1>{escape(title)}</h1><p>{escape(text)}</p>")
 
 
 def form_post(address: str, parameters: Mapping[str, str], headers: Mapping[str, str] | None = None) -> Reply:

@@ -85,15 +85,17 @@ async def authenticate(
 
 
 def _check_secret(world: World, application: Application, secret: str) -> None:
-    known = next((one for one in application.secrets if hmac.compare_digest(one.value, secret)), None)
+    registered = next(
+        (candidate for candidate in application.secrets if hmac.compare_digest(candidate.value, secret)), None
+    )
     name = f"app '{application.client_id}'"
-    if known is None:
+    if registered is None:
         message = (
             "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, "
             f"not the client secret ID, for a secret added to {name}."
         )
         raise EntraError("invalid_client", 7000215, message, status=401)
-    if known.expires is not None and known.expires < world.clock.wall():
+    if registered.expires is not None and registered.expires < world.clock.wall():
         message = f"The provided client secret keys for {name} are expired. Visit the Azure portal to create new keys."
         raise EntraError("invalid_client", 7000222, message, status=401)
 
@@ -111,10 +113,10 @@ async def _check_assertion(world: World, federation: Federation, application: Ap
 
 
 def _check_certificate(world: World, application: Application, assertion: str, header: dict[str, Any]) -> None:
-    named = header.get("x5t#S256") or header.get("x5t")
+    thumbprint = header.get("x5t#S256") or header.get("x5t")
     for pem in application.certificates:
         certificate = x509.load_pem_x509_certificate(pem.encode())
-        if named not in _thumbprints(certificate):
+        if thumbprint not in _thumbprints(certificate):
             continue
         if certificate.not_valid_after_utc.timestamp() < world.clock.wall():
             raise EntraError(

@@ -47,11 +47,11 @@ class KeySource:
         Raises:
             EntraError: the keys cannot be fetched.
         """
-        found = _find(self.keys, key_id)
-        if found is None and self.url is not None:
+        key = _find(self.keys, key_id)
+        if key is None and self.url is not None:
             self.keys = await self._fetch(self.url)
-            found = _find(self.keys, key_id)
-        return found
+            key = _find(self.keys, key_id)
+        return key
 
     async def _fetch(self, url: str) -> dict[str, Any]:
         token = self.bearer_token_file.read_text().strip() if self.bearer_token_file else self.bearer_token
@@ -124,10 +124,10 @@ class Federation:
             raise _refused(700027, f"Client assertion failed signature validation: {error}.") from error
 
     def _match(self, application: Application, issuer: str, claims: dict[str, Any]) -> FederatedCredential:
-        none = (
+        template = (
             "No matching federated identity record found for presented assertion {} '{}'. Please check your federated "
         )
-        none += "identity credential Subject, Audience and Issuer against the presented assertion."
+        template += "identity credential Subject, Audience and Issuer against the presented assertion."
         candidates = application.federated_credentials
         if not candidates:
             raise _refused(
@@ -139,16 +139,16 @@ class Federation:
             if candidate.issuer == issuer or (candidate.issuer == ANY_ISSUER and issuer in self._sources)
         ]
         if not candidates:
-            raise _refused(700211, none.format("issuer", issuer))
+            raise _refused(700211, template.format("issuer", issuer))
         audiences = claims.get("aud", [])
         audiences = audiences if isinstance(audiences, list) else [audiences]
         candidates = [candidate for candidate in candidates if candidate.audience in audiences]
         if not candidates:
-            raise _refused(700212, none.format("audience", ", ".join(map(str, audiences))))
+            raise _refused(700212, template.format("audience", ", ".join(map(str, audiences))))
         subject = str(claims.get("sub", ""))
         matching = next((candidate for candidate in candidates if candidate.subject == subject), None)
         if matching is None:
-            raise _refused(700213, none.format("subject", subject))
+            raise _refused(700213, template.format("subject", subject))
         return matching
 
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sandbox.cloud.entra.errors import EntraError
-from sandbox.cloud.entra.interactive.checks import check_account, check_consent, check_continued, check_policies
-from sandbox.cloud.entra.resources import resource_of
+from sandbox.cloud.entra.interactive.checks import check_account, check_consent, check_grant_is_valid, check_policies
+from sandbox.cloud.entra.resources import find_resource
 from sandbox.cloud.entra.scopes import parse_scopes
 from sandbox.cloud.entra.sessions import (
     CODE_LIFETIME,
@@ -92,15 +92,15 @@ class Grants:
         proves = secret is not None or "client_assertion" in form
         if not proves and application.public_client and form.get("grant_type") != "client_credentials":
             return _TokenRequest(request, world, tenant_name, form, application, confidential=False)
-        known = application.secrets or application.certificates or application.federated_credentials
-        if proves and application.public_client and not known:
+        credentials = application.secrets or application.certificates or application.federated_credentials
+        if proves and application.public_client and not credentials:
             message = "Client is public so neither 'client_assertion' nor 'client_secret' should be presented."
             raise EntraError("invalid_client", 700025, message, status=401)
         await authenticate(world, self._state.federation, application, form, secret)
         return _TokenRequest(request, world, tenant_name, form, application, confidential=True)
 
-    async def _client_credentials(self, asked: _TokenRequest) -> dict[str, Any]:
-        scopes = asked.form.get("scope", "").split()
+    async def _client_credentials(self, token_request: _TokenRequest) -> dict[str, Any]:
+        scopes = token_request.form.get("scope", "").split()
         if len(scopes) != 1 or not scopes[0].endswith("/.default"):
             message = (
                 f"The provided value for the input parameter 'scope' is not valid. The scope {' '.join(scopes)} is not "
@@ -108,60 +108,62 @@ class Grants:
                 "identifier (application ID URI)."
             )
             raise EntraError("invalid_scope", 1002012, message)
-        tenant = find_tenant(asked.world, asked.tenant_name)
-        resource = resource_of(self._state, tenant, scopes[0].removesuffix("/.default"))
-        application = asked.application
+        tenant = find_tenant(token_request.world, token_request.tenant_name)
+        resource = find_resource(self._state, tenant, scopes[0].removesuffix("/.default"))
+        application = token_request.application
         principal = Principal(application.object_id, tenant.id, application.display_name, application.client_id)
-        wall, lifetime = asked.world.clock.wall(), asked.world.settings.access_token_lifetime
+        wall, lifetime = token_request.world.clock.wall(), token_request.world.settings.access_token_lifetime
         token = self._state.access_tokens.issue(AccessToken(principal, resource, wall, wall + lifetime))
         return {"token_type": "Bearer", "expires_in": lifetime, "ext_expires_in": lifetime, "access_token": token}
 
     # --- for a person who has signed in
 
-    async def _authorization_code(self, asked: _TokenRequest) -> dict[str, Any]:
-        value = _required(asked.form, "code")
-        asked.request.code(value)
+    async def _authorization_code(self, token_request: _TokenRequest) -> dict[str, Any]:
+        value = _required(token_request.form, "code")
+        token_request.request.code(value)
         code = self._state.sessions.codes.get(value)
         if code is None:
             message = "Invalid request. Request is malformed or invalid: the 'code' is none of ours."
             raise EntraError("invalid_grant", 9002313, message)
-        _check_code(asked, code)
+        _check_code(token_request, code)
         code.redeemed = True
-        return self._tokens(asked, code.sign_in, code.scope, code.tenant_id, issued_at=code.issued_at, nonce=code.nonce)
+        return self._tokens(
+            token_request, code.sign_in, code.scope, code.tenant_id, issued_at=code.issued_at, nonce=code.nonce
+        )
 
-    async def _refresh_token(self, asked: _TokenRequest) -> dict[str, Any]:
-        value = _required(asked.form, "refresh_token")
-        asked.request.code(value)
+    async def _refresh_token(self, token_request: _TokenRequest) -> dict[str, Any]:
+        value = _required(token_request.form, "refresh_token")
+        token_request.request.code(value)
         token = self._state.sessions.refresh_tokens.get(value)
         if token is None:
             raise EntraError("invalid_grant", 9002313, "Invalid request. Request is malformed or invalid.")
-        if token.client_id != asked.application.client_id:
+        if token.client_id != token_request.application.client_id:
             message = "Provided grant is invalid or malformed. The refresh token was issued to another application."
             raise EntraError("invalid_grant", 70000, message)
-        if asked.world.clock.wall() > token.expires_at():
+        if token_request.world.clock.wall() > token.expires_at():
             message = (
                 "The refresh token has expired due to inactivity. The token was issued on "
                 f"{token.issued_at:.0f} and was inactive for 90.00:00:00."
             )
             raise EntraError("invalid_grant", 700082, message, suberror="bad_token")
-        scope = asked.form.get("scope") or token.scope
+        scope = token_request.form.get("scope") or token.scope
         if "offline_access" in token.scope.split() and "offline_access" not in scope.split():
             scope += " offline_access"
-        return self._tokens(asked, token.sign_in, scope, token.tenant_id, issued_at=token.issued_at)
+        return self._tokens(token_request, token.sign_in, scope, token.tenant_id, issued_at=token.issued_at)
 
-    async def _device_code(self, asked: _TokenRequest) -> dict[str, Any]:
-        code = self._state.sessions.device_codes.get(_required(asked.form, "device_code"))
-        if code is None or code.client_id != asked.application.client_id:
+    async def _device_code(self, token_request: _TokenRequest) -> dict[str, Any]:
+        code = self._state.sessions.device_codes.get(_required(token_request.form, "device_code"))
+        if code is None or code.client_id != token_request.application.client_id:
             message = "Invalid verification code: the device_code is unknown, or was issued to another application."
             raise EntraError("bad_verification_code", 70018, message)
-        sign_in = _check_device_code(asked.world, code)
-        account = check_account(asked.world.directory.account(sign_in.account_id))
+        sign_in = _check_device_code(token_request.world, code)
+        account = check_account(token_request.world.directory.account(sign_in.account_id))
         code.outcome = "redeemed"
-        return self._tokens(asked, sign_in, code.scope, account.tenant_id, issued_at=code.issued_at)
+        return self._tokens(token_request, sign_in, code.scope, account.tenant_id, issued_at=code.issued_at)
 
     def _tokens(
         self,
-        asked: _TokenRequest,
+        token_request: _TokenRequest,
         sign_in: SignIn,
         scope: str,
         tenant_id: str,
@@ -170,29 +172,29 @@ class Grants:
         nonce: str | None = None,
     ) -> dict[str, Any]:
         """Tokens, if the account may still have them."""
-        world = asked.world
+        world = token_request.world
         tenant = world.directory.tenants[tenant_id]
-        if asked.tenant is not None and asked.tenant.id != tenant_id:
+        if token_request.tenant is not None and token_request.tenant.id != tenant_id:
             message = "Provided Authorization Code is intended to use against other tenant, thus rejected."
             raise EntraError("invalid_grant", 700005, message)
         scopes = parse_scopes(self._state, tenant, scope)
         account = check_account(world.directory.account(sign_in.account_id))
-        check_continued(world, account, sign_in, issued_at=issued_at, confidential=asked.confidential)
+        check_grant_is_valid(world, account, sign_in, issued_at=issued_at, confidential=token_request.confidential)
         check_policies(account, mfa=sign_in.mfa)
-        check_consent(asked.application, account)
-        asked.request.principal = account.user_principal_name
+        check_consent(token_request.application, account)
+        token_request.request.principal = account.user_principal_name
         return issue_tokens(
             self._state,
             world,
-            authority=asked.request.base,
+            authority=token_request.request.base,
             account=account,
-            application=asked.application,
+            application=token_request.application,
             sign_in=replace(sign_in),
             scopes=scopes,
             scope=scope,
             nonce=nonce,
-            confidential=asked.confidential,
-            client_info=asked.form.get("client_info") == "1",
+            confidential=token_request.confidential,
+            client_info=token_request.form.get("client_info") == "1",
         )
 
 
@@ -204,26 +206,26 @@ def _required(form: Mapping[str, str], name: str) -> str:
     return value
 
 
-def _check_code(asked: _TokenRequest, code: AuthorizationCode) -> None:
+def _check_code(token_request: _TokenRequest, code: AuthorizationCode) -> None:
     if code.redeemed:
         message = (
             "OAuth2 Authorization code was already redeemed, please retry with a new valid code or use an existing "
             "refresh token."
         )
         raise EntraError("invalid_grant", 54005, message)
-    if asked.world.clock.wall() > code.issued_at + CODE_LIFETIME:
+    if token_request.world.clock.wall() > code.issued_at + CODE_LIFETIME:
         message = "The provided authorization code or refresh token has expired due to inactivity. Send a new request."
         raise EntraError("invalid_grant", 70008, message)
-    if code.client_id != asked.application.client_id:
+    if code.client_id != token_request.application.client_id:
         message = "Provided grant is invalid or malformed. The authorization code was issued to another application."
         raise EntraError("invalid_grant", 70000, message)
-    if asked.form.get("redirect_uri") != code.redirect_uri:
+    if token_request.form.get("redirect_uri") != code.redirect_uri:
         message = (
-            f"The reply address '{asked.form.get('redirect_uri')}' does not match the reply address "
+            f"The reply address '{token_request.form.get('redirect_uri')}' does not match the reply address "
             f"'{code.redirect_uri}' provided when requesting Authorization code."
         )
         raise EntraError("invalid_client", 500112, message)
-    if not _verifies(code, asked.form.get("code_verifier", "")):
+    if not _verifies(code, token_request.form.get("code_verifier", "")):
         message = "The Code_Verifier does not match the code_challenge supplied in the authorization request."
         raise EntraError("invalid_grant", 501481, message)
 

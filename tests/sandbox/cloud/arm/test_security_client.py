@@ -115,8 +115,8 @@ def test_organizations_projects_and_repositories_are_read_page_by_page(
         "contoso": "Onboarded",
         "wingtip-toys": "Onboarded",
     }
-    available = client.azure_dev_ops_orgs.list_available(GROUP, "contoso", **V).value
-    states = {one.name: one.properties.onboarding_state for one in available}
+    available_organizations = client.azure_dev_ops_orgs.list_available(GROUP, "contoso", **V).value
+    states = {one.name: one.properties.onboarding_state for one in available_organizations}
     assert states["fabrikam"] == "NotOnboarded"
     assert "litware" not in states
     projects = list(client.azure_dev_ops_projects.list(GROUP, "contoso", "contoso", **V))
@@ -181,8 +181,8 @@ async def test_the_same_client_for_asyncio_does_the_same(remote: Remote) -> None
             repository.name: repository.properties.actionable_remediation.state async for repository in repositories
         }
         assert states == {"orders": "Enabled", "shipping": "Enabled", "archive": "Enabled"}
-        available = await client.azure_dev_ops_orgs.list_available(GROUP, "contoso", **V)
-        assert len(available.value) == 6
+        available_organizations = await client.azure_dev_ops_orgs.list_available(GROUP, "contoso", **V)
+        assert len(available_organizations.value) == 6
         await (await client.dev_ops_configurations.begin_delete(GROUP, "contoso", **V)).result()
         await client.security_connectors.delete(GROUP, "contoso")
         assert [one async for one in client.security_connectors.list()] == []

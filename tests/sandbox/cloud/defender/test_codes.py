@@ -120,12 +120,12 @@ async def test_an_account_without_organizations_leaves_an_empty_list_and_getting
     connector: Direct,
 ) -> None:
     await put(connector, await connector.code())
-    available = f"{CONFIGURATION}/listAvailableAzureDevOpsOrgs"
-    assert len((await connector.arm("POST", available)).json["value"]) == 6
+    available_organizations = f"{CONFIGURATION}/listAvailableAzureDevOpsOrgs"
+    assert len((await connector.arm("POST", available_organizations)).json["value"]) == 6
     await connector.control("POST", f"/accounts/{ACCOUNT}/access", access=False)
-    assert (await connector.arm("POST", available)).json["value"] == []
+    assert (await connector.arm("POST", available_organizations)).json["value"] == []
     await connector.control("POST", f"/accounts/{ACCOUNT}/access", access=True)
-    assert len((await connector.arm("POST", available)).json["value"]) == 6
+    assert len((await connector.arm("POST", available_organizations)).json["value"]) == 6
 
 
 async def test_another_person_who_authorizes_takes_the_connector_over(connector: Direct) -> None:

@@ -93,8 +93,10 @@ async def test_an_organization_is_held_by_one_connector_of_its_tenant(direct: Di
     await direct.arm("PUT", f"{second}/devops/default", body)
     direct.move(60)
     assert await direct.names(f"{second}/devops/default/azureDevOpsOrgs") == ["tailspin"]
-    available = (await direct.arm("POST", f"{second}/devops/default/listAvailableAzureDevOpsOrgs")).json["value"]
-    states = {one["name"]: one["properties"]["onboardingState"] for one in available}
+    available_organizations = (await direct.arm("POST", f"{second}/devops/default/listAvailableAzureDevOpsOrgs")).json[
+        "value"
+    ]
+    states = {one["name"]: one["properties"]["onboardingState"] for one in available_organizations}
     assert states["contoso"] == "OnboardedByOtherConnector"
     assert states["tailspin"] == "Onboarded"
     assert states["northwind"] == "NotOnboarded"
@@ -190,7 +192,7 @@ async def test_eight_hours_at_once_are_eight_hours_in_steps(direct: Direct) -> N
     direct.move(20 * HOUR)
     for _ in range(200):
         other.move(6 * MINUTE)
-        other.world.settle()
+        other.world.run_due()
     for name in ("large", "contoso"):
         path = f"{ORGANIZATIONS}/{name}/projects"
         assert await direct.names(path) == await other.names(path)

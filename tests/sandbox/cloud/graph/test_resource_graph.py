@@ -79,7 +79,7 @@ async def test_the_operators_own_queries_are_spoken(direct: Direct) -> None:
     }
     assert await rows(direct, queries.ROLE_ASSIGNMENTS) == []
     holders = await rows(direct, queries.holders_of(["Contoso", "northwind", "it's \\ odd"]))
-    assert [holder["organization"] for holder in holders] == ["contoso"]
+    assert [owning_connector_key["organization"] for owning_connector_key in holders] == ["contoso"]
 
 
 async def test_rows_are_behind_by_the_lag(direct: Direct) -> None:

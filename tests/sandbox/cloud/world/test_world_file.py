@@ -88,7 +88,7 @@ def test_two_worlds_of_one_file_are_alike() -> None:
     assert [organization.id for organization in first.organizations.values()] == [
         organization.id for organization in second.organizations.values()
     ]
-    assert [first.chance.random() for _ in range(3)] == [second.chance.random() for _ in range(3)]
+    assert [first.rng.random() for _ in range(3)] == [second.rng.random() for _ in range(3)]
 
 
 async def test_a_generated_world_shares_organizations_and_repositories_out_evenly() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from sandbox import lasting
+from sandbox import background as lasting
 
 ROOT = Path(lasting.__file__).parents[1]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.demo.rows import ConnectorRow, OrganizationRow, describe, needs
+from sandbox.demo.resource_rows import ConnectorRow, OrganizationRow, describe, reauthorization_reason
 
 
 def connector(*conditions: tuple[str, str, str], **status: object) -> dict[str, Any]:
@@ -56,7 +56,7 @@ def test_a_connector_is_told_in_one_line(manifest: dict[str, Any], told: str) ->
 
 
 def test_nobody_is_needed_while_reauthorization_is_not_required() -> None:
-    assert needs(connector(("ReauthRequired", "False", "NotRequired"))) is None
+    assert reauthorization_reason(connector(("ReauthRequired", "False", "NotRequired"))) is None
 
 
 def test_an_organization_shows_its_state_and_counts() -> None:

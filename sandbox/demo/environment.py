@@ -13,10 +13,10 @@ from sandbox.cluster import Cluster, KubernetesClient
 from sandbox.cluster.client import Manifest
 from sandbox.cluster.ports import free_ports
 from sandbox.stack import Cloud, Operator
-from sandbox.stack.chart import Release, pack
+from sandbox.stack.chart import Release, package_chart
 from sandbox.stack.service_account import ProjectedTokens
 
-__all__ = ["NAMESPACE", "Stage"]
+__all__ = ["NAMESPACE", "Environment"]
 
 NAMESPACE = "defender-devops"
 """Home of the operator."""
@@ -32,11 +32,11 @@ _OPERATOR_IN_AZURE = {
 _SPEED = 120
 """Azure's discovery takes hours; here an hour is half a minute."""
 
-_PACE = {"refreshInterval": 2, "checkInterval": 3, "discoverySettleInterval": 12}
+_INTERVALS = {"refreshInterval": 2, "checkInterval": 3, "discoverySettleInterval": 12}
 """Seconds: about as much faster than the operator's defaults as the cloud's time is."""
 
 
-class Stage:
+class Environment:
     """Started part by part, ended as a whole.
 
     Args:
@@ -76,10 +76,10 @@ class Stage:
         values: dict[str, Any] = {
             "workloadIdentity": _OPERATOR_IN_AZURE,
             "identityGrants": _grants(connectors),
-            "settings": _PACE,
+            "settings": _INTERVALS,
             "extraEnv": [{"name": name, "value": value} for name, value in self.cloud.environment().items()],
         }
-        self.release = Release.install(self.cluster, NAMESPACE, pack(self.folder / "chart"), values)
+        self.release = Release.install(self.cluster, NAMESPACE, package_chart(self.folder / "chart"), values)
 
     def start_operator(self) -> None:
         """The operator, as the chart's service account and with the chart's variables."""

@@ -10,10 +10,10 @@ import heapq
 import itertools
 from collections.abc import Callable
 
-__all__ = ["Agenda"]
+__all__ = ["Timers"]
 
 
-class Agenda:
+class Timers:
     """Callables by the moment at which they are due; each is told that moment."""
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class Agenda:
         """Let something happen at a moment; a past one happens at the next settling."""
         heapq.heappush(self._heap, (moment, next(self._order), happening))
 
-    def settle(self, now: float) -> None:
+    def run_due(self, now: float) -> None:
         """Let everything happen that is due by now."""
         while self._heap and self._heap[0][0] <= now:
             moment, _, happening = heapq.heappop(self._heap)

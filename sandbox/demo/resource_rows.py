@@ -7,7 +7,7 @@ from typing import Any
 
 from sandbox.cluster.client import Manifest, condition
 
-__all__ = ["ConnectorRow", "OrganizationRow", "describe", "needs"]
+__all__ = ["ConnectorRow", "OrganizationRow", "describe", "reauthorization_reason"]
 
 _ANSWERS = {"True": "yes", "False": "no", "Unknown": "?"}
 
@@ -36,10 +36,10 @@ class ConnectorRow:
             ready=_answer(manifest, "Ready"),
             authorized=_answer(manifest, "Authorized"),
             discovered=_answer(manifest, "Discovered") + percent,
-            organizations=_of(counts.get("onboarded"), counts.get("available")),
+            organizations=_fraction(counts.get("onboarded"), counts.get("available")),
             projects=_progress(discovery.get("projects", {})),
             repositories=_progress(discovery.get("repositories", {})),
-            reason=needs(manifest) or str(condition(manifest, "Ready").get("reason", "")),
+            reason=reauthorization_reason(manifest) or str(condition(manifest, "Ready").get("reason", "")),
         )
 
     def line(self) -> str:
@@ -76,10 +76,10 @@ class OrganizationRow:
         )
 
 
-def needs(manifest: Manifest) -> str | None:
+def reauthorization_reason(manifest: Manifest) -> str | None:
     """What a person must do now, by its reason; None where nobody must."""
-    found = condition(manifest, "ReauthRequired")
-    return str(found["reason"]) if found.get("status") == "True" else None
+    reauthorization = condition(manifest, "ReauthRequired")
+    return str(reauthorization["reason"]) if reauthorization.get("status") == "True" else None
 
 
 def describe(manifest: Manifest) -> str:
@@ -102,10 +102,10 @@ def _answer(manifest: Manifest, type_: str) -> str:
 
 
 def _progress(counts: dict[str, Any]) -> str:
-    return _of(counts.get("discovered"), counts.get("expected"))
+    return _fraction(counts.get("discovered"), counts.get("expected"))
 
 
-def _of(part: int | None, whole: int | None) -> str:
+def _fraction(part: int | None, whole: int | None) -> str:
     if part is None:
         return ""
     return f"{part}" if whole is None else f"{part} of {whole}"

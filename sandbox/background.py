@@ -45,14 +45,14 @@ _POLL_SECONDS = 0.1
 def up(folder: Path, speed: float) -> int:
     """Start all in the background, wait until it is ready, and say how to use it."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if _holder(folder) is not None:
+    if _running_process_id(folder) is not None:
         print(f"the sandbox is up already\n{_usage(folder)}")
         return 0
     Binaries.find()  # here and not in the background: a build tells how far it is
-    _forget(folder)
+    _remove_access_files(folder)
     log = folder / "log"
     with log.open("w") as lines:
-        holder = subprocess.Popen(
+        background = subprocess.Popen(
             [sys.executable, "-m", "sandbox", "--folder", folder, "run", "--speed", str(speed)],
             stdin=subprocess.DEVNULL,
             stdout=lines,
@@ -62,8 +62,8 @@ def up(folder: Path, speed: float) -> int:
         )
     deadline = time.monotonic() + _START_SECONDS
     while not (folder / "env").exists():
-        if holder.poll() is not None or time.monotonic() > deadline:
-            holder.terminate()
+        if background.poll() is not None or time.monotonic() > deadline:
+            background.terminate()
             raise ProcessFailed(f"the sandbox does not start; {log} says:\n{log.read_text()}")
         time.sleep(_POLL_SECONDS)
     print(f"the sandbox is up\n{_usage(folder)}")
@@ -87,30 +87,30 @@ def run(folder: Path, speed: float) -> int:
                 install_crds(client)
                 prepare_namespace(client)
             write_secret(folder / "kubeconfig", cluster.kubeconfig.read_text())
-            write_secret(folder / "env", _shell(_environment(folder, cloud)))
+            write_secret(folder / "env", _shell_assignments(_environment(folder, cloud)))
             try:
                 while not ended.wait(_CHECK_SECONDS):
                     cluster.check()
                     cloud.process.check()
             finally:
-                _forget(folder)
+                _remove_access_files(folder)
     return 0
 
 
 def down(folder: Path) -> int:
     """End it, whatever is left of it."""
-    holder = _holder(folder)
-    if holder is None:
-        _forget(folder)
+    background = _running_process_id(folder)
+    if background is None:
+        _remove_access_files(folder)
         print("the sandbox is not up")
         return 0
-    os.kill(holder, signal.SIGTERM)
+    os.kill(background, signal.SIGTERM)
     deadline = time.monotonic() + _STOP_SECONDS
-    while _holder(folder) is not None:
+    while _running_process_id(folder) is not None:
         if time.monotonic() > deadline:
-            os.kill(holder, signal.SIGKILL)
+            os.kill(background, signal.SIGKILL)
         time.sleep(_POLL_SECONDS)
-    _forget(folder)
+    _remove_access_files(folder)
     print("the sandbox is down")
     return 0
 
@@ -134,7 +134,7 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def _holder(folder: Path) -> int | None:
+def _running_process_id(folder: Path) -> int | None:
     """Process id of whoever holds the lock; None where nobody does."""
     while True:
         try:
@@ -143,8 +143,8 @@ def _holder(folder: Path) -> int | None:
         except FileNotFoundError:
             return None
         except BlockingIOError:
-            if written := (folder / "lock").read_text():
-                return int(written)
+            if process_id := (folder / "lock").read_text():
+                return int(process_id)
             continue  # it has just taken the lock
         return None
 
@@ -168,7 +168,7 @@ def _environment(folder: Path, cloud: Cloud) -> dict[str, str]:
     }
 
 
-def _shell(variables: Mapping[str, str]) -> str:
+def _shell_assignments(variables: Mapping[str, str]) -> str:
     return "".join(f"{name}={shlex.quote(value)}\n" for name, value in variables.items())
 
 
@@ -186,6 +186,6 @@ def _usage(folder: Path) -> str:
   end it                   make sandbox-down"""
 
 
-def _forget(folder: Path) -> None:
+def _remove_access_files(folder: Path) -> None:
     for name in ("env", "kubeconfig"):
         (folder / name).unlink(missing_ok=True)

@@ -11,10 +11,10 @@ from dataclasses import replace
 
 from sandbox.cloud.defender.model import Configuration, Connector, OnboardedOrganization
 
-__all__ = ["Past"]
+__all__ = ["ConnectorHistory"]
 
 
-class Past:
+class ConnectorHistory:
     """Copies of connectors by the inner time at which they came to be so."""
 
     def __init__(self) -> None:
@@ -62,7 +62,9 @@ def freeze(connector: Connector) -> Connector:
 
 
 def _freeze_configuration(configuration: Configuration) -> Configuration:
-    organizations = {name: _freeze_organization(one) for name, one in configuration.organizations.items()}
+    organizations = {
+        name: _freeze_organization(organization) for name, organization in configuration.organizations.items()
+    }
     return replace(configuration, organizations=organizations)
 
 
