@@ -34,10 +34,10 @@ def test_it_is_up_once_usable_from_a_shell_and_down_without_a_trace(folder: Path
         holder = psutil.Process(int((folder / "lock").read_text()))
         family = [holder, *holder.children(recursive=True)]
         script = f'set -a; . "$1/env"; set +a; {sys.executable} -m sandbox kubectl get crd --output=name'
-        asked = subprocess.run(
+        result = subprocess.run(
             ["/bin/sh", "-ec", script, "sh", folder], cwd=ROOT, capture_output=True, text=True, check=True
         )
-        assert "azuredevopsconnectors.defender-devops.io" in asked.stdout
+        assert "azuredevopsconnectors.defender-devops.io" in result.stdout
         assert {path.stat().st_mode & 0o077 for path in (folder, folder / "env", folder / "kubeconfig")} == {0}
     finally:
         ended = sandbox(folder, "down")

@@ -114,16 +114,18 @@ class Direct:
         directory, object_id = self.world.directory, principal_id(self.world, principal)
         account = directory.accounts.get(object_id)
         if account is not None:
-            who = Principal(object_id, account.tenant_id, account.user_principal_name, SIGN_IN_APP_ID, is_user=True)
+            principal = Principal(
+                object_id, account.tenant_id, account.user_principal_name, SIGN_IN_APP_ID, is_user=True
+            )
             scopes = scopes or ("user_impersonation",)
         else:
             app = next(
                 application for application in directory.applications.values() if application.object_id == object_id
             )
-            who = Principal(object_id, app.tenant_id, app.display_name, app.client_id)
+            principal = Principal(object_id, app.tenant_id, app.display_name, app.client_id)
         wall = self.clock.wall()
         return self.simulation.entra.access_tokens.issue(
-            AccessToken(who, resource, wall, wall + 3600, frozenset(scopes))
+            AccessToken(principal, resource, wall, wall + 3600, frozenset(scopes))
         )
 
     async def send(
@@ -158,19 +160,19 @@ class Direct:
             version = CONNECTOR_VERSION if path.split("/")[-2:-1] == ["securityConnectors"] else DEVOPS_VERSION
         mark = "&" if "?" in path else "?"
         url = path if "api-version=" in path or not version else f"{path}{mark}api-version={version}"
-        given = {"Authorization": f"Bearer {token or self.token()}", **(headers or {})}
+        request_headers = {"Authorization": f"Bearer {token or self.token()}", **(headers or {})}
         content = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
-        answer = await self.send("arm", method, url, content, given)
+        answer = await self.send("arm", method, url, content, request_headers)
         assert answer is not None, "the connection was cut"
         return answer
 
     async def devops(self, host: str, url: str, *, token: str | None = None, **headers: str) -> Answer:
         """GET from a host of Azure DevOps as the dedicated account; an empty token sends none."""
-        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        request_headers = {name.replace("_", "-"): value for name, value in headers.items()}
         bearer = self.token(ACCOUNT, "devops") if token is None else token
         if bearer:
-            given["Authorization"] = f"Bearer {bearer}"
-        answer = await self.send(host, "GET", url, headers=given)
+            request_headers["Authorization"] = f"Bearer {bearer}"
+        answer = await self.send(host, "GET", url, headers=request_headers)
         assert answer is not None
         return answer
 
@@ -202,8 +204,8 @@ class Direct:
         """A connector with a configuration, authorized by a code and finished."""
         created = await self.arm("PUT", CONNECTOR, CONNECTOR_BODY)
         assert created.status == 201, created.json
-        wanted = {"autoDiscovery": "Disabled", **properties}
-        body = {"properties": {"authorization": {"code": await self.code()}, **wanted}}
+        requested = {"autoDiscovery": "Disabled", **properties}
+        body = {"properties": {"authorization": {"code": await self.code()}, **requested}}
         assert (await self.arm("PUT", CONFIGURATION, body)).status == 201
         self.move(LONG_ENOUGH)
 

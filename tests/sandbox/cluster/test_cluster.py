@@ -92,13 +92,13 @@ def test_a_deleted_namespace_goes_with_all_that_is_in_it(kube: KubernetesClient,
 
 
 def test_kubectl_works_with_the_kubeconfig(cluster: Cluster) -> None:
-    done = subprocess.run(
+    result = subprocess.run(
         [binary("kubectl"), "--kubeconfig", cluster.kubeconfig, "get", "namespace", "default", "--output=name"],
         capture_output=True,
         text=True,
         check=True,
     )
-    assert done.stdout.strip() == "namespace/default"
+    assert result.stdout.strip() == "namespace/default"
 
 
 def test_keys_and_tokens_are_for_their_owner_only(cluster: Cluster) -> None:
@@ -115,9 +115,9 @@ def test_the_audit_log_holds_what_the_policy_selects_and_two_clusters_run_side_b
     policy.write_text(
         yaml.safe_dump({"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": [rule, {"level": "None"}]})
     )
-    with Cluster.start(tmp_path / "second", audit_policy=policy) as second, second.client() as other:
+    with Cluster.start(tmp_path / "second", audit_policy=policy) as second, second.client() as second_client:
         assert second.server != cluster.server
-        other.create(
+        second_client.create(
             {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "only-here", "namespace": "default"}}
         )
         assert kube.get("ConfigMap", "only-here", "default") is None
@@ -163,11 +163,11 @@ def test_a_component_that_ends_says_so_with_the_end_of_its_log(tmp_path: Path, m
 
 
 def test_a_port_taken_in_between_is_left_to_whoever_took_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
-        other.listen()
-        taken: int = other.getsockname()[1]
-        offers = iter([[taken, *free_ports(2)], free_ports(3)])
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port: int = listener.getsockname()[1]
+        offers = iter([[port, *free_ports(2)], free_ports(3)])
         monkeypatch.setattr(module, "free_ports", lambda count: next(offers))
         with Cluster.start(tmp_path / "cluster") as cluster, cluster.client() as client:
             assert client.request("GET", "/readyz") == "ok"

@@ -116,7 +116,7 @@ def test_all_programs_come_from_their_own_projects_and_can_be_run(pages: Release
 
 
 @pytest.mark.parametrize(
-    ("released", "taken"),
+    ("releases", "version"),
     [
         ([f"{MINOR}.0", VERSION], VERSION),
         ([f"{MINOR}.0", f"{MINOR}.1", "1.36.9"], f"{MINOR}.1"),
@@ -124,13 +124,13 @@ def test_all_programs_come_from_their_own_projects_and_can_be_run(pages: Release
     ],
 )
 def test_envtest_gives_our_version_or_the_newest_of_its_minor(
-    pages: ReleasePages, released: list[str], taken: str | None
+    pages: ReleasePages, releases: list[str], version: str | None
 ) -> None:
-    for version in released:
-        pages.envtest(version)
+    for release in releases:
+        pages.envtest(release)
     refused = download([PROGRAMS["etcd"]], pages.sources)
-    assert got("etcd") == (taken and f"etcd {taken}")
-    assert refused == ([] if taken else [PROGRAMS["etcd"]])
+    assert got("etcd") == (version and f"etcd {version}")
+    assert refused == ([] if version else [PROGRAMS["etcd"]])
 
 
 def test_a_wrong_checksum_is_refused_and_named(pages: ReleasePages, capsys: pytest.CaptureFixture[str]) -> None:
@@ -157,21 +157,21 @@ def test_a_release_page_that_changed_is_a_refusal_not_a_crash(pages: ReleasePage
 def test_a_name_server_that_never_answers_costs_seconds_and_only_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked, released = [], threading.Event()
+    requests_, released = [], threading.Event()
 
     def hang(*args: object, **_: object) -> None:
-        asked.append(args[0])
+        requests_.append(args[0])
         released.wait(60)
         raise socket.gaierror
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(socket, "getaddrinfo", hang)
     monkeypatch.setattr(module, "_REFUSAL_SECONDS", 0.2)
-    wanted = [PROGRAMS["etcd"], PROGRAMS["kube-apiserver"], PROGRAMS["kubectl"]]
+    programs = [PROGRAMS["etcd"], PROGRAMS["kube-apiserver"], PROGRAMS["kubectl"]]
     started = time.monotonic()
     try:
-        assert download(wanted, Sources(envtest="https://releases.example/index.yaml")) == wanted
+        assert download(programs, Sources(envtest="https://releases.example/index.yaml")) == programs
     finally:
         released.set()
     assert time.monotonic() - started < 5
-    assert len(asked) == 1
+    assert len(requests_) == 1

@@ -31,8 +31,8 @@ class Site(BaseHTTPRequestHandler):
         self._answer(FORM)
 
     def do_POST(self) -> None:
-        sent = self.rfile.read(int(self.headers["Content-Length"])).decode()
-        self._answer(f"<p>{sent.replace('&', ' ')} from {self.headers['Origin']} with {self.headers['Cookie']}</p>")
+        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        self._answer(f"<p>{body.replace('&', ' ')} from {self.headers['Origin']} with {self.headers['Cookie']}</p>")
 
     def _answer(self, html: str) -> None:
         self.send_response(200)

@@ -23,15 +23,15 @@ def test_the_whole_story_comes_true_and_leaves_nothing_behind(tmp_path: Path) ->
     folder, log = tmp_path / "demo", tmp_path / "audit.log"
     policy = write_policy(tmp_path / "policy.yaml", OPERATOR)
     command = [sys.executable, "-m", "sandbox.demo", "--folder", str(folder), "--audit", str(policy), str(log)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=400)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "ReauthRequired: " in done.stdout
-    assert "gone from Azure: /subscriptions/" in done.stdout
-    assert "all of it" in done.stdout.splitlines()[-1]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=400)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "ReauthRequired: " in result.stdout
+    assert "gone from Azure: /subscriptions/" in result.stdout
+    assert "all of it" in result.stdout.splitlines()[-1]
     assert [path.name for path in folder.iterdir()] == ["lock"]
-    made = requests(log)
-    assert {str(request) for request in made if request.status == HTTPStatus.FORBIDDEN} == set()
-    assert len(made) > 100, "the operator works as the chart's service account"
+    requests_ = requests(log)
+    assert {str(request) for request in requests_ if request.status == HTTPStatus.FORBIDDEN} == set()
+    assert len(requests_) > 100, "the operator works as the chart's service account"
     running = [" ".join(process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"])]
     assert [command for command in running if str(folder) in command] == []
 
@@ -60,8 +60,8 @@ def test_what_goes_wrong_is_said_and_shows_in_the_exit_status(
     ending: tuple[int, str],
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["demo", "--folder", str(tmp_path)])
-    monkeypatch.setattr(demo, "tell", fail(error))
+    monkeypatch.setattr(demo, "run_story", fail(error))
     monkeypatch.setattr("signal.signal", lambda *_: None)
-    status, words = ending
+    status, expected = ending
     assert demo.main() == status
-    assert words in capsys.readouterr().out
+    assert expected in capsys.readouterr().out

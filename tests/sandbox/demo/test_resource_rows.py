@@ -10,17 +10,17 @@ from sandbox.demo.resource_rows import ConnectorRow, OrganizationRow, describe, 
 
 
 def connector(*conditions: tuple[str, str, str], **status: object) -> dict[str, Any]:
-    given = [
+    status_conditions = [
         {"type": type_, "status": value, "reason": reason, "message": "words"} for type_, value, reason in conditions
     ]
     return {
         "metadata": {"namespace": "security", "name": "contoso", "generation": 1},
-        "status": {"observedGeneration": 1, "conditions": given, **status},
+        "status": {"observedGeneration": 1, "conditions": status_conditions, **status},
     }
 
 
 @pytest.mark.parametrize(
-    ("manifest", "told"),
+    ("manifest", "line"),
     [
         (
             {"metadata": {"namespace": "security", "name": "contoso"}, "status": {"observedGeneration": -1}},
@@ -51,8 +51,8 @@ def connector(*conditions: tuple[str, str, str], **status: object) -> dict[str, 
     ],
     ids=["fresh", "discovering", "without expected counts", "a person is needed"],
 )
-def test_a_connector_is_told_in_one_line(manifest: dict[str, Any], told: str) -> None:
-    assert ConnectorRow.of(manifest).line() == f"security/contoso: {told}"
+def test_a_connector_is_told_in_one_line(manifest: dict[str, Any], line: str) -> None:
+    assert ConnectorRow.of(manifest).line() == f"security/contoso: {line}"
 
 
 def test_nobody_is_needed_while_reauthorization_is_not_required() -> None:

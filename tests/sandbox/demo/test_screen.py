@@ -22,36 +22,36 @@ def screen(*, terminal: bool) -> tuple[Screen, io.StringIO]:
 
 
 def test_without_a_terminal_a_line_comes_only_with_a_change() -> None:
-    shown, output = screen(terminal=False)
-    with shown:
+    view, output = screen(terminal=False)
+    with view:
         for row in (CONTOSO, CONTOSO, READY, READY):
-            shown.show([row], [FABRIKAM])
-        shown.show([], [])
+            view.show([row], [FABRIKAM])
+        view.show([], [])
     assert output.getvalue().splitlines() == [f"  {CONTOSO.line()}", f"  {READY.line()}", "  security/contoso: gone"]
     assert "\x1b" not in output.getvalue()
 
 
 def test_a_long_line_is_not_broken_so_that_it_can_be_searched_for() -> None:
-    shown, output = screen(terminal=False)
-    shown.say("x" * 500)
+    view, output = screen(terminal=False)
+    view.say("x" * 500)
     assert output.getvalue().splitlines() == ["  " + "x" * 500]
 
 
 def test_on_a_terminal_both_tables_are_kept_in_view() -> None:
-    shown, output = screen(terminal=True)
-    with shown:
-        shown.show([READY], [FABRIKAM])
+    view, output = screen(terminal=True)
+    with view:
+        view.show([READY], [FABRIKAM])
     for text in ("REPOSITORIES", "security/contoso", "fabrikam", "Onboarded"):
         assert text in output.getvalue()
 
 
 def test_the_summary_names_every_step_that_came_true_with_its_time() -> None:
-    shown, output = screen(terminal=False)
-    with shown.step("Start [everything]"):
+    view, output = screen(terminal=False)
+    with view.step("Start [everything]"):
         pass
-    with pytest.raises(ValueError, match="no"), shown.step("Fail"):
+    with pytest.raises(ValueError, match="no"), view.step("Fail"):
         raise ValueError("no")
     output.truncate(0)
-    shown.summary()
+    view.summary()
     assert "Start [everything]" in output.getvalue()
     assert "Fail" not in output.getvalue()

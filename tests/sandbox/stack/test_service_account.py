@@ -14,7 +14,7 @@ import yaml
 
 from sandbox.cluster import Cluster, KubernetesClient, binary
 from sandbox.stack import service_account as module
-from sandbox.stack.chart import Release, pack
+from sandbox.stack.chart import Release, package_chart
 from sandbox.stack.service_account import ProjectedTokens
 
 IDENTITY = {
@@ -29,7 +29,7 @@ IDENTITY = {
 def release(cluster: Cluster, kube: KubernetesClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Release]:
     created = kube.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"generateName": "account-"}})
     namespace: str = created["metadata"]["name"]
-    archive = pack(tmp_path_factory.mktemp("chart"))
+    archive = package_chart(tmp_path_factory.mktemp("chart"))
     installed = Release.install(cluster, namespace, archive, {"workloadIdentity": IDENTITY, "crds": {"enabled": False}})
     yield installed
     installed.uninstall()
@@ -67,8 +67,8 @@ def test_the_chart_tells_the_operator_who_it_is_in_azure(release: Release) -> No
 )
 def test_the_kubeconfig_has_the_rights_of_the_chart(tokens: ProjectedTokens, question: list[str], answer: str) -> None:
     command = [str(binary("kubectl")), "--kubeconfig", str(tokens.kubeconfig), "auth", "can-i", *question]
-    asked = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert asked.stdout.strip() == answer, asked.stderr
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.stdout.strip() == answer, result.stderr
 
 
 def test_the_token_for_entra_names_the_account_and_is_checked_by_the_published_keys(

@@ -22,9 +22,9 @@ def client(remote: Remote) -> Iterator[AuthorizationManagementClient]:
     remote.control.add_connector(name="contoso", subscription=SUBSCRIPTION, resourceGroup="rg-devops-security")
     with (
         remote.credential() as credential,
-        AuthorizationManagementClient(credential, SUBSCRIPTION, **remote.client_options()) as made,
+        AuthorizationManagementClient(credential, SUBSCRIPTION, **remote.client_options()) as client_,
     ):
-        yield made
+        yield client_
 
 
 def body(principal: str = TEAM, kind: str = "Group") -> dict[str, Any]:
@@ -37,9 +37,9 @@ def test_an_assignment_is_created_found_and_deleted(client: AuthorizationManagem
     created = client.role_assignments.create(CONNECTOR, name, body())
     assert created.id == f"{CONNECTOR}/providers/Microsoft.Authorization/roleAssignments/{name}"
     at_scope = list(client.role_assignments.list_for_scope(CONNECTOR, filter="atScope()"))
-    assert name in {one.name for one in at_scope}
+    assert name in {assignment.name for assignment in at_scope}
     mine = list(client.role_assignments.list_for_scope(CONNECTOR, filter=f"principalId eq '{TEAM}'"))
-    assert [one.name for one in mine] == [name]
+    assert [assignment.name for assignment in mine] == [name]
     assert client.role_assignments.get(CONNECTOR, name).principal_type == "Group"
     assert client.role_assignments.delete(CONNECTOR, name).name == name
     assert client.role_assignments.delete(CONNECTOR, name) is None

@@ -37,9 +37,9 @@ async def test_every_published_version_of_the_connector_is_spoken(direct: Direct
 async def test_older_versions_of_the_devops_tree_leave_newer_fields_out(direct: Direct, version: str) -> None:
     await direct.connect(agentlessConfiguration={"agentlessEnabled": "Enabled"})
     direct.move(8 * 3600)
-    shown = (await direct.arm("GET", CONFIGURATION, version=version)).json["properties"]
-    assert ("agentlessConfiguration" in shown) == (version >= "2025-03-01")
-    assert ("capabilities" in shown) == (version >= "2024-05-15-preview")
+    properties = (await direct.arm("GET", CONFIGURATION, version=version)).json["properties"]
+    assert ("agentlessConfiguration" in properties) == (version >= "2025-03-01")
+    assert ("capabilities" in properties) == (version >= "2024-05-15-preview")
     repository = f"{ORGANIZATIONS}/northwind/projects/traders/repos/orders"
     properties = (await direct.arm("GET", repository, version=version)).json["properties"]
     assert ("visibility" in properties) == (version >= "2024-04-01")
@@ -67,8 +67,8 @@ async def test_a_connector_cannot_move_to_another_region(direct: Direct) -> None
     await direct.arm("PUT", CONNECTOR, CONNECTOR_BODY)
     same = await direct.arm("PUT", CONNECTOR, {**CONNECTOR_BODY, "location": "West Europe"})
     assert same.status == 200
-    moved = await direct.arm("PUT", CONNECTOR, {**CONNECTOR_BODY, "location": "northeurope"})
-    assert (moved.status, moved.code) == (409, "InvalidResourceLocation")
+    response = await direct.arm("PUT", CONNECTOR, {**CONNECTOR_BODY, "location": "northeurope"})
+    assert (response.status, response.code) == (409, "InvalidResourceLocation")
 
 
 async def test_delete_answers_204_whether_it_was_there_or_not(direct: Direct) -> None:
@@ -83,7 +83,7 @@ async def test_connectors_are_listed_by_group_and_by_subscription(direct: Direct
     by_group = (await direct.arm("GET", CONNECTORS, version=version)).json["value"]
     everywhere = f"{SCOPE}/providers/Microsoft.Security/securityConnectors"
     by_subscription = (await direct.arm("GET", everywhere, version=version)).json["value"]
-    assert [one["name"] for one in by_group] == [one["name"] for one in by_subscription] == ["one", "two"]
+    assert [item["name"] for item in by_group] == [item["name"] for item in by_subscription] == ["one", "two"]
 
 
 # --- operations
@@ -96,14 +96,14 @@ async def test_an_operation_says_accepted_then_succeeded_and_always_when_to_ask_
     assert accepted.headers["Retry-After"] == "20"
     assert "Location" not in accepted.headers
     assert accepted.headers["Azure-AsyncOperation"].startswith(f"https://arm.test{CONFIGURATION}/operationResults/")
-    seen = []
+    statuses = []
     for _ in range(4):
         polled = await direct.arm("GET", accepted.headers["Azure-AsyncOperation"])
         assert (polled.status, polled.headers["Retry-After"]) == (200, "20")
-        seen.append(polled.json["status"])
+        statuses.append(polled.json["status"])
         direct.move(11)
-    assert seen[0] == "Accepted"
-    assert seen[-1] == "Succeeded"
+    assert statuses[0] == "Accepted"
+    assert statuses[-1] == "Succeeded"
 
 
 @pytest.mark.parametrize("child", ["contoso", "contoso/projects/webshop", "contoso/projects/webshop/repos/search"])
@@ -211,16 +211,16 @@ async def test_budgets_are_kept_apart_and_a_list_of_available_organizations_is_a
     assert second == first - 1
     deleted = await direct.arm("DELETE", CONFIGURATION)
     assert deleted.headers["x-ms-ratelimit-remaining-subscription-deletes"] == "199"
-    other = await direct.arm("GET", CONFIGURATION, token=direct.token("alex@contoso.com"))
-    assert other.headers["x-ms-ratelimit-remaining-subscription-reads"] == "249"
+    response = await direct.arm("GET", CONFIGURATION, token=direct.token("alex@contoso.com"))
+    assert response.headers["x-ms-ratelimit-remaining-subscription-reads"] == "249"
 
 
 async def test_the_connector_tells_its_providers_own_number(direct: Direct) -> None:
     created = await direct.arm("PUT", CONNECTOR, CONNECTOR_BODY)
     assert created.headers["x-ms-ratelimit-remaining-subscription-resource-requests"] == "249"
     assert "x-ms-ratelimit-remaining-subscription-writes" not in created.headers
-    read = await direct.arm("GET", CONNECTOR)
-    assert read.headers["x-ms-ratelimit-remaining-subscription-resource-requests"] == "99"
+    response = await direct.arm("GET", CONNECTOR)
+    assert response.headers["x-ms-ratelimit-remaining-subscription-resource-requests"] == "99"
 
 
 async def test_budgets_can_be_switched_off(direct: Direct) -> None:
@@ -265,10 +265,12 @@ async def test_a_provider_that_is_not_registered_says_so_until_it_is() -> None:
 async def test_subscriptions_and_tenants_are_those_that_the_caller_sees(direct: Direct) -> None:
     mine = (await direct.arm("GET", "/subscriptions", version=LATEST)).json["value"]
     assert len(mine) == 2
-    theirs = (await direct.arm("GET", "/subscriptions", version=LATEST, token=direct.token(ACCOUNT))).json["value"]
-    assert theirs == []
-    one = (await direct.arm("GET", SCOPE, version=LATEST)).json
-    assert one["displayName"] == "Contoso Security"
+    subscriptions = (await direct.arm("GET", "/subscriptions", version=LATEST, token=direct.token(ACCOUNT))).json[
+        "value"
+    ]
+    assert subscriptions == []
+    item = (await direct.arm("GET", SCOPE, version=LATEST)).json
+    assert item["displayName"] == "Contoso Security"
     tenants = (await direct.arm("GET", "/tenants", version=LATEST)).json["value"]
     assert [tenant["defaultDomain"] for tenant in tenants] == ["contoso.com"]
 
@@ -283,7 +285,7 @@ async def test_resource_groups_are_created_found_and_deleted(direct: Direct) -> 
     ).code == "InvalidResourceGroupLocation"
     assert (await direct.arm("HEAD", path, version=LATEST)).status == 204
     listed = (await direct.arm("GET", f"{SCOPE}/resourcegroups", version=LATEST)).json["value"]
-    assert [one["name"] for one in listed] == [GROUP, "another"]
+    assert [item["name"] for item in listed] == [GROUP, "another"]
     assert (await direct.arm("DELETE", path, version=LATEST)).status == 200
     assert (await direct.arm("GET", path, version=LATEST)).code == "ResourceGroupNotFound"
 

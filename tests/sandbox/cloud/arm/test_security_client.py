@@ -29,9 +29,9 @@ ANNOTATIONS = {
 def client(remote: Remote) -> Iterator[SecurityManagementClient]:
     with (
         remote.credential() as credential,
-        SecurityManagementClient(credential, SUBSCRIPTION, **remote.client_options()) as made,
+        SecurityManagementClient(credential, SUBSCRIPTION, **remote.client_options()) as client_,
     ):
-        yield made
+        yield client_
 
 
 def create(client: SecurityManagementClient, remote: Remote, **properties: object) -> None:
@@ -48,8 +48,8 @@ def test_a_connector_is_created_read_changed_listed_and_deleted(client: Security
     assert changed.tags == {"stage": "test"}
     again = client.security_connectors.get(GROUP, "contoso")
     assert again.properties.hierarchy_identifier == CONNECTOR_BODY["properties"]["hierarchyIdentifier"]  # type: ignore[index]
-    assert [one.name for one in client.security_connectors.list_by_resource_group(GROUP)] == ["contoso"]
-    assert [one.name for one in client.security_connectors.list()] == ["contoso"]
+    assert [item.name for item in client.security_connectors.list_by_resource_group(GROUP)] == ["contoso"]
+    assert [item.name for item in client.security_connectors.list()] == ["contoso"]
     client.security_connectors.delete(GROUP, "contoso")
     with pytest.raises(ResourceNotFoundError):
         client.security_connectors.get(GROUP, "contoso")
@@ -61,12 +61,12 @@ def test_a_configuration_goes_through_its_whole_life(client: SecurityManagementC
     assert configuration.properties.provisioning_state == "Succeeded"
     assert configuration.properties.auto_discovery == "Enabled"
     assert configuration.properties.authorization is None
-    assert [one.name for one in client.dev_ops_configurations.list(GROUP, "contoso", **V)] == ["default"]
+    assert [item.name for item in client.dev_ops_configurations.list(GROUP, "contoso", **V)] == ["default"]
 
     update = {"properties": {"autoDiscovery": "Disabled", "topLevelInventoryList": ["contoso", "fabrikam"]}}
     client.dev_ops_configurations.begin_update(GROUP, "contoso", update, **V).result()
-    held = [one.name for one in client.azure_dev_ops_orgs.list(GROUP, "contoso", **V)]
-    assert sorted(held) == ["contoso", "fabrikam"]
+    names = [item.name for item in client.azure_dev_ops_orgs.list(GROUP, "contoso", **V)]
+    assert sorted(names) == ["contoso", "fabrikam"]
 
     client.dev_ops_configurations.begin_delete(GROUP, "contoso", **V).result()
     with pytest.raises(ResourceNotFoundError):
@@ -83,9 +83,9 @@ def test_a_code_of_another_app_fails_the_operation_and_leaves_the_resource(
         poller.result()
     assert caught.value.error is not None
     assert caught.value.error.code == "TokenExchangeFailed"
-    left = client.dev_ops_configurations.get(GROUP, "contoso", **V).properties
-    assert left.provisioning_state == "Failed"
-    assert "token exchange failed: InvalidOAuthCode" in left.provisioning_status_message
+    properties = client.dev_ops_configurations.get(GROUP, "contoso", **V).properties
+    assert properties.provisioning_state == "Failed"
+    assert "token exchange failed: InvalidOAuthCode" in properties.provisioning_status_message
     assert remote.control.last() > 0
 
 
@@ -110,24 +110,24 @@ def test_organizations_projects_and_repositories_are_read_page_by_page(
 ) -> None:
     create(client, remote, topLevelInventoryList=["contoso", "wingtip-toys"])
     remote.control.move(8 * 3600)
-    organizations = {one.name: one.properties for one in client.azure_dev_ops_orgs.list(GROUP, "contoso", **V)}
-    assert {name: one.onboarding_state for name, one in organizations.items()} == {
+    organizations = {item.name: item.properties for item in client.azure_dev_ops_orgs.list(GROUP, "contoso", **V)}
+    assert {name: item.onboarding_state for name, item in organizations.items()} == {
         "contoso": "Onboarded",
         "wingtip-toys": "Onboarded",
     }
     available_organizations = client.azure_dev_ops_orgs.list_available(GROUP, "contoso", **V).value
-    states = {one.name: one.properties.onboarding_state for one in available_organizations}
+    states = {item.name: item.properties.onboarding_state for item in available_organizations}
     assert states["fabrikam"] == "NotOnboarded"
     assert "litware" not in states
     projects = list(client.azure_dev_ops_projects.list(GROUP, "contoso", "contoso", **V))
-    assert [one.name for one in projects] == ["webshop", "data-platform", "infrastructure", "back-office"]
+    assert [item.name for item in projects] == ["webshop", "data-platform", "infrastructure", "back-office"]
     pages = client.azure_dev_ops_repos.list(GROUP, "contoso", "contoso", "data-platform", **V).by_page()
     sizes = [len(list(page)) for page in pages]
     assert sizes == [10, 10, 4]
-    names = [one.name for one in client.azure_dev_ops_repos.list(GROUP, "contoso", "contoso", "webshop", **V)]
+    names = [item.name for item in client.azure_dev_ops_repos.list(GROUP, "contoso", "contoso", "webshop", **V)]
     assert "legacy" not in names, "a disabled repository is not Defender's"
-    one = client.azure_dev_ops_repos.get(GROUP, "contoso", "contoso", "webshop", "checkout", **V)
-    assert one.properties.repo_url == "https://dev.azure.com/contoso/webshop/_git/checkout"
+    item = client.azure_dev_ops_repos.get(GROUP, "contoso", "contoso", "webshop", "checkout", **V)
+    assert item.properties.repo_url == "https://dev.azure.com/contoso/webshop/_git/checkout"
     project = client.azure_dev_ops_projects.get(GROUP, "contoso", "contoso", "webshop", **V)
     assert project.properties.parent_org_name == "contoso"
 
@@ -156,9 +156,9 @@ def test_annotations_are_set_on_each_level_and_inherited(client: SecurityManagem
 def test_an_organization_can_be_taken_in_by_itself(client: SecurityManagementClient, remote: Remote) -> None:
     create(client, remote, topLevelInventoryList=["contoso"])
     client.azure_dev_ops_orgs.begin_create_or_update(GROUP, "contoso", "tailspin", ANNOTATIONS, **V).result()
-    taken = client.azure_dev_ops_orgs.get(GROUP, "contoso", "tailspin", **V).properties
-    assert taken.onboarding_state == "Onboarded"
-    assert taken.actionable_remediation.state == "Enabled"
+    properties = client.azure_dev_ops_orgs.get(GROUP, "contoso", "tailspin", **V).properties
+    assert properties.onboarding_state == "Onboarded"
+    assert properties.actionable_remediation.state == "Enabled"
 
 
 async def test_the_same_client_for_asyncio_does_the_same(remote: Remote) -> None:
@@ -172,7 +172,7 @@ async def test_the_same_client_for_asyncio_does_the_same(remote: Remote) -> None
         poller = await client.dev_ops_configurations.begin_create_or_update(GROUP, "contoso", body, **V)
         assert (await poller.result()).properties.provisioning_state == "Succeeded"
         remote.control.move(8 * 3600)
-        organizations = [one.name async for one in client.azure_dev_ops_orgs.list(GROUP, "contoso", **V)]
+        organizations = [item.name async for item in client.azure_dev_ops_orgs.list(GROUP, "contoso", **V)]
         assert organizations == ["northwind"]
         update = await client.azure_dev_ops_orgs.begin_update(GROUP, "contoso", "northwind", ANNOTATIONS, **V)
         await update.result()
@@ -185,4 +185,4 @@ async def test_the_same_client_for_asyncio_does_the_same(remote: Remote) -> None
         assert len(available_organizations.value) == 6
         await (await client.dev_ops_configurations.begin_delete(GROUP, "contoso", **V)).result()
         await client.security_connectors.delete(GROUP, "contoso")
-        assert [one async for one in client.security_connectors.list()] == []
+        assert [item async for item in client.security_connectors.list()] == []

@@ -43,7 +43,7 @@ async def test_a_connection_is_cut_before_or_after_the_effect(direct: Direct, cu
     await direct.control("POST", "/faults", method="PUT", cut=cut)
     assert await send(direct, "PUT") is None
     assert (await send(direct) == 200) == created
-    (entry,) = [one for one in (await direct.control("GET", "/journal"))["entries"] if one["method"] == "PUT"]
+    (entry,) = [item for item in (await direct.control("GET", "/journal"))["entries"] if item["method"] == "PUT"]
     assert entry["status"] == 0
     assert ("effects" in entry) == created
 
@@ -60,18 +60,18 @@ async def test_a_fault_may_be_meant_for_one_principal_and_carry_headers_and_a_bo
     )
     mine = await direct.arm("GET", CONNECTOR)
     assert (mine.status, mine.headers["Retry-After"], mine.code) == (429, "7", "SubscriptionRequestsThrottled")
-    others = await direct.arm("GET", CONNECTOR, token=direct.token("alex@contoso.com"))
-    assert others.status == 404
+    response = await direct.arm("GET", CONNECTOR, token=direct.token("alex@contoso.com"))
+    assert response.status == 404
     await direct.control("DELETE", "/faults")
     assert (await direct.arm("GET", CONNECTOR)).status == 404
 
 
 async def test_a_fault_can_add_headers_to_a_good_answer_and_delay_it(direct: Direct) -> None:
     await direct.control("POST", "/faults", headers={"x-extra": "1"}, delay=0.01)
-    before = asyncio.get_running_loop().time()
+    started = asyncio.get_running_loop().time()
     answer = await direct.arm("GET", CONNECTOR)
     assert answer.headers["x-extra"] == "1"
-    assert asyncio.get_running_loop().time() - before >= 0.01
+    assert asyncio.get_running_loop().time() - started >= 0.01
 
 
 async def test_an_operation_can_be_made_to_never_end_or_to_fail(direct: Direct) -> None:
@@ -139,8 +139,8 @@ async def test_who_waits_for_the_journal_is_woken_by_the_request(direct: Direct)
     await asyncio.sleep(0)
     await direct.arm("GET", CONNECTOR)
     await direct.arm("DELETE", CONNECTOR)
-    found = await asyncio.wait_for(waiting, 5)
-    assert [entry["method"] for entry in found["entries"]] == ["DELETE"]
+    entries = await asyncio.wait_for(waiting, 5)
+    assert [entry["method"] for entry in entries["entries"]] == ["DELETE"]
     assert (await direct.control("GET", "/journal", method="PURGE", wait="0.01"))["entries"] == []
 
 

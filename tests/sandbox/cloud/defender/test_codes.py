@@ -36,8 +36,8 @@ async def test_a_code_works_once(connector: Direct) -> None:
     await put(connector, code)
     await connector.arm("PUT", f"{CONNECTORS}/second", CONNECTOR_BODY)
     assert await put(connector, code, f"{CONNECTORS}/second/devops/default") == "TokenExchangeFailed"
-    (known,) = (await connector.control("GET", "/defender-codes")).values()
-    assert known == {"redeemed": 2}
+    (issued_code,) = (await connector.control("GET", "/defender-codes")).values()
+    assert issued_code == {"redeemed": 2}
 
 
 async def test_a_code_that_failed_is_spent_too(connector: Direct) -> None:
@@ -60,9 +60,9 @@ async def test_a_code_lives_for_minutes_of_a_persons_time(connector: Direct) -> 
 @pytest.mark.parametrize("code", ["0.AXkAentra-code", "1.AXkAentra-code", "M.C507_BL2", "garbage", "a.b.c"])
 async def test_a_code_of_any_other_app_is_refused(connector: Direct, code: str) -> None:
     assert await put(connector, code) == "TokenExchangeFailed"
-    left = await connector.configuration()
-    assert left["provisioningState"] == "Failed"
-    assert "unauthorized_client" in left["provisioningStatusMessage"]
+    configuration = await connector.configuration()
+    assert configuration["provisioningState"] == "Failed"
+    assert "unauthorized_client" in configuration["provisioningStatusMessage"]
 
 
 async def test_only_an_account_with_access_gets_a_code(connector: Direct) -> None:
@@ -94,7 +94,7 @@ async def test_a_change_without_a_code_uses_what_defender_holds(connector: Direc
 
 
 @pytest.mark.parametrize(
-    ("loss", "words"),
+    ("loss", "expected_message"),
     [
         ({"blocked": True}, "unauthorized_client"),
         ({"deleted": True}, "no longer exists"),
@@ -102,7 +102,7 @@ async def test_a_change_without_a_code_uses_what_defender_holds(connector: Direc
     ],
 )
 async def test_a_lost_authorization_shows_wherever_defender_needs_it(
-    connector: Direct, loss: dict[str, bool], words: str
+    connector: Direct, loss: dict[str, bool], expected_message: str
 ) -> None:
     await put(connector, await connector.code())
     await connector.control("PATCH", f"/accounts/{ACCOUNT}", **loss)
@@ -110,10 +110,10 @@ async def test_a_lost_authorization_shows_wherever_defender_needs_it(
     assert (listing.status, listing.code) == (400, "TokenExchangeFailed")
     assert (await connector.configuration())["provisioningState"] == "Succeeded", "nobody has looked yet"
     connector.move(8 * 3600)
-    shown = await connector.configuration()
-    assert shown["provisioningState"] == "Failed"
-    assert "token exchange failed" in shown["provisioningStatusMessage"]
-    assert words in shown["provisioningStatusMessage"]
+    configuration = await connector.configuration()
+    assert configuration["provisioningState"] == "Failed"
+    assert "token exchange failed" in configuration["provisioningStatusMessage"]
+    assert expected_message in configuration["provisioningStatusMessage"]
 
 
 async def test_an_account_without_organizations_leaves_an_empty_list_and_getting_them_back_mends_it(
@@ -131,8 +131,8 @@ async def test_an_account_without_organizations_leaves_an_empty_list_and_getting
 async def test_another_person_who_authorizes_takes_the_connector_over(connector: Direct) -> None:
     await put(connector, await connector.code())
     await put(connector, await connector.code("alex@contoso.com"))
-    (shown,) = (await connector.control("GET", "/world"))["connectors"]
-    assert shown["configuration"]["authorizedBy"] == "alex@contoso.com"
+    (connector_summary,) = (await connector.control("GET", "/world"))["connectors"]
+    assert connector_summary["configuration"]["authorizedBy"] == "alex@contoso.com"
 
 
 async def test_a_code_dies_when_its_account_leaves_all_organizations(connector: Direct) -> None:

@@ -23,7 +23,7 @@ HOUR = 3600.0
 MINUTE = 60.0
 
 
-async def held(direct: Direct) -> list[str]:
+async def onboarded_names(direct: Direct) -> list[str]:
     return await direct.names(ORGANIZATIONS)
 
 
@@ -34,9 +34,11 @@ async def patch(direct: Direct, **properties: object) -> None:
 
 
 async def add_organization(direct: Direct, name: str, projects: int = 1) -> None:
-    made = [{"name": f"p{number}", "generate": 2} for number in range(projects)]
+    project_specs = [{"name": f"p{number}", "generate": 2} for number in range(projects)]
     member = {"account": ACCOUNT, "administrator": True}
-    await direct.control("POST", "/organizations", name=name, tenant="contoso.com", members=[member], projects=made)
+    await direct.control(
+        "POST", "/organizations", name=name, tenant="contoso.com", members=[member], projects=project_specs
+    )
 
 
 CHOICES: dict[str, tuple[dict[str, Any], list[str], list[str]]] = {
@@ -61,26 +63,26 @@ async def test_each_choice_takes_in_what_it_says(
 ) -> None:
     properties, at_first, later = choice
     await direct.connect(**properties)
-    assert sorted(await held(direct)) == sorted(at_first)
+    assert sorted(await onboarded_names(direct)) == sorted(at_first)
     await add_organization(direct, "newcomer")
     direct.move(8 * HOUR)
-    assert sorted(await held(direct)) == sorted(later)
+    assert sorted(await onboarded_names(direct)) == sorted(later)
 
 
 async def test_a_changed_list_lets_organizations_go_and_other_changes_do_not(direct: Direct) -> None:
     await direct.connect(topLevelInventoryList=["contoso", "fabrikam"])
     await patch(direct, agentlessConfiguration={"agentlessEnabled": "Enabled", "inventoryListType": "Exclusion"})
-    assert sorted(await held(direct)) == ["contoso", "fabrikam"]
+    assert sorted(await onboarded_names(direct)) == ["contoso", "fabrikam"]
     await patch(direct, topLevelInventoryList=["fabrikam", "tailspin"])
-    assert sorted(await held(direct)) == ["fabrikam", "tailspin"]
+    assert sorted(await onboarded_names(direct)) == ["fabrikam", "tailspin"]
     assert (await direct.configuration())["agentlessConfiguration"]["agentlessEnabled"] == "Enabled"
 
 
 async def test_get_shows_neither_the_authorization_nor_the_list(direct: Direct) -> None:
     await direct.connect(topLevelInventoryList=["contoso"])
-    shown = await direct.configuration()
-    assert "authorization" not in shown
-    assert "topLevelInventoryList" not in shown
+    configuration = await direct.configuration()
+    assert "authorization" not in configuration
+    assert "topLevelInventoryList" not in configuration
 
 
 async def test_an_organization_is_held_by_one_connector_of_its_tenant(direct: Direct) -> None:
@@ -96,7 +98,7 @@ async def test_an_organization_is_held_by_one_connector_of_its_tenant(direct: Di
     available_organizations = (await direct.arm("POST", f"{second}/devops/default/listAvailableAzureDevOpsOrgs")).json[
         "value"
     ]
-    states = {one["name"]: one["properties"]["onboardingState"] for one in available_organizations}
+    states = {item["name"]: item["properties"]["onboardingState"] for item in available_organizations}
     assert states["contoso"] == "OnboardedByOtherConnector"
     assert states["tailspin"] == "Onboarded"
     assert states["northwind"] == "NotOnboarded"
@@ -124,12 +126,12 @@ async def test_deleting_frees_the_organizations_for_others(direct: Direct, way: 
 async def test_the_other_tenants_organization_and_one_without_oauth_are_out_of_reach(direct: Direct) -> None:
     await direct.control("PATCH", "/organizations/northwind", thirdPartyOauth=False)
     await direct.connect(autoDiscovery="Enabled")
-    names = await held(direct)
+    names = await onboarded_names(direct)
     assert "northwind" not in names
     assert "litware" not in names
     await direct.control("PATCH", "/organizations/northwind", thirdPartyOauth=True)
     direct.move(8 * HOUR)
-    assert "northwind" in await held(direct)
+    assert "northwind" in await onboarded_names(direct)
 
 
 async def test_an_organization_that_the_account_does_not_administer_is_onboarded_but_fails(direct: Direct) -> None:
@@ -185,21 +187,23 @@ async def test_what_is_deleted_goes(direct: Direct) -> None:
 
 
 async def test_eight_hours_at_once_are_eight_hours_in_steps(direct: Direct) -> None:
-    other = Direct()
-    for cloud in (direct, other):
+    second_cloud = Direct()
+    for cloud in (direct, second_cloud):
         await add_organization(cloud, "large", projects=30)
         await cloud.connect(autoDiscovery="Enabled")
     direct.move(20 * HOUR)
     for _ in range(200):
-        other.move(6 * MINUTE)
-        other.world.run_due()
+        second_cloud.move(6 * MINUTE)
+        second_cloud.world.run_due()
     for name in ("large", "contoso"):
         path = f"{ORGANIZATIONS}/{name}/projects"
-        assert await direct.names(path) == await other.names(path)
+        assert await direct.names(path) == await second_cloud.names(path)
 
 
 async def test_a_code_of_the_portal_adopts_what_is_there(direct: Direct) -> None:
-    where = {"subscription": SUBSCRIPTION, "resourceGroup": GROUP}
-    await direct.control("POST", "/connectors", name="contoso", account=ACCOUNT, organizations=["northwind"], **where)
+    location = {"subscription": SUBSCRIPTION, "resourceGroup": GROUP}
+    await direct.control(
+        "POST", "/connectors", name="contoso", account=ACCOUNT, organizations=["northwind"], **location
+    )
     assert (await direct.configuration())["provisioningState"] == "Succeeded"
-    assert await held(direct) == ["northwind"]
+    assert await onboarded_names(direct) == ["northwind"]

@@ -40,7 +40,7 @@ async def test_the_profile_gives_the_services_own_id(direct: Direct) -> None:
 
 async def test_accounts_are_the_persons_organizations_and_none_of_a_service_principals(direct: Direct) -> None:
     accounts = await get(direct, "profile", f"/_apis/accounts?memberId={ME}&{V}")
-    assert {one["accountName"] for one in accounts["value"]} == {
+    assert {item["accountName"] for item in accounts["value"]} == {
         "contoso",
         "fabrikam",
         "adventure-works",
@@ -51,8 +51,8 @@ async def test_accounts_are_the_persons_organizations_and_none_of_a_service_prin
     bare = await get(direct, "profile", f"/_apis/accounts?memberId={ME}")
     assert isinstance(bare, list)
     service = direct.token(SERVICE, "devops")
-    own = await get(direct, "profile", f"/_apis/profile/profiles/me?{V}", service)
-    assert await get(direct, "profile", f"/_apis/accounts?memberId={own['id']}&{V}", service) == {
+    profile = await get(direct, "profile", f"/_apis/profile/profiles/me?{V}", service)
+    assert await get(direct, "profile", f"/_apis/accounts?memberId={profile['id']}&{V}", service) == {
         "count": 0,
         "value": [],
     }
@@ -227,17 +227,17 @@ async def administrators(direct: Direct, organization: str) -> bool:
 async def administrators_by_graph(direct: Direct, organization: str) -> bool:
     """The other way: memberships, one level at a time."""
     groups = (await get(direct, "identity", f"/{organization}/_apis/graph/groups?{PREVIEW}"))["value"]
-    wanted = f"[{organization}]\\Project Collection Administrators"
-    goal = next(group["descriptor"] for group in groups if group["principalName"] == wanted)
+    group_name = f"[{organization}]\\Project Collection Administrators"
+    goal = next(group["descriptor"] for group in groups if group["principalName"] == group_name)
     start = (await get(direct, "identity", f"/{organization}/_apis/graph/descriptors/{ME}?{PREVIEW}"))["value"]
-    pending, seen = [start], set[str]()
+    pending, visited = [start], set[str]()
     while pending:
         subject = pending.pop()
-        seen.add(subject)
+        visited.add(subject)
         url = f"/{organization}/_apis/graph/memberships/{subject}?direction=up&{PREVIEW}"
-        containers = [one["containerDescriptor"] for one in (await get(direct, "identity", url))["value"]]
-        pending += [container for container in containers if container not in seen]
-    return goal in seen
+        containers = [item["containerDescriptor"] for item in (await get(direct, "identity", url))["value"]]
+        pending += [container for container in containers if container not in visited]
+    return goal in visited
 
 
 @pytest.mark.parametrize(("organization", "is_one"), [("contoso", True), ("fabrikam", True), ("guests", False)])
@@ -263,9 +263,9 @@ async def test_groups_show_their_members_downwards_too(direct: Direct) -> None:
 
 async def test_identities_are_found_by_name_and_an_unknown_one_is_null(direct: Direct) -> None:
     search = f"searchFilter=General&filterValue={ACCOUNT}&{V}"
-    (found,) = (await get(direct, "identity", f"/contoso/_apis/identities?{search}"))["value"]
-    assert found["id"] == ME
-    by_descriptor = f"descriptors={found['descriptor']}&{V}"
+    (identity,) = (await get(direct, "identity", f"/contoso/_apis/identities?{search}"))["value"]
+    assert identity["id"] == ME
+    by_descriptor = f"descriptors={identity['descriptor']}&{V}"
     assert (await get(direct, "identity", f"/contoso/_apis/identities?{by_descriptor}"))["value"][0]["id"] == ME
     unknown = "identityIds=00000000-0000-0000-0000-000000000001"
     assert (await get(direct, "identity", f"/contoso/_apis/identities?{unknown}&{V}"))["value"] == [None]
@@ -292,11 +292,11 @@ async def test_an_access_level_is_shown_as_the_service_does(direct: Direct, lice
 async def test_a_service_principal_has_an_entitlement_of_its_own_kind(direct: Direct) -> None:
     object_id = "55555555-5555-5555-5555-000000000001"
     direct.world.organizations["contoso"].members[object_id] = Member(object_id)
-    own = identity_id(object_id)
+    identifier = identity_id(object_id)
     token = direct.token(SERVICE, "devops")
-    url = f"/contoso/_apis/serviceprincipalentitlements/{own}?{V}"
+    url = f"/contoso/_apis/serviceprincipalentitlements/{identifier}?{V}"
     assert (await get(direct, "entitlement", url, token))["servicePrincipal"]["subjectKind"] == "servicePrincipal"
-    assert (await direct.devops("entitlement", f"/contoso/_apis/userentitlements/{own}?{V}")).status == 404
+    assert (await direct.devops("entitlement", f"/contoso/_apis/userentitlements/{identifier}?{V}")).status == 404
 
 
 @pytest.mark.parametrize("enabled", [True, False])
@@ -306,8 +306,8 @@ async def test_the_oauth_policy_is_told_upside_down(direct: Direct, enabled: boo
     url = f"/contoso/_apis/OrganizationPolicy/Policies/{name}?defaultValue=false&api-version=5.0-preview.1"
     policy = await get(direct, "devAzure", url)
     assert (policy["value"], policy["effectiveValue"]) == (not enabled, not enabled)
-    other = url.replace(name, "Policy.Unheard")
-    assert (await direct.devops("devAzure", other)).status == 404
+    unknown_policy = url.replace(name, "Policy.Unheard")
+    assert (await direct.devops("devAzure", unknown_policy)).status == 404
 
 
 async def test_the_extension_shows_its_state(direct: Direct) -> None:
@@ -332,10 +332,10 @@ async def test_projects_come_in_pages_with_the_token_in_a_header(direct: Direct)
     for _ in range(3):
         url = f"/large/_apis/projects?stateFilter=wellFormed&$top=100&continuationToken={token}&{V}"
         page = await direct.devops("devAzure", url)
-        names += [one["name"] for one in page.json["value"]]
+        names += [item["name"] for item in page.json["value"]]
         token = page.headers.get("x-ms-continuationtoken", "")
     assert token == ""
-    assert names == [one["name"] for one in many]
+    assert names == [item["name"] for item in many]
     assert (await direct.devops("devAzure", f"/large/_apis/projects?$top=x&{V}")).status == 400
     assert (
         (await direct.devops("devAzure", f"/large/_apis/projects/nothing?{V}")).json["message"].startswith("TF200016")
@@ -345,12 +345,12 @@ async def test_projects_come_in_pages_with_the_token_in_a_header(direct: Direct)
 
 async def test_repositories_are_unpaged_and_show_what_is_not_defenders(direct: Direct) -> None:
     webshop = (await get(direct, "devAzure", f"/contoso/webshop/_apis/git/repositories?{V}"))["value"]
-    assert {one["name"] for one in webshop if one["isDisabled"]} == {"legacy"}
+    assert {item["name"] for item in webshop if item["isDisabled"]} == {"legacy"}
     generated = (await get(direct, "devAzure", f"/contoso/data-platform/_apis/git/repositories?{V}"))["value"]
     assert len(generated) == 24
     assert (await get(direct, "devAzure", f"/contoso/back-office/_apis/git/repositories?{V}"))["count"] == 0
     infrastructure = await get(direct, "devAzure", f"/contoso/infrastructure/_apis/git/repositories?{V}")
-    empty = next(one for one in infrastructure["value"] if one["name"] == "empty")
+    empty = next(item for item in infrastructure["value"] if item["name"] == "empty")
     assert empty["size"] == 0
     assert "defaultBranch" not in empty
     every = await get(direct, "devAzure", f"/contoso/_apis/git/repositories?{V}")

@@ -57,7 +57,7 @@ class Browser:
 
     async def open(self, **changes: str) -> Answer:
         """The authorize endpoint, with parameters changed or (if empty) left out."""
-        given = {
+        parameters = {
             "client_id": SIGN_IN_APP_ID,
             "response_type": "code",
             "redirect_uri": REDIRECT,
@@ -68,7 +68,7 @@ class Browser:
             "code_challenge_method": "S256",
         }
         tenant = changes.pop("tenant", TENANT)
-        parameters = {name: value for name, value in {**given, **changes}.items() if value}
+        parameters = {name: value for name, value in {**parameters, **changes}.items() if value}
         return await self._send("GET", f"/{tenant}/oauth2/v2.0/authorize?{urlencode(parameters)}")
 
     async def submit(self, page: Answer, **fields: str) -> Answer:
@@ -119,7 +119,7 @@ async def redeem(direct: Direct, code: str, /, **changes: str) -> Answer:
         **changes,
     }
     tenant = form.pop("tenant", TENANT)
-    return await direct.entra(f"/{tenant}/oauth2/v2.0/token", {name: one for name, one in form.items() if one})
+    return await direct.entra(f"/{tenant}/oauth2/v2.0/token", {name: value for name, value in form.items() if value})
 
 
 async def refresh(direct: Direct, token: str, **changes: str) -> Answer:
@@ -320,8 +320,8 @@ async def test_the_journal_tells_uses_of_a_token_apart_and_the_control_interface
     first = await signed_in(direct, browser)
     second = (await refresh(direct, first)).json["refresh_token"]
     await refresh(direct, first)
-    asked = (await direct.control("GET", "/journal", operation="Token refresh_token"))["entries"]
-    assert [each["codes"] for each in asked] == [[hashlib.sha256(first.encode()).hexdigest()]] * 2
+    entries = (await direct.control("GET", "/journal", operation="Token refresh_token"))["entries"]
+    assert [entry["codes"] for entry in entries] == [[hashlib.sha256(first.encode()).hexdigest()]] * 2
     out = (await direct.control("GET", "/secrets"))["secrets"]
     assert {first, second} <= set(out)
     assert first not in str(await direct.control("GET", "/journal"))
@@ -532,28 +532,28 @@ async def test_a_device_is_told_to_wait_and_to_wait_longer(direct: Direct) -> No
 
 
 async def test_a_device_learns_that_the_person_declined(direct: Direct, browser: Browser) -> None:
-    given = await device(direct)
-    consent = await browser.sign_in(await enter(direct, browser, given["user_code"]))
+    device_response = await device(direct)
+    consent = await browser.sign_in(await enter(direct, browser, device_response["user_code"]))
     await browser.submit(consent, decision="cancel")
-    assert failed(await poll(direct, given["device_code"])) == (400, "authorization_declined", 65004)
+    assert failed(await poll(direct, device_response["device_code"])) == (400, "authorization_declined", 65004)
 
 
 async def test_a_device_gets_its_tokens_once(direct: Direct, browser: Browser) -> None:
-    given = await device(direct)
-    consent = await browser.sign_in(await enter(direct, browser, given["user_code"].lower()))
+    device_response = await device(direct)
+    consent = await browser.sign_in(await enter(direct, browser, device_response["user_code"].lower()))
     await browser.submit(consent, decision="accept")
-    assert "refresh_token" in (await poll(direct, given["device_code"])).json
-    assert failed(await poll(direct, given["device_code"])) == (400, "expired_token", 70020)
-    again = await enter(direct, browser, given["user_code"])
+    assert "refresh_token" in (await poll(direct, device_response["device_code"])).json
+    assert failed(await poll(direct, device_response["device_code"])) == (400, "expired_token", 70020)
+    again = await enter(direct, browser, device_response["user_code"])
     assert "That code didn" in again.text
 
 
 async def test_a_policy_may_block_device_codes_alone(direct: Direct, browser: Browser) -> None:
     await direct.control("PATCH", f"/accounts/{ACCOUNT}", conditionalAccess="BlockDeviceCode")
-    given = await device(direct)
-    page = await browser.sign_in(await enter(direct, browser, given["user_code"]))
+    device_response = await device(direct)
+    page = await browser.sign_in(await enter(direct, browser, device_response["user_code"]))
     assert "AADSTS53003" in page.text
-    assert failed(await poll(direct, given["device_code"])) == (400, "authorization_pending", 70016)
+    assert failed(await poll(direct, device_response["device_code"])) == (400, "authorization_pending", 70016)
     assert await browser.code()
 
 
@@ -593,11 +593,11 @@ async def test_a_guest_is_told_by_the_home_tenant(direct: Direct, browser: Brows
     guest = {"userPrincipalName": "megan@litware.com", "tenant": "contoso.com", "guest": True}
     spec["accounts"] = [*spec["accounts"][:2], {**guest, "password": "sandbox-password"}]
     spec["organizations"] = spec["organizations"][:-1]
-    other = Direct(WorldFile.parse(spec))
-    visitor = Browser(other)
+    second_cloud = Direct(WorldFile.parse(spec))
+    visitor = Browser(second_cloud)
     page = await visitor.sign_in(await visitor.open(), "megan@litware.com")
     code = back(await visitor.submit(page, decision="accept"))["code"]
-    claims = jwt.decode((await redeem(other, code)).json["id_token"], options={"verify_signature": False})
+    claims = jwt.decode((await redeem(second_cloud, code)).json["id_token"], options={"verify_signature": False})
     assert claims["tid"] == TENANT
     assert claims["idp"] == f"https://sts.windows.net/{OTHER_TENANT}/"
     ordinary = jwt.decode(

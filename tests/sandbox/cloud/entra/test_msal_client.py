@@ -111,8 +111,8 @@ def test_a_device_shows_a_code_that_a_person_types_in(options: dict[str, Any], p
     waiting = app.acquire_token_by_device_flow(flow, exit_condition=lambda _: True)
     assert waiting["error"] == "authorization_pending"
     page = person.submit(person.open(flow["verification_uri"]), otc=flow["user_code"])
-    done = person.accept(person.sign_in(page))
-    assert "You have signed in" in done.text
+    page_text = person.accept(person.sign_in(page))
+    assert "You have signed in" in page_text.text
     flow["latest_attempt_at"] = 0.0  # MSAL holds the interval against its own clock, and would complain
     tokens = app.acquire_token_by_device_flow(flow)
     assert tokens["id_token_claims"]["preferred_username"] == ACCOUNT
@@ -124,9 +124,9 @@ def test_application_and_silent_tokens_come_from_the_cache(
     flow = flow_of(confidential)
     confidential.acquire_token_by_auth_code_flow(flow, person.sign_in_and_accept(flow["auth_uri"]))
     (account,) = confidential.get_accounts()
-    before = remote.control.last()
+    last_entry = remote.control.last()
     silent = confidential.acquire_token_silent_with_error(SCOPES, account)
     assert silent["token_source"] == "cache"
-    assert remote.control.last() == before
-    own = confidential.acquire_token_for_client(["https://management.azure.com/.default"])
-    assert own["access_token"]
+    assert remote.control.last() == last_entry
+    application_token = confidential.acquire_token_for_client(["https://management.azure.com/.default"])
+    assert application_token["access_token"]

@@ -235,7 +235,7 @@ def test_grouping_agrees_with_python(pairs: list[tuple[str, int]]) -> None:
     parsed = parse_query("things | summarize total = sum(size), n = count() by name", TABLES)
     rows = parsed.run(lambda _: [{"id": "", "name": name, "size": size, "properties": None} for name, size in pairs])
     expected = {
-        name: (sum(size for one, size in pairs if one == name), sum(one == name for one, _ in pairs))
+        name: (sum(size for key, size in pairs if key == name), sum(key == name for key, _ in pairs))
         for name, _ in pairs
     }
     assert {row["name"]: (row["total"], row["n"]) for row in rows} == expected

@@ -37,8 +37,8 @@ async def rows(direct: Direct, query: str, token: str | None = None) -> list[dic
 async def test_children_have_rows_with_the_properties_of_resource_manager(direct: Direct) -> None:
     await direct.connect(topLevelInventoryList=["northwind"])
     direct.move(8 * 3600)
-    found = await rows(direct, "securityresources | order by id asc")
-    kinds = {row["type"]: row for row in found}
+    result_rows = await rows(direct, "securityresources | order by id asc")
+    kinds = {row["type"]: row for row in result_rows}
     assert list(kinds) == [
         DEVOPS,
         f"{DEVOPS}/azuredevopsorgs",
@@ -48,10 +48,10 @@ async def test_children_have_rows_with_the_properties_of_resource_manager(direct
     organization = (await direct.arm("GET", f"{ORGANIZATIONS}/northwind")).json
     assert kinds[f"{DEVOPS}/azuredevopsorgs"]["properties"] == organization["properties"]
     assert kinds[f"{DEVOPS}/azuredevopsorgs"]["id"].lower() == organization["id"].lower()
-    shown = await direct.configuration()
-    assert kinds[DEVOPS]["properties"].items() <= shown.items()
-    assert {row["resourceGroup"] for row in found} == {GROUP}
-    assert [row["name"] for row in found if row["type"].endswith("/repos")] == ["archive", "orders", "shipping"]
+    configuration = await direct.configuration()
+    assert kinds[DEVOPS]["properties"].items() <= configuration.items()
+    assert {row["resourceGroup"] for row in result_rows} == {GROUP}
+    assert [row["name"] for row in result_rows if row["type"].endswith("/repos")] == ["archive", "orders", "shipping"]
 
 
 async def test_connectors_groups_and_assignments_have_tables_of_their_own(direct: Direct) -> None:
@@ -61,8 +61,8 @@ async def test_connectors_groups_and_assignments_have_tables_of_their_own(direct
     assert connector["tags"] == {"owner": "platform"}
     containers = await rows(direct, "resourcecontainers | project type, name")
     assert {row["name"] for row in containers} == {"Contoso Security", GROUP}
-    where = {"role": "Security Reader", "principal": "security-team", "scope": CONNECTOR}
-    await direct.control("POST", "/role-assignments", **where)
+    assignment = {"role": "Security Reader", "principal": "security-team", "scope": CONNECTOR}
+    await direct.control("POST", "/role-assignments", **assignment)
     query = "authorizationresources | where properties.scope endswith 'contoso' | project p = properties.principalId"
     assert await rows(direct, query) == [{"p": "88888888-8888-8888-8888-888888888888"}]
 
@@ -118,8 +118,8 @@ async def test_everybody_sees_what_they_may_read(direct: Direct) -> None:
     await direct.connect()
     stranger = direct.token(ACCOUNT)
     assert await rows(direct, "resources | project id", stranger) == []
-    where = {"role": "Security Reader", "principal": ACCOUNT, "scope": CONNECTOR}
-    await direct.control("POST", "/role-assignments", **where)
+    assignment = {"role": "Security Reader", "principal": ACCOUNT, "scope": CONNECTOR}
+    await direct.control("POST", "/role-assignments", **assignment)
     assert len(await rows(direct, "resources | project id", stranger)) == 1
     foreign = await ask(direct, "resources", token=direct.token("megan@litware.com"))
     assert foreign.json["error"]["details"][0]["code"] == "NoValidSubscriptionsInQueryRequest"
@@ -154,8 +154,8 @@ async def test_a_token_is_good_for_its_own_principal_only(direct: Direct) -> Non
     direct.move(8 * 3600)
     first = await ask(direct, "securityresources | project id | order by id asc", options={"$top": 5})
     token = first.json["$skipToken"]
-    where = {"role": "Reader", "principal": ACCOUNT, "scope": CONNECTOR}
-    await direct.control("POST", "/role-assignments", **where)
+    assignment = {"role": "Reader", "principal": ACCOUNT, "scope": CONNECTOR}
+    await direct.control("POST", "/role-assignments", **assignment)
     stolen = await ask(direct, "x", token=direct.token(ACCOUNT), options={"$skipToken": token})
     assert stolen.status == 400
     second = await ask(direct, "securityresources | project id | order by id asc", options={"$skipToken": token})

@@ -31,8 +31,8 @@ def client(remote: Remote) -> Iterator[ResourceGraphClient]:
         organizations=["contoso", "wingtip-toys"],
     )
     remote.control.move(8 * 3600)
-    with remote.credential() as credential, ResourceGraphClient(credential, **remote.client_options()) as made:
-        yield made
+    with remote.credential() as credential, ResourceGraphClient(credential, **remote.client_options()) as client_:
+        yield client_
 
 
 def ask(client: ResourceGraphClient, query: str, **options: object) -> QueryResponse:

@@ -17,7 +17,7 @@ async def visit(direct: Direct, method: str, path: str, **fields: str) -> Reply:
     )
 
 
-async def shown(direct: Direct) -> str:
+async def portal_text(direct: Direct) -> str:
     page = await visit(direct, "GET", "/portal")
     assert page.status == 200
     return page.body.decode()
@@ -25,7 +25,7 @@ async def shown(direct: Direct) -> str:
 
 async def test_the_page_shows_accounts_organizations_and_connectors(direct: Direct) -> None:
     await direct.connect(topLevelInventoryList=["tailspin"])
-    page = await shown(direct)
+    page = await portal_text(direct)
     for text in (ACCOUNT, "wingtip-toys", "securityConnectors/contoso", "tailspin (0 projects)", "Succeeded"):
         assert text in page
     assert (await visit(direct, "GET", "/")).headers["Location"] == "/portal"
@@ -44,16 +44,16 @@ async def test_the_dialog_gives_a_code_that_works_and_shows_it_once(direct: Dire
     await direct.arm("PUT", CONFIGURATION, body)
     direct.move(60)
     assert (await direct.configuration())["provisioningState"] == "Succeeded"
-    assert match.group(1) not in await shown(direct)
+    assert match.group(1) not in await portal_text(direct)
 
 
 async def test_the_dialog_authorizes_a_connector_directly(direct: Direct) -> None:
     await direct.arm("PUT", CONNECTOR, CONNECTOR_BODY)
-    done = await visit(direct, "POST", "/portal/authorize", account=ACCOUNT, connector=CONNECTOR)
-    assert done.status == 303
+    response = await visit(direct, "POST", "/portal/authorize", account=ACCOUNT, connector=CONNECTOR)
+    assert response.status == 303
     assert len(await direct.names(ORGANIZATIONS)) == 6
-    gone = await visit(direct, "POST", "/portal/authorize", account=ACCOUNT, connector="/nothing")
-    assert "problem=" in gone.headers["Location"]
+    missing = await visit(direct, "POST", "/portal/authorize", account=ACCOUNT, connector="/nothing")
+    assert "problem=" in missing.headers["Location"]
 
 
 async def test_an_account_is_taken_out_of_its_organizations_and_given_back(direct: Direct) -> None:
@@ -87,6 +87,6 @@ async def test_an_organization_is_added_but_not_twice(direct: Direct) -> None:
 async def test_what_people_type_is_never_a_part_of_the_page(direct: Direct) -> None:
     name = "<script>alert(1)</script>"
     await visit(direct, "POST", "/portal/organization", name=name, tenant="contoso.com", account=ACCOUNT)
-    assert name not in await shown(direct)
+    assert name not in await portal_text(direct)
     page = await visit(direct, "GET", "/portal", problem=name)
     assert name.encode() not in page.body

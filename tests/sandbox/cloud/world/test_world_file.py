@@ -65,8 +65,8 @@ WRONG: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
 
 @pytest.mark.parametrize("case", WRONG.values(), ids=WRONG.keys())
 def test_a_wrong_file_is_refused_with_what_is_wrong(case: tuple[dict[str, Any], type[Exception], str]) -> None:
-    changes, error, words = case
-    with pytest.raises(error, match=words):
+    changes, error, expected = case
+    with pytest.raises(error, match=expected):
         build(WorldFile.parse({**document(), **changes}), Clock(0))
 
 
@@ -94,16 +94,18 @@ def test_two_worlds_of_one_file_are_alike() -> None:
 async def test_a_generated_world_shares_organizations_and_repositories_out_evenly() -> None:
     spec = larger_world(connectors=4, organizations=10, projects=3, repositories=1001)
     direct = Direct(spec)
-    made = [one for name, one in direct.world.organizations.items() if name.startswith("org-")]
-    counts = [len(project.repositories) for one in made for project in one.projects.values()]
+    organizations = [
+        organization for name, organization in direct.world.organizations.items() if name.startswith("org-")
+    ]
+    counts = [len(project.repositories) for organization in organizations for project in organization.projects.values()]
     assert sum(counts) == 1001
     assert max(counts) - min(counts) <= 1
-    held = [
+    counts_by_connector = [
         len(connector.configuration.organizations)
         for connector in direct.world.connectors.values()
         if connector.configuration
     ]
-    assert sorted(held) == [2, 2, 3, 3]
+    assert sorted(counts_by_connector) == [2, 2, 3, 3]
 
 
 def test_generated_organizations_may_be_of_several_accounts() -> None:
@@ -145,10 +147,10 @@ POSITIONS: dict[str, int | None] = {
 
 @pytest.mark.parametrize("name", POSITIONS)
 def test_repositories_are_found_by_name_whether_written_or_generated(name: str) -> None:
-    written = [Repository("id", one) for one in ("written", "shop-0009", "gone")]
-    repositories = Repositories("id", "shop", written, generated=3, removed={"gone"})
+    explicit = [Repository("id", text) for text in ("written", "shop-0009", "gone")]
+    repositories = Repositories("id", "shop", explicit, generated=3, removed={"gone"})
     assert repositories.position(name) == POSITIONS[name]
-    assert [one.name for one in repositories.existing()] == [
+    assert [repository.name for repository in repositories.existing()] == [
         "shop-0000",
         "shop-0001",
         "shop-0002",
