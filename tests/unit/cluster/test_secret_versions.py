@@ -38,23 +38,23 @@ def _list(version: int, *items: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 class Client:
-    """Plays lists and watches in the order of the script; a number in a watch is seconds that pass."""
+    """Answers lists and watches from a script; a number in a watch is a delay in seconds."""
 
     def __init__(self, *script: list[Any] | Exception) -> None:
         self.script = list(script)
-        self.asked: list[tuple[str, dict[str, str], str, float]] = []
+        self.requests: list[tuple[str, dict[str, str], str, float]] = []
 
-    async def _play(self, what: str, url: str, accept: str) -> AsyncIterator[Any]:
+    async def _play(self, verb: str, url: str, accept: str) -> AsyncIterator[Any]:
         query = dict(parse_qsl(urlsplit(url).query))
-        self.asked.append((what, query, accept, round(asyncio.get_running_loop().time(), 1)))
+        self.requests.append((verb, query, accept, round(asyncio.get_running_loop().time(), 1)))
         step = self.script.pop(0) if self.script else [float("inf")]
-        for each in [step] if isinstance(step, Exception) else step:
-            if isinstance(each, Exception):
-                raise each
-            if isinstance(each, float):
-                await (asyncio.Event().wait() if each == float("inf") else asyncio.sleep(each))
+        for item in [step] if isinstance(step, Exception) else step:
+            if isinstance(item, Exception):
+                raise item
+            if isinstance(item, float):
+                await (asyncio.Event().wait() if item == float("inf") else asyncio.sleep(item))
             else:
-                yield each
+                yield item
 
     async def pages(self, url: str, *, accept: str) -> AsyncIterator[Any]:
         async for page in self._play("list", url, accept):
@@ -66,17 +66,17 @@ class Client:
             yield event
 
     def versions(self) -> list[str | None]:
-        return [query.get("resourceVersion") for _, query, _, _ in self.asked]
+        return [query.get("resourceVersion") for _, query, _, _ in self.requests]
 
 
-class Told(list[tuple[str, str, str | None]]):
+class ReportedChanges(list[tuple[str, str, str | None]]):
     def __call__(self, namespace: str, name: str, version: str | None) -> None:
         self.append((namespace, name, version))
 
 
 @contextlib.asynccontextmanager
-async def _watching(client: Client, told: Told) -> AsyncIterator[SecretWatch]:
-    watch = SecretWatch(client, None, told, backoff=Backoff(1.0, 30.0, jitter=0.0), chance=lambda: 0.0)
+async def _watching(client: Client, reported: ReportedChanges) -> AsyncIterator[SecretWatch]:
+    watch = SecretWatch(client, None, reported, backoff=Backoff(1.0, 30.0, jitter=0.0), chance=lambda: 0.0)
     task = asyncio.create_task(watch.run())
     yield watch
     task.cancel()
@@ -84,20 +84,20 @@ async def _watching(client: Client, told: Told) -> AsyncIterator[SecretWatch]:
         await task
 
 
-async def test_what_is_there_at_the_start_is_no_change_and_what_comes_after_is() -> None:
+async def test_secrets_of_the_first_list_are_not_reported_and_later_changes_are() -> None:
     events = [_event("ADDED", "c", 11), _event("MODIFIED", "a", 12), _event("DELETED", "b", 13)]
-    client, told = Client(_list(10, _secret("a", 1), _secret("b", 2)), [*events, 10.0]), Told()
-    async with _watching(client, told) as watch:
+    client, reported = Client(_list(10, _secret("a", 1), _secret("b", 2)), [*events, 10.0]), ReportedChanges()
+    async with _watching(client, reported) as watch:
         await watch.synced.wait()
         await asyncio.sleep(5)
-    assert told == [("security", "c", "11"), ("security", "a", "12"), ("security", "b", None)]
+    assert reported == [("security", "c", "11"), ("security", "a", "12"), ("security", "b", None)]
 
 
-async def test_only_metadata_is_asked_for_in_the_form_that_each_verb_needs() -> None:
+async def test_only_metadata_is_requested_with_the_media_type_of_each_verb() -> None:
     client = Client(_list(10), [])
-    async with _watching(client, Told()):
+    async with _watching(client, ReportedChanges()):
         await asyncio.sleep(5)
-    (_, listed, list_accept, _), (_, watched, watch_accept, _) = client.asked[:2]
+    (_, listed, list_accept, _), (_, watched, watch_accept, _) = client.requests[:2]
     assert list_accept == "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
     assert watch_accept == "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
     assert listed == {"fieldSelector": "type!=helm.sh/release.v1"}
@@ -105,47 +105,47 @@ async def test_only_metadata_is_asked_for_in_the_form_that_each_verb_needs() -> 
     assert int(watched["timeoutSeconds"]) < 300
 
 
-async def test_nothing_of_the_metadata_is_kept_but_name_and_version() -> None:
+async def test_only_name_and_version_of_the_metadata_are_kept() -> None:
     last_applied = {"kubectl.kubernetes.io/last-applied-configuration": "the secret itself"}
     client = Client(_list(10, _secret("a", 1, annotations=last_applied)), [10.0])
-    async with _watching(client, Told()) as watch:
+    async with _watching(client, ReportedChanges()) as watch:
         await watch.synced.wait()
         assert watch._versions == {("security", "a"): "1"}
 
 
-async def test_a_watch_goes_on_where_the_last_one_ended_bookmarks_included() -> None:
+async def test_a_watch_resumes_at_the_last_version_including_bookmarks() -> None:
     client = Client(_list(10), [_event("ADDED", "a", 11)], [_bookmark(50)], [])
-    async with _watching(client, Told()):
+    async with _watching(client, ReportedChanges()):
         await asyncio.sleep(5)
     assert client.versions()[:4] == [None, "10", "11", "50"]
 
 
-async def test_an_event_that_comes_twice_is_told_once() -> None:
-    client, told = Client(_list(10), [_event("ADDED", "a", 11)], [_event("MODIFIED", "a", 11)]), Told()
-    async with _watching(client, told):
+async def test_a_repeated_event_is_reported_once() -> None:
+    client, reported = Client(_list(10), [_event("ADDED", "a", 11)], [_event("MODIFIED", "a", 11)]), ReportedChanges()
+    async with _watching(client, reported):
         await asyncio.sleep(5)
-    assert told == [("security", "a", "11")]
+    assert reported == [("security", "a", "11")]
 
 
 @pytest.mark.parametrize(
-    "gone",
+    "failure",
     [
         GONE,
         [{"type": "ERROR", "object": {"kind": "Status", "metadata": {}, "code": 410, "message": "too old"}}],
     ],
     ids=["as an answer", "as an event"],
 )
-async def test_after_a_forgotten_version_a_new_list_tells_only_what_differs(gone: Any) -> None:  # noqa: ANN401
+async def test_after_an_expired_version_a_new_list_reports_only_differences(failure: Any) -> None:  # noqa: ANN401
     client = Client(
         _list(10, _secret("same", 1), _secret("changed", 2), _secret("deleted", 3)),
-        gone,
+        failure,
         _list(90, _secret("same", 1), _secret("changed", 70), _secret("made", 80)),
         [10.0],
     )
-    told = Told()
-    async with _watching(client, told):
+    reported = ReportedChanges()
+    async with _watching(client, reported):
         await asyncio.sleep(5)
-    assert sorted(told, key=str) == [
+    assert sorted(reported, key=str) == [
         ("security", "changed", "70"),
         ("security", "deleted", None),
         ("security", "made", "80"),
@@ -153,74 +153,74 @@ async def test_after_a_forgotten_version_a_new_list_tells_only_what_differs(gone
     assert client.versions() == [None, "10", None, "90"]
 
 
-async def test_a_server_that_is_away_is_asked_again_with_growing_delays_and_says_so_meanwhile() -> None:
+async def test_an_unavailable_server_is_retried_with_growing_delays_and_the_error_is_shown() -> None:
     client = Client(_list(10), DOWN, DOWN, DOWN, [_bookmark(20), 100.0])
-    async with _watching(client, Told()) as watch:
+    async with _watching(client, ReportedChanges()) as watch:
         await asyncio.sleep(2.5)
-        assert watch.trouble == "does not answer"
+        assert watch.error_message == "does not answer"
         await asyncio.sleep(10)
-        assert watch.trouble is None
-    assert [at for *_, at in client.asked] == [0.0, 0.0, 1.0, 3.0, 7.0]
+        assert watch.error_message is None
+    assert [at for *_, at in client.requests] == [0.0, 0.0, 1.0, 3.0, 7.0]
 
 
-async def test_a_place_that_leads_nowhere_again_and_again_is_given_up_for_a_new_list() -> None:
-    """As after a restore from a backup: the server has yet to reach the version that is asked for."""
+async def test_a_version_that_fails_repeatedly_is_replaced_by_a_new_list() -> None:
+    """As after a restore from a backup: the server has not reached the requested version yet."""
     ahead = KubernetesUnavailable("Too large resource version: 10, current: 7", status=504)
     client = Client(_list(10), ahead, ahead, ahead, ahead, ahead, _list(8, _secret("a", 7)), [10.0])
-    told = Told()
-    async with _watching(client, told):
+    reported = ReportedChanges()
+    async with _watching(client, reported):
         await asyncio.sleep(60)
     assert client.versions()[6:8] == [None, "8"]
-    assert told == [("security", "a", "7")]
+    assert reported == [("security", "a", "7")]
 
 
-async def test_hearing_something_in_between_starts_the_delays_afresh() -> None:
+async def test_an_event_between_failures_resets_the_delay() -> None:
     client = Client(_list(10), DOWN, DOWN, [_bookmark(20), DOWN], [_bookmark(30), DOWN])
-    async with _watching(client, Told()):
+    async with _watching(client, ReportedChanges()):
         await asyncio.sleep(10)
-    assert [at for *_, at in client.asked][1:6] == [0.0, 1.0, 3.0, 4.0, 5.0]
+    assert [at for *_, at in client.requests][1:6] == [0.0, 1.0, 3.0, 4.0, 5.0]
 
 
-async def test_a_server_that_says_when_to_come_back_is_believed() -> None:
+async def test_a_retry_after_of_the_server_is_honored() -> None:
     client = Client(KubernetesUnavailable("busy", retry_after=7), _list(10))
-    async with _watching(client, Told()):
+    async with _watching(client, ReportedChanges()):
         await asyncio.sleep(10)
-    assert [at for *_, at in client.asked][:2] == [0.0, 7.0]
+    assert [at for *_, at in client.requests][:2] == [0.0, 7.0]
 
 
 @pytest.mark.parametrize("error", [KubernetesRefused("forbidden", status=403), DOWN])
-async def test_it_is_not_synced_before_the_first_list_is_in(error: KubernetesError) -> None:
-    async with _watching(Client(error, error, _list(10)), Told()) as watch:
+async def test_it_is_not_synced_before_the_first_list(error: KubernetesError) -> None:
+    async with _watching(Client(error, error, _list(10)), ReportedChanges()) as watch:
         await asyncio.sleep(2.5)
         assert (watch.synced.is_set(), watch.seconds_since_last_event()) == (False, float("inf"))
-        assert watch.trouble == error.message
+        assert watch.error_message == error.message
         await asyncio.sleep(2.5)
         assert watch.synced.is_set()
 
 
-async def test_a_list_that_breaks_off_is_begun_anew_and_nothing_is_told_of_its_half() -> None:
+async def test_a_list_that_fails_halfway_is_repeated_and_nothing_of_it_is_reported() -> None:
     half = [*_list(10, _secret("a", 1)), DOWN]
-    client, told = Client(half, _list(12, _secret("a", 1), _secret("b", 2)), [10.0]), Told()
-    async with _watching(client, told) as watch:
+    client, reported = Client(half, _list(12, _secret("a", 1), _secret("b", 2)), [10.0]), ReportedChanges()
+    async with _watching(client, reported) as watch:
         await asyncio.sleep(0.5)
         assert not watch.synced.is_set()
         await asyncio.sleep(5)
-    assert told == []
+    assert reported == []
     assert client.versions() == [None, None, "12"]
 
 
-async def test_it_knows_for_how_long_nothing_was_heard() -> None:
+async def test_the_seconds_since_the_last_event_are_counted() -> None:
     client = Client(_list(10), [30.0, _bookmark(20), 50.0])
-    async with _watching(client, Told()) as watch:
+    async with _watching(client, ReportedChanges()) as watch:
         await asyncio.sleep(29)
         assert watch.seconds_since_last_event() == pytest.approx(29)
         await asyncio.sleep(21)
         assert watch.seconds_since_last_event() == pytest.approx(20)
 
 
-async def test_a_proxy_that_ends_every_watch_at_once_is_not_asked_without_pause() -> None:
+async def test_a_proxy_that_ends_every_watch_immediately_causes_no_busy_loop() -> None:
     client = Client(_list(10), *[[]] * 1000)
-    watch = SecretWatch(client, None, Told(), chance=lambda: 0.5)
+    watch = SecretWatch(client, None, ReportedChanges(), chance=lambda: 0.5)
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(watch.run(), 10)
-    assert len(client.asked) <= 22
+    assert len(client.requests) <= 22
