@@ -1,7 +1,7 @@
-"""One request to the Kubernetes API: token, time-outs, and errors by name.
+"""HTTP client for the Kubernetes API: authentication, time-outs, and one error class for each kind of failure.
 
-Bodies are plain dictionaries: importing the library's models costs 100 MB and nearly three seconds of CPU (37.0.2),
-for nothing that we need.
+Objects are plain dictionaries: importing the client library's models costs 100 MB and nearly three seconds of CPU
+(measured with kubernetes 37.0.2), see docs/decisions/kubernetes-client.md.
 """
 
 from __future__ import annotations
@@ -22,28 +22,30 @@ from defender_devops.cluster.errors import UNAUTHORIZED, Body, error_from_respon
 from defender_devops.cluster.kubeconfig import Credentials, CredentialsLoader
 from defender_devops.errors import KubernetesUnavailable
 
-__all__ = ["JSON", "JSON_PATCH", "MERGE_PATCH", "Body", "KubernetesClient", "path", "with_query"]
+__all__ = ["JSON", "JSON_PATCH", "MERGE_PATCH", "Body", "KubernetesClient", "RequestObserver", "path", "with_query"]
 
 RequestObserver = Callable[[str, str, str, float], None]
-"""Told of each request: verb, resource, HTTP status (or `error`), seconds."""
+"""Called after each request with verb, resource, HTTP status (or `error`) and duration in seconds."""
 
 JSON: Final = "application/json"
 JSON_PATCH: Final = "application/json-patch+json"
 MERGE_PATCH: Final = "application/merge-patch+json"
 
-_AT_ONCE: Final = 32
+_MAX_CONCURRENT_REQUESTS: Final = 32
 _PAGE: Final = 500
-_CONNECT_TIMEOUT: Final = 10.0
-_BAD: Final = 400
-_LOOK_AT_FILES: Final = 1.0
-"""Seconds between two looks at whether the files of certificates were written anew."""
+"""Objects in one page of a list, as kubectl requests them."""
 
-_LONGEST_EVENT: Final = 4 * 1024 * 1024
-"""Bytes of one line of a watch: more than any object, which etcd limits to 1.5 MB."""
+_CONNECT_TIMEOUT: Final = 10.0
+_FIRST_ERROR_STATUS: Final = 400
+_CERTIFICATE_CHECK_INTERVAL: Final = 1.0
+"""Seconds between two checks whether the certificate files have changed."""
+
+_MAX_EVENT_BYTES: Final = 4 * 1024 * 1024
+"""Longest line of a watch; etcd limits an object to 1.5 MB."""
 
 
 def path(group_version: str, plural: str, namespace: str | None = None, name: str | None = None, *below: str) -> str:
-    """A path of the API; names are quoted, so none can climb out of it."""
+    """Return an API path. Every part is percent-encoded, so a name cannot contain a path of its own."""
     parts = ["apis" if "/" in group_version else "api", *group_version.split("/")]
     if namespace is not None:
         parts += ["namespaces", namespace]
@@ -52,7 +54,7 @@ def path(group_version: str, plural: str, namespace: str | None = None, name: st
 
 
 def with_query(url: str, **parameters: str) -> str:
-    """The address with more parameters."""
+    """Return the URL with additional query parameters."""
     return f"{url}{'&' if '?' in url else '?'}{urlencode(parameters)}" if parameters else url
 
 
@@ -64,28 +66,20 @@ class _Request:
     content_type: str
     accept: str
 
-    def headers(self, credentials: Credentials, agent: str) -> dict[str, str]:
-        headers = {"Accept": self.accept, "User-Agent": agent}
-        if credentials.token is not None:
-            headers["Authorization"] = f"Bearer {credentials.token.get_secret_value()}"
-        if self.body is not None:
-            headers["Content-Type"] = self.content_type
-        return headers
-
 
 class KubernetesClient:
-    """The Kubernetes API as the operator's service account.
+    """The Kubernetes API with the permissions of the loaded credentials.
 
     All methods raise KubernetesError: NotFound (404), Conflict (409, and a failed test of a JSON patch), Unavailable
-    (no answer, 401, 408, 410, 429, 5xx), Refused (every other 4xx).
+    (no response, 401, 408, 410, 429, 5xx), Refused (every other 4xx).
 
     Args:
-        credentials_loader: where the server is, and the token; several clients may share it.
-        observe: told of each request.
-        timeout: seconds that one request may take in all.
-        max_concurrent_requests: requests under way at the same time.
-        fence: called before each write, raises where this process must not write any more.
-        field_manager: who we are in managedFields and in the user agent.
+        credentials_loader: address and credentials of the API server; several clients may share one.
+        observe: called after each request.
+        timeout: seconds for one request as a whole.
+        max_concurrent_requests: further requests wait.
+        fence: called before each write; raises if this process must not write any more.
+        field_manager: name in managedFields and in the user agent.
     """
 
     def __init__(
@@ -94,7 +88,7 @@ class KubernetesClient:
         observe: RequestObserver = lambda *_: None,
         *,
         timeout: float = 30.0,
-        max_concurrent_requests: int = _AT_ONCE,
+        max_concurrent_requests: int = _MAX_CONCURRENT_REQUESTS,
         fence: Callable[[], None] = lambda: None,
         field_manager: str = FIELD_MANAGER,
     ) -> None:
@@ -105,9 +99,9 @@ class KubernetesClient:
         self._slots = asyncio.Semaphore(max_concurrent_requests)
         self._fence = fence
         self._session: aiohttp.ClientSession | None = None
-        self._session_for: object = None
-        self._looked_at: Credentials | None = None
-        self._look_again_at = 0.0
+        self._session_tls: object = None
+        self._checked_credentials: Credentials | None = None
+        self._next_check_at = 0.0
 
     async def close(self) -> None:
         """Close all connections."""
@@ -117,14 +111,15 @@ class KubernetesClient:
 
     async def get(self, url: str, *, accept: str = JSON) -> Body:
         """Read one object, or one page of a list."""
-        return await self._send(_Request("GET", url, None, JSON, accept))
+        async with self._slots:
+            return await self._send(_Request("GET", url, None, JSON, accept))
 
     async def create(self, url: str, body: Mapping[str, Any]) -> Body:
         """Create an object, or post to a subresource."""
         return await self._write("POST", with_query(url, fieldManager=self._field_manager), body)
 
     async def replace(self, url: str, body: Mapping[str, Any]) -> Body:
-        """Replace an object; its metadata.resourceVersion must be the one that was read."""
+        """Replace an object; the body's metadata.resourceVersion must be the current one."""
         return await self._write("PUT", with_query(url, fieldManager=self._field_manager), body)
 
     async def patch(self, url: str, body: Mapping[str, Any] | Sequence[Mapping[str, Any]], kind: str) -> Body:
@@ -132,121 +127,127 @@ class KubernetesClient:
         return await self._write("PATCH", with_query(url, fieldManager=self._field_manager), body, kind)
 
     async def delete(self, url: str, preconditions: Mapping[str, str] | None = None) -> None:
-        """Delete an object, if it still is the one that these preconditions name."""
+        """Delete an object if it has the uid and resourceVersion in `preconditions`."""
         await self._write("DELETE", url, {"preconditions": dict(preconditions)} if preconditions else None)
 
     async def pages(self, url: str, *, accept: str = JSON) -> AsyncIterator[Body]:
-        """A list, page by page. KubernetesUnavailable (410) where reading took longer than the server remembers."""
-        token = ""
+        """Yield a list page by page.
+
+        Raises:
+            KubernetesUnavailable: status 410 if reading took longer than the server keeps the list's version.
+        """
+        continue_token = ""
         while True:
-            query = {"limit": str(_PAGE)} | ({"continue": token} if token else {})
+            query = {"limit": str(_PAGE)} | ({"continue": continue_token} if continue_token else {})
             page = await self.get(with_query(url, **query), accept=accept)
             yield page
-            token = page.get("metadata", {}).get("continue") or ""
-            if not token:
+            continue_token = page.get("metadata", {}).get("continue") or ""
+            if not continue_token:
                 return
 
     async def items(self, url: str) -> AsyncIterator[Body]:
-        """Every object of a list."""
+        """Yield every object of a list."""
         async for page in self.pages(url):
             for item in page.get("items") or ():
-                # A list leaves out of its items what it says once of itself.
+                # The API server omits apiVersion and kind from the items of a list.
                 yield {"apiVersion": page["apiVersion"], "kind": page["kind"].removesuffix("List"), **item}
 
     async def watch(self, url: str, *, accept: str = JSON, idle_timeout: float) -> AsyncGenerator[Body]:
-        """Events of a watch as they come, until the server ends it.
+        """Yield the events of a watch until the server ends it.
 
         Args:
-            url: of the list, with the watch's parameters.
-            accept: what to ask for; the table of an event's object.
-            idle_timeout: seconds without a single byte after which the connection is given up as KubernetesUnavailable.
+            url: path of the list, with the watch's parameters.
+            accept: media type of the events' objects.
+            idle_timeout: seconds without a byte after which the connection counts as broken (KubernetesUnavailable).
         """
         request = _Request("GET", url, None, JSON, accept)
         limits = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT, sock_read=idle_timeout)
-        async with self._observed("watch", url) as seen, self._answer(request, limits) as answer:
-            seen.append(str(answer.status))
-            if answer.status >= _BAD:
-                raise error_from_response(answer.status, parse(await answer.read()), answer.headers)
-            async for line in answer.content:
+        async with self._open_response("watch", request, limits) as response:
+            if response.status >= _FIRST_ERROR_STATUS:
+                raise error_from_response(response.status, parse(await response.read()), response.headers)
+            async for line in response.content:
                 yield parse(line)
 
     async def _write(self, method: str, url: str, body: object, kind: str = JSON) -> Body:
         content = None if body is None else to_json(body)
         async with self._slots:
+            # Checked after waiting for the slot: leadership may have been lost in the meantime.
             self._fence()
-            return await self._send_now(_Request(method, url, content, kind, JSON))
+            return await self._send(_Request(method, url, content, kind, JSON))
 
     async def _send(self, request: _Request) -> Body:
-        async with self._slots:
-            return await self._send_now(request)
-
-    async def _send_now(self, request: _Request) -> Body:
-        observed = self._observed(request_verb(request.method, request.url), request.url)
-        async with observed as seen, self._answer(request, self._timeout) as answer:
-            content = parse(await answer.read())
-            seen.append(str(answer.status))
-            if answer.status >= _BAD:
+        verb = request_verb(request.method, request.url)
+        async with self._open_response(verb, request, self._timeout) as response:
+            content = parse(await response.read())
+            if response.status >= _FIRST_ERROR_STATUS:
                 is_json_patch = request.content_type == JSON_PATCH
-                raise error_from_response(answer.status, content, answer.headers, json_patch=is_json_patch)
+                raise error_from_response(response.status, content, response.headers, json_patch=is_json_patch)
             return content
 
     @contextlib.asynccontextmanager
-    async def _observed(self, verb: str, url: str) -> AsyncIterator[list[str]]:
-        """Tells the observer how a request ended (what is put into the list), and names what cut it short."""
-        started, seen = time.monotonic(), list[str]()
+    async def _open_response(
+        self, verb: str, request: _Request, limits: aiohttp.ClientTimeout
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Send a request, repeat it once with new credentials after 401, and report it to the observer.
+
+        Raises:
+            KubernetesUnavailable: no response, or the connection broke while the response was read.
+        """
+        started, status = time.monotonic(), "error"
         try:
-            yield seen
+            credentials = await self.credentials_loader.credentials()
+            response = await self._request(request, credentials, limits)
+            if response.status == UNAUTHORIZED:
+                response.release()
+                credentials = await self.credentials_loader.credentials(refused=credentials.token or True)
+                response = await self._request(request, credentials, limits)
+            async with response:
+                status = str(response.status)
+                yield response
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            seen.clear()
+            status = "error"
             raise KubernetesUnavailable(f"The Kubernetes API server does not answer ({_cause(error)}).") from error
         finally:
-            self._observe(verb, resource_name(url), seen[0] if seen else "error", time.monotonic() - started)
+            self._observe(verb, resource_name(request.url), status, time.monotonic() - started)
 
-    @contextlib.asynccontextmanager
-    async def _answer(self, request: _Request, limits: aiohttp.ClientTimeout) -> AsyncIterator[aiohttp.ClientResponse]:
-        """The answer to a request, sent once more with another token where the server did not take this one."""
-        credentials = await self.credentials_loader.credentials()
-        answer = await self._ask(request, credentials, limits)
-        if answer.status == UNAUTHORIZED:
-            answer.release()
-            credentials = await self.credentials_loader.credentials(refused=credentials.token or True)
-            answer = await self._ask(request, credentials, limits)
-        async with answer:
-            yield answer
-
-    async def _ask(
+    async def _request(
         self, request: _Request, credentials: Credentials, limits: aiohttp.ClientTimeout
     ) -> aiohttp.ClientResponse:
-        session = await self._open(credentials)
+        headers = {"Accept": request.accept, "User-Agent": self._field_manager}
+        if credentials.token is not None:
+            headers["Authorization"] = f"Bearer {credentials.token.get_secret_value()}"
+        if request.body is not None:
+            headers["Content-Type"] = request.content_type
+        session = await self._open_session(credentials)
         return await session.request(
             request.method,
             credentials.server + request.url,
             data=request.body,
-            headers=request.headers(credentials, self._field_manager),
+            headers=headers,
             timeout=limits,
             proxy=credentials.proxy,
             server_hostname=credentials.server_name,
         )
 
-    async def _open(self, credentials: Credentials) -> aiohttp.ClientSession:
-        """The session; another one where certificates were renewed, which is noticed within a second."""
+    async def _open_session(self, credentials: Credentials) -> aiohttp.ClientSession:
+        """Return the session, or a new one within a second after the certificate files were renewed."""
         now = time.monotonic()
-        if self._session is not None and credentials is self._looked_at and now < self._look_again_at:
+        if self._session is not None and credentials is self._checked_credentials and now < self._next_check_at:
             return self._session
         identity, outdated = credentials.tls_identity(), None
-        if self._session is None or self._session_for != identity:
+        if self._session is None or self._session_tls != identity:
             connector = aiohttp.TCPConnector(limit=0, ssl=credentials.tls())
-            outdated, self._session_for = self._session, identity
-            self._session = aiohttp.ClientSession(connector=connector, read_bufsize=_LONGEST_EVENT)
-        opened = self._session
-        self._looked_at, self._look_again_at = credentials, now + _LOOK_AT_FILES
+            outdated, self._session_tls = self._session, identity
+            self._session = aiohttp.ClientSession(connector=connector, read_bufsize=_MAX_EVENT_BYTES)
+        session = self._session
+        self._checked_credentials, self._next_check_at = credentials, now + _CERTIFICATE_CHECK_INTERVAL
         if outdated is not None:
             await outdated.close()
-        return opened
+        return session
 
 
 def _cause(error: BaseException) -> str:
-    """Which kind of failure, in words that hold no address or header."""
+    """Return the kind of a failure. aiohttp's own text may contain the address and headers."""
     inner = getattr(error, "os_error", None)
     if isinstance(inner, OSError) and inner.strerror:
         return f"{type(error).__name__}: {inner.strerror}"

@@ -1,4 +1,4 @@
-"""AzureDevOpsConnectors: finalizer and status. Nothing else of them is ever written."""
+"""AzureDevOpsConnectors: list them, and write finalizer and status. The operator never writes anything else of them."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ _FINALIZERS: Final = "/metadata/finalizers"
 
 
 class Connectors:
-    """AzureDevOpsConnectors of the cluster. All methods raise KubernetesError."""
+    """Client for AzureDevOpsConnectors. All methods raise KubernetesError."""
 
     def __init__(self, client: KubernetesClient) -> None:
         self._client = client
 
     async def items(self, namespace: str | None) -> AsyncIterator[Body]:
-        """Every connector of a namespace, or of all."""
+        """Yield every connector of a namespace, or of all namespaces."""
         async for body in self._client.items(path(API_VERSION, CONNECTOR.plural, namespace)):
             yield body
 
     async def patch_status(
         self, namespace: str, name: str, patch: Mapping[str, Any], *, resource_version: str | None = None
     ) -> Body:
-        """Merge into the status.
+        """Merge a patch into the status.
 
         Args:
-            namespace: of the resource.
-            name: of the resource.
-            patch: what differs; null removes.
-            resource_version: if given, a version that is no longer the newest is KubernetesConflict.
+            namespace: namespace of the connector.
+            name: name of the connector.
+            patch: fields to change; null removes a field.
+            resource_version: expected current version; KubernetesConflict if the object has another one.
 
         Returns:
-            The whole resource as it is now.
+            The whole object after the write.
         """
         body: Body = {"status": patch}
         if resource_version is not None:
@@ -44,26 +44,28 @@ class Connectors:
         return await self._client.patch(self._path(namespace, name, "status"), body, MERGE_PATCH)
 
     async def add_finalizer(self, live: Mapping[str, Any]) -> Body:
-        """Add our finalizer to a resource as it was last seen; KubernetesConflict where its finalizers have changed."""
-        before = list(live["metadata"].get("finalizers") or ())
-        if FINALIZER in before:
+        """Add the operator's finalizer; KubernetesConflict if the finalizers differ from those in `live`."""
+        finalizers = list(live["metadata"].get("finalizers") or ())
+        if FINALIZER in finalizers:
             return dict(live)
-        return await self._write_finalizers(live, before, [*before, FINALIZER])
+        return await self._replace_finalizers(live, finalizers, [*finalizers, FINALIZER])
 
     async def remove_finalizer(self, live: Mapping[str, Any]) -> Body:
-        """Take our finalizer off a resource as it was last seen; KubernetesConflict where they have changed."""
-        before = list(live["metadata"].get("finalizers") or ())
-        if FINALIZER not in before:
+        """Remove the operator's finalizer; KubernetesConflict if the finalizers differ from those in `live`."""
+        finalizers = list(live["metadata"].get("finalizers") or ())
+        if FINALIZER not in finalizers:
             return dict(live)
-        return await self._write_finalizers(live, before, [each for each in before if each != FINALIZER])
+        return await self._replace_finalizers(live, finalizers, [name for name in finalizers if name != FINALIZER])
 
-    async def _write_finalizers(self, live: Mapping[str, Any], before: list[str], after: list[str]) -> Body:
+    async def _replace_finalizers(self, live: Mapping[str, Any], current: list[str], desired: list[str]) -> Body:
         metadata = live["metadata"]
+        # The tests make the patch fail if another object has this name by now, or somebody else changed the
+        # finalizers. A test of resourceVersion would fail after every write of the status, too.
         test = [
             {"op": "test", "path": "/metadata/uid", "value": metadata["uid"]},
-            {"op": "test", "path": _FINALIZERS, "value": before or None},
+            {"op": "test", "path": _FINALIZERS, "value": current or None},
         ]
-        write = {"op": "add", "path": _FINALIZERS, "value": after}
+        write = {"op": "add", "path": _FINALIZERS, "value": desired}
         return await self._client.patch(self._path(metadata["namespace"], metadata["name"]), [*test, write], JSON_PATCH)
 
     @staticmethod

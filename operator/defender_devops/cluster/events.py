@@ -1,10 +1,10 @@
-"""Events on the two resources (events.k8s.io/v1), written behind the back of the reconcile that has something to say.
+"""Kubernetes events (events.k8s.io/v1) on the two kinds, written in the background so that a reconcile never waits.
 
-The same words about the same resource are one event, whose series counts up: at once when they are said a second time,
-then each minute at most, and after six minutes of silence they are news again. (client-go's recorder does likewise,
-with longer times.)
+Equal events about the same resource are one Event object whose series counts up: on the second occurrence immediately,
+then at most once a minute; after six minutes without an occurrence the next one is a new Event. (client-go's recorder
+works likewise, with longer times.)
 
-An event that cannot be written is lost, and counted: it is for people to read, and its condition is in the status.
+An event that cannot be written is dropped and counted: events are for people, and the conditions hold the same facts.
 """
 
 from __future__ import annotations
@@ -28,22 +28,27 @@ from defender_devops.errors import KubernetesError, KubernetesNotFound, Kubernet
 __all__ = ["Events"]
 
 _API: Final = "events.k8s.io/v1"
-_WAITING_MAX: Final = 1000
-_REMEMBERED_MAX: Final = 4096
+_QUEUE_MAX: Final = 1000
+_SERIES_MAX: Final = 4096
 _SERIES_INTERVAL: Final = 60.0
+"""Seconds at least between two writes of one series, from the second on."""
+
 _SERIES_END: Final = 360.0
-_NOTE_MAX: Final = 1024
-"""Characters; the limit of the API (noteLengthLimit in k8s.io/kubernetes/pkg/apis/core/validation)."""
+"""Seconds without an occurrence after which a series is over."""
+
+_NOTE_MAX_LENGTH: Final = 1024
+"""Limit of the API in characters (noteLengthLimit in k8s.io/kubernetes/pkg/apis/core/validation)."""
+
 _ATTEMPTS: Final = 3
 _RETRY: Final = Backoff(initial=1.0, maximum=10.0)
-_LAST_WORDS: Final = 2.0
-"""Seconds to write what waits when the operator ends."""
+_SHUTDOWN_SECONDS: Final = 2.0
+"""Time to write the queued events when the operator ends."""
 
 _log: Final = structlog.get_logger(__name__)
 
 
 class _Key(NamedTuple):
-    """What makes two events the same."""
+    """Two events with equal keys belong to one series."""
 
     uid: str
     type: str
@@ -53,142 +58,138 @@ class _Key(NamedTuple):
 
 @dataclass(slots=True)
 class _Series:
-    """How often an event was seen, and what the API server knows of it.
+    """Occurrences of an event, and what the API server has of them.
 
     Attributes:
-        regarding: the resource, as events name it.
-        action: what was being done.
-        first: when it was seen first; the event's time.
-        last: when it was seen last.
-        last_seen_at: the same on the event loop's clock.
-        count: how often, in all.
-        name: of the Event object; None while it is not written.
+        regarding: reference to the resource.
+        action: what the operator was doing.
+        first: time of the first occurrence; the Event's eventTime.
+        last: time of the last occurrence.
+        last_loop_time: the same on the event loop's clock.
+        count: number of occurrences.
+        name: name of the Event object; None until it is written.
         written_at: loop time of the last write; None before the first.
-        waits: it is in the queue or has a timer, so whoever writes it takes the newest count along.
+        is_pending: queued or waiting for a timer; the write will contain the latest count.
     """
 
     regarding: Mapping[str, str]
     action: str
     first: datetime
     last: datetime
-    last_seen_at: float
+    last_loop_time: float
     count: int = 0
     name: str | None = None
     written_at: float | None = None
-    waits: bool = False
+    is_pending: bool = False
+
+    def counted(self) -> Body:
+        """Return the `series` field of the Event."""
+        return {"count": self.count, "lastObservedTime": _micro_time(self.last)}
 
 
 class Events:
-    """Takes events and writes them one after the other.
+    """Queues events and writes them one after the other.
 
     Args:
-        client: the API.
-        instance: who writes: the pod's name.
-        lost: told of each event that could not be written.
+        client: Kubernetes API client.
+        instance: reporting instance: the pod's name.
+        on_dropped: called for each event that could not be written.
     """
 
-    def __init__(self, client: KubernetesClient, instance: str, lost: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, client: KubernetesClient, instance: str, on_dropped: Callable[[], None] = lambda: None) -> None:
         self._client = client
         self._instance = instance
-        self._lost = lost
-        self._waiting: asyncio.Queue[_Key] = asyncio.Queue(_WAITING_MAX)
-        self._remembered: OrderedDict[_Key, _Series] = OrderedDict()
+        self._on_dropped = on_dropped
+        self._queue: asyncio.Queue[_Key] = asyncio.Queue(_QUEUE_MAX)
+        self._series: OrderedDict[_Key, _Series] = OrderedDict()
 
     def emit(self, body: Mapping[str, Any], kind: str, reason: str, note: str, action: str = "Reconcile") -> None:
-        """Say something about a resource; returns at once and never raises.
+        """Queue an event about a resource; returns immediately and never raises.
 
         Args:
             body: the resource.
             kind: `Normal` or `Warning`.
-            reason: a reason constant.
-            note: words for people, without secrets.
-            action: what was being done, in one word.
+            reason: one of the operator's reasons.
+            note: message for people, without secrets.
+            action: what the operator was doing, in one word.
         """
         loop = asyncio.get_running_loop()
-        key = _Key(body["metadata"]["uid"], kind, reason, note[:_NOTE_MAX])
-        series = self._recall(key, loop.time())
-        if series is None:
-            moment = datetime.now(UTC)
-            series = self._remembered[key] = _Series(_reference(body), action, moment, moment, loop.time())
+        key = _Key(body["metadata"]["uid"], kind, reason, note[:_NOTE_MAX_LENGTH])
+        now, moment = loop.time(), datetime.now(UTC)
+        series = self._series.pop(key, None)
+        if series is None or not (series.is_pending or now - series.last_loop_time < _SERIES_END):
+            while len(self._series) >= _SERIES_MAX:
+                self._series.popitem(last=False)
+            series = _Series(_object_reference(body), action, moment, moment, now)
+        self._series[key] = series  # last in the order, so that the series unused for longest is evicted first
         series.count += 1
-        series.last, series.last_seen_at = datetime.now(UTC), loop.time()
-        if series.waits:
+        series.last, series.last_loop_time = moment, now
+        if series.is_pending:
             return
-        series.waits = True
-        if series.written_at is None or series.count == 2:  # noqa: PLR2004 - the second makes it a series
-            self._put(key)
+        series.is_pending = True
+        if series.written_at is None or series.count == 2:  # noqa: PLR2004 - the second occurrence makes it a series
+            self._enqueue(key)
         else:
-            loop.call_at(series.written_at + _SERIES_INTERVAL, self._put, key)
+            loop.call_at(series.written_at + _SERIES_INTERVAL, self._enqueue, key)
 
     async def run(self) -> None:
-        """Write what comes, until cancelled; then what waits, as far as two seconds go."""
+        """Write queued events until cancelled, then those still queued for at most two seconds."""
         try:
             while True:
-                await self._write(await self._waiting.get())
+                await self._write(await self._queue.get())
         except asyncio.CancelledError:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_LAST_WORDS):
-                    while not self._waiting.empty():
-                        await self._write(self._waiting.get_nowait())
+                async with asyncio.timeout(_SHUTDOWN_SECONDS):
+                    while not self._queue.empty():
+                        await self._write(self._queue.get_nowait())
             raise
 
-    def _recall(self, key: _Key, now: float) -> _Series | None:
-        """What is remembered of an event that is not over; forgets the oldest of too many."""
-        series = self._remembered.pop(key, None)
-        if series is not None and (series.waits or now - series.last_seen_at < _SERIES_END):
-            self._remembered[key] = series
-            return series
-        while len(self._remembered) >= _REMEMBERED_MAX:
-            self._remembered.popitem(last=False)
-        return None
-
-    def _put(self, key: _Key) -> None:
+    def _enqueue(self, key: _Key) -> None:
         try:
-            self._waiting.put_nowait(key)
+            self._queue.put_nowait(key)
         except asyncio.QueueFull:
-            self._lose(key, "too many are waiting")
+            self._drop(key, "the queue is full")
 
     async def _write(self, key: _Key) -> None:
-        """Write one event; 403 above all is no trouble: a namespace that is going takes nothing new."""
-        series = self._remembered.get(key)
+        """Write one event. Refusals are expected: a terminating namespace accepts no new objects (403)."""
+        series = self._series.get(key)
         if series is None:
-            self._lose(key, "too many are remembered")
+            self._drop(key, "evicted by newer events")
             return
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 await self._write_once(key, series)
             except KubernetesUnavailable as error:
                 if attempt == _ATTEMPTS:
-                    self._lose(key, error.message)
+                    self._drop(key, error.message)
                 else:
                     await asyncio.sleep(error.retry_after or _RETRY.delay(attempt, 0.0))
             except KubernetesError as error:
-                self._lose(key, error.message)
+                self._drop(key, error.message)
                 return
             else:
                 return
 
     async def _write_once(self, key: _Key, series: _Series) -> None:
-        series.waits = False
+        loop = asyncio.get_running_loop()
+        series.is_pending = False
         namespace = series.regarding["namespace"]
         if series.name is not None:
-            series.written_at = asyncio.get_running_loop().time()  # now, for what is said during the write
+            # Set before the write, so that an occurrence during it waits for its interval.
+            series.written_at = loop.time()
             try:
-                await self._client.patch(
-                    path(_API, "events", namespace, series.name), {"series": _counted(series)}, MERGE_PATCH
-                )
-            except KubernetesNotFound:  # the API server keeps events for an hour
+                url = path(_API, "events", namespace, series.name)
+                await self._client.patch(url, {"series": series.counted()}, MERGE_PATCH)
+            except KubernetesNotFound:  # the API server keeps events for an hour by default
                 series.name, series.first = None, series.last
-        if series.name is None:
-            name = _event_name(series.regarding["name"])
-            await self._client.create(path(_API, "events", namespace), self._body(key, series, name))
-            series.name, series.written_at = name, asyncio.get_running_loop().time()
-
-    def _body(self, key: _Key, series: _Series, name: str) -> Body:
+            else:
+                return
+        # The name begins like the resource's, and is cut so that it stays a valid name.
+        name = f"{series.regarding['name'][:200].rstrip('-.')}.{uuid.uuid4().hex[:16]}"
         body = {
             "apiVersion": _API,
             "kind": "Event",
-            "metadata": {"name": name, "namespace": series.regarding["namespace"]},
+            "metadata": {"name": name, "namespace": namespace},
             "eventTime": _micro_time(series.first),
             "reportingController": FIELD_MANAGER,
             "reportingInstance": self._instance,
@@ -198,36 +199,24 @@ class Events:
             "regarding": dict(series.regarding),
             "note": key.note,
         }
-        return body | ({"series": _counted(series)} if series.count > 1 else {})
+        body |= {"series": series.counted()} if series.count > 1 else {}
+        await self._client.create(path(_API, "events", namespace), body)
+        series.name, series.written_at = name, loop.time()
 
-    def _lose(self, key: _Key, cause: str) -> None:
-        series = self._remembered.get(key)
+    def _drop(self, key: _Key, cause: str) -> None:
+        series = self._series.get(key)
         if series is not None:
-            series.waits = False
+            series.is_pending = False
         _log.info("event not written", reason=key.reason, cause=cause)
-        self._lost()
+        self._on_dropped()
 
 
-def _reference(body: Mapping[str, Any]) -> Mapping[str, str]:
-    metadata = body["metadata"]
-    return {
-        "apiVersion": body["apiVersion"],
-        "kind": body["kind"],
-        "namespace": metadata["namespace"],
-        "name": metadata["name"],
-        "uid": metadata["uid"],
-        "resourceVersion": metadata["resourceVersion"],
-    }
-
-
-def _event_name(name: str) -> str:
-    """A name of its own that begins like the resource's, cut so that it stays a valid one."""
-    return f"{name[:200].rstrip('-.')}.{uuid.uuid4().hex[:16]}"
-
-
-def _counted(series: _Series) -> Body:
-    return {"count": series.count, "lastObservedTime": _micro_time(series.last)}
+def _object_reference(body: Mapping[str, Any]) -> Mapping[str, str]:
+    fields = ("namespace", "name", "uid", "resourceVersion")
+    metadata = {field: body["metadata"][field] for field in fields}
+    return {"apiVersion": body["apiVersion"], "kind": body["kind"], **metadata}
 
 
 def _micro_time(moment: datetime) -> str:
+    """Return a UTC time in the format of metav1.MicroTime."""
     return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,8 +1,7 @@
-"""Where the API server is and who we are there: from the pod's service account, else from KUBECONFIG.
+"""Address and credentials of the API server: from the pod's service account, else from a kubeconfig.
 
-The library reads kubeconfigs and the pod's files. Tokens in files change while we run, so files are read again when
-they are a minute old; a kubeconfig's exec command, which may be slow, when what it gave is about to expire. Either is
-read again at once when the server no longer takes what we have.
+Tokens in files are rotated, so files are read again after a minute. A kubeconfig's exec command may be slow, so it runs
+again shortly before its credential expires. Either is read again immediately when the server answers 401.
 """
 
 from __future__ import annotations
@@ -27,17 +26,17 @@ from defender_devops.errors import KubernetesRefused, KubernetesUnavailable
 
 __all__ = ["Credentials", "CredentialsLoader"]
 
-_READ_FILES_AGAIN: Final = 60.0
-_RUN_COMMAND_BEFORE: Final = 60.0
-"""Seconds before the expiry of what an exec command gave."""
+_FILE_RELOAD_INTERVAL: Final = 60.0
+_EXPIRY_MARGIN: Final = 60.0
+"""Seconds before the expiry of an exec command's credential at which the command runs again."""
 
-_AT_LEAST: Final = 10.0
-"""Seconds that anything is kept, were it to expire at once: an exec command is not run for each request."""
+_MIN_LIFETIME: Final = 10.0
+"""Seconds for which any credential is kept, even an expired one: an exec command must not run for each request."""
 
 _NAMESPACE_FILE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 _MALFORMED: Final = (AttributeError, KeyError, TypeError, ValueError)
-"""What the library raises for a kubeconfig that is YAML and not a kubeconfig."""
+"""Raised by the library for YAML that is not a kubeconfig."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +121,7 @@ class CredentialsLoader:
 
 async def _load(context: str | None) -> tuple[Credentials, float]:
     """Credentials, and for how many seconds they need not be read again."""
-    configuration, good_for = Configuration(), _READ_FILES_AGAIN
+    configuration, good_for = Configuration(), _FILE_RELOAD_INTERVAL
     try:
         if SERVICE_HOST_ENV_NAME in os.environ and not os.environ.get("KUBECONFIG") and context is None:
             load_incluster_config(configuration, try_refresh_token=False)  # type: ignore[no-untyped-call]
@@ -162,7 +161,7 @@ def _good_for(loader: KubeConfigLoader, configuration: Configuration) -> float:
     """How long a kubeconfig's credentials need not be read again, in seconds."""
     user = loader._user  # noqa: SLF001 - as the library's own refresh_token does: there is no other way to ask
     if user is None or "exec" not in user:
-        return _READ_FILES_AGAIN
+        return _FILE_RELOAD_INTERVAL
     if not configuration.api_key.get("BearerToken") and not configuration.cert_file:
         # The library logs the cause and goes on without credentials, which would end in a puzzling 401 or 403.
         raise KubernetesUnavailable(
@@ -171,4 +170,4 @@ def _good_for(loader: KubeConfigLoader, configuration: Configuration) -> float:
     expires: datetime | None = getattr(loader, "exec_plugin_expiry", None)
     if expires is None:
         return float("inf")  # until the server refuses it, as kubectl does
-    return max((expires - datetime.now(UTC)).total_seconds() - _RUN_COMMAND_BEFORE, _AT_LEAST)
+    return max((expires - datetime.now(UTC)).total_seconds() - _EXPIRY_MARGIN, _MIN_LIFETIME)

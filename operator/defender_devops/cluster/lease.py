@@ -1,12 +1,12 @@
-"""Leader election by a Lease (coordination.k8s.io/v1): at most one replica writes, and another takes over soon.
+"""Leader election with a Lease (coordination.k8s.io/v1): at most one replica writes, and a standby takes over soon.
 
-Nobody trusts anybody's clock. A standby takes over when it has seen no change of the record for as long as the record
-itself says, by a clock of its own that only goes forward; the times in the record are for people. The leader in turn
-stops believing in its lease earlier than that, counted from before the renewal was sent. So what counts is that two
-clocks run about equally fast, not that they agree.
+No replica depends on another one's clock. A standby takes over when it has observed no change of the Lease for the
+duration that the Lease itself states, measured with its own monotonic clock; the times in the Lease are informative.
+The leader stops writing earlier than that, counted from before it sent the last successful renewal. So clocks need to
+run at about the same rate, but need not agree.
 
-A process that was frozen may wake up long after its lease was taken. Therefore nothing may be written without asking
-`fence` right before, which compares times and needs no task to have run since.
+A process that was frozen may resume long after another replica has taken its lease. Therefore every write first calls
+`fence`, which compares times and does not depend on any task having run.
 """
 
 from __future__ import annotations
@@ -34,27 +34,27 @@ __all__ = ["LeaderElection", "LeaseTimes"]
 
 _API: Final = "coordination.k8s.io/v1"
 
-_PAST: Final = 0.01
-"""Seconds: timers are not exact, and a deadline that is waited for should be over then."""
+_TIMER_MARGIN: Final = 0.01
+"""Seconds. Timers are not exact: a deadline that was waited for must have passed when the timer fires."""
 
 _log: Final = structlog.get_logger(__name__)
 
 
 def _clock() -> float:
-    """Seconds that go on while the machine is suspended, where the system has such a clock."""
+    """Return seconds of a clock that continues while the machine is suspended, where the system has one."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseTimes:
-    """Seconds. After a leader's sudden death another one leads within `duration` plus `retry_interval`.
+    """Seconds. After a leader's sudden death a standby leads within `duration` plus `retry_interval`.
 
     Attributes:
-        duration: after the last change that it saw, a standby takes the lease.
-        deadline: after its last renewal, the leader no longer leads. What is left of `duration` is for requests that
-            are under way then, and for clocks that do not run equally fast.
+        duration: how long a standby waits after the last observed change before it takes the lease.
+        deadline: how long the leader leads after its last renewal. The difference to `duration` covers requests under
+            way at that moment and clocks that run at different rates.
         renew_interval: between two renewals of the leader.
-        retry_interval: between two looks of a standby, and between a failed renewal and the next.
+        retry_interval: between two attempts of a standby, and between a failed renewal and the next one.
     """
 
     duration: int = 10
@@ -71,14 +71,14 @@ class LeaderElection:
     """One candidate.
 
     Args:
-        client: the API; one of its own, since renewals must not queue up behind other requests, nor be fenced.
-        namespace: of the lease.
-        name: of the lease.
-        identity: of this process, different from every other one's, also from its own after a restart.
-        times: how long is what.
-        on_lost: called at once, and before anything else, when the lease is lost.
-        clock: seconds of a clock that never goes back.
-        chance: random numbers in [0, 1).
+        client: Kubernetes API client of its own: renewals must neither queue behind other requests nor be fenced.
+        namespace: namespace of the lease.
+        name: name of the lease.
+        identity: unique for this process, also different from its own identity after a restart.
+        times: durations and intervals.
+        on_lost: called immediately, and before anything else, when leadership is lost.
+        clock: seconds of a monotonic clock.
+        chance: source of random numbers in [0, 1), for jitter.
     """
 
     def __init__(
@@ -94,18 +94,18 @@ class LeaderElection:
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._client = client
-        self._leases = path(_API, "leases", namespace)
-        self._lease = path(_API, "leases", namespace, name)
+        self._collection_url = path(_API, "leases", namespace)
+        self._url = path(_API, "leases", namespace, name)
         self._metadata = {"name": name, "namespace": namespace}
         self._identity = identity
         self._times = times
-        self._lost = on_lost
+        self._on_lost = on_lost
         self._clock = clock
         self._chance = chance
         self._leads_until = float("-inf")
-        self._held: Body = {}
-        self._seen: Body | None = None
-        self._seen_at = 0.0
+        self._own_lease: Body = {}
+        self._observed: Body | None = None
+        self._observed_at = 0.0
 
     def is_leader(self) -> bool:
         """Whether this process may write at this moment."""
@@ -113,87 +113,78 @@ class LeaderElection:
 
     @property
     def is_standby(self) -> bool:
-        """Whether another process was seen to hold the lease when it was last looked at."""
-        return (
-            not self.is_leader()
-            and bool(self._seen)
-            and (self._seen or {}).get("holderIdentity") not in ("", self._identity)
-        )
+        """Whether another process held the lease when it was last read."""
+        holder = (self._observed or {}).get("holderIdentity")
+        return not self.is_leader() and bool(self._observed) and holder not in ("", self._identity)
 
     def fence(self) -> None:
-        """Pass if this process leads.
+        """Return if this process leads.
 
         Raises:
-            LeadershipLost: it does not, or not any more.
+            LeadershipLost: it does not lead, or no longer.
         """
         if not self.is_leader():
-            raise LeadershipLost("Another replica leads, or may lead: nothing is written here any more.")
+            raise LeadershipLost("Another replica leads, or may lead, so this one writes nothing.")
 
     async def lead(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Wait for the lease, do the work while holding it, and give it back when the work ends or this is cancelled.
+        """Acquire the lease, run `work` while holding it, and release it when the work ends or this is cancelled.
 
         Raises:
             LeadershipLost: the lease was lost; the work was cancelled.
-            KubernetesRefused: the lease cannot be read or written for lack of rights.
+            KubernetesRefused: a permission to read or write the lease is missing.
         """
-        await self._acquire()
+        while True:
+            retry_in = await self._try_acquire()
+            if self.is_leader():
+                break
+            await asyncio.sleep(retry_in * (1 + 0.1 * self._chance()))
         _log.info("leading", identity=self._identity)
         working = asyncio.ensure_future(work())
-        keeping = asyncio.ensure_future(self._keep())
+        renewing = asyncio.ensure_future(self._renew_until_lost())
         try:
-            await asyncio.wait({working, keeping}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({working, renewing}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            # The work may take its time to end; meanwhile the lease is still renewed.
-            await _ended(working)
-            await _ended(keeping)
+            # The work may take time to end; the lease is renewed in the meantime.
+            await _cancel_and_wait(working)
+            await _cancel_and_wait(renewing)
             if self.is_leader():
                 await self._release()
-        for task in (keeping, working):
+        for task in (renewing, working):
             if not task.cancelled():
                 task.result()
 
-    async def _acquire(self) -> None:
-        while True:
-            wait = await self._try()
-            if self.is_leader():
-                return
-            await asyncio.sleep(wait * (1 + 0.1 * self._chance()))
-
-    async def _try(self) -> float:
-        """Look at the lease and take it if it is free; gives the seconds until the next look, if it was not."""
+    async def _try_acquire(self) -> float:
+        """Read the lease and take it if it is free; return the seconds until the next attempt otherwise."""
         try:
-            lease = await self._read()
-            free_in = 0.0 if lease is None else self._free_in(lease)
+            try:
+                lease: Body | None = await self._client.get(self._url)
+            except KubernetesNotFound:
+                lease = None
+            free_in = 0.0 if lease is None else self._observe(lease)
             if free_in <= 0:
-                await self._take(lease)
+                await self._write_as_holder(lease)
         except KubernetesConflict:
-            return self._times.retry_interval  # another was faster
+            return self._times.retry_interval  # another replica was faster
         except KubernetesRefused:
             raise
         except KubernetesError as error:
-            _log.warning("the lease cannot be looked at", cause=error.message)
+            _log.warning("lease not readable", cause=error.message)
             return self._times.retry_interval
         return min(max(free_in, 0.0), self._times.retry_interval)
 
-    async def _read(self) -> Body | None:
-        try:
-            return await self._client.get(self._lease)
-        except KubernetesNotFound:
-            return None
-
-    def _free_in(self, lease: Body) -> float:
-        """Seconds until the lease may be taken, as far as is known now."""
+    def _observe(self, lease: Body) -> float:
+        """Record the lease and return the seconds until it may be taken if it does not change."""
         spec = _spec(lease)
-        if self._seen != spec:
-            self._seen, self._seen_at = spec, self._clock()
+        if self._observed != spec:
+            self._observed, self._observed_at = spec, self._clock()
         if spec.get("holderIdentity") in (None, "", self._identity):
             return 0.0
-        return self._seen_at + float(spec.get("leaseDurationSeconds") or 0) - self._clock()
+        return self._observed_at + float(spec.get("leaseDurationSeconds") or 0) - self._clock()
 
-    async def _take(self, lease: Body | None) -> None:
-        """Write ourselves into the lease as it was read."""
-        asked_at, now = self._clock(), _micro_time()
-        ours = {
+    async def _write_as_holder(self, lease: Body | None) -> None:
+        """Write this process into the lease as it was read."""
+        requested_at, now = self._clock(), _micro_time()
+        fields = {
             "holderIdentity": self._identity,
             "leaseDurationSeconds": self._times.duration,
             "acquireTime": now,
@@ -201,88 +192,88 @@ class LeaderElection:
             "leaseTransitions": 0,
         }
         if lease is None:
-            body = {"apiVersion": _API, "kind": "Lease", "metadata": self._metadata, "spec": ours}
-            self._held = await self._client.create(self._leases, body)
+            body = {"apiVersion": _API, "kind": "Lease", "metadata": self._metadata, "spec": fields}
+            self._own_lease = await self._client.create(self._collection_url, body)
         else:
-            before = _spec(lease)
-            is_ours = before.get("holderIdentity") == self._identity  # written before, and the answer was lost
-            ours["leaseTransitions"] = int(before.get("leaseTransitions") or 0) + (0 if is_ours else 1)
-            self._held = await self._client.replace(self._lease, {**lease, "spec": {**before, **ours}})
-        self._leads_until = asked_at + self._times.deadline
+            spec = _spec(lease)
+            # The holder may be this process already: an earlier write succeeded, and its response was lost.
+            is_holder = spec.get("holderIdentity") == self._identity
+            fields["leaseTransitions"] = int(spec.get("leaseTransitions") or 0) + (0 if is_holder else 1)
+            self._own_lease = await self._client.replace(self._url, {**lease, "spec": {**spec, **fields}})
+        self._leads_until = requested_at + self._times.deadline
 
-    async def _keep(self) -> None:
+    async def _renew_until_lost(self) -> None:
         """Renew the lease again and again.
 
         Raises:
-            LeadershipLost: that failed for too long, or somebody else holds it.
+            LeadershipLost: renewal failed until the deadline, or another process holds the lease.
         """
         wait = self._times.renew_interval
         while True:
-            await asyncio.sleep(min(wait, max(self._leads_until - self._clock(), 0.0) + _PAST))
-            left = self._leads_until - self._clock()
+            await asyncio.sleep(min(wait, max(self._leads_until - self._clock(), 0.0) + _TIMER_MARGIN))
             try:
-                async with asyncio.timeout(max(left, 0.0)):
-                    renewed = await self._renew()
+                async with asyncio.timeout(max(self._leads_until - self._clock(), 0.0)):
+                    is_renewed = await self._renew()
             except TimeoutError:
-                renewed = False
+                is_renewed = False
             if not self.is_leader():
                 self._leads_until = float("-inf")
-                _log.error("leadership is lost", identity=self._identity)
-                self._lost()
+                _log.error("leadership lost", identity=self._identity)
+                self._on_lost()
                 raise LeadershipLost("The lease could not be renewed in time, or another replica has taken it.")
-            wait = self._times.renew_interval if renewed else self._times.retry_interval
+            wait = self._times.renew_interval if is_renewed else self._times.retry_interval
 
     async def _renew(self) -> bool:
-        """Renew the lease; gives whether it worked. Seeing another holder ends our leadership at once."""
-        asked_at = self._clock()
-        if asked_at >= self._leads_until:
-            return False  # frozen for longer than we may lead: not even the lease is ours to write
-        spec = {**_spec(self._held), "renewTime": _micro_time()}
+        """Renew the lease and return whether that succeeded. Another holder ends leadership immediately."""
+        requested_at = self._clock()
+        if requested_at >= self._leads_until:
+            return False  # frozen for longer than this process may lead: another one may hold the lease by now
+        spec = {**_spec(self._own_lease), "renewTime": _micro_time()}
         try:
-            self._held = await self._client.replace(self._lease, {**self._held, "spec": spec})
+            self._own_lease = await self._client.replace(self._url, {**self._own_lease, "spec": spec})
         except KubernetesConflict:
-            await self._look_again()
+            await self._reread()
             return False
         except KubernetesNotFound:
-            self._leads_until = float("-inf")  # whoever deleted it may have let another in
+            self._leads_until = float("-inf")  # another replica may have created a new one
             return False
         except KubernetesError as error:
-            _log.warning("the lease was not renewed", cause=error.message)
+            _log.warning("lease not renewed", cause=error.message)
             return False
-        self._leads_until = asked_at + self._times.deadline
+        self._leads_until = requested_at + self._times.deadline
         return True
 
-    async def _look_again(self) -> None:
-        """Somebody wrote the lease in between: the next renewal goes on from there, if it still is ours."""
+    async def _reread(self) -> None:
+        """Read the lease after somebody else wrote it; the next renewal is based on it if the holder is the same."""
         try:
-            lease = await self._client.get(self._lease)
+            lease = await self._client.get(self._url)
         except KubernetesError as error:
-            _log.warning("the lease cannot be looked at", cause=error.message)
+            _log.warning("lease not readable", cause=error.message)
             return
         if _spec(lease).get("holderIdentity") == self._identity:
-            self._held = lease
+            self._own_lease = lease
         else:
             self._leads_until = float("-inf")
 
     async def _release(self) -> None:
-        """Let the next one in at once. From here on nothing may be written, whether that succeeds or not."""
-        left, self._leads_until = self._leads_until - self._clock(), float("-inf")
-        spec = {**_spec(self._held), "holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": _micro_time()}
+        """Clear the holder so that a standby can lead at once. Nothing may be written from here on, even on failure."""
+        timeout, self._leads_until = self._leads_until - self._clock(), float("-inf")
+        spec = {**_spec(self._own_lease), "holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": _micro_time()}
         try:
-            async with asyncio.timeout(left):
-                await self._client.replace(self._lease, {**self._held, "spec": spec})
+            async with asyncio.timeout(timeout):
+                await self._client.replace(self._url, {**self._own_lease, "spec": spec})
         except (KubernetesError, TimeoutError) as error:
-            _log.warning("the lease was not given back: it runs out by itself", cause=str(error))
+            _log.warning("lease not released: it expires by itself", cause=str(error))
         else:
-            _log.info("lease given back", identity=self._identity)
+            _log.info("lease released", identity=self._identity)
 
 
-async def _ended(task: asyncio.Future[None]) -> None:
-    """Cancel a task and wait until it has ended, however."""
+async def _cancel_and_wait(task: asyncio.Future[None]) -> None:
+    """Cancel a task and wait until it has ended in whatever way."""
     task.cancel()
     await asyncio.wait({task})
     if not task.cancelled():
-        task.exception()  # asyncio complains of one that nobody has looked at
+        task.exception()  # retrieved here, or asyncio logs that it never was
 
 
 def _spec(lease: Body) -> dict[str, Any]:
@@ -290,5 +281,5 @@ def _spec(lease: Body) -> dict[str, Any]:
 
 
 def _micro_time() -> str:
-    """The moment as metav1.MicroTime, which is UTC."""
+    """Return the current time as metav1.MicroTime, which is UTC."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

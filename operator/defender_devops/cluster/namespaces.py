@@ -1,4 +1,4 @@
-"""Namespaces: only to know which cluster this is."""
+"""Namespaces: only the one that identifies the cluster."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ __all__ = ["cluster_uid"]
 
 
 async def cluster_uid(client: KubernetesClient) -> str:
-    """The uid of the namespace kube-system, by which clusters are commonly told apart.
+    """Return the uid of the namespace kube-system, which commonly serves as the id of a cluster.
 
     Raises:
-        KubernetesError: it cannot be read.
+        KubernetesError: the namespace cannot be read.
     """
     body = await client.get(path("v1", "namespaces") + "/kube-system")
     return str(body["metadata"]["uid"])

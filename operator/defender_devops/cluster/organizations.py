@@ -1,4 +1,4 @@
-"""DevOpsOrganizations: the generated ones are made, deleted and let go of here; of declared ones only the status."""
+"""DevOpsOrganizations: create, delete and release the generated ones; of declared ones write only the status."""
 
 from __future__ import annotations
 
@@ -16,24 +16,33 @@ _OUR_LABELS: Final = (LABEL_GENERATED, LABEL_CONNECTOR)
 
 
 class Organizations:
-    """DevOpsOrganizations of the cluster. All methods raise KubernetesError."""
+    """Client for DevOpsOrganizations. All methods raise KubernetesError."""
 
     def __init__(self, client: KubernetesClient) -> None:
         self._client = client
 
     async def items(self, namespace: str | None) -> AsyncIterator[Body]:
-        """Every organization of a namespace, or of all."""
+        """Yield every organization of a namespace, or of all namespaces."""
         async for body in self._client.items(path(API_VERSION, ORGANIZATION.plural, namespace)):
             yield body
 
     async def create(self, namespace: str, name: str, connector: AzureDevOpsConnector, organization: str) -> Body:
-        """Make the resource of an organization that was found.
+        """Create the generated resource of an organization.
 
-        Its spec says which organization it is and decides nothing; it is never written again.
+        Its spec names the organization and sets nothing else. The operator never writes the spec again.
 
         Raises:
-            KubernetesConflict: there is something of that name, which is left alone.
+            KubernetesConflict: a resource of that name exists; it is not changed.
         """
+        owner = {
+            "apiVersion": API_VERSION,
+            "kind": CONNECTOR.kind,
+            "name": connector.metadata.name,
+            "uid": connector.metadata.uid,
+            "controller": True,
+            # True would need the permission to set finalizers on connectors, and block their foreground deletion.
+            "blockOwnerDeletion": False,
+        }
         body = {
             "apiVersion": API_VERSION,
             "kind": ORGANIZATION.kind,
@@ -41,43 +50,32 @@ class Organizations:
                 "name": name,
                 "namespace": namespace,
                 "labels": {LABEL_GENERATED: "true", LABEL_CONNECTOR: connector.metadata.name},
-                "ownerReferences": [_reference(connector)],
+                "ownerReferences": [owner],
             },
             "spec": {"connectorRef": {"name": connector.metadata.name}, "organization": organization},
         }
         return await self._client.create(path(API_VERSION, ORGANIZATION.plural, namespace), body)
 
     async def delete(self, namespace: str, name: str, uid: str, resource_version: str) -> None:
-        """Delete a generated resource, unless somebody has changed it since it was looked at."""
+        """Delete a generated resource; KubernetesConflict if its uid or resourceVersion has changed."""
         await self._client.delete(self._path(namespace, name), {"uid": uid, "resourceVersion": resource_version})
 
     async def release(self, resource: DevOpsOrganization) -> Body:
-        """Drop our labels and our ownerReference, and nothing else: somebody has taken the resource over."""
+        """Remove the operator's labels and ownerReference from a resource that a user manages now."""
         metadata = resource.metadata
-        kept = [each.dump() for each in metadata.owner_references if not each.is_connector]
+        owners = [reference.dump() for reference in metadata.owner_references if not reference.is_connector]
         labels = {key: value for key, value in metadata.labels.items() if key not in _OUR_LABELS}
         patch: list[Body] = [
             {"op": "test", "path": "/metadata/resourceVersion", "value": metadata.resource_version},
             {"op": "add", "path": "/metadata/labels", "value": labels},
-            {"op": "add", "path": "/metadata/ownerReferences", "value": kept},
+            {"op": "add", "path": "/metadata/ownerReferences", "value": owners},
         ]
         return await self._client.patch(self._path(metadata.namespace, metadata.name), patch, JSON_PATCH)
 
     async def patch_status(self, namespace: str, name: str, patch: Mapping[str, Any]) -> Body:
-        """Merge into the status: null removes. Gives the whole resource as it is now."""
+        """Merge a patch into the status (null removes a field) and return the whole object after the write."""
         return await self._client.patch(self._path(namespace, name, "status"), {"status": patch}, MERGE_PATCH)
 
     @staticmethod
     def _path(namespace: str, name: str, *below: str) -> str:
         return path(API_VERSION, ORGANIZATION.plural, namespace, name, *below)
-
-
-def _reference(connector: AzureDevOpsConnector) -> Body:
-    return {
-        "apiVersion": API_VERSION,
-        "kind": CONNECTOR.kind,
-        "name": connector.metadata.name,
-        "uid": connector.metadata.uid,
-        "controller": True,
-        "blockOwnerDeletion": False,
-    }

@@ -1,4 +1,4 @@
-"""Pods: only the labels of our own."""
+"""Pods: only the labels of the operator's own pod."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ __all__ = ["label_pod"]
 
 
 async def label_pod(client: KubernetesClient, namespace: str, name: str, labels: Mapping[str, str | None]) -> None:
-    """Set labels of a pod; None takes one away.
+    """Set labels of a pod; None removes a label.
 
     Raises:
-        KubernetesError: that did not work.
+        KubernetesError: the pod could not be patched.
     """
     await client.patch(path("v1", "pods", namespace, name), {"metadata": {"labels": dict(labels)}}, MERGE_PATCH)

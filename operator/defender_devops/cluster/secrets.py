@@ -1,4 +1,4 @@
-"""Secrets: one key of one Secret at a time, kept until the Secret changes."""
+"""Secrets: read one by name, create or replace one. Secrets are never listed with their data."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _PLURAL: Final = "secrets"
 
 
 class Secrets:
-    """Secrets of the cluster. All methods raise KubernetesError."""
+    """Client for Secrets. All methods raise KubernetesError."""
 
     def __init__(self, client: KubernetesClient) -> None:
         self._client = client
 
     async def read(self, namespace: str, name: str) -> Body | None:
-        """A whole Secret, or None where there is none."""
+        """Return a whole Secret, or None if it does not exist."""
         try:
             return await self._client.get(path("v1", _PLURAL, namespace, name))
         except KubernetesNotFound:
@@ -34,12 +34,12 @@ class Secrets:
         return await self._client.create(path("v1", _PLURAL, body["metadata"]["namespace"]), body)
 
     async def replace(self, body: Body) -> Body:
-        """Replace a Secret that still is at the body's resourceVersion."""
+        """Replace a Secret; the body's metadata.resourceVersion must be the current one."""
         metadata = body["metadata"]
         return await self._client.replace(path("v1", _PLURAL, metadata["namespace"], metadata["name"]), body)
 
     async def read_key(self, namespace: str, name: str, key: str) -> SecretBytes | None:
-        """The value of one key, or None where there is no such Secret or key."""
+        """Return the value of one key, or None if the Secret or the key does not exist, or is not base64."""
         body = await self.read(namespace, name)
         encoded = ((body or {}).get("data") or {}).get(key)
         if encoded is None:

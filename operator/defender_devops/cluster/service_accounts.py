@@ -1,4 +1,4 @@
-"""Tokens of service accounts, by the API server's TokenRequest."""
+"""Tokens of service accounts, issued by the API server (TokenRequest)."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Final
 
 from pydantic import SecretStr
 
-from defender_devops.cluster.client import Body, KubernetesClient, path
+from defender_devops.cluster.client import KubernetesClient, path
 
 __all__ = ["ServiceAccounts"]
 
 _LIFETIME: Final = 3600
-"""Seconds that a token is asked for; the server may give it another life (at least 10 minutes)."""
+"""Requested lifetime in seconds; the server may choose another one (at least 10 minutes)."""
 
-_USED_UP: Final = 0.8
-"""The part of its life after which a token is replaced, as the kubelet does with a pod's own."""
+_REFRESH_THRESHOLD: Final = 0.8
+"""Fraction of its lifetime after which a token is replaced, as the kubelet does with projected tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class _Token:
 
 
 class ServiceAccounts:
-    """Asks for tokens and keeps each until 80 % of its life is gone. Methods raise KubernetesError."""
+    """Requests tokens and caches each until 80 % of its lifetime has passed. Methods raise KubernetesError."""
 
     def __init__(self, client: KubernetesClient) -> None:
         self._client = client
@@ -36,31 +36,25 @@ class ServiceAccounts:
         self._locks: defaultdict[tuple[str, str, str], asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def token(self, namespace: str, name: str, audience: str) -> SecretStr:
-        """A token of a service account for an audience. Whoever asks at the same time shares one request."""
+        """Return a token of a service account for an audience. Concurrent callers share one request."""
         key = (namespace, name, audience)
         async with self._locks[key]:
-            known = self._tokens.get(key)
-            if known is None or asyncio.get_running_loop().time() >= known.renew_at:
-                known = self._tokens[key] = await self._request(namespace, name, audience)
-            return known.value
+            cached = self._tokens.get(key)
+            if cached is None or asyncio.get_running_loop().time() >= cached.renew_at:
+                cached = self._tokens[key] = await self._request(namespace, name, audience)
+            return cached.value
 
     async def _request(self, namespace: str, name: str, audience: str) -> _Token:
-        asked_at = asyncio.get_running_loop().time()
+        requested_at = asyncio.get_running_loop().time()
         body = {
             "apiVersion": "authentication.k8s.io/v1",
             "kind": "TokenRequest",
             "spec": {"audiences": [audience], "expirationSeconds": _LIFETIME},
         }
-        made = await self._client.create(path("v1", "serviceaccounts", namespace, name, "token"), body)
-        return _Token(SecretStr(made["status"]["token"]), asked_at + _life(made) * _USED_UP)
-
-
-def _life(made: Body) -> float:
-    """Seconds that a token lives.
-
-    By the server's own two times where it says both (`creationTimestamp` is when it was made), so that a clock of ours
-    that is wrong does no harm.
-    """
-    ends = datetime.fromisoformat(made["status"]["expirationTimestamp"])
-    began = made["metadata"].get("creationTimestamp")
-    return (ends - (datetime.fromisoformat(began) if began else datetime.now(UTC))).total_seconds()
+        response = await self._client.create(path("v1", "serviceaccounts", namespace, name, "token"), body)
+        expires_at = datetime.fromisoformat(response["status"]["expirationTimestamp"])
+        # Both times are the server's where it sends them, so that a wrong local clock does not matter.
+        created = response["metadata"].get("creationTimestamp")
+        lifetime = expires_at - (datetime.fromisoformat(created) if created else datetime.now(UTC))
+        renew_at = requested_at + lifetime.total_seconds() * _REFRESH_THRESHOLD
+        return _Token(SecretStr(response["status"]["token"]), renew_at)

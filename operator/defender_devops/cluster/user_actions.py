@@ -1,6 +1,6 @@
-"""Connectors as a person works on them: read one, ask for a look, suspend, try what the API server would say.
+"""What a person does to connectors: read one, request a reconcile, suspend, resume, validate a manifest by dry run.
 
-Apart from `connectors`, which the operator uses: the operator never writes a spec or an annotation.
+Separate from `connectors`, which the operator uses: the operator never writes a spec or an annotation.
 """
 
 from __future__ import annotations
@@ -14,43 +14,43 @@ from defender_devops.cluster.client import MERGE_PATCH, Body, KubernetesClient, 
 __all__ = ["MANAGER", "UserActions"]
 
 MANAGER: Final = "kubectl-defender-devops"
-"""Who a person with the command line is in managedFields: not the operator."""
+"""Field manager of the command line, so that managedFields distinguish a person from the operator."""
 
 _DRY_RUN: Final = {"dryRun": "All", "fieldValidation": "Strict"}
 
 
 class UserActions:
-    """AzureDevOpsConnectors, for a person. All methods raise KubernetesError."""
+    """Actions of a person on AzureDevOpsConnectors. All methods raise KubernetesError."""
 
     def __init__(self, client: KubernetesClient) -> None:
         self._client = client
 
     async def get(self, namespace: str, name: str) -> Body:
-        """One connector; KubernetesNotFound where there is none."""
+        """Return one connector; KubernetesNotFound if it does not exist."""
         return await self._client.get(_path(namespace, name))
 
     async def request_reconcile(self, namespace: str, name: str, value: str) -> Body:
-        """Ask the operator for a look now; `value` must be another one than last time."""
+        """Request a reconcile by annotation; `value` must differ from the previous one."""
         annotations = {ANNOTATION_RECONCILE_REQUESTED_AT: value}
         return await self._patch(namespace, name, {"metadata": {"annotations": annotations}})
 
     async def suspend(self, namespace: str, name: str) -> Body:
-        """Let the operator leave Azure alone."""
+        """Set `spec.suspend`, so that the operator makes no changes in Azure."""
         return await self._patch(namespace, name, {"spec": {"suspend": True}})
 
     async def resume(self, namespace: str, name: str) -> Body:
-        """Let the operator go on: `spec.suspend` goes, so that nothing of ours is left in the spec."""
+        """Remove `spec.suspend`. It is removed and not set to false, so that no field of this manager stays."""
         return await self._patch(namespace, name, {"spec": {"suspend": None}})
 
     async def dry_run(self, manifest: Mapping[str, Any], live: Body | None) -> None:
-        """Have the API server check a manifest as if it were written, by dry run; nothing changes.
+        """Have the API server validate a manifest as if it were applied; nothing is stored.
 
-        The whole spec is replaced by the manifest's, so that its rules (what cannot be changed, above all) are put to
-        what git says, and not to a mixture with what is there.
+        The whole spec is replaced by the manifest's, so that the validation rules (above all those about immutable
+        fields) see what git declares and not a mixture with the live spec.
 
         Args:
-            manifest: with a namespace.
-            live: the resource as it is; None where it is new.
+            manifest: a connector with a namespace.
+            live: the existing object; None for a new one.
         """
         metadata = dict(manifest["metadata"])
         if live is None:

@@ -36,7 +36,7 @@ def test_a_cluster_without_the_operator_is_told_to_install_it() -> None:
 
 
 def test_credentials_that_are_refused_are_not_called_the_operator_s() -> None:
-    failure = failure_of(errors.KubernetesUnavailable("does not take the operator's credentials", status=401))
+    failure = failure_of(errors.KubernetesUnavailable("rejected the operator's credentials", status=401))
     assert "operator" not in failure.message
 
 

@@ -97,7 +97,7 @@ async def test_a_token_that_is_refused_twice_is_an_error_that_may_pass(
 ) -> None:
     server.respond(401, {"message": "Unauthorized"})
     server.respond(401, {"message": "Unauthorized"})
-    with pytest.raises(KubernetesUnavailable, match="does not take the operator's credentials"):
+    with pytest.raises(KubernetesUnavailable, match="rejected the operator's credentials"):
         await client.get(CONNECTORS)
     assert len(server.requests) == 2
 

@@ -200,7 +200,7 @@ async def test_what_is_remembered_is_bounded() -> None:
         for number in range(6000):
             _say(events, note=str(number))
             await asyncio.sleep(0)
-        assert len(events._remembered) <= 4096
+        assert len(events._series) <= 4096
 
 
 async def test_what_waits_is_written_when_the_operator_ends() -> None:

@@ -12,7 +12,7 @@ from defender_devops.backoff import Backoff
 from defender_devops.cluster.client import Body, KubernetesClient
 from defender_devops.cluster.watch import watch_objects
 from defender_devops.errors import KubernetesRefused, KubernetesUnavailable
-from tests.support.fakes.kubernetes_api import FakeServer
+from tests.support.fakes.kubernetes_api import FakeKubernetesApi
 
 URL = "/apis/defender-devops.io/v1alpha1/azuredevopsconnectors"
 
@@ -25,7 +25,7 @@ def page(*names: str, version: str = "10") -> Body:
     return {"metadata": {"resourceVersion": version}, "items": [item(name) for name in names]}
 
 
-def watch(server: FakeServer, *events: Body) -> None:
+def watch(server: FakeKubernetesApi, *events: Body) -> None:
     """Script the next response: a watch that sends these events and ends."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
@@ -36,7 +36,7 @@ def watch(server: FakeServer, *events: Body) -> None:
         await response.write_eof()
         return response
 
-    server.answers.append(answer)
+    server.responses.append(answer)
 
 
 def event(kind: str, name: str, version: str = "11") -> Body:
@@ -55,55 +55,59 @@ async def watched_names(client: KubernetesClient, count: int) -> list[list[str]]
     return states
 
 
-async def test_the_list_comes_first_and_then_each_change(client: KubernetesClient, server: FakeServer) -> None:
-    server.say(200, page("a", "b"))
+async def test_the_list_comes_first_and_then_each_change(client: KubernetesClient, server: FakeKubernetesApi) -> None:
+    server.respond(200, page("a", "b"))
     watch(server, event("ADDED", "c"), event("MODIFIED", "a", "12"), event("DELETED", "b", "13"))
     assert await watched_names(client, 4) == [["a", "b"], ["a", "b", "c"], ["a", "b", "c"], ["a", "c"]]
     assert server.requests[1].query["resourceVersion"] == "10"
     assert server.requests[1].query["allowWatchBookmarks"] == "true"
 
 
-async def test_a_bookmark_is_no_change(client: KubernetesClient, server: FakeServer) -> None:
-    server.say(200, page("a"))
+async def test_a_bookmark_is_no_change(client: KubernetesClient, server: FakeKubernetesApi) -> None:
+    server.respond(200, page("a"))
     watch(server, event("BOOKMARK", "", "20"), event("ADDED", "b", "21"))
     assert await watched_names(client, 2) == [["a"], ["a", "b"]]
 
 
-async def test_a_watch_that_ends_is_resumed_at_its_last_version(client: KubernetesClient, server: FakeServer) -> None:
-    server.say(200, page("a"))
+async def test_a_watch_that_ends_is_resumed_at_its_last_version(
+    client: KubernetesClient, server: FakeKubernetesApi
+) -> None:
+    server.respond(200, page("a"))
     watch(server, event("ADDED", "b", "21"), event("BOOKMARK", "", "30"))
     watch(server, event("ADDED", "c", "31"))
     assert await watched_names(client, 3) == [["a"], ["a", "b"], ["a", "b", "c"]]
     assert server.requests[2].query["resourceVersion"] == "30"
 
 
-async def test_an_expired_version_is_followed_by_a_new_list(client: KubernetesClient, server: FakeServer) -> None:
-    server.say(200, page("a"))
+async def test_an_expired_version_is_followed_by_a_new_list(
+    client: KubernetesClient, server: FakeKubernetesApi
+) -> None:
+    server.respond(200, page("a"))
     watch(server, {"type": "ERROR", "object": {"kind": "Status", "code": 410, "message": "too old"}})
-    server.say(200, page("b"))
+    server.respond(200, page("b"))
     assert await watched_names(client, 2) == [["a"], ["b"]]
 
 
-async def test_an_unavailable_server_is_retried(client: KubernetesClient, server: FakeServer) -> None:
-    server.say(200, page("a"))
-    server.say(503)
-    server.say(503)
+async def test_an_unavailable_server_is_retried(client: KubernetesClient, server: FakeKubernetesApi) -> None:
+    server.respond(200, page("a"))
+    server.respond(503)
+    server.respond(503)
     watch(server, event("ADDED", "b"))
     assert await watched_names(client, 2) == [["a"], ["a", "b"]]
 
 
 @pytest.mark.parametrize("is_listed", [False, True])
 async def test_a_missing_permission_ends_the_watch(
-    client: KubernetesClient, server: FakeServer, *, is_listed: bool
+    client: KubernetesClient, server: FakeKubernetesApi, *, is_listed: bool
 ) -> None:
     if is_listed:
-        server.say(200, page("a"))
-    server.say(403, {"message": "cannot list"})
+        server.respond(200, page("a"))
+    server.respond(403, {"message": "cannot list"})
     with pytest.raises(KubernetesRefused):
         await watched_names(client, 2)
 
 
-async def test_a_first_list_that_fails_is_an_error(client: KubernetesClient, server: FakeServer) -> None:
-    server.say(503)
+async def test_a_first_list_that_fails_is_an_error(client: KubernetesClient, server: FakeKubernetesApi) -> None:
+    server.respond(503)
     with pytest.raises(KubernetesUnavailable):
         await watched_names(client, 1)
