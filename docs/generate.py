@@ -1,4 +1,4 @@
-"""Makes the pages of docs/reference: fields from the CRDs; conditions, reasons, metrics from the constants.
+"""Generates the pages of docs/reference: fields from the CRDs; conditions, reasons and metrics from their definitions.
 
 Usage: python docs/generate.py [--check]
 """
@@ -18,20 +18,20 @@ from defender_devops.telemetry.metric_definitions import METRICS, MetricDefiniti
 
 _DOCS = Path(__file__).parent
 _CRDS = _DOCS.parent / "deploy/crds"
-_MADE_OF = "<!-- Made of {source} by `make generate`: change that, not this. -->\n\n"
+_GENERATED = "<!-- Generated from {source} by `make generate`: edit that file instead. -->\n\n"
 
 Schema = dict[str, Any]
 
 
 def main() -> int:
-    """Write the pages, or with --check fail where one is not current."""
+    """Write the pages, or with --check return the number of outdated ones."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="change nothing; fail where a page is not current")
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if a page is outdated")
     check = parser.parse_args().check
     stale = [(path, text) for path, text in _pages() if not path.exists() or path.read_text() != text]
     for path, text in stale:
         if check:
-            print(f"{path.relative_to(_DOCS.parent)} is not current: run `make generate`", file=sys.stderr)
+            print(f"{path.relative_to(_DOCS.parent)} is outdated: run `make generate`", file=sys.stderr)
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
@@ -50,10 +50,10 @@ def _resource_page(crd: Schema) -> str:
     names, version = crd["spec"]["names"], crd["spec"]["versions"][0]
     schema = version["schema"]["openAPIV3Schema"]
     return (
-        _MADE_OF.format(source=f"deploy/crds/{names['plural']}.yaml")
+        _GENERATED.format(source=f"deploy/crds/{names['plural']}.yaml")
         + f"# {names['kind']}\n\n{schema['description']}\n\n"
         + f"`{crd['spec']['group']}/{version['name']}`, short {_listed(names['shortNames'])}, "
-        + f"in {_listed(names['categories'])}. `kubectl explain {names['singular']}.spec` tells the same.\n\n"
+        + f"in {_listed(names['categories'])}. `kubectl explain {names['singular']}.spec` shows the same.\n\n"
         + _rules("## Rules of the whole resource", schema)
         + "".join(_fields_section(part, schema["properties"][part]) for part in ("spec", "status"))
         + _columns_section(version["additionalPrinterColumns"])
@@ -62,12 +62,12 @@ def _resource_page(crd: Schema) -> str:
 
 def _fields_section(part: str, schema: Schema) -> str:
     rows = [_row(path, field, required=required) for path, field, required in _fields(schema, "")]
-    lines = [f"## {part}", "", schema["description"], "", "| Field | Type | What it is |", "|---|---|---|", *rows]
+    lines = [f"## {part}", "", schema["description"], "", "| Field | Type | Description |", "|---|---|---|", *rows]
     return "\n".join(lines) + "\n\n" + _rules(f"### Rules of {part}", schema)
 
 
 def _fields(schema: Schema, prefix: str) -> Iterator[tuple[str, Schema, bool]]:
-    """Every field below, each with its path and whether its parent needs it."""
+    """Yield every nested field with its path and whether its parent requires it."""
     for name, field in schema.get("properties", {}).items():
         path = f"{prefix}{name}"
         yield path, field, name in schema.get("required", [])
@@ -85,8 +85,8 @@ def _row(path: str, field: Schema, *, required: bool) -> str:
         facts.append(f"default `{_value(field['default'])}`")
     facts += _bounds(field)
     rules = "; ".join(_messages(field))
-    told = field["description"] + (f" *Refused else: {rules}.*" if rules else "")
-    return f"| `{path}` | {', '.join(facts)} | {_cell(told)} |"
+    description = field["description"] + (f" *Validation: {rules}.*" if rules else "")
+    return f"| `{path}` | {', '.join(facts)} | {_cell(description)} |"
 
 
 def _type(field: Schema) -> str:
@@ -100,7 +100,7 @@ def _type(field: Schema) -> str:
 
 
 def _bounds(field: Schema) -> Iterator[str]:
-    for key, words in (
+    for key, template in (
         ("maxLength", "at most {} characters"),
         ("maxItems", "at most {}"),
         ("maxProperties", "at most {}"),
@@ -108,7 +108,7 @@ def _bounds(field: Schema) -> Iterator[str]:
         ("maximum", "to {}"),
     ):
         if key in field:
-            yield words.format(field[key])
+            yield template.format(field[key])
 
 
 def _messages(field: Schema) -> Iterator[str]:
@@ -122,7 +122,7 @@ def _rules(heading: str, schema: Schema) -> str:
 
 
 def _columns_section(columns: list[Schema]) -> str:
-    lines = ["## Columns of `kubectl get`", "", "| Column | What it shows | |", "|---|---|---|"]
+    lines = ["## Columns of `kubectl get`", "", "| Column | Description | |", "|---|---|---|"]
     for column in columns:
         wide = "with `-o wide`" if column.get("priority") else ""
         lines.append(f"| {column['name'].upper()} | {_cell(column['description'])} | {wide} |")
@@ -131,11 +131,11 @@ def _columns_section(columns: list[Schema]) -> str:
 
 def _conditions_page() -> str:
     lines = [
-        _MADE_OF.format(source="operator/defender_devops/api/reasons.py").rstrip(),
+        _GENERATED.format(source="operator/defender_devops/api/reasons.py").rstrip(),
         "",
         "# Conditions and reasons",
         "",
-        "What `kubectl describe` shows under Conditions, with the cause of each reason and its cure.",
+        "The conditions that `kubectl describe` shows, with the cause and the cure of each reason.",
         "",
         "| Condition | True means | Reasons |",
         "|---|---|---|",
@@ -151,18 +151,18 @@ def _conditions_page() -> str:
 
 def _metrics_page() -> str:
     lines = [
-        _MADE_OF.format(source="operator/defender_devops/telemetry/metric_definitions.py").rstrip(),
+        _GENERATED.format(source="operator/defender_devops/telemetry/metric_definitions.py").rstrip(),
         "",
         "# Metrics",
         "",
-        "What `/metrics` on port 8080 tells, beside the usual `process_*` and `python_*`. In the chart,",
-        "`metrics.serviceMonitor.enabled` has Prometheus scrape it, `metrics.prometheusRule.enabled` brings the",
-        "[alerts](../alerts.md), and `metrics.dashboard.enabled` the dashboard for Grafana.",
+        "The metrics at `/metrics` on port 8080, besides the usual `process_*` and `python_*`. In the chart,",
+        "`metrics.serviceMonitor.enabled` makes Prometheus scrape it, `metrics.prometheusRule.enabled` installs the",
+        "[alerts](../alerts.md), and `metrics.dashboard.enabled` installs the Grafana dashboard.",
         "",
-        "Series of a resource go with it; no other label takes values without a bound. A standby shows the same",
-        "names, and `defender_devops_leader` is 0 there.",
+        "The series of a resource are removed with it; all other labels have a bounded set of values. A standby",
+        "exports the same names, with `defender_devops_leader` 0.",
         "",
-        "| Metric | Type | Labels | What it says |",
+        "| Metric | Type | Labels | Description |",
         "|---|---|---|---|",
         *(_metric_row(facts) for facts in METRICS),
     ]

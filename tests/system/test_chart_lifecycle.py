@@ -279,7 +279,7 @@ def test_a_stuck_finalizer_goes_by_the_documented_command_and_azure_stays_as_it_
     release.uninstall()
     api.wait("CustomResourceDefinition", CRDS[0], until=terminating)
     scenario.wait_until(lambda body: body["metadata"].get("deletionTimestamp"))
-    shell(empty_cluster, "If the operator went first")
+    shell(empty_cluster, "If the operator was uninstalled first")
     for name in CRDS:
         api.wait_deleted("CustomResourceDefinition", name)
     assert in_azure(scenario) == held

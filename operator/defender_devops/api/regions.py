@@ -1,6 +1,6 @@
 """Azure regions in which Defender for Cloud offers DevOps security, as far as this version knows.
 
-Advice only: Azure decides, and adds regions without asking us (docs/decisions/where-rules-are-checked.md). So a region
+Advice only: Azure decides, and adds regions without asking us (docs/decisions/validation-rules.md). So a region
 that is missing here is still sent to Azure; the list serves the words of `RegionNotSupported` and the documentation.
 
 Source: "Support and prerequisites: DevOps security", learn.microsoft.com/azure/defender-for-cloud/devops-support.
