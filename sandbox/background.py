@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -87,7 +87,8 @@ def run(folder: Path, speed: float) -> int:
                 install_crds(client)
                 prepare_namespace(client)
             write_secret(folder / "kubeconfig", cluster.kubeconfig.read_text())
-            write_secret(folder / "env", _shell_assignments(_environment(folder, cloud)))
+            variables = _environment(folder, cloud)
+            write_secret(folder / "env", "".join(f"{name}={shlex.quote(value)}\n" for name, value in variables.items()))
             try:
                 while not ended.wait(_CHECK_SECONDS):
                     cluster.check()
@@ -166,10 +167,6 @@ def _environment(folder: Path, cloud: Cloud) -> dict[str, str]:
         "SANDBOX_PORTAL": str(cloud.endpoints["portal"]),
         "SANDBOX_CONTROL": cloud.control,
     }
-
-
-def _shell_assignments(variables: Mapping[str, str]) -> str:
-    return "".join(f"{name}={shlex.quote(value)}\n" for name, value in variables.items())
 
 
 def _usage(folder: Path) -> str:

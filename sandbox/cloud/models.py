@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
 
 __all__ = ["CamelModel"]
-
-
-def _camel(name: str) -> str:
-    head, *tail = name.split("_")
-    return head + "".join(part.capitalize() for part in tail)
 
 
 class CamelModel(BaseModel):
     """Written in camelCase outside, and with no field that is not known."""
 
-    model_config = ConfigDict(extra="forbid", alias_generator=_camel, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", alias_generator=to_camel, populate_by_name=True)

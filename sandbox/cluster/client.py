@@ -144,11 +144,15 @@ class KubernetesClient:
         for manifest in sorted(manifests, key=lambda manifest: first.get(manifest["kind"], len(first))):
             self.apply(manifest, manager=manager)
             if manifest["kind"] == "CustomResourceDefinition":
-                self.wait(
-                    "CustomResourceDefinition",
-                    manifest["metadata"]["name"],
-                    until=lambda crd: condition(crd, "Established").get("status") == "True",
-                )
+                self.wait_established(manifest["metadata"]["name"])
+
+    def wait_established(self, crd: str) -> None:
+        """Wait until the API server serves a CustomResourceDefinition."""
+        self.wait(
+            "CustomResourceDefinition",
+            crd,
+            until=lambda definition: condition(definition, "Established").get("status") == "True",
+        )
 
     def patch(
         self, kind: str, name: str, change: Manifest, namespace: str | None = None, *, subresource: str | None = None

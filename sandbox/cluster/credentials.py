@@ -48,33 +48,26 @@ class Credentials:
             admin_token=secrets.token_urlsafe(32),
             controller_manager_token=secrets.token_urlsafe(32),
         )
-        credentials._write_certificates()
-        credentials._write_service_account_keys()
+        authority = trustme.CA(organization_name="sandbox cluster")
+        issued = authority.issue_cert("localhost", "127.0.0.1", "kubernetes.default.svc", "10.0.0.1")
+        authority.cert_pem.write_to_path(credentials.ca)
+        issued.private_key_pem.write_to_path(credentials.certificate_key)
+        for blob in issued.cert_chain_pems:
+            blob.write_to_path(credentials.certificate, append=True)
+        key = rsa.generate_private_key(public_exponent=65537, key_size=_KEY_BITS)
+        private = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        write_secret(credentials.service_account_key, private.decode())
+        credentials.service_account_public_key.write_bytes(
+            key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+        )
         users = [
             (credentials.admin_token, "admin", "system:masters"),
             (credentials.controller_manager_token, _CONTROLLER_MANAGER, ""),
         ]
         write_secret(credentials.tokens, "".join(f'{token},{user},{user},"{group}"\n' for token, user, group in users))
         return credentials
-
-    def _write_certificates(self) -> None:
-        authority = trustme.CA(organization_name="sandbox cluster")
-        issued = authority.issue_cert("localhost", "127.0.0.1", "kubernetes.default.svc", "10.0.0.1")
-        authority.cert_pem.write_to_path(self.ca)
-        issued.private_key_pem.write_to_path(self.certificate_key)
-        for blob in issued.cert_chain_pems:
-            blob.write_to_path(self.certificate, append=True)
-
-    def _write_service_account_keys(self) -> None:
-        key = rsa.generate_private_key(public_exponent=65537, key_size=_KEY_BITS)
-        private = key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        public = key.public_key().public_bytes(
-            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
-        write_secret(self.service_account_key, private.decode())
-        self.service_account_public_key.write_bytes(public)
 
 
 def kubeconfig(server: str, ca: Path, *, token: str | None = None, token_file: Path | None = None) -> str:

@@ -35,7 +35,11 @@ def run_story(environment: Environment, screen: Screen) -> None:
         ProcessFailed: a program ended by itself.
         BinaryError: a program can neither be found nor made.
     """
-    manifests = _examples()
+    manifests: list[Manifest] = [
+        manifest
+        for path in sorted(_EXAMPLES.glob("*.yaml"))
+        for manifest in yaml.safe_load_all(path.read_text(encoding="utf-8"))
+    ]
     connectors = [manifest for manifest in manifests if manifest["kind"] == _CONNECTOR]
     _start_everything(environment, screen, connectors)
     people = People(environment.control)
@@ -159,10 +163,6 @@ class _Story:
             [OrganizationRow.of(organization) for organization in organizations],
         )
         return connectors
-
-
-def _examples() -> list[Manifest]:
-    return [manifest for path in sorted(_EXAMPLES.glob("*.yaml")) for manifest in yaml.safe_load_all(path.read_text())]
 
 
 def _is(connector: Manifest, type_: str) -> bool:

@@ -14,7 +14,7 @@ import yaml
 
 from sandbox.cluster import Cluster
 from sandbox.cluster.binaries import binary
-from sandbox.cluster.client import KubernetesClient, Manifest, condition
+from sandbox.cluster.client import KubernetesClient, Manifest
 
 __all__ = ["NAME", "Release", "package_chart"]
 
@@ -70,7 +70,7 @@ class Release:
         with cluster.client() as client:
             for manifest in manifests:
                 if manifest["kind"] == "CustomResourceDefinition":
-                    client.wait(manifest["kind"], manifest["metadata"]["name"], until=_established)
+                    client.wait_established(manifest["metadata"]["name"])
         return cls(cluster.kubeconfig, namespace, manifests, notes)
 
     def uninstall(self) -> None:
@@ -107,10 +107,6 @@ class Release:
         (deployment,) = self._deployments
         pod: dict[str, Any] = deployment["spec"]["template"]["spec"]
         return pod
-
-
-def _established(crd: Manifest) -> bool:
-    return condition(crd, "Established").get("status") == "True"
 
 
 def _helm(*arguments: str | Path) -> str:

@@ -49,7 +49,8 @@ def parse_path(path: str) -> ResourcePath | None:
     segments = [part for part in path.split("/") if part]
     lowered = [segment.lower() for segment in segments]
     subscription, group = _scope(segments, lowered)
-    position = _last(lowered, "providers")
+    # The last "providers" counts: extension resources such as role assignments have two.
+    position = len(lowered) - 1 - lowered[::-1].index("providers") if "providers" in lowered else None
     identifier = "/" + "/".join(segments)
     if position is None:
         return _without_provider(identifier, segments, lowered)
@@ -78,11 +79,6 @@ def _scope(segments: list[str], lowered: list[str]) -> tuple[str | None, str | N
     subscription = "".join(lowered[1:2]) or None
     group = "".join(segments[3:4]) if lowered[2:3] == ["resourcegroups"] else ""
     return subscription, group or None
-
-
-def _last(segments: list[str], segment: str) -> int | None:
-    """Position of the last segment of that text."""
-    return next((position for position in reversed(range(len(segments))) if segments[position] == segment), None)
 
 
 def _without_provider(identifier: str, segments: list[str], lowered: list[str]) -> ResourcePath | None:

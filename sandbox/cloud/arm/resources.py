@@ -30,7 +30,10 @@ class Resources:
     def list_subscriptions(self, call: Call) -> Reply:
         """GET /subscriptions: those of the tenant where the caller may read."""
         visible = [
-            subscription for subscription in call.world.subscriptions.values() if self._is_visible(call, subscription)
+            subscription
+            for subscription in call.world.subscriptions.values()
+            if subscription.tenant_id == call.principal.tenant_id
+            and self._rights.allows(call.world, call.principal, _READ, f"/subscriptions/{subscription.id}")
         ]
         return json_reply(
             {
@@ -38,11 +41,6 @@ class Resources:
                 "count": {"type": "Total", "value": len(visible)},
             }
         )
-
-    def _is_visible(self, call: Call, subscription: Subscription) -> bool:
-        scope = f"/subscriptions/{subscription.id}"
-        in_tenant = subscription.tenant_id == call.principal.tenant_id
-        return in_tenant and self._rights.allows(call.world, call.principal, _READ, scope)
 
     @staticmethod
     def get_subscription(call: Call) -> Reply:

@@ -75,7 +75,16 @@ class Arm:
         request.operation = route.operation
         if path.subscription is not None:
             _check_subscription(world, path, token)
-            headers.update(self._take_request(world, request, path, token))
+            headers.update(
+                self._request_budgets.take(
+                    world.clock.wall(),
+                    path.subscription,
+                    token.principal.object_id,
+                    request.method,
+                    enforce=world.settings.throttling,
+                    connector=path.type == _CONNECTOR_TYPE,
+                )
+            )
         call = Call(request, world, world.clock.now(), token.principal, path, version)
         if isinstance(request.fault, Fault):
             call.operation_fault = request.fault.operation
@@ -112,22 +121,17 @@ class Arm:
             raise _unauthenticated("ExpiredAuthenticationToken", message, "expired token")
         return token
 
-    def _take_request(self, world: World, request: Request, path: ResourcePath, token: AccessToken) -> dict[str, str]:
-        return self._request_budgets.take(
-            world.clock.wall(),
-            path.subscription or "",
-            token.principal.object_id,
-            request.method,
-            enforce=world.settings.throttling,
-            connector=path.type == _CONNECTOR_TYPE,
-        )
-
 
 def _check_subscription(world: World, path: ResourcePath, token: AccessToken) -> None:
     identifier = path.subscription or ""
     subscription = world.subscription(identifier)
     if subscription is None:
-        raise _no_subscription(identifier)
+        try:
+            uuid.UUID(identifier)
+        except ValueError as error:
+            message = f"The provided subscription identifier '{identifier}' is malformed or invalid."
+            raise ArmError(400, "InvalidSubscriptionId", message) from error
+        raise ArmError(404, "SubscriptionNotFound", f"The subscription '{identifier}' could not be found.")
     if subscription.tenant_id != token.principal.tenant_id:
         message = (
             "The access token is from the wrong issuer "
@@ -138,15 +142,6 @@ def _check_subscription(world: World, path: ResourcePath, token: AccessToken) ->
             "about new tenant could take time to propagate (up to an hour)."
         )
         raise _unauthenticated("InvalidAuthenticationTokenTenant", message, "wrong issuer", subscription.tenant_id)
-
-
-def _no_subscription(identifier: str) -> ArmError:
-    try:
-        uuid.UUID(identifier)
-    except ValueError:
-        message = f"The provided subscription identifier '{identifier}' is malformed or invalid."
-        return ArmError(400, "InvalidSubscriptionId", message)
-    return ArmError(404, "SubscriptionNotFound", f"The subscription '{identifier}' could not be found.")
 
 
 def _find_route(routes: Mapping[RouteKey, Route], request: Request, path: ResourcePath) -> Route:

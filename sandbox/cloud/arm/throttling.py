@@ -73,7 +73,14 @@ class RequestBudgets:
         bucket = self._bucket((subscription, principal, kind), LIMITS[kind], wall)
         wait = bucket.take(wall, enforce=enforce)
         if wait is not None:
-            raise _throttled(subscription, kind, wait)
+            seconds = max(1, math.ceil(wait))
+            message = (
+                f"Number of '{kind}' requests for subscription '{subscription}' actor exceeded. Please try again after "
+                f"'{seconds}' seconds after additional tokens are available. Refer to "
+                "https://aka.ms/arm-throttling for additional information."
+            )
+            headers = {"Retry-After": str(seconds), f"x-ms-ratelimit-remaining-subscription-{kind}": "0"}
+            raise ArmError(429, "SubscriptionRequestsThrottled", message, headers=headers)
         if not connector:
             return {f"x-ms-ratelimit-remaining-subscription-{kind}": str(int(bucket.tokens))}
         connector_bucket = self._bucket((subscription, principal, f"connector-{kind}"), _CONNECTOR_LIMITS[kind], wall)
@@ -85,14 +92,3 @@ class RequestBudgets:
         if bucket is None:
             bucket = self._buckets[key] = TokenBucket(*limit, tokens=limit[0], filled_at=wall)
         return bucket
-
-
-def _throttled(subscription: str, kind: str, wait: float) -> ArmError:
-    seconds = max(1, math.ceil(wait))
-    message = (
-        f"Number of '{kind}' requests for subscription '{subscription}' actor exceeded. Please try again after "
-        f"'{seconds}' seconds after additional tokens are available. Refer to "
-        "https://aka.ms/arm-throttling for additional information."
-    )
-    headers = {"Retry-After": str(seconds), f"x-ms-ratelimit-remaining-subscription-{kind}": "0"}
-    return ArmError(429, "SubscriptionRequestsThrottled", message, headers=headers)

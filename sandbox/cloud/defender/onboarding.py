@@ -56,18 +56,14 @@ def apply_inventory(world: World, connector: Connector, now: float) -> None:
     configuration = connector.configuration
     if configuration is None:
         return
-    names = _selected_names(configuration)
+    names = None  # all organizations of the account
+    if configuration.auto_discovery != "Enabled" and configuration.inventory is not None:
+        names = {name.lower() for name in configuration.inventory}
     for organization in available_organizations(world, connector, names):
         onboard(world, connector, organization, now)
     if names is not None:
         for name in [name for name in configuration.organizations if name not in names]:
             offboard(world, connector, name)
-
-
-def _selected_names(configuration: Configuration) -> set[str] | None:
-    if configuration.auto_discovery == "Enabled" or configuration.inventory is None:
-        return None
-    return {name.lower() for name in configuration.inventory}
 
 
 def onboard(world: World, connector: Connector, organization: Organization, now: float) -> None:

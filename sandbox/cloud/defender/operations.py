@@ -60,7 +60,12 @@ def start_operation(
     name = str(uuid.UUID(int=world.rng.getrandbits(128), version=4))
     now = world.clock.now()
     operation = Operation(f"{parent_id}/operationResults/{name}", name, api_version, now)
-    _forget_old(world, now)
+    if len(world.operations) % _SWEEP_EVERY == _SWEEP_EVERY - 1:  # drop those that ended a day ago
+        world.operations = {
+            key: value
+            for key, value in world.operations.items()
+            if value.ended_at is None or value.ended_at > now - _DAY
+        }
     world.operations[name] = operation
     seconds = world.rng.uniform(*timing) if fault is None or fault.seconds is None else fault.seconds
     if fault is not None and fault.outcome == "never":
@@ -73,17 +78,6 @@ def start_operation(
 
     world.timers.at(operation.ends_at, end)
     return operation
-
-
-def _forget_old(world: World, now: float) -> None:
-    """Drop operations that ended a day ago, every now and then."""
-    if len(world.operations) % _SWEEP_EVERY == _SWEEP_EVERY - 1:
-        recent = {
-            name: operation
-            for name, operation in world.operations.items()
-            if operation.ended_at is None or operation.ended_at > now - _DAY
-        }
-        world.operations = recent
 
 
 def _end(

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from sandbox.cloud.world.devops import DevOpsGroup, Organization, derived_id
-from sandbox.cloud.world.directory import Account, Application
 from sandbox.cloud.world.world import World
 
 __all__ = ["ADMINISTRATORS", "WELL_KNOWN_ADMINISTRATORS", "Identities", "Person", "identity_id"]
@@ -69,11 +68,13 @@ class Identities:
         """An account or service principal by Entra's object id, member or not."""
         account = self._world.directory.accounts.get(object_id)
         if account is not None:
-            return _of_account(account)
-        applications = self._world.directory.applications.values()
-        return next(
-            (_of_application(application) for application in applications if application.object_id == object_id), None
-        )
+            name = account.user_principal_name
+            return Person(account.id, account.tenant_id, name, account.display_name, is_user=True)
+        for application in self._world.directory.applications.values():
+            if application.object_id == object_id:
+                name = application.client_id
+                return Person(object_id, application.tenant_id, name, application.display_name, is_user=False)
+        return None
 
     def members(self) -> list[Person]:
         """All members."""
@@ -183,17 +184,3 @@ class Identities:
             "resourceVersion": 2,
             "metaTypeId": 255,
         }
-
-
-def _of_account(account: Account) -> Person:
-    return Person(account.id, account.tenant_id, account.user_principal_name, account.display_name, is_user=True)
-
-
-def _of_application(application: Application) -> Person:
-    return Person(
-        application.object_id,
-        application.tenant_id,
-        application.client_id,
-        application.display_name,
-        is_user=False,
-    )

@@ -113,17 +113,7 @@ def find_route(host: str, segments: list[str]) -> tuple[Route, dict[str, str]] |
     """The route of a path, and what stands in its placeholders."""
     for route in ROUTES[host]:
         if len(route.path) == len(segments):
-            names = _match(route.path, segments)
-            if names is not None:
-                return route, names
+            pairs = list(zip(route.path, segments, strict=True))
+            if all(expected.startswith("{") or expected.lower() == segment.lower() for expected, segment in pairs):
+                return route, {expected[1:-1]: segment for expected, segment in pairs if expected.startswith("{")}
     return None
-
-
-def _match(path: tuple[str, ...], segments: list[str]) -> dict[str, str] | None:
-    names = {}
-    for expected, segment in zip(path, segments, strict=True):
-        if expected.startswith("{"):
-            names[expected[1:-1]] = segment
-        elif expected.lower() != segment.lower():
-            return None
-    return names

@@ -45,14 +45,12 @@ class AccessTokens:
     def issue(self, token: AccessToken) -> str:
         """Hand out a token."""
         if len(self._tokens) % _SWEEP_EVERY == _SWEEP_EVERY - 1:
-            self._sweep(token.issued_at)
+            # Until an hour after its expiry a token is answered with "expired", after that with "invalid".
+            alive = self._tokens.items()
+            self._tokens = {key: kept for key, kept in alive if kept.expires_at > token.issued_at - 3600}
         value = "eyJ0" + secrets.token_urlsafe(96)
         self._tokens[value] = token
         return value
-
-    def _sweep(self, wall: float) -> None:
-        """Forget what expired an hour ago: until then the answer is "expired", after that "invalid"."""
-        self._tokens = {value: token for value, token in self._tokens.items() if token.expires_at > wall - 3600}
 
     def find(self, value: str) -> AccessToken | None:
         """What a token stands for, expired or not; None for one that was never issued."""

@@ -67,9 +67,16 @@ class ResourceGraph:
         key, result = self._stored_result(call, options)
         if result is None:
             result = await self._evaluate(call, body)
-            self._store_result(key, result)
+            self._results[key] = result
+            while len(self._results) > _KEPT_RESULTS:
+                self._results.popitem(last=False)
         reply = json_reply(_page(options, key, result), headers=headers)
-        _check_size(len(reply.body))
+        if len(reply.body) > _MOST_BYTES:
+            message = (
+                f"Response payload size is {len(reply.body)}, and has exceeded the limit of {_MOST_BYTES}. Please "
+                "consider querying less data at a time and make paginated call if needed."
+            )
+            raise QueryError({"code": "ResponsePayloadTooLarge", "message": message})
         return reply
 
     async def _evaluate(self, call: Call, body: dict[str, Any]) -> _Result:
@@ -141,11 +148,6 @@ class ResourceGraph:
             raise QueryError({"code": "InvalidSkipToken", "message": "The skip token is invalid or has expired."})
         return options.result, result
 
-    def _store_result(self, key: str, result: _Result) -> None:
-        self._results[key] = result
-        while len(self._results) > _KEPT_RESULTS:
-            self._results.popitem(last=False)
-
 
 @dataclass(frozen=True, slots=True)
 class _Options:
@@ -185,10 +187,6 @@ def _read_token(token: str) -> tuple[int, str]:
         raise QueryError({"code": "InvalidSkipToken", "message": "The skip token is invalid."}) from error
 
 
-def _write_token(skip: int, result: str) -> str:
-    return base64.b64encode(json.dumps({"$id": result, "$skip": skip}).encode()).decode()
-
-
 def _page(options: _Options, key: str, result: _Result) -> dict[str, Any]:
     """One page: further ones only where `id` is projected and the rows have an order."""
     names = list(result.query.schema)
@@ -205,7 +203,8 @@ def _page(options: _Options, key: str, result: _Result) -> dict[str, Any]:
         "resultTruncated": "true" if more and not pageable else "false",
     }
     if more and pageable:
-        body["$skipToken"] = _write_token(following, key)
+        token = json.dumps({"$id": key, "$skip": following})
+        body["$skipToken"] = base64.b64encode(token.encode()).decode()
     return body
 
 
@@ -213,15 +212,6 @@ def _as_table(rows: list[dict[str, Any]], schema: dict[str, str]) -> dict[str, A
     kinds = {"string": "string", "long": "integer", "real": "number", "bool": "boolean", "datetime": "datetime"}
     columns = [{"name": name, "type": kinds.get(kind, "object")} for name, kind in schema.items()]
     return {"columns": columns, "rows": [list(row.values()) for row in rows]}
-
-
-def _check_size(size: int) -> None:
-    if size > _MOST_BYTES:
-        message = (
-            f"Response payload size is {size}, and has exceeded the limit of {_MOST_BYTES}. Please consider querying "
-            "less data at a time and make paginated call if needed."
-        )
-        raise QueryError({"code": "ResponsePayloadTooLarge", "message": message})
 
 
 def _support(call: Call) -> str:

@@ -36,6 +36,7 @@ _PATTERN = re.compile(
     """,
     re.VERBOSE,
 )
+_ESCAPE = re.compile(r"\\(.)")
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\", "'": "'", '"': '"'}
 
 
@@ -53,7 +54,11 @@ def tokenize(text: str) -> list[Token]:
             raise syntax(line, offset - line_start, text[offset])
         kind, value = match.lastgroup or "", match.group()
         if kind == "string":
-            tokens.append(Token(kind, _unquote(value), line, offset - line_start))
+            if value.startswith("@"):  # verbatim: no escapes
+                content = value[2:-1]
+            else:
+                content = _ESCAPE.sub(lambda escape: _ESCAPES.get(escape[1], escape[0]), value[1:-1])
+            tokens.append(Token(kind, content, line, offset - line_start))
         elif kind != "space":
             tokens.append(Token(kind, value, line, offset - line_start))
         if "\n" in value:
@@ -62,9 +67,3 @@ def tokenize(text: str) -> list[Token]:
         offset = match.end()
     tokens.append(Token("end", "<EOF>", line, offset - line_start))
     return tokens
-
-
-def _unquote(literal: str) -> str:
-    if literal.startswith("@"):
-        return literal[2:-1]
-    return re.sub(r"\\(.)", lambda match: _ESCAPES.get(match.group(1), match.group(0)), literal[1:-1])

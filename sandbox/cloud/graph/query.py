@@ -254,7 +254,14 @@ class _Builder:
                 break
         names = [name for name in self.schema if name not in dict(keys)]
         self._close()
-        self._push(lambda rows: _sorted(rows, keys), self.schema)
+
+        def sort(rows: Rows) -> Rows:
+            ordered_rows = list(rows)
+            for name, descending in reversed(keys):  # sorting is stable: the last key first
+                ordered_rows.sort(key=lambda row, name=name: rank(row[name]), reverse=descending)  # type: ignore[misc]
+            return ordered_rows
+
+        self._push(sort, self.schema)
         self._stage.keep(names)
         self.ordered = True
 
@@ -307,13 +314,6 @@ def _refuse_dynamic(operator: str, columns: Schema) -> None:
                 f"'{operator} ... by tostring({name})') as using a 'dynamic' type is not supported."
             )
             raise semantic(message)
-
-
-def _sorted(rows: Rows, keys: list[tuple[str, bool]]) -> Rows:
-    ordered_rows = list(rows)
-    for name, descending in reversed(keys):
-        ordered_rows.sort(key=lambda row, name=name: rank(row[name]), reverse=descending)  # type: ignore[misc]
-    return ordered_rows
 
 
 def _join(kind: str, right: Query, pairs: list[tuple[str, str]], names: tuple[list[str], dict[str, str]]) -> _Operator:

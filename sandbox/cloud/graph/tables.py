@@ -14,7 +14,7 @@ from sandbox.cloud.arm.security import remediation
 from sandbox.cloud.clock import short_time
 from sandbox.cloud.defender.model import Configuration, Connector, OnboardedOrganization, OnboardedProject
 from sandbox.cloud.graph.expressions import Schema
-from sandbox.cloud.world.azure import ResourceGroup, RoleAssignment, Subscription
+from sandbox.cloud.world.azure import RoleAssignment, Subscription
 from sandbox.cloud.world.devops import Project
 from sandbox.cloud.world.world import World
 
@@ -215,24 +215,24 @@ def _reported(world: World, connector: Connector, moment: float) -> _Reported:
 def scan_containers(subscriptions: list[Subscription]) -> Iterator[GraphRow]:
     """Rows of table `resourcecontainers`."""
     for subscription in subscriptions:
-        columns = {"name": subscription.name, "subscriptionId": subscription.id, "tenantId": subscription.tenant_id}
+        columns: dict[str, Any] = {
+            "name": subscription.name,
+            "subscriptionId": subscription.id,
+            "tenantId": subscription.tenant_id,
+        }
         yield _row("microsoft.resources/subscriptions", f"/subscriptions/{subscription.id}", columns)
         for group in subscription.resource_groups.values():
-            yield _group(subscription, group)
-
-
-def _group(subscription: Subscription, group: ResourceGroup) -> GraphRow:
-    columns = {
-        "name": group.name,
-        "location": group.location,
-        "tags": group.tags,
-        "resourceGroup": group.name.lower(),
-        "subscriptionId": subscription.id,
-        "tenantId": subscription.tenant_id,
-        "properties": {"provisioningState": "Succeeded"},
-    }
-    identifier = f"/subscriptions/{subscription.id}/resourceGroups/{group.name}"
-    return _row("microsoft.resources/subscriptions/resourcegroups", identifier, columns)
+            columns = {
+                "name": group.name,
+                "location": group.location,
+                "tags": group.tags,
+                "resourceGroup": group.name.lower(),
+                "subscriptionId": subscription.id,
+                "tenantId": subscription.tenant_id,
+                "properties": {"provisioningState": "Succeeded"},
+            }
+            identifier = f"/subscriptions/{subscription.id}/resourceGroups/{group.name}"
+            yield _row("microsoft.resources/subscriptions/resourcegroups", identifier, columns)
 
 
 def scan_role_assignments(world: World, subscriptions: set[str], moment: float) -> Iterator[GraphRow]:

@@ -9,7 +9,7 @@ import math
 from bisect import bisect_right
 from dataclasses import replace
 
-from sandbox.cloud.defender.model import Configuration, Connector, OnboardedOrganization
+from sandbox.cloud.defender.model import Connector
 
 __all__ = ["ConnectorHistory"]
 
@@ -53,24 +53,15 @@ class ConnectorHistory:
 def freeze(connector: Connector) -> Connector:
     """A copy that later changes do not reach."""
     configuration = connector.configuration
+    if configuration is not None:
+        organizations = {}
+        for key, organization in configuration.organizations.items():
+            projects = {
+                name: replace(project, repositories=dict(project.repositories))
+                for name, project in organization.projects.items()
+            }
+            organizations[key] = replace(organization, projects=projects)
+        configuration = replace(configuration, organizations=organizations)
     return replace(
-        connector,
-        properties=dict(connector.properties),
-        tags=dict(connector.tags),
-        configuration=None if configuration is None else _freeze_configuration(configuration),
+        connector, properties=dict(connector.properties), tags=dict(connector.tags), configuration=configuration
     )
-
-
-def _freeze_configuration(configuration: Configuration) -> Configuration:
-    organizations = {
-        name: _freeze_organization(organization) for name, organization in configuration.organizations.items()
-    }
-    return replace(configuration, organizations=organizations)
-
-
-def _freeze_organization(organization: OnboardedOrganization) -> OnboardedOrganization:
-    projects = {
-        name: replace(project, repositories=dict(project.repositories))
-        for name, project in organization.projects.items()
-    }
-    return replace(organization, projects=projects)

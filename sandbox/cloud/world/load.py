@@ -25,7 +25,6 @@ from sandbox.cloud.world.schema import (
     AccountSpec,
     ApplicationSpec,
     ConnectorSpec,
-    ExtensionSpec,
     GenerateSpec,
     OrganizationSpec,
     ProjectSpec,
@@ -214,7 +213,10 @@ def add_organization(world: World, spec: OrganizationSpec) -> Organization:
         spec.name,
         None if spec.tenant is None else _tenant_id(world, spec.tenant),
         spec.third_party_oauth,
-        [_extension(extension) for extension in spec.extensions],
+        [
+            Extension(extension.id.partition(".")[0], extension.id.partition(".")[2], extension.flags)
+            for extension in spec.extensions
+        ],
     )
     for member in spec.members:
         object_id = principal_id(world, member.account)
@@ -229,11 +231,6 @@ def add_organization(world: World, spec: OrganizationSpec) -> Organization:
         add_project(organization, project)
     world.organizations[spec.name.lower()] = organization
     return organization
-
-
-def _extension(spec: ExtensionSpec) -> Extension:
-    publisher, _, name = spec.id.partition(".")
-    return Extension(publisher, name, spec.flags)
 
 
 def add_project(organization: Organization, spec: ProjectSpec) -> Project:

@@ -45,14 +45,14 @@ class Rights:
         key = (principal.object_id, action, scope.lower())
         decision = self._decisions.get(key)
         if decision is None:
-            decision = self._decisions[key] = self._decide(world, principal.object_id, action, key[2])
+            roles = self._roles.get(principal.object_id)
+            if roles is None:
+                roles = self._roles[principal.object_id] = _roles_of(world, principal.object_id)
+            # A role assigned at a scope holds for everything below it.
+            decision = self._decisions[key] = any(
+                f"{key[2]}/".startswith(f"{assigned}/") and _grants(role, action) for assigned, role in roles
+            )
         return decision
-
-    def _decide(self, world: World, object_id: str, action: str, scope: str) -> bool:
-        roles = self._roles.get(object_id)
-        if roles is None:
-            roles = self._roles[object_id] = _roles_of(world, object_id)
-        return any(_covers(assigned, scope) and _grants(role, action) for assigned, role in roles)
 
 
 def _roles_of(world: World, object_id: str) -> list[tuple[str, RoleDefinition]]:
@@ -62,10 +62,6 @@ def _roles_of(world: World, object_id: str) -> list[tuple[str, RoleDefinition]]:
         for assignment in world.role_assignments
         if assignment.principal_id in identities
     ]
-
-
-def _covers(assigned: str, scope: str) -> bool:
-    return scope == assigned or scope.startswith(f"{assigned}/")
 
 
 def _grants(role: RoleDefinition, action: str) -> bool:

@@ -72,12 +72,13 @@ def list_at_scope(call: Call) -> Reply:
     expression = call.request.query.get("$filter", "")
     at_scope, principals = _parse_filter(expression)
     scope = _scope(call).lower().rstrip("/")
-    assignments = [
-        assignment
-        for assignment in call.world.role_assignments
-        if _related(assignment.scope.lower().rstrip("/"), scope, at_scope=at_scope)
-        and (not principals or assignment.principal_id in principals)
-    ]
+    assignments = []
+    for assignment in call.world.role_assignments:
+        assigned = assignment.scope.lower().rstrip("/")
+        at_or_above = f"{scope}/".startswith(f"{assigned}/")
+        below = assigned.startswith(f"{scope}/")
+        if (at_or_above or (below and not at_scope)) and (not principals or assignment.principal_id in principals):
+            assignments.append(assignment)
     return json_reply({"value": [_render(call, assignment) for assignment in assignments]})
 
 
@@ -94,11 +95,6 @@ def _parse_filter(expression: str) -> tuple[bool, set[str]]:
         else:
             principals.add(match.group(2).lower())
     return at_scope, principals
-
-
-def _related(assigned: str, scope: str, *, at_scope: bool) -> bool:
-    above = scope == assigned or scope.startswith(f"{assigned}/")
-    return above or (not at_scope and assigned.startswith(f"{scope}/"))
 
 
 def create(call: Call) -> Reply:

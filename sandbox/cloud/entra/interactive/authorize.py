@@ -106,7 +106,8 @@ class Authorize:
         application, account = self._application(interaction), self._account(interaction)
         request.principal = account.user_principal_name
         if form.get("decision") != "accept":
-            return self._send_error(interaction, _declined(application))
+            message = f"User declined to consent to access the app '{application.display_name}'."
+            return self._send_error(interaction, EntraError("access_denied", 65004, message))
         if application.admin_consent_required:
             return self._show_failure(interaction, _needs_administrator(application))
         application.consents.add(account.id)
@@ -122,22 +123,18 @@ class Authorize:
             return self._resume_sign_in(request, interaction)
         try:
             account = check_account(world.directory.account(sign_in.account_id))
-            if self._needs_second_factor(account, sign_in):
+            demands_mfa = account.mfa or account.conditional_access is ConditionalAccess.REQUIRE_MFA
+            if demands_mfa and not sign_in.mfa:
                 action = _action(interaction, "mfa")
                 return pages.second_factor(action, interaction.id, account.user_principal_name)
             check_policies(account, mfa=sign_in.mfa, device_code=bool(interaction.user_code))
             application = self._application(interaction)
-            scopes = self._scopes(interaction, account)
+            scopes = parse_scopes(self._state, world.directory.tenants[account.tenant_id], interaction.scope)
         except EntraError as error:
             return self._show_failure(interaction, error)
         if not has_consent(application, account) or interaction.prompt == "consent":
             return self._ask_for_consent(interaction, application, account, scopes)
         return self._finish(request, interaction, account)
-
-    @staticmethod
-    def _needs_second_factor(account: Account, sign_in: SignIn) -> bool:
-        demanded = account.mfa or account.conditional_access is ConditionalAccess.REQUIRE_MFA
-        return demanded and not sign_in.mfa
 
     def _resume_sign_in(self, request: Request, interaction: Interaction) -> Reply:
         """Who is signed in in this browser may go on without a password, unless the application wants one."""
@@ -322,10 +319,6 @@ class Authorize:
         account = None if sign_in is None else self._world().directory.account(sign_in.account_id)
         return check_account(account)
 
-    def _scopes(self, interaction: Interaction, account: Account) -> Scopes:
-        tenant = self._world().directory.tenants[account.tenant_id]
-        return parse_scopes(self._state, tenant, interaction.scope)
-
     def _browser(self, request: Request) -> dict[str, SignIn]:
         return self._state.sessions.browser(_cookie(request))
 
@@ -349,11 +342,6 @@ def _same_address(requested: str, registered: str) -> bool:
 
 def _action(interaction: Interaction, step: str) -> str:
     return f"/{interaction.tenant_name}/{step}"
-
-
-def _declined(application: Application) -> EntraError:
-    message = f"User declined to consent to access the app '{application.display_name}'."
-    return EntraError("access_denied", 65004, message)
 
 
 def _needs_administrator(application: Application) -> EntraError:

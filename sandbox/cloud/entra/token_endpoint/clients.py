@@ -116,7 +116,12 @@ def _check_certificate(world: World, application: Application, assertion: str, h
     thumbprint = header.get("x5t#S256") or header.get("x5t")
     for pem in application.certificates:
         certificate = x509.load_pem_x509_certificate(pem.encode())
-        if thumbprint not in _thumbprints(certificate):
+        encoded = certificate.public_bytes(Encoding.DER)
+        digests = (hashlib.sha1(encoded, usedforsecurity=False).digest(), hashlib.sha256(encoded).digest())
+        # Some clients send the padding of base64url, most do not.
+        if str(thumbprint).rstrip("=") not in {
+            base64.urlsafe_b64encode(digest).rstrip(b"=").decode() for digest in digests
+        }:
             continue
         if certificate.not_valid_after_utc.timestamp() < world.clock.wall():
             raise EntraError(
@@ -143,11 +148,3 @@ def _verify(assertion: str, certificate: x509.Certificate) -> None:
     except jwt.PyJWTError as error:
         message = f"Client assertion failed signature validation: {error}."
         raise EntraError("invalid_client", 700027, message, status=401) from error
-
-
-def _thumbprints(certificate: x509.Certificate) -> set[str]:
-    encoded = certificate.public_bytes(Encoding.DER)
-    digests = (hashlib.sha1(encoded, usedforsecurity=False).digest(), hashlib.sha256(encoded).digest())
-    return {base64.urlsafe_b64encode(digest).rstrip(b"=").decode() for digest in digests} | {
-        base64.urlsafe_b64encode(digest).decode() for digest in digests
-    }

@@ -225,17 +225,12 @@ def _check_code(token_request: _TokenRequest, code: AuthorizationCode) -> None:
             f"'{code.redirect_uri}' provided when requesting Authorization code."
         )
         raise EntraError("invalid_client", 500112, message)
-    if not _verifies(code, token_request.form.get("code_verifier", "")):
-        message = "The Code_Verifier does not match the code_challenge supplied in the authorization request."
-        raise EntraError("invalid_grant", 501481, message)
-
-
-def _verifies(code: AuthorizationCode, verifier: str) -> bool:
-    if code.code_challenge is None:
-        return True
+    verifier = token_request.form.get("code_verifier", "")
     if code.code_challenge_method.upper() == "S256":
         verifier = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
-    return hmac.compare_digest(verifier, code.code_challenge)
+    if code.code_challenge is not None and not hmac.compare_digest(verifier.encode(), code.code_challenge.encode()):
+        message = "The Code_Verifier does not match the code_challenge supplied in the authorization request."
+        raise EntraError("invalid_grant", 501481, message)
 
 
 def _check_device_code(world: World, code: DeviceCode) -> SignIn:

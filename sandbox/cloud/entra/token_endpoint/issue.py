@@ -71,12 +71,9 @@ def issue_tokens(
             claims["idp"] = "live.com" if home is None else f"https://sts.windows.net/{home.id}/"
         body["id_token"] = state.signing_key.sign(claims)
     if client_info:
-        body["client_info"] = _encode({"uid": account.id, "utid": account.tenant_id})
+        client = json.dumps({"uid": account.id, "utid": account.tenant_id}).encode()
+        body["client_info"] = base64.urlsafe_b64encode(client).rstrip(b"=").decode()
     return body
-
-
-def _encode(value: dict[str, Any]) -> str:
-    return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
 
 
 def _id_claims(authority: str, account: Account, application: Application, nonce: str | None) -> dict[str, Any]:
