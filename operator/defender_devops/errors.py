@@ -1,52 +1,56 @@
-"""Every failure that the operator can name, in one tree.
+"""All failures that the operator distinguishes, in one tree.
 
-A client converts what a service or a library says into one of these at its own edge, once. Above the edge nobody
-looks at HTTP statuses. Each error carries the `reason` of the condition it ends in, a `message` that says what to do
-and is safe to show (no token, code, secret or signed address), and whether only a person can mend it (`terminal`).
+A client converts the responses of a service, and the exceptions of a library, into these errors where they occur: code
+that uses the client sees no HTTP statuses. Each error carries the `reason` of the condition that it causes, a `message`
+that says what to do and is safe to publish (no token, code, secret or signed URL), and whether only a person can fix it
+(`terminal`).
 
     OperatorError
     ├── AzureError                      Azure Resource Manager, Resource Graph
-    │   ├── AzureUnavailable            5xx, cut connection, time-out: tried again with back-off
-    │   ├── Throttled                   429: not before `retry_after`
-    │   ├── AzureNotFound               the resource itself is not there (callers mostly turn it into None)
+    │   ├── AzureUnavailable            5xx, cut connection, time-out: retried with back-off
+    │   ├── Throttled                   429: retried after `retry_after`
+    │   ├── AzureNotFound               the resource itself does not exist (callers mostly turn it into None)
     │   ├── ScopeNotFound               subscription or resource group does not exist          (terminal)
-    │   ├── Forbidden                   AuthorizationFailed: which action over which scope     (terminal)
+    │   ├── Forbidden                   AuthorizationFailed: action and scope                  (terminal)
     │   ├── WrongTenant                 token of another tenant than the subscription's        (terminal)
     │   ├── PolicyDenied                RequestDisallowedByPolicy, with the policy's name      (terminal)
     │   ├── ProviderNotRegistered       MissingSubscriptionRegistration                        (terminal)
     │   ├── RegionNotSupported          LocationNotAvailableForResourceType                    (terminal)
     │   ├── TokenExchangeFailed         Defender could not redeem the one-time code            (terminal)
-    │   └── InvalidRequest              any other 4xx: Azure refuses what the manifest asks    (terminal)
-    ├── CredentialsError                no ARM token to be had
-    │   ├── CredentialsMissing          Secret, key, service account or grant is not there     (terminal)
-    │   ├── CredentialsRejected         Entra refuses the identity                             (terminal)
-    │   └── CredentialsUnavailable      Entra or the metadata service does not answer
+    │   └── InvalidRequest              any other 4xx: Azure rejects what the manifest demands (terminal)
+    ├── CredentialsError                there is no ARM token
+    │   ├── CredentialsMissing          Secret, key, service account or grant is missing       (terminal)
+    │   ├── CredentialsRejected         Entra ID rejects the identity                          (terminal)
+    │   └── CredentialsUnavailable      Entra ID or the metadata service does not respond
     ├── KubernetesError                 the API server
     │   ├── KubernetesUnavailable       5xx, 429, cut connection, time-out
     │   ├── KubernetesNotFound
-    │   ├── KubernetesConflict          409: somebody wrote in between
+    │   ├── KubernetesConflict          409: a concurrent write
     │   ├── KubernetesRefused           any other 4xx: rights, validation                      (terminal)
-    │   └── LeadershipLost              another replica leads, or may: this one writes no more
-    └── AzureDevOpsError                dev.azure.com and its neighbours
+    │   └── LeadershipLost              another replica leads, or may: this one must not write
+    └── AzureDevOpsError                dev.azure.com and its other hosts
         ├── AzureDevOpsUnavailable      5xx, 429, cut connection, time-out
         ├── AzureDevOpsDenied           401, 403, TF400813, TF401444
         ├── AzureDevOpsNotFound         no such organization
-        └── SignInExpired               the sign-in page came back instead of an answer
+        └── SignInExpired               the sign-in page came back instead of a response
 
-The sign-in flows have their own classes of Entra errors in `signin.errors`, below this tree's `OperatorError`.
+The errors of the sign-in flows are in `signin.oauth.errors`, below this tree's `OperatorError`.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
+
+WILL_RETRY: Final = "The operator will retry."
+"""The sentence of all messages about a failure that passes. Commands, which run once, replace it."""
 
 
 class OperatorError(Exception):
-    """Base of all: a failure with a reason, words that say what to do, and a hint when to try again.
+    """Base class: a failure with a reason, a message that says what to do, and the time of the next attempt.
 
     Args:
-        message: what happened and what to do about it; shown in conditions and events, so never a secret.
-        retry_after: seconds that the service asked to wait, or None.
+        message: what happened and what to do about it; published in conditions and events, so never a secret.
+        retry_after: seconds that the service demands to wait, or None.
     """
 
     reason: ClassVar[str] = "InternalError"
@@ -63,7 +67,7 @@ class AzureError(OperatorError):
 
     Args:
         code: the service's own error code, such as `AuthorizationFailed`.
-        status: HTTP status, or None where there was no answer.
+        status: HTTP status, or None where there was no response.
     """
 
     reason = "AzureUnavailable"
@@ -77,25 +81,25 @@ class AzureError(OperatorError):
 
 
 class AzureUnavailable(AzureError):
-    """Azure did not answer, or answered 5xx."""
+    """Azure did not respond, or responded with 5xx."""
 
     reason = "AzureUnavailable"
 
 
 class Throttled(AzureError):
-    """Azure's request limit is reached; `retry_after` says for how long."""
+    """The rate limit of Azure is exhausted, for `retry_after` seconds."""
 
     reason = "Throttled"
 
 
 class AzureNotFound(AzureError):
-    """The resource asked for does not exist."""
+    """The requested resource does not exist."""
 
     reason = "ConnectorNotFound"
 
 
 class ScopeNotFound(AzureError):
-    """The subscription or the resource group does not exist, or the identity cannot see it."""
+    """The subscription or the resource group does not exist, or the identity has no access to it."""
 
     reason = "InvalidSpec"
     terminal = True
@@ -109,14 +113,14 @@ class Forbidden(AzureError):
 
 
 class WrongTenant(AzureError):
-    """The token is of another tenant than the subscription's."""
+    """The token was issued by another tenant than the subscription's."""
 
     reason = "InvalidSpec"
     terminal = True
 
 
 class PolicyDenied(AzureError):
-    """An Azure Policy forbids the request; the message names it."""
+    """Azure Policy denied the request; the message names the policy."""
 
     reason = "PolicyDenied"
     terminal = True
@@ -137,14 +141,14 @@ class RegionNotSupported(AzureError):
 
 
 class TokenExchangeFailed(AzureError):
-    """Defender could not exchange the one-time code; that code is spent for good."""
+    """Defender could not exchange the one-time code, which is used up."""
 
     reason = "TokenExchangeFailed"
     terminal = True
 
 
 class InvalidRequest(AzureError):
-    """Azure refuses what the manifest asks for."""
+    """Azure rejects what the manifest demands."""
 
     reason = "InvalidSpec"
     terminal = True
@@ -157,19 +161,19 @@ class CredentialsError(OperatorError):
 
 
 class CredentialsMissing(CredentialsError):
-    """A Secret, key, service account or grant that the identity needs is not there."""
+    """A Secret, key, service account or grant that the identity needs is missing."""
 
     terminal = True
 
 
 class CredentialsRejected(CredentialsError):
-    """Entra ID refuses the identity: wrong or expired secret, unknown client, no federated credential."""
+    """Entra ID rejects the identity: wrong or expired secret, unknown client, no federated credential."""
 
     terminal = True
 
 
 class CredentialsUnavailable(CredentialsError):
-    """Entra ID or the metadata service does not answer."""
+    """Entra ID or the metadata service does not respond."""
 
     reason = "AzureUnavailable"
 
@@ -185,7 +189,7 @@ class KubernetesError(OperatorError):
 
 
 class KubernetesUnavailable(KubernetesError):
-    """The API server did not answer, or answered 5xx or 429."""
+    """The API server did not respond, or responded with 5xx or 429."""
 
 
 class KubernetesNotFound(KubernetesError):
@@ -193,18 +197,18 @@ class KubernetesNotFound(KubernetesError):
 
 
 class KubernetesConflict(KubernetesError):
-    """Somebody wrote the object in between, or it exists already."""
+    """The object was changed concurrently, or exists already."""
 
 
 class KubernetesRefused(KubernetesError):
-    """The API server refuses: missing rights or an invalid object."""
+    """The API server rejected the request: missing rights or an invalid object."""
 
     reason = "KubernetesRefused"
     terminal = True
 
 
 class LeadershipLost(KubernetesError):
-    """Another replica holds the lease, or may hold it by now: this one must not write anything any more."""
+    """Another replica holds the lease, or may hold it by now: this one must not write any more."""
 
 
 class AzureDevOpsError(OperatorError):
@@ -214,11 +218,11 @@ class AzureDevOpsError(OperatorError):
 
 
 class AzureDevOpsUnavailable(AzureDevOpsError):
-    """Azure DevOps did not answer, or answered 5xx or 429."""
+    """Azure DevOps did not respond, or responded with 5xx or 429."""
 
 
 class AzureDevOpsDenied(AzureDevOpsError):
-    """The signed-in account may not do that in the organization."""
+    """The signed-in account lacks the right in the organization."""
 
     reason = "AzureDevOpsDenied"
 
@@ -230,6 +234,6 @@ class AzureDevOpsNotFound(AzureDevOpsError):
 
 
 class SignInExpired(AzureDevOpsError):
-    """Azure DevOps answered with its sign-in page: the token is wrong or expired."""
+    """Azure DevOps responded with its sign-in page: the token is wrong or expired."""
 
     reason = "SignInRequired"

@@ -1,6 +1,8 @@
-"""Connections for the clients of Entra ID and Azure DevOps: no redirects, no cookies, nothing carried between accounts.
+"""HTTP clients for Azure, Entra ID and Azure DevOps: no redirects, no cookies, no hidden retries.
 
-Both services set cookies of the account that asked. A shared client that sent them back would mix accounts up.
+Code that sends requests uses httpx; aiohttp, which kopf and azure-identity require anyway, provides the connections
+(docs/decisions/http-clients.md). Entra ID and Azure DevOps set cookies for the account of a request: a shared client
+that returned them would mix accounts up.
 """
 
 from __future__ import annotations
@@ -14,34 +16,60 @@ import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
-__all__ = ["NETWORK_ERRORS", "open_connections"]
+__all__ = ["NETWORK_ERRORS", "open_http_client", "open_transport"]
 
 NETWORK_ERRORS: Final = (httpx.HTTPError, httpx.StreamError, aiohttp.ClientError, OSError)
-"""All that a request can fail with below HTTP. Never chain them: they hold the request, and that holds a secret."""
+"""All exceptions of a request below HTTP. Never chain them: they hold the request, and the request holds a secret."""
 
 _TIMEOUT: Final = httpx.Timeout(connect=10.0, read=30.0, write=30.0, pool=None)
-_KEEP_ALIVE: Final = 60.0  # seconds
-_CONNECTIONS: Final = 32
+_MAX_CONNECTIONS: Final = 32
+_KEEP_ALIVE: Final = 60.0
+"""Seconds that an idle connection stays open: reconciles come in bursts, and a TLS handshake costs more than a
+request."""
 
 
-def open_connections() -> httpx.AsyncClient:
-    """A client that every account shares. Close it when done."""
+def open_http_client() -> httpx.AsyncClient:
+    """Open the client that the requests of all accounts to Entra ID and Azure DevOps share. Its owner closes it."""
     return httpx.AsyncClient(
-        transport=AiohttpTransport(verify=_context(), client=lambda: _session(_context())),
+        transport=open_transport(max_connections=_MAX_CONNECTIONS),
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         timeout=_TIMEOUT,
         follow_redirects=False,
     )
 
 
+def open_transport(*, max_connections: int = 0, proxy: httpx.Proxy | None = None) -> AiohttpTransport:
+    """Open a connection pool.
+
+    Args:
+        max_connections: maximum number of connections; 0 for no limit.
+        proxy: proxy of all requests.
+    """
+
+    def open_session() -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=_ssl_context(), limit=max_connections, keepalive_timeout=_KEEP_ALIVE),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            middlewares=(_prevent_retry,),
+        )
+
+    return AiohttpTransport(verify=_ssl_context(), client=open_session, proxy=proxy)
+
+
+async def _prevent_retry(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Raise a cut connection as an exception that aiohttp does not retry.
+
+    By default aiohttp sends a PUT again when a kept-alive connection is cut. That would send a one-time code twice.
+    """
+    try:
+        return await handler(request)
+    except aiohttp.ClientConnectorError:  # no connection was made, and aiohttp does not retry that
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise httpx.RemoteProtocolError(str(error)) from None
+
+
 @cache
-def _context() -> ssl.SSLContext:
-    """Made once: reading the certificate authorities takes longer than all else here."""
+def _ssl_context() -> ssl.SSLContext:
+    """Create the TLS context once: to parse the certificate authorities takes longer than anything else here."""
     return httpx.create_ssl_context()
-
-
-def _session(context: ssl.SSLContext) -> aiohttp.ClientSession:
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(ssl=context, limit=_CONNECTIONS, keepalive_timeout=_KEEP_ALIVE),
-        cookie_jar=aiohttp.DummyCookieJar(),
-    )

@@ -20,19 +20,19 @@ import sandbox.cloud
 from defender_devops.api.azure_types import (
     Annotations,
     AutoDiscovery,
+    Configuration,
     ConnectorRef,
     OnboardingState,
     ProvisioningState,
 )
 from defender_devops.api.connector import Azure
 from defender_devops.azure.arm.client import ArmClient
-from defender_devops.azure.arm.long_running_operations import Operation, OperationState, OperationStatus
 from defender_devops.azure.arm.session import ArmSession
 from defender_devops.azure.identity import credentials
-from defender_devops.azure.identity.clients import Identities
+from defender_devops.azure.identity.clients import ArmClients
 from defender_devops.azure.identity.grants import Grants
-from defender_devops.azure.identity.operator_identity import OwnIdentity
-from defender_devops.azure.resource_graph.poller import Changes, CloudWatcher
+from defender_devops.azure.identity.operator_identity import OperatorIdentity
+from defender_devops.azure.resource_graph.poller import Changes, ResourceGraphPoller
 from defender_devops.azure.resources.role_assignments import SECURITY_READER, RoleAssignments
 from defender_devops.azure.resources.security_connectors import SecurityConnectors
 from defender_devops.errors import (
@@ -46,7 +46,6 @@ from defender_devops.errors import (
     RegionNotSupported,
     ScopeNotFound,
     Throttled,
-    TokenExchangeFailed,
     WrongTenant,
 )
 from sandbox.cloud.control.client import ControlClient
@@ -98,7 +97,7 @@ def control(shared_cloud: Cloud) -> Iterator[ControlClient]:
 class Client:
     """What a reconcile has in its hands."""
 
-    identities: Identities
+    identities: ArmClients
     secrets: dict[tuple[str, str, str], bytes]
     assertion: Callable[[], str]
 
@@ -130,8 +129,12 @@ async def client(shared_cloud: Cloud, control: ControlClient, monkeypatch: pytes
     async def token(_namespace: str, _name: str, _audience: str) -> SecretStr:
         return SecretStr(made.assertion())
 
-    identities = Identities(
-        session, grants=Grants(HOME), own=OwnIdentity(CLIENT_SECRET_IDENTITY), secrets=read, tokens=token
+    identities = ArmClients(
+        session,
+        grants=Grants(HOME),
+        operator_identity=OperatorIdentity(CLIENT_SECRET_IDENTITY),
+        secrets=read,
+        tokens=token,
     )
     made.__init__(identities, secrets, lambda: "no assertion")  # type: ignore[misc]
     yield made
@@ -139,17 +142,15 @@ async def client(shared_cloud: Cloud, control: ControlClient, monkeypatch: pytes
     await session.close()
 
 
-async def finished(
-    connectors: SecurityConnectors, control: ControlClient, operation: Operation | None
-) -> OperationStatus:
-    """Let time pass until an operation has ended."""
-    assert operation is not None
+async def finished_configuration(connectors: SecurityConnectors, control: ControlClient) -> Configuration:
+    """Advance time until the operation on the DevOps configuration has completed; returns the configuration."""
     for _ in range(50):
-        status = await connectors.operation_status(operation)
-        if status.state is not OperationState.RUNNING:
-            return status
-        control.move(status.poll_after)
-    raise AssertionError("the operation does not end")
+        configuration = await connectors.get_configuration(REF)
+        assert configuration is not None
+        if configuration.provisioning_state not in (ProvisioningState.PENDING, ProvisioningState.PENDING_DELETION):
+            return configuration
+        control.move(20)
+    raise AssertionError("the operation does not complete")
 
 
 async def onboarded(
@@ -160,7 +161,9 @@ async def onboarded(
     operation = await connectors.create_configuration(
         REF, code=SecretStr(control.issue_code(ACCOUNT)), auto_discovery=AutoDiscovery.DISABLED, inventory=inventory
     )
-    assert (await finished(connectors, control, operation)).state is OperationState.SUCCEEDED
+    assert operation is not None
+    configuration = await finished_configuration(connectors, control)
+    assert configuration.provisioning_state is ProvisioningState.SUCCEEDED
 
 
 async def test_a_connector_from_nothing_to_its_counts_and_away_again(client: Client, control: ControlClient) -> None:
@@ -191,12 +194,14 @@ async def test_a_connector_from_nothing_to_its_counts_and_away_again(client: Cli
     assert counts.repositories > 30
 
     operation = await connectors.set_annotations(REF, "contoso", Annotations(True, "Medium"))
-    assert (await finished(connectors, control, operation)).state is OperationState.SUCCEEDED
+    assert operation is not None
+    control.move(120)
     found = {each.name: each for each in await connectors.organizations(REF)}
     assert found["contoso"].annotations == Annotations(True, "Medium")
 
     operation = await connectors.update_configuration(REF, inventory=("contoso",))
-    await finished(connectors, control, operation)
+    assert operation is not None
+    await finished_configuration(connectors, control)
     found = {each.name: each for each in await connectors.organizations(REF)}
     assert "fabrikam" not in found or found["fabrikam"].onboarding_state is not OnboardingState.ONBOARDED
 
@@ -213,11 +218,8 @@ async def test_a_spent_code_fails_and_leaves_the_configuration_failed(client: Cl
     operation = await connectors.create_configuration(
         REF, code=SecretStr("eyJ.spent.code"), auto_discovery=AutoDiscovery.ENABLED
     )
-    status = await finished(connectors, control, operation)
-    assert status.state is OperationState.FAILED
-    assert isinstance(status.error, TokenExchangeFailed)
-    configuration = await connectors.get_configuration(REF)
-    assert configuration is not None
+    assert operation is not None
+    configuration = await finished_configuration(connectors, control)
     assert configuration.provisioning_state is ProvisioningState.FAILED
     assert "oken exchange failed" in configuration.status_message
     assert len(control.journal(method="PUT", path="devops/default$")) == 1
@@ -498,7 +500,9 @@ async def test_the_operators_own_projected_token_is_exchanged_too(
 ) -> None:
     file = tmp_path / "token"
     file.write_text(service_account_token())
-    client.identities._own = OwnIdentity({"AZURE_CLIENT_ID": OPERATOR_CLIENT, "AZURE_FEDERATED_TOKEN_FILE": str(file)})
+    client.identities._operator_identity = OperatorIdentity(
+        {"AZURE_CLIENT_ID": OPERATOR_CLIENT, "AZURE_FEDERATED_TOKEN_FILE": str(file)}
+    )
     assert await SecurityConnectors(await client.arm()).get(REF) is None
 
 
@@ -525,37 +529,39 @@ async def test_a_reader_is_assigned_seen_and_removed(client: Client, control: Co
 
 
 @dataclass
-class Looking:
+class PolledGraph:
     """A watcher and what it told."""
 
-    watcher: CloudWatcher
+    poller: ResourceGraphPoller
     changes: list[Changes]
 
-    async def look(self) -> Changes:
-        look = await self.watcher.look()
+    async def poll(self) -> Changes:
+        look = await self.poller.poll()
         assert look.error is None, look.error
         return look.changes
 
 
 @pytest.fixture
-async def looking(client: Client, control: ControlClient) -> Looking:
+async def polled_graph(client: Client, control: ControlClient) -> PolledGraph:
     """A watcher that trusts every row, over a Resource Graph without delay."""
     control.settings(resourceGraphLag=0)
     changes: list[Changes] = []
-    return Looking(CloudWatcher(await client.arm(), interval=300, changed=changes.append, settle=0), changes)
+    return PolledGraph(
+        ResourceGraphPoller(await client.arm(), interval=300, on_changes=changes.append, indexing_lag=0), changes
+    )
 
 
 async def test_one_query_shows_connector_configuration_organizations_and_counts(
-    client: Client, control: ControlClient, looking: Looking
+    client: Client, control: ControlClient, polled_graph: PolledGraph
 ) -> None:
     connectors = SecurityConnectors(await client.arm())
     await onboarded(connectors, control, ("contoso", "fabrikam"))
     control.move(9 * 3600)
-    looking.watcher.watch(REF)
-    assert await looking.look() == Changes(differing=frozenset({REF.key}))
+    polled_graph.poller.track(REF)
+    assert await polled_graph.poll() == Changes(differing=frozenset({REF.key}))
     assert len(control.journal(path="Microsoft.ResourceGraph")) == 1
 
-    view = looking.watcher.latest(REF)
+    view = polled_graph.poller.current_view(REF)
     assert view is not None
     connector, configuration = await connectors.get(REF), await connectors.get_configuration(REF)
     assert connector is not None
@@ -569,13 +575,15 @@ async def test_one_query_shows_connector_configuration_organizations_and_counts(
         assert listed.repositories > 10
 
 
-async def test_nothing_changed_is_nothing_told(client: Client, control: ControlClient, looking: Looking) -> None:
+async def test_nothing_changed_is_nothing_told(
+    client: Client, control: ControlClient, polled_graph: PolledGraph
+) -> None:
     await onboarded(SecurityConnectors(await client.arm()), control)
-    looking.watcher.watch(REF)
-    await looking.look()
+    polled_graph.poller.track(REF)
+    await polled_graph.poll()
     for _ in range(3):
         control.move(60)
-        assert await looking.look() == Changes()
+        assert await polled_graph.poll() == Changes()
 
 
 @pytest.mark.parametrize(
@@ -587,54 +595,54 @@ async def test_nothing_changed_is_nothing_told(client: Client, control: ControlC
     ],
 )
 async def test_what_somebody_changes_behind_our_back_is_told_and_named(
-    client: Client, control: ControlClient, looking: Looking, change: dict[str, Any], what: str
+    client: Client, control: ControlClient, polled_graph: PolledGraph, change: dict[str, Any], what: str
 ) -> None:
     connectors = SecurityConnectors(await client.arm())
     await onboarded(connectors, control)
     known = await connectors.get(REF), await connectors.get_configuration(REF), await connectors.organizations(REF)
-    looking.watcher.watch(REF)
-    await looking.look()
+    polled_graph.poller.track(REF)
+    await polled_graph.poll()
     control.change_connector(SUBSCRIPTION, GROUP, "contoso", **change)
-    assert await looking.look() == Changes(differing=frozenset({REF.key}))
-    view = looking.watcher.latest(REF)
+    assert await polled_graph.poll() == Changes(differing=frozenset({REF.key}))
+    view = polled_graph.poller.current_view(REF)
     assert view is not None
     assert known[0] is not None
     assert view.contradictions(known[0], known[1], known[2]) == (what,)
 
 
 async def test_a_connector_deleted_behind_our_back_is_told_to_be_gone(
-    client: Client, control: ControlClient, looking: Looking
+    client: Client, control: ControlClient, polled_graph: PolledGraph
 ) -> None:
     await onboarded(SecurityConnectors(await client.arm()), control)
-    looking.watcher.watch(REF)
-    await looking.look()
+    polled_graph.poller.track(REF)
+    await polled_graph.poll()
     control.delete_connector(SUBSCRIPTION, GROUP, "contoso")
-    assert await looking.look() == Changes(vanished=frozenset({REF.key}))
-    assert looking.watcher.latest(REF) is None
+    assert await polled_graph.poll() == Changes(vanished=frozenset({REF.key}))
+    assert polled_graph.poller.current_view(REF) is None
 
 
 async def test_children_that_resource_graph_does_not_know_are_unknown_and_not_zero(
-    client: Client, control: ControlClient, looking: Looking
+    client: Client, control: ControlClient, polled_graph: PolledGraph
 ) -> None:
     control.settings(resourceGraphChildren=False)
     await onboarded(SecurityConnectors(await client.arm()), control)
     control.move(9 * 3600)
-    looking.watcher.watch(REF)
-    await looking.look()
-    view = looking.watcher.latest(REF)
+    polled_graph.poller.track(REF)
+    await polled_graph.poll()
+    view = polled_graph.poller.current_view(REF)
     assert view is not None
     assert view.inventory.by_organization == {}
 
 
 async def test_role_assignments_are_seen_in_the_same_look(
-    client: Client, control: ControlClient, looking: Looking
+    client: Client, control: ControlClient, polled_graph: PolledGraph
 ) -> None:
     arm = await client.arm()
     await onboarded(SecurityConnectors(arm), control)
     await RoleAssignments(arm).create(REF, "aaaaaaaa-0000-0000-0000-000000000001", READERS_GROUP, "Group")
-    looking.watcher.watch(REF, readers=True)
-    await looking.look()
-    view = looking.watcher.latest(REF)
+    polled_graph.poller.track(REF, readers=True)
+    await polled_graph.poll()
+    view = polled_graph.poller.current_view(REF)
     assert view is not None
     assert view.readers is not None
     listed = await RoleAssignments(arm).list_at(REF)
@@ -645,15 +653,15 @@ async def test_role_assignments_are_seen_in_the_same_look(
 
 
 async def test_the_connector_that_holds_an_organization_elsewhere_is_found(
-    client: Client, control: ControlClient, looking: Looking
+    client: Client, control: ControlClient, polled_graph: PolledGraph
 ) -> None:
     other = "33333333-3333-3333-3333-333333333333"
     control.add_connector(
         subscription=other, resourceGroup=GROUP, name="theirs", account=ACCOUNT, organizations=["fabrikam"]
     )
-    looking.watcher.watch(REF)
-    await looking.look()
-    found = await looking.watcher.holders(["Fabrikam", "nobodys"])
+    polled_graph.poller.track(REF)
+    await polled_graph.poll()
+    found = await polled_graph.poller.onboarding_connectors(["Fabrikam", "nobodys"])
     assert found == {"fabrikam": ConnectorRef(other, GROUP, "theirs").key}
 
 

@@ -73,7 +73,6 @@ class Connector:
         tags: all tags, ours and other people's.
         hierarchy_identifier: GUID that the creator chose.
         environment_name: `AzureDevOps`, or what else holds that name (`GitHub`, `AWS`, …).
-        offerings: offering types that are on.
     """
 
     id: str
@@ -81,7 +80,6 @@ class Connector:
     tags: Mapping[str, str] = field(default_factory=dict)
     hierarchy_identifier: str | None = None
     environment_name: str = "AzureDevOps"
-    offerings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

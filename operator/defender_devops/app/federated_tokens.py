@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pydantic import SecretStr
 
 from defender_devops.azure.identity.grants import Grants
-from defender_devops.azure.identity.operator_identity import OwnIdentity
+from defender_devops.azure.identity.operator_identity import OperatorIdentity
 
 __all__ = ["OperatorFederatedTokens"]
 
@@ -16,7 +16,7 @@ __all__ = ["OperatorFederatedTokens"]
 class OperatorFederatedTokens:
     """Fulfils `signin.ports.FederatedAssertions`."""
 
-    own: OwnIdentity
+    own: OperatorIdentity
     grants: Grants
 
     async def assertion(self, namespace: str, tenant_id: str, subscription_id: str, client_id: str) -> SecretStr:

@@ -18,10 +18,10 @@ from defender_devops.app.federated_tokens import OperatorFederatedTokens
 from defender_devops.app.leadership import Leadership
 from defender_devops.app.secret_store import ClusterSecretStore
 from defender_devops.azure.arm.session import ArmSession
-from defender_devops.azure.identity.clients import Identities
+from defender_devops.azure.identity.clients import ArmClients
 from defender_devops.azure.identity.grants import Grants
-from defender_devops.azure.identity.operator_identity import OwnIdentity
-from defender_devops.azure.resource_graph.pollers import CloudWatchers
+from defender_devops.azure.identity.operator_identity import OperatorIdentity
+from defender_devops.azure.resource_graph.pollers import ResourceGraphPollers
 from defender_devops.azuredevops.client import Endpoints
 from defender_devops.azuredevops.prerequisite_checker import PrerequisiteChecker
 from defender_devops.backoff import Backoff
@@ -36,7 +36,7 @@ from defender_devops.cluster.secrets import Secrets
 from defender_devops.cluster.service_accounts import ServiceAccounts
 from defender_devops.handlers.events import EventReceiver
 from defender_devops.handlers.watches import watch
-from defender_devops.http_client import open_connections
+from defender_devops.http_client import open_http_client
 from defender_devops.reconcile.actions.executor import Executor
 from defender_devops.reconcile.cache.connector_cache import ConnectorCaches
 from defender_devops.reconcile.cache.drift_notifications import DriftNotifications
@@ -88,14 +88,16 @@ class Operator:
             concurrency=settings.concurrency,
             backoff=Backoff(initial=settings.backoff_initial, maximum=settings.backoff_maximum),
             group_of=self._subscription_of,
-            # A subscription whose budget is used up holds its reconciles for as long as the budget's patience: some
+            # A subscription whose budget is used up holds its reconciles until the rate limiter's timeout: some
             # places are left to the others meanwhile.
             concurrency_per_group=max(1, settings.concurrency * 3 // 4),
             observer=self._metrics,
         )
-        self._hints = DriftNotifications(self._connector_caches, self._queue.enqueue)
-        self._watchers = CloudWatchers(
-            interval=settings.refresh_interval, changed=self._hints.take, settle=settings.resource_graph_lag
+        self._drift_notifications = DriftNotifications(self._connector_caches, self._queue.enqueue)
+        self._pollers = ResourceGraphPollers(
+            interval=settings.refresh_interval,
+            on_changes=self._drift_notifications.take,
+            indexing_lag=settings.resource_graph_lag,
         )
         self._credentials_loader = CredentialsLoader()
         self._leadership = Leadership(
@@ -157,22 +159,22 @@ class Operator:
     async def _assemble(self, stack: AsyncExitStack) -> list[Coroutine[Any, Any, None]]:
         """Make what needs the network or the event loop; gives what has to run beside the watches."""
         settings = self._settings
-        own = OwnIdentity(os.environ)
-        grants = Grants(settings.namespace, settings.identity_grants, own.client_id)
+        identity = OperatorIdentity(os.environ)
+        grants = Grants(settings.namespace, settings.identity_grants, identity.client_id)
         session = ArmSession.open(
             str(settings.arm_endpoint), observe=self._requests.azure, fence=self._leadership.fence
         )
-        self._metrics.set_rate_limiter_callback(lambda: _budget_left(session))
+        self._metrics.set_rate_limiter_callback(lambda: _rate_limits(session))
         stack.push_async_callback(session.close)
-        identities = Identities(
+        identities = ArmClients(
             session,
             grants=grants,
-            own=own,
+            operator_identity=identity,
             secrets=self._secrets.read_key,
             tokens=ServiceAccounts(self._client).token,
         )
         stack.push_async_callback(identities.close)
-        sign_in, checker = await self._open_sign_in(stack, OperatorFederatedTokens(own, grants))
+        sign_in, checker = await self._open_sign_in(stack, OperatorFederatedTokens(identity, grants))
         timings = Timings(
             check_interval=timedelta(seconds=settings.check_interval),
             poll_interval=timedelta(seconds=settings.operation_poll_interval),
@@ -181,8 +183,8 @@ class Operator:
         gatherer = Gatherer(
             resources=self._resources,
             clients=identities,
-            watchers=self._watchers,
-            drift_notifications=self._hints,
+            pollers=self._pollers,
+            drift_notifications=self._drift_notifications,
             codes=OneTimeCodes(self._secrets, self._resources, sign_in.codes, self._secret_version),
             sign_ins=SignInObserver(sign_in.sign_ins, checker),
             cluster_id=settings.cluster_id or await cluster_uid(self._client),
@@ -211,13 +213,13 @@ class Operator:
             self._queue.enqueue,
             interval=settings.refresh_interval,
         )
-        return [self._watchers.run(), self._events.run(), sign_in.sign_ins.run(), resync.run(), *watches]
+        return [self._pollers.run(), self._events.run(), sign_in.sign_ins.run(), resync.run(), *watches]
 
     async def _open_sign_in(
         self, stack: AsyncExitStack, assertions: OperatorFederatedTokens
     ) -> tuple[SignInPackage, PrerequisiteChecker]:
         settings = self._settings
-        http = open_connections()
+        http = open_http_client()
         stack.push_async_callback(http.aclose)
         package = await open_sign_in(
             settings, http, ClusterSecretStore(self._secrets), assertions, self._sign_in_changed
@@ -326,8 +328,8 @@ class Operator:
         self._queue.enqueue(key)
 
 
-def _budget_left(session: ArmSession) -> list[tuple[str, str, str, float]]:
+def _rate_limits(session: ArmSession) -> list[tuple[str, str, str, float]]:
     return [
-        (each.key.principal, each.key.subscription, each.key.kind.value, each.available)
-        for each in session.budget.left()
+        (state.key.principal, state.key.subscription, state.key.kind.value, state.available)
+        for state in session.rate_limiter.states()
     ]

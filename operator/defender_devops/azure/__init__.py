@@ -1,6 +1,6 @@
-"""Azure Resource Manager, Resource Graph, and the identities that call them.
+"""Azure Resource Manager, Resource Graph, and the identities that the operator uses there.
 
-Every request to management.azure.com starts here and nowhere else.
+Every request to management.azure.com is sent from this package.
 
 arm             one request: token, rate limit, time-outs, retries, errors
 identity        which identity a connector uses, and its credentials

@@ -14,12 +14,12 @@ import httpx
 from pydantic import SecretStr
 
 from defender_devops.azuredevops.errors import json_object, raise_for_failure
-from defender_devops.azuredevops.rate_limiter import Pace
+from defender_devops.azuredevops.rate_limiter import RateLimiter
 from defender_devops.errors import AzureDevOpsUnavailable
 from defender_devops.http_client import NETWORK_ERRORS
 from defender_devops.settings import Settings
 
-__all__ = ["AzureDevOpsClient", "Endpoints", "Observe", "segment", "unobserved", "values"]
+__all__ = ["AzureDevOpsClient", "Endpoints", "RequestObserver", "ignore_request", "list_items", "path_segment"]
 
 API_VERSION: Final = "7.1"
 _REQUEST_SECONDS: Final = 30.0
@@ -31,11 +31,11 @@ _PAGES_MAX: Final = 1000
 
 _CONTINUATION: Final = "x-ms-continuationtoken"
 
-Observe = Callable[[str, int | None, float], None]
+RequestObserver = Callable[[str, int | None, float], None]
 """Told of every request: the area of the API, the HTTP status (None: no answer came), seconds it took."""
 
 
-def unobserved(_area: str, _status: int | None, _seconds: float) -> None:
+def ignore_request(_area: str, _status: int | None, _seconds: float) -> None:
     """Nobody is told."""
 
 
@@ -77,8 +77,8 @@ class AzureDevOpsClient:
     http: httpx.AsyncClient
     endpoints: Endpoints
     token: SecretStr | None
-    pace: Pace
-    observe: Observe = unobserved
+    pace: RateLimiter
+    observe: RequestObserver = ignore_request
 
     async def get(
         self, url: str, params: Mapping[str, str] | None = None, api_version: str | None = API_VERSION
@@ -102,7 +102,7 @@ class AzureDevOpsClient:
         query = dict(params)
         for _ in range(_PAGES_MAX):
             response = await self._answer(url, query, api_version)
-            yield values(json_object(response))
+            yield list_items(json_object(response))
             token = response.headers.get(_CONTINUATION, "")
             if not token:
                 return
@@ -173,7 +173,7 @@ def _area(url: str) -> str:
     return url.partition("/_apis/")[2].partition("/")[0]
 
 
-def values(body: Any) -> list[Any]:  # noqa: ANN401 - JSON
+def list_items(body: Any) -> list[Any]:  # noqa: ANN401 - JSON
     """The list in an answer, which is `{count, value: […]}` nearly everywhere and a bare array in old places.
 
     Raises:
@@ -185,6 +185,6 @@ def values(body: Any) -> list[Any]:  # noqa: ANN401 - JSON
     return found
 
 
-def segment(name: str) -> str:
+def path_segment(name: str) -> str:
     """A name as one part of a path: a slash or question mark in it cannot lead elsewhere."""
     return quote(name, safe="")

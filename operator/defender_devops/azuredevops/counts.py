@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from defender_devops.api.azure_types import Counts
-from defender_devops.azuredevops.client import AzureDevOpsClient, segment, values
+from defender_devops.azuredevops.client import AzureDevOpsClient, list_items, path_segment
 from defender_devops.errors import AzureDevOpsNotFound
 
 __all__ = ["expected_counts"]
@@ -20,7 +20,7 @@ async def expected_counts(client: AzureDevOpsClient, organization: str) -> Count
     Raises:
         AzureDevOpsError: they cannot be listed.
     """
-    base = f"{client.endpoints.dev_azure}/{segment(organization)}"
+    base = f"{client.endpoints.dev_azure}/{path_segment(organization)}"
     projects = [
         str(project["id"])
         async for page in client.pages(f"{base}/_apis/projects", {"stateFilter": "wellFormed", "$top": "100"})
@@ -29,11 +29,11 @@ async def expected_counts(client: AzureDevOpsClient, organization: str) -> Count
     ]
     try:
         # One request for the whole organization; the documented path differs by the project only.
-        repositories = values(await client.get(f"{base}/_apis/git/repositories"))
+        repositories = list_items(await client.get(f"{base}/_apis/git/repositories"))
     except AzureDevOpsNotFound:
         repositories = []
         for project in projects:
-            repositories += values(await client.get(f"{base}/{segment(project)}/_apis/git/repositories"))
+            repositories += list_items(await client.get(f"{base}/{path_segment(project)}/_apis/git/repositories"))
     return Counts(len(projects), sum(_is_covered(each) for each in repositories))
 
 

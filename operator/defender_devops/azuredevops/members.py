@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from defender_devops.azuredevops.client import AzureDevOpsClient, segment, values
+from defender_devops.azuredevops.client import AzureDevOpsClient, list_items, path_segment
 from defender_devops.errors import AzureDevOpsError, AzureDevOpsUnavailable, SignInExpired
 
 __all__ = ["Account", "Member", "find_member", "is_administrator"]
@@ -140,7 +140,7 @@ async def _subject_descriptor(client: AzureDevOpsClient, organization: str, memb
 
 async def _containers(client: AzureDevOpsClient, organization: str, subject: str) -> list[str]:
     url = _graph(client, organization, "memberships", subject)
-    memberships = values(await client.get(url, {"direction": "up"}, GRAPH_VERSION))
+    memberships = list_items(await client.get(url, {"direction": "up"}, GRAPH_VERSION))
     return [
         str(each["containerDescriptor"])
         for each in memberships
@@ -149,10 +149,10 @@ async def _containers(client: AzureDevOpsClient, organization: str, subject: str
 
 
 async def _identities(client: AzureDevOpsClient, organization: str, query: dict[str, str]) -> list[dict[str, Any]]:
-    url = f"{client.endpoints.identity}/{segment(organization)}/_apis/identities"
-    return [identity for identity in values(await client.get(url, query)) if isinstance(identity, dict)]
+    url = f"{client.endpoints.identity}/{path_segment(organization)}/_apis/identities"
+    return [identity for identity in list_items(await client.get(url, query)) if isinstance(identity, dict)]
 
 
 def _graph(client: AzureDevOpsClient, organization: str, *path: str) -> str:
-    steps = "/".join(segment(step) for step in (organization, "_apis", "graph", *path))
+    steps = "/".join(path_segment(step) for step in (organization, "_apis", "graph", *path))
     return f"{client.endpoints.identity}/{steps}"

@@ -6,10 +6,10 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from defender_devops.azuredevops.client import AzureDevOpsClient, segment, values
+from defender_devops.azuredevops.client import AzureDevOpsClient, list_items, path_segment
 from defender_devops.errors import AzureDevOpsUnavailable
 
-__all__ = ["NO_TENANT", "Profile", "organizations", "profile", "tenant_of"]
+__all__ = ["NO_TENANT", "Profile", "organization_tenant", "organizations", "profile"]
 
 NO_TENANT: Final = "00000000-0000-0000-0000-000000000000"
 """What an organization that is connected to no Entra tenant gives as its tenant."""
@@ -56,11 +56,11 @@ async def organizations(client: AzureDevOpsClient, member_id: str) -> tuple[str,
         AzureDevOpsError: they cannot be listed.
     """
     body = await client.get(f"{client.endpoints.profile}/_apis/accounts", {"memberId": member_id})
-    names = {_text(account, "accountName") for account in values(body)}
+    names = {_text(account, "accountName") for account in list_items(body)}
     return tuple(sorted(names - {""}, key=str.lower))
 
 
-async def tenant_of(client: AzureDevOpsClient, organization: str) -> str:
+async def organization_tenant(client: AzureDevOpsClient, organization: str) -> str:
     """The Entra tenant of an organization, or `NO_TENANT`. Azure DevOps tells it to anybody, so no token is sent.
 
     Raises:
@@ -68,7 +68,7 @@ async def tenant_of(client: AzureDevOpsClient, organization: str) -> str:
         AzureDevOpsUnavailable: it cannot be told.
     """
     nobody = replace(client, token=None)
-    headers = await nobody.headers_of(f"{client.endpoints.dev_azure}/{segment(organization)}/_apis/connectionData")
+    headers = await nobody.headers_of(f"{client.endpoints.dev_azure}/{path_segment(organization)}/_apis/connectionData")
     said = str(headers.get(_TENANT_HEADER, "")).strip()
     if _GUID.fullmatch(said):
         return said.lower()

@@ -18,11 +18,11 @@ from defender_devops.api.connector import AzureDevOpsConnector, SignInMethod
 from defender_devops.api.organization import Prerequisite, PrerequisiteCheck
 from defender_devops.api.reasons import Reason
 from defender_devops.azuredevops import counts, organizations, prerequisites
-from defender_devops.azuredevops.client import AzureDevOpsClient, Endpoints, Observe, unobserved
+from defender_devops.azuredevops.client import AzureDevOpsClient, Endpoints, RequestObserver, ignore_request
 from defender_devops.azuredevops.errors import ClaimsRequired
 from defender_devops.azuredevops.members import Account, Member, find_member
-from defender_devops.azuredevops.rate_limiter import Pace
-from defender_devops.azuredevops.response_cache import RETRY_SECONDS, SIGN_IN_SECONDS, Memory
+from defender_devops.azuredevops.rate_limiter import RateLimiter
+from defender_devops.azuredevops.response_cache import RETRY_SECONDS, SIGN_IN_SECONDS, ResponseCache
 from defender_devops.errors import AzureDevOpsDenied, AzureDevOpsError, OperatorError, SignInExpired
 
 __all__ = ["AccessTokens", "PrerequisiteChecker"]
@@ -63,14 +63,14 @@ class PrerequisiteChecker:
     endpoints: Endpoints
     check_interval: float
     monotonic: Callable[[], float] = time.monotonic
-    observe: Observe = unobserved
-    _paces: dict[Hashable, Pace] = field(default_factory=dict)
+    observe: RequestObserver = ignore_request
+    _paces: dict[Hashable, RateLimiter] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Make the memories."""
-        self._checks = Memory[tuple[Prerequisite, ...]](self.check_interval, self.monotonic, _retry_checks)
-        self._counts = Memory[Counts](self.check_interval, self.monotonic, lambda _: None)
-        self._organizations = Memory[tuple[str, ...]](self.check_interval, self.monotonic, lambda _: None)
+        self._checks = ResponseCache[tuple[Prerequisite, ...]](self.check_interval, self.monotonic, _retry_checks)
+        self._counts = ResponseCache[Counts](self.check_interval, self.monotonic, lambda _: None)
+        self._organizations = ResponseCache[tuple[str, ...]](self.check_interval, self.monotonic, lambda _: None)
 
     async def check(self, connector: AzureDevOpsConnector, organization: str) -> tuple[Prerequisite, ...]:
         """All prerequisites of one organization. What cannot be told is Unknown, with the reason."""
@@ -140,10 +140,10 @@ class PrerequisiteChecker:
         token = await self.tokens.access_token(connector, rejected=token, claims=claims)
         return await ask(self._client(token, client.pace))
 
-    def _client(self, token: SecretStr | None, pace: Pace) -> AzureDevOpsClient:
+    def _client(self, token: SecretStr | None, pace: RateLimiter) -> AzureDevOpsClient:
         return AzureDevOpsClient(self.http, self.endpoints, token, pace, self.observe)
 
-    def _pace(self, connector: AzureDevOpsConnector | None) -> Pace:
+    def _pace(self, connector: AzureDevOpsConnector | None) -> RateLimiter:
         """The pace of the account that a connector signs in as; nobody has one too."""
         sign_in = connector.spec.sign_in if connector else None
         if connector is None or sign_in is None:
@@ -151,7 +151,7 @@ class PrerequisiteChecker:
         else:
             who = sign_in.account or (sign_in.client.id if sign_in.client else connector.metadata.uid)
             identity = (connector.spec.azure.tenant_id.lower(), who.lower())
-        return self._paces.setdefault(identity, Pace(monotonic=self.monotonic))
+        return self._paces.setdefault(identity, RateLimiter(monotonic=self.monotonic))
 
 
 _SIGNED_IN_CHECKS: Final = (

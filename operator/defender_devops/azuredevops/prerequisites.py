@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from defender_devops.api.organization import Prerequisite, PrerequisiteCheck
 from defender_devops.api.reasons import Reason
-from defender_devops.azuredevops.client import AzureDevOpsClient, segment, values
+from defender_devops.azuredevops.client import AzureDevOpsClient, list_items, path_segment
 from defender_devops.azuredevops.members import ADMINISTRATORS, Account, Member, is_administrator
-from defender_devops.azuredevops.organizations import NO_TENANT, tenant_of
+from defender_devops.azuredevops.organizations import NO_TENANT, organization_tenant
 from defender_devops.errors import AzureDevOpsNotFound
 
 __all__ = [
@@ -39,7 +39,7 @@ async def tenant_matches(client: AzureDevOpsClient, organization: str, tenant_id
         AzureDevOpsError: it cannot be told.
     """
     check = PrerequisiteCheck.TENANT_MATCHES
-    tenant = await tenant_of(client, organization)
+    tenant = await organization_tenant(client, organization)
     if tenant == tenant_id.lower():
         return _met(check)
     state = "to no Entra tenant" if tenant == NO_TENANT else f"to tenant {tenant}"
@@ -121,7 +121,7 @@ async def third_party_oauth_enabled(client: AzureDevOpsClient, organization: str
     """
     check = PrerequisiteCheck.THIRD_PARTY_OAUTH_ENABLED
     url = (
-        f"{client.endpoints.dev_azure}/{segment(organization)}"
+        f"{client.endpoints.dev_azure}/{path_segment(organization)}"
         "/_apis/OrganizationPolicy/Policies/Policy.DisallowOAuthAuthentication"
     )
     body = await client.get(url, {"defaultValue": "false"}, _POLICY_VERSION)
@@ -146,8 +146,8 @@ async def container_mapping_extension(client: AzureDevOpsClient, organization: s
         AzureDevOpsError: it cannot be told.
     """
     check = PrerequisiteCheck.CONTAINER_MAPPING_EXTENSION
-    url = f"{client.endpoints.extension}/{segment(organization)}/_apis/extensionmanagement/installedextensions"
-    installed = values(await client.get(url, {"includeDisabledExtensions": "true"}, _EXTENSION_VERSION))
+    url = f"{client.endpoints.extension}/{path_segment(organization)}/_apis/extensionmanagement/installedextensions"
+    installed = list_items(await client.get(url, {"includeDisabledExtensions": "true"}, _EXTENSION_VERSION))
     ours = next((each for each in installed if isinstance(each, dict) and _is_ours(each)), None)
     where = _settings(client, organization, "extensions")
     if ours is None:
@@ -181,7 +181,9 @@ async def _access_level(client: AzureDevOpsClient, organization: str, member: Me
     """
     if member is None:
         return None
-    url = f"{client.endpoints.entitlement}/{segment(organization)}/_apis/userentitlements/{segment(member.id)}"
+    url = (
+        f"{client.endpoints.entitlement}/{path_segment(organization)}/_apis/userentitlements/{path_segment(member.id)}"
+    )
     try:
         body = await client.get(url)
     except AzureDevOpsNotFound:
@@ -202,7 +204,7 @@ def _flags(extension: dict[str, Any]) -> frozenset[str]:
 
 
 def _settings(client: AzureDevOpsClient, organization: str, page: str) -> str:
-    return f"{client.endpoints.dev_azure}/{segment(organization)}/_settings/{page}"
+    return f"{client.endpoints.dev_azure}/{path_segment(organization)}/_settings/{page}"
 
 
 def _met(check: PrerequisiteCheck) -> Prerequisite:

@@ -15,7 +15,7 @@ from typing import Final
 
 from defender_devops.errors import AzureDevOpsUnavailable
 
-__all__ = ["Pace", "RateLimit"]
+__all__ = ["RateLimitHeaders", "RateLimiter"]
 
 LONGEST_WAIT: Final = 15.0
 """Seconds that a request waits for its turn; beyond that its caller does something else meanwhile."""
@@ -25,7 +25,7 @@ _CONCURRENCY: Final = 4
 
 
 @dataclass(frozen=True)
-class RateLimit:
+class RateLimitHeaders:
     """The X-RateLimit headers of an answer that came while a limit was near.
 
     Attributes:
@@ -44,7 +44,7 @@ class RateLimit:
 
 
 @dataclass
-class Pace:
+class RateLimiter:
     """The pace of one identity.
 
     Args:
@@ -57,7 +57,7 @@ class Pace:
     wall: Callable[[], float] = time.time
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_CONCURRENCY))
-    rate_limit: RateLimit | None = None
+    rate_limit: RateLimitHeaders | None = None
     _not_before: float = 0.0
 
     @property
@@ -90,14 +90,14 @@ class Pace:
             self._not_before = max(self._not_before, self.monotonic() + until_reset)
 
 
-def _rate_limit(headers: Mapping[str, str]) -> RateLimit | None:
+def _rate_limit(headers: Mapping[str, str]) -> RateLimitHeaders | None:
     resource = headers.get("X-RateLimit-Resource")
     if resource is None:
         return None
     delay, limit, remaining, reset = (
         _number(headers.get(f"X-RateLimit-{name}")) for name in ("Delay", "Limit", "Remaining", "Reset")
     )
-    return RateLimit(resource, delay, limit, remaining, reset)
+    return RateLimitHeaders(resource, delay, limit, remaining, reset)
 
 
 def _number(header: str | None) -> float | None:

@@ -9,7 +9,7 @@ from typing import Final, Generic, TypeVar
 
 from defender_devops.errors import AzureDevOpsError
 
-__all__ = ["RETRY_SECONDS", "SIGN_IN_SECONDS", "Memory"]
+__all__ = ["RETRY_SECONDS", "SIGN_IN_SECONDS", "ResponseCache"]
 
 Value = TypeVar("Value")
 
@@ -30,7 +30,7 @@ class _Kept(Generic[Value]):
 
 
 @dataclass
-class Memory(Generic[Value]):
+class ResponseCache(Generic[Value]):
     """Keeps answers of one kind by key.
 
     Args:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 from defender_devops.errors import (
+    WILL_RETRY,
     AzureDevOpsError,
     AzureError,
     CredentialsError,
@@ -60,7 +61,7 @@ def failure_of(error: OperatorError) -> CommandFailed:
     if isinstance(error, KubernetesError):
         return _of_cluster(error)
     # A reconcile is repeated by itself, a command is not.
-    message = error.message.replace("It is tried again", "Try again")
+    message = error.message.replace(WILL_RETRY, "Try again.")
     known = isinstance(error, AzureError | AzureDevOpsError | CredentialsError)
     return CommandFailed(message, ExitCode.AZURE if known else ExitCode.NOT_OK)
 

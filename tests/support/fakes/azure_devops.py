@@ -12,8 +12,8 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from defender_devops.azuredevops.client import AzureDevOpsClient, Endpoints
-from defender_devops.azuredevops.rate_limiter import Pace
-from defender_devops.http_client import open_connections
+from defender_devops.azuredevops.rate_limiter import RateLimiter
+from defender_devops.http_client import open_http_client
 
 Answer = Callable[[web.Request], Any]
 
@@ -95,9 +95,9 @@ async def serve_azure_devops(service: FakeAzureDevOps) -> AsyncIterator[AzureDev
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     service.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    http = open_connections()
+    http = open_http_client()
     monotonic = FakeMonotonicClock()
-    pace = Pace(monotonic=monotonic, wall=monotonic, sleep=monotonic.sleep)
+    pace = RateLimiter(monotonic=monotonic, wall=monotonic, sleep=monotonic.sleep)
     client = AzureDevOpsClient(http, Endpoints(*[service.url] * 5), SecretStr("access-token-value"), pace)
     try:
         yield AzureDevOpsSetup(service, http, monotonic, client)

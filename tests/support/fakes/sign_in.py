@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from defender_devops.api.connector import AzureDevOpsConnector, parse_connector
-from defender_devops.http_client import open_connections
+from defender_devops.http_client import open_http_client
 from defender_devops.settings import Settings
 from defender_devops.signin.assembly import SignInPackage, open_sign_in
 from defender_devops.signin.ports import FederatedAssertions
@@ -99,7 +99,7 @@ async def assemble_sign_in(
     **settings: object,
 ) -> AsyncIterator[SignInSetup]:
     """A sign-in that asks the given Entra ID."""
-    http = open_connections()
+    http = open_http_client()
     secrets = secrets or MemorySecrets()
     if (NAMESPACE, "signin-app") not in secrets.stored:
         secrets.add(NAMESPACE, "signin-app", client_secret="app-secret-value")

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from defender_devops.api.azure_types import ConnectorRef
 from defender_devops.azure.arm.client import ArmClient
-from defender_devops.azure.arm.rate_limiter import Budget
+from defender_devops.azure.arm.rate_limiter import RateLimiter
 from defender_devops.azure.arm.session import ArmSession
 from defender_devops.azure.arm.token_source import Token, TokenSource
 from defender_devops.clock import Clock
@@ -55,8 +55,8 @@ class FakeCredential:
         self.asked: list[tuple[str | None, bool]] = []
         self.closed = 0
 
-    async def token(self, *, claims: str | None, renew: bool) -> Token:
-        self.asked.append((claims, renew))
+    async def token(self, *, claims: str | None, force_refresh: bool) -> Token:
+        self.asked.append((claims, force_refresh))
         await asyncio.sleep(0)
         if self.script:
             raise self.script.pop(0)
@@ -96,16 +96,16 @@ class FakeAzure:
     observed: list[tuple[str, int | None]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.budget = Budget(clock=self.time.clock)
+        self.rate_limiter = RateLimiter(clock=self.time.clock)
         self.session = ArmSession(
             httpx.MockTransport(self._answer),
             ENDPOINT,
-            budget=self.budget,
+            rate_limiter=self.rate_limiter,
             clock=self.time.clock,
             observe=lambda what, status, _seconds: self.observed.append((what, status)),
         )
         self.tokens = TokenSource(self.credential, self.time.clock)
-        self.arm = ArmClient(self.session, self.tokens, principal="tenant/client", who="client c")
+        self.arm = ArmClient(self.session, self.tokens, principal="tenant/client", identity_name="client c")
 
     async def _answer(self, request: httpx.Request) -> httpx.Response:
         self.requests.append(request)

@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from defender_devops.azure.arm.client import Call
+from defender_devops.azure.arm.client import ArmRequest
 from defender_devops.azure.arm.rate_limiter import OperationKind
 from defender_devops.errors import LeadershipLost
 from tests.unit.azure.fakes import SUBSCRIPTION, answer, azure_with
 
 
-def _call(method: str, kind: OperationKind | None = None) -> Call:
-    return Call("do it", method, path="/x", api_version="1", subscription=SUBSCRIPTION, kind=kind)
+def _call(method: str, kind: OperationKind | None = None) -> ArmRequest:
+    return ArmRequest("do it", method, path="/x", api_version="1", subscription=SUBSCRIPTION, kind=kind)
 
 
 def _closed() -> None:
@@ -29,9 +29,9 @@ def _closed() -> None:
         (_call("POST"), False),
         (_call("DELETE"), False),
     ],
-    ids=lambda value: f"{value.method} {value.counted_as}" if isinstance(value, Call) else "",
+    ids=lambda value: f"{value.method} {value.operation_kind}" if isinstance(value, ArmRequest) else "",
 )
-async def test_who_does_not_lead_changes_nothing_in_azure_and_may_read(call: Call, reaches_azure: bool) -> None:
+async def test_who_does_not_lead_changes_nothing_in_azure_and_may_read(call: ArmRequest, reaches_azure: bool) -> None:
     azure = azure_with(answer(200, {}))
     azure.arm._session = replace(azure.session, fence=_closed)
     if reaches_azure:

@@ -11,9 +11,9 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from defender_devops.azuredevops.client import AzureDevOpsClient, Endpoints, segment, values
+from defender_devops.azuredevops.client import AzureDevOpsClient, Endpoints, list_items, path_segment
 from defender_devops.azuredevops.errors import ClaimsRequired, raise_for_failure
-from defender_devops.azuredevops.rate_limiter import LONGEST_WAIT, Pace
+from defender_devops.azuredevops.rate_limiter import LONGEST_WAIT, RateLimiter
 from defender_devops.errors import (
     AzureDevOpsDenied,
     AzureDevOpsError,
@@ -164,7 +164,7 @@ async def test_a_list_that_turns_in_a_circle_is_noticed(reach: AzureDevOpsSetup)
 @pytest.mark.parametrize("body", [{"count": 0}, {"value": None}, {"value": "x"}, "text", 7, None])
 def test_an_answer_without_its_list_is_told(body: object) -> None:
     with pytest.raises(AzureDevOpsUnavailable, match="without the list"):
-        values(body)
+        list_items(body)
 
 
 async def test_a_gateways_hiccup_is_tried_again(reach: AzureDevOpsSetup) -> None:
@@ -233,7 +233,7 @@ def headers(**values: str) -> dict[str, str]:
 
 def test_a_spent_window_is_waited_out() -> None:
     monotonic = FakeMonotonicClock()
-    pace = Pace(monotonic=monotonic, wall=monotonic)
+    pace = RateLimiter(monotonic=monotonic, wall=monotonic)
     pace.note(headers(Resource="AnalysisService", Delay="1.5", Limit="200", Remaining="0", Reset="1042"))
     assert pace.wait == 42.0
     assert pace.rate_limit
@@ -242,13 +242,13 @@ def test_a_spent_window_is_waited_out() -> None:
 
 @pytest.mark.parametrize("value", ["", "soon", "-5", "nan", "inf", "Wed, 21 Oct 2026 07:28:00 GMT", "1e400"])
 def test_a_header_that_is_no_number_says_nothing(value: str) -> None:
-    pace = Pace(monotonic=FakeMonotonicClock())
+    pace = RateLimiter(monotonic=FakeMonotonicClock())
     pace.note({"Retry-After": value})
     assert pace.wait == 0.0
 
 
 def test_a_shorter_pause_does_not_undo_a_longer_one() -> None:
-    pace = Pace(monotonic=FakeMonotonicClock())
+    pace = RateLimiter(monotonic=FakeMonotonicClock())
     pace.note({"Retry-After": "10"})
     pace.note({"Retry-After": "1"})
     assert pace.wait == 10.0
@@ -256,7 +256,7 @@ def test_a_shorter_pause_does_not_undo_a_longer_one() -> None:
 
 @given(st.text(max_size=30))
 def test_a_name_stays_one_part_of_a_path(name: str) -> None:
-    assert not set("/?#\\ ") & set(segment(name))
+    assert not set("/?#\\ ") & set(path_segment(name))
 
 
 def test_the_endpoints_are_those_of_the_settings() -> None:

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from defender_devops.api.azure_types import Counts
 from defender_devops.api.connector import AzureDevOpsConnector
 from defender_devops.azuredevops.prerequisite_checker import PrerequisiteChecker
-from defender_devops.azuredevops.response_cache import RETRY_SECONDS, Memory
+from defender_devops.azuredevops.response_cache import RETRY_SECONDS, ResponseCache
 from defender_devops.errors import AzureDevOpsUnavailable, OperatorError
 from defender_devops.signin.oauth.errors import SignInRequired
 from tests.support.fakes.azure_devops import AzureDevOpsSetup, FakeMonotonicClock
@@ -243,7 +243,7 @@ def asking(value: object) -> Callable[[], Awaitable[object]]:
 
 async def test_a_failure_is_kept_as_long_as_the_service_asks_for() -> None:
     monotonic = FakeMonotonicClock()
-    memory = Memory[object](INTERVAL, monotonic, lambda _: None)
+    memory = ResponseCache[object](INTERVAL, monotonic, lambda _: None)
     with pytest.raises(AzureDevOpsUnavailable):
         await memory.get(("key",), asking(AzureDevOpsUnavailable("slow", retry_after=90.0)))
     monotonic.now += 89
@@ -254,7 +254,7 @@ async def test_a_failure_is_kept_as_long_as_the_service_asks_for() -> None:
 
 
 async def test_one_who_gives_up_does_not_take_the_answer_from_the_others() -> None:
-    memory = Memory[object](INTERVAL, FakeMonotonicClock(), lambda _: None)
+    memory = ResponseCache[object](INTERVAL, FakeMonotonicClock(), lambda _: None)
     release = asyncio.Event()
 
     async def slow() -> object:

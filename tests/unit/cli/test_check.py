@@ -58,14 +58,17 @@ def test_where_there_is_no_connector_its_authorization_is_not_asked_for() -> Non
     assert "Authorized" not in in_azure("azure: null", CODE)
 
 
-FAILURES = [(Forbidden("Azure forbids it."), "False"), (AzureUnavailable("No answer. It is tried again."), "Unknown")]
+FAILURES = [
+    (Forbidden("Azure denied it."), "False"),
+    (AzureUnavailable("No answer. The operator will retry."), "Unknown"),
+]
 
 
 @pytest.mark.parametrize(("error", "status"), FAILURES)
 def test_azure_that_cannot_be_read_fails_only_for_good(error: OperatorError, status: str) -> None:
     check = of_failure(error)
     assert (check.name, check.status) == ("Readable", status)
-    assert "It is tried again" not in check.message
+    assert "The operator will retry" not in check.message
 
 
 @dataclass

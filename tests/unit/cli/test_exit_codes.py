@@ -41,5 +41,5 @@ def test_credentials_that_are_refused_are_not_called_the_operator_s() -> None:
 
 
 def test_a_command_does_not_promise_to_try_again() -> None:
-    failure = failure_of(errors.AzureUnavailable("Azure did not answer in time. It is tried again."))
+    failure = failure_of(errors.AzureUnavailable("Azure did not answer in time. The operator will retry."))
     assert failure.message == "Azure did not answer in time. Try again."

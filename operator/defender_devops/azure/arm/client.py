@@ -1,4 +1,4 @@
-"""One request to Azure Resource Manager: token, budget, time-outs, what may be repeated, and errors by name."""
+"""One request to Azure Resource Manager: token, rate limit, time-outs, retries, and errors by name."""
 
 from __future__ import annotations
 
@@ -15,92 +15,101 @@ from enum import Enum
 from typing import Any, Final, Self
 from urllib.parse import quote, urlencode
 
-import aiohttp
 import httpx
 from pydantic import SecretStr
 
 from defender_devops.api.azure_types import ConnectorRef
 from defender_devops.azure.arm.error_body import parse_error
-from defender_devops.azure.arm.error_mapping import Answer, Asked, error_of_answer, retry_after_of
-from defender_devops.azure.arm.rate_limiter import BudgetKey, OperationKind
+from defender_devops.azure.arm.error_mapping import (
+    HttpResponse,
+    RequestContext,
+    error_for_response,
+    retry_after_seconds,
+)
+from defender_devops.azure.arm.rate_limiter import OperationKind, RateLimitKey
 from defender_devops.azure.arm.session import ArmSession
 from defender_devops.azure.arm.token_source import TokenSource
-from defender_devops.errors import AzureError, AzureUnavailable, InvalidRequest, Throttled
+from defender_devops.errors import WILL_RETRY, AzureError, AzureUnavailable, InvalidRequest, Throttled
+from defender_devops.http_client import NETWORK_ERRORS
 from defender_devops.telemetry.context import reconcile_id
 
-__all__ = ["ArmClient", "Call", "Repeat", "Reply", "connector_path", "resource_path"]
+__all__ = ["ArmClient", "ArmRequest", "ArmResponse", "RetryPolicy", "connector_path", "resource_path"]
 
-_ATTEMPTS: Final = 3
-_PAUSE_FIRST: Final = 0.3
-_PAUSE_MAX: Final = 5.0
-_DEADLINE: Final = 90.0
+_MAX_ATTEMPTS: Final = 3
+_FIRST_RETRY_DELAY: Final = 0.3
+_MAX_RETRY_DELAY: Final = 5.0
+"""Seconds: a longer Retry-After is left to the work queue, which does something else meanwhile."""
+
+_ATTEMPT_TIMEOUT: Final = 90.0
 _BODY_MAX: Final = 16 * 1024 * 1024
 _PAGES_MAX: Final = 1000
-_THROTTLED_PAUSE: Final = 5.0
+_THROTTLED_DELAY: Final = 5.0
+"""Seconds to wait after a 429 without Retry-After."""
+
 _UNAUTHORIZED: Final = 401
 _REQUEST_TIMEOUT: Final = 408
-_TOO_MANY: Final = 429
+_TOO_MANY_REQUESTS: Final = 429
 _SERVER_ERROR: Final = 500
 _USER_AGENT: Final = "defender-devops-operator"
 _TIMEOUTS: Final = {"timeout": httpx.Timeout(connect=5.0, read=30.0, write=30.0, pool=None).as_dict()}
-"""Seconds, as a transport reads them. Waiting for a connection has no limit of its own: `ArmSession.places` bounds who
-may wait."""
+"""Seconds, in the form that a transport reads. Waiting for a connection has no limit of its own, because
+`ArmSession.concurrency` already limits the requests in flight."""
 
 
-class Repeat(Enum):
-    """When a request may be sent again without being asked to."""
+class RetryPolicy(Enum):
+    """When the client may send a request again by itself."""
 
     ALWAYS = "always"
-    """It does the same each time (GET, PUT, DELETE): also after a failure that leaves its deletion_mode open."""
+    """The request is idempotent (GET, PUT, DELETE): also after a failure that leaves open whether it was processed."""
 
-    IF_REFUSED = "if refused"
-    """Only where Azure surely did nothing: it refused the token (401) or the number of requests (429)."""
+    IF_NOT_PROCESSED = "if not processed"
+    """Only where Azure certainly did not process it: it rejected the token (401) or the request rate (429)."""
 
     NEVER = "never"
-    """It spends something that cannot be spent twice."""
+    """The request consumes something that exists once, such as a one-time code."""
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """A request, before it has a token.
+class ArmRequest:
+    """A request without its token.
 
     Attributes:
-        what: in words (`create connector`), for errors and metrics; one of few.
+        operation: a verb phrase such as `create connector`, for messages and metrics; one of few.
         method: HTTP method.
         path: path with all names quoted (`resource_path` does so).
         api_version: version of the provider's API.
-        subscription: whose budget it draws on; None for what belongs to no subscription.
-        kind: which budget; by the method where None.
-        body: JSON, in which SecretStr stands for its value.
-        repeat: when it may be sent again; by the method where None.
-        query: further parameters.
-        link: absolute address given by Azure, instead of path, api_version and query; held as a secret: it is signed.
+        subscription: subscription whose rate limit it counts against; None for requests outside of subscriptions.
+        kind: rate limit that it counts against; follows from the method where None.
+        body: JSON; a SecretStr is sent as its value.
+        retry: when it may be sent again; follows from the method where None.
+        query: further query parameters.
+        link: absolute URL that Azure returned, instead of path, api_version and query. A secret, because it is signed.
     """
 
-    what: str
+    operation: str
     method: str
     path: str = ""
     api_version: str = ""
     subscription: str | None = None
     kind: OperationKind | None = None
     body: Mapping[str, Any] | None = None
-    repeat: Repeat | None = None
+    retry: RetryPolicy | None = None
     query: Mapping[str, str] = field(default_factory=dict)
     link: SecretStr | None = None
 
-    def following(self, link: str) -> Self:
-        """The same request for another page."""
+    def for_page(self, link: str) -> Self:
+        """Return the same request for another page."""
         return replace(self, link=SecretStr(link))
 
     @property
-    def counted_as(self) -> OperationKind:
-        """The budget that it draws on."""
+    def operation_kind(self) -> OperationKind:
+        """The rate limit that it counts against."""
         return self.kind or _KINDS.get(self.method, OperationKind.WRITES)
 
     @property
-    def repeated(self) -> Repeat:
+    def retry_policy(self) -> RetryPolicy:
         """When it may be sent again."""
-        return self.repeat or (Repeat.ALWAYS if self.method in _IDEMPOTENT else Repeat.IF_REFUSED)
+        return self.retry or (RetryPolicy.ALWAYS if self.method in _IDEMPOTENT else RetryPolicy.IF_NOT_PROCESSED)
 
 
 _KINDS: Final = {"GET": OperationKind.READS, "DELETE": OperationKind.DELETES}
@@ -109,8 +118,8 @@ _CHANGING: Final = frozenset({OperationKind.WRITES, OperationKind.DELETES})
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
-    """A good answer.
+class ArmResponse:
+    """A 2xx response.
 
     Attributes:
         status: HTTP status.
@@ -126,147 +135,163 @@ class Reply:
     def values(self) -> list[Mapping[str, Any]]:
         """The entries of a list's page."""
         value = self.content.get("value")
-        return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+        return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
 
 
 def resource_path(*segments: str) -> str:
-    """A path of these segments, each quoted.
+    """Return a path of these segments, each quoted.
 
     Raises:
-        InvalidRequest: a segment is empty or would climb out of the path.
+        InvalidRequest: a segment is empty or is a relative one (`.`, `..`).
     """
     if any(segment in ("", ".", "..") for segment in segments):
         raise InvalidRequest(
-            f"Azure has no address for '{'/'.join(segments)}': correct the name that is empty or a dot."
+            f"'{'/'.join(segments)}' is not a valid path in Azure: correct the name that is empty or a dot."
         )
     return "/" + "/".join(quote(segment, safe="") for segment in segments)
 
 
 def connector_path(ref: ConnectorRef) -> str:
-    """The path of a connector."""
+    """Return the path of a connector."""
     return resource_path(*ref.id.strip("/").split("/"))
 
 
 class ArmClient:
-    """Azure Resource Manager, as one identity.
+    """Azure Resource Manager with one identity.
 
     Args:
         session: what all identities share.
         tokens: this identity's tokens.
-        principal: key of its budgets: tenant and client.
-        who: the identity in words, for messages.
+        principal: tenant and client, the key of its rate limits.
+        identity_name: the identity in words, for messages.
     """
 
-    def __init__(self, session: ArmSession, tokens: TokenSource, *, principal: str, who: str) -> None:
+    def __init__(self, session: ArmSession, tokens: TokenSource, *, principal: str, identity_name: str) -> None:
         self.principal = principal
-        self.who = who
+        self.identity_name = identity_name
         self._session = session
         self._tokens = tokens
         self._origin = httpx.URL(session.endpoint)
 
-    async def send(self, call: Call) -> Reply:
-        """Send a request, again if it may be and that helps.
+    async def send(self, request: ArmRequest) -> ArmResponse:
+        """Send a request, again where its retry policy and the failure permit.
 
         Raises:
-            AzureError: Azure refused, failed or did not answer.
+            AzureError: Azure refused, failed or did not respond.
             CredentialsError: there is no token.
         """
-        address = self._address(call)
-        for attempt in range(_ATTEMPTS - 1):
+        url = self._url(request)
+        for attempt in range(_MAX_ATTEMPTS - 1):
             try:
-                return await self._attempt(call, address)
+                return await self._attempt(request, url)
             except AzureError as error:
-                if not self._is_worth_repeating(call, error):
+                if not self._is_retryable(request, error):
                     raise
-                # After a 429 the budget keeps the time that Azure named, for everybody.
-                if error.status != _TOO_MANY:
-                    await self._session.clock.sleep(error.retry_after or _pause(attempt))
-        return await self._attempt(call, address)
+                # After a 429 the rate limiter itself waits for Retry-After, for all requests of this kind.
+                if error.status != _TOO_MANY_REQUESTS:
+                    backoff = _FIRST_RETRY_DELAY * float(1 << attempt)
+                    jittered = backoff * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, no secret
+                    await self._session.clock.sleep(error.retry_after or jittered)
+        return await self._attempt(request, url)
 
-    async def pages(self, call: Call) -> AsyncIterator[Reply]:
-        """All pages of a list, one by one.
+    async def pages(self, request: ArmRequest) -> AsyncIterator[ArmResponse]:
+        """Yield the pages of a list.
 
         Raises:
-            AzureError: as `send`; also where the pages do not end, or lead away from Azure Resource Manager.
+            AzureError: as `send`; also where there are too many pages, or a link to another host.
             CredentialsError: there is no token.
         """
-        seen: set[str] = set()
+        links: set[str] = set()
         while True:
-            reply = await self.send(call)
-            yield reply
-            link = reply.content.get("nextLink")
+            response = await self.send(request)
+            yield response
+            link = response.content.get("nextLink")
             if not link or not isinstance(link, str):
                 return
-            if link in seen or len(seen) >= _PAGES_MAX:
-                raise AzureUnavailable(f"Asked to {call.what}, Azure gave pages without end.")
-            seen.add(link)
-            call = call.following(link)
+            if link in links or len(links) >= _PAGES_MAX:
+                raise AzureUnavailable(f"The pages of the response to {request.operation} do not end.")
+            links.add(link)
+            request = request.for_page(link)
 
-    async def values(self, call: Call) -> list[Mapping[str, Any]]:
-        """The entries of all pages of a list.
+    async def values(self, request: ArmRequest) -> list[Mapping[str, Any]]:
+        """Return the entries of all pages of a list.
 
         Raises:
             AzureError: as `pages`.
             CredentialsError: there is no token.
         """
-        return [entry async for page in self.pages(call) for entry in page.values]
+        return [entry async for page in self.pages(request) for entry in page.values]
 
     async def close(self) -> None:
-        """Give up the identity's own connections; the session's are shared."""
+        """Close the identity's own connections; the session's are shared."""
         await self._tokens.close()
 
     @staticmethod
-    def _is_worth_repeating(call: Call, error: AzureError) -> bool:
-        if error.status == _TOO_MANY:
-            return call.repeated is not Repeat.NEVER
-        if isinstance(error, Throttled):  # our own budget: it told the caller when to come back
+    def _is_retryable(request: ArmRequest, error: AzureError) -> bool:
+        if error.status == _TOO_MANY_REQUESTS:
+            return request.retry_policy is not RetryPolicy.NEVER
+        if isinstance(error, Throttled):  # by the operator's own rate limiter: the caller is to come back later
             return False
-        passing = error.status is None or error.status >= _SERVER_ERROR or error.status == _REQUEST_TIMEOUT
-        soon = error.retry_after is None or error.retry_after <= _PAUSE_MAX
-        return call.repeated is Repeat.ALWAYS and isinstance(error, AzureUnavailable) and passing and soon
+        transient = error.status is None or error.status >= _SERVER_ERROR or error.status == _REQUEST_TIMEOUT
+        soon = error.retry_after is None or error.retry_after <= _MAX_RETRY_DELAY
+        return request.retry_policy is RetryPolicy.ALWAYS and isinstance(error, AzureUnavailable) and transient and soon
 
-    async def _attempt(self, call: Call, address: httpx.URL) -> Reply:
+    async def _attempt(self, request: ArmRequest, url: httpx.URL) -> ArmResponse:
         token = await self._tokens.current()
-        answer = await self._exchange(call, address, token)
-        if answer.status == _UNAUTHORIZED and call.repeated is not Repeat.NEVER and _another_token_may_help(answer):
-            token = await self._tokens.replace(token, _claims(answer))
-            answer = await self._exchange(call, address, token)
-        if not 200 <= answer.status < 300:  # noqa: PLR2004 - the class of HTTP successes
-            raise error_of_answer(answer, self._asked(call), self._session.clock.wall())
-        return Reply(answer.status, answer.headers, self._content(call, answer))
+        response = await self._exchange(request, url, token)
+        if (
+            response.status == _UNAUTHORIZED
+            and request.retry_policy is not RetryPolicy.NEVER
+            # Another token of the same tenant would be rejected as well.
+            and parse_error(response.body).code.lower() != "invalidauthenticationtokentenant"
+        ):
+            token = await self._tokens.replace(token, _claims(response))
+            response = await self._exchange(request, url, token)
+        if not 200 <= response.status < 300:  # noqa: PLR2004 - the class of HTTP successes
+            context = RequestContext(request.operation, self.identity_name, request.subscription)
+            raise error_for_response(response, context, self._session.clock.wall())
+        return ArmResponse(response.status, response.headers, _json_object(request, response))
 
-    async def _exchange(self, call: Call, address: httpx.URL, token: SecretStr) -> Answer:
-        key = BudgetKey(self.principal, call.counted_as, (call.subscription or "").lower())
-        request = self._request(call, address, token)
-        async with self._session.budget.request(key), self._session.places:
-            if call.counted_as in _CHANGING:
+    async def _exchange(self, request: ArmRequest, url: httpx.URL, token: SecretStr) -> HttpResponse:
+        """Wait for the rate limiter and a free slot, send, and pass the rate limit headers to the rate limiter."""
+        rate_limiter, clock, kind = self._session.rate_limiter, self._session.clock, request.operation_kind
+        key = RateLimitKey(self.principal, kind, (request.subscription or "").lower())
+        http_request = _http_request(request, url, token)
+        async with rate_limiter.request(key), self._session.concurrency:
+            if kind in _CHANGING:
                 self._session.fence()
-            answer = await self._observed(call, request)
-        self._learn(key, answer)
-        return answer
+            started = clock.monotonic()
+            status = None
+            try:
+                async with asyncio.timeout(_ATTEMPT_TIMEOUT):
+                    response = await self._receive(http_request)
+                status = response.status
+            # From None: these exceptions hold the request, which holds the token.
+            except (httpx.TimeoutException, TimeoutError):
+                raise AzureUnavailable(
+                    f"Azure ({self._origin.host}) did not respond in time to the request to {request.operation}. "
+                    f"{WILL_RETRY}"
+                ) from None
+            except NETWORK_ERRORS as error:
+                raise AzureUnavailable(
+                    f"The connection to Azure ({self._origin.host}) failed with {type(error).__name__} during the "
+                    f"request to {request.operation}. {WILL_RETRY} If the problem persists, check DNS, proxies and "
+                    "network policies."
+                ) from None
+            finally:
+                self._session.observe(request.operation, status, clock.monotonic() - started)
+        retry_after = retry_after_seconds(response, clock.wall())
+        header = response.headers.get(_REMAINING_HEADERS[kind], "")
+        remaining = int(header) if re.fullmatch(r"[0-9]{1,9}", header) else None
+        if remaining is not None:
+            rate_limiter.update_remaining(key, remaining)
+        if response.status == _TOO_MANY_REQUESTS:
+            rate_limiter.block(key, _THROTTLED_DELAY if retry_after is None else retry_after)
+        elif kind is OperationKind.RESOURCE_GRAPH and remaining == 0 and retry_after:
+            rate_limiter.block(key, retry_after)
+        return response
 
-    async def _observed(self, call: Call, request: httpx.Request) -> Answer:
-        started = self._session.clock.monotonic()
-        status = None
-        try:
-            async with asyncio.timeout(_DEADLINE):
-                answer = await self._read(request)
-            status = answer.status
-        # From None: these errors hold the request, and that holds the token or more.
-        except (httpx.TimeoutException, TimeoutError):
-            raise AzureUnavailable(
-                f"Asked to {call.what}, Azure did not answer in time ({self._origin.host}). It is tried again."
-            ) from None
-        except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
-            raise AzureUnavailable(
-                f"Asked to {call.what}, the connection to Azure failed ({self._origin.host}, {type(error).__name__}). "
-                "It is tried again; if this lasts, check DNS, proxies and network policies."
-            ) from None
-        finally:
-            self._session.observe(call.what, status, self._session.clock.monotonic() - started)
-        return answer
-
-    async def _read(self, request: httpx.Request) -> Answer:
+    async def _receive(self, request: httpx.Request) -> HttpResponse:
         response = await self._session.http.handle_async_request(request)
         try:
             body = bytearray()
@@ -274,70 +299,31 @@ class ArmClient:
                 body += chunk
                 if len(body) > _BODY_MAX:
                     raise AzureUnavailable(
-                        f"Azure's answer is larger than {_BODY_MAX // 1024**2} MiB.", status=response.status_code
+                        f"The response of Azure is larger than {_BODY_MAX // 1024**2} MiB.", status=response.status_code
                     )
         finally:
             await response.aclose()
-        return Answer(response.status_code, {k.lower(): v for k, v in response.headers.items()}, bytes(body))
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        return HttpResponse(response.status_code, headers, bytes(body))
 
-    def _request(self, call: Call, address: httpx.URL, token: SecretStr) -> httpx.Request:
-        headers = {
-            "Accept": "application/json",
-            "Accept-Encoding": "gzip, deflate",
-            "Authorization": f"Bearer {token.get_secret_value()}",
-            "User-Agent": _USER_AGENT,
-            "x-ms-client-request-id": reconcile_id() or str(uuid.uuid4()),
-        }
-        content = None
-        if call.body is not None:
-            headers["Content-Type"] = "application/json"
-            content = json.dumps(call.body, default=_revealed, separators=(",", ":")).encode()
-        return httpx.Request(call.method, address, headers=headers, content=content, extensions=_TIMEOUTS)
-
-    def _address(self, call: Call) -> httpx.URL:
-        if call.link is None:
-            query = urlencode({"api-version": call.api_version, **call.query})
-            return httpx.URL(f"{self._session.endpoint}{call.path}?{query}")
+    def _url(self, request: ArmRequest) -> httpx.URL:
+        """The URL of a request; a link must have the endpoint's origin, or the token would go to another host."""
+        if request.link is None:
+            query = urlencode({"api-version": request.api_version, **request.query})
+            return httpx.URL(f"{self._session.endpoint}{request.path}?{query}")
         try:
-            address = httpx.URL(call.link.get_secret_value())
+            url = httpx.URL(request.link.get_secret_value())
         except httpx.InvalidURL:
-            address = httpx.URL()
-        if (address.scheme, address.host, address.port) != (self._origin.scheme, self._origin.host, self._origin.port):
+            url = httpx.URL()
+        if (url.scheme, url.host, url.port) != (self._origin.scheme, self._origin.host, self._origin.port):
             raise AzureUnavailable(
-                f"Asked to {call.what}, Azure gave a link that leads away from {self._origin.host}: it is not followed."
+                f"The response to {request.operation} has a link to another host than {self._origin.host}, which is "
+                "not followed."
             )
-        return address
-
-    def _content(self, call: Call, answer: Answer) -> Mapping[str, Any]:
-        if not answer.body.strip():
-            return {}
-        try:
-            content = json.loads(answer.body)
-        except (ValueError, RecursionError):
-            content = None
-        if not isinstance(content, dict):
-            raise AzureUnavailable(
-                f"Asked to {call.what}, something else than JSON came back: check the proxies on the way.",
-                status=answer.status,
-            )
-        return content
-
-    def _asked(self, call: Call) -> Asked:
-        return Asked(call.what, self.who, call.subscription)
-
-    def _learn(self, key: BudgetKey, answer: Answer) -> None:
-        budget, headers = self._session.budget, answer.headers
-        wait = retry_after_of(answer, self._session.clock.wall())
-        remaining = _whole(headers.get(_REMAINING[key.kind]))
-        if remaining is not None:
-            budget.remaining(key, remaining)
-        if answer.status == _TOO_MANY:
-            budget.block(key, _THROTTLED_PAUSE if wait is None else wait)
-        elif key.kind is OperationKind.RESOURCE_GRAPH and remaining == 0 and wait:
-            budget.block(key, wait)
+        return url
 
 
-_REMAINING: Final = {
+_REMAINING_HEADERS: Final = {
     OperationKind.READS: "x-ms-ratelimit-remaining-subscription-reads",
     OperationKind.WRITES: "x-ms-ratelimit-remaining-subscription-writes",
     OperationKind.DELETES: "x-ms-ratelimit-remaining-subscription-deletes",
@@ -345,28 +331,46 @@ _REMAINING: Final = {
 }
 
 
-def _whole(text: str | None) -> int | None:
-    return int(text) if text is not None and re.fullmatch(r"[0-9]{1,9}", text) else None
+def _http_request(request: ArmRequest, url: httpx.URL, token: SecretStr) -> httpx.Request:
+    headers = {
+        "Accept": "application/json",
+        "Accept-Encoding": "gzip, deflate",
+        "Authorization": f"Bearer {token.get_secret_value()}",
+        "User-Agent": _USER_AGENT,
+        "x-ms-client-request-id": reconcile_id() or str(uuid.uuid4()),
+    }
+    content = None
+    if request.body is not None:
+        headers["Content-Type"] = "application/json"
+        content = json.dumps(request.body, default=_secret_value, separators=(",", ":")).encode()
+    return httpx.Request(request.method, url, headers=headers, content=content, extensions=_TIMEOUTS)
 
 
-def _pause(attempt: int) -> float:
-    """Seconds before another try: doubled each time, anywhere between half and all of it."""
-    return _PAUSE_FIRST * float(1 << attempt) * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, no secret
-
-
-def _revealed(value: object) -> str:
+def _secret_value(value: object) -> str:
     if isinstance(value, SecretStr):
         return value.get_secret_value()
     raise TypeError(f"{type(value).__name__} is not JSON")
 
 
-def _another_token_may_help(answer: Answer) -> bool:
-    return parse_error(answer.body).code.lower() != "invalidauthenticationtokentenant"
+def _json_object(request: ArmRequest, response: HttpResponse) -> Mapping[str, Any]:
+    if not response.body.strip():
+        return {}
+    try:
+        content = json.loads(response.body)
+    except (ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict):
+        raise AzureUnavailable(
+            f"The response to the request to {request.operation} is not a JSON object. Check the proxies between the "
+            "operator and Azure.",
+            status=response.status,
+        )
+    return content
 
 
-def _claims(answer: Answer) -> str | None:
-    """What a claims challenge asks for (https://learn.microsoft.com/entra/identity-platform/claims-challenge)."""
-    match = re.search(r'claims="([A-Za-z0-9_+/=-]+)"', answer.headers.get("www-authenticate", ""))
+def _claims(response: HttpResponse) -> str | None:
+    """The claims of a claims challenge (https://learn.microsoft.com/entra/identity-platform/claims-challenge)."""
+    match = re.search(r'claims="([A-Za-z0-9_+/=-]+)"', response.headers.get("www-authenticate", ""))
     if match is None:
         return None
     try:

@@ -1,9 +1,9 @@
-"""What a body says about a failure, whichever of Azure's shapes it has.
+"""Parsing of error bodies, in all shapes that Azure uses.
 
-Resource Manager's own is `{"error": {code, message, target, details[], additionalInfo[]}}`
+Azure Resource Manager's own is `{"error": {code, message, target, details[], additionalInfo[]}}`
 (https://learn.microsoft.com/azure/azure-resource-manager/management/common-deployment-errors). Security connectors
-answer `{"statusCode", "errorMessage", "errorCorrelation"}`, some providers leave `error` out, gateways and proxies
-answer with nothing or with a page of HTML.
+respond with `{"statusCode", "errorMessage", "errorCorrelation"}`, some providers omit `error`, gateways and proxies
+send nothing or an HTML page.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _DEPTH_MAX = 4
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 _TOKENS = re.compile(r"eyJ[\w-]{8,}(?:\.[\w-]*)*")
 _PARAMETERS = re.compile(r"([?&][\w.%-]{1,40}=)[^&\s'\"]{12,}")
-# Ids of a single request differ each time: with them in a message, a status would never come to rest.
+# The ids of a request differ each time: with them in the message, a condition would change with every attempt.
 _REQUEST_IDS = re.compile(
     r"[\s,.;(]*\b(?:activity|correlation|tracking|request|client request)[ -]?id\b['\":=\s]*"
     r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}['\")]*",
@@ -37,12 +37,12 @@ class ErrorDetail:
     """One error of a body.
 
     Attributes:
-        code: the service's own code; empty where it gives none.
-        message: in the service's words, safe to show.
-        target: what it is about.
-        details: what lies beneath.
+        code: the service's own code; empty where it has none.
+        message: the service's own message, safe to publish.
+        target: the field or resource that the error refers to.
+        details: nested errors.
         policies: `info` of each PolicyViolation that belongs to this error.
-        page: the body was a page for people (HTML), so another than Azure may have answered.
+        is_html: the body was an HTML page, so it may come from a proxy instead of Azure.
     """
 
     code: str = ""
@@ -50,24 +50,24 @@ class ErrorDetail:
     target: str = ""
     details: tuple[ErrorDetail, ...] = ()
     policies: tuple[Mapping[str, Any], ...] = field(default=())
-    page: bool = False
+    is_html: bool = False
 
     def walk(self) -> Iterator[ErrorDetail]:
-        """This error and all beneath it."""
+        """Yield this error and all nested ones."""
         yield self
         for detail in self.details:
             yield from detail.walk()
 
 
 def parse_error(body: bytes) -> ErrorDetail:
-    """Read a body; one that says nothing gives an empty detail, never an exception."""
+    """Parse a body. One without an error gives an empty detail, never an exception."""
     text = body.decode("utf-8", errors="replace").strip()
     if not text:
         return ErrorDetail()
     try:
         content = json.loads(text)
     except (ValueError, RecursionError):
-        return ErrorDetail(page=True) if text.startswith("<") else ErrorDetail(message=clean(text))
+        return ErrorDetail(is_html=True) if text.startswith("<") else ErrorDetail(message=clean(text))
     if not isinstance(content, dict):
         return ErrorDetail(message=clean(str(content)))
     error = content.get("error")
@@ -77,31 +77,30 @@ def parse_error(body: bytes) -> ErrorDetail:
 
 
 def error_detail(error: Mapping[str, Any], depth: int = _DEPTH_MAX) -> ErrorDetail:
-    """Read one error object; what lies deeper than `depth` levels is left out."""
+    """Parse one error object, with at most `depth` levels of nested errors."""
     message = error.get("message") or error.get("errorMessage") or error.get("Message") or ""
+    violations = (
+        info["info"]
+        for info in _mappings(error.get("additionalInfo"))
+        if str(info.get("type", "")).lower() == "policyviolation" and isinstance(info.get("info"), dict)
+    )
     return ErrorDetail(
         code=clean(str(error.get("code") or error.get("Code") or "")),
         message=clean(message if isinstance(message, str) else json.dumps(message)),
         target=clean(str(error.get("target") or "")),
-        details=tuple(error_detail(each, depth - 1) for each in _mappings(error.get("details")) if depth > 0),
-        policies=tuple(_violations(error.get("additionalInfo"))),
+        details=tuple(error_detail(detail, depth - 1) for detail in _mappings(error.get("details")) if depth > 0),
+        policies=tuple(violations),
     )
-
-
-def _violations(additional_info: object) -> Iterator[Mapping[str, Any]]:
-    for each in _mappings(additional_info):
-        if str(each.get("type", "")).lower() == "policyviolation" and isinstance(each.get("info"), dict):
-            yield each["info"]
 
 
 def _mappings(value: object) -> Iterator[Mapping[str, Any]]:
     if isinstance(value, list):
-        yield from (each for each in value if isinstance(each, dict))
+        yield from (entry for entry in value if isinstance(entry, dict))
 
 
 def clean(text: str) -> str:
-    """Make a service's words fit to be shown: one line, bounded, no token or signature, no id of a single request."""
-    if not text:  # as nearly always, where nothing is wrong
+    """Make a service's message safe to publish: one line, bounded, without tokens, signatures and request ids."""
+    if not text:  # nearly always, because nothing is wrong
         return text
     text = _CONTROL.sub(" ", text[: 4 * _MESSAGE_MAX])
     text = without_tokens(_PARAMETERS.sub(r"\1…", _TOKENS.sub("…", text)))

@@ -1,7 +1,7 @@
-"""What Azure's error codes mean for a connector: one function for each meaning, one table of all codes.
+"""The meaning of Azure's error codes: one function for each meaning, and one table of all codes.
 
-Sources: https://learn.microsoft.com/azure/azure-resource-manager/troubleshooting/common-deployment-errors and what
-Microsoft.Security answers.
+Sources: https://learn.microsoft.com/azure/azure-resource-manager/troubleshooting/common-deployment-errors and the
+responses of Microsoft.Security.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from defender_devops.azure.arm.error_body import ErrorDetail
 from defender_devops.errors import (
+    WILL_RETRY,
     AzureError,
     AzureUnavailable,
     Forbidden,
@@ -28,13 +29,14 @@ from defender_devops.errors import (
 
 __all__ = [
     "BY_CODE",
-    "Asked",
-    "busy",
-    "is_token_exchange",
-    "said",
+    "ErrorBuilder",
+    "RequestContext",
+    "conflict",
+    "describe",
+    "is_token_exchange_failure",
     "throttled",
     "token_exchange_failed",
-    "token_refused",
+    "token_rejected",
     "unavailable",
 ]
 
@@ -42,108 +44,102 @@ _PROVIDER: Final = "Microsoft.Security"
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What was asked, for the words of an error.
+class RequestContext:
+    """The request that failed, for the message of its error.
 
     Attributes:
-        what: the request in words, such as `create connector`.
-        who: the identity in words, such as `client 1111…`.
-        subscription: id of the subscription that it is about, or None.
+        operation: the request as a verb phrase, such as `create connector`.
+        identity: the identity in words, such as `client 1111…`.
+        subscription: id of the subscription of the request, or None.
     """
 
-    what: str
-    who: str = "the operator's identity"
+    operation: str
+    identity: str = "the operator's identity"
     subscription: str | None = None
 
 
-def throttled(_detail: ErrorDetail, asked: Asked) -> AzureError:
-    """The service's limit is reached."""
-    return Throttled(f"Azure limits how often {asked.who} may {asked.what}: tried again when the limit has recovered.")
+ErrorBuilder = Callable[[ErrorDetail, RequestContext], AzureError]
 
 
-def unavailable(detail: ErrorDetail, asked: Asked) -> AzureError:
-    """The service failed by itself."""
-    return AzureUnavailable(f"Azure failed to {asked.what}{said(detail)}. It is tried again.")
+def throttled(_detail: ErrorDetail, context: RequestContext) -> AzureError:
+    """The service's rate limit is exhausted."""
+    return Throttled(f"Azure is throttling the requests of {context.identity} to {context.operation}. {WILL_RETRY}")
 
 
-def busy(detail: ErrorDetail, asked: Asked) -> AzureError:
-    """Something else is under way on the same resource."""
-    return AzureUnavailable(f"Azure is not ready to {asked.what}{said(detail)}. It is tried again.")
+def unavailable(detail: ErrorDetail, context: RequestContext) -> AzureError:
+    """The service itself failed."""
+    return AzureUnavailable(f"Azure failed to {context.operation}{describe(detail)}. {WILL_RETRY}")
 
 
-def token_refused(detail: ErrorDetail, asked: Asked) -> AzureError:
-    """Resource Manager does not take a token that Entra ID gave."""
+def conflict(detail: ErrorDetail, context: RequestContext) -> AzureError:
+    """Another operation on the same resource is in progress."""
+    return AzureUnavailable(f"Azure cannot {context.operation} at the moment{describe(detail)}. {WILL_RETRY}")
+
+
+def token_rejected(detail: ErrorDetail, context: RequestContext) -> AzureError:
+    """Azure Resource Manager rejected a token that Entra ID issued."""
     return Forbidden(
-        f"Azure does not accept the token of {asked.who}{said(detail)}. Check that the identity still exists, is "
-        "enabled and belongs to the tenant in spec.azure.tenantId."
+        f"Azure rejected the access token of {context.identity}{describe(detail)}. Check that the identity still "
+        "exists, is enabled and belongs to the tenant in spec.azure.tenantId."
     )
 
 
-def said(detail: ErrorDetail) -> str:
-    """`: code: message`, as much of it as there is, with the first words from beneath where the top has none."""
-    spoken = next((each for each in detail.walk() if each.message), detail)
-    words = ": ".join(part for part in (spoken.code or detail.code, spoken.message.rstrip(" .")) if part)
-    return f": {words}" if words else ""
+def describe(detail: ErrorDetail) -> str:
+    """Return `: code: message` with the available parts; the message of a nested error where the outer has none."""
+    source = next((error for error in detail.walk() if error.message), detail)
+    text = ": ".join(part for part in (source.code or detail.code, source.message.rstrip(" .")) if part)
+    return f": {text}" if text else ""
 
 
-def _authorization_failed(detail: ErrorDetail, asked: Asked) -> AzureError:
-    words = detail.message
-    action = _quoted(words, r"perform action\(s\)", "perform action") or "it needs"
-    scope = _quoted(words, r"linked scope\(s\)", "over scope")
-    client, principal = _quoted(words, "client"), _quoted(words, "object id")
-    who = f"the client {client}" + (f" (object id {principal})" if principal else "") if client else asked.who
-    where = f" over {scope}" if scope else ""
-    return Forbidden(f"Azure forbids {who} the action {action}{where}. {_grant(action, principal, scope)}")
-
-
-def _grant(action: str, principal: str, scope: str) -> str:
-    """The command that gives the right, at the resource group (or subscription) of the scope."""
-    at = re.match(r"/subscriptions/[^/]+(/resourceGroups/[^/]+)?", scope, re.IGNORECASE)
-    return (
-        "Give it the right, for example: az role assignment create "
-        f"--assignee-object-id {principal or '<object id>'} --assignee-principal-type ServicePrincipal "
-        f"--role '{_role_for(action)}' --scope {at[0] if at else '<subscription or resource group>'} "
-        "(a right given a moment ago takes some minutes to work)."
+def _authorization_failed(detail: ErrorDetail, context: RequestContext) -> AzureError:
+    message = detail.message
+    action = _quoted(message, r"perform action\(s\)", "perform action") or "of the request"
+    scope = _quoted(message, r"linked scope\(s\)", "over scope")
+    client, principal = _quoted(message, "client"), _quoted(message, "object id")
+    identity = f"client {client}" + (f" (object id {principal})" if principal else "") if client else context.identity
+    # The smallest built-in role with that action (https://learn.microsoft.com/azure/role-based-access-control/built-in-roles).
+    if action.lower().startswith("microsoft.authorization/"):
+        role = "Role Based Access Control Administrator"
+    else:
+        role = "Security Reader" if action.lower().endswith("/read") else "Security Admin"
+    assignable = re.match(r"/subscriptions/[^/]+(/resourceGroups/[^/]+)?", scope, re.IGNORECASE)
+    return Forbidden(
+        f"Azure denied {identity} the action {action}{f' over {scope}' if scope else ''}. Assign a role with that "
+        f"action, for example: az role assignment create --assignee-object-id {principal or '<object id>'} "
+        f"--assignee-principal-type ServicePrincipal --role '{role}' "
+        f"--scope {assignable[0] if assignable else '<subscription or resource group>'} "
+        "(a new role assignment takes some minutes to take effect)."
     )
 
 
-def _role_for(action: str) -> str:
-    """The smallest built-in role with that action (https://learn.microsoft.com/azure/role-based-access-control/built-in-roles)."""
-    action = action.lower()
-    if action.startswith("microsoft.authorization/"):
-        return "Role Based Access Control Administrator"
-    return "Security Reader" if action.endswith("/read") else "Security Admin"
-
-
-def _wrong_tenant(detail: ErrorDetail, asked: Asked) -> AzureError:
+def _wrong_tenant(detail: ErrorDetail, context: RequestContext) -> AzureError:
     tenants = re.findall(r"sts\.windows\.net/([0-9a-fA-F-]{36})", detail.message)
-    ours, theirs = (tenants[0], tenants[1]) if len(tenants) > 1 else ("another tenant", "its own")
-    subscription = f"subscription {asked.subscription}" if asked.subscription else "the subscription"
+    token_tenant, subscription_tenant = tenants[:2] if len(tenants) > 1 else ("another tenant", "its own")
+    subscription = f"subscription {context.subscription}" if context.subscription else "the subscription"
     return WrongTenant(
-        f"The token of {asked.who} is of tenant {ours}, but {subscription} belongs to tenant {theirs}: correct "
-        "spec.azure.tenantId or spec.azure.subscriptionId, and use an identity of that tenant."
+        f"The token of {context.identity} is of tenant {token_tenant}, but {subscription} belongs to tenant "
+        f"{subscription_tenant}: correct spec.azure.tenantId or spec.azure.subscriptionId, and use an identity of that "
+        "tenant."
     )
 
 
-def _policy_denied(detail: ErrorDetail, asked: Asked) -> AzureError:
-    named = list(dict.fromkeys(_policies(detail)))[:3]
-    which = "; ".join(named) or "an Azure Policy that it does not name"
+def _policy_denied(detail: ErrorDetail, context: RequestContext) -> AzureError:
+    policies = "; ".join(list(dict.fromkeys(_policies(detail)))[:3]) or "a policy that the response does not name"
     return PolicyDenied(
-        f"Azure Policy forbids to {asked.what}: {which}. Change the manifest so that it complies, or ask the policy's "
-        "owner for an exemption."
+        f"Azure Policy denied the request to {context.operation}: {policies}. Change the manifest so that it complies, "
+        "or ask the owner of the policy for an exemption."
     )
 
 
 def _policies(detail: ErrorDetail) -> Iterator[str]:
-    for each in detail.walk():
-        for info in each.policies:
-            yield _policy(
-                _first(info, "policyDefinitionDisplayName", "policyDefinitionName"),
-                _first(info, "policyAssignmentDisplayName", "policyAssignmentName"),
-                _first(info, "policyAssignmentScope"),
-            )
-    # The message names them too, as JSON within the text: the only place where a body has no additionalInfo.
-    if not any(each.policies for each in detail.walk()):
+    infos = [info for error in detail.walk() for info in error.policies]
+    for info in infos:
+        yield _policy(
+            _first_value(info, "policyDefinitionDisplayName", "policyDefinitionName"),
+            _first_value(info, "policyAssignmentDisplayName", "policyAssignmentName"),
+            _first_value(info, "policyAssignmentScope"),
+        )
+    if not infos:  # the message then has the names as JSON within its text
         for assignment, definition in _POLICY_IN_MESSAGE.findall(detail.message):
             yield _policy(definition, assignment, "")
 
@@ -154,68 +150,71 @@ _POLICY_IN_MESSAGE: Final = re.compile(
 
 
 def _policy(definition: str, assignment: str, scope: str) -> str:
-    assigned = " ".join(
-        part for part in (f"assigned as '{assignment}'" if assignment else "", scope and f"at {scope}") if part
-    )
+    parts = (f"assigned as '{assignment}'" if assignment else "", f"at {scope}" if scope else "")
+    assigned = " ".join(part for part in parts if part)
     return f"policy '{definition or assignment}'" + (f" ({assigned})" if assigned else "")
 
 
-def _first(info: Mapping[str, Any], *keys: str) -> str:
+def _first_value(info: Mapping[str, Any], *keys: str) -> str:
     return next((str(info[key]) for key in keys if info.get(key)), "")
 
 
-def _subscription_not_found(detail: ErrorDetail, asked: Asked) -> AzureError:
-    subscription = _quoted(detail.message, "subscription", "subscription identifier") or asked.subscription or ""
+def _subscription_not_found(detail: ErrorDetail, context: RequestContext) -> AzureError:
+    subscription = _quoted(detail.message, "subscription", "subscription identifier") or context.subscription or ""
     return ScopeNotFound(
-        f"The subscription {subscription} does not exist, or {asked.who} cannot see it: check "
-        "spec.azure.subscriptionId and spec.azure.tenantId, and give the identity a role there."
+        f"The subscription {subscription} does not exist, or {context.identity} has no access to it: check "
+        "spec.azure.subscriptionId and spec.azure.tenantId, and assign the identity a role there."
     )
 
 
-def _group_not_found(detail: ErrorDetail, asked: Asked) -> AzureError:
+def _group_not_found(detail: ErrorDetail, context: RequestContext) -> AzureError:
     group = _quoted(detail.message, "resource group") or "of the manifest"
-    at = f" --subscription {asked.subscription}" if asked.subscription else ""
     return ScopeNotFound(
         f"The resource group {group} does not exist: check spec.azure.resourceGroup, or create it with "
-        f"az group create --name {group} --location <region>{at}"
+        f"az group create --name {group} --location <region>{_subscription_option(context)}"
     )
 
 
-def _group_going(detail: ErrorDetail, asked: Asked) -> AzureError:
-    return ScopeNotFound(f"The resource group is being deleted, so Azure refuses to {asked.what}{said(detail)}.")
+def _group_being_deleted(detail: ErrorDetail, context: RequestContext) -> AzureError:
+    return ScopeNotFound(
+        f"The resource group is being deleted, so Azure rejected the request to {context.operation}{describe(detail)}."
+    )
 
 
-def _not_registered(detail: ErrorDetail, asked: Asked) -> AzureError:
-    named = next((each.target for each in detail.walk() if each.target), "")
-    namespace = named or _quoted(detail.message, "namespace") or _PROVIDER
-    at = f" --subscription {asked.subscription}" if asked.subscription else ""
+def _not_registered(detail: ErrorDetail, context: RequestContext) -> AzureError:
+    target = next((error.target for error in detail.walk() if error.target), "")
+    namespace = target or _quoted(detail.message, "namespace") or _PROVIDER
     return ProviderNotRegistered(
         f"The subscription has not registered the resource provider {namespace}. Register it once, with: "
-        f"az provider register --namespace {namespace}{at}"
+        f"az provider register --namespace {namespace}{_subscription_option(context)}"
     )
 
 
-def _no_such_version(detail: ErrorDetail, asked: Asked) -> AzureError:
+def _subscription_option(context: RequestContext) -> str:
+    return f" --subscription {context.subscription}" if context.subscription else ""
+
+
+def _api_version_not_offered(detail: ErrorDetail, context: RequestContext) -> AzureError:
     return InvalidRequest(
-        f"Azure does not offer this operator's way to {asked.what}{said(detail)}. Check that the subscription is in "
-        "Azure's commercial cloud, and upgrade the operator."
+        f"Azure does not offer the API version with which this operator would {context.operation}{describe(detail)}. "
+        "Check that the subscription is in Azure's commercial cloud, and upgrade the operator."
     )
 
 
-def _token_expired(_detail: ErrorDetail, asked: Asked) -> AzureError:
+def _token_expired(_detail: ErrorDetail, context: RequestContext) -> AzureError:
     return AzureUnavailable(
-        f"Azure says that a fresh token of {asked.who} has expired: if this lasts, check the clock of the node that "
-        "the operator runs on."
+        f"Azure rejected a new access token of {context.identity} as expired. {WILL_RETRY} If the problem persists, "
+        "check the clock of the operator's node."
     )
 
 
-def _refused(detail: ErrorDetail, asked: Asked) -> AzureError:
-    return InvalidRequest(f"Azure refuses to {asked.what}{said(detail)}.")
+def _rejected(detail: ErrorDetail, context: RequestContext) -> AzureError:
+    return InvalidRequest(f"Azure rejected the request to {context.operation}{describe(detail)}.")
 
 
-def _region_not_supported(detail: ErrorDetail, _asked: Asked) -> AzureError:
+def _region_not_supported(detail: ErrorDetail, _context: RequestContext) -> AzureError:
     location = _quoted(detail.message, "location") or "in the manifest"
-    regions = _quoted(detail.message, *_REGION_LISTS)
+    regions = _quoted(detail.message, "supported locations are", "available regions for the resource type is")
     choice = f"one of these: {regions}" if regions else "a region that Defender for Cloud offers for connectors"
     return RegionNotSupported(
         f"Defender for Cloud offers no connectors in the region {location}. A location cannot be changed: delete this "
@@ -223,52 +222,53 @@ def _region_not_supported(detail: ErrorDetail, _asked: Asked) -> AzureError:
     )
 
 
-_REGION_LISTS: Final = ("supported locations are", "available regions for the resource type is")
-
-
-def _other_location(detail: ErrorDetail, asked: Asked) -> AzureError:
+def _other_location(detail: ErrorDetail, context: RequestContext) -> AzureError:
     return InvalidRequest(
-        f"Azure refuses to {asked.what}{said(detail)}. A connector cannot move: delete the one in Azure, or "
-        "create this resource again with its location or with another spec.azure.connectorName."
+        f"Azure rejected the request to {context.operation}{describe(detail)}. A connector cannot be moved: delete the "
+        "one in Azure, or create this resource again with its location or with another spec.azure.connectorName."
     )
 
 
-def _locked(detail: ErrorDetail, asked: Asked) -> AzureError:
+def _locked(detail: ErrorDetail, context: RequestContext) -> AzureError:
     return Forbidden(
-        f"A lock forbids to {asked.what}{said(detail)}. Remove it: az lock list --resource-group <group> shows it."
+        f"A resource lock denied the request to {context.operation}{describe(detail)}. Remove the lock; to list the "
+        "locks: az lock list --resource-group <group>"
     )
 
 
-def _subscription_disabled(detail: ErrorDetail, asked: Asked) -> AzureError:
-    return Forbidden(f"The subscription is disabled, so Azure refuses to {asked.what}{said(detail)}. Enable it again.")
+def _subscription_disabled(detail: ErrorDetail, context: RequestContext) -> AzureError:
+    return Forbidden(
+        f"The subscription is disabled, so Azure rejected the request to {context.operation}{describe(detail)}. Enable "
+        "it again."
+    )
 
 
-def is_token_exchange(detail: ErrorDetail) -> bool:
-    """Whether the words tell of a spent one-time code, with whatever code they come."""
-    words = " ".join(f"{each.code} {each.message}" for each in detail.walk()).lower()
-    return "token exchange failed" in words or "invalidoauthcode" in words
+def is_token_exchange_failure(detail: ErrorDetail) -> bool:
+    """Whether the text is about a one-time code that Defender could not exchange, whatever the error code."""
+    text = " ".join(f"{error.code} {error.message}" for error in detail.walk()).lower()
+    return "token exchange failed" in text or "invalidoauthcode" in text
 
 
-def token_exchange_failed(detail: ErrorDetail, _asked: Asked) -> AzureError:
-    """Defender's own redemption of the one-time code failed."""
+def token_exchange_failed(detail: ErrorDetail, _context: RequestContext) -> AzureError:
+    """Defender could not exchange the one-time code."""
     return TokenExchangeFailed(
-        f"Defender for Cloud could not exchange the one-time code for an authorization{said(detail)}. "
-        "That code is spent: authorize once more and bring a new one."
+        f"Defender for Cloud could not exchange the one-time code for an authorization{describe(detail)}. "
+        "The code cannot be used again: authorize once more to get a new one."
     )
 
 
-def _quoted(text: str, *before: str) -> str:
-    """What stands in quotes after one of these words, or nothing."""
-    for words in before:
-        if match := re.search(rf"{words}\s*'([^']*)'", text, re.IGNORECASE):
+def _quoted(text: str, *prefixes: str) -> str:
+    """The text in quotes after one of these prefixes (regular expressions), or an empty string."""
+    for prefix in prefixes:
+        if match := re.search(rf"{prefix}\s*'([^']*)'", text, re.IGNORECASE):
             return match[1]
     return ""
 
 
-BY_CODE: Final[Mapping[str, Callable[[ErrorDetail, Asked], AzureError]]] = {
+BY_CODE: Final[Mapping[str, ErrorBuilder]] = {
     "expiredauthenticationtoken": _token_expired,
-    "invalidauthenticationtoken": token_refused,
-    "authenticationfailed": token_refused,
+    "invalidauthenticationtoken": token_rejected,
+    "authenticationfailed": token_rejected,
     "invalidauthenticationtokentenant": _wrong_tenant,
     "authorizationfailed": _authorization_failed,
     "linkedauthorizationfailed": _authorization_failed,
@@ -276,11 +276,11 @@ BY_CODE: Final[Mapping[str, Callable[[ErrorDetail, Asked], AzureError]]] = {
     "subscriptionnotfound": _subscription_not_found,
     "invalidsubscriptionid": _subscription_not_found,
     "resourcegroupnotfound": _group_not_found,
-    "resourcegroupbeingdeleted": _group_going,
+    "resourcegroupbeingdeleted": _group_being_deleted,
     "missingsubscriptionregistration": _not_registered,
     "subscriptionnotregistered": _not_registered,
-    "noregisteredproviderfound": _no_such_version,
-    "invalidapiversionparameter": _no_such_version,
+    "noregisteredproviderfound": _api_version_not_offered,
+    "invalidapiversionparameter": _api_version_not_offered,
     "locationnotavailableforresourcetype": _region_not_supported,
     "invalidresourcelocation": _other_location,
     "scopelocked": _locked,
@@ -291,15 +291,16 @@ BY_CODE: Final[Mapping[str, Callable[[ErrorDetail, Asked], AzureError]]] = {
     "resourcecollectionrequeststhrottled": throttled,
     "toomanyrequests": throttled,
     "ratelimiting": throttled,
-    "responsepayloadtoolarge": _refused,
-    "roleassignmentupdatenotpermitted": _refused,
+    "responsepayloadtoolarge": _rejected,
+    "roleassignmentupdatenotpermitted": _rejected,
     "tokenexchangefailed": token_exchange_failed,
-    "anotheroperationinprogress": busy,
-    "conflictingconcurrentwritenotallowed": busy,
-    "operationpreempted": busy,
+    "anotheroperationinprogress": conflict,
+    "conflictingconcurrentwritenotallowed": conflict,
+    "operationpreempted": conflict,
     "servererror": unavailable,
     "internalservererror": unavailable,
     "serviceunavailable": unavailable,
     "servertimeout": unavailable,
     "gatewaytimeout": unavailable,
 }
+"""By code in lower case."""

@@ -1,10 +1,10 @@
-"""What may still be asked of Azure, kept here before Azure has to say 429.
+"""Rate limits of Azure, enforced here so that Azure does not have to reject requests with 429.
 
-Azure Resource Manager fills one bucket for each subscription, principal and kind of operation
+Azure Resource Manager fills one token bucket for each subscription, principal and kind of operation
 (https://learn.microsoft.com/azure/azure-resource-manager/management/request-limits-and-throttling); Resource Graph
-counts queries of a principal in a window (https://learn.microsoft.com/azure/governance/resource-graph/concepts/guidance-for-throttled-requests).
-Whoever uses the same principal draws from the same bucket here, in the order of asking. What the answers tell
-corrects it: others may draw from Azure's bucket too. Where Azure names a time (Retry-After), that time wins.
+counts the queries of a principal in a window (https://learn.microsoft.com/azure/governance/resource-graph/concepts/guidance-for-throttled-requests).
+All callers with the same principal share a limit and are served in order. Response headers correct it, because other
+programs may use the same principal. Where Azure sends Retry-After, that time has precedence.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from enum import StrEnum
 from typing import Final
 
 from defender_devops.clock import Clock
-from defender_devops.errors import Throttled
+from defender_devops.errors import WILL_RETRY, Throttled
 
-__all__ = ["Budget", "BudgetKey", "BudgetLeft", "OperationKind"]
+__all__ = ["OperationKind", "RateLimitKey", "RateLimitState", "RateLimiter"]
 
 
 class OperationKind(StrEnum):
-    """What Azure counts apart."""
+    """Kinds of operations that Azure limits separately."""
 
     READS = "reads"
     WRITES = "writes"
@@ -34,13 +34,13 @@ class OperationKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class BudgetKey:
-    """One of Azure's buckets.
+class RateLimitKey:
+    """One of Azure's limits.
 
     Attributes:
-        principal: who asks: tenant and client.
-        kind: what is asked.
-        subscription: in lower case; empty for Resource Graph, which counts by principal alone.
+        principal: tenant and client that send the requests.
+        kind: kind of operation.
+        subscription: in lower case; empty for Resource Graph, whose limit depends on the principal alone.
     """
 
     principal: str
@@ -49,48 +49,46 @@ class BudgetKey:
 
 
 @dataclass(frozen=True, slots=True)
-class BudgetLeft:
-    """A bucket as a metric shows it.
+class RateLimitState:
+    """A limit as the metrics show it.
 
     Attributes:
-        key: which bucket.
-        available: requests that could be made at once.
-        waiting: callers in line.
-        blocked_seconds: how long Azure asked to wait, what is left of it.
+        key: which limit.
+        available: requests that could be sent now.
+        blocked_seconds: remaining seconds of Azure's Retry-After.
     """
 
-    key: BudgetKey
+    key: RateLimitKey
     available: float
-    waiting: int
     blocked_seconds: float
 
 
 class _Limit(ABC):
-    """The arithmetic of one bucket, without waiting."""
+    """The arithmetic of one limit, without waiting."""
 
     @abstractmethod
     def available(self, now: float) -> float:
-        """Requests that could be made at once."""
+        """Return the number of requests that could be sent now."""
 
     @abstractmethod
-    def delay(self, now: float, ahead: int) -> float:
-        """Seconds until a request could be made, with `ahead` others before it."""
+    def delay(self, now: float, queue_length: int) -> float:
+        """Return the seconds until a request could be sent after `queue_length` others."""
 
     @abstractmethod
-    def take(self, now: float) -> None:
+    def count(self, now: float) -> None:
         """Count a request."""
 
     @abstractmethod
     def lower(self, now: float, available: float) -> None:
-        """Believe that no more than `available` requests could be made; never more than is known already."""
+        """Lower the number of available requests to `available`; never raise it."""
 
     @abstractmethod
-    def refused(self, now: float, under_way: int) -> None:
-        """The service refused a request and said when to come back; so many others have yet to reach it."""
+    def on_throttled(self, now: float, in_flight: int) -> None:
+        """Correct the count after a 429 with Retry-After, while `in_flight` other requests have yet to arrive."""
 
 
 class _TokenBucket(_Limit):
-    """`capacity` requests at once, `refill` a second after that."""
+    """`capacity` requests at once, and `refill` requests a second after that."""
 
     def __init__(self, capacity: float, refill: float) -> None:
         self._capacity = capacity
@@ -103,110 +101,107 @@ class _TokenBucket(_Limit):
         self._counted_at = now
         return self._tokens
 
-    def delay(self, now: float, ahead: int) -> float:
-        return max(0.0, (ahead + 1 - self.available(now)) / self._refill)
+    def delay(self, now: float, queue_length: int) -> float:
+        return max(0.0, (queue_length + 1 - self.available(now)) / self._refill)
 
-    def take(self, now: float) -> None:
+    def count(self, now: float) -> None:
         self._tokens = self.available(now) - 1
 
     def lower(self, now: float, available: float) -> None:
         self._tokens = min(self.available(now), available)
 
-    def refused(self, now: float, under_way: int) -> None:
-        self.lower(now, -under_way)
+    def on_throttled(self, now: float, in_flight: int) -> None:
+        self.lower(now, -in_flight)
 
 
 class _Window(_Limit):
-    """`capacity` requests in any `seconds`; a bucket would allow twice as many across the edge of a window."""
+    """`capacity` requests in any `seconds`. A token bucket would permit twice as many across the edge of a window."""
 
     def __init__(self, capacity: int, seconds: float) -> None:
         self._seconds = seconds
         self._capacity = capacity
-        self._taken: deque[float] = deque()
+        self._times: deque[float] = deque()
 
     def available(self, now: float) -> float:
-        while self._taken and self._taken[0] <= now - self._seconds:
-            self._taken.popleft()
-        return self._capacity - len(self._taken)
+        while self._times and self._times[0] <= now - self._seconds:
+            self._times.popleft()
+        return self._capacity - len(self._times)
 
-    def delay(self, now: float, ahead: int) -> float:
-        missing = int(ahead + 1 - self.available(now))
+    def delay(self, now: float, queue_length: int) -> float:
+        missing = int(queue_length + 1 - self.available(now))
         if missing <= 0:
             return 0.0
-        rounds, index = divmod(missing - 1, self._capacity)
-        first = self._taken[index] if index < len(self._taken) else now
-        return max(0.0, first + (rounds + 1) * self._seconds - now)
+        windows, index = divmod(missing - 1, self._capacity)
+        first = self._times[index] if index < len(self._times) else now
+        return max(0.0, first + (windows + 1) * self._seconds - now)
 
-    def take(self, now: float) -> None:
-        self._taken.append(now)
+    def count(self, now: float) -> None:
+        self._times.append(now)
 
     def lower(self, now: float, available: float) -> None:
         for _ in range(int(self.available(now) - max(0.0, available))):
-            self._taken.append(now)
+            self._times.append(now)
 
-    def refused(self, now: float, under_way: int) -> None:  # noqa: ARG002 - the signature is the base's
-        self._taken.clear()  # the time that the service names ends its window, so ours begins anew
-
-
-_INSTANT: Final = 1e-6
-"""Seconds that are not waited for: what rounding leaves over might never pass on a coarse clock."""
+    def on_throttled(self, now: float, in_flight: int) -> None:  # noqa: ARG002 - the signature is the base's
+        self._times.clear()  # Retry-After is the end of the service's window, so a new window begins then
 
 
-class _Line:
-    """One bucket and the callers that wait for it, first come, first served."""
+_MIN_DELAY: Final = 1e-6
+"""Seconds: shorter delays are rounding errors, and a sleep of that length may never end on a coarse clock."""
+
+
+class _Queue:
+    """One limit and its callers, first come, first served."""
 
     def __init__(self, limit: _Limit, clock: Clock) -> None:
         self._limit = limit
         self._clock = clock
-        self._turn = asyncio.Lock()
-        self._waiting = 0
+        self._front = asyncio.Lock()
+        self._length = 0
         self._in_flight = 0
         self._blocked_until = float("-inf")
 
-    def expected_wait(self) -> float:
+    def delay(self, queue_length: int) -> float:
+        """Return the seconds until a request could be sent after `queue_length` others."""
         now = self._clock.monotonic()
-        return max(self._blocked_until - now, 0.0, self._limit.delay(now, self._waiting))
+        return max(self._blocked_until - now, 0.0, self._limit.delay(now, queue_length))
 
-    async def take(self) -> None:
-        # asyncio.Lock serves in order, and passes on when a waiting or sleeping holder is cancelled. What a sleeper
-        # oversleeps is not lost: the limit counts by the clock, so the next in line is served at once.
-        self._waiting += 1
+    def expected_delay(self) -> float:
+        """Return the seconds that a new caller would wait."""
+        return self.delay(self._length)
+
+    async def acquire(self) -> None:
+        # asyncio.Lock serves in order, and passes on when a waiting or sleeping holder is cancelled. A sleep that takes
+        # too long loses nothing: the limit counts by the clock, so the next caller is served at once.
+        self._length += 1
         try:
-            async with self._turn:
-                while (delay := self._delay_at_front()) > _INSTANT:
+            async with self._front:
+                while (delay := self.delay(0)) > _MIN_DELAY:
                     await self._clock.sleep(delay)
-                self._limit.take(self._clock.monotonic())
+                self._limit.count(self._clock.monotonic())
         finally:
-            self._waiting -= 1
+            self._length -= 1
         self._in_flight += 1
 
-    def _delay_at_front(self) -> float:
-        now = self._clock.monotonic()
-        return max(self._blocked_until - now, self._limit.delay(now, 0))
-
-    def answered(self) -> None:
+    def release(self) -> None:
         self._in_flight -= 1
 
-    def remaining(self, count: float) -> None:
-        # The service has not counted what is still under way, so that is taken off what it says is left.
-        self._limit.lower(self._clock.monotonic(), count - self._others_under_way)
-
-    @property
-    def _others_under_way(self) -> int:
-        return max(0, self._in_flight - 1)
+    def update_remaining(self, count: float) -> None:
+        # The service has not counted the requests that are still in flight, except the one that it responds to.
+        self._limit.lower(self._clock.monotonic(), count - max(0, self._in_flight - 1))
 
     def block(self, seconds: float) -> None:
         now = self._clock.monotonic()
-        self._limit.refused(now, self._others_under_way)
+        self._limit.on_throttled(now, max(0, self._in_flight - 1))
         self._blocked_until = max(self._blocked_until, now + seconds)
 
-    def left(self, key: BudgetKey) -> BudgetLeft:
+    def state(self, key: RateLimitKey) -> RateLimitState:
         now = self._clock.monotonic()
-        return BudgetLeft(key, self._limit.available(now), self._waiting, max(0.0, self._blocked_until - now))
+        return RateLimitState(key, self._limit.available(now), max(0.0, self._blocked_until - now))
 
 
 _RESERVE: Final = 10
-"""Requests of a bucket that are left in it: Azure refills from when the first one arrives, not from when it leaves."""
+"""Requests of a bucket that are not used: Azure refills from the arrival of the first request, not from its start."""
 
 _LIMITS: dict[OperationKind, Callable[[], _Limit]] = {
     OperationKind.READS: lambda: _TokenBucket(capacity=250 - _RESERVE, refill=25),
@@ -216,56 +211,53 @@ _LIMITS: dict[OperationKind, Callable[[], _Limit]] = {
 }
 
 
-class Budget:
-    """All buckets of this process.
+class RateLimiter:
+    """All limits of this process.
 
     Args:
-        patience: the longest that a caller is kept waiting, in seconds. Whoever would wait longer is told so at once
-            and comes back later: waiting callers hold a place that another subscription could use.
+        timeout: the longest that a caller may wait, in seconds. A caller that would wait longer gets an exception at
+            once and is to come back later: it would occupy a slot that another subscription could use.
         clock: time.
     """
 
-    def __init__(self, *, patience: float = 10.0, clock: Clock | None = None) -> None:
-        self._patience = patience
+    def __init__(self, *, timeout: float = 10.0, clock: Clock | None = None) -> None:
+        self._timeout = timeout
         self._clock = clock or Clock()
-        self._lines: dict[BudgetKey, _Line] = {}
+        self._queues: dict[RateLimitKey, _Queue] = {}
 
-    def _line(self, key: BudgetKey) -> _Line:
-        if (line := self._lines.get(key)) is None:
-            line = self._lines[key] = _Line(_LIMITS[key.kind](), self._clock)
-        return line
+    def _queue(self, key: RateLimitKey) -> _Queue:
+        if (queue := self._queues.get(key)) is None:
+            queue = self._queues[key] = _Queue(_LIMITS[key.kind](), self._clock)
+        return queue
 
     @asynccontextmanager
-    async def request(self, key: BudgetKey) -> AsyncIterator[None]:
-        """Wait for this caller's turn and count one request; the block is the time that it is under way.
+    async def request(self, key: RateLimitKey) -> AsyncIterator[None]:
+        """Wait until a request may be sent and count it; the block is the time that it is in flight.
 
         Raises:
-            Throttled: the turn would come only after `patience` seconds; `retry_after` says when.
+            Throttled: the wait would take longer than `timeout` seconds; `retry_after` says how long.
         """
-        line = self._line(key)
-        if (wait := line.expected_wait()) > self._patience:
+        queue = self._queue(key)
+        if (delay := queue.expected_delay()) > self._timeout:
+            scope = f" in subscription {key.subscription}" if key.subscription else ""
             raise Throttled(
-                f"The limit of {key.kind} that Azure sets {_scope(key)} is used up: tried again when it has recovered.",
-                retry_after=wait,
+                f"The rate limit of Azure for {key.kind} of this identity{scope} is exhausted. {WILL_RETRY}",
+                retry_after=delay,
             )
-        await line.take()
+        await queue.acquire()
         try:
             yield
         finally:
-            line.answered()
+            queue.release()
 
-    def remaining(self, key: BudgetKey, count: float) -> None:
-        """Take in what an answer says is left."""
-        self._line(key).remaining(count)
+    def update_remaining(self, key: RateLimitKey, count: float) -> None:
+        """Apply the number of remaining requests that a response header names."""
+        self._queue(key).update_remaining(count)
 
-    def block(self, key: BudgetKey, seconds: float) -> None:
-        """Ask nothing for so many seconds: the service said so."""
-        self._line(key).block(seconds)
+    def block(self, key: RateLimitKey, seconds: float) -> None:
+        """Send no request for so many seconds, as the service's Retry-After demands."""
+        self._queue(key).block(seconds)
 
-    def left(self) -> list[BudgetLeft]:
-        """Every bucket that was ever used."""
-        return [line.left(key) for key, line in self._lines.items()]
-
-
-def _scope(key: BudgetKey) -> str:
-    return f"for this identity in subscription {key.subscription}" if key.subscription else "for this identity"
+    def states(self) -> list[RateLimitState]:
+        """Return the state of every limit that was ever used."""
+        return [queue.state(key) for key, queue in self._queues.items()]

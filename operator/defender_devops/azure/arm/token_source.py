@@ -1,4 +1,4 @@
-"""Access tokens of one identity: kept, refreshed in good time, one request to Entra ID at a time."""
+"""Access tokens of one identity: cached, refreshed in time, one request to Entra ID at a time."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from defender_devops.errors import OperatorError
 __all__ = ["Credential", "Token", "TokenSource"]
 
 _REFRESH_BEFORE_EXPIRY: Final = 300.0
-"""Seconds before its end at which a token counts as old (azure-identity's own offset)."""
+"""Seconds before its expiry at which a token is refreshed (azure-identity's own offset)."""
 
-_RETRY_REFRESH: Final = 30.0
-"""Seconds between two tries to replace a token that is old but still good."""
+_REFRESH_RETRY_DELAY: Final = 30.0
+"""Seconds between two attempts to refresh a token that is still valid."""
 
-_REMEMBER_FAILURE: Final = 5.0
-"""Seconds for which a failure answers all who ask: a hundred connectors of an identity ask Entra ID once."""
+_FAILURE_CACHE_SECONDS: Final = 5.0
+"""Seconds for which a failure is cached: a hundred connectors of an identity send one request to Entra ID."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +29,8 @@ class Token:
 
     Attributes:
         value: the token; opaque.
-        expires_at: its end, seconds since the epoch.
-        refresh_at: when the issuer wants it replaced, or None.
+        expires_at: its expiry, seconds since the epoch.
+        refresh_at: when the issuer recommends to replace it, or None.
     """
 
     value: SecretStr
@@ -39,23 +39,23 @@ class Token:
 
 
 class Credential(Protocol):
-    """Where tokens come from."""
+    """A source of access tokens."""
 
-    async def token(self, *, claims: str | None, renew: bool) -> Token:
-        """A token for Azure Resource Manager.
+    async def token(self, *, claims: str | None, force_refresh: bool) -> Token:
+        """Return a token for Azure Resource Manager.
 
         Args:
-            claims: what a claims challenge asks for, as JSON, or None.
-            renew: an earlier token was refused, so the answer must not come out of a cache.
+            claims: the claims of a claims challenge, as JSON, or None.
+            force_refresh: an earlier token was rejected, so the new one must not come from a cache.
 
         Raises:
             CredentialsError: there is none; the message says why and what to do.
-            KubernetesError: what it is made of could not be read.
+            KubernetesError: a Secret or a service account token could not be read.
         """
         ...
 
     async def close(self) -> None:
-        """Give up the connections."""
+        """Close the connections."""
         ...
 
 
@@ -72,64 +72,61 @@ class TokenSource:
         self._clock = clock or Clock()
         self._lock = asyncio.Lock()
         self._token: Token | None = None
-        self._retry_at = 0.0
+        self._next_refresh_at = 0.0
         self._failure: tuple[float, OperatorError] | None = None
 
     async def current(self) -> SecretStr:
-        """A token that is good for some minutes more.
+        """Return a token that remains valid for some minutes.
 
         Raises:
             CredentialsError: there is none.
         """
-        if (token := self._token) is not None and not self._is_due(token):
+        if (token := self._token) is not None and not self._is_refresh_due(token):
             return token.value
         async with self._lock:
-            if (token := self._token) is not None and not self._is_due(token):
+            if (token := self._token) is not None and not self._is_refresh_due(token):
                 return token.value
-            return (await self._refreshed(token)).value
+            return (await self._refresh(token)).value
 
-    async def replace(self, refused: SecretStr, claims: str | None = None) -> SecretStr:
-        """Another token than the one that Azure refused; asked for only if nobody has done so yet.
+    async def replace(self, rejected: SecretStr, claims: str | None = None) -> SecretStr:
+        """Return another token than the one that Azure rejected, which concurrent callers share.
 
         Raises:
             CredentialsError: there is none.
         """
         async with self._lock:
             token = self._token
-            if token is not None and token.value != refused:
+            if token is not None and token.value != rejected:
                 return token.value
-            self._token = await self._credential.token(claims=claims, renew=True)
+            self._token = await self._credential.token(claims=claims, force_refresh=True)
             return self._token.value
 
     async def close(self) -> None:
-        """Give up the credential's connections."""
+        """Close the credential's connections."""
         await self._credential.close()
 
-    def _is_due(self, token: Token) -> bool:
+    def _is_refresh_due(self, token: Token) -> bool:
         now = self._clock.wall()
         due_at = token.expires_at - _REFRESH_BEFORE_EXPIRY
         if token.refresh_at is not None:
             due_at = min(due_at, token.refresh_at)
-        return now >= max(due_at, self._retry_at) or now >= token.expires_at
+        return now >= max(due_at, self._next_refresh_at) or now >= token.expires_at
 
-    async def _refreshed(self, old: Token | None) -> Token:
-        self._raise_remembered()
-        try:
-            # Past its refresh time, azure-identity asks Entra ID by itself; it hides a failure while the old one lasts.
-            token = await self._credential.token(claims=None, renew=False)
-        except OperatorError as error:
-            now = self._clock.wall()
-            if old is None or now >= old.expires_at:
-                self._failure = (now + _REMEMBER_FAILURE, error)
-                raise
-            token = old
-        self._failure = None
-        self._token = token
-        self._retry_at = self._clock.wall() + _RETRY_REFRESH
-        return token
-
-    def _raise_remembered(self) -> None:
+    async def _refresh(self, previous: Token | None) -> Token:
         if self._failure is not None and self._clock.wall() < self._failure[0]:
             error = self._failure[1]
-            # A new one: the same instance would collect the traceback of everybody who is told.
+            # A new instance for each caller: a shared one would collect the tracebacks of all callers.
             raise type(error)(error.message, retry_after=error.retry_after)
+        try:
+            # After refresh_at, azure-identity itself sends a request to Entra ID, and hides its failure until expiry.
+            token = await self._credential.token(claims=None, force_refresh=False)
+        except OperatorError as error:
+            now = self._clock.wall()
+            if previous is None or now >= previous.expires_at:
+                self._failure = (now + _FAILURE_CACHE_SECONDS, error)
+                raise
+            token = previous
+        self._failure = None
+        self._token = token
+        self._next_refresh_at = self._clock.wall() + _REFRESH_RETRY_DELAY
+        return token

@@ -1,7 +1,7 @@
-"""Whoever is signed in on this machine, for the command line: azure-identity's DefaultAzureCredential.
+"""The local credentials of the command line: azure-identity's DefaultAzureCredential.
 
-It takes what it finds first: variables of a service principal, a workload's or a machine's identity, the sign-ins of
-Azure CLI, Azure PowerShell and Azure Developer CLI. AZURE_TOKEN_CREDENTIALS narrows that
+It uses the first that works: the variables of a service principal, a workload's or a machine's identity, the sign-ins
+of Azure CLI, Azure PowerShell and Azure Developer CLI. AZURE_TOKEN_CREDENTIALS narrows the list
 (https://learn.microsoft.com/python/api/azure-identity/azure.identity.defaultazurecredential).
 """
 
@@ -16,8 +16,8 @@ from pydantic import SecretStr
 from defender_devops.azure.arm.client import ArmClient
 from defender_devops.azure.arm.session import ArmSession
 from defender_devops.azure.arm.token_source import TokenSource
-from defender_devops.azure.identity.credentials import EntraCredential
-from defender_devops.azure.identity.entra_errors import Whose
+from defender_devops.azure.identity.credential_errors import IdentityContext
+from defender_devops.azure.identity.credentials import ARM_SCOPE, EntraCredential
 from defender_devops.errors import CredentialsMissing, CredentialsRejected
 
 if TYPE_CHECKING:
@@ -25,50 +25,46 @@ if TYPE_CHECKING:
 
 __all__ = ["arm_client", "azure_devops_token"]
 
-_WHO: Final = "your own sign-in"
-_NUMBER: Final = re.compile(r"AADSTS\d+")
+_IDENTITY_NAME: Final = "your own sign-in"
+_AADSTS: Final = re.compile(r"AADSTS\d+")
 
 
 def arm_client(session: ArmSession, tenant_id: str | None) -> ArmClient:
-    """Azure Resource Manager as whoever is signed in.
+    """Return a client of Azure Resource Manager with the local credentials.
 
     Args:
         session: connections.
-        tenant_id: whose token is wanted; None takes the one that is signed in to.
+        tenant_id: tenant of the token; None for the tenant of the sign-in.
     """
     tokens = TokenSource(_credential(tenant_id), session.clock)
-    return ArmClient(session, tokens, principal=f"{tenant_id}/laptop", who=_WHO)
+    return ArmClient(session, tokens, principal=f"{tenant_id}/local", identity_name=_IDENTITY_NAME)
 
 
 async def azure_devops_token(resource: str, tenant_id: str) -> SecretStr:
-    """A token for Azure DevOps as whoever is signed in.
+    """Return a token for Azure DevOps from the local credentials.
 
     Args:
         resource: application id of Azure DevOps.
-        tenant_id: of the organizations.
+        tenant_id: tenant of the organizations.
 
     Raises:
         CredentialsError: there is none; the message says what to do.
     """
     credential = _credential(tenant_id, f"{resource}/.default")
     try:
-        return (await credential.token(claims=None, renew=False)).value
+        return (await credential.token(claims=None, force_refresh=False)).value
     finally:
         await credential.close()
 
 
-def _credential(tenant_id: str | None, scope: str | None = None) -> EntraCredential:
-    whose = Whose(_WHO, None, tenant_id or "(of the sign-in)")
-
-    def build() -> _SignedIn:
-        return _SignedIn(tenant_id)
-
-    return EntraCredential(build, whose) if scope is None else EntraCredential(build, whose, scope=scope)
+def _credential(tenant_id: str | None, scope: str = ARM_SCOPE) -> EntraCredential:
+    context = IdentityContext(_IDENTITY_NAME, None, tenant_id or "(of the sign-in)")
+    return EntraCredential(lambda: _LocalCredential(tenant_id), context, scope=scope)
 
 
 @dataclass
-class _SignedIn:
-    """DefaultAzureCredential, asked for a tenant, with words of ours where nobody is signed in."""
+class _LocalCredential:
+    """DefaultAzureCredential for one tenant, with a message that says how to sign in."""
 
     tenant_id: str | None
 
@@ -78,35 +74,33 @@ class _SignedIn:
         self._credential = DefaultAzureCredential()
 
     async def get_token_info(self, *scopes: str, options: TokenRequestOptions | None = None) -> AccessTokenInfo:
-        """A token.
+        """Return a token.
 
         Raises:
-            CredentialsError: nobody is signed in, or not to that tenant.
-            azure.core.exceptions.AzureError: anything else; `EntraCredential` finds the words.
+            CredentialsError: there is no sign-in, or none for that tenant.
+            azure.core.exceptions.AzureError: any other failure, which `EntraCredential` converts.
         """
         from azure.core.exceptions import ClientAuthenticationError  # noqa: PLC0415 - see credentials.py
 
-        wanted: TokenRequestOptions = {**(options or {})}
+        tenant_options: TokenRequestOptions = {**(options or {})}
         if self.tenant_id is not None:
-            wanted["tenant_id"] = self.tenant_id
+            tenant_options["tenant_id"] = self.tenant_id
         try:
-            return await self._credential.get_token_info(*scopes, options=wanted)
+            return await self._credential.get_token_info(*scopes, options=tenant_options)
         except ClientAuthenticationError as error:
-            if _NUMBER.search(str(error.message)):
+            message = str(error.message)
+            if _AADSTS.search(message):
                 raise
-            raise self._nobody(str(error.message)) from error
-
-    def _nobody(self, message: str) -> CredentialsMissing | CredentialsRejected:
-        tenant = f" --tenant {self.tenant_id}" if self.tenant_id else ""
-        if "not configured to acquire tokens for tenant" in message:
-            return CredentialsRejected(
-                f"You are signed in to another tenant than {self.tenant_id}: run `az login{tenant}`, or set "
-                "AZURE_TENANT_ID to that tenant."
-            )
-        return CredentialsMissing(
-            f"Nobody is signed in to Azure on this machine: run `az login{tenant}`, or set AZURE_TENANT_ID, "
-            "AZURE_CLIENT_ID and AZURE_CLIENT_SECRET."
-        )
+            tenant_option = f" --tenant {self.tenant_id}" if self.tenant_id else ""
+            if "not configured to acquire tokens for tenant" in message:
+                raise CredentialsRejected(
+                    f"You are signed in to another tenant than {self.tenant_id}: run `az login{tenant_option}`, or set "
+                    "AZURE_TENANT_ID to that tenant."
+                ) from error
+            raise CredentialsMissing(
+                f"Nobody is signed in to Azure on this machine: run `az login{tenant_option}`, or set AZURE_TENANT_ID, "
+                "AZURE_CLIENT_ID and AZURE_CLIENT_SECRET."
+            ) from error
 
     async def close(self) -> None:
         """Close its connections."""

@@ -1,4 +1,4 @@
-"""The operator's own identity in Azure, as its environment gives it."""
+"""The operator's own identity in Azure, as its environment provides it."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ from defender_devops.azure.identity.credentials import (
 )
 from defender_devops.errors import CredentialsMissing
 
-__all__ = ["Choice", "OwnIdentity"]
+__all__ = ["OperatorIdentity", "ResolvedIdentity"]
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """An identity before there is a credential for it.
+class ResolvedIdentity:
+    """An identity before its credential is created.
 
     Attributes:
-        key: tells it from all others, a digest of its secret included: a new secret is a new identity at once.
+        key: unique, with a digest of its secret: a new secret is a new identity at once.
         client_id: application id, or None for a system-assigned identity.
-        who: in words.
-        build: makes its credential.
+        name: the identity in words, for messages.
+        build: creates its credential.
     """
 
     key: tuple[str, ...]
     client_id: str | None
-    who: str
+    name: str
     build: Callable[[], EntraCredential]
 
 
 @dataclass(frozen=True, slots=True)
-class OwnIdentity:
-    """The operator's own identity, as its environment gives it.
+class OperatorIdentity:
+    """The operator's own identity, as its environment provides it.
 
     The variables are azure-identity's (https://learn.microsoft.com/python/api/overview/azure/identity-readme), read in
     the order workload identity, client secret, certificate, managed identity. The tenant is always the connector's.
 
     Attributes:
-        environment: where the variables are.
+        environment: environment variables.
     """
 
     environment: Mapping[str, str]
@@ -56,7 +56,7 @@ class OwnIdentity:
         return self.environment.get("AZURE_CLIENT_ID") or None
 
     def assertion(self) -> SecretStr:
-        """The token of the operator's own service account, for Entra ID.
+        """Return the token of the operator's own service account for Entra ID.
 
         Raises:
             CredentialsMissing: the pod has none.
@@ -70,21 +70,21 @@ class OwnIdentity:
                 "(AZURE_FEDERATED_TOKEN_FILE must name the projected token)."
             ) from error
 
-    def choose(self, tenant_id: str) -> Choice:
-        """The identity for a tenant."""
+    def resolve(self, tenant_id: str) -> ResolvedIdentity:
+        """Return the identity for a tenant."""
         key, client = ("own", tenant_id), self.client_id
-        return Choice(key, client, "the operator's own identity", lambda: self._credential(tenant_id, client))
+        return ResolvedIdentity(key, client, "the operator's own identity", lambda: self._credential(tenant_id, client))
 
     def _credential(self, tenant_id: str, client: str | None) -> EntraCredential:
-        get = self.environment.get
+        variable = self.environment.get
         if client is None:
             return managed_identity(tenant_id, None)
-        if token_file := get("AZURE_FEDERATED_TOKEN_FILE"):
+        if token_file := variable("AZURE_FEDERATED_TOKEN_FILE"):
             return federated_file(tenant_id, client, token_file)
-        if secret := get("AZURE_CLIENT_SECRET"):
+        if secret := variable("AZURE_CLIENT_SECRET"):
             return client_secret(tenant_id, client, SecretStr(secret))
-        if path := get("AZURE_CLIENT_CERTIFICATE_PATH"):
-            password = get("AZURE_CLIENT_CERTIFICATE_PASSWORD")
+        if path := variable("AZURE_CLIENT_CERTIFICATE_PATH"):
+            password = variable("AZURE_CLIENT_CERTIFICATE_PASSWORD")
             return certificate(
                 tenant_id,
                 client,

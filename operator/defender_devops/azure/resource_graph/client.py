@@ -1,7 +1,7 @@
-"""Azure Resource Graph: one question about many resources, answered in pages.
+"""Azure Resource Graph: one query about many resources, with a paged response.
 
-https://learn.microsoft.com/rest/api/azureresourcegraph/resourcegraph/resources/resources. It follows Resource Manager
-with a delay, so it gives hints; the truth for a write is Resource Manager's.
+https://learn.microsoft.com/rest/api/azureresourcegraph/resourcegraph/resources/resources. Resource Graph indexes
+Azure Resource Manager with a delay, so its rows are hints: before a write, Azure Resource Manager is read.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final
 
-from defender_devops.azure.arm.client import ArmClient, Call, Repeat, Reply
+from defender_devops.azure.arm.client import ArmClient, ArmRequest, ArmResponse, RetryPolicy
 from defender_devops.azure.arm.rate_limiter import OperationKind
 from defender_devops.errors import AzureUnavailable, InvalidRequest
 
@@ -28,11 +28,11 @@ Row = Mapping[str, Any]
 
 
 class PageTooLarge(InvalidRequest):
-    """A page of the answer would be larger than Resource Graph allows: ask for fewer rows in one."""
+    """A page would be larger than Resource Graph permits: query fewer rows for each page."""
 
 
 class ResourceGraph:
-    """Resource Graph, as one identity: it sees what that identity may read, and says nothing of the rest."""
+    """Resource Graph with one identity, which gets only the rows that it may read."""
 
     def __init__(self, arm: ArmClient) -> None:
         self._arm = arm
@@ -40,31 +40,33 @@ class ResourceGraph:
     async def pages(
         self, query: str, subscriptions: Sequence[str] | None = None, *, page_size: int = PAGE_SIZE_MAX
     ) -> AsyncIterator[list[Row]]:
-        """The rows of a query, page by page.
+        """Yield the rows of a query, page by page.
 
         Args:
-            query: KQL that projects `id` and orders by it, or there is no second page.
-            subscriptions: where to look; all that the identity can see where None.
-            page_size: rows in a page.
+            query: KQL that projects `id` and orders by it, because there is no second page otherwise.
+            subscriptions: subscriptions to query; all that the identity may read where None.
+            page_size: rows of a page.
 
         Raises:
             PageTooLarge: a page of that size is too large.
-            AzureError: Resource Graph refused, failed, cut the answer short or does not come to an end.
+            AzureError: Resource Graph refused, failed, truncated the response or sends too many pages.
             CredentialsError: there is no token.
         """
-        token: str | None = None
+        skip_token: str | None = None
         for _ in range(_PAGES_MAX):
-            reply = await self._page(query, subscriptions, page_size, token)
-            data = reply.content.get("data")
-            yield [each for each in data if isinstance(each, dict)] if isinstance(data, list) else []
-            token = str(reply.content.get("$skipToken") or "") or None
-            if token is None:
-                _raise_if_cut(reply)
+            response = await self._page(query, subscriptions, page_size, skip_token)
+            data = response.content.get("data")
+            yield [row for row in data if isinstance(row, dict)] if isinstance(data, list) else []
+            skip_token = str(response.content.get("$skipToken") or "") or None
+            if skip_token is None:
+                # A string in some API versions, a boolean in others.
+                if str(response.content.get("resultTruncated", "")).lower() == "true":
+                    raise AzureUnavailable("Resource Graph truncated its response and offers no further page.")
                 return
-        raise AzureUnavailable(f"Resource Graph's answer has more than {_PAGES_MAX} pages of {page_size} rows.")
+        raise AzureUnavailable(f"The response of Resource Graph has more than {_PAGES_MAX} pages of {page_size} rows.")
 
     async def rows(self, query: str, subscriptions: Sequence[str] | None = None) -> list[Row]:
-        """All rows of a query that has few of them.
+        """Return all rows of a query that has few of them.
 
         Raises:
             AzureError: as `pages`.
@@ -72,30 +74,26 @@ class ResourceGraph:
         """
         return [row async for page in self.pages(query, subscriptions) for row in page]
 
-    async def _page(self, query: str, subscriptions: Sequence[str] | None, page_size: int, token: str | None) -> Reply:
+    async def _page(
+        self, query: str, subscriptions: Sequence[str] | None, page_size: int, skip_token: str | None
+    ) -> ArmResponse:
         body: dict[str, Any] = {"query": query, "options": {"resultFormat": "objectArray", "$top": page_size}}
         if subscriptions is not None:
             body["subscriptions"] = list(subscriptions)
-        if token is not None:
-            body["options"]["$skipToken"] = token
-        call = Call(
+        if skip_token is not None:
+            body["options"]["$skipToken"] = skip_token
+        request = ArmRequest(
             "query Resource Graph",
             "POST",
             path=_PATH,
             api_version=_API_VERSION,
             kind=OperationKind.RESOURCE_GRAPH,
             body=body,
-            repeat=Repeat.ALWAYS,
+            retry=RetryPolicy.ALWAYS,
         )
         try:
-            return await self._arm.send(call)
+            return await self._arm.send(request)
         except InvalidRequest as error:
             if error.code == _TOO_LARGE:
                 raise PageTooLarge(error.message, code=error.code, status=error.status) from error
             raise
-
-
-def _raise_if_cut(reply: Reply) -> None:
-    # A word in some API versions, a boolean in others.
-    if str(reply.content.get("resultTruncated", "")).lower() == "true":
-        raise AzureUnavailable("Resource Graph cut its answer short and offers no further page.")

@@ -1,8 +1,8 @@
-"""The cloud watcher: one look at Resource Graph answers for all connectors of an identity.
+"""The periodic Resource Graph query of one identity, which reads all of its connectors at once.
 
-It costs one query for each thousand connectors, however many of them there are, and names only those whose row says
-something new. What it shows are hints (`view.CloudView`): Resource Graph follows Azure with a delay, so a row that may
-be older than our own last write is not looked at, and a row that is missing is a question, not an answer.
+A poll costs one query for each thousand connectors and reports only the connectors whose row has changed. Its views are
+hints (`view.ConnectorView`): Resource Graph indexes Azure with a delay, so the row of a connector is ignored for
+`indexing_lag` seconds after the operator's own write, and a missing row is verified in Azure Resource Manager.
 """
 
 from __future__ import annotations
@@ -12,44 +12,45 @@ import contextlib
 import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 
 from defender_devops.api.azure_types import ConnectorRef, OnboardingState, RoleAssignment
 from defender_devops.azure.arm.client import ArmClient
 from defender_devops.azure.resource_graph.client import PAGE_SIZE_MAX, SUBSCRIPTIONS_MAX, PageTooLarge, ResourceGraph
-from defender_devops.azure.resource_graph.queries import CONNECTORS, ROLE_ASSIGNMENTS, holders_of
-from defender_devops.azure.resource_graph.view import CloudView, parse_reader, parse_view
+from defender_devops.azure.resource_graph.queries import CONNECTORS, ROLE_ASSIGNMENTS, onboarding_query
+from defender_devops.azure.resource_graph.view import ConnectorView, parse_role_assignment_row, parse_view
 from defender_devops.clock import Clock
 from defender_devops.errors import OperatorError
 
-__all__ = ["SETTLE", "Changes", "CloudWatcher", "Look"]
+__all__ = ["INDEXING_LAG", "Changes", "PollResult", "ResourceGraphPoller"]
 
 _log: Final = structlog.get_logger(__name__)
 
-SETTLE: Final = 60.0
-"""Seconds for which Resource Graph may still show what was before a write."""
+INDEXING_LAG: Final = 60.0
+"""Seconds for which Resource Graph may still return the state before a write."""
 
-_GATHER: Final = 1.0
-"""Seconds from the first new connector to the look: at a start they come by the hundred."""
+_BATCH_WINDOW: Final = 1.0
+"""Seconds from the first new connector to its poll: at a start they are added by the hundred."""
 
-_APART: Final = 15.0
-"""Seconds between two looks that new connectors ask for: what is new was just read or written, so no look is urgent."""
+_MIN_SPACING: Final = 15.0
+"""Seconds between two polls that new connectors request. A new connector was just read from Azure Resource Manager, so
+its poll is not urgent."""
 
-_STALE_AFTER: Final = 2.5
-"""Intervals after which the last good look is no hint any more."""
+_MAX_AGE: Final = 2.5
+"""Intervals after which the views of the last successful poll are too old to be used."""
 
 _PAGE_SIZE_MIN: Final = 25
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What a look found to be new, as keys of connectors.
+    """The connectors that a poll found changed, as keys of `ConnectorRef`.
 
     Attributes:
-        differing: their row is another than the one that was shown last: hold it against what is known.
-        vanished: something of theirs had a row and has none now: ask Azure Resource Manager.
+        differing: the row differs from the acknowledged one; compare it with the cached state.
+        vanished: something that had a row has none any more; read it from Azure Resource Manager.
     """
 
     differing: frozenset[str] = frozenset()
@@ -60,16 +61,16 @@ class Changes:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """How a look went.
+class PollResult:
+    """The outcome of one poll.
 
     Attributes:
-        started: when, by the monotonic clock.
-        seconds: how long it took.
-        pages: how many pages were read.
-        connectors: how many connectors have a row.
-        changes: what it found.
-        error: why it failed; nothing was taken in then.
+        started: start of the poll on the monotonic clock.
+        seconds: duration.
+        pages: number of pages read.
+        connectors: number of connectors that have a row.
+        changes: changed connectors.
+        error: the failure; the views of the previous poll stay in use then.
     """
 
     started: float
@@ -80,23 +81,21 @@ class Look:
     error: OperatorError | None = None
 
 
-@dataclass(slots=True)
-class _Found:
-    """What a look has read."""
+class _Tracked(NamedTuple):
+    """What polls read for one connector."""
 
-    views: dict[str, CloudView]
-    readers: dict[str, tuple[RoleAssignment, ...]] | None = None
-    pages: int = 0
+    subscription: str
+    readers: bool
 
 
-class CloudWatcher:
-    """Watches the connectors of one identity.
+class ResourceGraphPoller:
+    """Polls Resource Graph for the connectors of one identity.
 
     Args:
         arm: the identity's client.
-        interval: seconds between two looks.
-        changed: told what a look found to be new; must not block.
-        settle: seconds for which a row may be older than a write.
+        interval: seconds between two polls.
+        on_changes: called with the changes of a poll; must not block.
+        indexing_lag: seconds for which a row may be older than a write.
         clock: time.
     """
 
@@ -105,83 +104,81 @@ class CloudWatcher:
         arm: ArmClient,
         *,
         interval: float,
-        changed: Callable[[Changes], None],
-        settle: float = SETTLE,
+        on_changes: Callable[[Changes], None],
+        indexing_lag: float = INDEXING_LAG,
         clock: Clock | None = None,
     ) -> None:
         self.arm = arm
-        self.last_look: Look | None = None
+        self.last_result: PollResult | None = None
         self._interval = interval
-        self._changed = changed
-        self._settle = settle
+        self._on_changes = on_changes
+        self._indexing_lag = indexing_lag
         self._clock = clock or Clock()
         self._page_size = PAGE_SIZE_MAX
-        self._watched: dict[str, _Wish] = {}
-        self._views: dict[str, CloudView] = {}
+        self._tracked: dict[str, _Tracked] = {}
+        self._views: dict[str, ConnectorView] = {}
         self._readers: Mapping[str, tuple[RoleAssignment, ...]] | None = None
-        self._shown: dict[str, CloudView] = {}
-        self._written: dict[str, float] = {}
-        self._holders: dict[str, str | None] = {}
-        self._looked_in: frozenset[str] = frozenset()
-        self._looked_for_readers = False
-        self._last_good: float | None = None
-        self._asked = asyncio.Event()
+        self._acknowledged: dict[str, ConnectorView] = {}
+        self._written_at: dict[str, float] = {}
+        self._onboarded_by: dict[str, str | None] = {}
+        self._polled_subscriptions: frozenset[str] = frozenset()
+        self._polled_readers = False
+        self._succeeded_at: float | None = None
+        self._poll_requested = asyncio.Event()
 
-    def watch(self, ref: ConnectorRef, *, readers: bool = False) -> None:
-        """Look after a connector from now on.
+    def track(self, ref: ConnectorRef, *, readers: bool = False) -> None:
+        """Report changes of a connector from now on.
 
         Args:
             ref: the connector.
-            readers: also at the role assignments at its scope.
+            readers: whether to read the role assignments at its scope, too.
         """
-        wish = _Wish(ref.subscription_id.lower(), readers)
-        self._watched[ref.key] = wish
-        if wish.subscription not in self._looked_in or (readers and not self._looked_for_readers):
-            self._asked.set()
+        tracked = _Tracked(ref.subscription_id.lower(), readers)
+        self._tracked[ref.key] = tracked
+        if tracked.subscription not in self._polled_subscriptions or (readers and not self._polled_readers):
+            self._poll_requested.set()
 
-    def forget(self, ref: ConnectorRef) -> None:
-        """Look after a connector no longer."""
-        for kept in (self._watched, self._views, self._shown, self._written):
-            kept.pop(ref.key, None)
+    def untrack(self, ref: ConnectorRef) -> None:
+        """Stop reporting changes of a connector and drop its state."""
+        for state in (self._tracked, self._views, self._acknowledged, self._written_at):
+            state.pop(ref.key, None)
 
-    @property
-    def watches_nothing(self) -> bool:
-        """Whether there is nothing to look at."""
-        return not self._watched
+    def current_view(self, ref: ConnectorRef) -> ConnectorView | None:
+        """Return the view of a connector from the last successful poll.
 
-    def latest(self, ref: ConnectorRef) -> CloudView | None:
-        """What the last look shows of a connector.
-
-        None where it has no row, where the row may be older than our last write, and where no look has succeeded for
-        some time: then only Azure Resource Manager can tell.
+        None where the connector has no row, where the row may be older than the operator's last write, and where the
+        last success is too long ago: Azure Resource Manager has to be read then.
         """
-        if self._last_good is None or ref.key in self._written:
+        if self._succeeded_at is None or ref.key in self._written_at:
             return None
-        if self._clock.monotonic() - self._last_good > _STALE_AFTER * self._interval:
+        if self._clock.monotonic() - self._succeeded_at > _MAX_AGE * self._interval:
             return None
-        view = self._view(ref.key)
-        if view is not None and ref.key in self._watched:
-            self._shown[ref.key] = view
-        return view
+        return self._view(ref.key)
 
-    def _view(self, key: str) -> CloudView | None:
-        view, wish = self._views.get(key), self._watched.get(key)
-        if view is None or self._readers is None or wish is None or not wish.readers:
+    def acknowledge(self, ref: ConnectorRef) -> None:
+        """Mark the current view of a tracked connector as used: later polls report only what differs from it."""
+        view = self.current_view(ref)
+        if view is not None and ref.key in self._tracked:
+            self._acknowledged[ref.key] = view
+
+    def _view(self, key: str) -> ConnectorView | None:
+        view, tracked = self._views.get(key), self._tracked.get(key)
+        if view is None or self._readers is None or tracked is None or not tracked.readers:
             return view
         return replace(view, readers=self._readers.get(key, ()))
 
-    def note_write(self, ref: ConnectorRef) -> None:
-        """Something of a connector was written: what Resource Graph shows of it counts again after a while.
+    def record_write(self, ref: ConnectorRef) -> None:
+        """Ignore the row of a connector for `indexing_lag` seconds, because something of the connector was written.
 
-        Also of one that nobody watches yet: whoever takes it over begins with it at once.
+        Untracked connectors are recorded as well: another resource may begin to track one at once.
         """
-        self._written[ref.key] = self._clock.monotonic()
+        self._written_at[ref.key] = self._clock.monotonic()
         self._views.pop(ref.key, None)
 
-    async def holders(self, organizations: Iterable[str]) -> Mapping[str, str]:
-        """The connectors that onboarded these organizations, as far as this identity can see.
+    async def onboarding_connectors(self, organizations: Iterable[str]) -> Mapping[str, str]:
+        """Return the connectors that onboarded these organizations, as far as this identity may read them.
 
-        Answered from the last look where it knows; else by one query for all of them, at most once between two looks.
+        The last poll answers where it can; the other organizations cost one query, at most once between two polls.
 
         Args:
             organizations: names, in any case.
@@ -190,158 +187,147 @@ class CloudWatcher:
             Ids of connectors in lower case, by organization in lower case.
 
         Raises:
-            AzureError: Resource Graph did not answer.
+            AzureError: Resource Graph refused or failed.
             CredentialsError: there is no token.
         """
         names = {name.lower() for name in organizations}
-        known = {name: self._holders[name] for name in names & self._holders.keys()}
-        if unknown := names - known.keys():
-            rows = await ResourceGraph(self.arm).rows(holders_of(unknown))
-            found = {str(row.get("organization") or ""): str(row.get("id") or "") for row in rows}
-            asked = {name: _connector_of(found.get(name, "")) for name in unknown}
-            self._holders |= asked
-            known |= asked
-        return {name: holder for name, holder in known.items() if holder}
+        if missing := names - self._onboarded_by.keys():
+            rows = await ResourceGraph(self.arm).rows(onboarding_query(missing))
+            ids = {str(row.get("organization") or ""): str(row.get("id") or "") for row in rows}
+            for name in missing:
+                # The row is the organization's; the connector's id is the part before its DevOps configuration.
+                self._onboarded_by[name] = ids.get(name, "").lower().partition("/devops/default")[0] or None
+        return {name: connector for name in names if (connector := self._onboarded_by[name])}
 
     async def run(self) -> None:
-        """Look again and again, until cancelled. A look that fails says so; the next one comes at its time."""
-        due: float | None = None
+        """Poll until cancelled. A poll that fails is logged, and the next one starts at its regular time."""
+        due: float | None = None  # None: nothing is tracked, so only a new connector causes a poll
         while True:
-            if await self._is_asked(due):
-                await self._clock.sleep(self._until_asked_look())
-            self._asked.clear()
-            due = await self._look_and_plan() if self._watched else None
+            timeout = None if due is None else max(0.0, due - self._clock.monotonic())
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(timeout):
+                    await self._poll_requested.wait()
+            if self._poll_requested.is_set():
+                # Connectors that are added one after another share a poll.
+                spacing = min(self._interval, _MIN_SPACING)
+                previous = self.last_result
+                earliest = previous.started + spacing - self._clock.monotonic() if previous else _BATCH_WINDOW
+                await self._clock.sleep(max(_BATCH_WINDOW, earliest))
+            self._poll_requested.clear()
+            due = None
+            if self._tracked:
+                result = await self.poll()
+                retry_after = (result.error.retry_after if result.error else None) or 0.0
+                # Never longer than the interval: it is the upper bound for drift detection.
+                jittered = self._interval * random.uniform(0.9, 1.0)  # noqa: S311 - spreads load, no secret
+                due = result.started + max(jittered, retry_after)
 
-    async def _is_asked(self, due: float | None) -> bool:
-        """Wait until the next look is due, or until somebody needs one before."""
-        wait = None if due is None else max(0.0, due - self._clock.monotonic())
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(wait):
-                await self._asked.wait()
-        return self._asked.is_set()
-
-    def _until_asked_look(self) -> float:
-        if self.last_look is None:
-            return _GATHER
-        apart = min(self._interval, _APART)
-        return max(_GATHER, self.last_look.started + apart - self._clock.monotonic())
-
-    async def _look_and_plan(self) -> float:
-        look = await self.look()
-        asked_to_wait = (look.error.retry_after if look.error else None) or 0.0
-        # Never more than the interval: what somebody changed is found within one.
-        return look.started + max(self._interval * random.uniform(0.9, 1.0), asked_to_wait)  # noqa: S311 - spreads load
-
-    async def look(self) -> Look:
-        """Look once, at all connectors, and tell what is new."""
+    async def poll(self) -> PollResult:
+        """Query Resource Graph once for all tracked connectors and report the changes."""
         started = self._clock.monotonic()
-        self._looked_in = frozenset(wish.subscription for wish in self._watched.values())
-        self._looked_for_readers = any(wish.readers for wish in self._watched.values())
+        self._polled_subscriptions = frozenset(tracked.subscription for tracked in self._tracked.values())
+        self._polled_readers = any(tracked.readers for tracked in self._tracked.values())
+        subscriptions = sorted(self._polled_subscriptions)
+        pages = 0
+        views: dict[str, ConnectorView] = {}
         try:
-            found = await self._read(sorted(self._looked_in))
+            for batch in _batches(subscriptions):
+                batch_views, batch_pages = await self._read_connectors(batch)
+                views |= batch_views
+                pages += batch_pages
+            readers = await self._read_role_assignments(subscriptions) if self._polled_readers else None
         except OperatorError as error:
-            return self._looked(Look(started, self._clock.monotonic() - started, error=error))
-        changes = self._take_in(found, started)
-        look = Look(started, self._clock.monotonic() - started, found.pages, len(found.views), changes)
-        self._looked(look)
-        if changes:
-            self._changed(changes)
-        return look
+            result = PollResult(started, self._clock.monotonic() - started, error=error)
+        else:
+            changes = self._apply(views, readers, started)
+            result = PollResult(started, self._clock.monotonic() - started, pages, len(views), changes)
+        self._log_outcome(result.error)
+        self.last_result = result
+        if result.changes:
+            self._on_changes(result.changes)
+        return result
 
-    def _looked(self, look: Look) -> Look:
-        before = self.last_look.error if self.last_look else None
-        if look.error is not None and (before is None or before.message != look.error.message):
-            _log.warning("cannot look at the cloud", identity=self.arm.who, message=look.error.message)
-        if look.error is None and before is not None:
-            _log.info("looking at the cloud again", identity=self.arm.who)
-        self.last_look = look
-        return look
+    def _log_outcome(self, error: OperatorError | None) -> None:
+        """Log a failure when it begins or changes, and its end: not every poll of an outage."""
+        previous_error = self.last_result.error if self.last_result else None
+        identity = self.arm.identity_name
+        if error is not None and (previous_error is None or previous_error.message != error.message):
+            _log.warning("Resource Graph query failed", identity=identity, message=error.message)
+        if error is None and previous_error is not None:
+            _log.info("Resource Graph query succeeded again", identity=identity)
 
-    async def _read(self, subscriptions: list[str]) -> _Found:
-        found = _Found({})
-        for some in _portions(subscriptions):
-            await self._read_connectors(some, found)
-        if self._looked_for_readers:
-            found.readers = await self._read_readers(subscriptions)
-        return found
-
-    async def _read_connectors(self, subscriptions: list[str], found: _Found) -> None:
+    async def _read_connectors(self, subscriptions: list[str]) -> tuple[dict[str, ConnectorView], int]:
+        """The views of all connectors in some subscriptions, and the number of pages that they took."""
         while True:
-            views: dict[str, CloudView] = {}
+            views: dict[str, ConnectorView] = {}
+            count = 0
             try:
                 pages = ResourceGraph(self.arm).pages(CONNECTORS, subscriptions, page_size=self._page_size)
                 async for page in pages:
-                    found.pages += 1
+                    count += 1
                     views |= {str(row.get("id") or "").lower(): parse_view(row) for row in page}
             except PageTooLarge:
                 if self._page_size <= _PAGE_SIZE_MIN:
                     raise
                 self._page_size = max(_PAGE_SIZE_MIN, self._page_size // 2)
-                continue
-            found.views |= views
-            return
+            else:
+                return views, count
 
-    async def _read_readers(self, subscriptions: list[str]) -> dict[str, tuple[RoleAssignment, ...]] | None:
-        """Role assignments by connector; None where Resource Graph does not tell: the rest of the look still counts."""
-        found: dict[str, list[RoleAssignment]] = {}
+    async def _read_role_assignments(self, subscriptions: list[str]) -> dict[str, tuple[RoleAssignment, ...]] | None:
+        """Role assignments by connector; None where they cannot be read, which does not fail the poll."""
+        assignments: dict[str, list[RoleAssignment]] = {}
         try:
-            for some in _portions(subscriptions):
-                for row in await ResourceGraph(self.arm).rows(ROLE_ASSIGNMENTS, some):
-                    key, assignment = parse_reader(row)
-                    found.setdefault(key, []).append(assignment)
+            for batch in _batches(subscriptions):
+                for row in await ResourceGraph(self.arm).rows(ROLE_ASSIGNMENTS, batch):
+                    key, assignment = parse_role_assignment_row(row)
+                    assignments.setdefault(key, []).append(assignment)
         except OperatorError as error:
-            _log.warning("cannot look at role assignments", identity=self.arm.who, message=error.message)
+            _log.warning(
+                "Resource Graph query for role assignments failed",
+                identity=self.arm.identity_name,
+                message=error.message,
+            )
             return None
-        return {key: tuple(sorted(each, key=lambda assignment: assignment.name)) for key, each in found.items()}
+        return {key: tuple(sorted(values, key=lambda value: value.name)) for key, values in assignments.items()}
 
-    def _take_in(self, found: _Found, started: float) -> Changes:
-        self._last_good = started
-        if found.readers is not None or not self._looked_for_readers:
-            self._readers = found.readers
-        self._written = {key: at for key, at in self._written.items() if started < at + self._settle}
-        # An equal view keeps its old object, so that a look that finds nothing new leaves nothing behind.
+    def _apply(
+        self,
+        views: Mapping[str, ConnectorView],
+        readers: Mapping[str, tuple[RoleAssignment, ...]] | None,
+        started: float,
+    ) -> Changes:
+        """Replace the views by those of a poll and return what differs from the acknowledged ones."""
+        self._succeeded_at = started
+        if readers is not None or not self._polled_readers:
+            self._readers = readers
+        self._written_at = {key: at for key, at in self._written_at.items() if started < at + self._indexing_lag}
+        # An equal view keeps its old object: a poll without changes then leaves no garbage behind.
         self._views = {
             key: self._views[key] if self._views.get(key) == view else view
-            for key, view in found.views.items()
-            if key not in self._written
+            for key, view in views.items()
+            if key not in self._written_at
         }
-        self._holders = {
+        self._onboarded_by = {
             organization.name.lower(): key
             for key, view in self._views.items()
             for organization in view.organizations
             if organization.onboarding_state == OnboardingState.ONBOARDED
         }
-        return self._compare()
-
-    def _compare(self) -> Changes:
         differing: set[str] = set()
         vanished: set[str] = set()
-        for key in self._watched.keys() - self._written.keys():
-            before, now = self._shown.get(key), self._view(key)
-            if now is None:
-                if self._shown.pop(key, None) is not None:
+        for key in self._tracked.keys() - self._written_at.keys():
+            previous, view = self._acknowledged.get(key), self._view(key)
+            if view is None:
+                if self._acknowledged.pop(key, None) is not None:
                     vanished.add(key)
-            elif now != before:
-                (vanished if before is not None and before.lost(now) else differing).add(key)
-                self._shown[key] = now
+            elif view != previous:
+                (vanished if previous is not None and previous.has_lost_rows(view) else differing).add(key)
+                self._acknowledged[key] = view
         return Changes(frozenset(differing), frozenset(vanished))
 
 
-@dataclass(frozen=True, slots=True)
-class _Wish:
-    """What is to be looked at for one connector."""
-
-    subscription: str
-    readers: bool
-
-
-def _connector_of(organization_id: str) -> str | None:
-    """The connector's part of the id of an organization below it."""
-    return organization_id.lower().partition("/devops/default")[0] or None
-
-
-def _portions(subscriptions: list[str]) -> Iterable[list[str]]:
-    """As many subscriptions at a time as one query may name."""
+def _batches(subscriptions: list[str]) -> Iterable[list[str]]:
+    """Subscriptions in groups of as many as one query may name."""
     return (
         subscriptions[start : start + SUBSCRIPTIONS_MAX] for start in range(0, len(subscriptions), SUBSCRIPTIONS_MAX)
     )

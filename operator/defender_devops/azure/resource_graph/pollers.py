@@ -1,7 +1,7 @@
-"""All cloud watchers of this process, one for each client of Azure.
+"""The Resource Graph pollers of this process, one for each ARM client.
 
-One for each credential, not for each principal: what a look shows may be seen only by who could have looked. Naming
-another's client id, with a secret that does not open it, must not show another's connectors.
+One for each credential, not for each principal: the views of a poll may be used only by whoever could have made the
+query. A connector that names another's client id, with a secret that Entra ID refuses, must not get its views.
 """
 
 from __future__ import annotations
@@ -12,28 +12,28 @@ from dataclasses import dataclass
 
 from defender_devops.api.azure_types import ConnectorRef
 from defender_devops.azure.arm.client import ArmClient
-from defender_devops.azure.resource_graph.poller import SETTLE, Changes, CloudWatcher, Look
+from defender_devops.azure.resource_graph.poller import INDEXING_LAG, Changes, ResourceGraphPoller
 from defender_devops.clock import Clock
 
-__all__ = ["CloudWatchers"]
+__all__ = ["ResourceGraphPollers"]
 
 
 @dataclass(slots=True)
-class _Post:
-    """A watcher, those whom it serves, and its task once it runs."""
+class _Entry:
+    """A poller, the connectors of the resources that use it by uid, and its task while it runs."""
 
-    watcher: CloudWatcher
-    served: dict[str, ConnectorRef]
+    poller: ResourceGraphPoller
+    connectors: dict[str, ConnectorRef]
     task: asyncio.Task[None] | None = None
 
 
-class CloudWatchers:
-    """Makes a watcher when a client first needs one, runs it, and ends it when nobody needs it any more.
+class ResourceGraphPollers:
+    """Creates a poller when a client first needs one, runs it, and ends it with the last resource that uses it.
 
     Args:
-        interval: seconds between two looks of each.
-        changed: told what a look found to be new; must not block.
-        settle: seconds for which a row may be older than a write.
+        interval: seconds between two polls of each.
+        on_changes: called with the changes of a poll; must not block.
+        indexing_lag: seconds for which a row may be older than a write.
         clock: time.
     """
 
@@ -41,76 +41,75 @@ class CloudWatchers:
         self,
         *,
         interval: float,
-        changed: Callable[[Changes], None],
-        settle: float = SETTLE,
+        on_changes: Callable[[Changes], None],
+        indexing_lag: float = INDEXING_LAG,
         clock: Clock | None = None,
     ) -> None:
         self._interval = interval
-        self._settle = settle
-        self._changed = changed
+        self._indexing_lag = indexing_lag
+        self._on_changes = on_changes
         self._clock = clock or Clock()
-        self._posts: dict[ArmClient, _Post] = {}
-        self._served_by: dict[str, ArmClient] = {}
+        self._entries: dict[ArmClient, _Entry] = {}
+        self._client_by_uid: dict[str, ArmClient] = {}
         self._tasks: asyncio.TaskGroup | None = None
 
-    def watch(self, user: str, arm: ArmClient, ref: ConnectorRef, *, readers: bool = False) -> CloudWatcher:
-        """Look after a connector for a resource, with the client of its identity; gives the watcher that does.
+    def track(self, uid: str, arm: ArmClient, ref: ConnectorRef, *, readers: bool = False) -> ResourceGraphPoller:
+        """Track the connector of a resource with the client of its identity, and return the poller that does.
 
         Args:
-            user: uid of the resource.
-            arm: its client; another one than before ends what the other one's watcher did for it.
+            uid: of the resource.
+            arm: its client; a change of clients ends the tracking with the previous one.
             ref: its connector.
-            readers: also look at the role assignments at the connector's scope.
+            readers: whether to read the role assignments at the connector's scope, too.
         """
-        if self._served_by.get(user) is not arm:
-            self.forget(user)
-            self._served_by[user] = arm
-        post = self._posts.get(arm)
-        if post is None:
-            watcher = CloudWatcher(
-                arm, interval=self._interval, changed=self._changed, settle=self._settle, clock=self._clock
+        if self._client_by_uid.get(uid) is not arm:
+            self.untrack(uid)
+            self._client_by_uid[uid] = arm
+        entry = self._entries.get(arm)
+        if entry is None:
+            poller = ResourceGraphPoller(
+                arm,
+                interval=self._interval,
+                on_changes=self._on_changes,
+                indexing_lag=self._indexing_lag,
+                clock=self._clock,
             )
-            post = self._posts[arm] = _Post(watcher, {})
-            self._start(post)
-        post.served[user] = ref
-        post.watcher.watch(ref, readers=readers)
-        return post.watcher
+            entry = self._entries[arm] = _Entry(poller, {})
+            self._start(entry)
+        entry.connectors[uid] = ref
+        entry.poller.track(ref, readers=readers)
+        return entry.poller
 
-    def note_write(self, ref: ConnectorRef) -> None:
-        """A connector was written, by whichever identity: no watcher trusts what it sees of it for a while."""
-        for post in self._posts.values():
-            post.watcher.note_write(ref)
+    def record_write(self, ref: ConnectorRef) -> None:
+        """Make every poller ignore the row of a connector for a while: it was written, by whichever identity."""
+        for entry in self._entries.values():
+            entry.poller.record_write(ref)
 
-    def forget(self, user: str) -> None:
-        """A resource is gone."""
-        arm = self._served_by.pop(user, None)
+    def untrack(self, uid: str) -> None:
+        """Stop tracking the connector of a resource, which was deleted or uses another client now."""
+        arm = self._client_by_uid.pop(uid, None)
         if arm is None:
             return
-        post = self._posts[arm]
-        ref = post.served.pop(user)
-        if all(other.key != ref.key for other in post.served.values()):
-            post.watcher.forget(ref)
-        if not post.served:
-            del self._posts[arm]
-            if post.task is not None:
-                post.task.cancel()
-
-    def looks(self) -> dict[str, Look]:
-        """The last look of each client that has looked, by the identity's name."""
-        looks = ((post.watcher.arm.who, post.watcher.last_look) for post in self._posts.values())
-        return {who: look for who, look in looks if look is not None}
+        entry = self._entries[arm]
+        ref = entry.connectors.pop(uid)
+        if all(connector.key != ref.key for connector in entry.connectors.values()):
+            entry.poller.untrack(ref)
+        if not entry.connectors:
+            del self._entries[arm]
+            if entry.task is not None:
+                entry.task.cancel()
 
     async def run(self) -> None:
-        """Run all watchers until cancelled, also those that are made later."""
+        """Run all pollers until cancelled, those that are created later included."""
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             try:
-                for post in self._posts.values():
-                    self._start(post)
+                for entry in self._entries.values():
+                    self._start(entry)
                 await asyncio.Event().wait()
             finally:
                 self._tasks = None
 
-    def _start(self, post: _Post) -> None:
+    def _start(self, entry: _Entry) -> None:
         if self._tasks is not None:
-            post.task = self._tasks.create_task(post.watcher.run())
+            entry.task = self._tasks.create_task(entry.poller.run())

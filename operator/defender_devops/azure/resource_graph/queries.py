@@ -1,6 +1,6 @@
 """The Resource Graph queries of the operator, all of them.
 
-They keep to a small part of KQL, so that a reader sees at a glance what is asked:
+They use a small subset of KQL, so that they are easy to read:
 
     operators    where, extend, project, summarize … by, join kind=leftouter (…) on column, order by … asc
     predicates   =~, startswith, endswith, contains (all without regard to case), in (…) (with regard to it)
@@ -11,7 +11,7 @@ They keep to a small part of KQL, so that a reader sees at a glance what is aske
 Paging needs a column `id` and an order (https://learn.microsoft.com/azure/governance/resource-graph/concepts/work-with-data);
 one join between two tables is allowed in a query (…/concepts/query-language).
 
-An id of what Defender found reads, split at its slashes:
+The segments of the id of a discovered resource:
 
     0 1             2  3              4  5         6                  7                  8
       subscriptions S  resourceGroups G  providers Microsoft.Security securityConnectors C
@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["CONNECTORS", "ROLE_ASSIGNMENTS", "holders_of"]
+__all__ = ["CONNECTORS", "ROLE_ASSIGNMENTS", "onboarding_query"]
 
 CONNECTORS = """\
 resources
@@ -72,7 +72,7 @@ authorizationresources
 """
 """One row for each role assignment at the scope of a security connector."""
 
-_HOLDERS = """\
+_ONBOARDED_BY = """\
 securityresources
 | where type =~ 'microsoft.security/securityconnectors/devops/azuredevopsorgs'
 | where properties.onboardingState =~ 'Onboarded'
@@ -83,11 +83,12 @@ securityresources
 """
 
 
-def holders_of(organizations: Iterable[str]) -> str:
-    """The query for the connectors that onboarded these organizations, one row for each."""
-    return _HOLDERS.format(names=", ".join(_literal(name) for name in sorted({name.lower() for name in organizations})))
+def onboarding_query(organizations: Iterable[str]) -> str:
+    """Return the query for the connectors that onboarded these organizations, one row for each."""
+    names = sorted({name.lower() for name in organizations})
+    return _ONBOARDED_BY.format(names=", ".join(_literal(name) for name in names))
 
 
 def _literal(text: str) -> str:
-    """A KQL string literal: a name from a manifest must never become a part of the query."""
+    """Return a KQL string literal: a name from a manifest must not change the query."""
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

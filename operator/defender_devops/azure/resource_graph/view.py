@@ -1,8 +1,8 @@
-"""A connector as Resource Graph shows it: a hint, to be held against what Azure Resource Manager said."""
+"""A connector as Resource Graph shows it: a hint to compare with the state that Azure Resource Manager returned."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,21 +21,21 @@ from defender_devops.azure.resources.serialization import (
     parse_role_assignment,
 )
 
-__all__ = ["CloudView", "parse_reader", "parse_view"]
+__all__ = ["ConnectorView", "parse_role_assignment_row", "parse_view"]
 
 
 @dataclass(frozen=True, slots=True)
-class CloudView:
-    """What one look at Resource Graph shows of one connector.
+class ConnectorView:
+    """The rows of one connector in one poll of Resource Graph.
 
-    A part that has no row is missing here, and that never means that there is none in Azure.
+    A part without a row is missing here, which does not mean that it does not exist in Azure.
 
     Attributes:
         connector: its own row.
         configuration: `devops/default` without its time, or None where it has no row.
         organizations: those that have a row of their own, by name.
         inventory: counts of the organizations below which something has a row.
-        readers: role assignments at the connector's scope, or None where they were not asked for.
+        readers: role assignments at the connector's scope, or None where they were not queried.
     """
 
     connector: Connector
@@ -44,11 +44,11 @@ class CloudView:
     inventory: DiscoveredCounts = field(default_factory=DiscoveredCounts)
     readers: tuple[RoleAssignment, ...] | None = None
 
-    def lost(self, later: CloudView) -> bool:
-        """Whether something that has a row here has none in a later look: it may be gone."""
-        names = {each.name.lower() for each in later.organizations}
+    def has_lost_rows(self, later: ConnectorView) -> bool:
+        """Whether something that has a row here has none in a later poll: it may have been deleted."""
+        names = {organization.name.lower() for organization in later.organizations}
         return (self.configuration is not None and later.configuration is None) or any(
-            each.name.lower() not in names for each in self.organizations
+            organization.name.lower() not in names for organization in self.organizations
         )
 
     def contradictions(
@@ -58,84 +58,79 @@ class CloudView:
         organizations: Iterable[AzureOrganization],
         readers: Iterable[RoleAssignment] | None = None,
     ) -> tuple[str, ...]:
-        """Where this view says something else than what is known, in words; empty where both can be true.
+        """Return the names of the properties that differ from the cached state; empty where both can be true.
 
         Args:
-            connector: as known.
-            configuration: as known; None means that there is none.
-            organizations: as known.
-            readers: as known; None means that nothing is known.
+            connector: cached connector.
+            configuration: cached configuration; None means that there is none.
+            organizations: cached organizations.
+            readers: cached role assignments; None where they were not read.
         """
-        known = {each.name.lower(): each for each in organizations}
-        found = [
-            *_connector_contradictions(self.connector, connector),
-            *_configuration_contradictions(self.configuration, configuration),
-            *(name for each in self.organizations for name in _organization_contradictions(each, known)),
-        ]
+        names = []
+        if dict(self.connector.tags) != dict(connector.tags):
+            names.append("tags")
+        if self.connector.location != connector.location:
+            names.append("location")
+        if (self.connector.hierarchy_identifier or "").lower() != (connector.hierarchy_identifier or "").lower():
+            names.append("hierarchyIdentifier")
+        names += self._configuration_contradictions(configuration)
+        cached = {organization.name.lower(): organization for organization in organizations}
+        for organization in self.organizations:
+            other = cached.get(organization.name.lower())
+            if (
+                other is None
+                or organization.onboarding_state != other.onboarding_state
+                or organization.annotations != other.annotations
+            ):
+                names.append(f"organization {organization.name}")
         if self.readers is not None and readers is not None and _names(self.readers) != _names(readers):
-            found.append("role assignments")
-        return tuple(found)
+            names.append("role assignments")
+        return tuple(names)
 
-
-def _connector_contradictions(seen: Connector, known: Connector) -> Iterator[str]:
-    if dict(seen.tags) != dict(known.tags):
-        yield "tags"
-    if seen.location != known.location:
-        yield "location"
-    if (seen.hierarchy_identifier or "").lower() != (known.hierarchy_identifier or "").lower():
-        yield "hierarchyIdentifier"
-
-
-def _configuration_contradictions(seen: Configuration | None, known: Configuration | None) -> Iterator[str]:
-    if seen is None:
-        return
-    if known is None:
-        yield "DevOps configuration"
-        return
-    if seen.provisioning_state != known.provisioning_state:
-        yield "provisioningState"
-    if seen.auto_discovery != known.auto_discovery:
-        yield "autoDiscovery"
-    if seen.agentless is not None and seen.agentless != known.agentless:
-        yield "agentlessConfiguration"
-
-
-def _organization_contradictions(seen: AzureOrganization, known: Mapping[str, AzureOrganization]) -> Iterator[str]:
-    other = known.get(seen.name.lower())
-    if other is None or (seen.onboarding_state, seen.annotations) != (other.onboarding_state, other.annotations):
-        yield f"organization {seen.name}"
+    def _configuration_contradictions(self, cached: Configuration | None) -> list[str]:
+        if self.configuration is None:
+            return []
+        if cached is None:
+            return ["DevOps configuration"]
+        names = []
+        if self.configuration.provisioning_state != cached.provisioning_state:
+            names.append("provisioningState")
+        if self.configuration.auto_discovery != cached.auto_discovery:
+            names.append("autoDiscovery")
+        if self.configuration.agentless is not None and self.configuration.agentless != cached.agentless:
+            names.append("agentlessConfiguration")
+        return names
 
 
 def _names(assignments: Iterable[RoleAssignment]) -> set[str]:
-    return {each.name.lower() for each in assignments}
+    return {assignment.name.lower() for assignment in assignments}
 
 
-def parse_view(row: Mapping[str, Any]) -> CloudView:
-    """One row of the query `CONNECTORS`."""
-    children = row.get("children")
-    listed = [each for each in children if isinstance(each, dict)] if isinstance(children, list) else []
-    below = {str(each.get("organization") or ""): each for each in listed}
-    own = _properties(below.pop("", {}))
-    return CloudView(
+def parse_view(row: Mapping[str, Any]) -> ConnectorView:
+    """Parse one row of the query `CONNECTORS`."""
+    value = row.get("children")
+    children = [child for child in value if isinstance(child, dict)] if isinstance(value, list) else []
+    by_organization = {str(child.get("organization") or ""): child for child in children}
+    # The child without an organization is the DevOps configuration itself.
+    configuration = _properties(by_organization.pop("", {}))
+    organizations = sorted(by_organization.items())
+    return ConnectorView(
         connector=parse_connector(
             {
                 "id": row.get("id"),
                 "location": row.get("location"),
                 "tags": row.get("tags"),
-                "properties": {
-                    "hierarchyIdentifier": row.get("hierarchyIdentifier"),
-                    "offerings": row.get("offerings"),
-                },
+                "properties": {"hierarchyIdentifier": row.get("hierarchyIdentifier")},
             }
         ),
-        # Its time moves with each discovery and says nothing that the rest does not.
-        configuration=replace(parse_configuration(own), status_updated_at=None) if own else None,
+        # Its time changes with each discovery, without another change.
+        configuration=replace(parse_configuration(configuration), status_updated_at=None) if configuration else None,
         organizations=tuple(
-            parse_organization(str(each.get("name") or name), _properties(each))
-            for name, each in sorted(below.items())
-            if _properties(each)
+            parse_organization(str(child.get("name") or name), _properties(child))
+            for name, child in organizations
+            if _properties(child)
         ),
-        inventory=DiscoveredCounts({name: counts for name, each in sorted(below.items()) if (counts := _counts(each))}),
+        inventory=DiscoveredCounts({name: counts for name, child in organizations if (counts := _counts(child))}),
     )
 
 
@@ -143,13 +138,12 @@ def _counts(child: Mapping[str, Any]) -> Counts | None:
     counts = child.get("counts")
     if not isinstance(counts, dict):
         return None
-    projects, repositories = _count(counts.get("projects")), _count(counts.get("repositories"))
-    # Nothing at all below an organization is no row, and no row is no number.
+    projects, repositories = (
+        value if isinstance(value := counts.get(name), int) and value > 0 else 0
+        for name in ("projects", "repositories")
+    )
+    # Zero of both means that nothing below the organization has a row, so the number is unknown.
     return Counts(projects, repositories) if projects or repositories else None
-
-
-def _count(value: object) -> int:
-    return value if isinstance(value, int) and value > 0 else 0
 
 
 def _properties(child: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -157,6 +151,6 @@ def _properties(child: Mapping[str, Any]) -> Mapping[str, Any]:
     return properties if isinstance(properties, dict) else {}
 
 
-def parse_reader(row: Mapping[str, Any]) -> tuple[str, RoleAssignment]:
-    """One row of the query `ROLE_ASSIGNMENTS`: the connector's key and the assignment."""
+def parse_role_assignment_row(row: Mapping[str, Any]) -> tuple[str, RoleAssignment]:
+    """Parse one row of the query `ROLE_ASSIGNMENTS`: the connector's key and the assignment."""
     return str(row.get("scope") or "").rstrip("/").lower(), parse_role_assignment(str(row.get("name") or ""), row)

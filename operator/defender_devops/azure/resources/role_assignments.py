@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from defender_devops.api.azure_types import ConnectorRef, RoleAssignment
-from defender_devops.azure.arm.client import ArmClient, Call, connector_path, resource_path
+from defender_devops.azure.arm.client import ArmClient, ArmRequest, connector_path, resource_path
 from defender_devops.azure.resources.serialization import parse_role_assignment
 from defender_devops.errors import AzureError, AzureNotFound
 
@@ -19,14 +19,14 @@ SECURITY_READER: Final = "39bc4728-0917-49c7-9d2c-d95423bc2eb4"
 
 
 def security_reader_id(subscription_id: str) -> str:
-    """The id of the role definition Security Reader in a subscription."""
+    """Return the id of the role definition Security Reader in a subscription."""
     return f"/subscriptions/{subscription_id}/providers/Microsoft.Authorization/roleDefinitions/{SECURITY_READER}"
 
 
 class RoleAssignments:
     """Role assignments at exactly the scope of a connector.
 
-    All methods raise AzureError where Azure refuses, fails or does not answer, and CredentialsError where there is no
+    All methods raise AzureError where Azure refuses, fails or does not respond, and CredentialsError where there is no
     token.
     """
 
@@ -34,18 +34,18 @@ class RoleAssignments:
         self._arm = arm
 
     async def list_at(self, ref: ConnectorRef) -> tuple[RoleAssignment, ...]:
-        """All assignments at the connector itself, inherited ones left out."""
-        # atScope() leaves out what lies below the scope and keeps what is inherited from above.
-        call = self._call(ref, "list role assignments", "GET", query={"$filter": "atScope()"})
+        """Return all assignments at the connector itself, without inherited ones."""
+        # atScope() excludes assignments below the scope, and includes those that are inherited from above.
+        request = self._request(ref, "list role assignments", "GET", query={"$filter": "atScope()"})
         try:
-            values = await self._arm.values(call)
+            bodies = await self._arm.values(request)
         except AzureNotFound:
             return ()
         return tuple(
-            parse_role_assignment(str(each.get("name", "")), each["properties"])
-            for each in values
-            if isinstance(each.get("properties"), dict)
-            and str(each["properties"].get("scope", "")).rstrip("/").lower() == ref.key
+            parse_role_assignment(str(body.get("name", "")), body["properties"])
+            for body in bodies
+            if isinstance(body.get("properties"), dict)
+            and str(body["properties"].get("scope", "")).rstrip("/").lower() == ref.key
         )
 
     async def create(
@@ -56,45 +56,46 @@ class RoleAssignments:
         principal_type: str,
         role_definition_id: str | None = None,
     ) -> None:
-        """Give a principal a role; that it has the role already, by whatever name, is as good.
+        """Assign a role to a principal. It is not an error where the principal has the role already, by any name.
 
         Args:
             ref: the connector.
             name: GUID of the assignment, the same each time for the same purpose.
             principal_id: object id of a user, group or service principal.
-            principal_type: `User`, `Group` or `ServicePrincipal`; saves Azure a look-up that fails for new principals.
+            principal_type: `User`, `Group` or `ServicePrincipal`; without it Azure searches the directory, which fails
+                for new principals.
             role_definition_id: id of the role; Security Reader where None.
         """
         role = role_definition_id or security_reader_id(ref.subscription_id)
         properties = {"roleDefinitionId": role, "principalId": principal_id, "principalType": principal_type}
         try:
-            await self._arm.send(self._call(ref, "assign role", "PUT", name=name, body={"properties": properties}))
+            await self._arm.send(self._request(ref, "assign role", "PUT", name=name, body={"properties": properties}))
         except AzureError as error:
             if error.code != _EXISTS:
                 raise
 
     async def delete(self, ref: ConnectorRef, name: str) -> None:
-        """Take an assignment away; none there is as good."""
+        """Delete an assignment. It is not an error where there is none."""
         try:
-            await self._arm.send(self._call(ref, "remove role assignment", "DELETE", name=name))
+            await self._arm.send(self._request(ref, "remove role assignment", "DELETE", name=name))
         except AzureNotFound:
             return
 
     @staticmethod
-    def _call(
+    def _request(
         ref: ConnectorRef,
-        what: str,
+        operation: str,
         method: str,
         *,
         name: str | None = None,
         body: dict[str, object] | None = None,
         query: dict[str, str] | None = None,
-    ) -> Call:
-        below = ("providers", "Microsoft.Authorization", "roleAssignments", *([name] if name else []))
-        return Call(
-            what,
+    ) -> ArmRequest:
+        segments = ("providers", "Microsoft.Authorization", "roleAssignments", *([name] if name else []))
+        return ArmRequest(
+            operation,
             method,
-            path=connector_path(ref) + resource_path(*below),
+            path=connector_path(ref) + resource_path(*segments),
             api_version=_API_VERSION,
             subscription=ref.subscription_id,
             body=body,

@@ -1,4 +1,4 @@
-"""Security connectors for Azure DevOps, their DevOps configuration, and what Defender found below it.
+"""Security connectors for Azure DevOps, their DevOps configuration, and the organizations, projects and repositories.
 
 Paths and bodies are those of Microsoft.Security: https://learn.microsoft.com/rest/api/defenderforcloud/.
 """
@@ -20,8 +20,8 @@ from defender_devops.api.azure_types import (
     ConnectorRef,
     Counts,
 )
-from defender_devops.azure.arm.client import ArmClient, Call, Repeat, connector_path, resource_path
-from defender_devops.azure.arm.long_running_operations import Operation, OperationStatus, operation_of, operation_status
+from defender_devops.azure.arm.client import ArmClient, ArmRequest, RetryPolicy, connector_path, resource_path
+from defender_devops.azure.arm.long_running_operations import Operation, started_operation
 from defender_devops.azure.resources.serialization import (
     agentless_body,
     annotations_body,
@@ -40,9 +40,9 @@ _DEVOPS_VERSION: Final = "2025-03-01"
 
 
 class SecurityConnectors:
-    """Security connectors, as one identity sees and writes them.
+    """Security connectors, with the rights of one identity.
 
-    All methods raise AzureError where Azure refuses, fails or does not answer, and CredentialsError where there is no
+    All methods raise AzureError where Azure refuses, fails or does not respond, and CredentialsError where there is no
     token. A resource that does not exist is None; a subscription or group that does not exist is ScopeNotFound.
     """
 
@@ -50,29 +50,29 @@ class SecurityConnectors:
         self._arm = arm
 
     async def get(self, ref: ConnectorRef) -> Connector | None:
-        """The connector, or None where there is none."""
+        """Return the connector, or None where there is none."""
         try:
-            reply = await self._arm.send(_on_connector(ref, "read connector", "GET"))
+            response = await self._arm.send(_connector_request(ref, "read connector", "GET"))
         except AzureNotFound:
             return None
-        return parse_connector(reply.content)
+        return parse_connector(response.content)
 
     async def list_in(self, subscription_id: str, resource_group: str | None = None) -> tuple[Connector, ...]:
-        """Every security connector of a subscription or of one of its groups, those for GitHub, AWS and so on too."""
-        place = ("subscriptions", subscription_id, *(("resourceGroups", resource_group) if resource_group else ()))
-        call = Call(
+        """Return the security connectors of a subscription or resource group, of all environments (GitHub, AWS, …)."""
+        scope = ("subscriptions", subscription_id, *(("resourceGroups", resource_group) if resource_group else ()))
+        request = ArmRequest(
             "list connectors",
             "GET",
-            path=resource_path(*place, "providers", "Microsoft.Security", "securityConnectors"),
+            path=resource_path(*scope, "providers", "Microsoft.Security", "securityConnectors"),
             api_version=_CONNECTOR_VERSION,
             subscription=subscription_id,
         )
-        return tuple(parse_connector(each) for each in await self._arm.values(call))
+        return tuple(parse_connector(body) for body in await self._arm.values(request))
 
     async def create(
         self, ref: ConnectorRef, *, location: str, tags: Mapping[str, str], hierarchy_identifier: str
     ) -> Connector:
-        """Create the connector; an existing one keeps its hierarchy identifier and gets these tags."""
+        """Create the connector. An existing one keeps its hierarchy identifier and gets these tags."""
         body = {
             "location": location,
             "tags": dict(tags),
@@ -83,34 +83,32 @@ class SecurityConnectors:
                 "offerings": [{"offeringType": "CspmMonitorAzureDevOps"}],
             },
         }
-        reply = await self._arm.send(_on_connector(ref, "create connector", "PUT", body))
-        return parse_connector(reply.content)
+        response = await self._arm.send(_connector_request(ref, "create connector", "PUT", body))
+        return parse_connector(response.content)
 
     async def set_tags(self, ref: ConnectorRef, tags: Mapping[str, str]) -> Connector:
-        """Replace all tags, as PATCH does: send those of others back too.
+        """Replace all tags: the PATCH removes those that it does not name, also the tags of other programs.
 
         Raises:
-            AzureNotFound: there is no such connector.
+            AzureNotFound: there is no connector.
         """
-        reply = await self._arm.send(
-            _on_connector(ref, "tag connector", "PATCH", {"tags": dict(tags)}, repeat=Repeat.ALWAYS)
-        )
-        return parse_connector(reply.content)
+        request = _connector_request(ref, "tag connector", "PATCH", {"tags": dict(tags)}, retry=RetryPolicy.ALWAYS)
+        return parse_connector((await self._arm.send(request)).content)
 
     async def delete(self, ref: ConnectorRef) -> None:
-        """Delete the connector with all that is below it; none there is as good."""
+        """Delete the connector with everything below it. It is not an error where there is none."""
         try:
-            await self._arm.send(_on_connector(ref, "delete connector", "DELETE"))
+            await self._arm.send(_connector_request(ref, "delete connector", "DELETE"))
         except AzureNotFound:
             return
 
     async def get_configuration(self, ref: ConnectorRef) -> Configuration | None:
-        """`devops/default`, or None where there is none."""
+        """Return `devops/default`, or None where there is none."""
         try:
-            reply = await self._arm.send(_on_devops(ref, "read DevOps configuration", "GET"))
+            response = await self._arm.send(_devops_request(ref, "read DevOps configuration", "GET"))
         except AzureNotFound:
             return None
-        return parse_configuration(_properties(reply.content))
+        return parse_configuration(_properties(response.content))
 
     async def create_configuration(
         self,
@@ -121,24 +119,24 @@ class SecurityConnectors:
         inventory: tuple[str, ...] | None = None,
         agentless: AgentlessConfiguration | None = None,
     ) -> Operation | None:
-        """PUT `devops/default`. With a code this is sent once and never again, whatever happens.
+        """PUT `devops/default`. With a code the request is never sent twice.
 
         Args:
             ref: the connector.
             code: the one-time code, or None.
-            auto_discovery: whether Defender takes in organizations that appear later.
-            inventory: the whole list of organizations to onboard, or None for all.
+            auto_discovery: whether Defender onboards organizations that appear later.
+            inventory: all organizations to onboard, or None for every organization.
             agentless: agentless code scanning, or None for the service's default.
 
         Returns:
-            The operation, or None where Azure was done at once.
+            The operation, or None where it has completed already.
         """
         properties = _configuration_body(auto_discovery, inventory, agentless)
         if code is not None:
             properties["authorization"] = {"code": code}
-        repeat = None if code is None else Repeat.NEVER
+        retry = None if code is None else RetryPolicy.NEVER
         body = {"properties": properties}
-        return await self._start(_on_devops(ref, "create DevOps configuration", "PUT", body, repeat=repeat))
+        return await self._start(_devops_request(ref, "create DevOps configuration", "PUT", body, retry=retry))
 
     async def update_configuration(
         self,
@@ -148,41 +146,39 @@ class SecurityConnectors:
         inventory: tuple[str, ...] | None = None,
         agentless: AgentlessConfiguration | None = None,
     ) -> Operation | None:
-        """PATCH `devops/default`: None leaves as it is. Defender goes on with the authorization that it holds.
+        """PATCH `devops/default`; None leaves a property unchanged. Defender keeps its authorization.
 
         Raises:
             AzureNotFound: there is no configuration.
         """
         properties = _configuration_body(auto_discovery, inventory, agentless)
         body = {"properties": properties}
-        return await self._start(_on_devops(ref, "update DevOps configuration", "PATCH", body))
-
-    async def delete_configuration(self, ref: ConnectorRef) -> Operation | None:
-        """Delete `devops/default` with its authorization; none there is as good."""
-        try:
-            return await self._start(_on_devops(ref, "delete DevOps configuration", "DELETE"))
-        except AzureNotFound:
-            return None
+        return await self._start(_devops_request(ref, "update DevOps configuration", "PATCH", body))
 
     async def organizations(self, ref: ConnectorRef) -> tuple[AzureOrganization, ...]:
-        """All organizations below the configuration; none where there is no configuration."""
+        """Return the organizations below the configuration; none where there is no configuration."""
+        request = _devops_request(ref, "list organizations", "GET", path=("azureDevOpsOrgs",))
         try:
-            values = await self._arm.values(_on_devops(ref, "list organizations", "GET", below=("azureDevOpsOrgs",)))
+            bodies = await self._arm.values(request)
         except AzureNotFound:
             return ()
-        return tuple(parse_organization(_name(each), _properties(each)) for each in values)
+        return tuple(parse_organization(_name(body), _properties(body)) for body in bodies)
 
     async def available_organizations(self, ref: ConnectorRef) -> tuple[AzureOrganization, ...]:
-        """The organizations that Defender's authorization can see. Azure counts the question as a write.
+        """Return the organizations that Defender's authorization reaches. Azure counts the request as a write.
 
         Raises:
             AzureNotFound: there is no configuration.
         """
-        call = _on_devops(
-            ref, "list available organizations", "POST", repeat=Repeat.ALWAYS, below=("listAvailableAzureDevOpsOrgs",)
+        request = _devops_request(
+            ref,
+            "list available organizations",
+            "POST",
+            retry=RetryPolicy.ALWAYS,
+            path=("listAvailableAzureDevOpsOrgs",),
         )
-        reply = await self._arm.send(call)
-        return tuple(parse_organization(_name(each), _properties(each)) for each in reply.values)
+        response = await self._arm.send(request)
+        return tuple(parse_organization(_name(body), _properties(body)) for body in response.values)
 
     async def set_annotations(self, ref: ConnectorRef, organization: str, annotations: Annotations) -> Operation | None:
         """PATCH an organization's pull request annotations.
@@ -191,8 +187,8 @@ class SecurityConnectors:
             AzureNotFound: there is no such organization.
         """
         body = {"properties": {"actionableRemediation": annotations_body(annotations)}}
-        below = ("azureDevOpsOrgs", organization)
-        return await self._start(_on_devops(ref, "set pull request annotations", "PATCH", body, below=below))
+        path = ("azureDevOpsOrgs", organization)
+        return await self._start(_devops_request(ref, "set pull request annotations", "PATCH", body, path=path))
 
     async def count(self, ref: ConnectorRef, organization: str) -> Counts | None:
         """Count one organization by listing it: a read for each page of projects and of ten repositories.
@@ -200,59 +196,59 @@ class SecurityConnectors:
         Returns:
             None where there is no such organization.
         """
-        below = ("azureDevOpsOrgs", organization, "projects")
+        path = ("azureDevOpsOrgs", organization, "projects")
         repositories = 0
         try:
-            projects = await self._arm.values(_on_devops(ref, "list projects", "GET", below=below))
+            projects = await self._arm.values(_devops_request(ref, "list projects", "GET", path=path))
             for project in projects:
-                repositories += await self._count_repositories(ref, (*below, _name(project), "repos"))
+                request = _devops_request(ref, "list repositories", "GET", path=(*path, _name(project), "repos"))
+                async for page in self._arm.pages(request):
+                    repositories += len(page.values)
         except AzureNotFound:
             return None
         return Counts(projects=len(projects), repositories=repositories)
 
-    async def _count_repositories(self, ref: ConnectorRef, below: tuple[str, ...]) -> int:
-        call = _on_devops(ref, "list repositories", "GET", below=below)
-        return sum([len(page.values) async for page in self._arm.pages(call)])
-
-    async def operation_status(self, operation: Operation) -> OperationStatus:
-        """Look at an operation."""
-        return await operation_status(self._arm, operation)
-
-    async def _start(self, call: Call) -> Operation | None:
-        return operation_of(await self._arm.send(call), call)
+    async def _start(self, request: ArmRequest) -> Operation | None:
+        return started_operation(request, await self._arm.send(request))
 
 
-def _on_connector(
-    ref: ConnectorRef, what: str, method: str, body: Mapping[str, Any] | None = None, *, repeat: Repeat | None = None
-) -> Call:
-    return Call(
-        what,
+def _connector_request(
+    ref: ConnectorRef,
+    operation: str,
+    method: str,
+    body: Mapping[str, Any] | None = None,
+    *,
+    retry: RetryPolicy | None = None,
+) -> ArmRequest:
+    return ArmRequest(
+        operation,
         method,
         path=connector_path(ref),
         api_version=_CONNECTOR_VERSION,
         subscription=ref.subscription_id,
         body=body,
-        repeat=repeat,
+        retry=retry,
     )
 
 
-def _on_devops(
+def _devops_request(
     ref: ConnectorRef,
-    what: str,
+    operation: str,
     method: str,
     body: Mapping[str, Any] | None = None,
     *,
-    repeat: Repeat | None = None,
-    below: tuple[str, ...] = (),
-) -> Call:
-    return Call(
-        what,
+    retry: RetryPolicy | None = None,
+    path: tuple[str, ...] = (),
+) -> ArmRequest:
+    """A request to `devops/default`, or to a resource below it where `path` has segments."""
+    return ArmRequest(
+        operation,
         method,
-        path=connector_path(ref) + resource_path("devops", "default", *below),
+        path=connector_path(ref) + resource_path("devops", "default", *path),
         api_version=_DEVOPS_VERSION,
         subscription=ref.subscription_id,
         body=body,
-        repeat=repeat,
+        retry=retry,
     )
 
 
@@ -277,5 +273,5 @@ def _properties(body: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _name(body: Mapping[str, Any]) -> str:
-    """The resource's own name; the last part of its id where it has none."""
+    """The resource's name, or the last segment of its id where it has none."""
     return str(body.get("name") or str(body.get("id") or "").rpartition("/")[2])

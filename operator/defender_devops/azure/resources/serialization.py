@@ -1,7 +1,7 @@
-"""Bodies of Microsoft.Security become the values of `api.azure_types`, and back.
+"""Converts bodies of Microsoft.Security into the values of `api.azure_types`, and back.
 
-Reading is lenient: a word that is not known stays a word, a field that is missing has its default, and only the order
-of what has an order counts. The same shapes come from ARM and from Resource Graph.
+Parsing is lenient: an unknown enumeration value stays a string, and a missing field has its default. Azure Resource
+Manager and Resource Graph have the same shapes.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _ANNOTATED_CATEGORY: Final = "IaC"
 
 
 def parse_connector(body: Mapping[str, Any]) -> Connector:
-    """A connector as GET, PUT and PATCH give it."""
+    """Parse a connector as GET, PUT and PATCH return it."""
     properties = _mapping(body.get("properties"))
     return Connector(
         id=_text(body.get("id")),
@@ -52,17 +52,16 @@ def parse_connector(body: Mapping[str, Any]) -> Connector:
         tags=parse_tags(body.get("tags")),
         hierarchy_identifier=_text(properties.get("hierarchyIdentifier")) or None,
         environment_name=_text(properties.get("environmentName")) or "AzureDevOps",
-        offerings=tuple(_text(each.get("offeringType")) for each in _mappings(properties.get("offerings"))),
     )
 
 
 def parse_tags(value: object) -> dict[str, str]:
-    """Tags; null, as Azure gives it where there are none, is no tags."""
+    """Parse tags; Azure returns null where there are none."""
     return {name: _text(tag) for name, tag in _mapping(value).items()}
 
 
 def parse_configuration(properties: Mapping[str, Any]) -> Configuration:
-    """The properties of `devops/default`."""
+    """Parse the properties of `devops/default`."""
     agentless = properties.get("agentlessConfiguration")
     return Configuration(
         provisioning_state=_enum(ProvisioningState, properties.get("provisioningState")),
@@ -76,33 +75,33 @@ def parse_configuration(properties: Mapping[str, Any]) -> Configuration:
 def _agentless(body: Mapping[str, Any]) -> AgentlessConfiguration:
     return AgentlessConfiguration(
         enabled=_is(body.get("agentlessEnabled"), _ENABLED),
-        auto_discovery=_known(AutoDiscovery, body.get("agentlessAutoDiscovery"), AutoDiscovery.DISABLED),
+        auto_discovery=_member(AutoDiscovery, body.get("agentlessAutoDiscovery"), AutoDiscovery.DISABLED),
         scanners=tuple(_texts(body.get("scanners"))),
         inventory_list_type=_text(body.get("inventoryListType")) or "Exclusion",
         inventory=tuple(
-            InventoryItem(_text(each.get("inventoryKind")), _text(each.get("value")))
-            for each in _mappings(body.get("inventoryList"))
+            InventoryItem(_text(item.get("inventoryKind")), _text(item.get("value")))
+            for item in _mappings(body.get("inventoryList"))
         ),
     )
 
 
 def agentless_body(agentless: AgentlessConfiguration) -> dict[str, Any]:
-    """`agentlessConfiguration` of a PUT or PATCH; without scanners the choice is left to the service."""
+    """Return `agentlessConfiguration` for a PUT or PATCH; without scanners the service uses its default ones."""
     body = {
         "agentlessEnabled": _ENABLED if agentless.enabled else _DISABLED,
         "agentlessAutoDiscovery": str(agentless.auto_discovery),
         "inventoryListType": agentless.inventory_list_type,
-        "inventoryList": [{"inventoryKind": each.kind, "value": each.value} for each in agentless.inventory],
+        "inventoryList": [{"inventoryKind": item.kind, "value": item.value} for item in agentless.inventory],
     }
     return body | ({"scanners": list(agentless.scanners)} if agentless.scanners else {})
 
 
 def parse_organization(name: str, properties: Mapping[str, Any]) -> AzureOrganization:
-    """An organization below a configuration.
+    """Parse an organization below a configuration.
 
     Args:
-        name: as the service spells it.
-        properties: as GET gives them.
+        name: in the service's spelling.
+        properties: as GET returns them.
     """
     return AzureOrganization(
         name=name,
@@ -117,15 +116,15 @@ def _annotations(body: Mapping[str, Any]) -> Annotations:
     if not _is(body.get("state"), _ENABLED):
         return Annotations(enabled=False)
     severities = (
-        _text(each.get("minimumSeverityLevel"))
-        for each in _mappings(body.get("categoryConfigurations"))
-        if _is(each.get("category"), _ANNOTATED_CATEGORY)
+        _text(category.get("minimumSeverityLevel"))
+        for category in _mappings(body.get("categoryConfigurations"))
+        if _is(category.get("category"), _ANNOTATED_CATEGORY)
     )
     return Annotations(enabled=True, minimum_severity=next(severities, "") or None)
 
 
 def annotations_body(annotations: Annotations) -> dict[str, Any]:
-    """`actionableRemediation` of a PATCH."""
+    """Return `actionableRemediation` for a PATCH."""
     if not annotations.enabled:
         return {"state": _DISABLED}
     category = {"category": _ANNOTATED_CATEGORY, "minimumSeverityLevel": annotations.minimum_severity or "High"}
@@ -133,7 +132,7 @@ def annotations_body(annotations: Annotations) -> dict[str, Any]:
 
 
 def parse_role_assignment(name: str, properties: Mapping[str, Any]) -> RoleAssignment:
-    """A role assignment, as ARM gives its properties."""
+    """Parse the properties of a role assignment."""
     return RoleAssignment(
         name=name,
         principal_id=_text(properties.get("principalId")),
@@ -142,24 +141,25 @@ def parse_role_assignment(name: str, properties: Mapping[str, Any]) -> RoleAssig
 
 
 def _enum(kind: type[E], value: object, default: E | str = "") -> E | str:
-    """The member of that name whatever its case, the word itself if there is none, `default` where there is no word."""
+    """The member with that value in any case, the string itself where there is none, `default` for an empty one."""
     text = _text(value)
     return _members(kind).get(text.lower(), text) if text else default
 
 
 @cache
 def _members(kind: type[E]) -> Mapping[str, E]:
-    """The members of an enumeration by their names in lower case."""
+    """The members of an enumeration by their values in lower case."""
     return {member.lower(): member for member in kind}
 
 
-def _known(kind: type[E], value: object, default: E) -> E:
+def _member(kind: type[E], value: object, default: E) -> E:
+    """The member with that value in any case; `default` where there is none."""
     member = _enum(kind, value, default)
     return member if isinstance(member, kind) else default
 
 
-def _is(value: object, word: str) -> bool:
-    return _text(value).lower() == word.lower()
+def _is(value: object, expected: str) -> bool:
+    return _text(value).lower() == expected.lower()
 
 
 def _text(value: object) -> str:
@@ -167,7 +167,7 @@ def _text(value: object) -> str:
 
 
 def _texts(value: object) -> Iterable[str]:
-    return (each for each in value if isinstance(each, str)) if isinstance(value, list) else ()
+    return (entry for entry in value if isinstance(entry, str)) if isinstance(value, list) else ()
 
 
 def _mapping(value: object) -> Mapping[str, Any]:
@@ -175,7 +175,7 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 
 def _mappings(value: object) -> Iterable[Mapping[str, Any]]:
-    return (each for each in value if isinstance(each, dict)) if isinstance(value, list) else ()
+    return (entry for entry in value if isinstance(entry, dict)) if isinstance(value, list) else ()
 
 
 def _time(value: object) -> datetime | None:

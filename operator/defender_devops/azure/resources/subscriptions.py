@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from defender_devops.azure.arm.client import ArmClient, Call, resource_path
+from defender_devops.azure.arm.client import ArmClient, ArmRequest, resource_path
 from defender_devops.errors import AzureUnavailable
 
 __all__ = ["tenant_of_subscription"]
@@ -13,20 +13,20 @@ _API_VERSION: Final = "2022-12-01"
 
 
 async def tenant_of_subscription(arm: ArmClient, subscription_id: str) -> str:
-    """The Entra tenant that a subscription trusts.
+    """Return the id of the Entra tenant that a subscription trusts.
 
     Raises:
-        AzureError: Azure refused, failed or did not answer.
+        AzureError: Azure refused, failed or did not respond.
         CredentialsError: there is no token.
     """
-    call = Call(
+    request = ArmRequest(
         "read subscription",
         "GET",
         path=resource_path("subscriptions", subscription_id),
         api_version=_API_VERSION,
         subscription=subscription_id,
     )
-    tenant = (await arm.send(call)).content.get("tenantId")
+    tenant = (await arm.send(request)).content.get("tenantId")
     if not isinstance(tenant, str) or not tenant:
-        raise AzureUnavailable("Azure did not say which tenant the subscription belongs to.")
+        raise AzureUnavailable("The response of Azure does not name the tenant of the subscription.")
     return tenant

@@ -10,7 +10,7 @@ from defender_devops.api.conditions import Status
 from defender_devops.api.connector import AuthorizationMethod
 from defender_devops.api.reasons import Reason
 from defender_devops.api.regions import is_known_region, region_advice
-from defender_devops.errors import OperatorError
+from defender_devops.errors import WILL_RETRY, OperatorError
 from defender_devops.reconcile.facts.ownership import ownership_conflict
 from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot
 from defender_devops.reconcile.report.authorization_conditions import authorized
@@ -43,7 +43,7 @@ class Check:
 
 def of_failure(error: OperatorError) -> Check:
     """Azure could not be read at all."""
-    message = error.message.replace("It is tried again", "Try again")
+    message = error.message.replace(WILL_RETRY, "Try again.")
     return Check(AZURE, "Readable", "False" if error.terminal else "Unknown", str(error.reason), message)
 
 

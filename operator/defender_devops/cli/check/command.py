@@ -25,7 +25,7 @@ from defender_devops.cli.plan.inputs import Subject
 from defender_devops.cli.plan.observation import observe
 from defender_devops.cli.status.words import ASCII_MARKS, MARKS, STYLES
 from defender_devops.errors import CredentialsError, OperatorError
-from defender_devops.http_client import open_connections
+from defender_devops.http_client import open_http_client
 from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot
 
 __all__ = ["show_checks"]
@@ -56,7 +56,7 @@ async def show_checks(wanted: Wanted) -> ExitCode:
     async with AsyncExitStack() as stack:
         subjects, around = await gather_subjects(stack, wanted)
         laptop = await stack.enter_async_context(open_laptop())
-        http = open_connections()
+        http = open_http_client()
         stack.push_async_callback(http.aclose)
         checker = PrerequisiteChecker(OwnTokens(), http, Endpoints.of(settings), settings.check_interval)
         made = await asyncio.gather(*(_check(each, around, laptop, checker) for each in subjects))

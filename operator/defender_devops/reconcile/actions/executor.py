@@ -144,12 +144,12 @@ class Executor:
         azure, ref = context.azure, snapshot.connector.connector_ref
         if azure is None:
             raise CredentialsMissing("There is no identity for Azure Resource Manager.")
-        azure.note_write(ref)
+        azure.record_write(ref)
         try:
             return await self._write(step, ref, context, azure)
         finally:
             # Also where the write fails: it may have had its effect all the same.
-            azure.note_write(ref)
+            azure.record_write(ref)
 
     async def _write(
         self, step: AzureAction, ref: ConnectorRef, context: ExecutionContext, azure: AzureAccess

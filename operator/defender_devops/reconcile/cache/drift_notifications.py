@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from defender_devops.api.azure_types import ConnectorRef
-from defender_devops.azure.resource_graph.poller import Changes, CloudWatcher
+from defender_devops.azure.resource_graph.poller import Changes, ResourceGraphPoller
 from defender_devops.reconcile.cache.connector_cache import ConnectorCaches
 from defender_devops.reconcile.cache.resource_cache import Key
 
@@ -19,7 +19,7 @@ class _Subject:
     """What a resource is about, and who watches that."""
 
     ref: ConnectorRef
-    watcher: CloudWatcher
+    poller: ResourceGraphPoller
 
 
 class DriftNotifications:
@@ -36,9 +36,9 @@ class DriftNotifications:
         self._subjects: dict[Key, _Subject] = {}
         self._keys: defaultdict[str, set[Key]] = defaultdict(set)
 
-    def note(self, key: Key, ref: ConnectorRef, watcher: CloudWatcher) -> None:
+    def note(self, key: Key, ref: ConnectorRef, poller: ResourceGraphPoller) -> None:
         """This resource is about this connector."""
-        self._subjects[key] = _Subject(ref, watcher)
+        self._subjects[key] = _Subject(ref, poller)
         self._keys[ref.key].add(key)
 
     def forget(self, key: Key) -> None:
@@ -61,7 +61,7 @@ class DriftNotifications:
 
     def _contradicts(self, key: Key) -> bool:
         subject, known = self._subjects[key], self._connector_caches.cloud(key)
-        view = subject.watcher.latest(subject.ref)
+        view = subject.poller.current_view(subject.ref)
         if known is None or known.connector is None or view is None:
             return True
         return bool(view.contradictions(known.connector, known.configuration, known.organizations, known.readers))

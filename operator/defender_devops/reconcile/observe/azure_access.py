@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from defender_devops.api.azure_types import ConnectorRef
-from defender_devops.azure.resource_graph.poller import CloudWatcher
+from defender_devops.azure.resource_graph.poller import ResourceGraphPoller
 from defender_devops.azure.resources.role_assignments import RoleAssignments
 from defender_devops.azure.resources.security_connectors import SecurityConnectors
 
@@ -21,10 +21,10 @@ class AzureAccess:
         connectors: the connectors.
         role_assignments: who may read them.
         watcher: what this identity sees in Resource Graph.
-        note_write: tells every identity's watcher that what it sees of a connector may be older than a write.
+        record_write: tells every identity's watcher that what it sees of a connector may be older than a write.
     """
 
     connectors: SecurityConnectors
     role_assignments: RoleAssignments
-    watcher: CloudWatcher
-    note_write: Callable[[ConnectorRef], None]
+    poller: ResourceGraphPoller
+    record_write: Callable[[ConnectorRef], None]

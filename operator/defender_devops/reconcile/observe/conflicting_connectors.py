@@ -7,7 +7,7 @@ from typing import Final
 
 import structlog
 
-from defender_devops.azure.resource_graph.poller import CloudWatcher
+from defender_devops.azure.resource_graph.poller import ResourceGraphPoller
 from defender_devops.errors import OperatorError
 from defender_devops.reconcile.cache.resource_cache import Key, ResourceCache
 from defender_devops.reconcile.facts import desired_state
@@ -22,7 +22,7 @@ _SOMEWHERE_HERE: Final = "another connector of this cluster"
 
 
 async def find_conflicting_connectors(
-    snapshot: ConnectorSnapshot, cloud: AzureState, resources: ResourceCache, watcher: CloudWatcher
+    snapshot: ConnectorSnapshot, cloud: AzureState, resources: ResourceCache, poller: ResourceGraphPoller
 ) -> dict[str, str]:
     """The holder of each conflicting organization, by name in lower case; unknown ones are missing."""
     conflicting = {
@@ -36,7 +36,7 @@ async def find_conflicting_connectors(
     own = Key.from_metadata(metadata)
     seen: Mapping[str, str] = {}
     try:
-        seen = await watcher.holders(conflicting)
+        seen = await poller.onboarding_connectors(conflicting)
         # What Resource Graph still shows as ours is older than Defender's word that it is another's.
         seen = {name: holder for name, holder in seen.items() if holder.lower() != snapshot.connector.connector_ref.key}
     except OperatorError as error:

@@ -13,9 +13,9 @@ from pydantic import SecretStr
 from defender_devops.api.azure_types import Connector, DiscoveredCounts
 from defender_devops.api.connector import AzureDevOpsConnector, SignInMethod
 from defender_devops.api.organization import DevOpsOrganization, InvalidManifest, parse_organization
-from defender_devops.azure.identity.clients import Identities
-from defender_devops.azure.resource_graph.pollers import CloudWatchers
-from defender_devops.azure.resource_graph.view import CloudView
+from defender_devops.azure.identity.clients import ArmClients
+from defender_devops.azure.resource_graph.pollers import ResourceGraphPollers
+from defender_devops.azure.resource_graph.view import ConnectorView
 from defender_devops.azure.resources.role_assignments import RoleAssignments
 from defender_devops.azure.resources.security_connectors import SecurityConnectors
 from defender_devops.errors import OperatorError
@@ -73,8 +73,8 @@ class Gatherer:
     """Reads for one connector at a time."""
 
     resources: ResourceCache
-    clients: Identities
-    watchers: CloudWatchers
+    clients: ArmClients
+    pollers: ResourceGraphPollers
     drift_notifications: DriftNotifications
     codes: OneTimeCodes
     sign_ins: SignInObserver
@@ -126,10 +126,10 @@ class Gatherer:
     async def forget(self, key: Key, uid: str) -> None:
         """A resource is gone: drop what was kept for it."""
         self.drift_notifications.forget(key)
-        self.watchers.forget(uid)
+        self.pollers.untrack(uid)
         self.sign_ins.forget(uid)
         self.codes.forget(uid)
-        await self.clients.forget(uid)
+        await self.clients.release(uid)
 
     def requeue_after(
         self, snapshot: ConnectorSnapshot, poll_after: float | None, moment: datetime | None
@@ -216,16 +216,18 @@ class Gatherer:
         connector, ref = base.connector, base.connector.connector_ref
         metadata = connector.metadata
         arm = await self.clients.client(
-            metadata.uid, metadata.namespace, connector.spec.azure, going=metadata.is_deleting
+            metadata.uid, metadata.namespace, connector.spec.azure, is_deleting=metadata.is_deleting
         )
-        watcher = self.watchers.watch(connector.metadata.uid, arm, ref, readers=asked.readers)
-        azure = AzureAccess(SecurityConnectors(arm), RoleAssignments(arm), watcher, self.watchers.note_write)
+        poller = self.pollers.track(connector.metadata.uid, arm, ref, readers=asked.readers)
+        azure = AzureAccess(SecurityConnectors(arm), RoleAssignments(arm), poller, self.pollers.record_write)
         observer = AzureStateReader(azure.connectors, azure.role_assignments)
         if connector.metadata.is_deleting:
             return await observer.read_for_deletion(ref, asked), azure
-        self.drift_notifications.note(Key.from_metadata(connector.metadata), ref, azure.watcher)
+        self.drift_notifications.note(Key.from_metadata(connector.metadata), ref, azure.poller)
         now = self.clock()
-        if _is_unwatched(cache.cloud, watcher.latest(ref)) and not cache.was_read_since(now - asked.probe_interval):
+        view = poller.current_view(ref)
+        poller.acknowledge(ref)
+        if _is_unwatched(cache.cloud, view) and not cache.was_read_since(now - asked.probe_interval):
             asked = replace(asked, fresh=True)
         cloud = await observer.observe(ref, cache.cloud, asked, now)
         if cloud.fresh:
@@ -236,7 +238,7 @@ class Gatherer:
         self, snapshot: ConnectorSnapshot, cloud: AzureState, azure: AzureAccess, cache: ConnectorCache
     ) -> ConnectorSnapshot:
         connector = snapshot.connector
-        view = azure.watcher.latest(connector.connector_ref)
+        view = azure.poller.current_view(connector.connector_ref)
         shown = view.inventory if view is not None else DiscoveredCounts()
         names = {key: each.name for key, each in desired_state.azure_organizations(cloud).items()}
         findings = SignInFindings()
@@ -252,11 +254,11 @@ class Gatherer:
             sign_in=findings.sign_in,
             prerequisites=findings.prerequisites,
             expected=findings.expected,
-            conflicting_connectors=await find_conflicting_connectors(snapshot, cloud, self.resources, azure.watcher),
+            conflicting_connectors=await find_conflicting_connectors(snapshot, cloud, self.resources, azure.poller),
         )
 
 
-def _is_unwatched(known: AzureState | None, view: CloudView | None) -> bool:
+def _is_unwatched(known: AzureState | None, view: ConnectorView | None) -> bool:
     """Whether Resource Graph would not show a change of something that is known: it has no row of it."""
     if known is None or known.connector is None:
         return False

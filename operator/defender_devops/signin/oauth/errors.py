@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import ClassVar, Final
 
+from defender_devops.entra_error_codes import ENTRA_ERROR_CODES, LOOP_DETECTED, EntraFailure, codes_of
 from defender_devops.errors import OperatorError
 
 __all__ = [
@@ -128,55 +129,9 @@ _SLOW_DOWN_SECONDS: Final = 5.0  # RFC 8628, section 3.5
 _LOOP_SECONDS: Final = 300.0
 """Wait after AADSTS50196: Entra says that we ask in a loop, so ask much more slowly."""
 
-_TRANSIENT: Final = frozenset({50033, 50087, 90006, 90024, 90033, 90055, 50196})
-_CONSENT: Final = frozenset({65001, 65004, 90094, 90095, 650052})
-_BLOCKED: Final = frozenset({50057, 50053, 50105, 50034, 50020, 51004, 53003, 530032, 53011, 500212})
-
-_WORDS: Final[dict[int, str]] = {
-    50173: "The sessions of the account were revoked.",
-    70008: "The sign-in has expired.",
-    700082: "The sign-in has expired: it was not used for 90 days.",
-    70043: "The sign-in has reached the age at which a policy of the tenant asks for a new one.",
-    700084: "The sign-in has reached its longest life.",
-    50089: "The sign-in has expired.",
-    50132: "The session is no longer valid: the password changed or the session was revoked.",
-    50133: "The session is no longer valid: the password changed.",
-    50055: "The password of the account has expired.",
-    50144: "The Active Directory password of the account has expired.",
-    50072: "The account must register for multifactor authentication.",
-    50074: "Multifactor authentication is required.",
-    50076: "Multifactor authentication is required.",
-    50079: "The account must register for multifactor authentication.",
-    50158: "A policy asks for one more step at sign-in.",
-    53000: "A policy asks for a compliant device.",
-    53001: "A policy asks for a device that is joined to the domain.",
-    65001: "Nobody has consented to what the app asks for.",
-    65004: "The consent was declined.",
-    90094: "An administrator must consent.",
-    90095: "An administrator must approve the request for consent.",
-    650052: "The tenant has no Azure DevOps service principal yet: an administrator must consent.",
-    54005: "The code was used before.",
-    501481: "The code belongs to another sign-in (PKCE).",
-    700005: "The code belongs to another tenant.",
-    50057: "The account is disabled.",
-    50053: "The account is locked, or signs in from an address that is blocked.",
-    50105: "The account is not assigned to the app.",
-    50034: "The account does not exist in the tenant.",
-    50020: "The account is not a member of the tenant.",
-    51004: "The account does not exist in the tenant.",
-    53003: "Conditional Access blocks the sign-in.",
-    530032: "Conditional Access blocks the sign-in (security policy of the tenant).",
-    53011: "The account is blocked because of its risk.",
-    500212: "A policy of the tenant forbids access to this service.",
-    7000215: "The client secret is wrong (often the secret's id was taken instead of its value).",
-    7000222: "The client secret or certificate has expired.",
-    700016: "The app registration does not exist in the tenant.",
-    700027: "The certificate or federated token does not fit the app registration.",
-    50011: "The reply address is not registered with the app.",
-    500011: "Azure DevOps is not known in the tenant.",
-    90002: "The tenant does not exist.",
-    50196: "Entra ID asks for patience: too many equal requests.",
-}
+_TRANSIENT: Final = codes_of(EntraFailure.TRANSIENT)
+_CONSENT: Final = codes_of(EntraFailure.CONSENT)
+_BLOCKED: Final = codes_of(EntraFailure.ACCOUNT)
 
 _SIGN_IN = "Sign in again on the connector's page."
 _ADVICE: Final[dict[type[SignInError], str]] = {
@@ -249,7 +204,7 @@ def classify(
         )
     kind = _class_of(status, error, codes, redeeming_code=redeeming_code)
     number = codes[0] if codes else None
-    if kind is TokenServiceUnavailable and number == 50196:  # noqa: PLR2004 - an AADSTS number, explained above
+    if kind is TokenServiceUnavailable and number == LOOP_DETECTED:
         retry_after = max(retry_after or 0.0, _LOOP_SECONDS)
     return kind(_words(kind, status, error, number), retry_after=retry_after, number=number)
 
@@ -269,7 +224,8 @@ def _words(kind: type[SignInError], status: int, error: str | None, number: int 
         return (
             f"The answer to a token request (HTTP {status}) is not from Entra ID; a proxy in between? {_ADVICE[kind]}"
         )
-    what = _WORDS.get(number or 0) or _DEVICE_WORDS.get(error) or _DEFAULT_WORDS[kind]
+    code = ENTRA_ERROR_CODES.get(number or 0)
+    what = (code and code.message) or _DEVICE_WORDS.get(error) or _DEFAULT_WORDS[kind]
     shown = error if error in _BY_ERROR or error in _APP_ERRORS else "an unknown error"
     named = f"AADSTS{number}" if number else shown
     return f"{what} {_ADVICE[kind]} ({named})"

@@ -78,7 +78,7 @@ async def test_the_operators_own_queries_are_spoken(direct: Direct) -> None:
         "tailspin": {"projects": 1, "repositories": 2},
     }
     assert await rows(direct, queries.ROLE_ASSIGNMENTS) == []
-    holders = await rows(direct, queries.holders_of(["Contoso", "northwind", "it's \\ odd"]))
+    holders = await rows(direct, queries.onboarding_query(["Contoso", "northwind", "it's \\ odd"]))
     assert [owning_connector_key["organization"] for owning_connector_key in holders] == ["contoso"]
 
 

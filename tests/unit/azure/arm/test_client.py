@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from defender_devops.azure.arm.client import Call, Repeat, resource_path
+from defender_devops.azure.arm.client import ArmRequest, RetryPolicy, resource_path
 from defender_devops.azure.arm.rate_limiter import OperationKind
 from defender_devops.errors import (
     AzureUnavailable,
@@ -34,18 +34,20 @@ from tests.unit.azure.fakes import (
     page,
 )
 
-GET = Call("read connector", "GET", path="/subscriptions/s", api_version="2025-03-01", subscription=SUBSCRIPTION)
-PUT = Call("create connector", "PUT", path="/x", api_version="1", subscription=SUBSCRIPTION, body={"a": 1})
-PATCH = Call("update DevOps configuration", "PATCH", path="/x", api_version="1", subscription=SUBSCRIPTION, body={})
-POST = Call("list available organizations", "POST", path="/x", api_version="1", subscription=SUBSCRIPTION)
-ONCE = Call(
+GET = ArmRequest("read connector", "GET", path="/subscriptions/s", api_version="2025-03-01", subscription=SUBSCRIPTION)
+PUT = ArmRequest("create connector", "PUT", path="/x", api_version="1", subscription=SUBSCRIPTION, body={"a": 1})
+PATCH = ArmRequest(
+    "update DevOps configuration", "PATCH", path="/x", api_version="1", subscription=SUBSCRIPTION, body={}
+)
+POST = ArmRequest("list available organizations", "POST", path="/x", api_version="1", subscription=SUBSCRIPTION)
+ONCE = ArmRequest(
     "create DevOps configuration",
     "PUT",
     path="/x",
     api_version="1",
     subscription=SUBSCRIPTION,
     body={},
-    repeat=Repeat.NEVER,
+    retry=RetryPolicy.NEVER,
 )
 FAILURES = [
     answer(502),
@@ -85,9 +87,11 @@ async def test_outside_of_a_reconcile_each_request_has_an_id_of_its_own() -> Non
 
 
 @pytest.mark.parametrize("failure", FAILURES, ids=str)
-@pytest.mark.parametrize("call", [GET, PUT, Call("d", "DELETE", path="/x", subscription="s")], ids=lambda c: c.method)
+@pytest.mark.parametrize(
+    "call", [GET, PUT, ArmRequest("d", "DELETE", path="/x", subscription="s")], ids=lambda c: c.method
+)
 async def test_what_may_be_repeated_is_repeated_after_a_passing_failure(
-    failure: httpx.Response | Exception, call: Call
+    failure: httpx.Response | Exception, call: ArmRequest
 ) -> None:
     azure = azure_with(failure, failure, answer(200, {"done": True}))
     assert (await azure.arm.send(call)).content == {"done": True}
@@ -107,7 +111,7 @@ async def test_after_three_tries_the_scheduler_decides(failure: httpx.Response |
 
 @pytest.mark.parametrize("failure", FAILURES, ids=str)
 @pytest.mark.parametrize("call", [ONCE, PATCH, POST], ids=["once", "PATCH", "POST"])
-async def test_what_may_have_been_done_is_not_repeated(failure: httpx.Response | Exception, call: Call) -> None:
+async def test_what_may_have_been_done_is_not_repeated(failure: httpx.Response | Exception, call: ArmRequest) -> None:
     azure = azure_with(failure, answer(200, {}))
     with pytest.raises(AzureUnavailable):
         await azure.arm.send(call)
@@ -138,7 +142,7 @@ async def test_a_redirect_is_never_followed(status: int) -> None:
 
 
 @pytest.mark.parametrize("call", [GET, PATCH, POST], ids=lambda c: c.method)
-async def test_an_expired_token_is_replaced_once(call: Call) -> None:
+async def test_an_expired_token_is_replaced_once(call: ArmRequest) -> None:
     azure = azure_with(arm_error(401, "ExpiredAuthenticationToken", "It is old."), answer(200, {"done": True}))
     assert (await azure.arm.send(call)).content == {"done": True}
     assert [each.headers["authorization"] for each in azure.requests] == ["Bearer token-1", "Bearer token-2"]
@@ -236,27 +240,27 @@ async def test_a_failure_that_names_a_long_wait_is_the_schedulers() -> None:
         (GET, "x-ms-ratelimit-remaining-subscription-reads", OperationKind.READS),
         (PUT, "x-ms-ratelimit-remaining-subscription-writes", OperationKind.WRITES),
         (POST, "x-ms-ratelimit-remaining-subscription-writes", OperationKind.WRITES),
-        (Call("d", "DELETE", path="/x"), "x-ms-ratelimit-remaining-subscription-deletes", OperationKind.DELETES),
+        (ArmRequest("d", "DELETE", path="/x"), "x-ms-ratelimit-remaining-subscription-deletes", OperationKind.DELETES),
         (
-            Call("q", "POST", path="/x", kind=OperationKind.RESOURCE_GRAPH),
+            ArmRequest("q", "POST", path="/x", kind=OperationKind.RESOURCE_GRAPH),
             "x-ms-user-quota-remaining",
             OperationKind.RESOURCE_GRAPH,
         ),
     ],
 )
-async def test_the_budget_learns_from_every_answer(call: Call, header: str, kind: OperationKind) -> None:
+async def test_the_budget_learns_from_every_answer(call: ArmRequest, header: str, kind: OperationKind) -> None:
     azure = azure_with(answer(200, {}, {header: "7"}))
     await azure.arm.send(call)
-    (left,) = azure.budget.left()
-    assert left.key.kind is kind
-    assert left.available == 7
+    (state,) = azure.rate_limiter.states()
+    assert state.key.kind is kind
+    assert state.available == 7
 
 
 async def test_an_empty_window_of_resource_graph_is_waited_out() -> None:
     azure = azure_with(
         answer(200, {}, {"x-ms-user-quota-remaining": "0", "x-ms-user-quota-resets-after": "00:00:03"}), answer(200, {})
     )
-    call = Call("q", "POST", path="/x", kind=OperationKind.RESOURCE_GRAPH)
+    call = ArmRequest("q", "POST", path="/x", kind=OperationKind.RESOURCE_GRAPH)
     await azure.arm.send(call)
     await azure.arm.send(call)
     assert azure.time.seconds == pytest.approx(3)
@@ -296,7 +300,7 @@ async def test_an_answer_without_end_is_not_kept(monkeypatch: pytest.MonkeyPatch
 
 
 async def test_a_secret_in_a_body_is_sent_and_never_shown() -> None:
-    call = Call("c", "PUT", path="/x", body={"properties": {"authorization": {"code": SecretStr("the-code")}}})
+    call = ArmRequest("c", "PUT", path="/x", body={"properties": {"authorization": {"code": SecretStr("the-code")}}})
     azure = azure_with(answer(200, {}))
     await azure.arm.send(call)
     assert azure.body() == {"properties": {"authorization": {"code": "the-code"}}}
@@ -333,14 +337,14 @@ async def test_a_link_that_leads_away_is_not_followed(link: str) -> None:
 
 async def test_pages_that_go_round_in_circles_are_an_error() -> None:
     azure = azure_with(page([], f"{ENDPOINT}/next"))
-    with pytest.raises(AzureUnavailable, match="without end"):
+    with pytest.raises(AzureUnavailable, match="do not end"):
         await azure.arm.values(GET)
 
 
 async def test_pages_that_never_end_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("defender_devops.azure.arm.client._PAGES_MAX", 20)
     azure = FakeAzure([lambda _request: page([], f"{ENDPOINT}/{len(azure.requests)}")])
-    with pytest.raises(AzureUnavailable, match="without end"):
+    with pytest.raises(AzureUnavailable, match="do not end"):
         await azure.arm.values(GET)
 
 
@@ -360,6 +364,6 @@ def test_a_name_stays_one_segment(name: str) -> None:
 async def test_no_library_logs_a_signed_address(caplog: pytest.LogCaptureFixture) -> None:
     azure = azure_with(page([]))
     with caplog.at_level(logging.DEBUG):
-        await azure.arm.values(GET.following(f"{ENDPOINT}/operationResults/1?s=signature"))
+        await azure.arm.values(GET.for_page(f"{ENDPOINT}/operationResults/1?s=signature"))
     assert azure.requests[0].url.params["s"] == "signature"
     assert "signature" not in caplog.text

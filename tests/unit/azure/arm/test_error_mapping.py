@@ -7,7 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from defender_devops.azure.arm.error_mapping import Answer, Asked, error_of_answer, error_of_operation, retry_after_of
+from defender_devops.azure.arm.error_mapping import (
+    HttpResponse,
+    RequestContext,
+    error_for_response,
+    retry_after_seconds,
+)
 from defender_devops.errors import (
     AzureError,
     AzureNotFound,
@@ -28,7 +33,7 @@ T1, T2 = "11111111-1111-1111-1111-111111111111", "99999999-9999-9999-9999-999999
 OBJECT = "44444444-4444-4444-4444-444444444444"
 GROUP_SCOPE = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-devops-security"
 SCOPE = f"{GROUP_SCOPE}/providers/Microsoft.Security/securityConnectors/contoso"
-ASKED = Asked("create connector", "client c", SUBSCRIPTION)
+ASKED = RequestContext("create connector", "client c", SUBSCRIPTION)
 
 POLICY = {
     "type": "PolicyViolation",
@@ -45,7 +50,7 @@ def arm(code: str, message: str = "", **more: object) -> bytes:
 
 
 def error_of(status: int, body: bytes = b"", headers: dict[str, str] | None = None) -> AzureError:
-    return error_of_answer(Answer(status, headers or {}, body), ASKED, NOW)
+    return error_for_response(HttpResponse(status, headers or {}, body), ASKED, NOW)
 
 
 CASES = {
@@ -320,29 +325,8 @@ def test_no_token_or_signature_reaches_a_message() -> None:
 def test_the_time_to_wait_is_read_from_whichever_header_names_it(
     headers: dict[str, str], seconds: float | None
 ) -> None:
-    assert retry_after_of(Answer(429, headers), NOW) == seconds
+    assert retry_after_seconds(HttpResponse(429, headers), NOW) == seconds
     assert error_of(429, headers=headers).retry_after == seconds
-
-
-@pytest.mark.parametrize(
-    ("error", "kind", "words"),
-    [
-        (
-            {"code": "TokenExchangeFailed", "message": "AzureDevOps token exchange failed: InvalidOAuthCode"},
-            TokenExchangeFailed,
-            ["InvalidOAuthCode"],
-        ),
-        ({"code": "OnboardingFailed", "message": "Organization 'x' is not in this tenant."}, InvalidRequest, ["'x'"]),
-        ({"code": "InternalServerError", "message": "Oops"}, AzureUnavailable, ["Oops"]),
-        (None, InvalidRequest, []),
-        ("what", InvalidRequest, []),
-    ],
-)
-def test_a_failed_operation_becomes_its_error(error: object, kind: type[AzureError], words: list[str]) -> None:
-    found = error_of_operation(error, ASKED)
-    assert type(found) is kind
-    for word in words:
-        assert word in found.message
 
 
 _JSON = st.recursive(

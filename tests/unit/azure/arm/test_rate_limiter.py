@@ -6,25 +6,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from defender_devops.azure.arm.rate_limiter import Budget, BudgetKey, OperationKind
+from defender_devops.azure.arm.rate_limiter import OperationKind, RateLimiter, RateLimitKey
 from defender_devops.clock import Clock
 from defender_devops.errors import Throttled
 from tests.unit.azure.fakes import FakeTime
 
-READS = BudgetKey("tenant/client", OperationKind.READS, "sub")
-WRITES = BudgetKey("tenant/client", OperationKind.WRITES, "sub")
-GRAPH = BudgetKey("tenant/client", OperationKind.RESOURCE_GRAPH)
+READS = RateLimitKey("tenant/client", OperationKind.READS, "sub")
+WRITES = RateLimitKey("tenant/client", OperationKind.WRITES, "sub")
+GRAPH = RateLimitKey("tenant/client", OperationKind.RESOURCE_GRAPH)
 
 
-async def spend(budget: Budget, key: BudgetKey, count: int = 1) -> None:
+async def spend(rate_limiter: RateLimiter, key: RateLimitKey, count: int = 1) -> None:
     for _ in range(count):
-        async with budget.request(key):
+        async with rate_limiter.request(key):
             pass
 
 
-def patient(patience: float = 1e9) -> Budget:
+def patient(timeout: float = 1e9) -> RateLimiter:
     """A budget on the event loop's time, which looptime makes jump."""
-    return Budget(patience=patience, clock=Clock())
+    return RateLimiter(timeout=timeout, clock=Clock())
 
 
 def now() -> float:
@@ -44,37 +44,37 @@ def now() -> float:
 async def test_each_kind_has_its_burst_and_then_its_rate(
     kind: OperationKind, at_once: int, more: int, seconds: float
 ) -> None:
-    budget, key = patient(), BudgetKey("p", kind, "s")
+    rate_limiter, key = patient(), RateLimitKey("p", kind, "s")
     started = now()
-    await spend(budget, key, at_once)
+    await spend(rate_limiter, key, at_once)
     assert now() == started
-    await spend(budget, key, more)
+    await spend(rate_limiter, key, more)
     assert now() - started == pytest.approx(seconds, abs=0.01)
 
 
 @pytest.mark.looptime
 async def test_subscriptions_principals_and_kinds_do_not_share_a_bucket() -> None:
-    budget = patient()
-    await spend(budget, WRITES, 190)
+    rate_limiter = patient()
+    await spend(rate_limiter, WRITES, 190)
     started = now()
     for other in (
         READS,
-        BudgetKey("tenant/client", OperationKind.WRITES, "another"),
-        BudgetKey("tenant/other", OperationKind.WRITES, "sub"),
-        BudgetKey("tenant/client", OperationKind.DELETES, "sub"),
+        RateLimitKey("tenant/client", OperationKind.WRITES, "another"),
+        RateLimitKey("tenant/other", OperationKind.WRITES, "sub"),
+        RateLimitKey("tenant/client", OperationKind.DELETES, "sub"),
     ):
-        await spend(budget, other)
+        await spend(rate_limiter, other)
     assert now() == started
 
 
 @pytest.mark.looptime
 async def test_callers_are_served_in_the_order_of_asking() -> None:
-    budget = patient()
-    await spend(budget, WRITES, 190)
+    rate_limiter = patient()
+    await spend(rate_limiter, WRITES, 190)
     served: list[int] = []
 
     async def caller(number: int) -> None:
-        await spend(budget, WRITES)
+        await spend(rate_limiter, WRITES)
         served.append(number)
 
     await asyncio.gather(*(caller(number) for number in range(20)))
@@ -84,12 +84,12 @@ async def test_callers_are_served_in_the_order_of_asking() -> None:
 @pytest.mark.looptime
 @pytest.mark.parametrize("cancelled", [0, 1, 5, 9])
 async def test_a_cancelled_caller_leaves_its_turn_to_the_next(cancelled: int) -> None:
-    budget = patient()
-    await spend(budget, WRITES, 190)
+    rate_limiter = patient()
+    await spend(rate_limiter, WRITES, 190)
     served: list[int] = []
 
     async def caller(number: int) -> None:
-        await spend(budget, WRITES)
+        await spend(rate_limiter, WRITES)
         served.append(number)
 
     started = now()
@@ -99,88 +99,87 @@ async def test_a_cancelled_caller_leaves_its_turn_to_the_next(cancelled: int) ->
     await asyncio.gather(*callers, return_exceptions=True)
     assert served == [number for number in range(10) if number != cancelled]
     assert now() - started == pytest.approx(0.9, abs=0.02)
-    assert budget.left()[0].waiting == 0
 
 
 @pytest.mark.looptime
 async def test_a_cancelled_request_is_no_longer_under_way() -> None:
-    budget = patient()
+    rate_limiter = patient()
 
     async def stuck() -> None:
-        async with budget.request(READS):
+        async with rate_limiter.request(READS):
             await asyncio.sleep(1000)
 
     task = asyncio.create_task(stuck())
     await asyncio.sleep(0)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    budget.remaining(READS, 100)
-    assert budget.left()[0].available == pytest.approx(100)
+    rate_limiter.update_remaining(READS, 100)
+    assert rate_limiter.states()[0].available == pytest.approx(100)
 
 
 @pytest.mark.looptime
 async def test_what_azure_says_is_left_lowers_the_bucket() -> None:
-    budget = patient()
-    await spend(budget, READS)
-    budget.remaining(READS, 10)
+    rate_limiter = patient()
+    await spend(rate_limiter, READS)
+    rate_limiter.update_remaining(READS, 10)
     started = now()
-    await spend(budget, READS, 10)
+    await spend(rate_limiter, READS, 10)
     assert now() == started
-    await spend(budget, READS, 25)
+    await spend(rate_limiter, READS, 25)
     assert now() - started == pytest.approx(1.0, abs=0.01)
 
 
 @pytest.mark.parametrize("said", [11_999, 250, 191])
 async def test_what_azure_says_is_left_never_raises_the_bucket(said: float) -> None:
-    budget = Budget(clock=FakeTime().clock)
-    await spend(budget, READS, 50)
-    budget.remaining(READS, said)
-    assert budget.left()[0].available == 190
+    rate_limiter = RateLimiter(clock=FakeTime().clock)
+    await spend(rate_limiter, READS, 50)
+    rate_limiter.update_remaining(READS, said)
+    assert rate_limiter.states()[0].available == 190
 
 
 async def test_what_is_under_way_is_taken_off_what_azure_says_is_left() -> None:
-    budget = Budget(clock=FakeTime().clock)
-    async with budget.request(READS), budget.request(READS), budget.request(READS):
-        budget.remaining(READS, 10)  # the answer to one of the three
-    assert budget.left()[0].available == 8
+    rate_limiter = RateLimiter(clock=FakeTime().clock)
+    async with rate_limiter.request(READS), rate_limiter.request(READS), rate_limiter.request(READS):
+        rate_limiter.update_remaining(READS, 10)  # the answer to one of the three
+    assert rate_limiter.states()[0].available == 8
 
 
 @pytest.mark.looptime
 async def test_the_time_that_azure_names_wins_over_a_full_bucket() -> None:
-    budget = patient()
+    rate_limiter = patient()
     started = now()
-    budget.block(READS, 30)
-    await spend(budget, READS)
+    rate_limiter.block(READS, 30)
+    await spend(rate_limiter, READS)
     assert now() - started == pytest.approx(30)
-    assert budget.left()[0].blocked_seconds == 0
+    assert rate_limiter.states()[0].blocked_seconds == 0
 
 
 @pytest.mark.looptime
 async def test_the_time_that_azure_names_also_holds_for_those_who_wait_already() -> None:
-    budget = patient()
-    await spend(budget, WRITES, 190)
+    rate_limiter = patient()
+    await spend(rate_limiter, WRITES, 190)
     started = now()
-    waiting = asyncio.create_task(spend(budget, WRITES))
+    waiting = asyncio.create_task(spend(rate_limiter, WRITES))
     await asyncio.sleep(0.05)
-    budget.block(WRITES, 10)
+    rate_limiter.block(WRITES, 10)
     await waiting
     assert now() - started == pytest.approx(10.05)
 
 
 async def test_after_a_refusal_the_bucket_counts_as_empty() -> None:
     time = FakeTime()
-    budget = Budget(clock=time.clock)
-    budget.block(WRITES, 2)
+    rate_limiter = RateLimiter(clock=time.clock)
+    rate_limiter.block(WRITES, 2)
     time.seconds += 2
-    assert budget.left()[0].available == pytest.approx(20)
+    assert rate_limiter.states()[0].available == pytest.approx(20)
 
 
 async def test_whoever_would_wait_too_long_is_told_when_to_come_back() -> None:
     time = FakeTime()
-    budget = Budget(patience=10, clock=time.clock)
-    budget.block(WRITES, 11)
+    rate_limiter = RateLimiter(timeout=10, clock=time.clock)
+    rate_limiter.block(WRITES, 11)
     with pytest.raises(Throttled) as refused:
-        await spend(budget, WRITES)
+        await spend(rate_limiter, WRITES)
     assert refused.value.retry_after == pytest.approx(11)
     assert refused.value.status is None
     assert time.slept == []
@@ -188,22 +187,22 @@ async def test_whoever_would_wait_too_long_is_told_when_to_come_back() -> None:
 
 @pytest.mark.looptime
 async def test_the_line_before_a_caller_counts_for_its_patience() -> None:
-    budget = patient(patience=1.0)
-    await spend(budget, WRITES, 190)
-    waiting = [asyncio.create_task(spend(budget, WRITES)) for _ in range(10)]
+    rate_limiter = patient(timeout=1.0)
+    await spend(rate_limiter, WRITES, 190)
+    waiting = [asyncio.create_task(spend(rate_limiter, WRITES)) for _ in range(10)]
     await asyncio.sleep(0)
     with pytest.raises(Throttled) as refused:
-        await spend(budget, WRITES)
+        await spend(rate_limiter, WRITES)
     assert refused.value.retry_after == pytest.approx(1.1)
     await asyncio.gather(*waiting)
 
 
 async def test_the_metrics_show_every_bucket_that_was_used() -> None:
-    budget = Budget(clock=FakeTime().clock)
-    await spend(budget, READS, 3)
-    await spend(budget, GRAPH)
-    budget.block(GRAPH, 5)
-    left = {each.key: each for each in budget.left()}
+    rate_limiter = RateLimiter(clock=FakeTime().clock)
+    await spend(rate_limiter, READS, 3)
+    await spend(rate_limiter, GRAPH)
+    rate_limiter.block(GRAPH, 5)
+    left = {each.key: each for each in rate_limiter.states()}
     assert left[READS].available == 237
     assert left[GRAPH].blocked_seconds == 5
 
@@ -230,17 +229,17 @@ def test_no_span_of_time_ever_holds_more_writes_than_burst_and_rate_allow(steps:
         assert 10 * time - number >= headroom - 190 + 1 - 1e-5
 
 
-def _simulate(key: BudgetKey, steps: list[tuple[float, int]]) -> list[float]:
+def _simulate(key: RateLimitKey, steps: list[tuple[float, int]]) -> list[float]:
     """When each request was let through, with some pause before each batch."""
 
     async def run() -> list[float]:
         time = FakeTime()
-        budget = Budget(patience=1e9, clock=time.clock)
+        rate_limiter = RateLimiter(timeout=1e9, clock=time.clock)
         times = []
         for pause, count in steps:
             time.seconds += pause
             for _ in range(count):
-                async with budget.request(key):
+                async with rate_limiter.request(key):
                     times.append(time.seconds)
         return times
 

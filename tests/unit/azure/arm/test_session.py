@@ -8,8 +8,8 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from defender_devops.azure.arm.client import ArmClient, Call, Repeat
-from defender_devops.azure.arm.rate_limiter import Budget
+from defender_devops.azure.arm.client import ArmClient, ArmRequest, RetryPolicy
+from defender_devops.azure.arm.rate_limiter import RateLimiter
 from defender_devops.azure.arm.session import ArmSession
 from defender_devops.azure.arm.token_source import TokenSource
 from defender_devops.errors import AzureUnavailable
@@ -57,21 +57,21 @@ async def asking(
     """What a server was asked."""
     async with server(respond) as (address, requests):
         endpoint = endpoint_of(address)
-        session = ArmSession.open(endpoint, budget=Budget(), clock=FakeTime().clock)
+        session = ArmSession.open(endpoint, rate_limiter=RateLimiter(), clock=FakeTime().clock)
         try:
             tokens = TokenSource(FakeCredential(), session.clock)
-            await ask(ArmClient(session, tokens, principal="p", who="w"))
+            await ask(ArmClient(session, tokens, principal="p", identity_name="w"))
         finally:
             await session.close()
         return requests
 
 
-GET = Call("read", "GET", path="/a", api_version="1")
+GET = ArmRequest("read", "GET", path="/a", api_version="1")
 
 
 @pytest.mark.parametrize("requests_before", [0, 1, 2])
 async def test_a_cut_connection_never_sends_what_can_be_spent_once_a_second_time(requests_before: int) -> None:
-    once = Call("authorize", "PUT", path="/a", body={"code": SecretStr("c")}, repeat=Repeat.NEVER)
+    once = ArmRequest("authorize", "PUT", path="/a", body={"code": SecretStr("c")}, retry=RetryPolicy.NEVER)
 
     async def ask(arm: ArmClient) -> None:
         for _ in range(requests_before):  # so that the connection is one that was kept
@@ -105,7 +105,7 @@ async def test_cookies_are_neither_kept_nor_sent() -> None:
 async def test_an_answer_that_is_no_http_is_a_failure_with_a_name() -> None:
     async def ask(arm: ArmClient) -> None:
         with pytest.raises(AzureUnavailable) as failed:
-            await arm.send(Call("read", "GET", path="/a", repeat=Repeat.NEVER))
+            await arm.send(ArmRequest("read", "GET", path="/a", retry=RetryPolicy.NEVER))
         assert failed.value.__cause__ is None
 
     await asking(lambda _number: b"SSH-2.0-OpenSSH_9.2\r\n\r\n", ask)
@@ -126,7 +126,7 @@ async def test_the_query_of_a_signed_address_arrives_as_azure_wrote_it() -> None
 
     async def ask(arm: ArmClient) -> None:
         endpoint = arm._session.endpoint
-        await arm.send(Call("look", "GET", link=SecretStr(f"{endpoint}/operationResults/1?{query}")))
+        await arm.send(ArmRequest("look", "GET", link=SecretStr(f"{endpoint}/operationResults/1?{query}")))
 
     (request,) = await asking(lambda _number: OK, ask)
     sent = httpx.URL(f"http://x{request.split()[1]}")
@@ -145,7 +145,7 @@ async def test_the_proxy_of_the_environment_is_used_unless_it_is_not_for_azure(
             await arm.send(GET)
         else:
             with pytest.raises(AzureUnavailable):
-                await arm.send(Call("read", "GET", path="/a", repeat=Repeat.NEVER))
+                await arm.send(ArmRequest("read", "GET", path="/a", retry=RetryPolicy.NEVER))
 
     def with_proxy(address: str) -> str:
         for name in ("http_proxy", "HTTP_PROXY"):

@@ -90,8 +90,8 @@ async def test_the_issuers_wish_to_replace_a_token_is_heeded() -> None:
     time = FakeTime()
 
     class WithWish(FakeCredential):
-        async def token(self, *, claims: str | None, renew: bool) -> Token:
-            token = await super().token(claims=claims, renew=renew)
+        async def token(self, *, claims: str | None, force_refresh: bool) -> Token:
+            token = await super().token(claims=claims, force_refresh=force_refresh)
             return Token(token.value, token.expires_at, refresh_at=NOW + time.seconds + 100)
 
     tokens = TokenSource(WithWish(lifetime=86400, now=lambda: NOW + time.seconds), time.clock)

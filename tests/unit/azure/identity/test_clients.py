@@ -7,11 +7,11 @@ from typing import Any, ClassVar
 import pytest
 from pydantic import SecretBytes, SecretStr
 
-from defender_devops.azure.arm.client import Call
+from defender_devops.azure.arm.client import ArmRequest
 from defender_devops.azure.identity import credentials
-from defender_devops.azure.identity.clients import Identities
+from defender_devops.azure.identity.clients import ArmClients
 from defender_devops.azure.identity.grants import Grants
-from defender_devops.azure.identity.operator_identity import OwnIdentity
+from defender_devops.azure.identity.operator_identity import OperatorIdentity
 from defender_devops.errors import CredentialsMissing, KubernetesNotFound, KubernetesRefused, KubernetesUnavailable
 from tests.unit.azure.fakes import answer, azure_with
 from tests.unit.azure.identity.test_grants import CLIENT, FEDERATED, OTHER, OWN, SUB, TENANT, azure
@@ -19,7 +19,7 @@ from tests.unit.azure.identity.test_grants import CLIENT, FEDERATED, OTHER, OWN,
 SECRET = {"type": "ClientSecret", "clientId": CLIENT, "secretRef": {"name": "arm", "key": "secret"}}
 CERTIFICATE = SECRET | {"type": "ClientCertificate"}
 HOME = "defender-devops"
-CALL = Call("read connector", "GET", path="/x", subscription=SUB)
+CALL = ArmRequest("read connector", "GET", path="/x", subscription=SUB)
 
 
 class Cluster:
@@ -48,11 +48,11 @@ def cluster() -> Cluster:
     return Cluster()
 
 
-def identities(cluster: Cluster, environment: dict[str, str] | None = None, grants: Grants | None = None) -> Identities:
-    return Identities(
+def identities(cluster: Cluster, environment: dict[str, str] | None = None, grants: Grants | None = None) -> ArmClients:
+    return ArmClients(
         azure_with(answer(200, {})).session,
         grants=grants or Grants(HOME),
-        own=OwnIdentity(environment or {}),
+        operator_identity=OperatorIdentity(environment or {}),
         secrets=cluster.secret,
         tokens=cluster.token,
     )
@@ -206,8 +206,8 @@ async def test_a_resource_that_is_gone_lets_its_client_go(cluster: Cluster, made
     arm = await shared.client("1", HOME, azure(SECRET))
     await arm.send(CALL)
     sdk = arm._tokens._credential._credential  # type: ignore[attr-defined]
-    await shared.forget("unknown")
-    await shared.forget("1")
+    await shared.release("unknown")
+    await shared.release("1")
     assert sdk.closed
     assert await shared.client("1", HOME, azure(SECRET)) is not arm
     await shared.close()
@@ -240,16 +240,16 @@ async def test_a_resource_on_its_way_out_keeps_the_credential_whose_secret_went_
     cluster.secrets.clear()
     with pytest.raises(CredentialsMissing):
         await shared.client("1", HOME, azure(SECRET))
-    assert await shared.client("1", HOME, azure(SECRET), going=True) is arm
+    assert await shared.client("1", HOME, azure(SECRET), is_deleting=True) is arm
     with pytest.raises(CredentialsMissing):
-        await shared.client("2", HOME, azure(SECRET), going=True)
+        await shared.client("2", HOME, azure(SECRET), is_deleting=True)
 
 
 async def test_what_is_not_granted_has_no_client_not_even_on_its_way_out(cluster: Cluster) -> None:
     for identity in (None, FEDERATED, {"type": "ManagedIdentity"}):
-        for going in (False, True):
+        for is_deleting in (False, True):
             with pytest.raises(CredentialsMissing, match="not granted"):
-                await identities(cluster).client("1", "team-a", azure(identity), going=going)
+                await identities(cluster).client("1", "team-a", azure(identity), is_deleting=is_deleting)
 
 
 async def test_a_secret_of_another_namespace_is_out_of_reach(cluster: Cluster) -> None:
@@ -260,22 +260,22 @@ async def test_a_secret_of_another_namespace_is_out_of_reach(cluster: Cluster) -
 
 def test_the_token_of_the_operators_own_service_account_is_read_each_time(tmp_path: Path) -> None:
     file = tmp_path / "token"
-    own = OwnIdentity({"AZURE_FEDERATED_TOKEN_FILE": str(file)})
+    operator_identity = OperatorIdentity({"AZURE_FEDERATED_TOKEN_FILE": str(file)})
     with pytest.raises(CredentialsMissing, match="workload identity"):
-        own.assertion()
+        operator_identity.assertion()
     file.write_text("first\n")
-    assert own.assertion().get_secret_value() == "first"
+    assert operator_identity.assertion().get_secret_value() == "first"
     file.write_text("second")
-    assert own.assertion().get_secret_value() == "second"
+    assert operator_identity.assertion().get_secret_value() == "second"
 
 
 def test_without_workload_identity_there_is_no_such_token() -> None:
     with pytest.raises(CredentialsMissing):
-        OwnIdentity({}).assertion()
+        OperatorIdentity({}).assertion()
 
 
 async def test_no_identity_shows_its_secret(cluster: Cluster, caplog: pytest.LogCaptureFixture) -> None:
     cluster.secrets[HOME, "arm", "secret"] = b"s3cret"
     with caplog.at_level("DEBUG"):
         arm = await identities(cluster).client("1", HOME, azure(SECRET))
-    assert "s3cret" not in f"{arm.who} {arm.principal} {arm!r} {caplog.text}"
+    assert "s3cret" not in f"{arm.identity_name} {arm.principal} {arm!r} {caplog.text}"

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from pydantic import SecretBytes, SecretStr
 
 from defender_devops.azure.identity import credentials
+from defender_devops.azure.identity.credential_errors import IdentityContext
 from defender_devops.azure.identity.credentials import (
     EntraCredential,
     certificate,
@@ -21,12 +22,11 @@ from defender_devops.azure.identity.credentials import (
     federated_file,
     managed_identity,
 )
-from defender_devops.azure.identity.entra_errors import Whose
 from defender_devops.errors import CredentialsMissing, CredentialsRejected, CredentialsUnavailable, KubernetesNotFound
 from tests.support.certificates import self_signed
 
 TENANT, CLIENT = "11111111-1111-1111-1111-111111111111", "aaaaaaaa-0000-0000-0000-00000000000a"
-WHOSE = Whose("client c", CLIENT, TENANT)
+CONTEXT = IdentityContext("client c", CLIENT, TENANT)
 
 
 class Sdk:
@@ -55,24 +55,24 @@ def built(*sdks: Sdk) -> Callable[[], Any]:
 
 async def test_a_token_is_asked_for_with_continuous_access_evaluation() -> None:
     sdk = Sdk()
-    token = await EntraCredential(built(sdk), WHOSE).token(claims=None, renew=False)
+    token = await EntraCredential(built(sdk), CONTEXT).token(claims=None, force_refresh=False)
     assert (token.value.get_secret_value(), token.expires_at, token.refresh_at) == ("t", 1000.0, 500.0)
     assert sdk.options == [{"enable_cae": True}]
 
 
 async def test_claims_are_handed_on() -> None:
     sdk = Sdk()
-    await EntraCredential(built(sdk), WHOSE).token(claims='{"x":1}', renew=True)
+    await EntraCredential(built(sdk), CONTEXT).token(claims='{"x":1}', force_refresh=True)
     assert sdk.options == [{"enable_cae": True, "claims": '{"x":1}'}]
 
 
 async def test_a_token_that_must_be_new_comes_from_a_new_credential() -> None:
     first, second = Sdk(), Sdk()
-    credential = EntraCredential(built(first, second), WHOSE)
-    await credential.token(claims=None, renew=False)
-    await credential.token(claims=None, renew=False)
+    credential = EntraCredential(built(first, second), CONTEXT)
+    await credential.token(claims=None, force_refresh=False)
+    await credential.token(claims=None, force_refresh=False)
     assert len(first.options) == 2
-    await credential.token(claims=None, renew=True)
+    await credential.token(claims=None, force_refresh=True)
     assert first.closed
     assert len(second.options) == 1
     await credential.close()
@@ -82,12 +82,12 @@ async def test_a_token_that_must_be_new_comes_from_a_new_credential() -> None:
 async def test_a_failure_of_the_library_becomes_an_error_of_ours() -> None:
     failing = Sdk(ClientAuthenticationError(message="(invalid_client) AADSTS7000215: x"))
     with pytest.raises(CredentialsRejected, match="AADSTS7000215"):
-        await EntraCredential(built(failing), WHOSE).token(claims=None, renew=False)
+        await EntraCredential(built(failing), CONTEXT).token(claims=None, force_refresh=False)
 
 
 async def test_a_defect_stays_a_defect() -> None:
     with pytest.raises(TypeError):
-        await EntraCredential(built(Sdk(TypeError("a defect"))), WHOSE).token(claims=None, renew=False)
+        await EntraCredential(built(Sdk(TypeError("a defect"))), CONTEXT).token(claims=None, force_refresh=False)
 
 
 @pytest.mark.looptime
@@ -97,8 +97,8 @@ async def test_entra_that_does_not_answer_is_not_waited_for_without_end() -> Non
             await asyncio.sleep(10_000)
             return SimpleNamespace()
 
-    with pytest.raises(CredentialsUnavailable, match="does not answer"):
-        await EntraCredential(built(Silent()), WHOSE).token(claims=None, renew=False)
+    with pytest.raises(CredentialsUnavailable, match="does not respond"):
+        await EntraCredential(built(Silent()), CONTEXT).token(claims=None, force_refresh=False)
     assert asyncio.get_running_loop().time() <= 60
 
 
@@ -118,7 +118,7 @@ def pem(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> bytes:
 )
 async def test_a_certificate_that_cannot_be_used_says_so_without_showing_it(data: bytes) -> None:
     with pytest.raises(CredentialsRejected, match="RSA") as refused:
-        await certificate(TENANT, CLIENT, lambda: SecretBytes(data)).token(claims=None, renew=False)
+        await certificate(TENANT, CLIENT, lambda: SecretBytes(data)).token(claims=None, force_refresh=False)
     assert "BEGIN" not in refused.value.message
 
 
@@ -128,14 +128,14 @@ async def test_a_certificate_that_can_be_used_is_taken(monkeypatch: pytest.Monke
     monkeypatch.setitem(credentials._TRANSPORT, "retry_total", 0)
     monkeypatch.setenv("AZURE_AUTHORITY_HOST", "https://127.0.0.1:9")
     with pytest.raises(CredentialsUnavailable, match="cannot be reached"):
-        await credential.token(claims=None, renew=False)
+        await credential.token(claims=None, force_refresh=False)
     await credential.close()
 
 
 async def test_the_file_of_a_projected_token_that_is_missing_is_named_as_the_cause(tmp_path: Path) -> None:
     credential = federated_file(TENANT, CLIENT, str(tmp_path / "missing"))
     with pytest.raises(CredentialsMissing, match="volume"):
-        await credential.token(claims=None, renew=False)
+        await credential.token(claims=None, force_refresh=False)
     await credential.close()
 
 
@@ -158,8 +158,8 @@ async def test_the_service_accounts_token_is_asked_for_each_time(monkeypatch: py
         return SecretStr(next(tokens))
 
     credential = federated(TENANT, CLIENT, "system:serviceaccount:a:b", assertion)
-    await credential.token(claims=None, renew=False)
-    await credential.token(claims=None, renew=False)
+    await credential.token(claims=None, force_refresh=False)
+    await credential.token(claims=None, force_refresh=False)
     assert given == ["first", "second"]
 
 
@@ -168,7 +168,7 @@ async def test_a_missing_service_account_is_not_entras_fault() -> None:
         raise KubernetesNotFound("no such service account")
 
     with pytest.raises(KubernetesNotFound):
-        await federated(TENANT, CLIENT, "s", assertion).token(claims=None, renew=False)
+        await federated(TENANT, CLIENT, "s", assertion).token(claims=None, force_refresh=False)
 
 
 async def test_a_managed_identity_is_never_turned_into_the_operators_own(

@@ -35,13 +35,13 @@ def azure(identity: Identity, tenant: str = TENANT, subscription: str = SUB) -> 
     return Azure.model_validate(spec if identity is None else {**spec, "identity": identity})
 
 
-def grants(*given: dict[str, str], own: str | None = OWN) -> Grants:
-    return Grants("defender-devops", tuple(IdentityGrant.model_validate(each) for each in given), own)
+def grants(*granted: dict[str, str], operator_identity: str | None = OWN) -> Grants:
+    return Grants("defender-devops", tuple(IdentityGrant.model_validate(grant) for grant in granted), operator_identity)
 
 
-def allowed(given: Grants, namespace: str, wanted: Azure) -> bool:
+def allowed(granted: Grants, namespace: str, wanted: Azure) -> bool:
     try:
-        given.require(namespace, wanted)
+        granted.require(namespace, wanted)
     except CredentialsMissing:
         return False
     return True
@@ -76,8 +76,8 @@ def test_what_lies_in_the_namespace_itself_needs_no_grant(identity: Identity) ->
     ],
 )
 def test_a_grant_allows_what_it_names_and_nothing_else(grant: dict[str, str], may: list[Identity]) -> None:
-    given = grants(grant)
-    assert [identity for identity in ALL if allowed(given, "team-a", azure(identity))] == may
+    granted = grants(grant)
+    assert [identity for identity in ALL if allowed(granted, "team-a", azure(identity))] == may
 
 
 @pytest.mark.parametrize(
@@ -86,13 +86,13 @@ def test_a_grant_allows_what_it_names_and_nothing_else(grant: dict[str, str], ma
 def test_a_grant_holds_for_its_namespace_tenant_and_subscription_only(
     grant: dict[str, str], identity: Identity
 ) -> None:
-    given = grants(grant)
-    assert allowed(given, "team-a", azure(identity))
-    assert not allowed(given, "team-b", azure(identity))
-    assert not allowed(given, "team-a2", azure(identity))
-    assert not allowed(given, "TEAM-A", azure(identity))
-    assert not allowed(given, "team-a", azure(identity, tenant=OTHER))
-    assert not allowed(given, "team-a", azure(identity, subscription=OTHER))
+    granted = grants(grant)
+    assert allowed(granted, "team-a", azure(identity))
+    assert not allowed(granted, "team-b", azure(identity))
+    assert not allowed(granted, "team-a2", azure(identity))
+    assert not allowed(granted, "TEAM-A", azure(identity))
+    assert not allowed(granted, "team-a", azure(identity, tenant=OTHER))
+    assert not allowed(granted, "team-a", azure(identity, subscription=OTHER))
 
 
 def test_ids_are_compared_without_regard_to_case() -> None:
@@ -101,9 +101,9 @@ def test_ids_are_compared_without_regard_to_case() -> None:
 
 
 def test_the_nodes_own_identity_is_not_the_operators_where_that_has_none() -> None:
-    given = grants(SELF_GRANT, own=None)
-    assert allowed(given, "team-a", azure(OPERATOR))
-    assert not allowed(given, "team-a", azure(SYSTEM))
+    granted = grants(SELF_GRANT, operator_identity=None)
+    assert allowed(granted, "team-a", azure(OPERATOR))
+    assert not allowed(granted, "team-a", azure(SYSTEM))
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_grants_come_from_the_environment_as_json(monkeypatch: pytest.MonkeyPatc
         "DEFENDER_DEVOPS_IDENTITY_GRANTS",
         f'[{{"namespace": "team-a", "tenantId": "{TENANT}", "subscriptionId": "{SUB}", "clientId": "{CLIENT}"}}]',
     )
-    assert grants(CLIENT_GRANT).given == Settings().identity_grants
+    assert grants(CLIENT_GRANT).identity_grants == Settings().identity_grants
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ FAILURES = [
     (
         ClientAuthenticationError("EnvironmentCredential: (invalid_client) AADSTS7000215: Invalid client secret."),
         CredentialsRejected,
-        "the client secret is wrong",
+        "The client secret is wrong",
     ),
     (ServiceRequestError("no route"), CredentialsUnavailable, "Entra ID cannot be reached"),
 ]

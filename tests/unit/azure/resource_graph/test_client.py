@@ -7,7 +7,7 @@ import pytest
 
 from defender_devops.azure.arm.rate_limiter import OperationKind
 from defender_devops.azure.resource_graph.client import PageTooLarge, ResourceGraph
-from defender_devops.azure.resource_graph.queries import holders_of
+from defender_devops.azure.resource_graph.queries import onboarding_query
 from defender_devops.errors import AzureUnavailable, InvalidRequest, Throttled
 from tests.unit.azure.fakes import FakeAzure, answer, arm_error, azure_with
 
@@ -47,13 +47,13 @@ async def test_without_subscriptions_it_asks_about_all_that_the_identity_sees() 
 async def test_it_draws_on_a_budget_of_its_own() -> None:
     azure = azure_with(rows("a"))
     await ResourceGraph(azure.arm).rows("resources", ["s"])
-    (left,) = azure.budget.left()
-    assert (left.key.kind, left.key.subscription, left.available) == (OperationKind.RESOURCE_GRAPH, "", 14)
+    (state,) = azure.rate_limiter.states()
+    assert (state.key.kind, state.key.subscription, state.available) == (OperationKind.RESOURCE_GRAPH, "", 14)
 
 
 @pytest.mark.parametrize("truncated", ["true", True])
 async def test_an_answer_that_was_cut_short_is_no_answer(truncated: object) -> None:
-    with pytest.raises(AzureUnavailable, match="cut"):
+    with pytest.raises(AzureUnavailable, match="truncated"):
         await ResourceGraph(azure_with(rows("a", truncated=truncated)).arm).rows("resources")
 
 
@@ -109,4 +109,4 @@ async def test_data_that_is_no_list_of_rows_is_no_rows() -> None:
     ],
 )
 def test_a_name_never_becomes_a_part_of_the_query(names: list[str], literals: str) -> None:
-    assert f"organization in {literals}" in holders_of(names)
+    assert f"organization in {literals}" in onboarding_query(names)

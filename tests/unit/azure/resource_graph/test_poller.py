@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from defender_devops.api.azure_types import ConnectorRef, Counts
-from defender_devops.azure.resource_graph.poller import Changes, CloudWatcher
+from defender_devops.azure.resource_graph.poller import Changes, ResourceGraphPoller
 from defender_devops.azure.resource_graph.queries import CONNECTORS, ROLE_ASSIGNMENTS
 from defender_devops.clock import Clock
 from defender_devops.errors import AzureUnavailable
@@ -74,27 +74,29 @@ class FakeGraph:
 
 
 @dataclass
-class Watched:
+class PolledGraph:
     graph: FakeGraph
     azure: FakeAzure
-    watcher: CloudWatcher
+    poller: ResourceGraphPoller
     changes: list[Changes]
 
-    async def look(self) -> Changes:
-        return (await self.watcher.look()).changes
+    async def poll(self) -> Changes:
+        return (await self.poller.poll()).changes
 
 
 @pytest.fixture
-def world() -> Watched:
+def world() -> PolledGraph:
     return make_world()
 
 
-def make_world(clock: Clock | None = None) -> Watched:
+def make_world(clock: Clock | None = None) -> PolledGraph:
     graph = FakeGraph()
     azure = FakeAzure([graph])
     changes: list[Changes] = []
-    watcher = CloudWatcher(azure.arm, interval=300, changed=changes.append, settle=60, clock=clock or azure.time.clock)
-    return Watched(graph, azure, watcher, changes)
+    poller = ResourceGraphPoller(
+        azure.arm, interval=300, on_changes=changes.append, indexing_lag=60, clock=clock or azure.time.clock
+    )
+    return PolledGraph(graph, azure, poller, changes)
 
 
 def differing(*refs: ConnectorRef) -> Changes:
@@ -105,183 +107,194 @@ def vanished(*refs: ConnectorRef) -> Changes:
     return Changes(vanished=frozenset(ref.key for ref in refs))
 
 
-async def test_one_query_answers_for_all_connectors_of_an_identity(world: Watched) -> None:
+async def test_one_query_answers_for_all_connectors_of_an_identity(world: PolledGraph) -> None:
     for number in range(900):
         ref = ConnectorRef(SUB1, "rg", f"c{number}")
         world.graph.put(ref, ("contoso", "Onboarded", 10, 80))
-        world.watcher.watch(ref)
-    world.watcher.watch(OTHER)
-    look = await world.watcher.look()
+        world.poller.track(ref)
+    world.poller.track(OTHER)
+    look = await world.poller.poll()
     assert (look.pages, look.connectors, len(look.changes.differing)) == (1, 900, 900)
     assert world.graph.queries == [(CONNECTORS, [SUB1, SUB2])]
 
 
-async def test_more_than_a_page_of_connectors_is_read_to_the_end(world: Watched) -> None:
+async def test_more_than_a_page_of_connectors_is_read_to_the_end(world: PolledGraph) -> None:
     refs = [ConnectorRef(SUB1, "rg", f"c{number}") for number in range(2500)]
     for ref in refs:
         world.graph.put(ref)
-    world.watcher.watch(refs[0])
-    look = await world.watcher.look()
+    world.poller.track(refs[0])
+    look = await world.poller.poll()
     assert (look.pages, look.connectors) == (3, 2500)
 
 
-async def test_a_page_that_is_too_large_is_asked_for_in_smaller_ones_from_then_on(world: Watched) -> None:
+async def test_a_page_that_is_too_large_is_asked_for_in_smaller_ones_from_then_on(world: PolledGraph) -> None:
     world.graph.rows_in_a_page_at_most = 300
     for number in range(400):
         world.graph.put(ConnectorRef(SUB1, "rg", f"c{number}"))
-    world.watcher.watch(A)
-    assert (await world.watcher.look()).connectors == 400
+    world.poller.track(A)
+    assert (await world.poller.poll()).connectors == 400
     asked = len(world.graph.queries)
-    assert (await world.watcher.look()).connectors == 400
+    assert (await world.poller.poll()).connectors == 400
     assert len(world.graph.queries) - asked == 2
 
 
-async def test_a_page_that_is_always_too_large_fails_the_look(world: Watched) -> None:
+async def test_a_page_that_is_always_too_large_fails_the_look(world: PolledGraph) -> None:
     world.graph.rows_in_a_page_at_most = 1
-    world.watcher.watch(A)
-    look = await world.watcher.look()
+    world.poller.track(A)
+    look = await world.poller.poll()
     assert look.error is not None
     assert len(world.graph.queries) < 10
 
 
-async def test_the_view_of_a_connector_is_what_the_last_look_showed(world: Watched) -> None:
+async def test_the_view_of_a_connector_is_what_the_last_look_showed(world: PolledGraph) -> None:
     world.graph.put(A, ("contoso", "Onboarded", 10, 80), ("new", "Onboarded", 0, 0))
-    world.watcher.watch(A)
-    assert world.watcher.latest(A) is None, "before the first look nothing is known"
-    await world.look()
-    view = world.watcher.latest(A)
+    world.poller.track(A)
+    assert world.poller.current_view(A) is None, "before the first look nothing is known"
+    await world.poll()
+    view = world.poller.current_view(A)
     assert view is not None
     assert view.inventory.by_organization == {"contoso": Counts(10, 80)}
     assert [each.name for each in view.organizations] == ["contoso", "new"]
-    assert world.watcher.latest(ConnectorRef(SUB1.upper(), "RG", "A")) is view, "whatever the case of its id"
+    assert world.poller.current_view(ConnectorRef(SUB1.upper(), "RG", "A")) is view, "whatever the case of its id"
 
 
-async def test_a_look_that_finds_nothing_new_tells_nobody(world: Watched) -> None:
+async def test_a_look_that_finds_nothing_new_tells_nobody(world: PolledGraph) -> None:
     world.graph.put(A, ("contoso", "Onboarded", 10, 80))
-    world.watcher.watch(A)
-    assert await world.look() == differing(A)
+    world.poller.track(A)
+    assert await world.poll() == differing(A)
     for _ in range(3):
-        assert await world.look() == Changes()
+        assert await world.poll() == Changes()
     assert len(world.changes) == 1
 
 
-async def test_only_what_changed_is_told(world: Watched) -> None:
+async def test_only_what_changed_is_told(world: PolledGraph) -> None:
     for ref in (A, B, C):
         world.graph.put(ref, ("contoso", "Onboarded", 10, 80))
-        world.watcher.watch(ref)
-    await world.look()
+        world.poller.track(ref)
+    await world.poll()
     world.graph.put(B, ("contoso", "Onboarded", 11, 80))
-    assert await world.look() == differing(B)
+    assert await world.poll() == differing(B)
     world.graph.put(C, ("contoso", "Onboarded", 10, 80), tags={"changed": "by somebody"})
-    assert await world.look() == differing(C)
+    assert await world.poll() == differing(C)
 
 
-async def test_what_was_shown_already_is_not_told_again(world: Watched) -> None:
+async def test_what_was_shown_already_is_not_told_again(world: PolledGraph) -> None:
     world.graph.put(A)
     world.graph.put(B)
-    world.watcher.watch(A)
-    await world.look()
-    world.watcher.watch(B)
-    assert world.watcher.latest(B) is not None, "the last look saw it too"
-    assert await world.look() == Changes()
+    world.poller.track(A)
+    await world.poll()
+    world.poller.track(B)
+    assert world.poller.current_view(B) is not None, "the last poll read its row too"
+    world.poller.acknowledge(B)
+    assert await world.poll() == Changes()
 
 
-async def test_what_nobody_watches_is_not_told(world: Watched) -> None:
+async def test_reading_a_view_acknowledges_nothing(world: PolledGraph) -> None:
     world.graph.put(A)
     world.graph.put(B)
-    world.watcher.watch(A)
-    assert await world.look() == differing(A)
-    world.watcher.forget(A)
+    world.poller.track(A)
+    await world.poll()
+    world.poller.track(B)
+    assert world.poller.current_view(B) is not None
+    assert await world.poll() == differing(B)
+
+
+async def test_what_nobody_watches_is_not_told(world: PolledGraph) -> None:
+    world.graph.put(A)
+    world.graph.put(B)
+    world.poller.track(A)
+    assert await world.poll() == differing(A)
+    world.poller.untrack(A)
     world.graph.put(A, tags={"x": "y"})
-    world.watcher.watch(B)
-    assert await world.look() == differing(B)
+    world.poller.track(B)
+    assert await world.poll() == differing(B)
 
 
-async def test_a_row_that_is_gone_is_told_once_and_leaves_nothing_to_show(world: Watched) -> None:
+async def test_a_row_that_is_gone_is_told_once_and_leaves_nothing_to_show(world: PolledGraph) -> None:
     world.graph.put(A)
-    world.watcher.watch(A)
-    await world.look()
+    world.poller.track(A)
+    await world.poll()
     del world.graph.connectors[A.key]
-    assert await world.look() == vanished(A)
-    assert world.watcher.latest(A) is None
-    assert await world.look() == Changes()
+    assert await world.poll() == vanished(A)
+    assert world.poller.current_view(A) is None
+    assert await world.poll() == Changes()
     world.graph.put(A)
-    assert await world.look() == differing(A)
+    assert await world.poll() == differing(A)
 
 
-async def test_a_connector_that_never_had_a_row_is_not_told_to_be_gone(world: Watched) -> None:
-    world.watcher.watch(A)
-    assert await world.look() == Changes()
-    assert world.watcher.latest(A) is None
+async def test_a_connector_that_never_had_a_row_is_not_told_to_be_gone(world: PolledGraph) -> None:
+    world.poller.track(A)
+    assert await world.poll() == Changes()
+    assert world.poller.current_view(A) is None
 
 
-async def test_an_organization_that_lost_its_row_is_a_question_for_resource_manager(world: Watched) -> None:
+async def test_an_organization_that_lost_its_row_is_a_question_for_resource_manager(world: PolledGraph) -> None:
     world.graph.put(A, ("contoso", "Onboarded", 1, 1), ("fabrikam", "Onboarded", 1, 1))
-    world.watcher.watch(A)
-    await world.look()
+    world.poller.track(A)
+    await world.poll()
     world.graph.put(A, ("contoso", "Onboarded", 1, 1))
-    assert await world.look() == vanished(A)
+    assert await world.poll() == vanished(A)
 
 
-async def test_rows_that_may_be_older_than_our_write_are_not_looked_at(world: Watched) -> None:
+async def test_rows_that_may_be_older_than_our_write_are_not_looked_at(world: PolledGraph) -> None:
     world.graph.put(A)
-    world.watcher.watch(A)
-    await world.look()
+    world.poller.track(A)
+    await world.poll()
     world.azure.time.seconds = 100
-    world.watcher.note_write(A)
-    assert world.watcher.latest(A) is None
+    world.poller.record_write(A)
+    assert world.poller.current_view(A) is None
     world.azure.time.seconds = 159
     world.graph.put(A, tags={"stale": "row"})
-    assert await world.look() == Changes()
-    assert world.watcher.latest(A) is None
+    assert await world.poll() == Changes()
+    assert world.poller.current_view(A) is None
     world.azure.time.seconds = 160
-    assert await world.look() == differing(A)
-    assert world.watcher.latest(A) is not None
+    assert await world.poll() == differing(A)
+    assert world.poller.current_view(A) is not None
 
 
-async def test_a_write_during_a_look_makes_its_rows_old(world: Watched) -> None:
+async def test_a_write_during_a_look_makes_its_rows_old(world: PolledGraph) -> None:
     world.graph.put(A)
-    world.watcher.watch(A)
+    world.poller.track(A)
     rows = world.graph
 
     def writing(request: httpx.Request) -> httpx.Response:
-        world.watcher.note_write(A)
+        world.poller.record_write(A)
         return rows(request)
 
     world.azure.answers = [writing]
-    assert await world.look() == Changes()
-    assert world.watcher.latest(A) is None
+    assert await world.poll() == Changes()
+    assert world.poller.current_view(A) is None
 
 
-async def test_a_write_that_changed_nothing_visible_is_not_told(world: Watched) -> None:
+async def test_a_write_that_changed_nothing_visible_is_not_told(world: PolledGraph) -> None:
     world.graph.put(A)
-    world.watcher.watch(A)
-    await world.look()
-    world.watcher.note_write(A)
+    world.poller.track(A)
+    await world.poll()
+    world.poller.record_write(A)
     world.azure.time.seconds = 61
-    assert await world.look() == Changes()
-    assert world.watcher.latest(A) is not None
+    assert await world.poll() == Changes()
+    assert world.poller.current_view(A) is not None
 
 
-async def test_a_look_that_fails_keeps_what_is_known_for_a_while(world: Watched) -> None:
+async def test_a_look_that_fails_keeps_what_is_known_for_a_while(world: PolledGraph) -> None:
     world.graph.put(A)
-    world.watcher.watch(A)
-    await world.look()
+    world.poller.track(A)
+    await world.poll()
     world.graph.failure = answer(503, headers={"retry-after": "60"})
-    look = await world.watcher.look()
+    look = await world.poller.poll()
     assert isinstance(look.error, AzureUnavailable)
-    assert world.watcher.last_look is look
-    assert world.watcher.latest(A) is not None
+    assert world.poller.last_result is look
+    assert world.poller.current_view(A) is not None
     world.azure.time.seconds = 751
-    assert world.watcher.latest(A) is None, "too old to be a hint"
+    assert world.poller.current_view(A) is None, "too old to be a hint"
 
 
-async def test_a_look_that_fails_half_way_takes_nothing_in(world: Watched) -> None:
+async def test_a_look_that_fails_half_way_takes_nothing_in(world: PolledGraph) -> None:
     for number in range(1500):
         world.graph.put(ConnectorRef(SUB1, "rg", f"c{number}"))
     ref = ConnectorRef(SUB1, "rg", "c1")
-    world.watcher.watch(ref)
-    await world.look()
+    world.poller.track(ref)
+    await world.poll()
     rows = world.graph
 
     def half(request: httpx.Request) -> httpx.Response:
@@ -289,74 +302,74 @@ async def test_a_look_that_fails_half_way_takes_nothing_in(world: Watched) -> No
 
     world.graph.put(ref, tags={"x": "y"})
     world.azure.answers = [half]
-    assert (await world.watcher.look()).error is not None
+    assert (await world.poller.poll()).error is not None
     assert len(world.changes) == 1
-    view = world.watcher.latest(ref)
+    view = world.poller.current_view(ref)
     assert view is not None
     assert view.connector.tags == {}
 
 
-async def test_role_assignments_are_looked_at_only_where_somebody_wants_them(world: Watched) -> None:
+async def test_role_assignments_are_looked_at_only_where_somebody_wants_them(world: PolledGraph) -> None:
     world.graph.put(A)
     world.graph.put(B)
     world.graph.assignments = [
         {"id": "2", "name": "n2", "scope": A.key, "principalId": "p", "roleDefinitionId": "r"},
         {"id": "1", "name": "n1", "scope": A.key, "principalId": "p", "roleDefinitionId": "r"},
     ]
-    world.watcher.watch(A)
-    world.watcher.watch(B)
-    await world.look()
+    world.poller.track(A)
+    world.poller.track(B)
+    await world.poll()
     assert len(world.graph.queries) == 1
-    world.watcher.watch(A, readers=True)
-    assert await world.look() == differing(A)
-    view, other = world.watcher.latest(A), world.watcher.latest(B)
+    world.poller.track(A, readers=True)
+    assert await world.poll() == differing(A)
+    view, other = world.poller.current_view(A), world.poller.current_view(B)
     assert view is not None
     assert view.readers is not None
     assert [each.name for each in view.readers] == ["n1", "n2"]
     assert other is not None
     assert other.readers is None
     world.graph.assignments.pop()
-    assert await world.look() == differing(A)
+    assert await world.poll() == differing(A)
 
 
-async def test_role_assignments_that_cannot_be_read_do_not_fail_the_look(world: Watched) -> None:
+async def test_role_assignments_that_cannot_be_read_do_not_fail_the_look(world: PolledGraph) -> None:
     world.graph.put(A)
     world.graph.assignments = [{"id": "1", "name": "n1", "scope": A.key}]
-    world.watcher.watch(A, readers=True)
-    await world.look()
+    world.poller.track(A, readers=True)
+    await world.poll()
     world.graph.reader_failure = answer(400, {"error": {"code": "BadRequest", "message": "No such table."}})
     world.graph.put(A, tags={"x": "y"})
-    assert await world.look() == differing(A)
-    view = world.watcher.latest(A)
+    assert await world.poll() == differing(A)
+    view = world.poller.current_view(A)
     assert view is not None
     assert [each.name for each in view.readers or ()] == ["n1"], "what was known of them stays"
 
 
-async def test_the_holder_of_an_organization_is_known_from_the_last_look(world: Watched) -> None:
+async def test_the_holder_of_an_organization_is_known_from_the_last_look(world: PolledGraph) -> None:
     world.graph.put(A, ("Contoso", "Onboarded", 1, 1), ("fabrikam", "OnboardedByOtherConnector", 0, 0))
-    world.watcher.watch(A)
-    await world.look()
-    assert await world.watcher.holders(["CONTOSO"]) == {"contoso": A.key}
+    world.poller.track(A)
+    await world.poll()
+    assert await world.poller.onboarding_connectors(["CONTOSO"]) == {"contoso": A.key}
     assert len(world.graph.queries) == 1
 
 
-async def test_holders_elsewhere_are_asked_for_once_between_two_looks(world: Watched) -> None:
+async def test_holders_elsewhere_are_asked_for_once_between_two_looks(world: PolledGraph) -> None:
     world.graph.holders = {"fabrikam": OTHER.key}
-    world.watcher.watch(A)
-    await world.look()
+    world.poller.track(A)
+    await world.poll()
     for _ in range(3):
-        assert await world.watcher.holders(["fabrikam", "nobodys"]) == {"fabrikam": OTHER.key}
+        assert await world.poller.onboarding_connectors(["fabrikam", "nobodys"]) == {"fabrikam": OTHER.key}
     assert [subscriptions for _, subscriptions in world.graph.queries] == [[SUB1], None]
-    await world.look()
+    await world.poll()
     world.graph.holders = {}
-    assert await world.watcher.holders(["fabrikam"]) == {}
+    assert await world.poller.onboarding_connectors(["fabrikam"]) == {}
 
 
 # --- the loop, on the event loop's own time
 
 
-async def running(world: Watched, then: Callable[[], Any]) -> None:
-    task = asyncio.create_task(world.watcher.run())
+async def running(world: PolledGraph, then: Callable[[], Any]) -> None:
+    task = asyncio.create_task(world.poller.run())
     try:
         await then()
     finally:
@@ -381,7 +394,7 @@ async def test_the_first_look_comes_soon_and_gathers_those_who_come_together() -
 
     async def come_one_by_one() -> None:
         for ref in (A, B, C, OTHER):
-            world.watcher.watch(ref)
+            world.poller.track(ref)
             await asyncio.sleep(0.2)
         await asyncio.sleep(10)
         assert world.graph.queries == [(CONNECTORS, [SUB1, SUB2])]
@@ -395,7 +408,7 @@ async def test_a_change_is_found_within_one_interval() -> None:
     world.graph.put(A)
 
     async def change() -> None:
-        world.watcher.watch(A)
+        world.poller.track(A)
         await asyncio.sleep(5)
         for number in range(5):
             world.graph.put(A, tags={"number": str(number)})
@@ -412,7 +425,7 @@ async def test_an_hour_costs_one_query_for_each_interval() -> None:
     world.graph.put(A)
 
     async def idle() -> None:
-        world.watcher.watch(A)
+        world.poller.track(A)
         await asyncio.sleep(3600)
         assert 12 <= len(world.graph.queries) <= 14
 
@@ -425,12 +438,12 @@ async def test_a_connector_of_a_subscription_not_looked_at_yet_is_looked_at_soon
     world.graph.put(OTHER)
 
     async def come_late() -> None:
-        world.watcher.watch(A)
+        world.poller.track(A)
         await asyncio.sleep(100)
-        world.watcher.watch(B)  # of the same subscription: seen already
+        world.poller.track(B)  # of the same subscription: seen already
         await asyncio.sleep(10)
         assert len(world.graph.queries) == 1
-        world.watcher.watch(OTHER)
+        world.poller.track(OTHER)
         await asyncio.sleep(10)
         assert world.changes == [differing(OTHER)]
 
@@ -444,7 +457,7 @@ async def test_after_a_failure_the_next_look_comes_at_its_time_or_when_azure_say
     world.graph.failure = answer(403, {"error": {"code": "AuthorizationFailed", "message": "No."}})
 
     async def fail() -> None:
-        world.watcher.watch(A)
+        world.poller.track(A)
         await asyncio.sleep(200)
         assert len(world.graph.queries) == 1
         assert world.changes == []
@@ -462,7 +475,7 @@ async def test_those_who_come_one_after_another_share_a_look_too() -> None:
 
     async def come_for_a_minute() -> None:
         for subscription in subscriptions:
-            world.watcher.watch(ConnectorRef(subscription, "rg", "c"))
+            world.poller.track(ConnectorRef(subscription, "rg", "c"))
             await asyncio.sleep(2)
         await asyncio.sleep(15)
         assert len(world.graph.queries) <= 6

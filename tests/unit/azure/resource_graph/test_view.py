@@ -19,7 +19,7 @@ from defender_devops.api.azure_types import (
     ProvisioningState,
     RoleAssignment,
 )
-from defender_devops.azure.resource_graph.view import CloudView, parse_reader, parse_view
+from defender_devops.azure.resource_graph.view import ConnectorView, parse_role_assignment_row, parse_view
 from tests.unit.azure.fakes import REF
 
 
@@ -40,7 +40,6 @@ def row(*children: object, **more: object) -> dict[str, Any]:
         "location": "westeurope",
         "tags": {"a": "b"},
         "hierarchyIdentifier": "H",
-        "offerings": [{"offeringType": "CspmMonitorAzureDevOps"}],
         "children": list(children),
         **more,
     }
@@ -62,7 +61,7 @@ def test_a_row_becomes_a_view_of_all_below_the_connector() -> None:
             child("contoso", ONBOARDED, projects=10, repositories=80),
         )
     )
-    assert view.connector == Connector(REF.key, "westeurope", {"a": "b"}, "H", offerings=("CspmMonitorAzureDevOps",))
+    assert view.connector == Connector(REF.key, "westeurope", {"a": "b"}, "H")
     assert view.configuration == Configuration(ProvisioningState.SUCCEEDED, AutoDiscovery.ENABLED)
     assert [each.name for each in view.organizations] == ["contoso", "Fabrikam"]
     assert view.inventory.by_organization == {"contoso": Counts(10, 80)}
@@ -112,16 +111,18 @@ def test_the_order_of_rows_changes_no_view() -> None:
     )
 )
 def test_no_row_is_too_strange(strange: dict[str, Any]) -> None:
-    assert isinstance(parse_view(strange), CloudView)
+    assert isinstance(parse_view(strange), ConnectorView)
 
 
 def test_a_role_assignment_belongs_to_the_connector_of_its_scope() -> None:
-    key, assignment = parse_reader({"name": "n", "scope": REF.key + "/", "principalId": "p", "roleDefinitionId": "r"})
+    key, assignment = parse_role_assignment_row(
+        {"name": "n", "scope": REF.key + "/", "principalId": "p", "roleDefinitionId": "r"}
+    )
     assert key == REF.key
     assert assignment == RoleAssignment("n", "p", "r")
 
 
-KNOWN = CloudView(
+KNOWN = ConnectorView(
     Connector(REF.id, "westeurope", {"a": "b"}, "h"),
     Configuration(ProvisioningState.SUCCEEDED, AutoDiscovery.DISABLED, "OK", agentless=AgentlessConfiguration(True)),
     (
@@ -132,7 +133,7 @@ KNOWN = CloudView(
 )
 
 
-def contradictions(seen: CloudView) -> tuple[str, ...]:
+def contradictions(seen: ConnectorView) -> tuple[str, ...]:
     return seen.contradictions(KNOWN.connector, KNOWN.configuration, KNOWN.organizations, KNOWN.readers)
 
 
@@ -143,12 +144,12 @@ def contradictions(seen: CloudView) -> tuple[str, ...]:
         replace(KNOWN, configuration=None),
         replace(KNOWN, organizations=()),
         replace(KNOWN, readers=None),
-        replace(KNOWN, connector=replace(KNOWN.connector, id=REF.key, hierarchy_identifier="H", offerings=("More",))),
+        replace(KNOWN, connector=replace(KNOWN.connector, id=REF.key, hierarchy_identifier="H")),
         replace(KNOWN, configuration=replace(KNOWN.configuration, status_message="Else", agentless=None)),  # type: ignore[type-var]
         replace(KNOWN, organizations=(AzureOrganization("CONTOSO", "Onboarded", status_message="x"),)),
     ],
 )
-def test_what_has_no_row_or_says_nothing_new_contradicts_nothing(seen: CloudView) -> None:
+def test_what_has_no_row_or_says_nothing_new_contradicts_nothing(seen: ConnectorView) -> None:
     assert contradictions(seen) == ()
 
 
@@ -180,7 +181,7 @@ def test_what_has_no_row_or_says_nothing_new_contradicts_nothing(seen: CloudView
         (replace(KNOWN, readers=()), "role assignments"),
     ],
 )
-def test_what_says_something_else_is_named(seen: CloudView, what: str) -> None:
+def test_what_says_something_else_is_named(seen: ConnectorView, what: str) -> None:
     assert contradictions(seen) == (what,)
 
 
@@ -189,7 +190,7 @@ def test_a_configuration_where_none_is_known_is_a_contradiction() -> None:
 
 
 @pytest.mark.parametrize(
-    ("later", "lost"),
+    ("later", "has_lost_rows"),
     [
         (KNOWN, False),
         (replace(KNOWN, configuration=None), True),
@@ -198,5 +199,5 @@ def test_a_configuration_where_none_is_known_is_a_contradiction() -> None:
         (replace(KNOWN, readers=None), False),
     ],
 )
-def test_a_later_look_tells_whether_something_was_lost(later: CloudView, lost: bool) -> None:
-    assert KNOWN.lost(later) is lost
+def test_a_later_look_tells_whether_something_was_lost(later: ConnectorView, has_lost_rows: bool) -> None:
+    assert KNOWN.has_lost_rows(later) is has_lost_rows

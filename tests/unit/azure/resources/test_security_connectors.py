@@ -68,7 +68,6 @@ async def test_tags_are_replaced_as_a_whole() -> None:
         (lambda c: c.organizations(REF), ()),
         (lambda c: c.count(REF, "contoso"), None),
         (lambda c: c.delete(REF), None),
-        (lambda c: c.delete_configuration(REF), None),
     ],
 )
 async def test_what_is_not_there_is_no_error(ask: Ask, expected: object) -> None:
@@ -165,7 +164,7 @@ async def test_a_code_is_sent_in_the_body_and_nowhere_else() -> None:
 @pytest.mark.parametrize("failure", [answer(502), httpx.ReadTimeout("slow"), httpx.ConnectError("x"), answer(429)])
 async def test_a_code_is_never_sent_twice(failure: httpx.Response | Exception) -> None:
     azure = azure_with(failure, STARTED)
-    with pytest.raises(Exception, match=r"Azure|Asked"):
+    with pytest.raises(Exception, match="Azure"):
         await SecurityConnectors(azure.arm).create_configuration(
             REF, code=SecretStr("the-code"), auto_discovery=AutoDiscovery.ENABLED
         )

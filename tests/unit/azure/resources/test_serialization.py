@@ -44,7 +44,6 @@ def test_a_connector_is_read_as_the_service_spells_it() -> None:
         location="westeurope",
         tags={"owner": "platform"},
         hierarchy_identifier="4a8eb7f1-f533-48c5-b102-9b09e90906b7",
-        offerings=("CspmMonitorAzureDevOps", "DefenderForDevOpsAzureDevOps"),
     )
 
 

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from defender_devops.api.azure_types import ConnectorRef
-from defender_devops.azure.resource_graph.poller import CloudWatcher
+from defender_devops.azure.resource_graph.poller import ResourceGraphPoller
 from defender_devops.azure.resources.role_assignments import RoleAssignments
 from defender_devops.azure.resources.security_connectors import SecurityConnectors
 from defender_devops.cluster.connectors import Connectors
@@ -45,8 +45,8 @@ class Bench:
         resources, arm = ResourceCache(), self.azure.arm
         nobody = cast("Connectors", None), cast("Organizations", None)  # steps for Azure need no Kubernetes
         executor = Executor(resources, WriteThrough(resources, lambda _: None), *nobody, lambda: NOW)
-        watcher = CloudWatcher(arm, interval=300, changed=lambda _: None)
-        access = AzureAccess(SecurityConnectors(arm), RoleAssignments(arm), watcher, self._note)
+        poller = ResourceGraphPoller(arm, interval=300, on_changes=lambda _: None)
+        access = AzureAccess(SecurityConnectors(arm), RoleAssignments(arm), poller, self._note)
         persist_code_hash = cast("Callable[[ConnectorSnapshot], Awaitable[None]]", None)
         context = ExecutionContext(Key("security", "contoso"), access, None, persist_code_hash)
         return await executor.execute(steps, snapshot(), context)

@@ -7,8 +7,8 @@ from typing import cast
 
 import pytest
 
-from defender_devops.azure.identity.clients import Identities
-from defender_devops.azure.resource_graph.pollers import CloudWatchers
+from defender_devops.azure.identity.clients import ArmClients
+from defender_devops.azure.resource_graph.pollers import ResourceGraphPollers
 from defender_devops.reconcile.cache.connector_cache import ConnectorCaches
 from defender_devops.reconcile.cache.drift_notifications import DriftNotifications
 from defender_devops.reconcile.cache.resource_cache import ResourceCache
@@ -25,8 +25,8 @@ REFRESH, CHECK = timedelta(minutes=5), timedelta(minutes=10)
 
 GATHERER = Gatherer(
     resources=ResourceCache(),
-    clients=cast("Identities", None),
-    watchers=cast("CloudWatchers", None),
+    clients=cast("ArmClients", None),
+    pollers=cast("ResourceGraphPollers", None),
     drift_notifications=DriftNotifications(ConnectorCaches(), lambda _: None),
     codes=cast("OneTimeCodes", None),
     sign_ins=cast("SignInObserver", None),

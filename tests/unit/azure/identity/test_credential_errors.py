@@ -6,12 +6,12 @@ import pytest
 from azure.core.exceptions import ClientAuthenticationError, ServiceRequestError, ServiceResponseError
 from azure.identity import CredentialUnavailableError
 
-from defender_devops.azure.identity.entra_errors import Whose, credentials_error
+from defender_devops.azure.identity.credential_errors import IdentityContext, credentials_error
 from defender_devops.errors import CredentialsError, CredentialsRejected, CredentialsUnavailable
 
 CLIENT, TENANT = "aaaaaaaa-0000-0000-0000-00000000000a", "11111111-1111-1111-1111-111111111111"
 SUBJECT = "system:serviceaccount:security:contoso-azure"
-WHOSE = Whose(f"client {CLIENT}", CLIENT, TENANT, SUBJECT)
+CONTEXT = IdentityContext(f"client {CLIENT}", CLIENT, TENANT, SUBJECT)
 TAIL = (
     "Trace ID: 0e2b8c2e-f9a5-4f0b-8d4b-1a2b3c4d5e6f Correlation ID: 1f2b8c2e-f9a5-4f0b-8d4b-1a2b3c4d5e6f "
     "Timestamp: 2024-02-24 00:31:19Z"
@@ -39,12 +39,17 @@ CASES = {
     "unknown client": (
         refusal("unauthorized_client", "AADSTS700016: Application not found in the directory.", 400),
         CredentialsRejected,
-        ["AADSTS700016", f"tenant {TENANT} has no such application", f"az ad sp create --id {CLIENT}"],
+        [
+            "AADSTS700016",
+            "application does not exist in the tenant",
+            f"tenantId {TENANT}",
+            f"az ad sp create --id {CLIENT}",
+        ],
     ),
     "unknown tenant": (
         refusal("invalid_request", "AADSTS90002: Tenant not found.", 400),
         CredentialsRejected,
-        ["AADSTS90002", f"no tenant {TENANT}"],
+        ["AADSTS90002", "tenant does not exist", f"tenantId {TENANT}"],
     ),
     "no federated credential": (
         refusal("invalid_client", "AADSTS700213: No matching federated identity record found."),
@@ -54,7 +59,7 @@ CASES = {
     "certificate": (
         refusal("invalid_client", "AADSTS700027: The certificate is not registered."),
         CredentialsRejected,
-        ["AADSTS700027", "upload"],
+        ["AADSTS700027", "Upload"],
     ),
     "blocked": (
         refusal("access_denied", "AADSTS53003: Access has been blocked by Conditional Access policies.", 400),
@@ -69,7 +74,7 @@ CASES = {
     "an error without a number": (
         refusal("invalid_client", "Nope.", 400),
         CredentialsRejected,
-        ["invalid_client", "check clientId"],
+        ["invalid_client", "Check clientId"],
     ),
     "entra is busy": (
         refusal("temporarily_unavailable", "AADSTS90033: A transient error.", 400),
@@ -110,7 +115,7 @@ CASES = {
 def test_each_failure_says_what_to_do_and_keeps_its_number(
     raised: Exception, kind: type[CredentialsError], words: list[str]
 ) -> None:
-    error = credentials_error(raised, WHOSE)
+    error = credentials_error(raised, CONTEXT)
     assert type(error) is kind
     for word in words:
         assert word in error.message
@@ -118,7 +123,7 @@ def test_each_failure_says_what_to_do_and_keeps_its_number(
 
 @pytest.mark.parametrize("raised", [case[0] for case in CASES.values()], ids=CASES.keys())
 def test_no_message_names_a_single_request(raised: Exception) -> None:
-    message = credentials_error(raised, WHOSE).message
+    message = credentials_error(raised, CONTEXT).message
     assert "Trace ID" not in message
     assert "2024-" not in message
     assert len(message) <= 1024
@@ -128,4 +133,4 @@ def test_an_answer_without_a_status_is_judged_by_its_words() -> None:
     raised = ClientAuthenticationError(
         message="(invalid_client) AADSTS7000215: x", response=SimpleNamespace(status_code=None, reason="", headers={})
     )
-    assert isinstance(credentials_error(raised, WHOSE), CredentialsRejected)
+    assert isinstance(credentials_error(raised, CONTEXT), CredentialsRejected)
