@@ -1,5 +1,5 @@
-# The base is pinned by its tag, of one Python minor on one Debian release. Where a build must repeat
-# to the byte, pin it by digest as well: --build-arg BASE=python:3.13-slim-bookworm@sha256:…
+# The base is pinned by its tag to one Python minor version on one Debian release. For reproducible
+# builds, pin it by digest as well: --build-arg BASE=python:3.13-slim-bookworm@sha256:…
 ARG BASE=python:3.13-slim-bookworm
 
 FROM ${BASE} AS build
@@ -12,12 +12,12 @@ ENV UV_PROJECT_ENVIRONMENT=/opt/defender-devops \
     PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python3 -m venv /opt/uv && /opt/uv/bin/pip install --quiet --no-cache-dir "uv==${UV_VERSION}"
 WORKDIR /src
-# What uv.lock names changes rarely: a layer of its own keeps it out of most builds.
+# Dependencies change rarely, so they have a layer of their own that most builds reuse.
 COPY pyproject.toml uv.lock ./
 RUN /opt/uv/bin/uv sync --frozen --no-default-groups --extra traces --no-install-project --python "$(command -v python3)"
 COPY README.md LICENSE ./
 COPY operator ./operator
-# What uv notes about its own cache holds the time of this build.
+# uv_cache.json contains the time of the build, which would make two builds differ.
 RUN /opt/uv/bin/uv sync --frozen --no-default-groups --extra traces --no-editable --python "$(command -v python3)" \
     && find /opt/defender-devops -name uv_cache.json -delete \
     && find /opt/defender-devops -name RECORD -exec sed -i '/uv_cache.json/d' {} +
@@ -41,9 +41,9 @@ ENV PATH=/opt/defender-devops/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONPYCACHEPREFIX=/opt/defender-devops/bytecode \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
-    # kopf asks for the name of its user, and a user that is only a number has none.
+    # kopf reads the name of its user, which a numeric user does not have.
     LOGNAME=defender-devops
-# A number, so that the kubelet can tell that it is not root.
+# Numeric, so that the kubelet can verify runAsNonRoot.
 USER 65532:65532
 EXPOSE 8080 8081
 ENTRYPOINT ["python", "-m", "defender_devops"]

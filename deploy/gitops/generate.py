@@ -1,4 +1,4 @@
-"""Makes argocd/argocd-cm.yaml of the Lua scripts beside it, for an Argo CD that does not ship them itself.
+"""Generates argocd/argocd-cm.yaml from the Lua scripts, for an Argo CD that does not include them itself.
 
 python deploy/gitops/generate.py [--check]
 """
@@ -14,13 +14,13 @@ import yaml
 _ARGOCD = Path(__file__).parent / "argocd"
 _TARGET = _ARGOCD / "argocd-cm.yaml"
 _HEADER = """\
-# Made of resource_customizations by `make generate`: change those, not this.
+# Generated from resource_customizations by `make generate`: edit those files instead.
 # kubectl patch configmap argocd-cm --namespace argocd --type merge --patch-file argocd-cm.yaml
 """
 
 
 class _Literal(str):
-    """A text that YAML shows line by line."""
+    """A text that YAML writes as a literal block."""
 
     __slots__ = ()
 
@@ -31,26 +31,26 @@ yaml.SafeDumper.add_representer(
 
 
 def main() -> int:
-    """Write the ConfigMap, or with --check fail where it is not current."""
+    """Write the ConfigMap, or with --check return 1 if it is outdated."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="change nothing; fail where the file is not current")
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if the file is outdated")
     text = _HEADER + _dump({"data": dict(_entries())})
     if not parser.parse_args().check:
         _TARGET.write_text(text)
     elif not _TARGET.exists() or _TARGET.read_text() != text:
-        print(f"{_TARGET.name} is not current: run `make generate`", file=sys.stderr)
+        print(f"{_TARGET.name} is outdated: run `make generate`", file=sys.stderr)
         return 1
     return 0
 
 
 def _entries() -> list[tuple[str, _Literal]]:
-    found = []
+    entries = []
     for kind in sorted((_ARGOCD / "resource_customizations").glob("*/*")):
         name = f"{kind.parent.name}_{kind.name}"
-        found.append((f"resource.customizations.health.{name}", _Literal((kind / "health.lua").read_text())))
+        entries.append((f"resource.customizations.health.{name}", _Literal((kind / "health.lua").read_text())))
         if (kind / "actions").exists():
-            found.append((f"resource.customizations.actions.{name}", _Literal(_dump(_actions(kind / "actions")))))
-    return found
+            entries.append((f"resource.customizations.actions.{name}", _Literal(_dump(_actions(kind / "actions")))))
+    return entries
 
 
 def _actions(folder: Path) -> dict[str, object]:

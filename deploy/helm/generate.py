@@ -1,9 +1,9 @@
-"""Makes the chart's README of README.md.gotmpl, Chart.yaml and the comments in values.yaml.
+"""Generates the chart's README from README.md.gotmpl, Chart.yaml and the comments in values.yaml.
 
 Usage: python deploy/helm/generate.py [--check]
 
-It follows helm-docs' conventions (github.com/norwoodj/helm-docs, 1.14): that tool makes the same text to the byte; this
-script needs no Go. It knows those of the templates that README.md.gotmpl uses.
+It follows helm-docs' conventions (github.com/norwoodj/helm-docs, 1.14): that tool writes exactly the same
+text; this script needs no Go. It supports the templates that README.md.gotmpl uses.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _TYPES = {"str": "string", "bool": "bool", "int": "int", "float": "float", "list
 
 
 def main() -> int:
-    """Write the README, or with --check fail where it is not current."""
+    """Write the README, or with --check return 1 if it is outdated."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="change nothing; fail where the file is not current")
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if the file is outdated")
     text = _readme()
     if not parser.parse_args().check:
         _TARGET.write_text(text)
     elif not _TARGET.exists() or _TARGET.read_text() != text:
-        print("the chart's README.md is not current: run `make generate`", file=sys.stderr)
+        print("the chart's README.md is outdated: run `make generate`", file=sys.stderr)
         return 1
     return 0
 
@@ -49,7 +49,7 @@ def _readme() -> str:
         "chart.valuesSection": _values_section(),
     }
     template = (_CHART / "README.md.gotmpl").read_text()
-    text = re.sub(r'{{ template "([\w.]+)" \. }}', lambda found: templates[found[1]], template)
+    text = re.sub(r'{{ template "([\w.]+)" \. }}', lambda match: templates[match[1]], template)
     return "\n".join(line.rstrip() for line in text.rstrip().splitlines()) + "\n"
 
 
@@ -69,21 +69,21 @@ def _values_section() -> str:
 def _rows(
     values: dict[str, Any], comments: dict[tuple[str, ...], str], path: tuple[str, ...], *, documented: bool
 ) -> Iterator[tuple[str, str, str, str]]:
-    """A row for each key with a comment and, below keys without one, for each leaf."""
+    """Yield a row for each key with a comment and, below keys without one, for each leaf."""
     for key, value in values.items():
-        here = (*path, key)
-        comment = comments.get(here)
+        key_path = (*path, key)
+        comment = comments.get(key_path)
         branch = isinstance(value, dict) and value
         if comment is not None or not (branch or documented):
             default = json.dumps(value, separators=(",", ":"), ensure_ascii=False, sort_keys=True)
-            yield ".".join(here), _TYPES[type(value).__name__], f"`{default}`", comment or ""
+            yield ".".join(key_path), _TYPES[type(value).__name__], f"`{default}`", comment or ""
         if branch:
-            yield from _rows(value, comments, here, documented=documented or comment is not None)
+            yield from _rows(value, comments, key_path, documented=documented or comment is not None)
 
 
 def _comments(text: str) -> dict[tuple[str, ...], str]:
-    """The `# --` comments, each by the path of the key below it."""
-    found: dict[tuple[str, ...], str] = {}
+    """Return the `# --` comments by the path of the key below each."""
+    comments: dict[tuple[str, ...], str] = {}
     path: list[tuple[int, str]] = []
     comment: list[str] | None = None
     for line in text.splitlines():
@@ -96,11 +96,11 @@ def _comments(text: str) -> dict[tuple[str, ...], str]:
             path = [(indent, name) for indent, name in path if indent < len(key[1])]
             path.append((len(key[1]), key[2]))
             if comment is not None:
-                found[tuple(name for _, name in path)] = " ".join(comment)
+                comments[tuple(name for _, name in path)] = " ".join(comment)
             comment = None
         else:
             comment = None
-    return found
+    return comments
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Compiles what the operator imports at its start, the standard library included, and nothing else.
+"""Compiles the modules that the operator imports at its start, including the standard library, and no others.
 
-A read-only root cannot keep bytecode that is made while running, and compiling everything would make the image 50 MB
-larger: most of it is models of Kubernetes' API that are never imported. The bytecode goes where PYTHONPYCACHEPREFIX
-says, with the source's hash and no time in it, so that two builds make the same files.
+On a read-only root filesystem bytecode cannot be written at run time, and compiling everything would make the image
+50 MB larger: most of it is models of the Kubernetes API that are never imported. The bytecode is written to
+PYTHONPYCACHEPREFIX with the hash of the source instead of its timestamp, so that two builds write the same files.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 
 def main() -> None:
-    """Import the operator, then compile the source of every module that came with it."""
+    """Import the operator, then compile the source of every module that is loaded."""
     importlib.import_module("defender_devops.main")
     importlib.import_module("runpy")
     sources = {getattr(module, "__file__", None) for module in list(sys.modules.values())}

@@ -1,10 +1,10 @@
-"""Writes the image's bill of materials: what uv.lock put into it, and the packages of its base.
+"""Writes the image's software bill of materials: the packages of uv.lock, and the packages of its base image.
 
 Usage: uv export --frozen --no-default-groups --extra traces --format cyclonedx1.5 | python sbom.py > sbom.cdx.json
 
-Runs with the image's own Python. Of what the lock knows for all platforms only that is kept which is installed here,
-and what is installed here without the lock's knowledge is an error. Nothing random and no time is in it, so that two
-builds write the same file.
+Runs with the image's own Python. The lock file covers all platforms: only packages that are installed here are
+included, and an installed package that the lock file does not contain is an error. The output has no random values and
+no timestamps, so that two builds write the same file.
 """
 
 from __future__ import annotations
@@ -26,21 +26,27 @@ _PACKAGE_FIELDS = ("Package", "Version", "Architecture", "source:Package")
 
 
 def main() -> int:
-    """Read uv's export from standard input and write the bill; 1 where the image holds what the lock does not."""
+    """Read uv's export from standard input and write the bill of materials.
+
+    Returns:
+        1 if a package is installed that the lock file does not contain.
+    """
     bill = json.load(sys.stdin)
-    itself = bill["metadata"]["component"]
-    installed = {_normalized(each.name) for each in importlib.metadata.distributions()} - {itself["name"]}
-    locked = {each["name"]: each for each in bill["components"]}
+    operator = bill["metadata"]["component"]
+    installed = {_normalized(package.name) for package in importlib.metadata.distributions()} - {operator["name"]}
+    locked = {component["name"]: component for component in bill["components"]}
     if unknown := sorted(installed - locked.keys()):
         print(f"installed, but not by uv.lock: {', '.join(unknown)}", file=sys.stderr)
         return 1
     libraries = [locked[name] for name in sorted(installed)]
     base = [_python(), *_debian_packages()]
-    kept = {each["bom-ref"] for each in (itself, *libraries)}
+    references = {component["bom-ref"] for component in (operator, *libraries)}
     bill["metadata"].pop("timestamp", None)
-    bill["metadata"]["component"] = {**itself, "type": "application"}
+    bill["metadata"]["component"] = {**operator, "type": "application"}
     bill["components"] = [*libraries, *base]
-    bill["dependencies"] = [_within(each, kept) for each in bill["dependencies"] if each["ref"] in kept]
+    bill["dependencies"] = [
+        _installed_edges(node, references) for node in bill["dependencies"] if node["ref"] in references
+    ]
     bill["serialNumber"] = f"urn:uuid:{_serial(bill)}"
     json.dump(bill, sys.stdout, indent=1, sort_keys=True)
     print()
@@ -48,13 +54,13 @@ def main() -> int:
 
 
 def _normalized(name: str) -> str:
-    """As indexes write it (https://packaging.python.org/specifications/name-normalization)."""
+    """Return the name as package indexes write it (https://packaging.python.org/specifications/name-normalization)."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _within(dependency: Component, kept: set[str]) -> Component:
-    """One entry of the graph, with its edges to what is installed."""
-    edges = [ref for ref in dependency.get("dependsOn", []) if ref in kept]
+def _installed_edges(dependency: Component, references: set[str]) -> Component:
+    """Return one node of the dependency graph with its edges to installed packages."""
+    edges = [ref for ref in dependency.get("dependsOn", []) if ref in references]
     return {"ref": dependency["ref"], **({"dependsOn": edges} if edges else {})}
 
 
@@ -70,7 +76,7 @@ def _python() -> Component:
 
 
 def _debian_packages() -> Iterator[Component]:
-    """What dpkg has installed; nothing where the base is no Debian."""
+    """Yield the installed Debian packages; none if the base image is not Debian."""
     if shutil.which("dpkg-query") is None:
         return
     form = "\t".join(f"${{{field}}}" for field in _PACKAGE_FIELDS) + "\n"
@@ -89,7 +95,7 @@ def _debian_packages() -> Iterator[Component]:
 
 
 def _serial(bill: Component) -> uuid.UUID:
-    """Names this content and no other."""
+    """Return a UUID that is derived from the content."""
     content = {key: value for key, value in bill.items() if key != "serialNumber"}
     return uuid.uuid5(uuid.NAMESPACE_URL, json.dumps(content, sort_keys=True))
 

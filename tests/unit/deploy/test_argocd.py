@@ -1,4 +1,4 @@
-"""Argo CD's checks and actions, run by a real Lua 5.1 (the dialect of Argo CD's own) over their test data."""
+"""Argo CD's health checks and actions, run with Lua 5.1 (the version that Argo CD uses) on their test data."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def discovery_tests() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize(("kind", "test"), list(health_tests()))
-def test_health_is_what_its_test_data_says(kind: Path, test: dict[str, Any]) -> None:
+def test_health_check_returns_the_expected_status(kind: Path, test: dict[str, Any]) -> None:
     obj = yaml.safe_load((kind / test["inputPath"]).read_text())
     assert obj["kind"] == kind.name
     assert health(obj) == test["healthStatus"]
@@ -61,7 +61,7 @@ def test_both_resources_have_the_same_check() -> None:
 
 
 @pytest.mark.parametrize("missing", ["status", "spec"])
-def test_object_without_status_or_spec_is_no_error(missing: str) -> None:
+def test_an_object_without_status_or_spec_is_not_an_error(missing: str) -> None:
     obj = yaml.safe_load((KINDS[0] / "testdata/ready-and-discovering.yaml").read_text())
     del obj[missing]
     expected = {"status": "Progressing", "spec": "Healthy"}[missing]
@@ -69,22 +69,22 @@ def test_object_without_status_or_spec_is_no_error(missing: str) -> None:
 
 
 @pytest.mark.parametrize(("actions", "test"), list(action_tests()))
-def test_action_changes_what_its_test_data_says(actions: Path, test: dict[str, Any]) -> None:
+def test_action_produces_the_expected_object(actions: Path, test: dict[str, Any]) -> None:
     obj = yaml.safe_load((actions / test["inputPath"]).read_text())
     script = (actions / test["action"] / "action.lua").read_text()
     assert run(script, obj) == yaml.safe_load((actions / test["expectedOutputPath"]).read_text())
 
 
 @pytest.mark.parametrize(("actions", "test"), list(discovery_tests()))
-def test_actions_that_make_no_sense_are_disabled(actions: Path, test: dict[str, Any]) -> None:
+def test_actions_without_an_effect_are_disabled(actions: Path, test: dict[str, Any]) -> None:
     obj = yaml.safe_load((actions / test["inputPath"]).read_text())
     offered = run((actions / "discovery.lua").read_text(), obj)
-    assert [{"name": name, **action} for name, action in offered.items()] == unordered(test["result"], offered)
+    assert [{"name": name, **action} for name, action in offered.items()] == in_lua_order(test["result"], offered)
     assert {path.parent.name for path in actions.glob("*/action.lua")} == offered.keys()
 
 
-def unordered(expected: list[dict[str, Any]], offered: dict[str, Any]) -> list[dict[str, Any]]:
-    """The expectation in the order of Lua's table, which has none of its own."""
+def in_lua_order(expected: list[dict[str, Any]], offered: dict[str, Any]) -> list[dict[str, Any]]:
+    """The expected actions in the order of Lua's table, which is arbitrary."""
     return sorted(expected, key=lambda action: list(offered).index(action["name"]))
 
 
@@ -94,10 +94,10 @@ def test_reconcile_sets_the_annotation_that_the_operator_watches() -> None:
     assert annotations == {names.ANNOTATION_RECONCILE_REQUESTED_AT: NOW}
 
 
-def test_config_map_holds_these_scripts() -> None:
+def test_config_map_contains_these_scripts() -> None:
     check = [sys.executable, ROOT / "deploy/gitops/generate.py", "--check"]
-    done = subprocess.run(check, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
+    result = subprocess.run(check, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (0, "")
     data = yaml.safe_load((ARGOCD / "argocd-cm.yaml").read_text())["data"]
     actions = yaml.safe_load(data["resource.customizations.actions.defender-devops.io_AzureDevOpsConnector"])
     assert [action["name"] for action in actions["definitions"]] == ["reconcile", "resume", "suspend"]

@@ -1,4 +1,4 @@
-"""The chart's CRDs are those of deploy/crds, which the models make; helm upgrades them and leaves them behind."""
+"""The chart's CRDs are those of deploy/crds, which are generated from the models; helm upgrades and keeps them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def crds(*arguments: str) -> list[Manifest]:
     return [manifest for manifest in render(*arguments) if manifest["kind"] == "CustomResourceDefinition"]
 
 
-def test_rendered_crds_are_the_source_with_labels_and_the_policy_to_keep_them() -> None:
+def test_rendered_crds_are_the_source_with_labels_and_the_keep_policy() -> None:
     assert len(SOURCE) == 2
     for rendered, path in zip(crds(), SOURCE, strict=True):
         source = yaml.safe_load(path.read_text())
@@ -30,7 +30,7 @@ def test_source_leaves_labels_and_annotations_to_the_chart() -> None:
 
 
 @pytest.mark.parametrize(("setting", "count"), [("crds.enabled=false", 0), ("crds.keep=false", 2)])
-def test_crds_are_left_out_or_let_go_where_the_values_say_so(setting: str, count: int) -> None:
-    found = crds("--set", setting)
-    assert len(found) == count
-    assert not any("annotations" in crd["metadata"] for crd in found)
+def test_values_omit_the_crds_or_their_keep_policy(setting: str, count: int) -> None:
+    rendered = crds("--set", setting)
+    assert len(rendered) == count
+    assert not any("annotations" in crd["metadata"] for crd in rendered)

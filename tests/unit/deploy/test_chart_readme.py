@@ -1,4 +1,4 @@
-"""The chart's README tells of every value, and is what its comments say now."""
+"""The chart's README documents every value, and is up to date with the comments of values.yaml."""
 
 from __future__ import annotations
 
@@ -29,6 +29,6 @@ def leaves(values: dict[str, object], path: str = "") -> Iterator[str]:
 def test_every_value_has_a_row_with_a_description() -> None:
     rows = dict(re.findall(r"^\| (\S+) \| \w+ \| `.*` \| (.*) \|$", (CHART / "README.md").read_text(), re.MULTILINE))
     for leaf in leaves(yaml.safe_load((CHART / "values.yaml").read_text())):
-        told = [rows[key] for key in rows if leaf == key or leaf.startswith(f"{key}.")]
-        assert told, leaf
-        assert all(told), leaf
+        descriptions = [rows[key] for key in rows if leaf == key or leaf.startswith(f"{key}.")]
+        assert descriptions, leaf
+        assert all(descriptions), leaf

@@ -1,4 +1,4 @@
-"""Values that cannot work are refused before anything is installed, by a message that names their path."""
+"""Invalid values are rejected before anything is installed, with a message that names their path."""
 
 from __future__ import annotations
 
@@ -51,20 +51,20 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("values", "path"), REFUSALS, ids=[json.dumps(values) for values, _ in REFUSALS])
-def test_refusal_names_the_path(values: dict[str, Any], path: str) -> None:
+def test_the_error_names_the_path(values: dict[str, Any], path: str) -> None:
     arguments = [f"--set-json={key}={json.dumps(value)}" for key, value in values.items()]
-    with pytest.raises(HelmRefused) as refused:
+    with pytest.raises(HelmRefused) as rejection:
         helm("template", CHART, *arguments)
-    lines = [line for line in str(refused.value).splitlines() if line.startswith("- ")]
-    assert any(path in line for line in lines), refused.value
+    lines = [line for line in str(rejection.value).splitlines() if line.startswith("- ")]
+    assert any(path in line for line in lines), rejection.value
 
 
-def test_monitor_without_its_api_is_refused_with_the_cure() -> None:
+def test_a_monitor_without_its_api_is_rejected_with_the_solution() -> None:
     with pytest.raises(HelmRefused, match=r"set metrics\.serviceMonitor\.renderMode to skipIfMissing"):
         render("--set", "metrics.serviceMonitor.enabled=true", apis=())
 
 
-@pytest.mark.parametrize(("mode", "made"), [("skipIfMissing", False), ("alwaysRender", True)])
-def test_monitor_without_its_api_is_skipped_or_rendered_where_the_values_say_so(mode: str, made: bool) -> None:
+@pytest.mark.parametrize(("mode", "is_rendered"), [("skipIfMissing", False), ("alwaysRender", True)])
+def test_render_mode_skips_or_renders_a_monitor_without_its_api(mode: str, is_rendered: bool) -> None:
     arguments = ["--set", "metrics.serviceMonitor.enabled=true", "--set", f"metrics.serviceMonitor.renderMode={mode}"]
-    assert ("ServiceMonitor" in {manifest["kind"] for manifest in render(*arguments, apis=())}) is made
+    assert ("ServiceMonitor" in {manifest["kind"] for manifest in render(*arguments, apis=())}) is is_rendered

@@ -1,6 +1,6 @@
-"""What the chart renders for each values file, as a golden file: the defaults whole, else the objects that differ.
+"""Golden files of the chart's render for each values file: all objects of the defaults, otherwise those that differ.
 
-`UPDATE_GOLDEN=1 pytest tests/unit/deploy/test_chart_renders.py` writes them anew, for a person to review.
+`UPDATE_GOLDEN=1 pytest tests/unit/deploy/test_chart_renders.py` rewrites them for review.
 """
 
 from __future__ import annotations
@@ -36,22 +36,22 @@ def by_name(manifests: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     }
 
 
-def told(values: Path) -> str:
+def golden_text(values: Path) -> str:
     """The golden file's text."""
     objects, usual = by_name(rendered(values)), by_name(rendered(DEFAULTS))
     if values == DEFAULTS:
         return yaml.safe_dump_all(objects.values(), sort_keys=False)
-    gone = "".join(f"# without {name}\n" for name in usual.keys() - objects.keys() if values != DEFAULTS)
+    missing = "".join(f"# without {name}\n" for name in usual.keys() - objects.keys() if values != DEFAULTS)
     changed = [manifest for name, manifest in objects.items() if manifest != usual.get(name)]
-    return "".join(sorted(gone.splitlines(keepends=True))) + yaml.safe_dump_all(changed, sort_keys=False)
+    return "".join(sorted(missing.splitlines(keepends=True))) + yaml.safe_dump_all(changed, sort_keys=False)
 
 
 @every_values_file
-def test_render_is_the_one_that_was_reviewed(values: Path) -> None:
+def test_the_render_equals_its_golden_file(values: Path) -> None:
     golden = RENDERS / values.name
     if os.environ.get("UPDATE_GOLDEN"):
-        golden.write_text(told(values))
-    assert told(values) == golden.read_text()
+        golden.write_text(golden_text(values))
+    assert golden_text(values) == golden.read_text()
 
 
 def test_every_golden_file_belongs_to_a_values_file() -> None:
@@ -59,7 +59,7 @@ def test_every_golden_file_belongs_to_a_values_file() -> None:
 
 
 @every_values_file
-def test_lint_has_nothing_to_say(values: Path) -> None:
+def test_helm_lint_passes(values: Path) -> None:
     assert "0 chart(s) failed" in helm("lint", "--strict", CHART, "--values", values)
 
 
@@ -84,7 +84,7 @@ def test_common_labels_reach_every_object_and_the_pods() -> None:
 
 
 @every_values_file
-def test_every_object_with_a_namespace_says_which(values: Path) -> None:
+def test_every_namespaced_object_has_its_namespace(values: Path) -> None:
     for name, manifest in by_name(rendered(values)).items():
         if manifest["kind"] not in WITHOUT_NAMESPACE and not name.endswith(("-notes", "-more")):
             assert manifest["metadata"].get("namespace"), name
@@ -105,7 +105,7 @@ def test_two_releases_in_two_namespaces_share_no_object_but_the_crds() -> None:
         ("a" * 53, ("a" * 53 + "-defender-devops-operator")[:63].rstrip("-")),
     ],
 )
-def test_names_hold_release_and_chart_and_fit_a_label(release: str, name: str) -> None:
+def test_names_contain_release_and_chart_and_fit_a_label(release: str, name: str) -> None:
     manifests = render(release=release)
     assert {m["metadata"]["name"] for m in manifests if m["kind"] in {"Deployment", "ServiceAccount"}} == {name}
     for service in (m["metadata"]["name"] for m in manifests if m["kind"] == "Service"):

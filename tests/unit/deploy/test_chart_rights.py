@@ -1,4 +1,4 @@
-"""Every right that the chart gives to the operator, as a list: a new one needs a line here, and a test that uses it."""
+"""Every permission that the chart grants to the operator, as a list: a new one needs a line here."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import pytest
 from defender_devops.signin.pages.sealing import KEY_SECRET_NAME
 from tests.support.chart.helm import NAMESPACE, RELEASE, ROOT, render
 
-OURS = "defender-devops.io"
+API_GROUP = "defender-devops.io"
 VALUES = ROOT / "tests/data/chart/values"
 
 WATCHED = {
-    f"list,watch,patch {OURS}/azuredevopsconnectors",
-    f"list,watch,create,patch,delete {OURS}/devopsorganizations",
-    f"patch {OURS}/azuredevopsconnectors/status",
-    f"patch {OURS}/devopsorganizations/status",
+    f"list,watch,patch {API_GROUP}/azuredevopsconnectors",
+    f"list,watch,create,patch,delete {API_GROUP}/devopsorganizations",
+    f"patch {API_GROUP}/azuredevopsconnectors/status",
+    f"patch {API_GROUP}/devopsorganizations/status",
     "get,list,watch secrets",
     "create,patch events.k8s.io/events",
 }
@@ -57,7 +57,7 @@ CASES = [
 
 
 def rules(role: dict[str, Any]) -> Iterator[str]:
-    """One line for each resource of each rule: verbs, resource, names."""
+    """Yield one line for each resource of each rule: verbs, resource, names."""
     for rule in role["rules"]:
         for group in rule["apiGroups"]:
             for resource in rule["resources"]:
@@ -66,13 +66,13 @@ def rules(role: dict[str, Any]) -> Iterator[str]:
 
 
 def rights(manifests: list[dict[str, Any]], account: tuple[str, str]) -> dict[str, set[str]]:
-    """What an account (namespace, name) may do, by the namespace in which it may; "" is everywhere."""
+    """Permissions of an account (namespace, name) by namespace; "" is cluster-wide."""
     roles = {
         (m["kind"], m["metadata"].get("namespace", ""), m["metadata"]["name"]): m
         for m in manifests
         if m["kind"] in {"Role", "ClusterRole"}
     }
-    found: dict[str, set[str]] = {}
+    permissions: dict[str, set[str]] = {}
     for binding in manifests:
         if binding["kind"] not in {"RoleBinding", "ClusterRoleBinding"}:
             continue
@@ -80,24 +80,24 @@ def rights(manifests: list[dict[str, Any]], account: tuple[str, str]) -> dict[st
         if account in subjects:
             namespace = binding["metadata"].get("namespace", "")
             role = roles[binding["roleRef"]["kind"], namespace, binding["roleRef"]["name"]]
-            found.setdefault(namespace, set()).update(rules(role))
-    return found
+            permissions.setdefault(namespace, set()).update(rules(role))
+    return permissions
 
 
 @pytest.mark.parametrize(("values", "expected"), CASES, ids=[name for name, _ in CASES])
-def test_operator_has_these_rights_and_no_other(values: str, expected: dict[str, set[str]]) -> None:
+def test_the_operator_has_exactly_these_permissions(values: str, expected: dict[str, set[str]]) -> None:
     manifests = render("--values", VALUES / f"{values}.yaml")
     assert rights(manifests, (NAMESPACE, RELEASE)) == expected
 
 
 @pytest.mark.parametrize("values", sorted(VALUES.glob("*.yaml")), ids=lambda path: path.stem)
-def test_no_role_holds_a_wildcard(values: str) -> None:
+def test_no_role_contains_a_wildcard(values: str) -> None:
     for manifest in render("--values", values):
         for rule in manifest.get("rules") or []:
             assert "*" not in [*rule.get("verbs", []), *rule.get("resources", []), *rule.get("apiGroups", [])]
 
 
-def test_without_rbac_no_role_is_made() -> None:
+def test_no_role_is_created_without_rbac() -> None:
     kinds = {manifest["kind"] for manifest in render("--set", "rbac.create=false")}
     assert not kinds & {"Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding"}
 
@@ -111,20 +111,20 @@ def test_without_rbac_no_role_is_made() -> None:
         ("rbac.aggregateToEdit=true", "edit", {"edit", "admin"}),
     ],
 )
-def test_roles_of_people_join_the_clusters_own_only_where_asked(setting: str, role: str, joins: set[str]) -> None:
+def test_user_roles_are_aggregated_only_if_enabled(setting: str, role: str, joins: set[str]) -> None:
     manifests = render("--set", setting)
-    found = next(m for m in manifests if m["metadata"]["name"] == f"{RELEASE}:{NAMESPACE}:{role}")
+    cluster_role = next(m for m in manifests if m["metadata"]["name"] == f"{RELEASE}:{NAMESPACE}:{role}")
     prefix = "rbac.authorization.k8s.io/aggregate-to-"
-    labels = found["metadata"]["labels"]
+    labels = cluster_role["metadata"]["labels"]
     assert {label.removeprefix(prefix) for label in labels if label.startswith(prefix)} == joins
 
 
-def test_the_role_to_read_gives_no_write_and_neither_gives_secrets() -> None:
+def test_the_view_role_has_no_write_and_neither_role_has_secrets() -> None:
     people = [m for m in render() if m["kind"] == "ClusterRole" and m["metadata"]["name"].endswith((":view", ":edit"))]
     assert [set(rules(role)) for role in people] == [
-        {f"get,list,watch {OURS}/azuredevopsconnectors", f"get,list,watch {OURS}/devopsorganizations"},
+        {f"get,list,watch {API_GROUP}/azuredevopsconnectors", f"get,list,watch {API_GROUP}/devopsorganizations"},
         {
-            f"get,list,watch,create,update,patch,delete,deletecollection {OURS}/azuredevopsconnectors",
-            f"get,list,watch,create,update,patch,delete,deletecollection {OURS}/devopsorganizations",
+            f"get,list,watch,create,update,patch,delete,deletecollection {API_GROUP}/azuredevopsconnectors",
+            f"get,list,watch,create,update,patch,delete,deletecollection {API_GROUP}/devopsorganizations",
         },
     ]

@@ -1,4 +1,4 @@
-"""What the chart sets in the pod is what the operator reads."""
+"""The environment variables that the chart sets are the settings of the operator."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.chart.helm import CHART, NAMESPACE, VALUES, render
 
 
 def environment(values: Path) -> dict[str, str]:
-    """Variables of the container, with what the kubelet would fill in."""
+    """Variables of the container, with fieldRefs resolved as by the kubelet."""
     deployment = next(m for m in render("--values", values) if m["kind"] == "Deployment")
     entries: list[dict[str, Any]] = deployment["spec"]["template"]["spec"]["containers"][0]["env"]
     return {entry["name"]: entry.get("value", NAMESPACE) for entry in entries}
@@ -22,19 +22,19 @@ def environment(values: Path) -> dict[str, str]:
 
 @pytest.mark.parametrize("values", VALUES, ids=lambda path: path.stem)
 def test_every_variable_is_a_setting_and_is_accepted(values: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ours = {k: v for k, v in environment(values).items() if k.startswith("DEFENDER_DEVOPS_")}
-    for name, value in ours.items():
+    variables = {k: v for k, v in environment(values).items() if k.startswith("DEFENDER_DEVOPS_")}
+    for name, value in variables.items():
         monkeypatch.setenv(name, value)
         assert name.removeprefix("DEFENDER_DEVOPS_").lower() in Settings.model_fields, name
     settings = Settings()
     assert settings.namespace == NAMESPACE
-    wanted = yaml.safe_load(values.read_text())
-    assert settings.namespaces == tuple(wanted.get("watchNamespaces", ()))
-    granted = [grant.model_dump(by_alias=True, exclude_none=True) for grant in settings.identity_grants]
-    assert granted == wanted.get("identityGrants", [])
+    chart_values = yaml.safe_load(values.read_text())
+    assert settings.namespaces == tuple(chart_values.get("watchNamespaces", ()))
+    grants = [grant.model_dump(by_alias=True, exclude_none=True) for grant in settings.identity_grants]
+    assert grants == chart_values.get("identityGrants", [])
 
 
-def test_defaults_of_the_values_are_those_of_the_settings() -> None:
+def test_default_values_equal_the_defaults_of_the_settings() -> None:
     settings = yaml.safe_load((CHART / "values.yaml").read_text())["settings"]
     for key, value in settings.items():
         name = re.sub(r"(?<!^)(?=[A-Z])", "_", key).lower()

@@ -1,4 +1,4 @@
-"""The image's bill of materials holds what is installed, from where the lock has it, and nothing else."""
+"""The image's bill of materials lists the installed packages with their sources in the lock file, and no others."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ LOCKED: dict[str, Any] = {
 
 
 class Installation:
-    """A Python that has just the distributions that a test installs."""
+    """A Python with only the distributions that a test installs."""
 
     def __init__(self, folder: Path) -> None:
         self._packages, self._path = folder / "packages", folder / "bin"
@@ -60,13 +60,13 @@ class Installation:
         )
 
     def bill(self, locked: dict[str, Any] = LOCKED) -> dict[str, Any]:
-        done = self.run(locked)
-        assert (done.returncode, done.stderr) == (0, "")
-        bill: dict[str, Any] = json.loads(done.stdout)
+        result = self.run(locked)
+        assert (result.returncode, result.stderr) == (0, "")
+        bill: dict[str, Any] = json.loads(result.stdout)
         return bill
 
     def has_packages(self, *lines: str) -> None:
-        """Let dpkg know these, each with its fields apart by tabs."""
+        """Make dpkg-query list these packages, with tabs between the fields."""
         script = self._path / "dpkg-query"
         script.write_text("#!/bin/sh\n/bin/cat <<'END'\n" + "\n".join(lines) + "\nEND\n")
         script.chmod(0o755)
@@ -74,14 +74,14 @@ class Installation:
 
 @pytest.fixture
 def installation(tmp_path: Path) -> Installation:
-    found = Installation(tmp_path)
-    found.install(PROJECT, "httpx", "jaraco.text")
-    return found
+    installation = Installation(tmp_path)
+    installation.install(PROJECT, "httpx", "jaraco.text")
+    return installation
 
 
-def test_only_what_is_installed_is_kept_and_so_are_its_edges(installation: Installation) -> None:
+def test_only_installed_packages_and_their_edges_are_listed(installation: Installation) -> None:
     bill = installation.bill()
-    assert [each["name"] for each in bill["components"]] == ["httpx", "jaraco-text", "cpython"]
+    assert [component["name"] for component in bill["components"]] == ["httpx", "jaraco-text", "cpython"]
     assert bill["metadata"]["component"]["name"] == PROJECT
     assert bill["dependencies"] == [
         {"ref": "operator-1", "dependsOn": ["httpx"]},
@@ -90,14 +90,14 @@ def test_only_what_is_installed_is_kept_and_so_are_its_edges(installation: Insta
     ]
 
 
-def test_what_the_lock_does_not_know_is_an_error(installation: Installation) -> None:
+def test_a_package_outside_the_lock_file_is_an_error(installation: Installation) -> None:
     installation.install("smuggled")
-    done = installation.run()
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "installed, but not by uv.lock: smuggled\n"
+    result = installation.run()
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == "installed, but not by uv.lock: smuggled\n"
 
 
-def test_the_packages_of_the_base_are_named_as_scanners_look_them_up(installation: Installation) -> None:
+def test_packages_of_the_base_have_the_purl_that_scanners_expect(installation: Installation) -> None:
     installation.has_packages("libssl3\t3.0.15-1~deb12u1\tamd64\topenssl", "login\t1:4.13+dfsg1-1\tamd64\tshadow")
     ssl, login = installation.bill()["components"][-2:]
     assert ssl["purl"] == "pkg:deb/debian/libssl3@3.0.15-1~deb12u1?arch=amd64"
@@ -105,7 +105,7 @@ def test_the_packages_of_the_base_are_named_as_scanners_look_them_up(installatio
     assert login["purl"] == "pkg:deb/debian/login@1%3A4.13%2Bdfsg1-1?arch=amd64"
 
 
-def test_two_builds_write_the_same_and_another_content_has_another_serial_number(installation: Installation) -> None:
+def test_two_builds_are_equal_and_other_content_has_another_serial_number(installation: Installation) -> None:
     again = {**LOCKED, "serialNumber": "urn:uuid:another", "metadata": {**LOCKED["metadata"], "timestamp": "later"}}
     first = installation.bill()
     assert installation.bill(again) == first
@@ -113,14 +113,14 @@ def test_two_builds_write_the_same_and_another_content_has_another_serial_number
     assert installation.bill()["serialNumber"] != first["serialNumber"]
 
 
-def test_it_takes_what_uv_makes_of_the_lock(installation: Installation) -> None:
+def test_it_reads_the_export_of_uv(installation: Installation) -> None:
     uv = shutil.which("uv", path=str(Path(sys.executable).parent))
     assert uv is not None
     export = [uv, "export", "--quiet", "--frozen", "--no-default-groups", "--format", "cyclonedx1.5"]
     locked = json.loads(subprocess.run(export, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
     installation.install("kopf", "pydantic")
     locked["components"].append({"name": "jaraco-text", "bom-ref": "jaraco-text"})
-    components = {each["name"]: each for each in installation.bill(locked)["components"]}
+    components = {component["name"]: component for component in installation.bill(locked)["components"]}
     assert components.keys() == {"httpx", "jaraco-text", "kopf", "pydantic", "cpython"}
     assert components["kopf"]["purl"].startswith("pkg:pypi/kopf@1.")
     assert components["kopf"]["externalReferences"][0]["hashes"][0]["alg"] == "SHA-256"

@@ -1,4 +1,4 @@
-"""Flux's view of the objects by which Argo CD's checks are tested: both tools say the same, each in its words."""
+"""kstatus (Flux) and Argo CD's health checks agree about the test data of the health checks."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ SAME = {
     ("Current", "Healthy"),
     ("Failed", "Degraded"),
     ("Terminating", "Progressing"),
-    # kstatus has one word for every deletion, and none for a pause.
+    # kstatus has one status for every deletion, and none for a suspension.
     ("Terminating", "Degraded"),
     ("Current", "Suspended"),
 }
 
 
 @pytest.mark.parametrize("path", DATA, ids=lambda path: f"{path.parents[1].name}-{path.stem}")
-def test_both_say_the_same(path: Path) -> None:
+def test_both_agree(path: Path) -> None:
     obj = yaml.safe_load(path.read_text())
     obj["metadata"].setdefault("namespace", "security")
     assert (*kstatus(obj), health(obj)["status"]) in SAME
 
 
-def test_a_deletion_is_a_deletion_whether_it_is_blocked_or_not() -> None:
+def test_a_blocked_deletion_is_terminating_too() -> None:
     testdata = KINDS[0] / "testdata"
     names = ("deleting", "deletion-just-asked", "deletion-blocked")
     objects = [yaml.safe_load((testdata / f"{name}.yaml").read_text()) for name in names]

@@ -26,19 +26,19 @@ def rendered_rules() -> list[dict[str, Any]]:
 
 
 def panels() -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads((CHART / "files/dashboard.json").read_text())["panels"]
-    return found
+    dashboard: dict[str, list[dict[str, Any]]] = json.loads((CHART / "files/dashboard.json").read_text())
+    return dashboard["panels"]
 
 
 @every_alert
-def test_alert_says_what_and_how_bad_and_waits_a_while(alert: dict[str, Any]) -> None:
+def test_an_alert_has_summary_description_severity_and_duration(alert: dict[str, Any]) -> None:
     assert alert["labels"]["severity"] in {"critical", "warning", "info"}
     assert alert["annotations"].keys() == {"summary", "description"}
     assert re.fullmatch(r"\d+[mh]", alert["for"])
 
 
 @every_alert
-def test_alert_has_a_runbook_that_names_its_severity(alert: dict[str, Any]) -> None:
+def test_an_alert_has_a_runbook_with_its_severity(alert: dict[str, Any]) -> None:
     section = re.search(rf"^## {alert['alert']}\n\n\*\*(\w+)\.\*\*", RUNBOOKS, re.MULTILINE)
     assert section is not None
     assert section[1].lower() == alert["labels"]["severity"]
@@ -48,7 +48,7 @@ def test_every_runbook_belongs_to_an_alert() -> None:
     assert re.findall(r"^## (\w+)$", RUNBOOKS, re.MULTILINE) == [alert["alert"] for alert in ALERTS]
 
 
-def test_rendered_alerts_are_the_files_with_runbook_and_labels_and_without_the_disabled_one() -> None:
+def test_rendered_alerts_are_those_of_the_file_with_runbook_and_labels_without_the_disabled_one() -> None:
     rules = {rule["alert"]: rule for rule in rendered_rules() if "alert" in rule}
     assert rules.keys() == {alert["alert"] for alert in ALERTS} - {"DefenderDevOpsThrottled"}
     for alert in ALERTS:
@@ -60,7 +60,7 @@ def test_rendered_alerts_are_the_files_with_runbook_and_labels_and_without_the_d
             assert (rule["expr"], rule["for"]) == (alert["expr"], alert["for"])
 
 
-def test_groups_of_the_values_come_behind_the_charts_own() -> None:
+def test_extra_groups_are_appended() -> None:
     assert rendered_rules()[-1]["record"] == "contoso:connectors"
 
 
@@ -70,19 +70,19 @@ def test_severity_can_be_overridden_for_all() -> None:
     assert {r["labels"]["severity"] for r in rule["spec"]["groups"][0]["rules"]} == {"page"}
 
 
-def test_dashboard_is_carried_as_it_is() -> None:
+def test_the_dashboard_is_included_unchanged() -> None:
     dashboard = next(m for m in render("--values", VALUES) if m["metadata"]["name"].endswith("-dashboard"))
     assert dashboard["metadata"]["labels"]["grafana_dashboard"] == "1"
     assert json.loads(dashboard["data"]["defender-devops-operator.json"])["panels"] == panels()
 
 
-def test_panels_have_ids_of_their_own_and_do_not_overlap() -> None:
-    taken: dict[tuple[int, int], str] = {}
+def test_panels_have_unique_ids_and_do_not_overlap() -> None:
+    occupied: dict[tuple[int, int], str] = {}
     assert len({panel["id"] for panel in panels()}) == len(panels())
     for panel in panels():
         grid = panel["gridPos"]
         for x in range(grid["x"], grid["x"] + grid["w"]):
             for y in range(grid["y"], grid["y"] + grid["h"]):
-                assert (x, y) not in taken, panel["title"]
-                taken[x, y] = panel["title"]
+                assert (x, y) not in occupied, panel["title"]
+                occupied[x, y] = panel["title"]
         assert grid["x"] + grid["w"] <= 24

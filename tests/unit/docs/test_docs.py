@@ -1,4 +1,4 @@
-"""The documentation is complete, current, and holds no broken link."""
+"""The documentation is complete, up to date, and has no broken link."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ ROOT = Path(__file__).parents[3]
 DOCS = ROOT / "docs"
 
 
-def test_reference_pages_are_what_crds_and_constants_say_now() -> None:
+def test_reference_pages_are_up_to_date() -> None:
     check = [sys.executable, DOCS / "generate.py", "--check"]
     run = subprocess.run(check, capture_output=True, text=True, check=False)
     assert (run.returncode, run.stderr) == (0, "")
 
 
-def test_every_condition_and_every_reason_has_its_place() -> None:
+def test_every_condition_and_every_reason_is_documented() -> None:
     page = (DOCS / "reference/conditions.md").read_text()
     assert re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE) == list(ConditionType)
     sections = re.findall(r"^### (\w+)\n\n\*\*Cause\.\*\* .+\n\n\*\*Cure\.\*\* .+$", page, re.MULTILINE)
@@ -33,26 +33,28 @@ def test_every_condition_and_every_reason_has_its_place() -> None:
 def test_every_metric_has_a_row_with_its_type_and_its_labels() -> None:
     page = (DOCS / "reference/metrics.md").read_text()
     rows = re.findall(r"^\| `defender_devops_(\w+)` \| (\w+) \| ([^|]*) \| .+ \|$", page, re.MULTILINE)
-    assert rows == [(each.name, each.type, ", ".join(f"`{label}`" for label in each.labels)) for each in METRICS]
+    assert rows == [
+        (metric.name, metric.type, ", ".join(f"`{label}`" for label in metric.labels)) for metric in METRICS
+    ]
 
 
-def test_sizing_promises_what_the_benchmarks_measure() -> None:
+def test_sizing_documents_the_goals_of_the_benchmarks() -> None:
     page = (DOCS / "sizing.md").read_text()
-    promised = {float(most) for most in re.findall(r"^\| [^|]+ \| ([\d.]+)(?: [^|]*)? \|$", page, re.MULTILINE)}
-    goals = {name: most for each in BENCHMARKS.values() for name, most in each.goals.items()}
+    documented = {float(goal) for goal in re.findall(r"^\| [^|]+ \| ([\d.]+)(?: [^|]*)? \|$", page, re.MULTILINE)}
+    goals = {name: goal for benchmark in BENCHMARKS.values() for name, goal in benchmark.goals.items()}
     measured_in_seconds = goals.pop("drift put back after, s")
-    assert promised == set(goals.values())
+    assert documented == set(goals.values())
     assert measured_in_seconds > 0
-    assert {each.connectors for each in BENCHMARKS.values() if each.goals} == {1000}
+    assert {benchmark.connectors for benchmark in BENCHMARKS.values() if benchmark.goals} == {1000}
 
 
 def fields(schema: dict[str, object]) -> set[str]:
     """Names of all fields of a schema, without their paths."""
-    found: set[str] = set()
+    names: set[str] = set()
     for key, value in schema.items():
         if isinstance(value, dict):
-            found |= (value.keys() if key == "properties" else set()) | fields(value)
-    return found
+            names |= (value.keys() if key == "properties" else set()) | fields(value)
+    return names
 
 
 def test_every_field_has_a_row() -> None:
@@ -66,7 +68,7 @@ def test_every_field_has_a_row() -> None:
 
 def test_every_picture_is_shown_somewhere() -> None:
     pages = "".join(page.read_text() for page in (ROOT / "README.md", *DOCS.rglob("*.md")))
-    assert [each.name for each in (DOCS / "images").iterdir() if f"images/{each.name}" not in pages] == []
+    assert [image.name for image in (DOCS / "images").iterdir() if f"images/{image.name}" not in pages] == []
 
 
 def test_site_builds_without_a_warning(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 {{/*
-The operator's settings, as variables. A key of `settings` is the setting of the same name: refreshInterval is
-DEFENDER_DEVOPS_REFRESH_INTERVAL.
+The operator's settings as environment variables. A key of `settings` is the setting of the same name:
+refreshInterval is DEFENDER_DEVOPS_REFRESH_INTERVAL.
 */}}
 {{- define "defender-devops-operator.env" -}}
 - name: DEFENDER_DEVOPS_NAMESPACE
@@ -60,7 +60,7 @@ DEFENDER_DEVOPS_REFRESH_INTERVAL.
 {{- end }}
 {{- end }}
 
-{{/* Where the sign-in pages listen in the pod. */}}
+{{/* Container port of the sign-in pages. */}}
 {{- define "defender-devops-operator.signInPort" -}}
 8081
 {{- end }}

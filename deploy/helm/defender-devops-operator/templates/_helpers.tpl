@@ -1,9 +1,9 @@
-{{/* Name of the chart, or what the values call it. */}}
+{{/* Name of the chart, or nameOverride. */}}
 {{- define "defender-devops-operator.name" -}}
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
-{{/* Name of most objects: the release's, with the chart's where the release's does not hold it. */}}
+{{/* Name of most objects: the release's name, followed by the chart's unless the release's contains it. */}}
 {{- define "defender-devops-operator.fullname" -}}
 {{- if .Values.fullnameOverride }}
 {{- .Values.fullnameOverride | trunc 63 | trimSuffix "-" }}
@@ -17,7 +17,7 @@
 {{- end }}
 {{- end }}
 
-{{/* Name of roles outside the release's namespace: two releases of one name in two namespaces must not meet. */}}
+{{/* Name of roles outside the release's namespace: two releases with the same name in two namespaces must not collide. */}}
 {{- define "defender-devops-operator.scopedName" -}}
 {{- printf "%s:%s" (include "defender-devops-operator.fullname" .) .Release.Namespace }}
 {{- end }}
@@ -26,11 +26,11 @@
 {{- if .Values.serviceAccount.create }}
 {{- default (include "defender-devops-operator.fullname" .) .Values.serviceAccount.name }}
 {{- else }}
-{{- required "serviceAccount.name is needed where serviceAccount.create is false" .Values.serviceAccount.name }}
+{{- required "serviceAccount.name is required if serviceAccount.create is false" .Values.serviceAccount.name }}
 {{- end }}
 {{- end }}
 
-{{/* What selects the pods. It never changes in the life of a release: a Deployment's selector is immutable. */}}
+{{/* Selector of the pods. It must not change during the life of a release: a Deployment's selector is immutable. */}}
 {{- define "defender-devops-operator.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "defender-devops-operator.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
@@ -47,7 +47,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 
-{{/* Annotations of the service account: those of Azure's workload identity, and the user's own. */}}
+{{/* Annotations of the service account: those of Azure workload identity, and the user's, which take precedence. */}}
 {{- define "defender-devops-operator.serviceAccountAnnotations" -}}
 {{- $annotations := dict }}
 {{- with .Values.workloadIdentity }}
@@ -65,23 +65,23 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 
-{{/* A Service's name is a label of DNS: 63 characters with the ending. */}}
+{{/* A Service's name is a DNS label: at most 63 characters with the suffix. */}}
 {{- define "defender-devops-operator.metricsName" -}}
 {{- printf "%s-metrics" (include "defender-devops-operator.fullname" . | trunc 55 | trimSuffix "-") }}
 {{- end }}
 
-{{/* The Secret with the key of the sign-in pages; the operator makes it, under a name of its own. */}}
+{{/* Secret with the key of the sign-in pages; the operator creates it under this fixed name. */}}
 {{- define "defender-devops-operator.keySecretName" -}}
 defender-devops-signin-key
 {{- end }}
 
-{{/* What the leader's pod carries besides; the Service of the sign-in pages selects by it where there are standbys. */}}
+{{/* Label of the leader's pod; with standbys the Service of the sign-in pages selects by it. */}}
 {{- define "defender-devops-operator.leaderLabels" -}}
 defender-devops.io/role: leader
 {{- end }}
 
 {{/*
-Not empty where an object of an API that the cluster may lack is to be rendered. Arguments: context, mode (renderMode),
+Not empty if an object of an API that the cluster may lack should be rendered. Arguments: context, mode (renderMode),
 api (group/version/kind), value (path in the values, for the message).
 */}}
 {{- define "defender-devops-operator.renders" -}}
@@ -92,7 +92,7 @@ api (group/version/kind), value (path in the values, for the message).
 {{- end }}
 {{- end }}
 
-{{/* Address of the sign-in pages as browsers see it, never without TLS; empty where nothing makes it known. */}}
+{{/* Public URL of the sign-in pages, always with TLS; empty if it cannot be derived from the values. */}}
 {{- define "defender-devops-operator.signInUrl" -}}
 {{- with .Values.signIn }}
 {{- if .url }}

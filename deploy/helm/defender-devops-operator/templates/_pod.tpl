@@ -1,11 +1,11 @@
 {{- define "defender-devops-operator.podLabels" -}}
 {{- $labels := include "defender-devops-operator.labels" . | fromYaml }}
-{{- $wanted := include "defender-devops-operator.selectorLabels" . | fromYaml }}
+{{- $podLabels := include "defender-devops-operator.selectorLabels" . | fromYaml }}
 {{- if .Values.workloadIdentity.enabled }}
-{{- $_ := set $wanted "azure.workload.identity/use" (ternary "true" "false" .Values.workloadIdentity.webhook) }}
+{{- $_ := set $podLabels "azure.workload.identity/use" (ternary "true" "false" .Values.workloadIdentity.webhook) }}
 {{- end }}
-{{- /* The chart's version is not a reason to restart: the pod's own labels hold what its template depends on. */ -}}
-{{- toYaml (merge $wanted (deepCopy .Values.podLabels) (omit $labels "helm.sh/chart")) }}
+{{- /* A new version of the chart alone must not restart the pods, so their labels omit it. */ -}}
+{{- toYaml (merge $podLabels (deepCopy .Values.podLabels) (omit $labels "helm.sh/chart")) }}
 {{- end }}
 
 {{- define "defender-devops-operator.image" -}}
@@ -86,7 +86,7 @@ topologySpreadConstraints:
 {{- end }}
 
 {{- define "defender-devops-operator.volumeMounts" -}}
-# Root is read-only; Python's libraries expect a place for temporary files.
+# The root filesystem is read-only; Python's libraries expect a directory for temporary files.
 - name: tmp
   mountPath: /tmp
 {{- if .Values.caBundle.configMapName }}
@@ -132,7 +132,7 @@ topologySpreadConstraints:
 {{- end }}
 {{- end }}
 
-{{/* "true" where the chart itself projects the token for Entra ID, in place of the webhook. */}}
+{{/* "true" if the chart itself projects the token for Entra ID, instead of the webhook. */}}
 {{- define "defender-devops-operator.projectsToken" -}}
 {{- and .Values.workloadIdentity.enabled (not .Values.workloadIdentity.webhook) }}
 {{- end }}

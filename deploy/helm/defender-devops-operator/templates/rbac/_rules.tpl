@@ -1,25 +1,24 @@
 {{/*
-What the operator does in each namespace that it watches. Cluster-wide it is one ClusterRole, else a Role in each of
-the namespaces: the rules are the same.
+Permissions in each watched namespace: one ClusterRole, or the same rules as a Role in each of the namespaces.
 */}}
 {{- define "defender-devops-operator.watchedRules" -}}
-# Watches both resources, puts its finalizer on connectors and lets go of organizations that somebody decided about.
+# Watch both resources, add the finalizer to connectors, and release organizations that a user declares.
 - apiGroups: [defender-devops.io]
   resources: [azuredevopsconnectors]
   verbs: [list, watch, patch]
-# Generates an organization for each one that Defender finds, and deletes those it generated.
+# Generate a DevOpsOrganization for each organization that Azure returns, and delete generated ones.
 - apiGroups: [defender-devops.io]
   resources: [devopsorganizations]
   verbs: [list, watch, create, patch, delete]
 - apiGroups: [defender-devops.io]
   resources: [azuredevopsconnectors/status, devopsorganizations/status]
   verbs: [patch]
-# Secrets that connectors name. List and watch of Secrets IS read access to all of them: the namespaced scope exists for that.
+# Secrets that connectors reference. List and watch of Secrets IS read access to all of them: watchNamespaces limits it.
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get, list, watch]
 {{- if .Values.signIn.enabled }}
-# Sign-in tokens: the operator writes only Secrets of its own type that the connector owns. RBAC cannot say that; its code does.
+# Sign-in tokens: the operator writes only Secrets of its own type. RBAC cannot express that; its code enforces it.
 - apiGroups: [""]
   resources: [secrets]
   verbs: [create, update]

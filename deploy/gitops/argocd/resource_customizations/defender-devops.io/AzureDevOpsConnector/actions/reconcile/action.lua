@@ -1,4 +1,4 @@
--- Any new value asks for a look now; the status repeats it in lastHandledReconcileAt once that is done.
+-- Any new value requests a reconcile; status.lastHandledReconcileAt repeats it when that is complete.
 local os = require("os")
 if obj.metadata.annotations == nil then
   obj.metadata.annotations = {}

@@ -1,3 +1,3 @@
--- An application with selfHeal takes this back at its next sync: there, write suspend into git.
+-- selfHeal reverts this only if the manifest in git has a suspend field; without one the connector stays suspended.
 obj.spec.suspend = true
 return obj
