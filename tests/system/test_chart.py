@@ -1,4 +1,4 @@
-"""Every render of the chart before a real API server: it accepts each object, and each pod as restricted."""
+"""A real API server accepts every object that the chart renders, and every pod as restricted."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ NOT_SERVED = {
     "ServiceMonitor": ("monitoring.coreos.com", "v1", "servicemonitors"),
     "PrometheusRule": ("monitoring.coreos.com", "v1", "prometheusrules"),
 }
-"""Kinds of other projects: their schemas are not ours to repeat, only their names and scope."""
+"""Kinds of other projects, by name and scope only; their schemas are not repeated here."""
 
 
 @pytest.fixture(scope="module")
 def release_namespace(kube: KubernetesClient) -> Iterator[str]:
-    """A namespace that admits nothing but restricted pods."""
+    """A namespace that enforces the restricted Pod Security Standard."""
     created = kube.create(
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"generateName": "release-", "labels": RESTRICTED}}
     )
@@ -38,8 +38,8 @@ def release_namespace(kube: KubernetesClient) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def others_kinds(kube: KubernetesClient) -> None:
-    """The CRDs of other projects that the chart makes objects of, without their schemas."""
+def optional_kinds(kube: KubernetesClient) -> None:
+    """CRDs of the other projects' kinds that the chart renders, without their schemas."""
     kube.apply_all(
         {
             "apiVersion": "apiextensions.k8s.io/v1",
@@ -67,45 +67,49 @@ def others_kinds(kube: KubernetesClient) -> None:
 
 
 def pod_of(deployment: Manifest) -> Manifest:
-    """The pod that the Deployment would have made: admission of a profile looks at pods only."""
+    """The pod that the Deployment would create: Pod Security admission enforces pods only."""
     template = deployment["spec"]["template"]
     metadata = {**template["metadata"], "name": "probe", "namespace": deployment["metadata"]["namespace"]}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}
 
 
-@pytest.mark.usefixtures("others_kinds")
+@pytest.mark.usefixtures("optional_kinds")
 @pytest.mark.parametrize("values", VALUES, ids=lambda path: path.stem)
 def test_api_server_accepts_every_object_as_it_is(kube: KubernetesClient, release_namespace: str, values: Path) -> None:
     for manifest in render("--values", values, namespace=release_namespace):
         if manifest["kind"] not in {"CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding"}:
             manifest["metadata"].setdefault("namespace", release_namespace)
         applied = kube.apply(manifest, manager="helm", dry_run=True)
-        assert lost(manifest, applied) == [], manifest["metadata"]["name"]
+        assert dropped_paths(manifest, applied) == [], manifest["metadata"]["name"]
 
 
-def lost(wanted: object, got: object, path: str = "") -> list[str]:
-    """Paths that the API server dropped: a misspelt field is no error to it."""
-    if isinstance(wanted, dict) and isinstance(got, dict):
-        inner = [lost(value, got[key], f"{path}.{key}") for key, value in wanted.items() if key in got]
-        return [f"{path}.{key}" for key in wanted if key not in got] + [name for names in inner for name in names]
-    if isinstance(wanted, list) and isinstance(got, list):
-        return [name for i, (a, b) in enumerate(zip(wanted, got, strict=True)) for name in lost(a, b, f"{path}[{i}]")]
+def dropped_paths(expected: object, actual: object, path: str = "") -> list[str]:
+    """Paths that the API server dropped: it does not reject a misspelt field."""
+    if isinstance(expected, dict) and isinstance(actual, dict):
+        inner = [dropped_paths(value, actual[key], f"{path}.{key}") for key, value in expected.items() if key in actual]
+        return [f"{path}.{key}" for key in expected if key not in actual] + [name for names in inner for name in names]
+    if isinstance(expected, list) and isinstance(actual, list):
+        return [
+            name
+            for i, (a, b) in enumerate(zip(expected, actual, strict=True))
+            for name in dropped_paths(a, b, f"{path}[{i}]")
+        ]
     return []
 
 
 @pytest.mark.parametrize("values", VALUES, ids=lambda path: path.stem)
-def test_pod_is_admitted_where_only_restricted_pods_are(
+def test_pod_meets_the_restricted_pod_security_standard(
     kube: KubernetesClient, release_namespace: str, values: Path
 ) -> None:
     deployment = next(m for m in render("--values", values, namespace=release_namespace) if m["kind"] == "Deployment")
     pod = pod_of(deployment)
-    # The account is not there in a dry run, and admission would ask for it; the class is not every cluster's.
+    # Admission requires the service account and the priority class to exist; in a dry run they may not.
     pod["spec"] = {**pod["spec"], "serviceAccountName": "default"}
     pod["spec"].pop("priorityClassName", None)
     kube.apply(pod, manager="kubelet", dry_run=True)
 
 
-def test_pod_that_is_not_restricted_would_have_been_refused(kube: KubernetesClient, release_namespace: str) -> None:
+def test_a_pod_that_is_not_restricted_is_rejected(kube: KubernetesClient, release_namespace: str) -> None:
     lax = render("--set", "securityContext.allowPrivilegeEscalation=true", namespace=release_namespace)
     pod = pod_of(next(m for m in lax if m["kind"] == "Deployment"))
     pod["spec"]["serviceAccountName"] = "default"

@@ -1,6 +1,6 @@
-"""The operator as the service account of the chart that helm installed: what it gives is enough, and all of it is used.
+"""The operator with the service account of the installed chart: its permissions are sufficient, and all are used.
 
-The API server's audit log tells every request of the account and its answer.
+The API server's audit log contains every request of the account with its response status.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tests.support.scenarios.azure_world import SERVICE_ACCOUNT, WORKLOAD, write
 ACCOUNT = f"system:serviceaccount:{NAMESPACE}:{RELEASE}"
 TENANT, SUBSCRIPTION = "11111111-1111-1111-1111-111111111111", "22222222-2222-2222-2222-222222222222"
 GRANTED = "platform"
-"""A namespace with a service account whose tokens stand for an identity in Azure."""
+"""A namespace with a service account whose tokens an identity in Azure trusts."""
 
 VALUES = {
     "replicaCount": 2,
@@ -86,8 +86,8 @@ def example(name: str) -> Manifest:
     return {**manifest, "metadata": {**manifest["metadata"], "namespace": NAMESPACE}}
 
 
-def of_service_account() -> Manifest:
-    """A connector that a team adopts, by an identity that trusts its service account."""
+def service_account_connector() -> Manifest:
+    """A connector of a team, with an identity that trusts the team's service account."""
     azure = {
         "tenantId": TENANT,
         "subscriptionId": SUBSCRIPTION,
@@ -111,19 +111,19 @@ def of_service_account() -> Manifest:
     }
 
 
-def holds(type_: str, found: Manifest) -> bool:
-    return condition(found, type_).get("status") == "True"
+def is_true(type_: str, body: Manifest) -> bool:
+    return condition(body, type_).get("status") == "True"
 
 
 def wait(stage: Stage, name: str, type_: str, namespace: str = NAMESPACE) -> Manifest:
     """Wait until a condition of a connector is True."""
     kind = "AzureDevOpsConnector"
-    return stage.kube.wait(kind, name, namespace, until=lambda found: holds(type_, found), timeout=60)
+    return stage.kube.wait(kind, name, namespace, until=lambda body: is_true(type_, body), timeout=60)
 
 
 @pytest.fixture(scope="module")
 def life(stage: Stage) -> Stage:
-    """After connectors' lives: signed in, with organizations decided by hand, twice lost and restored, deleted."""
+    """The stage after the life of two connectors: sign-in, declared organizations, two losses and repairs, deletion."""
     contoso, people = example("contoso"), People(stage.control)
     for secret in people.prepare(contoso):
         stage.kube.apply(secret)
@@ -132,7 +132,7 @@ def life(stage: Stage) -> Stage:
     people.sign_in(page, account_of(contoso), stage.ca)
     wait(stage, "contoso", "SignedIn")
     adopt_as_service_account(stage, people)
-    decide_for_organizations(stage)
+    declare_organizations(stage)
     for _ in range(2):
         people.remove_access(account_of(contoso))
         wait(stage, "contoso", "ReauthRequired")
@@ -146,27 +146,27 @@ def life(stage: Stage) -> Stage:
 def adopt_as_service_account(stage: Stage, people: People) -> None:
     account = {"apiVersion": "v1", "kind": "ServiceAccount"}
     stage.kube.apply({**account, "metadata": {"name": SERVICE_ACCOUNT, "namespace": GRANTED}})
-    people.prepare(of_service_account())
-    stage.kube.apply(of_service_account())
+    people.prepare(service_account_connector())
+    stage.kube.apply(service_account_connector())
     wait(stage, "northwind", "Ready", GRANTED)
 
 
-def decide_for_organizations(stage: Stage) -> None:
-    """Decide in a generated one, which the operator lets go of, and declare one in place of another, which goes."""
-    kind, decided = "DevOpsOrganization", {"onboarding": "Onboarded"}
-    stage.kube.patch(kind, "contoso-contoso", {"spec": decided}, NAMESPACE)
+def declare_organizations(stage: Stage) -> None:
+    """Edit a generated organization, which the operator releases, and declare one that replaces a generated one."""
+    kind, onboarding = "DevOpsOrganization", {"onboarding": "Onboarded"}
+    stage.kube.patch(kind, "contoso-contoso", {"spec": onboarding}, NAMESPACE)
     stage.kube.wait(kind, "contoso-contoso", NAMESPACE, until=lambda body: not body["metadata"].get("ownerReferences"))
     replaced = stage.kube.get(kind, "contoso-fabrikam", NAMESPACE) or {}
-    metadata = {"name": "decided", "namespace": NAMESPACE}
-    stage.kube.create({**replaced, "metadata": metadata, "spec": {**replaced["spec"], **decided}})
+    metadata = {"name": "declared", "namespace": NAMESPACE}
+    stage.kube.create({**replaced, "metadata": metadata, "spec": {**replaced["spec"], **onboarding}})
     stage.kube.wait_deleted(kind, "contoso-fabrikam", NAMESPACE)
 
 
-def test_nothing_is_refused_to_the_operator(life: Stage) -> None:
+def test_no_request_of_the_operator_is_forbidden(life: Stage) -> None:
     assert {str(request) for request in life.requests() if request.status == HTTPStatus.FORBIDDEN} == set()
 
 
-def test_every_right_is_used(life: Stage) -> None:
-    given = rights_of(life.release.manifests, RELEASE)
+def test_every_permission_is_used(life: Stage) -> None:
+    granted = rights_of(life.release.manifests, RELEASE)
     used = {request.right for request in life.requests()}
-    assert {str(right) for right in given - used} == set()
+    assert {str(right) for right in granted - used} == set()

@@ -1,4 +1,4 @@
-"""Install, upgrade and uninstall with the real helm on a cluster that has nothing yet: no connector is ever lost."""
+"""Install, upgrade and uninstall with helm on an empty cluster: no connector is ever lost."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.support.scenarios.scenario import KIND, SUBSCRIPTION, TENANT, Scenari
 
 CRDS = ("azuredevopsconnectors.defender-devops.io", "devopsorganizations.defender-devops.io")
 PREVIOUS = ROOT / "tests/data/chart/previous/defender-devops-operator-0.0.9.tgz"
-"""The chart as it was before, packed then: its CRDs and rights differ from today's."""
+"""The packaged previous chart, whose CRDs and permissions differ from the present ones."""
 
 TEAM = "security"
 """Namespace of the connectors, as in docs/uninstall.md."""
@@ -34,7 +34,7 @@ OPERATING: dict[str, Any] = {
     "identityGrants": [{"namespace": TEAM, "tenantId": TENANT, "subscriptionId": SUBSCRIPTION}],
     "settings": {"refreshInterval": 1, "checkInterval": 2},
 }
-"""Values with which the operator works on the sandbox."""
+"""Values for an operator on the sandbox."""
 
 OWNER_TAGS = {"defender-devops-owner", "defender-devops-resource"}
 
@@ -56,7 +56,7 @@ def api(empty_cluster: Cluster) -> Iterator[KubernetesClient]:
 
 @pytest.fixture
 def install(empty_cluster: Cluster, api: KubernetesClient, tmp_path: Path) -> Iterator[Install]:
-    """Install the packed chart, or upgrade to it; nothing is there yet, and nothing is left for the next test."""
+    """Install the packaged chart, or upgrade to it; uninstall it and delete the CRDs after the test."""
     installed: list[Release] = []
 
     def install(archive: Path | None = None, **values: object) -> Release:
@@ -74,16 +74,16 @@ def install(empty_cluster: Cluster, api: KubernetesClient, tmp_path: Path) -> It
 
 
 def connector_of_notes(notes: str) -> Manifest:
-    """The connector that NOTES.txt tells people to create, with the blanks filled in."""
+    """The connector that NOTES.txt suggests, with its placeholders replaced."""
     text = re.search(r"<<END\n(.*?)\n\s+END", notes, re.DOTALL)
     assert text is not None
-    blanks = {
+    placeholders = {
         "<tenant>": TENANT,
         "<subscription>": SUBSCRIPTION,
         "<resource group>": "rg-devops-security",
         "<region of the connector>": "westeurope",
     }
-    filled = re.sub("|".join(map(re.escape, blanks)), lambda found: blanks[found[0]], text[1])
+    filled = re.sub("|".join(map(re.escape, placeholders)), lambda match: placeholders[match[0]], text[1])
     manifest: Manifest = yaml.safe_load(filled)
     return manifest
 
@@ -92,17 +92,17 @@ def crds(api: KubernetesClient) -> list[str]:
     return [name for name in CRDS if api.get("CustomResourceDefinition", name)]
 
 
-def ours(api: KubernetesClient) -> list[str]:
-    """Objects without a namespace that the release left behind, the CRDs aside."""
+def release_objects(api: KubernetesClient) -> list[str]:
+    """Cluster-scoped objects of the release, except CRDs."""
     labels = f"app.kubernetes.io/instance={RELEASE}"
     return [
-        f"{kind}/{found['metadata']['name']}"
+        f"{kind}/{body['metadata']['name']}"
         for kind in ("ClusterRole", "ClusterRoleBinding")
-        for found in api.list_all(kind, labels=labels)
+        for body in api.list_all(kind, labels=labels)
     ]
 
 
-def test_connectors_outlive_upgrade_and_uninstall_and_are_there_after_the_next_install(
+def test_connectors_survive_upgrade_uninstall_and_the_next_install(
     api: KubernetesClient, install: Install, tmp_path: Path
 ) -> None:
     release = install()
@@ -112,8 +112,8 @@ def test_connectors_outlive_upgrade_and_uninstall_and_are_there_after_the_next_i
     def uid() -> str:
         connector = api.get(KIND, "contoso", NAMESPACE)
         assert connector is not None
-        found: str = connector["metadata"]["uid"]
-        return found
+        value: str = connector["metadata"]["uid"]
+        return value
 
     first, next_version = uid(), package_chart(tmp_path, version="0.2.0")
     upgraded = install(next_version, replicaCount=2)
@@ -123,21 +123,21 @@ def test_connectors_outlive_upgrade_and_uninstall_and_are_there_after_the_next_i
     upgraded.uninstall()
     assert uid() == first
     assert api.get("ServiceAccount", RELEASE, NAMESPACE) is None
-    assert ours(api) == []
+    assert release_objects(api) == []
     install(next_version)
     assert uid() == first
 
 
-def test_uninstall_takes_the_crds_where_they_are_not_kept(api: KubernetesClient, install: Install) -> None:
+def test_uninstall_deletes_the_crds_unless_they_are_kept(api: KubernetesClient, install: Install) -> None:
     release = install(crds={"keep": False})
     assert crds(api) == [*CRDS]
     release.uninstall()
     for name in CRDS:
         api.wait_deleted("CustomResourceDefinition", name)
-    assert ours(api) == []
+    assert release_objects(api) == []
 
 
-def test_chart_without_crds_installs_beside_those_of_somebody_else(api: KubernetesClient, install: Install) -> None:
+def test_a_chart_without_crds_installs_without_them(api: KubernetesClient, install: Install) -> None:
     install(crds={"enabled": False})
     assert crds(api) == []
     assert api.get("ServiceAccount", RELEASE, NAMESPACE) is not None
@@ -165,15 +165,15 @@ def cloud(empty_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> I
 
 @pytest.fixture
 def scenario(api: KubernetesClient, cloud: Cloud) -> Iterator[Scenario]:
-    """The team's namespace, and a cloud as new. A connector that is left over is let go of."""
+    """The team's namespace and a reset cloud. The finalizer of a remaining connector is removed."""
     with ControlClient(cloud.control) as control:
         control.reset()
         scenario = Scenario(api, control, TEAM)
         scenario.enter()
         yield scenario
         if crds(api):
-            for each in api.list_all(KIND, TEAM):
-                api.patch(KIND, each["metadata"]["name"], {"metadata": {"finalizers": None}}, TEAM)
+            for body in api.list_all(KIND, TEAM):
+                api.patch(KIND, body["metadata"]["name"], {"metadata": {"finalizers": None}}, TEAM)
 
 
 @pytest.fixture
@@ -183,26 +183,26 @@ def operate(empty_cluster: Cluster, api: KubernetesClient, cloud: Cloud, tmp_pat
 
 
 def served_schema(api: KubernetesClient) -> list[Any]:
-    found = [api.get("CustomResourceDefinition", name) for name in CRDS]
-    return [crd["spec"]["versions"][0]["schema"] for crd in found if crd]
+    definitions = [api.get("CustomResourceDefinition", name) for name in CRDS]
+    return [crd["spec"]["versions"][0]["schema"] for crd in definitions if crd]
 
 
 @pytest.mark.long
-def test_live_connectors_go_through_an_upgrade_from_the_previous_chart_unchanged(
+def test_an_upgrade_from_the_previous_chart_does_not_change_live_connectors(
     api: KubernetesClient, install: Install, operate: Operate, scenario: Scenario
 ) -> None:
     release = install(PREVIOUS, **OPERATING)
-    before = served_schema(api)
+    previous_schema = served_schema(api)
     with operate(release):
         ready, organizations = scenario.ready(), scenario.organizations()
     since = scenario.control.last()
     release = install(**OPERATING)
-    assert served_schema(api) != before
+    assert served_schema(api) != previous_schema
     with operate(release):
         scenario.look()
-        assert lasting(scenario.connector()) == lasting(ready)
-        assert {name: lasting(each) for name, each in scenario.organizations().items()} == {
-            name: lasting(each) for name, each in organizations.items()
+        assert persistent_parts(scenario.connector()) == persistent_parts(ready)
+        assert {name: persistent_parts(body) for name, body in scenario.organizations().items()} == {
+            name: persistent_parts(body) for name, body in organizations.items()
         }
         assert scenario.writes(since) == []
         scenario.apply(scenario.manifest(azure={"tags": {"upgraded": "yes"}}))
@@ -213,14 +213,16 @@ def test_live_connectors_go_through_an_upgrade_from_the_previous_chart_unchanged
     assert scenario.control.world()["connectors"] == []
 
 
-def lasting(body: Manifest) -> dict[str, Any]:
-    """What no upgrade may touch: the object itself, and since when it is Ready."""
-    kept = {name: body["metadata"].get(name) for name in ("uid", "generation", "labels", "annotations", "finalizers")}
-    return {**kept, "spec": body["spec"], "ready": condition(body, "Ready")}
+def persistent_parts(body: Manifest) -> dict[str, Any]:
+    """The parts that no upgrade may change: metadata, spec, and the Ready condition with its transition time."""
+    metadata = {
+        name: body["metadata"].get(name) for name in ("uid", "generation", "labels", "annotations", "finalizers")
+    }
+    return {**metadata, "spec": body["spec"], "ready": condition(body, "Ready")}
 
 
 @pytest.mark.long
-def test_connectors_first_and_the_operator_last_leaves_nothing_anywhere(
+def test_deleting_connectors_first_and_the_operator_last_leaves_no_object(
     api: KubernetesClient, install: Install, operate: Operate, scenario: Scenario
 ) -> None:
     release = install(**OPERATING)
@@ -241,7 +243,7 @@ def test_connectors_first_and_the_operator_last_leaves_nothing_anywhere(
 
 
 @pytest.mark.long
-def test_operator_first_loses_nothing_and_the_next_install_ends_what_waits(
+def test_uninstalling_the_operator_first_loses_nothing_and_the_next_install_completes_deletions(
     install: Install, operate: Operate, scenario: Scenario
 ) -> None:
     release = install(**OPERATING)
@@ -259,7 +261,7 @@ def test_operator_first_loses_nothing_and_the_next_install_ends_what_waits(
 
 
 def shell(cluster: Cluster, heading: str) -> None:
-    """Run the first commands of a section of docs/uninstall.md, as somebody who copies them."""
+    """Run the first commands of a section of docs/uninstall.md."""
     page = (ROOT / "docs/uninstall.md").read_text()
     commands = re.search(rf"^## {heading}\n.*?```sh\n(.*?)```", page, re.MULTILINE | re.DOTALL)
     assert commands is not None
@@ -269,30 +271,30 @@ def shell(cluster: Cluster, heading: str) -> None:
 
 
 @pytest.mark.long
-def test_a_stuck_finalizer_goes_by_the_documented_command_and_azure_stays_as_it_is(
+def test_the_documented_command_removes_a_stuck_finalizer_without_changing_azure(
     empty_cluster: Cluster, api: KubernetesClient, install: Install, operate: Operate, scenario: Scenario
 ) -> None:
     release = install(**{**OPERATING, "crds": {"keep": False}})
     with operate(release):
         scenario.ready()
-    held = in_azure(scenario)
+    azure_connector = in_azure(scenario)
     release.uninstall()
     api.wait("CustomResourceDefinition", CRDS[0], until=terminating)
     scenario.wait_until(lambda body: body["metadata"].get("deletionTimestamp"))
     shell(empty_cluster, "If the operator was uninstalled first")
     for name in CRDS:
         api.wait_deleted("CustomResourceDefinition", name)
-    assert in_azure(scenario) == held
-    assert held["tags"].keys() >= OWNER_TAGS
+    assert in_azure(scenario) == azure_connector
+    assert azure_connector["tags"].keys() >= OWNER_TAGS
 
 
 def in_azure(scenario: Scenario) -> dict[str, Any]:
-    """Azure's connector, without the counts that grow while Defender discovers."""
-    (found,) = scenario.control.world()["connectors"]
+    """The connector in Azure, without the counts that change during discovery."""
+    (connector,) = scenario.control.world()["connectors"]
     return {
-        "id": found["id"],
-        "tags": found["tags"],
-        "organizations": set(found["configuration"]["organizations"]),
+        "id": connector["id"],
+        "tags": connector["tags"],
+        "organizations": set(connector["configuration"]["organizations"]),
     }
 
 
@@ -301,7 +303,7 @@ def terminating(crd: Manifest) -> bool:
 
 
 @pytest.mark.long
-def test_the_documented_steps_in_their_order_detach_and_leave_azure_as_it_is_without_the_owners_tags(
+def test_the_documented_steps_detach_connectors_and_remove_only_the_owner_tags(
     empty_cluster: Cluster, api: KubernetesClient, install: Install, operate: Operate, scenario: Scenario
 ) -> None:
     with operate(install(**OPERATING)):
@@ -309,7 +311,7 @@ def test_the_documented_steps_in_their_order_detach_and_leave_azure_as_it_is_wit
         shell(empty_cluster, "1. Decide what happens in Azure")
         shell(empty_cluster, "2. Delete the connectors")
     shell(empty_cluster, "3. Uninstall the operator")
-    assert ours(api) == []
-    left = in_azure(scenario)
-    assert left["organizations"] == {"contoso", "fabrikam"}
-    assert not OWNER_TAGS & left["tags"].keys()
+    assert release_objects(api) == []
+    azure_connector = in_azure(scenario)
+    assert azure_connector["organizations"] == {"contoso", "fabrikam"}
+    assert not OWNER_TAGS & azure_connector["tags"].keys()
