@@ -14,12 +14,12 @@ __all__ = ["OperatorFederatedTokens"]
 
 @dataclass(frozen=True, slots=True)
 class OperatorFederatedTokens:
-    """Fulfils `signin.ports.FederatedAssertions`."""
+    """Implements `signin.ports.FederatedTokens`."""
 
     own: OperatorIdentity
     grants: Grants
 
-    async def assertion(self, namespace: str, tenant_id: str, subscription_id: str, client_id: str) -> SecretStr:
+    async def token(self, namespace: str, tenant_id: str, subscription_id: str, client_id: str) -> SecretStr:
         """A token of the operator's service account for Entra ID.
 
         Raises:

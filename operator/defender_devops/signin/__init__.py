@@ -1,1 +1,1 @@
-"""The operator's own sign-in into Azure DevOps: flows, token Secrets, and the pages on which a person acts."""
+"""The operator's own sign-in to Azure DevOps: OAuth flows, stored tokens, sessions and the pages for people."""

@@ -1,4 +1,4 @@
-"""Puts the parts of this package together. Main calls it once; nothing else is made by anybody else."""
+"""Assembles the parts of this package. `app` calls it once at start."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 
+from defender_devops.authorization_code.pasted_codes import PastedCodes
 from defender_devops.settings import Settings
-from defender_devops.signin.authorization_code import DefenderCodes
 from defender_devops.signin.oauth.id_tokens import IdTokenVerifier, SigningKeys
 from defender_devops.signin.pages.addresses import PageAddresses
 from defender_devops.signin.pages.browser_flow import BrowserSignIns
@@ -18,14 +18,14 @@ from defender_devops.signin.pages.callback import CallbackPages
 from defender_devops.signin.pages.connector_pages import ConnectorPages
 from defender_devops.signin.pages.device_flow import DeviceSignIns
 from defender_devops.signin.pages.device_pages import DevicePages
-from defender_devops.signin.pages.page_context import Desk
+from defender_devops.signin.pages.page_context import PageContext
 from defender_devops.signin.pages.result_pages import ResultPages
 from defender_devops.signin.pages.sealing import Sealer, load_sealer
 from defender_devops.signin.pages.server import Pages, SignInServer
-from defender_devops.signin.ports import Clock, FederatedAssertions, Findings, OnChange, SecretStore
+from defender_devops.signin.ports import AzureDevOpsReader, Clock, FederatedTokens, OnChange, SecretStore
 from defender_devops.signin.sessions.sign_ins import SignIns
 from defender_devops.signin.tokens.credentials import Credentials
-from defender_devops.signin.tokens.refresh import Renewal
+from defender_devops.signin.tokens.refresh import TokenRefresher
 from defender_devops.signin.tokens.token_store import TokenStore
 
 __all__ = ["SignInPackage", "open_sign_in"]
@@ -37,36 +37,36 @@ def _now() -> datetime:
 
 @dataclass(frozen=True)
 class SignInPackage:
-    """What main takes from here.
+    """The parts that `app` uses.
 
     Attributes:
-        sign_ins: the facade; run its `run()` beside the reconciles.
+        sign_ins: the facade; its `run()` must run beside the reconciles.
         codes: Defender's codes that people pasted on the page.
         sealer: the key of the pages.
-        addresses: of the pages; None where the operator has no public address.
+        addresses: of the pages; None if the operator has no public address.
     """
 
     sign_ins: SignIns
-    codes: DefenderCodes
+    codes: PastedCodes
     sealer: Sealer
     addresses: PageAddresses | None
 
-    def server(self, settings: Settings, findings: Findings) -> SignInServer | None:
-        """The pages' web server, not started yet; None where the operator has no public address.
+    def server(self, settings: Settings, reader: AzureDevOpsReader) -> SignInServer | None:
+        """Return the pages' web server, not started yet; None if the operator has no public address.
 
         Args:
             settings: host and port.
-            findings: organizations and prerequisites for the page after the sign-in.
+            reader: organizations and prerequisites for the page after the sign-in.
         """
         if self.addresses is None:
             return None
-        renewal, sign_ins = self.sign_ins.renewal, self.sign_ins
-        browser = BrowserSignIns(sign_ins, renewal, self.sealer, self.addresses)
-        desk = Desk(sign_ins, self.addresses)
+        refresher, sign_ins = self.sign_ins.refresher, self.sign_ins
+        browser = BrowserSignIns(sign_ins, refresher, self.sealer, self.addresses)
+        context = PageContext(sign_ins, self.addresses)
         pages = Pages(
-            ConnectorPages(desk, browser, self.codes, sign_ins.on_change),
-            DevicePages(desk, DeviceSignIns(sign_ins, renewal, renewal.sleep)),
-            ResultPages(desk, findings),
+            ConnectorPages(context, browser, self.codes, sign_ins.on_change),
+            DevicePages(context, DeviceSignIns(sign_ins, refresher, refresher.sleep)),
+            ResultPages(context, reader),
             CallbackPages(browser),
         )
         return SignInServer(pages, settings.signin_host, settings.signin_port)
@@ -76,43 +76,43 @@ async def open_sign_in(
     settings: Settings,
     http: httpx.AsyncClient,
     secrets: SecretStore,
-    assertions: FederatedAssertions | None,
+    federated_tokens: FederatedTokens | None,
     on_change: OnChange,
     *,
     clock: Clock = _now,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> SignInPackage:
-    """Make the facade, with the operator's key from its Secret.
+    """Assemble the facade, with the pages' key from its Secret.
 
     Args:
         settings: addresses and intervals.
-        http: from `connections.open_connections`.
+        http: shared HTTP client (`http_client`).
         secrets: the cluster's Secrets.
-        assertions: the operator's own federated tokens, behind the grants; None where it has none.
-        on_change: wakes a connector.
-        clock: the present.
+        federated_tokens: the operator's own federated tokens, behind the grants; None if it has none.
+        on_change: enqueues a connector.
+        clock: returns the current time.
         sleep: waits.
 
     Raises:
-        KubernetesError: the key's Secret cannot be read or made.
+        KubernetesError: the key's Secret cannot be read or created.
     """
     sealer = await load_sealer(secrets, settings.namespace, clock)
     addresses = PageAddresses(sealer, str(settings.signin_url).rstrip("/")) if settings.signin_url else None
     store = TokenStore(secrets)
-    renewal = Renewal(
+    refresher = TokenRefresher(
         http=http,
         authority_host=settings.authority_host,
         store=store,
-        credentials=Credentials(secrets, assertions, clock),
+        credentials=Credentials(secrets, federated_tokens, clock),
         verifier=IdTokenVerifier(SigningKeys(clock), clock),
         clock=clock,
         sleep=sleep,
     )
     sign_ins = SignIns(
-        renewal=renewal,
+        refresher=refresher,
         clock=clock,
         check_interval=timedelta(seconds=settings.check_interval),
         page_url=addresses.page if addresses else lambda _: None,
         on_change=on_change,
     )
-    return SignInPackage(sign_ins, DefenderCodes(store), sealer, addresses)
+    return SignInPackage(sign_ins, PastedCodes(store), sealer, addresses)

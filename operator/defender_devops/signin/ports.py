@@ -1,6 +1,7 @@
 """What the sign-in needs from the rest of the operator, as small protocols.
 
-The cluster package fulfils `SecretStore`; wiring in main passes the others. Nothing here knows Kubernetes' client.
+The composition root (`app`) implements and passes them, so that nothing in this package imports the cluster's client,
+the Azure clients or the reconciler.
 """
 
 from __future__ import annotations
@@ -16,27 +17,25 @@ from defender_devops.api.connector import AzureDevOpsConnector
 from defender_devops.api.model import OwnerReference
 from defender_devops.api.organization import Prerequisite
 
-__all__ = ["Clock", "FederatedAssertions", "Findings", "OnChange", "OnSignIn", "SecretStore", "StoredSecret"]
+__all__ = ["AzureDevOpsReader", "Clock", "FederatedTokens", "OnChange", "OnSignIn", "SecretStore", "StoredSecret"]
 
 Clock = Callable[[], datetime]
-"""Gives the present moment, with its time zone."""
+"""Returns the current time, with its time zone."""
 
 OnChange = Callable[[str, str], None]
-"""Called with namespace and name of a connector whose sign-in changed, so that it is looked at now."""
-
+"""Called with namespace and name of a connector whose sign-in changed, to reconcile it now."""
 
 OnSignIn = Callable[[AzureDevOpsConnector], None]
-"""Called with a connector for which a person has just signed in: what was known as somebody else, or as the same person
-before, is to be asked anew."""
+"""Called with a connector for which a person has just signed in: cached results of checks are obsolete from then on."""
 
 
 @dataclass(frozen=True)
 class StoredSecret:
-    """A Kubernetes Secret as far as the sign-in reads and writes it.
+    """A Kubernetes Secret, reduced to what the sign-in reads and writes.
 
     Attributes:
         resource_version: as it was read; empty for one that is to be created.
-        type: the Secret's type, which Kubernetes never lets change.
+        type: the Secret's type, which is immutable in Kubernetes.
         owners: ownerReferences.
         data: decoded values by key.
     """
@@ -54,32 +53,32 @@ class SecretStore(Protocol):
     """Secrets of the cluster, one at a time. Failures are `errors.KubernetesError`s."""
 
     async def read(self, namespace: str, name: str) -> StoredSecret | None:
-        """The Secret, or None where there is none."""
+        """Return the Secret, or None if it does not exist."""
         ...
 
     async def create(self, secret: StoredSecret) -> StoredSecret:
-        """Create it.
+        """Create the Secret.
 
         Raises:
-            KubernetesConflict: there is one of that name.
+            KubernetesConflict: a Secret of that name exists already.
         """
         ...
 
     async def replace(self, secret: StoredSecret) -> StoredSecret:
-        """Write labels, owners and data, if the Secret still is at `resource_version`.
+        """Write labels, owners and data, if the Secret is still at `resource_version`.
 
         Raises:
-            KubernetesConflict: somebody wrote in between.
-            KubernetesNotFound: it is gone.
+            KubernetesConflict: another client wrote in between.
+            KubernetesNotFound: the Secret was deleted.
         """
         ...
 
 
-class FederatedAssertions(Protocol):
-    """Tokens of the pod's own service account, for a client that trusts it."""
+class FederatedTokens(Protocol):
+    """Tokens of the operator's own service account, for an app registration that trusts them (RFC 7523)."""
 
-    async def assertion(self, namespace: str, tenant_id: str, subscription_id: str, client_id: str) -> SecretStr:
-        """A token for Entra ID (audience api://AzureADTokenExchange).
+    async def token(self, namespace: str, tenant_id: str, subscription_id: str, client_id: str) -> SecretStr:
+        """Return a token for Entra ID (audience api://AzureADTokenExchange).
 
         Raises:
             CredentialsMissing: the namespace is not granted that client, or the pod has no such token.
@@ -87,11 +86,11 @@ class FederatedAssertions(Protocol):
         ...
 
 
-class Findings(Protocol):
-    """What Azure DevOps says to the signed-in account, for the page that a person sees after the sign-in."""
+class AzureDevOpsReader(Protocol):
+    """What the signed-in account can read from Azure DevOps, for the page after the sign-in."""
 
     async def organizations(self, connector: AzureDevOpsConnector) -> tuple[str, ...]:
-        """Names of the organizations that the account can see.
+        """Return the names of the organizations that the account is a member of.
 
         Raises:
             OperatorError: they cannot be listed.
@@ -99,5 +98,5 @@ class Findings(Protocol):
         ...
 
     async def check(self, connector: AzureDevOpsConnector, organization: str) -> tuple[Prerequisite, ...]:
-        """The prerequisites of one organization; what cannot be told is Unknown."""
+        """Check the prerequisites of one organization; a check without a result is Unknown."""
         ...

@@ -13,7 +13,7 @@ from defender_devops.api.connector import AzureDevOpsConnector, parse_connector
 from defender_devops.http_client import open_http_client
 from defender_devops.settings import Settings
 from defender_devops.signin.assembly import SignInPackage, open_sign_in
-from defender_devops.signin.ports import FederatedAssertions
+from defender_devops.signin.ports import FederatedTokens
 from defender_devops.signin.sessions.sign_ins import SignIns
 from tests.support.fakes.entra import ACCOUNT, CLIENT_ID, FakeEntra
 from tests.support.fakes.secret_store import MemorySecrets
@@ -95,7 +95,7 @@ async def assemble_sign_in(
     entra: FakeEntra,
     time: FakeClock,
     secrets: MemorySecrets | None = None,
-    assertions: FederatedAssertions | None = None,
+    assertions: FederatedTokens | None = None,
     **settings: object,
 ) -> AsyncIterator[SignInSetup]:
     """A sign-in that asks the given Entra ID."""

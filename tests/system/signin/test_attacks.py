@@ -93,12 +93,12 @@ def test_what_entra_is_asked_with(scenario: SignInScenario, victim: httpx.Client
 def test_the_way_back_works_once_and_a_replay_is_refused(scenario: SignInScenario, victim: httpx.Client) -> None:
     scenario.connect()
     asked = begin_for_real(victim, scenario)
-    kept = dict(victim.cookies)
+    stored = dict(victim.cookies)
     code = code_for(scenario, asked)
     first = answer(victim, scenario, state=asked["state"], code=code)
     assert (first.status_code, first.headers["Location"]) == (303, f"{scenario.address()}/result")
     assert not [each for each in victim.cookies.jar if each.name.startswith("sign-in-")], "the cookie is gone"
-    for name, value in kept.items():
+    for name, value in stored.items():
         victim.cookies.set(name, value, path="/signin/callback")
     refused(answer(victim, scenario, state=asked["state"], code=code), "used before")
 
@@ -222,9 +222,7 @@ def test_another_site_cannot_press_the_button(scenario: SignInScenario, victim: 
 
 
 @pytest.mark.parametrize("target", ["a person's", "another connector's"])
-def test_a_connector_that_names_another_token_secret_gets_nothing_from_it(
-    scenario: SignInScenario, target: str
-) -> None:
+def test_a_token_secret_of_another_owner_is_not_used(scenario: SignInScenario, target: str) -> None:
     kind = {"a person's": "Opaque", "another connector's": "defender-devops.io/azure-devops-token"}[target]
     scenario.kube.apply(
         {
@@ -238,7 +236,7 @@ def test_a_connector_that_names_another_token_secret_gets_nothing_from_it(
     before = scenario.kube.get("Secret", "somebody-elses", scenario.namespace)
     scenario.connect({"tokenSecretName": "somebody-elses"})
     body = scenario.wait("SignedIn", "False", "OAuthAppMisconfigured", timeout=30)
-    assert "left alone" in condition(body, "SignedIn")["message"]
+    assert "neither read nor changed" in condition(body, "SignedIn")["message"]
     assert scenario.kube.get("Secret", "somebody-elses", scenario.namespace) == before
 
 

@@ -166,7 +166,7 @@ def test_another_account_is_refused_with_both_named(scenario: SignInScenario, wi
     page = window()
     start(page, scenario)
     at_entra(page, "alex@contoso.com")
-    heading(page, "That was another account")
+    heading(page, "Wrong account")
     expect(page.get_by_role("alert")).to_contain_text(
         f"alex@contoso.com signed in, but spec.signIn.account is {ACCOUNT}"
     )
@@ -244,17 +244,17 @@ def test_a_code_of_defenders_dialog_is_handed_over_in_its_address(scenario: Sign
     page.goto(scenario.address())
     entra_code = "1.AXkAsecret"
     page.get_by_label("Code or address").fill(entra_code)
-    page.get_by_role("button", name="Hand over the code").click()
+    page.get_by_role("button", name="Send the code").click()
     expect(page.get_by_role("alert")).to_contain_text("code of Entra ID")
     assert entra_code not in page.content()
     picture(page, "sign-in-code-refused")
     code = scenario.control.issue_code(ACCOUNT)
     page.get_by_label("Code or address").fill(f"https://portal.azure.com/TokenAuthorize?code={code}&state=x")
-    page.get_by_role("button", name="Hand over the code").click()
-    heading(page, "The code was handed over")
+    page.get_by_role("button", name="Send the code").click()
+    heading(page, "The code was accepted")
     scenario.wait("Authorized", "True", timeout=20)
     page.reload()
-    heading(page, "The code was handed over")
+    heading(page, "The code was accepted")
     scenario.kube.wait(
         "Secret", TOKENS, scenario.namespace, until=lambda body: "defender-code" not in body.get("data", {})
     )
@@ -265,7 +265,7 @@ def test_a_device_code_is_shown_and_finished_in_another_window(scenario: SignInS
     page, telephone = window(), window()
     page.goto(scenario.address())
     page.get_by_role("button", name="Get a device code").click()
-    heading(page, "Type this code in at Microsoft")
+    heading(page, "Enter this code at Microsoft")
     picture(page, "sign-in-device-code")
     code = page.locator(".user-code code").inner_text()
     telephone.goto(str(page.get_by_role("link", name=re.compile("deviceauth")).get_attribute("href")))
@@ -345,9 +345,7 @@ def test_every_control_can_be_reached_and_read_without_a_mouse(scenario: SignInS
     assert reached == ["BUTTON", "SUMMARY", "TEXTAREA", "BUTTON"]
 
 
-def test_an_answer_by_json_is_for_the_command_line_only_and_holds_no_secret(
-    scenario: SignInScenario, window: Window
-) -> None:
+def test_the_json_for_the_command_line_holds_no_secret(scenario: SignInScenario, window: Window) -> None:
     scenario.connect({"method": "DeviceCode", "client": {"id": "77777777-7777-7777-7777-777777777777"}})
     page = window()
     answer = page.request.post(f"{scenario.address()}/device", headers={"Accept": "application/json"})

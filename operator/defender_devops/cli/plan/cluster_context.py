@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from defender_devops.app.secret_store import ClusterSecretStore
+from defender_devops.authorization_code.pasted_codes import PastedCodes
 from defender_devops.cli.cluster_access import Cluster
 from defender_devops.cluster.client import Body
 from defender_devops.cluster.namespaces import cluster_uid
@@ -13,7 +14,6 @@ from defender_devops.cluster.secrets import Secrets
 from defender_devops.errors import KubernetesRefused
 from defender_devops.reconcile.cache.resource_cache import ResourceCache
 from defender_devops.reconcile.observe.one_time_code import OneTimeCodes
-from defender_devops.signin.authorization_code import DefenderCodes
 from defender_devops.signin.tokens.token_store import TokenStore
 
 __all__ = ["Surroundings", "look_around"]
@@ -47,7 +47,7 @@ class Surroundings:
         secrets, resources = Secrets(self.cluster.client), ResourceCache()
         for body in self.connectors.values():
             resources.upsert_connector(body)
-        return OneTimeCodes(secrets, resources, DefenderCodes(TokenStore(ClusterSecretStore(secrets))))
+        return OneTimeCodes(secrets, resources, PastedCodes(TokenStore(ClusterSecretStore(secrets))))
 
     @property
     def existing_owner_uids(self) -> frozenset[str] | None:

@@ -19,6 +19,7 @@ from defender_devops.azure.resources.security_connectors import SecurityConnecto
 from defender_devops.cluster.connectors import Connectors
 from defender_devops.cluster.organizations import Organizations
 from defender_devops.errors import CredentialsMissing, KubernetesConflict, KubernetesNotFound, OperatorError
+from defender_devops.hashes import sha256_hex
 from defender_devops.reconcile.actions.action import Action, AzureAction
 from defender_devops.reconcile.actions.azure import (
     AssignReader,
@@ -43,7 +44,6 @@ from defender_devops.reconcile.cache.resource_cache import Key, ResourceCache
 from defender_devops.reconcile.cache.write_through import WriteThrough
 from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot, Failure, failure_of
 from defender_devops.reconcile.observe.azure_access import AzureAccess
-from defender_devops.signin.tokens.record import fingerprint
 
 __all__ = ["ExecutionContext", "ExecutionResult", "Executor"]
 
@@ -195,7 +195,7 @@ class Executor:
         )
 
     async def _spend(self, step: RecordCodeHash, snapshot: ConnectorSnapshot, context: ExecutionContext) -> None:
-        if context.code is None or fingerprint(context.code) != step.sha256:
+        if context.code is None or sha256_hex(context.code) != step.sha256:
             raise CredentialsMissing("The one-time code changed while it was about to be sent; the new one is next.")
         reference = snapshot.connector.spec.authorization.code_secret_ref
         code_used_by = self._resources.code_used_by(context.key, reference.name, step.sha256) if reference else None

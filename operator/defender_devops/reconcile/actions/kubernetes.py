@@ -10,6 +10,7 @@ from defender_devops.api.connector_status import PREVIOUS_CODE_HASHES_MAX
 from defender_devops.api.model import ObjectMeta
 from defender_devops.api.names import FINALIZER, LABEL_GENERATED
 from defender_devops.api.organization import ConnectorReference, DevOpsOrganization, OrganizationSpec
+from defender_devops.authorization_code.used_codes import used_code_hashes
 from defender_devops.reconcile.actions.action import Action, with_status
 from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot
 
@@ -67,8 +68,8 @@ class RecordCodeHash(Action):
     def effect(self, snapshot: ConnectorSnapshot, now: datetime) -> ConnectorSnapshot:  # noqa: ARG002 - as above
         """Status knows the code."""
         known = snapshot.connector.status.authorization or AuthorizationStatus()
-        before = (*known.spent_code_hashes, *((known.code_hash,) if known.code_hash else ()))
-        update = {"code_hash": self.sha256, "spent_code_hashes": before[-PREVIOUS_CODE_HASHES_MAX:]}
+        previous = used_code_hashes(known)[-PREVIOUS_CODE_HASHES_MAX:]
+        update = {"code_hash": self.sha256, "spent_code_hashes": previous}
         authorization = known.model_copy(update=update)
         return replace(snapshot, connector=with_status(snapshot.connector, authorization=authorization))
 

@@ -23,6 +23,7 @@ from defender_devops.api.names import (
     TRACKING_ANNOTATIONS,
     TRACKING_LABELS,
 )
+from defender_devops.authorization_code.used_codes import used_code_hashes_in_body
 
 __all__ = ["Key", "ResourceCache"]
 
@@ -136,7 +137,9 @@ class ResourceCache:
     def code_used_by(self, key: Key, secret: str, digest: str) -> Key | None:
         """Another connector that names the same Secret and has handed the code with this hash over."""
         others = self.by_secret(key.namespace, secret) - {key}
-        return next((other for other in sorted(others) if digest in _spent_codes(self.connector(other) or {})), None)
+        return next(
+            (other for other in sorted(others) if digest in used_code_hashes_in_body(self.connector(other) or {})), None
+        )
 
     def connector(self, key: Key) -> dict[str, Any] | None:
         """The newest body of a connector."""
@@ -309,11 +312,6 @@ def _secret_names(part: Mapping[str, Any]) -> Iterator[str]:
             if name.lower().endswith("secretref") and "name" in value:
                 yield str(value["name"])
             yield from _secret_names(value)
-
-
-def _spent_codes(body: Body) -> tuple[str, ...]:
-    authorization = (body.get("status") or {}).get("authorization") or {}
-    return (authorization.get("codeHash") or "", *(authorization.get("spentCodeHashes") or ()))
 
 
 def _discard(index: defaultdict[Any, set[Key]], entry: object, key: Key) -> None:

@@ -8,8 +8,9 @@ from enum import Enum, auto
 
 from defender_devops.api.azure_types import Configuration, ProvisioningState
 from defender_devops.api.conditions import find_condition
-from defender_devops.api.connector import AuthorizationMethod, AuthorizationStatus
+from defender_devops.api.connector import AuthorizationMethod
 from defender_devops.api.reasons import ConditionType, Reason
+from defender_devops.authorization_code.used_codes import used_code_hashes
 from defender_devops.reconcile.facts import desired_state
 from defender_devops.reconcile.facts.ownership import ownership_conflict
 from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot, Failure, is_in_progress
@@ -80,9 +81,8 @@ def unused_code_hash(snapshot: ConnectorSnapshot) -> str | None:
         return None
     if snapshot.code.refused or desired_state.is_observe_only(snapshot):
         return None
-    spent = snapshot.connector.status.authorization or AuthorizationStatus()
     digest = snapshot.code.sha256
-    if digest is None or digest in {spent.code_hash, *spent.spent_code_hashes}:
+    if digest is None or digest in used_code_hashes(snapshot.connector.status.authorization):
         return None
     return None if _is_of_unknown_age(snapshot) else digest
 

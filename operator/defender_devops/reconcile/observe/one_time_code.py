@@ -9,11 +9,13 @@ from pydantic import SecretStr
 
 from defender_devops.api.connector import AuthorizationMethod, AzureDevOpsConnector
 from defender_devops.api.fields import SecretKeyRef
+from defender_devops.authorization_code.code import InvalidCode, parse_code
+from defender_devops.authorization_code.pasted_codes import PastedCodes
+from defender_devops.authorization_code.used_codes import used_code_hashes
 from defender_devops.cluster.secrets import Secrets
+from defender_devops.hashes import sha256_hex
 from defender_devops.reconcile.cache.resource_cache import Key, ResourceCache
 from defender_devops.reconcile.facts.snapshot import AuthorizationCode
-from defender_devops.signin.authorization_code import DefenderCodes, NotACode, read_code, sent_codes
-from defender_devops.signin.tokens.record import fingerprint
 
 __all__ = ["OneTimeCodes"]
 
@@ -70,7 +72,7 @@ class OneTimeCodes:
 
     secrets: Secrets
     resources: ResourceCache
-    pasted: DefenderCodes
+    pasted: PastedCodes
     version: Callable[[str, str], str | None] = lambda _namespace, _name: None
     _seen: dict[str, _Seen] = field(default_factory=dict)
 
@@ -86,11 +88,11 @@ class OneTimeCodes:
         versions, uid = self._versions(connector, reference), connector.metadata.uid
         seen = self._seen.get(uid)
         unchanged = seen is not None and (seen.versions, seen.reference) == (versions, reference)
-        if seen is not None and unchanged and seen.code.sha256 in sent_codes(connector):
+        if seen is not None and unchanged and seen.code.sha256 in used_code_hashes(connector.status.authorization):
             return seen.code, None
         pasted = None if versions.show_no_token_secret else await self.pasted.get(connector)
         if pasted is not None:  # not remembered: once it was sent, the next look takes it out of the token Secret
-            return AuthorizationCode(fingerprint(pasted)), pasted
+            return AuthorizationCode(sha256_hex(pasted)), pasted
         code, value = await self._read(connector, reference)
         if versions.are_known:
             self._seen[uid] = _Seen(versions, reference, code)
@@ -119,12 +121,12 @@ class OneTimeCodes:
             )
             return AuthorizationCode(problem=problem), None
         try:
-            code = read_code(SecretStr(value.get_secret_value().decode(errors="replace")))
-        except NotACode as error:
+            code = parse_code(SecretStr(value.get_secret_value().decode(errors="replace")))
+        except InvalidCode as error:
             return AuthorizationCode(
                 problem=f"Secret {reference.name}, key {reference.key}: {error}", refused=True
             ), None
-        digest = fingerprint(code)
+        digest = sha256_hex(code)
         metadata = connector.metadata
         other = self.resources.code_used_by(Key.from_metadata(metadata), reference.name, digest)
         if other is not None:

@@ -68,7 +68,7 @@ class SignInObserver:
             anew: somebody asks for a look now: nothing that was found lately will do.
         """
         if anew:
-            self.sign_ins.look_anew(connector)
+            self.sign_ins.request_check(connector)
             self.checker.forget(connector.metadata.uid)
         state = await self.sign_ins.state(connector)
         told = _told(resources, organizations)

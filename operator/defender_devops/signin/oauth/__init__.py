@@ -1,1 +1,1 @@
-"""OAuth 2.0 against Entra ID: endpoints, flows, client authentication, ID tokens, errors."""
+"""OAuth 2.0 with Entra ID: endpoints, grants, client authentication, ID tokens and errors."""

@@ -1,4 +1,4 @@
-"""Entra ID's v2.0 endpoints of one tenant, and the only place that calls them."""
+"""Entra ID's v2.0 endpoints of one tenant; the only module of the sign-in that calls them."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 from defender_devops.http_client import NETWORK_ERRORS
 from defender_devops.signin.oauth.errors import SignInError, TokenServiceUnavailable, classify
 
-__all__ = ["SCOPE", "Authority", "DeviceCode", "TokenResponse", "numbers_in"]
+__all__ = ["SCOPE", "Authority", "DeviceCode", "TokenResponse", "aadsts_numbers"]
 
 AZURE_DEVOPS_RESOURCE: Final = "499b84ac-1321-427f-aa17-267ca6975798"
 """Application id of Azure DevOps in every tenant."""
 
 SCOPE: Final = f"{AZURE_DEVOPS_RESOURCE}/.default offline_access openid profile"
-"""What a person is asked to consent to: the app's own Azure DevOps permissions, and a refresh token."""
+"""Scope for a person: the Azure DevOps permissions that are configured at the app, an id_token and a refresh token."""
 
 APP_SCOPE: Final = f"{AZURE_DEVOPS_RESOURCE}/.default"
-"""What a service principal asks for: client credentials know no refresh token and no person."""
+"""Scope for a service principal: with client credentials there is neither a refresh token nor a person."""
 
 REQUEST_TIMEOUT: Final = 30.0
-"""Seconds for one call, from connecting to the last byte. The claim on a refresh token lives longer than that."""
+"""Seconds for one request, from connecting to the last byte. The claim on a refresh token must outlive it."""
 
 _Model = TypeVar("_Model", bound=BaseModel)
 _AADSTS: Final = re.compile(r"AADSTS(\d{5,8})")
-_ANSWER_LIMIT: Final = 1 << 20  # bytes; Entra's answers are a few kilobytes
+_RESPONSE_MAX_BYTES: Final = 1 << 20  # Entra's responses have a few kilobytes
 
 
 class TokenResponse(BaseModel):
-    """What the token endpoint grants (RFC 6749, section 5.1, and OpenID Connect)."""
+    """A successful response of the token endpoint (RFC 6749, section 5.1, and OpenID Connect)."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
@@ -46,9 +46,9 @@ class TokenResponse(BaseModel):
 
 
 class DeviceCode(BaseModel):
-    """What the device endpoint grants (RFC 8628, section 3.2).
+    """A successful response of the device authorization endpoint (RFC 8628, section 3.2).
 
-    The user code is for the person's eyes; the device code is a secret of ours.
+    The user code is shown to the person; the device code is a secret of the operator.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
@@ -60,18 +60,18 @@ class DeviceCode(BaseModel):
     interval: float = 5.0
 
 
-def numbers_in(description: str) -> tuple[int, ...]:
-    """AADSTS numbers in an error description, in their order."""
+def aadsts_numbers(description: str) -> tuple[int, ...]:
+    """Return the AADSTS numbers in an error description, in their order."""
     return tuple(int(number) for number in _AADSTS.findall(description))
 
 
 @dataclass(frozen=True)
 class Authority:
-    """Entra ID as seen by one tenant.
+    """Entra ID's endpoints for one tenant.
 
-    Args:
-        http: shared client; it must not follow redirects nor keep cookies.
-        host: `https://login.microsoftonline.com`, or what AZURE_AUTHORITY_HOST says, without a slash at the end.
+    Attributes:
+        http: shared client; it must neither follow redirects nor keep cookies.
+        host: `https://login.microsoftonline.com`, or the value of AZURE_AUTHORITY_HOST, without a slash at the end.
         tenant_id: GUID of the tenant.
     """
 
@@ -81,30 +81,30 @@ class Authority:
 
     @property
     def authorize_endpoint(self) -> str:
-        """Where a browser is sent to sign in."""
+        """Address to which a browser is redirected to sign in."""
         return f"{self.host}/{self.tenant_id}/oauth2/v2.0/authorize"
 
     @property
     def token_endpoint(self) -> str:
-        """Where grants become tokens; also the audience of client assertions."""
+        """Token endpoint; also the audience of client assertions."""
         return f"{self.host}/{self.tenant_id}/oauth2/v2.0/token"
 
     @property
     def issuer(self) -> str:
-        """What `iss` of the tenant's id_tokens must be."""
+        """The value that `iss` of the tenant's id_tokens must have."""
         return f"{self.host}/{self.tenant_id}/v2.0"
 
     async def token(self, form: Mapping[str, str], *, redeeming_code: bool = False) -> TokenResponse:
-        """Ask the token endpoint.
+        """Send a request to the token endpoint.
 
         Raises:
-            SignInError: the class that `signin.errors` gives to the refusal.
+            SignInError: the class that `oauth.errors.classify` assigns to the error response.
         """
         body = await self._post(self.token_endpoint, form, redeeming_code=redeeming_code)
         return _parse(TokenResponse, body)
 
     async def device_code(self, client_id: str) -> DeviceCode:
-        """Start a device code flow.
+        """Start a device authorization.
 
         Raises:
             SignInError: as `token`.
@@ -113,41 +113,41 @@ class Authority:
         return _parse(DeviceCode, await self._post(url, {"client_id": client_id, "scope": SCOPE}))
 
     async def signing_keys(self) -> dict[str, Any]:
-        """The tenant's JSON Web Key Set.
+        """Return the tenant's JSON Web Key Set.
 
         Raises:
-            TokenServiceUnavailable: it is not to be had.
+            TokenServiceUnavailable: it cannot be fetched.
         """
         response = await self._send(self.http.build_request("GET", f"{self.host}/{self.tenant_id}/discovery/v2.0/keys"))
         if response.status_code != httpx.codes.OK:
-            raise _refusal(response, redeeming_code=False)
-        return _object(response)
+            raise _error(response, redeeming_code=False)
+        return _json_object(response)
 
     async def _post(self, url: str, form: Mapping[str, str], *, redeeming_code: bool = False) -> dict[str, Any]:
         headers = {"Accept": "application/json"}
         response = await self._send(self.http.build_request("POST", url, data=dict(form), headers=headers))
         if response.status_code != httpx.codes.OK:
-            raise _refusal(response, redeeming_code=redeeming_code)
-        return _object(response)
+            raise _error(response, redeeming_code=redeeming_code)
+        return _json_object(response)
 
     async def _send(self, request: httpx.Request) -> httpx.Response:
-        # Neither error keeps its cause: an exception of the HTTP client holds the request, and that holds secrets.
+        # "from None": an exception of the HTTP client refers to the request, and the request holds secrets.
         try:
             async with asyncio.timeout(REQUEST_TIMEOUT):
                 return await self.http.send(request, follow_redirects=False)
         except TimeoutError:
-            raise _unreachable(f"gave no answer within {REQUEST_TIMEOUT:.0f} s") from None
+            raise _unavailable(f"did not respond within {REQUEST_TIMEOUT:.0f} s") from None
         except NETWORK_ERRORS as error:
-            raise _unreachable(f"cannot be reached ({type(error).__name__})") from None
+            raise _unavailable(f"cannot be reached ({type(error).__name__})") from None
 
 
-def _unreachable(what: str) -> TokenServiceUnavailable:
-    return TokenServiceUnavailable(f"Entra ID {what}. Nothing is lost; it is tried again.")
+def _unavailable(problem: str) -> TokenServiceUnavailable:
+    return TokenServiceUnavailable(f"Entra ID {problem}. The stored sign-in is kept and the request is retried.")
 
 
-def _object(response: httpx.Response) -> dict[str, Any]:
+def _json_object(response: httpx.Response) -> dict[str, Any]:
     try:
-        body = response.json() if len(response.content) <= _ANSWER_LIMIT else None
+        body = response.json() if len(response.content) <= _RESPONSE_MAX_BYTES else None
     except (ValueError, RecursionError):
         body = None
     if not isinstance(body, dict):
@@ -155,7 +155,7 @@ def _object(response: httpx.Response) -> dict[str, Any]:
     return body
 
 
-def _refusal(response: httpx.Response, *, redeeming_code: bool) -> SignInError:
+def _error(response: httpx.Response, *, redeeming_code: bool) -> SignInError:
     try:
         body = json.loads(response.content)
     except (ValueError, RecursionError):
@@ -166,13 +166,13 @@ def _refusal(response: httpx.Response, *, redeeming_code: bool) -> SignInError:
     return classify(
         response.status_code,
         error if isinstance(error, str) else None,
-        numbers or numbers_in(str(body.get("error_description", ""))),
+        numbers or aadsts_numbers(str(body.get("error_description", ""))),
         redeeming_code=redeeming_code,
-        retry_after=_seconds(response.headers.get("Retry-After")),
+        retry_after=_retry_after_seconds(response.headers.get("Retry-After")),
     )
 
 
-def _seconds(header: str | None) -> float | None:
+def _retry_after_seconds(header: str | None) -> float | None:
     return float(header) if header is not None and header.isascii() and header.isdecimal() else None
 
 
@@ -182,5 +182,5 @@ def _parse(model: type[_Model], body: dict[str, Any]) -> _Model:
     except ValidationError as error:
         fields = ", ".join(str(problem["loc"][0]) for problem in error.errors(include_input=False) if problem["loc"])
         raise TokenServiceUnavailable(
-            f"The answer of Entra ID lacks what a token answer must have ({fields}). It is tried again."
+            f"The response of Entra ID lacks required fields ({fields}). The request is retried."
         ) from None

@@ -1,6 +1,6 @@
-"""How the app proves to Entra ID that it is the app: a secret, a certificate, or a federated token.
+"""Client authentication at Entra ID: a client secret, a certificate, or a federated token.
 
-Each way gives the form fields that every call of the token endpoint carries (RFC 6749 section 2.3, RFC 7523).
+Each kind returns the form fields that every request to the token endpoint carries (RFC 6749 section 2.3, RFC 7523).
 """
 
 from __future__ import annotations
@@ -23,34 +23,34 @@ from defender_devops.signin.oauth.errors import OAuthAppMisconfigured
 __all__ = ["CertificateClient", "Client", "FederatedClient", "PublicClient", "SecretClient"]
 
 _ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-_ASSERTION_SECONDS: Final = 600
+_ASSERTION_LIFETIME_SECONDS: Final = 600
 
 
 class Client(Protocol):
-    """An app registration and its proof."""
+    """An app registration with its credential."""
 
     @property
     def client_id(self) -> str:
-        """Application id."""
+        """Application (client) id."""
         ...
 
     def fields(self, audience: str) -> dict[str, str]:
-        """Form fields for one call.
+        """Return the form fields that identify and authenticate the app.
 
         Args:
-            audience: the token endpoint that is called.
+            audience: the token endpoint that the request is sent to.
         """
         ...
 
 
 @dataclass(frozen=True)
 class PublicClient:
-    """An app without a proof, as the device code flow allows it."""
+    """A public client: an app without a credential, as the device code flow allows it."""
 
     client_id: str
 
-    def fields(self, audience: str) -> dict[str, str]:  # noqa: ARG002 - the protocol's
-        """The id alone."""
+    def fields(self, audience: str) -> dict[str, str]:  # noqa: ARG002 - required by the protocol
+        """Return the id alone."""
         return {"client_id": self.client_id}
 
 
@@ -61,34 +61,32 @@ class SecretClient:
     client_id: str
     secret: SecretStr
 
-    def fields(self, audience: str) -> dict[str, str]:  # noqa: ARG002 - the protocol's
-        """The id and the secret."""
+    def fields(self, audience: str) -> dict[str, str]:  # noqa: ARG002 - required by the protocol
+        """Return the id and the secret."""
         return {"client_id": self.client_id, "client_secret": self.secret.get_secret_value()}
 
 
 @dataclass(frozen=True)
 class FederatedClient:
-    """An app that trusts a token of somebody else, such as this cluster's for our service account."""
+    """An app that trusts a token of another issuer, such as this cluster's for the operator's service account."""
 
     client_id: str
     assertion: SecretStr
 
-    def fields(self, audience: str) -> dict[str, str]:  # noqa: ARG002 - the protocol's
-        """The id and the token as it is."""
-        return _asserted(self.client_id, self.assertion.get_secret_value())
+    def fields(self, audience: str) -> dict[str, str]:  # noqa: ARG002 - required by the protocol
+        """Return the id and the token, unchanged, as assertion."""
+        return _assertion_fields(self.client_id, self.assertion.get_secret_value())
 
 
 @dataclass(frozen=True)
 class CertificateClient:
     """An app with a certificate.
 
-    Args:
+    Attributes:
         client_id: application id.
-        pem: private key and certificate, in PEM, in any order.
-        clock: seconds since the epoch.
-
-    Raises:
-        OAuthAppMisconfigured: `of` finds no usable key and certificate in it.
+        key: private key of the certificate.
+        thumbprint: base64url of the certificate's SHA-256 fingerprint.
+        clock: returns the seconds since the epoch.
     """
 
     client_id: str
@@ -97,25 +95,31 @@ class CertificateClient:
     clock: Callable[[], float] = time.time
 
     @classmethod
-    def of(cls, client_id: str, pem: SecretBytes, clock: Callable[[], float] = time.time) -> CertificateClient:
-        """Read the PEM."""
+    def from_pem(cls, client_id: str, pem: SecretBytes, clock: Callable[[], float] = time.time) -> CertificateClient:
+        """Return the client for a private key and its certificate in PEM, in any order.
+
+        Raises:
+            OAuthAppMisconfigured: there is no usable private key and certificate in the PEM.
+        """
         data = pem.get_secret_value()
         try:
             key = serialization.load_pem_private_key(data, password=None)
             certificate = x509.load_pem_x509_certificate(data)
         except (ValueError, TypeError):
-            # Without its cause: the parser's words can repeat what it was given.
+            # "from None": the parser's message can repeat its input.
             raise OAuthAppMisconfigured(
                 "The Secret of the client certificate must hold an unencrypted private key and its certificate in PEM."
             ) from None
         if not isinstance(key, RSAPrivateKey):
-            raise OAuthAppMisconfigured("Entra ID takes RSA certificates only: make the client certificate with RSA.")
-        return cls(client_id, key, _encoded(certificate.fingerprint(hashes.SHA256())), clock)
+            raise OAuthAppMisconfigured(
+                "Entra ID accepts RSA certificates only: create the client certificate with an RSA key."
+            )
+        return cls(client_id, key, _base64url(certificate.fingerprint(hashes.SHA256())), clock)
 
     def fields(self, audience: str) -> dict[str, str]:
-        """The id and a signed assertion, in the form that Entra ID asks for.
+        """Return the id and a signed assertion, in the form that Entra ID requires (PS256 with x5t#S256).
 
-        learn.microsoft.com/entra/identity-platform/certificate-credentials: PS256 with x5t#S256.
+        Source: learn.microsoft.com/entra/identity-platform/certificate-credentials.
         """
         now = int(self.clock())
         claims = {
@@ -125,16 +129,16 @@ class CertificateClient:
             "jti": str(uuid.uuid4()),
             "iat": now,
             "nbf": now,
-            "exp": now + _ASSERTION_SECONDS,
+            "exp": now + _ASSERTION_LIFETIME_SECONDS,
         }
-        return _asserted(
+        return _assertion_fields(
             self.client_id, jwt.encode(claims, self.key, algorithm="PS256", headers={"x5t#S256": self.thumbprint})
         )
 
 
-def _asserted(client_id: str, assertion: str) -> dict[str, str]:
+def _assertion_fields(client_id: str, assertion: str) -> dict[str, str]:
     return {"client_id": client_id, "client_assertion_type": _ASSERTION_TYPE, "client_assertion": assertion}
 
 
-def _encoded(value: bytes) -> str:
+def _base64url(value: bytes) -> str:
     return base64.urlsafe_b64encode(value).rstrip(b"=").decode()

@@ -3,8 +3,8 @@
     OperatorError
     └── SignInError
         ├── SignInRequired              the sign-in is gone: a person must sign in again
-        │   ├── CodeSpent               this authorization code cannot be used (again): start the sign-in anew
-        │   └── AnswerRefused           what came back to the page is not the answer to a sign-in of this browser
+        │   ├── CodeRejected            this authorization code cannot be used (again): start a new sign-in
+        │   └── InvalidAuthorizationResponse   what came back to the page belongs to no sign-in of this browser
         ├── ConsentRequired             the app lacks a consent                                  (terminal)
         ├── AccountBlocked              disabled, locked or stopped by Conditional Access        (terminal)
         ├── OAuthAppMisconfigured       the app registration or our use of it is wrong           (terminal)
@@ -27,10 +27,10 @@ from defender_devops.errors import OperatorError
 
 __all__ = [
     "AccountBlocked",
-    "AnswerRefused",
-    "CodeSpent",
+    "CodeRejected",
     "ConsentRequired",
     "DevicePending",
+    "InvalidAuthorizationResponse",
     "OAuthAppMisconfigured",
     "SignInError",
     "SignInRequired",
@@ -51,7 +51,7 @@ class SignInError(OperatorError):
     """
 
     reason = "SignInRequired"
-    reauthorize: ClassVar[bool] = False
+    requires_user: ClassVar[bool] = False
     """Whether a person must sign in, consent or unblock before it works again."""
 
     def __init__(self, message: str, *, retry_after: float | None = None, number: int | None = None) -> None:
@@ -64,14 +64,14 @@ class SignInRequired(SignInError):
 
     reason = "SignInRequired"
     terminal = True
-    reauthorize = True
+    requires_user = True
 
 
-class CodeSpent(SignInRequired):
+class CodeRejected(SignInRequired):
     """An authorization code or device code that is used up, too old, or of another sign-in."""
 
 
-class AnswerRefused(SignInRequired):
+class InvalidAuthorizationResponse(SignInRequired):
     """An answer without the state that this browser was given, or with one that is spent or too old."""
 
 
@@ -80,7 +80,7 @@ class ConsentRequired(SignInError):
 
     reason = "ConsentRequired"
     terminal = True
-    reauthorize = True
+    requires_user = True
 
 
 class AccountBlocked(SignInError):
@@ -88,7 +88,7 @@ class AccountBlocked(SignInError):
 
     reason = "AccountBlocked"
     terminal = True
-    reauthorize = True
+    requires_user = True
 
 
 class OAuthAppMisconfigured(SignInError):
@@ -103,7 +103,7 @@ class WrongAccount(SignInError):
 
     reason = "WrongAccount"
     terminal = True
-    reauthorize = True
+    requires_user = True
 
 
 class WrongTenant(SignInError):
@@ -111,7 +111,7 @@ class WrongTenant(SignInError):
 
     reason = "WrongTenant"
     terminal = True
-    reauthorize = True
+    requires_user = True
 
 
 class TokenServiceUnavailable(SignInError):
@@ -136,7 +136,7 @@ _BLOCKED: Final = codes_of(EntraFailure.ACCOUNT)
 _SIGN_IN = "Sign in again on the connector's page."
 _ADVICE: Final[dict[type[SignInError], str]] = {
     SignInRequired: _SIGN_IN,
-    CodeSpent: "Start the sign-in again on the connector's page.",
+    CodeRejected: "Start the sign-in again on the connector's page.",
     ConsentRequired: "Sign in on the connector's page and accept, or have an administrator consent for all.",
     AccountBlocked: "An administrator of Entra ID must let the account sign in again.",
     OAuthAppMisconfigured: "Correct the app registration or spec.signIn.client.",
@@ -144,7 +144,7 @@ _ADVICE: Final[dict[type[SignInError], str]] = {
 }
 _DEFAULT_WORDS: Final[dict[type[SignInError], str]] = {
     SignInRequired: "Entra ID no longer accepts the stored sign-in.",
-    CodeSpent: "Entra ID does not accept this code.",
+    CodeRejected: "Entra ID does not accept this code.",
     ConsentRequired: "The app lacks a consent.",
     AccountBlocked: "Entra ID refuses the account.",
     OAuthAppMisconfigured: "Entra ID refuses the app.",
@@ -166,9 +166,9 @@ _BY_ERROR: Final[dict[str, tuple[type[SignInError], _Refinements]]] = {
     "consent_required": (ConsentRequired, ()),
     "access_denied": (AccountBlocked, ((_CONSENT, ConsentRequired),)),
     "unauthorized_client": (OAuthAppMisconfigured, ((_BLOCKED, AccountBlocked),)),
-    "authorization_declined": (CodeSpent, ()),
-    "expired_token": (CodeSpent, ()),
-    "bad_verification_code": (CodeSpent, ()),
+    "authorization_declined": (CodeRejected, ()),
+    "expired_token": (CodeRejected, ()),
+    "bad_verification_code": (CodeRejected, ()),
     "temporarily_unavailable": (TokenServiceUnavailable, ()),
     "server_error": (TokenServiceUnavailable, ()),
 }
@@ -215,7 +215,7 @@ def _class_of(status: int, error: str | None, codes: tuple[int, ...], *, redeemi
     kind, refinements = _BY_ERROR.get(error, (OAuthAppMisconfigured, ()))
     refined = next((other for numbers, other in refinements if numbers.intersection(codes)), kind)
     if redeeming_code and error == "invalid_grant" and refined is SignInRequired:
-        return CodeSpent
+        return CodeRejected
     return refined
 
 

@@ -1,4 +1,4 @@
-"""The four ways to a token, each as one exchange with Entra ID. What is done with the tokens is decided elsewhere."""
+"""The grants of the token endpoint, each as one request. `tokens.refresh` and the pages decide what follows."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from defender_devops.signin.oauth.client_authentication import Client
 
 __all__ = [
     "AuthorizationRequest",
-    "authorization_address",
+    "authorization_url",
     "poll_device_code",
     "redeem_code",
-    "refresh",
+    "redeem_refresh_token",
     "request_app_token",
 ]
 
 RESPONSE_MODE: Final = "form_post"
-"""The code comes back in a form, not in the address, so that no proxy or browser history keeps it."""
+"""The code comes back in a form instead of the address, so that no proxy log or browser history records it."""
 
 
 @dataclass(frozen=True)
 class AuthorizationRequest:
-    """What one sign-in in a browser hangs on; it lives in that browser's sealed cookie.
+    """The secrets of one sign-in in a browser, kept in that browser's sealed cookie.
 
     Attributes:
-        state: ties the answer to this browser and connector.
-        nonce: ties the id_token to it.
-        verifier: PKCE (RFC 7636): whoever catches the code cannot redeem it without.
+        state: binds the authorization response to this browser and connector.
+        nonce: binds the id_token to this request.
+        verifier: PKCE (RFC 7636): without it, an intercepted code cannot be redeemed.
     """
 
     state: SecretStr
@@ -42,21 +42,24 @@ class AuthorizationRequest:
     verifier: SecretStr
 
     @classmethod
-    def make(cls) -> AuthorizationRequest:
-        """Fresh random values."""
+    def create(cls) -> AuthorizationRequest:
+        """Return new random values."""
         return cls(*(SecretStr(secrets.token_urlsafe(size)) for size in (32, 32, 64)))
 
     @property
     def challenge(self) -> str:
-        """PKCE's S256 of the verifier."""
+        """PKCE code challenge (S256) of the verifier."""
         digest = hashlib.sha256(self.verifier.get_secret_value().encode()).digest()
         return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
-def authorization_address(
+def authorization_url(
     authority: Authority, client_id: str, redirect_uri: str, request: AuthorizationRequest, account: str | None
 ) -> str:
-    """Where to send the browser. The account is a hint to Entra ID only; what comes back is checked."""
+    """Return the address to redirect the browser to.
+
+    The account is only a hint for Entra ID; the account that comes back in the id_token is verified.
+    """
     query = {
         "client_id": client_id,
         "response_type": "code",
@@ -75,11 +78,11 @@ def authorization_address(
 async def redeem_code(
     authority: Authority, client: Client, code: SecretStr, redirect_uri: str, verifier: SecretStr
 ) -> TokenResponse:
-    """Exchange an authorization code.
+    """Redeem an authorization code.
 
     Raises:
-        CodeSpent: the code is used, too old, or of another sign-in.
-        SignInError: any other refusal.
+        CodeRejected: the code was used, has expired, or belongs to another sign-in.
+        SignInError: any other error.
     """
     form = client.fields(authority.token_endpoint) | {
         "grant_type": "authorization_code",
@@ -92,12 +95,12 @@ async def redeem_code(
 
 
 async def poll_device_code(authority: Authority, client: Client, code: DeviceCode) -> TokenResponse:
-    """Ask once whether the person has finished.
+    """Ask Entra ID once whether the person has finished.
 
     Raises:
         DevicePending: not yet.
-        CodeSpent: declined, expired or unknown.
-        SignInError: any other refusal.
+        CodeRejected: declined, expired or unknown.
+        SignInError: any other error.
     """
     form = client.fields(authority.token_endpoint) | {
         "grant_type": "urn:ietf:params:oauth:grant-type:device_code",
@@ -107,27 +110,29 @@ async def poll_device_code(authority: Authority, client: Client, code: DeviceCod
 
 
 async def request_app_token(authority: Authority, client: Client) -> TokenResponse:
-    """A token for the app itself (client credentials).
+    """Request a token for the app itself (client credentials).
 
     Raises:
-        SignInError: Entra ID refuses the app.
+        SignInError: Entra ID rejects the app.
     """
     return await authority.token(
         client.fields(authority.token_endpoint) | {"grant_type": "client_credentials", "scope": APP_SCOPE}
     )
 
 
-async def refresh(authority: Authority, client: Client, token: SecretStr, claims: str | None = None) -> TokenResponse:
-    """Exchange a refresh token for an access token and its own successor.
+async def redeem_refresh_token(
+    authority: Authority, client: Client, token: SecretStr, claims: str | None = None
+) -> TokenResponse:
+    """Redeem a refresh token for an access token and a new refresh token.
 
     Args:
         authority: the tenant.
         client: the app that the token was issued to.
         token: the refresh token.
-        claims: what Azure DevOps asked for in a claims challenge (continuous access evaluation).
+        claims: a claims challenge of Azure DevOps (continuous access evaluation) to answer.
 
     Raises:
-        SignInError: Entra ID refuses.
+        SignInError: Entra ID rejects the request.
     """
     form = client.fields(authority.token_endpoint) | {
         "grant_type": "refresh_token",

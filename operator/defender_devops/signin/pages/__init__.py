@@ -1,1 +1,1 @@
-"""The pages on which a person signs in, sees what was found, and hands over Defender's one-time code."""
+"""Web pages on which a person signs in, sees the checks of their organizations, and pastes Defender's one-time code."""

@@ -1,4 +1,4 @@
-"""Addresses of the pages: stable for the life of a connector, and not to be guessed from its name or uid."""
+"""Addresses of the pages: stable for the lifetime of a connector, and not derivable from its name or uid."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _PURPOSE = "page of a connector"
 
 @dataclass(frozen=True)
 class PageAddresses:
-    """Makes addresses, and tells whether one is ours.
+    """Creates and verifies addresses.
 
-    Args:
+    Attributes:
         sealer: signs.
         base: public address of the pages, without a slash at the end.
     """
@@ -25,24 +25,24 @@ class PageAddresses:
     base: str
 
     def page(self, uid: str) -> str:
-        """A connector's page."""
+        """Return the address of a connector's page."""
         return f"{self.base}/connectors/{uid}/{self.sealer.sign(_PURPOSE, uid)}"
 
     def is_page(self, uid: str, signature: str) -> bool:
-        """Whether these are parts of an address that we gave out."""
+        """Whether the signature is the one in the address of that connector's page."""
         return self.sealer.is_signed(_PURPOSE, uid, signature)
 
     @property
     def callback(self) -> str:
-        """Where Entra ID sends the browser back to: the reply address of the app registration."""
+        """Address to which Entra ID redirects the browser: the redirect URI of the app registration."""
         return f"{self.base}/callback"
 
     @property
     def path(self) -> str:
-        """What stands before each path, without a slash at the end."""
+        """Prefix of the pages' paths, without a slash at the end."""
         return urlsplit(self.base).path.rstrip("/")
 
     @property
     def is_https(self) -> bool:
-        """Whether browsers come over TLS; only a loopback address may do without."""
+        """Whether browsers use TLS; only a loopback address may be plain HTTP (`settings.signin_url` enforces that)."""
         return self.base.startswith("https://")

@@ -1,4 +1,4 @@
-"""The way back from Entra ID. What a browser brings here is not believed before its sealed cookie agrees."""
+"""The redirect URI: nothing that a browser brings here is trusted until its sealed cookie matches."""
 
 from __future__ import annotations
 
@@ -13,123 +13,117 @@ from pydantic import SecretStr
 
 from defender_devops.api.connector import AzureDevOpsConnector
 from defender_devops.errors import OperatorError
-from defender_devops.signin.oauth.errors import AnswerRefused, SignInError, WrongAccount, WrongTenant
-from defender_devops.signin.pages.browser_flow import Answer, BrowserSignIns, Cancelled
+from defender_devops.signin.oauth.errors import InvalidAuthorizationResponse, SignInError, WrongAccount, WrongTenant
+from defender_devops.signin.pages.browser_flow import AuthorizationResponse, BrowserSignIns, SignInCancelled
 from defender_devops.signin.pages.rendering import render
 
 __all__ = ["CallbackPages"]
 
 _PURPOSE: Final = "answer in an address"
-_CARRIED: Final = timedelta(minutes=1)
+_REDIRECT_LIFETIME: Final = timedelta(minutes=1)
 _FIELDS: Final = ("state", "code", "error", "error_description", "iss")
-_LONGEST: Final = 8 * 1024
+_FIELD_MAX_LENGTH: Final = 8 * 1024
 
 
 @dataclass(frozen=True)
 class CallbackPages:
-    """Handlers of the reply address.
+    """Handlers of the redirect URI.
 
-    Args:
+    Attributes:
         browser: sign-ins in a browser.
     """
 
     browser: BrowserSignIns
 
-    async def posted(self, request: web.Request) -> web.Response:
-        """An answer by form (`form_post`): Entra ID's page posts it, so the browser withholds our cookie.
+    async def post(self, request: web.Request) -> web.Response:
+        """Receive a response by form (`form_post`).
 
-        It is sealed and sent once around through the browser, to come back as a plain visit with the cookie. So the
-        cookie need not be open to other sites, and the code is never readable in an address.
+        Entra ID's page posts it, so the browser withholds our SameSite=Lax cookie. The response is sealed and sent
+        through the browser once more, to come back as a GET with the cookie. So the cookie need not be sent by other
+        sites, and the authorization code is never readable in an address.
         """
         fields = _fields(await request.post())
-        sealed = self.browser.sealer.seal(_PURPOSE, fields, _CARRIED)
+        sealed = self.browser.sealer.seal(_PURPOSE, fields, _REDIRECT_LIFETIME)
         return web.Response(status=303, headers={"Location": f"{self.browser.addresses.callback}?answer={sealed}"})
 
-    async def visited(self, request: web.Request) -> web.Response:
-        """An answer in the address: sealed by us, or plain from Entra ID (`query`)."""
+    async def get(self, request: web.Request) -> web.Response:
+        """Receive a response in the address: sealed by `post`, or plain from Entra ID (response mode `query`)."""
+        browser, connector = self.browser, None
         sealed = request.query.get("answer")
         try:
-            answer = _answer(_fields(request.query) if sealed is None else self.browser.sealer.open(_PURPOSE, sealed))
-            connector, pending = self.browser.connector_of(answer, request.cookies.get(answer.cookie_name))
-        except AnswerRefused as error:
+            response = _parse(_fields(request.query) if sealed is None else browser.sealer.open(_PURPOSE, sealed))
+            connector, pending = browser.connector_of(response, request.cookies.get(response.cookie_name))
+        except InvalidAuthorizationResponse as error:
             return self._problem(error, None)
-        return await self._finish(answer, connector, pending)
-
-    async def _finish(
-        self, answer: Answer, connector: AzureDevOpsConnector, pending: Mapping[str, str]
-    ) -> web.Response:
-        page = self.browser.addresses.page(connector.metadata.uid)
         try:
-            await self.browser.finish(answer, connector, pending)
+            await browser.finish(response, connector, pending)
         except OperatorError as error:
             if isinstance(error, SignInError):
-                self.browser.sign_ins.refuse(connector, error)
-            response = self._problem(error, connector)
+                browser.sign_ins.record_rejection(connector, error)
+            page = self._problem(error, connector)
         else:
-            response = web.Response(status=303, headers={"Location": f"{page}/result"})
-        response.del_cookie(answer.cookie_name, path=f"{self.browser.addresses.path}/callback")
-        return response
+            result = f"{browser.addresses.page(connector.metadata.uid)}/result"
+            page = web.Response(status=303, headers={"Location": result})
+        page.del_cookie(response.cookie_name, path=f"{browser.addresses.path}/callback")
+        return page
 
     def _problem(self, error: OperatorError, connector: AzureDevOpsConnector | None) -> web.Response:
+        match error:
+            case SignInCancelled():
+                heading = "Cancelled"
+            case WrongAccount():
+                heading = "Wrong account"
+            case WrongTenant():
+                heading = "Wrong tenant"
+            case InvalidAuthorizationResponse():
+                heading = "This sign-in cannot be finished"
+            case _:
+                heading = "The sign-in failed"
+        if isinstance(error, SignInCancelled):
+            status = 200
+        else:
+            status = 403 if isinstance(error, SignInError) and error.terminal else 503
         addresses = self.browser.addresses
         return render(
             "message.html",
-            status=_status(error),
+            status=status,
             path=addresses.path,
             connector=connector,
             page=addresses.page(connector.metadata.uid) if connector else None,
-            heading=_heading(error),
+            heading=heading,
             message=error.message,
-            is_problem=not isinstance(error, Cancelled),
+            is_problem=not isinstance(error, SignInCancelled),
         )
 
 
-def _fields(given: MultiMapping[object]) -> dict[str, str]:
-    """The known fields, each at most once and of a sane length; anything else in the answer is left alone.
+def _fields(parameters: MultiMapping[object]) -> dict[str, str]:
+    """Return the known fields; all others are ignored.
 
     Raises:
-        HTTPBadRequest: a field comes twice or is too long, which no authority sends.
+        HTTPBadRequest: a field is repeated or too long, which no authority sends.
     """
     fields: dict[str, str] = {}
     for name in _FIELDS:
-        values = given.getall(name, [])
+        values = parameters.getall(name, [])
         if not values:
             continue
         value = values[0]
-        if len(values) > 1 or not isinstance(value, str) or len(value) > _LONGEST:
+        if len(values) > 1 or not isinstance(value, str) or len(value) > _FIELD_MAX_LENGTH:
             raise web.HTTPBadRequest
         fields[name] = value
     return fields
 
 
-def _answer(fields: Mapping[str, str] | None) -> Answer:
+def _parse(fields: Mapping[str, str] | None) -> AuthorizationResponse:
     if not fields or not fields.get("state"):
-        raise AnswerRefused("This is no answer of a sign-in, or it is too old. Start on the connector's page.")
+        raise InvalidAuthorizationResponse(
+            "This is not the response to a sign-in, or it has expired. Start on the connector's page."
+        )
     code = fields.get("code")
-    return Answer(
+    return AuthorizationResponse(
         state=SecretStr(fields["state"]),
         code=SecretStr(code) if code and "error" not in fields else None,
         error=fields.get("error"),
         description=fields.get("error_description", ""),
         issuer=fields.get("iss"),
     )
-
-
-def _status(error: OperatorError) -> int:
-    if isinstance(error, Cancelled):
-        return 200
-    return 403 if isinstance(error, SignInError) and error.terminal else 503
-
-
-def _heading(error: OperatorError) -> str:
-    match error:
-        case Cancelled():
-            return "Cancelled"
-        case WrongAccount():
-            return "That was another account"
-        case WrongTenant():
-            return "That account is of another tenant"
-        case AnswerRefused():
-            return "This sign-in cannot be finished"
-        case _:
-            return "The sign-in did not work"

@@ -9,49 +9,50 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from defender_devops.api.connector import AuthorizationMethod, AzureDevOpsConnector, SignInMethod
+from defender_devops.authorization_code.code import InvalidCode, parse_code
+from defender_devops.authorization_code.pasted_codes import PastedCodes
 from defender_devops.errors import OperatorError
-from defender_devops.signin.authorization_code import DefenderCodes, NotACode, read_code
 from defender_devops.signin.pages.browser_flow import LIFETIME, BrowserSignIns
-from defender_devops.signin.pages.page_context import Desk
+from defender_devops.signin.pages.page_context import PageContext
 from defender_devops.signin.ports import OnChange
 
 __all__ = ["ConnectorPages"]
 
-_BY_A_PERSON: Final = frozenset({SignInMethod.AUTHORIZATION_CODE, SignInMethod.DEVICE_CODE})
+_INTERACTIVE_METHODS: Final = frozenset({SignInMethod.AUTHORIZATION_CODE, SignInMethod.DEVICE_CODE})
 
 
 @dataclass(frozen=True)
 class ConnectorPages:
     """Handlers.
 
-    Args:
-        desk: connectors and templates.
+    Attributes:
+        context: connectors and templates.
         browser: sign-ins in a browser.
-        codes: where Defender's codes are kept.
-        on_change: wakes a connector for which a code was handed over.
+        codes: stores Defender's codes.
+        on_change: reconciles a connector for which a code was pasted.
     """
 
-    desk: Desk
+    context: PageContext
     browser: BrowserSignIns
-    codes: DefenderCodes
+    codes: PastedCodes
     on_change: OnChange
 
     async def show(self, request: web.Request) -> web.Response:
-        """The connector's page."""
-        return self._page(self.desk.connector(request))
+        """Show the connector's page."""
+        return self._page(self.context.connector(request))
 
     async def sign_in(self, request: web.Request) -> web.Response:
-        """Send the browser to Entra ID, with a cookie that it must bring back."""
-        connector = self.desk.connector(request)
+        """Redirect the browser to Entra ID, with a cookie that it must bring back."""
+        connector = self.context.connector(request)
         try:
-            departure = self.browser.begin(connector)
+            redirect = self.browser.begin(connector)
         except OperatorError as error:
-            return self.desk.message(connector, "That does not work", error.message, status=409)
-        addresses = self.desk.addresses
-        response = web.Response(status=303, headers={"Location": departure.address})
+            return self.context.message(connector, "Sign-in not possible", error.message, status=409)
+        addresses = self.context.addresses
+        response = web.Response(status=303, headers={"Location": redirect.address})
         response.set_cookie(
-            departure.cookie_name,
-            departure.cookie,
+            redirect.cookie_name,
+            redirect.cookie,
             max_age=int(LIFETIME.total_seconds()),
             path=f"{addresses.path}/callback",
             secure=addresses.is_https,
@@ -60,46 +61,46 @@ class ConnectorPages:
         )
         return response
 
-    async def take_code(self, request: web.Request) -> web.Response:
-        """Keep Defender's one-time code, if it is one."""
-        connector = self.desk.connector(request)
-        if not _takes_code(connector):
-            words = "This connector adopts an authorization that was given in the portal (spec.authorization.method)."
-            return self.desk.message(connector, "No code is asked for", words, status=409)
+    async def accept_code(self, request: web.Request) -> web.Response:
+        """Store Defender's one-time code, if it is one."""
+        connector = self.context.connector(request)
+        if not _accepts_code(connector):
+            message = "This connector adopts an authorization that was given in the portal (spec.authorization.method)."
+            return self.context.message(connector, "No code is needed", message, status=409)
         pasted = (await request.post()).get("code")
         try:
-            await self.codes.put(connector, read_code(SecretStr(pasted if isinstance(pasted, str) else "")))
-        except NotACode as problem:
+            await self.codes.put(connector, parse_code(SecretStr(pasted if isinstance(pasted, str) else "")))
+        except InvalidCode as problem:
             return self._page(connector, code_problem=str(problem), status=422)
         except OperatorError as error:
             return self._page(connector, code_problem=error.message, status=503)
         self.on_change(connector.metadata.namespace, connector.metadata.name)
-        return self.desk.see(connector, "code")
+        return self.context.redirect(connector, "code")
 
-    async def code_taken(self, request: web.Request) -> web.Response:
-        """Say that a code was handed over; loading it again sends nothing."""
-        words = (
-            "Defender for Cloud gets it now. Whether it works stands in the connector's status within a minute "
-            "(condition Authorized)."
+    async def code_accepted(self, request: web.Request) -> web.Response:
+        """Confirm that a code was accepted; a reload of this page sends nothing."""
+        message = (
+            "The operator sends it to Defender for Cloud now. Within a minute the connector's status (condition "
+            "Authorized) reports whether it works."
         )
-        return self.desk.message(self.desk.connector(request), "The code was handed over", words)
+        return self.context.message(self.context.connector(request), "The code was accepted", message)
 
     def _page(
         self, connector: AzureDevOpsConnector, *, code_problem: str | None = None, status: int = 200
     ) -> web.Response:
         method = connector.spec.sign_in_method
-        return self.desk.render(
+        return self.context.render(
             "connector.html",
             connector,
             status=status,
-            state=self.desk.sign_ins.known_state(connector),
-            person_signs_in=method in _BY_A_PERSON,
+            state=self.context.sign_ins.last_state(connector),
+            is_interactive=method in _INTERACTIVE_METHODS,
             by_device=method is SignInMethod.DEVICE_CODE,
-            takes_code=_takes_code(connector),
+            accepts_code=_accepts_code(connector),
             code_problem=code_problem,
-            callback=self.desk.addresses.callback,
+            callback=self.context.addresses.callback,
         )
 
 
-def _takes_code(connector: AzureDevOpsConnector) -> bool:
+def _accepts_code(connector: AzureDevOpsConnector) -> bool:
     return connector.spec.authorization.method is AuthorizationMethod.CODE

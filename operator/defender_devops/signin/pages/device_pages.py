@@ -1,4 +1,4 @@
-"""The device code on a page; the command line asks for the same as JSON."""
+"""The device code on a page; the command line requests the same as JSON."""
 
 from __future__ import annotations
 
@@ -12,52 +12,53 @@ from aiohttp import web
 
 from defender_devops.errors import OperatorError
 from defender_devops.signin.pages.device_flow import DevicePrompt, DeviceSignIns
-from defender_devops.signin.pages.page_context import Desk
+from defender_devops.signin.pages.page_context import PageContext
 
 __all__ = ["DevicePages"]
 
-_PATIENCE: Final = 8.0
-"""Seconds that "I have signed in" waits for Entra ID to say so too."""
+_FINISH_TIMEOUT: Final = 8.0
+"""Seconds that "I have signed in" waits until Entra ID confirms it."""
 
 
 @dataclass(frozen=True)
 class DevicePages:
     """Handlers.
 
-    Args:
-        desk: connectors and templates.
-        device: sign-ins by device code.
+    Attributes:
+        context: connectors and templates.
+        sign_ins: device sign-ins.
     """
 
-    desk: Desk
-    device: DeviceSignIns
+    context: PageContext
+    sign_ins: DeviceSignIns
 
     async def start(self, request: web.Request) -> web.Response:
-        """Ask for a device code."""
-        connector = self.desk.connector(request)
+        """Request a device code."""
+        connector = self.context.connector(request)
         try:
-            prompt = await self.device.start(connector)
+            prompt = await self.sign_ins.start(connector)
         except OperatorError as error:
             if _wants_json(request):
                 return _json({"state": "failed", "error": str(error.reason), "message": error.message}, status=409)
-            return self.desk.message(connector, "There is no device code", error.message, status=409)
-        return _json(_described(prompt)) if _wants_json(request) else self.desk.see(connector, "device")
+            return self.context.message(connector, "No device code", error.message, status=409)
+        return _json(_as_json(prompt)) if _wants_json(request) else self.context.redirect(connector, "device")
 
     async def show(self, request: web.Request) -> web.Response:
-        """The device code, or what came of it."""
-        connector = self.desk.connector(request)
-        prompt = self.device.prompt(connector.metadata.uid)
+        """Show the device code, or the result of the sign-in."""
+        connector = self.context.connector(request)
+        prompt = self.sign_ins.prompt(connector.metadata.uid)
         if prompt and "finished" in request.query:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_PATIENCE):
-                    await prompt.done.wait()
+                async with asyncio.timeout(_FINISH_TIMEOUT):
+                    await prompt.finished.wait()
         if _wants_json(request):
-            return _json(_described(prompt)) if prompt else _json({"state": "none"}, status=404)
+            return _json(_as_json(prompt)) if prompt else _json({"state": "none"}, status=404)
         if prompt and not prompt.is_pending and prompt.failure is None:
-            return self.desk.see(connector, "result")
-        safe = prompt is not None and prompt.verification_uri.startswith("https://")
-        return self.desk.render(
-            "device.html", connector, prompt=prompt, is_safe_address=safe, asked="finished" in request.query
+            return self.context.redirect(connector, "result")
+        # The address comes from Entra ID; anything but https (a javascript: address) must not become a link.
+        is_https = prompt is not None and prompt.verification_uri.startswith("https://")
+        return self.context.render(
+            "device.html", connector, prompt=prompt, is_safe_address=is_https, is_late="finished" in request.query
         )
 
 
@@ -65,7 +66,7 @@ def _wants_json(request: web.Request) -> bool:
     return request.headers.get("Accept", "").startswith("application/json")
 
 
-def _described(prompt: DevicePrompt) -> dict[str, str]:
+def _as_json(prompt: DevicePrompt) -> dict[str, str]:
     if prompt.is_pending:
         return {
             "state": "pending",

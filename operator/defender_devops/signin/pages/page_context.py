@@ -1,4 +1,4 @@
-"""What the pages of one connector share: finding it by its address, and filling templates for it."""
+"""What the pages of a connector share: resolving the address to the connector, and rendering templates for it."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from defender_devops.signin.pages.addresses import PageAddresses
 from defender_devops.signin.pages.rendering import render
 from defender_devops.signin.sessions.sign_ins import SignIns
 
-__all__ = ["Desk"]
+__all__ = ["PageContext"]
 
 
 @dataclass(frozen=True)
-class Desk:
-    """Finds connectors and renders pages.
+class PageContext:
+    """Resolves connectors and renders their pages.
 
-    Args:
-        sign_ins: states, and the connectors themselves.
+    Attributes:
+        sign_ins: states of the sign-ins, and the connectors themselves.
         addresses: of the pages.
     """
 
@@ -27,10 +27,10 @@ class Desk:
     addresses: PageAddresses
 
     def connector(self, request: web.Request) -> AzureDevOpsConnector:
-        """The connector of an address that we gave out.
+        """Return the connector of a request's address.
 
         Raises:
-            HTTPNotFound: it is none of ours, or the connector is gone; nobody is told which.
+            HTTPNotFound: the signature is wrong or the connector was deleted; the response does not reveal which.
         """
         uid = request.match_info["uid"]
         connector = self.sign_ins.connector(uid)
@@ -41,7 +41,7 @@ class Desk:
     def render(
         self, template: str, connector: AzureDevOpsConnector, *, status: int = 200, **values: object
     ) -> web.Response:
-        """A page of a connector."""
+        """Render a template for a connector."""
         return render(
             template,
             status,
@@ -56,12 +56,12 @@ class Desk:
     def message(
         self, connector: AzureDevOpsConnector, heading: str, message: str, *, status: int = 200
     ) -> web.Response:
-        """A page that says one thing."""
-        is_problem = status >= 400  # noqa: PLR2004 - HTTP's errors
+        """Render a page with a heading and one message."""
+        is_problem = status >= 400  # noqa: PLR2004 - HTTP's error statuses
         return self.render(
             "message.html", connector, status=status, heading=heading, message=message, is_problem=is_problem
         )
 
-    def see(self, connector: AzureDevOpsConnector, page: str) -> web.Response:
-        """Send the browser to another page of the connector, so that loading it again does nothing twice."""
+    def redirect(self, connector: AzureDevOpsConnector, page: str) -> web.Response:
+        """Redirect the browser to another page of the connector, so that a reload does not repeat the POST."""
         return web.Response(status=303, headers={"Location": f"{self.addresses.page(connector.metadata.uid)}/{page}"})

@@ -1,4 +1,4 @@
-"""A limit on requests, so that nobody keeps the operator from its work through its pages."""
+"""A rate limit for the pages, so that requests to them cannot keep the operator from its work."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from typing import Final
 
 __all__ = ["RateLimit"]
 
-_KEYS_MAX: Final = 4096
-"""Askers that are remembered; the one that was quiet longest is forgotten first."""
+_CLIENTS_MAX: Final = 4096
+"""Clients that are remembered; the least recently seen one is dropped first."""
 
 
 @dataclass
 class RateLimit:
-    """A token bucket for each asker, and one for all of them together.
+    """A token bucket for each client, and one for all of them together.
 
-    Args:
-        burst: requests at once.
-        per_second: requests for ever.
-        all_burst: the same for all askers together.
-        all_per_second: the same for all askers together.
-        monotonic: seconds that never jump.
+    Attributes:
+        burst: requests of one client at once.
+        per_second: sustained requests of one client.
+        all_burst: requests of all clients at once.
+        all_per_second: sustained requests of all clients.
+        monotonic: returns seconds of a monotonic clock.
     """
 
     burst: float
@@ -35,32 +35,30 @@ class RateLimit:
     _buckets: OrderedDict[str, tuple[float, float]] = field(default_factory=OrderedDict)
     _all: tuple[float, float] | None = None
 
-    def wait(self, asker: str) -> int:
-        """Take one request from the asker's bucket.
+    def acquire(self, client: str) -> int:
+        """Take one request out of the client's bucket and the common one.
 
         Returns:
-            0 where it may go on, otherwise the whole seconds until it is worth asking again.
+            0 if the request is allowed, otherwise the whole seconds to wait (Retry-After).
         """
         now = self.monotonic()
-        own = _filled(self._buckets.get(asker), now, self.burst, self.per_second)
-        everybody = _filled(self._all, now, self.all_burst, self.all_per_second)
-        if own < 1 or everybody < 1:
-            self._remember(asker, own, now)
-            self._all = (everybody, now)
-            return max(math.ceil((1 - own) / self.per_second), math.ceil((1 - everybody) / self.all_per_second), 1)
-        self._remember(asker, own - 1, now)
-        self._all = (everybody - 1, now)
-        return 0
-
-    def _remember(self, asker: str, level: float, now: float) -> None:
-        self._buckets[asker] = (level, now)
-        self._buckets.move_to_end(asker)
-        if len(self._buckets) > _KEYS_MAX:
+        client_level = _level(self._buckets.get(client), now, self.burst, self.per_second)
+        common_level = _level(self._all, now, self.all_burst, self.all_per_second)
+        is_allowed = client_level >= 1 and common_level >= 1
+        self._buckets[client] = (client_level - is_allowed, now)
+        self._buckets.move_to_end(client)
+        if len(self._buckets) > _CLIENTS_MAX:
             self._buckets.popitem(last=False)
+        self._all = (common_level - is_allowed, now)
+        if is_allowed:
+            return 0
+        client_wait = math.ceil((1 - client_level) / self.per_second)
+        return max(client_wait, math.ceil((1 - common_level) / self.all_per_second), 1)
 
 
-def _filled(bucket: tuple[float, float] | None, now: float, burst: float, per_second: float) -> float:
+def _level(bucket: tuple[float, float] | None, now: float, burst: float, per_second: float) -> float:
+    """Requests in a bucket at present."""
     if bucket is None:
         return burst
-    level, then = bucket
-    return min(burst, level + (now - then) * per_second)
+    level, updated_at = bucket
+    return min(burst, level + (now - updated_at) * per_second)

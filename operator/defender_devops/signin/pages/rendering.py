@@ -1,4 +1,4 @@
-"""Templates into responses. Everything that is put into a template is escaped; a name that it lacks is an error."""
+"""Renders templates. Every value is HTML-escaped; a name that is not passed to the template is an error."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _environment() -> Environment:
 
 
 def linked(text: str) -> Markup:
-    """Text with its https addresses as links; all else in it stays text."""
+    """Return the text with its https addresses as links; everything else stays escaped text."""
     parts = _ADDRESS.split(text)  # every second part is an address
     return Markup().join(
         Markup('<a href="{0}" target="_blank" rel="noopener noreferrer">{0}</a>').format(part) if index % 2 else part
@@ -39,19 +39,19 @@ def linked(text: str) -> Markup:
 
 
 def render(template: str, status: int = 200, **values: object) -> web.Response:
-    """A page."""
+    """Render a page."""
     text = _environment().get_template(template).render({**_COMMON, **values})
     return web.Response(text=text, status=status, content_type="text/html", charset="utf-8")
 
 
 def static(name: str) -> str:
-    """The text of a file that is served as it is."""
+    """Return the text of a static file."""
     loader = _environment().loader
-    assert loader is not None  # noqa: S101 - it is given above
+    assert loader is not None  # noqa: S101 - set above, for the type checker
     return loader.get_source(_environment(), name)[0]
 
 
 STATIC: Final[Mapping[str, str]] = {"style.css": "text/css", "icon.svg": "image/svg+xml"}
-"""Files by name, with their type."""
+"""Content types of the static files."""
 
 _COMMON: Final[Mapping[str, object]] = {"connector": None, "page": None}

@@ -1,4 +1,4 @@
-"""The page after the sign-in: who is signed in, which organizations that account sees, and what each one lacks."""
+"""The page after the sign-in: the account, the organizations that it sees, and the checks of each organization."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from aiohttp import web
 from defender_devops.api.connector import AzureDevOpsConnector, OrganizationsMode
 from defender_devops.api.organization import Prerequisite, PrerequisiteCheck
 from defender_devops.errors import OperatorError
-from defender_devops.signin.pages.page_context import Desk
-from defender_devops.signin.ports import Findings
+from defender_devops.signin.pages.page_context import PageContext
+from defender_devops.signin.ports import AzureDevOpsReader
 
-__all__ = ["Found", "ResultPages", "Row"]
+__all__ = ["OrganizationRow", "ResultPages", "ResultView"]
 
-_SHOWN: Final = 25
-"""Organizations that the page checks and shows; a person reads no more, and the cluster has them all."""
+_ROWS_MAX: Final = 25
+"""Organizations that the page checks and shows; the status of the DevOpsOrganizations has all of them."""
 
-_PATIENCE: Final = 8.0
+_CHECK_TIMEOUT: Final = 8.0
 """Seconds that the page waits for the checks."""
 
-_NAMES: Final = {
+_CHECK_TITLES: Final = {
     PrerequisiteCheck.TENANT_MATCHES: "Connected to the subscription's tenant",
     PrerequisiteCheck.PROJECT_COLLECTION_ADMINISTRATOR: "Account is a Project Collection Administrator",
     PrerequisiteCheck.ACCESS_LEVEL: "Account has access level Basic or higher",
@@ -33,13 +33,13 @@ _NAMES: Final = {
 
 
 @dataclass(frozen=True)
-class Row:
-    """One organization that the connector asks for.
+class OrganizationRow:
+    """One organization that the connector selects.
 
     Attributes:
         name: of the organization.
-        is_visible: whether the signed-in account sees it; an app is never told.
-        checks: None where they are not done yet.
+        is_visible: whether the signed-in account sees it; always False for an app, which cannot list organizations.
+        checks: None if they are not finished yet.
     """
 
     name: str
@@ -48,82 +48,86 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Found:
-    """All that the page shows of Azure DevOps.
+class ResultView:
+    """Everything that the page shows of Azure DevOps.
 
     Attributes:
-        rows: organizations that the connector asks for.
-        others: names of those that the account sees besides.
+        rows: organizations that the connector selects.
+        unselected: names of the other organizations that the account sees.
         problem: why the account's organizations could not be listed.
-        left_out: how many organizations are not among the rows.
+        hidden: number of selected organizations beyond the rows.
     """
 
-    rows: tuple[Row, ...] = ()
-    others: tuple[str, ...] = ()
+    rows: tuple[OrganizationRow, ...] = ()
+    unselected: tuple[str, ...] = ()
     problem: str | None = None
-    left_out: int = 0
+    hidden: int = 0
 
     @property
-    def to_do(self) -> int:
-        """How many checks are not met."""
+    def unmet(self) -> int:
+        """Number of checks that are not met."""
         return sum(check.status == "False" for row in self.rows for check in row.checks or ())
 
     @property
     def all_met(self) -> bool:
-        """Whether every check of every organization was made and is met."""
+        """Whether every check of every organization is finished and met."""
         checks = [check.status for row in self.rows for check in row.checks or ()]
-        return bool(checks) and all(row.checks for row in self.rows) and set(checks) == {"True"} and not self.left_out
+        return bool(checks) and all(row.checks for row in self.rows) and set(checks) == {"True"} and not self.hidden
 
 
 @dataclass(frozen=True)
 class ResultPages:
     """Handler.
 
-    Args:
-        desk: connectors and templates.
-        findings: what Azure DevOps says.
+    Attributes:
+        context: connectors and templates.
+        reader: lists and checks organizations of Azure DevOps.
     """
 
-    desk: Desk
-    findings: Findings
+    context: PageContext
+    reader: AzureDevOpsReader
 
     async def show(self, request: web.Request) -> web.Response:
-        """Account, organizations and prerequisites."""
-        connector = self.desk.connector(request)
-        state = await self.desk.sign_ins.state(connector)
-        found = await self._found(connector) if state.signed_in else Found()
-        return self.desk.render("result.html", connector, state=state, found=found, names=_NAMES)
+        """Show account, organizations and prerequisites."""
+        connector = self.context.connector(request)
+        state = await self.context.sign_ins.state(connector)
+        view = await self._view(connector) if state.signed_in else ResultView()
+        return self.context.render("result.html", connector, state=state, view=view, titles=_CHECK_TITLES)
 
-    async def _found(self, connector: AzureDevOpsConnector) -> Found:
+    async def _view(self, connector: AzureDevOpsConnector) -> ResultView:
         problem, visible = None, tuple[str, ...]()
         try:
-            visible = await self.findings.organizations(connector)
+            visible = await self.reader.organizations(connector)
         except OperatorError as error:
             problem = error.message
-        wanted, seen = _wanted(connector, visible), {name.lower() for name in visible}
-        shown = wanted[:_SHOWN]
-        checks = await self._checks(connector, shown)
-        others = {name.lower(): name for name in visible if name.lower() not in {each.lower() for each in wanted}}
-        return Found(
-            rows=tuple(Row(name, name.lower() in seen, checks.get(name)) for name in shown),
-            others=tuple(others.values())[:_SHOWN],
+        selected = _selected(connector, visible)
+        shown_names, visible_keys = selected[:_ROWS_MAX], {name.lower() for name in visible}
+        checks = await self._checks(connector, shown_names)
+        selected_keys = {name.lower() for name in selected}
+        unselected = {name.lower(): name for name in visible if name.lower() not in selected_keys}
+        return ResultView(
+            rows=tuple(OrganizationRow(name, name.lower() in visible_keys, checks.get(name)) for name in shown_names),
+            unselected=tuple(unselected.values())[:_ROWS_MAX],
             problem=problem,
-            left_out=len(wanted) - len(shown),
+            hidden=len(selected) - len(shown_names),
         )
 
     async def _checks(self, connector: AzureDevOpsConnector, names: list[str]) -> dict[str, tuple[Prerequisite, ...]]:
-        """Checks by organization, as far as they are done in time; the others go on and are there at the next look."""
-        tasks = {name: asyncio.ensure_future(self.findings.check(connector, name)) for name in names}
+        """Return the checks that finish in time, by organization.
+
+        The answers to the others' requests are cached, so that they finish when the page is loaded again.
+        """
+        tasks = {name: asyncio.ensure_future(self.reader.check(connector, name)) for name in names}
         if tasks:
-            await asyncio.wait(tasks.values(), timeout=_PATIENCE)
-        done = {name: task.result() for name, task in tasks.items() if task.done()}
-        for name in tasks.keys() - done.keys():
+            await asyncio.wait(tasks.values(), timeout=_CHECK_TIMEOUT)
+        results = {name: task.result() for name, task in tasks.items() if task.done()}
+        for name in tasks.keys() - results.keys():
             tasks[name].cancel()
-        return done
+        return results
 
 
-def _wanted(connector: AzureDevOpsConnector, visible: Iterable[str]) -> list[str]:
-    """Organizations that the manifest asks for, by name."""
+def _selected(connector: AzureDevOpsConnector, visible: Iterable[str]) -> list[str]:
+    """Organizations that the manifest selects, by name."""
     organizations = connector.spec.organizations
     if organizations.mode is OrganizationsMode.SELECTED:
         return sorted(organizations.names, key=str.lower)

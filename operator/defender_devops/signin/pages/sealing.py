@@ -1,7 +1,7 @@
-"""The operator's own key for the pages: it signs their addresses and seals what a browser carries for us.
+"""The operator's key for the pages: it signs their addresses and encrypts the cookies of sign-ins.
 
-The key lives in a Secret of the operator's namespace, so every replica has the same one: any of them can finish a
-sign-in that another began, and the addresses in status outlive a restart.
+The key is kept in a Secret of the operator's namespace, so every replica has the same one: any of them can finish a
+sign-in that another began, and the addresses in status stay valid after a restart.
 """
 
 from __future__ import annotations
@@ -34,39 +34,39 @@ _KEY_FIELD: Final = "key"
 _KEY_BYTES: Final = 32
 _NONCE_BYTES: Final = 12
 _SIGNATURE_BYTES: Final = 16
-"""128 bits: no guessing, and short enough for an address that people paste into chats."""
+"""128 bits: impossible to guess, and short enough for an address."""
 
 
 @dataclass(frozen=True)
 class Sealer:
-    """Signs and seals, each purpose with a key of its own.
+    """Signs values and encrypts payloads, each purpose with a derived key of its own.
 
-    Args:
+    Attributes:
         key: 32 random bytes.
-        clock: for expiry.
+        clock: for the expiry of sealed payloads.
     """
 
     key: SecretBytes
     clock: Clock
 
     def sign(self, purpose: str, value: str) -> str:
-        """A signature of `value` that is the same for ever and fits into an address."""
+        """Return the signature of `value`, which never changes and is safe in an address."""
         digest = hmac.digest(self._derived(f"sign {purpose}"), value.encode(), hashlib.sha256)
         return _encode(digest[:_SIGNATURE_BYTES])
 
     def is_signed(self, purpose: str, value: str, signature: str) -> bool:
-        """Whether `signature` is ours, told in constant time."""
+        """Whether `signature` is right; compared in constant time."""
         return hmac.compare_digest(self.sign(purpose, value).encode(), signature.encode())
 
     def seal(self, purpose: str, payload: Mapping[str, Any], lifetime: timedelta) -> str:
-        """Encrypt a small JSON object that can be opened for `lifetime` only."""
+        """Encrypt a small JSON object; it can be opened for `lifetime` only."""
         expires = (self.clock() + lifetime).timestamp()
         nonce = os.urandom(_NONCE_BYTES)
         text = json.dumps({"expires": expires, "payload": dict(payload)}).encode()
         return _encode(nonce + AESGCM(self._derived(f"seal {purpose}")).encrypt(nonce, text, purpose.encode()))
 
     def open(self, purpose: str, sealed: str) -> dict[str, Any] | None:
-        """What was sealed for that purpose, or None where it is not ours, altered or expired."""
+        """Return the payload that was sealed for that purpose, or None if it is forged, altered or expired."""
         try:
             raw = _decode(sealed)
             cipher = AESGCM(self._derived(f"seal {purpose}"))
@@ -82,10 +82,10 @@ class Sealer:
 
 
 async def load_sealer(store: SecretStore, namespace: str, clock: Clock) -> Sealer:
-    """Read the key, or make it where there is none. Replicas that start together end with the same one.
+    """Read the key, or create it if there is none. Replicas that start at the same time end with the same key.
 
     Raises:
-        KubernetesRefused: the Secret exists, but is not one of ours.
+        KubernetesRefused: the Secret exists, but was not created by the operator.
         KubernetesError: it cannot be read or created.
     """
     secret = await store.read(namespace, KEY_SECRET_NAME) or await _create_key(store, namespace)
@@ -93,13 +93,13 @@ async def load_sealer(store: SecretStore, namespace: str, clock: Clock) -> Seale
     if secret.type != KEY_SECRET_TYPE or key is None or len(key.get_secret_value()) != _KEY_BYTES:
         raise KubernetesRefused(
             f"The Secret {namespace}/{KEY_SECRET_NAME} does not hold a key of the operator. "
-            "Delete it: a new one is made at the next start, and the sign-in links in status change."
+            "Delete it: a new one is created at the next start, and the addresses in status.signIn.url change."
         )
     return Sealer(key, clock)
 
 
 async def _create_key(store: SecretStore, namespace: str) -> StoredSecret:
-    fresh = StoredSecret(
+    secret = StoredSecret(
         namespace=namespace,
         name=KEY_SECRET_NAME,
         type=KEY_SECRET_TYPE,
@@ -107,12 +107,12 @@ async def _create_key(store: SecretStore, namespace: str) -> StoredSecret:
         data={_KEY_FIELD: SecretBytes(os.urandom(_KEY_BYTES))},
     )
     try:
-        return await store.create(fresh)
+        return await store.create(secret)
     except KubernetesConflict:
-        made_by_another = await store.read(namespace, KEY_SECRET_NAME)
-        if made_by_another is None:
+        secret_of_another_replica = await store.read(namespace, KEY_SECRET_NAME)
+        if secret_of_another_replica is None:
             raise
-        return made_by_another
+        return secret_of_another_replica
 
 
 def _encode(raw: bytes) -> str:

@@ -1,1 +1,1 @@
-"""The sign-in of each connector, and the facade through which the rest of the operator uses them."""
+"""The sign-in of each connector while the operator runs, and the facade through which the rest of it uses them."""

@@ -1,10 +1,9 @@
-"""One connector's sign-in under watch: what is known of it, and what follows from a success or a failure."""
+"""The session of one connector: what is known of its sign-in, and the state after a success or a failure."""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
-from dataclasses import replace as changed
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -15,67 +14,67 @@ from defender_devops.signin.oauth.errors import SignInError, SignInRequired, Tok
 from defender_devops.signin.sessions.state import SignInState
 from defender_devops.signin.tokens.record import TokenRecord
 
-__all__ = ["USED_UP", "Entry", "basis"]
+__all__ = ["REFRESH_THRESHOLD", "Session", "fingerprint"]
 
-USED_UP: Final = 0.8
-"""Share of an access token's life after which it is renewed."""
+REFRESH_THRESHOLD: Final = 0.8
+"""Share of an access token's lifetime after which it is refreshed."""
 
-_RETRY_FIRST: Final = 10.0
-"""Seconds to the first repeat after a passing failure; doubled each time, up to the check interval."""
+_FIRST_RETRY_SECONDS: Final = 10.0
+"""Delay before the first retry after a transient failure; doubled each time, up to the check interval."""
 
 _DOUBLINGS_MAX: Final = 16
 
 
 @dataclass
-class Entry:
-    """One connector under watch.
+class Session:
+    """The sign-in of one connector.
 
     Attributes:
-        connector: its newest body.
-        state: what was found last.
-        record: tokens as they were stored last; of an app they live here only.
-        error: why the last look failed; None where it did not.
-        refused: why the last sign-in on the page was not kept; told while nobody is signed in.
-        due: when to look again, by the clock; None means now.
-        must_renew: only a new token proves the sign-in: what it rests on has changed.
-        must_read: somebody else wrote the token Secret.
-        changes: counts what must_renew was set for, so that none is missed during a look.
-        failures: passing failures in a row.
-        lock: one renewal at a time.
-        looking: the look in the background, while there is one.
+        connector: its latest body.
+        state: result of the last check.
+        record: tokens as they were last stored; those of an app are kept here only.
+        error: why the last check failed; None after a success.
+        rejection: why the last sign-in on the page was not stored; reported while nobody is signed in.
+        next_check: when the sign-in is due for a check; None means now.
+        must_refresh: whether only a new token proves the sign-in, because its manifest or Secrets have changed.
+        must_reload: whether another client has written the token Secret.
+        revision: counts the changes that must_refresh was set for, so that none is missed during a check.
+        failures: transient failures in a row.
+        lock: held during a refresh.
+        check: the check in the background, while it runs.
     """
 
     connector: AzureDevOpsConnector
     state: SignInState
     record: TokenRecord = field(default_factory=TokenRecord)
     error: OperatorError | None = None
-    refused: SignInError | None = None
-    due: datetime | None = None
-    must_renew: bool = False
-    must_read: bool = False
-    changes: int = 0
+    rejection: SignInError | None = None
+    next_check: datetime | None = None
+    must_refresh: bool = False
+    must_reload: bool = False
+    revision: int = 0
     failures: int = 0
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    looking: asyncio.Task[None] | None = None
+    check: asyncio.Task[None] | None = None
 
     @property
     def uid(self) -> str:
-        """Of the connector."""
+        """Uid of the connector."""
         return self.connector.metadata.uid
 
     @property
     def has_sign_in(self) -> bool:
-        """Whether there is anything to look at."""
+        """Whether the connector has a sign-in that can be checked."""
         return self.connector.spec.sign_in_method != SignInMethod.NONE
 
-    def rests_on_something_new(self) -> None:
-        """The manifest or a Secret that it names has changed: prove the sign-in anew, now."""
-        self.due, self.must_renew = None, True
-        self.changes += 1
+    def invalidate(self) -> None:
+        """Require a new token now: the manifest or a Secret that it names has changed."""
+        self.next_check, self.must_refresh = None, True
+        self.revision += 1
 
     def success(self, now: datetime, url: str | None) -> SignInState:
-        """The state after a token was issued."""
-        self.failures, self.error, self.refused = 0, None, None
+        """Return the state after a token was issued."""
+        self.failures, self.error, self.rejection = 0, None, None
         record = self.record
         return SignInState(
             signed_in=True,
@@ -83,53 +82,51 @@ class Entry:
             cause=f"Signed in as {record.account or f'the app {record.client_id}'}.",
             account=record.account,
             tenant_id=record.tenant_id,
-            refresh_token_expires_at=_day(record.refresh_token_expires_at),
+            refresh_token_expires_at=_start_of_day(record.refresh_token_expires_at),
             url=url,
             worked_before=True,
             last_worked_at=now,
         )
 
     def failure(self, error: OperatorError) -> SignInState:
-        """The state after none was."""
-        passing = isinstance(error, TokenServiceUnavailable | KubernetesError)
-        self.failures = self.failures + 1 if passing else 0
-        before, stored = self.state, self.record
-        if self.refused and isinstance(error, SignInRequired):
-            error = self.refused
-        if passing and before.signed_in is False:
-            return before  # what a person must do does not go away because Entra ID is silent
+        """Return the state after no token was issued."""
+        is_transient = isinstance(error, TokenServiceUnavailable | KubernetesError)
+        self.failures = self.failures + 1 if is_transient else 0
+        previous, record = self.state, self.record
+        if self.rejection and isinstance(error, SignInRequired):
+            error = self.rejection
+        if is_transient and previous.signed_in is False:
+            return previous  # what a person must do does not change because Entra ID is unavailable
         self.error = error
-        return changed(
-            before,
-            signed_in=None if passing else False,
+        status = self.connector.status.sign_in
+        # An app stores no tokens: that it worked before this process started is recorded in the status alone.
+        worked_before = previous.worked_before or record.object_id is not None or bool(status and status.tenant_id)
+        return replace(
+            previous,
+            signed_in=None if is_transient else False,
             reason=str(error.reason),
             cause=error.message,
-            account=stored.account or before.account,
-            tenant_id=stored.tenant_id or before.tenant_id,
-            refresh_token_expires_at=_day(stored.refresh_token_expires_at),
-            worked_before=before.worked_before or stored.object_id is not None or _is_known_to_status(self.connector),
+            account=record.account or previous.account,
+            tenant_id=record.tenant_id or previous.tenant_id,
+            refresh_token_expires_at=_start_of_day(record.refresh_token_expires_at),
+            worked_before=worked_before,
         )
 
-    def pause(self, check_interval: timedelta, random_share: float) -> timedelta:
-        """To the next look: never longer than the check interval, and spread over its last fifth."""
-        longest = check_interval.total_seconds()
+    def check_delay(self, check_interval: timedelta, random_share: float) -> timedelta:
+        """Return the time until the next check: at most the check interval, spread over its last fifth."""
+        seconds = check_interval.total_seconds()
         if self.failures:
-            longest = min(longest, _RETRY_FIRST * 2 ** min(self.failures - 1, _DOUBLINGS_MAX))
+            seconds = min(seconds, _FIRST_RETRY_SECONDS * 2 ** min(self.failures - 1, _DOUBLINGS_MAX))
         elif self.state.signed_in and self.record.access_expires_at and self.record.access_issued_at:
-            life = (self.record.access_expires_at - self.record.access_issued_at).total_seconds()
-            longest = min(longest, max(life * USED_UP, 1.0))
-        return timedelta(seconds=longest * (1.0 - 0.2 * random_share))
+            lifetime = (self.record.access_expires_at - self.record.access_issued_at).total_seconds()
+            seconds = min(seconds, max(lifetime * REFRESH_THRESHOLD, 1.0))
+        return timedelta(seconds=seconds * (1.0 - 0.2 * random_share))
 
 
-def basis(connector: AzureDevOpsConnector) -> tuple[object, ...]:
-    """All of the manifest that a sign-in rests on."""
+def fingerprint(connector: AzureDevOpsConnector) -> tuple[object, ...]:
+    """Return everything in the manifest that a sign-in depends on."""
     return connector.spec.sign_in, connector.spec.azure.tenant_id, connector.metadata.name
 
 
-def _is_known_to_status(connector: AzureDevOpsConnector) -> bool:
-    """An app stores nothing; that it worked before this process started is in the status alone."""
-    return connector.status.sign_in is not None and connector.status.sign_in.tenant_id is not None
-
-
-def _day(moment: datetime | None) -> datetime | None:
+def _start_of_day(moment: datetime | None) -> datetime | None:
     return moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0) if moment else None

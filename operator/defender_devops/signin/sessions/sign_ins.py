@@ -1,9 +1,9 @@
 """The sign-ins of all connectors: the facade that reconciles, checks and pages use.
 
-Each connector's sign-in is proved by using it: at the latest every check interval, and when 80 % of the access token's
-life is gone, its credential is exchanged for a new token. A sign-in that stopped working is so seen within one check
-interval, whatever the cause, and one that works again as well. A check interval is far below a month, so no refresh
-token ever comes near its 90 days.
+Each sign-in is proved by using it: at the latest every check interval, and when 80 % of the access token's lifetime has
+passed, its credential is exchanged for a new token. So a sign-in that stops working is noticed within one check
+interval, whatever the cause, and so is one that works again. A check interval is far below a month, so no refresh token
+ever comes near its 90 days.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from dataclasses import replace as changed
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Final
 
@@ -25,305 +24,311 @@ from defender_devops.errors import OperatorError
 from defender_devops.signin.oauth.errors import SignInError, SignInRequired
 from defender_devops.signin.oauth.id_tokens import Identity
 from defender_devops.signin.ports import Clock, OnChange, OnSignIn
-from defender_devops.signin.sessions.session import USED_UP, Entry, basis
+from defender_devops.signin.sessions.session import REFRESH_THRESHOLD, Session, fingerprint
 from defender_devops.signin.sessions.state import SignInState
 from defender_devops.signin.tokens.credentials import secret_names
 from defender_devops.signin.tokens.record import TokenRecord
-from defender_devops.signin.tokens.refresh import Renewal, check_usable
+from defender_devops.signin.tokens.refresh import TokenRefresher, check_usable
 
 __all__ = ["SignIns"]
 
-_CONCURRENCY: Final = 8
-"""Renewals in the background at once. Each waits for the network nearly all of its time."""
+_CONCURRENT_CHECKS: Final = 8
+"""Checks in the background at the same time. Each waits for the network nearly all of its time."""
 
-_PATIENCE: Final = 10.0
-"""Seconds that a reconcile waits for a look at a sign-in; then it goes on with what was known before."""
+_CHECK_TIMEOUT: Final = 10.0
+"""Seconds that a reconcile waits for a check; then it continues with the last state."""
 
 _LOG: Final = structlog.stdlib.get_logger(__name__)
 
 
 @dataclass
 class SignIns:
-    """Keeps every connector's sign-in alive and tells how it stands.
+    """Keeps the sign-in of each connector alive and reports its state.
 
-    Args:
-        renewal: gets tokens.
-        clock: the present.
+    Attributes:
+        refresher: gets tokens.
+        clock: returns the current time.
         check_interval: the longest time between two proofs of a sign-in.
-        page_url: gives the address of a connector's page by uid, or None where there are no pages.
+        page_url: returns the address of a connector's page by uid, or None if there are no pages.
         on_change: called when a state changes.
         on_sign_in: called when a person has signed in, whether or not that changes the state.
-        random_share: between 0 and 1; spreads the looks.
+        random_share: between 0 and 1; spreads the checks over time.
     """
 
-    renewal: Renewal
+    refresher: TokenRefresher
     clock: Clock
     check_interval: timedelta
     page_url: Callable[[str], str | None]
     on_change: OnChange
     on_sign_in: OnSignIn = lambda _: None
     random_share: Callable[[], float] = random.random
-    _entries: dict[str, Entry] = field(default_factory=dict)
-    _woken: asyncio.Event = field(default_factory=asyncio.Event)
+    _sessions: dict[str, Session] = field(default_factory=dict)
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def state(self, connector: AzureDevOpsConnector) -> SignInState:
-        """How the connector's sign-in stands. Looks now if it never did, if it is time, or if the manifest changed.
+        """Return the state of the sign-in, after a check if one is due or the manifest has changed.
 
-        Never raises for a sign-in that does not work: that is what the state says.
+        Never raises for a sign-in that does not work: the state says so.
         """
-        entry = self._remember(connector)
-        if self._wants_look(entry):
-            await asyncio.wait({self._start_look(entry)}, timeout=_PATIENCE)
-        return entry.state
+        session = self._session(connector)
+        if self._needs_check(session):
+            await asyncio.wait({self._start_check(session)}, timeout=_CHECK_TIMEOUT)
+        return session.state
 
-    def known_state(self, connector: AzureDevOpsConnector) -> SignInState:
-        """How it stood at the last look, without another."""
-        return self._remember(connector).state
+    def last_state(self, connector: AzureDevOpsConnector) -> SignInState:
+        """Return the state at the last check, without another one."""
+        return self._session(connector).state
 
     async def access_token(
         self, connector: AzureDevOpsConnector, *, rejected: SecretStr | None = None, claims: str | None = None
     ) -> SecretStr:
-        """A token for Azure DevOps.
+        """Return a token for Azure DevOps.
 
         Args:
             connector: the connector.
-            rejected: a token of ours that Azure DevOps did not take; another one is got, once.
-            claims: the claims challenge that came with the refusal.
+            rejected: a token of ours that Azure DevOps rejected; it is replaced once.
+            claims: the claims challenge that came with that rejection.
 
         Raises:
-            SignInError: there is none to be had; the state says the same.
+            SignInError: no token can be issued; the state says the same.
             OperatorError: a Secret is missing or cannot be read.
         """
-        entry = self._remember(connector)
+        session = self._session(connector)
         sign_in = connector.spec.sign_in
         if sign_in is None or sign_in.method == SignInMethod.NONE:
-            raise SignInRequired("The connector has no spec.signIn, so there is nobody to ask Azure DevOps as.")
-        async with entry.lock:
-            token = entry.record.usable_access_token(self.clock())
-            if token and token != rejected and not claims and entry.state.signed_in is not False:
+            raise SignInRequired("The connector has no spec.signIn, so the operator cannot query Azure DevOps.")
+        async with session.lock:
+            token = session.record.usable_access_token(self.clock())
+            if token and token != rejected and not claims and session.state.signed_in is not False:
                 return token
-            if entry.error and not self._is_due(entry):
-                raise entry.error.with_traceback(None)
-            if token and token == rejected and self._is_fresh(entry.record):
+            if session.error and not self._is_due(session):
+                raise session.error.with_traceback(None)
+            if token and token == rejected and self._is_fresh(session.record):
                 raise SignInRequired(
-                    f"Azure DevOps refuses even a new token of {entry.record.account or 'the app'}. Does the account "
+                    f"Azure DevOps rejects even a new token of {session.record.account or 'the app'}. Does the account "
                     "still exist, and is it a member of the organization?"
                 )
-            token = (await self._renew(entry, sign_in, claims)).access_token
+            token = (await self._refresh(session, sign_in, claims)).access_token
         if token is None:
             raise SignInRequired("Entra ID issued no access token. Sign in again on the connector's page.")
         return token
 
     async def accept(self, connector: AzureDevOpsConnector, record: TokenRecord, identity: Identity) -> SignInState:
-        """Store what a person's sign-in brought, and take it into use.
+        """Store the tokens of a person's sign-in and use them from now on.
 
         Raises:
-            KubernetesError: it cannot be stored; the person has to sign in again.
+            KubernetesError: they cannot be stored; the person has to sign in again.
             OAuthAppMisconfigured: the token Secret is not this connector's.
         """
-        entry = self._remember(connector)
-        async with entry.lock:
-            entry.record = await self.renewal.store.change(
+        session = self._session(connector)
+        async with session.lock:
+            session.record = await self.refresher.store.change(
                 connector,
-                lambda before: changed(
+                lambda stored: replace(
                     record,
                     account=identity.account,
                     tenant_id=identity.tenant_id,
                     object_id=identity.object_id,
-                    spent_states=before.spent_states,
-                    defender_code=before.defender_code,
-                    handed_in=before.handed_in,
+                    used_states=stored.used_states,
+                    defender_code=stored.defender_code,
+                    user_supplied_hash=stored.user_supplied_hash,
                 ),
             )
-            entry.must_renew = False
-            self._found(entry, entry.success(self.clock(), self.page_url(entry.uid)))
+            session.must_refresh = False
+            self._set_state(session, session.success(self.clock(), self.page_url(session.uid)))
         self.on_sign_in(connector)
-        return entry.state
+        return session.state
 
-    def look_anew(self, connector: AzureDevOpsConnector) -> None:
-        """Somebody asks for a look now: the next one proves the sign-in, however young the last proof is."""
-        self._remember(connector).rests_on_something_new()
-        self._woken.set()
+    def request_check(self, connector: AzureDevOpsConnector) -> None:
+        """Make the next check prove the sign-in with a new token, however recent the last proof is."""
+        self._session(connector).invalidate()
+        self._changed.set()
 
-    def refuse(self, connector: AzureDevOpsConnector, error: SignInError) -> None:
-        """A person's sign-in was not kept. While nobody else is signed in, the state says why.
+    def record_rejection(self, connector: AzureDevOpsConnector, error: SignInError) -> None:
+        """Note that a person's sign-in was not stored. While nobody else is signed in, the state says why.
 
-        Unless that would hide that a sign-in which worked is lost: that stands until somebody has signed in.
+        Unless that would hide that a working sign-in was lost: that is reported until somebody has signed in.
         """
-        entry = self._remember(connector)
-        if entry.state.signed_in or not error.terminal or isinstance(error, SignInRequired):
+        session = self._session(connector)
+        if session.state.signed_in or not error.terminal or isinstance(error, SignInRequired):
             return
-        if entry.state.is_lost and not error.reauthorize:
+        if session.state.is_lost and not error.requires_user:
             return
-        entry.refused = error
-        self._found(entry, entry.failure(error))
+        session.rejection = error
+        self._set_state(session, session.failure(error))
 
     def secret_changed(self, namespace: str, name: str, resource_version: str) -> tuple[AzureDevOpsConnector, ...]:
-        """A Secret was written or deleted: look anew at the sign-ins that rest on it.
+        """Check the sign-ins that depend on a Secret which was written or deleted.
 
         Args:
             namespace: of the Secret.
             name: of the Secret.
-            resource_version: as it is now; our own writes of token Secrets are known by it.
+            resource_version: the present one, by which our own writes of token Secrets are recognized.
 
         Returns:
-            The connectors that should be reconciled for it.
+            The connectors that should be reconciled.
         """
-        if self.renewal.store.is_own_write(namespace, name, resource_version):
+        if self.refresher.store.is_own_write(namespace, name, resource_version):
             return ()
-        touched = [entry for entry in self._entries.values() if _rests_on(entry.connector, namespace, name)]
-        for entry in touched:
-            if name == entry.connector.token_secret_name:
-                entry.must_read = True
+        affected = []
+        for session in self._sessions.values():
+            connector = session.connector
+            names = secret_names(connector) | {connector.token_secret_name}
+            if connector.metadata.namespace != namespace or name not in names:
+                continue
+            affected.append(connector)
+            if name == connector.token_secret_name:
+                session.must_reload = True
             else:
-                entry.rests_on_something_new()
-        self._woken.set()
-        return tuple(entry.connector for entry in touched)
+                session.invalidate()
+        self._changed.set()
+        return tuple(affected)
 
     def connector(self, uid: str) -> AzureDevOpsConnector | None:
-        """The newest body of a connector that is under watch."""
-        entry = self._entries.get(uid)
-        return entry.connector if entry else None
+        """Return the latest body of a connector that has a session."""
+        session = self._sessions.get(uid)
+        return session.connector if session else None
 
     def forget(self, uid: str) -> None:
-        """The connector is gone."""
-        self._entries.pop(uid, None)
-        self.renewal.forget(uid)
+        """Drop the session of a deleted connector."""
+        self._sessions.pop(uid, None)
+        self.refresher.forget(uid)
 
     async def run(self) -> None:
-        """Look at every sign-in when it is due, until cancelled."""
-        free = asyncio.Semaphore(_CONCURRENCY)
+        """Check every sign-in when it is due, until cancelled."""
+        slots = asyncio.Semaphore(_CONCURRENT_CHECKS)
         try:
             while True:
-                self._woken.clear()
-                for entry in [
-                    entry for entry in self._entries.values() if self._wants_look(entry) and not entry.looking
-                ]:
-                    await free.acquire()
-                    self._start_look(entry).add_done_callback(lambda _: free.release())
-                await self._wait_for_next()
+                self._changed.clear()
+                sessions = list(self._sessions.values())
+                for session in [session for session in sessions if self._needs_check(session) and not session.check]:
+                    await slots.acquire()
+                    self._start_check(session).add_done_callback(lambda _: slots.release())
+                await self._wait_until_due()
         finally:
-            running = [entry.looking for entry in self._entries.values() if entry.looking]
-            for task in running:
-                task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
+            checks = [session.check for session in self._sessions.values() if session.check]
+            for check in checks:
+                check.cancel()
+            await asyncio.gather(*checks, return_exceptions=True)
 
-    async def _wait_for_next(self) -> None:
-        dues = [entry.due for entry in self._entries.values() if entry.due and not entry.looking and entry.has_sign_in]
-        seconds = max(0.05, (min(dues) - self.clock()).total_seconds()) if dues else None
+    async def _wait_until_due(self) -> None:
+        due = [
+            session.next_check
+            for session in self._sessions.values()
+            if session.next_check and not session.check and session.has_sign_in
+        ]
+        seconds = max(0.05, (min(due) - self.clock()).total_seconds()) if due else None
         # Not wait_for: before Python 3.12 it can swallow a cancellation that meets the event.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._woken.wait()
+                await self._changed.wait()
 
-    def _remember(self, connector: AzureDevOpsConnector) -> Entry:
+    def _session(self, connector: AzureDevOpsConnector) -> Session:
+        """Return the connector's session with its latest body; a manifest that changed invalidates the sign-in."""
         uid = connector.metadata.uid
-        entry = self._entries.get(uid)
-        if entry is None:
-            entry = self._entries[uid] = Entry(connector, SignInState(url=self.page_url(uid)))
-            self._woken.set()
-        elif basis(connector) != basis(entry.connector):
-            entry.rests_on_something_new()
-            entry.record, entry.refused = TokenRecord(), None
+        session = self._sessions.get(uid)
+        if session is None:
+            session = self._sessions[uid] = Session(connector, SignInState(url=self.page_url(uid)))
+            self._changed.set()
+        elif fingerprint(connector) != fingerprint(session.connector):
+            session.invalidate()
+            session.record, session.rejection = TokenRecord(), None
             if connector.spec.sign_in_method == SignInMethod.NONE:
-                entry.state, entry.error = SignInState(url=self.page_url(uid)), None
-        entry.connector = connector
-        return entry
+                session.state, session.error = SignInState(url=self.page_url(uid)), None
+        session.connector = connector
+        return session
 
-    def _is_due(self, entry: Entry) -> bool:
-        return entry.has_sign_in and (entry.due is None or entry.due <= self.clock())
+    def _is_due(self, session: Session) -> bool:
+        return session.has_sign_in and (session.next_check is None or session.next_check <= self.clock())
 
-    def _wants_look(self, entry: Entry) -> bool:
-        return self._is_due(entry) or (entry.has_sign_in and entry.must_read)
+    def _needs_check(self, session: Session) -> bool:
+        return self._is_due(session) or (session.has_sign_in and session.must_reload)
 
-    def _start_look(self, entry: Entry) -> asyncio.Task[None]:
-        """The look that is under way, or a new one."""
-        if entry.looking is None:
-            entry.looking = asyncio.create_task(self._look(entry), name=f"sign-in of {entry.connector.metadata.name}")
-            entry.looking.add_done_callback(lambda look: self._end_look(entry, look))
-        return entry.looking
+    def _start_check(self, session: Session) -> asyncio.Task[None]:
+        """Return the check that runs already, or a new one."""
 
-    def _end_look(self, entry: Entry, look: asyncio.Task[None]) -> None:
-        entry.looking = None
-        if not look.cancelled() and (error := look.exception()):
-            _LOG.error("a look at a sign-in failed", connector=entry.connector.metadata.name, exc_info=error)
-            entry.due = self.clock() + self.check_interval
-        self._woken.set()
+        def end_check(check: asyncio.Task[None]) -> None:
+            session.check = None
+            if not check.cancelled() and (error := check.exception()):
+                _LOG.error("sign-in check failed", connector=session.connector.metadata.name, exc_info=error)
+                session.next_check = self.clock() + self.check_interval
+            self._changed.set()
 
-    async def _look(self, entry: Entry) -> None:
-        """Prove the sign-in, unless somebody just did: a page or a check here, or another replica."""
-        async with entry.lock:
-            sign_in = entry.connector.spec.sign_in
-            if sign_in is None or not self._wants_look(entry):
+        if session.check is None:
+            name = f"sign-in of {session.connector.metadata.name}"
+            session.check = asyncio.create_task(self._check(session), name=name)
+            session.check.add_done_callback(end_check)
+        return session.check
+
+    async def _check(self, session: Session) -> None:
+        """Prove the sign-in, unless a page, a check of ours or another replica has just done so."""
+        async with session.lock:
+            sign_in = session.connector.spec.sign_in
+            if sign_in is None or not self._needs_check(session):
                 return
-            entry.must_read = False
-            stored = await self._stored(entry)
-            if not entry.must_renew and self._is_proof(entry, sign_in, stored):
-                entry.record = stored
-                self._found(entry, entry.success(self.clock(), self.page_url(entry.uid)))
-            elif self._is_due(entry) or stored.refresh_token != entry.record.refresh_token:
+            session.must_reload = False
+            stored = await self._stored_record(session)
+            if not session.must_refresh and self._is_proof(session, sign_in, stored):
+                session.record = stored
+                self._set_state(session, session.success(self.clock(), self.page_url(session.uid)))
+            elif self._is_due(session) or stored.refresh_token != session.record.refresh_token:
                 with contextlib.suppress(OperatorError):
-                    await self._renew(entry, sign_in)
+                    await self._refresh(session, sign_in)
 
-    def _is_proof(self, entry: Entry, sign_in: SignIn, stored: TokenRecord) -> bool:
-        """Whether somebody has got a token so lately that the sign-in need not be proved again."""
+    def _is_proof(self, session: Session, sign_in: SignIn, stored: TokenRecord) -> bool:
+        """Whether a token was issued so recently that the sign-in need not be proved again."""
         try:
-            check_usable(stored, entry.connector, sign_in)
+            check_usable(stored, session.connector, sign_in)
         except SignInError:
             return False
         return stored.object_id is not None and self._is_fresh(stored)
 
     def _is_fresh(self, record: TokenRecord) -> bool:
-        """Whether its access token was issued in the first fifth of a check interval."""
+        """Whether the access token was issued in the first fifth of a check interval."""
         issued = record.access_issued_at
         return (
-            record.usable_access_token(self.clock(), USED_UP) is not None
+            record.usable_access_token(self.clock(), REFRESH_THRESHOLD) is not None
             and issued is not None
-            and self.clock() - issued < self.check_interval * (1 - USED_UP)
+            and self.clock() - issued < self.check_interval * (1 - REFRESH_THRESHOLD)
         )
 
-    async def _renew(self, entry: Entry, sign_in: SignIn, claims: str | None = None) -> TokenRecord:
-        """Use the credential and note what came of it; what failed is raised again."""
-        changes = entry.changes
+    async def _refresh(self, session: Session, sign_in: SignIn, claims: str | None = None) -> TokenRecord:
+        """Use the credential and set the state by the result; a failure is raised again."""
+        revision = session.revision
         try:
-            entry.record = await self.renewal.renew(entry.connector, sign_in, claims)
+            session.record = await self.refresher.refresh(session.connector, sign_in, claims)
         except OperatorError as error:
-            entry.record = await self._stored(entry)
-            self._found(entry, entry.failure(error))
+            session.record = await self._stored_record(session)
+            self._set_state(session, session.failure(error))
             raise
         else:
-            entry.must_renew = False
-            self._found(entry, entry.success(self.clock(), self.page_url(entry.uid)))
-            return entry.record
+            session.must_refresh = False
+            self._set_state(session, session.success(self.clock(), self.page_url(session.uid)))
+            return session.record
         finally:
-            if entry.changes != changes:  # what was just tried is not what stands there by now
-                entry.due, entry.must_renew = None, True
+            if session.revision != revision:  # the credential that was used is obsolete by now
+                session.next_check, session.must_refresh = None, True
 
-    async def _stored(self, entry: Entry) -> TokenRecord:
-        """The record as the Secret has it; an app has none, and where it cannot be read the last one stands."""
-        if entry.connector.spec.sign_in_method == SignInMethod.SERVICE_PRINCIPAL:
-            return entry.record
+    async def _stored_record(self, session: Session) -> TokenRecord:
+        """Return the record of the token Secret; the last one for an app, or if the Secret cannot be read."""
+        if session.connector.spec.sign_in_method == SignInMethod.SERVICE_PRINCIPAL:
+            return session.record
         try:
-            return await self.renewal.store.read(entry.connector)
+            return await self.refresher.store.read(session.connector)
         except OperatorError:
-            return entry.record
+            return session.record
 
-    def _found(self, entry: Entry, state: SignInState) -> None:
-        before, entry.state = entry.state, state
-        entry.due = self.clock() + entry.pause(self.check_interval, self.random_share())
-        self._woken.set()
-        if state.differs_from(before):
-            metadata = entry.connector.metadata
+    def _set_state(self, session: Session, state: SignInState) -> None:
+        previous, session.state = session.state, state
+        session.next_check = self.clock() + session.check_delay(self.check_interval, self.random_share())
+        self._changed.set()
+        if state.differs_from(previous):
+            metadata = session.connector.metadata
             _LOG.info(
-                "sign-in looked at",
+                "sign-in state changed",
                 namespace=metadata.namespace,
                 connector=metadata.name,
                 signed_in=state.signed_in,
                 reason=str(state.reason),
             )
             self.on_change(metadata.namespace, metadata.name)
-
-
-def _rests_on(connector: AzureDevOpsConnector, namespace: str, name: str) -> bool:
-    names = secret_names(connector) | {connector.token_secret_name}
-    return connector.metadata.namespace == namespace and name in names

@@ -1,8 +1,8 @@
-"""What the rest of the operator learns of a sign-in."""
+"""The state of a sign-in, as the rest of the operator sees it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from defender_devops.api.reasons import Reason
@@ -12,20 +12,20 @@ __all__ = ["SignInState"]
 
 @dataclass(frozen=True)
 class SignInState:
-    """The operator's own sign-in for one connector, as it was found last.
+    """The operator's own sign-in for one connector, at its last check.
 
     Attributes:
         signed_in: True: a token was issued for the expected account. False: it was not, and a person must act. None:
-            not known (Entra ID or Kubernetes does not answer, or it was not looked at yet).
+            unknown (Entra ID or Kubernetes is unavailable, or the sign-in was not checked yet).
         reason: reason of the condition SignedIn.
-        cause: what is the matter and what to do.
+        cause: what is wrong and what to do.
         account: user principal name that is, or was last, signed in; None for an app.
-        tenant_id: its tenant.
-        refresh_token_expires_at: end of the refresh token if nobody used it, rounded down to the day so that it does
-            not move with every use.
-        url: the connector's page; None where the operator has no public address.
-        worked_before: somebody had signed in already, so that False means a loss rather than a first time.
-        last_worked_at: when a token was issued last.
+        tenant_id: tenant of that account.
+        refresh_token_expires_at: when the refresh token expires if it is not used, rounded down to the day so that it
+            does not change with every use.
+        url: address of the connector's page; None if the operator has no public address.
+        worked_before: whether somebody had signed in before, so that False is a loss rather than a first time.
+        last_worked_at: when a token was last issued.
     """
 
     signed_in: bool | None = None
@@ -40,31 +40,25 @@ class SignInState:
 
     @property
     def message(self) -> str:
-        """What is the matter, who it is about, since when, and where to mend it; safe to show."""
+        """What is wrong, with which account and since when, and where to correct it.
+
+        Never the address of the page itself: messages and events are copied to places (chats, alerts, logs) whose
+        readers should not be able to open it.
+        """
         if not self.is_lost:
             return self.cause
-        whose = f" This is about {self.account}." if self.account and self.account not in self.cause else ""
+        account = f" The account is {self.account}." if self.account and self.account not in self.cause else ""
         since = f" It worked last at {self.last_worked_at:%Y-%m-%d %H:%M} UTC." if self.last_worked_at else ""
-        return f"{self.cause}{whose}{since}{f' Page: {self.url}' if self.url else ''}"
+        page = " The address of the page is in status.signIn.url." if self.url else ""
+        return f"{self.cause}{account}{since}{page}"
 
     @property
     def is_lost(self) -> bool:
-        """Whether something that worked has stopped and a person must act: ReauthRequired."""
+        """Whether a sign-in that worked has stopped and a person must act: ReauthRequired."""
         return self.signed_in is False and self.worked_before
 
     def differs_from(self, other: SignInState) -> bool:
-        """Whether anything that a status shows has changed; the time of the last success is not shown."""
-        return _shown(self) != _shown(other)
-
-
-def _shown(state: SignInState) -> tuple[object, ...]:
-    return (
-        state.signed_in,
-        state.reason,
-        state.message,
-        state.account,
-        state.tenant_id,
-        state.refresh_token_expires_at,
-        state.url,
-        state.worked_before,
-    )
+        """Whether the status would change. The time of the last success alone is only reported after a loss."""
+        if self.message != other.message:
+            return True
+        return replace(self, cause="", last_worked_at=None) != replace(other, cause="", last_worked_at=None)

@@ -1,1 +1,1 @@
-"""Tokens of a sign-in: the token Secret of a connector, its content, and how tokens are refreshed."""
+"""Tokens of the sign-in: the token Secret of a connector, its content, and how tokens are refreshed."""

@@ -1,4 +1,4 @@
-"""From a manifest to the proof of its app: reads the Secrets that spec.signIn names, in the connector's namespace."""
+"""Credentials of a connector's app registration, read from the Secrets that spec.signIn names in its namespace."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ from defender_devops.signin.oauth.client_authentication import (
     SecretClient,
 )
 from defender_devops.signin.oauth.errors import OAuthAppMisconfigured
-from defender_devops.signin.ports import Clock, FederatedAssertions, SecretStore
+from defender_devops.signin.ports import Clock, FederatedTokens, SecretStore
 
 __all__ = ["Credentials", "secret_names"]
 
 
 @dataclass(frozen=True)
 class Credentials:
-    """Reads what a connector names, fresh each time: a new client secret takes effect with the next request.
+    """Reads credentials, without caching: a new client secret takes effect with the next request.
 
-    Args:
+    Attributes:
         secrets: the cluster's Secrets.
-        assertions: tokens of the operator's own service account, or None where it has none.
+        federated_tokens: tokens of the operator's own service account, or None if it has none.
         clock: dates client assertions.
     """
 
     secrets: SecretStore
-    assertions: FederatedAssertions | None
+    federated_tokens: FederatedTokens | None
     clock: Clock
 
     async def client(self, connector: AzureDevOpsConnector, sign_in: SignIn) -> Client:
-        """The app of a connector's sign-in.
+        """Return the app registration of a connector's sign-in, ready to authenticate itself.
 
         Raises:
-            CredentialsMissing: a Secret, key or grant is not there.
+            CredentialsMissing: a Secret, key or grant is missing.
             OAuthAppMisconfigured: the certificate cannot be used.
             KubernetesError: a Secret cannot be read.
         """
@@ -48,30 +48,31 @@ class Credentials:
         if app is None:
             raise OAuthAppMisconfigured("Name the app registration in spec.signIn.client.")
         if app.type == ClientType.FEDERATED:
-            return FederatedClient(app.id, await self._assertion(connector, app.id))
+            if self.federated_tokens is None:
+                raise CredentialsMissing(
+                    "The operator has no federated token of its own; run it with workload identity, or use a client "
+                    "secret or certificate."
+                )
+            namespace, azure = connector.metadata.namespace, connector.spec.azure
+            token = await self.federated_tokens.token(namespace, azure.tenant_id, azure.subscription_id, app.id)
+            return FederatedClient(app.id, token)
         if app.secret_ref is None:
             return PublicClient(app.id)
-        value = await self.value(connector.metadata.namespace, app.secret_ref)
+        value = await self._read(connector.metadata.namespace, app.secret_ref)
         if app.type == ClientType.CERTIFICATE:
-            return CertificateClient.of(app.id, value, lambda: self.clock().timestamp())
-        return SecretClient(app.id, _text(value))
+            return CertificateClient.from_pem(app.id, value, lambda: self.clock().timestamp())
+        return SecretClient(app.id, _decode_text(value))
 
-    async def handed_in_token(self, connector: AzureDevOpsConnector, reference: SecretKeyRef) -> SecretStr:
-        """The refresh token that a person put into a Secret.
-
-        Raises:
-            CredentialsMissing: it is not there.
-            KubernetesError: the Secret cannot be read.
-        """
-        return _text(await self.value(connector.metadata.namespace, reference))
-
-    async def value(self, namespace: str, reference: SecretKeyRef) -> SecretBytes:
-        """The value of a Secret's key.
+    async def user_supplied_token(self, connector: AzureDevOpsConnector, reference: SecretKeyRef) -> SecretStr:
+        """Return the refresh token that a user supplied in a Secret (method RefreshToken).
 
         Raises:
-            CredentialsMissing: Secret or key is not there, or it is empty.
+            CredentialsMissing: there is none.
             KubernetesError: the Secret cannot be read.
         """
+        return _decode_text(await self._read(connector.metadata.namespace, reference))
+
+    async def _read(self, namespace: str, reference: SecretKeyRef) -> SecretBytes:
         secret = await self.secrets.read(namespace, reference.name)
         if secret is None:
             raise CredentialsMissing(f"Create the Secret {reference.name} with the key {reference.key}.")
@@ -80,20 +81,9 @@ class Credentials:
             raise CredentialsMissing(f"Give the Secret {reference.name} a value for the key {reference.key}.")
         return value
 
-    async def _assertion(self, connector: AzureDevOpsConnector, client_id: str) -> SecretStr:
-        if self.assertions is None:
-            raise CredentialsMissing(
-                "The operator has no federated token of its own; run it with workload identity, or use a client "
-                "secret or certificate."
-            )
-        azure = connector.spec.azure
-        return await self.assertions.assertion(
-            connector.metadata.namespace, azure.tenant_id, azure.subscription_id, client_id
-        )
-
 
 def secret_names(connector: AzureDevOpsConnector) -> frozenset[str]:
-    """Names of the Secrets that a connector's sign-in reads, the token Secret apart."""
+    """Return the names of the Secrets that a connector's sign-in reads, apart from its token Secret."""
     sign_in = connector.spec.sign_in
     references = (
         sign_in and sign_in.client and sign_in.client.secret_ref,
@@ -102,7 +92,7 @@ def secret_names(connector: AzureDevOpsConnector) -> frozenset[str]:
     return frozenset(reference.name for reference in references if reference)
 
 
-def _text(value: SecretBytes) -> SecretStr:
+def _decode_text(value: SecretBytes) -> SecretStr:
     try:
         return SecretStr(value.get_secret_value().decode().strip())
     except UnicodeDecodeError:

@@ -1,29 +1,37 @@
-"""What the token Secret of a connector holds, as a value, and how it is written into the Secret's data."""
+"""The content of a connector's token Secret, and its encoding in the Secret's data."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from pydantic import SecretBytes, SecretStr
 
-__all__ = ["Claim", "TokenRecord", "fingerprint"]
+from defender_devops.signin.oauth.authority import TokenResponse
+
+__all__ = ["RefreshClaim", "TokenRecord"]
 
 REFRESH_TOKEN_LIFETIME: Final = timedelta(days=90)
-"""Of a refresh token of an app that is not a single-page app; each use gives a new one with a new life."""
+"""Lifetime of a refresh token of an app that is not a single-page app; each use issues a new one with a new lifetime.
+
+Source: learn.microsoft.com/entra/identity-platform/refresh-tokens.
+"""
+
+# The keys of the Secret's data are part of the API: a Secret written by an older version must still be readable. They
+# are the attributes' names with hyphens, apart from these.
+_KEYS: Final = {"refresh_claim": "claim", "user_supplied_hash": "handed-in", "used_states": "spent-states"}
 
 
 @dataclass(frozen=True)
-class Claim:
-    """The right to use the refresh token once, until it ends.
+class RefreshClaim:
+    """The exclusive right to use the refresh token once, until it expires.
 
     Attributes:
         holder: random id of one attempt of one replica.
-        until: after that the holder is taken for dead.
+        until: after that the holder is considered dead.
     """
 
     holder: str
@@ -35,20 +43,21 @@ class TokenRecord:
     """The operator's sign-in for one connector.
 
     Attributes:
-        refresh_token: to get the next access token with; replaced at each use.
+        refresh_token: redeemed for the next access token; replaced by its successor at each use.
         refreshed_at: when that refresh token was issued.
-        access_token: for Azure DevOps; kept so that after a restart, or in a second replica, the refresh token need not
-            be used at once.
-        access_expires_at: end of the access token.
-        access_issued_at: its beginning.
+        access_token: for Azure DevOps; stored so that after a restart, or in a second replica, the refresh token need
+            not be used at once.
+        access_expires_at: when the access token expires.
+        access_issued_at: when the access token was issued.
         account: user principal name that signed in.
-        tenant_id: its tenant.
-        object_id: its immutable id there.
-        client_id: the app that the tokens were issued to; another app cannot use them.
-        handed_in: hash of the refresh token that a person handed in, so that each is taken over once.
-        claim: who is using the refresh token at this moment.
-        spent_states: hashes of `state` values that were used, with their ends, so that none is used twice.
-        defender_code: Defender's one-time code that a person pasted on the page, until the operator has taken it.
+        tenant_id: tenant of that account.
+        object_id: immutable id of the account in its tenant.
+        client_id: the app registration that the tokens were issued to; no other app can use them.
+        user_supplied_hash: SHA-256 of the refresh token that a user supplied in a Secret (method RefreshToken), so that
+            each supplied token is imported once.
+        refresh_claim: which attempt uses the refresh token at present.
+        used_states: SHA-256 of the `state` values that were used, with their expiry, so that none is used twice.
+        defender_code: Defender's one-time code that a person pasted on the page, until the operator has sent it.
     """
 
     refresh_token: SecretStr | None = None
@@ -60,83 +69,91 @@ class TokenRecord:
     tenant_id: str | None = None
     object_id: str | None = None
     client_id: str | None = None
-    handed_in: str | None = None
-    claim: Claim | None = None
-    spent_states: Mapping[str, datetime] = field(default_factory=dict)
+    user_supplied_hash: str | None = None
+    refresh_claim: RefreshClaim | None = None
+    used_states: Mapping[str, datetime] = field(default_factory=dict)
     defender_code: SecretStr | None = None
 
     @property
     def refresh_token_expires_at(self) -> datetime | None:
-        """When the refresh token ends if nobody uses it; Entra ID does not tell, so by its documented life."""
+        """When the refresh token expires if it is not used. Entra ID does not say, so by its documented lifetime."""
         return self.refreshed_at + REFRESH_TOKEN_LIFETIME if self.refresh_token and self.refreshed_at else None
 
-    def usable_access_token(self, now: datetime, used_up: float = 1.0) -> SecretStr | None:
-        """The access token while less than `used_up` of its life is gone."""
+    def usable_access_token(self, now: datetime, lifetime_share: float = 1.0) -> SecretStr | None:
+        """Return the access token while less than `lifetime_share` of its lifetime has passed."""
         if not (self.access_token and self.access_expires_at and self.access_issued_at):
             return None
-        end = self.access_issued_at + (self.access_expires_at - self.access_issued_at) * used_up
+        end = self.access_issued_at + (self.access_expires_at - self.access_issued_at) * lifetime_share
         return self.access_token if now < end else None
 
+    def with_tokens(self, tokens: TokenResponse, now: datetime) -> TokenRecord:
+        """Return the record with newly issued tokens; without a new refresh token the present one remains valid."""
+        return replace(
+            self,
+            access_token=tokens.access_token,
+            access_issued_at=now,
+            access_expires_at=now + timedelta(seconds=tokens.expires_in),
+            refresh_token=tokens.refresh_token or self.refresh_token,
+            refreshed_at=now if tokens.refresh_token else self.refreshed_at,
+        )
+
     def encode(self) -> dict[str, SecretBytes]:
-        """The Secret's data: a key for each attribute that has a value."""
-        values = {item.name: _written(getattr(self, item.name)) for item in fields(self)}
+        """Return the Secret's data: a key for each attribute that has a value."""
+        values = {item.name: _encode_value(getattr(self, item.name)) for item in fields(self)}
         return {_key(name): SecretBytes(value.encode()) for name, value in values.items() if value}
 
     @classmethod
     def decode(cls, data: Mapping[str, SecretBytes]) -> TokenRecord:
-        """Read a Secret's data; what cannot be read counts as absent, so that a person can sign in anew over it."""
+        """Decode a Secret's data; an unreadable value counts as absent, so that a new sign-in can replace it."""
 
         def text(name: str) -> str:
             raw = data.get(_key(name))
             return raw.get_secret_value().decode(errors="replace").strip() if raw else ""
 
+        def secret(name: str) -> SecretStr | None:
+            return SecretStr(text(name)) if text(name) else None
+
+        claim = _decode_object(text("refresh_claim"))
+        claimed_until = _decode_time(str(claim.get("until", "")))
+        states = {key: _decode_time(str(value)) for key, value in _decode_object(text("used_states")).items()}
         return cls(
-            refresh_token=_secret(text("refresh_token")),
-            refreshed_at=_moment(text("refreshed_at")),
-            access_token=_secret(text("access_token")),
-            access_expires_at=_moment(text("access_expires_at")),
-            access_issued_at=_moment(text("access_issued_at")),
+            refresh_token=secret("refresh_token"),
+            refreshed_at=_decode_time(text("refreshed_at")),
+            access_token=secret("access_token"),
+            access_expires_at=_decode_time(text("access_expires_at")),
+            access_issued_at=_decode_time(text("access_issued_at")),
             account=text("account") or None,
             tenant_id=text("tenant_id") or None,
             object_id=text("object_id") or None,
             client_id=text("client_id") or None,
-            handed_in=text("handed_in") or None,
-            claim=_claim(text("claim")),
-            spent_states=_states(text("spent_states")),
-            defender_code=_secret(text("defender_code")),
+            user_supplied_hash=text("user_supplied_hash") or None,
+            refresh_claim=RefreshClaim(str(claim.get("holder", "")), claimed_until) if claimed_until else None,
+            used_states={key: expiry for key, expiry in states.items() if expiry},
+            defender_code=secret("defender_code"),
         )
 
 
-def fingerprint(secret: SecretStr) -> str:
-    """SHA-256 of a secret, in hex: tells whether two are the same without keeping either."""
-    return hashlib.sha256(secret.get_secret_value().encode()).hexdigest()
-
-
-def _secret(text: str) -> SecretStr | None:
-    return SecretStr(text) if text else None
-
-
 def _key(name: str) -> str:
-    return name.replace("_", "-")
+    return _KEYS.get(name, name.replace("_", "-"))
 
 
-def _written(value: object) -> str:
+def _encode_value(value: object) -> str:
     match value:
         case SecretStr():
             return value.get_secret_value()
         case datetime():
             return value.isoformat()
-        case Claim():
+        case RefreshClaim():
             return json.dumps({"holder": value.holder, "until": value.until.isoformat()})
         case Mapping():
-            return json.dumps({key: moment.isoformat() for key, moment in value.items()}) if value else ""
+            return json.dumps({key: expiry.isoformat() for key, expiry in value.items()}) if value else ""
         case str():
             return value
         case _:
             return ""
 
 
-def _moment(text: str) -> datetime | None:
+def _decode_time(text: str) -> datetime | None:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
@@ -144,20 +161,9 @@ def _moment(text: str) -> datetime | None:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _object(text: str) -> dict[str, object]:
+def _decode_object(text: str) -> dict[str, object]:
     try:
         value = json.loads(text or "{}")
     except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
-
-
-def _claim(text: str) -> Claim | None:
-    value = _object(text)
-    until = _moment(str(value.get("until", "")))
-    return Claim(str(value.get("holder", "")), until) if until else None
-
-
-def _states(text: str) -> dict[str, datetime]:
-    read = {key: _moment(str(value)) for key, value in _object(text).items()}
-    return {key: moment for key, moment in read.items() if moment}

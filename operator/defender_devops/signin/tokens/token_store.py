@@ -1,16 +1,17 @@
-"""The token Secret of a connector: found, created and changed, always with a resourceVersion precondition.
+"""Reads and writes connectors' token Secrets, always with a resourceVersion precondition.
 
-Only a Secret of our type whose owner is that very connector is ever read or written here. So a connector that names
-another connector's token Secret, or any other Secret, gets an error and nothing else.
+Only a Secret of the operator's own type that is owned by that very connector is ever read or written here. A connector
+that names another connector's token Secret, or any other Secret, gets an error and nothing of its content.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from dataclasses import replace as changed
+from dataclasses import dataclass, field, replace
 from typing import Final
+
+from pydantic import SecretStr
 
 from defender_devops.api.connector import AzureDevOpsConnector
 from defender_devops.api.model import OwnerReference
@@ -28,93 +29,99 @@ from defender_devops.signin.tokens.record import TokenRecord
 
 __all__ = ["TokenStore"]
 
-_ATTEMPTS: Final = 8
-"""Writes that may be overtaken before one is given up; two replicas and a person make no more."""
+_WRITE_ATTEMPTS: Final = 8
+"""Conflicting writes before `change` gives up; two replicas and a person cause fewer."""
 
-_REMEMBERED: Final = 4096
-"""Own writes that are remembered: two for each renewal, and a watch lags behind by seconds at most."""
+_REMEMBERED_WRITES: Final = 4096
+"""Own writes that are remembered: two for each refresh, and a watch lags behind by seconds at most."""
 
 Change = Callable[[TokenRecord], TokenRecord | None]
-"""Gives the record to be written, or None to leave it as it is. It may be called again with a newer record."""
+"""Returns the record to be written, or None to leave it as it is. It may be called again with a newer record."""
 
 
 @dataclass(frozen=True)
 class TokenStore:
-    """Token Secrets of all connectors.
+    """Token Secrets of all connectors; also the `authorization_code.pasted_codes.CodeStore`.
 
     Attributes:
         secrets: the cluster's Secrets.
-        written: resourceVersions that we wrote lately, to know our own changes when the watch reports them.
+        own_writes: namespace, name and resourceVersion of our latest writes, to recognize them when the watch reports
+            them.
     """
 
     secrets: SecretStore
-    written: deque[tuple[str, str, str]] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
+    own_writes: deque[tuple[str, str, str]] = field(default_factory=lambda: deque(maxlen=_REMEMBERED_WRITES))
 
     async def read(self, connector: AzureDevOpsConnector) -> TokenRecord:
-        """The connector's record; an empty one where there is no Secret yet.
+        """Return the connector's record; an empty one if there is no Secret yet.
 
         Raises:
             OAuthAppMisconfigured: the Secret of that name is not this connector's token Secret.
             KubernetesError: it cannot be read.
         """
-        secret = await self._find(connector)
+        secret = await self._read_secret(connector)
         return TokenRecord.decode(secret.data) if secret else TokenRecord()
 
     async def change(self, connector: AzureDevOpsConnector, change: Change) -> TokenRecord:
-        """Read, change and write the record as one step: a write of somebody else in between starts it over.
+        """Read, change and write the record as one step; after a conflicting write it starts over.
 
         Returns:
-            The record as it now stands.
+            The record as it is stored now.
 
         Raises:
             OAuthAppMisconfigured: as `read`.
-            KubernetesError: it cannot be read or written; KubernetesConflict after many overtaken writes.
+            KubernetesError: it cannot be read or written; KubernetesConflict after too many conflicting writes.
         """
-        for attempt in range(_ATTEMPTS):
-            secret = await self._find(connector)
-            before = TokenRecord.decode(secret.data) if secret else TokenRecord()
-            after = change(before)
-            if after is None or after == before:
-                return before
+        for attempt in range(_WRITE_ATTEMPTS):
+            secret = await self._read_secret(connector)
+            stored_record = TokenRecord.decode(secret.data) if secret else TokenRecord()
+            new_record = change(stored_record)
+            if new_record is None or new_record == stored_record:
+                return stored_record
             try:
-                await self._write(connector, secret, after)
+                if secret:
+                    written = await self.secrets.replace(replace(secret, data=new_record.encode()))
+                else:
+                    written = await self.secrets.create(replace(_new_secret(connector), data=new_record.encode()))
             except (KubernetesConflict, KubernetesNotFound):
-                if attempt == _ATTEMPTS - 1:
+                if attempt == _WRITE_ATTEMPTS - 1:
                     raise
             else:
-                return after
+                self.own_writes.append((written.namespace, written.name, written.resource_version))
+                return new_record
         raise AssertionError("the last attempt returns or raises")
 
+    async def read_code(self, connector: AzureDevOpsConnector) -> SecretStr | None:
+        """Return Defender's one-time code that was pasted for a connector; raises as `read`."""
+        return (await self.read(connector)).defender_code
+
+    async def change_code(
+        self, connector: AzureDevOpsConnector, change: Callable[[SecretStr | None], SecretStr | None]
+    ) -> None:
+        """Replace that code by what `change` returns for it; raises as `change`."""
+        await self.change(connector, lambda record: replace(record, defender_code=change(record.defender_code)))
+
     def is_own_write(self, namespace: str, name: str, resource_version: str) -> bool:
-        """Whether it was us who made this resourceVersion of a Secret."""
-        return (namespace, name, resource_version) in self.written
+        """Whether this resourceVersion of a Secret was written by us."""
+        return (namespace, name, resource_version) in self.own_writes
 
     def last_written(self, connector: AzureDevOpsConnector) -> str | None:
-        """The resourceVersion of our latest write of a connector's Secret, as far as it is remembered."""
-        wanted = (connector.metadata.namespace, connector.token_secret_name)
-        return next((version for *secret, version in reversed(self.written) if tuple(secret) == wanted), None)
+        """Return the resourceVersion of our latest write of a connector's Secret, as far as it is remembered."""
+        key = (connector.metadata.namespace, connector.token_secret_name)
+        return next((version for *secret, version in reversed(self.own_writes) if tuple(secret) == key), None)
 
-    async def _find(self, connector: AzureDevOpsConnector) -> StoredSecret | None:
+    async def _read_secret(self, connector: AzureDevOpsConnector) -> StoredSecret | None:
         name = connector.token_secret_name
         secret = await self.secrets.read(connector.metadata.namespace, name)
-        if secret and not _belongs_to(secret, connector):
+        if secret is None:
+            return None
+        owner_uids = {owner.uid for owner in secret.owners}
+        if secret.type != TOKEN_SECRET_TYPE or connector.metadata.uid not in owner_uids:
             raise OAuthAppMisconfigured(
-                f"The Secret {name} exists and is not this connector's token Secret, so it is left alone. "
-                "Choose another spec.signIn.tokenSecretName, or delete that Secret."
+                f"The Secret {name} exists and is not this connector's token Secret, so it is neither read nor "
+                "changed. Choose another spec.signIn.tokenSecretName, or delete that Secret."
             )
         return secret
-
-    async def _write(self, connector: AzureDevOpsConnector, secret: StoredSecret | None, record: TokenRecord) -> None:
-        if secret:
-            stored = await self.secrets.replace(changed(secret, data=record.encode()))
-        else:
-            stored = await self.secrets.create(changed(_new_secret(connector), data=record.encode()))
-        self.written.append((stored.namespace, stored.name, stored.resource_version))
-
-
-def _belongs_to(secret: StoredSecret, connector: AzureDevOpsConnector) -> bool:
-    uids = {owner.uid for owner in secret.owners}
-    return secret.type == TOKEN_SECRET_TYPE and connector.metadata.uid in uids
 
 
 def _new_secret(connector: AzureDevOpsConnector) -> StoredSecret:

@@ -9,16 +9,16 @@ import pytest
 from pydantic import SecretBytes, SecretStr
 
 from defender_devops.api.connector import AzureDevOpsConnector, parse_connector
+from defender_devops.authorization_code.pasted_codes import PastedCodes
 from defender_devops.cluster.secrets import Secrets
+from defender_devops.hashes import sha256_hex
 from defender_devops.reconcile.cache.resource_cache import ResourceCache
 from defender_devops.reconcile.observe.one_time_code import OneTimeCodes
-from defender_devops.signin.authorization_code import DefenderCodes
 from defender_devops.signin.ports import StoredSecret
-from defender_devops.signin.tokens.record import fingerprint
 from defender_devops.signin.tokens.token_store import TokenStore
 from tests.support.fakes.secret_store import MemorySecrets
 from tests.support.fakes.sign_in import connector
-from tests.unit.signin.test_authorization_code import CODE, part
+from tests.unit.authorization_code.test_code import CODE, part
 
 OTHER_CODE = CODE.replace(part({"aui": "x", "exp": 1}), part({"aui": "y", "exp": 2}))
 
@@ -57,35 +57,35 @@ def cluster() -> Cluster:
 
 @pytest.fixture
 def codes(cluster: Cluster) -> OneTimeCodes:
-    pasted = DefenderCodes(TokenStore(cast("Any", cluster)))
+    pasted = PastedCodes(TokenStore(cast("Any", cluster)))
     return OneTimeCodes(cast("Secrets", cluster), ResourceCache(), pasted, cluster.version)
 
 
 def with_code(sent: str | None = None, key: str = "code") -> AzureDevOpsConnector:
     authorization = {"method": "Code", "codeSecretRef": {"name": "code", "key": key}}
     body = connector({"method": "None"}, authorization=authorization).dump()
-    told = {"codeHash": fingerprint(SecretStr(sent))} if sent else {}
+    told = {"codeHash": sha256_hex(SecretStr(sent))} if sent else {}
     return parse_connector(body | {"status": {"authorization": told}})
 
 
 async def test_a_code_that_was_not_sent_is_read_each_time(codes: OneTimeCodes, cluster: Cluster) -> None:
     for _ in range(2):
         known, code = await codes.read(with_code())
-        assert (known.sha256, code) == (fingerprint(SecretStr(CODE)), SecretStr(CODE))
+        assert (known.sha256, code) == (sha256_hex(SecretStr(CODE)), SecretStr(CODE))
     assert cluster.reads == 2
 
 
 async def test_one_that_was_sent_is_known_without_reading_it_again(codes: OneTimeCodes, cluster: Cluster) -> None:
     await codes.read(with_code())
     known, code = await codes.read(with_code(sent=CODE))
-    assert (known.sha256, code, cluster.reads) == (fingerprint(SecretStr(CODE)), None, 1)
+    assert (known.sha256, code, cluster.reads) == (sha256_hex(SecretStr(CODE)), None, 1)
 
 
 async def test_a_changed_secret_is_read_at_once(codes: OneTimeCodes, cluster: Cluster) -> None:
     await codes.read(with_code(sent=CODE))
     cluster.code, cluster.versions = OTHER_CODE, {"code": "2"}
     known, code = await codes.read(with_code(sent=CODE))
-    assert (known.sha256, code) == (fingerprint(SecretStr(OTHER_CODE)), SecretStr(OTHER_CODE))
+    assert (known.sha256, code) == (sha256_hex(SecretStr(OTHER_CODE)), SecretStr(OTHER_CODE))
 
 
 @pytest.mark.parametrize("change", ["another key", "a token Secret", "our own write", "trouble", "another uid"])
@@ -98,7 +98,7 @@ async def test_it_is_read_again_where_something_may_have_changed(
         case "a token Secret":
             cluster.versions = {"code": "1", now.token_secret_name: "1"}
         case "our own write":
-            codes.pasted.store.written.append((now.metadata.namespace, now.token_secret_name, "7"))
+            codes.pasted.store.own_writes.append((now.metadata.namespace, now.token_secret_name, "7"))
         case "trouble":
             cluster.versions = None
         case "another uid":
@@ -116,9 +116,9 @@ async def test_a_watch_in_trouble_vouches_for_nothing(codes: OneTimeCodes, clust
 
 async def test_a_pasted_code_that_was_sent_is_taken_out_of_its_secret_at_the_next_look(cluster: Cluster) -> None:
     store = TokenStore(MemorySecrets())
-    codes = OneTimeCodes(cast("Secrets", cluster), ResourceCache(), DefenderCodes(store), cluster.version)
+    codes = OneTimeCodes(cast("Secrets", cluster), ResourceCache(), PastedCodes(store), cluster.version)
     await codes.pasted.put(with_code(), SecretStr(OTHER_CODE))
     known, code = await codes.read(with_code())
-    assert (known.sha256, code) == (fingerprint(SecretStr(OTHER_CODE)), SecretStr(OTHER_CODE))
+    assert (known.sha256, code) == (sha256_hex(SecretStr(OTHER_CODE)), SecretStr(OTHER_CODE))
     await codes.read(with_code(sent=OTHER_CODE))
     assert (await store.read(with_code())).defender_code is None

@@ -65,7 +65,7 @@ class Desk:
         view = SignInObserver(
             cast(
                 "SignIns",
-                SimpleNamespace(state=state, look_anew=lambda each: self.looked_anew.append(each.metadata.uid)),
+                SimpleNamespace(state=state, request_check=lambda each: self.looked_anew.append(each.metadata.uid)),
             ),
             cast(
                 "PrerequisiteChecker",

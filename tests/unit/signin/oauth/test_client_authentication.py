@@ -1,4 +1,4 @@
-"""How the app proves itself."""
+"""Client authentication of the app registration."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def pem(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> tuple[bytes, x50
     return private + certificate.public_bytes(serialization.Encoding.PEM), certificate
 
 
-def test_a_certificate_signs_an_assertion_that_entra_can_check() -> None:
+def test_a_certificate_signs_an_assertion_that_entra_can_verify() -> None:
     data, certificate = pem(signing_key("certificate"))
-    client = CertificateClient.of("app-1", SecretBytes(data), lambda: 1_772_000_000.0)
+    client = CertificateClient.from_pem("app-1", SecretBytes(data), lambda: 1_772_000_000.0)
     fields = client.fields(AUDIENCE)
     assertion = fields["client_assertion"]
     claims = jwt.decode(
@@ -52,7 +52,7 @@ def test_a_certificate_signs_an_assertion_that_entra_can_check() -> None:
 
 
 def test_two_assertions_are_never_the_same() -> None:
-    client = CertificateClient.of("app-1", SecretBytes(pem(signing_key("certificate"))[0]))
+    client = CertificateClient.from_pem("app-1", SecretBytes(pem(signing_key("certificate"))[0]))
     assert client.fields(AUDIENCE)["client_assertion"] != client.fields(AUDIENCE)["client_assertion"]
 
 
@@ -67,14 +67,14 @@ def test_two_assertions_are_never_the_same() -> None:
     ],
     ids=["empty", "nonsense", "key alone", "certificate alone", "elliptic curve"],
 )
-def test_what_is_no_usable_certificate_is_refused_without_repeating_it(data: bytes) -> None:
+def test_an_unusable_certificate_is_rejected_without_repeating_it(data: bytes) -> None:
     with pytest.raises(OAuthAppMisconfigured) as caught:
-        CertificateClient.of("app-1", SecretBytes(data))
+        CertificateClient.from_pem("app-1", SecretBytes(data))
     assert "canary" not in str(caught.value)
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
 
 
-def test_the_other_proofs_are_fields_of_the_form() -> None:
+def test_the_other_credentials_are_form_fields() -> None:
     assert PublicClient("a").fields(AUDIENCE) == {"client_id": "a"}
     assert SecretClient("a", SecretStr("s")).fields(AUDIENCE) == {"client_id": "a", "client_secret": "s"}
     assert FederatedClient("a", SecretStr("t")).fields(AUDIENCE)["client_assertion"] == "t"
@@ -83,5 +83,5 @@ def test_the_other_proofs_are_fields_of_the_form() -> None:
 @pytest.mark.parametrize(
     "client", [SecretClient("a", SecretStr("canary-1")), FederatedClient("a", SecretStr("canary-1"))]
 )
-def test_no_proof_shows_in_its_text(client: object) -> None:
+def test_no_credential_is_in_the_repr(client: object) -> None:
     assert "canary-1" not in f"{client!r} {client}"

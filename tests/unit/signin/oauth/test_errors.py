@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from defender_devops.signin.oauth.errors import (
     AccountBlocked,
-    CodeSpent,
+    CodeRejected,
     ConsentRequired,
     DevicePending,
     OAuthAppMisconfigured,
@@ -92,7 +92,7 @@ def test_every_refusal_has_its_class(
 
 @pytest.mark.parametrize("number", [*SPENT, 70000, None, 123456])
 def test_invalid_grant_for_an_authorization_code_means_that_the_code_is_spent(number: int | None) -> None:
-    assert type(classify(400, "invalid_grant", numbers(number), redeeming_code=True)) is CodeSpent
+    assert type(classify(400, "invalid_grant", numbers(number), redeeming_code=True)) is CodeRejected
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_a_blocked_account_is_told_apart_from_a_spent_code(number: int, kind: ty
 
 @pytest.mark.parametrize("error", ["authorization_declined", "expired_token", "bad_verification_code"])
 def test_a_device_code_that_is_over_is_spent(error: str) -> None:
-    assert type(classify(400, error)) is CodeSpent
+    assert type(classify(400, error)) is CodeRejected
 
 
 def test_a_pending_device_code_waits_and_slow_down_adds_five_seconds() -> None:
@@ -119,7 +119,7 @@ def test_a_loop_that_entra_complains_of_is_broken_by_a_long_wait() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "reason", "reauthorize"),
+    ("kind", "reason", "requires_user"),
     [
         (SignInRequired, "SignInRequired", True),
         (ConsentRequired, "ConsentRequired", True),
@@ -129,9 +129,9 @@ def test_a_loop_that_entra_complains_of_is_broken_by_a_long_wait() -> None:
     ],
 )
 def test_each_class_has_its_reason_and_knows_whether_a_person_must_act(
-    kind: type[SignInError], reason: str, reauthorize: bool
+    kind: type[SignInError], reason: str, requires_user: bool
 ) -> None:
-    assert (kind.reason, kind.reauthorize) == (reason, reauthorize)
+    assert (kind.reason, kind.requires_user) == (reason, requires_user)
 
 
 def test_words_name_the_cause_and_what_to_do() -> None:

@@ -18,42 +18,42 @@ PENDING = TokenError(400, "authorization_pending", 70016)
 
 @pytest.fixture
 async def device(world: SignInSetup) -> AsyncIterator[DeviceSignIns]:
-    made = DeviceSignIns(world.sign_ins, world.sign_ins.renewal, world.time.sleep)
-    yield made
-    await made.close()
+    device = DeviceSignIns(world.sign_ins, world.sign_ins.refresher, world.time.sleep)
+    yield device
+    await device.close()
 
 
-async def ended(prompt: DevicePrompt) -> DevicePrompt:
+async def finish(prompt: DevicePrompt) -> DevicePrompt:
     async with asyncio.timeout(20):
-        await prompt.done.wait()
+        await prompt.finished.wait()
     return prompt
 
 
-async def test_the_person_finishes_and_the_sign_in_is_taken_into_use(world: SignInSetup, device: DeviceSignIns) -> None:
+async def test_a_finished_sign_in_is_accepted(world: SignInSetup, device: DeviceSignIns) -> None:
     world.entra.token_errors = [PENDING, PENDING]
     prompt = await device.start(connector(DEVICE_CODE))
     assert (prompt.user_code, prompt.is_pending) == ("ABCD-EFGH", True)
-    assert (await ended(prompt)).failure is None
-    assert world.sign_ins.known_state(connector(DEVICE_CODE)).signed_in
+    assert (await finish(prompt)).failure is None
+    assert world.sign_ins.last_state(connector(DEVICE_CODE)).signed_in
     assert world.stored("account") == ACCOUNT
     assert "client_secret" not in world.entra.forms[-1]
 
 
-async def test_entras_rhythm_is_kept_and_slow_down_makes_it_slower_for_good(
+async def test_the_poll_interval_of_entra_is_used_and_slow_down_lengthens_it_for_good(
     world: SignInSetup, device: DeviceSignIns
 ) -> None:
     world.entra.token_errors = [PENDING, TokenError(400, "slow_down", 70016), PENDING]
-    await ended(await device.start(connector(DEVICE_CODE)))
+    await finish(await device.start(connector(DEVICE_CODE)))
     assert world.time.sleeps == [5.0, 5.0, 10.0, 10.0]
 
 
-async def test_a_silent_entra_does_not_end_it(world: SignInSetup, device: DeviceSignIns) -> None:
+async def test_an_outage_does_not_end_it(world: SignInSetup, device: DeviceSignIns) -> None:
     world.entra.token_errors = [TokenError(503, body="<html>"), PENDING]
-    assert (await ended(await device.start(connector(DEVICE_CODE)))).failure is None
+    assert (await finish(await device.start(connector(DEVICE_CODE)))).failure is None
 
 
 @pytest.mark.parametrize(
-    ("refusal", "reason", "words"),
+    ("refusal", "reason", "message"),
     [
         (TokenError(400, "authorization_declined", 70018), "SignInRequired", "declined"),
         (TokenError(400, "expired_token", 70020), "SignInRequired", "expired"),
@@ -62,38 +62,38 @@ async def test_a_silent_entra_does_not_end_it(world: SignInSetup, device: Device
         (TokenError(401, "invalid_client", 7000218), "OAuthAppMisconfigured", "app"),
     ],
 )
-async def test_a_refusal_ends_it_with_its_reason(
-    world: SignInSetup, device: DeviceSignIns, refusal: TokenError, reason: str, words: str
+async def test_an_error_ends_it_with_its_reason(
+    world: SignInSetup, device: DeviceSignIns, refusal: TokenError, reason: str, message: str
 ) -> None:
     world.entra.token_errors = [PENDING, refusal]
-    failure = (await ended(await device.start(connector(DEVICE_CODE)))).failure
+    failure = (await finish(await device.start(connector(DEVICE_CODE)))).failure
     assert isinstance(failure, OperatorError)
     assert failure.reason == reason
-    assert words in failure.message
+    assert message in failure.message
 
 
-async def test_a_code_that_nobody_uses_runs_out(world: SignInSetup, device: DeviceSignIns) -> None:
+async def test_an_unused_code_expires(world: SignInSetup, device: DeviceSignIns) -> None:
     world.entra.token_errors = [PENDING] * 1000
-    failure = (await ended(await device.start(connector(DEVICE_CODE)))).failure
+    failure = (await finish(await device.start(connector(DEVICE_CODE)))).failure
     assert failure
     assert "expired before anybody" in failure.message
     assert sum(world.time.sleeps) == 900
 
 
-async def test_another_account_is_refused_and_nothing_stored(world: SignInSetup, device: DeviceSignIns) -> None:
+async def test_another_account_is_rejected_and_nothing_stored(world: SignInSetup, device: DeviceSignIns) -> None:
     world.entra.account = "eve@contoso.com"
-    failure = (await ended(await device.start(connector(DEVICE_CODE)))).failure
+    failure = (await finish(await device.start(connector(DEVICE_CODE)))).failure
     assert failure
     assert failure.reason == "WrongAccount"
     assert "eve@contoso.com" in failure.message
     assert ("security", "contoso-azure-devops-token") not in world.secrets.stored
 
 
-async def test_who_asks_again_gets_the_code_that_is_under_way(world: SignInSetup, device: DeviceSignIns) -> None:
+async def test_a_second_request_gets_the_code_in_progress(world: SignInSetup, device: DeviceSignIns) -> None:
     world.entra.token_errors = [PENDING] * 20
     first, second = await asyncio.gather(*(device.start(connector(DEVICE_CODE)) for _ in range(2)))
     assert first is second
-    await ended(first)
+    await finish(first)
     world.entra.token_errors = []
     assert (await device.start(connector(DEVICE_CODE))) is not first
 
@@ -104,7 +104,7 @@ async def test_another_method_gets_no_code(device: DeviceSignIns) -> None:
     assert device.prompt(UID) is None
 
 
-async def test_the_device_code_itself_is_nowhere_shown(world: SignInSetup, device: DeviceSignIns) -> None:
+async def test_the_device_code_itself_is_not_in_the_prompt(world: SignInSetup, device: DeviceSignIns) -> None:
     prompt = await device.start(connector(DEVICE_CODE))
     assert "device-secret" not in repr(prompt)
-    await ended(prompt)
+    await finish(prompt)

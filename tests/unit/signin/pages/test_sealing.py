@@ -25,31 +25,31 @@ def sealer(time: FakeClock | None = None, key: bytes = b"k" * 32) -> Sealer:
 
 
 @given(json_texts)
-def test_what_was_sealed_can_be_opened_for_its_purpose_only(payload: dict[str, str]) -> None:
+def test_a_sealed_payload_can_be_opened_for_its_purpose_only(payload: dict[str, str]) -> None:
     sealed = sealer().seal("cookie", payload, HOUR)
     assert sealer().open("cookie", sealed) == payload
     assert sealer().open("another", sealed) is None
     assert sealer(key=b"o" * 32).open("cookie", sealed) is None
 
 
-@given(where=st.floats(0, 1, exclude_max=True), letters=st.permutations("ABCxyz019-_"))
-def test_a_sealed_value_that_was_altered_anywhere_does_not_open(where: float, letters: list[str]) -> None:
-    # The nonce makes each sealed value another one, so what is drawn must not depend on it.
+@given(share=st.floats(0, 1, exclude_max=True), letters=st.permutations("ABCxyz019-_"))
+def test_a_sealed_value_that_was_altered_anywhere_does_not_open(share: float, letters: list[str]) -> None:
+    # The nonce makes each sealed value different, so what hypothesis draws must not depend on it.
     sealed = sealer().seal("cookie", {"uid": "1"}, HOUR)
-    position = int(where * len(sealed))
-    other = next(letter for letter in letters if letter != sealed[position])
-    altered = sealed[:position] + other + sealed[position + 1 :]
+    position = int(share * len(sealed))
+    replacement = next(letter for letter in letters if letter != sealed[position])
+    altered = sealed[:position] + replacement + sealed[position + 1 :]
     opened = sealer().open("cookie", altered)
     # The last letter of base64 carries bits that decode to nothing: the same bytes are the same value.
     assert opened is None or (position == len(sealed) - 1 and opened == {"uid": "1"})
 
 
 @given(st.text(max_size=200))
-def test_nonsense_does_not_open(text: str) -> None:
+def test_arbitrary_text_does_not_open(text: str) -> None:
     assert sealer().open("cookie", text) is None
 
 
-def test_nothing_opens_after_its_time() -> None:
+def test_a_sealed_payload_expires() -> None:
     time = FakeClock()
     sealed = sealer(time).seal("cookie", {"a": "b"}, timedelta(minutes=10))
     time.forward(minutes=9, seconds=59)
@@ -58,12 +58,12 @@ def test_nothing_opens_after_its_time() -> None:
     assert sealer(time).open("cookie", sealed) is None
 
 
-def test_nothing_sealed_can_be_read() -> None:
+def test_a_sealed_payload_is_not_readable() -> None:
     assert "verifier-value" not in sealer().seal("cookie", {"verifier": "verifier-value"}, HOUR)
     assert "kkkk" not in repr(sealer())
 
 
-def test_a_page_address_is_stable_and_cannot_be_made_from_the_uid() -> None:
+def test_a_page_address_is_stable_and_not_derivable_from_the_uid() -> None:
     addresses = PageAddresses(sealer(), "https://example.com/defender")
     address = addresses.page("uid-1")
     assert address == PageAddresses(sealer(), "https://example.com/defender").page("uid-1")
@@ -77,23 +77,25 @@ def test_a_page_address_is_stable_and_cannot_be_made_from_the_uid() -> None:
 
 async def test_replicas_that_start_together_end_with_the_same_key() -> None:
     secrets = MemorySecrets()
-    made = await asyncio.gather(*(load_sealer(secrets, "operator", FakeClock()) for _ in range(5)))
-    assert len({each.sign("page", "uid") for each in made}) == 1
+    sealers = await asyncio.gather(*(load_sealer(secrets, "operator", FakeClock()) for _ in range(5)))
+    assert len({sealer.sign("page", "uid") for sealer in sealers}) == 1
     assert secrets.stored["operator", KEY_SECRET_NAME].type == KEY_SECRET_TYPE
 
 
-async def test_a_replica_that_loses_the_race_takes_the_key_of_the_winner() -> None:
+async def test_a_replica_that_loses_the_race_uses_the_key_of_the_winner() -> None:
     secrets, winner = MemorySecrets(), MemorySecrets()
-    theirs = await load_sealer(winner, "operator", FakeClock())
+    winner_sealer = await load_sealer(winner, "operator", FakeClock())
     secrets.before_write = lambda _: secrets.put(winner.stored["operator", KEY_SECRET_NAME]) and None
-    ours = await load_sealer(secrets, "operator", FakeClock())
-    assert ours.sign("page", "uid") == theirs.sign("page", "uid")
+    loser_sealer = await load_sealer(secrets, "operator", FakeClock())
+    assert loser_sealer.sign("page", "uid") == winner_sealer.sign("page", "uid")
 
 
 @pytest.mark.parametrize(
     ("type_", "data"), [("Opaque", {"key": "k" * 32}), (KEY_SECRET_TYPE, {"key": "short"}), (KEY_SECRET_TYPE, {})]
 )
-async def test_a_secret_that_is_no_key_of_ours_is_refused_with_what_to_do(type_: str, data: dict[str, str]) -> None:
+async def test_a_secret_without_a_key_of_the_operator_is_rejected_with_what_to_do(
+    type_: str, data: dict[str, str]
+) -> None:
     secrets = MemorySecrets()
     secrets.add("operator", KEY_SECRET_NAME, type_, **data)
     with pytest.raises(KubernetesRefused, match="Delete it"):

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretBytes, SecretStr
 
-from defender_devops.signin.tokens.record import Claim, TokenRecord, fingerprint
+from defender_devops.hashes import sha256_hex
+from defender_devops.signin.tokens.record import RefreshClaim, TokenRecord, _key
 
 texts = st.text(
     st.characters(codec="utf-8", exclude_categories=("Cs", "Cc", "Zs", "Zl", "Zp")), min_size=1, max_size=40
@@ -27,38 +28,49 @@ records = st.builds(
     tenant_id=st.none() | texts,
     object_id=st.none() | texts,
     client_id=st.none() | texts,
-    handed_in=st.none() | texts,
-    claim=st.none() | st.builds(Claim, texts, moments),
-    spent_states=st.dictionaries(texts, moments, max_size=3),
+    user_supplied_hash=st.none() | texts,
+    refresh_claim=st.none() | st.builds(RefreshClaim, texts, moments),
+    used_states=st.dictionaries(texts, moments, max_size=3),
     defender_code=st.none() | secret_texts,
 )
 
 
 @given(records)
-def test_what_is_written_reads_back_equal(record: TokenRecord) -> None:
+def test_an_encoded_record_decodes_to_an_equal_one(record: TokenRecord) -> None:
     assert TokenRecord.decode(record.encode()) == record
 
 
 @given(st.dictionaries(st.sampled_from(list(TokenRecord().__dataclass_fields__)), st.binary(max_size=40)))
-def test_whatever_somebody_put_into_the_secret_can_be_read(data: dict[str, bytes]) -> None:
-    given_data = {key.replace("_", "-"): SecretBytes(value) for key, value in data.items()}
-    TokenRecord.decode(given_data)
+def test_any_data_in_the_secret_can_be_decoded(data: dict[str, bytes]) -> None:
+    TokenRecord.decode({_key(name): SecretBytes(value) for name, value in data.items()})
+
+
+def test_the_keys_of_the_secret_are_those_of_older_versions() -> None:
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+    record = TokenRecord(
+        refresh_token=SecretStr("r"),
+        user_supplied_hash="hash",
+        refresh_claim=RefreshClaim("replica", now),
+        used_states={"state": now},
+        defender_code=SecretStr("code"),
+    )
+    assert set(record.encode()) == {"refresh-token", "handed-in", "claim", "spent-states", "defender-code"}
 
 
 @given(records)
-def test_no_secret_shows_in_the_text_of_a_record(record: TokenRecord) -> None:
+def test_no_secret_is_in_the_repr_of_a_record(record: TokenRecord) -> None:
     blank = TokenRecord.decode({**record.encode(), **{key: SecretBytes(b"") for key in SECRET_KEYS}})
-    shown, without = repr(record), repr(blank)
+    text, text_without_secrets = repr(record), repr(blank)
     for key in SECRET_KEYS:
         value = record.encode().get(key, SecretBytes(b"")).get_secret_value().decode()
         if len(value) > 8:
-            assert shown.count(value) <= without.count(value)
+            assert text.count(value) <= text_without_secrets.count(value)
 
 
 SECRET_KEYS = ("refresh-token", "access-token", "defender-code")
 
 
-def test_an_access_token_is_usable_for_the_share_of_its_life() -> None:
+def test_an_access_token_is_usable_for_a_share_of_its_lifetime() -> None:
     start = datetime(2026, 3, 1, tzinfo=UTC)
     record = TokenRecord(
         access_token=SecretStr("a"), access_issued_at=start, access_expires_at=start + timedelta(minutes=100)
@@ -70,18 +82,18 @@ def test_an_access_token_is_usable_for_the_share_of_its_life() -> None:
 
 
 @pytest.mark.parametrize("missing", ["access_token", "access_issued_at", "access_expires_at"])
-def test_an_access_token_of_unknown_life_is_not_used(missing: str) -> None:
+def test_an_access_token_of_unknown_lifetime_is_not_used(missing: str) -> None:
     start = datetime(2026, 3, 1, tzinfo=UTC)
     whole = {"access_token": SecretStr("a"), "access_issued_at": start, "access_expires_at": start + timedelta(1)}
     assert TokenRecord(**(whole | {missing: None})).usable_access_token(start) is None
 
 
-def test_a_refresh_token_lives_ninety_days_from_its_issue() -> None:
+def test_a_refresh_token_expires_ninety_days_after_its_issue() -> None:
     start = datetime(2026, 3, 1, tzinfo=UTC)
     assert TokenRecord(SecretStr("r"), start).refresh_token_expires_at == datetime(2026, 5, 30, tzinfo=UTC)
     assert TokenRecord(refreshed_at=start).refresh_token_expires_at is None
 
 
-def test_a_fingerprint_tells_secrets_apart_and_shows_neither() -> None:
-    assert fingerprint(SecretStr("one")) != fingerprint(SecretStr("two"))
-    assert "one" not in fingerprint(SecretStr("one"))
+def test_a_hash_distinguishes_secrets_and_reveals_neither() -> None:
+    assert sha256_hex(SecretStr("one")) != sha256_hex(SecretStr("two"))
+    assert "one" not in sha256_hex(SecretStr("one"))

@@ -1,4 +1,4 @@
-"""A refresh token is used once, its successor is never lost, and another person's is never taken."""
+"""A refresh token is used once, its successor is never lost, and another person's is never accepted."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from defender_devops.signin.oauth.errors import (
     WrongAccount,
     WrongTenant,
 )
-from defender_devops.signin.tokens.record import Claim, TokenRecord
+from defender_devops.signin.tokens.record import RefreshClaim, TokenRecord
 from defender_devops.signin.tokens.refresh import CLAIM_LIFETIME
 from tests.support.fakes.entra import ACCOUNT, CLIENT_ID, OBJECT_ID, TENANT, FakeEntra, TokenError
 from tests.support.fakes.sign_in import (
@@ -37,27 +37,27 @@ SIGNED_IN = TokenRecord(
 )
 
 
-async def given(world: SignInSetup, record: TokenRecord = SIGNED_IN) -> None:
-    await world.sign_ins.renewal.store.change(connector(), lambda _: record)
+async def store(world: SignInSetup, record: TokenRecord = SIGNED_IN) -> None:
+    await world.sign_ins.refresher.store.change(connector(), lambda _: record)
 
 
-async def renew(world: SignInSetup, **sign_in: object) -> TokenRecord:
+async def refresh(world: SignInSetup, **sign_in: object) -> TokenRecord:
     contoso = connector(dict(sign_in))
     assert contoso.spec.sign_in
-    return await world.sign_ins.renewal.renew(contoso, contoso.spec.sign_in)
+    return await world.sign_ins.refresher.refresh(contoso, contoso.spec.sign_in)
 
 
-async def test_a_claim_is_written_before_the_token_is_used_and_its_successor_before_anybody_gets_the_access_token(
+async def test_the_claim_is_stored_before_the_token_is_used_and_its_successor_before_the_access_token_is_returned(
     world: SignInSetup,
 ) -> None:
-    await given(world)
+    await store(world)
     at_entra: list[str | None] = []
 
-    async def look(_: dict[str, str]) -> None:
+    async def read_claim(_: dict[str, str]) -> None:
         at_entra.append(world.stored("claim"))
 
-    world.entra.on_token = look
-    record = await renew(world)
+    world.entra.on_token = read_claim
+    record = await refresh(world)
     assert at_entra != []
     assert at_entra[0] is not None
     assert record.access_token == SecretStr("access-1")
@@ -65,9 +65,9 @@ async def test_a_claim_is_written_before_the_token_is_used_and_its_successor_bef
     assert world.entra.forms[-1]["client_secret"] == "app-secret-value"
 
 
-async def test_who_signed_in_is_written_down_from_the_id_token(world: SignInSetup) -> None:
-    await given(world, TokenRecord(refresh_token=SecretStr("refresh-0")))
-    await renew(world)
+async def test_the_account_is_stored_from_the_id_token(world: SignInSetup) -> None:
+    await store(world, TokenRecord(refresh_token=SecretStr("refresh-0")))
+    await refresh(world)
     assert (world.stored("account"), world.stored("tenant-id"), world.stored("object-id")) == (
         ACCOUNT,
         TENANT,
@@ -77,15 +77,15 @@ async def test_who_signed_in_is_written_down_from_the_id_token(world: SignInSetu
 
 @pytest.fixture
 async def pair(world: SignInSetup, entra: FakeEntra, time: FakeClock) -> AsyncIterator[tuple[SignInSetup, SignInSetup]]:
-    """Two replicas over the same Secrets: a lease was lost."""
+    """Two replicas with the same Secrets, as after a lost lease."""
     async with assemble_sign_in(entra, time, world.secrets) as other:
         yield world, other
 
 
-async def test_two_replicas_at_once_use_each_refresh_token_once(pair: tuple[SignInSetup, SignInSetup]) -> None:
+async def test_two_concurrent_replicas_use_each_refresh_token_once(pair: tuple[SignInSetup, SignInSetup]) -> None:
     one, two = pair
     one.time.longest_step = 0.001
-    await given(one)
+    await store(one)
 
     async def slowly(_: dict[str, str]) -> None:
         await asyncio.sleep(0.05)
@@ -93,16 +93,16 @@ async def test_two_replicas_at_once_use_each_refresh_token_once(pair: tuple[Sign
     one.entra.on_token = slowly
     for _ in range(5):
         one.time.forward(minutes=10)
-        records = await asyncio.gather(*(renew(world) for world in (one, two, one, two)))
+        records = await asyncio.gather(*(refresh(world) for world in (one, two, one, two)))
         assert {record.refresh_token for record in records} == {SecretStr(str(one.stored("refresh-token")))}
     assert max(one.entra.uses.values()) == 1
     assert set(one.entra.uses) == {f"refresh-{number}" for number in range(5)}
 
 
-async def test_a_replica_that_died_with_a_claim_is_waited_for_and_then_taken_for_dead(world: SignInSetup) -> None:
+async def test_the_claim_of_a_dead_replica_expires(world: SignInSetup) -> None:
     now = world.time()
-    await given(world, replace(SIGNED_IN, claim=Claim("dead", now + CLAIM_LIFETIME)))
-    await renew(world)
+    await store(world, replace(SIGNED_IN, refresh_claim=RefreshClaim("dead", now + CLAIM_LIFETIME)))
+    await refresh(world)
     assert world.time() >= now + CLAIM_LIFETIME
     assert world.stored("refresh-token") == "refresh-1"
 
@@ -119,142 +119,144 @@ async def test_a_replica_that_died_with_a_claim_is_waited_for_and_then_taken_for
         (TokenError(401, "invalid_client", 7000222), OAuthAppMisconfigured),
     ],
 )
-async def test_no_refusal_ever_removes_the_stored_refresh_token(
+async def test_no_error_of_entra_removes_the_stored_refresh_token(
     world: SignInSetup, refusal: TokenError, kind: type[SignInError]
 ) -> None:
-    await given(world)
+    await store(world)
     world.entra.token_errors = [refusal]
     with pytest.raises(kind):
-        await renew(world)
+        await refresh(world)
     assert (world.stored("refresh-token"), world.stored("claim")) == ("refresh-0", None)
-    await renew(world)
+    await refresh(world)
     assert world.stored("refresh-token") == "refresh-1"
 
 
-async def test_a_refused_person_leaves_no_access_token_that_could_pass_for_a_proof(world: SignInSetup) -> None:
-    await given(world)
-    await renew(world)
+async def test_after_a_refusal_no_access_token_remains_that_would_count_as_a_proof(world: SignInSetup) -> None:
+    await store(world)
+    await refresh(world)
     world.entra.token_errors = [TokenError(number=50173)]
     with pytest.raises(SignInRequired):
-        await renew(world)
+        await refresh(world)
     assert (world.stored("access-token"), world.stored("refresh-token")) == (None, "refresh-1")
 
 
-async def test_a_successor_that_cannot_be_stored_is_kept_and_stored_before_anything_else(world: SignInSetup) -> None:
-    await given(world)
+async def test_a_successor_that_cannot_be_stored_is_stored_before_anything_else(world: SignInSetup) -> None:
+    await store(world)
     failure = KubernetesUnavailable("down", status=503)
     world.secrets.failures = [None, failure]
     with pytest.raises(KubernetesUnavailable):
-        await renew(world)
-    assert world.stored("refresh-token") == "refresh-0", "the old one stands meanwhile"
-    await renew(world)
+        await refresh(world)
+    assert world.stored("refresh-token") == "refresh-0", "the previous one stays until then"
+    await refresh(world)
     assert world.stored("refresh-token") == "refresh-2"
     assert dict(world.entra.uses) == {"refresh-0": 1, "refresh-1": 1}
 
 
-async def test_a_person_who_signs_in_anew_meanwhile_wins_over_the_renewal(world: SignInSetup) -> None:
-    await given(world)
+async def test_a_new_sign_in_during_a_refresh_wins(world: SignInSetup) -> None:
+    await store(world)
 
-    async def sign_in_anew(_: dict[str, str]) -> None:
-        await given(world, replace(SIGNED_IN, refresh_token=SecretStr("of the new sign-in")))
+    async def sign_in_again(_: dict[str, str]) -> None:
+        await store(world, replace(SIGNED_IN, refresh_token=SecretStr("of the new sign-in")))
 
-    world.entra.on_token = sign_in_anew
-    await renew(world)
+    world.entra.on_token = sign_in_again
+    await refresh(world)
     assert world.stored("refresh-token") == "of the new sign-in"
 
 
 @pytest.mark.parametrize(
-    ("record", "kind", "words"),
+    ("record", "kind", "message"),
     [
         (TokenRecord(), SignInRequired, f"Nobody has signed in yet.*sign in as {ACCOUNT}"),
         (replace(SIGNED_IN, account="other@contoso.com"), WrongAccount, f"other@contoso.com signed in.*{ACCOUNT}"),
         (replace(SIGNED_IN, tenant_id="elsewhere"), WrongTenant, f"elsewhere.*{TENANT}"),
-        (replace(SIGNED_IN, client_id="another-app"), SignInRequired, "another app"),
+        (replace(SIGNED_IN, client_id="another-app"), SignInRequired, "another app registration"),
     ],
 )
-async def test_what_is_stored_for_another_account_tenant_or_app_is_not_used(
-    world: SignInSetup, record: TokenRecord, kind: type[SignInError], words: str
+async def test_a_stored_sign_in_of_another_account_tenant_or_app_is_not_used(
+    world: SignInSetup, record: TokenRecord, kind: type[SignInError], message: str
 ) -> None:
-    await given(world, record)
-    with pytest.raises(kind, match=words):
-        await renew(world)
+    await store(world, record)
+    with pytest.raises(kind, match=message):
+        await refresh(world)
     assert not world.entra.forms
 
 
-async def test_a_name_that_was_given_to_another_person_is_noticed(world: SignInSetup) -> None:
-    await given(world)
+async def test_an_account_name_that_another_person_has_now_is_noticed(world: SignInSetup) -> None:
+    await store(world)
     world.entra.object_id = "another-person"
     with pytest.raises(WrongAccount, match="another one has taken its name"):
-        await renew(world)
+        await refresh(world)
     assert world.stored("refresh-token") == "refresh-0"
 
 
-async def test_a_successor_is_not_lost_for_want_of_the_public_key(world: SignInSetup) -> None:
-    await given(world)
+async def test_a_successor_is_not_lost_when_the_signing_keys_are_unavailable(world: SignInSetup) -> None:
+    await store(world)
     world.entra.keys_fail = True
-    await renew(world)
+    await refresh(world)
     assert world.stored("refresh-token") == "refresh-1"
 
 
-async def test_without_an_earlier_identity_nothing_unverified_is_taken(world: SignInSetup) -> None:
-    await given(world, TokenRecord(refresh_token=SecretStr("refresh-0")))
+async def test_without_a_stored_identity_an_unverified_one_is_not_stored(world: SignInSetup) -> None:
+    await store(world, TokenRecord(refresh_token=SecretStr("refresh-0")))
     world.entra.keys_fail = True
     with pytest.raises(TokenServiceUnavailable):
-        await renew(world)
+        await refresh(world)
     assert world.stored("account") is None
 
 
-async def test_a_service_principal_needs_no_secret_of_ours(world: SignInSetup) -> None:
-    record = await renew(world, **SERVICE_PRINCIPAL)
+async def test_a_service_principal_needs_no_token_secret(world: SignInSetup) -> None:
+    record = await refresh(world, **SERVICE_PRINCIPAL)
     assert record.access_token == SecretStr("access-1")
     assert world.entra.forms[-1]["scope"] == "499b84ac-1321-427f-aa17-267ca6975798/.default"
     assert {name for _, name in world.secrets.stored} == {"signin-app", "defender-devops-signin-key"}
 
 
-async def test_a_handed_in_refresh_token_is_taken_over_once_and_renewed_in_our_secret(world: SignInSetup) -> None:
+async def test_a_user_supplied_refresh_token_is_imported_once(
+    world: SignInSetup,
+) -> None:
     world.secrets.add("security", "handed-in", token="refresh-0\n")
-    await renew(world, **REFRESH_TOKEN)
-    await renew(world, **REFRESH_TOKEN)
+    await refresh(world, **REFRESH_TOKEN)
+    await refresh(world, **REFRESH_TOKEN)
     assert world.stored("refresh-token") == "refresh-2"
     assert dict(world.entra.uses) == {"refresh-0": 1, "refresh-1": 1}
-    world.entra.refresh_tokens.add("handed in anew")
-    world.secrets.add("security", "handed-in", token="handed in anew")
-    await renew(world, **REFRESH_TOKEN)
-    assert world.entra.uses["handed in anew"] == 1
+    world.entra.refresh_tokens.add("supplied again")
+    world.secrets.add("security", "handed-in", token="supplied again")
+    await refresh(world, **REFRESH_TOKEN)
+    assert world.entra.uses["supplied again"] == 1
 
 
-@pytest.mark.parametrize("handed_in", [None, {}, {"token": "  "}, {"other": "x"}])
-async def test_a_handed_in_token_that_is_missing_is_named(world: SignInSetup, handed_in: dict[str, str] | None) -> None:
-    if handed_in is not None:
-        world.secrets.add("security", "handed-in", **handed_in)
+@pytest.mark.parametrize("data", [None, {}, {"token": "  "}, {"other": "x"}])
+async def test_a_missing_user_supplied_token_is_named(world: SignInSetup, data: dict[str, str] | None) -> None:
+    if data is not None:
+        world.secrets.add("security", "handed-in", **data)
     with pytest.raises(CredentialsMissing, match="handed-in"):
-        await renew(world, **REFRESH_TOKEN)
+        await refresh(world, **REFRESH_TOKEN)
 
 
-async def test_a_new_client_secret_is_used_with_the_next_renewal(world: SignInSetup) -> None:
-    await given(world)
+async def test_a_new_client_secret_is_used_with_the_next_refresh(world: SignInSetup) -> None:
+    await store(world)
     world.secrets.add("security", "signin-app", client_secret="the new one")
-    await renew(world)
+    await refresh(world)
     assert world.entra.forms[-1]["client_secret"] == "the new one"
 
 
-class Granted:
-    def __init__(self, grant: Callable[..., Awaitable[SecretStr]]) -> None:
-        self.assertion = grant
+class TokensByGrant:
+    def __init__(self, token: Callable[..., Awaitable[SecretStr]]) -> None:
+        self.token = token
 
 
-async def test_a_federated_client_asks_for_the_pods_token_with_all_that_a_grant_depends_on(
+async def test_a_federated_client_requests_the_pods_token_with_everything_that_a_grant_depends_on(
     entra: FakeEntra, time: FakeClock
 ) -> None:
-    asked: list[tuple[str, ...]] = []
+    requests: list[tuple[str, ...]] = []
 
-    async def grant(*for_whom: str) -> SecretStr:
-        asked.append(for_whom)
+    async def grant(*arguments: str) -> SecretStr:
+        requests.append(arguments)
         return SecretStr("pod-token")
 
-    async with assemble_sign_in(entra, time, assertions=Granted(grant)) as world:
-        await renew(world, **SERVICE_PRINCIPAL, client={"id": CLIENT_ID, "type": "Federated"})
-    assert asked == [("security", TENANT, "22222222-2222-2222-2222-222222222222", CLIENT_ID)]
+    async with assemble_sign_in(entra, time, assertions=TokensByGrant(grant)) as world:
+        await refresh(world, **SERVICE_PRINCIPAL, client={"id": CLIENT_ID, "type": "Federated"})
+    assert requests == [("security", TENANT, "22222222-2222-2222-2222-222222222222", CLIENT_ID)]
     assert entra.forms[-1]["client_assertion"] == "pod-token"
 
 
@@ -262,24 +264,24 @@ async def test_a_federated_client_that_is_not_granted_never_reaches_entra(entra:
     async def refuse(*_: str) -> SecretStr:
         raise CredentialsMissing("Namespace security is not granted the client.")
 
-    async with assemble_sign_in(entra, time, assertions=Granted(refuse)) as world:
+    async with assemble_sign_in(entra, time, assertions=TokensByGrant(refuse)) as world:
         with pytest.raises(CredentialsMissing, match="not granted"):
-            await renew(world, **SERVICE_PRINCIPAL, client={"id": CLIENT_ID, "type": "Federated"})
+            await refresh(world, **SERVICE_PRINCIPAL, client={"id": CLIENT_ID, "type": "Federated"})
     assert not entra.forms
 
 
-async def test_the_claim_outlives_the_longest_that_its_holder_can_take() -> None:
+async def test_the_claim_outlives_the_longest_refresh() -> None:
     assert timedelta(seconds=60) < CLAIM_LIFETIME
 
 
-async def test_no_secret_stands_in_any_failure(world: SignInSetup) -> None:
-    await given(world)
+async def test_no_error_contains_a_secret(world: SignInSetup) -> None:
+    await store(world)
     world.entra.always = TokenError(400, "invalid_grant", 50173)
     with pytest.raises(SignInRequired) as caught:
-        await renew(world)
-    shown, error = "", caught.value
+        await refresh(world)
+    text, error = "", caught.value
     while error:
-        shown += f"{error!r} {error} {vars(error)}"
+        text += f"{error!r} {error} {vars(error)}"
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)  # type: ignore[assignment]
     for secret in ("refresh-0", "app-secret-value"):
-        assert secret not in shown
+        assert secret not in text

@@ -1,4 +1,4 @@
-"""Only our own token Secrets are touched, and no write is lost."""
+"""Only the operator's own token Secrets are read and written, and no write is lost."""
 
 from __future__ import annotations
 
@@ -24,16 +24,18 @@ def with_account(account: str) -> TokenRecord:
     return TokenRecord(account=account)
 
 
-async def test_the_secret_is_made_with_our_type_labels_and_owner() -> None:
+async def test_the_secret_is_created_with_the_operators_type_labels_and_owner() -> None:
     secrets = MemorySecrets()
     await TokenStore(secrets).change(connector(), lambda _: with_account("a@b"))
-    made = secrets.stored[NAMESPACE, TOKENS]
-    assert made.type == TOKEN_SECRET_TYPE
-    assert made.labels == {
+    secret = secrets.stored[NAMESPACE, TOKENS]
+    assert secret.type == TOKEN_SECRET_TYPE
+    assert secret.labels == {
         "app.kubernetes.io/managed-by": "defender-devops-operator",
         "defender-devops.io/connector": "contoso",
     }
-    assert [(owner.kind, owner.uid, owner.controller) for owner in made.owners] == [("AzureDevOpsConnector", UID, True)]
+    assert [(owner.kind, owner.uid, owner.controller) for owner in secret.owners] == [
+        ("AzureDevOpsConnector", UID, True)
+    ]
 
 
 async def test_the_name_in_the_spec_is_used() -> None:
@@ -55,16 +57,16 @@ async def test_the_name_in_the_spec_is_used() -> None:
 )
 async def test_a_secret_that_is_not_the_connectors_own_is_neither_read_nor_written(secret: StoredSecret) -> None:
     secrets = MemorySecrets()
-    before = secrets.put(secret)
+    stored = secrets.put(secret)
     store = TokenStore(secrets)
-    with pytest.raises(OAuthAppMisconfigured, match="left alone"):
+    with pytest.raises(OAuthAppMisconfigured, match="neither read nor changed"):
         await store.read(connector())
-    with pytest.raises(OAuthAppMisconfigured, match="left alone"):
+    with pytest.raises(OAuthAppMisconfigured, match="neither read nor changed"):
         await store.change(connector(), lambda _: with_account("a@b"))
-    assert secrets.stored[NAMESPACE, TOKENS] == before
+    assert secrets.stored[NAMESPACE, TOKENS] == stored
 
 
-async def test_a_write_of_somebody_else_in_between_is_kept_and_ours_made_on_top() -> None:
+async def test_a_conflicting_write_is_kept_and_the_change_applied_to_it() -> None:
     secrets = MemorySecrets()
     store = TokenStore(secrets)
     await store.change(connector(), lambda record: replace(record, account="first@b"))
@@ -79,7 +81,7 @@ async def test_a_write_of_somebody_else_in_between_is_kept_and_ours_made_on_top(
     assert (result.account, result.refresh_token) == ("second@b", SecretStr("theirs"))
 
 
-async def test_a_secret_that_appears_or_goes_in_between_is_no_trouble() -> None:
+async def test_a_secret_that_is_created_or_deleted_in_between_is_handled() -> None:
     secrets = MemorySecrets()
     store = TokenStore(secrets)
 
@@ -94,14 +96,14 @@ async def test_a_secret_that_appears_or_goes_in_between_is_no_trouble() -> None:
     assert secrets.text(NAMESPACE, TOKENS, "account") == "c@d"
 
 
-async def test_a_write_that_is_overtaken_for_ever_is_given_up() -> None:
+async def test_after_too_many_conflicts_a_write_fails() -> None:
     secrets = MemorySecrets(failures=[KubernetesConflict("no", status=409)] * 100)
     with pytest.raises(KubernetesConflict):
         await TokenStore(secrets).change(connector(), lambda _: with_account("a@b"))
     assert len(secrets.failures) > 80
 
 
-async def test_nothing_changed_is_nothing_written() -> None:
+async def test_an_unchanged_record_is_not_written() -> None:
     secrets = MemorySecrets()
     store = TokenStore(secrets)
     await store.change(connector(), lambda record: record)
@@ -109,7 +111,7 @@ async def test_nothing_changed_is_nothing_written() -> None:
     assert secrets.writes == []
 
 
-async def test_own_writes_are_known_again_and_others_are_not() -> None:
+async def test_own_writes_are_recognized_and_others_are_not() -> None:
     secrets = MemorySecrets()
     store = TokenStore(secrets)
     await store.change(connector(), lambda _: with_account("a@b"))
