@@ -1,9 +1,10 @@
-"""Generates the chart's README from README.md.gotmpl, Chart.yaml and the comments in values.yaml.
+"""Generates the chart's README, and its copies of the CRDs.
 
 Usage: python deploy/helm/generate.py [--check]
 
-It follows helm-docs' conventions (github.com/norwoodj/helm-docs, 1.14): that tool writes exactly the same
-text; this script needs no Go. It supports the templates that README.md.gotmpl uses.
+The README is generated from README.md.gotmpl, Chart.yaml and the comments in values.yaml. It follows the conventions of
+helm-docs (github.com/norwoodj/helm-docs, 1.14): that tool writes exactly the same text; this script needs no Go. It
+supports the templates that README.md.gotmpl uses.
 """
 
 from __future__ import annotations
@@ -20,21 +21,31 @@ from urllib.parse import quote
 import yaml
 
 _CHART = Path(__file__).parent / "defender-devops-operator"
-_TARGET = _CHART / "README.md"
+_CRDS = Path(__file__).parents[1] / "crds"
 _TYPES = {"str": "string", "bool": "bool", "int": "int", "float": "float", "list": "list", "dict": "object"}
 
 
 def main() -> int:
-    """Write the README, or with --check return 1 if it is outdated."""
+    """Write the files, or with --check return the number of outdated ones."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="write nothing; fail if the file is outdated")
-    text = _readme()
-    if not parser.parse_args().check:
-        _TARGET.write_text(text)
-    elif not _TARGET.exists() or _TARGET.read_text() != text:
-        print("the chart's README.md is outdated: run `make generate`", file=sys.stderr)
-        return 1
-    return 0
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if a file is outdated")
+    check = parser.parse_args().check
+    # Copies, not a symbolic link: git archives of GitOps tools drop links, and the chart would install no CRDs.
+    files = {_CHART / "files/crds" / path.name: path.read_text() for path in sorted(_CRDS.glob("*.yaml"))}
+    files[_CHART / "README.md"] = _readme()
+    surplus = [path for path in (_CHART / "files/crds").iterdir() if path not in files]
+    outdated = [
+        path for path, text in files.items() if path.is_symlink() or not path.exists() or path.read_text() != text
+    ]
+    for path in (*surplus, *outdated):
+        if check:
+            print(f"{path.relative_to(_CHART.parents[2])} is outdated: run `make generate`", file=sys.stderr)
+        elif path in files:
+            path.unlink(missing_ok=True)
+            path.write_text(files[path])
+        else:
+            path.unlink()
+    return len(surplus) + len(outdated) if check else 0
 
 
 def _readme() -> str:
