@@ -699,7 +699,7 @@ async def test_a_bucket_that_others_have_emptied_is_learnt_from_what_azure_says(
 ) -> None:
     subscription = "33333333-3333-3333-3333-333333333333"
     await burst(client, subscription, 200)  # while time stands still, so that nothing is filled up again
-    client.identities._session.budget._lines.clear()  # as after a restart: all buckets count as full
+    client.identities._session.rate_limiter._queues.clear()  # as after a restart: all buckets count as full
     control.speed(1)
     await burst(client, subscription, 150)
     # Connectors answer without the number that is left, so what is under way is refused before we know better.

@@ -227,7 +227,7 @@ class Operator:
         checker = PrerequisiteChecker(
             package.sign_ins,
             http,
-            Endpoints.of(settings),
+            Endpoints.from_settings(settings),
             settings.check_interval,
             observe=self._requests.azure_devops,
         )
@@ -323,7 +323,7 @@ class Operator:
     def _signed_in(self, connector: AzureDevOpsConnector, checker: PrerequisiteChecker) -> None:
         """A person has just signed in, perhaps to mend something: look at all that it may have mended."""
         key = Key.from_metadata(connector.metadata)
-        checker.forget(connector.metadata.uid)
+        checker.invalidate(connector.metadata.uid)
         self._connector_caches.mark_stale(key)
         self._queue.enqueue(key)
 

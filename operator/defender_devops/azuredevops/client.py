@@ -1,4 +1,4 @@
-"""HTTP to Azure DevOps: one request, its headers, its turn, and its answer made into values or errors."""
+"""One request to Azure DevOps: headers, rate limit, retries, and the response as a value or an error."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from urllib.parse import quote
 import httpx
 from pydantic import SecretStr
 
-from defender_devops.azuredevops.errors import json_object, raise_for_failure
+from defender_devops.azuredevops.errors import parse_json, raise_for_failure
 from defender_devops.azuredevops.rate_limiter import RateLimiter
 from defender_devops.errors import AzureDevOpsUnavailable
 from defender_devops.http_client import NETWORK_ERRORS
@@ -22,26 +22,27 @@ from defender_devops.settings import Settings
 __all__ = ["AzureDevOpsClient", "Endpoints", "RequestObserver", "ignore_request", "list_items", "path_segment"]
 
 API_VERSION: Final = "7.1"
-_REQUEST_SECONDS: Final = 30.0
-_ATTEMPTS: Final = 3
-_RETRY_SECONDS: Final = 0.5
-_REPEATABLE: Final = frozenset({502, 503, 504})
+_REQUEST_TIMEOUT: Final = 30.0
+_MAX_ATTEMPTS: Final = 3
+_RETRY_DELAY: Final = 0.5
+_RETRYABLE: Final = frozenset({502, 503, 504})
 _PAGES_MAX: Final = 1000
 """Pages of 100 projects: more than any organization may have (1,000 projects)."""
 
-_CONTINUATION: Final = "x-ms-continuationtoken"
+_CONTINUATION_HEADER: Final = "x-ms-continuationtoken"
 
 RequestObserver = Callable[[str, int | None, float], None]
-"""Told of every request: the area of the API, the HTTP status (None: no answer came), seconds it took."""
+"""Called after every request with the area of the API, the HTTP status (None: no response), and its duration in
+seconds."""
 
 
 def ignore_request(_area: str, _status: int | None, _seconds: float) -> None:
-    """Nobody is told."""
+    """Do nothing: the observer of a client without metrics."""
 
 
 @dataclass(frozen=True)
 class Endpoints:
-    """Hosts of Azure DevOps Services, without a slash at the end."""
+    """Base URLs of Azure DevOps Services, without a trailing slash."""
 
     dev_azure: str = "https://dev.azure.com"
     profile: str = "https://app.vssps.visualstudio.com"
@@ -50,8 +51,8 @@ class Endpoints:
     extension: str = "https://extmgmt.dev.azure.com"
 
     @classmethod
-    def of(cls, settings: Settings) -> Endpoints:
-        """As the operator is set up."""
+    def from_settings(cls, settings: Settings) -> Endpoints:
+        """Return the endpoints of the operator's settings."""
         urls = (
             settings.azure_devops_endpoint,
             settings.azure_devops_profile_endpoint,
@@ -64,127 +65,122 @@ class Endpoints:
 
 @dataclass(frozen=True)
 class AzureDevOpsClient:
-    """Asks Azure DevOps as one account. Only GETs: the operator changes nothing there.
+    """Azure DevOps with one account. It sends GET requests only: the operator changes nothing in Azure DevOps.
 
     Args:
         http: shared connections, without cookies and redirects.
-        endpoints: hosts.
-        token: of the account; None asks as nobody.
-        pace: of the account, shared by all its clients.
-        observe: told of every request.
+        endpoints: base URLs.
+        token: of the account; None for anonymous requests.
+        rate_limiter: of the account, shared by all its clients.
+        observe: called after every request.
     """
 
     http: httpx.AsyncClient
     endpoints: Endpoints
     token: SecretStr | None
-    pace: RateLimiter
+    rate_limiter: RateLimiter
     observe: RequestObserver = ignore_request
 
     async def get(
         self, url: str, params: Mapping[str, str] | None = None, api_version: str | None = API_VERSION
     ) -> Any:  # noqa: ANN401 - JSON
-        """The JSON that an address gives.
+        """Return the JSON of a URL.
 
         Raises:
-            AzureDevOpsError: as `answers.raise_for_failure`.
+            AzureDevOpsError: as `errors.raise_for_failure`.
         """
-        return json_object(await self._answer(url, params or {}, api_version))
+        return parse_json(await self._get(url, params or {}, api_version))
 
     async def pages(
         self, url: str, params: Mapping[str, str], api_version: str = API_VERSION
     ) -> AsyncIterator[list[Any]]:
-        """The `value` of each page of a list that goes on by continuation tokens.
+        """Yield the `value` of each page of a list with continuation tokens.
 
         Raises:
             AzureDevOpsError: as `get`; also where the service sends the same token twice.
         """
-        seen = set[str]()
+        tokens = set[str]()
         query = dict(params)
         for _ in range(_PAGES_MAX):
-            response = await self._answer(url, query, api_version)
-            yield list_items(json_object(response))
-            token = response.headers.get(_CONTINUATION, "")
+            response = await self._get(url, query, api_version)
+            yield list_items(parse_json(response))
+            token = response.headers.get(_CONTINUATION_HEADER, "")
             if not token:
                 return
-            if token in seen:
-                raise AzureDevOpsUnavailable("Azure DevOps sends the same page of a list again and again.")
-            seen.add(token)
+            if token in tokens:
+                raise AzureDevOpsUnavailable("Azure DevOps returned the same continuation token of a list twice.")
+            tokens.add(token)
             query["continuationToken"] = token
         raise AzureDevOpsUnavailable(f"A list of Azure DevOps has more than {_PAGES_MAX} pages.")
 
     async def headers_of(self, url: str) -> httpx.Headers:
-        """Headers of an answer whatever it says, unless it is that there is nothing or that the service fails.
+        """Return the headers of a response, also of one that denies access.
 
         Raises:
-            AzureDevOpsNotFound, AzureDevOpsUnavailable: as they are called.
+            AzureDevOpsNotFound, AzureDevOpsUnavailable: the URL does not exist, or the service failed.
         """
         response = await self._send(url, {})
         if response.status_code in {httpx.codes.NOT_FOUND, httpx.codes.TOO_MANY_REQUESTS} or response.is_server_error:
-            raise_for_failure(response, self.pace.wait or None)
+            raise_for_failure(response, self.rate_limiter.delay or None)
         return response.headers
 
-    async def _answer(self, url: str, params: Mapping[str, str], api_version: str | None) -> httpx.Response:
-        query = {**params, **({"api-version": api_version} if api_version else {})}
-        response = await self._send(url, query)
-        raise_for_failure(response, self.pace.wait or None)
+    async def _get(self, url: str, params: Mapping[str, str], api_version: str | None) -> httpx.Response:
+        response = await self._send(url, {**params, **({"api-version": api_version} if api_version else {})})
+        raise_for_failure(response, self.rate_limiter.delay or None)
         return response
 
     async def _send(self, url: str, query: Mapping[str, str]) -> httpx.Response:
-        """Send it in its turn; a cut connection or a gateway's hiccup is tried again, as nothing but reads are sent."""
-        for attempt in range(1, _ATTEMPTS + 1):
-            last = attempt == _ATTEMPTS
+        """Send a request; after a cut connection or a gateway error again, because all requests are reads."""
+        for attempt in range(1, _MAX_ATTEMPTS + 1):
+            is_last = attempt == _MAX_ATTEMPTS
             try:
-                response = await self._once(url, query)
+                response = await self._send_once(url, query)
             except AzureDevOpsUnavailable:
-                if last or self.pace.wait > 0:
+                if is_last or self.rate_limiter.delay > 0:
                     raise
             else:
-                if last or response.status_code not in _REPEATABLE or "Retry-After" in response.headers:
+                if is_last or response.status_code not in _RETRYABLE or "Retry-After" in response.headers:
                     return response
-            await self.pace.sleep(_RETRY_SECONDS * attempt * (0.5 + random.random()))  # noqa: S311 - jitter, no secret
+            jitter = 0.5 + random.random()  # noqa: S311 - spreads load, no secret
+            await self.rate_limiter.sleep(_RETRY_DELAY * attempt * jitter)
         raise AssertionError("the last attempt returns or raises")
 
-    async def _once(self, url: str, query: Mapping[str, str]) -> httpx.Response:
-        async with self.pace.places:
-            await self.pace.turn()
-            started, status = time.monotonic(), None
-            try:
-                async with asyncio.timeout(_REQUEST_SECONDS):
-                    response = await self.http.get(url, params=dict(query), headers=self._headers())
-                status = response.status_code
-            except TimeoutError:
-                raise AzureDevOpsUnavailable("Azure DevOps gave no answer in time.") from None
-            except NETWORK_ERRORS as error:
-                raise AzureDevOpsUnavailable(f"Azure DevOps cannot be reached ({type(error).__name__}).") from None
-            finally:
-                self.observe(_area(url), status, time.monotonic() - started)
-            self.pace.note(response.headers)
-            return response
-
-    def _headers(self) -> dict[str, str]:
+    async def _send_once(self, url: str, query: Mapping[str, str]) -> httpx.Response:
         headers = {"Accept": "application/json", "X-TFS-FedAuthRedirect": "Suppress"}
         if self.token is not None:
             headers["Authorization"] = f"Bearer {self.token.get_secret_value()}"
-        return headers
-
-
-def _area(url: str) -> str:
-    """What the paths of Azure DevOps' REST API name first (`…/_apis/{area}/{resource}`): one of few."""
-    return url.partition("/_apis/")[2].partition("/")[0]
+        # The paths of the REST API are `…/_apis/{area}/{resource}`; the area is one of few, as a metric label must be.
+        area = url.partition("/_apis/")[2].partition("/")[0]
+        async with self.rate_limiter.concurrency:
+            await self.rate_limiter.acquire()
+            started, status = time.monotonic(), None
+            try:
+                async with asyncio.timeout(_REQUEST_TIMEOUT):
+                    response = await self.http.get(url, params=dict(query), headers=headers)
+                status = response.status_code
+            # From None: these exceptions hold the request, which holds the token.
+            except TimeoutError:
+                raise AzureDevOpsUnavailable("Azure DevOps did not respond in time.") from None
+            except NETWORK_ERRORS as error:
+                raise AzureDevOpsUnavailable(f"Azure DevOps cannot be reached ({type(error).__name__}).") from None
+            finally:
+                self.observe(area, status, time.monotonic() - started)
+            self.rate_limiter.update(response.headers)
+            return response
 
 
 def list_items(body: Any) -> list[Any]:  # noqa: ANN401 - JSON
-    """The list in an answer, which is `{count, value: […]}` nearly everywhere and a bare array in old places.
+    """Return the list in a response, which is `{count, value: […]}` mostly and an array in old APIs.
 
     Raises:
         AzureDevOpsUnavailable: there is no list.
     """
-    found = body.get("value") if isinstance(body, dict) else body
-    if not isinstance(found, list):
-        raise AzureDevOpsUnavailable("Azure DevOps answered without the list that was asked for.")
-    return found
+    items = body.get("value") if isinstance(body, dict) else body
+    if not isinstance(items, list):
+        raise AzureDevOpsUnavailable("The response of Azure DevOps does not have the requested list.")
+    return items
 
 
 def path_segment(name: str) -> str:
-    """A name as one part of a path: a slash or question mark in it cannot lead elsewhere."""
+    """Quote a name as one segment of a path: a slash or question mark in it cannot change the URL."""
     return quote(name, safe="")

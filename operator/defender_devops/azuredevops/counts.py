@@ -1,8 +1,6 @@
-"""How many projects and repositories Defender for Cloud should find in an organization."""
+"""The number of projects and repositories of an organization that Defender for Cloud should discover."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from defender_devops.api.azure_types import Counts
 from defender_devops.azuredevops.client import AzureDevOpsClient, list_items, path_segment
@@ -14,8 +12,8 @@ __all__ = ["expected_counts"]
 async def expected_counts(client: AzureDevOpsClient, organization: str) -> Counts:
     """Count what Defender covers: well-formed projects, and Git repositories that are not disabled.
 
-    TFVC is no Git repository and so is not listed at all. An empty repository counts: Defender lists it, with nothing
-    to scan in it.
+    TFVC repositories are not Git repositories and therefore not in the list. An empty repository counts: Defender
+    discovers it, although there is nothing to scan.
 
     Raises:
         AzureDevOpsError: they cannot be listed.
@@ -28,14 +26,13 @@ async def expected_counts(client: AzureDevOpsClient, organization: str) -> Count
         if isinstance(project, dict) and "id" in project
     ]
     try:
-        # One request for the whole organization; the documented path differs by the project only.
+        # One request for the whole organization; the documented path has the project in addition.
         repositories = list_items(await client.get(f"{base}/_apis/git/repositories"))
     except AzureDevOpsNotFound:
         repositories = []
         for project in projects:
             repositories += list_items(await client.get(f"{base}/{path_segment(project)}/_apis/git/repositories"))
-    return Counts(len(projects), sum(_is_covered(each) for each in repositories))
-
-
-def _is_covered(repository: Any) -> bool:  # noqa: ANN401 - JSON
-    return isinstance(repository, dict) and repository.get("isDisabled") is not True
+    is_covered = [
+        isinstance(repository, dict) and repository.get("isDisabled") is not True for repository in repositories
+    ]
+    return Counts(len(projects), sum(is_covered))

@@ -1,4 +1,4 @@
-"""The account that authorizes Defender, as one organization knows it, and the groups that it is in."""
+"""The account that authorizes Defender, as a member of one organization, and its groups there."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ADMINISTRATORS: Final = "Project Collection Administrators"
 _ADMINISTRATORS_DESCRIPTOR: Final = (
     "Microsoft.TeamFoundation.Identity;S-1-9-1551374245-1204400969-2402986413-2179408616-0-0-0-0-1"
 )
-"""Well-known descriptor of the group in whichever organization is asked (known from practice, not documented)."""
+"""Well-known descriptor of the group in the requested organization (observed, not documented)."""
 
 _GROUPS_MAX: Final = 500
 """Groups that are followed upwards from one account; more would be a loop or an abuse."""
@@ -24,11 +24,11 @@ _GROUPS_MAX: Final = 500
 
 @dataclass(frozen=True)
 class Account:
-    """Whom the checks are about.
+    """The account to check.
 
     Attributes:
         name: user principal name.
-        id: id in Azure DevOps where the account is the one that is signed in; None where it is another.
+        id: id in Azure DevOps where it is the signed-in account; None for another account.
     """
 
     name: str
@@ -41,8 +41,8 @@ class Member:
 
     Attributes:
         id: its id.
-        subject: subject descriptor, by which the graph knows it; empty where it was not given.
-        groups: descriptors (in lower case) of all groups that it is in, through others too.
+        subject: its subject descriptor in the Graph API; empty where the response has none.
+        groups: descriptors (in lower case) of all its groups, indirect ones included.
     """
 
     id: str
@@ -51,18 +51,18 @@ class Member:
 
 
 async def find_member(client: AzureDevOpsClient, organization: str, account: Account) -> Member | None:
-    """The account in an organization, or None where it is not in it.
+    """Return the account in an organization, or None where it is not a member.
 
     Raises:
-        AzureDevOpsError: it cannot be told.
+        AzureDevOpsError: it cannot be determined.
     """
-    who = {"identityIds": account.id} if account.id else {"searchFilter": "General", "filterValue": account.name}
-    found = await _identities(client, organization, {**who, "queryMembership": "expandedUp"})
-    active = [identity for identity in found if identity.get("isActive") is not False]
+    selector = {"identityIds": account.id} if account.id else {"searchFilter": "General", "filterValue": account.name}
+    identities = await _identities(client, organization, {**selector, "queryMembership": "expandedUp"})
+    active = [identity for identity in identities if identity.get("isActive") is not False]
     if not active:
         return None
     if len(active) > 1:
-        raise AzureDevOpsUnavailable(f"Azure DevOps knows several accounts as {account.name}.")
+        raise AzureDevOpsUnavailable(f"Azure DevOps has several accounts with the name {account.name}.")
     identity = active[0]
     member_of = identity.get("memberOf")
     return Member(
@@ -75,17 +75,17 @@ async def find_member(client: AzureDevOpsClient, organization: str, account: Acc
 async def is_administrator(client: AzureDevOpsClient, organization: str, member: Member) -> bool:
     """Whether the account is a Project Collection Administrator, directly or through any depth of groups.
 
-    Asked in two ways, as the quick one rests on a descriptor that is not documented: a No holds only where the graph
-    does not say Yes.
+    There are two ways to determine it. The quick one relies on an undocumented descriptor: its No is final only where
+    the Graph API does not say Yes.
 
     Raises:
-        AzureDevOpsError: neither way gives an answer.
+        AzureDevOpsError: both ways failed.
     """
-    by_identity = await _by_identity(client, organization, member)
+    by_identity = await _is_administrator_by_identity(client, organization, member)
     if by_identity:
         return True
     try:
-        return await _by_graph(client, organization, member)
+        return await _is_administrator_by_graph(client, organization, member)
     except SignInExpired:
         raise
     except AzureDevOpsError:
@@ -94,8 +94,8 @@ async def is_administrator(client: AzureDevOpsClient, organization: str, member:
         return False
 
 
-async def _by_identity(client: AzureDevOpsClient, organization: str, member: Member) -> bool | None:
-    """By the groups that came with the identity; None where the administrators' group is not found that way."""
+async def _is_administrator_by_identity(client: AzureDevOpsClient, organization: str, member: Member) -> bool | None:
+    """By the groups of the identity; None where the administrators' group has no identity with that descriptor."""
     try:
         groups = await _identities(client, organization, {"descriptors": _ADMINISTRATORS_DESCRIPTOR})
     except (SignInExpired, AzureDevOpsUnavailable):
@@ -106,46 +106,39 @@ async def _by_identity(client: AzureDevOpsClient, organization: str, member: Mem
     return bool(descriptors & member.groups) if descriptors else None
 
 
-async def _by_graph(client: AzureDevOpsClient, organization: str, member: Member) -> bool:
+async def _is_administrator_by_graph(client: AzureDevOpsClient, organization: str, member: Member) -> bool:
     """By following memberships upwards, one level at a time."""
-    group = await _administrators_group(client, organization)
-    pending = [member.subject or await _subject_descriptor(client, organization, member)]
-    seen = set(pending)
-    while pending and len(seen) <= _GROUPS_MAX:
-        for container in await _containers(client, organization, pending.pop()):
-            if container == group:
+    administrators = await _administrators_group(client, organization)
+    subject = member.subject
+    if not subject:
+        body = await client.get(_graph_url(client, organization, "descriptors", member.id), api_version=GRAPH_VERSION)
+        if not isinstance(body, dict) or not body.get("value"):
+            raise AzureDevOpsUnavailable("The response of Azure DevOps does not name the account's descriptor.")
+        subject = str(body["value"])
+    pending = [subject]
+    visited = set(pending)
+    while pending and len(visited) <= _GROUPS_MAX:
+        url = _graph_url(client, organization, "memberships", pending.pop())
+        for membership in list_items(await client.get(url, {"direction": "up"}, GRAPH_VERSION)):
+            if not isinstance(membership, dict) or "containerDescriptor" not in membership:
+                continue
+            container = str(membership["containerDescriptor"])
+            if container == administrators:
                 return True
-            if container not in seen:
-                seen.add(container)
+            if container not in visited:
+                visited.add(container)
                 pending.append(container)
     return False
 
 
 async def _administrators_group(client: AzureDevOpsClient, organization: str) -> str:
-    wanted = f"[{organization}]\\{ADMINISTRATORS}".lower()
-    url = _graph(client, organization, "groups")
+    principal_name = f"[{organization}]\\{ADMINISTRATORS}".lower()
+    url = _graph_url(client, organization, "groups")
     async for page in client.pages(url, {}, GRAPH_VERSION):
         for group in page:
-            if isinstance(group, dict) and str(group.get("principalName", "")).lower() == wanted:
+            if isinstance(group, dict) and str(group.get("principalName", "")).lower() == principal_name:
                 return str(group.get("descriptor", ""))
     raise AzureDevOpsUnavailable(f"Azure DevOps does not list the group {ADMINISTRATORS} of the organization.")
-
-
-async def _subject_descriptor(client: AzureDevOpsClient, organization: str, member: Member) -> str:
-    body = await client.get(_graph(client, organization, "descriptors", member.id), api_version=GRAPH_VERSION)
-    if not isinstance(body, dict) or not body.get("value"):
-        raise AzureDevOpsUnavailable("Azure DevOps did not name the account's descriptor.")
-    return str(body["value"])
-
-
-async def _containers(client: AzureDevOpsClient, organization: str, subject: str) -> list[str]:
-    url = _graph(client, organization, "memberships", subject)
-    memberships = list_items(await client.get(url, {"direction": "up"}, GRAPH_VERSION))
-    return [
-        str(each["containerDescriptor"])
-        for each in memberships
-        if isinstance(each, dict) and "containerDescriptor" in each
-    ]
 
 
 async def _identities(client: AzureDevOpsClient, organization: str, query: dict[str, str]) -> list[dict[str, Any]]:
@@ -153,6 +146,6 @@ async def _identities(client: AzureDevOpsClient, organization: str, query: dict[
     return [identity for identity in list_items(await client.get(url, query)) if isinstance(identity, dict)]
 
 
-def _graph(client: AzureDevOpsClient, organization: str, *path: str) -> str:
-    steps = "/".join(path_segment(step) for step in (organization, "_apis", "graph", *path))
-    return f"{client.endpoints.identity}/{steps}"
+def _graph_url(client: AzureDevOpsClient, organization: str, *path: str) -> str:
+    segments = "/".join(path_segment(segment) for segment in (organization, "_apis", "graph", *path))
+    return f"{client.endpoints.identity}/{segments}"

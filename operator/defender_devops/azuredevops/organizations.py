@@ -1,4 +1,4 @@
-"""Who is signed in, which organizations that account sees, and which tenant an organization belongs to."""
+"""The signed-in account, its organizations, and the tenant of an organization."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from defender_devops.errors import AzureDevOpsUnavailable
 __all__ = ["NO_TENANT", "Profile", "organization_tenant", "organizations", "profile"]
 
 NO_TENANT: Final = "00000000-0000-0000-0000-000000000000"
-"""What an organization that is connected to no Entra tenant gives as its tenant."""
+"""The tenant of an organization that is not connected to an Entra tenant."""
 
 _TENANT_HEADER: Final = "X-VSS-ResourceTenant"
 _AUTHORIZATION_URI: Final = re.compile(
@@ -23,34 +23,32 @@ _GUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNOR
 
 @dataclass(frozen=True)
 class Profile:
-    """The account that is signed in.
+    """The signed-in account.
 
     Attributes:
         id: its id in Azure DevOps, the same in every organization.
         account: e-mail address, mostly the user principal name.
-        display_name: for people.
     """
 
     id: str
     account: str
-    display_name: str
 
 
 async def profile(client: AzureDevOpsClient) -> Profile:
-    """Who is signed in.
+    """Return the signed-in account.
 
     Raises:
-        AzureDevOpsError: it cannot be told.
+        AzureDevOpsError: it cannot be read.
     """
     body = await client.get(f"{client.endpoints.profile}/_apis/profile/profiles/me")
     identifier = _text(body, "id") or _text(body, "publicAlias")
     if not identifier:
-        raise AzureDevOpsUnavailable("Azure DevOps did not say who is signed in.")
-    return Profile(identifier, _text(body, "emailAddress"), _text(body, "displayName"))
+        raise AzureDevOpsUnavailable("The response of Azure DevOps does not name the signed-in account.")
+    return Profile(identifier, _text(body, "emailAddress"))
 
 
 async def organizations(client: AzureDevOpsClient, member_id: str) -> tuple[str, ...]:
-    """Names of the organizations that a person is a member of, sorted. Always empty for an app.
+    """Return the names of the organizations that a person is a member of, sorted. Always empty for an app.
 
     Raises:
         AzureDevOpsError: they cannot be listed.
@@ -61,21 +59,22 @@ async def organizations(client: AzureDevOpsClient, member_id: str) -> tuple[str,
 
 
 async def organization_tenant(client: AzureDevOpsClient, organization: str) -> str:
-    """The Entra tenant of an organization, or `NO_TENANT`. Azure DevOps tells it to anybody, so no token is sent.
+    """Return the Entra tenant of an organization, or `NO_TENANT`. The tenant is public, so no token is sent.
 
     Raises:
         AzureDevOpsNotFound: there is no such organization.
-        AzureDevOpsUnavailable: it cannot be told.
+        AzureDevOpsUnavailable: the response does not name the tenant.
     """
-    nobody = replace(client, token=None)
-    headers = await nobody.headers_of(f"{client.endpoints.dev_azure}/{path_segment(organization)}/_apis/connectionData")
-    said = str(headers.get(_TENANT_HEADER, "")).strip()
-    if _GUID.fullmatch(said):
-        return said.lower()
-    found = _AUTHORIZATION_URI.search(str(headers.get("WWW-Authenticate", "")))
-    if found is None:
-        raise AzureDevOpsUnavailable("Azure DevOps did not say which tenant the organization belongs to.")
-    return found.group(1).lower()
+    anonymous = replace(client, token=None)
+    url = f"{client.endpoints.dev_azure}/{path_segment(organization)}/_apis/connectionData"
+    headers = await anonymous.headers_of(url)
+    tenant = str(headers.get(_TENANT_HEADER, "")).strip()
+    if _GUID.fullmatch(tenant):
+        return tenant.lower()
+    match = _AUTHORIZATION_URI.search(str(headers.get("WWW-Authenticate", "")))
+    if match is None:
+        raise AzureDevOpsUnavailable("The response of Azure DevOps does not name the organization's tenant.")
+    return match.group(1).lower()
 
 
 def _text(body: Any, key: str) -> str:  # noqa: ANN401 - JSON

@@ -1,6 +1,6 @@
-"""Checks and counts of every connector's organizations, kept for a check interval: the facade for reconciles and pages.
+"""The prerequisites, counts and organizations of connectors, cached for a check interval. Reconciles and pages use it.
 
-Each account has one pace, whichever connector asks as it. Those who ask for the same at once share one answer.
+Each account has one rate limiter, which all connectors with that account share. Concurrent callers share a request.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from defender_devops.errors import AzureDevOpsDenied, AzureDevOpsError, Operator
 __all__ = ["AccessTokens", "PrerequisiteChecker"]
 
 Value = TypeVar("Value")
-_Ask = Callable[[AzureDevOpsClient], Awaitable[Value]]
+_Request = Callable[[AzureDevOpsClient], Awaitable[Value]]
 
 
 class AccessTokens(Protocol):
-    """Where tokens of a connector's sign-in come from."""
+    """Provides the tokens of a connector's sign-in."""
 
     async def access_token(
         self, connector: AzureDevOpsConnector, *, rejected: SecretStr | None = None, claims: str | None = None
     ) -> SecretStr:
-        """A token for Azure DevOps; a new one where `rejected` was refused.
+        """Return a token for Azure DevOps; a new one where `rejected` was rejected.
 
         Raises:
             OperatorError: there is none; the message says what to do.
@@ -47,15 +47,15 @@ class AccessTokens(Protocol):
 
 @dataclass
 class PrerequisiteChecker:
-    """Asks Azure DevOps as the connector's own sign-in.
+    """Sends requests to Azure DevOps with the connector's own sign-in.
 
     Args:
         tokens: sign-ins.
         http: shared connections.
-        endpoints: hosts of Azure DevOps.
-        check_interval: seconds for which an answer is good.
+        endpoints: base URLs of Azure DevOps.
+        check_interval: seconds for which a response is valid.
         monotonic: seconds that never jump.
-        observe: told of every request.
+        observe: called after every request.
     """
 
     tokens: AccessTokens
@@ -64,94 +64,90 @@ class PrerequisiteChecker:
     check_interval: float
     monotonic: Callable[[], float] = time.monotonic
     observe: RequestObserver = ignore_request
-    _paces: dict[Hashable, RateLimiter] = field(default_factory=dict)
+    _rate_limiters: dict[Hashable, RateLimiter] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Make the memories."""
-        self._checks = ResponseCache[tuple[Prerequisite, ...]](self.check_interval, self.monotonic, _retry_checks)
+        """Create the caches."""
+        self._checks = ResponseCache[tuple[Prerequisite, ...]](self.check_interval, self.monotonic, _retry_seconds)
         self._counts = ResponseCache[Counts](self.check_interval, self.monotonic, lambda _: None)
         self._organizations = ResponseCache[tuple[str, ...]](self.check_interval, self.monotonic, lambda _: None)
 
     async def check(self, connector: AzureDevOpsConnector, organization: str) -> tuple[Prerequisite, ...]:
-        """All prerequisites of one organization. What cannot be told is Unknown, with the reason."""
-        key = (connector.metadata.uid, _basis(connector), organization.lower())
-        return await self._checks.get(key, lambda: self._check(connector, organization))
+        """Return all prerequisites of one organization. One that cannot be determined is Unknown, with the reason."""
+
+        async def request() -> tuple[Prerequisite, ...]:
+            anonymous = self._client(None, None)
+            try:
+                tenant = await prerequisites.tenant_matches(anonymous, organization, connector.spec.azure.tenant_id)
+            except OperatorError as error:
+                tenant = _unknown(PrerequisiteCheck.TENANT_MATCHES, error)
+            try:
+                checks = await self._with_sign_in(
+                    connector, lambda client: _signed_in_checks(client, connector, organization)
+                )
+            except OperatorError as error:
+                checks = tuple(_unknown(check, error) for check in _SIGNED_IN_CHECKS)
+            return (tenant, *checks)
+
+        key = (connector.metadata.uid, _fingerprint(connector), organization.lower())
+        return await self._checks.get(key, request)
 
     async def expected_counts(self, connector: AzureDevOpsConnector, organization: str) -> Counts | None:
-        """How much Defender should find in an organization; None without a sign-in, or where it cannot be told now."""
+        """Return the counts that Defender should reach; None without a sign-in, or where they cannot be read."""
         if connector.spec.sign_in_method == SignInMethod.NONE:
             return None
-        key = (connector.metadata.uid, _basis(connector), organization.lower())
+
+        async def request() -> Counts:
+            return await self._with_sign_in(connector, lambda client: counts.expected_counts(client, organization))
+
+        key = (connector.metadata.uid, _fingerprint(connector), organization.lower())
         try:
-            return await self._counts.get(key, lambda: self._count(connector, organization))
+            return await self._counts.get(key, request)
         except OperatorError:
             return None
 
     async def organizations(self, connector: AzureDevOpsConnector) -> tuple[str, ...]:
-        """Names of the organizations that the signed-in account sees; always empty for an app.
+        """Return the names of the signed-in account's organizations; always empty for an app.
 
         Raises:
             OperatorError: they cannot be listed.
         """
-        key = (connector.metadata.uid, _basis(connector))
-        return await self._organizations.get(key, lambda: self._list(connector))
 
-    def forget(self, uid: str) -> None:
-        """Drop what is kept of a connector: it is gone, or its sign-in has changed."""
-        for memory in (self._checks, self._counts, self._organizations):
-            memory.forget(uid)
-
-    async def _check(self, connector: AzureDevOpsConnector, organization: str) -> tuple[Prerequisite, ...]:
-        tenant = await self._tenant(connector, organization)
-        try:
-            rest = await self._as_account(connector, lambda client: _checks(client, connector, organization))
-        except OperatorError as error:
-            rest = tuple(_not_made(check, error) for check in _SIGNED_IN_CHECKS)
-        return (tenant, *rest)
-
-    async def _tenant(self, connector: AzureDevOpsConnector, organization: str) -> Prerequisite:
-        nobody = self._client(None, self._pace(None))
-        try:
-            return await prerequisites.tenant_matches(nobody, organization, connector.spec.azure.tenant_id)
-        except OperatorError as error:
-            return _not_made(PrerequisiteCheck.TENANT_MATCHES, error)
-
-    async def _count(self, connector: AzureDevOpsConnector, organization: str) -> Counts:
-        return await self._as_account(connector, lambda client: counts.expected_counts(client, organization))
-
-    async def _list(self, connector: AzureDevOpsConnector) -> tuple[str, ...]:
-        async def ask(client: AzureDevOpsClient) -> tuple[str, ...]:
+        async def list_organizations(client: AzureDevOpsClient) -> tuple[str, ...]:
             return await organizations.organizations(client, (await organizations.profile(client)).id)
 
-        return await self._as_account(connector, ask)
+        key = (connector.metadata.uid, _fingerprint(connector))
+        return await self._organizations.get(key, lambda: self._with_sign_in(connector, list_organizations))
 
-    async def _as_account(self, connector: AzureDevOpsConnector, ask: _Ask[Value]) -> Value:
-        """Ask with the connector's token; once more with a new one where Azure DevOps does not take it.
+    def invalidate(self, uid: str) -> None:
+        """Drop the cached responses of a connector that was deleted, or whose sign-in has changed."""
+        for cache in (self._checks, self._counts, self._organizations):
+            cache.invalidate(uid)
+
+    async def _with_sign_in(self, connector: AzureDevOpsConnector, request: _Request[Value]) -> Value:
+        """Call `request` with the connector's token, and again with a new one where Azure DevOps rejects it.
 
         Raises:
-            OperatorError: there is no token, or the call fails.
+            OperatorError: there is no token, or the request fails.
         """
         token = await self.tokens.access_token(connector)
-        client = self._client(token, self._pace(connector))
         try:
-            return await ask(client)
+            return await request(self._client(token, connector))
         except SignInExpired as error:
             claims = error.claims if isinstance(error, ClaimsRequired) else None
         token = await self.tokens.access_token(connector, rejected=token, claims=claims)
-        return await ask(self._client(token, client.pace))
+        return await request(self._client(token, connector))
 
-    def _client(self, token: SecretStr | None, pace: RateLimiter) -> AzureDevOpsClient:
-        return AzureDevOpsClient(self.http, self.endpoints, token, pace, self.observe)
-
-    def _pace(self, connector: AzureDevOpsConnector | None) -> RateLimiter:
-        """The pace of the account that a connector signs in as; nobody has one too."""
+    def _client(self, token: SecretStr | None, connector: AzureDevOpsConnector | None) -> AzureDevOpsClient:
+        """A client with the rate limiter of the connector's account; anonymous requests share one, too."""
         sign_in = connector.spec.sign_in if connector else None
         if connector is None or sign_in is None:
-            identity: Hashable = None
+            account: Hashable = None
         else:
-            who = sign_in.account or (sign_in.client.id if sign_in.client else connector.metadata.uid)
-            identity = (connector.spec.azure.tenant_id.lower(), who.lower())
-        return self._paces.setdefault(identity, RateLimiter(monotonic=self.monotonic))
+            name = sign_in.account or (sign_in.client.id if sign_in.client else connector.metadata.uid)
+            account = (connector.spec.azure.tenant_id.lower(), name.lower())
+        rate_limiter = self._rate_limiters.setdefault(account, RateLimiter(monotonic=self.monotonic))
+        return AzureDevOpsClient(self.http, self.endpoints, token, rate_limiter, self.observe)
 
 
 _SIGNED_IN_CHECKS: Final = (
@@ -163,7 +159,7 @@ _SIGNED_IN_CHECKS: Final = (
 _ACCOUNT_CHECKS: Final = _SIGNED_IN_CHECKS[:2]
 
 
-_OF_AZURE_DEVOPS: Final = frozenset(
+_AZURE_DEVOPS_REASONS: Final = frozenset(
     {
         Reason.CHECK_UNAVAILABLE,
         Reason.AZURE_DEVOPS_UNAVAILABLE,
@@ -171,29 +167,23 @@ _OF_AZURE_DEVOPS: Final = frozenset(
         Reason.ORGANIZATION_NOT_FOUND,
     }
 )
-"""Reasons of checks that Azure DevOps itself left open; any other says that there was no token to ask with."""
+"""Reasons of Unknown checks for which Azure DevOps is the cause; with any other reason there was no token."""
 
 
-async def _checks(
+async def _signed_in_checks(
     client: AzureDevOpsClient, connector: AzureDevOpsConnector, organization: str
 ) -> tuple[Prerequisite, ...]:
-    """The checks that need a sign-in, in their order.
+    """The checks that need a sign-in, in the order of `_SIGNED_IN_CHECKS`.
 
     Raises:
-        SignInExpired: the token is not accepted; with another one all of it is asked again.
+        SignInExpired: the token is rejected; all checks are repeated with another one.
     """
-    of_account = await _account_checks(client, connector, organization)
-    of_organization = (
-        await _made(
-            PrerequisiteCheck.THIRD_PARTY_OAUTH_ENABLED,
-            prerequisites.third_party_oauth_enabled(client, organization),
-        ),
-        await _made(
-            PrerequisiteCheck.CONTAINER_MAPPING_EXTENSION,
-            prerequisites.container_mapping_extension(client, organization),
-        ),
+    _, _, oauth, extension = _SIGNED_IN_CHECKS
+    return (
+        *await _account_checks(client, connector, organization),
+        await _run(oauth, prerequisites.third_party_oauth_enabled(client, organization)),
+        await _run(extension, prerequisites.container_mapping_extension(client, organization)),
     )
-    return (*of_account, *of_organization)
 
 
 async def _account_checks(
@@ -208,13 +198,13 @@ async def _account_checks(
     except SignInExpired:
         raise
     except AzureDevOpsError as error:
-        return tuple(_not_made(check, error) for check in _ACCOUNT_CHECKS)
+        return tuple(_unknown(check, error) for check in _ACCOUNT_CHECKS)
     administrator, level = _ACCOUNT_CHECKS
     return (
-        await _made(
+        await _run(
             administrator, prerequisites.project_collection_administrator(client, organization, account, member)
         ),
-        await _made(level, prerequisites.access_level(client, organization, account, member)),
+        await _run(level, prerequisites.access_level(client, organization, account, member)),
     )
 
 
@@ -223,8 +213,8 @@ async def _member(
 ) -> tuple[Account, Member | None]:
     """The authorizing account in an organization.
 
-    Where it is the one that is signed in, being refused entry says that it is no member; another account that is
-    refused entry says nothing about it.
+    Where it is the signed-in account, a denial of access means that it is not a member. A denial of another signed-in
+    account says nothing about it.
     """
     sign_in = connector.spec.sign_in
     if sign_in is None or (sign_in.account or "").lower() != name.lower():
@@ -237,29 +227,29 @@ async def _member(
         return account, None
 
 
-async def _made(check: PrerequisiteCheck, made: Awaitable[Prerequisite]) -> Prerequisite:
+async def _run(check: PrerequisiteCheck, result: Awaitable[Prerequisite]) -> Prerequisite:
     try:
-        return await made
+        return await result
     except SignInExpired:
         raise
     except AzureDevOpsError as error:
-        return _not_made(check, error)
+        return _unknown(check, error)
 
 
-def _not_made(check: PrerequisiteCheck, error: OperatorError) -> Prerequisite:
+def _unknown(check: PrerequisiteCheck, error: OperatorError) -> Prerequisite:
     return prerequisites.unknown(check, str(error.reason), error.message)
 
 
-def _retry_checks(found: tuple[Prerequisite, ...]) -> float | None:
-    """Soon where there was no token, later where Azure DevOps did not say, and None where all is told."""
-    reasons = {each.reason for each in found if each.status == "Unknown"} - {Reason.NOT_CHECKED}
+def _retry_seconds(checks: tuple[Prerequisite, ...]) -> float | None:
+    """Seconds until incomplete checks are repeated: few without a token, more where Azure DevOps failed."""
+    reasons = {check.reason for check in checks if check.status == "Unknown"} - {Reason.NOT_CHECKED}
     if not reasons:
         return None
-    return RETRY_SECONDS if reasons <= _OF_AZURE_DEVOPS else SIGN_IN_SECONDS
+    return RETRY_SECONDS if reasons <= _AZURE_DEVOPS_REASONS else SIGN_IN_SECONDS
 
 
-def _basis(connector: AzureDevOpsConnector) -> Hashable:
-    """What of the manifest an answer rests on."""
+def _fingerprint(connector: AzureDevOpsConnector) -> Hashable:
+    """The values of the manifest that a response depends on."""
     sign_in = connector.spec.sign_in
     client = sign_in.client.id if sign_in and sign_in.client else None
     return connector.spec.azure.tenant_id, connector.spec.authorizing_account, sign_in and sign_in.account, client

@@ -1,6 +1,7 @@
-"""What Defender for Cloud needs of an organization: one function for each check.
+"""The prerequisites of Defender for Cloud in an organization: one function for each.
 
-A check says False only where Azure DevOps said so. A call that failed, above all an undocumented one, makes it Unknown.
+A check is False only where a response of Azure DevOps says so. A failed request, above all to an undocumented API,
+makes it Unknown.
 """
 
 from __future__ import annotations
@@ -26,17 +27,18 @@ __all__ = [
 _EXTENSION: Final = ("ms-securitydevops", "ms-dfd-code-to-cloud")
 _EXTENSION_VERSION: Final = "7.1-preview.1"
 _POLICY_VERSION: Final = "5.0-preview.1"
-_ENOUGH: Final = frozenset({"express", "advanced", "professional", "earlyadopter"})
+_SUFFICIENT_LICENSES: Final = frozenset({"express", "advanced", "professional", "earlyadopter"})
 """accountLicenseType of Basic, Basic + Test Plans, and what Visual Studio subscribers had before."""
 
 _BROKEN_FLAGS: Final = frozenset({"disabled", "error", "needsreauthorization", "nonexistent"})
+_MESSAGE_MAX: Final = 1024
 
 
 async def tenant_matches(client: AzureDevOpsClient, organization: str, tenant_id: str) -> Prerequisite:
     """Whether the organization is connected to the tenant of the subscription.
 
     Raises:
-        AzureDevOpsError: it cannot be told.
+        AzureDevOpsError: it cannot be determined.
     """
     check = PrerequisiteCheck.TENANT_MATCHES
     tenant = await organization_tenant(client, organization)
@@ -47,7 +49,7 @@ async def tenant_matches(client: AzureDevOpsClient, organization: str, tenant_id
         check,
         Reason.TENANT_DIFFERS,
         f"{organization} is connected {state}, the subscription to {tenant_id}. Connect it to that tenant in its "
-        f"settings under Microsoft Entra ({_settings(client, organization, 'organizationAad')}).",
+        f"settings under Microsoft Entra ({_settings_url(client, organization, 'organizationAad')}).",
     )
 
 
@@ -57,7 +59,7 @@ async def project_collection_administrator(
     """Whether the authorizing account is a Project Collection Administrator.
 
     Raises:
-        AzureDevOpsError: it cannot be told.
+        AzureDevOpsError: it cannot be determined.
     """
     check = PrerequisiteCheck.PROJECT_COLLECTION_ADMINISTRATOR
     if member is not None and await is_administrator(client, organization, member):
@@ -66,8 +68,8 @@ async def project_collection_administrator(
     return _not_met(
         check,
         Reason.NOT_A_MEMBER,
-        f"{account.name} {state} {ADMINISTRATORS} of {organization}, neither itself nor through a group. An "
-        f"administrator adds it under Permissions ({_settings(client, organization, 'groups')}).",
+        f"{account.name} {state} {ADMINISTRATORS} of {organization}, neither directly nor through a group. An "
+        f"administrator adds it under Permissions ({_settings_url(client, organization, 'groups')}).",
     )
 
 
@@ -77,47 +79,46 @@ async def access_level(
     """Whether the authorizing account has an active access level of Basic or higher.
 
     Raises:
-        AzureDevOpsError: it cannot be told.
+        AzureDevOpsError: it cannot be determined.
     """
     check = PrerequisiteCheck.ACCESS_LEVEL
     level = await _access_level(client, organization, member)
-    where = _settings(client, organization, "users")
+    url = _settings_url(client, organization, "users")
     if level is None:
         return _not_met(
             check,
             Reason.INSUFFICIENT_ACCESS_LEVEL,
-            f"{account.name} has no access level in {organization}. Add it with Basic under Users ({where}).",
+            f"{account.name} has no access level in {organization}. Add it with Basic under Users ({url}).",
         )
-    licence, source, subscription, state = (
+    license_type, source, subscription, status = (
         str(level.get(name) or "").lower()
         for name in ("accountLicenseType", "licensingSource", "msdnLicenseType", "status")
     )
-    if state and state != "active":
+    if status and status != "active":
         return _not_met(
             check,
             Reason.INSUFFICIENT_ACCESS_LEVEL,
-            f"The access of {account.name} to {organization} is {state}. Let it sign in there, or assign Basic anew "
-            f"under Users ({where}).",
+            f"The access of {account.name} to {organization} is {status}. Sign in there with the account, or assign "
+            f"Basic again under Users ({url}).",
         )
-    if licence in _ENOUGH or (source == "msdn" and subscription not in {"", "none"}):
+    if license_type in _SUFFICIENT_LICENSES or (source == "msdn" and subscription not in {"", "none"}):
         return _met(check)
-    if licence in {"stakeholder", "none"}:
+    if license_type in {"stakeholder", "none"}:
         return _not_met(
             check,
             Reason.INSUFFICIENT_ACCESS_LEVEL,
-            f"{account.name} has the access level {licence.capitalize()} in {organization}, which is not enough. "
-            f"Assign Basic under Users ({where}).",
+            f"{account.name} has the access level {license_type.capitalize()} in {organization}, which is not enough. "
+            f"Assign Basic under Users ({url}).",
         )
-    return unknown(
-        check, Reason.CHECK_UNAVAILABLE, f"Azure DevOps names an access level that is not known: {licence!r}."
-    )
+    message = f"The response of Azure DevOps has an unknown access level: {license_type!r}."
+    return unknown(check, Reason.CHECK_UNAVAILABLE, message)
 
 
 async def third_party_oauth_enabled(client: AzureDevOpsClient, organization: str) -> Prerequisite:
-    """Whether third-party applications may come in through OAuth. Undocumented, and the value is inverted.
+    """Whether third-party applications have access through OAuth. Undocumented, and the value is inverted.
 
     Raises:
-        AzureDevOpsError: it cannot be told.
+        AzureDevOpsError: it cannot be determined.
     """
     check = PrerequisiteCheck.THIRD_PARTY_OAUTH_ENABLED
     url = (
@@ -125,17 +126,17 @@ async def third_party_oauth_enabled(client: AzureDevOpsClient, organization: str
         "/_apis/OrganizationPolicy/Policies/Policy.DisallowOAuthAuthentication"
     )
     body = await client.get(url, {"defaultValue": "false"}, _POLICY_VERSION)
-    given = body if isinstance(body, dict) else {}
-    disallowed = given.get("effectiveValue", given.get("value"))
-    if not isinstance(disallowed, bool):
-        return unknown(check, Reason.CHECK_UNAVAILABLE, "Azure DevOps did not say how the policy is set.")
-    if not disallowed:
+    policy = body if isinstance(body, dict) else {}
+    is_disallowed = policy.get("effectiveValue", policy.get("value"))
+    if not isinstance(is_disallowed, bool):
+        return unknown(check, Reason.CHECK_UNAVAILABLE, "The response of Azure DevOps has no value of the policy.")
+    if not is_disallowed:
         return _met(check)
     return _not_met(
         check,
         Reason.OAUTH_DISABLED,
-        f"{organization} does not let third-party applications in through OAuth, so Defender for Cloud cannot work "
-        f"there. Switch that on under Policies ({_settings(client, organization, 'policy')}).",
+        f"{organization} denies third-party applications access through OAuth, so Defender for Cloud cannot work "
+        f"there. Enable it under Policies ({_settings_url(client, organization, 'policy')}).",
     )
 
 
@@ -143,34 +144,46 @@ async def container_mapping_extension(client: AzureDevOpsClient, organization: s
     """Whether the extension that maps containers to code is installed and works.
 
     Raises:
-        AzureDevOpsError: it cannot be told.
+        AzureDevOpsError: it cannot be determined.
     """
     check = PrerequisiteCheck.CONTAINER_MAPPING_EXTENSION
     url = f"{client.endpoints.extension}/{path_segment(organization)}/_apis/extensionmanagement/installedextensions"
-    installed = list_items(await client.get(url, {"includeDisabledExtensions": "true"}, _EXTENSION_VERSION))
-    ours = next((each for each in installed if isinstance(each, dict) and _is_ours(each)), None)
-    where = _settings(client, organization, "extensions")
-    if ours is None:
+    extensions = list_items(await client.get(url, {"includeDisabledExtensions": "true"}, _EXTENSION_VERSION))
+    settings_url = _settings_url(client, organization, "extensions")
+    for extension in extensions:
+        if (
+            isinstance(extension, dict)
+            and (
+                str(extension.get("publisherId", "")).lower(),
+                str(extension.get("extensionId", "")).lower(),
+            )
+            == _EXTENSION
+        ):
+            break
+    else:
         return _not_met(
             check,
             Reason.EXTENSION_MISSING,
             f"The extension that maps containers to code is not installed in {organization}. Defender for Cloud "
-            f"installs it at onboarding; if it is missing after a day, install {'.'.join(_EXTENSION)} ({where}).",
+            f"installs it at onboarding; if it is missing after a day, install {'.'.join(_EXTENSION)} "
+            f"({settings_url}).",
         )
-    broken = _flags(ours) & _BROKEN_FLAGS
+    state = extension.get("installState")
+    flags = str(state.get("flags", "")) if isinstance(state, dict) else ""
+    broken = {flag.strip().lower() for flag in flags.split(",")} & _BROKEN_FLAGS
     if not broken:
         return _met(check)
     return _not_met(
         check,
         Reason.EXTENSION_DISABLED,
         f"The extension that maps containers to code does not work in {organization} ({', '.join(sorted(broken))}). "
-        f"Enable or approve it under Extensions ({where}).",
+        f"Enable or approve it under Extensions ({settings_url}).",
     )
 
 
 def unknown(check: PrerequisiteCheck, reason: str, message: str) -> Prerequisite:
-    """A check that could not be made."""
-    return Prerequisite(check=check, status="Unknown", reason=reason, message=message[:1024])
+    """Return a check whose result could not be determined."""
+    return Prerequisite(check=check, status="Unknown", reason=reason, message=message[:_MESSAGE_MAX])
 
 
 async def _access_level(client: AzureDevOpsClient, organization: str, member: Member | None) -> dict[str, Any] | None:
@@ -181,29 +194,16 @@ async def _access_level(client: AzureDevOpsClient, organization: str, member: Me
     """
     if member is None:
         return None
-    url = (
-        f"{client.endpoints.entitlement}/{path_segment(organization)}/_apis/userentitlements/{path_segment(member.id)}"
-    )
+    path = f"{path_segment(organization)}/_apis/userentitlements/{path_segment(member.id)}"
     try:
-        body = await client.get(url)
+        body = await client.get(f"{client.endpoints.entitlement}/{path}")
     except AzureDevOpsNotFound:
         return None
     level = body.get("accessLevel") if isinstance(body, dict) else None
     return level if isinstance(level, dict) else {}
 
 
-def _is_ours(extension: dict[str, Any]) -> bool:
-    named = (str(extension.get("publisherId", "")).lower(), str(extension.get("extensionId", "")).lower())
-    return named == _EXTENSION
-
-
-def _flags(extension: dict[str, Any]) -> frozenset[str]:
-    state = extension.get("installState")
-    flags = str(state.get("flags", "")) if isinstance(state, dict) else ""
-    return frozenset(flag.strip().lower() for flag in flags.split(","))
-
-
-def _settings(client: AzureDevOpsClient, organization: str, page: str) -> str:
+def _settings_url(client: AzureDevOpsClient, organization: str, page: str) -> str:
     return f"{client.endpoints.dev_azure}/{path_segment(organization)}/_settings/{page}"
 
 
@@ -212,4 +212,4 @@ def _met(check: PrerequisiteCheck) -> Prerequisite:
 
 
 def _not_met(check: PrerequisiteCheck, reason: Reason, message: str) -> Prerequisite:
-    return Prerequisite(check=check, status="False", reason=reason, message=message[:1024])
+    return Prerequisite(check=check, status="False", reason=reason, message=message[:_MESSAGE_MAX])

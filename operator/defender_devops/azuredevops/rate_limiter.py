@@ -1,8 +1,8 @@
-"""How fast one identity may ask Azure DevOps.
+"""The rate limit of one account at Azure DevOps.
 
-Azure DevOps gives each identity 200 throughput units in a sliding five minutes, and Defender for Cloud spends from the
-same ones where it works under the same account. Long before it refuses, it says so: `Retry-After` comes with a good
-answer too, and means "slow down", not "ask again". (learn.microsoft.com/azure/devops/integrate/concepts/rate-limits)
+Azure DevOps grants each account 200 throughput units in a sliding five minutes, which the account shares with Defender
+for Cloud where that authorizes with the same one. Long before a 429, `Retry-After` is part of successful responses; it
+then means "slow down", not "send again". (learn.microsoft.com/azure/devops/integrate/concepts/rate-limits)
 """
 
 from __future__ import annotations
@@ -13,27 +13,27 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from defender_devops.errors import AzureDevOpsUnavailable
+from defender_devops.errors import WILL_RETRY, AzureDevOpsUnavailable
 
 __all__ = ["RateLimitHeaders", "RateLimiter"]
 
-LONGEST_WAIT: Final = 15.0
-"""Seconds that a request waits for its turn; beyond that its caller does something else meanwhile."""
+MAX_DELAY: Final = 15.0
+"""Seconds that a request may be delayed; its caller does something else during a longer delay."""
 
 _CONCURRENCY: Final = 4
-"""Requests of one identity at once: checks are small, and Defender's own work comes first."""
+"""Requests of one account at once: checks are small, and Defender's own work has precedence."""
 
 
 @dataclass(frozen=True)
 class RateLimitHeaders:
-    """The X-RateLimit headers of an answer that came while a limit was near.
+    """The X-RateLimit headers, which are part of responses near a limit.
 
     Attributes:
-        resource: what is limited, as the service calls it.
-        delay: seconds that the service held the request back.
+        resource: what is limited, in the service's words.
+        delay: seconds for which the service delayed the request.
         limit: units in the window.
-        remaining: units that are left.
-        reset: when the window is fresh again, seconds since the epoch.
+        remaining: remaining units.
+        reset: end of the window, seconds since the epoch.
     """
 
     resource: str
@@ -45,63 +45,60 @@ class RateLimitHeaders:
 
 @dataclass
 class RateLimiter:
-    """The pace of one identity.
+    """Delays the requests of one account.
 
     Args:
         monotonic: seconds that never jump.
         wall: seconds since the epoch.
-        sleep: waits.
+        sleep: sleeps.
+        concurrency: limits the requests in flight.
+        headers: of the last response near a limit.
     """
 
     monotonic: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_CONCURRENCY))
-    rate_limit: RateLimitHeaders | None = None
+    concurrency: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_CONCURRENCY))
+    headers: RateLimitHeaders | None = None
     _not_before: float = 0.0
 
     @property
-    def wait(self) -> float:
-        """Seconds until the next request may go out."""
+    def delay(self) -> float:
+        """Seconds until the next request may be sent."""
         return max(0.0, self._not_before - self.monotonic())
 
-    async def turn(self) -> None:
-        """Wait for the next request's turn.
+    async def acquire(self) -> None:
+        """Wait until the next request may be sent.
 
         Raises:
-            AzureDevOpsUnavailable: it is too far away to be waited for; `retry_after` says when it comes.
+            AzureDevOpsUnavailable: that would take too long; `retry_after` says how long.
         """
-        while (seconds := self.wait) > 0:
-            if seconds > LONGEST_WAIT:
+        while (delay := self.delay) > 0:
+            if delay > MAX_DELAY:
                 raise AzureDevOpsUnavailable(
-                    f"Azure DevOps asks this account to slow down for {seconds:.0f} s. It is tried again after that.",
-                    retry_after=seconds,
+                    f"Azure DevOps asks this account to slow down for {delay:.0f} s. {WILL_RETRY}",
+                    retry_after=delay,
                 )
-            await self.sleep(seconds)
+            await self.sleep(delay)
 
-    def note(self, headers: Mapping[str, str]) -> None:
-        """Take in what an answer says of the pace, whatever its status."""
-        self.rate_limit = _rate_limit(headers) or self.rate_limit
-        seconds = _number(headers.get("Retry-After"))
-        if seconds is not None:
-            self._not_before = max(self._not_before, self.monotonic() + seconds)
-        elif self.rate_limit and self.rate_limit.remaining == 0 and self.rate_limit.reset is not None:
-            until_reset = self.rate_limit.reset - self.wall()
+    def update(self, headers: Mapping[str, str]) -> None:
+        """Apply the rate limit headers of a response, whatever its status."""
+        resource = headers.get("X-RateLimit-Resource")
+        if resource is not None:
+            delay, limit, remaining, reset = (
+                _number(headers.get(f"X-RateLimit-{name}")) for name in ("Delay", "Limit", "Remaining", "Reset")
+            )
+            self.headers = RateLimitHeaders(resource, delay, limit, remaining, reset)
+        retry_after = _number(headers.get("Retry-After"))
+        if retry_after is not None:
+            self._not_before = max(self._not_before, self.monotonic() + retry_after)
+        elif self.headers and self.headers.remaining == 0 and self.headers.reset is not None:
+            until_reset = self.headers.reset - self.wall()
             self._not_before = max(self._not_before, self.monotonic() + until_reset)
 
 
-def _rate_limit(headers: Mapping[str, str]) -> RateLimitHeaders | None:
-    resource = headers.get("X-RateLimit-Resource")
-    if resource is None:
-        return None
-    delay, limit, remaining, reset = (
-        _number(headers.get(f"X-RateLimit-{name}")) for name in ("Delay", "Limit", "Remaining", "Reset")
-    )
-    return RateLimitHeaders(resource, delay, limit, remaining, reset)
-
-
 def _number(header: str | None) -> float | None:
-    """A number of seconds or units; anything else in the header says nothing."""
+    """A number of seconds or units; None for anything else."""
     try:
         number = float(header) if header else None
     except ValueError:

@@ -1,4 +1,4 @@
-"""Answers that are kept for a while. Those who ask for the same at once share one question."""
+"""A cache of responses. Concurrent callers of the same key share one request."""
 
 from __future__ import annotations
 
@@ -14,61 +14,62 @@ __all__ = ["RETRY_SECONDS", "SIGN_IN_SECONDS", "ResponseCache"]
 Value = TypeVar("Value")
 
 _SHARE: Final = 0.8
-"""Of the interval for which a good answer is kept: who asks once an interval shall always get a new one."""
+"""Part of the interval for which a response is cached: a caller that comes once an interval always gets a new one."""
 
 RETRY_SECONDS: Final = 60.0
-"""To the next try after an answer that was none, unless the service asks for more."""
+"""To the next attempt after a failure, unless the service demands more."""
 
 SIGN_IN_SECONDS: Final = 1.0
-"""To the next try where there was no token: that failure is kept where tokens are, and ends with a sign-in."""
+"""To the next attempt after a failure to get a token: the cache of tokens has that failure, and a sign-in ends it."""
 
 
 @dataclass
-class _Kept(Generic[Value]):
+class _Entry(Generic[Value]):
     task: asyncio.Future[Value]
-    until: float = float("inf")
+    expires_at: float = float("inf")
 
 
 @dataclass
 class ResponseCache(Generic[Value]):
-    """Keeps answers of one kind by key.
+    """Caches the responses of one kind by key.
 
     Args:
-        interval: seconds between two questions for the same.
+        interval: seconds between two requests with the same key.
         monotonic: seconds that never jump.
-        retry: seconds after which to ask again for an answer that is none; None for a good one.
+        retry: seconds after which to repeat a request with an incomplete response; None for a complete one.
     """
 
     interval: float
     monotonic: Callable[[], float]
     retry: Callable[[Value], float | None]
-    _kept: dict[tuple[Hashable, ...], _Kept[Value]] = field(default_factory=dict)
+    _entries: dict[tuple[Hashable, ...], _Entry[Value]] = field(default_factory=dict)
 
-    async def get(self, key: tuple[Hashable, ...], ask: Callable[[], Awaitable[Value]]) -> Value:
-        """The kept answer, or failure, while it is good; otherwise ask."""
-        kept = self._kept.get(key)
-        if kept is None or kept.until <= self.monotonic():
-            kept = self._kept[key] = _Kept(asyncio.ensure_future(ask()))
-            kept.task.add_done_callback(lambda _: self._date(key, kept))
-        return await asyncio.shield(kept.task)
+    async def get(self, key: tuple[Hashable, ...], request: Callable[[], Awaitable[Value]]) -> Value:
+        """Return the cached response, or raise the cached failure; send a request where there is none."""
+        entry = self._entries.get(key)
+        if entry is None or entry.expires_at <= self.monotonic():
+            entry = self._entries[key] = _Entry(asyncio.ensure_future(request()))
+            entry.task.add_done_callback(lambda _: self._set_expiry(key, entry))
+        # Shielded: a caller that is cancelled must not cancel the request of the others.
+        return await asyncio.shield(entry.task)
 
-    def forget(self, first: Hashable) -> None:
-        """Drop the answers whose key begins so."""
-        for key in [key for key in self._kept if key[0] == first]:
-            del self._kept[key]
+    def invalidate(self, prefix: Hashable) -> None:
+        """Drop the responses whose key begins with `prefix`."""
+        for key in [key for key in self._entries if key[0] == prefix]:
+            del self._entries[key]
 
-    def _date(self, key: tuple[Hashable, ...], kept: _Kept[Value]) -> None:
-        if kept.task.cancelled():
-            if self._kept.get(key) is kept:
-                del self._kept[key]
+    def _set_expiry(self, key: tuple[Hashable, ...], entry: _Entry[Value]) -> None:
+        if entry.task.cancelled():
+            if self._entries.get(key) is entry:
+                del self._entries[key]
             return
-        kept.until = self.monotonic() + min(self.interval * _SHARE, self._pause(kept))
-
-    def _pause(self, kept: _Kept[Value]) -> float:
-        error = kept.task.exception()
+        error = entry.task.exception()
+        seconds: float | None
         if error is None:
-            pause = self.retry(kept.task.result())
-            return self.interval if pause is None else pause
-        if isinstance(error, AzureDevOpsError):
-            return max(RETRY_SECONDS, error.retry_after or 0.0)
-        return SIGN_IN_SECONDS
+            seconds = self.retry(entry.task.result())
+        elif isinstance(error, AzureDevOpsError):
+            seconds = max(RETRY_SECONDS, error.retry_after or 0.0)
+        else:
+            seconds = SIGN_IN_SECONDS
+        longest = self.interval * _SHARE
+        entry.expires_at = self.monotonic() + (longest if seconds is None else min(longest, seconds))

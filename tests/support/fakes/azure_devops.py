@@ -97,8 +97,8 @@ async def serve_azure_devops(service: FakeAzureDevOps) -> AsyncIterator[AzureDev
     service.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     http = open_http_client()
     monotonic = FakeMonotonicClock()
-    pace = RateLimiter(monotonic=monotonic, wall=monotonic, sleep=monotonic.sleep)
-    client = AzureDevOpsClient(http, Endpoints(*[service.url] * 5), SecretStr("access-token-value"), pace)
+    rate_limiter = RateLimiter(monotonic=monotonic, wall=monotonic, sleep=monotonic.sleep)
+    client = AzureDevOpsClient(http, Endpoints(*[service.url] * 5), SecretStr("access-token-value"), rate_limiter)
     try:
         yield AzureDevOpsSetup(service, http, monotonic, client)
     finally:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from defender_devops.azuredevops.client import AzureDevOpsClient, Endpoints, list_items, path_segment
 from defender_devops.azuredevops.errors import ClaimsRequired, raise_for_failure
-from defender_devops.azuredevops.rate_limiter import LONGEST_WAIT, RateLimiter
+from defender_devops.azuredevops.rate_limiter import MAX_DELAY, RateLimiter
 from defender_devops.errors import (
     AzureDevOpsDenied,
     AzureDevOpsError,
@@ -67,8 +67,8 @@ TABLE = [
         AzureDevOpsDenied,
         r"VS403283: No. \(AccessDeniedException\)",
     ),
-    ("no organization", answer(404), AzureDevOpsNotFound, "knows nothing"),
-    ("gone", answer(410), AzureDevOpsNotFound, "knows nothing"),
+    ("no organization", answer(404), AzureDevOpsNotFound, "no such organization"),
+    ("gone", answer(410), AzureDevOpsNotFound, "no such organization"),
     (
         "blocked for usage",
         answer(429, '{"message": "TF400733: The request has been canceled: exceeded usage."}'),
@@ -157,13 +157,13 @@ async def test_pages_are_followed_by_their_continuation_token(reach: AzureDevOps
 
 async def test_a_list_that_turns_in_a_circle_is_noticed(reach: AzureDevOpsSetup) -> None:
     reach.service.responses["/list"] = web.json_response({"value": []}, headers={"x-ms-continuationtoken": "same"})
-    with pytest.raises(AzureDevOpsUnavailable, match="again and again"):
+    with pytest.raises(AzureDevOpsUnavailable, match="same continuation token"):
         [page async for page in reach.client.pages(f"{reach.service.url}/list", {})]
 
 
 @pytest.mark.parametrize("body", [{"count": 0}, {"value": None}, {"value": "x"}, "text", 7, None])
 def test_an_answer_without_its_list_is_told(body: object) -> None:
-    with pytest.raises(AzureDevOpsUnavailable, match="without the list"):
+    with pytest.raises(AzureDevOpsUnavailable, match="does not have the requested list"):
         list_items(body)
 
 
@@ -181,7 +181,7 @@ async def test_a_service_that_stays_broken_is_asked_three_times(reach: AzureDevO
 
 
 async def test_an_unreachable_service_is_told_without_the_token(reach: AzureDevOpsSetup) -> None:
-    client = AzureDevOpsClient(reach.http, Endpoints(), reach.client.token, reach.client.pace)
+    client = AzureDevOpsClient(reach.http, Endpoints(), reach.client.token, reach.client.rate_limiter)
     with pytest.raises(AzureDevOpsUnavailable, match="cannot be reached") as caught:
         await client.get("http://127.0.0.1:1/x")
     assert caught.value.__cause__ is None
@@ -212,11 +212,11 @@ async def test_retry_after_on_a_good_answer_slows_the_next_request_down_and_repe
 
 
 async def test_a_pause_too_long_to_wait_for_is_told_with_its_length(reach: AzureDevOpsSetup) -> None:
-    reach.service.responses["/x"] = web.json_response({}, headers={"Retry-After": str(LONGEST_WAIT + 100)})
+    reach.service.responses["/x"] = web.json_response({}, headers={"Retry-After": str(MAX_DELAY + 100)})
     await reach.client.get(f"{reach.service.url}/x")
     with pytest.raises(AzureDevOpsUnavailable, match="slow down") as caught:
         await reach.client.get(f"{reach.service.url}/x")
-    assert caught.value.retry_after == pytest.approx(LONGEST_WAIT + 100)
+    assert caught.value.retry_after == pytest.approx(MAX_DELAY + 100)
     assert len(reach.service.requests) == 1
 
 
@@ -233,25 +233,29 @@ def headers(**values: str) -> dict[str, str]:
 
 def test_a_spent_window_is_waited_out() -> None:
     monotonic = FakeMonotonicClock()
-    pace = RateLimiter(monotonic=monotonic, wall=monotonic)
-    pace.note(headers(Resource="AnalysisService", Delay="1.5", Limit="200", Remaining="0", Reset="1042"))
-    assert pace.wait == 42.0
-    assert pace.rate_limit
-    assert (pace.rate_limit.resource, pace.rate_limit.limit, pace.rate_limit.delay) == ("AnalysisService", 200.0, 1.5)
+    rate_limiter = RateLimiter(monotonic=monotonic, wall=monotonic)
+    rate_limiter.update(headers(Resource="AnalysisService", Delay="1.5", Limit="200", Remaining="0", Reset="1042"))
+    assert rate_limiter.delay == 42.0
+    assert rate_limiter.headers
+    assert (rate_limiter.headers.resource, rate_limiter.headers.limit, rate_limiter.headers.delay) == (
+        "AnalysisService",
+        200.0,
+        1.5,
+    )
 
 
 @pytest.mark.parametrize("value", ["", "soon", "-5", "nan", "inf", "Wed, 21 Oct 2026 07:28:00 GMT", "1e400"])
 def test_a_header_that_is_no_number_says_nothing(value: str) -> None:
-    pace = RateLimiter(monotonic=FakeMonotonicClock())
-    pace.note({"Retry-After": value})
-    assert pace.wait == 0.0
+    rate_limiter = RateLimiter(monotonic=FakeMonotonicClock())
+    rate_limiter.update({"Retry-After": value})
+    assert rate_limiter.delay == 0.0
 
 
 def test_a_shorter_pause_does_not_undo_a_longer_one() -> None:
-    pace = RateLimiter(monotonic=FakeMonotonicClock())
-    pace.note({"Retry-After": "10"})
-    pace.note({"Retry-After": "1"})
-    assert pace.wait == 10.0
+    rate_limiter = RateLimiter(monotonic=FakeMonotonicClock())
+    rate_limiter.update({"Retry-After": "10"})
+    rate_limiter.update({"Retry-After": "1"})
+    assert rate_limiter.delay == 10.0
 
 
 @given(st.text(max_size=30))
@@ -260,4 +264,4 @@ def test_a_name_stays_one_part_of_a_path(name: str) -> None:
 
 
 def test_the_endpoints_are_those_of_the_settings() -> None:
-    assert Endpoints.of(Settings()) == Endpoints()
+    assert Endpoints.from_settings(Settings()) == Endpoints()

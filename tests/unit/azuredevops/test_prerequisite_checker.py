@@ -127,7 +127,7 @@ async def test_an_answer_is_kept_and_asked_for_again_in_time_for_the_next_interv
 async def test_many_at_once_ask_once(desk: Desk) -> None:
     await asyncio.gather(*(statuses(desk) for _ in range(30)))
     once = desk.requests
-    desk.checker.forget(UID)
+    desk.checker.invalidate(UID)
     await statuses(desk)
     assert desk.requests == 2 * once
 
@@ -225,10 +225,13 @@ async def test_counts_that_failed_are_none_and_tried_again_later(desk: Desk) -> 
     assert await desk.checker.expected_counts(connector(), "contoso") == Counts(1, 1)
 
 
-async def test_connectors_of_one_account_share_its_pace(desk: Desk) -> None:
-    one, two = connector(), connector(uid="bbbbbbbb-0000-4000-8000-000000000002", name="two")
-    assert desk.checker._pace(one) is desk.checker._pace(two)
-    assert desk.checker._pace(one) is not desk.checker._pace(connector({"account": "other@contoso.com"}))
+async def test_connectors_of_one_account_share_its_rate_limiter(desk: Desk) -> None:
+    first = connector()
+    second = connector(uid="bbbbbbbb-0000-4000-8000-000000000002", name="two")
+    stranger = connector({"account": "other@contoso.com"})
+    limiters = [desk.checker._client(None, owner).rate_limiter for owner in (first, second, stranger)]
+    assert limiters[0] is limiters[1]
+    assert limiters[0] is not limiters[2]
 
 
 async def ask(value: object) -> object:

@@ -248,7 +248,7 @@ async def test_the_extension(reach: AzureDevOpsSetup, installed: list[Any], stat
 
 async def test_who_is_signed_in_and_where(reach: AzureDevOpsSetup) -> None:
     reach.service.responses["/_apis/profile/profiles/me"] = {"id": "id-1", "emailAddress": "a@b", "displayName": "A"}
-    assert await organizations.profile(reach.client) == organizations.Profile("id-1", "a@b", "A")
+    assert await organizations.profile(reach.client) == organizations.Profile("id-1", "a@b")
     names = [{"accountName": "zulu"}, {"accountName": "Alpha"}, {"accountId": "nameless"}]
     for body in ({"count": 3, "value": names}, names):
         reach.service.responses["/_apis/accounts"] = body

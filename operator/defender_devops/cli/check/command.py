@@ -58,7 +58,7 @@ async def show_checks(wanted: Wanted) -> ExitCode:
         laptop = await stack.enter_async_context(open_laptop())
         http = open_http_client()
         stack.push_async_callback(http.aclose)
-        checker = PrerequisiteChecker(OwnTokens(), http, Endpoints.of(settings), settings.check_interval)
+        checker = PrerequisiteChecker(OwnTokens(), http, Endpoints.from_settings(settings), settings.check_interval)
         made = await asyncio.gather(*(_check(each, around, laptop, checker) for each in subjects))
     _print(made, wanted.form)
     if not all(each.is_signed_in for each in made):

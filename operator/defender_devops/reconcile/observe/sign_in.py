@@ -49,7 +49,7 @@ class SignInObserver:
     def forget(self, uid: str) -> None:
         """The connector is gone."""
         self.sign_ins.forget(uid)
-        self.checker.forget(uid)
+        self.checker.invalidate(uid)
 
     async def look(
         self,
@@ -69,7 +69,7 @@ class SignInObserver:
         """
         if anew:
             self.sign_ins.request_check(connector)
-            self.checker.forget(connector.metadata.uid)
+            self.checker.invalidate(connector.metadata.uid)
         state = await self.sign_ins.state(connector)
         told = _told(resources, organizations)
         if state.signed_in:

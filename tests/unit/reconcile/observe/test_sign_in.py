@@ -69,7 +69,7 @@ class Desk:
             ),
             cast(
                 "PrerequisiteChecker",
-                SimpleNamespace(check=check, expected_counts=expected_counts, forget=self.forgotten.append),
+                SimpleNamespace(check=check, expected_counts=expected_counts, invalidate=self.forgotten.append),
             ),
         )
         return await view.look(CONNECTOR, NAMES, resources, anew=anew)
