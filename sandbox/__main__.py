@@ -1,4 +1,4 @@
-"""`python -m sandbox`: a cluster and a cloud that stay up, and the programs to use them with."""
+"""`python -m sandbox`: a cluster and a simulated cloud in the background, and the programs to use them."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ _FOLDER = Path(".sandbox")
 
 
 def main() -> int:
-    """Run one command; its exit status."""
+    """Run one command and return its exit status."""
     parser = argparse.ArgumentParser(prog="python -m sandbox", description=__doc__)
-    parser.add_argument("--folder", type=Path, default=_FOLDER, help="home of its files (default: %(default)s)")
+    parser.add_argument("--folder", type=Path, default=_FOLDER, help="folder for its files (default: %(default)s)")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, description in (
         ("up", "start cluster and cloud in the background"),
-        ("run", "the same in the foreground, until it is told to end"),
+        ("run", "the same in the foreground, until SIGTERM or Ctrl-C"),
     ):
         starting = commands.add_parser(name, help=description)
         starting.add_argument(
-            "--speed", type=float, default=60, help="how fast the cloud's time runs (default: %(default)s)"
+            "--speed", type=float, default=60, help="speed of the simulated clock (default: %(default)s)"
         )
-    commands.add_parser("down", help="end it")
+    commands.add_parser("down", help="stop cluster and cloud")
     commands.add_parser("prepare", help="find, download or build all programs that the sandbox and the tests need")
     for name in ("kubectl", "helm"):
-        tool = commands.add_parser(name, help=f"run {name} in the sandbox, installed or not", add_help=False)
+        tool = commands.add_parser(name, help=f"run {name} in the sandbox, whether installed or not", add_help=False)
         tool.add_argument("arguments", nargs=argparse.REMAINDER)
     options = parser.parse_args()
     try:

@@ -1,7 +1,7 @@
-"""A cluster and a cloud that outlive the command that starts them.
+"""A cluster and a cloud that keep running in the background.
 
-`up` leaves a process behind that holds all the others, and the lock on `.sandbox/lock` for as long as it lives: the
-lock, not a file with a process id, says whether the sandbox is up. If that process is killed, all others go with it.
+`up` starts a background process that owns all the others and holds the lock on `.sandbox/lock`: the lock, not a file
+with a process id, decides whether the sandbox is running. If that process is killed, all others end with it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _GRANTS = [
     for namespace in ("default", "security")
     for subscription in ("22222222-2222-2222-2222-222222222222", "33333333-3333-3333-3333-333333333333")
 ]
-"""The namespaces of the examples may use the operator's own identity in the default world's subscriptions."""
+"""Grants for the namespaces of the examples: the operator's own identity in the default world's subscriptions."""
 
 _START_SECONDS = 180
 _STOP_SECONDS = 30
@@ -43,12 +43,12 @@ _POLL_SECONDS = 0.1
 
 
 def up(folder: Path, speed: float) -> int:
-    """Start all in the background, wait until it is ready, and say how to use it."""
+    """Start everything in the background, wait until it is ready, and print how to use it."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if _running_process_id(folder) is not None:
-        print(f"the sandbox is up already\n{_usage(folder)}")
+        print(f"the sandbox is already running\n{_usage(folder)}")
         return 0
-    Binaries.find()  # here and not in the background: a build tells how far it is
+    Binaries.find()  # in the foreground, so that a build shows its progress
     _remove_access_files(folder)
     log = folder / "log"
     with log.open("w") as lines:
@@ -64,14 +64,14 @@ def up(folder: Path, speed: float) -> int:
     while not (folder / "env").exists():
         if background.poll() is not None or time.monotonic() > deadline:
             background.terminate()
-            raise ProcessFailed(f"the sandbox does not start; {log} says:\n{log.read_text()}")
+            raise ProcessFailed(f"the sandbox did not start; the end of {log}:\n{log.read_text()}")
         time.sleep(_POLL_SECONDS)
-    print(f"the sandbox is up\n{_usage(folder)}")
+    print(f"the sandbox is running\n{_usage(folder)}")
     return 0
 
 
 def run(folder: Path, speed: float) -> int:
-    """Hold cluster and cloud until SIGTERM or SIGINT, or until one of their programs ends.
+    """Run cluster and cloud until SIGTERM or SIGINT, or until one of their programs ends.
 
     Raises:
         ProcessFailed: one of them did not start, or ended by itself.
@@ -99,11 +99,11 @@ def run(folder: Path, speed: float) -> int:
 
 
 def down(folder: Path) -> int:
-    """End it, whatever is left of it."""
+    """Stop the sandbox and remove its access files."""
     background = _running_process_id(folder)
     if background is None:
         _remove_access_files(folder)
-        print("the sandbox is not up")
+        print("the sandbox is not running")
         return 0
     os.kill(background, signal.SIGTERM)
     deadline = time.monotonic() + _STOP_SECONDS
@@ -112,23 +112,25 @@ def down(folder: Path) -> int:
             os.kill(background, signal.SIGKILL)
         time.sleep(_POLL_SECONDS)
     _remove_access_files(folder)
-    print("the sandbox is down")
+    print("the sandbox is stopped")
     return 0
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold a folder's lock; who else wants it is told so.
+    """Hold the lock of a folder.
 
     Raises:
-        ProcessFailed: somebody holds it.
+        ProcessFailed: another process holds it.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (folder / "lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ProcessFailed(f"another sandbox is up in {folder}; end it first") from None
+            raise ProcessFailed(
+                f"another sandbox is running in {folder}; stop it first: python -m sandbox --folder {folder} down"
+            ) from None
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
@@ -136,7 +138,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def _running_process_id(folder: Path) -> int | None:
-    """Process id of whoever holds the lock; None where nobody does."""
+    """Return the process id of the lock holder; None if the lock is free."""
     while True:
         try:
             with (folder / "lock").open() as lock:
@@ -146,12 +148,12 @@ def _running_process_id(folder: Path) -> int | None:
         except BlockingIOError:
             if process_id := (folder / "lock").read_text():
                 return int(process_id)
-            continue  # it has just taken the lock
+            continue  # it has the lock, but has not written its process id yet
         return None
 
 
 def _environment(folder: Path, cloud: Cloud) -> dict[str, str]:
-    """All with which `python -m defender_devops` works on this cluster and this cloud."""
+    """Return the variables for `python -m defender_devops` with this cluster and this cloud."""
     return {
         "KUBECONFIG": str(folder / "kubeconfig"),
         **cloud.environment(),
@@ -176,11 +178,11 @@ def _usage(folder: Path) -> str:
     python = Path(sys.executable)
     python = python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else python
     return f"""
-  run the operator on it   set -a; . {place}/env; {python} -m defender_devops
-  look at it               kubectl --kubeconfig {place}/kubeconfig get azuredevopsconnectors,devopsorganizations -A
-  without kubectl          {python} -m sandbox kubectl get azuredevopsconnectors -A
-  play the human's part    {portal}
-  end it                   make sandbox-down"""
+  run the operator     set -a; . {place}/env; {python} -m defender_devops
+  show the resources   kubectl --kubeconfig {place}/kubeconfig get azuredevopsconnectors,devopsorganizations -A
+  without kubectl      {python} -m sandbox kubectl get azuredevopsconnectors -A
+  portal               {portal}
+  stop it              make sandbox-down"""
 
 
 def _remove_access_files(folder: Path) -> None:

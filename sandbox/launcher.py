@@ -1,4 +1,4 @@
-"""Runs a program that cannot outlive whoever started it, not even after kill -9.
+"""Runs a program that ends with the process that started it, even after kill -9.
 
 Started as a plain script, `python -I -S launcher.py GRACE PROGRAM ARGUMENT…`, with a pipe on standard input whose other
 end only the starter holds. The script forks a watcher and becomes the program by exec, so that the starter's child *is*
@@ -33,7 +33,7 @@ def main() -> None:
     os.dup2(os.open(os.devnull, os.O_RDONLY), sys.stdin.fileno())
     os.close(lifeline)
     try:
-        os.execvp(command[0], command)  # noqa: S606 - becoming that program, without a shell, is the whole purpose
+        os.execvp(command[0], command)  # noqa: S606 - replaces this process, without a shell
     except OSError as error:
         sys.exit(f"{command[0]} cannot be started: {error.strerror}")
 
@@ -53,7 +53,7 @@ def _watch(lifeline: int, program: int, grace: float) -> None:
 
 
 def _send(program: int, number: signal.Signals) -> None:
-    if os.getppid() == program:  # else it has ended, and its id may be somebody else's by now
+    if os.getppid() == program:  # otherwise it has ended, and its process id may have been reused
         os.kill(program, number)
 
 

@@ -1,4 +1,4 @@
-"""Programs that the sandbox starts: each with its log, each ended with its starter."""
+"""Child processes of the sandbox: each has a log and ends with the process that started it."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class ManagedProcess:
     """One running program.
 
     Args:
-        name: what messages call it.
+        name: name in messages.
         command: the program and its arguments.
-        log: file that takes its standard error, and its standard output too unless `output` is given.
-        output: file that takes its standard output.
-        env: its whole environment; None hands on ours.
-        cwd: its working directory; None is ours.
+        log: file for standard error, and for standard output unless `output` is set.
+        output: file for standard output.
+        env: complete environment; None inherits ours.
+        cwd: working directory; None inherits ours.
         grace: seconds between asking it to stop and killing it.
     """
 
@@ -59,7 +59,7 @@ class ManagedProcess:
                 stderr=errors,
                 env=env,
                 cwd=cwd,
-                start_new_session=True,  # Ctrl-C is for us: we stop it in order
+                start_new_session=True,  # Ctrl-C goes to this process, which stops the child in order
             )
 
     @property
@@ -73,10 +73,10 @@ class ManagedProcess:
         return self._process.poll()
 
     def wait_until(self, ready: Callable[[], T | None], *, timeout: float) -> T:
-        """Ask `ready` again and again until it gives a value.
+        """Call `ready` repeatedly until it returns a value.
 
         Raises:
-            ProcessFailed: the program ended before, or `timeout` seconds went by.
+            ProcessFailed: the program ended, or `timeout` seconds passed.
         """
         deadline = time.monotonic() + timeout
         while (value := ready()) is None:
@@ -88,10 +88,10 @@ class ManagedProcess:
         return value
 
     def wait_until_responding(self, url: str, *, timeout: float) -> None:
-        """Ask an address of the program's again and again until it answers well.
+        """Request a URL of the program repeatedly until it succeeds.
 
         Raises:
-            ProcessFailed: the program ended before, or `timeout` seconds went by.
+            ProcessFailed: the program ended, or `timeout` seconds passed.
         """
         with httpx.Client(trust_env=False) as http:
             self.wait_until(lambda: _answers(http, url), timeout=timeout)
@@ -102,24 +102,24 @@ class ManagedProcess:
             raise ProcessFailed(self._report(f"ended with status {self.exit_status}"))
 
     def wait(self, seconds: float) -> int | None:
-        """Wait for its end, but not longer than that; its exit status, or None while it runs."""
+        """Wait up to `seconds` for its end; return the exit status, or None if it still runs."""
         try:
             return self._process.wait(seconds)
         except subprocess.TimeoutExpired:
             return None
 
     def terminate(self) -> None:
-        """Ask it to stop, without waiting."""
+        """Send SIGTERM, without waiting."""
         if self.exit_status is None:
             self._process.terminate()
 
     def kill(self) -> None:
-        """End it at once, as kill -9 does, and wait for the end."""
+        """Kill it (SIGKILL) and wait for its end."""
         self._process.kill()
         self._close()
 
     def stop(self) -> int:
-        """Ask it to stop, kill it after its grace, and give its exit status. Stopping twice is no harm."""
+        """Send SIGTERM, kill it after its grace period, and return its exit status. May be called repeatedly."""
         self.terminate()
         try:
             self._process.wait(self._grace)
@@ -145,7 +145,7 @@ class ManagedProcess:
 
 
 def stop_processes(processes: Sequence[ManagedProcess]) -> None:
-    """Stop several at once: the wait is that of the slowest, not the sum."""
+    """Stop several in parallel."""
     for process in processes:
         process.terminate()
     for process in processes:

@@ -29,7 +29,7 @@ from sandbox.cloud.transport.server import serve
 from sandbox.cloud.world.load import DEFAULT_WORLD, UnknownName, read_world_file
 
 _SHUTDOWN_SECONDS = 1.0
-"""How long requests that are under way, such as waits for the journal, may go on after SIGTERM."""
+"""Seconds that running requests, such as waits for the journal, may take after SIGTERM."""
 
 _SERVICES = ("arm", "authority", *HOSTS, "portal", "control")
 
@@ -48,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         default=1.0,
         metavar="X",
-        help="seconds that pass inside Azure for each real second; 0 stands still until moved (default: 1)",
+        help="simulated seconds for each real second; 0 stops the clock until moved (default: 1)",
     )
     parser.add_argument(
         "--port",
@@ -60,8 +60,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--dir", type=Path, metavar="FOLDER", help="where ca.pem is written (default: a temporary folder)"
     )
-    parser.add_argument("--no-throttling", action="store_true", help="enforce no request budgets")
-    parser.add_argument("--journal", type=int, default=100_000, metavar="N", help="requests that the journal remembers")
+    parser.add_argument("--no-throttling", action="store_true", help="do not enforce request budgets")
+    parser.add_argument(
+        "--journal", type=int, default=100_000, metavar="N", help="number of requests that the journal keeps"
+    )
     federation = parser.add_argument_group(
         "workload identity federation",
         "an issuer whose tokens Entra accepts; more can be registered over the control port",

@@ -1,4 +1,4 @@
-"""A certificate authority made at start, and the certificate that all simulated services share."""
+"""A certificate authority created at start, and the certificate that all simulated services share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NAMES = ("localhost", "127.0.0.1", "::1")
 
 
 def make_certificates(folder: Path) -> tuple[ssl.SSLContext, Path]:
-    """Make an authority and a server certificate signed by it.
+    """Create a certificate authority and a server certificate signed by it.
 
     Args:
         folder: where the authority's certificate is written, as `ca.pem`. No private key is written anywhere that

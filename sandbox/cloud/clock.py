@@ -1,10 +1,10 @@
-"""One clock for the whole simulated cloud: it runs faster by a factor, or stands still and is moved.
+"""The clock of the simulated cloud: it runs at a configurable speed, or stands still and is moved.
 
 There are two readings. `now` is the time inside Azure: operations, discovery and lags run on it, so a factor of 600
 turns eight hours into 48 seconds. `wall` is the time that clients measure with their own clock: lifetimes of tokens
-and codes and the refill of request budgets run on it, unscaled, because a client that is told `expires_in: 3600`
-counts real seconds. Times shown to clients are always wall times (see `stamp`). Moving the clock lets inner time pass
-at once, as an endless speed would; wall time passes with it only as far as asked for.
+and codes and the refill of request budgets run on it, unscaled, because a client that receives `expires_in: 3600`
+counts real seconds. Times shown to clients are always wall times (see `stamp`). Moving the clock advances inner time
+at once; wall time advances only as far as requested.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["Clock"]
 
 @dataclass(frozen=True, slots=True)
 class _Segment:
-    """A stretch of constant speed: which wall time its first moment of inner time had."""
+    """A period of constant speed: the inner and wall time at which it began."""
 
     now: float
     wall: float
@@ -53,15 +53,15 @@ class Clock:
         self._start(self._initial_speed)
 
     def now(self) -> float:
-        """Inner time: what operations, discovery and lags run on."""
+        """Inner time, on which operations, discovery and lags run."""
         return self._now_base + (self._real() - self._real_base) * self.speed
 
     def wall(self) -> float:
-        """Time as clients measure it: real time, and what it was moved by."""
+        """Time as clients measure it: real time plus what it was moved by."""
         return self._wall_base + (self._real() - self._real_base if self.speed else 0.0)
 
     def move(self, seconds: float, wall: float = 0.0) -> None:
-        """Let `seconds` of inner time pass at once, and `wall` seconds of wall time with them."""
+        """Advance inner time by `seconds` at once, and wall time by `wall` seconds."""
         self._rebase()
         if seconds:
             self._segments.append(_Segment(self._now_base, self._wall_base, seconds / wall if wall else math.inf))

@@ -1,8 +1,8 @@
 """Faults that tests set for requests to come.
 
-A fault matches by service, method, path and principal, skips its first `after` matches and then strikes `times` times.
-It can answer in the service's place, add headers, wait, cut the connection before or after the effect, or spoil the
-long-running operation that the request starts.
+A fault matches by service, method, path and principal, skips its first `after` matches and then applies `times` times.
+It can answer in place of the service, add headers, delay, close the connection before or after the effect, or change
+the outcome of the long-running operation that the request starts.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["Fault", "Faults", "OperationFault"]
 
 
 class OperationFault(CamelModel):
-    """What a long-running operation does wrong.
+    """Outcome of a long-running operation.
 
     Attributes:
         outcome: `never` stays Accepted for ever; `failed` and `canceled` end so, without effect.
@@ -38,19 +38,19 @@ class OperationFault(CamelModel):
 
 
 class Fault(CamelModel):
-    """One fault; every part of the match that is None admits all.
+    """One fault; a match criterion that is None matches everything.
 
     Attributes:
         path: regular expression, searched in the path without regard to case.
-        times: how many requests it meets; None for all.
-        after: how many matching requests pass before.
-        status: answer with this status in the service's place: the request then has no effect.
+        times: how many requests it applies to; None for all.
+        after: how many matching requests pass first.
+        status: answer with this status in place of the service; the request then has no effect.
         body: text, or a value that is sent as JSON; only with `status`.
         headers: headers of that answer; without `status`, added to the service's own.
         aadsts: answer as Entra does with this error; the request then has no effect.
         delay: real seconds before the service sees the request.
         cut: close the connection `before` the effect or `after` it, without an answer.
-        operation: spoil the long-running operation that the request starts.
+        operation: outcome of the long-running operation that the request starts.
     """
 
     id: str = ""
@@ -71,14 +71,14 @@ class Fault(CamelModel):
     _pattern: re.Pattern[str] | None = PrivateAttr(default=None)
 
     def model_post_init(self, context: object, /) -> None:
-        """Compile the pattern once, so that a bad one is refused at the door."""
+        """Compile the pattern once, so that an invalid one is rejected when the fault is set."""
         del context
         self._pattern = re.compile(self.path, re.IGNORECASE) if self.path else None
         if self.aadsts is not None and self.aadsts not in CATALOGUE:
             raise ValueError(f"AADSTS{self.aadsts} is not in the catalogue of sandbox.cloud.entra.catalogue")
 
     def matches(self, request: Request) -> bool:
-        """Whether the request is one of those meant; `principal` is compared by `Faults`, once it is known."""
+        """Whether the request matches; `principal` is compared by `Faults`, which knows it."""
         return (
             self.service in (None, request.service)
             and self.method in (None, request.method)
@@ -86,7 +86,7 @@ class Fault(CamelModel):
         )
 
     def reply(self, request: Request, wall: float) -> Reply | None:
-        """The answer in the service's place, if it has one."""
+        """Return the response in place of the service; None lets the service answer."""
         if self.aadsts is not None:
             refusal = catalogue_error(self.aadsts).reply(request.base, wall)
             refusal.headers.update(self.headers)
@@ -100,7 +100,7 @@ class Fault(CamelModel):
 
 
 class Faults:
-    """All faults that are set, oldest first; the first that meets a request takes it."""
+    """All active faults, oldest first; the first one that matches a request applies."""
 
     def __init__(self) -> None:
         self._faults: list[Fault] = []
@@ -116,17 +116,17 @@ class Faults:
         return fault
 
     def all(self) -> list[Fault]:
-        """What is set, spent ones included."""
+        """Return all faults, used-up ones included."""
         return list(self._faults)
 
     def remove(self, identifier: str | None = None) -> int:
-        """Take one fault away, or all; says how many went."""
+        """Remove one fault, or all, and return how many were removed."""
         count = len(self._faults)
         self._faults = [fault for fault in self._faults if identifier is not None and fault.id != identifier]
         return count - len(self._faults)
 
     def match(self, request: Request, principal: str | None) -> Fault | None:
-        """The fault for this request, counted as one hit; None where the request passes unharmed."""
+        """Return the fault that applies to this request and count a hit; None if there is none."""
         for fault in self._faults:
             if fault.matches(request) and fault.principal in (None, principal):
                 fault.hits += 1

@@ -1,4 +1,4 @@
-"""A journal of every request and of what it changed, for tests that count writes.
+"""A journal of all requests and their effects, for tests that count writes.
 
 Secrets never reach it: one-time codes and refresh tokens are written as their SHA-256, bodies and query strings not at
 all.
@@ -24,7 +24,7 @@ class Entry:
         time: wall time of the answer, seconds since the epoch.
         service: `arm`, `authority`, `devAzure`, …
         operation: the API's name of the operation (`SecurityConnectors_CreateOrUpdate`), empty where none was found.
-        principal: application or account that asked.
+        principal: name of the calling application or account.
         status: HTTP status; 0 where the connection was cut.
         effects: what changed in the world, each with a `kind`.
         codes: SHA-256 of one-time codes and refresh tokens that the request carried.
@@ -65,7 +65,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which entries are meant; a part that is None admits all.
+    """Selection of entries; a criterion that is None matches everything.
 
     Attributes:
         since: only entries after this `seq`.
@@ -83,7 +83,7 @@ class Filter:
     effective: bool = False
 
     def matches(self, entry: Entry) -> bool:
-        """Whether the entry is meant."""
+        """Whether the entry matches."""
         return (
             entry.seq > self.since
             and self.service in (None, entry.service)
@@ -104,7 +104,7 @@ class Journal:
         self.last = 0
 
     def append(self, entry: Entry) -> None:
-        """Add an entry, give it its number and wake who waits for it."""
+        """Add an entry with the next number and wake waiting readers."""
         self.last += 1
         entry.seq = self.last
         self._entries.append(entry)
@@ -112,11 +112,11 @@ class Journal:
             self._entry_added.set()
 
     def clear(self) -> None:
-        """Forget all entries; the numbers go on."""
+        """Drop all entries; numbering continues."""
         self._entries.clear()
 
     def select(self, filters: Filter, limit: int) -> list[Entry]:
-        """The first `limit` entries that are meant, oldest first."""
+        """Return the first `limit` matching entries, oldest first."""
         entries: list[Entry] = []
         for entry in self._entries:
             if filters.matches(entry):

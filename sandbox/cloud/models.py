@@ -1,4 +1,4 @@
-"""What the pydantic models of files, faults and the control interface have in common."""
+"""Base class of the pydantic models of files, faults and the control interface."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ __all__ = ["CamelModel"]
 
 
 class CamelModel(BaseModel):
-    """Written in camelCase outside, and with no field that is not known."""
+    """Fields are camelCase in files and JSON; unknown fields are rejected."""
 
     model_config = ConfigDict(extra="forbid", alias_generator=to_camel, populate_by_name=True)

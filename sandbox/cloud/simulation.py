@@ -1,4 +1,4 @@
-"""The simulated cloud as one object: the world, the services in front of it, and what tests hold it by."""
+"""The simulated cloud as one object: the world, the services, and the hooks for tests."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Simulation:
     """A running cloud, without its sockets.
 
     Args:
-        spec: the world to begin with, and to return to at a reset.
+        spec: the initial world, restored by a reset.
         clock: its clock.
         journal_bound: how many requests the journal remembers.
     """
@@ -44,11 +44,11 @@ class Simulation:
         return {"arm": self.arm, "authority": self.authority, **hosts}
 
     def set_addresses(self, addresses: dict[str, str]) -> None:
-        """Tell the services where they are reached: a token may be asked for by Resource Manager's own address."""
+        """Set the URLs of the services: a client may request a token for Resource Manager's own URL."""
         self.entra.arm_resources = {addresses["arm"], addresses["arm"].replace("localhost", "127.0.0.1")}
 
     def current_world(self) -> World:
-        """The world of this moment; a reset replaces it."""
+        """Return the current world; a reset replaces it."""
         return self.world
 
     def _run_due(self) -> float:
@@ -59,9 +59,9 @@ class Simulation:
         return None if token is None else token.principal.name
 
     def reset(self) -> None:
-        """Begin again: the world as its file says, real time, no faults, an empty journal, no tokens.
+        """Restore the initial state: the world of the file, real time, no faults, an empty journal, no tokens.
 
-        Registered issuers and the signing key stay: others hold on to them.
+        Registered issuers and the signing key are kept, because clients outside have cached them.
         """
         self.clock.reset()
         self.world = build(self.spec, self.clock)

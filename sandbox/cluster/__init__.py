@@ -1,6 +1,6 @@
 """A real Kubernetes API server on any machine: etcd, kube-apiserver and kube-controller-manager.
 
-`binaries` finds or makes the programs, `cluster` runs them, `client` talks to them.
+`binaries` finds or builds the programs, `cluster` runs them, `client` is an API client.
 """
 
 from __future__ import annotations

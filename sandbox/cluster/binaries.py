@@ -1,4 +1,4 @@
-"""Finding a program, cheapest way first: KUBEBUILDER_ASSETS, PATH, the cache, a download, a build."""
+"""Locating a program, cheapest way first: KUBEBUILDER_ASSETS, PATH, the cache, a download, a build."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sandbox.cluster.programs import PROGRAMS, BinaryError, locked_cache, log_pr
 __all__ = ["Binaries", "BinaryError", "binary", "installed", "prepare"]
 
 _OLDEST_SERVER = (1, 33)
-"""The CRDs count on the ratcheting of rules, GA in Kubernetes 1.33."""
+"""The CRDs require the ratcheting of validation rules, GA in Kubernetes 1.33."""
 
 
 @dataclass(frozen=True)
@@ -29,13 +29,13 @@ class Binaries:
 
     @classmethod
     def find(cls, *tools: str) -> Binaries:
-        """Find or make them; those that the machine has are used only where they fit each other.
+        """Find, download or build them; installed ones are used only if their versions match.
 
         Args:
-            tools: other programs to have ready afterwards, made in the same go.
+            tools: other programs to prepare at the same time.
 
         Raises:
-            BinaryError: one can neither be found nor made.
+            BinaryError: one is neither installed nor can be downloaded or built.
         """
         names = ("etcd", "kube-apiserver", "kube-controller-manager")
         local = {name: path for name in (*names, *tools) if (path := installed(name))}
@@ -44,7 +44,7 @@ class Binaries:
         if not local.keys().isdisjoint(pair) and (
             objection := _incompatibility(*(local.get(name) or cached[name] for name in pair))
         ):
-            log_progress(f"{objection}; the cache's own are used instead")
+            log_progress(f"{objection}; the cached programs are used instead")
             local, cached = {}, prepare(*names)
         return cls(*(local.get(name) or cached[name] for name in names))
 
@@ -53,20 +53,20 @@ def binary(name: str) -> Path:
     """The program of that name: etcd, kube-apiserver, kube-controller-manager, kubectl or helm.
 
     Raises:
-        BinaryError: it can neither be found nor made.
+        BinaryError: it is neither installed nor can be downloaded or built.
     """
     return installed(name) or prepare(name)[name]
 
 
 def installed(name: str) -> Path | None:
-    """What the machine has by itself: in KUBEBUILDER_ASSETS (envtest's convention), else in PATH."""
+    """Return an installed program: from KUBEBUILDER_ASSETS (envtest's convention) or PATH."""
     assets = os.environ.get("KUBEBUILDER_ASSETS")
     path = (assets and shutil.which(name, path=assets)) or shutil.which(name)
     return Path(path).absolute() if path else None
 
 
 def prepare(*names: str) -> dict[str, Path]:
-    """Programs of the cache, by name; what it lacks is downloaded, or else built.
+    """Return programs of the cache by name; missing ones are downloaded, or built.
 
     Raises:
         BinaryError: a build failed.
@@ -85,7 +85,7 @@ def prepare(*names: str) -> dict[str, Path]:
 
 
 def _incompatibility(kube_apiserver: Path, kube_controller_manager: Path) -> str | None:
-    """Why the two cannot be used, or not together."""
+    """Return why the two cannot be used (together); None if they can."""
     server, controllers = _minor_version(kube_apiserver), _minor_version(kube_controller_manager)
     if server < _OLDEST_SERVER:
         return f"{kube_apiserver} is older than Kubernetes {_OLDEST_SERVER[0]}.{_OLDEST_SERVER[1]}"

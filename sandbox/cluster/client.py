@@ -1,6 +1,6 @@
 """A small synchronous client of the Kubernetes API, for the sandbox, the demo and the tests.
 
-The operator has its own, asynchronous one; what checks it should not share its code.
+The operator has an asynchronous one of its own; tests of it should not share its code.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _POLL_SECONDS = 0.1
 
 
 class ApiError(Exception):
-    """The API server refused; the message is its own.
+    """An error response of the API server, with its message.
 
     Attributes:
         status: HTTP status.
-        reason: Kubernetes' word for it, such as `Invalid` or `Forbidden`.
+        reason: reason code, such as `Invalid` or `Forbidden`.
     """
 
     def __init__(self, response: httpx.Response) -> None:
@@ -43,7 +43,7 @@ class ApiError(Exception):
 
 @dataclass(frozen=True)
 class _Resource:
-    """Where the API serves one kind."""
+    """The API path of a kind."""
 
     api_version: str
     plural: str
@@ -57,9 +57,9 @@ class _Resource:
 
 
 class KubernetesClient:
-    """The API as one user.
+    """The Kubernetes API, as one user.
 
-    A `kind` is given as `ConfigMap`, or with its version where two groups have one of that name:
+    A `kind` is written as `ConfigMap`, or with its version if two groups have a kind of this name:
     `events.k8s.io/v1/Event`.
     """
 
@@ -86,14 +86,14 @@ class KubernetesClient:
     def request(
         self, method: str, path: str, *, body: object = None, content_type: str = "application/json", **params: str
     ) -> Any:  # noqa: ANN401 - JSON
-        """One request by path, for what has no method here.
+        """Send a request by path, for APIs without a method here.
 
-        Like Kubernetes' own clients it comes back when the API server asks it to, as it does while the storage of a new
-        kind of resource warms up.
+        Like Kubernetes' own clients it retries 429 responses, which the API server sends while the storage of a
+        new kind is being set up.
 
         Raises:
-            ApiError: any status from 400 on.
-            httpx.TransportError: no answer.
+            ApiError: status 400 or above.
+            httpx.TransportError: no response.
         """
         for _ in range(_ATTEMPTS):
             response = self._http.request(
@@ -107,7 +107,7 @@ class KubernetesClient:
         return response.json() if "json" in response.headers.get("content-type", "") else response.text
 
     def get(self, kind: str, name: str, namespace: str | None = None) -> Manifest | None:
-        """One object, or None where there is no such object."""
+        """Return an object, or None if it does not exist."""
         try:
             manifest: Manifest = self.request("GET", self._resource(kind).path(namespace, name))
         except ApiError as error:
@@ -119,14 +119,14 @@ class KubernetesClient:
     def list_all(
         self, kind: str, namespace: str | None = None, *, labels: str = "", fields: str = ""
     ) -> list[Manifest]:
-        """All objects of a kind, in one namespace or in all, narrowed by selectors."""
+        """Return all objects of a kind, in one namespace or in all, filtered by selectors."""
         resource = self._resource(kind)
         answer = self.request("GET", resource.path(namespace), labelSelector=labels, fieldSelector=fields)
         kind = kind.rpartition("/")[2]
         return [{"apiVersion": resource.api_version, "kind": kind, **item} for item in answer["items"]]
 
     def create(self, manifest: Manifest) -> Manifest:
-        """Create; refused if it exists."""
+        """Create an object; fails if it exists."""
         created: Manifest = self.request("POST", self._path(manifest, with_name=False), body=manifest)
         return created
 
@@ -139,7 +139,7 @@ class KubernetesClient:
         return applied
 
     def apply_all(self, manifests: Iterable[Manifest], *, manager: str = "sandbox") -> None:
-        """Apply in the order that lets later ones stand on earlier ones, and wait until CRDs are served."""
+        """Apply in the order of dependencies, and wait until CRDs are served."""
         first = {"Namespace": 0, "CustomResourceDefinition": 1, "ServiceAccount": 2}
         for manifest in sorted(manifests, key=lambda manifest: first.get(manifest["kind"], len(first))):
             self.apply(manifest, manager=manager)
@@ -165,7 +165,7 @@ class KubernetesClient:
         return patched
 
     def delete(self, kind: str, name: str, namespace: str | None = None, *, propagation: str = "Background") -> None:
-        """Ask for deletion; an object that is not there is deleted already."""
+        """Delete an object; one that does not exist counts as deleted."""
         try:
             self.request("DELETE", self._resource(kind).path(namespace, name), propagationPolicy=propagation)
         except ApiError as error:
@@ -184,7 +184,7 @@ class KubernetesClient:
         """Wait until the object exists and `until` holds for it.
 
         Raises:
-            TimeoutError: it did not within `timeout` seconds; the message ends with its status.
+            TimeoutError: it does not hold within `timeout` seconds; the message ends with the status.
         """
         deadline = time.monotonic() + timeout
         while True:
@@ -197,10 +197,10 @@ class KubernetesClient:
             time.sleep(_POLL_SECONDS)
 
     def wait_deleted(self, kind: str, name: str, namespace: str | None = None, *, timeout: float = 30) -> None:
-        """Wait until the object is not there any more.
+        """Wait until the object does not exist any more.
 
         Raises:
-            TimeoutError: it still is after `timeout` seconds.
+            TimeoutError: it still exists after `timeout` seconds.
         """
         deadline = time.monotonic() + timeout
         while (manifest := self.get(kind, name, namespace)) is not None:
@@ -214,9 +214,9 @@ class KubernetesClient:
     def service_account_token(
         self, name: str, namespace: str, audiences: Sequence[str] = (), seconds: int = 3600
     ) -> str:
-        """A token by TokenRequest, for the API itself or for other audiences.
+        """Request a token (TokenRequest), for the API itself or for other audiences.
 
-        Its life is `seconds`; the API server allows no less than 600.
+        Its lifetime is `seconds`; the API server requires at least 600.
         """
         path = self._resource("ServiceAccount").path(namespace, name) + "/token"
         spec = {"audiences": list(audiences), "expirationSeconds": seconds}
@@ -249,7 +249,7 @@ class KubernetesClient:
 
 
 def _collect(resources_by_kind: dict[str, _Resource], api_version: str, resources: Iterable[Manifest]) -> None:
-    """Add one version's kinds; the bare kind stands for the version that the server lists first."""
+    """Add the kinds of a version; the bare kind refers to the version that the server lists first."""
     for entry in resources:
         resource = _Resource(api_version, entry["resource"], entry["scope"] == "Namespaced")
         kind = entry["responseKind"]["kind"]
@@ -258,6 +258,6 @@ def _collect(resources_by_kind: dict[str, _Resource], api_version: str, resource
 
 
 def condition(manifest: Manifest, type_: str) -> dict[str, Any]:
-    """One condition of an object's status; empty where it has none of that type."""
+    """Return a condition of an object's status; empty if it has none of that type."""
     conditions: list[dict[str, Any]] = manifest.get("status", {}).get("conditions") or []
     return next((entry for entry in conditions if entry["type"] == type_), {})

@@ -30,14 +30,14 @@ class Cluster:
     """A running cluster; a context manager that stops it.
 
     Attributes:
-        folder: holds all of it: data, keys, logs.
-        server: address of the API server.
+        folder: its data, keys and logs.
+        server: URL of the API server.
         ca: certificate authority that clients must trust.
-        kubeconfig: of the administrator.
+        kubeconfig: kubeconfig of the administrator.
         admin_token: the administrator's bearer token.
         issuer: the `iss` of service account tokens; equal to `server`.
-        jwks: file with the keys that check them, as the API server publishes them.
-        audit_log: written if the cluster was started with an audit policy.
+        jwks: file with the published keys that verify them.
+        audit_log: audit log, if the cluster was started with an audit policy.
     """
 
     def __init__(self, layout: Layout, credentials: Credentials, *, audit_policy: Path | None) -> None:
@@ -56,15 +56,15 @@ class Cluster:
 
     @classmethod
     def start(cls, folder: Path, *, audit_policy: Path | None = None) -> Self:
-        """Start a new, empty cluster and wait until it serves requests and its controllers work.
+        """Start a new, empty cluster and wait until the API server and the controllers are ready.
 
         Args:
-            folder: emptied if it holds an earlier cluster.
-            audit_policy: audit.k8s.io/v1 Policy; what it selects is in `audit_log`.
+            folder: removed first if it has an earlier cluster.
+            audit_policy: audit.k8s.io/v1 Policy for `audit_log`.
 
         Raises:
-            ProcessFailed: a component ended or did not become ready; with the end of its log.
-            BinaryError: a component's program can neither be found nor made.
+            ProcessFailed: a component ended or did not become ready; the message has the end of its log.
+            BinaryError: a program is neither installed nor can be downloaded or built.
         """
         binaries = Binaries.find()
         for _ in range(_ATTEMPTS - 1):
@@ -106,7 +106,7 @@ class Cluster:
         self.jwks.write_text(json.dumps(client.request("GET", "/openid/v1/jwks")))
 
     def _start_controllers(self, program: Path, client: KubernetesClient) -> None:
-        """Start kube-controller-manager; the service account that it makes in each namespace shows that it works."""
+        """Start kube-controller-manager; it is ready when it has created the default service account."""
         access = self.folder / "controller-manager.kubeconfig"
         write_secret(access, kubeconfig(self.server, self.ca, token=self._credentials.controller_manager_token))
         command = controller_manager_command(program, self._credentials, kubeconfig=access)
@@ -120,7 +120,7 @@ class Cluster:
         return process
 
     def client(self) -> KubernetesClient:
-        """A client with the administrator's rights; the caller closes it."""
+        """Return a client of the administrator; the caller closes it."""
         return KubernetesClient(self.server, self.ca, self.admin_token)
 
     def check(self) -> None:
@@ -129,7 +129,7 @@ class Cluster:
             process.check()
 
     def stop(self) -> None:
-        """Stop all components; their folder stays, logs included."""
+        """Stop all components; the folder is kept, logs included."""
         stop_processes(self._processes[::-1])
 
     def __enter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""Command lines of the three programs that make a Kubernetes API server worth its name."""
+"""Command lines of etcd, kube-apiserver and kube-controller-manager."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _CONTROLLERS = (
     "serviceaccount-token-controller",
     "validatingadmissionpolicy-status-controller",
 )
-"""Those that have something to do where there are no nodes and no volumes."""
+"""The controllers that are useful without nodes and volumes."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where one cluster lives: its folder and its ports on the loopback."""
+    """Folder and loopback ports of a cluster."""
 
     folder: Path
     etcd_port: int
@@ -35,17 +35,17 @@ class Layout:
 
     @property
     def etcd(self) -> str:
-        """Address of etcd's client port."""
+        """URL of etcd's client port."""
         return f"http://127.0.0.1:{self.etcd_port}"
 
     @property
     def server(self) -> str:
-        """Address of the API server, which is also the issuer of service account tokens."""
+        """URL of the API server, which is also the issuer of service account tokens."""
         return f"https://127.0.0.1:{self.server_port}"
 
 
 def etcd_command(program: Path, layout: Layout) -> list[str | Path]:
-    """The store, without fsync: what it holds is gone with the sandbox anyway."""
+    """Return the command of etcd, without fsync: the data need not survive a crash."""
     return [
         program,
         f"--data-dir={layout.folder / 'etcd'}",
@@ -60,10 +60,10 @@ def etcd_command(program: Path, layout: Layout) -> list[str | Path]:
 def kube_apiserver_command(
     program: Path, layout: Layout, credentials: Credentials, *, audit_policy: Path | None, audit_log: Path
 ) -> list[str | Path]:
-    """kube-apiserver with RBAC, default admission (PodSecurity and CEL policies among it) and TokenRequest.
+    """Return the command of kube-apiserver with RBAC, default admission and TokenRequest.
 
-    Tokens for another audience than the API's, such as Entra ID's, need no flag: TokenRequest issues them as asked, and
-    `--api-audiences` makes the API itself refuse them.
+    Tokens for other audiences, such as Entra ID's, need no flag: TokenRequest issues them as requested, and
+    `--api-audiences` makes the API itself reject them.
     """
     command: list[str | Path] = [
         program,
@@ -81,7 +81,7 @@ def kube_apiserver_command(
         f"--service-account-signing-key-file={credentials.service_account_key}",
         "--service-account-extend-token-expiration=false",
         "--service-cluster-ip-range=10.0.0.0/24",
-        "--endpoint-reconciler-type=none",  # nobody reaches 127.0.0.1 through a Service; without it a stop takes longer
+        "--endpoint-reconciler-type=none",  # no Service leads to 127.0.0.1; without the option a stop takes longer
         "--profiling=false",
     ]
     if audit_policy:
@@ -90,7 +90,7 @@ def kube_apiserver_command(
 
 
 def controller_manager_command(program: Path, credentials: Credentials, *, kubeconfig: Path) -> list[str | Path]:
-    """The controllers, at the loopback's pace: with the default of 20 requests a second they start 5 s later."""
+    """Return the command of the controllers. With the default of 20 requests a second they start 5 s later."""
     return [
         program,
         f"--controllers={','.join(_CONTROLLERS)}",

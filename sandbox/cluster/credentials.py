@@ -1,4 +1,4 @@
-"""Keys, certificates, tokens and kubeconfigs of one cluster, all made anew at its start."""
+"""Keys, certificates, tokens and kubeconfigs of a cluster, created at its start."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _CONTROLLER_MANAGER = "system:kube-controller-manager"
 
 @dataclass(frozen=True)
 class Credentials:
-    """Files in the cluster's folder, and the two bearer tokens that tokens.csv gives to users.
+    """Files in the cluster's folder, and the two bearer tokens in tokens.csv.
 
     Attributes:
         ca: certificate authority of the API server.
@@ -37,7 +37,7 @@ class Credentials:
 
     @classmethod
     def create(cls, folder: Path) -> Credentials:
-        """Make all of them in `folder`."""
+        """Create all credentials in `folder`."""
         credentials = cls(
             ca=folder / "ca.pem",
             certificate=folder / "apiserver.pem",
@@ -71,7 +71,7 @@ class Credentials:
 
 
 def kubeconfig(server: str, ca: Path, *, token: str | None = None, token_file: Path | None = None) -> str:
-    """A kubeconfig for one user, whose token is in it, or in a file that somebody renews."""
+    """Return a kubeconfig for one user, with a token or a token file."""
     user = {"token": token} if token_file is None else {"tokenFile": str(token_file)}
     config = {
         "apiVersion": "v1",
@@ -85,7 +85,7 @@ def kubeconfig(server: str, ca: Path, *, token: str | None = None, token_file: P
 
 
 def write_secret(path: Path, text: str) -> None:
-    """Write a file that only its owner may read; a reader sees the old text or the new, never a part."""
+    """Write a file with mode 0600 atomically."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     temporary.touch(mode=0o600)
     temporary.write_text(text)

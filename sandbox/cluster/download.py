@@ -1,6 +1,6 @@
-"""Ready-made programs from their projects' own releases, where the internet is open.
+"""Released binaries from their projects' own servers, if the internet is reachable.
 
-envtest's archive (of sigs.k8s.io/controller-tools) holds etcd, kube-apiserver and kubectl;
+envtest's archive (of sigs.k8s.io/controller-tools) has etcd, kube-apiserver and kubectl;
 kube-controller-manager is in Kubernetes' own release. Each is checked by the checksum that its project publishes.
 """
 
@@ -27,7 +27,7 @@ _TIMEOUT = httpx.Timeout(15, connect=_REFUSAL_SECONDS)
 
 @dataclass(frozen=True)
 class Sources:
-    """Where the releases are."""
+    """URLs of the releases."""
 
     envtest: str = "https://raw.githubusercontent.com/kubernetes-sigs/controller-tools/HEAD/envtest-releases.yaml"
     kubernetes: str = "https://dl.k8s.io/release"
@@ -35,11 +35,11 @@ class Sources:
 
 
 class _Unavailable(Exception):
-    """This source does not give that program, for the reason in the message."""
+    """A source does not have the program; the message has the reason."""
 
 
 def download(programs: Iterable[Program], sources: Sources = Sources()) -> list[Program]:
-    """Download into the cache; give those that could not be had, after seconds. The caller holds the cache's lock."""
+    """Download into the cache; return the programs that are not available. The caller holds the cache lock."""
     refused: list[Program] = []
     with httpx.Client(timeout=_TIMEOUT, follow_redirects=True) as http:
         web = _Web(http)
@@ -75,7 +75,7 @@ def _fetch_program(program: Program, web: _Web, sources: Sources) -> bytes:
 
 
 def _envtest_release(index: str, requested: str) -> tuple[str, dict[str, _Archive]]:
-    """The release of exactly that version, else the newest of its minor version: envtest skips most patches."""
+    """Return the release of the version, else the newest of its minor version: envtest skips most patches."""
     releases = _Index.model_validate(yaml.safe_load(index)).releases
     minor = requested.rpartition(".")[0]
     fitting = [version for version in releases if version.rpartition(".")[0] == f"v{minor}"]
@@ -106,7 +106,7 @@ class _Index(BaseModel):
 
 
 class _Web:
-    """GETs that are refused in seconds where there is no way out, even by a name server that never answers."""
+    """GET requests that fail within seconds without internet access, even if the name server never responds."""
 
     def __init__(self, http: httpx.Client) -> None:
         self._http = http
@@ -117,7 +117,7 @@ class _Web:
         return self._get(url).text
 
     def checked(self, url: str, algorithm: str, checksum: str) -> bytes:
-        """Content whose digest is the first word of `checksum`."""
+        """Return content whose digest is the first word of `checksum`."""
         content = self._get(url).content
         expected, actual = checksum.partition(" ")[0].strip(), hashlib.new(algorithm, content).hexdigest()
         if actual != expected:
@@ -135,7 +135,7 @@ class _Web:
         return self._content[url]
 
     def _reach(self, url: str) -> httpx.HTTPError | None:
-        """Ask for the headers in a thread that is left behind: name resolution knows no time-out."""
+        """Request the headers in a daemon thread, because name resolution has no timeout."""
         outcome: list[httpx.HTTPError | None] = []
 
         def ask() -> None:

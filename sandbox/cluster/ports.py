@@ -1,4 +1,4 @@
-"""Free ports of the loopback."""
+"""Free ports on the loopback interface."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from contextlib import ExitStack
 __all__ = ["free_ports"]
 
 _RANGE = range(20000, 32000)
-"""Below the ports that Linux (from 32768) and macOS (from 49152) give to outgoing connections."""
+"""Below the ephemeral ports of Linux (from 32768) and macOS (from 49152)."""
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now, all different.
+    """Return different ports that are free now.
 
-    Somebody may still take one before its user does; that user then ends with "address already in use", and a caller
-    that minds tries again with others.
+    Another process may still bind one first; the program then ends with "address already in use", and the caller can
+    retry with other ports.
     """
     ports: list[int] = []
     with ExitStack() as sockets:

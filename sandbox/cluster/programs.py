@@ -1,4 +1,4 @@
-"""The programs that the sandbox needs, their versions, and where they are kept."""
+"""The programs that the sandbox needs, their versions and their cache."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 class BinaryError(RuntimeError):
-    """A program can neither be found nor made; the message says what was tried."""
+    """A program is neither installed nor can be downloaded or built; the message has the attempts."""
 
 
 @dataclass(frozen=True)
 class Module:
-    """A Go module of ours, beside this file, whose go.mod pins the versions of the programs built from it."""
+    """A Go module in the folder `go`, whose go.mod pins the versions of the programs built from it."""
 
     name: str
     requirement: str
@@ -36,7 +36,7 @@ class Module:
 
     @property
     def folder(self) -> Path:
-        """Home of go.mod and go.sum."""
+        """Folder of go.mod and go.sum."""
         return _GO_FOLDER / self.name
 
     @property
@@ -51,7 +51,7 @@ class Module:
 
     @property
     def cache(self) -> Path:
-        """Folder of the programs: one for each version, kind of machine, and state of the source that is here."""
+        """Cache folder of the programs: one per version, platform and state of the local source."""
         source = b"".join(path.read_bytes() for path in sorted(self.folder.glob("*.go")))
         source_suffix = f"-{hashlib.sha256(source).hexdigest()[:8]}" if source else ""
         return cache_folder() / f"{self.name}-{self.version}{source_suffix}-{operating_system()}-{architecture()}"
@@ -68,8 +68,8 @@ class Program:
     """One program.
 
     Attributes:
-        package: Go package of its main function.
-        build_seconds: how long the build takes on two cores with nothing cached, as measured; for the estimate.
+        package: import path of its main package.
+        build_seconds: measured build time on two cores with nothing cached, for the estimate.
     """
 
     name: str
@@ -79,7 +79,7 @@ class Program:
 
     @property
     def cached(self) -> Path:
-        """Where the cache has it, or would have it."""
+        """Path in the cache."""
         return self.module.cache / self.name
 
 
@@ -100,29 +100,29 @@ PROGRAMS = {
 KSTATUS = Program(
     "kstatus", Module("kstatus", "sigs.k8s.io/cli-utils", "main.version"), "defender-devops.io/sandbox/kstatus", 60
 )
-"""Says what Flux takes a resource for. Nobody releases it: it is built of the source beside its go.mod."""
+"""Prints the status that Flux derives from a resource. It has no releases: it is built from local source."""
 
 
 def cache_folder() -> Path:
-    """Home of all that was downloaded or built, outside the checkout."""
+    """Return the folder of all downloaded and built programs, outside of the checkout."""
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return home / "defender-devops-sandbox"
 
 
 def operating_system() -> str:
-    """As Go calls it."""
+    """Return the name that Go uses."""
     return sys.platform
 
 
 def architecture() -> str:
-    """As Go calls it."""
+    """Return the name that Go uses."""
     machine = platform.machine()
     return _ARCHITECTURES.get(machine, machine)
 
 
 @contextmanager
 def locked_cache() -> Iterator[None]:
-    """Be the only one who fills the cache; whoever comes later waits and finds it filled."""
+    """Hold the lock of the cache; other processes wait, and find it filled afterwards."""
     folder = cache_folder()
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:
@@ -135,5 +135,5 @@ def locked_cache() -> Iterator[None]:
 
 
 def log_progress(line: str) -> None:
-    """Tell the person who waits."""
+    """Print progress to standard error."""
     print(f"sandbox: {line}", file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""Tells the story once, and says how to go on from there."""
+"""Runs the demo once: the life of all examples on a real API server and a simulated cloud."""
 
 from __future__ import annotations
 
@@ -38,17 +38,17 @@ _FAILURES = (
 
 
 def main() -> int:
-    """Exit status: 0 if every step came true, 1 if one did not, 130 after Ctrl-C."""
+    """Return the exit status: 0 if all steps succeeded, 1 if one failed, 130 after Ctrl-C."""
     parser = argparse.ArgumentParser(prog="python -m sandbox.demo", description=__doc__)
-    parser.add_argument("--keep", action="store_true", help="stay up at the end, until Ctrl-C")
-    parser.add_argument("--folder", type=Path, default=_FOLDER, help="home of its files (default: .sandbox/demo)")
-    parser.add_argument("--picture", type=Path, help="also write what was printed as an SVG (docs/images/demo.svg)")
+    parser.add_argument("--keep", action="store_true", help="keep everything running at the end, until Ctrl-C")
+    parser.add_argument("--folder", type=Path, default=_FOLDER, help="folder for its files (default: .sandbox/demo)")
+    parser.add_argument("--picture", type=Path, help="also write the output as an SVG (docs/images/demo.svg)")
     parser.add_argument(
         "--audit",
         type=Path,
         nargs=2,
         metavar=("POLICY", "LOG"),
-        help="let the API server note what an audit.k8s.io/v1 Policy selects, and keep that",
+        help="write an audit log of the API server with an audit.k8s.io/v1 Policy",
     )
     options = parser.parse_args()
     folder: Path = options.folder.absolute()
@@ -66,14 +66,14 @@ def main() -> int:
     except _FAILURES as error:
         message = getattr(error, "stderr", None) or error
         console.print(
-            f"{message}\nThe demo has failed; its logs are in {folder}", style="red", markup=False, soft_wrap=True
+            f"{message}\nThe demo failed; its logs are in {folder}", style="red", markup=False, soft_wrap=True
         )
         return 1
     return 0
 
 
 def _clear(folder: Path) -> None:
-    """Remove what an earlier run has left; a failed one leaves its logs."""
+    """Remove the files of an earlier run; a failed run keeps its logs."""
     for name in ("cluster", "cloud", "chart", "pod"):
         shutil.rmtree(folder / name, ignore_errors=True)
     (folder / "operator.log").unlink(missing_ok=True)
@@ -94,9 +94,9 @@ def _run(folder: Path, console: Console, *, keep: bool, audit: tuple[Path, Path]
 
 def _usage(environment: Environment) -> str:
     return f"""
-It stays up until Ctrl-C. Meanwhile, in another terminal:
+Everything keeps running until Ctrl-C. In another terminal:
   export KUBECONFIG={environment.cluster.kubeconfig}
-  kubectl get defender -A                    ({sys.executable} -m sandbox kubectl … where there is no kubectl)
+  kubectl get defender -A                    ({sys.executable} -m sandbox kubectl … without an installed kubectl)
   kubectl describe adoc -n security
   tail -f {environment.operator.process.log}
   open {environment.cloud.endpoints.get("portal", "")}"""

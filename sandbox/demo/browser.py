@@ -1,4 +1,4 @@
-"""A person at a browser: opens pages, fills in forms, presses buttons. No scripts, as none of the pages has any."""
+"""A browser for tests and the demo: opens pages, fills in forms, presses buttons; without scripts."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ __all__ = ["Browser", "PageError"]
 
 
 class PageError(Exception):
-    """The page is not the one that was expected; the message holds its text."""
+    """An unexpected page; the message has its text."""
 
 
 class Browser:
-    """One window with its cookies.
+    """A browser window with its cookies.
 
     Args:
         ca: certificate authority to trust.
@@ -30,27 +30,27 @@ class Browser:
         self._address = httpx.URL()
 
     def open(self, address: str) -> None:
-        """Open an address and follow where it leads."""
+        """Open an address and follow redirects."""
         self._show(self._http.get(address))
 
     def press(self, button: str, **fields: str) -> None:
-        """Fill in the form that has a button with this text, and press it.
+        """Fill in the form that has a button with this text, and submit it.
 
         Raises:
-            PageError: there is no such button here.
+            PageError: there is no such button on the page.
         """
         form = next((form for form in self._page.forms if button in form.buttons), None) if self._page else None
         if form is None:
             raise PageError(f"there is no button {button!r} on the page: {self.text}")
         values = form.values | fields | form.buttons[button]
-        # A browser says where a form comes from, and the pages ask for it.
+        # A browser sends Origin, and the pages check it.
         origin = f"{self._address.scheme}://{self._address.netloc.decode()}"
         target = self._address.join(form.action)
         self._show(self._http.request(form.method, target, data=values, headers={"Origin": origin}))
 
     @property
     def text(self) -> str:
-        """What stands on the page."""
+        """Text of the page."""
         return self._page.text if self._page else ""
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""All that the demo runs: cluster, cloud and operator, wired as on a real cluster."""
+"""The environment of the demo: cluster, cloud and operator, connected as on a real cluster."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sandbox.stack.service_account import ProjectedTokens
 __all__ = ["NAMESPACE", "Environment"]
 
 NAMESPACE = "defender-devops"
-"""Home of the operator."""
+"""Namespace of the operator."""
 
 _OPERATOR_IN_AZURE = {
     "enabled": True,
@@ -27,21 +27,21 @@ _OPERATOR_IN_AZURE = {
     "clientId": "66666666-6666-6666-6666-666666666666",
     "tenantId": "11111111-1111-1111-1111-111111111111",
 }
-"""The default world's application that trusts the chart's service account by a federated credential."""
+"""The application of the default world with a federated credential for the chart's service account."""
 
 _SPEED = 120
-"""Azure's discovery takes hours; here an hour is half a minute."""
+"""Discovery takes hours in Azure; here an hour is half a minute."""
 
 _INTERVALS = {"refreshInterval": 2, "checkInterval": 3, "discoverySettleInterval": 12}
-"""Seconds: about as much faster than the operator's defaults as the cloud's time is."""
+"""Seconds; shorter than the defaults by about the factor of the simulated clock."""
 
 
 class Environment:
-    """Started part by part, ended as a whole.
+    """Started part by part, stopped as a whole.
 
     Args:
-        folder: takes all files.
-        audit_policy: what the API server notes of requests, in its `audit.log`.
+        folder: folder for all files.
+        audit_policy: audit policy of the API server, whose log is `audit.log`.
     """
 
     def __init__(self, folder: Path, *, audit_policy: Path | None = None) -> None:
@@ -57,14 +57,14 @@ class Environment:
         self.operator: Operator
 
     def start_cluster(self) -> None:
-        """A new API server with controllers."""
+        """Start an API server with controllers."""
         self.cluster = self._running.enter_context(
             Cluster.start(self.folder / "cluster", audit_policy=self._audit_policy)
         )
         self.kubernetes = self._running.enter_context(self.cluster.client())
 
     def start_cloud(self) -> None:
-        """A cloud that trusts the API server's tokens."""
+        """Start a cloud that trusts the API server's tokens."""
         federation = ("--federation-issuer", self.cluster.issuer, "--federation-jwks", self.cluster.jwks)
         self.cloud = self._running.enter_context(
             Cloud.start(self.folder / "cloud", "--speed", str(_SPEED), *federation)
@@ -72,7 +72,7 @@ class Environment:
         self.control = self._running.enter_context(ControlClient(self.cloud.control))
 
     def install_chart(self, connectors: Sequence[Manifest]) -> None:
-        """The packed chart, with a grant of the operator's own identity for each namespace that counts on it."""
+        """Install the chart, with a grant of the operator's own identity for the namespaces that use it."""
         values: dict[str, Any] = {
             "workloadIdentity": _OPERATOR_IN_AZURE,
             "identityGrants": _grants(connectors),
@@ -82,7 +82,7 @@ class Environment:
         self.release = Release.install(self.cluster, NAMESPACE, package_chart(self.folder / "chart"), values)
 
     def start_operator(self) -> None:
-        """The operator, as the chart's service account and with the chart's variables."""
+        """Start the operator as the chart's service account, with the chart's variables."""
         self.tokens = self._running.enter_context(
             ProjectedTokens(self.cluster, NAMESPACE, self.release.service_account, self.folder / "pod")
         )
@@ -93,7 +93,7 @@ class Environment:
             "DEFENDER_DEVOPS_SIGNIN_PORT": str(port),
         }
         variables = {**self.release.environment(), **self.tokens.environment(), **pages}
-        del variables["DEFENDER_DEVOPS_METRICS_PORT"]  # Operator takes a free one instead of the pod's
+        del variables["DEFENDER_DEVOPS_METRICS_PORT"]  # Operator uses a free port instead
         self.operator = self._running.enter_context(Operator.start(self.folder / "operator.log", variables))
 
     def check(self) -> None:
@@ -112,7 +112,7 @@ class Environment:
 
 
 def _grants(connectors: Sequence[Manifest]) -> list[dict[str, str]]:
-    """For connectors without an identity of their own."""
+    """Return grants for connectors without an identity of their own."""
     granted = {
         (
             connector["metadata"]["namespace"],

@@ -1,4 +1,4 @@
-"""What people do in this story: in the portal, in Azure DevOps, in files that they apply."""
+"""The steps of people in the demo: in the portal, in Azure DevOps, in applied Secrets."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _WORLD = Path(__file__).parents[1] / "cloud" / "worlds" / "default.yaml"
 
 
 class People:
-    """The part of the story that no operator can take over: Defender's dialog needs a person."""
+    """The steps that no operator can do: Defender's dialog requires a person."""
 
     def __init__(self, control: ControlClient) -> None:
         self._control = control
@@ -31,7 +31,7 @@ class People:
         self._passwords = {account["userPrincipalName"]: account["password"] for account in world["accounts"]}
 
     def prepare(self, connector: Manifest) -> list[Manifest]:
-        """Do what a connector's manifest says that a person has done, and give the Secrets that it names."""
+        """Do the manual steps that a connector's manifest requires, and return its Secrets."""
         spec: dict[str, Any] = connector["spec"]
         secrets = []
         authorization = spec.get("authorization", {})
@@ -49,19 +49,19 @@ class People:
         return [_secret(namespace, reference["name"], reference["key"], value) for reference, value in secrets]
 
     def sign_in(self, address: str, account: str, ca: Path) -> None:
-        """Open the operator's page, sign in at Entra ID, accept what is asked for and come back.
+        """Open the operator's page, sign in at Entra ID, consent and return.
 
         Raises:
-            PageError: one of the pages is not what a person would expect.
+            PageError: an unexpected page.
         """
         with Browser(ca) as browser:
             browser.open(address)
             browser.press("Sign in with Microsoft")
             browser.press("Sign in", loginfmt=account, passwd=self._passwords[account])
             browser.press("Accept")
-            browser.press("Submit")  # goes back to the operator; a browser with scripts presses it by itself
+            browser.press("Submit")  # returns to the operator; a browser with scripts submits it automatically
             if f"Signed in as {account}" not in browser.text:
-                raise PageError(f"nobody is signed in; the page says: {browser.text}")
+                raise PageError(f"sign-in failed; the page shows: {browser.text}")
 
     def _authorize_in_portal(self, connector: Manifest) -> None:
         azure = connector["spec"]["azure"]
@@ -79,7 +79,7 @@ class People:
         self._control.remove_access(account)
 
     def restore_access(self, account: str) -> None:
-        """Make it a member again of those that it was removed from."""
+        """Restore the removed memberships."""
         self._control.restore_access(account)
 
     def connectors_in_azure(self) -> set[str]:
@@ -88,7 +88,7 @@ class People:
 
 
 def account_of(connector: Manifest) -> str:
-    """Who authorizes Defender for a connector."""
+    """Return the account that authorizes Defender for a connector."""
     spec: dict[str, Any] = connector["spec"]
     return str(spec.get("authorization", {}).get("account") or spec["signIn"]["account"])
 

@@ -1,4 +1,4 @@
-"""What the demo shows of each resource: a few words out of its status."""
+"""The rows that the demo shows of each resource, from its status."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ConnectorRow:
 
     @classmethod
     def of(cls, manifest: Manifest) -> ConnectorRow:
-        """Read its status; what is not there yet is empty."""
+        """Create a row from a status; missing values are empty."""
         discovery = manifest.get("status", {}).get("discovery", {})
         counts = discovery.get("organizations", {})
         percent = f" {discovery['percent']} %" if "percent" in discovery else ""
@@ -43,7 +43,7 @@ class ConnectorRow:
         )
 
     def line(self) -> str:
-        """The row without a table."""
+        """Return the row as a line of text."""
         return (
             f"{self.name}: ready {self.ready or '-'}, authorized {self.authorized or '-'}, "
             f"organizations {self.organizations or '-'}, projects {self.projects or '-'}, "
@@ -64,7 +64,7 @@ class OrganizationRow:
 
     @classmethod
     def of(cls, manifest: Manifest) -> OrganizationRow:
-        """Read its status; what is not there yet is empty."""
+        """Create a row from a status; missing values are empty."""
         status = manifest.get("status", {})
         return cls(
             name=_name(manifest),
@@ -77,13 +77,13 @@ class OrganizationRow:
 
 
 def reauthorization_reason(manifest: Manifest) -> str | None:
-    """What a person must do now, by its reason; None where nobody must."""
+    """Return the reason of ReauthRequired; None if re-authorization is not required."""
     reauthorization = condition(manifest, "ReauthRequired")
     return str(reauthorization["reason"]) if reauthorization.get("status") == "True" else None
 
 
 def describe(manifest: Manifest) -> str:
-    """All conditions with their words, for when something is not as expected."""
+    """Return all conditions with their messages, for error messages."""
     conditions = manifest.get("status", {}).get("conditions") or []
     lines = [
         f"{condition['type']}={condition['status']} ({condition['reason']}): {condition['message']}"

@@ -1,4 +1,4 @@
-"""The demo's output: a table that stays up to date on a terminal, plain lines anywhere else."""
+"""The demo's output: a live table on a terminal, plain lines otherwise."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _COLOURS = {"yes": "green", "no": "yellow"}
 
 
 class Screen:
-    """Prints steps with the time that each took; `show` keeps the resources in view."""
+    """Prints steps with their duration; `show` displays the resources."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -32,7 +32,7 @@ class Screen:
 
     @contextmanager
     def step(self, title: str) -> Iterator[None]:
-        """One step of the story."""
+        """One step of the demo."""
         self._console.print(f"[bold]▶ {escape(title)}[/bold]")
         started = time.monotonic()
         yield
@@ -41,12 +41,12 @@ class Screen:
         self._console.print(f"  [green]✓[/green] {elapsed:.1f} s")
 
     def say(self, text: str) -> None:
-        """A line, or several, under the current step."""
+        """Print text under the current step."""
         for line in text.splitlines():
             self._console.print(f"  {escape(line)}", highlight=False, soft_wrap=not self._console.record)
 
     def show(self, connectors: Sequence[ConnectorRow], organizations: Sequence[OrganizationRow]) -> None:
-        """Show how the resources are now; without a terminal only what has changed."""
+        """Show the current resources; without a terminal only changes."""
         if self._live:
             self._live.update(
                 Group(_table(ConnectorRow, connectors), _table(OrganizationRow, organizations)), refresh=True
@@ -57,13 +57,13 @@ class Screen:
             if self._shown.get(name) != line:
                 self.say(line)
         for name in self._shown.keys() - lines.keys():
-            self.say(f"{name}: gone")
+            self.say(f"{name}: deleted")
         self._shown = lines
 
     def summary(self) -> None:
-        """What was done, and how long each part took."""
-        self._console.print("\n[bold]What it did, and how many seconds each part took[/bold]")
-        for title, elapsed in [*self._times, ("all of it", sum(elapsed for _, elapsed in self._times))]:
+        """Print the steps and their duration."""
+        self._console.print("\n[bold]Steps and their duration in seconds[/bold]")
+        for title, elapsed in [*self._times, ("total", sum(elapsed for _, elapsed in self._times))]:
             self._console.print(f"{elapsed:7.1f}  {escape(title)}", highlight=False, soft_wrap=True)
 
     def __enter__(self) -> Self:

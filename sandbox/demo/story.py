@@ -1,4 +1,4 @@
-"""The story that the demo tells, step by step; each step waits until what it promises is so."""
+"""The steps of the demo; each waits until its result is reached."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ _POLL_SECONDS = 0.25
 
 
 class StoryFailed(Exception):
-    """A step did not come true in time; the message says how the resources stand."""
+    """A step did not succeed in time; the message has the conditions of the resources."""
 
 
 def run_story(environment: Environment, screen: Screen) -> None:
-    """Tell it from an empty cluster to a clean cloud.
+    """Run all steps, from an empty cluster to a cleaned-up cloud.
 
     Raises:
-        StoryFailed: a step did not come true.
-        ProcessFailed: a program ended by itself.
-        BinaryError: a program can neither be found nor made.
+        StoryFailed: a step failed.
+        ProcessFailed: a program ended unexpectedly.
+        BinaryError: a program is neither installed nor can be downloaded or built.
     """
     manifests: list[Manifest] = [
         manifest
@@ -44,10 +44,10 @@ def run_story(environment: Environment, screen: Screen) -> None:
     _start_everything(environment, screen, connectors)
     people = People(environment.control)
     story = _Story(environment, screen)
-    with screen.step("People authorize Defender, as no machine can, and apply examples/"):
+    with screen.step("People authorize Defender (an interactive step) and apply examples/"):
         secrets = [secret for connector in connectors for secret in people.prepare(connector)]
         environment.kubernetes.apply_all([*manifests, *secrets], manager="kubectl")
-    with screen.step("Every connector becomes Ready"):
+    with screen.step("All connectors become Ready"):
         story.wait_until(lambda connectors_: _all(connectors_, "Ready"), timeout=120)
     for connector in connectors:
         if "signIn" in connector["spec"]:
@@ -67,7 +67,7 @@ def _start_everything(environment: Environment, screen: Screen, connectors: Sequ
     with screen.step("Start the simulated Entra ID, Azure Resource Manager and Azure DevOps"):
         environment.start_cloud()
         screen.say(environment.cloud.endpoints["arm"])
-    with screen.step("Pack the operator's chart and install it by helm: account, rights, resources"):
+    with screen.step("Package the operator's chart and install it with helm: service account, RBAC, CRDs"):
         environment.install_chart(connectors)
     with screen.step("Start the operator as the chart's service account"):
         environment.start_operator()
@@ -98,13 +98,13 @@ def _sign_in(story: _Story, people: People, connector: Manifest) -> None:
 
 def _revoke_and_restore_access(story: _Story, people: People, connectors: Sequence[Manifest]) -> None:
     account = account_of(connectors[0])
-    with story.screen.step(f"Somebody removes {account} from its organizations"):
+    with story.screen.step(f"Remove {account} from its organizations"):
         people.remove_access(account)
         connectors_ = story.wait_until(lambda connectors_: _all(connectors_, "ReauthRequired"), timeout=60)
         for connector in connectors_:
             message = condition(connector, "ReauthRequired").get("message", "")
             story.screen.say(f"{connector['metadata']['name']}: ReauthRequired: {message}")
-    with story.screen.step(f"{account} is let in again"):
+    with story.screen.step(f"Restore the access of {account}"):
         people.restore_access(account)
         story.wait_until(_is_recovered, timeout=60)
 
@@ -126,33 +126,33 @@ def _delete(story: _Story, people: People, connector: Manifest) -> None:
         )
         if connector_id in people.connectors_in_azure():
             raise StoryFailed(f"{connector_id} is still in Azure")
-        story.screen.say(f"gone from Azure: {connector_id}")
+        story.screen.say(f"deleted in Azure: {connector_id}")
 
 
 class _Story:
-    """Looks at the resources again and again, and keeps the screen up to date."""
+    """Polls the resources and updates the screen."""
 
     def __init__(self, environment: Environment, screen: Screen) -> None:
         self.environment = environment
         self.screen = screen
 
     def wait_until(self, predicate: Callable[[list[Manifest]], bool], *, timeout: float) -> list[Manifest]:
-        """Wait until something holds for all connectors.
+        """Wait until a predicate on all connectors holds.
 
         Raises:
-            StoryFailed: it does not within `timeout` seconds.
+            StoryFailed: it does not hold within `timeout` seconds.
         """
         deadline = time.monotonic() + timeout
         while not predicate(connectors_ := self._refresh()):
             if time.monotonic() > deadline:
                 stand = "\n".join(describe(connector) for connector in connectors_)
-                raise StoryFailed(f"not so after {timeout:.0f} s. This is how it stands:\n{stand}")
+                raise StoryFailed(f"not reached after {timeout:.0f} s. Current conditions:\n{stand}")
             self.environment.check()
             time.sleep(_POLL_SECONDS)
         return connectors_
 
     def connector(self, name: str) -> Manifest:
-        """One connector as it is now."""
+        """Return the current state of a connector."""
         return next(connector for connector in self._refresh() if connector["metadata"]["name"] == name)
 
     def _refresh(self) -> list[Manifest]:
@@ -166,7 +166,7 @@ class _Story:
 
 
 def _is(connector: Manifest, type_: str) -> bool:
-    """Whether a condition is True for the spec that stands there now."""
+    """Whether a condition is True for the current generation."""
     connectors_ = condition(connector, type_)
     return bool(
         connectors_.get("status") == "True"
@@ -179,5 +179,5 @@ def _all(connectors: Sequence[Manifest], type_: str) -> bool:
 
 
 def _is_created_by_operator(connector: Manifest) -> bool:
-    """Whether the operator creates it, and so deletes it."""
+    """Whether the operator creates the connector in Azure, and so deletes it."""
     return "codeSecretRef" in connector["spec"].get("authorization", {})

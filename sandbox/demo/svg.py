@@ -1,4 +1,4 @@
-"""The demo's output as an SVG, for the README: what a terminal of 110 columns shows, with nothing from elsewhere."""
+"""The demo's output as an SVG, for the README: a terminal of 110 columns, without external resources."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _FONT_FACE: Final = re.compile(r"@font-face\s*\{.*?\}", re.DOTALL)
 
 
 def recording_console() -> Console:
-    """A console that remembers what it printed."""
+    """Return a console that records its output."""
     return Console(record=True, width=WIDTH)
 
 
 def save(console: Console, file: Path) -> None:
-    """Write the picture; fonts are the reader's own, since a picture in a README may load nothing."""
+    """Write the SVG without web fonts, because an image in a README cannot load anything."""
     file.write_text(_FONT_FACE.sub("", console.export_svg(title="make demo")), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Cluster, cloud and operator put together: what `make sandbox`, the demo and the system tests start."""
+"""Cluster, cloud and operator together, as `make sandbox`, the demo and the system tests start them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The operator's chart, packed as it is published and installed by the real helm; only its pods have no node."""
+"""The operator's chart, packaged and installed by the real helm; its pods do not run, because there is no node."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sandbox.cluster.client import KubernetesClient, Manifest
 __all__ = ["NAME", "Release", "package_chart"]
 
 NAME = "defender-devops-operator"
-"""Of the chart, and of every release here."""
+"""Name of the chart and of every release here."""
 
 _CHART = Path(__file__).parents[2] / "deploy" / "helm" / NAME
 
@@ -28,11 +28,11 @@ def package_chart(folder: Path, *, version: str | None = None) -> Path:
     """`helm package`: the archive that is published.
 
     Args:
-        folder: where to.
-        version: another one than the chart's own.
+        folder: folder for the archive.
+        version: chart version; None uses the chart's own.
 
     Raises:
-        subprocess.CalledProcessError: helm refuses; its words are in `stderr`.
+        subprocess.CalledProcessError: helm failed; its message is in `stderr`.
     """
     chosen = ["--version", version] if version else []
     return Path(_helm("package", _CHART, "--destination", folder, *chosen).rpartition(": ")[2].strip())
@@ -40,13 +40,13 @@ def package_chart(folder: Path, *, version: str | None = None) -> Path:
 
 @dataclass(frozen=True)
 class Release:
-    """What helm has installed.
+    """An installed Helm release.
 
     Attributes:
-        kubeconfig: of the cluster that it is in.
-        namespace: where it is.
-        manifests: all of it, as helm sent it.
-        notes: what helm told whoever installed it.
+        kubeconfig: kubeconfig of its cluster.
+        namespace: namespace of the release.
+        manifests: all objects of the release.
+        notes: output of helm, with NOTES.txt.
     """
 
     kubeconfig: Path
@@ -59,7 +59,7 @@ class Release:
         """`helm upgrade --install`, and wait until the API server serves the chart's resources.
 
         Raises:
-            subprocess.CalledProcessError: helm refuses; its words are in `stderr`.
+            subprocess.CalledProcessError: helm failed; its message is in `stderr`.
         """
         target = ("--namespace", namespace, "--kubeconfig", cluster.kubeconfig)
         with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
@@ -79,17 +79,17 @@ class Release:
 
     @property
     def service_account(self) -> str:
-        """The account that the operator's pods run as."""
+        """The service account of the operator's pods."""
         return str(self._pod["serviceAccountName"])
 
     def pods(self, client: KubernetesClient) -> list[str]:
-        """Names of the pods that the Deployment has made, in whose place a process can run."""
+        """Return the names of the Deployment's pods, in whose place a process can run."""
         (labels,) = (deployment["spec"]["selector"]["matchLabels"] for deployment in self._deployments)
         selector = ",".join(f"{name}={value}" for name, value in labels.items())
         return [manifest["metadata"]["name"] for manifest in client.list_all("Pod", self.namespace, labels=selector)]
 
     def environment(self, pod: str = "") -> dict[str, str]:
-        """The variables of the operator's container, as far as the chart knows their values, or the pod its name."""
+        """Return the variables of the operator's container that have a value or refer to metadata of the pod."""
         fields = {"metadata.namespace": self.namespace, "metadata.name": pod}
         variables: dict[str, str] = {}
         for entry in self._pod["containers"][0].get("env", []):

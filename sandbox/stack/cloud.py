@@ -1,4 +1,4 @@
-"""The simulated cloud as a process of its own, and the variables with which anything finds it."""
+"""The simulated cloud as a process, and the environment variables of its clients."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["CLIENT_SECRET_IDENTITY", "Cloud"]
 _ROOT = Path(__file__).parents[2]
 _READY_SECONDS = 60
 _LOOPBACK = "localhost,127.0.0.1"
-"""Reached directly, even where everything else goes through a proxy."""
+"""Hosts that are reached without a proxy."""
 
 CLIENT_SECRET_IDENTITY = {
     "AZURE_TENANT_ID": "11111111-1111-1111-1111-111111111111",
@@ -28,9 +28,9 @@ class Cloud:
     """A running simulated cloud; a context manager that stops it.
 
     Attributes:
-        endpoints: the line of JSON that it prints when it is ready.
+        endpoints: the JSON that it prints when it is ready.
         ca: certificate authority of its services.
-        control: address of the control interface: time, faults, journal, and what a person would do by hand.
+        control: URL of the control interface.
     """
 
     def __init__(self, process: ManagedProcess, endpoints: dict[str, Any]) -> None:
@@ -44,11 +44,11 @@ class Cloud:
         """Start it and wait until it is ready.
 
         Args:
-            folder: takes its log and its certificate.
+            folder: folder for its log and its CA certificate.
             arguments: options of `python -m sandbox.cloud`.
 
         Raises:
-            ProcessFailed: it ended or did not become ready; with the end of its log.
+            ProcessFailed: it ended or did not become ready; the message has the end of its log.
         """
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         output = folder / "cloud.json"
@@ -67,7 +67,7 @@ class Cloud:
             raise
 
     def environment(self) -> dict[str, str]:
-        """Variables with which the operator, or an SDK, takes this cloud for Azure."""
+        """Return the variables that direct the operator or an SDK to this cloud."""
         devops = self.endpoints["azureDevOps"]
         return {
             "NO_PROXY": _LOOPBACK,
@@ -83,7 +83,7 @@ class Cloud:
         }
 
     def stop(self) -> None:
-        """Stop it; its world is gone, its log stays."""
+        """Stop it; the log is kept."""
         self.process.stop()
 
     def __enter__(self) -> Self:

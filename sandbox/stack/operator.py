@@ -1,4 +1,4 @@
-"""The operator as a process outside the cluster, and what it finds in the cluster."""
+"""The operator as a process outside of the cluster, and its prerequisites in the cluster."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Operator:
     """A running operator; a context manager that stops it.
 
     Attributes:
-        process: to look at, stop or kill.
-        metrics: address of /livez, /readyz and /metrics.
+        process: the process of the operator.
+        metrics: base URL of /livez, /readyz and /metrics.
     """
 
     def __init__(self, process: ManagedProcess, metrics: str) -> None:
@@ -37,15 +37,15 @@ class Operator:
 
     @classmethod
     def start(cls, log: Path, environment: Mapping[str, str], *, ready: bool = True) -> Self:
-        """Start `python -m defender_devops` and wait until it says that it is ready.
+        """Start `python -m defender_devops` and wait until it is ready.
 
         Args:
-            log: file for its log.
-            environment: its variables, beside PATH, HOME and the like; no AZURE_* or DEFENDER_DEVOPS_* of ours goes in.
-            ready: False does not wait.
+            log: log file.
+            environment: its variables, in addition to ours except AZURE_* and DEFENDER_DEVOPS_*.
+            ready: whether to wait for readiness.
 
         Raises:
-            ProcessFailed: it ended or did not become ready; with the end of its log.
+            ProcessFailed: it ended or did not become ready; the message has the end of its log.
         """
         (port,) = free_ports(1)
         process = ManagedProcess(
@@ -55,7 +55,7 @@ class Operator:
             env={
                 **{name: value for name, value in os.environ.items() if not name.startswith(("AZURE_", "DEFENDER_"))},
                 "DEFENDER_DEVOPS_NAMESPACE": NAMESPACE,
-                # Its own, so that several may work in one cluster, and none waits for the lease of one that was killed.
+                # A lease of its own: several may run in one cluster, and none waits for the lease of a killed one.
                 "DEFENDER_DEVOPS_LEASE_NAME": f"operator-{uuid.uuid4().hex}",
                 "DEFENDER_DEVOPS_METRICS_HOST": "127.0.0.1",
                 "DEFENDER_DEVOPS_METRICS_PORT": str(port),
@@ -69,7 +69,7 @@ class Operator:
         return operator
 
     def wait_ready(self) -> None:
-        """Wait for /readyz; stop the process if that does not come."""
+        """Wait for /readyz; stop the process if it does not become ready."""
         try:
             self.process.wait_until_responding(f"{self.metrics}/readyz", timeout=_READY_SECONDS)
         except BaseException:
@@ -77,7 +77,7 @@ class Operator:
             raise
 
     def stop(self) -> int:
-        """Ask it to end, and give its exit status."""
+        """Stop it and return its exit status."""
         return self.process.stop()
 
     def __enter__(self) -> Self:
@@ -95,5 +95,5 @@ def install_crds(client: KubernetesClient) -> None:
 
 
 def prepare_namespace(client: KubernetesClient, name: str = NAMESPACE) -> None:
-    """Make sure that a namespace is there: the operator's own holds its lease and keys."""
+    """Create a namespace if necessary: the operator's own has its lease and keys."""
     client.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})

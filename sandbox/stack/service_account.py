@@ -1,4 +1,4 @@
-"""A process outside the cluster that acts as a service account of it, with tokens as a pod would have them."""
+"""Service account tokens for a process outside of the cluster, as a pod would have them."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ __all__ = ["ProjectedTokens"]
 
 _ENTRA_AUDIENCE = "api://AzureADTokenExchange"
 _TOKEN_SECONDS = 600
-"""The shortest life that the API server allows."""
+"""The shortest lifetime that the API server allows."""
 
 _RENEWAL_SECONDS = 60.0
 
 
 class ProjectedTokens:
-    """Two tokens of a service account in files that are renewed while this runs, as the kubelet renews a pod's.
+    """Two tokens of a service account in files, renewed as the kubelet renews a pod's tokens.
 
     Attributes:
-        kubeconfig: reads the token for the API server.
-        federated_token: file with the token that Entra ID exchanges for one of Azure.
-        renewals: how often both have been written.
+        kubeconfig: kubeconfig that uses the token for the API server.
+        federated_token: file with the token for workload identity federation with Entra ID.
+        renewals: number of times that both were written.
     """
 
     def __init__(self, cluster: Cluster, namespace: str, service_account: str, folder: Path) -> None:
@@ -42,7 +42,7 @@ class ProjectedTokens:
         self._thread = threading.Thread(target=self._renew_until_ended, name="token renewal", daemon=True)
 
     def start(self) -> Self:
-        """Write both tokens and go on renewing them."""
+        """Write both tokens and start renewing them."""
         with self._cluster.client() as client:
             self._write(client)
         write_secret(self.kubeconfig, kubeconfig(self._cluster.server, self._cluster.ca, token_file=self._api_token))
@@ -50,11 +50,11 @@ class ProjectedTokens:
         return self
 
     def environment(self) -> dict[str, str]:
-        """Variables that point at both."""
+        """Return the variables that refer to both."""
         return {"KUBECONFIG": str(self.kubeconfig), "AZURE_FEDERATED_TOKEN_FILE": str(self.federated_token)}
 
     def stop(self) -> None:
-        """Renew no more."""
+        """Stop renewing."""
         self._ended.set()
         if self._thread.is_alive():
             self._thread.join()
@@ -71,7 +71,7 @@ class ProjectedTokens:
                 try:
                     self._write(client)
                 except (ApiError, httpx.TransportError):
-                    continue  # the next turn comes long before the tokens end
+                    continue  # the next renewal is long before the tokens expire
 
     def __enter__(self) -> Self:
         return self.start()

@@ -11,9 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from sandbox import background as lasting
+from sandbox import background
 
-ROOT = Path(lasting.__file__).parents[1]
+ROOT = Path(background.__file__).parents[1]
 
 
 def sandbox(folder: Path, command: str) -> subprocess.CompletedProcess[str]:
@@ -30,9 +30,9 @@ def test_it_is_up_once_usable_from_a_shell_and_down_without_a_trace(folder: Path
     first = sandbox(folder, "up")
     assert first.returncode == 0, first.stderr
     try:
-        assert "the sandbox is up already" in sandbox(folder, "up").stdout
-        holder = psutil.Process(int((folder / "lock").read_text()))
-        family = [holder, *holder.children(recursive=True)]
+        assert "the sandbox is already running" in sandbox(folder, "up").stdout
+        background_process = psutil.Process(int((folder / "lock").read_text()))
+        family = [background_process, *background_process.children(recursive=True)]
         script = f'set -a; . "$1/env"; set +a; {sys.executable} -m sandbox kubectl get crd --output=name'
         result = subprocess.run(
             ["/bin/sh", "-ec", script, "sh", folder], cwd=ROOT, capture_output=True, text=True, check=True
@@ -41,23 +41,27 @@ def test_it_is_up_once_usable_from_a_shell_and_down_without_a_trace(folder: Path
         assert {path.stat().st_mode & 0o077 for path in (folder, folder / "env", folder / "kubeconfig")} == {0}
     finally:
         ended = sandbox(folder, "down")
-    assert ended.stdout.strip() == "the sandbox is down"
+    assert ended.stdout.strip() == "the sandbox is stopped"
     _, alive = psutil.wait_procs(family, timeout=15)
     assert alive == []
     assert not (folder / "env").exists()
-    assert sandbox(folder, "down").stdout.strip() == "the sandbox is not up"
+    assert sandbox(folder, "down").stdout.strip() == "the sandbox is not running"
 
 
-@pytest.mark.parametrize("victim", ["the holder", pytest.param("etcd", marks=pytest.mark.long)])
+@pytest.mark.parametrize("victim", ["the background process", pytest.param("etcd", marks=pytest.mark.long)])
 def test_half_dead_ends_whole(folder: Path, victim: str) -> None:
     assert sandbox(folder, "up").returncode == 0
-    holder = psutil.Process(int((folder / "lock").read_text()))
-    children = holder.children(recursive=True)
-    pid = holder.pid if victim == "the holder" else next(child.pid for child in children if child.name() == "etcd")
+    background_process = psutil.Process(int((folder / "lock").read_text()))
+    children = background_process.children(recursive=True)
+    pid = (
+        background_process.pid
+        if victim == "the background process"
+        else next(child.pid for child in children if child.name() == "etcd")
+    )
     os.kill(pid, signal.SIGKILL)
-    _, alive = psutil.wait_procs([holder, *children], timeout=20)
+    _, alive = psutil.wait_procs([background_process, *children], timeout=20)
     assert alive == []
-    assert sandbox(folder, "down").stdout.strip() == "the sandbox is not up"
+    assert sandbox(folder, "down").stdout.strip() == "the sandbox is not running"
     assert not (folder / "env").exists()
 
 
@@ -66,6 +70,6 @@ def test_a_start_that_fails_says_why_and_leaves_nothing_running(folder: Path) ->
     (folder / "cluster").write_text("in the way")
     failed = sandbox(folder, "up")
     assert failed.returncode == 1
-    assert "the sandbox does not start" in failed.stderr
+    assert "the sandbox did not start" in failed.stderr
     assert "File exists" in failed.stderr
     assert not (folder / "env").exists()

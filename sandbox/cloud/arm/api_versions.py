@@ -1,4 +1,4 @@
-"""Published api-versions, and which fields are younger than a version."""
+"""Published api-versions, and the version that introduced a field."""
 
 from __future__ import annotations
 
@@ -83,10 +83,10 @@ def versions_of(kind: str) -> tuple[str, ...] | None:
 
 
 def check_api_version(path: ResourcePath, version: str | None) -> str:
-    """The version to answer in.
+    """Check the requested api-version and return it in lower case.
 
     Raises:
-        ArmError: it is missing, unknown, or not one of the type's.
+        ArmError: it is missing, unknown, or not supported by the resource type.
     """
     if not version:
         message = "The api-version query parameter (?api-version=) is required for all requests."
@@ -121,7 +121,7 @@ def _unknown_type(path: ResourcePath, version: str) -> ArmError:
 
 
 def filter_properties(properties: dict[str, Any], version: str) -> dict[str, Any]:
-    """The properties without those that are younger than the version, and without those that have no value."""
+    """Drop properties that the api-version does not have yet, and properties without a value."""
     return {
         name: value for name, value in properties.items() if value is not None and version >= _YOUNGER.get(name, "")
     }

@@ -1,4 +1,4 @@
-"""One request to Resource Manager, with everything that its endpoint needs to know."""
+"""The context of one request to Resource Manager."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Call:
 
     @property
     def actor(self) -> tuple[str, str]:
-        """Who is named in systemData, and as what."""
+        """Name and type of the principal, for systemData."""
         if self.principal.is_user:
             return self.principal.name, "User"
         return self.principal.client_id, "Application"

@@ -1,4 +1,4 @@
-"""Errors of Resource Manager in its own shape, and those of the connector in theirs."""
+"""Errors of Resource Manager, and of the security connector, which have a different shape."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["ArmError", "ConnectorError", "ServiceError", "not_found"]
 
 
 class ServiceError(Exception):
-    """A refusal that knows its own answer."""
+    """An error that knows its HTTP response."""
 
     def reply(self) -> Reply:
-        """The answer."""
+        """Return the HTTP response."""
         raise NotImplementedError
 
 
@@ -24,12 +24,12 @@ class ArmError(ServiceError):
 
     Args:
         status: HTTP status.
-        code: the service's word.
-        message: its sentence.
-        target: what it is about.
-        details: errors below it.
+        code: error code, such as `ResourceNotFound`.
+        message: human-readable message.
+        target: the field or resource that the error is about.
+        details: nested errors.
         additional_info: typed additions, such as a policy violation.
-        headers: of the answer.
+        headers: extra response headers.
     """
 
     def __init__(
@@ -55,12 +55,12 @@ class ArmError(ServiceError):
         self.headers = dict(headers or {})
 
     def reply(self) -> Reply:
-        """The answer."""
+        """Return the HTTP response."""
         return json_reply({"error": self.body}, self.status, self.headers)
 
 
 class ConnectorError(ServiceError):
-    """The connector's own shape, which is not Resource Manager's: `{statusCode, errorMessage, errorCorrelation}`."""
+    """The connector's own error shape: `{statusCode, errorMessage, errorCorrelation}`."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(f"{status}: {message}")
@@ -68,14 +68,14 @@ class ConnectorError(ServiceError):
         self.message = message
 
     def reply(self) -> Reply:
-        """The answer."""
+        """Return the HTTP response."""
         message = f"error occured for security connector: {self.message}"
         body = {"statusCode": self.status, "errorMessage": message, "errorCorrelation": str(uuid.uuid4())}
         return json_reply(body, self.status)
 
 
 def not_found(resource: str, group: str | None) -> ArmError:
-    """404 of a resource that is not there."""
+    """Return the 404 error of a missing resource."""
     message = (
         f"The Resource '{resource}' under resource group '{group}' was not found. For more details please go to "
         "https://aka.ms/ARMResourceNotFoundFix"

@@ -19,10 +19,10 @@ _PARAMETER = "continuation-token"
 
 
 def position_of(request: Request) -> int:
-    """Where the page begins: 0 without a token.
+    """Return the position at which the page begins; 0 without a token.
 
     Raises:
-        ArmError: the token is none of ours.
+        ArmError: the token was not issued by this service.
     """
     token = request.query.get(_PARAMETER)
     if token is None:
@@ -35,14 +35,14 @@ def position_of(request: Request) -> int:
 
 
 def next_link(request: Request, position: int) -> str:
-    """Absolute address of the page that begins at a position."""
+    """Return the absolute URL of the page that begins at a position."""
     token = base64.urlsafe_b64encode(json.dumps({"position": position, "range": "05C1E5B5E36F86"}).encode()).decode()
     version = quote(request.query.get("api-version", ""))
     return f"{request.base}{quote(request.path)}?api-version={version}&{_PARAMETER}={quote(token)}"
 
 
 def page(request: Request, items: Sequence[T], size: int) -> tuple[Sequence[T], dict[str, str]]:
-    """The part of the items that the request asks for, and `nextLink` if more follow."""
+    """Return the requested page of the items, and `nextLink` if there are more."""
     position = position_of(request)
     part = items[position : position + size]
     following = position + size

@@ -1,4 +1,4 @@
-"""Resource ids: what a path of Resource Manager names."""
+"""Resource ids: parsing the paths of Resource Manager."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class ResourcePath:
 
     Attributes:
         id: the path in the spelling of the request, with a leading slash.
-        scope: what stands before the last `/providers/`.
+        scope: everything in front of the last `/providers/`.
         subscription: id in lower case; None at tenant level.
         group: resource group in the spelling of the request.
         namespace: provider namespace in the spelling of the request.
@@ -45,7 +45,7 @@ class ResourcePath:
 
 @lru_cache(maxsize=16_384)
 def parse_path(path: str) -> ResourcePath | None:
-    """Parse a path; None if it cannot be one of Resource Manager's. The same few are asked for again and again."""
+    """Parse a path; None if it is not a Resource Manager path. Cached, because clients repeat the same few paths."""
     segments = [part for part in path.split("/") if part]
     lowered = [segment.lower() for segment in segments]
     subscription, group = _scope(segments, lowered)

@@ -20,7 +20,7 @@ _PROVIDER_TYPES = ("securityConnectors", "healthReports", "assessments", "pricin
 
 
 class Resources:
-    """What belongs to `Microsoft.Resources`."""
+    """Endpoints of `Microsoft.Resources`."""
 
     def __init__(self, rights: Rights) -> None:
         self._rights = rights
@@ -28,7 +28,7 @@ class Resources:
     # --- subscriptions
 
     def list_subscriptions(self, call: Call) -> Reply:
-        """GET /subscriptions: those of the tenant where the caller may read."""
+        """GET /subscriptions: those of the tenant that the caller may read."""
         visible = [
             subscription
             for subscription in call.world.subscriptions.values()
@@ -49,7 +49,7 @@ class Resources:
 
     @staticmethod
     def list_tenants(call: Call) -> Reply:
-        """GET /tenants: the caller's own."""
+        """GET /tenants: the tenant of the caller."""
         tenant = call.world.directory.tenants[call.principal.tenant_id]
         described = {
             "id": f"/tenants/{tenant.id}",
@@ -87,7 +87,7 @@ class Resources:
 
     @staticmethod
     def head_group(call: Call) -> Reply:
-        """HEAD: 204 where it is, 404 where it is not."""
+        """HEAD: 204 if the group exists, 404 otherwise."""
         return Reply(204 if call.name.lower() in call.subscription.resource_groups else 404)
 
     @staticmethod
@@ -112,7 +112,7 @@ class Resources:
 
     @staticmethod
     def delete_group(call: Call) -> Reply:
-        """DELETE: what is in the group goes with it, at once."""
+        """DELETE: removes the group and its connectors at once."""
         group = _require_group(call)
         prefix = f"/subscriptions/{call.subscription.id}/resourcegroups/{group.name.lower()}/"
         for key, connector in list(call.world.connectors.items()):

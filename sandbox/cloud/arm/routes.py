@@ -1,4 +1,4 @@
-"""Which function answers for which resource type and method, and what right it needs."""
+"""Routing table: handler and required permission of each resource type and method."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ Answer = Callable[[Call], Reply | Awaitable[Reply]]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """How a request is answered.
+    """Handler of a resource type and method.
 
     Attributes:
         operation: name in the published API description.
-        action: right that it needs at the resource; None where the function checks rights itself.
+        action: required permission at the resource; None if the handler checks permissions itself.
     """
 
     answer: Answer
@@ -39,7 +39,7 @@ _REPOSITORY = f"{_PROJECT}/repos"
 RouteKey = tuple[str, bool, str]
 
 ROUTES: dict[RouteKey, Route] = {}
-"""By resource type (lower case), whether the path names one, and method."""
+"""Key: resource type in lower case, whether the path names an item (not a collection), HTTP method."""
 
 
 def _add(key: RouteKey, answer: Answer, operation: str, action: str | None) -> None:
@@ -58,7 +58,7 @@ def _add_resource(
     delete: Answer | None = None,
     listing_operation: str = "List",
 ) -> None:
-    """The usual methods of a resource; rights follow from the methods."""
+    """Add the usual methods of a resource; the required permission follows from the method."""
     _add((kind, True, "GET"), get, f"{prefix}_Get", f"{action}/read")
     if listing is not None:
         _add((kind, False, "GET"), listing, f"{prefix}_{listing_operation}", f"{action}/read")
@@ -192,5 +192,5 @@ def resource_routes(resources: Resources) -> dict[RouteKey, Route]:
 
 
 def methods_of(routes: Mapping[RouteKey, Route], resource_type: str, is_item: bool) -> list[str]:
-    """The methods that a type has, for the answer to a wrong one."""
+    """Return the methods that a resource type supports, for the Allow header."""
     return sorted(method for type_, item, method in routes if type_ == resource_type and item == is_item)

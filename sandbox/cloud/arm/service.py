@@ -1,6 +1,7 @@
-"""The front of Resource Manager.
+"""Request handling of Resource Manager.
 
-What is checked, in this order: token, path, api-version, subscription and its tenant, budget, rights, group, provider.
+Checks run in this order: token, path, api-version, subscription and its tenant, request budget, permissions, resource
+group, provider registration.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class Arm:
         self.reset()
 
     def reset(self) -> None:
-        """Fill all budgets and forget what is being paged through."""
+        """Refill all request budgets and drop stored query results."""
         self._request_budgets = RequestBudgets()
         graph = Route(ResourceGraph(self._rights).answer, "Resources_Query", None)
         self._routes = {
@@ -189,7 +190,7 @@ def _unauthenticated(code: str, message: str, reason: str, tenant: str = "") -> 
 
 
 def _decorate(request: Request, reply: Reply, headers: dict[str, str]) -> None:
-    """Headers that every answer of Resource Manager has."""
+    """Add the headers that every response of Resource Manager has."""
     identifier = str(uuid.uuid4())
     common = {
         "Cache-Control": "no-cache",

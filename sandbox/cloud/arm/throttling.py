@@ -25,7 +25,7 @@ class TokenBucket:
     filled_at: float
 
     def take(self, wall: float, *, enforce: bool) -> float | None:
-        """Take a token. Gives the seconds to wait where there is none and budgets are enforced."""
+        """Take a token; return the seconds to wait if the bucket is empty and budgets are enforced."""
         self.tokens = min(self.capacity, self.tokens + max(0.0, wall - self.filled_at) * self.refill)
         self.filled_at = wall
         if self.tokens < 1 and enforce:
@@ -40,12 +40,12 @@ _KINDS = {"GET": "reads", "HEAD": "reads", "DELETE": "deletes"}
 
 
 def kind_of(method: str) -> str:
-    """What Resource Manager counts a request by an HTTP method as: reads, writes or deletes."""
+    """Return the kind of operation that Resource Manager counts an HTTP method as."""
     return _KINDS.get(method, "writes")
 
 
 class RequestBudgets:
-    """All buckets; one that nobody has used yet is full."""
+    """The token buckets of all principals; an unused one is full."""
 
     def __init__(self) -> None:
         self._buckets: dict[tuple[str, str, str], TokenBucket] = {}
@@ -56,15 +56,15 @@ class RequestBudgets:
         """Take a token for a request.
 
         Args:
-            wall: the present moment.
+            wall: current wall time.
             subscription: id.
             principal: object id.
-            method: HTTP method, which decides on the kind.
-            enforce: whether an empty bucket refuses.
-            connector: whether it is a request for a connector itself, which shows the provider's own number only.
+            method: HTTP method, which determines the kind of operation.
+            enforce: whether an empty bucket raises an error.
+            connector: whether the request is for a connector itself, whose responses show the provider's own counter.
 
         Returns:
-            The headers that tell what is left.
+            The headers with the remaining requests.
 
         Raises:
             ArmError: 429 SubscriptionRequestsThrottled.

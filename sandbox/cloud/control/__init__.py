@@ -1,1 +1,1 @@
-"""The control interface for tests and demos; no part of what is simulated."""
+"""The control interface for tests and demos; not part of the simulated services."""

@@ -1,4 +1,4 @@
-"""What the control interface and the portal can do to the world."""
+"""Actions of the control interface and the portal on the world."""
 
 from __future__ import annotations
 
@@ -37,40 +37,40 @@ __all__ = ["ActionError", "Actions"]
 
 
 class ActionError(Exception):
-    """The action makes no sense in this world."""
+    """The action is not possible in this world."""
 
 
 class Actions:
-    """Everything a person, an administrator or a test may do apart from calling the services."""
+    """Actions of a person, an administrator or a test that do not go through the services."""
 
     def __init__(self, simulation: Simulation) -> None:
         self._simulation = simulation
 
-    # --- finding
+    # --- lookup
 
     def account(self, name: str) -> Account:
-        """An account by user principal name or object id."""
+        """Return an account by user principal name or object id."""
         account = self._simulation.world.directory.account(name)
         if account is None:
             raise UnknownName(f"there is no account {name!r}")
         return account
 
     def organization(self, name: str) -> Organization:
-        """An organization by name."""
+        """Return an organization by name."""
         organization = self._simulation.world.organization(name)
         if organization is None:
             raise UnknownName(f"there is no organization {name!r}")
         return organization
 
     def project(self, organization: str, name: str) -> Project:
-        """A project by name."""
+        """Return a project by name."""
         project = self.organization(organization).project(name)
         if project is None:
             raise UnknownName(f"there is no project {name!r} in {organization!r}")
         return project
 
     def connector(self, subscription: str, group: str, name: str) -> Connector:
-        """A connector by the parts of its id."""
+        """Return a connector by the parts of its id."""
         key = (
             f"/subscriptions/{subscription}/resourcegroups/{group}"
             f"/providers/microsoft.security/securityconnectors/{name}"
@@ -80,10 +80,10 @@ class Actions:
             raise UnknownName(f"there is no connector {name!r} in resource group {group!r}")
         return connector
 
-    # --- people
+    # --- accounts
 
     def issue_code(self, account_name: str) -> dict[str, Any]:
-        """A one-time code for Defender, as the portal's dialog makes it."""
+        """Issue a one-time code for Defender, as the portal's dialog does."""
         try:
             code = issue_code(self._simulation.world, self.account(account_name))
         except ExchangeFailed as problem:
@@ -91,7 +91,7 @@ class Actions:
         return {"code": code, "sha256": sha256(code)}
 
     def change_account(self, name: str, body: AccountBody) -> None:
-        """Block, delete, change the password, revoke."""
+        """Block or delete an account, change its password, revoke its sessions or authorization."""
         world, account = self._simulation.world, self.account(name)
         changed = body.model_dump(
             exclude={"revoke_sessions", "revoke_defender", "withdraw_consent", "conditional_access"}, exclude_none=True
@@ -112,7 +112,7 @@ class Actions:
                 application.consents.discard(account.id)
 
     def change_access(self, name: str, body: AccessBody) -> list[str]:
-        """Take an account out of organizations, or give its memberships back; says which organizations it met."""
+        """Remove an account from organizations, or restore its memberships; return the affected organizations."""
         world, account = self._simulation.world, self.account(name)
         names = None if body.organizations is None else {self.organization(name).name for name in body.organizations}
         changed = []
@@ -137,7 +137,7 @@ class Actions:
         return add_organization(self._simulation.world, body)
 
     def change_organization(self, name: str, body: OrganizationChange) -> None:
-        """Switch policies and extensions, move to another tenant, delete."""
+        """Change policies and extensions of an organization, move it to another tenant, delete it."""
         world, organization = self._simulation.world, self.organization(name)
         if body.third_party_oauth is not None:
             organization.third_party_oauth = body.third_party_oauth
@@ -174,10 +174,10 @@ class Actions:
         project = self.project(organization, name)
         del self.organization(organization).projects[project.name.lower()]
 
-    # --- Azure, behind the operator's back
+    # --- Azure, outside of the operator
 
     def change_connector(self, connector: Connector, body: ConnectorChange) -> None:
-        """What a person does in the portal to a connector that the operator manages."""
+        """Change a connector as a person does in the portal."""
         self._change_connector(connector, body)
         self._simulation.world.record_change(connector.key, self._simulation.clock.now())
 
@@ -204,13 +204,13 @@ class Actions:
                 apply_inventory(self._simulation.world, connector, self._simulation.clock.now())
 
     def delete_connector(self, connector: Connector) -> None:
-        """Delete a connector with all that is below it."""
+        """Delete a connector with its configuration."""
         offboard_all(self._simulation.world, connector)
         del self._simulation.world.connectors[connector.key]
         self._simulation.world.record_change(connector.key, self._simulation.clock.now())
 
     def change_application(self, name: str, body: ApplicationChange) -> None:
-        """Replace an application's secrets, disable it."""
+        """Replace an application's secrets, or disable it."""
         directory, wall = self._simulation.world.directory, self._simulation.clock.wall()
         key = name.lower()
         matches = [
@@ -229,13 +229,13 @@ class Actions:
             matches[0].disabled = body.disabled
 
     def add_subscription(self, body: SubscriptionBody) -> None:
-        """Create a subscription, or move it into the tenant."""
+        """Create a subscription."""
         if self._simulation.world.subscription(body.id) is not None:
             raise ActionError(f"there is a subscription {body.id!r} already")
         add_subscription(self._simulation.world, body)
 
     def change_subscription(self, identifier: str, body: SubscriptionChange) -> None:
-        """Register providers or take them away, assign policies, make and delete resource groups."""
+        """Set registered providers, policies and resource groups."""
         subscription = self._simulation.world.subscription(identifier)
         if subscription is None:
             raise UnknownName(f"there is no subscription {identifier!r}")
@@ -254,7 +254,7 @@ class Actions:
             }
 
     def change_role(self, body: RoleBody) -> None:
-        """Give a role, or take it."""
+        """Assign or remove a role."""
         world = self._simulation.world
         if body.assigned:
             assign_role(world, body.role, body.principal, body.scope)
@@ -269,18 +269,18 @@ class Actions:
     # --- the cloud itself
 
     def change_settings(self, body: SettingsBody) -> None:
-        """Switch what the world may switch."""
+        """Change settings of the world."""
         for attribute, value in body.model_dump(exclude_none=True).items():
             setattr(self._simulation.world.settings, attribute, value)
         self._simulation.world.update_history_retention()
 
     def settings(self) -> dict[str, Any]:
-        """The switches as they are."""
+        """Return the settings."""
         settings = self._simulation.world.settings
         return {field.name: getattr(settings, field.name) for field in fields(settings)}
 
     def register_issuer(self, body: FederationBody) -> None:
-        """Make an issuer's keys known."""
+        """Register an issuer with its keys."""
         keys = body.jwks
         if body.jwks_file is not None:
             keys = json.loads(Path(body.jwks_file).read_text(encoding="utf-8"))
@@ -298,7 +298,7 @@ class Actions:
         )
 
     def summary(self) -> dict[str, Any]:
-        """The world at a glance, for people and for tests; nothing secret."""
+        """Return a summary of the world without secrets."""
         world = self._simulation.world
         return {
             "tenants": [{"id": tenant.id, "domain": tenant.domain} for tenant in world.directory.tenants.values()],

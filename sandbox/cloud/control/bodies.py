@@ -1,4 +1,4 @@
-"""Bodies of the control interface."""
+"""Request bodies of the control interface."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ __all__ = [
 
 
 class ClockBody(CamelModel):
-    """Let time pass at once, run at another speed, or both.
+    """Advance the clock, change its speed, or both.
 
     Attributes:
         move: seconds of inner time (operations, discovery).
@@ -54,13 +54,13 @@ class ClockBody(CamelModel):
 
 
 class CodeBody(CamelModel):
-    """Play the portal's dialog for an account."""
+    """Request a one-time code for an account."""
 
     account: str
 
 
 class AccountBody(CamelModel):
-    """Change an account; what is absent stays."""
+    """Change an account; absent fields keep their value."""
 
     blocked: bool | None = None
     locked: bool | None = None
@@ -76,10 +76,10 @@ class AccountBody(CamelModel):
 
 
 class ApplicationChange(CamelModel):
-    """Change an app registration; what is absent stays.
+    """Change an app registration; absent fields keep their value.
 
     Attributes:
-        secrets: all of them, in the words of the world file.
+        secrets: all of them, in the format of the world file.
     """
 
     secrets: list[SecretSpec] | None = None
@@ -87,14 +87,14 @@ class ApplicationChange(CamelModel):
 
 
 class AccessBody(CamelModel):
-    """Take an account out of organizations, or give back what was taken; no names mean all."""
+    """Remove an account from organizations, or restore its memberships; without names in all of them."""
 
     access: bool
     organizations: list[str] | None = None
 
 
 class FederationBody(CamelModel):
-    """An issuer with its keys: given, in a file, or at an address that may want a token and an authority."""
+    """An issuer with its keys: inline, in a file, or at a URL with an optional token and certificate authority."""
 
     issuer: str
     jwks: dict[str, Any] | None = None
@@ -106,13 +106,13 @@ class FederationBody(CamelModel):
 
 
 class TokensBody(CamelModel):
-    """Let access tokens expire now: all, or those of a principal by name."""
+    """Expire access tokens now: all, or those of a principal by name."""
 
     principal: str | None = None
 
 
 class OrganizationChange(CamelModel):
-    """Change an organization; what is absent stays."""
+    """Change an organization; absent fields keep their value."""
 
     third_party_oauth: bool | None = None
     tenant: str | None = None
@@ -122,14 +122,14 @@ class OrganizationChange(CamelModel):
 
 
 class ConnectorChange(CamelModel):
-    """Change a connector behind the operator's back; what is absent stays.
+    """Change a connector outside of the operator; absent fields keep their value.
 
     Attributes:
-        tags: the whole map.
-        remove_tags: keys to take away.
+        tags: replaces the whole map.
+        remove_tags: keys to remove.
         provisioning_state, status_message: of the configuration.
         authorization: account that authorizes it in the portal now.
-        agentless: the whole `agentlessConfiguration`.
+        agentless: replaces the whole `agentlessConfiguration`.
     """
 
     tags: dict[str, str] | None = None
@@ -143,7 +143,7 @@ class ConnectorChange(CamelModel):
 
 
 class SubscriptionChange(CamelModel):
-    """Change a subscription; what is absent stays. Each list is the whole one, in the words of the world file."""
+    """A built-in role (name) of a principal (name) at a scope; `assigned: false` removes it."""
 
     providers: list[str] | None = None
     policies: list[PolicySpec] | None = None
@@ -151,7 +151,7 @@ class SubscriptionChange(CamelModel):
 
 
 class SettingsBody(CamelModel):
-    """Switches of the world; what is absent stays."""
+    """Settings of the world; absent fields keep their value."""
 
     throttling: bool | None = None
     resource_graph_lag: float | None = None
@@ -161,7 +161,7 @@ class SettingsBody(CamelModel):
 
 
 class RoleBody(CamelModel):
-    """A built-in role, by name, for a principal, by name, at a scope: given, or taken with `assigned: false`."""
+    """A built-in role (name) of a principal (name) at a scope; `assigned: false` removes it."""
 
     role: str
     principal: str

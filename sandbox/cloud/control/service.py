@@ -1,7 +1,7 @@
 """The control interface over plain http, on a port of its own: JSON in, JSON out.
 
-Tests and demos read the journal here, move the clock, set faults and change the world behind everybody's back.
-`GET /` lists what there is.
+Tests and demos read the journal, move the clock, set faults and change the world outside of the services.
+`GET /` lists the endpoints.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _LONGEST_WAIT_SECONDS = 60.0
 
 
 def _route(method: str, pattern: str) -> Callable[[_Handler], _Handler]:
-    """Mark a method of `Control` as the answer to a method and path; `{name}` becomes a keyword argument."""
+    """Register a method of `Control` as handler of a method and path; `{name}` becomes a keyword argument."""
 
     def mark(handler: _Handler) -> _Handler:
         handler.route = (method, pattern)  # type: ignore[attr-defined]
@@ -57,7 +57,7 @@ class Control:
                 self._routes.append((route[0], re.compile(expression), handler, route[1]))
 
     async def handle(self, request: Request) -> Reply:
-        """Answer a request. What is wrong with it is said in `error`."""
+        """Answer a request; an error response has the reason in `error`."""
         self._simulation.world.run_due()
         for method, pattern, handler, _ in self._routes:
             match = pattern.fullmatch(request.path)
@@ -108,7 +108,7 @@ class Control:
 
     @_route("DELETE", "/journal")
     async def clear_journal(self, request: Request) -> Any:  # noqa: ANN401 - JSON
-        """Forget all requests; numbers go on."""
+        """Drop all requests; numbering continues."""
         del request
         self._simulation.journal.clear()
         return {"last": self._simulation.journal.last}
@@ -117,7 +117,7 @@ class Control:
 
     @_route("GET", "/faults")
     async def faults(self, request: Request) -> Any:  # noqa: ANN401 - JSON
-        """All faults, with how often they struck."""
+        """All faults, with their number of hits."""
         del request
         return [fault.model_dump(by_alias=True) for fault in self._simulation.faults.all()]
 
@@ -128,13 +128,13 @@ class Control:
 
     @_route("DELETE", "/faults")
     async def clear_faults(self, request: Request) -> Any:  # noqa: ANN401 - JSON
-        """Take all faults away."""
+        """Remove all faults."""
         del request
         return {"removed": self._simulation.faults.remove()}
 
     @_route("DELETE", "/faults/{identifier}")
     async def remove_fault(self, request: Request, identifier: str) -> Any:  # noqa: ANN401 - JSON
-        """Take one fault away."""
+        """Remove one fault."""
         del request
         return {"removed": self._simulation.faults.remove(identifier)}
 
@@ -147,7 +147,7 @@ class Control:
 
     @_route("POST", "/clock")
     async def change_clock(self, request: Request) -> Any:  # noqa: ANN401 - JSON
-        """Move the clock forward, or change its speed (0 stands still)."""
+        """Move the clock forward, or change its speed (0 stops it)."""
         body = self._body(request, bodies.ClockBody)
         if body.speed is not None:
             self._simulation.clock.set_speed(body.speed)
@@ -157,19 +157,19 @@ class Control:
 
     @_route("GET", "/settings")
     async def settings(self, request: Request) -> Any:  # noqa: ANN401 - JSON
-        """Switches of the world."""
+        """Settings of the world."""
         del request
         return self._actions.settings()
 
     @_route("PATCH", "/settings")
     async def change_settings(self, request: Request) -> Any:  # noqa: ANN401 - JSON
-        """Switch something: throttling, lags, lifetime of access tokens."""
+        """Change settings: throttling, lags, lifetime of access tokens."""
         self._actions.change_settings(self._body(request, bodies.SettingsBody))
         return self._actions.settings()
 
     @_route("POST", "/reset")
     async def reset(self, request: Request) -> Any:  # noqa: ANN401 - JSON
-        """Begin again with the world file; registered issuers stay."""
+        """Restore the world of the file; registered issuers are kept."""
         del request
         self._simulation.reset()
         return {}
@@ -178,19 +178,19 @@ class Control:
 
     @_route("POST", "/federation")
     async def register_issuer(self, request: Request) -> Any:  # noqa: ANN401 - JSON
-        """Register an issuer whose tokens Entra accepts, with its keys or where to fetch them."""
+        """Register an issuer whose tokens Entra accepts, with its keys or their URL."""
         self._actions.register_issuer(self._body(request, bodies.FederationBody))
         return {"issuers": self._simulation.entra.federation.issuers()}
 
     @_route("POST", "/tokens/expire")
     async def expire_tokens(self, request: Request) -> Any:  # noqa: ANN401 - JSON
-        """Let access tokens expire now."""
+        """Expire access tokens now."""
         principal = self._body(request, bodies.TokensBody).principal
         return {"expired": self._simulation.entra.access_tokens.expire(self._simulation.clock.wall(), principal)}
 
     @_route("GET", "/secrets")
     async def issued_secrets(self, request: Request) -> Any:  # noqa: ANN401 - JSON
-        """Every token and code that Entra has handed out, for a test that searches for them where they must not be."""
+        """Every token and code that Entra has issued, for tests that search logs and files for leaked secrets."""
         del request
         return {"secrets": self._simulation.entra.issued_secrets()}
 
@@ -213,55 +213,55 @@ class Control:
 
     @_route("POST", "/accounts/{account}/access")
     async def change_access(self, request: Request, account: str) -> Any:  # noqa: ANN401 - JSON
-        """Take an account out of organizations, or give its memberships back."""
+        """Remove an account from organizations, or restore its memberships."""
         return {"organizations": self._actions.change_access(account, self._body(request, bodies.AccessBody))}
 
     @_route("PATCH", "/applications/{application}")
     async def change_application(self, request: Request, application: str) -> Any:  # noqa: ANN401 - JSON
-        """Replace an application's secrets, disable it."""
+        """Replace an application's secrets, or disable it."""
         self._actions.change_application(application, self._body(request, bodies.ApplicationChange))
         return {}
 
     @_route("POST", "/subscriptions")
     async def add_subscription(self, request: Request) -> Any:  # noqa: ANN401 - JSON
-        """Add a subscription, in the words of the world file."""
+        """Add a subscription, in the format of the world file."""
         self._actions.add_subscription(self._body(request, bodies.SubscriptionBody))
         return {}
 
     @_route("PATCH", "/subscriptions/{subscription}")
     async def change_subscription(self, request: Request, subscription: str) -> Any:  # noqa: ANN401 - JSON
-        """Register providers or take them away, assign policies, make and delete resource groups."""
+        """Set registered providers, policies and resource groups."""
         self._actions.change_subscription(subscription, self._body(request, bodies.SubscriptionChange))
         return {}
 
     @_route("POST", "/role-assignments")
     async def change_role(self, request: Request) -> Any:  # noqa: ANN401 - JSON
-        """Give a built-in role, or take it."""
+        """Assign or remove a built-in role."""
         self._actions.change_role(self._body(request, bodies.RoleBody))
         return {}
 
-    # --- what exists
+    # --- resources
 
     @_route("GET", "/world")
     async def world(self, request: Request) -> Any:  # noqa: ANN401 - JSON
-        """The world at a glance."""
+        """A summary of the world."""
         del request
         return self._actions.summary()
 
     @_route("POST", "/organizations")
     async def add_organization(self, request: Request) -> Any:  # noqa: ANN401 - JSON
-        """Add an organization, in the words of the world file."""
+        """Add an organization, in the format of the world file."""
         return {"id": self._actions.add_organization(self._body(request, bodies.OrganizationBody)).id}
 
     @_route("PATCH", "/organizations/{name}")
     async def change_organization(self, request: Request, name: str) -> Any:  # noqa: ANN401 - JSON
-        """Switch its OAuth policy or extension, move it to another tenant, delete it."""
+        """Change its OAuth policy or extension, move it to another tenant, delete it."""
         self._actions.change_organization(name, self._body(request, bodies.OrganizationChange))
         return {}
 
     @_route("POST", "/organizations/{name}/projects")
     async def add_project(self, request: Request, name: str) -> Any:  # noqa: ANN401 - JSON
-        """Add a project, in the words of the world file."""
+        """Add a project, in the format of the world file."""
         project = add_project(self._actions.organization(name), self._body(request, bodies.ProjectBody))
         return {"id": project.id}
 
@@ -287,19 +287,19 @@ class Control:
 
     @_route("POST", "/connectors")
     async def add_connector(self, request: Request) -> Any:  # noqa: ANN401 - JSON
-        """Make a connector as a person does in the portal; with `account` it is authorized."""
+        """Create a connector as in the portal; with `account` it is authorized."""
         return {"id": add_connector(self._simulation.world, self._body(request, bodies.ConnectorBody)).id}
 
     @_route("PATCH", "/connectors/{subscription}/{group}/{name}")
     async def change_connector(self, request: Request, subscription: str, group: str, name: str) -> Any:  # noqa: ANN401
-        """Change tags, autoDiscovery, state or authorization behind the operator's back."""
+        """Change tags, autoDiscovery, state or authorization outside of the operator."""
         connector = self._actions.connector(subscription, group, name)
         self._actions.change_connector(connector, self._body(request, bodies.ConnectorChange))
         return {}
 
     @_route("DELETE", "/connectors/{subscription}/{group}/{name}")
     async def delete_connector(self, request: Request, subscription: str, group: str, name: str) -> Any:  # noqa: ANN401
-        """Delete a connector behind the operator's back."""
+        """Delete a connector outside of the operator."""
         del request
         self._actions.delete_connector(self._actions.connector(subscription, group, name))
         return {}

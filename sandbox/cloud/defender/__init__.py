@@ -1,1 +1,1 @@
-"""What Defender for Cloud does behind Resource Manager: redeem codes, onboard, discover."""
+"""Defender for Cloud behind Resource Manager: authorization, onboarding, discovery."""

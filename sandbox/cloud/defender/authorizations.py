@@ -1,6 +1,7 @@
-"""Defender's own access to Azure DevOps: one-time codes of the legacy OAuth service, and what they are exchanged for.
+"""Defender's own access to Azure DevOps: one-time codes of the legacy OAuth service and authorizations.
 
-A code is issued by the portal's dialog only, lives for minutes, works once, and dies with the account's access.
+A code is issued by the portal's dialog only, is valid for minutes and once, and becomes invalid with the account's
+access.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ _FAILED = "AzureDevOps token exchange failed: {}"
 
 
 class ExchangeFailed(Exception):
-    """A code, or what it was exchanged for, is no longer good; the words are those of provisioningStatusMessage."""
+    """A code or an authorization is not valid; the message is that of provisioningStatusMessage."""
 
     code = "TokenExchangeFailed"
 
@@ -41,7 +42,7 @@ class ExchangeFailed(Exception):
 
 
 def issue_code(world: World, account: Account) -> str:
-    """A new code for an account, as the portal's dialog gets it: a JWT of three parts that nobody but Defender reads.
+    """Issue a code for an account, as the portal's dialog does: a JWT of three parts that only Defender reads.
 
     Raises:
         ExchangeFailed: the account is blocked, deleted or in no organization.
@@ -72,7 +73,7 @@ def exchange(world: World, code: str) -> Authorization:
     """Redeem a code, once.
 
     Raises:
-        ExchangeFailed: of another app, unknown, spent, expired, or its account has lost its access.
+        ExchangeFailed: of another app, unknown, already redeemed, expired, or its account has no access any more.
     """
     issued = world.codes.get(sha256(code))
     if issued is None:
@@ -95,7 +96,7 @@ def exchange(world: World, code: str) -> Authorization:
 
 
 def authorization_problem(world: World, authorization: Authorization | None) -> ExchangeFailed | None:
-    """Why an authorization does not work; None if it does."""
+    """Return why an authorization does not work; None if it works."""
     if authorization is None:
         return ExchangeFailed("InvalidOAuthCode, no authorization is held: invalid_grant")
     account = world.directory.account(authorization.account_id)
@@ -109,14 +110,14 @@ def authorization_problem(world: World, authorization: Authorization | None) -> 
 
 
 def accessible_organizations(world: World, tenant_id: str, account_id: str) -> list[Organization]:
-    """Organizations of the tenant that an account reaches through OAuth."""
-    # Of thousands of organizations an account is a member of a few: that is asked first, and without a call.
+    """Return the organizations of the tenant that an account can access through OAuth."""
+    # Membership first: of thousands of organizations an account is a member of a few.
     member_of = (organization for organization in world.organizations.values() if account_id in organization.members)
     return [organization for organization in member_of if is_accessible(organization, tenant_id, account_id)]
 
 
 def is_accessible(organization: Organization, tenant_id: str, account_id: str) -> bool:
-    """Whether an account reaches an organization of the tenant through OAuth."""
+    """Whether an account can access an organization of the tenant through OAuth."""
     if organization.tenant_id != tenant_id or not organization.third_party_oauth:
         return False
     member = organization.members.get(account_id)

@@ -1,4 +1,4 @@
-"""Create, change and delete `devops/default`: what each of its operations does when it ends."""
+"""Create, change and delete `devops/default`: the effect of each operation when it ends."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ __all__ = ["Change", "authorize", "change_configuration", "delete_configuration"
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a PUT or PATCH asks for; None is "not said".
+    """The request of a PUT or PATCH; None means absent.
 
     Attributes:
-        code: one-time code; an empty one counts as none.
-        names_inventory: whether the choice of organizations is part of the request at all.
+        code: one-time code; an empty string counts as absent.
+        names_inventory: whether the request selects organizations.
     """
 
     code: str | None
@@ -32,7 +32,7 @@ class Change:
 
     @property
     def names_inventory(self) -> bool:
-        """Whether the request chooses organizations: a PATCH of other things leaves the choice alone."""
+        """Whether the request selects organizations: a PATCH of other properties keeps the selection."""
         return self.auto_discovery is not None or self.inventory is not None
 
 
@@ -46,16 +46,16 @@ def change_configuration(
     fault: OperationFault | None,
     replace: bool,
 ) -> tuple[Operation, bool]:
-    """Create or change the configuration. It shows Pending at once; a code is redeemed at once, for good or ill.
+    """Create or change the configuration. It is Pending at once; a code is redeemed at once, successfully or not.
 
     Args:
-        world: where it happens.
-        connector: whose configuration it is.
-        change: what is asked for.
+        world: the simulated world.
+        connector: the owner of the configuration.
+        change: the request.
         spelled_id: id of the configuration as the request spells it.
         api_version: of the request.
-        fault: spoils the operation.
-        replace: PUT; what it does not name takes its default.
+        fault: outcome of the operation, set by a test.
+        replace: PUT, which resets absent properties to their defaults.
 
     Returns:
         The operation, and whether the configuration is new.
@@ -91,7 +91,7 @@ def change_configuration(
 
 
 def _redeem(world: World, configuration: Configuration, code: str | None) -> ExchangeFailed | None:
-    """With a code a new authorization, without one the held one; says why it does not work."""
+    """Redeem a code, or check the existing authorization; return why it does not work."""
     if not code:
         return authorization_problem(world, configuration.authorization)
     try:
@@ -112,7 +112,7 @@ def _apply(configuration: Configuration, change: Change, *, replace: bool) -> No
 def delete_configuration(
     world: World, connector: Connector, spelled_id: str, api_version: str, fault: OperationFault | None
 ) -> Operation:
-    """Delete the configuration; until the operation ends it is there as PendingDeletion."""
+    """Delete the configuration; until the operation ends it is in state PendingDeletion."""
     configuration = connector.configuration
     if configuration is not None:
         configuration.provisioning_state = "PendingDeletion"
@@ -135,7 +135,7 @@ def delete_configuration(
 
 
 def authorize(world: World, connector: Connector, account_id: str, change: Change) -> None:
-    """Authorize in the portal: the account's authorization is Defender's from now on, the choice is applied at once.
+    """Authorize in the portal: use the account's authorization from now on and apply the selection at once.
 
     Raises:
         ExchangeFailed: the account cannot authorize.

@@ -1,6 +1,6 @@
-"""Discovery: what Defender has reported by now, as a function of time.
+"""Discovery: the reported projects and repositories, as a function of time.
 
-A scan finds what Azure DevOps holds at that moment and says when each project will be reported: the first after about
+A scan lists the projects of an organization and schedules when each of them is reported: the first after about
 15 minutes, then 100 an hour for each connector. Nothing runs in between.
 """
 
@@ -24,7 +24,7 @@ SECONDS_PER_PROJECT = 36.0
 def scan(
     configuration: Configuration, onboarded: OnboardedOrganization, organization: Organization, now: float
 ) -> None:
-    """Look at an organization: new projects get their time, known ones are looked at again, gone ones are dropped."""
+    """Scan an organization: schedule new projects, rescan existing ones, drop deleted ones."""
     for key in [key for key in onboarded.projects if key not in organization.projects]:
         del onboarded.projects[key]
     slot = max(now + FIRST_RESULT, configuration.next_slot)

@@ -1,4 +1,4 @@
-"""What Defender for Cloud keeps: connectors, their DevOps configuration, what is onboarded, operations, codes."""
+"""State of Defender for Cloud: connectors, their DevOps configuration, onboarded organizations, operations, codes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = [
 
 
 SUCCEEDED_MESSAGE = "Resource creation successful."
-"""What provisioningStatusMessage says when all is well, after changes too."""
+"""provisioningStatusMessage of a successful configuration, also after changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +36,11 @@ class Authorization:
 
 @dataclass(slots=True)
 class LegacyCode:
-    """A one-time code of the legacy Azure DevOps OAuth service, known by its SHA-256 only.
+    """A one-time code of the legacy Azure DevOps OAuth service, stored by its SHA-256 only.
 
     Attributes:
         issued_at: wall time.
-        redeemed: how often somebody tried to redeem it.
+        redeemed: number of attempts to redeem it.
     """
 
     account_id: str
@@ -54,8 +54,8 @@ class OnboardedProject:
 
     Attributes:
         appears: inner time at which it is reported.
-        known: repository positions that were there when it was last scanned.
-        rescan: inner time and positions of a later scan whose result is still to appear.
+        scanned_positions: number of repository positions at the last scan.
+        rescan: inner time and positions of a later scan whose result is not reported yet.
         remediation: pull request annotations set on the project itself; None inherits.
         repositories: the same for single repositories, by name in lower case.
     """
@@ -69,7 +69,7 @@ class OnboardedProject:
     repositories: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def positions(self, now: float) -> int:
-        """How many repository positions discovery has reported by now."""
+        """Return how many repository positions discovery has reported by now."""
         if self.rescan is not None and self.rescan[0] <= now:
             self.scanned_positions, self.rescan = self.rescan[1], None
         return self.scanned_positions
@@ -77,7 +77,7 @@ class OnboardedProject:
 
 @dataclass(slots=True)
 class OnboardedOrganization:
-    """An organization that a connector holds; the times are inner times."""
+    """An organization onboarded by a connector; times are inner times."""
 
     name: str
     onboarded_at: float
@@ -88,7 +88,7 @@ class OnboardedOrganization:
     projects: dict[str, OnboardedProject] = field(default_factory=dict)
 
     def discovered(self, now: float) -> list[OnboardedProject]:
-        """The projects that discovery has reported by now, in the order they appeared."""
+        """Return the projects that discovery has reported by now, in that order."""
         return [project for project in self.projects.values() if project.appears <= now]
 
 
@@ -97,9 +97,9 @@ class Configuration:
     """`devops/default` of a connector.
 
     Attributes:
-        id: in the spelling of the request that made it.
-        inventory: organizations asked for by name; None for all.
-        authorization: what Defender holds; None until a code was exchanged.
+        id: in the spelling of the request that created it.
+        inventory: selected organizations by name; None for all.
+        authorization: None until a code was exchanged.
         created_at: inner time; discovery runs every eight hours from there.
         next_slot: inner time before which no further project is reported.
     """
@@ -150,7 +150,7 @@ class Connector:
 
 @dataclass(slots=True)
 class Operation:
-    """A long-running operation; `status` is Accepted until its end is settled.
+    """A long-running operation; `status` is Accepted until it ends.
 
     Attributes:
         id: resource id in the spelling of the request, without the signed parameters.

@@ -1,4 +1,4 @@
-"""Which organizations a connector holds: one connector for an organization in a tenant."""
+"""Onboarding: an organization belongs to at most one connector of a tenant."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ NOT_ADMINISTRATOR = "The authorizing account is not a member of Project Collecti
 
 
 def owning_connector_key(world: World, tenant_id: str, organization: str) -> str | None:
-    """Key of the connector that holds an organization."""
+    """Return the key of the connector that has onboarded an organization."""
     return world.claims.get((tenant_id, organization.lower()))
 
 
 def available_organizations(
     world: World, connector: Connector, names: Collection[str] | None = None
 ) -> list[Organization]:
-    """Organizations that the connector's authorization can see; none where it does not work.
+    """Return the organizations that the connector's authorization can access.
 
     Args:
-        world: where they are.
-        connector: whose authorization it is.
+        world: has the organizations.
+        connector: the owner of the authorization.
         names: the only organizations to return, in lower case; None returns all of them.
     """
     configuration = connector.configuration
@@ -52,7 +52,7 @@ def available_organizations(
 
 
 def apply_inventory(world: World, connector: Connector, now: float) -> None:
-    """Bring what is onboarded in line with the choice of the configuration: onboard, and let go what left a list."""
+    """Apply the selection of the configuration: onboard selected organizations, offboard the others."""
     configuration = connector.configuration
     if configuration is None:
         return
@@ -67,7 +67,7 @@ def apply_inventory(world: World, connector: Connector, now: float) -> None:
 
 
 def onboard(world: World, connector: Connector, organization: Organization, now: float) -> None:
-    """Take an organization in, unless another connector holds it, and start its discovery."""
+    """Onboard an organization, unless it belongs to another connector, and start its discovery."""
     configuration = connector.configuration
     claim = (world.tenant_of(connector), organization.name.lower())
     if configuration is None or world.claims.setdefault(claim, connector.key) != connector.key:
@@ -84,7 +84,7 @@ def onboard(world: World, connector: Connector, organization: Organization, now:
 def _scan(
     world: World, configuration: Configuration, onboarded: OnboardedOrganization, organization: Organization, now: float
 ) -> None:
-    """Scan, at the expense of the authorizing account's throughput."""
+    """Scan an organization, charged to the authorizing account's throughput."""
     scan(configuration, onboarded, organization, now)
     if configuration.authorization is not None:
         units = _UNITS_PER_PROJECT * len(organization.projects)
@@ -94,7 +94,7 @@ def _scan(
 def _update_provisioning_state(
     configuration: Configuration, onboarded: OnboardedOrganization, organization: Organization, now: float
 ) -> None:
-    """Whether Defender can work in the organization: the authorizing account has to administer it."""
+    """Set the provisioning state: Failed unless the authorizing account administers the organization."""
     authorization = configuration.authorization
     able = authorization is not None and organization.is_administrator(authorization.account_id)
     state = "Succeeded" if able else "Failed"
@@ -104,7 +104,7 @@ def _update_provisioning_state(
 
 
 def offboard(world: World, connector: Connector, name: str) -> None:
-    """Let an organization go."""
+    """Offboard an organization."""
     if connector.configuration is not None:
         connector.configuration.organizations.pop(name, None)
     claim = (world.tenant_of(connector), name)
@@ -113,14 +113,14 @@ def offboard(world: World, connector: Connector, name: str) -> None:
 
 
 def offboard_all(world: World, connector: Connector) -> None:
-    """Let all organizations go, as when the configuration or the connector is deleted."""
+    """Offboard all organizations, when the configuration or the connector is deleted."""
     if connector.configuration is not None:
         for name in list(connector.configuration.organizations):
             offboard(world, connector, name)
 
 
 def schedule_discovery(world: World, connector: Connector) -> None:
-    """Let discovery run every eight hours from the creation of the configuration, while that very one exists."""
+    """Schedule discovery every eight hours from the creation of the configuration, as long as it exists."""
     configuration = connector.configuration
 
     def run(moment: float) -> None:
@@ -135,7 +135,7 @@ def schedule_discovery(world: World, connector: Connector) -> None:
 
 
 def run_discovery(world: World, connector: Connector, configuration: Configuration, now: float) -> None:
-    """One periodic run: check the authorization, take in new organizations if asked to, scan all."""
+    """Run discovery: check the authorization, onboard new organizations with autoDiscovery, scan all."""
     problem = authorization_problem(world, configuration.authorization)
     if problem is not None:
         configuration.provisioning_state, configuration.status_message = "Failed", str(problem)

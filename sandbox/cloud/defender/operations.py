@@ -1,4 +1,4 @@
-"""Long-running operations: how long they take, what they do when they end, and how they can be spoilt."""
+"""Long-running operations: duration, effect at the end, outcomes set by tests."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CREATE: Timing = (6.0, 33.0)
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """How an operation fails."""
+    """The error of a failed operation."""
 
     code: str
     message: str
@@ -43,16 +43,16 @@ def start_operation(
     fault: OperationFault | None = None,
     fail: Callable[[float, Failure], None] | None = None,
 ) -> Operation:
-    """Begin an operation.
+    """Start an operation.
 
     Args:
-        world: where it happens.
+        world: the simulated world.
         parent_id: id of `devops/default`, in the spelling of the request.
-        timing: seconds from and to.
-        finish: does the work at the end and says how it failed, or None.
-        api_version: what its URL will name.
-        fault: spoils it: `finish` is not called unless the fault lets it succeed.
-        fail: told when a fault fails it, so that the resource can show it.
+        timing: range of the duration in seconds.
+        finish: applies the effect at the end; returns the failure, or None.
+        api_version: api-version in its URL.
+        fault: outcome set by a test; `finish` is called only if it is `succeeded`.
+        fail: called when a fault lets it fail, to update the resource.
 
     Returns:
         The operation, in status Accepted.

@@ -1,1 +1,1 @@
-"""Azure DevOps: dev.azure.com and its neighbours."""
+"""Azure DevOps: dev.azure.com and the other hosts."""

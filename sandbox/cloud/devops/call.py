@@ -1,4 +1,4 @@
-"""One request to Azure DevOps, with what its endpoint needs to know."""
+"""The context of one request to Azure DevOps."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["DevOpsCall", "listing"]
 
 @dataclass(slots=True)
 class DevOpsCall:
-    """A request with a good token of somebody who may be in the organization.
+    """An authenticated request of a member of the organization.
 
     Attributes:
-        names: what stands in the place of `{…}` in the route.
+        names: values of the placeholders `{…}` of the route.
     """
 
     request: Request
@@ -30,7 +30,7 @@ class DevOpsCall:
 
     @property
     def current_organization(self) -> Organization:
-        """The organization of the path; only for routes that have one."""
+        """The organization of the path."""
         if self.organization is None:
             raise LookupError("the route names no organization")
         return self.organization
@@ -57,10 +57,10 @@ class DevOpsCall:
         return project
 
     def number(self, name: str, default: int) -> int:
-        """A whole number of the query.
+        """Return an integer query parameter.
 
         Raises:
-            DevOpsError: 400: it is none.
+            DevOpsError: 400: not an integer.
         """
         value = self.request.query.get(name)
         if value is None or value == "":

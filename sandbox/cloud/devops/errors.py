@@ -1,4 +1,4 @@
-"""Refusals of Azure DevOps."""
+"""Errors of Azure DevOps."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class DevOpsError(Exception):
         self.headers = dict(headers or {})
 
     def reply(self) -> Reply:
-        """The answer."""
+        """Return the HTTP response."""
         body = {
             "$id": "1",
             "innerException": None,
@@ -34,18 +34,18 @@ class DevOpsError(Exception):
 
 
 def not_authorized(name: str) -> DevOpsError:
-    """TF400813: no member of the organization."""
+    """Return TF400813: not a member of the organization."""
     message = f"TF400813: The user '{name}' is not authorized to access this resource."
     return DevOpsError(401, "UnauthorizedRequestException", message)
 
 
 def not_found(message: str, type_key: str) -> DevOpsError:
-    """404 of something in an organization."""
+    """Return a 404 of something in an organization."""
     return DevOpsError(404, type_key, message)
 
 
 def organization_missing(name: str) -> DevOpsError:
-    """404: no such organization."""
+    """Return the 404 of an unknown organization."""
     message = (
         f"VS800075: The organization with name '{name}' does not exist, or you do not have permission to access it."
     )

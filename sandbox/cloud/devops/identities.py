@@ -1,4 +1,4 @@
-"""Identities and groups as an organization knows them: ids and descriptors, derived, so the same in every run."""
+"""Identities and groups of an organization. Ids and descriptors are derived, so that they are the same in every run."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ ADMINISTRATORS = "Project Collection Administrators"
 WELL_KNOWN_ADMINISTRATORS = (
     "Microsoft.TeamFoundation.Identity;S-1-9-1551374245-1204400969-2402986413-2179408616-0-0-0-0-1"
 )
-"""Stands for the administrators' group in whichever organization is asked."""
+"""Alias of the administrators' group of any organization."""
 
 
 def identity_id(object_id: str) -> str:
-    """Id in Azure DevOps (not Entra's object id) of an account or service principal, the same everywhere."""
+    """Return the id in Azure DevOps (not Entra's object id) of an account or service principal."""
     return derived_id("azure-devops-identity", object_id)
 
 
@@ -41,7 +41,7 @@ class Person:
 
     @property
     def subject(self) -> str:
-        """Subject descriptor, by which the graph knows it."""
+        """Subject descriptor, used by the Graph API."""
         kind = "aad" if self.is_user else "aadsp"
         return f"{kind}.{_encode(self.id)}"
 
@@ -65,7 +65,7 @@ class Identities:
         self._organization = organization
 
     def person(self, object_id: str) -> Person | None:
-        """An account or service principal by Entra's object id, member or not."""
+        """Return an account or service principal by Entra's object id, member or not."""
         account = self._world.directory.accounts.get(object_id)
         if account is not None:
             name = account.user_principal_name
@@ -77,33 +77,33 @@ class Identities:
         return None
 
     def members(self) -> list[Person]:
-        """All members."""
+        """Return all members."""
         people = (self.person(object_id) for object_id in self._organization.members)
         return [person for person in people if person is not None]
 
     def member(self, identifier: str) -> Person | None:
-        """A member by its id in Azure DevOps."""
+        """Return a member by its id in Azure DevOps."""
         identity = identifier.lower()
         return next((person for person in self.members() if person.id == identity), None)
 
     def by_subject(self, subject: str) -> Person | None:
-        """A member by its subject descriptor."""
+        """Return a member by its subject descriptor."""
         return next((person for person in self.members() if person.subject == subject), None)
 
     # --- groups
 
     def groups(self) -> list[DevOpsGroup]:
-        """All groups, the administrators first."""
+        """Return all groups, the administrators first."""
         return [self.administrators(), *self._organization.groups.values()]
 
     def administrators(self) -> DevOpsGroup:
-        """Project Collection Administrators: members that are in it directly, and the groups nested in it."""
+        """Project Collection Administrators: direct members and nested groups."""
         direct = {member.object_id for member in self._organization.members.values() if member.administrator}
         nested = {group.name for group in self._organization.groups.values() if group.administrators}
         return DevOpsGroup(ADMINISTRATORS, direct, nested, administrators=True)
 
     def group_descriptor(self, group: DevOpsGroup) -> str:
-        """Identity descriptor of a group; the organization's own number is in it."""
+        """Identity descriptor of a group; it contains a number of the organization."""
         number = zlib.crc32(self._organization.id.encode())
         if group.name == ADMINISTRATORS:
             return f"Microsoft.TeamFoundation.Identity;S-1-9-1551374245-{number}-2402986413-2179408616-0-0-0-0-1"
@@ -117,18 +117,18 @@ class Identities:
         return f"vssgp.{_encode(self.group_descriptor(group).partition(';')[2])}"
 
     def principal_name(self, group: DevOpsGroup) -> str:
-        """Name of a group with its scope."""
+        """Return the name of a group with its scope."""
         return f"[{self._organization.name}]\\{group.name}"
 
     def containers(self, group_or_person: DevOpsGroup | Person) -> list[DevOpsGroup]:
-        """The groups that hold it directly."""
+        """Return the groups that contain it directly."""
         if isinstance(group_or_person, Person):
             return [group for group in self.groups() if group_or_person.object_id in group.members]
         name_key = group_or_person.name.lower()
         return [group for group in self.groups() if name_key in {name.lower() for name in group.groups}]
 
     def all_containers(self, person: Person) -> list[DevOpsGroup]:
-        """The groups that hold it directly or through others."""
+        """Return the groups that contain it directly or through other groups."""
         containers: dict[str, DevOpsGroup] = {}
         pending = self.containers(person)
         while pending:
@@ -138,7 +138,7 @@ class Identities:
                 pending += self.containers(group)
         return list(containers.values())
 
-    # --- as the API shows them
+    # --- API representation
 
     def render_person(self, person: Person, membership: str) -> dict[str, Any]:
         """An identity; `membership` is the parameter queryMembership."""

@@ -24,7 +24,7 @@ _UPDATED = "2024-02-14T00:31:18.3Z"
 
 
 def connection_data(call: DevOpsCall) -> Reply:
-    """GET _apis/connectionData: who asks, and where."""
+    """GET _apis/connectionData: the caller and the organization."""
     person = call.person
     identity = {
         "id": person.id,
@@ -69,7 +69,7 @@ def oauth_policy(call: DevOpsCall) -> Reply:
 
 
 def list_projects(call: DevOpsCall) -> Reply:
-    """GET _apis/projects: the next page's token is in a header."""
+    """GET _apis/projects: the continuation token is in a header."""
     state = call.request.query.get("stateFilter", "wellFormed").lower()
     top = max(1, min(call.number("$top", _MOST_PROJECTS), 1000))
     position = call.number("continuationToken", call.number("$skip", 0))
@@ -100,12 +100,12 @@ def _project(call: DevOpsCall, project: Project) -> dict[str, Any]:
 
 
 def list_project_repositories(call: DevOpsCall) -> Reply:
-    """GET {project}/_apis/git/repositories: all of them, unpaged; none where the project uses TFVC."""
+    """GET {project}/_apis/git/repositories: not paged; empty if the project uses TFVC."""
     return listing(_repositories(call, call.project()))
 
 
 def list_organization_repositories(call: DevOpsCall) -> Reply:
-    """GET _apis/git/repositories: those of all projects."""
+    """GET _apis/git/repositories: the repositories of all projects."""
     return listing(
         [
             repository

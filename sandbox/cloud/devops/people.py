@@ -1,4 +1,4 @@
-"""Profile, accounts, identities, groups, access levels, extensions: the neighbours of dev.azure.com."""
+"""Profile, accounts, identities, groups, access levels, extensions: the hosts beside dev.azure.com."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _CREATED = "2023-12-07T06:38:36.35Z"
 
 
 def profile(call: DevOpsCall) -> Reply:
-    """GET _apis/profile/profiles/me: the id is Azure DevOps' own, not Entra's."""
+    """GET _apis/profile/profiles/me: the id is the one of Azure DevOps, not Entra's object id."""
     person = call.person
     body = {
         "displayName": person.display_name,
@@ -43,7 +43,7 @@ def profile(call: DevOpsCall) -> Reply:
 
 
 def accounts(call: DevOpsCall) -> Reply:
-    """GET _apis/accounts: the organizations of a person; empty for a service principal, bare without an api-version."""
+    """GET _apis/accounts: organizations of a person; empty for a service principal; an array without api-version."""
     member_id = call.request.query.get("memberId") or call.request.query.get("ownerId")
     if member_id is None:
         message = "Value cannot be null. Parameter name: memberId or ownerId"
@@ -67,7 +67,7 @@ def accounts(call: DevOpsCall) -> Reply:
 
 
 def find_identities(call: DevOpsCall) -> Reply:
-    """GET _apis/identities: by ids, by descriptors, or by a search; an unknown one is null."""
+    """GET _apis/identities: by ids, by descriptors, or by a search; null for an unknown one."""
     query, identities = call.request.query, call.identities
     membership = query.get("queryMembership", "none")
     if "identityIds" in query:

@@ -1,4 +1,4 @@
-"""Which function answers for which path of which host."""
+"""Routing table: handler of each path of each host."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Route:
     Attributes:
         operation: name in the documentation.
         permission: delegated permission that a token needs.
-        preview: whether only preview versions exist, so that an api-version must say `-preview`.
-        units: throughput units that a call costs.
+        preview: whether only preview versions exist, so that the api-version must end with `-preview`.
+        units: throughput units of a call.
     """
 
     path: tuple[str, ...]
@@ -110,7 +110,7 @@ ROUTES: dict[str, tuple[Route, ...]] = {
 
 
 def find_route(host: str, segments: list[str]) -> tuple[Route, dict[str, str]] | None:
-    """The route of a path, and what stands in its placeholders."""
+    """Return the route of a path and the values of its placeholders."""
     for route in ROUTES[host]:
         if len(route.path) == len(segments):
             pairs = list(zip(route.path, segments, strict=True))

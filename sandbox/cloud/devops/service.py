@@ -1,4 +1,4 @@
-"""The hosts of Azure DevOps: dev.azure.com and its neighbours, each on an address of its own."""
+"""The hosts of Azure DevOps: dev.azure.com and the others, each on an address of its own."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class DevOpsHost:
 
     Args:
         name: one of `HOSTS`.
-        entra: whose tokens are accepted.
-        world: what is described.
+        entra: issuer of the accepted tokens.
+        world: returns the current world.
     """
 
     def __init__(self, name: str, entra: EntraState, world: Callable[[], World]) -> None:
@@ -101,7 +101,7 @@ class DevOpsHost:
 
 
 def _continuous_access_challenge(world: World, token: AccessToken) -> Reply | None:
-    """401 insufficient_claims for a person whose sessions were revoked after the token was issued."""
+    """Return 401 insufficient_claims for a person whose sessions were revoked after the token was issued."""
     account = world.directory.accounts.get(token.principal.object_id)
     if account is None:
         return None
@@ -140,7 +140,7 @@ def _check_membership(organization: Organization, person: Person) -> None:
 
 
 def _check_permission(token: AccessToken, route: Route, person: Person) -> None:
-    """An application's own token may do what the member may; a person's token only what was consented to."""
+    """Check the scopes of a person's token; an application's own token needs none."""
     if not token.principal.is_user or token.scopes & {"user_impersonation", route.permission}:
         return
     message = (

@@ -1,4 +1,4 @@
-"""What Azure DevOps answers to a missing or worn-out token: its sign-in page, mostly with status 203."""
+"""The response of Azure DevOps to a missing or expired token: its sign-in page, usually with status 203."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _PAGE = b"""<!DOCTYPE html>
 
 
 def page() -> Reply:
-    """The sign-in page itself: 200."""
+    """Return the sign-in page: 200."""
     return Reply(200, _PAGE, {"Content-Type": "text/html; charset=utf-8"})
 
 
 def refuse(request: Request, tenant_id: str | None) -> Reply:
-    """203 with HTML; 401 where the client suppresses redirects and accepts JSON; 302 for a browser without a token."""
+    """Return 203 with HTML; 401 if the client suppresses redirects and accepts JSON; 302 for a browser."""
     challenge = (
         "Bearer" if tenant_id is None else f"Bearer authorization_uri=https://login.microsoftonline.com/{tenant_id}"
     )

@@ -1,7 +1,7 @@
-"""Errors of Entra by their AADSTS number, for faults: everything that a client has to tell apart, however rare.
+"""Errors of Entra by their AADSTS number, for faults: every case that a client has to distinguish, however rare.
 
-What arises by itself in this cloud (a wrong secret, a blocked account) is raised where it arises; these are the rest,
-and those again, so that a test can have any of them at will.
+What happens by itself in this cloud (a wrong secret, a blocked account) is raised where it happens; the catalogue has
+those and the remaining ones, so that a test can provoke any of them.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ CATALOGUE: dict[int, _Entry] = {
     90094: ("access_denied", 400, "An administrator must consent to the permissions.", None),
     90095: ("access_denied", 400, "Admin consent has been requested and is pending.", None),
     650052: ("consent_required", 400, "The app needs access to a service that the organization has not enabled.", None),
-    # that code is spent
+    # code already redeemed
     54005: ("invalid_grant", 400, "OAuth2 Authorization code was already redeemed.", None),
     501481: ("invalid_grant", 400, "The Code_Verifier does not match the code_challenge.", None),
     700005: ("invalid_grant", 400, "Provided Authorization Code is intended to use against other tenant.", None),
@@ -86,7 +86,7 @@ CATALOGUE: dict[int, _Entry] = {
 
 
 def catalogue_error(code: int) -> EntraError:
-    """The error of a number.
+    """Return the error with an AADSTS number.
 
     Raises:
         KeyError: the number is not in the catalogue.

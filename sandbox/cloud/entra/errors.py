@@ -11,12 +11,12 @@ __all__ = ["EntraError"]
 
 
 class EntraError(Exception):
-    """A refusal: the OAuth error, the AADSTS number that refines it, and the HTTP status.
+    """An OAuth error with the AADSTS number that refines it and the HTTP status.
 
     Args:
-        error: OAuth's word, such as `invalid_grant`.
+        error: OAuth error code, such as `invalid_grant`.
         code: AADSTS number.
-        message: what is wrong, without the number.
+        message: description without the AADSTS number.
         status: HTTP status.
         suberror: Entra's refinement (`bad_token`, `consent_required`, …), if any.
         claims: claims challenge of Conditional Access, if any.
@@ -40,7 +40,7 @@ class EntraError(Exception):
         self.claims = claims
 
     def reply(self, authority: str, wall: float) -> Reply:
-        """The JSON answer."""
+        """Return the JSON response."""
         trace, correlation = str(uuid.uuid4()), str(uuid.uuid4())
         timestamp = short_time(wall).replace("T", " ")
         body = {

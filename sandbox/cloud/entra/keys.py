@@ -1,4 +1,4 @@
-"""The key with which Entra signs id_tokens, and its public half for who verifies them."""
+"""The key that signs id_tokens, and its public part for verification."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["SigningKey"]
 
 
 class SigningKey:
-    """An RSA key made when it is first needed; it lives as long as the process."""
+    """An RSA key, created at first use and kept as long as the process."""
 
     @cached_property
     def _private(self) -> rsa.RSAPrivateKey:
@@ -24,15 +24,15 @@ class SigningKey:
 
     @cached_property
     def id(self) -> str:
-        """Key id: a part of the public key's hash."""
+        """Key id, derived from the public key's hash."""
         public = self._private.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         return hashlib.sha256(public).hexdigest()[:27]
 
     def sign(self, claims: dict[str, Any]) -> str:
-        """A JWT (RS256) with the claims."""
+        """Return a JWT (RS256) with the claims."""
         return jwt.encode(claims, self._private, algorithm="RS256", headers={"kid": self.id, "typ": "JWT"})
 
     def key_set(self) -> dict[str, Any]:
-        """The public key as a JSON Web Key Set."""
+        """Return the public key as a JSON Web Key Set."""
         key = json.loads(RSAAlgorithm.to_jwk(self._private.public_key()))
         return {"keys": [{**key, "kid": self.id, "use": "sig", "x5t": self.id}]}

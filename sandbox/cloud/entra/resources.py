@@ -1,4 +1,4 @@
-"""What tokens can be asked for."""
+"""Resources for which Entra issues tokens."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = ["find_resource"]
 
 
 def find_resource(state: EntraState, tenant: Tenant, identifier: str) -> str:
-    """The resource behind an identifier: `arm` (its public names, and where it is served here) or `devops`.
+    """Return the resource of an identifier: `arm` (public names and the URL of this simulation) or `devops`.
 
     Raises:
-        EntraError: the tenant knows no such resource.
+        EntraError: the tenant has no such resource.
     """
     name = identifier.rstrip("/")
     if name in ARM_RESOURCES or name in state.arm_resources:

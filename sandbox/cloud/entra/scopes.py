@@ -1,4 +1,4 @@
-"""Scopes of a delegated request: one resource, its permissions, and the reserved ones of OpenID Connect."""
+"""OAuth scopes: one resource, its permissions, and the reserved scopes of OpenID Connect."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _ARM_PERMISSIONS = {"user_impersonation": "Access Azure Service Management as yo
 
 @dataclass(frozen=True, slots=True)
 class Scopes:
-    """What was asked for.
+    """Requested scopes.
 
     Attributes:
-        resource: `arm`, `devops`, or empty where only OpenID Connect was asked for.
+        resource: `arm`, `devops`, or empty if only OpenID Connect scopes were requested.
         identifier: the resource as the request names it.
-        permissions: of the resource; all it has with `.default`.
+        permissions: of the resource; all of them for `.default`.
     """
 
     resource: str
@@ -43,7 +43,7 @@ class Scopes:
 
     @property
     def granted(self) -> str:
-        """`scope` of the answer."""
+        """`scope` of the response."""
         scopes = [f"{self.identifier}/{permission}" for permission in self.permissions]
         if self.resource and ".default" not in self.permissions:
             scopes.append(f"{self.identifier}/.default")
@@ -51,16 +51,16 @@ class Scopes:
 
     @property
     def offline(self) -> bool:
-        """Whether a refresh token was asked for."""
+        """Whether a refresh token was requested."""
         return "offline_access" in self.reserved
 
     @property
     def openid(self) -> bool:
-        """Whether an id_token was asked for."""
+        """Whether an id_token was requested."""
         return "openid" in self.reserved
 
     def descriptions(self) -> list[str]:
-        """The permissions in words, for the page that asks for consent."""
+        """Descriptions of the permissions, for the consent page."""
         texts = DEVOPS_PERMISSIONS if self.resource == "devops" else _ARM_PERMISSIONS
         lines = [texts.get(permission, permission) for permission in self.permissions]
         if self.offline:
@@ -69,10 +69,10 @@ class Scopes:
 
 
 def parse_scopes(state: EntraState, tenant: Tenant, scope: str) -> Scopes:
-    """Read a `scope` parameter.
+    """Parse a `scope` parameter.
 
     Raises:
-        EntraError: it is empty, names two resources, or something that the resource does not have.
+        EntraError: it is empty, has two resources, or an unknown permission.
     """
     parts = scope.split()
     if not parts:

@@ -1,4 +1,4 @@
-"""Entra ID's endpoints under one authority."""
+"""The endpoints of Entra ID."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _Endpoint = Callable[[Request, str], Awaitable[Reply]]
 
 
 class Entra:
-    """The authority: discovery, keys, tokens."""
+    """Entra ID: OpenID discovery, keys, sign-in, tokens."""
 
     name = "authority"
 

@@ -1,4 +1,4 @@
-"""What Entra hands out in sign-ins: authorization codes, refresh tokens, device codes, sessions of a browser.
+"""State of sign-ins: authorization codes, refresh tokens, device codes, browser sessions.
 
 All times are wall times.
 """
@@ -33,11 +33,11 @@ _USER_CODE_LETTERS = "BCDFGHJKLMNPQRSTVWXYZ23456789"
 
 @dataclass(frozen=True, slots=True)
 class SignIn:
-    """That a person has signed in.
+    """A completed sign-in of a person.
 
     Attributes:
-        mfa: whether with a second factor.
-        at: when the person last proved who it is.
+        mfa: whether a second factor was used.
+        at: wall time of the last authentication.
     """
 
     account_id: str
@@ -47,12 +47,12 @@ class SignIn:
 
 @dataclass(frozen=True, slots=True)
 class Interaction:
-    """A request that a person is dealing with in a browser: of the authorize endpoint, or with a device code.
+    """An interactive request in a browser: of the authorize endpoint, or with a device code.
 
     Attributes:
-        tenant_name: as the request has it, perhaps `common`.
-        user_code: of the device code that it is for; empty for the authorize endpoint.
-        sign_in: who has signed in so far.
+        tenant_name: as in the request, possibly `common`.
+        user_code: the device code that it approves; empty for the authorize endpoint.
+        sign_in: None until the person has signed in.
     """
 
     id: str
@@ -74,7 +74,7 @@ class Interaction:
 
 @dataclass(slots=True)
 class AuthorizationCode:
-    """A code for the token endpoint, good for one redemption."""
+    """A code for the token endpoint, valid for one redemption."""
 
     sign_in: SignIn
     client_id: str
@@ -93,7 +93,7 @@ class RefreshToken:
     """A refresh token.
 
     Attributes:
-        confidential: whether the client proved who it is: a changed password does not revoke such a token.
+        confidential: whether the client was authenticated: a password change does not revoke such a token.
     """
 
     sign_in: SignIn
@@ -104,16 +104,16 @@ class RefreshToken:
     confidential: bool
 
     def expires_at(self) -> float:
-        """When it dies of disuse."""
+        """Wall time at which it expires."""
         return self.issued_at + REFRESH_TOKEN_LIFETIME
 
 
 @dataclass(slots=True)
 class DeviceCode:
-    """A device code, and what the person has made of it.
+    """A device code and its state.
 
     Attributes:
-        polled_at: last time the device asked.
+        polled_at: wall time of the last poll by the device.
         outcome: `pending`, `approved`, `declined`, `redeemed`.
     """
 
@@ -129,7 +129,7 @@ class DeviceCode:
 
 @dataclass(slots=True)
 class Sessions:
-    """Everything that is out."""
+    """All codes, tokens and browser sessions."""
 
     interactions: dict[str, Interaction] = field(default_factory=dict)
     codes: dict[str, AuthorizationCode] = field(default_factory=dict)
@@ -138,7 +138,7 @@ class Sessions:
     browsers: dict[str, dict[str, SignIn]] = field(default_factory=dict)
 
     def begin(self, interaction: Interaction) -> Interaction:
-        """Remember an interaction, and forget those that nobody finished."""
+        """Store an interaction, and drop those that were never finished."""
         oldest = interaction.began_at - _INTERACTION_LIFETIME
         self.interactions = {
             key: interaction_ for key, interaction_ in self.interactions.items() if interaction_.began_at > oldest
@@ -147,7 +147,7 @@ class Sessions:
         return interaction
 
     def issue_code(self, code: AuthorizationCode) -> str:
-        """Hand out an authorization code. Entra's begin with `0.A` or `1.A`."""
+        """Issue an authorization code. Entra's begin with `0.A` or `1.A`."""
         value = f"1.A{secrets.token_urlsafe(120)}"
         if len(self.codes) >= _MOST_CODES:
             oldest = code.issued_at - 2 * CODE_LIFETIME
@@ -156,7 +156,7 @@ class Sessions:
         return value
 
     def issue_refresh_token(self, token: RefreshToken) -> str:
-        """Hand out a refresh token."""
+        """Issue a refresh token."""
         value = f"1.A{secrets.token_urlsafe(180)}"
         if len(self.refresh_tokens) % _SWEEP_EVERY == _SWEEP_EVERY - 1:
             alive = self.refresh_tokens.items()
@@ -165,21 +165,21 @@ class Sessions:
         return value
 
     def issue_device_code(self, code: DeviceCode) -> str:
-        """Hand out a device code."""
+        """Issue a device code."""
         value = secrets.token_urlsafe(96)
         self.device_codes[value] = code
         return value
 
     def device_code_of(self, user_code: str) -> DeviceCode | None:
-        """The device code that a person types in."""
+        """Return the device code that a person entered."""
         normalized = user_code.strip().replace("-", "").upper()
         return next((code for code in self.device_codes.values() if code.user_code == normalized), None)
 
     def browser(self, cookie: str | None) -> dict[str, SignIn]:
-        """Who is signed in in a browser, by object id."""
+        """Return the sign-ins of a browser session, by object id."""
         return self.browsers.get(cookie or "", {})
 
     @staticmethod
     def user_code() -> str:
-        """A code that a person can type."""
+        """Return a new code that is easy to type."""
         return "".join(secrets.choice(_USER_CODE_LETTERS) for _ in range(9))

@@ -1,4 +1,4 @@
-"""What Entra remembers between requests, apart from the directory."""
+"""State of Entra between requests, apart from the directory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["EntraState"]
 
 @dataclass(slots=True)
 class EntraState:
-    """Keys, registered issuers and everything that was handed out."""
+    """Keys, registered issuers, issued tokens and codes."""
 
     signing_key: SigningKey = field(default_factory=SigningKey)
     federation: Federation = field(default_factory=Federation)
@@ -23,15 +23,15 @@ class EntraState:
     sessions: Sessions = field(default_factory=Sessions)
     arm_resources: set[str] = field(default_factory=set)
     problems: dict[str, EntraError] = field(default_factory=dict)
-    """Why an interaction is stuck, by its id: what the application is told if the person goes back."""
+    """Errors of interactions, by id: sent to the application if the person returns to it."""
 
     def issued_secrets(self) -> list[str]:
-        """Every secret that somebody out there may hold: access tokens, refresh tokens, codes and device codes."""
+        """Return every issued secret: access tokens, refresh tokens, codes and device codes."""
         sessions = self.sessions
         return [*self.access_tokens, *sessions.refresh_tokens, *sessions.codes, *sessions.device_codes]
 
     def reset(self) -> None:
-        """Forget what was handed out; keys and issuers stay, because others hold on to them."""
+        """Drop all issued tokens and codes; keys and issuers are kept, because clients outside have cached them."""
         self.access_tokens = AccessTokens()
         self.sessions = Sessions()
         self.problems = {}

@@ -1,4 +1,4 @@
-"""Which tenant a request is for."""
+"""Resolution of the tenant of a request."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from sandbox.cloud.world.world import World
 __all__ = ["SHARED", "find_tenant", "tenant_or_any"]
 
 SHARED = ("common", "organizations")
-"""Addresses that stand for any tenant; personal accounts (`consumers`) are not simulated."""
+"""Path segments that stand for any tenant; personal accounts (`consumers`) are not simulated."""
 
 
 def find_tenant(world: World, name: str) -> Tenant:
-    """A tenant by id or domain.
+    """Return a tenant by id or domain.
 
     Raises:
-        EntraError: there is none.
+        EntraError: there is no such tenant.
     """
     tenant = world.directory.tenant(name)
     if tenant is None:
@@ -30,9 +30,9 @@ def find_tenant(world: World, name: str) -> Tenant:
 
 
 def tenant_or_any(world: World, name: str) -> Tenant | None:
-    """A tenant by id or domain; None where the address stands for any.
+    """Return a tenant by id or domain; None for `common` and `organizations`.
 
     Raises:
-        EntraError: there is none.
+        EntraError: there is no such tenant.
     """
     return None if name.lower() in SHARED else find_tenant(world, name)

@@ -18,7 +18,7 @@ _SWEEP_EVERY = 1024
 
 @dataclass(slots=True)
 class AccessToken:
-    """What a token stands for.
+    """Principal, resource and lifetime of a token.
 
     Attributes:
         resource: `arm` or `devops`.
@@ -34,7 +34,7 @@ class AccessToken:
 
 
 class AccessTokens:
-    """All tokens that are out."""
+    """All issued access tokens."""
 
     def __init__(self) -> None:
         self._tokens: dict[str, AccessToken] = {}
@@ -43,7 +43,7 @@ class AccessTokens:
         return iter(self._tokens)
 
     def issue(self, token: AccessToken) -> str:
-        """Hand out a token."""
+        """Issue a token."""
         if len(self._tokens) % _SWEEP_EVERY == _SWEEP_EVERY - 1:
             # Until an hour after its expiry a token is answered with "expired", after that with "invalid".
             alive = self._tokens.items()
@@ -53,17 +53,17 @@ class AccessTokens:
         return value
 
     def find(self, value: str) -> AccessToken | None:
-        """What a token stands for, expired or not; None for one that was never issued."""
+        """Return a token by its value, expired or not; None if it was never issued."""
         return self._tokens.get(value)
 
     def expire(self, wall: float, principal: str | None = None) -> int:
-        """Bring the expiry forward to this moment, for all or for a principal by name; says how many it met."""
+        """Expire tokens now, all or those of a principal by name; return how many."""
         matches = [token for token in self._tokens.values() if principal in (None, token.principal.name)]
         for token in matches:
             token.expires_at = min(token.expires_at, wall)
         return len(matches)
 
     def bearer(self, header: str | None) -> AccessToken | None:
-        """What an Authorization header stands for."""
+        """Return the token of an Authorization header."""
         scheme, _, value = (header or "").partition(" ")
         return self._tokens.get(value.strip()) if scheme.lower() == "bearer" else None

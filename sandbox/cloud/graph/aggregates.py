@@ -1,4 +1,4 @@
-"""Aggregate functions of `summarize`, as pieces of Python code."""
+"""Aggregate functions of `summarize`, compiled to Python code."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class Aggregate:
     """A compiled aggregate.
 
     Attributes:
-        start: code for the value of an empty group.
-        step: lines that bring `{slot}` up to date with a row.
-        finish: code for the result, from `{slot}`.
+        start: code of the initial value of a group.
+        step: lines that update `{slot}` with a row.
+        finish: code of the result, computed from `{slot}`.
         type: of the result.
-        name: column name where none is given.
+        name: default column name.
     """
 
     start: str
@@ -59,7 +59,7 @@ def _extreme(name: str, symbol: str) -> Callable[[Expression | None], Aggregate]
 
 
 def _take_any(argument: Expression | None) -> Aggregate:
-    """An arbitrary value, neither null nor empty if there is such a one."""
+    """An arbitrary value, preferably neither null nor empty."""
     operand = _needed("take_any", argument)
     empty = "''" if operand.type == "string" else "None"
     line = f"if {{slot}} is None or {{slot}} == '': {{slot}} = {_brace(operand.source)}"
@@ -86,7 +86,7 @@ def _dcount(argument: Expression | None) -> Aggregate:
 
 
 def _brace(source: str) -> str:
-    """Code as it stands in a template."""
+    """Escape code for use in a format template."""
     return source.replace("{", "{{").replace("}", "}}")
 
 
@@ -114,7 +114,7 @@ def parse_aggregate(tokens: Tokens, columns: Columns) -> Aggregate:
     """Parse and compile an aggregate.
 
     Raises:
-        QueryError: it is wrong.
+        QueryError: invalid aggregate.
     """
     name = tokens.name()
     build = _AGGREGATES.get(name)

@@ -36,14 +36,14 @@ _READ_ASSIGNMENTS = "Microsoft.Authorization/roleAssignments/read"
 
 @dataclass(frozen=True, slots=True)
 class _Result:
-    """Rows of a query, kept for its further pages."""
+    """Rows of a query, stored for its next pages."""
 
     rows: list[dict[str, Any]]
     query: Query
 
 
 class ResourceGraph:
-    """Resource Graph, with the quota of each principal and the results that are still being paged through."""
+    """Resource Graph, with the quota of each principal and the stored results of paged queries."""
 
     def __init__(self, rights: Rights) -> None:
         self._rights = rights
@@ -52,7 +52,7 @@ class ResourceGraph:
         self._numbers = itertools.count(1)
 
     async def answer(self, call: Call) -> Reply:
-        """Answer a query. It is evaluated in a thread, over what the world was when it came in."""
+        """Answer a query. It is evaluated in a thread, over a snapshot of the world."""
         granted, headers = self._quota.spend(call.principal.object_id, call.world.clock.wall())
         if not granted and call.world.settings.throttling:
             raise _throttled(call, headers)
@@ -89,7 +89,7 @@ class ResourceGraph:
         return _Result(rows, query)
 
     def _subscriptions(self, call: Call, requested: object) -> list[Subscription]:
-        """The subscriptions to look in: those asked for, of those where the principal may read anything."""
+        """Return the requested subscriptions, as far as they are in the tenant of the principal."""
         subscriptions = call.world.subscriptions
         if requested is not None and not isinstance(requested, list):
             raise QueryError({"code": "InvalidRequest", "message": "subscriptions must be a list."})
@@ -107,7 +107,7 @@ class ResourceGraph:
         return selected
 
     def _source(self, call: Call, subscriptions: list[Subscription]) -> Callable[[str], Iterable[GraphRow]]:
-        """What each table holds for this principal."""
+        """Return a function that gives the rows of a table as the principal may read them."""
         world, lag = call.world, call.world.settings.resource_graph_lag
         identifiers = {subscription.id for subscription in subscriptions}
         may = self._rights.allows
@@ -136,10 +136,10 @@ class ResourceGraph:
         return lambda table: tables[table]()
 
     def _stored_result(self, call: Call, options: _Options) -> tuple[str, _Result | None]:
-        """The result that a token belongs to.
+        """Return the stored result of a skip token.
 
         Raises:
-            QueryError: the token is none of ours, or too old.
+            QueryError: unknown or expired token.
         """
         if options.result is None:
             return f"{call.principal.object_id}/{next(self._numbers)}", None
@@ -151,7 +151,7 @@ class ResourceGraph:
 
 @dataclass(frozen=True, slots=True)
 class _Options:
-    """`options` of a request: how many rows, from where, of which result, in which form."""
+    """`options` of a request: page size, position, stored result, result format."""
 
     top: int
     skip: int
@@ -160,10 +160,10 @@ class _Options:
 
     @classmethod
     def parse(cls, value: object) -> _Options:
-        """Read them.
+        """Parse the options.
 
         Raises:
-            QueryError: a value is wrong.
+            QueryError: invalid value.
         """
         options = value if isinstance(value, dict) else {}
         top = options.get("$top")
@@ -188,7 +188,7 @@ def _read_token(token: str) -> tuple[int, str]:
 
 
 def _page(options: _Options, key: str, result: _Result) -> dict[str, Any]:
-    """One page: further ones only where `id` is projected and the rows have an order."""
+    """Return one page. Further pages exist only if `id` is projected and the rows are ordered."""
     names = list(result.query.schema)
     part = result.rows[options.skip : options.skip + options.top]
     rows = [{name: row[name] for name in names} for row in part]

@@ -1,4 +1,4 @@
-"""Refusals of Resource Graph."""
+"""Errors of Resource Graph."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ __all__ = ["QueryError", "disallowed", "semantic", "syntax"]
 
 
 class QueryError(Exception):
-    """A query that is refused with BadRequest.
+    """A query that is rejected with BadRequest.
 
     Args:
-        details: what Resource Graph lists under `details`.
+        details: the items of `details` in the response.
     """
 
     def __init__(self, *details: dict[str, Any]) -> None:
@@ -27,7 +27,7 @@ _INVALID = {
 
 
 def syntax(line: int, position: int, token: str, expected: str | None = None) -> QueryError:
-    """A text that is no query: where it stops being one."""
+    """Return a syntax error with its position."""
     detail = {
         "code": "ParserFailure",
         "message": "ParserFailure",
@@ -39,11 +39,11 @@ def syntax(line: int, position: int, token: str, expected: str | None = None) ->
 
 
 def disallowed(token: str) -> QueryError:
-    """An operator, function or table that is none, or that this cloud does not speak."""
+    """Return the error of an unknown or unsupported operator, function or table."""
     detail = {"code": "InvalidQueryLanguage", "message": "InvalidQueryLanguage", "line": -1}
     return QueryError(_INVALID, {**detail, "characterPositionInLine": -1, "token": token})
 
 
 def semantic(message: str) -> QueryError:
-    """A query that can be read but means nothing."""
+    """Return the error of a query that parses but is not valid."""
     return QueryError(_INVALID, {"code": "SemanticError", "message": message})

@@ -1,9 +1,9 @@
 """Scalar expressions: from tokens to Python code.
 
-A query over 100,000 rows has to answer in a second, so expressions become source text that a whole operator is
-compiled from. Nothing of the query goes into it but names of columns and constants, both as Python literals.
+A query over 100,000 rows has to answer in a second, so expressions become source code from which a whole operator is
+compiled. Of the query only names of columns and constants go into it, both as Python literals.
 
-Types matter too: Resource Graph refuses to group, join or sort by `dynamic`, the commonest mistake of all.
+Types matter too: Resource Graph refuses to group, join or sort by `dynamic`, a common mistake.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ class Expression:
     """A compiled expression.
 
     Attributes:
-        source: Python code for its value.
+        source: Python code of its value.
         type: `string`, `long`, `real`, `bool`, `dynamic`, `datetime`.
-        name: column name that it has where none is given; empty for none.
-        value: what it is, where it is constant.
+        name: default column name; empty for none.
+        value: its value if it is constant.
     """
 
     source: str
@@ -41,7 +41,7 @@ class Expression:
 
     @property
     def constant(self) -> bool:
-        """Whether it does not look at the row."""
+        """Whether it is independent of the row."""
         return self.value is not _VARIES
 
 
@@ -62,7 +62,7 @@ class Tokens:
         return self._tokens[self._position]
 
     def peek(self, distance: int = 1) -> Token:
-        """A token further on."""
+        """Return a later token without consuming it."""
         return self._tokens[min(self._position + distance, len(self._tokens) - 1)]
 
     def take(self) -> Token:
@@ -73,16 +73,16 @@ class Tokens:
         return token
 
     def accept(self, *texts: str) -> Token | None:
-        """Consume the next token if it is one of these names or symbols."""
+        """Consume and return the next token if it is one of these names or symbols."""
         if self.head.kind in ("name", "symbol") and self.head.text in texts:
             return self.take()
         return None
 
     def expect(self, text: str) -> Token:
-        """Consume a certain token.
+        """Consume an expected token.
 
         Raises:
-            QueryError: something else stands there.
+            QueryError: unexpected token.
         """
         token = self.accept(text)
         if token is None:
@@ -93,20 +93,20 @@ class Tokens:
         """Consume a name.
 
         Raises:
-            QueryError: something else stands there.
+            QueryError: unexpected token.
         """
         if self.head.kind != "name":
             raise self.unexpected("Identifier")
         return self.take().text
 
     def unexpected(self, expected: str | None = None) -> Exception:
-        """The error for what stands here."""
+        """Return the error for an unexpected token."""
         token = self.head
         return syntax(token.line, token.position, token.text, expected)
 
 
 def text(expression: Expression) -> str:
-    """Code for the value as a string."""
+    """Return code for the value as a string."""
     return expression.source if expression.type == "string" else f"text_of({expression.source})"
 
 
@@ -119,7 +119,7 @@ def parse_expression(tokens: Tokens, columns: Columns) -> Expression:
     """Parse and compile an expression.
 
     Raises:
-        QueryError: it is wrong.
+        QueryError: invalid expression.
     """
     lhs = _and(tokens, columns)
     while tokens.accept("or"):
@@ -150,7 +150,7 @@ def _comparison(tokens: Tokens, columns: Columns) -> Expression:
 
 
 def _folded(expression: Expression) -> str:
-    """Code for the value as a string in lower case."""
+    """Return code for the value as a string in lower case."""
     if expression.constant and expression.type == "string":
         return repr(expression.value.lower())
     return f"{text(expression)}.lower()"
@@ -165,7 +165,7 @@ _TEXT_OPERATORS = {
 
 
 def _word_comparison(tokens: Tokens, columns: Columns, lhs: Expression) -> Expression:
-    """The operators that are words: `contains`, `!in~` and their like."""
+    """Parse operators that are words, such as `contains` and `!in~`."""
     if tokens.head.kind != "name":
         return lhs
     word = tokens.head.text.removeprefix("!")
@@ -269,12 +269,12 @@ def _call(tokens: Tokens, columns: Columns, name: str) -> Expression:
 
 
 def _common(kinds: Sequence[str]) -> str:
-    """The type of branches: equal, or dynamic."""
+    """Return the common type of branches, or dynamic."""
     return kinds[0] if len(set(kinds)) == 1 else "dynamic"
 
 
 def _dynamic(tokens: Tokens) -> Expression:
-    """A literal of type dynamic; only null and flat lists are spoken here."""
+    """Parse a literal of type dynamic; only null and flat lists are supported."""
     if tokens.accept("null"):
         tokens.expect(")")
         return constant(None, "dynamic")

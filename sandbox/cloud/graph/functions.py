@@ -1,4 +1,4 @@
-"""Scalar functions of the query language, each as a piece of Python code around its arguments."""
+"""Scalar functions of the query language, compiled to Python code around their arguments."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ class Function:
 
     Attributes:
         template: code with `{0}`, `{1}` … for the arguments, or `{all}` for all of them.
-        least, most: how many arguments it takes; None for any number.
-        type: of what it gives; None for that of its arguments from `typed_from` on.
-        texts: whether it wants its arguments as strings.
-        special: writes the code where a template cannot.
+        least, most: number of arguments; None for any number.
+        type: result type; None for the type of its arguments from `typed_from` on.
+        texts: whether its arguments are converted to strings.
+        special: generates the code if a template is not enough.
     """
 
     template: str
@@ -29,16 +29,16 @@ class Function:
     special: Callable[[Sequence[str]], str] | None = None
 
     def takes(self, number: int) -> bool:
-        """Whether it takes so many arguments."""
+        """Whether it accepts this number of arguments."""
         return number >= self.least and (self.most is None or number <= self.most)
 
     @property
     def arity(self) -> str:
-        """How many arguments it takes, in words."""
+        """Description of the number of arguments."""
         return str(self.least) if self.least == self.most else f"{self.least} or more"
 
     def write(self, arguments: Sequence[str]) -> str:
-        """Code for its value."""
+        """Return the code of a call."""
         if self.special is not None:
             return self.special(arguments)
         return self.template.format(*arguments, all=", ".join(arguments))

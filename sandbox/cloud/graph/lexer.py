@@ -12,11 +12,11 @@ __all__ = ["Token", "tokenize"]
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A piece of text.
+    """A token.
 
     Attributes:
         kind: `name`, `string`, `number`, `symbol` or `end`.
-        text: as written; of a string its value.
+        text: source text; for a string its value.
         line: from 1; `position` in the line from 0.
     """
 
@@ -41,10 +41,10 @@ _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\", "'": "'", '"': '"'}
 
 
 def tokenize(text: str) -> list[Token]:
-    """Cut a query into tokens; the last is of kind `end`.
+    """Split a query into tokens; the last is of kind `end`.
 
     Raises:
-        QueryError: a character that begins no token.
+        QueryError: unexpected character.
     """
     tokens: list[Token] = []
     offset, line, line_start = 0, 1, 0

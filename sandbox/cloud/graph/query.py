@@ -1,7 +1,7 @@
-"""Queries: a table and the operators that its rows run through.
+"""Queries: a table and a pipeline of operators.
 
-The part of the language that is spoken: where, extend, project, project-away, summarize … by, join
-(leftouter, inner, innerunique), order by, sort by, take, limit, top, count, distinct. Anything else is refused.
+Supported operators: where, extend, project, project-away, summarize … by, join
+(leftouter, inner, innerunique), order by, sort by, take, limit, top, count, distinct. Anything else is rejected.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sandbox.cloud.graph.stage import Rows, Stage, Step
 __all__ = ["Query", "Source", "parse_query"]
 
 Source = Callable[[str], Rows]
-"""Gives the rows of a table by its name in lower case."""
+"""Returns the rows of a table by its name in lower case."""
 
 _Operator = Callable[[Rows, Source], Rows]
 
@@ -58,11 +58,11 @@ class Query:
     ordered: bool
 
     def run(self, source: Source) -> list[dict[str, Any]]:
-        """The rows of the result, all of them."""
+        """Return all rows of the result."""
         return list(self.rows(source))
 
     def rows(self, source: Source) -> Rows:
-        """The rows of the result, one by one."""
+        """Iterate over the rows of the result."""
         rows = source(self.table)
         for operator in self.operators:
             rows = operator(rows, source)
@@ -77,7 +77,7 @@ def parse_query(text: str, tables: dict[str, Schema]) -> Query:
         tables: columns of each table, by name in lower case.
 
     Raises:
-        QueryError: it is wrong, or outside the part that is spoken.
+        QueryError: invalid or unsupported query.
     """
     tokens = Tokens(tokenize(text))
     query = _pipeline(tokens, tables)
@@ -103,7 +103,7 @@ def _pipeline(tokens: Tokens, tables: dict[str, Schema]) -> Query:
 
 
 class _Builder:
-    """Compiles operators one after the other, and follows the columns through them."""
+    """Compiles operators one by one and tracks the columns."""
 
     def __init__(self, tokens: Tokens, schema: Schema, tables: dict[str, Schema]) -> None:
         self._tokens = tokens
@@ -121,7 +121,7 @@ class _Builder:
         """Compile the next operator.
 
         Raises:
-            QueryError: there is no such operator, or it is wrong.
+            QueryError: unknown or invalid operator.
         """
         token = self._tokens.head
         if token.kind != "name":
@@ -138,7 +138,7 @@ class _Builder:
         return self._operators
 
     def _close(self) -> None:
-        """End the stage that is being collected, so that whole rows come out of it."""
+        """End the current stage, so that it yields complete rows."""
         if not self._stage.empty:
             self._push(self._stage.finish(), self._stage.schema)
 
@@ -146,7 +146,7 @@ class _Builder:
         self._operators.append(lambda rows, _: step(rows))
         self._stage = Stage(schema)
 
-    # --- operators that look at one row
+    # --- operators on single rows
 
     def _where(self) -> None:
         condition = parse_expression(self._tokens, self._stage.columns)
@@ -174,7 +174,7 @@ class _Builder:
                 return columns
 
     def _given_name(self) -> str:
-        """The `name =` before an expression, or nothing."""
+        """Return the `name =` of an expression, or an empty string."""
         if self._tokens.head.kind != "name" or self._tokens.peek().text != "=":
             return ""
         name = self._tokens.name()
@@ -191,7 +191,7 @@ class _Builder:
             if not self._tokens.accept(","):
                 return names
 
-    # --- operators that look at all rows
+    # --- operators on all rows
 
     def _summarize(self) -> None:
         aggregates = [] if self._tokens.head.text == "by" else self._aggregates()
@@ -339,7 +339,7 @@ def _join(kind: str, right: Query, pairs: list[tuple[str, str]], names: tuple[li
 
 
 def _free_name(name: str, columns: Schema) -> str:
-    """Columns of the right side that the left has too get a number."""
+    """Return a free column name: columns of the right side that the left has too get a number."""
     candidate, number = name, 0
     while candidate in columns:
         number += 1

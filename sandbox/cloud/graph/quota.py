@@ -13,14 +13,14 @@ WINDOW_SECONDS = 5.0
 
 @dataclass(slots=True)
 class Window:
-    """A principal's window, in wall time."""
+    """The current window of a principal, in wall time."""
 
     began_at: float
     used: int = 0
 
 
 class Quota:
-    """All windows."""
+    """The windows of all principals."""
 
     def __init__(self) -> None:
         self._windows: dict[str, Window] = {}
@@ -29,7 +29,7 @@ class Quota:
         """Take a query.
 
         Returns:
-            Whether there was one left, and the headers that tell what is left and when the window ends.
+            Whether the query is within the quota, and the headers with the remaining quota and the end of the window.
         """
         window = self._windows.get(principal)
         if window is None or wall >= window.began_at + WINDOW_SECONDS:

@@ -1,6 +1,6 @@
-"""What compiled queries call: the semantics of values.
+"""Functions called by compiled queries: the semantics of values.
 
-A value of type `string` is always a Python string, for strings cannot be null; every other type knows None as null.
+A value of type `string` is always a Python string, because strings cannot be null; None is null for other types.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ def text_of(value: Any) -> str:  # noqa: ANN401 - any value of a row
 
 
 def member(value: Any, name: str) -> Any:  # noqa: ANN401 - JSON
-    """A property, with regard to case; what is not there is null."""
+    """Return a property, case-sensitive; null if it does not exist."""
     return value.get(name) if isinstance(value, Mapping) else None
 
 
 def element(value: Any, key: Any) -> Any:  # noqa: ANN401 - JSON
-    """An item by position, negative ones from the end, or a property by name."""
+    """Return an item by position (negative from the end) or a property by name."""
     if isinstance(value, list):
         return value[key] if isinstance(key, int) and -len(value) <= key < len(value) else None
     return value.get(str(key)) if isinstance(value, Mapping) else None
 
 
 def equal(lhs: Any, rhs: Any) -> bool:  # noqa: ANN401 - any value of a row
-    """`==`, with regard to case."""
+    """`==`, case-sensitive."""
     if isinstance(lhs, str) or isinstance(rhs, str):
         return text_of(lhs) == text_of(rhs)
     return bool(lhs == rhs)
 
 
 def ordered(lhs: Any, symbol: str, rhs: Any) -> bool:  # noqa: ANN401 - any value of a row
-    """`<` and its like; null and values of different kinds are in no order."""
+    """`<`, `>`, `<=`, `>=`; false for null and for values of different types."""
     if lhs is None or rhs is None or isinstance(lhs, str) != isinstance(rhs, str):
         return False
     compare: dict[str, Callable[[], bool]] = {
@@ -58,7 +58,7 @@ def ordered(lhs: Any, symbol: str, rhs: Any) -> bool:  # noqa: ANN401 - any valu
 
 
 def arithmetic(lhs: Any, symbol: str, rhs: Any) -> Any:  # noqa: ANN401 - numbers
-    """Arithmetic; null if a side is no number. Integers divide to integers, division by nothing gives null."""
+    """Arithmetic; null if an operand is not a number. Integers divide to integers, division by zero gives null."""
     if not isinstance(lhs, int | float) or not isinstance(rhs, int | float):
         return None
     if symbol in "/%" and not rhs:
@@ -75,7 +75,7 @@ def arithmetic(lhs: Any, symbol: str, rhs: Any) -> Any:  # noqa: ANN401 - number
 
 
 def has(text: str, term: str) -> bool:
-    """Whether the term stands in the text between characters that are neither letters nor digits."""
+    """Whether the text contains the term as a whole word."""
     start = text.find(term)
     while start >= 0:
         end = start + len(term)
@@ -87,12 +87,12 @@ def has(text: str, term: str) -> bool:
 
 
 def coalesce(*values: Any) -> Any:  # noqa: ANN401 - any value of a row
-    """The first that is neither null nor empty."""
+    """Return the first value that is neither null nor empty."""
     return next((value for value in values if value not in (None, "")), None)
 
 
 def bag(*parts: Any) -> dict[str, Any]:  # noqa: ANN401 - any value of a row
-    """A property bag of keys and values in turn."""
+    """Return a property bag of alternating keys and values."""
     return {text_of(key): value for key, value in zip(parts[::2], parts[1::2], strict=True)}
 
 
@@ -159,4 +159,4 @@ NAMES: dict[str, Any] = {
         rank,
     )
 }
-"""The names that compiled code may use, apart from the built-in ones."""
+"""Names available to compiled code, apart from built-ins."""

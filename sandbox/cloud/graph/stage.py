@@ -1,6 +1,6 @@
-"""A stage: operators that look at one row after the other, compiled into one Python function.
+"""A stage: operators on single rows, compiled into one Python function.
 
-Columns live in local variables while a row runs through a stage; only at its end a row becomes a dictionary again.
+Columns are local variables within a stage; only at its end a row becomes a dictionary again.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ Step = Callable[[Rows], Rows]
 
 
 class Stage:
-    """Collects the code of row-wise operators.
+    """Collects the code of operators on single rows.
 
     Args:
-        schema: columns of the rows that come in.
+        schema: columns of the input rows.
     """
 
     def __init__(self, schema: Schema) -> None:
@@ -33,7 +33,7 @@ class Stage:
 
     @property
     def schema(self) -> Schema:
-        """Columns as they are after the operators so far."""
+        """Columns after the operators so far."""
         return {name: expression.type for name, expression in self.columns.items()}
 
     @property
@@ -44,11 +44,11 @@ class Stage:
         )
 
     def where(self, condition: Expression) -> None:
-        """Let only those rows pass for which the condition holds."""
+        """Keep only rows that satisfy the condition."""
         self._lines.append(f"if not {condition.source}: continue")
 
     def extend(self, columns: list[tuple[str, Expression]]) -> None:
-        """Add or replace columns; all of them see the row as it was."""
+        """Add or replace columns; their expressions use the previous columns."""
         self.columns = {**self.columns, **self._assign(columns)}
 
     def project(self, columns: list[tuple[str, Expression]]) -> None:
@@ -68,12 +68,12 @@ class Stage:
         return assigned
 
     def finish(self) -> Step:
-        """A function that runs rows through the stage."""
+        """Return a function that runs rows through the stage."""
         items = ", ".join(f"{name!r}: {expression.source}" for name, expression in self.columns.items())
         return _compile([*self._lines, f"yield {{{items}}}"], [])
 
     def summarize(self, keys: list[tuple[str, Expression]], aggregates: list[tuple[str, Aggregate]]) -> Step:
-        """A function that runs rows through the stage and groups what comes out."""
+        """Return a function that runs rows through the stage and groups the results."""
         starts = ", ".join(aggregate.start.format() for _, aggregate in aggregates)
         key = "".join(f"{expression.source}, " for _, expression in keys)
         lines = [
@@ -96,7 +96,7 @@ class Stage:
 
 
 def _compile(body: list[str], end: list[str]) -> Step:
-    """Compile a generator function with a loop over rows and something after it."""
+    """Compile a generator function with a loop over rows and code after it."""
     lines = ["def stage(rows):", " groups = {}", " for row in rows:"]
     lines += [f"  {line}" for line in body] + [f" {line}" for line in end]
     scope: dict[str, Any] = dict(NAMES)

@@ -1,7 +1,6 @@
-"""The tables of Resource Graph: rows made from the world when a query looks at them, column by column.
+"""The tables of Resource Graph: rows are created from the world on demand, column by column.
 
-A row knows where it comes from and makes a column's value when it is asked for, so that counting 100,000 repositories
-makes no 100,000 bodies.
+A row creates a column's value at first access, so that counting 100,000 repositories does not create 100,000 bodies.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ _DEVOPS = "microsoft.security/securityconnectors/devops"
 
 
 class GraphRow(dict[str, Any]):
-    """A row whose columns are made on demand."""
+    """A row whose columns are created on demand."""
 
     __slots__ = ("_make",)
 
@@ -60,13 +59,13 @@ class GraphRow(dict[str, Any]):
 
 
 class Snapshot:
-    """What Resource Graph sees of some connectors at a moment. Nothing in it changes while a query runs over it.
+    """A snapshot of connectors for Resource Graph. It does not change while a query runs.
 
     Args:
-        world: where names, tenants and repositories come from.
-        connectors: what is seen.
-        moment: inner time; discovery that reports later is not seen.
-        children: whether there are rows for what is below a connector.
+        world: source of names, tenants and repositories.
+        connectors: the connectors of the snapshot.
+        moment: inner time; later discovery results are excluded.
+        children: whether there are rows for the children of connectors.
     """
 
     def __init__(self, world: World, connectors: list[Connector], moment: float, *, children: bool) -> None:
@@ -197,7 +196,7 @@ _Reported = list[tuple[OnboardedOrganization, list[tuple[OnboardedProject, Proje
 
 
 def _reported(world: World, connector: Connector, moment: float) -> _Reported:
-    """Organizations and projects that discovery has reported, with the repositories known in each."""
+    """Return the discovered organizations and projects, with the number of discovered repositories."""
     entries: _Reported = []
     configuration = connector.configuration
     for onboarded in [] if configuration is None else list(configuration.organizations.values()):

@@ -1,1 +1,1 @@
-"""A small page that plays the human's part."""
+"""A small web portal for the steps that only a person can do."""

@@ -1,4 +1,4 @@
-"""The portal's page: the world at a glance, and a form for each thing that only a person can do."""
+"""The portal's pages: a summary of the world, and a form for each step that only a person can do."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _form(action: str, label: str, fields: str = "", **hidden: str) -> str:
 
 
 def portal(world: dict[str, Any], problem: str | None) -> bytes:
-    """The page: accounts, organizations, connectors."""
+    """Return the main page: accounts, organizations, connectors."""
     complaint = f'<p class="error" role="alert">{escape(problem)}</p>' if problem else ""
     return _page(
         "Defender for Cloud – simulated portal",  # noqa: RUF001 - a dash between title and kind
@@ -60,11 +60,11 @@ def _accounts(world: dict[str, Any]) -> str:
             f'<form method="get" action="/portal/authorize"><input type="hidden" name="account" value="{escape(name)}">'
             "<button>Authorize Defender</button></form>"
             + _form("access", "Remove from organizations", account=name, access="false")
-            + _form("access", "Give access back", account=name, access="true")
+            + _form("access", "Restore access", account=name, access="true")
             + _form("block", "Unblock" if account["blocked"] else "Block", account=name)
         )
         rows.append((escape(name), state, escape(access), actions))
-    return _table(("Account", "State", "Reaches", ""), rows)
+    return _table(("Account", "State", "Organizations", ""), rows)
 
 
 def _organizations(world: dict[str, Any]) -> str:
@@ -109,7 +109,7 @@ def _connectors(world: dict[str, Any]) -> str:
 
 
 def dialog(account: str, connectors: list[str]) -> bytes:
-    """The authorization dialog: Accept gives Defender an authorization, or a one-time code to carry away."""
+    """Return the authorization dialog: authorizes a connector, or shows a one-time code."""
     options = "".join(f"<option>{escape(connector)}</option>" for connector in connectors)
     choose = f'<label>Connector <select name="connector">{options}</select></label>' if connectors else ""
     direct = (
@@ -128,9 +128,9 @@ def dialog(account: str, connectors: list[str]) -> bytes:
 
 
 def show_code(account: str, code: str, digest: str, minutes: int) -> bytes:
-    """The one-time code, shown once."""
+    """Return the page with the one-time code, shown once."""
     content = (
-        f"<h2>One-time code of {escape(account)}</h2><p>Good for {minutes} minutes and for one use.</p>"
+        f"<h2>One-time code of {escape(account)}</h2><p>Valid for {minutes} minutes and one use.</p>"
         f'<p><code id="code">{escape(code)}</code></p><p class="note">SHA-256 {digest}</p>'
         '<p><a href="/portal">Back</a></p>'
     )

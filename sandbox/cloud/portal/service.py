@@ -1,4 +1,4 @@
-"""The portal: plays the human's part in a browser, with the same actions that the control interface has."""
+"""The portal: the steps of a person in a browser, with the same actions as the control interface."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Portal:
     def _authorize(self, form: _Form) -> Reply:
         connector = self._simulation.world.connectors.get(form.get("connector", "").lower())
         if connector is None:
-            raise UnknownName("there is no such connector any more")
+            raise UnknownName("this connector does not exist any more")
         self._actions.change_connector(connector, ConnectorChange(authorization=form.get("account", "")))
         return _back()
 

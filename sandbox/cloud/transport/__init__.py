@@ -1,1 +1,1 @@
-"""HTTP in and out: messages, TLS, listeners. The only part that knows aiohttp."""
+"""HTTP in and out: messages, TLS, listeners. The only part that uses aiohttp."""

@@ -1,4 +1,4 @@
-"""A request and its answer, as the simulated services see them: no sockets, no framework."""
+"""Requests and replies, independent of sockets and frameworks."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _JSON = "application/json; charset=utf-8"
 
 @dataclass(slots=True)
 class Request:
-    """What came in, and what the service notes about it for the journal.
+    """A request, and what the service records about it for the journal.
 
     Attributes:
         base: `https://host:port` under which the client reached the service.
         path: decoded path, `segments` its parts without empty ones.
         query: decoded parameters; the last of equal ones wins.
         operation: the API's name of the operation, set by the service.
-        principal: who asked, set by the service.
-        effects: what changed in the world, set by the service.
+        principal: name of the caller, set by the service.
+        effects: changes of the world, set by the service.
         codes: SHA-256 of one-time codes and refresh tokens in the body, set by the service.
-        fault: what an operation started by this request is to do wrong.
+        fault: the fault that applies to this request.
     """
 
     service: str
@@ -48,12 +48,12 @@ class Request:
         """The parts of the path."""
         return [part for part in self.path.split("/") if part]
 
-    def effect(self, kind: str, **details: Any) -> None:  # noqa: ANN401 - free words for the journal
-        """Note a change in the world for the journal."""
+    def effect(self, kind: str, **details: Any) -> None:  # noqa: ANN401 - any JSON value
+        """Record a change of the world for the journal."""
         self.effects.append({"kind": kind, **details})
 
     def code(self, value: str) -> None:
-        """Note that the request carried a one-time code or a refresh token; only its hash is kept."""
+        """Record that the request carried a one-time code or a refresh token; only its hash is stored."""
         self.codes.append(sha256(value))
 
     def form(self) -> dict[str, str]:
@@ -63,7 +63,7 @@ class Request:
 
 @dataclass(slots=True)
 class Reply:
-    """What goes out. The transport adds Content-Length and Date."""
+    """A response. The transport adds Content-Length and Date."""
 
     status: int = 200
     body: bytes = b""
@@ -81,5 +81,5 @@ def json_reply(value: Any, status: int = 200, headers: Mapping[str, str] | None 
 
 
 def sha256(value: str) -> str:
-    """Hex SHA-256 of a text: how secrets are named where they must not be written."""
+    """Return the SHA-256 of a text in hex: identifies secrets where they must not be stored."""
     return hashlib.sha256(value.encode()).hexdigest()

@@ -31,12 +31,12 @@ class Service(Protocol):
 
 @dataclass(slots=True)
 class RequestPipeline:
-    """What stands before every simulated service.
+    """Request processing in front of every simulated service: faults and the journal.
 
     Attributes:
-        settle: lets happen what is due, before a request is looked at.
-        wall: the present wall time.
-        identify: name of the principal behind an Authorization header, for faults that are meant for one.
+        run_due: runs due timers before a request is handled.
+        wall: returns the current wall time.
+        identify: returns the principal of an Authorization header, for faults that match by principal.
     """
 
     journal: Journal
@@ -46,7 +46,7 @@ class RequestPipeline:
     identify: Callable[[str | None], str | None]
 
     async def process(self, service: Service, request: Request) -> Reply | None:
-        """Let a request through faults to the service and into the journal; None is a cut connection."""
+        """Apply faults, call the service and record the request; None means a closed connection."""
         self.run_due()
         fault = None
         if self.faults:
@@ -92,7 +92,7 @@ class RequestPipeline:
 
 
 async def _answer(service: Service, request: Request) -> Reply:
-    """The service's answer. A bug in it is told on standard error and seen as 500, never hidden."""
+    """Return the service's response. An exception in it is printed to standard error and answered with 500."""
     try:
         return await service.handle(request)
     except Exception:  # noqa: BLE001 - the last line before the socket
@@ -101,7 +101,7 @@ async def _answer(service: Service, request: Request) -> Reply:
 
 
 def serve(service: Service, scheme: str, pipeline: RequestPipeline | None) -> web.Server:
-    """A server for one service; without a front (the control interface) faults and journal are passed by."""
+    """Return a server for one service; without a pipeline (control interface) faults and journal do not apply."""
 
     async def handler(incoming: web.BaseRequest) -> web.StreamResponse:
         request = await _read_request(service.name, scheme, incoming)

@@ -1,4 +1,4 @@
-"""Subscriptions, resource groups and who may do what in them."""
+"""Subscriptions, resource groups, policies and role assignments."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["ROLE_DEFINITIONS", "Policy", "ResourceGroup", "RoleAssignment", "Rol
 
 @dataclass(slots=True)
 class ResourceGroup:
-    """A resource group; its name keeps the spelling of who created it."""
+    """A resource group; its name keeps the spelling of the creating request."""
 
     name: str
     location: str
@@ -18,7 +18,7 @@ class ResourceGroup:
 
 @dataclass(slots=True)
 class Policy:
-    """An assignment of Azure Policy with effect deny on security connectors.
+    """An Azure Policy assignment with effect deny on security connectors.
 
     Attributes:
         locations: allowed locations; empty allows all.
@@ -64,7 +64,7 @@ class RoleDefinition:
 
 @dataclass(slots=True)
 class RoleAssignment:
-    """A role given to a principal at a scope (an ARM id in the spelling of who created it)."""
+    """A role of a principal at a scope (an ARM id in the spelling of the creating request)."""
 
     name: str
     scope: str

@@ -1,7 +1,7 @@
-"""Azure DevOps: organizations, who is in them, projects and repositories.
+"""Azure DevOps: organizations, members, projects and repositories.
 
-Repositories may be written out or generated: a generated one exists only as a number until somebody looks at it, so
-that 100,000 of them cost a few integers.
+Repositories are explicit or generated: a generated one is created at each access from its number, so that 100,000 of
+them cost a few integers.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class License(StrEnum):
 
 @dataclass(slots=True)
 class Extension:
-    """An installed extension; empty flags mean that all is well."""
+    """An installed extension; flags `none` mean that it works."""
 
     publisher_id: str
     extension_id: str
@@ -53,7 +53,7 @@ class Member:
     Attributes:
         object_id: of Entra.
         administrator: directly in Project Collection Administrators.
-        signed_in: whether it has ever opened the organization in a browser (TF401444 otherwise).
+        signed_in: whether it has ever opened the organization in a browser (otherwise TF401444).
         access_status: `active`, `pending`, `disabled`.
     """
 
@@ -96,10 +96,10 @@ class Repository:
 
 @dataclass(slots=True)
 class Repositories:
-    """The repositories of a project: `generated` numbered ones first, then the written ones. Positions stay.
+    """The repositories of a project: `generated` numbered ones first, then the explicit ones. Positions are stable.
 
     Attributes:
-        removed: names, in lower case, of those that were deleted.
+        removed: names of deleted repositories, in lower case.
     """
 
     project_id: str
@@ -109,11 +109,11 @@ class Repositories:
     removed: set[str] = field(default_factory=set)
 
     def __len__(self) -> int:
-        """How many there are or have been: the position behind the last."""
+        """Return the number of repositories, deleted ones included."""
         return len(self.explicit) + self.generated
 
     def __getitem__(self, position: int) -> Repository:
-        """The repository at a position, made on the spot if it is a generated one."""
+        """Return the repository at a position; a generated one is created."""
         if position < self.generated:
             return self._make(position)
         return self.explicit[position - self.generated]
@@ -123,14 +123,14 @@ class Repositories:
         return Repository(self.project_id, name, size=1_048_576 * (1 + number % 40))
 
     def existing(self, count: int | None = None) -> Iterator[Repository]:
-        """Those that are there, of the first `known` positions."""
+        """Iterate over the existing repositories of the first `count` positions."""
         for position in range(len(self) if count is None else count):
             repository = self[position]
             if not self.removed or repository.name.lower() not in self.removed:
                 yield repository
 
     def git_names(self, count: int) -> Iterator[tuple[int, str]]:
-        """Position and name of those of the first `known` that are there and not disabled, without making them."""
+        """Iterate over position and name of enabled repositories of the first `count`, without creating them."""
         for position in range(min(count, self.generated)):
             name = f"{self.project_name}-{position:04}"
             if not self.removed or name.lower() not in self.removed:
@@ -141,7 +141,7 @@ class Repositories:
                 yield position, repository.name
 
     def position(self, name: str) -> int | None:
-        """Where the repository of that name (or id) stands, without regard to case; None if it is not there."""
+        """Return the position of a repository by name or id, case-insensitive; None if it does not exist."""
         key = name.lower()
         number = key.removeprefix(f"{self.project_name.lower()}-")
         position = int(number) if number != key and number.isdecimal() else self.generated
@@ -165,7 +165,7 @@ class Project:
 
     @classmethod
     def make(cls, organization: str, name: str, **values: object) -> Project:
-        """A project with an id derived from its name, and no repositories yet."""
+        """Create a project with an id derived from its name, without repositories."""
         project_id = derived_id(organization, name)
         return cls(project_id, name, Repositories(project_id, name), **values)  # type: ignore[arg-type]
 
@@ -193,7 +193,7 @@ class Organization:
     blocked_for_usage: bool = False
 
     def project(self, name: str) -> Project | None:
-        """A project by name or id."""
+        """Return a project by name or id."""
         key = name.lower()
         return self.projects.get(key) or next(
             (project for project in self.projects.values() if project.id == key), None
@@ -217,5 +217,5 @@ class Organization:
 
 
 def derived_id(*parts: str) -> str:
-    """A GUID that is the same in every run for the same names."""
+    """Return a GUID derived from names, the same in every run."""
     return str(uuid.uuid5(_NAMESPACE, "/".join(part.lower() for part in parts)))

@@ -19,7 +19,7 @@ __all__ = [
 
 
 class ConditionalAccess(StrEnum):
-    """What a policy of the tenant demands of an account that signs in."""
+    """Requirement of Conditional Access for a sign-in."""
 
     NONE = "None"
     BLOCK = "Block"
@@ -44,9 +44,9 @@ class Account:
     Attributes:
         id: object id (`oid`).
         mfa: whether a second factor is registered.
-        password_changed_at: wall time; a refresh token of a public client issued before is dead.
-        sessions_revoked_at: wall time; every refresh token issued before is dead.
-        sign_in_frequency: seconds after which a policy demands a new sign-in; None without one.
+        password_changed_at: wall time; a refresh token of a public client issued earlier is invalid.
+        sessions_revoked_at: wall time; every refresh token issued earlier is invalid.
+        sign_in_frequency: seconds after which a policy requires a new sign-in; None without such a policy.
     """
 
     id: str
@@ -91,7 +91,7 @@ class AppSecret:
 
 @dataclass(slots=True)
 class FederatedCredential:
-    """Trust in tokens of another issuer."""
+    """A trusted external issuer and subject."""
 
     issuer: str
     subject: str
@@ -105,7 +105,7 @@ class Application:
     Attributes:
         client_id: application id.
         object_id: object id of the service principal, which role assignments name.
-        certificates: PEM certificates that it may sign assertions with.
+        certificates: PEM certificates for client assertions.
         public_client: whether public flows (device code, PKCE without secret) are allowed.
         admin_consent_required: whether only an administrator may consent.
         consents: object ids of accounts that consented; `*` stands for all (an administrator did).
@@ -127,12 +127,12 @@ class Application:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who a token speaks for.
+    """The principal of a token.
 
     Attributes:
         object_id: of the account or of the service principal.
-        name: user principal name, or the application's display name; what the journal shows.
-        client_id: the application that asked for the token.
+        name: user principal name, or the application's display name, as the journal shows it.
+        client_id: the application that requested the token.
     """
 
     object_id: str
@@ -144,7 +144,7 @@ class Principal:
 
 @dataclass(slots=True)
 class Directory:
-    """All tenants and what is in them, found by the keys that requests carry (in lower case)."""
+    """All tenants, accounts, groups and applications, by their keys in lower case."""
 
     tenants: dict[str, Tenant] = field(default_factory=dict)
     accounts: dict[str, Account] = field(default_factory=dict)
@@ -152,13 +152,13 @@ class Directory:
     applications: dict[str, Application] = field(default_factory=dict)
 
     def tenant(self, name: str) -> Tenant | None:
-        """A tenant by its id or domain."""
+        """Return a tenant by id or domain."""
         key = name.lower()
         by_id = self.tenants.get(key)
         return by_id or next((tenant for tenant in self.tenants.values() if tenant.domain.lower() == key), None)
 
     def account(self, name: str) -> Account | None:
-        """An account by object id or user principal name, deleted ones included."""
+        """Return an account by object id or user principal name, deleted ones included."""
         key = name.lower()
         by_id = self.accounts.get(key)
         return by_id or next(
@@ -166,11 +166,11 @@ class Directory:
         )
 
     def application(self, client_id: str) -> Application | None:
-        """An application by its client id."""
+        """Return an application by client id."""
         return self.applications.get(client_id.lower())
 
     def groups_of(self, object_id: str) -> set[str]:
-        """Object ids of all groups that hold the object, directly or through other groups."""
+        """Return the object ids of all groups that contain the object, directly or through other groups."""
         containing: set[str] = set()
         pending = {object_id}
         while pending:

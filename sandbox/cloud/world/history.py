@@ -1,6 +1,6 @@
-"""What connectors looked like a while ago, for readers that are behind: Resource Graph, and a GET just after a write.
+"""Earlier states of connectors, for lagging readers: Resource Graph, and a GET right after a write.
 
-Nothing is kept while no reader is behind. Otherwise each change of a connector leaves a copy of what it became.
+Nothing is stored while no lag is configured. Otherwise each change of a connector stores a copy.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ __all__ = ["ConnectorHistory"]
 
 
 class ConnectorHistory:
-    """Copies of connectors by the inner time at which they came to be so."""
+    """Copies of connectors by inner time of the change."""
 
     def __init__(self) -> None:
         self._copies: dict[str, list[tuple[float, Connector | None]]] = {}
         self._keep = 0.0
 
     def keep(self, connectors: dict[str, Connector], seconds: float) -> None:
-        """Remember `seconds` of inner time from now on; 0 remembers nothing."""
+        """Keep `seconds` of inner time from now on; 0 keeps nothing."""
         if seconds and not self._keep:
             self._copies = {key: [(-math.inf, freeze(connector))] for key, connector in connectors.items()}
         if not seconds:
@@ -30,7 +30,7 @@ class ConnectorHistory:
         self._keep = seconds
 
     def note(self, key: str, connector: Connector | None, now: float) -> None:
-        """A connector has changed, or is gone."""
+        """Store the state after a change or deletion."""
         if not self._keep:
             return
         copies = self._copies.setdefault(key, [])
@@ -40,18 +40,18 @@ class ConnectorHistory:
             del copies[:needed]
 
     def at(self, key: str, moment: float) -> Connector | None:
-        """What a connector was at a moment; None if it was not there."""
+        """Return a connector as it was at a moment; None if it did not exist."""
         copies = self._copies.get(key, [])
         position = bisect_right(copies, moment, key=lambda copy: copy[0]) - 1
         return copies[position][1] if position >= 0 else None
 
     def keys(self) -> set[str]:
-        """Every connector that something is remembered of."""
+        """Return the keys of all stored connectors."""
         return set(self._copies)
 
 
 def freeze(connector: Connector) -> Connector:
-    """A copy that later changes do not reach."""
+    """Return a copy that is independent of later changes."""
     configuration = connector.configuration
     if configuration is not None:
         organizations = {}

@@ -1,4 +1,4 @@
-"""From a world file to a world."""
+"""Building a world from a world file."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ __all__ = [
 DEFAULT_WORLD = Path(__file__).parents[1] / "worlds" / "default.yaml"
 
 ANY_ISSUER = "*"
-"""Issuer of a federated credential that takes whichever issuer is registered."""
+"""Issuer of a federated credential that accepts any registered issuer."""
 
 
 class UnknownName(LookupError):
-    """The file refers to something by a name that is nowhere in it."""
+    """A reference to an unknown name."""
 
 
 def read_world_file(path: Path) -> WorldFile:
@@ -60,10 +60,10 @@ def read_world_file(path: Path) -> WorldFile:
 
 
 def build(spec: WorldFile, clock: Clock) -> World:
-    """Make the world that a file describes.
+    """Build the world that a file describes.
 
     Raises:
-        UnknownName: a reference leads nowhere.
+        UnknownName: a reference to an unknown name.
     """
     settings = spec.settings.model_dump(exclude={"seed"})
     world = World(clock, Settings(**settings), rng=random.Random(spec.settings.seed))  # noqa: S311 - not secret
@@ -148,10 +148,10 @@ def _add_groups(world: World, spec: WorldFile) -> None:
 
 
 def principal_id(world: World, name: str) -> str:
-    """Object id of an account (user principal name), application (name or client id) or group (name).
+    """Return the object id of an account (user principal name), application (name or client id) or group (name).
 
     Raises:
-        UnknownName: none of them is called so.
+        UnknownName: no principal has this name.
     """
     account = world.directory.account(name)
     if account is not None:
@@ -194,7 +194,7 @@ def add_subscription(world: World, spec: SubscriptionSpec) -> None:
 
 
 def assign_role(world: World, role: str, principal: str, scope: str) -> None:
-    """Give a built-in role, by name or id, to a principal, by name, at a scope."""
+    """Assign a built-in role (name or id) to a principal (name) at a scope."""
     definition = next(
         (candidate for candidate in ROLE_DEFINITIONS.values() if role in (candidate.name, candidate.id)), None
     )
@@ -245,7 +245,7 @@ def add_project(organization: Organization, spec: ProjectSpec) -> Project:
 
 
 def add_connector(world: World, spec: ConnectorSpec) -> Connector:
-    """Add a connector as a person makes one in the portal; with an account it is authorized too."""
+    """Add a connector as if created in the portal; with an account it is authorized too."""
     now = world.clock.now()
     creator = spec.account or "portal"
     identifier = spec.hierarchy_identifier or derived_id("connector", spec.subscription, spec.resource_group, spec.name)
@@ -272,7 +272,7 @@ def add_connector(world: World, spec: ConnectorSpec) -> Connector:
 
 
 def _generate(world: World, spec: GenerateSpec) -> None:
-    """Organizations by number, shared out among connectors in turn, with repositories that exist as a number only."""
+    """Add numbered organizations, distributed over connectors in turn, with generated repositories."""
     projects = spec.organizations * spec.projects
     number = 0
     for position in range(1, spec.organizations + 1):
@@ -298,7 +298,7 @@ def _generate(world: World, spec: GenerateSpec) -> None:
 
 
 def _owner(world: World, spec: GenerateSpec, position: int) -> str:
-    """The account whose organization that is, by user principal name; added to the world with its first one."""
+    """Return the owner of a generated organization; adds the account with its first organization."""
     if spec.organizations_per_account is None:
         return spec.account
     number, place = divmod(position - 1, spec.organizations_per_account)

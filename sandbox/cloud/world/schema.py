@@ -1,4 +1,4 @@
-"""The world file's format, as pydantic models: what can be written, and what is assumed where nothing is."""
+"""The format of the world file as pydantic models, with defaults."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class TenantSpec(CamelModel):
 
 
 class AccountSpec(CamelModel):
-    """A person; the tenant follows from the domain of the user principal name unless it is a guest's."""
+    """A person; the default tenant is the domain of the user principal name."""
 
     user_principal_name: str
     id: str | None = None
@@ -47,7 +47,7 @@ class SecretSpec(CamelModel):
 
 
 class FederatedCredentialSpec(CamelModel):
-    """Trust in tokens of an issuer for a subject; without issuer: whichever is registered at start or later."""
+    """A trusted subject of an issuer; without issuer any registered one."""
 
     subject: str
     issuer: str | None = None
@@ -119,7 +119,7 @@ class RoleAssignmentSpec(CamelModel):
 
 
 class MemberSpec(CamelModel):
-    """Who is in an organization: a user principal name, or an application's name."""
+    """A member of an organization: a user principal name, or an application's name."""
 
     account: str
     administrator: bool = False
@@ -147,7 +147,7 @@ class RepositorySpec(CamelModel):
 
 
 class ProjectSpec(CamelModel):
-    """A project; `repositories` are names or descriptions, `generate` makes that many more."""
+    """A project; `repositories` are names or objects, `generate` adds that many generated ones."""
 
     name: str
     repositories: list[str | RepositorySpec] = Field(default_factory=list)
@@ -176,7 +176,7 @@ class OrganizationSpec(CamelModel):
 
 
 class ConnectorSpec(CamelModel):
-    """A connector that a person authorized in the portal before the story begins."""
+    """A connector that was authorized in the portal before the start."""
 
     name: str
     subscription: str
@@ -191,15 +191,15 @@ class ConnectorSpec(CamelModel):
 
 
 class GenerateSpec(CamelModel):
-    """A large world on top of what is written: organizations by number, shared out among as many connectors.
+    """A generated large world: numbered organizations, distributed over connectors.
 
     Attributes:
         connectors: each authorized by the account, named `connector-0001` and so on.
         organizations: named `org-0001` and so on, all of them the account's.
-        organizations_per_account: so many in a row are another account's instead: of `account-0001` and so on, in the
-            domain of `account`.
+        organizations_per_account: number of consecutive organizations per generated account `account-0001` and so on,
+            in the domain of `account`; None assigns all to `account`.
         projects: in each organization.
-        repositories: in all of them together, shared out evenly; generated only when looked at.
+        repositories: total number, distributed evenly; created on access.
     """
 
     tenant: str

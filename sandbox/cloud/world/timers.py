@@ -1,7 +1,7 @@
-"""What is due at which moment of inner time.
+"""Callbacks at moments of inner time.
 
-There are no background tasks: whoever looks at the world settles it first, and everything due until then happens in
-the order of its times. So moving the clock by eight hours does exactly what eight hours do.
+There are no background tasks: every request first runs the due callbacks, in the order of their times.
+So moving the clock by eight hours has exactly the effect of eight hours passing.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ __all__ = ["Timers"]
 
 
 class Timers:
-    """Callables by the moment at which they are due; each is told that moment."""
+    """Callbacks by due time; each is called with its due time."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Callable[[float], None]]] = []
         self._order = itertools.count()
 
     def at(self, moment: float, happening: Callable[[float], None]) -> None:
-        """Let something happen at a moment; a past one happens at the next settling."""
+        """Schedule a callback; one in the past runs with the next request."""
         heapq.heappush(self._heap, (moment, next(self._order), happening))
 
     def run_due(self, now: float) -> None:
-        """Let everything happen that is due by now."""
+        """Run all callbacks that are due by now."""
         while self._heap and self._heap[0][0] <= now:
             moment, _, happening = heapq.heappop(self._heap)
             happening(moment)
 
     def __len__(self) -> int:
-        """How many happenings are to come."""
+        """Return the number of pending callbacks."""
         return len(self._heap)

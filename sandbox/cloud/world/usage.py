@@ -14,17 +14,17 @@ _REFUSE_FROM = 2 * LIMIT
 
 
 class Usage:
-    """What each identity has used, by object id; times are wall times."""
+    """Usage by object id; times are wall times."""
 
     def __init__(self) -> None:
         self._spent: dict[str, deque[tuple[float, float]]] = {}
 
     def charge(self, identity: str, units: float, wall: float) -> None:
-        """Add to what an identity has used."""
+        """Charge units to an identity."""
         self._spent.setdefault(identity, deque()).append((wall, units))
 
     def used(self, identity: str, wall: float) -> float:
-        """Units used in the last five minutes."""
+        """Return the units of the last five minutes."""
         charges = self._spent.get(identity)
         if charges is None:
             return 0.0
@@ -33,7 +33,7 @@ class Usage:
         return sum(units for _, units in charges)
 
     def headers(self, identity: str, wall: float) -> dict[str, str]:
-        """What an answer says about it: nothing far from the limit, Retry-After past it, even with a 200."""
+        """Return the rate-limit headers: none far from the limit, Retry-After beyond it, even with a 200."""
         used = self.used(identity, wall)
         if used < _WARN_FROM:
             return {}
@@ -51,5 +51,5 @@ class Usage:
         return headers
 
     def blocked(self, identity: str, wall: float) -> bool:
-        """Whether it has used so much that it is refused (TF400733)."""
+        """Whether requests are blocked because of its usage (TF400733)."""
         return self.used(identity, wall) >= _REFUSE_FROM

@@ -1,4 +1,4 @@
-"""The world: everything that exists, and the clock it exists in."""
+"""The world: everything that exists in the simulated cloud, and its clock."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ __all__ = ["Settings", "World"]
 
 @dataclass(slots=True)
 class Settings:
-    """What a world may switch; all can be changed while it runs.
+    """Settings of a world; all can be changed at run time.
 
     Attributes:
         throttling: whether request budgets are enforced (the headers are always there).
-        resource_graph_lag: seconds of inner time by which Resource Graph is behind.
-        read_after_write_lag: seconds of inner time during which a GET still gives what was before a write.
-        resource_graph_children: whether Resource Graph has rows for what is below a connector.
+        resource_graph_lag: delay of Resource Graph in seconds of inner time.
+        read_after_write_lag: seconds of inner time during which a GET returns the state before a write.
+        resource_graph_children: whether Resource Graph has rows for the children of connectors.
         access_token_lifetime: seconds.
     """
 
@@ -42,11 +42,11 @@ class World:
 
     Attributes:
         organizations, connectors: by name, or id, in lower case.
-        claims: connector (key) that holds an organization, by (tenant id, organization in lower case).
-        removed: memberships taken away by the control interface, to be given back, by (organization id, object id).
+        claims: key of the connector that has onboarded an organization, by (tenant id, organization in lower case).
+        removed: memberships removed by the control interface, for restoring, by (organization id, object id).
         revoked: wall time at which an account's legacy authorizations were revoked, by object id.
-        version: counts changes of rights, so that decisions about them can be kept.
-        chance: source of everything that varies, seeded, so that two runs are alike.
+        version: number of role assignment changes, to invalidate cached access decisions.
+        rng: seeded source of randomness, so that runs are reproducible.
     """
 
     clock: Clock
@@ -68,25 +68,25 @@ class World:
     version: int = 0
 
     def run_due(self) -> float:
-        """Let everything happen that is due, and give the present moment of inner time."""
+        """Run due timers and return the current inner time."""
         now = self.clock.now()
         self.timers.run_due(now)
         return now
 
     def contains(self, connector: Connector) -> bool:
-        """Whether this very connector exists, not one that was made in its place."""
+        """Whether this connector object exists, not a later one with the same id."""
         return self.connectors.get(connector.key) is connector
 
     def record_change(self, connector_key: str, moment: float) -> None:
-        """Note that a connector, or what is below it, has changed, came to be or is gone."""
+        """Record a change of a connector or its children in the history."""
         self.history.note(connector_key, self.connectors.get(connector_key), moment)
 
     def update_history_retention(self) -> None:
-        """Keep as much of the past as the lags ask for."""
+        """Set the retention of the history to the longest lag."""
         self.history.keep(self.connectors, max(self.settings.resource_graph_lag, self.settings.read_after_write_lag))
 
     def connectors_with_lag(self, lag: float) -> dict[str, Connector]:
-        """All connectors as a reader sees them that is behind by `lag` seconds of inner time."""
+        """Return all connectors as they were `lag` seconds of inner time ago."""
         if not lag:
             return self.connectors
         moment = self.clock.now() - lag
@@ -94,23 +94,23 @@ class World:
         return {key: connector for key, connector in copies if connector is not None}
 
     def organization(self, name: str) -> Organization | None:
-        """An organization by name."""
+        """Return an organization by name."""
         return self.organizations.get(name.lower())
 
     def subscription(self, identifier: str) -> Subscription | None:
-        """A subscription by id."""
+        """Return a subscription by id."""
         return self.subscriptions.get(identifier.lower())
 
     def tenant_of(self, connector: Connector) -> str:
-        """The tenant of the connector's subscription."""
+        """Return the tenant of the connector's subscription."""
         return self.subscriptions[connector.subscription_id.lower()].tenant_id
 
     def assign_role(self, assignment: RoleAssignment) -> None:
-        """Give a role; decisions kept from before no longer hold."""
+        """Add a role assignment; invalidates cached access decisions."""
         self.role_assignments.append(assignment)
         self.version += 1
 
     def unassign_role(self, assignment: RoleAssignment) -> None:
-        """Take a role away."""
+        """Remove a role assignment."""
         self.role_assignments.remove(assignment)
         self.version += 1

@@ -27,7 +27,7 @@ def test_without_a_terminal_a_line_comes_only_with_a_change() -> None:
         for row in (CONTOSO, CONTOSO, READY, READY):
             view.show([row], [FABRIKAM])
         view.show([], [])
-    assert output.getvalue().splitlines() == [f"  {CONTOSO.line()}", f"  {READY.line()}", "  security/contoso: gone"]
+    assert output.getvalue().splitlines() == [f"  {CONTOSO.line()}", f"  {READY.line()}", "  security/contoso: deleted"]
     assert "\x1b" not in output.getvalue()
 
 

@@ -1,1 +1,1 @@
-"""Microsoft.Authorization and Azure Policy: who may do what, and what is denied."""
+"""Microsoft.Authorization and Azure Policy: role assignments, access checks, deny policies."""

@@ -12,7 +12,7 @@ __all__ = ["check_policies"]
 
 
 def check_policies(call: Call, location: str, tags: Mapping[str, str]) -> None:
-    """Let a connector pass, or not.
+    """Check a connector against the policies of its subscription.
 
     Raises:
         ArmError: 403 RequestDisallowedByPolicy, naming the policy.

@@ -1,4 +1,4 @@
-"""Who may do what: role assignments at the resource, its group, its subscription."""
+"""Access checks: role assignments at the resource, its resource group, its subscription."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Rights"]
 
 
 class Rights:
-    """Decisions about rights, kept until an assignment changes."""
+    """Access decisions, cached until a role assignment changes."""
 
     def __init__(self) -> None:
         self._world: World | None = None
@@ -23,7 +23,7 @@ class Rights:
         self._decisions: dict[tuple[str, str, str], bool] = {}
 
     def check(self, world: World, principal: Principal, action: str, scope: str) -> None:
-        """Let an action pass, or not.
+        """Check that a principal may perform an action.
 
         Raises:
             ArmError: 403 AuthorizationFailed.

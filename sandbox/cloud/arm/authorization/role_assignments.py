@@ -60,7 +60,7 @@ def _render(call: Call, assignment: RoleAssignment) -> dict[str, Any]:
 
 
 def get(call: Call) -> Reply:
-    """GET one: by its name at exactly its scope."""
+    """GET by name, at exactly the scope of the assignment."""
     assignment = _find(call)
     if assignment is None:
         raise ArmError(404, "RoleAssignmentNotFound", f"The role assignment '{call.name}' is not found.")
@@ -68,7 +68,7 @@ def get(call: Call) -> Reply:
 
 
 def list_at_scope(call: Call) -> Reply:
-    """GET: without filter at, above and below the scope; `atScope()` leaves out what is below."""
+    """GET the assignments at, above and below the scope; `$filter=atScope()` excludes those below."""
     expression = call.request.query.get("$filter", "")
     at_scope, principals = _parse_filter(expression)
     scope = _scope(call).lower().rstrip("/")
@@ -83,7 +83,7 @@ def list_at_scope(call: Call) -> Reply:
 
 
 def _parse_filter(expression: str) -> tuple[bool, set[str]]:
-    """What of OData is understood: `atScope()` and `principalId eq '…'`, joined by `and`."""
+    """Parse the supported OData filters: `atScope()` and `principalId eq '…'`, joined by `and`."""
     at_scope, principals = False, set[str]()
     for part in re.split(r"\s+and\s+", expression) if expression else []:
         match = _FILTER.fullmatch(part)
@@ -98,7 +98,7 @@ def _parse_filter(expression: str) -> tuple[bool, set[str]]:
 
 
 def create(call: Call) -> Reply:
-    """PUT: 201. An assignment can be made once; the same role for the same principal is refused under another name."""
+    """PUT: 201. The same role for the same principal at the same scope is a conflict, whatever its name."""
     properties = call.body().get("properties")
     if not isinstance(properties, dict):
         raise ArmError(400, "InvalidRequestContent", "The request content was invalid: 'properties' is missing.")
@@ -125,7 +125,7 @@ def create(call: Call) -> Reply:
 
 
 def _twin(call: Call, principal: str, definition: str) -> RoleAssignment | None:
-    """The same role for the same principal at the same scope, whatever its name."""
+    """Find an assignment of the same role to the same principal at the same scope, whatever its name."""
     scope = _scope(call).lower()
     return next(
         (
@@ -147,7 +147,7 @@ def _check_name(name: str) -> str:
 
 
 def _check_principal(call: Call, principal: str, claimed: object) -> str:
-    """Where the type is not given, the principal is looked up, and must be there."""
+    """Return the type of the principal. Without `principalType` in the request the principal must exist."""
     directory = call.world.directory
     applications = {application.object_id for application in directory.applications.values()}
     exists = principal in directory.accounts or principal in directory.groups or principal in applications
@@ -189,7 +189,7 @@ def get_definition(call: Call) -> Reply:
 
 
 def list_definitions(call: Call) -> Reply:
-    """GET the built-in roles; `$filter=roleName eq '…'` picks one."""
+    """GET the built-in roles; `$filter=roleName eq '…'` selects one."""
     match = re.fullmatch(r"roleName eq '([^']*)'", call.request.query.get("$filter", ""))
     roles = [role for role in ROLE_DEFINITIONS.values() if match is None or role.name == match.group(1)]
     return json_reply({"value": [_render_definition(role) for role in roles]})

@@ -1,4 +1,4 @@
-"""`devops/default` over HTTP."""
+"""Endpoints of `devops/default`, the DevOps configuration of a connector."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ def _resource_id(call: Call) -> str:
 
 
 def get(call: Call) -> Reply:
-    """GET: never the authorization, never topLevelInventoryList."""
+    """GET: shows neither the authorization nor topLevelInventoryList."""
     connector, configuration = require_configuration(call)
     return json_reply(_render(call, connector, configuration))
 
 
 def list_all(call: Call) -> Reply:
-    """GET of the collection: one at most."""
+    """GET the collection: at most one item."""
     connector = require_connector(call)
     configuration = connector.configuration
     return json_reply({"value": [] if configuration is None else [_render(call, connector, configuration)]})
@@ -75,12 +75,12 @@ def _render(call: Call, connector: Connector, configuration: Configuration) -> d
 
 
 def create_or_update(call: Call) -> Reply:
-    """PUT: 201 on create, 200 else, both long-running; the code is echoed as an empty string."""
+    """PUT: 201 on create, otherwise 200, both long-running; the code is echoed as an empty string."""
     return _change(call, replace=True)
 
 
 def update(call: Call) -> Reply:
-    """PATCH: 202, long-running. Without a code Defender uses the authorization it holds."""
+    """PATCH: 202, long-running. Without a code Defender uses its existing authorization."""
     require_configuration(call)
     return _change(call, replace=False)
 
@@ -107,7 +107,7 @@ def _change(call: Call, *, replace: bool) -> Reply:
 
 
 def _echo(call: Call, change: Change) -> dict[str, Any]:
-    """What the answer to a write shows: the request again, Pending, with an empty code where one was sent."""
+    """Return the response body of a write: the request, Pending, with an empty code if one was sent."""
     properties = {
         "authorization": None if change.code is None else {"code": ""},
         "autoDiscovery": change.auto_discovery,
@@ -125,7 +125,7 @@ def _echo(call: Call, change: Change) -> dict[str, Any]:
 
 
 def delete(call: Call) -> Reply:
-    """DELETE: 202 and long-running, or 204 where there is nothing."""
+    """DELETE: 202 and long-running, or 204 if there is no configuration."""
     connector = require_connector(call)
     _check_default(call)
     if connector.configuration is None:

@@ -1,4 +1,4 @@
-"""Security connectors: synchronous, with errors in a shape of their own."""
+"""Endpoints of security connectors: synchronous, with an error shape of their own."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _MAXIMUM_TAG_VALUE = 256
 
 
 def find_connector(call: Call) -> Connector | None:
-    """The connector that the path names, or runs through."""
+    """Return the connector of the path, also if the path names a child of it."""
     name = call.path.names[0]
     key = (
         f"/subscriptions/{call.path.subscription}/resourcegroups/{call.path.group}"
@@ -59,7 +59,7 @@ def find_connector(call: Call) -> Connector | None:
 
 
 def require_connector(call: Call) -> Connector:
-    """The connector that the path names.
+    """Return the connector of the path.
 
     Raises:
         ArmError: 404 ResourceNotFound.
@@ -71,7 +71,7 @@ def require_connector(call: Call) -> Connector:
 
 
 def render(connector: Connector, call: Call) -> dict[str, Any]:
-    """The connector as GET gives it: id and group in lower case, a type in mixed case."""
+    """Return the connector as GET shows it: id and group in lower case, type in mixed case."""
     stamp = call.world.clock.stamp
     return {
         "properties": connector.properties,
@@ -97,12 +97,12 @@ def get(call: Call) -> Reply:
 
 
 def list_by_group(call: Call) -> Reply:
-    """GET those of a resource group."""
+    """GET the connectors of a resource group."""
     return _list(call, f"/subscriptions/{call.path.subscription}/resourcegroups/{(call.path.group or '').lower()}/")
 
 
 def list_by_subscription(call: Call) -> Reply:
-    """GET those of a subscription."""
+    """GET the connectors of a subscription."""
     return _list(call, f"/subscriptions/{call.path.subscription}/")
 
 
@@ -114,7 +114,7 @@ def _list(call: Call, prefix: str) -> Reply:
 
 
 def create_or_update(call: Call) -> Reply:
-    """PUT: 201 or 200. An existing hierarchyIdentifier stays."""
+    """PUT: 201 or 200. An existing hierarchyIdentifier is kept."""
     body = call.body()
     location = _check_location(body.get("location"))
     tags = _check_tags(body.get("tags"))
@@ -173,7 +173,7 @@ def _modified(call: Call, connector: Connector, kind: str) -> Reply:
 
 
 def delete(call: Call) -> Reply:
-    """DELETE: 204, whether it was there or not; what is below it goes with it."""
+    """DELETE: always 204; removes the configuration and its organizations too."""
     connector = find_connector(call)
     if connector is not None:
         offboard_all(call.world, connector)

@@ -1,4 +1,4 @@
-"""Health reports and assessments: known types that hold nothing for Azure DevOps connectors."""
+"""Health reports and assessments: the types exist, but are empty for Azure DevOps connectors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def list_empty(call: Call) -> Reply:
 
 
 def get(call: Call) -> Reply:
-    """GET one: there is none.
+    """GET: always 404.
 
     Raises:
         ArmError: 404 ResourceNotFound.

@@ -1,4 +1,4 @@
-"""Organizations, projects and repositories below `devops/default`, ten to a page. There is no DELETE."""
+"""GET organizations, projects and repositories below `devops/default`, ten to a page. The service has no DELETE."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _stamp(call: Call, moment: float) -> str:
 
 
 def _collection(call: Call) -> str:
-    """Address of the collection that the path names or names a member of."""
+    """Return the URL path of the collection."""
     return call.path.id.rpartition("/")[0] if call.path.is_item else call.path.id
 
 
@@ -48,7 +48,7 @@ def _collection(call: Call) -> str:
 
 
 def render_organization(call: Call, identifier: str, organization: OnboardedOrganization) -> dict[str, Any]:
-    """An organization that this connector holds."""
+    """Return an onboarded organization as the API shows it."""
     return {
         "properties": {
             "onboardingState": "Onboarded",
@@ -81,7 +81,7 @@ def find_organization(call: Call) -> OnboardedOrganization:
     """The organization of the path.
 
     Raises:
-        ArmError: 404: this connector does not hold it.
+        ArmError: 404: not onboarded by this connector.
     """
     _, configuration = require_configuration(call)
     name = call.path.names[2]
@@ -97,7 +97,7 @@ def get_organization(call: Call) -> Reply:
 
 
 def list_available(call: Call) -> Reply:
-    """POST: all that the authorization can see, whoever holds it; not paged."""
+    """POST: all organizations that the authorization can access, onboarded or not; not paged."""
     connector, configuration = require_configuration(call)
     problem = authorization_problem(call.world, configuration.authorization)
     if problem is not None:
@@ -124,7 +124,7 @@ def list_available(call: Call) -> Reply:
 def render_project(
     call: Call, identifier: str, organization: OnboardedOrganization, project: OnboardedProject
 ) -> dict[str, Any]:
-    """A project that discovery has reported."""
+    """Return a discovered project as the API shows it."""
     return {
         "properties": {
             "parentOrgName": organization.name,
@@ -181,7 +181,7 @@ def render_repository(
     repository: Repository,
     visibility: str,
 ) -> dict[str, Any]:
-    """A repository that discovery has reported."""
+    """Return a discovered repository as the API shows it."""
     properties = {
         "parentOrgName": organization.name,
         "parentProjectName": project.name,
@@ -208,7 +208,7 @@ def _source(call: Call, organization: OnboardedOrganization, project: OnboardedP
 
 
 def list_repositories(call: Call) -> Reply:
-    """GET: the repositories reported by now. The token holds a position, so a page costs the same anywhere."""
+    """GET: the repositories reported by now. The continuation token is a position: every page costs the same."""
     organization, project = find_project(call)
     source = _source(call, organization, project)
     if source is None:

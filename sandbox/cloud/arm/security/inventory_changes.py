@@ -1,4 +1,4 @@
-"""PUT and PATCH of organizations, projects and repositories: long-running, and told little about."""
+"""PUT and PATCH of organizations, projects and repositories: long-running, with a minimal response body."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _accept(
 
 
 def _authorization_failure(call: Call) -> Failure | None:
-    """How an operation fails whose authorization is lost."""
+    """Return the failure of an operation whose authorization no longer works; None if it works."""
     _, configuration = require_configuration(call)
     problem = authorization_problem(call.world, configuration.authorization)
     return None if problem is None else Failure(problem.code, str(problem))
@@ -83,10 +83,10 @@ def _set_organization(call: Call, status: int) -> Reply:
 
 
 def create_organization(call: Call) -> Reply:
-    """PUT: 201 takes an available organization in, 200 changes one that is held.
+    """PUT: 201 onboards an available organization, 200 changes an onboarded one.
 
     Raises:
-        ArmError: 404 where the authorization does not see it, 409 where another connector holds it.
+        ArmError: 404 if the authorization cannot access it, 409 if another connector has onboarded it.
     """
     connector, configuration = require_configuration(call)
     name = call.path.names[2]

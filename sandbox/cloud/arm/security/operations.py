@@ -1,4 +1,4 @@
-"""Long-running operations over HTTP: the signed address, and what polling it gives."""
+"""Long-running operations over HTTP: the signed URL and the response to polling."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sandbox.cloud.transport.message import Reply, json_reply
 __all__ = ["accepted_headers", "get"]
 
 RETRY_AFTER = 20.0
-"""Seconds of inner time that the service asks to wait, at the start, in between, and even at the end."""
+"""Retry-After in seconds of inner time; the service sends it even when the operation has finished."""
 
 _CERTIFICATE = "MII" + secrets.token_urlsafe(1800)[:2397]
 _TICKS_AT_EPOCH = 621_355_968_000_000_000

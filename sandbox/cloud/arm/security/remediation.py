@@ -1,4 +1,4 @@
-"""Pull request annotations (`actionableRemediation`): what is set, what is inherited, what is accepted."""
+"""Pull request annotations (`actionableRemediation`): validation, inheritance, defaults."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _CATEGORIES = ("Code", "Artifacts", "Dependencies", "Secrets", "IaC", "Container
 
 
 def default_setting(inherit: str) -> dict[str, Any]:
-    """What is shown where nobody has set anything."""
+    """Return the value that is shown where nothing was configured."""
     return {
         "state": "Disabled",
         "categoryConfigurations": [],
@@ -23,17 +23,17 @@ def default_setting(inherit: str) -> dict[str, Any]:
 
 
 def organization_setting(organization: OnboardedOrganization) -> dict[str, Any]:
-    """The setting of an organization, which has no parent."""
+    """Return the setting of an organization, which has no parent."""
     return organization.remediation or default_setting("Disabled")
 
 
 def project_setting(organization: OnboardedOrganization, project: OnboardedProject) -> dict[str, Any]:
-    """The project's own setting, or the organization's."""
+    """Return the project's setting, or the one inherited from the organization."""
     return project.remediation or _inherited(organization_setting(organization))
 
 
 def repository_setting(organization: OnboardedOrganization, project: OnboardedProject, name: str) -> dict[str, Any]:
-    """The repository's own setting, or the project's."""
+    """Return the repository's setting, or the one inherited from the project."""
     return project.repositories.get(name.lower()) or _inherited(project_setting(organization, project))
 
 
@@ -42,10 +42,10 @@ def _inherited(parent: dict[str, Any]) -> dict[str, Any]:
 
 
 def normalize(value: object) -> dict[str, Any]:
-    """A requested setting with what it leaves out.
+    """Validate a requested setting and complete it with defaults.
 
     Raises:
-        ArmError: a field is wrong.
+        ArmError: a field is invalid.
     """
     name = "properties.actionableRemediation"
     if not isinstance(value, dict):

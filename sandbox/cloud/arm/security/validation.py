@@ -1,4 +1,4 @@
-"""Checks of bodies, with the error that the DevOps provider gives."""
+"""Validation of request bodies, with the errors of the DevOps provider."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def bad_request(target: str, complaint: str) -> ArmError:
 
 
 def check_choice(target: str, value: object, choices: Sequence[str]) -> None:
-    """A value is absent or one of the choices.
+    """Check that a value is absent or one of the choices.
 
     Raises:
         ArmError: it is something else.
@@ -25,7 +25,7 @@ def check_choice(target: str, value: object, choices: Sequence[str]) -> None:
 
 
 def check_strings(target: str, value: object) -> list[str] | None:
-    """A value is absent or a list of strings.
+    """Check that a value is absent or a list of strings, and return a copy.
 
     Raises:
         ArmError: it is something else.

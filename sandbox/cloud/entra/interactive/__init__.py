@@ -1,1 +1,1 @@
-"""What a person does in a browser: sign-in pages and the device code page."""
+"""Interactive sign-in: the authorize endpoint, the sign-in pages, the device code page."""

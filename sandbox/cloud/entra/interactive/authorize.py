@@ -1,7 +1,7 @@
-"""The authorize endpoint and what a person does behind it: choose, sign in, second factor, consent.
+"""The authorize endpoint and the interactive steps behind it: account selection, sign-in, second factor, consent.
 
-Until the redirect address is known to be the application's, errors are shown on a page; after that they go back to the
-application, as Entra does. What only an administrator can mend is shown on a page with a way back.
+Until the redirect URI is verified, errors are shown on a page; after that they are sent to the application, as Entra
+does. Errors that only an administrator can resolve are shown on a page with a button back to the application.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Authorize:
         return self._signed_in(request, interaction, account)
 
     async def choose(self, request: Request, tenant_name: str) -> Reply:
-        """POST /choose: an account that is signed in already, or another."""
+        """POST /choose: an account that is already signed in, or another one."""
         del tenant_name
         request.operation = "ChooseAccount"
         form = request.form()
@@ -114,10 +114,10 @@ class Authorize:
         request.effect("consent.grant", application=application.client_id, account=account.user_principal_name)
         return self._next(request, interaction)
 
-    # --- what comes next
+    # --- steps
 
     def _next(self, request: Request, interaction: Interaction) -> Reply:
-        """The next page, or back to the application."""
+        """Return the next page, or the redirect back to the application."""
         world, sign_in = self._world(), interaction.sign_in
         if sign_in is None:
             return self._resume_sign_in(request, interaction)
@@ -137,7 +137,7 @@ class Authorize:
         return self._finish(request, interaction, account)
 
     def _resume_sign_in(self, request: Request, interaction: Interaction) -> Reply:
-        """Who is signed in in this browser may go on without a password, unless the application wants one."""
+        """Reuse a sign-in of this browser, unless the application requires a new one."""
         sign_ins = self._browser(request)
         accounts = [(object_id, self._world().directory.accounts.get(object_id)) for object_id in sign_ins]
         signed_in = [(object_id, account.user_principal_name) for object_id, account in accounts if account is not None]
@@ -179,7 +179,7 @@ class Authorize:
         )
 
     def _signed_in(self, request: Request, interaction: Interaction, account: Account) -> Reply:
-        """A password was right: the browser remembers it."""
+        """Store the sign-in in the browser session and continue."""
         sign_in = SignIn(account.id, mfa=False, at=self._world().clock.wall())
         interaction = self._state.sessions.begin(replace(interaction, sign_in=sign_in))
         reply = self._next(request, interaction)
@@ -189,7 +189,7 @@ class Authorize:
         return reply
 
     def _finish(self, request: Request, interaction: Interaction, account: Account) -> Reply:
-        """Everything is in order: a code for the application, or the device may go on."""
+        """All checks passed: issue a code for the application, or approve the device code."""
         if interaction.sign_in is None:
             raise EntraError("invalid_request", 90100, "The sign-in is not complete.")
         self._state.sessions.interactions.pop(interaction.id, None)
@@ -217,10 +217,10 @@ class Authorize:
             interaction, {"code": self._state.sessions.issue_code(code), "session_state": secrets.token_hex(16)}
         )
 
-    # --- ways out
+    # --- errors
 
     def _show_failure(self, interaction: Interaction, error: EntraError) -> Reply:
-        """Nothing that the person can mend: a page, and a way back that tells the application."""
+        """Show an error that the person cannot resolve, with a button that returns it to the application."""
         if interaction.prompt == "none":
             return self._send_error(interaction, error)
         self._state.sessions.begin(interaction)
@@ -249,13 +249,13 @@ class Authorize:
             parameters["error_subcode"] = error.suberror
         return _send(interaction, parameters)
 
-    # --- reading the request
+    # --- request parameters
 
     def _begin(self, tenant_name: str, parameters: dict[str, str]) -> Interaction:
-        """The interaction, once it is sure that the redirect address is the application's.
+        """Start the interaction, once the redirect URI is verified.
 
         Raises:
-            EntraError: no such tenant or application, or another address.
+            EntraError: unknown tenant or application, or redirect URI mismatch.
         """
         world = self._world()
         tenant = tenant_or_any(world, tenant_name)
@@ -290,7 +290,7 @@ class Authorize:
         return self._state.sessions.begin(interaction)
 
     def _check_request(self, interaction: Interaction, parameters: dict[str, str]) -> None:
-        """What the application is told by redirect if it is wrong."""
+        """Check the parameters whose errors are sent to the application by redirect."""
         if parameters.get("response_type") != "code":
             message = f"The response_type '{parameters.get('response_type', '')}' is not supported for the application."
             raise EntraError("unsupported_response_type", 700054, message)
@@ -332,7 +332,7 @@ def _cookie(request: Request) -> str | None:
 
 
 def _same_address(requested: str, registered: str) -> bool:
-    """Equal; of loopback addresses the port does not count."""
+    """Whether two redirect URIs match; the port of a loopback address is ignored."""
     if requested == registered:
         return True
     first, second = urlsplit(requested), urlsplit(registered)
@@ -353,7 +353,7 @@ def _needs_administrator(application: Application) -> EntraError:
 
 
 def _send(interaction: Interaction, parameters: dict[str, str]) -> Reply:
-    """Back to the application, in the mode that it asked for."""
+    """Return to the application, in the requested response mode."""
     if interaction.state is not None:
         parameters = {**parameters, "state": interaction.state}
     if interaction.response_mode == "form_post":

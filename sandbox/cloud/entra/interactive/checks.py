@@ -1,4 +1,4 @@
-"""May this account sign in, and go on: the checks of a sign-in, and of everything that follows from it."""
+"""Checks of accounts: at a sign-in, and whenever a token is issued for it later."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ __all__ = [
 
 
 def authenticate_account(world: World, tenant: Tenant | None, name: str, password: str) -> Account:
-    """The account behind a name and password.
+    """Return the account with a name and password.
 
     Args:
-        world: where it is.
-        tenant: which it must be in; None for any (`common`).
+        world: has the directory.
+        tenant: the tenant of the account; None for any (`common`).
         name: user principal name.
-        password: what was typed.
+        password: as entered.
 
     Raises:
-        EntraError: there is none, it is of another tenant, or it may not sign in.
+        EntraError: no such account, account of another tenant, or it may not sign in.
     """
     accounts = [
         candidate
@@ -57,10 +57,10 @@ def authenticate_account(world: World, tenant: Tenant | None, name: str, passwor
 
 
 def check_account(account: Account | None) -> Account:
-    """The account is there and may sign in.
+    """Check that the account exists and may sign in.
 
     Raises:
-        EntraError: it is gone, disabled or locked.
+        EntraError: it is deleted, disabled or locked.
     """
     if account is None or account.deleted:
         raise EntraError("invalid_grant", 50034, "The user account does not exist in the directory.")
@@ -73,10 +73,10 @@ def check_account(account: Account | None) -> Account:
 
 
 def check_policies(account: Account, *, mfa: bool, device_code: bool = False) -> None:
-    """Conditional Access lets the account through.
+    """Check that Conditional Access allows the sign-in.
 
     Raises:
-        EntraError: it does not.
+        EntraError: access is blocked.
     """
     demand = account.conditional_access
     if demand is ConditionalAccess.BLOCK or (device_code and demand is ConditionalAccess.BLOCK_DEVICE_CODE):
@@ -105,17 +105,17 @@ def _challenge(kind: str) -> str:
 def check_grant_is_valid(
     world: World, account: Account, sign_in: SignIn, *, issued_at: float, confidential: bool
 ) -> None:
-    """What was handed out at a sign-in still counts.
+    """Check that a grant of an earlier sign-in is still valid.
 
     Args:
         world: for the time.
-        account: whose sign-in it was.
+        account: the account that signed in.
         sign_in: the sign-in.
-        issued_at: when the token was handed out.
-        confidential: whether to a client that proves who it is.
+        issued_at: wall time at which the token was issued.
+        confidential: whether it was issued to an authenticated client.
 
     Raises:
-        EntraError: revoked, password changed, or signed in too long ago.
+        EntraError: revoked, password changed, or sign-in too old.
     """
     if account.sessions_revoked_at and issued_at <= account.sessions_revoked_at:
         message = (
@@ -141,10 +141,10 @@ def has_consent(application: Application, account: Account) -> bool:
 
 
 def check_consent(application: Application, account: Account) -> None:
-    """Consent is given and has not been withdrawn.
+    """Check that consent was given and has not been withdrawn.
 
     Raises:
-        EntraError: it is not.
+        EntraError: no consent.
     """
     if not has_consent(application, account):
         message = (

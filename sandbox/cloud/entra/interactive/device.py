@@ -1,4 +1,4 @@
-"""Device code: the endpoint that hands one out, and the page where a person types it in."""
+"""Device code flow: the endpoint that issues a code, and the page where a person enters it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["Device"]
 
 
 class Device:
-    """The endpoints of the device code flow, up to where the person signs in."""
+    """The endpoints of the device code flow, up to the sign-in."""
 
     def __init__(self, state: EntraState, world: Callable[[], World]) -> None:
         self._state = state
@@ -60,7 +60,7 @@ class Device:
         return pages.device_code(f"/{tenant_name}/oauth2/deviceauth", None)
 
     async def enter(self, request: Request, tenant_name: str) -> Reply:
-        """POST /oauth2/deviceauth: the code is typed in; the person signs in next."""
+        """POST /oauth2/deviceauth: the code was entered; continue with the sign-in."""
         request.operation = "DeviceAuth"
         world = self._world()
         code = self._state.sessions.device_code_of(request.form().get("otc", ""))

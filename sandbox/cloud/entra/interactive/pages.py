@@ -1,4 +1,4 @@
-"""The pages that a person meets: sign in, choose an account, second factor, consent, device code, errors.
+"""The HTML pages: sign in, choose an account, second factor, consent, device code, errors.
 
 Plain forms without scripts. Names of fields are stable, so that a test can fill them in without a browser.
 """
@@ -42,7 +42,7 @@ def _form(action: str, interaction: str, content: str) -> str:
 
 
 def sign_in(action: str, interaction: str, hint: str, problem: str | None) -> Reply:
-    """Name and password."""
+    """Return the form for name and password."""
     complaint = f'<p class="error" role="alert">{escape(problem)}</p>' if problem else ""
     fields = (
         f'<h1>Sign in</h1>{complaint}<label>Email<input type="email" name="loginfmt" value="{escape(hint)}" '
@@ -55,7 +55,7 @@ def sign_in(action: str, interaction: str, hint: str, problem: str | None) -> Re
 
 
 def choose_account(action: str, interaction: str, accounts: Sequence[tuple[str, str]]) -> Reply:
-    """The accounts that are signed in in this browser, as (object id, user principal name), and "another"."""
+    """Return the selection of signed-in accounts, as (object id, user principal name), with "another account"."""
     tiles = "".join(
         f'<button class="tile" name="account" value="{escape(identifier)}">{escape(name)}</button>'
         for identifier, name in accounts
@@ -65,7 +65,7 @@ def choose_account(action: str, interaction: str, accounts: Sequence[tuple[str, 
 
 
 def second_factor(action: str, interaction: str, account: str) -> Reply:
-    """Approve or deny, as on a telephone."""
+    """Return the form to approve or deny the second factor."""
     content = (
         f"<h1>Approve sign in request</h1><p>{escape(account)}</p><p>Open your Authenticator app, and approve the "
         'request to sign in.</p><div class="buttons"><button class="other" name="decision" value="deny">Deny</button>'
@@ -75,7 +75,7 @@ def second_factor(action: str, interaction: str, account: str) -> Reply:
 
 
 def consent(action: str, interaction: str, account: str, application: str, permissions: Sequence[str]) -> Reply:
-    """What the application wants, to accept or not."""
+    """Return the consent form with the requested permissions."""
     items = "".join(f"<li>{escape(permission)}</li>" for permission in permissions)
     content = (
         f"<p>{escape(account)}</p><h1>Permissions requested</h1><p><strong>{escape(application)}</strong></p>"
@@ -88,7 +88,7 @@ def consent(action: str, interaction: str, account: str, application: str, permi
 
 
 def device_code(action: str, problem: str | None) -> Reply:
-    """Where a person types in the code that a device shows."""
+    """Return the form for the code that a device displays."""
     complaint = f'<p class="error" role="alert">{escape(problem)}</p>' if problem else ""
     content = (
         f"<h1>Enter code to allow access</h1>{complaint}<p>Once you enter the code displayed on your app or device, it "
@@ -100,7 +100,7 @@ def device_code(action: str, problem: str | None) -> Reply:
 
 
 def failure(problem: str, action: str | None = None, interaction: str = "") -> Reply:
-    """Something that a person cannot mend here; with a way back to the application where there is one."""
+    """Return an error page, with a button back to the application where possible."""
     back = ""
     if action is not None:
         button = '<div class="buttons"><button name="action" value="cancel">Return to the application</button></div>'
@@ -110,12 +110,12 @@ def failure(problem: str, action: str | None = None, interaction: str = "") -> R
 
 
 def message(title: str, text: str) -> Reply:
-    """A page that says something."""
+    """Return a page with a message."""
     return _page(title, f"<h1>{escape(title)}</h1><p>{escape(text)}</p>")
 
 
 def form_post(address: str, parameters: Mapping[str, str], headers: Mapping[str, str] | None = None) -> Reply:
-    """Response mode form_post: a form that a browser sends to the application by itself."""
+    """Return the form of response mode form_post, which a browser submits automatically."""
     fields = "".join(
         f'<input type="hidden" name="{escape(name)}" value="{escape(value)}">' for name, value in parameters.items()
     )

@@ -1,4 +1,4 @@
-"""How an application proves who it is: secret, certificate, or a token of a trusted issuer."""
+"""Client authentication: secret, certificate, or a token of a trusted issuer."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
 def client_id_of(form: Mapping[str, str], authorization: str | None) -> tuple[str, str | None]:
-    """Client id and secret, from the form or from HTTP Basic.
+    """Return client id and secret, from the form or from HTTP Basic.
 
     Raises:
-        EntraError: there is no client id.
+        EntraError: the client id is missing.
     """
     scheme, _, encoded = (authorization or "").partition(" ")
     if scheme.lower() == "basic":
@@ -43,10 +43,10 @@ def client_id_of(form: Mapping[str, str], authorization: str | None) -> tuple[st
 
 
 def find_application(world: World, tenant: Tenant | None, client_id: str) -> Application:
-    """The application in its tenant; in whichever tenant where None is given.
+    """Return the application in a tenant; None searches all tenants.
 
     Raises:
-        EntraError: there is none, or it is disabled.
+        EntraError: unknown or disabled application.
     """
     application = world.directory.application(client_id)
     if application is None or (tenant is not None and application.tenant_id != tenant.id):
@@ -66,10 +66,10 @@ def find_application(world: World, tenant: Tenant | None, client_id: str) -> App
 async def authenticate(
     world: World, federation: Federation, application: Application, form: Mapping[str, str], secret: str | None
 ) -> None:
-    """Check whichever proof the request carries.
+    """Authenticate the client with the credential of the request.
 
     Raises:
-        EntraError: there is none, or it is wrong.
+        EntraError: missing or invalid credential.
     """
     assertion = form.get("client_assertion")
     if assertion is not None:
@@ -101,7 +101,7 @@ def _check_secret(world: World, application: Application, secret: str) -> None:
 
 
 async def _check_assertion(world: World, federation: Federation, application: Application, assertion: str) -> None:
-    """An assertion that the application issued itself is signed with its certificate; any other is a federated one."""
+    """Check an assertion: issued by the application itself (certificate), or by a federated issuer."""
     try:
         unverified = jwt.decode_complete(assertion, options={"verify_signature": False})
     except jwt.PyJWTError as error:

@@ -1,4 +1,4 @@
-"""Issuers whose tokens Entra accepts in place of a secret: workload identity federation."""
+"""Workload identity federation: issuers whose tokens Entra accepts in place of a secret."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _FETCH_SECONDS = 10.0
 
 @dataclass(slots=True)
 class KeySource:
-    """Where an issuer's public keys come from.
+    """Source of an issuer's public keys.
 
     Attributes:
-        keys: the key set itself, where it was given or has been fetched.
-        url: address to fetch it from; again whenever a token names a key that is not in it.
-        bearer_token: credential for that address, which refuses anonymous requests at kube-apiserver.
+        keys: the key set, configured or fetched.
+        url: URL of the key set; fetched again if a token has a key id that is not in it.
+        bearer_token: credential for the URL; kube-apiserver does not answer anonymous requests.
         bearer_token_file: the same in a file, read at each fetch because such tokens are renewed.
-        ca_file: certificate authority of that address.
+        ca_file: certificate authority of the URL.
     """
 
     issuer: str
@@ -42,7 +42,7 @@ class KeySource:
     ca_file: Path | None = None
 
     async def key(self, key_id: str | None) -> jwt.PyJWK | None:
-        """The key of that id; None if the issuer has no such key.
+        """Return the key with an id; None if the issuer has no such key.
 
         Raises:
             EntraError: the keys cannot be fetched.
@@ -85,20 +85,20 @@ class Federation:
         self._sources: dict[str, KeySource] = {}
 
     def register(self, source: KeySource) -> None:
-        """Make an issuer's keys known; one registered before is replaced."""
+        """Register an issuer; replaces an earlier registration."""
         self._sources[source.issuer] = source
 
     def issuers(self) -> list[str]:
-        """Who is registered."""
+        """Return the registered issuers."""
         return list(self._sources)
 
     async def check(self, application: Application, assertion: str) -> None:
         """Accept an external token as proof of the application's identity.
 
-        External issuers live in real time, so their tokens are measured by it, not by the cloud's clock.
+        External issuers use real time, so expiry is checked against real time, not the simulated clock.
 
         Raises:
-            EntraError: no federated credential matches, or the token is not what it says.
+            EntraError: no matching federated credential, or the token is invalid.
         """
         header, claims = _peek(assertion)
         issuer = str(claims.get("iss", ""))
@@ -157,10 +157,10 @@ def _refused(code: int, message: str) -> EntraError:
 
 
 def _peek(assertion: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Header and claims of a token, not yet verified.
+    """Return header and claims of a token without verification.
 
     Raises:
-        EntraError: it is no JWT.
+        EntraError: not a JWT.
     """
     try:
         unverified = jwt.decode_complete(assertion, options={"verify_signature": False})

@@ -49,12 +49,12 @@ class _TokenRequest:
 
     @property
     def tenant(self) -> Tenant | None:
-        """The tenant of the address; None for `common` and its like."""
+        """The tenant of the URL; None for `common` and `organizations`."""
         return tenant_or_any(self.world, self.tenant_name)
 
 
 class Grants:
-    """Turns what a client presents into tokens."""
+    """Exchanges grants for tokens."""
 
     def __init__(self, state: EntraState, world: Callable[[], World]) -> None:
         self._state = state
@@ -70,7 +70,7 @@ class Grants:
         """Answer a token request.
 
         Raises:
-            EntraError: it is refused.
+            EntraError: the grant is invalid.
         """
         form = request.form()
         grant_type = form.get("grant_type") or ("" if "device_code" not in form else DEVICE_CODE_GRANT)
@@ -116,7 +116,7 @@ class Grants:
         token = self._state.access_tokens.issue(AccessToken(principal, resource, wall, wall + lifetime))
         return {"token_type": "Bearer", "expires_in": lifetime, "ext_expires_in": lifetime, "access_token": token}
 
-    # --- for a person who has signed in
+    # --- grants of a signed-in person
 
     async def _authorization_code(self, token_request: _TokenRequest) -> dict[str, Any]:
         value = _required(token_request.form, "code")
@@ -171,7 +171,7 @@ class Grants:
         issued_at: float,
         nonce: str | None = None,
     ) -> dict[str, Any]:
-        """Tokens, if the account may still have them."""
+        """Issue tokens, if the account may still sign in."""
         world = token_request.world
         tenant = world.directory.tenants[tenant_id]
         if token_request.tenant is not None and token_request.tenant.id != tenant_id:
@@ -234,10 +234,10 @@ def _check_code(token_request: _TokenRequest, code: AuthorizationCode) -> None:
 
 
 def _check_device_code(world: World, code: DeviceCode) -> SignIn:
-    """The sign-in that a device waits for.
+    """Return the sign-in that approved a device code.
 
     Raises:
-        EntraError: not yet, too fast, declined or too late.
+        EntraError: pending, polled too fast, declined or expired.
     """
     wall = world.clock.wall()
     previous, code.polled_at = code.polled_at, wall

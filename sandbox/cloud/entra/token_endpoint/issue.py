@@ -1,4 +1,4 @@
-"""Tokens for a person who has signed in: access token, refresh token, id_token."""
+"""Tokens for a signed-in person: access token, refresh token, id_token."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ def issue_tokens(
     confidential: bool,
     client_info: bool,
 ) -> dict[str, Any]:
-    """The body of a successful answer of the token endpoint.
+    """Return the body of a successful response of the token endpoint.
 
     Args:
-        state: takes what is handed out.
-        world: for the time and the lifetime of access tokens.
-        authority: base address, for the issuer of the id_token.
-        account: who has signed in.
-        application: for which application.
-        sign_in: when and how.
-        scopes: what was asked for.
-        scope: the same as text, which a refresh token keeps.
+        state: stores the issued tokens.
+        world: has the clock and the lifetime of access tokens.
+        authority: base URL, for the issuer of the id_token.
+        account: the signed-in account.
+        application: the client.
+        sign_in: time and method of the sign-in.
+        scopes: requested scopes.
+        scope: the same as text, stored with the refresh token.
         nonce: of the authorize request.
-        confidential: whether the application proved who it is.
-        client_info: whether the client asked for `client_info`, as MSAL does.
+        confidential: whether the client was authenticated.
+        client_info: whether the client requested `client_info`, as MSAL does.
     """
     wall, lifetime = world.clock.wall(), world.settings.access_token_lifetime
     name = account.user_principal_name
@@ -77,7 +77,7 @@ def issue_tokens(
 
 
 def _id_claims(authority: str, account: Account, application: Application, nonce: str | None) -> dict[str, Any]:
-    """Claims of an id_token. Its times are real ones: clients hold them against their own clock."""
+    """Claims of an id_token. Its times are real time: clients compare them with their own clock."""
     issued = int(time.time())
     pairwise = hashlib.sha256(f"{account.id}/{application.client_id}".encode()).digest()
     claims = {
