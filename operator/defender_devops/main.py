@@ -1,4 +1,4 @@
-"""Starts the operator and ends it cleanly: settings, logs, signals, exit status."""
+"""Starts the operator and stops it cleanly: settings, logs, signals, exit status."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import gc
 import signal
 import sys
+from typing import Final
 
 import structlog
 import uvloop
@@ -19,36 +20,38 @@ from defender_devops.telemetry.logs import configure_logs
 
 __all__ = ["main"]
 
-_MISCONFIGURED = 2
+_EXIT_INVALID_SETTINGS: Final = 2
 
-_COLLECT_AFTER = (10_000, 20, 20)
-"""Objects that come into being, less those that go, between two searches for cyclic garbage; and how many searches
-until older objects are searched too.
+_GC_THRESHOLDS: Final = (10_000, 20, 20)
+"""New objects, less deleted ones, between two collections of cyclic garbage; and collections between those of the older
+generations.
 
-Python 3.11's 700, 10, 10 are for small programs: while a thousand connectors become Ready a tenth of all work is such
-searches. They find next to nothing: what is kept of a resource is bytes, and what a reconcile makes goes with it.
+The defaults of Python 3.11 (700, 10, 10) are for small programs: while a thousand connectors become Ready, a tenth of
+the CPU time goes into collections. They find next to nothing, because resources are kept as bytes and what a reconcile
+creates is freed with it.
 """
 
 
 def main() -> None:
-    """Run until SIGTERM or SIGINT. Exits 2 where a setting is wrong, 1 where the operator cannot go on."""
+    """Run until SIGTERM or SIGINT. Exits with 2 if a setting is invalid, and with 1 after a fatal error."""
     try:
         settings = Settings()
     except ValidationError as error:
-        for each in error.errors(include_url=False, include_input=False):
-            name = "_".join(str(part) for part in each["loc"]).upper()
-            print(f"Setting DEFENDER_DEVOPS_{name}: {each['msg']}.", file=sys.stderr)  # noqa: T201 - no log yet
-        sys.exit(_MISCONFIGURED)
-    except SettingsError as error:  # what it holds, the error does not repeat
+        for problem in error.errors(include_url=False, include_input=False):
+            name = "_".join(str(part) for part in problem["loc"]).upper()
+            print(f"Setting DEFENDER_DEVOPS_{name}: {problem['msg']}.", file=sys.stderr)  # noqa: T201 - no log yet
+        sys.exit(_EXIT_INVALID_SETTINGS)
+    except SettingsError as error:  # its message names the setting and not the value
         print(f"A setting that must be JSON is not: {error}.", file=sys.stderr)  # noqa: T201 - no log yet
-        sys.exit(_MISCONFIGURED)
+        sys.exit(_EXIT_INVALID_SETTINGS)
     configure_logs(settings.log_format, settings.log_level)
-    gc.freeze()  # the modules stay
-    gc.set_threshold(*_COLLECT_AFTER)
+    gc.freeze()  # modules are never garbage, so collections need not visit them
+    gc.set_threshold(*_GC_THRESHOLDS)
     sys.exit(uvloop.run(_run(settings)))
 
 
 async def _run(settings: Settings) -> int:
+    """Run the operator and return the exit status."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -57,19 +60,16 @@ async def _run(settings: Settings) -> int:
             loop.add_signal_handler(number, stop.set)
 
     install_signal_handlers()
+    errors: tuple[Exception, ...] = ()
     try:
         await Operator(settings, install_signal_handlers).run(stop)
     except OperatorError as error:
-        return _give_up(error)
+        errors = (error,)
     except ExceptionGroup as group:
-        named, rest = group.split(OperatorError)
-        if rest is not None:
+        operator_errors, unexpected = group.split(OperatorError)
+        if unexpected is not None:
             raise
-        return _give_up(*(named.exceptions if named else ()))
-    return 0
-
-
-def _give_up(*errors: Exception) -> int:
-    for error in errors:
-        structlog.get_logger(__name__).error("cannot go on", message=str(error))
-    return 1
+        errors = tuple(operator_errors.exceptions) if operator_errors else ()
+    for fatal_error in errors:
+        structlog.get_logger(__name__).error("fatal error, exiting", message=str(fatal_error))
+    return 1 if errors else 0

@@ -20,7 +20,7 @@ class OperatorFederatedTokens:
     grants: Grants
 
     async def token(self, namespace: str, tenant_id: str, subscription_id: str, client_id: str) -> SecretStr:
-        """A token of the operator's service account for Entra ID.
+        """Return a token of the operator's service account for Entra ID.
 
         Raises:
             CredentialsMissing: the namespace is not granted that client, or the pod has no such token.

@@ -1,4 +1,4 @@
-"""At most one replica works: the lease around everything, and the label by which the sign-in Service follows."""
+"""Leader election: at most one replica works, and its pod has the label that the sign-in Service selects."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from defender_devops.settings import Settings
 __all__ = ["Leadership"]
 
 _REQUEST_SECONDS: Final = 5.0
-"""Longest that one request about the lease may take: two must fit into the time that the lease is believed in."""
+"""Longest duration of a request about the lease: two must fit into the time for which a leader trusts its lease."""
 
 _log: Final = structlog.get_logger(__name__)
 
 
 class Leadership:
-    """Waits for its turn, works while it leads, and gives the lease back.
+    """Waits until this replica leads, works while it leads, and releases the lease.
 
     Args:
         settings: names of the namespace, the lease and the pod.
         credentials_loader: for the API server; the client of the lease is separate so that it never queues.
-        observe: told of each of those requests.
+        observe: called with each of those requests.
         on_lost: called at once when the lease is lost.
     """
 
@@ -59,7 +59,7 @@ class Leadership:
 
     @property
     def is_standby(self) -> bool:
-        """Whether another replica is known to lead."""
+        """Whether another replica is the leader, as far as this one knows."""
         return self._election.is_standby
 
     async def run(self, work: Callable[[], Awaitable[None]], stop: asyncio.Event) -> None:
@@ -95,10 +95,10 @@ class Leadership:
                 await self._label(leader=False)
 
     async def _label(self, *, leader: bool) -> None:
-        """Label the own pod, where that is asked for; the work does not depend on it, only the sign-in pages do."""
+        """Label the own pod if its name is configured; only the Service of the sign-in pages depends on it."""
         if self._pod is None:
             return
         try:
             await label_pod(self._client, self._namespace, self._pod, {LABEL_ROLE: ROLE_LEADER if leader else None})
         except KubernetesError as error:
-            _log.error("the pod is not labelled, so the sign-in pages may not be reached", cause=error.message)
+            _log.error("labelling the pod failed, so the sign-in pages may be unreachable", message=error.message)

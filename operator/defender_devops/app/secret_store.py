@@ -1,4 +1,4 @@
-"""The cluster's Secrets as the sign-in wants them: decoded, and known by their resourceVersion."""
+"""The cluster's Secrets in the form that the sign-in needs: decoded, with their resourceVersion."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ __all__ = ["ClusterSecretStore"]
 
 @dataclass(frozen=True, slots=True)
 class ClusterSecretStore:
-    """Fulfils `signin.ports.SecretStore`. All methods raise KubernetesError."""
+    """Implements `signin.ports.SecretStore`. All methods raise KubernetesError."""
 
     secrets: Secrets
 
     async def read(self, namespace: str, name: str) -> StoredSecret | None:
-        """The Secret, or None where there is none."""
+        """Return a Secret, or None if it does not exist."""
         body = await self.secrets.read(namespace, name)
-        return _stored(body) if body is not None else None
+        return _from_body(body) if body is not None else None
 
     async def create(self, secret: StoredSecret) -> StoredSecret:
-        """Create it; KubernetesConflict where there is one of that name."""
-        return _stored(await self.secrets.create(_body(secret)))
+        """Create a Secret. Raises KubernetesConflict if one of that name exists."""
+        return _from_body(await self.secrets.create(_to_body(secret)))
 
     async def replace(self, secret: StoredSecret) -> StoredSecret:
-        """Write it, if it still is at `resource_version`; KubernetesConflict otherwise."""
-        return _stored(await self.secrets.replace(_body(secret)))
+        """Replace a Secret. Raises KubernetesConflict if its resourceVersion is no longer `resource_version`."""
+        return _from_body(await self.secrets.replace(_to_body(secret)))
 
 
-def _stored(body: Mapping[str, Any]) -> StoredSecret:
+def _from_body(body: Mapping[str, Any]) -> StoredSecret:
     metadata = body["metadata"]
     return StoredSecret(
         namespace=metadata["namespace"],
@@ -44,12 +44,12 @@ def _stored(body: Mapping[str, Any]) -> StoredSecret:
         type=body.get("type", "Opaque"),
         resource_version=metadata.get("resourceVersion", ""),
         labels=metadata.get("labels") or {},
-        owners=tuple(OwnerReference.model_validate(each) for each in metadata.get("ownerReferences") or ()),
+        owners=tuple(OwnerReference.model_validate(owner) for owner in metadata.get("ownerReferences") or ()),
         data={key: SecretBytes(base64.b64decode(value)) for key, value in (body.get("data") or {}).items()},
     )
 
 
-def _body(secret: StoredSecret) -> dict[str, Any]:
+def _to_body(secret: StoredSecret) -> dict[str, Any]:
     metadata: dict[str, Any] = {
         "namespace": secret.namespace,
         "name": secret.name,

@@ -1,1 +1,1 @@
-"""kopf's part: it watches both resources and hands over what it sees. No decision is made here."""
+"""kopf: watches both resources and passes the events on. Nothing is decided here."""

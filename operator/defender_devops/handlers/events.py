@@ -1,7 +1,7 @@
-"""Watch events become newest bodies and wake-ups; nothing else happens in a handler.
+"""Stores the bodies of watch events in the cache and enqueues connectors; nothing else happens in a handler.
 
-Only `on.event` is used: kopf keeps no state of its own on the objects then, an edit is seen during a back-off, and no
-handler, timer or retry of kopf's runs beside our queue.
+Only `on.event` is used: kopf then stores no state of its own on the objects, an edit is noticed during a back-off, and
+none of kopf's handlers, timers or retries runs beside our work queue.
 """
 
 from __future__ import annotations
@@ -15,49 +15,50 @@ import kopf
 from defender_devops.api.names import CONNECTOR, GROUP, ORGANIZATION, VERSION
 from defender_devops.reconcile.cache.resource_cache import Key, ResourceCache
 
-__all__ = ["EventReceiver", "register"]
+__all__ = ["EventReceiver", "register_handlers"]
 
 
 @dataclass(frozen=True, slots=True)
 class EventReceiver:
-    """Where events go.
+    """Receives the watch events of both kinds.
 
     Attributes:
         resources: cache of the newest bodies.
-        wake: called with a connector that has to be looked at.
+        enqueue_connector: called with a connector that has to be reconciled.
     """
 
     resources: ResourceCache
-    enqueue: Callable[[Key], None]
+    enqueue_connector: Callable[[Key], None]
 
     def is_new(self, event: kopf.RawEvent, **_: object) -> bool:
-        """Whether an event tells more than is known: most are echoes of our own writes, whose answers came first."""
+        """Whether an event is newer than the cache: most are echoes of our own writes, whose answers came first."""
         return event["type"] == "DELETED" or not self.resources.is_current(event["object"])
 
-    def connector(self, kind: str | None, body: Mapping[str, Any]) -> None:
-        """A connector was listed (kind None), ADDED, MODIFIED or DELETED."""
+    def connector(self, event_type: str | None, body: Mapping[str, Any]) -> None:
+        """Handle a connector that was listed (None), ADDED, MODIFIED or DELETED."""
         key = Key.from_body(body)
-        if kind == "DELETED":
+        if event_type == "DELETED":
             self.resources.remove_connector(key, body["metadata"]["uid"])
-            self.enqueue(key)  # what is kept of it goes, and its organizations have to say that it is gone
+            # The reconcile drops what is kept of it, and its organizations report that it is missing.
+            self.enqueue_connector(key)
         elif self.resources.upsert_connector(body):
-            self.enqueue(key)
+            self.enqueue_connector(key)
 
-    def organization(self, kind: str | None, body: Mapping[str, Any]) -> None:
-        """An organization was listed (kind None), ADDED, MODIFIED or DELETED: its connector looks at it."""
-        put = self.resources.remove_organization if kind == "DELETED" else self.resources.upsert_organization
-        connector = put(body)
+    def organization(self, event_type: str | None, body: Mapping[str, Any]) -> None:
+        """Handle an organization that was listed (None), ADDED, MODIFIED or DELETED: its connector is reconciled."""
+        is_deleted = event_type == "DELETED"
+        connector = (self.resources.remove_organization if is_deleted else self.resources.upsert_organization)(body)
         if connector is not None:
-            self.enqueue(connector)
+            self.enqueue_connector(connector)
 
 
-def register(registry: kopf.OperatorRegistry, inbox: EventReceiver) -> None:
-    """Let kopf bring the events of both resources."""
+def register_handlers(registry: kopf.OperatorRegistry, receiver: EventReceiver) -> None:
+    """Make kopf pass the events of both kinds to the receiver."""
 
-    @kopf.on.event(GROUP, VERSION, CONNECTOR.plural, registry=registry, when=inbox.is_new)
-    async def connector_event(event: kopf.RawEvent, **_: object) -> None:
-        inbox.connector(event["type"], event["object"])
+    @kopf.on.event(GROUP, VERSION, CONNECTOR.plural, registry=registry, when=receiver.is_new)
+    async def on_connector_event(event: kopf.RawEvent, **_: object) -> None:
+        receiver.connector(event["type"], event["object"])
 
-    @kopf.on.event(GROUP, VERSION, ORGANIZATION.plural, registry=registry, when=inbox.is_new)
-    async def organization_event(event: kopf.RawEvent, **_: object) -> None:
-        inbox.organization(event["type"], event["object"])
+    @kopf.on.event(GROUP, VERSION, ORGANIZATION.plural, registry=registry, when=receiver.is_new)
+    async def on_organization_event(event: kopf.RawEvent, **_: object) -> None:
+        receiver.organization(event["type"], event["object"])

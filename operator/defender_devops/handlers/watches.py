@@ -1,24 +1,25 @@
-"""Runs kopf with settings for clusters behind load balancers, and with nothing of kopf's own written anywhere."""
+"""Runs kopf's watches of both resources, with settings for clusters behind load balancers.
+
+Nothing of kopf's own is written to the objects.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 import kopf
 
 from defender_devops.api.names import GROUP
+from defender_devops.cluster.kubeconfig import CredentialsLoader
 from defender_devops.errors import KubernetesUnavailable
-from defender_devops.handlers.events import EventReceiver, register
+from defender_devops.handlers.events import EventReceiver, register_handlers
 
-__all__ = ["Login", "watch"]
-
-Login = Callable[[], Awaitable[kopf.ConnectionInfo]]
-"""Gives the API server's address and a token that is good now; asked again whenever the server says 401."""
+__all__ = ["watch"]
 
 
 class _NoDiffs(kopf.DiffBaseStorage):
-    """Compares nothing: kopf would copy every body as a whole, for change handlers that are not here."""
+    """Disables diffs: kopf would copy every body as a whole for change handlers, of which there are none here."""
 
     def build(self, *, body: kopf.Body, extra_fields: object = None) -> kopf.BodyEssence:  # noqa: ARG002 - kopf's
         return kopf.BodyEssence()
@@ -27,32 +28,44 @@ class _NoDiffs(kopf.DiffBaseStorage):
         return None
 
     def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:
-        """Nothing is kept on the objects."""
+        """Store nothing on the objects."""
 
 
 async def watch(
-    inbox: EventReceiver, login: Login, namespaces: tuple[str, ...], on_started: Callable[[], None]
+    receiver: EventReceiver,
+    credentials_loader: CredentialsLoader,
+    namespaces: tuple[str, ...],
+    on_started: Callable[[], None],
 ) -> None:
     """Watch both resources until cancelled.
 
-    kopf's own way to run would take every task of the event loop for one of its own and cancel it when it ends, and
-    would take the signals; so its tasks are started and ended here.
+    kopf's own way to run takes every task of the event loop for one of its own and cancels it at the end, and installs
+    signal handlers. Its tasks are started and ended here instead.
 
     Args:
-        inbox: where events go.
-        login: gives the connection.
-        namespaces: what to watch; none means all.
-        on_started: called once kopf has started, to take the signals back.
+        receiver: receives the events.
+        credentials_loader: provides the connection to the API server.
+        namespaces: namespaces to watch; an empty tuple means all.
+        on_started: called once kopf has started, to install the operator's signal handlers again.
 
     Raises:
-        KubernetesUnavailable: a watch has ended for good; only a new start helps.
+        KubernetesUnavailable: a watch has ended for good, and only a restart of the process helps.
     """
     registry = kopf.OperatorRegistry()
-    register(registry, inbox)
+    register_handlers(registry, receiver)
 
+    # kopf calls it again whenever the server answers 401.
     @kopf.on.login(registry=registry)
-    async def connection(**_: object) -> kopf.ConnectionInfo:
-        return await login()
+    async def log_in(**_: object) -> kopf.ConnectionInfo:
+        credentials = await credentials_loader.credentials(refused=True)
+        return kopf.ConnectionInfo(
+            server=credentials.server,
+            ca_path=credentials.ca_file,
+            insecure=credentials.insecure,
+            token=credentials.token.get_secret_value() if credentials.token else None,
+            certificate_path=credentials.certificate_file,
+            private_key_path=credentials.key_file,
+        )
 
     tasks = await kopf.spawn_tasks(
         registry=registry,
@@ -63,9 +76,9 @@ async def watch(
     )
     on_started()
     try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        causes = [str(task.exception()) for task in done if not task.cancelled() and task.exception()]
-        raise KubernetesUnavailable(f"Watching has ended: {'; '.join(causes) or 'for no known reason'}.")
+        ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        causes = [str(task.exception()) for task in ended if not task.cancelled() and task.exception()]
+        raise KubernetesUnavailable(f"A watch has ended: {'; '.join(causes) or 'the cause is unknown'}.")
     finally:
         for task in tasks:
             task.cancel()
@@ -74,7 +87,7 @@ async def watch(
 
 def _settings(*, scoped: bool) -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
-    # A watch that went silent behind a load balancer is noticed, and none is kept longer than it can be trusted.
+    # A watch that a load balancer cut silently ends after these time-outs, and a new one begins.
     settings.watching.server_timeout = 270
     settings.watching.client_timeout = 280
     settings.watching.connect_timeout = 30
@@ -82,9 +95,9 @@ def _settings(*, scoped: bool) -> kopf.OperatorSettings:
     # Reading CRDs and namespaces needs cluster-wide rights, which a scoped operator does not have.
     settings.scanning.disabled = scoped
     settings.posting.enabled = False
-    # kopf strips a finalizer of its own name from objects that no handler of its needs: ours has another name.
+    # kopf removes its own finalizer from objects that none of its handlers needs, so that one has another name.
     settings.persistence.finalizer = f"{GROUP}/kopf"
     settings.persistence.diffbase_storage = _NoDiffs()
-    # Asked at every event, for handlers that are not here; the default copies more.
+    # Read at every event for handlers that do not exist here; the default storage copies more.
     settings.persistence.progress_storage = kopf.StatusProgressStorage()
     return settings

@@ -1,4 +1,4 @@
-"""What each metric is: name, labels, meaning. Metrics are made from it, and so is their page of the documentation."""
+"""Name, labels and meaning of each metric. The metrics and their page of the documentation are generated from it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ class MetricDefinition:
     """One metric.
 
     Attributes:
-        name: without the prefix, and as it is queried.
-        type: in Prometheus' terms.
-        text: what it says.
+        name: without the prefix, as it is queried.
+        type: Prometheus type.
+        text: description.
         labels: names of its labels.
     """
 
@@ -26,7 +26,7 @@ class MetricDefinition:
 
     @property
     def full_name(self) -> str:
-        """With the prefix."""
+        """The name with the prefix."""
         return f"defender_devops_{self.name}"
 
 
@@ -46,40 +46,49 @@ COUNTERS: Final = (
     _counter("reconcile_total", "Reconciles that ended, by result: success, error, cancelled.", "kind", "result"),
     _counter(
         "reconcile_exceptions_total",
-        "Reconciles that ended by an error which nobody has foreseen: a fault of the operator.",
+        "Reconciles that ended with an unexpected exception, which is a fault of the operator.",
         "kind",
     ),
     _counter(
         "azure_requests_total",
-        "Requests to Azure, by operation and HTTP status; error: there was no answer.",
+        "Requests to Azure, by operation and HTTP status; `error` means that there was no answer.",
         "operation",
         "code",
     ),
     _counter(
         "azure_devops_requests_total",
-        "Requests to Azure DevOps, by area of its API and HTTP status; error: there was no answer.",
+        "Requests to Azure DevOps, by area of its API and HTTP status; `error` means that there was no answer.",
         "area",
         "code",
     ),
     _counter(
         "kubernetes_requests_total",
-        "Requests to the Kubernetes API, without the watches of the two resources, by verb, resource and HTTP status;"
-        " error: there was no answer.",
+        "Requests to the Kubernetes API except the watches of the two kinds, by verb, resource and HTTP status;"
+        " `error` means that there was no answer.",
         "verb",
         "resource",
         "code",
     ),
     _counter("events_lost_total", "Kubernetes events that could not be written."),
+    _counter(
+        "frequent_requeues_total",
+        "Reconciles of a connector beyond six within a minute that no event had asked for.",
+    ),
+    _counter(
+        "internal_errors_total",
+        "Unexpected exceptions outside of reconciles, by the part of the operator that they were confined to.",
+        "component",
+    ),
 )
 
 HISTOGRAMS: Final = (
-    _histogram("reconcile_duration_seconds", "How long reconciles took.", "kind"),
-    _histogram("queue_wait_seconds", "How long reconciles waited for their turn."),
-    _histogram("azure_request_duration_seconds", "How long requests to Azure took.", "operation"),
-    _histogram("azure_devops_request_duration_seconds", "How long requests to Azure DevOps took.", "area"),
+    _histogram("reconcile_duration_seconds", "Duration of reconciles.", "kind"),
+    _histogram("queue_wait_seconds", "How long reconciles waited for a slot."),
+    _histogram("azure_request_duration_seconds", "Duration of requests to Azure.", "operation"),
+    _histogram("azure_devops_request_duration_seconds", "Duration of requests to Azure DevOps.", "area"),
     _histogram(
         "kubernetes_request_duration_seconds",
-        "How long requests to the Kubernetes API took; of a watch, how long it lasted.",
+        "Duration of requests to the Kubernetes API; of a watch, how long it was open.",
         "verb",
         "resource",
     ),
@@ -91,12 +100,12 @@ SAMPLED_GAUGES: Final = (
     _gauge("queue", "Connectors in the work queue: waiting, running, scheduled.", "state"),
     _gauge(
         "azure_budget_requests",
-        "Requests that could be made to Azure at once, by principal, subscription and kind of operation.",
+        "Requests that may be sent to Azure at once, by principal, subscription and kind of operation.",
         "principal",
         "subscription",
         "kind",
     ),
-    _gauge("watch_silence_seconds", "Seconds since the API server was last heard of in a watch.", "watch"),
+    _gauge("watch_silence_seconds", "Seconds since the last event of a watch.", "watch"),
     _gauge(
         "last_success_timestamp_seconds",
         "When a connector was last reconciled without an error, as Unix time.",
@@ -110,7 +119,7 @@ _BY_STATE: Final = ("namespace", "name", "state")
 RESOURCE_GAUGES: Final = (
     _gauge(
         "resource_condition",
-        "Condition of a resource: 1 for the status that it has, 0 for the other; both 0 while it is Unknown."
+        "Condition of a resource: 1 for its current status, 0 for the other; both are 0 while it is Unknown."
         " Of DevOpsOrganizations only Ready and Stalled.",
         "kind",
         "namespace",
@@ -120,7 +129,7 @@ RESOURCE_GAUGES: Final = (
     ),
     _gauge(
         "reauth_required",
-        "1 if something of a connector that worked has stopped, and a person must authorize or sign in again.",
+        "1 if a connector that worked needs a person to authorize or sign in again.",
         "namespace",
         "name",
     ),
@@ -136,6 +145,6 @@ RESOURCE_GAUGES: Final = (
 )
 
 METRICS: Final = tuple(
-    sorted((*COUNTERS, *HISTOGRAMS, *SAMPLED_GAUGES, *RESOURCE_GAUGES), key=lambda facts: facts.name)
+    sorted((*COUNTERS, *HISTOGRAMS, *SAMPLED_GAUGES, *RESOURCE_GAUGES), key=lambda definition: definition.name)
 )
-"""All of them, by name."""
+"""All metrics, by name."""

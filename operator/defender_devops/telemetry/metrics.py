@@ -1,8 +1,8 @@
-"""Every metric of the operator, in a registry of its own, under the prefix `defender_devops_`.
+"""All metrics of the operator, in a registry of their own, under the prefix `defender_devops_`.
 
-Counted here is what happens (requests, reconciles); what there is (the queue, budgets, leadership) is asked of its
-owner at the moment of a scrape; what resources are like is in `resource_metrics`. `metric_facts` says what each means.
-No label takes unbounded values, but for the names of resources, whose series go with them.
+Events are counted here (requests, reconciles); current values (the queue, rate limits, leadership) are read from
+callbacks at each scrape; the state of resources is in `resource_metrics`. `metric_definitions` describes each metric.
+Label values are bounded, except for the names of resources, whose series are removed with them.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ __all__ = ["Metrics", "code_of"]
 
 _DISTRIBUTION: Final = "defender-devops-operator"
 _KIND: Final = "AzureDevOpsConnector"
-"""What is queued; organizations are reconciled with their connector."""
+"""The kind that is queued; organizations are reconciled with their connector."""
 
 _BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
-"""Seconds: from an answer out of the API server's cache to the slowest that ARM gives."""
+"""Seconds: from answers out of the API server's cache to the slowest answers of ARM."""
 
 Samples = Iterable[tuple[tuple[str, ...], float]]
 """Values of the labels, and the value."""
@@ -43,22 +43,19 @@ Samples = Iterable[tuple[tuple[str, ...], float]]
 ResultLabel = Literal["success", "failure", "exception", "cancelled"]
 
 
-class _Asked(Collector):
-    """Gauges whose values are asked for at each scrape."""
+class _SampledGauges(Collector):
+    """Gauges whose values are read from callbacks at each scrape."""
 
     def __init__(self) -> None:
-        self._answers: dict[str, Callable[[], Samples]] = {}
-
-    def answer(self, name: str, samples: Callable[[], Samples]) -> None:
-        self._answers[name] = samples
+        self.callbacks: dict[str, Callable[[], Samples]] = {}
 
     def describe(self) -> Iterable[Metric]:
-        return [GaugeMetricFamily(each.full_name, each.text, labels=each.labels) for each in SAMPLED_GAUGES]
+        return [GaugeMetricFamily(gauge.full_name, gauge.text, labels=gauge.labels) for gauge in SAMPLED_GAUGES]
 
     def collect(self) -> Iterable[Metric]:
-        for each in SAMPLED_GAUGES:
-            family = GaugeMetricFamily(each.full_name, each.text, labels=each.labels)
-            for labels, value in self._answers[each.name]() if each.name in self._answers else ():
+        for gauge in SAMPLED_GAUGES:
+            family = GaugeMetricFamily(gauge.full_name, gauge.text, labels=gauge.labels)
+            for labels, value in self.callbacks[gauge.name]() if gauge.name in self.callbacks else ():
                 family.add_metric(labels, value)
             yield family
 
@@ -67,83 +64,96 @@ class Metrics:
     """The operator's metrics.
 
     Attributes:
-        registry: all but the series of resources.
+        registry: all metrics except the series of resources.
         resources: series of each resource.
     """
 
     def __init__(self) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call] # a second series beside each, which nobody asks for
+        disable_created_metrics()  # type: ignore[no-untyped-call] # a second series for each, which is of no use here
         self.registry = CollectorRegistry()
         self.resources = ResourceMetrics()
-        self._asked = _Asked()
-        self._asked.answer("build_info", lambda: [((version(_DISTRIBUTION),), 1.0)])
-        self._asked.answer("last_success_timestamp_seconds", self.resources.successes)
-        self._count = {
-            each.name: Counter(each.full_name, each.text, each.labels, registry=self.registry) for each in COUNTERS
+        self._gauges = _SampledGauges()
+        self._gauges.callbacks["build_info"] = lambda: [((version(_DISTRIBUTION),), 1.0)]
+        self._gauges.callbacks["last_success_timestamp_seconds"] = self.resources.successes
+        self._counters = {
+            metric.name: Counter(metric.full_name, metric.text, metric.labels, registry=self.registry)
+            for metric in COUNTERS
         }
-        self._time = {
-            each.name: Histogram(each.full_name, each.text, each.labels, buckets=_BUCKETS, registry=self.registry)
-            for each in HISTOGRAMS
+        self._histograms = {
+            metric.name: Histogram(
+                metric.full_name, metric.text, metric.labels, buckets=_BUCKETS, registry=self.registry
+            )
+            for metric in HISTOGRAMS
         }
-        self.registry.register(self._asked)
+        self.registry.register(self._gauges)
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         GCCollector(registry=self.registry)
 
     async def exposition(self) -> bytes:
-        """What a scrape gets, in Prometheus' text format."""
+        """Return all metrics in Prometheus' text format."""
         return generate_latest(self.registry) + await self.resources.render()
 
-    def started(self, waited: float) -> None:
-        """A reconcile starts: told by the queue."""
-        self._time["queue_wait_seconds"].observe(waited)
+    def reconcile_started(self, waited: float) -> None:
+        """Record that a reconcile starts after its key waited for so many seconds."""
+        self._histograms["queue_wait_seconds"].observe(waited)
 
-    def finished(self, key: tuple[str, str], result: ResultLabel, seconds: float) -> None:
-        """A reconcile of the connector of that namespace and name ended: told by the queue."""
-        shown = "error" if result in ("failure", "exception") else result
-        self._count["reconcile_total"].labels(_KIND, shown).inc()
-        self._time["reconcile_duration_seconds"].labels(_KIND).observe(seconds)
+    def reconcile_finished(self, key: tuple[str, str], result: ResultLabel, seconds: float) -> None:
+        """Record the end of a reconcile."""
+        label = "error" if result in {"failure", "exception"} else result
+        self._counters["reconcile_total"].labels(_KIND, label).inc()
+        self._histograms["reconcile_duration_seconds"].labels(_KIND).observe(seconds)
         if result == "exception":
-            self._count["reconcile_exceptions_total"].labels(_KIND).inc()
+            self._counters["reconcile_exceptions_total"].labels(_KIND).inc()
         if result == "success":
             self.resources.succeeded(*key, time.time())
 
+    def requeued_frequently(self) -> None:
+        """Count a reconcile without an event that is one too many within a minute."""
+        self._counters["frequent_requeues_total"].inc()
+
+    def internal_error(self, component: str) -> None:
+        """Count an unexpected exception that was confined to a part of the operator."""
+        self._counters["internal_errors_total"].labels(component).inc()
+
     def azure_request(self, operation: str, status: int | None, seconds: float) -> None:
-        """Azure was asked; status None: it did not answer."""
-        self._count["azure_requests_total"].labels(operation, code_of(status)).inc()
-        self._time["azure_request_duration_seconds"].labels(operation).observe(seconds)
+        """Record a request to Azure; the status None means that there was no answer."""
+        self._counters["azure_requests_total"].labels(operation, code_of(status)).inc()
+        self._histograms["azure_request_duration_seconds"].labels(operation).observe(seconds)
 
     def azure_devops_request(self, area: str, status: int | None, seconds: float) -> None:
-        """Azure DevOps was asked; status None: it did not answer."""
-        self._count["azure_devops_requests_total"].labels(area, code_of(status)).inc()
-        self._time["azure_devops_request_duration_seconds"].labels(area).observe(seconds)
+        """Record a request to Azure DevOps; the status None means that there was no answer."""
+        self._counters["azure_devops_requests_total"].labels(area, code_of(status)).inc()
+        self._histograms["azure_devops_request_duration_seconds"].labels(area).observe(seconds)
 
     def kubernetes_request(self, verb: str, resource: str, code: str, seconds: float) -> None:
-        """The Kubernetes API was asked; code `error`: it did not answer."""
-        self._count["kubernetes_requests_total"].labels(verb, resource, code).inc()
-        self._time["kubernetes_request_duration_seconds"].labels(verb, resource).observe(seconds)
+        """Record a request to the Kubernetes API; the code `error` means that there was no answer."""
+        self._counters["kubernetes_requests_total"].labels(verb, resource, code).inc()
+        self._histograms["kubernetes_request_duration_seconds"].labels(verb, resource).observe(seconds)
 
     def event_lost(self) -> None:
-        """A Kubernetes event could not be written."""
-        self._count["events_lost_total"].inc()
+        """Count a Kubernetes event that could not be written."""
+        self._counters["events_lost_total"].inc()
 
-    def set_leader_callback(self, leads: Callable[[], bool]) -> None:
-        """Set who knows whether this replica leads."""
-        self._asked.answer("leader", lambda: [((), float(leads()))])
+    def set_leader_callback(self, is_leader: Callable[[], bool]) -> None:
+        """Set the source of whether this replica leads."""
+        self._gauges.callbacks["leader"] = lambda: [((), float(is_leader()))]
 
     def set_queue_callback(self, depth: Callable[[], Mapping[str, int]]) -> None:
-        """Set who knows how many keys are in which state."""
-        self._asked.answer("queue", lambda: [((state,), float(count)) for state, count in depth().items()])
+        """Set the source of the number of keys in each state."""
+        self._gauges.callbacks["queue"] = lambda: [((state,), float(count)) for state, count in depth().items()]
 
-    def set_rate_limiter_callback(self, left: Callable[[], Iterable[tuple[str, str, str, float]]]) -> None:
-        """Set who knows how much each bucket holds: principal, subscription, kind, requests."""
-        self._asked.answer("azure_budget_requests", lambda: [(each[:3], each[3]) for each in left()])
+    def set_rate_limiter_callback(self, budgets: Callable[[], Iterable[tuple[str, str, str, float]]]) -> None:
+        """Set the source of the available requests: principal, subscription, kind, number."""
+        self._gauges.callbacks["azure_budget_requests"] = lambda: [(budget[:3], budget[3]) for budget in budgets()]
 
-    def set_watch_silence_callback(self, silences: Callable[[], Mapping[str, float]]) -> None:
-        """Set who knows for how many seconds nothing was heard from each watch."""
-        self._asked.answer("watch_silence_seconds", lambda: [((name,), each) for name, each in silences().items()])
+    def set_watch_silence_callback(self, silence: Callable[[], Mapping[str, float]]) -> None:
+        """Set the source of the seconds since the last event of each watch."""
+        self._gauges.callbacks["watch_silence_seconds"] = lambda: [
+            ((name,), seconds) for name, seconds in silence().items()
+        ]
 
 
 def code_of(status: int | None) -> str:
-    """An HTTP status as a label has it; `error` where no answer came."""
+    """Return an HTTP status as a label; `error` if there was no answer."""
     return "error" if status is None else str(status)

@@ -59,7 +59,7 @@ class ResourceMetrics(Collector):
         self._rendered: tuple[int, bytes] | None = None
         self._known_conditions: dict[Conditions, Conditions] = {}
 
-    def put(self, body: Mapping[str, Any]) -> None:
+    def upsert(self, body: Mapping[str, Any]) -> None:
         """Show a resource as its newest body has it."""
         metadata, status = body["metadata"], body.get("status") or {}
         kind = body["kind"]
@@ -74,7 +74,7 @@ class ResourceMetrics(Collector):
             self._shown[key] = shown
             self._version += 1
 
-    def drop(self, kind: str, namespace: str, name: str) -> None:
+    def remove(self, kind: str, namespace: str, name: str) -> None:
         """Show a resource no more."""
         if self._shown.pop((kind, namespace, name), None) is not None:
             self._version += 1

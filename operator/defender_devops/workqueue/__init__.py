@@ -1,1 +1,1 @@
-"""When a resource is looked at: the work queue between the watches and the reconciles."""
+"""The work queue: fairness between subscriptions, delayed keys, and the result of a reconcile."""

@@ -1,4 +1,4 @@
-"""Whose turn it is: waiting keys by group, so that a thousand of one subscription do not shut out another's one."""
+"""Waiting keys by group, so that a thousand connectors of one subscription do not starve the single one of another."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ K = TypeVar("K", bound=Hashable)
 
 
 class FairQueue(Generic[K]):
-    """Keys that wait, and how many of each group are running.
+    """Keys that wait for a slot, and how many keys of each group are running.
 
-    The next turn belongs to the group with the fewest running, in rotation among equals, and within a group to whoever
-    waited longest. Counting what runs matters: by rotation alone, a group whose reconciles are slow ends up with every
-    slot, since it is the one that never gives any back.
+    The next key comes from the group with the fewest running keys, in rotation among equal groups, and within a group
+    in the order of arrival. Counting running keys matters: with rotation alone, a group whose reconciles are slow ends
+    up with every slot, because it is the one that never releases any.
 
     Args:
-        slots: how many may run at once, of all groups.
-        slots_per_group: how many of one group; leaves room for others even while they have nothing to do yet.
+        slots: how many keys of all groups may run at once.
+        slots_per_group: how many keys of one group may run at once; reserves slots for other groups even while those
+            have nothing to do yet.
     """
 
     def __init__(self, slots: int, slots_per_group: int | None = None) -> None:
-        self._slots = slots
         self._slots_per_group = min(slots, slots_per_group or slots)
         self._free = slots
         self._group_of: dict[K, Hashable] = {}
         self._waiting: dict[Hashable, OrderedDict[K, None]] = {}
         self._running: dict[Hashable, int] = {}
-        # Groups that have someone waiting, by how many they have running. Both ends of an OrderedDict cost O(1).
+        # Groups with waiting keys, by how many keys they have running. Both ends of an OrderedDict cost O(1).
         self._levels: list[OrderedDict[Hashable, None]] = [OrderedDict() for _ in range(slots + 1)]
 
     def __len__(self) -> int:
@@ -40,7 +40,7 @@ class FairQueue(Generic[K]):
         return key in self._group_of
 
     def add(self, key: K, group: Hashable) -> None:
-        """Let `key` wait as the last of its group; nothing changes if it waits already."""
+        """Append `key` to the waiting keys of its group; nothing changes if it waits already."""
         if key in self._group_of:
             return
         self._group_of[key] = group
@@ -50,7 +50,7 @@ class FairQueue(Generic[K]):
         self._waiting[group][key] = None
 
     def discard(self, key: K) -> None:
-        """Let `key` wait no longer, if it does."""
+        """Remove `key` from the waiting keys, if it is one of them."""
         if key not in self._group_of:
             return
         group = self._group_of.pop(key)
@@ -60,31 +60,29 @@ class FairQueue(Generic[K]):
             del self._levels[self._running.get(group, 0)][group]
 
     def take(self) -> tuple[K, Hashable] | None:
-        """Give a slot to the next key, with its group; None if nobody waits or nobody may run.
+        """Give a slot to the next key and return it with its group; None if no key waits or no slot is free.
 
-        Every key taken is given back by `finished` with the same group.
+        The caller releases the slot with `release` and the same group.
         """
         if not self._free:
             return None
         for running, level in enumerate(self._levels[: self._slots_per_group]):
-            if level:
-                return self._take_from(next(iter(level)), running)
+            if not level:
+                continue
+            group, _ = level.popitem(last=False)
+            key, _ = self._waiting[group].popitem(last=False)
+            del self._group_of[key]
+            self._free -= 1
+            self._running[group] = running + 1
+            if self._waiting[group]:
+                self._levels[running + 1][group] = None
+            else:
+                del self._waiting[group]
+            return key, group
         return None
 
-    def _take_from(self, group: Hashable, running: int) -> tuple[K, Hashable]:
-        del self._levels[running][group]
-        key, _ = self._waiting[group].popitem(last=False)
-        del self._group_of[key]
-        self._free -= 1
-        self._running[group] = running + 1
-        if self._waiting[group]:
-            self._levels[running + 1][group] = None
-        else:
-            del self._waiting[group]
-        return key, group
-
-    def finished(self, group: Hashable) -> None:
-        """Take the slot back that a key of `group` had."""
+    def release(self, group: Hashable) -> None:
+        """Release the slot of a key of `group`."""
         running = self._running.pop(group)
         self._free += 1
         if running > 1:

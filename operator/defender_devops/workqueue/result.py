@@ -1,4 +1,4 @@
-"""How a reconcile ended: what the queue is told and what a reconcile says, so it lies below both."""
+"""The result of one reconcile. The reconciler returns it and the queue reads it, so it lies below both."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ __all__ = ["Result"]
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How a reconcile ended.
+    """The result of one reconcile.
 
     Attributes:
-        next_look: seconds until the next one (jitter only adds to it, so a Retry-After is kept); None leaves it to the
-            back-off after a failure, and to the next event after a success.
-        failed: counts towards the back-off, which a success or an event starts afresh.
+        requeue_after: seconds until the key is reconciled again without an event. Jitter only adds to it, so a
+            Retry-After is respected. None leaves the delay to the back-off after a failure; after a success the key
+            then stays idle until the next event.
+        failed: whether it counts towards the back-off, which a success or an event resets.
+        reason: why the key is requeued, for the debug log.
     """
 
     requeue_after: float | None = None
     failed: bool = False
+    reason: str = ""

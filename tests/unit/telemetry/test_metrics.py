@@ -69,8 +69,8 @@ async def test_the_metrics_that_alerts_and_dashboard_use_exist(pytestconfig: pyt
 )
 async def test_a_reconcile_is_counted_by_its_result(result: Any, shown: str, exceptions: Any) -> None:  # noqa: ANN401
     metrics = Metrics()
-    metrics.started(0.5)
-    metrics.finished(("security", "contoso"), result, 2.0)
+    metrics.reconcile_started(0.5)
+    metrics.reconcile_finished(("security", "contoso"), result, 2.0)
     assert await _series(metrics, "reconcile_total") == {("AzureDevOpsConnector", shown): 1.0}
     assert await _series(metrics, "reconcile_duration_seconds_sum") == {("AzureDevOpsConnector",): 2.0}
     assert await _series(metrics, "queue_wait_seconds_sum") == {(): 0.5}
@@ -119,7 +119,7 @@ async def test_it_says_which_version_runs() -> None:
 @pytest.mark.parametrize(("status", "series"), [("True", (1.0, 0.0)), ("False", (0.0, 1.0)), ("Unknown", (0.0, 0.0))])
 async def test_a_condition_is_one_for_the_status_that_it_has(status: str, series: tuple[float, float]) -> None:
     metrics = Metrics()
-    metrics.resources.put(_connector(conditions=_conditions(Ready=status)))
+    metrics.resources.upsert(_connector(conditions=_conditions(Ready=status)))
     shown = await _series(metrics, "resource_condition")
     where = ("AzureDevOpsConnector", "contoso", "security")
     assert shown == {(*where, "True", "Ready"): series[0], (*where, "False", "Ready"): series[1]}
@@ -128,14 +128,14 @@ async def test_a_condition_is_one_for_the_status_that_it_has(status: str, series
 async def test_of_organizations_only_what_matters_is_shown() -> None:
     metrics = Metrics()
     organization = _connector("fabrikam", conditions=_conditions(Ready="True", Onboarded="True", Stalled="False"))
-    metrics.resources.put({**organization, "kind": "DevOpsOrganization"})
+    metrics.resources.upsert({**organization, "kind": "DevOpsOrganization"})
     assert {labels[4] for labels in await _series(metrics, "resource_condition")} == {"Ready", "Stalled"}
     assert await _series(metrics, "reauth_required") == {}
 
 
 async def test_a_connector_shows_who_must_act_when_and_how_far_discovery_is() -> None:
     metrics = Metrics()
-    metrics.resources.put(
+    metrics.resources.upsert(
         _connector(
             conditions=_conditions(ReauthRequired="True"),
             signIn={"tokenExpiresAt": "1970-01-01T00:01:00Z"},
@@ -159,55 +159,55 @@ async def test_a_connector_shows_who_must_act_when_and_how_far_discovery_is() ->
 
 async def test_a_status_that_changes_replaces_its_series() -> None:
     metrics = Metrics()
-    metrics.resources.put(_connector(conditions=_conditions(ReauthRequired="True")))
+    metrics.resources.upsert(_connector(conditions=_conditions(ReauthRequired="True")))
     assert await _series(metrics, "reauth_required") == {("contoso", "security"): 1.0}
-    metrics.resources.put(_connector(conditions=_conditions(ReauthRequired="False")))
+    metrics.resources.upsert(_connector(conditions=_conditions(ReauthRequired="False")))
     assert await _series(metrics, "reauth_required") == {("contoso", "security"): 0.0}
 
 
 async def test_a_resource_that_is_gone_takes_all_its_series_along() -> None:
     metrics = Metrics()
-    metrics.resources.put(
+    metrics.resources.upsert(
         _connector(conditions=_conditions(Ready="True"), signIn={"tokenExpiresAt": "2026-11-24T05:00:00Z"})
     )
-    metrics.finished(("security", "contoso"), "success", 1.0)
+    metrics.reconcile_finished(("security", "contoso"), "success", 1.0)
     assert b"contoso" in await metrics.exposition()
-    metrics.resources.drop("AzureDevOpsConnector", "security", "contoso")
-    metrics.finished(("security", "contoso"), "success", 1.0)  # the reconcile that saw it go
+    metrics.resources.remove("AzureDevOpsConnector", "security", "contoso")
+    metrics.reconcile_finished(("security", "contoso"), "success", 1.0)  # the reconcile that saw it go
     assert b"contoso" not in await metrics.exposition()
-    metrics.resources.drop("AzureDevOpsConnector", "security", "contoso")
+    metrics.resources.remove("AzureDevOpsConnector", "security", "contoso")
 
 
 async def test_the_last_success_is_known_and_failures_do_not_move_it() -> None:
     metrics = Metrics()
-    metrics.resources.put(_connector())
-    metrics.finished(("security", "contoso"), "success", 1.0)
+    metrics.resources.upsert(_connector())
+    metrics.reconcile_finished(("security", "contoso"), "success", 1.0)
     first = await _series(metrics, "last_success_timestamp_seconds")
-    metrics.finished(("security", "contoso"), "failure", 1.0)
+    metrics.reconcile_finished(("security", "contoso"), "failure", 1.0)
     assert await _series(metrics, "last_success_timestamp_seconds") == first
     assert first["contoso", "security"] > 1.7e9
 
 
 async def test_what_has_not_changed_is_not_rendered_again(monkeypatch: pytest.MonkeyPatch) -> None:
     metrics = Metrics()
-    metrics.resources.put(_connector(conditions=_conditions(Ready="True")))
+    metrics.resources.upsert(_connector(conditions=_conditions(Ready="True")))
     before = await metrics.resources.render()
     rendered: list[None] = []
     render = metrics.resources._render
     monkeypatch.setattr(metrics.resources, "_render", lambda: (rendered.append(None), render())[1])
-    metrics.resources.put(_connector(conditions=_conditions(Ready="True")))
+    metrics.resources.upsert(_connector(conditions=_conditions(Ready="True")))
     assert await metrics.resources.render() == before
     assert rendered == []
-    metrics.resources.put(_connector(conditions=_conditions(Ready="False")))
+    metrics.resources.upsert(_connector(conditions=_conditions(Ready="False")))
     assert await metrics.resources.render() != before
 
 
 async def test_a_change_during_a_rendering_is_in_the_next() -> None:
     metrics = Metrics()
-    metrics.resources.put(_connector("a"))
+    metrics.resources.upsert(_connector("a"))
     rendering = asyncio.create_task(metrics.resources.render())
     await asyncio.sleep(0)
-    metrics.resources.put(_connector("b"))
+    metrics.resources.upsert(_connector("b"))
     await rendering
     assert b'name="b"' in await metrics.resources.render()
 
@@ -215,7 +215,7 @@ async def test_a_change_during_a_rendering_is_in_the_next() -> None:
 @pytest.mark.parametrize("moment", [None, "", "soon", "2026-13-45"])
 async def test_a_time_that_is_none_shows_nothing(moment: object) -> None:
     metrics = Metrics()
-    metrics.resources.put(_connector(signIn={"tokenExpiresAt": moment}))
+    metrics.resources.upsert(_connector(signIn={"tokenExpiresAt": moment}))
     assert await _series(metrics, "token_expiry_timestamp_seconds") == {}
 
 
@@ -223,5 +223,5 @@ async def test_a_fresh_resource_has_no_status_yet() -> None:
     metrics = Metrics()
     body = _connector()
     del body["status"]
-    metrics.resources.put(body)
+    metrics.resources.upsert(body)
     assert await _series(metrics, "reauth_required") == {("contoso", "security"): 0.0}

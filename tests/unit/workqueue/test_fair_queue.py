@@ -11,81 +11,81 @@ SLOTS, SLOTS_PER_GROUP = 4, 3
 GROUPS = "ABC"
 
 
-def _filled(turns: FairQueue[str], **groups: int) -> FairQueue[str]:
+def _queue_of(queue: FairQueue[str], **groups: int) -> FairQueue[str]:
     for group, count in groups.items():
         for number in range(count):
-            turns.add(f"{group}{number}", group)
-    return turns
+            queue.add(f"{group}{number}", group)
+    return queue
 
 
-def _taken(turns: FairQueue[str], count: int) -> list[str]:
-    return [turn[0] for _ in range(count) if (turn := turns.take())]
+def _take(queue: FairQueue[str], count: int) -> list[str]:
+    return [turn[0] for _ in range(count) if (turn := queue.take())]
 
 
 def test_groups_take_turns_however_many_each_has_waiting() -> None:
-    turns = _filled(FairQueue[str](slots=6), A=100, B=2, C=1)
-    assert _taken(turns, 6) == ["A0", "B0", "C0", "A1", "B1", "A2"]
+    queue = _queue_of(FairQueue[str](slots=6), A=100, B=2, C=1)
+    assert _take(queue, 6) == ["A0", "B0", "C0", "A1", "B1", "A2"]
 
 
-def test_within_a_group_whoever_waited_longest_is_first() -> None:
-    assert _taken(_filled(FairQueue[str](slots=3), A=3), 3) == ["A0", "A1", "A2"]
+def test_within_a_group_the_key_that_waited_longest_is_first() -> None:
+    assert _take(_queue_of(FairQueue[str](slots=3), A=3), 3) == ["A0", "A1", "A2"]
 
 
 def test_a_slow_group_does_not_end_up_with_every_slot() -> None:
     """A never gives a slot back. B does at once, so rotation alone would leave it with nothing."""
-    turns = _filled(FairQueue[str](slots=4), A=100, B=100)
-    assert Counter(key[0] for key in _taken(turns, 4)) == {"A": 2, "B": 2}
+    queue = _queue_of(FairQueue[str](slots=4), A=100, B=100)
+    assert Counter(key[0] for key in _take(queue, 4)) == {"A": 2, "B": 2}
     for _ in range(50):
-        turns.finished("B")
-        assert turns.take()[1] == "B"
+        queue.release("B")
+        assert queue.take()[1] == "B"
 
 
-def test_a_bound_for_each_group_keeps_slots_free_for_those_who_come_later() -> None:
-    turns = _filled(FairQueue[str](slots=4, slots_per_group=3), A=100)
-    assert len(_taken(turns, 4)) == 3
-    turns.add("B0", "B")
-    assert _taken(turns, 1) == ["B0"]
+def test_the_limit_of_a_group_reserves_slots_for_later_groups() -> None:
+    queue = _queue_of(FairQueue[str](slots=4, slots_per_group=3), A=100)
+    assert len(_take(queue, 4)) == 3
+    queue.add("B0", "B")
+    assert _take(queue, 1) == ["B0"]
 
 
 def test_a_key_that_waits_already_does_not_wait_twice() -> None:
-    turns = FairQueue[str](slots=9)
-    turns.add("k", "A")
-    turns.add("k", "B")
-    assert len(turns) == 1
-    assert _taken(turns, 9) == ["k"]
+    queue = FairQueue[str](slots=9)
+    queue.add("k", "A")
+    queue.add("k", "B")
+    assert len(queue) == 1
+    assert _take(queue, 9) == ["k"]
 
 
-def test_who_no_longer_waits_gets_no_turn() -> None:
-    turns = _filled(FairQueue[str](slots=9), A=3)
-    turns.discard("A1")
-    turns.discard("unknown")
-    assert _taken(turns, 9) == ["A0", "A2"]
+def test_a_discarded_key_gets_no_slot() -> None:
+    queue = _queue_of(FairQueue[str](slots=9), A=3)
+    queue.discard("A1")
+    queue.discard("unknown")
+    assert _take(queue, 9) == ["A0", "A2"]
 
 
-class TurnsMachine(RuleBasedStateMachine):
-    """Turns against a model that is slow and plain."""
+class FairQueueMachine(RuleBasedStateMachine):
+    """The fair queue against a model that is slow and plain."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.turns = FairQueue[int](SLOTS, SLOTS_PER_GROUP)
+        self.queue = FairQueue[int](SLOTS, SLOTS_PER_GROUP)
         self.waiting: dict[int, str] = {}
         self.running: list[str] = []
 
     @rule(key=st.integers(0, 20), group=st.sampled_from(GROUPS))
     def add(self, key: int, group: str) -> None:
-        self.turns.add(key, group)
+        self.queue.add(key, group)
         self.waiting.setdefault(key, group)
 
     @rule(key=st.integers(0, 20))
     def discard(self, key: int) -> None:
-        self.turns.discard(key)
+        self.queue.discard(key)
         self.waiting.pop(key, None)
 
     @rule()
     def take(self) -> None:
         load = Counter(self.running)
         may = {group for group in self.waiting.values() if load[group] < SLOTS_PER_GROUP}
-        turn = self.turns.take()
+        turn = self.queue.take()
         if len(self.running) == SLOTS or not may:
             assert turn is None
             return
@@ -100,12 +100,12 @@ class TurnsMachine(RuleBasedStateMachine):
     def finish(self, data: st.DataObject) -> None:
         group = data.draw(st.sampled_from(self.running))
         self.running.remove(group)
-        self.turns.finished(group)
+        self.queue.release(group)
 
     @invariant()
     def counts_agree(self) -> None:
-        assert len(self.turns) == len(self.waiting)
-        assert all(key in self.turns for key in self.waiting)
+        assert len(self.queue) == len(self.waiting)
+        assert all(key in self.queue for key in self.waiting)
 
 
-TestTurnsAgainstItsModel = TurnsMachine.TestCase
+TestFairQueueAgainstItsModel = FairQueueMachine.TestCase

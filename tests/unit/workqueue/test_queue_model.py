@@ -1,4 +1,4 @@
-"""The scheduler against a model: any order of events, endings and passing time."""
+"""The queue against a model: any order of events, endings and passing time."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from defender_devops.workqueue.queue import WorkQueue
 from defender_devops.workqueue.result import Result
 
 KEYS = st.integers(0, 5)
-OUTCOMES = st.builds(Result, requeue_after=st.sampled_from([None, 0.0, 3.0, 50.0]), failed=st.booleans())
+RESULTS = st.builds(Result, requeue_after=st.sampled_from([None, 0.0, 3.0, 50.0]), failed=st.booleans())
 SLOTS = 2
 BACKOFF = Backoff(initial=2.0, maximum=16.0, jitter=0.0)
 TICK = 0.01
 
 
 class WorkQueueMachine(RuleBasedStateMachine):
-    """Keeps, for each key, what has to happen next; the scheduler must agree whenever nothing is moving."""
+    """Keeps, for each key, what has to happen next; the queue must agree whenever nothing is moving."""
 
     def __init__(self) -> None:
         super().__init__()
         self.loop = looptime.new_event_loop()
         self.under_way: dict[int, asyncio.Future[Result]] = {}
-        self.pending: set[int] = set()  # woken or due, and not begun since
+        self.pending: set[int] = set()  # enqueued or due, and not started since
         self.due: dict[int, float] = {}
         self.failures: dict[int, int] = {}
-        self.gone: set[int] = set()  # forgotten while they ran
-        self.scheduler = WorkQueue[int](
+        self.forgotten: set[int] = set()  # forgotten while they ran
+        self.queue = WorkQueue[int](
             self._reconcile,
             concurrency=SLOTS,
             backoff=BACKOFF,
@@ -40,14 +40,14 @@ class WorkQueueMachine(RuleBasedStateMachine):
             spread=0.0,
             grace=0.0,
         )
-        self.run = self.loop.create_task(self.scheduler.run())
+        self.run = self.loop.create_task(self.queue.run())
         self._settle()
 
     async def _reconcile(self, key: int) -> Result:
         assert key not in self.under_way, "two reconciles of one key at once"
         assert len(self.under_way) < SLOTS, "more at once than allowed"
         if key not in self.pending:
-            assert self.due.pop(key) <= self.loop.time() + TICK, "looked at without a cause"
+            assert self.due.pop(key) <= self.loop.time() + TICK, "reconciled without a cause"
         self.pending.discard(key)
         self.under_way[key] = self.loop.create_future()
         return await self.under_way[key]
@@ -64,50 +64,50 @@ class WorkQueueMachine(RuleBasedStateMachine):
         self.pending.add(key)
         self.due.pop(key, None)
         self.failures[key] = 0
-        self.gone.discard(key)
-        self._do(self.scheduler.enqueue, key)
+        self.forgotten.discard(key)
+        self._do(self.queue.enqueue, key)
 
     @rule(key=KEYS)
     def forget(self, key: int) -> None:
         self.pending.discard(key)
         self.due.pop(key, None)
         if key in self.under_way:
-            self.gone.add(key)
-        self._do(self.scheduler.forget, key)
+            self.forgotten.add(key)
+        self._do(self.queue.forget, key)
 
     @precondition(lambda self: self.under_way)
-    @rule(outcome=OUTCOMES, data=st.data())
-    def finish(self, outcome: Result, data: st.DataObject) -> None:
+    @rule(result=RESULTS, data=st.data())
+    def finish(self, result: Result, data: st.DataObject) -> None:
         key = data.draw(st.sampled_from(sorted(self.under_way)))
         future = self.under_way.pop(key)
-        if key in self.gone:
-            self.gone.discard(key)
+        if key in self.forgotten:
+            self.forgotten.discard(key)
         elif key not in self.pending:
-            self.failures[key] = self.failures[key] + 1 if outcome.failed else 0
-            delay = outcome.requeue_after
-            if delay is None and outcome.failed:
+            self.failures[key] = self.failures[key] + 1 if result.failed else 0
+            delay = result.requeue_after
+            if delay is None and result.failed:
                 delay = BACKOFF.delay(self.failures[key], 0.0)
             if delay is not None:
                 self.due[key] = self.loop.time() + delay
-        self._do(future.set_result, outcome)
+        self._do(future.set_result, result)
 
     @rule(seconds=st.sampled_from([0.5, 2.0, 5.0, 60.0]))
-    def let_time_pass(self, seconds: float) -> None:
+    def advance_time(self, seconds: float) -> None:
         self._settle(seconds)
 
     @invariant()
-    def slots_are_used_while_somebody_waits(self) -> None:
+    def slots_are_used_while_keys_wait(self) -> None:
         ready = {key for key, at in self.due.items() if at <= self.loop.time() - TICK} | self.pending
         ready -= set(self.under_way)
         assert not ready or len(self.under_way) == SLOTS
 
     @invariant()
     def numbers_agree(self) -> None:
-        assert self.scheduler.depth()["running"] == len(self.under_way)
+        assert self.queue.depth()["running"] == len(self.under_way)
         assert not self.run.done()
 
     def teardown(self) -> None:
-        self.scheduler.stop()
+        self.queue.stop()
         self.loop.run_until_complete(self.run)
         self.loop.close()
 

@@ -47,12 +47,12 @@ async def observe(subject: Subject, around: Surroundings, arm: ArmClient, now: d
     connector = subject.connector
     ref, azure = connector.connector_ref, connector.status.azure
     readers = bool(connector.spec.security_readers or (azure and azure.security_readers))
-    question = ReadOptions(fresh=True, probe=True, readers=readers)
-    observer = AzureStateReader(SecurityConnectors(arm), RoleAssignments(arm))
+    options = ReadOptions(fresh=True, probe=True, readers=readers)
+    reader = AzureStateReader(SecurityConnectors(arm), RoleAssignments(arm))
     if connector.metadata.is_deleting:
-        cloud = await observer.read_for_deletion(ref, question)
+        cloud = await reader.read_for_deletion(ref, options)
         return Observation(_snapshot(subject, around, cloud, AuthorizationCode()))
-    cloud = await observer.observe(ref, None, question, now)
+    cloud = await reader.read(ref, None, options, now)
     code, remark = await _code(subject, around, cloud)
     remarks = [remark] if remark else []
     if cloud.probe_failure is not None:

@@ -1,4 +1,4 @@
-"""Carries a plan out, step by step; the first failure ends it."""
+"""Executes the actions of a plan in their order; the first failure ends it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from typing import Any, Final
 import structlog
 from pydantic import SecretStr
 
-from defender_devops.api.azure_types import AutoDiscovery, ConnectorRef
+from defender_devops.api.azure_types import AutoDiscovery
 from defender_devops.api.organization import DevOpsOrganization
 from defender_devops.azure.arm.long_running_operations import Operation
-from defender_devops.azure.resources.security_connectors import SecurityConnectors
 from defender_devops.cluster.connectors import Connectors
 from defender_devops.cluster.organizations import Organizations
 from defender_devops.errors import CredentialsMissing, KubernetesConflict, KubernetesNotFound, OperatorError
@@ -49,22 +48,22 @@ __all__ = ["ExecutionContext", "ExecutionResult", "Executor"]
 
 _log: Final = structlog.get_logger(__name__)
 
-_COURTESY_PATIENCE: Final = 10.0
-"""Seconds that a step may take on which nothing depends."""
+_BEST_EFFORT_TIMEOUT: Final = 10.0
+"""Seconds that an action may take on which nothing depends."""
 
 PersistCodeHash = Callable[[ConnectorSnapshot], Awaitable[None]]
-"""Writes the status of a snapshot in which the code counts as spent, before it is sent."""
+"""Writes the status of a snapshot in which the code counts as used, before the code is sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExecutionContext:
-    """Whose connector is worked on, and with what.
+    """What the actions of one connector need.
 
     Attributes:
         key: of the resource.
-        azure: None where there is no ARM identity; the plan then holds no step for Azure.
+        azure: None if there is no ARM identity; the plan then has no actions for Azure.
         code: Defender's one-time code.
-        record: writes down that the code is spent.
+        persist_code_hash: writes to the status that the code is used.
     """
 
     key: Key
@@ -75,179 +74,178 @@ class ExecutionContext:
 
 @dataclass(frozen=True, slots=True)
 class ExecutionResult:
-    """What came of a plan.
+    """The result of a plan.
 
     Attributes:
-        snapshot: with every step that succeeded folded in.
-        steps: those steps.
-        failure: of the step that ended it early.
-        poll_after: seconds after which Azure wants to be asked about an operation that was started.
+        snapshot: with the effect of every action that succeeded.
+        actions: the actions that succeeded.
+        failure: of the action that ended the plan early.
+        poll_after: seconds that Azure asked to wait before the operation that was started is read.
     """
 
     snapshot: ConnectorSnapshot
-    steps: tuple[Action, ...] = ()
+    actions: tuple[Action, ...] = ()
     failure: Failure | None = None
     poll_after: float | None = None
 
 
 class Executor:
-    """Knows how to carry out each kind of step."""
+    """Executes each kind of action."""
 
     def __init__(
         self,
         resources: ResourceCache,
-        written: WriteThrough,
+        write_through: WriteThrough,
         connectors: Connectors,
         organizations: Organizations,
         clock: Callable[[], datetime],
     ) -> None:
         self._resources = resources
-        self._written = written
+        self._write_through = write_through
         self._connectors = connectors
         self._organizations = organizations
         self._clock = clock
-        self._being_spent: set[str] = set()
+        self._codes_in_flight: set[str] = set()
 
     async def execute(
-        self, steps: Sequence[Action], snapshot: ConnectorSnapshot, context: ExecutionContext
+        self, actions: Sequence[Action], snapshot: ConnectorSnapshot, context: ExecutionContext
     ) -> ExecutionResult:
-        """Carry out the steps in their order and fold each into the snapshot."""
-        done: list[Action] = []
-        polls: list[float] = []
-        for step in steps:
+        """Execute the actions in their order and apply the effect of each to the snapshot."""
+        applied: list[Action] = []
+        failure: Failure | None = None
+        poll_after: float | None = None
+        for action in actions:
+            _log.debug("action started", action=action.describe())
             try:
-                async with asyncio.timeout(_COURTESY_PATIENCE if step.is_best_effort else None):
-                    operation = await self._execute(step, snapshot, context)
-            except TimeoutError:
-                _log.info("step left out", step=step.describe(), message="Azure did not answer in time.")
+                async with asyncio.timeout(_BEST_EFFORT_TIMEOUT if action.is_best_effort else None):
+                    if isinstance(action, AzureAction):
+                        operation = await self._execute_in_azure(action, snapshot, context)
+                    else:
+                        operation = None
+                        await self._execute_in_kubernetes(action, snapshot, context)
+            except (OperatorError, TimeoutError) as error:
+                message = error.message if isinstance(error, OperatorError) else "Azure did not answer in time."
+                if isinstance(error, OperatorError) and not action.is_best_effort:
+                    failure = failure_of(error)
+                    _log.warning("action failed", action=action.describe(), reason=failure.reason, message=message)
+                    break
+                _log.warning("best-effort action skipped", action=action.describe(), message=message)
                 continue
-            except OperatorError as error:
-                if step.is_best_effort:
-                    _log.info("step left out", step=step.describe(), message=error.message)
-                    continue
-                return ExecutionResult(snapshot, tuple(done), failure_of(error), max(polls, default=None))
-            snapshot = step.effect(snapshot, self._clock())
-            done.append(step)
+            snapshot = action.effect(snapshot, self._clock())
+            applied.append(action)
             if operation is not None:
-                polls.append(operation.poll_after)
-        return ExecutionResult(snapshot, tuple(done), None, max(polls, default=None))
+                poll_after = max(poll_after or 0.0, operation.poll_after)
+        if applied:
+            _log.info("applied changes", actions=[action.describe() for action in applied])
+        return ExecutionResult(snapshot, tuple(applied), failure, poll_after)
 
-    async def _execute(self, step: Action, snapshot: ConnectorSnapshot, context: ExecutionContext) -> Operation | None:
-        if isinstance(step, AzureAction):
-            return await self._in_azure(step, snapshot, context)
-        await self._in_kubernetes(step, snapshot, context)
-        return None
-
-    async def _in_azure(
-        self, step: AzureAction, snapshot: ConnectorSnapshot, context: ExecutionContext
+    async def _execute_in_azure(
+        self, action: AzureAction, snapshot: ConnectorSnapshot, context: ExecutionContext
     ) -> Operation | None:
         azure, ref = context.azure, snapshot.connector.connector_ref
         if azure is None:
             raise CredentialsMissing("There is no identity for Azure Resource Manager.")
         azure.record_write(ref)
         try:
-            return await self._write(step, ref, context, azure)
+            match action:
+                case Authorize():
+                    # Its hash is in the status by now: whatever is interrupted here, the code is never sent twice.
+                    return await azure.connectors.create_configuration(
+                        ref,
+                        code=context.code,
+                        auto_discovery=action.auto_discovery or AutoDiscovery.DISABLED,
+                        inventory=action.organizations,
+                        agentless=action.agentless,
+                    )
+                case UpdateConfiguration():
+                    return await azure.connectors.update_configuration(
+                        ref,
+                        auto_discovery=action.auto_discovery,
+                        inventory=action.organizations,
+                        agentless=action.agentless,
+                    )
+                case SetAnnotations():
+                    return await azure.connectors.set_annotations(ref, action.organization, action.annotations)
+                case CreateConnector():
+                    await azure.connectors.create(
+                        ref,
+                        location=action.location,
+                        tags=action.tags,
+                        hierarchy_identifier=action.hierarchy_identifier,
+                    )
+                case SetTags():
+                    await azure.connectors.set_tags(ref, action.tags)
+                case AssignReader():
+                    await azure.role_assignments.create(ref, action.name, action.principal_id, action.principal_type)
+                case RemoveReader():
+                    await azure.role_assignments.delete(ref, action.name)
+                case DeleteConnector():
+                    await azure.connectors.delete(ref)
+                case _:
+                    raise TypeError(f"no way to execute {type(action).__name__}")
+            return None
         finally:
-            # Also where the write fails: it may have had its effect all the same.
+            # Also if the write failed: it may have had its effect all the same.
             azure.record_write(ref)
 
-    async def _write(
-        self, step: AzureAction, ref: ConnectorRef, context: ExecutionContext, azure: AzureAccess
-    ) -> Operation | None:
-        match step:
-            case Authorize():
-                return await self._authorize(step, ref, context, azure.connectors)
-            case UpdateConfiguration():
-                return await azure.connectors.update_configuration(
-                    ref,
-                    auto_discovery=step.auto_discovery,
-                    inventory=step.organizations,
-                    agentless=step.agentless,
-                )
-            case SetAnnotations():
-                return await azure.connectors.set_annotations(ref, step.organization, step.annotations)
-            case CreateConnector():
-                await azure.connectors.create(
-                    ref, location=step.location, tags=step.tags, hierarchy_identifier=step.hierarchy_identifier
-                )
-            case SetTags():
-                await azure.connectors.set_tags(ref, step.tags)
-            case AssignReader():
-                await azure.role_assignments.create(ref, step.name, step.principal_id, step.principal_type)
-            case RemoveReader():
-                await azure.role_assignments.delete(ref, step.name)
-            case DeleteConnector():
-                await azure.connectors.delete(ref)
-            case _:
-                raise TypeError(f"no way to carry out {type(step).__name__}")
-        return None
-
-    async def _authorize(
-        self, step: Authorize, ref: ConnectorRef, context: ExecutionContext, connectors: SecurityConnectors
-    ) -> Operation | None:
-        """Send the code: its hash is written down by now, so whatever is cut here, it is never sent twice."""
-        return await connectors.create_configuration(
-            ref,
-            code=context.code,
-            auto_discovery=step.auto_discovery or AutoDiscovery.DISABLED,
-            inventory=step.organizations,
-            agentless=step.agentless,
-        )
-
-    async def _spend(self, step: RecordCodeHash, snapshot: ConnectorSnapshot, context: ExecutionContext) -> None:
-        if context.code is None or sha256_hex(context.code) != step.sha256:
-            raise CredentialsMissing("The one-time code changed while it was about to be sent; the new one is next.")
-        reference = snapshot.connector.spec.authorization.code_secret_ref
-        code_used_by = self._resources.code_used_by(context.key, reference.name, step.sha256) if reference else None
-        if code_used_by is not None or step.sha256 in self._being_spent:
-            raise KubernetesConflict("Another connector has just handed the same one-time code over; planned again.")
-        self._being_spent.add(step.sha256)
-        try:
-            await context.persist_code_hash(step.effect(snapshot, self._clock()))
-        finally:
-            self._being_spent.remove(step.sha256)
-
-    async def _in_kubernetes(self, step: Action, snapshot: ConnectorSnapshot, context: ExecutionContext) -> None:
+    async def _execute_in_kubernetes(
+        self, action: Action, snapshot: ConnectorSnapshot, context: ExecutionContext
+    ) -> None:
         key, connector = context.key, snapshot.connector
-        match step:
+        match action:
             case RecordCodeHash():
-                await self._spend(step, snapshot, context)
+                await self._record_code_hash(action, snapshot, context)
             case RecordManagedTags():
-                await self._remember(step, snapshot, key)
+                azure = action.effect(snapshot, self._clock()).connector.status.azure
+                patch = {"azure": {"managedTagKeys": list(azure.managed_tag_keys if azure else ())}}
+                self._write_through.connector(await self._connectors.patch_status(key.namespace, key.name, patch))
             case AddFinalizer():
-                self._written.connector(await self._connectors.add_finalizer(self._live(key)))
+                self._write_through.connector(await self._connectors.add_finalizer(self._live_body(key)))
             case RemoveFinalizer():
                 with contextlib.suppress(KubernetesNotFound):
-                    await self._connectors.remove_finalizer(self._live(key))
+                    await self._connectors.remove_finalizer(self._live_body(key))
             case CreateOrganization():
-                made = await self._organizations.create(key.namespace, step.name, connector, step.organization)
-                self._written.organization(made)
+                body = await self._organizations.create(key.namespace, action.name, connector, action.organization)
+                self._write_through.organization(body)
             case DeleteOrganization():
-                metadata = step.resource.metadata
-                with self._hearing_who_is_gone(step.resource):
+                metadata = action.resource.metadata
+                with self._noting_deletion(action.resource):
                     await self._organizations.delete(
                         key.namespace, metadata.name, metadata.uid, metadata.resource_version
                     )
             case ReleaseOrganization():
-                with self._hearing_who_is_gone(step.resource):
-                    self._written.organization(await self._organizations.release(step.resource))
+                with self._noting_deletion(action.resource):
+                    self._write_through.organization(await self._organizations.release(action.resource))
             case _:
-                raise TypeError(f"no way to carry out {type(step).__name__}")
+                raise TypeError(f"no way to execute {type(action).__name__}")
+
+    async def _record_code_hash(
+        self, action: RecordCodeHash, snapshot: ConnectorSnapshot, context: ExecutionContext
+    ) -> None:
+        """Write the hash of the one-time code to the status, unless the code changed or another connector uses it."""
+        if context.code is None or sha256_hex(context.code) != action.sha256:
+            raise CredentialsMissing("The one-time code changed while it was about to be sent; the new one is next.")
+        reference = snapshot.connector.spec.authorization.code_secret_ref
+        other = self._resources.code_used_by(context.key, reference.name, action.sha256) if reference else None
+        # Two connectors may refer to one Secret: the set covers the time until the status of the first is written.
+        if other is not None or action.sha256 in self._codes_in_flight:
+            raise KubernetesConflict("Another connector has just sent the same one-time code; it is planned again.")
+        self._codes_in_flight.add(action.sha256)
+        try:
+            await context.persist_code_hash(action.effect(snapshot, self._clock()))
+        finally:
+            self._codes_in_flight.remove(action.sha256)
 
     @contextlib.contextmanager
-    def _hearing_who_is_gone(self, resource: DevOpsOrganization) -> Iterator[None]:
+    def _noting_deletion(self, resource: DevOpsOrganization) -> Iterator[None]:
+        """Remove an organization from the cache if the API server does not find it."""
         try:
             yield
         except KubernetesNotFound:
-            self._written.organization_deleted(Key.from_metadata(resource.metadata))
+            self._write_through.organization_deleted(Key.from_metadata(resource.metadata))
 
-    async def _remember(self, step: RecordManagedTags, snapshot: ConnectorSnapshot, key: Key) -> None:
-        azure = step.effect(snapshot, self._clock()).connector.status.azure
-        patch = {"azure": {"managedTagKeys": list(azure.managed_tag_keys if azure else ())}}
-        self._written.connector(await self._connectors.patch_status(key.namespace, key.name, patch))
-
-    def _live(self, key: Key) -> dict[str, Any]:
+    def _live_body(self, key: Key) -> dict[str, Any]:
         body = self._resources.connector(key)
         if body is None:
-            raise KubernetesNotFound(f"AzureDevOpsConnector {key.namespace}/{key.name} is gone.")
+            raise KubernetesNotFound(f"AzureDevOpsConnector {key.namespace}/{key.name} is deleted.")
         return body

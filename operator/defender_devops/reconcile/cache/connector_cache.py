@@ -1,4 +1,4 @@
-"""What the operator remembers of a connector between two reconciles. All of it can be lost: it is read again then."""
+"""What is kept of each connector between two reconciles."""
 
 from __future__ import annotations
 
@@ -15,79 +15,72 @@ __all__ = ["ConnectorCache", "ConnectorCaches", "OrganizationCounts"]
 
 @dataclass(slots=True)
 class OrganizationCounts:
-    """What is remembered of a connector's counts.
+    """Counts of projects and repositories that Defender has discovered, by organization in lower case.
 
     Attributes:
-        known: the last counts of each organization, whatever their source.
+        latest: the latest counts of each organization, from Resource Graph or by listing.
         missing_since: since when Resource Graph has had no row of an organization.
     """
 
-    known: dict[str, Counts] = field(default_factory=dict)
+    latest: dict[str, Counts] = field(default_factory=dict)
     missing_since: dict[str, datetime] = field(default_factory=dict)
+
+    def keep_only(self, organizations: dict[str, str]) -> None:
+        """Drop the counts of all other organizations."""
+        for counts in (self.latest, self.missing_since):
+            for key in counts.keys() - organizations.keys():
+                del counts[key]
 
 
 @dataclass(slots=True)
 class ConnectorCache:
-    """Of one connector.
+    """What is kept of one connector.
 
     Attributes:
-        uid: of the resource; another one of the same name starts anew.
-        cloud: what Azure held when it was last read, with our own writes folded in.
+        uid: uid of the resource; a new resource of the same name begins with an empty cache.
+        azure_state: what Azure held at the last read, with our own writes applied.
         read_at: when all of it was last read from Azure Resource Manager.
-        hinted: somebody says that Azure has changed since: everything is read afresh.
-        generation: of the spec that was last reconciled.
-        code: hash of the one-time code that was last seen.
+        is_stale: there is evidence that Azure has changed since, so everything has to be read again.
+        code: SHA-256 of the one-time code at the last reconcile.
         failures: failed reconciles in a row.
-        poll_after: seconds between two looks at the operation under way, as Azure named them when it began.
-        counted: projects and repositories of its organizations.
-        rest: what the last look rested on, if that had nothing to do.
+        poll_after: seconds between two reads of the operation under way, from the Retry-After of its start.
+        counts: counts of its organizations.
+        last_inputs: the inputs of the last reconcile, if that had nothing to do.
     """
 
     uid: str
-    cloud: AzureState | None = None
+    azure_state: AzureState | None = None
     read_at: datetime | None = None
     is_stale: bool = False
-    generation: int = 0
     code: str | None = None
     failures: int = 0
     poll_after: float | None = None
-    counted: OrganizationCounts = field(default_factory=OrganizationCounts)
+    counts: OrganizationCounts = field(default_factory=OrganizationCounts)
     last_inputs: ReconcileInputs | None = None
-
-    def was_read_since(self, moment: datetime) -> bool:
-        """Whether what is remembered is no older than that."""
-        return self.read_at is not None and self.read_at > moment
 
 
 class ConnectorCaches:
-    """The memory of every connector."""
+    """The cache of every connector."""
 
     def __init__(self) -> None:
-        self._connector_caches: dict[Key, ConnectorCache] = {}
+        self._caches: dict[Key, ConnectorCache] = {}
 
-    def of(self, key: Key, uid: str) -> ConnectorCache:
-        """The memory of a resource."""
-        cache = self._connector_caches.get(key)
+    def get(self, key: Key) -> ConnectorCache | None:
+        """Return the cache of a connector, or None if it has none yet."""
+        return self._caches.get(key)
+
+    def get_or_create(self, key: Key, uid: str) -> ConnectorCache:
+        """Return the cache of a resource; an empty one if it is new or replaces another of the same name."""
+        cache = self._caches.get(key)
         if cache is None or cache.uid != uid:
-            cache = self._connector_caches[key] = ConnectorCache(uid)
+            cache = self._caches[key] = ConnectorCache(uid)
         return cache
 
-    def cloud(self, key: Key) -> AzureState | None:
-        """What Azure held when it was last read."""
-        cache = self._connector_caches.get(key)
-        return cache.cloud if cache is not None else None
-
     def mark_stale(self, key: Key) -> None:
-        """Something in Azure has changed."""
-        cache = self._connector_caches.get(key)
-        if cache is not None:
+        """Make the next reconcile read everything from Azure, because something there has changed."""
+        if (cache := self._caches.get(key)) is not None:
             cache.is_stale = True
 
-    def uid(self, key: Key) -> str | None:
-        """The uid of the resource that is remembered by that name."""
-        cache = self._connector_caches.get(key)
-        return cache.uid if cache is not None else None
-
     def forget(self, key: Key) -> None:
-        """The resource is gone."""
-        self._connector_caches.pop(key, None)
+        """Drop the cache of a deleted resource."""
+        self._caches.pop(key, None)

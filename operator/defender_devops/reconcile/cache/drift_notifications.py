@@ -1,10 +1,9 @@
-"""What the cloud watcher saw becomes wake-ups: a connector whose row says nothing new is left alone."""
+"""Turns changes in Resource Graph into reconciles of the connectors that they contradict."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from defender_devops.api.azure_types import ConnectorRef
 from defender_devops.azure.resource_graph.poller import Changes, ResourceGraphPoller
@@ -14,54 +13,47 @@ from defender_devops.reconcile.cache.resource_cache import Key
 __all__ = ["DriftNotifications"]
 
 
-@dataclass(frozen=True, slots=True)
-class _Subject:
-    """What a resource is about, and who watches that."""
-
-    ref: ConnectorRef
-    poller: ResourceGraphPoller
-
-
 class DriftNotifications:
-    """Knows which resources stand for which connector in Azure.
+    """Maps connectors in Azure to the resources that manage them.
 
     Args:
-        memories: what is known of each resource.
-        wake: called with a resource that has to be looked at.
+        connector_caches: the last Azure state of each resource.
+        enqueue_connector: called with a resource that has to be reconciled.
     """
 
-    def __init__(self, connector_caches: ConnectorCaches, enqueue: Callable[[Key], None]) -> None:
+    def __init__(self, connector_caches: ConnectorCaches, enqueue_connector: Callable[[Key], None]) -> None:
         self._connector_caches = connector_caches
-        self._enqueue_connector = enqueue
-        self._subjects: dict[Key, _Subject] = {}
+        self._enqueue_connector = enqueue_connector
+        self._subscriptions: dict[Key, tuple[ConnectorRef, ResourceGraphPoller]] = {}
         self._keys: defaultdict[str, set[Key]] = defaultdict(set)
 
-    def note(self, key: Key, ref: ConnectorRef, poller: ResourceGraphPoller) -> None:
-        """This resource is about this connector."""
-        self._subjects[key] = _Subject(ref, poller)
+    def register(self, key: Key, ref: ConnectorRef, poller: ResourceGraphPoller) -> None:
+        """Notify a resource of changes of this connector, as its poller sees them."""
+        self._subscriptions[key] = (ref, poller)
         self._keys[ref.key].add(key)
 
     def forget(self, key: Key) -> None:
-        """The resource is gone."""
-        subject = self._subjects.pop(key, None)
-        if subject is None:
+        """Drop a deleted resource."""
+        subscription = self._subscriptions.pop(key, None)
+        if subscription is None:
             return
-        keys = self._keys[subject.ref.key]
-        keys.discard(key)
-        if not keys:
-            del self._keys[subject.ref.key]
+        connector = subscription[0].key
+        self._keys[connector].discard(key)
+        if not self._keys[connector]:
+            del self._keys[connector]
 
-    def take(self, changes: Changes) -> None:
-        """Wake whom a look concerns; where what it shows contradicts what is known, Azure is read afresh."""
+    def on_changes(self, changes: Changes) -> None:
+        """Enqueue the resources of changed connectors; those whose last state is contradicted read Azure again."""
         for connector in changes.vanished | changes.differing:
             for key in self._keys.get(connector, set()):
-                if connector in changes.vanished or self._contradicts(key):
+                if connector in changes.vanished or self._contradicts_cache(key):
                     self._connector_caches.mark_stale(key)
                 self._enqueue_connector(key)
 
-    def _contradicts(self, key: Key) -> bool:
-        subject, known = self._subjects[key], self._connector_caches.cloud(key)
-        view = subject.poller.current_view(subject.ref)
-        if known is None or known.connector is None or view is None:
+    def _contradicts_cache(self, key: Key) -> bool:
+        ref, poller = self._subscriptions[key]
+        cache, view = self._connector_caches.get(key), poller.current_view(ref)
+        state = cache.azure_state if cache is not None else None
+        if state is None or state.connector is None or view is None:
             return True
-        return bool(view.contradictions(known.connector, known.configuration, known.organizations, known.readers))
+        return bool(view.contradictions(state.connector, state.configuration, state.organizations, state.readers))

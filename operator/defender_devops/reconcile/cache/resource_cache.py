@@ -1,15 +1,15 @@
-"""The newest body of every AzureDevOpsConnector and DevOpsOrganization, as the watches and our own writes bring them.
+"""The newest body of every AzureDevOpsConnector and DevOpsOrganization, from the watches and from our own writes.
 
-Bodies are kept as compact JSON: 6,000 of them as Python objects would weigh more than the rest of the operator.
+Bodies are kept as compact JSON: 6,000 of them as Python objects would need more memory than the rest of the operator.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Container, Iterator, Mapping
+from collections import OrderedDict, defaultdict
+from collections.abc import Container, Hashable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
 from pydantic_core import from_json, to_json
 
@@ -25,27 +25,44 @@ from defender_devops.api.names import (
 )
 from defender_devops.authorization_code.used_codes import used_code_hashes_in_body
 
-__all__ = ["Key", "ResourceCache"]
+__all__ = ["Key", "MetricsSink", "ResourceCache"]
 
 Body = Mapping[str, Any]
+V = TypeVar("V", bound=Hashable)
+
+_REMOVED_UIDS_MAX: Final = 1000
+"""Uids of removed objects that are remembered: many more than requests can be under way when an object is deleted."""
 
 
 class Key(NamedTuple):
-    """A connector's name: what reconciles are queued by, since a finalizer keeps two of one name apart."""
+    """Namespace and name of a resource.
+
+    Reconciles are queued by it rather than by uid: the finalizer keeps a resource and its successor of the same name
+    from existing at the same time.
+    """
 
     namespace: str
     name: str
 
     @classmethod
     def from_body(cls, body: Body) -> Key:
-        """The name of a resource by its body."""
-        metadata = body["metadata"]
-        return cls(metadata["namespace"], metadata["name"])
+        """Return the key of a resource by its body."""
+        return cls(body["metadata"]["namespace"], body["metadata"]["name"])
 
     @classmethod
     def from_metadata(cls, metadata: ObjectMeta) -> Key:
-        """The name of a resource that was read."""
+        """Return the key of a parsed resource."""
         return cls(metadata.namespace, metadata.name)
+
+
+class MetricsSink(Protocol):
+    """Receives the newest body of each resource, for metrics."""
+
+    def upsert(self, body: Body) -> None:
+        """A body has become the newest of its resource."""
+
+    def remove(self, kind: str, namespace: str, name: str) -> None:
+        """A resource is deleted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +70,10 @@ class _Entry:
     """One body.
 
     Attributes:
-        uid: tells a new object from an old one of the same name.
-        version: metadata.resourceVersion; the API server's versions compare as numbers (Kubernetes 1.35 and later
-            promise it, etcd has always done so).
-        digest: of all that a reconcile depends on, without what the operator itself writes.
+        uid: distinguishes a new object from an old one of the same name.
+        version: metadata.resourceVersion; versions of the API server compare as numbers (Kubernetes 1.35 and later
+            guarantee it, etcd has always worked so).
+        digest: hash of all that a reconcile depends on, without what the operator itself writes.
         body: JSON without managedFields.
     """
 
@@ -65,208 +82,219 @@ class _Entry:
     digest: int
     body: bytes
 
+    def parse(self) -> dict[str, Any]:
+        body: dict[str, Any] = from_json(self.body)
+        return body
 
-class MetricsSink(Protocol):
-    """Where every resource is shown as its newest body has it: metrics."""
 
-    def put(self, body: Body) -> None:
-        """A body has become the newest."""
+class _Index(Generic[V]):
+    """Which connectors refer to a value."""
 
-    def drop(self, kind: str, namespace: str, name: str) -> None:
-        """A resource is gone."""
+    def __init__(self) -> None:
+        self._values: dict[Key, tuple[V, ...]] = {}
+        self._keys: defaultdict[V, set[Key]] = defaultdict(set)
+
+    def set(self, key: Key, values: Iterable[V]) -> None:
+        """Replace the values of a connector."""
+        for value in self._values.pop(key, ()):
+            self._keys[value].discard(key)
+            if not self._keys[value]:
+                del self._keys[value]
+        if current := tuple(dict.fromkeys(values)):
+            self._values[key] = current
+        for value in current:
+            self._keys[value].add(key)
+
+    def keys(self, value: V) -> frozenset[Key]:
+        """Return the connectors that refer to a value."""
+        return frozenset(self._keys.get(value, ()))
 
 
 class ResourceCache:
-    """Cache of both resources. `put_*` say whether something changed that a reconcile depends on.
+    """Cache of both kinds. Methods that store report whether something changed that a reconcile depends on.
 
     Args:
-        shown: told of each newest body.
+        metrics: receives each newest body.
     """
 
-    def __init__(self, shown: MetricsSink | None = None) -> None:
-        self._shown = shown
+    def __init__(self, metrics: MetricsSink | None = None) -> None:
+        self._metrics = metrics
         self._connectors: dict[Key, _Entry] = {}
         self._organizations: dict[Key, _Entry] = {}
+        self._removed_uids: OrderedDict[str, None] = OrderedDict()
+        self._by_connector_id: _Index[str] = _Index()
+        self._by_secret: _Index[Key] = _Index()
+        # Names of the organizations of each connector and of each namespace; connectors by onboarded organization.
         self._children: defaultdict[Key, set[str]] = defaultdict(set)
-        self._holders: defaultdict[str, set[Key]] = defaultdict(set)
-        self._refs: dict[Key, str] = {}
-        self._by_ref: defaultdict[str, set[Key]] = defaultdict(set)
-        self._secrets: dict[Key, frozenset[Key]] = {}
-        self._by_secret: defaultdict[Key, set[Key]] = defaultdict(set)
         self._names: defaultdict[str, set[str]] = defaultdict(set)
-        self._uids: frozenset[str] | None = None
-
-    def upsert_connector(self, body: Body) -> bool:
-        """Keep a connector's body unless a newer one is known."""
-        changed = self._keep(self._connectors, body)
-        if changed:
-            self._uids = None
-            self._note_secrets(Key.from_body(body), body)
-            self._note_ref(Key.from_body(body), _ref(body))
-        return changed
-
-    def remove_connector(self, key: Key, uid: str) -> None:
-        """Forget a connector that is gone."""
-        if self._lose(self._connectors, CONNECTOR.kind, key, uid):
-            self._uids = None
-            self._note_secrets(key, {})
-            self._note_ref(key, None)
+        self._onboarded_by: defaultdict[str, set[Key]] = defaultdict(set)
+        self._connector_uids: frozenset[str] | None = None  # computed when it is needed
 
     def is_current(self, body: Body) -> bool:
-        """Whether what a body of either kind tells is known, or something newer under its name."""
-        known = self._connectors if body["kind"] == CONNECTOR.kind else self._organizations
-        return _supersedes(known.get(Key.from_body(body)), body["metadata"])
+        """Whether the cache holds this body of either kind, or a newer one under its name."""
+        entries = self._connectors if body["kind"] == CONNECTOR.kind else self._organizations
+        return _is_superseded(entries.get(Key.from_body(body)), body)
+
+    def is_removed(self, uid: str) -> bool:
+        """Whether an object was removed lately, so that an answer to an earlier request must not bring it back."""
+        return uid in self._removed_uids
+
+    def upsert_connector(self, body: Body) -> bool:
+        """Store a connector's body unless the cache holds a newer one. Returns whether it has to be reconciled."""
+        if not self._store(self._connectors, body):
+            return False
+        key, azure = Key.from_body(body), body["spec"]["azure"]
+        ref = ConnectorRef(azure["subscriptionId"], azure["resourceGroup"], azure.get("connectorName") or key.name)
+        self._connector_uids = None
+        self._by_connector_id.set(key, (ref.key,))
+        self._by_secret.set(key, (Key(key.namespace, name) for name in _secret_names(body["spec"])))
+        return True
+
+    def remove_connector(self, key: Key, uid: str) -> None:
+        """Remove a deleted connector."""
+        if self._remove(self._connectors, CONNECTOR.kind, key, uid):
+            self._connector_uids = None
+            self._by_connector_id.set(key, ())
+            self._by_secret.set(key, ())
 
     def remove_unlisted_connectors(self, namespace: str | None, uids: Container[str], version: int) -> list[Key]:
-        """Forget the connectors that a list of that version does not hold; gives them.
+        """Remove the connectors that are missing from a list, and return them.
 
         Args:
-            namespace: that was listed, or None for all.
-            uids: what the list holds.
-            version: its resourceVersion: what is younger cannot be on it.
+            namespace: namespace that was listed, or None for all.
+            uids: uids in the list.
+            version: resourceVersion of the list; younger objects cannot be in it, so they stay.
         """
         missing = _missing(self._connectors, namespace, uids, version)
         for key, entry in missing:
             self.remove_connector(key, entry.uid)
         return [key for key, _ in missing]
 
-    def by_secret(self, namespace: str, name: str) -> frozenset[Key]:
-        """Connectors whose spec names a Secret."""
-        return frozenset(self._by_secret.get(Key(namespace, name), ()))
-
-    def code_used_by(self, key: Key, secret: str, digest: str) -> Key | None:
-        """Another connector that names the same Secret and has handed the code with this hash over."""
-        others = self.by_secret(key.namespace, secret) - {key}
-        return next(
-            (other for other in sorted(others) if digest in used_code_hashes_in_body(self.connector(other) or {})), None
-        )
-
     def connector(self, key: Key) -> dict[str, Any] | None:
-        """The newest body of a connector."""
-        return _body(self._connectors.get(key))
+        """Return the newest body of a connector."""
+        entry = self._connectors.get(key)
+        return entry.parse() if entry is not None else None
+
+    def connector_uid(self, key: Key) -> str | None:
+        """Return the uid of a connector, without parsing its body."""
+        entry = self._connectors.get(key)
+        return entry.uid if entry is not None else None
+
+    def connectors(self) -> list[Key]:
+        """Return every connector."""
+        return list(self._connectors)
+
+    def connector_uids(self) -> frozenset[str]:
+        """Return the uids of all connectors."""
+        if self._connector_uids is None:
+            self._connector_uids = frozenset(entry.uid for entry in self._connectors.values())
+        return self._connector_uids
+
+    def missing_connectors(self) -> frozenset[Key]:
+        """Return the connectors that organizations refer to and that do not exist."""
+        return frozenset(self._children.keys() - self._connectors.keys())
 
     def is_referenced(self, key: Key) -> bool:
         """Whether there is a connector of that name, or an organization that refers to one."""
         return key in self._connectors or key in self._children
 
-    def connectors(self) -> Iterator[Key]:
-        """Every connector that is known."""
-        yield from list(self._connectors)
+    def by_secret(self, namespace: str, name: str) -> frozenset[Key]:
+        """Return the connectors whose spec refers to a Secret."""
+        return self._by_secret.keys(Key(namespace, name))
 
-    def missing_connectors(self) -> frozenset[Key]:
-        """Connectors that organizations refer to and that are not known."""
-        return frozenset(self._children.keys() - self._connectors.keys())
+    def by_connector_id(self, connector_id: str) -> frozenset[Key]:
+        """Return the connectors that manage a connector in Azure, by its resource id in any case."""
+        return self._by_connector_id.keys(connector_id.lower())
 
-    def connector_uids(self) -> frozenset[str]:
-        """Uids of every connector that is known."""
-        if self._uids is None:
-            self._uids = frozenset(entry.uid for entry in self._connectors.values())
-        return self._uids
+    def code_used_by(self, key: Key, secret: str, digest: str) -> Key | None:
+        """Return another connector that refers to the same Secret and has sent the code with this hash, if any."""
+        for other in sorted(self.by_secret(key.namespace, secret) - {key}):
+            if digest in used_code_hashes_in_body(self.connector(other) or {}):
+                return other
+        return None
 
     def upsert_organization(self, body: Body) -> Key | None:
-        """Keep an organization's body; gives its connector where that has to look at the change."""
-        key, connector = Key.from_body(body), _connector_of(body)
-        changed = self._keep(self._organizations, body)
+        """Store an organization's body. Returns its connector if that has to be reconciled."""
+        key, connector, organization = Key.from_body(body), _connector_of(body), _organization_of(body)
+        is_changed = self._store(self._organizations, body)
         self._children[connector].add(key.name)
         self._names[key.namespace].add(key.name)
-        self._note_holder(connector, body)
-        return connector if changed else None
+        if (body.get("status") or {}).get("onboardingState") == "Onboarded":
+            self._onboarded_by[organization].add(connector)
+        elif organization in self._onboarded_by:
+            self._onboarded_by[organization].discard(connector)
+        return connector if is_changed else None
 
     def remove_organization(self, body: Body) -> Key | None:
-        """Forget an organization that is gone; gives its connector."""
+        """Remove a deleted organization. Returns its connector if the organization was in the cache."""
         key, connector = Key.from_body(body), _connector_of(body)
-        if not self._lose(self._organizations, ORGANIZATION.kind, key, body["metadata"].get("uid", "")):
+        if not self._remove(self._organizations, ORGANIZATION.kind, key, body["metadata"].get("uid", "")):
             return None
         self._children[connector].discard(key.name)
-        self._names[key.namespace].discard(key.name)
         if not self._children[connector]:
             del self._children[connector]
-        self._holders[_organization_of(body)].discard(connector)
+        self._names[key.namespace].discard(key.name)
+        self._onboarded_by[_organization_of(body)].discard(connector)
         return connector
 
     def remove_unlisted_organizations(self, namespace: str | None, uids: Container[str], version: int) -> list[Key]:
-        """Forget the organizations that a list of that version does not hold; gives their connectors.
+        """Remove the organizations that are missing from a list, and return their connectors.
 
         Args:
-            namespace: that was listed, or None for all.
-            uids: what the list holds.
-            version: its resourceVersion: what is younger cannot be on it.
+            namespace: namespace that was listed, or None for all.
+            uids: uids in the list.
+            version: resourceVersion of the list; younger objects cannot be in it, so they stay.
         """
-        missing = [from_json(entry.body) for _, entry in _missing(self._organizations, namespace, uids, version)]
-        dropped = (self.remove_organization(body) for body in missing)
-        return [connector for connector in dropped if connector is not None]
-
-    def organizations(self, connector: Key) -> list[dict[str, Any]]:
-        """Bodies of the organizations that refer to a connector."""
-        found = (
-            _body(self._organizations.get(Key(connector.namespace, name))) for name in self._children.get(connector, ())
-        )
-        return [body for body in found if body is not None]
+        missing = _missing(self._organizations, namespace, uids, version)
+        connectors = (self.remove_organization(entry.parse()) for _, entry in missing)
+        return [connector for connector in connectors if connector is not None]
 
     def organization(self, key: Key) -> dict[str, Any] | None:
-        """The newest body of an organization."""
-        return _body(self._organizations.get(key))
+        """Return the newest body of an organization."""
+        entry = self._organizations.get(key)
+        return entry.parse() if entry is not None else None
+
+    def organizations(self, connector: Key) -> list[dict[str, Any]]:
+        """Return the bodies of the organizations that refer to a connector."""
+        names = self._children.get(connector, ())
+        entries = (self._organizations.get(Key(connector.namespace, name)) for name in names)
+        return [entry.parse() for entry in entries if entry is not None]
 
     def has_organization(self, key: Key) -> bool:
         """Whether there is an organization of that name."""
         return key in self._organizations
 
     def organization_names(self, namespace: str) -> AbstractSet[str]:
-        """Names of all organizations in a namespace. Not a copy, which may have thousands: it changes with them."""
+        """Return the names of all organizations in a namespace: the live set, since a copy may have thousands."""
         return self._names[namespace]
 
     def onboarded_by(self, organization: str) -> frozenset[Key]:
-        """Connectors of this cluster that have onboarded an organization (its name in lower case)."""
-        return frozenset(self._holders.get(organization, ()))
+        """Return the connectors of this cluster that have onboarded an organization (its name in lower case)."""
+        return frozenset(self._onboarded_by.get(organization, ()))
 
-    def by_connector_id(self, connector_id: str) -> frozenset[Key]:
-        """Resources of this cluster that are about a connector in Azure, by its id in any case."""
-        return frozenset(self._by_ref.get(connector_id.lower(), ()))
-
-    def _note_ref(self, key: Key, ref: ConnectorRef | None) -> None:
-        before = self._refs.pop(key, None)
-        if before is not None:
-            _discard(self._by_ref, before, key)
-        if ref is not None:
-            self._refs[key] = ref.key
-            self._by_ref[ref.key].add(key)
-
-    def _note_secrets(self, key: Key, body: Body) -> None:
-        for secret in self._secrets.pop(key, frozenset()):
-            _discard(self._by_secret, secret, key)
-        named = frozenset(Key(key.namespace, name) for name in _secret_names(body.get("spec") or {}))
-        if named:
-            self._secrets[key] = named
-        for secret in named:
-            self._by_secret[secret].add(key)
-
-    def _note_holder(self, connector: Key, body: Body) -> None:
-        holders = self._holders[_organization_of(body)]
-        if (body.get("status") or {}).get("onboardingState") == "Onboarded":
-            holders.add(connector)
-        else:
-            holders.discard(connector)
-
-    def _keep(self, entries: dict[Key, _Entry], body: Body) -> bool:
+    def _store(self, entries: dict[Key, _Entry], body: Body) -> bool:
         metadata, key = body["metadata"], Key.from_body(body)
-        before = entries.get(key)
-        if _supersedes(before, metadata):
+        previous = entries.get(key)
+        if _is_superseded(previous, body):
             return False
-        kept = {**body, "metadata": {name: value for name, value in metadata.items() if name != "managedFields"}}
-        version = int(metadata["resourceVersion"])
-        entry = _Entry(metadata["uid"], version, _digest(body), to_json(kept))
+        stored = {**body, "metadata": {name: value for name, value in metadata.items() if name != "managedFields"}}
+        entry = _Entry(metadata["uid"], int(metadata["resourceVersion"]), _digest(body), to_json(stored))
         entries[key] = entry
-        if self._shown is not None:
-            self._shown.put(body)
-        return before is None or before.uid != entry.uid or before.digest != entry.digest
+        if self._metrics is not None:
+            self._metrics.upsert(body)
+        return previous is None or (previous.uid, previous.digest) != (entry.uid, entry.digest)
 
-    def _lose(self, entries: dict[Key, _Entry], kind: str, key: Key, uid: str) -> bool:
+    def _remove(self, entries: dict[Key, _Entry], kind: str, key: Key, uid: str) -> bool:
+        # Also where the cache does not hold it: the answer to its creation may still be on its way.
+        self._removed_uids[uid] = None
+        if len(self._removed_uids) > _REMOVED_UIDS_MAX:
+            self._removed_uids.popitem(last=False)
         entry = entries.get(key)
         if entry is None or entry.uid != uid:
             return False
         del entries[key]
-        if self._shown is not None:
-            self._shown.drop(kind, key.namespace, key.name)
+        if self._metrics is not None:
+            self._metrics.remove(kind, key.namespace, key.name)
         return True
 
 
@@ -280,17 +308,13 @@ def _missing(
     ]
 
 
-def _supersedes(entry: _Entry | None, metadata: Mapping[str, Any]) -> bool:
-    """Whether what is kept under a name is as new as a body, or newer; be it of another object of that name."""
-    return entry is not None and entry.version >= int(metadata["resourceVersion"])
-
-
-def _body(entry: _Entry | None) -> dict[str, Any] | None:
-    return from_json(entry.body) if entry is not None else None
+def _is_superseded(entry: _Entry | None, body: Body) -> bool:
+    """Whether the entry under a name is as new as a body or newer, even if it is of another object of that name."""
+    return entry is not None and entry.version >= int(body["metadata"]["resourceVersion"])
 
 
 def _digest(body: Body) -> int:
-    """Of what somebody else decides: spec, deletion, and the marks on the object that rules speak of."""
+    """Hash what others decide: spec, deletion, and the labels and annotations that have an effect."""
     metadata = body["metadata"]
     labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
     return hash(
@@ -305,26 +329,13 @@ def _digest(body: Body) -> int:
     )
 
 
-def _secret_names(part: Mapping[str, Any]) -> Iterator[str]:
-    """Names of Secrets that a spec refers to, wherever: every reference to a key of one ends in `SecretRef`."""
-    for name, value in part.items():
+def _secret_names(spec: Body) -> Iterator[str]:
+    """Yield the names of Secrets that a spec refers to: every reference to a key of a Secret ends in `SecretRef`."""
+    for name, value in spec.items():
         if isinstance(value, Mapping):
             if name.lower().endswith("secretref") and "name" in value:
                 yield str(value["name"])
             yield from _secret_names(value)
-
-
-def _discard(index: defaultdict[Any, set[Key]], entry: object, key: Key) -> None:
-    """Take a key out of an index, and the entry with the last one."""
-    index[entry].discard(key)
-    if not index[entry]:
-        del index[entry]
-
-
-def _ref(body: Body) -> ConnectorRef:
-    azure = body["spec"]["azure"]
-    name = azure.get("connectorName") or body["metadata"]["name"]
-    return ConnectorRef(azure["subscriptionId"], azure["resourceGroup"], name)
 
 
 def _connector_of(body: Body) -> Key:

@@ -1,8 +1,8 @@
-"""Finds out who has gone unheard.
+"""Removes objects from the cache that were deleted while no watch was open.
 
-A watch that begins anew, at the operator's start or after an interruption that the API server no longer remembers,
-begins with those that are there: nobody tells of those that went in between. They would be reckoned with for ever, a
-decision of somebody's among them.
+A watch that starts anew (at the operator's start, or after an interruption longer than the API server's history) begins
+with the objects that exist. Nothing reports those that were deleted in between: without a comparison with a list they
+would count for ever, including the decisions in their specs.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ __all__ = ["Resync"]
 
 _log: Final = structlog.get_logger(__name__)
 
-_FIRST: Final = 10.0
-"""Seconds after the start: by then the watches have begun."""
+_FIRST_DELAY: Final = 10.0
+"""Seconds from the start to the first list: by then the watches are open."""
 
 
 class Resync:
-    """Holds the cache against a list, again and again.
+    """Compares the cache with lists of the API server at intervals.
 
     Args:
-        client: the API.
+        client: the Kubernetes API.
         resources: the cache.
-        namespaces: those that are watched; none means all.
-        wake: called with a connector that has to be looked at.
+        namespaces: watched namespaces; an empty tuple means all.
+        enqueue_connector: called with a connector that has to be reconciled.
         interval: seconds between two lists.
     """
 
@@ -43,39 +43,39 @@ class Resync:
         client: KubernetesClient,
         resources: ResourceCache,
         namespaces: tuple[str, ...],
-        enqueue: Callable[[Key], None],
+        enqueue_connector: Callable[[Key], None],
         *,
         interval: float,
     ) -> None:
         self._client = client
         self._resources = resources
         self._namespaces = namespaces
-        self._enqueue_connector = enqueue
+        self._enqueue_connector = enqueue_connector
         self._interval = interval
 
     async def run(self) -> None:
-        """Call the roll until cancelled."""
-        await asyncio.sleep(min(_FIRST, self._interval))
+        """Resync at intervals until cancelled."""
+        await asyncio.sleep(min(_FIRST_DELAY, self._interval))
         while True:
-            await self.call()
+            await self.resync()
             await asyncio.sleep(self._interval)
 
-    async def call(self) -> None:
-        """List all once, forget who is not there, and wake whom that concerns.
-
-        What cannot be listed is left as it is until the next time.
-        """
+    async def resync(self) -> None:
+        """Compare the cache with one list of each kind; a namespace that cannot be listed keeps its objects."""
         for namespace in self._namespaces or (None,):
             try:
-                await self._call(namespace)
+                connectors = await list_uids(self._client, CONNECTOR.plural, namespace)
+                organizations = await list_uids(self._client, ORGANIZATION.plural, namespace)
             except KubernetesError as error:
-                _log.info("cannot list the resources", namespace=namespace, message=error.message)
-
-    async def _call(self, namespace: str | None) -> None:
-        listing = await list_uids(self._client, CONNECTOR.plural, namespace)
-        gone = self._resources.remove_unlisted_connectors(namespace, listing.uids, listing.resource_version)
-        listing = await list_uids(self._client, ORGANIZATION.plural, namespace)
-        left = self._resources.remove_unlisted_organizations(namespace, listing.uids, listing.resource_version)
-        for key in (*gone, *left):
-            _log.info("gone unheard", namespace=key.namespace, connector=key.name)
-            self._enqueue_connector(key)
+                _log.warning("resync failed", namespace=namespace, message=error.message)
+                continue
+            for key in (
+                *self._resources.remove_unlisted_connectors(namespace, connectors.uids, connectors.resource_version),
+                *self._resources.remove_unlisted_organizations(
+                    namespace, organizations.uids, organizations.resource_version
+                ),
+            ):
+                _log.info(
+                    "object deleted while not watched; connector requeued", namespace=key.namespace, connector=key.name
+                )
+                self._enqueue_connector(key)

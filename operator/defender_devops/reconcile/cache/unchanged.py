@@ -1,8 +1,8 @@
-"""When a look finds everything as the last one left it, there is nothing to plan and nothing to write.
+"""Whether a reconcile may end early because nothing has changed since the last one.
 
-That is how nearly every look of an operator at rest ends. A plan and a report are pure functions of a snapshot and the
-moment: where the last complete look at an equal snapshot had nothing to do, and time alone has not changed a verdict
-since, neither is made again.
+Nearly every reconcile of an idle operator finds everything as the last one left it. A plan and a report are pure
+functions of a snapshot and the time: if the last complete reconcile of an equal snapshot had nothing to do, and time
+alone has not changed a condition since, neither has to be computed again.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ __all__ = ["ReconcileInputs"]
 
 @dataclass(frozen=True, slots=True)
 class ReconcileInputs:
-    """What a look that had nothing to do rested on.
+    """The inputs of a reconcile that had nothing to do.
 
     Attributes:
-        versions: of the resources, the connector's first.
-        until: the moment at which time alone changes a verdict, or None.
+        versions: resourceVersions of the connector and of its organizations.
+        valid_until: when time alone changes a condition, or None if it never does.
     """
 
     versions: tuple[str, ...]
@@ -39,17 +39,17 @@ class ReconcileInputs:
 
     @classmethod
     def of(cls, snapshot: ConnectorSnapshot, valid_until: datetime | None) -> ReconcileInputs | None:
-        """What a look rested on whose plan was empty and whose report is written; None where it is not over yet.
+        """Return the inputs of a reconcile whose plan was empty and whose report is written; None if it has to go on.
 
-        A failure, an operation under way and a wish that may be repeated later all wait for something. What has no
-        configuration never rests: who is refused, suspended, deleted or not authorized yet is looked at in full.
+        A failure, an operation under way and a pending request all need another complete reconcile. A connector
+        without a configuration has one each time: conflicting, suspended, deleted or not authorized yet.
         """
         cloud = snapshot.cloud
         if not isinstance(cloud, AzureState) or not cloud.is_settled or cloud.pending_requests:
             return None
         return cls(
             versions=_versions(snapshot),
-            # When Azure was asked, and how much of it, says nothing of what it holds.
+            # The time and the extent of a read do not change what Azure holds.
             cloud=replace(cloud, probed_at=None, fresh=False),
             code=snapshot.code,
             sign_in=snapshot.sign_in,
@@ -61,13 +61,13 @@ class ReconcileInputs:
         )
 
     def is_unchanged(self, snapshot: ConnectorSnapshot, now: datetime) -> bool:
-        """Whether a look found what this one rested on, at a moment that changes nothing."""
+        """Whether a snapshot equals these inputs, at a time that changes nothing."""
         if self.valid_until is not None and now >= self.valid_until:
             return False
-        # The versions first: most of those who are woken are woken by a change of a resource.
+        # Versions first, since they are cheap: most events are changes of a resource.
         return self.versions == _versions(snapshot) and self == ReconcileInputs.of(snapshot, self.valid_until)
 
 
 def _versions(snapshot: ConnectorSnapshot) -> tuple[str, ...]:
-    organizations = (each.metadata.resource_version for each in snapshot.organizations)
+    organizations = (organization.metadata.resource_version for organization in snapshot.organizations)
     return (snapshot.connector.metadata.resource_version, *organizations)

@@ -1,4 +1,4 @@
-"""What the API server answers to our own writes: it is the newest there is, and may hold more than we wrote."""
+"""Stores the answers to our own writes in the cache: they are newer than any watch event received so far."""
 
 from __future__ import annotations
 
@@ -11,34 +11,38 @@ __all__ = ["WriteThrough"]
 
 
 class WriteThrough:
-    """Takes answers into the cache, and wakes whom they concern.
+    """Stores answers in the cache and enqueues the connectors that they concern.
 
-    Somebody may have changed an object between our look at it and our write. The answer then holds that change, and the
-    watch's event of it comes later but is older, so it counts for nothing: without a word from here nobody would look.
+    An answer may hold more than was written: somebody may have changed the object between our read and our write. The
+    watch's event of that change arrives later but is older than the answer, so the cache ignores it; without enqueuing
+    here, nothing would react to the change.
 
     Args:
         resources: the cache.
-        wake: called with a connector that has to be looked at.
+        enqueue_connector: called with a connector that has to be reconciled.
     """
 
-    def __init__(self, resources: ResourceCache, enqueue: Callable[[Key], None]) -> None:
+    def __init__(self, resources: ResourceCache, enqueue_connector: Callable[[Key], None]) -> None:
         self._resources = resources
-        self._enqueue_connector = enqueue
+        self._enqueue_connector = enqueue_connector
 
     def connector(self, body: Mapping[str, Any]) -> None:
-        """A connector as it is after a write of ours."""
-        if self._resources.upsert_connector(body):
-            self._enqueue_connector(Key.from_body(body))
+        """Store a connector after our write. One that was removed from the cache meanwhile stays removed."""
+        key = Key.from_body(body)
+        if self._resources.connector_uid(key) == body["metadata"]["uid"] and self._resources.upsert_connector(body):
+            self._enqueue_connector(key)
 
     def organization(self, body: Mapping[str, Any]) -> None:
-        """An organization as it is after a write of ours; one that we have just made is nothing new."""
-        known = self._resources.has_organization(Key.from_body(body))
+        """Store an organization after our write or our creation, of which the latter enqueues nothing."""
+        if self._resources.is_removed(body["metadata"]["uid"]):
+            return
+        is_update = self._resources.has_organization(Key.from_body(body))
         connector = self._resources.upsert_organization(body)
-        if known and connector is not None:
+        if is_update and connector is not None:
             self._enqueue_connector(connector)
 
     def organization_deleted(self, key: Key) -> None:
-        """A write was told that there is no such organization any more."""
+        """Remove an organization that a write did not find any more."""
         body = self._resources.organization(key)
         connector = self._resources.remove_organization(body) if body is not None else None
         if connector is not None:

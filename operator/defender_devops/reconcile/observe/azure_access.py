@@ -20,7 +20,7 @@ class AzureAccess:
     Attributes:
         connectors: the connectors.
         role_assignments: who may read them.
-        watcher: what this identity sees in Resource Graph.
+        poller: what this identity sees in Resource Graph.
         record_write: tells every identity's watcher that what it sees of a connector may be older than a write.
     """
 

@@ -1,7 +1,7 @@
-"""Reads what Azure holds for a connector, with as few requests as the question allows.
+"""Reads what Azure holds for a connector, with as few requests as the purpose allows.
 
-What was seen before is taken over where nothing hints at a change: the cloud watcher says when something did. A plan
-that wants to write is made again on a state that was read afresh as a whole, so no write rests on a memory.
+State of an earlier read is reused unless the Resource Graph poller has seen evidence of a change. A plan
+that writes is computed again from a complete fresh read, so no write ever rests on cached state.
 """
 
 from __future__ import annotations
@@ -23,23 +23,24 @@ __all__ = ["AzureStateReader", "ReadOptions"]
 
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
-    """What a reconcile wants to know.
+    """What to read.
 
     Attributes:
-        fresh: read everything, whatever is remembered.
-        probe: ask listAvailableAzureDevOpsOrgs even if the last answer is young.
+        fresh: read everything, whatever is cached.
+        probe: call listAvailableAzureDevOpsOrgs even if its last answer is younger than `probe_interval`.
         readers: read the role assignments at the connector's scope.
-        strays: whether there may be some of ours that no status remembers: who may not read them has made none.
-        probe_interval: for so long the last answer to that question counts as young.
-        refuses: whether a connector is none of this resource's business, and what is below it even less.
+        may_have_orphaned_role_assignments: whether there may be role assignments of ours that no status mentions. They
+            are then read too; an identity that lacks the right to read them cannot have created any.
+        probe_interval: how long an answer of listAvailableAzureDevOpsOrgs is reused.
+        has_ownership_conflict: whether a connector belongs to somebody else; nothing below it is read then.
     """
 
     fresh: bool = False
     probe: bool = False
     readers: bool = False
-    strays: Callable[[Connector], bool] = lambda _: False
+    may_have_orphaned_role_assignments: Callable[[Connector], bool] = lambda _: False
     probe_interval: timedelta = timedelta(minutes=10)
-    refuses: Callable[[Connector], bool] = lambda _: False
+    has_ownership_conflict: Callable[[Connector], bool] = lambda _: False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,52 +50,28 @@ class AzureStateReader:
     connectors: SecurityConnectors
     role_assignments: RoleAssignments
 
-    async def observe(
-        self, ref: ConnectorRef, before: AzureState | None, question: ReadOptions, now: datetime
+    async def read(
+        self, ref: ConnectorRef, previous: AzureState | None, options: ReadOptions, now: datetime
     ) -> AzureState:
-        """What Azure holds.
+        """Return what Azure holds.
 
         Args:
-            ref: the connector's address.
-            before: what was seen last, with our own writes folded in; None where nothing may be taken over.
-            question: what is wanted.
-            now: the moment.
+            ref: address of the connector.
+            previous: the last state, with our own writes applied; None if nothing may be reused.
+            options: what to read.
+            now: the current time.
 
         Raises:
-            OperatorError: a read failed, other than the probe, whose failure is a finding.
+            OperatorError: a read failed. A failed probe is not an error but part of the state.
         """
-        known = before if before is not None and not question.fresh and before.connector is not None else None
-        state = await self._observe(ref, known, before, question, now)
-        if known is not None and state.probed_at == now and _is_outdated(state):
-            state = await self._observe(ref, None, state, replace(question, probe=False), now)
+        is_reusable = previous is not None and not options.fresh and previous.connector is not None
+        state = await self._read(ref, previous if is_reusable else None, previous, options, now)
+        if is_reusable and state.probed_at == now and _contradicts_probe(state):
+            state = await self._read(ref, None, state, replace(options, probe=False), now)
         return state
 
-    async def _observe(
-        self,
-        ref: ConnectorRef,
-        known: AzureState | None,
-        before: AzureState | None,
-        question: ReadOptions,
-        now: datetime,
-    ) -> AzureState:
-        """One look, in which what is known is not read again."""
-        sent = before.pending_requests if before is not None else {}
-        connector = known.connector if known else await self.connectors.get(ref)
-        if connector is None:
-            return AzureState(pending_requests=sent, fresh=True)
-        if question.refuses(connector):
-            return AzureState(connector, pending_requests=sent, fresh=known is None)
-        settled = known is not None and known.configuration is not None and not known.is_busy
-        state = (
-            known
-            if known is not None and settled
-            else await self._below(ref, AzureState(connector, pending_requests=sent))
-        )
-        state = replace(state, readers=await self._readers(ref, connector, known, question), fresh=known is None)
-        return await self._probe(ref, _with_last_probe(state, before), question, now)
-
-    async def read_for_deletion(self, ref: ConnectorRef, question: ReadOptions) -> AzureState:
-        """Only what deleting needs to know: the connector, whose it is, and the role assignments.
+    async def read_for_deletion(self, ref: ConnectorRef, options: ReadOptions) -> AzureState:
+        """Return only what a deletion depends on: the connector with its tags, and the role assignments.
 
         Raises:
             OperatorError: a read failed.
@@ -102,36 +79,68 @@ class AzureStateReader:
         connector = await self.connectors.get(ref)
         if connector is None:
             return AzureState(fresh=True)
-        return AzureState(connector, readers=await self._readers(ref, connector, None, question), fresh=True)
+        return AzureState(connector, readers=await self._readers(ref, connector, options), fresh=True)
 
-    async def _below(self, ref: ConnectorRef, state: AzureState) -> AzureState:
-        configuration = await self.connectors.get_configuration(ref)
-        organizations: tuple[AzureOrganization, ...] = ()
-        if configuration is not None and not is_in_progress(configuration):
-            organizations = await self.connectors.organizations(ref)
-        return replace(state, configuration=configuration, organizations=organizations)
+    async def _read(
+        self,
+        ref: ConnectorRef,
+        cached: AzureState | None,
+        previous: AzureState | None,
+        options: ReadOptions,
+        now: datetime,
+    ) -> AzureState:
+        """Read once. What `cached` holds is not read again; of `previous` only pending requests and probe are used."""
+        pending_requests = previous.pending_requests if previous is not None else {}
+        connector = cached.connector if cached else await self.connectors.get(ref)
+        if connector is None:
+            return AzureState(pending_requests=pending_requests, fresh=True)
+        if options.has_ownership_conflict(connector):
+            return AzureState(connector, pending_requests=pending_requests, fresh=cached is None)
+        if cached is not None and cached.configuration is not None and not cached.is_busy:
+            state = cached
+        else:
+            configuration = await self.connectors.get_configuration(ref)
+            organizations: tuple[AzureOrganization, ...] = ()
+            # While the configuration is being changed, Azure returns organizations that are about to change too.
+            if configuration is not None and not is_in_progress(configuration):
+                organizations = await self.connectors.organizations(ref)
+            state = AzureState(
+                connector, configuration=configuration, organizations=organizations, pending_requests=pending_requests
+            )
+        readers = cached.readers if cached is not None else None
+        if readers is None:
+            readers = await self._readers(ref, connector, options)
+        state = replace(state, readers=readers, fresh=cached is None)
+        if previous is not None and state.probed_at is None and previous.probed_at is not None:
+            # A fresh read keeps the last probe, which is about the authorization and not about what was read.
+            state = replace(
+                state,
+                available=previous.available,
+                probe_failure=previous.probe_failure,
+                probed_at=previous.probed_at,
+            )
+        return await self._probe(ref, state, options, now)
 
     async def _readers(
-        self, ref: ConnectorRef, connector: Connector, known: AzureState | None, question: ReadOptions
+        self, ref: ConnectorRef, connector: Connector, options: ReadOptions
     ) -> tuple[RoleAssignment, ...] | None:
-        if known is not None and known.readers is not None:
-            return known.readers
-        if not (question.readers or question.strays(connector)):
+        """Return the role assignments, or None if they are not needed."""
+        if not (options.readers or options.may_have_orphaned_role_assignments(connector)):
             return None
         try:
             return await self.role_assignments.list_at(ref)
         except Forbidden:
-            if question.readers:
+            if options.readers:
                 raise
             return None
 
-    async def _probe(self, ref: ConnectorRef, state: AzureState, question: ReadOptions, now: datetime) -> AzureState:
-        """Ask for the available organizations: the only question that shows whether the authorization works."""
+    async def _probe(self, ref: ConnectorRef, state: AzureState, options: ReadOptions, now: datetime) -> AzureState:
+        """List the available organizations: the only request that shows whether the authorization works."""
         if state.configuration is None or is_in_progress(state.configuration):
             return state
-        young = state.probed_at is not None and now - state.probed_at < question.probe_interval
-        # A failed exchange is no last word: access may be back, and an older answer says nothing about that.
-        if young and not question.probe and not token_exchange_failed(state.configuration):
+        is_recent = state.probed_at is not None and now - state.probed_at < options.probe_interval
+        # A failed token exchange is not final: access may be back, and an older answer does not show that.
+        if is_recent and not options.probe and not token_exchange_failed(state.configuration):
             return state
         try:
             available = await self.connectors.available_organizations(ref)
@@ -140,17 +149,11 @@ class AzureStateReader:
         return replace(state, available=available, probe_failure=None, probed_at=now)
 
 
-def _is_outdated(state: AzureState) -> bool:
-    """Whether Defender's answer has it that this connector holds others than those that were seen below it."""
+def _contradicts_probe(state: AzureState) -> bool:
+    """Whether Defender's answer says that other organizations are onboarded here than those that were read."""
     if not state.available or not state.is_settled:
         return False
-    seen = {each.name.lower() for each in state.available}
-    told = {each.name.lower() for each in state.available if is_onboarded(each)}
-    return told != seen & {each.name.lower() for each in state.organizations if is_onboarded(each)}
-
-
-def _with_last_probe(state: AzureState, before: AzureState | None) -> AzureState:
-    """A fresh reading keeps the last probe: it is about the authorization, not about what was read."""
-    if before is None or state.probed_at is not None or before.probed_at is None:
-        return state
-    return replace(state, available=before.available, probe_failure=before.probe_failure, probed_at=before.probed_at)
+    available = {organization.name.lower() for organization in state.available}
+    onboarded = {organization.name.lower() for organization in state.available if is_onboarded(organization)}
+    cached = {organization.name.lower() for organization in state.organizations if is_onboarded(organization)}
+    return onboarded != available & cached

@@ -1,4 +1,4 @@
-"""Who holds the organizations that another connector of the tenant has onboarded."""
+"""Finds the connectors that have onboarded organizations which this connector should onboard."""
 
 from __future__ import annotations
 
@@ -17,44 +17,58 @@ __all__ = ["find_conflicting_connectors"]
 
 _log: Final = structlog.get_logger(__name__)
 
-_SOMEWHERE_HERE: Final = "another connector of this cluster"
-"""All that is said of a connector of another namespace: who may read this one need not know that one."""
+_IN_ANOTHER_NAMESPACE: Final = "another connector of this cluster"
+"""The only thing reported of a connector in another namespace: readers of this one may have no right to read that."""
 
 
 async def find_conflicting_connectors(
-    snapshot: ConnectorSnapshot, cloud: AzureState, resources: ResourceCache, poller: ResourceGraphPoller
+    snapshot: ConnectorSnapshot, state: AzureState, resources: ResourceCache, poller: ResourceGraphPoller
 ) -> dict[str, str]:
-    """The holder of each conflicting organization, by name in lower case; unknown ones are missing."""
+    """Return which connector has onboarded each conflicting organization, by name in lower case.
+
+    Organizations whose connector is unknown are missing.
+    """
     conflicting = {
-        key
-        for key, each in desired_state.azure_organizations(cloud).items()
-        if desired_state.is_held_by_other_connector(each)
+        name
+        for name, organization in desired_state.azure_organizations(state).items()
+        if desired_state.is_held_by_other_connector(organization)
     }
     if not conflicting:
         return {}
-    metadata = snapshot.connector.metadata
-    own = Key.from_metadata(metadata)
-    seen: Mapping[str, str] = {}
+    key, own_id = Key.from_metadata(snapshot.connector.metadata), snapshot.connector.connector_ref.key
+    holders: Mapping[str, str] = {}
     try:
-        seen = await poller.onboarding_connectors(conflicting)
-        # What Resource Graph still shows as ours is older than Defender's word that it is another's.
-        seen = {name: holder for name, holder in seen.items() if holder.lower() != snapshot.connector.connector_ref.key}
+        holders = await poller.onboarding_connectors(conflicting)
     except OperatorError as error:
-        _log.info("cannot tell who holds organizations", message=error.message)
-    told = {name: _told(own, name, seen.get(name), resources) for name in conflicting}
-    return {name: holder for name, holder in told.items() if holder}
+        _log.warning("conflicting connectors could not be determined", message=error.message)
+    descriptions = {}
+    for name in conflicting:
+        connector_id = holders.get(name)
+        # Where Resource Graph still shows it as ours, it lags behind Defender's answer that it is not.
+        if connector_id is not None and connector_id.lower() == own_id:
+            connector_id = None
+        if description := _describe(key, name, connector_id, resources):
+            descriptions[name] = description
+    return descriptions
 
 
-def _told(own: Key, organization: str, seen: str | None, resources: ResourceCache) -> str | None:
-    """What may be said of a holder: whose id Azure gives, or else who says so here.
+def _describe(key: Key, organization: str, connector_id: str | None, resources: ResourceCache) -> str | None:
+    """Return what may be reported of the connector that has onboarded an organization.
 
-    The identity that looked may see more than the people of this namespace should.
+    Args:
+        key: the connector that reports.
+        organization: name in lower case.
+        connector_id: id of the other connector in Azure. The identity that read it may see more than the readers of
+            this namespace should.
+        resources: the connectors of this cluster.
     """
-    here = resources.by_connector_id(seen) if seen else resources.onboarded_by(organization) - {own}
-    beside = sorted(key for key in here if key.namespace == own.namespace)
-    if here and not beside:
-        return _SOMEWHERE_HERE
-    if seen or not beside:
-        return seen
-    body = resources.connector(beside[0]) or {}
-    return str((body.get("status") or {}).get("connectorId") or beside[0].name)
+    in_cluster = (
+        resources.by_connector_id(connector_id) if connector_id else resources.onboarded_by(organization) - {key}
+    )
+    in_namespace = sorted(other for other in in_cluster if other.namespace == key.namespace)
+    if in_cluster and not in_namespace:
+        return _IN_ANOTHER_NAMESPACE
+    if connector_id or not in_namespace:
+        return connector_id
+    status = (resources.connector(in_namespace[0]) or {}).get("status") or {}
+    return str(status.get("connectorId") or in_namespace[0].name)

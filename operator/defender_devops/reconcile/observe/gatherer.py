@@ -1,4 +1,4 @@
-"""Gathers all that one reconcile needs into one snapshot: every read of it happens here."""
+"""Gathers everything that one reconcile needs into one snapshot; all of its reads happen here."""
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ from defender_devops.reconcile.facts import desired_state
 from defender_devops.reconcile.facts.deletion_mode import DeletionMode, deletion_mode
 from defender_devops.reconcile.facts.ownership import is_owned, ownership_conflict
 from defender_devops.reconcile.facts.snapshot import (
-    AuthorizationCode,
     AzureState,
     ConnectorSnapshot,
     Failure,
@@ -37,19 +36,26 @@ from defender_devops.reconcile.facts.snapshot import (
 from defender_devops.reconcile.observe.azure_access import AzureAccess
 from defender_devops.reconcile.observe.azure_state import AzureStateReader, ReadOptions
 from defender_devops.reconcile.observe.conflicting_connectors import find_conflicting_connectors
-from defender_devops.reconcile.observe.counts import inventory
+from defender_devops.reconcile.observe.counts import discovered_counts
 from defender_devops.reconcile.observe.one_time_code import OneTimeCodes
 from defender_devops.reconcile.observe.sign_in import SignInFindings, SignInObserver
+from defender_devops.workqueue.result import Result
 
 __all__ = ["Gatherer", "Observation", "ParsedOrganizations"]
 
-_DETACH_PATIENCE: Final = 10.0
-"""Seconds that letting go of a connector may take to remove our tags; then it goes without."""
+_ORPHAN_TIMEOUT: Final = 10.0
+"""Seconds for the reads before a deletion that leaves the connector in Azure: they only serve to remove our tags."""
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """A snapshot, and what to act with."""
+    """A snapshot, and what the actions of its plan need.
+
+    Attributes:
+        snapshot: everything that was read.
+        azure: clients of the connector's identity, or None if there are none.
+        code: Defender's one-time code, if it may still be sent.
+    """
 
     snapshot: ConnectorSnapshot
     azure: AzureAccess | None
@@ -57,11 +63,11 @@ class Observation:
 
 
 class ParsedOrganizations(NamedTuple):
-    """The resources that refer to a connector.
+    """The DevOpsOrganizations that refer to a connector.
 
     Attributes:
-        understood: as they were read.
-        misread: bodies that are not understood, each with the cause.
+        valid: the resources.
+        invalid: bodies that cannot be parsed, each with the error.
     """
 
     valid: tuple[DevOpsOrganization, ...]
@@ -70,7 +76,7 @@ class ParsedOrganizations(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Gatherer:
-    """Reads for one connector at a time."""
+    """Reads for one connector at a time; the attributes are what it reads from."""
 
     resources: ResourceCache
     clients: ArmClients
@@ -93,99 +99,100 @@ class Gatherer:
         *,
         fresh: bool = False,
     ) -> Observation:
-        """Everything that is known now.
+        """Read everything that a plan and a report depend on.
 
         Args:
             key: of the resource.
             connector: the resource.
-            organizations: those that refer to it.
-            cache: what was known before; its hint is taken.
+            organizations: the DevOpsOrganizations that refer to it.
+            cache: what is kept of it; updated, and `is_stale` is reset once everything was read again.
             fresh: read all of Azure, so that a write may rest on it.
+
+        Raises:
+            KubernetesError: a Secret could not be read. A failed read of Azure is part of the snapshot instead.
         """
-        known_code, code = await self.codes.read(connector)
-        base = self._base(key, connector, organizations, cache, known_code)
-        asked = ReadOptions(
-            fresh=fresh or cache.is_stale or connector.is_reconcile_requested,
-            probe=cache.is_stale or connector.is_reconcile_requested or cache.code != known_code.sha256,
-            readers=_speaks_of_readers(connector),
-            strays=lambda found: _may_have_strays(base, found),
-            probe_interval=self._probe_interval(replace(base, cloud=cache.cloud or base.cloud)),
-            refuses=lambda found: ownership_conflict(replace(base, cloud=AzureState(found))) is not None,
-        )
-        if connector.spec.suspend and not connector.metadata.is_deleting:
-            return Observation(base, None, code)
-        cache.is_stale = False
-        cloud, azure = await self._cloud(base, cache, asked)
-        if isinstance(cloud, Failure):
-            cache.is_stale = cache.is_stale or asked.fresh  # the question still stands
-        snapshot = replace(base, cloud=cloud)
-        if azure is None or not isinstance(cloud, AzureState) or connector.metadata.is_deleting:
-            return Observation(snapshot, azure, code)
-        return Observation(await self._with_findings(snapshot, cloud, azure, cache), azure, code)
-
-    async def forget(self, key: Key, uid: str) -> None:
-        """A resource is gone: drop what was kept for it."""
-        self.drift_notifications.forget(key)
-        self.pollers.untrack(uid)
-        self.sign_ins.forget(uid)
-        self.codes.forget(uid)
-        await self.clients.release(uid)
-
-    def requeue_after(
-        self, snapshot: ConnectorSnapshot, poll_after: float | None, moment: datetime | None
-    ) -> float | None:
-        """Seconds to the next look that nothing but time asks for.
-
-        Args:
-            snapshot: as it is after the reconcile.
-            poll_after: what Azure said about the operation under way.
-            moment: when a deadline or a rest ends.
-        """
-        now, cloud = self.clock(), snapshot.cloud
-        waits = [(moment - now).total_seconds()] if moment is not None else []
-        if poll_after is not None:
-            waits.append(poll_after)
-        elif isinstance(cloud, AzureState) and cloud.is_busy:
-            waits.append(self.timings.poll_interval.total_seconds())
-        probed = cloud.probed_at if isinstance(cloud, AzureState) else None
-        due = (probed or now) + self._probe_interval(snapshot)
-        return max(0.0, min(*waits, (due - now).total_seconds()) if waits else (due - now).total_seconds())
-
-    def _probe_interval(self, snapshot: ConnectorSnapshot) -> timedelta:
-        """Between two questions for the organizations that there are.
-
-        Where Defender does not take in what is new, and we do in its stead, nothing else shows that it is there; nor
-        that somebody is to be had who was missing or held elsewhere.
-        """
-        check, refresh = self.timings.check_interval, self.refresh_interval
-        waits = desired_state.operator_onboards_new_organizations(
-            snapshot
-        ) or desired_state.has_unavailable_organizations(snapshot)
-        return min(check, refresh) if waits else check
-
-    def _base(
-        self,
-        key: Key,
-        connector: AzureDevOpsConnector,
-        organizations: tuple[DevOpsOrganization, ...],
-        cache: ConnectorCache,
-        code: AuthorizationCode,
-    ) -> ConnectorSnapshot:
-        return ConnectorSnapshot(
+        code_state, code = await self.codes.read(connector)
+        base = ConnectorSnapshot(
             connector=connector,
             owner=Owner(self.cluster_id, connector.metadata.uid),
             cloud=AzureState(),
             organizations=organizations,
-            code=code,
+            code=code_state,
             taken_names=self.resources.organization_names(key.namespace),
             existing_owner_uids=self.resources.connector_uids(),
             namespaces=self.namespaces,
             timings=self.timings,
             failures=cache.failures,
         )
+        if connector.spec.suspend and not connector.metadata.is_deleting:
+            return Observation(base, None, code)
+        is_requested = cache.is_stale or connector.is_reconcile_requested
+        azure_status = connector.status.azure
+        options = ReadOptions(
+            fresh=fresh or is_requested,
+            # A new code may have changed the authorization, which only a probe shows.
+            probe=is_requested or cache.code != code_state.sha256,
+            readers=bool(connector.spec.security_readers or (azure_status and azure_status.security_readers)),
+            may_have_orphaned_role_assignments=lambda actual: _may_have_orphaned_role_assignments(base, actual),
+            probe_interval=self._probe_interval(replace(base, cloud=cache.azure_state or base.cloud)),
+            has_ownership_conflict=lambda actual: (
+                ownership_conflict(replace(base, cloud=AzureState(actual))) is not None
+            ),
+        )
+        cache.is_stale = False
+        state, azure = await self._read_azure(base, cache, options)
+        if isinstance(state, Failure):
+            # The evidence of a change counts until everything was read. It may have been renewed during the read.
+            cache.is_stale = cache.is_stale or options.fresh
+        snapshot = replace(base, cloud=state)
+        if azure is None or not isinstance(state, AzureState) or connector.metadata.is_deleting:
+            return Observation(snapshot, azure, code)
+        return Observation(await self._with_findings(snapshot, state, azure, cache), azure, code)
+
+    async def forget(self, key: Key, uid: str) -> None:
+        """Drop everything that is kept of a deleted resource."""
+        self.drift_notifications.forget(key)
+        self.pollers.untrack(uid)
+        self.sign_ins.forget(uid)
+        self.codes.forget(uid)
+        await self.clients.release(uid)
+
+    def requeue(self, snapshot: ConnectorSnapshot, poll_after: float | None, deadline: datetime | None) -> Result:
+        """Return when the connector has to be reconciled again without an event, and why.
+
+        Args:
+            snapshot: the snapshot after the reconcile.
+            poll_after: seconds that Azure asked to wait before the operation under way is read again.
+            deadline: when time alone changes a condition.
+        """
+        state = snapshot.cloud if isinstance(snapshot.cloud, AzureState) else None
+        if poll_after is not None or (state is not None and state.is_busy):
+            # Nothing else can happen before the operation ends, and Azure must not be polled more often.
+            delay = poll_after if poll_after is not None else self.timings.poll_interval.total_seconds()
+            return Result(delay, reason="an operation is under way in Azure")
+        now, interval = self.clock(), self._probe_interval(snapshot)
+        probe_at = (state.probed_at if state is not None and state.probed_at is not None else now) + interval
+        if probe_at <= now:
+            # The probe was due in this reconcile and could not be made, for example without a configuration.
+            probe_at = now + interval
+        if deadline is not None and deadline < probe_at:
+            return Result(max(0.0, (deadline - now).total_seconds()), reason="a condition depends on time")
+        return Result((probe_at - now).total_seconds(), reason="the authorization is to be checked")
+
+    def _probe_interval(self, snapshot: ConnectorSnapshot) -> timedelta:
+        """Return the time between two calls of listAvailableAzureDevOpsOrgs.
+
+        Shorter while a change that Resource Graph does not show is of interest: an organization that the operator
+        onboards in place of Defender's auto-discovery, or a wanted one that is missing or onboarded elsewhere.
+        """
+        check, refresh = self.timings.check_interval, self.refresh_interval
+        is_waiting = desired_state.operator_onboards_new_organizations(
+            snapshot
+        ) or desired_state.has_unavailable_organizations(snapshot)
+        return min(check, refresh) if is_waiting else check
 
     def organizations(self, key: Key) -> ParsedOrganizations:
-        """The resources that refer to a connector."""
+        """Parse the DevOpsOrganizations that refer to a connector."""
         valid: list[DevOpsOrganization] = []
         invalid: list[tuple[dict[str, Any], InvalidManifest]] = []
         for body in self.resources.organizations(key):
@@ -195,89 +202,88 @@ class Gatherer:
                 invalid.append((body, error))
         return ParsedOrganizations(tuple(valid), tuple(invalid))
 
-    async def _cloud(
-        self, base: ConnectorSnapshot, cache: ConnectorCache, asked: ReadOptions
+    async def _read_azure(
+        self, base: ConnectorSnapshot, cache: ConnectorCache, options: ReadOptions
     ) -> tuple[AzureState | Failure, AzureAccess | None]:
-        """What Azure holds, or why that is not known."""
-        deleting, decided = base.connector.metadata.is_deleting, deletion_mode(base)
-        if deleting and decided is DeletionMode.RETAIN:
+        """Return what Azure holds, or why that could not be read."""
+        connector, ref = base.connector, base.connector.connector_ref
+        metadata = connector.metadata
+        mode = deletion_mode(base) if metadata.is_deleting else None
+        if mode is DeletionMode.RETAIN:
             return AzureState(), None
         try:
-            async with asyncio.timeout(_DETACH_PATIENCE if deleting and decided is DeletionMode.ORPHAN else None):
-                return await self._observe(base, cache, asked)
+            async with asyncio.timeout(_ORPHAN_TIMEOUT if mode is DeletionMode.ORPHAN else None):
+                arm = await self.clients.client(
+                    metadata.uid, metadata.namespace, connector.spec.azure, is_deleting=metadata.is_deleting
+                )
+                poller = self.pollers.track(metadata.uid, arm, ref, readers=options.readers)
+                azure = AzureAccess(SecurityConnectors(arm), RoleAssignments(arm), poller, self.pollers.record_write)
+                reader = AzureStateReader(azure.connectors, azure.role_assignments)
+                if metadata.is_deleting:
+                    return await reader.read_for_deletion(ref, options), azure
+                self.drift_notifications.register(Key.from_metadata(metadata), ref, poller)
+                now = self.clock()
+                view = poller.current_view(ref)
+                poller.acknowledge(ref)
+                if _is_invisible(cache.azure_state, view) and (
+                    cache.read_at is None or cache.read_at <= now - options.probe_interval
+                ):
+                    options = replace(options, fresh=True)
+                state = await reader.read(ref, cache.azure_state, options, now)
+                if state.fresh:
+                    cache.read_at = now
+                return state, azure
         except OperatorError as error:
             return failure_of(error), None
         except TimeoutError:
             return Failure("AzureUnavailable", "Azure did not answer in time."), None
 
-    async def _observe(
-        self, base: ConnectorSnapshot, cache: ConnectorCache, asked: ReadOptions
-    ) -> tuple[AzureState, AzureAccess]:
-        connector, ref = base.connector, base.connector.connector_ref
-        metadata = connector.metadata
-        arm = await self.clients.client(
-            metadata.uid, metadata.namespace, connector.spec.azure, is_deleting=metadata.is_deleting
-        )
-        poller = self.pollers.track(connector.metadata.uid, arm, ref, readers=asked.readers)
-        azure = AzureAccess(SecurityConnectors(arm), RoleAssignments(arm), poller, self.pollers.record_write)
-        observer = AzureStateReader(azure.connectors, azure.role_assignments)
-        if connector.metadata.is_deleting:
-            return await observer.read_for_deletion(ref, asked), azure
-        self.drift_notifications.note(Key.from_metadata(connector.metadata), ref, azure.poller)
-        now = self.clock()
-        view = poller.current_view(ref)
-        poller.acknowledge(ref)
-        if _is_unwatched(cache.cloud, view) and not cache.was_read_since(now - asked.probe_interval):
-            asked = replace(asked, fresh=True)
-        cloud = await observer.observe(ref, cache.cloud, asked, now)
-        if cloud.fresh:
-            cache.read_at = now
-        return cloud, azure
-
     async def _with_findings(
-        self, snapshot: ConnectorSnapshot, cloud: AzureState, azure: AzureAccess, cache: ConnectorCache
+        self, snapshot: ConnectorSnapshot, state: AzureState, azure: AzureAccess, cache: ConnectorCache
     ) -> ConnectorSnapshot:
+        """Return the snapshot with what other sources show: Resource Graph, Azure DevOps, other connectors."""
         connector = snapshot.connector
         view = azure.poller.current_view(connector.connector_ref)
-        shown = view.inventory if view is not None else DiscoveredCounts()
-        names = {key: each.name for key, each in desired_state.azure_organizations(cloud).items()}
         findings = SignInFindings()
         if connector.spec.sign_in_method is not SignInMethod.NONE:
-            findings = await self.sign_ins.look(
-                connector, names, snapshot.organizations, anew=connector.is_reconcile_requested
+            names = {key: organization.name for key, organization in desired_state.azure_organizations(state).items()}
+            findings = await self.sign_ins.observe(
+                connector, names, snapshot.organizations, refresh=connector.is_reconcile_requested
             )
         return replace(
             snapshot,
-            inventory=await inventory(
-                snapshot, cloud, shown, cache.counted, connectors=azure.connectors, now=self.clock()
+            inventory=await discovered_counts(
+                snapshot,
+                state,
+                view.inventory if view is not None else DiscoveredCounts(),
+                cache.counts,
+                connectors=azure.connectors,
+                now=self.clock(),
             ),
             sign_in=findings.sign_in,
             prerequisites=findings.prerequisites,
             expected=findings.expected,
-            conflicting_connectors=await find_conflicting_connectors(snapshot, cloud, self.resources, azure.poller),
+            conflicting_connectors=await find_conflicting_connectors(snapshot, state, self.resources, azure.poller),
         )
 
 
-def _is_unwatched(known: AzureState | None, view: ConnectorView | None) -> bool:
-    """Whether Resource Graph would not show a change of something that is known: it has no row of it."""
-    if known is None or known.connector is None:
+def _is_invisible(state: AzureState | None, view: ConnectorView | None) -> bool:
+    """Whether Resource Graph has no row for a part of the state, so that it would not show a change of that part."""
+    if state is None or state.connector is None:
         return False
-    if view is None or (known.configuration is not None and view.configuration is None):
+    if view is None or (state.configuration is not None and view.configuration is None):
         return True
-    shown = {each.name.lower() for each in view.organizations}
-    return any(desired_state.is_onboarded(each) and each.name.lower() not in shown for each in known.organizations)
+    visible = {organization.name.lower() for organization in view.organizations}
+    return any(
+        desired_state.is_onboarded(organization) and organization.name.lower() not in visible
+        for organization in state.organizations
+    )
 
 
-def _may_have_strays(base: ConnectorSnapshot, found: Connector) -> bool:
-    """Whether the operator may have ended between making an assignment and writing down that it did.
+def _may_have_orphaned_role_assignments(base: ConnectorSnapshot, actual: Connector) -> bool:
+    """Whether the operator may have stopped between creating a role assignment and writing it to the status.
 
-    That was at a connector of ours, for a spec that no status was written about since.
+    That is only possible at a connector of ours, and for a spec whose status was not written since.
     """
-    resource = base.connector
-    unread = resource.status.observed_generation != resource.metadata.generation
-    return unread and is_owned(base, found)
-
-
-def _speaks_of_readers(connector: AzureDevOpsConnector) -> bool:
-    azure = connector.status.azure
-    return bool(connector.spec.security_readers or (azure and azure.security_readers))
+    metadata, status = base.connector.metadata, base.connector.status
+    return status.observed_generation != metadata.generation and is_owned(base, actual)

@@ -1,4 +1,4 @@
-"""Defender's one-time code: from the Secret that the connector names, or as a person pasted it on the page."""
+"""Reads Defender's one-time code: from the Secret that the connector names, or as entered on the sign-in page."""
 
 from __future__ import annotations
 
@@ -21,63 +21,56 @@ __all__ = ["OneTimeCodes"]
 
 
 @dataclass(frozen=True, slots=True)
-class _Versions:
-    """Of the Secrets in which a code may be; None while that is not known.
+class _SecretVersions:
+    """resourceVersions of the Secrets that may hold a code; None while a version is unknown, empty without a Secret.
 
     Attributes:
-        code: of the Secret that the spec names; empty where there is none.
-        token: of the token Secret; empty where there is none.
-        written: of our own latest write of the token Secret, which its watch may not know of yet.
+        code: of the Secret that the spec names.
+        token: of the token Secret.
+        written: of our own latest write of the token Secret, whose watch event may not have arrived yet.
     """
 
     code: str | None
     token: str | None
     written: str | None
 
-    @property
-    def are_known(self) -> bool:
-        return self.code is not None and self.token is not None
-
-    @property
-    def show_no_token_secret(self) -> bool:
-        return self.token == "" and self.written is None
-
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
-    """What was found, and in which Secrets.
+class _CachedCode:
+    """A code and where it was read.
 
     Attributes:
         versions: of the Secrets, before they were read.
-        reference: to the code, as the spec had it.
+        reference: to the Secret, from the spec.
+        code: what was read.
     """
 
-    versions: _Versions
+    versions: _SecretVersions
     reference: SecretKeyRef
     code: AuthorizationCode
 
 
 @dataclass(frozen=True, slots=True)
 class OneTimeCodes:
-    """Finds the code, and says what is the matter with it before it is spent.
+    """Reads codes, and finds out what is wrong with one before it is sent.
 
-    A code that was sent is worth nothing any more, so that one is not read again while its Secrets stay as they are.
+    A code that was sent is of no more use, so it is not read again while its Secrets are unchanged.
 
     Attributes:
-        secrets: of the cluster.
-        resources: of the cluster; who has handed which code over stands in their statuses.
-        pasted: codes that were handed over on the connector's page.
-        version: resourceVersion of a Secret by namespace and name, as its watch has it; None while that is not known.
+        secrets: Secrets of the cluster.
+        resources: connectors of the cluster; their statuses hold the hashes of the codes that were sent.
+        pasted: codes that were entered on the connector's page.
+        version: returns the resourceVersion of a Secret by namespace and name, or None while it is unknown.
     """
 
     secrets: Secrets
     resources: ResourceCache
     pasted: PastedCodes
     version: Callable[[str, str], str | None] = lambda _namespace, _name: None
-    _seen: dict[str, _Seen] = field(default_factory=dict)
+    _cache: dict[str, _CachedCode] = field(default_factory=dict)
 
     async def read(self, connector: AzureDevOpsConnector) -> tuple[AuthorizationCode, SecretStr | None]:
-        """What is known of the code, and the code unless it was sent before.
+        """Return the state of the code, and the code itself unless it was sent before.
 
         Raises:
             KubernetesError: a Secret could not be read.
@@ -85,30 +78,31 @@ class OneTimeCodes:
         reference = connector.spec.authorization.code_secret_ref
         if connector.spec.authorization.method is not AuthorizationMethod.CODE or reference is None:
             return AuthorizationCode(), None
-        versions, uid = self._versions(connector, reference), connector.metadata.uid
-        seen = self._seen.get(uid)
-        unchanged = seen is not None and (seen.versions, seen.reference) == (versions, reference)
-        if seen is not None and unchanged and seen.code.sha256 in used_code_hashes(connector.status.authorization):
-            return seen.code, None
-        pasted = None if versions.show_no_token_secret else await self.pasted.get(connector)
-        if pasted is not None:  # not remembered: once it was sent, the next look takes it out of the token Secret
-            return AuthorizationCode(sha256_hex(pasted)), pasted
-        code, value = await self._read(connector, reference)
-        if versions.are_known:
-            self._seen[uid] = _Seen(versions, reference, code)
-        return code, value
-
-    def forget(self, uid: str) -> None:
-        """The connector is gone."""
-        self._seen.pop(uid, None)
-
-    def _versions(self, connector: AzureDevOpsConnector, reference: SecretKeyRef) -> _Versions:
-        namespace = connector.metadata.namespace
-        return _Versions(
+        namespace, uid = connector.metadata.namespace, connector.metadata.uid
+        versions = _SecretVersions(
             self.version(namespace, reference.name),
             self.version(namespace, connector.token_secret_name),
             self.pasted.store.last_written(connector),
         )
+        cached = self._cache.get(uid)
+        if (
+            cached is not None
+            and (cached.versions, cached.reference) == (versions, reference)
+            and cached.code.sha256 in used_code_hashes(connector.status.authorization)
+        ):
+            return cached.code, None
+        has_no_token_secret = versions.token == "" and versions.written is None
+        pasted = None if has_no_token_secret else await self.pasted.get(connector)
+        if pasted is not None:  # not cached: once it was sent, the next reconcile removes it from the token Secret
+            return AuthorizationCode(sha256_hex(pasted)), pasted
+        code, value = await self._read(connector, reference)
+        if versions.code is not None and versions.token is not None:
+            self._cache[uid] = _CachedCode(versions, reference, code)
+        return code, value
+
+    def forget(self, uid: str) -> None:
+        """Drop everything about a deleted connector."""
+        self._cache.pop(uid, None)
 
     async def _read(
         self, connector: AzureDevOpsConnector, reference: SecretKeyRef
@@ -131,8 +125,8 @@ class OneTimeCodes:
         other = self.resources.code_used_by(Key.from_metadata(metadata), reference.name, digest)
         if other is not None:
             problem = (
-                f"The one-time code in Secret {reference.name} was handed over for connector {other.name}, and works "
-                "once only. Give each connector a Secret of its own, with a code of its own."
+                f"The one-time code in Secret {reference.name} was sent for connector {other.name}, and works "
+                "only once. Give each connector a Secret of its own, with a code of its own."
             )
             return AuthorizationCode(problem=problem, refused=True), None
         return AuthorizationCode(digest), code

@@ -1,7 +1,7 @@
-"""What the operator's own sign-in shows of Azure DevOps, as findings for a snapshot.
+"""What the operator's own sign-in shows of Azure DevOps, as part of a snapshot.
 
-Where nobody can look, the statuses say what was found last: no finding goes away because a service is silent, and a
-process that has just begun knows as much as the one before it.
+While Azure DevOps or the token service is unavailable, the latest results are read from the statuses: a result does not
+disappear because a service does not answer, and a restarted process has the same results as the one before.
 """
 
 from __future__ import annotations
@@ -24,15 +24,21 @@ __all__ = ["SignInFindings", "SignInObserver"]
 
 Checks = Mapping[str, tuple[Prerequisite, ...]]
 
-_PASSING: Final = frozenset(
+_TRANSIENT_REASONS: Final = frozenset(
     {Reason.AZURE_DEVOPS_UNAVAILABLE, Reason.TOKEN_SERVICE_UNAVAILABLE, Reason.KUBERNETES_UNAVAILABLE}
 )
-"""Reasons of checks that could not be made this time and come again by themselves."""
+"""Reasons of checks that could not be made this time and are repeated without anybody's action."""
 
 
 @dataclass(frozen=True, slots=True)
 class SignInFindings:
-    """What the operator's own sign-in brings to a snapshot; by organization in lower case."""
+    """What the operator's own sign-in contributes to a snapshot; by organization in lower case.
+
+    Attributes:
+        sign_in: state of the sign-in; None with the method None.
+        prerequisites: results of the checks.
+        expected: counts of projects and repositories in Azure DevOps.
+    """
 
     sign_in: SignIn | None = None
     prerequisites: Checks = field(default_factory=dict)
@@ -41,60 +47,66 @@ class SignInFindings:
 
 @dataclass(frozen=True, slots=True)
 class SignInObserver:
-    """Looks at Azure DevOps as the account that is signed in."""
+    """Reads from Azure DevOps as the account that is signed in."""
 
     sign_ins: SignIns
     checker: PrerequisiteChecker
 
     def forget(self, uid: str) -> None:
-        """The connector is gone."""
+        """Drop everything about a deleted connector."""
         self.sign_ins.forget(uid)
         self.checker.invalidate(uid)
 
-    async def look(
+    async def observe(
         self,
         connector: AzureDevOpsConnector,
         organizations: Mapping[str, str],
         resources: Iterable[DevOpsOrganization] = (),
         *,
-        anew: bool = False,
+        refresh: bool = False,
     ) -> SignInFindings:
-        """How the sign-in stands, and what it shows. Never raises: what cannot be told is unknown.
+        """Return the state of the sign-in and what it shows. Never raises: what cannot be read is unknown.
 
         Args:
-            connector: whose sign-in.
-            organizations: names of what is wanted, by name in lower case.
-            resources: the connector's DevOpsOrganizations, whose statuses say what was found last.
-            anew: somebody asks for a look now: nothing that was found lately will do.
+            connector: the connector.
+            organizations: names of the organizations to check, by name in lower case.
+            resources: its DevOpsOrganizations, whose statuses hold the latest results.
+            refresh: ignore cached results, because a reconcile was requested.
         """
-        if anew:
+        if refresh:
             self.sign_ins.request_check(connector)
             self.checker.invalidate(connector.metadata.uid)
         state = await self.sign_ins.state(connector)
-        told = _told(resources, organizations)
+        reported = _reported_findings(resources, organizations)
+        checks, expected = reported.prerequisites, reported.expected
         if state.signed_in:
-            checks, expected = await self._ask(connector, organizations, told)
-        elif state.signed_in is None:
-            checks, expected = told.prerequisites, told.expected
-        else:
-            checks, expected = _unproved(told.prerequisites, state), {}
-        return SignInFindings(_sign_in(state, _lost(connector, checks)), checks, expected)
+            names = tuple(organizations.values())
+            new_checks = await asyncio.gather(*(self.checker.check(connector, name) for name in names))
+            counts = await asyncio.gather(*(self.checker.expected_counts(connector, name) for name in names))
+            checks = {
+                key: _keep_unmet(reported.prerequisites.get(key, ()), results)
+                for key, results in zip(organizations, new_checks, strict=True)
+            }
+            new_counts = zip(organizations, counts, strict=True)
+            expected = {**reported.expected, **{key: count for key, count in new_counts if count is not None}}
+        elif state.signed_in is not None:
+            checks, expected = _unproven(reported.prerequisites, state), {}
+        sign_in = SignIn(
+            signed_in=state.signed_in,
+            reason=state.reason,
+            message=state.message,
+            account=state.account,
+            tenant_id=state.tenant_id,
+            url=state.url,
+            expires_at=state.refresh_token_expires_at,
+            is_lost=state.is_lost,
+            authorizing_account_lost=_authorizing_account_problem(connector, checks),
+        )
+        return SignInFindings(sign_in, checks, expected)
 
-    async def _ask(
-        self, connector: AzureDevOpsConnector, organizations: Mapping[str, str], told: SignInFindings
-    ) -> tuple[Checks, Mapping[str, Counts]]:
-        """Ask Azure DevOps; what it does not answer this time is as it was told before."""
-        names = tuple(organizations.values())
-        made = await asyncio.gather(*(self.checker.check(connector, name) for name in names))
-        counts = await asyncio.gather(*(self.checker.expected_counts(connector, name) for name in names))
-        before = told.prerequisites
-        checks = {key: _over(before.get(key, ()), each) for key, each in zip(organizations, made, strict=True)}
-        known = {key: each for key, each in zip(organizations, counts, strict=True) if each is not None}
-        return checks, {**told.expected, **known}
 
-
-def _told(resources: Iterable[DevOpsOrganization], organizations: Mapping[str, str]) -> SignInFindings:
-    """What the statuses say of the wanted organizations."""
+def _reported_findings(resources: Iterable[DevOpsOrganization], organizations: Mapping[str, str]) -> SignInFindings:
+    """Return the latest results from the statuses of the organizations."""
     checks: dict[str, tuple[Prerequisite, ...]] = {}
     expected: dict[str, Counts] = {}
     for resource in resources:
@@ -109,51 +121,38 @@ def _told(resources: Iterable[DevOpsOrganization], organizations: Mapping[str, s
     return SignInFindings(None, checks, expected)
 
 
-def _over(told: tuple[Prerequisite, ...], made: tuple[Prerequisite, ...]) -> tuple[Prerequisite, ...]:
-    """New outcomes; what a person must do does not go away because a service is silent."""
-    unmet = {each.check: each for each in told if each.status == "False"}
+def _keep_unmet(previous: tuple[Prerequisite, ...], results: tuple[Prerequisite, ...]) -> tuple[Prerequisite, ...]:
+    """Return the new results; an unmet prerequisite stays unmet while its check gets no answer."""
+    unmet = {check.check: check for check in previous if check.status == "False"}
     return tuple(
-        unmet.get(each.check, each) if each.status == "Unknown" and each.reason in _PASSING else each for each in made
+        unmet.get(check.check, check) if check.status == "Unknown" and check.reason in _TRANSIENT_REASONS else check
+        for check in results
     )
 
 
-def _unproved(told: Checks, state: SignInState) -> Checks:
-    """Without a sign-in nobody can say any more that something is met."""
+def _unproven(previous: Checks, state: SignInState) -> Checks:
+    """Return the results without a sign-in: nothing can be shown to be met any more."""
     message = "The operator's own sign-in has stopped, and this check with it: see the connector."
     return {
         key: tuple(
-            Prerequisite(check=each.check, status="Unknown", reason=str(state.reason), message=message)
-            if each.status == "True"
-            else each
-            for each in made
+            Prerequisite(check=check.check, status="Unknown", reason=str(state.reason), message=message)
+            if check.status == "True"
+            else check
+            for check in checks
         )
-        for key, made in told.items()
+        for key, checks in previous.items()
     }
 
 
-def _sign_in(state: SignInState, lost: str | None) -> SignIn:
-    return SignIn(
-        signed_in=state.signed_in,
-        reason=state.reason,
-        message=state.message,
-        account=state.account,
-        tenant_id=state.tenant_id,
-        url=state.url,
-        expires_at=state.refresh_token_expires_at,
-        is_lost=state.is_lost,
-        authorizing_account_lost=lost,
-    )
-
-
-def _lost(connector: AzureDevOpsConnector, checks: Checks) -> str | None:
-    """Why the authorizing account can do nothing for Defender any more: it is an administrator nowhere."""
-    found = [
-        each
-        for made in checks.values()
-        for each in made
-        if each.check == PrerequisiteCheck.PROJECT_COLLECTION_ADMINISTRATOR
+def _authorizing_account_problem(connector: AzureDevOpsConnector, checks: Checks) -> str | None:
+    """Return why the authorizing account is of no more use to Defender: it is an administrator of no organization."""
+    administrator_checks = [
+        check
+        for organization_checks in checks.values()
+        for check in organization_checks
+        if check.check == PrerequisiteCheck.PROJECT_COLLECTION_ADMINISTRATOR
     ]
-    if not found or any(each.status != "False" for each in found):
+    if not administrator_checks or any(check.status != "False" for check in administrator_checks):
         return None
     account = connector.spec.authorizing_account
     return f"the account {account} is a Project Collection Administrator in none of the organizations any more"

@@ -1,4 +1,4 @@
-"""Carrying a plan out: what is told to whom, and where it ends."""
+"""Executing a plan: notifications of writes, and where it ends."""
 
 from __future__ import annotations
 
@@ -26,60 +26,62 @@ from tests.unit.azure.fakes import FakeAzure, answer, arm_error
 from tests.unit.reconcile.builder import CONNECTOR_ID, NOW, cloud_of, snapshot
 
 TAGGED = answer(200, {"id": CONNECTOR_ID, "name": "contoso", "location": "westeurope", "tags": {"a": "b"}})
-STEP = SetTags({"a": "b"}, ("a",))
+ACTION = SetTags({"a": "b"}, ("a",))
 
 
 @dataclass
-class Bench:
-    """An executor on a scripted Azure.
+class ExecutorSetup:
+    """An executor with a scripted Azure.
 
     Attributes:
-        noted: connectors that were told to be written, and how many requests had been sent by then.
+        writes: connectors in notifications of writes, and how many requests had been sent by then.
     """
 
     azure: FakeAzure
-    noted: list[tuple[str, int]] = field(default_factory=list)
+    writes: list[tuple[str, int]] = field(default_factory=list)
 
-    async def execute(self, *steps: Action) -> ExecutionResult:
-        """Carry steps out on the connector of the default world."""
+    async def execute(self, *actions: Action) -> ExecutionResult:
+        """Execute actions on the connector of the default world."""
         resources, arm = ResourceCache(), self.azure.arm
-        nobody = cast("Connectors", None), cast("Organizations", None)  # steps for Azure need no Kubernetes
-        executor = Executor(resources, WriteThrough(resources, lambda _: None), *nobody, lambda: NOW)
+        clients = cast("Connectors", None), cast("Organizations", None)  # actions for Azure need no Kubernetes
+        executor = Executor(resources, WriteThrough(resources, lambda _: None), *clients, lambda: NOW)
         poller = ResourceGraphPoller(arm, interval=300, on_changes=lambda _: None)
         access = AzureAccess(SecurityConnectors(arm), RoleAssignments(arm), poller, self._note)
         persist_code_hash = cast("Callable[[ConnectorSnapshot], Awaitable[None]]", None)
         context = ExecutionContext(Key("security", "contoso"), access, None, persist_code_hash)
-        return await executor.execute(steps, snapshot(), context)
+        return await executor.execute(actions, snapshot(), context)
 
     def _note(self, ref: ConnectorRef) -> None:
-        self.noted.append((ref.name, len(self.azure.requests)))
+        self.writes.append((ref.name, len(self.azure.requests)))
 
 
 @pytest.mark.parametrize(
-    "given", [TAGGED, arm_error(403, "AuthorizationFailed", "No."), httpx.ReadError("cut")], ids=["done", "no", "cut"]
+    "response",
+    [TAGGED, arm_error(403, "AuthorizationFailed", "No."), httpx.ReadError("cut")],
+    ids=["done", "no", "cut"],
 )
-async def test_every_watcher_hears_of_a_write_before_it_and_after_it(given: httpx.Response | Exception) -> None:
-    context = Bench(FakeAzure([given]))
-    await context.execute(STEP)
-    (first, sent_before), (last, sent_after) = context.noted
+async def test_pollers_are_notified_of_a_write_before_it_and_after_it(response: httpx.Response | Exception) -> None:
+    setup = ExecutorSetup(FakeAzure([response]))
+    await setup.execute(ACTION)
+    (first, requests_at_first), (last, requests_at_last) = setup.writes
     assert first == last == "contoso"
-    assert sent_before == 0
-    assert sent_after == len(context.azure.requests) >= 1
+    assert requests_at_first == 0
+    assert requests_at_last == len(setup.azure.requests) >= 1
 
 
-async def test_the_first_step_that_fails_ends_the_plan_and_those_before_it_count() -> None:
-    context = Bench(FakeAzure([TAGGED, arm_error(403, "AuthorizationFailed", "No.")]))
-    done = await context.execute(STEP, DeleteConnector(CONNECTOR_ID), SetTags({}, ()))
-    assert done.steps == (STEP,)
-    assert done.failure is not None
-    assert done.failure.reason == "Forbidden"
-    connector = cloud_of(done.snapshot).connector
+async def test_the_first_action_that_fails_ends_the_plan_and_those_before_it_count() -> None:
+    setup = ExecutorSetup(FakeAzure([TAGGED, arm_error(403, "AuthorizationFailed", "No.")]))
+    result = await setup.execute(ACTION, DeleteConnector(CONNECTOR_ID), SetTags({}, ()))
+    assert result.actions == (ACTION,)
+    assert result.failure is not None
+    assert result.failure.reason == "Forbidden"
+    connector = cloud_of(result.snapshot).connector
     assert connector is not None
     assert connector.tags == {"a": "b"}
 
 
-async def test_a_courtesy_that_fails_is_left_out_and_the_next_step_follows() -> None:
-    context = Bench(FakeAzure([arm_error(403, "AuthorizationFailed", "No."), TAGGED]))
-    done = await context.execute(RemoveOwnerTags({}, ()), STEP)
-    assert done.steps == (STEP,)
-    assert done.failure is None
+async def test_a_best_effort_action_that_fails_is_skipped_and_the_next_one_follows() -> None:
+    setup = ExecutorSetup(FakeAzure([arm_error(403, "AuthorizationFailed", "No."), TAGGED]))
+    result = await setup.execute(RemoveOwnerTags({}, ()), ACTION)
+    assert result.actions == (ACTION,)
+    assert result.failure is None

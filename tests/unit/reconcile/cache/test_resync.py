@@ -1,4 +1,4 @@
-"""Who went while nobody listened is found out, and nobody else is forgotten."""
+"""Objects deleted while no watch was open are removed from the cache, and no others."""
 
 from __future__ import annotations
 
@@ -29,18 +29,19 @@ def organization(uid: str = "o", version: int = 5) -> dict[str, Any]:
 
 
 class World:
-    """A cache, and an API server that says who is there."""
+    """A cache, and an API server with scripted lists."""
 
     def __init__(self) -> None:
-        self.woken: list[Key] = []
+        self.enqueued: list[Key] = []
         self.resources = ResourceCache()
-        self.asked: list[tuple[str, str]] = []
+        self.requests: list[tuple[str, str]] = []
         self._lists: list[list[dict[str, Any]]] = []
+        self.fails_after_first_list = False
 
-    async def call(self, *namespaces: str) -> None:
-        """Call the roll once."""
+    async def resync(self, *namespaces: str) -> None:
+        """Resync once."""
         client = cast("KubernetesClient", self)
-        await Resync(client, self.resources, namespaces, self.woken.append, interval=300).call()
+        await Resync(client, self.resources, namespaces, self.enqueued.append, interval=300).resync()
 
     def lists(self, *pages: tuple[str, ...], version: int = 9) -> None:
         """Script the next list: uids, page by page."""
@@ -50,9 +51,9 @@ class World:
         )
 
     async def pages(self, url: str, *, accept: str) -> AsyncIterator[dict[str, Any]]:
-        """What the client gives."""
-        self.asked.append((url, accept))
-        if "/forbidden/" in url:
+        """Return the pages of the next list, as the client does."""
+        self.requests.append((url, accept))
+        if "/forbidden/" in url or (self.fails_after_first_list and len(self.requests) > 1):
             raise KubernetesRefused("No right to list them.")
         for page in self._lists.pop(0):
             yield page
@@ -60,79 +61,89 @@ class World:
 
 @pytest.fixture
 def world() -> World:
-    """A connector and its organization are known."""
+    """Return a world with a connector and its organization in the cache."""
     world = World()
     world.resources.upsert_connector(connector())
     world.resources.upsert_organization(organization())
     return world
 
 
-async def test_whoever_is_there_stays(world: World) -> None:
+async def test_listed_objects_stay(world: World) -> None:
     world.lists(("c",))
     world.lists(("o",))
-    await world.call()
-    assert world.woken == []
+    await world.resync()
+    assert world.enqueued == []
     assert world.resources.connector(CONTOSO) is not None
     assert world.resources.organizations(CONTOSO) != []
-    assert {accept for _, accept in world.asked} == {"application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"}
+    assert {accept for _, accept in world.requests} == {
+        "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+    }
 
 
-async def test_an_organization_that_went_unheard_is_forgotten_and_its_connector_looks(world: World) -> None:
+async def test_an_unlisted_organization_is_removed_and_its_connector_requeued(world: World) -> None:
     world.lists(("c",))
     world.lists(())
-    await world.call()
-    assert world.woken == [CONTOSO]
+    await world.resync()
+    assert world.enqueued == [CONTOSO]
     assert world.resources.organizations(CONTOSO) == []
 
 
-async def test_a_connector_that_went_unheard_is_forgotten_and_cleaned_up_after(world: World) -> None:
+async def test_an_unlisted_connector_is_removed_and_requeued(world: World) -> None:
     world.lists(())
     world.lists(("o",))
-    await world.call()
-    assert world.woken == [CONTOSO]
+    await world.resync()
+    assert world.enqueued == [CONTOSO]
     assert world.resources.connector(CONTOSO) is None
     assert world.resources.connector_uids() == frozenset()
 
 
-async def test_what_is_younger_than_the_list_stays(world: World) -> None:
+async def test_objects_younger_than_the_list_stay(world: World) -> None:
     world.lists((), version=4)
     world.lists((), version=4)
-    await world.call()
-    assert world.woken == []
+    await world.resync()
+    assert world.enqueued == []
     assert world.resources.connector(CONTOSO) is not None
 
 
-async def test_what_is_on_a_later_page_stays(world: World) -> None:
+async def test_objects_on_a_later_page_stay(world: World) -> None:
     world.lists(("x",), ("c",))
     world.lists(("o",))
-    await world.call()
-    assert world.woken == []
+    await world.resync()
+    assert world.enqueued == []
 
 
-async def test_a_list_of_one_namespace_says_nothing_of_another(world: World) -> None:
-    world.resources.upsert_connector(connector("elsewhere", namespace="platform"))
+async def test_a_list_of_one_namespace_affects_no_other(world: World) -> None:
+    world.resources.upsert_connector(connector("other", namespace="platform"))
     world.lists(("c",))
     world.lists(("o",))
-    await world.call("security")
+    await world.resync("security")
     assert world.resources.connector(Key("platform", "contoso")) is not None
-    assert [url.split("/")[-2] for url, _ in world.asked] == ["security", "security"]
+    assert [url.split("/")[-2] for url, _ in world.requests] == ["security", "security"]
 
 
-async def test_a_namespace_that_cannot_be_listed_keeps_nobody_from_the_others(world: World) -> None:
-    world.resources.upsert_connector(connector("there", namespace="forbidden"))
+async def test_a_namespace_that_cannot_be_listed_does_not_hold_up_the_others(world: World) -> None:
+    world.resources.upsert_connector(connector("unlisted", namespace="forbidden"))
     world.lists(())
     world.lists(())
-    await world.call("forbidden", "security")
+    await world.resync("forbidden", "security")
     assert world.resources.connector(CONTOSO) is None
     assert world.resources.connector(Key("forbidden", "contoso")) is not None
 
 
-def test_an_organization_that_a_write_does_not_find_is_gone() -> None:
-    woken: list[Key] = []
+def test_an_organization_that_a_write_does_not_find_is_removed() -> None:
+    enqueued: list[Key] = []
     resources = ResourceCache()
     resources.upsert_organization(organization())
-    written = WriteThrough(resources, woken.append)
-    written.organization_deleted(Key("security", "fabrikam"))
-    written.organization_deleted(Key("security", "fabrikam"))
-    assert woken == [CONTOSO]
+    write_through = WriteThrough(resources, enqueued.append)
+    write_through.organization_deleted(Key("security", "fabrikam"))
+    write_through.organization_deleted(Key("security", "fabrikam"))
+    assert enqueued == [CONTOSO]
     assert resources.organizations(CONTOSO) == []
+
+
+async def test_nothing_is_removed_before_both_kinds_are_listed(world: World) -> None:
+    world.lists(())
+    world.fails_after_first_list = True
+    await world.resync()
+    assert world.enqueued == []
+    assert world.resources.connector(CONTOSO) is not None, "it is removed with the next complete list"

@@ -1,4 +1,4 @@
-"""A look that found what the last one left needs neither a plan nor a report."""
+"""A reconcile whose inputs are unchanged needs neither a plan nor a report."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ from tests.unit.reconcile.builder import NOW, cloud_of, snapshot
 
 WORLD = snapshot("azure: {organizations: {contoso: Onboarded}}", "resources: {contoso: {}}")
 
-STANDS_STILL = {
+NOT_COMPARED = {
     "owner": "the cluster and the uid",
     "connector": "by its resourceVersion",
     "organizations": "by their resourceVersions",
-    "taken_names": "only what is missing is given a name, and where something is missing there is something to do",
+    "taken_names": "only a new resource needs a name, and then there is something to do",
     "existing_owner_uids": "only of a connector that is somebody else's: it is left alone, or only observed",
     "namespaces": "a setting",
     "timings": "settings",
-    "failures": "a look that failed has no rest, and one that follows it counts none",
-    "namespace_terminating": "found by a write that failed",
-    "derived": "made of the others",
+    "failures": "a failed reconcile keeps no inputs, and the next success resets the number",
+    "namespace_terminating": "discovered by a write that failed",
+    "derived": "computed from the others",
 }
-"""Parts of a snapshot that a rest does not keep, each with the cause."""
+"""Parts of a snapshot that are not compared, each with the reason."""
 
 
-def found(change: Callable[[AzureState], AzureState]) -> ConnectorSnapshot:
+def with_state(change: Callable[[AzureState], AzureState]) -> ConnectorSnapshot:
     return replace(WORLD, cloud=change(cloud_of(WORLD)))
 
 
-def version(of: str) -> ConnectorSnapshot:
-    if of == "connector":
+def with_version(kind: str) -> ConnectorSnapshot:
+    if kind == "connector":
         metadata = WORLD.connector.metadata.model_copy(update={"resource_version": "9"})
         return replace(WORLD, connector=WORLD.connector.model_copy(update={"metadata": metadata}))
-    first, *others = WORLD.organizations
+    first, *remaining = WORLD.organizations
     changed = first.model_copy(update={"metadata": first.metadata.model_copy(update={"resource_version": "9"})})
-    return replace(WORLD, organizations=(changed, *others))
+    return replace(WORLD, organizations=(changed, *remaining))
 
 
 def configured(**change: object) -> ConnectorSnapshot:
@@ -49,25 +49,25 @@ def configured(**change: object) -> ConnectorSnapshot:
         assert cloud.configuration is not None
         return replace(cloud, configuration=replace(cloud.configuration, **change))
 
-    return found(changed)
+    return with_state(changed)
 
 
-def last_inputs(world: ConnectorSnapshot = WORLD) -> ReconcileInputs:
-    made = ReconcileInputs.of(world, None)
-    assert made is not None
-    return made
+def inputs_of(world: ConnectorSnapshot = WORLD) -> ReconcileInputs:
+    inputs = ReconcileInputs.of(world, None)
+    assert inputs is not None
+    return inputs
 
 
-def test_a_rest_holds_whenever_and_however_azure_was_asked() -> None:
-    again = found(lambda cloud: replace(cloud, probed_at=NOW + timedelta(hours=1), fresh=not cloud.fresh))
-    assert last_inputs().is_unchanged(again, NOW)
+def test_inputs_are_unchanged_whenever_and_however_azure_was_read() -> None:
+    again = with_state(lambda cloud: replace(cloud, probed_at=NOW + timedelta(hours=1), fresh=not cloud.fresh))
+    assert inputs_of().is_unchanged(again, NOW)
 
 
 @pytest.mark.parametrize(
     "changed",
     [
-        version("connector"),
-        version("organization"),
+        with_version("connector"),
+        with_version("organization"),
         replace(WORLD, organizations=()),
         replace(WORLD, code=AuthorizationCode("f" * 64)),
         replace(WORLD, sign_in=SignIn(signed_in=False)),
@@ -85,16 +85,16 @@ def test_a_rest_holds_whenever_and_however_azure_was_asked() -> None:
         replace(WORLD, inventory=DiscoveredCounts({"contoso": Counts(9, 9)})),
         replace(WORLD, conflicting_connectors={"contoso": "another"}),
         replace(WORLD, cloud=Failure("AzureUnavailable", "down")),
-        found(lambda cloud: replace(cloud, probe_failure=Failure("AuthorizationLost", "revoked"))),
-        found(lambda cloud: replace(cloud, available=())),
-        found(lambda cloud: replace(cloud, organizations=())),
-        found(lambda _: AzureState()),
+        with_state(lambda cloud: replace(cloud, probe_failure=Failure("AuthorizationLost", "revoked"))),
+        with_state(lambda cloud: replace(cloud, available=())),
+        with_state(lambda cloud: replace(cloud, organizations=())),
+        with_state(lambda _: AzureState()),
         configured(provisioning_state=ProvisioningState.FAILED),
     ],
     ids=lambda _: "",
 )
-def test_whatever_else_changes_ends_it(changed: ConnectorSnapshot) -> None:
-    assert not last_inputs().is_unchanged(changed, NOW)
+def test_any_other_change_makes_them_differ(changed: ConnectorSnapshot) -> None:
+    assert not inputs_of().is_unchanged(changed, NOW)
 
 
 @pytest.mark.parametrize(
@@ -102,22 +102,22 @@ def test_whatever_else_changes_ends_it(changed: ConnectorSnapshot) -> None:
     [
         replace(WORLD, cloud=Failure("AzureUnavailable", "down")),
         configured(provisioning_state=ProvisioningState.PENDING),
-        found(lambda _: AzureState()),
-        found(lambda cloud: replace(cloud, pending_requests={"tags": ("key", NOW)})),
+        with_state(lambda _: AzureState()),
+        with_state(lambda cloud: replace(cloud, pending_requests={"tags": ("key", NOW)})),
     ],
-    ids=["a read that failed", "an operation", "no connector", "a wish that may be repeated"],
+    ids=["a read that failed", "an operation", "no connector", "a pending request"],
 )
-def test_who_waits_for_something_does_not_rest(waiting: ConnectorSnapshot) -> None:
+def test_a_connector_that_waits_for_something_has_no_reusable_inputs(waiting: ConnectorSnapshot) -> None:
     assert ReconcileInputs.of(waiting, None) is None
 
 
-def test_it_ends_when_a_deadline_does() -> None:
-    made = ReconcileInputs.of(WORLD, NOW)
-    assert made is not None
-    assert made.is_unchanged(WORLD, NOW - timedelta(seconds=1))
-    assert not made.is_unchanged(WORLD, NOW)
+def test_inputs_are_valid_until_the_deadline() -> None:
+    inputs = ReconcileInputs.of(WORLD, NOW)
+    assert inputs is not None
+    assert inputs.is_unchanged(WORLD, NOW - timedelta(seconds=1))
+    assert not inputs.is_unchanged(WORLD, NOW)
 
 
-def test_every_part_of_a_snapshot_is_kept_or_stands_still() -> None:
-    kept = {each.name for each in fields(ReconcileInputs)} - {"versions", "valid_until"}
-    assert {each.name for each in fields(ConnectorSnapshot)} == kept | STANDS_STILL.keys()
+def test_every_part_of_a_snapshot_is_compared_or_listed_as_not_compared() -> None:
+    compared = {field.name for field in fields(ReconcileInputs)} - {"versions", "valid_until"}
+    assert {field.name for field in fields(ConnectorSnapshot)} == compared | NOT_COMPARED.keys()

@@ -1,4 +1,4 @@
-"""What is read of Azure, and what a refusal means."""
+"""What is read from Azure, and what a refusal means."""
 
 from __future__ import annotations
 
@@ -22,34 +22,36 @@ DOWN = arm_error(503, "ServiceUnavailable", "Down.")
 
 
 def azure(assignments: httpx.Response) -> FakeAzure:
-    """Azure with a connector, and this answer to the question for its role assignments."""
+    """Azure with a connector, and this response to requests for its role assignments."""
     return FakeAzure([lambda request: assignments if "roleAssignments" in request.url.path else CONNECTOR])
 
 
-async def readers(cloud: FakeAzure, question: ReadOptions) -> tuple[RoleAssignment, ...] | None:
-    observer = AzureStateReader(SecurityConnectors(cloud.arm), RoleAssignments(cloud.arm))
-    return (await observer.read_for_deletion(REF, question)).readers
+async def readers(cloud: FakeAzure, options: ReadOptions) -> tuple[RoleAssignment, ...] | None:
+    reader = AzureStateReader(SecurityConnectors(cloud.arm), RoleAssignments(cloud.arm))
+    return (await reader.read_for_deletion(REF, options)).readers
 
 
 @pytest.mark.parametrize(
-    "question", [ReadOptions(readers=True), ReadOptions(strays=lambda _: True)], ids=["asked for", "strays"]
+    "options",
+    [ReadOptions(readers=True), ReadOptions(may_have_orphaned_role_assignments=lambda _: True)],
+    ids=["in the spec", "orphaned"],
 )
-async def test_assignments_are_read_for_the_spec_and_for_what_no_status_remembers(question: ReadOptions) -> None:
-    assert await readers(azure(ASSIGNED), question) == (RoleAssignment("x", "p", ROLE),)
+async def test_assignments_are_read_for_the_spec_and_if_there_may_be_orphaned_ones(options: ReadOptions) -> None:
+    assert await readers(azure(ASSIGNED), options) == (RoleAssignment("x", "p", ROLE),)
 
 
-async def test_assignments_that_nobody_speaks_of_are_not_read() -> None:
+async def test_assignments_that_neither_spec_nor_status_mentions_are_not_read() -> None:
     cloud = azure(ASSIGNED)
     assert await readers(cloud, ReadOptions()) is None
     assert len(cloud.requests) == 1
 
 
-async def test_who_may_not_read_assignments_has_made_none_that_nobody_remembers() -> None:
-    assert await readers(azure(NO_RIGHT), ReadOptions(strays=lambda _: True)) is None
+async def test_without_the_right_to_read_assignments_there_are_no_orphaned_ones() -> None:
+    assert await readers(azure(NO_RIGHT), ReadOptions(may_have_orphaned_role_assignments=lambda _: True)) is None
     with pytest.raises(Forbidden):
-        await readers(azure(NO_RIGHT), ReadOptions(readers=True, strays=lambda _: True))
+        await readers(azure(NO_RIGHT), ReadOptions(readers=True, may_have_orphaned_role_assignments=lambda _: True))
 
 
-async def test_what_cannot_be_told_now_is_asked_again() -> None:
+async def test_an_outage_while_reading_assignments_fails_the_read() -> None:
     with pytest.raises(AzureUnavailable):
-        await readers(azure(DOWN), ReadOptions(strays=lambda _: True))
+        await readers(azure(DOWN), ReadOptions(may_have_orphaned_role_assignments=lambda _: True))

@@ -1,4 +1,4 @@
-"""How soon Defender is asked again which organizations there are."""
+"""How soon Defender is asked again which organizations are available."""
 
 from __future__ import annotations
 
@@ -67,9 +67,9 @@ EXCLUDING = "spec: {organizations: {exclude: [fabrikam]}}"
     ],
 )
 def test_what_nothing_else_shows_is_asked_for_with_each_refresh(world: tuple[str, ...], *, soon: bool) -> None:
-    asked = snapshot(*world)
-    since = NOW - (cloud_of(asked).probed_at or NOW)
-    assert GATHERER.requeue_after(asked, None, None) == ((REFRESH if soon else CHECK) - since).total_seconds()
+    current = snapshot(*world)
+    since = NOW - (cloud_of(current).probed_at or NOW)
+    assert GATHERER.requeue(current, None, None).requeue_after == ((REFRESH if soon else CHECK) - since).total_seconds()
 
 
 def test_by_default_whatever_failed_is_tried_again_within_a_refresh() -> None:

@@ -1,0 +1,214 @@
+"""Creates what needs the network or a running event loop, once this replica leads, and connects it."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from defender_devops.api.connector import AzureDevOpsConnector
+from defender_devops.app.federated_tokens import OperatorFederatedTokens
+from defender_devops.app.secret_store import ClusterSecretStore
+from defender_devops.app.secret_watches import SecretWatches
+from defender_devops.azure.arm.session import ArmSession
+from defender_devops.azure.identity.clients import ArmClients
+from defender_devops.azure.identity.grants import Grants
+from defender_devops.azure.identity.operator_identity import OperatorIdentity
+from defender_devops.azure.resource_graph.pollers import ResourceGraphPollers
+from defender_devops.azuredevops.client import Endpoints
+from defender_devops.azuredevops.prerequisite_checker import PrerequisiteChecker
+from defender_devops.cluster.client import KubernetesClient
+from defender_devops.cluster.connectors import Connectors
+from defender_devops.cluster.events import Events
+from defender_devops.cluster.namespaces import cluster_uid
+from defender_devops.cluster.organizations import Organizations
+from defender_devops.cluster.secrets import Secrets
+from defender_devops.cluster.service_accounts import ServiceAccounts
+from defender_devops.http_client import open_http_client
+from defender_devops.reconcile.actions.executor import Executor
+from defender_devops.reconcile.cache.connector_cache import ConnectorCaches
+from defender_devops.reconcile.cache.drift_notifications import DriftNotifications
+from defender_devops.reconcile.cache.resource_cache import Key, ResourceCache
+from defender_devops.reconcile.cache.resync import Resync
+from defender_devops.reconcile.cache.write_through import WriteThrough
+from defender_devops.reconcile.facts.snapshot import Timings
+from defender_devops.reconcile.observe.gatherer import Gatherer
+from defender_devops.reconcile.observe.one_time_code import OneTimeCodes
+from defender_devops.reconcile.observe.sign_in import SignInObserver
+from defender_devops.reconcile.reconciler import Reconciler
+from defender_devops.reconcile.status_writer import StatusWriter
+from defender_devops.settings import Settings
+from defender_devops.signin.assembly import SignInPackage, open_sign_in
+from defender_devops.signin.sessions.sign_ins import SignIns
+from defender_devops.telemetry.metrics import Metrics
+from defender_devops.telemetry.requests import Requests
+
+__all__ = ["Assembler", "Assembly"]
+
+
+def _now() -> datetime:
+    """Return the current time to whole seconds, as Kubernetes keeps it, so that a status reads back equal."""
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """What works while this replica leads.
+
+    Attributes:
+        reconciler: reconciles one connector.
+        sign_ins: the sign-ins of all connectors.
+        background: tasks that run beside the work queue and the watches, by name.
+    """
+
+    reconciler: Reconciler
+    sign_ins: SignIns
+    background: dict[str, Callable[[], Awaitable[None]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Assembler:
+    """Creates an `Assembly` from what exists before this replica leads.
+
+    Attributes:
+        settings: of the operator.
+        metrics: of the operator.
+        requests: observers of requests, for metrics and traces.
+        client: Kubernetes API client.
+        fence: raises LeadershipLost when this replica may no longer write.
+        resources: cache of both kinds.
+        secret_watches: watches of Secrets.
+        enqueue: enqueues a connector.
+    """
+
+    settings: Settings
+    metrics: Metrics
+    requests: Requests
+    client: KubernetesClient
+    fence: Callable[[], None]
+    resources: ResourceCache
+    secret_watches: SecretWatches
+    enqueue: Callable[[Key], None]
+
+    async def assemble(self, stack: AsyncExitStack) -> Assembly:
+        """Create everything; the stack closes it.
+
+        Raises:
+            OperatorError: something that nothing works without is missing.
+        """
+        settings = self.settings
+        connectors, organizations = Connectors(self.client), Organizations(self.client)
+        secrets = Secrets(self.client)
+        identity = OperatorIdentity(os.environ)
+        grants = Grants(settings.namespace, settings.identity_grants, identity.client_id)
+        session = ArmSession.open(str(settings.arm_endpoint), observe=self.requests.azure, fence=self.fence)
+        stack.push_async_callback(session.close)
+        self.metrics.set_rate_limiter_callback(lambda: _rate_limits(session))
+        identities = ArmClients(
+            session,
+            grants=grants,
+            operator_identity=identity,
+            secrets=secrets.read_key,
+            tokens=ServiceAccounts(self.client).token,
+        )
+        stack.push_async_callback(identities.close)
+
+        connector_caches = ConnectorCaches()
+        drift_notifications = DriftNotifications(connector_caches, self.enqueue)
+        pollers = ResourceGraphPollers(
+            interval=settings.refresh_interval,
+            on_changes=drift_notifications.on_changes,
+            indexing_lag=settings.resource_graph_lag,
+        )
+        federated_tokens = OperatorFederatedTokens(identity, grants)
+        sign_in, checker = await self._open_sign_in(stack, secrets, federated_tokens, connector_caches)
+
+        write_through = WriteThrough(self.resources, self.enqueue)
+        events = Events(self.client, socket.gethostname(), self.metrics.event_lost)
+        gatherer = Gatherer(
+            resources=self.resources,
+            clients=identities,
+            pollers=pollers,
+            drift_notifications=drift_notifications,
+            codes=OneTimeCodes(secrets, self.resources, sign_in.codes, self.secret_watches.version),
+            sign_ins=SignInObserver(sign_in.sign_ins, checker),
+            cluster_id=settings.cluster_id or await cluster_uid(self.client),
+            namespaces=frozenset(settings.namespaces) or None,
+            timings=Timings(
+                check_interval=timedelta(seconds=settings.check_interval),
+                poll_interval=timedelta(seconds=settings.operation_poll_interval),
+                settle_interval=timedelta(seconds=settings.discovery_settle_interval),
+            ),
+            refresh_interval=timedelta(seconds=settings.refresh_interval),
+            clock=_now,
+        )
+        reconciler = Reconciler(
+            resources=self.resources,
+            connector_caches=connector_caches,
+            gatherer=gatherer,
+            executor=Executor(self.resources, write_through, connectors, organizations, _now),
+            connectors=connectors,
+            status_writer=StatusWriter(self.resources, write_through, connectors, organizations, events),
+            clock=_now,
+        )
+        resync = Resync(
+            self.client, self.resources, settings.namespaces, self.enqueue, interval=settings.refresh_interval
+        )
+        background = {
+            "Resource Graph pollers": pollers.run,
+            "events": events.run,
+            "sign-ins": sign_in.sign_ins.run,
+            "resync": resync.run,
+            **self.secret_watches.background(),
+        }
+        return Assembly(reconciler, sign_in.sign_ins, background)
+
+    async def _open_sign_in(
+        self,
+        stack: AsyncExitStack,
+        secrets: Secrets,
+        federated_tokens: OperatorFederatedTokens,
+        connector_caches: ConnectorCaches,
+    ) -> tuple[SignInPackage, PrerequisiteChecker]:
+        """Create the sign-in with its pages, and the prerequisite checks that use it."""
+        settings = self.settings
+        http = open_http_client()
+        stack.push_async_callback(http.aclose)
+        package = await open_sign_in(
+            settings,
+            http,
+            ClusterSecretStore(secrets),
+            federated_tokens,
+            lambda namespace, name: self.enqueue(Key(namespace, name)),
+        )
+        checker = PrerequisiteChecker(
+            package.sign_ins,
+            http,
+            Endpoints.of(settings),
+            settings.check_interval,
+            observe=self.requests.azure_devops,
+        )
+
+        def on_sign_in(connector: AzureDevOpsConnector) -> None:
+            """Check everything again that the person who signed in may have corrected."""
+            key = Key.from_metadata(connector.metadata)
+            checker.forget(connector.metadata.uid)
+            connector_caches.mark_stale(key)
+            self.enqueue(key)
+
+        package.sign_ins.on_sign_in = on_sign_in
+        server = package.server(settings, checker)
+        if server is not None:
+            await server.start()
+            stack.push_async_callback(server.close)
+        return package, checker
+
+
+def _rate_limits(session: ArmSession) -> list[tuple[str, str, str, float]]:
+    return [
+        (state.key.principal, state.key.subscription, state.key.kind.value, state.available)
+        for state in session.rate_limiter.states()
+    ]

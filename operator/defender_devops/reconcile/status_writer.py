@@ -1,0 +1,78 @@
+"""Writes statuses as merge patches against the newest body, and emits the Kubernetes events of changed conditions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+
+from defender_devops.cluster.connectors import Connectors
+from defender_devops.cluster.events import Events
+from defender_devops.cluster.organizations import Organizations
+from defender_devops.errors import KubernetesNotFound
+from defender_devops.reconcile.cache.resource_cache import Key, ResourceCache
+from defender_devops.reconcile.cache.write_through import WriteThrough
+from defender_devops.reconcile.report.invalid_manifest import conditions_of
+from defender_devops.reconcile.report.merge_patch import merge_patch
+from defender_devops.reconcile.report.status_events import status_events
+
+__all__ = ["StatusWriter"]
+
+_log: Final = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class StatusWriter:
+    """Writes the status of both kinds; a status that is unchanged, or whose resource is deleted, is not written."""
+
+    resources: ResourceCache
+    write_through: WriteThrough
+    connectors: Connectors
+    organizations: Organizations
+    events: Events
+
+    async def write_connector(self, key: Key, status: Mapping[str, Any], *, version: str | None = None) -> None:
+        """Write a connector's status.
+
+        Args:
+            key: of the resource.
+            status: the whole new status.
+            version: the resourceVersion that the write has to replace, or None for any.
+
+        Raises:
+            KubernetesConflict: the resource has another version.
+            KubernetesError: it could not be written.
+        """
+        live = self.resources.connector(key)
+        if live is None:
+            return
+        patch = merge_patch(live.get("status") or {}, status)
+        if not patch:
+            return
+        body = await self.connectors.patch_status(key.namespace, key.name, patch, resource_version=version)
+        _log.debug("status written", fields=sorted(patch))
+        self.write_through.connector(body)
+        for event in status_events(conditions_of(live), conditions_of(body)):
+            self.events.emit(body, event.type, event.reason, event.message)
+
+    async def write_organization(self, key: Key, status: Mapping[str, Any]) -> None:
+        """Write an organization's status.
+
+        Raises:
+            KubernetesError: it could not be written.
+        """
+        live = self.resources.organization(key)
+        if live is None:
+            return
+        patch = merge_patch(live.get("status") or {}, status)
+        if not patch:
+            return
+        try:
+            body = await self.organizations.patch_status(*key, patch)
+        except KubernetesNotFound:
+            self.write_through.organization_deleted(key)
+            return
+        _log.debug("status of organization written", organization=key.name, fields=sorted(patch))
+        self.write_through.organization(body)
