@@ -187,7 +187,7 @@ class Assembler:
         checker = PrerequisiteChecker(
             package.sign_ins,
             http,
-            Endpoints.of(settings),
+            Endpoints.from_settings(settings),
             settings.check_interval,
             observe=self.requests.azure_devops,
         )
@@ -195,7 +195,7 @@ class Assembler:
         def on_sign_in(connector: AzureDevOpsConnector) -> None:
             """Check everything again that the person who signed in may have corrected."""
             key = Key.from_metadata(connector.metadata)
-            checker.forget(connector.metadata.uid)
+            checker.invalidate(connector.metadata.uid)
             connector_caches.mark_stale(key)
             self.enqueue(key)
 
