@@ -160,7 +160,7 @@ def test_status_as_a_table_has_one_row(run: RunCommand) -> None:
 def test_an_empty_namespace_says_where_else_to_look(run: RunCommand, namespace: str) -> None:
     ran = run("status", "-n", namespace)
     assert (ran.exit_code, ran.out) == (ExitCode.OK, "")
-    assert ran.err == f"There are no connectors in namespace {namespace}. With -A all namespaces are shown.\n"
+    assert ran.err == f"There are no connectors in namespace {namespace}. Use -A for all namespaces.\n"
 
 
 WRONG_NAMES = [
@@ -199,7 +199,7 @@ def test_without_rights_every_command_says_which_one_is_missing(
 ) -> None:
     ran = run(*command, "-n", NAMESPACE, "--kubeconfig", azure_user)
     assert (ran.exit_code, ran.out) == (ExitCode.NO_RIGHTS, "")
-    assert ran.err.startswith("error: You may not do that: ")
+    assert ran.err.startswith("error: Permission denied: ")
     assert "azuredevopsconnectors" in ran.err
     assert ran.err.count("\n") == 1
 
@@ -211,7 +211,7 @@ def test_credentials_that_the_cluster_does_not_take_are_named_as_such(
     file.write_text(kubeconfig(cluster.server, cluster.ca, token="nobody's"))
     ran = run("status", "--kubeconfig", file)
     assert (ran.exit_code, ran.out) == (ExitCode.NO_RIGHTS, "")
-    assert ran.err.startswith("error: The cluster does not take your credentials")
+    assert ran.err.startswith("error: The cluster rejects your credentials")
 
 
 def test_who_may_only_read_can_write_a_bundle_of_what_there_is_to_read(
@@ -236,7 +236,7 @@ def test_who_may_only_read_can_write_a_bundle_of_what_there_is_to_read(
     finally:
         kube.delete("RoleBinding", "readers", NAMESPACE)
     assert ran.exit_code == ExitCode.OK
-    assert "events.yaml is not there: " in ran.err
+    assert "events.yaml is missing: " in ran.err
     assert "connectors.yaml" in _members(tmp_path / "bundle.tar.gz")
 
 
@@ -375,7 +375,7 @@ def test_what_was_imported_is_adopted_with_no_other_change_than_the_owner_s_tags
     assert scenario.writes(before) == ["SecurityConnectors_Update"]
     again = run("import", "-s", OTHER_SUBSCRIPTION)
     assert again.out == ""
-    assert f"From_Portal is left out: {NAMESPACE}/from-portal manages it already" in again.err
+    assert f"From_Portal is skipped: {NAMESPACE}/from-portal already manages it" in again.err
 
 
 def test_a_look_that_was_asked_for_is_waited_for(run: RunCommand, scenario: Scenario) -> None:
@@ -400,7 +400,7 @@ def test_suspending_what_comes_from_git_warns_of_the_next_sync(run: RunCommand, 
     scenario.kube.patch(KIND, "contoso", {"metadata": {"annotations": annotations}}, NAMESPACE)
     ran = run("resume", f"{NAMESPACE}/contoso")
     scenario.kube.patch(KIND, "contoso", {"metadata": {"annotations": dict.fromkeys(annotations)}}, NAMESPACE)
-    assert "comes from git: write suspend: false there too" in ran.err
+    assert "is managed by a GitOps tool: set suspend: false in git, too" in ran.err
 
 
 def test_the_address_of_the_sign_in_page_is_printed(run: RunCommand, scenario: Scenario) -> None:

@@ -1,18 +1,17 @@
-"""`kubectl defender-devops`: what a person asks of connectors from the command line.
+"""The command line `kubectl defender-devops`.
 
-main            the program: its exit status, and one line for whatever goes wrong (exits)
-commands        all commands with their arguments and options, and nothing else
-completion      what the shell completes
-output          tables, JSON, YAML
-manifests       files that people write
-cluster_access  the cluster, and connectors in it by name, with a suggestion where the name is wrong
-laptop          Azure and Azure DevOps, with the sign-in of this machine
-status          how connectors stand
-planning        what a manifest would change in Azure
-checking        what stands in the way of a connector
-importing       manifests for what exists in Azure
-authorizing, asking, support    the rest, one command or a few each
+main              the program: arguments, exit status, and one line for each error (exit_codes)
+commands          all commands with their arguments and options
+completion        completion of connector and namespace names; kubectl_completion answers kubectl
+status, plan, check, import_, support    one folder for each command
+control           reconcile, suspend, resume
+authorize         opens the sign-in page
+inputs            manifests, and what the cluster and Azure know of them, as plan and check need it
+display           connectors and organizations as people read them, shared by several commands
+cluster_access    the cluster, and connectors in it by name (cluster_target: the options that select it)
+local_clients     Azure and Azure DevOps with the sign-in of this machine
+output            tables, text, JSON, YAML
 
-It plans, observes and checks with the operator's own code; what is here only asks and shows. The operator does not
-import it: its libraries are the extra `cli`.
+Commands plan, observe and check with the operator's own code. The operator does not import this package: its libraries
+(typer, rich) are the extra `cli`.
 """

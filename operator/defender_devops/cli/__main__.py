@@ -1,4 +1,4 @@
-"""`python -m defender_devops.cli` is the command line."""
+"""`python -m defender_devops.cli` runs the command line."""
 
 from defender_devops.cli.main import main
 

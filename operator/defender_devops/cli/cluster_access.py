@@ -11,26 +11,28 @@ from dataclasses import dataclass
 from typing import Final
 
 from defender_devops.api.names import API_VERSION, CONNECTOR, ORGANIZATION
-from defender_devops.cli.cluster_target import Target
+from defender_devops.cli.cluster_target import ClusterTarget
 from defender_devops.cli.exit_codes import CommandFailed
 from defender_devops.cluster.client import Body, KubernetesClient, path
 from defender_devops.cluster.kubeconfig import CredentialsLoader
 from defender_devops.cluster.user_actions import MANAGER, UserActions
 from defender_devops.errors import KubernetesNotFound, KubernetesRefused
 
-__all__ = ["Cluster", "connectors_url", "open_cluster", "organizations_url", "wrong_name"]
+__all__ = ["Cluster", "connectors_url", "not_found_message", "open_cluster", "organizations_url"]
 
 _TIMEOUT: Final = 20.0
-_LISTED_MAX: Final = 8
+"""Seconds for one request."""
+
+_LISTED_NAMES_MAX: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """An open cluster. All methods raise KubernetesError.
+    """A connected cluster. All methods raise KubernetesError.
 
     Attributes:
-        client: the API, as whoever sits at the keyboard.
-        namespace: to work in where no name says otherwise.
+        client: Kubernetes API client with the user's permissions.
+        namespace: namespace of names without one.
     """
 
     client: KubernetesClient
@@ -38,44 +40,41 @@ class Cluster:
 
     @property
     def user_actions(self) -> UserActions:
-        """What a person does to connectors."""
+        """Actions of a person on connectors."""
         return UserActions(self.client)
 
     async def connectors(self, namespace: str | None) -> list[Body]:
-        """All connectors of a namespace, or of all."""
+        """Return all connectors of a namespace, or of all namespaces."""
         return [body async for body in self.client.items(connectors_url(namespace))]
 
     async def organizations(self, namespace: str | None) -> list[Body]:
-        """All organizations of a namespace, or of all."""
+        """Return all organizations of a namespace, or of all namespaces."""
         return [body async for body in self.client.items(organizations_url(namespace))]
 
     async def find(self, name: str) -> Body:
-        """The connector of that name, which may have its namespace and a slash before it.
+        """Return the connector NAME or NAMESPACE/NAME.
 
         Raises:
-            CommandFailed: there is none; the message suggests what was meant.
+            CommandFailed: it does not exist; the message suggests a similar name.
         """
-        namespace, _, plain = name.rpartition("/")
+        namespace, _, plain_name = name.rpartition("/")
         namespace = namespace or self.namespace
         try:
-            return await self.user_actions.get(namespace, plain)
+            return await self.user_actions.get(namespace, plain_name)
         except KubernetesNotFound:
-            raise CommandFailed(wrong_name(plain, namespace, await self._names(namespace))) from None
-
-    async def _names(self, namespace: str) -> dict[str, list[str]]:
-        """Names by namespace: of all where that is allowed."""
+            pass
         try:
             bodies = await self.connectors(None)
-        except KubernetesRefused:
+        except KubernetesRefused:  # no permission in other namespaces: suggest names of this one
             bodies = await self.connectors(namespace)
         names: defaultdict[str, list[str]] = defaultdict(list)
         for body in bodies:
             names[body["metadata"]["namespace"]].append(body["metadata"]["name"])
-        return dict(names)
+        raise CommandFailed(not_found_message(plain_name, namespace, names))
 
 
 @asynccontextmanager
-async def open_cluster(target: Target) -> AsyncIterator[Cluster]:
+async def open_cluster(target: ClusterTarget) -> AsyncIterator[Cluster]:
     """Connect as kubectl would.
 
     Raises:
@@ -93,40 +92,35 @@ async def open_cluster(target: Target) -> AsyncIterator[Cluster]:
 
 
 def connectors_url(namespace: str | None) -> str:
-    """Where connectors are listed."""
+    """Return the path of the list of connectors."""
     return path(API_VERSION, CONNECTOR.plural, namespace)
 
 
 def organizations_url(namespace: str | None) -> str:
-    """Where organizations are listed."""
+    """Return the path of the list of organizations."""
     return path(API_VERSION, ORGANIZATION.plural, namespace)
 
 
-def wrong_name(name: str, namespace: str, names: Mapping[str, Iterable[str]]) -> str:
-    """What to say of a connector that is not there.
+def not_found_message(name: str, namespace: str, names: Mapping[str, Iterable[str]]) -> str:
+    """Return the message for a connector that does not exist.
 
     Args:
-        name: as it was typed.
-        namespace: where it was looked for.
-        names: connectors that there are, by namespace.
+        name: name from the command line.
+        namespace: namespace that was searched.
+        names: names of existing connectors by namespace.
     """
-    nothing = f"There is no connector {name} in namespace {namespace}"
-    elsewhere = sorted(other for other, present in names.items() if name in present)
-    if elsewhere:
-        return f"{nothing}, but there is one in {elsewhere[0]}: add -n {elsewhere[0]}."
-    here = sorted(names.get(namespace, ()))
-    near = difflib.get_close_matches(name, here, n=1)
-    if near:
-        return f"{nothing}. Did you mean {near[0]}?"
-    everywhere = {present: other for other, some in names.items() for present in some}
-    near = difflib.get_close_matches(name, everywhere, n=1)
-    if near:
-        return f"{nothing}. Did you mean {everywhere[near[0]]}/{near[0]}?"
-    return f"{nothing}. {_listed(here)}"
-
-
-def _listed(names: list[str]) -> str:
-    if not names:
-        return "There is none at all in that namespace: name another one with -n."
-    rest = f" and {len(names) - _LISTED_MAX} more" if len(names) > _LISTED_MAX else ""
-    return f"There are: {', '.join(names[:_LISTED_MAX])}{rest}."
+    not_found = f"There is no connector {name} in namespace {namespace}"
+    same_name = sorted(other for other, present in names.items() if name in present)
+    if same_name:
+        return f"{not_found}, but there is one in {same_name[0]}: add -n {same_name[0]}."
+    names_here = sorted(names.get(namespace, ()))
+    if similar := difflib.get_close_matches(name, names_here, n=1):
+        return f"{not_found}. Did you mean {similar[0]}?"
+    namespaces = {present: other for other, all_names in names.items() for present in all_names}
+    if similar := difflib.get_close_matches(name, namespaces, n=1):
+        return f"{not_found}. Did you mean {namespaces[similar[0]]}/{similar[0]}?"
+    if not names_here:
+        return f"{not_found}. The namespace has no connectors: select another one with -n."
+    omitted = len(names_here) - _LISTED_NAMES_MAX
+    listed = ", ".join(names_here[:_LISTED_NAMES_MAX]) + (f" and {omitted} more" if omitted > 0 else "")
+    return f"{not_found}. Existing connectors: {listed}."

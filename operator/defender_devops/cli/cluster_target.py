@@ -1,21 +1,21 @@
-"""Which cluster and namespace the options of a command name."""
+"""The options that select cluster and namespace."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Target"]
+__all__ = ["ClusterTarget"]
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """What the options name; nothing is looked up.
+class ClusterTarget:
+    """Values of the options; nothing is resolved yet.
 
     Attributes:
-        kubeconfig: file, or None for kubectl's own.
-        context: of the kubeconfig, or None for its current one.
-        namespace: or None for the context's.
+        kubeconfig: file, or None for the default of kubectl.
+        context: context of the kubeconfig, or None for its current one.
+        namespace: namespace, or None for that of the context.
     """
 
     kubeconfig: Path | None = None

@@ -1,4 +1,7 @@
-"""All commands with their arguments and options. What each does is loaded when it runs: --help need not wait for it."""
+"""All commands with their arguments and options.
+
+The code of a command is imported when the command runs, so that --help and completion need not load it.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
-from defender_devops.cli.cluster_target import Target
+from defender_devops.cli.cluster_target import ClusterTarget
 from defender_devops.cli.completion import complete_connector, complete_namespace
 from defender_devops.cli.exit_codes import CommandFailed
 from defender_devops.cli.output import Format
@@ -21,16 +24,17 @@ __all__ = ["app"]
 
 app = typer.Typer(
     name="defender-devops",
-    help="Connectors between Azure DevOps and Microsoft Defender for Cloud, from the command line.",
+    help="Manage connectors between Azure DevOps and Microsoft Defender for Cloud.",
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 Kubeconfig = Annotated[
-    Path | None, typer.Option("--kubeconfig", metavar="FILE", help="Kubeconfig; kubectl's own where it is not given.")
+    Path | None, typer.Option("--kubeconfig", metavar="FILE", help="Kubeconfig file; by default that of kubectl.")
 ]
 Context = Annotated[
-    str | None, typer.Option("--context", metavar="NAME", help="Context of the kubeconfig; its current one by default.")
+    str | None,
+    typer.Option("--context", metavar="NAME", help="Context of the kubeconfig; by default its current context."),
 ]
 Namespace = Annotated[
     str | None,
@@ -38,7 +42,7 @@ Namespace = Annotated[
         "--namespace",
         "-n",
         metavar="NAME",
-        help="Namespace; the context's by default.",
+        help="Namespace; by default that of the context.",
         autocompletion=complete_namespace,
     ),
 ]
@@ -63,75 +67,78 @@ Files = Annotated[
     list[Path] | None,
     typer.Option("--file", "-f", metavar="FILE", help="Manifest, folder of manifests, or - for standard input."),
 ]
-Offline = Annotated[bool, typer.Option("--offline", help="Do not ask the cluster: plan as for new resources.")]
-Output = Annotated[Format, typer.Option("--output", "-o", help="Form of the output.")]
+Offline = Annotated[bool, typer.Option("--offline", help="Do not read the cluster; treat all resources as new ones.")]
+Output = Annotated[Format, typer.Option("--output", "-o", help="Output format.")]
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _print_version(is_requested: bool) -> None:
+    if is_requested:
         sys.stdout.write(f"defender-devops {importlib.metadata.version('defender-devops-operator')}\n")
         raise typer.Exit
 
 
 @app.callback()
 def options(
-    debug: Annotated[bool, typer.Option("--debug", help="Show where an error comes from.")] = False,
-    version: Annotated[  # noqa: ARG001 - its callback answers
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[  # noqa: ARG001 - handled by its callback
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """Connectors between Azure DevOps and Microsoft Defender for Cloud, from the command line."""
+    """Manage connectors between Azure DevOps and Microsoft Defender for Cloud."""
     from defender_devops.telemetry.logs import configure_logs
 
     configure_logs("console", "debug" if debug else "error")
-    # Libraries complain on their own account (of each sign-in that is not there); we say in one line what matters.
+    # Libraries log errors of their own, such as one for each missing kind of sign-in. The command prints one line.
     logging.disable(logging.NOTSET if debug else logging.CRITICAL)
 
 
-@app.command(short_help="How connectors and their organizations stand.")
+@app.command(short_help="Show the status of connectors and organizations.")
 def status(
     name: OptionalConnector = None,
     *,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on showing what changes.")] = False,
-    everywhere: Annotated[bool, typer.Option("--all-namespaces", "-A", help="Look into all namespaces.")] = False,
-    output: Annotated[Format | None, typer.Option("--output", "-o", help="Form of the output.")] = None,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Keep showing changes until interrupted.")] = False,
+    all_namespaces: Annotated[
+        bool, typer.Option("--all-namespaces", "-A", help="Show connectors of all namespaces.")
+    ] = False,
+    output: Annotated[Format | None, typer.Option("--output", "-o", help="Output format.")] = None,
     namespace: Namespace = None,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> int:
-    """Show how connectors and their organizations stand. Exits 1 where one of them is not ready."""
+    """Show the status of connectors and organizations. Exits with 1 if a connector is not ready."""
     if watch and output is not None:
-        raise CommandFailed("--watch shows a tree or lines: leave --output out.")
-    from defender_devops.cli.status.command import Wanted, show
+        raise CommandFailed("--watch prints a tree or lines only: remove --output.")
+    from defender_devops.cli.status.command import StatusOptions, run_status
 
-    return _run(show(Wanted(Target(kubeconfig, context, namespace), name, everywhere, output, watch)))
+    target = ClusterTarget(kubeconfig, context, namespace)
+    return _run(run_status(StatusOptions(target, name, all_namespaces, output, watch)))
 
 
-@app.command(short_help="What a manifest would change in Azure.")
+@app.command(short_help="Show what a manifest would change in Azure.")
 def plan(
     name: OptionalConnector = None,
     *,
     files: Files = None,
-    delete: Annotated[bool, typer.Option("--delete", help="Plan what deleting would do.")] = False,
+    delete: Annotated[bool, typer.Option("--delete", help="Plan the deletion.")] = False,
     offline: Offline = False,
-    exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit 6 where something would change.")] = False,
+    exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit with 6 if something would change.")] = False,
     output: Output = Format.TABLE,
     namespace: Namespace = None,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> int:
-    """Show what a manifest, or a connector as it stands, would change in Azure. Nothing is changed.
+    """Show what a manifest, or a connector in the cluster, would change in Azure. Nothing is changed.
 
-    Azure is asked with the sign-in of this machine (az login).
+    Azure is read with the sign-in of this machine (az login).
     """
-    _file_or_name(files, name)
-    from defender_devops.cli.plan.command import Wanted, show_plans
+    from defender_devops.cli.inputs.gather import InputOptions
+    from defender_devops.cli.plan.command import PlanOptions, run_plan
 
-    target = Target(kubeconfig, context, namespace)
-    return _run(show_plans(Wanted(target, tuple(files or ()), name, offline, delete, output, exit_code)))
+    inputs = InputOptions.of(ClusterTarget(kubeconfig, context, namespace), files, name, offline=offline)
+    return _run(run_plan(PlanOptions(inputs, delete, output, exit_code)))
 
 
-@app.command(short_help="What stands in the way of a connector.")
+@app.command(short_help="Check the prerequisites of a connector.")
 def check(
     name: OptionalConnector = None,
     *,
@@ -142,53 +149,64 @@ def check(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> int:
-    """Check what a manifest, or a connector in the cluster, needs: in the cluster, in Azure, in each organization.
+    """Check the prerequisites of a manifest, or of a connector in the cluster.
 
-    Azure and Azure DevOps are asked with the sign-in of this machine (az login). Exits 1 where a check fails.
+    The cluster, Azure and each organization are checked, Azure and Azure DevOps with the sign-in of this machine
+    (az login). Exits with 1 if a check fails.
     """
-    _file_or_name(files, name)
-    from defender_devops.cli.check.command import show_checks
-    from defender_devops.cli.plan.command import Wanted
+    from defender_devops.cli.check.command import run_check
+    from defender_devops.cli.inputs.gather import InputOptions
 
-    target = Target(kubeconfig, context, namespace)
-    return _run(show_checks(Wanted(target, tuple(files or ()), name, offline, form=output)))
+    inputs = InputOptions.of(ClusterTarget(kubeconfig, context, namespace), files, name, offline=offline)
+    return _run(run_check(inputs, output))
 
 
 @app.command("import", short_help="Write manifests for connectors that exist in Azure.")
 def import_(
-    subscription: Annotated[str, typer.Option("--subscription", "-s", metavar="ID", help="Subscription to look in.")],
+    subscription: Annotated[str, typer.Option("--subscription", "-s", metavar="ID", help="Subscription to search.")],
     *,
     resource_group: Annotated[
-        str | None, typer.Option("--resource-group", "-g", metavar="NAME", help="Look in this group only.")
+        str | None, typer.Option("--resource-group", "-g", metavar="NAME", help="Search this resource group only.")
     ] = None,
     account: Annotated[
         str | None,
-        typer.Option("--account", metavar="NAME", help="Account that authorized Defender; Azure never tells."),
+        typer.Option("--account", metavar="NAME", help="Account that authorized Defender; Azure does not return it."),
     ] = None,
     observe: Annotated[bool, typer.Option("--observe", help="Write managementPolicy: Observe.")] = False,
-    managed: Annotated[bool, typer.Option("--managed", help="Take connectors too that a resource manages.")] = False,
+    managed: Annotated[
+        bool, typer.Option("--managed", help="Include connectors that a resource already manages.")
+    ] = False,
     folder: Annotated[
-        Path | None, typer.Option("--to", metavar="FOLDER", help="Write a file for each connector into this folder.")
+        Path | None, typer.Option("--to", metavar="FOLDER", help="Write one file for each connector into this folder.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Write over files that are there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
     tenant: Annotated[
-        str | None, typer.Option("--tenant", metavar="ID", help="Tenant to sign in to, where it is not your own.")
+        str | None, typer.Option("--tenant", metavar="ID", help="Tenant to sign in to, if it is not the default one.")
     ] = None,
-    output: Annotated[Format, typer.Option("--output", "-o", help="Form of the output.")] = Format.YAML,
+    output: Annotated[Format, typer.Option("--output", "-o", help="Output format.")] = Format.YAML,
     namespace: Namespace = None,
 ) -> int:
-    """Write manifests for connectors that exist in a subscription, ready for git. Nothing is changed."""
+    """Write manifests for the connectors of a subscription, ready for git. Nothing is changed."""
     if output is Format.TABLE:
-        raise CommandFailed("Manifests are YAML or JSON: take -o yaml or -o json.")
-    from defender_devops.cli.import_.command import Wanted, import_connectors
-    from defender_devops.cli.import_.manifests import Options
+        raise CommandFailed("Manifests are written as YAML or JSON: use -o yaml or -o json.")
+    from defender_devops.cli.import_.command import ImportOptions, run_import
 
-    options = Options("", namespace, account, observe)
-    wanted = Wanted(subscription, resource_group, tenant, options, managed, folder, force, output)
-    return _run(import_connectors(wanted))
+    options = ImportOptions(
+        subscription,
+        resource_group=resource_group,
+        tenant_id=tenant,
+        namespace=namespace,
+        account=account,
+        observe=observe,
+        include_managed=managed,
+        folder=folder,
+        force=force,
+        output=output,
+    )
+    return _run(run_import(options))
 
 
-@app.command(short_help="Open the page on which a person signs in.")
+@app.command(short_help="Open the sign-in page of a connector.")
 def authorize(
     name: Connector,
     *,
@@ -197,31 +215,30 @@ def authorize(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> int:
-    """Open the page on which a person signs in, gets a device code, or hands Defender's code over."""
+    """Open the page on which a person signs in, gets a device code, or submits a one-time code."""
     from defender_devops.cli.authorize import authorize as open_page
 
-    return _run(open_page(Target(kubeconfig, context, namespace), name, only_print=only_print))
+    return _run(open_page(ClusterTarget(kubeconfig, context, namespace), name, only_print=only_print))
 
 
-@app.command(short_help="Have the operator look now.")
+@app.command(short_help="Request a reconcile of connectors.")
 def reconcile(
     names: Connectors,
     *,
-    wait: Annotated[
-        bool, typer.Option("--wait", help="Wait until the operator has looked, and show what it found.")
-    ] = False,
-    timeout: Annotated[float, typer.Option("--timeout", metavar="SECONDS", min=1, help="How long to wait.")] = 60,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the reconcile and show the status.")] = False,
+    timeout: Annotated[float, typer.Option("--timeout", metavar="SECONDS", min=1, help="Longest time to wait.")] = 60,
     namespace: Namespace = None,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> int:
-    """Have the operator look at connectors now, with everything read afresh."""
-    from defender_devops.cli.control import reconcile as ask
+    """Request a reconcile of connectors now. The operator reads everything again from Azure."""
+    from defender_devops.cli.control import reconcile as request_reconcile
 
-    return _run(ask(Target(kubeconfig, context, namespace), names, wait=wait, timeout=timeout))
+    target = ClusterTarget(kubeconfig, context, namespace)
+    return _run(request_reconcile(target, names, wait_seconds=timeout if wait else None))
 
 
-@app.command(short_help="Have the operator leave connectors alone in Azure.")
+@app.command(short_help="Stop changes to connectors in Azure.")
 def suspend(
     names: Connectors,
     *,
@@ -229,13 +246,13 @@ def suspend(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> int:
-    """Have the operator leave connectors alone in Azure (spec.suspend)."""
-    from defender_devops.cli.control import suspend as ask
+    """Set spec.suspend: the operator makes no changes to the connectors in Azure until they are resumed."""
+    from defender_devops.cli.control import set_suspended
 
-    return _run(ask(Target(kubeconfig, context, namespace), names))
+    return _run(set_suspended(ClusterTarget(kubeconfig, context, namespace), names, is_suspended=True))
 
 
-@app.command(short_help="Have the operator go on with suspended connectors.")
+@app.command(short_help="Resume suspended connectors.")
 def resume(
     names: Connectors,
     *,
@@ -243,32 +260,30 @@ def resume(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> int:
-    """Have the operator go on with suspended connectors."""
-    from defender_devops.cli.control import resume as ask
+    """Remove spec.suspend: the operator manages the connectors again."""
+    from defender_devops.cli.control import set_suspended
 
-    return _run(ask(Target(kubeconfig, context, namespace), names))
+    return _run(set_suspended(ClusterTarget(kubeconfig, context, namespace), names, is_suspended=False))
 
 
-@app.command(short_help="Write a bundle for whoever is asked for help.")
+@app.command(short_help="Write a support bundle.")
 def support(
     *,
     file: Annotated[
-        Path | None, typer.Option("--to", metavar="FILE", help="File to write; a name with the time in it by default.")
+        Path | None, typer.Option("--to", metavar="FILE", help="File to write; by default named after the time.")
     ] = None,
-    everywhere: Annotated[bool, typer.Option("--all-namespaces", "-A", help="Take in all namespaces.")] = False,
+    all_namespaces: Annotated[
+        bool, typer.Option("--all-namespaces", "-A", help="Include connectors of all namespaces.")
+    ] = False,
     namespace: Namespace = None,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> int:
-    """Write a bundle for whoever is asked for help: resources, events, versions. No Secret is read."""
+    """Write a support bundle: resources, events and versions. No Secret is read."""
     from defender_devops.cli.support.command import write_bundle
 
-    return _run(write_bundle(Target(kubeconfig, context, namespace), everywhere=everywhere, file=file))
-
-
-def _file_or_name(files: list[Path] | None, name: str | None) -> None:
-    if bool(files) == (name is not None):
-        raise CommandFailed("Name either manifests with -f FILE, or a connector.")
+    target = ClusterTarget(kubeconfig, context, namespace)
+    return _run(write_bundle(target, all_namespaces=all_namespaces, file=file))
 
 
 def _run(command: Coroutine[Any, Any, int]) -> int:

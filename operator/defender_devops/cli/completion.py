@@ -1,86 +1,46 @@
-"""What the shell completes: names of connectors and namespaces as the cluster has them."""
+"""Shell completion of connector and namespace names, read from the cluster."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import io
-import os
-import shlex
-import sys
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import typer
 
-from defender_devops.cli.cluster_target import Target
+from defender_devops.cli.cluster_target import ClusterTarget
 from defender_devops.errors import OperatorError
 
-if TYPE_CHECKING:
-    from defender_devops.cli.cluster_access import Cluster
+__all__ = ["complete_connector", "complete_namespace"]
 
-__all__ = ["complete_connector", "complete_for_kubectl", "complete_namespace"]
-
-_PATIENCE: Final = 3.0
-"""Seconds that somebody who pressed Tab waits."""
-
-_FILES: Final = 0
-_NO_FILES: Final = 4
-"""Directives of cobra, which kubectl reads from the last line: whether the shell completes names of files instead."""
+_TIMEOUT: Final = 3.0
+"""Seconds that a person waits after pressing Tab."""
 
 
 def complete_connector(context: typer.Context, incomplete: str) -> list[str]:
-    """Names of connectors in the namespace that the command line names."""
-
-    async def names(cluster: Cluster) -> list[str]:
-        return [body["metadata"]["name"] for body in await cluster.connectors(cluster.namespace)]
-
-    return _complete(context, incomplete, names)
+    """Return names of connectors in the namespace of the command line."""
+    bodies = asyncio.run(_connectors(context, all_namespaces=False))
+    names = {str(metadata["name"]) for metadata in bodies}
+    return sorted(name for name in names if name.startswith(incomplete))
 
 
 def complete_namespace(context: typer.Context, incomplete: str) -> list[str]:
-    """Namespaces that hold connectors."""
-
-    async def names(cluster: Cluster) -> list[str]:
-        return [body["metadata"]["namespace"] for body in await cluster.connectors(None)]
-
-    return _complete(context, incomplete, names)
+    """Return namespaces that contain connectors."""
+    bodies = asyncio.run(_connectors(context, all_namespaces=True))
+    names = {str(metadata["namespace"]) for metadata in bodies}
+    return sorted(name for name in names if name.startswith(incomplete))
 
 
-def complete_for_kubectl(words: list[str]) -> int:
-    """Print completions as kubectl wants them: one a line, then what to do beside.
+async def _connectors(context: typer.Context, *, all_namespaces: bool) -> list[dict[str, object]]:
+    """Return the metadata of connectors; empty if the cluster cannot be read."""
+    from defender_devops.cli.cluster_access import open_cluster  # noqa: PLC0415 - slow; commands do not need it
 
-    Args:
-        words: what stands behind the plugin's name, the unfinished word last (it may be empty).
-    """
-    from defender_devops.cli.commands import app  # noqa: PLC0415 - the commands complete by this module
-
-    line = ["defender-devops", *words]
-    os.environ["COMP_WORDS"] = shlex.join(line[:-1]) + " " + line[-1]
-    os.environ["COMP_CWORD"] = str(len(line) - 1)
-    os.environ["_DEFENDER_DEVOPS_COMPLETE"] = "complete_bash"
-    found = io.StringIO()
-    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(found):
-        typer.main.get_command(app).main(args=[], prog_name="defender-devops")
-    words = found.getvalue().split()
-    sys.stdout.writelines(f"{word}\n" for word in words)
-    sys.stdout.write(f":{_NO_FILES if words else _FILES}\n")
-    return 0
-
-
-def _complete(context: typer.Context, incomplete: str, names: Callable[[Cluster], Awaitable[list[str]]]) -> list[str]:
-    from defender_devops.cli.cluster_access import open_cluster  # noqa: PLC0415 - commands need not wait for it
-
-    kubeconfig, given = context.params.get("kubeconfig"), context.params.get
-    target = Target(Path(kubeconfig) if kubeconfig else None, given("context"), given("namespace"))
-
-    async def ask() -> list[str]:
-        async with asyncio.timeout(_PATIENCE), open_cluster(target) as cluster:
-            return await names(cluster)
-
+    options = context.params
+    kubeconfig = Path(options["kubeconfig"]) if options.get("kubeconfig") else None
+    target = ClusterTarget(kubeconfig, options.get("context"), options.get("namespace"))
     try:
-        found = asyncio.run(ask())
-    except (OperatorError, TimeoutError):  # nothing to complete with; the command itself will say why
+        async with asyncio.timeout(_TIMEOUT), open_cluster(target) as cluster:
+            bodies = await cluster.connectors(None if all_namespaces else cluster.namespace)
+    except (OperatorError, TimeoutError):  # no suggestions; the command itself will report the error
         return []
-    return sorted({name for name in found if name.startswith(incomplete)})
+    return [body["metadata"] for body in bodies]

@@ -1,4 +1,4 @@
-"""`reconcile`, `suspend`, `resume`: what a person asks of connectors in the cluster."""
+"""`reconcile`, `suspend` and `resume`."""
 
 from __future__ import annotations
 
@@ -6,105 +6,92 @@ import asyncio
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 from defender_devops.api.conditions import is_true
 from defender_devops.api.names import TRACKING_ANNOTATIONS, TRACKING_LABELS
 from defender_devops.api.reasons import ConditionType
 from defender_devops.cli.cluster_access import Cluster, connectors_url, open_cluster
-from defender_devops.cli.cluster_target import Target
+from defender_devops.cli.cluster_target import ClusterTarget
+from defender_devops.cli.display.lines import status_lines
+from defender_devops.cli.display.view import connector_views
 from defender_devops.cli.exit_codes import CommandFailed, ExitCode
-from defender_devops.cli.output import note
-from defender_devops.cli.status.lines import lines
-from defender_devops.cli.status.view import views
+from defender_devops.cli.output import print_note
 from defender_devops.cluster.client import Body, with_query
 from defender_devops.cluster.watch import watch_objects
 
-__all__ = ["reconcile", "resume", "suspend"]
+__all__ = ["reconcile", "set_suspended"]
 
 
-async def reconcile(target: Target, names: Sequence[str], *, wait: bool, timeout: float) -> ExitCode:  # noqa: ASYNC109 - a person's patience, in seconds
-    """Ask for a look now; with `wait` until the operator has had it.
+async def reconcile(target: ClusterTarget, names: Sequence[str], *, wait_seconds: float | None) -> ExitCode:
+    """Request a reconcile of connectors.
+
+    Args:
+        target: cluster and namespace.
+        names: names of connectors.
+        wait_seconds: how long to wait for each result; None does not wait.
 
     Raises:
-        OperatorError: the cluster does not let us.
-        CommandFailed: there is no such connector, or the operator did not look in time.
+        OperatorError: the cluster refuses the request or does not respond.
+        CommandFailed: a connector does not exist, or was not reconciled in time.
     """
     async with open_cluster(target) as cluster:
-        found = [await cluster.find(name) for name in names]
+        bodies = [await cluster.find(name) for name in names]
         moment = datetime.now(UTC).isoformat(timespec="microseconds")
-        for body in found:
-            namespace, name = _key(body)
+        for body in bodies:
+            namespace, name = body["metadata"]["namespace"], body["metadata"]["name"]
             await cluster.user_actions.request_reconcile(namespace, name, moment)
-            if not wait:
-                sys.stdout.write(f"{namespace}/{name}: a look was asked for\n")
-        looked = [await _looked_at(cluster, body, moment, timeout) for body in found] if wait else found
-    if not wait:
-        return ExitCode.OK
-    sys.stdout.writelines(f"{line}\n" for line in lines(views(looked, [])))
-    ready = all(is_true(view.status.conditions, ConditionType.READY) for view in views(looked, []))
-    return ExitCode.OK if ready else ExitCode.NOT_OK
+            if wait_seconds is None:
+                sys.stdout.write(f"{namespace}/{name}: reconcile requested\n")
+        if wait_seconds is None:
+            return ExitCode.OK
+        bodies = [await _wait_for_reconcile(cluster, body, moment, wait_seconds) for body in bodies]
+    views = connector_views(bodies, [])
+    sys.stdout.writelines(f"{line}\n" for line in status_lines(views))
+    is_ready = all(is_true(view.status.conditions, ConditionType.READY) for view in views)
+    return ExitCode.OK if is_ready else ExitCode.NOT_OK
 
 
-async def suspend(target: Target, names: Sequence[str]) -> ExitCode:
-    """Set `spec.suspend`.
+async def set_suspended(target: ClusterTarget, names: Sequence[str], *, is_suspended: bool) -> ExitCode:
+    """Set or remove `spec.suspend` of connectors.
 
     Raises:
-        OperatorError: the cluster does not let us.
-        CommandFailed: there is no such connector.
+        OperatorError: the cluster refuses the request or does not respond.
+        CommandFailed: a connector does not exist.
     """
     async with open_cluster(target) as cluster:
         for body in [await cluster.find(name) for name in names]:
-            await cluster.user_actions.suspend(*_key(body))
-            _tell(body, "suspended: the operator leaves Azure alone", "suspend: true")
+            metadata = body["metadata"]
+            namespace, name = metadata["namespace"], metadata["name"]
+            if is_suspended:
+                await cluster.user_actions.suspend(namespace, name)
+                sys.stdout.write(f"{namespace}/{name}: suspended; the operator makes no changes in Azure\n")
+            else:
+                await cluster.user_actions.resume(namespace, name)
+                sys.stdout.write(f"{namespace}/{name}: resumed\n")
+            labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
+            if not (TRACKING_LABELS.isdisjoint(labels) and TRACKING_ANNOTATIONS.isdisjoint(annotations)):
+                field = "suspend: true" if is_suspended else "suspend: false"
+                print_note(
+                    f"{namespace}/{name} is managed by a GitOps tool: set {field} in git, too, or the next sync may "
+                    "revert this."
+                )
     return ExitCode.OK
 
 
-async def resume(target: Target, names: Sequence[str]) -> ExitCode:
-    """Take `spec.suspend` away.
-
-    Raises:
-        OperatorError: the cluster does not let us.
-        CommandFailed: there is no such connector.
-    """
-    async with open_cluster(target) as cluster:
-        for body in [await cluster.find(name) for name in names]:
-            await cluster.user_actions.resume(*_key(body))
-            _tell(body, "resumed", "suspend: false")
-    return ExitCode.OK
-
-
-async def _looked_at(cluster: Cluster, body: Body, moment: str, patience: float) -> Body:
-    """The connector once the operator has answered the request of that moment."""
-    namespace, name = _key(body)
+async def _wait_for_reconcile(cluster: Cluster, body: Body, moment: str, seconds: float) -> Body:
+    """Return the connector once its status acknowledges the request of that moment."""
+    namespace, name = body["metadata"]["namespace"], body["metadata"]["name"]
     url = with_query(connectors_url(namespace), fieldSelector=f"metadata.name={name}")
     try:
-        async with asyncio.timeout(patience):
+        async with asyncio.timeout(seconds):
             async for bodies in watch_objects(cluster.client, url):
-                for each in bodies:
-                    if (each.get("status") or {}).get("lastHandledReconcileAt") == moment:
-                        return each
+                for current in bodies:
+                    if (current.get("status") or {}).get("lastHandledReconcileAt") == moment:
+                        return current
     except TimeoutError:
         pass
     raise CommandFailed(
-        f"The operator has not looked at {namespace}/{name} within {patience:g} s: is it running, and does it watch "
-        "that namespace?",
+        f"The operator has not reconciled {namespace}/{name} within {seconds:g} s: check that it is running and "
+        "watches that namespace.",
         ExitCode.NOT_OK,
     )
-
-
-def _tell(body: Body, done: str, field: str) -> None:
-    namespace, name = _key(body)
-    sys.stdout.write(f"{namespace}/{name}: {done}\n")
-    if _is_in_git(body["metadata"]):
-        note(f"{namespace}/{name} comes from git: write {field} there too, or the next sync takes this back.")
-
-
-def _is_in_git(metadata: dict[str, Any]) -> bool:
-    """Whether the object carries the mark of a GitOps tool."""
-    labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
-    return not (TRACKING_LABELS.isdisjoint(labels) and TRACKING_ANNOTATIONS.isdisjoint(annotations))
-
-
-def _key(body: Body) -> tuple[str, str]:
-    return body["metadata"]["namespace"], body["metadata"]["name"]

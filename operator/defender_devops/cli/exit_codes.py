@@ -1,4 +1,4 @@
-"""Exit statuses, and the one line that is said of an error."""
+"""Exit codes, and the one-line message for each error of the operator's code."""
 
 from __future__ import annotations
 
@@ -11,31 +11,30 @@ from defender_devops.errors import (
     CredentialsError,
     KubernetesError,
     KubernetesNotFound,
-    KubernetesRefused,
     KubernetesUnavailable,
     OperatorError,
 )
 
-__all__ = ["CommandFailed", "ExitCode", "failure_of"]
+__all__ = ["CommandFailed", "ExitCode", "command_failure"]
 
 _UNAUTHORIZED = 401
 _FORBIDDEN = 403
 
 
 class ExitCode(IntEnum):
-    """What a script can rely on (docs/cli.md)."""
+    """Exit codes that scripts rely on (docs/cli.md)."""
 
     OK = 0
     NOT_OK = 1
-    """Not ready, refused, or a check failed."""
+    """A connector is not ready, a change is refused, or a check failed."""
     USAGE = 2
-    """What was typed: an option, a name, a file that cannot be read, an invalid manifest."""
+    """Invalid option, name, file or manifest."""
     NO_CLUSTER = 3
-    """No kubeconfig, no answer, or no operator in the cluster."""
+    """No kubeconfig, no response from the API server, or no operator in the cluster."""
     NO_RIGHTS = 4
-    """The cluster does not take these credentials, or they do not suffice."""
+    """The cluster rejects the credentials, or they lack a permission."""
     AZURE = 5
-    """Azure or Azure DevOps: not signed in, no rights there, no answer."""
+    """Azure or Azure DevOps: not signed in, no permission, or no response."""
     CHANGES = 6
     """With `plan --exit-code`: something would change."""
     BUG = 70
@@ -43,11 +42,11 @@ class ExitCode(IntEnum):
 
 
 class CommandFailed(Exception):
-    """A command cannot do what it was asked for.
+    """A command cannot do what was requested.
 
     Args:
-        message: one line that says what to do.
-        exit_code: of the program.
+        message: one line with the cause and the step that fixes it.
+        exit_code: exit code of the program.
     """
 
     def __init__(self, message: str, exit_code: ExitCode = ExitCode.USAGE) -> None:
@@ -56,39 +55,35 @@ class CommandFailed(Exception):
         self.exit_code = exit_code
 
 
-def failure_of(error: OperatorError) -> CommandFailed:
-    """An error of the operator's code, in words for whoever sits at the keyboard."""
-    if isinstance(error, KubernetesError):
-        return _of_cluster(error)
-    # A reconcile is repeated by itself, a command is not.
-    message = error.message.replace(WILL_RETRY, "Try again.")
-    known = isinstance(error, AzureError | AzureDevOpsError | CredentialsError)
-    return CommandFailed(message, ExitCode.AZURE if known else ExitCode.NOT_OK)
-
-
-def _of_cluster(error: KubernetesError) -> CommandFailed:
+def command_failure(error: OperatorError) -> CommandFailed:
+    """Return an error of the operator's code as the command line reports it."""
+    if not isinstance(error, KubernetesError):
+        # A reconcile is repeated automatically, a command is not.
+        message = error.message.replace(WILL_RETRY, "Try again.")
+        is_azure = isinstance(error, AzureError | AzureDevOpsError | CredentialsError)
+        return CommandFailed(message, ExitCode.AZURE if is_azure else ExitCode.NOT_OK)
     if isinstance(error, KubernetesNotFound):
         return CommandFailed(
-            "This cluster does not know AzureDevOpsConnectors: install the operator in it, or name another cluster "
-            "with --context.",
+            "This cluster has no resource type AzureDevOpsConnector: install the operator in it, or select another "
+            "cluster with --context.",
             ExitCode.NO_CLUSTER,
         )
     if error.status == _UNAUTHORIZED:
         return CommandFailed(
-            "The cluster does not take your credentials: sign in to it again, or name another one with --context.",
+            "The cluster rejects your credentials: sign in to it again, or select another cluster with --context.",
             ExitCode.NO_RIGHTS,
         )
     if error.status == _FORBIDDEN:
         return CommandFailed(
-            f"You may not do that: {error.message.rstrip('.')}. Ask for the right, or name another namespace with -n.",
+            f"Permission denied: {error.message.rstrip('.')}. Request the permission, or select another namespace "
+            "with -n.",
             ExitCode.NO_RIGHTS,
         )
-    if isinstance(error, KubernetesUnavailable) and error.status is None:
-        return CommandFailed(
-            f"{error.message} Is it the right cluster? Name another one with --context or --kubeconfig.",
-            ExitCode.NO_CLUSTER,
-        )
-    if isinstance(error, KubernetesRefused) and error.status is None:
-        message = error.message.replace("Run in a pod, or set KUBECONFIG.", "Set KUBECONFIG, or name a --kubeconfig.")
-        return CommandFailed(message, ExitCode.NO_CLUSTER)
-    return CommandFailed(error.message, ExitCode.NOT_OK)
+    message, exit_code = error.message, ExitCode.NOT_OK
+    if error.status is None:  # not a response: the kubeconfig is invalid, or the server cannot be reached
+        exit_code = ExitCode.NO_CLUSTER
+        if isinstance(error, KubernetesUnavailable):
+            message += " Is it the right cluster? Select another one with --context or --kubeconfig."
+        else:
+            message = message.replace("Run in a pod, or set KUBECONFIG.", "Set KUBECONFIG, or pass --kubeconfig.")
+    return CommandFailed(message, exit_code)

@@ -1,4 +1,4 @@
-"""Azure and Azure DevOps as whoever is signed in on this machine."""
+"""Clients for Azure and Azure DevOps with the sign-in of this machine (`az login`, for example)."""
 
 from __future__ import annotations
 
@@ -16,58 +16,52 @@ from defender_devops.cli.exit_codes import CommandFailed
 from defender_devops.settings import Settings
 from defender_devops.signin.oauth.authority import AZURE_DEVOPS_RESOURCE
 
-__all__ = ["Laptop", "OwnTokens", "open_laptop", "read_settings"]
+__all__ = ["LocalClients", "LocalTokens", "open_local_clients", "read_settings"]
 
 
 def read_settings() -> Settings:
-    """Addresses of Azure and Azure DevOps, from the same variables that the operator reads.
+    """Read the endpoints of Azure and Azure DevOps from the operator's environment variables.
 
     Raises:
-        CommandFailed: one of them is wrong.
+        CommandFailed: a variable has an invalid value.
     """
     try:
         return Settings()
     except ValidationError as error:
-        wrong = error.errors(include_url=False, include_input=False)[0]
-        name = "_".join(str(part) for part in wrong["loc"]).upper()
-        raise CommandFailed(
-            f"The environment variable DEFENDER_DEVOPS_{name} cannot be used: {wrong['msg']}."
-        ) from None
+        detail = error.errors(include_url=False, include_input=False)[0]
+        name = "_".join(str(part) for part in detail["loc"]).upper()
+        raise CommandFailed(f"The environment variable DEFENDER_DEVOPS_{name} is invalid: {detail['msg']}.") from None
 
 
 @dataclass(slots=True)
-class Laptop:
+class LocalClients:
     """Clients of Azure Resource Manager, one for each tenant."""
 
     session: ArmSession
     _clients: dict[str | None, ArmClient] = field(default_factory=dict)
 
     def arm(self, tenant_id: str | None) -> ArmClient:
-        """The client for a tenant; None is the one that is signed in to."""
+        """Return the client for a tenant; None is the tenant of the sign-in."""
         if tenant_id not in self._clients:
             self._clients[tenant_id] = arm_client(self.session, tenant_id)
         return self._clients[tenant_id]
 
-    async def close(self) -> None:
-        """Close all connections."""
-        for client in self._clients.values():
-            await client.close()
-        await self.session.close()
-
 
 @asynccontextmanager
-async def open_laptop() -> AsyncIterator[Laptop]:
-    """Clients that are closed in the end."""
-    laptop = Laptop(ArmSession.open(str(read_settings().arm_endpoint)))
+async def open_local_clients() -> AsyncIterator[LocalClients]:
+    """Open clients and close all connections in the end."""
+    clients = LocalClients(ArmSession.open(str(read_settings().arm_endpoint)))
     try:
-        yield laptop
+        yield clients
     finally:
-        await laptop.close()
+        for client in clients._clients.values():  # noqa: SLF001 - of this module
+            await client.close()
+        await clients.session.close()
 
 
 @dataclass(slots=True)
-class OwnTokens:
-    """Fulfils `azuredevops.checker.AccessTokens`: one token of ours for each tenant."""
+class LocalTokens:
+    """One token for Azure DevOps for each tenant; implements `azuredevops.prerequisite_checker.AccessTokens`."""
 
     _tokens: dict[str, SecretStr] = field(default_factory=dict)
 
@@ -76,15 +70,15 @@ class OwnTokens:
         connector: AzureDevOpsConnector,
         *,
         rejected: SecretStr | None = None,
-        claims: str | None = None,  # noqa: ARG002 - only a person could answer a challenge
+        claims: str | None = None,  # noqa: ARG002 - a claims challenge needs an interactive sign-in
     ) -> SecretStr:
-        """A token for Azure DevOps.
+        """Return a token for Azure DevOps.
 
         Raises:
             CredentialsError: there is none.
         """
-        tenant = connector.spec.azure.tenant_id
-        known = self._tokens.get(tenant)
-        if known is None or known == rejected:
-            known = self._tokens[tenant] = await azure_devops_token(AZURE_DEVOPS_RESOURCE, tenant)
-        return known
+        tenant_id = connector.spec.azure.tenant_id
+        token = self._tokens.get(tenant_id)
+        if token is None or token == rejected:
+            token = self._tokens[tenant_id] = await azure_devops_token(AZURE_DEVOPS_RESOURCE, tenant_id)
+        return token

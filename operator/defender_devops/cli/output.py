@@ -1,4 +1,4 @@
-"""What commands print: text for people, JSON and YAML for programs."""
+"""Output of commands: text for people, JSON and YAML for programs."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import yaml
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Format", "Line", "console", "emit", "note", "print_lines", "to_yaml"]
+__all__ = ["Format", "Line", "console", "emit", "print_lines", "print_note", "to_yaml"]
 
 
 class Format(StrEnum):
-    """Forms of output."""
+    """Output formats."""
 
     TABLE = "table"
     JSON = "json"
@@ -30,9 +30,9 @@ class Line:
     """A line of text for people.
 
     Attributes:
-        text: in one piece; a terminal wraps it below itself.
-        indent: columns.
-        style: colour and weight, as rich names them.
+        text: the unwrapped text.
+        indent: columns; a terminal indents wrapped text likewise.
+        style: color and weight in the terms of rich.
     """
 
     text: str
@@ -41,9 +41,9 @@ class Line:
 
 
 def print_lines(lines: Iterable[Line]) -> None:
-    """Print lines: wrapped and coloured on a terminal, each in one piece elsewhere, for grep."""
-    from rich.padding import Padding  # noqa: PLC0415 - as below
-    from rich.text import Text  # noqa: PLC0415 - as below
+    """Print lines: wrapped and colored on a terminal, unwrapped elsewhere, so that grep finds whole sentences."""
+    from rich.padding import Padding  # noqa: PLC0415 - as in console
+    from rich.text import Text  # noqa: PLC0415 - as in console
 
     screen = console()
     for line in lines:
@@ -54,26 +54,26 @@ def print_lines(lines: Iterable[Line]) -> None:
 
 
 def console() -> Console:
-    """Standard output, for people. Nothing is taken for markup or coloured by guessing."""
-    from rich.console import Console  # noqa: PLC0415 - --help and completion need not wait for it
+    """Return standard output for people. Brackets in values are no markup, and numbers are not highlighted."""
+    from rich.console import Console  # noqa: PLC0415 - importing rich would slow down --help and completion
 
     return Console(markup=False, highlight=False, emoji=False)
 
 
-def emit(document: Any, form: Format) -> None:  # noqa: ANN401 - JSON
+def emit(document: Any, output_format: Format) -> None:  # noqa: ANN401 - JSON
     """Print a document for a program."""
-    if form is Format.YAML:
+    if output_format is Format.YAML:
         sys.stdout.write(to_yaml(document))
     else:
         sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
 
 def to_yaml(document: Any) -> str:  # noqa: ANN401 - JSON
-    """A document as people write it in git: fields in their order, long lines left alone."""
+    """Return a document as YAML for git: fields in their order, long lines unwrapped."""
     text: str = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=4096)
     return text
 
 
-def note(message: str) -> None:
-    """A line beside the result, on standard error, where no program takes it for the result."""
+def print_note(message: str) -> None:
+    """Print a remark on standard error, so that standard output holds nothing but the result."""
     sys.stderr.write(" ".join(message.split()) + "\n")

@@ -1,4 +1,4 @@
-"""Bodies of the two resources as the API server gives them, from a few words."""
+"""Bodies of the two resources as the API server returns them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Body = dict[str, Any]
 
 
 def condition(kind: str, status: str = "True", reason: str = "", message: str = "", *, minutes: int = 180) -> Body:
-    """A condition that has had its status for so many minutes."""
+    """Return a condition that has had its status for so many minutes."""
     return {
         "type": kind,
         "status": status,
@@ -22,7 +22,7 @@ def condition(kind: str, status: str = "True", reason: str = "", message: str = 
 
 
 def connector(*conditions: Body, name: str = "contoso", spec: Body | None = None, **status: Any) -> Body:  # noqa: ANN401 - JSON
-    """A connector that was seen by the operator."""
+    """Return a connector that the operator has reconciled."""
     return {
         "metadata": {"name": name, "namespace": "security", "uid": f"uid-{name}", "generation": 1},
         "spec": {
@@ -35,8 +35,8 @@ def connector(*conditions: Body, name: str = "contoso", spec: Body | None = None
 
 
 def organization(organization: str, *conditions: Body, to: str = "contoso", **status: Any) -> Body:  # noqa: ANN401 - JSON
-    """A generated organization; without conditions it is onboarded and well."""
-    said = list(conditions) or [condition("Ready", reason="Onboarded")]
+    """Return a generated organization; without conditions it is onboarded and ready."""
+    all_conditions = list(conditions) or [condition("Ready", reason="Onboarded")]
     return {
         "metadata": {
             "name": f"{to}-{organization}",
@@ -45,7 +45,7 @@ def organization(organization: str, *conditions: Body, to: str = "contoso", **st
             "labels": {"defender-devops.io/generated": "true"},
         },
         "spec": {"connectorRef": {"name": to}, "organization": organization},
-        "status": {"observedGeneration": 1, "conditions": said, **status},
+        "status": {"observedGeneration": 1, "conditions": all_conditions, **status},
     }
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from defender_devops.api.connector import parse_connector
-from defender_devops.cli.authorize import page_of
+from defender_devops.cli.authorize import sign_in_page
 from defender_devops.cli.exit_codes import CommandFailed, ExitCode
 from tests.support.manifests import CLIENT, connector
 
@@ -12,14 +12,14 @@ SIGN_IN = f"signIn: {{method: AuthorizationCode, account: a@b.c, {CLIENT}}}"
 
 def page(spec: str = SIGN_IN, url: str | None = None) -> str:
     status = {"signIn": {"url": url}} if url else {}
-    return page_of(parse_connector(connector(spec) | {"status": status}))
+    return sign_in_page(parse_connector(connector(spec) | {"status": status}))
 
 
 SAFE = ["https://signin.example/connectors/u/s", "http://localhost:8081/connectors/u/s", "http://127.0.0.1/x"]
 
 
 @pytest.mark.parametrize("url", SAFE)
-def test_a_page_is_opened_over_https_or_on_this_machine(url: str) -> None:
+def test_a_page_with_https_or_on_localhost_is_opened(url: str) -> None:
     assert page(url=url) == url
 
 
@@ -27,13 +27,13 @@ UNSAFE = ["http://signin.example/x", "file:///etc/passwd", "javascript:alert(1)"
 
 
 @pytest.mark.parametrize("url", UNSAFE)
-def test_no_browser_is_sent_anywhere_else(url: str) -> None:
-    with pytest.raises(CommandFailed, match="no https address") as caught:
+def test_other_addresses_are_not_opened(url: str) -> None:
+    with pytest.raises(CommandFailed, match="not an https address") as error_info:
         page(url=url)
-    assert caught.value.exit_code is ExitCode.NOT_OK
+    assert error_info.value.exit_code is ExitCode.NOT_OK
 
 
-WITHOUT = [
+NO_PAGE = [
     (SIGN_IN, "no sign-in page yet"),
     ("{}", "authorize connector contoso in the portal"),
     ("authorization: {account: a@b.c}", "in the environment settings of Defender for Cloud as a@b.c"),
@@ -41,8 +41,8 @@ WITHOUT = [
 ]
 
 
-@pytest.mark.parametrize(("spec", "words"), WITHOUT)
-def test_without_a_page_it_says_where_to_authorize(spec: str, words: str) -> None:
-    with pytest.raises(CommandFailed) as caught:
+@pytest.mark.parametrize(("spec", "message"), NO_PAGE)
+def test_without_a_page_the_message_says_where_to_authorize(spec: str, message: str) -> None:
+    with pytest.raises(CommandFailed) as error_info:
         page(spec)
-    assert words in caught.value.message
+    assert message in error_info.value.message

@@ -6,7 +6,7 @@ import pytest
 
 from defender_devops.api.connector import AzureDevOpsConnector
 from defender_devops.api.organization import Prerequisite, PrerequisiteCheck
-from defender_devops.cli.check.checks import Check, azure_checks, of_failure
+from defender_devops.cli.check.checks import Check, azure_checks, failed_read
 from defender_devops.cli.check.organizations import OrganizationChecks, check_organizations
 from defender_devops.errors import AzureDevOpsDenied, AzureUnavailable, Forbidden, OperatorError
 from tests.unit.reconcile.builder import snapshot
@@ -17,16 +17,16 @@ def in_azure(*world: str) -> dict[str, Check]:
     return {check.name: check for check in azure_checks(snapshot(*world))}
 
 
-def test_a_connector_in_order_passes_every_check() -> None:
+def test_a_healthy_connector_passes_every_check() -> None:
     assert {check.status for check in in_azure().values()} == {"True"}
     assert set(in_azure()) == {"Readable", "Connector", "Authorized", "OrganizationsAvailable"}
 
 
 OUTCOMES = [
-    ("an unknown region may be a slip", ("spec: {azure: {location: westurope}}",), "Region", "Unknown", "westeurope?"),
+    ("an unknown region may be a typo", ("spec: {azure: {location: westurope}}",), "Region", "Unknown", "westeurope?"),
     ("another's connector", ("azure: {owner: another}", "status: {azure: null}"), "Connector", "False", "Always"),
     ("no connector to adopt", ("azure: null",), "Connector", "False", "Defender portal"),
-    ("a connector that a code will make", ("azure: null", CODE), "Connector", "True", "one-time code"),
+    ("a connector that a code will create", ("azure: null", CODE), "Connector", "True", "one-time code"),
     (
         "a lost authorization",
         ("azure: {available: none}", "status: {discovery: {organizations: {available: 2}}}"),
@@ -34,7 +34,7 @@ OUTCOMES = [
         "False",
         "authorize again",
     ),
-    ("an authorization that we may not ask about", ("azure: {available: unknown}",), "Authorized", "Unknown", ""),
+    ("an authorization that may not be read", ("azure: {available: unknown}",), "Authorized", "Unknown", ""),
     (
         "an organization that another connector holds",
         ("spec: {organizations: {mode: Selected, names: [contoso, tailspin]}}", "azure: {others: {tailspin: Held}}"),
@@ -45,16 +45,18 @@ OUTCOMES = [
 ]
 
 
-@pytest.mark.parametrize(("why", "world", "name", "status", "words"), OUTCOMES, ids=[each[0] for each in OUTCOMES])
-def test_azure_is_judged_in_the_operator_s_words(
-    why: str, world: tuple[str, ...], name: str, status: str, words: str
+@pytest.mark.parametrize(
+    ("case", "world", "name", "status", "message"), OUTCOMES, ids=[outcome[0] for outcome in OUTCOMES]
+)
+def test_azure_is_checked_with_the_operator_s_messages(
+    case: str, world: tuple[str, ...], name: str, status: str, message: str
 ) -> None:
     check = in_azure(*world)[name]
     assert check.status == status
-    assert words in check.message
+    assert message in check.message
 
 
-def test_where_there_is_no_connector_its_authorization_is_not_asked_for() -> None:
+def test_the_authorization_of_a_missing_connector_is_not_checked() -> None:
     assert "Authorized" not in in_azure("azure: null", CODE)
 
 
@@ -65,8 +67,8 @@ FAILURES = [
 
 
 @pytest.mark.parametrize(("error", "status"), FAILURES)
-def test_azure_that_cannot_be_read_fails_only_for_good(error: OperatorError, status: str) -> None:
-    check = of_failure(error)
+def test_a_transient_read_error_is_not_a_failed_check(error: OperatorError, status: str) -> None:
+    check = failed_read(error)
     assert (check.name, check.status) == ("Readable", status)
     assert "The operator will retry" not in check.message
 
@@ -76,68 +78,68 @@ class Checker:
     """In place of `azuredevops.checker.PrerequisiteChecker`."""
 
     outcomes: dict[str, Prerequisite] = field(default_factory=dict)
-    sees: tuple[str, ...] | OperatorError = ()
-    asked: list[AzureDevOpsConnector] = field(default_factory=list)
+    visible: tuple[str, ...] | OperatorError = ()
+    connectors: list[AzureDevOpsConnector] = field(default_factory=list)
 
     async def check(self, connector: AzureDevOpsConnector, organization: str) -> tuple[Prerequisite, ...]:
-        self.asked.append(connector)
+        self.connectors.append(connector)
         return (self.outcomes.get(organization) or Prerequisite(check="TenantMatches", status="True"),)
 
     async def organizations(self, connector: AzureDevOpsConnector) -> tuple[str, ...]:
-        if isinstance(self.sees, OperatorError):
-            raise self.sees
-        return self.sees
+        if isinstance(self.visible, OperatorError):
+            raise self.visible
+        return self.visible
 
 
-async def checked(checker: Checker, *world: str, unseen: bool = False) -> OrganizationChecks:
-    seen = snapshot(*world)
-    return await check_organizations(seen.connector, None if unseen else seen, checker)  # type: ignore[arg-type]
+async def checked(checker: Checker, *world: str, is_unreadable: bool = False) -> OrganizationChecks:
+    state = snapshot(*world)
+    return await check_organizations(state.connector, None if is_unreadable else state, checker)  # type: ignore[arg-type]
 
 
-def subjects(found: OrganizationChecks) -> list[str]:
-    return [check.subject for check in found.checks]
+def subjects(result: OrganizationChecks) -> list[str]:
+    return [check.subject for check in result.checks]
 
 
-async def test_every_organization_that_is_wanted_is_checked() -> None:
+async def test_every_selected_organization_is_checked() -> None:
     assert subjects(await checked(Checker())) == ["contoso", "fabrikam"]
 
 
-async def test_what_is_left_out_is_not_checked() -> None:
+async def test_an_excluded_organization_is_not_checked() -> None:
     assert subjects(await checked(Checker(), "spec: {organizations: {exclude: [fabrikam]}}")) == ["contoso"]
 
 
-async def test_named_organizations_are_checked_though_azure_could_not_be_read() -> None:
+async def test_named_organizations_are_checked_even_if_azure_could_not_be_read() -> None:
     named = "spec: {organizations: {mode: Selected, names: [tailspin]}}"
-    assert subjects(await checked(Checker(), named, unseen=True)) == ["tailspin"]
+    assert subjects(await checked(Checker(), named, is_unreadable=True)) == ["tailspin"]
 
 
-async def test_where_nobody_is_named_yet_those_that_we_see_are_checked_and_that_is_said() -> None:
+async def test_without_names_the_visible_organizations_are_checked_and_that_is_noted() -> None:
     world = ("azure: null", "spec: {organizations: {exclude: [litware]}}", "spec: {authorization: {account: a@b.c}}")
-    found = await checked(Checker(sees=("Contoso", "litware")), *world)
-    assert subjects(found) == ["Contoso"]
-    assert found.note == "Checked are the organizations that you are a member of; a@b.c may see others."
+    result = await checked(Checker(visible=("Contoso", "litware")), *world)
+    assert subjects(result) == ["Contoso"]
+    assert result.note == ("The organizations that you are a member of were checked; a@b.c may be a member of others.")
 
 
-async def test_where_we_see_none_that_is_said() -> None:
-    found = await checked(Checker(), "azure: null")
-    assert (found.checks, found.note) == (
+async def test_no_visible_organization_is_noted() -> None:
+    result = await checked(Checker(), "azure: null")
+    assert (result.checks, result.note) == (
         (),
-        "You are a member of no organization, so nothing could be checked in Azure DevOps.",
+        "You are not a member of any organization, so nothing could be checked in Azure DevOps.",
     )
 
 
-async def test_where_they_cannot_be_listed_the_reason_is_told() -> None:
-    found = await checked(Checker(sees=AzureDevOpsDenied("Not a member.")), "azure: null")
-    assert found.note == "Which organizations there are could not be told. Not a member."
+async def test_a_failed_list_of_organizations_is_noted_with_its_cause() -> None:
+    result = await checked(Checker(visible=AzureDevOpsDenied("Not a member.")), "azure: null")
+    assert result.note == "The organizations could not be listed. Not a member."
 
 
-async def test_another_s_account_is_checked_as_another_s() -> None:
+async def test_the_account_of_the_sign_in_is_checked_as_another_account() -> None:
     client = "client: {id: 55555555-5555-5555-5555-555555555555}"
     sign_in = f"spec: {{signIn: {{method: DeviceCode, account: mdc@contoso.com, {client}}}}}"
     checker = Checker()
     await checked(checker, sign_in)
-    assert checker.asked[0].spec.sign_in is None
-    assert checker.asked[0].spec.authorizing_account == "mdc@contoso.com"
+    assert checker.connectors[0].spec.sign_in is None
+    assert checker.connectors[0].spec.authorizing_account == "mdc@contoso.com"
 
 
 MISSING = Prerequisite(
@@ -145,8 +147,8 @@ MISSING = Prerequisite(
 )
 
 
-async def test_before_onboarding_the_extension_may_be_missing() -> None:
+async def test_the_extension_may_be_missing_before_onboarding() -> None:
     named = "spec: {organizations: {mode: Selected, names: [contoso, tailspin]}}"
     checker = Checker({"contoso": MISSING, "tailspin": MISSING})
-    found = await checked(checker, named, "azure: {others: {tailspin: Free}}")
-    assert {check.subject: check.status for check in found.checks} == {"contoso": "False", "tailspin": "Unknown"}
+    result = await checked(checker, named, "azure: {others: {tailspin: Free}}")
+    assert {check.subject: check.status for check in result.checks} == {"contoso": "False", "tailspin": "Unknown"}

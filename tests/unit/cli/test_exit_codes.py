@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from defender_devops import errors
-from defender_devops.cli.exit_codes import ExitCode, failure_of
+from defender_devops.cli.exit_codes import ExitCode, command_failure
 
 CASES = [
     (errors.KubernetesRefused("There is no usable configuration of a Kubernetes cluster (no file)."), "NO_CLUSTER"),
@@ -23,23 +23,23 @@ CASES = [
 
 @pytest.mark.parametrize(("error", "code"), CASES, ids=str)
 def test_each_error_has_its_exit_status(error: errors.OperatorError, code: str) -> None:
-    assert failure_of(error).exit_code is ExitCode[code]
+    assert command_failure(error).exit_code is ExitCode[code]
 
 
-def test_a_missing_right_is_named_in_the_server_s_own_words() -> None:
-    failure = failure_of(errors.KubernetesRefused('User "jane" cannot list adoc', status=403))
-    assert failure.message.startswith('You may not do that: User "jane" cannot list adoc. ')
+def test_a_missing_permission_is_named_with_the_message_of_the_server() -> None:
+    failure = command_failure(errors.KubernetesRefused('User "jane" cannot list adoc', status=403))
+    assert failure.message.startswith('Permission denied: User "jane" cannot list adoc. ')
 
 
-def test_a_cluster_without_the_operator_is_told_to_install_it() -> None:
-    assert "install the operator" in failure_of(errors.KubernetesNotFound("not found", status=404)).message
+def test_a_cluster_without_the_operator_gets_advice_to_install_it() -> None:
+    assert "install the operator" in command_failure(errors.KubernetesNotFound("not found", status=404)).message
 
 
-def test_credentials_that_are_refused_are_not_called_the_operator_s() -> None:
-    failure = failure_of(errors.KubernetesUnavailable("rejected the operator's credentials", status=401))
+def test_rejected_credentials_are_not_called_the_operator_s() -> None:
+    failure = command_failure(errors.KubernetesUnavailable("rejected the operator's credentials", status=401))
     assert "operator" not in failure.message
 
 
-def test_a_command_does_not_promise_to_try_again() -> None:
-    failure = failure_of(errors.AzureUnavailable("Azure did not answer in time. The operator will retry."))
+def test_a_command_does_not_promise_a_retry() -> None:
+    failure = command_failure(errors.AzureUnavailable("Azure did not answer in time. The operator will retry."))
     assert failure.message == "Azure did not answer in time. Try again."

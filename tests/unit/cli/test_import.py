@@ -21,8 +21,8 @@ from defender_devops.api.azure_types import (
 )
 from defender_devops.api.connector import parse_connector
 from defender_devops.api.organization import parse_organization
-from defender_devops.cli.import_.discovery import Found
-from defender_devops.cli.import_.manifests import Imported, Options, imported, managed_by
+from defender_devops.cli.import_.discovery import ExistingConnector
+from defender_devops.cli.import_.manifests import GeneratedManifests, ManifestOptions, generate_manifests, managed_by
 from defender_devops.reconcile.actions.action import AzureAction
 from defender_devops.reconcile.actions.azure import SetTags
 from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot, Owner
@@ -31,7 +31,7 @@ from tests.unit.reconcile.builder import UID
 
 TENANT = "11111111-1111-1111-1111-111111111111"
 REF = ConnectorRef("22222222-2222-2222-2222-222222222222", "rg-devops-security", "contoso")
-OPTIONS = Options(TENANT, account="mdc@contoso.com")
+OPTIONS = ManifestOptions(TENANT, account="mdc@contoso.com")
 ONBOARDED, HELD, FREE = (
     OnboardingState.ONBOARDED,
     OnboardingState.ONBOARDED_BY_OTHER_CONNECTOR,
@@ -43,56 +43,60 @@ def cloud_organization(name: str, state: OnboardingState = ONBOARDED, severity: 
     return AzureOrganization(name, state, annotations=Annotations(severity is not None, severity))
 
 
-def found(
+def existing(
     *organizations: AzureOrganization,
     future: bool = False,
-    others: tuple[AzureOrganization, ...] = (),
+    not_onboarded: tuple[AzureOrganization, ...] = (),
     agentless: AgentlessConfiguration | None = None,
     name: str = "contoso",
-) -> Found:
+) -> ExistingConnector:
     discovers = AutoDiscovery.ENABLED if future else AutoDiscovery.DISABLED
-    return Found(
+    return ExistingConnector(
         replace(REF, name=name),
         Connector(replace(REF, name=name).id, "westeurope", {"team": "blue"}),
         Configuration(ProvisioningState.SUCCEEDED, discovers, agentless=agentless),
         organizations,
-        (*organizations, *others),
+        (*organizations, *not_onboarded),
     )
 
 
-def spec_of(made: Imported) -> dict[str, object]:
-    spec: dict[str, object] = made.manifests[0]["spec"]
+def spec_of(result: GeneratedManifests) -> dict[str, object]:
+    spec: dict[str, object] = result.manifests[0]["spec"]
     return spec
 
 
 MODES = [
-    ("future ones too", found(cloud_organization("a"), future=True), {"mode": "AllAndFuture"}),
-    ("all that there are", found(cloud_organization("b"), cloud_organization("A")), {"mode": "All"}),
+    ("future organizations", existing(cloud_organization("a"), future=True), {"mode": "AllAndFuture"}),
+    ("all available organizations", existing(cloud_organization("b"), cloud_organization("A")), {"mode": "All"}),
     (
-        "some of those there are",
-        found(cloud_organization("b"), cloud_organization("A"), others=(cloud_organization("c", FREE),)),
+        "some of the available organizations",
+        existing(cloud_organization("b"), cloud_organization("A"), not_onboarded=(cloud_organization("c", FREE),)),
         {"mode": "Selected", "names": ["A", "b"]},
     ),
     (
-        "all but another connector's",
-        found(cloud_organization("a"), others=(cloud_organization("c", HELD),)),
+        "all but those of another connector",
+        existing(cloud_organization("a"), not_onboarded=(cloud_organization("c", HELD),)),
         {"mode": "Selected", "names": ["a"]},
     ),
-    ("none", found(others=(cloud_organization("c", FREE),)), {"mode": "Selected", "names": []}),
-    ("nobody can tell", replace(found(cloud_organization("a")), available=None), {"mode": "Selected", "names": ["a"]}),
+    ("none", existing(not_onboarded=(cloud_organization("c", FREE),)), {"mode": "Selected", "names": []}),
+    (
+        "the available ones are unknown",
+        replace(existing(cloud_organization("a")), available=None),
+        {"mode": "Selected", "names": ["a"]},
+    ),
 ]
 
 
-@pytest.mark.parametrize(("why", "what", "organizations"), MODES, ids=[each[0] for each in MODES])
-def test_the_mode_is_the_one_that_leaves_everything_as_it_is(
-    why: str, what: Found, organizations: dict[str, object]
+@pytest.mark.parametrize(("case", "connector", "organizations"), MODES, ids=[mode[0] for mode in MODES])
+def test_the_mode_selects_exactly_the_onboarded_organizations(
+    case: str, connector: ExistingConnector, organizations: dict[str, object]
 ) -> None:
-    assert spec_of(imported(what, OPTIONS))["organizations"] == organizations
+    assert spec_of(generate_manifests(connector, OPTIONS))["organizations"] == organizations
 
 
-def test_the_manifest_says_where_the_connector_is_and_adopts_it() -> None:
-    made = imported(found(cloud_organization("a"), future=True), replace(OPTIONS, namespace="security"))
-    assert made.manifests == (
+def test_the_manifest_contains_the_address_and_adopts_the_connector() -> None:
+    result = generate_manifests(existing(cloud_organization("a"), future=True), replace(OPTIONS, namespace="security"))
+    assert result.manifests == (
         {
             "apiVersion": "defender-devops.io/v1alpha1",
             "kind": "AzureDevOpsConnector",
@@ -109,69 +113,78 @@ def test_the_manifest_says_where_the_connector_is_and_adopts_it() -> None:
             },
         },
     )
-    assert made.notes == ()
+    assert result.notes == ()
 
 
-def test_without_an_account_it_asks_for_one() -> None:
-    made = imported(found(future=True), Options(TENANT))
-    assert spec_of(made)["authorization"] == {"method": "Adopt"}
-    assert made.notes == ("Say in spec.authorization.account who authorized it; Azure never tells.",)
+def test_a_missing_account_is_noted() -> None:
+    result = generate_manifests(existing(future=True), ManifestOptions(TENANT))
+    assert spec_of(result)["authorization"] == {"method": "Adopt"}
+    assert result.notes == (
+        "Set spec.authorization.account to the account that authorized it; Azure does not return it.",
+    )
 
 
-def test_observe_is_written_where_it_is_asked_for() -> None:
-    assert spec_of(imported(found(future=True), replace(OPTIONS, observe=True)))["managementPolicy"] == "Observe"
+def test_observe_is_written_if_requested() -> None:
+    assert (
+        spec_of(generate_manifests(existing(future=True), replace(OPTIONS, observe=True)))["managementPolicy"]
+        == "Observe"
+    )
 
 
 NAMES = [("From_Portal", "from-portal"), ("MDC(prod).v2", "mdc-prod-v2"), ("___", "connector"), ("x" * 80, "x" * 63)]
 
 
 @pytest.mark.parametrize(("name", "resource"), NAMES)
-def test_a_name_that_kubernetes_does_not_allow_is_written_beside(name: str, resource: str) -> None:
-    made = imported(found(future=True, name=name), OPTIONS)
-    assert made.name == resource
-    assert made.manifests[0]["spec"]["azure"]["connectorName"] == name
+def test_an_invalid_object_name_is_replaced_and_kept_as_connector_name(name: str, resource: str) -> None:
+    result = generate_manifests(existing(future=True, name=name), OPTIONS)
+    assert result.name == resource
+    assert result.manifests[0]["spec"]["azure"]["connectorName"] == name
 
 
 def test_two_connectors_of_one_name_become_two_resources() -> None:
-    assert imported(found(future=True), OPTIONS, {"contoso", "contoso-2"}).name == "contoso-3"
+    assert generate_manifests(existing(future=True), OPTIONS, {"contoso", "contoso-2"}).name == "contoso-3"
 
 
-def test_annotations_that_most_have_are_the_connector_s_and_the_others_decide_for_themselves() -> None:
+def test_the_most_common_annotations_are_the_connector_s_and_others_get_their_own() -> None:
     many = [cloud_organization(name, ONBOARDED, "High") for name in ("a", "b")]
-    made = imported(found(*many, cloud_organization("c", ONBOARDED, "Low"), cloud_organization("d")), OPTIONS)
-    assert spec_of(made)["pullRequestAnnotations"] == {"mode": "Enabled", "minimumSeverity": "High"}
-    assert [(each["metadata"]["name"], each["spec"]["pullRequestAnnotations"]) for each in made.manifests[1:]] == [
+    result = generate_manifests(
+        existing(*many, cloud_organization("c", ONBOARDED, "Low"), cloud_organization("d")), OPTIONS
+    )
+    assert spec_of(result)["pullRequestAnnotations"] == {"mode": "Enabled", "minimumSeverity": "High"}
+    assert [
+        (manifest["metadata"]["name"], manifest["spec"]["pullRequestAnnotations"]) for manifest in result.manifests[1:]
+    ] == [
         ("contoso-c", {"mode": "Enabled", "minimumSeverity": "Low"}),
         ("contoso-d", {"mode": "Disabled"}),
     ]
 
 
-def test_where_annotations_are_off_everywhere_they_are_not_managed() -> None:
-    assert "pullRequestAnnotations" not in spec_of(imported(found(cloud_organization("a")), OPTIONS))
+def test_annotations_that_are_off_everywhere_are_not_managed() -> None:
+    assert "pullRequestAnnotations" not in spec_of(generate_manifests(existing(cloud_organization("a")), OPTIONS))
 
 
-def test_scanning_that_a_manifest_cannot_say_is_left_alone_and_named() -> None:
+def test_scanning_that_a_manifest_cannot_express_is_omitted_and_noted() -> None:
     odd = AgentlessConfiguration(enabled=True, auto_discovery=AutoDiscovery.DISABLED, inventory_list_type="Exclusion")
-    made = imported(found(agentless=odd), OPTIONS)
-    assert "agentlessScanning" not in spec_of(made)
-    assert any("stays as it is" in each for each in made.notes)
+    result = generate_manifests(existing(agentless=odd), OPTIONS)
+    assert "agentlessScanning" not in spec_of(result)
+    assert any("cannot express" in note for note in result.notes)
 
 
-def test_a_connector_that_nobody_has_authorized_says_so() -> None:
-    made = imported(Found(REF, Connector(REF.id, "westeurope")), OPTIONS)
-    assert any("Nobody has authorized this connector yet" in each for each in made.notes)
+def test_a_connector_without_authorization_is_noted() -> None:
+    result = generate_manifests(ExistingConnector(REF, Connector(REF.id, "westeurope")), OPTIONS)
+    assert any("Nobody has authorized this connector yet" in note for note in result.notes)
 
 
-def test_more_organizations_than_a_list_may_name_become_all_but_the_others() -> None:
+def test_more_organizations_than_the_limit_become_all_with_exclusions() -> None:
     many = [cloud_organization(f"org-{number:03}") for number in range(201)]
-    made = imported(found(*many, others=(cloud_organization("left-out", FREE),)), OPTIONS)
-    assert spec_of(made)["organizations"] == {"mode": "All", "exclude": ["left-out"]}
+    result = generate_manifests(existing(*many, not_onboarded=(cloud_organization("left-out", FREE),)), OPTIONS)
+    assert spec_of(result)["organizations"] == {"mode": "All", "exclude": ["left-out"]}
 
 
-def test_a_connector_with_an_owner_s_mark_is_known_by_it() -> None:
+def test_the_owner_of_a_connector_is_read_from_its_tags() -> None:
     marked = {"defender-devops-owner": "c/u", "defender-devops-resource": "security/contoso"}
-    assert managed_by(replace(found(), connector=Connector(REF.id, "westeurope", marked))) == "security/contoso"
-    assert managed_by(found()) is None
+    assert managed_by(replace(existing(), connector=Connector(REF.id, "westeurope", marked))) == "security/contoso"
+    assert managed_by(existing()) is None
 
 
 _names = st.lists(
@@ -181,15 +194,15 @@ _severities = st.sampled_from([None, "High", "Medium", "Low"])
 
 
 @st.composite
-def _worlds(draw: st.DrawFn) -> Found:
-    """Any connector that the portal can make."""
+def _worlds(draw: st.DrawFn) -> ExistingConnector:
+    """Any connector that the portal can create."""
     states = st.sampled_from([ONBOARDED, ONBOARDED, FREE, HELD])
     organizations = [
         cloud_organization(name, state, draw(_severities) if state is ONBOARDED else None)
         for name, state in ((name, draw(states)) for name in draw(_names))
     ]
-    below = tuple(each for each in organizations if each.onboarding_state == ONBOARDED)
-    others = tuple(each for each in organizations if each.onboarding_state != ONBOARDED)
+    below = tuple(item for item in organizations if item.onboarding_state == ONBOARDED)
+    not_onboarded = tuple(item for item in organizations if item.onboarding_state != ONBOARDED)
     inclusion = draw(st.booleans())
     scope = draw(st.lists(st.sampled_from(["a", "a/b", "a/b/c", "d/e"]), min_size=int(inclusion), unique=True))
     kinds = ("AzureDevOpsOrganization", "AzureDevOpsProject", "AzureDevOpsRepository")
@@ -200,20 +213,22 @@ def _worlds(draw: st.DrawFn) -> Found:
         inventory_list_type="Inclusion" if inclusion else "Exclusion",
         inventory=tuple(InventoryItem(kinds[value.count("/")], value) for value in scope),
     )
-    future = draw(st.booleans()) and not any(each.onboarding_state == FREE for each in others)
-    return found(*below, future=future, others=others, agentless=draw(st.sampled_from([None, agentless])))
+    future = draw(st.booleans()) and not any(item.onboarding_state == FREE for item in not_onboarded)
+    return existing(
+        *below, future=future, not_onboarded=not_onboarded, agentless=draw(st.sampled_from([None, agentless]))
+    )
 
 
 @settings(max_examples=80)
 @given(_worlds())
-def test_adopting_what_was_imported_changes_nothing_but_the_owner_s_tags(world: Found) -> None:
-    connector, *organizations = imported(world, OPTIONS).manifests
-    seen = ConnectorSnapshot(
+def test_adopting_imported_manifests_changes_only_the_owner_tags(world: ExistingConnector) -> None:
+    connector, *organizations = generate_manifests(world, OPTIONS).manifests
+    snapshot = ConnectorSnapshot(
         connector=parse_connector({**connector, "metadata": {**connector["metadata"], "uid": UID}}),
         owner=Owner("cluster", UID),
         cloud=AzureState(world.connector, world.configuration, world.organizations, world.available, fresh=True),
-        organizations=tuple(parse_organization(each) for each in organizations),
+        organizations=tuple(parse_organization(manifest) for manifest in organizations),
     )
-    steps = [step for step in differences(seen) if isinstance(step, AzureAction)]
+    steps = [step for step in differences(snapshot) if isinstance(step, AzureAction)]
     assert [type(step) for step in steps] == [SetTags]
     assert steps[0].tags["team"] == "blue"  # type: ignore[attr-defined]

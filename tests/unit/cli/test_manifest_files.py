@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from defender_devops.cli.exit_codes import CommandFailed
-from defender_devops.cli.manifest_files import read_manifests
+from defender_devops.cli.inputs.manifest_files import read_manifests
 from tests.support.manifests import REFUSED, Refused, connector, organization
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -19,37 +19,37 @@ def write(folder: Path, *documents: object, name: str = "file.yaml") -> Path:
     return file
 
 
-def complaint(*paths: Path) -> str:
-    with pytest.raises(CommandFailed) as caught:
+def error_message(*paths: Path) -> str:
+    with pytest.raises(CommandFailed) as error_info:
         read_manifests(paths, "default")
-    return caught.value.message
+    return error_info.value.message
 
 
 def test_every_example_is_read() -> None:
-    found = read_manifests([EXAMPLES], "default")
-    assert [each.key for each in found.connectors] == [
+    manifests = read_manifests([EXAMPLES], "default")
+    assert [manifest.key for manifest in manifests.connectors] == [
         ("security", "adventure-works"),
         ("security", "contoso"),
         ("security", "northwind"),
     ]
-    assert [each.key for each in found.organizations] == [("security", "tailspin")]
+    assert [manifest.key for manifest in manifests.organizations] == [("security", "tailspin")]
 
 
-def test_what_is_not_ours_is_passed_over(tmp_path: Path) -> None:
+def test_other_resources_are_ignored(tmp_path: Path) -> None:
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}}
-    found = read_manifests([write(tmp_path, secret, connector(), None)], "default")
-    assert [each.body["metadata"]["name"] for each in found.connectors] == ["contoso"]
+    manifests = read_manifests([write(tmp_path, secret, connector(), None)], "default")
+    assert [manifest.body["metadata"]["name"] for manifest in manifests.connectors] == ["contoso"]
 
 
-def test_a_manifest_without_a_namespace_gets_the_one_that_is_worked_in(tmp_path: Path) -> None:
+def test_a_manifest_without_a_namespace_gets_the_current_one(tmp_path: Path) -> None:
     nameless = connector(namespace=None)
-    found = read_manifests([write(tmp_path, connector(), nameless, connector(namespace="other"))], "team")
-    assert [each.key[0] for each in found.connectors] == ["team", "team", "other"]
+    manifests = read_manifests([write(tmp_path, connector(), nameless, connector(namespace="other"))], "team")
+    assert [manifest.key[0] for manifest in manifests.connectors] == ["team", "team", "other"]
 
 
 def test_the_items_of_a_list_are_read(tmp_path: Path) -> None:
-    found = read_manifests([write(tmp_path, {"kind": "List", "items": [connector(), organization()]})], "default")
-    assert (len(found.connectors), len(found.organizations)) == (1, 1)
+    manifests = read_manifests([write(tmp_path, {"kind": "List", "items": [connector(), organization()]})], "default")
+    assert (len(manifests.connectors), len(manifests.organizations)) == (1, 1)
 
 
 def test_standard_input_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,33 +57,35 @@ def test_standard_input_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(read_manifests([Path("-")], "default").connectors) == 1
 
 
-def test_a_complaint_about_standard_input_calls_it_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_in_standard_input_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO(yaml.safe_dump(connector("azure: {location: West Europe}"))))
-    assert complaint(Path("-")).startswith("standard input: AzureDevOpsConnector contoso: spec.azure.location: ")
+    assert error_message(Path("-")).startswith("standard input: AzureDevOpsConnector contoso: spec.azure.location: ")
 
 
 @pytest.mark.parametrize("case", REFUSED, ids=str)
-def test_what_the_api_server_refuses_is_refused_with_the_same_words(case: Refused, tmp_path: Path) -> None:
-    message = complaint(write(tmp_path, dict(case.body)))
+def test_a_manifest_that_the_api_server_rejects_is_rejected_with_the_same_message(
+    case: Refused, tmp_path: Path
+) -> None:
+    message = error_message(write(tmp_path, dict(case.body)))
     assert f": {case.field}: " in message
     assert case.sentence in message
 
 
-def test_the_document_of_a_file_with_several_is_named(tmp_path: Path) -> None:
-    message = complaint(write(tmp_path, connector(), connector("azure: {location: ''}", name="second")))
+def test_the_document_in_a_file_with_several_is_named(tmp_path: Path) -> None:
+    message = error_message(write(tmp_path, connector(), connector("azure: {location: ''}", name="second")))
     assert message.startswith(f"{tmp_path / 'file.yaml'}, document 2: AzureDevOpsConnector second: spec.azure.location")
 
 
 UNKNOWN_FIELDS = [
-    ({"lokation": "x"}, "spec.azure", "spec.azure.lokation: there is no such field. Did you mean location?"),
-    ({"organisations": {}}, "spec", "spec.organisations: there is no such field. Did you mean organizations?"),
-    ({"zzz": 1}, "spec", "spec.zzz: there is no such field."),
-    ({"sepc": {}}, "", "sepc: there is no such field. Did you mean spec?"),
+    ({"lokation": "x"}, "spec.azure", "spec.azure.lokation: unknown field. Did you mean location?"),
+    ({"organisations": {}}, "spec", "spec.organisations: unknown field. Did you mean organizations?"),
+    ({"zzz": 1}, "spec", "spec.zzz: unknown field."),
+    ({"sepc": {}}, "", "sepc: unknown field. Did you mean spec?"),
 ]
 
 
 @pytest.mark.parametrize(("added", "place", "sentence"), UNKNOWN_FIELDS)
-def test_a_field_that_there_is_not_is_named_with_a_suggestion(
+def test_an_unknown_field_is_named_with_a_suggestion(
     added: dict[str, object], place: str, sentence: str, tmp_path: Path
 ) -> None:
     body = connector()
@@ -91,33 +93,33 @@ def test_a_field_that_there_is_not_is_named_with_a_suggestion(
     for part in filter(None, place.split(".")):
         target = target[part]
     target.update(added)
-    assert complaint(write(tmp_path, body)).endswith(sentence)
+    assert error_message(write(tmp_path, body)).endswith(sentence)
 
 
-def test_a_misspelled_field_is_named_before_the_required_one_that_is_missing_by_it(tmp_path: Path) -> None:
+def test_a_misspelled_field_is_reported_before_the_missing_required_one(tmp_path: Path) -> None:
     body = connector()
     body["spec"]["organisations"] = body["spec"].pop("organizations")
-    assert "spec.organisations: there is no such field" in complaint(write(tmp_path, body))
+    assert "spec.organisations: unknown field" in error_message(write(tmp_path, body))
 
 
 def test_unknown_fields_in_lists_are_named_with_their_place(tmp_path: Path) -> None:
     scope = "agentlessScanning: {mode: Enabled, scope: [{organization: a}, {organization: b, projekt: p}]}"
-    assert "spec.agentlessScanning.scope[1].projekt: there is no such field. Did you mean project?" in complaint(
+    assert "spec.agentlessScanning.scope[1].projekt: unknown field. Did you mean project?" in error_message(
         write(tmp_path, connector(scope))
     )
 
 
-def test_of_metadata_any_field_may_stand_there(tmp_path: Path) -> None:
+def test_any_field_of_metadata_is_allowed(tmp_path: Path) -> None:
     body = connector(managedFields=[], selfLink="x", annotations={"a": "b"})
     assert read_manifests([write(tmp_path, body)], "default").connectors
 
 
 CONTENTS = [
-    (b"a: [b", "is no valid YAML: line 1"),
-    (b"\xff\xfe\x00", "is no text: write manifests in UTF-8."),
-    (b"", "There is neither an AzureDevOpsConnector nor a DevOpsOrganization in "),
-    (b"- a\n- b\n", "There is neither"),
-    (b"just words", "There is neither"),
+    (b"a: [b", "is not valid YAML: line 1"),
+    (b"\xff\xfe\x00", "is not a text file: manifests must be UTF-8."),
+    (b"", "contains neither an AzureDevOpsConnector nor a DevOpsOrganization."),
+    (b"- a\n- b\n", "contains neither"),
+    (b"just words", "contains neither"),
     (b"apiVersion: defender-devops.io/v1alpha1\nkind: AzureDevopsConnector", "Did you mean AzureDevOpsConnector?"),
     (b"apiVersion: defender-devops.io/v2\nkind: AzureDevOpsConnector", "must be defender-devops.io/v1alpha1"),
     (b"kind: AzureDevOpsConnector", "must be defender-devops.io/v1alpha1"),
@@ -130,12 +132,12 @@ CONTENTS = [
 ]
 
 
-@pytest.mark.parametrize(("content", "words"), CONTENTS)
-def test_a_file_that_cannot_be_used_is_refused_in_words(content: bytes, words: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("content", "message"), CONTENTS)
+def test_an_unusable_file_is_rejected_with_the_cause(content: bytes, message: str, tmp_path: Path) -> None:
     file = tmp_path / "file.yaml"
     file.write_bytes(content)
-    assert words in complaint(file)
+    assert message in error_message(file)
 
 
-def test_a_folder_without_manifests_is_no_folder_of_manifests(tmp_path: Path) -> None:
-    assert complaint(tmp_path) == f"There is no file with .json, .yaml, .yml in {tmp_path}."
+def test_a_folder_without_manifests_is_rejected(tmp_path: Path) -> None:
+    assert error_message(tmp_path) == f"{tmp_path} contains no file with the suffix .json, .yaml, .yml."

@@ -2,32 +2,32 @@ from __future__ import annotations
 
 import json
 
-from defender_devops.cli.support.redaction import HIDDEN, clean
+from defender_devops.cli.support.redaction import HIDDEN, redact
 
 SIGNED = "https://signin.example/signin/connectors/uid/SIGNATURE"
 TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJtZSJ9.c2lnbmF0dXJl"
 
 
-def test_fields_that_repeat_whatever_was_applied_go() -> None:
+def test_fields_that_repeat_the_applied_manifest_are_removed() -> None:
     annotations = {"kubectl.kubernetes.io/last-applied-configuration": "{}", "team": "blue"}
     body = {"metadata": {"name": "c", "managedFields": [{}], "annotations": annotations}}
-    assert clean(body) == {"metadata": {"name": "c", "annotations": {"team": "blue"}}}
+    assert redact(body) == {"metadata": {"name": "c", "annotations": {"team": "blue"}}}
 
 
-def test_a_signed_address_is_hidden_where_it_stands_and_where_it_is_quoted() -> None:
+def test_a_signed_address_is_hidden_in_its_field_and_in_messages() -> None:
     body = {"signIn": {"url": SIGNED}, "conditions": [{"message": f"Paste it at {SIGNED}. It is valid for minutes."}]}
-    assert "SIGNATURE" not in json.dumps(clean(body))
-    assert clean(body)["signIn"]["url"] == HIDDEN
+    assert "SIGNATURE" not in json.dumps(redact(body))
+    assert redact(body)["signIn"]["url"] == HIDDEN
 
 
-def test_tokens_are_hidden_wherever_they_turn_up() -> None:
-    assert TOKEN not in json.dumps(clean({"spec": [{"note": f"it said {TOKEN}"}]}))
+def test_tokens_are_hidden_everywhere() -> None:
+    assert TOKEN not in json.dumps(redact({"spec": [{"note": f"it said {TOKEN}"}]}))
 
 
 def test_accounts_keep_their_first_letter_and_their_domain() -> None:
-    assert clean("Sign in as mdc-devops-connector@contoso.com.") == "Sign in as m…@contoso.com."
+    assert redact("Sign in as mdc-devops-connector@contoso.com.") == "Sign in as m…@contoso.com."
 
 
-def test_names_of_secrets_numbers_and_ids_stay() -> None:
+def test_names_of_secrets_numbers_and_ids_are_kept() -> None:
     body = {"secretRef": {"name": "sign-in-app", "key": "client-secret"}, "generation": 3, "ready": True, "x": None}
-    assert clean(body) == body
+    assert redact(body) == body

@@ -1,1 +1,1 @@
-"""`check`: whether a connector could work: in the cluster, in Azure, and in each Azure DevOps organization."""
+"""`check`: check the prerequisites of a connector in the cluster, in Azure and in Azure DevOps."""

@@ -1,4 +1,4 @@
-"""One outcome of a check, and the checks that a snapshot of Azure answers (pure)."""
+"""Results of checks, and the checks of what was read from Azure. Pure."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from defender_devops.reconcile.report.authorization_conditions import authorized
 from defender_devops.reconcile.report.azure_conditions import organizations_available, provisioned
 from defender_devops.reconcile.report.condition_result import ConditionResult
 
-__all__ = ["AZURE", "Check", "azure_checks", "of_failure"]
+__all__ = ["AZURE", "Check", "azure_checks", "failed_read"]
 
 AZURE: Final = "Azure"
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One outcome.
+    """Result of one check. The attributes are fields of the JSON output.
 
     Attributes:
-        subject: `Azure`, `Cluster`, or an organization.
-        name: what was checked, in one word.
-        status: False where something must be done, Unknown where it could not be told.
-        reason: one of the operator's reasons, where it has one.
-        message: why, and what to do.
+        subject: `Azure`, `Cluster`, or the name of an organization.
+        name: what was checked.
+        status: False if somebody must act, Unknown if the check could not be made.
+        reason: one of the operator's reasons, or empty.
+        message: cause and cure.
     """
 
     subject: str
@@ -41,41 +41,42 @@ class Check:
     message: str = ""
 
 
-def of_failure(error: OperatorError) -> Check:
-    """Azure could not be read at all."""
+def failed_read(error: OperatorError) -> Check:
+    """Return the result if Azure could not be read at all."""
     message = error.message.replace(WILL_RETRY, "Try again.")
     return Check(AZURE, "Readable", "False" if error.terminal else "Unknown", str(error.reason), message)
 
 
 def azure_checks(snapshot: ConnectorSnapshot) -> Iterator[Check]:
-    """What Azure shows of a connector."""
+    """Yield the checks of what was read from Azure."""
     yield Check(AZURE, "Readable", "True")
     location = snapshot.connector.spec.azure.location
     if not is_known_region(location):
-        advice = f"It is not known whether Defender offers DevOps security in {location}. {region_advice(location)}"
+        advice = f"{location} is not in the list of regions with Defender's DevOps security. {region_advice(location)}"
         yield Check(AZURE, "Region", "Unknown", Reason.REGION_NOT_SUPPORTED, advice)
     yield _connector(snapshot)
     if isinstance(snapshot.cloud, AzureState) and snapshot.cloud.connector is not None:
-        yield _of_verdict("Authorized", authorized(snapshot))
+        yield _from_condition("Authorized", authorized(snapshot))
         available = organizations_available(snapshot)
         if available is not None:
-            yield _of_verdict("OrganizationsAvailable", available)
+            yield _from_condition("OrganizationsAvailable", available)
 
 
 def _connector(snapshot: ConnectorSnapshot) -> Check:
-    """Whether the connector that is there may be taken over, or one may be made."""
-    refused = ownership_conflict(snapshot)
-    if refused is not None:
-        return Check(AZURE, "Connector", "False", refused.reason, refused.message)
-    missing = isinstance(snapshot.cloud, AzureState) and snapshot.cloud.connector is None
-    verdict = provisioned(snapshot, None) if missing else None
-    if verdict is None:
+    """Check whether the existing connector may be adopted, or a new one can be created."""
+    conflict = ownership_conflict(snapshot)
+    if conflict is not None:
+        return Check(AZURE, "Connector", "False", conflict.reason, conflict.message)
+    is_missing = isinstance(snapshot.cloud, AzureState) and snapshot.cloud.connector is None
+    result = provisioned(snapshot, None) if is_missing else None
+    if result is None:
         return Check(AZURE, "Connector", "True")
-    adopts = snapshot.connector.spec.authorization.method is AuthorizationMethod.ADOPT
-    return Check(AZURE, "Connector", "False" if adopts else "True", verdict.reason, verdict.message)
+    # Only a person can create a connector that is to be adopted; with another method the operator creates it.
+    is_adopted = snapshot.connector.spec.authorization.method is AuthorizationMethod.ADOPT
+    return Check(AZURE, "Connector", "False" if is_adopted else "True", result.reason, result.message)
 
 
-def _of_verdict(name: str, verdict: ConditionResult | None) -> Check:
-    if verdict is None:
-        return Check(AZURE, name, "Unknown", Reason.NOT_CHECKED, "It could not be told with your sign-in.")
-    return Check(AZURE, name, verdict.status, str(verdict.reason), "" if verdict.is_true else verdict.message)
+def _from_condition(name: str, result: ConditionResult | None) -> Check:
+    if result is None:
+        return Check(AZURE, name, "Unknown", Reason.NOT_CHECKED, "Your sign-in has no permission to check this.")
+    return Check(AZURE, name, result.status, str(result.reason), "" if result.is_true else result.message)

@@ -1,8 +1,8 @@
-"""Secrets and service accounts that a manifest names: whether they are there. What is in a Secret is not asked for."""
+"""Check whether the Secrets and service accounts that a manifest refers to exist. Their content is not read."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 from defender_devops.api.connector import AzureDevOpsConnector
@@ -13,52 +13,47 @@ from defender_devops.errors import KubernetesError, KubernetesNotFound
 
 __all__ = ["reference_checks"]
 
-_METADATA: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+_METADATA_ONLY: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 _SUBJECT: Final = "Cluster"
 
 
 async def reference_checks(
-    connector: AzureDevOpsConnector, client: KubernetesClient, *, waits_for_code: bool
-) -> AsyncIterator[Check]:
-    """One check for each object that the spec names.
+    connector: AzureDevOpsConnector, client: KubernetesClient, *, is_code_needed: bool
+) -> list[Check]:
+    """Return one check for each object that the spec refers to.
 
     Args:
-        connector: what is checked.
-        client: the cluster.
-        waits_for_code: whether the one-time code is still needed.
+        connector: connector to check.
+        client: Kubernetes API client.
+        is_code_needed: whether the one-time code is still needed.
     """
     namespace = connector.metadata.namespace
-    for field, name in _secrets(connector, waits_for_code=waits_for_code):
-        yield await _exists(client, namespace, ("secrets", "Secret"), name, field)
-    identity = connector.spec.azure.identity
-    if identity is not None and identity.service_account_ref is not None:
-        place = "spec.azure.identity.serviceAccountRef"
-        kind = ("serviceaccounts", "ServiceAccount")
-        yield await _exists(client, namespace, kind, identity.service_account_ref.name, place)
+    checks = []
+    for kind, field, name in _references(connector, is_code_needed=is_code_needed):
+        label = f"{kind}/{name}"
+        try:
+            await client.get(path("v1", f"{kind.lower()}s", namespace, name), accept=_METADATA_ONLY)
+        except KubernetesNotFound:
+            message = f"There is no {kind} {name} in namespace {namespace}, which {field} refers to: create it."
+            checks.append(Check(_SUBJECT, label, "False", Reason.CREDENTIALS_MISSING, message))
+        except KubernetesError as error:
+            checks.append(Check(_SUBJECT, label, "Unknown", str(error.reason), error.message))
+        else:
+            checks.append(Check(_SUBJECT, label, "True"))
+    return checks
 
 
-def _secrets(connector: AzureDevOpsConnector, *, waits_for_code: bool) -> Iterator[tuple[str, str]]:
-    """Field and name of each Secret that is needed."""
+def _references(connector: AzureDevOpsConnector, *, is_code_needed: bool) -> Iterator[tuple[str, str, str]]:
+    """Yield kind, field of the spec, and name of each referenced object."""
     spec = connector.spec
-    if spec.authorization.code_secret_ref is not None and waits_for_code:
-        yield "spec.authorization.codeSecretRef", spec.authorization.code_secret_ref.name
-    if spec.azure.identity is not None and spec.azure.identity.secret_ref is not None:
-        yield "spec.azure.identity.secretRef", spec.azure.identity.secret_ref.name
-    sign_in = spec.sign_in
+    if spec.authorization.code_secret_ref is not None and is_code_needed:
+        yield "Secret", "spec.authorization.codeSecretRef", spec.authorization.code_secret_ref.name
+    identity, sign_in = spec.azure.identity, spec.sign_in
+    if identity is not None and identity.secret_ref is not None:
+        yield "Secret", "spec.azure.identity.secretRef", identity.secret_ref.name
     if sign_in is not None and sign_in.client is not None and sign_in.client.secret_ref is not None:
-        yield "spec.signIn.client.secretRef", sign_in.client.secret_ref.name
+        yield "Secret", "spec.signIn.client.secretRef", sign_in.client.secret_ref.name
     if sign_in is not None and sign_in.refresh_token_secret_ref is not None:
-        yield "spec.signIn.refreshTokenSecretRef", sign_in.refresh_token_secret_ref.name
-
-
-async def _exists(client: KubernetesClient, namespace: str, kind: tuple[str, str], name: str, field: str) -> Check:
-    plural, word = kind
-    what = f"{word}/{name}"
-    try:
-        await client.get(path("v1", plural, namespace, name), accept=_METADATA)
-    except KubernetesNotFound:
-        message = f"There is no {word} {name} in namespace {namespace}, which {field} names: create it."
-        return Check(_SUBJECT, what, "False", Reason.CREDENTIALS_MISSING, message)
-    except KubernetesError as error:
-        return Check(_SUBJECT, what, "Unknown", str(error.reason), error.message)
-    return Check(_SUBJECT, what, "True")
+        yield "Secret", "spec.signIn.refreshTokenSecretRef", sign_in.refresh_token_secret_ref.name
+    if identity is not None and identity.service_account_ref is not None:
+        yield "ServiceAccount", "spec.azure.identity.serviceAccountRef", identity.service_account_ref.name

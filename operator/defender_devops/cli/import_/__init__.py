@@ -1,1 +1,1 @@
-"""`import`: manifests for connectors that exist in Azure, so that git can adopt them."""
+"""`import`: write manifests for connectors that exist in Azure, so that they can be managed from git."""

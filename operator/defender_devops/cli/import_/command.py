@@ -1,124 +1,120 @@
-"""`import`: find, write, and say what to look at."""
+"""`import`: find connectors in a subscription and print or write their manifests."""
 
 from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from defender_devops.api.parsing import InvalidManifest
 from defender_devops.azure.resources.subscriptions import tenant_of_subscription
 from defender_devops.cli.exit_codes import CommandFailed, ExitCode
-from defender_devops.cli.import_.discovery import Found, find_connectors
-from defender_devops.cli.import_.manifests import Imported, Options, imported, managed_by
-from defender_devops.cli.local_clients import Laptop, open_laptop
-from defender_devops.cli.output import Format, emit, note, to_yaml
+from defender_devops.cli.import_.discovery import ExistingConnector, find_connectors
+from defender_devops.cli.import_.manifests import GeneratedManifests, ManifestOptions, generate_manifests, managed_by
+from defender_devops.cli.local_clients import open_local_clients
+from defender_devops.cli.output import Format, emit, print_note, to_yaml
 
-__all__ = ["Wanted", "import_connectors"]
+__all__ = ["ImportOptions", "run_import"]
 
 _GUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What is asked for.
+class ImportOptions:
+    """Options of the command.
 
     Attributes:
-        subscription_id: where to look.
-        resource_group: or None for all.
-        tenant_id: whose token to ask with; None takes the one that is signed in to.
-        options: of the manifests; their tenant is the subscription's.
-        managed: take connectors too that a resource has its mark on.
-        folder: to write a file for each connector; None prints.
-        force: write over files that are there.
-        form: of what is printed.
+        subscription_id: subscription to search.
+        resource_group: resource group to search, or None for all.
+        tenant_id: tenant to sign in to; None is the default one.
+        namespace: namespace in the manifests, or None to leave it open.
+        account: account that authorized Defender, or None.
+        observe: whether the manifests get managementPolicy Observe.
+        include_managed: whether connectors with an owner tag are included.
+        folder: where to write one file for each connector; None prints.
+        force: whether existing files are overwritten.
+        output: format of what is printed.
     """
 
     subscription_id: str
-    resource_group: str | None
-    tenant_id: str | None
-    options: Options
-    managed: bool = False
+    resource_group: str | None = None
+    tenant_id: str | None = None
+    namespace: str | None = None
+    account: str | None = None
+    observe: bool = False
+    include_managed: bool = False
     folder: Path | None = None
     force: bool = False
-    form: Format = Format.YAML
+    output: Format = Format.YAML
 
 
-async def import_connectors(wanted: Wanted) -> ExitCode:
-    """Write manifests for the connectors of a subscription.
+async def run_import(options: ImportOptions) -> ExitCode:
+    """Print or write manifests for the connectors of a subscription.
 
     Raises:
-        OperatorError: Azure does not let us, or does not answer.
-        CommandFailed: the subscription is no id, or a file is there or cannot be written.
+        OperatorError: Azure refuses or does not respond.
+        CommandFailed: the subscription is not an id, or a file exists or cannot be written.
     """
-    if not _GUID.fullmatch(wanted.subscription_id):
-        raise CommandFailed("--subscription takes the subscription's id (a GUID); `az account list` shows it.")
-    async with open_laptop() as laptop:
-        options, found = await _look(laptop, wanted)
-    written = list(_written(found, replace(wanted, options=options)))
-    if not found:
-        note("There are no connectors for Azure DevOps.")
-    if wanted.folder is not None:
-        _write_files(wanted.folder, written, force=wanted.force)
-    elif written:
-        _print(written, wanted.form)
+    if not _GUID.fullmatch(options.subscription_id):
+        raise CommandFailed("--subscription needs the id of a subscription (a GUID); `az account list` shows it.")
+    async with open_local_clients() as clients:
+        arm = clients.arm(options.tenant_id)
+        tenant_id = options.tenant_id or await tenant_of_subscription(arm, options.subscription_id)
+        connectors = await find_connectors(arm, options.subscription_id, options.resource_group)
+    manifest_options = ManifestOptions(tenant_id, options.namespace, options.account, options.observe)
+    generated = list(_generate(connectors, manifest_options, include_managed=options.include_managed))
+    if not connectors:
+        print_note("The subscription contains no connectors for Azure DevOps.")
+    if options.folder is not None:
+        _write_files(options.folder, generated, force=options.force)
+    elif generated and options.output is Format.JSON:
+        items = [manifest for result in generated for manifest in result.manifests]
+        emit({"apiVersion": "v1", "kind": "List", "items": items}, options.output)
+        for result in generated:
+            for note in result.notes:
+                print_note(f"{result.name}: {note}")
+    elif generated:
+        sys.stdout.write("---\n".join(_file_content(result) for result in generated))
     return ExitCode.OK
 
 
-async def _look(laptop: Laptop, wanted: Wanted) -> tuple[Options, list[Found]]:
-    arm = laptop.arm(wanted.tenant_id)
-    tenant = wanted.tenant_id or await tenant_of_subscription(arm, wanted.subscription_id)
-    return replace(wanted.options, tenant_id=tenant), await find_connectors(
-        arm, wanted.subscription_id, wanted.resource_group
-    )
-
-
-def _written(found: Iterable[Found], wanted: Wanted) -> Iterable[Imported]:
-    """The manifests, and on standard error why there are none for some."""
-    taken: set[str] = set()
-    for each in found:
-        owner = managed_by(each)
-        if owner is not None and not wanted.managed:
-            note(f"{each.ref.name} is left out: {owner} manages it already (--managed takes it all the same).")
+def _generate(
+    connectors: list[ExistingConnector], options: ManifestOptions, *, include_managed: bool
+) -> Iterator[GeneratedManifests]:
+    """Yield manifests, and print a note for each connector that is skipped."""
+    used_names: set[str] = set()
+    for existing in connectors:
+        owner = managed_by(existing)
+        if owner is not None and not include_managed:
+            print_note(f"{existing.ref.name} is skipped: {owner} already manages it (include it with --managed).")
             continue
         try:
-            made = imported(each, wanted.options, taken)
+            result = generate_manifests(existing, options, used_names)
         except InvalidManifest as error:
-            note(f"{each.ref.name} is left out: {error.message}")
+            print_note(f"{existing.ref.name} is skipped: {error.message}")
             continue
-        taken.add(made.name)
-        yield made
+        used_names.add(result.name)
+        yield result
 
 
-def _print(written: list[Imported], form: Format) -> None:
-    if form is Format.JSON:
-        items = [manifest for each in written for manifest in each.manifests]
-        emit({"apiVersion": "v1", "kind": "List", "items": items}, form)
-        for each in written:
-            for remark in each.notes:
-                note(f"{each.name}: {remark}")
-        return
-    sys.stdout.write("---\n".join(_text(each) for each in written))
+def _file_content(result: GeneratedManifests) -> str:
+    """Return the manifests of a connector as YAML, with the notes as comments."""
+    comments = "".join(f"# {note}\n" for note in result.notes)
+    return comments + "---\n".join(to_yaml(manifest) for manifest in result.manifests)
 
 
-def _text(made: Imported) -> str:
-    """The file for a connector, with what to look at above it."""
-    comments = "".join(f"# {remark}\n" for remark in made.notes)
-    return comments + "---\n".join(to_yaml(manifest) for manifest in made.manifests)
-
-
-def _write_files(folder: Path, written: list[Imported], *, force: bool) -> None:
-    files = {folder / f"{each.name}.yaml": each for each in written}
+def _write_files(folder: Path, generated: list[GeneratedManifests], *, force: bool) -> None:
+    files = {folder / f"{result.name}.yaml": result for result in generated}
     present = [str(file) for file in files if file.exists()]
     if present and not force:
-        raise CommandFailed(f"{', '.join(present)} exists already: name another folder, or write over it with --force.")
+        raise CommandFailed(f"{', '.join(present)} exists already: use another folder, or overwrite it with --force.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for file, made in files.items():
-            file.write_text(_text(made), encoding="utf-8")
-            note(f"{file} written.")
+        for file, result in files.items():
+            file.write_text(_file_content(result), encoding="utf-8")
+            print_note(f"{file} written.")
     except OSError as error:
         raise CommandFailed(f"{error.filename} cannot be written: {error.strerror}.") from None

@@ -1,4 +1,4 @@
-"""The connectors of a subscription with all that a manifest tells of them."""
+"""Find the connectors of a subscription, with everything that a manifest contains."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from defender_devops.azure.arm.client import ArmClient
 from defender_devops.azure.resources.security_connectors import SecurityConnectors
 from defender_devops.errors import AzureUnavailable, OperatorError
 
-__all__ = ["Found", "find_connectors"]
+__all__ = ["ExistingConnector", "find_connectors"]
 
 _ID: Final = re.compile(
     r"/subscriptions/([^/]+)/resourceGroups/([^/]+)/providers/Microsoft\.Security/securityConnectors/([^/]+)/?",
@@ -22,15 +22,15 @@ _AZURE_DEVOPS: Final = "azuredevops"
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ExistingConnector:
     """One connector in Azure.
 
     Attributes:
         ref: its address.
-        connector: itself.
-        configuration: `devops/default`; None where there is none, so nobody has authorized it.
-        organizations: below the configuration.
-        available: all that the authorization sees; None where that cannot be told.
+        connector: the connector resource.
+        configuration: `devops/default`; None if it does not exist, so nobody has authorized the connector.
+        organizations: onboarding state of organizations below the configuration.
+        available: all organizations that the authorization can see; None if they could not be listed.
     """
 
     ref: ConnectorRef
@@ -40,29 +40,36 @@ class Found:
     available: tuple[AzureOrganization, ...] | None = None
 
 
-async def find_connectors(arm: ArmClient, subscription_id: str, resource_group: str | None) -> list[Found]:
-    """Every connector for Azure DevOps, by name.
+async def find_connectors(arm: ArmClient, subscription_id: str, resource_group: str | None) -> list[ExistingConnector]:
+    """Return every connector for Azure DevOps, sorted by id.
 
     Raises:
-        OperatorError: Azure does not let us, or does not answer.
+        OperatorError: Azure refuses or does not respond.
     """
-    connectors = SecurityConnectors(arm)
-    listed = await connectors.list_in(subscription_id, resource_group)
-    ours = sorted((each for each in listed if each.environment_name.lower() == _AZURE_DEVOPS), key=lambda each: each.id)
-    return list(await asyncio.gather(*(_look(connectors, each) for each in ours)))
+    client = SecurityConnectors(arm)
+    connectors = sorted(
+        (
+            connector
+            for connector in await client.list_in(subscription_id, resource_group)
+            if connector.environment_name.lower() == _AZURE_DEVOPS
+        ),
+        key=lambda connector: connector.id,
+    )
+    return list(await asyncio.gather(*(_read(client, connector) for connector in connectors)))
 
 
-async def _look(connectors: SecurityConnectors, connector: Connector) -> Found:
+async def _read(client: SecurityConnectors, connector: Connector) -> ExistingConnector:
     match = _ID.fullmatch(connector.id)
     if match is None:
-        raise AzureUnavailable(f"Azure lists a connector with an id that is not understood: {connector.id}.")
+        raise AzureUnavailable(f"Azure returned a connector with an unexpected id: {connector.id}.")
     ref = ConnectorRef(*match.groups())
-    configuration = await connectors.get_configuration(ref)
+    configuration = await client.get_configuration(ref)
     if configuration is None:
-        return Found(ref, connector)
-    organizations = await connectors.organizations(ref)
+        return ExistingConnector(ref, connector)
+    organizations = await client.organizations(ref)
     try:
-        available = await connectors.available_organizations(ref)
-    except OperatorError:  # the right to ask is one of its own, and an authorization that is lost answers nobody
+        available = await client.available_organizations(ref)
+    except OperatorError:
+        # Listing needs a permission of its own, and fails if the authorization was lost.
         available = None
-    return Found(ref, connector, configuration, organizations, available)
+    return ExistingConnector(ref, connector, configuration, organizations, available)

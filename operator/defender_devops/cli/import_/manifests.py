@@ -1,10 +1,10 @@
-"""Manifests that say what Azure holds, so that adopting changes nothing but the owner's tags (pure)."""
+"""Generate manifests equal to the state of Azure: adopting them changes nothing but the owner tags. Pure."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Container, Iterator
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -20,23 +20,23 @@ from defender_devops.api.names import (
     TAG_RESOURCE,
     organization_object_name,
 )
-from defender_devops.cli.import_.discovery import Found
+from defender_devops.cli.import_.discovery import ExistingConnector
 from defender_devops.reconcile.facts import desired_state
 
-__all__ = ["Imported", "Options", "imported", "managed_by"]
+__all__ = ["GeneratedManifests", "ManifestOptions", "generate_manifests", "managed_by"]
 
 _ANNOTATIONS_OFF: Final = Annotations(enabled=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
-    """What a person decides about the manifests.
+class ManifestOptions:
+    """Values that Azure does not return.
 
     Attributes:
-        tenant_id: of the subscription.
-        namespace: to write into them; None leaves it to whoever applies them.
-        account: who authorized Defender, which Azure never tells.
-        observe: let the operator only look.
+        tenant_id: tenant of the subscription.
+        namespace: namespace of the resources, or None to leave it open.
+        account: account that authorized Defender, or None.
+        observe: whether the manifests get managementPolicy Observe.
     """
 
     tenant_id: str
@@ -46,13 +46,13 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class Imported:
+class GeneratedManifests:
     """The manifests for one connector.
 
     Attributes:
-        name: of the resource.
-        manifests: the connector, then organizations that differ from it.
-        notes: what the manifests cannot say, and what to look at.
+        name: name of the connector resource.
+        manifests: the connector, then organizations with settings of their own.
+        notes: what a manifest cannot express, and what to check.
     """
 
     name: str
@@ -60,109 +60,117 @@ class Imported:
     notes: tuple[str, ...] = ()
 
 
-def imported(found: Found, options: Options, taken: Container[str] = frozenset()) -> Imported:
-    """Write the manifests for a connector.
+def generate_manifests(
+    existing: ExistingConnector, options: ManifestOptions, used_names: Container[str] = frozenset()
+) -> GeneratedManifests:
+    """Generate the manifests for a connector.
 
     Args:
-        found: what Azure holds.
-        options: what a person decides.
-        taken: names of resources that are in use.
+        existing: state of Azure.
+        options: values that Azure does not return.
+        used_names: names of resources that were generated already.
 
     Raises:
-        InvalidManifest: Azure holds something that a manifest must not say.
+        InvalidManifest: Azure holds a value that a manifest may not contain.
     """
-    name = _resource_name(found.ref.name, taken)
-    organizations, notes = _organizations(found)
-    common = _common_annotations(found)
-    spec: dict[str, Any] = {"azure": _azure(found, name, options), "organizations": organizations}
-    spec["authorization"] = {"method": "Adopt", **({"account": options.account} if options.account else {})}
+    ref, configuration = existing.ref, existing.configuration
+    name = _resource_name(ref.name, used_names)
+    onboarded = [item for item in existing.organizations if desired_state.is_onboarded(item)]
+    # Annotations of the connector: those of most organizations, among organizations that have them on.
+    enabled = Counter(item.annotations for item in onboarded if item.annotations.enabled)
+    common = enabled.most_common(1)[0][0] if enabled else _ANNOTATIONS_OFF
+    selection, notes = _organizations(existing, onboarded)
+    azure = {
+        "tenantId": options.tenant_id,
+        "subscriptionId": ref.subscription_id,
+        "resourceGroup": ref.resource_group,
+        "location": existing.connector.location,
+    }
+    azure |= {"connectorName": ref.name} if ref.name != name else {}
+    account = {"account": options.account} if options.account else {}
+    spec: dict[str, Any] = {
+        "azure": azure,
+        "organizations": selection,
+        "authorization": {"method": "Adopt", **account},
+    }
     if common.enabled:
         spec["pullRequestAnnotations"] = _annotations(common)
-    scanning = _scanning(found.configuration.agentless if found.configuration else None)
+    agentless = configuration.agentless if configuration else None
+    scanning = _scanning(agentless)
     if scanning is not None:
         spec["agentlessScanning"] = scanning
     if options.observe:
         spec["managementPolicy"] = "Observe"
     connector = _resource(CONNECTOR.kind, name, options, spec)
     parse_connector(connector)
-    differing = tuple(_differing(found, common, name, options))
-    return Imported(name, (connector, *differing), (*notes, *_remarks(found, options, scanning)))
+
+    if configuration is None:
+        notes.append("Nobody has authorized this connector yet: authorize it in the Defender portal before applying.")
+    elif existing.available is None:
+        notes.append("The organizations that its authorization can see could not be listed: check the mode.")
+    if agentless is not None and agentless.enabled and scanning is None:
+        notes.append("Agentless scanning has settings that a manifest cannot express: it is not managed.")
+    if options.account is None:
+        notes.append("Set spec.authorization.account to the account that authorized it; Azure does not return it.")
+    differing = _differing_organizations(name, onboarded, common, options)
+    return GeneratedManifests(name, (connector, *differing), tuple(notes))
 
 
-def managed_by(found: Found) -> str | None:
-    """Which resource has its mark on the connector."""
-    tags = found.connector.tags
+def managed_by(existing: ExistingConnector) -> str | None:
+    """Return the resource that manages the connector according to its tags."""
+    tags = existing.connector.tags
     return tags.get(TAG_RESOURCE, "a resource of unknown name") if tags.get(TAG_OWNER) else None
 
 
-def _resource(kind: str, name: str, options: Options, spec: dict[str, Any]) -> dict[str, Any]:
+def _resource(kind: str, name: str, options: ManifestOptions, spec: dict[str, Any]) -> dict[str, Any]:
     namespace = {"namespace": options.namespace} if options.namespace else {}
     return {"apiVersion": API_VERSION, "kind": kind, "metadata": {"name": name, **namespace}, "spec": spec}
 
 
-def _resource_name(name: str, taken: Container[str]) -> str:
-    """The connector's name as Kubernetes allows it, with a number behind it where that is taken."""
-    plain = re.sub(r"[^a-z0-9-]+", "-", name.lower()).strip("-")[:CONNECTOR_NAME_MAX_LENGTH].strip("-") or "connector"
-    candidate, number = plain, 2
-    while candidate in taken:
+def _resource_name(name: str, used_names: Container[str]) -> str:
+    """Return the connector's name as a valid object name, numbered if it is in use."""
+    valid = re.sub(r"[^a-z0-9-]+", "-", name.lower()).strip("-")[:CONNECTOR_NAME_MAX_LENGTH].strip("-") or "connector"
+    candidate, number = valid, 2
+    while candidate in used_names:
         suffix = f"-{number}"
-        candidate, number = plain[: CONNECTOR_NAME_MAX_LENGTH - len(suffix)].rstrip("-") + suffix, number + 1
+        candidate, number = valid[: CONNECTOR_NAME_MAX_LENGTH - len(suffix)].rstrip("-") + suffix, number + 1
     return candidate
 
 
-def _azure(found: Found, name: str, options: Options) -> dict[str, str]:
-    azure = {
-        "tenantId": options.tenant_id,
-        "subscriptionId": found.ref.subscription_id,
-        "resourceGroup": found.ref.resource_group,
-        "location": found.connector.location,
-    }
-    return azure | ({"connectorName": found.ref.name} if found.ref.name != name else {})
-
-
-def _organizations(found: Found) -> tuple[dict[str, Any], list[str]]:
-    """The mode that leaves everything as it is."""
-    if found.configuration is not None and found.configuration.auto_discovery == AutoDiscovery.ENABLED:
+def _organizations(existing: ExistingConnector, onboarded: list[AzureOrganization]) -> tuple[dict[str, Any], list[str]]:
+    """Return `spec.organizations` that selects exactly the onboarded organizations, and notes."""
+    configuration = existing.configuration
+    if configuration is not None and configuration.auto_discovery == AutoDiscovery.ENABLED:
         return {"mode": str(OrganizationsMode.ALL_AND_FUTURE)}, []
-    onboarded = sorted((each.name for each in found.organizations if desired_state.is_onboarded(each)), key=str.lower)
-    others = [
-        each.name for each in found.available or () if each.name.lower() not in {name.lower() for name in onboarded}
-    ]
-    if onboarded and found.available and not others:
+    names = sorted((item.name for item in onboarded), key=str.lower)
+    keys = {name.lower() for name in names}
+    excluded = sorted((item.name for item in existing.available or () if item.name.lower() not in keys), key=str.lower)
+    if names and existing.available and not excluded:
         return {"mode": str(OrganizationsMode.ALL)}, []
-    if len(onboarded) > ORGANIZATIONS_MAX:
-        note = f"{len(onboarded)} organizations are more than a list may name: all but the others are taken."
-        return {"mode": str(OrganizationsMode.ALL), "exclude": sorted(others, key=str.lower)}, [note]
-    return {"mode": str(OrganizationsMode.SELECTED), "names": onboarded}, []
+    if len(names) > ORGANIZATIONS_MAX:
+        note = f"{len(names)} organizations exceed the limit of spec.organizations.names: the others are excluded."
+        return {"mode": str(OrganizationsMode.ALL), "exclude": excluded}, [note]
+    return {"mode": str(OrganizationsMode.SELECTED), "names": names}, []
 
 
-def _common_annotations(found: Found) -> Annotations:
-    """What most organizations have, of those that have any; off where none has."""
-    held = [
-        each.annotations
-        for each in found.organizations
-        if desired_state.is_onboarded(each) and each.annotations.enabled
-    ]
-    return Counter(held).most_common(1)[0][0] if held else _ANNOTATIONS_OFF
-
-
-def _differing(found: Found, common: Annotations, name: str, options: Options) -> Iterator[dict[str, Any]]:
-    """A manifest for each organization whose annotations are not the connector's."""
-    taken: set[str] = set()
-    for each in found.organizations if common.enabled else ():
-        if desired_state.is_onboarded(each) and _plain(each) != common:
-            resource = organization_object_name(name, each.name, taken)
-            taken.add(resource)
+def _differing_organizations(
+    connector: str, onboarded: list[AzureOrganization], common: Annotations, options: ManifestOptions
+) -> list[dict[str, Any]]:
+    """Return a manifest for each organization whose annotations differ from the connector's."""
+    manifests: list[dict[str, Any]] = []
+    used_names: set[str] = set()
+    for organization in onboarded if common.enabled else ():
+        annotations = organization.annotations if organization.annotations.enabled else _ANNOTATIONS_OFF
+        if annotations != common:
+            name = organization_object_name(connector, organization.name, used_names)
+            used_names.add(name)
             spec = {
-                "connectorRef": {"name": name},
-                "organization": each.name,
-                "pullRequestAnnotations": _annotations(_plain(each)),
+                "connectorRef": {"name": connector},
+                "organization": organization.name,
+                "pullRequestAnnotations": _annotations(annotations),
             }
-            yield _resource(ORGANIZATION.kind, resource, options, spec)
-
-
-def _plain(organization: AzureOrganization) -> Annotations:
-    return organization.annotations if organization.annotations.enabled else _ANNOTATIONS_OFF
+            manifests.append(_resource(ORGANIZATION.kind, name, options, spec))
+    return manifests
 
 
 def _annotations(annotations: Annotations) -> dict[str, str]:
@@ -172,34 +180,20 @@ def _annotations(annotations: Annotations) -> dict[str, str]:
     return {"mode": "Enabled", **severity}
 
 
-def _scanning(present: AgentlessConfiguration | None) -> dict[str, Any] | None:
-    """`agentlessScanning` that asks for exactly what is there; None where it is off, or cannot be said."""
-    if present is None or not present.enabled:
+def _scanning(current: AgentlessConfiguration | None) -> dict[str, Any] | None:
+    """Return `agentlessScanning` with exactly these settings; None if it is off, or cannot be expressed."""
+    if current is None or not current.enabled:
         return None
     scope = [
         dict(zip(("organization", "project", "repository"), item.value.split("/"), strict=False))
-        for item in present.inventory
+        for item in current.inventory
     ]
-    written: dict[str, Any] = {"mode": str(Mode.ENABLED), "inventory": present.inventory_list_type}
-    if scope:
-        written["scope"] = scope
-    if present.scanners:
-        written["scanners"] = sorted(present.scanners)
+    manifest: dict[str, Any] = {"mode": str(Mode.ENABLED), "inventory": current.inventory_list_type}
+    manifest |= {"scope": scope} if scope else {}
+    manifest |= {"scanners": sorted(current.scanners)} if current.scanners else {}
     try:
-        asked = AgentlessScanning.model_validate(written).desired()
+        desired = AgentlessScanning.model_validate(manifest).desired()
     except ValueError:
         return None
-    same = (asked.auto_discovery, set(asked.inventory)) == (present.auto_discovery, set(present.inventory))
-    return written if same else None
-
-
-def _remarks(found: Found, options: Options, scanning: dict[str, Any] | None) -> Iterator[str]:
-    if found.configuration is None:
-        yield "Nobody has authorized this connector yet: do so in the Defender portal before you apply this."
-    elif found.available is None:
-        yield "Which organizations its authorization sees could not be told: check the mode."
-    present = found.configuration.agentless if found.configuration else None
-    if present is not None and present.enabled and scanning is None:
-        yield "Agentless scanning is on in a way that a manifest cannot say: it is not managed and stays as it is."
-    if options.account is None:
-        yield "Say in spec.authorization.account who authorized it; Azure never tells."
+    is_equal = (desired.auto_discovery, set(desired.inventory)) == (current.auto_discovery, set(current.inventory))
+    return manifest if is_equal else None

@@ -1,1 +1,1 @@
-"""`plan`: what a manifest would change in Azure, by the operator's own planner."""
+"""`plan`: show what a manifest would change in Azure, computed with the operator's own planner."""

@@ -1,4 +1,4 @@
-"""What a step changes in Azure, before and after (pure)."""
+"""Values that an action changes in Azure, before and after. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from defender_devops.reconcile.actions.azure import (
 from defender_devops.reconcile.facts import desired_state
 from defender_devops.reconcile.facts.snapshot import AzureState
 
-__all__ = ["Change", "changes", "sign"]
+__all__ = ["Change", "action_sign", "changes"]
 
 _SIGNS: Final[Mapping[type[Action], str]] = {
     CreateConnector: "+",
@@ -33,12 +33,12 @@ _SIGNS: Final[Mapping[type[Action], str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One value.
+    """One changed value. The attributes are fields of the JSON output.
 
     Attributes:
-        field: what it is, in Azure's terms.
-        before: None where there is none.
-        after: None where it goes.
+        field: name of the value in Azure.
+        before: current value; None if there is none.
+        after: new value; None if the value is removed.
     """
 
     field: str
@@ -46,64 +46,60 @@ class Change:
     after: str | None
 
 
-def sign(step: Action) -> str:
-    """`+` makes, `-` takes away, `~` changes."""
-    return _SIGNS.get(type(step), "~")
+def action_sign(action: Action) -> str:
+    """Return `+` for an action that creates something, `-` for one that removes something, else `~`."""
+    return _SIGNS.get(type(action), "~")
 
 
-def changes(step: Action, cloud: AzureState) -> tuple[Change, ...]:
-    """What differs between Azure now and Azure after the step; nothing where its sentence says it all."""
-    match step:
+def changes(action: Action, azure: AzureState) -> tuple[Change, ...]:
+    """Return what an action changes; nothing where the action's description is complete."""
+    match action:
         case CreateConnector():
-            return tuple(_tags({}, step.tags))
+            return tuple(_tags({}, action.tags))
         case SetTags():
-            return tuple(_tags(cloud.connector.tags if cloud.connector else {}, step.tags))
+            return tuple(_tags(azure.connector.tags if azure.connector else {}, action.tags))
         case Authorize() | UpdateConfiguration():
-            return tuple(_configuration(step, cloud))
+            return tuple(_configuration(action, azure))
         case SetAnnotations():
-            present = (each for each in cloud.organizations if each.name.lower() == step.organization.lower())
-            before = next((_annotations(each.annotations) for each in present), None)
-            return (Change("actionableRemediation", before, _annotations(step.annotations)),)
+            current = {organization.name.lower(): organization.annotations for organization in azure.organizations}
+            annotations = current.get(action.organization.lower())
+            current_text = _annotations(annotations) if annotations is not None else None
+            return (Change("actionableRemediation", current_text, _annotations(action.annotations)),)
         case _:
             return ()
 
 
-def _tags(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[Change]:
-    for name in sorted(before.keys() | after.keys()):
-        if before.get(name) != after.get(name):
-            yield Change(f"tags.{name}", before.get(name), after.get(name))
+def _tags(current: Mapping[str, str], desired: Mapping[str, str]) -> Iterator[Change]:
+    for name in sorted(current.keys() | desired.keys()):
+        if current.get(name) != desired.get(name):
+            yield Change(f"tags.{name}", current.get(name), desired.get(name))
 
 
-def _configuration(step: Authorize | UpdateConfiguration, cloud: AzureState) -> Iterator[Change]:
-    present = cloud.configuration
-    if step.auto_discovery is not None:
-        before = str(present.auto_discovery) if present is not None else None
-        if before != step.auto_discovery:
-            yield Change("autoDiscovery", before, str(step.auto_discovery))
-    if step.organizations is not None:
-        yield from _organizations(step.organizations, cloud)
-    elif isinstance(step, Authorize):
-        yield Change("organizations", None, "all that the authorizing account sees")
-    if step.agentless is not None:
-        yield Change(
-            "agentlessConfiguration", _agentless(present.agentless if present else None), _agentless(step.agentless)
-        )
+def _configuration(action: Authorize | UpdateConfiguration, azure: AzureState) -> Iterator[Change]:
+    current = azure.configuration
+    if action.auto_discovery is not None:
+        current_mode = str(current.auto_discovery) if current is not None else None
+        if current_mode != action.auto_discovery:
+            yield Change("autoDiscovery", current_mode, str(action.auto_discovery))
+    if action.organizations is not None:
+        onboarded = {
+            organization.name.lower(): organization.name
+            for organization in azure.organizations
+            if desired_state.is_onboarded(organization)
+        }
+        desired = {name.lower(): name for name in action.organizations}
+        for key in sorted(onboarded.keys() ^ desired.keys()):
+            is_added = key in desired
+            name = desired.get(key) or onboarded[key]
+            yield Change(f"organizations.{name}", None if is_added else "onboarded", "onboarded" if is_added else None)
+    elif isinstance(action, Authorize):
+        yield Change("organizations", None, "all that the authorizing account can see")
+    if action.agentless is not None:
+        current_text = _agentless(current.agentless) if current and current.agentless else None
+        yield Change("agentlessConfiguration", current_text, _agentless(action.agentless))
 
 
-def _organizations(wanted: tuple[str, ...], cloud: AzureState) -> Iterator[Change]:
-    """Who comes in and who goes out."""
-    present = {each.name.lower(): each.name for each in cloud.organizations if desired_state.is_onboarded(each)}
-    asked = {name.lower(): name for name in wanted}
-    for key in sorted(present.keys() | asked.keys()):
-        before = "onboarded" if key in present else None
-        after = "onboarded" if key in asked else None
-        if before != after:
-            yield Change(f"organizations.{asked.get(key) or present[key]}", before, after)
-
-
-def _agentless(configuration: AgentlessConfiguration | None) -> str | None:
-    if configuration is None:
-        return None
+def _agentless(configuration: AgentlessConfiguration) -> str:
     if not configuration.enabled:
         return "off"
     scope = ", ".join(item.value for item in configuration.inventory)
@@ -112,4 +108,4 @@ def _agentless(configuration: AgentlessConfiguration | None) -> str | None:
 
 
 def _annotations(annotations: Annotations) -> str:
-    return f"on, from {annotations.minimum_severity} up" if annotations.enabled else "off"
+    return f"on, severity {annotations.minimum_severity} and above" if annotations.enabled else "off"

@@ -1,4 +1,4 @@
-"""What came of planning for one connector (pure), and how it reads."""
+"""The plan for one connector as it is shown. Pure."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import Any, Final
 
 from defender_devops.api.names import TAG_OWNER
-from defender_devops.cli.plan.changes import Change, changes, sign
-from defender_devops.cli.plan.inputs import Subject
-from defender_devops.cli.plan.observation import Observation
+from defender_devops.cli.inputs.connector_inputs import ConnectorInput
+from defender_devops.cli.inputs.observation import Observation
+from defender_devops.cli.plan.changes import Change, action_sign, changes
 from defender_devops.reconcile.actions.action import Action, AzureAction
 from defender_devops.reconcile.actions.azure import Authorize, CreateConnector, UpdateConfiguration
 from defender_devops.reconcile.actions.kubernetes import CreateOrganization, DeleteOrganization, ReleaseOrganization
@@ -24,14 +24,16 @@ from defender_devops.reconcile.plan.plan import plan
 from defender_devops.reconcile.report.authorization_conditions import authorized
 from defender_devops.reconcile.report.azure_conditions import provisioned
 
-__all__ = ["Planned", "Step", "planned"]
+__all__ = ["PlanResult", "Step", "build_plan"]
 
-_RESOURCES: Final = (CreateOrganization, DeleteOrganization, ReleaseOrganization)
+_RESOURCE_ACTIONS: Final = (CreateOrganization, DeleteOrganization, ReleaseOrganization)
 
-_FATES: Final = {
-    DeletionMode.RETAIN: "Azure is not asked and left alone (spec.suspend, or managementPolicy Observe).",
-    DeletionMode.ORPHAN: "The connector stays in Azure and goes on working (deletionPolicy Detach).",
-    DeletionMode.DELETE: "Defender's authorization goes with the connector, and no machine can bring it back.",
+_DELETION_NOTES: Final = {
+    DeletionMode.RETAIN: "Nothing is read or changed in Azure (spec.suspend, or managementPolicy Observe).",
+    DeletionMode.ORPHAN: "The connector stays in Azure and keeps working (deletionPolicy Detach).",
+    DeletionMode.DELETE: (
+        "Defender's authorization is deleted with the connector; restoring it needs a person who authorizes again."
+    ),
 }
 
 
@@ -45,15 +47,15 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
-    """A plan, to be shown.
+class PlanResult:
+    """A plan. The attributes are fields of the JSON output.
 
     Attributes:
         key: namespace and name of the connector.
-        steps: what would be written to Azure.
-        resources: what would become of DevOpsOrganizations, in sentences.
-        refused: why nothing would be done, or None.
-        notes: what else there is to know.
+        steps: writes to Azure.
+        resources: changes to DevOpsOrganizations, as sentences.
+        refused: why nothing would be changed, or None.
+        notes: remarks.
     """
 
     key: str
@@ -63,11 +65,11 @@ class Planned:
     notes: tuple[str, ...] = ()
 
     def document(self) -> dict[str, Any]:
-        """The same for programs."""
+        """Return the plan for JSON and YAML."""
         return {"connector": self.key, **{name: value for name, value in asdict(self).items() if name != "key"}}
 
     def summary(self) -> str:
-        """How much it is, in a sentence."""
+        """Return the number of changes as a sentence."""
         if self.refused is not None:
             return "Refused: nothing would be changed."
         if not self.steps:
@@ -76,28 +78,34 @@ class Planned:
         return f"{number} change{'s' if number > 1 else ''} in Azure."
 
 
-def planned(subject: Subject, seen: Observation, now: datetime) -> Planned:
-    """Plan as the operator does, and put it into words."""
-    snapshot = seen.snapshot
-    cloud = snapshot.cloud if isinstance(snapshot.cloud, AzureState) else AzureState()
+def build_plan(item: ConnectorInput, observation: Observation, now: datetime) -> PlanResult:
+    """Plan as the operator does, and describe the plan."""
+    snapshot, connector = observation.snapshot, item.connector
+    azure = snapshot.cloud if isinstance(snapshot.cloud, AzureState) else AzureState()
     actions = _actions(snapshot, now)
-    steps = tuple(
-        Step(sign(each), each.describe(), tuple(_shown(changes(each, cloud), subject)))
-        for each in actions
-        if isinstance(each, AzureAction)
-    )
-    refused = ownership_conflict(snapshot) if not subject.connector.metadata.is_deleting else None
-    return Planned(
-        key=subject.key,
-        steps=steps,
-        resources=tuple(each.describe() for each in actions if isinstance(each, _RESOURCES)),
-        refused=refused.message if refused is not None else None,
-        notes=(*seen.notes, *_notes(snapshot, actions)),
+    steps = []
+    for action in actions:
+        if isinstance(action, AzureAction):
+            action_changes = changes(action, azure)
+            if item.live is None:
+                # A resource that does not exist yet has a temporary uid, so the value of its owner tag is not known.
+                action_changes = tuple(
+                    replace(change, after="(the new resource)") if change.field == f"tags.{TAG_OWNER}" else change
+                    for change in action_changes
+                )
+            steps.append(Step(action_sign(action), action.describe(), action_changes))
+    conflict = ownership_conflict(snapshot) if not connector.metadata.is_deleting else None
+    return PlanResult(
+        key=item.key,
+        steps=tuple(steps),
+        resources=tuple(action.describe() for action in actions if isinstance(action, _RESOURCE_ACTIONS)),
+        refused=conflict.message if conflict is not None else None,
+        notes=(*observation.notes, *_notes(snapshot, actions)),
     )
 
 
 def _actions(snapshot: ConnectorSnapshot, now: datetime) -> tuple[Action, ...]:
-    """The operator's own plan; where it would only look on, what it would do otherwise."""
+    """Return the operator's plan; for an observed or suspended connector what it would do otherwise."""
     connector = snapshot.connector
     if connector.metadata.is_deleting:
         return plan(snapshot, now).actions
@@ -109,35 +117,27 @@ def _actions(snapshot: ConnectorSnapshot, now: datetime) -> tuple[Action, ...]:
     return plan(snapshot, now).actions
 
 
-def _shown(found: tuple[Change, ...], subject: Subject) -> Iterator[Change]:
-    """A resource that is not there yet has no uid, so its mark is not known."""
-    for change in found:
-        made_up = change.field == f"tags.{TAG_OWNER}" and subject.live is None
-        yield replace(change, after="(the new resource)") if made_up else change
-
-
 def _notes(snapshot: ConnectorSnapshot, actions: tuple[Action, ...]) -> Iterator[str]:
     connector = snapshot.connector
     if connector.metadata.is_deleting:
-        yield _FATES[deletion_mode(snapshot)]
+        yield _DELETION_NOTES[deletion_mode(snapshot)]
         return
     if connector.spec.suspend:
-        yield "spec.suspend is true: nothing of it is done until the connector is resumed."
+        yield "spec.suspend is true: the operator makes these changes only after the connector is resumed."
     elif desired_state.is_observe_only(snapshot):
-        yield "managementPolicy is Observe: a difference is reported, and nothing is changed."
-    yield from _obstacles(snapshot, actions)
-    grows = any(isinstance(each, CreateConnector | Authorize) for each in actions)
-    if grows or any(isinstance(each, UpdateConfiguration) and each.auto_discovery for each in actions):
-        yield "More may follow once Azure is done and Defender has told what it finds."
-
-
-def _obstacles(snapshot: ConnectorSnapshot, actions: tuple[Action, ...]) -> Iterator[str]:
-    """What keeps the operator from doing more, in the words of its conditions."""
-    if ownership_conflict(snapshot) is not None:
-        return
-    verdicts = []
-    if is_broken(snapshot):
-        verdicts.append(authorized(snapshot))
-    elif not any(isinstance(each, AzureAction) for each in actions):
-        verdicts.append(provisioned(snapshot, None))
-    yield from (verdict.message for verdict in verdicts if verdict is not None and not verdict.is_true)
+        yield "managementPolicy is Observe: the operator reports differences and changes nothing."
+    if ownership_conflict(snapshot) is None:
+        # What keeps the operator from doing more, in the words of its conditions.
+        result = None
+        if is_broken(snapshot):
+            result = authorized(snapshot)
+        elif not any(isinstance(action, AzureAction) for action in actions):
+            result = provisioned(snapshot, None)
+        if result is not None and not result.is_true:
+            yield result.message
+    if any(
+        isinstance(action, CreateConnector | Authorize)
+        or (isinstance(action, UpdateConfiguration) and action.auto_discovery)
+        for action in actions
+    ):
+        yield "More changes may follow once Azure is done and Defender has discovered the organizations."

@@ -1,1 +1,1 @@
-"""`status`: the state of connectors and organizations, as a tree, lines, a table, JSON or YAML."""
+"""`status`: show connectors and their organizations as a tree, lines, a table or a document."""

@@ -1,4 +1,4 @@
-"""`status`: read, show, and with --watch go on showing."""
+"""`status`: read connectors and organizations, and show them once or after each change."""
 
 from __future__ import annotations
 
@@ -15,165 +15,147 @@ from rich.live import Live
 from rich.table import Table
 
 from defender_devops.cli.cluster_access import Cluster, connectors_url, open_cluster, organizations_url
-from defender_devops.cli.cluster_target import Target
+from defender_devops.cli.cluster_target import ClusterTarget
+from defender_devops.cli.display.formatting import ASCII_MARKS, MARKS
+from defender_devops.cli.display.lines import status_lines, status_table
+from defender_devops.cli.display.view import ConnectorView, OrganizationView, connector_views, orphaned_organizations
 from defender_devops.cli.exit_codes import ExitCode
-from defender_devops.cli.output import Format, console, emit, note
+from defender_devops.cli.output import Format, console, emit, print_note
 from defender_devops.cli.status.document import document
-from defender_devops.cli.status.lines import lines, table
-from defender_devops.cli.status.tree import Trees
-from defender_devops.cli.status.view import ConnectorView, OrganizationView, views, without_connector
-from defender_devops.cli.status.words import ASCII_MARKS, MARKS
+from defender_devops.cli.status.tree import TreeRenderer
 from defender_devops.cluster.client import Body
 from defender_devops.cluster.watch import watch_objects
 
-__all__ = ["Wanted", "show"]
+__all__ = ["StatusOptions", "run_status"]
 
-_TICK: Final = 5.0
-"""Seconds after which a picture is drawn anew though nothing changed: it shows spans of time."""
+_REFRESH_INTERVAL: Final = 5.0
+"""Seconds after which the tree is rendered again without a change: it shows durations."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What is asked for.
+class StatusOptions:
+    """Options of the command.
 
     Attributes:
         target: cluster and namespace.
-        name: of one connector, or None for all.
-        everywhere: of all namespaces.
-        form: None for the tree on a terminal and for lines elsewhere.
-        watch: go on until interrupted.
+        name: one connector, or None for all.
+        all_namespaces: whether all namespaces are shown.
+        output: format; None is the tree on a terminal and lines elsewhere.
+        watch: whether changes are shown until interrupted.
     """
 
-    target: Target
+    target: ClusterTarget
     name: str | None = None
-    everywhere: bool = False
-    form: Format | None = None
+    all_namespaces: bool = False
+    output: Format | None = None
     watch: bool = False
 
 
 @dataclass(slots=True)
-class _Scene:
-    """What was read last."""
+class _Resources:
+    """Bodies of connectors and organizations."""
 
     connectors: list[Body] = field(default_factory=list)
     organizations: list[Body] = field(default_factory=list)
 
     def views(self) -> list[ConnectorView]:
-        return views(self.connectors, self.organizations)
+        return connector_views(self.connectors, self.organizations)
 
     def orphans(self) -> list[OrganizationView]:
-        return without_connector(self.connectors, self.organizations)
+        return orphaned_organizations(self.connectors, self.organizations)
+
+    def of(self, name: str | None) -> _Resources:
+        """Return the resources of one connector, or all if the name is None."""
+        if name is None:
+            return self
+        return _Resources(
+            [body for body in self.connectors if body["metadata"]["name"] == name],
+            [body for body in self.organizations if body["spec"]["connectorRef"]["name"] == name],
+        )
 
 
-async def show(wanted: Wanted) -> ExitCode:
-    """Show connectors; OK where all that are shown are ready.
+async def run_status(options: StatusOptions) -> ExitCode:
+    """Show connectors. The exit code is OK if all of them are ready.
 
     Raises:
         OperatorError: they cannot be read.
         CommandFailed: there is no connector of that name.
     """
-    async with open_cluster(wanted.target) as cluster:
-        namespace, name = await _place(cluster, wanted)
-        if wanted.watch:
-            await _watch(cluster, namespace, name, wanted)
-        scene = _only(_Scene(await cluster.connectors(namespace), await cluster.organizations(namespace)), name)
-        if not scene.connectors and wanted.form in {None, Format.TABLE}:
-            _say_none(namespace)
-        _print(scene, wanted)
-    return ExitCode.OK if all(view.is_ready for view in scene.views()) else ExitCode.NOT_OK
-
-
-async def _place(cluster: Cluster, wanted: Wanted) -> tuple[str | None, str | None]:
-    """Namespace (None for all) and name (None for all) to look at."""
-    if wanted.name is None:
-        return (None if wanted.everywhere else cluster.namespace), None
-    metadata = (await cluster.find(wanted.name))["metadata"]
-    return metadata["namespace"], metadata["name"]
-
-
-def _only(scene: _Scene, name: str | None) -> _Scene:
-    """The scene of one connector."""
-    if name is None:
-        return scene
-    return _Scene(
-        [body for body in scene.connectors if body["metadata"]["name"] == name],
-        [body for body in scene.organizations if body["spec"]["connectorRef"]["name"] == name],
-    )
-
-
-def _say_none(namespace: str | None) -> None:
-    """Nothing to show is often the wrong namespace."""
-    where = "this cluster" if namespace is None else f"namespace {namespace}"
-    note(f"There are no connectors in {where}.{'' if namespace is None else ' With -A all namespaces are shown.'}")
-
-
-def _print(scene: _Scene, wanted: Wanted) -> None:
+    async with open_cluster(options.target) as cluster:
+        namespace, name = None if options.all_namespaces else cluster.namespace, None
+        if options.name is not None:
+            metadata = (await cluster.find(options.name))["metadata"]
+            namespace, name = metadata["namespace"], metadata["name"]
+        if options.watch:
+            await _watch(cluster, namespace, name)
+        resources = _Resources(await cluster.connectors(namespace), await cluster.organizations(namespace)).of(name)
+    if not resources.connectors and options.output in {None, Format.TABLE}:
+        # The wrong namespace is the most frequent cause.
+        place = "this cluster" if namespace is None else f"namespace {namespace}"
+        print_note(f"There are no connectors in {place}.{'' if namespace is None else ' Use -A for all namespaces.'}")
     screen = console()
-    if wanted.form in {Format.JSON, Format.YAML}:
-        emit(document(scene.connectors, scene.organizations), wanted.form)
-    elif wanted.form is Format.TABLE:
-        screen.print(_table(scene.views()))
+    if options.output in {Format.JSON, Format.YAML}:
+        emit(document(resources.connectors, resources.organizations), options.output)
+    elif options.output is Format.TABLE:
+        header, *rows = status_table(resources.views())
+        table = Table(*header, box=None, pad_edge=False, header_style="bold")
+        for row in rows:
+            table.add_row(*row)
+        screen.print(table)
     elif screen.is_terminal:
-        screen.print(_picture(scene, screen, wanted))
+        screen.print(_tree(resources, screen, name))
     else:
-        sys.stdout.writelines(f"{line}\n" for line in lines(scene.views(), scene.orphans()))
+        sys.stdout.writelines(f"{line}\n" for line in status_lines(resources.views(), resources.orphans()))
+    return ExitCode.OK if all(view.is_ready for view in resources.views()) else ExitCode.NOT_OK
 
 
-def _picture(scene: _Scene, screen: Console, wanted: Wanted) -> RenderableType:
+def _tree(resources: _Resources, screen: Console, name: str | None) -> RenderableType:
     marks = ASCII_MARKS if screen.options.ascii_only else MARKS
-    trees = Trees(datetime.now(UTC), marks, unfolded=wanted.name is not None)
-    return trees.draw(scene.views(), scene.orphans())
+    renderer = TreeRenderer(datetime.now(UTC), marks, is_expanded=name is not None)
+    return renderer.render(resources.views(), resources.orphans())
 
 
-def _table(connectors: list[ConnectorView]) -> Table:
-    head, *rows = table(connectors)
-    shown = Table(*head, box=None, pad_edge=False, header_style="bold")
-    for row in rows:
-        shown.add_row(*row)
-    return shown
-
-
-async def _watch(cluster: Cluster, namespace: str | None, name: str | None, wanted: Wanted) -> None:
-    """Show each change until interrupted."""
+async def _watch(cluster: Cluster, namespace: str | None, name: str | None) -> None:
+    """Show each change until interrupted: on a terminal the whole tree, elsewhere lines that have changed."""
     screen = console()
     if screen.is_terminal:
         with Live(console=screen, auto_refresh=False) as live:
-            await _follow(
+            await _watch_resources(
                 cluster,
                 namespace,
-                lambda scene: live.update(_picture(_only(scene, name), screen, wanted), refresh=True),
+                lambda resources: live.update(_tree(resources.of(name), screen, name), refresh=True),
             )
-    shown: set[str] = set()
+    previous_lines: set[str] = set()
 
-    def print_new(scene: _Scene) -> None:
-        scene = _only(scene, name)
-        now = list(lines(scene.views(), scene.orphans()))
-        sys.stdout.writelines(f"{line}\n" for line in now if line not in shown)
+    def print_changed_lines(resources: _Resources) -> None:
+        selected = resources.of(name)
+        lines = list(status_lines(selected.views(), selected.orphans()))
+        sys.stdout.writelines(f"{line}\n" for line in lines if line not in previous_lines)
         sys.stdout.flush()
-        shown.clear()
-        shown.update(now)
+        previous_lines.clear()
+        previous_lines.update(lines)
 
-    await _follow(cluster, namespace, print_new)
+    await _watch_resources(cluster, namespace, print_changed_lines)
 
 
-async def _follow(cluster: Cluster, namespace: str | None, draw: Callable[[_Scene], None]) -> None:
-    """Draw the scene after each change, and at each tick, for ever."""
-    found: dict[str, list[Body]] = {}
+async def _watch_resources(cluster: Cluster, namespace: str | None, show: Callable[[_Resources], None]) -> None:
+    """Call `show` after each change, and in each interval, until cancelled."""
+    connectors, organizations = connectors_url(namespace), organizations_url(namespace)
+    latest: dict[str, list[Body]] = {}
     changed = asyncio.Event()
 
-    async def keep(url: str) -> None:
+    async def watch(url: str) -> None:
         async for bodies in watch_objects(cluster.client, url):
-            found[url] = bodies
+            latest[url] = bodies
             changed.set()
 
-    connectors, organizations = connectors_url(namespace), organizations_url(namespace)
     async with asyncio.TaskGroup() as tasks:
-        for url in (connectors, organizations):
-            tasks.create_task(keep(url))
+        tasks.create_task(watch(connectors))
+        tasks.create_task(watch(organizations))
         while True:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_TICK):
+                async with asyncio.timeout(_REFRESH_INTERVAL):
                     await changed.wait()
             changed.clear()
-            if len(found) == 2:  # noqa: PLR2004 - both lists are in
-                draw(_Scene(found[connectors], found[organizations]))
+            if connectors in latest and organizations in latest:
+                show(_Resources(latest[connectors], latest[organizations]))

@@ -1,7 +1,8 @@
-"""Connectors with their organizations as one document, for programs."""
+"""Connectors with their organizations as one document for programs. Pure."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -11,18 +12,20 @@ Body = Mapping[str, Any]
 
 
 def document(connectors: Iterable[Body], organizations: Iterable[Body]) -> dict[str, Any]:
-    """Each connector's own fields, with its organizations below it; fields are those of the resources."""
-    rest = list(organizations)
-    found = []
-    for body in sorted(connectors, key=_key):
-        own = [each for each in rest if _connector_of(each) == _key(body)]
-        rest = [each for each in rest if _connector_of(each) != _key(body)]
-        found.append({**_plain(body), "organizations": [_plain(each) for each in sorted(own, key=_key)]})
-    return {"connectors": found, "organizationsWithoutConnector": [_plain(each) for each in sorted(rest, key=_key)]}
+    """Return connectors with their organizations nested; all fields are those of the resources."""
+    by_connector: defaultdict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    for body in sorted(organizations, key=_key):
+        by_connector[body["metadata"]["namespace"], body["spec"]["connectorRef"]["name"]].append(_relevant_fields(body))
+    nested = [
+        {**_relevant_fields(body), "organizations": by_connector.pop(_key(body), [])}
+        for body in sorted(connectors, key=_key)
+    ]
+    orphans = [organization for group in by_connector.values() for organization in group]
+    return {"connectors": nested, "organizationsWithoutConnector": sorted(orphans, key=_key)}
 
 
-def _plain(body: Body) -> dict[str, Any]:
-    """A body without what only the API server has a use for."""
+def _relevant_fields(body: Body) -> dict[str, Any]:
+    """Return a body without the bookkeeping of the API server."""
     metadata = {key: value for key, value in body["metadata"].items() if key != "managedFields"}
     return {"metadata": metadata, "spec": body.get("spec") or {}, "status": body.get("status") or {}}
 
@@ -30,7 +33,3 @@ def _plain(body: Body) -> dict[str, Any]:
 def _key(body: Body) -> tuple[str, str]:
     metadata = body["metadata"]
     return metadata["namespace"], metadata["name"]
-
-
-def _connector_of(body: Body) -> tuple[str, str]:
-    return body["metadata"]["namespace"], body["spec"]["connectorRef"]["name"]

@@ -1,4 +1,4 @@
-"""Connectors as a tree, for a terminal of 80 columns or more."""
+"""Connectors as a tree for a terminal of 80 columns or more."""
 
 from __future__ import annotations
 
@@ -16,137 +16,141 @@ from rich.text import Text
 from rich.tree import Tree
 
 from defender_devops.api.conditions import Condition
-from defender_devops.api.organization import OrganizationStatus
 from defender_devops.api.reasons import ConditionType
-from defender_devops.cli.status.view import ConnectorView, OrganizationView, moment_of
-from defender_devops.cli.status.words import ASIDE, STYLES, ago, counts, estimate, needs, onboarded, outcome, state
+from defender_devops.cli.display.formatting import (
+    EXCLUDED,
+    STYLES,
+    condition_mark,
+    counts_text,
+    discovery_time,
+    duration_text,
+    onboarded_text,
+    organization_problems,
+    organization_state,
+)
+from defender_devops.cli.display.view import ConnectorView, OrganizationView
 
-__all__ = ["Trees"]
+__all__ = ["TreeRenderer"]
 
-_BAR: Final = 24
-_SMALL_BAR: Final = 8
-_NAME_MAX: Final = 26
+_BAR_WIDTH: Final = 24
+_SMALL_BAR_WIDTH: Final = 8
+_NAME_MAX_WIDTH: Final = 26
 _FOLDED_FROM: Final = 12
-"""With more organizations than this, those that are well are only counted, unless one connector was asked for."""
+"""With more organizations than this, those without problems are only counted, unless one connector was requested."""
 
-_FOR_A_PERSON: Final = frozenset({ConditionType.SIGNED_IN, ConditionType.REAUTH_REQUIRED})
+_FIXED_ON_SIGN_IN_PAGE: Final = frozenset({ConditionType.SIGNED_IN, ConditionType.REAUTH_REQUIRED})
 
-_OF_ORGANIZATIONS: Final = frozenset({ConditionType.PREREQUISITES_MET, ConditionType.ORGANIZATIONS_AVAILABLE})
+_DETAILED_BY_ORGANIZATIONS: Final = frozenset({ConditionType.PREREQUISITES_MET, ConditionType.ORGANIZATIONS_AVAILABLE})
 
-_GUIDES: Final = "bright_black"
+_GUIDE_STYLE: Final = "bright_black"
 
 
 @dataclass(frozen=True, slots=True)
-class Trees:
-    """Draws connectors.
+class TreeRenderer:
+    """Renders connectors.
 
     Attributes:
-        now: the moment.
-        marks: for True, False and Unknown.
-        unfolded: shows every organization, however many.
+        now: current time.
+        marks: marks of conditions.
+        is_expanded: whether every organization is shown, however many there are.
     """
 
     now: datetime
     marks: Mapping[str, str]
-    unfolded: bool = False
+    is_expanded: bool = False
 
-    def draw(self, connectors: Iterable[ConnectorView], orphans: Sequence[OrganizationView] = ()) -> RenderableType:
-        """All of them, one below the other; those for which somebody must do something come first."""
-        urgent_first = sorted(connectors, key=lambda view: view.is_ready and view.needs_reauthorization is None)
-        trees: list[RenderableType] = [self._connector(view) for view in urgent_first]
+    def render(self, connectors: Iterable[ConnectorView], orphans: Sequence[OrganizationView] = ()) -> RenderableType:
+        """Return all trees; connectors that need attention come first."""
+        by_urgency = sorted(connectors, key=lambda view: view.is_ready and view.needs_reauthorization is None)
+        trees: list[RenderableType] = [self._connector(view) for view in by_urgency]
         if orphans:
-            tree = Tree(Text("Organizations without a connector", style="bold red"), guide_style=_GUIDES)
+            tree = Tree(Text("Organizations without a connector", style="bold red"), guide_style=_GUIDE_STYLE)
             self._add_organizations(tree, orphans, frozenset())
             trees.append(tree)
         return Group(*trees)
 
     def _connector(self, view: ConnectorView) -> Tree:
-        tree = Tree(self._title(view), guide_style=_GUIDES)
+        since = view.ready.last_transition_time if view.ready else None
+        title = Text.assemble(
+            (view.key, "bold"),
+            "  ",
+            (view.phase, STYLES[view.phase]),
+            (f" since {duration_text(self.now - since)}" if since else "", "dim"),
+            (f"  {view.mode}, {view.location}", "dim"),
+        )
+        tree = Tree(title, guide_style=_GUIDE_STYLE)
         if view.observations:
-            tree.add(self._observations(view.observations))
-        problems = [each for each in view.problems if not _is_told_below(view, each)]
+            # Columns wrap between conditions, so that a mark stays with its condition.
+            marks = ((condition_mark(condition), condition.type) for condition in view.observations)
+            texts = [Text(f"{self.marks[mark]} {name}", STYLES[mark]) for mark, name in marks]
+            tree.add(Columns(texts, padding=(0, 2)))
+        has_details = any(organization_problems(organization) for organization in view.organizations)
+        problems = [
+            problem for problem in view.problems if not (has_details and problem.type in _DETAILED_BY_ORGANIZATIONS)
+        ]
         for problem in problems:
             tree.add(self._problem(view, problem))
         if view.discovery.projects or view.discovery.repositories:
             tree.add(self._discovery(view))
         if view.organizations:
-            told = frozenset(problem.reason for problem in problems)
-            self._add_organizations(tree.add(Text(onboarded(view))), view.organizations, told)
+            reported_reasons = frozenset(problem.reason for problem in problems)
+            self._add_organizations(tree.add(Text(onboarded_text(view))), view.organizations, reported_reasons)
         return tree
 
-    def _title(self, view: ConnectorView) -> Text:
-        since = moment_of(view.ready)
-        return Text.assemble(
-            (view.key, "bold"),
-            "  ",
-            (view.phase, STYLES[view.phase]),
-            (f" since {ago(self.now - since)}" if since else "", "dim"),
-            (f"  {view.mode}, {view.location}", "dim"),
-        )
-
-    def _observations(self, conditions: Iterable[Condition]) -> Columns:
-        """All conditions in a line or two; a mark never parts from its word."""
-        found = ((outcome(each), each.type) for each in conditions)
-        return Columns([Text(f"{self.marks[each]} {name}", STYLES[each]) for each, name in found], padding=(0, 2))
-
     def _problem(self, view: ConnectorView, problem: Condition) -> RenderableType:
-        urgent = problem is view.needs_reauthorization
-        title = Text(f"{problem.type}: {problem.reason}", "bold red" if urgent else STYLES[outcome(problem)])
-        words = [Text(problem.message)]
-        if problem.type in _FOR_A_PERSON and view.status.sign_in and view.status.sign_in.url:
-            words.append(Text(f"kubectl defender-devops authorize {view.key}", "cyan"))
-        return Group(title, *(Padding(each, (0, 0, 0, 2), expand=False) for each in words))
+        is_urgent = problem is view.needs_reauthorization
+        title = Text(f"{problem.type}: {problem.reason}", "bold red" if is_urgent else STYLES[condition_mark(problem)])
+        texts = [Text(problem.message)]
+        if problem.type in _FIXED_ON_SIGN_IN_PAGE and view.status.sign_in and view.status.sign_in.url:
+            texts.append(Text(f"kubectl defender-devops authorize {view.key}", "cyan"))
+        return Group(title, *(Padding(text, (0, 0, 0, 2), expand=False) for text in texts))
 
     def _discovery(self, view: ConnectorView) -> RenderableType:
         discovery = view.discovery
-        numbers = counts(discovery.projects, discovery.repositories)
-        when = estimate(discovery, view.condition(ConditionType.DISCOVERED), self.now)
+        counts = counts_text(discovery.projects, discovery.repositories)
+        time_text = discovery_time(discovery, view.condition(ConditionType.DISCOVERED), self.now)
         if discovery.percent is None:
-            return Text(f"discovered {numbers}{f'; {when}' if when else ''}")
+            return Text(f"discovered {counts}{f'; {time_text}' if time_text else ''}")
         row = Table.grid(padding=(0, 2))
-        row.add_row(_bar(discovery.percent, _BAR), Text(f"{discovery.percent} % discovered", "bold"), Text(when, "dim"))
-        return Group(row, Text(numbers))
+        percent = Text(f"{discovery.percent} % discovered", "bold")
+        row.add_row(_bar(discovery.percent, _BAR_WIDTH), percent, Text(time_text, "dim"))
+        return Group(row, Text(counts))
 
-    def _add_organizations(self, tree: Tree, organizations: Sequence[OrganizationView], told: frozenset[str]) -> None:
-        aside = [each.organization for each in organizations if outcome(each.ready) == ASIDE]
-        rest = [each for each in organizations if outcome(each.ready) != ASIDE]
-        fold = len(rest) > _FOLDED_FROM and not self.unfolded
-        shown = [each for each in rest if not fold or not each.is_well]
-        width = min(_NAME_MAX, max((len(each.organization) for each in shown), default=0))
-        for each in shown:
-            tree.add(self._organization(each, width, told))
-        if len(shown) < len(rest):
-            tree.add(Text(f"{len(rest) - len(shown)} {'more' if shown else 'organizations'}, all well", "dim"))
-        if aside:
-            tree.add(Text(f"{self.marks[ASIDE]}  left out: {', '.join(aside)}", "dim"))
+    def _add_organizations(
+        self, tree: Tree, organizations: Sequence[OrganizationView], reported_reasons: frozenset[str]
+    ) -> None:
+        excluded = [view.organization for view in organizations if condition_mark(view.ready) == EXCLUDED]
+        included = [view for view in organizations if condition_mark(view.ready) != EXCLUDED]
+        is_folded = len(included) > _FOLDED_FROM and not self.is_expanded
+        visible = [view for view in included if not (is_folded and view.needs_no_attention)]
+        width = min(_NAME_MAX_WIDTH, max((len(view.organization) for view in visible), default=0))
+        for view in visible:
+            tree.add(self._organization(view, width, reported_reasons))
+        if len(visible) < len(included):
+            noun = "more" if visible else "organizations"
+            tree.add(Text(f"{len(included) - len(visible)} {noun} without problems", "dim"))
+        if excluded:
+            tree.add(Text(f"{self.marks[EXCLUDED]}  excluded: {', '.join(excluded)}", "dim"))
 
-    def _organization(self, view: OrganizationView, width: int, told: frozenset[str]) -> RenderableType:
-        mark = outcome(view.ready)
+    def _organization(self, view: OrganizationView, width: int, reported_reasons: frozenset[str]) -> RenderableType:
+        mark = condition_mark(view.ready)
         mark = "False" if mark == "True" and view.unmet else mark
         row = Table.grid(padding=(0, 2, 0, 0))
         row.add_column(width=1)
         row.add_column(width=width, no_wrap=True)
         row.add_column(no_wrap=True)
+        cells: list[RenderableType] = []
+        repositories = view.status.repositories
+        if repositories is not None and repositories.discovered is not None:
+            if repositories.expected:
+                percent = min(100, 100 * repositories.discovered // repositories.expected)
+                cells.append(_bar(percent, _SMALL_BAR_WIDTH))
+            cells.append(Text(counts_text(None, repositories), "dim"))
         row.add_row(
-            Text(self.marks[mark], STYLES[mark]), view.organization, Text(state(view), "dim"), *_progress(view.status)
+            Text(self.marks[mark], STYLES[mark]), Text(view.organization), Text(organization_state(view), "dim"), *cells
         )
-        return Group(row, *(Padding(Text(words), (0, 0, 0, 3), expand=False) for words in needs(view, told)))
-
-
-def _is_told_below(view: ConnectorView, problem: Condition) -> bool:
-    """Whether the organizations say the same, each for itself and in full."""
-    return problem.type in _OF_ORGANIZATIONS and any(needs(each) for each in view.organizations)
-
-
-def _progress(status: OrganizationStatus) -> list[RenderableType]:
-    """A small bar where it is known how much there is to find, and the numbers."""
-    repositories = status.repositories
-    if repositories is None or repositories.discovered is None:
-        return []
-    text = Text(counts(None, repositories), "dim")
-    if not repositories.expected:
-        return [text]
-    return [_bar(min(100, 100 * repositories.discovered // repositories.expected), _SMALL_BAR), text]
+        problems = organization_problems(view, reported_reasons)
+        return Group(row, *(Padding(Text(problem), (0, 0, 0, 3), expand=False) for problem in problems))
 
 
 def _bar(percent: int, width: int) -> ProgressBar:

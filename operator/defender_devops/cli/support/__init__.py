@@ -1,1 +1,1 @@
-"""`support-bundle`: what a maintainer needs to help, without secrets."""
+"""`support`: write a bundle that helps maintainers to diagnose a problem, without secrets."""

@@ -1,4 +1,4 @@
-"""`support`: collect, redact, write one file."""
+"""`support`: collect, redact, and write one archive."""
 
 from __future__ import annotations
 
@@ -7,59 +7,53 @@ import os
 import sys
 import tarfile
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 from defender_devops.cli.cluster_access import open_cluster
-from defender_devops.cli.cluster_target import Target
+from defender_devops.cli.cluster_target import ClusterTarget
 from defender_devops.cli.exit_codes import CommandFailed, ExitCode
-from defender_devops.cli.output import note, to_yaml
+from defender_devops.cli.output import print_note, to_yaml
 from defender_devops.cli.support.collect import Bundle, collect
 
 __all__ = ["write_bundle"]
 
 
-async def write_bundle(target: Target, *, everywhere: bool, file: Path | None) -> ExitCode:
-    """Write a bundle, and say what is in it.
+async def write_bundle(target: ClusterTarget, *, all_namespaces: bool, file: Path | None) -> ExitCode:
+    """Write a bundle and print the names of its parts.
 
     Args:
         target: cluster and namespace.
-        everywhere: of all namespaces.
-        file: where to; None takes a name with the time in it, in the working folder.
+        all_namespaces: whether connectors of all namespaces are included.
+        file: archive to write; None is a name with the current time, in the working directory.
 
     Raises:
         OperatorError: the connectors cannot be read.
-        CommandFailed: the file is there already, or cannot be written.
+        CommandFailed: the file exists already, or cannot be written.
     """
     async with open_cluster(target) as cluster:
-        bundle = await collect(cluster, None if everywhere else cluster.namespace)
-    written = file or Path(f"defender-devops-support-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.tar.gz")
-    _write(written, bundle)
+        bundle = await collect(cluster, None if all_namespaces else cluster.namespace)
+    archive_file = file or Path(f"defender-devops-support-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.tar.gz")
+    _write_archive(archive_file, bundle)
     for sentence in bundle.missing:
-        note(sentence)
-    sys.stdout.write(f"{written}: {', '.join(sorted(bundle.documents))}\n")
-    note("No Secret was read. Look through it before you send it: names of resources and organizations are in it.")
+        print_note(sentence)
+    sys.stdout.write(f"{archive_file}: {', '.join(sorted(bundle.documents))}\n")
+    print_note("No Secret was read. Review the bundle before you send it: it names resources and organizations.")
     return ExitCode.OK
 
 
-def _write(file: Path, bundle: Bundle) -> None:
-    """For its owner only, and never over a file that is there."""
+def _write_archive(file: Path, bundle: Bundle) -> None:
+    """Write the archive with mode 0600; an existing file is never overwritten."""
     try:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
-        raise CommandFailed(f"{file} exists already: name another file with --to.") from None
+        raise CommandFailed(f"{file} exists already: use another file with --to.") from None
     except OSError as error:
         raise CommandFailed(f"{file} cannot be written: {error.strerror}.") from None
-    with os.fdopen(descriptor, "wb") as raw, tarfile.open(fileobj=raw, mode="w:gz") as archive:
-        for member, content in _members(file, bundle):
-            archive.addfile(member, io.BytesIO(content))
-
-
-def _members(file: Path, bundle: Bundle) -> Iterator[tuple[tarfile.TarInfo, bytes]]:
     folder = file.name.removesuffix(".gz").removesuffix(".tar")
-    for name, document in sorted(bundle.documents.items()):
-        content = (document if isinstance(document, str) else to_yaml(document)).encode()
-        member = tarfile.TarInfo(f"{folder}/{name}")
-        member.size, member.mtime, member.mode = len(content), int(time.time()), 0o600
-        yield member, content
+    with os.fdopen(descriptor, "wb") as raw, tarfile.open(fileobj=raw, mode="w:gz") as archive:
+        for name, document in sorted(bundle.documents.items()):
+            content = (document if isinstance(document, str) else to_yaml(document)).encode()
+            member = tarfile.TarInfo(f"{folder}/{name}")
+            member.size, member.mtime, member.mode = len(content), int(time.time()), 0o600
+            archive.addfile(member, io.BytesIO(content))

@@ -1,6 +1,6 @@
-"""What is taken out of a body before it leaves the house (pure).
+"""Remove secrets and personal data from resources before they leave the cluster. Pure.
 
-No Secret is ever read for a bundle. This is about what people and tools write into other places.
+No Secret is read for a bundle. This module handles secrets that people and tools write into other places.
 """
 
 from __future__ import annotations
@@ -11,29 +11,29 @@ from typing import Any, Final
 
 from defender_devops.telemetry.redaction import redacted
 
-__all__ = ["HIDDEN", "clean"]
+__all__ = ["HIDDEN", "redact"]
 
 HIDDEN: Final = "(hidden)"
 
 _DROPPED: Final = frozenset({"managedFields", "kubectl.kubernetes.io/last-applied-configuration"})
-"""Long, and the second repeats whatever was once applied."""
+"""Both are long, and the annotation repeats everything that was applied."""
 
-_ADDRESSES: Final = frozenset({"url"})
-"""The address of a sign-in page is signed: whoever has it may use it."""
+_SIGNED_ADDRESS_FIELDS: Final = frozenset({"url"})
+"""The address of a sign-in page contains a signature that grants access to the page."""
 
 _ACCOUNT: Final = re.compile(r"\b([A-Za-z0-9])[A-Za-z0-9._%+'-]*@([A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+)")
 _PAGE: Final = re.compile(r"https?://[^\s\"']*/connectors/[^\s\"']+")
 
 
-def clean(value: Any, field: str = "") -> Any:  # noqa: ANN401 - JSON
-    """A body without secrets, signed addresses, and whole names of accounts."""
+def redact(value: Any, field: str = "") -> Any:  # noqa: ANN401 - JSON
+    """Return a value without secrets and signed addresses, and with shortened account names."""
     if isinstance(value, Mapping):
-        return {key: clean(each, str(key)) for key, each in value.items() if key not in _DROPPED}
+        return {key: redact(item, str(key)) for key, item in value.items() if key not in _DROPPED}
     if isinstance(value, list):
-        return [clean(each, field) for each in value]
+        return [redact(item, field) for item in value]
     if not isinstance(value, str):
         return value
-    if field in _ADDRESSES:
+    if field in _SIGNED_ADDRESS_FIELDS:
         return HIDDEN
     text: str = redacted(_PAGE.sub(HIDDEN, value))
     return _ACCOUNT.sub(r"\1…@\2", text)

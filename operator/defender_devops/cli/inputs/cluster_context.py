@@ -1,4 +1,4 @@
-"""What the cluster knows that a plan depends on: the resources, whose they are, and the one-time codes."""
+"""What a plan needs from the cluster: resources, the owner of each connector, and one-time codes."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ from defender_devops.reconcile.cache.resource_cache import ResourceCache
 from defender_devops.reconcile.observe.one_time_code import OneTimeCodes
 from defender_devops.signin.tokens.token_store import TokenStore
 
-__all__ = ["Surroundings", "look_around"]
+__all__ = ["ClusterContext", "read_cluster_context"]
 
 Key = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What the cluster knows; empty where there is none to ask.
+class ClusterContext:
+    """State of the cluster; empty without a cluster.
 
     Attributes:
-        connectors: by namespace and name.
-        organizations: by namespace and name.
-        cluster_id: of the owner tag, or None where it may not be read.
-        sees_all: whether the connectors are those of all namespaces.
-        cluster: to ask further, or None.
+        connectors: bodies by namespace and name.
+        organizations: bodies by namespace and name.
+        cluster_id: the cluster's part of owner tags, or None if the permission to read it is missing.
+        has_all_namespaces: whether `connectors` are those of all namespaces.
+        cluster: for further requests, or None.
     """
 
     connectors: Mapping[Key, Body] = field(default_factory=dict)
     organizations: Mapping[Key, Body] = field(default_factory=dict)
     cluster_id: str | None = None
-    sees_all: bool = False
+    has_all_namespaces: bool = False
     cluster: Cluster | None = None
 
     @property
     def codes(self) -> OneTimeCodes | None:
-        """One-time codes in the cluster's Secrets."""
+        """Reader of the one-time codes in the cluster's Secrets."""
         if self.cluster is None:
             return None
         secrets, resources = Secrets(self.cluster.client), ResourceCache()
@@ -51,27 +51,30 @@ class Surroundings:
 
     @property
     def existing_owner_uids(self) -> frozenset[str] | None:
-        """Uids of the cluster's connectors, or None where not all are known."""
-        return frozenset(body["metadata"]["uid"] for body in self.connectors.values()) if self.sees_all else None
+        """Uids of all connectors in the cluster, or None if some namespaces could not be read."""
+        if not self.has_all_namespaces:
+            return None
+        return frozenset(body["metadata"]["uid"] for body in self.connectors.values())
 
 
-async def look_around(cluster: Cluster, namespaces: Iterable[str]) -> Surroundings:
-    """Read what is known in these namespaces, and who owns connectors in the others as far as that is allowed.
+async def read_cluster_context(cluster: Cluster, namespaces: Iterable[str]) -> ClusterContext:
+    """Read these namespaces, and the connectors of the others if that is permitted.
 
     Raises:
         KubernetesError: the namespaces cannot be read.
     """
-    wanted = sorted(set(namespaces))
+    names = sorted(set(namespaces))
     try:
-        connectors, sees_all = await cluster.connectors(None), True
+        connectors, has_all_namespaces = await cluster.connectors(None), True
     except KubernetesRefused:
-        connectors, sees_all = [body for each in wanted for body in await cluster.connectors(each)], False
-    organizations = [body for each in wanted for body in await cluster.organizations(each)]
+        connectors = [body for namespace in names for body in await cluster.connectors(namespace)]
+        has_all_namespaces = False
+    organizations = [body for namespace in names for body in await cluster.organizations(namespace)]
     try:
         cluster_id = await cluster_uid(cluster.client)
     except KubernetesRefused:
         cluster_id = None
-    return Surroundings(_by_key(connectors), _by_key(organizations), cluster_id, sees_all, cluster)
+    return ClusterContext(_by_key(connectors), _by_key(organizations), cluster_id, has_all_namespaces, cluster)
 
 
 def _by_key(bodies: Iterable[Body]) -> dict[Key, Body]:

@@ -1,0 +1,1 @@
+"""Connectors and organizations as people read them, shared by status, check, reconcile and support."""

@@ -1,0 +1,141 @@
+"""Marks, colors and phrases that all forms of output share. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping
+from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import Final
+
+from defender_devops.api.conditions import Condition
+from defender_devops.api.connector import DiscoveryStatus, Progress
+from defender_devops.api.reasons import ConditionType, Reason
+from defender_devops.cli.display.view import ConnectorView, OrganizationView, Phase
+
+__all__ = [
+    "ASCII_MARKS",
+    "EXCLUDED",
+    "MARKS",
+    "STYLES",
+    "condition_mark",
+    "counts_text",
+    "discovery_time",
+    "duration_text",
+    "onboarded_text",
+    "organization_problems",
+    "organization_state",
+    "progress_text",
+]
+
+WORKING: Final = "Working"
+EXCLUDED: Final = "Excluded"
+
+MARKS: Final[Mapping[str, str]] = MappingProxyType(
+    {"True": "✓", "False": "✗", "Unknown": "?", WORKING: "…", EXCLUDED: "·"}
+)
+ASCII_MARKS: Final[Mapping[str, str]] = MappingProxyType(
+    {"True": "+", "False": "x", "Unknown": "?", WORKING: ".", EXCLUDED: "-"}
+)
+"""For terminals without Unicode."""
+
+STYLES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "True": "green",
+        "False": "red",
+        "Unknown": "yellow",
+        WORKING: "yellow",
+        EXCLUDED: "dim",
+        Phase.READY: "green",
+        Phase.STALLED: "bold red",
+        Phase.WORKING: "yellow",
+        Phase.PENDING: "yellow",
+        Phase.SUSPENDED: "magenta",
+        Phase.DELETING: "magenta",
+    }
+)
+
+_EXCLUDED_REASONS: Final = frozenset({Reason.EXCLUDED, Reason.NOT_INCLUDED})
+
+_UNITS: Final = ((86400, "d"), (3600, "h"), (60, "min"))
+
+
+def duration_text(duration: timedelta) -> str:
+    """Return a duration in the largest unit of which it has at least two: `3 h`, `2 d`, `40 s`."""
+    seconds = max(0, int(duration.total_seconds()))
+    for size, unit in _UNITS:
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
+
+
+def condition_mark(condition: Condition | None) -> str:
+    """Return the key of a condition's mark and style; work in progress and exclusions are neither good nor bad."""
+    if condition is None:
+        return "Unknown"
+    if condition.reason == Reason.DISCOVERING:
+        return WORKING
+    return EXCLUDED if condition.reason in _EXCLUDED_REASONS else condition.status
+
+
+def progress_text(progress: Progress | None) -> str | None:
+    """Return `951 of 1004`, or `951` if the expected number is not known; None without progress."""
+    if progress is None or progress.discovered is None:
+        return None
+    return f"{progress.discovered}" if progress.expected is None else f"{progress.discovered} of {progress.expected}"
+
+
+def counts_text(projects: Progress | None, repositories: Progress | None) -> str:
+    """Return both counts with their nouns; empty if neither is known."""
+    counts = (
+        (progress_text(projects), "project", "projects"),
+        (progress_text(repositories), "repository", "repositories"),
+    )
+    return ", ".join(
+        f"{number} {singular if number == '1' else plural}" for number, singular, plural in counts if number is not None
+    )
+
+
+def onboarded_text(view: ConnectorView) -> str:
+    """Return how many organizations are onboarded."""
+    organizations = view.discovery.organizations
+    if organizations is None or organizations.onboarded is None:
+        return f"{len(view.organizations)} organizations"
+    total = f" of {organizations.available}" if organizations.available is not None else ""
+    conflicting = organizations.conflicting
+    conflicts = f", {conflicting} onboarded by another connector" if conflicting else ""
+    return f"{organizations.onboarded}{total} organizations onboarded{conflicts}"
+
+
+def discovery_time(discovery: DiscoveryStatus, discovered: Condition | None, now: datetime) -> str:
+    """Return when discovery was completed, will be, or should have been."""
+    if discovered is not None and discovered.is_true:
+        completed_at = discovery.completed_at
+        return f"completed {duration_text(now - completed_at)} ago" if completed_at else "completed"
+    if discovery.deadline is not None and discovery.deadline < now:
+        return f"overdue by {duration_text(now - discovery.deadline)}"
+    if discovery.estimated_completion_at is not None and discovery.estimated_completion_at > now:
+        return f"about {duration_text(discovery.estimated_completion_at - now)} left"
+    return f"deadline in {duration_text(discovery.deadline - now)}" if discovery.deadline is not None else ""
+
+
+def organization_state(view: OrganizationView) -> str:
+    """Return the state of an organization in one word: the reason of its condition Ready, or its phase."""
+    if view.ready is None or view.phase is Phase.PENDING:
+        return view.phase
+    return "Onboarded" if view.ready.reason == ConditionType.READY else view.ready.reason
+
+
+def organization_problems(view: OrganizationView, reported_reasons: Container[str] = frozenset()) -> list[str]:
+    """Return the messages about an organization that need attention.
+
+    Args:
+        view: the organization.
+        reported_reasons: reasons that its connector already shows with a message.
+    """
+    ready = view.ready
+    messages = []
+    if ready is not None and not ready.is_true and ready.reason not in reported_reasons:
+        messages.append(ready.message)
+    if ready is not None and ready.reason == Reason.HELD_BY_OTHER_CONNECTOR:
+        return messages  # unmet prerequisites concern the other connector
+    return messages + [f"{check.check}: {check.message or check.reason or 'not met'}" for check in view.unmet]
