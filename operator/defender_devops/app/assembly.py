@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from defender_devops.api.connector import AzureDevOpsConnector
 from defender_devops.app.federated_tokens import OperatorFederatedTokens
+from defender_devops.app.organization_selection import SelectedOrganizations
 from defender_devops.app.secret_store import ClusterSecretStore
 from defender_devops.app.secret_watches import SecretWatches
 from defender_devops.azure.arm.session import ArmSession
@@ -200,7 +201,7 @@ class Assembler:
             self.enqueue(key)
 
         package.sign_ins.on_sign_in = on_sign_in
-        server = package.server(settings, checker)
+        server = package.server(settings, checker, SelectedOrganizations(self.resources))
         if server is not None:
             await server.start()
             stack.push_async_callback(server.close)

@@ -22,7 +22,14 @@ from defender_devops.signin.pages.page_context import PageContext
 from defender_devops.signin.pages.result_pages import ResultPages
 from defender_devops.signin.pages.sealing import Sealer, load_sealer
 from defender_devops.signin.pages.server import Pages, SignInServer
-from defender_devops.signin.ports import AzureDevOpsReader, Clock, FederatedTokens, OnChange, SecretStore
+from defender_devops.signin.ports import (
+    AzureDevOpsReader,
+    Clock,
+    FederatedTokens,
+    OnChange,
+    OrganizationSelector,
+    SecretStore,
+)
 from defender_devops.signin.sessions.sign_ins import SignIns
 from defender_devops.signin.tokens.credentials import Credentials
 from defender_devops.signin.tokens.refresh import TokenRefresher
@@ -51,12 +58,15 @@ class SignInPackage:
     sealer: Sealer
     addresses: PageAddresses | None
 
-    def server(self, settings: Settings, reader: AzureDevOpsReader) -> SignInServer | None:
+    def server(
+        self, settings: Settings, reader: AzureDevOpsReader, select_organizations: OrganizationSelector
+    ) -> SignInServer | None:
         """Return the pages' web server, not started yet; None if the operator has no public address.
 
         Args:
             settings: host and port.
             reader: organizations and prerequisites for the page after the sign-in.
+            select_organizations: decides which organizations that page checks.
         """
         if self.addresses is None:
             return None
@@ -66,7 +76,7 @@ class SignInPackage:
         pages = Pages(
             ConnectorPages(context, browser, self.codes, sign_ins.on_change),
             DevicePages(context, DeviceSignIns(sign_ins, refresher, refresher.sleep)),
-            ResultPages(context, reader),
+            ResultPages(context, reader, select_organizations),
             CallbackPages(browser),
         )
         return SignInServer(pages, settings.signin_host, settings.signin_port)

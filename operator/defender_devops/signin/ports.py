@@ -17,7 +17,16 @@ from defender_devops.api.connector import AzureDevOpsConnector
 from defender_devops.api.model import OwnerReference
 from defender_devops.api.organization import Prerequisite
 
-__all__ = ["AzureDevOpsReader", "Clock", "FederatedTokens", "OnChange", "OnSignIn", "SecretStore", "StoredSecret"]
+__all__ = [
+    "AzureDevOpsReader",
+    "Clock",
+    "FederatedTokens",
+    "OnChange",
+    "OnSignIn",
+    "OrganizationSelector",
+    "SecretStore",
+    "StoredSecret",
+]
 
 Clock = Callable[[], datetime]
 """Returns the current time, with its time zone."""
@@ -27,6 +36,10 @@ OnChange = Callable[[str, str], None]
 
 OnSignIn = Callable[[AzureDevOpsConnector], None]
 """Called with a connector for which a person has just signed in: cached results of checks are obsolete from then on."""
+
+
+OrganizationSelector = Callable[[AzureDevOpsConnector, Sequence[str]], Sequence[str]]
+"""Returns the names of the organizations that a connector selects, from those that the signed-in account sees."""
 
 
 @dataclass(frozen=True)

@@ -1,20 +1,21 @@
-"""Failures of a sign-in, and the one place that reads what Entra ID answers.
+"""Errors of a sign-in, and the one function that interprets Entra ID's error responses.
 
     OperatorError
     └── SignInError
-        ├── SignInRequired              the sign-in is gone: a person must sign in again
-        │   ├── CodeRejected            this authorization code cannot be used (again): start a new sign-in
-        │   └── InvalidAuthorizationResponse   what came back to the page belongs to no sign-in of this browser
-        ├── ConsentRequired             the app lacks a consent                                  (terminal)
+        ├── SignInRequired              no usable sign-in is stored: a person must sign in (again)
+        │   ├── CodeRejected            this authorization or device code cannot be used: start a new sign-in
+        │   └── InvalidAuthorizationResponse  the response belongs to no sign-in of this browser
+        ├── ConsentRequired             a consent for the app is missing                         (terminal)
         ├── AccountBlocked              disabled, locked or stopped by Conditional Access        (terminal)
-        ├── OAuthAppMisconfigured       the app registration or our use of it is wrong           (terminal)
-        ├── WrongAccount                another person's sign-in                                 (terminal)
-        ├── WrongTenant                 a sign-in of another tenant                              (terminal)
-        ├── TokenServiceUnavailable     Entra ID does not answer: nothing stored is given up
+        ├── OAuthAppMisconfigured       the app registration, or its use by the manifest, is wrong (terminal)
+        ├── WrongAccount                another person signed in                                 (terminal)
+        ├── WrongTenant                 an account of another tenant signed in                   (terminal)
+        ├── TokenServiceUnavailable     Entra ID is unavailable: stored tokens are kept
         └── DevicePending               the person has not finished on the device page yet
 
-`classify` decides on `error` and the HTTP status. AADSTS numbers only refine within what that `error` can mean:
-`invalid_grant` is used by Entra for nearly everything, and the number tells a blocked account from a spent token.
+`classify` decides by the OAuth `error` and the HTTP status. AADSTS numbers only refine within what that `error` can
+mean: Entra ID uses `invalid_grant` for nearly everything, and only the number distinguishes a blocked account from a
+used code.
 """
 
 from __future__ import annotations
@@ -46,8 +47,8 @@ class SignInError(OperatorError):
 
     Args:
         message: what happened and what to do.
-        retry_after: seconds to wait before the same is tried again.
-        number: the AADSTS number, where Entra gave one.
+        retry_after: seconds to wait before a retry.
+        number: the AADSTS number, if Entra ID sent one.
     """
 
     reason = "SignInRequired"
@@ -60,7 +61,7 @@ class SignInError(OperatorError):
 
 
 class SignInRequired(SignInError):
-    """There is no sign-in, or what is stored no longer works."""
+    """There is no sign-in, or the stored one no longer works."""
 
     reason = "SignInRequired"
     terminal = True
@@ -68,15 +69,15 @@ class SignInRequired(SignInError):
 
 
 class CodeRejected(SignInRequired):
-    """An authorization code or device code that is used up, too old, or of another sign-in."""
+    """An authorization code or device code that was used, has expired, or belongs to another sign-in."""
 
 
 class InvalidAuthorizationResponse(SignInRequired):
-    """An answer without the state that this browser was given, or with one that is spent or too old."""
+    """An authorization response without the state of this browser, or with a used or expired one."""
 
 
 class ConsentRequired(SignInError):
-    """Somebody must consent to what the app asks for."""
+    """A user or an administrator must consent to the permissions that the app requests."""
 
     reason = "ConsentRequired"
     terminal = True
@@ -84,7 +85,7 @@ class ConsentRequired(SignInError):
 
 
 class AccountBlocked(SignInError):
-    """The account may not sign in; an administrator can mend it."""
+    """The account may not sign in; an administrator can change that."""
 
     reason = "AccountBlocked"
     terminal = True
@@ -92,7 +93,7 @@ class AccountBlocked(SignInError):
 
 
 class OAuthAppMisconfigured(SignInError):
-    """The app registration, its secret, or what the manifest says of it is wrong."""
+    """The app registration, its credential, or what the manifest says of it is wrong."""
 
     reason = "OAuthAppMisconfigured"
     terminal = True
@@ -107,7 +108,7 @@ class WrongAccount(SignInError):
 
 
 class WrongTenant(SignInError):
-    """The account belongs to another tenant than the connector's."""
+    """The account belongs to another tenant than the connector."""
 
     reason = "WrongTenant"
     terminal = True
@@ -115,40 +116,44 @@ class WrongTenant(SignInError):
 
 
 class TokenServiceUnavailable(SignInError):
-    """Entra ID did not answer, or asks for patience. What is stored stays and is tried again."""
+    """Entra ID is unavailable or throttles requests. Stored tokens are kept and the request is retried."""
 
     reason = "TokenServiceUnavailable"
 
 
 class DevicePending(SignInError):
-    """The device code waits for its person; `retry_after` is the added wait that Entra asks for (`slow_down`)."""
+    """The person has not entered the device code yet; `retry_after` is the increment that `slow_down` requires."""
 
 
-_NETWORK_STATUSES: Final = frozenset({408, 429})
+_TRANSIENT_STATUSES: Final = frozenset({408, 429})
 _SLOW_DOWN_SECONDS: Final = 5.0  # RFC 8628, section 3.5
-_LOOP_SECONDS: Final = 300.0
-"""Wait after AADSTS50196: Entra says that we ask in a loop, so ask much more slowly."""
+_LOOP_DELAY_SECONDS: Final = 300.0
+"""Delay after AADSTS50196: Entra ID detected repeated identical requests, so retry much more slowly."""
 
 _TRANSIENT: Final = codes_of(EntraFailure.TRANSIENT)
 _CONSENT: Final = codes_of(EntraFailure.CONSENT)
 _BLOCKED: Final = codes_of(EntraFailure.ACCOUNT)
 
-_SIGN_IN = "Sign in again on the connector's page."
 _ADVICE: Final[dict[type[SignInError], str]] = {
-    SignInRequired: _SIGN_IN,
+    SignInRequired: "Sign in again on the connector's page.",
     CodeRejected: "Start the sign-in again on the connector's page.",
-    ConsentRequired: "Sign in on the connector's page and accept, or have an administrator consent for all.",
-    AccountBlocked: "An administrator of Entra ID must let the account sign in again.",
+    ConsentRequired: "Sign in on the connector's page and accept, or have an administrator consent for all users.",
+    AccountBlocked: "An administrator of Entra ID must permit the account to sign in again.",
     OAuthAppMisconfigured: "Correct the app registration or spec.signIn.client.",
-    TokenServiceUnavailable: "Nothing is lost; it is tried again.",
+    TokenServiceUnavailable: "The stored sign-in is kept and the request is retried.",
 }
-_DEFAULT_WORDS: Final[dict[type[SignInError], str]] = {
+_DEFAULT_CAUSES: Final[dict[type[SignInError], str]] = {
     SignInRequired: "Entra ID no longer accepts the stored sign-in.",
     CodeRejected: "Entra ID does not accept this code.",
-    ConsentRequired: "The app lacks a consent.",
-    AccountBlocked: "Entra ID refuses the account.",
-    OAuthAppMisconfigured: "Entra ID refuses the app.",
+    ConsentRequired: "A consent for the app is missing.",
+    AccountBlocked: "Entra ID rejects the account.",
+    OAuthAppMisconfigured: "Entra ID rejects the app.",
     TokenServiceUnavailable: "Entra ID cannot issue a token at present.",
+}
+_DEVICE_CAUSES: Final[dict[str, str]] = {
+    "authorization_declined": "The sign-in was declined on the device page.",
+    "expired_token": "The device code has expired before anybody signed in.",
+    "bad_verification_code": "Entra ID does not know the device code.",
 }
 
 _APP_ERRORS: Final = frozenset(
@@ -172,11 +177,7 @@ _BY_ERROR: Final[dict[str, tuple[type[SignInError], _Refinements]]] = {
     "temporarily_unavailable": (TokenServiceUnavailable, ()),
     "server_error": (TokenServiceUnavailable, ()),
 }
-_DEVICE_WORDS: Final[dict[str, str]] = {
-    "authorization_declined": "The sign-in was declined on the device page.",
-    "expired_token": "The device code has expired before anybody signed in.",
-    "bad_verification_code": "Entra ID does not know the device code.",
-}
+"""The class of each OAuth error, and the AADSTS numbers that refine it. Any other error is about the app."""
 
 
 def classify(
@@ -187,45 +188,37 @@ def classify(
     redeeming_code: bool = False,
     retry_after: float | None = None,
 ) -> SignInError:
-    """Turn Entra ID's refusal into the error that says what to do.
+    """Return the exception for an error response of Entra ID, with a message that says what to do.
 
     Args:
-        status: HTTP status of the answer; 400 for an error that came in a redirect.
-        error: the OAuth `error`, or None where the answer was not Entra's.
-        numbers: `error_codes`, or what stands after AADSTS in the description.
-        redeeming_code: whether an authorization code was being redeemed; `invalid_grant` then speaks of that code.
-        retry_after: seconds from the header.
+        status: HTTP status of the response; 400 for an error that came in a redirect.
+        error: the OAuth `error`, or None if the response is not Entra ID's.
+        numbers: `error_codes`, or the AADSTS numbers in the description.
+        redeeming_code: whether an authorization code was redeemed; `invalid_grant` is then about that code.
+        retry_after: seconds from the Retry-After header.
     """
     codes = tuple(numbers)
     if error in {"authorization_pending", "slow_down"}:
-        return DevicePending(
-            "The sign-in waits on the device page.",
-            retry_after=_SLOW_DOWN_SECONDS if error == "slow_down" else None,
-        )
-    kind = _class_of(status, error, codes, redeeming_code=redeeming_code)
+        increment = _SLOW_DOWN_SECONDS if error == "slow_down" else None
+        return DevicePending("The sign-in on the device page is not finished yet.", retry_after=increment)
     number = codes[0] if codes else None
-    if kind is TokenServiceUnavailable and number == LOOP_DETECTED:
-        retry_after = max(retry_after or 0.0, _LOOP_SECONDS)
-    return kind(_words(kind, status, error, number), retry_after=retry_after, number=number)
-
-
-def _class_of(status: int, error: str | None, codes: tuple[int, ...], *, redeeming_code: bool) -> type[SignInError]:
-    if status >= 500 or status in _NETWORK_STATUSES or error is None:  # noqa: PLR2004 - HTTP's server errors
-        return TokenServiceUnavailable
-    kind, refinements = _BY_ERROR.get(error, (OAuthAppMisconfigured, ()))
-    refined = next((other for numbers, other in refinements if numbers.intersection(codes)), kind)
-    if redeeming_code and error == "invalid_grant" and refined is SignInRequired:
-        return CodeRejected
-    return refined
-
-
-def _words(kind: type[SignInError], status: int, error: str | None, number: int | None) -> str:
     if error is None:
-        return (
-            f"The answer to a token request (HTTP {status}) is not from Entra ID; a proxy in between? {_ADVICE[kind]}"
+        # A proxy or a captive portal answered. That must never end a sign-in.
+        message = f"The response to a token request (HTTP {status}) is not Entra ID's; is there a proxy in between?"
+        return TokenServiceUnavailable(
+            f"{message} {_ADVICE[TokenServiceUnavailable]}", retry_after=retry_after, number=number
         )
-    code = ENTRA_ERROR_CODES.get(number or 0)
-    what = (code and code.message) or _DEVICE_WORDS.get(error) or _DEFAULT_WORDS[kind]
-    shown = error if error in _BY_ERROR or error in _APP_ERRORS else "an unknown error"
-    named = f"AADSTS{number}" if number else shown
-    return f"{what} {_ADVICE[kind]} ({named})"
+    kind, refinements = _BY_ERROR.get(error, (OAuthAppMisconfigured, ()))
+    kind = next((refined for numbers, refined in refinements if numbers.intersection(codes)), kind)
+    if status >= 500 or status in _TRANSIENT_STATUSES:  # noqa: PLR2004 - HTTP's server errors
+        kind = TokenServiceUnavailable
+    elif redeeming_code and error == "invalid_grant" and kind is SignInRequired:
+        kind = CodeRejected
+    if kind is TokenServiceUnavailable and number == LOOP_DETECTED:
+        retry_after = max(retry_after or 0.0, _LOOP_DELAY_SECONDS)
+    entra_code = ENTRA_ERROR_CODES.get(number or 0)
+    cause = (entra_code and entra_code.message) or _DEVICE_CAUSES.get(error) or _DEFAULT_CAUSES[kind]
+    # An unknown error is not repeated: it could be any text of whatever answered.
+    error_name = error if error in _BY_ERROR or error in _APP_ERRORS else "an unknown error"
+    source = f"AADSTS{number}" if number else error_name
+    return kind(f"{cause} {_ADVICE[kind]} ({source})", retry_after=retry_after, number=number)

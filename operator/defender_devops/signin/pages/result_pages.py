@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from aiohttp import web
 
-from defender_devops.api.connector import AzureDevOpsConnector, OrganizationsMode
+from defender_devops.api.connector import AzureDevOpsConnector
 from defender_devops.api.organization import Prerequisite, PrerequisiteCheck
 from defender_devops.errors import OperatorError
 from defender_devops.signin.pages.page_context import PageContext
-from defender_devops.signin.ports import AzureDevOpsReader
+from defender_devops.signin.ports import AzureDevOpsReader, OrganizationSelector
 
 __all__ = ["OrganizationRow", "ResultPages", "ResultView"]
 
@@ -82,10 +82,12 @@ class ResultPages:
     Attributes:
         context: connectors and templates.
         reader: lists and checks organizations of Azure DevOps.
+        select_organizations: decides which organizations are checked.
     """
 
     context: PageContext
     reader: AzureDevOpsReader
+    select_organizations: OrganizationSelector
 
     async def show(self, request: web.Request) -> web.Response:
         """Show account, organizations and prerequisites."""
@@ -100,7 +102,7 @@ class ResultPages:
             visible = await self.reader.organizations(connector)
         except OperatorError as error:
             problem = error.message
-        selected = _selected(connector, visible)
+        selected = self.select_organizations(connector, visible)
         shown_names, visible_keys = selected[:_ROWS_MAX], {name.lower() for name in visible}
         checks = await self._checks(connector, shown_names)
         selected_keys = {name.lower() for name in selected}
@@ -112,7 +114,9 @@ class ResultPages:
             hidden=len(selected) - len(shown_names),
         )
 
-    async def _checks(self, connector: AzureDevOpsConnector, names: list[str]) -> dict[str, tuple[Prerequisite, ...]]:
+    async def _checks(
+        self, connector: AzureDevOpsConnector, names: Sequence[str]
+    ) -> dict[str, tuple[Prerequisite, ...]]:
         """Return the checks that finish in time, by organization.
 
         The answers to the others' requests are cached, so that they finish when the page is loaded again.
@@ -124,12 +128,3 @@ class ResultPages:
         for name in tasks.keys() - results.keys():
             tasks[name].cancel()
         return results
-
-
-def _selected(connector: AzureDevOpsConnector, visible: Iterable[str]) -> list[str]:
-    """Organizations that the manifest selects, by name."""
-    organizations = connector.spec.organizations
-    if organizations.mode is OrganizationsMode.SELECTED:
-        return sorted(organizations.names, key=str.lower)
-    excluded = {name.lower() for name in organizations.exclude}
-    return [name for name in visible if name.lower() not in excluded]

@@ -1,4 +1,4 @@
-"""The classes of Entra's errors: every row of the table, by `error`, number and HTTP status."""
+"""The classes of Entra ID's errors: every row of the table, by `error`, number and HTTP status."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from defender_devops.signin.oauth.errors import (
 SIGN_IN = (50173, 70008, 700082, 70043, 70000, 50089, 50132, 50133, 50055, 50144, 50072, 50074, 50076, 50078, 50079)
 MORE_SIGN_IN = (50158, 53000, 53001, 700084)
 CONSENT = (65001, 65004, 90094, 90095, 650052)
-SPENT = (54005, 70008, 501481, 700005)
+CODE = (54005, 70008, 501481, 700005)
 BLOCKED = (50057, 50053, 50105, 50034, 50020, 51004, 53003, 530032, 53011, 500212)
 APP = (7000215, 7000222, 700016, 50011, 500011, 90002)
 TRANSIENT = (50033, 50087, 90006, 90024, 90033, 90055)
@@ -63,17 +63,17 @@ TABLE: list[Row] = [
     *((status, "invalid_grant", 70000, TokenServiceUnavailable) for status in (408, 429, 500, 502, 503, 504)),
     (400, "invalid_grant", 50196, TokenServiceUnavailable),
     (400, "invalid_grant", 90033, TokenServiceUnavailable),
-    # What nobody has described
+    # Undocumented errors
     (400, "invalid_grant", 123456, SignInRequired),
     (400, "invalid_grant", None, SignInRequired),
     (400, "something_new", None, OAuthAppMisconfigured),
     (418, "something_new", 99999, OAuthAppMisconfigured),
     (500, "something_new", None, TokenServiceUnavailable),
     (429, "something_new", None, TokenServiceUnavailable),
-    # Not Entra at all: a proxy's page must never make a person sign in again
+    # Not Entra ID's response: a proxy's page must never end a sign-in
     (403, None, None, TokenServiceUnavailable),
     (200, None, None, TokenServiceUnavailable),
-    # A number never leaves what its error can mean
+    # A number only refines within what its error can mean
     (400, "invalid_client", 50057, OAuthAppMisconfigured),
     (400, "consent_required", 53003, ConsentRequired),
 ]
@@ -84,26 +84,24 @@ def numbers(number: int | None) -> tuple[int, ...]:
 
 
 @pytest.mark.parametrize(("status", "error", "number", "kind"), TABLE)
-def test_every_refusal_has_its_class(
-    status: int, error: str | None, number: int | None, kind: type[SignInError]
-) -> None:
+def test_every_error_has_its_class(status: int, error: str | None, number: int | None, kind: type[SignInError]) -> None:
     assert type(classify(status, error, numbers(number))) is kind
 
 
-@pytest.mark.parametrize("number", [*SPENT, 70000, None, 123456])
-def test_invalid_grant_for_an_authorization_code_means_that_the_code_is_spent(number: int | None) -> None:
+@pytest.mark.parametrize("number", [*CODE, 70000, None, 123456])
+def test_invalid_grant_for_an_authorization_code_means_that_the_code_is_rejected(number: int | None) -> None:
     assert type(classify(400, "invalid_grant", numbers(number), redeeming_code=True)) is CodeRejected
 
 
 @pytest.mark.parametrize(
     ("number", "kind"), [(50057, AccountBlocked), (65001, ConsentRequired), (90033, TokenServiceUnavailable)]
 )
-def test_a_blocked_account_is_told_apart_from_a_spent_code(number: int, kind: type[SignInError]) -> None:
+def test_a_blocked_account_is_distinguished_from_a_rejected_code(number: int, kind: type[SignInError]) -> None:
     assert type(classify(400, "invalid_grant", (number,), redeeming_code=True)) is kind
 
 
 @pytest.mark.parametrize("error", ["authorization_declined", "expired_token", "bad_verification_code"])
-def test_a_device_code_that_is_over_is_spent(error: str) -> None:
+def test_an_ended_device_code_is_rejected(error: str) -> None:
     assert type(classify(400, error)) is CodeRejected
 
 
@@ -114,7 +112,7 @@ def test_a_pending_device_code_waits_and_slow_down_adds_five_seconds() -> None:
     assert slow_down.retry_after == 5.0
 
 
-def test_a_loop_that_entra_complains_of_is_broken_by_a_long_wait() -> None:
+def test_a_detected_loop_causes_a_long_delay() -> None:
     assert classify(400, "invalid_grant", (50196,), retry_after=1.0).retry_after == 300.0
 
 
@@ -128,13 +126,13 @@ def test_a_loop_that_entra_complains_of_is_broken_by_a_long_wait() -> None:
         (TokenServiceUnavailable, "TokenServiceUnavailable", False),
     ],
 )
-def test_each_class_has_its_reason_and_knows_whether_a_person_must_act(
+def test_each_class_has_its_reason_and_says_whether_a_person_must_act(
     kind: type[SignInError], reason: str, requires_user: bool
 ) -> None:
     assert (kind.reason, kind.requires_user) == (reason, requires_user)
 
 
-def test_words_name_the_cause_and_what_to_do() -> None:
+def test_the_message_names_the_cause_and_what_to_do() -> None:
     message = classify(401, "invalid_client", (7000222,)).message
     assert message == (
         "The client secret or certificate has expired. Correct the app registration or spec.signIn.client. "
@@ -145,16 +143,16 @@ def test_words_name_the_cause_and_what_to_do() -> None:
 @given(
     st.integers(200, 599), st.none() | st.text(max_size=40), st.lists(st.integers(0, 10**8), max_size=3), st.booleans()
 )
-def test_whatever_comes_it_has_a_class_and_only_entra_itself_can_end_a_sign_in(
+def test_every_response_has_a_class_and_only_entra_itself_can_end_a_sign_in(
     status: int, error: str | None, codes: list[int], redeeming: bool
 ) -> None:
-    made = classify(status, error, codes, redeeming_code=redeeming)
+    result = classify(status, error, codes, redeeming_code=redeeming)
     if status >= 500 or status in {408, 429} or error is None:
-        assert isinstance(made, TokenServiceUnavailable | DevicePending)
-    assert made.message
+        assert isinstance(result, TokenServiceUnavailable | DevicePending)
+    assert result.message
 
 
 @given(st.text(min_size=8, max_size=40))
-def test_an_unknown_error_is_not_repeated_in_the_words(error: str) -> None:
+def test_an_unknown_error_is_not_repeated_in_the_message(error: str) -> None:
     message = classify(400, f"secret-{error}").message
     assert f"secret-{error}" not in message

@@ -17,7 +17,9 @@ from yarl import URL
 
 from defender_devops.api.connector import AzureDevOpsConnector
 from defender_devops.api.organization import Prerequisite
+from defender_devops.app.organization_selection import SelectedOrganizations
 from defender_devops.errors import OperatorError
+from defender_devops.reconcile.cache.resource_cache import ResourceCache
 from defender_devops.settings import Settings
 from defender_devops.signin.oauth.errors import SignInRequired
 from defender_devops.signin.pages.rendering import linked
@@ -32,6 +34,7 @@ from tests.support.fakes.sign_in import (
     assemble_sign_in,
     connector,
 )
+from tests.support.manifests import organization
 from tests.unit.authorization_code.test_code import CODE
 
 Client = TestClient  # type: ignore[type-arg]
@@ -63,6 +66,7 @@ class Site:
     world: SignInSetup
     http: Client
     reader: FakeReader
+    resources: ResourceCache
 
     def path(self, of: AzureDevOpsConnector | None = None) -> str:
         self.world.sign_ins.last_state(of or connector())
@@ -91,11 +95,11 @@ def cookie_of(response: ClientResponse) -> str:
 @pytest.fixture
 async def site(entra: FakeEntra, time: FakeClock) -> AsyncIterator[Site]:
     async with assemble_sign_in(entra, time, signin_url=BASE) as world:
-        reader = FakeReader()
-        server = world.package.server(Settings(), reader)
+        reader, resources = FakeReader(), ResourceCache()
+        server = world.package.server(Settings(), reader, SelectedOrganizations(resources))
         assert server
         async with TestClient(TestServer(application(server.pages, FakeMonotonicClock()))) as http:
-            yield Site(world, http, reader)
+            yield Site(world, http, reader, resources)
         await server.close()
 
 
@@ -175,10 +179,10 @@ async def test_a_replay_is_rejected_by_every_replica(site: Site, entra: FakeEntr
     await site.back(params["cookie"], error="access_denied", state=params["state"])
     async with assemble_sign_in(entra, time, site.world.secrets, signin_url=BASE) as other:
         other.sign_ins.last_state(connector())
-        server = other.package.server(Settings(), site.reader)
+        server = other.package.server(Settings(), site.reader, SelectedOrganizations(site.resources))
         assert server
         async with TestClient(TestServer(application(server.pages))) as http:
-            response = await Site(other, http, site.reader).back(
+            response = await Site(other, http, site.reader, site.resources).back(
                 params["cookie"], code="1.Acode", state=params["state"]
             )
     assert response.status == 403
@@ -190,10 +194,12 @@ async def test_another_replica_can_finish_a_sign_in(site: Site, entra: FakeEntra
     code = entra.issue_code(params["code_challenge"], params["nonce"], params["redirect_uri"])
     async with assemble_sign_in(entra, time, site.world.secrets, signin_url=BASE) as other:
         other.sign_ins.last_state(connector())
-        server = other.package.server(Settings(), site.reader)
+        server = other.package.server(Settings(), site.reader, SelectedOrganizations(site.resources))
         assert server
         async with TestClient(TestServer(application(server.pages))) as http:
-            response = await Site(other, http, site.reader).back(params["cookie"], code=code, state=params["state"])
+            response = await Site(other, http, site.reader, site.resources).back(
+                params["cookie"], code=code, state=params["state"]
+            )
     assert response.status == 303
 
 
@@ -213,7 +219,7 @@ async def test_an_id_token_of_another_sign_in_is_rejected(site: Site) -> None:
         ({"error": "access_denied", "error_description": "AADSTS50105: no"}, 403, "not assigned to the app"),
         ({"error": "consent_required", "error_description": "AADSTS90094: admin"}, 403, "administrator must consent"),
         ({"error": "invalid_request", "error_description": "AADSTS50011: reply"}, 403, "reply address"),
-        ({"error": "server_error", "error_description": "AADSTS90033: later"}, 503, "tried again"),
+        ({"error": "server_error", "error_description": "AADSTS90033: later"}, 503, "is retried"),
         ({}, 403, "invalid_request"),
     ],
 )
@@ -309,6 +315,32 @@ async def test_only_selected_organizations_are_checked(site: Site) -> None:
     response = await site.http.get(f"{site.path(selecting)}/result")
     assert re.findall(r"<h3[^>]*>([^<]*)</h3>", await response.text()) == ["Fabrikam", "hidden"]
     assert "also a member of contoso" in await text(response)
+
+
+@pytest.mark.parametrize(
+    ("organizations", "onboarding", "rows", "unselected"),
+    [
+        ({"mode": "All"}, {"Fabrikam": "Excluded"}, ["contoso"], "fabrikam"),
+        ({"mode": "All", "exclude": ["contoso"]}, {"Contoso": "Onboarded"}, ["Contoso", "fabrikam"], None),
+        ({"mode": "All"}, {"contoso": "Inherit"}, ["contoso", "fabrikam"], None),
+        ({"mode": "Selected", "names": ["contoso"]}, {"tailspin": "Onboarded"}, ["contoso", "tailspin"], "fabrikam"),
+        ({"mode": "Selected", "names": ["contoso"]}, {"contoso": "Excluded"}, [], "contoso, fabrikam"),
+    ],
+)
+async def test_the_page_follows_the_decisions_of_devopsorganizations(
+    site: Site, organizations: dict[str, object], onboarding: dict[str, str], rows: list[str], unselected: str | None
+) -> None:
+    for name, decision in onboarding.items():
+        manifest = organization(
+            f"{{organization: {name}, onboarding: {decision}}}", namespace=NAMESPACE, uid=name, resourceVersion="1"
+        )
+        site.resources.upsert_organization(manifest)
+    selecting = connector(SERVICE_PRINCIPAL, organizations=organizations)
+    await site.world.sign_ins.state(selecting)
+    response = await site.http.get(f"{site.path(selecting)}/result")
+    assert re.findall(r"<h3[^>]*>([^<]*)</h3>", await response.text()) == rows
+    page = await text(response)
+    assert f"also a member of {unselected}." in page if unselected else "also a member of" not in page
 
 
 async def test_a_pasted_code_enqueues_the_connector_and_an_invalid_one_is_not_repeated(site: Site) -> None:

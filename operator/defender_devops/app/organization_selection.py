@@ -1,0 +1,50 @@
+"""Which organizations a connector selects, for the page after the sign-in: by the same rules as a reconcile."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from defender_devops.api.azure_types import AzureOrganization, OnboardingState
+from defender_devops.api.connector import AzureDevOpsConnector
+from defender_devops.api.organization import DevOpsOrganization, InvalidManifest, parse_organization
+from defender_devops.reconcile.cache.resource_cache import Key, ResourceCache
+from defender_devops.reconcile.facts.desired_state import organization_selection
+from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot, Owner
+
+__all__ = ["SelectedOrganizations"]
+
+
+@dataclass(frozen=True, slots=True)
+class SelectedOrganizations:
+    """Implements `signin.ports.OrganizationSelector` from the connector's DevOpsOrganizations.
+
+    Attributes:
+        resources: of the cluster.
+    """
+
+    resources: ResourceCache
+
+    def __call__(self, connector: AzureDevOpsConnector, visible: Iterable[str]) -> Sequence[str]:
+        """Return the names of the selected organizations, sorted.
+
+        Args:
+            connector: the connector.
+            visible: names of the organizations that the signed-in account is a member of.
+        """
+        # Azure is not read for a page, so the organizations that the account sees stand for those that are available.
+        available = tuple(AzureOrganization(name, OnboardingState.NOT_ONBOARDED) for name in visible)
+        snapshot = ConnectorSnapshot(
+            connector=connector,
+            owner=Owner(cluster="", uid=connector.metadata.uid),
+            cloud=AzureState(available=available),
+            organizations=tuple(self._organizations(connector)),
+        )
+        selected = organization_selection(snapshot).wanted
+        return [name for _, name in sorted(selected.items())]
+
+    def _organizations(self, connector: AzureDevOpsConnector) -> Iterable[DevOpsOrganization]:
+        for body in self.resources.organizations(Key.from_metadata(connector.metadata)):
+            with contextlib.suppress(InvalidManifest):  # its own status reports that
+                yield parse_organization(body)
