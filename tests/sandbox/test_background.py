@@ -26,7 +26,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "sandbox folder"
 
 
-def test_it_is_up_once_usable_from_a_shell_and_down_without_a_trace(folder: Path) -> None:
+def test_the_sandbox_starts_once_is_usable_from_a_shell_and_stops_completely(folder: Path) -> None:
     first = sandbox(folder, "up")
     assert first.returncode == 0, first.stderr
     try:
@@ -49,7 +49,7 @@ def test_it_is_up_once_usable_from_a_shell_and_down_without_a_trace(folder: Path
 
 
 @pytest.mark.parametrize("victim", ["the background process", pytest.param("etcd", marks=pytest.mark.long)])
-def test_half_dead_ends_whole(folder: Path, victim: str) -> None:
+def test_the_sandbox_stops_completely_when_one_of_its_processes_is_killed(folder: Path, victim: str) -> None:
     assert sandbox(folder, "up").returncode == 0
     background_process = psutil.Process(int((folder / "lock").read_text()))
     children = background_process.children(recursive=True)

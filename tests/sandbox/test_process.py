@@ -43,7 +43,9 @@ def wait_for(path: Path, text: str) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
 @pytest.mark.parametrize("child", ["exec sleep 600", STUBBORN[2]], ids=["willing", "deaf to SIGTERM"])
-def test_a_program_ends_with_its_starter_however_that_ends(tmp_path: Path, number: signal.Signals, child: str) -> None:
+def test_a_program_ends_with_its_parent_however_the_parent_ends(
+    tmp_path: Path, number: signal.Signals, child: str
+) -> None:
     log = tmp_path / "log"
     command = [sys.executable, "-c", PARENT, str(log), child]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT) as parent:
@@ -86,7 +88,7 @@ def test_a_program_has_no_standard_input_to_wait_for(tmp_path: Path) -> None:
         assert process.wait(20) == 7
 
 
-def test_a_program_deaf_to_a_polite_request_is_killed_after_its_grace(tmp_path: Path) -> None:
+def test_a_program_that_ignores_sigterm_is_killed_after_its_grace_period(tmp_path: Path) -> None:
     deaf = [start(tmp_path / f"log{number}", STUBBORN, grace=0.3) for number in range(3)]
     for number in range(3):
         wait_for(tmp_path / f"log{number}", "started")
@@ -94,7 +96,7 @@ def test_a_program_deaf_to_a_polite_request_is_killed_after_its_grace(tmp_path: 
     assert [process.exit_status for process in deaf] == [-signal.SIGKILL] * 3
 
 
-def test_stopping_twice_is_no_harm(tmp_path: Path) -> None:
+def test_a_program_can_be_stopped_twice(tmp_path: Path) -> None:
     process = start(tmp_path / "log", ["/bin/sh", "-c", "exit 3"])
     assert process.wait(20) == 3
     assert [process.stop(), process.stop()] == [3, 3]
@@ -109,7 +111,7 @@ def test_stopping_twice_is_no_harm(tmp_path: Path) -> None:
     ],
     ids=["ends", "takes too long", "cannot be started"],
 )
-def test_a_program_that_does_not_become_ready_is_reported_with_its_last_words(
+def test_a_program_that_does_not_become_ready_is_reported_with_the_end_of_its_log(
     tmp_path: Path, command: list[str], complaint: str
 ) -> None:
     timeout = 0.3 if "sleep" in command[-1] else 20

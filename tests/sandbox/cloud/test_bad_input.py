@@ -130,7 +130,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
-async def test_bad_input_gets_what_azure_gives(direct: Direct, case: Case) -> None:
+async def test_invalid_input_gets_the_error_of_azure(direct: Direct, case: Case) -> None:
     answer = await direct.arm(case.method, case.url, case.body, version="", headers=case.headers)
     assert (answer.status, answer.code) == (case.status, case.code), answer.text
     assert re.search(case.message, answer.json["error"]["message"])
@@ -170,14 +170,14 @@ CONFIGURATION_CASES = {
 
 
 @pytest.mark.parametrize("body", CONFIGURATION_CASES.values(), ids=CONFIGURATION_CASES.keys())
-async def test_a_wrong_configuration_is_refused_before_anything_happens(direct: Direct, body: dict[str, Any]) -> None:
+async def test_an_invalid_configuration_is_rejected_without_effect(direct: Direct, body: dict[str, Any]) -> None:
     await direct.arm("PUT", CONNECTOR, CONNECTOR_BODY)
     answer = await direct.arm("PUT", CONFIGURATION, body)
     assert (answer.status, answer.code) == (400, "BadRequest")
     assert (await direct.arm("GET", CONFIGURATION)).status == 404
 
 
-async def test_no_code_ever_comes_back_in_an_error(direct: Direct) -> None:
+async def test_no_code_appears_in_an_error(direct: Direct) -> None:
     await direct.arm("PUT", CONNECTOR, CONNECTOR_BODY)
     body = {"properties": {"authorization": {"code": "very-secret"}, "autoDiscovery": "Disabled"}}
     accepted = await direct.arm("PUT", CONFIGURATION, body)
@@ -187,7 +187,7 @@ async def test_no_code_ever_comes_back_in_an_error(direct: Direct) -> None:
     assert "very-secret" not in output
 
 
-async def test_an_expired_token_says_when_and_another_tenants_says_where(direct: Direct) -> None:
+async def test_errors_of_expired_and_foreign_tokens_have_details(direct: Direct) -> None:
     token = direct.token()
     await direct.control("POST", "/tokens/expire")
     expired = await direct.arm("GET", CONNECTOR, token=token)

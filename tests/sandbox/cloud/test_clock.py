@@ -64,7 +64,7 @@ STEPS = st.lists(
 
 
 @given(STEPS)
-def test_what_happened_earlier_is_never_shown_later_and_nothing_is_shown_from_the_future(steps: list[Step]) -> None:
+def test_wall_times_keep_the_order_of_events_and_are_never_in_the_future(steps: list[Step]) -> None:
     real = Real()
     clock = Clock(1, real)
     moments = [clock.now()]
@@ -82,7 +82,7 @@ def test_what_happened_earlier_is_never_shown_later_and_nothing_is_shown_from_th
 
 
 @pytest.mark.parametrize(("speed", "seconds", "expected"), [(1, 20, "20"), (60, 20, "1"), (2, 20, "10"), (0, 20, "20")])
-def test_a_waiting_time_is_told_in_whole_real_seconds(speed: float, seconds: float, expected: str) -> None:
+def test_retry_after_is_in_whole_real_seconds(speed: float, seconds: float, expected: str) -> None:
     assert Clock(speed).retry_after(seconds) == expected
 
 
@@ -91,7 +91,7 @@ def test_times_are_written_as_azure_writes_them() -> None:
     assert short_time(1_707_876_647.9) == "2024-02-14T02:10:47Z"
 
 
-def test_the_agenda_lets_things_happen_in_the_order_of_their_times_and_those_they_cause_too() -> None:
+def test_timers_run_in_the_order_of_their_times_and_so_do_those_they_schedule() -> None:
     timers, events = Timers(), list[tuple[str, float]]()
     timers.at(5, lambda moment: events.append(("later", moment)))
 

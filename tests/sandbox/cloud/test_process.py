@@ -43,7 +43,7 @@ def running(*arguments: str | Path) -> Iterator[tuple[subprocess.Popen[str], dic
             process.terminate()
 
 
-def test_it_prints_its_addresses_and_stops_on_sigterm_leaving_nothing_behind(tmp_path: Path) -> None:
+def test_it_prints_its_urls_and_stops_on_sigterm_leaving_nothing_behind(tmp_path: Path) -> None:
     with running("--dir", tmp_path / "one") as (process, printed), running() as (_, second):
         assert set(printed) == {"arm", "authority", "azureDevOps", "portal", "control", "ca"}
         assert set(printed["azureDevOps"]) == {"devAzure", "profile", "identity", "entitlement", "extension"}
@@ -58,7 +58,7 @@ def test_it_prints_its_addresses_and_stops_on_sigterm_leaving_nothing_behind(tmp
     assert not folder.exists(), "its temporary folder goes with it"
 
 
-def test_whoever_waits_for_the_journal_does_not_hold_up_its_end(tmp_path: Path) -> None:
+def test_a_waiting_journal_request_does_not_delay_the_shutdown(tmp_path: Path) -> None:
     with running("--dir", tmp_path) as (process, printed), socket.socket() as waiting:
         host, _, port = printed["control"].removeprefix("http://").partition(":")
         waiting.connect((host, int(port)))
@@ -95,7 +95,7 @@ def complaint(arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pyt
         (["--speed", "fast"], "invalid float"),
     ],
 )
-def test_wrong_options_end_it_with_a_sentence(
+def test_invalid_options_are_reported(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], expected: str
 ) -> None:
     assert expected in complaint(arguments, monkeypatch, capsys)
@@ -104,7 +104,7 @@ def test_wrong_options_end_it_with_a_sentence(
 @pytest.mark.parametrize(
     ("text", "expected"), [("tenants: [", "while parsing"), ("moons: []", "moons"), ("tenants: 3", "tenants")]
 )
-def test_a_world_file_with_a_mistake_ends_it_with_a_sentence(
+def test_an_invalid_world_file_is_reported(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, text: str, expected: str
 ) -> None:
     file = tmp_path / "world.yaml"
@@ -112,13 +112,13 @@ def test_a_world_file_with_a_mistake_ends_it_with_a_sentence(
     assert expected in complaint(["--world", str(file)], monkeypatch, capsys)
 
 
-def test_help_says_what_there_is(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_lists_the_options(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     text = complaint(["--help"], monkeypatch, capsys)
     for option in ("--world", "--speed", "--port", "--dir", "--no-throttling", "--federation-issuer"):
         assert option in text
 
 
-def test_only_who_trusts_its_authority_talks_to_it(remote: Remote) -> None:
+def test_a_client_has_to_trust_the_certificate_authority(remote: Remote) -> None:
     with (
         httpx.Client(trust_env=False, verify=ssl.create_default_context()) as stranger,
         pytest.raises(httpx.ConnectError),
@@ -128,7 +128,7 @@ def test_only_who_trusts_its_authority_talks_to_it(remote: Remote) -> None:
         assert http.get(f"{remote.arm}/subscriptions?api-version=2022-12-01").status_code == 401
 
 
-def test_a_cut_connection_is_cut(remote: Remote) -> None:
+def test_a_connection_is_closed_by_a_fault(remote: Remote) -> None:
     with remote.http() as http:
         token = http.post(f"{remote.authority}/{TENANT}/oauth2/v2.0/token", data=FORM).json()["access_token"]
         http.headers["Authorization"] = f"Bearer {token}"

@@ -100,14 +100,14 @@ def origins(machine: Machine, programs: Binaries) -> list[str]:
     return [machine.origin(path) for path in (programs.etcd, programs.kube_apiserver, programs.kube_controller_manager)]
 
 
-def test_a_machine_that_has_all_three_builds_nothing(machine: Machine) -> None:
+def test_nothing_is_built_if_all_three_programs_are_installed(machine: Machine) -> None:
     for name in CONTROL_PLANE:
         machine.put("path", name)
     assert origins(machine, Binaries.find()) == ["path", "path", "path"]
     assert machine.made == []
 
 
-def test_envtest_has_no_controller_manager_so_that_one_is_added(machine: Machine) -> None:
+def test_the_controller_manager_that_envtest_lacks_is_added(machine: Machine) -> None:
     machine.put("assets", "etcd")
     machine.put("assets", "kube-apiserver")
     assert origins(machine, Binaries.find()) == ["assets", "assets", "cache"]
@@ -121,7 +121,7 @@ def test_envtest_has_no_controller_manager_so_that_one_is_added(machine: Machine
         ("1.36", "1.37", "different versions"),
     ],
 )
-def test_programs_that_do_not_fit_are_left_alone_and_the_reason_is_said(
+def test_programs_of_other_versions_are_not_used_and_the_reason_is_printed(
     machine: Machine, capsys: pytest.CaptureFixture[str], server: str, controllers: str, complaint: str
 ) -> None:
     machine.put("path", "etcd")
@@ -207,7 +207,7 @@ def _more(*pipes: Any) -> str:  # noqa: ANN401 - open files
     return "".join(os.read(pipe.fileno(), 65536).decode() for pipe in ready)
 
 
-def test_a_builder_that_is_killed_leaves_nothing_that_looks_finished(compiler: Machine) -> None:
+def test_a_killed_build_leaves_no_finished_program(compiler: Machine) -> None:
     go(compiler, "go1.99.0", 'echo half > "$target"; sleep 600')
     unfinished = PROGRAMS["helm"].cached.with_name(".helm.new")
     with subprocess.Popen([sys.executable, "-c", PREPARE_HELM], stderr=subprocess.DEVNULL, cwd=ROOT) as builder:

@@ -17,14 +17,12 @@ def config_map(name: str, namespace: str, **data: str) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": namespace}, "data": data}
 
 
-def test_an_object_that_is_not_there_is_none(kube: KubernetesClient, namespace: str) -> None:
+def test_a_missing_object_is_none(kube: KubernetesClient, namespace: str) -> None:
     assert kube.get("ConfigMap", "nothing", namespace) is None
     kube.delete("ConfigMap", "nothing", namespace)
 
 
-def test_an_api_server_that_asks_to_come_back_is_asked_again(
-    kube: KubernetesClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_429_is_retried(kube: KubernetesClient, monkeypatch: pytest.MonkeyPatch) -> None:
     answers = [httpx.Response(429, headers={"Retry-After": "3"}), httpx.Response(200, json={"kind": "Status"})]
     slept: list[float] = []
     monkeypatch.setattr(time, "sleep", slept.append)
@@ -33,9 +31,7 @@ def test_an_api_server_that_asks_to_come_back_is_asked_again(
     assert slept == [3.0]
 
 
-def test_an_api_server_that_asks_again_and_again_is_given_up(
-    kube: KubernetesClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_repeated_429s_are_given_up(kube: KubernetesClient, monkeypatch: pytest.MonkeyPatch) -> None:
     busy = httpx.Response(429, headers={"Retry-After": "1"}, json={"message": "too many requests"})
     slept: list[float] = []
     monkeypatch.setattr(time, "sleep", slept.append)
@@ -45,7 +41,7 @@ def test_an_api_server_that_asks_again_and_again_is_given_up(
     assert slept == [1.0] * 10
 
 
-def test_listed_objects_say_what_they_are_so_that_they_can_be_applied_again(
+def test_listed_objects_have_their_kind_so_that_they_can_be_applied_again(
     kube: KubernetesClient, namespace: str
 ) -> None:
     kube.create(config_map("one", namespace, value="1"))
@@ -56,31 +52,31 @@ def test_listed_objects_say_what_they_are_so_that_they_can_be_applied_again(
     assert kube.apply(manifest)["data"] == {"value": "1"}
 
 
-def test_two_kinds_of_one_name_are_told_apart_by_their_version(kube: KubernetesClient, namespace: str) -> None:
+def test_two_kinds_of_the_same_name_are_distinguished_by_version(kube: KubernetesClient, namespace: str) -> None:
     core = kube.list_all("v1/Event", namespace)
     events = kube.list_all("events.k8s.io/v1/Event", namespace)
     assert (core, events) == ([], [])
 
 
-def test_a_kind_that_nobody_serves_is_named(kube: KubernetesClient) -> None:
+def test_an_unknown_kind_is_named(kube: KubernetesClient) -> None:
     with pytest.raises(LookupError, match="does not know the kind Spaceship; is its CRD installed"):
         kube.get("Spaceship", "enterprise")
 
 
-def test_things_are_applied_in_the_order_in_which_they_need_each_other(kube: KubernetesClient, namespace: str) -> None:
+def test_objects_are_applied_in_the_order_of_their_dependencies(kube: KubernetesClient, namespace: str) -> None:
     inner = f"{namespace}-inner"
     kube.apply_all([config_map("one", inner), {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": inner}}])
     assert kube.get("ConfigMap", "one", inner) is not None
     kube.delete("Namespace", inner)
 
 
-def test_the_api_servers_own_words_are_the_error(kube: KubernetesClient, namespace: str) -> None:
+def test_the_error_has_the_message_of_the_api_server(kube: KubernetesClient, namespace: str) -> None:
     with pytest.raises(ApiError, match="ConfigMap in version") as refusal:
         kube.create({**config_map("one", namespace), "data": "text"})
     assert (refusal.value.status, refusal.value.reason) == (400, "BadRequest")
 
 
-def test_waiting_ends_as_soon_as_the_change_is_there(kube: KubernetesClient, namespace: str) -> None:
+def test_waiting_ends_with_the_change(kube: KubernetesClient, namespace: str) -> None:
     kube.create(config_map("one", namespace, value="old"))
     change = threading.Timer(0.3, kube.patch, ("ConfigMap", "one", {"data": {"value": "new"}}, namespace))
     change.start()
@@ -91,7 +87,7 @@ def test_waiting_ends_as_soon_as_the_change_is_there(kube: KubernetesClient, nam
     assert manifest["data"] == {"value": "new"}
 
 
-def test_waiting_in_vain_tells_how_it_stands(kube: KubernetesClient, namespace: str) -> None:
+def test_a_timeout_reports_the_current_status(kube: KubernetesClient, namespace: str) -> None:
     kube.create(config_map("one", namespace))
     with pytest.raises(TimeoutError, match=r"ConfigMap .*/one is not as expected after 0.2 s"):
         kube.wait("ConfigMap", "one", namespace, until=lambda candidate: "data" in candidate, timeout=0.2)
@@ -102,5 +98,5 @@ def test_waiting_in_vain_tells_how_it_stands(kube: KubernetesClient, namespace: 
 
 
 @pytest.mark.parametrize("status", [{}, {"conditions": None}, {"conditions": [{"type": "Ready", "status": "True"}]}])
-def test_a_condition_that_is_not_there_is_empty(status: dict[str, Any]) -> None:
+def test_a_missing_condition_is_empty(status: dict[str, Any]) -> None:
     assert condition({"status": status}, "Stalled") == {}

@@ -73,7 +73,7 @@ subjects: [{{kind: ServiceAccount, name: {name}, namespace: {namespace}}}]
     assert refusal.value.reason == "Forbidden"
 
 
-def test_the_garbage_collector_takes_what_has_lost_its_owner(kube: KubernetesClient, namespace: str) -> None:
+def test_the_garbage_collector_deletes_objects_without_owner(kube: KubernetesClient, namespace: str) -> None:
     def config_map(name: str, **metadata: object) -> dict[str, object]:
         metadata = {"name": name, "namespace": namespace, **metadata}
         return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
@@ -85,7 +85,7 @@ def test_the_garbage_collector_takes_what_has_lost_its_owner(kube: KubernetesCli
     kube.wait_deleted("ConfigMap", "child", namespace)
 
 
-def test_a_deleted_namespace_goes_with_all_that_is_in_it(kube: KubernetesClient, namespace: str) -> None:
+def test_a_deleted_namespace_is_removed_with_its_objects(kube: KubernetesClient, namespace: str) -> None:
     service_account(kube, namespace)
     kube.delete("Namespace", namespace)
     kube.wait_deleted("Namespace", namespace)
@@ -101,7 +101,7 @@ def test_kubectl_works_with_the_kubeconfig(cluster: Cluster) -> None:
     assert result.stdout.strip() == "namespace/default"
 
 
-def test_keys_and_tokens_are_for_their_owner_only(cluster: Cluster) -> None:
+def test_keys_and_tokens_are_readable_by_their_owner_only(cluster: Cluster) -> None:
     secret = ["kubeconfig", "tokens.csv", "service-account.key", "controller-manager.kubeconfig"]
     assert cluster.folder.stat().st_mode & 0o077 == 0
     assert [name for name in secret if (cluster.folder / name).stat().st_mode & 0o077] == []
@@ -136,7 +136,7 @@ time.sleep(600)
 """
 
 
-def test_a_parent_killed_by_force_takes_all_with_it_and_its_folder_serves_again(tmp_path: Path) -> None:
+def test_all_processes_end_with_a_killed_parent_and_its_folder_can_be_reused(tmp_path: Path) -> None:
     folder = tmp_path / "cluster"
     command = [sys.executable, "-c", PARENT, str(folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT) as parent:
@@ -151,7 +151,9 @@ def test_a_parent_killed_by_force_takes_all_with_it_and_its_folder_serves_again(
         assert client.request("GET", "/readyz") == "ok"
 
 
-def test_a_component_that_ends_says_so_with_the_end_of_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_component_that_ends_is_reported_with_the_end_of_its_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     broken = tmp_path / "etcd"
     broken.write_text("#!/bin/sh\necho the disk is on fire >&2\nexit 3\n")
     broken.chmod(0o755)
@@ -162,7 +164,7 @@ def test_a_component_that_ends_says_so_with_the_end_of_its_log(tmp_path: Path, m
         Cluster.start(tmp_path / "cluster")
 
 
-def test_a_port_taken_in_between_is_left_to_whoever_took_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_ports_are_used_if_one_was_bound_in_between(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()

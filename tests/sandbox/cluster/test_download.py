@@ -145,7 +145,7 @@ def test_a_wrong_checksum_is_refused_and_named(pages: ReleasePages, capsys: pyte
 @pytest.mark.parametrize(
     "break_", ["archive", "member", "index"], ids=["no such archive", "no such file in it", "an index of other shape"]
 )
-def test_a_release_page_that_changed_is_a_refusal_not_a_crash(pages: ReleasePages, break_: str) -> None:
+def test_a_changed_release_page_is_an_error_message_not_a_crash(pages: ReleasePages, break_: str) -> None:
     pages.envtest(VERSION, programs=("kubectl",))
     if break_ == "archive":
         del pages.pages[f"/envtest-v{VERSION}-{KIND}.tar.gz"]

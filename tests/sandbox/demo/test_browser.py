@@ -67,13 +67,13 @@ def test_a_page_is_read_without_its_style(browser: Browser, site: str) -> None:
     assert browser.text == "Sign in Cancel Sign in"
 
 
-def test_a_button_sends_its_own_value_with_what_was_typed_and_what_was_there(browser: Browser, site: str) -> None:
+def test_a_button_sends_its_value_with_entered_and_existing_fields(browser: Browser, site: str) -> None:
     browser.open(site)
     browser.press("Sign in", account="alex")
     assert browser.text == f"ctx=42 account=alex action=signin from {site} with window=1"
 
 
-def test_a_button_that_is_not_there_shows_what_is(browser: Browser, site: str) -> None:
+def test_a_missing_button_is_reported_with_the_text_of_the_page(browser: Browser, site: str) -> None:
     browser.open(site)
     with pytest.raises(PageError, match="there is no button 'Accept' on the page: Sign in Cancel Sign in"):
         browser.press("Accept")

@@ -19,7 +19,7 @@ ROOT = Path(demo.__file__).parents[2]
 OPERATOR = "system:serviceaccount:defender-devops:defender-devops-operator"
 
 
-def test_the_whole_story_comes_true_and_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_the_demo_succeeds_and_leaves_nothing_behind(tmp_path: Path) -> None:
     folder, log = tmp_path / "demo", tmp_path / "audit.log"
     policy = write_policy(tmp_path / "policy.yaml", OPERATOR)
     command = [sys.executable, "-m", "sandbox.demo", "--folder", str(folder), "--audit", str(policy), str(log)]
@@ -52,7 +52,7 @@ def fail(error: BaseException) -> Callable[..., None]:
     ],
     ids=["a step does not come true", "helm refuses", "Ctrl-C"],
 )
-def test_what_goes_wrong_is_said_and_shows_in_the_exit_status(
+def test_a_failure_is_reported_and_sets_the_exit_status(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],

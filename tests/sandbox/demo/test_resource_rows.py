@@ -51,11 +51,11 @@ def connector(*conditions: tuple[str, str, str], **status: object) -> dict[str, 
     ],
     ids=["fresh", "discovering", "without expected counts", "a person is needed"],
 )
-def test_a_connector_is_told_in_one_line(manifest: dict[str, Any], line: str) -> None:
+def test_a_connector_is_shown_in_one_line(manifest: dict[str, Any], line: str) -> None:
     assert ConnectorRow.of(manifest).line() == f"security/contoso: {line}"
 
 
-def test_nobody_is_needed_while_reauthorization_is_not_required() -> None:
+def test_no_reason_is_shown_while_reauthorization_is_not_required() -> None:
     assert reauthorization_reason(connector(("ReauthRequired", "False", "NotRequired"))) is None
 
 

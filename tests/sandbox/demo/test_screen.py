@@ -37,7 +37,7 @@ def test_a_long_line_is_not_broken_so_that_it_can_be_searched_for() -> None:
     assert output.getvalue().splitlines() == ["  " + "x" * 500]
 
 
-def test_on_a_terminal_both_tables_are_kept_in_view() -> None:
+def test_on_a_terminal_both_tables_are_displayed() -> None:
     view, output = screen(terminal=True)
     with view:
         view.show([READY], [FABRIKAM])
@@ -45,7 +45,7 @@ def test_on_a_terminal_both_tables_are_kept_in_view() -> None:
         assert text in output.getvalue()
 
 
-def test_the_summary_names_every_step_that_came_true_with_its_time() -> None:
+def test_the_summary_lists_every_successful_step_with_its_duration() -> None:
     view, output = screen(terminal=False)
     with view.step("Start [everything]"):
         pass

@@ -48,7 +48,7 @@ def api_token(tokens: ProjectedTokens) -> str:
     return Path(user["tokenFile"]).read_text()
 
 
-def test_the_chart_tells_the_operator_who_it_is_in_azure(release: Release) -> None:
+def test_the_chart_sets_the_operators_identity_in_azure(release: Release) -> None:
     variables = release.environment()
     assert variables["DEFENDER_DEVOPS_NAMESPACE"] == release.namespace
     assert variables["AZURE_CLIENT_ID"] == IDENTITY["clientId"]

@@ -45,7 +45,7 @@ def test_an_assignment_is_created_found_and_deleted(client: AuthorizationManagem
     assert client.role_assignments.delete(CONNECTOR, name) is None
 
 
-def test_the_same_role_for_the_same_principal_exists_already_under_another_name(
+def test_the_same_role_for_the_same_principal_is_a_conflict_under_another_name(
     client: AuthorizationManagementClient,
 ) -> None:
     client.role_assignments.create(CONNECTOR, str(uuid.uuid4()), body())

@@ -28,7 +28,7 @@ LATEST = "2021-04-01"
 
 
 @pytest.mark.parametrize("version", CONNECTOR_VERSIONS)
-async def test_every_published_version_of_the_connector_is_spoken(direct: Direct, version: str) -> None:
+async def test_every_published_version_of_the_connector_is_supported(direct: Direct, version: str) -> None:
     assert (await direct.arm("PUT", CONNECTOR, CONNECTOR_BODY, version=version)).status == 201
     assert (await direct.arm("GET", CONNECTOR, version=version)).status == 200
 
@@ -71,7 +71,7 @@ async def test_a_connector_cannot_move_to_another_region(direct: Direct) -> None
     assert (response.status, response.code) == (409, "InvalidResourceLocation")
 
 
-async def test_delete_answers_204_whether_it_was_there_or_not(direct: Direct) -> None:
+async def test_delete_returns_204_whether_it_existed_or_not(direct: Direct) -> None:
     await direct.arm("PUT", CONNECTOR, CONNECTOR_BODY)
     assert [(await direct.arm("DELETE", CONNECTOR)).status for _ in range(2)] == [204, 204]
 
@@ -89,7 +89,7 @@ async def test_connectors_are_listed_by_group_and_by_subscription(direct: Direct
 # --- operations
 
 
-async def test_an_operation_says_accepted_then_succeeded_and_always_when_to_ask_again(direct: Direct) -> None:
+async def test_an_operation_is_accepted_then_succeeded_and_always_has_retry_after(direct: Direct) -> None:
     await direct.connect()
     accepted = await direct.arm("PATCH", CONFIGURATION, {"properties": {"autoDiscovery": "Enabled"}})
     assert accepted.status == 202
@@ -107,7 +107,7 @@ async def test_an_operation_says_accepted_then_succeeded_and_always_when_to_ask_
 
 
 @pytest.mark.parametrize("child", ["contoso", "contoso/projects/webshop", "contoso/projects/webshop/repos/search"])
-async def test_the_answer_to_a_childs_patch_tells_nothing_of_its_state(direct: Direct, child: str) -> None:
+async def test_the_response_to_a_childs_patch_has_no_state(direct: Direct, child: str) -> None:
     await direct.connect()
     direct.move(8 * 3600)
     body = {"properties": {"actionableRemediation": {"state": "Enabled"}}}
@@ -139,7 +139,7 @@ RIGHTS: dict[str, tuple[str, set[str]]] = {
 
 
 @pytest.mark.parametrize("role", RIGHTS)
-async def test_a_role_allows_what_it_allows(direct: Direct, role: str) -> None:
+async def test_a_role_allows_its_actions_only(direct: Direct, role: str) -> None:
     await direct.connect()
     scope, allowed = RIGHTS[role]
     await direct.control("POST", "/role-assignments", role=role, principal="security-team", scope=scope)
@@ -173,7 +173,7 @@ async def test_a_role_allows_what_it_allows(direct: Direct, role: str) -> None:
     assert granted == allowed
 
 
-async def test_rights_taken_away_are_gone_at_once(direct: Direct) -> None:
+async def test_removed_role_assignments_take_effect_at_once(direct: Direct) -> None:
     await direct.connect()
     token = direct.token()
     await direct.control("POST", "/role-assignments", role="Contributor", principal=APP, scope=SCOPE, assigned=False)
@@ -185,7 +185,7 @@ async def test_rights_taken_away_are_gone_at_once(direct: Direct) -> None:
 # --- budgets
 
 
-async def test_a_budget_is_told_in_headers_and_refuses_when_it_is_spent(direct: Direct) -> None:
+async def test_a_budget_is_in_headers_and_throttles_when_it_is_used_up(direct: Direct) -> None:
     await direct.connect()
     token = direct.token()
     remaining = []
@@ -203,7 +203,7 @@ async def test_a_budget_is_told_in_headers_and_refuses_when_it_is_spent(direct: 
     assert (await direct.arm("GET", CONFIGURATION, token=token)).status == 200
 
 
-async def test_budgets_are_kept_apart_and_a_list_of_available_organizations_is_a_write(direct: Direct) -> None:
+async def test_budgets_are_separate_and_listing_available_organizations_is_a_write(direct: Direct) -> None:
     await direct.connect()
     path = f"{CONFIGURATION}/listAvailableAzureDevOpsOrgs"
     first = int((await direct.arm("POST", path)).headers["x-ms-ratelimit-remaining-subscription-writes"])
@@ -215,7 +215,7 @@ async def test_budgets_are_kept_apart_and_a_list_of_available_organizations_is_a
     assert response.headers["x-ms-ratelimit-remaining-subscription-reads"] == "249"
 
 
-async def test_the_connector_tells_its_providers_own_number(direct: Direct) -> None:
+async def test_the_connector_has_the_counter_of_its_provider(direct: Direct) -> None:
     created = await direct.arm("PUT", CONNECTOR, CONNECTOR_BODY)
     assert created.headers["x-ms-ratelimit-remaining-subscription-resource-requests"] == "249"
     assert "x-ms-ratelimit-remaining-subscription-writes" not in created.headers
@@ -249,7 +249,7 @@ async def test_a_policy_that_denies_is_named() -> None:
     assert addition["info"]["policyDefinitionDisplayName"] == "Only northern regions"
 
 
-async def test_a_provider_that_is_not_registered_says_so_until_it_is() -> None:
+async def test_an_unregistered_provider_is_an_error_until_it_is_registered() -> None:
     direct = with_subscription(providers=set())
     refused = await direct.arm("PUT", CONNECTOR, CONNECTOR_BODY)
     assert (refused.status, refused.code) == (409, "MissingSubscriptionRegistration")

@@ -55,7 +55,7 @@ def test_a_connector_is_created_read_changed_listed_and_deleted(client: Security
         client.security_connectors.get(GROUP, "contoso")
 
 
-def test_a_configuration_goes_through_its_whole_life(client: SecurityManagementClient, remote: Remote) -> None:
+def test_a_configuration_is_created_changed_and_deleted(client: SecurityManagementClient, remote: Remote) -> None:
     create(client, remote, autoDiscovery="Enabled")
     configuration = client.dev_ops_configurations.get(GROUP, "contoso", **V)
     assert configuration.properties.provisioning_state == "Succeeded"
@@ -89,7 +89,7 @@ def test_a_code_of_another_app_fails_the_operation_and_leaves_the_resource(
     assert remote.control.last() > 0
 
 
-def test_the_operation_can_be_asked_for_by_its_name(client: SecurityManagementClient, remote: Remote) -> None:
+def test_the_operation_can_be_read_by_its_name(client: SecurityManagementClient, remote: Remote) -> None:
     client.security_connectors.create_or_update(GROUP, "contoso", CONNECTOR_BODY)
     body = {"properties": {"authorization": {"code": remote.control.issue_code(ACCOUNT)}, "autoDiscovery": "Enabled"}}
     poller = client.dev_ops_configurations.begin_create_or_update(GROUP, "contoso", body, **V)
@@ -153,7 +153,7 @@ def test_annotations_are_set_on_each_level_and_inherited(client: SecurityManagem
     assert states == {"search": "Disabled", "checkout": "Enabled"}
 
 
-def test_an_organization_can_be_taken_in_by_itself(client: SecurityManagementClient, remote: Remote) -> None:
+def test_a_single_organization_can_be_onboarded(client: SecurityManagementClient, remote: Remote) -> None:
     create(client, remote, topLevelInventoryList=["contoso"])
     client.azure_dev_ops_orgs.begin_create_or_update(GROUP, "contoso", "tailspin", ANNOTATIONS, **V).result()
     properties = client.azure_dev_ops_orgs.get(GROUP, "contoso", "tailspin", **V).properties

@@ -152,14 +152,14 @@ async def tell_everything(direct: Direct, checker: Checker) -> None:
     await call("DevOpsConfigurations_Delete", "DELETE", CONFIGURATION)
 
 
-async def test_every_answer_fits_the_description_but_for_the_listed_oddities(direct: Direct) -> None:
+async def test_every_response_matches_the_api_description_except_for_the_listed_differences(direct: Direct) -> None:
     checker = Checker()
     await tell_everything(direct, checker)
     assert checker.covered == set(DESCRIPTION["operations"])
     assert checker.met == set(ODDITIES)
 
 
-async def test_a_failed_and_a_canceled_operation_fit_too(direct: Direct) -> None:
+async def test_failed_and_canceled_operations_match_too(direct: Direct) -> None:
     await direct.connect()
     checker = Checker()
     for outcome in ("failed", "canceled"):
@@ -174,7 +174,7 @@ async def test_a_failed_and_a_canceled_operation_fit_too(direct: Direct) -> None
 
 
 @pytest.mark.parametrize("change", [{"state": "On"}, {"unheard": 1}, {"state": 3}])
-def test_the_check_itself_finds_what_is_wrong(change: dict[str, object]) -> None:
+def test_the_check_itself_detects_differences(change: dict[str, object]) -> None:
     body = {"properties": {"onboardingState": "Onboarded", "actionableRemediation": change}}
     with pytest.raises(AssertionError):
         Checker().check("AzureDevOpsOrgs_Get", Answer(200, {}, json.dumps(body).encode()))

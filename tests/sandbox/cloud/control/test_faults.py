@@ -29,7 +29,7 @@ async def send(direct: Direct, method: str = "GET") -> int | None:
     return None if answer is None else answer.status
 
 
-async def test_a_fault_answers_in_the_services_place_as_often_as_told(direct: Direct) -> None:
+async def test_a_fault_answers_in_place_of_the_service_the_given_number_of_times(direct: Direct) -> None:
     await direct.control(
         "POST", "/faults", method="PUT", path="securityConnectors/[^/]+$", status=502, times=2, after=1
     )
@@ -39,7 +39,7 @@ async def test_a_fault_answers_in_the_services_place_as_often_as_told(direct: Di
 
 
 @pytest.mark.parametrize(("cut", "created"), [("before", False), ("after", True)])
-async def test_a_connection_is_cut_before_or_after_the_effect(direct: Direct, cut: str, created: bool) -> None:
+async def test_a_connection_is_closed_before_or_after_the_effect(direct: Direct, cut: str, created: bool) -> None:
     await direct.control("POST", "/faults", method="PUT", cut=cut)
     assert await send(direct, "PUT") is None
     assert (await send(direct) == 200) == created
@@ -48,7 +48,7 @@ async def test_a_connection_is_cut_before_or_after_the_effect(direct: Direct, cu
     assert ("effects" in entry) == created
 
 
-async def test_a_fault_may_be_meant_for_one_principal_and_carry_headers_and_a_body(direct: Direct) -> None:
+async def test_a_fault_can_match_a_principal_and_have_headers_and_a_body(direct: Direct) -> None:
     await direct.control(
         "POST",
         "/faults",
@@ -66,7 +66,7 @@ async def test_a_fault_may_be_meant_for_one_principal_and_carry_headers_and_a_bo
     assert (await direct.arm("GET", CONNECTOR)).status == 404
 
 
-async def test_a_fault_can_add_headers_to_a_good_answer_and_delay_it(direct: Direct) -> None:
+async def test_a_fault_can_add_headers_to_a_successful_response_and_delay_it(direct: Direct) -> None:
     await direct.control("POST", "/faults", headers={"x-extra": "1"}, delay=0.01)
     started = asyncio.get_running_loop().time()
     answer = await direct.arm("GET", CONNECTOR)
@@ -87,12 +87,12 @@ async def test_an_operation_can_be_made_to_never_end_or_to_fail(direct: Direct) 
     assert (await direct.configuration())["provisioningState"] == "Failed"
 
 
-async def test_a_pattern_that_is_none_is_refused(direct: Direct) -> None:
+async def test_an_invalid_pattern_is_rejected(direct: Direct) -> None:
     assert (await direct.try_control("POST", "/faults", path="(")).status == 400
     assert (await direct.try_control("POST", "/faults", outcome="x")).status == 400
 
 
-async def test_a_read_may_be_behind_a_write(direct: Direct) -> None:
+async def test_a_read_can_lag_behind_a_write(direct: Direct) -> None:
     await direct.control("PATCH", "/settings", readAfterWriteLag=10)
     await direct.arm("PUT", CONNECTOR, CONNECTOR_BODY)
     assert (await direct.arm("GET", CONNECTOR)).status == 404
@@ -108,7 +108,7 @@ async def test_a_read_may_be_behind_a_write(direct: Direct) -> None:
     assert (await direct.arm("GET", CONNECTOR)).status == 404
 
 
-async def test_what_was_there_before_a_lag_began_is_seen_all_along(direct: Direct) -> None:
+async def test_existing_connectors_stay_visible_when_a_lag_is_configured(direct: Direct) -> None:
     await direct.connect()
     await direct.control("PATCH", "/settings", readAfterWriteLag=3600)
     assert (await direct.arm("GET", CONFIGURATION)).status == 200
@@ -134,7 +134,7 @@ async def test_the_journal_counts_writes_and_says_who_did_what(direct: Direct) -
     assert len(only["entries"]) == 1
 
 
-async def test_who_waits_for_the_journal_is_woken_by_the_request(direct: Direct) -> None:
+async def test_a_waiting_journal_request_returns_with_the_next_entry(direct: Direct) -> None:
     waiting = asyncio.create_task(direct.control("GET", "/journal", method="DELETE", wait="30"))
     await asyncio.sleep(0)
     await direct.arm("GET", CONNECTOR)
@@ -144,7 +144,7 @@ async def test_who_waits_for_the_journal_is_woken_by_the_request(direct: Direct)
     assert (await direct.control("GET", "/journal", method="PURGE", wait="0.01"))["entries"] == []
 
 
-async def test_a_reset_begins_again_but_numbers_go_on(direct: Direct) -> None:
+async def test_a_reset_restores_the_world_but_not_the_numbering(direct: Direct) -> None:
     await direct.connect()
     last = (await direct.control("GET", "/journal"))["last"]
     await direct.control("POST", "/faults", status=500)
@@ -154,7 +154,7 @@ async def test_a_reset_begins_again_but_numbers_go_on(direct: Direct) -> None:
     assert (await direct.control("GET", "/journal"))["last"] == last + 1
 
 
-async def test_the_control_interface_lists_what_it_can_and_says_what_is_wrong(direct: Direct) -> None:
+async def test_the_control_interface_lists_its_endpoints_and_reports_errors(direct: Direct) -> None:
     index = await direct.control("GET", "/")
     assert "POST /defender-codes" in index
     assert all(index.values()), "every endpoint is described"
@@ -170,7 +170,7 @@ async def test_the_control_interface_lists_what_it_can_and_says_what_is_wrong(di
     assert (await direct.try_control("POST", "/clock", move=-1)).status == 400
 
 
-async def test_what_bad_input_runs_into_can_be_set_and_taken_away(direct: Direct) -> None:
+async def test_obstacles_to_bad_input_can_be_set_and_removed(direct: Direct) -> None:
     subscription = f"/subscriptions/{SUBSCRIPTION}"
     deny = [{"name": "deny-all", "displayName": "Deny all", "locations": ["eastus"]}]
     for change, code in (

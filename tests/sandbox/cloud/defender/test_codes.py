@@ -40,7 +40,7 @@ async def test_a_code_works_once(connector: Direct) -> None:
     assert issued_code == {"redeemed": 2}
 
 
-async def test_a_code_that_failed_is_spent_too(connector: Direct) -> None:
+async def test_a_code_whose_exchange_failed_is_used_up_too(connector: Direct) -> None:
     code = await connector.code()
     await connector.control("PATCH", f"/accounts/{ACCOUNT}", blocked=True)
     assert await put(connector, code) == "TokenExchangeFailed"
@@ -48,7 +48,7 @@ async def test_a_code_that_failed_is_spent_too(connector: Direct) -> None:
     assert await put(connector, code) == "TokenExchangeFailed"
 
 
-async def test_a_code_lives_for_minutes_of_a_persons_time(connector: Direct) -> None:
+async def test_a_code_expires_after_minutes_of_wall_time(connector: Direct) -> None:
     early, late = await connector.code(), await connector.code()
     connector.move(8 * 3600)
     connector.move(0, wall=CODE_LIFETIME - 1)
@@ -74,7 +74,7 @@ async def test_only_an_account_with_access_gets_a_code(connector: Direct) -> Non
     assert unknown.status == 404
 
 
-async def test_the_journal_names_a_code_by_its_hash_only(connector: Direct) -> None:
+async def test_the_journal_identifies_a_code_by_its_hash_only(connector: Direct) -> None:
     code = await connector.code()
     await put(connector, code)
     digest = hashlib.sha256(code.encode()).hexdigest()
@@ -85,7 +85,7 @@ async def test_the_journal_names_a_code_by_its_hash_only(connector: Direct) -> N
     assert code not in str(entries)
 
 
-async def test_a_change_without_a_code_uses_what_defender_holds(connector: Direct) -> None:
+async def test_a_change_without_a_code_uses_the_existing_authorization(connector: Direct) -> None:
     await put(connector, await connector.code())
     await connector.arm("PATCH", CONFIGURATION, {"properties": {"topLevelInventoryList": ["tailspin"]}})
     connector.move(60)
@@ -116,7 +116,7 @@ async def test_a_lost_authorization_shows_wherever_defender_needs_it(
     assert expected_message in configuration["provisioningStatusMessage"]
 
 
-async def test_an_account_without_organizations_leaves_an_empty_list_and_getting_them_back_mends_it(
+async def test_an_account_without_organizations_gets_an_empty_list_until_they_are_restored(
     connector: Direct,
 ) -> None:
     await put(connector, await connector.code())
@@ -128,20 +128,20 @@ async def test_an_account_without_organizations_leaves_an_empty_list_and_getting
     assert len((await connector.arm("POST", available_organizations)).json["value"]) == 6
 
 
-async def test_another_person_who_authorizes_takes_the_connector_over(connector: Direct) -> None:
+async def test_a_new_authorization_replaces_the_account_of_the_connector(connector: Direct) -> None:
     await put(connector, await connector.code())
     await put(connector, await connector.code("alex@contoso.com"))
     (connector_summary,) = (await connector.control("GET", "/world"))["connectors"]
     assert connector_summary["configuration"]["authorizedBy"] == "alex@contoso.com"
 
 
-async def test_a_code_dies_when_its_account_leaves_all_organizations(connector: Direct) -> None:
+async def test_a_code_is_invalid_when_its_account_leaves_all_organizations(connector: Direct) -> None:
     code = await connector.code()
     await connector.control("POST", f"/accounts/{ACCOUNT}/access", access=False)
     assert await put(connector, code) == "TokenExchangeFailed"
 
 
-async def test_a_change_right_behind_a_creation_already_has_the_authorization(connector: Direct) -> None:
+async def test_a_change_right_after_a_creation_already_has_the_authorization(connector: Direct) -> None:
     body = {"properties": {"authorization": {"code": await connector.code()}, "autoDiscovery": "Enabled"}}
     await connector.arm("PUT", CONFIGURATION, body)
     await connector.arm("PATCH", CONFIGURATION, {"properties": {"topLevelInventoryList": ["tailspin"]}})
@@ -149,7 +149,7 @@ async def test_a_change_right_behind_a_creation_already_has_the_authorization(co
     assert (await connector.configuration())["provisioningState"] == "Succeeded"
 
 
-async def test_an_operation_whose_connector_is_deleted_meanwhile_takes_nothing_in(connector: Direct) -> None:
+async def test_an_operation_whose_connector_is_deleted_meanwhile_onboards_nothing(connector: Direct) -> None:
     body = {"properties": {"authorization": {"code": await connector.code()}, "autoDiscovery": "Enabled"}}
     accepted = await connector.arm("PUT", CONFIGURATION, body)
     await connector.arm("DELETE", CONNECTOR)

@@ -58,7 +58,7 @@ CHOICES: dict[str, tuple[dict[str, Any], list[str], list[str]]] = {
 
 
 @pytest.mark.parametrize("choice", CHOICES.values(), ids=CHOICES.keys())
-async def test_each_choice_takes_in_what_it_says(
+async def test_each_selection_onboards_its_organizations(
     direct: Direct, choice: tuple[dict[str, Any], list[str], list[str]]
 ) -> None:
     properties, at_first, later = choice
@@ -69,7 +69,7 @@ async def test_each_choice_takes_in_what_it_says(
     assert sorted(await onboarded_names(direct)) == sorted(later)
 
 
-async def test_a_changed_list_lets_organizations_go_and_other_changes_do_not(direct: Direct) -> None:
+async def test_a_changed_list_offboards_organizations_and_other_changes_do_not(direct: Direct) -> None:
     await direct.connect(topLevelInventoryList=["contoso", "fabrikam"])
     await patch(direct, agentlessConfiguration={"agentlessEnabled": "Enabled", "inventoryListType": "Exclusion"})
     assert sorted(await onboarded_names(direct)) == ["contoso", "fabrikam"]
@@ -85,7 +85,7 @@ async def test_get_shows_neither_the_authorization_nor_the_list(direct: Direct) 
     assert "topLevelInventoryList" not in configuration
 
 
-async def test_an_organization_is_held_by_one_connector_of_its_tenant(direct: Direct) -> None:
+async def test_an_organization_belongs_to_one_connector_of_its_tenant(direct: Direct) -> None:
     await direct.connect(topLevelInventoryList=["contoso"])
     second = f"{CONNECTORS}/second"
     await direct.arm("PUT", second, CONNECTOR_BODY)
@@ -123,7 +123,7 @@ async def test_deleting_frees_the_organizations_for_others(direct: Direct, way: 
     assert direct.world.claims == {}
 
 
-async def test_the_other_tenants_organization_and_one_without_oauth_are_out_of_reach(direct: Direct) -> None:
+async def test_organizations_of_another_tenant_or_without_oauth_are_not_accessible(direct: Direct) -> None:
     await direct.control("PATCH", "/organizations/northwind", thirdPartyOauth=False)
     await direct.connect(autoDiscovery="Enabled")
     names = await onboarded_names(direct)
@@ -160,7 +160,7 @@ async def test_the_first_project_comes_after_a_quarter_of_an_hour_then_a_hundred
     assert len(await direct.names(projects)) == 250
 
 
-async def test_what_is_created_later_is_found_by_the_next_run(direct: Direct) -> None:
+async def test_new_projects_and_repositories_are_found_by_the_next_run(direct: Direct) -> None:
     await direct.connect(topLevelInventoryList=["tailspin"])
     direct.move(HOUR)
     assert await direct.names(f"{ORGANIZATIONS}/tailspin/projects") == ["spaces"]
@@ -175,7 +175,7 @@ async def test_what_is_created_later_is_found_by_the_next_run(direct: Direct) ->
     assert await direct.names(f"{ORGANIZATIONS}/tailspin/projects/flights/repos") == ["radar"]
 
 
-async def test_what_is_deleted_goes(direct: Direct) -> None:
+async def test_deleted_projects_and_repositories_are_removed(direct: Direct) -> None:
     await direct.connect(topLevelInventoryList=["contoso"])
     direct.move(HOUR)
     await direct.control("DELETE", "/organizations/contoso/projects/webshop/repositories/search")

@@ -63,9 +63,7 @@ async def test_accounts_are_the_persons_organizations_and_none_of_a_service_prin
     ("tenant", "header"),
     [("contoso.com", TENANT), ("litware.com", OTHER_TENANT), (None, "00000000-0000-0000-0000-000000000000")],
 )
-async def test_the_tenant_of_an_organization_is_told_to_anybody(
-    direct: Direct, tenant: str | None, header: str
-) -> None:
+async def test_the_tenant_of_an_organization_is_public(direct: Direct, tenant: str | None, header: str) -> None:
     await direct.control("POST", "/organizations", name="somewhere", tenant=tenant)
     answer = await direct.devops("devAzure", "/somewhere/_apis/connectionData", token="")
     assert answer.headers["X-VSS-ResourceTenant"] == header
@@ -77,7 +75,7 @@ async def test_the_tenant_of_an_organization_is_told_to_anybody(
 # --- tokens
 
 
-async def test_a_worn_out_token_gets_the_sign_in_page_with_203(direct: Direct) -> None:
+async def test_an_expired_token_gets_the_sign_in_page_with_203(direct: Direct) -> None:
     token = direct.token(ACCOUNT, "devops")
     direct.move(0, wall=3601)
     for bad in (token, "nonsense", direct.token(SERVICE, "arm")):
@@ -87,7 +85,7 @@ async def test_a_worn_out_token_gets_the_sign_in_page_with_203(direct: Direct) -
         assert "Sign In" in answer.text
 
 
-async def test_401_comes_only_to_who_suppresses_the_redirect_and_wants_json(direct: Direct) -> None:
+async def test_401_is_returned_only_if_the_client_suppresses_the_redirect_and_accepts_json(direct: Direct) -> None:
     suppress = {"X_TFS_FedAuthRedirect": "Suppress"}
     answer = await direct.devops("devAzure", PROJECTS, token="", Accept="application/json", **suppress)
     assert answer.status == 401
@@ -102,7 +100,7 @@ async def test_a_browser_without_token_is_sent_to_the_sign_in_page(direct: Direc
     assert (await direct.devops("devAzure", "/_signin", token="")).status == 200
 
 
-async def test_revoked_sessions_are_told_as_insufficient_claims(direct: Direct) -> None:
+async def test_revoked_sessions_get_insufficient_claims(direct: Direct) -> None:
     token = direct.token(ACCOUNT, "devops")
     await direct.control("PATCH", f"/accounts/{ACCOUNT}", revokeSessions=True)
     answer = await direct.devops("devAzure", PROJECTS, token=token)
@@ -126,7 +124,7 @@ async def test_a_token_may_do_what_was_consented_to(direct: Direct) -> None:
 # --- refusals
 
 
-async def test_who_is_no_member_is_refused(direct: Direct) -> None:
+async def test_a_non_member_is_rejected(direct: Direct) -> None:
     await direct.control("POST", f"/accounts/{ACCOUNT}/access", access=False, organizations=["contoso"])
     answer = await direct.devops("devAzure", PROJECTS)
     assert answer.status == 401
@@ -135,7 +133,7 @@ async def test_who_is_no_member_is_refused(direct: Direct) -> None:
     assert (await direct.devops("devAzure", f"/fabrikam/_apis/projects?{V}")).status == 200
 
 
-async def test_who_has_never_signed_in_has_to_do_so_once(direct: Direct) -> None:
+async def test_a_member_has_to_sign_in_once_before_using_the_api(direct: Direct) -> None:
     member(direct).signed_in = False
     answer = await direct.devops("devAzure", PROJECTS)
     assert answer.json["message"].startswith("TF401444")
@@ -146,7 +144,7 @@ async def test_another_tenants_account_is_refused(direct: Direct) -> None:
     assert answer.json["message"].startswith("TF400813")
 
 
-async def test_an_organization_that_is_not_there_is_404(direct: Direct) -> None:
+async def test_an_unknown_organization_is_404(direct: Direct) -> None:
     answer = await direct.devops("devAzure", f"/nobody/_apis/projects?{V}")
     assert answer.status == 404
     assert (await direct.devops("devAzure", "/contoso/_apis/nothing")).status == 404
@@ -173,7 +171,7 @@ async def test_a_wrong_api_version_is_refused(direct: Direct, version: str, key:
     assert (answer.status, answer.json["typeKey"]) == (400, key)
 
 
-async def test_nothing_is_written_here(direct: Direct) -> None:
+async def test_write_methods_are_not_allowed(direct: Direct) -> None:
     headers = {"Authorization": f"Bearer {direct.token(ACCOUNT, 'devops')}"}
     answer = await direct.send("devAzure", "POST", PROJECTS, b"{}", headers)
     assert answer is not None
@@ -183,7 +181,7 @@ async def test_nothing_is_written_here(direct: Direct) -> None:
 # --- usage
 
 
-async def test_past_the_limit_retry_after_comes_with_a_good_answer(direct: Direct) -> None:
+async def test_beyond_the_limit_retry_after_is_sent_with_a_successful_response(direct: Direct) -> None:
     token = direct.token(ACCOUNT, "devops")
     wall = direct.clock.wall()
     direct.world.usage.charge("44444444-4444-4444-4444-444444444444", 150, wall)
@@ -202,7 +200,7 @@ async def test_past_the_limit_retry_after_comes_with_a_good_answer(direct: Direc
     assert (await direct.devops("devAzure", PROJECTS, token=token)).status == 200
 
 
-async def test_defenders_own_work_spends_from_the_same_account(direct: Direct) -> None:
+async def test_scans_by_defender_are_charged_to_the_same_account(direct: Direct) -> None:
     many = [{"name": f"p{number}"} for number in range(1200)]
     someone = {"account": ACCOUNT, "administrator": True}
     await direct.control("POST", "/organizations", name="huge", tenant="contoso.com", members=[someone], projects=many)
@@ -300,7 +298,7 @@ async def test_a_service_principal_has_an_entitlement_of_its_own_kind(direct: Di
 
 
 @pytest.mark.parametrize("enabled", [True, False])
-async def test_the_oauth_policy_is_told_upside_down(direct: Direct, enabled: bool) -> None:
+async def test_the_value_of_the_oauth_policy_is_inverted(direct: Direct, enabled: bool) -> None:
     await direct.control("PATCH", "/organizations/contoso", thirdPartyOauth=enabled)
     name = "Policy.DisallowOAuthAuthentication"
     url = f"/contoso/_apis/OrganizationPolicy/Policies/{name}?defaultValue=false&api-version=5.0-preview.1"
@@ -343,7 +341,7 @@ async def test_projects_come_in_pages_with_the_token_in_a_header(direct: Direct)
     assert (await get(direct, "devAzure", f"/large/_apis/projects/P007?{V}"))["name"] == "p007"
 
 
-async def test_repositories_are_unpaged_and_show_what_is_not_defenders(direct: Direct) -> None:
+async def test_repositories_are_not_paged_and_include_disabled_ones(direct: Direct) -> None:
     webshop = (await get(direct, "devAzure", f"/contoso/webshop/_apis/git/repositories?{V}"))["value"]
     assert {item["name"] for item in webshop if item["isDisabled"]} == {"legacy"}
     generated = (await get(direct, "devAzure", f"/contoso/data-platform/_apis/git/repositories?{V}"))["value"]

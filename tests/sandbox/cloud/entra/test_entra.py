@@ -174,7 +174,7 @@ async def test_an_application_is_refused_with_its_number(direct: Direct, case: R
     assert failed(answer) == case.expected
 
 
-async def test_an_application_may_prove_itself_by_basic_too(direct: Direct) -> None:
+async def test_an_application_can_authenticate_by_basic_too(direct: Direct) -> None:
     encoded = base64.b64encode(f"{APP_ID}:sandbox-secret".encode()).decode()
     form = {"grant_type": "client_credentials", "scope": OWN["scope"]}
     answer = await direct.entra(TOKEN, form, Authorization=f"Basic {encoded}")
@@ -267,7 +267,7 @@ ENDS = {
 
 
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS.keys())
-async def test_what_happens_to_an_account_ends_its_refresh_token(direct: Direct, browser: Browser, end: End) -> None:
+async def test_changes_of_an_account_invalidate_its_refresh_token(direct: Direct, browser: Browser, end: End) -> None:
     token = await signed_in(direct, browser)
     assert (await refresh(direct, token)).status == 200
     await direct.control("PATCH", f"/accounts/{ACCOUNT}", **end.change)
@@ -277,7 +277,7 @@ async def test_what_happens_to_an_account_ends_its_refresh_token(direct: Direct,
     assert ("claims" in answer.json) == end.claims
 
 
-async def test_a_refresh_token_dies_of_ninety_days_without_use(direct: Direct, browser: Browser) -> None:
+async def test_a_refresh_token_expires_after_ninety_days_without_use(direct: Direct, browser: Browser) -> None:
     token = await signed_in(direct, browser)
     direct.move(0, wall=89 * DAY)
     newer = (await refresh(direct, token)).json["refresh_token"]
@@ -286,7 +286,7 @@ async def test_a_refresh_token_dies_of_ninety_days_without_use(direct: Direct, b
     assert (await refresh(direct, newer)).status == 200
 
 
-async def test_a_policy_may_want_a_new_sign_in_from_time_to_time(direct: Direct, browser: Browser) -> None:
+async def test_a_policy_can_require_a_new_sign_in_periodically(direct: Direct, browser: Browser) -> None:
     await direct.control("PATCH", f"/accounts/{ACCOUNT}", signInFrequency=3600)
     token = await signed_in(direct, browser)
     direct.move(0, wall=3599)
@@ -296,7 +296,7 @@ async def test_a_policy_may_want_a_new_sign_in_from_time_to_time(direct: Direct,
 
 
 @pytest.mark.parametrize(("secret", "survives"), [("sandbox-sign-in-secret", True), ("", False)])
-async def test_a_new_password_ends_the_tokens_of_public_clients_only(
+async def test_a_new_password_invalidates_the_tokens_of_public_clients_only(
     direct: Direct, browser: Browser, secret: str, survives: bool
 ) -> None:
     token = await signed_in(direct, browser, client_secret=secret)
@@ -307,14 +307,14 @@ async def test_a_new_password_ends_the_tokens_of_public_clients_only(
         assert failed(answer) == (400, "invalid_grant", 50173)
 
 
-async def test_a_refresh_token_is_its_applications(direct: Direct, browser: Browser) -> None:
+async def test_a_refresh_token_is_valid_for_its_application_only(direct: Direct, browser: Browser) -> None:
     token = await signed_in(direct, browser)
     stolen = await refresh(direct, token, client_id=APP_ID, client_secret="sandbox-secret")
     assert failed(stolen) == (400, "invalid_grant", 70000)
     assert failed(await refresh(direct, "x")) == (400, "invalid_grant", 9002313)
 
 
-async def test_the_journal_tells_uses_of_a_token_apart_and_the_control_interface_alone_knows_what_is_out(
+async def test_the_journal_identifies_tokens_by_hash_and_only_the_control_interface_has_them(
     direct: Direct, browser: Browser
 ) -> None:
     first = await signed_in(direct, browser)
@@ -329,7 +329,7 @@ async def test_the_journal_tells_uses_of_a_token_apart_and_the_control_interface
     assert (await direct.control("GET", "/secrets"))["secrets"] == []
 
 
-async def test_another_tenants_address_does_not_redeem(direct: Direct, browser: Browser) -> None:
+async def test_a_code_is_not_redeemed_at_the_url_of_another_tenant(direct: Direct, browser: Browser) -> None:
     code = await browser.code()
     for application in direct.world.directory.applications.values():
         application.tenant_id = OTHER_TENANT
@@ -365,7 +365,7 @@ PAGE_ERRORS: dict[str, tuple[dict[str, str], str]] = {
 
 
 @pytest.mark.parametrize("case", PAGE_ERRORS.values(), ids=PAGE_ERRORS.keys())
-async def test_nobody_is_sent_to_an_address_that_is_not_the_applications(
+async def test_no_redirect_goes_to_a_uri_that_is_not_registered(
     browser: Browser, case: tuple[dict[str, str], str]
 ) -> None:
     page = await browser.open(**case[0])
@@ -393,7 +393,7 @@ REDIRECTED: dict[str, tuple[dict[str, str], str, str]] = {
 
 
 @pytest.mark.parametrize("case", REDIRECTED.values(), ids=REDIRECTED.keys())
-async def test_the_application_is_told_what_is_wrong_with_its_request(
+async def test_the_application_receives_errors_of_its_request(
     browser: Browser, case: tuple[dict[str, str], str, str]
 ) -> None:
     changes, error, number = case
@@ -404,7 +404,7 @@ async def test_the_application_is_told_what_is_wrong_with_its_request(
 
 
 @pytest.mark.parametrize(("mode", "mark"), [("query", "?"), ("fragment", "#")])
-async def test_an_answer_comes_in_the_mode_that_was_asked_for(browser: Browser, mode: str, mark: str) -> None:
+async def test_the_response_uses_the_requested_mode(browser: Browser, mode: str, mark: str) -> None:
     page = await browser.sign_in(await browser.open(response_mode=mode))
     answer = await browser.submit(page, decision="accept")
     assert answer.headers["Location"].startswith(f"{REDIRECT}{mark}code=")
@@ -428,7 +428,7 @@ STUCK: dict[str, tuple[dict[str, object], str]] = {
 
 
 @pytest.mark.parametrize("case", STUCK.values(), ids=STUCK.keys())
-async def test_what_an_administrator_has_to_mend_is_shown_with_a_way_back(
+async def test_an_error_for_the_administrator_is_shown_with_a_button_back(
     direct: Direct, browser: Browser, case: tuple[dict[str, object], str]
 ) -> None:
     change, number = case
@@ -470,7 +470,7 @@ async def test_a_second_factor_is_asked_for_and_can_be_denied(direct: Direct, br
     assert (await refresh(direct, tokens["refresh_token"])).status == 200
 
 
-async def test_only_an_administrator_may_consent_where_that_is_so(direct: Direct, browser: Browser) -> None:
+async def test_admin_consent_can_be_required(direct: Direct, browser: Browser) -> None:
     direct.world.directory.applications[SIGN_IN_APP_ID].admin_consent_required = True
     page = await browser.sign_in(await browser.open())
     assert "AADSTS90094" in page.text
@@ -478,7 +478,7 @@ async def test_only_an_administrator_may_consent_where_that_is_so(direct: Direct
     assert "code" in back(await browser.open(login_hint=ACCOUNT))
 
 
-async def test_silently_only_who_is_signed_in_and_has_consented(browser: Browser) -> None:
+async def test_silent_sign_in_requires_a_session_and_consent(browser: Browser) -> None:
     consent = await browser.sign_in(await browser.open())
     waiting = back(await browser.open(prompt="none"))
     assert waiting["error"] == "interaction_required"
@@ -488,7 +488,7 @@ async def test_silently_only_who_is_signed_in_and_has_consented(browser: Browser
     assert "Permissions requested" in (await browser.open(prompt="consent", login_hint=ACCOUNT)).text
 
 
-async def test_a_page_that_was_left_open_too_long_starts_again(direct: Direct, browser: Browser) -> None:
+async def test_a_page_that_was_open_too_long_has_to_be_restarted(direct: Direct, browser: Browser) -> None:
     page = await browser.open()
     await direct.control("POST", "/reset")
     again = await browser.sign_in(page)
@@ -520,7 +520,7 @@ async def enter(direct: Direct, browser: Browser, user_code: str) -> Answer:
     return await browser.submit(page, otc=user_code)
 
 
-async def test_a_device_is_told_to_wait_and_to_wait_longer(direct: Direct) -> None:
+async def test_a_device_gets_pending_and_slow_down(direct: Direct) -> None:
     code = (await device(direct))["device_code"]
     assert failed(await poll(direct, code)) == (400, "authorization_pending", 70016)
     assert failed(await poll(direct, code)) == (400, "slow_down", 70016)
@@ -531,7 +531,7 @@ async def test_a_device_is_told_to_wait_and_to_wait_longer(direct: Direct) -> No
     assert failed(await poll(direct, "nonsense")) == (400, "bad_verification_code", 70018)
 
 
-async def test_a_device_learns_that_the_person_declined(direct: Direct, browser: Browser) -> None:
+async def test_a_device_gets_declined(direct: Direct, browser: Browser) -> None:
     device_response = await device(direct)
     consent = await browser.sign_in(await enter(direct, browser, device_response["user_code"]))
     await browser.submit(consent, decision="cancel")
@@ -588,7 +588,7 @@ async def test_a_number_outside_the_catalogue_is_refused(direct: Direct) -> None
     assert (await direct.try_control("POST", "/faults", aadsts=1)).status == 400
 
 
-async def test_a_guest_is_told_by_the_home_tenant(direct: Direct, browser: Browser) -> None:
+async def test_a_guest_has_the_home_tenant_as_identity_provider(direct: Direct, browser: Browser) -> None:
     spec = yaml.safe_load(DEFAULT_WORLD.read_text())
     guest = {"userPrincipalName": "megan@litware.com", "tenant": "contoso.com", "guest": True}
     spec["accounts"] = [*spec["accounts"][:2], {**guest, "password": "sandbox-password"}]

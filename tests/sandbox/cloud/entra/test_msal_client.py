@@ -73,9 +73,7 @@ def test_consent_is_asked_for_once_and_the_browser_remembers_the_account(
     assert "code" in returned(hinted)
 
 
-def test_who_declines_goes_back_with_access_denied(
-    confidential: msal.ConfidentialClientApplication, person: Person
-) -> None:
+def test_declining_returns_access_denied(confidential: msal.ConfidentialClientApplication, person: Person) -> None:
     page = person.sign_in(person.open(flow_of(confidential)["auth_uri"]))
     answer = returned(person.submit(page, decision="cancel"))
     assert answer["error"] == "access_denied"
@@ -93,7 +91,7 @@ def test_a_refresh_token_is_replaced_at_each_use_and_the_old_one_still_works_for
     assert confidential.acquire_token_by_refresh_token(second["refresh_token"], SCOPES)["access_token"]
 
 
-def test_revoked_sessions_end_a_refresh_token_a_new_password_does_not(
+def test_revoked_sessions_invalidate_a_refresh_token_and_a_new_password_does_not(
     confidential: msal.ConfidentialClientApplication, person: Person, remote: Remote
 ) -> None:
     flow = flow_of(confidential)

@@ -85,7 +85,7 @@ PREDICATES: dict[str, list[str]] = {
 
 
 @pytest.mark.parametrize("predicate", PREDICATES)
-def test_a_predicate_lets_through_what_it_says(predicate: str) -> None:
+def test_a_predicate_filters_rows(predicate: str) -> None:
     assert column(f"things | where {predicate} | project name") == PREDICATES[predicate]
 
 
@@ -126,7 +126,7 @@ VALUES: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("expression", VALUES)
-def test_an_expression_gives_what_it_says(expression: str) -> None:
+def test_an_expression_has_its_value(expression: str) -> None:
     assert column(f"things | where size == 1 | project value = {expression}") == [VALUES[expression]]
 
 
@@ -167,7 +167,7 @@ PIPELINES: dict[str, list[Row]] = {
 
 
 @pytest.mark.parametrize("query", PIPELINES)
-def test_a_query_gives_its_rows(query: str) -> None:
+def test_a_query_returns_its_rows(query: str) -> None:
     assert run(query) == PIPELINES[query]
 
 
@@ -203,7 +203,7 @@ REFUSED: dict[str, str] = {
 
 
 @pytest.mark.parametrize("query", REFUSED)
-def test_a_query_outside_of_it_is_refused(query: str) -> None:
+def test_an_unsupported_query_is_rejected(query: str) -> None:
     with pytest.raises(QueryError) as caught:
         run(query)
     first, second = caught.value.details
@@ -211,7 +211,7 @@ def test_a_query_outside_of_it_is_refused(query: str) -> None:
     assert second["code"] == REFUSED[query]
 
 
-def test_a_refusal_says_where_the_query_stops_making_sense() -> None:
+def test_a_syntax_error_has_its_position() -> None:
     with pytest.raises(QueryError) as caught:
         run("things\n| where size ==\n| take 1")
     detail = caught.value.details[1]
@@ -219,13 +219,13 @@ def test_a_refusal_says_where_the_query_stops_making_sense() -> None:
 
 
 @given(st.text(max_size=40))
-def test_any_text_is_either_a_query_or_refused(text: str) -> None:
+def test_any_text_is_either_a_query_or_rejected(text: str) -> None:
     with contextlib.suppress(QueryError):
         run(text)
 
 
 @given(st.text(max_size=30))
-def test_a_literal_can_hold_anything_and_is_never_a_part_of_the_query(text: str) -> None:
+def test_a_literal_can_have_any_content_and_is_never_executed(text: str) -> None:
     literal = "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
     assert column(f"things | take 1 | project value = {literal}") == [text]
 

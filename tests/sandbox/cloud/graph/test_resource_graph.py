@@ -67,7 +67,7 @@ async def test_connectors_groups_and_assignments_have_tables_of_their_own(direct
     assert await rows(direct, query) == [{"p": "88888888-8888-8888-8888-888888888888"}]
 
 
-async def test_the_operators_own_queries_are_spoken(direct: Direct) -> None:
+async def test_the_operators_queries_are_supported(direct: Direct) -> None:
     await direct.connect(topLevelInventoryList=["contoso", "tailspin"])
     direct.move(8 * 3600)
     (row,) = await rows(direct, queries.CONNECTORS)
@@ -82,7 +82,7 @@ async def test_the_operators_own_queries_are_spoken(direct: Direct) -> None:
     assert [owning_connector_key["organization"] for owning_connector_key in holders] == ["contoso"]
 
 
-async def test_rows_are_behind_by_the_lag(direct: Direct) -> None:
+async def test_rows_are_delayed_by_the_lag(direct: Direct) -> None:
     await direct.control("PATCH", "/settings", resourceGraphLag=60)
     await direct.connect()
     states = "securityresources | where type endswith '/devops' | project s = tostring(properties.provisioningState)"
@@ -96,7 +96,7 @@ async def test_rows_are_behind_by_the_lag(direct: Direct) -> None:
     assert await rows(direct, "resources | project id") == []
 
 
-async def test_a_lag_holds_back_what_discovery_reports_too(direct: Direct) -> None:
+async def test_a_lag_delays_discovery_results_too(direct: Direct) -> None:
     await direct.control("PATCH", "/settings", resourceGraphLag=600)
     await direct.connect(topLevelInventoryList=["tailspin"])
     projects = "securityresources | where type endswith '/projects' | count"
@@ -114,7 +114,7 @@ async def test_a_world_may_have_no_rows_for_children(direct: Direct) -> None:
     assert len(await rows(direct, "resources | project id")) == 1
 
 
-async def test_everybody_sees_what_they_may_read(direct: Direct) -> None:
+async def test_a_principal_gets_only_rows_that_it_may_read(direct: Direct) -> None:
     await direct.connect()
     stranger = direct.token(ACCOUNT)
     assert await rows(direct, "resources | project id", stranger) == []
@@ -149,7 +149,7 @@ async def test_wrong_options_are_refused(direct: Direct, options: dict[str, obje
     assert answer.json["error"]["message"].startswith("Please provide below info when asking for support: timestamp = ")
 
 
-async def test_a_token_is_good_for_its_own_principal_only(direct: Direct) -> None:
+async def test_a_skip_token_is_valid_for_its_principal_only(direct: Direct) -> None:
     await direct.connect()
     direct.move(8 * 3600)
     first = await ask(direct, "securityresources | project id | order by id asc", options={"$top": 5})

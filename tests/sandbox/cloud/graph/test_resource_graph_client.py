@@ -84,7 +84,7 @@ def test_a_wrong_query_is_refused_as_azure_does(client: ResourceGraphClient) -> 
     assert [detail.code for detail in error.details] == ["InvalidQuery", "InvalidQueryLanguage"]
 
 
-def test_the_first_form_of_answer_is_a_table(client: ResourceGraphClient) -> None:
+def test_the_table_result_format_is_supported(client: ResourceGraphClient) -> None:
     request = QueryRequest(
         query="resources | project id, name | order by id asc", options=QueryRequestOptions(result_format="table")
     )

@@ -56,7 +56,7 @@ async def test_the_dialog_authorizes_a_connector_directly(direct: Direct) -> Non
     assert "problem=" in missing.headers["Location"]
 
 
-async def test_an_account_is_taken_out_of_its_organizations_and_given_back(direct: Direct) -> None:
+async def test_an_account_is_removed_from_its_organizations_and_restored(direct: Direct) -> None:
     await visit(direct, "POST", "/portal/access", account=ACCOUNT, access="false")
     assert not any(ACCOUNT in organization.members for organization in direct.world.organizations.values())
     refused = await visit(direct, "POST", "/portal/code", account=ACCOUNT)
@@ -84,7 +84,7 @@ async def test_an_organization_is_added_but_not_twice(direct: Direct) -> None:
     assert "problem=" in bad.headers["Location"]
 
 
-async def test_what_people_type_is_never_a_part_of_the_page(direct: Direct) -> None:
+async def test_input_is_escaped_on_the_page(direct: Direct) -> None:
     name = "<script>alert(1)</script>"
     await visit(direct, "POST", "/portal/organization", name=name, tenant="contoso.com", account=ACCOUNT)
     assert name not in await portal_text(direct)

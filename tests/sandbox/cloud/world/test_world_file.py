@@ -21,7 +21,7 @@ def document() -> dict[str, Any]:
     return parsed
 
 
-def test_the_default_world_holds_what_the_operator_needs() -> None:
+def test_the_default_world_has_what_the_operator_needs() -> None:
     world = build(read_world_file(DEFAULT_WORLD), Clock(0))
     assert {tenant.domain for tenant in world.directory.tenants.values()} == {"contoso.com", "litware.com"}
     assert len(world.subscriptions) == 2
@@ -64,13 +64,13 @@ WRONG: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
 
 
 @pytest.mark.parametrize("case", WRONG.values(), ids=WRONG.keys())
-def test_a_wrong_file_is_refused_with_what_is_wrong(case: tuple[dict[str, Any], type[Exception], str]) -> None:
+def test_an_invalid_file_is_rejected_with_the_reason(case: tuple[dict[str, Any], type[Exception], str]) -> None:
     changes, error, expected = case
     with pytest.raises(error, match=expected):
         build(WorldFile.parse({**document(), **changes}), Clock(0))
 
 
-async def test_a_file_may_have_connectors_that_were_authorized_before() -> None:
+async def test_a_file_may_have_connectors_that_are_already_authorized() -> None:
     connector = {
         "name": "contoso",
         "subscription": SUBSCRIPTION,
@@ -124,7 +124,7 @@ def test_generated_organizations_may_be_of_several_accounts() -> None:
     }
 
 
-def test_a_hundred_thousand_generated_repositories_cost_next_to_nothing() -> None:
+def test_a_hundred_thousand_generated_repositories_take_little_memory() -> None:
     many = Repositories("project-id", "platform", generated=100_000)
     assert len(pickle.dumps(many)) < 1000
     assert len(many) == 100_000
@@ -146,7 +146,7 @@ POSITIONS: dict[str, int | None] = {
 
 
 @pytest.mark.parametrize("name", POSITIONS)
-def test_repositories_are_found_by_name_whether_written_or_generated(name: str) -> None:
+def test_repositories_are_found_by_name_whether_explicit_or_generated(name: str) -> None:
     explicit = [Repository("id", text) for text in ("written", "shop-0009", "gone")]
     repositories = Repositories("id", "shop", explicit, generated=3, removed={"gone"})
     assert repositories.position(name) == POSITIONS[name]
