@@ -102,21 +102,21 @@ class FakeAzure:
             ENDPOINT,
             rate_limiter=self.rate_limiter,
             clock=self.time.clock,
-            observe=lambda what, status, _seconds: self.observed.append((what, status)),
+            observe=lambda operation, status, _seconds: self.observed.append((operation, status)),
         )
         self.tokens = TokenSource(self.credential, self.time.clock)
         self.arm = ArmClient(self.session, self.tokens, principal="tenant/client", identity_name="client c")
 
     async def _answer(self, request: httpx.Request) -> httpx.Response:
         self.requests.append(request)
-        given = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        if callable(given):
-            result = given(request)
-            given = await result if isinstance(result, Awaitable) else result
-        if isinstance(given, Exception):
-            raise given
+        response = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if callable(response):
+            result = response(request)
+            response = await result if isinstance(result, Awaitable) else result
+        if isinstance(response, Exception):
+            raise response
         # The same answer may be given more than once, but a response can be read only once.
-        return httpx.Response(given.status_code, headers=given.headers, content=given.content)
+        return httpx.Response(response.status_code, headers=response.headers, content=response.content)
 
     def body(self, index: int = -1) -> dict[str, Any]:
         """What was sent."""
@@ -125,7 +125,7 @@ class FakeAzure:
 
     def paths(self) -> list[str]:
         """Method and path of all requests."""
-        return [f"{each.method} {each.url.raw_path.decode().partition('?')[0]}" for each in self.requests]
+        return [f"{request.method} {request.url.raw_path.decode().partition('?')[0]}" for request in self.requests]
 
 
 def azure_with(*answers: httpx.Response | Exception | Handler) -> FakeAzure:

@@ -31,7 +31,7 @@ def _closed() -> None:
     ],
     ids=lambda value: f"{value.method} {value.operation_kind}" if isinstance(value, ArmRequest) else "",
 )
-async def test_who_does_not_lead_changes_nothing_in_azure_and_may_read(call: ArmRequest, reaches_azure: bool) -> None:
+async def test_a_replica_that_does_not_lead_may_read_but_not_write(call: ArmRequest, reaches_azure: bool) -> None:
     azure = azure_with(answer(200, {}))
     azure.arm._session = replace(azure.session, fence=_closed)
     if reaches_azure:

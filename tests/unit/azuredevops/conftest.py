@@ -11,5 +11,5 @@ from tests.support.fakes.azure_devops import AzureDevOpsSetup, FakeAzureDevOps, 
 
 @pytest.fixture
 async def reach() -> AsyncIterator[AzureDevOpsSetup]:
-    async with serve_azure_devops(FakeAzureDevOps()) as made:
-        yield made
+    async with serve_azure_devops(FakeAzureDevOps()) as setup:
+        yield setup

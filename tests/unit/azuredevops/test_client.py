@@ -29,8 +29,8 @@ CLAIMS = 'Bearer realm="", error="insufficient_claims", claims="eyJhY2Nlc3NfdG9r
 
 
 def answer(status: int, body: str = "", **headers: str) -> httpx.Response:
-    named = {key.replace("_", "-"): value for key, value in headers.items()}
-    return httpx.Response(status, text=body, headers=named)
+    header_names = {key.replace("_", "-"): value for key, value in headers.items()}
+    return httpx.Response(status, text=body, headers=header_names)
 
 
 TABLE = [
@@ -84,7 +84,7 @@ TABLE = [
 ]
 
 
-def test_a_token_that_azure_devops_repeats_in_its_words_is_not_repeated_by_us() -> None:
+def test_a_token_in_the_message_of_azure_devops_is_removed() -> None:
     token = "eyJ0" + "x" * 100 + ".payload.signature"
     repeating = answer(400, json.dumps({"message": f"The token {token} is bad", "typeKey": token}))
     with pytest.raises(AzureDevOpsError, match="The token") as caught:
@@ -92,26 +92,26 @@ def test_a_token_that_azure_devops_repeats_in_its_words_is_not_repeated_by_us() 
     assert "xxxx" not in caught.value.message
 
 
-@pytest.mark.parametrize(("response", "kind", "words"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE])
-def test_every_answer_has_its_meaning(response: httpx.Response, kind: type[AzureDevOpsError], words: str) -> None:
-    with pytest.raises(kind, match=words) as caught:
+@pytest.mark.parametrize(("response", "kind", "phrases"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE])
+def test_every_response_has_its_error(response: httpx.Response, kind: type[AzureDevOpsError], phrases: str) -> None:
+    with pytest.raises(kind, match=phrases) as caught:
         raise_for_failure(response, None)
     assert type(caught.value) is kind
 
 
 @pytest.mark.parametrize("status", [200, 201, 204])
-def test_a_good_answer_is_good(status: int) -> None:
+def test_a_successful_response_raises_nothing(status: int) -> None:
     raise_for_failure(answer(status, "{}", Content_Type="application/json"), None)
 
 
-def test_the_claims_of_a_challenge_are_kept() -> None:
+def test_the_error_has_the_claims_of_the_challenge() -> None:
     with pytest.raises(ClaimsRequired) as caught:
         raise_for_failure(answer(401, WWW_Authenticate=CLAIMS), None)
     assert caught.value.claims == "eyJhY2Nlc3NfdG9rZW4iOnt9fQ=="
 
 
 @given(st.integers(200, 599), st.text(max_size=200))
-def test_whatever_is_answered_it_is_good_or_one_of_our_errors(status: int, body: str) -> None:
+def test_every_response_is_a_success_or_an_azure_devops_error(status: int, body: str) -> None:
     if status in {200, 201, 202, 204}:
         raise_for_failure(answer(status, body), 5.0)
         return
@@ -120,7 +120,7 @@ def test_whatever_is_answered_it_is_good_or_one_of_our_errors(status: int, body:
     assert len(caught.value.message) < 500
 
 
-async def test_the_sign_in_page_is_kept_away_and_json_asked_for(reach: AzureDevOpsSetup) -> None:
+async def test_requests_suppress_the_sign_in_page_and_accept_json(reach: AzureDevOpsSetup) -> None:
     reach.service.responses["/x"] = {"a": 1}
     assert await reach.client.get(f"{reach.service.url}/x") == {"a": 1}
     (request,) = reach.service.requests
@@ -130,14 +130,14 @@ async def test_the_sign_in_page_is_kept_away_and_json_asked_for(reach: AzureDevO
     assert request.query["api-version"] == "7.1"
 
 
-async def test_a_redirect_is_never_followed_so_that_the_token_stays_here(reach: AzureDevOpsSetup) -> None:
+async def test_a_redirect_is_never_followed_with_the_token(reach: AzureDevOpsSetup) -> None:
     reach.service.responses["/x"] = web.Response(status=302, headers={"Location": f"{reach.service.url}/elsewhere"})
     with pytest.raises(SignInExpired):
         await reach.client.get(f"{reach.service.url}/x")
     assert [request.path for request in reach.service.requests] == ["/x"]
 
 
-async def test_no_cookie_of_one_account_comes_back_with_another(reach: AzureDevOpsSetup) -> None:
+async def test_cookies_of_responses_are_never_sent(reach: AzureDevOpsSetup) -> None:
     reach.service.responses["/x"] = web.json_response({}, headers={"Set-Cookie": "VstsSession=account-1; Path=/"})
     await reach.client.get(f"{reach.service.url}/x")
     await reach.client.get(f"{reach.service.url}/x")
@@ -155,32 +155,32 @@ async def test_pages_are_followed_by_their_continuation_token(reach: AzureDevOps
     assert all(request.query["$top"] == "1" for request in reach.service.requests)
 
 
-async def test_a_list_that_turns_in_a_circle_is_noticed(reach: AzureDevOpsSetup) -> None:
+async def test_a_list_that_repeats_its_continuation_token_is_an_error(reach: AzureDevOpsSetup) -> None:
     reach.service.responses["/list"] = web.json_response({"value": []}, headers={"x-ms-continuationtoken": "same"})
     with pytest.raises(AzureDevOpsUnavailable, match="same continuation token"):
         [page async for page in reach.client.pages(f"{reach.service.url}/list", {})]
 
 
 @pytest.mark.parametrize("body", [{"count": 0}, {"value": None}, {"value": "x"}, "text", 7, None])
-def test_an_answer_without_its_list_is_told(body: object) -> None:
+def test_a_response_without_its_list_is_an_outage(body: object) -> None:
     with pytest.raises(AzureDevOpsUnavailable, match="does not have the requested list"):
         list_items(body)
 
 
-async def test_a_gateways_hiccup_is_tried_again(reach: AzureDevOpsSetup) -> None:
+async def test_a_gateway_error_is_retried(reach: AzureDevOpsSetup) -> None:
     reach.service.responses["/x"] = [web.Response(status=502), web.Response(status=503), web.json_response({"a": 1})]
     assert await reach.client.get(f"{reach.service.url}/x") == {"a": 1}
     assert len(reach.monotonic.sleeps) == 2
 
 
-async def test_a_service_that_stays_broken_is_asked_three_times(reach: AzureDevOpsSetup) -> None:
+async def test_a_failing_service_gets_three_attempts(reach: AzureDevOpsSetup) -> None:
     reach.service.responses["/x"] = web.Response(status=503)
     with pytest.raises(AzureDevOpsUnavailable):
         await reach.client.get(f"{reach.service.url}/x")
     assert len(reach.service.requests) == 3
 
 
-async def test_an_unreachable_service_is_told_without_the_token(reach: AzureDevOpsSetup) -> None:
+async def test_an_unreachable_service_is_reported_without_the_token(reach: AzureDevOpsSetup) -> None:
     client = AzureDevOpsClient(reach.http, Endpoints(), reach.client.token, reach.client.rate_limiter)
     with pytest.raises(AzureDevOpsUnavailable, match="cannot be reached") as caught:
         await client.get("http://127.0.0.1:1/x")
@@ -188,20 +188,20 @@ async def test_an_unreachable_service_is_told_without_the_token(reach: AzureDevO
     assert "access-token-value" not in f"{caught.value!r} {client!r}"
 
 
-async def test_every_request_is_told_of_by_the_area_of_its_path_and_never_by_a_name_in_it(
+async def test_every_request_is_observed_by_the_area_of_its_path(
     reach: AzureDevOpsSetup,
 ) -> None:
-    told: list[tuple[str, int | None]] = []
-    client = replace(reach.client, observe=lambda area, status, _: told.append((area, status)))
+    observed: list[tuple[str, int | None]] = []
+    client = replace(reach.client, observe=lambda area, status, _: observed.append((area, status)))
     path = "/contoso/_apis/userentitlements/11111111-0000-0000-0000-000000000001"
     reach.service.responses[path] = [web.Response(status=503), web.json_response({"a": 1})]
     await client.get(f"{reach.service.url}{path}")
     with pytest.raises(AzureDevOpsUnavailable):
         await client.get("http://127.0.0.1:1/contoso/Payments/_apis/git/repositories")
-    assert told == [("userentitlements", 503), ("userentitlements", 200), *[("git", None)] * 3]
+    assert observed == [("userentitlements", 503), ("userentitlements", 200), *[("git", None)] * 3]
 
 
-async def test_retry_after_on_a_good_answer_slows_the_next_request_down_and_repeats_nothing(
+async def test_retry_after_of_a_success_delays_the_next_request(
     reach: AzureDevOpsSetup,
 ) -> None:
     reach.service.responses["/x"] = web.json_response({"a": 1}, headers={"Retry-After": "7"})
@@ -211,7 +211,7 @@ async def test_retry_after_on_a_good_answer_slows_the_next_request_down_and_repe
     assert reach.monotonic.sleeps == [7.0]
 
 
-async def test_a_pause_too_long_to_wait_for_is_told_with_its_length(reach: AzureDevOpsSetup) -> None:
+async def test_a_delay_that_is_too_long_is_raised_with_its_length(reach: AzureDevOpsSetup) -> None:
     reach.service.responses["/x"] = web.json_response({}, headers={"Retry-After": str(MAX_DELAY + 100)})
     await reach.client.get(f"{reach.service.url}/x")
     with pytest.raises(AzureDevOpsUnavailable, match="slow down") as caught:
@@ -220,7 +220,7 @@ async def test_a_pause_too_long_to_wait_for_is_told_with_its_length(reach: Azure
     assert len(reach.service.requests) == 1
 
 
-async def test_a_429_is_not_repeated_before_its_time(reach: AzureDevOpsSetup) -> None:
+async def test_a_429_is_not_retried_before_retry_after(reach: AzureDevOpsSetup) -> None:
     reach.service.responses["/x"] = web.Response(status=429, headers={"Retry-After": "60"})
     with pytest.raises(AzureDevOpsUnavailable) as caught:
         await reach.client.get(f"{reach.service.url}/x")
@@ -231,7 +231,7 @@ def headers(**values: str) -> dict[str, str]:
     return {f"X-RateLimit-{key}": value for key, value in values.items()}
 
 
-def test_a_spent_window_is_waited_out() -> None:
+def test_an_exhausted_window_delays_until_its_reset() -> None:
     monotonic = FakeMonotonicClock()
     rate_limiter = RateLimiter(monotonic=monotonic, wall=monotonic)
     rate_limiter.update(headers(Resource="AnalysisService", Delay="1.5", Limit="200", Remaining="0", Reset="1042"))
@@ -245,13 +245,13 @@ def test_a_spent_window_is_waited_out() -> None:
 
 
 @pytest.mark.parametrize("value", ["", "soon", "-5", "nan", "inf", "Wed, 21 Oct 2026 07:28:00 GMT", "1e400"])
-def test_a_header_that_is_no_number_says_nothing(value: str) -> None:
+def test_a_header_that_is_not_a_number_is_ignored(value: str) -> None:
     rate_limiter = RateLimiter(monotonic=FakeMonotonicClock())
     rate_limiter.update({"Retry-After": value})
     assert rate_limiter.delay == 0.0
 
 
-def test_a_shorter_pause_does_not_undo_a_longer_one() -> None:
+def test_a_shorter_delay_does_not_replace_a_longer_one() -> None:
     rate_limiter = RateLimiter(monotonic=FakeMonotonicClock())
     rate_limiter.update({"Retry-After": "10"})
     rate_limiter.update({"Retry-After": "1"})
@@ -259,7 +259,7 @@ def test_a_shorter_pause_does_not_undo_a_longer_one() -> None:
 
 
 @given(st.text(max_size=30))
-def test_a_name_stays_one_part_of_a_path(name: str) -> None:
+def test_a_name_remains_one_segment_of_a_path(name: str) -> None:
     assert not set("/?#\\ ") & set(path_segment(name))
 
 

@@ -42,7 +42,7 @@ class Tokens:
 
 
 @dataclass
-class Desk:
+class CheckerSetup:
     reach: AzureDevOpsSetup
     tokens: Tokens
     monotonic: FakeMonotonicClock
@@ -54,10 +54,10 @@ class Desk:
 
 
 @pytest.fixture
-def desk(reach: AzureDevOpsSetup) -> Desk:
+def setup(reach: AzureDevOpsSetup) -> CheckerSetup:
     tokens, monotonic = Tokens(), FakeMonotonicClock()
     all_is_well(reach)
-    return Desk(
+    return CheckerSetup(
         reach, tokens, monotonic, PrerequisiteChecker(tokens, reach.http, reach.endpoints(), INTERVAL, monotonic)
     )
 
@@ -80,13 +80,13 @@ def all_is_well(reach: AzureDevOpsSetup) -> None:
     responses["/contoso/_apis/git/repositories"] = {"value": [{"id": "r1"}]}
 
 
-async def statuses(desk: Desk, **sign_in: object) -> dict[str, str]:
-    made = await desk.checker.check(connector(dict(sign_in)), "contoso")
-    return {each.check: each.status for each in made}
+async def statuses(setup: CheckerSetup, **sign_in: object) -> dict[str, str]:
+    checks = await setup.checker.check(connector(dict(sign_in)), "contoso")
+    return {check.check: check.status for check in checks}
 
 
-async def test_all_five_are_made(desk: Desk) -> None:
-    assert await statuses(desk) == dict.fromkeys(
+async def test_all_five_checks_are_run(setup: CheckerSetup) -> None:
+    assert await statuses(setup) == dict.fromkeys(
         (
             "TenantMatches",
             "ProjectCollectionAdministrator",
@@ -98,12 +98,12 @@ async def test_all_five_are_made(desk: Desk) -> None:
     )
 
 
-async def test_the_requests_of_all_checks_are_told_of(desk: Desk) -> None:
-    told: list[tuple[str, int | None]] = []
-    desk.checker.observe = lambda area, status, _: told.append((area, status))
-    await statuses(desk)
-    assert len(told) == desk.requests
-    assert set(told) == {
+async def test_the_requests_of_all_checks_are_observed(setup: CheckerSetup) -> None:
+    observed: list[tuple[str, int | None]] = []
+    setup.checker.observe = lambda area, status, _: observed.append((area, status))
+    await statuses(setup)
+    assert len(observed) == setup.requests
+    assert set(observed) == {
         ("connectionData", 401),
         ("profile", 200),
         ("identities", 200),
@@ -113,123 +113,123 @@ async def test_the_requests_of_all_checks_are_told_of(desk: Desk) -> None:
     }
 
 
-async def test_an_answer_is_kept_and_asked_for_again_in_time_for_the_next_interval(desk: Desk) -> None:
-    await statuses(desk)
-    before = desk.requests
+async def test_a_response_is_cached_and_requested_again_for_the_next_interval(setup: CheckerSetup) -> None:
+    await statuses(setup)
+    previous_count = setup.requests
     for _ in range(10):
-        await desk.checker.check(connector(), "CONTOSO")
-    assert desk.requests == before
-    desk.monotonic.now += INTERVAL
-    await statuses(desk)
-    assert desk.requests == 2 * before
+        await setup.checker.check(connector(), "CONTOSO")
+    assert setup.requests == previous_count
+    setup.monotonic.now += INTERVAL
+    await statuses(setup)
+    assert setup.requests == 2 * previous_count
 
 
-async def test_many_at_once_ask_once(desk: Desk) -> None:
-    await asyncio.gather(*(statuses(desk) for _ in range(30)))
-    once = desk.requests
-    desk.checker.invalidate(UID)
-    await statuses(desk)
-    assert desk.requests == 2 * once
+async def test_concurrent_callers_share_one_request(setup: CheckerSetup) -> None:
+    await asyncio.gather(*(statuses(setup) for _ in range(30)))
+    once = setup.requests
+    setup.checker.invalidate(UID)
+    await statuses(setup)
+    assert setup.requests == 2 * once
 
 
-async def test_a_refused_token_is_replaced_once_and_all_asked_again(desk: Desk) -> None:
-    identities = desk.reach.service.responses["/contoso/_apis/identities"]
+async def test_a_rejected_token_is_replaced_once_and_all_checks_are_repeated(setup: CheckerSetup) -> None:
+    identities = setup.reach.service.responses["/contoso/_apis/identities"]
 
     def only_new_tokens(request: web.Request) -> object:
         if request.headers["Authorization"] == "Bearer token-1":
             return web.Response(status=203, text="<html>", content_type="text/html")
         return identities
 
-    desk.reach.service.responses["/contoso/_apis/identities"] = only_new_tokens
-    assert set((await statuses(desk)).values()) == {"True"}
-    assert desk.tokens.requests == [(None, None), (SecretStr("token-1"), None)]
+    setup.reach.service.responses["/contoso/_apis/identities"] = only_new_tokens
+    assert set((await statuses(setup)).values()) == {"True"}
+    assert setup.tokens.requests == [(None, None), (SecretStr("token-1"), None)]
 
 
-async def test_a_claims_challenge_reaches_the_sign_in(desk: Desk) -> None:
+async def test_a_claims_challenge_reaches_the_sign_in(setup: CheckerSetup) -> None:
     challenge = {"WWW-Authenticate": 'Bearer error="insufficient_claims", claims="abc"'}
-    desk.reach.service.responses["/_apis/profile/profiles/me"] = [
+    setup.reach.service.responses["/_apis/profile/profiles/me"] = [
         web.Response(status=401, headers=challenge),
         web.json_response({"id": "id-1"}),
     ]
-    await statuses(desk)
-    assert desk.tokens.requests[-1] == (SecretStr("token-1"), "abc")
+    await statuses(setup)
+    assert setup.tokens.requests[-1] == (SecretStr("token-1"), "abc")
 
 
-async def test_a_token_that_stays_refused_leaves_the_checks_open_and_is_not_asked_for_again_and_again(
-    desk: Desk,
+async def test_checks_with_a_token_that_remains_rejected_are_unknown_and_not_repeated_at_once(
+    setup: CheckerSetup,
 ) -> None:
-    desk.reach.service.responses["/_apis/profile/profiles/me"] = web.Response(status=401)
-    made = await desk.checker.check(connector(), "contoso")
-    assert [each.status for each in made] == ["True", "Unknown", "Unknown", "Unknown", "Unknown"]
-    assert len(desk.tokens.requests) == 2
+    setup.reach.service.responses["/_apis/profile/profiles/me"] = web.Response(status=401)
+    checks = await setup.checker.check(connector(), "contoso")
+    assert [check.status for check in checks] == ["True", "Unknown", "Unknown", "Unknown", "Unknown"]
+    assert len(setup.tokens.requests) == 2
 
 
-async def test_without_a_sign_in_the_tenant_is_checked_and_the_rest_says_why_not(desk: Desk) -> None:
-    desk.tokens.error = SignInRequired("Nobody has signed in yet.")
-    made = await desk.checker.check(connector(), "contoso")
-    assert [(each.status, each.reason) for each in made] == [("True", None)] + [("Unknown", "SignInRequired")] * 4
-    desk.tokens.error = None
-    desk.monotonic.now += 2
-    assert set((await statuses(desk)).values()) == {"True"}, "a sign-in is followed within seconds"
+async def test_without_a_sign_in_the_tenant_is_checked_and_other_checks_are_unknown(setup: CheckerSetup) -> None:
+    setup.tokens.error = SignInRequired("Nobody has signed in yet.")
+    checks = await setup.checker.check(connector(), "contoso")
+    assert [(check.status, check.reason) for check in checks] == [("True", None)] + [("Unknown", "SignInRequired")] * 4
+    setup.tokens.error = None
+    setup.monotonic.now += 2
+    assert set((await statuses(setup)).values()) == {"True"}, "a sign-in is followed within seconds"
 
 
-async def test_a_check_that_azure_devops_left_open_is_made_again_after_a_minute(desk: Desk) -> None:
+async def test_a_check_that_azure_devops_failed_is_repeated_after_a_minute(setup: CheckerSetup) -> None:
     policy = "/contoso/_apis/OrganizationPolicy/Policies/Policy.DisallowOAuthAuthentication"
-    desk.reach.service.responses[policy] = web.Response(status=404)
-    assert (await statuses(desk))["ThirdPartyOAuthEnabled"] == "Unknown"
-    desk.reach.service.responses[policy] = {"value": False}
-    assert (await statuses(desk))["ThirdPartyOAuthEnabled"] == "Unknown"
-    desk.monotonic.now += RETRY_SECONDS + 1
-    assert (await statuses(desk))["ThirdPartyOAuthEnabled"] == "True"
+    setup.reach.service.responses[policy] = web.Response(status=404)
+    assert (await statuses(setup))["ThirdPartyOAuthEnabled"] == "Unknown"
+    setup.reach.service.responses[policy] = {"value": False}
+    assert (await statuses(setup))["ThirdPartyOAuthEnabled"] == "Unknown"
+    setup.monotonic.now += RETRY_SECONDS + 1
+    assert (await statuses(setup))["ThirdPartyOAuthEnabled"] == "True"
 
 
-async def test_an_account_that_is_kept_out_of_the_organization_is_no_member_of_it(desk: Desk) -> None:
+async def test_an_account_without_access_to_the_organization_is_not_a_member(setup: CheckerSetup) -> None:
     out = web.json_response({"message": "TF400813: not authorized"}, status=401)
-    desk.reach.service.responses["/contoso/_apis/identities"] = out
-    made = await statuses(desk)
-    assert made["ProjectCollectionAdministrator"] == made["AccessLevel"] == "False"
+    setup.reach.service.responses["/contoso/_apis/identities"] = out
+    checks = await statuses(setup)
+    assert checks["ProjectCollectionAdministrator"] == checks["AccessLevel"] == "False"
 
 
-async def test_another_account_that_is_kept_out_says_nothing_about_the_authorizing_one(desk: Desk) -> None:
+async def test_a_denied_sign_in_says_nothing_about_the_authorizing_account(setup: CheckerSetup) -> None:
     out = web.json_response({"message": "TF400813: not authorized"}, status=401)
-    desk.reach.service.responses["/contoso/_apis/identities"] = out
-    made = await desk.checker.check(
+    setup.reach.service.responses["/contoso/_apis/identities"] = out
+    checks = await setup.checker.check(
         connector(authorization={"method": "Adopt", "account": "other@contoso.com"}), "contoso"
     )
-    assert [each.status for each in made[1:3]] == ["Unknown", "Unknown"]
+    assert [check.status for check in checks[1:3]] == ["Unknown", "Unknown"]
 
 
-async def test_without_an_authorizing_account_its_checks_say_what_to_declare(desk: Desk) -> None:
-    made = await desk.checker.check(connector({"method": "ServicePrincipal", "account": None}), "contoso")
-    assert [(each.status, each.reason) for each in made[1:3]] == [("Unknown", "NotChecked")] * 2
-    assert "spec.authorization.account" in str(made[1].message)
+async def test_without_an_authorizing_account_its_checks_say_what_to_declare(setup: CheckerSetup) -> None:
+    checks = await setup.checker.check(connector({"method": "ServicePrincipal", "account": None}), "contoso")
+    assert [(check.status, check.reason) for check in checks[1:3]] == [("Unknown", "NotChecked")] * 2
+    assert "spec.authorization.account" in str(checks[1].message)
 
 
-async def test_counts_and_organizations_are_kept_too(desk: Desk) -> None:
+async def test_counts_and_organizations_are_cached_as_well(setup: CheckerSetup) -> None:
     for _ in range(3):
-        assert await desk.checker.expected_counts(connector(), "contoso") == Counts(1, 1)
-        assert await desk.checker.organizations(connector()) == ("contoso",)
-    assert desk.requests == 4
+        assert await setup.checker.expected_counts(connector(), "contoso") == Counts(1, 1)
+        assert await setup.checker.organizations(connector()) == ("contoso",)
+    assert setup.requests == 4
 
 
-async def test_without_a_sign_in_nothing_is_expected_and_nobody_asked(desk: Desk) -> None:
-    assert await desk.checker.expected_counts(connector({"method": "None"}), "contoso") is None
-    assert desk.requests == 0
+async def test_without_a_sign_in_there_are_no_expected_counts_and_no_requests(setup: CheckerSetup) -> None:
+    assert await setup.checker.expected_counts(connector({"method": "None"}), "contoso") is None
+    assert setup.requests == 0
 
 
-async def test_counts_that_failed_are_none_and_tried_again_later(desk: Desk) -> None:
-    projects = desk.reach.service.responses.pop("/contoso/_apis/projects")
-    assert await desk.checker.expected_counts(connector(), "contoso") is None
-    desk.reach.service.responses["/contoso/_apis/projects"] = projects
-    desk.monotonic.now += RETRY_SECONDS + 1
-    assert await desk.checker.expected_counts(connector(), "contoso") == Counts(1, 1)
+async def test_failed_counts_are_none_and_requested_again_later(setup: CheckerSetup) -> None:
+    projects = setup.reach.service.responses.pop("/contoso/_apis/projects")
+    assert await setup.checker.expected_counts(connector(), "contoso") is None
+    setup.reach.service.responses["/contoso/_apis/projects"] = projects
+    setup.monotonic.now += RETRY_SECONDS + 1
+    assert await setup.checker.expected_counts(connector(), "contoso") == Counts(1, 1)
 
 
-async def test_connectors_of_one_account_share_its_rate_limiter(desk: Desk) -> None:
+async def test_connectors_of_one_account_share_its_rate_limiter(setup: CheckerSetup) -> None:
     first = connector()
     second = connector(uid="bbbbbbbb-0000-4000-8000-000000000002", name="two")
     stranger = connector({"account": "other@contoso.com"})
-    limiters = [desk.checker._client(None, owner).rate_limiter for owner in (first, second, stranger)]
+    limiters = [setup.checker._client(None, owner).rate_limiter for owner in (first, second, stranger)]
     assert limiters[0] is limiters[1]
     assert limiters[0] is not limiters[2]
 
@@ -244,7 +244,7 @@ def asking(value: object) -> Callable[[], Awaitable[object]]:
     return lambda: ask(value)
 
 
-async def test_a_failure_is_kept_as_long_as_the_service_asks_for() -> None:
+async def test_a_failure_is_cached_for_the_retry_after_of_the_service() -> None:
     monotonic = FakeMonotonicClock()
     memory = ResponseCache[object](INTERVAL, monotonic, lambda _: None)
     with pytest.raises(AzureDevOpsUnavailable):
@@ -256,7 +256,7 @@ async def test_a_failure_is_kept_as_long_as_the_service_asks_for() -> None:
     assert await memory.get(("key",), asking("value")) == "value"
 
 
-async def test_one_who_gives_up_does_not_take_the_answer_from_the_others() -> None:
+async def test_a_cancelled_caller_does_not_cancel_the_request_of_the_others() -> None:
     memory = ResponseCache[object](INTERVAL, FakeMonotonicClock(), lambda _: None)
     release = asyncio.Event()
 

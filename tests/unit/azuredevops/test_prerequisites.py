@@ -37,18 +37,18 @@ MEMBER = Member("id-1", "aad.subject", frozenset())
     ],
 )
 @pytest.mark.parametrize("answered", [401, 302, 203, 200])
-async def test_the_tenant_is_read_from_headers_whatever_the_answer(
+async def test_the_tenant_is_read_from_headers_of_any_response(
     reach: AzureDevOpsSetup, headers: dict[str, str], status: str, reason: str | None, answered: int
 ) -> None:
     reach.service.responses["/contoso/_apis/connectionData"] = web.Response(status=answered, headers=headers)
-    made = await prerequisites.tenant_matches(reach.client, "contoso", TENANT)
-    assert (made.status, made.reason) == (status, reason)
+    prerequisite = await prerequisites.tenant_matches(reach.client, "contoso", TENANT)
+    assert (prerequisite.status, prerequisite.reason) == (status, reason)
     assert "Authorization" not in reach.service.requests[0].headers
     if status == "False":
-        assert "/contoso/_settings/organizationAad" in str(made.message)
+        assert "/contoso/_settings/organizationAad" in str(prerequisite.message)
 
 
-async def test_an_organization_that_does_not_exist_or_says_nothing_is_no_false(reach: AzureDevOpsSetup) -> None:
+async def test_a_missing_organization_or_header_is_an_error_and_not_false(reach: AzureDevOpsSetup) -> None:
     with pytest.raises(AzureDevOpsNotFound):
         await prerequisites.tenant_matches(reach.client, "nowhere", TENANT)
     reach.service.responses["/quiet/_apis/connectionData"] = web.Response(status=401)
@@ -69,11 +69,11 @@ def identities(reach: AzureDevOpsSetup, person: list[Any], group: Any = None) ->
 
 def graph(reach: AzureDevOpsSetup, *edges: tuple[str, str], group: str = "vssgp.administrators") -> None:
     """Memberships as (member, container)."""
-    named = {"principalName": "[CONTOSO]\\Project Collection Administrators", "descriptor": group}
-    reach.service.responses["/contoso/_apis/graph/groups"] = {"value": [{"principalName": "[x]\\y"}, named]}
-    for member in {each for edge in edges for each in edge} | {"aad.subject"}:
-        found = [{"containerDescriptor": container} for one, container in edges if one == member]
-        reach.service.responses[f"/contoso/_apis/graph/memberships/{member}"] = {"value": found}
+    administrators = {"principalName": "[CONTOSO]\\Project Collection Administrators", "descriptor": group}
+    reach.service.responses["/contoso/_apis/graph/groups"] = {"value": [{"principalName": "[x]\\y"}, administrators]}
+    for member in {node for edge in edges for node in edge} | {"aad.subject"}:
+        memberships = [{"containerDescriptor": container} for child, container in edges if child == member]
+        reach.service.responses[f"/contoso/_apis/graph/memberships/{member}"] = {"value": memberships}
 
 
 async def administrator(reach: AzureDevOpsSetup) -> Any:  # noqa: ANN401
@@ -84,13 +84,13 @@ async def administrator(reach: AzureDevOpsSetup) -> Any:  # noqa: ANN401
 PERSON = {"id": "id-1", "subjectDescriptor": "aad.subject", "isActive": True}
 
 
-async def test_an_administrator_through_groups_is_one(reach: AzureDevOpsSetup) -> None:
+async def test_an_administrator_through_groups_is_recognized(reach: AzureDevOpsSetup) -> None:
     identities(reach, [PERSON | {"memberOf": ["another", HERE.upper()]}])
     assert (await administrator(reach)).status == "True"
     assert len(reach.service.requests) == 2, "the quick way is enough for a Yes"
 
 
-async def test_a_no_of_the_quick_way_is_checked_by_the_graph(reach: AzureDevOpsSetup) -> None:
+async def test_a_no_by_identity_is_verified_by_the_graph(reach: AzureDevOpsSetup) -> None:
     identities(reach, [PERSON | {"memberOf": []}])
     graph(
         reach, ("aad.subject", "vssgp.team"), ("vssgp.team", "vssgp.owners"), ("vssgp.owners", "vssgp.administrators")
@@ -98,13 +98,13 @@ async def test_a_no_of_the_quick_way_is_checked_by_the_graph(reach: AzureDevOpsS
     assert (await administrator(reach)).status == "True"
 
 
-async def test_who_is_an_administrator_by_neither_way_is_none(reach: AzureDevOpsSetup) -> None:
+async def test_an_account_that_neither_way_confirms_is_not_an_administrator(reach: AzureDevOpsSetup) -> None:
     identities(reach, [PERSON | {"memberOf": []}])
     graph(reach, ("aad.subject", "vssgp.team"))
-    made = await administrator(reach)
-    assert (made.status, made.reason) == ("False", "NotAMember")
-    assert "mdc@contoso.com is not in Project Collection Administrators of contoso" in str(made.message)
-    assert "/contoso/_settings/groups" in str(made.message)
+    prerequisite = await administrator(reach)
+    assert (prerequisite.status, prerequisite.reason) == ("False", "NotAMember")
+    assert "mdc@contoso.com is not in Project Collection Administrators of contoso" in str(prerequisite.message)
+    assert "/contoso/_settings/groups" in str(prerequisite.message)
 
 
 async def test_groups_that_contain_each_other_end(reach: AzureDevOpsSetup) -> None:
@@ -124,18 +124,18 @@ async def test_without_the_well_known_descriptor_the_graph_decides(reach: AzureD
     assert (await administrator(reach)).status == "True"
 
 
-async def test_where_neither_way_answers_it_is_not_false(reach: AzureDevOpsSetup) -> None:
+async def test_where_both_ways_fail_the_check_is_not_false(reach: AzureDevOpsSetup) -> None:
     identities(reach, [PERSON | {"memberOf": []}], {"value": []})
     with pytest.raises(AzureDevOpsError):
         await administrator(reach)
 
 
-async def test_where_only_the_quick_way_answers_its_no_counts(reach: AzureDevOpsSetup) -> None:
+async def test_where_only_the_identity_is_readable_its_no_is_final(reach: AzureDevOpsSetup) -> None:
     identities(reach, [PERSON | {"memberOf": []}])
     assert (await administrator(reach)).status == "False"
 
 
-async def test_a_subject_that_is_not_told_is_looked_up(reach: AzureDevOpsSetup) -> None:
+async def test_a_missing_subject_descriptor_is_requested(reach: AzureDevOpsSetup) -> None:
     identities(reach, [{"id": "id-1", "memberOf": []}], {"value": []})
     reach.service.responses["/contoso/_apis/graph/descriptors/id-1"] = {"value": "aad.subject"}
     graph(reach, ("aad.subject", "vssgp.administrators"))
@@ -143,20 +143,22 @@ async def test_a_subject_that_is_not_told_is_looked_up(reach: AzureDevOpsSetup) 
 
 
 @pytest.mark.parametrize("person", [[], [None], [PERSON | {"isActive": False}]])
-async def test_who_is_not_in_the_organization_is_no_administrator(reach: AzureDevOpsSetup, person: list[Any]) -> None:
+async def test_an_account_that_is_not_a_member_is_not_an_administrator(
+    reach: AzureDevOpsSetup, person: list[Any]
+) -> None:
     identities(reach, person)
-    made = await administrator(reach)
-    assert (made.status, made.reason) == ("False", "NotAMember")
-    assert "not a member of the organization" in str(made.message)
+    prerequisite = await administrator(reach)
+    assert (prerequisite.status, prerequisite.reason) == ("False", "NotAMember")
+    assert "not a member of the organization" in str(prerequisite.message)
 
 
-async def test_an_account_that_is_not_the_one_signed_in_is_searched_by_name(reach: AzureDevOpsSetup) -> None:
+async def test_another_account_than_the_signed_in_one_is_searched_by_name(reach: AzureDevOpsSetup) -> None:
     identities(reach, [PERSON])
     await find_member(reach.client, "contoso", Account("mdc@contoso.com", None))
     assert reach.service.requests[0].query["filterValue"] == "mdc@contoso.com"
 
 
-async def test_a_name_that_several_have_is_told_as_unknown(reach: AzureDevOpsSetup) -> None:
+async def test_an_ambiguous_name_is_an_error(reach: AzureDevOpsSetup) -> None:
     identities(reach, [PERSON, PERSON | {"id": "id-2"}])
     with pytest.raises(AzureDevOpsUnavailable, match="several accounts"):
         await find_member(reach.client, "contoso", Account("mdc@contoso.com", None))
@@ -181,16 +183,18 @@ LEVELS = [
 @pytest.mark.parametrize(("level", "status"), LEVELS)
 async def test_access_levels(reach: AzureDevOpsSetup, level: dict[str, str], status: str) -> None:
     reach.service.responses["/contoso/_apis/userentitlements/id-1"] = {"accessLevel": level}
-    made = await prerequisites.access_level(reach.client, "contoso", ACCOUNT, MEMBER)
-    assert made.status == status
+    prerequisite = await prerequisites.access_level(reach.client, "contoso", ACCOUNT, MEMBER)
+    assert prerequisite.status == status
     if status == "False":
-        assert "/contoso/_settings/users" in str(made.message)
+        assert "/contoso/_settings/users" in str(prerequisite.message)
 
 
 @pytest.mark.parametrize("member", [None, MEMBER])
-async def test_who_has_no_entitlement_has_no_access_level(reach: AzureDevOpsSetup, member: Member | None) -> None:
-    made = await prerequisites.access_level(reach.client, "contoso", ACCOUNT, member)
-    assert (made.status, made.reason) == ("False", "InsufficientAccessLevel")
+async def test_an_account_without_an_entitlement_has_no_access_level(
+    reach: AzureDevOpsSetup, member: Member | None
+) -> None:
+    prerequisite = await prerequisites.access_level(reach.client, "contoso", ACCOUNT, member)
+    assert (prerequisite.status, prerequisite.reason) == ("False", "InsufficientAccessLevel")
 
 
 POLICY = "/contoso/_apis/OrganizationPolicy/Policies/Policy.DisallowOAuthAuthentication"
@@ -211,13 +215,13 @@ POLICY = "/contoso/_apis/OrganizationPolicy/Policies/Policy.DisallowOAuthAuthent
 )
 async def test_the_oauth_policy_is_inverted(reach: AzureDevOpsSetup, body: Any, status: str) -> None:  # noqa: ANN401
     reach.service.responses[POLICY] = body
-    made = await prerequisites.third_party_oauth_enabled(reach.client, "contoso")
-    assert made.status == status
+    prerequisite = await prerequisites.third_party_oauth_enabled(reach.client, "contoso")
+    assert prerequisite.status == status
     assert reach.service.requests[0].query["api-version"] == "5.0-preview.1"
 
 
 @pytest.mark.parametrize("answer", [web.Response(status=404), web.Response(status=403), web.Response(status=500)])
-async def test_an_undocumented_call_that_fails_is_never_a_false(reach: AzureDevOpsSetup, answer: web.Response) -> None:
+async def test_a_failed_undocumented_request_is_never_false(reach: AzureDevOpsSetup, answer: web.Response) -> None:
     reach.service.responses[POLICY] = answer
     with pytest.raises(AzureDevOpsError):
         await prerequisites.third_party_oauth_enabled(reach.client, "contoso")
@@ -242,11 +246,11 @@ EXTENSION = {"publisherId": "ms-securitydevops", "extensionId": "ms-dfd-code-to-
 )
 async def test_the_extension(reach: AzureDevOpsSetup, installed: list[Any], status: str, reason: str | None) -> None:
     reach.service.responses["/contoso/_apis/extensionmanagement/installedextensions"] = {"value": installed}
-    made = await prerequisites.container_mapping_extension(reach.client, "contoso")
-    assert (made.status, made.reason) == (status, reason)
+    prerequisite = await prerequisites.container_mapping_extension(reach.client, "contoso")
+    assert (prerequisite.status, prerequisite.reason) == (status, reason)
 
 
-async def test_who_is_signed_in_and_where(reach: AzureDevOpsSetup) -> None:
+async def test_the_profile_and_its_organizations_are_read(reach: AzureDevOpsSetup) -> None:
     reach.service.responses["/_apis/profile/profiles/me"] = {"id": "id-1", "emailAddress": "a@b", "displayName": "A"}
     assert await organizations.profile(reach.client) == organizations.Profile("id-1", "a@b")
     names = [{"accountName": "zulu"}, {"accountName": "Alpha"}, {"accountId": "nameless"}]
@@ -257,13 +261,13 @@ async def test_who_is_signed_in_and_where(reach: AzureDevOpsSetup) -> None:
 
 
 @pytest.mark.parametrize("body", [{}, [], {"id": 7}])
-async def test_a_profile_without_an_id_is_told(reach: AzureDevOpsSetup, body: Any) -> None:  # noqa: ANN401
+async def test_a_profile_without_an_id_is_an_error(reach: AzureDevOpsSetup, body: Any) -> None:  # noqa: ANN401
     reach.service.responses["/_apis/profile/profiles/me"] = body
     with pytest.raises(AzureDevOpsUnavailable):
         await organizations.profile(reach.client)
 
 
-async def test_counts_leave_disabled_repositories_out_and_cost_one_request_for_all_projects(
+async def test_counts_exclude_disabled_repositories_and_need_one_request_for_all_projects(
     reach: AzureDevOpsSetup,
 ) -> None:
     reach.service.responses["/contoso/_apis/projects"] = {"value": [{"id": "p1"}, {"id": "p2"}]}
@@ -279,14 +283,14 @@ async def test_counts_leave_disabled_repositories_out_and_cost_one_request_for_a
     assert reach.service.requests[0].query["stateFilter"] == "wellFormed"
 
 
-async def test_where_all_at_once_is_not_to_be_had_each_project_is_asked(reach: AzureDevOpsSetup) -> None:
+async def test_without_the_organization_wide_list_each_project_is_requested(reach: AzureDevOpsSetup) -> None:
     reach.service.responses["/contoso/_apis/projects"] = {"value": [{"id": "p1"}, {"id": "p2"}]}
     for project in ("p1", "p2"):
         reach.service.responses[f"/contoso/{project}/_apis/git/repositories"] = {"value": [{"id": project}]}
     assert await counts.expected_counts(reach.client, "contoso") == Counts(2, 2)
 
 
-async def test_counts_that_cannot_be_read_are_no_zero(reach: AzureDevOpsSetup) -> None:
+async def test_counts_that_cannot_be_read_are_an_error_and_not_zero(reach: AzureDevOpsSetup) -> None:
     reach.service.responses["/contoso/_apis/projects"] = web.Response(status=403)
     with pytest.raises(AzureDevOpsDenied):
         await counts.expected_counts(reach.client, "contoso")

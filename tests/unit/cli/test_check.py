@@ -75,7 +75,7 @@ def test_a_transient_read_error_is_not_a_failed_check(error: OperatorError, stat
 
 @dataclass
 class Checker:
-    """In place of `azuredevops.checker.PrerequisiteChecker`."""
+    """In place of `azuredevops.prerequisite_checker.PrerequisiteChecker`."""
 
     outcomes: dict[str, Prerequisite] = field(default_factory=dict)
     visible: tuple[str, ...] | OperatorError = ()

@@ -61,7 +61,7 @@ FAILURES = [
 ]
 
 
-async def test_a_request_carries_token_version_and_the_id_of_the_reconcile() -> None:
+async def test_a_request_has_token_api_version_and_reconcile_id() -> None:
     azure = azure_with(answer(200, {"name": "contoso"}))
     reconcile = begin_reconcile()
     reply = await azure.arm.send(GET)
@@ -82,7 +82,7 @@ async def test_outside_of_a_reconcile_each_request_has_an_id_of_its_own() -> Non
         await azure.arm.send(GET)
 
     await asyncio.create_task(in_a_context_without_reconcile())
-    first, second = (uuid.UUID(each.headers["x-ms-client-request-id"]) for each in azure.requests)
+    first, second = (uuid.UUID(request.headers["x-ms-client-request-id"]) for request in azure.requests)
     assert first != second
 
 
@@ -90,7 +90,7 @@ async def test_outside_of_a_reconcile_each_request_has_an_id_of_its_own() -> Non
 @pytest.mark.parametrize(
     "call", [GET, PUT, ArmRequest("d", "DELETE", path="/x", subscription="s")], ids=lambda c: c.method
 )
-async def test_what_may_be_repeated_is_repeated_after_a_passing_failure(
+async def test_an_idempotent_request_is_retried_after_a_transient_failure(
     failure: httpx.Response | Exception, call: ArmRequest
 ) -> None:
     azure = azure_with(failure, failure, answer(200, {"done": True}))
@@ -102,7 +102,7 @@ async def test_what_may_be_repeated_is_repeated_after_a_passing_failure(
 
 
 @pytest.mark.parametrize("failure", FAILURES, ids=str)
-async def test_after_three_tries_the_scheduler_decides(failure: httpx.Response | Exception) -> None:
+async def test_after_three_attempts_the_failure_is_raised(failure: httpx.Response | Exception) -> None:
     azure = azure_with(failure)
     with pytest.raises(AzureUnavailable):
         await azure.arm.send(GET)
@@ -111,7 +111,9 @@ async def test_after_three_tries_the_scheduler_decides(failure: httpx.Response |
 
 @pytest.mark.parametrize("failure", FAILURES, ids=str)
 @pytest.mark.parametrize("call", [ONCE, PATCH, POST], ids=["once", "PATCH", "POST"])
-async def test_what_may_have_been_done_is_not_repeated(failure: httpx.Response | Exception, call: ArmRequest) -> None:
+async def test_a_request_that_may_have_been_processed_is_not_retried(
+    failure: httpx.Response | Exception, call: ArmRequest
+) -> None:
     azure = azure_with(failure, answer(200, {}))
     with pytest.raises(AzureUnavailable):
         await azure.arm.send(call)
@@ -126,7 +128,7 @@ async def test_what_may_have_been_done_is_not_repeated(failure: httpx.Response |
         answer(502),
     ],
 )
-async def test_what_can_be_spent_once_is_sent_once_whatever_comes_back(refusal: httpx.Response) -> None:
+async def test_a_request_that_must_not_be_retried_is_sent_once(refusal: httpx.Response) -> None:
     azure = azure_with(refusal, answer(200, {}))
     with pytest.raises((AzureUnavailable, Throttled)):
         await azure.arm.send(ONCE)
@@ -138,25 +140,25 @@ async def test_a_redirect_is_never_followed(status: int) -> None:
     azure = azure_with(answer(status, headers={"location": "https://evil.example/"}))
     with pytest.raises(AzureUnavailable):
         await azure.arm.send(GET)
-    assert [each.url.host for each in azure.requests] == ["management.example"]
+    assert [request.url.host for request in azure.requests] == ["management.example"]
 
 
 @pytest.mark.parametrize("call", [GET, PATCH, POST], ids=lambda c: c.method)
 async def test_an_expired_token_is_replaced_once(call: ArmRequest) -> None:
     azure = azure_with(arm_error(401, "ExpiredAuthenticationToken", "It is old."), answer(200, {"done": True}))
     assert (await azure.arm.send(call)).content == {"done": True}
-    assert [each.headers["authorization"] for each in azure.requests] == ["Bearer token-1", "Bearer token-2"]
+    assert [request.headers["authorization"] for request in azure.requests] == ["Bearer token-1", "Bearer token-2"]
     assert azure.credential.asked == [(None, False), (None, True)]
 
 
-async def test_a_token_that_is_refused_twice_is_an_error() -> None:
+async def test_a_token_that_is_rejected_twice_is_an_error() -> None:
     azure = azure_with(arm_error(401, "InvalidAuthenticationToken", "No."))
     with pytest.raises(Forbidden):
         await azure.arm.send(GET)
     assert len(azure.requests) == 2
 
 
-async def test_a_claims_challenge_is_answered_with_its_claims() -> None:
+async def test_a_claims_challenge_requests_a_token_with_its_claims() -> None:
     claims = '{"access_token":{"nbf":{"essential":true,"value":"1604106651"}}}'
     challenge = (
         'Bearer authorization_uri="https://login.windows.net/", error="insufficient_claims", '
@@ -169,20 +171,20 @@ async def test_a_claims_challenge_is_answered_with_its_claims() -> None:
     assert azure.credential.asked == [(None, False), (claims, True)]
 
 
-async def test_a_challenge_that_cannot_be_read_asks_for_a_fresh_token_all_the_same() -> None:
+async def test_an_invalid_challenge_requests_a_new_token_without_claims() -> None:
     azure = azure_with(answer(401, {}, {"www-authenticate": 'Bearer claims="/w"'}), answer(200, {}))
     await azure.arm.send(GET)
     assert azure.credential.asked == [(None, False), (None, True)]
 
 
-async def test_no_other_token_helps_against_the_wrong_tenant() -> None:
+async def test_a_token_of_the_wrong_tenant_is_not_replaced() -> None:
     azure = azure_with(arm_error(401, "InvalidAuthenticationTokenTenant", "wrong issuer"))
     with pytest.raises(WrongTenant):
         await azure.arm.send(GET)
     assert len(azure.requests) == 1
 
 
-async def test_many_requests_with_an_old_token_ask_for_one_new_one() -> None:
+async def test_many_requests_with_an_expired_token_request_one_new_token() -> None:
     def handler(request: httpx.Request) -> httpx.Response:
         fresh = request.headers["authorization"] == "Bearer token-2"
         return answer(200, {}) if fresh else arm_error(401, "ExpiredAuthenticationToken")
@@ -199,7 +201,7 @@ async def test_without_a_token_nothing_is_sent() -> None:
     assert azure.requests == []
 
 
-async def test_a_short_wait_that_azure_names_is_waited_for() -> None:
+async def test_a_short_retry_after_is_waited_for() -> None:
     azure = azure_with(arm_error(429, "SubscriptionRequestsThrottled"), answer(200, {}))
     azure.answers[0].headers["retry-after"] = "4"  # type: ignore[union-attr]
     await azure.arm.send(PATCH)
@@ -207,26 +209,26 @@ async def test_a_short_wait_that_azure_names_is_waited_for() -> None:
     assert azure.observed == [("update DevOps configuration", 429), ("update DevOps configuration", 200)]
 
 
-async def test_a_long_wait_that_azure_names_is_the_schedulers() -> None:
+async def test_a_long_retry_after_is_raised_and_blocks_further_requests() -> None:
     azure = azure_with(answer(429, headers={"retry-after": "60"}))
     with pytest.raises(Throttled) as refused:
         await azure.arm.send(GET)
     assert refused.value.retry_after == pytest.approx(60)
     assert len(azure.requests) == 1
-    with pytest.raises(Throttled) as told:  # and the next one is not even sent
+    with pytest.raises(Throttled) as second_refusal:  # and the next one is not even sent
         await azure.arm.send(GET)
-    assert told.value.retry_after == pytest.approx(60)
+    assert second_refusal.value.retry_after == pytest.approx(60)
     assert len(azure.requests) == 1
 
 
-async def test_a_refusal_of_reads_does_not_stop_writes() -> None:
+async def test_throttled_reads_do_not_delay_writes() -> None:
     azure = azure_with(answer(429, headers={"retry-after": "60"}), answer(200, {}))
     with pytest.raises(Throttled):
         await azure.arm.send(GET)
     await azure.arm.send(PUT)
 
 
-async def test_a_failure_that_names_a_long_wait_is_the_schedulers() -> None:
+async def test_a_failure_with_a_long_retry_after_is_raised() -> None:
     azure = azure_with(answer(503, headers={"retry-after": "120"}))
     with pytest.raises(AzureUnavailable) as failed:
         await azure.arm.send(GET)
@@ -248,7 +250,9 @@ async def test_a_failure_that_names_a_long_wait_is_the_schedulers() -> None:
         ),
     ],
 )
-async def test_the_budget_learns_from_every_answer(call: ArmRequest, header: str, kind: OperationKind) -> None:
+async def test_the_rate_limiter_applies_the_headers_of_every_response(
+    call: ArmRequest, header: str, kind: OperationKind
+) -> None:
     azure = azure_with(answer(200, {}, {header: "7"}))
     await azure.arm.send(call)
     (state,) = azure.rate_limiter.states()
@@ -256,7 +260,7 @@ async def test_the_budget_learns_from_every_answer(call: ArmRequest, header: str
     assert state.available == 7
 
 
-async def test_an_empty_window_of_resource_graph_is_waited_out() -> None:
+async def test_an_exhausted_window_of_resource_graph_is_waited_for() -> None:
     azure = azure_with(
         answer(200, {}, {"x-ms-user-quota-remaining": "0", "x-ms-user-quota-resets-after": "00:00:03"}), answer(200, {})
     )
@@ -266,7 +270,7 @@ async def test_an_empty_window_of_resource_graph_is_waited_out() -> None:
     assert azure.time.seconds == pytest.approx(3)
 
 
-async def test_only_so_many_requests_are_under_way_at_once() -> None:
+async def test_the_number_of_concurrent_requests_is_limited() -> None:
     under_way, release = 0, asyncio.Event()
 
     async def handler(_request: httpx.Request) -> httpx.Response:
@@ -285,21 +289,21 @@ async def test_only_so_many_requests_are_under_way_at_once() -> None:
     assert under_way == 100
 
 
-async def test_something_else_than_json_is_not_taken_for_an_answer() -> None:
+async def test_a_response_that_is_not_json_is_an_outage() -> None:
     azure = azure_with(httpx.Response(200, content=b"<html>hello</html>"))
     with pytest.raises(AzureUnavailable, match="proxies"):
         await azure.arm.send(GET)
     assert len(azure.requests) == 1
 
 
-async def test_an_answer_without_end_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_endless_response_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("defender_devops.azure.arm.client._BODY_MAX", 1000)
     azure = azure_with(httpx.Response(200, content=b"[" * 2000))
     with pytest.raises(AzureUnavailable, match="larger"):
         await azure.arm.send(GET)
 
 
-async def test_a_secret_in_a_body_is_sent_and_never_shown() -> None:
+async def test_a_secret_in_a_body_is_sent_and_never_represented() -> None:
     call = ArmRequest("c", "PUT", path="/x", body={"properties": {"authorization": {"code": SecretStr("the-code")}}})
     azure = azure_with(answer(200, {}))
     await azure.arm.send(call)
@@ -311,7 +315,7 @@ async def test_a_list_is_read_to_its_last_page() -> None:
     azure = azure_with(
         page([{"n": 1}], f"{ENDPOINT}/next?token=a%2Fb"), page([{"n": 2}], f"{ENDPOINT}/next?token=c"), page([{"n": 3}])
     )
-    assert [each["n"] for each in await azure.arm.values(GET)] == [1, 2, 3]
+    assert [entry["n"] for entry in await azure.arm.values(GET)] == [1, 2, 3]
     assert azure.requests[1].url.raw_path == b"/next?token=a%2Fb"
 
 
@@ -328,14 +332,14 @@ async def test_a_list_is_read_to_its_last_page() -> None:
         "x" * 70000,
     ],
 )
-async def test_a_link_that_leads_away_is_not_followed(link: str) -> None:
+async def test_a_link_to_another_host_is_not_followed(link: str) -> None:
     azure = azure_with(page([], link))
     with pytest.raises(AzureUnavailable, match="not followed"):
         await azure.arm.values(GET)
     assert len(azure.requests) == 1
 
 
-async def test_pages_that_go_round_in_circles_are_an_error() -> None:
+async def test_pages_that_link_in_a_circle_are_an_error() -> None:
     azure = azure_with(page([], f"{ENDPOINT}/next"))
     with pytest.raises(AzureUnavailable, match="do not end"):
         await azure.arm.values(GET)
@@ -349,7 +353,7 @@ async def test_pages_that_never_end_are_an_error(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("segments", [("a", ""), ("..", "b"), (".",)])
-def test_a_path_cannot_climb(segments: tuple[str, ...]) -> None:
+def test_a_path_cannot_contain_relative_segments(segments: tuple[str, ...]) -> None:
     with pytest.raises(InvalidRequest):
         resource_path(*segments)
 
@@ -361,7 +365,7 @@ def test_a_name_stays_one_segment(name: str) -> None:
     assert url.path == f"/a/{name}/b"
 
 
-async def test_no_library_logs_a_signed_address(caplog: pytest.LogCaptureFixture) -> None:
+async def test_no_library_logs_a_signed_url(caplog: pytest.LogCaptureFixture) -> None:
     azure = azure_with(page([]))
     with caplog.at_level(logging.DEBUG):
         await azure.arm.values(GET.for_page(f"{ENDPOINT}/operationResults/1?s=signature"))

@@ -33,7 +33,7 @@ T1, T2 = "11111111-1111-1111-1111-111111111111", "99999999-9999-9999-9999-999999
 OBJECT = "44444444-4444-4444-4444-444444444444"
 GROUP_SCOPE = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-devops-security"
 SCOPE = f"{GROUP_SCOPE}/providers/Microsoft.Security/securityConnectors/contoso"
-ASKED = RequestContext("create connector", "client c", SUBSCRIPTION)
+CONTEXT = RequestContext("create connector", "client c", SUBSCRIPTION)
 
 POLICY = {
     "type": "PolicyViolation",
@@ -50,7 +50,7 @@ def arm(code: str, message: str = "", **more: object) -> bytes:
 
 
 def error_of(status: int, body: bytes = b"", headers: dict[str, str] | None = None) -> AzureError:
-    return error_for_response(HttpResponse(status, headers or {}, body), ASKED, NOW)
+    return error_for_response(HttpResponse(status, headers or {}, body), CONTEXT, NOW)
 
 
 CASES = {
@@ -251,15 +251,15 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize(("status", "body", "kind", "words"), CASES.values(), ids=CASES.keys())
-def test_an_answer_becomes_its_error_with_words_that_say_what_to_do(
-    status: int, body: bytes, kind: type[AzureError], words: list[str]
+@pytest.mark.parametrize(("status", "body", "kind", "phrases"), CASES.values(), ids=CASES.keys())
+def test_a_response_becomes_its_error_with_a_message_that_says_what_to_do(
+    status: int, body: bytes, kind: type[AzureError], phrases: list[str]
 ) -> None:
     error = error_of(status, body)
     assert type(error) is kind
     assert error.status == status
     assert len(error.message) <= 1024
-    for word in words:
+    for word in phrases:
         assert word in error.message
 
 
@@ -268,7 +268,7 @@ def test_every_class_of_azure_errors_is_reached() -> None:
     assert reached == set(AzureError.__subclasses__())
 
 
-def test_the_code_of_the_service_is_kept() -> None:
+def test_the_error_has_the_code_of_the_service() -> None:
     assert error_of(409, arm("RoleAssignmentExists", "It exists.")).code == "RoleAssignmentExists"
     assert error_of(502).code is None
 
@@ -290,7 +290,7 @@ def test_the_code_of_the_service_is_kept() -> None:
         ),
     ],
 )
-def test_the_same_failure_reads_the_same_each_time(first: str, second: str) -> None:
+def test_the_same_failure_has_the_same_message_each_time(first: str, second: str) -> None:
     assert error_of(400, arm("BadRequest", first)).message == error_of(400, arm("BadRequest", second)).message
 
 
@@ -322,9 +322,7 @@ def test_no_token_or_signature_reaches_a_message() -> None:
         ({"retry-after": "3", "x-ms-user-quota-resets-after": "00:00:05"}, 3),
     ],
 )
-def test_the_time_to_wait_is_read_from_whichever_header_names_it(
-    headers: dict[str, str], seconds: float | None
-) -> None:
+def test_retry_after_is_read_from_all_its_headers(headers: dict[str, str], seconds: float | None) -> None:
     assert retry_after_seconds(HttpResponse(429, headers), NOW) == seconds
     assert error_of(429, headers=headers).retry_after == seconds
 
@@ -344,17 +342,17 @@ _JSON = st.recursive(
 
 
 @given(status=st.integers(300, 599), content=_JSON)
-def test_no_json_is_too_strange(status: int, content: object) -> None:
+def test_any_json_becomes_an_error(status: int, content: object) -> None:
     assert isinstance(error_of(status, json.dumps(content).encode()), AzureError)
 
 
 @given(status=st.integers(300, 599), body=st.binary(max_size=200), header=st.text(max_size=20))
-def test_no_bytes_are_too_strange(status: int, body: bytes, header: str) -> None:
+def test_any_bytes_become_an_error(status: int, body: bytes, header: str) -> None:
     error = error_of(status, body, {"retry-after": header})
     assert len(error.message) <= 1024
     assert error.retry_after is None or 0 <= error.retry_after <= 3600
 
 
-def test_a_body_nested_without_end_is_read_to_some_depth() -> None:
+def test_a_deeply_nested_body_is_parsed_to_a_limited_depth() -> None:
     body = b'{"error":' + b'{"code":"X","details":[' * 2000 + b"{}" + b"]}" * 2000 + b"}"
     assert isinstance(error_of(400, body), InvalidRequest)

@@ -68,7 +68,7 @@ async def test_subscriptions_principals_and_kinds_do_not_share_a_bucket() -> Non
 
 
 @pytest.mark.looptime
-async def test_callers_are_served_in_the_order_of_asking() -> None:
+async def test_callers_are_served_in_order() -> None:
     rate_limiter = patient()
     await spend(rate_limiter, WRITES, 190)
     served: list[int] = []
@@ -102,7 +102,7 @@ async def test_a_cancelled_caller_leaves_its_turn_to_the_next(cancelled: int) ->
 
 
 @pytest.mark.looptime
-async def test_a_cancelled_request_is_no_longer_under_way() -> None:
+async def test_a_cancelled_request_is_no_longer_in_flight() -> None:
     rate_limiter = patient()
 
     async def stuck() -> None:
@@ -118,7 +118,7 @@ async def test_a_cancelled_request_is_no_longer_under_way() -> None:
 
 
 @pytest.mark.looptime
-async def test_what_azure_says_is_left_lowers_the_bucket() -> None:
+async def test_the_remaining_count_of_azure_lowers_the_limit() -> None:
     rate_limiter = patient()
     await spend(rate_limiter, READS)
     rate_limiter.update_remaining(READS, 10)
@@ -129,15 +129,15 @@ async def test_what_azure_says_is_left_lowers_the_bucket() -> None:
     assert now() - started == pytest.approx(1.0, abs=0.01)
 
 
-@pytest.mark.parametrize("said", [11_999, 250, 191])
-async def test_what_azure_says_is_left_never_raises_the_bucket(said: float) -> None:
+@pytest.mark.parametrize("remaining", [11_999, 250, 191])
+async def test_the_remaining_count_of_azure_never_raises_the_limit(remaining: float) -> None:
     rate_limiter = RateLimiter(clock=FakeTime().clock)
     await spend(rate_limiter, READS, 50)
-    rate_limiter.update_remaining(READS, said)
+    rate_limiter.update_remaining(READS, remaining)
     assert rate_limiter.states()[0].available == 190
 
 
-async def test_what_is_under_way_is_taken_off_what_azure_says_is_left() -> None:
+async def test_requests_in_flight_are_subtracted_from_the_remaining_count() -> None:
     rate_limiter = RateLimiter(clock=FakeTime().clock)
     async with rate_limiter.request(READS), rate_limiter.request(READS), rate_limiter.request(READS):
         rate_limiter.update_remaining(READS, 10)  # the answer to one of the three
@@ -145,7 +145,7 @@ async def test_what_is_under_way_is_taken_off_what_azure_says_is_left() -> None:
 
 
 @pytest.mark.looptime
-async def test_the_time_that_azure_names_wins_over_a_full_bucket() -> None:
+async def test_retry_after_has_precedence_over_a_full_bucket() -> None:
     rate_limiter = patient()
     started = now()
     rate_limiter.block(READS, 30)
@@ -155,7 +155,7 @@ async def test_the_time_that_azure_names_wins_over_a_full_bucket() -> None:
 
 
 @pytest.mark.looptime
-async def test_the_time_that_azure_names_also_holds_for_those_who_wait_already() -> None:
+async def test_retry_after_delays_waiting_callers_as_well() -> None:
     rate_limiter = patient()
     await spend(rate_limiter, WRITES, 190)
     started = now()
@@ -166,7 +166,7 @@ async def test_the_time_that_azure_names_also_holds_for_those_who_wait_already()
     assert now() - started == pytest.approx(10.05)
 
 
-async def test_after_a_refusal_the_bucket_counts_as_empty() -> None:
+async def test_after_a_429_the_bucket_is_empty() -> None:
     time = FakeTime()
     rate_limiter = RateLimiter(clock=time.clock)
     rate_limiter.block(WRITES, 2)
@@ -174,7 +174,7 @@ async def test_after_a_refusal_the_bucket_counts_as_empty() -> None:
     assert rate_limiter.states()[0].available == pytest.approx(20)
 
 
-async def test_whoever_would_wait_too_long_is_told_when_to_come_back() -> None:
+async def test_a_delay_beyond_the_timeout_is_raised_with_retry_after() -> None:
     time = FakeTime()
     rate_limiter = RateLimiter(timeout=10, clock=time.clock)
     rate_limiter.block(WRITES, 11)
@@ -186,7 +186,7 @@ async def test_whoever_would_wait_too_long_is_told_when_to_come_back() -> None:
 
 
 @pytest.mark.looptime
-async def test_the_line_before_a_caller_counts_for_its_patience() -> None:
+async def test_the_queue_before_a_caller_counts_for_its_timeout() -> None:
     rate_limiter = patient(timeout=1.0)
     await spend(rate_limiter, WRITES, 190)
     waiting = [asyncio.create_task(spend(rate_limiter, WRITES)) for _ in range(10)]
@@ -197,14 +197,14 @@ async def test_the_line_before_a_caller_counts_for_its_patience() -> None:
     await asyncio.gather(*waiting)
 
 
-async def test_the_metrics_show_every_bucket_that_was_used() -> None:
+async def test_the_states_include_every_limit_that_was_used() -> None:
     rate_limiter = RateLimiter(clock=FakeTime().clock)
     await spend(rate_limiter, READS, 3)
     await spend(rate_limiter, GRAPH)
     rate_limiter.block(GRAPH, 5)
-    left = {each.key: each for each in rate_limiter.states()}
-    assert left[READS].available == 237
-    assert left[GRAPH].blocked_seconds == 5
+    states = {state.key: state for state in rate_limiter.states()}
+    assert states[READS].available == 237
+    assert states[GRAPH].blocked_seconds == 5
 
 
 _STEPS = st.lists(st.tuples(st.floats(0, 3), st.integers(1, 60)), min_size=1, max_size=8)

@@ -70,7 +70,7 @@ GET = ArmRequest("read", "GET", path="/a", api_version="1")
 
 
 @pytest.mark.parametrize("requests_before", [0, 1, 2])
-async def test_a_cut_connection_never_sends_what_can_be_spent_once_a_second_time(requests_before: int) -> None:
+async def test_a_cut_connection_never_repeats_a_request_that_must_not_be_retried(requests_before: int) -> None:
     once = ArmRequest("authorize", "PUT", path="/a", body={"code": SecretStr("c")}, retry=RetryPolicy.NEVER)
 
     async def ask(arm: ArmClient) -> None:
@@ -80,10 +80,10 @@ async def test_a_cut_connection_never_sends_what_can_be_spent_once_a_second_time
             await arm.send(once)
 
     requests = await asking(lambda number: OK if number <= requests_before else b"", ask)
-    assert [each.partition(" ")[0] for each in requests] == ["GET"] * requests_before + ["PUT"]
+    assert [request.partition(" ")[0] for request in requests] == ["GET"] * requests_before + ["PUT"]
 
 
-async def test_a_kept_connection_that_was_cut_meanwhile_is_replaced_for_what_may_be_repeated() -> None:
+async def test_a_cut_idle_connection_is_replaced_for_an_idempotent_request() -> None:
     async def ask(arm: ArmClient) -> None:
         await arm.send(GET)
         await arm.send(GET)
@@ -91,7 +91,7 @@ async def test_a_kept_connection_that_was_cut_meanwhile_is_replaced_for_what_may
     assert len(await asking(lambda number: b"" if number == 2 else OK, ask)) == 3
 
 
-async def test_cookies_are_neither_kept_nor_sent() -> None:
+async def test_cookies_are_neither_stored_nor_sent() -> None:
     cookie = OK.replace(b"Content-Type", b"Set-Cookie: session=1\r\nContent-Type")
 
     async def ask(arm: ArmClient) -> None:
@@ -102,7 +102,7 @@ async def test_cookies_are_neither_kept_nor_sent() -> None:
     assert "cookie" not in (first + second).lower()
 
 
-async def test_an_answer_that_is_no_http_is_a_failure_with_a_name() -> None:
+async def test_a_response_that_is_not_http_is_an_outage() -> None:
     async def ask(arm: ArmClient) -> None:
         with pytest.raises(AzureUnavailable) as failed:
             await arm.send(ArmRequest("read", "GET", path="/a", retry=RetryPolicy.NEVER))
@@ -121,7 +121,7 @@ async def test_a_redirect_is_not_followed_by_the_real_transport_either() -> None
     assert len(await asking(lambda _number: redirect, ask)) == 1
 
 
-async def test_the_query_of_a_signed_address_arrives_as_azure_wrote_it() -> None:
+async def test_the_query_of_a_signed_url_is_sent_unchanged() -> None:
     query = "api-version=2025-03-01&t=638&c=MII-_abc%2Bd&s=a%20b&x=%3D%26"
 
     async def ask(arm: ArmClient) -> None:
@@ -129,15 +129,15 @@ async def test_the_query_of_a_signed_address_arrives_as_azure_wrote_it() -> None
         await arm.send(ArmRequest("look", "GET", link=SecretStr(f"{endpoint}/operationResults/1?{query}")))
 
     (request,) = await asking(lambda _number: OK, ask)
-    sent = httpx.URL(f"http://x{request.split()[1]}")
-    assert dict(sent.params) == dict(httpx.URL(f"http://x/?{query}").params)
+    received_url = httpx.URL(f"http://x{request.split()[1]}")
+    assert dict(received_url.params) == dict(httpx.URL(f"http://x/?{query}").params)
 
 
 @pytest.mark.parametrize(
     ("no_proxy", "through_proxy"),
     [("", True), ("elsewhere.example", True), ("management.example", False), ("*", False)],
 )
-async def test_the_proxy_of_the_environment_is_used_unless_it_is_not_for_azure(
+async def test_the_proxy_of_the_environment_is_used_unless_no_proxy_excludes_azure(
     monkeypatch: pytest.MonkeyPatch, no_proxy: str, through_proxy: bool
 ) -> None:
     async def ask(arm: ArmClient) -> None:
@@ -156,4 +156,4 @@ async def test_the_proxy_of_the_environment_is_used_unless_it_is_not_for_azure(
 
     requests = await asking(lambda _number: OK, ask, with_proxy)
     expected = ["http://management.example:9/a?api-version=1"] if through_proxy else []
-    assert [each.split()[1] for each in requests] == expected
+    assert [request.split()[1] for request in requests] == expected

@@ -20,7 +20,7 @@ async def value(tokens: TokenSource) -> str:
     return (await tokens.current()).get_secret_value()
 
 
-async def test_a_token_is_kept_until_five_minutes_before_its_end() -> None:
+async def test_a_token_is_cached_until_five_minutes_before_its_expiry() -> None:
     tokens, _, time = source()
     assert await value(tokens) == "token-1"
     time.seconds = 3600 - 301
@@ -29,13 +29,13 @@ async def test_a_token_is_kept_until_five_minutes_before_its_end() -> None:
     assert await value(tokens) == "token-2"
 
 
-async def test_those_who_ask_at_once_share_one_request() -> None:
+async def test_concurrent_callers_share_one_request() -> None:
     tokens, credential, _ = source()
     assert await asyncio.gather(*(value(tokens) for _ in range(50))) == ["token-1"] * 50
     assert len(credential.asked) == 1
 
 
-async def test_a_cancelled_asker_leaves_the_request_to_the_next() -> None:
+async def test_a_cancelled_caller_leaves_the_request_to_the_next() -> None:
     tokens, credential, _ = source()
     first, second = (asyncio.create_task(value(tokens)) for _ in range(2))
     await asyncio.sleep(0)
@@ -45,7 +45,7 @@ async def test_a_cancelled_asker_leaves_the_request_to_the_next() -> None:
 
 
 @pytest.mark.parametrize("failure", [CredentialsUnavailable("down"), KubernetesUnavailable("down")])
-async def test_an_old_token_that_is_still_good_outlives_a_failure_to_replace_it(failure: Exception) -> None:
+async def test_a_valid_token_outlives_a_failed_refresh(failure: Exception) -> None:
     tokens, credential, time = source()
     assert await value(tokens) == "token-1"
     credential.script = [failure]  # type: ignore[list-item]
@@ -57,7 +57,7 @@ async def test_an_old_token_that_is_still_good_outlives_a_failure_to_replace_it(
     assert await value(tokens) == "token-3"
 
 
-async def test_an_ended_token_does_not_outlive_a_failure() -> None:
+async def test_an_expired_token_does_not_outlive_a_failed_refresh() -> None:
     tokens, credential, time = source()
     await value(tokens)
     credential.script = [CredentialsUnavailable("down")]
@@ -66,7 +66,7 @@ async def test_an_ended_token_does_not_outlive_a_failure() -> None:
         await value(tokens)
 
 
-async def test_a_failure_answers_all_who_ask_within_seconds_and_is_then_forgotten() -> None:
+async def test_a_failure_is_cached_for_some_seconds() -> None:
     tokens, credential, time = source(CredentialsRejected("wrong secret", retry_after=7))
     for _ in range(10):
         with pytest.raises(CredentialsRejected, match="wrong secret") as failed:
@@ -77,16 +77,16 @@ async def test_a_failure_answers_all_who_ask_within_seconds_and_is_then_forgotte
     assert await value(tokens) == "token-2"
 
 
-async def test_a_refused_token_is_replaced_only_by_the_first_who_finds_out() -> None:
+async def test_a_rejected_token_is_replaced_once_for_all_callers() -> None:
     tokens, credential, _ = source()
     old = await tokens.current()
     replaced = await asyncio.gather(*(tokens.replace(old, "claims") for _ in range(10)))
-    assert {each.get_secret_value() for each in replaced} == {"token-2"}
+    assert {token.get_secret_value() for token in replaced} == {"token-2"}
     assert credential.asked == [(None, False), ("claims", True)]
     assert await value(tokens) == "token-2"
 
 
-async def test_the_issuers_wish_to_replace_a_token_is_heeded() -> None:
+async def test_a_token_is_refreshed_at_the_time_that_the_issuer_recommends() -> None:
     time = FakeTime()
 
     class WithWish(FakeCredential):
@@ -102,7 +102,7 @@ async def test_the_issuers_wish_to_replace_a_token_is_heeded() -> None:
     assert await value(tokens) == "token-2"
 
 
-async def test_a_token_is_not_shown() -> None:
+async def test_a_token_does_not_appear_in_its_representation() -> None:
     tokens, _, _ = source()
     assert "token-1" not in repr(await tokens.current())
     assert isinstance(await tokens.current(), SecretStr)

@@ -61,12 +61,12 @@ def identities(cluster: Cluster, environment: dict[str, str] | None = None, gran
 class Sdk:
     """Every credential of azure-identity at once: remembers how it was made."""
 
-    made: ClassVar[list[tuple[str, tuple[Any, ...], dict[str, Any]]]] = []
+    created: ClassVar[list[tuple[str, tuple[Any, ...], dict[str, Any]]]] = []
 
     def __init__(self, kind: str, args: tuple[Any, ...], options: dict[str, Any]) -> None:
         self.args, self.closed = args, False
         options = {key: value for key, value in options.items() if key not in credentials._TRANSPORT}
-        self.made.append((kind, tuple(each for each in args if not callable(each)), options))
+        self.created.append((kind, tuple(arg for arg in args if not callable(arg)), options))
 
     async def get_token_info(self, *_scopes: str, options: object = None) -> SimpleNamespace:
         return SimpleNamespace(token="t", expires_on=4_000_000_000, refresh_on=None)
@@ -76,15 +76,15 @@ class Sdk:
 
 
 @pytest.fixture
-def made(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[Any, ...], dict[str, Any]]]:
+def created(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[Any, ...], dict[str, Any]]]:
     """What was made of azure-identity."""
-    Sdk.made = []
+    Sdk.created = []
     for kind in ("ClientSecret", "Certificate", "ClientAssertion", "WorkloadIdentity", "ManagedIdentity"):
         monkeypatch.setattr(
             f"azure.identity.aio.{kind}Credential",
             lambda *args, kind=kind, **options: Sdk(kind, args, options),
         )
-    return Sdk.made
+    return Sdk.created
 
 
 @pytest.mark.parametrize(
@@ -102,17 +102,17 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[Any, ...], di
         ({"AZURE_CLIENT_ID": OWN, "AZURE_CLIENT_SECRET": "s"}, ("ClientSecret", (TENANT, OWN, "s"), {})),
     ],
 )
-async def test_the_operators_own_identity_is_what_its_environment_gives(
-    cluster: Cluster, made: list[Any], environment: dict[str, str], expected: object
+async def test_the_operator_identity_follows_the_environment(
+    cluster: Cluster, created: list[Any], environment: dict[str, str], expected: object
 ) -> None:
     arm = await identities(cluster, environment).client("uid", HOME, azure(None))
     await arm.send(CALL)
-    assert made == [expected]
+    assert created == [expected]
     assert arm.principal == f"{TENANT}/{environment.get('AZURE_CLIENT_ID', 'system-assigned')}"
 
 
 async def test_a_certificate_of_the_environment_is_read_from_its_file(
-    cluster: Cluster, made: list[Any], tmp_path: Path
+    cluster: Cluster, created: list[Any], tmp_path: Path
 ) -> None:
     file = tmp_path / "certificate.pem"
     file.write_bytes(b"pem")
@@ -122,7 +122,7 @@ async def test_a_certificate_of_the_environment_is_read_from_its_file(
         "AZURE_CLIENT_CERTIFICATE_PASSWORD": "p",
     }
     await (await identities(cluster, environment).client("uid", HOME, azure(None))).send(CALL)
-    assert made == [("Certificate", (TENANT, OWN), {"certificate_data": b"pem", "password": "p"})]
+    assert created == [("Certificate", (TENANT, OWN), {"certificate_data": b"pem", "password": "p"})]
 
 
 @pytest.mark.parametrize(
@@ -137,25 +137,25 @@ async def test_a_certificate_of_the_environment_is_read_from_its_file(
         ),
     ],
 )
-async def test_a_connectors_own_identity_is_what_its_spec_names(
-    cluster: Cluster, made: list[Any], identity: dict[str, Any], expected: object
+async def test_a_connector_uses_the_identity_of_its_spec(
+    cluster: Cluster, created: list[Any], identity: dict[str, Any], expected: object
 ) -> None:
     cluster.secrets[HOME, "arm", "secret"] = b"s3cret\n"
     arm = await identities(cluster).client("uid", HOME, azure(identity))
     await arm.send(CALL)
-    assert made == [expected]
+    assert created == [expected]
     assert arm.principal == f"{TENANT}/{CLIENT}"
 
 
-async def test_a_service_accounts_token_is_asked_for_in_the_connectors_namespace(
-    cluster: Cluster, made: list[Any]
+async def test_a_service_account_token_is_requested_in_the_connectors_namespace(
+    cluster: Cluster, created: list[Any]
 ) -> None:
     await (await identities(cluster).client("uid", HOME, azure(FEDERATED))).send(CALL)
     assert cluster.asked_tokens == [(HOME, "azure", "api://AzureADTokenExchange")]
 
 
 @pytest.mark.parametrize(
-    ("failure", "kind", "words"),
+    ("failure", "kind", "phrases"),
     [
         (KubernetesNotFound("no"), CredentialsMissing, "no service account azure"),
         (KubernetesRefused("no"), CredentialsMissing, "identityGrants"),
@@ -163,11 +163,11 @@ async def test_a_service_accounts_token_is_asked_for_in_the_connectors_namespace
     ],
 )
 async def test_a_service_account_without_a_token_says_why(
-    cluster: Cluster, made: list[Any], failure: Exception, kind: type[Exception], words: str
+    cluster: Cluster, created: list[Any], failure: Exception, kind: type[Exception], phrases: str
 ) -> None:
     cluster.failure = failure
     arm = await identities(cluster).client("uid", HOME, azure(FEDERATED))
-    with pytest.raises(kind, match=words):
+    with pytest.raises(kind, match=phrases):
         await arm.send(CALL)
 
 
@@ -182,7 +182,7 @@ async def test_connectors_of_the_same_identity_share_a_client(cluster: Cluster) 
 
 
 async def test_a_new_secret_takes_effect_at_once_and_the_old_client_is_closed(
-    cluster: Cluster, made: list[Any]
+    cluster: Cluster, created: list[Any]
 ) -> None:
     cluster.secrets[HOME, "arm", "secret"] = b"old"
     shared = identities(cluster)
@@ -197,10 +197,10 @@ async def test_a_new_secret_takes_effect_at_once_and_the_old_client_is_closed(
     assert await shared.client("2", HOME, azure(SECRET)) is new
     assert sdk.closed
     await new.send(CALL)
-    assert [args[-1] for _, args, _ in made] == ["old", "new"]
+    assert [args[-1] for _, args, _ in created] == ["old", "new"]
 
 
-async def test_a_resource_that_is_gone_lets_its_client_go(cluster: Cluster, made: list[Any]) -> None:
+async def test_the_client_of_a_deleted_resource_is_closed(cluster: Cluster, created: list[Any]) -> None:
     cluster.secrets[HOME, "arm", "secret"] = b"s"
     shared = identities(cluster)
     arm = await shared.client("1", HOME, azure(SECRET))
@@ -221,19 +221,19 @@ async def test_a_secret_that_is_missing_or_empty_is_named(cluster: Cluster, valu
         await identities(cluster).client("1", HOME, azure(SECRET))
 
 
-async def test_a_secret_that_is_no_text_is_named(cluster: Cluster) -> None:
+async def test_a_secret_that_is_not_text_is_named(cluster: Cluster) -> None:
     cluster.secrets[HOME, "arm", "secret"] = b"\xff\xfe"
     with pytest.raises(CredentialsMissing, match="no text"):
         await identities(cluster).client("1", HOME, azure(SECRET))
 
 
-async def test_a_secret_that_cannot_be_read_is_not_taken_for_missing(cluster: Cluster) -> None:
+async def test_a_secret_that_cannot_be_read_is_not_reported_as_missing(cluster: Cluster) -> None:
     cluster.failure = KubernetesUnavailable("down")
     with pytest.raises(KubernetesUnavailable):
         await identities(cluster).client("1", HOME, azure(SECRET))
 
 
-async def test_a_resource_on_its_way_out_keeps_the_credential_whose_secret_went_first(cluster: Cluster) -> None:
+async def test_a_resource_being_deleted_keeps_its_client_after_its_secret_is_deleted(cluster: Cluster) -> None:
     cluster.secrets[HOME, "arm", "secret"] = b"s"
     shared = identities(cluster)
     arm = await shared.client("1", HOME, azure(SECRET))
@@ -245,14 +245,14 @@ async def test_a_resource_on_its_way_out_keeps_the_credential_whose_secret_went_
         await shared.client("2", HOME, azure(SECRET), is_deleting=True)
 
 
-async def test_what_is_not_granted_has_no_client_not_even_on_its_way_out(cluster: Cluster) -> None:
+async def test_an_identity_without_a_grant_has_no_client_even_during_deletion(cluster: Cluster) -> None:
     for identity in (None, FEDERATED, {"type": "ManagedIdentity"}):
         for is_deleting in (False, True):
             with pytest.raises(CredentialsMissing, match="not granted"):
                 await identities(cluster).client("1", "team-a", azure(identity), is_deleting=is_deleting)
 
 
-async def test_a_secret_of_another_namespace_is_out_of_reach(cluster: Cluster) -> None:
+async def test_a_secret_of_another_namespace_is_never_read(cluster: Cluster) -> None:
     cluster.secrets["team-a", "arm", "secret"] = b"s"
     with pytest.raises(CredentialsMissing, match="team-b/arm"):
         await identities(cluster).client("1", "team-b", azure(SECRET))
@@ -269,7 +269,7 @@ def test_the_token_of_the_operators_own_service_account_is_read_each_time(tmp_pa
     assert operator_identity.assertion().get_secret_value() == "second"
 
 
-def test_without_workload_identity_there_is_no_such_token() -> None:
+def test_without_workload_identity_there_is_no_service_account_token() -> None:
     with pytest.raises(CredentialsMissing):
         OperatorIdentity({}).assertion()
 

@@ -111,25 +111,25 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize(("raised", "kind", "words"), CASES.values(), ids=CASES.keys())
-def test_each_failure_says_what_to_do_and_keeps_its_number(
-    raised: Exception, kind: type[CredentialsError], words: list[str]
+@pytest.mark.parametrize(("raised", "kind", "phrases"), CASES.values(), ids=CASES.keys())
+def test_each_failure_says_what_to_do_and_names_its_code(
+    raised: Exception, kind: type[CredentialsError], phrases: list[str]
 ) -> None:
     error = credentials_error(raised, CONTEXT)
     assert type(error) is kind
-    for word in words:
+    for word in phrases:
         assert word in error.message
 
 
 @pytest.mark.parametrize("raised", [case[0] for case in CASES.values()], ids=CASES.keys())
-def test_no_message_names_a_single_request(raised: Exception) -> None:
+def test_no_message_contains_request_ids_or_times(raised: Exception) -> None:
     message = credentials_error(raised, CONTEXT).message
     assert "Trace ID" not in message
     assert "2024-" not in message
     assert len(message) <= 1024
 
 
-def test_an_answer_without_a_status_is_judged_by_its_words() -> None:
+def test_a_response_without_a_status_is_classified_by_its_oauth_error() -> None:
     raised = ClientAuthenticationError(
         message="(invalid_client) AADSTS7000215: x", response=SimpleNamespace(status_code=None, reason="", headers={})
     )

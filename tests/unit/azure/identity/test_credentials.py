@@ -53,20 +53,20 @@ def built(*sdks: Sdk) -> Callable[[], Any]:
     return lambda: waiting.pop(0)
 
 
-async def test_a_token_is_asked_for_with_continuous_access_evaluation() -> None:
+async def test_a_token_is_requested_with_continuous_access_evaluation() -> None:
     sdk = Sdk()
     token = await EntraCredential(built(sdk), CONTEXT).token(claims=None, force_refresh=False)
     assert (token.value.get_secret_value(), token.expires_at, token.refresh_at) == ("t", 1000.0, 500.0)
     assert sdk.options == [{"enable_cae": True}]
 
 
-async def test_claims_are_handed_on() -> None:
+async def test_claims_are_passed_on() -> None:
     sdk = Sdk()
     await EntraCredential(built(sdk), CONTEXT).token(claims='{"x":1}', force_refresh=True)
     assert sdk.options == [{"enable_cae": True, "claims": '{"x":1}'}]
 
 
-async def test_a_token_that_must_be_new_comes_from_a_new_credential() -> None:
+async def test_a_forced_refresh_uses_a_new_credential() -> None:
     first, second = Sdk(), Sdk()
     credential = EntraCredential(built(first, second), CONTEXT)
     await credential.token(claims=None, force_refresh=False)
@@ -79,19 +79,19 @@ async def test_a_token_that_must_be_new_comes_from_a_new_credential() -> None:
     assert second.closed
 
 
-async def test_a_failure_of_the_library_becomes_an_error_of_ours() -> None:
+async def test_an_exception_of_the_library_becomes_an_operator_error() -> None:
     failing = Sdk(ClientAuthenticationError(message="(invalid_client) AADSTS7000215: x"))
     with pytest.raises(CredentialsRejected, match="AADSTS7000215"):
         await EntraCredential(built(failing), CONTEXT).token(claims=None, force_refresh=False)
 
 
-async def test_a_defect_stays_a_defect() -> None:
+async def test_a_programming_error_is_not_converted() -> None:
     with pytest.raises(TypeError):
         await EntraCredential(built(Sdk(TypeError("a defect"))), CONTEXT).token(claims=None, force_refresh=False)
 
 
 @pytest.mark.looptime
-async def test_entra_that_does_not_answer_is_not_waited_for_without_end() -> None:
+async def test_a_token_request_without_a_response_times_out() -> None:
     class Silent(Sdk):
         async def get_token_info(self, *scopes: str, options: object = None) -> SimpleNamespace:
             await asyncio.sleep(10_000)
@@ -116,13 +116,13 @@ def pem(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> bytes:
     ],
     ids=["no certificate", "broken", "no RSA", "key alone"],
 )
-async def test_a_certificate_that_cannot_be_used_says_so_without_showing_it(data: bytes) -> None:
+async def test_an_unusable_certificate_is_reported_without_its_content(data: bytes) -> None:
     with pytest.raises(CredentialsRejected, match="RSA") as refused:
         await certificate(TENANT, CLIENT, lambda: SecretBytes(data)).token(claims=None, force_refresh=False)
     assert "BEGIN" not in refused.value.message
 
 
-async def test_a_certificate_that_can_be_used_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_usable_certificate_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     data = pem(rsa.generate_private_key(65537, 2048))
     credential = certificate(TENANT, CLIENT, lambda: SecretBytes(data))
     monkeypatch.setitem(credentials._TRANSPORT, "retry_total", 0)
@@ -132,15 +132,15 @@ async def test_a_certificate_that_can_be_used_is_taken(monkeypatch: pytest.Monke
     await credential.close()
 
 
-async def test_the_file_of_a_projected_token_that_is_missing_is_named_as_the_cause(tmp_path: Path) -> None:
+async def test_a_missing_projected_token_file_is_named_as_the_cause(tmp_path: Path) -> None:
     credential = federated_file(TENANT, CLIENT, str(tmp_path / "missing"))
     with pytest.raises(CredentialsMissing, match="volume"):
         await credential.token(claims=None, force_refresh=False)
     await credential.close()
 
 
-async def test_the_service_accounts_token_is_asked_for_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    given: list[str] = []
+async def test_a_service_account_token_is_requested_for_each_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    assertions: list[str] = []
 
     class Assertion(Sdk):
         def __init__(self, tenant: str, client: str, func: Callable[[], str], **_options: object) -> None:
@@ -148,7 +148,7 @@ async def test_the_service_accounts_token_is_asked_for_each_time(monkeypatch: py
             self.func = func
 
         async def get_token_info(self, *scopes: str, options: object = None) -> SimpleNamespace:
-            given.append(self.func())
+            assertions.append(self.func())
             return await super().get_token_info(*scopes, options=options)
 
     monkeypatch.setattr("azure.identity.aio.ClientAssertionCredential", Assertion)
@@ -160,10 +160,10 @@ async def test_the_service_accounts_token_is_asked_for_each_time(monkeypatch: py
     credential = federated(TENANT, CLIENT, "system:serviceaccount:a:b", assertion)
     await credential.token(claims=None, force_refresh=False)
     await credential.token(claims=None, force_refresh=False)
-    assert given == ["first", "second"]
+    assert assertions == ["first", "second"]
 
 
-async def test_a_missing_service_account_is_not_entras_fault() -> None:
+async def test_a_missing_service_account_is_not_reported_as_an_outage() -> None:
     async def assertion() -> SecretStr:
         raise KubernetesNotFound("no such service account")
 
@@ -171,7 +171,7 @@ async def test_a_missing_service_account_is_not_entras_fault() -> None:
         await federated(TENANT, CLIENT, "s", assertion).token(claims=None, force_refresh=False)
 
 
-async def test_a_managed_identity_is_never_turned_into_the_operators_own(
+async def test_a_managed_identity_never_becomes_the_operators_identity(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     token = tmp_path / "token"

@@ -39,9 +39,9 @@ def grants(*granted: dict[str, str], operator_identity: str | None = OWN) -> Gra
     return Grants("defender-devops", tuple(IdentityGrant.model_validate(grant) for grant in granted), operator_identity)
 
 
-def allowed(granted: Grants, namespace: str, wanted: Azure) -> bool:
+def allowed(granted: Grants, namespace: str, azure_spec: Azure) -> bool:
     try:
-        granted.require(namespace, wanted)
+        granted.require(namespace, azure_spec)
     except CredentialsMissing:
         return False
     return True
@@ -56,12 +56,12 @@ def test_the_operators_own_namespace_may_use_everything(identity: Identity) -> N
 
 
 @pytest.mark.parametrize("identity", ALL)
-def test_without_a_grant_no_other_namespace_may_use_anything_of_the_operators(identity: Identity) -> None:
+def test_without_a_grant_no_other_namespace_may_use_an_identity_of_the_operator(identity: Identity) -> None:
     assert not allowed(grants(), "team-a", azure(identity))
 
 
 @pytest.mark.parametrize("identity", [SECRET, CERTIFICATE])
-def test_what_lies_in_the_namespace_itself_needs_no_grant(identity: Identity) -> None:
+def test_a_credential_in_the_namespace_itself_needs_no_grant(identity: Identity) -> None:
     assert allowed(grants(), "team-a", azure(identity))
 
 
@@ -75,7 +75,7 @@ def test_what_lies_in_the_namespace_itself_needs_no_grant(identity: Identity) ->
         (SELF_GRANT | {"clientId": OWN, "serviceAccountName": "azure"}, [FEDERATED_OWN]),
     ],
 )
-def test_a_grant_allows_what_it_names_and_nothing_else(grant: dict[str, str], may: list[Identity]) -> None:
+def test_a_grant_permits_only_its_own_identity(grant: dict[str, str], may: list[Identity]) -> None:
     granted = grants(grant)
     assert [identity for identity in ALL if allowed(granted, "team-a", azure(identity))] == may
 
@@ -107,22 +107,22 @@ def test_the_nodes_own_identity_is_not_the_operators_where_that_has_none() -> No
 
 
 @pytest.mark.parametrize(
-    ("identity", "words"),
+    ("identity", "phrases"),
     [
         (OPERATOR, ["act as the operator itself", f"namespace team-a, tenantId {TENANT}, subscriptionId {SUB}."]),
         (MANAGED, [f"the client {CLIENT}", f"subscriptionId {SUB}, clientId {CLIENT}."]),
         (FEDERATED, ["service account azure", f"clientId {CLIENT}, serviceAccountName azure."]),
     ],
 )
-def test_a_refusal_says_what_to_ask_for(identity: Identity, words: list[str]) -> None:
+def test_a_refusal_names_the_grant_to_request(identity: Identity, phrases: list[str]) -> None:
     with pytest.raises(CredentialsMissing) as refused:
         grants().require("team-a", azure(identity))
-    for word in words:
+    for word in phrases:
         assert word in refused.value.message
     assert "spec.azure.identity" in refused.value.message
 
 
-def test_the_sign_in_asks_for_the_operators_own_client_by_its_id() -> None:
+def test_the_sign_in_names_the_operators_client_by_its_id() -> None:
     grants(SELF_GRANT).require_client("team-a", TENANT, SUB, OWN)
     with pytest.raises(CredentialsMissing):
         grants(SELF_GRANT).require_client("team-a", TENANT, SUB, CLIENT)
@@ -140,9 +140,7 @@ def test_grants_come_from_the_environment_as_json(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(
     "wrong", ['[{"namespace": "a"}]', '[{"namespace": "a", "tenantID": "x", "subscriptionId": "y"}]']
 )
-def test_a_grant_that_says_too_little_or_too_much_stops_the_operator(
-    monkeypatch: pytest.MonkeyPatch, wrong: str
-) -> None:
+def test_an_incomplete_or_unknown_grant_field_stops_the_operator(monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
     monkeypatch.setenv("DEFENDER_DEVOPS_IDENTITY_GRANTS", wrong)
     with pytest.raises(ValueError, match=r"(?i)tenant"):
         Settings()

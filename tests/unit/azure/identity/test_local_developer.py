@@ -16,11 +16,11 @@ class Default:
     """In place of DefaultAzureCredential."""
 
     failure: Exception | None = None
-    asked: list[tuple[str, object]]
+    requests: list[tuple[str, object]]
     closed: int
 
     async def get_token_info(self, *scopes: str, options: object = None) -> SimpleNamespace:
-        type(self).asked.append((scopes[0], options))
+        type(self).requests.append((scopes[0], options))
         if self.failure is not None:
             raise self.failure
         return SimpleNamespace(token="token", expires_on=1000, refresh_on=None)
@@ -31,15 +31,15 @@ class Default:
 
 @pytest.fixture
 def default(monkeypatch: pytest.MonkeyPatch) -> type[Default]:
-    made = type("Default", (Default,), {"asked": [], "closed": 0})
-    monkeypatch.setattr(azure.identity.aio, "DefaultAzureCredential", made)
-    return made
+    fake = type("Default", (Default,), {"requests": [], "closed": 0})
+    monkeypatch.setattr(azure.identity.aio, "DefaultAzureCredential", fake)
+    return fake
 
 
-async def test_a_token_is_asked_for_in_the_tenant_of_the_manifest(default: type[Default]) -> None:
+async def test_a_token_is_requested_in_the_tenant_of_the_manifest(default: type[Default]) -> None:
     token = await azure_devops_token(RESOURCE, TENANT)
     assert token.get_secret_value() == "token"
-    assert default.asked == [(f"{RESOURCE}/.default", {"enable_cae": True, "tenant_id": TENANT})]
+    assert default.requests == [(f"{RESOURCE}/.default", {"enable_cae": True, "tenant_id": TENANT})]
     assert default.closed == 1
 
 
@@ -63,11 +63,11 @@ FAILURES = [
 ]
 
 
-@pytest.mark.parametrize(("failure", "kind", "words"), FAILURES)
-async def test_a_sign_in_that_does_not_work_says_what_to_do(
-    default: type[Default], failure: Exception, kind: type[CredentialsError], words: str
+@pytest.mark.parametrize(("failure", "kind", "phrases"), FAILURES)
+async def test_a_failed_local_sign_in_says_what_to_do(
+    default: type[Default], failure: Exception, kind: type[CredentialsError], phrases: str
 ) -> None:
     default.failure = failure
     with pytest.raises(kind) as caught:
         await azure_devops_token(RESOURCE, TENANT)
-    assert words in caught.value.message
+    assert phrases in caught.value.message

@@ -25,10 +25,10 @@ def rows(*names: str, token: str | None = None, truncated: object = "false") -> 
     return answer(200, content)
 
 
-async def test_a_query_is_asked_page_by_page() -> None:
+async def test_a_query_is_read_page_by_page() -> None:
     azure = azure_with(rows("a", "b", token="t1"), rows("c"))
-    found = [each async for each in ResourceGraph(azure.arm).pages("resources", ["s1", "s2"], page_size=2)]
-    assert found == [[{"id": "a"}, {"id": "b"}], [{"id": "c"}]]
+    pages = [page async for page in ResourceGraph(azure.arm).pages("resources", ["s1", "s2"], page_size=2)]
+    assert pages == [[{"id": "a"}, {"id": "b"}], [{"id": "c"}]]
     assert azure.paths() == ["POST /providers/Microsoft.ResourceGraph/resources"] * 2
     assert azure.body(0) == {
         "subscriptions": ["s1", "s2"],
@@ -38,13 +38,13 @@ async def test_a_query_is_asked_page_by_page() -> None:
     assert azure.body(1)["options"]["$skipToken"] == "t1"
 
 
-async def test_without_subscriptions_it_asks_about_all_that_the_identity_sees() -> None:
+async def test_without_subscriptions_a_query_covers_all_that_the_identity_may_read() -> None:
     azure = azure_with(rows("a"))
     assert await ResourceGraph(azure.arm).rows("resources") == [{"id": "a"}]
     assert "subscriptions" not in azure.body()
 
 
-async def test_it_draws_on_a_budget_of_its_own() -> None:
+async def test_queries_have_a_rate_limit_of_their_own() -> None:
     azure = azure_with(rows("a"))
     await ResourceGraph(azure.arm).rows("resources", ["s"])
     (state,) = azure.rate_limiter.states()
@@ -52,12 +52,12 @@ async def test_it_draws_on_a_budget_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("truncated", ["true", True])
-async def test_an_answer_that_was_cut_short_is_no_answer(truncated: object) -> None:
+async def test_a_truncated_response_is_an_error(truncated: object) -> None:
     with pytest.raises(AzureUnavailable, match="truncated"):
         await ResourceGraph(azure_with(rows("a", truncated=truncated)).arm).rows("resources")
 
 
-async def test_an_answer_without_end_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_response_with_endless_pages_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("defender_devops.azure.resource_graph.client._PAGES_MAX", 3)
     azure = azure_with(rows("a", token="again"))
     with pytest.raises(AzureUnavailable, match="more than 3 pages"):
@@ -65,7 +65,7 @@ async def test_an_answer_without_end_is_an_error(monkeypatch: pytest.MonkeyPatch
     assert len(azure.requests) == 3
 
 
-async def test_a_page_that_is_too_large_is_told_apart() -> None:
+async def test_a_page_that_is_too_large_has_its_own_error() -> None:
     body = {
         "code": "BadRequest",
         "message": "Please provide below info when asking for support",
@@ -82,19 +82,19 @@ async def test_an_invalid_query_is_an_error_at_once() -> None:
     assert len(azure.requests) == 1
 
 
-async def test_a_query_is_repeated_after_a_passing_failure_since_it_only_reads() -> None:
+async def test_a_query_is_retried_after_a_transient_failure() -> None:
     azure = azure_with(answer(503), rows("a"))
     assert await ResourceGraph(azure.arm).rows("resources") == [{"id": "a"}]
 
 
-async def test_a_spent_quota_names_its_end() -> None:
+async def test_an_exhausted_quota_has_its_reset_time() -> None:
     azure = FakeAzure([answer(429, {}, {"x-ms-user-quota-remaining": "0", "x-ms-user-quota-resets-after": "00:01:00"})])
     with pytest.raises(Throttled) as refused:
         await ResourceGraph(azure.arm).rows("resources")
     assert refused.value.retry_after == pytest.approx(60)
 
 
-async def test_data_that_is_no_list_of_rows_is_no_rows() -> None:
+async def test_data_that_is_not_a_list_of_rows_is_empty() -> None:
     azure = azure_with(answer(200, {"data": {"columns": []}}), answer(200, {"data": ["junk", {"id": "a"}]}))
     assert await ResourceGraph(azure.arm).rows("resources") == []
     assert await ResourceGraph(azure.arm).rows("resources") == [{"id": "a"}]
@@ -108,5 +108,5 @@ async def test_data_that_is_no_list_of_rows_is_no_rows() -> None:
         (["a\\'"], r"('a\\\'')"),
     ],
 )
-def test_a_name_never_becomes_a_part_of_the_query(names: list[str], literals: str) -> None:
+def test_a_name_cannot_change_the_query(names: list[str], literals: str) -> None:
     assert f"organization in {literals}" in onboarding_query(names)

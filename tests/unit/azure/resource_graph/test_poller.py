@@ -52,13 +52,14 @@ class FakeGraph:
         if body["query"] == ROLE_ASSIGNMENTS:
             return self.reader_failure or self._page(self.assignments, body["options"])
         if body["query"] == CONNECTORS:
-            within = tuple(f"/subscriptions/{each}/" for each in body["subscriptions"])
+            within = tuple(f"/subscriptions/{subscription}/" for subscription in body["subscriptions"])
             return self._page(
                 [row for key, row in sorted(self.connectors.items()) if key.startswith(within)], body["options"]
             )
-        asked = {name: key for name, key in self.holders.items() if f"'{name}'" in body["query"]}
+        matches = {name: key for name, key in self.holders.items() if f"'{name}'" in body["query"]}
         rows = [
-            {"id": f"{key}/devops/default/azuredevopsorgs/{name}", "organization": name} for name, key in asked.items()
+            {"id": f"{key}/devops/default/azuredevopsorgs/{name}", "organization": name}
+            for name, key in matches.items()
         ]
         return self._page(rows, body["options"])
 
@@ -107,7 +108,7 @@ def vanished(*refs: ConnectorRef) -> Changes:
     return Changes(vanished=frozenset(ref.key for ref in refs))
 
 
-async def test_one_query_answers_for_all_connectors_of_an_identity(world: PolledGraph) -> None:
+async def test_one_query_reads_all_connectors_of_an_identity(world: PolledGraph) -> None:
     for number in range(900):
         ref = ConnectorRef(SUB1, "rg", f"c{number}")
         world.graph.put(ref, ("contoso", "Onboarded", 10, 80))
@@ -127,18 +128,18 @@ async def test_more_than_a_page_of_connectors_is_read_to_the_end(world: PolledGr
     assert (look.pages, look.connectors) == (3, 2500)
 
 
-async def test_a_page_that_is_too_large_is_asked_for_in_smaller_ones_from_then_on(world: PolledGraph) -> None:
+async def test_after_a_page_that_is_too_large_smaller_pages_are_requested(world: PolledGraph) -> None:
     world.graph.rows_in_a_page_at_most = 300
     for number in range(400):
         world.graph.put(ConnectorRef(SUB1, "rg", f"c{number}"))
     world.poller.track(A)
     assert (await world.poller.poll()).connectors == 400
-    asked = len(world.graph.queries)
+    query_count = len(world.graph.queries)
     assert (await world.poller.poll()).connectors == 400
-    assert len(world.graph.queries) - asked == 2
+    assert len(world.graph.queries) - query_count == 2
 
 
-async def test_a_page_that_is_always_too_large_fails_the_look(world: PolledGraph) -> None:
+async def test_a_page_that_is_always_too_large_fails_the_poll(world: PolledGraph) -> None:
     world.graph.rows_in_a_page_at_most = 1
     world.poller.track(A)
     look = await world.poller.poll()
@@ -146,19 +147,19 @@ async def test_a_page_that_is_always_too_large_fails_the_look(world: PolledGraph
     assert len(world.graph.queries) < 10
 
 
-async def test_the_view_of_a_connector_is_what_the_last_look_showed(world: PolledGraph) -> None:
+async def test_the_current_view_is_from_the_last_poll(world: PolledGraph) -> None:
     world.graph.put(A, ("contoso", "Onboarded", 10, 80), ("new", "Onboarded", 0, 0))
     world.poller.track(A)
-    assert world.poller.current_view(A) is None, "before the first look nothing is known"
+    assert world.poller.current_view(A) is None, "before the first poll nothing is known"
     await world.poll()
     view = world.poller.current_view(A)
     assert view is not None
     assert view.inventory.by_organization == {"contoso": Counts(10, 80)}
-    assert [each.name for each in view.organizations] == ["contoso", "new"]
+    assert [organization.name for organization in view.organizations] == ["contoso", "new"]
     assert world.poller.current_view(ConnectorRef(SUB1.upper(), "RG", "A")) is view, "whatever the case of its id"
 
 
-async def test_a_look_that_finds_nothing_new_tells_nobody(world: PolledGraph) -> None:
+async def test_a_poll_without_changes_reports_nothing(world: PolledGraph) -> None:
     world.graph.put(A, ("contoso", "Onboarded", 10, 80))
     world.poller.track(A)
     assert await world.poll() == differing(A)
@@ -167,7 +168,7 @@ async def test_a_look_that_finds_nothing_new_tells_nobody(world: PolledGraph) ->
     assert len(world.changes) == 1
 
 
-async def test_only_what_changed_is_told(world: PolledGraph) -> None:
+async def test_only_changed_connectors_are_reported(world: PolledGraph) -> None:
     for ref in (A, B, C):
         world.graph.put(ref, ("contoso", "Onboarded", 10, 80))
         world.poller.track(ref)
@@ -178,7 +179,7 @@ async def test_only_what_changed_is_told(world: PolledGraph) -> None:
     assert await world.poll() == differing(C)
 
 
-async def test_what_was_shown_already_is_not_told_again(world: PolledGraph) -> None:
+async def test_an_acknowledged_view_is_not_reported_again(world: PolledGraph) -> None:
     world.graph.put(A)
     world.graph.put(B)
     world.poller.track(A)
@@ -199,7 +200,7 @@ async def test_reading_a_view_acknowledges_nothing(world: PolledGraph) -> None:
     assert await world.poll() == differing(B)
 
 
-async def test_what_nobody_watches_is_not_told(world: PolledGraph) -> None:
+async def test_untracked_connectors_are_not_reported(world: PolledGraph) -> None:
     world.graph.put(A)
     world.graph.put(B)
     world.poller.track(A)
@@ -210,7 +211,7 @@ async def test_what_nobody_watches_is_not_told(world: PolledGraph) -> None:
     assert await world.poll() == differing(B)
 
 
-async def test_a_row_that_is_gone_is_told_once_and_leaves_nothing_to_show(world: PolledGraph) -> None:
+async def test_a_vanished_row_is_reported_once_and_leaves_no_view(world: PolledGraph) -> None:
     world.graph.put(A)
     world.poller.track(A)
     await world.poll()
@@ -222,13 +223,13 @@ async def test_a_row_that_is_gone_is_told_once_and_leaves_nothing_to_show(world:
     assert await world.poll() == differing(A)
 
 
-async def test_a_connector_that_never_had_a_row_is_not_told_to_be_gone(world: PolledGraph) -> None:
+async def test_a_connector_that_never_had_a_row_is_not_reported_as_vanished(world: PolledGraph) -> None:
     world.poller.track(A)
     assert await world.poll() == Changes()
     assert world.poller.current_view(A) is None
 
 
-async def test_an_organization_that_lost_its_row_is_a_question_for_resource_manager(world: PolledGraph) -> None:
+async def test_a_connector_whose_organization_lost_its_row_is_reported_as_vanished(world: PolledGraph) -> None:
     world.graph.put(A, ("contoso", "Onboarded", 1, 1), ("fabrikam", "Onboarded", 1, 1))
     world.poller.track(A)
     await world.poll()
@@ -236,7 +237,7 @@ async def test_an_organization_that_lost_its_row_is_a_question_for_resource_mana
     assert await world.poll() == vanished(A)
 
 
-async def test_rows_that_may_be_older_than_our_write_are_not_looked_at(world: PolledGraph) -> None:
+async def test_rows_that_may_be_older_than_the_last_write_are_ignored(world: PolledGraph) -> None:
     world.graph.put(A)
     world.poller.track(A)
     await world.poll()
@@ -252,7 +253,7 @@ async def test_rows_that_may_be_older_than_our_write_are_not_looked_at(world: Po
     assert world.poller.current_view(A) is not None
 
 
-async def test_a_write_during_a_look_makes_its_rows_old(world: PolledGraph) -> None:
+async def test_a_write_during_a_poll_makes_its_rows_outdated(world: PolledGraph) -> None:
     world.graph.put(A)
     world.poller.track(A)
     rows = world.graph
@@ -266,7 +267,7 @@ async def test_a_write_during_a_look_makes_its_rows_old(world: PolledGraph) -> N
     assert world.poller.current_view(A) is None
 
 
-async def test_a_write_that_changed_nothing_visible_is_not_told(world: PolledGraph) -> None:
+async def test_a_write_without_a_visible_change_is_not_reported(world: PolledGraph) -> None:
     world.graph.put(A)
     world.poller.track(A)
     await world.poll()
@@ -276,7 +277,7 @@ async def test_a_write_that_changed_nothing_visible_is_not_told(world: PolledGra
     assert world.poller.current_view(A) is not None
 
 
-async def test_a_look_that_fails_keeps_what_is_known_for_a_while(world: PolledGraph) -> None:
+async def test_after_a_failed_poll_the_previous_views_remain_for_a_while(world: PolledGraph) -> None:
     world.graph.put(A)
     world.poller.track(A)
     await world.poll()
@@ -289,7 +290,7 @@ async def test_a_look_that_fails_keeps_what_is_known_for_a_while(world: PolledGr
     assert world.poller.current_view(A) is None, "too old to be a hint"
 
 
-async def test_a_look_that_fails_half_way_takes_nothing_in(world: PolledGraph) -> None:
+async def test_a_poll_that_fails_half_way_applies_nothing(world: PolledGraph) -> None:
     for number in range(1500):
         world.graph.put(ConnectorRef(SUB1, "rg", f"c{number}"))
     ref = ConnectorRef(SUB1, "rg", "c1")
@@ -309,7 +310,7 @@ async def test_a_look_that_fails_half_way_takes_nothing_in(world: PolledGraph) -
     assert view.connector.tags == {}
 
 
-async def test_role_assignments_are_looked_at_only_where_somebody_wants_them(world: PolledGraph) -> None:
+async def test_role_assignments_are_queried_only_for_connectors_that_need_them(world: PolledGraph) -> None:
     world.graph.put(A)
     world.graph.put(B)
     world.graph.assignments = [
@@ -325,14 +326,14 @@ async def test_role_assignments_are_looked_at_only_where_somebody_wants_them(wor
     view, other = world.poller.current_view(A), world.poller.current_view(B)
     assert view is not None
     assert view.readers is not None
-    assert [each.name for each in view.readers] == ["n1", "n2"]
+    assert [reader.name for reader in view.readers] == ["n1", "n2"]
     assert other is not None
     assert other.readers is None
     world.graph.assignments.pop()
     assert await world.poll() == differing(A)
 
 
-async def test_role_assignments_that_cannot_be_read_do_not_fail_the_look(world: PolledGraph) -> None:
+async def test_role_assignments_that_cannot_be_read_do_not_fail_the_poll(world: PolledGraph) -> None:
     world.graph.put(A)
     world.graph.assignments = [{"id": "1", "name": "n1", "scope": A.key}]
     world.poller.track(A, readers=True)
@@ -342,10 +343,10 @@ async def test_role_assignments_that_cannot_be_read_do_not_fail_the_look(world: 
     assert await world.poll() == differing(A)
     view = world.poller.current_view(A)
     assert view is not None
-    assert [each.name for each in view.readers or ()] == ["n1"], "what was known of them stays"
+    assert [reader.name for reader in view.readers or ()] == ["n1"], "the previous ones remain"
 
 
-async def test_the_holder_of_an_organization_is_known_from_the_last_look(world: PolledGraph) -> None:
+async def test_the_connector_of_an_organization_comes_from_the_last_poll(world: PolledGraph) -> None:
     world.graph.put(A, ("Contoso", "Onboarded", 1, 1), ("fabrikam", "OnboardedByOtherConnector", 0, 0))
     world.poller.track(A)
     await world.poll()
@@ -353,7 +354,7 @@ async def test_the_holder_of_an_organization_is_known_from_the_last_look(world: 
     assert len(world.graph.queries) == 1
 
 
-async def test_holders_elsewhere_are_asked_for_once_between_two_looks(world: PolledGraph) -> None:
+async def test_other_connectors_are_queried_once_between_two_polls(world: PolledGraph) -> None:
     world.graph.holders = {"fabrikam": OTHER.key}
     world.poller.track(A)
     await world.poll()
@@ -378,7 +379,7 @@ async def running(world: PolledGraph, then: Callable[[], Any]) -> None:
 
 
 @pytest.mark.looptime
-async def test_nothing_is_asked_while_nothing_is_watched() -> None:
+async def test_nothing_is_queried_while_nothing_is_tracked() -> None:
     world = make_world(Clock())
 
     async def wait() -> None:
@@ -389,7 +390,7 @@ async def test_nothing_is_asked_while_nothing_is_watched() -> None:
 
 
 @pytest.mark.looptime
-async def test_the_first_look_comes_soon_and_gathers_those_who_come_together() -> None:
+async def test_the_first_poll_is_soon_and_covers_connectors_added_together() -> None:
     world = make_world(Clock())
 
     async def come_one_by_one() -> None:
@@ -433,7 +434,7 @@ async def test_an_hour_costs_one_query_for_each_interval() -> None:
 
 
 @pytest.mark.looptime
-async def test_a_connector_of_a_subscription_not_looked_at_yet_is_looked_at_soon() -> None:
+async def test_a_connector_of_a_new_subscription_is_polled_soon() -> None:
     world = make_world(Clock())
     world.graph.put(OTHER)
 
@@ -451,7 +452,7 @@ async def test_a_connector_of_a_subscription_not_looked_at_yet_is_looked_at_soon
 
 
 @pytest.mark.looptime
-async def test_after_a_failure_the_next_look_comes_at_its_time_or_when_azure_says() -> None:
+async def test_after_a_failure_the_next_poll_is_at_its_regular_time() -> None:
     world = make_world(Clock())
     world.graph.put(A)
     world.graph.failure = answer(403, {"error": {"code": "AuthorizationFailed", "message": "No."}})
@@ -469,7 +470,7 @@ async def test_after_a_failure_the_next_look_comes_at_its_time_or_when_azure_say
 
 
 @pytest.mark.looptime
-async def test_those_who_come_one_after_another_share_a_look_too() -> None:
+async def test_connectors_added_one_after_another_share_a_poll() -> None:
     world = make_world(Clock())
     subscriptions = [f"00000000-0000-0000-0000-{number:012}" for number in range(30)]
 

@@ -31,7 +31,7 @@ def azure() -> tuple[FakeAzure, FakeGraph]:
     return FakeAzure([graph]), graph
 
 
-async def test_connectors_of_one_client_share_a_watcher() -> None:
+async def test_connectors_of_one_client_share_a_poller() -> None:
     one, graph = azure()
     graph.put(A)
     async with running([]) as pollers:
@@ -40,7 +40,7 @@ async def test_connectors_of_one_client_share_a_watcher() -> None:
         assert len(graph.queries) == 1
 
 
-async def test_whoever_names_anothers_client_without_its_secret_sees_nothing() -> None:
+async def test_a_client_id_without_its_secret_gives_no_views() -> None:
     rightful, graph = azure()
     graph.put(A)
     impostor = FakeAzure([arm_error(401, "InvalidAuthenticationToken", "No.")])
@@ -53,7 +53,7 @@ async def test_whoever_names_anothers_client_without_its_secret_sees_nothing() -
         assert sees_not.current_view(A) is None
 
 
-async def test_a_new_client_takes_over_and_the_old_one_is_not_asked_any_more() -> None:
+async def test_a_change_of_clients_ends_the_queries_of_the_old_one() -> None:
     (old, old_graph), (new, new_graph) = azure(), azure()
     async with running([]) as pollers:
         pollers.track("uid-a", old.arm, A)
@@ -64,22 +64,22 @@ async def test_a_new_client_takes_over_and_the_old_one_is_not_asked_any_more() -
         assert len(new_graph.queries) >= 3
 
 
-async def test_what_nobody_needs_any_more_is_not_looked_at() -> None:
+async def test_a_poller_ends_with_its_last_resource() -> None:
     one, graph = azure()
     async with running([]) as pollers:
         pollers.track("uid-1", one.arm, A)
         pollers.track("uid-2", one.arm, A)
         pollers.untrack("uid-1")
         await asyncio.sleep(1000)
-        asked = len(graph.queries)
-        assert asked >= 3
+        query_count = len(graph.queries)
+        assert query_count >= 3
         pollers.untrack("uid-2")
         pollers.untrack("uid-2")
         await asyncio.sleep(1000)
-        assert len(graph.queries) == asked
+        assert len(graph.queries) == query_count
 
 
-async def test_a_write_makes_every_watcher_distrust_its_row() -> None:
+async def test_a_write_makes_every_poller_ignore_the_row() -> None:
     (one, graph), (two, other) = azure(), azure()
     graph.put(A)
     other.put(A)
@@ -93,7 +93,7 @@ async def test_a_write_makes_every_watcher_distrust_its_row() -> None:
         assert second.current_view(A) is None
 
 
-async def test_who_takes_a_connector_over_sees_no_row_of_the_time_before_the_last_write() -> None:
+async def test_a_new_tracker_of_a_connector_gets_no_row_from_before_the_last_write() -> None:
     (one, graph), (two, other) = azure(), azure()
     graph.put(A)
     other.put(A)
@@ -108,7 +108,7 @@ async def test_who_takes_a_connector_over_sees_no_row_of_the_time_before_the_las
         assert pollers.track("uid-2", two.arm, A).current_view(A) is not None
 
 
-async def test_watchers_that_were_made_before_run_too() -> None:
+async def test_pollers_created_before_run_are_run_as_well() -> None:
     one, graph = azure()
     graph.put(A)
     changes: list[Changes] = []
@@ -123,7 +123,7 @@ async def test_watchers_that_were_made_before_run_too() -> None:
     await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_a_defect_in_a_watcher_ends_them_all_instead_of_leaving_them_blind() -> None:
+async def test_an_unexpected_exception_in_a_poller_ends_all_pollers() -> None:
     one, graph = azure()
     graph.put(A)
 

@@ -53,7 +53,7 @@ CONFIGURATION = {
 ONBOARDED = {"onboardingState": "Onboarded", "provisioningState": "Succeeded"}
 
 
-def test_a_row_becomes_a_view_of_all_below_the_connector() -> None:
+def test_a_row_is_parsed_into_a_view_of_the_connector_and_its_children() -> None:
     view = parse_view(
         row(
             child("", CONFIGURATION, name="default"),
@@ -63,25 +63,25 @@ def test_a_row_becomes_a_view_of_all_below_the_connector() -> None:
     )
     assert view.connector == Connector(REF.key, "westeurope", {"a": "b"}, "H")
     assert view.configuration == Configuration(ProvisioningState.SUCCEEDED, AutoDiscovery.ENABLED)
-    assert [each.name for each in view.organizations] == ["contoso", "Fabrikam"]
+    assert [organization.name for organization in view.organizations] == ["contoso", "Fabrikam"]
     assert view.inventory.by_organization == {"contoso": Counts(10, 80)}
     assert view.readers is None
 
 
 @pytest.mark.parametrize("children", [None, [], "x", [None], [{}]])
-def test_without_rows_below_nothing_is_known_of_what_is_below(children: object) -> None:
+def test_without_child_rows_the_children_are_unknown(children: object) -> None:
     view = parse_view(row() | {"children": children})
     assert view.configuration is None
     assert view.organizations == ()
     assert view.inventory.by_organization == {}
 
 
-def test_no_row_never_means_zero() -> None:
+def test_a_missing_row_never_means_zero() -> None:
     view = parse_view(row(child("contoso", ONBOARDED, projects=0, repositories=0)))
     assert "contoso" not in view.inventory.by_organization
 
 
-def test_repositories_count_also_where_their_organization_has_no_row() -> None:
+def test_repositories_count_even_if_their_organization_has_no_row() -> None:
     view = parse_view(row(child("contoso", None, projects=2, repositories=5)))
     assert view.organizations == ()
     assert view.inventory.by_organization == {"contoso": Counts(2, 5)}
@@ -110,7 +110,7 @@ def test_the_order_of_rows_changes_no_view() -> None:
         ),
     )
 )
-def test_no_row_is_too_strange(strange: dict[str, Any]) -> None:
+def test_any_row_can_be_parsed(strange: dict[str, Any]) -> None:
     assert isinstance(parse_view(strange), ConnectorView)
 
 
@@ -133,12 +133,12 @@ KNOWN = ConnectorView(
 )
 
 
-def contradictions(seen: ConnectorView) -> tuple[str, ...]:
-    return seen.contradictions(KNOWN.connector, KNOWN.configuration, KNOWN.organizations, KNOWN.readers)
+def contradictions(view: ConnectorView) -> tuple[str, ...]:
+    return view.contradictions(KNOWN.connector, KNOWN.configuration, KNOWN.organizations, KNOWN.readers)
 
 
 @pytest.mark.parametrize(
-    "seen",
+    "view",
     [
         KNOWN,
         replace(KNOWN, configuration=None),
@@ -149,12 +149,12 @@ def contradictions(seen: ConnectorView) -> tuple[str, ...]:
         replace(KNOWN, organizations=(AzureOrganization("CONTOSO", "Onboarded", status_message="x"),)),
     ],
 )
-def test_what_has_no_row_or_says_nothing_new_contradicts_nothing(seen: ConnectorView) -> None:
-    assert contradictions(seen) == ()
+def test_missing_rows_and_equal_rows_are_no_contradiction(view: ConnectorView) -> None:
+    assert contradictions(view) == ()
 
 
 @pytest.mark.parametrize(
-    ("seen", "what"),
+    ("view", "name"),
     [
         (replace(KNOWN, connector=replace(KNOWN.connector, tags={"a": "c"})), "tags"),
         (replace(KNOWN, connector=replace(KNOWN.connector, tags={})), "tags"),
@@ -181,11 +181,11 @@ def test_what_has_no_row_or_says_nothing_new_contradicts_nothing(seen: Connector
         (replace(KNOWN, readers=()), "role assignments"),
     ],
 )
-def test_what_says_something_else_is_named(seen: ConnectorView, what: str) -> None:
-    assert contradictions(seen) == (what,)
+def test_each_differing_property_is_named(view: ConnectorView, name: str) -> None:
+    assert contradictions(view) == (name,)
 
 
-def test_a_configuration_where_none_is_known_is_a_contradiction() -> None:
+def test_a_configuration_that_is_not_cached_is_a_contradiction() -> None:
     assert KNOWN.contradictions(KNOWN.connector, None, KNOWN.organizations) == ("DevOps configuration",)
 
 
@@ -199,5 +199,5 @@ def test_a_configuration_where_none_is_known_is_a_contradiction() -> None:
         (replace(KNOWN, readers=None), False),
     ],
 )
-def test_a_later_look_tells_whether_something_was_lost(later: ConnectorView, has_lost_rows: bool) -> None:
+def test_a_later_view_shows_whether_rows_were_lost(later: ConnectorView, has_lost_rows: bool) -> None:
     assert KNOWN.has_lost_rows(later) is has_lost_rows

@@ -33,7 +33,7 @@ async def test_only_assignments_at_the_connector_itself_are_listed() -> None:
     assert dict(azure.requests[0].url.params) == {"api-version": "2022-04-01", "$filter": "atScope()"}
 
 
-async def test_no_connector_has_no_assignments() -> None:
+async def test_a_missing_connector_has_no_assignments() -> None:
     assert await RoleAssignments(azure_with(arm_error(404, "ResourceNotFound")).arm).list_at(REF) == ()
 
 
@@ -46,7 +46,7 @@ async def test_an_assignment_names_role_principal_and_its_type() -> None:
     }
 
 
-async def test_that_the_principal_has_the_role_already_is_as_good() -> None:
+async def test_an_existing_assignment_of_the_role_is_not_an_error() -> None:
     azure = azure_with(arm_error(409, "RoleAssignmentExists", "The role assignment already exists."))
     await RoleAssignments(azure.arm).create(REF, NAME, PRINCIPAL, "Group")
     assert len(azure.requests) == 1
@@ -68,8 +68,8 @@ async def test_any_other_refusal_is_an_error(refusal: object, kind: type[Excepti
         await RoleAssignments(azure_with(refusal).arm).create(REF, NAME, PRINCIPAL, "Group")  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("gone", [answer(200, {}), answer(204), arm_error(404, "RoleAssignmentNotFound")])
-async def test_an_assignment_is_removed_or_was_not_there(gone: object) -> None:
-    azure = azure_with(gone)  # type: ignore[arg-type]
+@pytest.mark.parametrize("response", [answer(200, {}), answer(204), arm_error(404, "RoleAssignmentNotFound")])
+async def test_removing_a_missing_assignment_is_not_an_error(response: object) -> None:
+    azure = azure_with(response)  # type: ignore[arg-type]
     await RoleAssignments(azure.arm).delete(REF, NAME)
     assert azure.paths() == [f"DELETE {PATH}/{NAME}"]

@@ -33,12 +33,12 @@ def organization(name: str, state: str = "Onboarded") -> dict[str, Any]:
     return {"id": f"{BELOW}/azureDevOpsOrgs/{name}", "name": name, "properties": {"onboardingState": state}}
 
 
-async def test_creating_sends_what_makes_an_azure_devops_connector() -> None:
+async def test_create_sends_the_properties_of_an_azure_devops_connector() -> None:
     azure = azure_with(answer(201, {"id": REF.id, "location": "westeurope", "tags": {"a": "b"}}))
-    made = await SecurityConnectors(azure.arm).create(
+    connector = await SecurityConnectors(azure.arm).create(
         REF, location="westeurope", tags={"a": "b"}, hierarchy_identifier="4a8eb7f1-f533-48c5-b102-9b09e90906b7"
     )
-    assert made.tags == {"a": "b"}
+    assert connector.tags == {"a": "b"}
     assert azure.paths() == [f"PUT {CONNECTOR_PATH}"]
     assert azure.requests[0].url.params["api-version"] == "2024-08-01-preview"
     assert azure.body() == {
@@ -70,7 +70,7 @@ async def test_tags_are_replaced_as_a_whole() -> None:
         (lambda c: c.delete(REF), None),
     ],
 )
-async def test_what_is_not_there_is_no_error(ask: Ask, expected: object) -> None:
+async def test_a_missing_resource_is_not_an_error(ask: Ask, expected: object) -> None:
     assert await ask(SecurityConnectors(azure_with(NOT_FOUND).arm)) == expected
 
 
@@ -83,19 +83,19 @@ async def test_what_is_not_there_is_no_error(ask: Ask, expected: object) -> None
         lambda c: c.set_annotations(REF, "contoso", Annotations(False)),
     ],
 )
-async def test_what_cannot_be_changed_because_it_is_not_there_is_an_error(ask: Ask) -> None:
+async def test_a_change_of_a_missing_resource_is_an_error(ask: Ask) -> None:
     with pytest.raises(AzureNotFound):
         await ask(SecurityConnectors(azure_with(NOT_FOUND).arm))
 
 
 @pytest.mark.parametrize("ask", [lambda c: c.get(REF), lambda c: c.organizations(REF), lambda c: c.delete(REF)])
-async def test_a_group_that_does_not_exist_is_not_taken_for_a_missing_connector(ask: Ask) -> None:
+async def test_a_missing_group_is_not_reported_as_a_missing_connector(ask: Ask) -> None:
     with pytest.raises(ScopeNotFound):
         await ask(SecurityConnectors(azure_with(arm_error(404, "ResourceGroupNotFound", "")).arm))
 
 
 @pytest.mark.parametrize("status", [200, 204])
-async def test_deleting_is_done_with_200_and_204(status: int) -> None:
+async def test_delete_succeeds_with_200_and_204(status: int) -> None:
     azure = azure_with(answer(status))
     await SecurityConnectors(azure.arm).delete(REF)
     assert azure.paths() == [f"DELETE {CONNECTOR_PATH}"]
@@ -132,7 +132,7 @@ async def test_deleting_is_done_with_200_and_204(status: int) -> None:
         ),
     ],
 )
-async def test_an_update_sends_only_what_is_to_change(wish: dict[str, Any], properties: dict[str, Any]) -> None:
+async def test_an_update_sends_only_changed_properties(wish: dict[str, Any], properties: dict[str, Any]) -> None:
     azure = azure_with(STARTED)
     operation = await SecurityConnectors(azure.arm).update_configuration(REF, **wish)
     assert azure.paths() == [f"PATCH {BELOW}"]
@@ -171,14 +171,14 @@ async def test_a_code_is_never_sent_twice(failure: httpx.Response | Exception) -
     assert len(azure.requests) == 1
 
 
-async def test_without_a_code_the_same_put_may_be_repeated() -> None:
+async def test_without_a_code_the_same_put_is_retried() -> None:
     azure = azure_with(answer(502), STARTED)
     await SecurityConnectors(azure.arm).create_configuration(REF, code=None, auto_discovery=AutoDiscovery.ENABLED)
     assert len(azure.requests) == 2
     assert azure.body() == {"properties": {"autoDiscovery": "Enabled"}}
 
 
-async def test_a_write_that_is_done_at_once_starts_no_operation() -> None:
+async def test_a_write_that_completes_at_once_starts_no_operation() -> None:
     azure = azure_with(answer(200, {}))
     assert await SecurityConnectors(azure.arm).update_configuration(REF, auto_discovery=AutoDiscovery.ENABLED) is None
 
@@ -188,25 +188,25 @@ async def test_organizations_are_listed_over_all_pages() -> None:
         page([organization("contoso")], f"{ENDPOINT}{BELOW}/azureDevOpsOrgs?api-version=2025-03-01&token=1"),
         page([organization("Fabrikam", "NotOnboarded"), "junk"]),
     )
-    found = await SecurityConnectors(azure.arm).organizations(REF)
-    assert [(each.name, each.onboarding_state) for each in found] == [
+    organizations = await SecurityConnectors(azure.arm).organizations(REF)
+    assert [(entry.name, entry.onboarding_state) for entry in organizations] == [
         ("contoso", OnboardingState.ONBOARDED),
         ("Fabrikam", OnboardingState.NOT_ONBOARDED),
     ]
 
 
-async def test_a_name_that_is_missing_is_read_from_the_id() -> None:
+async def test_a_missing_name_is_read_from_the_id() -> None:
     azure = azure_with(page([{"id": f"{BELOW}/azureDevOpsOrgs/contoso", "properties": None}]))
-    (found,) = await SecurityConnectors(azure.arm).organizations(REF)
-    assert (found.name, found.onboarding_state) == ("contoso", "")
+    (organizations,) = await SecurityConnectors(azure.arm).organizations(REF)
+    assert (organizations.name, organizations.onboarding_state) == ("contoso", "")
 
 
-async def test_available_organizations_are_asked_for_by_an_empty_post_that_may_be_repeated() -> None:
+async def test_available_organizations_are_listed_by_an_empty_post_that_is_retried() -> None:
     azure = azure_with(answer(500), page([organization("contoso")]))
-    found = await SecurityConnectors(azure.arm).available_organizations(REF)
+    organizations = await SecurityConnectors(azure.arm).available_organizations(REF)
     assert azure.paths() == [f"POST {BELOW}/listAvailableAzureDevOpsOrgs"] * 2
     assert azure.requests[0].content == b""
-    assert [each.name for each in found] == ["contoso"]
+    assert [entry.name for entry in organizations] == ["contoso"]
 
 
 async def test_annotations_are_patched_on_their_organization() -> None:
@@ -253,14 +253,14 @@ async def test_names_are_quoted_in_paths() -> None:
 @pytest.mark.parametrize(
     "ref", [ConnectorRef("s", "..", "x"), ConnectorRef("s", "rg", "."), ConnectorRef("", "rg", "x")]
 )
-async def test_an_address_that_climbs_is_never_asked(ref: ConnectorRef) -> None:
+async def test_a_path_with_relative_segments_is_never_requested(ref: ConnectorRef) -> None:
     azure = azure_with(NOT_FOUND)
     with pytest.raises(InvalidRequest):
         await SecurityConnectors(azure.arm).get(ref)
     assert azure.requests == []
 
 
-async def test_the_gateway_of_connectors_may_fail_twice() -> None:
+async def test_two_gateway_errors_of_connectors_are_retried() -> None:
     gateway = answer(502, headers={"x-ms-failure-cause": "gateway"})
     azure = azure_with(gateway, gateway, answer(200, {"id": REF.id}))
     assert await SecurityConnectors(azure.arm).get(REF) is not None

@@ -26,7 +26,7 @@ from defender_devops.azure.resources.serialization import (
 )
 
 
-def test_a_connector_is_read_as_the_service_spells_it() -> None:
+def test_a_connector_is_parsed_in_the_service_s_spelling() -> None:
     body = {
         "id": "/subscriptions/s/resourcegroups/rg/providers/Microsoft.Security/securityConnectors/contoso",
         "name": "contoso",
@@ -48,11 +48,11 @@ def test_a_connector_is_read_as_the_service_spells_it() -> None:
 
 
 @pytest.mark.parametrize("tags", [None, {}, "x", []])
-def test_no_tags_is_no_tags_however_it_is_said(tags: object) -> None:
+def test_missing_null_and_empty_tags_are_no_tags(tags: object) -> None:
     assert parse_connector({"id": "x", "tags": tags}).tags == {}
 
 
-def test_another_environment_that_holds_the_name_is_recognized() -> None:
+def test_a_connector_of_another_environment_is_recognized() -> None:
     assert parse_connector({"properties": {"environmentName": "GitHub"}}).environment_name == "GitHub"
 
 
@@ -86,7 +86,7 @@ def test_another_environment_that_holds_the_name_is_recognized() -> None:
         ({}, Configuration("", "")),
     ],
 )
-def test_a_configuration_is_read_whatever_words_it_uses(properties: dict[str, object], expected: Configuration) -> None:
+def test_a_configuration_with_unknown_values_is_parsed(properties: dict[str, object], expected: Configuration) -> None:
     assert parse_configuration(properties) == expected
 
 
@@ -131,7 +131,9 @@ def test_a_configuration_is_read_whatever_words_it_uses(properties: dict[str, ob
         ),
     ],
 )
-def test_an_organization_is_read_with_what_is_there(properties: dict[str, object], expected: AzureOrganization) -> None:
+def test_an_organization_with_missing_properties_is_parsed(
+    properties: dict[str, object], expected: AzureOrganization
+) -> None:
     assert parse_organization("contoso", properties) == expected
 
 
@@ -145,7 +147,7 @@ def test_an_organization_is_read_with_what_is_there(properties: dict[str, object
         inventory=st.lists(st.builds(InventoryItem, st.text(), st.text()), max_size=3).map(tuple),
     )
 )
-def test_agentless_scanning_that_is_written_is_read_back_the_same(agentless: AgentlessConfiguration) -> None:
+def test_agentless_scanning_is_parsed_back_equal(agentless: AgentlessConfiguration) -> None:
     assert parse_configuration({"agentlessConfiguration": agentless_body(agentless)}).agentless == agentless
 
 
@@ -153,7 +155,7 @@ def test_agentless_scanning_that_is_written_is_read_back_the_same(agentless: Age
     "annotations",
     [Annotations(False), Annotations(True, "High"), Annotations(True, "Medium"), Annotations(True, "Low")],
 )
-def test_annotations_that_are_written_are_read_back_the_same(annotations: Annotations) -> None:
+def test_annotations_are_parsed_back_equal(annotations: Annotations) -> None:
     properties = {"actionableRemediation": annotations_body(annotations)}
     assert parse_organization("contoso", properties).annotations == annotations
 
@@ -173,15 +175,15 @@ _KEYS = st.sampled_from(
 
 
 @given(st.dictionaries(_KEYS, _JSON | st.dictionaries(_KEYS, _JSON, max_size=4), max_size=6))
-def test_no_body_is_too_strange(body: dict[str, object]) -> None:
+def test_any_body_can_be_parsed(body: dict[str, object]) -> None:
     assert isinstance(parse_connector(body), Connector)
     assert isinstance(parse_configuration(body), Configuration)
     assert isinstance(parse_organization("x", body), AzureOrganization)
 
 
 @pytest.mark.parametrize("secret", ["eyJhbGciOiJSUzI1NiJ9.eyJhdWkiOiJhYmMifQ.c2lnbmF0dXJl", "1.AXkA" + "x" * 60])
-def test_a_code_that_azure_repeats_in_its_words_is_not_repeated_by_us(secret: str) -> None:
+def test_a_code_in_azures_message_is_removed(secret: str) -> None:
     failed = {"provisioningState": "Failed", "provisioningStatusMessage": f"InvalidOAuthCode for {secret}."}
-    for read in (parse_configuration(failed), parse_organization("contoso", failed)):
-        assert "InvalidOAuthCode for" in read.status_message
-        assert secret not in read.status_message
+    for parsed in (parse_configuration(failed), parse_organization("contoso", failed)):
+        assert "InvalidOAuthCode for" in parsed.status_message
+        assert secret not in parsed.status_message
