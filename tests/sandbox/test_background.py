@@ -1,4 +1,4 @@
-"""`make sandbox` and `make sandbox-down`: up once, down for good, however it ends."""
+"""`make sandbox` and `make sandbox-down`: starting once, stopping completely."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Programs that cannot outlive whoever started them."""
+"""Child processes end with their parent."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A cloud to talk to directly, and one over TLS for the clients that others wrote.
+"""A cloud without sockets, and one over TLS for third-party clients.
 
-Over TLS the cloud is a process of its own whose clock stands still. Where a client waits for a long-running operation,
-its transport lets the cloud's time pass instead: no test sleeps, and every client meets the real waiting times.
+Over TLS the cloud is a process whose clock is stopped. When a client waits for a long-running operation, its transport
+advances the clock instead: no test sleeps, and every client handles the real waiting times.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def _process(start_cloud: StartCloud) -> Iterator[Remote]:
 
 @pytest.fixture
 def remote(_process: Remote) -> Iterator[Remote]:
-    """A cloud over TLS, with the default world as it is at the start."""
+    """A cloud over TLS, reset to the default world."""
     _process.control.reset()
     _process.control.speed(0)
     yield _process

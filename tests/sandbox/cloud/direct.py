@@ -1,4 +1,4 @@
-"""The simulated cloud without sockets, with a clock that stands still: requests go straight to its services."""
+"""The simulated cloud without sockets, with a stopped clock: requests go directly to its services."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ CONNECTOR_BODY = {
 }
 
 LONG_ENOUGH = 60.0
-"""Seconds in which every operation has ended."""
+"""Seconds after which every operation has ended."""
 
 
 @dataclass
 class Answer:
-    """An answer, decoded."""
+    """A decoded response."""
 
     status: int
     headers: dict[str, str]
@@ -83,7 +83,7 @@ def _default_world() -> WorldFile:
 
 
 def larger_world(**generated: int) -> WorldFile:
-    """The default world, with as much generated as is asked for: see `GenerateSpec`."""
+    """Return the default world plus a generated one: see `GenerateSpec`."""
     spec = read_world_file(DEFAULT_WORLD)
     spec.generate = GenerateSpec(
         tenant="contoso.com", account=ACCOUNT, subscription=SUBSCRIPTION, resource_group=GROUP, **generated
@@ -92,7 +92,7 @@ def larger_world(**generated: int) -> WorldFile:
 
 
 class Direct:
-    """A cloud to talk to."""
+    """A cloud without sockets."""
 
     def __init__(self, spec: WorldFile | None = None) -> None:
         self.clock = Clock(0)
@@ -105,12 +105,12 @@ class Direct:
         return self.simulation.world
 
     def move(self, seconds: float, wall: float = 0.0) -> None:
-        """Let inner time pass, and wall time as far as asked for."""
+        """Advance inner time, and optionally wall time."""
         self.clock.move(seconds, wall)
         self.world.run_due()
 
     def token(self, principal: str = APP, resource: str = "arm", scopes: tuple[str, ...] = ()) -> str:
-        """An access token for an application or account, by name."""
+        """Issue an access token for an application or account, by name."""
         directory, object_id = self.world.directory, principal_id(self.world, principal)
         account = directory.accounts.get(object_id)
         if account is not None:
@@ -131,7 +131,7 @@ class Direct:
     async def send(
         self, service: str, method: str, url: str, body: bytes = b"", headers: dict[str, str] | None = None
     ) -> Answer | None:
-        """Send a request to a service through everything that stands before it; None is a cut connection."""
+        """Send a request to a service through the request pipeline; None is a closed connection."""
         parts = urlsplit(url)
         request = Request(
             service,
@@ -183,7 +183,7 @@ class Direct:
         return answer
 
     async def control(self, method: str, path: str, /, **values: object) -> Any:  # noqa: ANN401 - JSON
-        """Call the control interface; it must agree."""
+        """Call the control interface; it must succeed."""
         answer = await self.try_control(method, path, **values)
         assert answer.status == 200, answer.json
         return answer.json
@@ -194,14 +194,14 @@ class Direct:
         request = Request("control", "http://control.test", method, path, query, {}, json.dumps(values).encode())
         return _answer(await self._control.handle(request))
 
-    # --- stories that many tests begin with
+    # --- common setups
 
     async def code(self, account: str = ACCOUNT) -> str:
-        """A one-time code for Defender."""
+        """Issue a one-time code for Defender."""
         return str((await self.control("POST", "/defender-codes", account=account))["code"])
 
     async def connect(self, **properties: object) -> None:
-        """A connector with a configuration, authorized by a code and finished."""
+        """Create a connector with a configuration, authorized by a code."""
         created = await self.arm("PUT", CONNECTOR, CONNECTOR_BODY)
         assert created.status == 201, created.json
         requested = {"autoDiscovery": "Disabled", **properties}
@@ -210,11 +210,11 @@ class Direct:
         self.move(LONG_ENOUGH)
 
     async def configuration(self) -> dict[str, Any]:
-        """Properties of the configuration."""
+        """Return the properties of the configuration."""
         return dict((await self.arm("GET", CONFIGURATION)).json["properties"])
 
     async def names(self, path: str) -> list[str]:
-        """Names in a collection, all pages of it."""
+        """Return the names of a collection, all pages."""
         names: list[str] = []
         url: str | None = path
         while url is not None:

@@ -1,4 +1,4 @@
-"""The simulated cloud over TLS, and the clients that others wrote, pointed at it."""
+"""The simulated cloud over TLS, and third-party clients configured for it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ARM_SCOPE = "https://management.azure.com/.default"
 
 
 class PatientTransport(RequestsTransport):
-    """Lets the cloud's time pass where a client would sleep."""
+    """Advances the simulated clock where a client would sleep."""
 
     def __init__(self, control: ControlClient, ca: Path) -> None:
         super().__init__(connection_verify=str(ca))
@@ -49,7 +49,7 @@ class Remote:
     """A running cloud.
 
     Attributes:
-        endpoints: what it printed when it was ready.
+        endpoints: the JSON that it printed when it was ready.
         ca: its certificate authority; `context` trusts it.
         control: its control interface.
     """
@@ -68,7 +68,7 @@ class Remote:
         return str(self.endpoints["authority"])
 
     def credential(self) -> ClientSecretCredential:
-        """azure-identity's, with the default application's secret."""
+        """Return an azure-identity credential with the default application's secret."""
         return ClientSecretCredential(TENANT, APP_ID, "sandbox-secret", **self.identity_options())
 
     def async_credential(self) -> AsyncClientSecretCredential:
@@ -76,7 +76,7 @@ class Remote:
         return AsyncClientSecretCredential(TENANT, APP_ID, "sandbox-secret", **self.identity_options())
 
     def identity_options(self) -> dict[str, Any]:
-        """What azure-identity needs to find this Entra."""
+        """Return the options of azure-identity for this Entra."""
         return {
             "authority": self.authority,
             "disable_instance_discovery": True,
@@ -84,7 +84,7 @@ class Remote:
         }
 
     def client_options(self) -> dict[str, Any]:
-        """What a management client needs to find this Resource Manager, and to wait without sleeping."""
+        """Return the options of a management client for this Resource Manager, waiting without sleeping."""
         transport = PatientTransport(self.control, self.ca)
         return {"base_url": self.arm, "credential_scopes": [ARM_SCOPE], "transport": transport}
 
@@ -94,12 +94,12 @@ class Remote:
         return {"base_url": self.arm, "credential_scopes": [ARM_SCOPE], "transport": transport}
 
     def http(self, base_url: str = "") -> httpx.Client:
-        """A plain client."""
+        """Return a plain HTTP client."""
         return httpx.Client(base_url=base_url, verify=self.context, trust_env=False, follow_redirects=False)
 
 
 class Person:
-    """A person in front of a browser: reads forms, fills them in, follows nothing by itself."""
+    """A browser that fills in forms and follows no redirects by itself."""
 
     def __init__(self, remote: Remote, account: str = ACCOUNT) -> None:
         self._http = remote.http(remote.authority)
@@ -121,7 +121,7 @@ class Person:
         return self._http.post(action.group(1), data={**hidden, **fields})
 
     def sign_in(self, page: httpx.Response) -> httpx.Response:
-        """Type name and password."""
+        """Enter name and password."""
         return self.submit(page, loginfmt=self._account, passwd=PASSWORD)
 
     def accept(self, page: httpx.Response) -> httpx.Response:
@@ -130,12 +130,12 @@ class Person:
         return self.submit(page, decision="accept")
 
     def sign_in_and_accept(self, address: str) -> dict[str, str]:
-        """The whole way; gives what the application is sent."""
+        """Sign in and consent; return the parameters sent to the application."""
         return returned(self.accept(self.sign_in(self.open(address))))
 
 
 def returned(response: httpx.Response) -> dict[str, str]:
-    """The parameters with which a browser is sent back."""
+    """Return the parameters of a redirect."""
     assert response.status_code == 302, response.text
     parts = urlsplit(response.headers["Location"])
     return {name: values[0] for name, values in parse_qs(parts.query or parts.fragment).items()}

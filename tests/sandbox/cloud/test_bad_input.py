@@ -1,4 +1,4 @@
-"""Bad input to Resource Manager gets what Azure gives: a table."""
+"""Invalid input to Resource Manager gets the errors of Azure: a table."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ D = "api-version=2025-03-01"
 
 @dataclass(frozen=True)
 class Case:
-    """A request and what has to come back; `message` is searched for."""
+    """A request and the expected response; `message` is a regular expression."""
 
     method: str
     url: str
@@ -39,7 +39,7 @@ class Case:
 
 
 def changed(**properties: object) -> dict[str, Any]:
-    """A connector's body with other properties."""
+    """Return a connector's body with other properties."""
     return {**CONNECTOR_BODY, "properties": {**CONNECTOR_BODY["properties"], **properties}}  # type: ignore[dict-item]
 
 

@@ -11,7 +11,7 @@ from sandbox.cloud.world.timers import Timers
 
 
 class Real:
-    """Real time, held by a test."""
+    """Real time, controlled by a test."""
 
     def __init__(self) -> None:
         self.time = 1_700_000_000.0

@@ -1,4 +1,4 @@
-"""docs/sandbox.md names everything that the control interface has, and every behaviour has its mark."""
+"""docs/sandbox.md describes the whole control interface, and every behaviour has a mark."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever is sent, the cloud answers as a service does: with a refusal perhaps, never with a bug of its own."""
+"""Any request gets a proper response, possibly an error, but never an internal error of the sandbox."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ BODIES = st.recursive(JSON, lambda inner: st.dictionaries(FIELDS, inner, max_siz
 
 
 def answer_of(service: str, method: str, url: str, body: bytes = b"", token: str = "") -> Answer:
-    """What the cloud answers. Here is the assertion of every test below that has no other: it never breaks down."""
+    """Send a request and assert that the sandbox itself does not fail; the only assertion of some tests."""
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     answer = asyncio.run(CLOUD.send(service, method, url, body, headers))
     assert answer is not None
@@ -141,7 +141,7 @@ GOOD: dict[str, dict[str, Any]] = {
 
 
 def places(value: object, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
-    """Everywhere in a body where something else could stand."""
+    """Return the paths of all values in a body."""
     items: list[tuple[str | int, object]] = []
     if isinstance(value, dict):
         items = list(value.items())
@@ -151,7 +151,7 @@ def places(value: object, path: tuple[str | int, ...] = ()) -> list[tuple[str | 
 
 
 def put(value: Any, path: tuple[str | int, ...], new: object) -> Any:  # noqa: ANN401 - JSON
-    """The body with something else in one place."""
+    """Return the body with one value replaced."""
     if not path:
         return new
     copy = dict(value) if isinstance(value, dict) else list(value)

@@ -1,4 +1,4 @@
-"""`python -m sandbox.cloud` as a process: its line of JSON, its options, its end; TLS and keys over the network."""
+"""`python -m sandbox.cloud` as a process: its JSON output, options, shutdown; TLS and keys over the network."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FORM = {
 
 @contextmanager
 def running(*arguments: str | Path) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
-    """A cloud, and what it printed."""
+    """Start a cloud; return it with its output."""
     command = [sys.executable, "-m", "sandbox.cloud", *map(str, arguments)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -77,7 +77,7 @@ def test_a_port_can_be_chosen(tmp_path: Path) -> None:
 
 
 def complaint(arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
-    """What `main` says when it ends at once."""
+    """Return the error message of `main`."""
     monkeypatch.setattr(sys, "argv", ["sandbox.cloud", *arguments])
     with pytest.raises(SystemExit) as caught:
         main()
@@ -140,7 +140,7 @@ def test_a_connection_is_closed_by_a_fault(remote: Remote) -> None:
 
 
 def test_keys_of_an_issuer_are_fetched_with_a_token_and_its_own_authority(remote: Remote, tmp_path: Path) -> None:
-    """The cloud's own Entra stands for an API server: its keys are behind TLS that only its authority vouches for."""
+    """The cloud's own Entra takes the place of an API server: its keys are served by TLS with a private CA."""
     keys = f"{remote.authority}/{TENANT}/discovery/v2.0/keys"
     token = tmp_path / "token"
     token.write_text("a service account's token\n")
@@ -157,7 +157,7 @@ def test_keys_of_an_issuer_are_fetched_with_a_token_and_its_own_authority(remote
 
 
 def federated(claims: dict[str, object]) -> dict[str, str]:
-    """A request with a token that nobody's key has signed."""
+    """A token request with an invalid signature."""
     audience = {"aud": "api://AzureADTokenExchange", "exp": 4_000_000_000}
     return {
         "grant_type": "client_credentials",

@@ -1,4 +1,4 @@
-"""Where a program comes from: the cheapest of five ways that gives one."""
+"""Sources of a program: the cheapest of five that is available."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PREPARE_HELM = "from sandbox.cluster import binaries; binaries.download = list; 
 
 
 class Machine:
-    """A machine whose assets folder, PATH and cache hold just what a test puts there."""
+    """A machine whose assets folder, PATH and cache have only what a test puts there."""
 
     def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.assets, self.path, self.home = root / "assets", root / "path", root / "home"
@@ -38,7 +38,7 @@ class Machine:
         self.made: list[str] = []
 
     def put(self, place: str, name: str, version: str = GO_MOD_VERSION) -> None:
-        """Put a program that says its version into `assets`, `path` or `cache`."""
+        """Put a program that prints its version into `assets`, `path` or `cache`."""
         target = PROGRAMS[name].cached if place == "cache" else getattr(self, place) / name
         script(target, f"echo Kubernetes v{version}.0")
 
@@ -143,7 +143,7 @@ def test_the_whole_wait_is_announced_before_the_first_build(
 
 @pytest.fixture
 def compiler(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Machine:
-    """A machine with the real build function, and a Go in PATH that "compiles" by noting that it was called."""
+    """A machine with the real build function, and a Go in PATH whose build only records the call."""
     monkeypatch.setattr(binaries, "build", build.build)
     go(machine, "go1.99.0", 'echo called >> "$0.calls"; echo a/package >&2; echo program > "$target"')
     return machine
@@ -189,7 +189,7 @@ def test_two_that_need_the_same_program_build_it_once(compiler: Machine) -> None
     command = [sys.executable, "-c", PREPARE_HELM]
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": ROOT}
     with subprocess.Popen(command, **pipes) as first, subprocess.Popen(command, **pipes) as second:
-        # Only once one waits for the other may that one finish.
+        # The first may finish only when the second waits for it.
         output = ""
         while "another process fills" not in output:
             assert first.poll() is second.poll() is None
@@ -201,7 +201,7 @@ def test_two_that_need_the_same_program_build_it_once(compiler: Machine) -> None
 
 
 def _more(*pipes: Any) -> str:  # noqa: ANN401 - open files
-    """What processes say next, whichever does."""
+    """Return the next output of any of the processes."""
     ready, _, _ = select.select(pipes, [], [], 30)
     assert ready, "nobody says a word"
     return "".join(os.read(pipe.fileno(), 65536).decode() for pipe in ready)

@@ -1,4 +1,4 @@
-"""The tests' own client of the API: what it finds, waits for and refuses."""
+"""The synchronous Kubernetes client of the sandbox."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The cluster itself: what it serves, and that nothing of it stays behind."""
+"""The cluster: its services, and that it leaves nothing behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ready-made programs, from a web server that plays the projects' release pages."""
+"""Released binaries, from a web server in place of the projects' release pages."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MINOR = VERSION.rpartition(".")[0]
 
 
 class ReleasePages(ThreadingHTTPServer):
-    """Serves what `pages` holds, by path."""
+    """Serves `pages` by path."""
 
     daemon_threads = True
 
@@ -69,7 +69,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(page or b"")
 
     def log_message(self, *args: object) -> None:
-        """Be quiet."""
+        """Log nothing."""
 
 
 def tar(files: dict[str, str]) -> bytes:

@@ -19,7 +19,7 @@ FORM = """<html><head><style>p {color: red}</style></head><body><h1>Sign  in</h1
 
 
 class Site(BaseHTTPRequestHandler):
-    """GET leads to the form by a redirect that sets a cookie; POST says what it was sent."""
+    """GET leads to the form by a redirect that sets a cookie; POST returns the submitted form."""
 
     def do_GET(self) -> None:
         if self.path == "/":
@@ -41,7 +41,7 @@ class Site(BaseHTTPRequestHandler):
         self.wfile.write(html.encode())
 
     def log_message(self, *args: object) -> None:
-        """Be quiet."""
+        """Log nothing."""
 
 
 @pytest.fixture

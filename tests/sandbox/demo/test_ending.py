@@ -1,4 +1,4 @@
-"""How the demo ends: its exit status, its last words, and what it leaves behind."""
+"""The end of the demo: exit status, error messages, cleanup."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the demo reads off a status."""
+"""Rows of the demo from the status of resources."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plain lines where there is no terminal, a table where there is one."""
+"""Plain lines without a terminal, a table on a terminal."""
 
 from __future__ import annotations
 

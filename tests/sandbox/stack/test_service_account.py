@@ -1,4 +1,4 @@
-"""The operator outside the cluster, with the rights that the chart gives its service account and no more."""
+"""The operator outside of the cluster, with exactly the permissions of the chart's service account."""
 
 from __future__ import annotations
 

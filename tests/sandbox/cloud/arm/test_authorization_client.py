@@ -1,4 +1,4 @@
-"""azure-mgmt-authorization assigns Security Reader at a connector's scope and takes it back."""
+"""azure-mgmt-authorization assigns Security Reader at a connector's scope and removes it."""
 
 from __future__ import annotations
 

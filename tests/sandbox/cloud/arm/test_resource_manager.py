@@ -1,4 +1,4 @@
-"""Resource Manager around the connector: versions, rights, budgets, operations, policies, registration, lists."""
+"""Resource Manager around the connector: versions, permissions, budgets, operations, policies, registration, lists."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ async def test_an_operation_of_one_connector_is_not_found_under_another(direct: 
     assert (await direct.arm("GET", url)).status == 404
 
 
-# --- rights
+# --- permissions
 
 
 RIGHTS: dict[str, tuple[str, set[str]]] = {
@@ -230,7 +230,7 @@ async def test_budgets_can_be_switched_off(direct: Direct) -> None:
     assert statuses == {404}
 
 
-# --- what may stand in the way
+# --- policies and registration
 
 
 def with_subscription(**values: object) -> Direct:

@@ -1,4 +1,4 @@
-"""azure-mgmt-security, which Microsoft wrote, does everything for connectors over TLS; blocking and asyncio."""
+"""Microsoft's azure-mgmt-security manages connectors over TLS; blocking and asyncio."""
 
 from __future__ import annotations
 

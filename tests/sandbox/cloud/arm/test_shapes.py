@@ -1,7 +1,7 @@
-"""Every answer of the devops tree fits the published description of its api-version: types, enums, no unknown fields.
+"""Responses of the devops tree match the published description of their api-version: types, enums, no unknown fields.
 
-Where the recorded service itself differs from its description, the difference is listed in `ODDITIES`, and a test sees
-to it that the list holds nothing that no longer happens.
+Where the recorded service itself differs from its description, the difference is listed in `ODDITIES`, and a test
+checks that every listed difference still occurs.
 """
 
 from __future__ import annotations
@@ -35,21 +35,21 @@ ODDITIES = {
     "DevOpsConfiguration.tags": "devops/default has tags, always empty [recorded]",
     "DevOpsConfigurations_Delete 202": "DELETE answers with a body that the description does not have [recorded]",
 }
-"""Differences between the recorded service and its description, by the place where they show."""
+"""Differences between the recorded service and its description, by location."""
 
 
 @dataclass
 class Checker:
-    """Holds answers against the description, and remembers which oddities it met."""
+    """Validates responses against the description, and collects the differences."""
 
     met: set[str] = field(default_factory=set)
     covered: set[str] = field(default_factory=set)
 
     def check(self, operation: str, answer: Answer) -> None:
-        """One answer.
+        """Validate one response.
 
         Raises:
-            AssertionError: it does not fit.
+            AssertionError: it does not match.
         """
         self.covered.add(operation)
         responses = DESCRIPTION["operations"][operation]["responses"]
@@ -78,7 +78,7 @@ class Checker:
 
 
 def _strict() -> dict[str, Any]:
-    """The definitions, each refusing fields that it does not name."""
+    """Return the definitions, each rejecting unknown fields."""
     return {
         name: {**definition, "title": name, "additionalProperties": False} if "properties" in definition else definition
         for name, definition in DESCRIPTION["definitions"].items()
@@ -104,7 +104,7 @@ AGENTLESS = {
 
 
 async def tell_everything(direct: Direct, checker: Checker) -> None:
-    """A story that calls every operation of the description, with good ends and bad ones."""
+    """Call every operation of the description, with success and failure."""
 
     async def call(operation: str, method: str, path: str, body: object = None) -> Answer:
         answer = await direct.arm(method, path, body)

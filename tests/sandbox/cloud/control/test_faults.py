@@ -1,4 +1,4 @@
-"""Faults, lags and the journal: what tests of the operator hold the cloud by."""
+"""Faults, lags and the journal, which the tests of the operator use."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.sandbox.cloud.direct import (
 
 
 async def send(direct: Direct, method: str = "GET") -> int | None:
-    """Status of a request for the connector; None for a cut connection."""
+    """Status of a request for the connector; None for a closed connection."""
     headers = {"Authorization": f"Bearer {direct.token()}"}
     body = json.dumps(CONNECTOR_BODY).encode() if method == "PUT" else b""
     answer = await direct.send("arm", method, f"{CONNECTOR}?api-version={CONNECTOR_VERSION}", body, headers)

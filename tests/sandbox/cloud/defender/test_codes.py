@@ -1,4 +1,4 @@
-"""Defender's one-time codes: issued by the dialog only, live for minutes, work once, die with the account's access."""
+"""Defender's one-time codes: issued by the dialog only, valid for minutes and once, tied to the account's access."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.sandbox.cloud.direct import ACCOUNT, CONFIGURATION, CONNECTOR, CONNEC
 
 
 async def put(direct: Direct, code: str, path: str = CONFIGURATION) -> str:
-    """PUT a configuration with a code; gives how its operation ends."""
+    """PUT a configuration with a code; return the result of its operation."""
     body = {"properties": {"authorization": {"code": code}, "autoDiscovery": "Disabled"}}
     accepted = await direct.arm("PUT", path, body)
     direct.move(60)

@@ -1,4 +1,4 @@
-"""What a connector takes in: the choices, one connector for an organization, discovery as time goes by."""
+"""Onboarding: selection, one connector for an organization, discovery over time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Azure DevOps: every row of what the operator checks, with the oddities of the service."""
+"""Azure DevOps: all checks of the operator, with the peculiarities of the service."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def member(direct: Direct) -> Member:
     return direct.world.organizations["contoso"].members["44444444-4444-4444-4444-444444444444"]
 
 
-# --- who and where
+# --- profile and organizations
 
 
 async def test_the_profile_gives_the_services_own_id(direct: Direct) -> None:
@@ -121,7 +121,7 @@ async def test_a_token_may_do_what_was_consented_to(direct: Direct) -> None:
     assert "vso.code" in refused.json["message"]
 
 
-# --- refusals
+# --- errors
 
 
 async def test_a_non_member_is_rejected(direct: Direct) -> None:
@@ -213,7 +213,7 @@ async def test_scans_by_defender_are_charged_to_the_same_account(direct: Direct)
 
 
 async def administrators(direct: Direct, organization: str) -> bool:
-    """The documented way: what the identity is in, against the well-known group."""
+    """The documented way: the memberships of the identity, compared with the well-known group."""
     query = f"identityIds={ME}&queryMembership=expandedUp&{V}"
     (identity,) = (await get(direct, "identity", f"/{organization}/_apis/identities?{query}"))["value"]
     well_known = f"descriptors={WELL_KNOWN_ADMINISTRATORS}&{V}"

@@ -1,4 +1,4 @@
-"""Entra's token endpoint: each class of error that a client has to tell apart, with its number and status."""
+"""Entra's token endpoint: each class of error that a client has to distinguish, with its number and status."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ DAY = 86400.0
 
 
 def failed(answer: Answer) -> tuple[int, str, int]:
-    """Status, error and AADSTS number of a refusal; its words must agree with the number."""
+    """Return status, error and AADSTS number of an error; its description must have the number."""
     body = answer.json
     assert body["error_description"].startswith(f"AADSTS{body['error_codes'][0]}: ")
     assert {"timestamp", "trace_id", "correlation_id", "error_uri"} <= set(body)
@@ -49,14 +49,14 @@ def failed(answer: Answer) -> tuple[int, str, int]:
 
 
 class Browser:
-    """Goes through the pages."""
+    """A browser on the pages."""
 
     def __init__(self, direct: Direct) -> None:
         self._direct = direct
         self.cookie = ""
 
     async def open(self, **changes: str) -> Answer:
-        """The authorize endpoint, with parameters changed or (if empty) left out."""
+        """Open the authorize endpoint, with parameters changed or (if empty) removed."""
         parameters = {
             "client_id": SIGN_IN_APP_ID,
             "response_type": "code",
@@ -83,7 +83,7 @@ class Browser:
         return await self.submit(page, loginfmt=name, passwd=password)
 
     async def code(self, **changes: str) -> str:
-        """The whole way to a code."""
+        """Sign in and consent, up to the code."""
         page = await self.sign_in(await self.open(**{"prompt": "login", **changes}))
         if "Permissions requested" in page.text:
             page = await self.submit(page, decision="accept")
@@ -98,7 +98,7 @@ class Browser:
 
 
 def back(answer: Answer) -> dict[str, str]:
-    """What the application is sent by redirect."""
+    """Return the parameters of the redirect to the application."""
     assert answer.status == 302, answer.text
     parts = urlsplit(answer.headers["Location"])
     return {name: values[0] for name, values in parse_qs(parts.query or parts.fragment).items()}
@@ -127,12 +127,12 @@ async def refresh(direct: Direct, token: str, **changes: str) -> Answer:
     return await direct.entra(TOKEN, {name: value for name, value in form.items() if value})
 
 
-# --- the application itself
+# --- client credentials
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """A change of a good request, and what comes of it."""
+    """A change of a valid request, and the resulting error."""
 
     changes: dict[str, str]
     expected: tuple[int, str, int]
@@ -193,7 +193,7 @@ async def test_a_secret_expires_and_an_application_can_be_disabled(direct: Direc
     assert failed(await direct.entra(TOKEN, OWN)) == (400, "unauthorized_client", 7000112)
 
 
-# --- a code
+# --- authorization code
 
 
 async def test_a_code_gives_all_three_tokens(direct: Direct, browser: Browser) -> None:
@@ -230,7 +230,7 @@ async def test_a_code_works_once_and_for_ten_minutes(direct: Direct, browser: Br
     assert failed(await redeem(direct, late)) == (400, "invalid_grant", 70008)
 
 
-# --- a refresh token, and what ends it
+# --- refresh token
 
 
 async def signed_in(direct: Direct, browser: Browser, **changes: str) -> str:
@@ -240,7 +240,7 @@ async def signed_in(direct: Direct, browser: Browser, **changes: str) -> str:
 
 @dataclass(frozen=True)
 class End:
-    """What happens to an account, and how the refresh is refused then."""
+    """A change of an account, and the resulting error of a refresh."""
 
     change: dict[str, object]
     expected: tuple[int, str, int]
@@ -570,7 +570,7 @@ async def test_keys_and_configuration_are_published_for_each_tenant(direct: Dire
     assert nothing.status == 404
 
 
-# --- whatever else can go wrong, at will
+# --- errors by faults
 
 
 @pytest.mark.parametrize("number", CATALOGUE)

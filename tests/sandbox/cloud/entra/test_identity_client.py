@@ -1,4 +1,4 @@
-"""azure-identity gets tokens by secret, certificate and workload identity; wrong ones are refused as Entra does."""
+"""azure-identity gets tokens by secret, certificate and workload identity; invalid ones are rejected as by Entra."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def test_a_token_with_a_forged_signature_is_refused(remote: Remote, issuer: Issu
 
 @pytest.fixture
 def certificate() -> tuple[bytes, str]:
-    """A self-signed certificate: with its key, and alone."""
+    """Return a self-signed certificate, with its key and without."""
     private, public = self_signed("sandbox")
     return private + public, public.decode()
 
@@ -154,7 +154,7 @@ def certificate() -> tuple[bytes, str]:
 def with_certificate(
     start_cloud: StartCloud, tmp_path: Path, certificate: tuple[bytes, str]
 ) -> Iterator[tuple[Remote, bytes]]:
-    """A cloud whose application has a certificate, and none else."""
+    """A cloud whose application has a certificate only."""
     world = yaml.safe_load(DEFAULT_WORLD.read_text())
     world["applications"][0] |= {"certificates": [certificate[1]], "secrets": []}
     file = tmp_path / "world.yaml"

@@ -1,4 +1,4 @@
-"""MSAL signs a person in: code with PKCE, device code, refresh; on pages as a person meets them."""
+"""MSAL signs a person in: code with PKCE, device code, refresh, on the HTML pages."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def person(remote: Remote) -> Iterator[Person]:
 @pytest.fixture
 def options(remote: Remote) -> Iterator[dict[str, Any]]:
     with requests.Session() as session:
-        session.trust_env = False  # or a bundle named in the environment would be believed instead of ours
+        session.trust_env = False  # otherwise a CA bundle of the environment would be used instead
         session.verify = str(remote.ca)
         yield {
             "authority": f"{remote.authority}/{TENANT}",
@@ -41,7 +41,7 @@ def confidential(options: dict[str, Any]) -> msal.ConfidentialClientApplication:
 
 
 def flow_of(app: msal.ClientApplication, **changes: str) -> dict[str, Any]:
-    with pytest.warns(UserWarning, match="form_post"):  # MSAL says so whenever the answer comes in the query
+    with pytest.warns(UserWarning, match="form_post"):  # MSAL warns about responses in the query
         flow: dict[str, Any] = app.initiate_auth_code_flow(SCOPES, redirect_uri=REDIRECT, **changes)
     return flow
 
@@ -111,7 +111,7 @@ def test_a_device_shows_a_code_that_a_person_types_in(options: dict[str, Any], p
     page = person.submit(person.open(flow["verification_uri"]), otc=flow["user_code"])
     page_text = person.accept(person.sign_in(page))
     assert "You have signed in" in page_text.text
-    flow["latest_attempt_at"] = 0.0  # MSAL holds the interval against its own clock, and would complain
+    flow["latest_attempt_at"] = 0.0  # MSAL measures the interval with its own clock, and would fail
     tokens = app.acquire_token_by_device_flow(flow)
     assert tokens["id_token_claims"]["preferred_username"] == ACCOUNT
 

@@ -1,4 +1,4 @@
-"""The part of Resource Graph's language that is spoken: what queries give, and what is refused."""
+"""The supported part of Resource Graph's language: results and errors of queries."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ OTHERS: list[Row] = [
 
 
 def run(query: str) -> list[Row]:
-    """Rows of a query over the two small tables."""
+    """Return the rows of a query over two small tables."""
     tables = {"things": THINGS, "others": OTHERS, "resources": []}
     parsed = parse_query(query, TABLES)
     rows = parsed.run(lambda table: (dict(row) for row in tables[table]))
@@ -40,7 +40,7 @@ def run(query: str) -> list[Row]:
 
 
 def column(query: str) -> list[Any]:
-    """The only column of a query."""
+    """Return the only column of a query."""
     return [next(iter(row.values())) for row in run(query)]
 
 

@@ -1,4 +1,4 @@
-"""Resource Graph over HTTP: what each table holds, who sees it, lag, quota, pages, limits."""
+"""Resource Graph over HTTP: tables, permissions, lag, quota, pages, limits."""
 
 from __future__ import annotations
 

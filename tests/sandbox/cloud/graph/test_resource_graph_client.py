@@ -1,4 +1,4 @@
-"""azure-mgmt-resourcegraph queries what azure-mgmt-security has made, and pages through it."""
+"""azure-mgmt-resourcegraph queries what azure-mgmt-security has created, page by page."""
 
 from __future__ import annotations
 

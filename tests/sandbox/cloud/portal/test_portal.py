@@ -1,4 +1,4 @@
-"""The portal's page plays the human's part."""
+"""The web portal for the steps that only a person can do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""World files: what can be written, what is refused, and large ones that are cheap."""
+"""World files: content, validation, and large generated worlds."""
 
 from __future__ import annotations
 
