@@ -1,4 +1,4 @@
-"""How long to wait after a failure: exponential, bounded, with jitter. Pure."""
+"""Exponential back-off with a maximum and jitter (pure)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 __all__ = ["Backoff"]
 
-_LARGEST_EXPONENT = 64  # beyond it every sensible `maximum` is reached, and floats would overflow in the end
+_LARGEST_EXPONENT = 64  # any sensible `maximum` is reached before, and larger exponents would overflow
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,9 +14,10 @@ class Backoff:
     """Delays that double from `initial` to `maximum` seconds.
 
     Attributes:
-        initial: seconds before the first repeat.
-        maximum: the most seconds between two.
-        jitter: the part of a delay that chance may take away, 0 to 1: what failed together must not come back together.
+        initial: seconds before the first retry.
+        maximum: maximum seconds between two tries.
+        jitter: fraction of a delay, 0 to 1, that may be subtracted at random, so that what failed together is not
+            retried together.
     """
 
     initial: float
@@ -24,7 +25,10 @@ class Backoff:
     jitter: float = 0.5
 
     def delay(self, failures: int, chance: float) -> float:
-        """Seconds to wait after so many failures in a row (1 or more); `chance` is a random number in [0, 1)."""
+        """Return the seconds to wait after a number of failures in a row (1 or more).
+
+        `chance` is a random number in [0, 1).
+        """
         exponent = min(failures - 1, _LARGEST_EXPONENT)
         full = min(self.maximum, self.initial * 2.0**exponent)
         return full * (1.0 - self.jitter * chance)

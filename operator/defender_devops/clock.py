@@ -1,4 +1,4 @@
-"""Time, handed in: tests run hours in milliseconds and say exactly what they wait for."""
+"""Time as a dependency, so that tests run hours in milliseconds."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ def _loop_time() -> float:
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """The three things that code asks of time.
+    """The sources of time.
 
     Attributes:
-        monotonic: seconds that never jump, for intervals; the event loop's own by default.
-        wall: seconds since the epoch, for what a service dates (the end of a token).
-        sleep: waits so many seconds of `monotonic`.
+        monotonic: seconds that never jump, for intervals; the event loop's time by default.
+        wall: seconds since the epoch, for times that a service states (the expiry of a token).
+        sleep: waits for a number of seconds of `monotonic`.
     """
 
     monotonic: Callable[[], float] = _loop_time

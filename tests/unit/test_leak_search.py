@@ -35,13 +35,13 @@ def test_a_secret_is_found_however_it_is_written(write, secret: str) -> None:  #
 
 
 @given(st.binary(max_size=7), st.binary(max_size=7), st.sampled_from([SECRET, TOKEN]))
-def test_a_secret_in_the_midst_of_something_encoded_is_found(before: bytes, after: bytes, secret: str) -> None:
-    assert find_leaks(base64.b64encode(before + secret.encode() + after).decode(), {"it": [secret]})
+def test_a_secret_in_the_midst_of_something_encoded_is_found(prefix: bytes, suffix: bytes, secret: str) -> None:
+    assert find_leaks(base64.b64encode(prefix + secret.encode() + suffix).decode(), {"it": [secret]})
 
 
-@pytest.mark.parametrize("shown", [TOKEN[:40], TOKEN[80:150]])
-def test_a_piece_of_a_long_secret_is_found(shown: str) -> None:
-    assert find_leaks(f"token {shown}…", {"it": [TOKEN]})
+@pytest.mark.parametrize("part", [TOKEN[:40], TOKEN[80:150]])
+def test_a_piece_of_a_long_secret_is_found(part: str) -> None:
+    assert find_leaks(f"token {part}…", {"it": [TOKEN]})
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A wrong setting is named, and what it holds is not repeated."""
+"""An invalid setting is named, and its value is not repeated."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from defender_devops.main import main
 
 
 @pytest.mark.parametrize(
-    ("setting", "value", "named"),
+    ("setting", "value", "mentioned"),
     [
         ("IDENTITY_GRANTS", '[{"namespace": "canary"', "identity_grants"),
         ("IDENTITY_GRANTS", '[{"namespace": "canary", "secret": "canary"}]', "IDENTITY_GRANTS"),
@@ -17,13 +17,13 @@ from defender_devops.main import main
     ],
     ids=["no JSON", "JSON of another kind", "an address that is not safe", "no number"],
 )
-def test_a_wrong_setting_ends_the_operator_before_it_begins(
-    setting: str, value: str, named: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_an_invalid_setting_ends_the_operator_before_it_starts(
+    setting: str, value: str, mentioned: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv(f"DEFENDER_DEVOPS_{setting}", value)
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as exit_info:
         main()
-    assert ended.value.code == 2
-    said = capsys.readouterr().err
-    assert named in said
-    assert "canary" not in said
+    assert exit_info.value.code == 2
+    output = capsys.readouterr().err
+    assert mentioned in output
+    assert "canary" not in output

@@ -105,9 +105,7 @@ class Assembler:
         secrets = Secrets(self.client)
         identity = OperatorIdentity(os.environ)
         grants = Grants(settings.namespace, settings.identity_grants, identity.client_id)
-        session = ArmSession.open(str(settings.arm_endpoint), observe=self.requests.azure, fence=self.fence)
-        stack.push_async_callback(session.close)
-        self.metrics.set_rate_limiter_callback(lambda: _rate_limits(session))
+        session = self._open_session(stack)
         identities = ArmClients(
             session,
             grants=grants,
@@ -138,11 +136,7 @@ class Assembler:
             sign_ins=SignInObserver(sign_in.sign_ins, checker),
             cluster_id=settings.cluster_id or await cluster_uid(self.client),
             namespaces=frozenset(settings.namespaces) or None,
-            timings=Timings(
-                check_interval=timedelta(seconds=settings.check_interval),
-                poll_interval=timedelta(seconds=settings.operation_poll_interval),
-                settle_interval=timedelta(seconds=settings.discovery_settle_interval),
-            ),
+            timings=_timings(settings),
             refresh_interval=timedelta(seconds=settings.refresh_interval),
             clock=_now,
         )
@@ -166,6 +160,20 @@ class Assembler:
             **self.secret_watches.background(),
         }
         return Assembly(reconciler, sign_in.sign_ins, background)
+
+    def _open_session(self, stack: AsyncExitStack) -> ArmSession:
+        """Open the connections to Azure Resource Manager, with the metrics of their rate limits."""
+        session = ArmSession.open(str(self.settings.arm_endpoint), observe=self.requests.azure, fence=self.fence)
+        stack.push_async_callback(session.close)
+
+        def rate_limits() -> list[tuple[str, str, str, float]]:
+            return [
+                (state.key.principal, state.key.subscription, state.key.kind.value, state.available)
+                for state in session.rate_limiter.states()
+            ]
+
+        self.metrics.set_rate_limiter_callback(rate_limits)
+        return session
 
     async def _open_sign_in(
         self,
@@ -208,8 +216,10 @@ class Assembler:
         return package, checker
 
 
-def _rate_limits(session: ArmSession) -> list[tuple[str, str, str, float]]:
-    return [
-        (state.key.principal, state.key.subscription, state.key.kind.value, state.available)
-        for state in session.rate_limiter.states()
-    ]
+def _timings(settings: Settings) -> Timings:
+    """Return the intervals that decisions depend on."""
+    return Timings(
+        check_interval=timedelta(seconds=settings.check_interval),
+        poll_interval=timedelta(seconds=settings.operation_poll_interval),
+        settle_interval=timedelta(seconds=settings.discovery_settle_interval),
+    )

@@ -1,1 +1,1 @@
-"""What the operator says about itself: logs, metrics, probes, and the context they share."""
+"""Logs, metrics, traces and probes of the operator, and the context that they share."""

@@ -12,16 +12,16 @@ from prometheus_client import CONTENT_TYPE_LATEST
 __all__ = ["Check", "Probes", "WebServer"]
 
 Check = Callable[[], str | None]
-"""Gives what is wrong, in a few words without secrets, or None."""
+"""Returns a short description of the problem, without secrets, or None if there is none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Probes:
-    """What the kubelet asks: named checks.
+    """The named checks of the kubelet's probes.
 
     Attributes:
-        live: what only a restart mends.
-        ready: what keeps it from beginning to work.
+        live: a problem is solved only by a restart.
+        ready: a problem keeps the operator from working.
     """
 
     live: Mapping[str, Check] = field(default_factory=dict)
@@ -33,9 +33,9 @@ class WebServer:
 
     Args:
         host: address to listen at.
-        port: 0 takes a free one.
-        probes: what the kubelet asks.
-        metrics: gives what Prometheus asks, in its text format.
+        port: 0 selects a free port.
+        probes: checks of /livez and /readyz.
+        metrics: returns the metrics in Prometheus' text format.
     """
 
     def __init__(self, host: str, port: int, probes: Probes, metrics: Callable[[], Awaitable[bytes]]) -> None:
@@ -46,7 +46,7 @@ class WebServer:
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> int:
-        """Listen; gives the port."""
+        """Listen and return the port."""
         application = web.Application()
         application.router.add_get("/livez", self._live)
         application.router.add_get("/readyz", self._ready)
@@ -63,19 +63,19 @@ class WebServer:
             await self._runner.cleanup()
 
     async def _live(self, _: web.Request) -> web.Response:
-        return _answer(self._probes.live)
+        return _response(self._probes.live)
 
     async def _ready(self, _: web.Request) -> web.Response:
-        return _answer(self._probes.ready)
+        return _response(self._probes.ready)
 
     async def _scrape(self, _: web.Request) -> web.Response:
         return web.Response(body=await self._metrics(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
-def _answer(checks: Mapping[str, Check]) -> web.Response:
-    """A line for each check, in the form of the API server's own probes."""
-    trouble = {name: check() for name, check in checks.items()}
-    lines = [f"[-]{name}: {what}\n" if what else f"[+]{name} ok\n" for name, what in trouble.items()]
-    if any(trouble.values()):
+def _response(checks: Mapping[str, Check]) -> web.Response:
+    """Return a line for each check, in the format of the API server's own probes."""
+    problems = {name: check() for name, check in checks.items()}
+    lines = [f"[-]{name}: {problem}\n" if problem else f"[+]{name} ok\n" for name, problem in problems.items()]
+    if any(problems.values()):
         return web.Response(status=HTTPStatus.SERVICE_UNAVAILABLE, text="".join([*lines, "failed\n"]))
     return web.Response(text="".join([*lines, "ok\n"]))

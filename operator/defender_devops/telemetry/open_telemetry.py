@@ -1,6 +1,6 @@
-"""Traces by OpenTelemetry, sent by OTLP over HTTP. Needs the extra `traces`.
+"""Traces with OpenTelemetry, sent with OTLP over HTTP. Needs the extra `traces`.
 
-No exception and no message goes into a span: attributes are names, numbers and codes.
+Spans contain no exceptions and no messages: attributes are names, numbers and codes.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ __all__ = ["OpenTelemetryTraces"]
 _DISTRIBUTION: Final = "defender-devops-operator"
 _CLOSING_SECONDS: Final = 5.0
 _ERROR: Final = "error"
-_REFUSED: Final = "4", "5"
-"""First digits of HTTP statuses that are no success."""
+_ERROR_CLASSES: Final = "4", "5"
+"""First digits of HTTP statuses of errors."""
 
 
 class OpenTelemetryTraces:
     """Spans of this process.
 
     Args:
-        processor: takes the spans that have ended.
+        processor: receives the spans that have ended.
     """
 
     def __init__(self, processor: SpanProcessor) -> None:
@@ -51,12 +51,12 @@ class OpenTelemetryTraces:
 
     @classmethod
     def open(cls) -> Self:
-        """Traces that are sent in the background to where OTEL_EXPORTER_OTLP_ENDPOINT says."""
+        """Return traces that are sent in the background to OTEL_EXPORTER_OTLP_ENDPOINT."""
         return cls(BatchSpanProcessor(OTLPSpanExporter()))
 
     @contextmanager
     def reconcile(self, namespace: str, name: str) -> Iterator[_ReconcileSpan]:
-        """A span of the reconcile of a connector; see `Traces`."""
+        """Record the reconcile of a connector as a span; see `Traces`."""
         attributes = {
             "k8s.namespace.name": namespace,
             "defender_devops.connector": name,
@@ -72,24 +72,24 @@ class OpenTelemetryTraces:
                 reconcile.failed()
                 raise
 
-    def request(self, service: str, what: str, code: str, seconds: float) -> None:
-        """A span of a request that has just ended; see `Traces`."""
+    def request(self, service: str, operation: str, code: str, seconds: float) -> None:
+        """Record a span of a request that has just ended; see `Traces`."""
         if not trace.get_current_span().is_recording():
             return
-        ended = time.time_ns()
+        end = time.time_ns()
         span = self._tracer.start_span(
-            f"{service}: {what}",
+            f"{service}: {operation}",
             kind=SpanKind.CLIENT,
-            start_time=ended - int(seconds * 1e9),
-            attributes={"peer.service": service, **_of(code)},
+            start_time=end - int(seconds * 1e9),
+            attributes={"peer.service": service, **_status_attributes(code)},
         )
-        if code == _ERROR or code.startswith(_REFUSED):
+        if code == _ERROR or code.startswith(_ERROR_CLASSES):
             span.set_status(Status(StatusCode.ERROR))
-        span.end(ended)
+        span.end(end)
 
     def close(self) -> None:
-        """Send what is not sent yet, for some seconds at most: a collector that hangs must not hold up the end."""
-        sending = threading.Thread(target=self._provider.shutdown, name="last traces", daemon=True)
+        """Send the remaining spans for some seconds at most: a collector that hangs must not delay the exit."""
+        sending = threading.Thread(target=self._provider.shutdown, name="trace-shutdown", daemon=True)
         sending.start()
         sending.join(_CLOSING_SECONDS)
 
@@ -99,10 +99,10 @@ class _ReconcileSpan:
         self._span = span
 
     def failed(self) -> None:
-        """It has not done what it was to do; the log has the reason under the same reconcile id."""
+        """Mark the span as failed; the log has the reason under the same reconcile id."""
         self._span.set_status(Status(StatusCode.ERROR))
 
 
-def _of(code: str) -> dict[str, str | int]:
-    """An HTTP status as OpenTelemetry's conventions have it."""
+def _status_attributes(code: str) -> dict[str, str | int]:
+    """Return an HTTP status as attributes of OpenTelemetry's semantic conventions."""
     return {"error.type": "no answer"} if code == _ERROR else {"http.response.status_code": int(code)}

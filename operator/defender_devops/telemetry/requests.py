@@ -1,4 +1,4 @@
-"""Tells metrics and traces of every request that the operator makes."""
+"""Passes every request of the operator to the metrics and to the traces."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ __all__ = ["Requests"]
 
 @dataclass(frozen=True, slots=True)
 class Requests:
-    """What clients are given to tell of their requests.
+    """Observers of requests, for the clients.
 
     Attributes:
-        metrics: counts them.
-        traces: has a span for each.
+        metrics: count them.
+        traces: record a span for each.
     """
 
     metrics: Metrics
     traces: Traces
 
     def azure(self, operation: str, status: int | None, seconds: float) -> None:
-        """Azure was asked; status None: it did not answer."""
+        """Record a request to Azure; the status None means that there was no answer."""
         self.metrics.azure_request(operation, status, seconds)
         self.traces.request("Azure", operation, code_of(status), seconds)
 
     def azure_devops(self, area: str, status: int | None, seconds: float) -> None:
-        """Azure DevOps was asked; status None: it did not answer."""
+        """Record a request to Azure DevOps; the status None means that there was no answer."""
         self.metrics.azure_devops_request(area, status, seconds)
         self.traces.request("Azure DevOps", area, code_of(status), seconds)
 
     def kubernetes(self, verb: str, resource: str, code: str, seconds: float) -> None:
-        """The Kubernetes API was asked; code `error`: it did not answer."""
+        """Record a request to the Kubernetes API; the code `error` means that there was no answer."""
         self.metrics.kubernetes_request(verb, resource, code, seconds)
         self.traces.request("Kubernetes", f"{verb} {resource}", code, seconds)

@@ -1,4 +1,4 @@
-"""Traces: a span for each reconcile, and within it one for each request. Without OpenTelemetry they go nowhere."""
+"""Traces: a span for each reconcile, with one for each of its requests. Without OpenTelemetry they are discarded."""
 
 from __future__ import annotations
 
@@ -14,38 +14,38 @@ class ReconcileSpan(Protocol):
     """One reconcile that is under way."""
 
     def failed(self) -> None:
-        """It has not done what it was to do."""
+        """Mark the reconcile as failed."""
         ...
 
 
 class Traces(Protocol):
-    """Where spans go."""
+    """Destination of spans."""
 
     def reconcile(self, namespace: str, name: str) -> AbstractContextManager[ReconcileSpan]:
-        """A span of the reconcile of a connector, from here to the end of the block."""
+        """Return a context manager that records the reconcile of a connector as a span."""
         ...
 
-    def request(self, service: str, what: str, code: str, seconds: float) -> None:
-        """A span of a request that has just ended, within the caller's reconcile; outside of any there is none.
+    def request(self, service: str, operation: str, code: str, seconds: float) -> None:
+        """Record a span of a request that has just ended, within the caller's reconcile; outside of one, nothing.
 
         Args:
-            service: who was asked.
-            what: for what; one of few.
-            code: HTTP status, or `error` where there was no answer.
-            seconds: how long it took.
+            service: name of the service.
+            operation: name of the operation; one of few.
+            code: HTTP status, or `error` if there was no answer.
+            seconds: duration.
         """
         ...
 
     def close(self) -> None:
-        """Send what is not sent yet. Blocks for some seconds at most."""
+        """Send the remaining spans. Blocks for some seconds at most."""
         ...
 
 
 def open_traces(exporter: Exporter) -> Traces:
-    """Traces that go where the exporter sends them. OpenTelemetry's own variables (`OTEL_…`) say where that is."""
+    """Return traces for an exporter. OpenTelemetry's own variables (`OTEL_…`) configure where it sends them."""
     if exporter == "none":
         return _NoTraces()
-    # An extra, and slow to load: only who wants it does.
+    # An optional dependency that is slow to load: imported only if it is used.
     from defender_devops.telemetry.open_telemetry import OpenTelemetryTraces  # noqa: PLC0415 - as above
 
     return OpenTelemetryTraces.open()
@@ -53,20 +53,20 @@ def open_traces(exporter: Exporter) -> Traces:
 
 class _NoSpan:
     def failed(self) -> None:
-        """Nobody is told."""
+        """Do nothing."""
 
 
 class _NoTraces:
-    """Keeps nothing."""
+    """Discards all spans."""
 
     _SPAN: Final = _NoSpan()
 
     def reconcile(self, namespace: str, name: str) -> AbstractContextManager[ReconcileSpan]:  # noqa: ARG002 - a Traces
-        """No span."""
+        """Record nothing."""
         return nullcontext(self._SPAN)
 
-    def request(self, service: str, what: str, code: str, seconds: float) -> None:
-        """No span."""
+    def request(self, service: str, operation: str, code: str, seconds: float) -> None:
+        """Record nothing."""
 
     def close(self) -> None:
-        """Nothing to send."""
+        """Send nothing."""

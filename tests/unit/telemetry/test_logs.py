@@ -23,8 +23,8 @@ Start = Callable[[], Lines]
 
 
 @pytest.fixture(autouse=True)
-def restored() -> Iterator[None]:
-    """Logging of the process as it was before."""
+def restored_logging() -> Iterator[None]:
+    """Restore the logging of the process."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield
@@ -37,7 +37,7 @@ def restored() -> Iterator[None]:
 
 @pytest.fixture
 def start(capsys: pytest.CaptureFixture[str]) -> Start:
-    """Sets logging up and gives what reads its lines; in the test itself, since pytest has another stream before."""
+    """Configure logging and return a reader of its lines; within the test, since pytest replaces the stream before."""
 
     def begin() -> Lines:
         configure_logs("json", "info")
@@ -46,12 +46,12 @@ def start(capsys: pytest.CaptureFixture[str]) -> Start:
     return begin
 
 
-def test_a_line_is_json_with_time_level_and_who_says_it(start: Start) -> None:
+def test_a_line_is_json_with_time_level_and_logger(start: Start) -> None:
     lines = start()
-    structlog.get_logger("defender_devops.somewhere").info("looked", connectors=3)
+    structlog.get_logger("defender_devops.somewhere").info("listed", connectors=3)
     (line,) = lines()
     assert line.pop("timestamp").endswith("Z")
-    assert line == {"event": "looked", "level": "info", "logger": "defender_devops.somewhere", "connectors": 3}
+    assert line == {"event": "listed", "level": "info", "logger": "defender_devops.somewhere", "connectors": 3}
 
 
 def test_records_of_libraries_go_the_same_way(start: Start) -> None:
@@ -62,7 +62,7 @@ def test_records_of_libraries_go_the_same_way(start: Start) -> None:
 
 
 @pytest.mark.parametrize("library", ["kopf.objects", "httpx", "azure.identity", "aiohttp.access"])
-def test_libraries_that_tell_every_request_are_quiet_but_for_warnings(start: Start, library: str) -> None:
+def test_libraries_that_log_every_request_are_quiet_except_for_warnings(start: Start, library: str) -> None:
     lines = start()
     logging.getLogger(library).info("GET https://example.test/?code=abc")
     logging.getLogger(library).warning("something is wrong")
@@ -70,7 +70,7 @@ def test_libraries_that_tell_every_request_are_quiet_but_for_warnings(start: Sta
 
 
 @pytest.mark.parametrize(
-    "say",
+    "log",
     [
         lambda log: log.info(SENTENCE),
         lambda log: log.info("took", header=f"Bearer {TOKEN}"),
@@ -81,15 +81,13 @@ def test_libraries_that_tell_every_request_are_quiet_but_for_warnings(start: Sta
         lambda _: logging.getLogger("azure.identity").warning("refused", extra={"token": "plain", "x": TOKEN}),
     ],
 )
-def test_no_secret_comes_through_whoever_says_it(
-    capsys: pytest.CaptureFixture[str], say: Callable[[Any], None]
-) -> None:
+def test_no_secret_is_logged_by_any_logger(capsys: pytest.CaptureFixture[str], log: Callable[[Any], None]) -> None:
     configure_logs("json", "info")
-    say(structlog.get_logger("x"))
-    said = capsys.readouterr().err
-    assert said
-    assert TOKEN not in said
-    assert "plain" not in said
+    log(structlog.get_logger("x"))
+    output = capsys.readouterr().err
+    assert output
+    assert TOKEN not in output
+    assert "plain" not in output
 
 
 def _fail_with_a_token() -> None:
@@ -111,14 +109,14 @@ def test_tracebacks_are_shown_without_secrets(
         _fail_with_a_token()
     except RuntimeError:
         logger("x").exception("broken")
-    said = capsys.readouterr().err
-    assert "_fail_with_a_token" in said
-    assert "KeyError" in said
-    assert TOKEN not in said
-    assert "signature" not in said
+    output = capsys.readouterr().err
+    assert "_fail_with_a_token" in output
+    assert "KeyError" in output
+    assert TOKEN not in output
+    assert "signature" not in output
 
 
-def test_the_level_holds_for_all(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_level_applies_to_all_loggers(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logs("json", "warning")
     structlog.get_logger("x").info("not shown")
     logging.getLogger("y").info("not shown")
@@ -134,33 +132,33 @@ def test_warnings_of_python_are_lines_too(start: Start) -> None:
     assert "this goes away soon" in lines()[0]["event"]
 
 
-def test_people_get_lines_that_are_no_json(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_console_format_is_not_json(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logs("console", "info")
-    structlog.get_logger("x").info("looked", connectors=3)
-    said = capsys.readouterr().err
-    assert "looked" in said
-    assert "connectors=3" in said
-    assert not said.startswith("{")
+    structlog.get_logger("x").info("listed", connectors=3)
+    output = capsys.readouterr().err
+    assert "listed" in output
+    assert "connectors=3" in output
+    assert not output.startswith("{")
 
 
-async def test_every_line_of_a_reconcile_says_which_and_for_what(start: Start) -> None:
+async def test_every_line_of_a_reconcile_has_its_id_and_its_resource(start: Start) -> None:
     lines = start()
 
     async def reconcile(name: str) -> str:
         identifier = begin_reconcile()
         bind_resource("AzureDevOpsConnector", "security", name)
         await asyncio.sleep(0)
-        structlog.get_logger("x").info("looked")
+        structlog.get_logger("x").info("listed")
         logging.getLogger("some.library").warning("hm")
         assert reconcile_id() == identifier
         return identifier
 
     identifiers = await asyncio.gather(*[asyncio.create_task(reconcile(name)) for name in "ab"])
-    said = {(line["reconcile_id"], line["kind"], line["resource"], line["event"]) for line in lines()}
-    assert said == {
+    output = {(line["reconcile_id"], line["kind"], line["resource"], line["event"]) for line in lines()}
+    assert output == {
         (identifier, "AzureDevOpsConnector", f"security/{name}", event)
         for identifier, name in zip(identifiers, "ab", strict=True)
-        for event in ("looked", "hm")
+        for event in ("listed", "hm")
     }
     assert reconcile_id() is None
 
@@ -170,5 +168,29 @@ def test_a_new_reconcile_forgets_the_resource_of_the_last(start: Start) -> None:
     first = begin_reconcile()
     bind_resource("AzureDevOpsConnector", "security", "a")
     assert begin_reconcile() != first
-    structlog.get_logger("x").info("looked")
+    structlog.get_logger("x").info("listed")
     assert "resource" not in lines()[0]
+
+
+def test_debug_lines_are_redacted_like_all_others(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs("json", "debug")
+    log = structlog.get_logger("x")
+    log.debug("planned", actions=[f"send {TOKEN}"], client_secret="plain")
+    log.debug(SENTENCE)
+    output = capsys.readouterr().err
+    assert [json.loads(line)["level"] for line in output.splitlines()] == ["debug", "debug"]
+    assert TOKEN not in output
+    assert "plain" not in output
+
+
+def test_debug_lines_cost_nothing_at_level_info() -> None:
+    """Below the level no processor runs: a debug line neither copies the context nor formats a value."""
+
+    class Costly:
+        def __str__(self) -> str:
+            raise AssertionError("formatted")
+
+    configure_logs("json", "info")
+    log = structlog.get_logger("x").bind()
+    log.debug("planned", actions=Costly())
+    assert log.debug.__name__ == "_nop"

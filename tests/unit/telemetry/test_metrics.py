@@ -41,8 +41,8 @@ async def test_every_metric_that_is_documented_is_there_and_no_other() -> None:
     metrics = Metrics()
     metrics.set_leader_callback(lambda: True)
     text = (await metrics.exposition()).decode()
-    there = set(re.findall(r"^# TYPE (defender_devops_\w+) (\w+)$", text, re.MULTILINE))
-    assert there == {(facts.full_name, facts.type) for facts in METRICS}
+    exported = set(re.findall(r"^# TYPE (defender_devops_\w+) (\w+)$", text, re.MULTILINE))
+    assert exported == {(metric.full_name, metric.type) for metric in METRICS}
 
 
 async def test_names_follow_the_conventions_of_prometheus() -> None:
@@ -64,18 +64,18 @@ async def test_the_metrics_that_alerts_and_dashboard_use_exist(pytestconfig: pyt
 
 
 @pytest.mark.parametrize(
-    ("result", "shown", "exceptions"),
+    ("result", "label", "exceptions"),
     [("success", "success", {}), ("failure", "error", {}), ("exception", "error", 1.0), ("cancelled", "cancelled", {})],
 )
-async def test_a_reconcile_is_counted_by_its_result(result: Any, shown: str, exceptions: Any) -> None:  # noqa: ANN401
+async def test_a_reconcile_is_counted_by_its_result(result: Any, label: str, exceptions: Any) -> None:  # noqa: ANN401
     metrics = Metrics()
     metrics.reconcile_started(0.5)
     metrics.reconcile_finished(("security", "contoso"), result, 2.0)
-    assert await _series(metrics, "reconcile_total") == {("AzureDevOpsConnector", shown): 1.0}
+    assert await _series(metrics, "reconcile_total") == {("AzureDevOpsConnector", label): 1.0}
     assert await _series(metrics, "reconcile_duration_seconds_sum") == {("AzureDevOpsConnector",): 2.0}
     assert await _series(metrics, "queue_wait_seconds_sum") == {(): 0.5}
-    wanted = {("AzureDevOpsConnector",): exceptions} if exceptions else {}
-    assert await _series(metrics, "reconcile_exceptions_total") == wanted
+    expected = {("AzureDevOpsConnector",): exceptions} if exceptions else {}
+    assert await _series(metrics, "reconcile_exceptions_total") == expected
 
 
 async def test_requests_are_counted_by_operation_and_status() -> None:
@@ -120,9 +120,9 @@ async def test_it_says_which_version_runs() -> None:
 async def test_a_condition_is_one_for_the_status_that_it_has(status: str, series: tuple[float, float]) -> None:
     metrics = Metrics()
     metrics.resources.upsert(_connector(conditions=_conditions(Ready=status)))
-    shown = await _series(metrics, "resource_condition")
-    where = ("AzureDevOpsConnector", "contoso", "security")
-    assert shown == {(*where, "True", "Ready"): series[0], (*where, "False", "Ready"): series[1]}
+    series_of_conditions = await _series(metrics, "resource_condition")
+    labels = ("AzureDevOpsConnector", "contoso", "security")
+    assert series_of_conditions == {(*labels, "True", "Ready"): series[0], (*labels, "False", "Ready"): series[1]}
 
 
 async def test_of_organizations_only_what_matters_is_shown() -> None:
@@ -191,15 +191,15 @@ async def test_the_last_success_is_known_and_failures_do_not_move_it() -> None:
 async def test_what_has_not_changed_is_not_rendered_again(monkeypatch: pytest.MonkeyPatch) -> None:
     metrics = Metrics()
     metrics.resources.upsert(_connector(conditions=_conditions(Ready="True")))
-    before = await metrics.resources.render()
+    first = await metrics.resources.render()
     rendered: list[None] = []
     render = metrics.resources._render
     monkeypatch.setattr(metrics.resources, "_render", lambda: (rendered.append(None), render())[1])
     metrics.resources.upsert(_connector(conditions=_conditions(Ready="True")))
-    assert await metrics.resources.render() == before
+    assert await metrics.resources.render() == first
     assert rendered == []
     metrics.resources.upsert(_connector(conditions=_conditions(Ready="False")))
-    assert await metrics.resources.render() != before
+    assert await metrics.resources.render() != first
 
 
 async def test_a_change_during_a_rendering_is_in_the_next() -> None:

@@ -54,10 +54,10 @@ FRAMES = {
 @pytest.mark.parametrize("secret", SECRETS.values(), ids=SECRETS)
 @pytest.mark.parametrize("frame", FRAMES.values(), ids=FRAMES)
 def test_a_secret_is_known_by_its_shape_wherever_it_stands(secret: str, frame: str) -> None:
-    shown = redacted(frame.format(secret))
-    assert HIDDEN in shown
-    assert secret not in shown
-    assert secret[10:40] not in shown
+    output = redacted(frame.format(secret))
+    assert HIDDEN in output
+    assert secret not in output
+    assert secret[10:40] not in output
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_what_only_speaks_of_a_secret_is_shown(name: str, value: object) -> None
 
 
 @pytest.mark.parametrize(
-    ("text", "shown"),
+    ("text", "output"),
     [
         (
             "https://management.azure.com/subscriptions/1/operationResults/2?api-version=2025-03-01&t=638&c=MII&s=x-_&h=y",
@@ -129,8 +129,8 @@ def test_what_only_speaks_of_a_secret_is_shown(name: str, value: object) -> None
         ('{"code": "abc"}', f'{{"code": "{HIDDEN}"}}'),
     ],
 )
-def test_addresses_forms_and_json_keep_all_but_their_secrets(text: str, shown: str) -> None:
-    assert redacted(text) == shown
+def test_addresses_forms_and_json_keep_all_but_their_secrets(text: str, output: str) -> None:
+    assert redacted(text) == output
 
 
 @pytest.mark.parametrize(

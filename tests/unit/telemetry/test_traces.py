@@ -140,9 +140,9 @@ async def test_spans_reach_a_collector_and_the_last_ones_before_the_end(monkeypa
         traces.request("Azure", "read connector", "200", 0.1)
     await asyncio.to_thread(traces.close)
     await runner.cleanup()
-    (resource,) = (each for request in received for each in request.resource_spans)
-    named = {each.key: each.value.string_value for each in resource.resource.attributes}
-    assert named["service.name"] == "defender-west"
+    (resource,) = (spans for request in received for spans in request.resource_spans)
+    attributes = {attribute.key: attribute.value.string_value for attribute in resource.resource.attributes}
+    assert attributes["service.name"] == "defender-west"
     assert [span.name for scope in resource.scope_spans for span in scope.spans] == [
         "Azure: read connector",
         "reconcile",

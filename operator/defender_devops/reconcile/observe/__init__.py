@@ -1,1 +1,1 @@
-"""Every read that a reconcile makes, gathered into one snapshot."""
+"""All reads of a reconcile, gathered into one snapshot."""

@@ -15,13 +15,13 @@ __all__ = ["AzureAccess"]
 
 @dataclass(frozen=True, slots=True)
 class AzureAccess:
-    """What one ARM identity can work with.
+    """The clients of one ARM identity.
 
     Attributes:
-        connectors: the connectors.
-        role_assignments: who may read them.
-        poller: what this identity sees in Resource Graph.
-        record_write: tells every identity's watcher that what it sees of a connector may be older than a write.
+        connectors: client of security connectors.
+        role_assignments: client of role assignments.
+        poller: Resource Graph as this identity sees it.
+        record_write: marks the Resource Graph row of a connector as outdated by a write, for all pollers.
     """
 
     connectors: SecurityConnectors
