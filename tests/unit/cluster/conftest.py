@@ -40,6 +40,6 @@ async def client(
     """A client whose token is in a file."""
     kubeconfig = write_kubeconfig(tmp_path / "kubeconfig", server.url, tokenFile=str(token_file))
     monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
-    made = KubernetesClient(CredentialsLoader())
-    yield made
-    await made.close()
+    client = KubernetesClient(CredentialsLoader())
+    yield client
+    await client.close()

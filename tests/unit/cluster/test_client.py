@@ -17,7 +17,7 @@ CONNECTORS = path("defender-devops.io/v1alpha1", "azuredevopsconnectors", "secur
 
 
 @pytest.mark.parametrize(
-    ("made", "wanted"),
+    ("url", "expected"),
     [
         (path("v1", "secrets"), "/api/v1/secrets"),
         (path("v1", "secrets", "security", "a"), "/api/v1/namespaces/security/secrets/a"),
@@ -28,26 +28,24 @@ CONNECTORS = path("defender-devops.io/v1alpha1", "azuredevopsconnectors", "secur
         (with_query("/api/v1/secrets?x=y", a="b"), "/api/v1/secrets?x=y&a=b"),
     ],
 )
-def test_paths_are_those_of_the_api(made: str, wanted: str) -> None:
-    assert made == wanted
+def test_paths_follow_the_api_conventions(url: str, expected: str) -> None:
+    assert url == expected
 
 
 @given(st.text(min_size=1))
-def test_no_name_climbs_out_of_its_path(name: str) -> None:
-    made = path("v1", "secrets", name, name, "token")
-    assert made.count("/") == 7
-    assert not set("?#&").intersection(made)
+def test_a_name_cannot_leave_its_path(name: str) -> None:
+    url = path("v1", "secrets", name, name, "token")
+    assert url.count("/") == 7
+    assert not set("?#&").intersection(url)
 
 
-async def test_a_request_carries_the_token_and_says_who_sends_it(
-    client: KubernetesClient, server: FakeKubernetesApi
-) -> None:
+async def test_a_request_has_the_token_and_a_user_agent(client: KubernetesClient, server: FakeKubernetesApi) -> None:
     server.respond(200, {"kind": "AzureDevOpsConnector"})
     assert await client.get(f"{CONNECTORS}/contoso") == {"kind": "AzureDevOpsConnector"}
-    sent = server.requests[0]
-    assert (sent.method, sent.path) == ("GET", f"{CONNECTORS}/contoso")
-    assert sent.headers["Authorization"] == "Bearer first"
-    assert sent.headers["User-Agent"] == "defender-devops-operator"
+    request = server.requests[0]
+    assert (request.method, request.path) == ("GET", f"{CONNECTORS}/contoso")
+    assert request.headers["Authorization"] == "Bearer first"
+    assert request.headers["User-Agent"] == "defender-devops-operator"
 
 
 @pytest.mark.parametrize(
@@ -57,12 +55,17 @@ async def test_a_request_carries_the_token_and_says_who_sends_it(
         (JSON_PATCH, {"fieldManager": "defender-devops-operator"}),
     ],
 )
-async def test_a_patch_names_its_kind_and_its_manager(
+async def test_a_patch_has_its_content_type_and_field_manager(
     client: KubernetesClient, server: FakeKubernetesApi, kind: str, query: dict[str, str]
 ) -> None:
     await client.patch(f"{CONNECTORS}/contoso", {"spec": {}}, kind)
-    sent = server.requests[0]
-    assert (sent.method, sent.query, sent.headers["Content-Type"], sent.body) == ("PATCH", query, kind, {"spec": {}})
+    request = server.requests[0]
+    assert (request.method, request.query, request.headers["Content-Type"], request.body) == (
+        "PATCH",
+        query,
+        kind,
+        {"spec": {}},
+    )
 
 
 async def test_a_deletion_can_have_preconditions(client: KubernetesClient, server: FakeKubernetesApi) -> None:
@@ -70,18 +73,18 @@ async def test_a_deletion_can_have_preconditions(client: KubernetesClient, serve
     assert server.requests[0].body == {"preconditions": {"uid": "u", "resourceVersion": "7"}}
 
 
-async def test_a_list_is_read_page_by_page_and_each_item_says_its_kind(
+async def test_a_list_is_read_page_by_page_and_each_item_has_its_kind(
     client: KubernetesClient, server: FakeKubernetesApi
 ) -> None:
     head = {"apiVersion": "v1", "kind": "SecretList"}
     server.respond(200, {**head, "metadata": {"continue": "t"}, "items": [{"metadata": {"name": "a"}}]})
     server.respond(200, {**head, "metadata": {}, "items": [{"metadata": {"name": "b"}}]})
-    found = [item async for item in client.items("/api/v1/secrets")]
-    assert found == [{"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}} for name in "ab"]
-    assert [each.query for each in server.requests] == [{"limit": "500"}, {"limit": "500", "continue": "t"}]
+    items = [item async for item in client.items("/api/v1/secrets")]
+    assert items == [{"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}} for name in "ab"]
+    assert [request.query for request in server.requests] == [{"limit": "500"}, {"limit": "500", "continue": "t"}]
 
 
-async def test_a_token_that_is_refused_is_read_again_and_the_request_repeated_once(
+async def test_a_rejected_token_is_reloaded_and_the_request_repeated_once(
     client: KubernetesClient, server: FakeKubernetesApi, token_file: Path
 ) -> None:
     server.respond(401, {"message": "Unauthorized"})
@@ -89,10 +92,10 @@ async def test_a_token_that_is_refused_is_read_again_and_the_request_repeated_on
     await client.credentials_loader.credentials()
     token_file.write_text("second\n")
     assert await client.get(CONNECTORS) == {"fine": True}
-    assert [each.headers["Authorization"] for each in server.requests] == ["Bearer first", "Bearer second"]
+    assert [request.headers["Authorization"] for request in server.requests] == ["Bearer first", "Bearer second"]
 
 
-async def test_a_token_that_is_refused_twice_is_an_error_that_may_pass(
+async def test_a_token_that_is_rejected_twice_is_a_transient_error(
     client: KubernetesClient, server: FakeKubernetesApi
 ) -> None:
     server.respond(401, {"message": "Unauthorized"})
@@ -105,31 +108,31 @@ async def test_a_token_that_is_refused_twice_is_an_error_that_may_pass(
 @pytest.mark.parametrize(
     ("status", "error"), [(404, KubernetesNotFound), (409, KubernetesConflict), (403, KubernetesRefused)]
 )
-async def test_errors_have_the_words_of_the_server(
+async def test_errors_have_the_message_of_the_server(
     client: KubernetesClient, server: FakeKubernetesApi, status: int, error: type[Exception]
 ) -> None:
-    server.respond(status, {"kind": "Status", "message": "what the server says"})
-    with pytest.raises(error, match=r"^what the server says$"):
+    server.respond(status, {"kind": "Status", "message": "the message of the server"})
+    with pytest.raises(error, match=r"^the message of the server$"):
         await client.get(CONNECTORS)
 
 
-async def test_a_server_that_is_not_there_is_unavailable(
+async def test_an_unreachable_server_is_unavailable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unused_tcp_port: int
 ) -> None:
     kubeconfig = write_kubeconfig(tmp_path / "kubeconfig", f"http://127.0.0.1:{unused_tcp_port}", token="t")
     monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
-    seen: list[tuple[str, str, str]] = []
-    client = KubernetesClient(CredentialsLoader(), lambda verb, resource, code, _: seen.append((verb, resource, code)))
-    with pytest.raises(KubernetesUnavailable, match="does not answer") as caught:
+    observed_requests: list[tuple[str, str, str]] = []
+    client = KubernetesClient(
+        CredentialsLoader(), lambda verb, resource, code, _: observed_requests.append((verb, resource, code))
+    )
+    with pytest.raises(KubernetesUnavailable, match="does not answer") as error_info:
         await client.get(CONNECTORS)
-    assert "Bearer" not in str(caught.value)
-    assert seen == [("list", "azuredevopsconnectors", "error")]
+    assert "Bearer" not in str(error_info.value)
+    assert observed_requests == [("list", "azuredevopsconnectors", "error")]
     await client.close()
 
 
-async def test_an_answer_that_takes_too_long_is_unavailable(
-    client: KubernetesClient, server: FakeKubernetesApi
-) -> None:
+async def test_a_response_after_the_timeout_is_unavailable(client: KubernetesClient, server: FakeKubernetesApi) -> None:
     async def never(_: web.Request) -> web.StreamResponse:
         await asyncio.Event().wait()
         raise AssertionError
@@ -141,20 +144,23 @@ async def test_an_answer_that_takes_too_long_is_unavailable(
     await impatient.close()
 
 
-async def test_an_observer_is_told_of_each_request(client: KubernetesClient, server: FakeKubernetesApi) -> None:
-    seen: list[tuple[str, str, str]] = []
+async def test_an_observer_is_called_for_each_request(client: KubernetesClient, server: FakeKubernetesApi) -> None:
+    observed_requests: list[tuple[str, str, str]] = []
     observed = KubernetesClient(
-        client.credentials_loader, lambda verb, resource, code, _: seen.append((verb, resource, code))
+        client.credentials_loader, lambda verb, resource, code, _: observed_requests.append((verb, resource, code))
     )
     await observed.get(f"{CONNECTORS}/contoso")
     server.respond(409)
     with pytest.raises(KubernetesConflict):
         await observed.patch(f"{CONNECTORS}/contoso/status", {}, MERGE_PATCH)
-    assert seen == [("get", "azuredevopsconnectors", "200"), ("patch", "azuredevopsconnectors/status", "409")]
+    assert observed_requests == [
+        ("get", "azuredevopsconnectors", "200"),
+        ("patch", "azuredevopsconnectors/status", "409"),
+    ]
     await observed.close()
 
 
-async def test_a_fence_keeps_every_write_back_and_no_read(client: KubernetesClient, server: FakeKubernetesApi) -> None:
+async def test_a_fence_blocks_writes_and_no_reads(client: KubernetesClient, server: FakeKubernetesApi) -> None:
     def closed() -> None:
         raise KubernetesUnavailable("another leads")
 
@@ -173,7 +179,9 @@ async def test_a_fence_keeps_every_write_back_and_no_read(client: KubernetesClie
     await fenced.close()
 
 
-async def test_no_more_requests_are_under_way_than_allowed(client: KubernetesClient, server: FakeKubernetesApi) -> None:
+async def test_the_number_of_concurrent_requests_is_limited(
+    client: KubernetesClient, server: FakeKubernetesApi
+) -> None:
     under_way, most, go_on = 0, 0, asyncio.Event()
 
     async def slow(_: web.Request) -> web.StreamResponse:
@@ -193,7 +201,7 @@ async def test_no_more_requests_are_under_way_than_allowed(client: KubernetesCli
     await narrow.close()
 
 
-async def test_a_watch_gives_events_until_the_server_ends_it(
+async def test_a_watch_yields_events_until_the_server_ends_it(
     client: KubernetesClient, server: FakeKubernetesApi
 ) -> None:
     server.responses.append(web.Response(text='{"type":"ADDED"}\n{"type":"DELETED"}\n'))
@@ -201,7 +209,7 @@ async def test_a_watch_gives_events_until_the_server_ends_it(
     assert events == ["ADDED", "DELETED"]
 
 
-async def test_a_watch_that_goes_silent_is_given_up(client: KubernetesClient, server: FakeKubernetesApi) -> None:
+async def test_an_idle_watch_is_ended(client: KubernetesClient, server: FakeKubernetesApi) -> None:
     async def silent(request: web.Request) -> web.StreamResponse:
         answer = web.StreamResponse()
         await answer.prepare(request)
@@ -216,7 +224,9 @@ async def test_a_watch_that_goes_silent_is_given_up(client: KubernetesClient, se
         await anext(events)
 
 
-async def test_a_watch_that_is_refused_says_why(client: KubernetesClient, server: FakeKubernetesApi) -> None:
+async def test_a_refused_watch_has_the_message_of_the_server(
+    client: KubernetesClient, server: FakeKubernetesApi
+) -> None:
     server.respond(403, {"message": "secrets is forbidden"})
     with pytest.raises(KubernetesRefused, match="secrets is forbidden"):
         await anext(client.watch("/api/v1/secrets?watch=true", idle_timeout=5))

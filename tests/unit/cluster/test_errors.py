@@ -34,14 +34,14 @@ TEST_FAILED = "the server rejected our request due to an error in our request"
         (504, KubernetesUnavailable),
     ],
 )
-def test_each_status_is_one_kind_of_error_and_only_a_refusal_is_final(
+def test_each_status_has_one_error_class_and_only_a_refusal_is_terminal(
     status: int, error: type[KubernetesError]
 ) -> None:
-    made = error_from_response(status, {"message": "said so"}, {})
-    assert type(made) is error
-    assert made.status == status
-    assert "said so" in made.message
-    assert made.terminal == (error is KubernetesRefused)
+    result = error_from_response(status, {"message": "the cause"}, {})
+    assert type(result) is error
+    assert result.status == status
+    assert "the cause" in result.message
+    assert result.terminal == (error is KubernetesRefused)
 
 
 @pytest.mark.parametrize(
@@ -68,18 +68,18 @@ def test_a_failed_test_of_a_json_patch_is_a_conflict(
         ({}, {}, None),
     ],
 )
-def test_a_busy_server_is_believed_when_to_come_back(
+def test_the_retry_after_of_a_busy_server_is_read(
     headers: dict[str, str], body: dict[str, object], seconds: float | None
 ) -> None:
     assert error_from_response(429, body, headers).retry_after == seconds
 
 
-def test_a_sentence_without_end_is_cut() -> None:
+def test_a_long_message_is_truncated() -> None:
     assert len(error_from_response(422, {"message": "x" * 100_000}, {}).message) == 1000
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>Bad gateway</html>", b"[1]", b'"text"', b"\xff"])
-def test_an_answer_that_is_no_object_counts_as_empty(content: bytes) -> None:
+def test_a_response_that_is_no_object_counts_as_empty(content: bytes) -> None:
     assert parse(content) == {}
     assert error_from_response(502, parse(content), {}).message == "HTTP 502"
 
@@ -102,5 +102,5 @@ NS = "/apis/defender-devops.io/v1alpha1/namespaces/security"
         ("GET", "/version", "list", "unknown"),
     ],
 )
-def test_metrics_name_verb_and_resource_as_rbac_does(method: str, url: str, verb: str, resource: str) -> None:
+def test_verb_and_resource_are_named_as_in_rbac(method: str, url: str, verb: str, resource: str) -> None:
     assert (request_verb(method, url), resource_name(url)) == (verb, resource)

@@ -23,7 +23,7 @@ TERMINATING = KubernetesRefused("namespace security is being terminated", status
 
 
 class Client:
-    """Keeps events, unless the test says otherwise of the next calls."""
+    """Stores events, or raises the errors that the test gives for the next calls."""
 
     def __init__(self, *errors: Exception | None, seconds: float = 0.0) -> None:
         self.errors = list(errors)
@@ -47,28 +47,28 @@ class Client:
         assert url.rpartition("/")[2] == self.names[-1]
         await self._do("patch", body)
 
-    def seen(self) -> list[tuple[str, float]]:
+    def verbs_and_times(self) -> list[tuple[str, float]]:
         return [(verb, at) for verb, at, _ in self.calls]
 
 
 @contextlib.asynccontextmanager
 async def _writing(client: Client) -> AsyncIterator[tuple[Events, list[None]]]:
-    lost: list[None] = []
-    events = Events(client, "pod-1", lambda: lost.append(None))
+    dropped: list[None] = []
+    events = Events(client, "pod-1", lambda: dropped.append(None))
     task = asyncio.create_task(events.run())
-    yield events, lost
+    yield events, dropped
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await task
 
 
-def _say(events: Events, note: str = "all is well", reason: str = "Succeeded", body: dict[str, Any] = BODY) -> None:
+def _emit(events: Events, note: str = "all is well", reason: str = "Succeeded", body: dict[str, Any] = BODY) -> None:
     events.emit(body, "Normal", reason, note)
 
 
-async def test_an_event_says_what_happened_to_which_object_and_who_says_so() -> None:
+async def test_an_event_has_reason_object_and_reporter() -> None:
     async with _writing(client := Client()) as (events, _):
-        _say(events)
+        _emit(events)
         await asyncio.sleep(1)
     body = client.calls[0][2]
     assert {
@@ -93,32 +93,38 @@ async def test_an_event_says_what_happened_to_which_object_and_who_says_so() -> 
     assert "series" not in body
 
 
-async def test_a_repeat_counts_the_series_up_instead_of_making_another_event() -> None:
+async def test_a_repetition_increments_the_series_instead_of_creating_an_event() -> None:
     async with _writing(client := Client()) as (events, _):
-        _say(events)
+        _emit(events)
         await asyncio.sleep(1)
-        _say(events)
+        _emit(events)
         await asyncio.sleep(1)
-    assert client.seen() == [("create", 0.0), ("patch", 1.0)]
+    assert client.verbs_and_times() == [("create", 0.0), ("patch", 1.0)]
     assert client.calls[1][2]["series"]["count"] == 2
 
 
-async def test_many_repeats_cost_one_write_a_minute_and_none_is_forgotten() -> None:
+async def test_many_repetitions_cost_one_write_a_minute_and_are_all_counted() -> None:
     async with _writing(client := Client()) as (events, _):
         for _ in range(200):
-            _say(events)
+            _emit(events)
             await asyncio.sleep(0.7)
         await asyncio.sleep(100)
-    assert client.seen() == [("create", 0.0), ("patch", 0.7), ("patch", 60.7), ("patch", 120.7), ("patch", 180.7)]
+    assert client.verbs_and_times() == [
+        ("create", 0.0),
+        ("patch", 0.7),
+        ("patch", 60.7),
+        ("patch", 120.7),
+        ("patch", 180.7),
+    ]
     assert [body["series"]["count"] for verb, _, body in client.calls if verb == "patch"] == [2, 87, 173, 200]
 
 
-async def test_repeats_before_the_first_write_go_into_it() -> None:
+async def test_repetitions_before_the_first_write_are_part_of_it() -> None:
     async with _writing(client := Client()) as (events, _):
         for _ in range(5):
-            _say(events)
+            _emit(events)
         await asyncio.sleep(1)
-    assert client.seen() == [("create", 0.0)]
+    assert client.verbs_and_times() == [("create", 0.0)]
     assert client.calls[0][2]["series"]["count"] == 5
 
 
@@ -131,106 +137,106 @@ async def test_repeats_before_the_first_write_go_into_it() -> None:
     ],
     ids=["note", "reason", "object"],
 )
-async def test_what_differs_is_another_event(other: dict[str, Any]) -> None:
+async def test_a_different_event_is_another_series(other: dict[str, Any]) -> None:
     async with _writing(client := Client()) as (events, _):
-        _say(events)
-        _say(events, **other)
+        _emit(events)
+        _emit(events, **other)
         await asyncio.sleep(1)
-    assert client.seen() == [("create", 0.0), ("create", 0.0)]
+    assert client.verbs_and_times() == [("create", 0.0), ("create", 0.0)]
 
 
-async def test_after_six_minutes_of_silence_the_same_words_are_news_again() -> None:
+async def test_after_six_minutes_without_occurrence_an_equal_event_is_a_new_one() -> None:
     async with _writing(client := Client()) as (events, _):
-        _say(events)
+        _emit(events)
         await asyncio.sleep(359)
-        _say(events)
+        _emit(events)
         await asyncio.sleep(361)
-        _say(events)
+        _emit(events)
         await asyncio.sleep(1)
-    assert client.seen() == [("create", 0.0), ("patch", 359.0), ("create", 720.0)]
+    assert client.verbs_and_times() == [("create", 0.0), ("patch", 359.0), ("create", 720.0)]
 
 
-async def test_an_event_that_the_server_has_dropped_is_made_again() -> None:
-    async with _writing(client := Client(None, KubernetesNotFound("gone"))) as (events, lost):
-        _say(events)
+async def test_an_event_that_the_server_has_deleted_is_created_again() -> None:
+    async with _writing(client := Client(None, KubernetesNotFound("gone"))) as (events, dropped):
+        _emit(events)
         await asyncio.sleep(1)
-        _say(events)
+        _emit(events)
         await asyncio.sleep(1)
-    assert client.seen() == [("create", 0.0), ("patch", 1.0), ("create", 1.0)]
-    assert lost == []
+    assert client.verbs_and_times() == [("create", 0.0), ("patch", 1.0), ("create", 1.0)]
+    assert dropped == []
 
 
 @pytest.mark.parametrize("error", [TERMINATING, KubernetesConflict("exists")])
-async def test_a_refusal_is_not_repeated_and_stops_nothing(error: Exception) -> None:
-    async with _writing(client := Client(error)) as (events, lost):
-        _say(events, note="one")
-        _say(events, note="two")
+async def test_a_refused_event_is_not_repeated_and_blocks_no_other(error: Exception) -> None:
+    async with _writing(client := Client(error)) as (events, dropped):
+        _emit(events, note="one")
+        _emit(events, note="two")
         await asyncio.sleep(60)
     assert [body["note"] for _, _, body in client.calls] == ["one", "two"]
-    assert len(lost) == 1
+    assert len(dropped) == 1
 
 
-async def test_a_server_that_is_away_is_tried_three_times() -> None:
+async def test_an_unavailable_server_is_tried_three_times() -> None:
     down = KubernetesUnavailable("does not answer")
-    async with _writing(client := Client(down, down, down)) as (events, lost):
-        _say(events)
+    async with _writing(client := Client(down, down, down)) as (events, dropped):
+        _emit(events)
         await asyncio.sleep(60)
-    assert client.seen() == [("create", 0.0), ("create", 1.0), ("create", 3.0)]
-    assert len(lost) == 1
+    assert client.verbs_and_times() == [("create", 0.0), ("create", 1.0), ("create", 3.0)]
+    assert len(dropped) == 1
 
 
-async def test_an_event_that_was_lost_may_be_said_again() -> None:
+async def test_a_dropped_event_may_be_emitted_again() -> None:
     async with _writing(client := Client(TERMINATING)) as (events, _):
-        _say(events)
+        _emit(events)
         await asyncio.sleep(1)
-        _say(events)
+        _emit(events)
         await asyncio.sleep(1)
-    assert client.seen() == [("create", 0.0), ("create", 1.0)]
+    assert client.verbs_and_times() == [("create", 0.0), ("create", 1.0)]
 
 
-async def test_saying_something_never_waits_and_never_raises_however_slow_the_server_is() -> None:
-    async with _writing(Client(seconds=1e6)) as (events, lost):
+async def test_emit_never_waits_and_never_raises_even_if_the_server_is_slow() -> None:
+    async with _writing(Client(seconds=1e6)) as (events, dropped):
         for number in range(1500):
-            _say(events, note=str(number))
-        assert len(lost) == 500
+            _emit(events, note=str(number))
+        assert len(dropped) == 500
 
 
-async def test_what_is_remembered_is_bounded() -> None:
+async def test_the_number_of_series_is_bounded() -> None:
     async with _writing(Client()) as (events, _):
         for number in range(6000):
-            _say(events, note=str(number))
+            _emit(events, note=str(number))
             await asyncio.sleep(0)
         assert len(events._series) <= 4096
 
 
-async def test_what_waits_is_written_when_the_operator_ends() -> None:
+async def test_queued_events_are_written_when_the_operator_ends() -> None:
     client = Client(seconds=0.1)
     async with _writing(client) as (events, _):
         for number in range(10):
-            _say(events, note=str(number))
+            _emit(events, note=str(number))
         await asyncio.sleep(0.05)
     assert len({body["note"] for _, _, body in client.calls}) == 10
 
 
-async def test_the_end_is_not_held_up_by_a_server_that_does_not_answer() -> None:
+async def test_shutdown_is_not_delayed_by_an_unresponsive_server() -> None:
     async with _writing(Client(seconds=1e6)) as (events, _):
-        _say(events, note="one")
-        _say(events, note="two")
+        _emit(events, note="one")
+        _emit(events, note="two")
         await asyncio.sleep(1)
     assert asyncio.get_running_loop().time() == pytest.approx(3.0)
 
 
 @pytest.mark.parametrize("name", ["contoso", "a" * 253, "a" * 199 + "-." + "b" * 40])
-async def test_an_event_has_a_valid_name_of_its_own(name: str) -> None:
+async def test_an_event_has_a_valid_unique_name(name: str) -> None:
     async with _writing(client := Client()) as (events, _):
-        _say(events, body={**BODY, "metadata": {**BODY["metadata"], "name": name}})
+        _emit(events, body={**BODY, "metadata": {**BODY["metadata"], "name": name}})
         await asyncio.sleep(1)
     assert len(client.names[0]) <= 253
     assert re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*", client.names[0])
 
 
-async def test_a_note_is_cut_to_what_the_api_takes() -> None:
+async def test_a_note_is_truncated_to_the_limit_of_the_api() -> None:
     async with _writing(client := Client()) as (events, _):
-        _say(events, note="x" * 5000)
+        _emit(events, note="x" * 5000)
         await asyncio.sleep(1)
     assert len(client.calls[0][2]["note"]) == 1024

@@ -23,9 +23,9 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    made = Clock()
-    monkeypatch.setattr(module, "time", made)
-    return made
+    result = Clock()
+    monkeypatch.setattr(module, "time", result)
+    return result
 
 
 @pytest.fixture
@@ -39,31 +39,29 @@ def _token(value: SecretStr | None) -> str | None:
     return None if value is None else value.get_secret_value()
 
 
-async def _current(where: CredentialsLoader, **options: object) -> str | None:
-    return _token((await where.credentials(**options)).token)
+async def _current(loader: CredentialsLoader, **options: object) -> str | None:
+    return _token((await loader.credentials(**options)).token)
 
 
-async def test_a_token_file_is_read_again_when_a_minute_has_passed(
-    kubeconfig: Path, token_file: Path, clock: Clock
-) -> None:
+async def test_a_token_file_is_reloaded_after_a_minute(kubeconfig: Path, token_file: Path, clock: Clock) -> None:
     write_kubeconfig(kubeconfig, "https://example.test", tokenFile=str(token_file))
-    where = CredentialsLoader()
-    assert await _current(where) == "first"
+    loader = CredentialsLoader()
+    assert await _current(loader) == "first"
     token_file.write_text("second")
-    assert await _current(where) == "first"
+    assert await _current(loader) == "first"
     clock.now += 61
-    assert await _current(where) == "second"
+    assert await _current(loader) == "second"
 
 
-async def test_a_refused_token_is_read_again_unless_somebody_has_done_so(kubeconfig: Path, token_file: Path) -> None:
+async def test_a_rejected_token_is_reloaded_unless_it_was_reloaded_already(kubeconfig: Path, token_file: Path) -> None:
     write_kubeconfig(kubeconfig, "https://example.test", tokenFile=str(token_file))
-    where = CredentialsLoader()
-    first = (await where.credentials()).token
+    loader = CredentialsLoader()
+    first = (await loader.credentials()).token
     token_file.write_text("second")
-    assert await _current(where, refused=first) == "second"
+    assert await _current(loader, refused=first) == "second"
     token_file.write_text("third")
-    assert await _current(where, refused=first) == "second"
-    assert await _current(where, refused=True) == "third"
+    assert await _current(loader, refused=first) == "second"
+    assert await _current(loader, refused=True) == "third"
 
 
 def _command(folder: Path, expires: str | None, exit_code: int = 0) -> dict[str, object]:
@@ -80,7 +78,7 @@ def _command(folder: Path, expires: str | None, exit_code: int = 0) -> dict[str,
 
 
 @pytest.mark.parametrize(
-    ("expires", "after", "token"),
+    ("expires", "seconds", "token"),
     [
         (None, 100_000.0, "run-1"),
         ("2999-01-01T00:00:00Z", 100_000.0, "run-1"),
@@ -89,24 +87,24 @@ def _command(folder: Path, expires: str | None, exit_code: int = 0) -> dict[str,
     ],
     ids=["without expiry", "before its expiry", "an expired one is kept for a moment", "expired"],
 )
-async def test_an_exec_command_is_run_again_only_when_what_it_gave_expires(
-    kubeconfig: Path, clock: Clock, expires: str | None, after: float, token: str
+async def test_an_exec_command_runs_again_only_when_its_credential_expires(
+    kubeconfig: Path, clock: Clock, expires: str | None, seconds: float, token: str
 ) -> None:
     write_kubeconfig(kubeconfig, "https://example.test", **_command(kubeconfig.parent, expires))
-    where = CredentialsLoader()
-    assert await _current(where) == "run-1"
-    clock.now += after
-    assert await _current(where) == token
+    loader = CredentialsLoader()
+    assert await _current(loader) == "run-1"
+    clock.now += seconds
+    assert await _current(loader) == token
 
 
-async def test_an_exec_command_is_run_again_when_the_server_refuses_its_token(kubeconfig: Path, tmp_path: Path) -> None:
+async def test_an_exec_command_runs_again_when_the_server_rejects_its_token(kubeconfig: Path, tmp_path: Path) -> None:
     write_kubeconfig(kubeconfig, "https://example.test", **_command(tmp_path, None))
-    where = CredentialsLoader()
-    refused = (await where.credentials()).token
-    assert await _current(where, refused=refused) == "run-2"
+    loader = CredentialsLoader()
+    refused = (await loader.credentials()).token
+    assert await _current(loader, refused=refused) == "run-2"
 
 
-async def test_an_exec_command_that_fails_is_said_to_have_failed(kubeconfig: Path, tmp_path: Path) -> None:
+async def test_a_failed_exec_command_is_an_error(kubeconfig: Path, tmp_path: Path) -> None:
     write_kubeconfig(kubeconfig, "https://example.test", **_command(tmp_path, None, exit_code=1))
     with pytest.raises(KubernetesUnavailable, match="exec command"):
         await CredentialsLoader().credentials()
@@ -121,31 +119,31 @@ async def test_a_pod_uses_its_service_account(tmp_path: Path, monkeypatch: pytes
     module = "kubernetes.aio.config.incluster_config"
     monkeypatch.setattr(f"{module}.SERVICE_TOKEN_FILENAME", str(tmp_path / "token"))
     monkeypatch.setattr(f"{module}.SERVICE_CERT_FILENAME", str(tmp_path / "ca.crt"))
-    where = CredentialsLoader()
-    found = await where.credentials()
-    assert (found.server, _token(found.token), found.ca_file) == (
+    loader = CredentialsLoader()
+    credentials = await loader.credentials()
+    assert (credentials.server, _token(credentials.token), credentials.ca_file) == (
         "https://10.0.0.1:443",
         "of the pod",
         str(tmp_path / "ca.crt"),
     )
     (tmp_path / "token").write_text("renewed")
     clock.now += 61
-    assert await _current(where) == "renewed"
+    assert await _current(loader) == "renewed"
 
 
 @pytest.mark.parametrize("content", [None, "", "[]", "just text", "{", "clusters: 7", "{contexts: [], users: []}"])
-async def test_a_kubeconfig_that_is_none_is_refused_with_what_to_do(kubeconfig: Path, content: str | None) -> None:
+async def test_an_invalid_kubeconfig_is_refused_with_advice(kubeconfig: Path, content: str | None) -> None:
     if content is not None:
         kubeconfig.write_text(content)
     with pytest.raises(KubernetesRefused, match="Run in a pod, or set KUBECONFIG"):
         await CredentialsLoader().credentials()
 
 
-def test_renewed_certificates_are_noticed(tmp_path: Path) -> None:
+def test_renewed_certificates_are_detected(tmp_path: Path) -> None:
     ca = tmp_path / "ca.crt"
     ca.write_text("one")
     credentials = module.Credentials(server="https://example.test", ca_file=str(ca))
-    before = credentials.tls_identity()
-    assert credentials.tls_identity() == before
+    previous = credentials.tls_identity()
+    assert credentials.tls_identity() == previous
     os.utime(ca, ns=(1, 1))
-    assert credentials.tls_identity() != before
+    assert credentials.tls_identity() != previous

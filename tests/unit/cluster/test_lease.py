@@ -28,7 +28,7 @@ def _now() -> float:
 
 
 class Server:
-    """Keeps one lease, with the API server's rules for resourceVersion."""
+    """Stores one lease, with the API server's rules for resourceVersion."""
 
     def __init__(self) -> None:
         self.lease: dict[str, Any] | None = None
@@ -46,7 +46,7 @@ class Server:
 
 
 class Client:
-    """What one candidate has of the server: perhaps slow, perhaps cut off."""
+    """One candidate's connection to the server, which may be slow or broken."""
 
     def __init__(self, server: Server) -> None:
         self.server = server
@@ -91,7 +91,7 @@ class Client:
 
 
 class Clock:
-    """The loop's time as one machine sees it; `frozen` is how long it stood still without knowing."""
+    """The loop's time as a clock with another rate shows it."""
 
     def __init__(self, rate: float = 1.0) -> None:
         self.rate = rate
@@ -101,7 +101,7 @@ class Clock:
 
 
 class Candidate:
-    """A replica: leads until told to end, and notes when it did."""
+    """A replica that leads until it is stopped, and records when it did."""
 
     def __init__(
         self, server: Server, name: str, *, clock: Callable[[], float] | None = None, ending: float = 0.0
@@ -139,7 +139,7 @@ class Candidate:
             await self.task
 
     async def kill(self) -> None:
-        """As kill -9 does: nothing is given back."""
+        """As kill -9 does: nothing is released."""
         self.client.error = KubernetesUnavailable("dead")
         await self.stop()
 
@@ -151,18 +151,18 @@ async def server() -> Server:
 
 @contextlib.asynccontextmanager
 async def _candidates(server: Server, *names: str, **options: Any) -> AsyncIterator[list[Candidate]]:  # noqa: ANN401
-    made = []
+    candidates = []
     for name in names:
-        made.append(Candidate(server, name, **options))
+        candidates.append(Candidate(server, name, **options))
         await asyncio.sleep(0.1)
     try:
-        yield made
+        yield candidates
     finally:
-        for each in made:
-            await each.stop()
+        for candidate in candidates:
+            await candidate.stop()
 
 
-async def test_the_first_candidate_makes_the_lease_and_leads_at_once(server: Server) -> None:
+async def test_the_first_candidate_creates_the_lease_and_leads_immediately(server: Server) -> None:
     async with _candidates(server, "a") as (a,):
         await a.leading.wait()
         assert server.lease["spec"] | {"acquireTime": 0, "renewTime": 0} == {
@@ -184,7 +184,7 @@ async def test_times_in_the_lease_are_utc_to_the_microsecond(server: Server) -> 
             assert server.lease["spec"][key].endswith("Z")
 
 
-async def test_a_leader_keeps_its_lease_for_as_long_as_it_lives(server: Server) -> None:
+async def test_a_leader_holds_its_lease_as_long_as_it_runs(server: Server) -> None:
     async with _candidates(server, "a", "b") as (a, b):
         await asyncio.sleep(1000)
         assert (a.election.is_leader(), b.election.is_leader()) == (True, False)
@@ -192,17 +192,17 @@ async def test_a_leader_keeps_its_lease_for_as_long_as_it_lives(server: Server) 
         assert server.lease["spec"]["acquireTime"] != server.lease["spec"]["renewTime"]
 
 
-async def test_who_does_not_lead_is_fenced_off(server: Server) -> None:
+async def test_a_standby_is_fenced(server: Server) -> None:
     async with _candidates(server, "a", "b") as (_, b):
         await asyncio.sleep(5)
         with pytest.raises(LeadershipLost):
             b.election.fence()
 
 
-@pytest.mark.parametrize("after", [3.0, 4.0, 4.9])
-async def test_another_takes_over_soon_after_a_sudden_death(server: Server, after: float) -> None:
+@pytest.mark.parametrize("seconds", [3.0, 4.0, 4.9])
+async def test_a_standby_takes_over_soon_after_a_sudden_death(server: Server, seconds: float) -> None:
     async with _candidates(server, "a", "b") as (a, b):
-        await asyncio.sleep(after)
+        await asyncio.sleep(seconds)
         died_at = _now()
         await a.kill()
         await b.leading.wait()
@@ -210,7 +210,7 @@ async def test_another_takes_over_soon_after_a_sudden_death(server: Server, afte
         assert server.lease["spec"]["leaseTransitions"] == 1
 
 
-async def test_another_takes_over_at_once_after_a_clean_end(server: Server) -> None:
+async def test_a_standby_takes_over_immediately_after_a_clean_end(server: Server) -> None:
     async with _candidates(server, "a", "b") as (a, b):
         await asyncio.sleep(5)
         await a.stop()
@@ -221,7 +221,7 @@ async def test_another_takes_over_at_once_after_a_clean_end(server: Server) -> N
         assert [holder for holder, _ in server.holders] == ["a", "", "b"]
 
 
-async def test_the_lease_is_renewed_while_the_work_takes_its_time_to_end(server: Server) -> None:
+async def test_the_lease_is_renewed_until_the_work_has_ended(server: Server) -> None:
     async with _candidates(server, "a", "b", ending=60.0) as (a, b):
         await asyncio.sleep(5)
         await a.stop()
@@ -231,7 +231,7 @@ async def test_the_lease_is_renewed_while_the_work_takes_its_time_to_end(server:
         assert server.holders[1] == ("", ended)
 
 
-async def test_the_lease_is_given_back_when_the_work_ends_by_itself(server: Server) -> None:
+async def test_the_lease_is_released_when_the_work_ends(server: Server) -> None:
     async def work() -> None:
         await asyncio.sleep(5)
 
@@ -241,7 +241,7 @@ async def test_the_lease_is_given_back_when_the_work_ends_by_itself(server: Serv
     assert not election.is_leader()
 
 
-async def test_a_failure_of_the_work_gives_the_lease_back_and_is_told(server: Server) -> None:
+async def test_a_failure_of_the_work_releases_the_lease_and_is_raised(server: Server) -> None:
     async def work() -> None:
         await asyncio.sleep(5)
         raise ValueError("broken")
@@ -252,7 +252,7 @@ async def test_a_failure_of_the_work_gives_the_lease_back_and_is_told(server: Se
     assert server.lease["spec"]["holderIdentity"] == ""
 
 
-async def test_a_leader_that_cannot_renew_stops_before_another_may_begin(server: Server) -> None:
+async def test_a_leader_that_cannot_renew_stops_before_a_standby_may_lead(server: Server) -> None:
     async with _candidates(server, "a", "b") as (a, b):
         await asyncio.sleep(5)
         a.client.error = KubernetesUnavailable("cut off")
@@ -265,7 +265,7 @@ async def test_a_leader_that_cannot_renew_stops_before_another_may_begin(server:
             await a.task
 
 
-async def test_a_leader_whose_renewals_hang_stops_in_time_too(server: Server) -> None:
+async def test_a_leader_whose_renewals_hang_stops_in_time(server: Server) -> None:
     async with _candidates(server, "a", "b") as (a, b):
         await asyncio.sleep(5)
         a.client.seconds = 1000.0
@@ -275,7 +275,7 @@ async def test_a_leader_whose_renewals_hang_stops_in_time_too(server: Server) ->
 
 
 @pytest.mark.parametrize("outage", [1.0, 3.0, 4.5])
-async def test_a_short_outage_costs_nobody_the_lease(server: Server, outage: float) -> None:
+async def test_a_short_outage_does_not_change_the_holder(server: Server, outage: float) -> None:
     async with _candidates(server, "a", "b") as (a, b):
         await asyncio.sleep(5)
         a.client.error = b.client.error = KubernetesUnavailable("restarting")
@@ -287,7 +287,7 @@ async def test_a_short_outage_costs_nobody_the_lease(server: Server, outage: flo
 
 
 @pytest.mark.parametrize("rate", [0.9, 1.1])
-async def test_clocks_that_run_a_tenth_apart_never_let_two_lead(server: Server, rate: float) -> None:
+async def test_clocks_with_rates_a_tenth_apart_never_cause_two_leaders(server: Server, rate: float) -> None:
     a = Candidate(server, "a", clock=Clock())
     await a.leading.wait()
     b = Candidate(server, "b", clock=Clock(rate))
@@ -309,7 +309,7 @@ async def test_clocks_that_run_a_tenth_apart_never_let_two_lead(server: Server, 
     await b.stop()
 
 
-async def test_a_wrong_wall_clock_of_the_holder_changes_nothing(server: Server) -> None:
+async def test_a_wrong_wall_clock_of_the_holder_has_no_effect(server: Server) -> None:
     for renewed in ("1999-01-01T00:00:00.000000Z", "2999-01-01T00:00:00.000000Z"):
         server.holders.clear()
         spec = {"holderIdentity": "x", "leaseDurationSeconds": 10, "renewTime": renewed, "leaseTransitions": 3}
@@ -323,7 +323,7 @@ async def test_a_wrong_wall_clock_of_the_holder_changes_nothing(server: Server) 
 
 
 class FrozenClock:
-    """A process that stood still: its own tasks did not run, and the clock went on."""
+    """The clock of a frozen process: it advances while the process's tasks do not run."""
 
     def __init__(self) -> None:
         self.slept = 0.0
@@ -332,7 +332,7 @@ class FrozenClock:
         return _now() + self.slept
 
 
-async def test_a_frozen_leader_knows_that_it_lost_before_any_task_of_its_runs(server: Server) -> None:
+async def test_a_frozen_leader_is_fenced_before_any_of_its_tasks_runs(server: Server) -> None:
     clock = FrozenClock()
     async with _candidates(server, "a", clock=clock) as (a,):
         await asyncio.sleep(5)
@@ -349,7 +349,7 @@ async def test_a_frozen_leader_knows_that_it_lost_before_any_task_of_its_runs(se
             await a.task
 
 
-async def test_a_leader_that_sees_another_in_its_lease_stops_at_once(server: Server) -> None:
+async def test_a_leader_stops_immediately_when_the_lease_has_another_holder(server: Server) -> None:
     async with _candidates(server, "a") as (a,):
         await asyncio.sleep(5)
         server.store({**server.lease, "spec": {**server.lease["spec"], "holderIdentity": "x"}})
@@ -357,7 +357,7 @@ async def test_a_leader_that_sees_another_in_its_lease_stops_at_once(server: Ser
         assert (a.election.is_leader(), len(a.lost_at)) == (False, 1)
 
 
-async def test_a_note_that_somebody_puts_on_the_lease_costs_nobody_anything(server: Server) -> None:
+async def test_an_annotation_on_the_lease_does_not_disturb_the_leader(server: Server) -> None:
     async with _candidates(server, "a", "b") as (a, _):
         await asyncio.sleep(5)
         for _ in range(20):
@@ -368,7 +368,7 @@ async def test_a_note_that_somebody_puts_on_the_lease_costs_nobody_anything(serv
         assert a.election.is_leader()
 
 
-async def test_a_note_on_a_dead_leaders_lease_does_not_keep_it_alive(server: Server) -> None:
+async def test_an_annotation_on_a_dead_leaders_lease_does_not_extend_it(server: Server) -> None:
     async with _candidates(server, "a", "b") as (a, b):
         await asyncio.sleep(5)
         await a.kill()
@@ -380,7 +380,7 @@ async def test_a_note_on_a_dead_leaders_lease_does_not_keep_it_alive(server: Ser
         assert _now() - died_at < 15
 
 
-async def test_a_lease_that_was_deleted_is_lost_and_won_again_by_one(server: Server) -> None:
+async def test_a_deleted_lease_is_lost_and_acquired_by_one_candidate(server: Server) -> None:
     async with _candidates(server, "a", "b") as (a, b):
         await asyncio.sleep(5)
         server.lease = None
@@ -388,7 +388,7 @@ async def test_a_lease_that_was_deleted_is_lost_and_won_again_by_one(server: Ser
         assert [a.election.is_leader(), b.election.is_leader()].count(True) == 1
 
 
-async def test_a_lease_that_was_taken_without_an_answer_is_found_to_be_ours(server: Server) -> None:
+async def test_a_lease_taken_without_a_response_is_recognized_as_own(server: Server) -> None:
     server.store({"metadata": {"name": "it"}, "spec": {"holderIdentity": "", "leaseTransitions": 3}})
     a = Candidate(server, "a")
     a.client.answers_are_lost = True
@@ -399,7 +399,7 @@ async def test_a_lease_that_was_taken_without_an_answer_is_found_to_be_ours(serv
     await a.stop()
 
 
-async def test_the_end_of_a_leader_that_is_cut_off_is_not_held_up(server: Server) -> None:
+async def test_stopping_a_disconnected_leader_is_not_delayed(server: Server) -> None:
     async with _candidates(server, "a") as (a,):
         await asyncio.sleep(5)
         a.client.seconds = 1000.0
@@ -409,7 +409,7 @@ async def test_the_end_of_a_leader_that_is_cut_off_is_not_held_up(server: Server
         assert not a.election.is_leader()
 
 
-async def test_lacking_rights_are_an_error_and_not_a_wait_without_end(server: Server) -> None:
+async def test_missing_permissions_are_an_error_and_no_endless_wait(server: Server) -> None:
     a = Candidate(server, "a")
     a.client.error = KubernetesRefused("leases.coordination.k8s.io is forbidden", status=403)
     with pytest.raises(KubernetesRefused):
@@ -419,25 +419,27 @@ async def test_lacking_rights_are_an_error_and_not_a_wait_without_end(server: Se
 async def test_twenty_deaths_in_a_row_and_never_two_leaders(server: Server) -> None:
     living = [Candidate(server, str(number)) for number in range(3)]
     for number in range(20):
-        await asyncio.wait([asyncio.create_task(each.leading.wait()) for each in living], return_when="FIRST_COMPLETED")
-        (leader,) = [each for each in living if each.election.is_leader()]
+        await asyncio.wait(
+            [asyncio.create_task(candidate.leading.wait()) for candidate in living], return_when="FIRST_COMPLETED"
+        )
+        (leader,) = [candidate for candidate in living if candidate.election.is_leader()]
         await asyncio.sleep(0.37 * number)
-        assert [each for each in living if each.election.is_leader()] == [leader]
+        assert [candidate for candidate in living if candidate.election.is_leader()] == [leader]
         living.remove(leader)
         await leader.kill()
         living.append(Candidate(server, f"new-{number}"))
     assert server.lease["spec"]["leaseTransitions"] >= 19
-    for each in living:
-        await each.stop()
+    for candidate in living:
+        await candidate.stop()
 
 
 @pytest.mark.parametrize("times", [(7, 7.0, 2.0, 1.0), (10, 3.0, 2.0, 1.0), (10, 11.0, 2.0, 1.0)])
-def test_times_that_cannot_work_are_refused(times: tuple[int, float, float, float]) -> None:
+def test_inconsistent_times_are_rejected(times: tuple[int, float, float, float]) -> None:
     with pytest.raises(ValueError, match="outlive"):
         LeaseTimes(*times)
 
 
-async def test_a_candidate_knows_whether_another_leads(server: Server) -> None:
+async def test_a_candidate_knows_whether_another_one_leads(server: Server) -> None:
     async with _candidates(server, "a", "b") as (a, b):
         await asyncio.sleep(5)
         assert (a.election.is_standby, b.election.is_standby) == (False, True)
@@ -446,7 +448,7 @@ async def test_a_candidate_knows_whether_another_leads(server: Server) -> None:
         assert not b.election.is_standby
 
 
-async def test_who_has_not_seen_the_lease_yet_does_not_stand_by(server: Server) -> None:
+async def test_a_candidate_that_has_not_read_the_lease_is_no_standby(server: Server) -> None:
     a = Candidate(server, "a")
     a.client.error = KubernetesUnavailable("starting")
     await asyncio.sleep(5)

@@ -41,7 +41,7 @@ async def _token(accounts: ServiceAccounts, name: str = "azure", audience: str =
     return (await accounts.token("security", name, audience)).get_secret_value()
 
 
-async def test_a_token_is_asked_for_by_account_and_audience() -> None:
+async def test_a_token_is_requested_by_account_and_audience() -> None:
     client = Client()
     assert await _token(ServiceAccounts(client)) == "token-1"
     url, body = client.requests[0]
@@ -50,7 +50,7 @@ async def test_a_token_is_asked_for_by_account_and_audience() -> None:
 
 
 @pytest.mark.parametrize(
-    ("life", "after", "token"),
+    ("life", "seconds", "token"),
     [
         (timedelta(hours=1), 2870, "token-1"),
         (timedelta(hours=1), 2890, "token-2"),
@@ -58,28 +58,26 @@ async def test_a_token_is_asked_for_by_account_and_audience() -> None:
         (timedelta(minutes=10), 490, "token-2"),
     ],
 )
-async def test_a_token_is_kept_until_four_fifths_of_the_life_that_the_server_gave_it(
-    life: timedelta, after: float, token: str
-) -> None:
+async def test_a_token_is_cached_for_four_fifths_of_its_lifetime(life: timedelta, seconds: float, token: str) -> None:
     accounts = ServiceAccounts(Client(life))
     await _token(accounts)
-    await asyncio.sleep(after)
+    await asyncio.sleep(seconds)
     assert await _token(accounts) == token
 
 
-async def test_who_asks_at_the_same_time_shares_one_request() -> None:
+async def test_concurrent_callers_share_one_request() -> None:
     accounts = ServiceAccounts(client := Client())
     assert set(await asyncio.gather(*[_token(accounts) for _ in range(20)])) == {"token-1"}
     assert len(client.requests) == 1
 
 
-async def test_other_accounts_and_audiences_have_tokens_of_their_own() -> None:
+async def test_other_accounts_and_audiences_have_their_own_tokens() -> None:
     accounts = ServiceAccounts(Client())
-    made = [await _token(accounts), await _token(accounts, name="b"), await _token(accounts, audience="c")]
-    assert made == ["token-1", "token-2", "token-3"]
+    tokens = [await _token(accounts), await _token(accounts, name="b"), await _token(accounts, audience="c")]
+    assert tokens == ["token-1", "token-2", "token-3"]
 
 
-async def test_a_failure_is_not_kept() -> None:
+async def test_a_failure_is_not_cached() -> None:
     accounts = ServiceAccounts(client := Client())
     client.error = KubernetesNotFound('serviceaccounts "azure" not found')
     with pytest.raises(KubernetesNotFound):
@@ -88,5 +86,5 @@ async def test_a_failure_is_not_kept() -> None:
     assert await _token(accounts) == "token-2"
 
 
-async def test_a_token_does_not_show_itself() -> None:
+async def test_the_repr_of_a_token_hides_its_value() -> None:
     assert "token-1" not in repr(await ServiceAccounts(Client()).token("security", "azure", AUDIENCE))

@@ -1,4 +1,4 @@
-"""What a person does to connectors, against a server that plays the API server by script."""
+"""Actions of a person on connectors, against a scripted API server."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ MANIFEST = {"kind": "AzureDevOpsConnector", "metadata": {"name": "contoso", "nam
 
 @pytest.fixture
 async def user_actions(client: KubernetesClient) -> AsyncIterator[UserActions]:
-    made = KubernetesClient(client.credentials_loader, field_manager=MANAGER)
-    yield UserActions(made)
-    await made.close()
+    user_client = KubernetesClient(client.credentials_loader, field_manager=MANAGER)
+    yield UserActions(user_client)
+    await user_client.close()
 
 
-async def test_a_look_is_asked_for_by_an_annotation_and_nothing_else(
+async def test_a_reconcile_is_requested_by_an_annotation_and_nothing_else(
     user_actions: UserActions, server: FakeKubernetesApi
 ) -> None:
     await user_actions.request_reconcile("security", "contoso", "now")
@@ -31,7 +31,7 @@ async def test_a_look_is_asked_for_by_an_annotation_and_nothing_else(
     assert request.headers["Content-Type"] == "application/merge-patch+json"
 
 
-async def test_a_person_is_not_the_operator_in_managed_fields(
+async def test_a_person_has_another_field_manager_than_the_operator(
     user_actions: UserActions, server: FakeKubernetesApi
 ) -> None:
     await user_actions.suspend("security", "contoso")
@@ -41,14 +41,12 @@ async def test_a_person_is_not_the_operator_in_managed_fields(
     assert request.headers["User-Agent"] == "kubectl-defender-devops"
 
 
-async def test_resuming_leaves_nothing_of_ours_in_the_spec(
-    user_actions: UserActions, server: FakeKubernetesApi
-) -> None:
+async def test_resuming_removes_the_field_from_the_spec(user_actions: UserActions, server: FakeKubernetesApi) -> None:
     await user_actions.resume("security", "contoso")
     assert server.requests[0].body == {"spec": {"suspend": None}}
 
 
-async def test_a_new_manifest_is_tried_as_a_create_that_is_not_kept(
+async def test_a_new_manifest_is_validated_by_a_create_with_dry_run(
     user_actions: UserActions, server: FakeKubernetesApi
 ) -> None:
     await user_actions.dry_run(MANIFEST, None)
@@ -57,7 +55,7 @@ async def test_a_new_manifest_is_tried_as_a_create_that_is_not_kept(
     assert (request.query["dryRun"], request.query["fieldValidation"]) == ("All", "Strict")
 
 
-async def test_a_changed_manifest_is_tried_as_a_whole_spec_over_the_resource_that_is_there(
+async def test_a_changed_manifest_is_validated_as_a_replacement_of_the_whole_spec(
     user_actions: UserActions, server: FakeKubernetesApi
 ) -> None:
     live = {**MANIFEST, "metadata": {**MANIFEST["metadata"], "resourceVersion": "7"}, "spec": {"a": 0, "old": True}}  # type: ignore[dict-item]
