@@ -2,8 +2,8 @@
 
 A client converts the responses of a service, and the exceptions of a library, into these errors where they occur: code
 that uses the client sees no HTTP statuses. Each error carries the `reason` of the condition that it causes, a `message`
-that says what to do and is safe to publish (no token, code, secret or signed URL), and whether only a person can fix it
-(`terminal`).
+that says what to do and is safe to publish (no token, code, secret or signed URL), whether only a person can fix it
+(`terminal`), and what it is about (`category`).
 
     OperatorError
     ├── AzureError                      Azure Resource Manager, Resource Graph
@@ -39,10 +39,33 @@ The errors of the sign-in flows are in `signin.oauth.errors`, below this tree's 
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import ClassVar, Final
 
 WILL_RETRY: Final = "The operator will retry."
 """The sentence of all messages about a failure that passes. Commands, which run once, replace it."""
+
+
+class ErrorCategory(Enum):
+    """What a failure is about."""
+
+    AUTHORIZATION = "Defender's authorization"
+    """Defender for Cloud's own authorization at Azure DevOps is lost or was not accepted: authorize again."""
+
+    ACCESS = "the operator's access"
+    """The operator's identity, its rights or its scope. It says nothing about Defender's authorization."""
+
+    REQUEST = "the request"
+    """The service rejects the request itself: the manifest, or the operator's own request, has to change."""
+
+    TRANSIENT = "transient"
+    """It passes by itself."""
+
+    ABSENT = "absent"
+    """The resource does not exist, which callers expect."""
+
+    UNKNOWN = "unknown"
+    """Not classified: nothing can be concluded from it."""
 
 
 class OperatorError(Exception):
@@ -55,11 +78,17 @@ class OperatorError(Exception):
 
     reason: ClassVar[str] = "InternalError"
     terminal: ClassVar[bool] = False
+    category: ClassVar[ErrorCategory] = ErrorCategory.UNKNOWN
 
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.retry_after = retry_after
+
+    @property
+    def concerns_defender_authorization(self) -> bool:
+        """Whether it shows that Defender's authorization is lost; no other failure does."""
+        return self.category is ErrorCategory.AUTHORIZATION
 
 
 class AzureError(OperatorError):
@@ -84,18 +113,21 @@ class AzureUnavailable(AzureError):
     """Azure did not respond, or responded with 5xx."""
 
     reason = "AzureUnavailable"
+    category = ErrorCategory.TRANSIENT
 
 
 class Throttled(AzureError):
     """The rate limit of Azure is exhausted, for `retry_after` seconds."""
 
     reason = "Throttled"
+    category = ErrorCategory.TRANSIENT
 
 
 class AzureNotFound(AzureError):
     """The requested resource does not exist."""
 
     reason = "ConnectorNotFound"
+    category = ErrorCategory.ABSENT
 
 
 class ScopeNotFound(AzureError):
@@ -103,6 +135,7 @@ class ScopeNotFound(AzureError):
 
     reason = "InvalidSpec"
     terminal = True
+    category = ErrorCategory.ACCESS
 
 
 class Forbidden(AzureError):
@@ -110,6 +143,7 @@ class Forbidden(AzureError):
 
     reason = "Forbidden"
     terminal = True
+    category = ErrorCategory.ACCESS
 
 
 class WrongTenant(AzureError):
@@ -117,6 +151,7 @@ class WrongTenant(AzureError):
 
     reason = "InvalidSpec"
     terminal = True
+    category = ErrorCategory.ACCESS
 
 
 class PolicyDenied(AzureError):
@@ -124,6 +159,7 @@ class PolicyDenied(AzureError):
 
     reason = "PolicyDenied"
     terminal = True
+    category = ErrorCategory.REQUEST
 
 
 class ProviderNotRegistered(AzureError):
@@ -131,6 +167,7 @@ class ProviderNotRegistered(AzureError):
 
     reason = "ProviderNotRegistered"
     terminal = True
+    category = ErrorCategory.ACCESS
 
 
 class RegionNotSupported(AzureError):
@@ -138,6 +175,7 @@ class RegionNotSupported(AzureError):
 
     reason = "RegionNotSupported"
     terminal = True
+    category = ErrorCategory.REQUEST
 
 
 class TokenExchangeFailed(AzureError):
@@ -145,6 +183,7 @@ class TokenExchangeFailed(AzureError):
 
     reason = "TokenExchangeFailed"
     terminal = True
+    category = ErrorCategory.AUTHORIZATION
 
 
 class InvalidRequest(AzureError):
@@ -152,6 +191,7 @@ class InvalidRequest(AzureError):
 
     reason = "InvalidSpec"
     terminal = True
+    category = ErrorCategory.REQUEST
 
 
 class CredentialsError(OperatorError):
@@ -164,18 +204,21 @@ class CredentialsMissing(CredentialsError):
     """A Secret, key, service account or grant that the identity needs is missing."""
 
     terminal = True
+    category = ErrorCategory.ACCESS
 
 
 class CredentialsRejected(CredentialsError):
     """Entra ID rejects the identity: wrong or expired secret, unknown client, no federated credential."""
 
     terminal = True
+    category = ErrorCategory.ACCESS
 
 
 class CredentialsUnavailable(CredentialsError):
     """Entra ID or the metadata service does not respond."""
 
     reason = "AzureUnavailable"
+    category = ErrorCategory.TRANSIENT
 
 
 class KubernetesError(OperatorError):
@@ -191,13 +234,19 @@ class KubernetesError(OperatorError):
 class KubernetesUnavailable(KubernetesError):
     """The API server did not respond, or responded with 5xx or 429."""
 
+    category = ErrorCategory.TRANSIENT
+
 
 class KubernetesNotFound(KubernetesError):
     """The object does not exist."""
 
+    category = ErrorCategory.ABSENT
+
 
 class KubernetesConflict(KubernetesError):
     """The object was changed concurrently, or exists already."""
+
+    category = ErrorCategory.TRANSIENT
 
 
 class KubernetesRefused(KubernetesError):
@@ -205,10 +254,13 @@ class KubernetesRefused(KubernetesError):
 
     reason = "KubernetesRefused"
     terminal = True
+    category = ErrorCategory.ACCESS
 
 
 class LeadershipLost(KubernetesError):
     """Another replica holds the lease, or may hold it by now: this one must not write any more."""
+
+    category = ErrorCategory.TRANSIENT
 
 
 class AzureDevOpsError(OperatorError):
@@ -220,20 +272,25 @@ class AzureDevOpsError(OperatorError):
 class AzureDevOpsUnavailable(AzureDevOpsError):
     """Azure DevOps did not respond, or responded with 5xx or 429."""
 
+    category = ErrorCategory.TRANSIENT
+
 
 class AzureDevOpsDenied(AzureDevOpsError):
     """The signed-in account lacks the right in the organization."""
 
     reason = "AzureDevOpsDenied"
+    category = ErrorCategory.ACCESS
 
 
 class AzureDevOpsNotFound(AzureDevOpsError):
     """There is no such organization or resource."""
 
     reason = "OrganizationNotFound"
+    category = ErrorCategory.ABSENT
 
 
 class SignInExpired(AzureDevOpsError):
     """Azure DevOps responded with its sign-in page: the token is wrong or expired."""
 
     reason = "SignInRequired"
+    category = ErrorCategory.ACCESS
