@@ -110,9 +110,9 @@ def _table(title: str, benchmark: Benchmark, rounds: Rounds) -> Table:
     table = Table("figure", *benchmark.subjects, "goal", "", title=title, title_justify="left")
     medians = {subject: _medians(figures) for subject, figures in rounds.items()}
     for name, value in medians["operator"].items():
-        shown = [f"{medians[subject][name]:,.2f}" for subject in benchmark.subjects]
+        figures = [f"{medians[subject][name]:,.2f}" for subject in benchmark.subjects]
         goal, met = _goal(benchmark, name, value, medians.get("yardstick", {}).get(name))
-        table.add_row(name, *shown, goal, met)
+        table.add_row(name, *figures, goal, met)
     return table
 
 
@@ -129,7 +129,7 @@ def _goal(benchmark: Benchmark, name: str, value: float, yardstick: float | None
 
 def _medians(rounds: Iterable[Figures]) -> Figures:
     every = list(rounds)
-    return {name: statistics.median(each[name] for each in every) for name in every[0]}
+    return {name: statistics.median(round_[name] for round_ in every) for name in every[0]}
 
 
 if __name__ == "__main__":

@@ -61,21 +61,21 @@ def write_world(file: Path) -> None:
 async def measure_rate(session: aiohttp.ClientSession, paths: list[str], seconds: float) -> float:
     """Good answers a second, with `CONCURRENCY` requests at once."""
     deadline = time.monotonic() + seconds
-    done = 0
+    answered = 0
 
     async def worker(number: int) -> None:
-        nonlocal done
+        nonlocal answered
         position = number
         while time.monotonic() < deadline:
             async with session.get(paths[position % len(paths)]) as answer:
                 await answer.read()
                 answer.raise_for_status()
             position += CONCURRENCY
-            done += 1
+            answered += 1
 
     began = time.monotonic()
     await asyncio.gather(*(worker(number) for number in range(CONCURRENCY)))
-    return done / (time.monotonic() - began)
+    return answered / (time.monotonic() - began)
 
 
 async def sign_in(session: aiohttp.ClientSession, authority: str) -> None:
@@ -119,12 +119,12 @@ async def run(
         names = [f"connector-{number:04}" for number in range(1, CONNECTORS + 1)]
         connectors = [f"{printed['arm']}{BASE}/{name}?api-version=2024-08-01-preview" for name in names]
         devops = [f"{printed['arm']}{BASE}/{name}/devops/default?api-version=2025-03-01" for name in names]
-        before = process.cpu_times()
+        cpu_start = process.cpu_times()
         began = time.monotonic()
         results.append(("GETs of a connector a second", await measure_rate(session, connectors, seconds), RATE_GOAL))
-        after = process.cpu_times()
-        spent = after.user + after.system - before.user - before.system
-        share = spent / (time.monotonic() - began)
+        cpu_end = process.cpu_times()
+        cpu_seconds = cpu_end.user + cpu_end.system - cpu_start.user - cpu_start.system
+        share = cpu_seconds / (time.monotonic() - began)
         results += [
             ("processors that the cloud used meanwhile", share, None),
             ("GETs a second for each processor that it used", results[-1][1] / share, None),
@@ -152,8 +152,8 @@ async def main() -> None:
                 raise RuntimeError("the cloud has no output")
             printed = json.loads(await process.stdout.readline())
             print(f"{time.monotonic() - began:10.1f}  seconds to start")
-            for what, value, goal in await run(printed, psutil.Process(process.pid), arguments.seconds):
-                print(f"{value:10.1f}  {what}" + ("" if goal is None else f"  (goal {goal})"))
+            for figure, value, goal in await run(printed, psutil.Process(process.pid), arguments.seconds):
+                print(f"{value:10.1f}  {figure}" + ("" if goal is None else f"  (goal {goal})"))
         finally:
             process.terminate()
             await process.wait()

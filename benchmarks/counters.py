@@ -70,22 +70,22 @@ class Meter:
         """What it has cost since."""
         cpu = self._cpu() - self._cpu_before
         writes = await self._writes()
-        asked = self._control.journal(since=self.journal_start, service="arm", limit=_ALL)
+        requests = self._control.journal(since=self.journal_start, service="arm", limit=_ALL)
         return Costs(
             kubernetes_writes=writes["defender-devops.io"] - self._writes_before["defender-devops.io"],
             events=writes["events"] - self._writes_before["events"],
-            arm=Counter(kind_of(each["method"]) for each in asked),
+            arm=Counter(kind_of(entry["method"]) for entry in requests),
             cpu=cpu,
         )
 
     async def _writes(self) -> Counter[str]:
-        found: Counter[str] = Counter()
+        counts: Counter[str] = Counter()
         for match in _METRIC.finditer(await self._load.text("/metrics")):
             labels = dict(_LABEL.findall(match["labels"]))
             if labels["verb"] in _WRITES:
-                what = "events" if labels["resource"] == "events" else labels["group"]
-                found[what] += int(float(match["value"]))
-        return found
+                resource = "events" if labels["resource"] == "events" else labels["group"]
+                counts[resource] += int(float(match["value"]))
+        return counts
 
     def _cpu(self) -> float:
         times = self._process.cpu_times()

@@ -62,7 +62,7 @@ class Load:
             answer.raise_for_status()
             return await answer.text()
 
-    async def wait_all(self, wanted: int, holds: Callable[[Body], bool], *, within: float) -> float:
+    async def wait_all(self, number: int, holds: Callable[[Body], bool], *, within: float) -> float:
         """Wait until something holds for so many connectors; the moment (`time.monotonic`) at which it did.
 
         Raises:
@@ -73,11 +73,11 @@ class Load:
             async with asyncio.timeout(within):
                 async for body in self._watch():
                     (reached.add if holds(body) else reached.discard)(body["metadata"]["name"])
-                    if len(reached) >= wanted:
+                    if len(reached) >= number:
                         return time.monotonic()
         except TimeoutError:
             pass
-        raise NotReached(f"{len(reached)} of {wanted} connectors after {within:.0f} s")
+        raise NotReached(f"{len(reached)} of {number} connectors after {within:.0f} s")
 
     async def wait_seen(self, edited: Body, *, within: float) -> None:
         """Wait until the status of a connector has seen the spec that an edit gave.
@@ -114,14 +114,14 @@ class Load:
         async with self._http.request(method, path, json=body, headers={"Content-Type": content_type}) as answer:
             if not answer.ok:
                 raise RuntimeError(f"{method} {path}: {await answer.text()}")
-            sent: Body = await answer.json()
-            return sent
+            reply: Body = await answer.json()
+            return reply
 
 
 def is_current(body: Body) -> bool:
     """Whether a connector is Ready by its newest spec."""
     status = body.get("status", {})
-    ready: Body = next((each for each in status.get("conditions", ()) if each["type"] == "Ready"), {})
+    ready: Body = next((condition for condition in status.get("conditions", ()) if condition["type"] == "Ready"), {})
     newest = body["metadata"]["generation"]
     return ready.get("status") == "True" and status.get("observedGeneration") == newest
 

@@ -103,7 +103,10 @@ async def stand(
         async with Load(cluster) as load:
             await load.create(_secret(number, control.issue_code(_account(number))) for number in range(connectors))
             start = _start_operator if subject == "operator" else _start_yardstick
-            grants = [{"namespace": NAMESPACE, "tenantId": TENANT, "subscriptionId": each} for each in subscriptions]
+            grants = [
+                {"namespace": NAMESPACE, "tenantId": TENANT, "subscriptionId": subscription}
+                for subscription in subscriptions
+            ]
             process = stack.enter_context(start(folder / f"{subject}.log", cluster, cloud, grants))
             yield Stand(load, control, psutil.Process(process.pid), connectors, throttled)
             process.check()
@@ -132,11 +135,13 @@ def _start_yardstick(log: Path, cluster: Cluster, cloud: Cloud, grants: Sequence
 def _write_world(file: Path, organizations: int, projects: int, subscriptions: Sequence[str]) -> Path:
     """The default world, with so many organizations and these subscriptions more."""
     world = yaml.safe_load(DEFAULT_WORLD.read_text(encoding="utf-8"))
-    for each in subscriptions:
+    for subscription in subscriptions:
         group = {"name": GROUP, "location": "westeurope"}
-        world["subscriptions"].append({"id": each, "name": each, "tenant": DOMAIN, "resourceGroups": [group]})
+        world["subscriptions"].append(
+            {"id": subscription, "name": subscription, "tenant": DOMAIN, "resourceGroups": [group]}
+        )
         world["roleAssignments"].append(
-            {"role": "Contributor", "principal": PRINCIPAL, "scope": f"/subscriptions/{each}"}
+            {"role": "Contributor", "principal": PRINCIPAL, "scope": f"/subscriptions/{subscription}"}
         )
     world["generate"] = {
         "tenant": DOMAIN,
@@ -181,7 +186,7 @@ def _manifest(number: int, subscription: str) -> Body:
             },
             "organizations": {
                 "mode": "Selected",
-                "names": [f"org-{each:04}" for each in range(first, first + ORGANIZATIONS_EACH)],
+                "names": [f"org-{number:04}" for number in range(first, first + ORGANIZATIONS_EACH)],
             },
             "authorization": {
                 "method": "Code",

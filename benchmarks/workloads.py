@@ -73,12 +73,12 @@ async def latency(subject: Subject, connectors: int) -> Figures:
     """From an edit of a spec that asks nothing of Azure to the status that has seen it."""
     async with stand(subject, connectors) as place:
         await _converge(place)
-        seen = []
+        samples = []
         for number in range(_EDITS):
             name = f"connector-{number % connectors:04}"
             change = {"spec": {"deletionPolicy": "Detach" if number // connectors % 2 == 0 else "Delete"}}
-            seen.append(await _until_seen(place.load, name, change))
-        centiles = statistics.quantiles(seen, n=100)
+            samples.append(await _until_seen(place.load, name, change))
+        centiles = statistics.quantiles(samples, n=100)
         return {"p50, ms": centiles[49] * 1000, "p95, ms": centiles[94] * 1000, "p99, ms": centiles[98] * 1000}
 
 
@@ -91,15 +91,15 @@ async def _converge(place: Stand) -> Figures:
     created = time.monotonic()
     ended = await waiting
     costs = await meter.read()
-    each = place.connectors
+    connector_count = place.connectors
     return {
         "wall time, s": ended - began,
         "of it creating them, s": created - began,
-        "Kubernetes writes": (costs.kubernetes_writes - each) / each,
-        "events": costs.events / each,
-        "ARM requests": costs.arm_requests / each,
-        **{f"ARM {kind}": costs.arm[kind] / each for kind in LIMITS},
-        "CPU, ms": costs.cpu / each * 1000,
+        "Kubernetes writes": (costs.kubernetes_writes - connector_count) / connector_count,
+        "events": costs.events / connector_count,
+        "ARM requests": costs.arm_requests / connector_count,
+        **{f"ARM {kind}": costs.arm[kind] / connector_count for kind in LIMITS},
+        "CPU, ms": costs.cpu / connector_count * 1000,
         "MB at the end": megabytes(place.process),
     }
 
@@ -124,17 +124,17 @@ async def _drift(place: Stand) -> Figures:
     await meter.start()
     began = time.monotonic()
     place.control.change_connector(place.subscription(number), GROUP, name, organizations=[])
-    written: list[Body] = []
-    while not written:
+    writes: list[Body] = []
+    while not writes:
         if time.monotonic() - began > _PATIENCE_SECONDS:
             raise NotReached("the drift was not found")
-        written = place.control.journal(
+        writes = place.control.journal(
             since=meter.journal_start, service="arm", path=f"/{name}/", effective="true", wait=30
         )
-    found = time.monotonic()
+    noticed = time.monotonic()
     costs = await meter.read()
     return {
-        "drift put back after, s": found - began,
+        "drift put back after, s": noticed - began,
         "refresh interval, s": _REFRESH_SECONDS,
         "ARM requests for a drift": costs.arm_requests,
     }

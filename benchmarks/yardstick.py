@@ -58,14 +58,16 @@ async def create(
             "spec": {"connectorRef": {"name": meta.name}, "organization": organization},
         }
         kopf.adopt(manifest)
-        made = await memo.api.create_namespaced_custom_object(GROUP, VERSION, meta.namespace, ORGANIZATIONS, manifest)
+        created = await memo.api.create_namespaced_custom_object(
+            GROUP, VERSION, meta.namespace, ORGANIZATIONS, manifest
+        )
         await memo.api.patch_namespaced_custom_object_status(
             GROUP,
             VERSION,
             meta.namespace,
             ORGANIZATIONS,
             manifest["metadata"]["name"],
-            {"status": _organization_status(made["metadata"]["generation"], connector_id, organization)},
+            {"status": _organization_status(created["metadata"]["generation"], connector_id, organization)},
             _content_type="application/merge-patch+json",
         )
     patch.status.update(_connector_status(meta["generation"], connector_id, len(names)))

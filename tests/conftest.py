@@ -1,6 +1,7 @@
 """What tests against a real API server and the simulated cloud share.
 
-`cluster` and `kube` are one cluster for the whole run: tests keep apart by working in a `namespace` of their own.
+`cluster` and `kube` are one cluster for the whole run, also where several processes share it: a test works in a
+`namespace` of its own, and an operator watches the namespaces of its test only.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from hypothesis import HealthCheck, settings
 from sandbox.cluster import Cluster, KubernetesClient
 from sandbox.stack import Cloud, Operator
 from sandbox.stack.cloud import CLIENT_SECRET_IDENTITY
-from tests.support.scenarios.clusters import start_prepared_cluster
+from tests.support.scenarios.clusters import shared_cluster
 
 # No test fails on time: a machine that others use too takes a hundred times as long now and then.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -37,9 +38,9 @@ def pytest_configure() -> None:
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A real API server with controllers and our CRDs."""
-    with start_prepared_cluster(tmp_path_factory.mktemp("cluster")) as started:
-        yield started
+    """A real API server with controllers and the project's CRDs."""
+    with shared_cluster(tmp_path_factory.mktemp("cluster")) as cluster:
+        yield cluster
 
 
 @pytest.fixture(scope="session")
@@ -91,6 +92,8 @@ def start_operator(cluster: Cluster, tmp_path: Path) -> Iterator[StartOperator]:
                 **CLIENT_SECRET_IDENTITY,
                 **(settings or {}),
             }
+            # Without namespaces it would reconcile the connectors of other tests with its own cloud.
+            assert "DEFENDER_DEVOPS_NAMESPACES" in environment
             return running.enter_context(Operator.start(tmp_path / "operator.log", environment))
 
         yield start

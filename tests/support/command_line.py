@@ -1,4 +1,4 @@
-"""The command line run in this process, as a person would run it."""
+"""The command line, run in the process of the test."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RunCommand = Callable[..., "CommandResult"]
 
 @dataclass(frozen=True)
 class CommandResult:
-    """What a run left behind."""
+    """Exit code and output of a run."""
 
     exit_code: int
     out: str
@@ -28,13 +28,13 @@ class CommandResult:
 
 @contextmanager
 def command_line(capsys: pytest.CaptureFixture[str]) -> Iterator[RunCommand]:
-    """Gives what runs a command line; logs are as before in the end."""
+    """Yield a function that runs a command line; the logging configuration is restored at the end."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
 
     def start(*arguments: str | Path) -> CommandResult:
         capsys.readouterr()
-        exit_code = run([str(each) for each in arguments])
+        exit_code = run([str(argument) for argument in arguments])
         return CommandResult(exit_code, *capsys.readouterr())
 
     try:

@@ -11,44 +11,44 @@ from urllib.parse import quote, quote_plus
 __all__ = ["encodings", "find_leaks"]
 
 _PIECE = 24
-"""Characters of a long secret that are searched for: whoever cuts a secret short still shows a piece of it."""
+"""Length of the pieces of a long secret to search for, as a truncated secret is a leak too."""
 
 _RUN = re.compile(r"[\w+/=%.~-]{12,}")
 _PREFIX = 8
 """A token's first characters are the same for all of its kind."""
 
-_AROUND = 60
+_CONTEXT = 60
 _UNNAMED = {
     "a token in the form of a JWT": re.compile(r"\beyJ[\w-]{12,}\.[\w-]{12,}"),
     "a private key": re.compile(r"PRIVATE KEY-----\s*[\w+/]{20,}"),
     "a signed address": re.compile(r"[?&](?:s|c|h|sig)=[\w%+/-]{20,}"),
 }
-"""What nobody planted, and gives itself away by its shape."""
+"""Secrets that a test does not know the value of, by their form."""
 
 
 def find_leaks(text: str, secrets: Mapping[str, Iterable[str]]) -> list[str]:
-    """Secrets that stand in a text, each with where.
+    """Return the secrets in a text, each with the text around it.
 
     Args:
-        text: where to search.
-        secrets: values by what they are.
+        text: the text to search.
+        secrets: their values by name.
     """
     runs = "\n".join(sorted(set(_RUN.findall(text))))
     leaks = [
-        f"{what}: {_where(text, needle)}"
-        for what, values in secrets.items()
+        f"{name}: {_context_of(text, needle)}"
+        for name, values in secrets.items()
         for value in values
         for piece in _pieces(value)
         for needle in encodings(piece)
         if needle in (runs if _RUN.fullmatch(needle) else text)
     ]
     return leaks + [
-        f"{what}: {_where(text, match[0])}" for what, shape in _UNNAMED.items() for match in shape.finditer(text)
+        f"{name}: {_context_of(text, match[0])}" for name, shape in _UNNAMED.items() for match in shape.finditer(text)
     ]
 
 
 def encodings(secret: str) -> set[str]:
-    """All that a text may make of a secret."""
+    """Return all encodings in which a text may contain a secret."""
     raw = secret.encode()
     plain = {
         secret,
@@ -63,7 +63,7 @@ def encodings(secret: str) -> set[str]:
 
 
 def _pieces(secret: str) -> Iterator[str]:
-    """Of a long one two pieces from its inside, of a short one the whole."""
+    """Yield two inner pieces of a long secret, the whole of a short one."""
     if len(secret) < _PREFIX + 2 * _PIECE:
         yield secret
         return
@@ -73,12 +73,12 @@ def _pieces(secret: str) -> Iterator[str]:
 
 
 def _base64(raw: bytes, offset: int) -> Iterator[str]:
-    """The characters that depend on `raw` alone, where it begins at any byte of a longer value."""
+    """Yield the characters that depend on `raw` alone, where `offset` bytes of a longer value precede it."""
     begin, end = -(-offset * 8 // 6), (offset + len(raw)) * 8 // 6
     for encode in (base64.b64encode, base64.urlsafe_b64encode):
         yield encode(bytes(offset) + raw).decode()[begin:end]
 
 
-def _where(text: str, needle: str) -> str:
+def _context_of(text: str, needle: str) -> str:
     at = text.find(needle)
-    return text[max(0, at - _AROUND) : at + len(needle) + _AROUND].replace("\n", "⏎")
+    return text[max(0, at - _CONTEXT) : at + len(needle) + _CONTEXT].replace("\n", "⏎")

@@ -1,6 +1,6 @@
-"""Manifests that must be accepted and refused: one table for the API server's rules and for the models' own.
+"""Valid and invalid manifests: one table for the API server's rules and for those of the models.
 
-A case is a merge patch over a small valid manifest, so that it shows nothing but what it is about.
+A case is a merge patch over a small valid manifest, so that it contains only what it tests.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Refused:
         sentence: what it says.
     """
 
-    why: str
+    case: str
     body: Mapping[str, Any]
     field: str
     sentence: str
@@ -93,7 +93,7 @@ class Refused:
 class Accepted:
     """A manifest that breaks no rule."""
 
-    why: str
+    case: str
     body: Mapping[str, Any]
 
     def __str__(self) -> str:
@@ -340,7 +340,7 @@ REFUSED = [
         "spec.signIn.tokenSecretName",
         _OBJECT,
     ),
-    # the rest
+    # agentless scanning, security readers, discovery, policies
     Refused(
         "a repository without project",
         connector("agentlessScanning: {mode: Enabled, scope: [{organization: contoso, repository: r}]}"),
@@ -486,8 +486,8 @@ class Change:
         sentence: what it says; None where the edit is allowed.
     """
 
-    why: str
-    before: Mapping[str, Any]
+    case: str
+    original: Mapping[str, Any]
     patch: str
     field: str = ""
     sentence: str | None = None

@@ -120,14 +120,14 @@ async def client(shared_cloud: Cloud, control: ControlClient, monkeypatch: pytes
     monkeypatch.setitem(credentials._TRANSPORT, "connection_verify", environment["SSL_CERT_FILE"])
     session = ArmSession.open(environment["DEFENDER_DEVOPS_ARM_ENDPOINT"])
     secrets: dict[tuple[str, str, str], bytes] = {}
-    made = Client.__new__(Client)
+    client = Client.__new__(Client)
 
     async def read(namespace: str, name: str, key: str) -> SecretBytes | None:
         value = secrets.get((namespace, name, key))
         return None if value is None else SecretBytes(value)
 
     async def token(_namespace: str, _name: str, _audience: str) -> SecretStr:
-        return SecretStr(made.assertion())
+        return SecretStr(client.assertion())
 
     identities = ArmClients(
         session,
@@ -136,8 +136,8 @@ async def client(shared_cloud: Cloud, control: ControlClient, monkeypatch: pytes
         secrets=read,
         tokens=token,
     )
-    made.__init__(identities, secrets, lambda: "no assertion")  # type: ignore[misc]
-    yield made
+    client.__init__(identities, secrets, lambda: "no assertion")  # type: ignore[misc]
+    yield client
     await identities.close()
     await session.close()
 
@@ -181,9 +181,9 @@ async def test_a_connector_from_nothing_to_its_counts_and_away_again(client: Cli
     assert configuration.provisioning_state is ProvisioningState.SUCCEEDED
     assert configuration.auto_discovery is AutoDiscovery.DISABLED
 
-    found = {each.name: each for each in await connectors.organizations(REF)}
-    assert found["contoso"].onboarding_state is OnboardingState.ONBOARDED
-    available = {each.name for each in await connectors.available_organizations(REF)}
+    organizations = {organization.name: organization for organization in await connectors.organizations(REF)}
+    assert organizations["contoso"].onboarding_state is OnboardingState.ONBOARDED
+    available = {organization.name for organization in await connectors.available_organizations(REF)}
     assert {"contoso", "fabrikam", "tailspin"} <= available
 
     control.move(9 * 3600)
@@ -196,14 +196,16 @@ async def test_a_connector_from_nothing_to_its_counts_and_away_again(client: Cli
     operation = await connectors.set_annotations(REF, "contoso", Annotations(True, "Medium"))
     assert operation is not None
     control.move(120)
-    found = {each.name: each for each in await connectors.organizations(REF)}
-    assert found["contoso"].annotations == Annotations(True, "Medium")
+    organizations = {organization.name: organization for organization in await connectors.organizations(REF)}
+    assert organizations["contoso"].annotations == Annotations(True, "Medium")
 
     operation = await connectors.update_configuration(REF, inventory=("contoso",))
     assert operation is not None
     await finished_configuration(connectors, control)
-    found = {each.name: each for each in await connectors.organizations(REF)}
-    assert "fabrikam" not in found or found["fabrikam"].onboarding_state is not OnboardingState.ONBOARDED
+    organizations = {organization.name: organization for organization in await connectors.organizations(REF)}
+    assert (
+        "fabrikam" not in organizations or organizations["fabrikam"].onboarding_state is not OnboardingState.ONBOARDED
+    )
 
     assert (await connectors.set_tags(REF, {"owner": "nobody"})).tags == {"owner": "nobody"}
     await connectors.delete(REF)
@@ -243,8 +245,8 @@ async def test_a_write_that_may_be_repeated_survives_a_cut_connection(
 ) -> None:
     connectors = SecurityConnectors(await client.arm())
     control.fault(service="arm", method="PUT", path="securityConnectors/contoso$", cut=cut, times=2)
-    made = await connectors.create(REF, location="westeurope", tags={"a": "b"}, hierarchy_identifier=HIERARCHY)
-    assert made.tags == {"a": "b"}
+    created = await connectors.create(REF, location="westeurope", tags={"a": "b"}, hierarchy_identifier=HIERARCHY)
+    assert created.tags == {"a": "b"}
     assert len(control.journal(method="PUT")) == 3
 
 
@@ -282,17 +284,17 @@ async def test_a_throttled_request_says_when_to_come_back(client: Client, contro
 
 
 @pytest.mark.parametrize(
-    ("ref", "kind", "words"),
+    ("ref", "kind", "phrase"),
     [
         (ConnectorRef("77777777-7777-7777-7777-777777777777", GROUP, "x"), ScopeNotFound, "spec.azure.subscriptionId"),
         (replace(REF, resource_group="rg-x"), ScopeNotFound, "az group create --name rg-x"),
     ],
 )
 async def test_an_unknown_scope_is_named(
-    client: Client, control: ControlClient, ref: ConnectorRef, kind: type[Exception], words: str
+    client: Client, control: ControlClient, ref: ConnectorRef, kind: type[Exception], phrase: str
 ) -> None:
     connectors = SecurityConnectors(await client.arm())
-    with pytest.raises(kind, match=words):
+    with pytest.raises(kind, match=phrase):
         await connectors.get(ref)
 
 
@@ -316,7 +318,7 @@ async def test_missing_rights_are_named_with_the_command_that_gives_them(
 
 
 @pytest.mark.parametrize(
-    ("error", "kind", "words"),
+    ("error", "kind", "phrase"),
     [
         (
             {
@@ -341,13 +343,13 @@ async def test_missing_rights_are_named_with_the_command_that_gives_them(
     ],
 )
 async def test_refusals_of_the_platform_are_named(
-    client: Client, control: ControlClient, error: dict[str, Any], kind: type[Exception], words: str
+    client: Client, control: ControlClient, error: dict[str, Any], kind: type[Exception], phrase: str
 ) -> None:
     control.fault(
         service="arm", method="PUT", status=403, body={"error": error}, headers={"Content-Type": "application/json"}
     )
     connectors = SecurityConnectors(await client.arm())
-    with pytest.raises(kind, match=words):
+    with pytest.raises(kind, match=phrase):
         await connectors.create(REF, location="westeurope", tags={}, hierarchy_identifier=HIERARCHY)
 
 
@@ -530,7 +532,7 @@ async def test_a_reader_is_assigned_seen_and_removed(client: Client, control: Co
 
 @dataclass
 class PolledGraph:
-    """A watcher and what it told."""
+    """A poller, and the changes that it reported."""
 
     poller: ResourceGraphPoller
     changes: list[Changes]
@@ -567,7 +569,7 @@ async def test_one_query_shows_connector_configuration_organizations_and_counts(
     assert connector is not None
     assert view.contradictions(connector, configuration, await connectors.organizations(REF)) == ()
     assert view.configuration is not None
-    assert {each.name for each in view.organizations} >= {"contoso", "fabrikam"}
+    assert {organization.name for organization in view.organizations} >= {"contoso", "fabrikam"}
     for organization in ("contoso", "fabrikam"):
         listed = await connectors.count(REF, organization)
         assert view.inventory.by_organization[organization] == listed, "as many as a listing finds"
@@ -587,7 +589,7 @@ async def test_nothing_changed_is_nothing_told(
 
 
 @pytest.mark.parametrize(
-    ("change", "what"),
+    ("change", "subject"),
     [
         ({"tags": {"owner": "somebody else"}}, "tags"),
         ({"autoDiscovery": "Enabled"}, "autoDiscovery"),
@@ -595,19 +597,19 @@ async def test_nothing_changed_is_nothing_told(
     ],
 )
 async def test_what_somebody_changes_behind_our_back_is_told_and_named(
-    client: Client, control: ControlClient, polled_graph: PolledGraph, change: dict[str, Any], what: str
+    client: Client, control: ControlClient, polled_graph: PolledGraph, change: dict[str, Any], subject: str
 ) -> None:
     connectors = SecurityConnectors(await client.arm())
     await onboarded(connectors, control)
-    known = await connectors.get(REF), await connectors.get_configuration(REF), await connectors.organizations(REF)
+    previous = await connectors.get(REF), await connectors.get_configuration(REF), await connectors.organizations(REF)
     polled_graph.poller.track(REF)
     await polled_graph.poll()
     control.change_connector(SUBSCRIPTION, GROUP, "contoso", **change)
     assert await polled_graph.poll() == Changes(differing=frozenset({REF.key}))
     view = polled_graph.poller.current_view(REF)
     assert view is not None
-    assert known[0] is not None
-    assert view.contradictions(known[0], known[1], known[2]) == (what,)
+    assert previous[0] is not None
+    assert view.contradictions(previous[0], previous[1], previous[2]) == (subject,)
 
 
 async def test_a_connector_deleted_behind_our_back_is_told_to_be_gone(
@@ -646,8 +648,8 @@ async def test_role_assignments_are_seen_in_the_same_look(
     assert view is not None
     assert view.readers is not None
     listed = await RoleAssignments(arm).list_at(REF)
-    assert [(each.name, each.principal_id) for each in view.readers] == [
-        (each.name, each.principal_id) for each in listed
+    assert [(reader.name, reader.principal_id) for reader in view.readers] == [
+        (reader.name, reader.principal_id) for reader in listed
     ]
     assert view.readers[0].role_definition_id.endswith(SECURITY_READER), "without the subscription, in Resource Graph"
 
@@ -661,8 +663,8 @@ async def test_the_connector_that_holds_an_organization_elsewhere_is_found(
     )
     polled_graph.poller.track(REF)
     await polled_graph.poll()
-    found = await polled_graph.poller.onboarding_connectors(["Fabrikam", "nobodys"])
-    assert found == {"fabrikam": ConnectorRef(other, GROUP, "theirs").key}
+    onboarding = await polled_graph.poller.onboarding_connectors(["Fabrikam", "nobodys"])
+    assert onboarding == {"fabrikam": ConnectorRef(other, GROUP, "theirs").key}
 
 
 # --- limits

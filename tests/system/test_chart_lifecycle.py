@@ -199,7 +199,7 @@ def test_an_upgrade_from_the_previous_chart_does_not_change_live_connectors(
     release = install(**OPERATING)
     assert served_schema(api) != previous_schema
     with operate(release):
-        scenario.look()
+        scenario.wait_observed()
         assert persistent_parts(scenario.connector()) == persistent_parts(ready)
         assert {name: persistent_parts(body) for name, body in scenario.organizations().items()} == {
             name: persistent_parts(body) for name, body in organizations.items()

@@ -49,8 +49,8 @@ def test_a_manifest_that_breaks_no_rule_is_accepted(kube: KubernetesClient, case
 def test_what_cannot_move_in_azure_cannot_be_edited_and_the_rest_can(
     kube: KubernetesClient, namespace: str, case: Change
 ) -> None:
-    kind, name = case.before["kind"], case.before["metadata"]["name"]
-    create(kube, case.before, namespace)
+    kind, name = case.original["kind"], case.original["metadata"]["name"]
+    create(kube, case.original, namespace)
     change = {"spec": yaml.safe_load(case.patch)}
     if case.sentence is None:
         kube.patch(kind, name, change, namespace)
@@ -93,12 +93,12 @@ def test_defaults_are_written_out(kube: KubernetesClient) -> None:
 def test_spec_and_status_are_written_apart(kube: KubernetesClient, namespace: str) -> None:
     create(kube, connector(), namespace)
     change = {"spec": {"suspend": True}, "status": {"observedGeneration": 1, "connectorId": "/subscriptions/x"}}
-    after = kube.patch(CONNECTOR.kind, "contoso", change, namespace, subresource="status")
-    assert after["spec"]["suspend"] is False
-    assert after["metadata"]["generation"] == 1
-    after = kube.patch(CONNECTOR.kind, "contoso", {"spec": {"suspend": True}, "status": None}, namespace)
-    assert after["status"]["connectorId"] == "/subscriptions/x"
-    assert after["metadata"]["generation"] == 2
+    patched = kube.patch(CONNECTOR.kind, "contoso", change, namespace, subresource="status")
+    assert patched["spec"]["suspend"] is False
+    assert patched["metadata"]["generation"] == 1
+    patched = kube.patch(CONNECTOR.kind, "contoso", {"spec": {"suspend": True}, "status": None}, namespace)
+    assert patched["status"]["connectorId"] == "/subscriptions/x"
+    assert patched["metadata"]["generation"] == 2
 
 
 def test_conditions_are_known_by_type(kube: KubernetesClient, namespace: str) -> None:
@@ -165,13 +165,13 @@ def test_the_columns_of_a_connector_show_what_matters(
         "discovery": {"organizations": {"onboarded": 11}, "repositories": {"discovered": 951}, "percent": 94},
     }
     kube.patch(CONNECTOR.kind, "contoso", {"status": status}, namespace, subresource="status")
-    shown = row(table, namespace, CONNECTOR.plural)
-    assert list(shown) == [
+    cells = row(table, namespace, CONNECTOR.plural)
+    assert list(cells) == [
         *("Name", "Ready", "Authorized", "Orgs", "Repos", "Discovered(%)", "Reason", "Age"),
         *("Subscription", "Location", "Account", "Message"),
     ]
-    del shown["Age"]
-    assert list(shown.values()) == [
+    del cells["Age"]
+    assert list(cells.values()) == [
         *("contoso", "True", "True", 11, 951, 94, "Ready"),
         *("22222222-2222-2222-2222-222222222222", "westeurope", "declared@contoso.com", "Ready!"),
     ]
@@ -189,9 +189,9 @@ def test_the_columns_of_an_organization_show_what_matters(
         "conflictingConnector": "/subscriptions/x",
     }
     kube.patch(ORGANIZATION.kind, "contoso-fabrikam", {"status": status}, namespace, subresource="status")
-    shown = row(table, namespace, ORGANIZATION.plural)
-    del shown["Age"]
-    assert shown == {
+    cells = row(table, namespace, ORGANIZATION.plural)
+    del cells["Age"]
+    assert cells == {
         "Name": "contoso-fabrikam",
         "Connector": "contoso",
         "Organization": "fabrikam",
@@ -207,7 +207,7 @@ def test_the_columns_of_an_organization_show_what_matters(
 
 
 @pytest.mark.parametrize(
-    ("kind", "selector", "found"),
+    ("kind", "selector", "matches"),
     [
         (CONNECTOR.kind, "spec.azure.subscriptionId=22222222-2222-2222-2222-222222222222", 1),
         (CONNECTOR.kind, "spec.azure.subscriptionId=33333333-3333-3333-3333-333333333333", 0),
@@ -218,11 +218,11 @@ def test_the_columns_of_an_organization_show_what_matters(
     ],
 )
 def test_objects_can_be_selected_by_field(
-    kube: KubernetesClient, namespace: str, kind: str, selector: str, found: int
+    kube: KubernetesClient, namespace: str, kind: str, selector: str, matches: int
 ) -> None:
     create(kube, connector(), namespace)
     create(kube, organization(), namespace)
-    assert len(kube.list_all(kind, namespace, fields=selector)) == found
+    assert len(kube.list_all(kind, namespace, fields=selector)) == matches
 
 
 def test_short_names_and_the_category_are_served(kube: KubernetesClient) -> None:

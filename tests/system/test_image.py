@@ -87,7 +87,7 @@ def test_operator_of_the_image_makes_a_connector_ready(kube: KubernetesClient, c
         manifest["kind"],
         name,
         NAMESPACE,
-        until=lambda found: condition(found, "Ready").get("status") == "True",
+        until=lambda body: condition(body, "Ready").get("status") == "True",
         timeout=60,
     )
     kube.delete(manifest["kind"], name, NAMESPACE)
@@ -113,7 +113,10 @@ def test_image_holds_the_bill_of_all_that_is_in_it(image: str) -> None:
         debian = re.findall(r"^Package: (\S+)$", (root / "var/lib/dpkg/status").read_text(), re.MULTILINE)
     finally:
         buildah("rm", container)
-    listed = {kind: {each["name"] for each in bill["components"] if f"pkg:{kind}/" in each["purl"]} for kind in KINDS}
+    listed = {
+        kind: {component["name"] for component in bill["components"] if f"pkg:{kind}/" in component["purl"]}
+        for kind in KINDS
+    }
     assert listed["pypi"] | {bill["metadata"]["component"]["name"]} == python
     assert listed["deb"] == set(debian)
 

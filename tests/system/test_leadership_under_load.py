@@ -107,8 +107,8 @@ def scenario(kube: KubernetesClient, cloud: Cloud, namespace: str) -> Iterator[S
     with ControlClient(cloud.control) as control:
         scenario = Scenario(kube, control, namespace)
         yield scenario
-        for each in kube.list_all(KIND, namespace):
-            kube.patch(KIND, each["metadata"]["name"], {"metadata": {"finalizers": None}}, namespace)
+        for body in kube.list_all(KIND, namespace):
+            kube.patch(KIND, body["metadata"]["name"], {"metadata": {"finalizers": None}}, namespace)
 
 
 @pytest.fixture
@@ -159,19 +159,23 @@ def wait_for_writes(scenario: Scenario, since: int, number: int) -> None:
 
 def check_writes(journal: list[Manifest], load: Load) -> None:
     """Each was made once: counted are requests that Azure took, whether they changed anything or not."""
-    taken = [each for each in journal if each["status"] < HTTPStatus.BAD_REQUEST]
-    done = Counter((each["operation"], connector_of(each)) for each in taken if each["method"] != "GET")
-    names = {name for _, name in done}
+    accepted = [entry for entry in journal if entry["status"] < HTTPStatus.BAD_REQUEST]
+    writes = Counter((entry["operation"], connector_of(entry)) for entry in accepted if entry["method"] != "GET")
+    names = {name for _, name in writes}
     assert len(names) == CONNECTORS + KILLS
     for name in names:
-        assert done["SecurityConnectors_CreateOrUpdate", name] == 1, name
+        assert writes["SecurityConnectors_CreateOrUpdate", name] == 1, name
         # One whose code was lost with its leader may be deleted before anybody brings another.
-        assert done["DevOpsConfigurations_CreateOrUpdate", name] in {1, int(name in load.current.values())}, name
-        assert done["SecurityConnectors_Update", name] <= load.edits[name], name
-        assert done["SecurityConnectors_Delete", name] == (name not in load.current.values()), name
-    assert sum(done["SecurityConnectors_Update", name] for name in names) > KILLS
-    sent = [code for each in journal for code in each.get("codes", [])]
-    assert len(sent) == len(set(sent)) == sum(done["DevOpsConfigurations_CreateOrUpdate", name] for name in names)
+        assert writes["DevOpsConfigurations_CreateOrUpdate", name] in {1, int(name in load.current.values())}, name
+        assert writes["SecurityConnectors_Update", name] <= load.edits[name], name
+        assert writes["SecurityConnectors_Delete", name] == (name not in load.current.values()), name
+    assert sum(writes["SecurityConnectors_Update", name] for name in names) > KILLS
+    sent_codes = [code for entry in journal for code in entry.get("codes", [])]
+    assert (
+        len(sent_codes)
+        == len(set(sent_codes))
+        == sum(writes["DevOpsConfigurations_CreateOrUpdate", name] for name in names)
+    )
 
 
 def connector_of(entry: Manifest) -> str:
@@ -181,8 +185,10 @@ def connector_of(entry: Manifest) -> str:
 
 def check_outcome(scenario: Scenario, load: Load) -> None:
     """What is in Azure at the end is what the manifests say."""
-    held = {each["id"].rpartition("/")[2]: each for each in scenario.control.world()["connectors"]}
-    assert held.keys() == set(load.current.values())
+    azure_connectors = {
+        connector["id"].rpartition("/")[2]: connector for connector in scenario.control.world()["connectors"]
+    }
+    assert azure_connectors.keys() == set(load.current.values())
     for organization, name in load.current.items():
-        assert held[name]["tags"]["edit"] == str(load.edits[name])
-        assert set(held[name]["configuration"]["organizations"]) == {organization}
+        assert azure_connectors[name]["tags"]["edit"] == str(load.edits[name])
+        assert set(azure_connectors[name]["configuration"]["organizations"]) == {organization}

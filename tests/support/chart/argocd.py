@@ -13,23 +13,23 @@ __all__ = ["ARGOCD", "KINDS", "NOW", "health", "run"]
 ARGOCD = ROOT / "deploy/gitops/argocd"
 KINDS = sorted((ARGOCD / "resource_customizations/defender-devops.io").iterdir())
 NOW = "0001-01-01T00:00:00Z"
-"""What the scripts' clock says."""
+"""The time that os.date returns to the scripts."""
 
-_KEPT_FROM_SCRIPTS = "io = nil; debug = nil; package = nil; dofile = nil; loadfile = nil; loadstring = nil"
+_REMOVE_LIBRARIES = "io = nil; debug = nil; package = nil; dofile = nil; loadfile = nil; loadstring = nil"
 """Argo CD opens base, table, string, math and a small os; a script that needs more would fail only there."""
 
 
 def health(obj: dict[str, Any]) -> dict[str, Any]:
-    """Status and message that Argo CD shows for an object of ours."""
+    """Return the status and message that Argo CD shows for an object of this project."""
     (kind,) = (kind for kind in KINDS if kind.name == obj["kind"])
     return run((kind / "health.lua").read_text(), obj)
 
 
 def run(script: str, obj: dict[str, Any]) -> dict[str, Any]:
-    """What the script returns for an object, as Python values."""
+    """Return the script's result for an object, as Python values."""
     lua = LuaRuntime(register_eval=False, unpack_returned_tuples=True)
     lua.execute(f"os = {{ date = function() return '{NOW}' end }}; require = function(name) return _G[name] end")
-    lua.execute(_KEPT_FROM_SCRIPTS)
+    lua.execute(_REMOVE_LIBRARIES)
     lua.globals()["obj"] = _to_lua(lua, obj)
     result = _to_python(lua.execute(script))
     assert isinstance(result, dict)

@@ -1,4 +1,4 @@
-"""What the API server's audit log tells of one account: every request, and the right that it took."""
+"""The requests of one account in the API server's audit log, each with the right that it needs."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Request:
 
     Attributes:
         right: verb and resource.
-        namespace: of the object; empty where it has none, or all were meant.
-        name: of the object; empty where several were meant.
-        status: HTTP status of the answer.
+        namespace: of the object; empty for cluster-scoped objects and for all namespaces.
+        name: of the object; empty for a list.
+        status: HTTP status of the response.
     """
 
     right: Right
@@ -35,7 +35,7 @@ class Request:
 
     @classmethod
     def of(cls, event: dict[str, object]) -> Request | None:
-        """What an event says, or None where it is not about a resource."""
+        """Return the request of an audit event; None where it is not for a resource."""
         ref, answer = event.get("objectRef"), event.get("responseStatus")
         if not isinstance(ref, dict) or not isinstance(answer, dict):
             return None
@@ -45,7 +45,7 @@ class Request:
 
 
 def write_policy(file: Path, *users: str) -> Path:
-    """Write a policy that selects all requests of these users, each noted once it is answered."""
+    """Write an audit policy that records each request of these users once, with its response."""
     rules = [{"level": "Metadata", "users": [*users]}, {"level": "None"}]
     policy = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"], "rules": rules}
     file.write_text(yaml.safe_dump(policy))
@@ -53,6 +53,6 @@ def write_policy(file: Path, *users: str) -> Path:
 
 
 def requests(log: Path) -> list[Request]:
-    """All requests for resources in a log."""
+    """Return all requests for resources in a log."""
     events = (json.loads(line) for line in log.read_text().splitlines())
     return [request for event in events if (request := Request.of(event))]

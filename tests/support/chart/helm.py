@@ -46,8 +46,8 @@ def _render_text(
     *arguments: str | Path, release: str = RELEASE, namespace: str = NAMESPACE, apis: tuple[str, ...] = OPTIONAL_APIS
 ) -> str:
     """The chart's manifests as helm writes them, for a cluster that has `apis` besides Kubernetes' own."""
-    known = [f"--api-versions={api}" for api in apis]
-    return helm("template", release, CHART, "--namespace", namespace, *known, *arguments)
+    api_versions = [f"--api-versions={api}" for api in apis]
+    return helm("template", release, CHART, "--namespace", namespace, *api_versions, *arguments)
 
 
 def render(

@@ -1,4 +1,4 @@
-"""The operator as the chart has it: installed by helm, running as the chart's service account, beside a cloud."""
+"""The operator as the chart deploys it: with the settings and the service account that helm installed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OPERATOR_IDENTITY: Mapping[str, object] = {
 def run_installed_operator(
     cluster: Cluster, kube: KubernetesClient, cloud: Cloud, release: Release, folder: Path
 ) -> Iterator[Operator]:
-    """Run the operator in the place of the release's first pod, until the end of the block."""
+    """Run the operator in place of the release's first pod, until the end of the block."""
     with ProjectedTokens(cluster, release.namespace, release.service_account, folder) as tokens:
         (pod, *_) = release.pods(kube)
         variables = {
@@ -37,7 +37,7 @@ def run_installed_operator(
             **cloud.environment(),
             **_sign_in_pages(),
         }
-        del variables["DEFENDER_DEVOPS_METRICS_PORT"]  # a free one is taken instead of the pod's
+        del variables["DEFENDER_DEVOPS_METRICS_PORT"]  # a free port instead of the pod's
         with Operator.start(folder / "operator.log", variables) as operator:
             yield operator
 

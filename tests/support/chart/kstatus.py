@@ -1,4 +1,4 @@
-"""What Flux, and every other tool that stands on sigs.k8s.io/cli-utils, takes an object for: the real kstatus."""
+"""The real kstatus: the status that Flux and other users of sigs.k8s.io/cli-utils compute for an object."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ __all__ = ["kstatus"]
 
 
 def kstatus(*objects: dict[str, Any]) -> list[str]:
-    """The status of each: InProgress, Failed, Current, Terminating, NotFound or Unknown."""
-    manifests = "\n".join(json.dumps(each) for each in objects)
-    judged = subprocess.run([_program()], input=manifests, capture_output=True, text=True, check=True)
-    return [json.loads(line)["status"] for line in judged.stdout.splitlines()]
+    """Return the status of each object: InProgress, Failed, Current, Terminating, NotFound or Unknown."""
+    manifests = "\n".join(json.dumps(manifest) for manifest in objects)
+    result = subprocess.run([_program()], input=manifests, capture_output=True, text=True, check=True)
+    return [json.loads(line)["status"] for line in result.stdout.splitlines()]
 
 
 @cache

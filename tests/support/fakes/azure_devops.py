@@ -1,4 +1,4 @@
-"""A small Azure DevOps for unit tests: answers by path, and keeps what was asked."""
+"""A small Azure DevOps for unit tests: responds by path, and records the requests."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ Answer = Callable[[web.Request], Any]
 
 @dataclass
 class FakeAzureDevOps:
-    """All hosts in one.
+    """All hosts of Azure DevOps in one server.
 
     Attributes:
-        answers: by path (without query), what to answer: JSON, a response, or a function of the request.
-        asked: requests that came.
+        responses: by path without query: JSON, a response, a list of responses, or a function of the request.
+        requests: all requests so far.
     """
 
     responses: dict[str, Any] = field(default_factory=dict)
@@ -46,7 +46,7 @@ class FakeAzureDevOps:
 
 
 def copy(response: web.Response) -> web.Response:
-    """aiohttp sends a response object once."""
+    """Return a new response with the same content: aiohttp sends a response object once only."""
     return web.Response(
         status=response.status,
         body=response.body,
@@ -59,7 +59,7 @@ def copy(response: web.Response) -> web.Response:
 
 @dataclass
 class FakeMonotonicClock:
-    """Seconds that only sleeping moves."""
+    """A monotonic clock that only `sleep` advances."""
 
     now: float = 1000.0
     sleeps: list[float] = field(default_factory=list)
@@ -74,7 +74,7 @@ class FakeMonotonicClock:
 
 @dataclass
 class AzureDevOpsSetup:
-    """A client with all that stands around it."""
+    """A client, its fake service and its clock."""
 
     service: FakeAzureDevOps
     http: httpx.AsyncClient
@@ -87,7 +87,7 @@ class AzureDevOpsSetup:
 
 @asynccontextmanager
 async def serve_azure_devops(service: FakeAzureDevOps) -> AsyncIterator[AzureDevOpsSetup]:
-    """Serve it, and give a client for it."""
+    """Serve it on the loopback interface, and yield a client for it."""
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", service.handle)
     runner = web.AppRunner(app, access_log=None)

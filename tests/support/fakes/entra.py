@@ -1,4 +1,4 @@
-"""A small Entra ID for unit tests: rotates refresh tokens, signs id_tokens, and refuses as it is told."""
+"""A small Entra ID for unit tests: rotates refresh tokens, signs id_tokens, and fails on request."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ OBJECT_ID = "99999999-9999-9999-9999-999999999999"
 
 @cache
 def signing_key(name: str = "key-1") -> rsa.RSAPrivateKey:
-    """Keys are slow to make, so they are made once."""
+    """Return the RSA key of that name; cached, as generating one takes 0.1 s."""
     return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
 @dataclass
 class TokenError:
-    """An answer of the token endpoint that is no token."""
+    """An error response of the token endpoint."""
 
     status: int = 400
     error: str | None = "invalid_grant"
@@ -52,10 +52,10 @@ class FakeEntra:
     """The state of the service.
 
     Attributes:
-        refusals: answers to the coming token requests, before anything else.
-        uses: how often each refresh token was presented.
-        forms: every form that came.
-        refresh_tokens: those that are accepted.
+        token_errors: responses to the next token requests, one each; None lets one succeed.
+        uses: number of requests with each refresh token.
+        forms: the form of every token request.
+        refresh_tokens: those that the service accepts.
     """
 
     clock: Callable[[], datetime]
@@ -172,7 +172,7 @@ class FakeEntra:
 
 @asynccontextmanager
 async def serve_entra(entra: FakeEntra) -> AsyncIterator[FakeEntra]:
-    """Serve it on a free port of the loopback."""
+    """Serve it on a free port of the loopback interface."""
     app = web.Application()
     app.router.add_post("/{tenant}/oauth2/v2.0/token", entra.token)
     app.router.add_post("/{tenant}/oauth2/v2.0/devicecode", entra.device_code)

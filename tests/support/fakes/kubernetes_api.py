@@ -1,4 +1,4 @@
-"""A server that plays the API server by script: real HTTP, so that the client is tested as it is."""
+"""A scripted API server over real HTTP, so that tests use the real client."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Responder = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @dataclass
 class Request:
-    """What the server was sent."""
+    """A request that the server received."""
 
     method: str
     path: str
@@ -26,7 +26,7 @@ class Request:
 
 @dataclass
 class FakeKubernetesApi:
-    """Answers requests one after the other with `answers`, then with an empty object."""
+    """Sends the next of `responses` for each request, then an empty object."""
 
     port: int = 0
     responses: list[Responder | web.StreamResponse] = field(default_factory=list)
@@ -37,7 +37,7 @@ class FakeKubernetesApi:
         return f"http://127.0.0.1:{self.port}"
 
     def respond(self, status: int, body: object = None, **headers: str) -> None:
-        """Script the next answer."""
+        """Add the next response."""
         self.responses.append(web.json_response(body if body is not None else {}, status=status, headers=headers))
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -49,7 +49,7 @@ class FakeKubernetesApi:
 
 
 def write_kubeconfig(file: Path, server: str, **user: object) -> Path:
-    """A kubeconfig with one context."""
+    """Write a kubeconfig with one context."""
     content = {
         "apiVersion": "v1",
         "kind": "Config",

@@ -17,8 +17,8 @@ class MemorySecrets:
     """Fulfils `SecretStore`.
 
     Attributes:
-        failures: raised by the coming writes, one each; None lets one through.
-        before_write: called before each write, to let somebody else in between.
+        failures: raised by the next writes, one each; None lets one succeed.
+        before_write: called once before the next write, to simulate a concurrent one.
         writes: every write that succeeded, in order.
     """
 
@@ -50,19 +50,19 @@ class MemorySecrets:
         return self.put(secret)
 
     def put(self, secret: StoredSecret) -> StoredSecret:
-        """Write as somebody who asks nobody."""
+        """Write without a check of the version, as another client does."""
         stored = replace(secret, resource_version=str(next(self._versions)))
         self.stored[secret.namespace, secret.name] = stored
         self.writes.append(stored)
         return stored
 
     def add(self, namespace: str, name: str, type_: str = "Opaque", **data: str) -> StoredSecret:
-        """A person's Secret; `_` in a key stands for `-`."""
+        """Add a Secret that a user wrote; `_` in a key becomes `-`."""
         values = {key.replace("_", "-"): SecretBytes(value.encode()) for key, value in data.items()}
         return self.put(StoredSecret(namespace, name, type_, data=values))
 
     def text(self, namespace: str, name: str, key: str) -> str | None:
-        """A value as it is stored."""
+        """Return a stored value as text; None where there is no such key."""
         value = self.stored[namespace, name].data.get(key)
         return value.get_secret_value().decode() if value else None
 

@@ -27,10 +27,10 @@ BASE = "http://127.0.0.1:1"
 
 @dataclass
 class FakeClock:
-    """A clock that only tests move; whoever sleeps moves it too.
+    """A clock that only tests and `sleep` advance.
 
     Attributes:
-        longest_step: the most that a sleep moves it, where what is waited for goes on in real time.
+        longest_step: upper bound in seconds by which a sleep advances it, for waits on something that takes real time.
     """
 
     now: datetime = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -50,7 +50,7 @@ class FakeClock:
 
 
 def connector(sign_in: dict[str, Any] | None = None, **changes: object) -> AzureDevOpsConnector:
-    """A connector with method AuthorizationCode and a client secret, or what `sign_in` changes of it."""
+    """Return a connector with method AuthorizationCode and a client secret, changed by `sign_in`."""
     uid, name, namespace = changes.pop("uid", UID), changes.pop("name", "contoso"), changes.pop("namespace", NAMESPACE)
     body = manifest()
     body["metadata"] |= {"uid": uid, "name": name, "namespace": namespace}
@@ -74,7 +74,11 @@ REFRESH_TOKEN = {"method": "RefreshToken", "refreshTokenSecretRef": {"name": "ha
 
 @dataclass
 class SignInSetup:
-    """Everything around the sign-in."""
+    """An assembled sign-in with its fakes.
+
+    Attributes:
+        requeued: keys of the connectors that the sign-in requeued.
+    """
 
     time: FakeClock
     entra: FakeEntra
@@ -98,7 +102,7 @@ async def assemble_sign_in(
     assertions: FederatedTokens | None = None,
     **settings: object,
 ) -> AsyncIterator[SignInSetup]:
-    """A sign-in that asks the given Entra ID."""
+    """Assemble a sign-in that uses the fake Entra ID."""
     http = open_http_client()
     secrets = secrets or MemorySecrets()
     if (NAMESPACE, "signin-app") not in secrets.stored:

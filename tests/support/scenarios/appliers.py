@@ -1,6 +1,6 @@
-"""Those who put manifests into a cluster, each with its own way to patch, to mark what is its own, and to prune.
+"""The tools that apply manifests: each has its own way to patch, to track its objects, and to prune.
 
-What they do is written down at kubectl (https://kubernetes.io/docs/tasks/manage-kubernetes-objects/declarative-config/,
+Sources: kubectl (https://kubernetes.io/docs/tasks/manage-kubernetes-objects/declarative-config/,
 https://kubernetes.io/docs/reference/using-api/server-side-apply/), Argo CD
 (https://argo-cd.readthedocs.io/en/stable/user-guide/resource_tracking/) and Flux
 (https://fluxcd.io/flux/components/kustomize/kustomizations/).
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import json
+import uuid
 from typing import Protocol
 
 from sandbox.cluster.client import KubernetesClient, Manifest
@@ -23,19 +24,19 @@ _FLUX = "kustomize.toolkit.fluxcd.io"
 
 
 class Applier(Protocol):
-    """Puts the manifests of a git repository into a cluster."""
+    """Applies the manifests of a git repository to a cluster."""
 
     def __init__(self, kube: KubernetesClient) -> None:
-        """Work through this client."""
+        """Use this client."""
         ...
 
     def sync(self, *manifests: Manifest) -> None:
-        """Make the cluster agree with these, and prune what they no longer hold, where the tool does that."""
+        """Apply these manifests and, where the tool prunes, delete the objects that are no longer among them."""
         ...
 
 
 class KubectlApply:
-    """`kubectl apply`: a three-way merge patch with what was applied last, kept in an annotation. Prunes nothing."""
+    """`kubectl apply`: a three-way merge patch with the last applied manifest, stored in an annotation. Never prunes."""
 
     def __init__(self, kube: KubernetesClient) -> None:
         self.kube = kube
@@ -46,22 +47,22 @@ class KubectlApply:
             self._apply(manifest)
 
     def _apply(self, manifest: Manifest) -> None:
-        wanted = copy.deepcopy(manifest)
-        annotations = wanted["metadata"].setdefault("annotations", {})
+        desired = copy.deepcopy(manifest)
+        annotations = desired["metadata"].setdefault("annotations", {})
         annotations[_LAST_APPLIED] = json.dumps(manifest, separators=(",", ":"), sort_keys=True)
         metadata = manifest["metadata"]
         live = self.kube.get(manifest["kind"], metadata["name"], metadata["namespace"])
         if live is None:
-            self.kube.create(wanted)
+            self.kube.create(desired)
             return
         last = json.loads(live["metadata"].get("annotations", {}).get(_LAST_APPLIED, "{}"))
-        patch = _three_way(last, wanted, live)
+        patch = _three_way(last, desired, live)
         if patch:
             self.kube.patch(manifest["kind"], metadata["name"], patch, metadata["namespace"])
 
 
 class KubectlServerSideApply:
-    """`kubectl apply --server-side`, which refuses to take fields that another manager owns with another value."""
+    """`kubectl apply --server-side`, which fails where another manager owns a field with another value."""
 
     def __init__(self, kube: KubernetesClient) -> None:
         self.kube = kube
@@ -75,25 +76,27 @@ class KubectlServerSideApply:
 class ArgoCd:
     """Argo CD with its default tracking: `kubectl apply`, an annotation on each object, and pruning.
 
-    It never prunes an object that has owners: such a one is for its owner to delete.
+    It never prunes an object that has owner references.
     """
-
-    application = "security"
 
     def __init__(self, kube: KubernetesClient) -> None:
         self.kube = kube
+        # One application for each test: it prunes in all namespaces, those of other tests included.
+        self.application = f"security-{uuid.uuid4().hex[:8]}"
         self._kubectl = KubectlApply(kube)
 
     def sync(self, *manifests: Manifest) -> None:
-        """Apply each, then delete what carries the mark and is not among them."""
+        """Apply each, then delete the tracked objects that are not among them."""
         tracked = [self._tracked(manifest) for manifest in manifests]
         self._kubectl.sync(*tracked)
-        kept = {each["metadata"]["annotations"][_TRACKING_ID] for each in tracked}
-        for each in self.kube.list_all(ORGANIZATION):
-            metadata = each["metadata"]
+        desired_ids = {manifest["metadata"]["annotations"][_TRACKING_ID] for manifest in tracked}
+        for organization in self.kube.list_all(ORGANIZATION):
+            metadata = organization["metadata"]
             mark = metadata.get("annotations", {}).get(_TRACKING_ID, "")
-            ours = mark.startswith(f"{self.application}:") and mark == _tracking_id(self.application, each)
-            if ours and mark not in kept and not metadata.get("ownerReferences"):
+            is_tracked = mark.startswith(f"{self.application}:") and mark == _tracking_id(
+                self.application, organization
+            )
+            if is_tracked and mark not in desired_ids and not metadata.get("ownerReferences"):
                 self.kube.delete(ORGANIZATION, metadata["name"], metadata["namespace"], propagation="Foreground")
 
     def _tracked(self, manifest: Manifest) -> Manifest:
@@ -103,14 +106,14 @@ class ArgoCd:
 
 
 class Flux:
-    """Flux' kustomize-controller: server-side apply that takes fields from others, labels, and an inventory."""
+    """Flux' kustomize-controller: server-side apply with force, labels, and an inventory."""
 
     def __init__(self, kube: KubernetesClient) -> None:
         self.kube = kube
         self._inventory: set[tuple[str, str, str]] = set()
 
     def sync(self, *manifests: Manifest) -> None:
-        """Apply each, then delete what was applied before and is not among them."""
+        """Apply each, then delete the objects of the inventory that are not among them."""
         applied = set()
         for manifest in manifests:
             labelled = copy.deepcopy(manifest)
@@ -118,8 +121,8 @@ class Flux:
             labelled["metadata"].setdefault("labels", {}).update(labels)
             _server_side_apply(self.kube, labelled, manager="kustomize-controller", force=True)
             applied.add((manifest["kind"], manifest["metadata"]["name"], manifest["metadata"]["namespace"]))
-        for gone in self._inventory - applied:
-            self.kube.delete(*gone)
+        for pruned in self._inventory - applied:
+            self.kube.delete(*pruned)
         self._inventory = applied
 
 
@@ -143,10 +146,10 @@ def _server_side_apply(kube: KubernetesClient, manifest: Manifest, *, manager: s
     )
 
 
-def _three_way(last: Manifest, wanted: Manifest, live: Manifest) -> Manifest:
-    """The merge patch that kubectl sends: what differs from the live object, and null for what was taken out."""
-    patch: Manifest = {key: None for key in last if key not in wanted and key in live}
-    for key, value in wanted.items():
+def _three_way(last: Manifest, desired: Manifest, live: Manifest) -> Manifest:
+    """Return kubectl's merge patch: the differences from the live object, and null for removed fields."""
+    patch: Manifest = {key: None for key in last if key not in desired and key in live}
+    for key, value in desired.items():
         old = live.get(key)
         if isinstance(value, dict) and isinstance(old, dict):
             inner = _three_way(last.get(key) or {}, value, old)

@@ -1,4 +1,4 @@
-"""Somebody else who works in Azure: a script with a service principal, against Azure Resource Manager itself."""
+"""Another user of Azure: a script with a service principal that calls Azure Resource Manager."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SECURITY_READER = "39bc4728-0917-49c7-9d2c-d95423bc2eb4"
 
 
 class AzureUser:
-    """Looks at the connector `contoso` and changes what stands below it, blocking."""
+    """Reads the connector `contoso` and changes its child resources; blocking."""
 
     def __init__(self, http: httpx.Client, cloud: Cloud) -> None:
         self._http = http
@@ -37,25 +37,25 @@ class AzureUser:
     @classmethod
     @contextmanager
     def sign_in(cls, cloud: Cloud) -> Iterator[AzureUser]:
-        """Work with the team's client secret."""
+        """Sign in with the team's client secret."""
         context = ssl.create_default_context(cafile=str(cloud.ca))
         with httpx.Client(verify=context, trust_env=False, timeout=30) as http:
             yield cls(http, cloud)
 
     def set_annotations(self, organization: str, *, state: str, severity: str = "High") -> None:
-        """Turn an organization's pull request annotations on or off."""
+        """Enable or disable the pull request annotations of an organization."""
         category = {"category": "IaC", "minimumSeverityLevel": severity}
         change = {"state": state, "categoryConfigurations": [category]}
         self._call(f"/devops/default/azureDevOpsOrgs/{organization}", "PATCH", {"actionableRemediation": change})
 
     def annotations(self, organization: str) -> dict[str, Any]:
-        """How an organization's pull request annotations stand."""
+        """Return `actionableRemediation` of an organization."""
         body = self._call(f"/devops/default/azureDevOpsOrgs/{organization}", "GET")
-        found: dict[str, Any] = body["properties"]["actionableRemediation"]
-        return found
+        annotations: dict[str, Any] = body["properties"]["actionableRemediation"]
+        return annotations
 
     def severity(self, organization: str) -> str | None:
-        """From which severity on an organization's pull requests are annotated; None where they are not."""
+        """Return the minimum severity of an organization's annotations; None where they are disabled."""
         try:
             setting = self.annotations(organization)
         except httpx.HTTPStatusError as error:
@@ -65,22 +65,23 @@ class AzureUser:
         return setting["categoryConfigurations"][0]["minimumSeverityLevel"] if setting["state"] == "Enabled" else None
 
     def readers(self) -> set[str]:
-        """Principals that are Security Readers of the connector, also where it is gone and their roles were left."""
+        """Return the principals with Security Reader on the connector, also after its deletion."""
         path = f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Authorization/roleAssignments"
-        found = (each["properties"] for each in self._send("GET", path, _ROLES_VERSION)["value"])
+        assignments = (assignment["properties"] for assignment in self._send("GET", path, _ROLES_VERSION)["value"])
         return {
-            each["principalId"]
-            for each in found
-            if each["scope"].lower() == self._id.lower() and each["roleDefinitionId"].endswith(_SECURITY_READER)
+            assignment["principalId"]
+            for assignment in assignments
+            if assignment["scope"].lower() == self._id.lower()
+            and assignment["roleDefinitionId"].endswith(_SECURITY_READER)
         }
 
     def configuration(self) -> dict[str, Any]:
-        """The properties of the DevOps configuration."""
-        found: dict[str, Any] = self._call("/devops/default", "GET")["properties"]
-        return found
+        """Return the properties of the DevOps configuration."""
+        properties: dict[str, Any] = self._call("/devops/default", "GET")["properties"]
+        return properties
 
     def delete_configuration(self) -> None:
-        """Delete the DevOps configuration, and leave the connector."""
+        """Delete the DevOps configuration, not the connector."""
         self._call("/devops/default", "DELETE")
 
     def _call(self, below: str, method: str, properties: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -89,11 +90,11 @@ class AzureUser:
 
     def _send(self, method: str, path: str, version: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         answer = self._send_once(method, path, version, body)
-        if answer.status_code == httpx.codes.UNAUTHORIZED:  # the token is of before the cloud began anew
+        if answer.status_code == httpx.codes.UNAUTHORIZED:  # the cloud was reset since the token was issued
             self._token = None
             answer = self._send_once(method, path, version, body)
-        found: dict[str, Any] = answer.raise_for_status().json() if answer.content else {}
-        return found
+        content: dict[str, Any] = answer.raise_for_status().json() if answer.content else {}
+        return content
 
     def _send_once(self, method: str, path: str, version: str, body: dict[str, Any] | None) -> httpx.Response:
         self._token = self._token or self._new_token()

@@ -1,4 +1,4 @@
-"""The world of the connectors' tests: the sandbox's default one, and the identities that teams bring with them."""
+"""The simulated cloud's content for tests of connectors: the default one, and identities that teams own."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OPERATOR: Final = "defender-devops-sandbox"
 """The operator's own application in these tests."""
 
 TEAM: Final = "aaaaaaaa-0000-0000-0000-000000000001"
-"""Client id of an identity whose secret a team keeps in its namespace."""
+"""Client id of an identity whose secret is in a team's namespace."""
 
 TEAM_SECRET: Final = "team-secret"
 
@@ -42,7 +42,7 @@ BY_CERTIFICATE: Final = "aaaaaaaa-0000-0000-0000-000000000003"
 
 @cache
 def key_and_certificate() -> str:
-    """A private key and its self-signed certificate, as PEM: made once, as keys are slow to make."""
+    """Return a private key and its self-signed certificate as PEM; cached, as generating a key takes 0.1 s."""
     return b"".join(self_signed("by-certificate")).decode()
 
 
@@ -50,7 +50,7 @@ def write_world(file: Path, *, trusted_namespace: str) -> Path:
     """Write the world file.
 
     Args:
-        file: where.
+        file: its path.
         trusted_namespace: the namespace whose service account the identity WORKLOAD trusts.
     """
     world: dict[str, Any] = yaml.safe_load(DEFAULT_WORLD.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""One test's namespace, with what a person would do in it and in the cloud beside it."""
+"""The namespace of one test, and the actions of a user in it and in the simulated cloud."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ ACCOUNT = "mdc-devops-connector@contoso.com"
 KIND = "AzureDevOpsConnector"
 ORGANIZATION = "DevOpsOrganization"
 
-_EVERY_NAMESPACES = {"default", "kube-root-ca.crt"}
-"""What a controller keeps in each namespace."""
+_CONTROLLER_OBJECTS = {"default", "kube-root-ca.crt"}
+"""Names of the objects that Kubernetes' controllers create in each namespace."""
 
 _POLL_SECONDS = 0.1
-_PATIENCE = 20
+_TIMEOUT = 20
 
 
-def wait_for(holds: Callable[[], object], what: str, timeout: float = _PATIENCE) -> None:
-    """Wait until something holds in Azure."""
+def wait_for(holds: Callable[[], object], failure: str, timeout: float = _TIMEOUT) -> None:
+    """Wait until a condition holds, such as one in Azure; `failure` is the message if it does not."""
     deadline = time.monotonic() + timeout
     while not holds():
-        assert time.monotonic() < deadline, what
+        assert time.monotonic() < deadline, failure
         time.sleep(_POLL_SECONDS)
 
 
 @dataclass
 class Scenario:
-    """What a test works with.
+    """A namespace of one test, with a connector where the test creates one.
 
     Attributes:
-        kube: the API, as administrator.
-        control: the cloud's other side.
-        namespace: of the test's own.
+        kube: the API of the cluster, as administrator.
+        control: the control interface of the simulated cloud.
+        namespace: used by no other test at the same time.
     """
 
     kube: KubernetesClient
@@ -51,29 +51,29 @@ class Scenario:
     namespace: str
 
     def enter(self) -> None:
-        """Make sure that the namespace is there: a test before may have deleted it."""
-        found = self.kube.get("Namespace", self.namespace)
-        if found is not None and found["metadata"].get("deletionTimestamp"):
+        """Create the namespace if it does not exist: an earlier test may have deleted it."""
+        existing = self.kube.get("Namespace", self.namespace)
+        if existing is not None and existing["metadata"].get("deletionTimestamp"):
             self.kube.wait_deleted("Namespace", self.namespace)
         self.kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}})
 
     def leave(self) -> None:
-        """Leave an empty namespace, and no work under way in the cloud, to whoever comes next."""
+        """Delete all objects and faults, so that the next test starts with an empty namespace and no pending work."""
         self.control.clear_faults()
-        names = [each["metadata"]["name"] for each in self.kube.list_all(KIND, self.namespace)]
+        names = [connector["metadata"]["name"] for connector in self.kube.list_all(KIND, self.namespace)]
         for name in names:
-            # Suspended, so that the operator lets it go without a word to Azure, whatever the test did to that.
+            # The operator releases a suspended connector without a request to Azure, whatever the test did to Azure.
             self.kube.patch(KIND, name, {"spec": {"suspend": True}}, self.namespace)
         self.delete_all()
         for name in names:
             self.kube.wait_deleted(KIND, name, self.namespace)
 
     def delete_all(self) -> None:
-        """Ask for the deletion of all that a test leaves behind."""
+        """Request the deletion of all objects that tests create."""
         for kind in (KIND, ORGANIZATION, "Secret", "ServiceAccount", "ConfigMap"):
-            for each in self.kube.list_all(kind, self.namespace):
-                if each["metadata"]["name"] not in _EVERY_NAMESPACES:
-                    self.kube.delete(kind, each["metadata"]["name"], self.namespace)
+            for body in self.kube.list_all(kind, self.namespace):
+                if body["metadata"]["name"] not in _CONTROLLER_OBJECTS:
+                    self.kube.delete(kind, body["metadata"]["name"], self.namespace)
 
     def secret(self, name: str, **values: str) -> None:
         """Write a Secret."""
@@ -88,11 +88,11 @@ class Scenario:
         )
 
     def new_code(self, name: str = "code") -> None:
-        """Put a fresh one-time code into the Secret of that name."""
+        """Write a new one-time code into the Secret of that name."""
         self.secret(name, code=self.control.issue_code(ACCOUNT))
 
     def manifest(self, name: str = "contoso", **spec: object) -> Manifest:
-        """A connector with method Code and the organizations contoso and fabrikam, changed by `spec`."""
+        """Return a connector with method Code and the organizations contoso and fabrikam, changed by `spec`."""
         base: dict[str, Any] = {
             "azure": {
                 "tenantId": TENANT,
@@ -115,11 +115,11 @@ class Scenario:
         }
 
     def apply(self, manifest: Manifest) -> Manifest:
-        """Server-side apply, as the person who owns the manifest."""
+        """Apply on the server side, as the owner of the manifest."""
         return self.kube.apply(manifest, manager="team")
 
     def ready(self, name: str = "contoso", *, code: str = "code", **spec: object) -> Manifest:
-        """Apply a connector with a fresh code in the Secret `code` and wait until it is Ready; gives the resource."""
+        """Apply a connector with a new code in the Secret `code`, wait until it is Ready and return it."""
         self.new_code(code)
         self.apply(self.manifest(name, **_merged({"authorization": {"codeSecretRef": {"name": code}}}, spec)))
         return self.wait("Ready", "True", name=name)
@@ -127,13 +127,13 @@ class Scenario:
     def declare(
         self, organization: str, *, name: str | None = None, connector: str = "contoso", **spec: object
     ) -> Manifest:
-        """Apply a DevOpsOrganization, as somebody who decides for one."""
+        """Apply a DevOpsOrganization, as a user does to configure one organization."""
         return self.apply(self.organization_manifest(organization, name=name, connector=connector, **spec))
 
     def organization_manifest(
         self, organization: str, *, name: str | None = None, connector: str = "contoso", **spec: object
     ) -> Manifest:
-        """A DevOpsOrganization as it stands in somebody's git."""
+        """Return a DevOpsOrganization as a user declares it."""
         return {
             "apiVersion": "defender-devops.io/v1alpha1",
             "kind": ORGANIZATION,
@@ -142,118 +142,131 @@ class Scenario:
         }
 
     def connector(self, name: str = "contoso") -> Manifest:
-        """The resource as it is."""
-        found = self.kube.get(KIND, name, self.namespace)
-        assert found is not None
-        return found
+        """Return the current resource."""
+        connector = self.kube.get(KIND, name, self.namespace)
+        assert connector is not None
+        return connector
 
     def wait(
         self, kind: str, status: str, reason: str | None = None, *, name: str = "contoso", timeout: float = 30
     ) -> Manifest:
-        """Wait for a condition of a connector, said about its newest spec; gives the resource."""
+        """Wait for a condition of a connector that refers to its newest spec; return the resource."""
         return self.kube.wait(
-            KIND, name, self.namespace, until=lambda body: _says(body, kind, status, reason), timeout=timeout
+            KIND, name, self.namespace, until=lambda body: _has_condition(body, kind, status, reason), timeout=timeout
         )
 
     def wait_until(
         self, holds: Callable[[Manifest], object], *, name: str = "contoso", timeout: float = 30
     ) -> Manifest:
-        """Wait until something holds for a connector; gives the resource."""
+        """Wait until a predicate holds for a connector; return the resource."""
         return self.kube.wait(KIND, name, self.namespace, until=holds, timeout=timeout)
 
     def wait_organization(
         self, name: str, kind: str, status: str, reason: str | None = None, *, timeout: float = 30
     ) -> Manifest:
-        """Wait for a condition of a DevOpsOrganization, by its own name; gives the resource."""
+        """Wait for a condition of a DevOpsOrganization, by the resource's name; return the resource."""
         return self.kube.wait(
-            ORGANIZATION, name, self.namespace, until=lambda body: _says(body, kind, status, reason), timeout=timeout
+            ORGANIZATION,
+            name,
+            self.namespace,
+            until=lambda body: _has_condition(body, kind, status, reason),
+            timeout=timeout,
         )
 
     def organizations(self) -> dict[str, Manifest]:
-        """The DevOpsOrganizations, by organization."""
-        return {each["spec"]["organization"]: each for each in self.kube.list_all(ORGANIZATION, self.namespace)}
+        """Return the DevOpsOrganizations by the name of their organization."""
+        return {
+            organization["spec"]["organization"]: organization
+            for organization in self.kube.list_all(ORGANIZATION, self.namespace)
+        }
 
     def in_portal(self, name: str = "contoso", **connector: object) -> str:
-        """Make a connector as a person does in the portal, authorized; gives its id."""
+        """Create an authorized connector, as a user does in the portal; return its id."""
         base = {"subscription": SUBSCRIPTION, "resourceGroup": GROUP, "account": ACCOUNT}
         return self.control.add_connector(name=name, **base | connector)
 
     def change_in_portal(self, name: str = "contoso", **changes: object) -> None:
-        """Change a connector behind the operator's back; see the control interface's `ConnectorChange`."""
+        """Change a connector out of band; the fields are those of the control interface's `ConnectorChange`."""
         self.control.change_connector(SUBSCRIPTION, GROUP, name, **changes)
 
     def delete_in_portal(self, name: str = "contoso") -> None:
-        """Delete a connector behind the operator's back."""
+        """Delete a connector out of band."""
         self.control.delete_connector(SUBSCRIPTION, GROUP, name)
 
-    def look(self) -> None:
-        """Let the operator look at the whole cloud once more, and act on it.
+    def wait_observed(self) -> None:
+        """Wait until the operator has polled Resource Graph and probed the authorization once more.
 
         Raises:
-            TimeoutError: it does not look.
+            TimeoutError: it did not.
         """
         self.wait_request("Resources_Query")
         self.wait_request("AzureDevOpsOrgs_ListAvailable")
 
     def onboarded(self, connector: str = "contoso") -> set[str]:
-        """The organizations that Azure's connector of that name holds."""
-        found = self.in_azure(connector)
-        return set(found["configuration"]["organizations"]) if found and found["configuration"] else set()
+        """Return the organizations that are onboarded in Azure's connector of that name."""
+        connector_ = self.in_azure(connector)
+        return (
+            set(connector_["configuration"]["organizations"]) if connector_ and connector_["configuration"] else set()
+        )
 
     def in_azure(self, connector: str = "contoso") -> dict[str, Any] | None:
-        """Azure's connector of that name, as the cloud itself knows it; None where there is none."""
-        found = [each for each in self.control.world()["connectors"] if each["id"].endswith(f"/{connector}")]
-        return found[0] if found else None
+        """Return Azure's connector of that name from the simulated cloud's own state; None where there is none."""
+        matches = [
+            connector_
+            for connector_ in self.control.world()["connectors"]
+            if connector_["id"].endswith(f"/{connector}")
+        ]
+        return matches[0] if matches else None
 
     def wait_onboarded(self, *organizations: str, connector: str = "contoso", timeout: float = 30) -> None:
-        """Wait until Azure's connector holds just these.
+        """Wait until exactly these organizations are onboarded in Azure's connector.
 
         Raises:
-            TimeoutError: it does not.
+            TimeoutError: others were onboarded until the end.
         """
         deadline = time.monotonic() + timeout
-        while (held := self.onboarded(connector)) != set(organizations):
+        while (onboarded := self.onboarded(connector)) != set(organizations):
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{connector} holds {sorted(held)} after {timeout} s")
+                raise TimeoutError(f"{connector} has {sorted(onboarded)} onboarded after {timeout} s")
             time.sleep(_POLL_SECONDS)
 
     def wait_request(self, operation: str | None = None, *, times: int = 1, path: str | None = None) -> None:
-        """Wait for requests that end after this moment.
+        """Wait for requests that end after this call.
 
         Args:
-            operation: name of the operation; requests that a fault answered have none.
-            times: how many.
+            operation: name of the operation; requests that a fault responded to have none.
+            times: number of requests.
             path: regular expression for the path.
 
         Raises:
-            TimeoutError: they did not come.
+            TimeoutError: there were fewer.
         """
-        wanted = {name: value for name, value in (("operation", operation), ("path", path)) if value is not None}
+        filters = {name: value for name, value in (("operation", operation), ("path", path)) if value is not None}
         for _ in range(times):
-            if not self.control.journal(since=self.control.last(), wait=_PATIENCE, **wanted):
-                raise TimeoutError(f"no {operation or path} within {_PATIENCE} s")
+            if not self.control.journal(since=self.control.last(), wait=_TIMEOUT, **filters):
+                raise TimeoutError(f"no {operation or path} within {_TIMEOUT} s")
 
     def writes(self, since: int = 0) -> list[str]:
-        """What was changed in Azure, one operation for each request with an effect."""
-        return [each["operation"] for each in self.control.journal(since=since, service="arm", effective="true")]
+        """Return the operations of the requests that changed something in Azure."""
+        return [entry["operation"] for entry in self.control.journal(since=since, service="arm", effective="true")]
 
 
 def message(body: Manifest, kind: str) -> str:
-    """The message of a condition."""
+    """Return the message of a condition."""
     return str(condition(body, kind).get("message", ""))
 
 
-def _says(body: Manifest, kind: str, status: str, reason: str | None) -> bool:
-    found = condition(body, kind)
+def _has_condition(body: Manifest, kind: str, status: str, reason: str | None) -> bool:
+    reported = condition(body, kind)
     return (
         body.get("status", {}).get("observedGeneration") == body["metadata"]["generation"]
-        and found.get("status") == status
-        and reason in {None, found.get("reason")}
+        and reported.get("status") == status
+        and reason in {None, reported.get("reason")}
     )
 
 
 def _merged(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
-    """Merge as a JSON merge patch does: None removes."""
+    """Merge as a JSON merge patch does: None removes a key."""
     merged = copy.deepcopy(base)
     for key, value in change.items():
         if value is None:

@@ -74,14 +74,14 @@ class SignInScenario(Scenario):
         answer = httpx.post(
             f"{self.address(name)}/device", headers={"Accept": "application/json"}, trust_env=False, timeout=30
         )
-        asked = answer.json()
+        device_code = answer.json()
         with Browser(self.ca) as telephone:
-            telephone.open(asked["verificationUri"])
-            telephone.press("Next", otc=asked["userCode"])
+            telephone.open(device_code["verificationUri"])
+            telephone.press("Next", otc=device_code["userCode"])
             telephone.press("Sign in", loginfmt=account, passwd=PASSWORD)
             if "Accept" in telephone.text:
                 telephone.press("Accept")
-        return str(asked["userCode"])
+        return str(device_code["userCode"])
 
     def only_sign_in(self, name: str, sign_in: dict[str, Any]) -> None:
         """Apply a connector that has nothing to do in Azure but to wait for somebody to authorize it."""
@@ -102,8 +102,8 @@ class SignInScenario(Scenario):
 
     def status(self) -> dict[str, Any]:
         """Status of the connector."""
-        found: dict[str, Any] = self.connector().get("status", {})
-        return found
+        status: dict[str, Any] = self.connector().get("status", {})
+        return status
 
 
 def at_entra(page: Page, account: str = ACCOUNT) -> None:

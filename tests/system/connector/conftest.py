@@ -11,6 +11,7 @@ import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import pytest
 
@@ -34,49 +35,76 @@ QUICK = {
 }
 """As much faster than the defaults as the cloud's time is: an hour in ten seconds."""
 
-_GRANTED = tuple(f"scene-{number}" for number in range(12))
-_TRUSTED = "scene-trusted"
-_UNGRANTED = "scene-ungranted"
-_ALL = (*_GRANTED, _TRUSTED, _UNGRANTED)
+
+@dataclass(frozen=True)
+class Namespaces:
+    """The namespaces of one process's scenarios: other processes of the run work in the same cluster.
+
+    Attributes:
+        granted: may act as the operator and by their service account.
+        trusted: granted too; an identity of the cloud trusts its service account.
+        ungranted: may use none of the operator's identities.
+    """
+
+    granted: tuple[str, ...]
+    trusted: str
+    ungranted: str
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (*self.granted, self.trusted, self.ungranted)
 
 
 def watching(namespaces: Iterable[str], granted: Iterable[str]) -> dict[str, str]:
-    """Variables for these namespaces; the granted ones may act as the operator, and by their service account."""
-    own = [
+    """Return the operator's variables for these namespaces.
+
+    Args:
+        namespaces: those it watches.
+        granted: those that may act as the operator, and by their service account.
+    """
+    operator_grants = [
         {"namespace": namespace, "tenantId": TENANT, "subscriptionId": subscription}
         for namespace in granted
         for subscription in (SUBSCRIPTION, UNKNOWN_SUBSCRIPTION)
     ]
-    by_service_account = [{**each, "clientId": WORKLOAD, "serviceAccountName": SERVICE_ACCOUNT} for each in own]
+    workload_grants = [
+        {**grant, "clientId": WORKLOAD, "serviceAccountName": SERVICE_ACCOUNT} for grant in operator_grants
+    ]
     return {
         "DEFENDER_DEVOPS_NAMESPACES": json.dumps(list(namespaces)),
-        "DEFENDER_DEVOPS_IDENTITY_GRANTS": json.dumps([*own, *by_service_account]),
+        "DEFENDER_DEVOPS_IDENTITY_GRANTS": json.dumps([*operator_grants, *workload_grants]),
     }
 
 
 @pytest.fixture(scope="session")
+def pool(worker_id: str) -> Namespaces:
+    """The namespaces that the shared operator watches."""
+    prefix = f"scenario-{worker_id}"
+    granted = tuple(f"{prefix}-{number}" for number in range(12))
+    return Namespaces(granted, trusted=f"{prefix}-trusted", ungranted=f"{prefix}-ungranted")
+
+
+@pytest.fixture(scope="session")
 def shared_cloud(
-    start_cloud: Callable[..., Cloud], cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
+    start_cloud: Callable[..., Cloud], cluster: Cluster, pool: Namespaces, tmp_path_factory: pytest.TempPathFactory
 ) -> Cloud:
-    """One cloud for all scenes."""
-    world = write_world(tmp_path_factory.mktemp("world") / "world.yaml", trusted_namespace=_TRUSTED)
+    """One cloud for all scenarios."""
+    world = write_world(tmp_path_factory.mktemp("world") / "world.yaml", trusted_namespace=pool.trusted)
     federation = ("--federation-issuer", cluster.issuer, "--federation-jwks", cluster.jwks)
     return start_cloud("--speed", "360", "--world", world, *federation)
 
 
 @pytest.fixture(scope="session")
 def shared_operator(
-    cluster: Cluster, kube: KubernetesClient, shared_cloud: Cloud, tmp_path_factory: pytest.TempPathFactory
+    cluster: Cluster, shared_cloud: Cloud, pool: Namespaces, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Operator]:
-    """One operator for all scenes; it watches the namespaces that they take in turn."""
-    for name in _ALL:
-        kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    """One operator for all scenarios; it watches the namespaces that they use in turn."""
     environment = {
         "KUBECONFIG": str(cluster.kubeconfig),
         **shared_cloud.environment(),
         **CLIENT_SECRET_IDENTITY,
         **QUICK,
-        **watching(_ALL, (*_GRANTED, _TRUSTED)),
+        **watching(pool.names, (*pool.granted, pool.trusted)),
     }
     log = tmp_path_factory.mktemp("shared-operator") / "operator.log"
     with Operator.start(log, environment) as operator:
@@ -85,13 +113,13 @@ def shared_operator(
 
 
 @pytest.fixture(scope="session")
-def namespaces() -> Iterator[str]:
-    """Namespaces that may act as the operator, each given out again long after the last test has left it."""
-    return itertools.cycle(_GRANTED)
+def namespaces(pool: Namespaces) -> Iterator[str]:
+    """Namespaces that may act as the operator; each is used again long after its last test has ended."""
+    return itertools.cycle(pool.granted)
 
 
 @contextmanager
-def _set(kube: KubernetesClient, control: ControlClient, namespace: str) -> Iterator[Scenario]:
+def _open_scenario(kube: KubernetesClient, control: ControlClient, namespace: str) -> Iterator[Scenario]:
     scenario = Scenario(kube, control, namespace)
     scenario.enter()
     yield scenario
@@ -110,29 +138,29 @@ def control(shared_cloud: Cloud, shared_operator: Operator) -> Iterator[ControlC
 @pytest.fixture
 def scenario(kube: KubernetesClient, control: ControlClient, namespaces: Iterator[str]) -> Iterator[Scenario]:
     """A namespace of the test's own, in the shared cloud."""
-    with _set(kube, control, next(namespaces)) as scenario:
+    with _open_scenario(kube, control, next(namespaces)) as scenario:
         yield scenario
 
 
 @pytest.fixture
 def neighbour(kube: KubernetesClient, scenario: Scenario, namespaces: Iterator[str]) -> Iterator[Scenario]:
     """Another namespace beside the test's own, as other people of the same cluster have."""
-    with _set(kube, scenario.control, next(namespaces)) as neighbour:
+    with _open_scenario(kube, scenario.control, next(namespaces)) as neighbour:
         yield neighbour
 
 
 @pytest.fixture
-def trusted_scenario(kube: KubernetesClient, control: ControlClient) -> Iterator[Scenario]:
+def trusted_scenario(kube: KubernetesClient, control: ControlClient, pool: Namespaces) -> Iterator[Scenario]:
     """The namespace whose service account an identity of the cloud trusts."""
-    with _set(kube, control, _TRUSTED) as trusted_scenario:
-        yield trusted_scenario
+    with _open_scenario(kube, control, pool.trusted) as scenario:
+        yield scenario
 
 
 @pytest.fixture
-def ungranted_scenario(kube: KubernetesClient, control: ControlClient) -> Iterator[Scenario]:
-    """A namespace that is granted nothing."""
-    with _set(kube, control, _UNGRANTED) as ungranted_scenario:
-        yield ungranted_scenario
+def ungranted_scenario(kube: KubernetesClient, control: ControlClient, pool: Namespaces) -> Iterator[Scenario]:
+    """A namespace without any grant."""
+    with _open_scenario(kube, control, pool.ungranted) as scenario:
+        yield scenario
 
 
 @pytest.fixture
@@ -163,7 +191,7 @@ def run(start_operator: Callable[..., Operator], cloud: Cloud, own_settings: dic
     """Start an operator for the test's own namespace and cloud, with these settings."""
 
     def start(**settings: str) -> Operator:
-        own = {f"DEFENDER_DEVOPS_{name.upper()}": value for name, value in settings.items()}
-        return start_operator(cloud, own_settings | own)
+        variables = {f"DEFENDER_DEVOPS_{name.upper()}": value for name, value in settings.items()}
+        return start_operator(cloud, own_settings | variables)
 
     return start

@@ -32,7 +32,7 @@ class Trouble:
     Attributes:
         name: in words.
         reason: of Provisioned.
-        words: that the message must hold.
+        phrases: that the message must hold.
         cause: brings it about.
         mend: takes its cause away; nobody touches the resource.
         spec: what the manifest asks for.
@@ -40,7 +40,7 @@ class Trouble:
 
     name: str
     reason: str
-    words: tuple[str, ...]
+    phrases: tuple[str, ...]
     cause: Callable[[Scenario], object]
     mend: Callable[[Scenario], object]
     spec: dict[str, Any] = field(default_factory=dict)
@@ -56,14 +56,14 @@ def without_rights(scenario: Scenario) -> None:
 
 
 def with_rights_to_read(scenario: Scenario) -> None:
-    """The operator's identity may look, and no more."""
+    """The operator's identity may read only."""
     without_rights(scenario)
     scenario.control.assign_role("Reader", OPERATOR, SCOPE)
 
 
-def policies(scenario: Scenario, *found: dict[str, Any]) -> None:
+def policies(scenario: Scenario, *assignments: dict[str, Any]) -> None:
     """Assign these Azure Policies, and no others."""
-    scenario.control.change_subscription(SUBSCRIPTION, policies=list(found))
+    scenario.control.change_subscription(SUBSCRIPTION, policies=list(assignments))
 
 
 def with_subscription(scenario: Scenario) -> None:
@@ -182,15 +182,15 @@ def test_what_is_wrong_is_told_and_mends_itself_once_its_cause_is_gone(scenario:
     since = scenario.control.last()
     scenario.new_code()
     scenario.apply(scenario.manifest(**trouble.spec))
-    told = scenario.wait("Provisioned", "False", trouble.reason)
-    for part in trouble.words:
-        assert part in message(told, "Provisioned")
-    assert condition(told, "Ready")["status"] == "False"
-    assert condition(told, "Ready")["reason"] == trouble.reason
-    assert condition(told, "Stalled")["message"] == message(told, "Provisioned")
-    assert condition(told, "Reconciling") == {}
+    connector = scenario.wait("Provisioned", "False", trouble.reason)
+    for part in trouble.phrases:
+        assert part in message(connector, "Provisioned")
+    assert condition(connector, "Ready")["status"] == "False"
+    assert condition(connector, "Ready")["reason"] == trouble.reason
+    assert condition(connector, "Stalled")["message"] == message(connector, "Provisioned")
+    assert condition(connector, "Reconciling") == {}
     assert scenario.writes(since) == []
-    version = told["metadata"]["resourceVersion"]
+    version = connector["metadata"]["resourceVersion"]
     scenario.wait_request("Resources_Query", times=3)
     assert scenario.connector()["metadata"]["resourceVersion"] == version
     trouble.mend(scenario)
@@ -199,16 +199,16 @@ def test_what_is_wrong_is_told_and_mends_itself_once_its_cause_is_gone(scenario:
 
 
 def test_a_connector_that_is_somebody_elses_is_not_looked_into(scenario: Scenario) -> None:
-    theirs = {"defender-devops-owner": "another-cluster/uid", "defender-devops-resource": "there/theirs"}
-    scenario.in_portal(tags=theirs, autoDiscovery="Enabled")
+    foreign_tags = {"defender-devops-owner": "another-cluster/uid", "defender-devops-resource": "there/theirs"}
+    scenario.in_portal(tags=foreign_tags, autoDiscovery="Enabled")
     scenario.new_code()
     scenario.apply(scenario.manifest())
-    told = scenario.wait("Provisioned", "False", "NotAdopted")
+    connector = scenario.wait("Provisioned", "False", "NotAdopted")
     scenario.wait_request("Resources_Query", times=2)
     assert scenario.control.journal(service="arm", path="/contoso/") == []
     assert scenario.organizations() == {}
-    assert told["status"].keys() & {"discovery", "authorization"} == set()
-    assert condition(told, "Authorized")["status"] == "Unknown"
+    assert connector["status"].keys() & {"discovery", "authorization"} == set()
+    assert condition(connector, "Authorized")["status"] == "Unknown"
     scenario.delete_in_portal()
     ready = scenario.wait("Ready", "True")
     assert condition(ready, "ReauthRequired")["status"] == "False"
@@ -216,7 +216,7 @@ def test_a_connector_that_is_somebody_elses_is_not_looked_into(scenario: Scenari
 
 
 @pytest.mark.parametrize(
-    ("azure", "reason", "words"),
+    ("azure", "reason", "phrases"),
     [
         ({"location": "antarctica"}, "RegionNotSupported", ("antarctica", "westeurope", "swedencentral")),
         ({"resourceGroup": "rg-of-nobody"}, "InvalidSpec", ("rg-of-nobody", "az group create")),
@@ -224,14 +224,14 @@ def test_a_connector_that_is_somebody_elses_is_not_looked_into(scenario: Scenari
     ids=["region", "resource group"],
 )
 def test_a_place_that_is_nowhere_is_told_and_the_manifest_has_to_be_made_anew(
-    scenario: Scenario, azure: dict[str, str], reason: str, words: tuple[str, ...]
+    scenario: Scenario, azure: dict[str, str], reason: str, phrases: tuple[str, ...]
 ) -> None:
     scenario.new_code()
     scenario.apply(scenario.manifest(azure=azure))
-    told = scenario.wait("Provisioned", "False", reason)
-    for part in words:
-        assert part in message(told, "Provisioned")
-    assert condition(told, "Stalled")["reason"] == reason
+    connector = scenario.wait("Provisioned", "False", reason)
+    for part in phrases:
+        assert part in message(connector, "Provisioned")
+    assert condition(connector, "Stalled")["reason"] == reason
     scenario.kube.delete("AzureDevOpsConnector", "contoso", scenario.namespace)
     scenario.kube.wait_deleted("AzureDevOpsConnector", "contoso", scenario.namespace)
     scenario.ready()
@@ -241,9 +241,9 @@ def test_a_policy_that_forbids_a_later_change_is_told_and_complied_with(scenario
     scenario.ready()
     policies(scenario, {"name": "tags", "displayName": "Everything has an owner", "requiredTags": ["owner"]})
     scenario.apply(scenario.manifest(azure={"tags": {"team": "blue"}}))
-    told = scenario.wait("Provisioned", "False", "PolicyDenied")
-    assert "Everything has an owner" in message(told, "Provisioned")
-    assert condition(told, "Authorized")["status"] == "True"
+    connector = scenario.wait("Provisioned", "False", "PolicyDenied")
+    assert "Everything has an owner" in message(connector, "Provisioned")
+    assert condition(connector, "Authorized")["status"] == "True"
     scenario.apply(scenario.manifest(azure={"tags": {"team": "blue", "owner": "platform"}}))
     scenario.wait("Ready", "True")
 
@@ -251,9 +251,9 @@ def test_a_policy_that_forbids_a_later_change_is_told_and_complied_with(scenario
 def test_an_organization_that_does_not_exist_is_told_and_taken_in_once_it_is_founded(scenario: Scenario) -> None:
     scenario.new_code()
     scenario.apply(scenario.manifest(organizations={"names": ["contoso", "contosoo"]}))
-    told = scenario.wait("OrganizationsAvailable", "False", "OrganizationNotFound")
+    connector = scenario.wait("OrganizationsAvailable", "False", "OrganizationNotFound")
     for part in ("contosoo", "Correct the name"):
-        assert part in message(told, "OrganizationsAvailable")
+        assert part in message(connector, "OrganizationsAvailable")
     ready = scenario.wait("Ready", "False", "OrganizationNotFound")
     assert condition(ready, "Stalled")["reason"] == "OrganizationNotFound"
     assert condition(ready, "Provisioned")["status"] == "True"
@@ -269,8 +269,8 @@ def test_an_organization_that_does_not_exist_is_told_and_taken_in_once_it_is_fou
 def test_an_organization_of_another_tenant_is_one_that_nobody_sees(scenario: Scenario) -> None:
     scenario.new_code()
     scenario.apply(scenario.manifest(organizations={"names": ["litware"]}))
-    told = scenario.wait("Ready", "False", "OrganizationNotFound")
-    assert "litware" in message(told, "Ready")
+    connector = scenario.wait("Ready", "False", "OrganizationNotFound")
+    assert "litware" in message(connector, "Ready")
     assert scenario.onboarded() == set()
 
 
@@ -278,10 +278,10 @@ def test_an_organization_held_elsewhere_is_told_and_taken_in_once_it_is_free(sce
     elsewhere = scenario.in_portal("elsewhere", organizations=["fabrikam"])
     scenario.new_code()
     scenario.apply(scenario.manifest())
-    told = scenario.wait("OrganizationsAvailable", "False", "OrganizationConflict")
-    assert "fabrikam" in message(told, "OrganizationsAvailable")
-    assert elsewhere.lower() in message(told, "OrganizationsAvailable").lower()
-    assert condition(told, "Ready")["reason"] == "OrganizationConflict"
+    connector = scenario.wait("OrganizationsAvailable", "False", "OrganizationConflict")
+    assert "fabrikam" in message(connector, "OrganizationsAvailable")
+    assert elsewhere.lower() in message(connector, "OrganizationsAvailable").lower()
+    assert condition(connector, "Ready")["reason"] == "OrganizationConflict"
     assert scenario.onboarded() == {"contoso"}
     scenario.delete_in_portal("elsewhere")
     scenario.wait("Ready", "True")
@@ -306,8 +306,8 @@ def test_what_cannot_be_a_code_is_refused_unsent_and_a_code_is_taken_at_once(
 ) -> None:
     scenario.secret("code", code=pasted)
     scenario.apply(scenario.manifest())
-    told = scenario.wait("Authorized", "False", reason)
-    assert "Secret code" in message(told, "Authorized")
+    connector = scenario.wait("Authorized", "False", reason)
+    assert "Secret code" in message(connector, "Authorized")
     assert scenario.writes() == []
     scenario.new_code()
     scenario.wait("Ready", "True")
@@ -326,10 +326,10 @@ def test_a_code_that_was_used_before_ends_in_words_and_a_new_one_mends_it(scenar
             authorization={"codeSecretRef": {"name": "copied-code", "key": "code"}},
         )
     )
-    told = scenario.wait("Authorized", "False", "TokenExchangeFailed", name="second")
+    connector = scenario.wait("Authorized", "False", "TokenExchangeFailed", name="second")
     for part in ("InvalidOAuthCode", "Secret copied-code", ACCOUNT):
-        assert part in message(told, "Authorized")
-    assert condition(told, "ReauthRequired")["status"] == "False"
+        assert part in message(connector, "Authorized")
+    assert condition(connector, "ReauthRequired")["status"] == "False"
     scenario.new_code("copied-code")
     scenario.wait("Ready", "True", name="second")
 
@@ -339,10 +339,10 @@ def test_two_connectors_with_one_code_do_not_spoil_each_others_authorization(sce
     for name, organization in (("first", "contoso"), ("second", "fabrikam")):
         scenario.apply(scenario.manifest(name, organizations={"names": [organization]}))
     lucky, other = _one_ready(scenario)
-    told = scenario.wait("Authorized", "False", "AuthorizationCodeInvalid", name=other)
-    assert f"connector {lucky}" in message(told, "Authorized")
-    sent = [code for entry in scenario.control.journal() for code in entry.get("codes", [])]
-    assert len(sent) == 1
+    connector = scenario.wait("Authorized", "False", "AuthorizationCodeInvalid", name=other)
+    assert f"connector {lucky}" in message(connector, "Authorized")
+    sent_codes = [code for entry in scenario.control.journal() for code in entry.get("codes", [])]
+    assert len(sent_codes) == 1
     scenario.new_code("a-code-of-its-own")
     changed = scenario.manifest(
         other,
@@ -370,12 +370,12 @@ def test_no_declared_organization_of_a_broken_connector_is_left_without_a_word(s
     scenario.declare("tailspin", onboarding="Onboarded")
     scenario.apply(scenario.manifest())
     scenario.wait("Provisioned", "False", "Forbidden")
-    told = scenario.kube.wait(
+    connector = scenario.kube.wait(
         ORGANIZATION,
         "tailspin",
         scenario.namespace,
         until=lambda body: condition(body, "Ready").get("reason") == "Forbidden",
     )
-    assert "see its conditions" in message(told, "Ready")
+    assert "see its conditions" in message(connector, "Ready")
     scenario.control.assign_role("Contributor", OPERATOR, SCOPE)
     scenario.wait_organization("tailspin", "Ready", "True", "Onboarded")

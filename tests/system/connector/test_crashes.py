@@ -56,14 +56,14 @@ class Workload:
     """What a person asks for, and how it ends.
 
     Attributes:
-        before: spec that is in place when it begins; None where there is no connector.
+        initial_spec: spec that is in place when it begins; None where there is no connector.
         spec: that is asked for; None asks for the connector's deletion.
-        end: what there is in the end, as `look` sees it.
+        end: what there is in the end, as `snapshot` returns it.
         writes: effective writes to Azure on the way there, by operation.
         repeated: operations that may have their effect once more after a kill, and why that has to be.
     """
 
-    before: dict[str, Any] | None
+    initial_spec: dict[str, Any] | None
     spec: dict[str, Any] | None
     end: dict[str, Any]
     writes: dict[str, int]
@@ -141,13 +141,13 @@ WORKLOADS = {
 
 @dataclass
 class Stage:
-    """A scene whose operator speaks through a gate, and is started anew whenever it was killed.
+    """A scenario whose operator sends its requests through a crash proxy, and is restarted after each kill.
 
     Attributes:
         scene: namespace and cloud.
-        gate: between the operator and everything else.
-        somebody: looks at Azure beside the operator.
-        start: starts an operator that speaks through the gate.
+        proxy: between the operator and everything else.
+        azure_user: another client of Azure.
+        start: starts an operator that sends its requests through the proxy.
         operator: the one that runs.
         brought: a person has brought another code since the operator was killed.
     """
@@ -182,10 +182,10 @@ class Stage:
         else:
             self.scenario.apply(self.scenario.manifest(**spec))
 
-    def look(self) -> dict[str, Any]:
+    def snapshot(self) -> dict[str, Any]:
         """What there is in Azure and in the cluster, as far as it does not differ from one run to the next."""
         azure = self.scenario.in_azure()
-        found = self.scenario.kube.get(KIND, "contoso", self.scenario.namespace)
+        resource = self.scenario.kube.get(KIND, "contoso", self.scenario.namespace)
         resources = self.scenario.kube.list_all(ORGANIZATION, self.scenario.namespace)
         onboarded = self.scenario.onboarded()
         return {
@@ -194,9 +194,12 @@ class Stage:
             "onboarded": onboarded,
             "annotated": {name: self.azure_user.severity(name) for name in onboarded},
             "readers": self.azure_user.readers(),
-            "ready": condition(found, "Ready").get("reason") if found else None,
-            "remembered": remembered(found["status"]) if found else None,
-            "organizations": {each["metadata"]["name"]: condition(each, "Ready").get("reason") for each in resources},
+            "ready": condition(resource, "Ready").get("reason") if resource else None,
+            "remembered": recorded_in_status(resource["status"]) if resource else None,
+            "organizations": {
+                organization["metadata"]["name"]: condition(organization, "Ready").get("reason")
+                for organization in resources
+            },
         }
 
     def wait(self, end: dict[str, Any], *, or_else: Callable[[], bool] = lambda: False) -> bool:
@@ -206,23 +209,23 @@ class Stage:
         """
         deadline = time.monotonic() + 60
         while not or_else():
-            seen = self.look()
-            if seen == end:
+            state = self.snapshot()
+            if state == end:
                 return True
-            assert time.monotonic() < deadline, f"{seen} is not {end}; writes: {self.proxy.writes}"
+            assert time.monotonic() < deadline, f"{state} is not {end}; writes: {self.proxy.writes}"
             self._bring_another_code_if_asked()
             time.sleep(0.2)
         return False
 
     def _bring_another_code_if_asked(self) -> None:
         """Between writing the code's hash down and sending it, a crash costs the code."""
-        found = self.scenario.kube.get(KIND, "contoso", self.scenario.namespace)
-        if found is not None and not self.brought and "handed over already" in message(found, "Authorized"):
+        resource = self.scenario.kube.get(KIND, "contoso", self.scenario.namespace)
+        if resource is not None and not self.brought and "handed over already" in message(resource, "Authorized"):
             self.scenario.new_code()
             self.brought = True
 
 
-def remembered(status: dict[str, Any]) -> tuple[set[str], str | None, set[str]]:
+def recorded_in_status(status: dict[str, Any]) -> tuple[set[str], str | None, set[str]]:
     """What status knows of the operator's own deeds: tags, the mode, readers."""
     azure = status.get("azure") or {}
     tags = {name for name in azure.get("managedTagKeys", []) if name not in OWNER_TAGS}
@@ -242,8 +245,8 @@ def proxy(cluster: Cluster, shared_cloud: Cloud) -> Iterator[CrashProxy]:
 
 @pytest.fixture
 def ways(proxy: CrashProxy, cluster: Cluster, tmp_path: Path) -> dict[str, str]:
-    """Variables that lead an operator through the gate."""
-    access = tmp_path / "through-the-gate.kubeconfig"
+    """Variables that route an operator through the proxy."""
+    access = tmp_path / "through-the-proxy.kubeconfig"
     access.write_text(kubeconfig(proxy.addresses[KUBERNETES], cluster.ca, token=cluster.admin_token))
     return {"KUBECONFIG": str(access), "DEFENDER_DEVOPS_ARM_ENDPOINT": proxy.addresses[AZURE]}
 
@@ -252,7 +255,7 @@ def ways(proxy: CrashProxy, cluster: Cluster, tmp_path: Path) -> dict[str, str]:
 def start(
     start_operator: Callable[..., Operator], shared_cloud: Cloud, own_settings: dict[str, str], ways: dict[str, str]
 ) -> Callable[[], Operator]:
-    """Start an operator that speaks through the gate."""
+    """Start an operator that sends its requests through the proxy."""
     return lambda: start_operator(shared_cloud, own_settings | ways)
 
 
@@ -260,7 +263,7 @@ def start(
 def stage(
     kube: KubernetesClient, shared_cloud: Cloud, namespace: str, proxy: CrashProxy, start: Callable[[], Operator]
 ) -> Iterator[Stage]:
-    """The operator in a namespace of its own, with its gate."""
+    """The operator in a namespace of its own, with its proxy."""
     with ControlClient(shared_cloud.control) as control:
         control.reset()
         control.remove_access(ACCOUNT, *OUT_OF_SIGHT)
@@ -275,21 +278,21 @@ def begin(stage: Stage, workload: Workload) -> int:
     """Bring about what is there before, and the code; gives where the journal then stands."""
     stage.clear()
     stage.scenario.new_code()
-    if workload.before is not None:
-        stage.ask(workload.before)
-        stage.wait(LARGE_END if workload.before is LARGE else SMALL_END)
+    if workload.initial_spec is not None:
+        stage.ask(workload.initial_spec)
+        stage.wait(LARGE_END if workload.initial_spec is LARGE else SMALL_END)
     return stage.scenario.control.last()
 
 
-def check(stage: Stage, workload: Workload, since: int, where: str) -> None:
+def check(stage: Stage, workload: Workload, since: int, context: str) -> None:
     """Hold what was written to Azure against what has to be, and see that no code was sent twice."""
-    made = Counter(stage.scenario.writes(since))
-    more = made - Counter(workload.writes)
-    assert Counter(workload.writes) - made == Counter(), f"{where}: less was written: {made}"
-    assert more.keys() <= workload.repeated.keys(), f"{where}: more was written: {more}"
-    assert all(number == 1 for number in more.values()), f"{where}: more than once more: {more}"
-    sent = [code for entry in stage.scenario.control.journal() for code in entry.get("codes", [])]
-    assert len(sent) == len(set(sent)), f"{where}: a code was sent twice"
+    writes = Counter(stage.scenario.writes(since))
+    more = writes - Counter(workload.writes)
+    assert Counter(workload.writes) - writes == Counter(), f"{context}: less was written: {writes}"
+    assert more.keys() <= workload.repeated.keys(), f"{context}: more was written: {more}"
+    assert all(number == 1 for number in more.values()), f"{context}: more than once more: {more}"
+    sent_codes = [code for entry in stage.scenario.control.journal() for code in entry.get("codes", [])]
+    assert len(sent_codes) == len(set(sent_codes)), f"{context}: a code was sent twice"
 
 
 @pytest.mark.long
@@ -302,12 +305,12 @@ def test_an_operator_killed_at_any_write_ends_where_it_would_have(stage: Stage, 
         crash_point = CrashPoint(moment, stage.kill, number)
         stage.proxy.set_crash_point(crash_point)
         stage.ask(workload.spec)
-        undisturbed = stage.wait(workload.end, or_else=crash_point.sprung.is_set)
-        where = f"{moment.value} write {number}, {stage.proxy.writes[-1]}"
+        undisturbed = stage.wait(workload.end, or_else=crash_point.reached.is_set)
+        context = f"{moment.value} write {number}, {stage.proxy.writes[-1]}"
         if not undisturbed:
             stage.restart()
             stage.wait(workload.end)
-        check(stage, workload, since, where)
+        check(stage, workload, since, context)
         if undisturbed:
             break
     assert number > sum(workload.writes.values()) + 1, f"not every write was met: {stage.proxy.writes}"
@@ -325,14 +328,14 @@ LIFE = (
 @pytest.mark.long
 def test_an_operator_killed_time_and_again_brings_a_connector_through_its_life(stage: Stage) -> None:
     stage.scenario.new_code()
-    for name, kills in itertools.groupby(LIFE, key=lambda each: each[0]):
+    for name, kills in itertools.groupby(LIFE, key=lambda step: step[0]):
         workload, since = WORKLOADS[name], stage.scenario.control.last()
-        traps = [CrashPoint(moment, stage.kill, words=words) for _, moment, words in kills]
+        traps = [CrashPoint(moment, stage.kill, pattern=pattern) for _, moment, pattern in kills]
         stage.proxy.set_crash_point(traps[0])
         stage.ask(workload.spec)
         for crash_point, following in itertools.zip_longest(traps, traps[1:]):
-            assert not stage.wait(workload.end, or_else=crash_point.sprung.is_set), (
-                f"no {crash_point.words} on the way to {name}"
+            assert not stage.wait(workload.end, or_else=crash_point.reached.is_set), (
+                f"no {crash_point.pattern} on the way to {name}"
             )
             stage.proxy.set_crash_point(following)
             stage.restart()
@@ -351,24 +354,24 @@ PLAIN_END: dict[str, Any] = {
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    ("wish", "words"),
+    ("wish", "pattern"),
     [
         ({"azure": {"tags": {"team": "blue"}}}, r"azure: PATCH .*securityConnectors/contoso$"),
         ({"securityReaders": [{"objectId": TEAM, "principalType": "Group"}]}, r"azure: PUT .*roleAssignments/"),
     ],
     ids=["a tag", "a reader"],
 )
-@pytest.mark.parametrize("after", [{}, None], ids=["the wish is withdrawn", "the connector is deleted"])
+@pytest.mark.parametrize("next_spec", [{}, None], ids=["the wish is withdrawn", "the connector is deleted"])
 def test_what_was_set_a_moment_before_a_crash_is_not_left_behind(
-    stage: Stage, wish: dict[str, Any], words: str, after: dict[str, Any] | None
+    stage: Stage, wish: dict[str, Any], pattern: str, next_spec: dict[str, Any] | None
 ) -> None:
     stage.scenario.new_code()
     stage.ask({})
     stage.wait(PLAIN_END)
-    crash_point = CrashPoint(CrashMoment.AFTER_WRITE, stage.kill, words=words)
+    crash_point = CrashPoint(CrashMoment.AFTER_WRITE, stage.kill, pattern=pattern)
     stage.proxy.set_crash_point(crash_point)
     stage.ask(wish)
-    assert not stage.wait(NOTHING, or_else=crash_point.sprung.is_set)
-    stage.ask(after)
+    assert not stage.wait(NOTHING, or_else=crash_point.reached.is_set)
+    stage.ask(next_spec)
     stage.restart()
-    stage.wait(NOTHING if after is None else PLAIN_END)
+    stage.wait(NOTHING if next_spec is None else PLAIN_END)

@@ -50,9 +50,9 @@ def wait_blocked(scenario: Scenario) -> str:
     return message(blocked, "Ready")
 
 
-def do_as_told(scenario: Scenario, words: str) -> Manifest:
+def do_as_told(scenario: Scenario, text: str) -> Manifest:
     """Run the kubectl command that a message ends with."""
-    command = shlex.split(words[words.index("kubectl") :])
+    command = shlex.split(text[text.index("kubectl") :])
     assert command[:6] == ["kubectl", "-n", scenario.namespace, "patch", "azuredevopsconnector", "contoso"]
     assert command[6:9] == ["--type", "merge", "-p"]
     (patch,) = command[9:]
@@ -63,8 +63,8 @@ def test_azure_down_blocks_a_deletion_until_it_is_back(scenario: Scenario) -> No
     scenario.ready()
     scenario.control.fault(service="arm", status=503, times=None)
     delete(scenario)
-    words = wait_blocked(scenario)
-    assert "503" in words or "failed" in words
+    text = wait_blocked(scenario)
+    assert "503" in text or "failed" in text
     assert condition(scenario.connector(), "Reconciling")["reason"] == "DeletionBlocked"
     scenario.control.clear_faults()
     wait_deleted(scenario)
@@ -77,9 +77,9 @@ def test_the_patch_that_a_blocked_deletion_tells_of_lets_go_of_the_connector(sce
     delete(scenario)
     do_as_told(scenario, wait_blocked(scenario))
     wait_deleted(scenario)
-    left = scenario.in_azure()
-    assert left is not None
-    assert not OWNER_TAGS & left["tags"].keys()
+    azure_connector = scenario.in_azure()
+    assert azure_connector is not None
+    assert not OWNER_TAGS & azure_connector["tags"].keys()
     assert scenario.onboarded() == {"contoso", "fabrikam"}
 
 
@@ -88,9 +88,9 @@ def test_letting_go_waits_for_no_azure(scenario: Scenario) -> None:
     scenario.control.fault(service="arm", status=503, times=None)
     delete(scenario)
     wait_deleted(scenario, timeout=15)
-    left = scenario.in_azure()
-    assert left is not None
-    assert left["tags"].keys() >= OWNER_TAGS
+    azure_connector = scenario.in_azure()
+    assert azure_connector is not None
+    assert azure_connector["tags"].keys() >= OWNER_TAGS
 
 
 @pytest.mark.long  # the operator's patience is ten seconds
@@ -108,9 +108,9 @@ def test_rights_that_are_gone_block_a_deletion_until_they_are_back(scenario: Sce
     for role in ("Contributor", "Role Based Access Control Administrator"):
         scenario.control.unassign_role(role, OPERATOR, scope)
     delete(scenario)
-    words = wait_blocked(scenario)
+    text = wait_blocked(scenario)
     for part in ("Microsoft.Security/securityConnectors", "az role assignment create", "Detach"):
-        assert part in words
+        assert part in text
     assert condition(scenario.connector(), "Stalled")["reason"] == "DeletionBlocked"
     assert condition(scenario.connector(), "Provisioned")["reason"] == "Forbidden"
     scenario.control.assign_role("Contributor", OPERATOR, scope)
@@ -130,9 +130,9 @@ def test_a_lock_blocks_a_deletion_until_it_is_taken_off(scenario: Scenario) -> N
     scenario.ready()
     scenario.control.fault(service="arm", method="DELETE", status=409, body=LOCKED, times=None)
     delete(scenario)
-    words = wait_blocked(scenario)
+    text = wait_blocked(scenario)
     for part in ("locked: rg-devops-security", "Detach"):
-        assert part in words
+        assert part in text
     scenario.control.clear_faults()
     wait_deleted(scenario)
     assert scenario.in_azure() is None
@@ -155,9 +155,9 @@ def test_a_secret_that_does_not_open_its_identity_any_more_blocks_a_deletion_unt
     scenario.ready(**TEAMS_OWN)
     scenario.secret("azure", client_secret="one-of-yesterday")
     delete(scenario)
-    words = wait_blocked(scenario)
-    assert "secret" in words.lower()
-    assert "one-of-yesterday" not in words
+    text = wait_blocked(scenario)
+    assert "secret" in text.lower()
+    assert "one-of-yesterday" not in text
     scenario.secret("azure", client_secret=TEAM_SECRET)
     wait_deleted(scenario)
     assert scenario.in_azure() is None
@@ -186,11 +186,11 @@ def test_a_resource_declared_for_a_connector_that_cannot_go_hears_of_it(scenario
     scenario.ready()
     scenario.control.fault(service="arm", method="DELETE", status=503, times=None)
     delete(scenario)
-    words = wait_blocked(scenario)
+    text = wait_blocked(scenario)
     scenario.declare("tailspin", onboarding="Onboarded")
-    told = scenario.wait_organization("tailspin", "Ready", "False", "DeletionBlocked")
-    assert "see its conditions" in message(told, "Ready")
-    do_as_told(scenario, words)
+    organization = scenario.wait_organization("tailspin", "Ready", "False", "DeletionBlocked")
+    assert "see its conditions" in message(organization, "Ready")
+    do_as_told(scenario, text)
     wait_deleted(scenario)
     scenario.wait_organization("tailspin", "Ready", "False", "ConnectorNotFound")
     assert scenario.onboarded() == {"contoso", "fabrikam"}
@@ -203,9 +203,9 @@ def test_suspending_a_blocked_deletion_lets_it_go_without_a_word_to_azure(scenar
     wait_blocked(scenario)
     scenario.kube.patch(KIND, "contoso", {"spec": {"suspend": True}}, scenario.namespace)
     wait_deleted(scenario)
-    left = scenario.in_azure()
-    assert left is not None
-    assert left["tags"].keys() >= OWNER_TAGS
+    azure_connector = scenario.in_azure()
+    assert azure_connector is not None
+    assert azure_connector["tags"].keys() >= OWNER_TAGS
 
 
 def test_credentials_that_were_in_use_serve_for_the_deletion_after_their_secret_is_gone(scenario: Scenario) -> None:
@@ -230,8 +230,8 @@ def test_credentials_that_nobody_remembers_block_a_deletion_until_they_are_back(
     scenario.kube.delete("Secret", "azure", scenario.namespace)
     delete(scenario)
     run()
-    words = wait_blocked(scenario)
-    assert f"Secret {scenario.namespace}/azure" in words
+    text = wait_blocked(scenario)
+    assert f"Secret {scenario.namespace}/azure" in text
     assert condition(scenario.connector(), "Provisioned")["reason"] == "CredentialsMissing"
     scenario.secret("azure", client_secret="sandbox-secret")
     wait_deleted(scenario)
@@ -284,8 +284,8 @@ def test_what_is_suspended_or_observed_goes_without_a_word_to_azure(scenario: Sc
     since = scenario.control.last()
     delete(scenario)
     wait_deleted(scenario, timeout=10)
-    named = scenario.control.journal(since=since, service="arm", path="securityConnectors/contoso$")
-    assert [entry for entry in named if entry["method"] != "GET"] == []
+    requests = scenario.control.journal(since=since, service="arm", path="securityConnectors/contoso$")
+    assert [entry for entry in requests if entry["method"] != "GET"] == []
     assert scenario.onboarded() == {"contoso", "fabrikam"}
 
 
@@ -300,18 +300,18 @@ def test_an_adopted_connector_stays_unless_its_deletion_is_asked_for(
     scenario.wait("Ready", "True")
     delete(scenario)
     wait_deleted(scenario)
-    left = scenario.in_azure()
-    assert (left is not None) == stays
-    assert left is None or not OWNER_TAGS & left["tags"].keys()
+    azure_connector = scenario.in_azure()
+    assert (azure_connector is not None) == stays
+    assert azure_connector is None or not OWNER_TAGS & azure_connector["tags"].keys()
 
 
 def test_a_connector_that_was_made_here_stays_with_detach_and_can_be_adopted_again(scenario: Scenario) -> None:
     scenario.ready(deletionPolicy="Detach")
     delete(scenario)
     wait_deleted(scenario)
-    left = scenario.in_azure()
-    assert left is not None
-    assert not OWNER_TAGS & left["tags"].keys()
+    azure_connector = scenario.in_azure()
+    assert azure_connector is not None
+    assert not OWNER_TAGS & azure_connector["tags"].keys()
     since = scenario.control.last()
     scenario.apply(scenario.manifest())
     again = scenario.wait("Ready", "True")
@@ -321,15 +321,15 @@ def test_a_connector_that_was_made_here_stays_with_detach_and_can_be_adopted_aga
 
 def test_another_owners_connector_is_not_touched(scenario: Scenario) -> None:
     scenario.ready(deletionPolicy="Delete")
-    taken = {"defender-devops-owner": "another-cluster/another-uid", "defender-devops-resource": "there/theirs"}
-    scenario.change_in_portal(tags=taken)
+    foreign_tags = {"defender-devops-owner": "another-cluster/another-uid", "defender-devops-resource": "there/theirs"}
+    scenario.change_in_portal(tags=foreign_tags)
     scenario.wait("Provisioned", "False", "OwnershipLost")
     since = scenario.control.last()
     delete(scenario)
     wait_deleted(scenario)
-    left = scenario.in_azure()
-    assert left is not None
-    assert left["tags"] == taken
+    azure_connector = scenario.in_azure()
+    assert azure_connector is not None
+    assert azure_connector["tags"] == foreign_tags
     assert scenario.writes(since) == []
 
 

@@ -33,18 +33,18 @@ def tags(scenario: Scenario) -> dict[str, str]:
     """Tags of the connector in Azure."""
     azure = scenario.in_azure()
     assert azure is not None
-    found: dict[str, str] = azure["tags"]
-    return found
+    azure_tags: dict[str, str] = azure["tags"]
+    return azure_tags
 
 
 def test_every_feature_is_set_once_and_left_alone(scenario: Scenario, azure_user: AzureUser) -> None:
     settled(scenario)
     wait_for(lambda: azure_user.annotations("fabrikam")["state"] == "Enabled", "annotations")
     assert azure_user.configuration()["agentlessConfiguration"]["agentlessEnabled"] == "Enabled"
-    scenario.look()
+    scenario.wait_observed()
     since = scenario.control.last()
-    scenario.look()
-    scenario.look()
+    scenario.wait_observed()
+    scenario.wait_observed()
     assert scenario.writes(since) == []
     assert sorted(scenario.writes()) == [
         "AzureDevOpsOrgs_Update",
@@ -57,10 +57,10 @@ def test_every_feature_is_set_once_and_left_alone(scenario: Scenario, azure_user
 
 def test_tags_that_somebody_takes_off_or_changes_come_back_and_those_of_others_stay(scenario: Scenario) -> None:
     settled(scenario)
-    before = tags(scenario)
+    previous_tags = tags(scenario)
     since = scenario.control.last()
     scenario.change_in_portal(tags={"owner": "nobody", "cost-center": "4711"})
-    wait_for(lambda: tags(scenario) == before | {"cost-center": "4711"}, "tags")
+    wait_for(lambda: tags(scenario) == previous_tags | {"cost-center": "4711"}, "tags")
     scenario.wait("Ready", "True")
     assert scenario.writes(since) == ["SecurityConnectors_Update"]
 
@@ -70,23 +70,23 @@ def test_auto_discovery_that_somebody_switches_on_is_switched_off(scenario: Scen
     since = scenario.control.last()
     scenario.change_in_portal(autoDiscovery="Enabled")
     wait_for(lambda: azure_user.configuration()["autoDiscovery"] == "Disabled", "auto-discovery")
-    scenario.look()
+    scenario.wait_observed()
     scenario.wait("Provisioned", "True")
     assert scenario.onboarded() == {"contoso", "fabrikam"}
     assert scenario.writes(since) == ["DevOpsConfigurations_Update"]
 
 
-@pytest.mark.parametrize("left", [["contoso"], ["contoso", "fabrikam", "tailspin"]], ids=["taken out", "taken in"])
-def test_an_organization_that_somebody_takes_out_or_in_is_put_back(scenario: Scenario, left: list[str]) -> None:
+@pytest.mark.parametrize("onboarded", [["contoso"], ["contoso", "fabrikam", "tailspin"]], ids=["taken out", "taken in"])
+def test_an_organization_that_somebody_takes_out_or_in_is_put_back(scenario: Scenario, onboarded: list[str]) -> None:
     settled(scenario)
     since = scenario.control.last()
-    scenario.change_in_portal(organizations=left)
+    scenario.change_in_portal(organizations=onboarded)
     scenario.wait_onboarded("contoso", "fabrikam")
     scenario.wait("Ready", "True")
     assert "DevOpsConfigurations_Update" in scenario.writes(since)
     assert scenario.writes(since).count("DevOpsConfigurations_Update") == 1
-    for each in ("contoso", "fabrikam"):
-        scenario.wait_organization(f"contoso-{each}", "Ready", "True", "Onboarded")
+    for name in ("contoso", "fabrikam"):
+        scenario.wait_organization(f"contoso-{name}", "Ready", "True", "Onboarded")
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_annotations_that_somebody_changes_are_set_again(
 ) -> None:
     settled(scenario)
     wait_for(lambda: azure_user.annotations("fabrikam")["state"] == "Enabled", "annotations at first")
-    scenario.look()
+    scenario.wait_observed()
     azure_user.set_annotations("fabrikam", state=state, severity=severity)
     wait_for(lambda: _differs(azure_user, state, severity), "somebody's change")
     wait_for(lambda: not _differs(azure_user, state, severity), "annotations again")
@@ -105,9 +105,9 @@ def test_annotations_that_somebody_changes_are_set_again(
 
 
 def _differs(azure_user: AzureUser, state: str, severity: str) -> bool:
-    found = azure_user.annotations("fabrikam")
-    severities = [each["minimumSeverityLevel"] for each in found["categoryConfigurations"]]
-    return found["state"] == state and (state == "Disabled" or severities == [severity])
+    annotations = azure_user.annotations("fabrikam")
+    severities = [category["minimumSeverityLevel"] for category in annotations["categoryConfigurations"]]
+    return annotations["state"] == state and (state == "Disabled" or severities == [severity])
 
 
 def test_scanning_that_somebody_switches_off_is_switched_on(scenario: Scenario, azure_user: AzureUser) -> None:
@@ -131,12 +131,12 @@ def test_what_changed_while_the_connector_was_suspended_is_put_back_afterwards(s
     settled(scenario)
     scenario.apply(scenario.manifest(**FEATURES, suspend=True))
     scenario.wait_until(lambda body: condition(body, "Ready")["reason"] == "Suspended")
-    before, since = tags(scenario), scenario.control.last()
+    previous_tags, since = tags(scenario), scenario.control.last()
     scenario.change_in_portal(tags={"owner": "nobody"})
     scenario.wait_request("Resources_Query", times=2)
     assert scenario.writes(since) == []
     scenario.apply(scenario.manifest(**FEATURES))
-    wait_for(lambda: tags(scenario) == before, "tags")
+    wait_for(lambda: tags(scenario) == previous_tags, "tags")
     scenario.wait("Ready", "True")
 
 
@@ -149,9 +149,9 @@ def test_without_resource_graph_drift_is_found_within_a_check_interval(
     else:
         scenario.control.settings(resourceGraphChildren=False)
     settled(scenario)
-    before = tags(scenario)
+    previous_tags = tags(scenario)
     scenario.change_in_portal(autoDiscovery="Enabled", removeTags=["owner"])
-    wait_for(lambda: tags(scenario) == before, "tags")
+    wait_for(lambda: tags(scenario) == previous_tags, "tags")
     wait_for(lambda: azure_user.configuration()["autoDiscovery"] == "Disabled", "auto-discovery")
     scenario.wait_request("AzureDevOpsOrgs_List")  # it sees that its own change is done
     scenario.change_in_portal(organizations=["contoso"])
@@ -163,15 +163,15 @@ def test_a_connector_deleted_in_the_portal_is_told_at_once_and_not_made_with_the
     settled(scenario)
     since = scenario.control.last()
     scenario.delete_in_portal()
-    lost = scenario.wait("Provisioned", "False", "ConnectorNotFound")
-    assert CONNECTOR_ID.rpartition("/")[2] in message(lost, "Provisioned")
-    lost = scenario.wait("ReauthRequired", "True")
+    connector = scenario.wait("Provisioned", "False", "ConnectorNotFound")
+    assert CONNECTOR_ID.rpartition("/")[2] in message(connector, "Provisioned")
+    connector = scenario.wait("ReauthRequired", "True")
     for part in (ACCOUNT, "deleted in Azure", "Secret code"):
-        assert part in message(lost, "ReauthRequired")
-    assert condition(lost, "Ready")["status"] == "False"
-    assert condition(lost, "Stalled")["status"] == "True"
-    for each in ("contoso-contoso", "contoso-fabrikam"):
-        scenario.wait_organization(each, "Ready", "False")
+        assert part in message(connector, "ReauthRequired")
+    assert condition(connector, "Ready")["status"] == "False"
+    assert condition(connector, "Stalled")["status"] == "True"
+    for name in ("contoso-contoso", "contoso-fabrikam"):
+        scenario.wait_organization(name, "Ready", "False")
     scenario.wait_request("Resources_Query", times=2)
     assert scenario.writes(since) == []
     scenario.new_code()
@@ -190,8 +190,8 @@ def test_an_adopted_connector_deleted_in_the_portal_is_adopted_again_once_a_pers
     scenario.apply(scenario.manifest(**adopt))
     scenario.wait("Ready", "True")
     scenario.delete_in_portal()
-    lost = scenario.wait("ReauthRequired", "True")
-    assert "portal" in message(lost, "ReauthRequired")
+    connector = scenario.wait("ReauthRequired", "True")
+    assert "portal" in message(connector, "ReauthRequired")
     scenario.in_portal(organizations=["contoso"])
     scenario.wait("Ready", "True")
     scenario.wait("ReauthRequired", "False")
@@ -201,8 +201,8 @@ def test_an_adopted_connector_deleted_in_the_portal_is_adopted_again_once_a_pers
 def test_a_deleted_configuration_is_a_lost_authorization(scenario: Scenario, azure_user: AzureUser) -> None:
     settled(scenario)
     azure_user.delete_configuration()
-    lost = scenario.wait("Provisioned", "False", "ConnectorNotFound")
-    assert "DevOps configuration" in message(lost, "Provisioned")
+    connector = scenario.wait("Provisioned", "False", "ConnectorNotFound")
+    assert "DevOps configuration" in message(connector, "Provisioned")
     scenario.wait("ReauthRequired", "True")
     scenario.new_code()
     scenario.wait("Ready", "True")
@@ -229,7 +229,7 @@ def test_observe_says_what_differs_and_writes_nothing(scenario: Scenario) -> Non
     scenario.wait("Provisioned", "True")
     scenario.wait("Ready", "True")
     scenario.wait_organization("contoso-fabrikam", "Ready", "True", "Onboarded")
-    scenario.look()
+    scenario.wait_observed()
     assert scenario.writes(since) == []
     assert tags(scenario) == {"owner": "platform"}
 

@@ -23,12 +23,12 @@ def tags(scenario: Scenario) -> dict[str, str]:
 
 def annotated(azure_user: AzureUser) -> dict[str, str | None]:
     """Severity from which pull requests are annotated, by organization; None where they are not."""
-    found: dict[str, str | None] = {}
+    severities: dict[str, str | None] = {}
     for name in ("contoso", "fabrikam"):
         setting = azure_user.annotations(name)
         on = setting["state"] == "Enabled"
-        found[name] = setting["categoryConfigurations"][0]["minimumSeverityLevel"] if on else None
-    return found
+        severities[name] = setting["categoryConfigurations"][0]["minimumSeverityLevel"] if on else None
+    return severities
 
 
 def test_tags_that_leave_the_manifest_leave_azure_and_those_of_others_stay(scenario: Scenario) -> None:
@@ -70,9 +70,11 @@ def test_annotations_that_nobody_manages_are_left_as_they_are(scenario: Scenario
     since = scenario.control.last()
     azure_user.set_annotations("fabrikam", state="Disabled")
     wait_for(lambda: annotated(azure_user) == {"contoso": "Medium", "fabrikam": None}, "somebody's change")
-    scenario.look()
-    ours = [each for each in scenario.control.journal(since=since, effective="true") if each["principal"] != "team"]
-    assert ours == []
+    scenario.wait_observed()
+    operator_writes = [
+        entry for entry in scenario.control.journal(since=since, effective="true") if entry["principal"] != "team"
+    ]
+    assert operator_writes == []
 
 
 def test_annotations_reach_what_is_onboarded_later(scenario: Scenario, azure_user: AzureUser) -> None:
@@ -85,8 +87,8 @@ def test_annotations_reach_what_is_onboarded_later(scenario: Scenario, azure_use
 
 def test_scanning_takes_its_inventory_and_is_switched_off_again(scenario: Scenario, azure_user: AzureUser) -> None:
     def scanning() -> dict[str, Any]:
-        found: dict[str, Any] = azure_user.configuration()["agentlessConfiguration"]
-        return found
+        configuration: dict[str, Any] = azure_user.configuration()["agentlessConfiguration"]
+        return configuration
 
     scope = [{"organization": "contoso", "project": "webshop"}]
     scenario.ready(agentlessScanning={"mode": "Enabled", "inventory": "Exclusion", "scope": scope})
@@ -113,19 +115,19 @@ def test_readers_come_and_go_and_those_of_others_stay(scenario: Scenario) -> Non
     scenario.apply(scenario.manifest())
     wait_for(lambda: scenario.writes(since).count("RoleAssignments_Delete") == 2, "the last one goes")
     scenario.wait("Ready", "True")
-    scenario.look()
+    scenario.wait_observed()
     assert len(scenario.writes(since)) == 3
 
 
 def test_one_query_looks_at_all_connectors_of_an_identity(scenario: Scenario, neighbour: Scenario) -> None:
     connectors = (("one", "contoso", scenario), ("two", "fabrikam", scenario), ("three", "northwind", neighbour))
-    for name, organization, where in connectors:
-        where.ready(name, code=f"{name}-code", organizations={"names": [organization]})
-    for name, _, where in connectors:
-        where.wait("Discovered", "True", name=name, timeout=60)
+    for name, organization, namespace_scenario in connectors:
+        namespace_scenario.ready(name, code=f"{name}-code", organizations={"names": [organization]})
+    for name, _, namespace_scenario in connectors:
+        namespace_scenario.wait("Discovered", "True", name=name, timeout=60)
     since = scenario.control.last()
     scenario.wait_request("Resources_Query", times=3)
     entries = scenario.control.journal(since=since, service="arm")
-    others = [each["operation"] for each in entries if each["operation"] != "AzureDevOpsOrgs_ListAvailable"]
-    assert set(others) == {"Resources_Query"}
-    assert len(others) <= 5  # three, and what a busy machine lets pass between two looks at the journal
+    operations = [entry["operation"] for entry in entries if entry["operation"] != "AzureDevOpsOrgs_ListAvailable"]
+    assert set(operations) == {"Resources_Query"}
+    assert len(operations) <= 5  # three, and those that a busy machine lets pass between two reads of the journal

@@ -30,7 +30,7 @@ def reconciles(operator: Operator) -> int:
     return int(sum(map(float, counts)))
 
 
-def given(body: Manifest) -> dict[str, Any]:
+def user_fields(body: Manifest) -> dict[str, Any]:
     """What a manifest can hold."""
     metadata = body["metadata"]
     return {"spec": body["spec"], "labels": metadata.get("labels", {}), "annotations": metadata.get("annotations", {})}
@@ -38,8 +38,10 @@ def given(body: Manifest) -> dict[str, Any]:
 
 def fields_of_ours(body: Manifest) -> set[str]:
     """Fields that the API server knows to be the operator's; of metadata each by itself."""
-    ours = [entry["fieldsV1"] for entry in body["metadata"]["managedFields"] if entry["manager"] == FIELD_MANAGER]
-    return {path for fields in ours for path in _paths(fields)}
+    owned_fields = [
+        entry["fieldsV1"] for entry in body["metadata"]["managedFields"] if entry["manager"] == FIELD_MANAGER
+    ]
+    return {path for fields in owned_fields for path in _paths(fields)}
 
 
 def _paths(fields: dict[str, Any]) -> set[str]:
@@ -62,13 +64,13 @@ def test_a_hundred_reconciles_change_nothing_that_git_holds_and_cause_no_other(
     git.sync(connector, organization)
     scenario.wait("Ready", "True")
     ready = scenario.wait_organization("fabrikam", "Ready", "True")
-    since, before, applied = scenario.control.last(), reconciles(operator), scenario.connector()
+    since, reconciles_before, applied = scenario.control.last(), reconciles(operator), scenario.connector()
     for number in range(1, RECONCILES + 1):
         connector["metadata"]["annotations"] = {ANNOTATION_RECONCILE_REQUESTED_AT: str(number)}
         git.sync(connector, organization)
-        live = scenario.wait_until(lambda body, wanted=number: handled(body) == str(wanted))
-        assert given(live) == expected(applied, live)
-    assert reconciles(operator) == before + RECONCILES
+        live = scenario.wait_until(lambda body, requested=number: handled(body) == str(requested))
+        assert user_fields(live) == expected(applied, live)
+    assert reconciles(operator) == reconciles_before + RECONCILES
     assert live["metadata"]["generation"] == applied["metadata"]["generation"]
     assert scenario.kube.get(ORGANIZATION, "fabrikam", scenario.namespace) == ready
     assert fields_of_ours(ready) == {"status"}
@@ -89,5 +91,5 @@ def expected(applied: Manifest, live: Manifest) -> dict[str, Any]:
         for name, value in live["metadata"]["annotations"].items()
         if name in {ANNOTATION_RECONCILE_REQUESTED_AT, "kubectl.kubernetes.io/last-applied-configuration"}
     }
-    first = given(applied)
+    first = user_fields(applied)
     return {**first, "annotations": {**first["annotations"], **changing}}

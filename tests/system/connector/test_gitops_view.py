@@ -131,7 +131,7 @@ SLOW = {discovered, lost_and_mended}
 
 @pytest.mark.parametrize(
     ("stage", "expected"),
-    [pytest.param(*each, marks=[pytest.mark.long] if each[0] in SLOW else []) for each in CONNECTORS],
+    [pytest.param(*case, marks=[pytest.mark.long] if case[0] in SLOW else []) for case in CONNECTORS],
     ids=[stage.__name__.replace("_", " ") for stage, _ in CONNECTORS],
 )
 def test_a_connector_is_seen_as_what_it_is(
@@ -184,8 +184,12 @@ def declared_twice(scenario: Scenario) -> Manifest:
     scenario.declare("fabrikam", name="other", onboarding="Onboarded")
 
     def in_conflict() -> list[Manifest]:
-        found = scenario.kube.list_all(ORGANIZATION, scenario.namespace)
-        return [each for each in found if condition(each, "Ready").get("reason") == "Conflict"]
+        organizations = scenario.kube.list_all(ORGANIZATION, scenario.namespace)
+        return [
+            organization
+            for organization in organizations
+            if condition(organization, "Ready").get("reason") == "Conflict"
+        ]
 
     wait_until(lambda: bool(in_conflict()), 30)
     (body,) = in_conflict()

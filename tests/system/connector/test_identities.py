@@ -55,12 +55,12 @@ def callers(scenario: Scenario, since: int = 0) -> set[str]:
 
     The cloud forgets its tokens when it begins anew for a test: what the operator still holds is refused as nobody's.
     """
-    asked = scenario.control.journal(since=since, service="arm", path="/contoso")
-    return {each["principal"] for each in asked if each["status"] != HTTPStatus.UNAUTHORIZED}
+    requests = scenario.control.journal(since=since, service="arm", path="/contoso")
+    return {entry["principal"] for entry in requests if entry["status"] != HTTPStatus.UNAUTHORIZED}
 
 
 @pytest.mark.parametrize(
-    ("spec", "words"),
+    ("spec", "subject"),
     [
         ({}, "the operator itself"),
         (identity("ManagedIdentity"), "the node's system-assigned identity"),
@@ -75,25 +75,25 @@ def callers(scenario: Scenario, since: int = 0) -> set[str]:
     ids=["own", "the node's", "own by its id", "a managed one", "a service account", "own by a service account"],
 )
 def test_without_a_grant_nobody_acts_as_more_than_they_brought(
-    ungranted_scenario: Scenario, spec: dict[str, Any], words: str
+    ungranted_scenario: Scenario, spec: dict[str, Any], subject: str
 ) -> None:
     scenario = ungranted_scenario
     create_service_account(scenario)
     scenario.new_code()
     scenario.apply(scenario.manifest(**spec))
     denied = scenario.wait("Provisioned", "False", "CredentialsMissing")
-    for part in (words, "identityGrants", f"namespace {scenario.namespace}", f"subscriptionId {SUBSCRIPTION}"):
+    for part in (subject, "identityGrants", f"namespace {scenario.namespace}", f"subscriptionId {SUBSCRIPTION}"):
         assert part in message(denied, "Provisioned")
     assert condition(denied, "Stalled")["reason"] == "CredentialsMissing"
     assert callers(scenario) == set()
 
 
-@pytest.mark.parametrize("where", [{"subscriptionId": OTHER_SUBSCRIPTION}, {"tenantId": OTHER_TENANT}], ids=str)
-def test_a_grant_is_for_one_subscription_of_one_tenant(scenario: Scenario, where: dict[str, str]) -> None:
+@pytest.mark.parametrize("azure", [{"subscriptionId": OTHER_SUBSCRIPTION}, {"tenantId": OTHER_TENANT}], ids=str)
+def test_a_grant_is_for_one_subscription_of_one_tenant(scenario: Scenario, azure: dict[str, str]) -> None:
     scenario.new_code()
-    scenario.apply(scenario.manifest(azure=where))
+    scenario.apply(scenario.manifest(azure=azure))
     denied = scenario.wait("Provisioned", "False", "CredentialsMissing")
-    assert next(iter(where.values())) in message(denied, "Provisioned")
+    assert next(iter(azure.values())) in message(denied, "Provisioned")
     assert callers(scenario) == set()
 
 
@@ -201,12 +201,12 @@ def test_a_rotated_secret_is_used_at_once_and_the_old_one_no_more(scenario: Scen
     scenario.control.change_application("team", secrets=[{"value": "rotated-secret"}])
     since = scenario.control.last()
     scenario.secret("azure", client_secret="rotated-secret")
-    asked = scenario.control.journal(since=since, service="authority", method="POST", wait=20)
-    assert asked[0]["status"] == 200
+    requests = scenario.control.journal(since=since, service="authority", method="POST", wait=20)
+    assert requests[0]["status"] == 200
     scenario.control.expire_tokens("team")
-    scenario.look()
+    scenario.wait_observed()
     scenario.wait("Ready", "True")
-    refused = [each for each in scenario.control.journal(since=since, service="authority") if each["status"] != 200]
+    refused = [entry for entry in scenario.control.journal(since=since, service="authority") if entry["status"] != 200]
     assert refused == []
 
 
@@ -232,8 +232,8 @@ def test_an_identity_is_changed_without_making_the_connector_anew(scenario: Scen
     scenario.wait("Ready", "True")
     scenario.apply(scenario.manifest(azure={"identity": client_secret()["azure"]["identity"], "tags": {"by": "team"}}))
     scenario.wait("Ready", "True")
-    written = scenario.control.journal(since=since, service="arm", effective="true")
-    assert [(each["operation"], each["principal"]) for each in written] == [("SecurityConnectors_Update", "team")]
+    writes = scenario.control.journal(since=since, service="arm", effective="true")
+    assert [(entry["operation"], entry["principal"]) for entry in writes] == [("SecurityConnectors_Update", "team")]
 
 
 def test_an_identity_that_is_taken_away_from_an_ungranted_namespace_ends_its_access(

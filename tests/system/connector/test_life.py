@@ -18,15 +18,15 @@ def test_a_code_makes_a_connector_ready_with_its_organizations_and_is_sent_once(
     scenario.new_code()
     scenario.apply(scenario.manifest())
     ready = scenario.wait("Ready", "True")
-    assert not {"Reconciling", "Stalled"} & {each["type"] for each in ready["status"]["conditions"]}
+    assert not {"Reconciling", "Stalled"} & {condition_["type"] for condition_ in ready["status"]["conditions"]}
     assert ready["metadata"]["finalizers"] == ["defender-devops.io/finalizer"]
     assert ready["status"]["azure"]["created"] is True
     organizations = scenario.organizations()
     assert organizations.keys() == {"contoso", "fabrikam"}
-    assert all(condition(each, "Ready")["reason"] == "Onboarded" for each in organizations.values())
+    assert all(condition(organization, "Ready")["reason"] == "Onboarded" for organization in organizations.values())
     assert scenario.writes() == ["SecurityConnectors_CreateOrUpdate", "DevOpsConfigurations_CreateOrUpdate"]
-    (spent,) = [each for entry in scenario.control.journal() for each in entry.get("codes", [])]
-    assert spent == ready["status"]["authorization"]["codeHash"]
+    (sent_hash,) = [code_hash for entry in scenario.control.journal() for code_hash in entry.get("codes", [])]
+    assert sent_hash == ready["status"]["authorization"]["codeHash"]
 
 
 def test_a_connector_of_the_portal_is_adopted_and_left_there(scenario: Scenario) -> None:
@@ -40,19 +40,19 @@ def test_a_connector_of_the_portal_is_adopted_and_left_there(scenario: Scenario)
         location="westeurope",
         autoDiscovery="Enabled",
     )
-    before = scenario.control.last()
+    since = scenario.control.last()
     manifest = scenario.manifest(
         organizations={"mode": "AllAndFuture", "names": None}, authorization={"method": "Adopt", "codeSecretRef": None}
     )
     scenario.apply(manifest)
     ready = scenario.wait("Ready", "True")
     assert ready["status"]["azure"]["created"] is False
-    assert scenario.writes(before) == ["SecurityConnectors_Update"]
+    assert scenario.writes(since) == ["SecurityConnectors_Update"]
     scenario.kube.delete(KIND, "contoso", scenario.namespace)
     scenario.kube.wait_deleted(KIND, "contoso", scenario.namespace)
-    (left,) = scenario.control.world()["connectors"]
-    assert left["id"].endswith("/contoso")
-    assert not {"defender-devops-owner", "defender-devops-resource"} & left.get("tags", {}).keys()
+    (azure_connector,) = scenario.control.world()["connectors"]
+    assert azure_connector["id"].endswith("/contoso")
+    assert not {"defender-devops-owner", "defender-devops-resource"} & azure_connector.get("tags", {}).keys()
 
 
 def test_deleting_a_connector_that_we_made_leaves_azure_clean(scenario: Scenario) -> None:
@@ -62,16 +62,16 @@ def test_deleting_a_connector_that_we_made_leaves_azure_clean(scenario: Scenario
     scenario.kube.delete(KIND, "contoso", scenario.namespace)
     scenario.kube.wait_deleted(KIND, "contoso", scenario.namespace)
     assert scenario.control.world()["connectors"] == []
-    for each in ("contoso-contoso", "contoso-fabrikam"):
-        scenario.kube.wait_deleted(ORGANIZATION, each, scenario.namespace)
+    for name in ("contoso-contoso", "contoso-fabrikam"):
+        scenario.kube.wait_deleted(ORGANIZATION, name, scenario.namespace)
 
 
 def test_discovery_is_counted_and_comes_to_an_end(scenario: Scenario) -> None:
     scenario.new_code()
     scenario.apply(scenario.manifest(organizations={"names": ["contoso"]}))
-    done = scenario.wait("Discovered", "True", timeout=60)
-    assert done["status"]["discovery"]["repositories"]["discovered"] == 33
-    assert done["status"]["discovery"]["completedAt"]
+    discovered = scenario.wait("Discovered", "True", timeout=60)
+    assert discovered["status"]["discovery"]["repositories"]["discovered"] == 33
+    assert discovered["status"]["discovery"]["completedAt"]
 
 
 def test_lost_access_says_who_must_do_what_and_goes_back_by_itself(scenario: Scenario) -> None:
@@ -79,11 +79,11 @@ def test_lost_access_says_who_must_do_what_and_goes_back_by_itself(scenario: Sce
     scenario.apply(scenario.manifest())
     scenario.wait("Ready", "True")
     scenario.control.remove_access(ACCOUNT)
-    lost = scenario.wait("ReauthRequired", "True", "AuthorizationLost")
-    assert ACCOUNT in message(lost, "ReauthRequired")
-    assert "Secret code" in message(lost, "ReauthRequired")
-    assert condition(lost, "Ready")["status"] == "False"
-    assert condition(lost, "Stalled")["status"] == "True"
+    connector = scenario.wait("ReauthRequired", "True", "AuthorizationLost")
+    assert ACCOUNT in message(connector, "ReauthRequired")
+    assert "Secret code" in message(connector, "ReauthRequired")
+    assert condition(connector, "Ready")["status"] == "False"
+    assert condition(connector, "Stalled")["status"] == "True"
     scenario.control.restore_access(ACCOUNT)
     scenario.wait("ReauthRequired", "False")
     scenario.wait("Ready", "True")
@@ -108,7 +108,7 @@ def test_an_edit_of_the_spec_ends_a_long_back_off_within_a_second(own_scenario: 
 
 
 @pytest.mark.parametrize(
-    ("change", "kind", "reason", "words"),
+    ("change", "kind", "reason", "phrase"),
     [
         ({"azure": {"location": "antarctica"}}, "Provisioned", "RegionNotSupported", "antarctica"),
         ({"azure": {"resourceGroup": "rg-of-nobody"}}, "Provisioned", "InvalidSpec", "rg-of-nobody"),
@@ -142,13 +142,13 @@ def test_an_edit_of_the_spec_ends_a_long_back_off_within_a_second(own_scenario: 
     ids=["region", "resource group", "grant", "code secret", "client secret"],
 )
 def test_bad_input_ends_in_a_condition_that_says_what_to_do(
-    scenario: Scenario, change: dict[str, object], kind: str, reason: str, words: str
+    scenario: Scenario, change: dict[str, object], kind: str, reason: str, phrase: str
 ) -> None:
     scenario.new_code()
     scenario.secret("wrong", client_secret="not-the-secret")
     scenario.apply(scenario.manifest(**change))
-    said = scenario.wait(kind, "False", reason)
-    assert words in message(said, kind)
+    connector = scenario.wait(kind, "False", reason)
+    assert phrase in message(connector, kind)
 
 
 def test_a_missing_code_is_taken_as_soon_as_it_is_there(scenario: Scenario) -> None:
@@ -161,7 +161,7 @@ def test_a_missing_code_is_taken_as_soon_as_it_is_there(scenario: Scenario) -> N
 def test_nothing_is_written_when_nothing_changes(scenario: Scenario) -> None:
     scenario.new_code()
     scenario.apply(scenario.manifest(organizations={"names": ["fabrikam"]}))
-    before = scenario.wait("Discovered", "True", timeout=60)
+    discovered = scenario.wait("Discovered", "True", timeout=60)
     since = scenario.control.last()
     # Three checks of the authorization go by: each is a request in the journal.
     for _ in range(3):
@@ -170,4 +170,4 @@ def test_nothing_is_written_when_nothing_changes(scenario: Scenario) -> None:
         )
         assert entries
     assert scenario.writes(since) == []
-    assert scenario.connector()["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
+    assert scenario.connector()["metadata"]["resourceVersion"] == discovered["metadata"]["resourceVersion"]

@@ -13,7 +13,7 @@ EVERY = {"adventure-works", "contoso", "fabrikam", "northwind", "tailspin", "win
 UPDATE = "DevOpsConfigurations_Update"
 
 
-def found(scenario: Scenario, name: str) -> None:
+def create_organization(scenario: Scenario, name: str) -> None:
     """Somebody founds an organization, with the authorizing account in it."""
     members = [{"account": ACCOUNT, "administrator": True}]
     scenario.control.add_organization(name=name, tenant=TENANT, members=members, projects=[{"name": "first"}])
@@ -28,8 +28,8 @@ def mode(name: str, **more: object) -> dict[str, object]:
 def test_all_takes_in_what_is_there_and_gives_each_a_resource(scenario: Scenario, name: str, discovery: str) -> None:
     scenario.ready(organizations=mode(name))
     scenario.wait_onboarded(*EVERY)
-    for each in EVERY:
-        scenario.wait_organization(f"contoso-{each}", "Ready", "True", "Onboarded")
+    for organization in EVERY:
+        scenario.wait_organization(f"contoso-{organization}", "Ready", "True", "Onboarded")
     assert scenario.organizations().keys() == EVERY
     azure = scenario.in_azure()
     assert azure is not None
@@ -40,7 +40,7 @@ def test_all_takes_in_what_is_there_and_gives_each_a_resource(scenario: Scenario
 def test_all_leaves_out_what_is_founded_later_and_says_so(scenario: Scenario) -> None:
     scenario.ready(organizations=mode("All"))
     scenario.wait_onboarded(*EVERY)
-    found(scenario, "latecomer")
+    create_organization(scenario, "latecomer")
     later = scenario.wait_organization("contoso-latecomer", "Ready", "True", "NotIncluded")
     assert condition(later, "Onboarded")["status"] == "False"
     assert scenario.onboarded() == EVERY
@@ -51,31 +51,31 @@ def test_all_with_exclude_takes_in_all_but_some(scenario: Scenario) -> None:
     scenario.ready(organizations=mode("All", exclude=["Tailspin"]))
     scenario.wait_onboarded(*EVERY - {"tailspin"})
     scenario.wait_organization("contoso-tailspin", "Ready", "True", "Excluded")
-    found(scenario, "latecomer")
+    create_organization(scenario, "latecomer")
     scenario.wait_organization("contoso-latecomer", "Ready", "True", "NotIncluded")
     assert scenario.onboarded() == EVERY - {"tailspin"}
 
 
 def test_all_and_future_leaves_it_to_defender_to_take_in_what_is_founded_later(scenario: Scenario) -> None:
     scenario.ready(organizations=mode("AllAndFuture"))
-    before = scenario.control.last()
-    found(scenario, "latecomer")
-    scenario.control.move(8 * 3600)  # Defender looks every eight hours
+    since = scenario.control.last()
+    create_organization(scenario, "latecomer")
+    scenario.control.move(8 * 3600)  # Defender discovers every eight hours
     scenario.wait_organization("contoso-latecomer", "Ready", "True", "Onboarded")
-    assert scenario.writes(before) == []
+    assert scenario.writes(since) == []
 
 
 def test_all_and_future_with_exclude_takes_in_what_is_founded_later_by_itself(scenario: Scenario) -> None:
     ready = scenario.ready(organizations=mode("AllAndFuture", exclude=["TAILSPIN", "sandbox"]))
     assert condition(ready, "OrganizationsAvailable")["status"] == "True"
     scenario.wait_onboarded(*EVERY - {"tailspin"})
-    before = scenario.control.last()
-    found(scenario, "latecomer")
-    found(scenario, "sandbox")
+    since = scenario.control.last()
+    create_organization(scenario, "latecomer")
+    create_organization(scenario, "sandbox")
     scenario.wait_onboarded(*EVERY - {"tailspin"}, "latecomer")
     scenario.wait_organization("contoso-latecomer", "Ready", "True", "Onboarded")
     scenario.wait_organization("contoso-sandbox", "Ready", "True", "Excluded")
-    assert scenario.writes(before) == [UPDATE]
+    assert scenario.writes(since) == [UPDATE]
     azure = scenario.in_azure()
     assert azure is not None
     assert azure["configuration"]["autoDiscovery"] == "Disabled"
@@ -84,16 +84,16 @@ def test_all_and_future_with_exclude_takes_in_what_is_founded_later_by_itself(sc
 def test_nothing_that_is_excluded_is_ever_onboarded_not_even_at_first(scenario: Scenario) -> None:
     scenario.ready(organizations=mode("AllAndFuture", exclude=["tailspin"]))
     scenario.wait_onboarded(*EVERY - {"tailspin"})
-    sent = [effect for entry in scenario.control.journal(effective="true") for effect in entry["effects"]]
-    lists = [effect["inventory"] for effect in sent if effect["kind"].startswith("configuration.")]
+    effects = [effect for entry in scenario.control.journal(effective="true") for effect in entry["effects"]]
+    lists = [effect["inventory"] for effect in effects if effect["kind"].startswith("configuration.")]
     assert lists
-    assert all(each is not None and "tailspin" not in each for each in lists)
+    assert all(inventory is not None and "tailspin" not in inventory for inventory in lists)
 
 
 def test_names_are_added_and_removed_one_update_for_each_change(scenario: Scenario) -> None:
     scenario.ready(organizations={"names": ["contoso"]})
     scenario.wait_onboarded("contoso")
-    before = scenario.control.last()
+    since = scenario.control.last()
     scenario.apply(scenario.manifest(organizations={"names": ["contoso", "Northwind"]}))
     scenario.wait_onboarded("contoso", "northwind")
     scenario.wait("Ready", "True")
@@ -102,17 +102,17 @@ def test_names_are_added_and_removed_one_update_for_each_change(scenario: Scenar
     scenario.wait_onboarded("northwind")
     scenario.kube.wait_deleted(ORGANIZATION, "contoso-contoso", scenario.namespace)
     scenario.wait("Ready", "True")
-    assert scenario.writes(before) == [UPDATE, UPDATE]
+    assert scenario.writes(since) == [UPDATE, UPDATE]
 
 
 def test_names_in_another_case_are_no_change(scenario: Scenario) -> None:
     scenario.ready(organizations={"names": ["CONTOSO", "Fabrikam"]})
     assert scenario.organizations().keys() == {"contoso", "fabrikam"}
-    before = scenario.control.last()
+    since = scenario.control.last()
     scenario.apply(scenario.manifest(organizations={"names": ["contoso", "fabrikam"]}))
     scenario.wait("Ready", "True")
     scenario.wait_request("AzureDevOpsOrgs_ListAvailable")
-    assert scenario.writes(before) == []
+    assert scenario.writes(since) == []
 
 
 def test_the_mode_is_changed_to_and_fro(scenario: Scenario) -> None:
@@ -129,8 +129,8 @@ def test_the_mode_is_changed_to_and_fro(scenario: Scenario) -> None:
     scenario.apply(scenario.manifest(organizations={"names": ["tailspin"]}))
     scenario.wait_onboarded("tailspin")
     scenario.wait("Ready", "True")
-    for each in EVERY - {"tailspin"}:
-        scenario.kube.wait_deleted(ORGANIZATION, f"contoso-{each}", scenario.namespace)
+    for organization in EVERY - {"tailspin"}:
+        scenario.kube.wait_deleted(ORGANIZATION, f"contoso-{organization}", scenario.namespace)
 
 
 @pytest.mark.long  # what failed is asked for again a minute later

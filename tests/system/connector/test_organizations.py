@@ -24,14 +24,16 @@ def is_generated(body: Manifest) -> bool:
 
 def version(scenario: Scenario, name: str) -> str:
     """The resourceVersion of an organization's resource."""
-    found = scenario.kube.get(ORGANIZATION, name, scenario.namespace)
-    assert found is not None
-    return str(found["metadata"]["resourceVersion"])
+    organization = scenario.kube.get(ORGANIZATION, name, scenario.namespace)
+    assert organization is not None
+    return str(organization["metadata"]["resourceVersion"])
 
 
 def all_names(scenario: Scenario) -> set[str]:
     """Names of all resources of organizations."""
-    return {each["metadata"]["name"] for each in scenario.kube.list_all(ORGANIZATION, scenario.namespace)}
+    return {
+        organization["metadata"]["name"] for organization in scenario.kube.list_all(ORGANIZATION, scenario.namespace)
+    }
 
 
 def test_generated_ones_say_which_organization_and_decide_nothing(scenario: Scenario) -> None:
@@ -60,11 +62,11 @@ def test_a_decision_in_git_is_carried_out_and_becomes_its_owners(
     scenario.wait("Ready", "True")
     assert all_names(scenario) == {"contoso-contoso", name}
     assert not is_generated(scenario.kube.get(ORGANIZATION, name, scenario.namespace) or {})
-    before = version(scenario, name)
+    previous_version = version(scenario, name)
     for _ in range(2):
         scenario.wait_request("AzureDevOpsOrgs_ListAvailable")
         git.sync(manifest)
-    assert version(scenario, name) == before
+    assert version(scenario, name) == previous_version
 
 
 @pruners
@@ -85,7 +87,7 @@ def test_a_generated_one_that_was_copied_into_git_with_its_labels_is_not_fought_
         )
         scenario.wait_request("Resources_Query")
     git.sync(manifest)
-    scenario.look()
+    scenario.wait_observed()
     copied = scenario.kube.get(ORGANIZATION, "contoso-fabrikam", scenario.namespace)
     assert copied is not None
     assert copied["metadata"]["labels"].keys() >= LABELS
@@ -128,8 +130,8 @@ def test_a_declared_one_outlives_its_connector(scenario: Scenario, applier: type
     scenario.kube.wait_deleted(KIND, "contoso", scenario.namespace)
     if propagation != "Orphan":
         scenario.kube.wait_deleted(ORGANIZATION, "contoso-contoso", scenario.namespace)
-    left = scenario.wait_organization("contoso-fabrikam", "Ready", "False", "ConnectorNotFound")
-    assert "contoso" in message(left, "Ready")
+    organization = scenario.wait_organization("contoso-fabrikam", "Ready", "False", "ConnectorNotFound")
+    assert "contoso" in message(organization, "Ready")
     assert scenario.control.world()["connectors"] == []
 
 
@@ -139,8 +141,8 @@ def test_a_decision_made_a_moment_before_the_connector_goes_is_not_garbage_colle
     scenario.kube.delete(KIND, "contoso", scenario.namespace)
     scenario.kube.wait_deleted(KIND, "contoso", scenario.namespace)
     scenario.kube.wait_deleted(ORGANIZATION, "contoso-contoso", scenario.namespace)
-    left = scenario.wait_organization("contoso-fabrikam", "Ready", "False", "ConnectorNotFound")
-    assert not is_generated(left)
+    organization = scenario.wait_organization("contoso-fabrikam", "Ready", "False", "ConnectorNotFound")
+    assert not is_generated(organization)
 
 
 def test_a_decision_made_while_the_connector_is_suspended_is_not_garbage_collected(scenario: Scenario) -> None:
@@ -150,8 +152,8 @@ def test_a_decision_made_while_the_connector_is_suspended_is_not_garbage_collect
     scenario.kube.delete(KIND, "contoso", scenario.namespace)
     scenario.kube.wait_deleted(KIND, "contoso", scenario.namespace)
     scenario.kube.wait_deleted(ORGANIZATION, "contoso-contoso", scenario.namespace)
-    left = scenario.wait_organization("contoso-fabrikam", "Ready", "False", "ConnectorNotFound")
-    assert not is_generated(left)
+    organization = scenario.wait_organization("contoso-fabrikam", "Ready", "False", "ConnectorNotFound")
+    assert not is_generated(organization)
 
 
 def test_a_declared_one_waits_for_its_connector(scenario: Scenario) -> None:
@@ -172,9 +174,9 @@ def test_of_two_declared_ones_the_older_decides_and_the_other_says_conflict(scen
     scenario.ready()
     first, second = ("older", "younger") if _is_older(scenario, until_second, "younger") else ("younger", "older")
     scenario.wait_organization(first, "Ready", "True", {"older": "Excluded", "younger": "Onboarded"}[first])
-    lost = scenario.wait_organization(second, "Ready", "False", "Conflict")
-    assert first in message(lost, "Ready")
-    assert condition(lost, "Stalled")["status"] == "True"
+    conflict = scenario.wait_organization(second, "Ready", "False", "Conflict")
+    assert first in message(conflict, "Ready")
+    assert condition(conflict, "Stalled")["status"] == "True"
     scenario.kube.delete(ORGANIZATION, first, scenario.namespace)
     scenario.wait_organization(second, "Ready", "True")
     assert all_names(scenario) == {"contoso-contoso", second}
@@ -191,7 +193,7 @@ def test_somebodys_labels_and_owners_stay_where_ours_go(scenario: Scenario) -> N
     scenario.apply(manifest)
     released = scenario.wait_organization("contoso-fabrikam", "Ready", "True", "Excluded")
     assert released["metadata"]["labels"] == {"team": "blue"}
-    assert [each["uid"] for each in released["metadata"]["ownerReferences"]] == [owner["metadata"]["uid"]]
+    assert [reference["uid"] for reference in released["metadata"]["ownerReferences"]] == [owner["metadata"]["uid"]]
 
 
 def test_a_decision_that_is_taken_back_leaves_the_resource_to_its_owner(scenario: Scenario) -> None:
@@ -206,10 +208,10 @@ def test_a_decision_that_is_taken_back_leaves_the_resource_to_its_owner(scenario
 
 def test_a_generated_one_that_somebody_deletes_comes_back(scenario: Scenario) -> None:
     scenario.ready()
-    gone = scenario.organizations()["fabrikam"]["metadata"]["uid"]
+    deleted_uid = scenario.organizations()["fabrikam"]["metadata"]["uid"]
     scenario.kube.delete(ORGANIZATION, "contoso-fabrikam", scenario.namespace)
     scenario.kube.wait(
-        ORGANIZATION, "contoso-fabrikam", scenario.namespace, until=lambda body: body["metadata"]["uid"] != gone
+        ORGANIZATION, "contoso-fabrikam", scenario.namespace, until=lambda body: body["metadata"]["uid"] != deleted_uid
     )
     scenario.wait_organization("contoso-fabrikam", "Ready", "True", "Onboarded")
 
@@ -229,10 +231,10 @@ def test_an_organization_of_a_connector_beside_it_is_told_by_the_connectors_id(s
     scenario.apply(scenario.manifest("second", organizations={"names": ["fabrikam"]}, authorization=own_code))
     stalled = scenario.wait("Ready", "False", "OrganizationConflict", name="second")
     assert condition(stalled, "Stalled")["status"] == "True"
-    held = scenario.wait_organization("second-fabrikam", "Ready", "False", "HeldByOtherConnector")
-    assert held["status"]["conflictingConnector"].lower() == holder["status"]["connectorId"].lower()
-    assert held["status"]["onboardingState"] == "OnboardedByOtherConnector"
-    assert held["status"]["conflictingConnector"] in message(held, "Ready")
+    unavailable = scenario.wait_organization("second-fabrikam", "Ready", "False", "HeldByOtherConnector")
+    assert unavailable["status"]["conflictingConnector"].lower() == holder["status"]["connectorId"].lower()
+    assert unavailable["status"]["onboardingState"] == "OnboardedByOtherConnector"
+    assert unavailable["status"]["conflictingConnector"] in message(unavailable, "Ready")
     scenario.kube.delete(KIND, "first", scenario.namespace)
     freed = scenario.wait_organization("second-fabrikam", "Ready", "True", "Onboarded")
     assert "conflictingConnector" not in freed["status"]
@@ -245,10 +247,10 @@ def test_an_organization_of_another_namespaces_connector_is_told_without_a_name(
     neighbour.ready("theirs", organizations={"names": ["fabrikam"]})
     scenario.new_code()
     scenario.apply(scenario.manifest("ours"))
-    held = scenario.wait_organization("ours-fabrikam", "Ready", "False", "HeldByOtherConnector")
-    assert held["status"]["conflictingConnector"] == "another connector of this cluster"
+    unavailable = scenario.wait_organization("ours-fabrikam", "Ready", "False", "HeldByOtherConnector")
+    assert unavailable["status"]["conflictingConnector"] == "another connector of this cluster"
     conflict = scenario.wait("OrganizationsAvailable", "False", "OrganizationConflict", name="ours")
-    for body in (held, conflict):
+    for body in (unavailable, conflict):
         assert "theirs" not in str(body["status"])
         assert neighbour.namespace not in str(body["status"])
 
@@ -257,13 +259,13 @@ def test_an_organization_of_a_connector_that_only_azure_knows_is_told_by_its_id(
     elsewhere = scenario.in_portal("elsewhere", organizations=["fabrikam"])
     scenario.new_code()
     scenario.apply(scenario.manifest())
-    held = scenario.wait_organization("contoso-fabrikam", "Ready", "False", "HeldByOtherConnector")
-    assert held["status"]["conflictingConnector"].lower() == elsewhere.lower()
+    unavailable = scenario.wait_organization("contoso-fabrikam", "Ready", "False", "HeldByOtherConnector")
+    assert unavailable["status"]["conflictingConnector"].lower() == elsewhere.lower()
     scenario.wait_organization("contoso-contoso", "Ready", "True", "Onboarded")
 
 
 def _is_older(scenario: Scenario, first: Manifest, second: str) -> bool:
-    """Whether it is older to the second, which is all that a creationTimestamp tells; else the uid decides."""
+    """Whether it is older; a creationTimestamp has whole seconds, and of two in one second the uid decides."""
     other = scenario.kube.get(ORGANIZATION, second, scenario.namespace) or {}
-    ages = [(each["metadata"]["creationTimestamp"], each["metadata"]["uid"]) for each in (first, other)]
+    ages = [(body["metadata"]["creationTimestamp"], body["metadata"]["uid"]) for body in (first, other)]
     return ages[0] < ages[1]

@@ -70,10 +70,10 @@ def test_always_takes_over_once_and_gives_way_when_it_is_taken_back(scenario: Sc
     assert owner(scenario).endswith(ready["metadata"]["uid"])
     since = scenario.control.last()
     scenario.change_in_portal(tags=THEIRS)
-    lost = scenario.wait("Provisioned", "False", "OwnershipLost")
-    assert "there/theirs" in message(lost, "Provisioned")
-    assert condition(lost, "Stalled")["reason"] == "OwnershipLost"
-    assert condition(lost, "ReauthRequired")["status"] == "False"
+    connector = scenario.wait("Provisioned", "False", "OwnershipLost")
+    assert "there/theirs" in message(connector, "Provisioned")
+    assert condition(connector, "Stalled")["reason"] == "OwnershipLost"
+    assert condition(connector, "ReauthRequired")["status"] == "False"
     scenario.wait_request("Resources_Query", times=2)
     assert scenario.writes(since) == []
     scenario.change_in_portal(removeTags=[OWNER, RESOURCE])
@@ -86,9 +86,9 @@ def test_of_two_resources_for_one_connector_the_second_stands_back(scenario: Sce
     manifest = scenario.manifest("second", azure={"connectorName": "contoso"})
     since = scenario.control.last()
     scenario.apply(manifest)
-    told = scenario.wait("Provisioned", "False", "NotAdopted", name="second")
+    connector = scenario.wait("Provisioned", "False", "NotAdopted", name="second")
     for part in (f"{scenario.namespace}/contoso", "deletionPolicy Detach", "adoptionPolicy"):
-        assert part in message(told, "Provisioned")
+        assert part in message(connector, "Provisioned")
     scenario.kube.delete(KIND, "second", scenario.namespace)
     scenario.kube.wait_deleted(KIND, "second", scenario.namespace)
     assert scenario.writes(since) == []
@@ -109,12 +109,12 @@ def test_a_connector_is_handed_over_from_one_resource_to_another(scenario: Scena
 
 @pytest.mark.parametrize("state", [{"suspend": True}, {"managementPolicy": "Observe"}], ids=["suspended", "observed"])
 def test_an_owner_that_no_longer_exists_counts_as_none(scenario: Scenario, state: dict[str, Any]) -> None:
-    gone = scenario.ready()
+    deleted_owner = scenario.ready()
     scenario.apply(scenario.manifest(**state))
     scenario.wait_until(lambda body: body["status"]["observedGeneration"] == body["metadata"]["generation"])
     scenario.kube.delete(KIND, "contoso", scenario.namespace)
     scenario.kube.wait_deleted(KIND, "contoso", scenario.namespace)
-    assert owner(scenario).endswith(gone["metadata"]["uid"])  # nobody took the tags off
+    assert owner(scenario).endswith(deleted_owner["metadata"]["uid"])  # nobody took the tags off
     scenario.apply(scenario.manifest())
     again = scenario.wait("Ready", "True")
     assert owner(scenario).endswith(again["metadata"]["uid"])

@@ -76,21 +76,21 @@ def adopt(scenario: Scenario, number: int) -> Manifest:
 def versions(scenario: Scenario) -> dict[tuple[str, str], str]:
     """resourceVersion of everything of ours."""
     return {
-        (kind, each["metadata"]["name"]): each["metadata"]["resourceVersion"]
+        (kind, body["metadata"]["name"]): body["metadata"]["resourceVersion"]
         for kind in (KIND, ORGANIZATION)
-        for each in scenario.kube.list_all(kind, scenario.namespace)
+        for body in scenario.kube.list_all(kind, scenario.namespace)
     }
 
 
 def kubernetes_writes(kube: KubernetesClient) -> Counter[str]:
     """Requests that the API server has counted, for what an operator of ours could write."""
     text = kube.request("GET", "/metrics")
-    found: Counter[str] = Counter()
+    writes: Counter[str] = Counter()
     for labels, value in re.findall(r"^apiserver_request_total\{(.*)\} (\S+)$", text, re.MULTILINE):
         label = dict(re.findall(r'(\w+)="([^"]*)"', labels))
         if label["verb"] in WRITES and label["resource"] in WATCHED:
-            found[f"{label['verb']} {label['resource']}/{label['subresource']}".rstrip("/")] += int(float(value))
-    return found
+            writes[f"{label['verb']} {label['resource']}/{label['subresource']}".rstrip("/")] += int(float(value))
+    return writes
 
 
 @pytest.mark.long
@@ -101,18 +101,18 @@ def test_over_two_refreshes_of_a_hundred_connectors_nothing_is_written_and_under
         many.apply(adopt(many, number))
     for number in range(1, CONNECTORS + 1):
         many.wait("Discovered", "True", name=f"connector-{number:04}", timeout=120)
-    ready = [condition(each, "Ready")["status"] for each in many.kube.list_all(KIND, many.namespace)]
+    ready = [condition(body, "Ready")["status"] for body in many.kube.list_all(KIND, many.namespace)]
     assert ready == ["True"] * CONNECTORS
-    many.wait_request("Resources_Query", times=2)  # the last look at what the operator itself has written
-    since, before, counted = many.control.last(), versions(many), kubernetes_writes(many.kube)
-    assert len(before) == 2 * CONNECTORS
+    many.wait_request("Resources_Query", times=2)  # the last poll that returns the operator's own writes
+    since, previous_versions, counted = many.control.last(), versions(many), kubernetes_writes(many.kube)
+    assert len(previous_versions) == 2 * CONNECTORS
     assert sum(counted.values()) > 2 * CONNECTORS, "the API server counts what was written before"
     many.wait_request("Resources_Query", times=3)  # from the first to the third there are two intervals
     assert kubernetes_writes(many.kube) - counted == Counter()
-    assert versions(many) == before
-    asked = many.control.journal(since=since, service="arm")
-    assert [each for each in asked if each.get("effects")] == []
-    probes = Counter(each["path"] for each in asked if each["operation"] == PROBE)
-    reads = [each["operation"] for each in asked if each["operation"] != PROBE]
+    assert versions(many) == previous_versions
+    requests = many.control.journal(since=since, service="arm")
+    assert [entry for entry in requests if entry.get("effects")] == []
+    probes = Counter(entry["path"] for entry in requests if entry["operation"] == PROBE)
+    reads = [entry["operation"] for entry in requests if entry["operation"] != PROBE]
     assert 3 <= len(reads) < 5, reads
     assert max(probes.values(), default=0) <= 2, "once in a check interval, which began before"

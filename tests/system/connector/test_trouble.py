@@ -45,9 +45,9 @@ def test_an_azure_that_fails_once_at_everything_makes_no_difference(scenario: Sc
     )
     scenario.wait("Ready", "True")
     scenario.wait_onboarded("contoso", "northwind")
-    scenario.look()
+    scenario.wait_observed()
     scenario.wait("Provisioned", "True")
-    made = scenario.writes()
+    writes = scenario.writes()
     scenario.kube.delete(KIND, "contoso", scenario.namespace)
     scenario.kube.wait_deleted(KIND, "contoso", scenario.namespace)
     assert scenario.in_azure() is None
@@ -55,9 +55,9 @@ def test_an_azure_that_fails_once_at_everything_makes_no_difference(scenario: Sc
     assert len(codes) == 1
     if kind == "cuts the connection after":
         # Who does not hear that it was done has to ask for it again; the end is the same.
-        assert len(made) <= 10
+        assert len(writes) <= 10
     else:
-        assert sorted(made) == [
+        assert sorted(writes) == [
             "AzureDevOpsOrgs_Update",
             "AzureDevOpsOrgs_Update",
             "DevOpsConfigurations_CreateOrUpdate",
@@ -73,14 +73,14 @@ def test_a_code_is_sent_once_whatever_came_of_it(scenario: Scenario, kind: str) 
     scenario.new_code()
     scenario.apply(scenario.manifest())
     if kind != "cuts the connection after":
-        told = scenario.wait("Authorized", "False", "AwaitingAuthorization")
+        connector = scenario.wait("Authorized", "False", "AwaitingAuthorization")
         for part in ("handed over already", "Secret code", ACCOUNT):
-            assert part in message(told, "Authorized")
+            assert part in message(connector, "Authorized")
         scenario.new_code()
     scenario.wait("Ready", "True")
     scenario.wait_onboarded("contoso", "fabrikam")
-    sent = scenario.control.journal(service="arm", method="PUT", path=CONFIGURATION)
-    assert len(sent) == (1 if kind == "cuts the connection after" else 2)
+    requests = scenario.control.journal(service="arm", method="PUT", path=CONFIGURATION)
+    assert len(requests) == (1 if kind == "cuts the connection after" else 2)
 
 
 @pytest.mark.long  # what failed is asked for again a minute later
@@ -91,9 +91,9 @@ def test_a_configuration_that_azure_does_not_bring_to_its_end_is_finished_withou
     scenario.control.fault(method="PUT", path=CONFIGURATION, operation={"outcome": outcome, "message": "storm"})
     scenario.new_code()
     scenario.apply(scenario.manifest())
-    told = scenario.wait_until(lambda body: "storm" in message(body, "Provisioned"))
-    assert condition(told, "Provisioned")["reason"] == "AzureUnavailable"
-    assert condition(told, "Reconciling")["status"] == "True"
+    connector = scenario.wait_until(lambda body: "storm" in message(body, "Provisioned"))
+    assert condition(connector, "Provisioned")["reason"] == "AzureUnavailable"
+    assert condition(connector, "Reconciling")["status"] == "True"
     scenario.wait("Ready", "True", timeout=90)
     scenario.wait_onboarded("contoso", "fabrikam")
     codes = [code for entry in scenario.control.journal() for code in entry.get("codes", [])]
@@ -104,13 +104,13 @@ def test_an_outage_raises_no_alarm_about_a_connector_that_works(scenario: Scenar
     scenario.ready(organizations={"names": ["tailspin"]})
     ready = scenario.wait("Discovered", "True", timeout=60)
     scenario.control.fault(service="arm", status=503, times=None)
-    # First the question for the authorization fails; when no look at the cloud has succeeded for a while, all is read
-    # afresh, and that fails too. An outage may begin between the two, so that there is only the second.
+    # First the probe of the authorization fails; when Resource Graph has failed for a while, everything is read again,
+    # and that fails too. An outage may begin between the two, so that there is only the second failure.
     scenario.wait_request(path="securityConnectors/contoso$", times=3)
     during = scenario.connector()
     assert during["metadata"]["resourceVersion"] == ready["metadata"]["resourceVersion"]
     scenario.control.clear_faults()
-    scenario.look()
+    scenario.wait_observed()
     assert scenario.connector()["metadata"]["resourceVersion"] == ready["metadata"]["resourceVersion"]
 
 
@@ -118,12 +118,12 @@ def test_an_outage_while_something_is_to_be_done_is_told_and_done_afterwards(sce
     scenario.ready()
     scenario.control.fault(service="arm", status=503, times=None)
     scenario.apply(scenario.manifest(azure={"tags": {"team": "blue"}}))
-    told = scenario.wait("Provisioned", "False", "AzureUnavailable")
-    assert condition(told, "Ready")["status"] == "False"
-    assert condition(told, "Reconciling")["reason"] == "AzureUnavailable"
-    assert condition(told, "Stalled") == {}
-    assert condition(told, "Authorized")["status"] == "True"
-    assert condition(told, "ReauthRequired")["status"] == "False"
+    connector = scenario.wait("Provisioned", "False", "AzureUnavailable")
+    assert condition(connector, "Ready")["status"] == "False"
+    assert condition(connector, "Reconciling")["reason"] == "AzureUnavailable"
+    assert condition(connector, "Stalled") == {}
+    assert condition(connector, "Authorized")["status"] == "True"
+    assert condition(connector, "ReauthRequired")["status"] == "False"
     scenario.control.clear_faults()
     scenario.wait("Ready", "True")
     assert (scenario.in_azure() or {})["tags"]["team"] == "blue"
@@ -134,9 +134,9 @@ def test_an_entra_that_is_down_is_an_outage_too(scenario: Scenario) -> None:
     scenario.control.fault(service="authority", status=503, times=None)
     scenario.control.expire_tokens()
     scenario.apply(scenario.manifest(azure={"tags": {"team": "blue"}}))
-    told = scenario.wait("Provisioned", "False", "AzureUnavailable")
-    assert "Entra ID" in message(told, "Provisioned")
-    assert condition(told, "Stalled") == {}
+    connector = scenario.wait("Provisioned", "False", "AzureUnavailable")
+    assert "Entra ID" in message(connector, "Provisioned")
+    assert condition(connector, "Stalled") == {}
     scenario.control.clear_faults()
     scenario.wait("Ready", "True")
 
@@ -145,6 +145,6 @@ def test_expired_tokens_are_renewed_without_a_word(scenario: Scenario) -> None:
     scenario.ready()
     version = scenario.wait("Discovered", "True", timeout=60)["metadata"]["resourceVersion"]
     scenario.control.expire_tokens()
-    scenario.look()
-    scenario.look()
+    scenario.wait_observed()
+    scenario.wait_observed()
     assert scenario.connector()["metadata"]["resourceVersion"] == version

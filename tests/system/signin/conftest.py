@@ -24,8 +24,6 @@ from tests.support.scenarios.sign_in_scenario import SignInScenario, Window
 
 CHECK_INTERVAL = 2
 
-_POOL = tuple(f"sign-in-{number}" for number in range(100))
-
 
 @dataclass
 class Stage:
@@ -56,15 +54,19 @@ def working_in(*namespaces: str) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
+def pool(worker_id: str) -> tuple[str, ...]:
+    """The namespaces that the operator watches; other processes of the run work in the same cluster."""
+    return tuple(f"sign-in-{worker_id}-{number}" for number in range(100))
+
+
+@pytest.fixture(scope="session")
 def stage(
     cluster: Cluster,
-    kube: KubernetesClient,
+    pool: tuple[str, ...],
     start_cloud: Callable[..., Cloud],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Stage]:
     """Both, started once."""
-    for name in _POOL:
-        kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     cloud = start_cloud("--speed", "360")
     (port,) = free_ports(1)
     folder = tmp_path_factory.mktemp("sign-in")
@@ -72,7 +74,7 @@ def stage(
         "KUBECONFIG": str(cluster.kubeconfig),
         **cloud.environment(),
         **CLIENT_SECRET_IDENTITY,
-        **working_in(*_POOL),
+        **working_in(*pool),
         "DEFENDER_DEVOPS_REFRESH_INTERVAL": "1",
         "DEFENDER_DEVOPS_CHECK_INTERVAL": str(CHECK_INTERVAL),
         "DEFENDER_DEVOPS_OPERATION_POLL_INTERVAL": "0.5",
@@ -89,9 +91,9 @@ def stage(
 
 
 @pytest.fixture(scope="session")
-def namespaces() -> Iterator[str]:
-    """Namespaces of the pool, each given out once."""
-    return iter(_POOL)
+def namespaces(pool: tuple[str, ...]) -> Iterator[str]:
+    """Namespaces of the pool, each used once."""
+    return iter(pool)
 
 
 @pytest.fixture
@@ -100,6 +102,7 @@ def scenario(kube: KubernetesClient, stage: Stage, namespaces: Iterator[str]) ->
     with ControlClient(stage.cloud.control) as control:
         control.reset()
         scenario = SignInScenario(kube, control, next(namespaces), stage.cloud.ca, stage.log)
+        scenario.enter()
         yield scenario
         for each in kube.list_all(KIND, scenario.namespace):
             kube.delete(KIND, each["metadata"]["name"], scenario.namespace)
