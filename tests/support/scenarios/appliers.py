@@ -36,7 +36,7 @@ class Applier(Protocol):
 
 
 class KubectlApply:
-    """`kubectl apply`: a three-way merge patch with the last applied manifest, stored in an annotation. Never prunes."""
+    """`kubectl apply`: a three-way merge patch with the last applied manifest from an annotation. Never prunes."""
 
     def __init__(self, kube: KubernetesClient) -> None:
         self.kube = kube
