@@ -7,15 +7,11 @@ BIN := .venv/bin
 RUN := $(BIN)/python
 VENV := .venv/.synced
 TESTS ?= tests
-# In a process of its own: it trusts a cloud that others do not know, and aiohttp sets TLS up when it is imported, be it by
-# the collection of another file.
-ALONE := tests/system/test_cli.py
-# In the order of the folders, not by the number of tests in a file: the few tests that take a minute come first, and the
-# thousands that take none fill up what is left. Clusters wait more than they work: three workers, for two processors.
-TOGETHER := -m "not long" --numprocesses 3 --dist loadscope --no-loadscope-reorder
+# Files, not single tests, go to a worker: the fixtures of a module start a cloud or an operator once.
+DISTRIBUTED := -m "not long" --dist loadfile --no-loadscope-reorder --durations 10
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo sandbox sandbox-down test test-long lint format crds generate bench docs image clean
+.PHONY: help venv demo sandbox sandbox-down unit test test-long lint format crds generate bench docs image clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,14 +27,15 @@ sandbox: $(VENV) ## start a real API server and a simulated cloud; how to use th
 sandbox-down: $(VENV) ## end what `make sandbox` started
 	@$(RUN) -m sandbox down
 
+unit: $(VENV) ## the tests that need no API server, in under a minute
+	@$(RUN) -m pytest $(DISTRIBUTED) --numprocesses 2 tests/unit tests/sandbox/cloud
+
 test: $(VENV) ## all tests but the long ones, real API server included; TESTS=path narrows
 	@$(RUN) -m sandbox prepare
 ifeq ($(TESTS),tests)
-	@trap : INT; printed=$$(mktemp); $(RUN) -m pytest -m "not long" $(ALONE) >$$printed 2>&1 & alone=$$!; \
-	  $(RUN) -m pytest $(TOGETHER) $(ALONE:%=--deselect %) $(TESTS); status=$$?; \
-	  wait $$alone || status=1; cat $$printed; rm $$printed; exit $$status
+	@$(RUN) -m tests.run
 else
-	@$(RUN) -m pytest $(TOGETHER) $(TESTS)
+	@$(RUN) -m pytest $(DISTRIBUTED) --numprocesses 3 $(TESTS)
 endif
 
 test-long: $(VENV) ## sweeps and soaks

@@ -25,6 +25,8 @@ from tests.support.scenarios.clusters import SHARED_CLUSTER, publish_cluster, st
 _SLOWEST: Final = 10
 _LOWER_PRIORITY: Final = 10
 _OUTCOMES: Final = ("failure", "error", "skipped")
+_POLL_INTERVAL: Final = 0.2
+_SUMMARY_HEADING: Final = "short test summary info"
 
 
 @dataclass(frozen=True)
@@ -81,20 +83,32 @@ SESSIONS: Final = (
 
 
 def main() -> int:
-    """Run all sessions, print their output in order, and return 1 if one of them failed."""
+    """Run all sessions, print the output of each when it ends, and return 1 if one of them failed."""
     begin = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="defender-devops-tests-") as name, contextlib.ExitStack() as stack:
         folder = Path(name)
-        running = [(session, stack.enter_context(_start(session, folder))) for session in SESSIONS]
+        running = {session: stack.enter_context(_start(session, folder)) for session in SESSIONS}
         # The sessions collect while the cluster starts.
         cluster = stack.enter_context(start_prepared_cluster(folder / "cluster"))
         publish_cluster(cluster, _description(folder))
-        statuses = []
-        for session, process in running:
-            statuses.append(process.wait())
-            print(f"==> {session.name}\n{_output(folder, session).read_text(errors='replace')}", flush=True)
+        failed = False
+        while running:
+            time.sleep(_POLL_INTERVAL)
+            for session, process in list(running.items()):
+                if process.poll() is not None:
+                    del running[session]
+                    failed |= process.returncode != 0
+                    _print_output(session, _output(folder, session).read_text(errors="replace"), process.returncode)
         _print_summary([_report(folder, session) for session in SESSIONS], time.monotonic() - begin)
-    return int(any(statuses))
+    return int(failed)
+
+
+def _print_output(session: Session, output: str, status: int) -> None:
+    """Print the output of a session that failed, and of one that passed the skipped tests and the counts."""
+    if status == 0:
+        _, heading, summary = output.rpartition(_SUMMARY_HEADING)
+        output = summary.lstrip("= \n") if heading else output.rstrip().rpartition("\n")[2] + "\n"
+    print(f"==> {session.name}\n{output}", flush=True)
 
 
 @contextlib.contextmanager

@@ -107,7 +107,7 @@ TROUBLES = (
     Trouble(
         "a policy that asks for a tag",
         "PolicyDenied",
-        ("Every resource names its cost center", "ask the policy's owner"),
+        ("Every resource names its cost center", "ask the owner of the policy"),
         lambda scenario: policies(
             scenario,
             {
