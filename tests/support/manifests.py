@@ -74,30 +74,30 @@ class Refused:
     """A manifest that breaks one rule.
 
     Attributes:
-        why: the case, as a sentence.
+        name: describes the case.
         body: the manifest.
-        field: path that the refusal names.
-        sentence: what it says.
+        field: path that the error names.
+        sentence: the message.
     """
 
-    case: str
+    name: str
     body: Mapping[str, Any]
     field: str
     sentence: str
 
     def __str__(self) -> str:
-        return self.why
+        return self.name
 
 
 @dataclass(frozen=True)
 class Accepted:
     """A manifest that breaks no rule."""
 
-    case: str
+    name: str
     body: Mapping[str, Any]
 
     def __str__(self) -> str:
-        return self.why
+        return self.name
 
 
 _GUID = "must be a GUID such as 22222222-2222-2222-2222-222222222222"
@@ -479,21 +479,21 @@ class Change:
     """An edit of an object that exists.
 
     Attributes:
-        why: the case, as a sentence.
-        before: the object as created.
+        name: describes the case.
+        original: the object as created.
         patch: merge patch over its spec, in YAML.
-        field: path that the refusal names.
-        sentence: what it says; None where the edit is allowed.
+        field: path that the error names.
+        sentence: the message; None where the edit is allowed.
     """
 
-    case: str
+    name: str
     original: Mapping[str, Any]
     patch: str
     field: str = ""
     sentence: str | None = None
 
     def __str__(self) -> str:
-        return self.why
+        return self.name
 
 
 _MOVE = "cannot be changed: a security connector cannot move. Delete this resource and create it anew"
