@@ -116,7 +116,7 @@ _SERVICE_ACCOUNT = "serviceAccountRef belongs to type WorkloadIdentity, which re
 _CLIENT_ID = "clientId is required with this type: add the application (client) id"
 _REFRESH = "refreshTokenSecretRef belongs to method RefreshToken, which requires it"
 _PROOF = "client.type must be Secret, Certificate or Federated with this method"
-_PERSON = "account is required where a person signs in: name the account that shall"
+_PERSON = "account is required where a person signs in: name the account, as any other is rejected"
 _APP = "client is required with this method: add the app registration's id and type"
 _READER = "55555555-5555-5555-5555-555555555555"
 
@@ -161,7 +161,7 @@ REFUSED = [
         "two tags that differ by case",
         connector("azure: {tags: {team: a, Team: b}}"),
         "spec.azure.tags",
-        "Azure does not tell names of tags apart by case",
+        "tag names in Azure are case-insensitive",
     ),
     # azure.identity
     Refused(
@@ -496,7 +496,7 @@ class Change:
         return self.name
 
 
-_MOVE = "cannot be changed: a security connector cannot move. Delete this resource and create it anew"
+_MOVE = "cannot be changed: a security connector cannot be moved. Delete this resource and create it again"
 _RENAME = "connectorName cannot be changed from contoso: a security connector cannot be renamed"
 _ANOTHER = "cannot be changed: create another DevOpsOrganization instead"
 

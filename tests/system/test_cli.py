@@ -268,7 +268,7 @@ def test_what_cannot_be_changed_is_refused_in_the_api_server_s_words(
     moved = scenario.manifest(azure={"location": "northeurope"}, **ADOPTED)
     ran = run("plan", "-f", _file(tmp_path, moved))
     assert ran.exit_code == ExitCode.NOT_OK
-    assert "location cannot be changed: a security connector cannot move." in ran.out
+    assert "location cannot be changed: a security connector cannot be moved." in ran.out
 
 
 def test_a_connector_that_a_code_would_make_is_planned_without_the_code(

@@ -1,1 +1,1 @@
-"""The two resources: models, conditions, reasons, generated CRDs. Pure: nothing here does I/O."""
+"""The two custom resources: models, conditions, reasons and generated CRDs. Pure: nothing here does I/O."""

@@ -1,6 +1,6 @@
-"""What Azure says about a connector, as values that every layer shares.
+"""Values of Azure's API for security connectors, shared by all layers.
 
-Frozen, comparable, without HTTP. `azure` makes them, `reconcile` plans with them, `cli` prints them. Spelling and
+Frozen, comparable, without HTTP. `azure` creates them, `reconcile` plans with them, `cli` prints them. Spelling and
 enums are those of Microsoft.Security (api-version 2025-03-01 of devops, 2024-08-01-preview of the connector).
 """
 
@@ -34,7 +34,7 @@ class OnboardingState(StrEnum):
 
 
 class AutoDiscovery(StrEnum):
-    """Whether Defender takes in what it finds later."""
+    """Whether Defender onboards organizations, or scans code, that it discovers later."""
 
     DISABLED = "Disabled"
     ENABLED = "Enabled"
@@ -43,7 +43,7 @@ class AutoDiscovery(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ConnectorRef:
-    """Address of a security connector in Azure. Compare ids without regard to case: the service changes it."""
+    """Address of a security connector in Azure. Ids must be compared without regard to case: the service changes it."""
 
     subscription_id: str
     resource_group: str
@@ -51,7 +51,7 @@ class ConnectorRef:
 
     @property
     def id(self) -> str:
-        """The ARM resource id, as a caller writes it."""
+        """The ARM resource id."""
         return (
             f"/subscriptions/{self.subscription_id}/resourceGroups/{self.resource_group}"
             f"/providers/Microsoft.Security/securityConnectors/{self.name}"
@@ -59,20 +59,20 @@ class ConnectorRef:
 
     @property
     def key(self) -> str:
-        """The id in lower case: equal for every spelling of the same connector."""
+        """The id in lower case, which is equal for every spelling."""
         return self.id.lower()
 
 
 @dataclass(frozen=True, slots=True)
 class Connector:
-    """A security connector as ARM's GET gives it.
+    """A security connector, as ARM's GET returns it.
 
     Attributes:
         id: resource id in the service's spelling (group in lower case).
         location: Azure region in short form, such as `westeurope`.
-        tags: all tags, ours and other people's.
+        tags: all tags, the operator's and others.
         hierarchy_identifier: GUID that the creator chose.
-        environment_name: `AzureDevOps`, or what else holds that name (`GitHub`, `AWS`, …).
+        environment_name: `AzureDevOps`, or another kind of connector with that name (`GitHub`, `AWS`, …).
     """
 
     id: str
@@ -92,7 +92,7 @@ class InventoryItem:
 
 @dataclass(frozen=True, slots=True)
 class AgentlessConfiguration:
-    """Agentless code scanning of a connector, in Azure's terms."""
+    """Agentless code scanning of a connector."""
 
     enabled: bool
     auto_discovery: AutoDiscovery = AutoDiscovery.DISABLED
@@ -103,7 +103,7 @@ class AgentlessConfiguration:
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """`devops/default` as GET gives it: never the authorization, never topLevelInventoryList."""
+    """`devops/default`, as GET returns it: without the authorization and topLevelInventoryList."""
 
     provisioning_state: ProvisioningState | str
     auto_discovery: AutoDiscovery | str
@@ -117,8 +117,8 @@ class Annotations:
     """Pull request annotations (`actionableRemediation`, category IaC).
 
     Attributes:
-        enabled: state Enabled; both Disabled and None count as off.
-        minimum_severity: High, Medium or Low; None where off.
+        enabled: whether the state is Enabled; Disabled and None both mean off.
+        minimum_severity: High, Medium or Low; None if off.
     """
 
     enabled: bool
@@ -127,7 +127,7 @@ class Annotations:
 
 @dataclass(frozen=True, slots=True)
 class AzureOrganization:
-    """An Azure DevOps organization as Defender for Cloud sees it through one connector."""
+    """An Azure DevOps organization as Defender for Cloud reports it for one connector."""
 
     name: str
     onboarding_state: OnboardingState | str
@@ -147,7 +147,7 @@ class RoleAssignment:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many projects and repositories one organization has: as Defender reports, or as Azure DevOps itself says."""
+    """Number of projects and repositories of one organization, reported by Defender or counted in Azure DevOps."""
 
     projects: int
     repositories: int
@@ -158,7 +158,7 @@ class DiscoveredCounts:
     """Counts by organization (name in lower case) of one connector.
 
     Attributes:
-        by_organization: only organizations that a source gave a number for; a missing one is unknown, never zero.
+        by_organization: organizations with a reported number; a missing one is unknown, not zero.
     """
 
     by_organization: Mapping[str, Counts] = field(default_factory=dict)

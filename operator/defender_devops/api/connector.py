@@ -1,6 +1,6 @@
-"""AzureDevOpsConnector: one security connector of Defender for Cloud, as it is asked for and as it is.
+"""AzureDevOpsConnector: one security connector of Defender for Cloud, with its spec and status.
 
-The parts of the spec have modules of their own and can all be imported from here.
+The parts of the spec have modules of their own; all of them can be imported from here.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class ManagementPolicy(StrEnum):
 
 
 class AdoptionPolicy(StrEnum):
-    """Whether a connector that exists already is taken over."""
+    """Whether a connector that exists already is adopted."""
 
     NEVER = "Never"
     IF_UNMANAGED = "IfUnmanaged"
@@ -115,7 +115,7 @@ class AdoptionPolicy(StrEnum):
 
 
 class DeletionPolicy(StrEnum):
-    """What becomes of the connector in Azure when the resource is deleted."""
+    """What happens to the connector in Azure when the resource is deleted."""
 
     DELETE = "Delete"
     DETACH = "Detach"
@@ -133,18 +133,18 @@ class Discovery(ApiModel):
             holds=lambda deadline: _DEADLINE_MINIMUM <= deadline <= _DEADLINE_MAXIMUM,
         ),
     ] = timedelta(hours=8)
-    """How long Defender for Cloud may take to report everything before Discovered says DeadlineExceeded; longer where
-    there are very many projects, as it lists about 100 an hour. Between 15m and 168h."""
+    """How long Defender for Cloud may take to report everything before Discovered becomes DeadlineExceeded; longer for
+    very many projects, as about 100 are discovered in an hour. Between 15m and 168h."""
 
 
 class ConnectorSpec(ApiModel):
-    """What is asked for."""
+    """Desired state of the security connector and its organizations."""
 
     azure: Azure
-    """Where the security connector stands in Azure, and as whom the operator works there."""
+    """Place of the security connector in Azure, and the identity with which the operator works there."""
 
     organizations: Organizations
-    """Which Azure DevOps organizations Defender for Cloud shall cover."""
+    """Azure DevOps organizations that Defender for Cloud covers."""
 
     authorization: Annotated[
         Authorization, Field(default_factory=Authorization, json_schema_extra={"default": {"method": "Adopt"}})
@@ -152,11 +152,11 @@ class ConnectorSpec(ApiModel):
     """Defender's own authorization to Azure DevOps. Absent: Adopt."""
 
     sign_in: SignIn | None = None
-    """The operator's own sign-in into Azure DevOps, with which it checks prerequisites and counts what Defender should
-    find. Absent: none."""
+    """The operator's own sign-in to Azure DevOps, with which it checks prerequisites and counts what Defender should
+    discover. Absent: none."""
 
     pull_request_annotations: PullRequestAnnotations | None = None
-    """Comments by Defender for Cloud in pull requests of all organizations; a DevOpsOrganization can decide otherwise.
+    """Comments by Defender for Cloud in pull requests of all organizations; a DevOpsOrganization can override it.
     Absent: not managed."""
 
     agentless_scanning: AgentlessScanning | None = None
@@ -169,25 +169,25 @@ class ConnectorSpec(ApiModel):
             json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["objectId"]},
         ),
     ] = ()
-    """Principals that get the role Security Reader on the connector, and lose it when they leave this list. The
-    operator's identity needs the right to assign roles for that."""
+    """Principals that have the role Security Reader on the connector; those removed from this list lose it. The
+    operator's identity needs the permission to assign roles for that."""
 
     discovery: Annotated[Discovery, Field(default_factory=Discovery, json_schema_extra={"default": {"deadline": "8h"}})]
     """When discovery counts as late."""
 
     management_policy: ManagementPolicy = ManagementPolicy.MANAGE
-    """Manage: Azure is made to agree with this spec. Observe: it is read and reported, and nothing is changed."""
+    """Manage: Azure is changed to match this spec. Observe: it is read and reported, and nothing is changed."""
 
     adoption_policy: AdoptionPolicy = AdoptionPolicy.IF_UNMANAGED
-    """What to do with a connector that exists already. IfUnmanaged: take it over unless another live resource owns it.
-    Never: leave it. Always: take it over once, whoever owns it."""
+    """What to do with a connector that exists already. IfUnmanaged: adopt it unless another existing resource owns it.
+    Never: do not adopt it. Always: adopt it once, whoever owns it."""
 
     deletion_policy: DeletionPolicy | None = None
-    """What becomes of the connector in Azure when this resource is deleted. Delete: it goes, and its authorization with
-    it. Detach: it stays. Absent: Delete if the operator created it, Detach if it adopted it."""
+    """What happens to the connector in Azure when this resource is deleted. Delete: it is deleted, with its
+    authorization. Detach: it stays. Absent: Delete if the operator created it, Detach if it adopted it."""
 
     suspend: Boolean = False
-    """While true, nothing is read or changed in Azure, and deleting this resource leaves Azure alone."""
+    """While true, nothing is read or changed in Azure, also when this resource is deleted."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
@@ -213,11 +213,11 @@ class ConnectorSpec(ApiModel):
         return self.sign_in.method if self.sign_in else SignInMethod.NONE
 
     def effective_deletion_policy(self, *, created: bool) -> DeletionPolicy:
-        """What deletion does in Azure.
+        """Return what deletion does in Azure.
 
         Args:
-            created: whether the operator created the connector; an adopted one nobody but a person could authorize
-                again, so it stays by default.
+            created: whether the operator created the connector. An adopted one stays by default, since only a person
+                could authorize it again.
         """
         return self.deletion_policy or (DeletionPolicy.DELETE if created else DeletionPolicy.DETACH)
 
@@ -238,13 +238,13 @@ class AzureDevOpsConnector(ApiModel):
     """Standard metadata; the name has at most 63 characters."""
 
     spec: ConnectorSpec
-    """What is asked for."""
+    """Desired state of the security connector and its organizations."""
 
     status: Annotated[
         ConnectorStatus,
         Field(default_factory=ConnectorStatus, json_schema_extra={"default": {"observedGeneration": -1}}),
     ]
-    """What the operator observed last. Written by the operator only."""
+    """State at the last reconcile. Written by the operator only."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
@@ -257,10 +257,10 @@ class AzureDevOpsConnector(ApiModel):
         Rule(
             cel=f"{_NAME_CEL.format('self')} == {_NAME_CEL.format('oldSelf')}",
             message="connectorName cannot be changed: a security connector cannot be renamed. Delete this resource and"
-            " create it anew",
+            " create it again",
             message_expression="'connectorName cannot be changed from ' + "
             + _NAME_CEL.format("oldSelf")
-            + " + ': a security connector cannot be renamed. Delete this resource and create it anew'",
+            + " + ': a security connector cannot be renamed. Delete this resource and create it again'",
             field=".spec.azure.connectorName",
             reason="FieldValueForbidden",
         ),
@@ -286,17 +286,17 @@ class AzureDevOpsConnector(ApiModel):
     @property
     def token_secret_name(self) -> str:
         """Name of the Secret that holds the operator's sign-in for this connector."""
-        named = self.spec.sign_in.token_secret_name if self.spec.sign_in else None
-        return named or default_token_secret_name(self.metadata.name)
+        name = self.spec.sign_in.token_secret_name if self.spec.sign_in else None
+        return name or default_token_secret_name(self.metadata.name)
 
     @property
     def reconcile_requested_at(self) -> str | None:
-        """Value of the annotation that asks for a look now; None where there is none."""
+        """Value of the annotation that requests a reconcile; None if there is none."""
         return self.metadata.annotations.get(ANNOTATION_RECONCILE_REQUESTED_AT)
 
     @property
     def is_reconcile_requested(self) -> bool:
-        """Whether that look is still owed."""
+        """Whether a requested reconcile has not been done yet."""
         return self.reconcile_requested_at not in {None, self.status.last_handled_reconcile_at}
 
 
@@ -304,6 +304,6 @@ def parse_connector(body: Mapping[str, Any]) -> AzureDevOpsConnector:
     """Read a connector from the API server or from a manifest.
 
     Raises:
-        InvalidManifest: it breaks the schema or a rule; its message is one sentence that names the field.
+        InvalidManifest: it violates the schema or a rule; the message is one sentence that names the field.
     """
     return parse(AzureDevOpsConnector, body)

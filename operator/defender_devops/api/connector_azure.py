@@ -1,4 +1,4 @@
-"""`spec.azure` of a connector: where it stands in Azure, and as whom the operator works there."""
+"""`spec.azure` of a connector: its place in Azure, and the identity with which the operator works there."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from defender_devops.api.fields import Guid, SecretKeyRef, ServiceAccountRef, Ta
 from defender_devops.api.model import ApiModel
 from defender_devops.api.rules import Rule, immutable, matching
 
-_MOVE: Final = "a security connector cannot move. Delete this resource and create it anew"
+_MOVE: Final = "a security connector cannot be moved. Delete this resource and create it again"
 
 
 class IdentityType(StrEnum):
-    """How the operator proves to Entra ID who it is."""
+    """How the operator authenticates to Entra ID."""
 
     WORKLOAD_IDENTITY = "WorkloadIdentity"
     MANAGED_IDENTITY = "ManagedIdentity"
@@ -30,15 +30,15 @@ class Identity(ApiModel):
     """An identity in Entra ID for Azure Resource Manager."""
 
     type: IdentityType
-    """How the operator proves who it is. WorkloadIdentity: with a token of the service account in serviceAccountRef,
+    """How the operator authenticates. WorkloadIdentity: with a token of the service account in serviceAccountRef,
     which a federated credential of the app or managed identity trusts. ManagedIdentity: with an identity of the node,
     if this namespace is granted it. ClientSecret, ClientCertificate: with the Secret in secretRef."""
 
     client_id: Guid | None = None
-    """Application (client) id. May be absent with ManagedIdentity only, and then means the system-assigned one."""
+    """Application (client) id. Optional with ManagedIdentity only; absent: the system-assigned identity."""
 
     service_account_ref: ServiceAccountRef | None = None
-    """Service account whose token is exchanged for one of Azure. With WorkloadIdentity only."""
+    """Service account whose token is exchanged for an Azure token. With WorkloadIdentity only."""
 
     secret_ref: SecretKeyRef | None = None
     """Secret with the client secret, or with the certificate and its private key in PEM. With ClientSecret and
@@ -72,7 +72,7 @@ class Identity(ApiModel):
 
 
 class Azure(ApiModel):
-    """Where the security connector stands. Only tags and identity can be changed later."""
+    """Place of the security connector in Azure. Only tags and identity can be changed later."""
 
     tenant_id: Annotated[Guid, immutable("tenantId", _MOVE)]
     """Entra tenant of the subscription. The organizations must be connected to the same tenant. Immutable."""
@@ -91,15 +91,15 @@ class Azure(ApiModel):
     ]
     """Azure region of the connector's data, in short form such as westeurope. DevOps security is offered in
     australiaeast, canadacentral, centralus, eastasia, eastus, northeurope, swedencentral, uksouth and westeurope, and
-    in what Azure adds to these. Immutable."""
+    in regions that Azure adds to these. Immutable."""
 
     connector_name: Annotated[str, Field(max_length=260), azure_name("connectorName")] | None = None
-    """Name of the security connector in Azure. Absent: the name of this resource. Immutable, but adding the name that
-    is in use already is no change."""
+    """Name of the security connector in Azure. Absent: the name of this resource. Immutable, but adding the
+    present name is allowed."""
 
     tags: Tags = Field(default_factory=dict)
-    """Tags of the connector in Azure. Tags that others set are left alone; two more say who owns the connector."""
+    """Tags of the connector in Azure. Tags that others set are not changed; two more identify the owner."""
 
     identity: Identity | None = None
-    """As whom the operator works in Azure for this connector. Absent: as itself, which the operator's administrator
-    must have granted to this namespace."""
+    """Identity with which the operator works in Azure for this connector. Absent: the operator's own, which its
+    administrator must have granted to this namespace."""

@@ -1,4 +1,4 @@
-"""What else a connector can ask of Defender for Cloud: annotations of pull requests, agentless scanning, readers."""
+"""Optional features of a connector: pull request annotations, agentless scanning, security readers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Mode(StrEnum):
 
 
 class Severity(StrEnum):
-    """Severities of findings, as Defender for Cloud has them for annotations."""
+    """Severities of findings that Defender for Cloud uses for annotations."""
 
     HIGH = "High"
     MEDIUM = "Medium"
@@ -41,13 +41,13 @@ class PullRequestAnnotations(ApiModel):
     """Findings below this severity are not commented on."""
 
     def desired(self) -> Annotations:
-        """The same in Azure's terms."""
+        """Return the same as a value of Azure's API."""
         enabled = self.mode is Mode.ENABLED
         return Annotations(enabled=enabled, minimum_severity=self.minimum_severity.value if enabled else None)
 
 
 class ScanningInventory(StrEnum):
-    """How the scope of agentless scanning is meant."""
+    """Whether the scope of agentless scanning includes or excludes."""
 
     INCLUSION = "Inclusion"
     EXCLUSION = "Exclusion"
@@ -76,7 +76,7 @@ class ScanningScope(ApiModel):
     )
 
     def item(self) -> InventoryItem:
-        """The same in Azure's terms."""
+        """Return the same as a value of Azure's API."""
         kind = "Repository" if self.repository else "Project" if self.project else "Organization"
         value = "/".join(part for part in (self.organization, self.project, self.repository) if part)
         return InventoryItem(kind=f"AzureDevOps{kind}", value=value)
@@ -89,20 +89,20 @@ class AgentlessScanning(ApiModel):
     """Whether Defender for Cloud scans code without a pipeline."""
 
     inventory: ScanningInventory = ScanningInventory.EXCLUSION
-    """Inclusion: only what is in scope is scanned. Exclusion: all but that; without a scope what is found later too,
-    for Defender for Cloud ignores a scope while it takes in new code by itself."""
+    """Inclusion: only the scope is scanned. Exclusion: everything except the scope. Without a scope, Exclusion also
+    scans repositories that are discovered later; Defender for Cloud ignores a scope while it adds new code itself."""
 
     scope: Annotated[
         tuple[ScanningScope, ...],
         Field(max_length=SCANNING_SCOPE_MAX, json_schema_extra={"x-kubernetes-list-type": "atomic"}),
     ] = ()
-    """Organizations, projects and repositories that are scanned (Inclusion) or left out (Exclusion)."""
+    """Organizations, projects and repositories that are scanned (Inclusion) or not scanned (Exclusion)."""
 
     scanners: Annotated[
         tuple[Annotated[str, Field(min_length=1, max_length=64, pattern="^[A-Za-z0-9._-]+$")], ...],
         Field(max_length=16, json_schema_extra={"x-kubernetes-list-type": "set"}),
     ] = ()
-    """Scanners to run, by Azure's names. Empty: not managed; at first Defender for Cloud chooses."""
+    """Scanners to run, by Azure's names. Empty: not managed; Defender for Cloud chooses at first."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
@@ -121,16 +121,16 @@ class AgentlessScanning(ApiModel):
     )
 
     def desired(self) -> AgentlessConfiguration:
-        """The same in Azure's terms.
+        """Return the same as a value of Azure's API.
 
         Automatic discovery exists with Exclusion only, and makes Azure ignore the list: "Will be ignored if agentless
         auto-discovery is enabled" (inventoryList in the API's specification).
         """
         excludes = self.inventory is ScanningInventory.EXCLUSION
-        finds_new = self.mode is Mode.ENABLED and excludes and not self.scope
+        discovers_new = self.mode is Mode.ENABLED and excludes and not self.scope
         return AgentlessConfiguration(
             enabled=self.mode is Mode.ENABLED,
-            auto_discovery=AutoDiscovery.ENABLED if finds_new else AutoDiscovery.DISABLED,
+            auto_discovery=AutoDiscovery.ENABLED if discovers_new else AutoDiscovery.DISABLED,
             scanners=self.scanners,
             inventory_list_type=self.inventory.value,
             inventory=tuple(scope.item() for scope in self.scope),
@@ -152,4 +152,4 @@ class SecurityReader(ApiModel):
     """Object id of the principal in Entra ID."""
 
     principal_type: PrincipalType
-    """What the object id stands for: Group, User or ServicePrincipal."""
+    """Kind of the principal: Group, User or ServicePrincipal."""

@@ -1,4 +1,4 @@
-"""`spec.organizations` of a connector: which Azure DevOps organizations Defender for Cloud shall cover."""
+"""`spec.organizations` of a connector: the Azure DevOps organizations that Defender for Cloud covers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from defender_devops.api.rules import Rule
 
 
 class OrganizationsMode(StrEnum):
-    """How organizations are chosen."""
+    """How organizations are selected."""
 
     ALL = "All"
     ALL_AND_FUTURE = "AllAndFuture"
@@ -54,29 +54,31 @@ class Organizations(ApiModel):
     """Organizations to onboard, in any case. With mode Selected only."""
 
     exclude: Annotated[_OrganizationNames, _unique("exclude")] = ()
-    """Organizations to leave out, in any case. With modes All and AllAndFuture only. Defender for Cloud has no such
-    choice, so with AllAndFuture the operator keeps the list of organizations itself: what is new comes in within one
-    refresh, and not while the operator is down."""
+    """Organizations to exclude, in any case. With modes All and AllAndFuture only. Defender for Cloud has no
+    exclusions, so with AllAndFuture the operator maintains the list of organizations itself: a new organization is
+    onboarded within one refresh interval, and not while the operator is down."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
             cel="!has(self.names) || !has(self.exclude) || "
             "!self.names.exists(name, self.exclude.exists(other, other.lowerAscii() == name.lowerAscii()))",
             message="an organization stands both in names and in exclude: keep it in one of them",
-            holds=lambda chosen: _folded(chosen.names).isdisjoint(_folded(chosen.exclude)),
+            holds=lambda organizations: _folded(organizations.names).isdisjoint(_folded(organizations.exclude)),
             field=".exclude",
         ),
         Rule(
             cel="self.mode == 'Selected' || !has(self.names) || size(self.names) == 0",
             message="names is for mode Selected only: remove names, or set mode to Selected",
-            holds=lambda chosen: chosen.mode is OrganizationsMode.SELECTED or not chosen.names,
+            holds=lambda organizations: organizations.mode is OrganizationsMode.SELECTED or not organizations.names,
             field=".names",
             reason="FieldValueForbidden",
         ),
         Rule(
             cel="self.mode != 'Selected' || !has(self.exclude) || size(self.exclude) == 0",
             message="exclude is for modes All and AllAndFuture only: remove exclude, or leave them out of names",
-            holds=lambda chosen: chosen.mode is not OrganizationsMode.SELECTED or not chosen.exclude,
+            holds=lambda organizations: (
+                organizations.mode is not OrganizationsMode.SELECTED or not organizations.exclude
+            ),
             field=".exclude",
             reason="FieldValueForbidden",
         ),
@@ -84,10 +86,10 @@ class Organizations(ApiModel):
 
     @property
     def selected_names(self) -> frozenset[str]:
-        """Names asked for, in lower case."""
+        """Names of `names`, in lower case."""
         return frozenset(_folded(self.names))
 
     @property
     def excluded_names(self) -> frozenset[str]:
-        """Names left out, in lower case."""
+        """Names of `exclude`, in lower case."""
         return frozenset(_folded(self.exclude))

@@ -1,7 +1,7 @@
-"""What the operator reports about a connector.
+"""`status` of a connector.
 
-Nothing here moves by itself: times of the last look are metrics. Reading takes values that this version does not know,
-for a status may have been written by a newer one.
+Nothing here changes by itself: the times of the last reads are metrics. Values that this version does not know are
+accepted, since a newer version may have written the status.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ ConditionList = Annotated[
 
 
 PREVIOUS_CODE_HASHES_MAX = 20
-"""Codes live for minutes, so older ones are of no use to anybody."""
+"""Codes are valid for minutes, so older ones need not be remembered."""
 
 
 class AzureStatus(ApiModel):
-    """What the operator did in Azure and must remember."""
+    """What the operator has done in Azure, recorded for later reconciles."""
 
     created: Boolean | None = None
     """Whether the operator created the connector (true) or adopted it (false)."""
@@ -40,36 +40,36 @@ class AzureStatus(ApiModel):
         tuple[Annotated[str, Field(max_length=512)], ...],
         Field(max_length=TAGS_MAX + 2, json_schema_extra={"x-kubernetes-list-type": "set"}),
     ] = ()
-    """Tags that the operator has set, so that it can remove those that leave the spec."""
+    """Tags that the operator has set; it removes those that are no longer in the spec."""
 
     organizations_mode: _Text | None = None
-    """spec.organizations.mode that was carried out last: with All, what appears later is not taken in."""
+    """spec.organizations.mode that was last applied: with All, organizations that appear later are not onboarded."""
 
     security_readers: Annotated[
         tuple[Annotated[str, Field(max_length=64)], ...],
         Field(max_length=SECURITY_READERS_MAX, json_schema_extra={"x-kubernetes-list-type": "set"}),
     ] = ()
-    """Principals that the operator has made Security Readers, so that it can remove those that leave the spec."""
+    """Principals to which the operator has assigned Security Reader; those no longer in the spec lose it."""
 
 
 class AuthorizationStatus(ApiModel):
-    """What is known of Defender's authorization."""
+    """Defender's authorization to Azure DevOps."""
 
     code_hash: Annotated[str, Field(max_length=64)] | None = None
-    """SHA-256 of the last one-time code that was sent; written down before it is sent, and never sent again."""
+    """SHA-256 of the latest one-time code; recorded before the code is sent, so that it is never sent again."""
 
     spent_code_hashes: Annotated[
         tuple[Annotated[str, Field(max_length=64)], ...],
         Field(max_length=PREVIOUS_CODE_HASHES_MAX, json_schema_extra={"x-kubernetes-list-type": "set"}),
     ] = ()
-    """SHA-256 of the codes before that one; none of them is sent again either."""
+    """SHA-256 of earlier codes, which are never sent again either."""
 
     last_authorized_at: Timestamp | None = None
     """When Defender for Cloud last accepted a code, or the connector was adopted."""
 
 
 class SignInStatus(ApiModel):
-    """What is known of the operator's own sign-in."""
+    """The operator's own sign-in to Azure DevOps."""
 
     account: _Text | None = None
     """Account that is signed in."""
@@ -78,37 +78,37 @@ class SignInStatus(ApiModel):
     """Tenant of that account."""
 
     url: Annotated[str, Field(max_length=2048)] | None = None
-    """Page on which a person signs in. It stays the same for the life of this resource."""
+    """Page on which a person signs in. It stays the same for the lifetime of this resource."""
 
     token_expires_at: Timestamp | None = None
-    """When the refresh token expires if it is not used; the operator renews it long before."""
+    """When the refresh token expires if it is not used; the operator renews it long before that."""
 
 
 class OrganizationCounts(ApiModel):
     """Numbers of organizations."""
 
     available: Count | None = None
-    """Organizations that the authorizing account sees."""
+    """Organizations that the authorizing account can access."""
 
     onboarded: Count | None = None
     """Organizations that Defender for Cloud covers through this connector."""
 
     conflicting: Count | None = None
-    """Organizations that are wanted here and held by another connector."""
+    """Organizations that this resource selects and another connector holds."""
 
 
 class Progress(ApiModel):
-    """How far discovery has come."""
+    """Progress of discovery."""
 
     discovered: Count | None = None
-    """How many Defender for Cloud has reported."""
+    """Number that Defender for Cloud has reported."""
 
     expected: Count | None = None
-    """How many Azure DevOps holds; absent without a sign-in."""
+    """Number in Azure DevOps; absent without a sign-in."""
 
 
 class DiscoveryStatus(ApiModel):
-    """How far Defender for Cloud has come in listing what Azure DevOps holds."""
+    """Progress of Defender for Cloud in discovering projects and repositories."""
 
     organizations: OrganizationCounts | None = None
     """Numbers of organizations."""
@@ -120,10 +120,10 @@ class DiscoveryStatus(ApiModel):
     """Numbers of repositories."""
 
     percent: Annotated[StrictInt, Field(ge=0, le=100)] | None = None
-    """Share of the expected repositories that is discovered; absent without a sign-in."""
+    """Share of the expected repositories that has been discovered; absent without a sign-in."""
 
     started_at: Timestamp | None = None
-    """When this discovery began."""
+    """When this discovery started."""
 
     counts_changed_at: Timestamp | None = None
     """When one of the counts last changed."""
@@ -132,35 +132,35 @@ class DiscoveryStatus(ApiModel):
     """When Defender for Cloud had reported everything."""
 
     deadline: Timestamp | None = None
-    """When discovery counts as late: the spec's deadline, or longer for very many projects."""
+    """When discovery counts as late: the deadline of the spec, or later with very many projects."""
 
     estimated_completion_at: Timestamp | None = None
-    """When it will probably be done, rounded to five minutes; it moves only with the counts."""
+    """When discovery will probably be complete, rounded to five minutes; changes only with the counts."""
 
 
 class ConnectorStatus(ApiModel):
-    """What the operator observed last."""
+    """State at the last reconcile."""
 
     observed_generation: Generation = -1
-    """metadata.generation that this status is about; -1 until the operator has seen the resource."""
+    """metadata.generation that this status describes; -1 until the first reconcile."""
 
     last_handled_reconcile_at: _Text | None = None
-    """Last value of the annotation defender-devops.io/reconcile-requested-at that was acted on."""
+    """Last value of the annotation defender-devops.io/reconcile-requested-at that was handled."""
 
     conditions: ConditionList = ()
-    """Observations, one for each type; Ready sums them up."""
+    """Conditions, one for each type; Ready summarizes them."""
 
     connector_id: ResourceId | None = None
     """Azure resource id of the security connector."""
 
     azure: AzureStatus | None = None
-    """What the operator did in Azure and must remember."""
+    """What the operator has done in Azure, recorded for later reconciles."""
 
     authorization: AuthorizationStatus | None = None
-    """What is known of Defender's authorization."""
+    """Defender's authorization to Azure DevOps."""
 
     sign_in: SignInStatus | None = None
-    """What is known of the operator's own sign-in."""
+    """The operator's own sign-in to Azure DevOps."""
 
     discovery: DiscoveryStatus | None = None
-    """How far Defender for Cloud has come in listing what Azure DevOps holds."""
+    """Progress of Defender for Cloud in discovering projects and repositories."""

@@ -1,9 +1,9 @@
-"""The CustomResourceDefinitions: made from the models, kept in deploy/crds.
+"""The CustomResourceDefinitions, generated from the models into deploy/crds.
 
     python -m defender_devops.api.crds FOLDER           write them
     python -m defender_devops.api.crds --check FOLDER   exit 1 with a diff where they differ
 
-The models are the source; the files are what people install.
+The models are the source; users install the files.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from defender_devops.api.names import CATEGORY, CONNECTOR, GROUP, ORGANIZATION, 
 from defender_devops.api.organization import DevOpsOrganization
 from defender_devops.api.schema import structural_schema
 
-_HEADER: Final = "# Made from the models in operator/defender_devops/api by `make crds`: change those, not this.\n"
+_HEADER: Final = "# Generated from the models in operator/defender_devops/api by `make crds`: change those, not this.\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +32,11 @@ class Column:
     """A column of `kubectl get`.
 
     Attributes:
-        name: heading; kubectl writes it in capitals.
+        name: heading, which kubectl prints in capitals.
         path: JSONPath to the value.
         description: what the column shows.
         type: string, integer, boolean or date.
-        wide: whether it is for `-o wide` only.
+        wide: whether it is shown with `-o wide` only.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Column:
     wide: bool = False
 
     def definition(self) -> dict[str, Any]:
-        """The entry of additionalPrinterColumns."""
+        """Return the entry of additionalPrinterColumns."""
         entry: dict[str, Any] = {
             "name": self.name,
             "type": self.type,
@@ -60,14 +60,16 @@ def _of_condition(condition_type: str, field: str) -> str:
     return f'.status.conditions[?(@.type=="{condition_type}")].{field}'
 
 
-_AGE: Final = Column("Age", ".metadata.creationTimestamp", "Time since it was created.", "date")
-_READY: Final = Column("Ready", _of_condition("Ready", "status"), "Whether all that was asked for is in place.")
-_REASON: Final = Column("Reason", _of_condition("Ready", "reason"), "Why it is ready or not.")
-_MESSAGE: Final = Column("Message", _of_condition("Ready", "message"), "Why, and what to do about it.", wide=True)
+_AGE: Final = Column("Age", ".metadata.creationTimestamp", "Time since its creation.", "date")
+_READY: Final = Column("Ready", _of_condition("Ready", "status"), "Whether the desired state is reached.")
+_REASON: Final = Column("Reason", _of_condition("Ready", "reason"), "Reason of the condition Ready.")
+_MESSAGE: Final = Column("Message", _of_condition("Ready", "message"), "Message of the condition Ready.", wide=True)
 
 _CONNECTOR_COLUMNS: Final = (
     _READY,
-    Column("Authorized", _of_condition("Authorized", "status"), "Whether Defender for Cloud reaches Azure DevOps."),
+    Column(
+        "Authorized", _of_condition("Authorized", "status"), "Whether Defender for Cloud has access to Azure DevOps."
+    ),
     Column("Orgs", ".status.discovery.organizations.onboarded", "Organizations that are covered.", "integer"),
     Column("Repos", ".status.discovery.repositories.discovered", "Repositories that are reported.", "integer"),
     Column("Discovered(%)", ".status.discovery.percent", "Share of the expected repositories.", "integer"),
@@ -83,8 +85,8 @@ _ORGANIZATION_COLUMNS: Final = (
     Column("Connector", ".spec.connectorRef.name", "Connector of the organization."),
     Column("Organization", ".spec.organization", "Azure DevOps organization."),
     _READY,
-    Column("State", ".status.onboardingState", "Defender's own word on it."),
-    Column("Prerequisites", _of_condition("PrerequisitesMet", "status"), "Whether every check was passed."),
+    Column("State", ".status.onboardingState", "Defender's onboarding state."),
+    Column("Prerequisites", _of_condition("PrerequisitesMet", "status"), "Whether all prerequisites are met."),
     Column("Repos", ".status.repositories.discovered", "Repositories that are reported.", "integer"),
     _REASON,
     _AGE,

@@ -1,6 +1,6 @@
 """Durations as Kubernetes users write them: `8h`, `1h30m`, `90s`.
 
-The form is that of the Gateway API (GEP-2257) without milliseconds: one to four groups of a whole number and a unit.
+The format is that of the Gateway API (GEP-2257) without milliseconds: one to four groups of a whole number and a unit.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ _SECONDS: Final = {"h": 3600, "m": 60, "s": 1}
 
 
 def parse_duration(text: str) -> timedelta:
-    """Read a duration.
+    """Parse a duration.
 
     Raises:
-        ValueError: it is not one; the message shows how one looks, and repeats nothing.
+        ValueError: the text is not a duration; the message shows the format and does not repeat the text.
     """
     if not re.fullmatch(PATTERN, text, re.ASCII):
         raise ValueError("must be a duration: write it as 8h, 90m or 1h30m")
@@ -28,23 +28,23 @@ def parse_duration(text: str) -> timedelta:
 
 
 def format_duration(duration: timedelta) -> str:
-    """Write a duration in its shortest form, in whole seconds."""
-    rest = int(duration.total_seconds())
+    """Return the shortest text of a duration, in whole seconds."""
+    seconds_left = int(duration.total_seconds())
     parts: list[str] = []
     for unit, seconds in _SECONDS.items():
-        number, rest = divmod(rest, seconds)
+        number, seconds_left = divmod(seconds_left, seconds)
         if number:
             parts.append(f"{number}{unit}")
     return "".join(parts) or "0s"
 
 
-def _read(value: object) -> object:
+def _parse_text(value: object) -> object:
     return parse_duration(value) if isinstance(value, str) else value
 
 
 Duration = Annotated[
     timedelta,
-    BeforeValidator(_read),
+    BeforeValidator(_parse_text),
     PlainSerializer(format_duration, return_type=str),
     WithJsonSchema({"type": "string", "maxLength": 24}),
 ]

@@ -1,4 +1,4 @@
-"""Types of single fields, with their bounds: every string and list has one, or a CEL rule could cost without end."""
+"""Types of single fields, with their bounds: without one, the API server estimates an unbounded cost for CEL rules."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from defender_devops.api.names import NAME_MAX_LENGTH, OWNER_TAGS
 from defender_devops.api.rules import Rule, matching
 
 ORGANIZATIONS_MAX: Final = 200
-"""Organizations in one list; the most for which their uniqueness fits into the API server's cost budget."""
+"""Organizations in one list: the most for which the uniqueness rule fits into the API server's cost budget."""
 
 TAGS_MAX: Final = 48
-"""Azure allows 50 tags; two are the owner's mark."""
+"""Azure allows 50 tags; two are the owner tags."""
 
 Guid = Annotated[
     str,
@@ -63,7 +63,7 @@ def _is_azure_name(value: str) -> bool:
 
 
 def azure_name(field: str) -> Rule:
-    """A rule for names that become part of an Azure resource id."""
+    """Return a rule for names that become part of an Azure resource id."""
     return Rule(
         cel=r"self.matches(r'^[\p{L}\p{N}._()-]*[\p{L}\p{N}_()-]$')",
         message=f"{field} may hold letters, digits and . _ ( ) - and must not end with a full stop",
@@ -104,7 +104,7 @@ Tags = Annotated[
     ),
     Rule(
         cel="self.all(name, self.exists_one(other, name.lowerAscii() == other.lowerAscii()))",
-        message="Azure does not tell names of tags apart by case: keep one of the names that differ by case only",
+        message="tag names in Azure are case-insensitive: keep one of the names that differ by case only",
         holds=lambda tags: len({name.lower() for name in tags}) == len(tags),
     ),
 ]

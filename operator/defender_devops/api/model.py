@@ -1,4 +1,4 @@
-"""What all models share: the base that checks and dumps, moments and counts, and the metadata of any object."""
+"""What all models share: the base class, timestamps and counts, and the metadata of any object."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from defender_devops.api.rules import Rule, with_rules
 
 Boolean = StrictBool
 Generation = Annotated[StrictInt, Field(ge=-1), WithJsonSchema({"type": "integer", "format": "int64", "minimum": -1})]
-"""Of a spec; -1 for one that nobody has seen yet."""
+"""metadata.generation; -1 before the first reconcile."""
 
 Count = Annotated[StrictInt, Field(ge=0), WithJsonSchema({"type": "integer", "format": "int64", "minimum": 0})]
 
 
 def _whole_seconds(value: datetime) -> datetime:
-    if not value.microsecond and not value.utcoffset():  # as nearly all are
+    if not value.microsecond and not value.utcoffset():  # nearly all: avoids a copy
         return value
     return value.astimezone(UTC).replace(microsecond=0)
 
@@ -49,14 +49,14 @@ Timestamp = Annotated[
     PlainSerializer(_rfc3339, return_type=str),
     WithJsonSchema({"type": "string", "format": "date-time", "maxLength": 32}),
 ]
-"""A moment in UTC, in whole seconds as metav1.Time keeps it: what is written reads back equal."""
+"""A time in UTC, in whole seconds as metav1.Time stores it, so that a written value is read back equal."""
 
 
 class ApiModel(BaseModel):
-    """Base of every part of the resources: frozen, camelCase outside, snake_case inside.
+    """Base of every part of the resources: frozen, with camelCase in manifests and snake_case in code.
 
-    The string below an attribute becomes its description in the CRD, and so what `kubectl explain` says (`api.crds`
-    reads it from the source; the running operator has no use for it).
+    The string below an attribute becomes its description in the CRD, and so in `kubectl explain` (`api.crds` reads it
+    from the source; the running operator does not use it).
     """
 
     model_config = ConfigDict(
@@ -76,22 +76,22 @@ class ApiModel(BaseModel):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        """Add the model's rules to its schema, past a reference to it."""
+        """Add the model's rules to its schema, also where that is a reference."""
         schema = handler(core)
         handler.resolve_ref_schema(schema).update(with_rules({}, *cls.rules))
         return schema
 
     def dump(self) -> dict[str, Any]:
-        """The body as the API server takes it: by alias, without what is None."""
+        """Return the body for the API server: by alias, without None."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
-def _absent(value: object) -> object:
+def _none_to_empty(value: object) -> object:
     return {} if value is None else value
 
 
 class OwnerReference(ApiModel):
-    """metav1.OwnerReference, as far as it is read here."""
+    """metav1.OwnerReference, reduced to what is used here."""
 
     api_version: str = ""
     kind: str = ""
@@ -107,15 +107,15 @@ class OwnerReference(ApiModel):
 
 
 class ObjectMeta(ApiModel):
-    """metav1.ObjectMeta, as far as it is read here. Any may be missing: a manifest has little more than a name."""
+    """metav1.ObjectMeta, reduced to what is used here. Any may be missing: a manifest has little more than a name."""
 
     name: str = ""
     namespace: str = ""
     uid: str = ""
     resource_version: str = ""
     generation: int = 0
-    labels: Annotated[Mapping[str, str], BeforeValidator(_absent)] = Field(default_factory=dict)
-    annotations: Annotated[Mapping[str, str], BeforeValidator(_absent)] = Field(default_factory=dict)
+    labels: Annotated[Mapping[str, str], BeforeValidator(_none_to_empty)] = Field(default_factory=dict)
+    annotations: Annotated[Mapping[str, str], BeforeValidator(_none_to_empty)] = Field(default_factory=dict)
     finalizers: tuple[str, ...] = ()
     owner_references: tuple[OwnerReference, ...] = ()
     creation_timestamp: Timestamp | None = None
@@ -123,5 +123,5 @@ class ObjectMeta(ApiModel):
 
     @property
     def is_deleting(self) -> bool:
-        """Whether somebody has asked to delete the object."""
+        """Whether the object is being deleted."""
         return self.deletion_timestamp is not None

@@ -1,6 +1,6 @@
-"""Every name that the project has given away: group, kinds, labels, annotations, tags, and how names are derived.
+"""Every public name: group, kinds, labels, annotations, tags, and how names are derived.
 
-Each is a promise to users' manifests, queries and policies, so all of them stand in one file and none is ever reused.
+Users' manifests, queries and policies depend on them, so they are all in one file and none is ever reused.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ CATEGORY: Final = "defender"
 
 @dataclass(frozen=True, slots=True)
 class ResourceNames:
-    """What the API server calls a resource.
+    """The names of a resource in the API server.
 
     Attributes:
         kind: as in manifests.
         plural: as in URLs and RBAC rules.
         singular: as kubectl also accepts it.
-        short_name: what people type.
+        short_name: abbreviation for kubectl.
     """
 
     kind: str
@@ -48,27 +48,27 @@ CONNECTOR: Final = ResourceNames("AzureDevOpsConnector", "azuredevopsconnectors"
 ORGANIZATION: Final = ResourceNames("DevOpsOrganization", "devopsorganizations", "devopsorganization", "adoorg")
 
 FINALIZER: Final = f"{GROUP}/finalizer"
-"""On connectors only: keeps one until Azure is clean, or is to be left alone."""
+"""On connectors only: delays deletion until Azure is cleaned up, or need not be."""
 
 FIELD_MANAGER: Final = "defender-devops-operator"
-"""Who we are in managedFields, in events and in user agents."""
+"""The operator's name in managedFields, in events and in user agents."""
 
 LABEL_GENERATED: Final = f"{GROUP}/generated"
-"""`"true"` on organizations that the operator made and may delete."""
+"""`"true"` on organizations that the operator created and may delete."""
 
 LABEL_CONNECTOR: Final = f"{GROUP}/connector"
 """Name of the connector that a generated object belongs to; hence its limit of 63 characters."""
 
 LABEL_ROLE: Final = f"{GROUP}/role"
-"""On the operator's own pods where there are several: the Service of the sign-in pages selects the leader by it."""
+"""On the operator's own pods if there are several: the Service of the sign-in pages selects the leader by it."""
 
 ROLE_LEADER: Final = "leader"
 
 ANNOTATION_RECONCILE_REQUESTED_AT: Final = f"{GROUP}/reconcile-requested-at"
-"""Any new value asks for a look now; the status repeats it once that is done."""
+"""A new value requests a reconcile; the status repeats it afterwards."""
 
 TOKEN_SECRET_TYPE: Final = f"{GROUP}/azure-devops-token"
-"""Type of the only Secrets that the operator writes for a connector: a Secret of another type is never touched."""
+"""Type of the only Secrets that the operator writes for a connector; a Secret of another type is never written."""
 
 TAG_OWNER: Final = "defender-devops-owner"
 """Azure tag: `<uid of kube-system>/<uid of the resource>`. (Tag names may hold none of / < > % & \\ ?)"""
@@ -87,7 +87,7 @@ TRACKING_LABELS: Final = frozenset(
         "helm.toolkit.fluxcd.io/name",
     }
 )
-"""Marks by which GitOps tools know their objects: what carries one is the user's, whoever made it first."""
+"""Marks of GitOps tools on their objects: an object with one belongs to the user, whoever created it."""
 
 NAME_MAX_LENGTH: Final = 253
 """Of any object: a DNS subdomain (RFC 1123)."""
@@ -96,26 +96,26 @@ CONNECTOR_NAME_MAX_LENGTH: Final = 63
 """Of a connector: its name is the value of a label on its organizations."""
 
 
-def organization_object_name(connector: str, organization: str, taken: Container[str] = frozenset()) -> str:
-    """Name for the generated object of an organization: stable for the same pair, whatever the case of its letters.
+def organization_object_name(connector: str, organization: str, used_names: Container[str] = frozenset()) -> str:
+    """Return the name of the generated object of an organization: stable for the same pair, in any case.
 
     Args:
         connector: name of the AzureDevOpsConnector.
         organization: name of the Azure DevOps organization, in any case.
-        taken: names in the namespace that belong to other pairs.
+        used_names: names in the namespace that belong to other pairs.
 
     Returns:
-        `<connector>-<organization>`; with eight hexadecimal digits of the pair's hash behind it where that name is
-        taken (`a-b` + `c` and `a` + `b-c` meet) or longer than Kubernetes allows.
+        `<connector>-<organization>`; with eight hexadecimal digits of the pair's hash appended if that name is
+        used (`a-b` + `c` and `a` + `b-c` meet) or longer than Kubernetes allows.
     """
     organization = organization.lower()
     plain = f"{connector}-{organization}"
-    if len(plain) <= NAME_MAX_LENGTH and plain not in taken:
+    if len(plain) <= NAME_MAX_LENGTH and plain not in used_names:
         return plain
     suffix = "-" + hashlib.sha256(f"{connector}/{organization}".encode()).hexdigest()[:8]
     return plain[: NAME_MAX_LENGTH - len(suffix)].rstrip("-.") + suffix
 
 
 def default_token_secret_name(connector: str) -> str:
-    """Name of the Secret that holds the operator's Azure DevOps sign-in where the spec names none."""
+    """Return the name of the token Secret if the spec names none."""
     return f"{connector}-azure-devops-token"

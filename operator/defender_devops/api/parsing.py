@@ -1,7 +1,6 @@
-"""Reading a resource's body, and turning what is wrong with it into one sentence.
+"""Parses a resource's body, and turns validation errors into one sentence.
 
-Reading is lenient about what the operator does not know (a field of a newer version is ignored) and strict about what
-it does.
+Parsing is lenient about unknown fields (a newer version may have added them) and strict about known ones.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from defender_devops.api.model import ApiModel
 
 __all__ = ["InvalidManifest", "parse"]
 
-_COMPLAINTS: Final = {
+_PROBLEMS: Final = {
     "missing": "is required: add it",
     "rule": "{message}",
     "enum": "must be {expected}",
@@ -28,16 +27,16 @@ _COMPLAINTS: Final = {
     "mapping_type": "must be a mapping of fields",
     "tuple_type": "must be a list",
 }
-"""What to say about pydantic's types of errors; any other is pydantic's own sentence, cut to fit behind a field."""
+"""Messages for pydantic's error types; for any other, pydantic's own sentence is adapted to follow a field name."""
 
 
 class InvalidManifest(ValueError):
-    """A resource cannot be used as it stands.
+    """A resource's manifest is not valid.
 
     Args:
-        message: one sentence that names the field and says what to do. It repeats no value: people paste secrets into
-            the wrong field.
-        fields: path of every field that is wrong.
+        message: one sentence that names the field and says what to do. It never repeats a value, since secrets are
+            sometimes pasted into the wrong field.
+        fields: paths of all invalid fields.
     """
 
     def __init__(self, message: str, fields: tuple[str, ...] = ()) -> None:
@@ -46,42 +45,42 @@ class InvalidManifest(ValueError):
         self.fields = fields
 
 
-_OTHERS_MAX: Final = 5
-"""Fields named beside the first: enough to mend them together, few enough to read."""
+_FURTHER_FIELDS_MAX: Final = 5
+"""Further invalid fields that the message names: enough to correct them together, few enough to read."""
 
 ModelT = TypeVar("ModelT", bound=ApiModel)
 
 
 def parse(model: type[ModelT], body: Mapping[str, Any]) -> ModelT:
-    """Read a body from the API server or from a manifest.
+    """Parse a body from the API server or from a manifest.
 
     Raises:
-        InvalidManifest: it breaks the schema or a rule.
+        InvalidManifest: it violates the schema or a rule.
     """
     try:
         return model.model_validate(body)
     except ValidationError as error:
         details = error.errors(include_url=False, include_input=False)
     fields = tuple(dict.fromkeys(_path(detail) for detail in details))
-    raise InvalidManifest(f"{fields[0]}: {_complaint(details[0])}.{_others(fields[1:])}", fields)
+    raise InvalidManifest(f"{fields[0]}: {_problem(details[0])}.{_further_fields(fields[1:])}", fields)
 
 
-def _others(fields: tuple[str, ...]) -> str:
+def _further_fields(fields: tuple[str, ...]) -> str:
     if not fields:
         return ""
-    rest = f" and {len(fields) - _OTHERS_MAX} more" if len(fields) > _OTHERS_MAX else ""
-    return f" Also wrong: {', '.join(fields[:_OTHERS_MAX])}{rest}."
+    more = f" and {len(fields) - _FURTHER_FIELDS_MAX} more" if len(fields) > _FURTHER_FIELDS_MAX else ""
+    return f" Also invalid: {', '.join(fields[:_FURTHER_FIELDS_MAX])}{more}."
 
 
 def _path(detail: ErrorDetails) -> str:
-    """Path of an error as kubectl writes it: `spec.agentlessScanning.scope[1].project`."""
+    """Return the path of an error as kubectl writes it: `spec.agentlessScanning.scope[1].project`."""
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in detail["loc"])
     return (path + str(detail.get("ctx", {}).get("field", ""))).lstrip(".") or "the manifest"
 
 
-def _complaint(detail: ErrorDetails) -> str:
-    """What is wrong, without a full stop."""
-    known = _COMPLAINTS.get(detail["type"])
-    if known is None:
+def _problem(detail: ErrorDetails) -> str:
+    """Return what is wrong, without a full stop."""
+    template = _PROBLEMS.get(detail["type"])
+    if template is None:
         return re.sub(r"^\w+ should", "must", detail["msg"])
-    return known.format_map(detail.get("ctx", {}))
+    return template.format_map(detail.get("ctx", {}))

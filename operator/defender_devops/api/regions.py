@@ -1,7 +1,7 @@
-"""Azure regions in which Defender for Cloud offers DevOps security, as far as this version knows.
+"""Azure regions in which Defender for Cloud offers DevOps security, as known to this version.
 
-Advice only: Azure decides, and adds regions without asking us (docs/decisions/validation-rules.md). So a region
-that is missing here is still sent to Azure; the list serves the words of `RegionNotSupported` and the documentation.
+Only for advice: Azure decides, and adds regions at any time (docs/decisions/validation-rules.md). So a region
+that is missing here is still sent to Azure; the list is for the message of `RegionNotSupported` and the documentation.
 
 Source: "Support and prerequisites: DevOps security", learn.microsoft.com/azure/defender-for-cloud/devops-support.
 """
@@ -25,12 +25,12 @@ REGIONS: Final = (
 
 
 def is_known_region(location: str) -> bool:
-    """Whether DevOps security was offered there when this version was made."""
+    """Whether DevOps security was offered there when this version was released."""
     return location.lower() in REGIONS
 
 
 def region_advice(location: str) -> str:
-    """A sentence that helps out of an unsupported region: the likely slip of the pen, and what there is."""
+    """Return advice for an unsupported region: the probable typing mistake, and the known regions."""
     near = difflib.get_close_matches(location.lower(), REGIONS, n=1, cutoff=0.75)
     guess = f"Did you mean {near[0]}? " if near and near[0] != location.lower() else ""
     return f"{guess}Known regions: {', '.join(REGIONS)}."

@@ -1,8 +1,8 @@
-"""Validity rules, written once: as CEL for the API server and as a predicate for whoever has no API server at hand.
+"""Validation rules, defined once: as CEL for the API server and as a predicate for use without one.
 
-A `Rule` stands beside what it constrains, either in `Annotated[...]` of a field's type or in `rules` of a model. The
-CRD generator takes its CEL; parsing takes its predicate (for a manifest that `kubectl defender-devops plan` reads, or
-an object that is older than the rule). Both say the same sentence. Tests put one table of manifests to both.
+A `Rule` is attached to what it constrains, either in `Annotated[...]` of a field's type or in `rules` of a model.
+The CRD generator uses its CEL; parsing uses its predicate (for a manifest that `kubectl defender-devops plan` reads, or
+an object that is older than the rule). Both have the same message. Tests apply one table of manifests to both.
 
 Reference: kubernetes.io/docs/reference/using-api/cel and the fields of x-kubernetes-validations.
 """
@@ -18,7 +18,7 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 RuleReason = Literal["FieldValueInvalid", "FieldValueForbidden", "FieldValueRequired"]
-"""FieldValueDuplicate is left out: the API server then says no more than "Duplicate value"."""
+"""Without FieldValueDuplicate: for it the API server replaces the message by "Duplicate value"."""
 
 EXTENSION = "x-kubernetes-validations"
 
@@ -28,10 +28,10 @@ class Rule:
     """One rule.
 
     Attributes:
-        cel: the expression over `self` (and `oldSelf`) that must be true.
+        cel: expression over `self` (and `oldSelf`) that must be true.
         message: what is wrong and what to do, naming the field; one line.
-        holds: the same over the parsed value; None where only the API server can know (a comparison with before).
-        field: path below the rule's place that the error points at, such as `.names`.
+        holds: the same as a predicate of the parsed value; None if only the API server can evaluate it (`oldSelf`).
+        field: path, below the place of the rule, that the error refers to, such as `.names`.
         reason: machine-readable class of the error.
         message_expression: CEL for a message that names the offending value; `message` is its fallback.
     """
@@ -44,7 +44,7 @@ class Rule:
     message_expression: str | None = None
 
     def schema(self) -> dict[str, str]:
-        """The entry of x-kubernetes-validations."""
+        """Return the entry of x-kubernetes-validations."""
         entry = {"rule": self.cel, "message": self.message}
         if self.message_expression:
             entry["messageExpression"] = self.message_expression
@@ -54,18 +54,18 @@ class Rule:
             entry["reason"] = self.reason
         return entry
 
-    def check(self, value: Any) -> Any:  # noqa: ANN401 - any model or scalar that a rule can stand on
-        """Return the value if the rule holds for it.
+    def check(self, value: Any) -> Any:  # noqa: ANN401 - any model or scalar
+        """Return the value if it satisfies the rule.
 
         Raises:
-            PydanticCustomError: it does not; `field` in its context says where.
+            PydanticCustomError: it does not; `field` in its context is the path.
         """
         if self.holds is not None and not self.holds(value):
             raise PydanticCustomError("rule", "{message}", {"message": self.message, "field": self.field})
         return value
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:  # noqa: ANN401 - pydantic's protocol
-        """Check the rule after the type, where it stands in `Annotated`."""
+        """Check the rule after the type that it annotates."""
         return core_schema.no_info_after_validator_function(self.check, handler(source))
 
     def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
@@ -74,15 +74,15 @@ class Rule:
 
 
 def with_rules(schema: dict[str, Any], *rules: Rule) -> dict[str, Any]:
-    """The schema with the rules behind those that it has."""
+    """Return the schema with the rules appended to its own."""
     return {**schema, EXTENSION: [*schema.get(EXTENSION, []), *(rule.schema() for rule in rules)]} if rules else schema
 
 
 def matching(pattern: str, message: str) -> Rule:
-    """A rule that a whole string matches a pattern of the part that RE2 and Python share.
+    """Return a rule that a whole string matches a pattern.
 
     Args:
-        pattern: without anchors and quotes.
+        pattern: without anchors and quotes, in the syntax that RE2 and Python share.
         message: what to write instead.
     """
     compiled = re.compile(pattern, re.ASCII)
@@ -94,7 +94,7 @@ def matching(pattern: str, message: str) -> Rule:
 
 
 def immutable(field: str, instead: str) -> Rule:
-    """A rule that a value stays as it was created."""
+    """Return a rule that a value cannot be changed."""
     return Rule(
         cel="self == oldSelf",
         message=f"{field} cannot be changed: {instead}",

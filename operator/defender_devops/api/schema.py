@@ -1,7 +1,7 @@
 """Structural OpenAPI v3 schemas, as CustomResourceDefinitions want them, from the models.
 
 What differs from pydantic's own JSON schema: no references, no null (an absent field is simply absent), no titles, and
-the string below an attribute is its description. A CRD's schema may hold neither `$ref` nor a type in `anyOf`
+the string below an attribute becomes its description. A CRD's schema may hold neither `$ref` nor a type in `anyOf`
 (kubernetes.io, "Specifying a structural schema").
 """
 
@@ -47,20 +47,20 @@ _KEY_ORDER: Final = (
 
 
 class MissingDescription(Exception):
-    """A field has no string below it, so `kubectl explain` would have nothing to say."""
+    """A field has no string below it, so `kubectl explain` would show no description."""
 
 
 def structural_schema(model: type[ApiModel]) -> dict[str, Any]:
-    """Schema of a whole resource.
+    """Return the schema of a whole resource.
 
     Raises:
-        MissingDescription: a field of it has none.
+        MissingDescription: a field has no description.
     """
     generated = model.model_json_schema(by_alias=True, schema_generator=_StructuralSchema)
     definitions = generated.pop("$defs", {})
     schema = _ordered(_inlined(generated, definitions))
     properties = schema["properties"]
-    # The API server describes metadata itself; but without the name here no rule could point at it.
+    # The API server defines metadata itself, but a rule can refer to the name only if it is declared here.
     properties["metadata"] = {
         "type": "object",
         "properties": {"name": {"type": "string", "maxLength": NAME_MAX_LENGTH}},
@@ -71,18 +71,18 @@ def structural_schema(model: type[ApiModel]) -> dict[str, Any]:
 
 
 def descriptions(model: type[ApiModel]) -> dict[str, str]:
-    """The strings below the attributes of a model, on one line, by attribute."""
+    """Return the strings below the attributes of a model, on one line, by attribute."""
     body = ast.parse(textwrap.dedent(inspect.getsource(model))).body[0]
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for statement, following in pairwise(getattr(body, "body", [])):
         match statement, following:
             case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str() as text)):
-                found[name] = " ".join(text.split())
-    return found
+                texts[name] = " ".join(text.split())
+    return texts
 
 
 class _StructuralSchema(GenerateJsonSchema):
-    """Pydantic's generator, bent at the places where a structural schema differs."""
+    """Pydantic's generator, adapted where a structural schema differs."""
 
     def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
         generated = super().model_schema(schema)
@@ -113,20 +113,20 @@ class _StructuralSchema(GenerateJsonSchema):
 
 
 def _inlined(node: Any, definitions: Mapping[str, Any]) -> Any:  # noqa: ANN401 - any JSON
-    """Every reference replaced by what it refers to; what stands beside it wins."""
+    """Replace every reference by its definition; keywords beside the reference override it."""
     if isinstance(node, list):
         return [_inlined(item, definitions) for item in node]
     if not isinstance(node, dict):
         return node
     reference = node.get("$ref")
     if reference is not None:
-        beside = {key: value for key, value in node.items() if key != "$ref"}
-        node = {**definitions[reference.removeprefix("#/$defs/")], **beside}
+        siblings = {key: value for key, value in node.items() if key != "$ref"}
+        node = {**definitions[reference.removeprefix("#/$defs/")], **siblings}
     return {key: _inlined(value, definitions) for key, value in node.items()}
 
 
 def _ordered(schema: dict[str, Any]) -> dict[str, Any]:
-    """The keywords of every level in one order, what is short and often read first; titles left out."""
+    """Return the keywords of every level in a fixed order, without titles."""
     result: dict[str, Any] = {key: schema[key] for key in _KEY_ORDER if key in schema}
     unknown = schema.keys() - result.keys() - {"title"}
     if unknown:

@@ -96,7 +96,7 @@ def test_moments_are_utc_in_whole_seconds_so_that_they_read_back_equal() -> None
         ({"status": {"discovery": {"percent": 101}}}, "status.discovery.percent: must be less than or equal to 100."),
         (
             {"spec": {"azure": None, "organizations": None}},
-            "spec.azure: is required: add it. Also wrong: spec.organizations.",
+            "spec.azure: is required: add it. Also invalid: spec.organizations.",
         ),
     ],
 )
