@@ -79,7 +79,7 @@ class Load:
 
     def _settled(self, name: str) -> bool:
         body = self.scenario.connector(name)
-        if "handed over already" in condition(body, "Authorized").get("message", ""):
+        if "sent before" in condition(body, "Authorized").get("message", ""):
             # Killed between writing the code's hash down and sending it: that code is never sent.
             self.scenario.new_code(name)
         return bool(

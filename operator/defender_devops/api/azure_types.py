@@ -135,6 +135,16 @@ class AzureOrganization:
     annotations: Annotations = Annotations(enabled=False)
     status_message: str = ""
 
+    @property
+    def is_onboarded(self) -> bool:
+        """Whether this connector holds the organization."""
+        return self.onboarding_state == OnboardingState.ONBOARDED
+
+    @property
+    def is_held_by_other_connector(self) -> bool:
+        """Whether another connector of the tenant holds the organization."""
+        return self.onboarding_state == OnboardingState.ONBOARDED_BY_OTHER_CONNECTOR
+
 
 @dataclass(frozen=True, slots=True)
 class RoleAssignment:

@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Final
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from defender_devops.api.azure_types import Annotations
 from defender_devops.api.conditions import Status
 from defender_devops.api.connector_features import Mode, PullRequestAnnotations, Severity
 from defender_devops.api.connector_status import ConditionList, Progress, ResourceId
 from defender_devops.api.fields import OBJECT_NAME, OrganizationName
-from defender_devops.api.model import ApiModel, Generation, ObjectMeta
+from defender_devops.api.model import ApiModel, Boolean, Generation, ObjectMeta
 from defender_devops.api.names import (
     API_VERSION,
     CONNECTOR_NAME_MAX_LENGTH,
@@ -24,6 +24,7 @@ from defender_devops.api.names import (
     TRACKING_LABELS,
 )
 from defender_devops.api.parsing import InvalidManifest, parse
+from defender_devops.api.reasons import ConditionType, Reason
 from defender_devops.api.rules import Rule, immutable
 
 __all__ = [
@@ -40,6 +41,9 @@ __all__ = [
 ]
 
 PREREQUISITES_MAX: Final = 16
+_OLDER_FOLLOWING_MESSAGE: Final = "The connector is not ready yet: see its conditions."
+"""Message of Ready by which versions before the field readyFollowsConnector marked a copied state."""
+
 _CREATE_ANOTHER: Final = "create another DevOpsOrganization instead"
 
 
@@ -148,6 +152,13 @@ class OrganizationStatus(ApiModel):
     """Azure resource id of the connector that holds the organization instead, if this connector's identity may read
     it."""
 
+    included_by_mode: Boolean | None = None
+    """Whether the connector's mode covers the organization, exclusions aside. With mode All it does not change once
+    the mode was applied: an organization that appears later is not included."""
+
+    ready_follows_connector: Boolean | None = None
+    """Whether Ready repeats the state of the connector, because the organization itself could not be observed."""
+
     prerequisites: Annotated[
         tuple[Prerequisite, ...],
         Field(
@@ -162,6 +173,25 @@ class OrganizationStatus(ApiModel):
 
     repositories: Progress | None = None
     """Numbers of repositories."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_older_status(cls, data: object) -> object:
+        """Add the typed fields to a status that a version without them wrote, which stated them in conditions.
+
+        Those versions recorded inclusion in the reason of Onboarded, and a copied state in the message of Ready.
+        """
+        listed = data.get("conditions") if isinstance(data, Mapping) else None
+        if not isinstance(data, Mapping) or not isinstance(listed, list | tuple):
+            return data
+        conditions = {condition.get("type"): condition for condition in listed if isinstance(condition, Mapping)}
+        onboarded, ready = conditions.get(ConditionType.ONBOARDED), conditions.get(ConditionType.READY)
+        added: dict[str, object] = {}
+        if onboarded is not None and "includedByMode" not in data:
+            added["includedByMode"] = onboarded.get("reason") != Reason.NOT_INCLUDED
+        if ready is not None and ready.get("message") == _OLDER_FOLLOWING_MESSAGE:
+            added["readyFollowsConnector"] = True
+        return {**data, **added} if added else data
 
 
 class DevOpsOrganization(ApiModel):

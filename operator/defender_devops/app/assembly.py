@@ -218,8 +218,11 @@ class Assembler:
 
 def _timings(settings: Settings) -> Timings:
     """Return the intervals that decisions depend on."""
+    check_interval = timedelta(seconds=settings.check_interval)
     return Timings(
-        check_interval=timedelta(seconds=settings.check_interval),
+        probe_interval=check_interval,
+        resend_interval=check_interval,
+        listing_interval=check_interval,
         poll_interval=timedelta(seconds=settings.operation_poll_interval),
         settle_interval=timedelta(seconds=settings.discovery_settle_interval),
     )

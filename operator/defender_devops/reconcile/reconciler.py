@@ -18,7 +18,8 @@ from defender_devops.reconcile.actions.executor import ExecutionContext, Executi
 from defender_devops.reconcile.cache.connector_cache import ConnectorCache, ConnectorCaches
 from defender_devops.reconcile.cache.resource_cache import Key, ResourceCache
 from defender_devops.reconcile.cache.unchanged import ReconcileInputs
-from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot, Failure
+from defender_devops.reconcile.facts.assessment import assess
+from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot, Failure
 from defender_devops.reconcile.observe.gatherer import Gatherer, Observation, ParsedOrganizations
 from defender_devops.reconcile.plan.diff import drop_fulfilled_requests
 from defender_devops.reconcile.plan.plan import plan
@@ -91,11 +92,11 @@ class Reconciler:
             return self._skip(cache, cache.last_inputs, observation.snapshot)
         cache.last_inputs = None
 
-        connector_plan = plan(observation.snapshot, self.clock())
-        if connector_plan.writes_to_azure and not _is_fresh(observation.snapshot):
+        connector_plan = plan(assess(observation.snapshot), self.clock())
+        if connector_plan.writes_to_azure and not observation.snapshot.cloud.fresh:
             # The plan rests on cached state: read all of it again, with the newest organizations, and plan once more.
             observation = await self._observe(key, connector, self.gatherer.organizations(key), cache, fresh=True)
-            connector_plan = plan(observation.snapshot, self.clock())
+            connector_plan = plan(assess(observation.snapshot), self.clock())
         _log.debug("planned", actions=[action.describe() for action in connector_plan.actions])
 
         context = ExecutionContext(
@@ -121,8 +122,8 @@ class Reconciler:
         """Return one snapshot, without the pending requests that Azure has fulfilled by now."""
         observation = await self.gatherer.gather(key, connector, organizations.valid, cache, fresh=fresh)
         state = observation.snapshot.cloud
-        if isinstance(state, Failure):
-            _log.debug("observed", reason=state.reason, message=state.message)
+        if state.read_failure is not None:
+            _log.debug("observed", reason=state.read_failure.reason, message=state.read_failure.message)
         else:
             _log.debug("observed", fresh=state.fresh, probed_at=state.probed_at, in_progress=state.is_busy)
         return replace(observation, snapshot=drop_fulfilled_requests(observation.snapshot))
@@ -130,7 +131,7 @@ class Reconciler:
     def _skip(self, cache: ConnectorCache, last_inputs: ReconcileInputs, snapshot: ConnectorSnapshot) -> Result:
         """End a reconcile whose inputs equal those of the last one, which had nothing to do."""
         _log.debug("unchanged, nothing to plan")
-        if isinstance(snapshot.cloud, AzureState):
+        if snapshot.cloud.is_known:
             # The old state is kept, with the time of the new probe: an equal copy would only be garbage later.
             cache.azure_state = replace(last_inputs.cloud, probed_at=snapshot.cloud.probed_at)
         cache.failures = 0
@@ -156,14 +157,14 @@ class Reconciler:
         live = self.resources.connector(key)
         if live is None or live["metadata"]["generation"] != snapshot.connector.metadata.generation:
             raise KubernetesConflict("The spec was changed before the one-time code was sent; it is planned again.")
-        if isinstance(snapshot.cloud, AzureState):
+        if snapshot.cloud.is_known:
             # Report the exchange as begun, so that nobody is asked for another code while it is under way.
             configuration = snapshot.cloud.configuration or Configuration(
                 ProvisioningState.PENDING, AutoDiscovery.DISABLED
             )
             pending = replace(configuration, provisioning_state=ProvisioningState.PENDING, status_message="")
             snapshot = replace(snapshot, cloud=replace(snapshot.cloud, configuration=pending))
-        written = report(_with_live_conditions(snapshot, live), None, self.clock())
+        written = report(assess(_with_live_conditions(snapshot, live)), None, self.clock())
         version = live["metadata"]["resourceVersion"]
         await self.status_writer.write_connector(key, written.status.dump(), version=version)
 
@@ -171,7 +172,7 @@ class Reconciler:
         state = execution.snapshot.cloud
         cache.code = observation.snapshot.code.sha256
         is_busy = False
-        if isinstance(state, AzureState):
+        if state.is_known:
             # After a write only the write itself is certain; the next reconcile reads what else it has changed.
             cache.azure_state = replace(state, fresh=False)
             is_busy = state.is_busy
@@ -181,7 +182,7 @@ class Reconciler:
     async def _report(self, key: Key, execution: ExecutionResult) -> Report:
         """Write all statuses, the connector's last: whoever waits for it then finds its organizations up to date."""
         live = self.resources.connector(key)
-        written = report(_with_live_conditions(execution.snapshot, live), execution.failure, self.clock())
+        written = report(assess(_with_live_conditions(execution.snapshot, live)), execution.failure, self.clock())
         for organization, status in written.organizations:
             await self.status_writer.write_organization(Key.from_metadata(organization.metadata), status.dump())
         metadata = execution.snapshot.connector.metadata
@@ -204,7 +205,7 @@ def _failure_of(execution: ExecutionResult) -> Failure | None:
     """Return the failure of an action or of the reads before."""
     if execution.failure is not None:
         return execution.failure
-    return execution.snapshot.cloud if isinstance(execution.snapshot.cloud, Failure) else None
+    return execution.snapshot.cloud.read_failure
 
 
 def _with_live_conditions(snapshot: ConnectorSnapshot, live: Mapping[str, Any] | None) -> ConnectorSnapshot:
@@ -214,7 +215,3 @@ def _with_live_conditions(snapshot: ConnectorSnapshot, live: Mapping[str, Any] |
     connector = snapshot.connector
     status = connector.status.model_copy(update={"conditions": conditions_of(live)})
     return replace(snapshot, connector=connector.model_copy(update={"status": status}))
-
-
-def _is_fresh(snapshot: ConnectorSnapshot) -> bool:
-    return isinstance(snapshot.cloud, AzureState) and snapshot.cloud.fresh

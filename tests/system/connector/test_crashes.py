@@ -220,7 +220,7 @@ class Stage:
     def _bring_another_code_if_asked(self) -> None:
         """Between writing the code's hash down and sending it, a crash costs the code."""
         resource = self.scenario.kube.get(KIND, "contoso", self.scenario.namespace)
-        if resource is not None and not self.brought and "handed over already" in message(resource, "Authorized"):
+        if resource is not None and not self.brought and "sent before" in message(resource, "Authorized"):
             self.scenario.new_code()
             self.brought = True
 

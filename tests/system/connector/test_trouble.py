@@ -74,7 +74,7 @@ def test_a_code_is_sent_once_whatever_came_of_it(scenario: Scenario, kind: str) 
     scenario.apply(scenario.manifest())
     if kind != "cuts the connection after":
         connector = scenario.wait("Authorized", "False", "AwaitingAuthorization")
-        for part in ("handed over already", "Secret code", ACCOUNT):
+        for part in ("sent before", "Secret code", ACCOUNT):
             assert part in message(connector, "Authorized")
         scenario.new_code()
     scenario.wait("Ready", "True")

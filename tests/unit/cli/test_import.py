@@ -25,6 +25,7 @@ from defender_devops.cli.import_.discovery import ExistingConnector
 from defender_devops.cli.import_.manifests import GeneratedManifests, ManifestOptions, generate_manifests, managed_by
 from defender_devops.reconcile.actions.action import AzureAction
 from defender_devops.reconcile.actions.azure import SetTags
+from defender_devops.reconcile.facts.assessment import assess
 from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot, Owner
 from defender_devops.reconcile.plan.diff import differences
 from tests.unit.reconcile.builder import UID
@@ -229,6 +230,6 @@ def test_adopting_imported_manifests_changes_only_the_owner_tags(world: Existing
         cloud=AzureState(world.connector, world.configuration, world.organizations, world.available, fresh=True),
         organizations=tuple(parse_organization(manifest) for manifest in organizations),
     )
-    steps = [step for step in differences(snapshot) if isinstance(step, AzureAction)]
+    steps = [step for step in differences(assess(snapshot)) if isinstance(step, AzureAction)]
     assert [type(step) for step in steps] == [SetTags]
     assert steps[0].tags["team"] == "blue"  # type: ignore[attr-defined]

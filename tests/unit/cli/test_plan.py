@@ -151,7 +151,7 @@ def test_a_document_contains_everything_that_is_printed() -> None:
 
 
 DELETIONS = [
-    ((), "~", "take the owner's tags off the connector", "keeps working"),
+    ((), "~", "remove the owner tags from the connector", "keeps working"),
     (
         ("spec: {deletionPolicy: Delete}",),
         "-",

@@ -20,6 +20,7 @@ from defender_devops.api.azure_types import (
 from defender_devops.api.organization import DevOpsOrganization, OrganizationStatus
 from defender_devops.reconcile.actions.action import Action
 from defender_devops.reconcile.actions.azure import Authorize, UpdateConfiguration
+from defender_devops.reconcile.facts.assessment import assess
 from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot
 from defender_devops.reconcile.plan.diff import drop_fulfilled_requests
 from defender_devops.reconcile.plan.plan import plan
@@ -49,19 +50,19 @@ class Azure:
     @property
     def cloud(self) -> AzureState:
         """What Azure holds."""
-        assert isinstance(self.world.cloud, AzureState)
+        assert self.world.cloud.is_known
         return self.world.cloud
 
     def reconcile(self) -> tuple[Action, ...]:
         """Plan, act, report, and let Azure end its operations. Gives the steps."""
-        steps = plan(self.world, self.now).actions
+        steps = plan(assess(self.world), self.now).actions
         choice: Authorize | UpdateConfiguration | None = None
         for step in steps:
             self.world = step.effect(self.world, self.now)
             if isinstance(step, Authorize | UpdateConfiguration):
                 choice = step
         self.log += steps
-        self.write(report(self.world, None, self.now))
+        self.write(report(assess(self.world), None, self.now))
         self.settle(choice)
         self.now += STEP
         return steps

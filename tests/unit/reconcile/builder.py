@@ -138,13 +138,12 @@ def snapshot(*fragments: str, failures: int = 0, timings: Timings | None = None)
         conflicting_connectors=dict(_by(world, "conflictingConnectors")),
         timings=timings or Timings(),
         failures=failures,
-        namespace_terminating=bool(world.get("namespaceTerminating")),
     )
 
 
 def cloud_of(world: ConnectorSnapshot) -> AzureState:
     """What Azure holds, where it could be read."""
-    assert isinstance(world.cloud, AzureState)
+    assert world.cloud.is_known
     return world.cloud
 
 
@@ -164,9 +163,9 @@ def _connector(world: Mapping[str, Any]) -> AzureDevOpsConnector:
     return AzureDevOpsConnector.model_validate({**body, "status": world.get("status") or {}})
 
 
-def _cloud(world: Mapping[str, Any]) -> AzureState | Failure:
+def _cloud(world: Mapping[str, Any]) -> AzureState:
     if world.get("unreadable"):
-        return Failure(**world["unreadable"])
+        return AzureState(read_failure=Failure(**world["unreadable"]))
     azure = world.get("azure")
     if azure is None:
         return AzureState(fresh=True)
@@ -234,12 +233,11 @@ def _reader(principal: str, whose: str) -> RoleAssignment:
     return RoleAssignment(name, principal, ROLE)
 
 
-def _resources(world: Mapping[str, Any], cloud: AzureState | Failure) -> Iterator[DevOpsOrganization]:
+def _resources(world: Mapping[str, Any], cloud: AzureState) -> Iterator[DevOpsOrganization]:
     told = world.get("resources")
     if told is None:
         return
-    known = cloud if isinstance(cloud, AzureState) else AzureState()
-    names = {each.name for each in (*known.organizations, *(known.available or ()))}
+    names = {each.name for each in (*cloud.organizations, *(cloud.available or ()))}
     mentioned = {name.lower() for name in told}
     for name in sorted(names):
         if name.lower() not in mentioned:

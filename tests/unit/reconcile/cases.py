@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from defender_devops.reconcile.facts.assessment import assess
 from defender_devops.reconcile.plan.plan import plan
 from tests.unit.reconcile.builder import NOW, snapshot
 
@@ -39,7 +40,7 @@ class Case:
 
 def planned(*world: str) -> list[str]:
     """What is planned for a world, in words."""
-    return [step.describe() for step in plan(snapshot(*world), NOW).actions]
+    return [step.describe() for step in plan(assess(snapshot(*world)), NOW).actions]
 
 
 def change(choice: str) -> str:
@@ -53,11 +54,11 @@ def only(*names: str) -> str:
 
 
 EVERYTHING = "auto-discovery Enabled"
-SPEND = "write down that the one-time code is spent"
+SPEND = "record that the one-time code is used"
 CREATE = "create the connector contoso in westeurope"
-LET_GO = "let the resource go"
+LET_GO = "remove the finalizer, so that Kubernetes deletes the resource"
 DELETE = "delete the connector contoso in Azure"
-UNTAG = "take the owner's tags off the connector"
+UNTAG = "remove the owner tags from the connector"
 OWN = "set the connector's tags (defender-devops-owner, defender-devops-resource)"
 
 
@@ -73,7 +74,7 @@ def tag(*names: str) -> str:
 
 def remember(*names: str) -> str:
     """The step that writes down whose tags are."""
-    return f"write down that the tags {', '.join(names)} are the operator's"
+    return f"record that the operator manages the tags {', '.join(names)}"
 
 
 def generate(name: str) -> str:
@@ -88,4 +89,4 @@ def remove(name: str) -> str:
 
 def release(name: str) -> str:
     """The step that gives a generated DevOpsOrganization up."""
-    return f"leave DevOpsOrganization {name} to whoever took it over"
+    return f"release DevOpsOrganization {name}, which is managed by a user now"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from defender_devops.api.conditions import Condition, find_condition
+from defender_devops.reconcile.facts.assessment import assess
 from defender_devops.reconcile.facts.snapshot import Failure
 from defender_devops.reconcile.report.report import report
 from tests.unit.reconcile.builder import NOW, snapshot
@@ -66,4 +67,4 @@ class Says:
 
 def condition(kind: str, *world: str, failure: Failure | None = None) -> Condition | None:
     """What is reported of a world."""
-    return find_condition(report(snapshot(*world), failure, NOW).status.conditions, kind)
+    return find_condition(report(assess(snapshot(*world)), failure, NOW).status.conditions, kind)

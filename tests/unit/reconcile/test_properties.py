@@ -17,6 +17,7 @@ from defender_devops.api.connector import AuthorizationMethod
 from defender_devops.reconcile.actions.action import AzureAction
 from defender_devops.reconcile.actions.azure import Authorize
 from defender_devops.reconcile.cache.unchanged import ReconcileInputs
+from defender_devops.reconcile.facts.assessment import assess
 from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot, Failure
 from defender_devops.reconcile.plan.plan import plan
 from defender_devops.reconcile.plan.security_readers import reader_assignment_name
@@ -25,10 +26,10 @@ from tests.unit.reconcile.azure_model import Azure
 from tests.unit.reconcile.builder import NOW, UID
 from tests.unit.reconcile.strategies import WISHES, Wish, clusters
 
-Trouble = Callable[[AzureState], AzureState | Failure]
+Trouble = Callable[[AzureState], AzureState]
 TROUBLES: tuple[Trouble, ...] = (
-    lambda _: Failure("AzureUnavailable", "down"),
-    lambda _: Failure("Forbidden", "no right", terminal=True),
+    lambda _: AzureState(read_failure=Failure("AzureUnavailable", "down")),
+    lambda _: AzureState(read_failure=Failure("Forbidden", "no right", terminal=True)),
     lambda cloud: replace(cloud, probe_failure=Failure("TokenExchangeFailed", "revoked", terminal=True)),
     lambda cloud: replace(cloud, probe_failure=Failure("Throttled", "slow")),
     lambda cloud: replace(cloud, available=None),
@@ -103,8 +104,8 @@ def test_after_any_trouble_it_is_as_before(azure: Azure, wish: Wish, troubles: l
     before, calm = outcome(azure), azure.cloud
     for trouble in troubles:
         azure.world = replace(azure.world, cloud=trouble(calm), failures=5)
-        assert not [step for step in plan(azure.world, azure.now).actions if isinstance(step, Authorize)]
-        azure.write(report(azure.world, None, azure.now))
+        assert not [step for step in plan(assess(azure.world), azure.now).actions if isinstance(step, Authorize)]
+        azure.write(report(assess(azure.world), None, azure.now))
     azure.world = replace(azure.world, cloud=calm, failures=0)
     azure.converge()
     assert outcome(azure) == before
@@ -161,11 +162,11 @@ DRIFTS = (
 def test_what_was_done_is_not_planned_again_and_nothing_new_comes_of_it(azure: Azure, wish: Wish) -> None:
     wish.apply(azure)
     for _ in range(3):
-        steps = plan(azure.world, azure.now).actions
+        steps = plan(assess(azure.world), azure.now).actions
         world = azure.world
         for done, step in enumerate(steps, start=1):
             world = step.effect(world, azure.now)
-            assert {each.describe() for each in plan(world, azure.now).actions} <= {
+            assert {each.describe() for each in plan(assess(world), azure.now).actions} <= {
                 each.describe() for each in steps[done:]
             }
         azure.reconcile()
@@ -251,11 +252,11 @@ def test_a_code_whose_hash_is_in_status_is_never_planned(azure: Azure, wish: Wis
     known = {"codeHash": wish.code} if last else {"codeHash": "f" * 64, "spentCodeHashes": [wish.code]}
     status = type(azure.world.connector.status).model_validate({"authorization": known})
     azure.world = replace(azure.world, connector=azure.world.connector.model_copy(update={"status": status}))
-    assert not [step for step in plan(azure.world, azure.now).actions if isinstance(step, Authorize)]
+    assert not [step for step in plan(assess(azure.world), azure.now).actions if isinstance(step, Authorize)]
 
 
 def writes(world: ConnectorSnapshot) -> list[str]:
-    return [step.describe() for step in plan(world, NOW).actions if isinstance(step, AzureAction)]
+    return [step.describe() for step in plan(assess(world), NOW).actions if isinstance(step, AzureAction)]
 
 
 @quick
@@ -275,7 +276,7 @@ def test_nothing_is_written_to_azure_where_nothing_may_be(
         case "suspend":
             spec = spec.model_copy(update={"suspend": True})
         case "unreadable":
-            world = replace(world, cloud=Failure("AzureUnavailable", "down"))
+            world = replace(world, cloud=AzureState(read_failure=Failure("AzureUnavailable", "down")))
         case _ if azure.cloud.connector is not None:
             owned = replace(azure.cloud.connector, tags={"Defender-DevOps-Owner": "cluster-2/somebody"})
             world = replace(world, cloud=replace(azure.cloud, connector=owned))
@@ -296,17 +297,17 @@ def test_nothing_changed_means_that_nothing_is_written(azure: Azure, wish: Wish,
     wish.apply(azure)
     for _ in range(rounds):
         azure.reconcile()
-    first = report(azure.world, None, azure.now)
+    first = report(assess(azure.world), None, azure.now)
     azure.write(first)
-    assert statuses(report(azure.world, None, azure.now)) == statuses(first)
+    assert statuses(report(assess(azure.world), None, azure.now)) == statuses(first)
     later = azure.now + timedelta(minutes=minutes)
     if first.reevaluate_at is None or later < first.reevaluate_at:
-        assert statuses(report(azure.world, None, later)) == statuses(first)
+        assert statuses(report(assess(azure.world), None, later)) == statuses(first)
         if (
             ReconcileInputs.of(azure.world, first.reevaluate_at) is not None
-            and not plan(azure.world, azure.now).actions
+            and not plan(assess(azure.world), azure.now).actions
         ):
-            assert not plan(azure.world, later).actions
+            assert not plan(assess(azure.world), later).actions
 
 
 @quick
@@ -315,7 +316,7 @@ def test_ready_reconciling_and_stalled_are_in_step(azure: Azure, wish: Wish, rou
     wish.apply(azure)
     for _ in range(rounds):
         azure.reconcile()
-    written = report(azure.world, None, azure.now)
+    written = report(assess(azure.world), None, azure.now)
     for conditions in (written.status.conditions, *(each.conditions for _, each in written.organizations)):
         flags = [is_true(conditions, kind) for kind in ("Ready", "Reconciling", "Stalled")]
         assert flags.count(True) == 1
@@ -336,4 +337,4 @@ def test_what_converged_with_a_code_or_an_adoption_is_ready_or_says_why(azure: A
         return
     assert is_true(status.conditions, "Provisioned")
     assert is_true(status.conditions, "Authorized")
-    assert isinstance(azure.world.cloud, AzureState)
+    assert azure.world.cloud.is_known

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from defender_devops.api.azure_properties import CONFIGURATION, CONNECTOR, ORGANIZATION, differing
 from defender_devops.api.azure_types import (
     AzureOrganization,
     Configuration,
@@ -66,40 +67,20 @@ class ConnectorView:
             organizations: cached organizations.
             readers: cached role assignments; None where they were not read.
         """
-        names = []
-        if dict(self.connector.tags) != dict(connector.tags):
-            names.append("tags")
-        if self.connector.location != connector.location:
-            names.append("location")
-        if (self.connector.hierarchy_identifier or "").lower() != (connector.hierarchy_identifier or "").lower():
-            names.append("hierarchyIdentifier")
-        names += self._configuration_contradictions(configuration)
+        names = [item.name for item in differing(CONNECTOR, self.connector, connector)]
+        if self.configuration is not None:
+            if configuration is None:
+                names.append("DevOps configuration")
+            else:
+                names += [item.name for item in differing(CONFIGURATION, self.configuration, configuration)]
         cached = {organization.name.lower(): organization for organization in organizations}
         for organization in self.organizations:
             other = cached.get(organization.name.lower())
-            if (
-                other is None
-                or organization.onboarding_state != other.onboarding_state
-                or organization.annotations != other.annotations
-            ):
+            if other is None or any(differing(ORGANIZATION, organization, other)):
                 names.append(f"organization {organization.name}")
         if self.readers is not None and readers is not None and _names(self.readers) != _names(readers):
             names.append("role assignments")
         return tuple(names)
-
-    def _configuration_contradictions(self, cached: Configuration | None) -> list[str]:
-        if self.configuration is None:
-            return []
-        if cached is None:
-            return ["DevOps configuration"]
-        names = []
-        if self.configuration.provisioning_state != cached.provisioning_state:
-            names.append("provisioningState")
-        if self.configuration.auto_discovery != cached.auto_discovery:
-            names.append("autoDiscovery")
-        if self.configuration.agentless is not None and self.configuration.agentless != cached.agentless:
-            names.append("agentlessConfiguration")
-        return names
 
 
 def _names(assignments: Iterable[RoleAssignment]) -> set[str]:

@@ -11,8 +11,8 @@ from defender_devops.api.connector import AuthorizationMethod
 from defender_devops.api.reasons import Reason
 from defender_devops.api.regions import is_known_region, region_advice
 from defender_devops.errors import WILL_RETRY, OperatorError
-from defender_devops.reconcile.facts.ownership import ownership_conflict
-from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot
+from defender_devops.reconcile.facts.assessment import Assessment, assess
+from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot
 from defender_devops.reconcile.report.authorization_conditions import authorized
 from defender_devops.reconcile.report.azure_conditions import organizations_available, provisioned
 from defender_devops.reconcile.report.condition_result import ConditionResult
@@ -54,25 +54,26 @@ def azure_checks(snapshot: ConnectorSnapshot) -> Iterator[Check]:
     if not is_known_region(location):
         advice = f"{location} is not in the list of regions with Defender's DevOps security. {region_advice(location)}"
         yield Check(AZURE, "Region", "Unknown", Reason.REGION_NOT_SUPPORTED, advice)
-    yield _connector(snapshot)
-    if isinstance(snapshot.cloud, AzureState) and snapshot.cloud.connector is not None:
-        yield _from_condition("Authorized", authorized(snapshot))
-        available = organizations_available(snapshot)
+    assessment = assess(snapshot)
+    yield _connector(assessment)
+    if assessment.azure.connector is not None:
+        yield _from_condition("Authorized", authorized(assessment))
+        available = organizations_available(assessment)
         if available is not None:
             yield _from_condition("OrganizationsAvailable", available)
 
 
-def _connector(snapshot: ConnectorSnapshot) -> Check:
+def _connector(assessment: Assessment) -> Check:
     """Check whether the existing connector may be adopted, or a new one can be created."""
-    conflict = ownership_conflict(snapshot)
+    conflict = assessment.ownership_conflict
     if conflict is not None:
         return Check(AZURE, "Connector", "False", conflict.reason, conflict.message)
-    is_missing = isinstance(snapshot.cloud, AzureState) and snapshot.cloud.connector is None
-    result = provisioned(snapshot, None) if is_missing else None
+    is_missing = assessment.azure.is_known and assessment.azure.connector is None
+    result = provisioned(assessment, None) if is_missing else None
     if result is None:
         return Check(AZURE, "Connector", "True")
     # Only a person can create a connector that is to be adopted; with another method the operator creates it.
-    is_adopted = snapshot.connector.spec.authorization.method is AuthorizationMethod.ADOPT
+    is_adopted = assessment.connector.spec.authorization.method is AuthorizationMethod.ADOPT
     return Check(AZURE, "Connector", "False" if is_adopted else "True", result.reason, result.message)
 
 

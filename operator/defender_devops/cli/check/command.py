@@ -26,7 +26,7 @@ from defender_devops.cli.local_clients import LocalClients, LocalTokens, open_lo
 from defender_devops.cli.output import Format, Line, console, emit, print_lines
 from defender_devops.errors import CredentialsError, OperatorError
 from defender_devops.http_client import open_http_client
-from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot
+from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot
 
 __all__ = ["run_check"]
 
@@ -86,8 +86,7 @@ async def _check(
         in_azure = [failed_read(error)]
     in_cluster: list[Check] = []
     if context.cluster is not None:
-        azure = snapshot.cloud if snapshot is not None else None
-        has_configuration = azure is not None and not (isinstance(azure, AzureState) and azure.configuration is None)
+        has_configuration = snapshot is not None and not snapshot.cloud.lacks_configuration
         is_code_needed = connector.spec.authorization.method is AuthorizationMethod.CODE and not has_configuration
         in_cluster = await reference_checks(connector, context.cluster.client, is_code_needed=is_code_needed)
     organizations = await check_organizations(connector, snapshot, checker)

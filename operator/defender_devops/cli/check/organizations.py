@@ -12,8 +12,8 @@ from defender_devops.api.reasons import Reason
 from defender_devops.azuredevops.prerequisite_checker import PrerequisiteChecker
 from defender_devops.cli.check.checks import Check
 from defender_devops.errors import WILL_RETRY, OperatorError
-from defender_devops.reconcile.facts import desired_state
-from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot
+from defender_devops.reconcile.facts.assessment import assess
+from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot
 
 __all__ = ["OrganizationChecks", "check_organizations"]
 
@@ -48,13 +48,7 @@ async def check_organizations(
     connector = connector.model_copy(update={"spec": spec})
 
     organizations, note = await _selected_organizations(connector, snapshot, checker)
-    onboarded: frozenset[str] = frozenset()
-    if snapshot is not None and isinstance(snapshot.cloud, AzureState):
-        onboarded = frozenset(
-            organization.name.lower()
-            for organization in snapshot.cloud.organizations
-            if desired_state.is_onboarded(organization)
-        )
+    onboarded = frozenset(snapshot.cloud.onboarded) if snapshot is not None else frozenset()
     names = list(organizations.values())
     results = await asyncio.gather(*(checker.check(connector, name) for name in names))
     checks = []
@@ -76,8 +70,8 @@ async def _selected_organizations(
     selected = {name.lower(): name for name in connector.spec.organizations.names}
     excluded = connector.spec.organizations.excluded_names
     if snapshot is not None:
-        selected = dict(desired_state.organization_selection(snapshot).wanted)
-        excluded = desired_state.excluded_names(snapshot)
+        selection = assess(snapshot).selection
+        selected, excluded = dict(selection.desired), selection.excluded
     if selected:
         return dict(sorted(selected.items())), None
     try:

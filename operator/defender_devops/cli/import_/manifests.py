@@ -21,7 +21,6 @@ from defender_devops.api.names import (
     organization_object_name,
 )
 from defender_devops.cli.import_.discovery import ExistingConnector
-from defender_devops.reconcile.facts import desired_state
 
 __all__ = ["GeneratedManifests", "ManifestOptions", "generate_manifests", "managed_by"]
 
@@ -75,7 +74,7 @@ def generate_manifests(
     """
     ref, configuration = existing.ref, existing.configuration
     name = _resource_name(ref.name, used_names)
-    onboarded = [item for item in existing.organizations if desired_state.is_onboarded(item)]
+    onboarded = [item for item in existing.organizations if item.is_onboarded]
     # Annotations of the connector: those of most organizations, among organizations that have them on.
     enabled = Counter(item.annotations for item in onboarded if item.annotations.enabled)
     common = enabled.most_common(1)[0][0] if enabled else _ANNOTATIONS_OFF

@@ -6,7 +6,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from defender_devops.api.azure_types import AgentlessConfiguration, Annotations
+from defender_devops.api.azure_properties import (
+    AGENTLESS,
+    ANNOTATIONS,
+    AUTO_DISCOVERY,
+    ONBOARDING,
+    TAGS,
+    AzureProperty,
+)
 from defender_devops.reconcile.actions.action import Action
 from defender_devops.reconcile.actions.azure import (
     AssignReader,
@@ -18,7 +25,6 @@ from defender_devops.reconcile.actions.azure import (
     SetTags,
     UpdateConfiguration,
 )
-from defender_devops.reconcile.facts import desired_state
 from defender_devops.reconcile.facts.snapshot import AzureState
 
 __all__ = ["Change", "action_sign", "changes"]
@@ -61,10 +67,9 @@ def changes(action: Action, azure: AzureState) -> tuple[Change, ...]:
         case Authorize() | UpdateConfiguration():
             return tuple(_configuration(action, azure))
         case SetAnnotations():
-            current = {organization.name.lower(): organization.annotations for organization in azure.organizations}
-            annotations = current.get(action.organization.lower())
-            current_text = _annotations(annotations) if annotations is not None else None
-            return (Change("actionableRemediation", current_text, _annotations(action.annotations)),)
+            annotations = {organization.name.lower(): organization.annotations for organization in azure.organizations}
+            current = annotations.get(action.organization.lower())
+            return (Change(ANNOTATIONS.name, ANNOTATIONS.text(current), ANNOTATIONS.text(action.annotations)),)
         case _:
             return ()
 
@@ -72,40 +77,23 @@ def changes(action: Action, azure: AzureState) -> tuple[Change, ...]:
 def _tags(current: Mapping[str, str], desired: Mapping[str, str]) -> Iterator[Change]:
     for name in sorted(current.keys() | desired.keys()):
         if current.get(name) != desired.get(name):
-            yield Change(f"tags.{name}", current.get(name), desired.get(name))
+            yield Change(f"{TAGS.name}.{name}", current.get(name), desired.get(name))
 
 
 def _configuration(action: Authorize | UpdateConfiguration, azure: AzureState) -> Iterator[Change]:
-    current = azure.configuration
-    if action.auto_discovery is not None:
-        current_mode = str(current.auto_discovery) if current is not None else None
-        if current_mode != action.auto_discovery:
-            yield Change("autoDiscovery", current_mode, str(action.auto_discovery))
+    yield from _property(AUTO_DISCOVERY, action, azure)
     if action.organizations is not None:
-        onboarded = {
-            organization.name.lower(): organization.name
-            for organization in azure.organizations
-            if desired_state.is_onboarded(organization)
-        }
-        desired = {name.lower(): name for name in action.organizations}
+        onboarded, desired = azure.onboarded, {name.lower(): name for name in action.organizations}
         for key in sorted(onboarded.keys() ^ desired.keys()):
             is_added = key in desired
-            name = desired.get(key) or onboarded[key]
-            yield Change(f"organizations.{name}", None if is_added else "onboarded", "onboarded" if is_added else None)
+            name = f"{ONBOARDING.name}.{desired.get(key) or onboarded[key]}"
+            yield Change(name, None if is_added else "onboarded", "onboarded" if is_added else None)
     elif isinstance(action, Authorize):
-        yield Change("organizations", None, "all that the authorizing account can see")
-    if action.agentless is not None:
-        current_text = _agentless(current.agentless) if current and current.agentless else None
-        yield Change("agentlessConfiguration", current_text, _agentless(action.agentless))
+        yield Change(ONBOARDING.name, None, "all that the authorizing account can see")
+    yield from _property(AGENTLESS, action, azure)
 
 
-def _agentless(configuration: AgentlessConfiguration) -> str:
-    if not configuration.enabled:
-        return "off"
-    scope = ", ".join(item.value for item in configuration.inventory)
-    kind = "all but" if configuration.inventory_list_type == "Exclusion" else "only"
-    return f"on, {kind} {scope}" if scope else "on"
-
-
-def _annotations(annotations: Annotations) -> str:
-    return f"on, severity {annotations.minimum_severity} and above" if annotations.enabled else "off"
+def _property(item: AzureProperty, action: Authorize | UpdateConfiguration, azure: AzureState) -> Iterator[Change]:
+    current, desired = getattr(azure.configuration, item.field, None), getattr(action, item.field)
+    if desired is not None and current != desired:
+        yield Change(item.name, item.text(current), item.text(desired))

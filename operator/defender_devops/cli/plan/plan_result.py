@@ -14,11 +14,9 @@ from defender_devops.cli.plan.changes import Change, action_sign, changes
 from defender_devops.reconcile.actions.action import Action, AzureAction
 from defender_devops.reconcile.actions.azure import Authorize, CreateConnector, UpdateConfiguration
 from defender_devops.reconcile.actions.kubernetes import CreateOrganization, DeleteOrganization, ReleaseOrganization
-from defender_devops.reconcile.facts import desired_state
-from defender_devops.reconcile.facts.authorization import is_broken
-from defender_devops.reconcile.facts.deletion_mode import DeletionMode, deletion_mode
-from defender_devops.reconcile.facts.ownership import ownership_conflict
-from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot
+from defender_devops.reconcile.facts.assessment import Assessment, assess
+from defender_devops.reconcile.facts.deletion_mode import DeletionMode
+from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot
 from defender_devops.reconcile.plan.diff import differences
 from defender_devops.reconcile.plan.plan import plan
 from defender_devops.reconcile.report.authorization_conditions import authorized
@@ -81,12 +79,12 @@ class PlanResult:
 def build_plan(item: ConnectorInput, observation: Observation, now: datetime) -> PlanResult:
     """Plan as the operator does, and describe the plan."""
     snapshot, connector = observation.snapshot, item.connector
-    azure = snapshot.cloud if isinstance(snapshot.cloud, AzureState) else AzureState()
+    assessment = assess(snapshot)
     actions = _actions(snapshot, now)
     steps = []
     for action in actions:
         if isinstance(action, AzureAction):
-            action_changes = changes(action, azure)
+            action_changes = changes(action, assessment.azure)
             if item.live is None:
                 # A resource that does not exist yet has a temporary uid, so the value of its owner tag is not known.
                 action_changes = tuple(
@@ -94,13 +92,13 @@ def build_plan(item: ConnectorInput, observation: Observation, now: datetime) ->
                     for change in action_changes
                 )
             steps.append(Step(action_sign(action), action.describe(), action_changes))
-    conflict = ownership_conflict(snapshot) if not connector.metadata.is_deleting else None
+    conflict = assessment.ownership_conflict if not connector.metadata.is_deleting else None
     return PlanResult(
         key=item.key,
         steps=tuple(steps),
         resources=tuple(action.describe() for action in actions if isinstance(action, _RESOURCE_ACTIONS)),
         refused=conflict.message if conflict is not None else None,
-        notes=(*observation.notes, *_notes(snapshot, actions)),
+        notes=(*observation.notes, *_notes(assessment, actions)),
     )
 
 
@@ -108,31 +106,31 @@ def _actions(snapshot: ConnectorSnapshot, now: datetime) -> tuple[Action, ...]:
     """Return the operator's plan; for an observed or suspended connector what it would do otherwise."""
     connector = snapshot.connector
     if connector.metadata.is_deleting:
-        return plan(snapshot, now).actions
-    if desired_state.is_observe_only(snapshot):
-        return differences(snapshot)
+        return plan(assess(snapshot), now).actions
+    if snapshot.is_observe_only:
+        return differences(assess(snapshot))
     if connector.spec.suspend:
         spec = connector.spec.model_copy(update={"suspend": False})
         snapshot = replace(snapshot, connector=connector.model_copy(update={"spec": spec}))
-    return plan(snapshot, now).actions
+    return plan(assess(snapshot), now).actions
 
 
-def _notes(snapshot: ConnectorSnapshot, actions: tuple[Action, ...]) -> Iterator[str]:
-    connector = snapshot.connector
+def _notes(assessment: Assessment, actions: tuple[Action, ...]) -> Iterator[str]:
+    connector = assessment.connector
     if connector.metadata.is_deleting:
-        yield _DELETION_NOTES[deletion_mode(snapshot)]
+        yield _DELETION_NOTES[assessment.deletion_mode]
         return
     if connector.spec.suspend:
         yield "spec.suspend is true: the operator makes these changes only after the connector is resumed."
-    elif desired_state.is_observe_only(snapshot):
+    elif assessment.snapshot.is_observe_only:
         yield "managementPolicy is Observe: the operator reports differences and changes nothing."
-    if ownership_conflict(snapshot) is None:
+    if assessment.ownership_conflict is None:
         # What keeps the operator from doing more, in the words of its conditions.
         result = None
-        if is_broken(snapshot):
-            result = authorized(snapshot)
+        if assessment.authorization.is_broken:
+            result = authorized(assessment)
         elif not any(isinstance(action, AzureAction) for action in actions):
-            result = provisioned(snapshot, None)
+            result = provisioned(assessment, None)
         if result is not None and not result.is_true:
             yield result.message
     if any(

@@ -1,7 +1,7 @@
-"""What a plan is made of: small steps, each a value that can say what it does and what will be so afterwards.
+"""The steps of a plan: each is a value that describes itself and states its effect.
 
-`effect` folds a step that was carried out into the snapshot, so that the report tells of the world as it is now and
-planning again finds nothing left to do. `execute` knows how to carry each one out; nothing here does.
+`effect` applies a step that was executed to the snapshot, so that the report describes the new state and planning again
+yields no step. How a step is executed is up to the executor; nothing here does I/O.
 """
 
 from __future__ import annotations
@@ -19,41 +19,41 @@ __all__ = ["Action", "AzureAction", "with_status"]
 
 @dataclass(frozen=True)
 class Action:
-    """One step. `describe` is its sentence for a person, `effect` what it makes of the snapshot."""
+    """One step of a plan."""
 
     is_best_effort: ClassVar[bool] = False
-    """Nothing depends on it: should it fail, the next step follows all the same."""
+    """If it fails, the next step is executed nevertheless."""
 
     def describe(self) -> str:
-        """Say in one sentence what the step does."""
+        """Return what the step does, as the rest of a sentence such as "The operator will …"."""
         raise NotImplementedError
 
     def effect(self, snapshot: ConnectorSnapshot, now: datetime) -> ConnectorSnapshot:
-        """The snapshot as it is once the step was carried out at `now`."""
+        """Return the snapshot after the step was executed at `now`."""
         raise NotImplementedError
 
 
 class AzureAction(Action):
-    """A step that writes to Azure: planned only on what was read afresh, never with managementPolicy Observe."""
+    """A step that writes to Azure: planned only on a fresh state, and never with managementPolicy Observe."""
 
     @property
     def requests(self) -> Mapping[str, str]:
-        """What Azure is asked for and may take its time over, by subject: see `AzureState.pending_requests`."""
+        """The changes that Azure may carry out later, as a value for each key: see `AzureState.pending_requests`."""
         return {}
 
     def effect(self, snapshot: ConnectorSnapshot, now: datetime) -> ConnectorSnapshot:
-        """Fold the step into what Azure holds."""
-        cloud = snapshot.cloud
-        if not isinstance(cloud, AzureState):
+        """Apply the step to what Azure holds, and record its requests as pending."""
+        azure = snapshot.cloud
+        if not azure.is_known:
             return snapshot
-        sent = {**cloud.pending_requests, **{subject: (key, now) for subject, key in self.requests.items()}}
-        return replace(snapshot, cloud=replace(self.change(cloud), pending_requests=sent))
+        pending = {**azure.pending_requests, **{key: (value, now) for key, value in self.requests.items()}}
+        return replace(snapshot, cloud=replace(self.change(azure), pending_requests=pending))
 
-    def change(self, cloud: AzureState) -> AzureState:
-        """What Azure holds once the step was carried out."""
+    def change(self, azure: AzureState) -> AzureState:
+        """Return what Azure holds after the step was executed."""
         raise NotImplementedError
 
 
 def with_status(connector: AzureDevOpsConnector, **update: object) -> AzureDevOpsConnector:
-    """The connector with parts of its status replaced."""
+    """Return the connector with some fields of its status replaced."""
     return connector.model_copy(update={"status": connector.status.model_copy(update=update)})

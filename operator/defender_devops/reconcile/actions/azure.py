@@ -34,6 +34,13 @@ __all__ = [
 ]
 
 
+def request_value(value: object) -> str:
+    """Return the text by which `AzureState.pending_requests` compares requests: equal for equal requests."""
+    if isinstance(value, tuple):
+        return ",".join(sorted(str(item).lower() for item in value))
+    return repr(value)
+
+
 @dataclass(frozen=True)
 class CreateConnector(AzureAction):
     """PUT of the connector itself (synchronous)."""
@@ -44,31 +51,31 @@ class CreateConnector(AzureAction):
     hierarchy_identifier: str
 
     def describe(self) -> str:
-        """Say which connector is made."""
+        """Name the connector and its region."""
         return f"create the connector {self.id.rpartition('/')[2]} in {self.location}"
 
-    def change(self, cloud: AzureState) -> AzureState:
-        """The connector is there, with nothing below it."""
+    def change(self, azure: AzureState) -> AzureState:
+        """Add the connector without a configuration."""
         connector = Connector(
             id=self.id, location=self.location, tags=self.tags, hierarchy_identifier=self.hierarchy_identifier
         )
-        return replace(cloud, connector=connector, readers=())
+        return replace(azure, connector=connector, readers=())
 
     def effect(self, snapshot: ConnectorSnapshot, now: datetime) -> ConnectorSnapshot:
-        """Also: a connector made anew takes in all that exists, whatever its predecessor took in."""
+        """Also forget the applied mode: to a new connector, mode All applies to everything that exists now."""
         status = snapshot.connector.status
         if status.azure is not None:
-            azure = status.azure.model_copy(update={"organizations_mode": None})
-            snapshot = replace(snapshot, connector=with_status(snapshot.connector, azure=azure))
+            azure_status = status.azure.model_copy(update={"organizations_mode": None})
+            snapshot = replace(snapshot, connector=with_status(snapshot.connector, azure=azure_status))
         return super().effect(snapshot, now)
 
 
 @dataclass(frozen=True)
 class SetTags(AzureAction):
-    """PATCH of the connector's tags: the whole map, as ARM replaces it.
+    """PATCH of the connector's tags: the whole map, because ARM replaces it.
 
     Attributes:
-        tags: all of them.
+        tags: all tags.
         changed: names of those that differ.
     """
 
@@ -79,30 +86,30 @@ class SetTags(AzureAction):
         """Name the tags that change."""
         return f"set the connector's tags ({', '.join(self.changed)})"
 
-    def change(self, cloud: AzureState) -> AzureState:
-        """The connector carries these tags."""
-        if cloud.connector is None:
-            return cloud
-        return replace(cloud, connector=replace(cloud.connector, tags=self.tags))
+    def change(self, azure: AzureState) -> AzureState:
+        """Replace the tags."""
+        if azure.connector is None:
+            return azure
+        return replace(azure, connector=replace(azure.connector, tags=self.tags))
 
 
 @dataclass(frozen=True)
 class RemoveOwnerTags(SetTags):
-    """PATCH of the tags without our own, before letting go of a connector that stays."""
+    """PATCH of the tags without the owner tags, before a connector that stays in Azure is released."""
 
     is_best_effort = True
 
     def describe(self) -> str:
-        """Say so."""
-        return "take the owner's tags off the connector"
+        """Describe the step."""
+        return "remove the owner tags from the connector"
 
 
 @dataclass(frozen=True)
 class _ConfigurationWrite(AzureAction):
-    """A write of `devops/default`; None means "leave as it is" (in a PUT: the service's own default).
+    """A write of `devops/default`. None leaves a value as it is (in a PUT: the service's default applies).
 
     Attributes:
-        auto_discovery: whether Defender takes in organizations that appear later.
+        auto_discovery: whether Defender onboards organizations that appear later.
         organizations: the whole list of organizations to onboard.
         agentless: agentless code scanning.
     """
@@ -111,31 +118,30 @@ class _ConfigurationWrite(AzureAction):
     organizations: tuple[str, ...] | None = None
     agentless: AgentlessConfiguration | None = None
 
-    def change(self, cloud: AzureState) -> AzureState:
-        """An operation is under way that will make it so."""
-        before = cloud.configuration or Configuration(ProvisioningState.PENDING, AutoDiscovery.DISABLED)
-        after = replace(
-            before,
+    def change(self, azure: AzureState) -> AzureState:
+        """Mark the configuration as being changed; the organizations follow when the operation ends."""
+        previous = azure.configuration or Configuration(ProvisioningState.PENDING, AutoDiscovery.DISABLED)
+        configuration = replace(
+            previous,
             provisioning_state=ProvisioningState.PENDING,
-            auto_discovery=self.auto_discovery or before.auto_discovery,
-            agentless=self.agentless or before.agentless,
+            auto_discovery=self.auto_discovery or previous.auto_discovery,
+            agentless=self.agentless or previous.agentless,
             status_message="",
         )
-        return replace(cloud, configuration=after)
+        return replace(azure, configuration=configuration)
 
     @property
     def requests(self) -> Mapping[str, str]:
-        """The choice of organizations, and scanning."""
-        parts = {"organizations": self._choice, "agentless": self.agentless}
-        return {subject: request_value(part) for subject, part in parts.items() if part is not None}
+        """The choice of organizations, and agentless scanning."""
+        requests: dict[str, str] = {}
+        if self.auto_discovery is not None or self.organizations is not None:
+            choice = (f"autoDiscovery={self.auto_discovery}", *(self.organizations or ()))
+            requests["organizations"] = request_value(choice)
+        if self.agentless is not None:
+            requests["agentless"] = request_value(self.agentless)
+        return requests
 
-    @property
-    def _choice(self) -> tuple[str, ...] | None:
-        if self.auto_discovery is None and self.organizations is None:
-            return None
-        return (f"autoDiscovery={self.auto_discovery}", *(self.organizations or ()))
-
-    def _parts(self) -> str:
+    def _summary(self) -> str:
         parts = []
         if self.auto_discovery is not None:
             parts.append(f"auto-discovery {self.auto_discovery}")
@@ -148,7 +154,7 @@ class _ConfigurationWrite(AzureAction):
 
 @dataclass(frozen=True)
 class Authorize(_ConfigurationWrite):
-    """PUT of `devops/default` with the one-time code. `RecordCodeHash` comes before, so it is sent once.
+    """PUT of `devops/default` with the one-time code. `RecordCodeHash` precedes it, so that a code is sent only once.
 
     Attributes:
         sha256: hex digest of the code.
@@ -157,29 +163,29 @@ class Authorize(_ConfigurationWrite):
     sha256: str = ""
 
     def describe(self) -> str:
-        """Say what is handed over."""
-        return f"authorize Defender for Cloud with the one-time code ({self._parts()})"
+        """Summarize the configuration that is written with the code."""
+        return f"authorize Defender for Cloud with the one-time code ({self._summary()})"
 
     def effect(self, snapshot: ConnectorSnapshot, now: datetime) -> ConnectorSnapshot:
-        """What was known of the old authorization is void, also where it worked."""
+        """Also reset the condition Authorized: the state of the previous authorization no longer applies."""
         exchanging = Condition(
             type=ConditionType.AUTHORIZED, status="Unknown", reason=Reason.AWAITING_AUTHORIZATION, message=""
         )
         conditions = set_condition(snapshot.connector.status.conditions, exchanging, now)
         return super().effect(replace(snapshot, connector=with_status(snapshot.connector, conditions=conditions)), now)
 
-    def change(self, cloud: AzureState) -> AzureState:
-        """Also: nobody has asked yet what the new authorization sees."""
-        return replace(super().change(cloud), available=None, probe_failure=None, probed_at=None)
+    def change(self, azure: AzureState) -> AzureState:
+        """Also drop the last probe: it is not known what the new authorization reaches."""
+        return replace(super().change(azure), available=None, probe_failure=None, probed_at=None)
 
 
 @dataclass(frozen=True)
 class UpdateConfiguration(_ConfigurationWrite):
-    """PATCH of `devops/default` without a code: Defender goes on with the authorization that it holds."""
+    """PATCH of `devops/default` without a code: Defender keeps its authorization."""
 
     def describe(self) -> str:
-        """Say what changes."""
-        return f"update the DevOps configuration ({self._parts()})"
+        """Summarize what changes."""
+        return f"update the DevOps configuration ({self._summary()})"
 
 
 @dataclass(frozen=True)
@@ -190,7 +196,7 @@ class SetAnnotations(AzureAction):
     annotations: Annotations
 
     def describe(self) -> str:
-        """Say which organization and how."""
+        """Name the organization and the new setting."""
         if not self.annotations.enabled:
             return f"turn pull request annotations off in {self.organization}"
         return f"turn pull request annotations on in {self.organization}, from {self.annotations.minimum_severity} up"
@@ -200,16 +206,16 @@ class SetAnnotations(AzureAction):
         """The annotations of this organization."""
         return {annotations_request_key(self.organization): request_value(self.annotations)}
 
-    def change(self, cloud: AzureState) -> AzureState:
-        """An operation is under way that will make it so."""
+    def change(self, azure: AzureState) -> AzureState:
+        """Set the annotations of the organization, as an operation that has not ended."""
         name = self.organization.lower()
-        changed = tuple(
-            replace(each, annotations=self.annotations, provisioning_state=ProvisioningState.PENDING)
-            if each.name.lower() == name
-            else each
-            for each in cloud.organizations
+        organizations = tuple(
+            replace(organization, annotations=self.annotations, provisioning_state=ProvisioningState.PENDING)
+            if organization.name.lower() == name
+            else organization
+            for organization in azure.organizations
         )
-        return replace(cloud, organizations=changed)
+        return replace(azure, organizations=organizations)
 
 
 @dataclass(frozen=True)
@@ -225,15 +231,15 @@ class AssignReader(AzureAction):
         """Name the principal."""
         return f"make {self.principal_type} {self.principal_id} a Security Reader of the connector"
 
-    def change(self, cloud: AzureState) -> AzureState:
-        """The assignment is there."""
-        made = RoleAssignment(self.name, self.principal_id, self.role_definition_id)
-        return replace(cloud, readers=(*(cloud.readers or ()), made))
+    def change(self, azure: AzureState) -> AzureState:
+        """Add the assignment."""
+        assignment = RoleAssignment(self.name, self.principal_id, self.role_definition_id)
+        return replace(azure, readers=(*(azure.readers or ()), assignment))
 
 
 @dataclass(frozen=True)
 class RemoveReader(AzureAction):
-    """DELETE of a Security Reader assignment that we made."""
+    """DELETE of a Security Reader assignment that this resource created."""
 
     name: str
     principal_id: str
@@ -242,28 +248,23 @@ class RemoveReader(AzureAction):
         """Name the principal."""
         return f"remove {self.principal_id} from the connector's Security Readers"
 
-    def change(self, cloud: AzureState) -> AzureState:
-        """The assignment is gone."""
-        return replace(cloud, readers=tuple(each for each in cloud.readers or () if each.name != self.name))
+    def change(self, azure: AzureState) -> AzureState:
+        """Remove the assignment."""
+        return replace(
+            azure, readers=tuple(assignment for assignment in azure.readers or () if assignment.name != self.name)
+        )
 
 
 @dataclass(frozen=True)
 class DeleteConnector(AzureAction):
-    """DELETE of the connector with all that is below it."""
+    """DELETE of the connector with everything below it."""
 
     id: str
 
     def describe(self) -> str:
-        """Say which connector goes."""
+        """Name the connector."""
         return f"delete the connector {self.id.rpartition('/')[2]} in Azure"
 
-    def change(self, cloud: AzureState) -> AzureState:
-        """Nothing is left."""
-        return AzureState(fresh=cloud.fresh)
-
-
-def request_value(value: object) -> str:
-    """A value that is equal for equal wishes: what `AzureState.pending_requests` remembers."""
-    if isinstance(value, tuple):
-        return ",".join(sorted(str(each).lower() for each in value))
-    return repr(value)
+    def change(self, azure: AzureState) -> AzureState:
+        """Remove everything."""
+        return AzureState(fresh=azure.fresh)

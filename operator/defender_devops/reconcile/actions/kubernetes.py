@@ -27,33 +27,33 @@ __all__ = [
 
 @dataclass(frozen=True)
 class AddFinalizer(Action):
-    """Make sure that we are asked before the resource goes."""
+    """Add the finalizer, so that the resource stays until its deletion was handled in Azure."""
 
     def describe(self) -> str:
-        """Say so."""
+        """Describe the step."""
         return "add the finalizer"
 
-    def effect(self, snapshot: ConnectorSnapshot, now: datetime) -> ConnectorSnapshot:  # noqa: ARG002 - not every step looks at the time
-        """The finalizer is there."""
-        return _with_finalizer(snapshot, present=True)
+    def effect(self, snapshot: ConnectorSnapshot, now: datetime) -> ConnectorSnapshot:  # noqa: ARG002 - most steps do not depend on the time
+        """Add the finalizer to the connector."""
+        return _with_finalizers(snapshot, *_other_finalizers(snapshot), FINALIZER)
 
 
 @dataclass(frozen=True)
 class RemoveFinalizer(Action):
-    """Let the resource go."""
+    """Remove the finalizer, so that Kubernetes deletes the resource."""
 
     def describe(self) -> str:
-        """Say so."""
-        return "let the resource go"
+        """Describe the step."""
+        return "remove the finalizer, so that Kubernetes deletes the resource"
 
-    def effect(self, snapshot: ConnectorSnapshot, now: datetime) -> ConnectorSnapshot:  # noqa: ARG002 - as above
-        """The finalizer is gone."""
-        return _with_finalizer(snapshot, present=False)
+    def effect(self, snapshot: ConnectorSnapshot, now: datetime) -> ConnectorSnapshot:  # noqa: ARG002 - see AddFinalizer
+        """Remove the finalizer from the connector."""
+        return _with_finalizers(snapshot, *_other_finalizers(snapshot))
 
 
 @dataclass(frozen=True)
 class RecordCodeHash(Action):
-    """Write the one-time code's hash down in status: from then on the code counts as spent, whatever comes of it.
+    """Write the one-time code's hash to status: from then on the code counts as used, even if sending it fails.
 
     Attributes:
         sha256: hex digest of the code.
@@ -62,42 +62,42 @@ class RecordCodeHash(Action):
     sha256: str
 
     def describe(self) -> str:
-        """Say so."""
-        return "write down that the one-time code is spent"
+        """Describe the step."""
+        return "record that the one-time code is used"
 
-    def effect(self, snapshot: ConnectorSnapshot, now: datetime) -> ConnectorSnapshot:  # noqa: ARG002 - as above
-        """Status knows the code."""
-        known = snapshot.connector.status.authorization or AuthorizationStatus()
-        previous = used_code_hashes(known)[-PREVIOUS_CODE_HASHES_MAX:]
-        update = {"code_hash": self.sha256, "spent_code_hashes": previous}
-        authorization = known.model_copy(update=update)
+    def effect(self, snapshot: ConnectorSnapshot, now: datetime) -> ConnectorSnapshot:  # noqa: ARG002 - see AddFinalizer
+        """Add the hash to status; the previous one moves to the older hashes."""
+        status = snapshot.connector.status.authorization or AuthorizationStatus()
+        older = used_code_hashes(status)[-PREVIOUS_CODE_HASHES_MAX:]
+        update = {"code_hash": self.sha256, "spent_code_hashes": older}
+        authorization = status.model_copy(update=update)
         return replace(snapshot, connector=with_status(snapshot.connector, authorization=authorization))
 
 
 @dataclass(frozen=True)
 class RecordManagedTags(Action):
-    """Write down in status which tags are about to be set for the first time.
+    """Write to status which tags are about to be set for the first time.
 
-    What Azure holds does not tell whose a tag is: were the operator to end before it has reported them, nobody would
-    take them off again.
+    Azure does not record who set a tag. Without this record, tags that were set by an operator that stopped before it
+    reported them would never be removed.
     """
 
     keys: tuple[str, ...]
 
     def describe(self) -> str:
         """Name the tags."""
-        return f"write down that the tags {', '.join(self.keys)} are the operator's"
+        return f"record that the operator manages the tags {', '.join(self.keys)}"
 
-    def effect(self, snapshot: ConnectorSnapshot, now: datetime) -> ConnectorSnapshot:  # noqa: ARG002 - as above
-        """Status knows the tags."""
-        known = snapshot.connector.status.azure or AzureStatus()
-        azure = known.model_copy(update={"managed_tag_keys": tuple(sorted({*known.managed_tag_keys, *self.keys}))})
+    def effect(self, snapshot: ConnectorSnapshot, now: datetime) -> ConnectorSnapshot:  # noqa: ARG002 - see AddFinalizer
+        """Add the tags to status."""
+        status = snapshot.connector.status.azure or AzureStatus()
+        azure = status.model_copy(update={"managed_tag_keys": tuple(sorted({*status.managed_tag_keys, *self.keys}))})
         return replace(snapshot, connector=with_status(snapshot.connector, azure=azure))
 
 
 @dataclass(frozen=True)
 class CreateOrganization(Action):
-    """Create the DevOpsOrganization of an organization that was found."""
+    """Create the DevOpsOrganization of an organization that Azure returned."""
 
     name: str
     organization: str
@@ -107,7 +107,7 @@ class CreateOrganization(Action):
         return f"create DevOpsOrganization {self.name}"
 
     def effect(self, snapshot: ConnectorSnapshot, now: datetime) -> ConnectorSnapshot:
-        """The resource is there, generated and undecided."""
+        """Add a generated resource without decisions."""
         metadata = ObjectMeta(
             name=self.name,
             namespace=snapshot.connector.metadata.namespace,
@@ -125,7 +125,7 @@ class CreateOrganization(Action):
 
 @dataclass(frozen=True)
 class DeleteOrganization(Action):
-    """Delete a generated DevOpsOrganization that is not needed any more."""
+    """Delete a generated DevOpsOrganization that is no longer needed."""
 
     resource: DevOpsOrganization = field(repr=False)
 
@@ -133,45 +133,40 @@ class DeleteOrganization(Action):
         """Name the resource."""
         return f"delete the generated DevOpsOrganization {self.resource.metadata.name}"
 
-    def effect(self, snapshot: ConnectorSnapshot, now: datetime) -> ConnectorSnapshot:  # noqa: ARG002 - as above
-        """The resource is gone."""
-        kept = tuple(each for each in snapshot.organizations if each.metadata.uid != self.resource.metadata.uid)
-        return replace(snapshot, organizations=kept)
+    def effect(self, snapshot: ConnectorSnapshot, now: datetime) -> ConnectorSnapshot:  # noqa: ARG002 - see AddFinalizer
+        """Remove the resource."""
+        uid = self.resource.metadata.uid
+        remaining = tuple(resource for resource in snapshot.organizations if resource.metadata.uid != uid)
+        return replace(snapshot, organizations=remaining)
 
 
 @dataclass(frozen=True)
 class ReleaseOrganization(Action):
-    """Drop our label and our ownerReference: a person or a GitOps tool has taken the resource over."""
+    """Remove the operator's label and ownerReference from a resource that a user or a GitOps tool manages now."""
 
     resource: DevOpsOrganization = field(repr=False)
 
     def describe(self) -> str:
         """Name the resource."""
-        return f"leave DevOpsOrganization {self.resource.metadata.name} to whoever took it over"
+        return f"release DevOpsOrganization {self.resource.metadata.name}, which is managed by a user now"
 
-    def effect(self, snapshot: ConnectorSnapshot, now: datetime) -> ConnectorSnapshot:  # noqa: ARG002 - as above
-        """The resource is a declared one."""
-        let_go = _released(self.resource)
+    def effect(self, snapshot: ConnectorSnapshot, now: datetime) -> ConnectorSnapshot:  # noqa: ARG002 - see AddFinalizer
+        """Turn the generated resource into a declared one."""
+        metadata = self.resource.metadata
+        labels = {key: value for key, value in metadata.labels.items() if key != LABEL_GENERATED}
+        owners = tuple(reference for reference in metadata.owner_references if not reference.is_connector)
+        update = {"labels": labels, "owner_references": owners}
+        declared = self.resource.model_copy(update={"metadata": metadata.model_copy(update=update)})
         organizations = tuple(
-            let_go if each.metadata.uid == self.resource.metadata.uid else each for each in snapshot.organizations
+            declared if resource.metadata.uid == metadata.uid else resource for resource in snapshot.organizations
         )
         return replace(snapshot, organizations=organizations)
 
 
-def _with_finalizer(snapshot: ConnectorSnapshot, *, present: bool) -> ConnectorSnapshot:
-    metadata = snapshot.connector.metadata
-    others = tuple(each for each in metadata.finalizers if each != FINALIZER)
-    finalizers = (*others, FINALIZER) if present else others
-    connector = snapshot.connector.model_copy(
-        update={"metadata": metadata.model_copy(update={"finalizers": finalizers})}
-    )
-    return replace(snapshot, connector=connector)
+def _other_finalizers(snapshot: ConnectorSnapshot) -> tuple[str, ...]:
+    return tuple(finalizer for finalizer in snapshot.connector.metadata.finalizers if finalizer != FINALIZER)
 
 
-def _released(resource: DevOpsOrganization) -> DevOpsOrganization:
-    """The resource without our label and our ownerReference: a declared one from now on."""
-    metadata = resource.metadata
-    labels = {key: value for key, value in metadata.labels.items() if key != LABEL_GENERATED}
-    owners = tuple(each for each in metadata.owner_references if not each.is_connector)
-    update = {"labels": labels, "owner_references": owners}
-    return resource.model_copy(update={"metadata": metadata.model_copy(update=update)})
+def _with_finalizers(snapshot: ConnectorSnapshot, *finalizers: str) -> ConnectorSnapshot:
+    metadata = snapshot.connector.metadata.model_copy(update={"finalizers": finalizers})
+    return replace(snapshot, connector=snapshot.connector.model_copy(update={"metadata": metadata}))

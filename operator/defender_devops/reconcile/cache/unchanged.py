@@ -45,7 +45,7 @@ class ReconcileInputs:
         without a configuration has one each time: conflicting, suspended, deleted or not authorized yet.
         """
         cloud = snapshot.cloud
-        if not isinstance(cloud, AzureState) or not cloud.is_settled or cloud.pending_requests:
+        if not cloud.is_settled or cloud.pending_requests:
             return None
         return cls(
             versions=_versions(snapshot),

@@ -1,42 +1,42 @@
-"""What becomes of a connector in Azure when its resource is deleted (pure)."""
+"""What happens to a connector in Azure when its resource is deleted."""
 
 from __future__ import annotations
 
 from enum import Enum, auto
 
-from defender_devops.api.connector import DeletionPolicy, ManagementPolicy
-from defender_devops.reconcile.facts import desired_state
-from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot
+from defender_devops.api.connector import DeletionPolicy
+from defender_devops.reconcile.facts.desired_state import hierarchy_identifier
+from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot
 
 __all__ = ["DeletionMode", "deletion_mode", "was_created"]
 
 
 class DeletionMode(Enum):
-    """What becomes of the connector in Azure."""
+    """What happens to the connector in Azure."""
 
     RETAIN = auto()
-    """Suspended or observed: Azure is not even asked."""
+    """Suspended or Observe: nothing is read or written in Azure."""
     ORPHAN = auto()
-    """It stays; our owner tags are taken off where that is quickly done."""
+    """It stays; the owner tags are removed if Azure answers soon."""
     DELETE = auto()
 
 
 def deletion_mode(snapshot: ConnectorSnapshot) -> DeletionMode:
-    """Decide by spec and by who created it."""
+    """Return the mode that follows from the spec and from who created the connector."""
     spec = snapshot.connector.spec
-    if spec.suspend or spec.management_policy is ManagementPolicy.OBSERVE:
+    if spec.suspend or snapshot.is_observe_only:
         return DeletionMode.RETAIN
     policy = spec.effective_deletion_policy(created=was_created(snapshot))
     return DeletionMode.DELETE if policy is DeletionPolicy.DELETE else DeletionMode.ORPHAN
 
 
 def was_created(snapshot: ConnectorSnapshot) -> bool:
-    """Whether the operator created the connector that is there: its derived GUID says so, or else status.
+    """Whether the operator created the existing connector.
 
-    The GUID also tells a connector of ours from one that a person made anew in its place.
+    The GUID that is derived from the resource's uid decides, so that a connector that a person created in the place of
+    the operator's is recognized. Without a GUID, status decides.
     """
-    cloud, azure = snapshot.cloud, snapshot.connector.status.azure
-    if isinstance(cloud, AzureState) and cloud.connector is not None and cloud.connector.hierarchy_identifier:
-        ours = desired_state.hierarchy_identifier(snapshot.connector.metadata.uid)
-        return cloud.connector.hierarchy_identifier.lower() == ours
+    connector, azure = snapshot.cloud.connector, snapshot.connector.status.azure
+    if connector is not None and connector.hierarchy_identifier:
+        return connector.hierarchy_identifier.lower() == hierarchy_identifier(snapshot.connector.metadata.uid)
     return azure is not None and azure.created is True

@@ -1,9 +1,8 @@
-"""What Azure should hold for a connector: spec and the decisions of its DevOpsOrganizations, in Azure's terms."""
+"""What Azure should hold for a connector: its spec and the decisions of its DevOpsOrganizations, in Azure's terms."""
 
 from __future__ import annotations
 
 import uuid
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
@@ -14,12 +13,10 @@ from defender_devops.api.azure_types import (
     AzureOrganization,
     OnboardingState,
 )
-from defender_devops.api.conditions import find_condition
-from defender_devops.api.connector import ManagementPolicy, OrganizationsMode
+from defender_devops.api.connector import OrganizationsMode
 from defender_devops.api.names import OWNER_TAGS, TAG_OWNER, TAG_RESOURCE
 from defender_devops.api.organization import DevOpsOrganization, Onboarding
-from defender_devops.api.reasons import ConditionType, Reason
-from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot, worked_out_once
+from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot
 
 __all__ = [
     "OnboardingChoice",
@@ -30,176 +27,155 @@ __all__ = [
     "desired_onboarding",
     "desired_tags",
     "effective_overrides",
-    "excluded_names",
-    "has_unavailable_organizations",
     "hierarchy_identifier",
-    "is_held_by_other_connector",
-    "is_observe_only",
-    "is_onboarded",
     "is_user_managed",
-    "operator_onboards_new_organizations",
-    "organization_selection",
-    "requested_names",
+    "select_organizations",
     "without_owner_tags",
 ]
 
 
-def is_observe_only(snapshot: ConnectorSnapshot) -> bool:
-    """Whether Azure is only read."""
-    return snapshot.connector.spec.management_policy is ManagementPolicy.OBSERVE
-
-
 def hierarchy_identifier(uid: str) -> str:
-    """The connector's GUID, derived from the resource's uid so that a repeated create finds its own work."""
+    """Return the connector's GUID. It is derived from the resource's uid, so a repeated create is idempotent."""
     return str(uuid.uuid5(uuid.UUID(uid), "hierarchyIdentifier"))
 
 
 def desired_tags(snapshot: ConnectorSnapshot, existing: Mapping[str, str]) -> dict[str, str]:
-    """All tags the connector should carry: other people's stay, those we set and no longer want go.
+    """Return all tags that the connector should have.
 
-    Azure compares tag names without regard to case, so a name keeps the spelling that it has there. Who only observes
-    owns nothing.
+    Tags that others set stay. Tags that the operator set and that have left the spec go. Azure compares tag names
+    without regard to case, so a name keeps the spelling that it has in Azure. With managementPolicy Observe no owner
+    tags are desired.
     """
     metadata, spec = snapshot.connector.metadata, snapshot.connector.spec
     owner = {TAG_OWNER: str(snapshot.owner), TAG_RESOURCE: f"{metadata.namespace}/{metadata.name}"}
-    wanted = spec.azure.tags | ({} if is_observe_only(snapshot) else owner)
+    desired = spec.azure.tags | ({} if snapshot.is_observe_only else owner)
     azure = snapshot.connector.status.azure
-    ours = {key.lower() for key in (*wanted, *(azure.managed_tag_keys if azure else ()))}
-    spelled = {key.lower(): key for key in existing}
-    kept = {key: value for key, value in existing.items() if key.lower() not in ours}
-    return kept | {spelled.get(key.lower(), key): value for key, value in wanted.items()}
+    managed = {key.lower() for key in (*desired, *(azure.managed_tag_keys if azure else ()))}
+    spelling = {key.lower(): key for key in existing}
+    unmanaged = {key: value for key, value in existing.items() if key.lower() not in managed}
+    return unmanaged | {spelling.get(key.lower(), key): value for key, value in desired.items()}
 
 
 def without_owner_tags(existing: Mapping[str, str]) -> dict[str, str]:
-    """The tags of a connector that is left to itself."""
+    """Return the tags of a connector that the operator releases."""
     return {key: value for key, value in existing.items() if key.lower() not in OWNER_TAGS}
 
 
 def is_user_managed(resource: DevOpsOrganization) -> bool:
-    """Whether a generated resource has become somebody's: its spec holds a decision, or a GitOps tool tracks it."""
+    """Whether a generated resource was taken over: a user edited its spec, or a GitOps tool tracks it."""
     return resource.is_generated and (resource.has_user_decision or resource.is_gitops_tracked)
 
 
 def effective_overrides(resources: Iterable[DevOpsOrganization]) -> dict[str, DevOpsOrganization]:
-    """The resource that speaks for each organization, by name in lower case.
+    """Return the one resource that decides for each organization, by the organization's name in lower case.
 
-    A declared one beats a generated one; among declared ones, and those that somebody took over, the oldest wins.
+    A declared resource takes precedence over a generated one. Among declared ones, and generated ones that a user took
+    over, the oldest decides.
     """
-    winners: dict[str, DevOpsOrganization] = {}
-    for resource in sorted(resources, key=_seniority):
-        winners.setdefault(resource.spec.organization.lower(), resource)
-    return winners
+
+    def precedence(resource: DevOpsOrganization) -> tuple[object, ...]:
+        is_generated, *age = resource.precedence
+        return (is_generated and not is_user_managed(resource), *age)
+
+    overrides: dict[str, DevOpsOrganization] = {}
+    for resource in sorted(resources, key=precedence):
+        overrides.setdefault(resource.spec.organization.lower(), resource)
+    return overrides
 
 
-def _seniority(resource: DevOpsOrganization) -> tuple[object, ...]:
-    is_generated, *age = resource.precedence
-    return (is_generated and not is_user_managed(resource), *age)
+def azure_organizations(azure: AzureState) -> dict[str, AzureOrganization]:
+    """Return every organization that Azure returned, by name in lower case: below the connector, or available to it.
 
-
-@worked_out_once
-def _decided(snapshot: ConnectorSnapshot) -> dict[Onboarding, dict[str, str]]:
-    """What resources decided, each with its organizations: by name in lower case, as they are spelled."""
-    decided: defaultdict[Onboarding, dict[str, str]] = defaultdict(dict)
-    for key, each in effective_overrides(snapshot.organizations).items():
-        decided[each.onboarding][key] = each.spec.organization
-    return decided
-
-
-@worked_out_once
-def requested_names(snapshot: ConnectorSnapshot) -> dict[str, str]:
-    """Organizations that somebody asked for by name, by their name in lower case."""
-    decided = _decided(snapshot)
-    names = {name.lower(): name for name in snapshot.connector.spec.organizations.names}
-    asked = names | decided[Onboarding.ONBOARDED]
-    return {key: name for key, name in asked.items() if key not in decided[Onboarding.EXCLUDED]}
-
-
-@worked_out_once
-def excluded_names(snapshot: ConnectorSnapshot) -> frozenset[str]:
-    """Names in lower case that must not be onboarded. Who decides for one organization overrules the connector."""
-    decided = _decided(snapshot)
-    spec = snapshot.connector.spec.organizations
-    return (spec.excluded_names | decided[Onboarding.EXCLUDED].keys()) - decided[Onboarding.ONBOARDED].keys()
+    For what the connector holds, the list below the connector is authoritative; the answer about available
+    organizations may be older.
+    """
+    organizations = {organization.name.lower(): organization for organization in azure.organizations}
+    for organization in azure.available or ():
+        was_removed = azure.is_settled and organization.is_onboarded
+        organizations.setdefault(
+            organization.name.lower(),
+            replace(organization, onboarding_state=OnboardingState.NOT_ONBOARDED) if was_removed else organization,
+        )
+    return organizations
 
 
 @dataclass(frozen=True, slots=True)
 class OrganizationSelection:
-    """What is to become of each organization that Azure told of or that somebody named, by name in lower case.
+    """Which organizations the connector should onboard; names in lower case are the keys.
 
     Attributes:
-        wanted: it should be onboarded, if Defender can.
-        excluded: somebody decided against it, whether Azure knows it or not.
-        not_selected: nobody asked for it: not among the names with Selected, or come up later with All.
+        requested: named in spec.organizations.names or by a DevOpsOrganization with onboarding Onboarded.
+        desired: to onboard if Defender can: the requested ones, and those that the mode covers.
+        excluded: not to onboard, whether Azure has returned them or not.
+        not_selected: returned by Azure, but covered neither by name nor by the mode.
     """
 
-    wanted: Mapping[str, str]
+    requested: Mapping[str, str]
+    desired: Mapping[str, str]
     excluded: frozenset[str]
     not_selected: frozenset[str]
 
 
-@worked_out_once
-def organization_selection(snapshot: ConnectorSnapshot) -> OrganizationSelection:
-    """Work out who is wanted, from the mode, the names, the exclusions and what the resources decide."""
-    by_name, left_out = requested_names(snapshot), excluded_names(snapshot)
-    others = {
-        key: each
-        for key, each in azure_organizations(
-            snapshot.cloud if isinstance(snapshot.cloud, AzureState) else AzureState()
-        ).items()
-        if key not in by_name and key not in left_out
+def select_organizations(
+    snapshot: ConnectorSnapshot,
+    overrides: Mapping[str, DevOpsOrganization],
+    organizations: Mapping[str, AzureOrganization],
+) -> OrganizationSelection:
+    """Apply the mode, the names, the exclusions and the decisions of the DevOpsOrganizations.
+
+    Args:
+        snapshot: the connector and the status of its resources.
+        overrides: the resource that decides for each organization; its decision takes precedence over the connector.
+        organizations: every organization that Azure returned.
+    """
+    spec = snapshot.connector.spec.organizations
+    decisions: dict[Onboarding, dict[str, str]] = {onboarding: {} for onboarding in Onboarding}
+    for key, resource in overrides.items():
+        decisions[resource.onboarding][key] = resource.spec.organization
+    onboarded, excluded_by_resource = decisions[Onboarding.ONBOARDED], decisions[Onboarding.EXCLUDED]
+    requested = {
+        key: name
+        for key, name in ({name.lower(): name for name in spec.names} | onboarded).items()
+        if key not in excluded_by_resource
     }
-    not_selected = frozenset(key for key, each in others.items() if _is_passed_over(snapshot, key, each))
-    covered = {key: each.name for key, each in others.items() if key not in not_selected}
-    return OrganizationSelection(by_name | covered, left_out, not_selected)
-
-
-def _is_passed_over(snapshot: ConnectorSnapshot, key: str, organization: AzureOrganization) -> bool:
-    match snapshot.connector.spec.organizations.mode:
-        case OrganizationsMode.SELECTED:
-            return True
-        case OrganizationsMode.ALL if _all_applied(snapshot) and not is_onboarded(organization):
-            return not _was_wanted(snapshot, key)
-        case _:
-            return False
-
-
-def _all_applied(snapshot: ConnectorSnapshot) -> bool:
-    """Whether "all existing" was taken in before: what appeared later is not part of it."""
-    azure, cloud = snapshot.connector.status.azure, snapshot.cloud
-    gone = isinstance(cloud, AzureState) and cloud.connector is None
-    return azure is not None and azure.organizations_mode == OrganizationsMode.ALL and not gone
-
-
-def _was_wanted(snapshot: ConnectorSnapshot, key: str) -> bool:
-    """Whether its status says that it was there when All was carried out: that is all the memory there is of it."""
-    resources = (each for each in snapshot.organizations if each.spec.organization.lower() == key)
-    told = (find_condition(each.status.conditions, ConditionType.ONBOARDED) for each in resources)
-    return any(each is not None and each.reason != Reason.NOT_INCLUDED for each in told)
-
-
-def operator_onboards_new_organizations(snapshot: ConnectorSnapshot) -> bool:
-    """Whether it is for the operator to onboard what is founded later: with exclusions Defender does not."""
-    mode = snapshot.connector.spec.organizations.mode
-    return mode is OrganizationsMode.ALL_AND_FUTURE and bool(excluded_names(snapshot)) and not is_observe_only(snapshot)
-
-
-def has_unavailable_organizations(snapshot: ConnectorSnapshot) -> bool:
-    """Whether a wanted organization is missing or held elsewhere: that it is to be had is seen by asking alone."""
-    cloud = snapshot.cloud
-    if not isinstance(cloud, AzureState) or cloud.available is None:
-        return False
-    seen = azure_organizations(cloud)
-    return not seen or any(
-        key not in seen or is_held_by_other_connector(seen[key]) for key in organization_selection(snapshot).wanted
+    excluded = (spec.excluded_names | excluded_by_resource.keys()) - onboarded.keys()
+    undecided = {
+        key: organization for key, organization in organizations.items() if key not in requested and key not in excluded
+    }
+    not_selected = frozenset(
+        key for key, organization in undecided.items() if not _mode_covers(snapshot, key, organization)
     )
+    covered = {key: organization.name for key, organization in undecided.items() if key not in not_selected}
+    return OrganizationSelection(requested, requested | covered, excluded, not_selected)
+
+
+def _mode_covers(snapshot: ConnectorSnapshot, key: str, organization: AzureOrganization) -> bool:
+    mode = snapshot.connector.spec.organizations.mode
+    if mode is OrganizationsMode.SELECTED:
+        return False
+    if mode is OrganizationsMode.ALL_AND_FUTURE or organization.is_onboarded or not _mode_all_was_applied(snapshot):
+        return True
+    # Mode All covers what existed when it was applied; the status of the organization's resource records that.
+    return any(
+        resource.status.included_by_mode
+        for resource in snapshot.organizations
+        if resource.spec.organization.lower() == key
+    )
+
+
+def _mode_all_was_applied(snapshot: ConnectorSnapshot) -> bool:
+    """Whether mode All was applied before, so that it does not cover organizations that appeared later."""
+    status, azure = snapshot.connector.status.azure, snapshot.cloud
+    connector_is_missing = azure.is_known and azure.connector is None
+    return status is not None and status.organizations_mode == OrganizationsMode.ALL and not connector_is_missing
 
 
 @dataclass(frozen=True, slots=True)
 class OnboardingChoice:
-    """How Defender is told which organizations to hold.
+    """How the DevOps configuration says which organizations to onboard.
 
     Attributes:
-        auto_discovery: whether Defender itself takes in what appears later.
+        auto_discovery: whether Defender onboards organizations that appear later.
         organizations: the whole list to onboard, or None for all.
     """
 
@@ -207,58 +183,48 @@ class OnboardingChoice:
     organizations: tuple[str, ...] | None
 
 
-def desired_onboarding(snapshot: ConnectorSnapshot, *, anew: bool = False) -> OnboardingChoice:
-    """The choice that carries the spec out, as far as it is known who there is.
+def desired_onboarding(
+    snapshot: ConnectorSnapshot,
+    selection: OrganizationSelection,
+    organizations: Mapping[str, AzureOrganization],
+    *,
+    reauthorizing: bool = False,
+) -> OnboardingChoice:
+    """Return the choice that carries out the spec, as far as the organizations are known.
 
-    Defender has no exclusions: with them the list is kept here. Where nothing is known yet the list is empty, so that
-    what is excluded never gets in.
+    Defender has no exclusions, so with exclusions the operator keeps the list. While no organization is known the list
+    is empty, so that an excluded organization is never onboarded.
 
     Args:
-        snapshot: what is known.
-        anew: for an authorization that is only being given, so that nobody can tell yet who there is.
+        snapshot: the connector and what Azure holds.
+        selection: the organizations to onboard.
+        organizations: every organization that Azure returned.
+        reauthorizing: a new authorization is requested together with this choice, so the organizations that it reaches
+            are not known yet.
     """
-    mode, wanted = snapshot.connector.spec.organizations.mode, organization_selection(snapshot)
-    if mode is OrganizationsMode.ALL_AND_FUTURE and not wanted.excluded:
+    mode, azure = snapshot.connector.spec.organizations.mode, snapshot.cloud
+    if mode is OrganizationsMode.ALL_AND_FUTURE and not selection.excluded:
         return OnboardingChoice(AutoDiscovery.ENABLED, None)
-    if mode is OrganizationsMode.ALL and not wanted.excluded and anew and not _all_applied(snapshot):
+    is_first_choice = reauthorizing and not _mode_all_was_applied(snapshot)
+    if mode is OrganizationsMode.ALL and not selection.excluded and is_first_choice:
         return OnboardingChoice(AutoDiscovery.DISABLED, None)
-    cloud = snapshot.cloud if isinstance(snapshot.cloud, AzureState) else AzureState()
-    seen, unseen_is_in_reach = azure_organizations(cloud), anew or cloud.available is None
-    reachable = (
+    # Before Azure has listed the organizations, a requested one is assumed to be reachable.
+    includes_unlisted = reauthorizing or azure.available is None
+    reachable = tuple(
         name
-        for key, name in sorted(wanted.wanted.items())
-        if (not is_held_by_other_connector(seen[key]) if key in seen else unseen_is_in_reach)
+        for key, name in sorted(selection.desired.items())
+        if (includes_unlisted if key not in organizations else not organizations[key].is_held_by_other_connector)
     )
-    return OnboardingChoice(AutoDiscovery.DISABLED, tuple(reachable))
-
-
-@worked_out_once
-def azure_organizations(cloud: AzureState) -> dict[str, AzureOrganization]:
-    """Every organization that Azure told of, by name in lower case; below the connector, or available to it.
-
-    What is below the connector is the truth about what it holds; the other answer may be older.
-    """
-    seen = {each.name.lower(): each for each in cloud.organizations}
-    for each in cloud.available or ():
-        let_go = cloud.is_settled and is_onboarded(each)
-        seen.setdefault(
-            each.name.lower(), replace(each, onboarding_state=OnboardingState.NOT_ONBOARDED) if let_go else each
-        )
-    return seen
-
-
-def is_held_by_other_connector(organization: AzureOrganization) -> bool:
-    """Whether another connector of the tenant holds the organization."""
-    return organization.onboarding_state == OnboardingState.ONBOARDED_BY_OTHER_CONNECTOR
-
-
-def is_onboarded(organization: AzureOrganization) -> bool:
-    """Whether this connector holds the organization."""
-    return organization.onboarding_state == OnboardingState.ONBOARDED
+    return OnboardingChoice(AutoDiscovery.DISABLED, reachable)
 
 
 def desired_annotations(snapshot: ConnectorSnapshot, resource: DevOpsOrganization | None) -> Annotations | None:
-    """Pull request annotations of the organization that a resource decides for; None where nobody manages them."""
+    """Return the pull request annotations of an organization; None if they are not managed.
+
+    Args:
+        snapshot: the connector, whose choice is the default.
+        resource: the DevOpsOrganization that decides for the organization, if there is one.
+    """
     inherited = snapshot.connector.spec.pull_request_annotations
     override = resource.spec.pull_request_annotations if resource else None
     if override is not None:
@@ -267,6 +233,6 @@ def desired_annotations(snapshot: ConnectorSnapshot, resource: DevOpsOrganizatio
 
 
 def desired_agentless(snapshot: ConnectorSnapshot) -> AgentlessConfiguration | None:
-    """Agentless code scanning; None where it is not managed."""
-    wanted = snapshot.connector.spec.agentless_scanning
-    return wanted.desired() if wanted is not None else None
+    """Return the settings of agentless code scanning; None if they are not managed."""
+    scanning = snapshot.connector.spec.agentless_scanning
+    return scanning.desired() if scanning is not None else None

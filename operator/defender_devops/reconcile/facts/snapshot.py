@@ -1,13 +1,11 @@
-"""Everything that one reconcile knows, as one immutable value."""
+"""The snapshot: everything that one reconcile has read, as one immutable value."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import wraps
-from typing import Any, TypeVar
 
 from defender_devops.api.azure_types import (
     AzureOrganization,
@@ -18,7 +16,7 @@ from defender_devops.api.azure_types import (
     ProvisioningState,
     RoleAssignment,
 )
-from defender_devops.api.connector import AzureDevOpsConnector
+from defender_devops.api.connector import AzureDevOpsConnector, ManagementPolicy
 from defender_devops.api.organization import DevOpsOrganization, Prerequisite
 from defender_devops.errors import AzureError, OperatorError
 
@@ -33,7 +31,6 @@ __all__ = [
     "annotations_request_key",
     "failure_of",
     "is_in_progress",
-    "worked_out_once",
 ]
 
 
@@ -54,21 +51,21 @@ class Owner:
 
     @classmethod
     def parse(cls, tag: str) -> Owner:
-        """Read a tag; anything that is not `<cluster>/<uid>` is an owner that can never be ours."""
+        """Parse a tag. Text that is not `<cluster>/<uid>` becomes an owner that equals no resource of this operator."""
         cluster, _, uid = tag.rpartition("/")
         return cls(cluster, uid)
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A read or an action that failed, in the words of its error.
+    """A read or an action that failed, as the condition that it ends in.
 
     Attributes:
-        reason: reason constant of the condition it ends in.
-        message: what happened and what to do; safe to show.
-        terminal: only a person can mend it.
+        reason: reason of that condition.
+        message: what happened and how to fix it; contains no secret.
+        terminal: a retry does not help; a person has to act.
         retry_after: seconds that the service asked to wait.
-        code: Azure's error code, where there was one.
+        code: Azure's error code, if it sent one.
     """
 
     reason: str
@@ -79,7 +76,7 @@ class Failure:
 
 
 def failure_of(error: OperatorError) -> Failure:
-    """An error as a value that a report can be made of."""
+    """Return the failure that an error stands for."""
     return Failure(
         reason=error.reason,
         message=error.message,
@@ -89,13 +86,13 @@ def failure_of(error: OperatorError) -> Failure:
     )
 
 
-def is_in_progress(written: Configuration | AzureOrganization) -> bool:
-    """Whether an operation on it has not ended."""
-    return written.provisioning_state in {ProvisioningState.PENDING, ProvisioningState.PENDING_DELETION}
+def is_in_progress(resource: Configuration | AzureOrganization) -> bool:
+    """Whether an Azure operation on the resource has not ended."""
+    return resource.provisioning_state in {ProvisioningState.PENDING, ProvisioningState.PENDING_DELETION}
 
 
 def annotations_request_key(organization: str) -> str:
-    """What `AzureState.pending_requests` knows the annotations of an organization by."""
+    """Return the key in `AzureState.pending_requests` for the annotations of an organization."""
     return f"annotations/{organization.lower()}"
 
 
@@ -103,18 +100,21 @@ def annotations_request_key(organization: str) -> str:
 class AzureState:
     """What Azure holds for one connector.
 
+    Where Azure could not be read, `read_failure` says why and all else is empty, which then does not mean that it does
+    not exist: ask `is_known` first, or use the properties, which are false for an unknown state.
+
     Attributes:
-        connector: None means that it does not exist.
-        configuration: `devops/default`; None means that it does not exist.
+        connector: None if it does not exist.
+        configuration: `devops/default`; None if it does not exist.
         organizations: the organizations below the configuration; they are not read while it is being changed.
-        available: what listAvailableAzureDevOpsOrgs gave, or None where it was not asked or failed.
-        probe_failure: why listAvailableAzureDevOpsOrgs failed the last time it was asked.
-        probed_at: when listAvailableAzureDevOpsOrgs was asked last.
-        readers: Security Reader assignments at the connector's scope, or None where they were not read.
+        available: the answer of listAvailableAzureDevOpsOrgs; None if it was not requested or failed.
+        probe_failure: why the last call of listAvailableAzureDevOpsOrgs failed.
+        probed_at: time of the last call of listAvailableAzureDevOpsOrgs.
+        readers: Security Reader assignments at the connector's scope; None if they were not read.
         pending_requests: the last change requested from Azure for each key, as (value, time of the request). An equal
-            request is not repeated before a check interval has passed: Azure may be slow, or may never fulfil it.
+            request is not repeated before the resend interval has passed: Azure may be slow, or may never fulfil it.
         fresh: all of it was read from ARM in this reconcile, so a write may rest on it.
-        derived: what was worked out of it, see `worked_out_once`.
+        read_failure: why Azure could not be read.
     """
 
     connector: Connector | None = None
@@ -126,32 +126,51 @@ class AzureState:
     readers: tuple[RoleAssignment, ...] | None = None
     pending_requests: Mapping[str, tuple[str, datetime]] = field(default_factory=dict)
     fresh: bool = False
-    derived: dict[str, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
+    read_failure: Failure | None = None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether Azure could be read."""
+        return self.read_failure is None
+
+    @property
+    def lacks_configuration(self) -> bool:
+        """Whether Azure was read and the connector, or its DevOps configuration, does not exist."""
+        return self.read_failure is None and self.configuration is None
 
     @property
     def is_settled(self) -> bool:
-        """Whether there is a configuration that is not being changed: only then is known what is below it."""
+        """Whether a configuration exists and is not being changed: only then are its organizations known."""
         return self.configuration is not None and not is_in_progress(self.configuration)
 
     @property
+    def onboarded(self) -> dict[str, str]:
+        """The organizations that the connector holds: their names, by name in lower case."""
+        return {
+            organization.name.lower(): organization.name
+            for organization in self.organizations
+            if organization.is_onboarded
+        }
+
+    @property
     def is_busy(self) -> bool:
-        """Whether an operation is under way, on the configuration or as we asked on an organization."""
+        """Whether an operation is in progress on the configuration, or on an organization as the operator requested."""
         if self.configuration is not None and is_in_progress(self.configuration):
             return True
         return any(
-            is_in_progress(each) and annotations_request_key(each.name) in self.pending_requests
-            for each in self.organizations
+            is_in_progress(organization) and annotations_request_key(organization.name) in self.pending_requests
+            for organization in self.organizations
         )
 
 
 @dataclass(frozen=True, slots=True)
 class AuthorizationCode:
-    """Defender's one-time code, known here by its hash only.
+    """Defender's one-time code, known here only by its hash.
 
     Attributes:
-        sha256: hex digest, or None where there is no code to be had.
-        problem: why there is none, or why it is refused before it is spent; with what to do.
-        refused: there is one, but its shape says that Defender could not redeem it.
+        sha256: hex digest; None if there is no code.
+        problem: why there is no code, or why it is rejected before it is used; with how to fix it.
+        refused: there is a code, but Defender could not redeem it.
     """
 
     sha256: str | None = None
@@ -161,18 +180,18 @@ class AuthorizationCode:
 
 @dataclass(frozen=True, slots=True)
 class SignIn:
-    """The operator's own sign-in into Azure DevOps.
+    """The operator's own sign-in to Azure DevOps.
 
     Attributes:
-        signed_in: None where it is not known (yet, or for a passing failure of the token service).
-        reason: reason of the condition SignedIn where it is not True.
-        message: what to do, in words.
-        account: user principal name that is signed in.
+        signed_in: None if unknown (not checked yet, or a transient failure of the token service).
+        reason: reason of the condition SignedIn if it is not True.
+        message: message of that condition.
+        account: user principal name of the signed-in account.
         tenant_id: its tenant.
-        url: address of the sign-in page, stable for the resource.
-        expires_at: when the refresh token ends.
-        is_lost: it worked, and it does not any more before a person acts.
-        authorizing_account_lost: why the account that authorizes Defender can no longer do so, where a check found it.
+        url: address of the sign-in page, the same for the life of the resource.
+        expires_at: when the refresh token expires.
+        is_lost: it worked before and needs a person now.
+        authorizing_account_lost: why the account that authorizes Defender no longer can, if a prerequisite check shows.
     """
 
     signed_in: bool | None = None
@@ -188,49 +207,51 @@ class SignIn:
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """The intervals that decisions rest on, from the settings.
+    """The intervals that decisions depend on, from the settings.
 
     Attributes:
-        check_interval: between two looks at an authorization that works.
-        poll_interval: to the next look at an operation under way.
-        settle_interval: without expected counts, discovery counts as complete when nothing moved for so long.
-        patience: failed reads in a row that leave the conditions of a working connector alone.
+        probe_interval: between two calls of listAvailableAzureDevOpsOrgs, which proves the authorization.
+        resend_interval: before a change that Azure accepted but did not carry out is requested again.
+        listing_interval: between two listings of the projects of an organization that Resource Graph has no row of.
+        poll_interval: between two reads of an operation in progress.
+        settle_interval: without expected counts, discovery is complete once nothing has changed for this long.
+        max_transient_failures: number of failed reads in a row that do not change the conditions of a Ready connector.
     """
 
-    check_interval: timedelta = timedelta(minutes=10)
+    probe_interval: timedelta = timedelta(minutes=10)
+    resend_interval: timedelta = timedelta(minutes=10)
+    listing_interval: timedelta = timedelta(minutes=10)
     poll_interval: timedelta = timedelta(seconds=20)
     settle_interval: timedelta = timedelta(hours=1)
-    patience: int = 3
+    max_transient_failures: int = 3
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectorSnapshot:
-    """All that a plan and a report for one AzureDevOpsConnector rest on.
+    """Everything that the plan and the report for one AzureDevOpsConnector depend on.
 
     Attributes:
         connector: the resource.
-        owner: what our owner tag says.
-        organizations: the DevOpsOrganizations that refer to it, oldest first.
-        cloud: what Azure holds, or why that is not known.
+        owner: the value of its owner tag.
+        cloud: what Azure holds.
+        organizations: the DevOpsOrganizations that refer to the connector, oldest first.
         code: the one-time code in the Secret, by hash.
         sign_in: None with method None.
         prerequisites: checks by organization, in lower case.
-        expected: counts of Azure DevOps by organization, in lower case; only where a sign-in allows to know them.
+        expected: counts in Azure DevOps by organization, in lower case; only with a sign-in.
         inventory: counts that Defender reported.
-        taken_names: names of all DevOpsOrganizations in the namespace, for a generated one to avoid; the only part that
-            goes on changing with the cluster.
-        existing_owner_uids: uids of the connectors that are known in this cluster, or None where nobody can tell.
-        namespaces: the only ones whose connectors are known; None means all.
+        taken_names: names of all DevOpsOrganizations in the namespace, which a generated one must avoid; the only field
+            that changes without an event for this connector.
+        existing_owner_uids: uids of the connectors in this cluster; None if not all of them can be listed.
+        namespaces: the only namespaces whose connectors are listed; None means all.
         conflicting_connectors: the other connector that holds an organization (its name in lower case), as text.
         timings: intervals.
-        failures: failed reconciles in a row before this one.
-        namespace_terminating: the namespace is going.
-        derived: what was worked out of it, see `worked_out_once`.
+        failures: number of failed reconciles in a row before this one.
     """
 
     connector: AzureDevOpsConnector
     owner: Owner
-    cloud: AzureState | Failure
+    cloud: AzureState
     organizations: tuple[DevOpsOrganization, ...] = ()
     code: AuthorizationCode = AuthorizationCode()
     sign_in: SignIn | None = None
@@ -243,23 +264,8 @@ class ConnectorSnapshot:
     conflicting_connectors: Mapping[str, str] = field(default_factory=dict)
     timings: Timings = Timings()
     failures: int = 0
-    namespace_terminating: bool = False
-    derived: dict[str, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
 
-
-S = TypeVar("S", "AzureState", "ConnectorSnapshot")
-T = TypeVar("T")
-
-
-def worked_out_once(function: Callable[[S], T]) -> Callable[[S], T]:
-    """Keep with a snapshot what a pure function makes of it: a report asks a dozen times. Nobody may change that."""
-    name = function.__name__
-
-    @wraps(function)
-    def remembered(snapshot: S) -> T:
-        if name not in snapshot.derived:
-            snapshot.derived[name] = function(snapshot)
-        kept: T = snapshot.derived[name]
-        return kept
-
-    return remembered
+    @property
+    def is_observe_only(self) -> bool:
+        """Whether managementPolicy Observe forbids every write to Azure."""
+        return self.connector.spec.management_policy is ManagementPolicy.OBSERVE

@@ -14,9 +14,8 @@ from defender_devops.api.azure_types import AzureOrganization, Connector, Connec
 from defender_devops.azure.resources.role_assignments import RoleAssignments
 from defender_devops.azure.resources.security_connectors import SecurityConnectors
 from defender_devops.errors import Forbidden, OperatorError
-from defender_devops.reconcile.facts.authorization import is_in_progress, token_exchange_failed
-from defender_devops.reconcile.facts.desired_state import is_onboarded
-from defender_devops.reconcile.facts.snapshot import AzureState, failure_of
+from defender_devops.reconcile.facts.authorization import token_exchange_failed
+from defender_devops.reconcile.facts.snapshot import AzureState, failure_of, is_in_progress
 
 __all__ = ["AzureStateReader", "ReadOptions"]
 
@@ -154,6 +153,6 @@ def _contradicts_probe(state: AzureState) -> bool:
     if not state.available or not state.is_settled:
         return False
     available = {organization.name.lower() for organization in state.available}
-    onboarded = {organization.name.lower() for organization in state.available if is_onboarded(organization)}
-    cached = {organization.name.lower() for organization in state.organizations if is_onboarded(organization)}
+    onboarded = {organization.name.lower() for organization in state.available if organization.is_onboarded}
+    cached = {organization.name.lower() for organization in state.organizations if organization.is_onboarded}
     return onboarded != available & cached

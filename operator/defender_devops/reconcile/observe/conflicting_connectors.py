@@ -31,7 +31,7 @@ async def find_conflicting_connectors(
     conflicting = {
         name
         for name, organization in desired_state.azure_organizations(state).items()
-        if desired_state.is_held_by_other_connector(organization)
+        if organization.is_held_by_other_connector
     }
     if not conflicting:
         return {}

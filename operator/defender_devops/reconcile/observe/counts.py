@@ -14,7 +14,6 @@ from defender_devops.api.azure_types import Counts, DiscoveredCounts
 from defender_devops.azure.resources.security_connectors import SecurityConnectors
 from defender_devops.errors import OperatorError
 from defender_devops.reconcile.cache.connector_cache import OrganizationCounts
-from defender_devops.reconcile.facts import desired_state
 from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot
 
 __all__ = ["discovered_counts"]
@@ -44,18 +43,14 @@ async def discovered_counts(
         connectors: client to list with.
         now: the current time.
     """
-    onboarded = {
-        organization.name.lower(): organization.name
-        for organization in state.organizations
-        if desired_state.is_onboarded(organization)
-    }
+    onboarded = state.onboarded
     counts.keep_only(onboarded)
     for key, name in onboarded.items():
         row = visible.by_organization.get(key)
         if row is not None:
             counts.latest[key] = row
             counts.missing_since.pop(key, None)
-        elif now - counts.missing_since.setdefault(key, now) >= snapshot.timings.check_interval:
+        elif now - counts.missing_since.setdefault(key, now) >= snapshot.timings.listing_interval:
             counts.missing_since[key] = now
             try:
                 listed = await connectors.count(snapshot.connector.connector_ref, name)

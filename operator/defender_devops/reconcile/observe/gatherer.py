@@ -23,6 +23,7 @@ from defender_devops.reconcile.cache.connector_cache import ConnectorCache
 from defender_devops.reconcile.cache.drift_notifications import DriftNotifications
 from defender_devops.reconcile.cache.resource_cache import Key, ResourceCache
 from defender_devops.reconcile.facts import desired_state
+from defender_devops.reconcile.facts.assessment import assess
 from defender_devops.reconcile.facts.deletion_mode import DeletionMode, deletion_mode
 from defender_devops.reconcile.facts.ownership import is_owned, ownership_conflict
 from defender_devops.reconcile.facts.snapshot import (
@@ -135,17 +136,15 @@ class Gatherer:
             readers=bool(connector.spec.security_readers or (azure_status and azure_status.security_readers)),
             may_have_orphaned_role_assignments=lambda actual: _may_have_orphaned_role_assignments(base, actual),
             probe_interval=self._probe_interval(replace(base, cloud=cache.azure_state or base.cloud)),
-            has_ownership_conflict=lambda actual: (
-                ownership_conflict(replace(base, cloud=AzureState(actual))) is not None
-            ),
+            has_ownership_conflict=lambda actual: ownership_conflict(base, actual) is not None,
         )
         cache.is_stale = False
         state, azure = await self._read_azure(base, cache, options)
-        if isinstance(state, Failure):
+        if not state.is_known:
             # The evidence of a change counts until everything was read. It may have been renewed during the read.
             cache.is_stale = cache.is_stale or options.fresh
         snapshot = replace(base, cloud=state)
-        if azure is None or not isinstance(state, AzureState) or connector.metadata.is_deleting:
+        if azure is None or not state.is_known or connector.metadata.is_deleting:
             return Observation(snapshot, azure, code)
         return Observation(await self._with_findings(snapshot, state, azure, cache), azure, code)
 
@@ -165,13 +164,13 @@ class Gatherer:
             poll_after: seconds that Azure asked to wait before the operation under way is read again.
             deadline: when time alone changes a condition.
         """
-        state = snapshot.cloud if isinstance(snapshot.cloud, AzureState) else None
-        if poll_after is not None or (state is not None and state.is_busy):
+        state = snapshot.cloud
+        if poll_after is not None or state.is_busy:
             # Nothing else can happen before the operation ends, and Azure must not be polled more often.
             delay = poll_after if poll_after is not None else self.timings.poll_interval.total_seconds()
             return Result(delay, reason="an operation is under way in Azure")
         now, interval = self.clock(), self._probe_interval(snapshot)
-        probe_at = (state.probed_at if state is not None and state.probed_at is not None else now) + interval
+        probe_at = (state.probed_at or now) + interval
         if probe_at <= now:
             # The probe was due in this reconcile and could not be made, for example without a configuration.
             probe_at = now + interval
@@ -185,11 +184,10 @@ class Gatherer:
         Shorter while a change that Resource Graph does not show is of interest: an organization that the operator
         onboards in place of Defender's auto-discovery, or a wanted one that is missing or onboarded elsewhere.
         """
-        check, refresh = self.timings.check_interval, self.refresh_interval
-        is_waiting = desired_state.operator_onboards_new_organizations(
-            snapshot
-        ) or desired_state.has_unavailable_organizations(snapshot)
-        return min(check, refresh) if is_waiting else check
+        probe, refresh = self.timings.probe_interval, self.refresh_interval
+        assessment = assess(snapshot)
+        is_waiting = assessment.operator_onboards_new_organizations or assessment.has_unavailable_organizations
+        return min(probe, refresh) if is_waiting else probe
 
     def organizations(self, key: Key) -> ParsedOrganizations:
         """Parse the DevOpsOrganizations that refer to a connector."""
@@ -204,7 +202,7 @@ class Gatherer:
 
     async def _read_azure(
         self, base: ConnectorSnapshot, cache: ConnectorCache, options: ReadOptions
-    ) -> tuple[AzureState | Failure, AzureAccess | None]:
+    ) -> tuple[AzureState, AzureAccess | None]:
         """Return what Azure holds, or why that could not be read."""
         connector, ref = base.connector, base.connector.connector_ref
         metadata = connector.metadata
@@ -234,9 +232,10 @@ class Gatherer:
                     cache.read_at = now
                 return state, azure
         except OperatorError as error:
-            return failure_of(error), None
+            return AzureState(read_failure=failure_of(error)), None
         except TimeoutError:
-            return Failure("AzureUnavailable", "Azure did not answer in time."), None
+            failure = Failure("AzureUnavailable", "Azure did not answer in time.")
+            return AzureState(read_failure=failure), None
 
     async def _with_findings(
         self, snapshot: ConnectorSnapshot, state: AzureState, azure: AzureAccess, cache: ConnectorCache
@@ -275,8 +274,7 @@ def _is_invisible(state: AzureState | None, view: ConnectorView | None) -> bool:
         return True
     visible = {organization.name.lower() for organization in view.organizations}
     return any(
-        desired_state.is_onboarded(organization) and organization.name.lower() not in visible
-        for organization in state.organizations
+        organization.is_onboarded and organization.name.lower() not in visible for organization in state.organizations
     )
 
 

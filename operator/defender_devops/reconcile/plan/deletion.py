@@ -1,4 +1,4 @@
-"""How a connector goes: what is left in Azure, what is taken down, what blocks it (pure)."""
+"""The plan for a connector that is being deleted."""
 
 from __future__ import annotations
 
@@ -6,39 +6,35 @@ from defender_devops.api.names import FINALIZER
 from defender_devops.reconcile.actions.action import Action
 from defender_devops.reconcile.actions.azure import DeleteConnector, RemoveOwnerTags
 from defender_devops.reconcile.actions.kubernetes import RemoveFinalizer
-from defender_devops.reconcile.facts import desired_state
-from defender_devops.reconcile.facts.deletion_mode import DeletionMode, deletion_mode
-from defender_devops.reconcile.facts.ownership import is_owned
-from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot, Failure
+from defender_devops.reconcile.facts.assessment import Assessment
+from defender_devops.reconcile.facts.deletion_mode import DeletionMode
+from defender_devops.reconcile.facts.desired_state import without_owner_tags
+from defender_devops.reconcile.facts.snapshot import Failure
 from defender_devops.reconcile.plan.security_readers import owned_reader_removals
 
-__all__ = ["is_blocked", "plan_deletion"]
+__all__ = ["is_deletion_blocked", "plan_deletion"]
 
 _GROUP_NOT_FOUND = "ResourceGroupNotFound"
-"""Azure's code where the resource group is gone, and everything in it."""
+"""Azure's error code if the resource group, and with it the connector, no longer exists."""
 
 
-def plan_deletion(snapshot: ConnectorSnapshot) -> tuple[Action, ...]:
-    """Steps that end with the finalizer's removal; none where Azure must be asked first and cannot be."""
-    if FINALIZER not in snapshot.connector.metadata.finalizers:
+def plan_deletion(assessment: Assessment) -> tuple[Action, ...]:
+    """Return steps that end with the removal of the finalizer; no step while Azure is unreadable and must be read."""
+    if FINALIZER not in assessment.connector.metadata.finalizers:
         return ()
-    cloud = snapshot.cloud
-    if isinstance(cloud, AzureState):
-        return (*_azure(snapshot, cloud), RemoveFinalizer())
-    return () if is_blocked(snapshot, cloud) else (RemoveFinalizer(),)
+    azure, mode = assessment.azure, assessment.deletion_mode
+    if azure.read_failure is not None:
+        return () if is_deletion_blocked(assessment, azure.read_failure) else (RemoveFinalizer(),)
+    connector = azure.connector
+    if connector is None or mode is DeletionMode.RETAIN or not assessment.is_owned:
+        return (RemoveFinalizer(),)
+    if mode is DeletionMode.DELETE:
+        removals = owned_reader_removals(assessment.connector, azure.readers or ())
+        return (*removals, DeleteConnector(connector.id), RemoveFinalizer())
+    tags = without_owner_tags(connector.tags)
+    return (RemoveOwnerTags(tags, tuple(sorted(connector.tags.keys() - tags.keys()))), RemoveFinalizer())
 
 
-def is_blocked(snapshot: ConnectorSnapshot, failure: Failure) -> bool:
+def is_deletion_blocked(assessment: Assessment, failure: Failure) -> bool:
     """Whether the resource has to stay because of a failure in Azure."""
-    return deletion_mode(snapshot) is DeletionMode.DELETE and failure.code != _GROUP_NOT_FOUND
-
-
-def _azure(snapshot: ConnectorSnapshot, cloud: AzureState) -> tuple[Action, ...]:
-    connector, decided = cloud.connector, deletion_mode(snapshot)
-    if connector is None or decided is DeletionMode.RETAIN or not is_owned(snapshot, connector):
-        return ()
-    if decided is DeletionMode.DELETE:
-        return (*owned_reader_removals(snapshot, cloud.readers or ()), DeleteConnector(connector.id))
-    existing = dict(connector.tags)
-    kept = desired_state.without_owner_tags(existing)
-    return (RemoveOwnerTags(kept, tuple(sorted(existing.keys() - kept.keys()))),)
+    return assessment.deletion_mode is DeletionMode.DELETE and failure.code != _GROUP_NOT_FOUND

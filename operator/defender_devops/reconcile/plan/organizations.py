@@ -1,71 +1,66 @@
-"""The DevOpsOrganization resources: which to create, to delete, to leave to whoever took them over (pure)."""
+"""The DevOpsOrganization resources: which ones to create, to delete and to release."""
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 
 from defender_devops.api.connector import OrganizationsMode
 from defender_devops.api.names import organization_object_name
 from defender_devops.reconcile.actions.action import Action
 from defender_devops.reconcile.actions.kubernetes import CreateOrganization, DeleteOrganization, ReleaseOrganization
-from defender_devops.reconcile.facts import desired_state
-from defender_devops.reconcile.facts.ownership import ownership_conflict
-from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot
+from defender_devops.reconcile.facts.assessment import Assessment
+from defender_devops.reconcile.facts.desired_state import is_user_managed
 
 __all__ = ["plan_organizations", "releases"]
 
 
-def plan_organizations(snapshot: ConnectorSnapshot) -> tuple[Action, ...]:
-    """Keep one resource for each organization found, and never touch one that somebody decided about."""
-    effective_overrides, needed = desired_state.effective_overrides(snapshot.organizations), _needed(snapshot)
-    return (
-        *releases(snapshot),
-        *_deletions(snapshot, {each.metadata.uid for each in effective_overrides.values()}, needed),
-        *_creations(snapshot, needed or {}, effective_overrides.keys()),
-    )
+def plan_organizations(assessment: Assessment) -> tuple[Action, ...]:
+    """Keep one resource for each organization that Azure returned; never change one that a user manages."""
+    expected = _expected_organizations(assessment)
+    effective_uids = {resource.metadata.uid for resource in assessment.overrides.values()}
+    deletions = [
+        DeleteOrganization(resource)
+        for resource in assessment.snapshot.organizations
+        if resource.is_generated
+        and not is_user_managed(resource)
+        and not resource.metadata.is_deleting
+        and (
+            resource.metadata.uid not in effective_uids
+            or (expected is not None and resource.spec.organization.lower() not in expected)
+        )
+    ]
+    creations = []
+    names = set(assessment.snapshot.taken_names)
+    for key, organization in sorted((expected or {}).items()):
+        if key not in assessment.overrides:
+            name = organization_object_name(assessment.connector.metadata.name, organization, names)
+            names.add(name)
+            creations.append(CreateOrganization(name, organization))
+    return (*releases(assessment), *deletions, *creations)
 
 
-def releases(snapshot: ConnectorSnapshot) -> Iterator[ReleaseOrganization]:
-    """What somebody has taken over is theirs: while it has our ownerReference it would go with the connector.
+def releases(assessment: Assessment) -> Iterator[ReleaseOrganization]:
+    """Release resources that a user took over: with the ownerReference they would be deleted with the connector.
 
-    Our label alone is let be: who copied a generated one into git applies it again and again.
+    A label without an ownerReference stays, because a manifest in git that was copied from a generated resource sets it
+    again with every apply.
     """
-    for each in snapshot.organizations:
-        if desired_state.is_user_managed(each) and each.is_owned_by_connector and not each.metadata.is_deleting:
-            yield ReleaseOrganization(each)
+    for resource in assessment.snapshot.organizations:
+        if is_user_managed(resource) and resource.is_owned_by_connector and not resource.metadata.is_deleting:
+            yield ReleaseOrganization(resource)
 
 
-def _deletions(
-    snapshot: ConnectorSnapshot, winners: set[str], needed: dict[str, str] | None
-) -> Iterator[DeleteOrganization]:
-    for each in snapshot.organizations:
-        if not each.is_generated or desired_state.is_user_managed(each) or each.metadata.is_deleting:
-            continue
-        if each.metadata.uid not in winners or (needed is not None and each.spec.organization.lower() not in needed):
-            yield DeleteOrganization(each)
-
-
-def _needed(snapshot: ConnectorSnapshot) -> dict[str, str] | None:
-    """Organizations that a resource stands for, by name in lower case; None where Azure did not tell."""
-    cloud = snapshot.cloud
-    if not isinstance(cloud, AzureState) or not cloud.is_settled or not cloud.available:
+def _expected_organizations(assessment: Assessment) -> dict[str, str] | None:
+    """Return the organizations that need a resource, by name in lower case; None if Azure did not list them."""
+    azure, requested = assessment.azure, assessment.selection.requested
+    if not azure.is_settled or not azure.available or assessment.ownership_conflict is not None:
         return None
-    if ownership_conflict(snapshot) is not None:
-        return None
-    found, named = desired_state.azure_organizations(cloud), desired_state.requested_names(snapshot)
-    if snapshot.connector.spec.organizations.mode is not OrganizationsMode.SELECTED:
-        return {key: each.name for key, each in found.items()} | named
-    return named | {key: each.name for key, each in found.items() if key in named or desired_state.is_onboarded(each)}
-
-
-def _creations(
-    snapshot: ConnectorSnapshot, needed: dict[str, str], present: Container[str]
-) -> Iterator[CreateOrganization]:
-    missing = [organization for key, organization in sorted(needed.items()) if key not in present]
-    if snapshot.namespace_terminating or not missing:
-        return
-    taken = set(snapshot.taken_names)
-    for organization in missing:
-        name = organization_object_name(snapshot.connector.metadata.name, organization, taken)
-        taken.add(name)
-        yield CreateOrganization(name, organization)
+    # With mode Selected, only organizations that are requested or onboarded are of interest.
+    is_selected = assessment.connector.spec.organizations.mode is OrganizationsMode.SELECTED
+    listed = {
+        key: organization.name
+        for key, organization in assessment.organizations.items()
+        if not is_selected or key in requested or organization.is_onboarded
+    }
+    # The mode decides whose spelling of a name is used for the resource: the user's, or Azure's.
+    return {**requested, **listed} if is_selected else {**listed, **requested}

@@ -1,4 +1,4 @@
-"""What to do about a connector: `plan(snapshot, now)`, a pure function."""
+"""The plan for a connector: `plan(assessment, now)`, a pure function."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from datetime import datetime
 from defender_devops.api.names import FINALIZER
 from defender_devops.reconcile.actions.action import Action, AzureAction
 from defender_devops.reconcile.actions.kubernetes import AddFinalizer
-from defender_devops.reconcile.facts import desired_state
-from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot
+from defender_devops.reconcile.facts.assessment import Assessment
 from defender_devops.reconcile.plan.deletion import plan_deletion
-from defender_devops.reconcile.plan.diff import due
+from defender_devops.reconcile.plan.diff import due_changes
 from defender_devops.reconcile.plan.organizations import plan_organizations, releases
 
 __all__ = ["Plan", "plan"]
@@ -19,23 +18,23 @@ __all__ = ["Plan", "plan"]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Steps in the order in which they are carried out; the first that fails ends it."""
+    """Steps in the order of their execution; the first one that fails ends it."""
 
     actions: tuple[Action, ...] = ()
 
     @property
     def writes_to_azure(self) -> bool:
-        """Whether it must rest on what was read afresh."""
+        """Whether the plan needs a snapshot whose Azure state was read afresh."""
         return any(isinstance(action, AzureAction) for action in self.actions)
 
 
-def plan(snapshot: ConnectorSnapshot, now: datetime) -> Plan:
-    """Decide what to do. Planning again on what `effect` makes of the snapshot gives nothing to do."""
-    connector = snapshot.connector
+def plan(assessment: Assessment, now: datetime) -> Plan:
+    """Return the steps to execute now. Planning again on the result of their `effect` yields no steps."""
+    connector = assessment.connector
     if connector.metadata.is_deleting:
-        return Plan((*releases(snapshot), *plan_deletion(snapshot)))
+        return Plan((*releases(assessment), *plan_deletion(assessment)))
     finalizer = () if FINALIZER in connector.metadata.finalizers else (AddFinalizer(),)
     if connector.spec.suspend:
         return Plan(finalizer)
-    azure = () if desired_state.is_observe_only(snapshot) else due(snapshot, now)
-    return Plan((*finalizer, *azure, *plan_organizations(snapshot)))
+    azure = () if assessment.snapshot.is_observe_only else due_changes(assessment, now)
+    return Plan((*finalizer, *azure, *plan_organizations(assessment)))

@@ -1,4 +1,4 @@
-"""Security Reader assignments at the connector's scope: ours are told from other people's by their derived names."""
+"""Security Reader assignments at the connector's scope. Those of the operator are recognized by their derived names."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import uuid
 from collections.abc import Iterable, Iterator
 
 from defender_devops.api.azure_types import RoleAssignment
+from defender_devops.api.connector import AzureDevOpsConnector
 from defender_devops.reconcile.actions.azure import AssignReader, RemoveReader
-from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot
 
 __all__ = ["SECURITY_READER", "owned_reader_removals", "reader_assignment_name", "reader_changes"]
 
@@ -16,37 +16,45 @@ SECURITY_READER = "39bc4728-0917-49c7-9d2c-d95423bc2eb4"
 
 
 def reader_assignment_name(uid: str, principal_id: str) -> str:
-    """The assignment's GUID, derived from the resource's uid: a repeated create finds its own work."""
+    """Return the assignment's GUID. It is derived from the resource's uid, so a repeated create is idempotent."""
     return str(uuid.uuid5(uuid.UUID(uid), f"securityReader/{principal_id.lower()}"))
 
 
 def reader_changes(
-    snapshot: ConnectorSnapshot, present: Iterable[RoleAssignment] | None
+    connector: AzureDevOpsConnector, assignments: Iterable[RoleAssignment] | None
 ) -> Iterator[AssignReader | RemoveReader]:
-    """Assign who lacks the role, remove those of ours that nobody wants any more; nothing where it is not known."""
-    if present is None:
+    """Assign the role to principals that lack it, and remove the operator's assignments that have left the spec.
+
+    Args:
+        connector: the resource.
+        assignments: all at the connector's scope; None if they were not read, which yields no change.
+    """
+    if assignments is None:
         return
-    connector = snapshot.connector
-    present = tuple(each for each in present if _is_security_reader(each))
-    wanted = {each.object_id.lower(): each for each in connector.spec.security_readers}
-    served = {each.principal_id.lower() for each in present}
+    present = tuple(assignment for assignment in assignments if _is_security_reader(assignment))
+    desired = {reader.object_id.lower(): reader for reader in connector.spec.security_readers}
+    principals = {assignment.principal_id.lower() for assignment in present}
     role = (
         f"/subscriptions/{connector.spec.azure.subscription_id}"
         f"/providers/Microsoft.Authorization/roleDefinitions/{SECURITY_READER}"
     )
-    for principal, reader in wanted.items():
-        if principal not in served:
+    for principal, reader in desired.items():
+        if principal not in principals:
             name = reader_assignment_name(connector.metadata.uid, principal)
             yield AssignReader(name, reader.object_id, str(reader.principal_type), role)
-    yield from (each for each in owned_reader_removals(snapshot, present) if each.principal_id.lower() not in wanted)
+    for removal in owned_reader_removals(connector, present):
+        if removal.principal_id.lower() not in desired:
+            yield removal
 
 
-def owned_reader_removals(snapshot: ConnectorSnapshot, present: Iterable[RoleAssignment]) -> Iterator[RemoveReader]:
-    """The removal of each assignment that this resource made."""
-    uid = snapshot.connector.metadata.uid
-    for each in present:
-        if _is_security_reader(each) and each.name.lower() == reader_assignment_name(uid, each.principal_id):
-            yield RemoveReader(each.name, each.principal_id)
+def owned_reader_removals(
+    connector: AzureDevOpsConnector, assignments: Iterable[RoleAssignment]
+) -> Iterator[RemoveReader]:
+    """Return the removal of each assignment that this resource created."""
+    for assignment in assignments:
+        name = reader_assignment_name(connector.metadata.uid, assignment.principal_id)
+        if _is_security_reader(assignment) and assignment.name.lower() == name:
+            yield RemoveReader(assignment.name, assignment.principal_id)
 
 
 def _is_security_reader(assignment: RoleAssignment) -> bool:

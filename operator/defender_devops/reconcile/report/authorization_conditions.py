@@ -1,184 +1,170 @@
-"""One verdict for each condition of a connector that is about authorizations and sign-ins (pure)."""
+"""The results for the conditions of a connector that concern authorizations and sign-ins."""
 
 from __future__ import annotations
 
 from defender_devops.api.conditions import Status, find_condition, truncate
 from defender_devops.api.connector import AuthorizationMethod, SignInMethod
 from defender_devops.api.reasons import REASONS, ConditionType, Reason
-from defender_devops.reconcile.facts import desired_state
-from defender_devops.reconcile.facts.authorization import (
-    Authorization,
-    AuthorizationState,
-    authorization,
-    has_worked,
-    last_authorized_at,
-    unused_code_hash,
+from defender_devops.reconcile.facts.assessment import Assessment
+from defender_devops.reconcile.facts.authorization import Authorization, AuthorizationState
+from defender_devops.reconcile.facts.snapshot import Failure
+from defender_devops.reconcile.report.condition_result import (
+    QUOTED_MAX,
+    ConditionResult,
+    not_checked,
+    previous_result,
 )
-from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot, Failure
-from defender_devops.reconcile.report.condition_result import QUOTED_MAX, ConditionResult, not_checked
 
 __all__ = ["authorized", "how_to_authorize", "reauth_required", "signed_in"]
 
-_TOLD_MAX = 800
-"""Bytes of another condition's message, so that what stands still fits in behind it."""
+_COPIED_MAX = 800
+"""Bytes of a message that is copied from another condition, so that the sentence after it still fits."""
+
+_BROWSER_METHODS = frozenset({SignInMethod.AUTHORIZATION_CODE, SignInMethod.DEVICE_CODE})
+"""Methods with which a person signs in on the connector's page."""
 
 
-def authorized(snapshot: ConnectorSnapshot, failure: Failure | None = None) -> ConditionResult | None:
-    """Defender holds an authorization that works; None where that is not known now and the last word stands.
+def authorized(assessment: Assessment, failure: Failure | None = None) -> ConditionResult | None:
+    """Return whether Defender holds a working authorization; None if unknown now.
 
     Args:
-        snapshot: what is known.
-        failure: of the step that failed, if one did: a code may be refused at once.
+        assessment: of the snapshot after the steps.
+        failure: of the step that failed, if one did: Azure may reject a code in its answer to the request.
     """
-    refused = failure is not None and failure.reason == Reason.TOKEN_EXCHANGE_FAILED
-    judged = (
-        Authorization(AuthorizationState.EXCHANGE_FAILED, failure.message)
-        if failure and refused
-        else authorization(snapshot)
-    )
-    match judged.state:
+    code_was_rejected = failure is not None and failure.reason == Reason.TOKEN_EXCHANGE_FAILED
+    authorization = assessment.authorization
+    if failure is not None and code_was_rejected:
+        authorization = Authorization(AuthorizationState.EXCHANGE_FAILED, failure.message)
+    uses_code = _uses_code(assessment)
+    match authorization.state:
         case AuthorizationState.WORKING:
-            return ConditionResult("True", Reason.AUTHORIZED, "Defender for Cloud reaches Azure DevOps.")
+            return ConditionResult("True", Reason.AUTHORIZED, "Defender for Cloud can access Azure DevOps.")
         case AuthorizationState.EXCHANGING:
-            return _being_exchanged(snapshot)
+            activity = "redeeming the one-time code" if uses_code else "validating its authorization"
+            return ConditionResult("Unknown", Reason.AWAITING_AUTHORIZATION, f"Defender for Cloud is {activity}.")
         case AuthorizationState.EXCHANGE_FAILED:
-            return _exchange_failed(snapshot, judged.detail)
+            attempt = "redeem the one-time code, which cannot be used again" if uses_code else "use its authorization"
+            detail = f": {truncate(authorization.detail, QUOTED_MAX).rstrip('.')}" if authorization.detail else ""
+            message = f"Defender for Cloud could not {attempt}{detail}. {how_to_authorize(assessment)}"
+            return ConditionResult("False", Reason.TOKEN_EXCHANGE_FAILED, message, needs_user_action=True)
         case AuthorizationState.LOST:
-            return ConditionResult("False", Reason.AUTHORIZATION_LOST, _lost(snapshot, judged), needs_user_action=True)
+            message = _loss_message(assessment, authorization)
+            return ConditionResult("False", Reason.AUTHORIZATION_LOST, message, needs_user_action=True)
         case AuthorizationState.NEVER_AUTHORIZED:
-            return _never_given(snapshot)
+            return _never_authorized(assessment)
         case AuthorizationState.UNKNOWN:
-            return _not_known(snapshot)
+            is_first = find_condition(assessment.connector.status.conditions, ConditionType.AUTHORIZED) is None
+            return not_checked("Defender's authorization has not been checked yet.") if is_first else None
 
 
-def _uses_code(snapshot: ConnectorSnapshot) -> bool:
-    """Whether a code that somebody brings would be sent."""
-    spec = snapshot.connector.spec
-    return spec.authorization.method is AuthorizationMethod.CODE and not desired_state.is_observe_only(snapshot)
+def _uses_code(assessment: Assessment) -> bool:
+    """Whether the operator sends a one-time code that a user provides."""
+    method = assessment.connector.spec.authorization.method
+    return method is AuthorizationMethod.CODE and not assessment.snapshot.is_observe_only
 
 
-def _being_exchanged(snapshot: ConnectorSnapshot) -> ConditionResult:
-    what = "redeeming the one-time code" if _uses_code(snapshot) else "taking its authorization up"
-    return ConditionResult("Unknown", Reason.AWAITING_AUTHORIZATION, f"Defender for Cloud is {what}.")
+def _never_authorized(assessment: Assessment) -> ConditionResult:
+    code, instructions = assessment.snapshot.code, how_to_authorize(assessment)
+    if _uses_code(assessment):
+        if code.problem:
+            reason = Reason.AUTHORIZATION_CODE_INVALID if code.refused else Reason.AWAITING_AUTHORIZATION
+            return ConditionResult("False", reason, code.problem, needs_user_action=code.refused)
+        if code.sha256 is not None and assessment.unused_code_hash is None:
+            instructions = f"The one-time code was sent before and is never sent again. {instructions}"
+    return ConditionResult("False", Reason.AWAITING_AUTHORIZATION, instructions)
 
 
-def _exchange_failed(snapshot: ConnectorSnapshot, detail: str) -> ConditionResult:
-    what = "redeem the one-time code, which is spent by that" if _uses_code(snapshot) else "use its authorization"
-    words = f": {truncate(detail, QUOTED_MAX).rstrip('.')}" if detail else ""
-    message = f"Defender for Cloud could not {what}{words}. {how_to_authorize(snapshot)}"
-    return ConditionResult("False", Reason.TOKEN_EXCHANGE_FAILED, message, needs_user_action=True)
-
-
-def _never_given(snapshot: ConnectorSnapshot) -> ConditionResult:
-    code, how = snapshot.code, how_to_authorize(snapshot)
-    if _uses_code(snapshot) and code.problem:
-        reason = Reason.AUTHORIZATION_CODE_INVALID if code.refused else Reason.AWAITING_AUTHORIZATION
-        return ConditionResult("False", reason, code.problem, needs_user_action=code.refused)
-    if _uses_code(snapshot) and code.sha256 is not None and unused_code_hash(snapshot) is None:
-        how = f"The one-time code was handed over already and is never sent again. {how}"
-    return ConditionResult("False", Reason.AWAITING_AUTHORIZATION, how)
-
-
-def _not_known(snapshot: ConnectorSnapshot) -> ConditionResult | None:
-    if find_condition(snapshot.connector.status.conditions, ConditionType.AUTHORIZED) is not None:
-        return None
-    return not_checked("It is not known yet whether Defender's authorization works.")
-
-
-def _lost(snapshot: ConnectorSnapshot, judged: Authorization) -> str:
-    account = snapshot.connector.spec.authorizing_account
-    who = f"the account {account}" if account else "the account that authorized it"
-    since = last_authorized_at(snapshot)
-    when = f", authorized on {since:%Y-%m-%d %H:%M} UTC," if since else ""
-    how = how_to_authorize(snapshot)
-    return (
-        f"Defender for Cloud{when} can no longer work in Azure DevOps under {who}, and its findings go stale: "
-        f"{truncate(judged.detail, QUOTED_MAX).rstrip('.')}. Restore that account's access, or authorize again: "
-        f"{how}{_how_to_have_it_seen(snapshot, how)}"
+def _loss_message(assessment: Assessment, authorization: Authorization) -> str:
+    spec, status = assessment.connector.spec, assessment.connector.status.authorization
+    account = spec.authorizing_account
+    owner = f"the account {account}" if account else "the account that authorized it"
+    since = status.last_authorized_at if status else None
+    authorized_on = f", authorized on {since:%Y-%m-%d %H:%M} UTC," if since else ""
+    message = (
+        f"Defender for Cloud{authorized_on} can no longer access Azure DevOps with {owner}, and its findings become "
+        f"outdated: {truncate(authorization.detail, QUOTED_MAX).rstrip('.')}. Restore that account's access, or "
+        f"authorize again: {how_to_authorize(assessment)}"
     )
+    sign_in = assessment.snapshot.sign_in or assessment.connector.status.sign_in
+    if spec.sign_in_method in _BROWSER_METHODS and sign_in is not None and sign_in.url:
+        # A sign-in makes the operator check at once, so that the user sees whether it worked.
+        message = f"{message} Then sign in on the connector's page (status.signIn.url) to have it checked at once."
+    return message
 
 
-def _how_to_have_it_seen(snapshot: ConnectorSnapshot, said: str) -> str:
-    """Where a person who has mended something need not wait for the next look; an address is said once."""
-    by_a_person = snapshot.connector.spec.sign_in_method in {SignInMethod.AUTHORIZATION_CODE, SignInMethod.DEVICE_CODE}
-    known = snapshot.sign_in or snapshot.connector.status.sign_in
-    if not by_a_person or known is None or not known.url:
-        return ""
-    return f" Sign in {'there' if known.url in said else f'at {known.url}'} to have it seen at once."
-
-
-def how_to_authorize(snapshot: ConnectorSnapshot) -> str:
-    """What a person does so that Defender is authorized."""
-    spec, name = snapshot.connector.spec, snapshot.connector.connector_name
+def how_to_authorize(assessment: Assessment) -> str:
+    """Return the instructions for authorizing Defender."""
+    spec = assessment.connector.spec
     account = f" as {spec.authorizing_account}" if spec.authorizing_account else ""
     reference = spec.authorization.code_secret_ref
-    if _uses_code(snapshot) and reference is not None:
-        page = snapshot.sign_in.url if snapshot.sign_in else None
-        paste = f", or paste it at {page}" if page else ""
-        return (
-            f"Sign in{account}, get a new one-time code and put it into key {reference.key} of Secret {reference.name}"
-            f"{paste}. It is valid for minutes."
-        )
-    return f"Authorize connector {name} in the Defender portal{account}."
+    if not _uses_code(assessment) or reference is None:
+        return f"Authorize connector {assessment.connector.connector_name} in the Defender portal{account}."
+    sign_in = assessment.snapshot.sign_in
+    has_page = spec.sign_in_method in _BROWSER_METHODS and sign_in is not None and sign_in.url is not None
+    page = ", or enter it on the connector's page (status.signIn.url)" if has_page else ""
+    return (
+        f"Sign in{account}, get a new one-time code and put it into key {reference.key} of Secret {reference.name}"
+        f"{page}. It is valid for minutes."
+    )
 
 
-def signed_in(snapshot: ConnectorSnapshot) -> ConditionResult | None:
-    """The operator's own sign-in works; None where that is not known now and the last word stands.
+def signed_in(assessment: Assessment) -> ConditionResult | None:
+    """Return whether the operator's own sign-in works; None if unknown now.
 
-    What a person must do does not go away because nobody can tell for a while.
+    A condition that asks for a person's action stays until it is known that the sign-in works.
     """
-    sign_in = snapshot.sign_in
+    sign_in = assessment.snapshot.sign_in
     if sign_in is None or (sign_in.signed_in is None and sign_in.reason in {"", Reason.NOT_CHECKED}):
         return None
     if sign_in.signed_in:
-        return ConditionResult("True", Reason.SIGNED_IN, f"Signed in as {sign_in.account or 'the service principal'}.")
-    last = find_condition(snapshot.connector.status.conditions, ConditionType.SIGNED_IN)
-    if sign_in.signed_in is None and last is not None and last.status == "False":
+        message = f"Signed in as {sign_in.account or 'the service principal'}."
+        return ConditionResult("True", Reason.SIGNED_IN, message)
+    previous = find_condition(assessment.connector.status.conditions, ConditionType.SIGNED_IN)
+    if sign_in.signed_in is None and previous is not None and previous.status == "False":
         return None
     status: Status = "False" if sign_in.signed_in is False else "Unknown"
     return ConditionResult(status, sign_in.reason or Reason.SIGN_IN_REQUIRED, sign_in.message)
 
 
 def reauth_required(
-    snapshot: ConnectorSnapshot, authorization: ConditionResult | None, sign_in: ConditionResult | None
+    assessment: Assessment, authorization: ConditionResult | None, sign_in: ConditionResult | None
 ) -> ConditionResult:
-    """Something that worked has stopped and a person must act.
+    """Return whether an authorization or a sign-in that worked needs a person to renew it.
 
     Args:
-        snapshot: what is known.
-        authorization: the verdict on Authorized; None where the last word stands.
-        sign_in: the verdict on SignedIn; None where the last word stands.
+        assessment: of the snapshot after the steps.
+        authorization: the result for Authorized; None if the previous condition stays.
+        sign_in: the result for SignedIn; None if the previous condition stays.
     """
-    authorization = authorization or _previous_condition(snapshot, ConditionType.AUTHORIZED)
-    lost = _lost_sign_in(snapshot, sign_in)
-    known_loss = authorization is not None and authorization.reason == Reason.AUTHORIZATION_LOST
-    if authorization is not None and authorization.status == "False" and (known_loss or has_worked(snapshot)):
-        too = " The operator's own sign-in has stopped as well: see SignedIn." if lost else ""
-        return ConditionResult("True", authorization.reason, f"{truncate(authorization.message, _TOLD_MAX)}{too}")
-    if lost is not None:
+    conditions = assessment.connector.status.conditions
+    authorization = authorization or previous_result(conditions, ConditionType.AUTHORIZED)
+    sign_in_loss = _sign_in_loss(assessment, sign_in)
+    if authorization is not None and authorization.status == "False":
+        is_loss = authorization.reason == Reason.AUTHORIZATION_LOST
+        if is_loss or assessment.was_authorized:
+            addition = " The operator's own sign-in has stopped as well: see SignedIn." if sign_in_loss else ""
+            message = f"{truncate(authorization.message, _COPIED_MAX)}{addition}"
+            return ConditionResult("True", authorization.reason, message)
+    if sign_in_loss is not None:
         works = authorization is not None and authorization.is_true
-        stops = "Defender still works; the operator's checks have stopped." if works else "The operator's checks stop."
-        return ConditionResult("True", lost.reason, f"{truncate(lost.message, _TOLD_MAX).rstrip('.')}. {stops}")
+        effect = "Defender still works; the operator's checks have stopped." if works else "The operator's checks stop."
+        message = f"{truncate(sign_in_loss.message, _COPIED_MAX).rstrip('.')}. {effect}"
+        return ConditionResult("True", sign_in_loss.reason, message)
     return ConditionResult("False", Reason.NOT_REQUIRED, "No authorization or sign-in has to be renewed.")
 
 
-def _lost_sign_in(snapshot: ConnectorSnapshot, sign_in: ConditionResult | None) -> ConditionResult | None:
-    """What SignedIn says of a sign-in that worked and that a person must renew; None where there is no such loss."""
-    if snapshot.connector.spec.sign_in_method is SignInMethod.NONE:
+def _sign_in_loss(assessment: Assessment, sign_in: ConditionResult | None) -> ConditionResult | None:
+    """Return the result for SignedIn if the sign-in worked before and a person must renew it, else None."""
+    status = assessment.connector.status
+    if assessment.connector.spec.sign_in_method is SignInMethod.NONE:
         return None
     if sign_in is not None:
-        is_lost = snapshot.sign_in is not None and snapshot.sign_in.is_lost
-        return sign_in if is_lost and _asks_for_a_person(sign_in) else None
-    before, last = snapshot.connector.status.sign_in, _previous_condition(snapshot, ConditionType.SIGNED_IN)
-    worked_before = before is not None and before.tenant_id is not None
-    return last if last is not None and worked_before and _asks_for_a_person(last) else None
-
-
-def _previous_condition(snapshot: ConnectorSnapshot, kind: ConditionType) -> ConditionResult | None:
-    last = find_condition(snapshot.connector.status.conditions, kind)
-    return ConditionResult(last.status, last.reason, last.message) if last is not None else None
-
-
-def _asks_for_a_person(sign_in: ConditionResult) -> bool:
-    """Whether signing in again mends it; a broken app registration or an outage it does not."""
-    return sign_in.status == "False" and sign_in.reason in REASONS[ConditionType.REAUTH_REQUIRED]
+        is_lost = assessment.snapshot.sign_in is not None and assessment.snapshot.sign_in.is_lost
+    else:
+        sign_in = previous_result(status.conditions, ConditionType.SIGNED_IN)
+        is_lost = status.sign_in is not None and status.sign_in.tenant_id is not None
+    if sign_in is None or not is_lost:
+        return None
+    # A new sign-in helps only for these reasons, not for a broken app registration or an outage.
+    needs_person = sign_in.status == "False" and sign_in.reason in REASONS[ConditionType.REAUTH_REQUIRED]
+    return sign_in if needs_person else None

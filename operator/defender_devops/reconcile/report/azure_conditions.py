@@ -1,23 +1,16 @@
-"""One verdict for each condition of a connector that is about Azure and its organizations (pure)."""
+"""The results for the conditions of a connector that concern Azure and its organizations."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from defender_devops.api.azure_types import AzureOrganization, Configuration
 from defender_devops.api.conditions import find_condition, truncate
 from defender_devops.api.connector import AuthorizationMethod, Progress
 from defender_devops.api.organization import Prerequisite
 from defender_devops.api.reasons import ConditionType, Reason
-from defender_devops.reconcile.facts import desired_state
-from defender_devops.reconcile.facts.authorization import (
-    has_worked,
-    indicates_authorization_loss,
-    is_broken,
-    token_exchange_failed,
-)
-from defender_devops.reconcile.facts.ownership import ownership_conflict
-from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot, Failure
+from defender_devops.reconcile.facts.assessment import Assessment
+from defender_devops.reconcile.facts.authorization import indicates_authorization_loss, token_exchange_failed
+from defender_devops.reconcile.facts.snapshot import Failure
 from defender_devops.reconcile.plan.diff import differences, is_accepted_by_azure, operation_failed
 from defender_devops.reconcile.report.authorization_conditions import how_to_authorize
 from defender_devops.reconcile.report.condition_result import (
@@ -25,214 +18,208 @@ from defender_devops.reconcile.report.condition_result import (
     OPERATOR_FAILURE_REASONS,
     QUOTED_MAX,
     ConditionResult,
-    failed,
     list_names,
     not_checked,
+    result_of_failure,
 )
 from defender_devops.reconcile.report.discovery_progress import Discovery
 
 __all__ = [
     "discovered",
-    "operator_failure",
     "organizations_available",
-    "pending_names",
+    "pending_organizations",
     "prerequisites_met",
-    "prerequisites_verdict",
+    "prerequisites_result",
     "provisioned",
 ]
 
 
-def operator_failure(failure: Failure | None) -> ConditionResult | None:
-    """A step that failed here and not in Azure."""
-    return failed(failure) if failure is not None and failure.reason in OPERATOR_FAILURE_REASONS else None
+def provisioned(assessment: Assessment, failure: Failure | None) -> ConditionResult | None:
+    """Return whether connector and configuration exist and match the spec; None if unchanged while Azure works on it.
+
+    Args:
+        assessment: of the snapshot after the steps.
+        failure: of the step that failed, if one did.
+    """
+    azure = assessment.azure
+    cause = azure.read_failure or _failure_in_azure(assessment, failure)
+    if cause is not None:
+        return result_of_failure(cause)
+    if azure.connector is None or azure.configuration is None:
+        return _missing(assessment)
+    if azure.is_busy:
+        # A configuration that matched this spec before keeps its condition while drift is corrected.
+        condition = find_condition(assessment.connector.status.conditions, ConditionType.PROVISIONED)
+        generation = assessment.connector.metadata.generation
+        if condition is not None and condition.is_true and condition.observed_generation == generation:
+            return None
+        return ConditionResult("False", Reason.PROVISIONING, "Azure is changing the connector's DevOps configuration.")
+    if operation_failed(azure.configuration) and not token_exchange_failed(azure.configuration):
+        detail = truncate(azure.configuration.status_message, QUOTED_MAX).rstrip(".")
+        message = (
+            "The last change of the connector's DevOps configuration failed in Azure: "
+            f"{detail or azure.configuration.provisioning_state}. The operator retries within minutes."
+        )
+        return ConditionResult("False", Reason.AZURE_UNAVAILABLE, message)
+    return _difference(assessment)
 
 
-def provisioned(snapshot: ConnectorSnapshot, failure: Failure | None) -> ConditionResult | None:
-    """Connector and configuration exist and agree with the spec; None while Azure works and the last word stands."""
-    cloud = snapshot.cloud
-    if isinstance(cloud, Failure):
-        return failed(cloud)
-    refused = _step_in_azure(failure) or ownership_conflict(snapshot) or _own_rights(cloud)
-    if refused is not None:
-        return failed(refused)
-    if cloud.connector is None or cloud.configuration is None:
-        return _missing(snapshot, cloud)
-    if cloud.is_busy:
-        return _under_way(snapshot)
-    if operation_failed(cloud.configuration) and not token_exchange_failed(cloud.configuration):
-        return _failed_change(cloud.configuration)
-    return _compared(snapshot)
+def _failure_in_azure(assessment: Assessment, failure: Failure | None) -> Failure | None:
+    """Return a failed step, an ownership conflict, or missing permissions of the operator."""
+    reported_elsewhere = OPERATOR_FAILURE_REASONS | {Reason.TOKEN_EXCHANGE_FAILED}
+    if failure is not None and failure.reason not in reported_elsewhere:
+        return failure
+    if assessment.ownership_conflict is not None:
+        return assessment.ownership_conflict
+    probe = assessment.azure.probe_failure
+    return probe if probe is not None and probe.terminal and not indicates_authorization_loss(probe) else None
 
 
-def _step_in_azure(failure: Failure | None) -> Failure | None:
-    """A failed step, unless another condition tells of it."""
-    told_elsewhere = OPERATOR_FAILURE_REASONS | {Reason.TOKEN_EXCHANGE_FAILED}
-    return failure if failure is not None and failure.reason not in told_elsewhere else None
-
-
-def _failed_change(configuration: Configuration) -> ConditionResult:
-    words = truncate(configuration.status_message, QUOTED_MAX).rstrip(".") or configuration.provisioning_state
-    message = f"The last change of the connector's DevOps configuration failed in Azure: {words}."
-    return ConditionResult("False", Reason.AZURE_UNAVAILABLE, f"{message} It is tried again within minutes.")
-
-
-def _own_rights(cloud: AzureState) -> Failure | None:
-    """A probe that only a person can mend, and that says nothing about Defender's authorization."""
-    failure = cloud.probe_failure
-    return failure if failure is not None and failure.terminal and not indicates_authorization_loss(failure) else None
-
-
-def _missing(snapshot: ConnectorSnapshot, cloud: AzureState) -> ConditionResult:
-    ref, spec = snapshot.connector.connector_ref, snapshot.connector.spec
-    what = f"connector {ref.name}" if cloud.connector is None else f"DevOps configuration of connector {ref.name}"
-    where = f"in resource group {ref.resource_group} of subscription {ref.subscription_id}"
-    if has_worked(snapshot):
-        message = f"The {what} {where} was deleted, and its authorization with it. {how_to_authorize(snapshot)}"
+def _missing(assessment: Assessment) -> ConditionResult:
+    ref = assessment.connector.connector_ref
+    missing = "connector" if assessment.azure.connector is None else "DevOps configuration of connector"
+    location = f"in resource group {ref.resource_group} of subscription {ref.subscription_id}"
+    if assessment.was_authorized:
+        message = (
+            f"The {missing} {ref.name} {location} was deleted, and its authorization with it. "
+            f"{how_to_authorize(assessment)}"
+        )
         return ConditionResult("False", Reason.CONNECTOR_NOT_FOUND, message, needs_user_action=True)
-    if desired_state.is_observe_only(snapshot):
-        message = f"There is no {what} {where}, and managementPolicy Observe creates none."
-    elif spec.authorization.method is AuthorizationMethod.ADOPT:
-        message = f"There is no {what} {where}. Create and authorize it in the Defender portal; it is then adopted."
+    if assessment.snapshot.is_observe_only:
+        message = f"There is no {missing} {ref.name} {location}, and managementPolicy Observe creates none."
+    elif assessment.connector.spec.authorization.method is AuthorizationMethod.ADOPT:
+        message = (
+            f"There is no {missing} {ref.name} {location}. Create and authorize it in the Defender portal; the "
+            "operator then adopts it."
+        )
     else:
-        message = f"The {what} is created as soon as there is a one-time code."
+        message = f"The {missing} {ref.name} is created as soon as there is a one-time code."
     return ConditionResult("False", Reason.CONNECTOR_NOT_FOUND, message)
 
 
-def _under_way(snapshot: ConnectorSnapshot) -> ConditionResult | None:
-    """What agreed with this spec before goes on doing so while a drift is put right."""
-    connector = snapshot.connector
-    last = find_condition(connector.status.conditions, ConditionType.PROVISIONED)
-    if last is not None and last.is_true and last.observed_generation == connector.metadata.generation:
-        return None
-    return ConditionResult("False", Reason.PROVISIONING, "Azure is working on the connector's DevOps configuration.")
-
-
-def _compared(snapshot: ConnectorSnapshot) -> ConditionResult:
-    steps = [step.describe() for step in differences(snapshot) if not is_accepted_by_azure(snapshot, step)]
+def _difference(assessment: Assessment) -> ConditionResult:
+    steps = [step.describe() for step in differences(assessment) if not is_accepted_by_azure(assessment, step)]
     if not steps:
-        return ConditionResult("True", Reason.PROVISIONED, "Azure agrees with the spec.")
-    what = "; ".join(steps)
-    if desired_state.is_observe_only(snapshot):
-        message = f"Azure differs from the spec, and managementPolicy Observe forbids to {what}."
+        return ConditionResult("True", Reason.PROVISIONED, "Azure matches the spec.")
+    changes = "; ".join(steps)
+    if assessment.snapshot.is_observe_only:
+        message = f"Azure differs from the spec. managementPolicy Observe prevents the operator from this: {changes}."
         return ConditionResult("False", Reason.DRIFT_DETECTED, message, needs_user_action=True)
-    when = ", once Defender is authorized" if is_broken(snapshot) else ""
-    return ConditionResult("False", Reason.PROVISIONING, f"Still to do{when}: {what}.")
+    condition = ", once Defender is authorized" if assessment.authorization.is_broken else ""
+    return ConditionResult("False", Reason.PROVISIONING, f"Changes to be made{condition}: {changes}.")
 
 
-def organizations_available(snapshot: ConnectorSnapshot) -> ConditionResult | None:
-    """No wanted organization is held elsewhere or missing; None where it is not known."""
-    cloud = snapshot.cloud
-    if isinstance(cloud, Failure):
+def organizations_available(assessment: Assessment) -> ConditionResult | None:
+    """Return whether every desired organization exists and is not held by another connector; None if unknown."""
+    azure, selection, organizations = assessment.azure, assessment.selection, assessment.organizations
+    if azure.lacks_configuration:
+        return not_checked("Organizations are listed as soon as Defender is authorized.")
+    if azure.available is None or not azure.is_settled:
         return None
-    if cloud.configuration is None:
-        return not_checked("Which organizations there are is seen as soon as Defender is authorized.")
-    if cloud.available is None or not cloud.is_settled:
-        return None
-    if not desired_state.azure_organizations(cloud):
-        message = "The authorizing account sees no Azure DevOps organization. Add the account to the organizations."
-        return ConditionResult(
-            "False", Reason.NO_ORGANIZATIONS, message, needs_user_action=bool(desired_state.requested_names(snapshot))
-        )
-    return _unavailable(snapshot, cloud) or ConditionResult(
-        "True", Reason.AVAILABLE, "Every organization that is wanted can be onboarded."
-    )
-
-
-def _unavailable(snapshot: ConnectorSnapshot, cloud: AzureState) -> ConditionResult | None:
-    """Wanted organizations that are held elsewhere, or named ones that nobody sees."""
-    found, wanted, named = (
-        desired_state.azure_organizations(cloud),
-        desired_state.organization_selection(snapshot).wanted,
-        desired_state.requested_names(snapshot),
-    )
-    held = {key for key, each in found.items() if key in wanted and desired_state.is_held_by_other_connector(each)}
-    missing = [name for key, name in named.items() if key not in found and cloud.available]
-    needs_user_action = bool(missing) or not held.isdisjoint(named)
+    if not organizations:
+        message = "The authorizing account has no Azure DevOps organization. Add the account to the organizations."
+        needs_user = bool(selection.requested)
+        return ConditionResult("False", Reason.NO_ORGANIZATIONS, message, needs_user_action=needs_user)
+    held = {
+        key
+        for key, organization in organizations.items()
+        if key in selection.desired and organization.is_held_by_other_connector
+    }
+    missing = [name for key, name in selection.requested.items() if key not in organizations and azure.available]
+    needs_user = bool(missing) or not held.isdisjoint(selection.requested)
     if held:
-        who = list_names(_with_holder(snapshot, key, wanted[key]) for key in held)
-        message = f"Another connector of the tenant holds {who}. Take it out there, or leave it out here."
-        return ConditionResult("False", Reason.ORGANIZATION_CONFLICT, message, needs_user_action=needs_user_action)
+        names = list_names(_with_holder(assessment, key) for key in held)
+        message = f"Another connector of the tenant holds {names}. Remove it there, or exclude it here."
+        return ConditionResult("False", Reason.ORGANIZATION_CONFLICT, message, needs_user_action=needs_user)
     if missing:
         message = (
-            f"The authorizing account sees no organization named {list_names(missing)}. Correct the name, or add the "
+            f"The authorizing account has no organization named {list_names(missing)}. Correct the name, or add the "
             "account to it."
         )
-        return ConditionResult("False", Reason.ORGANIZATION_NOT_FOUND, message, needs_user_action=needs_user_action)
-    return None
+        return ConditionResult("False", Reason.ORGANIZATION_NOT_FOUND, message, needs_user_action=needs_user)
+    return ConditionResult("True", Reason.AVAILABLE, "Every selected organization can be onboarded.")
 
 
-def _with_holder(snapshot: ConnectorSnapshot, key: str, name: str) -> str:
-    holder = snapshot.conflicting_connectors.get(key)
+def _with_holder(assessment: Assessment, key: str) -> str:
+    name, holder = assessment.selection.desired[key], assessment.snapshot.conflicting_connectors.get(key)
     return f"{name} (held by {truncate(holder, QUOTED_MAX)})" if holder else name
 
 
-def pending_names(snapshot: ConnectorSnapshot) -> ConditionResult | None:
-    """A verdict that does not hold while an organization that was asked for by name is still to be onboarded."""
-    cloud = snapshot.cloud
-    if isinstance(cloud, Failure) or not cloud.is_settled:
+def pending_organizations(assessment: Assessment) -> ConditionResult | None:
+    """Return a result that is not True while an organization that is requested by name is not onboarded."""
+    azure = assessment.azure
+    if not azure.is_settled:
         return None
-    found = desired_state.azure_organizations(cloud)
-    pending = [
-        name
-        for key, name in desired_state.requested_names(snapshot).items()
-        if _is_pending(found.get(key), told=bool(cloud.available))
-    ]
+    pending = []
+    for key, name in assessment.selection.requested.items():
+        organization = assessment.organizations.get(key)
+        if organization is None:
+            is_pending = not azure.available
+        else:
+            is_pending = not organization.is_onboarded and not organization.is_held_by_other_connector
+        if is_pending:
+            pending.append(name)
     if not pending:
         return None
     message = f"Defender for Cloud has not onboarded {list_names(pending)} yet."
     return ConditionResult("False", Reason.ONBOARDING, message)
 
 
-def _is_pending(found: AzureOrganization | None, *, told: bool) -> bool:
-    if found is None:
-        return not told
-    return not desired_state.is_onboarded(found) and not desired_state.is_held_by_other_connector(found)
-
-
-def discovered(progress: Discovery) -> ConditionResult:
-    """Defender has reported what Azure DevOps holds."""
-    status = progress.status
+def discovered(assessment: Assessment, discovery: Discovery | None) -> ConditionResult | None:
+    """Return whether Defender has reported what Azure DevOps holds; None if unknown now."""
+    if discovery is None:
+        is_early = assessment.azure.lacks_configuration
+        return not_checked("Discovery starts as soon as Defender is authorized.") if is_early else None
+    status = discovery.status
     if status.projects is None or status.repositories is None:
         return not_checked("No organization is onboarded yet.")
-    counts = f"{_of(status.projects)} projects and {_of(status.repositories)} repositories"
-    if progress.complete:
+    counts = f"{_progress(status.projects)} projects and {_progress(status.repositories)} repositories"
+    if discovery.is_complete:
         return ConditionResult("True", Reason.DISCOVERED, f"Defender for Cloud has reported {counts}.")
-    if progress.exceeded:
+    if discovery.deadline_exceeded:
         message = (
-            f"After the deadline Defender for Cloud has reported {counts}; lagging: {list_names(progress.lagging)}. "
+            f"After the deadline Defender for Cloud has reported {counts}; lagging: {list_names(discovery.lagging)}. "
             "Check the prerequisites there and that repositories are below 1 GB, or raise spec.discovery.deadline."
         )
         return ConditionResult("False", Reason.DEADLINE_EXCEEDED, message)
     return ConditionResult("False", Reason.DISCOVERING, f"Defender for Cloud has reported {counts} so far.")
 
 
-def _of(progress: Progress) -> str:
+def _progress(progress: Progress) -> str:
     return f"{progress.discovered}" if progress.expected is None else f"{progress.discovered} of {progress.expected}"
 
 
-def prerequisites_met(snapshot: ConnectorSnapshot) -> ConditionResult | None:
-    """Every wanted organization that was checked meets all; None where nothing was checked."""
-    wanted = desired_state.organization_selection(snapshot).wanted
-    return prerequisites_verdict({key: made for key, made in snapshot.prerequisites.items() if key in wanted})
+def prerequisites_met(assessment: Assessment) -> ConditionResult | None:
+    """Return whether every desired organization that was checked meets all prerequisites; None if none was checked."""
+    desired = assessment.selection.desired
+    return prerequisites_result(
+        {key: checks for key, checks in assessment.snapshot.prerequisites.items() if key in desired}
+    )
 
 
-def prerequisites_verdict(checks: Mapping[str, tuple[Prerequisite, ...]]) -> ConditionResult | None:
-    """The verdict on checks by organization."""
+def prerequisites_result(checks: Mapping[str, tuple[Prerequisite, ...]]) -> ConditionResult | None:
+    """Return the result of the checks of some organizations; None if there is no check.
+
+    Args:
+        checks: by name of the organization.
+    """
     if not checks:
         return None
-    unmet = [(name, each) for name, made in sorted(checks.items()) for each in made if each.status == "False"]
+    unmet = [
+        (name, prerequisite)
+        for name, prerequisites in sorted(checks.items())
+        for prerequisite in prerequisites
+        if prerequisite.status == "False"
+    ]
     if unmet:
-        first = "; ".join(_unmet(name, each) for name, each in unmet[:NAMES_SHOWN])
-        more = f"; and {len(unmet) - NAMES_SHOWN} more" if len(unmet) > NAMES_SHOWN else ""
-        return ConditionResult("False", Reason.PREREQUISITES_NOT_MET, f"{first}{more}")
-    unknown = [name for name, made in checks.items() if any(each.status == "Unknown" for each in made)]
+        parts = []
+        for name, prerequisite in unmet[:NAMES_SHOWN]:
+            cause = prerequisite.message or prerequisite.reason
+            parts.append(f"{name}: {prerequisite.check}" + (f" ({truncate(cause, QUOTED_MAX)})" if cause else ""))
+        hidden = f"; and {len(unmet) - NAMES_SHOWN} more" if len(unmet) > NAMES_SHOWN else ""
+        return ConditionResult("False", Reason.PREREQUISITES_NOT_MET, f"{'; '.join(parts)}{hidden}")
+    unknown = [name for name, outcomes in checks.items() if any(outcome.status == "Unknown" for outcome in outcomes)]
     if unknown:
-        return ConditionResult(
-            "Unknown", Reason.CHECK_UNAVAILABLE, f"Not every check could be made in {list_names(unknown)}."
-        )
-    return ConditionResult("True", Reason.PREREQUISITES_MET, "Every check was passed.")
-
-
-def _unmet(name: str, prerequisite: Prerequisite) -> str:
-    why = prerequisite.message or prerequisite.reason
-    return f"{name}: {prerequisite.check}" + (f" ({truncate(why, QUOTED_MAX)})" if why else "")
+        message = f"Not every check could be run in {list_names(unknown)}."
+        return ConditionResult("Unknown", Reason.CHECK_UNAVAILABLE, message)
+    return ConditionResult("True", Reason.PREREQUISITES_MET, "Every check passed.")

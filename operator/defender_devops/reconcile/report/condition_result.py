@@ -1,11 +1,22 @@
-"""A verdict: a condition without its times, and how it becomes one (pure)."""
+"""The result for one condition, and how results become the conditions of a status."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
-from defender_devops.api.conditions import Condition, Status, truncate
+from defender_devops.api.conditions import (
+    Condition,
+    Conditions,
+    Status,
+    find_condition,
+    mark_ready,
+    mark_reconciling,
+    mark_stalled,
+    set_condition,
+    truncate,
+)
 from defender_devops.api.reasons import Reason
 from defender_devops.reconcile.facts.snapshot import Failure
 
@@ -14,20 +25,25 @@ __all__ = [
     "OPERATOR_FAILURE_REASONS",
     "QUOTED_MAX",
     "ConditionResult",
-    "condition_of",
-    "failed",
+    "apply_results",
     "list_names",
+    "mark_result",
     "not_checked",
+    "previous_result",
+    "result_of_failure",
 ]
 
 NAMES_SHOWN = 3
-"""A message names so many organizations and counts the rest."""
+"""A message names this many organizations and gives the number of the others."""
 
 OPERATOR_FAILURE_REASONS = frozenset({Reason.KUBERNETES_UNAVAILABLE, Reason.KUBERNETES_REFUSED, Reason.INTERNAL_ERROR})
-"""Reasons of failures that are not Azure's."""
+"""Reasons of failures in the cluster or the operator, not in Azure."""
 
 QUOTED_MAX = 250
-"""Bytes of somebody else's words in a message, so that what to do still fits in behind them."""
+"""Bytes of a quoted message, so that the instructions after it still fit."""
+
+Results = Mapping[str, "ConditionResult | None"]
+"""Results by type of condition. None means unknown now: the previous condition stays, for the new generation too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +51,7 @@ class ConditionResult:
     """A condition without its times.
 
     Attributes:
-        needs_user_action: where it is not True, only a person can mend it.
+        needs_user_action: if it is not True, only a person can fix it (the resource is Stalled).
     """
 
     status: Status
@@ -49,29 +65,58 @@ class ConditionResult:
         return self.status == "True"
 
 
-def failed(failure: Failure) -> ConditionResult:
-    """The verdict that an error ends in."""
+def result_of_failure(failure: Failure) -> ConditionResult:
+    """Return the result that a failure ends in."""
     return ConditionResult("False", failure.reason, failure.message, needs_user_action=failure.terminal)
 
 
-def not_checked(message: str) -> ConditionResult:
-    """The verdict where something else has to come first."""
+def not_checked(message: str = "Not evaluated yet.") -> ConditionResult:
+    """Return the result while a precondition is missing."""
     return ConditionResult("Unknown", Reason.NOT_CHECKED, message)
 
 
-def condition_of(kind: str, verdict: ConditionResult, generation: int) -> Condition:
-    """The condition that a verdict becomes, its message within bounds."""
-    return Condition(
-        type=kind,
-        status=verdict.status,
-        observed_generation=generation,
-        reason=verdict.reason,
-        message=truncate(verdict.message),
-    )
+def previous_result(conditions: Iterable[Condition], kind: str) -> ConditionResult | None:
+    """Return what a condition says in status, or None if it is missing."""
+    condition = find_condition(conditions, kind)
+    if condition is None:
+        return None
+    return ConditionResult(condition.status, condition.reason, condition.message)
+
+
+def apply_results(conditions: Conditions, results: Results, generation: int, now: datetime) -> Conditions:
+    """Set a condition for each result.
+
+    Args:
+        conditions: of the status.
+        results: by type of condition.
+        generation: metadata.generation that the results apply to.
+        now: transition time of conditions whose status changes.
+    """
+    for kind, result in results.items():
+        condition = find_condition(conditions, kind)
+        if result is not None:
+            condition = Condition(
+                type=kind,
+                status=result.status,
+                observed_generation=generation,
+                reason=result.reason,
+                message=truncate(result.message),
+            )
+        elif condition is not None:
+            condition = condition.model_copy(update={"observed_generation": generation})
+        if condition is not None:
+            conditions = set_condition(conditions, condition, now)
+    return conditions
+
+
+def mark_result(conditions: Conditions, result: ConditionResult, generation: int, now: datetime) -> Conditions:
+    """Set Ready, Reconciling and Stalled from the result for Ready."""
+    mark = mark_ready if result.is_true else (mark_stalled if result.needs_user_action else mark_reconciling)
+    return mark(conditions, reason=result.reason, message=result.message, generation=generation, now=now)
 
 
 def list_names(names: Iterable[str]) -> str:
-    """The first names in the order of the alphabet, and how many more there are."""
+    """Return the first names in alphabetical order, and the number of the others."""
     ordered = sorted(names, key=str.lower)
-    more = len(ordered) - NAMES_SHOWN
-    return ", ".join(ordered[:NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
+    hidden = len(ordered) - NAMES_SHOWN
+    return ", ".join(ordered[:NAMES_SHOWN]) + (f" and {hidden} more" if hidden > 0 else "")

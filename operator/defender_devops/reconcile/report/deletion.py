@@ -1,59 +1,55 @@
-"""The conditions of a connector that is being deleted (pure)."""
+"""The conditions of a connector that is being deleted."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from defender_devops.api.conditions import (
-    MESSAGE_MAX_BYTES,
-    Conditions,
-    mark_reconciling,
-    mark_stalled,
-    set_condition,
-    truncate,
-)
+from defender_devops.api.conditions import MESSAGE_MAX_BYTES, Conditions, truncate
 from defender_devops.api.reasons import REASONS, ConditionType, Reason
-from defender_devops.reconcile.facts.deletion_mode import DeletionMode, deletion_mode
-from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot, Failure
-from defender_devops.reconcile.plan.deletion import is_blocked
-from defender_devops.reconcile.report.condition_result import OPERATOR_FAILURE_REASONS, condition_of, failed
+from defender_devops.reconcile.facts.assessment import Assessment
+from defender_devops.reconcile.facts.deletion_mode import DeletionMode
+from defender_devops.reconcile.facts.snapshot import Failure
+from defender_devops.reconcile.plan.deletion import is_deletion_blocked
+from defender_devops.reconcile.report.condition_result import (
+    OPERATOR_FAILURE_REASONS,
+    ConditionResult,
+    apply_results,
+    mark_result,
+    result_of_failure,
+)
 
 __all__ = ["report_deletion"]
 
-_UNDER_WAY = {
-    DeletionMode.RETAIN: "Azure is left as it is.",
-    DeletionMode.ORPHAN: "The connector is let go of and stays in Azure.",
+_PROGRESS = {
+    DeletionMode.RETAIN: "The resource is being deleted; Azure is not changed.",
+    DeletionMode.ORPHAN: "The resource is being deleted; the connector stays in Azure.",
     DeletionMode.DELETE: "The connector is being deleted in Azure.",
 }
 
 
-def report_deletion(snapshot: ConnectorSnapshot, failure: Failure | None, now: datetime) -> Conditions:
-    """Deleting, or what blocks it and how to let go all the same.
+def report_deletion(assessment: Assessment, failure: Failure | None, now: datetime) -> Conditions:
+    """Return the conditions: Deleting, or what blocks the deletion and how to release the connector anyway.
 
     Args:
-        snapshot: what is known.
+        assessment: of the snapshot after the steps.
         failure: of the step that failed, if one did.
-        now: the moment, for transition times.
+        now: transition time of conditions whose status changes.
     """
-    conditions, generation = snapshot.connector.status.conditions, snapshot.connector.metadata.generation
-    cause = failure or (snapshot.cloud if isinstance(snapshot.cloud, Failure) else None)
-    if cause is None or cause.reason in OPERATOR_FAILURE_REASONS or not is_blocked(snapshot, cause):
-        words = failure.message if failure is not None else _UNDER_WAY[deletion_mode(snapshot)]
-        return mark_reconciling(conditions, reason=Reason.DELETING, message=words, generation=generation, now=now)
+    connector = assessment.connector
+    conditions, generation = connector.status.conditions, connector.metadata.generation
+    cause = failure or assessment.azure.read_failure
+    if cause is None or cause.reason in OPERATOR_FAILURE_REASONS or not is_deletion_blocked(assessment, cause):
+        message = failure.message if failure is not None else _PROGRESS[assessment.deletion_mode]
+        return mark_result(conditions, ConditionResult("False", Reason.DELETING, message), generation, now)
     if cause.reason in REASONS[ConditionType.PROVISIONED]:
-        provisioned = condition_of(ConditionType.PROVISIONED, failed(cause), generation)
-        conditions = set_condition(conditions, provisioned, now)
-    mark = mark_stalled if cause.terminal else mark_reconciling
-    message = _blocked(snapshot, cause)
-    return mark(conditions, reason=Reason.DELETION_BLOCKED, message=message, generation=generation, now=now)
-
-
-def _blocked(snapshot: ConnectorSnapshot, cause: Failure) -> str:
-    """The cause, cut so that the whole of the way out fits in behind it."""
-    metadata = snapshot.connector.metadata
-    way_out = (
-        f" To let go of it and leave it there: kubectl -n {metadata.namespace} patch azuredevopsconnector "
-        f"""{metadata.name} --type merge -p '{{"spec":{{"deletionPolicy":"Detach"}}}}'"""
+        conditions = apply_results(conditions, {ConditionType.PROVISIONED: result_of_failure(cause)}, generation, now)
+    instructions = (
+        f" To delete only the resource and keep the connector in Azure: kubectl -n {connector.metadata.namespace} "
+        f"patch azuredevopsconnector {connector.metadata.name} --type merge "
+        """-p '{"spec":{"deletionPolicy":"Detach"}}'"""
     )
-    words = f"The connector cannot be deleted in Azure: {cause.message.rstrip('.')}."
-    return truncate(words, MESSAGE_MAX_BYTES - len(way_out.encode())) + way_out
+    # The cause is cut, so that the whole command fits after it.
+    problem = f"The connector cannot be deleted in Azure: {cause.message.rstrip('.')}."
+    message = truncate(problem, MESSAGE_MAX_BYTES - len(instructions.encode())) + instructions
+    blocked = ConditionResult("False", Reason.DELETION_BLOCKED, message, needs_user_action=cause.terminal)
+    return mark_result(conditions, blocked, generation, now)

@@ -1,27 +1,25 @@
-"""How far Defender's discovery has come: counts, percent, estimate and deadline (pure).
+"""Progress of Defender's discovery: counts, percent, estimate and deadline.
 
-Discovery runs when an organization is onboarded and then every 8 hours, about 100 projects an hour for each connector
-(https://learn.microsoft.com/azure/defender-for-cloud/quickstart-onboard-devops). Nothing here moves by itself: every
-value depends on the counts and on the moment when they changed.
+Discovery runs when an organization is onboarded and then every 8 hours, at about 100 projects an hour for each
+connector (https://learn.microsoft.com/azure/defender-for-cloud/quickstart-onboard-devops). No value changes with time
+alone: each depends on the counts and on the times at which they changed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from defender_devops.api.azure_types import Counts
 from defender_devops.api.connector import DiscoveryStatus, OrganizationCounts, Progress
-from defender_devops.reconcile.facts import desired_state
-from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot
+from defender_devops.reconcile.facts.assessment import Assessment
 
 __all__ = ["Discovery", "discovery", "lags"]
 
 PROJECTS_PER_HOUR = 100
-_ESTIMATE_GRAIN = timedelta(minutes=5)
+_ESTIMATE_STEP = timedelta(minutes=5)
 _ESTIMATE_MAX = timedelta(days=30)
-"""At a pace that would take longer nobody can tell."""
+"""A longer estimate is not shown, because it would be a guess."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,131 +27,127 @@ class Discovery:
     """The progress of a connector.
 
     Attributes:
-        status: as it goes into the resource's status.
-        complete: everything is there.
-        exceeded: the deadline has gone by and something is missing.
-        lagging: names of organizations that are not there yet.
-        reevaluate_at: when time alone changes the verdict, or None.
+        status: as it is written to the resource's status.
+        is_complete: everything is reported.
+        deadline_exceeded: the deadline has passed and something is missing.
+        lagging: names of organizations that are not complete.
+        reevaluate_at: when time alone changes the result, or None.
     """
 
     status: DiscoveryStatus
-    complete: bool = False
-    exceeded: bool = False
+    is_complete: bool = False
+    deadline_exceeded: bool = False
     lagging: tuple[str, ...] = ()
     reevaluate_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class _Tally:
-    """Sums over the onboarded organizations; expected ones only where every organization's are known.
+class _Totals:
+    """Sums over the onboarded organizations.
 
     Attributes:
-        found: what is both reported and expected, so that more than expected of one organization hides no lack of
-            another.
+        discovered: as Defender reported.
+        expected: as Azure DevOps returned; None unless it is known for every organization.
+        matched: both reported and expected, summed for each organization, so that a surplus in one organization does
+            not hide a deficit in another.
+        lagging: names of organizations that are not complete.
     """
 
     discovered: Counts
     expected: Counts | None
-    found: Counts
+    matched: Counts
     lagging: tuple[str, ...]
 
-    @property
-    def projects(self) -> Progress:
-        return Progress(discovered=self.discovered.projects, expected=self.expected and self.expected.projects)
 
-    @property
-    def repositories(self) -> Progress:
-        return Progress(discovered=self.discovered.repositories, expected=self.expected and self.expected.repositories)
-
-
-def discovery(snapshot: ConnectorSnapshot, cloud: AzureState, now: datetime) -> Discovery:
-    """Compare what Defender reported with what Azure DevOps holds, or see whether it has come to rest."""
-    before = snapshot.connector.status.discovery or DiscoveryStatus()
-    onboarded = {each.name.lower(): each.name for each in cloud.organizations if desired_state.is_onboarded(each)}
-    organizations = _organizations(snapshot, cloud, before, len(onboarded))
+def discovery(assessment: Assessment, now: datetime) -> Discovery:
+    """Compare what Defender reported with what Azure DevOps holds; without a sign-in, wait until it stops changing."""
+    previous = assessment.connector.status.discovery or DiscoveryStatus()
+    onboarded = assessment.azure.onboarded
+    organizations = _organization_counts(assessment, previous, len(onboarded))
     if not onboarded:
         return Discovery(DiscoveryStatus(organizations=organizations))
-    tally = _tally(snapshot, onboarded, before)
-    grew = before.started_at is None or len(onboarded) > _onboarded(before)
-    moved = grew or (tally.projects, tally.repositories) != (before.projects, before.repositories)
-    started = now if grew or before.started_at is None else before.started_at
-    changed = now if moved or before.counts_changed_at is None else before.counts_changed_at
-    settled = changed + snapshot.timings.settle_interval
-    kept = before.completed_at if not grew else None
-    done = kept is not None or (not tally.lagging and (tally.expected is not None or now >= settled))
-    deadline = started + _allowance(snapshot, tally)
+    totals = _totals(assessment, previous)
+    expected = totals.expected
+    projects = Progress(discovered=totals.discovered.projects, expected=expected and expected.projects)
+    repositories = Progress(discovered=totals.discovered.repositories, expected=expected and expected.repositories)
+    previously_onboarded = (previous.organizations.onboarded or 0) if previous.organizations else 0
+    # An additional organization starts a new discovery.
+    is_new = previous.started_at is None or len(onboarded) > previously_onboarded
+    changed = is_new or (projects, repositories) != (previous.projects, previous.repositories)
+    started_at = now if is_new or previous.started_at is None else previous.started_at
+    changed_at = now if changed or previous.counts_changed_at is None else previous.counts_changed_at
+    settles_at = changed_at + assessment.snapshot.timings.settle_interval
+    completed_at = previous.completed_at if not is_new else None
+    if completed_at is None and not totals.lagging and (expected is not None or now >= settles_at):
+        completed_at = now
+    is_complete = completed_at is not None
+    most_projects = max(expected.projects if expected else 0, totals.discovered.projects)
+    allowance = max(assessment.connector.spec.discovery.deadline, timedelta(hours=most_projects / PROJECTS_PER_HOUR))
+    deadline = started_at + allowance
+    estimate = previous.estimated_completion_at if not changed else _estimate(totals, started_at, now)
     status = DiscoveryStatus(
         organizations=organizations,
-        projects=tally.projects,
-        repositories=tally.repositories,
-        percent=_percent(tally, done=done),
-        started_at=started,
-        counts_changed_at=changed,
-        completed_at=(kept or now) if done else None,
+        projects=projects,
+        repositories=repositories,
+        percent=_percent(totals, is_complete=is_complete),
+        started_at=started_at,
+        counts_changed_at=changed_at,
+        completed_at=completed_at,
         deadline=deadline,
-        estimated_completion_at=None if done else _estimate(tally, before, started, now, moved=moved),
+        estimated_completion_at=None if is_complete else estimate,
     )
-    turning_point = deadline if tally.lagging else settled
+    turning_point = deadline if totals.lagging else settles_at
     return Discovery(
         status,
-        complete=done,
-        exceeded=not done and now >= deadline and bool(tally.lagging),
-        lagging=tally.lagging,
-        reevaluate_at=turning_point if not done and turning_point > now else None,
+        is_complete=is_complete,
+        deadline_exceeded=not is_complete and now >= deadline and bool(totals.lagging),
+        lagging=totals.lagging,
+        reevaluate_at=turning_point if not is_complete and turning_point > now else None,
     )
 
 
-def _organizations(
-    snapshot: ConnectorSnapshot, cloud: AzureState, before: DiscoveryStatus, onboarded: int
-) -> OrganizationCounts:
-    """Numbers of organizations; without an answer, or with an empty one, those that were seen before still count."""
-    found, wanted = desired_state.azure_organizations(cloud), desired_state.organization_selection(snapshot).wanted
-    told_before = (before.organizations.available or 0) if before.organizations else 0
+def _organization_counts(assessment: Assessment, previous: DiscoveryStatus, onboarded: int) -> OrganizationCounts:
+    """Return numbers of organizations; if Azure lists none, the previous number of available ones stays."""
+    listed, desired = assessment.organizations, assessment.selection.desired
+    previously_available = (previous.organizations.available or 0) if previous.organizations else 0
     return OrganizationCounts(
-        available=len(found) if cloud.available else max(len(found), told_before),
+        available=len(listed) if assessment.azure.available else max(len(listed), previously_available),
         onboarded=onboarded,
-        conflicting=sum(desired_state.is_held_by_other_connector(each) for key, each in found.items() if key in wanted),
+        conflicting=sum(
+            organization.is_held_by_other_connector for key, organization in listed.items() if key in desired
+        ),
     )
 
 
-def _onboarded(before: DiscoveryStatus) -> int:
-    return (before.organizations.onboarded or 0) if before.organizations else 0
-
-
-def _tally(snapshot: ConnectorSnapshot, onboarded: Mapping[str, str], before: DiscoveryStatus) -> _Tally:
-    reported = {key: each for key, each in snapshot.inventory.by_organization.items() if key in onboarded}
-    expected = {key: each for key, each in snapshot.expected.items() if key in onboarded}
+def _totals(assessment: Assessment, previous: DiscoveryStatus) -> _Totals:
+    onboarded, snapshot = assessment.azure.onboarded, assessment.snapshot
+    reported = {key: counts for key, counts in snapshot.inventory.by_organization.items() if key in onboarded}
+    expected = {key: counts for key, counts in snapshot.expected.items() if key in onboarded}
     pairs = [(reported[key], expected[key]) for key in reported.keys() & expected.keys()]
-    return _Tally(
-        discovered=_discovered(reported, before, complete=len(reported) == len(onboarded)),
+    projects = sum(counts.projects for counts in reported.values())
+    repositories = sum(counts.repositories for counts in reported.values())
+    if len(reported) < len(onboarded):
+        # Missing counts are unknown, never zero, so the sums do not decrease.
+        projects = max(projects, (previous.projects.discovered or 0) if previous.projects else 0)
+        repositories = max(repositories, (previous.repositories.discovered or 0) if previous.repositories else 0)
+    return _Totals(
+        discovered=Counts(projects, repositories),
         expected=Counts(
-            sum(each.projects for each in expected.values()), sum(each.repositories for each in expected.values())
+            sum(counts.projects for counts in expected.values()),
+            sum(counts.repositories for counts in expected.values()),
         )
         if len(expected) == len(onboarded)
         else None,
-        found=Counts(
-            sum(min(seen.projects, awaited.projects) for seen, awaited in pairs),
-            sum(min(seen.repositories, awaited.repositories) for seen, awaited in pairs),
+        matched=Counts(
+            sum(min(actual.projects, target.projects) for actual, target in pairs),
+            sum(min(actual.repositories, target.repositories) for actual, target in pairs),
         ),
         lagging=tuple(name for key, name in onboarded.items() if lags(reported.get(key), expected.get(key))),
     )
 
 
-def _discovered(reported: Mapping[str, Counts], before: DiscoveryStatus, *, complete: bool) -> Counts:
-    """The sum; where an organization's counts are missing it does not fall, for that never means zero."""
-    projects = sum(each.projects for each in reported.values())
-    repositories = sum(each.repositories for each in reported.values())
-    if complete:
-        return Counts(projects, repositories)
-    return Counts(max(projects, _told(before.projects)), max(repositories, _told(before.repositories)))
-
-
-def _told(progress: Progress | None) -> int:
-    return (progress.discovered or 0) if progress else 0
-
-
 def lags(counts: Counts | None, expected: Counts | None) -> bool:
-    """Whether something of an organization is missing; without expected counts, whether nothing was reported."""
+    """Whether counts of an organization are missing; without expected counts, whether nothing was reported."""
     if expected is None:
         return counts is None
     if counts is None:
@@ -161,30 +155,21 @@ def lags(counts: Counts | None, expected: Counts | None) -> bool:
     return counts.projects < expected.projects or counts.repositories < expected.repositories
 
 
-def _allowance(snapshot: ConnectorSnapshot, tally: _Tally) -> timedelta:
-    most = max(tally.expected.projects if tally.expected else 0, tally.discovered.projects)
-    return max(snapshot.connector.spec.discovery.deadline, timedelta(hours=most / PROJECTS_PER_HOUR))
-
-
-def _percent(tally: _Tally, *, done: bool) -> int | None:
-    """Share of the repositories; never 100 before all is there."""
-    if tally.expected is None:
+def _percent(totals: _Totals, *, is_complete: bool) -> int | None:
+    """Return the percentage of the expected repositories; 100 only for a complete discovery."""
+    if totals.expected is None:
         return None
-    return 100 if done else min(99, 100 * tally.found.repositories // max(tally.expected.repositories, 1))
+    return 100 if is_complete else min(99, 100 * totals.matched.repositories // max(totals.expected.repositories, 1))
 
 
-def _estimate(
-    tally: _Tally, before: DiscoveryStatus, started: datetime, now: datetime, *, moved: bool
-) -> datetime | None:
-    """When it will be done at the pace so far, up to the next five minutes; it moves only with the counts."""
-    if not moved:
-        return before.estimated_completion_at
-    if tally.expected is None or now <= started:
+def _estimate(totals: _Totals, started_at: datetime, now: datetime) -> datetime | None:
+    """Return when discovery completes at the average rate so far, rounded up to five minutes."""
+    if totals.expected is None or now <= started_at:
         return None
-    found = tally.found.projects + tally.found.repositories
-    missing = tally.expected.projects + tally.expected.repositories - found
-    if not found or not missing or (now - started) / found > _ESTIMATE_MAX / missing:
+    matched = totals.matched.projects + totals.matched.repositories
+    missing = totals.expected.projects + totals.expected.repositories - matched
+    if not matched or not missing or (now - started_at) / matched > _ESTIMATE_MAX / missing:
         return None
-    end = now + (now - started) * (missing / found)
-    grain = _ESTIMATE_GRAIN.total_seconds()
-    return datetime.fromtimestamp(-(-end.timestamp() // grain) * grain, tz=now.tzinfo)
+    end = now + (now - started_at) * (missing / matched)
+    step = _ESTIMATE_STEP.total_seconds()
+    return datetime.fromtimestamp(-(-end.timestamp() // step) * step, tz=now.tzinfo)

@@ -1,6 +1,6 @@
-"""A resource whose body cannot be read (pure): what its status says, and whether it may go.
+"""The status of a resource that cannot be parsed, and whether its deletion can be completed.
 
-Such a body was written past a rule of an older CRD, or by hand.
+Such a resource was stored under an older CRD without one of today's rules, or while the CRD's rules were disabled.
 """
 
 from __future__ import annotations
@@ -11,54 +11,46 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from defender_devops.api.conditions import Condition, Conditions, mark_stalled, set_condition, truncate
+from defender_devops.api.conditions import Conditions
 from defender_devops.api.connector import ConnectorStatus, DeletionPolicy, InvalidManifest, ManagementPolicy
 from defender_devops.api.reasons import ConditionType, Reason
+from defender_devops.reconcile.report.condition_result import ConditionResult, apply_results, mark_result
 
 __all__ = ["conditions_of", "invalid_connector_status", "invalid_organization_status", "needs_no_azure_cleanup"]
 
-_MEND_IT = "Mend that, or set spec.deletionPolicy to Detach: what it made in Azure would stay behind unseen."
-
 
 def invalid_connector_status(body: Mapping[str, Any], error: InvalidManifest, now: datetime) -> dict[str, Any]:
-    """The status that says so: Stalled with InvalidSpec and the sentence that names the field.
+    """Return the status: Stalled with InvalidSpec and the sentence that names the field.
 
-    All else that the status holds stays as it is, readable or not: the hashes of spent codes are in it.
+    Every other field of the status stays as it is, valid or not: it contains the hashes of used codes.
     """
-    generation = body["metadata"].get("generation", 0)
     message = error.message
     if body["metadata"].get("deletionTimestamp") and not needs_no_azure_cleanup(body):
-        message = f"It cannot be deleted: {message} {_MEND_IT}"
-    provisioned = Condition(
-        type=ConditionType.PROVISIONED,
-        status="False",
-        observed_generation=generation,
-        reason=Reason.INVALID_SPEC,
-        message=truncate(message),
-    )
-    conditions = mark_stalled(
-        set_condition(conditions_of(body), provisioned, now),
-        reason=Reason.INVALID_SPEC,
-        message=message,
-        generation=generation,
-        now=now,
-    )
-    told = ConnectorStatus(observed_generation=generation, conditions=conditions).dump()
-    return {**(body.get("status") or {}), **{key: told[key] for key in ("observedGeneration", "conditions")}}
+        message = (
+            f"It cannot be deleted: {message} Fix that, or set spec.deletionPolicy to Detach: what the operator "
+            "created in Azure then stays there, unmanaged."
+        )
+    return _invalid_status(body, message, now, is_connector=True)
 
 
 def invalid_organization_status(body: Mapping[str, Any], error: InvalidManifest, now: datetime) -> dict[str, Any]:
-    """The same for a DevOpsOrganization: it decides nothing until it is mended."""
+    """Return the same for a DevOpsOrganization, which has no effect until it is fixed."""
+    return _invalid_status(body, error.message, now, is_connector=False)
+
+
+def _invalid_status(body: Mapping[str, Any], message: str, now: datetime, *, is_connector: bool) -> dict[str, Any]:
     generation = body["metadata"].get("generation", 0)
-    conditions = mark_stalled(
-        conditions_of(body), reason=Reason.INVALID_SPEC, message=error.message, generation=generation, now=now
-    )
-    told = ConnectorStatus(observed_generation=generation, conditions=conditions).dump()
-    return {**(body.get("status") or {}), **{key: told[key] for key in ("observedGeneration", "conditions")}}
+    conditions = conditions_of(body)
+    result = ConditionResult("False", Reason.INVALID_SPEC, message, needs_user_action=True)
+    if is_connector:
+        conditions = apply_results(conditions, {ConditionType.PROVISIONED: result}, generation, now)
+    conditions = mark_result(conditions, result, generation, now)
+    status = ConnectorStatus(observed_generation=generation, conditions=conditions).dump()
+    return {**(body.get("status") or {}), **{field: status[field] for field in ("observedGeneration", "conditions")}}
 
 
 def needs_no_azure_cleanup(body: Mapping[str, Any]) -> bool:
-    """Whether it can go without a word to Azure: its spec wants that, or it never owned anything there."""
+    """Whether the resource can be deleted without a change in Azure: its spec says so, or it never owned anything."""
     spec, azure = body.get("spec") or {}, (body.get("status") or {}).get("azure") or {}
     created, policy = azure.get("created"), spec.get("deletionPolicy")
     return (
@@ -71,7 +63,7 @@ def needs_no_azure_cleanup(body: Mapping[str, Any]) -> bool:
 
 
 def conditions_of(body: Mapping[str, Any]) -> Conditions:
-    """The conditions that a body holds; broken ones count as none."""
+    """Return the conditions of a body; none if they are invalid."""
     try:
         conditions = (body.get("status") or {}).get("conditions") or ()
         return ConnectorStatus.model_validate({"conditions": conditions}).conditions

@@ -1,370 +1,356 @@
-"""The status of each DevOpsOrganization that refers to a connector (pure)."""
+"""The status of each DevOpsOrganization that refers to a connector."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
 from defender_devops.api.azure_types import AzureOrganization, ProvisioningState
-from defender_devops.api.conditions import (
-    Conditions,
-    find_condition,
-    is_true,
-    mark_ready,
-    mark_reconciling,
-    mark_stalled,
-    remove_condition,
-    set_condition,
-    truncate,
-)
+from defender_devops.api.conditions import Conditions, find_condition, is_true, remove_condition, truncate
 from defender_devops.api.connector import Progress, SignInMethod
 from defender_devops.api.organization import DevOpsOrganization, OrganizationStatus
 from defender_devops.api.reasons import ConditionType, Reason
-from defender_devops.reconcile.facts import desired_state
-from defender_devops.reconcile.facts.ownership import ownership_conflict
-from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot
-from defender_devops.reconcile.report.azure_conditions import prerequisites_verdict
-from defender_devops.reconcile.report.condition_result import QUOTED_MAX, ConditionResult, condition_of
+from defender_devops.reconcile.facts.assessment import Assessment
+from defender_devops.reconcile.facts.desired_state import effective_overrides
+from defender_devops.reconcile.report.azure_conditions import prerequisites_result
+from defender_devops.reconcile.report.condition_result import (
+    QUOTED_MAX,
+    ConditionResult,
+    apply_results,
+    mark_result,
+)
 from defender_devops.reconcile.report.discovery_progress import Discovery, lags
 
 __all__ = ["report_missing_connector", "report_organizations", "report_unobserved_organizations"]
 
-_GONE = ConditionResult("False", Reason.CONNECTOR_NOT_FOUND, "The connector that covered the organization is gone.")
-_OUT_OF_SIGHT = ConditionResult("False", Reason.ORGANIZATION_NOT_FOUND, "Azure tells of no such organization any more.")
-
-_NOT_KNOWN = ConditionResult(
-    "False", Reason.ONBOARDING, "It is not known yet how Defender for Cloud sees the organization."
-)
-
-_SEE_CONNECTOR = "The connector is not ready yet: see its conditions."
-_NOT_OF_AZURE = frozenset({Reason.CONNECTOR_NOT_FOUND, Reason.CONFLICT})
-"""Reasons of what was said for what stands in the cluster: it never outlives that."""
+_CLUSTER_REASONS = frozenset({Reason.CONNECTOR_NOT_FOUND, Reason.CONFLICT})
+"""Reasons of Ready that depend on resources in the cluster only, so they do not stay once those have changed."""
 
 _COVERAGE = ("onboarding_state", "conflicting_connector", "organization_id")
 _COUNTS = ("projects", "repositories")
 
-Reported = tuple[tuple[DevOpsOrganization, OrganizationStatus], ...]
+_NOT_OBSERVED = ConditionResult("False", Reason.ONBOARDING, "Azure has not returned this organization yet.")
+
+OrganizationStatuses = tuple[tuple[DevOpsOrganization, OrganizationStatus], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class _View:
-    """What the statuses of all organizations of a connector rest on.
+class _ReadyResult:
+    """The result for Ready.
 
     Attributes:
-        snapshot: what is known.
-        found: the organizations that Azure told of, by name in lower case; empty while that is not known.
-        standing: what is to become of each.
-        connector: the connector's own conditions.
-        progress: of discovery, where it is known.
-        is_refused: the connector in Azure is none of this resource's business.
+        follows_connector: it repeats the state of the connector.
     """
 
-    snapshot: ConnectorSnapshot
-    found: Mapping[str, AzureOrganization]
-    standing: desired_state.OrganizationSelection
-    connector: Conditions
-    progress: Discovery | None
-    is_refused: bool
+    result: ConditionResult
+    follows_connector: bool = False
 
-    @property
-    def is_bare(self) -> bool:
-        """Whether there is known to be nothing in Azure that could cover an organization."""
-        cloud = self.snapshot.cloud
-        return isinstance(cloud, AzureState) and cloud.configuration is None and not self.is_refused
 
-    @property
-    def is_read(self) -> bool:
-        """Whether it is known what is below the connector."""
-        cloud = self.snapshot.cloud
-        return isinstance(cloud, AzureState) and cloud.is_settled and not self.is_refused
+@dataclass(frozen=True, slots=True)
+class _Context:
+    """What the statuses of all organizations of a connector depend on.
 
-    def is_known_uncovered(self, key: str) -> bool:
-        """Whether this connector is known not to hold an organization."""
-        found = self.found.get(key)
-        return self.is_bare or (self.is_read and (found is None or not desired_state.is_onboarded(found)))
+    Attributes:
+        assessment: of the snapshot after the steps.
+        conditions: the connector's own, of the same report.
+        discovery: progress of the connector, if known.
+        is_empty: it is known that nothing in Azure can cover an organization.
+        is_listed: it is known which organizations the connector holds.
+    """
+
+    assessment: Assessment
+    conditions: Conditions
+    discovery: Discovery | None
+    is_empty: bool
+    is_listed: bool
+
+    def organization(self, resource: DevOpsOrganization) -> AzureOrganization | None:
+        """Return the organization of a resource as Azure lists it."""
+        if not self.is_listed:
+            return None
+        return self.assessment.organizations.get(resource.spec.organization.lower())
 
 
 def report_organizations(
-    snapshot: ConnectorSnapshot, connector: Conditions, progress: Discovery | None, now: datetime
-) -> Reported:
-    """A status for each resource, given the connector's own conditions."""
-    cloud, effective_overrides = snapshot.cloud, desired_state.effective_overrides(snapshot.organizations)
-    refused = ownership_conflict(snapshot) is not None
-    found = (
-        desired_state.azure_organizations(cloud)
-        if isinstance(cloud, AzureState) and cloud.is_settled and not refused
-        else {}
+    assessment: Assessment, conditions: Conditions, discovery: Discovery | None, now: datetime
+) -> OrganizationStatuses:
+    """Return a status for each resource.
+
+    Args:
+        assessment: of the snapshot after the steps.
+        conditions: the connector's own, of the same report.
+        discovery: progress of the connector, if known.
+        now: transition time of conditions whose status changes.
+    """
+    is_usable = assessment.is_usable
+    context = _Context(
+        assessment,
+        conditions,
+        discovery,
+        is_empty=is_usable and assessment.azure.lacks_configuration,
+        is_listed=is_usable and assessment.azure.is_settled,
     )
-    view = _View(snapshot, found, desired_state.organization_selection(snapshot), connector, progress, refused)
-    return tuple((each, _status(view, each, effective_overrides[_key(each)], now)) for each in snapshot.organizations)
-
-
-def _key(resource: DevOpsOrganization) -> str:
-    return resource.spec.organization.lower()
-
-
-def _status(view: _View, resource: DevOpsOrganization, winner: DevOpsOrganization, now: datetime) -> OrganizationStatus:
-    won = winner.metadata.uid == resource.metadata.uid
-    verdict = _verdict(view, resource) if won else _conflict(resource, winner)
-    marked = _marked(resource, verdict, _conditions(view, resource, now), now)
-    return marked.model_copy(update=_facts(view, resource))
+    statuses = []
+    for resource in assessment.snapshot.organizations:
+        effective = assessment.overrides[resource.spec.organization.lower()]
+        is_effective = effective.metadata.uid == resource.metadata.uid
+        ready = _ready(context, resource) if is_effective else _duplicate(resource, effective)
+        status = _observed_status(context, resource, now)
+        statuses.append((resource, _with_ready(resource, status, ready, now)))
+    return tuple(statuses)
 
 
 def report_unobserved_organizations(
-    organizations: Iterable[DevOpsOrganization], connector: Conditions, now: datetime
-) -> Reported:
-    """A word to those of whom nothing that holds was said, while nobody looks at Azure; the others stay as they are."""
+    organizations: Iterable[DevOpsOrganization], conditions: Conditions, now: datetime
+) -> OrganizationStatuses:
+    """Return a status for each resource whose Ready does not apply any more, while Azure is not read.
+
+    Args:
+        organizations: all resources of a connector.
+        conditions: the connector's own.
+        now: transition time of conditions whose status changes.
+    """
     organizations = tuple(organizations)
-    effective_overrides = desired_state.effective_overrides(organizations)
-    told = ((each, _unread(each, effective_overrides[_key(each)], connector)) for each in organizations)
-    return tuple(
-        (each, _marked(each, verdict, each.status.conditions, now)) for each, verdict in told if verdict is not None
-    )
-
-
-def _unread(resource: DevOpsOrganization, winner: DevOpsOrganization, connector: Conditions) -> ConditionResult | None:
-    won = winner.metadata.uid == resource.metadata.uid
-    return _waiting(resource, connector) if won else _conflict(resource, winner)
+    overrides = effective_overrides(organizations)
+    statuses = []
+    for resource in organizations:
+        effective = overrides[resource.spec.organization.lower()]
+        is_effective = effective.metadata.uid == resource.metadata.uid
+        ready = _unobserved(resource, conditions) if is_effective else _duplicate(resource, effective)
+        if ready is not None:
+            statuses.append((resource, _with_ready(resource, resource.status, ready, now)))
+    return tuple(statuses)
 
 
 def report_missing_connector(resource: DevOpsOrganization, now: datetime) -> OrganizationStatus:
-    """The status of a resource whose connector does not exist.
+    """Return the status of a resource whose connector does not exist.
 
-    One that never had a connector may just have been applied before it; one that has lost it needs a person.
+    A resource that never had a connector may have been applied before it; one that has lost it needs a person.
     """
-    before = resource.status.conditions
-    ready = find_condition(before, ConditionType.READY)
-    had_one = ready is not None and ready.reason != Reason.CONNECTOR_NOT_FOUND
-    verdict = ConditionResult(
+    conditions = resource.status.conditions
+    ready = find_condition(conditions, ConditionType.READY)
+    had_connector = ready is not None and ready.reason != Reason.CONNECTOR_NOT_FOUND
+    result = ConditionResult(
         "False",
         Reason.CONNECTOR_NOT_FOUND,
         f"There is no AzureDevOpsConnector {resource.spec.connector_ref.name} in this namespace. Create it, or delete "
         "this resource and declare it for another connector.",
-        needs_user_action=had_one or is_true(before, ConditionType.STALLED),
+        needs_user_action=had_connector or is_true(conditions, ConditionType.STALLED),
     )
     observed = (ConditionType.ONBOARDED, ConditionType.DISCOVERED, ConditionType.PREREQUISITES_MET)
-    status = _marked(resource, verdict, remove_condition(before, *observed), now)
-    return status.model_copy(update={**dict.fromkeys((*_COVERAGE, *_COUNTS)), "prerequisites": ()})
-
-
-def _conflict(resource: DevOpsOrganization, winner: DevOpsOrganization) -> ConditionResult:
-    message = (
-        f"DevOpsOrganization {winner.metadata.name} is older and decides for {resource.spec.organization}. Delete one "
-        "of the two."
+    cleared = resource.status.model_copy(
+        update={
+            **dict.fromkeys((*_COVERAGE, *_COUNTS, "included_by_mode")),
+            "prerequisites": (),
+            "conditions": remove_condition(conditions, *observed),
+        }
     )
-    return ConditionResult("False", Reason.CONFLICT, message, needs_user_action=True)
+    return _with_ready(resource, cleared, _ReadyResult(result), now)
 
 
-def _verdict(view: _View, resource: DevOpsOrganization) -> ConditionResult | None:
-    """The verdict on Ready; None where nothing is known now and the last word stands."""
-    if view.is_bare and _key(resource) in view.standing.excluded:
-        return _left_out(view, resource.spec.organization, None)
-    if view.is_bare or view.is_refused:
-        return _waiting_for(view.connector)
-    return _judged(view, resource) if view.is_read else _waiting(resource, view.connector)
+def _with_ready(
+    resource: DevOpsOrganization, status: OrganizationStatus, ready: _ReadyResult | None, now: datetime
+) -> OrganizationStatus:
+    """Return the status with a new Ready; None keeps the previous one, for the new generation too."""
+    generation = resource.metadata.generation
+    update: dict[str, object] = {"observed_generation": generation}
+    if ready is not None:
+        update["conditions"] = mark_result(status.conditions, ready.result, generation, now)
+        update["ready_follows_connector"] = ready.follows_connector or None
+    return status.model_copy(update=update)
 
 
-def _judged(view: _View, resource: DevOpsOrganization) -> ConditionResult | None:
-    """The verdict by what Azure shows."""
-    key, name, cloud = _key(resource), resource.spec.organization, view.snapshot.cloud
-    found = view.found.get(key)
-    if key not in view.standing.wanted and (found is not None or key in view.standing.excluded):
-        return _left_out(view, name, found)
-    if found is None:
-        told_all = isinstance(cloud, AzureState) and bool(cloud.available)
-        return _not_found(name) if told_all else _unseen(resource, view.connector)
-    if desired_state.is_held_by_other_connector(found):
-        holder = view.snapshot.conflicting_connectors.get(key, "another connector of the tenant")
-        message = f"{name} is onboarded by {holder}. Take it out there, or set onboarding to Excluded here."
-        return ConditionResult("False", Reason.HELD_BY_OTHER_CONNECTOR, message, needs_user_action=True)
-    if not desired_state.is_onboarded(found):
-        return _not_yet(view, name, found)
-    return _covered(name, found, view.connector)
-
-
-def _left_out(view: _View, name: str, found: AzureOrganization | None) -> ConditionResult:
-    if found is not None and desired_state.is_onboarded(found):
-        if desired_state.is_observe_only(view.snapshot):
-            return _drifted(f"{name} is onboarded through this connector, although it should not be")
-        still = ConditionResult("False", Reason.PROVISIONING, f"{name} is still to be taken out of this connector.")
-        return _unauthorized(view.connector) or still
-    if name.lower() in view.standing.excluded:
-        return ConditionResult("True", Reason.EXCLUDED, f"{name} is kept out of this connector, as asked.")
+def _duplicate(resource: DevOpsOrganization, effective: DevOpsOrganization) -> _ReadyResult:
     message = (
-        f"Nobody asked for {name}, so it is not onboarded. Set onboarding to Onboarded here, or mode AllAndFuture on "
+        f"DevOpsOrganization {effective.metadata.name} is older and decides for {resource.spec.organization}. Delete "
+        "one of the two."
+    )
+    return _ReadyResult(ConditionResult("False", Reason.CONFLICT, message, needs_user_action=True))
+
+
+def _ready(context: _Context, resource: DevOpsOrganization) -> _ReadyResult | None:
+    """Return the result for Ready; None if unknown now."""
+    assessment, name = context.assessment, resource.spec.organization
+    if context.is_empty and name.lower() in assessment.selection.excluded:
+        return _ReadyResult(_not_onboarded_on_purpose(context, name, None))
+    if context.is_empty or assessment.ownership_conflict is not None:
+        return _from_connector(context.conditions)
+    return _listed(context, resource) if context.is_listed else _unobserved(resource, context.conditions)
+
+
+def _listed(context: _Context, resource: DevOpsOrganization) -> _ReadyResult | None:
+    """Return the result while it is known which organizations the connector holds."""
+    assessment, organization, name = context.assessment, context.organization(resource), resource.spec.organization
+    key, selection = name.lower(), assessment.selection
+    if key not in selection.desired and (organization is not None or key in selection.excluded):
+        return _ReadyResult(_not_onboarded_on_purpose(context, name, organization))
+    if organization is not None:
+        return _ReadyResult(_coverage(context, name, organization))
+    if assessment.azure.available:
+        message = (
+            f"The authorizing account has no organization named {name}. Correct the name, or add the account to it."
+        )
+        return _ReadyResult(ConditionResult("False", Reason.ORGANIZATION_NOT_FOUND, message, needs_user_action=True))
+    # It is not below the connector, and Azure has not listed the available organizations.
+    if is_true(resource.status.conditions, ConditionType.ONBOARDED):
+        return _ReadyResult(_authorization_problem(context.conditions) or _NOT_OBSERVED)
+    return _unobserved(resource, context.conditions)
+
+
+def _not_onboarded_on_purpose(context: _Context, name: str, organization: AzureOrganization | None) -> ConditionResult:
+    """Return the result for an organization that is excluded or not selected."""
+    if organization is not None and organization.is_onboarded:
+        if context.assessment.snapshot.is_observe_only:
+            return _drift(f"{name} is onboarded through this connector although it should not be")
+        message = f"{name} has not been removed from this connector yet."
+        pending = ConditionResult("False", Reason.PROVISIONING, message)
+        return _authorization_problem(context.conditions) or pending
+    if name.lower() in context.assessment.selection.excluded:
+        return ConditionResult("True", Reason.EXCLUDED, f"{name} is excluded from this connector.")
+    message = (
+        f"{name} is not selected, so it is not onboarded. Set onboarding to Onboarded here, or mode AllAndFuture on "
         "the connector, to cover it."
     )
     return ConditionResult("True", Reason.NOT_INCLUDED, message)
 
 
-def _drifted(what: str) -> ConditionResult:
-    message = f"{what}, and managementPolicy Observe forbids to change that."
+def _drift(difference: str) -> ConditionResult:
+    message = f"{difference}; managementPolicy Observe prevents the operator from changing that."
     return ConditionResult("False", Reason.DRIFT_DETECTED, message, needs_user_action=True)
 
 
-def _not_found(name: str) -> ConditionResult:
-    message = f"The authorizing account sees no organization named {name}. Correct the name, or add the account to it."
-    return ConditionResult("False", Reason.ORGANIZATION_NOT_FOUND, message, needs_user_action=True)
-
-
-def _not_yet(view: _View, name: str, found: AzureOrganization) -> ConditionResult:
-    if desired_state.is_observe_only(view.snapshot):
-        return _drifted(f"{name} is not onboarded")
-    words = f": {truncate(found.status_message, QUOTED_MAX)}" if found.status_message else ""
-    return _unauthorized(view.connector) or ConditionResult(
-        "False", Reason.ONBOARDING, f"Defender for Cloud has not onboarded {name} yet{words}."
-    )
-
-
-def _covered(name: str, found: AzureOrganization, connector: Conditions) -> ConditionResult:
-    unauthorized = _unauthorized(connector)
-    if unauthorized is not None:
-        return unauthorized
-    if found.provisioning_state == ProvisioningState.FAILED:
-        words = truncate(found.status_message, QUOTED_MAX).rstrip(".") or "Azure does not say why"
-        message = f"Defender for Cloud cannot work in {name}: {words}. Mend that; it looks again every 8 hours."
+def _coverage(context: _Context, name: str, organization: AzureOrganization) -> ConditionResult:
+    """Return the result for a desired organization that Azure lists."""
+    assessment = context.assessment
+    if organization.is_held_by_other_connector:
+        holder = assessment.snapshot.conflicting_connectors.get(name.lower(), "another connector of the tenant")
+        message = f"{name} is onboarded by {holder}. Remove it there, or set onboarding to Excluded here."
+        return ConditionResult("False", Reason.HELD_BY_OTHER_CONNECTOR, message, needs_user_action=True)
+    if not organization.is_onboarded and assessment.snapshot.is_observe_only:
+        return _drift(f"{name} is not onboarded")
+    problem = _authorization_problem(context.conditions)
+    if problem is not None:
+        return problem
+    detail = truncate(organization.status_message, QUOTED_MAX)
+    if not organization.is_onboarded:
+        cause = f": {detail}" if detail else ""
+        message = f"Defender for Cloud has not onboarded {name} yet{cause}."
+        return ConditionResult("False", Reason.ONBOARDING, message)
+    if organization.provisioning_state == ProvisioningState.FAILED:
+        cause = detail.rstrip(".") or "Azure does not say why"
+        message = f"Defender for Cloud cannot work in {name}: {cause}. Fix that; Defender tries again every 8 hours."
         return ConditionResult("False", Reason.ONBOARDING, message, needs_user_action=True)
     return ConditionResult("True", Reason.ONBOARDED, f"Defender for Cloud covers {name}.")
 
 
-def _unauthorized(connector: Conditions) -> ConditionResult | None:
-    """The verdict while Defender can do nothing, neither take an organization in nor out; None where it can."""
-    lost = find_condition(connector, ConditionType.AUTHORIZED)
-    if lost is None or lost.status != "False":
+def _authorization_problem(conditions: Conditions) -> ConditionResult | None:
+    """Return the result while Defender can neither onboard nor remove an organization; None if it can."""
+    authorized = find_condition(conditions, ConditionType.AUTHORIZED)
+    if authorized is None or authorized.status != "False":
         return None
-    return ConditionResult(
-        "False", lost.reason, "Defender's authorization has stopped: see the connector.", needs_user_action=True
-    )
+    message = "Defender's authorization does not work: see the connector."
+    return ConditionResult("False", authorized.reason, message, needs_user_action=True)
 
 
-def _unseen(resource: DevOpsOrganization, connector: Conditions) -> ConditionResult | None:
-    """Of what is not below the connector, while nobody tells what else there is."""
-    if is_true(resource.status.conditions, ConditionType.ONBOARDED):
-        return _unauthorized(connector) or _NOT_KNOWN
-    return _waiting(resource, connector)
+def _unobserved(resource: DevOpsOrganization, conditions: Conditions) -> _ReadyResult | None:
+    """Return the result while the organization cannot be observed.
 
-
-def _waiting(resource: DevOpsOrganization, connector: Conditions) -> ConditionResult | None:
-    """While nothing can be told; what was said about the resource in its present form stands.
-
-    Unless it was about what stands in the cluster: no connector, two for one, what the connector itself said.
+    The previous Ready stays (None) if it is about the present spec, unless it depends on resources in the cluster or
+    repeats the state of the connector: those are known.
     """
-    told = resource.status.observed_generation == resource.metadata.generation
-    last = find_condition(resource.status.conditions, ConditionType.READY) if told else None
-    stands = last is not None and last.reason not in _NOT_OF_AZURE and last.message != _SEE_CONNECTOR
-    return None if stands else _waiting_for(connector)
+    status = resource.status
+    is_current = status.observed_generation == resource.metadata.generation
+    previous = find_condition(status.conditions, ConditionType.READY) if is_current else None
+    if previous is not None and previous.reason not in _CLUSTER_REASONS and not status.ready_follows_connector:
+        return None
+    return _from_connector(conditions)
 
 
-def _waiting_for(connector: Conditions) -> ConditionResult:
-    ready = find_condition(connector, ConditionType.READY)
+def _from_connector(conditions: Conditions) -> _ReadyResult:
+    """Return the result that repeats the state of the connector."""
+    ready = find_condition(conditions, ConditionType.READY)
     if ready is None or (ready.is_true and ready.reason != Reason.SUSPENDED):
-        return _NOT_KNOWN
-    return ConditionResult(
-        "False", ready.reason, _SEE_CONNECTOR, needs_user_action=is_true(connector, ConditionType.STALLED)
-    )
+        return _ReadyResult(_NOT_OBSERVED)
+    message = "The connector is not ready: see its conditions."
+    needs_user = is_true(conditions, ConditionType.STALLED)
+    result = ConditionResult("False", ready.reason, message, needs_user_action=needs_user)
+    return _ReadyResult(result, follows_connector=True)
 
 
-def _conditions(view: _View, resource: DevOpsOrganization, now: datetime) -> Conditions:
-    key, prerequisites = _key(resource), view.snapshot.prerequisites
-    conditions, found = resource.status.conditions, view.found.get(key)
-    if view.snapshot.connector.spec.sign_in_method is SignInMethod.NONE:
+def _observed_status(context: _Context, resource: DevOpsOrganization, now: datetime) -> OrganizationStatus:
+    """Return the status with every fact but Ready; what is unknown now stays as it is."""
+    assessment, snapshot = context.assessment, context.assessment.snapshot
+    key, status = resource.spec.organization.lower(), resource.status
+    organization = context.organization(resource)
+    is_uncovered = context.is_empty or (context.is_listed and (organization is None or not organization.is_onboarded))
+    conditions, prerequisites = status.conditions, snapshot.prerequisites.get(key) or status.prerequisites
+    if assessment.connector.spec.sign_in_method is SignInMethod.NONE:
         conditions = remove_condition(conditions, ConditionType.PREREQUISITES_MET)
-    if view.is_known_uncovered(key):
+        prerequisites = snapshot.prerequisites.get(key) or ()
+    update: dict[str, object] = {"prerequisites": prerequisites}
+    if is_uncovered:
         conditions = remove_condition(conditions, ConditionType.DISCOVERED)
-    checks = {resource.spec.organization: prerequisites[key]} if key in prerequisites else {}
-    verdicts = {
-        ConditionType.ONBOARDED: _onboarded(found, key, view.standing) if found else _lost(view, conditions),
-        ConditionType.DISCOVERED: _discovered(view, found) if found else None,
-        ConditionType.PREREQUISITES_MET: prerequisites_verdict(checks),
-    }
-    for kind, verdict in verdicts.items():
-        conditions = _set(conditions, kind, verdict, resource.metadata.generation, now)
-    return conditions
-
-
-def _set(
-    conditions: Conditions, kind: str, verdict: ConditionResult | None, generation: int, now: datetime
-) -> Conditions:
-    """Set a condition; where nothing is known now the last word stands, for this generation too."""
-    if verdict is not None:
-        return set_condition(conditions, condition_of(kind, verdict, generation), now)
-    last = find_condition(conditions, kind)
-    if last is None:
-        return conditions
-    return set_condition(conditions, last.model_copy(update={"observed_generation": generation}), now)
-
-
-def _lost(view: _View, conditions: Conditions) -> ConditionResult | None:
-    """Of what was covered and is not to be seen any more."""
-    if not is_true(conditions, ConditionType.ONBOARDED):
-        return None
-    if view.is_bare:
-        return _GONE
-    return _OUT_OF_SIGHT if view.is_read else None
-
-
-def _onboarded(found: AzureOrganization, key: str, standing: desired_state.OrganizationSelection) -> ConditionResult:
-    """Its reason is also the memory of who was there when mode All was carried out."""
-    if desired_state.is_onboarded(found):
-        return ConditionResult("True", Reason.ONBOARDED, "Defender for Cloud covers the organization.")
-    if key in standing.not_selected:
-        return ConditionResult("False", Reason.NOT_INCLUDED, "Nobody asked for the organization.")
-    if key in standing.excluded:
-        return ConditionResult("False", Reason.EXCLUDED, "The organization is kept out.")
-    if desired_state.is_held_by_other_connector(found):
-        return ConditionResult("False", Reason.HELD_BY_OTHER_CONNECTOR, "Another connector of the tenant holds it.")
-    return ConditionResult("False", Reason.ONBOARDING, "Defender for Cloud has not onboarded it yet.")
-
-
-def _discovered(view: _View, found: AzureOrganization) -> ConditionResult | None:
-    progress, key = view.progress, found.name.lower()
-    if progress is None or not desired_state.is_onboarded(found):
-        return None
-    expected = view.snapshot.expected.get(key)
-    complete = expected is not None and not lags(view.snapshot.inventory.by_organization.get(key), expected)
-    if progress.complete or complete:
-        return ConditionResult(
-            "True", Reason.DISCOVERED, "Defender for Cloud has reported what the organization holds."
-        )
-    if progress.exceeded and found.name in progress.lagging:
-        return ConditionResult("False", Reason.DEADLINE_EXCEEDED, "Defender for Cloud lags behind the deadline here.")
-    return ConditionResult(
-        "False", Reason.DISCOVERING, "Defender for Cloud is still listing projects and repositories."
-    )
-
-
-def _facts(view: _View, resource: DevOpsOrganization) -> dict[str, object]:
-    key, snapshot = _key(resource), view.snapshot
-    without = snapshot.connector.spec.sign_in_method is SignInMethod.NONE
-    known = () if without else resource.status.prerequisites
-    facts: dict[str, object] = {"prerequisites": snapshot.prerequisites.get(key) or known}
-    found = view.found.get(key)
-    if view.is_known_uncovered(key):
-        facts |= dict.fromkeys((*_COVERAGE, *_COUNTS))
-    if found is not None:
-        facts["onboarding_state"] = str(found.onboarding_state)
-        facts["conflicting_connector"] = (
-            snapshot.conflicting_connectors.get(key) if desired_state.is_held_by_other_connector(found) else None
-        )
-        facts["organization_id"] = _organization_id(snapshot, found) if desired_state.is_onboarded(found) else None
+        update |= dict.fromkeys((*_COVERAGE, *_COUNTS))
+    if organization is not None:
+        holder = snapshot.conflicting_connectors.get(key)
+        connector_id = assessment.connector.connector_ref.id
+        organization_id = f"{connector_id}/devops/default/azureDevOpsOrgs/{organization.name}"
+        update["onboarding_state"] = str(organization.onboarding_state)
+        update["conflicting_connector"] = holder if organization.is_held_by_other_connector else None
+        update["organization_id"] = organization_id if organization.is_onboarded else None
+        update["included_by_mode"] = organization.is_onboarded or key not in assessment.selection.not_selected
     counts, expected = snapshot.inventory.by_organization.get(key), snapshot.expected.get(key)
     if counts is not None:
-        facts["projects"] = Progress(discovered=counts.projects, expected=expected and expected.projects)
-        facts["repositories"] = Progress(discovered=counts.repositories, expected=expected and expected.repositories)
-    return facts
+        update["projects"] = Progress(discovered=counts.projects, expected=expected and expected.projects)
+        update["repositories"] = Progress(discovered=counts.repositories, expected=expected and expected.repositories)
+    checks = {resource.spec.organization: snapshot.prerequisites[key]} if key in snapshot.prerequisites else {}
+    results: dict[str, ConditionResult | None] = {
+        ConditionType.ONBOARDED: _onboarded(context, conditions, organization),
+        ConditionType.DISCOVERED: _discovered(context, organization),
+        ConditionType.PREREQUISITES_MET: prerequisites_result(checks),
+    }
+    update["conditions"] = apply_results(conditions, results, resource.metadata.generation, now)
+    return status.model_copy(update=update)
 
 
-def _organization_id(snapshot: ConnectorSnapshot, found: AzureOrganization) -> str:
-    return f"{snapshot.connector.connector_ref.id}/devops/default/azureDevOpsOrgs/{found.name}"
+def _onboarded(
+    context: _Context, conditions: Conditions, organization: AzureOrganization | None
+) -> ConditionResult | None:
+    if organization is None:
+        was_onboarded = is_true(conditions, ConditionType.ONBOARDED)
+        if was_onboarded and context.is_empty:
+            message = "The connector that covered the organization no longer exists in Azure."
+            return ConditionResult("False", Reason.CONNECTOR_NOT_FOUND, message)
+        if was_onboarded and context.is_listed:
+            message = "Azure no longer returns this organization."
+            return ConditionResult("False", Reason.ORGANIZATION_NOT_FOUND, message)
+        return None
+    key, selection = organization.name.lower(), context.assessment.selection
+    if organization.is_onboarded:
+        return ConditionResult("True", Reason.ONBOARDED, "Defender for Cloud covers the organization.")
+    reason, message = Reason.ONBOARDING, "Defender for Cloud has not onboarded it yet."
+    if key in selection.not_selected:
+        reason, message = Reason.NOT_INCLUDED, "The organization is not selected."
+    elif key in selection.excluded:
+        reason, message = Reason.EXCLUDED, "The organization is excluded."
+    elif organization.is_held_by_other_connector:
+        reason, message = Reason.HELD_BY_OTHER_CONNECTOR, "Another connector of the tenant holds it."
+    return ConditionResult("False", reason, message)
 
 
-def _marked(
-    resource: DevOpsOrganization, verdict: ConditionResult | None, conditions: Conditions, now: datetime
-) -> OrganizationStatus:
-    generation = resource.metadata.generation
-    if verdict is None:
-        return resource.status.model_copy(update={"conditions": conditions, "observed_generation": generation})
-    mark = mark_ready if verdict.is_true else (mark_stalled if verdict.needs_user_action else mark_reconciling)
-    marked = mark(conditions, reason=verdict.reason, message=verdict.message, generation=generation, now=now)
-    return resource.status.model_copy(update={"conditions": marked, "observed_generation": generation})
+def _discovered(context: _Context, organization: AzureOrganization | None) -> ConditionResult | None:
+    discovery = context.discovery
+    if discovery is None or organization is None or not organization.is_onboarded:
+        return None
+    key, snapshot = organization.name.lower(), context.assessment.snapshot
+    expected = snapshot.expected.get(key)
+    is_complete = expected is not None and not lags(snapshot.inventory.by_organization.get(key), expected)
+    if discovery.is_complete or is_complete:
+        message = "Defender for Cloud has reported what the organization holds."
+        return ConditionResult("True", Reason.DISCOVERED, message)
+    if discovery.deadline_exceeded and organization.name in discovery.lagging:
+        message = "Defender for Cloud has not reported everything before the deadline."
+        return ConditionResult("False", Reason.DEADLINE_EXCEEDED, message)
+    message = "Defender for Cloud is still listing projects and repositories."
+    return ConditionResult("False", Reason.DISCOVERING, message)

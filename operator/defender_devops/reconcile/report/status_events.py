@@ -1,8 +1,8 @@
-"""Which events a change of status is worth (pure): one for each turn that a person would want to hear of."""
+"""The Kubernetes events for a change of status: one for each transition that a person should notice."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,62 +11,42 @@ from defender_devops.api.reasons import ConditionType
 
 __all__ = ["StatusEvent", "status_events"]
 
+EventType = Literal["Normal", "Warning"]
+
 
 @dataclass(frozen=True, slots=True)
 class StatusEvent:
-    """An event: Normal where all is well, Warning where somebody should look."""
+    """A Kubernetes event."""
 
-    type: Literal["Normal", "Warning"]
+    type: EventType
     reason: str
     message: str
 
 
-_GOOD = (ConditionType.READY, ConditionType.DISCOVERED)
-"""Turning True is worth an event."""
-
-_BAD = (ConditionType.REAUTH_REQUIRED, ConditionType.STALLED)
-"""Turning True, or another reason while True, is worth a warning."""
-
-_WATCHED = (
-    ConditionType.AUTHORIZED,
-    ConditionType.SIGNED_IN,
-    ConditionType.ORGANIZATIONS_AVAILABLE,
-    ConditionType.PREREQUISITES_MET,
+_TRANSITIONS: tuple[tuple[ConditionType, str, EventType], ...] = (
+    (ConditionType.REAUTH_REQUIRED, "True", "Warning"),
+    (ConditionType.STALLED, "True", "Warning"),
+    (ConditionType.AUTHORIZED, "False", "Warning"),
+    (ConditionType.SIGNED_IN, "False", "Warning"),
+    (ConditionType.ORGANIZATIONS_AVAILABLE, "False", "Warning"),
+    (ConditionType.PREREQUISITES_MET, "False", "Warning"),
+    (ConditionType.READY, "True", "Normal"),
+    (ConditionType.DISCOVERED, "True", "Normal"),
 )
-"""Turning False, or another reason while False, is worth a warning."""
+"""Conditions, in order of importance, and the status that is worth an event when it or its reason is new."""
 
 
-def status_events(before: Iterable[Condition], after: Iterable[Condition]) -> tuple[StatusEvent, ...]:
-    """Compare the conditions; each reason is told once."""
-    before, after = tuple(before), tuple(after)
-    told: dict[str, StatusEvent] = {}
-    for each in (
-        *_turned(before, after, _BAD, "True", "Warning"),
-        *_turned(before, after, _WATCHED, "False", "Warning"),
-    ):
-        told.setdefault(each.reason, each)
-    for each in (*_turned(before, after, _GOOD, "True", "Normal"), *_restored(before, after)):
-        told.setdefault(each.reason, each)
-    return tuple(told.values())
-
-
-def _turned(
-    before: tuple[Condition, ...],
-    after: tuple[Condition, ...],
-    kinds: Iterable[str],
-    status: str,
-    event: Literal["Normal", "Warning"],
-) -> Iterator[StatusEvent]:
-    for kind in kinds:
-        old, new = find_condition(before, kind), find_condition(after, kind)
+def status_events(previous: Iterable[Condition], current: Iterable[Condition]) -> tuple[StatusEvent, ...]:
+    """Compare the conditions of two statuses; each reason yields one event at most."""
+    previous, current = tuple(previous), tuple(current)
+    events: dict[str, StatusEvent] = {}
+    for kind, status, event_type in _TRANSITIONS:
+        old, new = find_condition(previous, kind), find_condition(current, kind)
         if new is None or new.status != status:
             continue
         if old is None or (old.status, old.reason) != (new.status, new.reason):
-            yield StatusEvent(event, new.reason, new.message)
-
-
-def _restored(before: tuple[Condition, ...], after: tuple[Condition, ...]) -> Iterator[StatusEvent]:
-    """What needed a person and works again."""
-    old, new = (find_condition(each, ConditionType.REAUTH_REQUIRED) for each in (before, after))
+            events.setdefault(new.reason, StatusEvent(event_type, new.reason, new.message))
+    old, new = (find_condition(conditions, ConditionType.REAUTH_REQUIRED) for conditions in (previous, current))
     if old is not None and old.is_true and new is not None and not new.is_true:
-        yield StatusEvent("Normal", new.reason, "What needed a person works again.")
+        events.setdefault(new.reason, StatusEvent("Normal", new.reason, "Re-authorization is no longer required."))
+    return tuple(events.values())

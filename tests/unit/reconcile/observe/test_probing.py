@@ -32,7 +32,7 @@ GATHERER = Gatherer(
     sign_ins=cast("SignInObserver", None),
     cluster_id="cluster-1",
     namespaces=None,
-    timings=Timings(check_interval=CHECK),
+    timings=Timings(probe_interval=CHECK),
     refresh_interval=REFRESH,
     clock=lambda: NOW,
 )

@@ -7,6 +7,7 @@ import pytest
 from defender_devops.api.azure_types import AutoDiscovery
 from defender_devops.reconcile.actions.azure import Authorize, CreateConnector
 from defender_devops.reconcile.actions.kubernetes import RecordCodeHash, RecordManagedTags
+from defender_devops.reconcile.facts.assessment import assess
 from defender_devops.reconcile.facts.desired_state import hierarchy_identifier
 from defender_devops.reconcile.plan.plan import plan
 from tests.unit.reconcile.builder import CONNECTOR_ID, NEW_CODE, NOW, SPENT_CODE, UID, snapshot
@@ -274,7 +275,7 @@ def test_authorization(case: Case) -> None:
 
 def test_a_connector_is_made_with_our_tags_and_a_guid_that_a_repeat_would_find() -> None:
     world = snapshot(ABSENT, FRESH, CODE, NEW, "spec: {azure: {tags: {team: red}}}")
-    assert plan(world, NOW).actions[:4] == (
+    assert plan(assess(world), NOW).actions[:4] == (
         RecordManagedTags(("team",)),
         CreateConnector(
             id=CONNECTOR_ID,
@@ -293,7 +294,7 @@ def test_a_connector_is_made_with_our_tags_and_a_guid_that_a_repeat_would_find()
 
 def test_the_connector_has_the_name_that_the_spec_gives_it() -> None:
     world = snapshot(ABSENT, FRESH, CODE, NEW, "spec: {azure: {connectorName: legacy}}")
-    create = plan(world, NOW).actions[0]
+    create = plan(assess(world), NOW).actions[0]
     assert isinstance(create, CreateConnector)
     assert create.id.endswith("/legacy")
 
@@ -304,5 +305,5 @@ def test_the_derived_guid_is_one_of_its_own_for_each_resource() -> None:
 
 
 def test_a_plan_without_azure_needs_no_fresh_reading() -> None:
-    assert not plan(snapshot("metadata: {finalizers: []}"), NOW).writes_to_azure
-    assert plan(snapshot(SELECTED), NOW).writes_to_azure
+    assert not plan(assess(snapshot("metadata: {finalizers: []}")), NOW).writes_to_azure
+    assert plan(assess(snapshot(SELECTED)), NOW).writes_to_azure

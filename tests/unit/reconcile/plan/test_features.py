@@ -6,6 +6,7 @@ import pytest
 
 from defender_devops.api.azure_types import AgentlessConfiguration, Annotations, AutoDiscovery, InventoryItem
 from defender_devops.reconcile.actions.azure import AssignReader, RemoveReader, SetAnnotations, UpdateConfiguration
+from defender_devops.reconcile.facts.assessment import assess
 from defender_devops.reconcile.plan.plan import plan
 from defender_devops.reconcile.plan.security_readers import reader_assignment_name
 from tests.unit.reconcile.builder import NOW, ROLE, UID, snapshot
@@ -215,7 +216,7 @@ def test_features(case: Case) -> None:
 
 
 def test_annotations_are_asked_for_in_azure_s_terms() -> None:
-    assert plan(snapshot(HIGH, HALF), NOW).actions == (
+    assert plan(assess(snapshot(HIGH, HALF)), NOW).actions == (
         SetAnnotations("contoso", Annotations(enabled=True, minimum_severity="High")),
         SetAnnotations("fabrikam", Annotations(enabled=True, minimum_severity="High")),
     )
@@ -228,12 +229,12 @@ def test_scanning_is_asked_for_in_azure_s_terms() -> None:
         inventory_list_type="Inclusion",
         inventory=(InventoryItem("AzureDevOpsOrganization", "contoso"),),
     )
-    assert plan(snapshot(INCLUDING), NOW).actions == (UpdateConfiguration(agentless=wanted),)
+    assert plan(assess(snapshot(INCLUDING)), NOW).actions == (UpdateConfiguration(agentless=wanted),)
 
 
 def test_assignments_have_derived_names_so_that_a_repeat_finds_its_own() -> None:
     world = snapshot(ONE, assigned(f"{{{USER}: ours}}"))
-    assert plan(world, NOW).actions == (
+    assert plan(assess(world), NOW).actions == (
         AssignReader(reader_assignment_name(UID, GROUP), GROUP, "Group", ROLE),
         RemoveReader(reader_assignment_name(UID, USER), USER),
     )

@@ -8,7 +8,7 @@ import pytest
 
 from defender_devops.reconcile.actions.azure import SetTags
 from defender_devops.reconcile.actions.kubernetes import RecordManagedTags
-from defender_devops.reconcile.facts.ownership import ownership_conflict
+from defender_devops.reconcile.facts.assessment import assess
 from defender_devops.reconcile.facts.snapshot import Owner
 from defender_devops.reconcile.plan.plan import plan
 from tests.unit.reconcile.builder import NOW, UID, snapshot
@@ -118,7 +118,7 @@ def test_ownership(case: Case) -> None:
 
 def test_tags_are_sent_as_a_whole_in_the_spelling_that_they_have() -> None:
     world = snapshot(TAGS, "azure: {tags: {Team: blue, env: prod}}")
-    assert plan(world, NOW).actions == (
+    assert plan(assess(world), NOW).actions == (
         RecordManagedTags(("costs",)),
         SetTags(
             {
@@ -135,11 +135,11 @@ def test_tags_are_sent_as_a_whole_in_the_spelling_that_they_have() -> None:
 
 def test_the_owner_s_tag_counts_in_any_case() -> None:
     assert (
-        ownership_conflict(snapshot("azure: {owner: nobody, tags: {Defender-DevOps-Owner: cluster-2/x}}", FRESH))
+        assess(snapshot("azure: {owner: nobody, tags: {Defender-DevOps-Owner: cluster-2/x}}", FRESH)).ownership_conflict
         is not None
     )
     ours = f"azure: {{owner: nobody, tags: {{Defender-DevOps-Owner: cluster-1/{UID}}}}}"
-    assert ownership_conflict(snapshot(ours, CODE_NEVER, FRESH)) is None
+    assert assess(snapshot(ours, CODE_NEVER, FRESH)).ownership_conflict is None
 
 
 @pytest.mark.parametrize("cluster", ["cluster-1", "prod/europe", ""])
@@ -156,13 +156,13 @@ def test_an_owner_reads_back_as_it_was_written(cluster: str) -> None:
         ((ANOTHER,), "OwnershipLost", ["now owned by other/theirs", "remove the tag defender-devops-owner"]),
         ((ELSEWHERE, ALWAYS), "OwnershipLost", ["other/theirs"]),
         ((FRESH, "azure: {kind: GitHub}"), "InvalidSpec", ["A connector for GitHub", "connectorName"]),
-        (("azure: {location: northeurope}",), "InvalidSpec", ["region northeurope", "westeurope", "cannot move"]),
-        ((OBSERVE, "azure: {location: northeurope}"), "InvalidSpec", ["cannot move"]),
+        (("azure: {location: northeurope}",), "InvalidSpec", ["region northeurope", "westeurope", "cannot be moved"]),
+        ((OBSERVE, "azure: {location: northeurope}"), "InvalidSpec", ["cannot be moved"]),
         ((OBSERVE, "azure: {kind: GitHub}"), "InvalidSpec", ["GitHub"]),
     ],
 )
 def test_a_refusal_says_whose_it_is_and_what_to_do(world: tuple[str, ...], reason: str, words: list[str]) -> None:
-    failure = ownership_conflict(snapshot(*world))
+    failure = assess(snapshot(*world)).ownership_conflict
     assert failure is not None
     assert failure.terminal
     assert failure.reason == reason
@@ -173,4 +173,4 @@ def test_a_refusal_says_whose_it_is_and_what_to_do(world: tuple[str, ...], reaso
 @pytest.mark.parametrize(("watched", "adopted"), [("other", True), ("elsewhere", False)])
 def test_an_owner_is_dead_where_its_namespace_is_watched_and_does_not_hold_it(watched: str, adopted: bool) -> None:
     seen = replace(snapshot(FRESH, DEAD), namespaces=frozenset({watched}))
-    assert (ownership_conflict(seen) is None) == adopted
+    assert (assess(seen).ownership_conflict is None) == adopted

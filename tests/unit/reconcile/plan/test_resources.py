@@ -67,7 +67,6 @@ CASES = [
     Case("none without a connector", (NOBODY, ABSENT)),
     Case("none where Azure cannot be read", (NOBODY, "unreadable: {reason: AzureUnavailable, message: down}")),
     Case("none for a connector that is another's", (NOBODY, "azure: {owner: another}", FRESH)),
-    Case("none in a namespace that is going", (NOBODY, "namespaceTerminating: true")),
     Case("none while suspended", (NOBODY, "spec: {suspend: true}")),
     Case("one for each with Observe too", (NOBODY, OBSERVE), BOTH),
     Case("one for each with Observe at another's connector", (NOBODY, OBSERVE, "azure: {owner: another}", FRESH), BOTH),

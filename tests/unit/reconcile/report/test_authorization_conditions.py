@@ -8,6 +8,7 @@ import pytest
 
 from defender_devops.api.conditions import find_condition, is_true
 from defender_devops.api.reasons import REASONS, ConditionType
+from defender_devops.reconcile.facts.assessment import assess
 from defender_devops.reconcile.facts.snapshot import Failure
 from defender_devops.reconcile.report.report import report
 from tests.unit.reconcile.builder import NOW, SPENT_CODE, snapshot, with_status
@@ -74,7 +75,7 @@ AUTHORIZED_CASES = [
         "Authorized",
         "False",
         "AwaitingAuthorization",
-        ("handed over already", "get a new one-time code"),
+        ("sent before", "get a new one-time code"),
     ),
     Says(
         "a code and a page to paste it on",
@@ -90,7 +91,7 @@ AUTHORIZED_CASES = [
         "Authorized",
         "False",
         "AwaitingAuthorization",
-        ("or paste it at https://sign-in.contoso.com/security/contoso",),
+        ("or enter it on the connector's page (status.signIn.url)",),
     ),
     Says(
         "under Observe no code is asked for",
@@ -114,7 +115,7 @@ AUTHORIZED_CASES = [
         "Authorized",
         "Unknown",
         "AwaitingAuthorization",
-        ("taking its authorization up",),
+        ("validating its authorization",),
     ),
     Says("another operation is under way", (PENDING, AUTHORIZED), "Authorized", "True", "Authorized"),
     Says(
@@ -130,7 +131,7 @@ AUTHORIZED_CASES = [
         "Authorized",
         "False",
         "TokenExchangeFailed",
-        ("InvalidOAuthCode.", "spent", "get a new one-time code"),
+        ("InvalidOAuthCode.", "cannot be used again", "get a new one-time code"),
     ),
     Says(
         "the exchange failed with Adopt",
@@ -183,7 +184,7 @@ AUTHORIZED_CASES = [
         "AuthorizationLost",
         (
             "authorized on 2026-02-01 08:00 UTC",
-            "under the account mdc@contoso.com",
+            "with the account mdc@contoso.com",
             "It was revoked.",
             "Authorize connector contoso in the Defender portal as mdc@contoso.com",
         ),
@@ -199,7 +200,10 @@ AUTHORIZED_CASES = [
         "Authorized",
         "False",
         "AuthorizationLost",
-        ("Defender portal as mdc@contoso.com. Sign in at https://page.test/x to have it seen at once.",),
+        (
+            "Defender portal as mdc@contoso.com. Then sign in on the connector's page (status.signIn.url) to have it ",
+            "(status.signIn.url) to have it checked at once.",
+        ),
     ),
     Says(
         "the probe finds it revoked, and the page takes a new code too",
@@ -207,7 +211,10 @@ AUTHORIZED_CASES = [
         "Authorized",
         "False",
         "AuthorizationLost",
-        ("or paste it at https://page.test/x. It is valid for minutes. Sign in there to have it seen at once.",),
+        (
+            "or enter it on the connector's page (status.signIn.url). It is valid for minutes. Then sign in on the ",
+            "(status.signIn.url) to have it checked at once.",
+        ),
     ),
     Says(
         "the probe answers with nobody where there were some",
@@ -215,7 +222,7 @@ AUTHORIZED_CASES = [
         "Authorized",
         "False",
         "AuthorizationLost",
-        ("sees no organization any more",),
+        ("no longer reaches any organization",),
     ),
     Says(
         "the probe answers with nobody where there never were any",
@@ -498,22 +505,22 @@ CASES = [*AUTHORIZED_CASES, *SIGNED_IN_CASES, *REAUTH_CASES]
 
 def test_an_answer_that_became_empty_is_a_loss_at_each_look_until_there_is_one_again() -> None:
     world = snapshot(AUTHORIZED)
-    world = with_status(world, report(world, None, NOW).status)
+    world = with_status(world, report(assess(world), None, NOW).status)
     nobody = snapshot("azure: {available: none, organizations: null}").cloud
     for _ in range(3):
-        lost = report(replace(world, cloud=nobody), None, NOW).status
+        lost = report(assess(replace(world, cloud=nobody)), None, NOW).status
         world = with_status(world, lost)
         told = find_condition(lost.conditions, "Authorized")
         assert told is not None
         assert told.reason == "AuthorizationLost"
-    back = report(replace(world, cloud=snapshot().cloud), None, NOW).status
+    back = report(assess(replace(world, cloud=snapshot().cloud)), None, NOW).status
     assert is_true(back.conditions, "Authorized")
 
 
 def test_an_empty_answer_is_no_loss_where_it_was_always_empty() -> None:
     nobody = "azure: {available: none, organizations: null}"
-    revoked = report(snapshot(nobody, REVOKED), None, NOW).status
-    assert is_true(report(with_status(snapshot(nobody), revoked), None, NOW).status.conditions, "Authorized")
+    revoked = report(assess(snapshot(nobody, REVOKED)), None, NOW).status
+    assert is_true(report(assess(with_status(snapshot(nobody), revoked)), None, NOW).status.conditions, "Authorized")
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -531,7 +538,7 @@ def test_a_condition_says_what_is_the_matter_and_what_to_do(case: Says) -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_every_reason_is_one_that_the_documentation_knows_for_its_condition(case: Says) -> None:
-    written = report(snapshot(*case.world), case.failure, NOW)
+    written = report(assess(snapshot(*case.world)), case.failure, NOW)
     for conditions in (written.status.conditions, *(status.conditions for _, status in written.organizations)):
         for each in conditions:
             assert each.reason in REASONS[ConditionType(each.type)], each

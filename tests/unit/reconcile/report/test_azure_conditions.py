@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from defender_devops.api.reasons import REASONS, ConditionType
+from defender_devops.reconcile.facts.assessment import assess
 from defender_devops.reconcile.facts.snapshot import Failure
 from defender_devops.reconcile.report.report import report
 from tests.unit.reconcile.builder import NOW, snapshot
@@ -29,8 +30,15 @@ resources:
 """
 PROVISIONED_CASES = [
     Says("all agrees", (), "Provisioned", "True", "Provisioned"),
-    Says("what was just asked for has to show", (SELECTED,), "Provisioned", "False", "Provisioning", ("Still to do",)),
-    Says("Azure is at it", (PENDING,), "Provisioned", "False", "Provisioning", ("working",)),
+    Says(
+        "what was just asked for has to show",
+        (SELECTED,),
+        "Provisioned",
+        "False",
+        "Provisioning",
+        ("Changes to be made",),
+    ),
+    Says("Azure is at it", (PENDING,), "Provisioned", "False", "Provisioning", ("is changing",)),
     Says("Azure is at it, and all agreed before", (PENDING, PROVISIONED), "Provisioned", "True", "Provisioned"),
     Says(
         "Azure is at it, for a new generation",
@@ -99,14 +107,14 @@ PROVISIONED_CASES = [
         "another owns it", (FRESH, "azure: {owner: another}"), "Provisioned", "False", "NotAdopted", ("other/theirs",)
     ),
     Says("another took it", ("azure: {owner: another}",), "Provisioned", "False", "OwnershipLost", ("other/theirs",)),
-    Says("another region", ("azure: {location: eastus}",), "Provisioned", "False", "InvalidSpec", ("cannot move",)),
+    Says("another region", ("azure: {location: eastus}",), "Provisioned", "False", "InvalidSpec", ("cannot be moved",)),
     Says(
         "drift under Observe",
         (OBSERVE, SELECTED),
         "Provisioned",
         "False",
         "DriftDetected",
-        ("Observe forbids to update the DevOps configuration (auto-discovery Disabled",),
+        ("Observe prevents the operator from this: update the DevOps configuration (auto-discovery Disabled",),
     ),
     Says(
         "drift under Observe stays a drift",
@@ -148,7 +156,7 @@ PROVISIONED_CASES = [
         "Provisioned",
         "False",
         "AzureUnavailable",
-        ("Disk full. It is tried again",),
+        ("Disk full. The operator retries",),
     ),
     Says(
         "an operation was canceled",
@@ -241,7 +249,7 @@ AVAILABLE_CASES = [
         "OrganizationsAvailable",
         "False",
         "OrganizationConflict",
-        ("holds tailspin.", "Take it out there"),
+        ("holds tailspin.", "Remove it there"),
     ),
     Says(
         "one is held, and it is known by whom",
@@ -326,7 +334,7 @@ def test_a_condition_says_what_is_the_matter_and_what_to_do(case: Says) -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_every_reason_is_one_that_the_documentation_knows_for_its_condition(case: Says) -> None:
-    written = report(snapshot(*case.world), case.failure, NOW)
+    written = report(assess(snapshot(*case.world)), case.failure, NOW)
     for conditions in (written.status.conditions, *(status.conditions for _, status in written.organizations)):
         for each in conditions:
             assert each.reason in REASONS[ConditionType(each.type)], each

@@ -9,6 +9,7 @@ import pytest
 
 from defender_devops.api.conditions import Condition, find_condition, is_true
 from defender_devops.api.reasons import Reason
+from defender_devops.reconcile.facts.assessment import assess
 from defender_devops.reconcile.facts.snapshot import Failure
 from defender_devops.reconcile.report.report import report
 from tests.unit.reconcile.builder import NOW, snapshot
@@ -25,7 +26,7 @@ FORBIDDEN = Failure("Forbidden", "Azure forbids to delete. Give it the right.", 
 
 def said(*world: str, failure: Failure | None = None) -> tuple[Condition, str]:
     """Ready, and what kstatus would make of the rest."""
-    conditions = report(snapshot(GOING, *world), failure, NOW).status.conditions
+    conditions = report(assess(snapshot(GOING, *world)), failure, NOW).status.conditions
     ready = find_condition(conditions, "Ready")
     assert ready is not None
     assert ready.status == "False"
@@ -39,8 +40,8 @@ def said(*world: str, failure: Failure | None = None) -> tuple[Condition, str]:
     [
         ((CREATED,), "being deleted in Azure"),
         ((ADOPTED,), "stays in Azure"),
-        ((CREATED, OBSERVE), "left as it is"),
-        ((CREATED, SUSPEND), "left as it is"),
+        ((CREATED, OBSERVE), "Azure is not changed"),
+        ((CREATED, SUSPEND), "Azure is not changed"),
         ((ADOPTED, unreadable("AzureUnavailable", terminal=False)), "stays in Azure"),
         ((CREATED, DETACH, unreadable("CredentialsMissing", terminal=True)), "stays in Azure"),
         ((CREATED, NO_GROUP), "being deleted in Azure"),
@@ -57,7 +58,8 @@ def test_what_a_person_has_to_mend_blocks_deletion(reason: str) -> None:
     ready, flag = said(CREATED, unreadable(reason, terminal=True))
     assert (ready.reason, flag) == (Reason.DELETION_BLOCKED, "Stalled")
     assert ready.message == (
-        f"The connector cannot be deleted in Azure: Do this about it. To let go of it and leave it there: {PATCH}"
+        "The connector cannot be deleted in Azure: Do this about it. To delete only the resource and keep the "
+        f"connector in Azure: {PATCH}"
     )
 
 
@@ -71,11 +73,11 @@ def test_what_passes_blocks_it_too_and_shows_the_way_out(reason: str) -> None:
 def test_a_step_that_failed_blocks_deletion() -> None:
     ready, flag = said(CREATED, failure=FORBIDDEN)
     assert (ready.reason, flag) == (Reason.DELETION_BLOCKED, "Stalled")
-    assert "Give it the right. To let go" in ready.message
+    assert "Give it the right. To delete only the resource" in ready.message
 
 
 def test_the_cause_stands_in_provisioned() -> None:
-    written = report(snapshot(GOING, CREATED, unreadable("CredentialsMissing", terminal=True)), None, NOW)
+    written = report(assess(snapshot(GOING, CREATED, unreadable("CredentialsMissing", terminal=True))), None, NOW)
     provisioned = find_condition(written.status.conditions, "Provisioned")
     assert provisioned is not None
     assert (provisioned.status, provisioned.reason) == ("False", "CredentialsMissing")
@@ -104,7 +106,7 @@ def test_the_patch_is_one_that_lets_go() -> None:
 
 def test_what_was_known_of_the_connector_stays_while_it_goes() -> None:
     world = snapshot(GOING, CREATED, "status: {connectorId: /x, discovery: {percent: 94}}", "metadata: {generation: 4}")
-    status = report(world, None, NOW).status
+    status = report(assess(world), None, NOW).status
     assert status.connector_id == "/x"
     assert status.discovery == world.connector.status.discovery
     assert status.azure == world.connector.status.azure
@@ -114,4 +116,4 @@ def test_what_was_known_of_the_connector_stays_while_it_goes() -> None:
 def test_what_was_said_of_its_organizations_stays_while_it_goes() -> None:
     told = "status: {observedGeneration: 1, conditions: [{type: Ready, status: 'True', reason: Onboarded}]}"
     resources = f"resources: {{contoso: {{generated: true, {told}}}, fabrikam: {{onboarding: Onboarded, {told}}}}}"
-    assert not report(snapshot(GOING, CREATED, resources), FORBIDDEN, NOW).organizations
+    assert not report(assess(snapshot(GOING, CREATED, resources)), FORBIDDEN, NOW).organizations

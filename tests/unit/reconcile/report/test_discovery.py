@@ -8,6 +8,7 @@ import pytest
 
 from defender_devops.api.conditions import find_condition
 from defender_devops.api.connector import DiscoveryStatus
+from defender_devops.reconcile.facts.assessment import assess
 from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot
 from defender_devops.reconcile.report.report import Report, report
 from tests.unit.reconcile.builder import NOW, snapshot, with_status
@@ -34,7 +35,7 @@ class Clock:
     def look(self, *news: str, after: timedelta = timedelta()) -> Report:
         self.now += after
         self.world = (*self.world, *news)
-        written = report(self.snapshot, None, self.now)
+        written = report(assess(self.snapshot), None, self.now)
         self.status = written.status
         return written
 

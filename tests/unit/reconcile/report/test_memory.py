@@ -9,7 +9,7 @@ import pytest
 from defender_devops.api.connector import AzureStatus
 from defender_devops.reconcile.actions.action import Action
 from defender_devops.reconcile.actions.kubernetes import RecordCodeHash
-from defender_devops.reconcile.facts.ownership import ownership_conflict
+from defender_devops.reconcile.facts.assessment import assess
 from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot, Failure
 from defender_devops.reconcile.plan.plan import plan
 from defender_devops.reconcile.report.report import report
@@ -23,14 +23,14 @@ ALL = "spec: {organizations: {mode: All}}"
 
 
 def remembered(*world: str, failure: Failure | None = None) -> AzureStatus:
-    azure = report(snapshot(*world), failure, NOW).status.azure
+    azure = report(assess(snapshot(*world)), failure, NOW).status.azure
     assert azure is not None
     return azure
 
 
 def carried_out(world: ConnectorSnapshot, kind: type[Action] = Action) -> ConnectorSnapshot:
     """The snapshot with the planned steps of a kind folded in."""
-    for step in plan(world, NOW).actions:
+    for step in plan(assess(world), NOW).actions:
         if isinstance(step, kind):
             world = step.effect(world, NOW)
     return world
@@ -41,7 +41,7 @@ def carried_out(world: ConnectorSnapshot, kind: type[Action] = Action) -> Connec
 
 def test_tags_that_were_set_are_remembered() -> None:
     world = carried_out(snapshot("spec: {azure: {tags: {team: red}}}", "azure: {tags: {env: prod}}"))
-    azure = report(world, None, NOW).status.azure
+    azure = report(assess(world), None, NOW).status.azure
     assert azure is not None
     assert azure.managed_tag_keys == ("team",)
 
@@ -129,32 +129,32 @@ def test_the_guid_tells_who_created_it(guid: str, before: str, *, created: bool)
     "world", [(), (OBSERVE,), ("spec: {adoptionPolicy: Always}",)], ids=["Manage", "Observe", "Always"]
 )
 def test_what_does_not_carry_our_tag_is_not_remembered_as_ours(owner: str, world: tuple[str, ...]) -> None:
-    written = report(snapshot(FRESH, f"azure: {{owner: {owner}}}", *world), THROTTLED, NOW)
+    written = report(assess(snapshot(FRESH, f"azure: {{owner: {owner}}}", *world)), THROTTLED, NOW)
     assert written.status.azure is None
 
 
 def test_always_takes_over_though_the_first_attempt_failed() -> None:
     world = snapshot(FRESH, "azure: {owner: another}", "spec: {adoptionPolicy: Always}")
-    later = with_status(world, report(world, THROTTLED, NOW).status)
-    assert ownership_conflict(later) is None
-    assert plan(later, NOW).actions == plan(world, NOW).actions
+    later = with_status(world, report(assess(world), THROTTLED, NOW).status)
+    assert assess(later).ownership_conflict is None
+    assert plan(assess(later), NOW).actions == plan(assess(world), NOW).actions
 
 
 def test_what_was_taken_over_and_is_taken_back_is_lost() -> None:
     world = carried_out(snapshot(FRESH, "azure: {owner: another}", "spec: {adoptionPolicy: Always}"))
     taken = with_status(
-        snapshot("azure: {owner: another}", "spec: {adoptionPolicy: Always}"), report(world, None, NOW).status
+        snapshot("azure: {owner: another}", "spec: {adoptionPolicy: Always}"), report(assess(world), None, NOW).status
     )
-    failure = ownership_conflict(taken)
+    failure = assess(taken).ownership_conflict
     assert failure is not None
     assert failure.reason == "OwnershipLost"
 
 
 def test_the_connector_s_id_stands_while_there_is_one() -> None:
-    assert report(snapshot(), None, NOW).status.connector_id == CONNECTOR_ID
-    assert report(snapshot(ABSENT, "status: {connectorId: /x}"), None, NOW).status.connector_id is None
+    assert report(assess(snapshot()), None, NOW).status.connector_id == CONNECTOR_ID
+    assert report(assess(snapshot(ABSENT, "status: {connectorId: /x}")), None, NOW).status.connector_id is None
     unread = snapshot("unreadable: {reason: Forbidden, message: m, terminal: true}", "status: {connectorId: /x}")
-    assert report(unread, None, NOW).status.connector_id == "/x"
+    assert report(assess(unread), None, NOW).status.connector_id == "/x"
 
 
 # --- the code and the authorization
@@ -163,7 +163,7 @@ def test_the_connector_s_id_stands_while_there_is_one() -> None:
 def test_a_code_is_remembered_whatever_came_of_sending_it() -> None:
     known = f"status: {{authorization: {{codeHash: {SPENT_CODE}}}}}"
     world = carried_out(snapshot(ABSENT, FRESH, CODE, "code: new", known), RecordCodeHash)
-    written = report(world, THROTTLED, NOW).status.authorization
+    written = report(assess(world), THROTTLED, NOW).status.authorization
     assert written is not None
     assert (written.code_hash, written.spent_code_hashes) == (NEW_CODE, (SPENT_CODE,))
 
@@ -180,35 +180,35 @@ def test_a_spent_code_stays_spent_through_twenty_others() -> None:
 
 def test_a_code_that_lay_there_over_an_authorization_that_works_is_set_aside() -> None:
     world = snapshot(CODE, "code: new", FRESH)
-    written = report(world, None, NOW).status
+    written = report(assess(world), None, NOW).status
     assert written.authorization is not None
     assert written.authorization.code_hash == NEW_CODE
-    assert not plan(with_status(world, written), NOW).actions
+    assert not plan(assess(with_status(world, written)), NOW).actions
 
 
 def test_a_code_that_comes_later_is_not_set_aside() -> None:
     world = snapshot(CODE, "code: new")
-    written = report(world, None, NOW).status
+    written = report(assess(world), None, NOW).status
     assert written.authorization is not None
     assert written.authorization.code_hash is None
 
 
 def test_the_time_of_authorization_moves_only_when_it_begins_to_work() -> None:
-    first = report(snapshot(FRESH), None, NOW).status
+    first = report(assess(snapshot(FRESH)), None, NOW).status
     later = NOW + timedelta(days=3)
-    again = report(with_status(snapshot(), first), None, later).status
+    again = report(assess(with_status(snapshot(), first)), None, later).status
     assert first.authorization == again.authorization
     assert first.authorization is not None
     assert first.authorization.last_authorized_at == NOW
-    lost = report(with_status(snapshot(REVOKED), first), None, later).status
+    lost = report(assess(with_status(snapshot(REVOKED), first)), None, later).status
     assert lost.authorization == first.authorization
-    back = report(with_status(snapshot(), lost), None, later).status
+    back = report(assess(with_status(snapshot(), lost)), None, later).status
     assert back.authorization is not None
     assert back.authorization.last_authorized_at == later
 
 
 def test_nothing_is_written_of_an_authorization_that_nobody_gave() -> None:
-    assert report(snapshot(ABSENT, FRESH), None, NOW).status.authorization is None
+    assert report(assess(snapshot(ABSENT, FRESH)), None, NOW).status.authorization is None
 
 
 # --- what else
@@ -216,8 +216,11 @@ def test_nothing_is_written_of_an_authorization_that_nobody_gave() -> None:
 
 def test_the_annotation_counts_as_handled_once_somebody_looked() -> None:
     asked = "metadata: {annotations: {defender-devops.io/reconcile-requested-at: now}}"
-    assert report(snapshot(asked), None, NOW).status.last_handled_reconcile_at == "now"
+    assert report(assess(snapshot(asked)), None, NOW).status.last_handled_reconcile_at == "now"
     down = "unreadable: {reason: AzureUnavailable, message: m}"
     ready = "status: {conditions: [{type: Ready, status: 'True', reason: Ready}]}"
-    assert report(snapshot(asked, down, ready), None, NOW).status.last_handled_reconcile_at is None
-    assert report(snapshot(asked, AUTHORIZED, down, failures=3), None, NOW).status.last_handled_reconcile_at == "now"
+    assert report(assess(snapshot(asked, down, ready)), None, NOW).status.last_handled_reconcile_at is None
+    assert (
+        report(assess(snapshot(asked, AUTHORIZED, down, failures=3)), None, NOW).status.last_handled_reconcile_at
+        == "now"
+    )

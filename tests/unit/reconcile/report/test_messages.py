@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from defender_devops.reconcile.facts.assessment import assess
 from defender_devops.reconcile.report.report import report
 from tests.unit.reconcile.builder import NOW, snapshot
 from tests.unit.reconcile.cases import CODE, OBSERVE
@@ -43,7 +44,7 @@ LONG_WORLDS = {
 
 @pytest.mark.parametrize("world", LONG_WORLDS.values(), ids=LONG_WORLDS)
 def test_messages_stay_within_a_kilobyte_whatever_azure_says(world: tuple[str, ...]) -> None:
-    written = report(snapshot(*world), None, NOW)
+    written = report(assess(snapshot(*world)), None, NOW)
     every = [*written.status.conditions, *(each for _, status in written.organizations for each in status.conditions)]
     assert all(len(each.message.encode()) <= 1024 for each in every)
     assert any("…" in each.message for each in every)
@@ -58,9 +59,9 @@ def test_messages_stay_within_a_kilobyte_whatever_azure_says(world: tuple[str, .
             "Authorized",
             "Authorize connector contoso in the Defender portal as mdc@contoso.com.",
         ),
-        ("a failed change", "Provisioned", "It is tried again within minutes."),
+        ("a failed change", "Provisioned", "The operator retries within minutes."),
         ("a sign-in", "ReauthRequired", "Defender still works; the operator's checks have stopped."),
-        ("a holder", "OrganizationsAvailable", "Take it out there, or leave it out here."),
+        ("a holder", "OrganizationsAvailable", "Remove it there, or exclude it here."),
     ],
 )
 def test_what_to_do_is_not_cut_off(world: str, kind: str, what_to_do: str) -> None:

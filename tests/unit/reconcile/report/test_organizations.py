@@ -11,6 +11,7 @@ from defender_devops.api.conditions import find_condition, is_true
 from defender_devops.api.names import LABEL_GENERATED
 from defender_devops.api.organization import DevOpsOrganization, OrganizationStatus
 from defender_devops.api.reasons import REASONS, ConditionType
+from defender_devops.reconcile.facts.assessment import assess
 from defender_devops.reconcile.report.organizations import report_missing_connector
 from defender_devops.reconcile.report.report import report
 from tests.unit.reconcile.builder import CONNECTOR_ID, NOW, resource, snapshot
@@ -33,7 +34,7 @@ def declared(organization: str, told: str) -> str:
 
 def statuses(*world: str) -> dict[str, tuple[DevOpsOrganization, OrganizationStatus]]:
     """What is reported, by the resource's name."""
-    written = report(snapshot(*world), None, NOW)
+    written = report(assess(snapshot(*world)), None, NOW)
     return {each.metadata.name: (each, status) for each, status in written.organizations}
 
 
@@ -138,7 +139,13 @@ CASES = [
     ),
     # left out
     Stands(
-        "excluded by the connector", "fabrikam", (EXCLUDE, LISTED, OUT), "True", "Excluded", ("as asked",), "Excluded"
+        "excluded by the connector",
+        "fabrikam",
+        (EXCLUDE, LISTED, OUT),
+        "True",
+        "Excluded",
+        ("is excluded",),
+        "Excluded",
     ),
     Stands(
         "excluded by a decision",
@@ -167,7 +174,7 @@ CASES = [
         (),
         "Excluded",
     ),
-    Stands("excluded and still covered", "fabrikam", (EXCLUDE,), "False", "Provisioning", ("taken out",)),
+    Stands("excluded and still covered", "fabrikam", (EXCLUDE,), "False", "Provisioning", ("not been removed",)),
     Stands(
         "excluded, and a decision overrules it",
         "fabrikam",
@@ -181,7 +188,7 @@ CASES = [
         (SELECTED, LISTED, NEW, declared("tailspin", "{}")),
         "True",
         "NotIncluded",
-        ("Nobody asked for tailspin",),
+        ("tailspin is not selected",),
         "NotIncluded",
     ),
     Stands(
@@ -220,7 +227,7 @@ CASES = [
         (OBSERVE, OUT),
         "Stalled",
         "DriftDetected",
-        ("fabrikam is not onboarded, and managementPolicy Observe forbids",),
+        ("fabrikam is not onboarded; managementPolicy Observe prevents",),
         "Onboarding",
     ),
     Stands(
@@ -291,7 +298,7 @@ CASES = [
         "Onboarding",
     ),
     Stands(
-        "the authorization is lost before it was taken out",
+        "the authorization is lost before it was not been removed",
         "fabrikam",
         (EXCLUDE, LISTED, REVOKED),
         "Stalled",
@@ -316,7 +323,7 @@ CASES = [
         ),
         "False",
         "Onboarding",
-        ("not known yet",),
+        ("not returned",),
         None,
     ),
     Stands(
@@ -438,7 +445,14 @@ def covered_before(organization: str, **told: object) -> str:
         ((EXCLUDE, LISTED, OUT), "Excluded", "Excluded"),
         ((ABSENT,), "ConnectorNotFound", "ConnectorNotFound"),
     ],
-    ids=["gone", "gone, and nobody answers where", "taken out", "held elsewhere", "excluded", "without a connector"],
+    ids=[
+        "gone",
+        "gone, and nobody answers where",
+        "not been removed",
+        "held elsewhere",
+        "excluded",
+        "without a connector",
+    ],
 )
 def test_what_is_no_longer_covered_keeps_nothing_of_what_was_known_of_it(
     world: tuple[str, ...], ready: str, onboarded: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from defender_devops.api.reasons import REASONS, ConditionType
+from defender_devops.reconcile.facts.assessment import assess
 from defender_devops.reconcile.report.report import report
 from tests.unit.reconcile.builder import NOW, snapshot
 from tests.unit.reconcile.says import SIGN_IN, Says, condition
@@ -80,7 +81,7 @@ def test_a_condition_says_what_is_the_matter_and_what_to_do(case: Says) -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_every_reason_is_one_that_the_documentation_knows_for_its_condition(case: Says) -> None:
-    written = report(snapshot(*case.world), case.failure, NOW)
+    written = report(assess(snapshot(*case.world)), case.failure, NOW)
     for conditions in (written.status.conditions, *(status.conditions for _, status in written.organizations)):
         for each in conditions:
             assert each.reason in REASONS[ConditionType(each.type)], each

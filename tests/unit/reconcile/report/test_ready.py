@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from defender_devops.api.conditions import find_condition, is_true
+from defender_devops.reconcile.facts.assessment import assess
 from defender_devops.reconcile.facts.snapshot import Failure
 from defender_devops.reconcile.plan.plan import plan
 from defender_devops.reconcile.report.report import report
@@ -194,7 +195,7 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_kstatus(case: Ends) -> None:
-    conditions = report(snapshot(*case.world), case.failure, NOW).status.conditions
+    conditions = report(assess(snapshot(*case.world)), case.failure, NOW).status.conditions
     ready, reconciling, stalled = (find_condition(conditions, kind) for kind in ("Ready", "Reconciling", "Stalled"))
     assert ready is not None
     assert ready.reason == case.reason
@@ -208,14 +209,14 @@ def test_kstatus(case: Ends) -> None:
 def test_a_list_that_azure_took_on_agrees_though_an_organization_lags() -> None:
     """With All one organization that cannot be onboarded must not keep the connector from being ready."""
     world = snapshot("spec: {organizations: {mode: All}}", LISTED, OUT)
-    for step in plan(world, NOW).actions:
+    for step in plan(assess(world), NOW).actions:
         world = step.effect(world, NOW)
     asked = cloud_of(world).pending_requests
     before = snapshot("spec: {organizations: {mode: All}}", LISTED, OUT)
     ignored = replace(before, cloud=replace(cloud_of(before), pending_requests=asked))
-    assert not is_true(report(before, None, NOW).status.conditions, "Provisioned")
-    assert is_true(report(ignored, None, NOW).status.conditions, "Provisioned")
-    assert is_true(report(ignored, None, NOW).status.conditions, "Ready")
+    assert not is_true(report(assess(before), None, NOW).status.conditions, "Provisioned")
+    assert is_true(report(assess(ignored), None, NOW).status.conditions, "Provisioned")
+    assert is_true(report(assess(ignored), None, NOW).status.conditions, "Ready")
 
 
 # --- patience
@@ -227,7 +228,7 @@ def test_a_passing_failure_to_read_changes_nothing_at_a_connector_that_works(fai
     world = snapshot(
         READY, unreadable(reason, terminal=False), "resources: {fabrikam: {generated: true}}", failures=failures
     )
-    written = report(world, None, NOW)
+    written = report(assess(world), None, NOW)
     assert written.status == world.connector.status
     assert not written.organizations
 
@@ -243,32 +244,32 @@ def test_a_passing_failure_to_read_changes_nothing_at_a_connector_that_works(fai
     ids=lambda value: value if isinstance(value, str) else None,
 )
 def test_patience_ends(why: str, world: tuple[str, ...], failures: int) -> None:
-    written = report(snapshot(*world, failures=failures), None, NOW)
+    written = report(assess(snapshot(*world, failures=failures)), None, NOW)
     assert not is_true(written.status.conditions, "Ready")
     assert written.status.observed_generation == snapshot(*world).connector.metadata.generation
 
 
 def test_an_outage_leaves_what_is_known_of_the_sign_in() -> None:
     known = "status: {signIn: {account: a@b.c, url: 'https://sign-in.contoso.com'}}"
-    written = report(snapshot(SIGN_IN, known, unreadable("Forbidden", terminal=True)), None, NOW)
+    written = report(assess(snapshot(SIGN_IN, known, unreadable("Forbidden", terminal=True))), None, NOW)
     assert written.status.sign_in == snapshot(known).connector.status.sign_in
 
 
 def test_what_is_known_of_the_sign_in_is_kept_while_nobody_is_signed_in() -> None:
     known = "status: {signIn: {account: a@b.c, tenantId: t, url: old, tokenExpiresAt: '2026-03-05T00:00:00Z'}}"
     lost = signed_in("{signed_in: false, reason: SignInRequired, message: m, url: new}")
-    status = report(snapshot(SIGN_IN, known, lost), None, NOW).status.sign_in
+    status = report(assess(snapshot(SIGN_IN, known, lost)), None, NOW).status.sign_in
     assert status is not None
     assert (status.account, status.tenant_id, status.url) == ("a@b.c", "t", "new")
     assert status.token_expires_at is None
     back = signed_in("{signed_in: true, account: b@b.c, tenant_id: u, url: new}")
-    status = report(snapshot(SIGN_IN, known, back), None, NOW).status.sign_in
+    status = report(assess(snapshot(SIGN_IN, known, back)), None, NOW).status.sign_in
     assert status is not None
     assert (status.account, status.tenant_id) == ("b@b.c", "u")
 
 
 def test_a_sign_in_that_was_given_up_leaves_nothing_behind() -> None:
-    assert report(snapshot("status: {signIn: {account: a@b.c}}"), None, NOW).status.sign_in is None
+    assert report(assess(snapshot("status: {signIn: {account: a@b.c}}")), None, NOW).status.sign_in is None
 
 
 # --- suspend
@@ -282,7 +283,7 @@ def test_suspend_keeps_ready_and_says_why(before: str) -> None:
         f"status: {{conditions: [{conditions}, {{type: Stalled, status: 'True', reason: X}}]}}",
         "metadata: {generation: 3}",
     )
-    written = report(world, None, NOW)
+    written = report(assess(world), None, NOW)
     ready = find_condition(written.status.conditions, "Ready")
     assert ready is not None
     assert (ready.status, ready.reason) == (before, "Suspended")
@@ -290,11 +291,13 @@ def test_suspend_keeps_ready_and_says_why(before: str) -> None:
     assert ready.last_transition_time == datetime(2026, 2, 1, tzinfo=UTC)
     assert not is_true(written.status.conditions, "Stalled")
     assert written.status.observed_generation == 3
-    again = report(with_status(world, written.status), None, NOW + timedelta(hours=9))
+    again = report(assess(with_status(world, written.status)), None, NOW + timedelta(hours=9))
     assert again.status == written.status
 
 
 def test_suspend_from_the_start_is_unknown() -> None:
-    ready = find_condition(report(snapshot(FRESH, "spec: {suspend: true}"), None, NOW).status.conditions, "Ready")
+    ready = find_condition(
+        report(assess(snapshot(FRESH, "spec: {suspend: true}")), None, NOW).status.conditions, "Ready"
+    )
     assert ready is not None
     assert (ready.status, ready.reason) == ("Unknown", "Suspended")
