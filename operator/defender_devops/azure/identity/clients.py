@@ -192,8 +192,9 @@ class ArmClients:
             )
         key = (identity.type, tenant_id, client, hashlib.sha256(value.get_secret_value()).hexdigest())
         if identity.type is IdentityType.CLIENT_CERTIFICATE:
+            source = f"Secret {namespace}/{name}, key {key_name}"
             return ResolvedIdentity(
-                key, client, f"Secret {name}", lambda: certificate(tenant_id, client, lambda: value)
+                key, client, f"Secret {name}", lambda: certificate(tenant_id, client, lambda: value, source=source)
             )
         try:
             # A line break at the end, which editors and `echo` add, is never a part of a secret of Entra ID.

@@ -13,6 +13,7 @@ from pydantic import SecretBytes, SecretStr
 
 from defender_devops.azure.arm.token_source import Token
 from defender_devops.azure.identity.credential_errors import IdentityContext, credentials_error
+from defender_devops.client_certificates import InvalidCertificate, parse_client_certificate
 from defender_devops.errors import WILL_RETRY, CredentialsMissing, CredentialsRejected, CredentialsUnavailable
 
 if TYPE_CHECKING:
@@ -105,10 +106,7 @@ class EntraCredential:
                 "the volume with its token or certificate."
             ) from error
         except ValueError as error:  # of the constructors, which check their arguments
-            raise CredentialsRejected(
-                f"The stored value of {name} cannot be used. A certificate must be RSA, with its private key, without "
-                "a password, in PEM or PKCS#12."
-            ) from error
+            raise CredentialsRejected(f"The stored value of {name} cannot be used by azure-identity.") from error
         return Token(SecretStr(info.token), float(info.expires_on), info.refresh_on and float(info.refresh_on))
 
     async def close(self) -> None:
@@ -130,7 +128,12 @@ def client_secret(tenant_id: str, client_id: str, secret: SecretStr) -> EntraCre
 
 
 def certificate(
-    tenant_id: str, client_id: str, data: Callable[[], SecretBytes], password: SecretStr | None = None
+    tenant_id: str,
+    client_id: str,
+    data: Callable[[], SecretBytes],
+    password: SecretStr | None = None,
+    *,
+    source: str = "AZURE_CLIENT_CERTIFICATE_PATH",
 ) -> EntraCredential:
     """Return the credential of an application with a certificate.
 
@@ -139,18 +142,21 @@ def certificate(
         client_id: application id.
         data: returns the certificate with its key, in PEM or PKCS#12; called for each new credential.
         password: password of the key, or None.
+        source: where the certificate is stored, for messages.
     """
 
     def build() -> _Credential:
         from azure.identity.aio import CertificateCredential  # noqa: PLC0415 - see the module's docstring
 
-        return CertificateCredential(
-            tenant_id,
-            client_id,
-            certificate_data=data().get_secret_value(),
-            password=password.get_secret_value() if password else None,
-            **_TRANSPORT,
-        )
+        value = data().get_secret_value()
+        secret = password.get_secret_value() if password else None
+        try:
+            parse_client_certificate(value, secret.encode() if secret else None)
+        except InvalidCertificate as error:
+            raise CredentialsMissing(
+                f"The certificate of client {client_id} in {source} cannot be used: {error}."
+            ) from None
+        return CertificateCredential(tenant_id, client_id, certificate_data=value, password=secret, **_TRANSPORT)
 
     return EntraCredential(build, IdentityContext(f"the certificate of client {client_id}", client_id, tenant_id))
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 import jwt
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from pydantic import SecretBytes, SecretStr
 
+from defender_devops.client_certificates import InvalidCertificate, parse_client_certificate
 from defender_devops.signin.oauth.errors import OAuthAppMisconfigured
 
 __all__ = ["CertificateClient", "Client", "FederatedClient", "PublicClient", "SecretClient"]
@@ -96,25 +96,16 @@ class CertificateClient:
 
     @classmethod
     def from_pem(cls, client_id: str, pem: SecretBytes, clock: Callable[[], float] = time.time) -> CertificateClient:
-        """Return the client for a private key and its certificate in PEM, in any order.
+        """Return the client for a private key and its certificate, in PEM (in any order) or PKCS#12.
 
         Raises:
-            OAuthAppMisconfigured: there is no usable private key and certificate in the PEM.
+            OAuthAppMisconfigured: they cannot be used.
         """
-        data = pem.get_secret_value()
         try:
-            key = serialization.load_pem_private_key(data, password=None)
-            certificate = x509.load_pem_x509_certificate(data)
-        except (ValueError, TypeError):
-            # "from None": the parser's message can repeat its input.
-            raise OAuthAppMisconfigured(
-                "The Secret of the client certificate must hold an unencrypted private key and its certificate in PEM."
-            ) from None
-        if not isinstance(key, RSAPrivateKey):
-            raise OAuthAppMisconfigured(
-                "Entra ID accepts RSA certificates only: create the client certificate with an RSA key."
-            )
-        return cls(client_id, key, _base64url(certificate.fingerprint(hashes.SHA256())), clock)
+            parsed = parse_client_certificate(pem.get_secret_value())
+        except InvalidCertificate as error:
+            raise OAuthAppMisconfigured(f"The client certificate in the Secret cannot be used: {error}.") from None
+        return cls(client_id, parsed.key, _base64url(parsed.certificate.fingerprint(hashes.SHA256())), clock)
 
     def fields(self, audience: str) -> dict[str, str]:
         """Return the id and a signed assertion, in the form that Entra ID requires (PS256 with x5t#S256).

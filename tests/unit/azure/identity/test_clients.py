@@ -59,7 +59,7 @@ def identities(cluster: Cluster, environment: dict[str, str] | None = None, gran
 
 
 class Sdk:
-    """Every credential of azure-identity at once: remembers how it was made."""
+    """All credentials of azure-identity in one class, which records its arguments."""
 
     created: ClassVar[list[tuple[str, tuple[Any, ...], dict[str, Any]]]] = []
 
@@ -77,8 +77,9 @@ class Sdk:
 
 @pytest.fixture
 def created(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[Any, ...], dict[str, Any]]]:
-    """What was made of azure-identity."""
+    """The credentials of azure-identity that were created; any value is accepted as a certificate."""
     Sdk.created = []
+    monkeypatch.setattr(credentials, "parse_client_certificate", lambda _data, _password: None)
     for kind in ("ClientSecret", "Certificate", "ClientAssertion", "WorkloadIdentity", "ManagedIdentity"):
         monkeypatch.setattr(
             f"azure.identity.aio.{kind}Credential",

@@ -23,7 +23,7 @@ from defender_devops.azure.identity.credentials import (
     managed_identity,
 )
 from defender_devops.errors import CredentialsMissing, CredentialsRejected, CredentialsUnavailable, KubernetesNotFound
-from tests.support.certificates import self_signed
+from tests.support.certificates import DEFECTIVE, self_signed
 
 TENANT, CLIENT = "11111111-1111-1111-1111-111111111111", "aaaaaaaa-0000-0000-0000-00000000000a"
 CONTEXT = IdentityContext("client c", CLIENT, TENANT)
@@ -106,20 +106,14 @@ def pem(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> bytes:
     return b"".join(self_signed("operator", key))
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"nonsense",
-        b"-----BEGIN CERTIFICATE-----\nnonsense\n-----END CERTIFICATE-----\n",
-        pem(ec.generate_private_key(ec.SECP256R1())),
-        pem(rsa.generate_private_key(65537, 2048)).partition(b"-----BEGIN CERTIFICATE-----")[0],
-    ],
-    ids=["no certificate", "broken", "no RSA", "key alone"],
-)
-async def test_an_unusable_certificate_is_reported_without_its_content(data: bytes) -> None:
-    with pytest.raises(CredentialsRejected, match="RSA") as refused:
-        await certificate(TENANT, CLIENT, lambda: SecretBytes(data)).token(claims=None, force_refresh=False)
+@pytest.mark.parametrize(("data", "phrase"), DEFECTIVE.values(), ids=DEFECTIVE.keys())
+async def test_an_unusable_certificate_is_missing_credentials_without_its_content(data: bytes, phrase: str) -> None:
+    credential = certificate(TENANT, CLIENT, lambda: SecretBytes(data), source="Secret security/azure, key tls.pem")
+    with pytest.raises(CredentialsMissing, match="in Secret security") as refused:
+        await credential.token(claims=None, force_refresh=False)
+    assert phrase in refused.value.message
     assert "BEGIN" not in refused.value.message
+    assert "canary" not in refused.value.message
 
 
 async def test_a_usable_certificate_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:

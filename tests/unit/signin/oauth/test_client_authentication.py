@@ -20,6 +20,7 @@ from defender_devops.signin.oauth.client_authentication import (
     SecretClient,
 )
 from defender_devops.signin.oauth.errors import OAuthAppMisconfigured
+from tests.support.certificates import DEFECTIVE
 from tests.support.fakes.entra import signing_key
 
 AUDIENCE = "https://login.microsoftonline.com/tenant/oauth2/v2.0/token"
@@ -56,20 +57,11 @@ def test_two_assertions_are_never_the_same() -> None:
     assert client.fields(AUDIENCE)["client_assertion"] != client.fields(AUDIENCE)["client_assertion"]
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"",
-        b"not a certificate at all: canary-value",
-        pem(signing_key("certificate"))[0].split(b"-----BEGIN CERTIFICATE")[0],
-        b"-----BEGIN CERTIFICATE" + pem(signing_key("certificate"))[0].split(b"-----BEGIN CERTIFICATE")[1],
-        pem(ec.generate_private_key(ec.SECP256R1()))[0],
-    ],
-    ids=["empty", "nonsense", "key alone", "certificate alone", "elliptic curve"],
-)
-def test_an_unusable_certificate_is_rejected_without_repeating_it(data: bytes) -> None:
+@pytest.mark.parametrize(("data", "phrase"), DEFECTIVE.values(), ids=DEFECTIVE.keys())
+def test_an_unusable_certificate_is_rejected_without_repeating_it(data: bytes, phrase: str) -> None:
     with pytest.raises(OAuthAppMisconfigured) as caught:
         CertificateClient.from_pem("app-1", SecretBytes(data))
+    assert phrase in caught.value.message
     assert "canary" not in str(caught.value)
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
 
