@@ -19,6 +19,7 @@ RESTRICTED = {
 NOT_SERVED = {
     "HTTPRoute": ("gateway.networking.k8s.io", "v1", "httproutes"),
     "ServiceMonitor": ("monitoring.coreos.com", "v1", "servicemonitors"),
+    "PodMonitor": ("monitoring.coreos.com", "v1", "podmonitors"),
     "PrometheusRule": ("monitoring.coreos.com", "v1", "prometheusrules"),
 }
 """Kinds of other projects, by name and scope only; their schemas are not repeated here."""

@@ -75,7 +75,7 @@ def install(empty_cluster: Cluster, api: KubernetesClient, tmp_path: Path) -> It
 
 def connector_of_notes(notes: str) -> Manifest:
     """The connector that NOTES.txt suggests, with its placeholders replaced."""
-    text = re.search(r"<<END\n(.*?)\n\s+END", notes, re.DOTALL)
+    text = re.search(r"<<'END'\n(.*?)\nEND\n", notes, re.DOTALL)
     assert text is not None
     placeholders = {
         "<tenant>": TENANT,

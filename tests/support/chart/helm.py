@@ -20,7 +20,7 @@ VALUES = sorted((ROOT / "tests/data/chart/values").glob("*.yaml"))
 
 RELEASE, NAMESPACE = "defender-devops-operator", "defender-devops"
 
-OPTIONAL_APIS = ("monitoring.coreos.com/v1/ServiceMonitor", "monitoring.coreos.com/v1/PrometheusRule")
+OPTIONAL_APIS = tuple(f"monitoring.coreos.com/v1/{kind}" for kind in ("ServiceMonitor", "PodMonitor", "PrometheusRule"))
 
 Manifest = dict[str, Any]
 

@@ -40,7 +40,6 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ({"metrics": {"port": 70000}}, "/metrics/port"),
     ({"metrics": {"serviceMonitor": {"interval": "30"}}}, "/metrics/serviceMonitor/interval"),
     ({"metrics": {"serviceMonitor": {"renderMode": "maybe"}}}, "/metrics/serviceMonitor/renderMode"),
-    ({"metrics": {"prometheusRule": {"enabled": True}}}, "/metrics/prometheusRule/runbookUrl"),
     ({"metrics": {"prometheusRule": {"disabled": ["Nothing"]}}}, "/metrics/prometheusRule/disabled/0"),
     ({"networkPolicy": {"egressPorts": []}}, "/networkPolicy/egressPorts"),
     ({"podDisruptionBudget": {"maxUnavailable": "half"}}, "/podDisruptionBudget/maxUnavailable"),

@@ -55,12 +55,9 @@ refreshInterval is DEFENDER_DEVOPS_REFRESH_INTERVAL.
 - name: AZURE_FEDERATED_TOKEN_FILE
   value: /var/run/secrets/azure/tokens/azure-identity-token
 {{- end }}
-{{- with .Values.extraEnv }}
-{{ toYaml . }}
-{{- end }}
 {{- end }}
 
-{{/* Container port of the sign-in pages. */}}
+{{/* Container port of the sign-in pages; they have a port of their own, whichever the metrics use. */}}
 {{- define "defender-devops-operator.signInPort" -}}
-8081
+{{- ternary 8082 8081 (eq (int .Values.metrics.port) 8081) }}
 {{- end }}

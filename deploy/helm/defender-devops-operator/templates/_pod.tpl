@@ -9,10 +9,34 @@
 {{- end }}
 
 {{- define "defender-devops-operator.image" -}}
+{{- $registry := default "" (default .Values.global.imageRegistry .Values.image.registry) }}
 {{- with .Values.image }}
-{{- $repository := ternary (printf "%s/%s" (trimSuffix "/" .registry) .repository) .repository (ne .registry "") }}
+{{- $repository := ternary (printf "%s/%s" (trimSuffix "/" $registry) .repository) .repository (ne $registry "") }}
 {{- $tagged := printf "%s:%s" $repository (default $.Chart.AppVersion .tag) }}
-{{- ternary (printf "%s@%s" $tagged .digest) $tagged (ne .digest "") }}
+{{- ternary (printf "%s@%s" $tagged (toString .digest)) $tagged (not (empty .digest)) }}
+{{- end }}
+{{- end }}
+
+{{/* Secrets of the registry: those of the values, then those of global.imagePullSecrets, which may be plain names. */}}
+{{- define "defender-devops-operator.imagePullSecrets" -}}
+{{- $secrets := list }}
+{{- range concat (default list .Values.imagePullSecrets) (default list .Values.global.imagePullSecrets) }}
+{{- $secrets = append $secrets (ternary (dict "name" .) . (kindIs "string" .)) }}
+{{- end }}
+{{- with uniq $secrets }}
+{{- toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* One probe. Arguments: path, values. Without values, or with enabled: false, there is none. */}}
+{{- define "defender-devops-operator.probe" -}}
+{{- if .values.enabled }}
+httpGet: {path: {{ .path }}, port: metrics}
+{{- range $key, $value := omit .values "enabled" }}
+{{- if not (kindIs "invalid" $value) }}
+{{ $key }}: {{ $value }}
+{{- end }}
+{{- end }}
 {{- end }}
 {{- end }}
 
@@ -21,21 +45,40 @@ serviceAccountName: {{ include "defender-devops-operator.serviceAccountName" . }
 automountServiceAccountToken: true
 enableServiceLinks: false
 terminationGracePeriodSeconds: {{ .Values.terminationGracePeriodSeconds }}
-{{- with .Values.priorityClassName }}
+{{- with default .Values.global.priorityClassName .Values.priorityClassName }}
 priorityClassName: {{ . }}
 {{- end }}
-{{- with .Values.imagePullSecrets }}
+{{- with include "defender-devops-operator.imagePullSecrets" . }}
 imagePullSecrets:
-  {{- toYaml . | nindent 2 }}
+  {{- . | nindent 2 }}
 {{- end }}
 securityContext:
-  {{- toYaml .Values.podSecurityContext | nindent 2 }}
+  {{- include "defender-devops-operator.securityContext" (list . .Values.podSecurityContext) | nindent 2 }}
+{{- with .Values.hostAliases }}
+hostAliases:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.dnsPolicy }}
+dnsPolicy: {{ . }}
+{{- end }}
+{{- with .Values.dnsConfig }}
+dnsConfig:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.initContainers }}
+initContainers:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 containers:
   - name: operator
     image: {{ include "defender-devops-operator.image" . | quote }}
     imagePullPolicy: {{ .Values.image.pullPolicy }}
+    {{- with .Values.extraArgs }}
+    args:
+      {{- toYaml . | nindent 6 }}
+    {{- end }}
     securityContext:
-      {{- toYaml .Values.securityContext | nindent 6 }}
+      {{- include "defender-devops-operator.securityContext" (list . .Values.securityContext) | nindent 6 }}
     ports:
       - name: metrics
         containerPort: {{ .Values.metrics.port }}
@@ -44,35 +87,47 @@ containers:
         containerPort: {{ include "defender-devops-operator.signInPort" . }}
       {{- end }}
     env:
-      {{- include "defender-devops-operator.env" . | nindent 6 }}
+      {{- $env := include "defender-devops-operator.env" . }}
+      {{- include "defender-devops-operator.mergedList" (dict "chart" $env "values" .Values.extraEnv "key" "name" "path" "extraEnv") | nindent 6 }}
     {{- with .Values.extraEnvFrom }}
     envFrom:
       {{- toYaml . | nindent 6 }}
     {{- end }}
+    {{- with include "defender-devops-operator.probe" (dict "path" "/livez" "values" .Values.startupProbe) }}
     startupProbe:
-      httpGet: {path: /livez, port: metrics}
-      {{- toYaml .Values.startupProbe | nindent 6 }}
+      {{- . | nindent 6 }}
+    {{- end }}
+    {{- with include "defender-devops-operator.probe" (dict "path" "/livez" "values" .Values.livenessProbe) }}
     livenessProbe:
-      httpGet: {path: /livez, port: metrics}
-      {{- toYaml .Values.livenessProbe | nindent 6 }}
+      {{- . | nindent 6 }}
+    {{- end }}
+    {{- with include "defender-devops-operator.probe" (dict "path" "/readyz" "values" .Values.readinessProbe) }}
     readinessProbe:
-      httpGet: {path: /readyz, port: metrics}
-      {{- toYaml .Values.readinessProbe | nindent 6 }}
+      {{- . | nindent 6 }}
+    {{- end }}
     resources:
       {{- toYaml .Values.resources | nindent 6 }}
     volumeMounts:
-      {{- include "defender-devops-operator.volumeMounts" . | nindent 6 }}
+      {{- $mounts := include "defender-devops-operator.volumeMounts" . }}
+      {{- include "defender-devops-operator.mergedList" (dict "chart" $mounts "values" .Values.extraVolumeMounts "key" "mountPath" "path" "extraVolumeMounts") | nindent 6 }}
+  {{- range .Values.extraContainers }}
+  {{- if eq .name "operator" }}
+  {{- fail "extraContainers: the name operator is that of the chart's own container" }}
+  {{- end }}
+  {{- list . | toYaml | nindent 2 }}
+  {{- end }}
 volumes:
-  {{- include "defender-devops-operator.volumes" . | nindent 2 }}
-{{- with .Values.nodeSelector }}
+  {{- $volumes := include "defender-devops-operator.volumes" . }}
+  {{- include "defender-devops-operator.mergedList" (dict "chart" $volumes "values" .Values.extraVolumes "key" "name" "path" "extraVolumes") | nindent 2 }}
+{{- with merge dict (deepCopy .Values.nodeSelector) (default dict .Values.global.nodeSelector) }}
 nodeSelector:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .Values.affinity }}
+{{- with default .Values.global.affinity .Values.affinity }}
 affinity:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .Values.tolerations }}
+{{- with default .Values.global.tolerations .Values.tolerations }}
 tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -99,9 +154,6 @@ topologySpreadConstraints:
   mountPath: /var/run/secrets/azure/tokens
   readOnly: true
 {{- end }}
-{{- with .Values.extraVolumeMounts }}
-{{ toYaml . }}
-{{- end }}
 {{- end }}
 
 {{- define "defender-devops-operator.volumes" -}}
@@ -126,9 +178,6 @@ topologySpreadConstraints:
           audience: api://AzureADTokenExchange
           expirationSeconds: 3600
           path: azure-identity-token
-{{- end }}
-{{- with .Values.extraVolumes }}
-{{ toYaml . }}
 {{- end }}
 {{- end }}
 

@@ -27,3 +27,10 @@ Permissions in each watched namespace: one ClusterRole, or the same rules as a R
   resources: [events]
   verbs: [create, patch]
 {{- end }}
+
+{{/* Labels that aggregate a role to these roles of the cluster. */}}
+{{- define "defender-devops-operator.aggregation" -}}
+{{- range . }}
+rbac.authorization.k8s.io/aggregate-to-{{ . }}: "true"
+{{- end }}
+{{- end }}
