@@ -24,6 +24,9 @@ class ProvisioningState(StrEnum):
     DELETION_FAILURE = "DeletionFailure"
 
 
+_IN_PROGRESS = frozenset({ProvisioningState.PENDING, ProvisioningState.PENDING_DELETION})
+
+
 class OnboardingState(StrEnum):
     """Whether Defender for Cloud covers an organization, project or repository."""
 
@@ -111,6 +114,11 @@ class Configuration:
     status_updated_at: datetime | None = None
     agentless: AgentlessConfiguration | None = None
 
+    @property
+    def is_in_progress(self) -> bool:
+        """Whether an operation on the configuration has not ended."""
+        return self.provisioning_state in _IN_PROGRESS
+
 
 @dataclass(frozen=True, slots=True)
 class Annotations:
@@ -134,6 +142,11 @@ class AzureOrganization:
     provisioning_state: ProvisioningState | str = ProvisioningState.SUCCEEDED
     annotations: Annotations = Annotations(enabled=False)
     status_message: str = ""
+
+    @property
+    def is_in_progress(self) -> bool:
+        """Whether an operation on the organization has not ended."""
+        return self.provisioning_state in _IN_PROGRESS
 
     @property
     def is_onboarded(self) -> bool:

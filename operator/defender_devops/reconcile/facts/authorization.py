@@ -10,7 +10,7 @@ from defender_devops.api.conditions import find_condition
 from defender_devops.api.connector import AuthorizationMethod
 from defender_devops.api.reasons import ConditionType, Reason
 from defender_devops.authorization_code.used_codes import used_code_hashes
-from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot, Failure, is_in_progress
+from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot, Failure
 
 __all__ = [
     "Authorization",
@@ -65,7 +65,7 @@ def authorization(snapshot: ConnectorSnapshot) -> Authorization:
         return Authorization(AuthorizationState.LOST, f"The {deleted} deleted in Azure, and its authorization with it.")
     condition = find_condition(snapshot.connector.status.conditions, ConditionType.AUTHORIZED)
     previous_reason = condition.reason if condition is not None else None
-    if is_in_progress(configuration) and azure.available is None and previous_reason != Reason.AUTHORIZED:
+    if configuration.is_in_progress and azure.available is None and previous_reason != Reason.AUTHORIZED:
         return Authorization(AuthorizationState.EXCHANGING)
     # A successful probe outweighs the state of an operation that failed while access was lost.
     probe_succeeded = azure.probe_failure is None and bool(azure.available)

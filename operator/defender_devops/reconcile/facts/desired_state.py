@@ -19,13 +19,11 @@ from defender_devops.api.organization import DevOpsOrganization, Onboarding
 from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot
 
 __all__ = [
+    "DesiredState",
     "OnboardingChoice",
     "OrganizationSelection",
     "azure_organizations",
-    "desired_agentless",
-    "desired_annotations",
-    "desired_onboarding",
-    "desired_tags",
+    "desired_state",
     "effective_overrides",
     "hierarchy_identifier",
     "is_user_managed",
@@ -37,23 +35,6 @@ __all__ = [
 def hierarchy_identifier(uid: str) -> str:
     """Return the connector's GUID. It is derived from the resource's uid, so a repeated create is idempotent."""
     return str(uuid.uuid5(uuid.UUID(uid), "hierarchyIdentifier"))
-
-
-def desired_tags(snapshot: ConnectorSnapshot, existing: Mapping[str, str]) -> dict[str, str]:
-    """Return all tags that the connector should have.
-
-    Tags that others set stay. Tags that the operator set and that have left the spec go. Azure compares tag names
-    without regard to case, so a name keeps the spelling that it has in Azure. With managementPolicy Observe no owner
-    tags are desired.
-    """
-    metadata, spec = snapshot.connector.metadata, snapshot.connector.spec
-    owner = {TAG_OWNER: str(snapshot.owner), TAG_RESOURCE: f"{metadata.namespace}/{metadata.name}"}
-    desired = spec.azure.tags | ({} if snapshot.is_observe_only else owner)
-    azure = snapshot.connector.status.azure
-    managed = {key.lower() for key in (*desired, *(azure.managed_tag_keys if azure else ()))}
-    spelling = {key.lower(): key for key in existing}
-    unmanaged = {key: value for key, value in existing.items() if key.lower() not in managed}
-    return unmanaged | {spelling.get(key.lower(), key): value for key, value in desired.items()}
 
 
 def without_owner_tags(existing: Mapping[str, str]) -> dict[str, str]:
@@ -183,12 +164,82 @@ class OnboardingChoice:
     organizations: tuple[str, ...] | None
 
 
-def desired_onboarding(
+@dataclass(frozen=True, slots=True)
+class DesiredState:
+    """What Azure should hold for a connector.
+
+    Attributes:
+        tags: all tags of the connector.
+        onboarding: the choice of organizations.
+        agentless: settings of agentless code scanning; None if they are not managed.
+        annotations: pull request annotations of each onboarded organization for which they are managed, by the
+            organization's name in lower case.
+    """
+
+    tags: Mapping[str, str]
+    onboarding: OnboardingChoice
+    agentless: AgentlessConfiguration | None
+    annotations: Mapping[str, Annotations]
+
+
+def desired_state(
+    snapshot: ConnectorSnapshot,
+    selection: OrganizationSelection,
+    organizations: Mapping[str, AzureOrganization],
+    overrides: Mapping[str, DevOpsOrganization],
+    *,
+    reauthorizing: bool,
+) -> DesiredState:
+    """Return what Azure should hold.
+
+    Args:
+        snapshot: the connector and what Azure holds.
+        selection: the organizations to onboard.
+        organizations: every organization that Azure returned.
+        overrides: the resource that decides for each organization.
+        reauthorizing: a new authorization is requested together with this state.
+    """
+    spec, connector = snapshot.connector.spec, snapshot.cloud.connector
+    inherited = spec.pull_request_annotations
+    annotations: dict[str, Annotations] = {}
+    for key in snapshot.cloud.onboarded:
+        resource = overrides.get(key)
+        override = resource.spec.pull_request_annotations if resource is not None else None
+        if override is not None:
+            annotations[key] = override.desired(inherited)
+        elif inherited is not None:
+            annotations[key] = inherited.desired()
+    return DesiredState(
+        tags=_tags(snapshot, connector.tags if connector is not None else {}),
+        onboarding=_onboarding(snapshot, selection, organizations, reauthorizing=reauthorizing),
+        agentless=spec.agentless_scanning.desired() if spec.agentless_scanning is not None else None,
+        annotations=annotations,
+    )
+
+
+def _tags(snapshot: ConnectorSnapshot, existing: Mapping[str, str]) -> dict[str, str]:
+    """Return all tags that the connector should have.
+
+    Tags that others set stay. Tags that the operator set and that have left the spec go. Azure compares tag names
+    without regard to case, so a name keeps the spelling that it has in Azure. With managementPolicy Observe no owner
+    tags are desired.
+    """
+    metadata, spec = snapshot.connector.metadata, snapshot.connector.spec
+    owner = {TAG_OWNER: str(snapshot.owner), TAG_RESOURCE: f"{metadata.namespace}/{metadata.name}"}
+    desired = spec.azure.tags | ({} if snapshot.is_observe_only else owner)
+    azure = snapshot.connector.status.azure
+    managed = {key.lower() for key in (*desired, *(azure.managed_tag_keys if azure else ()))}
+    spelling = {key.lower(): key for key in existing}
+    unmanaged = {key: value for key, value in existing.items() if key.lower() not in managed}
+    return unmanaged | {spelling.get(key.lower(), key): value for key, value in desired.items()}
+
+
+def _onboarding(
     snapshot: ConnectorSnapshot,
     selection: OrganizationSelection,
     organizations: Mapping[str, AzureOrganization],
     *,
-    reauthorizing: bool = False,
+    reauthorizing: bool,
 ) -> OnboardingChoice:
     """Return the choice that carries out the spec, as far as the organizations are known.
 
@@ -216,23 +267,3 @@ def desired_onboarding(
         if (includes_unlisted if key not in organizations else not organizations[key].is_held_by_other_connector)
     )
     return OnboardingChoice(AutoDiscovery.DISABLED, reachable)
-
-
-def desired_annotations(snapshot: ConnectorSnapshot, resource: DevOpsOrganization | None) -> Annotations | None:
-    """Return the pull request annotations of an organization; None if they are not managed.
-
-    Args:
-        snapshot: the connector, whose choice is the default.
-        resource: the DevOpsOrganization that decides for the organization, if there is one.
-    """
-    inherited = snapshot.connector.spec.pull_request_annotations
-    override = resource.spec.pull_request_annotations if resource else None
-    if override is not None:
-        return override.desired(inherited)
-    return inherited.desired() if inherited is not None else None
-
-
-def desired_agentless(snapshot: ConnectorSnapshot) -> AgentlessConfiguration | None:
-    """Return the settings of agentless code scanning; None if they are not managed."""
-    scanning = snapshot.connector.spec.agentless_scanning
-    return scanning.desired() if scanning is not None else None

@@ -13,7 +13,6 @@ from defender_devops.api.azure_types import (
     Connector,
     Counts,
     DiscoveredCounts,
-    ProvisioningState,
     RoleAssignment,
 )
 from defender_devops.api.connector import AzureDevOpsConnector, ManagementPolicy
@@ -30,7 +29,6 @@ __all__ = [
     "Timings",
     "annotations_request_key",
     "failure_of",
-    "is_in_progress",
 ]
 
 
@@ -86,11 +84,6 @@ def failure_of(error: OperatorError) -> Failure:
     )
 
 
-def is_in_progress(resource: Configuration | AzureOrganization) -> bool:
-    """Whether an Azure operation on the resource has not ended."""
-    return resource.provisioning_state in {ProvisioningState.PENDING, ProvisioningState.PENDING_DELETION}
-
-
 def annotations_request_key(organization: str) -> str:
     """Return the key in `AzureState.pending_requests` for the annotations of an organization."""
     return f"annotations/{organization.lower()}"
@@ -141,7 +134,7 @@ class AzureState:
     @property
     def is_settled(self) -> bool:
         """Whether a configuration exists and is not being changed: only then are its organizations known."""
-        return self.configuration is not None and not is_in_progress(self.configuration)
+        return self.configuration is not None and not self.configuration.is_in_progress
 
     @property
     def onboarded(self) -> dict[str, str]:
@@ -155,10 +148,10 @@ class AzureState:
     @property
     def is_busy(self) -> bool:
         """Whether an operation is in progress on the configuration, or on an organization as the operator requested."""
-        if self.configuration is not None and is_in_progress(self.configuration):
+        if self.configuration is not None and self.configuration.is_in_progress:
             return True
         return any(
-            is_in_progress(organization) and annotations_request_key(organization.name) in self.pending_requests
+            organization.is_in_progress and annotations_request_key(organization.name) in self.pending_requests
             for organization in self.organizations
         )
 

@@ -15,7 +15,7 @@ from defender_devops.azure.resources.role_assignments import RoleAssignments
 from defender_devops.azure.resources.security_connectors import SecurityConnectors
 from defender_devops.errors import Forbidden, OperatorError
 from defender_devops.reconcile.facts.authorization import token_exchange_failed
-from defender_devops.reconcile.facts.snapshot import AzureState, failure_of, is_in_progress
+from defender_devops.reconcile.facts.snapshot import AzureState, failure_of
 
 __all__ = ["AzureStateReader", "ReadOptions"]
 
@@ -101,7 +101,7 @@ class AzureStateReader:
             configuration = await self.connectors.get_configuration(ref)
             organizations: tuple[AzureOrganization, ...] = ()
             # While the configuration is being changed, Azure returns organizations that are about to change too.
-            if configuration is not None and not is_in_progress(configuration):
+            if configuration is not None and not configuration.is_in_progress:
                 organizations = await self.connectors.organizations(ref)
             state = AzureState(
                 connector, configuration=configuration, organizations=organizations, pending_requests=pending_requests
@@ -135,7 +135,7 @@ class AzureStateReader:
 
     async def _probe(self, ref: ConnectorRef, state: AzureState, options: ReadOptions, now: datetime) -> AzureState:
         """List the available organizations: the only request that shows whether the authorization works."""
-        if state.configuration is None or is_in_progress(state.configuration):
+        if state.configuration is None or state.configuration.is_in_progress:
             return state
         is_recent = state.probed_at is not None and now - state.probed_at < options.probe_interval
         # A failed token exchange is not final: access may be back, and an older answer does not show that.

@@ -18,14 +18,8 @@ from defender_devops.reconcile.actions.azure import (
 )
 from defender_devops.reconcile.actions.kubernetes import RecordCodeHash, RecordManagedTags
 from defender_devops.reconcile.facts.assessment import Assessment, assess
-from defender_devops.reconcile.facts.desired_state import (
-    desired_agentless,
-    desired_annotations,
-    desired_onboarding,
-    desired_tags,
-    hierarchy_identifier,
-)
-from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot, annotations_request_key, is_in_progress
+from defender_devops.reconcile.facts.desired_state import hierarchy_identifier
+from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot, annotations_request_key
 from defender_devops.reconcile.plan.security_readers import reader_changes
 
 __all__ = ["differences", "drop_fulfilled_requests", "due_changes", "is_accepted_by_azure", "operation_failed"]
@@ -41,8 +35,7 @@ def differences(assessment: Assessment) -> tuple[Action, ...]:
         return ()
     if azure.connector is None:
         return tuple(_creation(assessment))
-    existing = dict(azure.connector.tags)
-    tags = desired_tags(assessment.snapshot, existing)
+    existing, tags = azure.connector.tags, assessment.desired.tags
     changed = sorted(key for key in tags.keys() | existing.keys() if tags.get(key) != existing.get(key))
     return (
         *([SetTags(tags, tuple(changed))] if changed else []),
@@ -93,7 +86,7 @@ def drop_fulfilled_requests(snapshot: ConnectorSnapshot) -> ConnectorSnapshot:
     unfulfilled |= {
         annotations_request_key(organization.name)
         for organization in azure.organizations
-        if is_in_progress(organization)
+        if organization.is_in_progress
     }
     pending = {key: request for key, request in azure.pending_requests.items() if key in unfulfilled}
     return replace(snapshot, cloud=replace(azure, pending_requests=pending))
@@ -131,7 +124,7 @@ def _creation(assessment: Assessment) -> Iterator[Action]:
     yield CreateConnector(
         id=connector.connector_ref.id,
         location=connector.spec.azure.location,
-        tags=desired_tags(assessment.snapshot, {}),
+        tags=assessment.desired.tags,
         hierarchy_identifier=hierarchy_identifier(connector.metadata.uid),
     )
     yield from _authorization(assessment, assessment.unused_code_hash)
@@ -140,14 +133,13 @@ def _creation(assessment: Assessment) -> Iterator[Action]:
 
 def _authorization(assessment: Assessment, digest: str) -> Iterator[Action]:
     """Send the code with a PUT. It replaces everything, so scanning that the spec does not manage is sent unchanged."""
-    choice = desired_onboarding(assessment.snapshot, assessment.selection, assessment.organizations, reauthorizing=True)
-    configuration = assessment.azure.configuration
+    choice, configuration = assessment.desired.onboarding, assessment.azure.configuration
     unmanaged_agentless = configuration.agentless if configuration is not None else None
     yield RecordCodeHash(digest)
     yield Authorize(
         auto_discovery=choice.auto_discovery,
         organizations=choice.organizations,
-        agentless=desired_agentless(assessment.snapshot) or unmanaged_agentless,
+        agentless=assessment.desired.agentless or unmanaged_agentless,
         sha256=digest,
     )
 
@@ -155,7 +147,7 @@ def _authorization(assessment: Assessment, digest: str) -> Iterator[Action]:
 def _configuration_changes(assessment: Assessment) -> Iterator[Action]:
     """Return the changes of the configuration and of the organizations below it."""
     configuration = assessment.azure.configuration
-    if configuration is not None and is_in_progress(configuration):
+    if configuration is not None and configuration.is_in_progress:
         return
     if assessment.unused_code_hash is not None:
         yield from _authorization(assessment, assessment.unused_code_hash)
@@ -163,10 +155,10 @@ def _configuration_changes(assessment: Assessment) -> Iterator[Action]:
     if configuration is None:
         return
     # One PATCH for everything that differs; everything is sent again if the last operation failed.
-    choice, agentless = assessment.onboarding, desired_agentless(assessment.snapshot)
+    choice, agentless = assessment.desired.onboarding, assessment.desired.agentless
     failed = operation_failed(configuration)
     listed = choice.organizations
-    list_differs = listed is not None and {name.lower() for name in listed} != assessment.azure.onboarded.keys()
+    list_differs = listed is not None and {name.lower() for name in listed} != assessment.onboarded.keys()
     discovery_differs = not AUTO_DISCOVERY.satisfies(configuration.auto_discovery, choice.auto_discovery)
     # Auto-discovery and the list are sent together: each alone means something else to Defender.
     sends_choice = failed or discovery_differs or list_differs
@@ -178,9 +170,8 @@ def _configuration_changes(assessment: Assessment) -> Iterator[Action]:
             agentless=agentless if sends_agentless else None,
         )
     for organization in assessment.azure.organizations:
-        if not organization.is_onboarded or is_in_progress(organization):
+        annotations = assessment.desired.annotations.get(organization.name.lower())
+        if annotations is None or organization.is_in_progress:
             continue
-        override = assessment.overrides.get(organization.name.lower())
-        annotations = desired_annotations(assessment.snapshot, override)
-        if annotations is not None and not ANNOTATIONS.satisfies(organization.annotations, annotations):
+        if not ANNOTATIONS.satisfies(organization.annotations, annotations):
             yield SetAnnotations(organization.name, annotations)

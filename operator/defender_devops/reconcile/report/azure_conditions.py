@@ -47,7 +47,7 @@ def provisioned(assessment: Assessment, failure: Failure | None) -> ConditionRes
         return result_of_failure(cause)
     if azure.connector is None or azure.configuration is None:
         return _missing(assessment)
-    if azure.is_busy:
+    if assessment.is_busy:
         # A configuration that matched this spec before keeps its condition while drift is corrected.
         condition = find_condition(assessment.connector.status.conditions, ConditionType.PROVISIONED)
         generation = assessment.connector.metadata.generation
@@ -112,9 +112,9 @@ def _difference(assessment: Assessment) -> ConditionResult:
 def organizations_available(assessment: Assessment) -> ConditionResult | None:
     """Return whether every desired organization exists and is not held by another connector; None if unknown."""
     azure, selection, organizations = assessment.azure, assessment.selection, assessment.organizations
-    if azure.lacks_configuration:
+    if assessment.lacks_configuration:
         return not_checked("Organizations are listed as soon as Defender is authorized.")
-    if azure.available is None or not azure.is_settled:
+    if azure.available is None or not assessment.is_settled:
         return None
     if not organizations:
         message = "The authorizing account has no Azure DevOps organization. Add the account to the organizations."
@@ -148,7 +148,7 @@ def _with_holder(assessment: Assessment, key: str) -> str:
 def pending_organizations(assessment: Assessment) -> ConditionResult | None:
     """Return a result that is not True while an organization that is requested by name is not onboarded."""
     azure = assessment.azure
-    if not azure.is_settled:
+    if not assessment.is_settled:
         return None
     pending = []
     for key, name in assessment.selection.requested.items():
@@ -168,7 +168,7 @@ def pending_organizations(assessment: Assessment) -> ConditionResult | None:
 def discovered(assessment: Assessment, discovery: Discovery | None) -> ConditionResult | None:
     """Return whether Defender has reported what Azure DevOps holds; None if unknown now."""
     if discovery is None:
-        is_early = assessment.azure.lacks_configuration
+        is_early = assessment.lacks_configuration
         return not_checked("Discovery starts as soon as Defender is authorized.") if is_early else None
     status = discovery.status
     if status.projects is None or status.repositories is None:

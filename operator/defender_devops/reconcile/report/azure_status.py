@@ -9,7 +9,6 @@ from __future__ import annotations
 from defender_devops.api.connector import AzureStatus, OrganizationsMode
 from defender_devops.api.connector_features import SECURITY_READERS_MAX
 from defender_devops.reconcile.facts.assessment import Assessment
-from defender_devops.reconcile.facts.deletion_mode import was_created
 from defender_devops.reconcile.plan.security_readers import owned_reader_removals
 
 __all__ = ["azure_status"]
@@ -27,7 +26,7 @@ def azure_status(assessment: Assessment) -> AzureStatus | None:
         key for key, value in connector.tags.items() if key.lower() in recorded or desired.get(key.lower()) == value
     )
     return AzureStatus(
-        created=was_created(assessment.snapshot),
+        created=assessment.was_created,
         managed_tag_keys=tuple(sorted(managed)),
         organizations_mode=_applied_mode(assessment, previous),
         security_readers=_security_readers(assessment, previous),
@@ -63,4 +62,4 @@ def _applied_mode(assessment: Assessment, previous: AzureStatus) -> str | None:
     is_complete = all(
         organization.is_onboarded or key in recorded for key, organization in assessment.organizations.items()
     )
-    return mode if azure.is_settled and azure.available and is_complete else None
+    return mode if assessment.is_settled and azure.available and is_complete else None

@@ -62,7 +62,7 @@ class _Totals:
 def discovery(assessment: Assessment, now: datetime) -> Discovery:
     """Compare what Defender reported with what Azure DevOps holds; without a sign-in, wait until it stops changing."""
     previous = assessment.connector.status.discovery or DiscoveryStatus()
-    onboarded = assessment.azure.onboarded
+    onboarded = assessment.onboarded
     organizations = _organization_counts(assessment, previous, len(onboarded))
     if not onboarded:
         return Discovery(DiscoveryStatus(organizations=organizations))
@@ -120,7 +120,7 @@ def _organization_counts(assessment: Assessment, previous: DiscoveryStatus, onbo
 
 
 def _totals(assessment: Assessment, previous: DiscoveryStatus) -> _Totals:
-    onboarded, snapshot = assessment.azure.onboarded, assessment.snapshot
+    onboarded, snapshot = assessment.onboarded, assessment.snapshot
     reported = {key: counts for key, counts in snapshot.inventory.by_organization.items() if key in onboarded}
     expected = {key: counts for key, counts in snapshot.expected.items() if key in onboarded}
     pairs = [(reported[key], expected[key]) for key in reported.keys() & expected.keys()]
