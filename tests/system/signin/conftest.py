@@ -1,6 +1,6 @@
 """The whole operator with its sign-in pages, the simulated Entra ID and Azure DevOps, and a real browser.
 
-One cloud and one operator serve all tests here; the cloud begins anew for each, and each has a namespace of its own.
+One cloud and one operator serve all tests here; the cloud is reset for each, and each has a namespace of its own.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Stage:
 
 def working_in(*namespaces: str) -> dict[str, str]:
     """Variables of an operator that watches these namespaces, and whose identity they may use."""
-    grants = [{"namespace": each, "tenantId": TENANT, "subscriptionId": SUBSCRIPTION} for each in namespaces]
+    grants = [{"namespace": name, "tenantId": TENANT, "subscriptionId": SUBSCRIPTION} for name in namespaces]
     return {
         "DEFENDER_DEVOPS_NAMESPACES": json.dumps(namespaces),
         "DEFENDER_DEVOPS_IDENTITY_GRANTS": json.dumps(grants),
@@ -104,14 +104,14 @@ def scenario(kube: KubernetesClient, stage: Stage, namespaces: Iterator[str]) ->
         scenario = SignInScenario(kube, control, next(namespaces), stage.cloud.ca, stage.log)
         scenario.enter()
         yield scenario
-        for each in kube.list_all(KIND, scenario.namespace):
-            kube.delete(KIND, each["metadata"]["name"], scenario.namespace)
+        for connector in kube.list_all(KIND, scenario.namespace):
+            kube.delete(KIND, connector["metadata"]["name"], scenario.namespace)
     stage.operator.process.check()
 
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """Debian's chromium, without any talk of its own to the internet.
+    """Debian's chromium, without background requests to the internet.
 
     Of one module: playwright keeps an event loop running in this thread, beside which no other test's can run.
     """

@@ -1,4 +1,4 @@
-"""Attacks on the sign-in, each refused: on the pages, on the answer from Entra ID, and through manifests."""
+"""Attacks on the sign-in, cookie rejected: on the pages, on the authorization response, and through manifests."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ APP_SECRET = "sandbox-sign-in-secret"
 
 @pytest.fixture
 def victim() -> Iterator[httpx.Client]:
-    """A browser that keeps cookies and goes nowhere by itself."""
+    """A browser that keeps cookies and follows no redirects."""
     with httpx.Client(follow_redirects=False, trust_env=False, timeout=30) as client:
         yield client
 
 
 def begin(client: httpx.Client, scenario: SignInScenario, name: str = "contoso") -> dict[str, str]:
-    """Press the button; gives what Entra ID is asked with."""
+    """Press the button and return the parameters of the authorization request."""
     response = client.post(f"{scenario.address(name)}/sign-in")
     assert response.status_code == 303
     return {key: values[0] for key, values in parse_qs(urlsplit(response.headers["Location"]).query).items()}
@@ -39,20 +39,20 @@ def callback(scenario: SignInScenario) -> str:
     return scenario.address().split("/connectors/")[0] + "/callback"
 
 
-def answer(client: httpx.Client, scenario: SignInScenario, **fields: str) -> httpx.Response:
-    """Bring an answer to the callback as Entra's form does, and go round with it."""
+def respond(client: httpx.Client, scenario: SignInScenario, **fields: str) -> httpx.Response:
+    """Post an authorization response to the callback as Entra ID's form does, and follow the redirect."""
     posted = client.post(callback(scenario), data=fields)
     if posted.status_code != 303:
         return posted
     return client.get(posted.headers["Location"])
 
 
-def code_for(scenario: SignInScenario, asked: dict[str, str], account: str = ACCOUNT) -> str:
-    """What Entra ID answers to a person who signs in with exactly that request."""
+def code_for(scenario: SignInScenario, params: dict[str, str], account: str = ACCOUNT) -> str:
+    """Return the code that Entra ID issues to a person who signs in with exactly that request."""
     with Browser(scenario.ca) as browser:
-        authority = re.search(r"https://[^ ]+authorize", asked["_address"])
+        authority = re.search(r"https://[^ ]+authorize", params["_address"])
         assert authority
-        query = "&".join(f"{key}={quote(value)}" for key, value in asked.items() if key != "_address")
+        query = "&".join(f"{key}={quote(value)}" for key, value in params.items() if key != "_address")
         browser.open(f"{authority.group()}?{query}")
         browser.press("Sign in", loginfmt=account, passwd=PASSWORD)
         browser.press("Accept")
@@ -63,103 +63,103 @@ def code_for(scenario: SignInScenario, asked: dict[str, str], account: str = ACC
 def begin_for_real(client: httpx.Client, scenario: SignInScenario) -> dict[str, str]:
     response = client.post(f"{scenario.address()}/sign-in")
     query = urlsplit(response.headers["Location"]).query
-    asked = {key: values[0] for key, values in parse_qs(query).items()}
-    return asked | {"_address": response.headers["Location"].split("?")[0]}
+    params = {key: values[0] for key, values in parse_qs(query).items()}
+    return params | {"_address": response.headers["Location"].split("?")[0]}
 
 
-def refused(response: httpx.Response, words: str) -> None:
+def assert_rejected(response: httpx.Response, message: str) -> None:
     assert response.status_code == 403
-    assert words in response.text.replace("&#39;", "'")
+    assert message in response.text.replace("&#39;", "'")
 
 
-def nobody_signed_in(scenario: SignInScenario) -> None:
+def assert_nobody_signed_in(scenario: SignInScenario) -> None:
     assert "refresh-token" not in scenario.tokens()
 
 
-def test_what_entra_is_asked_with(scenario: SignInScenario, victim: httpx.Client) -> None:
+def test_the_parameters_of_the_authorization_request(scenario: SignInScenario, victim: httpx.Client) -> None:
     scenario.connect()
-    asked = begin(victim, scenario)
-    assert (asked["code_challenge_method"], asked["response_mode"]) == ("S256", "form_post")
-    assert asked["login_hint"] == ACCOUNT
-    assert len(asked["state"]) >= 43
-    assert len(asked["nonce"]) >= 43
-    (cookie,) = [each for each in victim.cookies.jar if each.name.startswith("sign-in-")]
+    params = begin(victim, scenario)
+    assert (params["code_challenge_method"], params["response_mode"]) == ("S256", "form_post")
+    assert params["login_hint"] == ACCOUNT
+    assert len(params["state"]) >= 43
+    assert len(params["nonce"]) >= 43
+    (cookie,) = [cookie for cookie in victim.cookies.jar if cookie.name.startswith("sign-in-")]
     assert cookie.path == "/signin/callback"
     assert cookie.has_nonstandard_attr("HttpOnly")
     assert cookie.get_nonstandard_attr("SameSite") == "Lax"
-    assert asked["state"] not in str(cookie.value)
+    assert params["state"] not in str(cookie.value)
 
 
-def test_the_way_back_works_once_and_a_replay_is_refused(scenario: SignInScenario, victim: httpx.Client) -> None:
+def test_a_response_works_once_and_a_replay_is_rejected(scenario: SignInScenario, victim: httpx.Client) -> None:
     scenario.connect()
-    asked = begin_for_real(victim, scenario)
+    params = begin_for_real(victim, scenario)
     stored = dict(victim.cookies)
-    code = code_for(scenario, asked)
-    first = answer(victim, scenario, state=asked["state"], code=code)
+    code = code_for(scenario, params)
+    first = respond(victim, scenario, state=params["state"], code=code)
     assert (first.status_code, first.headers["Location"]) == (303, f"{scenario.address()}/result")
-    assert not [each for each in victim.cookies.jar if each.name.startswith("sign-in-")], "the cookie is gone"
+    assert not [cookie for cookie in victim.cookies.jar if cookie.name.startswith("sign-in-")], "the cookie is deleted"
     for name, value in stored.items():
         victim.cookies.set(name, value, path="/signin/callback")
-    refused(answer(victim, scenario, state=asked["state"], code=code), "used before")
+    assert_rejected(respond(victim, scenario, state=params["state"], code=code), "used before")
 
 
-def test_a_forged_state_is_refused(scenario: SignInScenario, victim: httpx.Client) -> None:
+def test_a_forged_state_is_rejected(scenario: SignInScenario, victim: httpx.Client) -> None:
     scenario.connect()
     begin(victim, scenario)
-    refused(answer(victim, scenario, state="forged", code="1.Acode"), "does not belong to a sign-in")
-    refused(answer(victim, scenario, code="1.Acode"), "no answer of a sign-in")
-    nobody_signed_in(scenario)
+    assert_rejected(respond(victim, scenario, state="forged", code="1.Acode"), "does not belong to a sign-in")
+    assert_rejected(respond(victim, scenario, code="1.Acode"), "not the response to a sign-in")
+    assert_nobody_signed_in(scenario)
 
 
-def test_a_forged_cookie_is_refused(scenario: SignInScenario, victim: httpx.Client) -> None:
+def test_a_forged_cookie_is_rejected(scenario: SignInScenario, victim: httpx.Client) -> None:
     scenario.connect()
-    asked = begin(victim, scenario)
-    name = next(each.name for each in victim.cookies.jar if each.name.startswith("sign-in-"))
+    params = begin(victim, scenario)
+    name = next(cookie.name for cookie in victim.cookies.jar if cookie.name.startswith("sign-in-"))
     payload = base64.urlsafe_b64encode(b'{"uid":"x","state":"y"}').decode().rstrip("=")
     victim.cookies.clear()
     victim.cookies.set(name, payload, path="/signin/callback")
-    refused(answer(victim, scenario, state=asked["state"], code="1.Acode"), "does not belong to a sign-in")
+    assert_rejected(respond(victim, scenario, state=params["state"], code="1.Acode"), "does not belong to a sign-in")
 
 
 def test_another_browser_cannot_finish_a_sign_in(scenario: SignInScenario, victim: httpx.Client) -> None:
     scenario.connect()
     with httpx.Client(trust_env=False, timeout=30) as attacker:
-        asked = begin_for_real(attacker, scenario)
-        code = code_for(scenario, asked)
-    refused(answer(victim, scenario, state=asked["state"], code=code), "does not belong to a sign-in")
-    nobody_signed_in(scenario)
+        params = begin_for_real(attacker, scenario)
+        code = code_for(scenario, params)
+    assert_rejected(respond(victim, scenario, state=params["state"], code=code), "does not belong to a sign-in")
+    assert_nobody_signed_in(scenario)
 
 
-def test_the_state_of_another_connector_is_refused(scenario: SignInScenario, victim: httpx.Client) -> None:
-    """Its cookie stays with it, whatever the sign-in of this one's browser brings."""
+def test_the_state_of_another_connector_is_rejected(scenario: SignInScenario, victim: httpx.Client) -> None:
+    """Exchanged cookies are rejected: cookie belongs to one connector."""
     scenario.connect()
     scenario.only_sign_in("another", scenario.connector()["spec"]["signIn"])
     first, second = begin(victim, scenario), begin(victim, scenario, "another")
-    cookies = {each.name: str(each.value) for each in victim.cookies.jar if each.name.startswith("sign-in-")}
+    cookies = {cookie.name: str(cookie.value) for cookie in victim.cookies.jar if cookie.name.startswith("sign-in-")}
     assert len(cookies) == 2
     one, two = cookies
     victim.cookies.clear()
     victim.cookies.set(one, cookies[two], path="/signin/callback")
     victim.cookies.set(two, cookies[one], path="/signin/callback")
-    refused(answer(victim, scenario, state=first["state"], code="1.Acode"), "belongs to another sign-in")
-    refused(answer(victim, scenario, state=second["state"], code="1.Acode"), "belongs to another sign-in")
+    assert_rejected(respond(victim, scenario, state=first["state"], code="1.Acode"), "belongs to another sign-in")
+    assert_rejected(respond(victim, scenario, state=second["state"], code="1.Acode"), "belongs to another sign-in")
 
 
-def test_an_answer_of_another_issuer_is_refused(scenario: SignInScenario, victim: httpx.Client) -> None:
+def test_a_response_of_another_issuer_is_rejected(scenario: SignInScenario, victim: httpx.Client) -> None:
     scenario.connect()
-    asked = begin(victim, scenario)
-    mixed = answer(victim, scenario, state=asked["state"], code="1.Acode", iss="https://evil.example/v2.0")
-    refused(mixed, "another service than the one that was asked")
-    nobody_signed_in(scenario)
+    params = begin(victim, scenario)
+    response = respond(victim, scenario, state=params["state"], code="1.Acode", iss="https://evil.example/v2.0")
+    assert_rejected(response, "another service than Entra ID")
+    assert_nobody_signed_in(scenario)
 
 
 def test_a_code_of_another_sign_in_cannot_be_injected(scenario: SignInScenario, victim: httpx.Client) -> None:
     scenario.connect()
     with httpx.Client(trust_env=False, timeout=30) as attacker:
         stolen = code_for(scenario, begin_for_real(attacker, scenario))
-    asked = begin(victim, scenario)
-    refused(answer(victim, scenario, state=asked["state"], code=stolen), "PKCE")
-    nobody_signed_in(scenario)
+    params = begin(victim, scenario)
+    assert_rejected(respond(victim, scenario, state=params["state"], code=stolen), "PKCE")
+    assert_nobody_signed_in(scenario)
 
 
 @pytest.mark.parametrize(
@@ -174,25 +174,23 @@ def test_a_code_of_another_sign_in_cannot_be_injected(scenario: SignInScenario, 
         "state=%00&code=%0d%0aSet-Cookie:a=b",
     ],
 )
-def test_whatever_comes_to_the_callback_is_answered_with_a_page(
-    scenario: SignInScenario, victim: httpx.Client, query: str
-) -> None:
+def test_every_request_to_the_callback_gets_a_page(scenario: SignInScenario, victim: httpx.Client, query: str) -> None:
     scenario.connect()
     response = victim.get(f"{callback(scenario)}?{query}")
     assert response.status_code in {400, 403}
     assert "Set-Cookie" not in response.headers or "a=b" not in response.headers["Set-Cookie"]
 
 
-def test_an_error_is_not_written_into_the_page_as_it_came(scenario: SignInScenario, victim: httpx.Client) -> None:
+def test_an_error_is_not_repeated_on_the_page(scenario: SignInScenario, victim: httpx.Client) -> None:
     scenario.connect()
-    asked = begin(victim, scenario)
+    params = begin(victim, scenario)
     html = "<script>alert(1)</script>"
-    response = answer(victim, scenario, state=asked["state"], error=html, error_description=f"AADSTS99999 {html}")
+    response = respond(victim, scenario, state=params["state"], error=html, error_description=f"AADSTS99999 {html}")
     assert "<script" not in response.text
     assert "alert(1)" not in response.text
 
 
-def test_nothing_leads_out_of_the_pages_but_the_way_to_entra(scenario: SignInScenario, victim: httpx.Client) -> None:
+def test_no_page_redirects_elsewhere_than_to_entra(scenario: SignInScenario, victim: httpx.Client) -> None:
     scenario.connect()
     for path in ("?next=https://evil.example", "/result?return=https://evil.example", "//evil.example"):
         response = victim.get(f"{scenario.address()}{path}")
@@ -201,7 +199,7 @@ def test_nothing_leads_out_of_the_pages_but_the_way_to_entra(scenario: SignInSce
 
 
 @pytest.mark.parametrize("path", ["", "/result", "/device", "/nothing"])
-def test_every_answer_is_hardened(scenario: SignInScenario, victim: httpx.Client, path: str) -> None:
+def test_every_response_has_the_security_headers(scenario: SignInScenario, victim: httpx.Client, path: str) -> None:
     scenario.connect()
     headers = victim.get(f"{scenario.address()}{path}").headers
     policy = headers["Content-Security-Policy"]
@@ -233,15 +231,15 @@ def test_a_token_secret_of_another_owner_is_not_used(scenario: SignInScenario, t
             "data": {"refresh-token": base64.b64encode(b"stolen").decode()},
         }
     )
-    before = scenario.kube.get("Secret", "somebody-elses", scenario.namespace)
+    secret = scenario.kube.get("Secret", "somebody-elses", scenario.namespace)
     scenario.connect({"tokenSecretName": "somebody-elses"})
     body = scenario.wait("SignedIn", "False", "OAuthAppMisconfigured", timeout=30)
     assert "neither read nor changed" in condition(body, "SignedIn")["message"]
-    assert scenario.kube.get("Secret", "somebody-elses", scenario.namespace) == before
+    assert scenario.kube.get("Secret", "somebody-elses", scenario.namespace) == secret
 
 
 def test_a_secret_of_another_namespace_cannot_be_named(scenario: SignInScenario) -> None:
-    """References have a name only; a namespace beside it is dropped, and a path in it is refused."""
+    """A reference has a name only: a namespace beside it is dropped, and a path in it is rejected."""
     scenario.kube.apply(
         {
             "apiVersion": "v1",
@@ -257,32 +255,32 @@ def test_a_secret_of_another_namespace_cannot_be_named(scenario: SignInScenario)
     assert "only-there" in condition(body, "SignedIn")["message"]
 
 
-def test_a_federated_client_that_the_namespace_is_not_granted_is_refused(scenario: SignInScenario) -> None:
+def test_a_federated_client_without_a_grant_is_rejected(scenario: SignInScenario) -> None:
     scenario.connect({"method": "ServicePrincipal", "account": None, "client": {"id": APP, "type": "Federated"}})
     body = scenario.wait("SignedIn", "False", "CredentialsMissing", timeout=30)
     assert "not granted" in condition(body, "SignedIn")["message"]
 
 
 async def flood(address: str, requests: int, at_once: int) -> dict[int, int]:
-    """Ask a page many times; gives how often each status came."""
+    """Request a page many times and return the number of responses by status."""
     statuses: dict[int, int] = {}
-    left = iter(range(requests))
+    numbers = iter(range(requests))
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=at_once)) as client:
 
-        async def ask() -> None:
-            for _ in left:
+        async def send_requests() -> None:
+            for _ in numbers:
                 async with client.get(address) as response:
                     await response.read()
                     statuses[response.status] = statuses.get(response.status, 0) + 1
 
-        await asyncio.gather(*(ask() for _ in range(at_once)))
+        await asyncio.gather(*(send_requests() for _ in range(at_once)))
     return statuses
 
 
-async def test_ten_thousand_requests_leave_reconciles_undisturbed(scenario: SignInScenario) -> None:
+async def test_ten_thousand_requests_do_not_delay_reconciles(scenario: SignInScenario) -> None:
     scenario.connect()
     address = scenario.address()
-    began = time.monotonic()
+    start = time.monotonic()
     flooding = asyncio.create_task(flood(address, requests=10_000, at_once=16))
     await asyncio.sleep(0.2)
 
@@ -298,19 +296,19 @@ async def test_ten_thousand_requests_leave_reconciles_undisturbed(scenario: Sign
         )
 
     await asyncio.to_thread(edit_and_wait)
-    assert not flooding.done(), "that was in the midst of it"
+    assert not flooding.done(), "the reconcile ran during the flood"
     statuses = await flooding
     assert sum(statuses.values()) == 10_000
     assert set(statuses) == {200, 429}
-    assert statuses[200] <= 60 + 10 * (time.monotonic() - began) + 1, "a burst, and the rate"
+    assert statuses[200] <= 60 + 10 * (time.monotonic() - start) + 1, "the burst, and the rate"
 
 
-def test_no_secret_stands_in_the_log(scenario: SignInScenario, victim: httpx.Client) -> None:
-    """Everything so far went through this log, at debug level."""
+def test_no_secret_is_in_the_log(scenario: SignInScenario, victim: httpx.Client) -> None:
+    """The operator logs at debug level; all tests of this folder share the log."""
     scenario.connect()
-    asked = begin_for_real(victim, scenario)
-    code = code_for(scenario, asked)
-    answer(victim, scenario, state=asked["state"], code=code)
+    params = begin_for_real(victim, scenario)
+    code = code_for(scenario, params)
+    respond(victim, scenario, state=params["state"], code=code)
     scenario.wait("SignedIn", "True", timeout=30)
     tokens = scenario.tokens()
     log = scenario.log.read_text()
@@ -318,7 +316,7 @@ def test_no_secret_stands_in_the_log(scenario: SignInScenario, victim: httpx.Cli
     events = str(scenario.kube.list_all("Event", scenario.namespace))
     secrets = [
         code,
-        asked["state"],
+        params["state"],
         tokens["refresh-token"],
         tokens["access-token"],
         "sandbox-sign-in-secret",

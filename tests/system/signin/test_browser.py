@@ -1,4 +1,4 @@
-"""The sign-in as a person lives it: the pages in a real browser, from the link in the status to a stored token."""
+"""The sign-in as a person sees it: the pages in a real browser, from the link in the status to a stored token."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ PHONE = {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2, "i
 
 def picture(page: Page, name: str) -> None:
     """A screenshot; it goes into the documentation where UPDATE_PICTURES is set, so that a test run changes no file."""
-    taken = page.screenshot(full_page=True)
+    screenshot = page.screenshot(full_page=True)
     if os.environ.get("UPDATE_PICTURES"):
         PICTURES.mkdir(parents=True, exist_ok=True)
-        (PICTURES / f"{name}.png").write_bytes(taken)
+        (PICTURES / f"{name}.png").write_bytes(screenshot)
 
 
 def heading(page: Page, text: str) -> None:
@@ -39,12 +39,12 @@ def heading(page: Page, text: str) -> None:
 
 
 def start(page: Page, scenario: SignInScenario) -> None:
-    """Open the connector's page and go to Entra's."""
+    """Open the connector's page and follow it to Entra ID."""
     page.goto(scenario.address())
     page.get_by_role("button", name="Sign in with Microsoft").click()
 
 
-def test_a_person_signs_in_and_sees_what_was_found(scenario: SignInScenario, window: Window) -> None:
+def test_a_person_signs_in_and_sees_organizations_and_checks(scenario: SignInScenario, window: Window) -> None:
     scenario.connect()
     scenario.wait("SignedIn", "False", "SignInRequired")
     page = window()
@@ -56,7 +56,7 @@ def test_a_person_signs_in_and_sees_what_was_found(scenario: SignInScenario, win
     at_entra(page)
     heading(page, "You are signed in")
     expect(page.get_by_role("heading", level=3)).to_have_text(["contoso", "fabrikam"])
-    expect(page.get_by_text("Defender has all that it needs in every organization")).to_be_visible()
+    expect(page.get_by_text("All prerequisites are met in every organization")).to_be_visible()
     picture(page, "sign-in-result")
     body = scenario.wait("SignedIn", "True", timeout=30)
     assert body["status"]["signIn"]["account"] == ACCOUNT
@@ -66,11 +66,11 @@ def test_a_person_signs_in_and_sees_what_was_found(scenario: SignInScenario, win
     expect(page.get_by_role("status")).to_contain_text(f"Signed in as {ACCOUNT}")
 
 
-def test_the_same_works_in_a_window_with_scripts_on_a_dark_phone(scenario: SignInScenario, window: Window) -> None:
+def test_the_pages_work_with_scripts_on_a_dark_phone(scenario: SignInScenario, window: Window) -> None:
     scenario.connect()
     page = window(java_script_enabled=True, color_scheme="dark", **PHONE)
-    complaints: list[str] = []
-    page.on("console", lambda line: complaints.append(line.text) if line.type == "error" else None)
+    console_errors: list[str] = []
+    page.on("console", lambda line: console_errors.append(line.text) if line.type == "error" else None)
     page.goto(scenario.address())
     picture(page, "sign-in-connector-dark-phone")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390, "nothing is wider than the phone"
@@ -82,10 +82,10 @@ def test_the_same_works_in_a_window_with_scripts_on_a_dark_phone(scenario: SignI
     heading(page, "You are signed in")
     picture(page, "sign-in-result-dark-phone")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    assert not [each for each in complaints if "Content Security Policy" in each or "localhost" in each]
+    assert not [line for line in console_errors if "Content Security Policy" in line or "localhost" in line]
 
 
-def test_cancelling_changes_nothing_and_says_so(scenario: SignInScenario, window: Window) -> None:
+def test_cancelling_changes_nothing(scenario: SignInScenario, window: Window) -> None:
     scenario.connect()
     page = window()
     start(page, scenario)
@@ -98,35 +98,40 @@ def test_cancelling_changes_nothing_and_says_so(scenario: SignInScenario, window
     assert "refresh-token" not in scenario.tokens()
 
 
-def post_from_another_site(page: Page, scenario: SignInScenario, answer: Mapping[str, str]) -> None:
-    """Bring an answer to the way back as Entra's page does: by a form of another site."""
+def post_from_another_site(page: Page, scenario: SignInScenario, response: Mapping[str, str]) -> None:
+    """Post a response to the callback as Entra ID's page does: by a form of another site."""
     base = scenario.address().split("/connectors/")[0]
-    fields = "".join(f'<input name="{name}" value="{value}">' for name, value in answer.items())
+    fields = "".join(f'<input name="{name}" value="{value}">' for name, value in response.items())
     form = f'<form method="post" action="{base}/callback">{fields}<button>Submit</button></form>'
     page.goto(f"data:text/html,{quote(form)}")
     page.get_by_role("button", name="Submit").click()
 
 
-def test_an_answer_that_another_site_posts_comes_back_with_the_cookie(scenario: SignInScenario, window: Window) -> None:
-    """Entra's page is another site, so the browser withholds the cookie from its form; a visit brings it."""
+def test_a_posted_response_comes_back_with_the_cookie(scenario: SignInScenario, window: Window) -> None:
+    """Entra ID's page is another site, so the browser sends the cookie only after the redirect."""
     scenario.connect()
     page = window()
-    sent: list[str | None] = []
-    page.on("request", lambda each: sent.append(each.header_value("cookie")) if "/callback" in each.url else None)
+    cookies: list[str | None] = []
+    page.on(
+        "request",
+        lambda sending: cookies.append(sending.header_value("cookie")) if "/callback" in sending.url else None,
+    )
     start(page, scenario)
     state = parse_qs(urlsplit(page.url).query)["state"][0]
     post_from_another_site(page, scenario, {"state": state, "error": "access_denied"})
     heading(page, "Cancelled")
-    assert sent[0] is None
-    assert sent[1]
+    assert cookies[0] is None
+    assert cookies[1]
     assert state not in page.url
 
 
-def test_an_answer_works_once_even_where_the_browser_kept_its_cookie(scenario: SignInScenario, window: Window) -> None:
+def test_a_response_works_once_even_with_its_cookie(scenario: SignInScenario, window: Window) -> None:
     scenario.connect()
     page = window()
     posted: list[str] = []
-    page.on("request", lambda each: posted.append(each.post_data or "") if each.url.endswith("/callback") else None)
+    page.on(
+        "request", lambda request: posted.append(request.post_data or "") if request.url.endswith("/callback") else None
+    )
     start(page, scenario)
     cookies = page.context.cookies()
     at_entra(page)
@@ -137,20 +142,20 @@ def test_an_answer_works_once_even_where_the_browser_kept_its_cookie(scenario: S
     expect(page.get_by_role("alert")).to_contain_text("used before")
 
 
-def test_a_sign_in_that_was_begun_too_long_ago_is_refused(scenario: SignInScenario, window: Window) -> None:
-    """Eleven minutes do not go by here: the browser's cookie is changed for one that was sealed so long ago."""
+def test_a_sign_in_expires(scenario: SignInScenario, window: Window) -> None:
+    """Instead of waiting eleven minutes, the browser's cookie is replaced by one that was sealed so long ago."""
     scenario.connect()
     page = window()
     start(page, scenario)
-    (cookie,) = [each for each in page.context.cookies() if each["name"].startswith("sign-in-")]
+    (cookie,) = [cookie for cookie in page.context.cookies() if cookie["name"].startswith("sign-in-")]
     key = scenario.kube.get("Secret", KEY_SECRET_NAME, NAMESPACE)
     assert key
     sealer = Sealer(
         SecretBytes(base64.b64decode(key["data"]["key"])), lambda: datetime.now(UTC) - timedelta(minutes=11)
     )
-    begun = sealer.open(SEALED_FOR, cookie["value"])
-    assert begun
-    page.context.add_cookies([{**cookie, "value": sealer.seal(SEALED_FOR, begun, LIFETIME)}])
+    payload = sealer.open(SEALED_FOR, cookie["value"])
+    assert payload
+    page.context.add_cookies([{**cookie, "value": sealer.seal(SEALED_FOR, payload, LIFETIME)}])
     at_entra(page)
     heading(page, "This sign-in cannot be finished")
     expect(page.get_by_role("alert")).to_contain_text("began within the last ten minutes")
@@ -161,7 +166,7 @@ def test_a_sign_in_that_was_begun_too_long_ago_is_refused(scenario: SignInScenar
     heading(page, "You are signed in")
 
 
-def test_another_account_is_refused_with_both_named(scenario: SignInScenario, window: Window) -> None:
+def test_another_account_is_rejected_and_both_are_named(scenario: SignInScenario, window: Window) -> None:
     scenario.connect()
     page = window()
     start(page, scenario)
@@ -180,7 +185,7 @@ def test_another_account_is_refused_with_both_named(scenario: SignInScenario, wi
     scenario.wait("SignedIn", "True", timeout=30)
 
 
-def test_a_lost_sign_in_is_told_with_the_link_and_mended_there(scenario: SignInScenario, window: Window) -> None:
+def test_a_lost_sign_in_is_reported_and_restored_on_the_page(scenario: SignInScenario, window: Window) -> None:
     scenario.connect()
     page = window()
     start(page, scenario)
@@ -188,7 +193,8 @@ def test_a_lost_sign_in_is_told_with_the_link_and_mended_there(scenario: SignInS
     scenario.wait("SignedIn", "True", timeout=30)
     scenario.control.change_account(ACCOUNT, revoke_sessions=True)
     body = scenario.wait("ReauthRequired", "True", timeout=30)
-    assert scenario.address() in message(body, "ReauthRequired")
+    assert "status.signIn.url" in message(body, "ReauthRequired")
+    assert scenario.address() not in message(body, "ReauthRequired")
     page.goto(scenario.address())
     expect(page.get_by_role("status")).to_contain_text("The sign-in is lost")
     picture(page, "sign-in-lost")
@@ -199,7 +205,7 @@ def test_a_lost_sign_in_is_told_with_the_link_and_mended_there(scenario: SignInS
     scenario.wait("ReauthRequired", "False", timeout=30)
 
 
-def test_what_an_organization_lacks_is_shown_with_what_to_do(scenario: SignInScenario, window: Window) -> None:
+def test_unmet_prerequisites_are_shown_with_what_to_do(scenario: SignInScenario, window: Window) -> None:
     scenario.control.change_organization("contoso", third_party_oauth=False)
     scenario.control.remove_access(ACCOUNT, "fabrikam")
     scenario.connect()
@@ -207,7 +213,7 @@ def test_what_an_organization_lacks_is_shown_with_what_to_do(scenario: SignInSce
     start(page, scenario)
     at_entra(page)
     heading(page, "You are signed in")
-    expect(page.get_by_text("need somebody to act")).to_be_visible()
+    expect(page.get_by_text("prerequisites are not met")).to_be_visible()
     expect(page.locator(".checks .bad")).to_contain_text(
         ["Third-party access via OAuth is on", "Project Collection Administrator", "access level Basic"]
     )
@@ -215,26 +221,26 @@ def test_what_an_organization_lacks_is_shown_with_what_to_do(scenario: SignInSce
     picture(page, "sign-in-prerequisites")
 
 
-def test_a_forged_link_leads_nowhere(scenario: SignInScenario, window: Window) -> None:
+def test_a_forged_address_gets_404(scenario: SignInScenario, window: Window) -> None:
     scenario.connect()
     address = scenario.address()
     page = window()
     base, uid, signature = address.rsplit("/", 2)
-    other = "".join("A" if letter != "A" else "B" for letter in signature)
+    signature_of_nobody = "".join("A" if letter != "A" else "B" for letter in signature)
     for forged in (
-        f"{base}/{uid}/{other}",
+        f"{base}/{uid}/{signature_of_nobody}",
         f"{base}/00000000-0000-0000-0000-000000000000/{signature}",
         f"{base}/{scenario.namespace}/contoso",
         f"{base}/{uid}/",
     ):
-        answer = page.goto(forged)
-        assert answer is not None
-        assert answer.status == 404
-        expect(page.get_by_role("heading", level=1)).to_have_text("There is no such page")
+        response = page.goto(forged)
+        assert response is not None
+        assert response.status == 404
+        expect(page.get_by_role("heading", level=1)).to_have_text("Page not found")
         assert "contoso" not in page.content()
 
 
-def test_a_code_of_defenders_dialog_is_handed_over_in_its_address(scenario: SignInScenario, window: Window) -> None:
+def test_a_code_of_defenders_dialog_is_pasted_as_address(scenario: SignInScenario, window: Window) -> None:
     scenario.connect(
         authorization={"method": "Code", "codeSecretRef": {"name": "code", "key": "code"}, "account": ACCOUNT},
         azure={"connectorName": f"pasted-{scenario.namespace}"},
@@ -337,19 +343,19 @@ def test_every_control_can_be_reached_and_read_without_a_mouse(scenario: SignInS
     )
     page = window()
     page.goto(scenario.address())
-    reached = []
+    focused = []
     for _ in range(4):
         page.keyboard.press("Tab")
-        reached.append(page.locator(":focus").evaluate("element => element.tagName"))
+        focused.append(page.locator(":focus").evaluate("element => element.tagName"))
         assert page.locator(":focus").evaluate("e => getComputedStyle(e).outlineStyle") == "solid"
-    assert reached == ["BUTTON", "SUMMARY", "TEXTAREA", "BUTTON"]
+    assert focused == ["BUTTON", "SUMMARY", "TEXTAREA", "BUTTON"]
 
 
 def test_the_json_for_the_command_line_holds_no_secret(scenario: SignInScenario, window: Window) -> None:
     scenario.connect({"method": "DeviceCode", "client": {"id": "77777777-7777-7777-7777-777777777777"}})
     page = window()
-    answer = page.request.post(f"{scenario.address()}/device", headers={"Accept": "application/json"})
-    described = json.loads(answer.body())
-    assert described.keys() == {"state", "userCode", "verificationUri", "expiresAt"}
-    assert described["state"] == "pending"
-    assert base64.b64encode(described["userCode"].encode()).decode() not in scenario.log.read_text()
+    response = page.request.post(f"{scenario.address()}/device", headers={"Accept": "application/json"})
+    prompt = json.loads(response.body())
+    assert prompt.keys() == {"state", "userCode", "verificationUri", "expiresAt"}
+    assert prompt["state"] == "pending"
+    assert base64.b64encode(prompt["userCode"].encode()).decode() not in scenario.log.read_text()

@@ -1,6 +1,6 @@
 """Recognizable secrets wherever a secret can be, every flow with faults, all at debug level: none of them comes out.
 
-Services answer here as the worst of them do: they repeat in their error messages what they were sent.
+The services behave here as the worst of them do: their error messages repeat the request.
 """
 
 from __future__ import annotations
@@ -59,12 +59,12 @@ KINDS = (KIND, "DevOpsOrganization", "Event", "ConfigMap", "ServiceAccount", "Se
 
 
 @dataclass
-class Nest:
-    """Where the secrets were put, and where they are looked for.
+class CanarySetup:
+    """Where the secrets were put, and where they are searched.
 
     Attributes:
         environment: the operator's variables.
-        planted: values by what they are; more come as flows make them.
+        planted: secret values by kind; flows add more.
     """
 
     scenario: SignInScenario
@@ -72,45 +72,45 @@ class Nest:
     environment: Mapping[str, str]
     planted: dict[str, list[str]] = field(default_factory=dict)
 
-    def plant(self, what: str, *values: str) -> None:
-        """Remember secrets."""
-        self.planted.setdefault(what, []).extend(values)
+    def plant(self, kind: str, *values: str) -> None:
+        """Record secrets."""
+        self.planted.setdefault(kind, []).extend(values)
 
     def plant_tokens(self, secret: str) -> dict[str, str]:
-        """Remember what a token Secret holds at this moment."""
+        """Record the present content of a token Secret."""
         tokens = self.scenario.tokens(secret)
         self.plant("stored", *(tokens[key] for key in ("refresh-token", "access-token") if key in tokens))
         return tokens
 
-    def cluster_says(self) -> str:
-        """All objects of both namespaces; of Secrets all but their values."""
+    def cluster_objects(self) -> str:
+        """Return all objects of both namespaces as text; Secrets without their values."""
         objects = [
-            each
+            item
             for kind in KINDS
             for namespace in (self.scenario.namespace, NAMESPACE)
-            for each in self.scenario.kube.list_all(kind, namespace)
+            for item in self.scenario.kube.list_all(kind, namespace)
         ]
-        for each in objects:
-            if each["kind"] == "Secret":
-                each.pop("data", None)
+        for item in objects:
+            if item["kind"] == "Secret":
+                item.pop("data", None)
         return json.dumps(objects, ensure_ascii=False)
 
 
 def changed_world(file: Path, namespace: str) -> Path:
-    """The connectors' world with secrets that are easily recognized."""
+    """Write the connectors' world with secrets that are easy to recognize."""
     world = yaml.safe_load(write_world(file, trusted_namespace=namespace).read_text(encoding="utf-8"))
-    mine = {"defender-devops-sign-in": "sign-in app", "team": "team", "defender-devops-sandbox": "operator"}
+    secrets = {"defender-devops-sign-in": "sign-in app", "team": "team", "defender-devops-sandbox": "operator"}
     for application in world["applications"]:
-        if application["name"] in mine:
-            application["secrets"] = [{"value": SECRETS[mine[application["name"]]]}]
+        if application["name"] in secrets:
+            application["secrets"] = [{"value": SECRETS[secrets[application["name"]]]}]
             application["certificates"] = [key_and_certificate().partition("-----END PRIVATE KEY-----\n")[2]]
     file.write_text(yaml.safe_dump(world), encoding="utf-8")
     return file
 
 
 @contextmanager
-def nest(cluster: Cluster, kube: KubernetesClient, namespace: str, folder: Path) -> Iterator[Nest]:
-    """A cloud and an operator of the test's own, with all that is planted from the outside."""
+def canary_setup(cluster: Cluster, kube: KubernetesClient, namespace: str, folder: Path) -> Iterator[CanarySetup]:
+    """A cloud and an operator of the test's own, with all secrets that come from outside."""
     world = changed_world(folder / "world.yaml", namespace)
     federation = ("--federation-issuer", cluster.issuer, "--federation-jwks", cluster.jwks)
     for name, place in ((OWN_ACCOUNT, NAMESPACE), (SERVICE_ACCOUNT, namespace)):
@@ -121,11 +121,11 @@ def nest(cluster: Cluster, kube: KubernetesClient, namespace: str, folder: Path)
         log, environment = folder / "operator.log", settings(cluster, cloud, namespace, folder)
         with Operator.start(log, environment) as operator, ControlClient(cloud.control) as control:
             scenario = SignInScenario(kube, control, namespace, cloud.ca, log, SECRETS["sign-in app"])
-            made = Nest(scenario, operator, environment)
-            made.plant("given", *SECRETS.values(), cluster.admin_token, token)
+            setup = CanarySetup(scenario, operator, environment)
+            setup.plant("supplied", *SECRETS.values(), cluster.admin_token, token)
             key = key_and_certificate().partition("-----END PRIVATE KEY-----")[0].splitlines()[1:]
-            made.plant("private key", *(line for line in key if len(line) > KEY_LINE))
-            yield made
+            setup.plant("private key", *(line for line in key if len(line) > KEY_LINE))
+            yield setup
 
 
 def settings(cluster: Cluster, cloud: Cloud, namespace: str, folder: Path) -> dict[str, str]:
@@ -158,47 +158,49 @@ def secret_client(name: str) -> dict[str, Any]:
     return {"id": APP, "type": "Secret", "secretRef": {"name": name, "key": "client-secret"}}
 
 
-def sign_in_by_browser(nest: Nest) -> None:
+def sign_in_by_browser(canary_setup: CanarySetup) -> None:
     """Authorization code with a client secret, and once with a forged code; the team's own identity in Azure."""
-    scenario = nest.scenario
+    scenario = canary_setup.scenario
     scenario.secret("azure", client_secret=SECRETS["team"])
     reference = {"name": "azure", "key": "client-secret"}
     identity = {"type": "ClientSecret", "clientId": TEAM, "secretRef": reference}
     scenario.connect(azure={"identity": identity})
     with httpx.Client(trust_env=False, timeout=30) as browser:
-        gone = browser.post(f"{scenario.address()}/sign-in")
-        asked = {key: values[0] for key, values in parse_qs(urlsplit(gone.headers["Location"]).query).items()}
-        nest.plant("state", asked["state"], asked["nonce"], *(str(each.value) for each in browser.cookies.jar))
-        form = {"state": asked["state"], "code": SECRETS["forged code"]}
+        redirect = browser.post(f"{scenario.address()}/sign-in")
+        params = {key: values[0] for key, values in parse_qs(urlsplit(redirect.headers["Location"]).query).items()}
+        canary_setup.plant(
+            "state", params["state"], params["nonce"], *(str(cookie.value) for cookie in browser.cookies.jar)
+        )
+        form = {"state": params["state"], "code": SECRETS["forged code"]}
         callback = scenario.address().split("/connectors/")[0] + "/callback"
-        refused = browser.post(callback, data=form, follow_redirects=True)
-        assert refused.status_code == 403
-        nest.plant("answer in an address", *parse_qs(refused.url.query.decode()).get("answer", []))
+        response = browser.post(callback, data=form, follow_redirects=True)
+        assert response.status_code == 403
+        canary_setup.plant("answer in an address", *parse_qs(response.url.query.decode()).get("answer", []))
     scenario.sign_in()
     scenario.wait("SignedIn", "True", timeout=20)
 
 
-def hand_in_a_token(nest: Nest) -> None:
-    """A refresh token that a person puts into a Secret."""
-    scenario = nest.scenario
-    scenario.secret("handed-in", token=nest.plant_tokens(TOKENS)["refresh-token"])
+def supply_token(canary_setup: CanarySetup) -> None:
+    """Put a refresh token into a Secret."""
+    scenario = canary_setup.scenario
+    scenario.secret("handed-in", token=canary_setup.plant_tokens(TOKENS)["refresh-token"])
     reference = {"name": "handed-in", "key": "token"}
     sign_in = {"method": "RefreshToken", "account": ACCOUNT, "client": secret_client("signin-app")}
     scenario.only_sign_in("handed-in", {**sign_in, "refreshTokenSecretRef": reference})
 
 
-def hand_over_codes(nest: Nest) -> None:
-    """Defender's codes: refused and failed with the code in Azure's own words, pasted on the page, and good."""
-    scenario, control = nest.scenario, nest.scenario.control
+def send_codes(canary_setup: CanarySetup) -> None:
+    """Defender's codes: two that fail with the code in Azure's message, one that is pasted, and one that works."""
+    scenario, control = canary_setup.scenario, canary_setup.scenario.control
     codes = [control.issue_code(ACCOUNT) for _ in range(3)]
-    nest.plant("Defender's code", *codes)
-    words = "it did not work for {0} (https://x.test/?code={0}&sig=a, {{'code': '{0}'}})"
+    canary_setup.plant("Defender's code", *codes)
+    message = "it did not work for {0} (https://x.test/?code={0}&sig=a, {{'code': '{0}'}})"
     put = {"service": "arm", "method": "PUT", "path": "by-code/devops/default"}
-    error = {"code": "TokenExchangeFailed", "message": words.format(codes[0]), "target": codes[0]}
+    error = {"code": "TokenExchangeFailed", "message": message.format(codes[0]), "target": codes[0]}
     control.fault(**put, status=400, body={"error": error})
     scenario.secret("code", code=codes[0])
     scenario.wait("Authorized", "False", "TokenExchangeFailed", name="by-code", timeout=30)
-    control.fault(**put, operation={"outcome": "failed", "message": words.format(codes[1])})
+    control.fault(**put, operation={"outcome": "failed", "message": message.format(codes[1])})
     scenario.secret("code", code=codes[1])
     scenario.wait("Authorized", "True", name="by-code", timeout=30)
     page = scenario.address("pasted")
@@ -208,11 +210,11 @@ def hand_over_codes(nest: Nest) -> None:
         assert browser.post(f"{page}/code", data={"code": pasted}).status_code == 200
 
 
-def trouble(nest: Nest) -> None:
-    """Every service fails once in each way, and repeats what it was sent."""
-    control, tokens = nest.scenario.control, nest.plant_tokens(TOKENS)
-    sent = {"client_secret": SECRETS["sign-in app"], "refresh_token": tokens["refresh-token"], "client_id": APP}
-    echo = f"{urlencode(sent)} {tokens['access-token']}"
+def cause_failures(canary_setup: CanarySetup) -> None:
+    """Make every service fail once in each way, with messages that repeat the request."""
+    control, tokens = canary_setup.scenario.control, canary_setup.plant_tokens(TOKENS)
+    form = {"client_secret": SECRETS["sign-in app"], "refresh_token": tokens["refresh-token"], "client_id": APP}
+    echo = f"{urlencode(form)} {tokens['access-token']}"
     for number in (7000215, 999999):
         refusal = {"error": "invalid_client", "error_description": f"AADSTS{number}: wrong: {echo}"}
         control.fault(**TOKEN_ENDPOINT, times=3, status=401, body=refusal)
@@ -225,43 +227,44 @@ def trouble(nest: Nest) -> None:
     error = {"code": "BadRequest", "message": f"Authorization: Bearer {tokens['access-token']} is refused"}
     control.fault(service="arm", path="azureDevOpsOrgs|listAvailable", times=2, status=400, body={"error": error})
     control.fault(service="arm", times=2, cut="after")
-    nest.operator.process.wait_until(
-        lambda: all(_is_spent(each) for each in control.call("GET", "/faults")) or None, timeout=60
+    canary_setup.operator.process.wait_until(
+        lambda: all(_is_exhausted(fault) for fault in control.call("GET", "/faults")) or None, timeout=60
     )
 
 
-def _is_spent(fault: Mapping[str, Any]) -> bool:
+def _is_exhausted(fault: Mapping[str, Any]) -> bool:
     return int(fault["hits"]) >= int(fault["times"])
 
 
-def start_badly(environment: Mapping[str, str], folder: Path) -> dict[Path, Operator]:
-    """Start operators with what they cannot use, and secrets in it; gives their logs."""
+def start_misconfigured(environment: Mapping[str, str], folder: Path) -> dict[Path, Operator]:
+    """Start operators with invalid settings that hold secrets; return them by log."""
     (folder / "malformed").write_text(f"users: [{{user: {{token: {SECRETS['kubeconfig']}, : ]", encoding="utf-8")
-    wrong = {
+    variants = {
         "malformed": {"KUBECONFIG": str(folder / "malformed")},
         "grants": {"DEFENDER_DEVOPS_IDENTITY_GRANTS": f'[{{"namespace": "{SECRETS["kubeconfig"]}"'},
     }
-    logs = {name: folder / f"{name}.log" for name in wrong}
+    logs = {name: folder / f"{name}.log" for name in variants}
     return {
-        logs[name]: Operator.start(logs[name], {**environment, **each}, ready=False) for name, each in wrong.items()
+        logs[name]: Operator.start(logs[name], {**environment, **variables}, ready=False)
+        for name, variables in variants.items()
     }
 
 
-def crash(nest: Nest, badly: Mapping[Path, Operator]) -> str:
-    """End the operator at work as an abort does; gives what those said that were started badly."""
-    os.kill(nest.operator.process.pid, signal.SIGABRT)
-    nest.operator.process.wait(20)
-    for log, operator in badly.items():
+def crash(canary_setup: CanarySetup, misconfigured: Mapping[Path, Operator]) -> str:
+    """Abort the working operator, and return the logs of those with invalid settings."""
+    os.kill(canary_setup.operator.process.pid, signal.SIGABRT)
+    canary_setup.operator.process.wait(20)
+    for log, operator in misconfigured.items():
         operator.process.wait_until(lambda log=log: log.stat().st_size or None, timeout=20)  # type: ignore[misc]
         operator.stop()
-    return "\n".join(log.read_text() for log in badly)
+    return "\n".join(log.read_text() for log in misconfigured)
 
 
 @pytest.mark.long
 def test_no_secret_comes_out_anywhere(cluster: Cluster, kube: KubernetesClient, namespace: str, tmp_path: Path) -> None:
-    with nest(cluster, kube, namespace, tmp_path) as made:
-        badly = start_badly(made.environment, tmp_path)
-        scenario = made.scenario
+    with canary_setup(cluster, kube, namespace, tmp_path) as setup:
+        misconfigured = start_misconfigured(setup.environment, tmp_path)
+        scenario = setup.scenario
         scenario.secret("certificate", tls_pem=key_and_certificate())
         by_certificate = {"id": BY_CERTIFICATE, "type": "Certificate", "secretRef": CERTIFICATE}
         with_code = {"method": "Code", "codeSecretRef": {"name": "code", "key": "code"}, "account": ACCOUNT}
@@ -288,29 +291,29 @@ def test_no_secret_comes_out_anywhere(cluster: Cluster, kube: KubernetesClient, 
         for name, proof in PROOFS.items():
             sign_in = {"method": "AuthorizationCode", "account": ACCOUNT, "client": {"id": APP, **proof}}
             scenario.only_sign_in(name, sign_in)
-        sign_in_by_browser(made)
+        sign_in_by_browser(setup)
         for name in PROOFS:
             scenario.sign_in(name=name)
-        made.plant("user code", scenario.sign_in_by_device("device"))
-        hand_in_a_token(made)
-        hand_over_codes(made)
+        setup.plant("user code", scenario.sign_in_by_device("device"))
+        supply_token(setup)
+        send_codes(setup)
         for name in CONNECTORS:
             scenario.wait("SignedIn", "True", name=name, timeout=30)
         scenario.wait("Authorized", "True", name="pasted", timeout=30)
-        trouble(made)
+        cause_failures(setup)
         for name in CONNECTORS:
             scenario.wait("SignedIn", "True", name=name, timeout=30)
         for name in CONNECTORS:
-            made.plant_tokens(f"{name}-azure-devops-token")
-        made.plant("handed out by Entra", *scenario.control.secrets())
+            setup.plant_tokens(f"{name}-azure-devops-token")
+        setup.plant("handed out by Entra", *scenario.control.secrets())
         said = {
-            "metrics": httpx.get(f"{made.operator.metrics}/metrics", trust_env=False).text,
-            "cluster": made.cluster_says(),
-            "crash": crash(made, badly),
+            "metrics": httpx.get(f"{setup.operator.metrics}/metrics", trust_env=False).text,
+            "cluster": setup.cluster_objects(),
+            "crash": crash(setup, misconfigured),
             "log": scenario.log.read_text(),
         }
     assert '"level": "debug"' in said["log"]
     assert "Fatal Python error: Aborted" in said["log"]
     assert f'namespace="{namespace}"' in said["metrics"]
-    assert len(made.planted["handed out by Entra"]) > 20
-    assert {what: leaks for what, text in said.items() if (leaks := find_leaks(text, made.planted))} == {}
+    assert len(setup.planted["handed out by Entra"]) > 20
+    assert {what: leaks for what, text in said.items() if (leaks := find_leaks(text, setup.planted))} == {}

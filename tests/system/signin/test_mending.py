@@ -1,4 +1,4 @@
-"""What a person mends takes effect within seconds, with the operator's own intervals: it does not wait for the next."""
+"""What a person corrects takes effect within seconds, not at the next interval: the operator runs with its defaults."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from tests.support.scenarios.scenario import ACCOUNT, KIND, message
 from tests.support.scenarios.sign_in_scenario import SignInScenario
 from tests.system.signin.conftest import Stage, working_in
 
-ORDINARY = {"DEFENDER_DEVOPS_REFRESH_INTERVAL": "300", "DEFENDER_DEVOPS_CHECK_INTERVAL": "600"}
-"""The defaults: what is seen within seconds here was not seen by looking at the clock."""
+DEFAULTS = {"DEFENDER_DEVOPS_REFRESH_INTERVAL": "300", "DEFENDER_DEVOPS_CHECK_INTERVAL": "600"}
+"""The default intervals: what is reported within seconds here was not due by them."""
 
 SECONDS = 10
 
 
 @pytest.fixture(scope="module")
 def patient(stage: Stage, kube: KubernetesClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
-    """An operator beside the quick one, with a namespace to itself."""
+    """A second operator, with a namespace of its own."""
     kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "patient"}})
     log = tmp_path_factory.mktemp("patient") / "operator.log"
-    with stage.another_operator(log, **ORDINARY, **working_in("patient")) as operator:
+    with stage.another_operator(log, **DEFAULTS, **working_in("patient")) as operator:
         yield operator
 
 
 @pytest.fixture
 def scenario(patient: Operator, stage: Stage, kube: KubernetesClient) -> Iterator[SignInScenario]:
-    """The namespace of the patient operator, with somebody signed in and all in order."""
+    """The namespace of that operator, with a person signed in and everything ready."""
     with ControlClient(stage.cloud.control) as control:
         control.reset()
         scenario = SignInScenario(kube, control, "patient", stage.cloud.ca, patient.process.log)
@@ -48,17 +48,17 @@ def scenario(patient: Operator, stage: Stage, kube: KubernetesClient) -> Iterato
         patient.process.check()
 
 
-def look_now(scenario: SignInScenario) -> None:
-    """Ask for a look, as kubectl annotate does; nobody waits ten minutes in a test."""
+def request_reconcile(scenario: SignInScenario) -> None:
+    """Request a reconcile, as kubectl annotate does."""
     stamp = {"defender-devops.io/reconcile-requested-at": str(time.monotonic_ns())}
     scenario.kube.patch(KIND, "contoso", {"metadata": {"annotations": stamp}}, scenario.namespace)
 
 
-def test_a_lost_sign_in_is_ready_again_as_soon_as_somebody_has_signed_in(scenario: SignInScenario) -> None:
+def test_a_lost_sign_in_is_restored_as_soon_as_somebody_has_signed_in(scenario: SignInScenario) -> None:
     scenario.control.change_account(ACCOUNT, revoke_sessions=True)
-    look_now(scenario)
-    lost = scenario.wait("ReauthRequired", "True", "SignInRequired")
-    assert condition(lost, "Ready")["status"] == "True"
+    request_reconcile(scenario)
+    body = scenario.wait("ReauthRequired", "True", "SignInRequired")
+    assert condition(body, "Ready")["status"] == "True"
     scenario.wait("PrerequisitesMet", "Unknown", "CheckUnavailable")
     scenario.sign_in()
     scenario.wait("SignedIn", "True", timeout=SECONDS)
@@ -66,13 +66,13 @@ def test_a_lost_sign_in_is_ready_again_as_soon_as_somebody_has_signed_in(scenari
     scenario.wait("PrerequisitesMet", "True", timeout=SECONDS)
 
 
-def is_told_of(scenario: SignInScenario, reason: str) -> bool:
+def has_event(scenario: SignInScenario, reason: str) -> bool:
     """Whether there is an event with that reason."""
-    return any(each["reason"] == reason for each in scenario.kube.list_all("Event", scenario.namespace))
+    return any(event["reason"] == reason for event in scenario.kube.list_all("Event", scenario.namespace))
 
 
-def alarm(operator: Operator) -> float:
-    """What the metric says that the alert is made of."""
+def reauth_metric(operator: Operator) -> float:
+    """Return the value of the metric that the alert is based on."""
     page = httpx.get(f"{operator.metrics}/metrics", trust_env=False).text
     (sample,) = [
         sample
@@ -84,25 +84,25 @@ def alarm(operator: Operator) -> float:
     return float(sample.value)
 
 
-def test_an_account_that_lost_its_rights_makes_the_connector_unready_until_a_person_has_mended_it(
+def test_an_account_without_rights_makes_the_connector_unready_until_they_are_restored(
     scenario: SignInScenario, patient: Operator
 ) -> None:
-    patient.process.wait_until(lambda: alarm(patient) == 0 or None, timeout=20)
+    patient.process.wait_until(lambda: reauth_metric(patient) == 0 or None, timeout=20)
     scenario.control.remove_access(ACCOUNT)
-    look_now(scenario)
-    lost = scenario.wait("ReauthRequired", "True", "AuthorizationLost")
-    assert ACCOUNT in message(lost, "ReauthRequired")
+    request_reconcile(scenario)
+    body = scenario.wait("ReauthRequired", "True", "AuthorizationLost")
+    assert ACCOUNT in message(body, "ReauthRequired")
     scenario.wait("Ready", "False", "AuthorizationLost")
     assert condition(scenario.connector(), "Stalled")["status"] == "True"
-    assert scenario.address() in message(lost, "ReauthRequired")
+    assert scenario.address() not in message(body, "ReauthRequired")
     patient.process.wait_until(
-        lambda: (alarm(patient) == 1 and is_told_of(scenario, "AuthorizationLost")) or None, timeout=20
+        lambda: (reauth_metric(patient) == 1 and has_event(scenario, "AuthorizationLost")) or None, timeout=20
     )
     scenario.control.restore_access(ACCOUNT)
     scenario.sign_in()
     scenario.wait("Ready", "True", timeout=SECONDS)
     patient.process.wait_until(
-        lambda: (alarm(patient) == 0 and is_told_of(scenario, "NotRequired")) or None, timeout=20
+        lambda: (reauth_metric(patient) == 0 and has_event(scenario, "NotRequired")) or None, timeout=20
     )
     scenario.wait("ReauthRequired", "False", timeout=SECONDS)
     scenario.wait("PrerequisitesMet", "True", timeout=SECONDS)

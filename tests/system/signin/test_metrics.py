@@ -1,4 +1,4 @@
-"""What /metrics tells of the sign-in's work."""
+"""The sign-in's metrics."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ AREAS = {
 }
 
 
-def test_requests_to_azure_devops_are_counted_by_area_and_answer(scenario: SignInScenario, stage: Stage) -> None:
+def test_requests_to_azure_devops_are_counted_by_area_and_status(scenario: SignInScenario, stage: Stage) -> None:
     scenario.connect()
     with Browser(scenario.ca) as browser:
         browser.open(scenario.address())

@@ -1,4 +1,4 @@
-"""Two operators that both take themselves for the leader share one token Secret and get in nobody's way."""
+"""Two operators that both consider themselves the leader share one token Secret without losing a token."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from tests.system.signin.conftest import Stage, working_in
 ROUNDS = 3
 TOKEN_ENDPOINT = {"service": "authority", "path": "oauth2/v2.0/token"}
 SLOW = 0.5
-"""Seconds that Entra takes for a token: long enough that both operators want one before either has it."""
+"""Seconds until Entra ID issues a token: long enough that both operators request one before either has it."""
 
 
-def looks_at_secrets(operator: Operator) -> float:
-    """How often an operator has read a Secret."""
+def secret_reads(operator: Operator) -> float:
+    """Number of Secrets that an operator has read."""
     page = httpx.get(f"{operator.metrics}/metrics", trust_env=False).text
     return sum(
         sample.value
@@ -38,18 +38,18 @@ def looks_at_secrets(operator: Operator) -> float:
     )
 
 
-def uses(scenario: SignInScenario, since: int) -> list[str]:
-    """Refresh tokens that Entra was given, by their SHA-256, in order."""
-    asked = scenario.control.journal(since=since, operation="Token refresh_token")
-    return [digest for each in asked for digest in each["codes"]]
+def redeemed_tokens(scenario: SignInScenario, since: int) -> list[str]:
+    """SHA-256 of the refresh tokens that were redeemed, in order."""
+    requests = scenario.control.journal(since=since, operation="Token refresh_token")
+    return [digest for request in requests for digest in request["codes"]]
 
 
-def renewed(scenario: SignInScenario, before: str, timeout: float = 30) -> dict[str, str]:
-    """Wait until the Secret holds another refresh token and nobody's claim."""
+def wait_for_renewal(scenario: SignInScenario, token: str, timeout: float = 30) -> dict[str, str]:
+    """Wait until the Secret holds another refresh token and no claim."""
 
     def is_renewed(_: dict[str, Any]) -> bool:
         tokens = scenario.tokens()
-        return tokens["refresh-token"] != before and "claim" not in tokens
+        return tokens["refresh-token"] != token and "claim" not in tokens
 
     scenario.kube.wait("Secret", TOKENS, scenario.namespace, until=is_renewed, timeout=timeout)
     return scenario.tokens()
@@ -63,30 +63,30 @@ def test_each_refresh_token_is_used_once_and_nothing_is_lost(
     scenario.sign_in()
     since = condition(scenario.wait("SignedIn", "True", timeout=20), "SignedIn")["lastTransitionTime"]
     with stage.another_operator(tmp_path / "operator.log") as other:
-        other.process.wait_until(lambda: looks_at_secrets(other) or None, timeout=20)
+        other.process.wait_until(lambda: secret_reads(other) or None, timeout=20)
         scenario.control.fault(**TOKEN_ENDPOINT, times=None, delay=SLOW)
         start = scenario.control.last()
-        enough = {each: looks_at_secrets(each) + ROUNDS for each in (stage.operator, other)}
+        target_reads = {operator: secret_reads(operator) + ROUNDS for operator in (stage.operator, other)}
         for number in range(ROUNDS):
-            before = scenario.tokens()["refresh-token"]
-            # Both are told of the new Secret at the same moment, and both want to prove the sign-in with it.
+            token = scenario.tokens()["refresh-token"]
+            # Both watches report the new Secret at the same time, and both operators prove the sign-in with it.
             scenario.secret("signin-app", client_secret="sandbox-sign-in-secret", note=str(number))
-            renewed(scenario, before)
-        for operator, looks in enough.items():  # both took part in it
-            operator.process.wait_until(lambda: looks_at_secrets(operator) >= looks or None, timeout=20)  # noqa: B023 - called here only
+            wait_for_renewal(scenario, token)
+        for operator, reads in target_reads.items():  # both took part
+            operator.process.wait_until(lambda: secret_reads(operator) >= reads or None, timeout=20)  # noqa: B023 - called here only
         scenario.control.clear_faults()
-    used = Counter(uses(scenario, start))
-    assert len(used) >= ROUNDS
-    assert set(used.values()) == {1}
-    tokens = renewed(scenario, scenario.tokens()["refresh-token"])
-    assert hashlib.sha256(tokens["refresh-token"].encode()).hexdigest() not in used
+    redemptions = Counter(redeemed_tokens(scenario, start))
+    assert len(redemptions) >= ROUNDS
+    assert set(redemptions.values()) == {1}
+    tokens = wait_for_renewal(scenario, scenario.tokens()["refresh-token"])
+    assert hashlib.sha256(tokens["refresh-token"].encode()).hexdigest() not in redemptions
     body = scenario.wait("SignedIn", "True", timeout=20)
-    assert condition(body, "SignedIn")["lastTransitionTime"] == since, "nobody ever took it for lost"
+    assert condition(body, "SignedIn")["lastTransitionTime"] == since, "the sign-in was never lost"
     assert condition(body, "ReauthRequired")["status"] == "False"
 
 
 @pytest.mark.long
-def test_a_claim_of_an_operator_that_was_killed_is_waited_for_and_nothing_is_lost(
+def test_the_claim_of_a_killed_operator_expires_and_nothing_is_lost(
     kube: KubernetesClient, stage: Stage, tmp_path: Path
 ) -> None:
     kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "killed"}})
@@ -97,17 +97,17 @@ def test_a_claim_of_an_operator_that_was_killed_is_waited_for_and_nothing_is_los
             scenario.connect()
             scenario.sign_in()
             scenario.wait("SignedIn", "True")
-            before = scenario.tokens()["refresh-token"]
+            token = scenario.tokens()["refresh-token"]
             control.fault(**TOKEN_ENDPOINT, delay=60)
-            scenario.secret("signin-app", client_secret="sandbox-sign-in-secret", note="look")
+            scenario.secret("signin-app", client_secret="sandbox-sign-in-secret", note="changed")
             first.process.wait_until(lambda: "claim" in scenario.tokens() or None, timeout=20)
             first.process.kill()
         claimed = json.loads(scenario.tokens()["claim"])
         control.clear_faults()
         with stage.another_operator(tmp_path / "second.log", **working_in("killed")):
-            tokens = renewed(scenario, before, timeout=120)
+            tokens = wait_for_renewal(scenario, token, timeout=120)
             scenario.wait("SignedIn", "True")
             used_again = control.journal(operation="Token refresh_token")[-1]["time"]
             scenario.leave()
     assert used_again >= datetime.fromisoformat(claimed["until"]).timestamp()
-    assert tokens["refresh-token"] != before
+    assert tokens["refresh-token"] != token

@@ -16,13 +16,15 @@ from defender_devops.api.connector import AzureDevOpsConnector, DeletionPolicy, 
 from tests.support.manifests import CLIENT, connector
 
 
-def read(patch: str = "", status: Mapping[str, object] | None = None, **metadata: object) -> AzureDevOpsConnector:
+def parse(patch: str = "", status: Mapping[str, object] | None = None, **metadata: object) -> AzureDevOpsConnector:
     return parse_connector({**connector(patch, **metadata), **({"status": status} if status is not None else {})})
 
 
-def test_the_name_in_azure_is_the_resource_s_unless_it_says_otherwise() -> None:
-    assert read().connector_ref == ConnectorRef("22222222-2222-2222-2222-222222222222", "rg-devops-security", "contoso")
-    assert read("azure: {connectorName: legacy}").connector_ref.name == "legacy"
+def test_the_name_in_azure_is_the_resource_name_unless_specified() -> None:
+    assert parse().connector_ref == ConnectorRef(
+        "22222222-2222-2222-2222-222222222222", "rg-devops-security", "contoso"
+    )
+    assert parse("azure: {connectorName: legacy}").connector_ref.name == "legacy"
 
 
 @pytest.mark.parametrize(
@@ -35,7 +37,7 @@ def test_the_name_in_azure_is_the_resource_s_unless_it_says_otherwise() -> None:
     ],
 )
 def test_the_authorizing_account_is_the_declared_one_or_the_one_that_signs_in(patch: str, account: str | None) -> None:
-    assert read(patch).spec.authorizing_account == account
+    assert parse(patch).spec.authorizing_account == account
 
 
 @pytest.mark.parametrize(
@@ -51,11 +53,11 @@ def test_the_authorizing_account_is_the_declared_one_or_the_one_that_signs_in(pa
 def test_only_what_the_operator_created_is_deleted_by_default(
     patch: str, status: Mapping[str, object] | None, policy: DeletionPolicy
 ) -> None:
-    assert read(patch, status).deletion_policy is policy
+    assert parse(patch, status).deletion_policy is policy
 
 
 def test_absent_blocks_mean_their_defaults() -> None:
-    spec = read().spec
+    spec = parse().spec
     assert spec.sign_in_method is SignInMethod.NONE
     assert spec.discovery.deadline == timedelta(hours=8)
     assert spec.authorization.method.value == "Adopt"
@@ -64,13 +66,13 @@ def test_absent_blocks_mean_their_defaults() -> None:
     assert spec.agentless_scanning is None
 
 
-def test_a_deadline_is_a_time_span() -> None:
-    assert read("discovery: {deadline: 1h30m}").spec.discovery.deadline == timedelta(minutes=90)
+def test_a_deadline_is_a_timedelta() -> None:
+    assert parse("discovery: {deadline: 1h30m}").spec.discovery.deadline == timedelta(minutes=90)
 
 
 def test_organizations_compare_in_lower_case() -> None:
-    assert read("organizations: {exclude: [Sandbox]}").spec.organizations.excluded_names == {"sandbox"}
-    assert read("organizations: {mode: Selected, names: [Fabrikam]}").spec.organizations.selected_names == {"fabrikam"}
+    assert parse("organizations: {exclude: [Sandbox]}").spec.organizations.excluded_names == {"sandbox"}
+    assert parse("organizations: {mode: Selected, names: [Fabrikam]}").spec.organizations.selected_names == {"fabrikam"}
 
 
 @pytest.mark.parametrize(
@@ -82,19 +84,19 @@ def test_organizations_compare_in_lower_case() -> None:
     ],
 )
 def test_the_token_secret_is_the_named_one_or_the_default(patch: str, name: str) -> None:
-    assert read(patch).token_secret_name == name
+    assert parse(patch).token_secret_name == name
 
 
 @pytest.mark.parametrize(
     ("annotation", "handled", "requested"),
     [(None, None, False), (None, "1", False), ("1", None, True), ("2", "1", True), ("1", "1", False)],
 )
-def test_a_look_is_owed_for_each_new_value_of_the_annotation(
+def test_every_new_value_of_the_annotation_requests_a_reconcile(
     annotation: str | None, handled: str | None, requested: bool
 ) -> None:
     annotations = {"defender-devops.io/reconcile-requested-at": annotation} if annotation else {}
     status = {"lastHandledReconcileAt": handled} if handled else {}
-    assert read("", status, annotations=annotations).is_reconcile_requested is requested
+    assert parse("", status, annotations=annotations).is_reconcile_requested is requested
 
 
 @pytest.mark.parametrize(
@@ -105,10 +107,10 @@ def test_a_look_is_owed_for_each_new_value_of_the_annotation(
         ("{mode: Disabled, minimumSeverity: High}", Annotations(enabled=False)),
     ],
 )
-def test_annotations_say_what_azure_shall_hold(patch: str, desired: Annotations) -> None:
-    chosen = read(f"pullRequestAnnotations: {patch}").spec.pull_request_annotations
-    assert chosen is not None
-    assert chosen.desired() == desired
+def test_the_desired_annotations_in_azure(patch: str, desired: Annotations) -> None:
+    spec = parse(f"pullRequestAnnotations: {patch}").spec.pull_request_annotations
+    assert spec is not None
+    assert spec.desired() == desired
 
 
 @pytest.mark.parametrize(
@@ -142,9 +144,9 @@ def test_annotations_say_what_azure_shall_hold(patch: str, desired: Annotations)
         ("{mode: Disabled}", AgentlessConfiguration(enabled=False)),
     ],
 )
-def test_scanning_says_what_azure_shall_hold_and_finds_new_code_only_without_a_list(
+def test_the_desired_scanning_in_azure_discovers_new_code_only_without_a_scope(
     patch: str, desired: AgentlessConfiguration
 ) -> None:
-    chosen = read(f"agentlessScanning: {patch}").spec.agentless_scanning
-    assert chosen is not None
-    assert chosen.desired() == desired
+    spec = parse(f"agentlessScanning: {patch}").spec.agentless_scanning
+    assert spec is not None
+    assert spec.desired() == desired

@@ -10,7 +10,7 @@ from defender_devops.api.crds import custom_resource_definitions, difference, fi
 DEPLOYED = Path(__file__).parents[3] / "deploy" / "crds"
 
 
-def test_the_deployed_files_are_those_that_the_models_make() -> None:
+def test_the_deployed_files_are_generated_from_the_models() -> None:
     assert difference(DEPLOYED) == "", "run `make crds`"
     assert {path.name for path in DEPLOYED.iterdir()} == set(files())
 

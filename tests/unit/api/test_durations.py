@@ -21,17 +21,17 @@ from defender_devops.api.durations import format_duration, parse_duration
         ("9999h", 35996400),
     ],
 )
-def test_a_duration_is_read(text: str, seconds: int) -> None:
+def test_a_duration_is_parsed(text: str, seconds: int) -> None:
     assert parse_duration(text) == timedelta(seconds=seconds)
 
 
 @pytest.mark.parametrize("text", ["", "8", "h", "1.5h", "-8h", "8 h", "8H", "1d", "PT8H", "100000h", "1h1h1h1h1h"])
-def test_what_is_no_duration_is_refused_with_an_example(text: str) -> None:
+def test_an_invalid_duration_is_rejected_with_an_example(text: str) -> None:
     with pytest.raises(ValueError, match="write it as 8h, 90m or 1h30m"):
         parse_duration(text)
 
 
 @given(st.integers(0, 99999 * 3600))
-def test_a_written_duration_reads_back(seconds: int) -> None:
+def test_a_formatted_duration_is_parsed_equal(seconds: int) -> None:
     duration = timedelta(seconds=seconds)
     assert parse_duration(format_duration(duration)) == duration

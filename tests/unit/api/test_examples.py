@@ -40,35 +40,35 @@ def test_an_example_teaches_and_is_listed(file: Path) -> None:
 
 def test_every_secret_that_an_example_names_is_explained() -> None:
     readme = (EXAMPLES / "README.md").read_text()
-    named = [reference for manifest in manifests(*FILES) for reference in secret_references(manifest)]
-    assert named
-    for reference in named:
+    references = [reference for manifest in manifests(*FILES) for reference in secret_references(manifest)]
+    assert references
+    for reference in references:
         assert f"| `{reference['name']}` | `{reference['key']}` |" in readme
 
 
 def secret_references(node: Any) -> list[dict[str, str]]:  # noqa: ANN401 - any JSON
     if isinstance(node, list):
-        return [found for item in node for found in secret_references(item)]
+        return [reference for item in node for reference in secret_references(item)]
     if not isinstance(node, dict):
         return []
-    own = [value for key, value in node.items() if key.lower().endswith("secretref")]
-    return own + [found for value in node.values() for found in secret_references(value)]
+    references = [value for key, value in node.items() if key.lower().endswith("secretref")]
+    return references + [reference for value in node.values() for reference in secret_references(value)]
 
 
 def test_no_organization_of_the_demo_is_claimed_by_two_connectors() -> None:
-    connectors = {read.metadata.name: read for read in map(parse_connector, of_kind(CONNECTOR.kind))}
+    connectors = {resource.metadata.name: resource for resource in map(parse_connector, of_kind(CONNECTOR.kind))}
     declared = [parse_organization(manifest) for manifest in of_kind(ORGANIZATION.kind)]
-    claims = Counter(name for read in connectors.values() for name in read.spec.organizations.selected_names)
-    claims.update(read.key[1] for read in declared if read.onboarding is Onboarding.ONBOARDED)
+    claims = Counter(name for resource in connectors.values() for name in resource.spec.organizations.selected_names)
+    claims.update(resource.key[1] for resource in declared if resource.onboarding is Onboarding.ONBOARDED)
     assert max(claims.values()) == 1
     for everything in filter(takes_all, connectors.values()):
         assert set(claims) <= everything.spec.organizations.excluded_names
-    assert {read.spec.connector_ref.name for read in declared} <= connectors.keys()
+    assert {resource.spec.connector_ref.name for resource in declared} <= connectors.keys()
 
 
 def of_kind(kind: str) -> list[dict[str, Any]]:
     return [manifest for manifest in manifests(*DEMO) if manifest["kind"] == kind]
 
 
-def takes_all(read: AzureDevOpsConnector) -> bool:
-    return read.spec.organizations.mode is not OrganizationsMode.SELECTED
+def takes_all(resource: AzureDevOpsConnector) -> bool:
+    return resource.spec.organizations.mode is not OrganizationsMode.SELECTED

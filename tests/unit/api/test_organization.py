@@ -11,21 +11,21 @@ from defender_devops.api.organization import DevOpsOrganization, Onboarding, par
 from tests.support.manifests import organization
 
 
-def read(patch: str = "", **metadata: object) -> DevOpsOrganization:
+def parse(patch: str = "", **metadata: object) -> DevOpsOrganization:
     return parse_organization(organization(patch, **metadata))
 
 
-def test_an_organization_is_known_by_connector_and_name_in_any_case() -> None:
-    assert read("organization: FabriKam").key == ("contoso", "fabrikam") == read(name="whatever").key
+def test_an_organization_is_identified_by_connector_and_name_in_any_case() -> None:
+    assert parse("organization: FabriKam").key == ("contoso", "fabrikam") == parse(name="whatever").key
 
 
 def test_absent_onboarding_means_inherit() -> None:
-    assert read().onboarding is Onboarding.INHERIT
-    assert read("{onboarding: Excluded}").onboarding is Onboarding.EXCLUDED
+    assert parse().onboarding is Onboarding.INHERIT
+    assert parse("{onboarding: Excluded}").onboarding is Onboarding.EXCLUDED
 
 
 @pytest.mark.parametrize(
-    ("patch", "decides"),
+    ("patch", "expected"),
     [
         ("", False),
         ("{onboarding: Inherit}", True),
@@ -33,12 +33,12 @@ def test_absent_onboarding_means_inherit() -> None:
         ("pullRequestAnnotations: {mode: Disabled}", True),
     ],
 )
-def test_whatever_the_operator_never_writes_is_somebody_s_decision(patch: str, decides: bool) -> None:
-    assert read(patch).has_user_decision is decides
+def test_a_field_that_the_operator_never_sets_is_a_users_decision(patch: str, expected: bool) -> None:
+    assert parse(patch).has_user_decision is expected
 
 
 @pytest.mark.parametrize(
-    ("metadata", "tracked"),
+    ("metadata", "expected"),
     [
         ({}, False),
         ({"annotations": {"argocd.argoproj.io/tracking-id": "app:g/K:ns/n"}}, True),
@@ -48,25 +48,25 @@ def test_whatever_the_operator_never_writes_is_somebody_s_decision(patch: str, d
         ({"labels": {LABEL_GENERATED: "true"}, "annotations": {"other": "x"}}, False),
     ],
 )
-def test_marks_of_gitops_tools_are_seen(metadata: dict[str, object], tracked: bool) -> None:
-    assert read("", **metadata).is_gitops_tracked is tracked
+def test_tracking_marks_of_gitops_tools_are_recognized(metadata: dict[str, object], expected: bool) -> None:
+    assert parse("", **metadata).is_gitops_tracked is expected
 
 
 @pytest.mark.parametrize(("value", "generated"), [("true", True), ("false", False), (None, False)])
-def test_generated_is_what_the_label_says(value: str | None, generated: bool) -> None:
-    assert read(labels={LABEL_GENERATED: value} if value else None).is_generated is generated
+def test_the_label_marks_a_generated_resource(value: str | None, generated: bool) -> None:
+    assert parse(labels={LABEL_GENERATED: value} if value else None).is_generated is generated
 
 
-def test_declared_ones_come_first_then_older_ones() -> None:
+def test_user_written_resources_come_first_then_older_ones() -> None:
     old, new = "2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z"
     ranked = [
-        read(uid="2", creationTimestamp=old),
-        read(uid="0", creationTimestamp=new),
-        read(uid="1", creationTimestamp=new),
-        read(uid="3", creationTimestamp=old, labels={LABEL_GENERATED: "true"}),
+        parse(uid="2", creationTimestamp=old),
+        parse(uid="0", creationTimestamp=new),
+        parse(uid="1", creationTimestamp=new),
+        parse(uid="3", creationTimestamp=old, labels={LABEL_GENERATED: "true"}),
     ]
     for order in permutations(ranked):
-        assert sorted(order, key=lambda each: each.precedence) == ranked
+        assert sorted(order, key=lambda resource: resource.precedence) == ranked
 
 
 @pytest.mark.parametrize(
@@ -86,13 +86,13 @@ def test_declared_ones_come_first_then_older_ones() -> None:
         ),
     ],
 )
-def test_an_organization_overrides_what_it_says_and_inherits_the_rest(
+def test_an_organization_overrides_some_settings_and_inherits_the_others(
     override: str, inherited: PullRequestAnnotations | None, desired: Annotations
 ) -> None:
-    chosen = read(f"pullRequestAnnotations: {override}").spec.pull_request_annotations
-    assert chosen is not None
-    assert chosen.desired(inherited) == desired
+    spec = parse(f"pullRequestAnnotations: {override}").spec.pull_request_annotations
+    assert spec is not None
+    assert spec.desired(inherited) == desired
 
 
-def test_a_generated_one_is_written_with_nothing_but_its_key() -> None:
-    assert read().spec.dump() == {"connectorRef": {"name": "contoso"}, "organization": "fabrikam"}
+def test_a_generated_resource_has_only_its_key_in_the_spec() -> None:
+    assert parse().spec.dump() == {"connectorRef": {"name": "contoso"}, "organization": "fabrikam"}

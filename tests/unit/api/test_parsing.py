@@ -21,13 +21,13 @@ def test_fields_of_a_newer_version_are_ignored() -> None:
 def test_metadata_may_be_missing_in_part_or_whole(metadata: dict[str, Any] | None) -> None:
     body = connector()
     del body["metadata"]
-    read = parse_connector(body if metadata is None else {**body, "metadata": metadata})
-    assert read.metadata.labels == {}
-    assert read.metadata.generation == 0
-    assert not read.metadata.is_deleting
+    parsed = parse_connector(body if metadata is None else {**body, "metadata": metadata})
+    assert parsed.metadata.labels == {}
+    assert parsed.metadata.generation == 0
+    assert not parsed.metadata.is_deleting
 
 
-def test_a_body_of_the_api_server_is_read_whole() -> None:
+def test_a_body_of_the_api_server_is_parsed_completely() -> None:
     body = merge(
         connector(),
         {
@@ -56,19 +56,19 @@ def test_a_body_of_the_api_server_is_read_whole() -> None:
             },
         },
     )
-    read = parse_connector(body)
-    assert read.metadata.is_deleting
-    assert read.metadata.creation_timestamp == datetime(2026, 11, 24, 5, 17, 11, tzinfo=UTC)
-    assert read.metadata.owner_references[0].uid == "o"
-    assert read.status.dump()["discovery"] == body["status"]["discovery"]
-    assert read.status.conditions[0].type == "FromTheFuture"
-    assert parse_connector(read.dump()) == read
+    parsed = parse_connector(body)
+    assert parsed.metadata.is_deleting
+    assert parsed.metadata.creation_timestamp == datetime(2026, 11, 24, 5, 17, 11, tzinfo=UTC)
+    assert parsed.metadata.owner_references[0].uid == "o"
+    assert parsed.status.dump()["discovery"] == body["status"]["discovery"]
+    assert parsed.status.conditions[0].type == "FromTheFuture"
+    assert parse_connector(parsed.dump()) == parsed
 
 
-def test_moments_are_utc_in_whole_seconds_so_that_they_read_back_equal() -> None:
-    read = parse_connector(connector(creationTimestamp="2026-11-24T07:17:11.987654+02:00"))
-    assert read.dump()["metadata"]["creationTimestamp"] == "2026-11-24T05:17:11Z"
-    assert parse_connector(read.dump()) == read
+def test_times_are_utc_in_whole_seconds() -> None:
+    parsed = parse_connector(connector(creationTimestamp="2026-11-24T07:17:11.987654+02:00"))
+    assert parsed.dump()["metadata"]["creationTimestamp"] == "2026-11-24T05:17:11Z"
+    assert parse_connector(parsed.dump()) == parsed
 
 
 @pytest.mark.parametrize(
@@ -100,26 +100,26 @@ def test_moments_are_utc_in_whole_seconds_so_that_they_read_back_equal() -> None
         ),
     ],
 )
-def test_what_cannot_be_read_is_one_sentence_that_names_the_field(patch: dict[str, Any], sentence: str) -> None:
-    with pytest.raises(InvalidManifest) as refusal:
+def test_an_error_is_one_sentence_that_names_the_field(patch: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(InvalidManifest) as error:
         parse_connector(merge(connector(), patch))
-    assert refusal.value.message == sentence
+    assert error.value.message == sentence
 
 
-def test_of_many_faults_a_few_are_named_and_the_rest_counted() -> None:
+def test_of_many_errors_a_few_are_named_and_the_others_counted() -> None:
     body = merge(connector(), {"spec": {"organizations": {"mode": "Selected", "names": ["-"] * 9}}})
-    with pytest.raises(InvalidManifest, match=r"names\[1\].*names\[5\] and 3 more\.$") as refusal:
+    with pytest.raises(InvalidManifest, match=r"names\[1\].*names\[5\] and 3 more\.$") as error:
         parse_connector(body)
-    assert len(refusal.value.fields) == 9
+    assert len(error.value.fields) == 9
 
 
 @pytest.mark.parametrize("place", ["codeSecretRef", "account"])
-def test_a_refusal_never_repeats_a_value_for_it_may_be_a_secret(place: str) -> None:
+def test_an_error_never_repeats_a_value_since_it_may_be_a_secret(place: str) -> None:
     secret = "eyJ0.SECRET SECRET.x"
     value: object = {"name": secret, "key": secret} if place == "codeSecretRef" else secret
-    with pytest.raises(InvalidManifest) as refusal:
+    with pytest.raises(InvalidManifest) as error:
         parse_connector(merge(connector(), {"spec": {"authorization": {"method": "Code", place: value}}}))
-    assert "SECRET" not in refusal.value.message
+    assert "SECRET" not in error.value.message
 
 
 def test_models_cannot_be_changed() -> None:
@@ -127,7 +127,7 @@ def test_models_cannot_be_changed() -> None:
         parse_connector(connector()).spec.suspend = True  # type: ignore[misc]
 
 
-def test_a_connector_is_kept_apart_from_its_default_metadata() -> None:
+def test_default_metadata_is_not_shared() -> None:
     first, second = (AzureDevOpsConnector.model_validate({"spec": connector()["spec"]}) for _ in range(2))
     assert first == second
     assert first.metadata is not second.metadata

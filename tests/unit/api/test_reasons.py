@@ -8,7 +8,7 @@ import pytest
 from defender_devops import errors
 from defender_devops.api.reasons import REASONS, ConditionType, Reason
 
-PROMISED = {
+PUBLIC_REASONS = {
     ConditionType.PROVISIONED: "ConnectorNotFound AzureUnavailable Throttled Forbidden InvalidSpec RegionNotSupported"
     " PolicyDenied ProviderNotRegistered NotAdopted OwnershipLost DriftDetected CredentialsMissing",
     ConditionType.AUTHORIZED: "AwaitingAuthorization TokenExchangeFailed AuthorizationCodeInvalid AuthorizationLost",
@@ -23,9 +23,9 @@ PROMISED = {
 """The reasons that alerts and health checks of users rely on: this table only grows."""
 
 
-@pytest.mark.parametrize("condition_type", PROMISED, ids=str)
-def test_a_promised_reason_is_still_there(condition_type: ConditionType) -> None:
-    assert set(PROMISED[condition_type].split()) <= {reason.value for reason in REASONS[condition_type]}
+@pytest.mark.parametrize("condition_type", PUBLIC_REASONS, ids=str)
+def test_a_public_reason_still_exists(condition_type: ConditionType) -> None:
+    assert set(PUBLIC_REASONS[condition_type].split()) <= {reason.value for reason in REASONS[condition_type]}
 
 
 @pytest.mark.parametrize("reason", Reason, ids=str)
@@ -37,7 +37,7 @@ def test_a_reason_has_one_sentence_of_cause_and_of_cure(reason: Reason) -> None:
 
 
 @pytest.mark.parametrize("condition_type", ConditionType, ids=str)
-def test_a_condition_says_what_true_means_and_has_its_reasons(condition_type: ConditionType) -> None:
+def test_a_condition_has_a_meaning_and_reasons(condition_type: ConditionType) -> None:
     assert condition_type.meaning.endswith(".")
     assert REASONS[condition_type]
 
@@ -48,8 +48,8 @@ def test_every_reason_belongs_to_a_condition() -> None:
 
 def subclasses(error: type[errors.OperatorError]) -> Iterator[type[errors.OperatorError]]:
     yield error
-    for below in error.__subclasses__():
-        yield from subclasses(below)
+    for subclass in error.__subclasses__():
+        yield from subclasses(subclass)
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,9 @@ def test_kubectl_explain_lists_the_known_regions() -> None:
     assert [region for region in REGIONS if region not in text] == []
 
 
-@pytest.mark.parametrize(("location", "known"), [("westeurope", True), ("WestEurope", True), ("westus", False)])
-def test_a_region_is_known_in_any_case(location: str, known: bool) -> None:
-    assert is_known_region(location) is known
+@pytest.mark.parametrize(("location", "expected"), [("westeurope", True), ("WestEurope", True), ("westus", False)])
+def test_a_region_is_known_in_any_case(location: str, expected: bool) -> None:
+    assert is_known_region(location) is expected
 
 
 @pytest.mark.parametrize(
@@ -30,5 +30,5 @@ def test_a_region_is_known_in_any_case(location: str, known: bool) -> None:
         ("westeurope", "Known regions: australiaeast,"),
     ],
 )
-def test_advice_guesses_the_slip_of_the_pen_and_lists_what_there_is(location: str, start: str) -> None:
+def test_the_advice_guesses_the_typing_mistake_and_lists_the_regions(location: str, start: str) -> None:
     assert region_advice(location).startswith(start)

@@ -20,19 +20,19 @@ def parse(body: Mapping[str, Any]) -> ApiModel:
 
 
 @pytest.mark.parametrize("case", REFUSED, ids=str)
-def test_a_manifest_that_breaks_a_rule_is_refused_with_the_field_and_the_sentence(case: Refused) -> None:
-    with pytest.raises(InvalidManifest) as refusal:
+def test_an_invalid_manifest_is_rejected_with_the_field_and_the_message(case: Refused) -> None:
+    with pytest.raises(InvalidManifest) as error:
         parse(case.body)
-    assert refusal.value.fields == (case.field,)
-    assert case.sentence in refusal.value.message
+    assert error.value.fields == (case.field,)
+    assert case.sentence in error.value.message
 
 
 @pytest.mark.parametrize("case", ACCEPTED, ids=str)
-def test_a_manifest_that_breaks_no_rule_is_read(case: Accepted) -> None:
+def test_a_valid_manifest_is_parsed(case: Accepted) -> None:
     parse(case.body)
 
 
 @pytest.mark.parametrize("case", ACCEPTED, ids=str)
-def test_what_was_read_and_dumped_reads_back_equal(case: Accepted) -> None:
+def test_a_dumped_model_is_parsed_equal(case: Accepted) -> None:
     first = parse(case.body)
     assert parse(first.dump()) == first

@@ -18,8 +18,8 @@ MODELS = [AzureDevOpsConnector, DevOpsOrganization]
 def nodes(schema: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Every schema below one, with its path."""
     yield path, schema
-    for name, below in schema.get("properties", {}).items():
-        yield from nodes(below, f"{path}.{name}")
+    for name, child in schema.get("properties", {}).items():
+        yield from nodes(child, f"{path}.{name}")
     for key in ("items", "additionalProperties"):
         if key in schema:
             yield from nodes(schema[key], f"{path}[]")
@@ -59,7 +59,7 @@ def test_lists_of_keyed_entries_require_their_keys() -> None:
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_an_object_nobody_has_looked_at_says_so(model: type[ApiModel]) -> None:
+def test_the_default_status_shows_that_there_was_no_reconcile(model: type[ApiModel]) -> None:
     assert structural_schema(model)["properties"]["status"]["default"] == {"observedGeneration": -1}
 
 
@@ -67,7 +67,7 @@ def defaults(model: type[ApiModel]) -> dict[str, Any]:
     return {path: node["default"] for path, node in nodes(structural_schema(model)) if "default" in node}
 
 
-def test_defaults_are_these_and_no_other() -> None:
+def test_the_defaults_are_unchanged() -> None:
     assert defaults(AzureDevOpsConnector) == {
         ".spec.authorization": {"method": "Adopt"},
         ".spec.authorization.method": "Adopt",
@@ -88,7 +88,7 @@ def test_defaults_are_these_and_no_other() -> None:
     }
 
 
-def test_required_fields_are_these_and_no_other_may_ever_join_them() -> None:
+def test_no_field_may_become_required() -> None:
     required = {
         f"{path}.{name}"
         for path, node in nodes(structural_schema(AzureDevOpsConnector)["properties"]["spec"], "spec")
@@ -134,19 +134,19 @@ def test_every_rule_has_a_manifest_that_breaks_it() -> None:
     rules = [rule for _, node in ALL for rule in node.get("x-kubernetes-validations", ())]
     assert rules
     for rule in rules:
-        said = rule["message"] + rule.get("messageExpression", "").replace("' + ", "").replace(" + '", "")
-        assert any(sentence.split(" from ")[0] in said for sentence in sentences), rule
+        text = rule["message"] + rule.get("messageExpression", "").replace("' + ", "").replace(" + '", "")
+        assert any(sentence.split(" from ")[0] in text for sentence in sentences), rule
 
 
-def test_a_field_without_words_is_not_let_through() -> None:
-    class Silent(ApiModel):
+def test_a_field_without_a_description_is_an_error() -> None:
+    class Undescribed(ApiModel):
         field: str = ""
 
-    with pytest.raises(MissingDescription, match=r"Silent\.field has no description"):
-        structural_schema(Silent)
+    with pytest.raises(MissingDescription, match=r"Undescribed\.field has no description"):
+        structural_schema(Undescribed)
 
 
-def test_promised_columns_stand_in_their_order() -> None:
+def test_the_columns_have_their_order() -> None:
     columns = custom_resource_definitions()[0]["spec"]["versions"][0]["additionalPrinterColumns"]
     narrow = [column["name"].upper() for column in columns if not column.get("priority")]
     wide = [column["name"].upper() for column in columns if column.get("priority")]
