@@ -164,6 +164,8 @@ def _environment(folder: Path, cloud: Cloud) -> dict[str, str]:
         "DEFENDER_DEVOPS_SIGNIN_URL": "http://localhost:8081/signin",
         "DEFENDER_DEVOPS_REFRESH_INTERVAL": "5",
         "DEFENDER_DEVOPS_CHECK_INTERVAL": "10",
+        "DEFENDER_DEVOPS_TERMINAL_RETRY_INTERVAL": "10",
+        "DEFENDER_DEVOPS_MIN_REQUEUE_INTERVAL": "1",
         "DEFENDER_DEVOPS_DISCOVERY_SETTLE_INTERVAL": "30",
         "DEFENDER_DEVOPS_LOG_FORMAT": "console",
         "SANDBOX_PORTAL": str(cloud.endpoints["portal"]),

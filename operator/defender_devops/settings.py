@@ -46,7 +46,7 @@ def _installed(traces: str) -> str:
 
 
 class IdentityGrant(BaseModel):
-    """Connectors of a namespace may act in a subscription as an identity that is not theirs to begin with."""
+    """Allows connectors of a namespace to act in a subscription with an identity of the operator's side."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="forbid")
 
@@ -55,14 +55,14 @@ class IdentityGrant(BaseModel):
     subscription_id: str
 
     client_id: str | None = None
-    """Client id of a managed identity, or of what trusts a service account's token; None: the operator itself."""
+    """Client id of a managed identity or of an app that trusts a service account; None: the operator itself."""
 
     service_account_name: str | None = None
-    """Service account of the namespace whose token may stand for that client; None: none may."""
+    """Service account of the namespace whose token may be exchanged for that client; None: no service account."""
 
 
 class Settings(BaseSettings):
-    """All that can be set, each with its unit, its default and the reason for it."""
+    """All settings, each with its unit, its default and the reason for it."""
 
     model_config = SettingsConfigDict(env_prefix="DEFENDER_DEVOPS_", frozen=True, extra="ignore")
 
@@ -85,41 +85,52 @@ class Settings(BaseSettings):
     """Lease in that namespace, which replicas of one installation share and no other installation does."""
 
     pod_name: str | None = None
-    """The own pod, which is labelled while it leads. Set where there are several; the sign-in Service follows it."""
+    """Name of the operator's pod, which is labelled while it leads so that the sign-in Service selects it. Set with
+    several replicas."""
 
     identity_grants: tuple[IdentityGrant, ...] = ()
-    """As JSON: who outside the operator's own namespace may act as the operator, as a managed identity or as a service
-    account. Nothing that is not granted is allowed: whoever can write a connector would borrow the identity."""
+    """As JSON: which other namespaces may act as the operator, as a managed identity or as a
+    service account. Everything else is denied, or whoever can write a connector could use the identity."""
 
     cluster_id: str | None = None
-    """Stands for this cluster in the owner tag; by default the uid of the namespace kube-system."""
+    """Identifies this cluster in the owner tag; by default the uid of the namespace kube-system."""
 
     refresh_interval: PositiveFloat = 300.0
-    """Seconds between two looks of the cloud watcher, and so the longest that drift goes unseen."""
+    """Seconds between two polls of Resource Graph, and so the longest time until drift is detected."""
 
     resource_graph_lag: PositiveFloat = 60.0
-    """Seconds for which Resource Graph may still show what was before a write of ours: what it shows of that connector
-    is not looked at for so long."""
+    """Seconds for which Resource Graph may still show the state before a write of ours: its row of that connector is
+    ignored for so long."""
 
     check_interval: PositiveFloat = 600.0
-    """Seconds between two checks of an authorization that works."""
+    """Seconds between two checks of a working authorization. Also used for checks of a sign-in and of prerequisites,
+    for counting projects without a Resource Graph row, and for repeating requests that Azure has not fulfilled."""
 
     operation_poll_interval: PositiveFloat = 20.0
-    """Seconds to the next look at a long-running operation where the service names none (it names 20)."""
+    """Seconds between two reads of a long-running operation if the service states none (it states 20)."""
 
     discovery_settle_interval: PositiveFloat = 3600.0
-    """Seconds without a new count after which discovery counts as complete where nobody has signed in, so that nobody
-    knows how much there is: Defender reports about 100 projects an hour."""
+    """Seconds without a new count after which discovery counts as complete without a sign-in, when the number of
+    projects to expect is unknown: Defender reports about 100 projects an hour."""
 
     backoff_initial: PositiveFloat = 2.0
     backoff_maximum: PositiveFloat = 300.0
-    """Seconds before the first repeat of a failed reconcile, and the most between two."""
+    """Seconds before the first retry of a failed reconcile, and the maximum between two retries."""
+
+    terminal_retry_interval: PositiveFloat = 600.0
+    """Seconds between two retries of a reconcile that failed for a reason which only a person or a changed spec can
+    solve, after two retries in the first minute. An edit, or the annotation that requests a reconcile, acts at once."""
+
+    min_requeue_interval: PositiveFloat = 5.0
+    """Minimum seconds between two reconciles of a connector without an event, whatever the state of Azure: a due time
+    that is always in the past must not use up a subscription's request limits."""
 
     concurrency: PositiveInt = 32
-    """Reconciles at once. They wait for the network nearly all of their time; Azure's budget is kept elsewhere."""
+    """Maximum number of concurrent reconciles. They wait for the network most of the time; Azure's request limits are
+    enforced separately."""
 
     metrics_port: Annotated[int, Field(ge=0, le=65535)] = 8080
-    """Port of /livez, /readyz and /metrics; 0 takes a free one."""
+    """Port of /livez, /readyz and /metrics; 0 selects a free one."""
 
     metrics_host: str = "0.0.0.0"  # noqa: S104 - in a pod, probes and Prometheus come from outside
 
@@ -127,13 +138,13 @@ class Settings(BaseSettings):
         default="https://login.microsoftonline.com",
         validation_alias=AliasChoices("AZURE_AUTHORITY_HOST", "authority_host"),
     )
-    """Entra ID for the sign-in; named as azure-identity names it, so that both always ask the same one."""
+    """Entra ID for the sign-in; the variable is azure-identity's, so that both always use the same one."""
 
     signin_url: Annotated[Endpoint, AfterValidator(_reached_safely)] | None = None
-    """Address at which browsers reach the sign-in pages. The app's reply address is its /callback. None: no pages."""
+    """URL at which browsers reach the sign-in pages. The app's redirect URI is its /callback. None: no pages."""
 
     signin_port: Annotated[int, Field(ge=0, le=65535)] = 8081
-    """Port of the sign-in pages; 0 takes a free one."""
+    """Port of the sign-in pages; 0 selects a free one."""
 
     signin_host: str = "0.0.0.0"  # noqa: S104 - in a pod, the ingress comes from outside
 
@@ -141,4 +152,4 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     traces: Annotated[Literal["none", "otlp"], AfterValidator(_installed)] = "none"
-    """Whether a span for each reconcile and request is sent by OTLP; OpenTelemetry's own `OTEL_…` say where to."""
+    """Whether a span for each reconcile and request is sent with OTLP, as OpenTelemetry's `OTEL_…` configure."""

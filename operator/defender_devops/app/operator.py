@@ -58,6 +58,8 @@ class Operator:
             # Reconciles of a subscription whose request limit is reached wait for it while they hold a slot: some slots
             # are reserved for other subscriptions.
             concurrency_per_group=max(1, settings.concurrency * 3 // 4),
+            min_requeue_interval=settings.min_requeue_interval,
+            terminal_retry_interval=settings.terminal_retry_interval,
             observer=self._metrics,
         )
         self._credentials_loader = CredentialsLoader()

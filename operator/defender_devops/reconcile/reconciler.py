@@ -75,7 +75,7 @@ class Reconciler:
             return Result()  # the connector was deleted meanwhile; the event of its deletion cleans up
         except OperatorError as error:
             _log.warning("reconcile failed", reason=error.reason, message=error.message)
-            return Result(error.retry_after, failed=True, reason=error.reason)
+            return Result(error.retry_after, failed=True, is_terminal=error.terminal, reason=error.reason)
 
     async def _reconcile_connector(
         self, key: Key, body: Mapping[str, Any], organizations: ParsedOrganizations
@@ -194,7 +194,7 @@ class Reconciler:
     def _result(self, execution: ExecutionResult, written: Report, poll_after: float | None) -> Result:
         failure = _failure_of(execution)
         if failure is not None:
-            return Result(failure.retry_after, failed=True, reason=failure.reason)
+            return Result(failure.retry_after, failed=True, is_terminal=failure.terminal, reason=failure.reason)
         connector = execution.snapshot.connector
         if connector.metadata.is_deleting or connector.spec.suspend:
             return Result()

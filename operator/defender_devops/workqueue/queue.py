@@ -10,6 +10,9 @@ A key is at any time in one of four states:
 An event that arrives during a reconcile causes exactly one more reconcile after it, however many events there are. An
 event also ends a back-off: whoever edits a manifest to correct it must not wait for the delay of the broken one.
 
+A failure that only a person or a changed spec can solve is retried twice within the first minute, in case the cause was
+transient after all, and then every `terminal_retry_interval`; an event is acted on at once.
+
 Without an event a key is never reconciled again sooner than `min_requeue_interval`, whatever a reconcile returns: a due
 time in the past that is returned again and again would otherwise use up the request limits of a subscription.
 
@@ -46,6 +49,7 @@ FREQUENT_REQUEUES: Final = 6
 polled every 10 seconds has so many, and so has the start of a back-off."""
 
 _FREQUENT_REQUEUES_WINDOW: Final = 60.0  # seconds
+_TERMINAL_RETRIES: Final = (10.0, 30.0)  # seconds before the first retries after a terminal failure
 _TIMER_TOLERANCE: Final = 0.001  # seconds a key may be early: timers are no finer, and close due times share one timer
 _CANCEL_TIMEOUT: Final = 5.0  # seconds a cancelled reconcile has to end
 
@@ -72,6 +76,7 @@ class _Entry:
     Attributes:
         group: as of the last event; a due time does not determine it anew.
         failures: in a row, since the last success or event.
+        terminal_failures: those of them that were terminal.
         waiting_since: loop time.
         is_started: the reconcile under way has begun to read, so it may have missed what happens from now on.
         requeue_after_run: an event arrived after that.
@@ -82,6 +87,7 @@ class _Entry:
 
     group: Hashable
     failures: int = 0
+    terminal_failures: int = 0
     waiting_since: float = 0.0
     is_started: bool = False
     requeue_after_run: bool = False
@@ -103,6 +109,7 @@ class WorkQueue(Generic[K]):
             `enqueue`.
         concurrency_per_group: maximum number of reconciles at once of one group; None sets no limit of its own.
         min_requeue_interval: minimum seconds between two reconciles of a key that no event has enqueued.
+        terminal_retry_interval: seconds between two retries after a terminal failure, beginning with the third.
         spread: the fraction of a delay that is added at random, so that keys that started together drift apart.
         grace: seconds that running reconciles get to end before they are cancelled when the queue stops.
         observer: receives each reconcile.
@@ -118,6 +125,7 @@ class WorkQueue(Generic[K]):
         group_of: Callable[[K], Hashable] = lambda _key: None,
         concurrency_per_group: int | None = None,
         min_requeue_interval: float = 0.0,
+        terminal_retry_interval: float = 600.0,
         spread: float = 0.1,
         grace: float = 20.0,
         observer: QueueObserver[K] | None = None,
@@ -127,6 +135,7 @@ class WorkQueue(Generic[K]):
         self._backoff = backoff
         self._group_of = group_of
         self._min_requeue_interval = min_requeue_interval
+        self._terminal_retry_interval = terminal_retry_interval
         self._spread = spread
         self._grace = grace
         self._observer = observer
@@ -154,7 +163,7 @@ class WorkQueue(Generic[K]):
             entry = self._entries[key] = _Entry(self._group_of(key))
         else:
             entry.group = self._group_of(key)
-        entry.failures = entry.requeues = 0
+        entry.failures = entry.terminal_failures = entry.requeues = 0
         if key in self._tasks:
             entry.requeue_after_run, entry.is_forgotten = entry.is_started, False
             return
@@ -269,7 +278,9 @@ class WorkQueue(Generic[K]):
         elif (error := task.exception()) is not None:
             _log.error("reconcile raised", exc_info=error)
             retry_after = error.retry_after if isinstance(error, OperatorError) else None
-            result, label = Result(retry_after, failed=True, reason="exception"), "exception"
+            is_terminal = isinstance(error, OperatorError) and error.terminal
+            result = Result(retry_after, failed=True, is_terminal=is_terminal, reason="exception")
+            label = "exception"
         else:
             result = task.result()
             label = "failure" if result.failed else "success"
@@ -291,12 +302,18 @@ class WorkQueue(Generic[K]):
     def _schedule(self, key: K, entry: _Entry, result: Result) -> None:
         """Schedule the next reconcile without an event, if there has to be one."""
         entry.failures = entry.failures + 1 if result.failed else 0
-        if result.requeue_after is not None:
-            delay = max(result.requeue_after, self._min_requeue_interval) * (1.0 + self._spread * self._chance())
-        elif result.failed:
+        delay = max(result.requeue_after or 0.0, self._min_requeue_interval) * (1.0 + self._spread * self._chance())
+        if not result.failed:
+            entry.terminal_failures = 0
+            if result.requeue_after is None:
+                return
+        elif result.is_terminal:
+            retries = (*_TERMINAL_RETRIES, self._terminal_retry_interval)
+            retry = min(retries[min(entry.terminal_failures, len(_TERMINAL_RETRIES))], self._terminal_retry_interval)
+            entry.terminal_failures += 1
+            delay = max(delay, retry * (1.0 + self._spread * self._chance()))
+        elif result.requeue_after is None:
             delay = max(self._backoff.delay(entry.failures, self._chance()), self._min_requeue_interval)
-        else:
-            return
         _log.debug("requeued", delay=round(delay, 3), reason=result.reason, failures=entry.failures)
         self._delayed.set(key, self._now() + delay)
 

@@ -16,9 +16,12 @@ class Result:
             Retry-After is respected. None leaves the delay to the back-off after a failure; after a success the key
             then stays idle until the next event.
         failed: whether it counts towards the back-off, which a success or an event resets.
+        is_terminal: whether the failure lasts until a person or a changed spec solves it, so that retrying soon is
+            pointless.
         reason: why the key is requeued, for the debug log.
     """
 
     requeue_after: float | None = None
     failed: bool = False
+    is_terminal: bool = False
     reason: str = ""

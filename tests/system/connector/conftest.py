@@ -31,6 +31,8 @@ QUICK = {
     "DEFENDER_DEVOPS_DISCOVERY_SETTLE_INTERVAL": "10",
     "DEFENDER_DEVOPS_BACKOFF_INITIAL": "0.5",
     "DEFENDER_DEVOPS_BACKOFF_MAXIMUM": "4",
+    "DEFENDER_DEVOPS_TERMINAL_RETRY_INTERVAL": "4",
+    "DEFENDER_DEVOPS_MIN_REQUEUE_INTERVAL": "0.2",
     "DEFENDER_DEVOPS_LOG_FORMAT": "console",
 }
 """As much faster than the defaults as the cloud's time is: an hour in ten seconds."""

@@ -147,6 +147,8 @@ def settings(cluster: Cluster, cloud: Cloud, namespace: str, folder: Path) -> di
         "DEFENDER_DEVOPS_OPERATION_POLL_INTERVAL": "0.5",
         "DEFENDER_DEVOPS_BACKOFF_INITIAL": "0.5",
         "DEFENDER_DEVOPS_BACKOFF_MAXIMUM": "2",
+        "DEFENDER_DEVOPS_TERMINAL_RETRY_INTERVAL": "2",
+        "DEFENDER_DEVOPS_MIN_REQUEUE_INTERVAL": "0.2",
         "DEFENDER_DEVOPS_LOG_LEVEL": "debug",
         "DEFENDER_DEVOPS_SIGNIN_URL": f"http://localhost:{port}/signin",
         "DEFENDER_DEVOPS_SIGNIN_HOST": "127.0.0.1",

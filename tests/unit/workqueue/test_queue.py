@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
+import structlog
 
 from defender_devops.backoff import Backoff
 from defender_devops.errors import KubernetesUnavailable
@@ -394,3 +396,105 @@ async def test_an_observer_that_fails_costs_no_slot(caplog: pytest.LogCaptureFix
         await asyncio.sleep(1)
     assert work.ends == ["a", "b", "c"]
     assert "broken gauge" in caplog.text
+
+
+FLOOR = {"min_requeue_interval": 5.0, "terminal_retry_interval": 600.0}
+TERMINAL = Result(failed=True, is_terminal=True)
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        Result(requeue_after=0.0),
+        Result(requeue_after=-3600.0),
+        Result(requeue_after=0.1, failed=True),
+        FAILED,
+        KubernetesUnavailable("busy", retry_after=0.0),
+        ValueError("boom"),
+    ],
+    ids=["due now", "overdue", "a short Retry-After", "a failure", "an error with a short Retry-After", "an exception"],
+)
+async def test_without_an_event_no_result_makes_a_key_run_again_sooner_than_the_floor(
+    result: Result | Exception,
+) -> None:
+    async with _running(work := Work(*[result] * 1000), **FLOOR) as queue:
+        queue.enqueue("a")
+        await asyncio.sleep(600)
+    delays = [later - earlier for earlier, later in itertools.pairwise(work.times())]
+    assert delays
+    assert min(delays) >= 5.0
+
+
+async def test_an_event_is_not_held_up_by_the_floor() -> None:
+    async with _running(work := Work(Result(requeue_after=0.0)), **FLOOR) as queue:
+        queue.enqueue("a")
+        await asyncio.sleep(1)
+        queue.enqueue("a")
+        await asyncio.sleep(1)
+    assert work.times() == [0.0, 1.0]
+
+
+@pytest.mark.parametrize("retry_after", [None, 0.0, 1.0])
+async def test_a_terminal_failure_is_retried_twice_in_the_first_minute_and_then_rarely(
+    retry_after: float | None,
+) -> None:
+    result = Result(retry_after, failed=True, is_terminal=True)
+    async with _running(work := Work(*[result] * 99), **FLOOR) as queue:
+        queue.enqueue("a")
+        await asyncio.sleep(3600)
+    assert work.times() == [0.0, 10.0, 40.0, 640.0, 1240.0, 1840.0, 2440.0, 3040.0]
+
+
+async def test_an_event_after_a_terminal_failure_is_acted_on_at_once() -> None:
+    async with _running(work := Work(*[TERMINAL] * 5), **FLOOR) as queue:
+        queue.enqueue("a")
+        await asyncio.sleep(100)
+        queue.enqueue("a")
+        await asyncio.sleep(30)
+    assert work.times() == [0.0, 10.0, 40.0, 100.0, 110.0]
+
+
+async def test_a_longer_retry_after_of_a_terminal_failure_is_respected() -> None:
+    result = Result(900.0, failed=True, is_terminal=True)
+    async with _running(work := Work(result), **FLOOR) as queue:
+        queue.enqueue("a")
+        await asyncio.sleep(1000)
+    assert work.times() == [0.0, 900.0]
+
+
+async def test_too_many_reconciles_without_an_event_are_counted_and_logged_once_a_minute(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    work = Work(*[Result(requeue_after=0.0)] * 1000)
+    async with _running(work, observer=(observer := RecordingObserver()), **FLOOR) as queue:
+        queue.enqueue("a")
+        await asyncio.sleep(121)
+    # At 5, 10 ... 60: the first six within the minute are normal.
+    assert observer.frequent_requeues == 12
+    assert capsys.readouterr().out.count("reconciled too often without an event") == 2
+
+
+async def test_reconciles_after_events_are_never_too_many(capsys: pytest.CaptureFixture[str]) -> None:
+    async with _running(Work(), observer=(observer := RecordingObserver()), **FLOOR) as queue:
+        for _ in range(100):
+            queue.enqueue("a")
+            await asyncio.sleep(0.1)
+    assert observer.frequent_requeues == 0
+    assert "too often" not in capsys.readouterr().out
+
+
+async def test_each_requeue_is_logged_at_debug_level_with_its_reason_and_delay() -> None:
+    work = Work(Result(requeue_after=20.0, reason="the authorization is to be checked"))
+    with structlog.testing.capture_logs() as lines:
+        async with _running(work) as queue:
+            queue.enqueue("a")
+            await asyncio.sleep(1)
+    assert lines == [
+        {
+            "event": "requeued",
+            "log_level": "debug",
+            "delay": 20.0,
+            "reason": "the authorization is to be checked",
+            "failures": 0,
+        }
+    ]

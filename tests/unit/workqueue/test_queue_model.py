@@ -15,9 +15,12 @@ from defender_devops.workqueue.queue import WorkQueue
 from defender_devops.workqueue.result import Result
 
 KEYS = st.integers(0, 5)
-RESULTS = st.builds(Result, requeue_after=st.sampled_from([None, 0.0, 3.0, 50.0]), failed=st.booleans())
+RESULTS = st.builds(
+    Result, requeue_after=st.sampled_from([None, 0.0, 3.0, 50.0]), failed=st.booleans(), is_terminal=st.booleans()
+)
 SLOTS = 2
 BACKOFF = Backoff(initial=2.0, maximum=16.0, jitter=0.0)
+FLOOR, TERMINAL_INTERVAL = 1.0, 40.0
 TICK = 0.01
 
 
@@ -31,6 +34,7 @@ class WorkQueueMachine(RuleBasedStateMachine):
         self.pending: set[int] = set()  # enqueued or due, and not started since
         self.due: dict[int, float] = {}
         self.failures: dict[int, int] = {}
+        self.terminal_failures: dict[int, int] = {}
         self.forgotten: set[int] = set()  # forgotten while they ran
         self.queue = WorkQueue[int](
             self._reconcile,
@@ -39,6 +43,8 @@ class WorkQueueMachine(RuleBasedStateMachine):
             group_of=lambda key: key % 2,
             spread=0.0,
             grace=0.0,
+            min_requeue_interval=FLOOR,
+            terminal_retry_interval=TERMINAL_INTERVAL,
         )
         self.run = self.loop.create_task(self.queue.run())
         self._settle()
@@ -63,7 +69,7 @@ class WorkQueueMachine(RuleBasedStateMachine):
     def enqueue(self, key: int) -> None:
         self.pending.add(key)
         self.due.pop(key, None)
-        self.failures[key] = 0
+        self.failures[key] = self.terminal_failures[key] = 0
         self.forgotten.discard(key)
         self._do(self.queue.enqueue, key)
 
@@ -84,11 +90,16 @@ class WorkQueueMachine(RuleBasedStateMachine):
             self.forgotten.discard(key)
         elif key not in self.pending:
             self.failures[key] = self.failures[key] + 1 if result.failed else 0
+            self.terminal_failures[key] = self.terminal_failures[key] if result.failed else 0
             delay = result.requeue_after
-            if delay is None and result.failed:
+            if result.failed and result.is_terminal:
+                self.terminal_failures[key] += 1
+                retry = {1: 10.0, 2: 30.0}.get(self.terminal_failures[key], TERMINAL_INTERVAL)
+                delay = max(delay or 0.0, retry)
+            elif delay is None and result.failed:
                 delay = BACKOFF.delay(self.failures[key], 0.0)
             if delay is not None:
-                self.due[key] = self.loop.time() + delay
+                self.due[key] = self.loop.time() + max(delay, FLOOR)
         self._do(future.set_result, result)
 
     @rule(seconds=st.sampled_from([0.5, 2.0, 5.0, 60.0]))
