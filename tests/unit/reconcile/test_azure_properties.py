@@ -1,0 +1,112 @@
+"""Every field of what Azure holds is compared by drift detection, the planner and the command `plan`, or by none."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from defender_devops.api import azure_properties
+from defender_devops.api.azure_properties import NOT_COMPARED, AzureProperty
+from defender_devops.api.azure_types import (
+    AgentlessConfiguration,
+    Annotations,
+    AutoDiscovery,
+    AzureOrganization,
+    Configuration,
+    Connector,
+    OnboardingState,
+    ProvisioningState,
+)
+from defender_devops.azure.resource_graph.view import ConnectorView
+from defender_devops.cli.plan.changes import changes
+from defender_devops.reconcile.actions.action import AzureAction
+from defender_devops.reconcile.facts.assessment import assess
+from defender_devops.reconcile.facts.snapshot import AzureState
+from defender_devops.reconcile.plan.diff import differences
+from tests.unit.reconcile.builder import snapshot
+
+TABLES: dict[type[Any], tuple[AzureProperty, ...]] = {
+    Connector: azure_properties.CONNECTOR,
+    Configuration: azure_properties.CONFIGURATION,
+    AzureOrganization: azure_properties.ORGANIZATION,
+}
+COMPARED = [(kind, item) for kind, items in TABLES.items() for item in items]
+MANAGED = [(kind, item) for kind, item in COMPARED if item.is_managed]
+NAMES = [f"{kind.__name__}.{item.field}" for kind, item in COMPARED]
+MANAGED_NAMES = [f"{kind.__name__}.{item.field}" for kind, item in MANAGED]
+
+OTHER_VALUES: dict[str, object] = {
+    "tags": {"team": "red"},
+    "location": "eastus",
+    "hierarchy_identifier": "99999999-9999-9999-9999-999999999999",
+    "provisioning_state": ProvisioningState.FAILED,
+    "auto_discovery": AutoDiscovery.DISABLED,
+    "agentless": AgentlessConfiguration(enabled=True, scanners=("gitleaks",)),
+    "onboarding_state": OnboardingState.NOT_ONBOARDED,
+    "annotations": Annotations(enabled=True, minimum_severity="High"),
+}
+"""A value for each compared field that differs from the one in `WORLD`."""
+
+WORLD = snapshot(
+    "spec: {azure: {tags: {team: blue}}}",
+    "spec: {pullRequestAnnotations: {mode: Disabled}, agentlessScanning: {mode: Disabled}}",
+    "azure: {tags: {team: blue}}",
+)
+"""A world without any difference, whose spec manages every property."""
+
+
+def drifted(kind: type[Any], item: AzureProperty) -> AzureState:
+    """What Azure holds after one field was changed there."""
+    azure, change = WORLD.cloud, {item.field: OTHER_VALUES[item.field]}
+    assert azure.connector is not None
+    assert azure.configuration is not None
+    if kind is Connector:
+        tags = {**azure.connector.tags, **change["tags"]} if item.field == "tags" else None  # type: ignore[dict-item]
+        return replace(azure, connector=replace(azure.connector, **({"tags": tags} if tags else change)))
+    if kind is Configuration:
+        return replace(azure, configuration=replace(azure.configuration, **change))
+    first, *others = azure.organizations
+    return replace(azure, organizations=(replace(first, **change), *others))
+
+
+@pytest.mark.parametrize("kind", TABLES, ids=lambda kind: kind.__name__)
+def test_every_field_is_compared_or_listed_with_the_reason_why_not(kind: type[Any]) -> None:
+    compared = [item.field for item in TABLES[kind]]
+    fields = [field.name for field in dataclasses.fields(kind)]
+    assert sorted([*compared, *NOT_COMPARED[kind.__name__]]) == sorted(fields), (
+        "describe a new field in api/azure_properties.py: in its table, or in NOT_COMPARED with the reason"
+    )
+    assert all(NOT_COMPARED[kind.__name__].values())
+
+
+def test_the_world_has_no_difference() -> None:
+    assert differences(assess(WORLD)) == ()
+    assert WORLD.cloud.connector is not None
+    view = ConnectorView(WORLD.cloud.connector, WORLD.cloud.configuration, WORLD.cloud.organizations)
+    assert view.contradictions(WORLD.cloud.connector, WORLD.cloud.configuration, WORLD.cloud.organizations) == ()
+
+
+@pytest.mark.parametrize(("kind", "item"), COMPARED, ids=NAMES)
+def test_drift_detection_knows_every_compared_field(kind: type[Any], item: AzureProperty) -> None:
+    azure, drift = WORLD.cloud, drifted(kind, item)
+    assert azure.connector is not None
+    assert drift.connector is not None
+    view = ConnectorView(drift.connector, drift.configuration, drift.organizations)
+    names = view.contradictions(azure.connector, azure.configuration, azure.organizations)
+    assert names == (f"organization {azure.organizations[0].name}" if kind is AzureOrganization else item.name,)
+
+
+@pytest.mark.parametrize(("kind", "item"), MANAGED, ids=MANAGED_NAMES)
+def test_the_planner_and_the_command_know_every_managed_field(kind: type[Any], item: AzureProperty) -> None:
+    drift = drifted(kind, item)
+    spec = "spec: {organizations: {mode: Selected, names: [contoso, fabrikam]}}"
+    world = replace(WORLD, cloud=drift)
+    if item is azure_properties.ONBOARDING:  # with auto-discovery, Defender onboards the organization by itself
+        world = replace(world, connector=snapshot(spec).connector)
+    steps = [step for step in differences(assess(world)) if isinstance(step, AzureAction)]
+    assert steps, f"plan/diff.py does not correct {item.name}"
+    shown = [change.field for step in steps for change in changes(step, drift)]
+    assert [field for field in shown if field.partition(".")[0] == item.name], f"{item.name} is missing in {shown}"
