@@ -120,12 +120,13 @@ RESOURCE_GAUGES: Final = (
     _gauge(
         "resource_condition",
         "Condition of a resource: 1 for its current status, 0 for the other; both are 0 while it is Unknown."
-        " Of DevOpsOrganizations only Ready and Stalled.",
+        " Of DevOpsOrganizations only Ready and Stalled; their label connector is the name of their connector.",
         "kind",
         "namespace",
         "name",
         "type",
         "status",
+        "connector",
     ),
     _gauge(
         "reauth_required",

@@ -38,11 +38,13 @@ class _ResourceValues:
         conditions: type and status of each.
         token_expires: Unix time, of connectors with a sign-in.
         counts: metric, state and number; of connectors.
+        connector: name of the connector of an organization, by which alerts are grouped; empty for connectors.
     """
 
     conditions: Conditions
     token_expires: float | None = None
     counts: Counts = ()
+    connector: str = ""
 
 
 class ResourceMetrics(Collector):
@@ -64,10 +66,11 @@ class ResourceMetrics(Collector):
         kind = body["kind"]
         conditions = _conditions(kind, status.get("conditions") or ())
         conditions = self._shared_conditions.setdefault(conditions, conditions)
-        values = _ResourceValues(conditions)
         if kind == _CONNECTOR:
             sign_in, discovery = status.get("signIn") or {}, status.get("discovery") or {}
             values = _ResourceValues(conditions, _unix_time(sign_in.get("tokenExpiresAt")), tuple(_counts(discovery)))
+        else:
+            values = _ResourceValues(conditions, connector=body["spec"]["connectorRef"]["name"])
         key = (kind, metadata["namespace"], metadata["name"])
         if self._values.get(key) != values:
             self._values[key] = values
@@ -112,7 +115,9 @@ class ResourceMetrics(Collector):
         for (kind, namespace, name), values in list(self._values.items()):
             for condition, status in values.conditions:
                 for value in ("True", "False"):
-                    condition_add((kind, namespace, name, condition, value), 1.0 if status == value else 0.0)
+                    condition_add(
+                        (kind, namespace, name, condition, value, values.connector), 1.0 if status == value else 0.0
+                    )
             if kind == _CONNECTOR:
                 _add_connector(families, (namespace, name), values)
         return families.values()

@@ -86,3 +86,18 @@ def test_panels_have_unique_ids_and_do_not_overlap() -> None:
                 assert (x, y) not in occupied, panel["title"]
                 occupied[x, y] = panel["title"]
         assert grid["x"] + grid["w"] <= 24
+
+
+@pytest.mark.parametrize("panel", panels(), ids=lambda panel: panel["title"])
+def test_a_panel_has_a_description_a_unit_and_the_filters(panel: dict[str, Any]) -> None:
+    assert panel["description"].endswith(".")
+    assert panel["fieldConfig"]["defaults"]["unit"]
+    for target in panel["targets"]:
+        selectors = re.findall(r"(?:defender_devops|process)_\w+(\{[^}]*\})?", target["expr"])
+        assert selectors
+        assert all('job=~"$job", instance=~"$instance"' in selector for selector in selectors), target["expr"]
+
+
+def test_the_dashboard_has_variables_for_its_filters() -> None:
+    variables = json.loads((CHART / "files/dashboard.json").read_text())["templating"]["list"]
+    assert [variable["name"] for variable in variables] == ["datasource", "job", "instance", "namespace"]

@@ -121,15 +121,17 @@ async def test_a_condition_is_one_for_the_status_that_it_has(status: str, series
     metrics = Metrics()
     metrics.resources.upsert(_connector(conditions=_conditions(Ready=status)))
     series_of_conditions = await _series(metrics, "resource_condition")
-    labels = ("AzureDevOpsConnector", "contoso", "security")
+    labels = ("", "AzureDevOpsConnector", "contoso", "security")
     assert series_of_conditions == {(*labels, "True", "Ready"): series[0], (*labels, "False", "Ready"): series[1]}
 
 
 async def test_of_organizations_only_what_matters_is_shown() -> None:
     metrics = Metrics()
     organization = _connector("fabrikam", conditions=_conditions(Ready="True", Onboarded="True", Stalled="False"))
-    metrics.resources.upsert({**organization, "kind": "DevOpsOrganization"})
-    assert {labels[4] for labels in await _series(metrics, "resource_condition")} == {"Ready", "Stalled"}
+    spec = {"connectorRef": {"name": "contoso"}}
+    metrics.resources.upsert({**organization, "kind": "DevOpsOrganization", "spec": spec})
+    series = await _series(metrics, "resource_condition")
+    assert {(labels[0], labels[5]) for labels in series} == {("contoso", "Ready"), ("contoso", "Stalled")}
     assert await _series(metrics, "reauth_required") == {}
 
 
