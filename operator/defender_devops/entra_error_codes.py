@@ -6,12 +6,13 @@ message (https://learn.microsoft.com/entra/identity-platform/reference-error-cod
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Final
+from typing import Final, TypeGuard
 
-__all__ = ["ENTRA_ERROR_CODES", "LOOP_DETECTED", "EntraErrorCode", "EntraFailure", "codes_of"]
+__all__ = ["ENTRA_ERROR_CODES", "LOOP_DETECTED", "EntraErrorCode", "EntraFailure", "codes_of", "is_oauth_error"]
 
 
 class EntraFailure(Enum):
@@ -59,6 +60,11 @@ _FEDERATION = EntraErrorCode(
     "No federated credential of the application matches.",
     "Add one with subject {subject}, audience api://AzureADTokenExchange and the issuer of this cluster's service "
     "account tokens.",
+)
+_ASSERTION_TIME = EntraErrorCode(
+    EntraFailure.APPLICATION,
+    "The token of the credential has expired or is not valid yet.",
+    "Check the clocks of the cluster's nodes.",
 )
 _UNKNOWN_APPLICATION = EntraErrorCode(
     EntraFailure.APPLICATION,
@@ -163,17 +169,19 @@ ENTRA_ERROR_CODES: Final[Mapping[int, EntraErrorCode]] = {
     700211: _FEDERATION,
     700212: _FEDERATION,
     700213: _FEDERATION,
-    700024: EntraErrorCode(
-        EntraFailure.APPLICATION,
-        "The token of the credential has expired or is not valid yet.",
-        "Check the clocks of the cluster's nodes.",
-    ),
+    700024: _ASSERTION_TIME,
+    500133: _ASSERTION_TIME,
     50011: EntraErrorCode(EntraFailure.APPLICATION, "The reply address is not registered with the app."),
     500011: EntraErrorCode(EntraFailure.APPLICATION, "Azure DevOps is not known in the tenant."),
     90002: _UNKNOWN_TENANT,
     900021: _UNKNOWN_TENANT,
 }
 """By AADSTS number."""
+
+
+def is_oauth_error(value: object) -> TypeGuard[str]:
+    """Whether a value has the form of an OAuth `error` (RFC 6749, section 5.2), which only Entra ID itself sends."""
+    return isinstance(value, str) and re.fullmatch(r"[a-z][a-z_]{2,60}", value) is not None
 
 
 def codes_of(*failures: EntraFailure) -> frozenset[int]:

@@ -20,7 +20,7 @@ _REFRESH_RETRY_DELAY: Final = 30.0
 """Seconds between two attempts to refresh a token that is still valid."""
 
 _FAILURE_CACHE_SECONDS: Final = 5.0
-"""Seconds for which a failure is cached: a hundred connectors of an identity send one request to Entra ID."""
+"""Seconds for which a failure without Retry-After is cached: a hundred connectors of an identity send one request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,17 +113,17 @@ class TokenSource:
         return now >= max(due_at, self._next_refresh_at) or now >= token.expires_at
 
     async def _refresh(self, previous: Token | None) -> Token:
-        if self._failure is not None and self._clock.wall() < self._failure[0]:
+        if self._failure is not None and (remaining := self._failure[0] - self._clock.wall()) > 0:
             error = self._failure[1]
             # A new instance for each caller: a shared one would collect the tracebacks of all callers.
-            raise type(error)(error.message, retry_after=error.retry_after)
+            raise type(error)(error.message, retry_after=remaining if error.retry_after else None)
         try:
             # After refresh_at, azure-identity itself sends a request to Entra ID, and hides its failure until expiry.
             token = await self._credential.token(claims=None, force_refresh=False)
         except OperatorError as error:
             now = self._clock.wall()
             if previous is None or now >= previous.expires_at:
-                self._failure = (now + _FAILURE_CACHE_SECONDS, error)
+                self._failure = (now + max(_FAILURE_CACHE_SECONDS, error.retry_after or 0.0), error)
                 raise
             token = previous
         self._failure = None

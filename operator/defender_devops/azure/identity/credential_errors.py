@@ -1,20 +1,23 @@
 """Converts exceptions of azure-identity into CredentialsErrors, whose messages say what to do and name the AADSTS code.
 
 The OAuth error and the HTTP status decide about the class; the AADSTS code refines it and chooses the message
-(`entra_error_codes`).
+(`entra_error_codes`). A response without an OAuth error is not Entra ID's own (a gateway, a proxy, a truncated body):
+it is an outage, whatever its status.
 """
 
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import dataclass
 from typing import Final
 
 from defender_devops.azure.arm.error_body import clean
-from defender_devops.entra_error_codes import ENTRA_ERROR_CODES, EntraFailure
+from defender_devops.azure.arm.error_mapping import HttpResponse, retry_after_seconds
+from defender_devops.entra_error_codes import ENTRA_ERROR_CODES, EntraFailure, is_oauth_error
 from defender_devops.errors import WILL_RETRY, CredentialsError, CredentialsRejected, CredentialsUnavailable
 
-__all__ = ["IdentityContext", "credentials_error"]
+__all__ = ["IdentityContext", "credentials_error", "invalid_response"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,10 @@ class IdentityContext:
 
 _TRANSIENT_ERRORS: Final = frozenset({"temporarily_unavailable", "server_error"})
 _TRANSIENT_STATUSES: Final = frozenset({408, 429})
+_OAUTH_ERROR: Final = re.compile(
+    r"(?:Microsoft Entra ID|Azure Active Directory) error '(?:\((\w+)\)|\{'error': '(\w+)')"
+)
+"""azure-identity's form of an OAuth error, with and without a description."""
 
 
 def credentials_error(error: Exception, context: IdentityContext) -> CredentialsError:
@@ -46,10 +53,22 @@ def credentials_error(error: Exception, context: IdentityContext) -> Credentials
     if isinstance(error, CredentialUnavailableError):
         return _managed_identity_error(error, context)
     if isinstance(error, ClientAuthenticationError | HttpResponseError):
-        return _entra_error(str(error.message or ""), error.status_code, context)
+        failure = _entra_error(str(error.message or ""), error.status_code, context)
+        if error.response is not None and error.status_code is not None:
+            headers = {name.lower(): value for name, value in (getattr(error.response, "headers", None) or {}).items()}
+            failure.retry_after = retry_after_seconds(HttpResponse(error.status_code, headers), time.time())
+        return failure
     return CredentialsUnavailable(
         f"No token for {context.name}: Entra ID cannot be reached ({type(error).__name__}). {WILL_RETRY} If the "
         "problem persists, check DNS, proxies and network policies."
+    )
+
+
+def invalid_response(context: IdentityContext) -> CredentialsUnavailable:
+    """Return the error of a response that Entra ID itself did not send."""
+    return CredentialsUnavailable(
+        f"No token for {context.name}: the response to the token request is not from Entra ID. {WILL_RETRY} If the "
+        "problem persists, check the proxies and firewalls between the operator and Entra ID."
     )
 
 
@@ -67,10 +86,14 @@ def _managed_identity_error(error: Exception, context: IdentityContext) -> Crede
 
 
 def _entra_error(message: str, status: int | None, context: IdentityContext) -> CredentialsError:
-    oauth_error = _first_match(r"\((\w+)\)", message)
-    number = int(_first_match(r"AADSTS(\d{3,9})", message) or 0)
+    match = _OAUTH_ERROR.search(message)
+    oauth_error = (match[1] or match[2]) if match else None
+    aadsts = re.search(r"AADSTS(\d{3,9})", message)
+    if message.startswith("Unexpected response") or not (is_oauth_error(oauth_error) or aadsts):
+        return invalid_response(context)
+    number = int(aadsts[1]) if aadsts else 0
     code = ENTRA_ERROR_CODES.get(number)
-    label = f" (AADSTS{number})" if number else f" ({oauth_error})" if oauth_error else ""
+    label = f" (AADSTS{number})" if number else f" ({oauth_error})"
     server_error = status is not None and (status in _TRANSIENT_STATUSES or status >= 500)  # noqa: PLR2004 - HTTP's
     if (
         server_error
@@ -95,8 +118,3 @@ def _entra_error(message: str, status: int | None, context: IdentityContext) -> 
         text = clean(sentence[1]).rstrip(" .'") if sentence else ""
         reason = f"{text or 'Check clientId, tenantId and the credential'}."
     return CredentialsRejected(f"Entra ID rejected {context.name}{label}. {reason}")
-
-
-def _first_match(pattern: str, text: str) -> str:
-    match = re.search(pattern, text)
-    return match[1] if match else ""

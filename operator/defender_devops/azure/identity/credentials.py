@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from pydantic import SecretBytes, SecretStr
 
 from defender_devops.azure.arm.token_source import Token
-from defender_devops.azure.identity.credential_errors import IdentityContext, credentials_error
+from defender_devops.azure.identity.credential_errors import IdentityContext, credentials_error, invalid_response
 from defender_devops.client_certificates import InvalidCertificate, parse_client_certificate
 from defender_devops.errors import WILL_RETRY, CredentialsMissing, CredentialsRejected, CredentialsUnavailable
 
@@ -38,8 +38,14 @@ AUDIENCE: Final = "api://AzureADTokenExchange"
 
 _TIMEOUT: Final = 45.0
 
+_MAX_ATTEMPTS: Final = 3
+_RETRY_DELAY: Final = 0.8
+
 # By default azure-identity retries ten times for minutes; the work queue schedules the next attempt instead.
 _TRANSPORT: Final[dict[str, Any]] = {"retry_total": 2, "connection_timeout": 5, "read_timeout": 15}
+
+# It would also sleep for Entra ID's Retry-After while the connector has no condition yet: responses are retried here.
+_NO_RESPONSE_RETRIES: Final[dict[str, Any]] = {"retry_status": 0}
 
 
 class _Credential(Protocol):
@@ -81,8 +87,6 @@ class EntraCredential:
             CredentialsError: there is none.
             KubernetesError: the token of a service account could not be requested.
         """
-        from azure.core.exceptions import AzureError as SdkError  # noqa: PLC0415 - see the module's docstring
-
         if self._prepare is not None:
             await self._prepare()
         if force_refresh:
@@ -95,9 +99,7 @@ class EntraCredential:
             if self._credential is None:
                 self._credential = self._build()
             async with asyncio.timeout(_TIMEOUT):
-                info = await self._credential.get_token_info(self._scope, options=options)
-        except SdkError as error:
-            raise credentials_error(error, self._context) from error
+                info = await self._request(self._credential, options)
         except TimeoutError as error:
             raise CredentialsUnavailable(f"No token for {name}: Entra ID does not respond. {WILL_RETRY}") from error
         except OSError as error:  # the file of a projected token
@@ -109,11 +111,46 @@ class EntraCredential:
             raise CredentialsRejected(f"The stored value of {name} cannot be used by azure-identity.") from error
         return Token(SecretStr(info.token), float(info.expires_on), info.refresh_on and float(info.refresh_on))
 
+    async def _request(self, credential: _Credential, options: TokenRequestOptions) -> AccessTokenInfo:
+        """Request a token, again after a gateway error of Entra ID that names no time to wait."""
+        from azure.core.exceptions import AzureError as SdkError  # noqa: PLC0415 - see the module's docstring
+        from azure.core.exceptions import HttpResponseError  # noqa: PLC0415 - as above
+        from azure.identity import CredentialUnavailableError  # noqa: PLC0415 - as above
+
+        for attempt in range(1, _MAX_ATTEMPTS + 1):
+            try:
+                return await credential.get_token_info(self._scope, options=options)
+            except SdkError as error:
+                failure = credentials_error(error, self._context)
+                # Without a response azure-identity has retried already.
+                has_response = isinstance(error, HttpResponseError) and not isinstance(
+                    error, CredentialUnavailableError
+                )
+                is_retryable = has_response and isinstance(failure, CredentialsUnavailable) and not failure.retry_after
+                if attempt == _MAX_ATTEMPTS or not is_retryable:
+                    raise failure from error
+            except (TypeError, AttributeError, LookupError) as error:
+                # azure-identity itself fails on a body that is not a JSON object; anything else is a programming error.
+                if not _is_raised_by_library(error):
+                    raise
+                if attempt == _MAX_ATTEMPTS:
+                    raise invalid_response(self._context) from error
+            await asyncio.sleep(_RETRY_DELAY * attempt)
+        raise AssertionError("the last attempt returns or raises")
+
     async def close(self) -> None:
         """Close its connections."""
         credential, self._credential = self._credential, None
         if credential is not None:
             await credential.close()
+
+
+def _is_raised_by_library(error: Exception) -> bool:
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    module = traceback.tb_frame.f_globals.get("__name__", "") if traceback else ""
+    return module.startswith(("azure.", "msal."))
 
 
 def client_secret(tenant_id: str, client_id: str, secret: SecretStr) -> EntraCredential:
@@ -122,7 +159,9 @@ def client_secret(tenant_id: str, client_id: str, secret: SecretStr) -> EntraCre
     def build() -> _Credential:
         from azure.identity.aio import ClientSecretCredential  # noqa: PLC0415 - see the module's docstring
 
-        return ClientSecretCredential(tenant_id, client_id, secret.get_secret_value(), **_TRANSPORT)
+        return ClientSecretCredential(
+            tenant_id, client_id, secret.get_secret_value(), **_TRANSPORT, **_NO_RESPONSE_RETRIES
+        )
 
     return EntraCredential(build, IdentityContext(f"the client secret of client {client_id}", client_id, tenant_id))
 
@@ -156,7 +195,9 @@ def certificate(
             raise CredentialsMissing(
                 f"The certificate of client {client_id} in {source} cannot be used: {error}."
             ) from None
-        return CertificateCredential(tenant_id, client_id, certificate_data=value, password=secret, **_TRANSPORT)
+        return CertificateCredential(
+            tenant_id, client_id, certificate_data=value, password=secret, **_TRANSPORT, **_NO_RESPONSE_RETRIES
+        )
 
     return EntraCredential(build, IdentityContext(f"the certificate of client {client_id}", client_id, tenant_id))
 
@@ -183,7 +224,7 @@ def federated(
     def build() -> _Credential:
         from azure.identity.aio import ClientAssertionCredential  # noqa: PLC0415 - see the module's docstring
 
-        return ClientAssertionCredential(tenant_id, client_id, current_assertion, **_TRANSPORT)
+        return ClientAssertionCredential(tenant_id, client_id, current_assertion, **_TRANSPORT, **_NO_RESPONSE_RETRIES)
 
     context = IdentityContext(f"client {client_id} by {subject}", client_id, tenant_id, subject)
     return EntraCredential(build, context, prepare)
@@ -201,7 +242,9 @@ def federated_file(tenant_id: str, client_id: str, path: str) -> EntraCredential
     def build() -> _Credential:
         from azure.identity.aio import WorkloadIdentityCredential  # noqa: PLC0415 - see the module's docstring
 
-        return WorkloadIdentityCredential(tenant_id=tenant_id, client_id=client_id, token_file_path=path, **_TRANSPORT)
+        return WorkloadIdentityCredential(
+            tenant_id=tenant_id, client_id=client_id, token_file_path=path, **_TRANSPORT, **_NO_RESPONSE_RETRIES
+        )
 
     context = IdentityContext(f"client {client_id} by the operator's service account", client_id, tenant_id)
     return EntraCredential(build, context)

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 import httpx
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
+from defender_devops.entra_error_codes import is_oauth_error
 from defender_devops.http_client import NETWORK_ERRORS
 from defender_devops.signin.oauth.errors import SignInError, TokenServiceUnavailable, classify
 
@@ -165,7 +166,7 @@ def _error(response: httpx.Response, *, redeeming_code: bool) -> SignInError:
     numbers = tuple(code for code in codes if isinstance(code, int)) if isinstance(codes, list) else ()
     return classify(
         response.status_code,
-        error if isinstance(error, str) else None,
+        error if is_oauth_error(error) else None,
         numbers or aadsts_numbers(str(body.get("error_description", ""))),
         redeeming_code=redeeming_code,
         retry_after=_retry_after_seconds(response.headers.get("Retry-After")),

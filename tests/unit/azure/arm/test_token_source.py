@@ -67,13 +67,24 @@ async def test_an_expired_token_does_not_outlive_a_failed_refresh() -> None:
 
 
 async def test_a_failure_is_cached_for_some_seconds() -> None:
-    tokens, credential, time = source(CredentialsRejected("wrong secret", retry_after=7))
+    tokens, credential, time = source(CredentialsRejected("wrong secret"))
     for _ in range(10):
         with pytest.raises(CredentialsRejected, match="wrong secret") as failed:
             await value(tokens)
-        assert failed.value.retry_after == 7
+        assert failed.value.retry_after is None
     assert len(credential.asked) == 1
     time.seconds += 5
+    assert await value(tokens) == "token-2"
+
+
+async def test_a_failure_with_retry_after_is_cached_until_then() -> None:
+    tokens, credential, time = source(CredentialsUnavailable("throttled", retry_after=30))
+    for remaining in (30, 20, 10):
+        with pytest.raises(CredentialsUnavailable, match="throttled") as failed:
+            await value(tokens)
+        assert failed.value.retry_after == remaining
+        time.seconds += 10
+    assert len(credential.asked) == 1
     assert await value(tokens) == "token-2"
 
 

@@ -65,7 +65,8 @@ class Sdk:
 
     def __init__(self, kind: str, args: tuple[Any, ...], options: dict[str, Any]) -> None:
         self.args, self.closed = args, False
-        options = {key: value for key, value in options.items() if key not in credentials._TRANSPORT}
+        transport = credentials._TRANSPORT | credentials._NO_RESPONSE_RETRIES
+        options = {key: value for key, value in options.items() if key not in transport}
         self.created.append((kind, tuple(arg for arg in args if not callable(arg)), options))
 
     async def get_token_info(self, *_scopes: str, options: object = None) -> SimpleNamespace:
