@@ -47,7 +47,7 @@ from defender_devops.signin.sessions.sign_ins import SignIns
 from defender_devops.telemetry.metrics import Metrics
 from defender_devops.telemetry.requests import Requests
 
-__all__ = ["Assembler", "Assembly"]
+__all__ = ["Assembler", "Assembly", "timings_from_settings"]
 
 
 def _now() -> datetime:
@@ -136,7 +136,7 @@ class Assembler:
             sign_ins=SignInObserver(sign_in.sign_ins, checker),
             cluster_id=settings.cluster_id or await cluster_uid(self.client),
             namespaces=frozenset(settings.namespaces) or None,
-            timings=_timings(settings),
+            timings=timings_from_settings(settings),
             refresh_interval=timedelta(seconds=settings.refresh_interval),
             clock=_now,
         )
@@ -216,7 +216,7 @@ class Assembler:
         return package, checker
 
 
-def _timings(settings: Settings) -> Timings:
+def timings_from_settings(settings: Settings) -> Timings:
     """Return the intervals that decisions depend on."""
     check_interval = timedelta(seconds=settings.check_interval)
     return Timings(

@@ -104,7 +104,7 @@ class WorkQueue(Generic[K]):
     Args:
         reconcile: reconciles one resource. Should not raise; an exception is logged, counted, and backed off from.
         concurrency: maximum number of reconciles at once.
-        backoff: delays after failures that return no `requeue_after`.
+        backoff: minimum delays after failures; a longer `requeue_after` is respected.
         group_of: returns the group of a key (its subscription); slots are shared fairly between groups. Called at each
             `enqueue`.
         concurrency_per_group: maximum number of reconciles at once of one group; None sets no limit of its own.
@@ -312,8 +312,9 @@ class WorkQueue(Generic[K]):
             retry = min(retries[min(entry.terminal_failures, len(_TERMINAL_RETRIES))], self._terminal_retry_interval)
             entry.terminal_failures += 1
             delay = max(delay, retry * (1.0 + self._spread * self._chance()))
-        elif result.requeue_after is None:
-            delay = max(self._backoff.delay(entry.failures, self._chance()), self._min_requeue_interval)
+        else:
+            # A service that is down for long and always asks for a second must not be asked each second.
+            delay = max(delay, self._backoff.delay(entry.failures, self._chance()))
         _log.debug("requeued", delay=round(delay, 3), reason=result.reason, failures=entry.failures)
         self._delayed.set(key, self._now() + delay)
 

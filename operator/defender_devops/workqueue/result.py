@@ -13,8 +13,8 @@ class Result:
 
     Attributes:
         requeue_after: seconds until the key is reconciled again without an event. Jitter only adds to it, so a
-            Retry-After is respected. None leaves the delay to the back-off after a failure; after a success the key
-            then stays idle until the next event.
+            Retry-After is respected. After a failure it is at least the delay of the back-off. None leaves the delay to
+            the back-off after a failure; after a success the key then stays idle until the next event.
         failed: whether it counts towards the back-off, which a success or an event resets.
         is_terminal: whether the failure lasts until a person or a changed spec solves it, so that retrying soon is
             pointless.

@@ -150,7 +150,7 @@ async def test_a_success_starts_the_backoff_afresh() -> None:
     assert work.times() == [0.0, 2.0, 6.0, 16.0, 18.0]
 
 
-async def test_a_failure_with_requeue_after_gets_that_instead_of_the_backoff() -> None:
+async def test_a_failure_with_a_longer_requeue_after_gets_that_instead_of_the_backoff() -> None:
     async with _running(work := Work(Result(requeue_after=17, failed=True), FAILED, SUCCESS)) as queue:
         queue.enqueue("a")
         await asyncio.sleep(1000)
@@ -432,6 +432,13 @@ async def test_an_event_is_not_held_up_by_the_floor() -> None:
         queue.enqueue("a")
         await asyncio.sleep(1)
     assert work.times() == [0.0, 1.0]
+
+
+async def test_a_service_that_always_asks_for_a_short_wait_is_backed_off_from() -> None:
+    async with _running(work := Work(*[Result(1.0, failed=True)] * 4)) as queue:
+        queue.enqueue("a")
+        await asyncio.sleep(1000)
+    assert work.times() == [0.0, 2.0, 6.0, 14.0, 30.0]
 
 
 @pytest.mark.parametrize("retry_after", [None, 0.0, 1.0])

@@ -96,8 +96,8 @@ class WorkQueueMachine(RuleBasedStateMachine):
                 self.terminal_failures[key] += 1
                 retry = {1: 10.0, 2: 30.0}.get(self.terminal_failures[key], TERMINAL_INTERVAL)
                 delay = max(delay or 0.0, retry)
-            elif delay is None and result.failed:
-                delay = BACKOFF.delay(self.failures[key], 0.0)
+            elif result.failed:
+                delay = max(delay or 0.0, BACKOFF.delay(self.failures[key], 0.0))
             if delay is not None:
                 self.due[key] = self.loop.time() + max(delay, FLOOR)
         self._do(future.set_result, result)

@@ -1,0 +1,261 @@
+"""One connector with the real work queue, reconciler and Azure client, in simulated time.
+
+Azure is a small model that stays in a given state; Kubernetes is a dictionary of bodies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any, cast
+
+import httpx
+
+from defender_devops.api.azure_types import ConnectorRef
+from defender_devops.api.names import FINALIZER, TAG_OWNER, TAG_RESOURCE
+from defender_devops.app.assembly import timings_from_settings
+from defender_devops.backoff import Backoff
+from defender_devops.clock import Clock
+from defender_devops.errors import OperatorError
+from defender_devops.handlers.events import EventReceiver
+from defender_devops.reconcile.actions.executor import Executor
+from defender_devops.reconcile.cache.connector_cache import ConnectorCaches
+from defender_devops.reconcile.cache.drift_notifications import DriftNotifications
+from defender_devops.reconcile.cache.resource_cache import Key, ResourceCache
+from defender_devops.reconcile.cache.write_through import WriteThrough
+from defender_devops.reconcile.facts.snapshot import AuthorizationCode
+from defender_devops.reconcile.observe.gatherer import Gatherer
+from defender_devops.reconcile.reconciler import Reconciler
+from defender_devops.reconcile.status_writer import StatusWriter
+from defender_devops.settings import Settings
+from defender_devops.workqueue.queue import WorkQueue
+from tests.support.manifests import connector as connector_manifest
+from tests.support.manifests import merge
+from tests.unit.azure.fakes import NOW, FakeAzure, answer
+
+KEY = Key("security", "contoso")
+UID, CLUSTER = "77777777-7777-7777-7777-777777777777", "cluster-1"
+START = datetime.fromtimestamp(NOW, UTC)
+
+Override = Callable[[str, str], "httpx.Response | Exception | None"]
+"""Returns the answer to a request by method and path below the connector, or None for the usual one."""
+
+
+class LoopTime:
+    """The event loop's time as a clock."""
+
+    @property
+    def clock(self) -> Clock:
+        return Clock(wall=lambda: NOW + asyncio.get_running_loop().time())
+
+
+class AzureModel:
+    """A connector that works, unless the override of a test answers first."""
+
+    def __init__(self, override: Override = lambda _method, _path: None) -> None:
+        self.override = override
+        self.tags = {TAG_OWNER: f"{CLUSTER}/{UID}", TAG_RESOURCE: "security/contoso"}
+        self.configuration: dict[str, Any] = {"provisioningState": "Succeeded", "autoDiscovery": "Enabled"}
+        self.organization: dict[str, Any] = {"provisioningState": "Succeeded", "onboardingState": "Onboarded"}
+
+    def answer(self, request: httpx.Request) -> httpx.Response | Exception:
+        path = request.url.path
+        below = path.partition("/securityConnectors/contoso")[2] if "securityConnectors" in path else path
+        special = self.override(request.method, below)
+        if special is not None:
+            return special
+        organization = {"name": "contoso", "properties": self.organization}
+        bodies: dict[str, object] = {
+            "": self._connector(path),
+            "/devops/default": {"name": "default", "properties": self.configuration},
+            "/devops/default/azureDevOpsOrgs": {"value": [organization]},
+            "/devops/default/listAvailableAzureDevOpsOrgs": {"value": [organization]},
+            "/devops/default/azureDevOpsOrgs/contoso": organization,
+        }
+        return answer(200, bodies.get(below, {"value": []}))
+
+    def _connector(self, path: str) -> dict[str, Any]:
+        properties = {
+            "hierarchyIdentifier": UID,
+            "environmentName": "AzureDevOps",
+            "offerings": [{"offeringType": "CspmMonitorAzureDevOps"}],
+            "environmentData": {"environmentType": "AzureDevOpsScope"},
+        }
+        return {"id": path, "name": "contoso", "location": "westeurope", "tags": self.tags, "properties": properties}
+
+
+class FakeKubernetes:
+    """Both kinds of resources; `refuses` makes every write fail.
+
+    Attributes:
+        writes: number of writes that were tried.
+    """
+
+    def __init__(self, on_event: Callable[[str, dict[str, Any]], None]) -> None:
+        self.writes = 0
+        self.refuses: OperatorError | None = None
+        self._bodies: dict[Key, dict[str, Any]] = {}
+        self._version = 1
+        self._on_event = on_event
+
+    def apply(self, body: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
+        """Merge a patch into a body, and send the event of the change."""
+        self.writes += 1
+        if self.refuses is not None:
+            raise self.refuses
+        key = Key.from_body(body)
+        current = self._bodies.get(key, dict(body))
+        self._version += 1
+        changed: dict[str, Any] = merge(current, patch)
+        changed["metadata"] = {**changed["metadata"], "resourceVersion": str(self._version)}
+        self._bodies[key] = changed
+        self._on_event("MODIFIED", changed)
+        return changed
+
+    # What Connectors and Organizations offer. Names of organizations never collide with that of the connector.
+
+    async def patch_status(
+        self, namespace: str, name: str, patch: Mapping[str, Any], *, resource_version: str | None = None
+    ) -> dict[str, Any]:
+        del resource_version
+        return self.apply(self._bodies[Key(namespace, name)], {"status": patch})
+
+    async def add_finalizer(self, live: Mapping[str, Any]) -> dict[str, Any]:
+        return self.apply(live, {"metadata": {"finalizers": [FINALIZER]}})
+
+    async def remove_finalizer(self, live: Mapping[str, Any]) -> dict[str, Any]:
+        return self.apply(live, {"metadata": {"finalizers": []}})
+
+    async def create(self, namespace: str, name: str, connector: object, organization: str) -> dict[str, Any]:
+        del connector
+        metadata = {"namespace": namespace, "name": name, "uid": name, "generation": 1}
+        spec = {"connectorRef": {"name": KEY.name}, "organization": organization}
+        return self.apply({"kind": "DevOpsOrganization", "metadata": metadata, "spec": spec}, {})
+
+
+class World:
+    """A connector that is managed by a real work queue."""
+
+    def __init__(self, model: AzureModel, settings: Settings, spec: str = "") -> None:
+        self.model = model
+        self.azure = FakeAzure([model.answer], time=cast("Any", LoopTime()))
+        self.kubernetes = FakeKubernetes(self._on_event)
+        self.resources = ResourceCache()
+        self.reconciles: list[float] = []
+        self.settings = settings
+        self.queue: WorkQueue[Key] = WorkQueue(
+            self._reconcile,
+            backoff=Backoff(initial=settings.backoff_initial, maximum=settings.backoff_maximum),
+            min_requeue_interval=settings.min_requeue_interval,
+            terminal_retry_interval=settings.terminal_retry_interval,
+            chance=lambda: 0.0,
+            grace=0.0,
+        )
+        self.receiver = EventReceiver(self.resources, self.queue.enqueue)
+        write_through = WriteThrough(self.resources, self.queue.enqueue)
+        kubernetes = cast("Any", self.kubernetes)
+        caches = ConnectorCaches()
+        self.arm: Any = self.azure.arm
+        self.reconciler = Reconciler(
+            resources=self.resources,
+            connector_caches=caches,
+            gatherer=Gatherer(
+                resources=self.resources,
+                clients=cast("Any", SimpleNamespace(client=self._client, release=self._release)),
+                pollers=cast("Any", _NoResourceGraph()),
+                drift_notifications=DriftNotifications(caches, self.queue.enqueue),
+                codes=cast("Any", SimpleNamespace(read=self._read_code, forget=lambda _uid: None)),
+                sign_ins=cast("Any", SimpleNamespace(forget=lambda _uid: None)),
+                cluster_id=CLUSTER,
+                namespaces=None,
+                timings=timings_from_settings(settings),
+                refresh_interval=timedelta(seconds=settings.refresh_interval),
+                clock=self.now,
+            ),
+            executor=Executor(self.resources, write_through, kubernetes, kubernetes, self.now),
+            connectors=kubernetes,
+            status_writer=StatusWriter(
+                self.resources,
+                write_through,
+                kubernetes,
+                kubernetes,
+                cast("Any", SimpleNamespace(emit=lambda *_: None)),
+            ),
+            clock=self.now,
+        )
+        body = connector_manifest(spec, namespace=KEY.namespace, uid=UID, resourceVersion="1", generation=1)
+        created = {"creationTimestamp": START.isoformat(), "finalizers": [FINALIZER]}
+        self.kubernetes.apply(merge(body, {"metadata": created}), {})
+        self.kubernetes.writes = 0
+
+    @property
+    def status(self) -> dict[str, Any]:
+        return dict((self.resources.connector(KEY) or {}).get("status") or {})
+
+    def condition(self, kind: str) -> tuple[str, str]:
+        """Return status and reason of a condition of the connector."""
+        conditions = {condition["type"]: condition for condition in self.status.get("conditions", ())}
+        condition = conditions.get(kind, {"status": "missing", "reason": ""})
+        return condition["status"], condition["reason"]
+
+    def now(self) -> datetime:
+        return START + timedelta(seconds=int(asyncio.get_running_loop().time()))
+
+    def edit(self, spec: Mapping[str, Any]) -> None:
+        """Change the spec as a person does."""
+        live = self.resources.connector(KEY) or {}
+        generation = live["metadata"]["generation"] + 1
+        self.kubernetes.apply(live, {"spec": spec, "metadata": {"generation": generation}})
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        task = asyncio.create_task(self.queue.run())
+        self.queue.enqueue(KEY)
+        try:
+            yield
+        finally:
+            self.queue.stop()
+            await task
+
+    def _on_event(self, event_type: str, body: dict[str, Any]) -> None:
+        handle = self.receiver.organization if body.get("kind") == "DevOpsOrganization" else self.receiver.connector
+        handle(event_type, json.loads(json.dumps(body)))
+
+    async def _reconcile(self, key: Key) -> Any:  # noqa: ANN401 - the queue's result
+        self.reconciles.append(asyncio.get_running_loop().time())
+        return await self.reconciler.reconcile(key)
+
+    async def _client(self, *_: object, **_options: object) -> Any:  # noqa: ANN401 - an ArmClient
+        return self.arm
+
+    async def _release(self, _uid: str) -> None:
+        pass
+
+    async def _read_code(self, _connector: object) -> tuple[AuthorizationCode, None]:
+        return AuthorizationCode(), None
+
+
+class _NoResourceGraph:
+    """Pollers that never see a row: what changes is only noticed by reads."""
+
+    def track(self, *_: object, **_options: object) -> _NoResourceGraph:
+        return self
+
+    def current_view(self, _ref: ConnectorRef) -> None:
+        return None
+
+    def acknowledge(self, _ref: ConnectorRef) -> None:
+        pass
+
+    def record_write(self, _ref: ConnectorRef) -> None:
+        pass
+
+    def untrack(self, _uid: str) -> None:
+        pass
+
+    async def onboarding_connectors(self, _organizations: object) -> dict[str, str]:
+        return {}
