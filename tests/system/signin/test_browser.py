@@ -217,7 +217,7 @@ def test_unmet_prerequisites_are_shown_with_what_to_do(scenario: SignInScenario,
     expect(page.locator(".checks .bad")).to_contain_text(
         ["Third-party access via OAuth is on", "Project Collection Administrator", "access level Basic"]
     )
-    expect(page.locator(".checks .bad").first).to_contain_text("Switch that on under Policies")
+    expect(page.locator(".checks .bad").first).to_contain_text("Enable it under Policies")
     picture(page, "sign-in-prerequisites")
 
 
