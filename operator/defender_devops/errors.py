@@ -42,6 +42,8 @@ from __future__ import annotations
 from enum import Enum
 from typing import ClassVar, Final
 
+from defender_devops.text import printable
+
 WILL_RETRY: Final = "The operator will retry."
 """The sentence of all messages about a failure that passes. Commands, which run once, replace it."""
 
@@ -81,6 +83,7 @@ class OperatorError(Exception):
     category: ClassVar[ErrorCategory] = ErrorCategory.UNKNOWN
 
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        message = printable(message)  # it can contain the text of a service
         super().__init__(message)
         self.message = message
         self.retry_after = retry_after

@@ -271,6 +271,30 @@ REFUSED = [
         _CODE,
     ),
     Refused(
+        "an account with an escape sequence",
+        connector('authorization: {account: "mdc\\x1b[31m@contoso.com"}'),
+        "spec.authorization.account",
+        _ACCOUNT,
+    ),
+    Refused(
+        "an account with a bidirectional control",
+        connector('authorization: {account: "mdc\\u202e@contoso.com"}'),
+        "spec.authorization.account",
+        _ACCOUNT,
+    ),
+    Refused(
+        "an account with a zero-width space",
+        connector('authorization: {account: "mdc@contoso\\u200b.com"}'),
+        "spec.authorization.account",
+        _ACCOUNT,
+    ),
+    Refused(
+        "an account with a no-break space",
+        connector('authorization: {account: "mdc\\u00a0x@contoso.com"}'),
+        "spec.authorization.account",
+        _ACCOUNT,
+    ),
+    Refused(
         "a display name as account",
         connector("authorization: {account: Ada Lovelace}"),
         "spec.authorization.account",
@@ -414,6 +438,7 @@ ACCEPTED = [
         connector(f"organizations: {{mode: Selected, names: [{', '.join(f'o{n:049}' for n in range(200))}]}}"),
     ),
     Accepted("Adopt", connector("authorization: {method: Adopt, account: mdc@contoso.com}")),
+    Accepted("an account with letters of any script", connector("authorization: {account: müller.安全@contoso.com}")),
     Accepted("Code", connector("authorization: {method: Code, codeSecretRef: {name: defender-code, key: code}}")),
     Accepted(
         "Code that never adopts",

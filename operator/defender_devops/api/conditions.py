@@ -13,8 +13,9 @@ from typing import Annotated, Final, Literal
 
 from pydantic import ConfigDict, Field
 
-from defender_devops.api.model import ApiModel, Generation, Timestamp
+from defender_devops.api.model import ApiModel, Generation, Text, Timestamp
 from defender_devops.api.reasons import ConditionType
+from defender_devops.text import printable
 
 MESSAGE_MAX_BYTES: Final = 1024
 """Of a condition's message in UTF-8: people read it, and every watcher receives it."""
@@ -50,7 +51,7 @@ class Condition(ApiModel):
     reason: Annotated[str, Field(min_length=1, max_length=128, pattern="^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$")]
     """Machine-readable reason; the documentation explains the cause of each and what to do."""
 
-    message: Annotated[str, Field(max_length=MESSAGE_MAX_BYTES)] = ""
+    message: Annotated[Text, Field(max_length=MESSAGE_MAX_BYTES)] = ""
     """Cause for people, and what to do."""
 
     @property
@@ -60,7 +61,8 @@ class Condition(ApiModel):
 
 
 def truncate(message: str, limit: int = MESSAGE_MAX_BYTES) -> str:
-    """Return the message in at most `limit` bytes of UTF-8; a shortened one ends with an ellipsis."""
+    """Return the message, printable and in at most `limit` bytes of UTF-8; a shortened one ends with an ellipsis."""
+    message = printable(message)
     encoded = message.encode()
     if len(encoded) <= limit:
         return message

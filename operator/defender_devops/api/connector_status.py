@@ -13,10 +13,10 @@ from pydantic import Field, StrictInt
 from defender_devops.api.conditions import CONDITIONS_MAX, Condition
 from defender_devops.api.connector_features import SECURITY_READERS_MAX
 from defender_devops.api.fields import TAGS_MAX
-from defender_devops.api.model import ApiModel, Boolean, Count, Generation, Timestamp
+from defender_devops.api.model import ApiModel, Boolean, Count, Generation, Text, Timestamp
 
-_Text = Annotated[str, Field(max_length=256)]
-ResourceId = Annotated[str, Field(max_length=1024)]
+_Text = Annotated[Text, Field(max_length=256)]
+ResourceId = Annotated[Text, Field(max_length=1024)]
 ConditionList = Annotated[
     tuple[Condition, ...],
     Field(
@@ -144,7 +144,7 @@ class ConnectorStatus(ApiModel):
     observed_generation: Generation = -1
     """metadata.generation that this status describes; -1 until the first reconcile."""
 
-    last_handled_reconcile_at: _Text | None = None
+    last_handled_reconcile_at: Annotated[str, Field(max_length=256)] | None = None
     """Last value of the annotation defender-devops.io/reconcile-requested-at that was handled."""
 
     conditions: ConditionList = ()

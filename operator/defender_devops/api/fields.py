@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Annotated, Final
+from unicodedata import category
 
 from pydantic import Field
 
@@ -26,10 +27,23 @@ Guid = Annotated[
     ),
 ]
 
+
+def _is_account(value: str) -> bool:
+    # RE2's \p{C} and \p{Z}: control, format (bidirectional, zero-width), surrogate and private characters; separators.
+    # RE2's \p{C} does not contain unassigned characters (Cn).
+    has_invisible = any(category(letter)[0] in "CZ" and category(letter) != "Cn" for letter in value)
+    name, at, domain = value.partition("@")
+    return not has_invisible and name != "" and at == "@" and domain != "" and "@" not in domain
+
+
 Account = Annotated[
     str,
     Field(max_length=256),
-    matching("[^@ ]+@[^@ ]+", "must be a sign-in name such as mdc-devops-connector@contoso.com"),
+    Rule(
+        cel=r"self.matches(r'^[^@\p{C}\p{Z}]+@[^@\p{C}\p{Z}]+$')",
+        message="must be a sign-in name such as mdc-devops-connector@contoso.com, without invisible characters",
+        holds=_is_account,
+    ),
 ]
 
 OrganizationName = Annotated[

@@ -25,6 +25,7 @@ from pydantic_core import CoreSchema
 
 from defender_devops.api.names import CONNECTOR, GROUP
 from defender_devops.api.rules import Rule, with_rules
+from defender_devops.text import printable
 
 Boolean = StrictBool
 Generation = Annotated[StrictInt, Field(ge=-1), WithJsonSchema({"type": "integer", "format": "int64", "minimum": -1})]
@@ -42,6 +43,12 @@ def _whole_seconds(value: datetime) -> datetime:
 def _rfc3339(value: datetime) -> str:
     return f"{value.isoformat()[:19]}Z"
 
+
+Text = Annotated[str, PlainSerializer(printable, return_type=str)]
+"""Text that may come from a service; written without control characters.
+
+Only on writing: escaping on reading could make a text longer than its limit, and no longer equal to what it refers to.
+"""
 
 Timestamp = Annotated[
     AwareDatetime,

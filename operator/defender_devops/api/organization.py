@@ -14,7 +14,7 @@ from defender_devops.api.conditions import Status
 from defender_devops.api.connector_features import Mode, PullRequestAnnotations, Severity
 from defender_devops.api.connector_status import ConditionList, Progress, ResourceId
 from defender_devops.api.fields import OBJECT_NAME, OrganizationName
-from defender_devops.api.model import ApiModel, Boolean, Generation, ObjectMeta
+from defender_devops.api.model import ApiModel, Boolean, Generation, ObjectMeta, Text
 from defender_devops.api.names import (
     API_VERSION,
     CONNECTOR_NAME_MAX_LENGTH,
@@ -129,7 +129,7 @@ class Prerequisite(ApiModel):
     reason: Annotated[str, Field(max_length=128)] | None = None
     """Machine-readable reason; the documentation explains the cause of each and what to do."""
 
-    message: Annotated[str, Field(max_length=1024)] | None = None
+    message: Annotated[Text, Field(max_length=1024)] | None = None
     """Cause for people, and what to do."""
 
 

@@ -24,6 +24,7 @@ from defender_devops.api.names import FIELD_MANAGER
 from defender_devops.backoff import Backoff
 from defender_devops.cluster.client import MERGE_PATCH, Body, KubernetesClient, path
 from defender_devops.errors import KubernetesError, KubernetesNotFound, KubernetesUnavailable
+from defender_devops.text import printable
 
 __all__ = ["Events"]
 
@@ -114,7 +115,7 @@ class Events:
             action: what the operator was doing, in one word.
         """
         loop = asyncio.get_running_loop()
-        key = _Key(body["metadata"]["uid"], kind, reason, note[:_NOTE_MAX_LENGTH])
+        key = _Key(body["metadata"]["uid"], kind, reason, printable(note)[:_NOTE_MAX_LENGTH])
         now, moment = loop.time(), datetime.now(UTC)
         series = self._series.pop(key, None)
         if series is None or not (series.is_pending or now - series.last_loop_time < _SERIES_END):

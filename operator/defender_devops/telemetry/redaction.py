@@ -10,6 +10,8 @@ import re
 from collections.abc import Mapping, MutableMapping
 from typing import Any, Final
 
+from defender_devops.text import printable
+
 __all__ = ["redact", "redacted", "without_tokens"]
 
 _HIDDEN: Final = "**********"
@@ -92,7 +94,7 @@ def without_tokens(text: str) -> str:
 def _clean(text: str) -> str:
     text = without_tokens(text)
     text = _USER_INFO.sub(rf"\1{_HIDDEN}@", text)
-    return _URL.sub(_redact_parameters, text)
+    return printable(_URL.sub(_redact_parameters, text), keep_newlines=True)
 
 
 def _redact_parameters(url: re.Match[str]) -> str:

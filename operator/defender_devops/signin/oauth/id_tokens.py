@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from defender_devops.signin.oauth.authority import Authority
 from defender_devops.signin.oauth.errors import SignInRequired, TokenServiceUnavailable, WrongTenant
 from defender_devops.signin.ports import Clock
+from defender_devops.text import printable
 
 __all__ = ["IdTokenVerifier", "Identity", "SigningKeys"]
 
@@ -110,7 +111,7 @@ class IdTokenVerifier:
         claims = await self._verified_claims(token.get_secret_value() if token else "", authority, client_id)
         if nonce is not None and not hmac.compare_digest(str(claims.get("nonce", "")).encode(), nonce.encode()):
             raise _untrusted("it belongs to another sign-in (nonce)")
-        identity = Identity(*(str(claims.get(name) or "") for name in ("preferred_username", "tid", "oid")))
+        identity = Identity(*(printable(str(claims.get(name) or "")) for name in ("preferred_username", "tid", "oid")))
         if not identity.account or not identity.object_id:
             raise _untrusted("it does not name the account (preferred_username, oid)")
         if identity.tenant_id.lower() != authority.tenant_id.lower():

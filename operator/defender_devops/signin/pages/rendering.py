@@ -11,6 +11,8 @@ from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from defender_devops.text import printable
+
 __all__ = ["STATIC", "linked", "render", "static"]
 
 _ADDRESS: Final = re.compile(r"(https://[\w.:/%~-]*[\w/])")
@@ -22,6 +24,7 @@ def _environment() -> Environment:
         loader=PackageLoader("defender_devops.signin.pages"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=lambda value: printable(value) if type(value) is str else value,  # not Markup, which is made here
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -31,7 +34,7 @@ def _environment() -> Environment:
 
 def linked(text: str) -> Markup:
     """Return the text with its https addresses as links; everything else stays escaped text."""
-    parts = _ADDRESS.split(text)  # every second part is an address
+    parts = _ADDRESS.split(printable(text))  # every second part is an address
     return Markup().join(
         Markup('<a href="{0}" target="_blank" rel="noopener noreferrer">{0}</a>').format(part) if index % 2 else part
         for index, part in enumerate(parts)

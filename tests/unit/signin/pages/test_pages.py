@@ -24,6 +24,7 @@ from defender_devops.settings import Settings
 from defender_devops.signin.oauth.errors import SignInRequired
 from defender_devops.signin.pages.rendering import linked
 from defender_devops.signin.pages.server import application
+from defender_devops.text import printable
 from tests.support.fakes.azure_devops import FakeMonotonicClock
 from tests.support.fakes.entra import ACCOUNT, FakeEntra, TokenError
 from tests.support.fakes.sign_in import (
@@ -279,7 +280,7 @@ def test_nothing_in_a_linked_text_becomes_markup(given_text: str) -> None:
     markup = str(linked(given_text))
     without_links = re.sub(r'<a href="https://[^"<>]*" target="_blank" rel="noopener noreferrer">|</a>', "", markup)
     assert "<" not in without_links
-    assert html.unescape(without_links) == given_text
+    assert html.unescape(without_links) == printable(given_text)
 
 
 def test_only_https_addresses_become_links() -> None:
@@ -300,6 +301,16 @@ async def test_everything_from_azure_devops_is_escaped(site: Site) -> None:
     assert response.status == 200
     assert "<script" not in body
     assert "&lt;script&gt;" in body
+
+
+async def test_a_page_shows_no_control_or_bidirectional_characters(site: Site) -> None:
+    await site.world.sign_ins.state(connector(SERVICE_PRINCIPAL))
+    evil = "contoso\x1b[31m\u202e\u200b"
+    site.reader.names = (evil,)
+    site.reader.checks = (Prerequisite(check="X", status="False", reason="X", message=f"{evil} https://a.example"),)
+    body = await (await site.http.get(f"{site.path(connector(SERVICE_PRINCIPAL))}/result")).text()
+    assert body.replace("\n", "").isprintable()
+    assert body.count(r"contoso\x1b[31m\u202e\u200b") >= 2
 
 
 async def test_a_failed_listing_of_organizations_is_shown(site: Site) -> None:
