@@ -82,7 +82,8 @@ def watching(namespaces: Iterable[str], granted: Iterable[str]) -> dict[str, str
 def pool(worker_id: str) -> Namespaces:
     """The namespaces that the shared operator watches."""
     prefix = f"scenario-{worker_id}"
-    granted = tuple(f"{prefix}-{number}" for number in range(12))
+    # Few: at every refresh interval the operator lists the objects of each namespace that it watches.
+    granted = tuple(f"{prefix}-{number}" for number in range(4))
     return Namespaces(granted, trusted=f"{prefix}-trusted", ungranted=f"{prefix}-ungranted")
 
 

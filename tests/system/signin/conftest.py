@@ -5,6 +5,7 @@ One cloud and one operator serve all tests here; the cloud is reset for each, an
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +20,7 @@ from sandbox.cluster import Cluster, KubernetesClient
 from sandbox.cluster.ports import free_ports
 from sandbox.stack import Cloud, Operator
 from sandbox.stack.cloud import CLIENT_SECRET_IDENTITY
-from tests.support.scenarios.scenario import KIND, SUBSCRIPTION, TENANT
+from tests.support.scenarios.scenario import SUBSCRIPTION, TENANT
 from tests.support.scenarios.sign_in_scenario import SignInScenario, Window
 
 CHECK_INTERVAL = 2
@@ -56,7 +57,8 @@ def working_in(*namespaces: str) -> dict[str, str]:
 @pytest.fixture(scope="session")
 def pool(worker_id: str) -> tuple[str, ...]:
     """The namespaces that the operator watches; other processes of the run work in the same cluster."""
-    return tuple(f"sign-in-{worker_id}-{number}" for number in range(100))
+    # Few: at every refresh interval the operator lists the objects of each namespace that it watches.
+    return tuple(f"sign-in-{worker_id}-{number}" for number in range(4))
 
 
 @pytest.fixture(scope="session")
@@ -94,8 +96,8 @@ def stage(
 
 @pytest.fixture(scope="session")
 def namespaces(pool: tuple[str, ...]) -> Iterator[str]:
-    """Namespaces of the pool, each used once."""
-    return iter(pool)
+    """Namespaces of the pool; each is used again long after its last test has ended."""
+    return itertools.cycle(pool)
 
 
 @pytest.fixture
@@ -106,8 +108,7 @@ def scenario(kube: KubernetesClient, stage: Stage, namespaces: Iterator[str]) ->
         scenario = SignInScenario(kube, control, next(namespaces), stage.cloud.ca, stage.log)
         scenario.enter()
         yield scenario
-        for connector in kube.list_all(KIND, scenario.namespace):
-            kube.delete(KIND, connector["metadata"]["name"], scenario.namespace)
+        scenario.leave()
     stage.operator.process.check()
 
 
