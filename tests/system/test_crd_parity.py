@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from defender_devops.api.connector import parse_connector
 from defender_devops.api.names import API_VERSION, CONNECTOR
-from defender_devops.api.parsing import InvalidManifest
+from defender_devops.api.schema.parsing import InvalidManifest
 from sandbox.cluster import KubernetesClient
 from sandbox.cluster.client import ApiError
 from tests.support.manifests import connector

@@ -13,8 +13,8 @@ from typing import Annotated, Final, Literal
 
 from pydantic import ConfigDict, Field
 
-from defender_devops.api.model import ApiModel, Generation, Text, Timestamp
 from defender_devops.api.reasons import ConditionType
+from defender_devops.api.schema.model import ApiModel, Generation, Text, Timestamp
 from defender_devops.text import printable
 
 MESSAGE_MAX_BYTES: Final = 1024

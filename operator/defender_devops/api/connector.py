@@ -43,9 +43,6 @@ from defender_devops.api.connector_status import (
     Progress,
     SignInStatus,
 )
-from defender_devops.api.durations import PATTERN, Duration
-from defender_devops.api.fields import SecretKeyRef, ServiceAccountRef
-from defender_devops.api.model import ApiModel, Boolean, ObjectMeta
 from defender_devops.api.names import (
     ANNOTATION_RECONCILE_REQUESTED_AT,
     API_VERSION,
@@ -53,8 +50,11 @@ from defender_devops.api.names import (
     CONNECTOR_NAME_MAX_LENGTH,
     default_token_secret_name,
 )
-from defender_devops.api.parsing import InvalidManifest, parse
-from defender_devops.api.rules import Rule
+from defender_devops.api.schema.durations import PATTERN, Duration
+from defender_devops.api.schema.fields import SecretKeyRef, ServiceAccountRef
+from defender_devops.api.schema.model import ApiModel, Boolean, ObjectMeta
+from defender_devops.api.schema.parsing import InvalidManifest, parse
+from defender_devops.api.schema.rules import Rule
 
 __all__ = [
     "AdoptionPolicy",

@@ -7,9 +7,9 @@ from typing import Annotated, ClassVar, Final
 
 from pydantic import Field
 
-from defender_devops.api.fields import Guid, SecretKeyRef, ServiceAccountRef, Tags, azure_name
-from defender_devops.api.model import ApiModel
-from defender_devops.api.rules import Rule, immutable, matching
+from defender_devops.api.schema.fields import Guid, SecretKeyRef, ServiceAccountRef, Tags, azure_name
+from defender_devops.api.schema.model import ApiModel
+from defender_devops.api.schema.rules import Rule, immutable, matching
 
 _MOVE: Final = "a security connector cannot be moved. Delete this resource and create it again"
 

@@ -8,9 +8,9 @@ from typing import Annotated, ClassVar, Final
 from pydantic import Field
 
 from defender_devops.api.azure_types import AgentlessConfiguration, Annotations, AutoDiscovery, InventoryItem
-from defender_devops.api.fields import Guid, OrganizationName
-from defender_devops.api.model import ApiModel
-from defender_devops.api.rules import Rule
+from defender_devops.api.schema.fields import Guid, OrganizationName
+from defender_devops.api.schema.model import ApiModel
+from defender_devops.api.schema.rules import Rule
 
 SECURITY_READERS_MAX: Final = 50
 SCANNING_SCOPE_MAX: Final = 200

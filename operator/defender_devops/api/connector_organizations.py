@@ -8,9 +8,9 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from defender_devops.api.fields import ORGANIZATIONS_MAX, OrganizationName
-from defender_devops.api.model import ApiModel
-from defender_devops.api.rules import Rule
+from defender_devops.api.schema.fields import ORGANIZATIONS_MAX, OrganizationName
+from defender_devops.api.schema.model import ApiModel
+from defender_devops.api.schema.rules import Rule
 
 
 class OrganizationsMode(StrEnum):

@@ -9,9 +9,9 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import ClassVar, Final
 
-from defender_devops.api.fields import Account, Guid, ObjectName, SecretKeyRef
-from defender_devops.api.model import ApiModel
-from defender_devops.api.rules import Rule
+from defender_devops.api.schema.fields import Account, Guid, ObjectName, SecretKeyRef
+from defender_devops.api.schema.model import ApiModel
+from defender_devops.api.schema.rules import Rule
 
 
 class AuthorizationMethod(StrEnum):

@@ -12,8 +12,8 @@ from pydantic import Field, StrictInt
 
 from defender_devops.api.conditions import CONDITIONS_MAX, Condition
 from defender_devops.api.connector_features import SECURITY_READERS_MAX
-from defender_devops.api.fields import TAGS_MAX
-from defender_devops.api.model import ApiModel, Boolean, Count, Generation, Text, Timestamp
+from defender_devops.api.schema.fields import TAGS_MAX
+from defender_devops.api.schema.model import ApiModel, Boolean, Count, Generation, Text, Timestamp
 
 _Text = Annotated[Text, Field(max_length=256)]
 ResourceId = Annotated[Text, Field(max_length=1024)]

@@ -19,10 +19,10 @@ from typing import Any, Final
 import yaml
 
 from defender_devops.api.connector import AzureDevOpsConnector
-from defender_devops.api.model import ApiModel
 from defender_devops.api.names import CATEGORY, CONNECTOR, GROUP, ORGANIZATION, VERSION, ResourceNames
 from defender_devops.api.organization import DevOpsOrganization
-from defender_devops.api.schema import structural_schema
+from defender_devops.api.schema.model import ApiModel
+from defender_devops.api.schema.structural import structural_schema
 
 _HEADER: Final = "# Generated from the models in operator/defender_devops/api by `make crds`: change those, not this.\n"
 

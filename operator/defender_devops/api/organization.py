@@ -13,8 +13,6 @@ from defender_devops.api.azure_types import Annotations
 from defender_devops.api.conditions import Status
 from defender_devops.api.connector_features import Mode, PullRequestAnnotations, Severity
 from defender_devops.api.connector_status import ConditionList, Progress, ResourceId
-from defender_devops.api.fields import OBJECT_NAME, OrganizationName
-from defender_devops.api.model import ApiModel, Boolean, Generation, ObjectMeta, Text
 from defender_devops.api.names import (
     API_VERSION,
     CONNECTOR_NAME_MAX_LENGTH,
@@ -23,9 +21,11 @@ from defender_devops.api.names import (
     TRACKING_ANNOTATIONS,
     TRACKING_LABELS,
 )
-from defender_devops.api.parsing import InvalidManifest, parse
 from defender_devops.api.reasons import ConditionType, Reason
-from defender_devops.api.rules import Rule, immutable
+from defender_devops.api.schema.fields import OBJECT_NAME, OrganizationName
+from defender_devops.api.schema.model import ApiModel, Boolean, Generation, ObjectMeta, Text
+from defender_devops.api.schema.parsing import InvalidManifest, parse
+from defender_devops.api.schema.rules import Rule, immutable
 
 __all__ = [
     "ConnectorReference",

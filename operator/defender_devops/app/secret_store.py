@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import SecretBytes
 
-from defender_devops.api.model import OwnerReference
+from defender_devops.api.schema.model import OwnerReference
 from defender_devops.cluster.secrets import Secrets
 from defender_devops.signin.ports import StoredSecret
 

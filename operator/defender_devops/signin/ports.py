@@ -14,8 +14,8 @@ from typing import Protocol
 from pydantic import SecretBytes, SecretStr
 
 from defender_devops.api.connector import AzureDevOpsConnector
-from defender_devops.api.model import OwnerReference
 from defender_devops.api.organization import Prerequisite
+from defender_devops.api.schema.model import OwnerReference
 
 __all__ = [
     "AzureDevOpsReader",

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from defender_devops.api.durations import format_duration, parse_duration
+from defender_devops.api.schema.durations import format_duration, parse_duration
 
 
 @pytest.mark.parametrize(

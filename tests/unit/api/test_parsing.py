@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from defender_devops.api.connector import AzureDevOpsConnector, parse_connector
-from defender_devops.api.parsing import InvalidManifest
+from defender_devops.api.schema.parsing import InvalidManifest
 from tests.support.manifests import connector, merge
 
 

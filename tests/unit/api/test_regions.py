@@ -4,7 +4,7 @@ import pytest
 
 from defender_devops.api.connector import Azure
 from defender_devops.api.regions import REGIONS, is_known_region, region_advice
-from defender_devops.api.schema import descriptions
+from defender_devops.api.schema.structural import descriptions
 
 
 def test_regions_are_in_short_form_and_sorted() -> None:

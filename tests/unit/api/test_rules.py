@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from defender_devops.api.connector import parse_connector
-from defender_devops.api.model import ApiModel
 from defender_devops.api.names import CONNECTOR
 from defender_devops.api.organization import parse_organization
-from defender_devops.api.parsing import InvalidManifest
+from defender_devops.api.schema.model import ApiModel
+from defender_devops.api.schema.parsing import InvalidManifest
 from tests.support.manifests import ACCEPTED, REFUSED, Accepted, Refused
 
 

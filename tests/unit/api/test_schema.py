@@ -7,9 +7,9 @@ import pytest
 
 from defender_devops.api.connector import AzureDevOpsConnector
 from defender_devops.api.crds import custom_resource_definitions
-from defender_devops.api.model import ApiModel
 from defender_devops.api.organization import DevOpsOrganization
-from defender_devops.api.schema import MissingDescription, structural_schema
+from defender_devops.api.schema.model import ApiModel
+from defender_devops.api.schema.structural import MissingDescription, structural_schema
 from tests.support.manifests import CHANGES, REFUSED
 
 MODELS = [AzureDevOpsConnector, DevOpsOrganization]

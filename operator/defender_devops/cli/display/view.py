@@ -12,9 +12,9 @@ from pydantic import ValidationError
 
 from defender_devops.api.conditions import Condition, find_condition, is_true
 from defender_devops.api.connector import ConnectorStatus, DiscoveryStatus
-from defender_devops.api.model import ApiModel
 from defender_devops.api.organization import OrganizationStatus, Prerequisite
 from defender_devops.api.reasons import ConditionType, Reason
+from defender_devops.api.schema.model import ApiModel
 
 __all__ = ["ConnectorView", "OrganizationView", "Phase", "connector_views", "orphaned_organizations"]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from defender_devops.api.parsing import InvalidManifest
+from defender_devops.api.schema.parsing import InvalidManifest
 from defender_devops.azure.resources.subscriptions import tenant_of_subscription
 from defender_devops.cli.exit_codes import CommandFailed, ExitCode
 from defender_devops.cli.import_.discovery import ExistingConnector, find_connectors

@@ -10,7 +10,6 @@ from typing import Any, Final
 
 from defender_devops.api.azure_types import AgentlessConfiguration, Annotations, AutoDiscovery, AzureOrganization
 from defender_devops.api.connector import AgentlessScanning, Mode, OrganizationsMode, parse_connector
-from defender_devops.api.fields import ORGANIZATIONS_MAX
 from defender_devops.api.names import (
     API_VERSION,
     CONNECTOR,
@@ -20,6 +19,7 @@ from defender_devops.api.names import (
     TAG_RESOURCE,
     organization_object_name,
 )
+from defender_devops.api.schema.fields import ORGANIZATIONS_MAX
 from defender_devops.cli.import_.discovery import ExistingConnector
 
 __all__ = ["GeneratedManifests", "ManifestOptions", "generate_manifests", "managed_by"]

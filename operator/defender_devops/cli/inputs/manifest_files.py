@@ -12,10 +12,10 @@ from typing import Any, Final, get_args
 import yaml
 
 from defender_devops.api.connector import AzureDevOpsConnector
-from defender_devops.api.model import ApiModel, ObjectMeta
 from defender_devops.api.names import API_VERSION, CONNECTOR, GROUP, ORGANIZATION
 from defender_devops.api.organization import DevOpsOrganization
-from defender_devops.api.parsing import InvalidManifest, parse
+from defender_devops.api.schema.model import ApiModel, ObjectMeta
+from defender_devops.api.schema.parsing import InvalidManifest, parse
 from defender_devops.cli.exit_codes import CommandFailed
 
 __all__ = ["Manifest", "Manifests", "read_manifests"]

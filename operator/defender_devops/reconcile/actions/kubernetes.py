@@ -7,9 +7,9 @@ from datetime import datetime
 
 from defender_devops.api.connector import AuthorizationStatus, AzureStatus
 from defender_devops.api.connector_status import PREVIOUS_CODE_HASHES_MAX
-from defender_devops.api.model import ObjectMeta
 from defender_devops.api.names import FINALIZER, LABEL_GENERATED
 from defender_devops.api.organization import ConnectorReference, DevOpsOrganization, OrganizationSpec
+from defender_devops.api.schema.model import ObjectMeta
 from defender_devops.authorization_code.used_codes import used_code_hashes
 from defender_devops.reconcile.actions.action import Action, with_status
 from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot

@@ -14,7 +14,6 @@ from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 from pydantic_core import from_json, to_json
 
 from defender_devops.api.azure_types import ConnectorRef
-from defender_devops.api.model import ObjectMeta
 from defender_devops.api.names import (
     ANNOTATION_RECONCILE_REQUESTED_AT,
     CONNECTOR,
@@ -23,6 +22,7 @@ from defender_devops.api.names import (
     TRACKING_ANNOTATIONS,
     TRACKING_LABELS,
 )
+from defender_devops.api.schema.model import ObjectMeta
 from defender_devops.authorization_code.used_codes import used_code_hashes_in_body
 
 __all__ = ["Key", "MetricsSink", "ResourceCache"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pydantic import SecretStr
 
 from defender_devops.api.connector import AuthorizationMethod, AzureDevOpsConnector
-from defender_devops.api.fields import SecretKeyRef
+from defender_devops.api.schema.fields import SecretKeyRef
 from defender_devops.authorization_code.code import InvalidCode, parse_code
 from defender_devops.authorization_code.pasted_codes import PastedCodes
 from defender_devops.authorization_code.used_codes import used_code_hashes

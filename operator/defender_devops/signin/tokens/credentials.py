@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pydantic import SecretBytes, SecretStr
 
 from defender_devops.api.connector import AzureDevOpsConnector, ClientType, SignIn
-from defender_devops.api.fields import SecretKeyRef
+from defender_devops.api.schema.fields import SecretKeyRef
 from defender_devops.errors import CredentialsMissing
 from defender_devops.signin.oauth.client_authentication import (
     CertificateClient,

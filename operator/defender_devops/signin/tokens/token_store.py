@@ -14,7 +14,6 @@ from typing import Final
 from pydantic import SecretStr
 
 from defender_devops.api.connector import AzureDevOpsConnector
-from defender_devops.api.model import OwnerReference
 from defender_devops.api.names import (
     API_VERSION,
     CONNECTOR,
@@ -22,6 +21,7 @@ from defender_devops.api.names import (
     LABEL_CONNECTOR,
     TOKEN_SECRET_TYPE,
 )
+from defender_devops.api.schema.model import OwnerReference
 from defender_devops.errors import KubernetesConflict, KubernetesNotFound
 from defender_devops.signin.oauth.errors import OAuthAppMisconfigured
 from defender_devops.signin.ports import SecretStore, StoredSecret

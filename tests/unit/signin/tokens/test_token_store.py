@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 from pydantic import SecretBytes, SecretStr
 
-from defender_devops.api.model import OwnerReference
 from defender_devops.api.names import TOKEN_SECRET_TYPE
+from defender_devops.api.schema.model import OwnerReference
 from defender_devops.errors import KubernetesConflict
 from defender_devops.signin.oauth.errors import OAuthAppMisconfigured
 from defender_devops.signin.ports import StoredSecret

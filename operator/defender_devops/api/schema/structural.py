@@ -18,9 +18,9 @@ from typing import Any, Final
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
-from defender_devops.api.durations import format_duration
-from defender_devops.api.model import ApiModel, ObjectMeta, OwnerReference
 from defender_devops.api.names import NAME_MAX_LENGTH
+from defender_devops.api.schema.durations import format_duration
+from defender_devops.api.schema.model import ApiModel, ObjectMeta, OwnerReference
 
 _KEY_ORDER: Final = (
     "description",

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from defender_devops.api.model import ApiModel
+from defender_devops.api.schema.model import ApiModel
 
 __all__ = ["InvalidManifest", "parse"]
 

@@ -24,7 +24,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import CoreSchema
 
 from defender_devops.api.names import CONNECTOR, GROUP
-from defender_devops.api.rules import Rule, with_rules
+from defender_devops.api.schema.rules import Rule, with_rules
 from defender_devops.text import printable
 
 Boolean = StrictBool

@@ -8,9 +8,9 @@ from unicodedata import category
 
 from pydantic import Field
 
-from defender_devops.api.model import ApiModel
 from defender_devops.api.names import NAME_MAX_LENGTH, OWNER_TAGS
-from defender_devops.api.rules import Rule, matching
+from defender_devops.api.schema.model import ApiModel
+from defender_devops.api.schema.rules import Rule, matching
 
 ORGANIZATIONS_MAX: Final = 200
 """Organizations in one list: the most for which the uniqueness rule fits into the API server's cost budget."""

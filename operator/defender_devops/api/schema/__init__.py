@@ -1,0 +1,1 @@
+"""How the models are declared: their base class, fields, validity rules, durations, parsing, and OpenAPI schemas."""
