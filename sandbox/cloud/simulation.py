@@ -33,6 +33,7 @@ class Simulation:
         self.journal = Journal(journal_bound)
         self.faults = Faults()
         self.entra = EntraState()
+        self.addresses: dict[str, str] = {}
         self.arm = Arm(self.entra, self.current_world)
         self.authority = Entra(self.entra, self.current_world)
         self.pipeline = RequestPipeline(self.journal, self.faults, self._run_due, clock.wall, self._identify)
@@ -40,11 +41,15 @@ class Simulation:
     @property
     def services(self) -> dict[str, Service]:
         """The simulated services by name."""
-        hosts: dict[str, Service] = {name: DevOpsHost(name, self.entra, self.current_world) for name in HOSTS}
+        hosts: dict[str, Service] = {
+            name: DevOpsHost(name, self.entra, self.current_world, self.addresses) for name in HOSTS
+        }
         return {"arm": self.arm, "authority": self.authority, **hosts}
 
     def set_addresses(self, addresses: dict[str, str]) -> None:
         """Set the URLs of the services: a client may request a token for Resource Manager's own URL."""
+        self.entra.authority = addresses.get("authority", self.entra.authority)
+        self.addresses.update(addresses)
         self.entra.arm_resources = {addresses["arm"], addresses["arm"].replace("localhost", "127.0.0.1")}
 
     def current_world(self) -> World:

@@ -55,6 +55,10 @@ _BY_TYPE: dict[str, tuple[str, ...]] = {
     "microsoft.resources/subscriptions": _RESOURCES_VERSIONS,
     "microsoft.resources/subscriptions/resourcegroups": _RESOURCES_VERSIONS,
     "microsoft.resources/subscriptions/locations": _RESOURCES_VERSIONS,
+    "microsoft.resources/subscriptions/providers": _RESOURCES_VERSIONS,
+    "microsoft.resources/subscriptions/resources": _RESOURCES_VERSIONS,
+    "microsoft.resources/subscriptions/resourcegroups/resources": _RESOURCES_VERSIONS,
+    "microsoft.resources/providers": _RESOURCES_VERSIONS,
     "microsoft.resources/tenants": _RESOURCES_VERSIONS,
 }
 _NAMESPACES = {

@@ -52,11 +52,9 @@ def parse_path(path: str) -> ResourcePath | None:
     # The last "providers" counts: extension resources such as role assignments have two.
     position = len(lowered) - 1 - lowered[::-1].index("providers") if "providers" in lowered else None
     identifier = "/" + "/".join(segments)
-    if position is None:
+    if position is None or position == len(segments) - 1:  # …/providers without a namespace is a collection
         return _without_provider(identifier, segments, lowered)
     types_and_names = segments[position + 2 :]
-    if len(segments) < position + 2:
-        return None
     namespace = segments[position + 1]
     types = types_and_names[0::2]
     scope = "/" + "/".join(segments[:position]) if position else ""
@@ -89,6 +87,10 @@ def _without_provider(identifier: str, segments: list[str], lowered: list[str]) 
         ["subscriptions", "resourcegroups"],
         ["tenants"],
         ["subscriptions", "locations"],
+        ["subscriptions", "providers"],
+        ["subscriptions", "resources"],
+        ["subscriptions", "resourcegroups", "resources"],
+        ["providers"],
     ):
         return None
     subscription, group = _scope(segments, lowered)

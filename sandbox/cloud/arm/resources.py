@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from typing import Any
 
+from sandbox.cloud.arm.api_versions import versions_of
 from sandbox.cloud.arm.authorization.rights import Rights
 from sandbox.cloud.arm.call import Call
 from sandbox.cloud.arm.errors import ArmError
+from sandbox.cloud.arm.paging import page
 from sandbox.cloud.arm.security.connectors import REGIONS
+from sandbox.cloud.defender.model import Connector
 from sandbox.cloud.defender.onboarding import offboard_all
 from sandbox.cloud.transport.message import Reply, json_reply
 from sandbox.cloud.world.azure import ResourceGroup, Subscription
 
-__all__ = ["Resources"]
+__all__ = ["PROVIDER_TYPES", "Resources"]
 
 _READ = "Microsoft.Resources/subscriptions/read"
 _GROUP_TYPE = "Microsoft.Resources/resourceGroups"
-_PROVIDER_TYPES = ("securityConnectors", "healthReports", "assessments", "pricings")
+_CONNECTOR_TYPE = "Microsoft.Security/securityConnectors"
+_RESOURCES_PER_PAGE = 1000
+_FILTER = re.compile(
+    r"(?P<property>resourceType|resourceGroup|location|name|tagName|tagValue)\s+(?P<operator>eq|ne)\s+'(?P<value>[^']*)'",
+    re.IGNORECASE,
+)
+PROVIDER_TYPES = {
+    "Microsoft.Security": ("securityConnectors", "healthReports", "assessments", "pricings"),
+    "Microsoft.Authorization": ("roleAssignments", "roleDefinitions"),
+    "Microsoft.ResourceGraph": ("resources",),
+    "Microsoft.Resources": ("subscriptions", "resourceGroups", "tenants", "providers"),
+}
+"""Resource types of each provider; only `Microsoft.Security` requires a registration."""
 
 
 class Resources:
@@ -124,7 +141,37 @@ class Resources:
         call.request.effect("resourceGroup.delete", id=call.path.id.lower())
         return Reply(200)
 
+    # --- resources of all providers
+
+    def list_resources(self, call: Call) -> Reply:
+        """GET the resources of a subscription or group that the caller may read: security connectors."""
+        matches = _parse_filter(call.request.query.get("$filter", ""))
+        group = f"{call.path.group.lower()}" if call.path.group else None
+        items = [
+            {"id": connector.id, "name": connector.name, "type": _CONNECTOR_TYPE, "location": connector.location}
+            | ({"tags": connector.tags} if connector.tags else {})
+            for connector in call.world.connectors_with_lag(call.world.settings.read_after_write_lag).values()
+            if connector.subscription_id == call.subscription.id
+            and group in (None, connector.resource_group.lower())
+            and matches(connector)
+            and self._rights.allows(call.world, call.principal, f"{_CONNECTOR_TYPE}/read", connector.id)
+        ]
+        top = call.request.query.get("$top", "")
+        part, following = page(call.request, items, int(top) if top.isdecimal() and int(top) else _RESOURCES_PER_PAGE)
+        return json_reply({"value": part, **following})
+
     # --- resource providers
+
+    @staticmethod
+    def list_providers(call: Call) -> Reply:
+        """GET the providers of a subscription, with their registration."""
+        return json_reply({"value": [_render_provider(call, namespace) for namespace in PROVIDER_TYPES]})
+
+    @staticmethod
+    def list_tenant_providers(call: Call) -> Reply:
+        """GET /providers: the providers without a registration, which belongs to a subscription."""
+        del call
+        return json_reply({"value": [_describe_provider(namespace) for namespace in PROVIDER_TYPES]})
 
     @staticmethod
     def get_provider(call: Call) -> Reply:
@@ -179,12 +226,53 @@ def _render_group(call: Call, group: ResourceGroup) -> dict[str, Any]:
 
 
 def _render_provider(call: Call, namespace: str) -> dict[str, Any]:
-    registered = namespace.lower() in call.subscription.providers
-    types = _PROVIDER_TYPES if namespace.lower() == "microsoft.security" else ()
+    required = namespace.lower() == "microsoft.security"
+    registered = not required or namespace.lower() in call.subscription.providers
     return {
         "id": f"/subscriptions/{call.subscription.id}/providers/{namespace}",
-        "namespace": namespace,
-        "resourceTypes": [{"resourceType": type_name, "locations": list(REGIONS)} for type_name in types],
+        **_describe_provider(namespace),
         "registrationState": "Registered" if registered else "NotRegistered",
-        "registrationPolicy": "RegistrationRequired",
+        "registrationPolicy": "RegistrationRequired" if required else "RegistrationFree",
     }
+
+
+def _describe_provider(namespace: str) -> dict[str, Any]:
+    types = next((types for name, types in PROVIDER_TYPES.items() if name.lower() == namespace.lower()), ())
+    locations = list(REGIONS) if namespace.lower() == "microsoft.security" else []
+    described = [
+        {
+            "resourceType": type_name,
+            "locations": locations,
+            "apiVersions": list(reversed(versions_of(f"{namespace}/{type_name}".lower()) or ())),
+        }
+        for type_name in types
+    ]
+    return {"namespace": namespace, "resourceTypes": described}
+
+
+def _parse_filter(expression: str) -> Callable[[Connector], bool]:
+    """Return the predicate of a `$filter`: comparisons joined by `and`.
+
+    Raises:
+        ArmError: 400 InvalidFilterInQueryString.
+    """
+    terms = []
+    for part in re.split(r"\s+and\s+", expression.strip(), flags=re.IGNORECASE) if expression.strip() else []:
+        match = _FILTER.fullmatch(part.strip())
+        if match is None:
+            message = f"Invalid $filter '{expression}' specified in the query string."
+            raise ArmError(400, "InvalidFilterInQueryString", message)
+        terms.append((match["property"].lower(), match["operator"].lower() == "eq", match["value"].lower()))
+
+    def matches(connector: Connector) -> bool:
+        values = {
+            "resourcetype": [_CONNECTOR_TYPE],
+            "resourcegroup": [connector.resource_group],
+            "location": [_normalize_location(connector.location)],
+            "name": [connector.name],
+            "tagname": list(connector.tags),
+            "tagvalue": list(connector.tags.values()),
+        }
+        return all((value in [text.lower() for text in values[name]]) == equal for name, equal, value in terms)
+
+    return matches

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sandbox.cloud.arm.authorization import role_assignments
 from sandbox.cloud.arm.call import Call
-from sandbox.cloud.arm.resources import Resources
+from sandbox.cloud.arm.resources import PROVIDER_TYPES, Resources
 from sandbox.cloud.arm.security import configurations, connectors, health, inventory, inventory_changes, operations
 from sandbox.cloud.transport.message import Reply
 
@@ -176,6 +176,16 @@ def resource_routes(resources: Resources) -> dict[RouteKey, Route]:
         (f"{subscription}/locations", False, "GET"): Route(
             resources.list_locations, "Subscriptions_ListLocations", f"{reading}/locations/read"
         ),
+        (f"{subscription}/providers", False, "GET"): Route(
+            resources.list_providers, "Providers_List", f"{reading}/providers/read"
+        ),
+        ("microsoft.resources/providers", False, "GET"): Route(
+            resources.list_tenant_providers, "Providers_ListAtTenantScope", None
+        ),
+        (f"{subscription}/resources", False, "GET"): Route(resources.list_resources, "Resources_List", None),
+        (f"{group}/resources", False, "GET"): Route(
+            resources.list_resources, "Resources_ListByResourceGroup", f"{groups}/resources/read"
+        ),
         ("microsoft.resources/tenants", False, "GET"): Route(resources.list_tenants, "Tenants_List", None),
         (group, False, "GET"): Route(resources.list_groups, "ResourceGroups_List", f"{groups}/read"),
         (group, True, "GET"): Route(resources.get_group, "ResourceGroups_Get", f"{groups}/read"),
@@ -183,7 +193,7 @@ def resource_routes(resources: Resources) -> dict[RouteKey, Route]:
         (group, True, "PUT"): Route(resources.put_group, "ResourceGroups_CreateOrUpdate", f"{groups}/write"),
         (group, True, "DELETE"): Route(resources.delete_group, "ResourceGroups_Delete", f"{groups}/delete"),
     }
-    for namespace in ("Microsoft.Security", "Microsoft.Authorization", "Microsoft.ResourceGraph"):
+    for namespace in PROVIDER_TYPES:
         kind = namespace.lower()
         routes[kind, True, "GET"] = Route(resources.get_provider, "Providers_Get", f"{reading}/providers/read")
         register = Route(resources.register_provider, "Providers_Register", f"{namespace}/register/action")

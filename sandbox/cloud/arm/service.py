@@ -14,6 +14,7 @@ from sandbox.cloud.arm.api_versions import check_api_version
 from sandbox.cloud.arm.authorization.rights import Rights
 from sandbox.cloud.arm.call import Call
 from sandbox.cloud.arm.errors import ArmError, ServiceError
+from sandbox.cloud.arm.metadata import metadata_endpoints
 from sandbox.cloud.arm.paths import ResourcePath, parse_path
 from sandbox.cloud.arm.resources import Resources
 from sandbox.cloud.arm.routes import ROUTES, Route, RouteKey, methods_of, resource_routes
@@ -57,7 +58,11 @@ class Arm:
         """Answer a request."""
         headers: dict[str, str] = {}
         try:
-            reply = await self._answer(request, headers)
+            if request.segments == ["metadata", "endpoints"] and request.method == "GET":
+                request.operation = "Metadata_Endpoints"
+                reply = metadata_endpoints(request, self._entra)  # public: clients read it before they have a token
+            else:
+                reply = await self._answer(request, headers)
         except ServiceError as error:
             reply = error.reply()
         _decorate(request, reply, headers)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import secrets
+import uuid
 
 from sandbox.cloud.defender.model import Authorization, LegacyCode
 from sandbox.cloud.transport.message import sha256
@@ -29,16 +30,32 @@ __all__ = [
 CODE_LIFETIME = 600.0
 """Seconds (wall time) that a code can be redeemed; the service says "minutes" and no number."""
 
-_FAILED = "AzureDevOps token exchange failed: {}"
+_TOKEN_ENDPOINT = "https://app.vssps.visualstudio.com/oauth2/token"
 
 
 class ExchangeFailed(Exception):
-    """A code or an authorization is not valid; the message is that of provisioningStatusMessage."""
+    """A code or an authorization is not valid.
+
+    Args:
+        error: OAuth error of the legacy token endpoint, such as `unauthorized_client`.
+        description: its description.
+
+    Attributes:
+        summary: message of the long-running operation, as recorded.
+    """
 
     code = "TokenExchangeFailed"
+    summary = "AzureDevOps OAuth token exchange failed"
 
-    def __init__(self, detail: str) -> None:
-        super().__init__(_FAILED.format(detail))
+    def __init__(self, error: str, description: str) -> None:
+        super().__init__(f"{self.summary}: {error}: {description}")
+        self.error = error
+        self.description = description
+
+    def status_message(self) -> str:
+        """Return provisioningStatusMessage, which quotes the failed request with its id."""
+        request = f"POST {_TOKEN_ENDPOINT} x-vss-e2eid: {uuid.uuid4()}"
+        return f"AzureDevOps token exchange failed: InvalidOAuthCode, {request} => {self.error}: {self.description}"
 
 
 def issue_code(world: World, account: Account) -> str:
@@ -48,7 +65,7 @@ def issue_code(world: World, account: Account) -> str:
         ExchangeFailed: the account is blocked, deleted or in no organization.
     """
     if not account.alive or not accessible_organizations(world, account.tenant_id, account.id):
-        raise ExchangeFailed(f"access_denied, {account.user_principal_name} cannot authorize")
+        raise ExchangeFailed("access_denied", f"{account.user_principal_name} cannot authorize.")
     issued = world.clock.wall()
     claims = {
         "aui": secrets.token_hex(16),
@@ -77,35 +94,33 @@ def exchange(world: World, code: str) -> Authorization:
     """
     issued = world.codes.get(sha256(code))
     if issued is None:
-        raise ExchangeFailed(
-            "InvalidOAuthCode, the authorization code is not valid for this client: unauthorized_client"
-        )
+        raise ExchangeFailed("unauthorized_client", "Failed to deserialize the JsonWebToken object.")
     issued.redeemed += 1
     if issued.redeemed > 1:
-        raise ExchangeFailed("InvalidOAuthCode, the authorization code was redeemed before: invalid_grant")
+        raise ExchangeFailed("invalid_grant", "The authorization code was already redeemed.")
     if world.clock.wall() > issued.issued_at + CODE_LIFETIME:
-        raise ExchangeFailed("InvalidOAuthCode, the authorization code has expired: invalid_grant")
+        raise ExchangeFailed("invalid_grant", "The authorization code has expired.")
     authorization = Authorization(issued.account_id, world.clock.wall())
     problem = authorization_problem(world, authorization)
     if problem is not None:
         raise problem
     account = world.directory.accounts[issued.account_id]
     if not accessible_organizations(world, account.tenant_id, account.id):
-        raise ExchangeFailed("access_denied, the account is in no organization that lets third parties in")
+        raise ExchangeFailed("access_denied", "The account is in no organization with third-party access.")
     return authorization
 
 
 def authorization_problem(world: World, authorization: Authorization | None) -> ExchangeFailed | None:
     """Return why an authorization does not work; None if it works."""
     if authorization is None:
-        return ExchangeFailed("InvalidOAuthCode, no authorization is held: invalid_grant")
+        return ExchangeFailed("invalid_grant", "There is no authorization.")
     account = world.directory.account(authorization.account_id)
     if account is None or account.deleted:
-        return ExchangeFailed("InvalidOAuthCode, the account no longer exists: invalid_grant")
+        return ExchangeFailed("invalid_grant", "The account no longer exists.")
     if account.blocked:
-        return ExchangeFailed("InvalidOAuthCode, the account is blocked: unauthorized_client")
+        return ExchangeFailed("unauthorized_client", "The account is blocked.")
     if world.revoked.get(account.id, 0.0) >= authorization.granted_at:
-        return ExchangeFailed("InvalidOAuthCode, the authorization was revoked: invalid_grant")
+        return ExchangeFailed("invalid_grant", "The authorization was revoked.")
     return None
 
 

@@ -75,8 +75,8 @@ def change_configuration(
         if connector.configuration is not target or not world.contains(connector):
             return Failure("ResourceNotFound", "The DevOps configuration was deleted.")
         if problem is not None:
-            fail(moment, Failure(problem.code, str(problem)))
-            return Failure(problem.code, str(problem))
+            fail(moment, Failure(problem.code, problem.status_message()))
+            return Failure(problem.code, problem.summary)
         _apply(target, change, replace=replace)
         target.provisioning_state, target.status_message = "Succeeded", SUCCEEDED_MESSAGE
         if replace or change.names_inventory:

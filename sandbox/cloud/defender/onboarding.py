@@ -7,7 +7,7 @@ from collections.abc import Collection
 from sandbox.cloud.defender.authorizations import accessible_organizations, authorization_problem, is_accessible
 from sandbox.cloud.defender.discovery import RUN_INTERVAL, scan
 from sandbox.cloud.defender.model import SUCCEEDED_MESSAGE, Configuration, Connector, OnboardedOrganization
-from sandbox.cloud.world.devops import Organization
+from sandbox.cloud.world.devops import CONTAINER_MAPPING_EXTENSION, Extension, Organization
 from sandbox.cloud.world.world import World
 
 __all__ = [
@@ -19,6 +19,9 @@ __all__ = [
     "owning_connector_key",
     "schedule_discovery",
 ]
+
+EXTENSION_SECONDS = 300.0
+"""Inner time after which Defender has installed its extension in an onboarded organization; "some minutes"."""
 
 _UNITS_PER_PROJECT = 0.2
 """Throughput units of Azure DevOps that a scan spends on a project; the service gives no number."""
@@ -78,7 +81,20 @@ def onboard(world: World, connector: Connector, organization: Organization, now:
         configuration.organizations[claim[1]] = onboarded
     _update_provisioning_state(configuration, onboarded, organization, now)
     if onboarded.provisioning_state == "Succeeded":
+        _schedule_extension(world, organization, now)
         _scan(world, configuration, onboarded, organization, now)
+
+
+def _schedule_extension(world: World, organization: Organization, now: float) -> None:
+    """Let Defender install its container mapping extension some minutes from now, unless it is there already."""
+
+    def install(moment: float) -> None:
+        del moment
+        if not organization.has_container_mapping():
+            organization.extensions.append(Extension(*CONTAINER_MAPPING_EXTENSION))
+
+    if not organization.has_container_mapping():
+        world.timers.at(now + EXTENSION_SECONDS, install)
 
 
 def _scan(
@@ -138,7 +154,7 @@ def run_discovery(world: World, connector: Connector, configuration: Configurati
     """Run discovery: check the authorization, onboard new organizations with autoDiscovery, scan all."""
     problem = authorization_problem(world, configuration.authorization)
     if problem is not None:
-        configuration.provisioning_state, configuration.status_message = "Failed", str(problem)
+        configuration.provisioning_state, configuration.status_message = "Failed", problem.status_message()
         return
     if configuration.provisioning_state == "Failed":
         configuration.provisioning_state, configuration.status_message = "Succeeded", SUCCEEDED_MESSAGE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,9 @@ from sandbox.cloud.transport.message import Reply, Request, json_reply
 from sandbox.cloud.world.devops import Organization, Project
 from sandbox.cloud.world.world import World
 
-__all__ = ["DevOpsCall", "listing"]
+__all__ = ["DevOpsCall", "api_version", "listing"]
+
+_ACCEPTED_VERSION = re.compile(r";\s*api-version=([^;,\s]+)", re.IGNORECASE)
 
 
 @dataclass(slots=True)
@@ -69,6 +72,12 @@ class DevOpsCall:
             message = f"The value '{value}' is not valid for the parameter {name}."
             raise DevOpsError(400, "InvalidArgumentValueException", message)
         return int(value)
+
+
+def api_version(request: Request) -> str | None:
+    """Return the requested api-version, from the query or (as Microsoft's clients send it) from the Accept header."""
+    match = _ACCEPTED_VERSION.search(request.headers.get("Accept", ""))
+    return request.query.get("api-version") or (match[1] if match else None)
 
 
 def listing(items: list[Any], headers: dict[str, str] | None = None) -> Reply:

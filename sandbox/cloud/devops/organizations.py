@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 from sandbox.cloud.devops.call import DevOpsCall, listing
 from sandbox.cloud.devops.errors import DevOpsError
 from sandbox.cloud.transport.message import Reply, json_reply
-from sandbox.cloud.world.devops import Project, Repository
+from sandbox.cloud.world.devops import Project, Repository, repository_url
 
 __all__ = [
     "connection_data",
@@ -122,7 +123,9 @@ def _repositories(call: DevOpsCall, project: Project) -> list[dict[str, Any]]:
 
 
 def _repository(call: DevOpsCall, project: Project, repository: Repository) -> dict[str, Any]:
-    base = f"{call.request.base}/{call.current_organization.name}"
+    organization = call.current_organization.name
+    base = f"{call.request.base}/{organization}"
+    path = f"{quote(project.name)}/_git/{quote(repository.name)}"
     body: dict[str, Any] = {
         "id": repository.id,
         "name": repository.name,
@@ -130,9 +133,9 @@ def _repository(call: DevOpsCall, project: Project, repository: Repository) -> d
         "project": _project(call, project),
         "defaultBranch": "refs/heads/main",
         "size": 0 if repository.empty else repository.size,
-        "remoteUrl": f"https://{call.current_organization.name}@dev.azure.com/{call.current_organization.name}/{project.name}/_git/{repository.name}",
-        "sshUrl": f"git@ssh.dev.azure.com:v3/{call.current_organization.name}/{project.name}/{repository.name}",
-        "webUrl": f"https://dev.azure.com/{call.current_organization.name}/{project.name}/_git/{repository.name}",
+        "remoteUrl": f"https://{organization}@dev.azure.com/{organization}/{path}",
+        "sshUrl": f"git@ssh.dev.azure.com:v3/{organization}/{quote(project.name)}/{quote(repository.name)}",
+        "webUrl": repository_url(organization, project.name, repository.name),
         "isDisabled": repository.disabled,
         "isInMaintenance": False,
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sandbox.cloud.devops.call import DevOpsCall, listing
+from sandbox.cloud.devops.call import DevOpsCall, api_version, listing
 from sandbox.cloud.devops.errors import DevOpsError, not_found
 from sandbox.cloud.devops.identities import WELL_KNOWN_ADMINISTRATORS, Identities, Person, identity_id
 from sandbox.cloud.transport.message import Reply, json_reply
@@ -60,7 +60,7 @@ def accounts(call: DevOpsCall) -> Reply:
             for organization in call.world.organizations.values()
             if call.person.object_id in organization.members
         ]
-    return listing(organizations) if "api-version" in call.request.query else json_reply(organizations)
+    return json_reply(organizations) if api_version(call.request) is None else listing(organizations)
 
 
 # --- identities and groups

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from sandbox.cloud.devops.call import DevOpsCall
+from sandbox.cloud.devops.call import DevOpsCall, api_version, listing
 from sandbox.cloud.devops.errors import DevOpsError, not_authorized, organization_missing
 from sandbox.cloud.devops.identities import Identities, Person
+from sandbox.cloud.devops.locations import resource_areas, resource_locations
 from sandbox.cloud.devops.routes import Route, find_route
 from sandbox.cloud.devops.sign_in_page import page, refuse
 from sandbox.cloud.entra.state import EntraState
 from sandbox.cloud.entra.tokens import AccessToken
-from sandbox.cloud.transport.message import Reply, Request
+from sandbox.cloud.transport.message import Reply, Request, json_reply
 from sandbox.cloud.world.devops import Organization
 from sandbox.cloud.world.world import World
 
@@ -31,10 +32,14 @@ class DevOpsHost:
         name: one of `HOSTS`.
         entra: issuer of the accepted tokens.
         world: returns the current world.
+        addresses: base URL of each host by name, for the resource areas.
     """
 
-    def __init__(self, name: str, entra: EntraState, world: Callable[[], World]) -> None:
+    def __init__(
+        self, name: str, entra: EntraState, world: Callable[[], World], addresses: Mapping[str, str] | None = None
+    ) -> None:
         self.name = name
+        self._addresses = {} if addresses is None else addresses
         self._entra = entra
         self._world = world
 
@@ -55,6 +60,9 @@ class DevOpsHost:
             organization = world.organization(segments[0]) if segments else None
             if organization is None:
                 raise organization_missing(segments[0] if segments else "")
+        discovery = self._discover(request, segments if organization is None else segments[1:])
+        if discovery is not None:
+            return discovery
         token = self._entra.access_tokens.bearer(request.headers.get("Authorization"))
         tenant = None if organization is None else organization.tenant_id
         if match is not None:
@@ -69,6 +77,22 @@ class DevOpsHost:
             message = f"The requested resource does not support http method '{request.method}'."
             raise DevOpsError(405, "VssRequestMethodNotSupportedException", message, headers={"Allow": "GET"})
         return self._serve(world, request, token, organization, match)
+
+    def _discover(self, request: Request, path: list[str]) -> Reply | None:
+        """Answer the requests by which Microsoft's clients find paths and hosts; they need no token."""
+        lowered = [segment.lower() for segment in path]
+        if request.method == "OPTIONS" and lowered == ["_apis"]:
+            request.operation = "Options"
+            return listing(resource_locations(self.name))
+        if request.method == "GET" and self.name == "devAzure" and lowered[:2] == ["_apis", "resourceareas"]:
+            request.operation = "ResourceAreas_List"
+            _check_version(request, preview=True)
+            areas = resource_areas(request.segments[0], request.base, self._addresses)
+            if len(lowered) == 2:  # noqa: PLR2004 - /_apis/resourceAreas without an id
+                return listing(areas)
+            area = next((area for area in areas if area["id"] == lowered[2]), None)
+            return Reply(204) if area is None else json_reply(area)
+        return None
 
     def _serve(
         self,
@@ -86,7 +110,7 @@ class DevOpsHost:
         if organization is not None:
             _check_membership(organization, person)
         _check_permission(token, route, person)
-        _check_version(request, route)
+        _check_version(request, preview=route.preview)
         wall = world.clock.wall()
         if world.settings.throttling and world.usage.blocked(person.object_id, wall):
             raise _blocked(world.usage.headers(person.object_id, wall))
@@ -150,8 +174,8 @@ def _check_permission(token: AccessToken, route: Route, person: Person) -> None:
     raise DevOpsError(403, "AccessCheckException", message)
 
 
-def _check_version(request: Request, route: Route) -> None:
-    requested = request.query.get("api-version")
+def _check_version(request: Request, *, preview: bool) -> None:
+    requested = api_version(request)
     if requested is None:
         return
     number, _, stage = requested.partition("-")
@@ -163,7 +187,7 @@ def _check_version(request: Request, route: Route) -> None:
     if not _OLDEST_VERSION <= version <= _NEWEST_VERSION:
         message = f"The requested REST API version of {number} is out of range for this server."
         raise DevOpsError(400, "VssVersionOutOfRangeException", message)
-    if route.preview and not stage.startswith("preview"):
+    if preview and not stage.startswith("preview"):
         message = (
             f'The requested version "{number}" of the resource is under preview. The -preview flag must be supplied in '
             f'the api-version for such requests. For example: "{number}-preview"'

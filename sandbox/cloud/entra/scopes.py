@@ -10,7 +10,7 @@ from sandbox.cloud.entra.state import EntraState
 from sandbox.cloud.entra.tokens import DEVOPS_RESOURCE
 from sandbox.cloud.world.directory import Tenant
 
-__all__ = ["DEVOPS_PERMISSIONS", "Scopes", "parse_scopes"]
+__all__ = ["DEVOPS_PERMISSIONS", "RESERVED_SCOPES", "Scopes", "parse_scopes"]
 
 DEVOPS_PERMISSIONS = {
     "user_impersonation": "Have full access to Azure DevOps Services REST APIs",
@@ -22,7 +22,7 @@ DEVOPS_PERMISSIONS = {
     "vso.project": "Project and team (read)",
     "vso.code": "Code (read)",
 }
-_RESERVED = ("openid", "profile", "email", "offline_access")
+RESERVED_SCOPES = ("openid", "profile", "email", "offline_access")
 _ARM_PERMISSIONS = {"user_impersonation": "Access Azure Service Management as you"}
 
 
@@ -77,8 +77,8 @@ def parse_scopes(state: EntraState, tenant: Tenant, scope: str) -> Scopes:
     parts = scope.split()
     if not parts:
         raise EntraError("invalid_request", 900144, "The request body must contain the following parameter: 'scope'.")
-    reserved = tuple(dict.fromkeys(part for part in parts if part in _RESERVED))
-    resource_scopes = [part for part in parts if part not in _RESERVED]
+    reserved = tuple(dict.fromkeys(part for part in parts if part in RESERVED_SCOPES))
+    resource_scopes = [part for part in parts if part not in RESERVED_SCOPES]
     identifiers = {part.rpartition("/")[0] for part in resource_scopes}
     if len(identifiers) > 1:
         message = (

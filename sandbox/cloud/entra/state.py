@@ -22,6 +22,9 @@ class EntraState:
     access_tokens: AccessTokens = field(default_factory=AccessTokens)
     sessions: Sessions = field(default_factory=Sessions)
     arm_resources: set[str] = field(default_factory=set)
+    """URLs under which Resource Manager is served here, as resource identifiers of tokens."""
+    authority: str = "https://login.microsoftonline.com"
+    """Base URL of Entra itself, as other services publish it."""
     problems: dict[str, EntraError] = field(default_factory=dict)
     """Errors of interactions, by id: sent to the application if the person returns to it."""
 

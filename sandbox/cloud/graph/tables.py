@@ -14,7 +14,7 @@ from sandbox.cloud.clock import short_time
 from sandbox.cloud.defender.model import Configuration, Connector, OnboardedOrganization, OnboardedProject
 from sandbox.cloud.graph.expressions import Schema
 from sandbox.cloud.world.azure import RoleAssignment, Subscription
-from sandbox.cloud.world.devops import Project
+from sandbox.cloud.world.devops import Project, repository_url
 from sandbox.cloud.world.world import World
 
 __all__ = ["TABLES", "GraphRow", "Snapshot", "scan_containers", "scan_role_assignments"]
@@ -183,7 +183,7 @@ class Snapshot:
             "parentOrgName": organization.name,
             "parentProjectName": project.name,
             "repoId": repository.id,
-            "repoUrl": f"https://dev.azure.com/{organization.name}/{project.name}/_git/{repository.name}",
+            "repoUrl": repository_url(organization.name, project.name, repository.name),
             "onboardingState": "Onboarded",
             "actionableRemediation": remediation.repository_setting(organization, project, repository.name),
             "provisioningStatusMessage": "OK",

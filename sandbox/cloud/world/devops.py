@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
+from urllib.parse import quote
 
 __all__ = [
     "CONTAINER_MAPPING_EXTENSION",
@@ -21,6 +22,7 @@ __all__ = [
     "Project",
     "Repositories",
     "Repository",
+    "repository_url",
 ]
 
 CONTAINER_MAPPING_EXTENSION = ("ms-securitydevops", "ms-dfd-code-to-cloud")
@@ -199,6 +201,13 @@ class Organization:
             (project for project in self.projects.values() if project.id == key), None
         )
 
+    def has_container_mapping(self) -> bool:
+        """Whether Defender's container mapping extension is installed, working or not."""
+        return any(
+            (extension.publisher_id, extension.extension_id) == CONTAINER_MAPPING_EXTENSION
+            for extension in self.extensions
+        )
+
     def is_administrator(self, object_id: str) -> bool:
         """Whether the account is Project Collection Administrator, directly or through groups."""
         member = self.members.get(object_id)
@@ -214,6 +223,11 @@ class Organization:
         visited.add(group.name.lower())
         nested = (self.groups.get(name.lower()) for name in group.groups if name.lower() not in visited)
         return any(inner is not None and self._holds(inner, object_id, visited) for inner in nested)
+
+
+def repository_url(organization: str, project: str, repository: str) -> str:
+    """Return the web URL of a repository; blanks and other special characters are percent-encoded."""
+    return f"https://dev.azure.com/{organization}/{quote(project)}/_git/{quote(repository)}"
 
 
 def derived_id(*parts: str) -> str:

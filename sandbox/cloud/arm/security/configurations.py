@@ -59,7 +59,7 @@ def list_all(call: Call) -> Reply:
 def _render(call: Call, connector: Connector, configuration: Configuration) -> dict[str, Any]:
     properties = {
         "autoDiscovery": configuration.auto_discovery,
-        "capabilities": [{"name": "DFD_DCSPM", "value": str(call.subscription.defender_cspm).lower()}],
+        "capabilities": [{"name": "DCSPM_ENABLED", "value": str(call.subscription.defender_cspm).lower()}],
         "agentlessConfiguration": configuration.agentless,
         "provisioningStatusMessage": configuration.status_message,
         "provisioningState": configuration.provisioning_state,

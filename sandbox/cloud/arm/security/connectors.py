@@ -39,6 +39,9 @@ REGIONS = (
 )
 _TYPE = "Microsoft.Security/securityConnectors"
 _LIST_PAGE = 100
+_TWO_OFFERINGS_VERSION = "2023-10-01-preview"
+_SECOND_OFFERING = "DefenderForDevOpsAzureDevOps"
+"""Offering that only this api-version shows, beside CspmMonitorAzureDevOps."""
 _RESERVED_TAG_CHARACTERS = re.compile(r"[<>%&\\?/\x00-\x1f]")
 _MAXIMUM_TAGS = 50
 _MAXIMUM_TAG_NAME = 512
@@ -73,8 +76,15 @@ def require_connector(call: Call) -> Connector:
 def render(connector: Connector, call: Call) -> dict[str, Any]:
     """Return the connector as GET shows it: id and group in lower case, type in mixed case."""
     stamp = call.world.clock.stamp
+    properties = connector.properties
+    if call.api_version == _TWO_OFFERINGS_VERSION and properties["environmentName"] == "AzureDevOps":
+        offerings = [
+            *(offering for offering in properties["offerings"] if offering.get("offeringType") != _SECOND_OFFERING),
+            {"offeringType": _SECOND_OFFERING},
+        ]
+        properties = {**properties, "offerings": offerings}
     return {
-        "properties": connector.properties,
+        "properties": properties,
         "id": connector.id,
         "name": connector.name,
         "type": "Microsoft.Security/securityconnectors",

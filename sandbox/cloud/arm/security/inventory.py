@@ -15,7 +15,7 @@ from sandbox.cloud.defender.authorizations import authorization_problem
 from sandbox.cloud.defender.model import OnboardedOrganization, OnboardedProject
 from sandbox.cloud.defender.onboarding import available_organizations, owning_connector_key
 from sandbox.cloud.transport.message import Reply, json_reply
-from sandbox.cloud.world.devops import Project, Repository
+from sandbox.cloud.world.devops import Project, Repository, repository_url
 
 __all__ = [
     "PAGE_SIZE",
@@ -113,7 +113,7 @@ def list_available(call: Call) -> Reply:
             continue
         has_other_owner = owning_connector_key(call.world, tenant, organization.name) is not None
         state = "OnboardedByOtherConnector" if has_other_owner else "NotOnboarded"
-        properties = {"onboardingState": state, "actionableRemediation": remediation.default_setting("Disabled")}
+        properties = {"onboardingState": state, "actionableRemediation": {"state": "None"}}
         items.append({"properties": properties, "id": identifier, "name": organization.name, "type": _TYPE})
     return json_reply({"value": items})
 
@@ -186,7 +186,7 @@ def render_repository(
         "parentOrgName": organization.name,
         "parentProjectName": project.name,
         "repoId": repository.id,
-        "repoUrl": f"https://dev.azure.com/{organization.name}/{project.name}/_git/{repository.name}",
+        "repoUrl": repository_url(organization.name, project.name, repository.name),
         "visibility": visibility,
         "onboardingState": "Onboarded",
         "actionableRemediation": remediation.repository_setting(organization, project, repository.name),

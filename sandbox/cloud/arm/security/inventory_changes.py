@@ -60,7 +60,7 @@ def _authorization_failure(call: Call) -> Failure | None:
     """Return the failure of an operation whose authorization no longer works; None if it works."""
     _, configuration = require_configuration(call)
     problem = authorization_problem(call.world, configuration.authorization)
-    return None if problem is None else Failure(problem.code, str(problem))
+    return None if problem is None else Failure(problem.code, problem.summary)
 
 
 def update_organization(call: Call) -> Reply:

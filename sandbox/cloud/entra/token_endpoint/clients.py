@@ -86,7 +86,12 @@ async def authenticate(
 
 def _check_secret(world: World, application: Application, secret: str) -> None:
     registered = next(
-        (candidate for candidate in application.secrets if hmac.compare_digest(candidate.value, secret)), None
+        (
+            candidate
+            for candidate in application.secrets
+            if hmac.compare_digest(candidate.value.encode(), secret.encode())
+        ),
+        None,
     )
     name = f"app '{application.client_id}'"
     if registered is None:

@@ -12,7 +12,7 @@ from typing import Any
 from sandbox.cloud.entra.errors import EntraError
 from sandbox.cloud.entra.interactive.checks import check_account, check_consent, check_grant_is_valid, check_policies
 from sandbox.cloud.entra.resources import find_resource
-from sandbox.cloud.entra.scopes import parse_scopes
+from sandbox.cloud.entra.scopes import RESERVED_SCOPES, parse_scopes
 from sandbox.cloud.entra.sessions import (
     CODE_LIFETIME,
     DEVICE_CODE_LIFETIME,
@@ -100,11 +100,13 @@ class Grants:
         return _TokenRequest(request, world, tenant_name, form, application, confidential=True)
 
     async def _client_credentials(self, token_request: _TokenRequest) -> dict[str, Any]:
-        scopes = token_request.form.get("scope", "").split()
+        # The scopes of OpenID Connect are ignored: MSAL for Go sends them with every request.
+        requested = token_request.form.get("scope", "").split()
+        scopes = [scope for scope in requested if scope not in RESERVED_SCOPES]
         if len(scopes) != 1 or not scopes[0].endswith("/.default"):
             message = (
-                f"The provided value for the input parameter 'scope' is not valid. The scope {' '.join(scopes)} is not "
-                "valid: client credential flows must have a scope value with /.default suffixed to the resource "
+                f"The provided value for the input parameter 'scope' is not valid. The scope {' '.join(requested)} is "
+                "not valid: client credential flows must have a scope value with /.default suffixed to the resource "
                 "identifier (application ID URI)."
             )
             raise EntraError("invalid_scope", 1002012, message)
