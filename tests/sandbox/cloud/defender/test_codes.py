@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 
 import pytest
 
@@ -62,7 +63,18 @@ async def test_a_code_of_any_other_app_is_refused(connector: Direct, code: str) 
     assert await put(connector, code) == "TokenExchangeFailed"
     configuration = await connector.configuration()
     assert configuration["provisioningState"] == "Failed"
-    assert "unauthorized_client" in configuration["provisioningStatusMessage"]
+    assert re.fullmatch(
+        r"AzureDevOps token exchange failed: InvalidOAuthCode, POST https://app\.vssps\.visualstudio\.com/oauth2/token "
+        r"x-vss-e2eid: [0-9a-f-]{36} => unauthorized_client: Failed to deserialize the JsonWebToken object\.",
+        configuration["provisioningStatusMessage"],
+    )
+    accepted = await connector.arm("PUT", CONFIGURATION, {"properties": {"authorization": {"code": code}}})
+    connector.move(60)
+    operation = (await connector.arm("GET", accepted.headers["Azure-AsyncOperation"])).json
+    assert operation["error"] == {
+        "code": "TokenExchangeFailed",
+        "message": "AzureDevOps OAuth token exchange failed",
+    }
 
 
 async def test_only_an_account_with_access_gets_a_code(connector: Direct) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from sandbox.cloud.defender.onboarding import EXTENSION_SECONDS
 from tests.sandbox.cloud.direct import (
     ACCOUNT,
     CONFIGURATION,
@@ -207,3 +208,51 @@ async def test_a_code_of_the_portal_adopts_what_is_there(direct: Direct) -> None
     )
     assert (await direct.configuration())["provisioningState"] == "Succeeded"
     assert await onboarded_names(direct) == ["northwind"]
+
+
+async def extensions(direct: Direct, organization: str) -> list[str]:
+    url = f"/{organization}/_apis/extensionmanagement/installedextensions?api-version=7.1-preview.1"
+    return [item["extensionId"] for item in (await direct.devops("extension", url)).json["value"]]
+
+
+async def test_defender_installs_its_extension_some_minutes_after_onboarding(direct: Direct) -> None:
+    await add_organization(direct, "newcomer")
+    await direct.connect(autoDiscovery="Enabled")
+    assert await extensions(direct, "newcomer") == []
+    direct.move(EXTENSION_SECONDS)
+    assert await extensions(direct, "newcomer") == ["ms-dfd-code-to-cloud"]
+    assert await extensions(direct, "contoso") == ["ms-dfd-code-to-cloud"], "installed once"
+
+
+async def test_a_disabled_extension_stays_disabled_and_an_organization_that_failed_gets_none(direct: Direct) -> None:
+    await direct.control("PATCH", "/organizations/contoso", extensionFlags="disabled")
+    await direct.control("POST", "/organizations", name="foreign", tenant="contoso.com", members=[{"account": ACCOUNT}])
+    await direct.connect(autoDiscovery="Enabled")
+    direct.move(9 * HOUR)
+    assert [extension.flags for extension in direct.world.organizations["contoso"].extensions] == ["disabled"]
+    assert await extensions(direct, "foreign") == []
+
+
+async def test_an_available_organization_has_no_annotations_of_its_own(direct: Direct) -> None:
+    await direct.connect(topLevelInventoryList=["contoso"])
+    available = (await direct.arm("POST", f"{CONFIGURATION}/listAvailableAzureDevOpsOrgs")).json["value"]
+    remediations = {item["name"]: item["properties"]["actionableRemediation"] for item in available}
+    assert remediations["tailspin"] == {"state": "None"}
+    assert remediations["contoso"]["state"] == "Disabled"
+
+
+async def test_the_capability_has_the_name_of_the_published_example(direct: Direct) -> None:
+    await direct.connect()
+    assert (await direct.configuration())["capabilities"] == [{"name": "DCSPM_ENABLED", "value": "true"}]
+
+
+async def test_one_api_version_shows_a_second_offering(direct: Direct) -> None:
+    await direct.connect()
+    first = {"offeringType": "CspmMonitorAzureDevOps"}
+    second = {"offeringType": "DefenderForDevOpsAzureDevOps"}
+    for version, expected in (("2023-10-01-preview", [first, second]), ("2024-08-01-preview", [first])):
+        properties = (await direct.arm("GET", CONNECTOR, version=version)).json["properties"]
+        assert properties["offerings"] == expected
+    body = {**CONNECTOR_BODY, "properties": {**CONNECTOR_BODY["properties"], "offerings": [first, second]}}
+    written = await direct.arm("PUT", CONNECTOR, body, version="2023-10-01-preview")
+    assert written.json["properties"]["offerings"] == [first, second]

@@ -10,13 +10,14 @@ import pytest
 
 from sandbox.cloud.devops.identities import WELL_KNOWN_ADMINISTRATORS, identity_id
 from sandbox.cloud.world.devops import License, Member
-from tests.sandbox.cloud.direct import ACCOUNT, OTHER_TENANT, TENANT, Direct
+from tests.sandbox.cloud.direct import ACCOUNT, ORGANIZATIONS, OTHER_TENANT, TENANT, Direct
 
 ME = identity_id("44444444-4444-4444-4444-444444444444")
 V = "api-version=7.1"
 PREVIEW = "api-version=7.1-preview.1"
 PROJECTS = f"/contoso/_apis/projects?{V}"
 SERVICE = "defender-devops-sandbox"
+GRAPH = "/providers/Microsoft.ResourceGraph/resources"
 
 
 async def get(direct: Direct, host: str, url: str, token: str | None = None) -> Any:  # noqa: ANN401 - JSON
@@ -169,6 +170,44 @@ async def test_blocked_for_usage_is_429_with_its_number(direct: Direct) -> None:
 async def test_a_wrong_api_version_is_refused(direct: Direct, version: str, key: str) -> None:
     answer = await direct.devops("identity", f"/contoso/_apis/graph/groups?api-version={version}")
     assert (answer.status, answer.json["typeKey"]) == (400, key)
+
+
+VERSIONS = [
+    ("application/json;api-version=7.1", 200),
+    ("application/json; api-version=7.1-preview.4", 200),
+    ("text/html, application/json;api-version=99.0", 400),
+    ("application/json;api-version=x", 400),
+]
+
+
+@pytest.mark.parametrize(("accept", "status"), VERSIONS)
+async def test_the_api_version_may_be_in_the_accept_header(direct: Direct, accept: str, status: int) -> None:
+    assert (await direct.devops("devAzure", "/contoso/_apis/projects", Accept=accept)).status == status
+    preview = await direct.devops("identity", "/contoso/_apis/graph/users", Accept="application/json;api-version=7.1")
+    assert (preview.status, preview.json["typeKey"]) == (400, "VssInvalidPreviewVersionException")
+    listing = await direct.devops("profile", f"/_apis/accounts?memberId={ME}", Accept="a/b;api-version=7.1")
+    assert listing.json["count"] == 6
+
+
+async def test_addresses_of_a_repository_are_percent_encoded(direct: Direct) -> None:
+    await direct.control(
+        "POST", "/organizations/contoso/projects", name="My Team's project", repositories=["a b#1?", "größe"]
+    )
+    project = "My%20Team%27s%20project"
+    path = "/contoso/My Team's project/_apis/git/repositories"
+    repositories = (await get(direct, "devAzure", f"{path}?{V}"))["value"]
+    assert [item["webUrl"] for item in repositories] == [
+        f"https://dev.azure.com/contoso/{project}/_git/{name}" for name in ("a%20b%231%3F", "gr%C3%B6%C3%9Fe")
+    ]
+    assert {(item["remoteUrl"] + item["sshUrl"] + item["url"]).count(" ") for item in repositories} == {0}
+    await direct.connect(topLevelInventoryList=["contoso"])
+    direct.move(3600)
+    listing = (await direct.arm("GET", f"{ORGANIZATIONS}/contoso/projects/My Team's project/repos")).json["value"]
+    expected = [item["webUrl"] for item in repositories]
+    assert [item["properties"]["repoUrl"] for item in listing] == expected
+    query = "securityresources | where type endswith '/repos' | project url = tostring(properties.repoUrl)"
+    rows = (await direct.arm("POST", GRAPH, {"query": query, "options": {"$top": 1000}}, version="2022-10-01")).json
+    assert set(expected) <= {row["url"] for row in rows["data"]}
 
 
 async def test_write_methods_are_not_allowed(direct: Direct) -> None:

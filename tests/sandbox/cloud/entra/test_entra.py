@@ -6,7 +6,7 @@ import base64
 import hashlib
 import re
 from dataclasses import dataclass, field
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 import jwt
 import pytest
@@ -37,6 +37,7 @@ OWN = {
 }
 VERIFIER = "a" * 64
 CHALLENGE = base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).rstrip(b"=").decode()
+DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 DAY = 86400.0
 
 
@@ -181,6 +182,53 @@ async def test_an_application_can_authenticate_by_basic_too(direct: Direct) -> N
     assert answer.status == 200
     assert set(answer.json) == {"token_type", "expires_in", "ext_expires_in", "access_token"}
     assert "no-store" in answer.headers["Cache-Control"]
+
+
+@pytest.mark.parametrize(
+    "scope",
+    [
+        "https://management.azure.com/.default openid offline_access profile",
+        "openid profile offline_access https://management.azure.com/.default",
+        "https://management.azure.com//.default email",
+    ],
+)
+async def test_client_credentials_ignore_the_scopes_of_openid_connect(direct: Direct, scope: str) -> None:
+    answer = await direct.entra(TOKEN, {**OWN, "scope": scope})
+    assert answer.status == 200, answer.json
+    assert set(answer.json) == {"token_type", "expires_in", "ext_expires_in", "access_token"}
+
+
+@pytest.mark.parametrize("scope", ["openid profile", f"{OWN['scope']} {DEVOPS_SCOPE.split()[0]}"])
+async def test_client_credentials_need_exactly_one_resource(direct: Direct, scope: str) -> None:
+    assert failed(await direct.entra(TOKEN, {**OWN, "scope": scope})) == (400, "invalid_scope", 1002012)
+
+
+UNUSUAL = ("pässwörd", "\ufeffsandbox-secret", "sandbox\u200b-secret", "🔑")
+"""Non-ASCII text, a BOM, a zero-width space: what copies of secrets contain."""
+
+
+@pytest.mark.parametrize("value", UNUSUAL)
+async def test_a_secret_that_is_not_ascii_is_a_wrong_secret(direct: Direct, value: str) -> None:
+    expected = (401, "invalid_client", 7000215)
+    assert failed(await direct.entra(TOKEN, {**OWN, "client_secret": value})) == expected
+    encoded = base64.b64encode(f"{APP_ID}:{quote(value)}".encode()).decode()
+    form = {"grant_type": "client_credentials", "scope": OWN["scope"]}
+    assert failed(await direct.entra(TOKEN, form, Authorization=f"Basic {encoded}")) == expected
+    direct.world.directory.applications[APP_ID].secrets[0].value = value
+    assert (await direct.entra(TOKEN, {**OWN, "client_secret": value})).status == 200
+
+
+@pytest.mark.parametrize("value", UNUSUAL)
+@pytest.mark.parametrize("grant", ["client_credentials", "authorization_code", "refresh_token", DEVICE_GRANT])
+async def test_no_field_of_a_token_request_has_to_be_ascii(
+    direct: Direct, browser: Browser, grant: str, value: str
+) -> None:
+    form = {"grant_type": grant, **SECRET, "redirect_uri": REDIRECT, "scope": DEVOPS_SCOPE}
+    form["code"] = await browser.code()
+    fields = (*form, "code_verifier", "refresh_token", "device_code", "client_assertion", "client_assertion_type")
+    for name in fields:
+        answer = await direct.entra(TOKEN, {**form, name: value})
+        assert answer.status < 500, (name, answer.text)
 
 
 async def test_a_secret_expires_and_an_application_can_be_disabled(direct: Direct) -> None:
@@ -507,7 +555,7 @@ async def device(direct: Direct) -> dict[str, str]:
 
 async def poll(direct: Direct, code: str) -> Answer:
     form = {
-        "grant_type": "urn:ietf:params:oauth:grant-type:device_code",
+        "grant_type": DEVICE_GRANT,
         "client_id": SIGN_IN_APP_ID,
         "device_code": code,
     }
