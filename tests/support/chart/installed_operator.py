@@ -32,6 +32,7 @@ def run_installed_operator(
         (pod, *_) = release.pods(kube)
         variables = {
             "DEFENDER_DEVOPS_LEASE_NAME": NAME,  # the default, as for charts that do not set it
+            **_webhook_variables(kube, release),
             **release.environment(pod),
             **tokens.environment(),
             **cloud.environment(),
@@ -40,6 +41,15 @@ def run_installed_operator(
         del variables["DEFENDER_DEVOPS_METRICS_PORT"]  # a free port instead of the pod's
         with Operator.start(folder / "operator.log", variables) as operator:
             yield operator
+
+
+def _webhook_variables(kube: KubernetesClient, release: Release) -> dict[str, str]:
+    """Return the variables that the webhook of Azure workload identity adds to the pod, from the service account."""
+    account = kube.get("ServiceAccount", release.service_account, release.namespace) or {}
+    annotations = account.get("metadata", {}).get("annotations") or {}
+    ids = {"AZURE_CLIENT_ID": "client-id", "AZURE_TENANT_ID": "tenant-id"}
+    prefix = "azure.workload.identity"
+    return {name: annotations[f"{prefix}/{key}"] for name, key in ids.items() if f"{prefix}/{key}" in annotations}
 
 
 def _sign_in_pages() -> dict[str, str]:
