@@ -12,7 +12,7 @@ import structlog
 
 from defender_devops.api.names import LABEL_ROLE, ROLE_LEADER
 from defender_devops.cluster.client import KubernetesClient, RequestObserver
-from defender_devops.cluster.kubeconfig import CredentialsLoader
+from defender_devops.cluster.kubeconfig.credentials import CredentialsLoader
 from defender_devops.cluster.lease import LeaderElection
 from defender_devops.cluster.pods import label_pod
 from defender_devops.errors import KubernetesError

@@ -16,7 +16,7 @@ from defender_devops.app.secret_watches import SecretWatches
 from defender_devops.backoff import Backoff
 from defender_devops.cluster.client import KubernetesClient
 from defender_devops.cluster.connectors import Connectors
-from defender_devops.cluster.kubeconfig import CredentialsLoader
+from defender_devops.cluster.kubeconfig.credentials import CredentialsLoader
 from defender_devops.cluster.organizations import Organizations
 from defender_devops.handlers.events import EventReceiver
 from defender_devops.handlers.watches import watch

@@ -14,7 +14,7 @@ from defender_devops.api.names import API_VERSION, CONNECTOR, ORGANIZATION
 from defender_devops.cli.cluster_target import ClusterTarget
 from defender_devops.cli.exit_codes import CommandFailed
 from defender_devops.cluster.client import Body, KubernetesClient, path
-from defender_devops.cluster.kubeconfig import CredentialsLoader
+from defender_devops.cluster.kubeconfig.credentials import CredentialsLoader
 from defender_devops.cluster.user_actions import MANAGER, UserActions
 from defender_devops.errors import KubernetesNotFound, KubernetesRefused
 

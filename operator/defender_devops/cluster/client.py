@@ -19,7 +19,7 @@ from pydantic_core import to_json
 
 from defender_devops.api.names import FIELD_MANAGER
 from defender_devops.cluster.errors import UNAUTHORIZED, Body, error_from_response, parse, request_verb, resource_name
-from defender_devops.cluster.kubeconfig import Credentials, CredentialsLoader
+from defender_devops.cluster.kubeconfig.credentials import Credentials, CredentialsLoader
 from defender_devops.errors import KubernetesUnavailable
 
 __all__ = ["JSON", "JSON_PATCH", "MERGE_PATCH", "Body", "KubernetesClient", "RequestObserver", "path", "with_query"]
@@ -213,11 +213,12 @@ class KubernetesClient:
     async def _request(
         self, request: _Request, credentials: Credentials, limits: aiohttp.ClientTimeout
     ) -> aiohttp.ClientResponse:
-        headers = {"Accept": request.accept, "User-Agent": self._field_manager}
+        # A list, because the header of an impersonated group may occur several times.
+        headers = [("Accept", request.accept), ("User-Agent", self._field_manager), *credentials.impersonation]
         if credentials.token is not None:
-            headers["Authorization"] = f"Bearer {credentials.token.get_secret_value()}"
+            headers.append(("Authorization", f"Bearer {credentials.token.get_secret_value()}"))
         if request.body is not None:
-            headers["Content-Type"] = request.content_type
+            headers.append(("Content-Type", request.content_type))
         session = await self._open_session(credentials)
         return await session.request(
             request.method,

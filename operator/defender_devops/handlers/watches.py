@@ -11,8 +11,8 @@ from collections.abc import Callable
 import kopf
 
 from defender_devops.api.names import GROUP
-from defender_devops.cluster.kubeconfig import CredentialsLoader
-from defender_devops.errors import KubernetesUnavailable
+from defender_devops.cluster.kubeconfig.credentials import CredentialsLoader
+from defender_devops.errors import KubernetesRefused, KubernetesUnavailable
 from defender_devops.handlers.events import EventReceiver, register_handlers
 
 __all__ = ["watch"]
@@ -58,6 +58,12 @@ async def watch(
     @kopf.on.login(registry=registry)
     async def log_in(**_: object) -> kopf.ConnectionInfo:
         credentials = await credentials_loader.credentials(refused=True)
+        fields = {"as": credentials.impersonation, "tls-server-name": credentials.server_name}
+        if unsupported := [name for name, value in fields.items() if value]:
+            raise KubernetesRefused(
+                f"The kubeconfig has {unsupported[0]}, which the operator's watches do not support (the command line "
+                "does): use a kubeconfig without it."
+            )
         return kopf.ConnectionInfo(
             server=credentials.server,
             ca_path=credentials.ca_file,
@@ -65,6 +71,7 @@ async def watch(
             token=credentials.token.get_secret_value() if credentials.token else None,
             certificate_path=credentials.certificate_file,
             private_key_path=credentials.key_file,
+            proxy_url=credentials.proxy,
         )
 
     tasks = await kopf.spawn_tasks(

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from defender_devops.cluster.client import KubernetesClient
-from defender_devops.cluster.kubeconfig import CredentialsLoader
+from defender_devops.cluster.kubeconfig.credentials import CredentialsLoader
 from tests.support.fakes.kubernetes_api import FakeKubernetesApi, write_kubeconfig
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from defender_devops.cluster.client import JSON_PATCH, MERGE_PATCH, KubernetesClient, path, with_query
-from defender_devops.cluster.kubeconfig import CredentialsLoader
+from defender_devops.cluster.kubeconfig.credentials import CredentialsLoader
 from defender_devops.errors import KubernetesConflict, KubernetesNotFound, KubernetesRefused, KubernetesUnavailable
 from tests.support.fakes.kubernetes_api import FakeKubernetesApi, write_kubeconfig
 

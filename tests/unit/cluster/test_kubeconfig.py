@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from defender_devops.cluster import kubeconfig as module
-from defender_devops.cluster.kubeconfig import CredentialsLoader
+from defender_devops.cluster.kubeconfig import credentials as module
+from defender_devops.cluster.kubeconfig.credentials import CredentialsLoader
 from defender_devops.errors import KubernetesRefused, KubernetesUnavailable
 from tests.support.fakes.kubernetes_api import write_kubeconfig
 
@@ -116,9 +116,7 @@ async def test_a_pod_uses_its_service_account(tmp_path: Path, monkeypatch: pytes
     monkeypatch.delenv("KUBECONFIG", raising=False)
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
-    module = "kubernetes.aio.config.incluster_config"
-    monkeypatch.setattr(f"{module}.SERVICE_TOKEN_FILENAME", str(tmp_path / "token"))
-    monkeypatch.setattr(f"{module}.SERVICE_CERT_FILENAME", str(tmp_path / "ca.crt"))
+    monkeypatch.setattr(module, "_SERVICE_ACCOUNT", tmp_path)
     loader = CredentialsLoader()
     credentials = await loader.credentials()
     assert (credentials.server, _token(credentials.token), credentials.ca_file) == (
