@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-import yaml
+from defender_devops.cluster.kubernetes_yaml import dump_yaml
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Format", "Line", "console", "emit", "print_lines", "print_note", "to_yaml"]
+__all__ = ["Format", "Line", "console", "emit", "print_lines", "print_note"]
 
 
 class Format(StrEnum):
@@ -63,15 +63,9 @@ def console() -> Console:
 def emit(document: Any, output_format: Format) -> None:  # noqa: ANN401 - JSON
     """Print a document for a program."""
     if output_format is Format.YAML:
-        sys.stdout.write(to_yaml(document))
+        sys.stdout.write(dump_yaml(document))
     else:
         sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
-
-
-def to_yaml(document: Any) -> str:  # noqa: ANN401 - JSON
-    """Return a document as YAML for git: fields in their order, long lines unwrapped."""
-    text: str = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=4096)
-    return text
 
 
 def print_note(message: str) -> None:

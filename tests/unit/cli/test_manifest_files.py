@@ -53,12 +53,14 @@ def test_the_items_of_a_list_are_read(tmp_path: Path) -> None:
 
 
 def test_standard_input_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stdin", io.StringIO(yaml.safe_dump(connector())))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(yaml.safe_dump(connector()).encode())))
     assert len(read_manifests([Path("-")], "default").connectors) == 1
 
 
 def test_an_error_in_standard_input_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stdin", io.StringIO(yaml.safe_dump(connector("azure: {location: West Europe}"))))
+    monkeypatch.setattr(
+        "sys.stdin", io.TextIOWrapper(io.BytesIO(yaml.safe_dump(connector("azure: {location: West Europe}")).encode()))
+    )
     assert error_message(Path("-")).startswith("standard input: AzureDevOpsConnector contoso: spec.azure.location: ")
 
 
@@ -116,7 +118,7 @@ def test_any_field_of_metadata_is_allowed(tmp_path: Path) -> None:
 
 CONTENTS = [
     (b"a: [b", "is not valid YAML: line 1"),
-    (b"\xff\xfe\x00", "is not a text file: manifests must be UTF-8."),
+    (b"\xff\xfe\x00", "is not a text file: manifests must be UTF-8 or UTF-16."),
     (b"", "contains neither an AzureDevOpsConnector nor a DevOpsOrganization."),
     (b"- a\n- b\n", "contains neither"),
     (b"just words", "contains neither"),

@@ -17,6 +17,7 @@ from defender_devops.api.organization import DevOpsOrganization
 from defender_devops.api.schema.model import ApiModel, ObjectMeta
 from defender_devops.api.schema.parsing import InvalidManifest, parse
 from defender_devops.cli.exit_codes import CommandFailed
+from defender_devops.cluster.kubernetes_yaml import load_yaml
 
 __all__ = ["Manifest", "Manifests", "read_manifests"]
 
@@ -98,16 +99,16 @@ def _documents(file: Path) -> Iterator[tuple[str, Any]]:
     """Yield each document of a file, and each item of a List, with its source."""
     name = _display_name(file)
     try:
-        text = sys.stdin.read() if str(file) == _STANDARD_INPUT else file.read_text(encoding="utf-8")
-        documents = [document for document in yaml.safe_load_all(text) if document is not None]
+        content = sys.stdin.buffer.read() if str(file) == _STANDARD_INPUT else file.read_bytes()
+        documents = [document for document in load_yaml(content) if document is not None]
     except OSError as error:
         raise CommandFailed(f"{file} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:
-        raise CommandFailed(f"{file} is not a text file: manifests must be UTF-8.") from None
+        raise CommandFailed(f"{file} is not a text file: manifests must be UTF-8 or UTF-16.") from None
     except yaml.YAMLError as error:
         mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
         place = f"line {mark.line + 1}: " if mark is not None else ""
-        raise CommandFailed(f"{file} is not valid YAML: {place}{problem or 'it cannot be parsed'}.") from None
+        raise CommandFailed(f"{file} is not valid YAML: {place}{problem or error}.") from None
     for number, document in enumerate(documents, 1):
         source = f"{name}, document {number}" if len(documents) > 1 else name
         if isinstance(document, dict) and isinstance(document.get("items"), list):

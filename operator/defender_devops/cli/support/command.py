@@ -13,8 +13,9 @@ from pathlib import Path
 from defender_devops.cli.cluster_access import open_cluster
 from defender_devops.cli.cluster_target import ClusterTarget
 from defender_devops.cli.exit_codes import CommandFailed, ExitCode
-from defender_devops.cli.output import print_note, to_yaml
+from defender_devops.cli.output import print_note
 from defender_devops.cli.support.collect import Bundle, collect
+from defender_devops.cluster.kubernetes_yaml import dump_yaml
 
 __all__ = ["write_bundle"]
 
@@ -53,7 +54,7 @@ def _write_archive(file: Path, bundle: Bundle) -> None:
     folder = file.name.removesuffix(".gz").removesuffix(".tar")
     with os.fdopen(descriptor, "wb") as raw, tarfile.open(fileobj=raw, mode="w:gz") as archive:
         for name, document in sorted(bundle.documents.items()):
-            content = (document if isinstance(document, str) else to_yaml(document)).encode()
+            content = (document if isinstance(document, str) else dump_yaml(document)).encode()
             member = tarfile.TarInfo(f"{folder}/{name}")
             member.size, member.mtime, member.mode = len(content), int(time.time()), 0o600
             archive.addfile(member, io.BytesIO(content))
