@@ -107,6 +107,11 @@ class ArmRequest:
         return self.kind or _KINDS.get(self.method, OperationKind.WRITES)
 
     @property
+    def is_from_manifest(self) -> bool:
+        """Whether the manifest decides about its content: a write with a body, other than a query."""
+        return self.body is not None and self.operation_kind is OperationKind.WRITES
+
+    @property
     def retry_policy(self) -> RetryPolicy:
         """When it may be sent again."""
         return self.retry or (RetryPolicy.ALWAYS if self.method in _IDEMPOTENT else RetryPolicy.IF_NOT_PROCESSED)
@@ -248,7 +253,9 @@ class ArmClient:
             token = await self._tokens.replace(token, _claims(response))
             response = await self._exchange(request, url, token)
         if not 200 <= response.status < 300:  # noqa: PLR2004 - the class of HTTP successes
-            context = RequestContext(request.operation, self.identity_name, request.subscription)
+            context = RequestContext(
+                request.operation, self.identity_name, request.subscription, from_manifest=request.is_from_manifest
+            )
             raise error_for_response(response, context, self._session.clock.wall())
         return ArmResponse(response.status, response.headers, _json_object(request, response))
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from defender_devops.telemetry.redaction import without_tokens
 
-__all__ = ["ErrorDetail", "clean", "error_detail", "parse_error"]
+__all__ = ["ErrorDetail", "clean", "describe", "parse_error"]
 
 _MESSAGE_MAX = 600
 _DEPTH_MAX = 4
@@ -43,6 +43,7 @@ class ErrorDetail:
         details: nested errors.
         policies: `info` of each PolicyViolation that belongs to this error.
         is_html: the body was an HTML page, so it may come from a proxy instead of Azure.
+        depth: level of nesting, 0 for the outermost error.
     """
 
     code: str = ""
@@ -51,6 +52,7 @@ class ErrorDetail:
     details: tuple[ErrorDetail, ...] = ()
     policies: tuple[Mapping[str, Any], ...] = field(default=())
     is_html: bool = False
+    depth: int = 0
 
     def walk(self) -> Iterator[ErrorDetail]:
         """Yield this error and all nested ones."""
@@ -73,12 +75,33 @@ def parse_error(body: bytes) -> ErrorDetail:
     error = content.get("error")
     if isinstance(error, str):  # the shape of OAuth
         return ErrorDetail(code=error, message=clean(str(content.get("error_description") or "")))
-    return error_detail(error if isinstance(error, dict) else content)
+    return _error_detail(error if isinstance(error, dict) else content)
 
 
-def error_detail(error: Mapping[str, Any], depth: int = _DEPTH_MAX) -> ErrorDetail:
-    """Parse one error object, with at most `depth` levels of nested errors."""
+def describe(detail: ErrorDetail) -> str:
+    """Return `: code: message` of the innermost error whose message names a cause; nothing where there is none.
+
+    Resource Graph's outer error asks to contact support, and the cause is in its details; other services repeat the
+    code as the message.
+    """
+    causes = [error for error in detail.walk() if error.message and not _WITHOUT_CAUSE.search(error.message)]
+    causes = [error for error in causes if error.message.lower() != error.code.lower()] or causes
+    if not causes:
+        codes = [error.code for error in detail.walk() if error.code]
+        return f": {codes[-1]}" if codes else ""
+    source = max(causes, key=lambda error: error.depth)
+    text = ": ".join(part for part in (source.code or detail.code, source.message.rstrip(" .")) if part)
+    return f": {text}"
+
+
+_WITHOUT_CAUSE = re.compile(r"^(Please provide below info when asking for support|Query is invalid\. Please refer)")
+
+
+def _error_detail(error: Mapping[str, Any], depth: int = 0) -> ErrorDetail:
+    """Parse one error object at a depth, with its nested errors down to the maximum depth."""
     message = error.get("message") or error.get("errorMessage") or error.get("Message") or ""
+    if isinstance(line := error.get("line"), int) and line > 0 and error.get("token"):  # a syntax error of a query
+        message = f"{message} at line {line}, near {error['token']}"
     violations = (
         info["info"]
         for info in _mappings(error.get("additionalInfo"))
@@ -88,8 +111,11 @@ def error_detail(error: Mapping[str, Any], depth: int = _DEPTH_MAX) -> ErrorDeta
         code=clean(str(error.get("code") or error.get("Code") or "")),
         message=clean(message if isinstance(message, str) else json.dumps(message)),
         target=clean(str(error.get("target") or "")),
-        details=tuple(error_detail(detail, depth - 1) for detail in _mappings(error.get("details")) if depth > 0),
+        details=tuple(
+            _error_detail(detail, depth + 1) for detail in _mappings(error.get("details")) if depth < _DEPTH_MAX
+        ),
         policies=tuple(violations),
+        depth=depth,
     )
 
 

@@ -1,7 +1,7 @@
-"""The meaning of Azure's error codes: one function for each meaning, and one table of all codes.
+"""The meaning of Azure's error codes: one table, whose rules have the class of an error and its message.
 
 Sources: https://learn.microsoft.com/azure/azure-resource-manager/troubleshooting/common-deployment-errors and the
-responses of Microsoft.Security.
+responses of Microsoft.Security and Resource Graph. docs/errors.md is generated from it.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from defender_devops.azure.arm.error_body import ErrorDetail
+from defender_devops.azure.arm.error_body import ErrorDetail, describe
 from defender_devops.errors import (
     WILL_RETRY,
     AzureError,
+    AzureNotFound,
     AzureUnavailable,
     Forbidden,
     InvalidRequest,
@@ -27,20 +28,11 @@ from defender_devops.errors import (
     WrongTenant,
 )
 
-__all__ = [
-    "BY_CODE",
-    "ErrorBuilder",
-    "RequestContext",
-    "conflict",
-    "describe",
-    "is_token_exchange_failure",
-    "throttled",
-    "token_exchange_failed",
-    "token_rejected",
-    "unavailable",
-]
+__all__ = ["BY_CODE", "BY_STATUS", "ErrorRule", "RequestContext", "rule_for_code", "rule_for_status"]
 
 _PROVIDER: Final = "Microsoft.Security"
+_CLIENT_ERROR: Final = 400
+_SERVER_ERROR: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,47 +43,47 @@ class RequestContext:
         operation: the request as a verb phrase, such as `create connector`.
         identity: the identity in words, such as `client 1111…`.
         subscription: id of the subscription of the request, or None.
+        from_manifest: whether the manifest decides about the request's content; a read is the operator's own.
     """
 
     operation: str
     identity: str = "the operator's identity"
     subscription: str | None = None
+    from_manifest: bool = True
 
 
-ErrorBuilder = Callable[[ErrorDetail, RequestContext], AzureError]
+MessageBuilder = Callable[[ErrorDetail, RequestContext], str]
 
 
-def throttled(_detail: ErrorDetail, context: RequestContext) -> AzureError:
-    """The service's rate limit is exhausted."""
-    return Throttled(f"Azure is throttling the requests of {context.identity} to {context.operation}. {WILL_RETRY}")
+@dataclass(frozen=True, slots=True)
+class ErrorRule:
+    """The meaning of an error code or HTTP status.
+
+    Attributes:
+        error: class of the error.
+        message: function that returns the message, or a template with the fields `operation`, `identity`, `status` and
+            `detail` (`: code: message` of the innermost error with a cause, or nothing).
+    """
+
+    error: type[AzureError]
+    message: str | MessageBuilder
+
+    def build(self, detail: ErrorDetail, outer: ErrorDetail, context: RequestContext, status: int) -> AzureError:
+        """Return the error.
+
+        Args:
+            detail: the error that has the code.
+            outer: the whole body, which contains `detail`.
+            context: the request.
+            status: HTTP status.
+        """
+        if callable(self.message):
+            return self.error(self.message(detail, context))
+        fields = {"operation": context.operation, "identity": context.identity, "status": status}
+        return self.error(self.message.format(**fields, detail=describe(outer)))
 
 
-def unavailable(detail: ErrorDetail, context: RequestContext) -> AzureError:
-    """The service itself failed."""
-    return AzureUnavailable(f"Azure failed to {context.operation}{describe(detail)}. {WILL_RETRY}")
-
-
-def conflict(detail: ErrorDetail, context: RequestContext) -> AzureError:
-    """Another operation on the same resource is in progress."""
-    return AzureUnavailable(f"Azure cannot {context.operation} at the moment{describe(detail)}. {WILL_RETRY}")
-
-
-def token_rejected(detail: ErrorDetail, context: RequestContext) -> AzureError:
-    """Azure Resource Manager rejected a token that Entra ID issued."""
-    return Forbidden(
-        f"Azure rejected the access token of {context.identity}{describe(detail)}. Check that the identity still "
-        "exists, is enabled and belongs to the tenant in spec.azure.tenantId."
-    )
-
-
-def describe(detail: ErrorDetail) -> str:
-    """Return `: code: message` with the available parts; the message of a nested error where the outer has none."""
-    source = next((error for error in detail.walk() if error.message), detail)
-    text = ": ".join(part for part in (source.code or detail.code, source.message.rstrip(" .")) if part)
-    return f": {text}" if text else ""
-
-
-def _authorization_failed(detail: ErrorDetail, context: RequestContext) -> AzureError:
+def _authorization_failed(detail: ErrorDetail, context: RequestContext) -> str:
     message = detail.message
     action = _quoted(message, r"perform action\(s\)", "perform action") or "of the request"
     scope = _quoted(message, r"linked scope\(s\)", "over scope")
@@ -103,7 +95,7 @@ def _authorization_failed(detail: ErrorDetail, context: RequestContext) -> Azure
     else:
         role = "Security Reader" if action.lower().endswith("/read") else "Security Admin"
     assignable = re.match(r"/subscriptions/[^/]+(/resourceGroups/[^/]+)?", scope, re.IGNORECASE)
-    return Forbidden(
+    return (
         f"Azure denied {identity} the action {action}{f' over {scope}' if scope else ''}. Assign a role with that "
         f"action, for example: az role assignment create --assignee-object-id {principal or '<object id>'} "
         f"--assignee-principal-type ServicePrincipal --role '{role}' "
@@ -112,20 +104,20 @@ def _authorization_failed(detail: ErrorDetail, context: RequestContext) -> Azure
     )
 
 
-def _wrong_tenant(detail: ErrorDetail, context: RequestContext) -> AzureError:
+def _wrong_tenant(detail: ErrorDetail, context: RequestContext) -> str:
     tenants = re.findall(r"sts\.windows\.net/([0-9a-fA-F-]{36})", detail.message)
     token_tenant, subscription_tenant = tenants[:2] if len(tenants) > 1 else ("another tenant", "its own")
     subscription = f"subscription {context.subscription}" if context.subscription else "the subscription"
-    return WrongTenant(
+    return (
         f"The token of {context.identity} is of tenant {token_tenant}, but {subscription} belongs to tenant "
         f"{subscription_tenant}: correct spec.azure.tenantId or spec.azure.subscriptionId, and use an identity of that "
         "tenant."
     )
 
 
-def _policy_denied(detail: ErrorDetail, context: RequestContext) -> AzureError:
+def _policy_denied(detail: ErrorDetail, context: RequestContext) -> str:
     policies = "; ".join(list(dict.fromkeys(_policies(detail)))[:3]) or "a policy that the response does not name"
-    return PolicyDenied(
+    return (
         f"Azure Policy denied the request to {context.operation}: {policies}. Change the manifest so that it complies, "
         "or ask the owner of the policy for an exemption."
     )
@@ -159,32 +151,26 @@ def _first_value(info: Mapping[str, Any], *keys: str) -> str:
     return next((str(info[key]) for key in keys if info.get(key)), "")
 
 
-def _subscription_not_found(detail: ErrorDetail, context: RequestContext) -> AzureError:
+def _subscription_not_found(detail: ErrorDetail, context: RequestContext) -> str:
     subscription = _quoted(detail.message, "subscription", "subscription identifier") or context.subscription or ""
-    return ScopeNotFound(
+    return (
         f"The subscription {subscription} does not exist, or {context.identity} has no access to it: check "
         "spec.azure.subscriptionId and spec.azure.tenantId, and assign the identity a role there."
     )
 
 
-def _group_not_found(detail: ErrorDetail, context: RequestContext) -> AzureError:
+def _group_not_found(detail: ErrorDetail, context: RequestContext) -> str:
     group = _quoted(detail.message, "resource group") or "of the manifest"
-    return ScopeNotFound(
+    return (
         f"The resource group {group} does not exist: check spec.azure.resourceGroup, or create it with "
         f"az group create --name {group} --location <region>{_subscription_option(context)}"
     )
 
 
-def _group_being_deleted(detail: ErrorDetail, context: RequestContext) -> AzureError:
-    return ScopeNotFound(
-        f"The resource group is being deleted, so Azure rejected the request to {context.operation}{describe(detail)}."
-    )
-
-
-def _not_registered(detail: ErrorDetail, context: RequestContext) -> AzureError:
+def _not_registered(detail: ErrorDetail, context: RequestContext) -> str:
     target = next((error.target for error in detail.walk() if error.target), "")
     namespace = target or _quoted(detail.message, "namespace") or _PROVIDER
-    return ProviderNotRegistered(
+    return (
         f"The subscription has not registered the resource provider {namespace}. Register it once, with: "
         f"az provider register --namespace {namespace}{_subscription_option(context)}"
     )
@@ -194,66 +180,13 @@ def _subscription_option(context: RequestContext) -> str:
     return f" --subscription {context.subscription}" if context.subscription else ""
 
 
-def _api_version_not_offered(detail: ErrorDetail, context: RequestContext) -> AzureError:
-    return InvalidRequest(
-        f"Azure does not offer the API version with which this operator would {context.operation}{describe(detail)}. "
-        "Check that the subscription is in Azure's commercial cloud, and upgrade the operator."
-    )
-
-
-def _token_expired(_detail: ErrorDetail, context: RequestContext) -> AzureError:
-    return AzureUnavailable(
-        f"Azure rejected a new access token of {context.identity} as expired. {WILL_RETRY} If the problem persists, "
-        "check the clock of the operator's node."
-    )
-
-
-def _rejected(detail: ErrorDetail, context: RequestContext) -> AzureError:
-    return InvalidRequest(f"Azure rejected the request to {context.operation}{describe(detail)}.")
-
-
-def _region_not_supported(detail: ErrorDetail, _context: RequestContext) -> AzureError:
+def _region_not_supported(detail: ErrorDetail, _context: RequestContext) -> str:
     location = _quoted(detail.message, "location") or "in the manifest"
     regions = _quoted(detail.message, "supported locations are", "available regions for the resource type is")
     choice = f"one of these: {regions}" if regions else "a region that Defender for Cloud offers for connectors"
-    return RegionNotSupported(
+    return (
         f"Defender for Cloud offers no connectors in the region {location}. A location cannot be changed: delete this "
         f"resource and create it again with spec.azure.location set to {choice}."
-    )
-
-
-def _other_location(detail: ErrorDetail, context: RequestContext) -> AzureError:
-    return InvalidRequest(
-        f"Azure rejected the request to {context.operation}{describe(detail)}. A connector cannot be moved: delete the "
-        "one in Azure, or create this resource again with its location or with another spec.azure.connectorName."
-    )
-
-
-def _locked(detail: ErrorDetail, context: RequestContext) -> AzureError:
-    return Forbidden(
-        f"A resource lock denied the request to {context.operation}{describe(detail)}. Remove the lock; to list the "
-        "locks: az lock list --resource-group <group>"
-    )
-
-
-def _subscription_disabled(detail: ErrorDetail, context: RequestContext) -> AzureError:
-    return Forbidden(
-        f"The subscription is disabled, so Azure rejected the request to {context.operation}{describe(detail)}. Enable "
-        "it again."
-    )
-
-
-def is_token_exchange_failure(detail: ErrorDetail) -> bool:
-    """Whether the text is about a one-time code that Defender could not exchange, whatever the error code."""
-    text = " ".join(f"{error.code} {error.message}" for error in detail.walk()).lower()
-    return "token exchange failed" in text or "invalidoauthcode" in text
-
-
-def token_exchange_failed(detail: ErrorDetail, _context: RequestContext) -> AzureError:
-    """Defender could not exchange the one-time code."""
-    return TokenExchangeFailed(
-        f"Defender for Cloud could not exchange the one-time code for an authorization{describe(detail)}. "
-        "The code cannot be used again: authorize once more to get a new one."
     )
 
 
@@ -265,42 +198,169 @@ def _quoted(text: str, *prefixes: str) -> str:
     return ""
 
 
-BY_CODE: Final[Mapping[str, ErrorBuilder]] = {
-    "expiredauthenticationtoken": _token_expired,
-    "invalidauthenticationtoken": token_rejected,
-    "authenticationfailed": token_rejected,
-    "invalidauthenticationtokentenant": _wrong_tenant,
-    "authorizationfailed": _authorization_failed,
-    "linkedauthorizationfailed": _authorization_failed,
-    "requestdisallowedbypolicy": _policy_denied,
-    "subscriptionnotfound": _subscription_not_found,
-    "invalidsubscriptionid": _subscription_not_found,
-    "resourcegroupnotfound": _group_not_found,
-    "resourcegroupbeingdeleted": _group_being_deleted,
-    "missingsubscriptionregistration": _not_registered,
-    "subscriptionnotregistered": _not_registered,
-    "noregisteredproviderfound": _api_version_not_offered,
-    "invalidapiversionparameter": _api_version_not_offered,
-    "locationnotavailableforresourcetype": _region_not_supported,
-    "invalidresourcelocation": _other_location,
-    "scopelocked": _locked,
-    "readonlydisabledsubscription": _subscription_disabled,
-    "disabledsubscription": _subscription_disabled,
-    "subscriptionrequeststhrottled": throttled,
-    "resourcerequeststhrottled": throttled,
-    "resourcecollectionrequeststhrottled": throttled,
-    "toomanyrequests": throttled,
-    "ratelimiting": throttled,
-    "responsepayloadtoolarge": _rejected,
-    "roleassignmentupdatenotpermitted": _rejected,
-    "tokenexchangefailed": token_exchange_failed,
-    "anotheroperationinprogress": conflict,
-    "conflictingconcurrentwritenotallowed": conflict,
-    "operationpreempted": conflict,
-    "servererror": unavailable,
-    "internalservererror": unavailable,
-    "serviceunavailable": unavailable,
-    "servertimeout": unavailable,
-    "gatewaytimeout": unavailable,
+_THROTTLED = ErrorRule(Throttled, f"Azure is throttling the requests of {{identity}} to {{operation}}. {WILL_RETRY}")
+_UNAVAILABLE = ErrorRule(AzureUnavailable, f"Azure failed to {{operation}}{{detail}}. {WILL_RETRY}")
+_CONFLICT = ErrorRule(AzureUnavailable, f"Azure cannot {{operation}} at the moment{{detail}}. {WILL_RETRY}")
+_NOT_FOUND = ErrorRule(AzureNotFound, "The resource of the request to {operation} does not exist{detail}.")
+_TOKEN_REJECTED = ErrorRule(
+    Forbidden,
+    "Azure rejected the access token of {identity}{detail}. Check that the identity still exists, is enabled and "
+    "belongs to the tenant in spec.azure.tenantId.",
+)
+_TOKEN_EXPIRED = ErrorRule(
+    AzureUnavailable,
+    f"Azure rejected a new access token of {{identity}} as expired. {WILL_RETRY} If the problem persists, check the "
+    "clock of the operator's node.",
+)
+_DENIED = ErrorRule(Forbidden, "Azure denied {identity} the request to {operation}{detail}.")
+_AUTHORIZATION_FAILED = ErrorRule(Forbidden, _authorization_failed)
+_LOCKED = ErrorRule(
+    Forbidden,
+    "A resource lock denied the request to {operation}{detail}. Remove the lock; to list the locks: "
+    "az lock list --resource-group <group>",
+)
+_SUBSCRIPTION_DISABLED = ErrorRule(
+    Forbidden,
+    "The subscription is disabled, so Azure rejected the request to {operation}{detail}. Enable it again.",
+)
+_SUBSCRIPTION_NOT_FOUND = ErrorRule(ScopeNotFound, _subscription_not_found)
+_NO_READABLE_SUBSCRIPTION = ErrorRule(
+    ScopeNotFound,
+    "None of the subscriptions exists, or {identity} has no access to them{detail}. Assign the identity a role there.",
+)
+_PROVIDER_NOT_REGISTERED = ErrorRule(ProviderNotRegistered, _not_registered)
+_API_NOT_OFFERED = ErrorRule(
+    InvalidRequest,
+    "Azure does not offer the API with which this operator would {operation}{detail}. Check that the subscription is "
+    "in Azure's commercial cloud, and upgrade the operator.",
+)
+_REGION_NOT_SUPPORTED = ErrorRule(RegionNotSupported, _region_not_supported)
+_REGION_DISALLOWED = ErrorRule(
+    RegionNotSupported,
+    "Azure does not permit this subscription to create resources in the region of the manifest{detail}. A location "
+    "cannot be changed: delete this resource and create it again with another spec.azure.location, or request access "
+    "to the region from Azure support.",
+)
+_OTHER_LOCATION = ErrorRule(
+    InvalidRequest,
+    "Azure rejected the request to {operation}{detail}. A connector cannot be moved: delete the one in Azure, or "
+    "create this resource again with its location or with another spec.azure.connectorName.",
+)
+_REJECTED = ErrorRule(InvalidRequest, "Azure rejected the request to {operation}{detail}.")
+_TOKEN_EXCHANGE_FAILED = ErrorRule(
+    TokenExchangeFailed,
+    "Defender for Cloud could not exchange the one-time code for an authorization{detail}. The code cannot be used "
+    "again: authorize once more to get a new one.",
+)
+_REDIRECT = ErrorRule(
+    AzureUnavailable,
+    "The request to {operation} got a redirect (HTTP {status}), which is not followed: check "
+    "DEFENDER_DEVOPS_ARM_ENDPOINT and the proxies between the operator and Azure.",
+)
+_INVALID_MANIFEST = ErrorRule(
+    InvalidRequest, "Azure rejected the request to {operation}{detail}. Correct the manifest accordingly."
+)
+_INVALID_REQUEST = ErrorRule(
+    InvalidRequest,
+    "Azure rejected the request to {operation}{detail}. The request is the operator's own, not the manifest's: upgrade "
+    "the operator, or report this message.",
+)
+
+BY_CODE: Final[Mapping[str, ErrorRule]] = {
+    # Rate limits
+    "SubscriptionRequestsThrottled": _THROTTLED,
+    "ResourceRequestsThrottled": _THROTTLED,
+    "ResourceCollectionRequestsThrottled": _THROTTLED,
+    "TooManyRequests": _THROTTLED,
+    "RateLimiting": _THROTTLED,
+    # Outages and concurrent operations
+    "ServerError": _UNAVAILABLE,
+    "InternalError": _UNAVAILABLE,
+    "InternalServerError": _UNAVAILABLE,
+    "ServiceUnavailable": _UNAVAILABLE,
+    "ServerBusy": _UNAVAILABLE,
+    "ServerTimeout": _UNAVAILABLE,
+    "RequestTimeout": _UNAVAILABLE,
+    "BadGateway": _UNAVAILABLE,
+    "GatewayTimeout": _UNAVAILABLE,
+    "AnotherOperationInProgress": _CONFLICT,
+    "ConflictingConcurrentWriteNotAllowed": _CONFLICT,
+    "OperationPreempted": _CONFLICT,
+    # Defender's authorization
+    "TokenExchangeFailed": _TOKEN_EXCHANGE_FAILED,
+    "InvalidOAuthCode": _TOKEN_EXCHANGE_FAILED,
+    # The operator's token and rights
+    "ExpiredAuthenticationToken": _TOKEN_EXPIRED,
+    "InvalidAuthenticationToken": _TOKEN_REJECTED,
+    "InvalidAuthenticationTokenAudience": _TOKEN_REJECTED,
+    "AuthenticationFailed": _TOKEN_REJECTED,
+    "AuthenticationFailedMissingToken": _TOKEN_REJECTED,
+    "InvalidAuthenticationTokenTenant": ErrorRule(WrongTenant, _wrong_tenant),
+    "AuthorizationFailed": _AUTHORIZATION_FAILED,
+    "LinkedAuthorizationFailed": _AUTHORIZATION_FAILED,
+    "ScopeLocked": _LOCKED,
+    "ReadOnlyDisabledSubscription": _SUBSCRIPTION_DISABLED,
+    "DisabledSubscription": _SUBSCRIPTION_DISABLED,
+    "SubscriptionDisabled": _SUBSCRIPTION_DISABLED,
+    # Its scope
+    "SubscriptionNotFound": _SUBSCRIPTION_NOT_FOUND,
+    "InvalidSubscriptionId": _SUBSCRIPTION_NOT_FOUND,
+    "MissingSubscription": _SUBSCRIPTION_NOT_FOUND,
+    "NoValidSubscriptionsInQueryRequest": _NO_READABLE_SUBSCRIPTION,
+    "ResourceGroupNotFound": ErrorRule(ScopeNotFound, _group_not_found),
+    "ResourceGroupBeingDeleted": ErrorRule(
+        ScopeNotFound,
+        "The resource group is being deleted, so Azure rejected the request to {operation}{detail}.",
+    ),
+    "MissingSubscriptionRegistration": _PROVIDER_NOT_REGISTERED,
+    "SubscriptionNotRegistered": _PROVIDER_NOT_REGISTERED,
+    # What Azure permits and offers. The first four would be a missing resource by their status 404.
+    "InvalidResourceType": _API_NOT_OFFERED,
+    "InvalidResourceNamespace": _API_NOT_OFFERED,
+    "ResourceTypeNotFound": _API_NOT_OFFERED,
+    "RoleDefinitionDoesNotExist": _REJECTED,
+    "NoRegisteredProviderFound": _API_NOT_OFFERED,
+    "InvalidApiVersionParameter": _API_NOT_OFFERED,
+    "MissingApiVersionParameter": _API_NOT_OFFERED,
+    "RequestDisallowedByPolicy": ErrorRule(PolicyDenied, _policy_denied),
+    "RequestDisallowedByAzure": _REGION_DISALLOWED,
+    "LocationNotAvailableForResourceType": _REGION_NOT_SUPPORTED,
+    "InvalidResourceLocation": _OTHER_LOCATION,
+    "ResponsePayloadTooLarge": _REJECTED,
+    "RoleAssignmentUpdateNotPermitted": _REJECTED,
+    "PrincipalNotFound": _REJECTED,
+    "UnmatchedPrincipalType": _REJECTED,
 }
-"""By code in lower case."""
+"""By error code."""
+
+BY_STATUS: Final[Mapping[int, ErrorRule]] = {
+    401: _TOKEN_REJECTED,
+    403: _DENIED,
+    404: _NOT_FOUND,
+    408: _UNAVAILABLE,
+    409: _CONFLICT,
+    429: _THROTTLED,
+}
+"""By HTTP status, where the code is unknown."""
+
+_BY_LOWER_CODE: Final = {code.lower(): rule for code, rule in BY_CODE.items()}
+
+
+def rule_for_code(code: str) -> ErrorRule | None:
+    """Return the rule of a code, in any case."""
+    return _BY_LOWER_CODE.get(code.lower())
+
+
+def rule_for_status(status: int, detail: ErrorDetail, context: RequestContext) -> ErrorRule:
+    """Return the rule of a response whose code is unknown."""
+    # Microsoft.Security names a failed exchange in the text only, with changing codes.
+    text = " ".join(f"{error.code} {error.message}" for error in detail.walk()).lower()
+    if "token exchange failed" in text or "invalidoauthcode" in text:
+        return _TOKEN_EXCHANGE_FAILED
+    if (rule := BY_STATUS.get(status)) is not None:
+        return rule
+    if status >= _SERVER_ERROR:
+        return _UNAVAILABLE
+    if status < _CLIENT_ERROR:
+        return _REDIRECT
+    return _INVALID_MANIFEST if context.from_manifest else _INVALID_REQUEST

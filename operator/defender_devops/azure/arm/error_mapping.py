@@ -14,34 +14,13 @@ from email.utils import parsedate_to_datetime
 from typing import Final
 
 from defender_devops.azure.arm.error_body import ErrorDetail, parse_error
-from defender_devops.azure.arm.error_codes import (
-    BY_CODE,
-    ErrorBuilder,
-    RequestContext,
-    conflict,
-    describe,
-    is_token_exchange_failure,
-    throttled,
-    token_exchange_failed,
-    token_rejected,
-    unavailable,
-)
-from defender_devops.errors import (
-    WILL_RETRY,
-    AzureError,
-    AzureNotFound,
-    AzureUnavailable,
-    Forbidden,
-    InvalidRequest,
-    Throttled,
-)
+from defender_devops.azure.arm.error_codes import RequestContext, rule_for_code, rule_for_status
+from defender_devops.errors import WILL_RETRY, AzureError, AzureUnavailable, Throttled
 
 __all__ = ["HttpResponse", "RequestContext", "error_for_response", "retry_after_seconds"]
 
 _RETRY_AFTER_MAX: Final = 3600.0
-_CLIENT_ERROR: Final = 400
 _TOO_MANY_REQUESTS: Final = 429
-_SERVER_ERROR: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,47 +87,11 @@ def _from_html(response: HttpResponse, context: RequestContext) -> AzureError:
 
 def _from_detail(detail: ErrorDetail, context: RequestContext, status: int) -> AzureError:
     for nested in detail.walk():
-        if (build := BY_CODE.get(nested.code.lower())) is not None:
-            error, code = build(nested, context), nested.code
+        if (rule := rule_for_code(nested.code)) is not None:
+            error, code = rule.build(nested, detail, context, status), nested.code
             break
     else:
+        error = rule_for_status(status, detail, context).build(detail, detail, context, status)
         code = detail.code
-        if is_token_exchange_failure(detail):
-            error = token_exchange_failed(detail, context)
-        else:
-            error = _from_status(detail, context, status)
     error.code = code or None
     return error
-
-
-def _from_status(detail: ErrorDetail, context: RequestContext, status: int) -> AzureError:
-    if (build := _BY_STATUS.get(status)) is not None:
-        return build(detail, context)
-    if status >= _SERVER_ERROR:
-        return unavailable(detail, context)
-    if status < _CLIENT_ERROR:
-        return AzureUnavailable(
-            f"The request to {context.operation} got a redirect (HTTP {status}), which is not followed: check "
-            "DEFENDER_DEVOPS_ARM_ENDPOINT and the proxies between the operator and Azure."
-        )
-    return InvalidRequest(
-        f"Azure rejected the request to {context.operation}{describe(detail)}. Correct the manifest accordingly."
-    )
-
-
-def _denied(detail: ErrorDetail, context: RequestContext) -> AzureError:
-    return Forbidden(f"Azure denied {context.identity} the request to {context.operation}{describe(detail)}.")
-
-
-def _not_found(detail: ErrorDetail, context: RequestContext) -> AzureError:
-    return AzureNotFound(f"The resource of the request to {context.operation} does not exist{describe(detail)}.")
-
-
-_BY_STATUS: Final[Mapping[int, ErrorBuilder]] = {
-    401: token_rejected,
-    403: _denied,
-    404: _not_found,
-    408: unavailable,
-    409: conflict,
-    _TOO_MANY_REQUESTS: throttled,
-}

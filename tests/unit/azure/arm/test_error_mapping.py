@@ -53,6 +53,11 @@ def error_of(status: int, body: bytes = b"", headers: dict[str, str] | None = No
     return error_for_response(HttpResponse(status, headers or {}, body), CONTEXT, NOW)
 
 
+SUPPORT = (
+    "Please provide below info when asking for support: timestamp = 2026-11-30T16:00:00Z, correlationId = "
+    "11111111-1111-1111-1111-111111111111."
+)
+
 CASES = {
     "no rights": (
         403,
@@ -246,6 +251,32 @@ CASES = {
     "lock": (409, arm("ScopeLocked", "The scope is locked by 'nodelete'."), Forbidden, ["lock"]),
     "other location": (409, arm("InvalidResourceLocation", "It exists in 'eastus'."), InvalidRequest, ["eastus"]),
     "disabled subscription": (409, arm("ReadOnlyDisabledSubscription", "It is disabled."), Forbidden, ["Enable it"]),
+    "region that Azure does not permit to the subscription": (
+        403,
+        arm(
+            "RequestDisallowedByAzure",
+            "Resource 'contoso' was disallowed by Azure: This policy maintains a set of best available regions where "
+            "your subscription can deploy resources.",
+        ),
+        RegionNotSupported,
+        ["best available regions", "another spec.azure.location", "Azure support"],
+    ),
+    "no subscription that the identity may query": (
+        400,
+        arm(
+            "BadRequest",
+            SUPPORT,
+            details=[{"code": "NoValidSubscriptionsInQueryRequest", "message": "There must be at least one."}],
+        ),
+        ScopeNotFound,
+        ["client c", "at least one"],
+    ),
+    "type that this cloud does not have": (
+        404,
+        arm("InvalidResourceType", "The resource type could not be found in the namespace."),
+        InvalidRequest,
+        ["commercial cloud", "upgrade the operator"],
+    ),
     "anything else": (400, arm("BadRequest", "The organization 'x' is no organization."), InvalidRequest, ["'x'"]),
     "no error at all": (400, b"", InvalidRequest, ["create connector"]),
 }
@@ -261,6 +292,51 @@ def test_a_response_becomes_its_error_with_a_message_that_says_what_to_do(
     assert len(error.message) <= 1024
     for word in phrases:
         assert word in error.message
+
+
+QUERY = RequestContext("query Resource Graph", "client c", from_manifest=False)
+
+
+@pytest.mark.parametrize(
+    ("details", "cause"),
+    [
+        (
+            [
+                {"code": "InvalidQuery", "message": "Query is invalid. Please refer to the documentation for Azure."},
+                {"code": "SemanticError", "message": "'nonsense' could not be resolved."},
+            ],
+            "SemanticError: 'nonsense' could not be resolved",
+        ),
+        (
+            [
+                {"code": "InvalidQuery", "message": "Query is invalid. Please refer to the documentation for Azure."},
+                {"code": "ParserFailure", "message": "ParserFailure", "line": 3, "token": "|"},
+            ],
+            "ParserFailure at line 3, near |",
+        ),
+        (
+            [
+                {
+                    "code": "A",
+                    "message": "A",
+                    "details": [{"code": "B", "details": [{"code": "C", "message": "It is."}]}],
+                }
+            ],
+            "C: It is",
+        ),
+        ([{"code": "Inner", "message": ""}], ": Inner."),
+        ([], "BadRequest"),
+    ],
+)
+def test_a_rejected_query_names_its_innermost_cause_and_blames_no_manifest(
+    details: list[dict[str, object]], cause: str
+) -> None:
+    response = HttpResponse(400, {}, arm("BadRequest", SUPPORT, details=details))
+    message = error_for_response(response, QUERY, NOW).message
+    assert cause in message
+    assert "anifest's: upgrade the operator" in message
+    assert "Correct the manifest" not in message
+    assert "2026-11-30" not in message
 
 
 def test_every_class_of_azure_errors_is_reached() -> None:
