@@ -67,27 +67,27 @@ class Azure:
         self.now += STEP
         return steps
 
-    def write(self, written: Report) -> None:
-        """Let the statuses be what the next look reads."""
-        statuses = {resource.metadata.uid: status for resource, status in written.organizations}
+    def write(self, result: Report) -> None:
+        """Store the statuses for the next reconcile."""
+        statuses = {resource.metadata.uid: status for resource, status in result.organizations}
         self.world = replace(
             self.world,
-            connector=self.world.connector.model_copy(update={"status": written.status}),
-            organizations=tuple(_with_status(each, statuses) for each in self.world.organizations),
+            connector=self.world.connector.model_copy(update={"status": result.status}),
+            organizations=tuple(_with_status(item, statuses) for item in self.world.organizations),
         )
 
     def settle(self, choice: Authorize | UpdateConfiguration | None) -> None:
         """End all operations."""
         if self.cloud.configuration is not None:
             onboarded = self._onboarded(self.cloud.configuration, choice)
-            before = {each.name: each for each in self.cloud.organizations}
-            below = tuple(_settled(before.get(name), name) for name in sorted(onboarded))
-            others = tuple(
+            previous = {organization.name: organization for organization in self.cloud.organizations}
+            below = tuple(_settled(previous.get(name), name) for name in sorted(onboarded))
+            other_items = tuple(
                 AzureOrganization(
                     name,
-                    OnboardingState.ONBOARDED_BY_OTHER_CONNECTOR if held else OnboardingState.NOT_ONBOARDED,
+                    OnboardingState.ONBOARDED_BY_OTHER_CONNECTOR if is_held else OnboardingState.NOT_ONBOARDED,
                 )
-                for name, held in self.organizations.items()
+                for name, is_held in self.organizations.items()
                 if name not in onboarded
             )
             self.world = replace(
@@ -96,18 +96,18 @@ class Azure:
                     self.cloud,
                     configuration=replace(self.cloud.configuration, provisioning_state=ProvisioningState.SUCCEEDED),
                     organizations=below,
-                    available=(*below, *others),
+                    available=(*below, *other_items),
                     probed_at=self.now,
                 ),
             )
         self.world = drop_fulfilled_requests(self.world)
 
     def _onboarded(self, configuration: Configuration, choice: Authorize | UpdateConfiguration | None) -> set[str]:
-        free = {name for name, held in self.organizations.items() if not held}
+        free = {name for name, is_held in self.organizations.items() if not is_held}
         if configuration.auto_discovery is AutoDiscovery.ENABLED:
             return free
         if choice is None or (choice.auto_discovery is None and choice.organizations is None):
-            return {each.name for each in self.cloud.organizations}
+            return {organization.name for organization in self.cloud.organizations}
         if choice.organizations is None:
             return free
         listed = {name.lower() for name in choice.organizations}
@@ -116,15 +116,17 @@ class Azure:
     def converge(self, rounds: int = 8) -> None:
         """Reconcile until there is nothing to do and nothing to write, twice over; fails where it goes on and on."""
         for _ in range(rounds):
-            before = self.world
-            if not self.reconcile() and _essence(self.world) == _essence(before):
+            previous = self.world
+            if not self.reconcile() and _essence(self.world) == _essence(previous):
                 return
         raise AssertionError(f"still at it after {rounds} rounds: {[step.describe() for step in self.log]}")
 
 
 def _essence(world: ConnectorSnapshot) -> object:
     """What is written: nothing of it may move by itself."""
-    return world.connector.status.dump(), [(each.metadata.name, each.status.dump()) for each in world.organizations]
+    return world.connector.status.dump(), [
+        (condition.metadata.name, condition.status.dump()) for condition in world.organizations
+    ]
 
 
 def _with_status(resource: DevOpsOrganization, statuses: Mapping[str, OrganizationStatus]) -> DevOpsOrganization:
@@ -132,6 +134,6 @@ def _with_status(resource: DevOpsOrganization, statuses: Mapping[str, Organizati
     return resource.model_copy(update={"status": status}) if status is not None else resource
 
 
-def _settled(before: AzureOrganization | None, name: str) -> AzureOrganization:
-    known = before or AzureOrganization(name, OnboardingState.ONBOARDED)
-    return replace(known, onboarding_state=OnboardingState.ONBOARDED, provisioning_state=ProvisioningState.SUCCEEDED)
+def _settled(previous: AzureOrganization | None, name: str) -> AzureOrganization:
+    previous = previous or AzureOrganization(name, OnboardingState.ONBOARDED)
+    return replace(previous, onboarding_state=OnboardingState.ONBOARDED, provisioning_state=ProvisioningState.SUCCEEDED)

@@ -7,9 +7,9 @@ organizations contoso and fabrikam, each with a generated DevOpsOrganization; no
     azure                       what Azure holds: see `AZURE`; null where there is no connector
     unreadable                  {reason, message, terminal, code}: Azure could not be read
     resources                   DevOpsOrganizations by organization: spec, or a list of specs, and beside it
-                                `generated`, `owned` (as `generated` unless told), `name`, `age` (minutes), `tracked`,
+                                `generated`, `owned` (default: as `generated`), `name`, `age` (minutes), `tracked`,
                                 `deleting`, `status`; null for none.
-                                What Azure told of and nobody mentions has a generated one.
+                                An organization of Azure that is not named here has a generated resource.
     code                        new | spent | refused | missing
     signIn                      fields of `SignIn`, with `spec.signIn` beside it
     prerequisites, expected, counts, conflictingConnectors   by organization
@@ -82,7 +82,7 @@ organizations:             # below the configuration: a state, or {state, annota
   contoso: Onboarded
   fabrikam: Onboarded
 others: {}                 # seen by listAvailableAzureDevOpsOrgs only
-available: told            # unknown | none
+available: listed          # unknown | none
 probe: null                # {reason, message, terminal, code}: why listAvailableAzureDevOpsOrgs failed
 readers: null              # by object id: ours | theirs
 """)
@@ -130,10 +130,12 @@ def snapshot(*fragments: str, failures: int = 0, timings: Timings | None = None)
         organizations=resources,
         code=_CODES[world["code"]],
         sign_in=SignIn(**world["signIn"]) if world.get("signIn") else None,
-        prerequisites={key: tuple(map(Prerequisite.model_validate, made)) for key, made in _by(world, "prerequisites")},
+        prerequisites={
+            key: tuple(map(Prerequisite.model_validate, checks)) for key, checks in _by(world, "prerequisites")
+        },
         expected={key: Counts(*counts) for key, counts in _by(world, "expected")},
         inventory=DiscoveredCounts({key: Counts(*counts) for key, counts in _by(world, "counts")}),
-        taken_names=frozenset({each.metadata.name for each in resources} | set(world.get("takenNames", ()))),
+        taken_names=frozenset({resource.metadata.name for resource in resources} | set(world.get("takenNames", ()))),
         existing_owner_uids=None if world.get("watches") == "one namespace" else frozenset({UID, OTHER_UID}),
         conflicting_connectors=dict(_by(world, "conflictingConnectors")),
         timings=timings or Timings(),
@@ -148,7 +150,7 @@ def cloud_of(world: ConnectorSnapshot) -> AzureState:
 
 
 def with_status(world: ConnectorSnapshot, status: ConnectorStatus) -> ConnectorSnapshot:
-    """The snapshot at the next look, once a status was written."""
+    """Return the snapshot of the next reconcile, with a new status."""
     return replace(world, connector=world.connector.model_copy(update={"status": status}))
 
 
@@ -169,8 +171,10 @@ def _cloud(world: Mapping[str, Any]) -> AzureState:
     azure = world.get("azure")
     if azure is None:
         return AzureState(fresh=True)
-    below, others = (tuple(_organization(*each) for each in _by(azure, key)) for key in ("organizations", "others"))
-    answers = {"told": (*below, *others), "none": (), "unknown": None}
+    below, other_items = (
+        tuple(_organization(*item) for item in _by(azure, key)) for key in ("organizations", "others")
+    )
+    answers = {"listed": (*below, *other_items), "none": (), "unknown": None}
     configuration = _configuration(azure.get("configuration"))
     return AzureState(
         connector=_azure_connector(azure),
@@ -179,18 +183,18 @@ def _cloud(world: Mapping[str, Any]) -> AzureState:
         available=None if configuration is None else answers[azure["available"]],
         probe_failure=Failure(**azure["probe"]) if azure.get("probe") else None,
         probed_at=NOW - timedelta(minutes=1),
-        readers=tuple(_reader(*each) for each in _by(azure, "readers")) if azure.get("readers") is not None else None,
+        readers=tuple(_reader(*item) for item in _by(azure, "readers")) if azure.get("readers") is not None else None,
         fresh=True,
     )
 
 
 def _azure_connector(azure: Mapping[str, Any]) -> Connector:
     owner = {} if azure["owner"] == "nobody" else {TAG_OWNER: _OWNERS.get(azure["owner"], azure["owner"])}
-    named = {TAG_RESOURCE: "security/contoso" if azure["owner"] == "ours" else "other/theirs"} if owner else {}
+    resource_tag = {TAG_RESOURCE: "security/contoso" if azure["owner"] == "ours" else "other/theirs"} if owner else {}
     return Connector(
         id=CONNECTOR_ID.lower(),
         location=azure["location"],
-        tags=azure["tags"] | owner | named,
+        tags=azure["tags"] | owner | resource_tag,
         hierarchy_identifier=hierarchy_identifier(UID) if azure["guid"] == "ours" else OTHER_UID,
         environment_name=azure["kind"],
     )
@@ -211,20 +215,20 @@ def _configuration(configuration: Mapping[str, Any] | None) -> Configuration | N
             auto_discovery=AutoDiscovery(agentless.get("autoDiscovery", "Enabled")),
             scanners=tuple(agentless.get("scanners", ())),
             inventory_list_type=agentless.get("type", "Exclusion"),
-            inventory=tuple(InventoryItem(*each) for each in agentless.get("inventory", ())),
+            inventory=tuple(InventoryItem(*item) for item in agentless.get("inventory", ())),
         ),
     )
 
 
 def _organization(name: str, state: str | Mapping[str, Any]) -> AzureOrganization:
-    told = {"state": state} if isinstance(state, str) else state
-    severity = told.get("annotations")
+    description = {"state": state} if isinstance(state, str) else state
+    severity = description.get("annotations")
     return AzureOrganization(
         name=name,
-        onboarding_state=_STATES[told.get("state", "Onboarded")],
-        provisioning_state=ProvisioningState(told.get("provisioning", "Succeeded")),
+        onboarding_state=_STATES[description.get("state", "Onboarded")],
+        provisioning_state=ProvisioningState(description.get("provisioning", "Succeeded")),
         annotations=Annotations(enabled=severity is not None, minimum_severity=severity),
-        status_message=told.get("message", ""),
+        status_message=description.get("message", ""),
     )
 
 
@@ -234,46 +238,50 @@ def _reader(principal: str, whose: str) -> RoleAssignment:
 
 
 def _resources(world: Mapping[str, Any], cloud: AzureState) -> Iterator[DevOpsOrganization]:
-    told = world.get("resources")
-    if told is None:
+    description = world.get("resources")
+    if description is None:
         return
-    names = {each.name for each in (*cloud.organizations, *(cloud.available or ()))}
-    mentioned = {name.lower() for name in told}
+    names = {organization.name for organization in (*cloud.organizations, *(cloud.available or ()))}
+    mentioned = {name.lower() for name in description}
     for name in sorted(names):
         if name.lower() not in mentioned:
             yield resource(name, {"generated": True})
-    for name, specs in told.items():
+    for name, specs in description.items():
         for number, spec in enumerate(specs if isinstance(specs, list) else [specs]):
             if spec is not None:
                 yield resource(name, {"name": f"declared-{name}-{number}"} | spec)
 
 
-def resource(organization: str, told: Mapping[str, Any]) -> DevOpsOrganization:
+def resource(organization: str, description: Mapping[str, Any]) -> DevOpsOrganization:
     """A DevOpsOrganization; generated, tracked, … beside what its spec says."""
-    ours = ("generated", "owned", "tracked", "deleting", "age", "name", "status", "generation")
-    labels = {LABEL_GENERATED: "true"} if told.get("generated") else {}
-    name = f"contoso-{organization.lower()}" if told.get("generated") and "name" not in told else told.get("name")
-    if told.get("generated") and name == f"declared-{organization}-0":
+    metadata_keys = ("generated", "owned", "tracked", "deleting", "age", "name", "status", "generation")
+    labels = {LABEL_GENERATED: "true"} if description.get("generated") else {}
+    name = (
+        f"contoso-{organization.lower()}"
+        if description.get("generated") and "name" not in description
+        else description.get("name")
+    )
+    if description.get("generated") and name == f"declared-{organization}-0":
         name = f"contoso-{organization.lower()}"
-    age = timedelta(minutes=told.get("age", 60))
+    age = timedelta(minutes=description.get("age", 60))
     return DevOpsOrganization.model_validate(
         {
             "metadata": {
                 "name": name,
                 "namespace": "security",
                 "uid": str(uuid.uuid5(uuid.NAMESPACE_OID, str(name))),
-                "generation": told.get("generation", 1),
+                "generation": description.get("generation", 1),
                 "labels": labels,
-                "annotations": {"argocd.argoproj.io/tracking-id": "app"} if told.get("tracked") else {},
+                "annotations": {"argocd.argoproj.io/tracking-id": "app"} if description.get("tracked") else {},
                 "creationTimestamp": (NOW - age).isoformat(),
-                "deletionTimestamp": NOW.isoformat() if told.get("deleting") else None,
-                "ownerReferences": [OWNER] if told.get("owned", told.get("generated")) else [],
+                "deletionTimestamp": NOW.isoformat() if description.get("deleting") else None,
+                "ownerReferences": [OWNER] if description.get("owned", description.get("generated")) else [],
             },
             "spec": {
                 "connectorRef": {"name": "contoso"},
                 "organization": organization,
-                **{key: value for key, value in told.items() if key not in ours},
+                **{key: value for key, value in description.items() if key not in metadata_keys},
             },
-            "status": told.get("status", {}),
+            "status": description.get("status", {}),
         }
     )

@@ -12,7 +12,7 @@ SELECTED = "spec: {organizations: {mode: Selected, names: [contoso, fabrikam]}}"
 CODE = "spec: {authorization: {method: Code, codeSecretRef: {name: defender-code, key: code}}}"
 OBSERVE = "spec: {managementPolicy: Observe}"
 FRESH = "status: null"
-"""A resource that nobody has looked at yet."""
+"""A resource without a status."""
 
 ABSENT = "azure: null"
 NO_CONFIGURATION = "azure: {configuration: null, organizations: null}"
@@ -30,12 +30,12 @@ class Case:
         steps: the plan, step by step, as each describes itself.
     """
 
-    why: str
+    title: str
     world: tuple[str, ...]
     steps: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return self.why
+        return self.title
 
 
 def planned(*world: str) -> list[str]:

@@ -20,7 +20,7 @@ CODES = ("c" * 64, "d" * 64, "e" * 64)
 
 
 @dataclass(frozen=True)
-class Wish:
+class UserEdit:
     """What users ask for at one time.
 
     Attributes:
@@ -51,13 +51,13 @@ class Wish:
         )
 
     def _organizations(self, present: tuple[DevOpsOrganization, ...]) -> list[DevOpsOrganization]:
-        before = {each.spec.organization: each for each in present if not each.is_generated}
-        made = []
+        previous = {resource.spec.organization: resource for resource in present if not resource.is_generated}
+        resources = []
         for organization, spec in self.declared.items():
             new = resource(organization, {"name": f"declared-{organization.lower()}", **spec})
-            old = before.get(organization)
-            made.append(new if old is None else old.model_copy(update={"spec": new.spec}))
-        return [*(each for each in present if each.is_generated), *made]
+            old = previous.get(organization)
+            resources.append(new if old is None else old.model_copy(update={"spec": new.spec}))
+        return [*(resource for resource in present if resource.is_generated), *resources]
 
 
 _NAME_LISTS = st.lists(st.sampled_from(NAMES), unique=True, max_size=3)
@@ -75,7 +75,7 @@ _SCANNING = st.fixed_dictionaries(
 _TAGS = st.dictionaries(st.sampled_from(["team", "costs"]), st.sampled_from(["red", "blue"]))
 _READERS = st.lists(
     st.fixed_dictionaries({"objectId": st.sampled_from(READERS), "principalType": st.just("Group")}),
-    unique_by=lambda each: each["objectId"],
+    unique_by=lambda reader: reader["objectId"],
 )
 _AUTHORIZATIONS = st.sampled_from(
     [
@@ -101,20 +101,20 @@ DECISIONS = st.dictionaries(
     ),
     max_size=3,
 )
-WISHES = st.builds(Wish, SPECS, DECISIONS, st.sampled_from([None, *CODES]))
+USER_EDITS = st.builds(UserEdit, SPECS, DECISIONS, st.sampled_from([None, *CODES]))
 VISIBLE = st.dictionaries(st.sampled_from(NAMES[:3]), st.booleans())
 """Organizations and whether another connector holds them; Wingtip is never there."""
 
 
 @st.composite
 def clusters(draw: st.DrawFn) -> Azure:
-    """An Azure with or without a connector, and a resource that nobody has looked at."""
+    """An Azure with or without a connector, and a resource without a status."""
     visible = draw(VISIBLE)
     exists = draw(st.booleans())
     readers = draw(st.dictionaries(st.sampled_from(READERS), st.just("theirs")))
-    held = (
-        draw(st.sets(st.sampled_from(sorted(name for name, taken in visible.items() if not taken))))
-        if any(not taken for taken in visible.values())
+    onboarded = (
+        draw(st.sets(st.sampled_from(sorted(name for name, is_held in visible.items() if not is_held))))
+        if any(not is_held for is_held in visible.values())
         else set()
     )
     azure = {
@@ -122,8 +122,8 @@ def clusters(draw: st.DrawFn) -> Azure:
         "tags": draw(st.dictionaries(st.sampled_from(["env", "Zone"]), st.just("x"))),
         "configuration": {"autoDiscovery": draw(st.sampled_from(["Enabled", "Disabled"]))},
         "readers": readers,
-        "organizations": {"contoso": None, "fabrikam": None} | dict.fromkeys(sorted(held), "Onboarded"),
-        "others": {name: "Held" if taken else "Free" for name, taken in visible.items() if name not in held},
+        "organizations": {"contoso": None, "fabrikam": None} | dict.fromkeys(sorted(onboarded), "Onboarded"),
+        "others": {name: "Held" if is_held else "Free" for name, is_held in visible.items() if name not in onboarded},
     }
     world = snapshot(yaml.safe_dump({"status": None, "resources": None, "azure": azure if exists else None}))
     return Azure(world, visible, NOW)

@@ -68,8 +68,8 @@ def drifted(kind: type[Any], item: AzureProperty) -> AzureState:
         return replace(azure, connector=replace(azure.connector, **({"tags": tags} if tags else change)))
     if kind is Configuration:
         return replace(azure, configuration=replace(azure.configuration, **change))
-    first, *others = azure.organizations
-    return replace(azure, organizations=(replace(first, **change), *others))
+    first, *other_items = azure.organizations
+    return replace(azure, organizations=(replace(first, **change), *other_items))
 
 
 @pytest.mark.parametrize("kind", TABLES, ids=lambda kind: kind.__name__)
@@ -108,5 +108,5 @@ def test_the_planner_and_the_command_know_every_managed_field(kind: type[Any], i
         world = replace(world, connector=snapshot(spec).connector)
     steps = [step for step in differences(assess(world)) if isinstance(step, AzureAction)]
     assert steps, f"plan/diff.py does not correct {item.name}"
-    shown = [change.field for step in steps for change in changes(step, drift)]
-    assert [field for field in shown if field.partition(".")[0] == item.name], f"{item.name} is missing in {shown}"
+    fields = [change.field for step in steps for change in changes(step, drift)]
+    assert [field for field in fields if field.partition(".")[0] == item.name], f"{item.name} is missing in {fields}"

@@ -24,7 +24,7 @@ from defender_devops.reconcile.plan.security_readers import reader_assignment_na
 from defender_devops.reconcile.report.report import Report, report
 from tests.unit.reconcile.azure_model import Azure
 from tests.unit.reconcile.builder import NOW, UID
-from tests.unit.reconcile.strategies import WISHES, Wish, clusters
+from tests.unit.reconcile.strategies import USER_EDITS, UserEdit, clusters
 
 Trouble = Callable[[AzureState], AzureState]
 TROUBLES: tuple[Trouble, ...] = (
@@ -53,68 +53,68 @@ quick = settings(
 
 
 @quick
-@given(clusters(), WISHES)
-def test_acting_on_the_plan_leaves_nothing_to_do(azure: Azure, wish: Wish) -> None:
-    wish.apply(azure)
+@given(clusters(), USER_EDITS)
+def test_executing_the_plan_leaves_nothing_to_do(azure: Azure, edit: UserEdit) -> None:
+    edit.apply(azure)
     azure.converge()  # fails where there is still something to do
 
 
-def asked_for(wish: Wish, visible: Mapping[str, bool]) -> set[str]:
+def asked_for(edit: UserEdit, visible: Mapping[str, bool]) -> set[str]:
     """The organizations that a wish names or covers, those left out that nobody can have: api.md, word by word."""
-    chosen = wish.spec["organizations"]
-    decisions = {name.lower(): spec["onboarding"] for name, spec in wish.declared.items()}
+    chosen = edit.spec["organizations"]
+    decisions = {name.lower(): spec["onboarding"] for name, spec in edit.declared.items()}
     listed = {name.lower() for name in (*chosen.get("names", ()), *chosen.get("exclude", ()))}
-    wanted = set()
-    for name, held in visible.items():
+    expected_names = set()
+    for name, is_held in visible.items():
         covered = (name.lower() in listed) == (chosen["mode"] == "Selected")
         decision = decisions.get(name.lower(), "Inherit")
-        if not held and (decision == "Onboarded" or (decision == "Inherit" and covered)):
-            wanted.add(name)
-    return wanted
+        if not is_held and (decision == "Onboarded" or (decision == "Inherit" and covered)):
+            expected_names.add(name)
+    return expected_names
 
 
 @quick
-@given(clusters(), WISHES)
-def test_it_ends_with_the_organizations_that_were_asked_for(azure: Azure, wish: Wish) -> None:
-    wish.apply(azure)
+@given(clusters(), USER_EDITS)
+def test_the_requested_organizations_are_onboarded_in_the_end(azure: Azure, edit: UserEdit) -> None:
+    edit.apply(azure)
     azure.converge()
     if azure.cloud.configuration is not None:
-        assert {each.name for each in azure.cloud.organizations} == asked_for(wish, azure.organizations)
+        assert {organization.name for organization in azure.cloud.organizations} == asked_for(edit, azure.organizations)
 
 
 @quick
-@given(clusters(), WISHES, st.data())
-def test_what_somebody_changes_in_azure_is_put_back(azure: Azure, wish: Wish, data: st.DataObject) -> None:
-    wish.apply(azure)
+@given(clusters(), USER_EDITS, st.data())
+def test_drift_in_azure_is_corrected(azure: Azure, edit: UserEdit, data: st.DataObject) -> None:
+    edit.apply(azure)
     azure.converge()
     if azure.cloud.configuration is None:
         return
-    before = outcome(azure)
+    expected = outcome(azure)
     for change in data.draw(st.lists(st.sampled_from(DRIFTS), min_size=1, max_size=3)):
         azure.world = replace(azure.world, cloud=change(azure.cloud))
     azure.converge()
-    assert outcome(azure) == before
+    assert outcome(azure) == expected
 
 
 @quick
-@given(clusters(), WISHES, st.lists(st.sampled_from(TROUBLES), min_size=1, max_size=4))
-def test_after_any_trouble_it_is_as_before(azure: Azure, wish: Wish, troubles: list[Trouble]) -> None:
-    wish.apply(azure)
+@given(clusters(), USER_EDITS, st.lists(st.sampled_from(TROUBLES), min_size=1, max_size=4))
+def test_the_outcome_is_the_same_after_any_failure(azure: Azure, edit: UserEdit, troubles: list[Trouble]) -> None:
+    edit.apply(azure)
     azure.converge()
-    before, calm = outcome(azure), azure.cloud
+    expected, calm = outcome(azure), azure.cloud
     for trouble in troubles:
         azure.world = replace(azure.world, cloud=trouble(calm), failures=5)
         assert not [step for step in plan(assess(azure.world), azure.now).actions if isinstance(step, Authorize)]
         azure.write(report(assess(azure.world), None, azure.now))
     azure.world = replace(azure.world, cloud=calm, failures=0)
     azure.converge()
-    assert outcome(azure) == before
+    assert outcome(azure) == expected
 
 
 def without_tags(cloud: AzureState) -> AzureState:
     assert cloud.connector is not None
-    others = {key: value for key, value in cloud.connector.tags.items() if key in {"env", "Zone"}}
-    return replace(cloud, connector=replace(cloud.connector, tags=others))
+    other_items = {key: value for key, value in cloud.connector.tags.items() if key in {"env", "Zone"}}
+    return replace(cloud, connector=replace(cloud.connector, tags=other_items))
 
 
 def without_an_organization(cloud: AzureState) -> AzureState:
@@ -123,7 +123,7 @@ def without_an_organization(cloud: AzureState) -> AzureState:
 
 def annotated_otherwise(cloud: AzureState) -> AzureState:
     medium = Annotations(enabled=True, minimum_severity="Medium")
-    return replace(cloud, organizations=tuple(replace(each, annotations=medium) for each in cloud.organizations))
+    return replace(cloud, organizations=tuple(replace(item, annotations=medium) for item in cloud.organizations))
 
 
 def discovering_otherwise(cloud: AzureState) -> AzureState:
@@ -142,7 +142,9 @@ def without_our_readers(cloud: AzureState) -> AzureState:
     return replace(
         cloud,
         readers=tuple(
-            each for each in cloud.readers or () if each.name != reader_assignment_name(UID, each.principal_id)
+            assignment
+            for assignment in cloud.readers or ()
+            if assignment.name != reader_assignment_name(UID, assignment.principal_id)
         ),
     )
 
@@ -158,16 +160,16 @@ DRIFTS = (
 
 
 @quick
-@given(clusters(), WISHES)
-def test_what_was_done_is_not_planned_again_and_nothing_new_comes_of_it(azure: Azure, wish: Wish) -> None:
-    wish.apply(azure)
+@given(clusters(), USER_EDITS)
+def test_an_executed_step_is_not_planned_again_and_adds_no_step(azure: Azure, edit: UserEdit) -> None:
+    edit.apply(azure)
     for _ in range(3):
         steps = plan(assess(azure.world), azure.now).actions
         world = azure.world
-        for done, step in enumerate(steps, start=1):
+        for fulfilled, step in enumerate(steps, start=1):
             world = step.effect(world, azure.now)
-            assert {each.describe() for each in plan(assess(world), azure.now).actions} <= {
-                each.describe() for each in steps[done:]
+            assert {step.describe() for step in plan(assess(world), azure.now).actions} <= {
+                step.describe() for step in steps[fulfilled:]
             }
         azure.reconcile()
 
@@ -181,48 +183,48 @@ def outcome(azure: Azure) -> object:
         None if cloud.connector is None else dict(cloud.connector.tags),
         None if cloud.configuration is None else cloud.configuration.auto_discovery,
         None if scanning is None or not scanning.enabled else scanning,
-        sorted((each.name, each.annotations) for each in cloud.organizations),
-        sorted(each.principal_id for each in cloud.readers or ()),
-        [(each.type, each.status, each.reason) for each in connector.status.conditions],
-        sorted(each.metadata.name for each in azure.world.organizations),
+        sorted((organization.name, organization.annotations) for organization in cloud.organizations),
+        sorted(assignment.principal_id for assignment in cloud.readers or ()),
+        [(condition.type, condition.status, condition.reason) for condition in connector.status.conditions],
+        sorted(resource.metadata.name for resource in azure.world.organizations),
     )
 
 
 @st.composite
-def histories(draw: st.DrawFn) -> tuple[Azure, list[tuple[Wish, int]]]:
+def histories(draw: st.DrawFn) -> tuple[Azure, list[tuple[UserEdit, int]]]:
     """A cluster, and wishes one after another, each with the reconciles that it lives to see.
 
     What a history cannot undo is left out of it: whether a code comes at all is the same in each wish, and a decision
     for an organization is changed, not withdrawn.
     """
     azure = draw(clusters())
-    requests = draw(st.lists(st.tuples(WISHES, st.integers(0, 3)), min_size=2, max_size=4))
+    requests = draw(st.lists(st.tuples(USER_EDITS, st.integers(0, 3)), min_size=2, max_size=4))
     last, _ = requests[-1]
-    method, names = last.spec["authorization"], {name for wish, _ in requests for name in wish.declared}
+    method, names = last.spec["authorization"], {name for edit, _ in requests for name in edit.declared}
     everybody = {name: {"onboarding": "Inherit"} for name in names}
     return azure, [
         (
             replace(
-                wish,
-                spec={**wish.spec, "authorization": method},
-                declared=everybody | dict(wish.declared),
+                edit,
+                spec={**edit.spec, "authorization": method},
+                declared=everybody | dict(edit.declared),
                 code=last.code,
             ),
             lived,
         )
-        for wish, lived in requests
+        for edit, lived in requests
     ]
 
 
 @quick
 @given(histories())
-def test_the_last_wish_alone_decides_where_it_ends(history: tuple[Azure, list[tuple[Wish, int]]]) -> None:
+def test_only_the_last_edit_decides_the_outcome(history: tuple[Azure, list[tuple[UserEdit, int]]]) -> None:
     azure, requests = history
     fresh = Azure(azure.world, azure.organizations, azure.now)
     requests[-1][0].apply(fresh)
     fresh.converge()
-    for wish, lived in requests:
-        wish.apply(azure)
+    for edit, lived in requests:
+        edit.apply(azure)
         for _ in range(lived):
             azure.reconcile()
     azure.converge()
@@ -230,27 +232,27 @@ def test_the_last_wish_alone_decides_where_it_ends(history: tuple[Azure, list[tu
 
 
 @quick
-@given(clusters(), st.lists(WISHES, min_size=1, max_size=4))
-def test_a_code_is_sent_once_at_most(azure: Azure, requests: list[Wish]) -> None:
-    for wish in requests:
-        wish.apply(azure)
+@given(clusters(), st.lists(USER_EDITS, min_size=1, max_size=4))
+def test_a_code_is_sent_once_at_most(azure: Azure, requests: list[UserEdit]) -> None:
+    for edit in requests:
+        edit.apply(azure)
         azure.reconcile()
         azure.reconcile()
-    sent = Counter(step.sha256 for step in azure.log if isinstance(step, Authorize))
-    assert all(times == 1 for times in sent.values())
+    code_counts = Counter(step.sha256 for step in azure.log if isinstance(step, Authorize))
+    assert all(times == 1 for times in code_counts.values())
 
 
 @quick
-@given(clusters(), WISHES, st.data())
-def test_a_code_whose_hash_is_in_status_is_never_planned(azure: Azure, wish: Wish, data: st.DataObject) -> None:
-    wish.apply(azure)
+@given(clusters(), USER_EDITS, st.data())
+def test_a_code_whose_hash_is_in_status_is_never_planned(azure: Azure, edit: UserEdit, data: st.DataObject) -> None:
+    edit.apply(azure)
     for _ in range(data.draw(st.integers(0, 2))):
         azure.reconcile()
-    if wish.code is None:
+    if edit.code is None:
         return
     last = data.draw(st.booleans())
-    known = {"codeHash": wish.code} if last else {"codeHash": "f" * 64, "spentCodeHashes": [wish.code]}
-    status = type(azure.world.connector.status).model_validate({"authorization": known})
+    previous = {"codeHash": edit.code} if last else {"codeHash": "f" * 64, "spentCodeHashes": [edit.code]}
+    status = type(azure.world.connector.status).model_validate({"authorization": previous})
     azure.world = replace(azure.world, connector=azure.world.connector.model_copy(update={"status": status}))
     assert not [step for step in plan(assess(azure.world), azure.now).actions if isinstance(step, Authorize)]
 
@@ -260,11 +262,11 @@ def writes(world: ConnectorSnapshot) -> list[str]:
 
 
 @quick
-@given(clusters(), WISHES, st.integers(0, 3), st.data())
-def test_nothing_is_written_to_azure_where_nothing_may_be(
-    azure: Azure, wish: Wish, rounds: int, data: st.DataObject
+@given(clusters(), USER_EDITS, st.integers(0, 3), st.data())
+def test_nothing_is_written_to_azure_where_that_is_forbidden(
+    azure: Azure, edit: UserEdit, rounds: int, data: st.DataObject
 ) -> None:
-    wish.apply(azure)
+    edit.apply(azure)
     for _ in range(rounds):
         azure.reconcile()
     way = data.draw(st.sampled_from(["observe", "suspend", "foreign owner", "unreadable"]))
@@ -285,16 +287,16 @@ def test_nothing_is_written_to_azure_where_nothing_may_be(
     assert not writes(replace(world, connector=world.connector.model_copy(update={"spec": spec})))
 
 
-def statuses(written: Report) -> list[dict[str, Any]]:
+def statuses(result: Report) -> list[dict[str, Any]]:
     """As they are written: the connector's, then each organization's."""
-    return [written.status.dump(), *(status.dump() for _, status in written.organizations)]
+    return [result.status.dump(), *(status.dump() for _, status in result.organizations)]
 
 
 @quick
-@given(clusters(), WISHES, st.integers(0, 3), st.integers(0, 240))
-def test_nothing_changed_means_that_nothing_is_written(azure: Azure, wish: Wish, rounds: int, minutes: int) -> None:
+@given(clusters(), USER_EDITS, st.integers(0, 3), st.integers(0, 240))
+def test_an_unchanged_state_writes_no_status(azure: Azure, edit: UserEdit, rounds: int, minutes: int) -> None:
     """The report of a reported status is the same, now and until the moment that it names; so is a plan at rest."""
-    wish.apply(azure)
+    edit.apply(azure)
     for _ in range(rounds):
         azure.reconcile()
     first = report(assess(azure.world), None, azure.now)
@@ -311,28 +313,28 @@ def test_nothing_changed_means_that_nothing_is_written(azure: Azure, wish: Wish,
 
 
 @quick
-@given(clusters(), WISHES, st.integers(0, 3))
-def test_ready_reconciling_and_stalled_are_in_step(azure: Azure, wish: Wish, rounds: int) -> None:
-    wish.apply(azure)
+@given(clusters(), USER_EDITS, st.integers(0, 3))
+def test_ready_reconciling_and_stalled_are_consistent(azure: Azure, edit: UserEdit, rounds: int) -> None:
+    edit.apply(azure)
     for _ in range(rounds):
         azure.reconcile()
-    written = report(assess(azure.world), None, azure.now)
-    for conditions in (written.status.conditions, *(each.conditions for _, each in written.organizations)):
+    result = report(assess(azure.world), None, azure.now)
+    for conditions in (result.status.conditions, *(resource.conditions for _, resource in result.organizations)):
         flags = [is_true(conditions, kind) for kind in ("Ready", "Reconciling", "Stalled")]
         assert flags.count(True) == 1
-        assert all(len(each.message.encode()) <= 1024 for each in conditions)
-    assert written.status.observed_generation == azure.world.connector.metadata.generation
+        assert all(len(condition.message.encode()) <= 1024 for condition in conditions)
+    assert result.status.observed_generation == azure.world.connector.metadata.generation
 
 
 @quick
-@given(clusters(), WISHES)
-def test_what_converged_with_a_code_or_an_adoption_is_ready_or_says_why(azure: Azure, wish: Wish) -> None:
-    wish.apply(azure)
+@given(clusters(), USER_EDITS)
+def test_a_converged_connector_is_ready_or_reports_why_not(azure: Azure, edit: UserEdit) -> None:
+    edit.apply(azure)
     azure.converge()
     cloud, status = azure.cloud, azure.world.connector.status
     if cloud.connector is None:
         adopts = azure.world.connector.spec.authorization.method is AuthorizationMethod.ADOPT
-        assert adopts or wish.code is None
+        assert adopts or edit.code is None
         assert not is_true(status.conditions, "Ready")
         return
     assert is_true(status.conditions, "Provisioned")

@@ -35,7 +35,7 @@ from tests.unit.reconcile.report import (
 from tests.unit.reconcile.report import (
     test_organizations as test_organization_statuses,
 )
-from tests.unit.reconcile.strategies import WISHES, Wish, clusters
+from tests.unit.reconcile.strategies import USER_EDITS, UserEdit, clusters
 from tests.unit.reconcile.test_properties import quick
 
 TABLES = (
@@ -55,12 +55,12 @@ WORLDS = sorted({case.world for table in TABLES for case in table})
 OLDER_MESSAGE = "The connector is not ready yet: see its conditions."
 
 
-def with_report(world: ConnectorSnapshot, written: Report) -> ConnectorSnapshot:
+def with_report(world: ConnectorSnapshot, result: Report) -> ConnectorSnapshot:
     """The snapshot of the next reconcile, with the statuses that a report wrote."""
-    statuses = {resource.metadata.uid: status for resource, status in written.organizations}
+    statuses = {resource.metadata.uid: status for resource, status in result.organizations}
     return replace(
         world,
-        connector=world.connector.model_copy(update={"status": written.status}),
+        connector=world.connector.model_copy(update={"status": result.status}),
         organizations=tuple(
             resource.model_copy(update={"status": statuses.get(resource.metadata.uid, resource.status)})
             for resource in world.organizations
@@ -107,12 +107,12 @@ def without_messages(value: object) -> object:
 def decisions(world: ConnectorSnapshot) -> object:
     """Everything that is decided for a snapshot: the steps, the statuses without messages, and the next deadline."""
     assessment = assess(world)
-    written = report(assessment, None, NOW)
+    result = report(assessment, None, NOW)
     return (
         [step.describe() for step in plan(assessment, NOW).actions],
-        without_messages(written.status.dump()),
-        [(resource.metadata.uid, without_messages(status.dump())) for resource, status in written.organizations],
-        written.reevaluate_at,
+        without_messages(result.status.dump()),
+        [(resource.metadata.uid, without_messages(status.dump())) for resource, status in result.organizations],
+        result.reevaluate_at,
     )
 
 
@@ -134,9 +134,11 @@ def test_rewording_every_message_of_a_status_changes_no_plan_and_no_condition(fr
 
 
 @quick
-@given(clusters(), WISHES, WISHES, st.integers(0, 3))
-def test_rewording_during_any_history_changes_no_decision(azure: Azure, wish: Wish, later: Wish, rounds: int) -> None:
-    wish.apply(azure)
+@given(clusters(), USER_EDITS, USER_EDITS, st.integers(0, 3))
+def test_rewording_during_any_history_changes_no_decision(
+    azure: Azure, edit: UserEdit, later: UserEdit, rounds: int
+) -> None:
+    edit.apply(azure)
     for _ in range(rounds):
         azure.reconcile()
     later.apply(azure)

@@ -39,20 +39,20 @@ def after(step: Action, *world: str) -> ConnectorSnapshot:
     return step.effect(snapshot(*world), NOW)
 
 
-def test_a_created_connector_is_there_with_nothing_below_it() -> None:
+def test_a_created_connector_has_no_configuration() -> None:
     step = CreateConnector(CONNECTOR_ID, "westeurope", {"a": "b"}, "guid")
-    made = after(step, ABSENT, "status: {azure: {organizationsMode: All, created: true}}")
-    cloud = cloud_of(made)
+    result = after(step, ABSENT, "status: {azure: {organizationsMode: All, created: true}}")
+    cloud = cloud_of(result)
     assert cloud.connector is not None
     assert (cloud.connector.tags, cloud.connector.hierarchy_identifier) == ({"a": "b"}, "guid")
     assert cloud.connector.environment_name == "AzureDevOps"
     assert (cloud.configuration, cloud.organizations, cloud.readers) == (None, (), ())
-    assert made.connector.status.azure is not None
-    assert made.connector.status.azure.organizations_mode is None
+    assert result.connector.status.azure is not None
+    assert result.connector.status.azure.organizations_mode is None
 
 
 @pytest.mark.parametrize("kind", [SetTags, RemoveOwnerTags])
-def test_tags_are_the_new_ones(kind: type[SetTags]) -> None:
+def test_setting_tags_replaces_them(kind: type[SetTags]) -> None:
     connector = cloud_of(after(kind({"x": "y"}, ("x",)))).connector
     assert connector is not None
     assert connector.tags == {"x": "y"}
@@ -61,7 +61,7 @@ def test_tags_are_the_new_ones(kind: type[SetTags]) -> None:
 
 
 @pytest.mark.parametrize("kind", [Authorize, UpdateConfiguration])
-def test_a_change_of_the_configuration_is_under_way(kind: type[Authorize | UpdateConfiguration]) -> None:
+def test_a_change_of_the_configuration_is_in_progress(kind: type[Authorize | UpdateConfiguration]) -> None:
     step = kind(auto_discovery=AutoDiscovery.DISABLED, organizations=("b", "A"), agentless=SCAN)
     cloud = cloud_of(after(step, "azure: {configuration: {state: Failed, message: boom}}"))
     assert cloud.configuration is not None
@@ -77,38 +77,41 @@ def test_a_change_of_the_configuration_is_under_way(kind: type[Authorize | Updat
     }
 
 
-def test_what_a_change_does_not_name_stays() -> None:
+def test_a_change_keeps_what_it_does_not_name() -> None:
     world = "azure: {configuration: {autoDiscovery: Enabled, agentless: {}}}"
-    before = cloud_of(snapshot(world)).configuration
+    configuration = cloud_of(snapshot(world)).configuration
     after_scan = cloud_of(after(UpdateConfiguration(agentless=SCAN), world))
     after_choice = cloud_of(after(UpdateConfiguration(auto_discovery=AutoDiscovery.DISABLED), world))
-    assert before is not None
+    assert configuration is not None
     assert after_scan.configuration is not None
     assert after_choice.configuration is not None
     assert after_scan.configuration.auto_discovery is AutoDiscovery.ENABLED
-    assert after_choice.configuration.agentless == before.agentless
+    assert after_choice.configuration.agentless == configuration.agentless
     assert (set(after_scan.pending_requests), set(after_choice.pending_requests)) == ({"agentless"}, {"organizations"})
 
 
-def test_a_code_makes_void_what_was_known_of_the_authorization() -> None:
+def test_a_code_resets_the_state_of_the_authorization() -> None:
     world = "status: {conditions: [{type: Authorized, status: 'True', reason: Authorized}]}"
-    made = after(Authorize(auto_discovery=AutoDiscovery.ENABLED, sha256="x"), world)
-    cloud = cloud_of(made)
+    result = after(Authorize(auto_discovery=AutoDiscovery.ENABLED, sha256="x"), world)
+    cloud = cloud_of(result)
     assert (cloud.available, cloud.probe_failure, cloud.probed_at) == (None, None, None)
-    told = find_condition(made.connector.status.conditions, "Authorized")
-    assert told is not None
-    assert told.status == "Unknown"
+    authorized = find_condition(result.connector.status.conditions, "Authorized")
+    assert authorized is not None
+    assert authorized.status == "Unknown"
 
 
-def test_a_code_makes_a_configuration_where_there_was_none() -> None:
+def test_a_code_creates_a_missing_configuration() -> None:
     cloud = cloud_of(after(Authorize(auto_discovery=AutoDiscovery.ENABLED), "azure: {configuration: null}"))
     assert cloud.configuration is not None
     assert cloud.configuration.auto_discovery is AutoDiscovery.ENABLED
 
 
-def test_annotations_of_one_organization_are_under_way() -> None:
+def test_annotations_of_one_organization_are_in_progress() -> None:
     cloud = cloud_of(after(SetAnnotations("FABRIKAM", ON)))
-    changed = {each.name: (each.annotations, each.provisioning_state) for each in cloud.organizations}
+    changed = {
+        organization.name: (organization.annotations, organization.provisioning_state)
+        for organization in cloud.organizations
+    }
     assert changed == {
         "contoso": (Annotations(enabled=False), ProvisioningState.SUCCEEDED),
         "fabrikam": (ON, ProvisioningState.PENDING),
@@ -118,53 +121,53 @@ def test_annotations_of_one_organization_are_under_way() -> None:
     assert "annotations/fabrikam" in cloud.pending_requests
 
 
-def test_readers_come_and_go() -> None:
-    made = AssignReader("name", "principal", "Group", ROLE).effect(snapshot("azure: {readers: {}}"), NOW)
-    assert [each.principal_id for each in cloud_of(made).readers or ()] == ["principal"]
-    gone = RemoveReader("name", "principal").effect(made, NOW)
-    assert cloud_of(gone).readers == ()
+def test_readers_are_added_and_removed() -> None:
+    result = AssignReader("name", "principal", "Group", ROLE).effect(snapshot("azure: {readers: {}}"), NOW)
+    assert [assignment.principal_id for assignment in cloud_of(result).readers or ()] == ["principal"]
+    removed = RemoveReader("name", "principal").effect(result, NOW)
+    assert cloud_of(removed).readers == ()
 
 
-def test_nothing_is_left_of_a_deleted_connector() -> None:
+def test_a_deleted_connector_leaves_an_empty_state() -> None:
     cloud = cloud_of(after(DeleteConnector(CONNECTOR_ID)))
     assert (cloud.connector, cloud.configuration, cloud.organizations, cloud.available) == (None, None, (), None)
     assert cloud.fresh
 
 
-def test_a_step_in_azure_changes_nothing_that_could_not_be_read() -> None:
+def test_a_step_does_not_change_an_unknown_state() -> None:
     world = snapshot("unreadable: {reason: Throttled, message: slow}")
     assert not DeleteConnector(CONNECTOR_ID).effect(world, NOW).cloud.is_known
 
 
-def test_the_finalizer_comes_once_and_goes_alone() -> None:
-    others = "metadata: {finalizers: [example.com/x]}"
-    made = after(AddFinalizer(), others)
-    assert made.connector.metadata.finalizers == ("example.com/x", FINALIZER)
-    assert AddFinalizer().effect(made, NOW).connector.metadata.finalizers == ("example.com/x", FINALIZER)
-    assert RemoveFinalizer().effect(made, NOW).connector.metadata.finalizers == ("example.com/x",)
+def test_only_the_operator_s_finalizer_is_added_once_and_removed() -> None:
+    other_items = "metadata: {finalizers: [example.com/x]}"
+    result = after(AddFinalizer(), other_items)
+    assert result.connector.metadata.finalizers == ("example.com/x", FINALIZER)
+    assert AddFinalizer().effect(result, NOW).connector.metadata.finalizers == ("example.com/x", FINALIZER)
+    assert RemoveFinalizer().effect(result, NOW).connector.metadata.finalizers == ("example.com/x",)
 
 
-def test_a_generated_resource_is_there_without_a_decision() -> None:
-    made = after(CreateOrganization("contoso-tailspin", "tailspin")).organizations[-1]
-    assert made.is_generated
-    assert not made.has_user_decision
-    assert made.key == ("contoso", "tailspin")
-    assert (made.metadata.namespace, made.metadata.creation_timestamp) == ("security", NOW)
+def test_a_generated_resource_has_no_decision() -> None:
+    result = after(CreateOrganization("contoso-tailspin", "tailspin")).organizations[-1]
+    assert result.is_generated
+    assert not result.has_user_decision
+    assert result.key == ("contoso", "tailspin")
+    assert (result.metadata.namespace, result.metadata.creation_timestamp) == ("security", NOW)
 
 
-def test_a_deleted_resource_is_gone_and_the_others_are_not() -> None:
+def test_only_the_deleted_resource_is_removed() -> None:
     world = snapshot()
-    gone, kept = world.organizations
-    assert DeleteOrganization(gone).effect(world, NOW).organizations == (kept,)
+    removed, remaining = world.organizations
+    assert DeleteOrganization(removed).effect(world, NOW).organizations == (remaining,)
 
 
-def test_a_released_resource_is_a_declared_one_and_the_others_are_as_before() -> None:
+def test_a_released_resource_is_a_declared_one() -> None:
     world = snapshot(TAKEN)
-    taken = next(each for each in world.organizations if each.has_user_decision)
-    let_go = ReleaseOrganization(taken).effect(world, NOW)
-    assert [each.is_generated for each in let_go.organizations] == [True, False]
+    claimed = next(resource for resource in world.organizations if resource.has_user_decision)
+    let_go = ReleaseOrganization(claimed).effect(world, NOW)
+    assert [resource.is_generated for resource in let_go.organizations] == [True, False]
     assert LABEL_GENERATED not in let_go.organizations[1].metadata.labels
-    assert let_go.organizations[1].spec == taken.spec
+    assert let_go.organizations[1].spec == claimed.spec
 
 
 @pytest.mark.parametrize(
@@ -181,5 +184,5 @@ def test_a_released_resource_is_a_declared_one_and_the_others_are_as_before() ->
         (RemoveFinalizer(), "remove the finalizer, so that Kubernetes deletes the resource"),
     ],
 )
-def test_a_step_says_in_one_sentence_what_it_does(step: Action, sentence: str) -> None:
+def test_a_step_describes_itself(step: Action, sentence: str) -> None:
     assert step.describe() == sentence

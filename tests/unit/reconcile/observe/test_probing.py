@@ -19,7 +19,7 @@ from defender_devops.reconcile.observe.sign_in import SignInObserver
 from defender_devops.settings import Settings
 from tests.unit.reconcile.builder import NOW, cloud_of, snapshot
 from tests.unit.reconcile.cases import LISTED, OBSERVE, SELECTED
-from tests.unit.reconcile.says import HELD, HELD_BY_NAME, TYPO
+from tests.unit.reconcile.condition_cases import HELD, HELD_BY_NAME, TYPO
 
 REFRESH, CHECK = timedelta(minutes=5), timedelta(minutes=10)
 

@@ -16,7 +16,7 @@ from defender_devops.reconcile.observe.sign_in import SignInFindings, SignInObse
 from defender_devops.reconcile.report.report import report
 from defender_devops.signin.sessions.state import SignInState
 from tests.unit.reconcile.builder import NOW, resource, snapshot
-from tests.unit.reconcile.says import SIGN_IN
+from tests.unit.reconcile.condition_cases import SIGN_IN
 
 if TYPE_CHECKING:
     from defender_devops.azuredevops.prerequisite_checker import PrerequisiteChecker

@@ -273,7 +273,7 @@ def test_authorization(case: Case) -> None:
     assert planned(*case.world) == list(case.steps)
 
 
-def test_a_connector_is_made_with_our_tags_and_a_guid_that_a_repeat_would_find() -> None:
+def test_a_connector_is_created_with_owner_tags_and_a_derived_guid() -> None:
     world = snapshot(ABSENT, FRESH, CODE, NEW, "spec: {azure: {tags: {team: red}}}")
     assert plan(assess(world), NOW).actions[:4] == (
         RecordManagedTags(("team",)),
@@ -299,11 +299,11 @@ def test_the_connector_has_the_name_that_the_spec_gives_it() -> None:
     assert create.id.endswith("/legacy")
 
 
-def test_the_derived_guid_is_one_of_its_own_for_each_resource() -> None:
+def test_each_resource_derives_a_different_guid() -> None:
     assert hierarchy_identifier(UID) == hierarchy_identifier(UID.upper())
     assert hierarchy_identifier(UID) != hierarchy_identifier("88888888-8888-8888-8888-888888888888")
 
 
-def test_a_plan_without_azure_needs_no_fresh_reading() -> None:
+def test_a_plan_without_azure_actions_needs_no_fresh_state() -> None:
     assert not plan(assess(snapshot("metadata: {finalizers: []}")), NOW).writes_to_azure
     assert plan(assess(snapshot(SELECTED)), NOW).writes_to_azure

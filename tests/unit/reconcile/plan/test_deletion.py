@@ -111,7 +111,7 @@ def test_deletion(case: Case) -> None:
     assert planned(*case.world) == list(case.steps)
 
 
-def test_only_the_owner_s_tags_are_taken_off_and_letting_go_does_not_depend_on_it() -> None:
+def test_only_owner_tags_are_removed_and_the_release_does_not_depend_on_it() -> None:
     world = snapshot(GOING, ADOPTED, "azure: {tags: {team: red}}")
     step = plan(assess(world), NOW).actions[0]
     assert step == RemoveOwnerTags({"team": "red"}, ("defender-devops-owner", "defender-devops-resource"))

@@ -215,24 +215,24 @@ def test_features(case: Case) -> None:
     assert planned(*case.world) == list(case.steps)
 
 
-def test_annotations_are_asked_for_in_azure_s_terms() -> None:
+def test_annotations_are_requested_in_azure_s_terms() -> None:
     assert plan(assess(snapshot(HIGH, HALF)), NOW).actions == (
         SetAnnotations("contoso", Annotations(enabled=True, minimum_severity="High")),
         SetAnnotations("fabrikam", Annotations(enabled=True, minimum_severity="High")),
     )
 
 
-def test_scanning_is_asked_for_in_azure_s_terms() -> None:
-    wanted = AgentlessConfiguration(
+def test_scanning_is_requested_in_azure_s_terms() -> None:
+    expected_names = AgentlessConfiguration(
         enabled=True,
         auto_discovery=AutoDiscovery.DISABLED,
         inventory_list_type="Inclusion",
         inventory=(InventoryItem("AzureDevOpsOrganization", "contoso"),),
     )
-    assert plan(assess(snapshot(INCLUDING)), NOW).actions == (UpdateConfiguration(agentless=wanted),)
+    assert plan(assess(snapshot(INCLUDING)), NOW).actions == (UpdateConfiguration(agentless=expected_names),)
 
 
-def test_assignments_have_derived_names_so_that_a_repeat_finds_its_own() -> None:
+def test_assignments_have_derived_names() -> None:
     world = snapshot(ONE, assigned(f"{{{USER}: ours}}"))
     assert plan(assess(world), NOW).actions == (
         AssignReader(reader_assignment_name(UID, GROUP), GROUP, "Group", ROLE),

@@ -1,4 +1,4 @@
-"""Which organizations Defender is told to hold: mode, exclusions, decisions, and what Azure says is there."""
+"""Which organizations are requested from Defender: by mode, exclusions, decisions and what Azure lists."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ CASES = [
     Case("ours whose tags somebody removed is ours again", (NOBODY,), (OWN,)),
     Case("ours whose tags somebody removed is ours again, also with Never", (NOBODY, CODE_NEVER), (OWN,)),
     Case("ours whose taker died is ours again", (DEAD,), (OWN,)),
-    # not adopted by looking at it
+    # Observe does not adopt
     Case(
         "a connector that was only observed is another's, not taken back",
         (ANOTHER, ALWAYS, "status: {azure: null}"),
@@ -116,7 +116,7 @@ def test_ownership(case: Case) -> None:
     assert planned(*case.world) == list(case.steps)
 
 
-def test_tags_are_sent_as_a_whole_in_the_spelling_that_they_have() -> None:
+def test_all_tags_are_sent_with_their_present_spelling() -> None:
     world = snapshot(TAGS, "azure: {tags: {Team: blue, env: prod}}")
     assert plan(assess(world), NOW).actions == (
         RecordManagedTags(("costs",)),
@@ -133,22 +133,22 @@ def test_tags_are_sent_as_a_whole_in_the_spelling_that_they_have() -> None:
     )
 
 
-def test_the_owner_s_tag_counts_in_any_case() -> None:
+def test_the_name_of_the_owner_tag_is_case_insensitive() -> None:
     assert (
         assess(snapshot("azure: {owner: nobody, tags: {Defender-DevOps-Owner: cluster-2/x}}", FRESH)).ownership_conflict
         is not None
     )
-    ours = f"azure: {{owner: nobody, tags: {{Defender-DevOps-Owner: cluster-1/{UID}}}}}"
-    assert assess(snapshot(ours, CODE_NEVER, FRESH)).ownership_conflict is None
+    own_tag = f"azure: {{owner: nobody, tags: {{Defender-DevOps-Owner: cluster-1/{UID}}}}}"
+    assert assess(snapshot(own_tag, CODE_NEVER, FRESH)).ownership_conflict is None
 
 
 @pytest.mark.parametrize("cluster", ["cluster-1", "prod/europe", ""])
-def test_an_owner_reads_back_as_it_was_written(cluster: str) -> None:
+def test_an_owner_tag_is_parsed_as_it_was_formatted(cluster: str) -> None:
     assert Owner.parse(str(Owner(cluster, UID))) == Owner(cluster, UID)
 
 
 @pytest.mark.parametrize(
-    ("world", "reason", "words"),
+    ("world", "reason", "phrases"),
     [
         ((FRESH, ANOTHER), "NotAdopted", ["other/theirs", "Always", "Detach"]),
         ((FRESH, ELSEWHERE), "NotAdopted", ["other/theirs (cluster-2/", "Always"]),
@@ -161,16 +161,18 @@ def test_an_owner_reads_back_as_it_was_written(cluster: str) -> None:
         ((OBSERVE, "azure: {kind: GitHub}"), "InvalidSpec", ["GitHub"]),
     ],
 )
-def test_a_refusal_says_whose_it_is_and_what_to_do(world: tuple[str, ...], reason: str, words: list[str]) -> None:
+def test_an_ownership_conflict_names_the_owner_and_the_fix(
+    world: tuple[str, ...], reason: str, phrases: list[str]
+) -> None:
     failure = assess(snapshot(*world)).ownership_conflict
     assert failure is not None
     assert failure.terminal
     assert failure.reason == reason
-    for each in words:
-        assert each in failure.message
+    for phrase in phrases:
+        assert phrase in failure.message
 
 
 @pytest.mark.parametrize(("watched", "adopted"), [("other", True), ("elsewhere", False)])
-def test_an_owner_is_dead_where_its_namespace_is_watched_and_does_not_hold_it(watched: str, adopted: bool) -> None:
-    seen = replace(snapshot(FRESH, DEAD), namespaces=frozenset({watched}))
-    assert (assess(seen).ownership_conflict is None) == adopted
+def test_a_missing_owner_in_a_watched_namespace_does_not_count(watched: str, adopted: bool) -> None:
+    observed = replace(snapshot(FRESH, DEAD), namespaces=frozenset({watched}))
+    assert (assess(observed).ownership_conflict is None) == adopted

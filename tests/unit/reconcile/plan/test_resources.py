@@ -30,17 +30,17 @@ def digest(pair: str) -> str:
     return hashlib.sha256(pair.encode()).hexdigest()[:8]
 
 
-def fabrikam(*told: str) -> str:
-    return f"resources: {{fabrikam: [{', '.join(told)}]}}"
+def fabrikam(*resources: str) -> str:
+    return f"resources: {{fabrikam: [{', '.join(resources)}]}}"
 
 
 CASES = [
     # creation
-    Case("one for each that is onboarded", (NOBODY,), BOTH),
-    Case("one for each that is there, whoever holds it", (NOBODY, HELD), (*BOTH, generate("contoso-tailspin"))),
-    Case("one for each that is left out", ("resources: {}", "spec: {organizations: {exclude: [wingtip]}}", LISTED)),
+    Case("one for item that is onboarded", (NOBODY,), BOTH),
+    Case("one for item that is there, whoever holds it", (NOBODY, HELD), (*BOTH, generate("contoso-tailspin"))),
+    Case("one for item that is left out", ("resources: {}", "spec: {organizations: {exclude: [wingtip]}}", LISTED)),
     Case("one for what came up after All", (NOBODY, ALL_DONE, LISTED, FREE), (*BOTH, generate("contoso-tailspin"))),
-    Case("one for each that is named, with Selected", (NOBODY, SELECTED, LISTED, FREE), BOTH),
+    Case("one for item that is named, with Selected", (NOBODY, SELECTED, LISTED, FREE), BOTH),
     Case(
         "one for a name that nobody sees, to say so",
         (NOBODY, LISTED, "spec: {organizations: {mode: Selected, names: [contoso, fabrikam, typo]}}"),
@@ -192,9 +192,9 @@ def test_resources(case: Case) -> None:
     assert planned(*case.world) == list(case.steps)
 
 
-def test_two_pairs_that_meet_in_one_name_both_get_a_resource() -> None:
+def test_two_organizations_whose_object_names_collide_both_get_a_resource() -> None:
     """Connector `a-b` with organization `c`, beside connector `a` with organization `b-c`."""
     world = (NOBODY, "takenNames: [a-b-c]", "metadata: {name: a}", "spec: {azure: {connectorName: contoso}}")
     organizations = "azure: {organizations: {contoso: null, fabrikam: null, b-c: Onboarded}}"
-    made = [step for step in planned(*world, organizations) if "DevOpsOrganization" in step]
-    assert made == [generate(f"a-b-c-{digest('a/b-c')}")]
+    steps = [step for step in planned(*world, organizations) if "DevOpsOrganization" in step]
+    assert steps == [generate(f"a-b-c-{digest('a/b-c')}")]

@@ -13,7 +13,7 @@ from defender_devops.reconcile.facts.snapshot import Failure
 from defender_devops.reconcile.report.report import report
 from tests.unit.reconcile.builder import NOW, SPENT_CODE, snapshot, with_status
 from tests.unit.reconcile.cases import ABSENT, CODE, FRESH, NO_CONFIGURATION, OBSERVE
-from tests.unit.reconcile.says import (
+from tests.unit.reconcile.condition_cases import (
     AUTHORIZED,
     EXCHANGE_FAILED,
     FORBIDDEN,
@@ -23,15 +23,15 @@ from tests.unit.reconcile.says import (
     SIGN_IN,
     UNREAD,
     WHO,
-    Says,
-    condition,
+    ConditionCase,
+    reported_condition,
     signed_in,
     unreadable,
 )
 
 PAGE = "{url: https://sign-in.contoso.com/security/contoso}"
 AUTHORIZED_CASES = [
-    Says(
+    ConditionCase(
         "a step that failed for another reason says nothing about it",
         (),
         "Authorized",
@@ -39,8 +39,8 @@ AUTHORIZED_CASES = [
         "Authorized",
         failure=Failure("Forbidden", "m", terminal=True),
     ),
-    Says("it works", (), "Authorized", "True", "Authorized"),
-    Says(
+    ConditionCase("it works", (), "Authorized", "True", "Authorized"),
+    ConditionCase(
         "nobody has authorized",
         (ABSENT, FRESH, WHO),
         "Authorized",
@@ -48,7 +48,7 @@ AUTHORIZED_CASES = [
         "AwaitingAuthorization",
         ("Authorize connector contoso in the Defender portal as mdc@contoso.com.",),
     ),
-    Says(
+    ConditionCase(
         "nobody has brought a code",
         (ABSENT, FRESH, CODE),
         "Authorized",
@@ -56,7 +56,7 @@ AUTHORIZED_CASES = [
         "AwaitingAuthorization",
         ("no Secret defender-code",),
     ),
-    Says(
+    ConditionCase(
         "a code that was refused",
         (ABSENT, FRESH, CODE, "code: refused"),
         "Authorized",
@@ -64,7 +64,7 @@ AUTHORIZED_CASES = [
         "AuthorizationCodeInvalid",
         ("code of Entra ID",),
     ),
-    Says(
+    ConditionCase(
         "a code that was sent and came to nothing",
         (
             NO_CONFIGURATION,
@@ -77,7 +77,7 @@ AUTHORIZED_CASES = [
         "AwaitingAuthorization",
         ("sent before", "get a new one-time code"),
     ),
-    Says(
+    ConditionCase(
         "a code and a page to paste it on",
         (
             NO_CONFIGURATION,
@@ -93,7 +93,7 @@ AUTHORIZED_CASES = [
         "AwaitingAuthorization",
         ("or enter it on the connector's page (status.signIn.url)",),
     ),
-    Says(
+    ConditionCase(
         "under Observe no code is asked for",
         (ABSENT, FRESH, CODE, OBSERVE, "code: refused"),
         "Authorized",
@@ -101,7 +101,7 @@ AUTHORIZED_CASES = [
         "AwaitingAuthorization",
         ("in the Defender portal",),
     ),
-    Says(
+    ConditionCase(
         "the code is being exchanged",
         (PENDING, CODE, NEVER_AUTHORIZED),
         "Authorized",
@@ -109,7 +109,7 @@ AUTHORIZED_CASES = [
         "AwaitingAuthorization",
         ("redeeming the one-time code",),
     ),
-    Says(
+    ConditionCase(
         "the portal's authorization is being taken up",
         (PENDING, NEVER_AUTHORIZED),
         "Authorized",
@@ -117,15 +117,15 @@ AUTHORIZED_CASES = [
         "AwaitingAuthorization",
         ("validating its authorization",),
     ),
-    Says("another operation is under way", (PENDING, AUTHORIZED), "Authorized", "True", "Authorized"),
-    Says(
+    ConditionCase("another operation is under way", (PENDING, AUTHORIZED), "Authorized", "True", "Authorized"),
+    ConditionCase(
         "a new code is being exchanged after a loss",
         (PENDING, CODE, "status: {conditions: [{type: Authorized, status: 'False', reason: AuthorizationLost}]}"),
         "Authorized",
         "Unknown",
         "AwaitingAuthorization",
     ),
-    Says(
+    ConditionCase(
         "the exchange failed",
         (EXCHANGE_FAILED, CODE, NEVER_AUTHORIZED),
         "Authorized",
@@ -133,7 +133,7 @@ AUTHORIZED_CASES = [
         "TokenExchangeFailed",
         ("InvalidOAuthCode.", "cannot be used again", "get a new one-time code"),
     ),
-    Says(
+    ConditionCase(
         "the exchange failed with Adopt",
         (EXCHANGE_FAILED, NEVER_AUTHORIZED),
         "Authorized",
@@ -141,7 +141,7 @@ AUTHORIZED_CASES = [
         "TokenExchangeFailed",
         ("in the Defender portal",),
     ),
-    Says(
+    ConditionCase(
         "the exchange failed at once",
         (NO_CONFIGURATION, CODE, NEVER_AUTHORIZED),
         "Authorized",
@@ -150,7 +150,7 @@ AUTHORIZED_CASES = [
         ("It is spent", "get a new one-time code"),
         Failure("TokenExchangeFailed", "It is spent.", terminal=True),
     ),
-    Says(
+    ConditionCase(
         "the exchange of a further code failed",
         (
             EXCHANGE_FAILED,
@@ -161,7 +161,7 @@ AUTHORIZED_CASES = [
         "False",
         "TokenExchangeFailed",
     ),
-    Says(
+    ConditionCase(
         "an operation showed that it is lost",
         (EXCHANGE_FAILED, AUTHORIZED),
         "Authorized",
@@ -169,14 +169,14 @@ AUTHORIZED_CASES = [
         "AuthorizationLost",
         ("InvalidOAuthCode",),
     ),
-    Says(
+    ConditionCase(
         "… and at the second look too",
         (EXCHANGE_FAILED, "status: {conditions: [{type: Authorized, status: 'False', reason: AuthorizationLost}]}"),
         "Authorized",
         "False",
         "AuthorizationLost",
     ),
-    Says(
+    ConditionCase(
         "the probe showed that it is lost",
         (REVOKED, AUTHORIZED, WHO),
         "Authorized",
@@ -189,7 +189,7 @@ AUTHORIZED_CASES = [
             "Authorize connector contoso in the Defender portal as mdc@contoso.com",
         ),
     ),
-    Says(
+    ConditionCase(
         "the probe finds it revoked, and there is a page to sign in at",
         (
             REVOKED,
@@ -205,7 +205,7 @@ AUTHORIZED_CASES = [
             "(status.signIn.url) to have it checked at once.",
         ),
     ),
-    Says(
+    ConditionCase(
         "the probe finds it revoked, and the page takes a new code too",
         (REVOKED, AUTHORIZED, SIGN_IN, CODE, signed_in("{signed_in: true, url: 'https://page.test/x'}")),
         "Authorized",
@@ -216,7 +216,7 @@ AUTHORIZED_CASES = [
             "(status.signIn.url) to have it checked at once.",
         ),
     ),
-    Says(
+    ConditionCase(
         "the probe answers with nobody where there were some",
         ("{azure: {available: none}, status: {discovery: {organizations: {available: 2}}}}",),
         "Authorized",
@@ -224,14 +224,14 @@ AUTHORIZED_CASES = [
         "AuthorizationLost",
         ("no longer reaches any organization",),
     ),
-    Says(
+    ConditionCase(
         "the probe answers with nobody where there never were any",
         ("azure: {available: none, organizations: null}",),
         "Authorized",
         "True",
         "Authorized",
     ),
-    Says(
+    ConditionCase(
         "the checks found the account gone",
         (SIGN_IN, signed_in("{signed_in: true, authorizing_account_lost: the account is gone}")),
         "Authorized",
@@ -239,7 +239,7 @@ AUTHORIZED_CASES = [
         "AuthorizationLost",
         ("the account is gone",),
     ),
-    Says(
+    ConditionCase(
         "the connector was deleted",
         (ABSENT, AUTHORIZED),
         "Authorized",
@@ -247,7 +247,7 @@ AUTHORIZED_CASES = [
         "AuthorizationLost",
         ("connector was deleted",),
     ),
-    Says(
+    ConditionCase(
         "the configuration was deleted",
         (NO_CONFIGURATION, AUTHORIZED),
         "Authorized",
@@ -255,16 +255,18 @@ AUTHORIZED_CASES = [
         "AuthorizationLost",
         ("DevOps configuration was deleted",),
     ),
-    Says(
+    ConditionCase(
         "the probe was throttled",
         (AUTHORIZED, "azure: {probe: {reason: Throttled, message: slow}}"),
         "Authorized",
         "True",
         "Authorized",
     ),
-    Says("our own rights are missing", (AUTHORIZED, FORBIDDEN), "Authorized", "True", "Authorized"),
-    Says("nobody knows yet", (UNREAD, unreadable("Forbidden", terminal=True)), "Authorized", "Unknown", "NotChecked"),
-    Says(
+    ConditionCase("our own rights are missing", (AUTHORIZED, FORBIDDEN), "Authorized", "True", "Authorized"),
+    ConditionCase(
+        "nobody knows yet", (UNREAD, unreadable("Forbidden", terminal=True)), "Authorized", "Unknown", "NotChecked"
+    ),
+    ConditionCase(
         "Azure is down",
         (AUTHORIZED, unreadable("AzureUnavailable", terminal=False)),
         "Authorized",
@@ -274,14 +276,14 @@ AUTHORIZED_CASES = [
 ]
 
 SIGNED_IN_CASES = [
-    Says("absent without a sign-in", (), "SignedIn"),
-    Says(
+    ConditionCase("absent without a sign-in", (), "SignedIn"),
+    ConditionCase(
         "absent after the block was removed",
         ("status: {conditions: [{type: SignedIn, status: 'True', reason: SignedIn}]}",),
         "SignedIn",
     ),
-    Says("absent while nothing is known", (SIGN_IN,), "SignedIn"),
-    Says(
+    ConditionCase("absent while nothing is known", (SIGN_IN,), "SignedIn"),
+    ConditionCase(
         "somebody is",
         (SIGN_IN, signed_in("{signed_in: true, account: mdc@contoso.com}")),
         "SignedIn",
@@ -289,7 +291,7 @@ SIGNED_IN_CASES = [
         "SignedIn",
         ("mdc@contoso.com",),
     ),
-    Says(
+    ConditionCase(
         "a service principal is",
         (SIGN_IN, signed_in("{signed_in: true}")),
         "SignedIn",
@@ -298,7 +300,7 @@ SIGNED_IN_CASES = [
         ("service principal",),
     ),
     *(
-        Says(
+        ConditionCase(
             f"not, with {reason}",
             (SIGN_IN, signed_in(f"{{signed_in: false, reason: {reason}, message: Do this.}}")),
             "SignedIn",
@@ -315,14 +317,14 @@ SIGNED_IN_CASES = [
             "OAuthAppMisconfigured",
         )
     ),
-    Says(
+    ConditionCase(
         "Entra does not answer",
         (SIGN_IN, signed_in("{signed_in: null, reason: TokenServiceUnavailable, message: Wait.}")),
         "SignedIn",
         "Unknown",
         "TokenServiceUnavailable",
     ),
-    Says(
+    ConditionCase(
         "Entra does not answer, and a person was already asked for",
         (
             SIGN_IN,
@@ -334,7 +336,7 @@ SIGNED_IN_CASES = [
         "SignInRequired",
         ("Sign in.",),
     ),
-    Says(
+    ConditionCase(
         "not looked at yet: the last word stands",
         (
             SIGN_IN,
@@ -345,7 +347,7 @@ SIGNED_IN_CASES = [
         "True",
         "SignedIn",
     ),
-    Says(
+    ConditionCase(
         "Azure is down: the last word stands",
         (
             SIGN_IN,
@@ -361,11 +363,11 @@ SIGNED_IN_CASES = [
 WORKED = "status: {signIn: {tenantId: 11111111-1111-1111-1111-111111111111}}"
 
 
-def lost(reason: str) -> str:
+def loss(reason: str) -> str:
     return signed_in(f"{{signed_in: false, is_lost: true, reason: {reason}, message: Sign in at the page.}}")
 
 
-def told(kind: str, status: str, reason: str) -> str:
+def authorized(kind: str, status: str, reason: str) -> str:
     return f"status: {{conditions: [{{type: {kind}, status: '{status}', reason: {reason}, message: Do it.}}]}}"
 
 
@@ -376,16 +378,16 @@ SILENT = signed_in("{signed_in: null, reason: TokenServiceUnavailable, message: 
 NEVER = signed_in("{signed_in: false, reason: SignInRequired, message: Sign in at the page.}")
 CONTINUES = "Sign in at the page. Defender still works; the operator's checks have stopped."
 REAUTH_CASES = [
-    Says("nothing has stopped", (), "ReauthRequired", "False", "NotRequired"),
-    Says("nothing has stopped that never worked", (ABSENT, FRESH), "ReauthRequired", "False", "NotRequired"),
-    Says(
+    ConditionCase("nothing has stopped", (), "ReauthRequired", "False", "NotRequired"),
+    ConditionCase("nothing has stopped that never worked", (ABSENT, FRESH), "ReauthRequired", "False", "NotRequired"),
+    ConditionCase(
         "a first code that failed is no renewal",
         (EXCHANGE_FAILED, CODE, NEVER_AUTHORIZED),
         "ReauthRequired",
         "False",
         "NotRequired",
     ),
-    Says(
+    ConditionCase(
         "Defender's is lost",
         (REVOKED, AUTHORIZED),
         "ReauthRequired",
@@ -393,8 +395,10 @@ REAUTH_CASES = [
         "AuthorizationLost",
         ("It was revoked", "Restore", "authorize again"),
     ),
-    Says("Defender's was lost before anybody looked", (REVOKED, FRESH), "ReauthRequired", "True", "AuthorizationLost"),
-    Says(
+    ConditionCase(
+        "Defender's was lost before anybody looked", (REVOKED, FRESH), "ReauthRequired", "True", "AuthorizationLost"
+    ),
+    ConditionCase(
         "a renewal failed",
         (
             EXCHANGE_FAILED,
@@ -405,62 +409,62 @@ REAUTH_CASES = [
         "True",
         "TokenExchangeFailed",
     ),
-    Says("the connector was deleted", (ABSENT, AUTHORIZED), "ReauthRequired", "True", "AuthorizationLost"),
+    ConditionCase("the connector was deleted", (ABSENT, AUTHORIZED), "ReauthRequired", "True", "AuthorizationLost"),
     *(
-        Says(
-            f"the operator's is lost: {reason}", (SIGN_IN, lost(reason)), "ReauthRequired", "True", reason, (CONTINUES,)
+        ConditionCase(
+            f"the operator's is lost: {reason}", (SIGN_IN, loss(reason)), "ReauthRequired", "True", reason, (CONTINUES,)
         )
         for reason in ("SignInRequired", "WrongAccount", "WrongTenant", "ConsentRequired", "AccountBlocked")
     ),
-    Says(
+    ConditionCase(
         "a service principal's is lost",
         (
             BY_SERVICE_PRINCIPAL,
-            lost("AccountBlocked"),
+            loss("AccountBlocked"),
         ),
         "ReauthRequired",
         "True",
         "AccountBlocked",
         (CONTINUES,),
     ),
-    Says(
+    ConditionCase(
         "both are lost, Defender's first",
-        (SIGN_IN, REVOKED, AUTHORIZED, lost("SignInRequired")),
+        (SIGN_IN, REVOKED, AUTHORIZED, loss("SignInRequired")),
         "ReauthRequired",
         "True",
         "AuthorizationLost",
         ("It was revoked", "The operator's own sign-in has stopped as well: see SignedIn."),
     ),
-    Says(
+    ConditionCase(
         "the operator's is lost while nobody knows how Defender's stands",
-        (SIGN_IN, lost("SignInRequired"), "azure: {available: unknown}"),
+        (SIGN_IN, loss("SignInRequired"), "azure: {available: unknown}"),
         "ReauthRequired",
         "True",
         "SignInRequired",
         ("Sign in at the page. The operator's checks stop.",),
     ),
-    Says("nobody has signed in yet", (SIGN_IN, NEVER), "ReauthRequired", "False", "NotRequired"),
+    ConditionCase("nobody has signed in yet", (SIGN_IN, NEVER), "ReauthRequired", "False", "NotRequired"),
     *(
-        Says(
+        ConditionCase(
             f"signing in does not mend the app: {reason}",
-            (SIGN_IN, lost(reason)),
+            (SIGN_IN, loss(reason)),
             "ReauthRequired",
             "False",
             "NotRequired",
         )
         for reason in ("OAuthAppMisconfigured", "CredentialsMissing")
     ),
-    Says("an outage of Entra is no loss", (SIGN_IN, WORKED, SILENT), "ReauthRequired", "False", "NotRequired"),
+    ConditionCase("an outage of Entra is no loss", (SIGN_IN, WORKED, SILENT), "ReauthRequired", "False", "NotRequired"),
     *(
-        Says(
-            f"a loss stands {when}",
-            (SIGN_IN, WORKED, told("SignedIn", "False", "SignInRequired"), *silence),
+        ConditionCase(
+            f"a loss stands {moment}",
+            (SIGN_IN, WORKED, authorized("SignedIn", "False", "SignInRequired"), *silence),
             "ReauthRequired",
             "True",
             "SignInRequired",
             ("Do it. The operator's checks stop.",),
         )
-        for when, silence in (
+        for moment, silence in (
             ("during an outage of Entra after a restart", (SILENT, "azure: {available: unknown}")),
             (
                 "before the first look",
@@ -469,30 +473,30 @@ REAUTH_CASES = [
             ("while Azure cannot be read", (unreadable("Forbidden", terminal=True),)),
         )
     ),
-    Says(
+    ConditionCase(
         "an app that needed no person still does not while nobody can tell",
-        (SIGN_IN, WORKED, told("SignedIn", "False", "OAuthAppMisconfigured"), SILENT),
+        (SIGN_IN, WORKED, authorized("SignedIn", "False", "OAuthAppMisconfigured"), SILENT),
         "ReauthRequired",
         "False",
         "NotRequired",
     ),
-    Says(
+    ConditionCase(
         "nobody had signed in, and nobody can tell",
-        (SIGN_IN, told("SignedIn", "False", "SignInRequired"), SILENT),
+        (SIGN_IN, authorized("SignedIn", "False", "SignInRequired"), SILENT),
         "ReauthRequired",
         "False",
         "NotRequired",
     ),
-    Says(
+    ConditionCase(
         "without a sign-in none is lost",
-        (WORKED, told("SignedIn", "False", "SignInRequired")),
+        (WORKED, authorized("SignedIn", "False", "SignInRequired")),
         "ReauthRequired",
         "False",
         "NotRequired",
     ),
-    Says(
+    ConditionCase(
         "while nothing is known the last word stands",
-        (told("Authorized", "False", "AuthorizationLost"), unreadable("Forbidden", terminal=True)),
+        (authorized("Authorized", "False", "AuthorizationLost"), unreadable("Forbidden", terminal=True)),
         "ReauthRequired",
         "True",
         "AuthorizationLost",
@@ -503,42 +507,42 @@ REAUTH_CASES = [
 CASES = [*AUTHORIZED_CASES, *SIGNED_IN_CASES, *REAUTH_CASES]
 
 
-def test_an_answer_that_became_empty_is_a_loss_at_each_look_until_there_is_one_again() -> None:
+def test_an_answer_that_became_empty_stays_a_loss_until_organizations_return() -> None:
     world = snapshot(AUTHORIZED)
     world = with_status(world, report(assess(world), None, NOW).status)
     nobody = snapshot("azure: {available: none, organizations: null}").cloud
     for _ in range(3):
-        lost = report(assess(replace(world, cloud=nobody)), None, NOW).status
-        world = with_status(world, lost)
-        told = find_condition(lost.conditions, "Authorized")
-        assert told is not None
-        assert told.reason == "AuthorizationLost"
+        loss = report(assess(replace(world, cloud=nobody)), None, NOW).status
+        world = with_status(world, loss)
+        authorized = find_condition(loss.conditions, "Authorized")
+        assert authorized is not None
+        assert authorized.reason == "AuthorizationLost"
     back = report(assess(replace(world, cloud=snapshot().cloud)), None, NOW).status
     assert is_true(back.conditions, "Authorized")
 
 
-def test_an_empty_answer_is_no_loss_where_it_was_always_empty() -> None:
+def test_an_answer_that_was_always_empty_is_no_loss() -> None:
     nobody = "azure: {available: none, organizations: null}"
     revoked = report(assess(snapshot(nobody, REVOKED)), None, NOW).status
     assert is_true(report(assess(with_status(snapshot(nobody), revoked)), None, NOW).status.conditions, "Authorized")
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_a_condition_says_what_is_the_matter_and_what_to_do(case: Says) -> None:
-    found = condition(case.condition, *case.world, failure=case.failure)
+def test_the_condition_states_the_problem_and_the_fix(case: ConditionCase) -> None:
+    actual = reported_condition(case.condition, *case.world, failure=case.failure)
     if case.reason is None:
-        assert found is None
+        assert actual is None
         return
-    assert found is not None
-    assert (found.status, found.reason) == (case.status, case.reason)
-    for each in case.words:
-        assert each in found.message
-    assert found.observed_generation == snapshot(*case.world).connector.metadata.generation
+    assert actual is not None
+    assert (actual.status, actual.reason) == (case.status, case.reason)
+    for phrase in case.phrases:
+        assert phrase in actual.message
+    assert actual.observed_generation == snapshot(*case.world).connector.metadata.generation
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_every_reason_is_one_that_the_documentation_knows_for_its_condition(case: Says) -> None:
-    written = report(assess(snapshot(*case.world)), case.failure, NOW)
-    for conditions in (written.status.conditions, *(status.conditions for _, status in written.organizations)):
-        for each in conditions:
-            assert each.reason in REASONS[ConditionType(each.type)], each
+def test_every_reason_is_documented_for_its_condition(case: ConditionCase) -> None:
+    result = report(assess(snapshot(*case.world)), case.failure, NOW)
+    for conditions in (result.status.conditions, *(status.conditions for _, status in result.organizations)):
+        for condition in conditions:
+            assert condition.reason in REASONS[ConditionType(condition.type)], condition

@@ -10,7 +10,7 @@ from defender_devops.reconcile.facts.snapshot import Failure
 from defender_devops.reconcile.report.report import report
 from tests.unit.reconcile.builder import NOW, snapshot
 from tests.unit.reconcile.cases import ABSENT, CODE, FRESH, LISTED, NO_CONFIGURATION, OBSERVE, SELECTED
-from tests.unit.reconcile.says import (
+from tests.unit.reconcile.condition_cases import (
     FORBIDDEN,
     HELD,
     PENDING,
@@ -19,8 +19,8 @@ from tests.unit.reconcile.says import (
     TYPO,
     UNREAD,
     WHO,
-    Says,
-    condition,
+    ConditionCase,
+    reported_condition,
     unreadable,
 )
 
@@ -29,8 +29,8 @@ resources:
   fabrikam: {generated: true, status: {conditions: [{type: Onboarded, status: 'False', reason: Onboarding}]}}
 """
 PROVISIONED_CASES = [
-    Says("all agrees", (), "Provisioned", "True", "Provisioned"),
-    Says(
+    ConditionCase("all agrees", (), "Provisioned", "True", "Provisioned"),
+    ConditionCase(
         "what was just asked for has to show",
         (SELECTED,),
         "Provisioned",
@@ -38,16 +38,18 @@ PROVISIONED_CASES = [
         "Provisioning",
         ("Changes to be made",),
     ),
-    Says("Azure is at it", (PENDING,), "Provisioned", "False", "Provisioning", ("is changing",)),
-    Says("Azure is at it, and all agreed before", (PENDING, PROVISIONED), "Provisioned", "True", "Provisioned"),
-    Says(
+    ConditionCase("Azure is at it", (PENDING,), "Provisioned", "False", "Provisioning", ("is changing",)),
+    ConditionCase(
+        "Azure is at it, and all agreed before", (PENDING, PROVISIONED), "Provisioned", "True", "Provisioned"
+    ),
+    ConditionCase(
         "Azure is at it, for a new generation",
         (PENDING, PROVISIONED, "metadata: {generation: 2}"),
         "Provisioned",
         "False",
         "Provisioning",
     ),
-    Says(
+    ConditionCase(
         "nothing is there",
         (ABSENT, FRESH),
         "Provisioned",
@@ -55,7 +57,7 @@ PROVISIONED_CASES = [
         "ConnectorNotFound",
         ("no connector contoso", "rg-devops-security", "portal"),
     ),
-    Says(
+    ConditionCase(
         "nothing is there, with Code",
         (ABSENT, FRESH, CODE),
         "Provisioned",
@@ -63,7 +65,7 @@ PROVISIONED_CASES = [
         "ConnectorNotFound",
         ("one-time code",),
     ),
-    Says(
+    ConditionCase(
         "nothing is there, with Observe",
         (ABSENT, FRESH, CODE, OBSERVE),
         "Provisioned",
@@ -71,7 +73,7 @@ PROVISIONED_CASES = [
         "ConnectorNotFound",
         ("Observe creates none",),
     ),
-    Says(
+    ConditionCase(
         "no configuration is there",
         (NO_CONFIGURATION, FRESH),
         "Provisioned",
@@ -79,7 +81,7 @@ PROVISIONED_CASES = [
         "ConnectorNotFound",
         ("DevOps configuration",),
     ),
-    Says(
+    ConditionCase(
         "somebody deleted it",
         (ABSENT, WHO),
         "Provisioned",
@@ -87,7 +89,7 @@ PROVISIONED_CASES = [
         "ConnectorNotFound",
         ("was deleted", "Authorize connector contoso in the Defender portal as mdc@contoso.com"),
     ),
-    Says(
+    ConditionCase(
         "somebody deleted it, with Code",
         (ABSENT, CODE),
         "Provisioned",
@@ -95,7 +97,7 @@ PROVISIONED_CASES = [
         "ConnectorNotFound",
         ("was deleted", "key code of Secret defender-code"),
     ),
-    Says(
+    ConditionCase(
         "somebody deleted the configuration",
         (NO_CONFIGURATION,),
         "Provisioned",
@@ -103,12 +105,16 @@ PROVISIONED_CASES = [
         "ConnectorNotFound",
         ("DevOps configuration of connector contoso", "was deleted"),
     ),
-    Says(
+    ConditionCase(
         "another owns it", (FRESH, "azure: {owner: another}"), "Provisioned", "False", "NotAdopted", ("other/theirs",)
     ),
-    Says("another took it", ("azure: {owner: another}",), "Provisioned", "False", "OwnershipLost", ("other/theirs",)),
-    Says("another region", ("azure: {location: eastus}",), "Provisioned", "False", "InvalidSpec", ("cannot be moved",)),
-    Says(
+    ConditionCase(
+        "another took it", ("azure: {owner: another}",), "Provisioned", "False", "OwnershipLost", ("other/theirs",)
+    ),
+    ConditionCase(
+        "another region", ("azure: {location: eastus}",), "Provisioned", "False", "InvalidSpec", ("cannot be moved",)
+    ),
+    ConditionCase(
         "drift under Observe",
         (OBSERVE, SELECTED),
         "Provisioned",
@@ -116,7 +122,7 @@ PROVISIONED_CASES = [
         "DriftDetected",
         ("Observe prevents the operator from this: update the DevOps configuration (auto-discovery Disabled",),
     ),
-    Says(
+    ConditionCase(
         "drift under Observe stays a drift",
         (
             OBSERVE,
@@ -129,28 +135,28 @@ PROVISIONED_CASES = [
         "False",
         "DriftDetected",
     ),
-    Says(
+    ConditionCase(
         "no drift by the tags that Observe may not set",
         (OBSERVE, "azure: {owner: nobody}"),
         "Provisioned",
         "True",
         "Provisioned",
     ),
-    Says(
+    ConditionCase(
         "no drift by whose it is under Observe",
         (OBSERVE, "azure: {owner: elsewhere}"),
         "Provisioned",
         "True",
         "Provisioned",
     ),
-    Says(
+    ConditionCase(
         "no drift by a code that Observe may not send",
         (OBSERVE, CODE, "code: new"),
         "Provisioned",
         "True",
         "Provisioned",
     ),
-    Says(
+    ConditionCase(
         "the last operation failed",
         ("azure: {configuration: {state: Failed, message: 'Disk full.'}}",),
         "Provisioned",
@@ -158,7 +164,7 @@ PROVISIONED_CASES = [
         "AzureUnavailable",
         ("Disk full. The operator retries",),
     ),
-    Says(
+    ConditionCase(
         "an operation was canceled",
         ("azure: {configuration: {state: Canceled}}",),
         "Provisioned",
@@ -166,7 +172,7 @@ PROVISIONED_CASES = [
         "AzureUnavailable",
         ("Canceled",),
     ),
-    Says(
+    ConditionCase(
         "the choice waits for an authorization",
         (REVOKED, SELECTED),
         "Provisioned",
@@ -174,9 +180,11 @@ PROVISIONED_CASES = [
         "Provisioning",
         ("once Defender is authorized",),
     ),
-    Says("our own rights are missing", (FORBIDDEN,), "Provisioned", "False", "Forbidden", ("Grant listAvailable.",)),
+    ConditionCase(
+        "our own rights are missing", (FORBIDDEN,), "Provisioned", "False", "Forbidden", ("Grant listAvailable.",)
+    ),
     *(
-        Says(
+        ConditionCase(
             f"reading failed with {reason}",
             (unreadable(reason, terminal=terminal), UNREAD),
             "Provisioned",
@@ -194,7 +202,7 @@ PROVISIONED_CASES = [
         )
     ),
     *(
-        Says(
+        ConditionCase(
             f"a step failed with {reason}",
             (),
             "Provisioned",
@@ -205,7 +213,7 @@ PROVISIONED_CASES = [
         )
         for reason in ("PolicyDenied", "RegionNotSupported", "InvalidSpec", "Forbidden", "Throttled")
     ),
-    Says(
+    ConditionCase(
         "a step that failed in Kubernetes says nothing about Azure",
         (),
         "Provisioned",
@@ -216,7 +224,7 @@ PROVISIONED_CASES = [
 ]
 
 AVAILABLE_CASES = [
-    Says(
+    ConditionCase(
         "while the configuration changes the last word stands",
         (
             HELD,
@@ -227,15 +235,15 @@ AVAILABLE_CASES = [
         "True",
         "Available",
     ),
-    Says("all are", (), "OrganizationsAvailable", "True", "Available"),
-    Says(
+    ConditionCase("all are", (), "OrganizationsAvailable", "True", "Available"),
+    ConditionCase(
         "nobody can tell before there is a configuration",
         (NO_CONFIGURATION, FRESH),
         "OrganizationsAvailable",
         "Unknown",
         "NotChecked",
     ),
-    Says(
+    ConditionCase(
         "there are none",
         ("azure: {organizations: null}",),
         "OrganizationsAvailable",
@@ -243,7 +251,7 @@ AVAILABLE_CASES = [
         "NoOrganizations",
         ("Add the account",),
     ),
-    Says(
+    ConditionCase(
         "one is held",
         (HELD,),
         "OrganizationsAvailable",
@@ -251,7 +259,7 @@ AVAILABLE_CASES = [
         "OrganizationConflict",
         ("holds tailspin.", "Remove it there"),
     ),
-    Says(
+    ConditionCase(
         "one is held, and it is known by whom",
         (HELD, "conflictingConnectors: {tailspin: another connector of this cluster}"),
         "OrganizationsAvailable",
@@ -259,22 +267,22 @@ AVAILABLE_CASES = [
         "OrganizationConflict",
         ("tailspin (held by another connector of this cluster)",),
     ),
-    Says(
+    ConditionCase(
         "one is held that is left out",
         (HELD, "spec: {organizations: {exclude: [tailspin]}}"),
         "OrganizationsAvailable",
         "True",
         "Available",
     ),
-    Says("one is held that nobody named", (HELD, SELECTED), "OrganizationsAvailable", "True", "Available"),
-    Says(
+    ConditionCase("one is held that nobody named", (HELD, SELECTED), "OrganizationsAvailable", "True", "Available"),
+    ConditionCase(
         "one is held that came up after All",
         (HELD, "{spec: {organizations: {mode: All}}, status: {azure: {organizationsMode: All}}}"),
         "OrganizationsAvailable",
         "True",
         "Available",
     ),
-    Says(
+    ConditionCase(
         "one is missing",
         (TYPO,),
         "OrganizationsAvailable",
@@ -282,14 +290,14 @@ AVAILABLE_CASES = [
         "OrganizationNotFound",
         ("no organization named typo", "Correct the name"),
     ),
-    Says(
+    ConditionCase(
         "one is missing that a resource names",
         ("resources: {typo: {onboarding: Onboarded}}",),
         "OrganizationsAvailable",
         "False",
         "OrganizationNotFound",
     ),
-    Says(
+    ConditionCase(
         "four are missing",
         ("{spec: {organizations: {mode: Selected, names: [d, c, b, a]}}, resources: {a: {}, b: {}, c: {}, d: {}}}",),
         "OrganizationsAvailable",
@@ -297,7 +305,7 @@ AVAILABLE_CASES = [
         "OrganizationNotFound",
         ("a, b, c and 1 more",),
     ),
-    Says(
+    ConditionCase(
         "no answer: the last word stands",
         (
             "azure: {available: unknown}",
@@ -307,7 +315,7 @@ AVAILABLE_CASES = [
         "False",
         "OrganizationConflict",
     ),
-    Says(
+    ConditionCase(
         "no answer and no last word",
         ("azure: {available: unknown}",),
         "OrganizationsAvailable",
@@ -320,21 +328,21 @@ CASES = [*PROVISIONED_CASES, *AVAILABLE_CASES]
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_a_condition_says_what_is_the_matter_and_what_to_do(case: Says) -> None:
-    found = condition(case.condition, *case.world, failure=case.failure)
+def test_the_condition_states_the_problem_and_the_fix(case: ConditionCase) -> None:
+    actual = reported_condition(case.condition, *case.world, failure=case.failure)
     if case.reason is None:
-        assert found is None
+        assert actual is None
         return
-    assert found is not None
-    assert (found.status, found.reason) == (case.status, case.reason)
-    for each in case.words:
-        assert each in found.message
-    assert found.observed_generation == snapshot(*case.world).connector.metadata.generation
+    assert actual is not None
+    assert (actual.status, actual.reason) == (case.status, case.reason)
+    for phrase in case.phrases:
+        assert phrase in actual.message
+    assert actual.observed_generation == snapshot(*case.world).connector.metadata.generation
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_every_reason_is_one_that_the_documentation_knows_for_its_condition(case: Says) -> None:
-    written = report(assess(snapshot(*case.world)), case.failure, NOW)
-    for conditions in (written.status.conditions, *(status.conditions for _, status in written.organizations)):
-        for each in conditions:
-            assert each.reason in REASONS[ConditionType(each.type)], each
+def test_every_reason_is_documented_for_its_condition(case: ConditionCase) -> None:
+    result = report(assess(snapshot(*case.world)), case.failure, NOW)
+    for conditions in (result.status.conditions, *(status.conditions for _, status in result.organizations)):
+        for condition in conditions:
+            assert condition.reason in REASONS[ConditionType(condition.type)], condition

@@ -14,8 +14,8 @@ from defender_devops.reconcile.facts.snapshot import Failure
 from defender_devops.reconcile.report.report import report
 from tests.unit.reconcile.builder import NOW, snapshot
 from tests.unit.reconcile.cases import OBSERVE
+from tests.unit.reconcile.condition_cases import unreadable
 from tests.unit.reconcile.plan.test_deletion import ADOPTED, CREATED, DETACH, GOING, NO_GROUP, SUSPEND
-from tests.unit.reconcile.says import unreadable
 
 PATCH = (
     "kubectl -n security patch azuredevopsconnector contoso --type merge "
@@ -36,7 +36,7 @@ def said(*world: str, failure: Failure | None = None) -> tuple[Condition, str]:
 
 
 @pytest.mark.parametrize(
-    ("world", "words"),
+    ("world", "phrases"),
     [
         ((CREATED,), "being deleted in Azure"),
         ((ADOPTED,), "stays in Azure"),
@@ -47,14 +47,14 @@ def said(*world: str, failure: Failure | None = None) -> tuple[Condition, str]:
         ((CREATED, NO_GROUP), "being deleted in Azure"),
     ],
 )
-def test_deleting_says_what_becomes_of_azure(world: tuple[str, ...], words: str) -> None:
+def test_deleting_states_what_happens_in_azure(world: tuple[str, ...], phrases: str) -> None:
     ready, flag = said(*world)
     assert (ready.reason, flag) == (Reason.DELETING, "Reconciling")
-    assert words in ready.message
+    assert phrases in ready.message
 
 
 @pytest.mark.parametrize("reason", ["Forbidden", "CredentialsMissing", "InvalidSpec", "ProviderNotRegistered"])
-def test_what_a_person_has_to_mend_blocks_deletion(reason: str) -> None:
+def test_a_terminal_failure_blocks_deletion(reason: str) -> None:
     ready, flag = said(CREATED, unreadable(reason, terminal=True))
     assert (ready.reason, flag) == (Reason.DELETION_BLOCKED, "Stalled")
     assert ready.message == (
@@ -64,7 +64,7 @@ def test_what_a_person_has_to_mend_blocks_deletion(reason: str) -> None:
 
 
 @pytest.mark.parametrize("reason", ["AzureUnavailable", "Throttled"])
-def test_what_passes_blocks_it_too_and_shows_the_way_out(reason: str) -> None:
+def test_a_transient_failure_blocks_deletion_and_shows_the_command(reason: str) -> None:
     ready, flag = said(CREATED, unreadable(reason, terminal=False))
     assert (ready.reason, flag) == (Reason.DELETION_BLOCKED, "Reconciling")
     assert PATCH in ready.message
@@ -76,19 +76,19 @@ def test_a_step_that_failed_blocks_deletion() -> None:
     assert "Give it the right. To delete only the resource" in ready.message
 
 
-def test_the_cause_stands_in_provisioned() -> None:
-    written = report(assess(snapshot(GOING, CREATED, unreadable("CredentialsMissing", terminal=True))), None, NOW)
-    provisioned = find_condition(written.status.conditions, "Provisioned")
+def test_the_cause_is_reported_in_provisioned() -> None:
+    result = report(assess(snapshot(GOING, CREATED, unreadable("CredentialsMissing", terminal=True))), None, NOW)
+    provisioned = find_condition(result.status.conditions, "Provisioned")
     assert provisioned is not None
     assert (provisioned.status, provisioned.reason) == ("False", "CredentialsMissing")
 
 
-def test_a_failure_in_kubernetes_is_no_reason_to_let_go_of_azure() -> None:
+def test_a_failure_in_kubernetes_does_not_block_deletion() -> None:
     ready, flag = said(CREATED, failure=Failure("KubernetesUnavailable", "The API server is down."))
     assert (ready.reason, ready.message, flag) == (Reason.DELETING, "The API server is down.", "Reconciling")
 
 
-def test_the_way_out_is_whole_however_long_the_cause() -> None:
+def test_the_command_is_complete_however_long_the_cause() -> None:
     cause = Failure("PolicyDenied", "ä" * 3000, terminal=True)
     ready, _ = said(CREATED, "metadata: {name: " + "n" * 63 + ", namespace: " + "s" * 63 + "}", failure=cause)
     assert len(ready.message.encode()) <= 1024
@@ -96,7 +96,7 @@ def test_the_way_out_is_whole_however_long_the_cause() -> None:
     assert re.search("kubectl -n s{63} patch azuredevopsconnector n{63} --type merge -p '(.*)'$", ready.message)
 
 
-def test_the_patch_is_one_that_lets_go() -> None:
+def test_the_patch_of_the_command_releases_the_connector() -> None:
     ready, _ = said(CREATED, failure=FORBIDDEN)
     patch = re.search("-p '(.*)'$", ready.message)
     assert patch is not None
@@ -104,7 +104,7 @@ def test_the_patch_is_one_that_lets_go() -> None:
     assert spec == {"deletionPolicy": "Detach"}
 
 
-def test_what_was_known_of_the_connector_stays_while_it_goes() -> None:
+def test_the_status_of_a_connector_stays_while_it_is_deleted() -> None:
     world = snapshot(GOING, CREATED, "status: {connectorId: /x, discovery: {percent: 94}}", "metadata: {generation: 4}")
     status = report(assess(world), None, NOW).status
     assert status.connector_id == "/x"
@@ -113,7 +113,7 @@ def test_what_was_known_of_the_connector_stays_while_it_goes() -> None:
     assert status.observed_generation == 4
 
 
-def test_what_was_said_of_its_organizations_stays_while_it_goes() -> None:
-    told = "status: {observedGeneration: 1, conditions: [{type: Ready, status: 'True', reason: Onboarded}]}"
-    resources = f"resources: {{contoso: {{generated: true, {told}}}, fabrikam: {{onboarding: Onboarded, {told}}}}}"
+def test_the_statuses_of_organizations_stay_while_the_connector_is_deleted() -> None:
+    status = "status: {observedGeneration: 1, conditions: [{type: Ready, status: 'True', reason: Onboarded}]}"
+    resources = f"resources: {{contoso: {{generated: true, {status}}}, fabrikam: {{onboarding: Onboarded, {status}}}}}"
     assert not report(assess(snapshot(GOING, CREATED, resources)), FORBIDDEN, NOW).organizations

@@ -13,15 +13,15 @@ from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot
 from defender_devops.reconcile.report.report import Report, report
 from tests.unit.reconcile.builder import NOW, snapshot, with_status
 from tests.unit.reconcile.cases import ABSENT, LISTED
-from tests.unit.reconcile.says import HELD, PENDING
+from tests.unit.reconcile.condition_cases import HELD, PENDING
 
 EXPECTED = "expected: {contoso: [100, 800], fabrikam: [20, 204]}"
 HOUR = timedelta(hours=1)
 
 
 def counts(contoso: str | None, fabrikam: str | None) -> str:
-    told = {"contoso": contoso, "fabrikam": fabrikam}
-    return "counts: {" + ", ".join(f"{name}: {each}" for name, each in told.items() if each) + "}"
+    counts = {"contoso": contoso, "fabrikam": fabrikam}
+    return "counts: {" + ", ".join(f"{name}: {item}" for name, item in counts.items() if item) + "}"
 
 
 class Clock:
@@ -32,12 +32,12 @@ class Clock:
         self.now = NOW
         self.status = snapshot(*world).connector.status
 
-    def look(self, *news: str, after: timedelta = timedelta()) -> Report:
-        self.now += after
+    def advance(self, *news: str, delay: timedelta = timedelta()) -> Report:
+        self.now += delay
         self.world = (*self.world, *news)
-        written = report(assess(self.snapshot), None, self.now)
-        self.status = written.status
-        return written
+        result = report(assess(self.snapshot), None, self.now)
+        self.status = result.status
+        return result
 
     @property
     def snapshot(self) -> ConnectorSnapshot:
@@ -49,9 +49,9 @@ class Clock:
         return self.status.discovery
 
     def verdict(self) -> tuple[str, str, str]:
-        found = find_condition(self.status.conditions, "Discovered")
-        assert found is not None
-        return found.status, found.reason, found.message
+        actual = find_condition(self.status.conditions, "Discovered")
+        assert actual is not None
+        return actual.status, actual.reason, actual.message
 
 
 def numbers(status: DiscoveryStatus) -> tuple[int | None, ...]:
@@ -67,7 +67,7 @@ def numbers(status: DiscoveryStatus) -> tuple[int | None, ...]:
 
 def test_counts_are_summed_over_the_onboarded_organizations() -> None:
     clock = Clock(EXPECTED, "counts: {contoso: [98, 750], fabrikam: [20, 201], tailspin: [9, 9]}", HELD)
-    clock.look()
+    clock.advance()
     assert numbers(clock.discovery) == (118, 120, 951, 1004)
     assert clock.discovery.percent == 94
     assert clock.verdict() == (
@@ -80,9 +80,9 @@ def test_counts_are_summed_over_the_onboarded_organizations() -> None:
     assert (organizations.available, organizations.onboarded, organizations.conflicting) == (3, 2, 1)
 
 
-def test_one_that_is_held_and_left_out_is_no_conflict() -> None:
+def test_an_excluded_organization_of_another_connector_is_no_conflict() -> None:
     clock = Clock(HELD, "spec: {organizations: {exclude: [tailspin]}}")
-    clock.look()
+    clock.advance()
     assert clock.discovery.organizations is not None
     assert clock.discovery.organizations.conflicting == 0
 
@@ -100,20 +100,20 @@ def test_one_that_is_held_and_left_out_is_no_conflict() -> None:
         ("[100, 800]", "[21, 205]", 100),
     ],
 )
-def test_percent_is_that_of_the_repositories_and_100_only_when_all_is_there(
+def test_percent_counts_repositories_and_is_100_only_when_complete(
     contoso: str | None, fabrikam: str | None, percent: int
 ) -> None:
     clock = Clock(EXPECTED, counts(contoso, fabrikam))
-    written = clock.look()
-    assert (written.reevaluate_at is None) == (percent == 100)
+    result = clock.advance()
+    assert (result.reevaluate_at is None) == (percent == 100)
     assert clock.discovery.percent == percent
     assert (clock.discovery.completed_at is not None) == (percent == 100)
 
 
 def test_without_a_sign_in_there_is_neither_expected_nor_percent_nor_estimate() -> None:
     clock = Clock(counts("[1, 8]", "[2, 3]"))
-    clock.look()
-    clock.look(counts("[5, 50]", "[2, 3]"), after=HOUR)
+    clock.advance()
+    clock.advance(counts("[5, 50]", "[2, 3]"), delay=HOUR)
     assert numbers(clock.discovery) == (7, None, 53, None)
     assert clock.discovery.percent is None
     assert clock.discovery.estimated_completion_at is None
@@ -122,7 +122,7 @@ def test_without_a_sign_in_there_is_neither_expected_nor_percent_nor_estimate() 
 
 def test_expected_counts_of_some_organizations_only_are_none() -> None:
     clock = Clock("expected: {contoso: [1, 8]}", counts("[1, 8]", "[2, 3]"))
-    clock.look()
+    clock.advance()
     assert numbers(clock.discovery) == (3, None, 11, None)
     assert clock.discovery.percent is None
 
@@ -130,45 +130,45 @@ def test_expected_counts_of_some_organizations_only_are_none() -> None:
 # --- estimate
 
 
-def test_the_estimate_follows_the_pace_and_is_rounded_up_to_five_minutes() -> None:
+def test_the_estimate_follows_the_rate_and_is_rounded_up_to_five_minutes() -> None:
     clock = Clock(EXPECTED, counts("[0, 0]", "[0, 0]"))
-    clock.look()
+    clock.advance()
     assert clock.discovery.estimated_completion_at is None
-    clock.look(counts("[50, 231]", "[0, 0]"), after=HOUR)
+    clock.advance(counts("[50, 231]", "[0, 0]"), delay=HOUR)
     # 281 of 1124 in an hour: three more hours
     assert clock.discovery.estimated_completion_at == NOW + 4 * HOUR
-    clock.look(counts("[50, 232]", "[0, 0]"), after=timedelta(minutes=1))
+    clock.advance(counts("[50, 232]", "[0, 0]"), delay=timedelta(minutes=1))
     assert clock.discovery.estimated_completion_at == datetime(2026, 3, 1, 16, 5, tzinfo=NOW.tzinfo)
 
 
 def test_the_estimate_moves_only_with_the_counts() -> None:
     clock = Clock(EXPECTED, counts("[0, 0]", "[0, 0]"))
-    clock.look()
-    clock.look(counts("[50, 231]", "[0, 0]"), after=HOUR)
-    written = clock.status
+    clock.advance()
+    clock.advance(counts("[50, 231]", "[0, 0]"), delay=HOUR)
+    result = clock.status
     for _ in range(5):
-        clock.look(after=HOUR)
-        assert clock.status == written
+        clock.advance(delay=HOUR)
+        assert clock.status == result
 
 
-def test_counts_that_were_there_from_the_start_tell_no_pace() -> None:
+def test_counts_from_the_start_give_no_rate() -> None:
     clock = Clock(EXPECTED, counts("[50, 231]", "[0, 0]"))
-    clock.look()
+    clock.advance()
     assert clock.discovery.estimated_completion_at is None
 
 
-def test_a_pace_that_would_take_months_gives_no_estimate() -> None:
+def test_a_rate_that_would_take_months_gives_no_estimate() -> None:
     clock = Clock("expected: {contoso: [0, 1000000], fabrikam: [0, 0]}", counts("[0, 0]", "[0, 0]"))
-    clock.look()
-    clock.look(counts("[0, 1]", "[0, 0]"), after=timedelta(days=300))
+    clock.advance()
+    clock.advance(counts("[0, 1]", "[0, 0]"), delay=timedelta(days=300))
     assert clock.discovery.estimated_completion_at is None
 
 
-def test_there_is_no_estimate_of_what_is_done() -> None:
+def test_a_complete_discovery_has_no_estimate() -> None:
     clock = Clock(EXPECTED, counts("[0, 0]", "[0, 0]"))
-    clock.look()
-    clock.look(counts("[50, 231]", "[0, 0]"), after=HOUR)
-    clock.look(counts("[100, 800]", "[20, 204]"), after=HOUR)
+    clock.advance()
+    clock.advance(counts("[50, 231]", "[0, 0]"), delay=HOUR)
+    clock.advance(counts("[100, 800]", "[20, 204]"), delay=HOUR)
     assert clock.discovery.estimated_completion_at is None
     assert clock.discovery.completed_at == NOW + 2 * HOUR
 
@@ -177,7 +177,7 @@ def test_there_is_no_estimate_of_what_is_done() -> None:
 
 
 @pytest.mark.parametrize(
-    ("spec", "expected", "found", "hours"),
+    ("spec", "expected", "actual", "hours"),
     [
         ("8h", "[100, 800]", "[1, 1]", 8),
         ("1h", "[10, 80]", "[1, 1]", 1),
@@ -187,23 +187,23 @@ def test_there_is_no_estimate_of_what_is_done() -> None:
     ],
 )
 def test_the_deadline_is_the_spec_s_or_what_the_projects_need(
-    spec: str, expected: str | None, found: str, hours: int
+    spec: str, expected: str | None, actual: str, hours: int
 ) -> None:
-    world = [f"spec: {{discovery: {{deadline: {spec}}}}}", counts(found, "[0, 0]")]
+    world = [f"spec: {{discovery: {{deadline: {spec}}}}}", counts(actual, "[0, 0]")]
     if expected:
         world.append(f"expected: {{contoso: {expected}, fabrikam: [0, 0]}}")
     clock = Clock(*world)
-    clock.look()
+    clock.advance()
     assert clock.discovery.deadline == NOW + hours * HOUR
 
 
-def test_after_the_deadline_it_says_who_lags() -> None:
+def test_after_the_deadline_lagging_organizations_are_named() -> None:
     clock = Clock(EXPECTED, counts("[100, 800]", "[1, 4]"))
-    first = clock.look()
+    first = clock.advance()
     assert first.reevaluate_at == NOW + 8 * HOUR
-    clock.look(after=8 * HOUR - timedelta(seconds=1))
+    clock.advance(delay=8 * HOUR - timedelta(seconds=1))
     assert clock.verdict()[1] == "Discovering"
-    late = clock.look(after=timedelta(seconds=1))
+    late = clock.advance(delay=timedelta(seconds=1))
     status, reason, message = clock.verdict()
     assert (status, reason) == ("False", "DeadlineExceeded")
     assert "101 of 120 projects" in message
@@ -212,33 +212,33 @@ def test_after_the_deadline_it_says_who_lags() -> None:
     assert late.reevaluate_at is None
 
 
-def test_a_longer_deadline_takes_it_back() -> None:
+def test_a_longer_deadline_revokes_deadline_exceeded() -> None:
     clock = Clock(EXPECTED, counts("[1, 1]", "[1, 4]"))
-    clock.look()
-    clock.look(after=9 * HOUR)
-    clock.look("spec: {discovery: {deadline: 12h}}")
+    clock.advance()
+    clock.advance(delay=9 * HOUR)
+    clock.advance("spec: {discovery: {deadline: 12h}}")
     assert clock.verdict()[1] == "Discovering"
 
 
-def test_what_comes_after_the_deadline_counts() -> None:
+def test_counts_after_the_deadline_complete_the_discovery() -> None:
     clock = Clock(EXPECTED, counts("[1, 1]", "[1, 4]"))
-    clock.look()
-    clock.look(after=9 * HOUR)
-    clock.look(counts("[100, 800]", "[20, 204]"))
+    clock.advance()
+    clock.advance(delay=9 * HOUR)
+    clock.advance(counts("[100, 800]", "[20, 204]"))
     assert clock.verdict()[:2] == ("True", "Discovered")
 
 
 # --- rest, where nobody knows what to expect
 
 
-def test_without_expected_counts_an_hour_of_rest_is_the_end() -> None:
+def test_without_expected_counts_discovery_completes_after_an_hour_without_change() -> None:
     clock = Clock(counts("[5, 9]", "[1, 2]"))
-    first = clock.look()
+    first = clock.advance()
     assert first.reevaluate_at == NOW + HOUR
-    clock.look(counts("[6, 9]", "[1, 2]"), after=timedelta(minutes=50))
-    clock.look(after=timedelta(minutes=59))
+    clock.advance(counts("[6, 9]", "[1, 2]"), delay=timedelta(minutes=50))
+    clock.advance(delay=timedelta(minutes=59))
     assert clock.verdict()[:2] == ("False", "Discovering")
-    last = clock.look(after=timedelta(minutes=1))
+    last = clock.advance(delay=timedelta(minutes=1))
     assert clock.verdict() == (
         "True",
         "Discovered",
@@ -247,45 +247,45 @@ def test_without_expected_counts_an_hour_of_rest_is_the_end() -> None:
     assert last.reevaluate_at is None
 
 
-def test_there_is_no_rest_while_an_organization_has_no_counts() -> None:
+def test_discovery_does_not_complete_while_an_organization_has_no_counts() -> None:
     clock = Clock(counts("[5, 9]", None))
-    clock.look()
-    clock.look(after=5 * HOUR)
+    clock.advance()
+    clock.advance(delay=5 * HOUR)
     assert clock.verdict()[1] == "Discovering"
-    clock.look(after=5 * HOUR)
+    clock.advance(delay=5 * HOUR)
     assert clock.verdict()[1] == "DeadlineExceeded"
 
 
 # --- completion is kept
 
 
-def test_what_is_complete_stays_so_when_projects_are_added_or_go() -> None:
+def test_a_complete_discovery_stays_complete_when_projects_change() -> None:
     clock = Clock(EXPECTED, counts("[100, 800]", "[20, 204]"))
-    clock.look()
-    done = clock.discovery.completed_at
-    clock.look("expected: {contoso: [110, 900]}", after=HOUR)
+    clock.advance()
+    fulfilled = clock.discovery.completed_at
+    clock.advance("expected: {contoso: [110, 900]}", delay=HOUR)
     assert clock.verdict()[0] == "True"
-    clock.look(counts("[10, 80]", "[20, 204]"), after=9 * HOUR)
+    clock.advance(counts("[10, 80]", "[20, 204]"), delay=9 * HOUR)
     assert clock.verdict()[0] == "True"
-    assert clock.discovery.completed_at == done
+    assert clock.discovery.completed_at == fulfilled
     assert clock.discovery.percent == 100
 
 
-def test_a_new_organization_begins_it_again() -> None:
+def test_a_new_organization_restarts_the_discovery() -> None:
     clock = Clock(counts("[5, 9]", "[1, 2]"))
-    clock.look()
-    clock.look(after=HOUR)
-    clock.look("azure: {organizations: {tailspin: Onboarded}}", "resources: {tailspin: {}}", after=HOUR)
+    clock.advance()
+    clock.advance(delay=HOUR)
+    clock.advance("azure: {organizations: {tailspin: Onboarded}}", "resources: {tailspin: {}}", delay=HOUR)
     assert clock.verdict()[1] == "Discovering"
     assert clock.discovery.started_at == NOW + 2 * HOUR
     assert clock.discovery.completed_at is None
 
 
-def test_an_organization_that_goes_does_not_begin_it_again() -> None:
+def test_a_removed_organization_does_not_restart_the_discovery() -> None:
     clock = Clock(counts("[5, 9]", "[1, 2]"))
-    clock.look()
-    clock.look(after=HOUR)
-    clock.look("azure: {organizations: {fabrikam: null}}", after=HOUR)
+    clock.advance()
+    clock.advance(delay=HOUR)
+    clock.advance("azure: {organizations: {fabrikam: null}}", delay=HOUR)
     assert clock.verdict()[0] == "True"
     assert numbers(clock.discovery) == (5, None, 9, None)
 
@@ -295,46 +295,46 @@ def test_an_organization_that_goes_does_not_begin_it_again() -> None:
 
 def test_missing_counts_are_not_zero() -> None:
     clock = Clock(EXPECTED, counts("[50, 400]", "[20, 204]"))
-    clock.look()
-    clock.look("{counts: null}", counts("[51, 401]", None), after=HOUR)
+    clock.advance()
+    clock.advance("{counts: null}", counts("[51, 401]", None), delay=HOUR)
     assert numbers(clock.discovery) == (70, 120, 604, 1004)
 
 
 @pytest.mark.parametrize("answer", ["unknown", "none"])
-def test_without_an_answer_the_organizations_seen_before_still_count(answer: str) -> None:
+def test_without_an_answer_the_previous_number_of_organizations_stays(answer: str) -> None:
     clock = Clock(HELD)
-    clock.look()
-    clock.look(f"azure: {{available: {answer}}}")
+    clock.advance()
+    clock.advance(f"azure: {{available: {answer}}}")
     assert clock.discovery.organizations is not None
     assert clock.discovery.organizations.available == 3
 
 
-def test_while_the_configuration_changes_nothing_is_begun_again() -> None:
+def test_a_change_of_the_configuration_does_not_restart_the_discovery() -> None:
     clock = Clock(counts("[5, 9]", "[1, 2]"))
-    clock.look()
-    clock.look(after=HOUR)
-    before = clock.discovery
-    clock.look(PENDING, after=HOUR)
-    assert clock.discovery == before
+    clock.advance()
+    clock.advance(delay=HOUR)
+    previous = clock.discovery
+    clock.advance(PENDING, delay=HOUR)
+    assert clock.discovery == previous
     assert clock.verdict()[0] == "True"
 
 
 def test_without_an_organization_there_is_nothing_to_discover() -> None:
     clock = Clock("azure: {organizations: null}")
-    clock.look()
+    clock.advance()
     assert clock.verdict()[:2] == ("Unknown", "NotChecked")
     assert clock.discovery.started_at is None
 
 
 def test_without_a_connector_there_is_nothing_to_discover() -> None:
     clock = Clock(counts("[5, 9]", "[1, 2]"))
-    clock.look()
-    clock.look(ABSENT)
+    clock.advance()
+    clock.advance(ABSENT)
     assert clock.verdict()[:2] == ("Unknown", "NotChecked")
 
 
 def test_an_empty_organization_is_complete() -> None:
     clock = Clock("expected: {contoso: [0, 0], fabrikam: [0, 0]}", LISTED)
-    clock.look()
+    clock.advance()
     assert clock.verdict()[:2] == ("True", "Discovered")
     assert clock.discovery.percent == 100

@@ -22,12 +22,14 @@ from tests.unit.reconcile.observe.test_probing import GATHERER
 BODY = {"metadata": {"generation": 4}, "status": {"authorization": {"codeHash": SPENT_CODE}, "unknown": {"a": 1}}}
 
 
-def test_it_is_stalled_with_the_sentence_that_names_the_field() -> None:
+def test_an_invalid_spec_is_stalled_and_names_the_field() -> None:
     status = ConnectorStatus.model_validate(
         invalid_connector_status(BODY, InvalidManifest("spec.azure: is wrong."), NOW)
     )
-    told = {each.type: (each.status, each.reason, each.message) for each in status.conditions}
-    assert told == {
+    reported = {
+        condition.type: (condition.status, condition.reason, condition.message) for condition in status.conditions
+    }
+    assert reported == {
         "Ready": ("False", "InvalidSpec", "spec.azure: is wrong."),
         "Stalled": ("True", "InvalidSpec", "spec.azure: is wrong."),
         "Provisioned": ("False", "InvalidSpec", "spec.azure: is wrong."),
@@ -35,28 +37,31 @@ def test_it_is_stalled_with_the_sentence_that_names_the_field() -> None:
     assert status.observed_generation == 4
 
 
-def test_all_else_stays_whether_it_can_be_read_or_not() -> None:
+def test_the_other_fields_of_an_invalid_resource_s_status_stay() -> None:
     status = invalid_connector_status(BODY, InvalidManifest("m"), NOW)
     assert status["authorization"] == {"codeHash": SPENT_CODE}
     assert status["unknown"] == {"a": 1}
 
 
-def test_a_long_list_of_complaints_is_cut_and_not_refused() -> None:
+def test_a_long_list_of_errors_is_truncated() -> None:
     status = invalid_connector_status(BODY, InvalidManifest("ä" * 2000), NOW)
-    assert all(len(each.message.encode()) <= 1024 for each in conditions_of({"status": status}))
+    assert all(len(condition.message.encode()) <= 1024 for condition in conditions_of({"status": status}))
 
 
-def test_the_same_again_is_no_change() -> None:
+def test_reporting_the_same_error_again_changes_nothing() -> None:
     first = invalid_connector_status(BODY, InvalidManifest("m"), NOW)
     again = invalid_connector_status({**BODY, "status": first}, InvalidManifest("m"), NOW + timedelta(hours=1))
     assert again == first
 
 
-def test_an_organization_that_is_not_understood_says_so_and_forgets_nothing() -> None:
+def test_an_invalid_organization_reports_it_and_keeps_its_status() -> None:
     body = {"metadata": {"generation": 2}, "status": {"onboardingState": "Onboarded"}}
     status = invalid_organization_status(body, InvalidManifest("spec.onboarding: is wrong."), NOW)
-    told = {each.type: (each.status, each.reason, each.message) for each in conditions_of({"status": status})}
-    assert told == {
+    reported = {
+        condition.type: (condition.status, condition.reason, condition.message)
+        for condition in conditions_of({"status": status})
+    }
+    assert reported == {
         "Ready": ("False", "InvalidSpec", "spec.onboarding: is wrong."),
         "Stalled": ("True", "InvalidSpec", "spec.onboarding: is wrong."),
     }
@@ -67,7 +72,7 @@ def test_an_organization_that_is_not_understood_says_so_and_forgets_nothing() ->
     )
 
 
-def test_broken_conditions_count_as_none() -> None:
+def test_invalid_conditions_count_as_none() -> None:
     assert conditions_of({"status": {"conditions": [{"type": "Ready", "status": "Perhaps"}]}}) == ()
     assert conditions_of({}) == ()
 
@@ -88,7 +93,7 @@ def test_broken_conditions_count_as_none() -> None:
         (None, None, True),
     ],
 )
-def test_it_goes_only_where_nothing_of_ours_would_stay_in_azure_unasked(
+def test_an_invalid_resource_is_released_only_without_cleanup_in_azure(
     spec: dict[str, Any] | None,
     azure: dict[str, Any] | None,
     goes: bool,
@@ -100,21 +105,21 @@ def test_it_goes_only_where_nothing_of_ours_would_stay_in_azure_unasked(
     }
     assert needs_no_azure_cleanup(body) is goes
     (ready,) = (
-        each
-        for each in conditions_of({"status": invalid_connector_status(body, InvalidManifest("m."), NOW)})
-        if each.type == "Ready"
+        condition
+        for condition in conditions_of({"status": invalid_connector_status(body, InvalidManifest("m."), NOW)})
+        if condition.type == "Ready"
     )
     assert ("Detach" in ready.message) is not goes
 
 
-def test_an_organization_that_is_not_understood_is_set_apart_from_the_others() -> None:
+def test_an_invalid_organization_does_not_affect_the_others() -> None:
     resources = ResourceCache()
     for name, onboarding in (("good", "Onboarded"), ("bad", "Perhaps")):
         metadata = {"namespace": "security", "name": name, "uid": name, "resourceVersion": "1"}
         spec = {"connectorRef": {"name": "contoso"}, "organization": name, "onboarding": onboarding}
         resources.upsert_organization({"metadata": metadata, "spec": spec})
-    read = replace(GATHERER, resources=resources).organizations(Key("security", "contoso"))
-    assert [each.metadata.name for each in read.valid] == ["good"]
-    ((body, error),) = read.invalid
+    organizations = replace(GATHERER, resources=resources).organizations(Key("security", "contoso"))
+    assert [resource.metadata.name for resource in organizations.valid] == ["good"]
+    ((body, error),) = organizations.invalid
     assert body["metadata"]["name"] == "bad"
     assert "spec.onboarding" in error.message

@@ -15,7 +15,7 @@ from defender_devops.reconcile.plan.plan import plan
 from defender_devops.reconcile.report.report import report
 from tests.unit.reconcile.builder import CONNECTOR_ID, NEW_CODE, NOW, SPENT_CODE, snapshot, with_status
 from tests.unit.reconcile.cases import ABSENT, CODE, FRESH, LISTED, OBSERVE, SELECTED
-from tests.unit.reconcile.says import AUTHORIZED, PENDING, REVOKED
+from tests.unit.reconcile.condition_cases import AUTHORIZED, PENDING, REVOKED
 
 THROTTLED = Failure("Throttled", "slow")
 READER = "55555555-5555-5555-5555-555555555555"
@@ -39,14 +39,14 @@ def carried_out(world: ConnectorSnapshot, kind: type[Action] = Action) -> Connec
 # --- tags
 
 
-def test_tags_that_were_set_are_remembered() -> None:
+def test_tags_that_were_set_are_recorded() -> None:
     world = carried_out(snapshot("spec: {azure: {tags: {team: red}}}", "azure: {tags: {env: prod}}"))
     azure = report(assess(world), None, NOW).status.azure
     assert azure is not None
     assert azure.managed_tag_keys == ("team",)
 
 
-def test_tags_that_could_not_be_set_are_not_ours() -> None:
+def test_tags_that_could_not_be_set_are_not_recorded() -> None:
     assert (
         remembered(
             "spec: {azure: {tags: {team: red}}}", "azure: {tags: {team: blue}}", failure=THROTTLED
@@ -55,13 +55,13 @@ def test_tags_that_could_not_be_set_are_not_ours() -> None:
     )
 
 
-def test_tags_that_could_not_be_removed_are_still_ours() -> None:
+def test_tags_that_could_not_be_removed_stay_recorded() -> None:
     world = ("azure: {tags: {Team: red}}", "status: {azure: {managedTagKeys: [team, gone]}}")
     assert remembered(*world, failure=THROTTLED).managed_tag_keys == ("Team",)
     assert remembered(*world[:0], "azure: {tags: {}}", world[1]).managed_tag_keys == ()
 
 
-def test_many_tags_of_before_and_now_fit_into_the_status() -> None:
+def test_many_old_and_new_tags_fit_into_the_status() -> None:
     old, new = ({f"{kind}-{n}": "x" for n in range(48)} for kind in ("old", "new"))
     world = (
         f"spec: {{azure: {{tags: {new}}}}}",
@@ -74,18 +74,18 @@ def test_many_tags_of_before_and_now_fit_into_the_status() -> None:
 # --- readers
 
 
-def test_readers_are_remembered_by_what_azure_shows() -> None:
+def test_readers_are_recorded_as_azure_lists_them() -> None:
     spec = f"spec: {{securityReaders: [{{objectId: {READER}, principalType: Group}}]}}"
     assert remembered(spec, "azure: {readers: {}}", failure=THROTTLED).security_readers == ()
     assert remembered(spec, f"azure: {{readers: {{{READER}: ours}}}}").security_readers == (READER,)
     assert remembered(spec, f"azure: {{readers: {{{READER}: theirs}}}}").security_readers == ()
 
 
-def test_a_reader_that_could_not_be_removed_is_still_remembered() -> None:
+def test_a_reader_that_could_not_be_removed_stays_recorded() -> None:
     assert remembered(f"azure: {{readers: {{{READER}: ours}}}}", failure=THROTTLED).security_readers == (READER,)
 
 
-def test_readers_that_were_not_read_are_as_before() -> None:
+def test_recorded_readers_stay_while_they_are_not_read() -> None:
     assert remembered(f"status: {{azure: {{securityReaders: [{READER}]}}}}").security_readers == (READER,)
 
 
@@ -110,7 +110,7 @@ def test_readers_that_were_not_read_are_as_before() -> None:
         ((SELECTED, PENDING, "status: {azure: {organizationsMode: All}}"), "Selected"),
     ],
 )
-def test_all_is_carried_out_once_it_is_known_for_good_who_was_there(world: tuple[str, ...], mode: str | None) -> None:
+def test_mode_all_is_applied_once_every_organization_is_recorded(world: tuple[str, ...], mode: str | None) -> None:
     assert remembered(*world).organizations_mode == mode
 
 
@@ -118,9 +118,9 @@ def test_all_is_carried_out_once_it_is_known_for_good_who_was_there(world: tuple
 
 
 @pytest.mark.parametrize(("guid", "created"), [("ours", True), ("someone's", False)])
-@pytest.mark.parametrize("before", ["true", "false", "null"])
-def test_the_guid_tells_who_created_it(guid: str, before: str, *, created: bool) -> None:
-    world = (f"azure: {{guid: {guid}}}", f"status: {{azure: {{created: {before}}}}}")
+@pytest.mark.parametrize("previous", ["true", "false", "null"])
+def test_the_guid_shows_whether_the_operator_created_the_connector(guid: str, previous: str, *, created: bool) -> None:
+    world = (f"azure: {{guid: {guid}}}", f"status: {{azure: {{created: {previous}}}}}")
     assert remembered(*world).created is created
 
 
@@ -128,29 +128,29 @@ def test_the_guid_tells_who_created_it(guid: str, before: str, *, created: bool)
 @pytest.mark.parametrize(
     "world", [(), (OBSERVE,), ("spec: {adoptionPolicy: Always}",)], ids=["Manage", "Observe", "Always"]
 )
-def test_what_does_not_carry_our_tag_is_not_remembered_as_ours(owner: str, world: tuple[str, ...]) -> None:
-    written = report(assess(snapshot(FRESH, f"azure: {{owner: {owner}}}", *world)), THROTTLED, NOW)
-    assert written.status.azure is None
+def test_a_connector_without_the_owner_tag_is_not_recorded(owner: str, world: tuple[str, ...]) -> None:
+    result = report(assess(snapshot(FRESH, f"azure: {{owner: {owner}}}", *world)), THROTTLED, NOW)
+    assert result.status.azure is None
 
 
-def test_always_takes_over_though_the_first_attempt_failed() -> None:
+def test_adoption_policy_always_adopts_after_a_failed_attempt() -> None:
     world = snapshot(FRESH, "azure: {owner: another}", "spec: {adoptionPolicy: Always}")
     later = with_status(world, report(assess(world), THROTTLED, NOW).status)
     assert assess(later).ownership_conflict is None
     assert plan(assess(later), NOW).actions == plan(assess(world), NOW).actions
 
 
-def test_what_was_taken_over_and_is_taken_back_is_lost() -> None:
+def test_a_connector_that_another_resource_takes_over_is_lost() -> None:
     world = carried_out(snapshot(FRESH, "azure: {owner: another}", "spec: {adoptionPolicy: Always}"))
-    taken = with_status(
+    claimed = with_status(
         snapshot("azure: {owner: another}", "spec: {adoptionPolicy: Always}"), report(assess(world), None, NOW).status
     )
-    failure = assess(taken).ownership_conflict
+    failure = assess(claimed).ownership_conflict
     assert failure is not None
     assert failure.reason == "OwnershipLost"
 
 
-def test_the_connector_s_id_stands_while_there_is_one() -> None:
+def test_the_connector_id_is_reported_while_the_connector_exists() -> None:
     assert report(assess(snapshot()), None, NOW).status.connector_id == CONNECTOR_ID
     assert report(assess(snapshot(ABSENT, "status: {connectorId: /x}")), None, NOW).status.connector_id is None
     unread = snapshot("unreadable: {reason: Forbidden, message: m, terminal: true}", "status: {connectorId: /x}")
@@ -160,67 +160,67 @@ def test_the_connector_s_id_stands_while_there_is_one() -> None:
 # --- the code and the authorization
 
 
-def test_a_code_is_remembered_whatever_came_of_sending_it() -> None:
-    known = f"status: {{authorization: {{codeHash: {SPENT_CODE}}}}}"
-    world = carried_out(snapshot(ABSENT, FRESH, CODE, "code: new", known), RecordCodeHash)
-    written = report(assess(world), THROTTLED, NOW).status.authorization
-    assert written is not None
-    assert (written.code_hash, written.spent_code_hashes) == (NEW_CODE, (SPENT_CODE,))
+def test_the_hash_of_a_code_is_recorded_even_if_sending_it_fails() -> None:
+    previous = f"status: {{authorization: {{codeHash: {SPENT_CODE}}}}}"
+    world = carried_out(snapshot(ABSENT, FRESH, CODE, "code: new", previous), RecordCodeHash)
+    result = report(assess(world), THROTTLED, NOW).status.authorization
+    assert result is not None
+    assert (result.code_hash, result.spent_code_hashes) == (NEW_CODE, (SPENT_CODE,))
 
 
-def test_a_spent_code_stays_spent_through_twenty_others() -> None:
+def test_a_used_code_stays_used_through_twenty_others() -> None:
     world = snapshot(ABSENT, FRESH, CODE)
     for number in range(21):
         world = RecordCodeHash(f"{number:064x}").effect(world, NOW)
-    known = world.connector.status.authorization
-    assert known is not None
-    assert known.code_hash == f"{20:064x}"
-    assert known.spent_code_hashes == tuple(f"{number:064x}" for number in range(20))
+    previous = world.connector.status.authorization
+    assert previous is not None
+    assert previous.code_hash == f"{20:064x}"
+    assert previous.spent_code_hashes == tuple(f"{number:064x}" for number in range(20))
 
 
-def test_a_code_that_lay_there_over_an_authorization_that_works_is_set_aside() -> None:
+def test_a_code_beside_a_first_working_authorization_counts_as_used() -> None:
     world = snapshot(CODE, "code: new", FRESH)
-    written = report(assess(world), None, NOW).status
-    assert written.authorization is not None
-    assert written.authorization.code_hash == NEW_CODE
-    assert not plan(assess(with_status(world, written)), NOW).actions
+    result = report(assess(world), None, NOW).status
+    assert result.authorization is not None
+    assert result.authorization.code_hash == NEW_CODE
+    assert not plan(assess(with_status(world, result)), NOW).actions
 
 
-def test_a_code_that_comes_later_is_not_set_aside() -> None:
+def test_a_later_code_does_not_count_as_used() -> None:
     world = snapshot(CODE, "code: new")
-    written = report(assess(world), None, NOW).status
-    assert written.authorization is not None
-    assert written.authorization.code_hash is None
+    result = report(assess(world), None, NOW).status
+    assert result.authorization is not None
+    assert result.authorization.code_hash is None
 
 
-def test_the_time_of_authorization_moves_only_when_it_begins_to_work() -> None:
+def test_last_authorized_at_changes_only_when_authorized_turns_true() -> None:
     first = report(assess(snapshot(FRESH)), None, NOW).status
     later = NOW + timedelta(days=3)
     again = report(assess(with_status(snapshot(), first)), None, later).status
     assert first.authorization == again.authorization
     assert first.authorization is not None
     assert first.authorization.last_authorized_at == NOW
-    lost = report(assess(with_status(snapshot(REVOKED), first)), None, later).status
-    assert lost.authorization == first.authorization
-    back = report(assess(with_status(snapshot(), lost)), None, later).status
+    loss = report(assess(with_status(snapshot(REVOKED), first)), None, later).status
+    assert loss.authorization == first.authorization
+    back = report(assess(with_status(snapshot(), loss)), None, later).status
     assert back.authorization is not None
     assert back.authorization.last_authorized_at == later
 
 
-def test_nothing_is_written_of_an_authorization_that_nobody_gave() -> None:
+def test_status_has_no_authorization_without_one() -> None:
     assert report(assess(snapshot(ABSENT, FRESH)), None, NOW).status.authorization is None
 
 
 # --- what else
 
 
-def test_the_annotation_counts_as_handled_once_somebody_looked() -> None:
-    asked = "metadata: {annotations: {defender-devops.io/reconcile-requested-at: now}}"
-    assert report(assess(snapshot(asked)), None, NOW).status.last_handled_reconcile_at == "now"
+def test_the_reconcile_annotation_is_recorded_as_handled() -> None:
+    requested = "metadata: {annotations: {defender-devops.io/reconcile-requested-at: now}}"
+    assert report(assess(snapshot(requested)), None, NOW).status.last_handled_reconcile_at == "now"
     down = "unreadable: {reason: AzureUnavailable, message: m}"
     ready = "status: {conditions: [{type: Ready, status: 'True', reason: Ready}]}"
-    assert report(assess(snapshot(asked, down, ready)), None, NOW).status.last_handled_reconcile_at is None
+    assert report(assess(snapshot(requested, down, ready)), None, NOW).status.last_handled_reconcile_at is None
     assert (
-        report(assess(snapshot(asked, AUTHORIZED, down, failures=3)), None, NOW).status.last_handled_reconcile_at
+        report(assess(snapshot(requested, AUTHORIZED, down, failures=3)), None, NOW).status.last_handled_reconcile_at
         == "now"
     )

@@ -8,7 +8,15 @@ from defender_devops.reconcile.facts.assessment import assess
 from defender_devops.reconcile.report.report import report
 from tests.unit.reconcile.builder import NOW, snapshot
 from tests.unit.reconcile.cases import CODE, OBSERVE
-from tests.unit.reconcile.says import HELD, NEVER_AUTHORIZED, SIGN_IN, UNREAD, WHO, condition, signed_in
+from tests.unit.reconcile.condition_cases import (
+    HELD,
+    NEVER_AUTHORIZED,
+    SIGN_IN,
+    UNREAD,
+    WHO,
+    reported_condition,
+    signed_in,
+)
 
 LONG = "ä" * 2000 + ". Do this."
 LONG_WORLDS = {
@@ -44,10 +52,13 @@ LONG_WORLDS = {
 
 @pytest.mark.parametrize("world", LONG_WORLDS.values(), ids=LONG_WORLDS)
 def test_messages_stay_within_a_kilobyte_whatever_azure_says(world: tuple[str, ...]) -> None:
-    written = report(assess(snapshot(*world)), None, NOW)
-    every = [*written.status.conditions, *(each for _, status in written.organizations for each in status.conditions)]
-    assert all(len(each.message.encode()) <= 1024 for each in every)
-    assert any("…" in each.message for each in every)
+    result = report(assess(snapshot(*world)), None, NOW)
+    every = [
+        *result.status.conditions,
+        *(condition for _, status in result.organizations for condition in status.conditions),
+    ]
+    assert all(len(condition.message.encode()) <= 1024 for condition in every)
+    assert any("…" in condition.message for condition in every)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +75,7 @@ def test_messages_stay_within_a_kilobyte_whatever_azure_says(world: tuple[str, .
         ("a holder", "OrganizationsAvailable", "Remove it there, or exclude it here."),
     ],
 )
-def test_what_to_do_is_not_cut_off(world: str, kind: str, what_to_do: str) -> None:
-    found = condition(kind, *LONG_WORLDS[world])
-    assert found is not None
-    assert what_to_do in found.message
+def test_the_fix_is_never_truncated(world: str, kind: str, what_to_do: str) -> None:
+    actual = reported_condition(kind, *LONG_WORLDS[world])
+    assert actual is not None
+    assert what_to_do in actual.message

@@ -16,7 +16,7 @@ from defender_devops.reconcile.report.organizations import report_missing_connec
 from defender_devops.reconcile.report.report import report
 from tests.unit.reconcile.builder import CONNECTOR_ID, NOW, resource, snapshot
 from tests.unit.reconcile.cases import ABSENT, FRESH, LISTED, NO_CONFIGURATION, OBSERVE, SELECTED
-from tests.unit.reconcile.says import HELD, PENDING, REVOKED, SIGN_IN, unreadable
+from tests.unit.reconcile.condition_cases import HELD, PENDING, REVOKED, SIGN_IN, unreadable
 
 OUT = "azure: {organizations: {fabrikam: null}, others: {fabrikam: Free}}"
 EXCLUDE = "spec: {organizations: {exclude: [fabrikam]}}"
@@ -28,26 +28,28 @@ BLOCKED = "{metadata: {deletionTimestamp: '2026-03-01T11:00:00Z'}, spec: {deleti
  unreadable: {reason: Forbidden, message: Grant it., terminal: true}}"
 
 
-def declared(organization: str, told: str) -> str:
-    return f"resources: {{{organization}: {told}}}"
+def declared(organization: str, fragment: str) -> str:
+    return f"resources: {{{organization}: {fragment}}}"
 
 
 def statuses(*world: str) -> dict[str, tuple[DevOpsOrganization, OrganizationStatus]]:
     """What is reported, by the resource's name."""
-    written = report(assess(snapshot(*world)), None, NOW)
-    return {each.metadata.name: (each, status) for each, status in written.organizations}
+    result = report(assess(snapshot(*world)), None, NOW)
+    return {resource.metadata.name: (resource, status) for resource, status in result.organizations}
 
 
 def status_of(organization: str, *world: str) -> OrganizationStatus:
-    found = [
-        status for each, status in statuses(*world).values() if each.spec.organization.lower() == organization.lower()
+    actual = [
+        status
+        for resource, status in statuses(*world).values()
+        if resource.spec.organization.lower() == organization.lower()
     ]
-    assert len(found) == 1
-    return found[0]
+    assert len(actual) == 1
+    return actual[0]
 
 
 @dataclass(frozen=True)
-class Stands:
+class OrganizationCase:
     """How an organization stands.
 
     Attributes:
@@ -57,32 +59,34 @@ class Stands:
         ready: True, False while the operator or Azure is at it, Stalled where a person has to act.
         reason: of Ready.
         words: parts of its message.
-        onboarded: reason of Onboarded; None where nobody can tell.
+        onboarded: reason of Onboarded; None if unknown.
     """
 
-    why: str
+    title: str
     organization: str
     world: tuple[str, ...]
     ready: str
     reason: str
-    words: tuple[str, ...] = ()
+    phrases: tuple[str, ...] = ()
     onboarded: str | None = "Onboarded"
 
     def __str__(self) -> str:
-        return self.why
+        return self.title
 
 
 CASES = [
-    Stands("covered", "fabrikam", (), "True", "Onboarded", ("covers fabrikam",)),
-    Stands(
+    OrganizationCase("covered", "fabrikam", (), "True", "Onboarded", ("covers fabrikam",)),
+    OrganizationCase(
         "covered, declared in other letters",
         "FABRIKAM",
         (declared("FABRIKAM", "{onboarding: Onboarded}"),),
         "True",
         "Onboarded",
     ),
-    Stands("still to come", "fabrikam", (OUT,), "False", "Onboarding", ("not onboarded fabrikam yet",), "Onboarding"),
-    Stands(
+    OrganizationCase(
+        "still to come", "fabrikam", (OUT,), "False", "Onboarding", ("not onboarded fabrikam yet",), "Onboarding"
+    ),
+    OrganizationCase(
         "still to come, and Azure says why",
         "fabrikam",
         ("azure: {organizations: {fabrikam: {state: Free, message: Queued}}}",),
@@ -91,7 +95,7 @@ CASES = [
         ("Queued",),
         "Onboarding",
     ),
-    Stands(
+    OrganizationCase(
         "covered, but Defender cannot work there",
         "fabrikam",
         ("azure: {organizations: {fabrikam: {provisioning: Failed, message: 'Not an administrator.'}}}",),
@@ -99,7 +103,7 @@ CASES = [
         "Onboarding",
         ("cannot work in fabrikam: Not an administrator.", "every 8 hours"),
     ),
-    Stands(
+    OrganizationCase(
         "covered, but Defender cannot work there and does not say why",
         "fabrikam",
         ("azure: {organizations: {fabrikam: {provisioning: Failed}}}",),
@@ -107,7 +111,7 @@ CASES = [
         "Onboarding",
         ("does not say why",),
     ),
-    Stands(
+    OrganizationCase(
         "held elsewhere",
         "tailspin",
         (HELD,),
@@ -116,7 +120,7 @@ CASES = [
         ("another connector of the tenant", "Excluded"),
         "HeldByOtherConnector",
     ),
-    Stands(
+    OrganizationCase(
         "held elsewhere, and it is known by whom",
         "tailspin",
         (HELD, "conflictingConnectors: {tailspin: /subscriptions/x}"),
@@ -125,7 +129,7 @@ CASES = [
         ("onboarded by /subscriptions/x",),
         "HeldByOtherConnector",
     ),
-    Stands(
+    OrganizationCase(
         "not there",
         "typo",
         (declared("typo", "{onboarding: Onboarded}"),),
@@ -134,11 +138,11 @@ CASES = [
         ("no organization named typo", "Correct the name"),
         None,
     ),
-    Stands(
+    OrganizationCase(
         "not there, and nobody asked", "typo", (declared("typo", "{}"),), "Stalled", "OrganizationNotFound", (), None
     ),
     # left out
-    Stands(
+    OrganizationCase(
         "excluded by the connector",
         "fabrikam",
         (EXCLUDE, LISTED, OUT),
@@ -147,7 +151,7 @@ CASES = [
         ("is excluded",),
         "Excluded",
     ),
-    Stands(
+    OrganizationCase(
         "excluded by a decision",
         "fabrikam",
         (LISTED, OUT, declared("fabrikam", "{onboarding: Excluded}")),
@@ -156,7 +160,7 @@ CASES = [
         (),
         "Excluded",
     ),
-    Stands(
+    OrganizationCase(
         "excluded though it is not there",
         "typo",
         (declared("typo", "{onboarding: Excluded}"),),
@@ -165,7 +169,7 @@ CASES = [
         (),
         None,
     ),
-    Stands(
+    OrganizationCase(
         "excluded though another holds it",
         "tailspin",
         (HELD, declared("tailspin", "{onboarding: Excluded}")),
@@ -174,15 +178,17 @@ CASES = [
         (),
         "Excluded",
     ),
-    Stands("excluded and still covered", "fabrikam", (EXCLUDE,), "False", "Provisioning", ("not been removed",)),
-    Stands(
+    OrganizationCase(
+        "excluded and still covered", "fabrikam", (EXCLUDE,), "False", "Provisioning", ("not been removed",)
+    ),
+    OrganizationCase(
         "excluded, and a decision overrules it",
         "fabrikam",
         (EXCLUDE, declared("fabrikam", "{onboarding: Onboarded}")),
         "True",
         "Onboarded",
     ),
-    Stands(
+    OrganizationCase(
         "not named",
         "tailspin",
         (SELECTED, LISTED, NEW, declared("tailspin", "{}")),
@@ -191,10 +197,10 @@ CASES = [
         ("tailspin is not selected",),
         "NotIncluded",
     ),
-    Stands(
+    OrganizationCase(
         "not named and held elsewhere", "tailspin", (SELECTED, LISTED, HELD), "True", "NotIncluded", (), "NotIncluded"
     ),
-    Stands(
+    OrganizationCase(
         "come up after All",
         "tailspin",
         (ALL_DONE, LISTED, NEW),
@@ -203,7 +209,7 @@ CASES = [
         ("AllAndFuture",),
         "NotIncluded",
     ),
-    Stands(
+    OrganizationCase(
         "come up after All and asked for by name",
         "tailspin",
         (ALL_DONE, LISTED, NEW, declared("tailspin", "{onboarding: Onboarded}")),
@@ -212,7 +218,7 @@ CASES = [
         (),
         "Onboarding",
     ),
-    Stands(
+    OrganizationCase(
         "no longer named and still covered",
         "fabrikam",
         (LISTED, "spec: {organizations: {mode: Selected, names: [contoso]}}"),
@@ -220,8 +226,8 @@ CASES = [
         "Provisioning",
     ),
     # Observe
-    Stands("observed and covered", "fabrikam", (OBSERVE,), "True", "Onboarded"),
-    Stands(
+    OrganizationCase("observed and covered", "fabrikam", (OBSERVE,), "True", "Onboarded"),
+    OrganizationCase(
         "observed and not covered",
         "fabrikam",
         (OBSERVE, OUT),
@@ -230,7 +236,7 @@ CASES = [
         ("fabrikam is not onboarded; managementPolicy Observe prevents",),
         "Onboarding",
     ),
-    Stands(
+    OrganizationCase(
         "observed and covered though excluded",
         "fabrikam",
         (OBSERVE, EXCLUDE),
@@ -238,8 +244,8 @@ CASES = [
         "DriftDetected",
         ("should not be",),
     ),
-    # while nothing can be told
-    Stands(
+    # while nothing is known
+    OrganizationCase(
         "the connector does not exist in Azure",
         "fabrikam",
         (ABSENT, FRESH, declared("fabrikam", "{}")),
@@ -248,7 +254,7 @@ CASES = [
         ("connector is not ready",),
         None,
     ),
-    Stands(
+    OrganizationCase(
         "the configuration does not exist",
         "fabrikam",
         (NO_CONFIGURATION, FRESH, declared("fabrikam", "{}")),
@@ -257,10 +263,10 @@ CASES = [
         (),
         None,
     ),
-    Stands(
+    OrganizationCase(
         "Azure is being changed", "fabrikam", (PENDING, declared("fabrikam", "{}")), "False", "Provisioning", (), None
     ),
-    Stands(
+    OrganizationCase(
         "Azure cannot be read",
         "fabrikam",
         (declared("fabrikam", "{}"), unreadable("Forbidden", terminal=True)),
@@ -269,7 +275,7 @@ CASES = [
         (),
         None,
     ),
-    Stands(
+    OrganizationCase(
         "Azure does not answer",
         "fabrikam",
         (declared("fabrikam", "{}"), unreadable("AzureUnavailable", terminal=False)),
@@ -278,7 +284,7 @@ CASES = [
         (),
         None,
     ),
-    Stands(
+    OrganizationCase(
         "the connector is another's",
         "fabrikam",
         (declared("fabrikam", "{}"), "azure: {owner: another}"),
@@ -287,8 +293,10 @@ CASES = [
         ("see its conditions",),
         None,
     ),
-    Stands("the authorization is lost", "fabrikam", (REVOKED,), "Stalled", "AuthorizationLost", ("see the connector",)),
-    Stands(
+    OrganizationCase(
+        "the authorization is lost", "fabrikam", (REVOKED,), "Stalled", "AuthorizationLost", ("see the connector",)
+    ),
+    OrganizationCase(
         "the authorization is lost before it was taken in",
         "fabrikam",
         (OUT, REVOKED),
@@ -297,14 +305,14 @@ CASES = [
         ("see the connector",),
         "Onboarding",
     ),
-    Stands(
+    OrganizationCase(
         "the authorization is lost before it was not been removed",
         "fabrikam",
         (EXCLUDE, LISTED, REVOKED),
         "Stalled",
         "AuthorizationLost",
     ),
-    Stands(
+    OrganizationCase(
         "excluded, and the connector does not exist in Azure",
         "fabrikam",
         (ABSENT, FRESH, declared("fabrikam", "{onboarding: Excluded}")),
@@ -313,7 +321,7 @@ CASES = [
         (),
         None,
     ),
-    Stands(
+    OrganizationCase(
         "nobody answers whether it is there",
         "typo",
         (
@@ -326,10 +334,10 @@ CASES = [
         ("not returned",),
         None,
     ),
-    Stands(
+    OrganizationCase(
         "suspended before anybody looked", "fabrikam", ("spec: {suspend: true}", FRESH), "False", "Suspended", (), None
     ),
-    Stands(
+    OrganizationCase(
         "declared for a connector that worked until it was suspended",
         "tailspin",
         ("spec: {suspend: true}", CONNECTOR_READY, declared("tailspin", "{onboarding: Onboarded}")),
@@ -338,7 +346,7 @@ CASES = [
         ("see its conditions",),
         None,
     ),
-    Stands(
+    OrganizationCase(
         "declared for a connector that is going and cannot",
         "tailspin",
         (BLOCKED, declared("tailspin", "{onboarding: Onboarded}")),
@@ -351,7 +359,7 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_an_organization_says_how_it_stands(case: Stands) -> None:
+def test_the_status_of_an_organization(case: OrganizationCase) -> None:
     status = status_of(case.organization, *case.world)
     ready = find_condition(status.conditions, "Ready")
     assert ready is not None
@@ -359,8 +367,8 @@ def test_an_organization_says_how_it_stands(case: Stands) -> None:
     assert ready.status == ("True" if case.ready == "True" else "False")
     assert is_true(status.conditions, "Stalled") is (case.ready == "Stalled")
     assert is_true(status.conditions, "Reconciling") is (case.ready == "False")
-    for each in case.words:
-        assert each in ready.message
+    for phrase in case.phrases:
+        assert phrase in ready.message
     onboarded = find_condition(status.conditions, "Onboarded")
     assert (onboarded.reason if onboarded else None) == case.onboarded
     assert onboarded is None or (onboarded.status == "True") is (onboarded.reason == "Onboarded")
@@ -368,9 +376,9 @@ def test_an_organization_says_how_it_stands(case: Stands) -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_every_reason_is_one_that_the_documentation_knows(case: Stands) -> None:
-    for each in status_of(case.organization, *case.world).conditions:
-        assert each.reason in REASONS[ConditionType(each.type)]
+def test_every_reason_is_documented(case: OrganizationCase) -> None:
+    for condition in status_of(case.organization, *case.world).conditions:
+        assert condition.reason in REASONS[ConditionType(condition.type)]
 
 
 # --- the last word
@@ -381,36 +389,36 @@ def test_every_reason_is_one_that_the_documentation_knows(case: Stands) -> None:
     [(PENDING,), (unreadable("Forbidden", terminal=True),)],
     ids=["an operation under way", "no rights"],
 )
-def test_what_was_said_stands_while_nothing_is_known(world: tuple[str, ...]) -> None:
-    told = f"{{generated: true, status: {{observedGeneration: 1, conditions: [{READY}]}}}}"
-    status = status_of("fabrikam", *world, declared("fabrikam", told))
+def test_ready_stays_while_nothing_is_known(world: tuple[str, ...]) -> None:
+    fragment = f"{{generated: true, status: {{observedGeneration: 1, conditions: [{READY}]}}}}"
+    status = status_of("fabrikam", *world, declared("fabrikam", fragment))
     ready = find_condition(status.conditions, "Ready")
     assert ready is not None
     assert (ready.status, ready.reason) == ("True", "Onboarded")
 
 
-def test_that_it_has_no_connector_does_not_stand_once_it_has_one() -> None:
+def test_connector_not_found_ends_once_a_connector_exists() -> None:
     orphan = "{type: Ready, status: 'False', reason: ConnectorNotFound}"
-    told = f"{{onboarding: Onboarded, status: {{observedGeneration: 1, conditions: [{orphan}]}}}}"
-    status = status_of("fabrikam", unreadable("Forbidden", terminal=True), declared("fabrikam", told))
+    fragment = f"{{onboarding: Onboarded, status: {{observedGeneration: 1, conditions: [{orphan}]}}}}"
+    status = status_of("fabrikam", unreadable("Forbidden", terminal=True), declared("fabrikam", fragment))
     ready = find_condition(status.conditions, "Ready")
     assert ready is not None
     assert (ready.status, ready.reason) == ("False", "Forbidden")
 
 
-def test_that_another_decides_does_not_stand_once_the_other_is_gone() -> None:
-    lost = "{type: Ready, status: 'False', reason: Conflict}"
-    told = f"{{onboarding: Onboarded, status: {{observedGeneration: 1, conditions: [{lost}]}}}}"
-    status = status_of("fabrikam", PENDING, declared("fabrikam", told))
+def test_a_conflict_ends_once_the_other_resource_is_deleted() -> None:
+    loss = "{type: Ready, status: 'False', reason: Conflict}"
+    fragment = f"{{onboarding: Onboarded, status: {{observedGeneration: 1, conditions: [{loss}]}}}}"
+    status = status_of("fabrikam", PENDING, declared("fabrikam", fragment))
     ready = find_condition(status.conditions, "Ready")
     assert ready is not None
     assert (ready.status, ready.reason) == ("False", "Provisioning")
 
 
-def test_what_was_said_of_the_connector_follows_the_connector() -> None:
+def test_a_copied_connector_state_follows_the_connector() -> None:
     forbidden = status_of("fabrikam", declared("fabrikam", "{}"), unreadable("Forbidden", terminal=True))
-    told = f"{{status: {yaml.safe_dump(forbidden.dump(), default_flow_style=True)}}}"
-    status = status_of("fabrikam", PENDING, declared("fabrikam", told))
+    fragment = f"{{status: {yaml.safe_dump(forbidden.dump(), default_flow_style=True)}}}"
+    status = status_of("fabrikam", PENDING, declared("fabrikam", fragment))
     ready = find_condition(status.conditions, "Ready")
     assert ready is not None
     assert (ready.status, ready.reason) == ("False", "Provisioning")
@@ -431,8 +439,8 @@ conditions:
 """The status of an organization that is covered, as a block of YAML."""
 
 
-def covered_before(organization: str, **told: object) -> str:
-    return yaml.safe_dump({"resources": {organization: {"status": yaml.safe_load(COVERED), **told}}})
+def covered_before(organization: str, **fragment: object) -> str:
+    return yaml.safe_dump({"resources": {organization: {"status": yaml.safe_load(COVERED), **fragment}}})
 
 
 @pytest.mark.parametrize(
@@ -454,11 +462,11 @@ def covered_before(organization: str, **told: object) -> str:
         "without a connector",
     ],
 )
-def test_what_is_no_longer_covered_keeps_nothing_of_what_was_known_of_it(
+def test_an_uncovered_organization_loses_its_coverage_and_counts(
     world: tuple[str, ...], ready: str, onboarded: str
 ) -> None:
     status = status_of("fabrikam", *world, covered_before("fabrikam"))
-    reasons = {each.type: each.reason for each in status.conditions}
+    reasons = {condition.type: condition.reason for condition in status.conditions}
     assert (reasons["Ready"], reasons["Onboarded"]) == (ready, onboarded)
     assert not is_true(status.conditions, "Onboarded")
     assert is_true(status.conditions, "Ready") is (ready == "Excluded")
@@ -472,7 +480,7 @@ def test_what_is_no_longer_covered_keeps_nothing_of_what_was_known_of_it(
     [(PENDING,), (unreadable("Forbidden", terminal=True),), ("azure: {owner: another}",)],
     ids=["an operation under way", "no rights", "another's"],
 )
-def test_what_was_known_of_it_stays_while_nothing_is_known(world: tuple[str, ...]) -> None:
+def test_facts_of_an_organization_stay_while_nothing_is_known(world: tuple[str, ...]) -> None:
     status = status_of("fabrikam", *world, covered_before("fabrikam"))
     assert is_true(status.conditions, "Onboarded")
     assert is_true(status.conditions, "Discovered")
@@ -480,17 +488,17 @@ def test_what_was_known_of_it_stays_while_nothing_is_known(world: tuple[str, ...
     assert status.projects is not None
 
 
-def test_every_condition_speaks_of_the_generation_that_was_looked_at() -> None:
+def test_every_condition_has_the_generation_of_the_resource() -> None:
     status = status_of("fabrikam", PENDING, covered_before("fabrikam", generation=2, onboarding="Excluded"))
     assert status.observed_generation == 2
-    assert {each.observed_generation for each in status.conditions} == {2}
+    assert {condition.observed_generation for condition in status.conditions} == {2}
 
 
 @pytest.mark.parametrize("world", [ABSENT, NO_CONFIGURATION])
-def test_without_a_connector_nothing_is_covered_whatever_was_said(world: str) -> None:
+def test_without_a_connector_in_azure_nothing_is_covered(world: str) -> None:
     onboarded = "{type: Onboarded, status: 'True', reason: Onboarded}"
-    told = f"status: {{observedGeneration: 1, onboardingState: Onboarded, conditions: [{READY}, {onboarded}]}}"
-    status = status_of("fabrikam", world, declared("fabrikam", f"{{generated: true, {told}}}"))
+    fragment = f"status: {{observedGeneration: 1, onboardingState: Onboarded, conditions: [{READY}, {onboarded}]}}"
+    status = status_of("fabrikam", world, declared("fabrikam", f"{{generated: true, {fragment}}}"))
     assert not is_true(status.conditions, "Ready")
     covered = find_condition(status.conditions, "Onboarded")
     assert covered is not None
@@ -498,19 +506,19 @@ def test_without_a_connector_nothing_is_covered_whatever_was_said(world: str) ->
     assert (status.onboarding_state, status.organization_id) == (None, None)
 
 
-def test_what_was_said_of_an_older_generation_does_not_stand() -> None:
-    told = f"{{onboarding: Excluded, generation: 2, status: {{observedGeneration: 1, conditions: [{READY}]}}}}"
-    status = status_of("fabrikam", PENDING, declared("fabrikam", told))
+def test_ready_of_an_older_generation_does_not_stay() -> None:
+    fragment = f"{{onboarding: Excluded, generation: 2, status: {{observedGeneration: 1, conditions: [{READY}]}}}}"
+    status = status_of("fabrikam", PENDING, declared("fabrikam", fragment))
     assert not is_true(status.conditions, "Ready")
     assert status.observed_generation == 2
 
 
-def test_suspend_leaves_alone_what_was_looked_at() -> None:
-    told = f"{{generated: true, status: {{observedGeneration: 1, conditions: [{READY}]}}}}"
-    assert "contoso-fabrikam" not in statuses("spec: {suspend: true}", declared("fabrikam", told))
+def test_suspend_changes_no_observed_organization() -> None:
+    fragment = f"{{generated: true, status: {{observedGeneration: 1, conditions: [{READY}]}}}}"
+    assert "contoso-fabrikam" not in statuses("spec: {suspend: true}", declared("fabrikam", fragment))
 
 
-def test_what_is_going_with_its_connector_is_left_alone() -> None:
+def test_organizations_of_a_released_connector_are_not_changed() -> None:
     going = "{metadata: {deletionTimestamp: '2026-03-01T11:00:00Z', finalizers: []}, spec: {deletionPolicy: Delete}}"
     assert statuses(going, declared("tailspin", "{onboarding: Onboarded}")) == {}
 
@@ -518,10 +526,10 @@ def test_what_is_going_with_its_connector_is_left_alone() -> None:
 # --- two for one
 
 
-def test_the_older_of_two_decides_and_the_other_says_so() -> None:
+def test_the_older_of_two_resources_decides_and_the_other_reports_a_conflict() -> None:
     two = "[{onboarding: Excluded, name: older, age: 90}, {onboarding: Onboarded, name: newer, age: 5}]"
-    told = statuses(LISTED, OUT, declared("fabrikam", two))
-    (_, older), (_, newer) = told["older"], told["newer"]
+    fragment = statuses(LISTED, OUT, declared("fabrikam", two))
+    (_, older), (_, newer) = fragment["older"], fragment["newer"]
     assert is_true(older.conditions, "Ready")
     conflict = find_condition(newer.conditions, "Ready")
     assert conflict is not None
@@ -530,7 +538,7 @@ def test_the_older_of_two_decides_and_the_other_says_so() -> None:
     assert "DevOpsOrganization older is older and decides for fabrikam. Delete one" in conflict.message
 
 
-def test_two_for_one_are_told_of_while_the_connector_is_suspended() -> None:
+def test_a_conflict_is_reported_while_the_connector_is_suspended() -> None:
     two = "[{onboarding: Excluded, name: older, age: 90}, {onboarding: Onboarded, name: newer, age: 5}]"
     _, newer = statuses("spec: {suspend: true}", declared("fabrikam", two))["newer"]
     conflict = find_condition(newer.conditions, "Ready")
@@ -538,16 +546,16 @@ def test_two_for_one_are_told_of_while_the_connector_is_suspended() -> None:
     assert conflict.reason == "Conflict"
 
 
-def test_a_generated_one_never_says_conflict_of_a_declared_one() -> None:
-    told = statuses(declared("fabrikam", "[{generated: true, age: 90}, {name: mine, age: 5}]"))
-    _, mine = told["mine"]
+def test_a_declared_resource_has_no_conflict_with_a_generated_one() -> None:
+    fragment = statuses(declared("fabrikam", "[{generated: true, age: 90}, {name: mine, age: 5}]"))
+    _, mine = fragment["mine"]
     assert is_true(mine.conditions, "Ready")
 
 
 # --- facts
 
 
-def test_the_facts_are_azure_s() -> None:
+def test_the_facts_are_those_of_azure() -> None:
     status = status_of("fabrikam", "counts: {fabrikam: [10, 80]}", "expected: {fabrikam: [10, 84]}")
     assert status.onboarding_state == "Onboarded"
     assert status.organization_id == f"{CONNECTOR_ID}/devops/default/azureDevOpsOrgs/fabrikam"
@@ -558,23 +566,23 @@ def test_the_facts_are_azure_s() -> None:
     assert (status.repositories.discovered, status.repositories.expected) == (80, 84)
 
 
-def test_the_conflicting_connector_is_named_and_forgotten_once_it_lets_go() -> None:
+def test_the_conflicting_connector_is_named_until_it_releases_the_organization() -> None:
     rival = "conflictingConnectors: {tailspin: /subscriptions/x}"
-    held = status_of("tailspin", HELD, rival)
-    assert (held.conflicting_connector, held.organization_id) == ("/subscriptions/x", None)
-    assert held.onboarding_state == "OnboardedByOtherConnector"
-    before = "{status: {conflictingConnector: /subscriptions/x}}"
+    conflicting = status_of("tailspin", HELD, rival)
+    assert (conflicting.conflicting_connector, conflicting.organization_id) == ("/subscriptions/x", None)
+    assert conflicting.onboarding_state == "OnboardedByOtherConnector"
+    previous = "{status: {conflictingConnector: /subscriptions/x}}"
     assert (
         status_of(
-            "fabrikam", "conflictingConnectors: {fabrikam: /x}", declared("fabrikam", before)
+            "fabrikam", "conflictingConnectors: {fabrikam: /x}", declared("fabrikam", previous)
         ).conflicting_connector
         is None
     )
 
 
-def test_counts_that_are_missing_stay_as_they_were() -> None:
-    before = "{generated: true, status: {projects: {discovered: 3}, repositories: {discovered: 4}}}"
-    status = status_of("fabrikam", declared("fabrikam", before))
+def test_missing_counts_stay_unchanged() -> None:
+    previous = "{generated: true, status: {projects: {discovered: 3}, repositories: {discovered: 4}}}"
+    status = status_of("fabrikam", declared("fabrikam", previous))
     assert status.projects is not None
     assert status.projects.discovered == 3
 
@@ -582,7 +590,7 @@ def test_counts_that_are_missing_stay_as_they_were() -> None:
 CHECK = "{check: AccessLevel, status: 'False', reason: NotAMember, message: Assign Basic.}"
 
 
-def test_prerequisites_are_listed_with_their_verdict() -> None:
+def test_prerequisites_are_listed_with_their_condition() -> None:
     status = status_of("fabrikam", SIGN_IN, f"prerequisites: {{fabrikam: [{CHECK}]}}")
     (check,) = status.prerequisites
     assert (check.check, check.status, check.reason) == ("AccessLevel", "False", "NotAMember")
@@ -592,14 +600,14 @@ def test_prerequisites_are_listed_with_their_verdict() -> None:
     assert is_true(status.conditions, "Ready")
 
 
-def test_prerequisites_stay_while_they_are_not_checked_and_go_with_the_sign_in() -> None:
+def test_prerequisites_stay_while_unchecked_and_are_removed_with_the_sign_in() -> None:
     unmet = "{type: PrerequisitesMet, status: 'False', reason: PrerequisitesNotMet}"
-    before = f"{{generated: true, status: {{prerequisites: [{CHECK}], conditions: [{unmet}]}}}}"
-    kept, gone = (status_of("fabrikam", *world, declared("fabrikam", before)) for world in ((SIGN_IN,), ()))
-    assert kept.prerequisites
-    assert find_condition(kept.conditions, "PrerequisitesMet") is not None
-    assert not gone.prerequisites
-    assert find_condition(gone.conditions, "PrerequisitesMet") is None
+    previous = f"{{generated: true, status: {{prerequisites: [{CHECK}], conditions: [{unmet}]}}}}"
+    remaining, removed = (status_of("fabrikam", *world, declared("fabrikam", previous)) for world in ((SIGN_IN,), ()))
+    assert remaining.prerequisites
+    assert find_condition(remaining.conditions, "PrerequisitesMet") is not None
+    assert not removed.prerequisites
+    assert find_condition(removed.conditions, "PrerequisitesMet") is None
 
 
 # --- discovery
@@ -643,12 +651,12 @@ status:
         ),
     ],
 )
-def test_each_organization_tells_of_its_own_discovery(world: tuple[str, ...], reasons: tuple[str, str]) -> None:
-    found = [find_condition(status_of(name, *world).conditions, "Discovered") for name in ("contoso", "fabrikam")]
-    assert tuple(each.reason if each else None for each in found) == reasons
+def test_each_organization_reports_its_own_discovery(world: tuple[str, ...], reasons: tuple[str, str]) -> None:
+    actual = [find_condition(status_of(name, *world).conditions, "Discovered") for name in ("contoso", "fabrikam")]
+    assert tuple(condition.reason if condition else None for condition in actual) == reasons
 
 
-def test_what_is_not_onboarded_has_nothing_to_discover() -> None:
+def test_an_organization_that_is_not_onboarded_has_no_discovery() -> None:
     assert find_condition(status_of("tailspin", HELD).conditions, "Discovered") is None
 
 
@@ -668,20 +676,22 @@ def test_an_organization_that_comes_before_its_connector_waits_for_it() -> None:
 
 
 def test_an_organization_that_outlives_its_connector_needs_a_person() -> None:
-    (left,) = (
-        each for each in snapshot(covered_before("fabrikam")).organizations if each.spec.organization == "fabrikam"
+    (remaining,) = (
+        resource
+        for resource in snapshot(covered_before("fabrikam")).organizations
+        if resource.spec.organization == "fabrikam"
     )
-    first = report_missing_connector(left, NOW)
+    first = report_missing_connector(remaining, NOW)
     assert is_true(first.conditions, "Stalled")
     assert not is_true(first.conditions, "Onboarded")
     assert first.onboarding_state is None
     assert first.projects is None
-    again = report_missing_connector(left.model_copy(update={"status": first}), NOW)
+    again = report_missing_connector(remaining.model_copy(update={"status": first}), NOW)
     assert again == first
 
 
-def test_one_that_the_operator_just_made_is_told_of_at_once() -> None:
-    """No object reads as Current before somebody has looked at it."""
-    made = statuses()
-    assert all(each.metadata.labels.get(LABEL_GENERATED) for each, _ in made.values())
-    assert all(status.observed_generation == each.metadata.generation for each, status in made.values())
+def test_a_resource_that_was_just_created_gets_a_status_at_once() -> None:
+    """An object without a status is not Current for kstatus."""
+    generated = statuses()
+    assert all(resource.metadata.labels.get(LABEL_GENERATED) for resource, _ in generated.values())
+    assert all(status.observed_generation == resource.metadata.generation for resource, status in generated.values())

@@ -1,4 +1,4 @@
-"""Ready, Reconciling and Stalled: what kstatus makes of a connector, and which of several troubles it is told of."""
+"""Ready, Reconciling and Stalled: what kstatus reads, and which of several problems is reported."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from defender_devops.reconcile.plan.plan import plan
 from defender_devops.reconcile.report.report import report
 from tests.unit.reconcile.builder import NOW, SPENT_CODE, cloud_of, snapshot, with_status
 from tests.unit.reconcile.cases import ABSENT, CODE, FRESH, LISTED, NO_CONFIGURATION, OBSERVE, SELECTED
-from tests.unit.reconcile.says import (
+from tests.unit.reconcile.condition_cases import (
     AUTHORIZED,
     EXCHANGE_FAILED,
     FORBIDDEN,
@@ -53,14 +53,14 @@ DOWN = unreadable("AzureUnavailable", terminal=False)
 class Ends:
     """What kstatus says (https://github.com/kubernetes-sigs/cli-utils/tree/master/pkg/kstatus), and for what reason."""
 
-    why: str
+    title: str
     world: tuple[str, ...]
     kstatus: str
     reason: str
     failure: Failure | None = None
 
     def __str__(self) -> str:
-        return self.why
+        return self.title
 
 
 CURRENT, IN_PROGRESS, FAILED = "Current", "InProgress", "Failed"
@@ -202,19 +202,23 @@ def test_kstatus(case: Ends) -> None:
     assert (ready.status == "True") is (case.kstatus == CURRENT)
     assert (reconciling is not None) is (case.kstatus == IN_PROGRESS)
     assert (stalled is not None) is (case.kstatus == FAILED)
-    for each in (reconciling, stalled):
-        assert each is None or (each.status, each.reason, each.message) == ("True", ready.reason, ready.message)
+    for condition in (reconciling, stalled):
+        assert condition is None or (condition.status, condition.reason, condition.message) == (
+            "True",
+            ready.reason,
+            ready.message,
+        )
 
 
-def test_a_list_that_azure_took_on_agrees_though_an_organization_lags() -> None:
+def test_an_accepted_list_matches_while_an_organization_is_pending() -> None:
     """With All one organization that cannot be onboarded must not keep the connector from being ready."""
     world = snapshot("spec: {organizations: {mode: All}}", LISTED, OUT)
     for step in plan(assess(world), NOW).actions:
         world = step.effect(world, NOW)
-    asked = cloud_of(world).pending_requests
-    before = snapshot("spec: {organizations: {mode: All}}", LISTED, OUT)
-    ignored = replace(before, cloud=replace(cloud_of(before), pending_requests=asked))
-    assert not is_true(report(assess(before), None, NOW).status.conditions, "Provisioned")
+    requested = cloud_of(world).pending_requests
+    previous = snapshot("spec: {organizations: {mode: All}}", LISTED, OUT)
+    ignored = replace(previous, cloud=replace(cloud_of(previous), pending_requests=requested))
+    assert not is_true(report(assess(previous), None, NOW).status.conditions, "Provisioned")
     assert is_true(report(assess(ignored), None, NOW).status.conditions, "Provisioned")
     assert is_true(report(assess(ignored), None, NOW).status.conditions, "Ready")
 
@@ -224,17 +228,17 @@ def test_a_list_that_azure_took_on_agrees_though_an_organization_lags() -> None:
 
 @pytest.mark.parametrize("failures", [0, 1, 2])
 @pytest.mark.parametrize("reason", ["AzureUnavailable", "Throttled"])
-def test_a_passing_failure_to_read_changes_nothing_at_a_connector_that_works(failures: int, reason: str) -> None:
+def test_a_transient_read_failure_changes_no_condition_of_a_ready_connector(failures: int, reason: str) -> None:
     world = snapshot(
         READY, unreadable(reason, terminal=False), "resources: {fabrikam: {generated: true}}", failures=failures
     )
-    written = report(assess(world), None, NOW)
-    assert written.status == world.connector.status
-    assert not written.organizations
+    result = report(assess(world), None, NOW)
+    assert result.status == world.connector.status
+    assert not result.organizations
 
 
 @pytest.mark.parametrize(
-    ("why", "world", "failures"),
+    ("title", "world", "failures"),
     [
         ("the fourth in a row", (READY, DOWN), 3),
         ("a person has to see to it", (READY, unreadable("Forbidden", terminal=True)), 0),
@@ -243,59 +247,59 @@ def test_a_passing_failure_to_read_changes_nothing_at_a_connector_that_works(fai
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )
-def test_patience_ends(why: str, world: tuple[str, ...], failures: int) -> None:
-    written = report(assess(snapshot(*world, failures=failures)), None, NOW)
-    assert not is_true(written.status.conditions, "Ready")
-    assert written.status.observed_generation == snapshot(*world).connector.metadata.generation
+def test_a_read_failure_is_reported_after_the_limit(title: str, world: tuple[str, ...], failures: int) -> None:
+    result = report(assess(snapshot(*world, failures=failures)), None, NOW)
+    assert not is_true(result.status.conditions, "Ready")
+    assert result.status.observed_generation == snapshot(*world).connector.metadata.generation
 
 
-def test_an_outage_leaves_what_is_known_of_the_sign_in() -> None:
-    known = "status: {signIn: {account: a@b.c, url: 'https://sign-in.contoso.com'}}"
-    written = report(assess(snapshot(SIGN_IN, known, unreadable("Forbidden", terminal=True))), None, NOW)
-    assert written.status.sign_in == snapshot(known).connector.status.sign_in
+def test_an_outage_of_azure_keeps_the_sign_in_status() -> None:
+    previous = "status: {signIn: {account: a@b.c, url: 'https://sign-in.contoso.com'}}"
+    result = report(assess(snapshot(SIGN_IN, previous, unreadable("Forbidden", terminal=True))), None, NOW)
+    assert result.status.sign_in == snapshot(previous).connector.status.sign_in
 
 
-def test_what_is_known_of_the_sign_in_is_kept_while_nobody_is_signed_in() -> None:
-    known = "status: {signIn: {account: a@b.c, tenantId: t, url: old, tokenExpiresAt: '2026-03-05T00:00:00Z'}}"
-    lost = signed_in("{signed_in: false, reason: SignInRequired, message: m, url: new}")
-    status = report(assess(snapshot(SIGN_IN, known, lost)), None, NOW).status.sign_in
+def test_the_sign_in_status_stays_while_signed_out() -> None:
+    previous = "status: {signIn: {account: a@b.c, tenantId: t, url: old, tokenExpiresAt: '2026-03-05T00:00:00Z'}}"
+    loss = signed_in("{signed_in: false, reason: SignInRequired, message: m, url: new}")
+    status = report(assess(snapshot(SIGN_IN, previous, loss)), None, NOW).status.sign_in
     assert status is not None
     assert (status.account, status.tenant_id, status.url) == ("a@b.c", "t", "new")
     assert status.token_expires_at is None
     back = signed_in("{signed_in: true, account: b@b.c, tenant_id: u, url: new}")
-    status = report(assess(snapshot(SIGN_IN, known, back)), None, NOW).status.sign_in
+    status = report(assess(snapshot(SIGN_IN, previous, back)), None, NOW).status.sign_in
     assert status is not None
     assert (status.account, status.tenant_id) == ("b@b.c", "u")
 
 
-def test_a_sign_in_that_was_given_up_leaves_nothing_behind() -> None:
+def test_removing_the_sign_in_removes_its_conditions_and_status() -> None:
     assert report(assess(snapshot("status: {signIn: {account: a@b.c}}")), None, NOW).status.sign_in is None
 
 
 # --- suspend
 
 
-@pytest.mark.parametrize("before", ["True", "False"])
-def test_suspend_keeps_ready_and_says_why(before: str) -> None:
-    conditions = f"{{type: Ready, status: '{before}', reason: X, lastTransitionTime: '2026-02-01T00:00:00Z'}}"
+@pytest.mark.parametrize("previous", ["True", "False"])
+def test_suspend_keeps_the_status_of_ready_with_its_own_reason(previous: str) -> None:
+    conditions = f"{{type: Ready, status: '{previous}', reason: X, lastTransitionTime: '2026-02-01T00:00:00Z'}}"
     world = snapshot(
         "spec: {suspend: true}",
         f"status: {{conditions: [{conditions}, {{type: Stalled, status: 'True', reason: X}}]}}",
         "metadata: {generation: 3}",
     )
-    written = report(assess(world), None, NOW)
-    ready = find_condition(written.status.conditions, "Ready")
+    result = report(assess(world), None, NOW)
+    ready = find_condition(result.status.conditions, "Ready")
     assert ready is not None
-    assert (ready.status, ready.reason) == (before, "Suspended")
+    assert (ready.status, ready.reason) == (previous, "Suspended")
     assert "spec.suspend" in ready.message
     assert ready.last_transition_time == datetime(2026, 2, 1, tzinfo=UTC)
-    assert not is_true(written.status.conditions, "Stalled")
-    assert written.status.observed_generation == 3
-    again = report(assess(with_status(world, written.status)), None, NOW + timedelta(hours=9))
-    assert again.status == written.status
+    assert not is_true(result.status.conditions, "Stalled")
+    assert result.status.observed_generation == 3
+    again = report(assess(with_status(world, result.status)), None, NOW + timedelta(hours=9))
+    assert again.status == result.status
 
 
-def test_suspend_from_the_start_is_unknown() -> None:
+def test_ready_is_unknown_for_a_connector_that_was_created_suspended() -> None:
     ready = find_condition(
         report(assess(snapshot(FRESH, "spec: {suspend: true}")), None, NOW).status.conditions, "Ready"
     )

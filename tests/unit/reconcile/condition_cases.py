@@ -40,7 +40,7 @@ def signed_in(text: str) -> str:
 
 
 @dataclass(frozen=True)
-class Says:
+class ConditionCase:
     """What one condition says.
 
     Attributes:
@@ -53,18 +53,18 @@ class Says:
         failure: of a step.
     """
 
-    why: str
+    title: str
     world: tuple[str, ...]
     condition: str
     status: str = ""
     reason: str | None = None
-    words: tuple[str, ...] = field(default=())
+    phrases: tuple[str, ...] = field(default=())
     failure: Failure | None = None
 
     def __str__(self) -> str:
-        return f"{self.condition}: {self.why}"
+        return f"{self.condition}: {self.title}"
 
 
-def condition(kind: str, *world: str, failure: Failure | None = None) -> Condition | None:
+def reported_condition(kind: str, *world: str, failure: Failure | None = None) -> Condition | None:
     """What is reported of a world."""
     return find_condition(report(assess(snapshot(*world)), failure, NOW).status.conditions, kind)
