@@ -237,8 +237,8 @@ class Reason(StrEnum):
         "AwaitingAuthorization",
         "Defender for Cloud has not been authorized to access Azure DevOps yet.",
         (
-            "With Adopt, authorize in the Azure portal; with Code, put a new code into the Secret or enter it on the "
-            "page in `status.signIn.url`."
+            "With Adopt, authorize in the Azure portal; with Code, put a new code into the Secret, or sign in on the "
+            "page in `status.signIn.url` and enter it there."
         ),
     )
     TOKEN_EXCHANGE_FAILED = (

@@ -15,6 +15,7 @@ from defender_devops.signin.oauth.id_tokens import IdTokenVerifier, SigningKeys
 from defender_devops.signin.pages.addresses import PageAddresses
 from defender_devops.signin.pages.browser_flow import BrowserSignIns
 from defender_devops.signin.pages.callback import CallbackPages
+from defender_devops.signin.pages.code_session import CodeSessions
 from defender_devops.signin.pages.connector_pages import ConnectorPages
 from defender_devops.signin.pages.device_flow import DeviceSignIns
 from defender_devops.signin.pages.device_pages import DevicePages
@@ -73,11 +74,12 @@ class SignInPackage:
         refresher, sign_ins = self.sign_ins.refresher, self.sign_ins
         browser = BrowserSignIns(sign_ins, refresher, self.sealer, self.addresses)
         context = PageContext(sign_ins, self.addresses)
+        code_sessions = CodeSessions(self.sealer, self.addresses)
         pages = Pages(
-            ConnectorPages(context, browser, self.codes, sign_ins.on_change),
+            ConnectorPages(context, browser, self.codes, code_sessions, sign_ins.on_change),
             DevicePages(context, DeviceSignIns(sign_ins, refresher, refresher.sleep)),
             ResultPages(context, reader, select_organizations),
-            CallbackPages(browser),
+            CallbackPages(browser, code_sessions),
         )
         return SignInServer(pages, settings.signin_host, settings.signin_port)
 

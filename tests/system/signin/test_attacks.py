@@ -261,6 +261,90 @@ def test_a_federated_client_without_a_grant_is_rejected(scenario: SignInScenario
     assert "not granted" in condition(body, "SignedIn")["message"]
 
 
+WITH_CODE: dict[str, object] = {
+    "authorization": {"method": "Code", "codeSecretRef": {"name": "code", "key": "code"}, "account": ACCOUNT},
+}
+
+
+def test_a_reader_of_the_connector_cannot_authorize_defender(scenario: SignInScenario, victim: httpx.Client) -> None:
+    """Whoever may `get` the connector knows the page's address, and can get a code of an account of their own."""
+    scenario.connect(**WITH_CODE, azure={"connectorName": f"reader-{scenario.namespace}"})
+    scenario.wait("Authorized", "False", "AwaitingAuthorization")
+    code = scenario.control.issue_code("alex@contoso.com")
+    page = scenario.address()
+    assert "<textarea" not in victim.get(page).text
+    rejected = victim.post(f"{page}/code", data={"code": code})
+    assert rejected.status_code == 403
+    assert "Sign in on this page first" in rejected.text
+    scenario.sign_in()  # in another browser
+    scenario.wait("SignedIn", "True", timeout=30)
+    assert victim.post(f"{page}/code", data={"code": code}).status_code == 403
+    scenario.sign_in("alex@contoso.com")
+    assert victim.post(f"{page}/code", data={"code": code}).status_code == 403
+    assert "defender-code" not in scenario.tokens()
+    assert "codeHash" not in scenario.status().get("authorization", {})
+
+
+@pytest.mark.parametrize("method", ["None", "ServicePrincipal", "DeviceCode"])
+def test_without_a_sign_in_with_a_browser_no_code_is_accepted(
+    scenario: SignInScenario, victim: httpx.Client, method: str
+) -> None:
+    client = {"type": "Public", "secretRef": None} if method == "DeviceCode" else {}
+    account = ACCOUNT if method == "DeviceCode" else None
+    sign_in = {"method": method, "account": account, "client": {"id": APP, **client}}
+    if method == "ServicePrincipal":
+        sign_in = {"method": method, "account": None}
+    if method == "None":
+        sign_in = {"method": method, "account": None, "client": None}
+    scenario.connect(sign_in, **WITH_CODE, azure={"connectorName": f"{method.lower()}-{scenario.namespace}"})
+    scenario.wait("Authorized", "False", "AwaitingAuthorization")
+    page = scenario.address()
+    assert "<textarea" not in victim.get(page).text
+    code = scenario.control.issue_code(ACCOUNT)
+    assert victim.post(f"{page}/code", data={"code": code}).status_code == 403
+    scenario.secret("code", code=code)
+    scenario.wait("Authorized", "True", timeout=30)
+
+
+def test_the_address_of_the_page_is_in_no_message_event_or_log(scenario: SignInScenario) -> None:
+    scenario.connect()
+    scenario.sign_in()
+    scenario.wait("SignedIn", "True", timeout=30)
+    scenario.control.change_account(ACCOUNT, revoke_sessions=True)
+    body = scenario.wait("ReauthRequired", "True", timeout=30)
+    _, uid, signature = scenario.address().rsplit("/", 2)
+    assert signature in body["status"]["signIn"]["url"]
+    events = scenario.kube.list_all("Event", scenario.namespace)
+    assert any(event["reason"] == "SignInRequired" for event in events)
+    for text in (str(body["status"]["conditions"]), str(events), scenario.log.read_text()):
+        assert signature not in text
+        assert f"/connectors/{uid}" not in text
+
+
+def test_the_address_of_a_deleted_connector_is_not_found_at_once(
+    scenario: SignInScenario, victim: httpx.Client
+) -> None:
+    scenario.connect()
+    scenario.wait("SignedIn", "False")
+    pages = [scenario.address()]
+    for number in range(5):
+        scenario.only_sign_in(f"extra-{number}", scenario.connector()["spec"]["signIn"])
+        pages.append(scenario.address(f"extra-{number}"))
+    assert {victim.get(page).status_code for page in pages} == {200}
+    for name in ("contoso", *(f"extra-{number}" for number in range(5))):
+        scenario.kube.delete(KIND, name, scenario.namespace)
+        scenario.kube.wait_gone(KIND, name, scenario.namespace)
+    deadline = time.monotonic() + 2
+    while time.monotonic() < deadline:  # the watch brings the deletion; nothing may bring the body back
+        statuses = [victim.get(page).status_code for page in pages]
+        if statuses == [404] * len(pages):
+            break
+        time.sleep(0.1)
+    for _ in range(20):
+        assert [victim.get(page).status_code for page in pages] == [404] * len(pages)
+        time.sleep(0.2)
+
+
 async def flood(address: str, requests: int, at_once: int) -> dict[int, int]:
     """Request a page many times and return the number of responses by status."""
     statuses: dict[int, int] = {}

@@ -246,8 +246,13 @@ def test_a_code_of_defenders_dialog_is_pasted_as_address(scenario: SignInScenari
         azure={"connectorName": f"pasted-{scenario.namespace}"},
     )
     scenario.wait("Authorized", "False", "AwaitingAuthorization")
-    page = window()
-    page.goto(scenario.address())
+    stranger, page = window(), window()
+    stranger.goto(scenario.address())
+    expect(stranger.locator("#code ~ p")).to_contain_text("Sign in above first")
+    assert stranger.locator("textarea").count() == 0
+    start(page, scenario)
+    at_entra(page)
+    page.get_by_role("link", name="Enter it on the connector").click()
     entra_code = "1.AXkAsecret"
     page.get_by_label("Code or address").fill(entra_code)
     page.get_by_role("button", name="Send the code").click()
@@ -261,6 +266,8 @@ def test_a_code_of_defenders_dialog_is_pasted_as_address(scenario: SignInScenari
     scenario.wait("Authorized", "True", timeout=20)
     page.reload()
     heading(page, "The code was accepted")
+    page.goto(scenario.address())
+    assert page.locator("textarea").count() == 0, "no code is needed any more"
     scenario.kube.wait(
         "Secret", TOKENS, scenario.namespace, until=lambda body: "defender-code" not in body.get("data", {})
     )
@@ -341,14 +348,17 @@ def test_every_control_can_be_reached_and_read_without_a_mouse(scenario: SignInS
         authorization={"method": "Code", "codeSecretRef": {"name": "code", "key": "code"}, "account": ACCOUNT},
         azure={"connectorName": f"keys-{scenario.namespace}"},
     )
+    scenario.wait("Authorized", "False", "AwaitingAuthorization")
     page = window()
+    start(page, scenario)
+    at_entra(page)
     page.goto(scenario.address())
     focused = []
-    for _ in range(4):
+    for _ in range(5):
         page.keyboard.press("Tab")
         focused.append(page.locator(":focus").evaluate("element => element.tagName"))
         assert page.locator(":focus").evaluate("e => getComputedStyle(e).outlineStyle") == "solid"
-    assert focused == ["BUTTON", "SUMMARY", "TEXTAREA", "BUTTON"]
+    assert focused == ["A", "BUTTON", "SUMMARY", "TEXTAREA", "BUTTON"]
 
 
 def test_the_json_for_the_command_line_holds_no_secret(scenario: SignInScenario, window: Window) -> None:

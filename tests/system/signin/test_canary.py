@@ -22,6 +22,7 @@ import yaml
 from sandbox.cloud.control.client import ControlClient
 from sandbox.cluster import Cluster, KubernetesClient
 from sandbox.cluster.ports import free_ports
+from sandbox.demo.browser import Browser
 from sandbox.stack import Cloud, Operator
 from sandbox.stack.operator import NAMESPACE
 from tests.support.leak_search import find_leaks
@@ -34,7 +35,7 @@ from tests.support.scenarios.azure_world import (
     write_world,
 )
 from tests.support.scenarios.scenario import ACCOUNT, KIND, SUBSCRIPTION, TENANT
-from tests.support.scenarios.sign_in_scenario import APP, TOKENS, SignInScenario
+from tests.support.scenarios.sign_in_scenario import APP, PASSWORD, TOKENS, SignInScenario
 
 OWN_ACCOUNT = "defender-devops-operator"
 OWN_APP = "66666666-6666-6666-6666-666666666666"
@@ -206,10 +207,19 @@ def send_codes(canary_setup: CanarySetup) -> None:
     scenario.secret("code", code=codes[1])
     scenario.wait("Authorized", "True", name="by-code", timeout=30)
     page = scenario.address("pasted")
-    with httpx.Client(trust_env=False, follow_redirects=True) as browser:
-        assert browser.post(f"{page}/code", data={"code": SECRETS["pasted code of Entra"]}).status_code == 422
-        pasted = f"https://portal.azure.com/TokenAuthorize?code={codes[2]}&state=x"
-        assert browser.post(f"{page}/code", data={"code": pasted}).status_code == 200
+    with Browser(scenario.ca) as browser:
+        browser.open(page)
+        browser.press("Sign in with Microsoft")
+        browser.press("Sign in", loginfmt=ACCOUNT, passwd=PASSWORD)
+        if "Accept" in browser.text:
+            browser.press("Accept")
+        browser.press("Submit")
+        scenario.wait("Authorized", "False", name="pasted", timeout=30)
+        browser.open(page)
+        browser.press("Send the code", code=SECRETS["pasted code of Entra"])
+        assert "code of Entra ID" in browser.text
+        browser.press("Send the code", code=f"https://portal.azure.com/TokenAuthorize?code={codes[2]}&state=x")
+        assert "The code was accepted" in browser.text
 
 
 def cause_failures(canary_setup: CanarySetup) -> None:
@@ -286,7 +296,7 @@ def test_no_secret_comes_out_anywhere(cluster: Cluster, kube: KubernetesClient, 
                 organizations={"names": ["northwind"]},
                 authorization=with_code | {"codeSecretRef": {"name": "no-code", "key": "code"}},
                 azure={"identity": {"type": "WorkloadIdentity", "clientId": WORKLOAD, "serviceAccountRef": account}},
-                signIn={"method": "ServicePrincipal", "client": {"id": APP, "type": "Federated"}},
+                signIn={"method": "AuthorizationCode", "account": ACCOUNT, "client": {"id": APP, "type": "Federated"}},
             )
         )
         scenario.only_sign_in("device", {"method": "DeviceCode", "account": ACCOUNT, "client": {"id": APP}})

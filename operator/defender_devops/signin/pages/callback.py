@@ -15,6 +15,7 @@ from defender_devops.api.connector import AzureDevOpsConnector
 from defender_devops.errors import OperatorError
 from defender_devops.signin.oauth.errors import InvalidAuthorizationResponse, SignInError, WrongAccount, WrongTenant
 from defender_devops.signin.pages.browser_flow import AuthorizationResponse, BrowserSignIns, SignInCancelled
+from defender_devops.signin.pages.code_session import CodeSessions
 from defender_devops.signin.pages.rendering import render
 
 __all__ = ["CallbackPages"]
@@ -31,9 +32,11 @@ class CallbackPages:
 
     Attributes:
         browser: sign-ins in a browser.
+        code_sessions: let the browser that signed in paste a code.
     """
 
     browser: BrowserSignIns
+    code_sessions: CodeSessions
 
     async def post(self, request: web.Request) -> web.Response:
         """Receive a response by form (`form_post`).
@@ -64,6 +67,7 @@ class CallbackPages:
         else:
             result = f"{browser.addresses.page(connector.metadata.uid)}/result"
             page = web.Response(status=303, headers={"Location": result})
+            self.code_sessions.start(connector, page)
         page.del_cookie(response.cookie_name, path=f"{browser.addresses.path}/callback")
         return page
 

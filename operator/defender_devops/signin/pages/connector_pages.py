@@ -8,11 +8,14 @@ from typing import Final
 from aiohttp import web
 from pydantic import SecretStr
 
-from defender_devops.api.connector import AuthorizationMethod, AzureDevOpsConnector, SignInMethod
+from defender_devops.api.connector import AzureDevOpsConnector, SignInMethod
 from defender_devops.authorization_code.code import InvalidCode, parse_code
 from defender_devops.authorization_code.pasted_codes import PastedCodes
+from defender_devops.authorization_code.requirement import needs_code
 from defender_devops.errors import OperatorError
 from defender_devops.signin.pages.browser_flow import LIFETIME, BrowserSignIns
+from defender_devops.signin.pages.code_session import LIFETIME as CODE_SESSION_LIFETIME
+from defender_devops.signin.pages.code_session import CodeSessions
 from defender_devops.signin.pages.page_context import PageContext
 from defender_devops.signin.ports import OnChange
 
@@ -29,17 +32,19 @@ class ConnectorPages:
         context: connectors and templates.
         browser: sign-ins in a browser.
         codes: stores Defender's codes.
+        code_sessions: decide which browsers may paste a code.
         on_change: reconciles a connector for which a code was pasted.
     """
 
     context: PageContext
     browser: BrowserSignIns
     codes: PastedCodes
+    code_sessions: CodeSessions
     on_change: OnChange
 
     async def show(self, request: web.Request) -> web.Response:
         """Show the connector's page."""
-        return self._page(self.context.connector(request))
+        return self._page(request, self.context.connector(request))
 
     async def sign_in(self, request: web.Request) -> web.Response:
         """Redirect the browser to Entra ID, with a cookie that it must bring back."""
@@ -64,16 +69,27 @@ class ConnectorPages:
     async def accept_code(self, request: web.Request) -> web.Response:
         """Store Defender's one-time code, if it is one."""
         connector = self.context.connector(request)
-        if not _accepts_code(connector):
-            message = "This connector adopts an authorization that was given in the portal (spec.authorization.method)."
+        if not self.code_sessions.is_valid(request, connector):
+            minutes = f"{CODE_SESSION_LIFETIME.total_seconds() / 60:.0f}"
+            message = (
+                f"Sign in on this page first, as the account of spec.signIn, and paste the code within {minutes} "
+                "minutes in the same browser. With any other spec.signIn.method than AuthorizationCode, put the code "
+                "into the Secret of spec.authorization.codeSecretRef."
+            )
+            return self.context.message(connector, "Not signed in", message, status=403)
+        if not needs_code(connector):
+            message = (
+                "The operator would not send a code now. The condition Authorized in the connector's status shows "
+                "whether Defender's authorization works; with spec.authorization.method Adopt no code is ever needed."
+            )
             return self.context.message(connector, "No code is needed", message, status=409)
         pasted = (await request.post()).get("code")
         try:
             await self.codes.put(connector, parse_code(SecretStr(pasted if isinstance(pasted, str) else "")))
         except InvalidCode as problem:
-            return self._page(connector, code_problem=str(problem), status=422)
+            return self._page(request, connector, code_problem=str(problem), status=422)
         except OperatorError as error:
-            return self._page(connector, code_problem=error.message, status=503)
+            return self._page(request, connector, code_problem=error.message, status=503)
         self.on_change(connector.metadata.namespace, connector.metadata.name)
         return self.context.redirect(connector, "code")
 
@@ -86,7 +102,12 @@ class ConnectorPages:
         return self.context.message(self.context.connector(request), "The code was accepted", message)
 
     def _page(
-        self, connector: AzureDevOpsConnector, *, code_problem: str | None = None, status: int = 200
+        self,
+        request: web.Request,
+        connector: AzureDevOpsConnector,
+        *,
+        code_problem: str | None = None,
+        status: int = 200,
     ) -> web.Response:
         method = connector.spec.sign_in_method
         return self.context.render(
@@ -96,11 +117,8 @@ class ConnectorPages:
             state=self.context.sign_ins.last_state(connector),
             is_interactive=method in _INTERACTIVE_METHODS,
             by_device=method is SignInMethod.DEVICE_CODE,
-            accepts_code=_accepts_code(connector),
+            needs_code=needs_code(connector),
+            may_paste_code=self.code_sessions.is_valid(request, connector),
             code_problem=code_problem,
             callback=self.context.addresses.callback,
         )
-
-
-def _accepts_code(connector: AzureDevOpsConnector) -> bool:
-    return connector.spec.authorization.method is AuthorizationMethod.CODE

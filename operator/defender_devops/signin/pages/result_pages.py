@@ -11,6 +11,7 @@ from aiohttp import web
 
 from defender_devops.api.connector import AzureDevOpsConnector
 from defender_devops.api.organization import Prerequisite, PrerequisiteCheck
+from defender_devops.authorization_code.requirement import needs_code
 from defender_devops.errors import OperatorError
 from defender_devops.signin.pages.page_context import PageContext
 from defender_devops.signin.ports import AzureDevOpsReader, OrganizationSelector
@@ -94,7 +95,9 @@ class ResultPages:
         connector = self.context.connector(request)
         state = await self.context.sign_ins.state(connector)
         view = await self._view(connector) if state.signed_in else ResultView()
-        return self.context.render("result.html", connector, state=state, view=view, titles=_CHECK_TITLES)
+        return self.context.render(
+            "result.html", connector, state=state, view=view, titles=_CHECK_TITLES, needs_code=needs_code(connector)
+        )
 
     async def _view(self, connector: AzureDevOpsConnector) -> ResultView:
         problem, visible = None, tuple[str, ...]()

@@ -29,6 +29,9 @@ from tests.unit.reconcile.condition_cases import (
     unreadable,
 )
 
+BROWSER_SIGN_IN = SIGN_IN.replace("DeviceCode", "AuthorizationCode").replace("client: {", "client: {type: Federated, ")
+"""Only a browser that has signed in may enter a code on the page."""
+
 PAGE = "{url: https://sign-in.contoso.com/security/contoso}"
 AUTHORIZED_CASES = [
     ConditionCase(
@@ -83,7 +86,7 @@ AUTHORIZED_CASES = [
             NO_CONFIGURATION,
             FRESH,
             CODE,
-            SIGN_IN,
+            BROWSER_SIGN_IN,
             signed_in(PAGE),
             "code: spent",
             f"status: {{authorization: {{codeHash: {SPENT_CODE}}}}}",
@@ -207,7 +210,7 @@ AUTHORIZED_CASES = [
     ),
     ConditionCase(
         "the probe finds it revoked, and the page takes a new code too",
-        (REVOKED, AUTHORIZED, SIGN_IN, CODE, signed_in("{signed_in: true, url: 'https://page.test/x'}")),
+        (REVOKED, AUTHORIZED, BROWSER_SIGN_IN, CODE, signed_in("{signed_in: true, url: 'https://page.test/x'}")),
         "Authorized",
         "False",
         "AuthorizationLost",

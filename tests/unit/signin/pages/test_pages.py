@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
-from defender_devops.api.connector import AzureDevOpsConnector
+from defender_devops.api.connector import AzureDevOpsConnector, parse_connector
 from defender_devops.api.organization import Prerequisite
 from defender_devops.app.organization_selection import SelectedOrganizations
 from defender_devops.errors import OperatorError
@@ -26,7 +26,7 @@ from defender_devops.signin.pages.rendering import linked
 from defender_devops.signin.pages.server import application
 from defender_devops.text import printable
 from tests.support.fakes.azure_devops import FakeMonotonicClock
-from tests.support.fakes.entra import ACCOUNT, FakeEntra, TokenError
+from tests.support.fakes.entra import ACCOUNT, CLIENT_ID, FakeEntra, TokenError
 from tests.support.fakes.sign_in import (
     NAMESPACE,
     SERVICE_PRINCIPAL,
@@ -114,8 +114,8 @@ async def test_a_complete_sign_in(site: Site) -> None:
     code = site.world.entra.issue_code(params["code_challenge"], params["nonce"], params["redirect_uri"])
     response = await site.back(params["cookie"], code=code, state=params["state"])
     assert response.headers["Location"] == f"https://defender.example.com{site.path()}/result"
-    assert "sign-in-" in response.headers["Set-Cookie"]
-    assert "Max-Age=0" in response.headers["Set-Cookie"]
+    (cookie,) = [cookie for cookie in response.headers.getall("Set-Cookie") if cookie.startswith("sign-in-")]
+    assert "Max-Age=0" in cookie
     page = await text(await site.http.get(f"{site.path()}/result"))
     assert f"Signed in as {ACCOUNT}" in page
     assert "contoso Connected" in page.replace("✓", "").replace("  ", " ")
@@ -354,23 +354,143 @@ async def test_the_page_follows_the_decisions_of_devopsorganizations(
     assert f"also a member of {unselected}." in page if unselected else "also a member of" not in page
 
 
+AWAITING = {"conditions": [{"type": "Authorized", "status": "False", "reason": "AwaitingAuthorization"}]}
+
+
+def needing_code(sign_in: dict[str, object] | None = None, **changes: object) -> AzureDevOpsConnector:
+    """A connector with method Code that waits for a code."""
+    body = connector(sign_in, **{"authorization": CODE_METHOD, **changes}).dump()
+    return parse_connector(body | {"status": AWAITING})
+
+
+async def code_session(site: Site, of: AzureDevOpsConnector) -> str:
+    """Sign in with a browser, and return the cookie of its session."""
+    site.path(of)
+    params = await site.begin()
+    code = site.world.entra.issue_code(params["code_challenge"], params["nonce"], params["redirect_uri"])
+    response = await site.back(params["cookie"], code=code, state=params["state"])
+    site.path(of)
+    return next(cookie.split(";")[0] for cookie in response.headers.getall("Set-Cookie") if "code-session" in cookie)
+
+
+async def paste(site: Site, of: AzureDevOpsConnector, cookie: str = "", code: str = CODE) -> ClientResponse:
+    headers = {"Cookie": cookie} if cookie else {}
+    return await site.http.post(f"{site.path(of)}/code", data={"code": code}, headers=headers, allow_redirects=False)
+
+
 async def test_a_pasted_code_enqueues_the_connector_and_an_invalid_one_is_not_repeated(site: Site) -> None:
-    with_code = connector(authorization=CODE_METHOD)
-    path = site.path(with_code)
-    response = await site.http.post(f"{path}/code", data={"code": "1.Acanary"})
+    with_code = needing_code()
+    cookie = await code_session(site, with_code)
+    response = await paste(site, with_code, cookie, "1.Acanary")
     assert response.status == 422
     assert "canary" not in await response.text()
     site.world.requeued.clear()
-    response = await site.http.post(
-        f"{path}/code", data={"code": f"https://x.example/?code={CODE}"}, allow_redirects=False
-    )
+    response = await paste(site, with_code, cookie, f"https://x.example/?code={CODE}")
     assert response.headers["Location"].endswith("/code")
     assert site.world.requeued == [(NAMESPACE, "contoso")]
     assert (await site.world.package.codes.get(with_code)).get_secret_value() == CODE  # type: ignore[union-attr]
 
 
+async def test_a_browser_that_knows_only_the_address_cannot_paste_a_code(site: Site) -> None:
+    with_code = needing_code()
+    assert (await paste(site, with_code)).status == 403
+    page = await site.http.get(site.path(with_code))
+    assert "<textarea" not in await page.text()
+    assert "Sign in above first" in await text(page)
+    await code_session(site, with_code)
+    assert (await paste(site, with_code)).status == 403, "another browser has signed in, this one has not"
+    assert await site.world.package.codes.get(with_code) is None
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        {"method": "None"},
+        SERVICE_PRINCIPAL,
+        {"method": "RefreshToken", "refreshTokenSecretRef": {"name": "supplied", "key": "token"}},
+        {"method": "DeviceCode", "client": {"id": CLIENT_ID}},
+    ],
+    ids=lambda method: str(method["method"]),
+)
+async def test_without_a_sign_in_with_a_browser_codes_come_by_secret_alone(
+    site: Site, method: dict[str, object]
+) -> None:
+    cookie = await code_session(site, needing_code())
+    other_method = needing_code(method)
+    page = await site.http.get(site.path(other_method), headers={"Cookie": cookie})
+    assert "<textarea" not in await page.text()
+    assert "key code of Secret code" in await text(page)
+    assert (await paste(site, other_method, cookie)).status == 403
+    assert await site.world.package.codes.get(other_method) is None
+
+
+@pytest.mark.parametrize("case", ["expired", "another connector", "another account", "forged", "the sign-in's cookie"])
+async def test_a_session_is_bound_to_time_connector_and_account(site: Site, case: str) -> None:
+    target = needing_code()
+    cookie = await code_session(site, target)
+    match case:
+        case "expired":
+            site.world.time.forward(minutes=15)
+        case "another connector":
+            target = needing_code(uid="aaaaaaaa-0000-4000-8000-000000000009", name="other")
+        case "another account":
+            target = needing_code({"account": "other@contoso.com"})
+        case "forged":
+            cookie = f"{cookie[:-4]}AAAA"
+        case _:
+            cookie = "code-session=" + (await site.begin())["cookie"].partition("=")[2]
+    assert (await paste(site, target, cookie)).status == 403
+    assert await site.world.package.codes.get(target) is None
+
+
+async def test_a_sign_in_of_another_account_gives_no_session(site: Site) -> None:
+    site.path(needing_code())
+    params = await site.begin()
+    site.world.entra.account = "eve@contoso.com"
+    code = site.world.entra.issue_code(params["code_challenge"], params["nonce"], params["redirect_uri"])
+    response = await site.back(params["cookie"], code=code, state=params["state"])
+    assert response.status == 403
+    assert not [cookie for cookie in response.headers.getall("Set-Cookie") if "code-session" in cookie]
+
+
+@pytest.mark.parametrize(
+    ("spec", "conditions", "needed"),
+    [
+        ({}, [("Authorized", "False")], True),
+        ({}, [("Authorized", "True")], False),
+        ({}, [("Authorized", "Unknown")], False),
+        ({}, [], False),
+        ({}, [("Authorized", "True"), ("ReauthRequired", "True"), ("SignedIn", "True")], True),
+        ({}, [("Authorized", "True"), ("ReauthRequired", "True"), ("SignedIn", "False")], False),
+        ({"suspend": True}, [("Authorized", "False")], False),
+        ({"managementPolicy": "Observe"}, [("Authorized", "False")], False),
+        ({"authorization": {"method": "Adopt"}}, [("Authorized", "False")], False),
+    ],
+)
+async def test_a_code_is_accepted_only_while_one_is_needed(
+    site: Site, spec: dict[str, object], conditions: list[tuple[str, str]], needed: bool
+) -> None:
+    cookie = await code_session(site, needing_code())
+    body = connector(**{"authorization": CODE_METHOD, **spec}).dump()
+    status = {"conditions": [{"type": kind, "status": value, "reason": "X"} for kind, value in conditions]}
+    target = parse_connector(body | {"status": status})
+    page = await site.http.get(site.path(target), headers={"Cookie": cookie})
+    assert ("<textarea" in await page.text()) is needed
+    assert (await paste(site, target, cookie)).status == (303 if needed else 409)
+
+
+async def test_the_session_cookie_is_not_available_to_scripts_other_sites_and_other_paths(site: Site) -> None:
+    path = site.path(needing_code())
+    params = await site.begin()
+    code = site.world.entra.issue_code(params["code_challenge"], params["nonce"], params["redirect_uri"])
+    response = await site.back(params["cookie"], code=code, state=params["state"])
+    (cookie,) = [cookie for cookie in response.headers.getall("Set-Cookie") if "code-session" in cookie]
+    attributes = {part.strip().lower() for part in cookie.split(";")[1:]}
+    assert {"httponly", "secure", "samesite=lax", f"path={path.lower()}", "max-age=900"} <= attributes
+
+
 async def test_a_connector_that_adopts_accepts_no_code(site: Site) -> None:
-    assert (await site.http.post(f"{site.path()}/code", data={"code": CODE})).status == 409
+    assert (await paste(site, connector())).status == 403
 
 
 @pytest.mark.parametrize("origin", ["cross-site", "same-site"])
@@ -383,10 +503,9 @@ async def test_requests_of_other_sites_are_rejected(site: Site, origin: str) -> 
 
 
 async def test_an_oversized_body_is_rejected(site: Site) -> None:
-    response = await site.http.post(
-        f"{site.path(connector(authorization=CODE_METHOD))}/code", data={"code": "x" * 100_000}
-    )
-    assert response.status == 413
+    with_code = needing_code()
+    cookie = await code_session(site, with_code)
+    assert (await paste(site, with_code, cookie, "x" * 100_000)).status == 413
 
 
 @pytest.mark.parametrize("page", ["", "/result", "/nothing", "/device"])
