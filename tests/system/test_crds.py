@@ -167,12 +167,12 @@ def test_the_columns_of_a_connector_show_what_matters(
     kube.patch(CONNECTOR.kind, "contoso", {"status": status}, namespace, subresource="status")
     cells = row(table, namespace, CONNECTOR.plural)
     assert list(cells) == [
-        *("Name", "Ready", "Authorized", "Orgs", "Repos", "Discovered(%)", "Reason", "Age"),
-        *("Subscription", "Location", "Account", "Message"),
+        *("Name", "Ready", "Reason", "%", "Age"),
+        *("Authorized", "Orgs", "Repos", "Subscription", "Location", "Account", "Message"),
     ]
     del cells["Age"]
     assert list(cells.values()) == [
-        *("contoso", "True", "True", 11, 951, 94, "Ready"),
+        *("contoso", "True", "Ready", 94, "True", 11, 951),
         *("22222222-2222-2222-2222-222222222222", "westeurope", "declared@contoso.com", "Ready!"),
     ]
 

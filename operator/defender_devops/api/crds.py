@@ -12,7 +12,7 @@ import argparse
 import difflib
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -65,16 +65,24 @@ _READY: Final = Column("Ready", _of_condition("Ready", "status"), "Whether the d
 _REASON: Final = Column("Reason", _of_condition("Ready", "reason"), "Reason of the condition Ready.")
 _MESSAGE: Final = Column("Message", _of_condition("Ready", "message"), "Message of the condition Ready.", wide=True)
 
+# `kubectl get defender` prefixes names with 40 characters of resource and group: READY and REASON fill a line of 100.
 _CONNECTOR_COLUMNS: Final = (
     _READY,
-    Column(
-        "Authorized", _of_condition("Authorized", "status"), "Whether Defender for Cloud has access to Azure DevOps."
-    ),
-    Column("Orgs", ".status.discovery.organizations.onboarded", "Organizations that are covered.", "integer"),
-    Column("Repos", ".status.discovery.repositories.discovered", "Repositories that are reported.", "integer"),
-    Column("Discovered(%)", ".status.discovery.percent", "Share of the expected repositories.", "integer"),
     _REASON,
+    Column("%", ".status.discovery.percent", "Share of the expected repositories that are discovered.", "integer"),
     _AGE,
+    Column(
+        "Authorized",
+        _of_condition("Authorized", "status"),
+        "Whether Defender for Cloud has access to Azure DevOps.",
+        wide=True,
+    ),
+    Column(
+        "Orgs", ".status.discovery.organizations.onboarded", "Organizations that are covered.", "integer", wide=True
+    ),
+    Column(
+        "Repos", ".status.discovery.repositories.discovered", "Repositories that are reported.", "integer", wide=True
+    ),
     Column("Subscription", ".spec.azure.subscriptionId", "Subscription of the connector.", wide=True),
     Column("Location", ".spec.azure.location", "Region of the connector.", wide=True),
     Column("Account", ".spec['authorization','signIn'].account", "Account that authorizes Defender.", wide=True),
@@ -82,16 +90,18 @@ _CONNECTOR_COLUMNS: Final = (
 )
 
 _ORGANIZATION_COLUMNS: Final = (
-    Column("Connector", ".spec.connectorRef.name", "Connector of the organization."),
-    Column("Organization", ".spec.organization", "Azure DevOps organization."),
     _READY,
-    Column("State", ".status.onboardingState", "Defender's onboarding state."),
-    Column("Prerequisites", _of_condition("PrerequisitesMet", "status"), "Whether all prerequisites are met."),
-    Column("Repos", ".status.repositories.discovered", "Repositories that are reported.", "integer"),
     _REASON,
-    _AGE,
+    Column("Connector", ".spec.connectorRef.name", "Connector of the organization.", wide=True),
+    Column("Organization", ".spec.organization", "Azure DevOps organization.", wide=True),
+    Column("State", ".status.onboardingState", "Defender's onboarding state.", wide=True),
+    Column(
+        "Prerequisites", _of_condition("PrerequisitesMet", "status"), "Whether all prerequisites are met.", wide=True
+    ),
     Column("Projects", ".status.projects.discovered", "Projects that are reported.", "integer", wide=True),
-    Column("Conflict", ".status.conflictingConnector", "Connector that holds it instead.", wide=True),
+    Column("Repos", ".status.repositories.discovered", "Repositories that are reported.", "integer", wide=True),
+    Column("Conflict", ".status.conflictingConnector", "Connector that has onboarded it instead.", wide=True),
+    replace(_AGE, wide=True),
     _MESSAGE,
 )
 

@@ -150,5 +150,5 @@ def test_the_columns_have_their_order() -> None:
     columns = custom_resource_definitions()[0]["spec"]["versions"][0]["additionalPrinterColumns"]
     narrow = [column["name"].upper() for column in columns if not column.get("priority")]
     wide = [column["name"].upper() for column in columns if column.get("priority")]
-    assert narrow == ["READY", "AUTHORIZED", "ORGS", "REPOS", "DISCOVERED(%)", "REASON", "AGE"]
-    assert wide == ["SUBSCRIPTION", "LOCATION", "ACCOUNT", "MESSAGE"]
+    assert narrow == ["READY", "REASON", "%", "AGE"]
+    assert wide == ["AUTHORIZED", "ORGS", "REPOS", "SUBSCRIPTION", "LOCATION", "ACCOUNT", "MESSAGE"]
