@@ -9,9 +9,10 @@ from pathlib import Path
 
 from sandbox.background import down, run, up
 from sandbox.cluster.binaries import Binaries, BinaryError, binary
-from sandbox.process import ProcessFailed
+from sandbox.process import ProcessFailed, describe_os_error
 
 _FOLDER = Path(".sandbox")
+_TOOLS = ("kubectl", "helm")
 
 
 def main() -> int:
@@ -29,20 +30,34 @@ def main() -> int:
         )
     commands.add_parser("down", help="stop cluster and cloud")
     commands.add_parser("prepare", help="find, download or build all programs that the sandbox and the tests need")
-    for name in ("kubectl", "helm"):
-        tool = commands.add_parser(name, help=f"run {name} in the sandbox, whether installed or not", add_help=False)
-        tool.add_argument("arguments", nargs=argparse.REMAINDER)
-    options = parser.parse_args()
+    for name in _TOOLS:
+        commands.add_parser(name, help=f"run {name} in the sandbox, whether installed or not", add_help=False)
+    own, arguments = _split_arguments(sys.argv[1:])
+    options = parser.parse_args(own)
     try:
-        return _run(options)
-    except (BinaryError, ProcessFailed) as error:
+        return _run(options, arguments)
+    except (BinaryError, ProcessFailed, TimeoutError) as error:
         print(error, file=sys.stderr)
+        return 1
+    except OSError as error:  # such as a read-only folder or a full disk
+        print(f"the sandbox cannot use its files: {describe_os_error(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
 
 
-def _run(options: argparse.Namespace) -> int:
+def _split_arguments(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """Split off the arguments of kubectl or helm, which argparse would take for options of its own (`-n`, `--help`)."""
+    for position, argument in enumerate(arguments):
+        # The command is the first argument that is neither an option nor the value of --folder.
+        if not argument.startswith("-") and arguments[:position][-1:] != ["--folder"]:
+            if argument in _TOOLS:
+                return arguments[: position + 1], arguments[position + 1 :]
+            break
+    return arguments, []
+
+
+def _run(options: argparse.Namespace, arguments: list[str]) -> int:
     folder: Path = options.folder.absolute()
     match options.command:
         case "up":
@@ -55,7 +70,7 @@ def _run(options: argparse.Namespace) -> int:
             Binaries.find("helm", "kubectl")
             return 0
         case tool:
-            return _exec(tool, options.arguments, folder)
+            return _exec(tool, arguments, folder)
 
 
 def _exec(tool: str, arguments: list[str], folder: Path) -> int:

@@ -27,6 +27,7 @@ from sandbox.cloud.portal.service import Portal
 from sandbox.cloud.simulation import Simulation
 from sandbox.cloud.transport.server import serve
 from sandbox.cloud.world.load import DEFAULT_WORLD, UnknownName, read_world_file
+from sandbox.process import describe_os_error
 
 _SHUTDOWN_SECONDS = 1.0
 """Seconds that running requests, such as waits for the journal, may take after SIGTERM."""
@@ -159,7 +160,7 @@ def main() -> None:
         try:
             uvloop.run(_run(simulation, _ports(arguments.port), arguments.dir or Path(temporary)))
         except OSError as error:
-            raise SystemExit(f"cannot start: {error}") from error
+            raise SystemExit(f"cannot start: {describe_os_error(error)}") from error
     sys.exit(0)
 
 

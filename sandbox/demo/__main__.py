@@ -21,7 +21,7 @@ from sandbox.demo.environment import Environment
 from sandbox.demo.screen import Screen
 from sandbox.demo.story import StoryFailed, run_story
 from sandbox.demo.svg import recording_console, save
-from sandbox.process import ProcessFailed
+from sandbox.process import ProcessFailed, describe_os_error
 
 _FOLDER = Path(".sandbox/demo")
 _INTERRUPTED = 130
@@ -68,6 +68,10 @@ def main() -> int:
         console.print(
             f"{message}\nThe demo failed; its logs are in {folder}", style="red", markup=False, soft_wrap=True
         )
+        return 1
+    except OSError as error:  # such as a read-only folder or a full disk
+        message = f"The demo cannot use its files: {describe_os_error(error)}"
+        console.print(message, style="red", markup=False, soft_wrap=True)
         return 1
     return 0
 

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import base64
+import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import yaml
 
 from sandbox.cloud.control.client import ControlClient
 from sandbox.cluster.client import Manifest
 from sandbox.demo.browser import Browser, PageError
+from sandbox.stack.cloud import Cloud
 
 __all__ = ["People", "account_of"]
 
+_CODE = re.compile(r"\b[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}")
+_DEDICATED_ACCOUNT = "mdc-devops-connector@contoso.com"
 _WORLD = Path(__file__).parents[1] / "cloud" / "worlds" / "default.yaml"
 
 
 class People:
     """The steps that no operator can do: Defender's dialog requires a person."""
 
-    def __init__(self, control: ControlClient) -> None:
+    def __init__(self, control: ControlClient, cloud: Cloud) -> None:
         self._control = control
+        self._portal = f"{cloud.endpoints['portal']}/portal"
+        self._ca = cloud.ca
         world = yaml.safe_load(_WORLD.read_text())
         self._client_secrets = {
             application["clientId"]: application["secrets"][0]["value"]
@@ -36,9 +43,9 @@ class People:
         secrets = []
         authorization = spec.get("authorization", {})
         if "codeSecretRef" in authorization:
-            secrets.append((authorization["codeSecretRef"], self._control.issue_code(account_of(connector))))
+            secrets.append((authorization["codeSecretRef"], self.issue_code(account_of(connector))))
         else:
-            self._authorize_in_portal(connector)
+            self.add_environment(connector)
         identity = spec["azure"].get("identity", {})
         if "secretRef" in identity:
             secrets.append((identity["secretRef"], self._client_secrets[identity["clientId"]]))
@@ -48,13 +55,49 @@ class People:
         namespace = connector["metadata"]["namespace"]
         return [_secret(namespace, reference["name"], reference["key"], value) for reference, value in secrets]
 
-    def sign_in(self, address: str, account: str, ca: Path) -> None:
+    def issue_code(self, account: str) -> str:
+        """Authorize Defender in the portal, and return the one-time code that it shows.
+
+        Raises:
+            PageError: the portal shows no code.
+        """
+        with Browser(self._ca) as browser:
+            browser.open(f"{self._portal}/authorize?account={quote(account)}")
+            browser.press("Accept, and show the code")
+            code = _CODE.search(browser.text)
+            if code is None:
+                raise PageError(f"the portal shows no code: {browser.text}")
+            return code.group()
+
+    def add_environment(self, connector: Manifest) -> None:
+        """Add the Azure DevOps environment of a manifest in the portal, authorized by its account.
+
+        Raises:
+            PageError: the portal does not accept it.
+        """
+        azure, organizations = connector["spec"]["azure"], connector["spec"].get("organizations", {})
+        name = azure.get("connectorName", connector["metadata"]["name"])
+        with Browser(self._ca) as browser:
+            browser.open(self._portal)
+            browser.press(
+                "Add environment",
+                name=name,
+                subscription=azure["subscriptionId"],
+                resourceGroup=azure["resourceGroup"],
+                location=azure["location"],
+                account=account_of(connector),
+                organizations=" ".join(organizations.get("names", [])),
+            )
+            if f"/securityConnectors/{name}" not in browser.text:
+                raise PageError(f"the portal did not add {name}: {browser.text}")
+
+    def sign_in(self, address: str, account: str) -> None:
         """Open the operator's page, sign in at Entra ID, consent and return.
 
         Raises:
             PageError: an unexpected page.
         """
-        with Browser(ca) as browser:
+        with Browser(self._ca) as browser:
             browser.open(address)
             browser.press("Sign in with Microsoft")
             browser.press("Sign in", loginfmt=account, passwd=self._passwords[account])
@@ -62,17 +105,6 @@ class People:
             browser.press("Submit")  # returns to the operator; a browser with scripts submits it automatically
             if f"Signed in as {account}" not in browser.text:
                 raise PageError(f"sign-in failed; the page shows: {browser.text}")
-
-    def _authorize_in_portal(self, connector: Manifest) -> None:
-        azure = connector["spec"]["azure"]
-        self._control.add_connector(
-            name=azure.get("connectorName", connector["metadata"]["name"]),
-            subscription=azure["subscriptionId"],
-            resourceGroup=azure["resourceGroup"],
-            location=azure["location"],
-            account=account_of(connector),
-            organizations=connector["spec"]["organizations"].get("names"),
-        )
 
     def remove_access(self, account: str) -> None:
         """Remove the account from every organization."""
@@ -88,9 +120,10 @@ class People:
 
 
 def account_of(connector: Manifest) -> str:
-    """Return the account that authorizes Defender for a connector."""
+    """Return the account that authorizes Defender for a connector; the dedicated one if the manifest has none."""
     spec: dict[str, Any] = connector["spec"]
-    return str(spec.get("authorization", {}).get("account") or spec["signIn"]["account"])
+    account = spec.get("authorization", {}).get("account") or spec.get("signIn", {}).get("account")
+    return str(account or _DEDICATED_ACCOUNT)
 
 
 def _secret(namespace: str, name: str, key: str, value: str) -> Manifest:

@@ -26,7 +26,9 @@ class Screen:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+        # A dumb terminal (TERM=dumb, as in Emacs or some CI systems) cannot move the cursor: rich would show no table.
+        live = console.is_terminal and not console.is_dumb_terminal
+        self._live = Live(console=console, auto_refresh=False) if live else None
         self._shown: dict[str, str] = {}
         self._times: list[tuple[str, float]] = []
 

@@ -42,7 +42,7 @@ def run_story(environment: Environment, screen: Screen) -> None:
     ]
     connectors = [manifest for manifest in manifests if manifest["kind"] == _CONNECTOR]
     _start_everything(environment, screen, connectors)
-    people = People(environment.control)
+    people = People(environment.control, environment.cloud)
     story = _Story(environment, screen)
     with screen.step("People authorize Defender (an interactive step) and apply examples/"):
         secrets = [secret for connector in connectors for secret in people.prepare(connector)]
@@ -87,7 +87,7 @@ def _sign_in(story: _Story, people: People, connector: Manifest) -> None:
             "url"
         ]
         story.screen.say(address)
-        people.sign_in(address, account, story.environment.cloud.ca)
+        people.sign_in(address, account)
         story.wait_until(
             lambda connectors_: any(
                 connector["metadata"]["name"] == name and _is(connector, "SignedIn") for connector in connectors_

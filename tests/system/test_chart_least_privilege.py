@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
-from pathlib import Path
 
 import pytest
 import yaml
@@ -53,7 +52,7 @@ class Stage:
     cluster: Cluster
     kube: KubernetesClient
     control: ControlClient
-    ca: Path
+    cloud: Cloud
     release: Release
 
     def requests(self) -> list[Request]:
@@ -76,7 +75,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
             kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": GRANTED}})
             release = Release.install(cluster, NAMESPACE, package_chart(folder / "chart"), VALUES)
             with run_installed_operator(cluster, kube, cloud, release, folder / "pod"):
-                yield Stage(cluster, kube, control, cloud.ca, release)
+                yield Stage(cluster, kube, control, cloud, release)
 
 
 def example(name: str) -> Manifest:
@@ -124,12 +123,12 @@ def wait(stage: Stage, name: str, type_: str, namespace: str = NAMESPACE) -> Man
 @pytest.fixture(scope="module")
 def life(stage: Stage) -> Stage:
     """The stage after the life of two connectors: sign-in, declared organizations, two losses and repairs, deletion."""
-    contoso, people = example("contoso"), People(stage.control)
+    contoso, people = example("contoso"), People(stage.control, stage.cloud)
     for secret in people.prepare(contoso):
         stage.kube.apply(secret)
     stage.kube.apply(contoso)
     page = wait(stage, "contoso", "Ready")["status"]["signIn"]["url"]
-    people.sign_in(page, account_of(contoso), stage.ca)
+    people.sign_in(page, account_of(contoso))
     wait(stage, "contoso", "SignedIn")
     adopt_as_service_account(stage, people)
     declare_organizations(stage)

@@ -79,7 +79,7 @@ def test_operator_of_the_image_makes_a_connector_ready(kube: KubernetesClient, c
     manifest = yaml.safe_load((ROOT / "examples/contoso.yaml").read_text())
     manifest["metadata"]["namespace"] = NAMESPACE
     with ControlClient(cloud.control) as control:
-        for secret in People(control).prepare(manifest):
+        for secret in People(control, cloud).prepare(manifest):
             kube.apply(secret)
     kube.apply(manifest)
     name = manifest["metadata"]["name"]

@@ -11,11 +11,10 @@ from sandbox.cloud.arm.authorization.rights import Rights
 from sandbox.cloud.arm.call import Call
 from sandbox.cloud.arm.errors import ArmError
 from sandbox.cloud.arm.paging import page
-from sandbox.cloud.arm.security.connectors import REGIONS
 from sandbox.cloud.defender.model import Connector
 from sandbox.cloud.defender.onboarding import offboard_all
 from sandbox.cloud.transport.message import Reply, json_reply
-from sandbox.cloud.world.azure import ResourceGroup, Subscription
+from sandbox.cloud.world.azure import REGIONS, ResourceGroup, Subscription
 
 __all__ = ["PROVIDER_TYPES", "Resources"]
 

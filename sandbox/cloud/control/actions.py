@@ -11,6 +11,7 @@ from sandbox.cloud.control.bodies import (
     AccessBody,
     AccountBody,
     ApplicationChange,
+    ConnectorBody,
     ConnectorChange,
     FederationBody,
     OrganizationBody,
@@ -31,7 +32,14 @@ from sandbox.cloud.transport.message import sha256
 from sandbox.cloud.world.azure import ROLE_DEFINITIONS, Policy, ResourceGroup
 from sandbox.cloud.world.devops import Organization, Project, Repository
 from sandbox.cloud.world.directory import Account, AppSecret, ConditionalAccess
-from sandbox.cloud.world.load import UnknownName, add_organization, add_subscription, assign_role, principal_id
+from sandbox.cloud.world.load import (
+    UnknownName,
+    add_connector,
+    add_organization,
+    add_subscription,
+    assign_role,
+    principal_id,
+)
 
 __all__ = ["ActionError", "Actions"]
 
@@ -176,6 +184,28 @@ class Actions:
 
     # --- Azure, outside of the operator
 
+    def add_connector(self, body: ConnectorBody) -> Connector:
+        """Create a connector as a person does in the portal; with an account it is authorized.
+
+        Raises:
+            ActionError: it exists, or the account cannot authorize.
+            UnknownName: the subscription or the account does not exist.
+        """
+        world = self._simulation.world
+        if world.subscription(body.subscription) is None:
+            raise UnknownName(f"there is no subscription {body.subscription!r}")
+        try:
+            existing = self.connector(body.subscription, body.resource_group, body.name)
+        except UnknownName:
+            existing = None
+        if existing is not None:
+            raise ActionError(f"there is a connector {body.name!r} in resource group {body.resource_group!r} already")
+        try:
+            return add_connector(world, body)
+        except (ExchangeFailed, UnknownName) as problem:
+            self.delete_connector(self.connector(body.subscription, body.resource_group, body.name))
+            raise ActionError(str(problem)) from problem
+
     def change_connector(self, connector: Connector, body: ConnectorChange) -> None:
         """Change a connector as a person does in the portal."""
         self._change_connector(connector, body)
@@ -303,7 +333,12 @@ class Actions:
         return {
             "tenants": [{"id": tenant.id, "domain": tenant.domain} for tenant in world.directory.tenants.values()],
             "subscriptions": [
-                {"id": subscription.id, "name": subscription.name} for subscription in world.subscriptions.values()
+                {
+                    "id": subscription.id,
+                    "name": subscription.name,
+                    "resourceGroups": [group.name for group in subscription.resource_groups.values()],
+                }
+                for subscription in world.subscriptions.values()
             ],
             "accounts": [self._account(account) for account in world.directory.accounts.values()],
             "applications": [

@@ -19,7 +19,7 @@ from sandbox.cloud.faults import Fault
 from sandbox.cloud.journal import Filter
 from sandbox.cloud.simulation import Simulation
 from sandbox.cloud.transport.message import Reply, Request, json_reply
-from sandbox.cloud.world.load import UnknownName, add_connector, add_project
+from sandbox.cloud.world.load import UnknownName, add_project
 
 __all__ = ["Control"]
 
@@ -288,7 +288,7 @@ class Control:
     @_route("POST", "/connectors")
     async def add_connector(self, request: Request) -> Any:  # noqa: ANN401 - JSON
         """Create a connector as in the portal; with `account` it is authorized."""
-        return {"id": add_connector(self._simulation.world, self._body(request, bodies.ConnectorBody)).id}
+        return {"id": self._actions.add_connector(self._body(request, bodies.ConnectorBody)).id}
 
     @_route("PATCH", "/connectors/{subscription}/{group}/{name}")
     async def change_connector(self, request: Request, subscription: str, group: str, name: str) -> Any:  # noqa: ANN401

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from html import escape
 from typing import Any
 
+from sandbox.cloud.world.azure import REGIONS
+
 __all__ = ["dialog", "portal", "show_code"]
 
 _STYLE = """
@@ -105,7 +107,27 @@ def _connectors(world: dict[str, Any]) -> str:
                 escape(configuration.get("message") or ""),
             )
         )
-    return _table(("Connector", "State", "Authorized by", "Organizations", "Message"), rows)
+    accounts = "".join(f"<option>{escape(account['userPrincipalName'])}</option>" for account in world["accounts"])
+    subscriptions = "".join(
+        f'<option value="{escape(subscription["id"])}">{escape(subscription["name"])}</option>'
+        for subscription in world["subscriptions"]
+    )
+    names = sorted({group for subscription in world["subscriptions"] for group in subscription["resourceGroups"]})
+    groups = "".join(f"<option>{escape(name)}</option>" for name in names)
+    regions = "".join(
+        f"<option{' selected' if region == 'westeurope' else ''}>{escape(region)}</option>" for region in REGIONS
+    )
+    fields = (
+        '<input name="name" placeholder="name" required>'
+        f'<select name="subscription" title="subscription">{subscriptions}</select>'
+        f'<select name="resourceGroup" title="resource group">{groups}</select>'
+        f'<select name="location" title="location">{regions}</select>'
+        f'<select name="account" title="authorizing account">{accounts}</select>'
+        '<input name="organizations" placeholder="all organizations, future ones too" size="34">'
+    )
+    return _table(("Connector", "State", "Authorized by", "Organizations", "Message"), rows) + _form(
+        "environment", "Add environment", fields
+    )
 
 
 def dialog(account: str, connectors: list[str]) -> bytes:

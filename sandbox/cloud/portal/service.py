@@ -9,7 +9,14 @@ from urllib.parse import quote
 from pydantic import ValidationError
 
 from sandbox.cloud.control.actions import ActionError, Actions
-from sandbox.cloud.control.bodies import AccessBody, AccountBody, ConnectorChange, OrganizationBody, OrganizationChange
+from sandbox.cloud.control.bodies import (
+    AccessBody,
+    AccountBody,
+    ConnectorBody,
+    ConnectorChange,
+    OrganizationBody,
+    OrganizationChange,
+)
 from sandbox.cloud.defender.authorizations import CODE_LIFETIME
 from sandbox.cloud.portal import pages
 from sandbox.cloud.simulation import Simulation
@@ -37,6 +44,7 @@ class Portal:
             "block": self._block,
             "policy": self._policy,
             "organization": self._add_organization,
+            "environment": self._add_environment,
         }
 
     async def handle(self, request: Request) -> Reply:
@@ -100,6 +108,25 @@ class Portal:
             "projects": [{"name": form.get("project") or "first-project", "generate": form.get("repositories") or 0}],
         }
         self._actions.add_organization(OrganizationBody.model_validate(spec))
+        return _back()
+
+    def _add_environment(self, form: _Form) -> Reply:
+        """Create and authorize a connector, as "Add environment" does; without names for all organizations."""
+        names = form.get("organizations", "").replace(",", " ").split()
+        group = form.get("resourceGroup", "")
+        subscription = self._simulation.world.subscription(form.get("subscription", ""))
+        if subscription is not None and group.lower() not in subscription.resource_groups:
+            raise UnknownName(f"there is no resource group {group!r} in subscription {subscription.name!r}")
+        spec: dict[str, Any] = {
+            "name": form.get("name") or None,
+            "subscription": form.get("subscription"),
+            "resourceGroup": group,
+            "location": form.get("location") or "westeurope",
+            "account": form.get("account"),
+            "organizations": names or None,
+            "autoDiscovery": "Disabled" if names else "Enabled",
+        }
+        self._actions.add_connector(ConnectorBody.model_validate(spec))
         return _back()
 
 

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-__all__ = ["ROLE_DEFINITIONS", "Policy", "ResourceGroup", "RoleAssignment", "RoleDefinition", "Subscription"]
+__all__ = ["REGIONS", "ROLE_DEFINITIONS", "Policy", "ResourceGroup", "RoleAssignment", "RoleDefinition", "Subscription"]
+
+REGIONS = (
+    "eastasia",
+    "australiaeast",
+    "canadacentral",
+    "westeurope",
+    "northeurope",
+    "swedencentral",
+    "uksouth",
+    "eastus",
+    "centralus",
+)
+"""Regions of DevOps security."""
 
 
 @dataclass(slots=True)

@@ -21,6 +21,17 @@ def screen(*, terminal: bool) -> tuple[Screen, io.StringIO]:
     return Screen(Console(file=output, force_terminal=terminal, width=160)), output
 
 
+def test_a_dumb_terminal_gets_lines_as_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    view, output = screen(terminal=True)
+    with view, view.step("Wait"):
+        view.show([CONTOSO], [FABRIKAM])
+        view.show([READY], [FABRIKAM])
+    lines = output.getvalue()
+    assert CONTOSO.line() in lines
+    assert READY.line() in lines
+
+
 def test_without_a_terminal_a_line_comes_only_with_a_change() -> None:
     view, output = screen(terminal=False)
     with view:

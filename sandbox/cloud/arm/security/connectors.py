@@ -13,9 +13,9 @@ from sandbox.cloud.arm.paging import page
 from sandbox.cloud.defender.model import Connector
 from sandbox.cloud.defender.onboarding import offboard_all
 from sandbox.cloud.transport.message import Reply, json_reply
+from sandbox.cloud.world.azure import REGIONS
 
 __all__ = [
-    "REGIONS",
     "create_or_update",
     "delete",
     "find_connector",
@@ -26,17 +26,6 @@ __all__ = [
     "update",
 ]
 
-REGIONS = (
-    "eastasia",
-    "australiaeast",
-    "canadacentral",
-    "westeurope",
-    "northeurope",
-    "swedencentral",
-    "uksouth",
-    "eastus",
-    "centralus",
-)
 _TYPE = "Microsoft.Security/securityConnectors"
 _LIST_PAGE = 100
 _TWO_OFFERINGS_VERSION = "2023-10-01-preview"

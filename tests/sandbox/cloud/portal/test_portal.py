@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import urlencode
+from urllib.parse import unquote, urlencode
+
+import pytest
 
 from sandbox.cloud.portal.service import Portal
 from sandbox.cloud.transport.message import Reply, Request
-from tests.sandbox.cloud.direct import ACCOUNT, CONFIGURATION, CONNECTOR, CONNECTOR_BODY, ORGANIZATIONS, Direct
+from tests.sandbox.cloud.direct import (
+    ACCOUNT,
+    CONFIGURATION,
+    CONNECTOR,
+    CONNECTOR_BODY,
+    GROUP,
+    ORGANIZATIONS,
+    OTHER_TENANT,
+    SUBSCRIPTION,
+    Direct,
+)
 
 
 async def visit(direct: Direct, method: str, path: str, **fields: str) -> Reply:
@@ -90,3 +102,57 @@ async def test_input_is_escaped_on_the_page(direct: Direct) -> None:
     assert name not in await portal_text(direct)
     page = await visit(direct, "GET", "/portal", problem=name)
     assert name.encode() not in page.body
+
+
+ENVIRONMENT = {
+    "name": "contoso",
+    "subscription": SUBSCRIPTION,
+    "resourceGroup": GROUP,
+    "location": "northeurope",
+    "account": ACCOUNT,
+    "organizations": "northwind, wingtip-toys",
+}
+
+
+async def test_an_environment_is_added_and_authorized(direct: Direct) -> None:
+    added = await visit(direct, "POST", "/portal/environment", **ENVIRONMENT)
+    assert added.headers["Location"] == "/portal"
+    assert sorted(await direct.names(ORGANIZATIONS)) == ["northwind", "wingtip-toys"]
+    assert (await direct.arm("GET", CONNECTOR)).json["location"] == "northeurope"
+    configuration = await direct.configuration()
+    assert (configuration["provisioningState"], configuration["autoDiscovery"]) == ("Succeeded", "Disabled")
+
+
+async def test_without_names_all_organizations_are_added_future_ones_too(direct: Direct) -> None:
+    await visit(direct, "POST", "/portal/environment", **{**ENVIRONMENT, "organizations": ""})
+    assert len(await direct.names(ORGANIZATIONS)) == 6
+    assert (await direct.configuration())["autoDiscovery"] == "Enabled"
+
+
+WRONG: dict[str, tuple[dict[str, str], str]] = {
+    "an unknown subscription": ({"subscription": OTHER_TENANT}, "there is no subscription"),
+    "an unknown group": ({"resourceGroup": "rg-nowhere"}, "there is no resource group"),
+    "an unknown account": ({"account": "nobody@contoso.com"}, "there is no account"),
+    "no name": ({"name": ""}, "name"),
+}
+
+
+@pytest.mark.parametrize(("changes", "problem"), WRONG.values(), ids=WRONG.keys())
+async def test_a_wrong_environment_is_not_added(direct: Direct, changes: dict[str, str], problem: str) -> None:
+    answer = await visit(direct, "POST", "/portal/environment", **{**ENVIRONMENT, **changes})
+    assert problem in unquote(answer.headers["Location"])
+    assert direct.world.connectors == {}
+
+
+async def test_an_environment_is_neither_added_twice_nor_by_a_blocked_account(direct: Direct) -> None:
+    await visit(direct, "POST", "/portal/environment", **ENVIRONMENT)
+    twice = await visit(direct, "POST", "/portal/environment", **ENVIRONMENT)
+    assert "already" in unquote(twice.headers["Location"])
+    await direct.control("PATCH", f"/accounts/{ACCOUNT}", blocked=True)
+    blocked = await visit(direct, "POST", "/portal/environment", **{**ENVIRONMENT, "name": "second"})
+    assert "blocked" in unquote(blocked.headers["Location"])
+    assert len(direct.world.connectors) == 1
+    refused = await direct.try_control(
+        "POST", "/connectors", name="third", subscription=SUBSCRIPTION, resourceGroup=GROUP, account=ACCOUNT
+    )
+    assert refused.status == 400
