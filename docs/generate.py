@@ -8,10 +8,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import yaml
+from error_table import error_rows
 
 from defender_devops.api.reasons import REASONS, ConditionType, Reason
 from defender_devops.telemetry.metric_definitions import METRICS, MetricDefinition
@@ -44,6 +46,7 @@ def _pages() -> Iterator[tuple[Path, str]]:
         yield _DOCS / f"reference/{crd['spec']['names']['singular']}.md", _resource_page(crd)
     yield _DOCS / "reference/conditions.md", _conditions_page()
     yield _DOCS / "reference/metrics.md", _metrics_page()
+    yield _DOCS / "reference/errors.md", _errors_page()
 
 
 def _resource_page(crd: Schema) -> str:
@@ -172,6 +175,29 @@ def _metrics_page() -> str:
 def _metric_row(facts: MetricDefinition) -> str:
     labels = ", ".join(f"`{label}`" for label in facts.labels)
     return f"| `{facts.full_name}` | {facts.type} | {labels} | {_cell(facts.text)} |"
+
+
+def _errors_page() -> str:
+    lines = [
+        _GENERATED.format(source="docs/error_table.py").rstrip(),
+        "",
+        "# Errors",
+        "",
+        "Every error code that the operator knows, and what it concludes from it. The code decides, and the HTTP",
+        "status only where the code is unknown.",
+        "",
+        "- **About** says what the failure is about. Only a failure about *Defender's authorization* can set",
+        "  `ReauthRequired`; the operator's own access to Azure says nothing about it.",
+        "- **Retry**: *back-off* starts at `DEFENDER_DEVOPS_BACKOFF_INITIAL` (2 s) and doubles up to",
+        "  `DEFENDER_DEVOPS_BACKOFF_MAXIMUM` (300 s); a longer Retry-After of the service has precedence. *slow* is",
+        "  after 10 s, 30 s, and then every `DEFENDER_DEVOPS_TERMINAL_RETRY_INTERVAL` (600 s), because only a person",
+        "  can fix it. A change of the manifest or of a referenced Secret is acted on at once.",
+        "- **Condition** is the condition of the connector (of the organization for Azure DevOps) with its reason.",
+    ]
+    for service, rows in groupby(error_rows(), key=lambda row: row.service):
+        lines += ["", f"## {service}", "", "| Code | About | Retry | Condition |", "|---|---|---|---|"]
+        lines += [f"| {row.code} | {row.category.value} | {row.retry} | {row.condition} |" for row in rows]
+    return "\n".join(lines) + "\n"
 
 
 def _listed(values: list[str]) -> str:

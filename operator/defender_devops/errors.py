@@ -270,6 +270,7 @@ class AzureDevOpsError(OperatorError):
     """Azure DevOps refused or failed."""
 
     reason = "AzureDevOpsUnavailable"
+    category = ErrorCategory.REQUEST
 
 
 class AzureDevOpsUnavailable(AzureDevOpsError):

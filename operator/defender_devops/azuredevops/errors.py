@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Any, Final
 
 import httpx
@@ -18,7 +19,7 @@ from defender_devops.errors import (
 )
 from defender_devops.telemetry.redaction import without_tokens
 
-__all__ = ["ClaimsRequired", "parse_json", "raise_for_failure"]
+__all__ = ["BY_NUMBER", "ClaimsRequired", "parse_json", "raise_for_failure"]
 
 _SUCCESS: Final = frozenset({200, 201, 202, 204})
 _SIGN_IN_PAGE: Final = 203
@@ -26,9 +27,18 @@ _CLAIMS: Final = re.compile(r'claims="([^"]+)"')
 _NUMBER: Final = re.compile(r"\b(TF\d{6}|VS\d{6,7})\b")
 _MESSAGE_MAX: Final = 200  # characters of the service's own message
 
-_NOT_A_MEMBER: Final = "TF400813"
-_NEVER_SIGNED_IN: Final = "TF401444"
-_BLOCKED_FOR_USAGE: Final = "TF400733"
+BY_NUMBER: Final[Mapping[str, tuple[type[AzureDevOpsError], str]]] = {
+    "TF400813": (AzureDevOpsDenied, "The signed-in account is not a member of the organization. Add it there."),
+    "TF401444": (AzureDevOpsDenied, "The account must sign in to the organization once in a browser to get access."),
+    "TF400733": (
+        AzureDevOpsUnavailable,
+        (
+            "Azure DevOps has blocked the account temporarily, because it exceeded its usage limits. This also stops "
+            f"Defender's work under the same account: use a dedicated account. {WILL_RETRY}"
+        ),
+    ),
+}
+"""Class and message of the error numbers that mean more than their HTTP status."""
 
 
 class ClaimsRequired(SignInExpired):
@@ -64,20 +74,13 @@ def raise_for_failure(response: httpx.Response, retry_after: float | None) -> No
     if status in _SUCCESS:
         return
     message, number = _message(response)
-    if number == _NOT_A_MEMBER:
-        raise AzureDevOpsDenied("The signed-in account is not a member of the organization. Add it there.")
-    if number == _NEVER_SIGNED_IN:
-        raise AzureDevOpsDenied("The account must sign in to the organization once in a browser to get access.")
+    if number is not None and number in BY_NUMBER:
+        error, text = BY_NUMBER[number]
+        raise error(text, retry_after=retry_after if issubclass(error, AzureDevOpsUnavailable) else None)
     if status == httpx.codes.UNAUTHORIZED:
         raise _unauthorized(response)
     if status == httpx.codes.TOO_MANY_REQUESTS or status >= httpx.codes.INTERNAL_SERVER_ERROR:
-        cause = f"Azure DevOps failed with HTTP {status}."
-        if number == _BLOCKED_FOR_USAGE:
-            cause = (
-                "Azure DevOps has blocked the account temporarily, because it exceeded its usage limits. This also "
-                "stops Defender's work under the same account: use a dedicated account."
-            )
-        raise AzureDevOpsUnavailable(f"{cause} {WILL_RETRY}", retry_after=retry_after)
+        raise AzureDevOpsUnavailable(f"Azure DevOps failed with HTTP {status}. {WILL_RETRY}", retry_after=retry_after)
     if status == httpx.codes.FORBIDDEN:
         raise AzureDevOpsDenied(f"The signed-in account may not read this. {message}".strip())
     if status in {httpx.codes.NOT_FOUND, httpx.codes.GONE}:

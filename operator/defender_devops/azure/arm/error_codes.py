@@ -339,6 +339,7 @@ BY_STATUS: Final[Mapping[int, ErrorRule]] = {
     404: _NOT_FOUND,
     408: _UNAVAILABLE,
     409: _CONFLICT,
+    412: _CONFLICT,  # the operator sends no precondition, so a concurrent change is the only cause
     429: _THROTTLED,
 }
 """By HTTP status, where the code is unknown."""

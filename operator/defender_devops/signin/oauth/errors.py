@@ -24,7 +24,7 @@ from collections.abc import Iterable
 from typing import ClassVar, Final
 
 from defender_devops.entra_error_codes import ENTRA_ERROR_CODES, LOOP_DETECTED, EntraFailure, codes_of
-from defender_devops.errors import OperatorError
+from defender_devops.errors import ErrorCategory, OperatorError
 
 __all__ = [
     "AccountBlocked",
@@ -52,6 +52,7 @@ class SignInError(OperatorError):
     """
 
     reason = "SignInRequired"
+    category = ErrorCategory.ACCESS
     requires_user: ClassVar[bool] = False
     """Whether a person must sign in, consent or unblock before it works again."""
 
@@ -119,10 +120,13 @@ class TokenServiceUnavailable(SignInError):
     """Entra ID is unavailable or throttles requests. Stored tokens are kept and the request is retried."""
 
     reason = "TokenServiceUnavailable"
+    category = ErrorCategory.TRANSIENT
 
 
 class DevicePending(SignInError):
     """The person has not entered the device code yet; `retry_after` is the increment that `slow_down` requires."""
+
+    category = ErrorCategory.TRANSIENT
 
 
 _TRANSIENT_STATUSES: Final = frozenset({408, 429})
