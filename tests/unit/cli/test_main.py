@@ -126,6 +126,24 @@ def test_an_invalid_endpoint_names_its_variable(run: RunCommand, monkeypatch: py
     assert "DEFENDER_DEVOPS_ARM_ENDPOINT is invalid" in result.err
 
 
+def test_an_unreachable_entra_id_is_not_called_a_missing_sign_in(
+    run: RunCommand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variables = {
+        "AZURE_TENANT_ID": "11111111-1111-1111-1111-111111111111",
+        "AZURE_CLIENT_ID": "55555555-5555-5555-5555-555555555555",
+        "AZURE_CLIENT_SECRET": "secret",
+        "AZURE_AUTHORITY_HOST": "https://127.0.0.1:1",
+        "AZURE_TOKEN_CREDENTIALS": "EnvironmentCredential",
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    result = run("import", "-s", "22222222-2222-2222-2222-222222222222")
+    assert result.exit_code == ExitCode.AZURE
+    assert "Entra ID cannot be reached" in result.err
+    assert "signed in" not in result.err
+
+
 def test_the_version_is_the_package_s(run: RunCommand) -> None:
     version = importlib.metadata.version("defender-devops-operator")
     assert run("--version").out == f"defender-devops {version}\n"

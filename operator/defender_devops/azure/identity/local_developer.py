@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from pydantic import SecretStr
 
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 __all__ = ["arm_client", "azure_devops_token"]
 
 _IDENTITY_NAME: Final = "your own sign-in"
+_TRANSPORT: Final[dict[str, Any]] = {"retry_total": 2, "connection_timeout": 5, "read_timeout": 15}
+"""By default azure-identity retries ten times, for minutes in which a person sees nothing."""
+
 _AADSTS: Final = re.compile(r"AADSTS\d+")
 
 
@@ -71,7 +74,11 @@ class _LocalCredential:
     def __post_init__(self) -> None:
         from azure.identity.aio import DefaultAzureCredential  # noqa: PLC0415 - see credentials.py
 
-        self._credential = DefaultAzureCredential()
+        self._failures: list[Exception] = []
+        self._credential = DefaultAzureCredential(**_TRANSPORT)
+        # The chain reports a failure as text only, and with the same error class for "not signed in" and "no network".
+        chain = tuple(_RecordingCredential(item, self._failures) for item in self._credential.credentials)
+        self._credential.credentials = cast("Any", chain)
 
     async def get_token_info(self, *scopes: str, options: TokenRequestOptions | None = None) -> AccessTokenInfo:
         """Return a token.
@@ -80,7 +87,7 @@ class _LocalCredential:
             CredentialsError: there is no sign-in, or none for that tenant.
             azure.core.exceptions.AzureError: any other failure, which `EntraCredential` converts.
         """
-        from azure.core.exceptions import ClientAuthenticationError  # noqa: PLC0415 - see credentials.py
+        from azure.core.exceptions import AzureError, ClientAuthenticationError  # noqa: PLC0415 - see credentials.py
 
         tenant_options: TokenRequestOptions = {**(options or {})}
         if self.tenant_id is not None:
@@ -91,11 +98,20 @@ class _LocalCredential:
             message = str(error.message)
             if _AADSTS.search(message):
                 raise
+            failure = self._failures.pop() if self._failures else None
+            if isinstance(failure, AzureError) and not isinstance(failure, ClientAuthenticationError):
+                raise failure from None  # Entra ID cannot be reached, for example
             tenant_option = f" --tenant {self.tenant_id}" if self.tenant_id else ""
             if "not configured to acquire tokens for tenant" in message:
                 raise CredentialsRejected(
                     f"You are signed in to another tenant than {self.tenant_id}: run `az login{tenant_option}`, or set "
                     "AZURE_TENANT_ID to that tenant."
+                ) from error
+            if failure is not None:
+                cause = " ".join(str(getattr(failure, "message", failure)).split())
+                raise CredentialsRejected(
+                    f"Your sign-in to Azure returned no token ({cause}). Sign in again with `az login{tenant_option}`, "
+                    "or check AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET."
                 ) from error
             raise CredentialsMissing(
                 f"Nobody is signed in to Azure on this machine: run `az login{tenant_option}`, or set AZURE_TENANT_ID, "
@@ -105,3 +121,26 @@ class _LocalCredential:
     async def close(self) -> None:
         """Close its connections."""
         await self._credential.close()
+
+
+@dataclass
+class _RecordingCredential:
+    """A credential of the chain that records why it could not authenticate; not that it is not configured."""
+
+    credential: Any
+    failures: list[Exception]
+
+    async def get_token_info(self, *scopes: str, options: TokenRequestOptions | None = None) -> AccessTokenInfo:
+        from azure.identity import CredentialUnavailableError  # noqa: PLC0415 - see credentials.py
+
+        try:
+            info: AccessTokenInfo = await self.credential.get_token_info(*scopes, options=options)
+        except CredentialUnavailableError:
+            raise
+        except Exception as error:
+            self.failures[:] = [error]
+            raise
+        return info
+
+    async def close(self) -> None:
+        await self.credential.close()

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import azure.identity.aio
 import pytest
 from azure.core.exceptions import ClientAuthenticationError, ServiceRequestError
+from azure.identity import CredentialUnavailableError
 
 from defender_devops.azure.identity.local_developer import azure_devops_token
 from defender_devops.errors import CredentialsError, CredentialsMissing, CredentialsRejected, CredentialsUnavailable
@@ -18,6 +19,9 @@ class Default:
     failure: Exception | None = None
     requests: list[tuple[str, object]]
     closed: int
+
+    def __init__(self, **_: object) -> None:
+        self.credentials: tuple[object, ...] = ()
 
     async def get_token_info(self, *scopes: str, options: object = None) -> SimpleNamespace:
         type(self).requests.append((scopes[0], options))
@@ -71,3 +75,49 @@ async def test_a_failed_local_sign_in_says_what_to_do(
     with pytest.raises(kind) as caught:
         await azure_devops_token(RESOURCE, TENANT)
     assert phrases in caught.value.message
+
+
+class Attempt:
+    """One credential in the chain of the real DefaultAzureCredential."""
+
+    def __init__(self, failure: Exception) -> None:
+        self.failure = failure
+
+    async def get_token_info(self, *_: str, options: object = None) -> SimpleNamespace:
+        raise self.failure
+
+    async def close(self) -> None:
+        pass
+
+
+CHAINS = [
+    (
+        [CredentialUnavailableError("not configured")],
+        CredentialsMissing,
+        "Nobody is signed in to Azure on this machine",
+    ),
+    (
+        [CredentialUnavailableError("not configured"), ServiceRequestError("Cannot connect to host")],
+        CredentialsUnavailable,
+        "Entra ID cannot be reached",
+    ),
+    (
+        [ClientAuthenticationError("ERROR: the sign-in has expired")],
+        CredentialsRejected,
+        "Your sign-in to Azure returned no token (ERROR: the sign-in has expired)",
+    ),
+]
+
+
+@pytest.mark.parametrize(("failures", "kind", "message"), CHAINS)
+async def test_a_failed_sign_in_is_not_called_a_missing_one(
+    monkeypatch: pytest.MonkeyPatch, failures: list[Exception], kind: type[CredentialsError], message: str
+) -> None:
+    class Chain(azure.identity.aio.ChainedTokenCredential):
+        def __init__(self, **_: object) -> None:
+            super().__init__(*(Attempt(failure) for failure in failures))
+
+    monkeypatch.setattr(azure.identity.aio, "DefaultAzureCredential", Chain)
+    with pytest.raises(kind) as caught:
+        await azure_devops_token(RESOURCE, TENANT)
+    assert message in caught.value.message
