@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import gc
+import importlib.metadata
 import signal
 import sys
 from typing import Final
@@ -34,6 +36,16 @@ creates is freed with it.
 
 def main() -> None:
     """Run until SIGTERM or SIGINT. Exits with 2 if a setting is invalid, and with 1 after a fatal error."""
+    parser = argparse.ArgumentParser(
+        prog="defender-devops-operator",
+        description="Run the operator that connects Azure DevOps to Microsoft Defender for Cloud.",
+        epilog="Settings are environment variables with the prefix DEFENDER_DEVOPS_ (operator/defender_devops/settings.py). "
+        "The command line for users is `defender-devops`.",
+        allow_abbrev=False,
+    )
+    version = importlib.metadata.version("defender-devops-operator")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {version}", help="show the version and exit")
+    parser.parse_args()
     try:
         settings = Settings()
     except ValidationError as error:

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import sys
+
 import pytest
 
 from defender_devops.main import main
+
+
+@pytest.fixture(autouse=True)
+def arguments(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The command line; without arguments unless a test adds some."""
+    command_line = ["defender-devops-operator"]
+    monkeypatch.setattr(sys, "argv", command_line)
+    return command_line
 
 
 @pytest.mark.parametrize(
@@ -27,3 +38,21 @@ def test_an_invalid_setting_ends_the_operator_before_it_starts(
     output = capsys.readouterr().err
     assert mentioned in output
     assert "canary" not in output
+
+
+def test_help_and_version_do_not_start_the_operator(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    version = importlib.metadata.version("defender-devops-operator")
+    for option, output in (("--help", "DEFENDER_DEVOPS_"), ("--version", f"defender-devops-operator {version}\n")):
+        arguments[1:] = [option]
+        with pytest.raises(SystemExit) as exit_info:
+            main()
+        assert exit_info.value.code == 0
+        assert output in capsys.readouterr().out
+
+
+def test_an_unknown_argument_is_an_error(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    arguments.append("--namespace=x")
+    with pytest.raises(SystemExit) as exit_info:
+        main()
+    assert exit_info.value.code == 2
+    assert "unrecognized arguments: --namespace=x" in capsys.readouterr().err

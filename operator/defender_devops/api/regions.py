@@ -34,3 +34,12 @@ def region_advice(location: str) -> str:
     near = difflib.get_close_matches(location.lower(), REGIONS, n=1, cutoff=0.75)
     guess = f"Did you mean {near[0]}? " if near and near[0] != location.lower() else ""
     return f"{guess}Known regions: {', '.join(REGIONS)}."
+
+
+def region_hint(location: str) -> str:
+    """Return a sentence, with a space before it, for a region that is not in the list; empty for others."""
+    if is_known_region(location):
+        return ""
+    return (
+        f" spec.azure.location is {location}, which is not a known region of DevOps security. {region_advice(location)}"
+    )

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from defender_devops.api.connector import Azure
-from defender_devops.api.regions import REGIONS, is_known_region, region_advice
+from defender_devops.api.regions import REGIONS, is_known_region, region_advice, region_hint
 from defender_devops.api.schema.structural import descriptions
 
 
@@ -32,3 +32,8 @@ def test_a_region_is_known_in_any_case(location: str, expected: bool) -> None:
 )
 def test_the_advice_guesses_the_typing_mistake_and_lists_the_regions(location: str, start: str) -> None:
     assert region_advice(location).startswith(start)
+
+
+def test_a_hint_is_given_for_an_unknown_region_only() -> None:
+    assert region_hint("westeurope") == ""
+    assert "which is not a known region of DevOps security. Did you mean westeurope?" in region_hint("westurope")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from defender_devops.api.conditions import Status, find_condition, truncate
 from defender_devops.api.connector import AuthorizationMethod, SignInMethod
 from defender_devops.api.reasons import REASONS, ConditionType, Reason
+from defender_devops.api.regions import region_hint
 from defender_devops.reconcile.facts.assessment import Assessment
 from defender_devops.reconcile.facts.authorization import Authorization, AuthorizationState
 from defender_devops.reconcile.facts.snapshot import Failure
@@ -98,7 +99,9 @@ def how_to_authorize(assessment: Assessment) -> str:
     account = f" as {spec.authorizing_account}" if spec.authorizing_account else ""
     reference = spec.authorization.code_secret_ref
     if not _uses_code(assessment) or reference is None:
-        return f"Authorize connector {assessment.connector.connector_name} in the Defender portal{account}."
+        # A connector that does not exist yet may have a misspelled region, which would keep it from being found.
+        hint = region_hint(spec.azure.location) if assessment.azure.connector is None else ""
+        return f"Authorize connector {assessment.connector.connector_name} in the Defender portal{account}.{hint}"
     sign_in = assessment.snapshot.sign_in
     # Only a browser that has signed in on the page may paste a code there (signin/pages/code_session.py).
     has_page = spec.sign_in_method is SignInMethod.AUTHORIZATION_CODE and sign_in is not None and bool(sign_in.url)

@@ -8,6 +8,7 @@ from defender_devops.api.conditions import find_condition, truncate
 from defender_devops.api.connector import AuthorizationMethod, Progress
 from defender_devops.api.organization import Prerequisite
 from defender_devops.api.reasons import ConditionType, Reason
+from defender_devops.api.regions import region_hint
 from defender_devops.reconcile.facts.assessment import Assessment
 from defender_devops.reconcile.facts.authorization import indicates_authorization_loss, token_exchange_failed
 from defender_devops.reconcile.facts.snapshot import Failure
@@ -90,7 +91,7 @@ def _missing(assessment: Assessment) -> ConditionResult:
     elif assessment.connector.spec.authorization.method is AuthorizationMethod.ADOPT:
         message = (
             f"There is no {missing} {ref.name} {location}. Create and authorize it in the Defender portal; the "
-            "operator then adopts it."
+            f"operator then adopts it.{region_hint(assessment.connector.spec.azure.location)}"
         )
     else:
         message = f"The {missing} {ref.name} is created as soon as there is a one-time code."

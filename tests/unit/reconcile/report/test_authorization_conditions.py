@@ -97,6 +97,14 @@ AUTHORIZED_CASES = [
         ("or enter it on the connector's page (status.signIn.url)",),
     ),
     ConditionCase(
+        "a misspelled region of a connector to adopt",
+        (ABSENT, FRESH, "spec: {azure: {location: westurope}}"),
+        "Authorized",
+        "False",
+        "AwaitingAuthorization",
+        ("in the Defender portal", "Did you mean westeurope?"),
+    ),
+    ConditionCase(
         "under Observe no code is asked for",
         (ABSENT, FRESH, CODE, OBSERVE, "code: refused"),
         "Authorized",

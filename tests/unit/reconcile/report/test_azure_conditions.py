@@ -58,6 +58,14 @@ PROVISIONED_CASES = [
         ("no connector contoso", "rg-devops-security", "portal"),
     ),
     ConditionCase(
+        "nothing is there to adopt, and the region is misspelled",
+        (ABSENT, FRESH, "spec: {azure: {location: westurope}}"),
+        "Provisioned",
+        "False",
+        "ConnectorNotFound",
+        ("portal", "Did you mean westeurope?"),
+    ),
+    ConditionCase(
         "nothing is there, with Code",
         (ABSENT, FRESH, CODE),
         "Provisioned",
