@@ -39,8 +39,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="defender-devops-operator",
         description="Run the operator that connects Azure DevOps to Microsoft Defender for Cloud.",
-        epilog="Settings are environment variables with the prefix DEFENDER_DEVOPS_ (operator/defender_devops/settings.py). "
-        "The command line for users is `defender-devops`.",
+        epilog="Settings are environment variables with the prefix DEFENDER_DEVOPS_, see settings.py. The command line "
+        "for users is `defender-devops`.",
         allow_abbrev=False,
     )
     version = importlib.metadata.version("defender-devops-operator")

@@ -13,6 +13,7 @@ from defender_devops.api.connector import AuthorizationMethod, AzureDevOpsConnec
 from defender_devops.cli.cluster_access import open_cluster
 from defender_devops.cli.cluster_target import ClusterTarget
 from defender_devops.cli.exit_codes import CommandFailed, ExitCode
+from defender_devops.cli.output import print_text
 
 __all__ = ["authorize", "sign_in_page"]
 
@@ -36,10 +37,11 @@ async def authorize(target: ClusterTarget, name: str, *, only_print: bool) -> Ex
     # Without a screen, webbrowser would start a text browser in this terminal, or write into a pipe.
     is_graphical = sys.platform in {"darwin", "win32"} or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     if only_print or not sys.stdout.isatty() or not is_graphical:
-        sys.stdout.write(f"{page}\n")
+        print_text(page)
         return ExitCode.OK
     account = connector.spec.authorizing_account
-    sys.stdout.write(f"Opening {page}\n{f'Sign in as {account}.' if account else 'Sign in there.'}\n")
+    print_text(f"Opening {page}")
+    print_text(f"Sign in as {account}." if account else "Sign in there.")
     if not await asyncio.to_thread(webbrowser.open, page):
         raise CommandFailed("No browser could be started: open the address in a browser.", ExitCode.NOT_OK)
     return ExitCode.OK

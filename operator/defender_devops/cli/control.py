@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -15,7 +14,7 @@ from defender_devops.cli.cluster_target import ClusterTarget
 from defender_devops.cli.display.lines import status_lines
 from defender_devops.cli.display.view import connector_views
 from defender_devops.cli.exit_codes import CommandFailed, ExitCode
-from defender_devops.cli.output import print_note
+from defender_devops.cli.output import print_note, print_text
 from defender_devops.cluster.client import Body, with_query
 from defender_devops.cluster.watch import watch_objects
 
@@ -41,12 +40,13 @@ async def reconcile(target: ClusterTarget, names: Sequence[str], *, wait_seconds
             namespace, name = body["metadata"]["namespace"], body["metadata"]["name"]
             await cluster.user_actions.request_reconcile(namespace, name, moment)
             if wait_seconds is None:
-                sys.stdout.write(f"{namespace}/{name}: reconcile requested\n")
+                print_text(f"{namespace}/{name}: reconcile requested")
         if wait_seconds is None:
             return ExitCode.OK
         bodies = [await _wait_for_reconcile(cluster, body, moment, wait_seconds) for body in bodies]
     views = connector_views(bodies, [])
-    sys.stdout.writelines(f"{line}\n" for line in status_lines(views))
+    for line in status_lines(views):
+        print_text(line)
     is_ready = all(is_true(view.status.conditions, ConditionType.READY) for view in views)
     return ExitCode.OK if is_ready else ExitCode.NOT_OK
 
@@ -64,10 +64,10 @@ async def set_suspended(target: ClusterTarget, names: Sequence[str], *, is_suspe
             namespace, name = metadata["namespace"], metadata["name"]
             if is_suspended:
                 await cluster.user_actions.suspend(namespace, name)
-                sys.stdout.write(f"{namespace}/{name}: suspended; the operator makes no changes in Azure\n")
+                print_text(f"{namespace}/{name}: suspended; the operator makes no changes in Azure")
             else:
                 await cluster.user_actions.resume(namespace, name)
-                sys.stdout.write(f"{namespace}/{name}: resumed\n")
+                print_text(f"{namespace}/{name}: resumed")
             labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
             if not (TRACKING_LABELS.isdisjoint(labels) and TRACKING_ANNOTATIONS.isdisjoint(annotations)):
                 field = "suspend: true" if is_suspended else "suspend: false"

@@ -12,6 +12,7 @@ from typing import Final
 import typer
 
 from defender_devops.cli.commands import app
+from defender_devops.text import printable
 
 __all__ = ["complete_for_kubectl"]
 
@@ -35,6 +36,6 @@ def complete_for_kubectl(words: list[str]) -> int:
     with contextlib.suppress(SystemExit), contextlib.redirect_stdout(output):
         typer.main.get_command(app).main(args=[], prog_name="defender-devops")
     completions = output.getvalue().split()
-    sys.stdout.writelines(f"{completion}\n" for completion in completions)
+    sys.stdout.writelines(f"{printable(completion)}\n" for completion in completions)
     sys.stdout.write(f":{_NO_FILE_NAMES if completions else _COMPLETE_FILE_NAMES}\n")
     return 0

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from defender_devops.cli.exit_codes import CommandFailed, ExitCode, command_failure
 from defender_devops.errors import OperatorError
+from defender_devops.text import printable
 
 __all__ = ["complete_for_kubectl", "main", "run"]
 
@@ -67,7 +68,7 @@ def run(arguments: list[str], program: str = "defender-devops") -> int:
         raise
     except Exception as error:  # noqa: BLE001 - the outermost handler: users get a message instead of a traceback
         if "--debug" in takewhile(lambda argument: argument.startswith("-"), arguments):
-            traceback.print_exception(error)
+            sys.stderr.write(printable("".join(traceback.format_exception(error)), keep_newlines=True))
         return _report(_as_failure(error))
     return status if isinstance(status, int) else ExitCode.OK
 
@@ -98,5 +99,5 @@ def _as_failure(error: Exception) -> CommandFailed:
 
 
 def _report(failure: CommandFailed) -> int:
-    sys.stderr.write(f"error: {' '.join(failure.message.split())}\n")
+    sys.stderr.write(f"error: {printable(' '.join(failure.message.split()))}\n")
     return failure.exit_code

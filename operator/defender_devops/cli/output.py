@@ -10,11 +10,12 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from defender_devops.cluster.kubernetes_yaml import dump_yaml
+from defender_devops.text import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Format", "Line", "console", "emit", "print_lines", "print_note"]
+__all__ = ["Format", "Line", "console", "emit", "print_lines", "print_note", "print_text"]
 
 
 class Format(StrEnum):
@@ -48,9 +49,15 @@ def print_lines(lines: Iterable[Line]) -> None:
     screen = console()
     for line in lines:
         if screen.is_terminal:
-            screen.print(Padding(Text(line.text, line.style), (0, 0, 0, line.indent), expand=False))
+            text = Text(printable(line.text), line.style)
+            screen.print(Padding(text, (0, 0, 0, line.indent), expand=False))
         else:
-            sys.stdout.write(" " * line.indent + line.text + "\n")
+            print_text(" " * line.indent + line.text)
+
+
+def print_text(text: str) -> None:
+    """Print one line, with control characters and the like escaped: it may contain values from outside."""
+    sys.stdout.write(f"{printable(text)}\n")
 
 
 def console() -> Console:
@@ -65,9 +72,12 @@ def emit(document: Any, output_format: Format) -> None:  # noqa: ANN401 - JSON
     if output_format is Format.YAML:
         sys.stdout.write(dump_yaml(document))
     else:
-        sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+        text = json.dumps(document, indent=2, ensure_ascii=False)
+        # Only strings can contain other characters, and JSON has an escape for each.
+        text = "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)
+        sys.stdout.write(f"{text}\n")
 
 
 def print_note(message: str) -> None:
     """Print a remark on standard error, so that standard output holds nothing but the result."""
-    sys.stderr.write(" ".join(message.split()) + "\n")
+    sys.stderr.write(f"{printable(' '.join(message.split()))}\n")

@@ -8,8 +8,11 @@ import pytest
 from rich.console import Console
 
 from defender_devops.cli.display.formatting import ASCII_MARKS, MARKS, discovery_time, duration_text
-from defender_devops.cli.display.lines import status_lines, status_table
+from defender_devops.cli.display.lines import status_lines, status_table, table_text
 from defender_devops.cli.display.view import Phase, connector_views, orphaned_organizations
+from defender_devops.cli.output import Format
+from defender_devops.cli.status import command
+from defender_devops.cli.status.command import Resources, fit_screen, show
 from defender_devops.cli.status.document import document
 from defender_devops.cli.status.tree import TreeRenderer
 from tests.unit.cli.bodies import NOW, Body, condition, connector, discovery, organization
@@ -240,3 +243,80 @@ def test_the_document_nests_organizations_with_the_fields_of_the_resources() -> 
     assert result["connectors"][0]["status"]["conditions"][0]["type"] == "Ready"
     assert "managedFields" not in result["connectors"][0]["metadata"]
     assert [body["metadata"]["name"] for body in result["organizationsWithoutConnector"]] == ["gone-c"]
+
+
+def test_the_table_fits_80_columns_and_breaks_no_word() -> None:
+    """A name that is too long for its column gets a line of its own."""
+    reason = condition("Ready", "False", "InsufficientAccessLevel")
+    names = ["contoso", "contoso-international-subsidiary-of-the-north"]
+    bodies = [connector(reason, condition("Authorized", "Unknown"), name=name) for name in names]
+    lines = list(table_text(status_table(connector_views(bodies, [])), 80))
+    assert max(map(len, lines)) <= 80
+    assert lines[0].split() == ["CONNECTOR", "READY", "AUTHORIZED", "ORGS", "REPOS", "FOUND", "REASON"]
+    assert f"security/{names[1]}" in lines
+    assert sum("InsufficientAccessLevel" in line for line in lines) == 2
+
+
+def test_a_table_that_is_not_for_a_terminal_has_one_line_for_each_connector() -> None:
+    bodies = [connector(READY, name="x" * 63) for _ in range(3)]
+    assert len(list(table_text(status_table(connector_views(bodies, [])), None))) == 4
+
+
+@pytest.mark.parametrize(
+    ("body", "title"),
+    [
+        (connector(READY, spec={"suspend": True}), "security/contoso  Suspended  AllAndFuture"),
+        (connector(READY) | {"status": {"conditions": [READY]}}, "security/contoso  Not reconciled yet  AllAndFuture"),
+        (
+            connector(READY) | {"metadata": {**connector()["metadata"], "deletionTimestamp": moment(-3)}},
+            "security/contoso  Deleting since 3 min  AllAndFuture",
+        ),
+    ],
+    ids=["suspended", "not reconciled", "deleting"],
+)
+def test_the_time_of_another_state_is_not_shown(body: Body, title: str) -> None:
+    """Condition Ready keeps its time while a connector is suspended, so that time is not that of the suspension."""
+    assert render([body], []).startswith(title)
+
+
+@pytest.mark.parametrize("height", [6, 12, 30])
+def test_a_watched_tree_is_not_higher_than_the_screen(height: int) -> None:
+    bodies = [connector(READY, name=f"c-{number:02}") for number in range(20)]
+    organizations = [organization(f"org-{number:02}", HELD, to="c-07") for number in range(40)]
+    screen = Console(width=80, height=height, force_terminal=True, no_color=True, file=io.StringIO())
+    screen.print(fit_screen(Resources(bodies, organizations), screen, None))
+    lines = _without_codes(screen.file.getvalue()).splitlines()  # type: ignore[attr-defined]
+    assert len(lines) == height - 1
+    assert lines[-1].rstrip().endswith("more lines. 20 of 20 connectors ready, 40 organizations with problems.")
+
+
+def test_a_watched_tree_that_fits_is_complete() -> None:
+    screen = Console(width=80, height=40, force_terminal=True, no_color=True, file=io.StringIO())
+    screen.print(
+        fit_screen(Resources([connector(READY)], [organization(f"o-{n}") for n in range(20)]), screen, "contoso")
+    )
+    output = screen.file.getvalue()  # type: ignore[attr-defined]
+    assert "o-19" in output
+    assert "more lines" not in output
+
+
+HOSTILE = "a\x1b[31m\u202eb\x9b1m\x07c"
+
+
+@pytest.mark.parametrize("form", [None, Format.TABLE, Format.JSON, Format.YAML])
+@pytest.mark.parametrize("is_terminal", [False, True])
+def test_values_from_outside_cannot_control_the_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *, form: Format | None, is_terminal: bool
+) -> None:
+    ready = condition("Ready", "False", "Hostile", HOSTILE)
+    unmet = [{"check": "AccessLevel", "status": "False", "reason": "R", "message": HOSTILE}]
+    bodies = [
+        connector(ready, condition("Authorized", "False", "Hostile", HOSTILE), spec={"azure": {"location": HOSTILE}})
+    ]
+    resources = Resources(bodies, [organization(HOSTILE, prerequisites=unmet), organization("b", to=HOSTILE)])
+    screen = Console(width=80, force_terminal=is_terminal, no_color=True, color_system=None, markup=False)
+    monkeypatch.setattr(command, "console", lambda: screen)
+    show(resources, None, form)
+    output = _without_codes(capsys.readouterr().out)
+    assert "Hostile" in output
+    assert not {"\x1b", "\u202e", "\x9b", "\x07"} & set(output)

@@ -14,6 +14,7 @@ from defender_devops.cli.display.view import ConnectorView, OrganizationView, Ph
 
 __all__ = [
     "ASCII_MARKS",
+    "BAR",
     "EXCLUDED",
     "MARKS",
     "STYLES",
@@ -29,12 +30,13 @@ __all__ = [
 
 WORKING: Final = "Working"
 EXCLUDED: Final = "Excluded"
+BAR: Final = "Bar"
 
 MARKS: Final[Mapping[str, str]] = MappingProxyType(
-    {"True": "✓", "False": "✗", "Unknown": "?", WORKING: "…", EXCLUDED: "·"}
+    {"True": "✓", "False": "✗", "Unknown": "?", WORKING: "…", EXCLUDED: "·", BAR: "━"}
 )
 ASCII_MARKS: Final[Mapping[str, str]] = MappingProxyType(
-    {"True": "+", "False": "x", "Unknown": "?", WORKING: ".", EXCLUDED: "-"}
+    {"True": "+", "False": "x", "Unknown": "?", WORKING: ".", EXCLUDED: "-", BAR: "-"}
 )
 """For terminals without Unicode."""
 

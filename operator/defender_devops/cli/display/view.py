@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, TypeVar
 
@@ -71,6 +72,7 @@ class ConnectorView:
         mode: `spec.organizations.mode`.
         location: Azure region.
         phase: summary of its state.
+        since: when it entered the phase; None if unknown.
         status: the operator's status.
         organizations: sorted by name.
     """
@@ -80,6 +82,7 @@ class ConnectorView:
     mode: str
     location: str
     phase: Phase
+    since: datetime | None
     status: ConnectorStatus
     organizations: tuple[OrganizationView, ...] = ()
 
@@ -155,7 +158,8 @@ def connector_views(connectors: Iterable[Body], organizations: Iterable[Body]) -
                 name=metadata["name"],
                 mode=str((spec.get("organizations") or {}).get("mode") or ""),
                 location=str((spec.get("azure") or {}).get("location") or ""),
-                phase=_phase(body, status),
+                phase=(phase := _phase(body, status)),
+                since=_since(body, status, phase),
                 status=status,
                 organizations=tuple(sorted(below, key=lambda view: view.organization.lower())),
             )
@@ -199,3 +203,16 @@ def _phase(body: Body, status: ConnectorStatus | OrganizationStatus) -> Phase:
     if is_true(conditions, ConditionType.READY):
         return Phase.READY
     return Phase.STALLED if is_true(conditions, ConditionType.STALLED) else Phase.WORKING
+
+
+def _since(body: Body, status: ConnectorStatus, phase: Phase) -> datetime | None:
+    """Return when a connector entered its phase. Nothing records when it was suspended or its spec was changed."""
+    if phase is Phase.DELETING:
+        try:
+            return datetime.fromisoformat(str(body["metadata"]["deletionTimestamp"]))
+        except ValueError:
+            return None
+    ready = find_condition(status.conditions, ConditionType.READY)
+    if ready is None or phase in {Phase.SUSPENDED, Phase.PENDING}:
+        return None
+    return ready.last_transition_time

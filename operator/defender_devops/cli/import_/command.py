@@ -17,6 +17,7 @@ from defender_devops.cli.import_.manifests import GeneratedManifests, ManifestOp
 from defender_devops.cli.local_clients import open_local_clients
 from defender_devops.cli.output import Format, emit, print_note
 from defender_devops.cluster.kubernetes_yaml import dump_yaml
+from defender_devops.text import printable
 
 __all__ = ["ImportOptions", "run_import"]
 
@@ -103,7 +104,7 @@ def _generate(
 
 def _file_content(result: GeneratedManifests) -> str:
     """Return the manifests of a connector as YAML, with the notes as comments."""
-    comments = "".join(f"# {note}\n" for note in result.notes)
+    comments = "".join(f"# {printable(note)}\n" for note in result.notes)
     return comments + "---\n".join(dump_yaml(manifest) for manifest in result.manifests)
 
 

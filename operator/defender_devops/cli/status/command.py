@@ -12,21 +12,22 @@ from typing import Final
 
 from rich.console import Console, RenderableType
 from rich.live import Live
-from rich.table import Table
+from rich.segment import Segment, Segments
+from rich.text import Text
 
 from defender_devops.cli.cluster_access import Cluster, connectors_url, open_cluster, organizations_url
 from defender_devops.cli.cluster_target import ClusterTarget
 from defender_devops.cli.display.formatting import ASCII_MARKS, MARKS
-from defender_devops.cli.display.lines import status_lines, status_table
+from defender_devops.cli.display.lines import status_lines, status_table, table_text
 from defender_devops.cli.display.view import ConnectorView, OrganizationView, connector_views, orphaned_organizations
 from defender_devops.cli.exit_codes import ExitCode
-from defender_devops.cli.output import Format, console, emit, print_note
+from defender_devops.cli.output import Format, console, emit, print_note, print_text
 from defender_devops.cli.status.document import document
-from defender_devops.cli.status.tree import TreeRenderer
+from defender_devops.cli.status.tree import FOLDED_FROM, TreeRenderer
 from defender_devops.cluster.client import Body
 from defender_devops.cluster.watch import watch_objects
 
-__all__ = ["StatusOptions", "run_status"]
+__all__ = ["Resources", "StatusOptions", "fit_screen", "run_status", "show"]
 
 _REFRESH_INTERVAL: Final = 5.0
 """Seconds after which the tree is rendered again without a change: it shows durations."""
@@ -52,23 +53,25 @@ class StatusOptions:
 
 
 @dataclass(slots=True)
-class _Resources:
+class Resources:
     """Bodies of connectors and organizations."""
 
     connectors: list[Body] = field(default_factory=list)
     organizations: list[Body] = field(default_factory=list)
 
     def views(self) -> list[ConnectorView]:
+        """Return the connectors with their organizations."""
         return connector_views(self.connectors, self.organizations)
 
     def orphans(self) -> list[OrganizationView]:
+        """Return organizations whose connector does not exist."""
         return orphaned_organizations(self.connectors, self.organizations)
 
-    def of(self, name: str | None) -> _Resources:
+    def of(self, name: str | None) -> Resources:
         """Return the resources of one connector, or all if the name is None."""
         if name is None:
             return self
-        return _Resources(
+        return Resources(
             [body for body in self.connectors if body["metadata"]["name"] == name],
             [body for body in self.organizations if body["spec"]["connectorRef"]["name"] == name],
         )
@@ -88,49 +91,83 @@ async def run_status(options: StatusOptions) -> ExitCode:
             namespace, name = metadata["namespace"], metadata["name"]
         if options.watch:
             await _watch(cluster, namespace, name)
-        resources = _Resources(await cluster.connectors(namespace), await cluster.organizations(namespace)).of(name)
+        resources = Resources(await cluster.connectors(namespace), await cluster.organizations(namespace)).of(name)
     if not resources.connectors and options.output in {None, Format.TABLE}:
         # The wrong namespace is the most frequent cause.
         place = "this cluster" if namespace is None else f"namespace {namespace}"
         print_note(f"There are no connectors in {place}.{'' if namespace is None else ' Use -A for all namespaces.'}")
-    screen = console()
-    if options.output in {Format.JSON, Format.YAML}:
-        emit(document(resources.connectors, resources.organizations), options.output)
-    elif options.output is Format.TABLE:
-        header, *rows = status_table(resources.views())
-        table = Table(*header, box=None, pad_edge=False, header_style="bold")
-        for row in rows:
-            table.add_row(*row)
-        screen.print(table)
-    elif screen.is_terminal:
-        screen.print(_tree(resources, screen, name))
-    else:
-        sys.stdout.writelines(f"{line}\n" for line in status_lines(resources.views(), resources.orphans()))
+    show(resources, name, options.output)
     return ExitCode.OK if all(view.is_ready for view in resources.views()) else ExitCode.NOT_OK
 
 
-def _tree(resources: _Resources, screen: Console, name: str | None) -> RenderableType:
+def show(resources: Resources, name: str | None, output: Format | None) -> None:
+    """Print resources once.
+
+    Args:
+        resources: what to print.
+        name: name of the only connector, whose organizations are all shown; None for several.
+        output: format; None is the tree on a terminal and lines elsewhere.
+    """
+    screen = console()
+    if output in {Format.JSON, Format.YAML}:
+        emit(document(resources.connectors, resources.organizations), output)
+    elif output is Format.TABLE:
+        for line in table_text(status_table(resources.views()), screen.width if screen.is_terminal else None):
+            print_text(line)
+    elif screen.is_terminal:
+        screen.print(_tree(resources, screen, folded_from=FOLDED_FROM if name is None else sys.maxsize))
+    else:
+        for line in status_lines(resources.views(), resources.orphans()):
+            print_text(line)
+
+
+def _tree(resources: Resources, screen: Console, *, folded_from: int) -> RenderableType:
     marks = ASCII_MARKS if screen.options.ascii_only else MARKS
-    renderer = TreeRenderer(datetime.now(UTC), marks, is_expanded=name is not None)
-    return renderer.render(resources.views(), resources.orphans())
+    return TreeRenderer(datetime.now(UTC), marks, folded_from).render(resources.views(), resources.orphans())
+
+
+def fit_screen(resources: Resources, screen: Console, name: str | None) -> RenderableType:
+    """Return a tree that is not higher than the screen, because only the screen can be updated in place.
+
+    If it is higher, organizations without problems are only counted; if that is not enough, the end is cut off, and the
+    last line summarizes all connectors.
+    """
+    height = screen.height - 1  # the last line is that of the cursor
+    lines: list[list[Segment]] = []
+    for folded_from in (FOLDED_FROM if name is None else sys.maxsize, 0):
+        lines = screen.render_lines(_tree(resources, screen, folded_from=folded_from), pad=False)
+        if len(lines) <= height:
+            break
+    if len(lines) > height:
+        views = resources.views()
+        ready = sum(view.is_ready for view in views)
+        problems = sum(not item.needs_no_attention for view in views for item in view.organizations)
+        summary = (
+            f"{len(lines) - height + 1} more lines. {ready} of {len(views)} connectors ready, {problems} organizations "
+            "with problems."
+        )
+        lines = [*lines[: height - 1], *screen.render_lines(Text(summary, "bold", overflow="ellipsis", no_wrap=True))]
+    return Segments([segment for line in lines for segment in (*line, Segment.line())])
 
 
 async def _watch(cluster: Cluster, namespace: str | None, name: str | None) -> None:
     """Show each change until interrupted: on a terminal the whole tree, elsewhere lines that have changed."""
     screen = console()
     if screen.is_terminal:
-        with Live(console=screen, auto_refresh=False) as live:
+        with Live(console=screen, auto_refresh=False, vertical_overflow="visible") as live:
             await _watch_resources(
                 cluster,
                 namespace,
-                lambda resources: live.update(_tree(resources.of(name), screen, name), refresh=True),
+                lambda resources: live.update(fit_screen(resources.of(name), screen, name), refresh=True),
             )
     previous_lines: set[str] = set()
 
-    def print_changed_lines(resources: _Resources) -> None:
+    def print_changed_lines(resources: Resources) -> None:
         selected = resources.of(name)
         lines = list(status_lines(selected.views(), selected.orphans()))
-        sys.stdout.writelines(f"{line}\n" for line in lines if line not in previous_lines)
+        for line in lines:
+            if line not in previous_lines:
+                print_text(line)
         sys.stdout.flush()
         previous_lines.clear()
         previous_lines.update(lines)
@@ -138,7 +175,7 @@ async def _watch(cluster: Cluster, namespace: str | None, name: str | None) -> N
     await _watch_resources(cluster, namespace, print_changed_lines)
 
 
-async def _watch_resources(cluster: Cluster, namespace: str | None, show: Callable[[_Resources], None]) -> None:
+async def _watch_resources(cluster: Cluster, namespace: str | None, show: Callable[[Resources], None]) -> None:
     """Call `show` after each change, and in each interval, until cancelled."""
     connectors, organizations = connectors_url(namespace), organizations_url(namespace)
     latest: dict[str, list[Body]] = {}
@@ -158,4 +195,4 @@ async def _watch_resources(cluster: Cluster, namespace: str | None, show: Callab
                     await changed.wait()
             changed.clear()
             if connectors in latest and organizations in latest:
-                show(_Resources(latest[connectors], latest[organizations]))
+                show(Resources(latest[connectors], latest[organizations]))

@@ -18,6 +18,7 @@ from rich.tree import Tree
 from defender_devops.api.conditions import Condition
 from defender_devops.api.reasons import ConditionType
 from defender_devops.cli.display.formatting import (
+    BAR,
     EXCLUDED,
     STYLES,
     condition_mark,
@@ -29,14 +30,18 @@ from defender_devops.cli.display.formatting import (
     organization_state,
 )
 from defender_devops.cli.display.view import ConnectorView, OrganizationView
+from defender_devops.text import printable
 
-__all__ = ["TreeRenderer"]
+__all__ = ["FOLDED_FROM", "TreeRenderer"]
 
 _BAR_WIDTH: Final = 24
 _SMALL_BAR_WIDTH: Final = 8
-_NAME_MAX_WIDTH: Final = 26
-_FOLDED_FROM: Final = 12
-"""With more organizations than this, those without problems are only counted, unless one connector was requested."""
+_NAME_WIDTH: Final = 26
+_STATE_WIDTH: Final = 22
+"""Columns to which names and states are aligned; longer ones take more."""
+
+FOLDED_FROM: Final = 12
+"""With more organizations than this, those without problems are only counted."""
 
 _FIXED_ON_SIGN_IN_PAGE: Final = frozenset({ConditionType.SIGNED_IN, ConditionType.REAUTH_REQUIRED})
 
@@ -52,12 +57,12 @@ class TreeRenderer:
     Attributes:
         now: current time.
         marks: marks of conditions.
-        is_expanded: whether every organization is shown, however many there are.
+        folded_from: with more organizations than this, those without problems are only counted.
     """
 
     now: datetime
     marks: Mapping[str, str]
-    is_expanded: bool = False
+    folded_from: int = FOLDED_FROM
 
     def render(self, connectors: Iterable[ConnectorView], orphans: Sequence[OrganizationView] = ()) -> RenderableType:
         """Return all trees; connectors that need attention come first."""
@@ -70,19 +75,19 @@ class TreeRenderer:
         return Group(*trees)
 
     def _connector(self, view: ConnectorView) -> Tree:
-        since = view.ready.last_transition_time if view.ready else None
+        since = f" since {duration_text(self.now - view.since)}" if view.since else ""
         title = Text.assemble(
-            (view.key, "bold"),
+            _text(view.key, "bold"),
             "  ",
-            (view.phase, STYLES[view.phase]),
-            (f" since {duration_text(self.now - since)}" if since else "", "dim"),
-            (f"  {view.mode}, {view.location}", "dim"),
+            _text(view.phase, STYLES[view.phase]),
+            _text(since, "dim"),
+            _text(f"  {view.mode}, {view.location}", "dim"),
         )
         tree = Tree(title, guide_style=_GUIDE_STYLE)
         if view.observations:
             # Columns wrap between conditions, so that a mark stays with its condition.
             marks = ((condition_mark(condition), condition.type) for condition in view.observations)
-            texts = [Text(f"{self.marks[mark]} {name}", STYLES[mark]) for mark, name in marks]
+            texts = [_text(f"{self.marks[mark]} {name}", STYLES[mark]) for mark, name in marks]
             tree.add(Columns(texts, padding=(0, 2)))
         has_details = any(organization_problems(organization) for organization in view.organizations)
         problems = [
@@ -94,15 +99,15 @@ class TreeRenderer:
             tree.add(self._discovery(view))
         if view.organizations:
             reported_reasons = frozenset(problem.reason for problem in problems)
-            self._add_organizations(tree.add(Text(onboarded_text(view))), view.organizations, reported_reasons)
+            self._add_organizations(tree.add(_text(onboarded_text(view))), view.organizations, reported_reasons)
         return tree
 
     def _problem(self, view: ConnectorView, problem: Condition) -> RenderableType:
         is_urgent = problem is view.needs_reauthorization
-        title = Text(f"{problem.type}: {problem.reason}", "bold red" if is_urgent else STYLES[condition_mark(problem)])
-        texts = [Text(problem.message)]
+        title = _text(f"{problem.type}: {problem.reason}", "bold red" if is_urgent else STYLES[condition_mark(problem)])
+        texts = [_text(problem.message)]
         if problem.type in _FIXED_ON_SIGN_IN_PAGE and view.status.sign_in and view.status.sign_in.url:
-            texts.append(Text(f"kubectl defender-devops authorize {view.key}", "cyan"))
+            texts.append(_text(f"kubectl defender-devops authorize {view.key}", "cyan"))
         return Group(title, *(Padding(text, (0, 0, 0, 2), expand=False) for text in texts))
 
     def _discovery(self, view: ConnectorView) -> RenderableType:
@@ -121,36 +126,43 @@ class TreeRenderer:
     ) -> None:
         excluded = [view.organization for view in organizations if condition_mark(view.ready) == EXCLUDED]
         included = [view for view in organizations if condition_mark(view.ready) != EXCLUDED]
-        is_folded = len(included) > _FOLDED_FROM and not self.is_expanded
+        is_folded = len(included) > self.folded_from
         visible = [view for view in included if not (is_folded and view.needs_no_attention)]
-        width = min(_NAME_MAX_WIDTH, max((len(view.organization) for view in visible), default=0))
+        name_width = min(_NAME_WIDTH, max((len(view.organization) for view in visible), default=0))
+        state_width = min(_STATE_WIDTH, max((len(organization_state(view)) for view in visible), default=0))
         for view in visible:
-            tree.add(self._organization(view, width, reported_reasons))
+            row = self._organization_row(view, name_width, state_width)
+            problems = organization_problems(view, reported_reasons)
+            tree.add(Group(row, *(Padding(_text(problem), (0, 0, 0, 3), expand=False) for problem in problems)))
         if len(visible) < len(included):
             noun = "more" if visible else "organizations"
-            tree.add(Text(f"{len(included) - len(visible)} {noun} without problems", "dim"))
+            tree.add(_text(f"{len(included) - len(visible)} {noun} without problems", "dim"))
         if excluded:
-            tree.add(Text(f"{self.marks[EXCLUDED]}  excluded: {', '.join(excluded)}", "dim"))
+            tree.add(_text(f"{self.marks[EXCLUDED]}  excluded: {', '.join(excluded)}", "dim"))
 
-    def _organization(self, view: OrganizationView, width: int, reported_reasons: frozenset[str]) -> RenderableType:
+    def _organization_row(self, view: OrganizationView, name_width: int, state_width: int) -> Text:
+        """Return one line, which wraps between words where the terminal is too narrow for it."""
         mark = condition_mark(view.ready)
         mark = "False" if mark == "True" and view.unmet else mark
-        row = Table.grid(padding=(0, 2, 0, 0))
-        row.add_column(width=1)
-        row.add_column(width=width, no_wrap=True)
-        row.add_column(no_wrap=True)
-        cells: list[RenderableType] = []
+        row = Text.assemble(
+            (self.marks[mark], STYLES[mark]),
+            _text(f"  {view.organization.ljust(name_width)}"),
+            _text(f"  {organization_state(view).ljust(state_width)}", "dim"),
+        )
         repositories = view.status.repositories
         if repositories is not None and repositories.discovered is not None:
             if repositories.expected:
-                percent = min(100, 100 * repositories.discovered // repositories.expected)
-                cells.append(_bar(percent, _SMALL_BAR_WIDTH))
-            cells.append(Text(counts_text(None, repositories), "dim"))
-        row.add_row(
-            Text(self.marks[mark], STYLES[mark]), Text(view.organization), Text(organization_state(view), "dim"), *cells
-        )
-        problems = organization_problems(view, reported_reasons)
-        return Group(row, *(Padding(Text(problem), (0, 0, 0, 3), expand=False) for problem in problems))
+                part = min(_SMALL_BAR_WIDTH, _SMALL_BAR_WIDTH * repositories.discovered // repositories.expected)
+                bar = (self.marks[BAR] * part).ljust(_SMALL_BAR_WIDTH)
+                row.append(f"  {bar}", "green" if part == _SMALL_BAR_WIDTH else "cyan")
+            row.append(f"  {counts_text(None, repositories)}", "dim")
+        row.rstrip()
+        return row
+
+
+def _text(text: str, style: str = "") -> Text:
+    """Return text that may contain values from outside."""
+    return Text(printable(text), style)
 
 
 def _bar(percent: int, width: int) -> ProgressBar:

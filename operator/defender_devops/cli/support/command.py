@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import sys
 import tarfile
 import time
 from datetime import UTC, datetime
@@ -13,7 +12,7 @@ from pathlib import Path
 from defender_devops.cli.cluster_access import open_cluster
 from defender_devops.cli.cluster_target import ClusterTarget
 from defender_devops.cli.exit_codes import CommandFailed, ExitCode
-from defender_devops.cli.output import print_note
+from defender_devops.cli.output import print_note, print_text
 from defender_devops.cli.support.collect import Bundle, collect
 from defender_devops.cluster.kubernetes_yaml import dump_yaml
 
@@ -38,7 +37,7 @@ async def write_bundle(target: ClusterTarget, *, all_namespaces: bool, file: Pat
     _write_archive(archive_file, bundle)
     for sentence in bundle.missing:
         print_note(sentence)
-    sys.stdout.write(f"{archive_file}: {', '.join(sorted(bundle.documents))}\n")
+    print_text(f"{archive_file}: {', '.join(sorted(bundle.documents))}")
     print_note("No Secret was read. Review the bundle before you send it: it names resources and organizations.")
     return ExitCode.OK
 
