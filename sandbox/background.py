@@ -174,17 +174,19 @@ def _environment(folder: Path, cloud: Cloud) -> dict[str, str]:
 
 
 def _usage(folder: Path) -> str:
-    place = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+    place = shlex.quote(str(folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder))
     lines = (folder / "env").read_text().splitlines()
     portal = next(line.partition("=")[2] for line in lines if line.startswith("SANDBOX_PORTAL="))
     python = Path(sys.executable)
     python = python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else python
+    default = folder == (Path.cwd() / ".sandbox")
+    command = f"{python} -m sandbox" if default else f"{python} -m sandbox --folder {place}"
     return f"""
   run the operator     set -a; . {place}/env; {python} -m defender_devops
   show the resources   kubectl --kubeconfig {place}/kubeconfig get azuredevopsconnectors,devopsorganizations -A
-  without kubectl      {python} -m sandbox kubectl get azuredevopsconnectors -A
+  without kubectl      {command} kubectl get azuredevopsconnectors -A
   portal               {portal}
-  stop it              make sandbox-down"""
+  stop it              {"make sandbox-down" if default else f"{command} down"}"""
 
 
 def _remove_access_files(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -31,6 +32,7 @@ def test_the_sandbox_starts_once_is_usable_from_a_shell_and_stops_completely(fol
     assert first.returncode == 0, first.stderr
     try:
         assert "the sandbox is already running" in sandbox(folder, "up").stdout
+        assert f"-m sandbox --folder {shlex.quote(str(folder))} down" in first.stdout
         background_process = psutil.Process(int((folder / "lock").read_text()))
         family = [background_process, *background_process.children(recursive=True)]
         script = f'set -a; . "$1/env"; set +a; {sys.executable} -m sandbox kubectl get crd --output=name'

@@ -76,10 +76,10 @@ class Reply:
 
 def json_reply(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:  # noqa: ANN401 - JSON
     """An answer with a JSON body, written as compactly as Azure does."""
-    body = _encode(value).encode()
+    body = _encode(value).encode("utf-8", "replace")  # JSON may hold lone surrogates, which UTF-8 cannot encode
     return Reply(status, body, {"Content-Type": _JSON, **(headers or {})})
 
 
 def sha256(value: str) -> str:
     """Return the SHA-256 of a text in hex: identifies secrets where they must not be stored."""
-    return hashlib.sha256(value.encode()).hexdigest()
+    return hashlib.sha256(value.encode("utf-8", "replace")).hexdigest()

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import parse_qsl, unquote
 
 from aiohttp import web
+from multidict import CIMultiDict
 
 from sandbox.cloud.faults import Fault, Faults
 from sandbox.cloud.journal import Entry, Journal
@@ -120,12 +121,16 @@ def serve(service: Service, scheme: str, pipeline: RequestPipeline | None) -> we
 
 async def _read_request(service: str, scheme: str, incoming: web.BaseRequest) -> Request:
     path, _, query = incoming.raw_path.partition("?")
+    headers: Mapping[str, str] = incoming.headers
+    if not all(text.isascii() for text in headers.values()):
+        # aiohttp decodes bytes that are not UTF-8 to lone surrogates, which no service can send or record.
+        headers = CIMultiDict((name, text.encode("utf-8", "replace").decode()) for name, text in headers.items())
     return Request(
         service=service,
         base=f"{scheme}://{incoming.headers.get('Host', 'localhost')}",
         method=incoming.method,
         path=unquote(path),
         query=dict(parse_qsl(query, keep_blank_values=True)),
-        headers=incoming.headers,
+        headers=headers,
         body=await incoming.read() if incoming.body_exists else b"",
     )

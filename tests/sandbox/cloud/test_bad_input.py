@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
+from http.client import HTTPSConnection
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -20,6 +22,7 @@ from tests.sandbox.cloud.direct import (
     SUBSCRIPTION,
     Direct,
 )
+from tests.sandbox.cloud.remote import Remote
 
 V = f"api-version={CONNECTOR_VERSION}"
 D = "api-version=2025-03-01"
@@ -211,3 +214,36 @@ async def test_a_path_is_found_in_whatever_case_it_is_written(direct: Direct) ->
         answer = await direct.arm("GET", path, version="2025-03-01")
         assert answer.status == 200
         assert answer.json["id"].lower() == CONFIGURATION.lower()
+
+
+LONE_SURROGATE = b'"\\udcff"'
+"""Valid JSON, but no valid text: it cannot be encoded as UTF-8."""
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (CONNECTOR, b'{"location": "westeurope", "tags": {"a": %s}, "properties": {}}'),
+        (CONNECTOR, b'{"location": %s, "properties": {}}'),
+        (CONFIGURATION, b'{"properties": {"authorization": {"code": %s}}}'),
+        (CONFIGURATION, b'{"properties": {"autoDiscovery": "Disabled", "topLevelInventoryList": [%s]}}'),
+    ],
+)
+async def test_text_that_is_not_unicode_is_answered(direct: Direct, path: str, body: bytes) -> None:
+    await direct.connect()
+    answer = await direct.arm("PUT", path, body % LONE_SURROGATE)
+    assert answer.status < 500
+    assert await direct.control("GET", "/journal")
+
+
+def test_header_bytes_that_are_not_utf_8_are_answered(remote: Remote) -> None:
+    parts = urlsplit(remote.arm)
+    for name in ("Authorization", "x-ms-client-request-id", "Accept", "Cookie", "X-TFS-FedAuthRedirect"):
+        connection = HTTPSConnection(parts.hostname or "", parts.port, context=remote.context, timeout=10)
+        connection.putrequest("GET", "/subscriptions?api-version=2022-12-01")
+        connection.putheader("x-ms-return-client-request-id", "true")
+        connection.putheader(name, b"Basic \xff\xfe\xe4")
+        connection.endheaders()
+        assert connection.getresponse().status == 401
+        connection.close()
+    assert remote.control.journal()
