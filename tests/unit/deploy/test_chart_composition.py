@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.support.chart.helm import CHART, NAMESPACE, RELEASE, HelmRefused, Manifest, helm, render
+from tests.support.chart.helm import CHART, NAMESPACE, RELEASE, ROOT, HelmRefused, Manifest, helm, render
 
 DEFAULTS: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
 
@@ -178,6 +179,30 @@ def test_an_umbrella_removes_user_and_group_without_null(umbrella: Path, tmp_pat
         pod = pod_of(of_umbrella(umbrella, tmp_path, **{RELEASE: values}))
         assert pod["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
         assert not {"runAsUser", "runAsGroup"} & pod["containers"][0]["securityContext"].keys()
+
+
+def test_null_for_blocks_passes_through_an_umbrella(umbrella: Path, tmp_path: Path) -> None:
+    paths = ("livenessProbe", "networkPolicy", "caBundle", "podDisruptionBudget", "resources", "settings")
+    nested = {"signIn": {"ingress": None, "httpRoute": None}, "metrics": {"prometheusRule": None}}
+    pod = pod_of(of_umbrella(umbrella, tmp_path, **{RELEASE: {**dict.fromkeys(paths), **nested}}))
+    assert pod["containers"][0]["readinessProbe"]["httpGet"]["path"] == "/readyz"
+
+
+def test_values_of_the_previous_chart_render_the_same_pod(tmp_path: Path) -> None:
+    """`helm upgrade --reuse-values` takes the defaults of the release's chart, in which newer values are missing."""
+    archive = next((ROOT / "tests/data/chart/previous").glob("*.tgz"))
+    shutil.unpack_archive(archive, tmp_path / "previous")
+    chart = tmp_path / "chart"
+    shutil.copytree(CHART, chart)
+    shutil.copy(tmp_path / "previous" / RELEASE / "values.yaml", chart / "values.yaml")
+    reused, current = (
+        pod_of([m for m in yaml.safe_load_all(helm("template", RELEASE, path, "--namespace", NAMESPACE)) if m])
+        for path in (chart, CHART)
+    )
+    assert current.pop("nodeSelector") == {"kubernetes.io/os": "linux"}
+    names = [[variable["name"] for variable in pod["containers"][0].pop("env")] for pod in (reused, current)]
+    assert set(names[0]) <= set(names[1])
+    assert reused == current
 
 
 def test_openshift_chooses_user_and_group_whatever_the_values_say(tmp_path: Path) -> None:

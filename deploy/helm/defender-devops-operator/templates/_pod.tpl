@@ -28,9 +28,12 @@
 {{- end }}
 {{- end }}
 
-{{/* One probe. Arguments: path, values. Without values, or with enabled: false, there is none. */}}
+{{/*
+One probe. Arguments: path, values. Without values, or with enabled: false, there is none. `helm upgrade --reuse-values` brings
+values of an older chart, which have no key `enabled`.
+*/}}
 {{- define "defender-devops-operator.probe" -}}
-{{- if .values.enabled }}
+{{- if and .values (ne "false" (toString (get .values "enabled"))) }}
 httpGet: {path: {{ .path }}, port: metrics}
 {{- range $key, $value := omit .values "enabled" }}
 {{- if not (kindIs "invalid" $value) }}
