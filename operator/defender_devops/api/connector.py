@@ -25,7 +25,7 @@ from defender_devops.api.connector_features import (
     SecurityReader,
     Severity,
 )
-from defender_devops.api.connector_organizations import Organizations, OrganizationsMode
+from defender_devops.api.connector_organizations import Organizations, OrganizationsMode, OverridesPolicy
 from defender_devops.api.connector_sign_in import (
     Authorization,
     AuthorizationMethod,
@@ -79,6 +79,7 @@ __all__ = [
     "OrganizationCounts",
     "Organizations",
     "OrganizationsMode",
+    "OverridesPolicy",
     "PrincipalType",
     "Progress",
     "PullRequestAnnotations",
@@ -180,7 +181,8 @@ class ConnectorSpec(ApiModel):
 
     adoption_policy: AdoptionPolicy = AdoptionPolicy.IF_UNMANAGED
     """What to do with a connector that exists already. IfUnmanaged: adopt it unless another existing resource owns it.
-    Never: do not adopt it. Always: adopt it once, whoever owns it."""
+    Never: do not adopt it. Always: adopt it once, also if a resource of another cluster owns it. A connector of another
+    resource in this cluster is never adopted while that resource exists and is not being deleted."""
 
     deletion_policy: DeletionPolicy | None = None
     """What happens to the connector in Azure when this resource is deleted. Delete: it is deleted, with its

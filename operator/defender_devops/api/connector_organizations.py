@@ -43,6 +43,13 @@ _OrganizationNames = Annotated[
 ]
 
 
+class OverridesPolicy(StrEnum):
+    """Whether DevOpsOrganizations may overrule the connector."""
+
+    ALLOW = "Allow"
+    DENY = "Deny"
+
+
 class Organizations(ApiModel):
     """Which organizations are onboarded."""
 
@@ -57,6 +64,10 @@ class Organizations(ApiModel):
     """Organizations to exclude, in any case. With modes All and AllAndFuture only. Defender for Cloud has no
     exclusions, so with AllAndFuture the operator maintains the list of organizations itself: a new organization is
     onboarded within one refresh interval, and not while the operator is down."""
+
+    overrides: OverridesPolicy = OverridesPolicy.ALLOW
+    """Allow: onboarding of a DevOpsOrganization takes precedence over mode, names and exclude. Deny: it has no effect,
+    so whoever may write a DevOpsOrganization in this namespace cannot onboard an excluded organization."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(

@@ -64,6 +64,9 @@ class AuthorizationStatus(ApiModel):
     ] = ()
     """SHA-256 of earlier codes, which are never sent again either."""
 
+    account: _Text | None = None
+    """Account that the last one-time code was issued to, if the code contains it."""
+
     last_authorized_at: Timestamp | None = None
     """When Defender for Cloud last accepted a code, or the connector was adopted."""
 

@@ -268,8 +268,11 @@ class Reason(StrEnum):
     )
     WRONG_ACCOUNT = (
         "WrongAccount",
-        "A person signed in with an account other than `spec.signIn.account`; that sign-in was discarded.",
-        "Sign in again as the account that the message names, or correct `spec.signIn.account`.",
+        (
+            "A person signed in with an account other than `spec.signIn.account`, and that sign-in was discarded; or "
+            "an account other than `spec.authorization.account` authorized Defender for Cloud."
+        ),
+        "Sign in or authorize again as the account that the message names, or correct that account in the spec.",
     )
     WRONG_TENANT = (
         "WrongTenant",
@@ -443,6 +446,8 @@ _AUTHORIZED: Final = (
     Reason.TOKEN_EXCHANGE_FAILED,
     Reason.AUTHORIZATION_CODE_INVALID,
     Reason.AUTHORIZATION_LOST,
+    Reason.WRONG_ACCOUNT,
+    Reason.CHECK_UNAVAILABLE,
     Reason.NOT_CHECKED,
 )
 _SIGNED_IN: Final = (

@@ -209,9 +209,7 @@ class Assembler:
             self.enqueue(key)
 
         package.sign_ins.on_sign_in = on_sign_in
-        server = package.server(
-            settings, checker, SelectedOrganizations(self.resources), self.metrics.sign_in_request_rejected
-        )
+        server = package.server(settings, checker, SelectedOrganizations(self.resources))
         if server is not None:
             await server.start()
             stack.push_async_callback(server.close)

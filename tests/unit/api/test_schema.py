@@ -71,6 +71,7 @@ def test_the_defaults_are_unchanged() -> None:
     assert defaults(AzureDevOpsConnector) == {
         ".spec.authorization": {"method": "Adopt"},
         ".spec.authorization.method": "Adopt",
+        ".spec.organizations.overrides": "Allow",
         ".spec.signIn.client.type": "Public",
         ".spec.pullRequestAnnotations.minimumSeverity": "Medium",
         ".spec.agentlessScanning.inventory": "Exclusion",

@@ -10,7 +10,8 @@ organizations contoso and fabrikam, each with a generated DevOpsOrganization; no
                                 `generated`, `owned` (default: as `generated`), `name`, `age` (minutes), `tracked`,
                                 `deleting`, `status`; null for none.
                                 An organization of Azure that is not named here has a generated resource.
-    code                        new | spent | refused | missing
+    code                        new | spent | refused | missing | of another account | of the account
+    otherOwner                  deleting, if the other owner of this cluster is being deleted
     signIn                      fields of `SignIn`, with `spec.signIn` beside it
     prerequisites, expected, counts, conflictingConnectors   by organization
 """
@@ -43,6 +44,7 @@ from defender_devops.api.azure_types import (
 from defender_devops.api.connector import AzureDevOpsConnector, ConnectorStatus
 from defender_devops.api.names import API_VERSION, CONNECTOR, FINALIZER, LABEL_GENERATED, TAG_OWNER, TAG_RESOURCE
 from defender_devops.api.organization import DevOpsOrganization, Prerequisite
+from defender_devops.errors import ErrorCategory
 from defender_devops.reconcile.facts.desired_state import hierarchy_identifier
 from defender_devops.reconcile.facts.snapshot import (
     AuthorizationCode,
@@ -83,7 +85,9 @@ organizations:             # below the configuration: a state, or {state, annota
   fabrikam: Onboarded
 others: {}                 # seen by listAvailableAzureDevOpsOrgs only
 available: listed          # unknown | none
-probe: null                # {reason, message, terminal, code}: why listAvailableAzureDevOpsOrgs failed
+probe: null                # {reason, message, terminal, code, category}: why listAvailableAzureDevOpsOrgs failed
+unreachable: []            # onboarded, but not in the answer of listAvailableAzureDevOpsOrgs
+refusals: 1                # number of times that it failed in a row
 readers: null              # by object id: ours | theirs
 """)
 
@@ -100,9 +104,20 @@ _OWNERS = {
     "dead": f"{CLUSTER}/99999999-9999-9999-9999-999999999999",
     "elsewhere": f"cluster-2/{OTHER_UID}",
 }
+_CATEGORIES = {
+    "TokenExchangeFailed": "AUTHORIZATION",
+    "Forbidden": "ACCESS",
+    "CredentialsMissing": "ACCESS",
+    "ProviderNotRegistered": "ACCESS",
+    "AzureUnavailable": "TRANSIENT",
+    "Throttled": "TRANSIENT",
+    "InvalidSpec": "REQUEST",
+}
 _CODES = {
     "new": AuthorizationCode(NEW_CODE),
     "spent": AuthorizationCode(SPENT_CODE),
+    "of another account": AuthorizationCode(NEW_CODE, account="alex@contoso.com"),
+    "of the account": AuthorizationCode(NEW_CODE, account="MDC@contoso.com"),
     "refused": AuthorizationCode(problem="Secret defender-code, key code: This is a code of Entra ID.", refused=True),
     "missing": AuthorizationCode(problem="There is no Secret defender-code. Put a one-time code there."),
 }
@@ -137,6 +152,7 @@ def snapshot(*fragments: str, failures: int = 0, timings: Timings | None = None)
         inventory=DiscoveredCounts({key: Counts(*counts) for key, counts in _by(world, "counts")}),
         taken_names=frozenset({resource.metadata.name for resource in resources} | set(world.get("takenNames", ()))),
         existing_owner_uids=None if world.get("watches") == "one namespace" else frozenset({UID, OTHER_UID}),
+        deleting_owner_uids=frozenset({OTHER_UID}) if world.get("otherOwner") == "deleting" else frozenset(),
         conflicting_connectors=dict(_by(world, "conflictingConnectors")),
         timings=timings or Timings(),
         failures=failures,
@@ -167,25 +183,33 @@ def _connector(world: Mapping[str, Any]) -> AzureDevOpsConnector:
 
 def _cloud(world: Mapping[str, Any]) -> AzureState:
     if world.get("unreadable"):
-        return AzureState(read_failure=Failure(**world["unreadable"]))
+        return AzureState(read_failure=_failure(world["unreadable"]))
     azure = world.get("azure")
     if azure is None:
         return AzureState(fresh=True)
     below, other_items = (
         tuple(_organization(*item) for item in _by(azure, key)) for key in ("organizations", "others")
     )
-    answers = {"listed": (*below, *other_items), "none": (), "unknown": None}
+    reachable = tuple(item for item in (*below, *other_items) if item.name not in azure["unreachable"])
+    answers = {"listed": reachable, "none": (), "unknown": None}
     configuration = _configuration(azure.get("configuration"))
     return AzureState(
         connector=_azure_connector(azure),
         configuration=configuration,
         organizations=() if configuration is None else below,
         available=None if configuration is None else answers[azure["available"]],
-        probe_failure=Failure(**azure["probe"]) if azure.get("probe") else None,
+        probe_failure=_failure(azure["probe"]) if azure.get("probe") else None,
+        probe_failures=azure["refusals"] if azure.get("probe") else 0,
         probed_at=NOW - timedelta(minutes=1),
         readers=tuple(_reader(*item) for item in _by(azure, "readers")) if azure.get("readers") is not None else None,
         fresh=True,
     )
+
+
+def _failure(description: Mapping[str, Any]) -> Failure:
+    """A failure; its category is that of its reason unless the description names one."""
+    category = description.get("category") or _CATEGORIES.get(description["reason"], "UNKNOWN")
+    return Failure(**{**description, "category": ErrorCategory[category]})
 
 
 def _azure_connector(azure: Mapping[str, Any]) -> Connector:

@@ -24,6 +24,8 @@ EXCHANGE_FAILED = (
     " organizations: null, available: none}"
 )
 REVOKED = "azure: {probe: {reason: TokenExchangeFailed, message: It was revoked., terminal: true}}"
+WEIRD = "azure: {probe: {reason: InvalidSpec, message: 'Azure rejected the request: Weird.', terminal: true}}"
+"""A refusal that may or may not concern Defender's authorization."""
 FORBIDDEN = "azure: {probe: {reason: Forbidden, message: Grant listAvailable., terminal: true}}"
 PENDING = "azure: {configuration: {state: Pending}, organizations: null, available: unknown}"
 AUTHORIZED = "status: {conditions: [{type: Authorized, status: 'True', reason: Authorized}]}"

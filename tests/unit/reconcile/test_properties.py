@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from defender_devops.api.azure_types import Annotations, AutoDiscovery, ProvisioningState
 from defender_devops.api.conditions import is_true
 from defender_devops.api.connector import AuthorizationMethod
+from defender_devops.errors import ErrorCategory
 from defender_devops.reconcile.actions.action import AzureAction
 from defender_devops.reconcile.actions.azure import Authorize
 from defender_devops.reconcile.cache.unchanged import ReconcileInputs
@@ -30,7 +31,10 @@ Trouble = Callable[[AzureState], AzureState]
 TROUBLES: tuple[Trouble, ...] = (
     lambda _: AzureState(read_failure=Failure("AzureUnavailable", "down")),
     lambda _: AzureState(read_failure=Failure("Forbidden", "no right", terminal=True)),
-    lambda cloud: replace(cloud, probe_failure=Failure("TokenExchangeFailed", "revoked", terminal=True)),
+    lambda cloud: replace(
+        cloud,
+        probe_failure=Failure("TokenExchangeFailed", "revoked", terminal=True, category=ErrorCategory.AUTHORIZATION),
+    ),
     lambda cloud: replace(cloud, probe_failure=Failure("Throttled", "slow")),
     lambda cloud: replace(cloud, available=None),
     lambda cloud: replace(cloud, available=() if cloud.configuration else None),

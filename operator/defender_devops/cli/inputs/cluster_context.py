@@ -56,6 +56,12 @@ class ClusterContext:
             return None
         return frozenset(body["metadata"]["uid"] for body in self.connectors.values())
 
+    @property
+    def deleting_owner_uids(self) -> frozenset[str]:
+        """Uids of the connectors that are being deleted."""
+        bodies = self.connectors.values()
+        return frozenset(body["metadata"]["uid"] for body in bodies if "deletionTimestamp" in body["metadata"])
+
 
 async def read_cluster_context(cluster: Cluster, namespaces: Iterable[str]) -> ClusterContext:
     """Read these namespaces, and the connectors of the others if that is permitted.

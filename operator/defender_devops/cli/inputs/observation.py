@@ -68,6 +68,7 @@ async def observe(item: ConnectorInput, context: ClusterContext, arm: ArmClient,
         code=code,
         taken_names=frozenset(name for place, name in context.organizations if place == namespace),
         existing_owner_uids=context.existing_owner_uids,
+        deleting_owner_uids=context.deleting_owner_uids,
     )
     return Observation(snapshot, tuple(notes))
 

@@ -57,9 +57,11 @@ class RecordCodeHash(Action):
 
     Attributes:
         sha256: hex digest of the code.
+        account: account that the code was issued to; None if the code does not contain it.
     """
 
     sha256: str
+    account: str | None = None
 
     def describe(self) -> str:
         """Describe the step."""
@@ -69,7 +71,7 @@ class RecordCodeHash(Action):
         """Add the hash to status; the previous one moves to the older hashes."""
         status = snapshot.connector.status.authorization or AuthorizationStatus()
         older = used_code_hashes(status)[-PREVIOUS_CODE_HASHES_MAX:]
-        update = {"code_hash": self.sha256, "spent_code_hashes": older}
+        update = {"code_hash": self.sha256, "spent_code_hashes": older, "account": self.account}
         authorization = status.model_copy(update=update)
         return replace(snapshot, connector=with_status(snapshot.connector, authorization=authorization))
 

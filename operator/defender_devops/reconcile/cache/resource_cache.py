@@ -129,6 +129,7 @@ class ResourceCache:
         self._names: defaultdict[str, set[str]] = defaultdict(set)
         self._onboarded_by: defaultdict[str, set[Key]] = defaultdict(set)
         self._connector_uids: frozenset[str] | None = None  # computed when it is needed
+        self._deleting_uids: set[str] = set()
 
     def is_current(self, body: Body) -> bool:
         """Whether the cache holds this body of either kind, or a newer one under its name."""
@@ -146,6 +147,8 @@ class ResourceCache:
         key, azure = Key.from_body(body), body["spec"]["azure"]
         ref = ConnectorRef(azure["subscriptionId"], azure["resourceGroup"], azure.get("connectorName") or key.name)
         self._connector_uids = None
+        if "deletionTimestamp" in body["metadata"]:
+            self._deleting_uids.add(body["metadata"]["uid"])
         self._by_connector_id.set(key, (ref.key,))
         self._by_secret.set(key, (Key(key.namespace, name) for name in _secret_names(body["spec"])))
         return True
@@ -154,6 +157,7 @@ class ResourceCache:
         """Remove a deleted connector."""
         if self._remove(self._connectors, CONNECTOR.kind, key, uid):
             self._connector_uids = None
+            self._deleting_uids.discard(uid)
             self._by_connector_id.set(key, ())
             self._by_secret.set(key, ())
 
@@ -189,6 +193,10 @@ class ResourceCache:
         if self._connector_uids is None:
             self._connector_uids = frozenset(entry.uid for entry in self._connectors.values())
         return self._connector_uids
+
+    def deleting_connector_uids(self) -> frozenset[str]:
+        """Return the uids of the connectors that are being deleted."""
+        return frozenset(self._deleting_uids)
 
     def missing_connectors(self) -> frozenset[Key]:
         """Return the connectors that organizations refer to and that do not exist."""

@@ -23,6 +23,7 @@ from defender_devops.reconcile.facts.desired_state import (
     desired_state,
     effective_overrides,
     select_organizations,
+    unreachable_organizations,
 )
 from defender_devops.reconcile.facts.ownership import is_owned, ownership_conflict
 from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot, Failure
@@ -50,6 +51,7 @@ class Assessment:
         is_usable: Azure was read, and this resource may use what is there.
         deletion_mode: what happens to the Azure connector when the resource is deleted.
         organizations: every organization that Azure returned, by name in lower case.
+        unreachable: desired ones that the connector holds, but that Defender's authorization does not reach.
         onboarded: names of those that the connector holds, by name in lower case.
         overrides: the DevOpsOrganization that decides for an organization, by the organization's name in lower case.
         selection: which organizations the connector should onboard.
@@ -71,6 +73,7 @@ class Assessment:
     is_usable: bool
     deletion_mode: DeletionMode
     organizations: Mapping[str, AzureOrganization]
+    unreachable: Mapping[str, str]
     onboarded: Mapping[str, str]
     overrides: Mapping[str, DevOpsOrganization]
     selection: OrganizationSelection
@@ -119,6 +122,7 @@ def assess(snapshot: ConnectorSnapshot) -> Assessment:
         is_usable=is_usable,
         deletion_mode=deletion_mode(snapshot),
         organizations=organizations,
+        unreachable={key: name for key, name in unreachable_organizations(azure).items() if key in selection.desired},
         onboarded=azure.onboarded,
         overrides=overrides,
         selection=selection,

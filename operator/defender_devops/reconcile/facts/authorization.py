@@ -10,21 +10,24 @@ from defender_devops.api.conditions import find_condition
 from defender_devops.api.connector import AuthorizationMethod
 from defender_devops.api.reasons import ConditionType, Reason
 from defender_devops.authorization_code.used_codes import used_code_hashes
-from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot, Failure
+from defender_devops.errors import ErrorCategory
+from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot
 
 __all__ = [
+    "REFUSALS_BEFORE_SUSPICION",
     "Authorization",
     "AuthorizationState",
     "authorization",
-    "indicates_authorization_loss",
     "token_exchange_failed",
     "unused_code_hash",
     "was_authorized",
 ]
 
-_LOSS_CODES = frozenset({"TokenExchangeFailed", "InvalidOAuthCode", "AuthorizationLost"})
-_LOSS_REASONS = frozenset({Reason.TOKEN_EXCHANGE_FAILED, Reason.AUTHORIZATION_LOST, Reason.INVALID_SPEC})
-"""Reasons of a terminal refusal that concerns Defender's authorization, not the operator's own permissions in Azure."""
+_CONCLUSIVE = frozenset({ErrorCategory.AUTHORIZATION, ErrorCategory.ACCESS, ErrorCategory.TRANSIENT})
+"""Categories of a failed probe whose meaning is known; any other refusal leaves open what it concerns."""
+
+REFUSALS_BEFORE_SUSPICION = 3
+"""Number of unexplained refusals in a row after which a lost authorization is suspected."""
 
 
 class AuthorizationState(Enum):
@@ -34,16 +37,27 @@ class AuthorizationState(Enum):
     NEVER_AUTHORIZED = auto()
     EXCHANGING = auto()
     EXCHANGE_FAILED = auto()
+    WRONG_ACCOUNT = auto()
+    """An account other than the declared one authorized Defender, or was about to."""
+    UNEXPLAINED = auto()
+    """Azure rejects the check for a reason that may or may not concern the authorization."""
     LOST = auto()
     WORKING = auto()
 
 
 @dataclass(frozen=True, slots=True)
 class Authorization:
-    """The state, and Azure's message if it is a bad one."""
+    """The state of Defender's authorization.
+
+    Attributes:
+        state: the state.
+        detail: Azure's message if it is a bad one; the account for WRONG_ACCOUNT.
+        is_suspected_loss: with UNEXPLAINED, the refusal was repeated so often that a loss is likely.
+    """
 
     state: AuthorizationState
     detail: str = ""
+    is_suspected_loss: bool = False
 
     @property
     def is_broken(self) -> bool:
@@ -60,6 +74,8 @@ def authorization(snapshot: ConnectorSnapshot) -> Authorization:
     configuration = azure.configuration
     if configuration is None:
         if not was_authorized(snapshot):
+            if _is_other_account(snapshot, snapshot.code.account):
+                return Authorization(AuthorizationState.WRONG_ACCOUNT, snapshot.code.account or "")
             return Authorization(AuthorizationState.NEVER_AUTHORIZED)
         deleted = "connector was" if azure.connector is None else "connector's DevOps configuration was"
         return Authorization(AuthorizationState.LOST, f"The {deleted} deleted in Azure, and its authorization with it.")
@@ -84,8 +100,12 @@ def _by_probe(snapshot: ConnectorSnapshot) -> Authorization:
         return Authorization(AuthorizationState.LOST, account_lost)
     failure = azure.probe_failure
     if failure is not None:
-        is_loss = indicates_authorization_loss(failure)
-        return Authorization(AuthorizationState.LOST if is_loss else AuthorizationState.UNKNOWN, failure.message)
+        state = AuthorizationState.UNKNOWN
+        if failure.category is ErrorCategory.AUTHORIZATION:
+            state = AuthorizationState.LOST
+        elif failure.terminal and failure.category not in _CONCLUSIVE:
+            state = AuthorizationState.UNEXPLAINED
+        return Authorization(state, failure.message, azure.probe_failures >= REFUSALS_BEFORE_SUSPICION)
     if azure.available is None:
         return Authorization(AuthorizationState.UNKNOWN)
     # Status keeps the number of organizations until some are returned again.
@@ -93,7 +113,16 @@ def _by_probe(snapshot: ConnectorSnapshot) -> Authorization:
     had_organizations = bool(discovery and discovery.organizations and discovery.organizations.available)
     if not azure.available and had_organizations:
         return Authorization(AuthorizationState.LOST, "The authorization no longer reaches any organization.")
+    status = snapshot.connector.status.authorization
+    if status is not None and _is_other_account(snapshot, status.account):
+        return Authorization(AuthorizationState.WRONG_ACCOUNT, status.account or "")
     return Authorization(AuthorizationState.WORKING)
+
+
+def _is_other_account(snapshot: ConnectorSnapshot, account: str | None) -> bool:
+    """Whether an account is known and is not the one that the spec declares."""
+    declared = snapshot.connector.spec.authorizing_account
+    return account is not None and declared is not None and account.casefold() != declared.casefold()
 
 
 def unused_code_hash(snapshot: ConnectorSnapshot, state: AuthorizationState) -> str | None:
@@ -109,6 +138,8 @@ def unused_code_hash(snapshot: ConnectorSnapshot, state: AuthorizationState) -> 
     digest = snapshot.code.sha256
     if snapshot.code.refused or digest is None or digest in used_code_hashes(status):
         return None
+    if _is_other_account(snapshot, snapshot.code.account):
+        return None  # it would give Defender the access of an account that nobody declared
     # After a restore from a backup, or a move to another cluster, status does not record the codes that were sent. A
     # code beside an authorization that works, or may work, can then be the one that created it, and sending that again
     # would break the authorization.
@@ -130,8 +161,3 @@ def was_authorized(snapshot: ConnectorSnapshot) -> bool:
     """Whether Defender ever held a working authorization for this resource."""
     status = snapshot.connector.status.authorization
     return status is not None and status.last_authorized_at is not None
-
-
-def indicates_authorization_loss(failure: Failure) -> bool:
-    """Whether a failed probe concerns Defender's authorization, not the operator's own permissions or an outage."""
-    return failure.code in _LOSS_CODES or (failure.terminal and failure.reason in _LOSS_REASONS)

@@ -13,7 +13,7 @@ from defender_devops.api.azure_types import (
     AzureOrganization,
     OnboardingState,
 )
-from defender_devops.api.connector import OrganizationsMode
+from defender_devops.api.connector import OrganizationsMode, OverridesPolicy
 from defender_devops.api.names import OWNER_TAGS, TAG_OWNER, TAG_RESOURCE
 from defender_devops.api.organization import DevOpsOrganization, Onboarding
 from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot
@@ -28,6 +28,7 @@ __all__ = [
     "hierarchy_identifier",
     "is_user_managed",
     "select_organizations",
+    "unreachable_organizations",
     "without_owner_tags",
 ]
 
@@ -80,6 +81,18 @@ def azure_organizations(azure: AzureState) -> dict[str, AzureOrganization]:
     return organizations
 
 
+def unreachable_organizations(azure: AzureState) -> dict[str, str]:
+    """Return onboarded organizations that Defender's authorization does not reach: names by name in lower case.
+
+    The connector keeps listing them after the authorization has lost them, so only listAvailableAzureDevOpsOrgs shows
+    that. Empty while its answer is unknown.
+    """
+    if azure.available is None or azure.probe_failure is not None or not azure.is_settled:
+        return {}
+    reachable = {organization.name.lower() for organization in azure.available}
+    return {key: name for key, name in azure.onboarded.items() if key not in reachable}
+
+
 @dataclass(frozen=True, slots=True)
 class OrganizationSelection:
     """Which organizations the connector should onboard; names in lower case are the keys.
@@ -113,6 +126,8 @@ def select_organizations(
     decisions: dict[Onboarding, dict[str, str]] = {onboarding: {} for onboarding in Onboarding}
     for key, resource in overrides.items():
         decisions[resource.onboarding][key] = resource.spec.organization
+    if spec.overrides is OverridesPolicy.DENY:
+        decisions = {onboarding: {} for onboarding in Onboarding}
     onboarded, excluded_by_resource = decisions[Onboarding.ONBOARDED], decisions[Onboarding.EXCLUDED]
     requested = {
         key: name

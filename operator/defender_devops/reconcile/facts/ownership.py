@@ -22,7 +22,9 @@ class OwnershipState(Enum):
     OWNED = auto()
     """This resource owns it."""
     OWNED_BY_OTHER = auto()
-    """Another existing resource owns it."""
+    """Another existing resource of this cluster owns it, or one that may exist in a namespace that is not watched."""
+    RELEASABLE = auto()
+    """A resource of another cluster owns it, or one of this cluster that is being deleted: Always may adopt it."""
     LOST = auto()
     """Another existing resource owns it, and this resource owned it before."""
     OTHER_ENVIRONMENT = auto()
@@ -56,11 +58,14 @@ def ownership(snapshot: ConnectorSnapshot, connector: Connector) -> Ownership:
         or owner.uid in snapshot.existing_owner_uids
         or (snapshot.namespaces is not None and namespace not in snapshot.namespaces)
     )
-    if owner.cluster == snapshot.owner.cluster and not may_exist:
+    is_of_this_cluster = owner.cluster == snapshot.owner.cluster
+    if is_of_this_cluster and not may_exist:
         return Ownership(OwnershipState.UNOWNED)
     owner_name = f"{resource or 'a resource of unknown name'} ({owner})"
-    state = OwnershipState.LOST if was_owned_before(snapshot) else OwnershipState.OWNED_BY_OTHER
-    return Ownership(state, owner_name)
+    if was_owned_before(snapshot):
+        return Ownership(OwnershipState.LOST, owner_name)
+    is_releasable = not is_of_this_cluster or owner.uid in snapshot.deleting_owner_uids
+    return Ownership(OwnershipState.RELEASABLE if is_releasable else OwnershipState.OWNED_BY_OTHER, owner_name)
 
 
 def is_owned(snapshot: ConnectorSnapshot, connector: Connector) -> bool:
@@ -110,7 +115,15 @@ def _adoption_conflict(snapshot: ConnectorSnapshot, owner: Ownership) -> Failure
                 f"The connector is now owned by {owner.owner_name}, so this resource no longer changes it. Delete one "
                 f"of the two resources, or remove the tag {TAG_OWNER} in Azure so that this resource adopts it again.",
             )
-        case OwnershipState.OWNED_BY_OTHER if policy is not AdoptionPolicy.ALWAYS:
+        case OwnershipState.OWNED_BY_OTHER:
+            # Whatever the policy: otherwise anybody who may create a connector could take over, and delete, another's.
+            return _conflict(
+                Reason.NOT_ADOPTED,
+                f"The connector is owned by {owner.owner_name}, which exists in this cluster, so spec.adoptionPolicy "
+                "does not apply. Delete that resource with deletionPolicy Detach first, or remove the tag "
+                f"{TAG_OWNER} in Azure if it no longer exists.",
+            )
+        case OwnershipState.RELEASABLE if policy is not AdoptionPolicy.ALWAYS:
             return _conflict(
                 Reason.NOT_ADOPTED,
                 f"The connector is owned by {owner.owner_name}. Delete that resource with deletionPolicy Detach first, "

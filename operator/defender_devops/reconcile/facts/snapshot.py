@@ -17,7 +17,7 @@ from defender_devops.api.azure_types import (
 )
 from defender_devops.api.connector import AzureDevOpsConnector, ManagementPolicy
 from defender_devops.api.organization import DevOpsOrganization, Prerequisite
-from defender_devops.errors import AzureError, OperatorError
+from defender_devops.errors import AzureError, ErrorCategory, OperatorError
 
 __all__ = [
     "AuthorizationCode",
@@ -64,6 +64,7 @@ class Failure:
         terminal: a retry does not help; a person has to act.
         retry_after: seconds that the service asked to wait.
         code: Azure's error code, if it sent one.
+        category: what it concerns: Defender's authorization, the operator's own access, or something else.
     """
 
     reason: str
@@ -71,6 +72,7 @@ class Failure:
     terminal: bool = False
     retry_after: float | None = None
     code: str | None = None
+    category: ErrorCategory = ErrorCategory.UNKNOWN
 
 
 def failure_of(error: OperatorError) -> Failure:
@@ -81,6 +83,7 @@ def failure_of(error: OperatorError) -> Failure:
         terminal=error.terminal,
         retry_after=error.retry_after,
         code=error.code if isinstance(error, AzureError) else None,
+        category=error.category,
     )
 
 
@@ -102,6 +105,7 @@ class AzureState:
         organizations: the organizations below the configuration; they are not read while it is being changed.
         available: the answer of listAvailableAzureDevOpsOrgs; None if it was not requested or failed.
         probe_failure: why the last call of listAvailableAzureDevOpsOrgs failed.
+        probe_failures: number of calls of listAvailableAzureDevOpsOrgs that failed in a row.
         probed_at: time of the last call of listAvailableAzureDevOpsOrgs.
         readers: Security Reader assignments at the connector's scope; None if they were not read.
         pending_requests: the last change requested from Azure for each key, as (value, time of the request). An equal
@@ -115,6 +119,7 @@ class AzureState:
     organizations: tuple[AzureOrganization, ...] = ()
     available: tuple[AzureOrganization, ...] | None = None
     probe_failure: Failure | None = None
+    probe_failures: int = 0
     probed_at: datetime | None = None
     readers: tuple[RoleAssignment, ...] | None = None
     pending_requests: Mapping[str, tuple[str, datetime]] = field(default_factory=dict)
@@ -164,11 +169,13 @@ class AuthorizationCode:
         sha256: hex digest; None if there is no code.
         problem: why there is no code, or why it is rejected before it is used; with how to fix it.
         refused: there is a code, but Defender could not redeem it.
+        account: account that the code was issued to, if the code contains it.
     """
 
     sha256: str | None = None
     problem: str | None = None
     refused: bool = False
+    account: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +243,7 @@ class ConnectorSnapshot:
         taken_names: names of all DevOpsOrganizations in the namespace, which a generated one must avoid; the only field
             that changes without an event for this connector.
         existing_owner_uids: uids of the connectors in this cluster; None if not all of them can be listed.
+        deleting_owner_uids: those of them that are being deleted.
         namespaces: the only namespaces whose connectors are listed; None means all.
         conflicting_connectors: the other connector that holds an organization (its name in lower case), as text.
         timings: intervals.
@@ -253,6 +261,7 @@ class ConnectorSnapshot:
     inventory: DiscoveredCounts = field(default_factory=DiscoveredCounts)
     taken_names: AbstractSet[str] = frozenset()
     existing_owner_uids: frozenset[str] | None = None
+    deleting_owner_uids: frozenset[str] = frozenset()
     namespaces: frozenset[str] | None = None
     conflicting_connectors: Mapping[str, str] = field(default_factory=dict)
     timings: Timings = Timings()

@@ -15,6 +15,7 @@ from defender_devops.azure.resources.role_assignments import RoleAssignments
 from defender_devops.azure.resources.security_connectors import SecurityConnectors
 from defender_devops.errors import Forbidden, OperatorError
 from defender_devops.reconcile.facts.authorization import token_exchange_failed
+from defender_devops.reconcile.facts.desired_state import unreachable_organizations
 from defender_devops.reconcile.facts.snapshot import AzureState, failure_of
 
 __all__ = ["AzureStateReader", "ReadOptions"]
@@ -95,7 +96,8 @@ class AzureStateReader:
             return AzureState(pending_requests=pending_requests, fresh=True)
         if options.has_ownership_conflict(connector):
             return AzureState(connector, pending_requests=pending_requests, fresh=cached is None)
-        if cached is not None and cached.configuration is not None and not cached.is_busy:
+        was_read = cached is None or cached.configuration is None or cached.is_busy
+        if cached is not None and not was_read:
             state = cached
         else:
             configuration = await self.connectors.get_configuration(ref)
@@ -116,9 +118,10 @@ class AzureStateReader:
                 state,
                 available=previous.available,
                 probe_failure=previous.probe_failure,
+                probe_failures=previous.probe_failures,
                 probed_at=previous.probed_at,
             )
-        return await self._probe(ref, state, options, now)
+        return await self._probe(ref, state, options, now, was_read=was_read)
 
     async def _readers(
         self, ref: ConnectorRef, connector: Connector, options: ReadOptions
@@ -133,19 +136,24 @@ class AzureStateReader:
                 raise
             return None
 
-    async def _probe(self, ref: ConnectorRef, state: AzureState, options: ReadOptions, now: datetime) -> AzureState:
+    async def _probe(
+        self, ref: ConnectorRef, state: AzureState, options: ReadOptions, now: datetime, *, was_read: bool
+    ) -> AzureState:
         """List the available organizations: the only request that shows whether the authorization works."""
         if state.configuration is None or state.configuration.is_in_progress:
             return state
         is_recent = state.probed_at is not None and now - state.probed_at < options.probe_interval
         # A failed token exchange is not final: access may be back, and an older answer does not show that.
-        if is_recent and not options.probe and not token_exchange_failed(state.configuration):
+        # An organization that was onboarded since the last answer is missing in it without being out of reach.
+        is_outdated = was_read and bool(unreachable_organizations(state))
+        if is_recent and not options.probe and not is_outdated and not token_exchange_failed(state.configuration):
             return state
         try:
             available = await self.connectors.available_organizations(ref)
         except OperatorError as error:
-            return replace(state, probe_failure=failure_of(error), probed_at=now)
-        return replace(state, available=available, probe_failure=None, probed_at=now)
+            failures = state.probe_failures + 1
+            return replace(state, probe_failure=failure_of(error), probe_failures=failures, probed_at=now)
+        return replace(state, available=available, probe_failure=None, probe_failures=0, probed_at=now)
 
 
 def _contradicts_probe(state: AzureState) -> bool:

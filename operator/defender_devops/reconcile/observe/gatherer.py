@@ -121,6 +121,7 @@ class Gatherer:
             code=code_state,
             taken_names=self.resources.organization_names(key.namespace),
             existing_owner_uids=self.resources.connector_uids(),
+            deleting_owner_uids=self.resources.deleting_connector_uids(),
             namespaces=self.namespaces,
             timings=self.timings,
             failures=cache.failures,

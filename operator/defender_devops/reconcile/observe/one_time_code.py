@@ -9,6 +9,7 @@ from pydantic import SecretStr
 
 from defender_devops.api.connector import AuthorizationMethod, AzureDevOpsConnector
 from defender_devops.api.schema.fields import SecretKeyRef
+from defender_devops.authorization_code.claims import account_in_code
 from defender_devops.authorization_code.code import InvalidCode, parse_code
 from defender_devops.authorization_code.pasted_codes import PastedCodes
 from defender_devops.authorization_code.used_codes import used_code_hashes
@@ -94,7 +95,7 @@ class OneTimeCodes:
         has_no_token_secret = versions.token == "" and versions.written is None
         pasted = None if has_no_token_secret else await self.pasted.get(connector)
         if pasted is not None:  # not cached: once it was sent, the next reconcile removes it from the token Secret
-            return AuthorizationCode(sha256_hex(pasted)), pasted
+            return AuthorizationCode(sha256_hex(pasted), account=account_in_code(pasted)), pasted
         code, value = await self._read(connector, reference)
         if versions.code is not None and versions.token is not None:
             self._cache[uid] = _CachedCode(versions, reference, code)
@@ -129,4 +130,4 @@ class OneTimeCodes:
                 "only once. Give each connector a Secret of its own, with a code of its own."
             )
             return AuthorizationCode(problem=problem, refused=True), None
-        return AuthorizationCode(digest), code
+        return AuthorizationCode(digest, account=account_in_code(code)), code

@@ -135,7 +135,7 @@ def _authorization(assessment: Assessment, digest: str) -> Iterator[Action]:
     """Send the code with a PUT. It replaces everything, so scanning that the spec does not manage is sent unchanged."""
     choice, configuration = assessment.desired.onboarding, assessment.azure.configuration
     unmanaged_agentless = configuration.agentless if configuration is not None else None
-    yield RecordCodeHash(digest)
+    yield RecordCodeHash(digest, assessment.snapshot.code.account)
     yield Authorize(
         auto_discovery=choice.auto_discovery,
         organizations=choice.organizations,

@@ -43,25 +43,53 @@ def authorized(assessment: Assessment, failure: Failure | None = None) -> Condit
         case AuthorizationState.EXCHANGING:
             activity = "redeeming the one-time code" if uses_code else "validating its authorization"
             return ConditionResult("Unknown", Reason.AWAITING_AUTHORIZATION, f"Defender for Cloud is {activity}.")
-        case AuthorizationState.EXCHANGE_FAILED:
-            attempt = "redeem the one-time code, which cannot be used again" if uses_code else "use its authorization"
-            detail = f": {truncate(authorization.detail, QUOTED_MAX).rstrip('.')}" if authorization.detail else ""
-            message = f"Defender for Cloud could not {attempt}{detail}. {how_to_authorize(assessment)}"
-            return ConditionResult("False", Reason.TOKEN_EXCHANGE_FAILED, message, needs_user_action=True)
-        case AuthorizationState.LOST:
-            message = _loss_message(assessment, authorization)
-            return ConditionResult("False", Reason.AUTHORIZATION_LOST, message, needs_user_action=True)
         case AuthorizationState.NEVER_AUTHORIZED:
             return _never_authorized(assessment)
         case AuthorizationState.UNKNOWN:
             is_first = find_condition(assessment.connector.status.conditions, ConditionType.AUTHORIZED) is None
             return not_checked("Defender's authorization has not been checked yet.") if is_first else None
+        case _:
+            return _problem(assessment, authorization)
+
+
+def _problem(assessment: Assessment, authorization: Authorization) -> ConditionResult:
+    """Return the result for an authorization that does not work, or may not."""
+    if authorization.state is AuthorizationState.EXCHANGE_FAILED:
+        attempt = "use its authorization"
+        if _uses_code(assessment):
+            attempt = "redeem the one-time code, which cannot be used again"
+        detail = f": {truncate(authorization.detail, QUOTED_MAX).rstrip('.')}" if authorization.detail else ""
+        message = f"Defender for Cloud could not {attempt}{detail}. {how_to_authorize(assessment)}"
+        return ConditionResult("False", Reason.TOKEN_EXCHANGE_FAILED, message, needs_user_action=True)
+    if authorization.state is AuthorizationState.WRONG_ACCOUNT:
+        message = (
+            f"{authorization.detail} is not the account that the spec declares to authorize Defender. Correct "
+            f"spec.authorization.account, or authorize again: {how_to_authorize(assessment)}"
+        )
+        return ConditionResult("False", Reason.WRONG_ACCOUNT, message, needs_user_action=True)
+    if authorization.state is AuthorizationState.UNEXPLAINED:
+        return _unexplained(assessment, authorization)
+    message = _loss_message(assessment, authorization)
+    return ConditionResult("False", Reason.AUTHORIZATION_LOST, message, needs_user_action=True)
 
 
 def _uses_code(assessment: Assessment) -> bool:
     """Whether the operator sends a one-time code that a user provides."""
     method = assessment.connector.spec.authorization.method
     return method is AuthorizationMethod.CODE and not assessment.snapshot.is_observe_only
+
+
+def _unexplained(assessment: Assessment, authorization: Authorization) -> ConditionResult:
+    """Return the result for a refusal that may or may not concern the authorization."""
+    detail = truncate(authorization.detail, QUOTED_MAX)
+    if not authorization.is_suspected_loss:
+        message = f"Azure rejected the check of Defender's authorization: {detail}"
+        return ConditionResult("Unknown", Reason.CHECK_UNAVAILABLE, message)
+    message = (
+        f"Azure keeps rejecting the check of Defender's authorization, which may be lost: {detail} If the "
+        f"organizations show no new findings in Defender for Cloud, authorize again: {how_to_authorize(assessment)}"
+    )
+    return ConditionResult("Unknown", Reason.CHECK_UNAVAILABLE, message, needs_user_action=True)
 
 
 def _never_authorized(assessment: Assessment) -> ConditionResult:
@@ -145,7 +173,7 @@ def reauth_required(
     sign_in_loss = _sign_in_loss(assessment, sign_in)
     if authorization is not None and authorization.status == "False":
         is_loss = authorization.reason == Reason.AUTHORIZATION_LOST
-        if is_loss or assessment.was_authorized:
+        if is_loss or authorization.reason == Reason.WRONG_ACCOUNT or assessment.was_authorized:
             addition = " The operator's own sign-in has stopped as well: see SignedIn." if sign_in_loss else ""
             message = f"{truncate(authorization.message, _COPIED_MAX)}{addition}"
             return ConditionResult("True", authorization.reason, message)

@@ -9,8 +9,9 @@ from defender_devops.api.connector import AuthorizationMethod, Progress
 from defender_devops.api.organization import Prerequisite
 from defender_devops.api.reasons import ConditionType, Reason
 from defender_devops.api.regions import region_hint
+from defender_devops.errors import ErrorCategory
 from defender_devops.reconcile.facts.assessment import Assessment
-from defender_devops.reconcile.facts.authorization import indicates_authorization_loss, token_exchange_failed
+from defender_devops.reconcile.facts.authorization import AuthorizationState, token_exchange_failed
 from defender_devops.reconcile.facts.snapshot import Failure
 from defender_devops.reconcile.plan.diff import differences, is_accepted_by_azure, operation_failed
 from defender_devops.reconcile.report.authorization_conditions import how_to_authorize
@@ -73,7 +74,8 @@ def _failure_in_azure(assessment: Assessment, failure: Failure | None) -> Failur
     if assessment.ownership_conflict is not None:
         return assessment.ownership_conflict
     probe = assessment.azure.probe_failure
-    return probe if probe is not None and probe.terminal and not indicates_authorization_loss(probe) else None
+    is_own_access = probe is not None and probe.terminal and probe.category is ErrorCategory.ACCESS
+    return probe if is_own_access else None
 
 
 def _missing(assessment: Assessment) -> ConditionResult:
@@ -112,11 +114,19 @@ def _difference(assessment: Assessment) -> ConditionResult:
 
 def organizations_available(assessment: Assessment) -> ConditionResult | None:
     """Return whether every desired organization exists and is not held by another connector; None if unknown."""
-    azure, selection, organizations = assessment.azure, assessment.selection, assessment.organizations
+    azure = assessment.azure
     if assessment.lacks_configuration:
         return not_checked("Organizations are listed as soon as Defender is authorized.")
     if azure.available is None or not assessment.is_settled:
         return None
+    if not azure.available and assessment.authorization.state is not AuthorizationState.WORKING:
+        # An empty answer says nothing about the account's organizations while no authorization works.
+        return not_checked("Organizations can be listed once Defender's authorization works.")
+    return _availability(assessment)
+
+
+def _availability(assessment: Assessment) -> ConditionResult:
+    azure, selection, organizations = assessment.azure, assessment.selection, assessment.organizations
     if not organizations:
         message = "The authorizing account has no Azure DevOps organization. Add the account to the organizations."
         needs_user = bool(selection.requested)
@@ -132,6 +142,14 @@ def organizations_available(assessment: Assessment) -> ConditionResult | None:
         names = list_names(_with_holder(assessment, key) for key in held)
         message = f"Another connector of the tenant holds {names}. Remove it there, or exclude it here."
         return ConditionResult("False", Reason.ORGANIZATION_CONFLICT, message, needs_user_action=needs_user)
+    if assessment.unreachable:
+        account = assessment.connector.spec.authorizing_account
+        message = (
+            f"Defender's authorization no longer reaches {list_names(assessment.unreachable.values())}, so their "
+            f"findings become outdated. Add the account that authorized Defender{f' ({account})' if account else ''} "
+            f"to them again, or authorize again: {how_to_authorize(assessment)}"
+        )
+        return ConditionResult("False", Reason.ORGANIZATION_NOT_FOUND, message, needs_user_action=True)
     if missing:
         message = (
             f"The authorizing account has no organization named {list_names(missing)}. Correct the name, or add the "

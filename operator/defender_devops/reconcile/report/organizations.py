@@ -8,8 +8,8 @@ from datetime import datetime
 
 from defender_devops.api.azure_types import AzureOrganization, ProvisioningState
 from defender_devops.api.conditions import Conditions, find_condition, is_true, remove_condition, truncate
-from defender_devops.api.connector import Progress, SignInMethod
-from defender_devops.api.organization import DevOpsOrganization, OrganizationStatus
+from defender_devops.api.connector import OverridesPolicy, Progress, SignInMethod
+from defender_devops.api.organization import DevOpsOrganization, Onboarding, OrganizationStatus
 from defender_devops.api.reasons import ConditionType, Reason
 from defender_devops.reconcile.facts.assessment import Assessment
 from defender_devops.reconcile.facts.desired_state import effective_overrides
@@ -183,6 +183,9 @@ def _listed(context: _Context, resource: DevOpsOrganization) -> _ReadyResult | N
     """Return the result while it is known which organizations the connector holds."""
     assessment, organization, name = context.assessment, context.organization(resource), resource.spec.organization
     key, selection = name.lower(), assessment.selection
+    denied = _denied_override(assessment, resource)
+    if denied is not None:
+        return _ReadyResult(denied)
     if key not in selection.desired and (organization is not None or key in selection.excluded):
         return _ReadyResult(_not_onboarded_on_purpose(context, name, organization))
     if organization is not None:
@@ -196,6 +199,20 @@ def _listed(context: _Context, resource: DevOpsOrganization) -> _ReadyResult | N
     if is_true(resource.status.conditions, ConditionType.ONBOARDED):
         return _ReadyResult(_authorization_problem(context.conditions) or _NOT_OBSERVED)
     return _unobserved(resource, context.conditions)
+
+
+def _denied_override(assessment: Assessment, resource: DevOpsOrganization) -> ConditionResult | None:
+    """Return the result for a decision that the connector does not permit and that would change something."""
+    organizations = assessment.connector.spec.organizations
+    is_desired = resource.spec.organization.lower() in assessment.selection.desired
+    contradicts = {Onboarding.ONBOARDED: not is_desired, Onboarding.EXCLUDED: is_desired, Onboarding.INHERIT: False}
+    if organizations.overrides is not OverridesPolicy.DENY or not contradicts[resource.onboarding]:
+        return None
+    message = (
+        f"onboarding {resource.onboarding} has no effect, because spec.organizations.overrides of connector "
+        f"{assessment.connector.metadata.name} is Deny. Remove onboarding here, or change the connector."
+    )
+    return ConditionResult("False", Reason.INVALID_SPEC, message, needs_user_action=True)
 
 
 def _not_onboarded_on_purpose(context: _Context, name: str, organization: AzureOrganization | None) -> ConditionResult:
@@ -230,6 +247,11 @@ def _coverage(context: _Context, name: str, organization: AzureOrganization) -> 
     if not organization.is_onboarded and assessment.snapshot.is_observe_only:
         return _drift(f"{name} is not onboarded")
     problem = _authorization_problem(context.conditions)
+    if problem is None and name.lower() in assessment.unreachable:
+        message = (
+            f"Defender's authorization no longer reaches {name}, so its findings become outdated: see the connector."
+        )
+        problem = ConditionResult("False", Reason.ORGANIZATION_NOT_FOUND, message, needs_user_action=True)
     if problem is not None:
         return problem
     detail = truncate(organization.status_message, QUOTED_MAX)

@@ -219,4 +219,4 @@ def _needing_action(result: ConditionResult | None) -> ConditionResult:
     if result is None:
         return not_checked()
     needs_user = result.status == "False" and result.reason != Reason.AWAITING_AUTHORIZATION
-    return replace(result, needs_user_action=needs_user)
+    return replace(result, needs_user_action=needs_user or result.needs_user_action)

@@ -31,6 +31,7 @@ from tests.unit.reconcile.cases import (
     remember,
     tag,
 )
+from tests.unit.reconcile.condition_cases import WHO
 
 NEW, SPENT, REFUSED = "code: new", "code: spent", "code: refused"
 KNOWN = f"status: {{authorization: {{codeHash: {SPENT_CODE}}}}}"
@@ -224,6 +225,18 @@ CASES = [
             "{azure: {others: {tailspin: Free}}, resources: {tailspin: {onboarding: Inherit}}}",
         ),
         (SPEND, authorize(only("contoso", "fabrikam"))),
+    ),
+    Case("a code of another account is not sent", (CODE, WHO, "code: of another account", KNOWN)),
+    Case("a code of another account creates no connector", (ABSENT, FRESH, CODE, WHO, "code: of another account")),
+    Case(
+        "a code of the declared account is sent, in other letters",
+        (CODE, WHO, "code: of the account", KNOWN),
+        (SPEND, authorize(EVERYTHING)),
+    ),
+    Case(
+        "a code of any account is sent if none is declared",
+        (CODE, "code: of another account", KNOWN),
+        (SPEND, authorize(EVERYTHING)),
     ),
     Case("a code that was sent is not sent again", (CODE, SPENT, KNOWN)),
     Case(

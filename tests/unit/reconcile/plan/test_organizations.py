@@ -29,6 +29,10 @@ def remembered(organization: str, condition: str) -> str:
     return f"resources: {{{organization}: {{generated: true, status: {{conditions: [{condition}]}}}}}}"
 
 
+DENY = "spec: {organizations: {overrides: Deny}}"
+ONE_NAME = "spec: {organizations: {mode: Selected, names: [contoso]}}"
+
+
 CASES = [
     # AllAndFuture: Defender's own auto-discovery does it all
     Case("AllAndFuture as it should be", ()),
@@ -59,6 +63,17 @@ CASES = [
         ("spec: {organizations: {exclude: [contoso, fabrikam]}}", declared("fabrikam", "Onboarded")),
         (change(only("fabrikam")),),
     ),
+    # overrides: Deny
+    Case(
+        "Deny: a decision does not overrule an exclusion",
+        (EXCLUDE, LISTED, OUT, DENY, declared("fabrikam", "Onboarded")),
+    ),
+    Case("Deny: a decision to exclude has no effect", (DENY, declared("fabrikam", "Excluded"))),
+    Case(
+        "Deny: a decision adds nothing to the names",
+        (ONE_NAME, LISTED, OUT, DENY, declared("fabrikam", "Onboarded")),
+    ),
+    Case("Deny: an organization of a decision alone is not created", (DENY, declared("wingtip", "Onboarded"))),
     Case("AllAndFuture without the exclusion it had", (LISTED, OUT), (change(EVERYTHING),)),
     Case(
         "AllAndFuture with an exclusion of nobody who is there",

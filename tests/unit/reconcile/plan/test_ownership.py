@@ -24,6 +24,7 @@ NOBODY, ANOTHER, ELSEWHERE, DEAD = (
 TAGS = "spec: {azure: {tags: {team: red, costs: '7'}}}"
 RED = "azure: {tags: {team: red, costs: '7'}}"
 MANAGED = "status: {azure: {managedTagKeys: [costs, team]}}"
+DELETING, ONE_NAMESPACE = "otherOwner: deleting", "watches: one namespace"
 OWN_OWNER = tag("defender-devops-owner")
 
 CASES = [
@@ -35,12 +36,17 @@ CASES = [
     Case("ours without memory of it is ours, also with Never", (FRESH, CODE_NEVER)),
     Case("another's is left", (FRESH, ANOTHER)),
     Case("another's is left with Never", (FRESH, ANOTHER, CODE_NEVER)),
-    Case("another's is taken over with Always", (FRESH, ANOTHER, ALWAYS), (OWN,)),
+    Case("another's is left with Always while its owner exists", (FRESH, ANOTHER, ALWAYS)),
+    Case(
+        "another's is adopted with Always while its owner is being deleted", (FRESH, ANOTHER, ALWAYS, DELETING), (OWN,)
+    ),
+    Case("another's is left with IfUnmanaged while its owner is being deleted", (FRESH, ANOTHER, DELETING)),
+    Case("another's is left with Always where its owner may exist unwatched", (FRESH, DEAD, ALWAYS, ONE_NAMESPACE)),
     Case("another cluster's is left", (FRESH, ELSEWHERE)),
     Case("another cluster's is taken over with Always", (FRESH, ELSEWHERE, ALWAYS), (OWN,)),
     Case("a dead owner's is adopted", (FRESH, DEAD), (OWN,)),
     Case("a dead owner's is left with Never", (FRESH, DEAD, CODE_NEVER)),
-    Case("who sees one namespace only cannot tell that an owner is dead", (FRESH, DEAD, "watches: one namespace")),
+    Case("who sees one namespace only cannot tell that an owner is dead", (FRESH, DEAD, ONE_NAMESPACE)),
     Case("a tag of another shape is another owner's", (FRESH, "azure: {owner: somebody}")),
     # taken back
     Case("ours that another took is left", (ANOTHER,)),
@@ -52,9 +58,10 @@ CASES = [
     # Observe does not adopt
     Case(
         "a connector that was only observed is another's, not taken back",
-        (ANOTHER, ALWAYS, "status: {azure: null}"),
+        (ANOTHER, ALWAYS, "status: {azure: null}", DELETING),
         (OWN,),
     ),
+    Case("a connector that was only observed is left with Always", (ANOTHER, ALWAYS, "status: {azure: null}")),
     Case("Observe owns nothing", (FRESH, NOBODY, OBSERVE)),
     Case("Observe looks at another's", (FRESH, ANOTHER, OBSERVE)),
     # another kind, another region
@@ -150,7 +157,9 @@ def test_an_owner_tag_is_parsed_as_it_was_formatted(cluster: str) -> None:
 @pytest.mark.parametrize(
     ("world", "reason", "phrases"),
     [
-        ((FRESH, ANOTHER), "NotAdopted", ["other/theirs", "Always", "Detach"]),
+        ((FRESH, ANOTHER), "NotAdopted", ["other/theirs", "does not apply", "Detach"]),
+        ((FRESH, ANOTHER, ALWAYS), "NotAdopted", ["other/theirs", "exists in this cluster", "Detach"]),
+        ((FRESH, ANOTHER, DELETING), "NotAdopted", ["other/theirs", "Always", "Detach"]),
         ((FRESH, ELSEWHERE), "NotAdopted", ["other/theirs (cluster-2/", "Always"]),
         ((FRESH, NOBODY, CODE_NEVER), "NotAdopted", ["exists already", "IfUnmanaged"]),
         ((ANOTHER,), "OwnershipLost", ["now owned by other/theirs", "remove the tag defender-devops-owner"]),

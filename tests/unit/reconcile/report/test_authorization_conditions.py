@@ -22,6 +22,7 @@ from tests.unit.reconcile.condition_cases import (
     REVOKED,
     SIGN_IN,
     UNREAD,
+    WEIRD,
     WHO,
     ConditionCase,
     reported_condition,
@@ -34,6 +35,82 @@ BROWSER_SIGN_IN = SIGN_IN.replace("DeviceCode", "AuthorizationCode").replace("cl
 
 PAGE = "{url: https://sign-in.contoso.com/security/contoso}"
 AUTHORIZED_CASES = [
+    # unexplained refusals
+    ConditionCase(
+        "Azure rejects the check for an unknown reason",
+        (WEIRD, AUTHORIZED),
+        "Authorized",
+        "Unknown",
+        "CheckUnavailable",
+        ("rejected the check of Defender's authorization: Azure rejected the request: Weird.",),
+    ),
+    ConditionCase(
+        "Azure keeps rejecting the check for an unknown reason",
+        (WEIRD, AUTHORIZED, "azure: {refusals: 3}"),
+        "Authorized",
+        "Unknown",
+        "CheckUnavailable",
+        ("keeps rejecting", "may be lost", "Weird.", "authorize again"),
+    ),
+    ConditionCase("an unknown refusal is no loss", (WEIRD, AUTHORIZED), "ReauthRequired", "False", "NotRequired"),
+    *(
+        ConditionCase(
+            f"the operator's own access is refused: {reason}",
+            (
+                f"azure: {{probe: {{reason: {reason}, message: m, terminal: true, category: ACCESS}}, refusals: 9}}",
+                AUTHORIZED,
+            ),
+            "Authorized",
+            "True",
+            "Authorized",
+        )
+        for reason in ("InvalidSpec", "Forbidden", "ProviderNotRegistered", "CredentialsMissing")
+    ),
+    # the account that authorizes
+    ConditionCase(
+        "a code of another account is not sent",
+        (ABSENT, FRESH, CODE, WHO, "code: of another account"),
+        "Authorized",
+        "False",
+        "WrongAccount",
+        ("alex@contoso.com is not the account", "mdc@contoso.com"),
+    ),
+    ConditionCase(
+        "a code of another account asks for a person",
+        (ABSENT, FRESH, CODE, WHO, "code: of another account"),
+        "ReauthRequired",
+        "True",
+        "WrongAccount",
+    ),
+    ConditionCase(
+        "another account has authorized",
+        (CODE, WHO, "status: {authorization: {account: alex@contoso.com}}"),
+        "Authorized",
+        "False",
+        "WrongAccount",
+        ("alex@contoso.com is not the account", "spec.authorization.account"),
+    ),
+    ConditionCase(
+        "another account has authorized, so a person must act",
+        (CODE, WHO, "status: {authorization: {account: alex@contoso.com}}"),
+        "ReauthRequired",
+        "True",
+        "WrongAccount",
+    ),
+    ConditionCase(
+        "the declared account has authorized, in other letters",
+        (CODE, WHO, "status: {authorization: {account: MDC@Contoso.com}}"),
+        "Authorized",
+        "True",
+        "Authorized",
+    ),
+    ConditionCase(
+        "no account is declared",
+        (CODE, "status: {authorization: {account: alex@contoso.com}}"),
+        "Authorized",
+        "True",
+        "Authorized",
+    ),
     ConditionCase(
         "a step that failed for another reason says nothing about it",
         (),

@@ -11,8 +11,10 @@ from defender_devops.reconcile.report.report import report
 from tests.unit.reconcile.builder import NOW, snapshot
 from tests.unit.reconcile.cases import ABSENT, CODE, FRESH, LISTED, NO_CONFIGURATION, OBSERVE, SELECTED
 from tests.unit.reconcile.condition_cases import (
+    EXCHANGE_FAILED,
     FORBIDDEN,
     HELD,
+    NEVER_AUTHORIZED,
     PENDING,
     PROVISIONED,
     REVOKED,
@@ -24,6 +26,7 @@ from tests.unit.reconcile.condition_cases import (
     unreadable,
 )
 
+UNREACHABLE = "azure: {unreachable: [fabrikam]}"
 REMEMBERED = """
 resources:
   fabrikam: {generated: true, status: {conditions: [{type: Onboarded, status: 'False', reason: Onboarding}]}}
@@ -258,6 +261,44 @@ AVAILABLE_CASES = [
         "False",
         "NoOrganizations",
         ("Add the account",),
+    ),
+    ConditionCase(
+        "the authorization no longer reaches one that is onboarded",
+        (UNREACHABLE, WHO),
+        "OrganizationsAvailable",
+        "False",
+        "OrganizationNotFound",
+        ("no longer reaches fabrikam", "(mdc@contoso.com)", "authorize again"),
+    ),
+    ConditionCase(
+        "the authorization does not reach one that is onboarded and excluded",
+        (UNREACHABLE, "spec: {organizations: {exclude: [fabrikam]}}"),
+        "OrganizationsAvailable",
+        "True",
+        "Available",
+    ),
+    ConditionCase(
+        "the answer is unknown, so nothing is unreachable",
+        (UNREACHABLE, "azure: {available: unknown}"),
+        "OrganizationsAvailable",
+        "Unknown",
+        "NotChecked",
+    ),
+    ConditionCase(
+        "a code was refused, and the answer is empty",
+        (EXCHANGE_FAILED, CODE, NEVER_AUTHORIZED),
+        "OrganizationsAvailable",
+        "Unknown",
+        "NotChecked",
+        ("once Defender's authorization works",),
+    ),
+    ConditionCase(
+        "Azure rejects a code in its answer, and the list is empty",
+        ("azure: {organizations: null, available: none}", CODE, "status: {discovery: {organizations: {available: 2}}}"),
+        "OrganizationsAvailable",
+        "Unknown",
+        "NotChecked",
+        failure=Failure("TokenExchangeFailed", "refused", terminal=True),
     ),
     ConditionCase(
         "one is held",

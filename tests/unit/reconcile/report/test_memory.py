@@ -134,14 +134,14 @@ def test_a_connector_without_the_owner_tag_is_not_recorded(owner: str, world: tu
 
 
 def test_adoption_policy_always_adopts_after_a_failed_attempt() -> None:
-    world = snapshot(FRESH, "azure: {owner: another}", "spec: {adoptionPolicy: Always}")
+    world = snapshot(FRESH, "azure: {owner: elsewhere}", "spec: {adoptionPolicy: Always}")
     later = with_status(world, report(assess(world), THROTTLED, NOW).status)
     assert assess(later).ownership_conflict is None
     assert plan(assess(later), NOW).actions == plan(assess(world), NOW).actions
 
 
 def test_a_connector_that_another_resource_takes_over_is_lost() -> None:
-    world = carried_out(snapshot(FRESH, "azure: {owner: another}", "spec: {adoptionPolicy: Always}"))
+    world = carried_out(snapshot(FRESH, "azure: {owner: elsewhere}", "spec: {adoptionPolicy: Always}"))
     claimed = with_status(
         snapshot("azure: {owner: another}", "spec: {adoptionPolicy: Always}"), report(assess(world), None, NOW).status
     )

@@ -21,6 +21,7 @@ from tests.unit.reconcile.condition_cases import HELD, PENDING, REVOKED, SIGN_IN
 OUT = "azure: {organizations: {fabrikam: null}, others: {fabrikam: Free}}"
 EXCLUDE = "spec: {organizations: {exclude: [fabrikam]}}"
 ALL_DONE = "{spec: {organizations: {mode: All}}, status: {azure: {organizationsMode: All}}}"
+DENY = "spec: {organizations: {overrides: Deny}}"
 NEW = "azure: {others: {tailspin: Free}}"
 READY = "{type: Ready, status: 'True', reason: Onboarded}"
 CONNECTOR_READY = "status: {conditions: [{type: Ready, status: 'True', reason: Ready}]}"
@@ -140,6 +141,37 @@ CASES = [
     ),
     OrganizationCase(
         "not there, and nobody asked", "typo", (declared("typo", "{}"),), "Stalled", "OrganizationNotFound", (), None
+    ),
+    OrganizationCase(
+        "covered, but out of reach of the authorization",
+        "fabrikam",
+        ("azure: {unreachable: [fabrikam]}",),
+        "Stalled",
+        "OrganizationNotFound",
+        ("no longer reaches fabrikam",),
+    ),
+    OrganizationCase(
+        "a decision that the connector denies",
+        "fabrikam",
+        (EXCLUDE, LISTED, OUT, DENY, declared("fabrikam", "{onboarding: Onboarded}")),
+        "Stalled",
+        "InvalidSpec",
+        ("overrides of connector contoso is Deny", "Remove onboarding"),
+        "Excluded",
+    ),
+    OrganizationCase(
+        "a decision to exclude that the connector denies",
+        "fabrikam",
+        (DENY, declared("fabrikam", "{onboarding: Excluded}")),
+        "Stalled",
+        "InvalidSpec",
+    ),
+    OrganizationCase(
+        "a denied decision that changes nothing",
+        "fabrikam",
+        (DENY, declared("fabrikam", "{onboarding: Onboarded}")),
+        "True",
+        "Onboarded",
     ),
     # left out
     OrganizationCase(

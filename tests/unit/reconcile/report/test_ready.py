@@ -25,6 +25,8 @@ from tests.unit.reconcile.condition_cases import (
     REVOKED,
     SIGN_IN,
     TYPO,
+    WEIRD,
+    WHO,
     signed_in,
     unreadable,
 )
@@ -76,6 +78,32 @@ CASES = [
         "AuthorizationLost",
     ),
     Ends("all is well", (), CURRENT, "Ready"),
+    Ends(
+        "the authorization no longer reaches one", ("azure: {unreachable: [fabrikam]}",), FAILED, "OrganizationNotFound"
+    ),
+    Ends(
+        "the authorization no longer reaches the only one that is requested",
+        (
+            "spec: {organizations: {mode: Selected, names: [contoso]}}",
+            "azure: {unreachable: [contoso], organizations: {fabrikam: null}, others: {tailspin: Free}}",
+            LISTED,
+        ),
+        FAILED,
+        "OrganizationNotFound",
+    ),
+    Ends("Azure rejects the check for an unknown reason", (WEIRD, AUTHORIZED), IN_PROGRESS, "CheckUnavailable"),
+    Ends(
+        "Azure keeps rejecting the check for an unknown reason",
+        (WEIRD, AUTHORIZED, "azure: {refusals: 3}"),
+        FAILED,
+        "CheckUnavailable",
+    ),
+    Ends(
+        "another account has authorized",
+        (CODE, WHO, "status: {authorization: {account: alex@contoso.com}}"),
+        FAILED,
+        "WrongAccount",
+    ),
     Ends("under Observe all is well", (OBSERVE,), CURRENT, "Ready"),
     Ends("a first authorization is waited for", (ABSENT, FRESH), IN_PROGRESS, "AwaitingAuthorization"),
     Ends("a first code is waited for", (ABSENT, FRESH, CODE), IN_PROGRESS, "AwaitingAuthorization"),
