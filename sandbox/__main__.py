@@ -32,8 +32,8 @@ def main() -> int:
     commands.add_parser("prepare", help="find, download or build all programs that the sandbox and the tests need")
     for name in _TOOLS:
         commands.add_parser(name, help=f"run {name} in the sandbox, whether installed or not", add_help=False)
-    own, arguments = _split_arguments(sys.argv[1:])
-    options = parser.parse_args(own)
+    sandbox_arguments, arguments = _split_arguments(sys.argv[1:])
+    options = parser.parse_args(sandbox_arguments)
     try:
         return _run(options, arguments)
     except (BinaryError, ProcessFailed, TimeoutError) as error:

@@ -80,6 +80,7 @@ class ManagedProcess:
         """
         deadline = time.monotonic() + timeout
         while (value := ready()) is None:
+            # A program that has ended will never become ready.
             if self.exit_status is not None:
                 raise ProcessFailed(self._report(f"ended with status {self.exit_status}"))
             if time.monotonic() > deadline:

@@ -63,6 +63,7 @@ class Clock:
     def move(self, seconds: float, wall: float = 0.0) -> None:
         """Advance inner time by `seconds` at once, and wall time by `wall` seconds."""
         self._rebase()
+        # A segment of the move itself: its inner time maps to the wall time that passed with it.
         if seconds:
             self._segments.append(_Segment(self._now_base, self._wall_base, seconds / wall if wall else math.inf))
         self._now_base += seconds
@@ -86,6 +87,7 @@ class Clock:
         """The wall time at which the inner time was `moment`."""
         index = max(0, bisect_right(self._segments, moment, key=lambda segment: segment.now) - 1)
         segment = self._segments[index]
+        # Inner time stood still: the whole segment has one wall time.
         if not segment.speed:
             return segment.wall
         return segment.wall + (moment - segment.now) / segment.speed

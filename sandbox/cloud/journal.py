@@ -132,6 +132,7 @@ class Journal:
             remaining = deadline - asyncio.get_running_loop().time()
             if remaining <= 0:
                 return []
+            # Cleared before waiting: an entry that comes in between sets it again.
             self._entry_added.clear()
             try:
                 await asyncio.wait_for(self._entry_added.wait(), remaining)

@@ -41,6 +41,7 @@ class Binaries:
         local = {name: path for name in (*names, *tools) if (path := installed(name))}
         cached = prepare(*(name for name in (*names, *tools) if name not in local))
         pair = names[1:]
+        # kube-apiserver and kube-controller-manager have to be of the same minor version.
         if not local.keys().isdisjoint(pair) and (
             objection := _incompatibility(*(local.get(name) or cached[name] for name in pair))
         ):

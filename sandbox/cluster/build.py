@@ -55,6 +55,7 @@ def _compile(program: Program, go: Path, target: Path, output: Path) -> int:
     started = time.monotonic()
     with ManagedProcess("go build", command, log=output, env=_environment()) as run:
         while (status := run.wait(_PROGRESS_SECONDS)) is None:
+            # `go build -v` prints one import path per compiled package.
             packages = sum("/" in line for line in output.read_text(errors="replace").splitlines())
             elapsed = format_duration(time.monotonic() - started)
             log_progress(

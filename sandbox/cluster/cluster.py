@@ -67,6 +67,7 @@ class Cluster:
             BinaryError: a program is neither installed nor can be downloaded or built.
         """
         binaries = Binaries.find()
+        # The ports are free when they are chosen, but may be bound by another process before they are used.
         for _ in range(_ATTEMPTS - 1):
             try:
                 return cls._start_once(folder, binaries, audit_policy)

@@ -118,6 +118,7 @@ class _Web:
 
     def checked(self, url: str, algorithm: str, checksum: str) -> bytes:
         """Return content whose digest is the first word of `checksum`."""
+        # The checksum may be followed by the file name, as in the output of sha256sum.
         content = self._get(url).content
         expected, actual = checksum.partition(" ")[0].strip(), hashlib.new(algorithm, content).hexdigest()
         if actual != expected:

@@ -42,6 +42,7 @@ class Browser:
         form = next((form for form in self._page.forms if button in form.buttons), None) if self._page else None
         if form is None:
             raise PageError(f"there is no button {button!r} on the page: {self.text}")
+        # A browser sends only the button that was pressed.
         values = form.values | fields | form.buttons[button]
         # A browser sends Origin, and the pages check it.
         origin = f"{self._address.scheme}://{self._address.netloc.decode()}"

@@ -111,6 +111,7 @@ def _revoke_and_restore_access(story: _Story, people: People, connectors: Sequen
 
 def _is_recovered(connectors_: Sequence[Manifest]) -> bool:
     signing_in = [connector for connector in connectors_ if "signIn" in connector["spec"]]
+    # Ready may come back before the last message about the loss is gone.
     reauthorization = any(_is(connector, "ReauthRequired") for connector in connectors_)
     return _all(connectors_, "Ready") and _all(signing_in, "SignedIn") and not reauthorization
 

@@ -93,6 +93,7 @@ class Release:
         fields = {"metadata.namespace": self.namespace, "metadata.name": pod}
         variables: dict[str, str] = {}
         for entry in self._pod["containers"][0].get("env", []):
+            # Other sources, such as Secrets, exist only in the pod.
             value = entry.get("value") or fields.get(entry.get("valueFrom", {}).get("fieldRef", {}).get("fieldPath"))
             if value:
                 variables[entry["name"]] = str(value)

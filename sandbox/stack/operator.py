@@ -53,6 +53,7 @@ class Operator:
             [sys.executable, "-m", "defender_devops"],
             log=log,
             env={
+                # The environment of the developer must not configure the operator.
                 **{name: value for name, value in os.environ.items() if not name.startswith(("AZURE_", "DEFENDER_"))},
                 "DEFENDER_DEVOPS_NAMESPACE": NAMESPACE,
                 # A lease of its own: several may run in one cluster, and none waits for the lease of a killed one.

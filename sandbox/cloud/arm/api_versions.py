@@ -61,6 +61,7 @@ _BY_TYPE: dict[str, tuple[str, ...]] = {
     "microsoft.resources/providers": _RESOURCES_VERSIONS,
     "microsoft.resources/tenants": _RESOURCES_VERSIONS,
 }
+# All versions of a namespace: a version of another type of it has an error of its own.
 _NAMESPACES = {
     namespace: tuple(
         sorted({version for kind, all_ in _BY_TYPE.items() if kind.startswith(namespace) for version in all_})
@@ -102,6 +103,7 @@ def check_api_version(path: ResourcePath, version: str | None) -> str:
     if requested in supported:
         return requested
     listed = ",".join(reversed(supported))
+    # The namespace has the version, but not for this type.
     if requested in _NAMESPACES.get(path.namespace.lower(), ()):
         kind = path.type_name
         message = (

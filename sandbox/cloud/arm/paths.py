@@ -65,6 +65,7 @@ def parse_path(path: str) -> ResourcePath | None:
         group,
         namespace,
         "/".join([namespace, *types]).lower(),
+        # Types and names alternate; an odd number means a collection or an action.
         tuple(types_and_names[1::2]),
         is_item=len(types_and_names) % 2 == 0,
     )

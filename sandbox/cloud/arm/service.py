@@ -101,6 +101,7 @@ class Arm:
             _check_provider(call)
         answer = route.answer(call)
         reply = answer if isinstance(answer, Reply) else await answer
+        # After the write: the history stores what readers with a lag see later.
         if request.method in _WRITES and path.type.startswith(_CONNECTOR_TYPE):
             world.record_change(path.ancestor(1).lower(), call.now)
         return reply
@@ -166,6 +167,7 @@ def _find_route(routes: Mapping[RouteKey, Route], request: Request, path: Resour
 
 def _check_group(call: Call) -> None:
     group = call.path.group
+    # PUT of the group itself must not require the group.
     creates_it = call.path.type == "microsoft.resources/subscriptions/resourcegroups"
     if group is not None and not creates_it and group.lower() not in call.subscription.resource_groups:
         raise ArmError(404, "ResourceGroupNotFound", f"Resource group '{group}' could not be found.")
@@ -173,6 +175,7 @@ def _check_group(call: Call) -> None:
 
 def _check_provider(call: Call) -> None:
     namespace = call.path.namespace
+    # Reads do not require a registration, and the registration itself cannot.
     writes = call.request.method in _WRITES and call.path.type != "microsoft.security/register"
     if namespace.lower() != "microsoft.security" or not writes:
         return

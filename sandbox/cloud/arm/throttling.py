@@ -81,6 +81,7 @@ class RequestBudgets:
             )
             headers = {"Retry-After": str(seconds), f"x-ms-ratelimit-remaining-subscription-{kind}": "0"}
             raise ArmError(429, "SubscriptionRequestsThrottled", message, headers=headers)
+        # Connectors show the counter of their provider instead of the one of Resource Manager.
         if not connector:
             return {f"x-ms-ratelimit-remaining-subscription-{kind}": str(int(bucket.tokens))}
         connector_bucket = self._bucket((subscription, principal, f"connector-{kind}"), _CONNECTOR_LIMITS[kind], wall)

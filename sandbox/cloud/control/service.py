@@ -50,6 +50,7 @@ class Control:
         self._actions = Actions(simulation)
         self._routes: list[tuple[str, re.Pattern[str], _Handler, str]] = []
         for name in dir(self):
+            # Handlers are the methods that `_route` has marked.
             handler = getattr(self, name)
             route = getattr(handler, "route", None)
             if route is not None:

@@ -95,6 +95,7 @@ def exchange(world: World, code: str) -> Authorization:
     issued = world.codes.get(sha256(code))
     if issued is None:
         raise ExchangeFailed("unauthorized_client", "Failed to deserialize the JsonWebToken object.")
+    # Every attempt uses the code up, failed ones included.
     issued.redeemed += 1
     if issued.redeemed > 1:
         raise ExchangeFailed("invalid_grant", "The authorization code was already redeemed.")
@@ -119,6 +120,7 @@ def authorization_problem(world: World, authorization: Authorization | None) -> 
         return ExchangeFailed("invalid_grant", "The account no longer exists.")
     if account.blocked:
         return ExchangeFailed("unauthorized_client", "The account is blocked.")
+    # An authorization granted after the revocation works again.
     if world.revoked.get(account.id, 0.0) >= authorization.granted_at:
         return ExchangeFailed("invalid_grant", "The authorization was revoked.")
     return None

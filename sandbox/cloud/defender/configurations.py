@@ -72,6 +72,7 @@ def change_configuration(
     target: Configuration = configuration
 
     def finish(moment: float) -> Failure | None:
+        # Another operation may have deleted the configuration, or the connector, in the meantime.
         if connector.configuration is not target or not world.contains(connector):
             return Failure("ResourceNotFound", "The DevOps configuration was deleted.")
         if problem is not None:
@@ -79,6 +80,7 @@ def change_configuration(
             return Failure(problem.code, problem.summary)
         _apply(target, change, replace=replace)
         target.provisioning_state, target.status_message = "Succeeded", SUCCEEDED_MESSAGE
+        # A PATCH of other properties does not change the selection.
         if replace or change.names_inventory:
             apply_inventory(world, connector, moment)
         return None

@@ -27,6 +27,7 @@ def scan(
     """Scan an organization: schedule new projects, rescan existing ones, drop deleted ones."""
     for key in [key for key in onboarded.projects if key not in organization.projects]:
         del onboarded.projects[key]
+    # All organizations of a connector share its 100 projects an hour.
     slot = max(now + FIRST_RESULT, configuration.next_slot)
     for key, project in organization.projects.items():
         positions = 0 if project.tfvc else len(project.repositories)
@@ -35,5 +36,6 @@ def scan(
             onboarded.projects[key] = OnboardedProject(project.name, project.id, slot, positions)
             slot += SECONDS_PER_PROJECT
             configuration.next_slot = slot
+        # Repositories were added or removed: the new count is reported after another scan.
         elif positions != previous.scanned_positions and (previous.rescan is None or previous.rescan[1] != positions):
             previous.rescan = (max(now + FIRST_RESULT, previous.appears), positions)

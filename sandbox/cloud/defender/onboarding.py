@@ -73,6 +73,7 @@ def onboard(world: World, connector: Connector, organization: Organization, now:
     """Onboard an organization, unless it belongs to another connector, and start its discovery."""
     configuration = connector.configuration
     claim = (world.tenant_of(connector), organization.name.lower())
+    # The first connector of the tenant claims the organization; later ones are ignored.
     if configuration is None or world.claims.setdefault(claim, connector.key) != connector.key:
         return
     onboarded = configuration.organizations.get(claim[1])
@@ -140,6 +141,7 @@ def schedule_discovery(world: World, connector: Connector) -> None:
     configuration = connector.configuration
 
     def run(moment: float) -> None:
+        # The schedule ends with the configuration; a new one has a schedule of its own.
         if configuration is None or connector.configuration is not configuration or not world.contains(connector):
             return
         run_discovery(world, connector, configuration, moment)

@@ -68,6 +68,7 @@ def start_operation(
         }
     world.operations[name] = operation
     seconds = world.rng.uniform(*timing) if fault is None or fault.seconds is None else fault.seconds
+    # No timer: the operation stays Accepted.
     if fault is not None and fault.outcome == "never":
         return operation
     operation.ends_at = now + seconds

@@ -105,6 +105,7 @@ class Identities:
     def group_descriptor(self, group: DevOpsGroup) -> str:
         """Identity descriptor of a group; it contains a number of the organization."""
         number = zlib.crc32(self._organization.id.encode())
+        # The well-known group has a fixed suffix in every organization.
         if group.name == ADMINISTRATORS:
             return f"Microsoft.TeamFoundation.Identity;S-1-9-1551374245-{number}-2402986413-2179408616-0-0-0-0-1"
         group_number = zlib.crc32(group.name.lower().encode())

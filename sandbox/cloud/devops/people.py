@@ -89,6 +89,7 @@ def find_identities(call: DevOpsCall) -> Reply:
 def _by_descriptor(identities: Identities, descriptor: str, membership: str) -> dict[str, Any] | None:
     for group in identities.groups():
         descriptors = {identities.group_descriptor(group).lower()}
+        # The well-known descriptor works in every organization, whatever the number in the real one.
         if group.administrators and group.name == identities.administrators().name:
             descriptors.add(WELL_KNOWN_ADMINISTRATORS.lower())
         if descriptor.lower() in descriptors:

@@ -56,6 +56,7 @@ class DevOpsHost:
         world, segments = self._world(), request.segments
         match = find_route(self.name, segments)
         organization = None
+        # Only the profile host is not below an organization.
         if self.name != "profile":
             organization = world.organization(segments[0]) if segments else None
             if organization is None:
@@ -67,6 +68,7 @@ class DevOpsHost:
         tenant = None if organization is None else organization.tenant_id
         if match is not None:
             request.operation = match[0].operation
+        # The tenant of the organization is in the response even without a token: clients find their authority by it.
         if token is None or token.resource != "devops" or token.expires_at <= world.clock.wall():
             return refuse(request, tenant)
         request.principal = token.principal.name

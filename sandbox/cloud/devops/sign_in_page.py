@@ -34,6 +34,7 @@ def refuse(request: Request, tenant_id: str | None) -> Reply:
     }
     accepted = request.headers.get("Accept", "")
     suppressed = request.headers.get("X-TFS-FedAuthRedirect", "").lower() == "suppress"
+    # Without this header even API clients get the page, with a status of success.
     if suppressed and "application/json" in accepted:
         message = "TF400813: The user '' is not authorized to access this resource."
         body = {"$id": "1", "message": message, "typeKey": "UnauthorizedRequestException", "errorCode": 0}

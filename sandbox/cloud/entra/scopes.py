@@ -79,6 +79,7 @@ def parse_scopes(state: EntraState, tenant: Tenant, scope: str) -> Scopes:
         raise EntraError("invalid_request", 900144, "The request body must contain the following parameter: 'scope'.")
     reserved = tuple(dict.fromkeys(part for part in parts if part in RESERVED_SCOPES))
     resource_scopes = [part for part in parts if part not in RESERVED_SCOPES]
+    # The part in front of the last slash is the resource; a token is for one resource only.
     identifiers = {part.rpartition("/")[0] for part in resource_scopes}
     if len(identifiers) > 1:
         message = (

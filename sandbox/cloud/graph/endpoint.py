@@ -85,6 +85,7 @@ class ResourceGraph:
             raise semantic("The query is empty.")
         query = parse_query(text, TABLES)
         source = self._source(call, self._subscriptions(call, body.get("subscriptions")))
+        # In a thread: a query over 100,000 rows would block all other requests.
         rows = await asyncio.to_thread(query.run, source)
         return _Result(rows, query)
 
@@ -144,6 +145,7 @@ class ResourceGraph:
         if options.result is None:
             return f"{call.principal.object_id}/{next(self._numbers)}", None
         result = self._results.get(options.result)
+        # The key begins with the principal, so that no one can read the pages of another one.
         if result is None or not options.result.startswith(f"{call.principal.object_id}/"):
             raise QueryError({"code": "InvalidSkipToken", "message": "The skip token is invalid or has expired."})
         return options.result, result

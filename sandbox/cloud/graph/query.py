@@ -247,6 +247,7 @@ class _Builder:
             direction = self._tokens.accept("asc", "desc")
             descending = direction is None or direction.text == "desc"
             keys.append((f"sort key {len(keys)}", descending))
+            # The key becomes a temporary column, removed again after sorting.
             self._stage.extend([(keys[-1][0], expression)])
             if self._tokens.accept("nulls"):
                 self._tokens.expect("last" if descending else "first")
@@ -329,6 +330,7 @@ def _join(kind: str, right: Query, pairs: list[tuple[str, str]], names: tuple[li
         joined_keys: set[tuple[Any, ...]] = set()
         for row in rows:
             key = tuple(row[name] for name in left_names)
+            # innerunique, the default kind, keeps only the first left row of each key.
             if kind == "innerunique" and key in joined_keys:
                 continue
             joined_keys.add(key)

@@ -90,6 +90,7 @@ class Stage:
             for position, (name, aggregate) in enumerate(aggregates)
         ]
         end = [f"for key, group in groups.items(): yield {{{', '.join([*named_keys, *results])}}}"]
+        # Without keys there is always one row, even for no input.
         if not keys:
             end.insert(0, f"if not groups: groups[()] = [{starts}]")
         return _compile(lines, end)

@@ -107,6 +107,7 @@ class Snapshot:
             kind = f"{_DEVOPS}/azuredevopsorgs/projects"
             yield GraphRow(kind, path, self._project(connector, organization, project))
             kind, prefix = f"{kind}/repos", f"{path}/repos/"
+            # partial, not a closure over the loop: the row is created later.
             for position, name in source.repositories.git_names(reported):
                 make = partial(self._repository, connector, organization, (project, source), position)
                 yield GraphRow(kind, prefix + name, make)

@@ -111,6 +111,7 @@ def serve(service: Service, scheme: str, pipeline: RequestPipeline | None) -> we
         else:
             reply = await pipeline.process(service, request)
         if reply is None:
+            # Abort, not close: the client sees a reset connection without a response.
             if incoming.transport is not None:
                 incoming.transport.abort()
             raise asyncio.CancelledError

@@ -147,6 +147,7 @@ class Repositories:
         key = name.lower()
         number = key.removeprefix(f"{self.project_name.lower()}-")
         position = int(number) if number != key and number.isdecimal() else self.generated
+        # Not a generated name: search the explicit repositories, by name or id.
         if position >= self.generated or self._make(position).name.lower() != key:
             places = range(self.generated, len(self))
             matches = (place for place in places if key in (self[place].name.lower(), self[place].id))

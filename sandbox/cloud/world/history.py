@@ -35,6 +35,7 @@ class ConnectorHistory:
             return
         copies = self._copies.setdefault(key, [])
         copies.append((now, None if connector is None else freeze(connector)))
+        # The last copy older than the retention is still needed: it is the state at that time.
         needed = bisect_right(copies, now - self._keep, key=lambda copy: copy[0]) - 1
         if needed > 0:
             del copies[:needed]

@@ -143,6 +143,7 @@ def _add_groups(world: World, spec: WorldFile) -> None:
             (group.id or derived_id(tenant_id, "group", group.name)).lower(), tenant_id, group.name
         )
         world.directory.groups[groups[group.name].id] = groups[group.name]
+    # Members in a second pass: groups may contain each other.
     for group in spec.groups:
         groups[group.name].members = {principal_id(world, name) for name in group.members}
 
@@ -279,6 +280,7 @@ def _generate(world: World, spec: GenerateSpec) -> None:
         name = f"org-{position:04}"
         shares = []
         for project in range(1, spec.projects + 1):
+            # Differences of cumulative shares: they add up to the total and differ by at most one.
             share = spec.repositories * (number + 1) // projects - spec.repositories * number // projects
             shares.append(ProjectSpec(name=f"project-{project:03}", generate=share))
             number += 1

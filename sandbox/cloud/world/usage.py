@@ -28,6 +28,7 @@ class Usage:
         charges = self._spent.get(identity)
         if charges is None:
             return 0.0
+        # Sliding window: drop what is older than five minutes.
         while charges and charges[0][0] <= wall - WINDOW_SECONDS:
             charges.popleft()
         return sum(units for _, units in charges)

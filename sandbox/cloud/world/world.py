@@ -87,6 +87,7 @@ class World:
 
     def connectors_with_lag(self, lag: float) -> dict[str, Connector]:
         """Return all connectors as they were `lag` seconds of inner time ago."""
+        # The common case, without copies.
         if not lag:
             return self.connectors
         moment = self.clock.now() - lag

@@ -113,6 +113,7 @@ def create(call: Call) -> Reply:
     if existing is not None and (existing.principal_id, existing.role_definition_id) != (principal, definition):
         message = "Tenant ID, application ID, principal ID, and scope are not allowed to be updated."
         raise ArmError(409, "RoleAssignmentUpdateNotPermitted", message)
+    # The real service refuses the second assignment even under another name.
     twin = existing or _twin(call, principal, definition)
     if twin is not None:
         identifier = twin.name.replace("-", "")
@@ -159,6 +160,7 @@ def _check_principal(call: Call, principal: str, claimed: object) -> str:
             "principalType property to a value, such as ServicePrincipal, User, or Group. See "
             "https://aka.ms/docs-principaltype"
         )
+        # With principalType the service does not look the principal up: it may not be replicated yet.
         if claimed is None:
             raise ArmError(400, "PrincipalNotFound", message)
         return str(claimed)

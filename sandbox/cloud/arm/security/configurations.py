@@ -89,6 +89,7 @@ def _change(call: Call, *, replace: bool) -> Reply:
     connector = require_connector(call)
     _check_default(call)
     change = _parse(call)
+    # For the journal, by hash: tests count how often a code was sent.
     if change.code:
         call.request.code(change.code)
     operation, created = change_configuration(

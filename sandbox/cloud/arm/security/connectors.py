@@ -45,6 +45,7 @@ def find_connector(call: Call) -> Connector | None:
         f"/providers/microsoft.security/securityconnectors/{name}"
     )
     lag = call.world.settings.read_after_write_lag
+    # Only reads lag; a write always acts on the current state.
     if lag and call.request.method == "GET":
         return call.world.history.at(key.lower(), call.now - lag)
     return call.world.connectors.get(key.lower())
@@ -142,6 +143,7 @@ def create_or_update(call: Call) -> Reply:
             "Please select a new resource name."
         )
         raise ArmError(409, "InvalidResourceLocation", message)
+    # Recorded: a later PUT with another identifier succeeds and keeps the first one.
     properties["hierarchyIdentifier"] = connector.properties["hierarchyIdentifier"]
     connector.properties, connector.tags = properties, tags
     return _modified(call, connector, "connector.update")

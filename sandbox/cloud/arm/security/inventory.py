@@ -111,6 +111,7 @@ def list_available(call: Call) -> Reply:
         if onboarded is not None:
             items.append(render_organization(call, identifier, onboarded))
             continue
+        # Ownership is per tenant: a connector of another tenant does not count.
         has_other_owner = owning_connector_key(call.world, tenant, organization.name) is not None
         state = "OnboardedByOtherConnector" if has_other_owner else "NotOnboarded"
         properties = {"onboardingState": state, "actionableRemediation": {"state": "None"}}
@@ -216,6 +217,7 @@ def list_repositories(call: Call) -> Reply:
     position, reported = position_of(call.request), min(project.positions(call.now), len(source.repositories))
     base = _collection(call)
     items: list[dict[str, Any]] = []
+    # Positions of disabled and deleted repositories are skipped, so that a page may need more positions than items.
     while position < reported and len(items) < PAGE_SIZE:
         repository = source.repositories[position]
         position += 1

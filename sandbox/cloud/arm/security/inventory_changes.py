@@ -71,6 +71,7 @@ def update_organization(call: Call) -> Reply:
 def _set_organization(call: Call, status: int) -> Reply:
     organization = find_organization(call)
     _, setting = _requested(call)
+    # Checked when the request is accepted; the operation fails with it when it ends.
     failure = _authorization_failure(call)
 
     def finish(moment: float) -> Failure | None:

@@ -64,6 +64,7 @@ class Authorize:
             tenant = tenant_or_any(world, tenant_name)
             account = authenticate_account(world, tenant, form.get("loginfmt", ""), form.get("passwd", ""))
         except EntraError as error:
+            # Wrong password, unknown account, account of another tenant: the person may try again.
             if error.code in (50126, 50034, 50020):
                 return pages.sign_in(
                     _action(interaction, "login"), interaction.id, form.get("loginfmt", ""), str(error)
@@ -150,6 +151,7 @@ class Authorize:
                 )
             message = "A silent sign-in request was sent but no user is signed in."
             return self._send_error(interaction, EntraError("login_required", 50058, message))
+        # `prompt=login` ignores sessions of the browser.
         if not signed_in or interaction.prompt == "login":
             return self._ask_to_sign_in(interaction)
         if hinted and interaction.prompt != "select_account":
@@ -181,6 +183,7 @@ class Authorize:
     def _signed_in(self, request: Request, interaction: Interaction, account: Account) -> Reply:
         """Store the sign-in in the browser session and continue."""
         sign_in = SignIn(account.id, mfa=False, at=self._world().clock.wall())
+        # The cookie comes with the next page, whichever that is.
         interaction = self._state.sessions.begin(replace(interaction, sign_in=sign_in))
         reply = self._next(request, interaction)
         cookie = _cookie(request) or secrets.token_urlsafe(48)

@@ -123,6 +123,7 @@ def check_grant_is_valid(
             "changed or reset their password. The grant was issued before the TokensValidFrom date."
         )
         raise EntraError("invalid_grant", 50173, message, suberror="bad_token")
+    # Tokens of confidential clients survive a password change.
     if not confidential and account.password_changed_at and issued_at <= account.password_changed_at:
         message = "The provided grant has expired due to it being revoked: the password was changed or reset."
         raise EntraError("invalid_grant", 50173, message, suberror="bad_token")

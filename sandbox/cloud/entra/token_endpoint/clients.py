@@ -111,6 +111,7 @@ async def _check_assertion(world: World, federation: Federation, application: Ap
         unverified = jwt.decode_complete(assertion, options={"verify_signature": False})
     except jwt.PyJWTError as error:
         raise EntraError("invalid_request", 50027, f"JWT token is invalid or malformed: {error}.") from error
+    # Not verified yet: the issuer only selects the keys that verify it.
     if unverified["payload"].get("iss") == application.client_id:
         _check_certificate(world, application, assertion, unverified["header"])
     else:

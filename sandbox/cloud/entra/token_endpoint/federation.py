@@ -128,6 +128,7 @@ class Federation:
             "No matching federated identity record found for presented assertion {} '{}'. Please check your federated "
         )
         template += "identity credential Subject, Audience and Issuer against the presented assertion."
+        # Narrowed by issuer, audience and subject in turn, because each has an error of its own.
         candidates = application.federated_credentials
         if not candidates:
             raise _refused(

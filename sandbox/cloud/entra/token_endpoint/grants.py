@@ -148,6 +148,7 @@ class Grants:
                 f"{token.issued_at:.0f} and was inactive for 90.00:00:00."
             )
             raise EntraError("invalid_grant", 700082, message, suberror="bad_token")
+        # A refresh may request other scopes of the same consent, and keeps offline_access.
         scope = token_request.form.get("scope") or token.scope
         if "offline_access" in token.scope.split() and "offline_access" not in scope.split():
             scope += " offline_access"
@@ -250,6 +251,7 @@ def _check_device_code(world: World, code: DeviceCode) -> SignIn:
         raise EntraError("expired_token", 70020, message)
     if code.sign_in is not None:
         return code.sign_in
+    # Clients may poll a little early; half the interval is too fast.
     if previous is not None and wall - previous < DEVICE_POLL_SECONDS / 2:
         raise EntraError("slow_down", 70016, "OAuth 2.0 device flow error. You are polling too frequently.")
     message = "OAuth 2.0 device flow error. Authorization is pending. Continue polling."
