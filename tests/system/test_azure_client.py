@@ -395,6 +395,9 @@ async def test_a_certificate_is_proof_enough_and_another_one_is_not(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     client.secrets[HOME, "arm", "certificate"] = another + certificate[certificate.index(b"-----BEGIN CERT") :]
+    with pytest.raises(CredentialsMissing, match="belongs to another certificate"):
+        await SecurityConnectors(await client.arm(spec(identity))).get(REF)
+    client.secrets[HOME, "arm", "certificate"] = b"".join(self_signed("operator", issuer_key))
     with pytest.raises(CredentialsRejected, match="AADSTS700027"):
         await SecurityConnectors(await client.arm(spec(identity))).get(REF)
 

@@ -93,7 +93,7 @@ class AzureDevOpsClient:
 
     async def pages(
         self, url: str, params: Mapping[str, str], api_version: str = API_VERSION
-    ) -> AsyncIterator[list[Any]]:
+    ) -> AsyncIterator[list[dict[str, Any]]]:
         """Yield the `value` of each page of a list with continuation tokens.
 
         Raises:
@@ -169,14 +169,14 @@ class AzureDevOpsClient:
             return response
 
 
-def list_items(body: Any) -> list[Any]:  # noqa: ANN401 - JSON
-    """Return the list in a response, which is `{count, value: […]}` mostly and an array in old APIs.
+def list_items(body: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - JSON
+    """Return the list of objects in a response, which is `{count, value: […]}` mostly and an array in old APIs.
 
     Raises:
         AzureDevOpsUnavailable: there is no list.
     """
     items = body.get("value") if isinstance(body, dict) else body
-    if not isinstance(items, list):
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
         raise AzureDevOpsUnavailable("The response of Azure DevOps does not have the requested list.")
     return items
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from defender_devops.api.azure_types import Counts
 from defender_devops.azuredevops.client import AzureDevOpsClient, list_items, path_segment
-from defender_devops.errors import AzureDevOpsNotFound
+from defender_devops.errors import AzureDevOpsNotFound, AzureDevOpsUnavailable
 
 __all__ = ["expected_counts"]
 
@@ -20,11 +20,12 @@ async def expected_counts(client: AzureDevOpsClient, organization: str) -> Count
     """
     base = f"{client.endpoints.dev_azure}/{path_segment(organization)}"
     projects = [
-        str(project["id"])
+        str(project.get("id") or "")
         async for page in client.pages(f"{base}/_apis/projects", {"stateFilter": "wellFormed", "$top": "100"})
         for project in page
-        if isinstance(project, dict) and "id" in project
     ]
+    if "" in projects:
+        raise AzureDevOpsUnavailable("A project in the response of Azure DevOps has no id.")
     try:
         # One request for the whole organization; the documented path has the project in addition.
         repositories = list_items(await client.get(f"{base}/_apis/git/repositories"))
@@ -32,7 +33,4 @@ async def expected_counts(client: AzureDevOpsClient, organization: str) -> Count
         repositories = []
         for project in projects:
             repositories += list_items(await client.get(f"{base}/{path_segment(project)}/_apis/git/repositories"))
-    is_covered = [
-        isinstance(repository, dict) and repository.get("isDisabled") is not True for repository in repositories
-    ]
-    return Counts(len(projects), sum(is_covered))
+    return Counts(len(projects), sum(repository.get("isDisabled") is not True for repository in repositories))

@@ -120,9 +120,9 @@ async def _is_administrator_by_graph(client: AzureDevOpsClient, organization: st
     while pending and len(visited) <= _GROUPS_MAX:
         url = _graph_url(client, organization, "memberships", pending.pop())
         for membership in list_items(await client.get(url, {"direction": "up"}, GRAPH_VERSION)):
-            if not isinstance(membership, dict) or "containerDescriptor" not in membership:
-                continue
-            container = str(membership["containerDescriptor"])
+            container = str(membership.get("containerDescriptor") or "")
+            if not container:
+                raise AzureDevOpsUnavailable("A membership in the response of Azure DevOps names no group.")
             if container == administrators:
                 return True
             if container not in visited:
@@ -136,14 +136,17 @@ async def _administrators_group(client: AzureDevOpsClient, organization: str) ->
     url = _graph_url(client, organization, "groups")
     async for page in client.pages(url, {}, GRAPH_VERSION):
         for group in page:
-            if isinstance(group, dict) and str(group.get("principalName", "")).lower() == principal_name:
+            if str(group.get("principalName", "")).lower() == principal_name:
                 return str(group.get("descriptor", ""))
     raise AzureDevOpsUnavailable(f"Azure DevOps does not list the group {ADMINISTRATORS} of the organization.")
 
 
 async def _identities(client: AzureDevOpsClient, organization: str, query: dict[str, str]) -> list[dict[str, Any]]:
     url = f"{client.endpoints.identity}/{path_segment(organization)}/_apis/identities"
-    return [identity for identity in list_items(await client.get(url, query)) if isinstance(identity, dict)]
+    body = await client.get(url, query)
+    # The service returns null for an identity that it does not find.
+    value = body.get("value") if isinstance(body, dict) else None
+    return list_items([item for item in value if item is not None] if isinstance(value, list) else body)
 
 
 def _graph_url(client: AzureDevOpsClient, organization: str, *path: str) -> str:

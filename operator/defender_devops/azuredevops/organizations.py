@@ -55,7 +55,9 @@ async def organizations(client: AzureDevOpsClient, member_id: str) -> tuple[str,
     """
     body = await client.get(f"{client.endpoints.profile}/_apis/accounts", {"memberId": member_id})
     names = {_text(account, "accountName") for account in list_items(body)}
-    return tuple(sorted(names - {""}, key=str.lower))
+    if "" in names:
+        raise AzureDevOpsUnavailable("An organization in the response of Azure DevOps has no name.")
+    return tuple(sorted(names, key=str.lower))
 
 
 async def organization_tenant(client: AzureDevOpsClient, organization: str) -> str:

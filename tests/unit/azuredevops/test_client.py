@@ -148,10 +148,12 @@ async def test_pages_are_followed_by_their_continuation_token(reach: AzureDevOps
     def page(request: web.Request) -> web.Response:
         number = int(request.query.get("continuationToken", "0"))
         headers = {"x-ms-continuationtoken": str(number + 1)} if number < 2 else {}
-        return web.json_response({"count": 1, "value": [number]}, headers=headers)
+        return web.json_response({"count": 1, "value": [{"number": number}]}, headers=headers)
 
     reach.service.responses["/list"] = page
-    assert [page async for page in reach.client.pages(f"{reach.service.url}/list", {"$top": "1"})] == [[0], [1], [2]]
+    assert [page async for page in reach.client.pages(f"{reach.service.url}/list", {"$top": "1"})] == [
+        [{"number": number}] for number in range(3)
+    ]
     assert all(request.query["$top"] == "1" for request in reach.service.requests)
 
 
@@ -161,7 +163,9 @@ async def test_a_list_that_repeats_its_continuation_token_is_an_error(reach: Azu
         [page async for page in reach.client.pages(f"{reach.service.url}/list", {})]
 
 
-@pytest.mark.parametrize("body", [{"count": 0}, {"value": None}, {"value": "x"}, "text", 7, None])
+@pytest.mark.parametrize(
+    "body", [{}, {"count": 0}, {"value": None}, {"value": "x"}, {"value": [None]}, {"value": [{}, 7]}, "text", 7, None]
+)
 def test_a_response_without_its_list_is_an_outage(body: object) -> None:
     with pytest.raises(AzureDevOpsUnavailable, match="does not have the requested list"):
         list_items(body)

@@ -227,6 +227,13 @@ async def test_a_failed_undocumented_request_is_never_false(reach: AzureDevOpsSe
         await prerequisites.third_party_oauth_enabled(reach.client, "contoso")
 
 
+@pytest.mark.parametrize("body", [{}, {"value": None}, {"value": [None]}, {"value": [7]}, [None], 7, None])
+async def test_a_defective_list_of_extensions_is_never_false(reach: AzureDevOpsSetup, body: Any) -> None:  # noqa: ANN401
+    reach.service.responses["/contoso/_apis/extensionmanagement/installedextensions"] = web.json_response(body)
+    with pytest.raises(AzureDevOpsUnavailable):
+        await prerequisites.container_mapping_extension(reach.client, "contoso")
+
+
 EXTENSION = {"publisherId": "ms-securitydevops", "extensionId": "ms-dfd-code-to-cloud"}
 
 
@@ -241,7 +248,6 @@ EXTENSION = {"publisherId": "ms-securitydevops", "extensionId": "ms-dfd-code-to-
         ([EXTENSION | {"installState": {"flags": "disabled"}}], "False", "ExtensionDisabled"),
         ([EXTENSION | {"installState": {"flags": "trusted, needsReauthorization"}}], "False", "ExtensionDisabled"),
         ([EXTENSION | {"installState": {"flags": "error"}}], "False", "ExtensionDisabled"),
-        ([None, 7, EXTENSION], "True", None),
     ],
 )
 async def test_the_extension(reach: AzureDevOpsSetup, installed: list[Any], status: str, reason: str | None) -> None:
@@ -253,11 +259,14 @@ async def test_the_extension(reach: AzureDevOpsSetup, installed: list[Any], stat
 async def test_the_profile_and_its_organizations_are_read(reach: AzureDevOpsSetup) -> None:
     reach.service.responses["/_apis/profile/profiles/me"] = {"id": "id-1", "emailAddress": "a@b", "displayName": "A"}
     assert await organizations.profile(reach.client) == organizations.Profile("id-1", "a@b")
-    names = [{"accountName": "zulu"}, {"accountName": "Alpha"}, {"accountId": "nameless"}]
-    for body in ({"count": 3, "value": names}, names):
+    names = [{"accountName": "zulu"}, {"accountName": "Alpha"}]
+    for body in ({"count": 2, "value": names}, names):
         reach.service.responses["/_apis/accounts"] = body
         assert await organizations.organizations(reach.client, "id-1") == ("Alpha", "zulu")
     assert reach.service.requests[-1].query["memberId"] == "id-1"
+    reach.service.responses["/_apis/accounts"] = [*names, {"accountId": "nameless"}]
+    with pytest.raises(AzureDevOpsUnavailable, match="no name"):
+        await organizations.organizations(reach.client, "id-1")
 
 
 @pytest.mark.parametrize("body", [{}, [], {"id": 7}])

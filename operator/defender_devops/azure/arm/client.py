@@ -138,9 +138,17 @@ class ArmResponse:
 
     @property
     def values(self) -> list[Mapping[str, Any]]:
-        """The entries of a list's page."""
+        """The entries of a list's page.
+
+        Raises:
+            AzureUnavailable: it is not a list of objects.
+        """
         value = self.content.get("value")
-        return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
+        if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
+            raise AzureUnavailable(
+                f"The response of Azure is not a list of objects (HTTP {self.status}). {WILL_RETRY}", status=self.status
+            )
+        return value
 
 
 def resource_path(*segments: str) -> str:

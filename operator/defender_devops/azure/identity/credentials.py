@@ -109,6 +109,8 @@ class EntraCredential:
             ) from error
         except ValueError as error:  # of the constructors, which check their arguments
             raise CredentialsRejected(f"The stored value of {name} cannot be used by azure-identity.") from error
+        if not info.token:
+            raise invalid_response(self._context)
         return Token(SecretStr(info.token), float(info.expires_on), info.refresh_on and float(info.refresh_on))
 
     async def _request(self, credential: _Credential, options: TokenRequestOptions) -> AccessTokenInfo:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from defender_devops.azure.arm.client import ArmClient, ArmRequest, ArmResponse, RetryPolicy
 from defender_devops.azure.arm.rate_limiter import OperationKind
-from defender_devops.errors import AzureUnavailable, InvalidRequest
+from defender_devops.errors import WILL_RETRY, AzureUnavailable, InvalidRequest
 
 __all__ = ["PAGE_SIZE_MAX", "SUBSCRIPTIONS_MAX", "PageTooLarge", "ResourceGraph"]
 
@@ -56,7 +56,11 @@ class ResourceGraph:
         for _ in range(_PAGES_MAX):
             response = await self._page(query, subscriptions, page_size, skip_token)
             data = response.content.get("data")
-            yield [row for row in data if isinstance(row, dict)] if isinstance(data, list) else []
+            if not isinstance(data, list) or not all(isinstance(row, dict) and row.get("id") for row in data):
+                raise AzureUnavailable(
+                    f"The response of Resource Graph is not a list of rows (HTTP {response.status}). {WILL_RETRY}"
+                )
+            yield data
             skip_token = str(response.content.get("$skipToken") or "") or None
             if skip_token is None:
                 # A string in some API versions, a boolean in others.

@@ -28,6 +28,7 @@ from defender_devops.azure.resources.serialization import (
     parse_configuration,
     parse_connector,
     parse_organization,
+    require_properties,
 )
 from defender_devops.errors import AzureNotFound
 
@@ -55,7 +56,7 @@ class SecurityConnectors:
             response = await self._arm.send(_connector_request(ref, "read connector", "GET"))
         except AzureNotFound:
             return None
-        return parse_connector(response.content)
+        return _connector(response.content)
 
     async def list_in(self, subscription_id: str, resource_group: str | None = None) -> tuple[Connector, ...]:
         """Return the security connectors of a subscription or resource group, of all environments (GitHub, AWS, …)."""
@@ -67,7 +68,7 @@ class SecurityConnectors:
             api_version=_CONNECTOR_VERSION,
             subscription=subscription_id,
         )
-        return tuple(parse_connector(body) for body in await self._arm.values(request))
+        return tuple(_connector(body) for body in await self._arm.values(request))
 
     async def create(
         self, ref: ConnectorRef, *, location: str, tags: Mapping[str, str], hierarchy_identifier: str
@@ -84,7 +85,7 @@ class SecurityConnectors:
             },
         }
         response = await self._arm.send(_connector_request(ref, "create connector", "PUT", body))
-        return parse_connector(response.content)
+        return _connector(response.content)
 
     async def set_tags(self, ref: ConnectorRef, tags: Mapping[str, str]) -> Connector:
         """Replace all tags: the PATCH removes those that it does not name, also the tags of other programs.
@@ -93,7 +94,7 @@ class SecurityConnectors:
             AzureNotFound: there is no connector.
         """
         request = _connector_request(ref, "tag connector", "PATCH", {"tags": dict(tags)}, retry=RetryPolicy.ALWAYS)
-        return parse_connector((await self._arm.send(request)).content)
+        return _connector((await self._arm.send(request)).content)
 
     async def delete(self, ref: ConnectorRef) -> None:
         """Delete the connector with everything below it. It is not an error where there is none."""
@@ -108,7 +109,7 @@ class SecurityConnectors:
             response = await self._arm.send(_devops_request(ref, "read DevOps configuration", "GET"))
         except AzureNotFound:
             return None
-        return parse_configuration(_properties(response.content))
+        return parse_configuration(require_properties(response.content, "provisioningState"))
 
     async def create_configuration(
         self,
@@ -162,7 +163,7 @@ class SecurityConnectors:
             bodies = await self._arm.values(request)
         except AzureNotFound:
             return ()
-        return tuple(parse_organization(_name(body), _properties(body)) for body in bodies)
+        return tuple(parse_organization(_name(body), require_properties(body, "onboardingState")) for body in bodies)
 
     async def available_organizations(self, ref: ConnectorRef) -> tuple[AzureOrganization, ...]:
         """Return the organizations that Defender's authorization reaches. Azure counts the request as a write.
@@ -178,7 +179,9 @@ class SecurityConnectors:
             path=("listAvailableAzureDevOpsOrgs",),
         )
         response = await self._arm.send(request)
-        return tuple(parse_organization(_name(body), _properties(body)) for body in response.values)
+        return tuple(
+            parse_organization(_name(body), require_properties(body, "onboardingState")) for body in response.values
+        )
 
     async def set_annotations(self, ref: ConnectorRef, organization: str, annotations: Annotations) -> Operation | None:
         """PATCH an organization's pull request annotations.
@@ -201,6 +204,7 @@ class SecurityConnectors:
         try:
             projects = await self._arm.values(_devops_request(ref, "list projects", "GET", path=path))
             for project in projects:
+                require_properties(project)
                 request = _devops_request(ref, "list repositories", "GET", path=(*path, _name(project), "repos"))
                 async for page in self._arm.pages(request):
                     repositories += len(page.values)
@@ -267,9 +271,9 @@ def _configuration_body(
     return properties
 
 
-def _properties(body: Mapping[str, Any]) -> Mapping[str, Any]:
-    properties = body.get("properties")
-    return properties if isinstance(properties, dict) else {}
+def _connector(body: Mapping[str, Any]) -> Connector:
+    require_properties(body)
+    return parse_connector(body)
 
 
 def _name(body: Mapping[str, Any]) -> str:

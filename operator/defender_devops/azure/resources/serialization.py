@@ -25,6 +25,7 @@ from defender_devops.api.azure_types import (
     RoleAssignment,
 )
 from defender_devops.azure.arm.error_body import clean
+from defender_devops.errors import WILL_RETRY, AzureUnavailable
 
 __all__ = [
     "agentless_body",
@@ -33,9 +34,30 @@ __all__ = [
     "parse_connector",
     "parse_organization",
     "parse_role_assignment",
+    "require_properties",
 ]
 
 E = TypeVar("E", bound=StrEnum)
+
+
+def require_properties(body: Mapping[str, Any], *required: str) -> Mapping[str, Any]:
+    """Return the `properties` of a resource.
+
+    A resource without them is a defective response of a gateway or the service: a write must not be based on it.
+
+    Raises:
+        AzureUnavailable: the resource has no id or name, or its properties are not an object with the required ones.
+    """
+    properties = body.get("properties")
+    is_valid = (
+        isinstance(properties, dict)
+        and isinstance(body.get("id") or body.get("name"), str)
+        and all(isinstance(properties.get(name), str) for name in required)
+    )
+    if not is_valid:
+        raise AzureUnavailable(f"A resource in the response of Azure has no valid properties. {WILL_RETRY}")
+    return _mapping(properties)
+
 
 _ENABLED: Final = "Enabled"
 _DISABLED: Final = "Disabled"

@@ -94,10 +94,22 @@ async def test_an_exhausted_quota_has_its_reset_time() -> None:
     assert refused.value.retry_after == pytest.approx(60)
 
 
-async def test_data_that_is_not_a_list_of_rows_is_empty() -> None:
-    azure = azure_with(answer(200, {"data": {"columns": []}}), answer(200, {"data": ["junk", {"id": "a"}]}))
-    assert await ResourceGraph(azure.arm).rows("resources") == []
-    assert await ResourceGraph(azure.arm).rows("resources") == [{"id": "a"}]
+@pytest.mark.parametrize(
+    "response",
+    [
+        answer(204),
+        answer(200),
+        answer(200, {}),
+        answer(200, {"data": None}),
+        answer(200, {"data": {"columns": []}}),
+        answer(200, {"data": [None]}),
+        answer(200, {"data": ["junk", {"id": "a"}]}),
+        answer(200, {"data": [{"id": "a"}, {}]}),
+    ],
+)
+async def test_a_response_that_is_not_a_list_of_rows_is_an_outage(response: httpx.Response) -> None:
+    with pytest.raises(AzureUnavailable, match="not a list of rows"):
+        await ResourceGraph(azure_with(response).arm).rows("resources")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import httpx
 import pytest
 
 from defender_devops.api.azure_types import RoleAssignment
@@ -24,13 +25,32 @@ async def test_only_assignments_at_the_connector_itself_are_listed() -> None:
                 assignment(f"/subscriptions/{SUBSCRIPTION}", "inherited"),
                 assignment("/", "root"),
                 assignment(f"{REF.id}/devops/default", "below"),
-                {"name": "without properties"},
             ]
         )
     )
     assert await RoleAssignments(azure.arm).list_at(REF) == (RoleAssignment(NAME, PRINCIPAL, ROLE),)
     assert azure.paths() == [f"GET {PATH}"]
     assert dict(azure.requests[0].url.params) == {"api-version": "2022-04-01", "$filter": "atScope()"}
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        answer(204),
+        answer(200),
+        answer(200, {}),
+        answer(200, {"value": None}),
+        answer(200, {"value": {}}),
+        page([None]),
+        page([{}]),
+        page([{"name": "without properties"}]),
+        page([{"name": "n", "properties": None}]),
+        page([{"name": "n", "properties": {}}]),
+    ],
+)
+async def test_a_defective_list_of_assignments_is_an_outage(response: httpx.Response) -> None:
+    with pytest.raises(AzureUnavailable):
+        await RoleAssignments(azure_with(response).arm).list_at(REF)
 
 
 async def test_a_missing_connector_has_no_assignments() -> None:

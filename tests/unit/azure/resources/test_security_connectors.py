@@ -34,7 +34,7 @@ def organization(name: str, state: str = "Onboarded") -> dict[str, Any]:
 
 
 async def test_create_sends_the_properties_of_an_azure_devops_connector() -> None:
-    azure = azure_with(answer(201, {"id": REF.id, "location": "westeurope", "tags": {"a": "b"}}))
+    azure = azure_with(answer(201, {"id": REF.id, "location": "westeurope", "tags": {"a": "b"}, "properties": {}}))
     connector = await SecurityConnectors(azure.arm).create(
         REF, location="westeurope", tags={"a": "b"}, hierarchy_identifier="4a8eb7f1-f533-48c5-b102-9b09e90906b7"
     )
@@ -54,7 +54,7 @@ async def test_create_sends_the_properties_of_an_azure_devops_connector() -> Non
 
 
 async def test_tags_are_replaced_as_a_whole() -> None:
-    azure = azure_with(answer(200, {"id": REF.id, "tags": {"a": "b"}}))
+    azure = azure_with(answer(200, {"id": REF.id, "tags": {"a": "b"}, "properties": {}}))
     await SecurityConnectors(azure.arm).set_tags(REF, {"a": "b"})
     assert azure.paths() == [f"PATCH {CONNECTOR_PATH}"]
     assert azure.body() == {"tags": {"a": "b"}}
@@ -186,7 +186,7 @@ async def test_a_write_that_completes_at_once_starts_no_operation() -> None:
 async def test_organizations_are_listed_over_all_pages() -> None:
     azure = azure_with(
         page([organization("contoso")], f"{ENDPOINT}{BELOW}/azureDevOpsOrgs?api-version=2025-03-01&token=1"),
-        page([organization("Fabrikam", "NotOnboarded"), "junk"]),
+        page([organization("Fabrikam", "NotOnboarded")]),
     )
     organizations = await SecurityConnectors(azure.arm).organizations(REF)
     assert [(entry.name, entry.onboarding_state) for entry in organizations] == [
@@ -196,9 +196,53 @@ async def test_organizations_are_listed_over_all_pages() -> None:
 
 
 async def test_a_missing_name_is_read_from_the_id() -> None:
-    azure = azure_with(page([{"id": f"{BELOW}/azureDevOpsOrgs/contoso", "properties": None}]))
-    (organizations,) = await SecurityConnectors(azure.arm).organizations(REF)
-    assert (organizations.name, organizations.onboarding_state) == ("contoso", "")
+    body = {"id": f"{BELOW}/azureDevOpsOrgs/contoso", "properties": {"onboardingState": "Onboarded"}}
+    (entry,) = await SecurityConnectors(azure_with(page([body])).arm).organizations(REF)
+    assert (entry.name, entry.onboarding_state) == ("contoso", "Onboarded")
+
+
+GARBAGE = [
+    answer(204),
+    answer(200),
+    answer(200, {}),
+    answer(200, {"value": None}),
+    answer(200, {"value": {}}),
+    answer(200, {"id": REF.id, "properties": None}),
+    answer(200, {"id": REF.id, "properties": []}),
+    answer(200, {"properties": {}}),
+    page([None]),
+    page([{}]),
+    page([{"id": f"{BELOW}/azureDevOpsOrgs/contoso"}]),
+    page([{"id": f"{BELOW}/azureDevOpsOrgs/contoso", "properties": None}]),
+    page([organization("contoso"), None]),
+    page([organization("contoso"), {"properties": {"onboardingState": "Onboarded"}}]),
+]
+
+
+@pytest.mark.parametrize("response", GARBAGE, ids=lambda response: f"{response.status_code} {response.text}")
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda connectors: connectors.get(REF),
+        lambda connectors: connectors.get_configuration(REF),
+        lambda connectors: connectors.organizations(REF),
+        lambda connectors: connectors.available_organizations(REF),
+        lambda connectors: connectors.list_in("s"),
+        lambda connectors: connectors.set_tags(REF, {}),
+        lambda connectors: connectors.create(REF, location="l", tags={}, hierarchy_identifier="h"),
+    ],
+    ids=["get", "get_configuration", "organizations", "available_organizations", "list_in", "set_tags", "create"],
+)
+async def test_a_defective_response_is_an_outage_and_never_an_empty_state(read: Ask, response: httpx.Response) -> None:
+    with pytest.raises(AzureUnavailable):
+        await read(SecurityConnectors(azure_with(response).arm))
+
+
+@pytest.mark.parametrize("properties", [{}, {"provisioningState": None}, {"autoDiscovery": "Enabled"}])
+async def test_a_configuration_without_its_state_is_an_outage(properties: dict[str, Any]) -> None:
+    azure = azure_with(answer(200, {"id": BELOW, "properties": properties}))
+    with pytest.raises(AzureUnavailable):
+        await SecurityConnectors(azure.arm).get_configuration(REF)
 
 
 async def test_available_organizations_are_listed_by_an_empty_post_that_is_retried() -> None:
@@ -229,7 +273,7 @@ async def test_counting_lists_all_projects_and_all_pages_of_repositories() -> No
     def handler(request: httpx.Request) -> httpx.Response:
         path, _, query = request.url.raw_path.decode().partition("?")
         if path == projects:
-            return page([{"name": "Web Shop"}, {"name": "empty"}])
+            return page([{"name": "Web Shop", "properties": {}}, {"name": "empty", "properties": {}}])
         if path == f"{projects}/Web%20Shop/repos":
             if "token" in query:
                 return page([{"name": f"r{number}"} for number in range(3)])
@@ -262,7 +306,7 @@ async def test_a_path_with_relative_segments_is_never_requested(ref: ConnectorRe
 
 async def test_two_gateway_errors_of_connectors_are_retried() -> None:
     gateway = answer(502, headers={"x-ms-failure-cause": "gateway"})
-    azure = azure_with(gateway, gateway, answer(200, {"id": REF.id}))
+    azure = azure_with(gateway, gateway, answer(200, {"id": REF.id, "properties": {}}))
     assert await SecurityConnectors(azure.arm).get(REF) is not None
     with pytest.raises(AzureUnavailable):
         await SecurityConnectors(azure_with(gateway).arm).get(REF)
