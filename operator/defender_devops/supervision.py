@@ -1,9 +1,10 @@
-"""Restarts background tasks that fail unexpectedly, so that a fault in one does not end the others."""
+"""Confines unexpected exceptions to the part of the operator where they happen, so that everything else goes on."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import structlog
@@ -12,17 +13,41 @@ from defender_devops.backoff import Backoff
 from defender_devops.clock import Clock
 from defender_devops.errors import LeadershipLost
 
-__all__ = ["run_supervised"]
+__all__ = ["OnFailure", "contained", "run_supervised"]
+
+OnFailure = Callable[[str], None]
+"""Called with the component or task in which an unexpected exception was confined; counts it."""
 
 _BACKOFF: Final = Backoff(initial=1.0, maximum=60.0)
 
 _log: Final = structlog.get_logger(__name__)
 
 
+@contextmanager
+def contained(component: str, on_failure: OnFailure, **context: object) -> Iterator[None]:
+    """Log and count an exception within the block instead of raising it.
+
+    Args:
+        component: part of the operator, for the log and the metric; one of few.
+        on_failure: called with the component; counts it.
+        context: more values for the log.
+
+    Raises:
+        LeadershipLost: another replica may lead by now, so nothing may go on here.
+    """
+    try:
+        yield
+    except LeadershipLost:
+        raise
+    except Exception:  # noqa: BLE001 - the reason for this function
+        _log.exception("unexpected error", component=component, **context)
+        on_failure(component)
+
+
 async def run_supervised(
     name: str,
     run: Callable[[], Awaitable[None]],
-    on_failure: Callable[[str], None],
+    on_failure: OnFailure,
     *,
     clock: Clock | None = None,
 ) -> None:

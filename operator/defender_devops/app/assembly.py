@@ -116,11 +116,12 @@ class Assembler:
         stack.push_async_callback(identities.close)
 
         connector_caches = ConnectorCaches()
-        drift_notifications = DriftNotifications(connector_caches, self.enqueue)
+        drift_notifications = DriftNotifications(connector_caches, self.enqueue, self.metrics.internal_error)
         pollers = ResourceGraphPollers(
             interval=settings.refresh_interval,
             on_changes=drift_notifications.on_changes,
             indexing_lag=settings.resource_graph_lag,
+            on_failure=self.metrics.internal_error,
         )
         federated_tokens = OperatorFederatedTokens(identity, grants)
         sign_in, checker = await self._open_sign_in(stack, secrets, federated_tokens, connector_caches)
@@ -147,6 +148,7 @@ class Assembler:
             executor=Executor(self.resources, write_through, connectors, organizations, _now),
             connectors=connectors,
             status_writer=StatusWriter(self.resources, write_through, connectors, organizations, events),
+            on_failure=self.metrics.internal_error,
             clock=_now,
         )
         resync = Resync(

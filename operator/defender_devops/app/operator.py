@@ -22,7 +22,7 @@ from defender_devops.handlers.events import EventReceiver
 from defender_devops.handlers.watches import watch
 from defender_devops.reconcile.cache.resource_cache import Key, ResourceCache
 from defender_devops.settings import Settings
-from defender_devops.supervision import run_supervised
+from defender_devops.supervision import contained, run_supervised
 from defender_devops.telemetry.http_server import WebServer
 from defender_devops.telemetry.metrics import Metrics
 from defender_devops.telemetry.requests import Requests
@@ -62,6 +62,7 @@ class Operator:
             terminal_retry_interval=settings.terminal_retry_interval,
             observer=self._metrics,
         )
+        self._receiver = EventReceiver(self._resources, self._queue.enqueue, self._metrics.internal_error)
         self._credentials_loader = CredentialsLoader()
         self._leadership = Leadership(
             settings, self._credentials_loader, requests.kubernetes, on_lost=lambda: self._queue.stop(grace=0)
@@ -113,9 +114,10 @@ class Operator:
                 run_supervised(name, run, self._metrics.internal_error)
                 for name, run in self._assembly.background.items()
             ]
-            receiver = EventReceiver(self._resources, self._queue.enqueue)
             background.append(
-                watch(receiver, self._credentials_loader, self._settings.namespaces, self._install_signal_handlers)
+                watch(
+                    self._receiver, self._credentials_loader, self._settings.namespaces, self._install_signal_handlers
+                )
             )
             async with asyncio.TaskGroup() as group:
                 queue = group.create_task(self._queue.run())
@@ -132,11 +134,9 @@ class Operator:
         connectors, organizations = Connectors(self._client), Organizations(self._client)
         for namespace in self._settings.namespaces or (None,):
             async for body in organizations.items(namespace):
-                self._resources.upsert_organization(body)
+                self._receiver.organization(None, body)
             async for body in connectors.items(namespace):
-                self._resources.upsert_connector(body)
-        for key in (*self._resources.connectors(), *self._resources.missing_connectors()):
-            self._queue.enqueue(key)
+                self._receiver.connector(None, body)
         self._health.is_synced = True
         _log.info("synced", connectors=len(self._resources.connectors()))
 
@@ -152,13 +152,15 @@ class Operator:
         return result
 
     def _subscription_of(self, key: Key) -> str:
-        body = self._resources.connector(key)
-        return str(body["spec"]["azure"]["subscriptionId"]).lower() if body else ""
+        azure = ((self._resources.connector(key) or {}).get("spec") or {}).get("azure") or {}
+        return str(azure.get("subscriptionId") or "").lower()
 
     def _on_secret_changed(self, namespace: str, name: str, version: str | None) -> None:
         """Enqueue the connectors that use a Secret, for their sign-in or in their spec."""
-        if self._assembly is not None:
-            for connector in self._assembly.sign_ins.secret_changed(namespace, name, version or ""):
-                self._queue.enqueue(Key.from_metadata(connector.metadata))
-        for key in self._resources.by_secret(namespace, name):
+        keys = set(self._resources.by_secret(namespace, name))
+        with contained("secret", self._metrics.internal_error, secret_name=f"{namespace}/{name}"):
+            if self._assembly is not None:
+                connectors = self._assembly.sign_ins.secret_changed(namespace, name, version or "")
+                keys |= {Key.from_metadata(connector.metadata) for connector in connectors}
+        for key in keys:
             self._queue.enqueue(key)

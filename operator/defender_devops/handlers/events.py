@@ -14,6 +14,7 @@ import kopf
 
 from defender_devops.api.names import CONNECTOR, GROUP, ORGANIZATION, VERSION
 from defender_devops.reconcile.cache.resource_cache import Key, ResourceCache
+from defender_devops.supervision import OnFailure, contained
 
 __all__ = ["EventReceiver", "register_handlers"]
 
@@ -25,31 +26,37 @@ class EventReceiver:
     Attributes:
         resources: cache of the newest bodies.
         enqueue_connector: called with a connector that has to be reconciled.
+        on_failure: counts unexpected exceptions, which affect the resource of the event alone.
     """
 
     resources: ResourceCache
     enqueue_connector: Callable[[Key], None]
+    on_failure: OnFailure = lambda _component: None
 
     def is_new(self, event: kopf.RawEvent, **_: object) -> bool:
         """Whether an event is newer than the cache: most are echoes of our own writes, whose answers came first."""
-        return event["type"] == "DELETED" or not self.resources.is_current(event["object"])
+        with contained("event", self.on_failure):
+            return event["type"] == "DELETED" or not self.resources.is_current(event["object"])
+        return True
 
     def connector(self, event_type: str | None, body: Mapping[str, Any]) -> None:
         """Handle a connector that was listed (None), ADDED, MODIFIED or DELETED."""
         key = Key.from_body(body)
-        if event_type == "DELETED":
-            self.resources.remove_connector(key, body["metadata"]["uid"])
-            # The reconcile drops what is kept of it, and its organizations report that it is missing.
-            self.enqueue_connector(key)
-        elif self.resources.upsert_connector(body):
-            self.enqueue_connector(key)
+        with contained("event", self.on_failure, resource=key):
+            if event_type == "DELETED":
+                self.resources.remove_connector(key, body["metadata"]["uid"])
+                # The reconcile drops what is kept of it, and its organizations report that it is missing.
+                self.enqueue_connector(key)
+            elif self.resources.upsert_connector(body):
+                self.enqueue_connector(key)
 
     def organization(self, event_type: str | None, body: Mapping[str, Any]) -> None:
         """Handle an organization that was listed (None), ADDED, MODIFIED or DELETED: its connector is reconciled."""
         is_deleted = event_type == "DELETED"
-        connector = (self.resources.remove_organization if is_deleted else self.resources.upsert_organization)(body)
-        if connector is not None:
-            self.enqueue_connector(connector)
+        with contained("event", self.on_failure, resource=Key.from_body(body)):
+            connector = (self.resources.remove_organization if is_deleted else self.resources.upsert_organization)(body)
+            if connector is not None:
+                self.enqueue_connector(connector)
 
 
 def register_handlers(registry: kopf.OperatorRegistry, receiver: EventReceiver) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -12,6 +13,7 @@ import structlog
 from defender_devops.api.azure_types import AutoDiscovery, Configuration, ProvisioningState
 from defender_devops.api.connector import AzureDevOpsConnector, InvalidManifest, parse_connector
 from defender_devops.api.names import FINALIZER
+from defender_devops.api.reasons import Reason
 from defender_devops.cluster.connectors import Connectors
 from defender_devops.errors import KubernetesConflict, KubernetesNotFound, OperatorError
 from defender_devops.reconcile.actions.executor import ExecutionContext, ExecutionResult, Executor
@@ -25,6 +27,7 @@ from defender_devops.reconcile.plan.diff import drop_fulfilled_requests
 from defender_devops.reconcile.plan.plan import plan
 from defender_devops.reconcile.report.invalid_manifest import (
     conditions_of,
+    internal_error_status,
     invalid_connector_status,
     invalid_organization_status,
     needs_no_azure_cleanup,
@@ -32,6 +35,7 @@ from defender_devops.reconcile.report.invalid_manifest import (
 from defender_devops.reconcile.report.organizations import report_missing_connector, report_unobserved_organizations
 from defender_devops.reconcile.report.report import Report, report
 from defender_devops.reconcile.status_writer import StatusWriter
+from defender_devops.supervision import OnFailure, contained
 from defender_devops.telemetry.context import bind_resource
 from defender_devops.workqueue.result import Result
 
@@ -51,9 +55,14 @@ class Reconciler:
     connectors: Connectors
     status_writer: StatusWriter
     clock: Callable[[], datetime]
+    on_failure: OnFailure = lambda _component: None
 
     async def reconcile(self, key: Key) -> Result:
-        """Reconcile a connector and return when to do so again. Every OperatorError becomes a failed result."""
+        """Reconcile a connector and return when to do so again.
+
+        Every OperatorError becomes a failed result. Any other exception is raised again for the queue, which logs and
+        counts it, after it was reported as InternalError in the status.
+        """
         bind_resource("AzureDevOpsConnector", *key)
         body = self.resources.connector(key)
         try:
@@ -65,8 +74,11 @@ class Reconciler:
             for invalid_body, error in organizations.invalid:
                 status = invalid_organization_status(invalid_body, error, self.clock())
                 await self.status_writer.write_organization(Key.from_body(invalid_body), status)
+            for failed_body, exception in organizations.failed:
+                await self._report_failed_organization(Key.from_body(failed_body), exception)
             if body is not None:
-                return await self._reconcile_connector(key, body, organizations)
+                result = await self._reconcile_connector(key, body, organizations)
+                return replace(result, failed=True) if organizations.failed else result
             for organization in organizations.valid:
                 missing = report_missing_connector(organization, self.clock())
                 await self.status_writer.write_organization(Key.from_metadata(organization.metadata), missing.dump())
@@ -76,6 +88,9 @@ class Reconciler:
         except OperatorError as error:
             _log.warning("reconcile failed", reason=error.reason, message=error.message)
             return Result(error.retry_after, failed=True, is_terminal=error.terminal, reason=error.reason)
+        except Exception as error:
+            await self._report_internal_error(key, error)
+            raise
 
     async def _reconcile_connector(
         self, key: Key, body: Mapping[str, Any], organizations: ParsedOrganizations
@@ -106,7 +121,7 @@ class Reconciler:
         self._update_cache(cache, observation, execution)
 
         written = await self._report(key, execution)
-        if not connector_plan.actions:
+        if not connector_plan.actions and not written.errors:
             cache.last_inputs = ReconcileInputs.of(execution.snapshot, written.reevaluate_at)
         return self._result(execution, written, cache.poll_after)
 
@@ -183,16 +198,45 @@ class Reconciler:
         """Write all statuses, the connector's last: whoever waits for it then finds its organizations up to date."""
         live = self.resources.connector(key)
         written = report(assess(_with_live_conditions(execution.snapshot, live)), execution.failure, self.clock())
+        errors = list(written.errors)
         for organization, status in written.organizations:
-            await self.status_writer.write_organization(Key.from_metadata(organization.metadata), status.dump())
+            try:
+                await self.status_writer.write_organization(Key.from_metadata(organization.metadata), status.dump())
+            except OperatorError:
+                raise
+            except Exception as error:  # noqa: BLE001 - one organization must not hold up the others
+                errors.append((organization, error))
+        for organization, exception in errors:
+            await self._report_failed_organization(Key.from_metadata(organization.metadata), exception)
         metadata = execution.snapshot.connector.metadata
         if FINALIZER in metadata.finalizers or not metadata.is_deleting:
             await self.status_writer.write_connector(key, written.status.dump())
         _log.debug("reported", organizations=len(written.organizations), reevaluate_at=written.reevaluate_at)
-        return written
+        return replace(written, errors=tuple(errors))
+
+    async def _report_failed_organization(self, key: Key, error: Exception) -> None:
+        """Report InternalError in the status of one organization, whose processing raised an unexpected exception."""
+        _log.error("unexpected error", component="organization", organization=key.name, exc_info=error)
+        self.on_failure("organization")
+        with contained("organization", self.on_failure), contextlib.suppress(OperatorError):
+            body = self.resources.organization(key)
+            if body is not None:
+                await self.status_writer.write_organization(key, internal_error_status(body, error, self.clock()))
+
+    async def _report_internal_error(self, key: Key, error: Exception) -> None:
+        """Report InternalError in the status of the connector, and drop what its reconcile may have left half done."""
+        cache = self.connector_caches.get(key)
+        if cache is not None:
+            cache.last_inputs, cache.is_stale = None, True
+        with contained("status", self.on_failure), contextlib.suppress(OperatorError):
+            body = self.resources.connector(key)
+            if body is not None:
+                await self.status_writer.write_connector(key, internal_error_status(body, error, self.clock()))
 
     def _result(self, execution: ExecutionResult, written: Report, poll_after: float | None) -> Result:
         failure = _failure_of(execution)
+        if written.errors:
+            return Result(failed=True, reason=Reason.INTERNAL_ERROR)
         if failure is not None:
             return Result(failure.retry_after, failed=True, is_terminal=failure.terminal, reason=failure.reason)
         connector = execution.snapshot.connector

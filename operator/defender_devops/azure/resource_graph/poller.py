@@ -201,7 +201,9 @@ class ResourceGraphPoller:
 
     async def run(self) -> None:
         """Poll until cancelled. A poll that fails is logged, and the next one starts at its regular time."""
-        due: float | None = None  # None: nothing is tracked, so only a new connector causes a poll
+        # Connectors are tracked already if an unexpected exception ended an earlier run: the next poll is then at its
+        # regular time. None means that nothing is tracked, so only a new connector causes a poll.
+        due = self._clock.monotonic() + self._interval if self._tracked else None
         while True:
             timeout = None if due is None else max(0.0, due - self._clock.monotonic())
             with contextlib.suppress(TimeoutError):

@@ -14,6 +14,7 @@ from defender_devops.api.azure_types import ConnectorRef
 from defender_devops.azure.arm.client import ArmClient
 from defender_devops.azure.resource_graph.poller import INDEXING_LAG, Changes, ResourceGraphPoller
 from defender_devops.clock import Clock
+from defender_devops.supervision import OnFailure, run_supervised
 
 __all__ = ["ResourceGraphPollers"]
 
@@ -34,6 +35,7 @@ class ResourceGraphPollers:
         interval: seconds between two polls of each.
         on_changes: called with the changes of a poll; must not block.
         indexing_lag: seconds for which a row may be older than a write.
+        on_failure: counts unexpected exceptions, which affect one poller alone.
         clock: time.
     """
 
@@ -43,11 +45,13 @@ class ResourceGraphPollers:
         interval: float,
         on_changes: Callable[[Changes], None],
         indexing_lag: float = INDEXING_LAG,
+        on_failure: OnFailure = lambda _component: None,
         clock: Clock | None = None,
     ) -> None:
         self._interval = interval
         self._indexing_lag = indexing_lag
         self._on_changes = on_changes
+        self._on_failure = on_failure
         self._clock = clock or Clock()
         self._entries: dict[ArmClient, _Entry] = {}
         self._client_by_uid: dict[str, ArmClient] = {}
@@ -112,4 +116,5 @@ class ResourceGraphPollers:
 
     def _start(self, entry: _Entry) -> None:
         if self._tasks is not None:
-            entry.task = self._tasks.create_task(entry.poller.run())
+            poller = run_supervised("Resource Graph poller", entry.poller.run, self._on_failure, clock=self._clock)
+            entry.task = self._tasks.create_task(poller)

@@ -9,6 +9,7 @@ from defender_devops.api.azure_types import ConnectorRef
 from defender_devops.azure.resource_graph.poller import Changes, ResourceGraphPoller
 from defender_devops.reconcile.cache.connector_cache import ConnectorCaches
 from defender_devops.reconcile.cache.resource_cache import Key
+from defender_devops.supervision import OnFailure, contained
 
 __all__ = ["DriftNotifications"]
 
@@ -19,9 +20,16 @@ class DriftNotifications:
     Args:
         connector_caches: the last Azure state of each resource.
         enqueue_connector: called with a resource that has to be reconciled.
+        on_failure: counts unexpected exceptions, which affect one connector alone.
     """
 
-    def __init__(self, connector_caches: ConnectorCaches, enqueue_connector: Callable[[Key], None]) -> None:
+    def __init__(
+        self,
+        connector_caches: ConnectorCaches,
+        enqueue_connector: Callable[[Key], None],
+        on_failure: OnFailure = lambda _component: None,
+    ) -> None:
+        self._on_failure = on_failure
         self._connector_caches = connector_caches
         self._enqueue_connector = enqueue_connector
         self._subscriptions: dict[Key, tuple[ConnectorRef, ResourceGraphPoller]] = {}
@@ -46,7 +54,10 @@ class DriftNotifications:
         """Enqueue the resources of changed connectors; those whose last state is contradicted read Azure again."""
         for connector in changes.vanished | changes.differing:
             for key in self._keys.get(connector, set()):
-                if connector in changes.vanished or self._contradicts_cache(key):
+                is_contradicted = True
+                with contained("drift notification", self._on_failure, resource=key):
+                    is_contradicted = connector in changes.vanished or self._contradicts_cache(key)
+                if is_contradicted:
                     self._connector_caches.mark_stale(key)
                 self._enqueue_connector(key)
 

@@ -68,11 +68,13 @@ class ParsedOrganizations(NamedTuple):
 
     Attributes:
         valid: the resources.
-        invalid: bodies that cannot be parsed, each with the error.
+        invalid: bodies that do not conform to the schema, each with the error.
+        failed: bodies whose parsing raised an unexpected exception.
     """
 
     valid: tuple[DevOpsOrganization, ...]
     invalid: tuple[tuple[dict[str, Any], InvalidManifest], ...]
+    failed: tuple[tuple[dict[str, Any], Exception], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,12 +196,15 @@ class Gatherer:
         """Parse the DevOpsOrganizations that refer to a connector."""
         valid: list[DevOpsOrganization] = []
         invalid: list[tuple[dict[str, Any], InvalidManifest]] = []
+        failed: list[tuple[dict[str, Any], Exception]] = []
         for body in self.resources.organizations(key):
             try:
                 valid.append(parse_organization(body))
             except InvalidManifest as error:
                 invalid.append((body, error))
-        return ParsedOrganizations(tuple(valid), tuple(invalid))
+            except Exception as error:  # noqa: BLE001 - one organization must not hold up the others
+                failed.append((body, error))
+        return ParsedOrganizations(tuple(valid), tuple(invalid), tuple(failed))
 
     async def _read_azure(
         self, base: ConnectorSnapshot, cache: ConnectorCache, options: ReadOptions

@@ -16,7 +16,13 @@ from defender_devops.api.connector import ConnectorStatus, DeletionPolicy, Inval
 from defender_devops.api.reasons import ConditionType, Reason
 from defender_devops.reconcile.report.condition_result import ConditionResult, apply_results, mark_result
 
-__all__ = ["conditions_of", "invalid_connector_status", "invalid_organization_status", "needs_no_azure_cleanup"]
+__all__ = [
+    "conditions_of",
+    "internal_error_status",
+    "invalid_connector_status",
+    "invalid_organization_status",
+    "needs_no_azure_cleanup",
+]
 
 
 def invalid_connector_status(body: Mapping[str, Any], error: InvalidManifest, now: datetime) -> dict[str, Any]:
@@ -38,12 +44,29 @@ def invalid_organization_status(body: Mapping[str, Any], error: InvalidManifest,
     return _invalid_status(body, error.message, now, is_connector=False)
 
 
+def internal_error_status(body: Mapping[str, Any], error: Exception, now: datetime) -> dict[str, Any]:
+    """Return the status of a resource of either kind whose reconcile raised an unexpected exception.
+
+    The message has only the type of the exception: its text could contain anything.
+    """
+    message = (
+        f"The operator failed unexpectedly ({type(error).__name__}), which is a fault of the operator. It retries; its "
+        "log has the traceback. Please report it."
+    )
+    return _with_ready(body, (), ConditionResult("False", Reason.INTERNAL_ERROR, message), now)
+
+
 def _invalid_status(body: Mapping[str, Any], message: str, now: datetime, *, is_connector: bool) -> dict[str, Any]:
-    generation = body["metadata"].get("generation", 0)
-    conditions = conditions_of(body)
     result = ConditionResult("False", Reason.INVALID_SPEC, message, needs_user_action=True)
-    if is_connector:
-        conditions = apply_results(conditions, {ConditionType.PROVISIONED: result}, generation, now)
+    return _with_ready(body, (ConditionType.PROVISIONED,) if is_connector else (), result, now)
+
+
+def _with_ready(
+    body: Mapping[str, Any], types: tuple[ConditionType, ...], result: ConditionResult, now: datetime
+) -> dict[str, Any]:
+    """Return the status with a result in Ready and in other conditions; all other fields stay."""
+    generation = body["metadata"].get("generation", 0)
+    conditions = apply_results(conditions_of(body), dict.fromkeys(types, result), generation, now)
     conditions = mark_result(conditions, result, generation, now)
     status = ConnectorStatus(observed_generation=generation, conditions=conditions).dump()
     return {**(body.get("status") or {}), **{field: status[field] for field in ("observedGeneration", "conditions")}}

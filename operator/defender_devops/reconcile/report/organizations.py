@@ -22,7 +22,7 @@ from defender_devops.reconcile.report.condition_result import (
 )
 from defender_devops.reconcile.report.discovery_progress import Discovery, lags
 
-__all__ = ["report_missing_connector", "report_organizations", "report_unobserved_organizations"]
+__all__ = ["OrganizationError", "report_missing_connector", "report_organizations", "report_unobserved_organizations"]
 
 _CLUSTER_REASONS = frozenset({Reason.CONNECTOR_NOT_FOUND, Reason.CONFLICT})
 """Reasons of Ready that depend on resources in the cluster only, so they do not stay once those have changed."""
@@ -33,6 +33,9 @@ _COUNTS = ("projects", "repositories")
 _NOT_OBSERVED = ConditionResult("False", Reason.ONBOARDING, "Azure has not returned this organization yet.")
 
 OrganizationStatuses = tuple[tuple[DevOpsOrganization, OrganizationStatus], ...]
+
+OrganizationError = tuple[DevOpsOrganization, Exception]
+"""A resource and the unexpected exception that its report raised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,11 @@ class _Context:
 
 
 def report_organizations(
-    assessment: Assessment, conditions: Conditions, discovery: Discovery | None, now: datetime
+    assessment: Assessment,
+    conditions: Conditions,
+    discovery: Discovery | None,
+    now: datetime,
+    errors: list[OrganizationError],
 ) -> OrganizationStatuses:
     """Return a status for each resource.
 
@@ -82,6 +89,7 @@ def report_organizations(
         conditions: the connector's own, of the same report.
         discovery: progress of the connector, if known.
         now: transition time of conditions whose status changes.
+        errors: receives unexpected exceptions. Each affects its resource alone, which has no status in the result.
     """
     is_usable = assessment.is_usable
     context = _Context(
@@ -93,11 +101,14 @@ def report_organizations(
     )
     statuses = []
     for resource in assessment.snapshot.organizations:
-        effective = assessment.overrides[resource.spec.organization.lower()]
-        is_effective = effective.metadata.uid == resource.metadata.uid
-        ready = _ready(context, resource) if is_effective else _duplicate(resource, effective)
-        status = _observed_status(context, resource, now)
-        statuses.append((resource, _with_ready(resource, status, ready, now)))
+        try:
+            effective = assessment.overrides[resource.spec.organization.lower()]
+            is_effective = effective.metadata.uid == resource.metadata.uid
+            ready = _ready(context, resource) if is_effective else _duplicate(resource, effective)
+            status = _observed_status(context, resource, now)
+            statuses.append((resource, _with_ready(resource, status, ready, now)))
+        except Exception as error:  # noqa: BLE001 - one organization must not hold up the others
+            errors.append((resource, error))
     return tuple(statuses)
 
 

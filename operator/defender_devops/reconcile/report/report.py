@@ -26,7 +26,11 @@ from defender_devops.reconcile.report.condition_result import (
 )
 from defender_devops.reconcile.report.deletion import report_deletion
 from defender_devops.reconcile.report.discovery_progress import Discovery, discovery
-from defender_devops.reconcile.report.organizations import report_organizations, report_unobserved_organizations
+from defender_devops.reconcile.report.organizations import (
+    OrganizationError,
+    report_organizations,
+    report_unobserved_organizations,
+)
 
 __all__ = ["Report", "report"]
 
@@ -39,11 +43,13 @@ class Report:
         status: of the connector.
         organizations: of each DevOpsOrganization that refers to it.
         reevaluate_at: when a deadline or an interval ends, or None.
+        errors: organizations whose status could not be computed, each with the unexpected exception.
     """
 
     status: ConnectorStatus
     organizations: tuple[tuple[DevOpsOrganization, OrganizationStatus], ...] = ()
     reevaluate_at: datetime | None = None
+    errors: tuple[OrganizationError, ...] = ()
 
 
 def report(assessment: Assessment, failure: Failure | None, now: datetime) -> Report:
@@ -68,10 +74,12 @@ def report(assessment: Assessment, failure: Failure | None, now: datetime) -> Re
         return Report(connector.status)
     progress = discovery(assessment, now) if assessment.is_settled else None
     conditions = _conditions(assessment, failure, progress, now)
+    errors: list[OrganizationError] = []
     return Report(
         _with_conditions(assessment, _status(assessment, progress, conditions, now), conditions),
-        report_organizations(assessment, conditions, progress, now),
+        report_organizations(assessment, conditions, progress, now, errors),
         progress.reevaluate_at if progress else None,
+        tuple(errors),
     )
 
 

@@ -168,7 +168,7 @@ async def test_a_state_that_lasts_for_an_hour_costs_few_requests(state: State) -
     async with world.running():
         await asyncio.sleep(60.0)
         if state.works_first:
-            assert world.condition("Ready")[0] == "True", world.status
+            assert world.condition("Ready")[0] == "True", world.status()
             state.prepare(world)
         world.azure.requests.clear()
         world.kubernetes.writes = 0

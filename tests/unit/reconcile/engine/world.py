@@ -16,6 +16,7 @@ from typing import Any, cast
 import httpx
 
 from defender_devops.api.azure_types import ConnectorRef
+from defender_devops.api.connector import AzureDevOpsConnector
 from defender_devops.api.names import FINALIZER, TAG_OWNER, TAG_RESOURCE
 from defender_devops.app.assembly import timings_from_settings
 from defender_devops.backoff import Backoff
@@ -37,8 +38,9 @@ from tests.support.manifests import connector as connector_manifest
 from tests.support.manifests import merge
 from tests.unit.azure.fakes import NOW, FakeAzure, answer
 
-KEY = Key("security", "contoso")
-UID, CLUSTER = "77777777-7777-7777-7777-777777777777", "cluster-1"
+KEY, OTHER = Key("security", "contoso"), Key("security", "northwind")
+UIDS = {"contoso": "77777777-7777-7777-7777-777777777777", "northwind": "66666666-6666-6666-6666-666666666666"}
+CLUSTER = "cluster-1"
 START = datetime.fromtimestamp(NOW, UTC)
 
 Override = Callable[[str, str], "httpx.Response | Exception | None"]
@@ -58,34 +60,36 @@ class AzureModel:
 
     def __init__(self, override: Override = lambda _method, _path: None) -> None:
         self.override = override
-        self.tags = {TAG_OWNER: f"{CLUSTER}/{UID}", TAG_RESOURCE: "security/contoso"}
         self.configuration: dict[str, Any] = {"provisioningState": "Succeeded", "autoDiscovery": "Enabled"}
         self.organization: dict[str, Any] = {"provisioningState": "Succeeded", "onboardingState": "Onboarded"}
 
     def answer(self, request: httpx.Request) -> httpx.Response | Exception:
         path = request.url.path
-        below = path.partition("/securityConnectors/contoso")[2] if "securityConnectors" in path else path
+        name, _, rest = path.partition("/securityConnectors/")[2].partition("/")
+        below = f"/{rest}" if rest else ""
         special = self.override(request.method, below)
         if special is not None:
             return special
-        organization = {"name": "contoso", "properties": self.organization}
+        organization = {"name": name, "properties": self.organization}
         bodies: dict[str, object] = {
-            "": self._connector(path),
+            "": self._connector(path, name),
             "/devops/default": {"name": "default", "properties": self.configuration},
             "/devops/default/azureDevOpsOrgs": {"value": [organization]},
             "/devops/default/listAvailableAzureDevOpsOrgs": {"value": [organization]},
-            "/devops/default/azureDevOpsOrgs/contoso": organization,
+            f"/devops/default/azureDevOpsOrgs/{name}": organization,
         }
         return answer(200, bodies.get(below, {"value": []}))
 
-    def _connector(self, path: str) -> dict[str, Any]:
+    @staticmethod
+    def _connector(path: str, name: str) -> dict[str, Any]:
         properties = {
-            "hierarchyIdentifier": UID,
+            "hierarchyIdentifier": UIDS[name],
             "environmentName": "AzureDevOps",
             "offerings": [{"offeringType": "CspmMonitorAzureDevOps"}],
             "environmentData": {"environmentType": "AzureDevOpsScope"},
         }
-        return {"id": path, "name": "contoso", "location": "westeurope", "tags": self.tags, "properties": properties}
+        tags = {TAG_OWNER: f"{CLUSTER}/{UIDS[name]}", TAG_RESOURCE: f"security/{name}"}
+        return {"id": path, "name": name, "location": "westeurope", "tags": tags, "properties": properties}
 
 
 class FakeKubernetes:
@@ -130,10 +134,11 @@ class FakeKubernetes:
     async def remove_finalizer(self, live: Mapping[str, Any]) -> dict[str, Any]:
         return self.apply(live, {"metadata": {"finalizers": []}})
 
-    async def create(self, namespace: str, name: str, connector: object, organization: str) -> dict[str, Any]:
-        del connector
+    async def create(
+        self, namespace: str, name: str, connector: AzureDevOpsConnector, organization: str
+    ) -> dict[str, Any]:
         metadata = {"namespace": namespace, "name": name, "uid": name, "generation": 1}
-        spec = {"connectorRef": {"name": KEY.name}, "organization": organization}
+        spec = {"connectorRef": {"name": connector.metadata.name}, "organization": organization}
         return self.apply({"kind": "DevOpsOrganization", "metadata": metadata, "spec": spec}, {})
 
 
@@ -146,6 +151,7 @@ class World:
         self.kubernetes = FakeKubernetes(self._on_event)
         self.resources = ResourceCache()
         self.reconciles: list[float] = []
+        self.internal_errors: list[str] = []
         self.settings = settings
         self.queue: WorkQueue[Key] = WorkQueue(
             self._reconcile,
@@ -155,7 +161,7 @@ class World:
             chance=lambda: 0.0,
             grace=0.0,
         )
-        self.receiver = EventReceiver(self.resources, self.queue.enqueue)
+        self.receiver = EventReceiver(self.resources, self.queue.enqueue, self.internal_errors.append)
         write_through = WriteThrough(self.resources, self.queue.enqueue)
         kubernetes = cast("Any", self.kubernetes)
         caches = ConnectorCaches()
@@ -167,7 +173,7 @@ class World:
                 resources=self.resources,
                 clients=cast("Any", SimpleNamespace(client=self._client, release=self._release)),
                 pollers=cast("Any", _NoResourceGraph()),
-                drift_notifications=DriftNotifications(caches, self.queue.enqueue),
+                drift_notifications=DriftNotifications(caches, self.queue.enqueue, self.internal_errors.append),
                 codes=cast("Any", SimpleNamespace(read=self._read_code, forget=lambda _uid: None)),
                 sign_ins=cast("Any", SimpleNamespace(forget=lambda _uid: None)),
                 cluster_id=CLUSTER,
@@ -185,20 +191,27 @@ class World:
                 kubernetes,
                 cast("Any", SimpleNamespace(emit=lambda *_: None)),
             ),
+            on_failure=self.internal_errors.append,
             clock=self.now,
         )
-        body = connector_manifest(spec, namespace=KEY.namespace, uid=UID, resourceVersion="1", generation=1)
-        created = {"creationTimestamp": START.isoformat(), "finalizers": [FINALIZER]}
-        self.kubernetes.apply(merge(body, {"metadata": created}), {})
+        self.spec = spec
+        self.add_connector(KEY)
+
+    def add_connector(self, key: Key) -> None:
+        """Create an AzureDevOpsConnector."""
+        body = connector_manifest(self.spec, namespace=key.namespace, uid=UIDS[key.name], generation=1)
+        metadata = {"name": key.name, "creationTimestamp": START.isoformat(), "finalizers": [FINALIZER]}
+        self.kubernetes.apply(merge(body, {"metadata": metadata}), {})
         self.kubernetes.writes = 0
 
-    @property
-    def status(self) -> dict[str, Any]:
-        return dict((self.resources.connector(KEY) or {}).get("status") or {})
+    def status(self, key: Key = KEY) -> dict[str, Any]:
+        """Return the status of a connector or an organization."""
+        body = self.resources.connector(key) or self.resources.organization(key) or {}
+        return dict(body.get("status") or {})
 
-    def condition(self, kind: str) -> tuple[str, str]:
-        """Return status and reason of a condition of the connector."""
-        conditions = {condition["type"]: condition for condition in self.status.get("conditions", ())}
+    def condition(self, kind: str, key: Key = KEY) -> tuple[str, str]:
+        """Return status and reason of a condition."""
+        conditions = {condition["type"]: condition for condition in self.status(key).get("conditions", ())}
         condition = conditions.get(kind, {"status": "missing", "reason": ""})
         return condition["status"], condition["reason"]
 
@@ -214,7 +227,6 @@ class World:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         task = asyncio.create_task(self.queue.run())
-        self.queue.enqueue(KEY)
         try:
             yield
         finally:
