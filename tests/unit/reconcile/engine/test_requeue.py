@@ -18,7 +18,7 @@ from defender_devops.workqueue.result import Result
 from tests.unit.reconcile.azure_model import Azure
 from tests.unit.reconcile.builder import NOW
 from tests.unit.reconcile.observe.test_probing import GATHERER
-from tests.unit.reconcile.strategies import WISHES, Wish, clusters
+from tests.unit.reconcile.strategies import USER_EDITS, UserEdit, clusters
 from tests.unit.reconcile.test_properties import TROUBLES, Trouble, quick
 
 FLOOR = 5.0
@@ -27,20 +27,20 @@ AGES = st.sampled_from(
 )
 
 
-def aged(azure: Azure, wish: Wish, trouble: Trouble | None, age: timedelta) -> tuple[ConnectorSnapshot, datetime]:
+def aged(azure: Azure, edit: UserEdit, trouble: Trouble | None, age: timedelta) -> tuple[ConnectorSnapshot, datetime]:
     """A snapshot of a managed connector in trouble, some time after its last probe."""
-    wish.apply(azure)
+    edit.apply(azure)
     azure.converge()
     state = azure.world.cloud if trouble is None else trouble(azure.world.cloud)
     return replace(azure.world, cloud=replace(state, probed_at=NOW)), NOW + age
 
 
 @quick
-@given(clusters(), WISHES, st.none() | st.sampled_from(TROUBLES), AGES, st.sampled_from([None, 0.0, 7.0, 300.0]))
+@given(clusters(), USER_EDITS, st.none() | st.sampled_from(TROUBLES), AGES, st.sampled_from([None, 0.0, 7.0, 300.0]))
 def test_a_requeue_is_never_due_already_nor_sooner_than_azure_asked_for(
-    azure: Azure, wish: Wish, trouble: Trouble | None, age: timedelta, poll_after: float | None
+    azure: Azure, edit: UserEdit, trouble: Trouble | None, age: timedelta, poll_after: float | None
 ) -> None:
-    snapshot, now = aged(azure, wish, trouble, age)
+    snapshot, now = aged(azure, edit, trouble, age)
     written = report(assess(snapshot), None, now)
     result = replace(GATHERER, clock=lambda: now).requeue(snapshot, poll_after, written.reevaluate_at)
     assert result.requeue_after is not None
