@@ -3,12 +3,17 @@
 Code that sends requests uses httpx; aiohttp, which kopf and azure-identity require anyway, provides the connections
 (docs/decisions/http-clients.md). Entra ID and Azure DevOps set cookies for the account of a request: a shared client
 that returned them would mix accounts up.
+
+Proxy and certificate authorities are chosen here for all of them: HTTPS_PROXY, HTTP_PROXY and NO_PROXY (`proxies`),
+SSL_CERT_FILE and SSL_CERT_DIR.
 """
 
 from __future__ import annotations
 
+import os
 import ssl
-from functools import cache
+from collections.abc import Sequence
+from functools import lru_cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Final
 
@@ -16,7 +21,18 @@ import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
-__all__ = ["NETWORK_ERRORS", "open_http_client", "open_transport"]
+from defender_devops.errors import OperatorError
+from defender_devops.proxies import Proxy, check_variables, proxy_for
+
+__all__ = [
+    "NETWORK_ERRORS",
+    "InvalidCertificateAuthorities",
+    "check_environment",
+    "open_http_client",
+    "open_session",
+    "open_transport",
+    "tls_context",
+]
 
 NETWORK_ERRORS: Final = (httpx.HTTPError, httpx.StreamError, aiohttp.ClientError, OSError)
 """All exceptions of a request below HTTP. Never chain them: they hold the request, and the request holds a secret."""
@@ -26,6 +42,17 @@ _MAX_CONNECTIONS: Final = 32
 _KEEP_ALIVE: Final = 60.0
 """Seconds that an idle connection stays open: reconciles come in bursts, and a TLS handshake costs more than a
 request."""
+
+
+def check_environment() -> None:
+    """Check the variables of proxies and certificate authorities once at the start, not at the first request.
+
+    Raises:
+        InvalidProxy: names the variable.
+        InvalidCertificateAuthorities: names the variable.
+    """
+    check_variables()
+    tls_context()
 
 
 def open_http_client() -> httpx.AsyncClient:
@@ -38,22 +65,51 @@ def open_http_client() -> httpx.AsyncClient:
     )
 
 
-def open_transport(*, max_connections: int = 0, proxy: httpx.Proxy | None = None) -> AiohttpTransport:
-    """Open a connection pool.
+def open_transport(*, max_connections: int = 0) -> httpx.AsyncBaseTransport:
+    """Open a connection pool that sends each request through the proxy of its URL.
 
     Args:
-        max_connections: maximum number of connections; 0 for no limit.
-        proxy: proxy of all requests.
+        max_connections: maximum number of connections directly, and through each proxy; 0 for no limit.
     """
+    return _ProxyingTransport(max_connections)
 
-    def open_session() -> aiohttp.ClientSession:
-        return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=_ssl_context(), limit=max_connections, keepalive_timeout=_KEEP_ALIVE),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            middlewares=(_prevent_retry,),
-        )
 
-    return AiohttpTransport(verify=_ssl_context(), client=open_session, proxy=proxy)
+def open_session(
+    middlewares: Sequence[aiohttp.ClientMiddlewareType] = (), *, max_connections: int = 0
+) -> aiohttp.ClientSession:
+    """Open the connections of aiohttp below every client of Azure, Entra ID and Azure DevOps.
+
+    It does not evaluate the environment itself: its user passes the proxy with each request.
+    """
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(ssl=tls_context(), limit=max_connections, keepalive_timeout=_KEEP_ALIVE),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+        middlewares=middlewares,
+    )
+
+
+class _ProxyingTransport(httpx.AsyncBaseTransport):
+    """One transport of httpx-aiohttp for direct connections, and one for each proxy."""
+
+    def __init__(self, max_connections: int) -> None:
+        self._max_connections = max_connections
+        self._transports: dict[Proxy | None, AiohttpTransport] = {}
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        proxy = proxy_for(str(request.url.copy_with(query=None)))
+        transport = self._transports.get(proxy)
+        if transport is None:
+            transport = self._transports[proxy] = AiohttpTransport(
+                verify=tls_context(),
+                client=lambda: open_session((_prevent_retry,), max_connections=self._max_connections),
+                proxy=httpx.Proxy(proxy.url, headers=proxy.headers()) if proxy else None,
+            )
+        return await transport.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        for transport in self._transports.values():
+            await transport.aclose()
 
 
 async def _prevent_retry(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
@@ -69,7 +125,28 @@ async def _prevent_retry(request: aiohttp.ClientRequest, handler: aiohttp.Client
         raise httpx.RemoteProtocolError(str(error)) from None
 
 
-@cache
-def _ssl_context() -> ssl.SSLContext:
+class InvalidCertificateAuthorities(OperatorError):
+    """SSL_CERT_FILE or SSL_CERT_DIR cannot be used."""
+
+
+def tls_context() -> ssl.SSLContext:
+    """Return the TLS context of all clients, with the authorities of SSL_CERT_FILE or SSL_CERT_DIR, else certifi's.
+
+    Raises:
+        InvalidCertificateAuthorities: names the variable.
+    """
+    return _tls_context(os.environ.get("SSL_CERT_FILE", ""), os.environ.get("SSL_CERT_DIR", ""))
+
+
+@lru_cache(maxsize=4)
+def _tls_context(file: str, folder: str) -> ssl.SSLContext:
     """Create the TLS context once: to parse the certificate authorities takes longer than anything else here."""
-    return httpx.create_ssl_context()
+    try:
+        return httpx.create_ssl_context()
+    except OSError as error:  # ssl.SSLError, for a file without certificates, is one
+        variable, path = ("SSL_CERT_FILE", file) if file else ("SSL_CERT_DIR", folder)
+        cause = error.strerror if not isinstance(error, ssl.SSLError) else "it contains no certificate in PEM"
+        raise InvalidCertificateAuthorities(
+            f"{variable} is {path}, which cannot be used ({cause}). Set it to a file with the certificate authorities "
+            "to trust, in PEM."
+        ) from None

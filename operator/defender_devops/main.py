@@ -17,6 +17,7 @@ from pydantic_settings import SettingsError
 
 from defender_devops.app.operator import Operator
 from defender_devops.errors import OperatorError
+from defender_devops.http_client import check_environment
 from defender_devops.settings import Settings
 from defender_devops.telemetry.logs import configure_logs
 
@@ -55,6 +56,11 @@ def main() -> None:
         sys.exit(_EXIT_INVALID_SETTINGS)
     except SettingsError as error:  # its message names the setting and not the value
         print(f"A setting that must be JSON is not: {error}.", file=sys.stderr)  # noqa: T201 - no log yet
+        sys.exit(_EXIT_INVALID_SETTINGS)
+    try:
+        check_environment()
+    except OperatorError as error:
+        print(error.message, file=sys.stderr)  # noqa: T201 - no log yet
         sys.exit(_EXIT_INVALID_SETTINGS)
     configure_logs(settings.log_format, settings.log_level)
     gc.freeze()  # modules are never garbage, so collections need not visit them

@@ -132,7 +132,9 @@ class Settings(BaseSettings):
     metrics_port: Annotated[int, Field(ge=0, le=65535)] = 8080
     """Port of /livez, /readyz and /metrics; 0 selects a free one."""
 
-    metrics_host: str = "0.0.0.0"  # noqa: S104 - in a pod, probes and Prometheus come from outside
+    metrics_host: str = "::"
+    """Address on which the probes and metrics listen: `::` for all of IPv4 and IPv6, as in a pod probes and Prometheus
+    come from outside; `0.0.0.0` for IPv4 only."""
 
     authority_host: Annotated[str, AfterValidator(_with_scheme)] = Field(
         default="https://login.microsoftonline.com",
@@ -146,7 +148,8 @@ class Settings(BaseSettings):
     signin_port: Annotated[int, Field(ge=0, le=65535)] = 8081
     """Port of the sign-in pages; 0 selects a free one."""
 
-    signin_host: str = "0.0.0.0"  # noqa: S104 - in a pod, the ingress comes from outside
+    signin_host: str = "::"
+    """Address on which the sign-in pages listen: `::` for all of IPv4 and IPv6; `0.0.0.0` for IPv4 only."""
 
     log_format: Literal["json", "console"] = "json"
     log_level: Literal["debug", "info", "warning", "error"] = "info"

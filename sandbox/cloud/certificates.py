@@ -9,7 +9,8 @@ import trustme
 
 __all__ = ["make_certificates"]
 
-_NAMES = ("localhost", "127.0.0.1", "::1")
+_NAMES = ("localhost", "127.0.0.1", "::1", "cloud.test")
+"""The last is for tests of a proxy: names below test never resolve (RFC 6761), so only the proxy can reach it."""
 
 
 def make_certificates(folder: Path) -> tuple[ssl.SSLContext, Path]:

@@ -28,7 +28,6 @@ from defender_devops.api.azure_types import (
 from defender_devops.api.connector import Azure
 from defender_devops.azure.arm.client import ArmClient
 from defender_devops.azure.arm.session import ArmSession
-from defender_devops.azure.identity import credentials
 from defender_devops.azure.identity.clients import ArmClients
 from defender_devops.azure.identity.grants import Grants
 from defender_devops.azure.identity.operator_identity import OperatorIdentity
@@ -116,8 +115,6 @@ async def client(shared_cloud: Cloud, control: ControlClient, monkeypatch: pytes
     environment = shared_cloud.environment()
     for name in ("SSL_CERT_FILE", "AZURE_AUTHORITY_HOST"):
         monkeypatch.setenv(name, environment[name])
-    # A process of its own reads SSL_CERT_FILE before aiohttp is imported; here it has been imported long ago.
-    monkeypatch.setitem(credentials._TRANSPORT, "connection_verify", environment["SSL_CERT_FILE"])
     session = ArmSession.open(environment["DEFENDER_DEVOPS_ARM_ENDPOINT"])
     secrets: dict[tuple[str, str, str], bytes] = {}
     client = Client.__new__(Client)

@@ -14,6 +14,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import SecretStr
 
+from defender_devops.credential_text import InvalidCredential, credential_text
+
 __all__ = ["InvalidCode", "parse_code"]
 
 CODE_MAX_LENGTH: Final = 16 * 1024
@@ -34,7 +36,10 @@ def parse_code(pasted: SecretStr) -> SecretStr:
     Raises:
         InvalidCode: the text holds no code, or a code of another service.
     """
-    text = "".join(pasted.get_secret_value().split())
+    try:
+        text = credential_text("".join(pasted.get_secret_value().split())).get_secret_value()
+    except InvalidCredential as error:
+        raise InvalidCode(f"The text is not a code: {error}.") from None
     if not text:
         raise InvalidCode("Nothing was pasted.")
     if len(text) > CODE_MAX_LENGTH:

@@ -14,6 +14,8 @@ from defender_devops.errors import (
     KubernetesUnavailable,
     OperatorError,
 )
+from defender_devops.http_client import InvalidCertificateAuthorities
+from defender_devops.proxies import InvalidProxy
 
 __all__ = ["CommandFailed", "ExitCode", "command_failure"]
 
@@ -57,6 +59,8 @@ class CommandFailed(Exception):
 
 def command_failure(error: OperatorError) -> CommandFailed:
     """Return an error of the operator's code as the command line reports it."""
+    if isinstance(error, InvalidProxy | InvalidCertificateAuthorities):
+        return CommandFailed(error.message, ExitCode.USAGE)
     if not isinstance(error, KubernetesError):
         # A reconcile is repeated automatically, a command is not.
         message = error.message.replace(WILL_RETRY, "Try again.")

@@ -226,7 +226,8 @@ class KubernetesClient:
             data=request.body,
             headers=headers,
             timeout=limits,
-            proxy=credentials.proxy,
+            proxy=credentials.proxy.url if credentials.proxy else None,
+            proxy_headers=credentials.proxy.headers() if credentials.proxy else None,
             server_hostname=credentials.server_name,
         )
 

@@ -71,7 +71,7 @@ async def watch(
             token=credentials.token.get_secret_value() if credentials.token else None,
             certificate_path=credentials.certificate_file,
             private_key_path=credentials.key_file,
-            proxy_url=credentials.proxy,
+            proxy_url=credentials.proxy.url_with_credentials() if credentials.proxy else None,
         )
 
     tasks = await kopf.spawn_tasks(

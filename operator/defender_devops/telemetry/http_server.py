@@ -9,6 +9,8 @@ from http import HTTPStatus
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from defender_devops.listening import start_site
+
 __all__ = ["Check", "Probes", "WebServer"]
 
 Check = Callable[[], str | None]
@@ -32,7 +34,7 @@ class WebServer:
     """Serves until closed.
 
     Args:
-        host: address to listen at.
+        host: address to listen on; `::` for all of IPv4 and IPv6.
         port: 0 selects a free port.
         probes: checks of /livez and /readyz.
         metrics: returns the metrics in Prometheus' text format.
@@ -53,9 +55,7 @@ class WebServer:
         application.router.add_get("/metrics", self._scrape)
         self._runner = web.AppRunner(application, access_log=None)
         await self._runner.setup()
-        await web.TCPSite(self._runner, self._host, self._port).start()
-        port: int = self._runner.addresses[0][1]
-        return port
+        return await start_site(self._runner, self._host, self._port)
 
     async def close(self) -> None:
         """Stop listening."""

@@ -169,7 +169,7 @@ TROUBLES = (
     Trouble(
         "a connector in another region",
         "InvalidSpec",
-        ("northeurope", "westeurope", "cannot move"),
+        ("northeurope", "westeurope", "cannot be moved"),
         lambda scenario: scenario.in_portal(location="northeurope"),
         lambda scenario: scenario.delete_in_portal(),
     ),

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
-from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
@@ -47,14 +46,8 @@ class ArmSession:
 
     @classmethod
     def open(cls, endpoint: str, **attributes: Any) -> Self:  # noqa: ANN401 - the attributes beside http and endpoint
-        """Open a session with connections of its own.
-
-        HTTPS_PROXY and NO_PROXY are evaluated once here; aiohttp would do so in a thread for each request.
-        """
-        endpoint = endpoint.rstrip("/")
-        url = httpx.URL(endpoint)
-        proxy = None if proxy_bypass(f"{url.host}:{url.port or 443}") else getproxies().get(url.scheme)
-        return cls(open_transport(proxy=httpx.Proxy(proxy) if proxy else None), endpoint, **attributes)
+        """Open a session with connections of its own."""
+        return cls(open_transport(), endpoint.rstrip("/"), **attributes)
 
     async def close(self) -> None:
         """Close the connections."""

@@ -16,6 +16,7 @@ from defender_devops.azure.arm.token_source import TokenSource
 from defender_devops.azure.identity.credentials import AUDIENCE, certificate, client_secret, federated, managed_identity
 from defender_devops.azure.identity.grants import Grants
 from defender_devops.azure.identity.operator_identity import OperatorIdentity, ResolvedIdentity
+from defender_devops.credential_text import InvalidCredential, credential_text
 from defender_devops.errors import CredentialsMissing, KubernetesNotFound, KubernetesRefused
 
 __all__ = ["ArmClients", "OperatorIdentity", "SecretReader", "ServiceAccountTokens"]
@@ -197,10 +198,9 @@ class ArmClients:
                 key, client, f"Secret {name}", lambda: certificate(tenant_id, client, lambda: value, source=source)
             )
         try:
-            # A line break at the end, which editors and `echo` add, is never a part of a secret of Entra ID.
-            secret = SecretStr(value.get_secret_value().decode().strip())
-        except UnicodeDecodeError as error:
+            secret = credential_text(value)
+        except InvalidCredential as error:
             raise CredentialsMissing(
-                f"Secret {namespace}/{name} has no text under the key {key_name}: store the client secret as it is."
-            ) from error
+                f"Secret {namespace}/{name}, key {key_name}, does not contain a client secret: {error}."
+            ) from None
         return ResolvedIdentity(key, client, f"Secret {name}", lambda: client_secret(tenant_id, client, secret))

@@ -13,6 +13,7 @@ from pydantic import SecretBytes, SecretStr
 
 from defender_devops.azure.arm.token_source import Token
 from defender_devops.azure.identity.credential_errors import IdentityContext, credentials_error, invalid_response
+from defender_devops.azure.identity.transport import identity_transport
 from defender_devops.client_certificates import InvalidCertificate, parse_client_certificate
 from defender_devops.errors import WILL_RETRY, CredentialsMissing, CredentialsRejected, CredentialsUnavailable
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ARM_SCOPE",
     "AUDIENCE",
+    "TIMEOUTS",
     "EntraCredential",
     "certificate",
     "client_secret",
@@ -42,10 +44,15 @@ _MAX_ATTEMPTS: Final = 3
 _RETRY_DELAY: Final = 0.8
 
 # By default azure-identity retries ten times for minutes; the work queue schedules the next attempt instead.
-_TRANSPORT: Final[dict[str, Any]] = {"retry_total": 2, "connection_timeout": 5, "read_timeout": 15}
+_PIPELINE: Final[dict[str, Any]] = {"retry_total": 2}
+TIMEOUTS: Final[dict[str, Any]] = {"connection_timeout": 5, "read_timeout": 15}
 
 # It would also sleep for Entra ID's Retry-After while the connector has no condition yet: responses are retried here.
 _NO_RESPONSE_RETRIES: Final[dict[str, Any]] = {"retry_status": 0}
+
+
+def _pipeline_options() -> dict[str, Any]:
+    return {"transport": identity_transport(**TIMEOUTS), **_PIPELINE}
 
 
 class _Credential(Protocol):
@@ -162,7 +169,7 @@ def client_secret(tenant_id: str, client_id: str, secret: SecretStr) -> EntraCre
         from azure.identity.aio import ClientSecretCredential  # noqa: PLC0415 - see the module's docstring
 
         return ClientSecretCredential(
-            tenant_id, client_id, secret.get_secret_value(), **_TRANSPORT, **_NO_RESPONSE_RETRIES
+            tenant_id, client_id, secret.get_secret_value(), **_pipeline_options(), **_NO_RESPONSE_RETRIES
         )
 
     return EntraCredential(build, IdentityContext(f"the client secret of client {client_id}", client_id, tenant_id))
@@ -198,7 +205,7 @@ def certificate(
                 f"The certificate of client {client_id} in {source} cannot be used: {error}."
             ) from None
         return CertificateCredential(
-            tenant_id, client_id, certificate_data=value, password=secret, **_TRANSPORT, **_NO_RESPONSE_RETRIES
+            tenant_id, client_id, certificate_data=value, password=secret, **_pipeline_options(), **_NO_RESPONSE_RETRIES
         )
 
     return EntraCredential(build, IdentityContext(f"the certificate of client {client_id}", client_id, tenant_id))
@@ -226,7 +233,9 @@ def federated(
     def build() -> _Credential:
         from azure.identity.aio import ClientAssertionCredential  # noqa: PLC0415 - see the module's docstring
 
-        return ClientAssertionCredential(tenant_id, client_id, current_assertion, **_TRANSPORT, **_NO_RESPONSE_RETRIES)
+        return ClientAssertionCredential(
+            tenant_id, client_id, current_assertion, **_pipeline_options(), **_NO_RESPONSE_RETRIES
+        )
 
     context = IdentityContext(f"client {client_id} by {subject}", client_id, tenant_id, subject)
     return EntraCredential(build, context, prepare)
@@ -245,7 +254,11 @@ def federated_file(tenant_id: str, client_id: str, path: str) -> EntraCredential
         from azure.identity.aio import WorkloadIdentityCredential  # noqa: PLC0415 - see the module's docstring
 
         return WorkloadIdentityCredential(
-            tenant_id=tenant_id, client_id=client_id, token_file_path=path, **_TRANSPORT, **_NO_RESPONSE_RETRIES
+            tenant_id=tenant_id,
+            client_id=client_id,
+            token_file_path=path,
+            **_pipeline_options(),
+            **_NO_RESPONSE_RETRIES,
         )
 
     context = IdentityContext(f"client {client_id} by the operator's service account", client_id, tenant_id)
@@ -260,7 +273,9 @@ def managed_identity(tenant_id: str, client_id: str | None) -> EntraCredential:
 
         # Without the private argument, the variables of workload identity would make this a federated credential of
         # the operator's own service account: another identity than the one that was named and granted.
-        return ManagedIdentityCredential(client_id=client_id, _exclude_workload_identity_credential=True, **_TRANSPORT)
+        return ManagedIdentityCredential(
+            client_id=client_id, _exclude_workload_identity_credential=True, **_pipeline_options()
+        )
 
     name = f"the managed identity {client_id}" if client_id else "the node's system-assigned managed identity"
     return EntraCredential(build, IdentityContext(name, client_id, tenant_id))

@@ -7,6 +7,7 @@ of Azure CLI, Azure PowerShell and Azure Developer CLI. AZURE_TOKEN_CREDENTIALS 
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -17,7 +18,9 @@ from defender_devops.azure.arm.client import ArmClient
 from defender_devops.azure.arm.session import ArmSession
 from defender_devops.azure.arm.token_source import TokenSource
 from defender_devops.azure.identity.credential_errors import IdentityContext
-from defender_devops.azure.identity.credentials import ARM_SCOPE, EntraCredential
+from defender_devops.azure.identity.credentials import ARM_SCOPE, TIMEOUTS, EntraCredential
+from defender_devops.azure.identity.transport import identity_transport
+from defender_devops.credential_text import InvalidCredential, credential_text
 from defender_devops.errors import CredentialsMissing, CredentialsRejected
 
 if TYPE_CHECKING:
@@ -26,9 +29,14 @@ if TYPE_CHECKING:
 __all__ = ["arm_client", "azure_devops_token"]
 
 _IDENTITY_NAME: Final = "your own sign-in"
-_TRANSPORT: Final[dict[str, Any]] = {"retry_total": 2, "connection_timeout": 5, "read_timeout": 15}
-"""By default azure-identity retries ten times, for minutes in which a person sees nothing."""
-
+_VARIABLES: Final = {
+    "AZURE_TENANT_ID",
+    "AZURE_CLIENT_ID",
+    "AZURE_CLIENT_SECRET",
+    "AZURE_CLIENT_CERTIFICATE_PATH",
+    "AZURE_CLIENT_CERTIFICATE_PASSWORD",
+    "AZURE_FEDERATED_TOKEN_FILE",
+}
 _AADSTS: Final = re.compile(r"AADSTS\d+")
 
 
@@ -74,8 +82,13 @@ class _LocalCredential:
     def __post_init__(self) -> None:
         from azure.identity.aio import DefaultAzureCredential  # noqa: PLC0415 - see credentials.py
 
+        for name in _VARIABLES & os.environ.keys():  # azure-identity reads them itself
+            try:
+                os.environ[name] = credential_text(os.environ[name]).get_secret_value()
+            except InvalidCredential as error:
+                raise CredentialsMissing(f"The variable {name} cannot be used: {error}.") from None
         self._failures: list[Exception] = []
-        self._credential = DefaultAzureCredential(**_TRANSPORT)
+        self._credential = DefaultAzureCredential(retry_total=2, transport=identity_transport(**TIMEOUTS))
         # The chain reports a failure as text only, and with the same error class for "not signed in" and "no network".
         chain = tuple(_RecordingCredential(item, self._failures) for item in self._credential.credentials)
         self._credential.credentials = cast("Any", chain)

@@ -15,6 +15,7 @@ from defender_devops.azure.identity.credentials import (
     federated_file,
     managed_identity,
 )
+from defender_devops.credential_text import InvalidCredential, credential_text
 from defender_devops.errors import CredentialsMissing
 
 __all__ = ["OperatorIdentity", "ResolvedIdentity"]
@@ -52,8 +53,13 @@ class OperatorIdentity:
 
     @property
     def client_id(self) -> str | None:
-        """Application id; None for the node's system-assigned identity."""
-        return self.environment.get("AZURE_CLIENT_ID") or None
+        """Application id; None for the node's system-assigned identity.
+
+        Raises:
+            CredentialsMissing: the variable contains a character that no id has.
+        """
+        client_id = self._variable("AZURE_CLIENT_ID")
+        return client_id.get_secret_value() if client_id else None
 
     def assertion(self) -> SecretStr:
         """Return the token of the operator's own service account for Entra ID.
@@ -61,9 +67,11 @@ class OperatorIdentity:
         Raises:
             CredentialsMissing: the pod has none.
         """
-        path = self.environment.get("AZURE_FEDERATED_TOKEN_FILE")
+        path = self._variable("AZURE_FEDERATED_TOKEN_FILE")
         try:
-            return SecretStr(Path(path or "").read_text(encoding="utf-8").strip())
+            return credential_text(Path(path.get_secret_value() if path else "").read_bytes())
+        except InvalidCredential as error:
+            raise CredentialsMissing(f"The file that AZURE_FEDERATED_TOKEN_FILE names is no token: {error}.") from None
         except OSError as error:
             raise CredentialsMissing(
                 "The operator's pod has no token for Entra ID: enable workload identity in the chart "
@@ -76,19 +84,25 @@ class OperatorIdentity:
         return ResolvedIdentity(key, client, "the operator's own identity", lambda: self._credential(tenant_id, client))
 
     def _credential(self, tenant_id: str, client: str | None) -> EntraCredential:
-        variable = self.environment.get
         if client is None:
             return managed_identity(tenant_id, None)
-        if token_file := variable("AZURE_FEDERATED_TOKEN_FILE"):
-            return federated_file(tenant_id, client, token_file)
-        if secret := variable("AZURE_CLIENT_SECRET"):
-            return client_secret(tenant_id, client, SecretStr(secret))
-        if path := variable("AZURE_CLIENT_CERTIFICATE_PATH"):
-            password = variable("AZURE_CLIENT_CERTIFICATE_PASSWORD")
+        if token_file := self._variable("AZURE_FEDERATED_TOKEN_FILE"):
+            return federated_file(tenant_id, client, token_file.get_secret_value())
+        if secret := self._variable("AZURE_CLIENT_SECRET"):
+            return client_secret(tenant_id, client, secret)
+        if path := self._variable("AZURE_CLIENT_CERTIFICATE_PATH"):
+            file = Path(path.get_secret_value())
             return certificate(
                 tenant_id,
                 client,
-                lambda: SecretBytes(Path(path).read_bytes()),
-                SecretStr(password) if password else None,
+                lambda: SecretBytes(file.read_bytes()),
+                self._variable("AZURE_CLIENT_CERTIFICATE_PASSWORD"),
             )
         return managed_identity(tenant_id, client)
+
+    def _variable(self, name: str) -> SecretStr | None:
+        try:
+            value = credential_text(self.environment.get(name, ""))
+        except InvalidCredential as error:
+            raise CredentialsMissing(f"The operator's variable {name} cannot be used: {error}.") from None
+        return value if value.get_secret_value() else None

@@ -15,7 +15,7 @@ import ssl
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -26,6 +26,8 @@ from pydantic import SecretStr
 
 from defender_devops.cluster.kubeconfig.exec_credential import ExecCredential, run_exec_command
 from defender_devops.cluster.kubeconfig.files import KubeconfigContext, decode, invalid, read_context
+from defender_devops.credential_text import InvalidCredential, credential_text
+from defender_devops.proxies import InvalidProxy, Proxy, parse_proxy, proxy_for
 
 __all__ = ["Credentials", "CredentialsLoader"]
 
@@ -53,7 +55,7 @@ class Credentials:
         key_file: its private key, or None.
         insecure: whether the server's certificate is not verified (insecure-skip-tls-verify).
         server_name: name that the server's certificate must have, or None for that in the address.
-        proxy: address of an HTTP proxy, or None.
+        proxy: HTTP proxy of all requests, or None.
         namespace: namespace of the kubeconfig's context or of the pod, or None.
         impersonation: request headers of the user to impersonate (`as` in a kubeconfig).
     """
@@ -65,7 +67,7 @@ class Credentials:
     key_file: str | None = None
     insecure: bool = False
     server_name: str | None = None
-    proxy: str | None = field(default=None, repr=False)
+    proxy: Proxy | None = None
     namespace: str | None = None
     impersonation: tuple[tuple[str, str], ...] = ()
 
@@ -140,15 +142,16 @@ async def _load(context_name: str | None) -> tuple[Credentials, float]:
         if credential.certificate is not None and credential.key is not None:
             certificate_file = _write_private(credential.certificate.encode())
             key_file = _write_private(credential.key.get_secret_value().encode())
+    server = _server(context.cluster, has_tls=certificate_file is not None)
     credentials = Credentials(
-        server=_server(context.cluster, has_tls=certificate_file is not None),
+        server=server,
         token=token,
         ca_file=_file_of(context.cluster, "certificate-authority"),
         certificate_file=certificate_file,
         key_file=key_file,
         insecure=bool(context.cluster.get("insecure-skip-tls-verify")),
         server_name=context.cluster.get("tls-server-name") or None,
-        proxy=_proxy(context.cluster),
+        proxy=_proxy(context.cluster, server),
         namespace=context.namespace,
         impersonation=_impersonation(user),
     )
@@ -201,7 +204,11 @@ def _static_token(user: Mapping[str, Any]) -> SecretStr | None:
         except (OSError, UnicodeDecodeError) as error:
             if not token:
                 raise invalid(f"tokenFile {user['tokenFile']} cannot be read: {type(error).__name__}") from None
-    return SecretStr(token) if token else None
+    try:
+        text = credential_text(token)
+    except InvalidCredential as error:
+        raise invalid(f"the token cannot be used: {error}") from None
+    return text if text.get_secret_value() else None
 
 
 def _server(cluster: Mapping[str, Any], *, has_tls: bool) -> str:
@@ -223,17 +230,25 @@ def _server(cluster: Mapping[str, Any], *, has_tls: bool) -> str:
     return f"{scheme.lower()}://{address}".rstrip("/")
 
 
-def _proxy(cluster: Mapping[str, Any]) -> str | None:
-    """Return `proxy-url`."""
+def _proxy(cluster: Mapping[str, Any], server: str) -> Proxy | None:
+    """Return `proxy-url`, else the proxy of the environment, as kubectl does; inside a cluster there is none.
+
+    Raises:
+        KubernetesRefused: `proxy-url` is not the address of an HTTP proxy.
+        InvalidProxy: a variable of the environment is not.
+    """
     proxy = str(cluster.get("proxy-url") or "").strip()
     if not proxy:
-        return None
-    scheme, separator, address = proxy.partition("://")
+        return proxy_for(server, loopback_is_direct=True)
+    scheme, separator, _ = proxy.partition("://")
     if not separator or scheme.lower() not in _PROXY_SCHEMES:
         # The address may contain a password, so the message has only the scheme.
         name = f"{scheme}://" if separator else "an address without a scheme"
         raise invalid(f"proxy-url: {name} is not supported, but http:// and https://")
-    return f"{scheme.lower()}://{address}"
+    try:
+        return parse_proxy(proxy, "proxy-url")
+    except InvalidProxy as error:
+        raise invalid(error.message.rstrip(".")) from None
 
 
 def _impersonation(user: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:

@@ -10,6 +10,7 @@ from typing import Final
 
 from aiohttp import web
 
+from defender_devops.listening import start_site
 from defender_devops.signin.pages.callback import CallbackPages
 from defender_devops.signin.pages.connector_pages import ConnectorPages
 from defender_devops.signin.pages.device_pages import DevicePages
@@ -76,7 +77,7 @@ class SignInServer:
 
     Attributes:
         pages: handlers.
-        host: address to listen on.
+        host: address to listen on; `::` for all of IPv4 and IPv6.
         port: port to listen on; 0 chooses a free one.
     """
 
@@ -98,10 +99,7 @@ class SignInServer:
             shutdown_timeout=_SHUTDOWN_SECONDS,
         )
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self.host, self.port)
-        await site.start()
-        port: int = self._runner.addresses[0][1]
-        return port
+        return await start_site(self._runner, self.host, self.port)
 
     async def close(self) -> None:
         """Stop listening, and cancel device sign-ins in progress."""

@@ -8,6 +8,7 @@ from pydantic import SecretBytes, SecretStr
 
 from defender_devops.api.connector import AzureDevOpsConnector, ClientType, SignIn
 from defender_devops.api.schema.fields import SecretKeyRef
+from defender_devops.credential_text import InvalidCredential, credential_text
 from defender_devops.errors import CredentialsMissing
 from defender_devops.signin.oauth.client_authentication import (
     CertificateClient,
@@ -61,7 +62,7 @@ class Credentials:
         value = await self._read(connector.metadata.namespace, app.secret_ref)
         if app.type == ClientType.CERTIFICATE:
             return CertificateClient.from_pem(app.id, value, lambda: self.clock().timestamp())
-        return SecretClient(app.id, _decode_text(value))
+        return SecretClient(app.id, _decode_text(value, app.secret_ref))
 
     async def user_supplied_token(self, connector: AzureDevOpsConnector, reference: SecretKeyRef) -> SecretStr:
         """Return the refresh token that a user supplied in a Secret (method RefreshToken).
@@ -70,7 +71,7 @@ class Credentials:
             CredentialsMissing: there is none.
             KubernetesError: the Secret cannot be read.
         """
-        return _decode_text(await self._read(connector.metadata.namespace, reference))
+        return _decode_text(await self._read(connector.metadata.namespace, reference), reference)
 
     async def _read(self, namespace: str, reference: SecretKeyRef) -> SecretBytes:
         secret = await self.secrets.read(namespace, reference.name)
@@ -92,8 +93,10 @@ def secret_names(connector: AzureDevOpsConnector) -> frozenset[str]:
     return frozenset(reference.name for reference in references if reference)
 
 
-def _decode_text(value: SecretBytes) -> SecretStr:
+def _decode_text(value: SecretBytes, reference: SecretKeyRef) -> SecretStr:
     try:
-        return SecretStr(value.get_secret_value().decode().strip())
-    except UnicodeDecodeError:
-        raise CredentialsMissing("A Secret that spec.signIn names holds bytes where text is needed.") from None
+        return credential_text(value)
+    except InvalidCredential as error:
+        raise CredentialsMissing(
+            f"The value of Secret {reference.name}, key {reference.key}, cannot be used: {error}."
+        ) from None

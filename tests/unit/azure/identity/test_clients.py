@@ -65,8 +65,8 @@ class Sdk:
 
     def __init__(self, kind: str, args: tuple[Any, ...], options: dict[str, Any]) -> None:
         self.args, self.closed = args, False
-        transport = credentials._TRANSPORT | credentials._NO_RESPONSE_RETRIES
-        options = {key: value for key, value in options.items() if key not in transport}
+        pipeline = {"transport", *credentials._PIPELINE, *credentials._NO_RESPONSE_RETRIES}
+        options = {key: value for key, value in options.items() if key not in pipeline}
         self.created.append((kind, tuple(arg for arg in args if not callable(arg)), options))
 
     async def get_token_info(self, *_scopes: str, options: object = None) -> SimpleNamespace:
@@ -225,7 +225,7 @@ async def test_a_secret_that_is_missing_or_empty_is_named(cluster: Cluster, valu
 
 async def test_a_secret_that_is_not_text_is_named(cluster: Cluster) -> None:
     cluster.secrets[HOME, "arm", "secret"] = b"\xff\xfe"
-    with pytest.raises(CredentialsMissing, match="no text"):
+    with pytest.raises(CredentialsMissing, match="not text in UTF-8"):
         await identities(cluster).client("1", HOME, azure(SECRET))
 
 

@@ -84,7 +84,7 @@ async def failure(
     monkeypatch: pytest.MonkeyPatch, kind: str, status: int, headers: dict[str, str], body: bytes
 ) -> tuple[CredentialsError, Transport]:
     transport = Transport(status, headers, body)
-    monkeypatch.setitem(credentials._TRANSPORT, "transport", transport)
+    monkeypatch.setitem(credentials._PIPELINE, "transport", transport)
     credential = CREDENTIALS[kind]()
     with pytest.raises(CredentialsError) as failed:
         await credential.token(claims=None, force_refresh=False)

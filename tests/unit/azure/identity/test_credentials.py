@@ -119,7 +119,7 @@ async def test_an_unusable_certificate_is_missing_credentials_without_its_conten
 async def test_a_usable_certificate_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     data = pem(rsa.generate_private_key(65537, 2048))
     credential = certificate(TENANT, CLIENT, lambda: SecretBytes(data))
-    monkeypatch.setitem(credentials._TRANSPORT, "retry_total", 0)
+    monkeypatch.setitem(credentials._PIPELINE, "retry_total", 0)
     monkeypatch.setenv("AZURE_AUTHORITY_HOST", "https://127.0.0.1:9")
     with pytest.raises(CredentialsUnavailable, match="cannot be reached"):
         await credential.token(claims=None, force_refresh=False)
