@@ -43,7 +43,7 @@ SIGN_IN = {
     },
 }
 CLOSED = "wingtip-toys"
-"""An organization whose policy keeps Defender out."""
+"""An organization whose policy blocks Defender."""
 
 _WORLD = Path(__file__).parents[2] / "sandbox/cloud/worlds/default.yaml"
 _BIN = Path(sys.executable).parent
@@ -120,7 +120,7 @@ ADOPTED: dict[str, Any] = {
 
 @pytest.fixture
 def environment(scenario: Scenario, cloud: Cloud, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a person's shell has: a kubeconfig, and a sign-in to Azure."""
+    """Environment of a user's shell: a kubeconfig, and a sign-in to Azure."""
     for name, value in {**cloud.environment(), **CLIENT_SECRET_IDENTITY}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig))
@@ -139,18 +139,18 @@ def _file(folder: Path, manifest: dict[str, Any], **patch: object) -> Path:
     return file
 
 
-def test_status_tells_of_the_connector_and_each_organization(run: RunCommand) -> None:
-    ran = run("status", "-n", NAMESPACE)
-    assert ran.exit_code == ExitCode.OK
-    assert f"{NAMESPACE}/contoso: Ready; 2 of 5 organizations onboarded" in ran.out
-    assert f"{NAMESPACE}/contoso/fabrikam: Ready (Onboarded)" in ran.out
-    assert f"{NAMESPACE}/contoso: SignedIn=False SignInRequired: " in ran.out
+def test_status_shows_the_connector_and_each_organization(run: RunCommand) -> None:
+    result = run("status", "-n", NAMESPACE)
+    assert result.exit_code == ExitCode.OK
+    assert f"{NAMESPACE}/contoso: Ready; 2 of 5 organizations onboarded" in result.out
+    assert f"{NAMESPACE}/contoso/fabrikam: Ready (Onboarded)" in result.out
+    assert f"{NAMESPACE}/contoso: SignedIn=False SignInRequired: " in result.out
 
 
-def test_status_as_json_holds_the_resources_own_fields(run: RunCommand) -> None:
-    (found,) = json.loads(run("status", f"{NAMESPACE}/contoso", "-o", "json").out)["connectors"]
-    assert found["status"]["connectorId"].endswith("/contoso")
-    assert {each["spec"]["organization"] for each in found["organizations"]} >= {"contoso", "fabrikam"}
+def test_status_as_json_has_the_fields_of_the_resources(run: RunCommand) -> None:
+    (document,) = json.loads(run("status", f"{NAMESPACE}/contoso", "-o", "json").out)["connectors"]
+    assert document["status"]["connectorId"].endswith("/contoso")
+    assert {body["spec"]["organization"] for body in document["organizations"]} >= {"contoso", "fabrikam"}
 
 
 def test_status_as_a_table_has_one_row(run: RunCommand) -> None:
@@ -159,10 +159,10 @@ def test_status_as_a_table_has_one_row(run: RunCommand) -> None:
     assert row.split()[:4] == [f"{NAMESPACE}/contoso", "True", "True", "2"]
 
 
-def test_an_empty_namespace_says_where_else_to_look(run: RunCommand, namespace: str) -> None:
-    ran = run("status", "-n", namespace)
-    assert (ran.exit_code, ran.out) == (ExitCode.OK, "")
-    assert ran.err == f"There are no connectors in namespace {namespace}. Use -A for all namespaces.\n"
+def test_an_empty_namespace_is_noted_with_a_hint(run: RunCommand, namespace: str) -> None:
+    result = run("status", "-n", namespace)
+    assert (result.exit_code, result.out) == (ExitCode.OK, "")
+    assert result.err == f"There are no connectors in namespace {namespace}. Use -A for all namespaces.\n"
 
 
 WRONG_NAMES = [
@@ -171,19 +171,21 @@ WRONG_NAMES = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "words"), WRONG_NAMES)
+@pytest.mark.parametrize(("arguments", "message"), WRONG_NAMES)
 @pytest.mark.parametrize("command", ["status", "plan", "check", "authorize", "reconcile", "suspend", "resume"])
-def test_a_wrong_name_gets_a_suggestion(run: RunCommand, command: str, arguments: tuple[str, ...], words: str) -> None:
-    ran = run(command, *arguments)
-    assert (ran.exit_code, ran.out) == (ExitCode.USAGE, "")
-    assert ran.err.startswith("error: There is no connector ")
-    assert words in ran.err
-    assert ran.err.count("\n") == 1
+def test_an_unknown_name_gets_a_suggestion(
+    run: RunCommand, command: str, arguments: tuple[str, ...], message: str
+) -> None:
+    result = run(command, *arguments)
+    assert (result.exit_code, result.out) == (ExitCode.USAGE, "")
+    assert result.err.startswith("error: There is no connector ")
+    assert message in result.err
+    assert result.err.count("\n") == 1
 
 
 @pytest.fixture
 def azure_user(kube: KubernetesClient, cluster: Cluster, scenario: Scenario, tmp_path: Path) -> Path:
-    """The kubeconfig of somebody who may do nothing."""
+    """The kubeconfig of a user without permissions."""
     kube.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "somebody", "namespace": NAMESPACE}})
     token = kube.service_account_token("somebody", NAMESPACE)
     file = tmp_path / "kubeconfig"
@@ -196,27 +198,25 @@ COMMANDS = [("status",), ("support",), *((command, "contoso") for command in NAM
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_without_rights_every_command_says_which_one_is_missing(
+def test_without_permissions_every_command_names_the_missing_one(
     run: RunCommand, azure_user: Path, command: tuple[str, ...]
 ) -> None:
-    ran = run(*command, "-n", NAMESPACE, "--kubeconfig", azure_user)
-    assert (ran.exit_code, ran.out) == (ExitCode.NO_RIGHTS, "")
-    assert ran.err.startswith("error: Permission denied: ")
-    assert "azuredevopsconnectors" in ran.err
-    assert ran.err.count("\n") == 1
+    result = run(*command, "-n", NAMESPACE, "--kubeconfig", azure_user)
+    assert (result.exit_code, result.out) == (ExitCode.NO_RIGHTS, "")
+    assert result.err.startswith("error: Permission denied: ")
+    assert "azuredevopsconnectors" in result.err
+    assert result.err.count("\n") == 1
 
 
-def test_credentials_that_the_cluster_does_not_take_are_named_as_such(
-    run: RunCommand, cluster: Cluster, tmp_path: Path
-) -> None:
+def test_rejected_credentials_are_reported(run: RunCommand, cluster: Cluster, tmp_path: Path) -> None:
     file = tmp_path / "kubeconfig"
     file.write_text(kubeconfig(cluster.server, cluster.ca, token="nobody's"))
-    ran = run("status", "--kubeconfig", file)
-    assert (ran.exit_code, ran.out) == (ExitCode.NO_RIGHTS, "")
-    assert ran.err.startswith("error: The cluster rejects your credentials")
+    result = run("status", "--kubeconfig", file)
+    assert (result.exit_code, result.out) == (ExitCode.NO_RIGHTS, "")
+    assert result.err.startswith("error: The cluster rejects your credentials")
 
 
-def test_who_may_only_read_can_write_a_bundle_of_what_there_is_to_read(
+def test_a_bundle_contains_what_a_reader_may_read(
     run: RunCommand, azure_user: Path, kube: KubernetesClient, tmp_path: Path
 ) -> None:
     rules = [
@@ -234,84 +234,82 @@ def test_who_may_only_read_can_write_a_bundle_of_what_there_is_to_read(
         {"apiVersion": api, "kind": "RoleBinding", "metadata": place, "roleRef": reference, "subjects": [subject]}
     )
     try:
-        ran = run("support", "-n", NAMESPACE, "--kubeconfig", azure_user, "--to", tmp_path / "bundle.tar.gz")
+        result = run("support", "-n", NAMESPACE, "--kubeconfig", azure_user, "--to", tmp_path / "bundle.tar.gz")
     finally:
         kube.delete("RoleBinding", "readers", NAMESPACE)
-    assert ran.exit_code == ExitCode.OK
-    assert "events.yaml is missing: " in ran.err
+    assert result.exit_code == ExitCode.OK
+    assert "events.yaml is missing: " in result.err
     assert "connectors.yaml" in _members(tmp_path / "bundle.tar.gz")
 
 
 def test_an_unchanged_manifest_changes_nothing(run: RunCommand, scenario: Scenario, tmp_path: Path) -> None:
-    ran = run("plan", "-f", _file(tmp_path, scenario.manifest(**ADOPTED)), "--exit-code")
-    assert (ran.exit_code, ran.out) == (ExitCode.OK, f"{NAMESPACE}/contoso: Nothing would change in Azure.\n")
+    result = run("plan", "-f", _file(tmp_path, scenario.manifest(**ADOPTED)), "--exit-code")
+    assert (result.exit_code, result.out) == (ExitCode.OK, f"{NAMESPACE}/contoso: Nothing would change in Azure.\n")
 
 
-def test_a_changed_manifest_is_planned_and_azure_stays_as_it_is(
+def test_a_changed_manifest_is_planned_and_azure_is_not_changed(
     run: RunCommand, scenario: Scenario, tmp_path: Path
 ) -> None:
-    before = scenario.control.last()
+    marker = scenario.control.last()
     annotations = {"mode": "Enabled", "minimumSeverity": "High"}
     changed = _file(tmp_path, scenario.manifest(**ADOPTED), pullRequestAnnotations=annotations)
-    ran = run("plan", "-f", changed, "--exit-code", "-o", "json")
-    assert ran.exit_code == ExitCode.CHANGES
-    (made,) = json.loads(ran.out)["plans"]
-    assert [step["sentence"] for step in made["steps"]] == [
+    result = run("plan", "-f", changed, "--exit-code", "-o", "json")
+    assert result.exit_code == ExitCode.CHANGES
+    (planned,) = json.loads(result.out)["plans"]
+    assert [step["sentence"] for step in planned["steps"]] == [
         "turn pull request annotations on in contoso, from High up",
         "turn pull request annotations on in fabrikam, from High up",
     ]
-    assert scenario.writes(before) == []
+    assert scenario.writes(marker) == []
     assert "pullRequestAnnotations" not in scenario.connector()["spec"]
 
 
-def test_what_cannot_be_changed_is_refused_in_the_api_server_s_words(
+def test_a_change_of_an_immutable_field_is_refused_with_the_api_server_s_message(
     run: RunCommand, scenario: Scenario, tmp_path: Path
 ) -> None:
-    moved = scenario.manifest(azure={"location": "northeurope"}, **ADOPTED)
-    ran = run("plan", "-f", _file(tmp_path, moved))
-    assert ran.exit_code == ExitCode.NOT_OK
-    assert "location cannot be changed: a security connector cannot be moved." in ran.out
+    relocated = scenario.manifest(azure={"location": "northeurope"}, **ADOPTED)
+    result = run("plan", "-f", _file(tmp_path, relocated))
+    assert result.exit_code == ExitCode.NOT_OK
+    assert "location cannot be changed: a security connector cannot be moved." in result.out
 
 
-def test_a_connector_that_a_code_would_make_is_planned_without_the_code(
-    run: RunCommand, scenario: Scenario, tmp_path: Path
-) -> None:
-    before = scenario.control.last()
-    ran = run("plan", "-f", _file(tmp_path, scenario.manifest("brand-new")))
-    assert ran.exit_code == ExitCode.OK
-    assert "+ create the connector brand-new in westeurope" in ran.out
-    assert "Planned as if a new one-time code were in key code of Secret code" in ran.out
-    assert scenario.writes(before) == []
+def test_a_new_connector_is_planned_before_its_code_exists(run: RunCommand, scenario: Scenario, tmp_path: Path) -> None:
+    marker = scenario.control.last()
+    result = run("plan", "-f", _file(tmp_path, scenario.manifest("brand-new")))
+    assert result.exit_code == ExitCode.OK
+    assert "+ create the connector brand-new in westeurope" in result.out
+    assert "Planned as if a new one-time code were in key code of Secret code" in result.out
+    assert scenario.writes(marker) == []
 
 
-def test_deleting_what_was_adopted_is_planned_to_leave_it_in_azure(run: RunCommand) -> None:
-    ran = run("plan", f"{NAMESPACE}/contoso", "--delete")
-    assert "take the owner's tags off the connector" in ran.out
-    assert "The connector stays in Azure" in ran.out
+def test_the_planned_deletion_of_an_adopted_connector_keeps_it_in_azure(run: RunCommand) -> None:
+    result = run("plan", f"{NAMESPACE}/contoso", "--delete")
+    assert "remove the owner tags from the connector" in result.out
+    assert "The connector stays in Azure" in result.out
 
 
 def test_without_the_cluster_a_manifest_is_planned_against_azure_alone(
     run: RunCommand, scenario: Scenario, tmp_path: Path
 ) -> None:
-    ran = run("plan", "--offline", "-f", _file(tmp_path, scenario.manifest(**ADOPTED)))
-    assert ran.exit_code == ExitCode.NOT_OK
-    assert "set spec.adoptionPolicy to Always" in ran.out
+    result = run("plan", "--offline", "-f", _file(tmp_path, scenario.manifest(**ADOPTED)))
+    assert result.exit_code == ExitCode.NOT_OK
+    assert "set spec.adoptionPolicy to Always" in result.out
 
 
-def test_nobody_signed_in_is_told_how_to(
+def test_without_a_sign_in_the_command_to_sign_in_is_shown(
     run: RunCommand, scenario: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("AZURE_CLIENT_SECRET")
     monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "EnvironmentCredential")
-    ran = run("plan", "-f", _file(tmp_path, scenario.manifest(**ADOPTED)))
-    assert ran.exit_code == ExitCode.AZURE
-    assert f"az login --tenant {TENANT}" in ran.err
+    result = run("plan", "-f", _file(tmp_path, scenario.manifest(**ADOPTED)))
+    assert result.exit_code == ExitCode.AZURE
+    assert f"az login --tenant {TENANT}" in result.err
 
 
-def test_a_connector_in_order_passes_every_check(run: RunCommand) -> None:
-    ran = run("check", f"{NAMESPACE}/contoso")
-    assert ran.exit_code == ExitCode.OK
-    assert ran.out.splitlines() == [
+def test_a_healthy_connector_passes_every_check(run: RunCommand) -> None:
+    result = run("check", f"{NAMESPACE}/contoso")
+    assert result.exit_code == ExitCode.OK
+    assert result.out.splitlines() == [
         f"{NAMESPACE}/contoso: 15 passed",
         "  ✓ Cluster: Secret/sign-in-app",
         "  ✓ Azure: Readable, Connector, Authorized, OrganizationsAvailable",
@@ -323,35 +321,31 @@ def test_a_connector_in_order_passes_every_check(run: RunCommand) -> None:
     ]
 
 
-def test_check_of_a_manifest_names_what_fails_until_it_is_mended(
-    run: RunCommand, scenario: Scenario, tmp_path: Path
-) -> None:
+def test_a_failed_check_passes_after_the_cause_is_fixed(run: RunCommand, scenario: Scenario, tmp_path: Path) -> None:
     scenario.new_code()
     manifest = _file(tmp_path, scenario.manifest("brand-new"), organizations={"mode": "Selected", "names": [CLOSED]})
-    ran = run("check", "-f", manifest, "-o", "json")
-    assert ran.exit_code == ExitCode.NOT_OK
-    (connector,) = json.loads(ran.out)["connectors"]
+    result = run("check", "-f", manifest, "-o", "json")
+    assert result.exit_code == ExitCode.NOT_OK
+    (connector,) = json.loads(result.out)["connectors"]
     (failed,) = (check for check in connector["checks"] if check["status"] != "True")
     assert (failed["subject"], failed["name"], failed["reason"]) == (CLOSED, "ThirdPartyOAuthEnabled", "OAuthDisabled")
     scenario.control.change_organization(CLOSED, thirdPartyOauth=True)
-    mended = run("check", "-f", manifest)
+    repeated = run("check", "-f", manifest)
     scenario.control.change_organization(CLOSED, thirdPartyOauth=False)
-    assert (mended.exit_code, mended.out.splitlines()[0]) == (
+    assert (repeated.exit_code, repeated.out.splitlines()[0]) == (
         ExitCode.OK,
         f"{NAMESPACE}/brand-new: 8 passed",
     )
 
 
-def test_check_of_a_new_manifest_names_the_secret_that_is_missing(
-    run: RunCommand, scenario: Scenario, tmp_path: Path
-) -> None:
+def test_a_missing_secret_of_a_new_manifest_is_named(run: RunCommand, scenario: Scenario, tmp_path: Path) -> None:
     missing = {**SIGN_IN, "client": {**SIGN_IN["client"], "secretRef": {"name": "nowhere", "key": "k"}}}  # type: ignore[dict-item]
-    ran = run("check", "-f", _file(tmp_path, scenario.manifest("brand-new"), signIn=missing))
-    assert ran.exit_code == ExitCode.NOT_OK
-    assert "There is no Secret nowhere in namespace" in ran.out
+    result = run("check", "-f", _file(tmp_path, scenario.manifest("brand-new"), signIn=missing))
+    assert result.exit_code == ExitCode.NOT_OK
+    assert "There is no Secret nowhere in namespace" in result.out
 
 
-def test_what_was_imported_is_adopted_with_no_other_change_than_the_owner_s_tags(
+def test_adopting_an_imported_connector_changes_only_the_owner_tags(
     run: RunCommand, scenario: Scenario, tmp_path: Path
 ) -> None:
     scenario.control.add_connector(
@@ -362,34 +356,34 @@ def test_what_was_imported_is_adopted_with_no_other_change_than_the_owner_s_tags
         account=ACCOUNT,
         organizations=["tailspin", "northwind"],
     )
-    before = scenario.control.last()
+    marker = scenario.control.last()
     folder = tmp_path / "connectors"
-    ran = run("import", "-s", OTHER_SUBSCRIPTION, "--to", folder, "-n", NAMESPACE, "--account", ACCOUNT)
-    assert (ran.exit_code, ran.err) == (ExitCode.OK, f"{folder / 'from-portal.yaml'} written.\n")
+    result = run("import", "-s", OTHER_SUBSCRIPTION, "--to", folder, "-n", NAMESPACE, "--account", ACCOUNT)
+    assert (result.exit_code, result.err) == (ExitCode.OK, f"{folder / 'from-portal.yaml'} written.\n")
     assert run("import", "-s", OTHER_SUBSCRIPTION, "--to", folder).exit_code == ExitCode.USAGE
-    (made,) = json.loads(run("plan", "-f", folder, "-o", "json").out)["plans"]
-    assert [step["sentence"] for step in made["steps"]] == [
+    (planned,) = json.loads(run("plan", "-f", folder, "-o", "json").out)["plans"]
+    assert [step["sentence"] for step in planned["steps"]] == [
         "set the connector's tags (defender-devops-owner, defender-devops-resource)"
     ]
-    assert scenario.writes(before) == []
+    assert scenario.writes(marker) == []
     scenario.apply(yaml.safe_load((folder / "from-portal.yaml").read_text()))
     scenario.wait("Ready", "True", name="from-portal")
-    assert scenario.writes(before) == ["SecurityConnectors_Update"]
-    again = run("import", "-s", OTHER_SUBSCRIPTION)
-    assert again.out == ""
-    assert f"From_Portal is skipped: {NAMESPACE}/from-portal already manages it" in again.err
+    assert scenario.writes(marker) == ["SecurityConnectors_Update"]
+    repeated = run("import", "-s", OTHER_SUBSCRIPTION)
+    assert repeated.out == ""
+    assert f"From_Portal is skipped: {NAMESPACE}/from-portal already manages it" in repeated.err
 
 
-def test_a_look_that_was_asked_for_is_waited_for(run: RunCommand, scenario: Scenario) -> None:
-    ran = run("reconcile", f"{NAMESPACE}/contoso", "--wait")
-    assert ran.exit_code == ExitCode.OK
-    assert ran.out.startswith(f"{NAMESPACE}/contoso: Ready")
+def test_a_requested_reconcile_is_waited_for(run: RunCommand, scenario: Scenario) -> None:
+    result = run("reconcile", f"{NAMESPACE}/contoso", "--wait")
+    assert result.exit_code == ExitCode.OK
+    assert result.out.startswith(f"{NAMESPACE}/contoso: Ready")
     body = scenario.connector()
     annotation = body["metadata"]["annotations"]["defender-devops.io/reconcile-requested-at"]
     assert body["status"]["lastHandledReconcileAt"] == annotation
 
 
-def test_a_suspended_connector_is_shown_as_such_until_it_is_resumed(run: RunCommand, scenario: Scenario) -> None:
+def test_a_suspended_connector_is_shown_as_suspended_until_it_is_resumed(run: RunCommand, scenario: Scenario) -> None:
     assert run("suspend", f"{NAMESPACE}/contoso").exit_code == ExitCode.OK
     scenario.kube.wait(KIND, "contoso", NAMESPACE, until=lambda body: body["spec"]["suspend"])
     assert f"{NAMESPACE}/contoso: Suspended" in run("status", f"{NAMESPACE}/contoso").out
@@ -397,12 +391,12 @@ def test_a_suspended_connector_is_shown_as_such_until_it_is_resumed(run: RunComm
     assert not scenario.connector()["spec"].get("suspend")
 
 
-def test_suspending_what_comes_from_git_warns_of_the_next_sync(run: RunCommand, scenario: Scenario) -> None:
+def test_resuming_a_connector_from_git_warns_of_the_next_sync(run: RunCommand, scenario: Scenario) -> None:
     annotations = {"argocd.argoproj.io/tracking-id": "app"}
     scenario.kube.patch(KIND, "contoso", {"metadata": {"annotations": annotations}}, NAMESPACE)
-    ran = run("resume", f"{NAMESPACE}/contoso")
+    result = run("resume", f"{NAMESPACE}/contoso")
     scenario.kube.patch(KIND, "contoso", {"metadata": {"annotations": dict.fromkeys(annotations)}}, NAMESPACE)
-    assert "is managed by a GitOps tool: set suspend: false in git, too" in ran.err
+    assert "is managed by a GitOps tool: set suspend: false in git, too" in result.err
 
 
 def test_the_address_of_the_sign_in_page_is_printed(run: RunCommand, scenario: Scenario) -> None:
@@ -417,9 +411,9 @@ def _members(file: Path) -> dict[str, str]:
         return {member.name.rpartition("/")[2]: content.read().decode() for member, content in files if content}
 
 
-def test_a_bundle_holds_what_helps_and_no_secret(run: RunCommand, scenario: Scenario, tmp_path: Path) -> None:
-    ran = run("support", "-n", NAMESPACE, "--to", tmp_path / "bundle.tar.gz")
-    assert ran.exit_code == ExitCode.OK
+def test_a_bundle_contains_diagnostics_and_no_secret(run: RunCommand, scenario: Scenario, tmp_path: Path) -> None:
+    result = run("support", "-n", NAMESPACE, "--to", tmp_path / "bundle.tar.gz")
+    assert result.exit_code == ExitCode.OK
     members = _members(tmp_path / "bundle.tar.gz")
     assert set(members) == {
         "bundle.yaml",
@@ -451,58 +445,58 @@ def _as_plugin(shell: dict[str, str], *arguments: str) -> subprocess.CompletedPr
 
 
 def test_kubectl_runs_it_as_a_plugin(shell: dict[str, str]) -> None:
-    done = _as_plugin(shell, "defender-devops", "status", "-n", NAMESPACE, "-o", "table")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert f"{NAMESPACE}/contoso" in done.stdout
+    result = _as_plugin(shell, "defender-devops", "status", "-n", NAMESPACE, "-o", "table")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert f"{NAMESPACE}/contoso" in result.stdout
 
 
 def test_usage_errors_of_the_plugin_name_the_plugin(shell: dict[str, str]) -> None:
-    done = _as_plugin(shell, "defender-devops", "status", "--foo")
-    assert done.returncode == ExitCode.USAGE
-    assert done.stderr == "error: No such option: --foo. See kubectl defender-devops status --help.\n"
+    result = _as_plugin(shell, "defender-devops", "status", "--foo")
+    assert result.returncode == ExitCode.USAGE
+    assert result.stderr == "error: No such option: --foo. See kubectl defender-devops status --help.\n"
 
 
 def test_kubectl_completes_names_of_connectors(shell: dict[str, str]) -> None:
-    done = _as_plugin(shell, "__complete", "defender-devops", "status", "-n", NAMESPACE, "con")
-    assert done.stdout == "contoso\n:4\n"
+    result = _as_plugin(shell, "__complete", "defender-devops", "status", "-n", NAMESPACE, "con")
+    assert result.stdout == "contoso\n:4\n"
 
 
 def _on_terminal(shell: dict[str, str], *arguments: str) -> str:
     """What a terminal of 80 columns shows."""
-    ours, theirs = pty.openpty()
+    controller, terminal = pty.openpty()
     command = [str(_BIN / "defender-devops"), *arguments]
-    with subprocess.Popen(command, env={**shell, "COLUMNS": "80"}, stdout=theirs, stderr=theirs) as running:
-        os.close(theirs)
-        shown = b""
+    with subprocess.Popen(command, env={**shell, "COLUMNS": "80"}, stdout=terminal, stderr=terminal) as running:
+        os.close(terminal)
+        output = b""
         with contextlib.suppress(OSError):  # how the end of a terminal looks
-            while chunk := os.read(ours, 4096):
-                shown += chunk
+            while chunk := os.read(controller, 4096):
+                output += chunk
         running.wait(timeout=60)
-    os.close(ours)
-    return re.sub(r"\x1b\[[0-9;]*m", "", shown.decode()).replace("\r\n", "\n")
+    os.close(controller)
+    return re.sub(r"\x1b\[[0-9;]*m", "", output.decode()).replace("\r\n", "\n")
 
 
 def test_a_terminal_shows_a_tree_that_fits(shell: dict[str, str]) -> None:
-    shown = _on_terminal(shell, "status", f"{NAMESPACE}/contoso").splitlines()
-    assert shown[0].startswith(f"{NAMESPACE}/contoso  Ready since ")
-    assert any(line.startswith("├── ✓ Provisioned  ") for line in shown)
-    assert any("✓  fabrikam" in line for line in shown)
-    assert max(map(len, shown)) <= 80
+    output = _on_terminal(shell, "status", f"{NAMESPACE}/contoso").splitlines()
+    assert output[0].startswith(f"{NAMESPACE}/contoso  Ready since ")
+    assert any(line.startswith("├── ✓ Provisioned  ") for line in output)
+    assert any("✓  fabrikam" in line for line in output)
+    assert max(map(len, output)) <= 80
 
 
-def test_on_a_screen_the_sign_in_page_opens_in_the_browser(
+def test_on_a_desktop_the_sign_in_page_opens_in_the_browser(
     shell: dict[str, str], scenario: Scenario, tmp_path: Path
 ) -> None:
     browser, opened = tmp_path / "browser", tmp_path / "opened"
     browser.write_text(f'#!/bin/sh\necho "$1" > {opened}\n')
     browser.chmod(0o755)
-    shown = _on_terminal({**shell, "DISPLAY": ":0", "BROWSER": str(browser)}, "authorize", f"{NAMESPACE}/contoso")
+    output = _on_terminal({**shell, "DISPLAY": ":0", "BROWSER": str(browser)}, "authorize", f"{NAMESPACE}/contoso")
     page = scenario.connector()["status"]["signIn"]["url"]
     assert opened.read_text().strip() == page
-    assert shown == f"Opening {page}\nSign in as {ACCOUNT}.\n"
+    assert output == f"Opening {page}\nSign in as {ACCOUNT}.\n"
 
 
-def test_watching_tells_what_changes_until_it_is_interrupted(shell: dict[str, str], scenario: Scenario) -> None:
+def test_watching_shows_changes_until_it_is_interrupted(shell: dict[str, str], scenario: Scenario) -> None:
     command = [_BIN / "defender-devops", "status", "-w", "-n", NAMESPACE]
     with subprocess.Popen(command, env=shell, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as watching:
         assert watching.stdout is not None

@@ -1,4 +1,4 @@
-"""What the operator does in the cluster, against a real API server: what is assumed of it is seen to be so."""
+"""The cluster client against a real API server, whose behavior it depends on."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MANAGER = "defender-devops-operator"
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """One without an operator: nobody changes what is looked at here."""
+    """A cluster without an operator, so that nothing else changes its objects."""
     with start_prepared_cluster(tmp_path_factory.mktemp("cluster")) as started:
         yield started
 
@@ -50,9 +50,9 @@ def kube(cluster: Cluster) -> Iterator[Administrator]:
 @pytest.fixture
 async def client(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[KubernetesClient]:
     monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig))
-    made = KubernetesClient(CredentialsLoader())
-    yield made
-    await made.close()
+    client = KubernetesClient(CredentialsLoader())
+    yield client
+    await client.close()
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ async def _until(condition: Callable[[], Awaitable[bool]], seconds: float = 15.0
 
 
 class TestConnectors:
-    async def test_our_finalizer_comes_and_goes_beside_others(
+    async def test_the_finalizer_is_added_and_removed_beside_others(
         self, client: KubernetesClient, connector: dict[str, Any]
     ) -> None:
         connectors = Connectors(client)
@@ -119,25 +119,25 @@ class TestConnectors:
         with pytest.raises(KubernetesConflict):
             await Connectors(client).add_finalizer(other)
 
-    async def test_a_write_of_the_status_alone_does_not_get_in_the_way_of_a_finalizer(
+    async def test_a_write_of_the_status_does_not_prevent_a_finalizer(
         self, client: KubernetesClient, connector: dict[str, Any], namespace: str
     ) -> None:
         await Connectors(client).patch_status(namespace, "contoso", {"connectorId": "/subscriptions/x"})
         await Connectors(client).add_finalizer(connector)
 
-    async def test_a_status_patch_changes_what_it_names_and_nothing_else(
+    async def test_a_status_patch_changes_only_its_fields(
         self, client: KubernetesClient, connector: dict[str, Any], namespace: str
     ) -> None:
         connectors = Connectors(client)
         await connectors.patch_status(
             namespace, "contoso", {"connectorId": "/subscriptions/x", "observedGeneration": 1}
         )
-        after = await connectors.patch_status(namespace, "contoso", {"connectorId": None})
-        assert "connectorId" not in after["status"]
-        assert after["status"]["observedGeneration"] == 1
-        assert after["metadata"]["generation"] == connector["metadata"]["generation"]
+        updated = await connectors.patch_status(namespace, "contoso", {"connectorId": None})
+        assert "connectorId" not in updated["status"]
+        assert updated["status"]["observedGeneration"] == 1
+        assert updated["metadata"]["generation"] == connector["metadata"]["generation"]
 
-    async def test_a_status_patch_may_insist_on_the_version_it_was_made_from(
+    async def test_a_status_patch_may_require_a_resource_version(
         self, client: KubernetesClient, connector: dict[str, Any], namespace: str
     ) -> None:
         connectors, version = Connectors(client), connector["metadata"]["resourceVersion"]
@@ -151,15 +151,15 @@ class TestConnectors:
         with pytest.raises(KubernetesRefused, match="observedGeneration"):
             await Connectors(client).patch_status(namespace, "contoso", {"observedGeneration": "many"})
 
-    async def test_a_status_of_what_is_gone_is_not_found(self, client: KubernetesClient, namespace: str) -> None:
+    async def test_the_status_of_a_deleted_object_is_not_found(self, client: KubernetesClient, namespace: str) -> None:
         with pytest.raises(KubernetesNotFound):
             await Connectors(client).patch_status(namespace, "nobody", {})
 
-    async def test_items_lists_whole_bodies(
+    async def test_items_are_whole_bodies(
         self, client: KubernetesClient, connector: dict[str, Any], namespace: str
     ) -> None:
-        (found,) = [body async for body in Connectors(client).items(namespace)]
-        assert (found["kind"], found["metadata"]["uid"]) == ("AzureDevOpsConnector", connector["metadata"]["uid"])
+        (item,) = [body async for body in Connectors(client).items(namespace)]
+        assert (item["kind"], item["metadata"]["uid"]) == ("AzureDevOpsConnector", connector["metadata"]["uid"])
 
 
 class TestOrganizations:
@@ -169,21 +169,21 @@ class TestOrganizations:
         namespace = connector["metadata"]["namespace"]
         return await Organizations(client).create(namespace, "contoso-fabrikam", owner, "fabrikam")
 
-    async def test_a_generated_organization_is_made_by_us_and_owned_by_its_connector(
+    async def test_a_generated_organization_is_owned_by_its_connector(
         self, client: KubernetesClient, connector: dict[str, Any]
     ) -> None:
-        made = await self._create(client, connector)
-        assert made["spec"] == {"connectorRef": {"name": "contoso"}, "organization": "fabrikam"}
-        assert made["metadata"]["labels"]["defender-devops.io/generated"] == "true"
-        (owner,) = made["metadata"]["ownerReferences"]
+        created = await self._create(client, connector)
+        assert created["spec"] == {"connectorRef": {"name": "contoso"}, "organization": "fabrikam"}
+        assert created["metadata"]["labels"]["defender-devops.io/generated"] == "true"
+        (owner,) = created["metadata"]["ownerReferences"]
         assert (owner["uid"], owner["blockOwnerDeletion"]) == (connector["metadata"]["uid"], False)
-        (field,) = made["metadata"]["managedFields"]
+        (field,) = created["metadata"]["managedFields"]
         assert (field["manager"], field["operation"]) == (MANAGER, "Update")
 
-    async def test_what_a_user_has_made_under_that_name_is_left_alone(
+    async def test_a_resource_of_a_user_with_that_name_is_not_changed(
         self, client: KubernetesClient, kube: Administrator, connector: dict[str, Any], namespace: str
     ) -> None:
-        theirs = kube.create(
+        foreign = kube.create(
             {
                 "apiVersion": "defender-devops.io/v1alpha1",
                 "kind": "DevOpsOrganization",
@@ -193,64 +193,64 @@ class TestOrganizations:
         )
         with pytest.raises(KubernetesConflict):
             await self._create(client, connector)
-        assert kube.get("DevOpsOrganization", "contoso-fabrikam", namespace) == theirs
+        assert kube.get("DevOpsOrganization", "contoso-fabrikam", namespace) == foreign
 
-    async def test_making_it_twice_is_a_conflict_and_writes_nothing(
+    async def test_creating_it_twice_is_a_conflict_and_writes_nothing(
         self, client: KubernetesClient, kube: Administrator, connector: dict[str, Any], namespace: str
     ) -> None:
-        made = await self._create(client, connector)
+        created = await self._create(client, connector)
         with pytest.raises(KubernetesConflict):
             await self._create(client, connector)
         live = kube.get("DevOpsOrganization", "contoso-fabrikam", namespace)
-        assert live["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"]
+        assert live["metadata"]["resourceVersion"] == created["metadata"]["resourceVersion"]
 
-    async def test_only_the_version_that_was_looked_at_is_deleted(
+    async def test_only_the_version_that_was_read_is_deleted(
         self, client: KubernetesClient, kube: Administrator, connector: dict[str, Any], namespace: str
     ) -> None:
-        made = (await self._create(client, connector))["metadata"]
+        created = (await self._create(client, connector))["metadata"]
         patch = {"spec": {"onboarding": "Excluded"}}
         now = kube.patch("DevOpsOrganization", "contoso-fabrikam", patch, namespace)["metadata"]
         organizations = Organizations(client)
-        for uid, version in ((made["uid"], made["resourceVersion"]), ("0000", now["resourceVersion"])):
+        for uid, version in ((created["uid"], created["resourceVersion"]), ("0000", now["resourceVersion"])):
             with pytest.raises(KubernetesConflict):
                 await organizations.delete(namespace, "contoso-fabrikam", uid, version)
         await organizations.delete(namespace, "contoso-fabrikam", now["uid"], now["resourceVersion"])
         assert kube.get("DevOpsOrganization", "contoso-fabrikam", namespace) is None
 
-    async def test_letting_go_drops_our_marks_and_nothing_else(
+    async def test_a_release_removes_only_the_operators_marks(
         self, client: KubernetesClient, kube: Administrator, connector: dict[str, Any], namespace: str
     ) -> None:
         await self._create(client, connector)
-        theirs = {"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": "u"}
-        ours = kube.get("DevOpsOrganization", "contoso-fabrikam", namespace)["metadata"]["ownerReferences"]
+        foreign = {"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": "u"}
+        owner_references = kube.get("DevOpsOrganization", "contoso-fabrikam", namespace)["metadata"]["ownerReferences"]
         taken_over = kube.patch(
             "DevOpsOrganization",
             "contoso-fabrikam",
             {
-                "metadata": {"labels": {"team": "platform"}, "ownerReferences": [*ours, theirs]},
+                "metadata": {"labels": {"team": "platform"}, "ownerReferences": [*owner_references, foreign]},
                 "spec": {"onboarding": "Excluded"},
             },
             namespace,
         )
         released = await Organizations(client).release(DevOpsOrganization.model_validate(taken_over))
         assert released["metadata"]["labels"] == {"team": "platform"}
-        assert released["metadata"]["ownerReferences"] == [theirs]
+        assert released["metadata"]["ownerReferences"] == [foreign]
         assert released["spec"] == taken_over["spec"]
 
-    async def test_letting_go_of_what_has_changed_is_a_conflict(
+    async def test_a_release_of_a_changed_resource_is_a_conflict(
         self, client: KubernetesClient, kube: Administrator, connector: dict[str, Any], namespace: str
     ) -> None:
-        made = await self._create(client, connector)
+        created = await self._create(client, connector)
         kube.patch("DevOpsOrganization", "contoso-fabrikam", {"metadata": {"labels": {"a": "b"}}}, namespace)
         with pytest.raises(KubernetesConflict):
-            await Organizations(client).release(DevOpsOrganization.model_validate(made))
+            await Organizations(client).release(DevOpsOrganization.model_validate(created))
 
-    async def test_the_status_is_ours_to_write(
+    async def test_the_status_can_be_written(
         self, client: KubernetesClient, connector: dict[str, Any], namespace: str
     ) -> None:
         await self._create(client, connector)
-        after = await Organizations(client).patch_status(namespace, "contoso-fabrikam", {"organizationId": "1"})
-        assert after["status"]["organizationId"] == "1"
+        updated = await Organizations(client).patch_status(namespace, "contoso-fabrikam", {"organizationId": "1"})
+        assert updated["status"]["organizationId"] == "1"
 
 
 def _secret(namespace: str, name: str, value: str, **metadata: object) -> dict[str, Any]:
@@ -263,7 +263,7 @@ def _secret(namespace: str, name: str, value: str, **metadata: object) -> dict[s
 
 
 class TestSecrets:
-    async def test_one_key_is_read_and_does_not_show_itself(
+    async def test_one_key_is_read_and_hidden_in_repr(
         self, client: KubernetesClient, kube: Administrator, namespace: str
     ) -> None:
         kube.create(_secret(namespace, "a", "väl\nue"))
@@ -273,26 +273,28 @@ class TestSecrets:
         assert await Secrets(client).read_key(namespace, "a", "other") is None
         assert await Secrets(client).read_key(namespace, "b", "key") is None
 
-    async def test_changes_are_told_and_never_what_is_in_them(
+    async def test_changes_are_reported_without_the_content(
         self, client: KubernetesClient, kube: Administrator, namespace: str
     ) -> None:
         applied = {"annotations": {"kubectl.kubernetes.io/last-applied-configuration": "topsecret"}}
-        kube.create(_secret(namespace, "before", "topsecret", **applied))
-        told: list[tuple[str, str, bool]] = []
-        watch = SecretWatch(client, namespace, lambda space, name, version: told.append((space, name, bool(version))))
+        kube.create(_secret(namespace, "existing", "topsecret", **applied))
+        changes: list[tuple[str, str, bool]] = []
+        watch = SecretWatch(
+            client, namespace, lambda space, name, version: changes.append((space, name, bool(version)))
+        )
         task = asyncio.create_task(watch.run())
         await watch.synced.wait()
-        assert told == []
-        kube.create(_secret(namespace, "made", "topsecret", **applied))
-        kube.patch("Secret", "before", {"stringData": {"key": "other"}}, namespace)
+        assert changes == []
+        kube.create(_secret(namespace, "new", "topsecret", **applied))
+        kube.patch("Secret", "existing", {"stringData": {"key": "other"}}, namespace)
         kube.create(_secret(namespace, "release", "x") | {"type": "helm.sh/release.v1"})
-        kube.delete("Secret", "made", namespace)
+        kube.delete("Secret", "new", namespace)
 
-        async def all_told() -> bool:
-            return len(told) >= 3
+        async def all_reported() -> bool:
+            return len(changes) >= 3
 
-        await _until(all_told)
-        assert told == [(namespace, "made", True), (namespace, "before", True), (namespace, "made", False)]
+        await _until(all_reported)
+        assert changes == [(namespace, "new", True), (namespace, "existing", True), (namespace, "new", False)]
         assert "topsecret" not in str(vars(watch))
         assert watch.seconds_since_last_event() < 15
         task.cancel()
@@ -316,7 +318,7 @@ class TestSecrets:
 
 
 class TestServiceAccounts:
-    async def test_a_token_is_the_accounts_for_the_audience_and_is_kept(
+    async def test_a_token_has_account_and_audience_and_is_cached(
         self, client: KubernetesClient, kube: Administrator, namespace: str
     ) -> None:
         kube.create(
@@ -329,17 +331,17 @@ class TestServiceAccounts:
         assert claims["aud"] == ["api://AzureADTokenExchange"]
         assert claims["exp"] - claims["iat"] == 3600
         assert await accounts.token(namespace, "azure", "api://AzureADTokenExchange") is token
-        (kept,) = accounts._tokens.values()
-        left = kept.renew_at - asyncio.get_running_loop().time()
-        assert 2850 < left <= 2880
+        (cached,) = accounts._tokens.values()
+        remaining = cached.renew_at - asyncio.get_running_loop().time()
+        assert 2850 < remaining <= 2880
 
-    async def test_an_account_that_is_not_there_is_not_found(self, client: KubernetesClient, namespace: str) -> None:
+    async def test_a_missing_account_is_not_found(self, client: KubernetesClient, namespace: str) -> None:
         with pytest.raises(KubernetesNotFound, match='serviceaccounts "nobody" not found'):
             await ServiceAccounts(client).token(namespace, "nobody", "x")
 
 
 class TestEvents:
-    async def test_repeats_count_up_one_event_that_people_see(
+    async def test_repetitions_increment_one_visible_event(
         self, client: KubernetesClient, kube: Administrator, connector: dict[str, Any], namespace: str
     ) -> None:
         events = Events(client, "pod-1")
@@ -370,7 +372,7 @@ class TestEvents:
         with contextlib.suppress(asyncio.CancelledError):
             await task
 
-    async def test_a_namespace_that_is_going_takes_no_event_and_that_is_no_trouble(
+    async def test_an_event_for_a_terminating_namespace_is_dropped(
         self, client: KubernetesClient, kube: Administrator
     ) -> None:
         created = kube.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"generateName": "going-"}})
@@ -378,11 +380,11 @@ class TestEvents:
         holder = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x", "namespace": name}}
         held = kube.create({**holder, "metadata": {**holder["metadata"], "finalizers": ["test.example/hold"]}})
         kube.delete("Namespace", name)
-        lost = asyncio.Event()
-        events = Events(client, "pod-1", lost.set)
+        dropped = asyncio.Event()
+        events = Events(client, "pod-1", dropped.set)
         task = asyncio.create_task(events.run())
         events.emit(held | {"apiVersion": "v1", "kind": "ConfigMap"}, "Normal", "Deleting", "It goes.")
-        await asyncio.wait_for(lost.wait(), 10)
+        await asyncio.wait_for(dropped.wait(), 10)
         assert not task.done()
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -391,7 +393,7 @@ class TestEvents:
 
 
 class TestClient:
-    async def test_a_cluster_is_known_by_the_uid_of_kube_system(
+    async def test_a_cluster_is_identified_by_the_uid_of_kube_system(
         self, client: KubernetesClient, kube: Administrator
     ) -> None:
         assert await cluster_uid(client) == kube.get("Namespace", "kube-system")["metadata"]["uid"]
@@ -411,7 +413,7 @@ class TestClient:
         names = {item["metadata"]["name"] async for item in client.items(path("v1", "configmaps", namespace))}
         assert {f"many-{number}" for number in range(10)} <= names
 
-    async def test_a_token_that_is_none_ends_in_an_error_that_may_pass(
+    async def test_an_invalid_token_is_a_transient_error(
         self, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         config = yaml.safe_load(cluster.kubeconfig.read_text())

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import string
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -21,13 +22,16 @@ from defender_devops.api.azure_types import (
 )
 from defender_devops.api.connector import parse_connector
 from defender_devops.api.organization import parse_organization
+from defender_devops.cli.import_.command import _file_content
 from defender_devops.cli.import_.discovery import ExistingConnector
 from defender_devops.cli.import_.manifests import GeneratedManifests, ManifestOptions, generate_manifests, managed_by
+from defender_devops.cluster.kubernetes_yaml import load_yaml
 from defender_devops.reconcile.actions.action import AzureAction
 from defender_devops.reconcile.actions.azure import SetTags
 from defender_devops.reconcile.facts.assessment import assess
 from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot, Owner
 from defender_devops.reconcile.plan.diff import differences
+from tests.support.kubectl import read_with_kubectl
 from tests.unit.reconcile.builder import UID
 
 TENANT = "11111111-1111-1111-1111-111111111111"
@@ -189,7 +193,10 @@ def test_the_owner_of_a_connector_is_read_from_its_tags() -> None:
 
 
 _names = st.lists(
-    st.text(string.ascii_letters + string.digits, min_size=1, max_size=8), max_size=6, unique_by=str.lower
+    st.text(string.ascii_letters + string.digits, min_size=1, max_size=8)
+    | st.sampled_from(["1e3", "25921e05", "y", "NO", "0o17", "0x1F", "null", "on"]),
+    max_size=6,
+    unique_by=str.lower,
 )
 _severities = st.sampled_from([None, "High", "Medium", "Low"])
 
@@ -223,7 +230,9 @@ def _worlds(draw: st.DrawFn) -> ExistingConnector:
 @settings(max_examples=80)
 @given(_worlds())
 def test_adopting_imported_manifests_changes_only_the_owner_tags(world: ExistingConnector) -> None:
-    connector, *organizations = generate_manifests(world, OPTIONS).manifests
+    result = generate_manifests(world, OPTIONS)
+    assert load_yaml(_file_content(result).encode()) == list(result.manifests)
+    connector, *organizations = result.manifests
     snapshot = ConnectorSnapshot(
         connector=parse_connector({**connector, "metadata": {**connector["metadata"], "uid": UID}}),
         owner=Owner("cluster", UID),
@@ -233,3 +242,13 @@ def test_adopting_imported_manifests_changes_only_the_owner_tags(world: Existing
     steps = [step for step in differences(assess(snapshot)) if isinstance(step, AzureAction)]
     assert [type(step) for step in steps] == [SetTags]
     assert steps[0].tags["team"] == "blue"  # type: ignore[attr-defined]
+
+
+def test_kubectl_reads_the_names_that_are_written(tmp_path: Path) -> None:
+    names = ["0o17", "1e3", "25921e05", "NO", "y"]
+    free = (cloud_organization("other", FREE),)
+    result = generate_manifests(existing(*(cloud_organization(name) for name in names), not_onboarded=free), OPTIONS)
+    file = tmp_path / "manifest.yaml"
+    file.write_text(_file_content(result))
+    (resource,) = read_with_kubectl(file)
+    assert resource["spec"]["organizations"]["names"] == names

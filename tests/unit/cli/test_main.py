@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from defender_devops.cli import commands, main
 from defender_devops.cli.exit_codes import ExitCode
 from defender_devops.errors import Forbidden
 from tests.support.command_line import RunCommand
 from tests.support.fakes.kubernetes_api import write_kubeconfig
+from tests.support.manifests import connector
 
 USAGE_ERRORS = [
     (("stats",), "No such command 'stats'. Did you mean 'status'?"),
@@ -124,6 +126,25 @@ def test_an_invalid_endpoint_names_its_variable(run: RunCommand, monkeypatch: py
     result = run("import", "-s", "22222222-2222-2222-2222-222222222222")
     assert result.exit_code == ExitCode.USAGE
     assert "DEFENDER_DEVOPS_ARM_ENDPOINT is invalid" in result.err
+
+
+VALUES = ["2024-02-30", "2024-01-01", "12:30", "=", "1e3"]
+
+
+@pytest.mark.parametrize("value", VALUES)
+def test_any_scalar_in_a_manifest_is_checked_as_kubectl_reads_it(
+    run: RunCommand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    """A tag must be a string: the API server accepts those that kubectl reads as one, and rejects a number."""
+    file = tmp_path / "connector.yaml"
+    file.write_text(yaml.safe_dump(connector("azure: {tags: {team: TAG}}")).replace("TAG", value))
+    monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "EnvironmentCredential")
+    result = run("plan", "--offline", "-f", file)
+    if value == "1e3":
+        assert result.exit_code == ExitCode.USAGE
+        assert "spec.azure.tags" in result.err
+    else:
+        assert (result.exit_code, "Nobody is signed in" in result.err) == (ExitCode.AZURE, True)
 
 
 def test_an_unreachable_entra_id_is_not_called_a_missing_sign_in(
