@@ -1,8 +1,9 @@
-"""docs/install-aks.md, run as a reader would: variables are set, values are valid, grants match the connector."""
+"""The commands of the pages: docs/install-aks.md is run as a reader would, those of every page can be pasted."""
 
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from functools import cache
@@ -15,7 +16,7 @@ import yaml
 from defender_devops.api.connector import parse_connector
 from sandbox.cluster import binary
 from tests.support.chart.helm import ROOT
-from tests.support.chart.install_page import APP_ID, PAGE, az_calls, write_azure_programs
+from tests.support.chart.install_page import APP_ID, CLIENT_ID, PAGE, az_calls, write_azure_programs
 from tests.support.pages import Shell, shell_blocks, write_program
 
 
@@ -50,6 +51,42 @@ exec {binary("helm")} template "$@" > {folder}/rendered.$n.yaml"""
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory: pytest.TempPathFactory) -> Reader:
     return Reader(tmp_path_factory.mktemp("reader"))
+
+
+SHORT = [ROOT / "README.md", ROOT / "deploy/helm/defender-devops-operator/README.md"]
+
+
+@pytest.mark.parametrize("page", SHORT, ids=["repository", "chart"])
+def test_the_short_versions_render(tmp_path: Path, page: Path) -> None:
+    """The commands of the READMEs, with the variables that a reader has set."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    write_azure_programs(programs)
+    write_program(programs, "kubectl", ":")
+    write_program(
+        programs,
+        "helm",
+        f"""shift; for a; do shift; [ "$a" = --create-namespace ] || set -- "$@" "$a"; done
+exec {binary("helm")} template "$@" >> {tmp_path}/rendered.yaml""",
+    )
+    (tmp_path / "deploy").symlink_to(ROOT / "deploy")
+    shell = Shell(tmp_path, tmp_path, {"CLIENT_ID": CLIENT_ID, "TENANT": CLIENT_ID, "REGISTRY": "registry.contoso.com"})
+    for block in shell_blocks(page):
+        if "helm" in block.commands:
+            shell.run(block)
+    text = (tmp_path / "rendered.yaml").read_text()
+    assert re.search(r"image: \"registry\.contoso\.com/\S*defender-devops-operator:", text)
+
+
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md"), SHORT[1]]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_command_of_a_page_can_be_pasted(page: Path) -> None:
+    for block in shell_blocks(page):
+        run = subprocess.run(["bash", "-n", "-c", block.commands], capture_output=True, text=True, check=False)
+        assert run.returncode == 0, f"{block.heading}: {run.stderr}"
+        assert re.findall(r"<[a-z][^<>\n]*>|…", block.commands) == [], block.heading
 
 
 def test_the_connector_is_valid(reader: Reader) -> None:
@@ -134,11 +171,25 @@ def azure_cli(folder: Path) -> Path:
     return python
 
 
+def calls_of_other_pages(folder: Path) -> list[list[str]]:
+    """The `az` commands of all pages but the installation."""
+    programs = folder / "bin"
+    programs.mkdir()
+    write_azure_programs(programs)
+    write_program(programs, "kubectl", ":")
+    shell = Shell(folder, folder, {"SUBSCRIPTION": "22222222-2222-2222-2222-222222222222"})
+    for page in PAGES:
+        for block in shell_blocks(page):
+            if page != PAGE and re.search(r"\baz ", block.commands):
+                shell.run(block)
+    return az_calls(programs)
+
+
 @pytest.mark.long
 def test_the_azure_cli_accepts_every_command(reader: Reader, tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.getbasetemp() / "azure-cli"
     python = azure_cli(folder)
-    calls = [call for call in az_calls(reader.bin) if call]
+    calls = az_calls(reader.bin) + calls_of_other_pages(tmp_path_factory.mktemp("other-pages"))
     environment = {"AZURE_CONFIG_DIR": str(folder / "config"), "PATH": "/usr/bin:/bin", "HOME": str(folder)}
 
     def parse(commands: list[list[str]]) -> subprocess.CompletedProcess[str]:
