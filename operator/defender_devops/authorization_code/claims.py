@@ -1,4 +1,4 @@
-"""The account that a one-time code was issued to, if the code contains it.
+"""The claims of a one-time code: the account that it was issued to, and whose token it is.
 
 A code is a JWT. Its signature is not checked, and the format is an observation rather than documented, so a claim only
 ever keeps the operator from sending a code; no access is granted because of one.
@@ -8,30 +8,35 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from pydantic import SecretStr
 
 from defender_devops.text import printable
 
-__all__ = ["account_in_code"]
+__all__ = ["account_in_code", "decode_claims"]
 
 _ACCOUNT_CLAIMS: Final = ("upn", "preferred_username", "unique_name", "email")
 _ACCOUNT_MAX: Final = 256
 _JWT_PARTS: Final = 3
 
 
-def account_in_code(code: SecretStr) -> str | None:
-    """Return the user principal name in a code's claims, or None if it contains none."""
-    parts = code.get_secret_value().split(".")
+def decode_claims(code: str) -> Mapping[str, Any] | None:
+    """Return the claims of a JSON Web Token of three parts; None if it is not one. The signature is not verified."""
+    parts = code.split(".")
     if len(parts) != _JWT_PARTS:
         return None
     try:
-        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+        header, claims = (json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))) for part in parts[:2])
     except (ValueError, RecursionError):
         return None
-    if not isinstance(claims, dict):
-        return None
+    return claims if isinstance(header, dict) and isinstance(claims, dict) else None
+
+
+def account_in_code(code: SecretStr) -> str | None:
+    """Return the user principal name in a code's claims, or None if it contains none."""
+    claims = decode_claims(code.get_secret_value()) or {}
     for claim in _ACCOUNT_CLAIMS:
         account = claims.get(claim)
         if isinstance(account, str) and "@" in account and len(account) <= _ACCOUNT_MAX:

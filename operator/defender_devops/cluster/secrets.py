@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Final
+from typing import Final, NamedTuple
 
 from pydantic import SecretBytes
 
 from defender_devops.cluster.client import Body, KubernetesClient, path
 from defender_devops.errors import KubernetesNotFound
 
-__all__ = ["Secrets"]
+__all__ = ["Secrets", "TypedValue"]
 
 _PLURAL: Final = "secrets"
+
+
+class TypedValue(NamedTuple):
+    """The value of one key.
+
+    Attributes:
+        secret_type: type of the Secret, such as Opaque.
+        value: decoded value.
+    """
+
+    secret_type: str
+    value: SecretBytes
 
 
 class Secrets:
@@ -40,11 +52,16 @@ class Secrets:
 
     async def read_key(self, namespace: str, name: str, key: str) -> SecretBytes | None:
         """Return the value of one key, or None if the Secret or the key does not exist, or is not base64."""
-        body = await self.read(namespace, name)
-        encoded = ((body or {}).get("data") or {}).get(key)
+        typed = await self.read_typed_key(namespace, name, key)
+        return typed.value if typed is not None else None
+
+    async def read_typed_key(self, namespace: str, name: str, key: str) -> TypedValue | None:
+        """Return the value of one key with the type of its Secret, or None as `read_key`."""
+        body = await self.read(namespace, name) or {}
+        encoded = (body.get("data") or {}).get(key)
         if encoded is None:
             return None
         try:
-            return SecretBytes(base64.b64decode(encoded, validate=True))
+            return TypedValue(str(body.get("type", "Opaque")), SecretBytes(base64.b64decode(encoded, validate=True)))
         except (binascii.Error, ValueError):
             return None

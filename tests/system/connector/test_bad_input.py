@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -298,7 +299,7 @@ def test_a_conflict_over_an_organization_that_nobody_named_leaves_the_connector_
 
 @pytest.mark.parametrize(
     ("pasted", "reason"),
-    [("", "AuthorizationCodeInvalid"), ("not-a-code", "AuthorizationCodeInvalid")],
+    [("", "AuthorizationCodeInvalid"), ("1.AXkA-a-code-of-entra", "AuthorizationCodeInvalid")],
     ids=["nothing", "something else"],
 )
 def test_what_cannot_be_a_code_is_refused_unsent_and_a_code_is_taken_at_once(
@@ -308,6 +309,48 @@ def test_what_cannot_be_a_code_is_refused_unsent_and_a_code_is_taken_at_once(
     scenario.apply(scenario.manifest())
     connector = scenario.wait("Authorized", "False", reason)
     assert "Secret code" in message(connector, "Authorized")
+    assert scenario.writes() == []
+    scenario.new_code()
+    scenario.wait("Ready", "True")
+
+
+def test_a_code_of_an_unusual_format_is_sent_once_with_a_warning(scenario: Scenario) -> None:
+    scenario.secret("code", code="not-a-json-web-token")
+    scenario.apply(scenario.manifest())
+    connector = scenario.wait("Authorized", "False", "TokenExchangeFailed")
+    assert "does not have the usual format" in message(connector, "Authorized")
+    sent_codes = [code for entry in scenario.control.journal() for code in entry.get("codes", [])]
+    assert len(sent_codes) == 1
+    scenario.new_code()
+    scenario.wait("Ready", "True")
+
+
+def test_the_token_of_a_service_account_never_leaves_the_cluster(scenario: Scenario) -> None:
+    """codeSecretRef can name any Secret of the namespace; that of a service account is not sent as a code."""
+    name, namespace = "robot-token", scenario.namespace
+    scenario.kube.apply(
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "robot", "namespace": namespace}}
+    )
+    token = scenario.kube.service_account_token("robot", namespace, ["https://kubernetes.default.svc"])
+    scenario.kube.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "type": "kubernetes.io/service-account-token",
+            "metadata": {
+                "name": name,
+                "namespace": namespace,
+                "annotations": {"kubernetes.io/service-account.name": "robot"},
+            },
+            "data": {"token": base64.b64encode(token.encode()).decode()},
+        }
+    )
+    scenario.apply(scenario.manifest(authorization={"codeSecretRef": {"name": name, "key": "token"}}))
+    connector = scenario.wait("Authorized", "False", "AuthorizationCodeInvalid")
+    assert "type kubernetes.io/service-account-token" in message(connector, "Authorized")
+    scenario.secret("code", code=token)
+    scenario.apply(scenario.manifest(authorization={"codeSecretRef": {"name": "code", "key": "code"}}))
+    scenario.wait_until(lambda body: "Kubernetes service account" in message(body, "Authorized"))
     assert scenario.writes() == []
     scenario.new_code()
     scenario.wait("Ready", "True")

@@ -11,7 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from defender_devops.authorization_code.code import InvalidCode, parse_code
+from defender_devops.api.names import TOKEN_SECRET_TYPE
+from defender_devops.authorization_code.code import CODE_KEY, InvalidCode, check_secret_type, code_warning, parse_code
 
 
 def part(value: object) -> str:
@@ -37,30 +38,116 @@ def test_the_code_is_extracted_from_the_pasted_text(pasted: str) -> None:
     assert parse_code(SecretStr(pasted)).get_secret_value() == CODE
 
 
+def jwt(**claims: object) -> str:
+    return f"{part({'alg': 'RS256'})}.{part(claims)}.canary"
+
+
+OTHER_SECRETS: list[tuple[str, str]] = [
+    ("0.AXkA_secret-canary", "refresh token of Entra ID"),
+    ("1.AXkA_secret-canary", "refresh token of Entra ID"),
+    ("M.C507_BL2.2.U.secret-canary", "refresh token of Entra ID"),
+    ("https://localhost/?code=1.Asecret-canary&session_state=1", "refresh token of Entra ID"),
+    ("abc8Q~canary" + "x" * 28, "client secret of Entra ID"),
+    ("canary" + "a" * 70 + "AZDOabcd", "personal access token"),
+    ("canary" + "a" * 46, "personal access token"),
+    ("ghp_canary", "Git service"),
+    ("-----BEGIN RSA PRIVATE KEY-----canary", "a key or a certificate"),
+    ('{"auths":{"canary":1}}', "characters that no code has"),
+    ("p\xe4ssw\xf6rt-canary", "characters that no code has"),
+    (
+        jwt(iss="https://kubernetes.default.svc.cluster.local", sub="system:serviceaccount:a:b"),
+        "Kubernetes service account",
+    ),
+    (jwt(iss="kubernetes/serviceaccount", **{"kubernetes.io": {}}), "Kubernetes service account"),
+    (jwt(iss="https://oidc.eks.eu-west-1.amazonaws.com/id/A", aud=["sts.amazonaws.com"]), "amazonaws.com"),
+    (jwt(iss="https://sts.windows.net/tenant/", aud="499b84ac-1321-427f-aa17-267ca6975798"), "Entra ID"),
+    (jwt(iss="https://login.microsoftonline.com/tenant/v2.0", aud="client"), "Entra ID"),
+    (jwt(aud="https://management.azure.com/"), "management.azure.com"),
+    (jwt(aud=["app.vstoken.visualstudio.com", "https://graph.microsoft.com"]), "graph.microsoft.com"),
+    (jwt(iss="https://token.actions.githubusercontent.com"), "githubusercontent.com"),
+    (jwt(iss="https://accounts.google.com"), "accounts.google.com"),
+    (jwt(iss="https://visualstudio.com.evil.example"), "evil.example"),
+]
+
+
+@pytest.mark.parametrize(("pasted", "message"), OTHER_SECRETS, ids=range(len(OTHER_SECRETS)))
+def test_what_is_certainly_something_else_is_rejected_and_not_repeated(pasted: str, message: str) -> None:
+    with pytest.raises(InvalidCode, match=message) as caught:
+        parse_code(SecretStr(pasted))
+    assert "canary" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("pasted", "message"),
     [
         ("", "Nothing was pasted"),
         (" \n\t", "Nothing was pasted"),
-        ("0.AXkA_secret-canary", "code of Entra ID"),
-        ("1.AXkA_secret-canary", "code of Entra ID"),
-        ("M.C507_BL2.2.U.secret-canary", "code of Entra ID"),
-        ("https://localhost/?code=1.Asecret-canary&session_state=1", "code of Entra ID"),
         ("https://portal.azure.com/?error=access_denied", "refusal"),
         ("https://portal.azure.com/?state=secret-canary", "no code"),
         ("https://[broken", "not a valid one"),
-        (CODE.rsplit(".", 1)[0], "cut off"),
-        (CODE[10:], "cut off"),
-        ("a.b.c", "cannot be decoded"),
-        (f"{part([1])}.{part({})}.x", "cannot be decoded"),
-        ("secret-canary", "three parts"),
         ("x" * 20_000, "longer than any code"),
     ],
 )
-def test_an_invalid_code_is_rejected_before_it_is_sent_and_not_repeated(pasted: str, message: str) -> None:
+def test_a_text_without_a_code_is_rejected(pasted: str, message: str) -> None:
     with pytest.raises(InvalidCode, match=message) as caught:
         parse_code(SecretStr(pasted))
     assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {},
+        {"iss": "app.vstoken.visualstudio.com", "aud": "app.vstoken.visualstudio.com|vso:1"},
+        {"iss": "vstoken", "aud": None, "sub": 7},
+        {"iss": "https://app.vssps.visualstudio.com", "aud": ["https://dev.azure.com"]},
+        {"iss": "https://[broken", "aud": {"a": 1}},
+    ],
+)
+def test_claims_that_decide_nothing_let_a_code_pass(claims: dict[str, object]) -> None:
+    code = SecretStr(jwt(**claims))
+    assert parse_code(code) == code
+    assert code_warning(code) is None
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        CODE.rsplit(".", 1)[0],
+        CODE[10:],
+        "a.b.c",
+        f"{part([1])}.{part({})}.x",
+        "opaque-value",
+        f"{CODE}.four.five",
+    ],
+)
+def test_an_unusual_format_is_a_warning_and_no_rejection(code: str) -> None:
+    assert parse_code(SecretStr(code)) == SecretStr(code)
+    warning = code_warning(SecretStr(code))
+    assert warning
+    assert code not in warning
+
+
+@pytest.mark.parametrize(
+    ("secret_type", "key", "accepted"),
+    [
+        ("Opaque", "code", True),
+        (TOKEN_SECRET_TYPE, CODE_KEY, True),
+        (TOKEN_SECRET_TYPE, "refresh-token", False),
+        (TOKEN_SECRET_TYPE, "access-token", False),
+        ("kubernetes.io/service-account-token", "token", False),
+        ("kubernetes.io/dockerconfigjson", ".dockerconfigjson", False),
+        ("kubernetes.io/tls", "tls.key", False),
+        ("helm.sh/release.v1", "release", False),
+        ("defender-devops.io/signin-key", "key", False),
+    ],
+)
+def test_only_secrets_that_can_hold_a_code_are_read_as_one(secret_type: str, key: str, accepted: bool) -> None:
+    if accepted:
+        check_secret_type(secret_type, key)
+    else:
+        with pytest.raises(InvalidCode, match=f"type {secret_type}"):
+            check_secret_type(secret_type, key)
 
 
 @given(st.text(max_size=300) | st.from_regex(r"https://[a-z]{1,5}/\?code=.{0,40}"))
@@ -70,4 +157,6 @@ def test_any_text_is_a_code_or_is_rejected(pasted: str) -> None:
         code = parse_code(SecretStr(pasted)).get_secret_value()
     except InvalidCode:
         return
-    assert len(code.split(".")) == 3
+    assert code.isascii()
+    assert code.isprintable()
+    code_warning(SecretStr(code))

@@ -170,12 +170,14 @@ class AuthorizationCode:
         problem: why there is no code, or why it is rejected before it is used; with how to fix it.
         refused: there is a code, but Defender could not redeem it.
         account: account that the code was issued to, if the code contains it.
+        warning: what is unusual about a code that is sent all the same.
     """
 
     sha256: str | None = None
     problem: str | None = None
     refused: bool = False
     account: str | None = None
+    warning: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
+import structlog
 from pydantic import SecretStr
 
 from defender_devops.api.connector import AuthorizationMethod, AzureDevOpsConnector
 from defender_devops.api.schema.fields import SecretKeyRef
 from defender_devops.authorization_code.claims import account_in_code
-from defender_devops.authorization_code.code import InvalidCode, parse_code
+from defender_devops.authorization_code.code import InvalidCode, check_secret_type, code_warning, parse_code
 from defender_devops.authorization_code.pasted_codes import PastedCodes
 from defender_devops.authorization_code.used_codes import used_code_hashes
 from defender_devops.cluster.secrets import Secrets
@@ -19,6 +21,8 @@ from defender_devops.reconcile.cache.resource_cache import Key, ResourceCache
 from defender_devops.reconcile.facts.snapshot import AuthorizationCode
 
 __all__ = ["OneTimeCodes"]
+
+_log: Final = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +99,7 @@ class OneTimeCodes:
         has_no_token_secret = versions.token == "" and versions.written is None
         pasted = None if has_no_token_secret else await self.pasted.get(connector)
         if pasted is not None:  # not cached: once it was sent, the next reconcile removes it from the token Secret
-            return AuthorizationCode(sha256_hex(pasted), account=account_in_code(pasted)), pasted
+            return _as_state(pasted), pasted
         code, value = await self._read(connector, reference)
         if versions.code is not None and versions.token is not None:
             self._cache[uid] = _CachedCode(versions, reference, code)
@@ -108,15 +112,16 @@ class OneTimeCodes:
     async def _read(
         self, connector: AzureDevOpsConnector, reference: SecretKeyRef
     ) -> tuple[AuthorizationCode, SecretStr | None]:
-        value = await self.secrets.read_key(connector.metadata.namespace, reference.name, reference.key)
-        if value is None:
+        typed = await self.secrets.read_typed_key(connector.metadata.namespace, reference.name, reference.key)
+        if typed is None:
             problem = (
                 f"There is no Secret {reference.name} with a key {reference.key} in namespace "
                 f"{connector.metadata.namespace}. Put a one-time code of Defender's authorization dialog there."
             )
             return AuthorizationCode(problem=problem), None
         try:
-            code = parse_code(SecretStr(value.get_secret_value().decode(errors="replace")))
+            check_secret_type(typed.secret_type, reference.key)
+            code = parse_code(SecretStr(typed.value.get_secret_value().decode(errors="replace")))
         except InvalidCode as error:
             return AuthorizationCode(
                 problem=f"Secret {reference.name}, key {reference.key}: {error}", refused=True
@@ -130,4 +135,11 @@ class OneTimeCodes:
                 "only once. Give each connector a Secret of its own, with a code of its own."
             )
             return AuthorizationCode(problem=problem, refused=True), None
-        return AuthorizationCode(digest, account=account_in_code(code)), code
+        state = _as_state(code)
+        if state.warning and digest not in used_code_hashes(connector.status.authorization):
+            _log.warning("unusual one-time code", secret=reference.name, message=state.warning)
+        return state, code
+
+
+def _as_state(code: SecretStr) -> AuthorizationCode:
+    return AuthorizationCode(sha256_hex(code), account=account_in_code(code), warning=code_warning(code))

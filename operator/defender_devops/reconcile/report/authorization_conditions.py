@@ -55,11 +55,12 @@ def authorized(assessment: Assessment, failure: Failure | None = None) -> Condit
 def _problem(assessment: Assessment, authorization: Authorization) -> ConditionResult:
     """Return the result for an authorization that does not work, or may not."""
     if authorization.state is AuthorizationState.EXCHANGE_FAILED:
-        attempt = "use its authorization"
+        attempt, warning = "use its authorization", ""
         if _uses_code(assessment):
             attempt = "redeem the one-time code, which cannot be used again"
+            warning = f" {assessment.snapshot.code.warning}" if assessment.snapshot.code.warning else ""
         detail = f": {truncate(authorization.detail, QUOTED_MAX).rstrip('.')}" if authorization.detail else ""
-        message = f"Defender for Cloud could not {attempt}{detail}. {how_to_authorize(assessment)}"
+        message = f"Defender for Cloud could not {attempt}{detail}.{warning} {how_to_authorize(assessment)}"
         return ConditionResult("False", Reason.TOKEN_EXCHANGE_FAILED, message, needs_user_action=True)
     if authorization.state is AuthorizationState.WRONG_ACCOUNT:
         message = (

@@ -85,7 +85,8 @@ class ConnectorPages:
             return self.context.message(connector, "No code is needed", message, status=409)
         pasted = (await request.post()).get("code")
         try:
-            await self.codes.put(connector, parse_code(SecretStr(pasted if isinstance(pasted, str) else "")))
+            code = parse_code(SecretStr(pasted if isinstance(pasted, str) else ""))
+            await self.codes.put(connector, code)
         except InvalidCode as problem:
             return self._page(request, connector, code_problem=str(problem), status=422)
         except OperatorError as error:

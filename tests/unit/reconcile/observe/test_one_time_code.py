@@ -10,7 +10,7 @@ from pydantic import SecretBytes, SecretStr
 
 from defender_devops.api.connector import AzureDevOpsConnector, parse_connector
 from defender_devops.authorization_code.pasted_codes import PastedCodes
-from defender_devops.cluster.secrets import Secrets
+from defender_devops.cluster.secrets import Secrets, TypedValue
 from defender_devops.hashes import sha256_hex
 from defender_devops.reconcile.cache.resource_cache import ResourceCache
 from defender_devops.reconcile.observe.one_time_code import OneTimeCodes
@@ -33,13 +33,14 @@ class Cluster:
     """
 
     code: str = CODE
+    secret_type: str = "Opaque"
     versions: dict[str, str] | None = field(default_factory=lambda: {"code": "1"})
     reads: int = 0
 
-    async def read_key(self, namespace: str, name: str, key: str) -> SecretBytes:
+    async def read_typed_key(self, namespace: str, name: str, key: str) -> TypedValue:
         del namespace, name, key
         self.reads += 1
-        return SecretBytes(self.code.encode())
+        return TypedValue(self.secret_type, SecretBytes(self.code.encode()))
 
     async def read(self, namespace: str, name: str) -> StoredSecret | None:
         del namespace, name
@@ -122,3 +123,30 @@ async def test_a_pasted_code_that_was_sent_is_taken_out_of_its_secret_at_the_nex
     assert (known.sha256, code) == (sha256_hex(SecretStr(OTHER_CODE)), SecretStr(OTHER_CODE))
     await codes.read(with_code(sent=OTHER_CODE))
     assert (await store.read(with_code())).defender_code is None
+
+
+@pytest.mark.parametrize("secret_type", ["kubernetes.io/service-account-token", "kubernetes.io/tls"])
+async def test_a_secret_of_another_type_is_rejected_with_the_reason(
+    codes: OneTimeCodes, cluster: Cluster, secret_type: str
+) -> None:
+    cluster.secret_type = secret_type
+    state, code = await codes.read(with_code())
+    assert code is None
+    assert state.refused
+    assert f"type {secret_type}" in str(state.problem)
+
+
+async def test_an_unusual_code_is_returned_with_a_warning_and_logged_until_it_was_sent(
+    codes: OneTimeCodes, cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cluster.code = "opaque-canary"
+    state, code = await codes.read(with_code())
+    assert (state.refused, state.problem, code) == (False, None, SecretStr("opaque-canary"))
+    assert "usual format" in str(state.warning)
+    output = capsys.readouterr().out
+    assert "unusual one-time code" in output
+    assert "canary" not in output
+    state, code = await codes.read(with_code(sent="opaque-canary"))
+    assert code is None
+    assert state.warning
+    assert capsys.readouterr().out == ""
