@@ -7,6 +7,12 @@ from http import HTTPStatus
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from sandbox.cluster.client import ApiError, condition
 from sandbox.stack import Operator
@@ -31,6 +37,13 @@ OPERATORS_CLIENT = "55555555-5555-5555-5555-555555555555"
 def identity(kind: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - a piece of a manifest
     """`spec.azure` with an identity of its own."""
     return {"azure": {"identity": {"type": kind, **more}}}
+
+
+def with_password(pem: str) -> str:
+    """The same key and certificate, with a password on the key."""
+    key = load_pem_private_key(pem.encode(), None)
+    encrypted = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"pw")).decode()
+    return encrypted + pem[pem.index("-----BEGIN CERTIFICATE-----") :]
 
 
 def client_secret(client: str = TEAM, *, within: str = "azure") -> dict[str, Any]:
@@ -124,6 +137,20 @@ def test_a_certificate_in_the_namespace_needs_no_grant(ungranted_scenario: Scena
     reference = {"name": "azure", "key": "tls-pem"}
     scenario.ready(**identity("ClientCertificate", clientId=BY_CERTIFICATE, secretRef=reference))
     assert callers(scenario) == {"by-certificate"}
+
+
+def test_a_certificate_whose_key_has_a_password_stalls_its_connector_and_not_the_operator(
+    ungranted_scenario: Scenario,
+) -> None:
+    scenario = ungranted_scenario
+    reference = {"name": "azure", "key": "tls-pem"}
+    scenario.secret("azure", tls_pem=with_password(key_and_certificate()))
+    scenario.new_code()
+    scenario.apply(scenario.manifest(**identity("ClientCertificate", clientId=BY_CERTIFICATE, secretRef=reference)))
+    stalled = scenario.wait("Provisioned", "False", "CredentialsMissing")
+    assert "its private key has a password" in message(stalled, "Provisioned")
+    scenario.secret("azure", tls_pem=key_and_certificate())
+    scenario.wait("Ready", "True")
 
 
 def test_another_namespaces_secret_cannot_be_named(ungranted_scenario: Scenario, neighbour: Scenario) -> None:
