@@ -130,6 +130,11 @@ class KubernetesClient:
         created: Manifest = self.request("POST", self._path(manifest, with_name=False), body=manifest)
         return created
 
+    def replace(self, manifest: Manifest) -> Manifest:
+        """Replace an object with a manifest that has its resourceVersion, as `kubectl replace` does."""
+        replaced: Manifest = self.request("PUT", self._path(manifest), body=manifest)
+        return replaced
+
     def apply(self, manifest: Manifest, *, manager: str = "sandbox", dry_run: bool = False) -> Manifest:
         """Server-side apply with force, as `kubectl apply --server-side --force-conflicts` does."""
         params = {"fieldManager": manager, "force": "true"} | ({"dryRun": "All"} if dry_run else {})

@@ -17,6 +17,7 @@ from defender_devops.api.azure_types import ConnectorRef
 from defender_devops.api.names import (
     ANNOTATION_RECONCILE_REQUESTED_AT,
     CONNECTOR,
+    FINALIZER,
     LABEL_GENERATED,
     ORGANIZATION,
     TRACKING_ANNOTATIONS,
@@ -74,12 +75,14 @@ class _Entry:
         version: metadata.resourceVersion; versions of the API server compare as numbers (Kubernetes 1.35 and later
             guarantee it, etcd has always worked so).
         digest: hash of all that a reconcile depends on, without what the operator itself writes.
+        has_finalizer: whether our finalizer is on it.
         body: JSON without managedFields.
     """
 
     uid: str
     version: int
     digest: int
+    has_finalizer: bool
     body: bytes
 
     def parse(self) -> dict[str, Any]:
@@ -286,11 +289,17 @@ class ResourceCache:
         if _is_superseded(previous, body):
             return False
         stored = {**body, "metadata": {name: value for name, value in metadata.items() if name != "managedFields"}}
-        entry = _Entry(metadata["uid"], int(metadata["resourceVersion"]), _digest(body), to_json(stored))
+        has_finalizer = FINALIZER in (metadata.get("finalizers") or ())
+        version = int(metadata["resourceVersion"])
+        entry = _Entry(metadata["uid"], version, _digest(body), has_finalizer, to_json(stored))
         entries[key] = entry
         if self._metrics is not None:
             self._metrics.upsert(body)
-        return previous is None or (previous.uid, previous.digest) != (entry.uid, entry.digest)
+        if previous is None or (previous.uid, previous.digest) != (entry.uid, entry.digest):
+            return True
+        # `kubectl replace` and restores drop finalizers without another change. Without it a deletion would leave the
+        # connector in Azure with our owner tags. Adding it is our own write and needs no reconcile.
+        return previous.has_finalizer and not entry.has_finalizer
 
     def _remove(self, entries: dict[Key, _Entry], kind: str, key: Key, uid: str) -> bool:
         # Also where the cache does not hold it: the answer to its creation may still be on its way.

@@ -8,6 +8,7 @@ from typing import Any, cast
 import kopf
 import pytest
 
+from defender_devops.api.names import FINALIZER
 from defender_devops.handlers.events import EventReceiver
 from defender_devops.reconcile.cache.resource_cache import Key, ResourceCache
 from defender_devops.reconcile.cache.write_through import WriteThrough
@@ -135,3 +136,11 @@ def test_the_answer_to_a_write_does_not_replace_the_successor_of_a_deleted_conne
     world.receiver.connector("ADDED", connector(6, uid="new"))
     world.write_through.connector(connector(7))
     assert world.resources.connector_uid(CONTOSO) == "new"
+
+
+def test_a_lost_finalizer_is_reconciled_at_the_event(world: World) -> None:
+    """`kubectl replace` of the manifest drops the finalizer without any other change."""
+    world.write_through.connector(connector(2, finalizers=[FINALIZER]))
+    assert world.enqueued == [], "adding it is our own write"
+    world.receiver.connector("MODIFIED", connector(3, finalizers=["example.com/other"]))
+    assert world.enqueued == [CONTOSO]
