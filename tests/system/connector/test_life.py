@@ -89,6 +89,27 @@ def test_lost_access_says_who_must_do_what_and_goes_back_by_itself(scenario: Sce
     scenario.wait("Ready", "True")
 
 
+def test_an_organization_that_the_account_loses_makes_the_connector_unready(scenario: Scenario) -> None:
+    scenario.ready()
+    scenario.control.remove_access(ACCOUNT, "fabrikam")
+    connector = scenario.wait("Ready", "False", "OrganizationNotFound")
+    assert "no longer reaches fabrikam" in message(connector, "OrganizationsAvailable")
+    assert condition(connector, "Stalled")["status"] == "True"
+    scenario.control.restore_access(ACCOUNT, "fabrikam")
+    scenario.wait("Ready", "True")
+
+
+def test_a_code_of_an_account_without_the_selected_organization_makes_the_connector_unready(scenario: Scenario) -> None:
+    """The portal does not show who authorized, and the connector's own list still has the organization as onboarded."""
+    scenario.ready(organizations={"names": ["fabrikam"]})
+    scenario.secret("code", code=scenario.control.issue_code("alex@contoso.com"))
+    connector = scenario.wait("Ready", "False", "OrganizationNotFound")
+    for part in ("no longer reaches fabrikam", ACCOUNT, "authorize again"):
+        assert part in message(connector, "OrganizationsAvailable")
+    scenario.new_code()
+    scenario.wait("Ready", "True")
+
+
 def test_an_edit_of_the_spec_ends_a_long_back_off_within_a_second(own_scenario: Scenario, run: Run) -> None:
     scenario = own_scenario
     run(backoff_initial="600", backoff_maximum="600")

@@ -95,6 +95,20 @@ def test_of_two_resources_for_one_connector_the_second_stands_back(scenario: Sce
     assert owner(scenario).endswith(first["metadata"]["uid"])
 
 
+def test_always_does_not_adopt_a_connector_while_its_owner_exists(scenario: Scenario) -> None:
+    first = scenario.ready()
+    since = scenario.control.last()
+    scenario.apply(scenario.manifest("second", **ADOPT, azure={"connectorName": "contoso"}, adoptionPolicy="Always"))
+    connector = scenario.wait("Provisioned", "False", "NotAdopted", name="second")
+    assert "exists in this cluster" in message(connector, "Provisioned")
+    scenario.wait_request("Resources_Query", times=2)
+    scenario.kube.delete(KIND, "second", scenario.namespace)
+    scenario.kube.wait_deleted(KIND, "second", scenario.namespace)
+    assert scenario.writes(since) == []
+    assert owner(scenario).endswith(first["metadata"]["uid"])
+    scenario.wait("Ready", "True")
+
+
 def test_a_connector_is_handed_over_from_one_resource_to_another(scenario: Scenario) -> None:
     scenario.ready()
     successor = scenario.apply(scenario.manifest("second", azure={"connectorName": "contoso"}))

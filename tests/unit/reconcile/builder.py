@@ -10,7 +10,7 @@ organizations contoso and fabrikam, each with a generated DevOpsOrganization; no
                                 `generated`, `owned` (default: as `generated`), `name`, `age` (minutes), `tracked`,
                                 `deleting`, `status`; null for none.
                                 An organization of Azure that is not named here has a generated resource.
-    code                        new | spent | refused | missing | of another account | of the account
+    code                        new | spent | refused | missing | of another account | of the account | unusual
     otherOwner                  deleting, if the other owner of this cluster is being deleted
     signIn                      fields of `SignIn`, with `spec.signIn` beside it
     prerequisites, expected, counts, conflictingConnectors   by organization
@@ -118,6 +118,7 @@ _CODES = {
     "spent": AuthorizationCode(SPENT_CODE),
     "of another account": AuthorizationCode(NEW_CODE, account="alex@contoso.com"),
     "of the account": AuthorizationCode(NEW_CODE, account="MDC@contoso.com"),
+    "unusual": AuthorizationCode(NEW_CODE, warning="The one-time code does not have the usual form."),
     "refused": AuthorizationCode(problem="Secret defender-code, key code: This is a code of Entra ID.", refused=True),
     "missing": AuthorizationCode(problem="There is no Secret defender-code. Put a one-time code there."),
 }

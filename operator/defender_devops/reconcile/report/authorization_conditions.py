@@ -42,7 +42,8 @@ def authorized(assessment: Assessment, failure: Failure | None = None) -> Condit
             return ConditionResult("True", Reason.AUTHORIZED, "Defender for Cloud can access Azure DevOps.")
         case AuthorizationState.EXCHANGING:
             activity = "redeeming the one-time code" if uses_code else "validating its authorization"
-            return ConditionResult("Unknown", Reason.AWAITING_AUTHORIZATION, f"Defender for Cloud is {activity}.")
+            message = f"Defender for Cloud is {activity}.{_code_warning(assessment)}"
+            return ConditionResult("Unknown", Reason.AWAITING_AUTHORIZATION, message)
         case AuthorizationState.NEVER_AUTHORIZED:
             return _never_authorized(assessment)
         case AuthorizationState.UNKNOWN:
@@ -55,12 +56,13 @@ def authorized(assessment: Assessment, failure: Failure | None = None) -> Condit
 def _problem(assessment: Assessment, authorization: Authorization) -> ConditionResult:
     """Return the result for an authorization that does not work, or may not."""
     if authorization.state is AuthorizationState.EXCHANGE_FAILED:
-        attempt, warning = "use its authorization", ""
+        attempt = "use its authorization"
         if _uses_code(assessment):
             attempt = "redeem the one-time code, which cannot be used again"
-            warning = f" {assessment.snapshot.code.warning}" if assessment.snapshot.code.warning else ""
         detail = f": {truncate(authorization.detail, QUOTED_MAX).rstrip('.')}" if authorization.detail else ""
-        message = f"Defender for Cloud could not {attempt}{detail}.{warning} {how_to_authorize(assessment)}"
+        message = (
+            f"Defender for Cloud could not {attempt}{detail}.{_code_warning(assessment)} {how_to_authorize(assessment)}"
+        )
         return ConditionResult("False", Reason.TOKEN_EXCHANGE_FAILED, message, needs_user_action=True)
     if authorization.state is AuthorizationState.WRONG_ACCOUNT:
         message = (
@@ -72,6 +74,12 @@ def _problem(assessment: Assessment, authorization: Authorization) -> ConditionR
         return _unexplained(assessment, authorization)
     message = _loss_message(assessment, authorization)
     return ConditionResult("False", Reason.AUTHORIZATION_LOST, message, needs_user_action=True)
+
+
+def _code_warning(assessment: Assessment) -> str:
+    """Return the warning about a code that was sent although it looks unusual, with a space before it."""
+    warning = assessment.snapshot.code.warning
+    return f" {warning}" if warning and _uses_code(assessment) else ""
 
 
 def _uses_code(assessment: Assessment) -> bool:

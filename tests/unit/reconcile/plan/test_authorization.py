@@ -226,6 +226,7 @@ CASES = [
         ),
         (SPEND, authorize(only("contoso", "fabrikam"))),
     ),
+    Case("a code of an unusual form is sent", (CODE, "code: unusual", KNOWN), (SPEND, authorize(EVERYTHING))),
     Case("a code of another account is not sent", (CODE, WHO, "code: of another account", KNOWN)),
     Case("a code of another account creates no connector", (ABSENT, FRESH, CODE, WHO, "code: of another account")),
     Case(

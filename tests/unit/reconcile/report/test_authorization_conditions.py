@@ -66,6 +66,23 @@ AUTHORIZED_CASES = [
         )
         for reason in ("InvalidSpec", "Forbidden", "ProviderNotRegistered", "CredentialsMissing")
     ),
+    # a code of an unusual form
+    ConditionCase(
+        "a code of an unusual form is being exchanged",
+        (PENDING, CODE, NEVER_AUTHORIZED, "code: unusual"),
+        "Authorized",
+        "Unknown",
+        "AwaitingAuthorization",
+        ("redeeming the one-time code. The one-time code does not have the usual form.",),
+    ),
+    ConditionCase(
+        "a code of an unusual form could not be redeemed",
+        (EXCHANGE_FAILED, CODE, NEVER_AUTHORIZED, "code: unusual"),
+        "Authorized",
+        "False",
+        "TokenExchangeFailed",
+        ("The one-time code does not have the usual form.", "get a new one-time code"),
+    ),
     # the account that authorizes
     ConditionCase(
         "a code of another account is not sent",
