@@ -1,0 +1,123 @@
+"""The operator and the command line behind a proxy, which alone resolves the names of Azure and of the API server."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from sandbox.cloud.control.client import ControlClient
+from sandbox.cluster import Cluster, KubernetesClient
+from sandbox.cluster.credentials import kubeconfig
+from sandbox.stack import Cloud, Operator
+from sandbox.stack.cloud import CLIENT_SECRET_IDENTITY
+from tests.support.fakes.forward_proxy import ForwardProxy, run_forward_proxy
+from tests.support.scenarios.scenario import SUBSCRIPTION, TENANT, wait_for
+from tests.support.scenarios.sign_in_scenario import SignInScenario
+
+CLOUD, API_SERVER = "cloud.test", "kubernetes.default.svc"
+"""Names in the certificates of the cloud and of the API server; neither resolves on this machine."""
+
+USER, PASSWORD = "CORP\\ada", "p@ss#word"
+
+
+@dataclass(frozen=True)
+class Site:
+    """Everything behind the proxy."""
+
+    scenario: SignInScenario
+    cloud: Cloud
+    proxy: ForwardProxy
+    environment: dict[str, str]
+
+    def tunnels(self) -> set[str]:
+        """Every `host:port` that the proxy was asked for so far."""
+        return set(self.proxy.tunnels)
+
+    def services(self) -> set[str]:
+        """`host:port` of the services of the cloud that a connector with a sign-in needs."""
+        devops = self.cloud.endpoints["azureDevOps"]
+        urls = [self.cloud.endpoints["authority"], self.cloud.endpoints["arm"], devops["devAzure"], devops["profile"]]
+        return {f"{CLOUD}:{urlsplit(url).port}" for url in urls}
+
+
+@pytest.fixture
+def site(cluster: Cluster, kube: KubernetesClient, cloud: Cloud, namespace: str, tmp_path: Path) -> Iterator[Site]:
+    access = tmp_path / "behind-a-proxy.kubeconfig"
+    server = f"https://{API_SERVER}:{urlsplit(cluster.server).port}"
+    access.write_text(kubeconfig(server, cluster.ca, token=cluster.admin_token))
+    with (
+        run_forward_proxy(ForwardProxy({CLOUD: "127.0.0.1", API_SERVER: "127.0.0.1"}, (USER, PASSWORD))) as proxy,
+        ControlClient(cloud.control) as control,
+    ):
+        reachable = {name: value.replace("localhost", CLOUD) for name, value in cloud.environment().items()}
+        environment = {
+            **reachable,
+            **CLIENT_SECRET_IDENTITY,
+            "KUBECONFIG": str(access),
+            "HTTPS_PROXY": f"{USER}:{PASSWORD}@127.0.0.1:{proxy.port}",
+            "NO_PROXY": "",
+            "no_proxy": "",
+        }
+        log = tmp_path / "operator.log"
+        yield Site(SignInScenario(kube, control, namespace, cloud.ca, log), cloud, proxy, environment)
+
+
+def test_the_operator_works_where_only_the_proxy_reaches_anything(site: Site) -> None:
+    scenario = site.scenario
+    grants = [{"namespace": scenario.namespace, "tenantId": TENANT, "subscriptionId": SUBSCRIPTION}]
+    settings = {
+        "DEFENDER_DEVOPS_NAMESPACES": json.dumps([scenario.namespace]),
+        "DEFENDER_DEVOPS_IDENTITY_GRANTS": json.dumps(grants),
+        "DEFENDER_DEVOPS_REFRESH_INTERVAL": "1",
+        "DEFENDER_DEVOPS_CHECK_INTERVAL": "2",
+    }
+    with Operator.start(scenario.log, site.environment | settings):
+        scenario.connect({"method": "ServicePrincipal", "account": None})
+        scenario.wait("Ready", "True")
+        scenario.wait("SignedIn", "True")
+        wait_for(lambda: site.tunnels() >= site.services(), "no request to every service")
+        scenario.leave()
+    assert any(tunnel.startswith(f"{API_SERVER}:") for tunnel in site.tunnels())
+    assert site.proxy.rejected == []
+    assert PASSWORD not in scenario.log.read_text()
+
+
+def command_line(site: Site, *arguments: str) -> subprocess.CompletedProcess[str]:
+    script = f"import sys; from defender_devops.cli.main import run; sys.exit(run({list(arguments)!r}))"
+    return subprocess.run(
+        [sys.executable, "-c", script], env=site.environment, capture_output=True, text=True, check=False
+    )
+
+
+def test_the_command_line_reaches_the_api_server_through_the_proxy(site: Site) -> None:
+    result = command_line(site, "status", "-n", site.scenario.namespace)
+    assert result.returncode == 0, result.stderr
+    assert [tunnel.partition(":")[0] for tunnel in site.tunnels()] == [API_SERVER]
+
+
+@pytest.mark.parametrize(
+    ("value", "phrase"),
+    [("http://ada:hidden@proxy.test:port", "port is invalid"), ("socks5://ada:hidden@proxy.test:1080", "socks5")],
+    ids=["port", "socks5"],
+)
+def test_an_invalid_proxy_is_reported_in_one_line_without_its_password(site: Site, value: str, phrase: str) -> None:
+    site.environment["HTTPS_PROXY"] = value
+    results = [
+        command_line(site, "status"),
+        subprocess.run(
+            [sys.executable, "-m", "defender_devops"], env=site.environment, capture_output=True, text=True, check=False
+        ),
+    ]
+    for result in results:
+        assert result.returncode == 2
+        assert "HTTPS_PROXY" in result.stderr
+        assert phrase in result.stderr
+        assert "hidden" not in result.stderr + result.stdout
+        assert result.stderr.count("\n") == 1
