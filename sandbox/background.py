@@ -22,6 +22,7 @@ from pathlib import Path
 from sandbox.cluster import Cluster
 from sandbox.cluster.binaries import Binaries
 from sandbox.cluster.credentials import write_secret
+from sandbox.cluster.programs import log_progress
 from sandbox.process import ProcessFailed
 from sandbox.stack import Cloud, install_crds, prepare_namespace
 from sandbox.stack.cloud import CLIENT_SECRET_IDENTITY
@@ -50,6 +51,7 @@ def up(folder: Path, speed: float) -> int:
         return 0
     Binaries.find()  # in the foreground, so that a build shows its progress
     _remove_access_files(folder)
+    log_progress("starting a Kubernetes API server and the simulated cloud (about 20 s)")
     log = folder / "log"
     with log.open("w") as lines:
         background = subprocess.Popen(
