@@ -48,12 +48,12 @@ def run_story(environment: Environment, screen: Screen) -> None:
         secrets = [secret for connector in connectors for secret in people.prepare(connector)]
         environment.kubernetes.apply_all([*manifests, *secrets], manager="kubectl")
     with screen.step("All connectors become Ready"):
-        story.wait_until(lambda connectors_: _all(connectors_, "Ready"), timeout=120)
+        story.wait_until(lambda current: _all(current, "Ready"), timeout=120)
     for connector in connectors:
         if "signIn" in connector["spec"]:
             _sign_in(story, people, connector)
     with screen.step("Defender discovers projects and repositories until all are Discovered"):
-        story.wait_until(lambda connectors_: _all(connectors_, "Discovered"), timeout=240)
+        story.wait_until(lambda current: _all(current, "Discovered"), timeout=240)
     _revoke_and_restore_access(story, people, connectors)
     _delete(story, people, next(connector for connector in connectors if _is_created_by_operator(connector)))
 
@@ -81,7 +81,7 @@ def _sign_in(story: _Story, people: People, connector: Manifest) -> None:
     name, account = connector["metadata"]["name"], connector["spec"]["signIn"]["account"]
     with story.screen.step(f"{account} signs in on the page of {name}"):
         waiting = story.wait_until(
-            lambda connectors_: any("signIn" in connector.get("status", {}) for connector in connectors_), timeout=30
+            lambda current: any("signIn" in connector.get("status", {}) for connector in current), timeout=30
         )
         address = next(connector for connector in waiting if connector["metadata"]["name"] == name)["status"]["signIn"][
             "url"
@@ -89,8 +89,8 @@ def _sign_in(story: _Story, people: People, connector: Manifest) -> None:
         story.screen.say(address)
         people.sign_in(address, account)
         story.wait_until(
-            lambda connectors_: any(
-                connector["metadata"]["name"] == name and _is(connector, "SignedIn") for connector in connectors_
+            lambda current: any(
+                connector["metadata"]["name"] == name and _is(connector, "SignedIn") for connector in current
             ),
             timeout=30,
         )
@@ -100,8 +100,8 @@ def _revoke_and_restore_access(story: _Story, people: People, connectors: Sequen
     account = account_of(connectors[0])
     with story.screen.step(f"Remove {account} from its organizations"):
         people.remove_access(account)
-        connectors_ = story.wait_until(lambda connectors_: _all(connectors_, "ReauthRequired"), timeout=60)
-        for connector in connectors_:
+        current = story.wait_until(lambda current: _all(current, "ReauthRequired"), timeout=60)
+        for connector in current:
             message = condition(connector, "ReauthRequired").get("message", "")
             story.screen.say(f"{connector['metadata']['name']}: ReauthRequired: {message}")
     with story.screen.step(f"Restore the access of {account}"):
@@ -109,11 +109,11 @@ def _revoke_and_restore_access(story: _Story, people: People, connectors: Sequen
         story.wait_until(_is_recovered, timeout=60)
 
 
-def _is_recovered(connectors_: Sequence[Manifest]) -> bool:
-    signing_in = [connector for connector in connectors_ if "signIn" in connector["spec"]]
+def _is_recovered(current: Sequence[Manifest]) -> bool:
+    signing_in = [connector for connector in current if "signIn" in connector["spec"]]
     # Ready may come back before the last message about the loss is gone.
-    reauthorization = any(_is(connector, "ReauthRequired") for connector in connectors_)
-    return _all(connectors_, "Ready") and _all(signing_in, "SignedIn") and not reauthorization
+    reauthorization = any(_is(connector, "ReauthRequired") for connector in current)
+    return _all(current, "Ready") and _all(signing_in, "SignedIn") and not reauthorization
 
 
 def _delete(story: _Story, people: People, connector: Manifest) -> None:
@@ -123,7 +123,7 @@ def _delete(story: _Story, people: People, connector: Manifest) -> None:
         connector_id = live["status"]["connectorId"].lower()
         story.environment.kubernetes.delete(_CONNECTOR, name, live["metadata"]["namespace"])
         story.wait_until(
-            lambda connectors_: name not in {connector["metadata"]["name"] for connector in connectors_}, timeout=60
+            lambda current: name not in {connector["metadata"]["name"] for connector in current}, timeout=60
         )
         if connector_id in people.connectors_in_azure():
             raise StoryFailed(f"{connector_id} is still in Azure")
@@ -144,13 +144,13 @@ class _Story:
             StoryFailed: it does not hold within `timeout` seconds.
         """
         deadline = time.monotonic() + timeout
-        while not predicate(connectors_ := self._refresh()):
+        while not predicate(current := self._refresh()):
             if time.monotonic() > deadline:
-                stand = "\n".join(describe(connector) for connector in connectors_)
+                stand = "\n".join(describe(connector) for connector in current)
                 raise StoryFailed(f"not reached after {timeout:.0f} s. Current conditions:\n{stand}")
             self.environment.check()
             time.sleep(_POLL_SECONDS)
-        return connectors_
+        return current
 
     def connector(self, name: str) -> Manifest:
         """Return the current state of a connector."""
@@ -168,10 +168,9 @@ class _Story:
 
 def _is(connector: Manifest, type_: str) -> bool:
     """Whether a condition is True for the current generation."""
-    connectors_ = condition(connector, type_)
+    entry = condition(connector, type_)
     return bool(
-        connectors_.get("status") == "True"
-        and connectors_.get("observedGeneration") == connector["metadata"]["generation"]
+        entry.get("status") == "True" and entry.get("observedGeneration") == connector["metadata"]["generation"]
     )
 
 

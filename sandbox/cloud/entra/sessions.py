@@ -140,9 +140,7 @@ class Sessions:
     def begin(self, interaction: Interaction) -> Interaction:
         """Store an interaction, and drop those that were never finished."""
         oldest = interaction.began_at - _INTERACTION_LIFETIME
-        self.interactions = {
-            key: interaction_ for key, interaction_ in self.interactions.items() if interaction_.began_at > oldest
-        }
+        self.interactions = {key: pending for key, pending in self.interactions.items() if pending.began_at > oldest}
         self.interactions[interaction.id] = interaction
         return interaction
 
@@ -151,7 +149,7 @@ class Sessions:
         value = f"1.A{secrets.token_urlsafe(120)}"
         if len(self.codes) >= _MOST_CODES:
             oldest = code.issued_at - 2 * CODE_LIFETIME
-            self.codes = {value_: code_ for value_, code_ in self.codes.items() if code_.issued_at > oldest}
+            self.codes = {issued: state for issued, state in self.codes.items() if state.issued_at > oldest}
         self.codes[value] = code
         return value
 
@@ -160,7 +158,7 @@ class Sessions:
         value = f"1.A{secrets.token_urlsafe(180)}"
         if len(self.refresh_tokens) % _SWEEP_EVERY == _SWEEP_EVERY - 1:
             alive = self.refresh_tokens.items()
-            self.refresh_tokens = {value_: token_ for value_, token_ in alive if token_.expires_at() > token.issued_at}
+            self.refresh_tokens = {issued: state for issued, state in alive if state.expires_at() > token.issued_at}
         self.refresh_tokens[value] = token
         return value
 

@@ -264,8 +264,8 @@ def _call(tokens: Tokens, columns: Columns, name: str) -> Expression:
         raise semantic(f"{name}(): function expects {function.arity} argument(s).")
     kind = function.type or _common([argument.type for argument in arguments[function.typed_from :]])
     sources = [text(argument) if function.texts else argument.source for argument in arguments]
-    name_ = arguments[0].name if name == "tostring" else ""
-    return Expression(function.write(sources), kind, name_)
+    column_name = arguments[0].name if name == "tostring" else ""
+    return Expression(function.write(sources), kind, column_name)
 
 
 def _common(kinds: Sequence[str]) -> str:

@@ -282,7 +282,9 @@ class _Builder:
         left_schema = self.schema
         renamed = {name: _free_name(name, left_schema) for name in right.schema}
         self._operators.append(_join(kind, right, pairs, (list(left_schema), renamed)))
-        self._stage = Stage({**left_schema, **{renamed[name]: kind_ for name, kind_ in right.schema.items()}})
+        self._stage = Stage(
+            {**left_schema, **{renamed[name]: column_type for name, column_type in right.schema.items()}}
+        )
         self.ordered = False
 
     def _join_keys(self, right: Schema) -> list[tuple[str, str]]:
@@ -320,7 +322,7 @@ def _refuse_dynamic(operator: str, columns: Schema) -> None:
 def _join(kind: str, right: Query, pairs: list[tuple[str, str]], names: tuple[list[str], dict[str, str]]) -> _Operator:
     columns, renamed = names
     left_names, right_names = [left_name for left_name, _ in pairs], [name for _, name in pairs]
-    nothing = {renamed[name]: "" if kind_ == "string" else None for name, kind_ in right.schema.items()}
+    nothing = {renamed[name]: "" if column_type == "string" else None for name, column_type in right.schema.items()}
 
     def join(rows: Rows, source: Source) -> Iterator[dict[str, Any]]:
         matches: dict[tuple[Any, ...], list[dict[str, Any]]] = {}

@@ -157,10 +157,10 @@ def test_a_changed_release_page_is_an_error_message_not_a_crash(pages: ReleasePa
 def test_a_name_server_that_never_answers_costs_seconds_and_only_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    requests_, released = [], threading.Event()
+    lookups, released = [], threading.Event()
 
     def hang(*args: object, **_: object) -> None:
-        requests_.append(args[0])
+        lookups.append(args[0])
         released.wait(60)
         raise socket.gaierror
 
@@ -174,4 +174,4 @@ def test_a_name_server_that_never_answers_costs_seconds_and_only_once(
     finally:
         released.set()
     assert time.monotonic() - started < 5
-    assert len(requests_) == 1
+    assert len(lookups) == 1

@@ -29,9 +29,9 @@ def test_the_demo_succeeds_and_leaves_nothing_behind(tmp_path: Path) -> None:
     assert "deleted in Azure: /subscriptions/" in result.stdout
     assert "total" in result.stdout.splitlines()[-1]
     assert [path.name for path in folder.iterdir()] == ["lock"]
-    requests_ = requests(log)
-    assert {str(request) for request in requests_ if request.status == HTTPStatus.FORBIDDEN} == set()
-    assert len(requests_) > 100, "the operator works as the chart's service account"
+    audited = requests(log)
+    assert {str(request) for request in audited if request.status == HTTPStatus.FORBIDDEN} == set()
+    assert len(audited) > 100, "the operator works as the chart's service account"
     running = [" ".join(process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"])]
     assert [command for command in running if str(folder) in command] == []
 
