@@ -23,7 +23,7 @@ from defender_devops.reconcile.observe.azure_state import AzureStateReader, Read
 from tests.unit.azure.fakes import REF, FakeAzure, answer, arm_error
 from tests.unit.reconcile.builder import NOW
 
-CONFIGURATION = {"properties": {"provisioningState": "Succeeded", "autoDiscovery": "Enabled"}}
+CONFIGURATION = {"name": "default", "properties": {"provisioningState": "Succeeded", "autoDiscovery": "Enabled"}}
 
 
 def organizations(*names: str) -> httpx.Response:
@@ -43,7 +43,8 @@ def azure(onboarded: httpx.Response, available: httpx.Response) -> FakeAzure:
             return onboarded
         if path.endswith("devops/default"):
             return answer(200, CONFIGURATION)
-        return answer(200, {"id": REF.id, "name": "contoso", "location": "westeurope"})
+        properties = {"environmentName": "AzureDevOps", "hierarchyIdentifier": "x", "offerings": []}
+        return answer(200, {"id": REF.id, "name": "contoso", "location": "westeurope", "properties": properties})
 
     return FakeAzure([respond])
 
