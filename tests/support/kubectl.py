@@ -38,6 +38,6 @@ def read_with_kubectl(file: Path) -> list[dict[str, Any]]:
     resources, decoder = [], json.JSONDecoder()
     while output := output.lstrip():
         resource, end = decoder.raw_decode(output)
-        resources.append(resource)
+        resources += resource["items"] if resource["kind"] == "List" else [resource]
         output = output[end:]
     return resources

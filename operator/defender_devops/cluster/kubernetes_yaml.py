@@ -45,6 +45,9 @@ _INT64_MAX: Final = 2**63 - 1
 _EXPONENT_FROM: Final = 1e21
 """From here on encoding/json writes an exponent, so that the number is not read as an integer."""
 
+_MAX_DEPTH: Final = 1000
+_TAGGED_TYPES: Final = {"int": (int,), "float": (int, float), "bool": (bool,), "null": (type(None),)}
+
 _LINE_SEPARATORS: Final = "\u0085\u2028\u2029"
 
 
@@ -59,13 +62,22 @@ def load_yaml(content: bytes) -> list[Any]:
         yaml.YAMLError: it is not YAML, or has a value that JSON does not have.
     """
     encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8"
-    # Files that were concatenated have a byte order mark at the beginning of a line.
-    text = re.sub(r"^\ufeff+", "", content.decode(encoding), flags=re.MULTILINE)
+    # As kubectl does: one byte order mark belongs to the file, another one may begin each line.
+    text = re.sub(r"^\ufeff", "", content.decode(encoding).removeprefix("\ufeff"), flags=re.MULTILINE)
+    if re.search(r"^\ufeff", text, flags=re.MULTILINE):
+        raise yaml.YAMLError("it has several byte order marks in a row")
     if text.lstrip().startswith("{"):
         try:
             return list(_json_documents(text))
         except ValueError:
             pass  # a flow mapping of YAML
+    if text.startswith("%"):
+        raise yaml.YAMLError("directives are not supported, since kubectl does not read them")
+    depth = 0
+    for event in yaml.parse(text, _BASE):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _MAX_DEPTH:  # libyaml would recurse until the stack overflows
+            raise yaml.YAMLError("it is nested too deeply")
     try:
         return list(yaml.load_all(text, _Loader))
     except RecursionError:
@@ -128,13 +140,17 @@ def _json_documents(text: str) -> Iterator[Any]:
         yield document
 
 
-class _Loader(yaml.SafeLoader):
+_BASE: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""libyaml, of which go-yaml is a port, allows tabs where PyYAML's own scanner does not; wheels of PyYAML contain it."""
+
+
+class _Loader(_BASE):  # type: ignore[misc]
     """PyYAML's parser with the types of go-yaml."""
 
     def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> str:  # noqa: ANN401 - as in the base class
         if kind is yaml.ScalarNode and implicit[0]:
             return _MERGE if value == "<<" else _PLAIN
-        tag: str = super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]
+        tag: str = super().resolve(kind, value, implicit)
         return tag
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -149,6 +165,14 @@ class _Loader(yaml.SafeLoader):
             return resolve_scalar(node.value)
         except yaml.YAMLError as error:
             raise yaml.constructor.ConstructorError(None, None, str(error), node.start_mark) from None
+
+    def construct_tagged(self, node: yaml.ScalarNode) -> object:
+        """Return the value of a scalar with an explicit tag, which must be of that type."""
+        value = self.construct_plain(node)
+        kind = node.tag.rpartition(":")[2]
+        if type(value) not in _TAGGED_TYPES[kind]:
+            raise yaml.constructor.ConstructorError(None, None, f"{node.value} is not a {kind}", node.start_mark)
+        return value
 
     def construct_text(self, node: yaml.ScalarNode) -> str:
         return str(node.value)
@@ -167,8 +191,10 @@ class _Loader(yaml.SafeLoader):
 
 
 _Loader.add_constructor(_PLAIN, _Loader.construct_plain)
-for _tag in ("int", "float", "bool", "null"):
-    _Loader.add_constructor(f"tag:yaml.org,2002:{_tag}", _Loader.construct_plain)
+for _tag in _TAGGED_TYPES:
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_tag}", _Loader.construct_tagged)
+for _tag in ("set", "omap", "pairs"):
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_tag}", lambda loader, node: loader.construct_unknown("", node))
 for _tag in ("timestamp", "merge", "str"):
     _Loader.add_constructor(f"tag:yaml.org,2002:{_tag}", _Loader.construct_text)
 _Loader.add_constructor("tag:yaml.org,2002:binary", _Loader.construct_base64)

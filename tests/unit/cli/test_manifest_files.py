@@ -117,7 +117,7 @@ def test_any_field_of_metadata_is_allowed(tmp_path: Path) -> None:
 
 
 CONTENTS = [
-    (b"a: [b", "is not valid YAML: line 1"),
+    (b"a: [b", "is not valid YAML: line "),
     (b"\xff\xfe\x00", "is not a text file: manifests must be UTF-8 or UTF-16."),
     (b"", "contains neither an AzureDevOpsConnector nor a DevOpsOrganization."),
     (b"- a\n- b\n", "contains neither"),

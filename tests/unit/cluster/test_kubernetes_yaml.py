@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -191,7 +192,7 @@ DOCUMENT = "a: é\nb: [1]\n"
 ENCODED = [
     DOCUMENT.encode(),
     codecs.BOM_UTF8 + DOCUMENT.encode(),
-    codecs.BOM_UTF8 * 3 + DOCUMENT.encode(),
+    codecs.BOM_UTF8 * 2 + DOCUMENT.encode(),
     codecs.BOM_UTF16_LE + DOCUMENT.encode("utf-16-le"),
     codecs.BOM_UTF16_BE + DOCUMENT.encode("utf-16-be"),
 ]
@@ -220,7 +221,20 @@ def test_merge_keys_and_unknown_tags_are_read_as_in_go_yaml() -> None:
     ]
 
 
-@pytest.mark.parametrize("content", [b"[" * 5000, b"a: [b", b"~: 1", b"a: !!binary '*'", b"a: \x1b"])
+UNREADABLE = [
+    b"[" * 5000,
+    b"- " * 300_000 + b"a",
+    b"a: [b",
+    b"~: 1",
+    b"a: !!binary '*'",
+    b"a: !!int b",
+    b"a: \x1b",
+    codecs.BOM_UTF8 * 3 + b"a: 1",
+    b"%YAML 1.1\n---\na: 1",
+]
+
+
+@pytest.mark.parametrize("content", UNREADABLE, ids=lambda content: repr(content[:12]))
 def test_what_cannot_be_read_is_one_kind_of_error(content: bytes) -> None:
     with pytest.raises(yaml.YAMLError):
         load_yaml(content)
@@ -231,3 +245,41 @@ def test_characters_that_a_terminal_interprets_are_escaped(text: str) -> None:
     written = dump_yaml([text])
     assert text not in written
     assert load_yaml(written.encode()) == [[text]]
+
+
+HEAD = HEADER.encode()
+FILES = {
+    "tabs": HEAD + b"values:\t[1,\t2,\n\t3]\n",
+    "duplicate keys": HEAD + b"values: 1\nvalues: {a: 1, a: 2}\n",
+    "several documents": HEAD + b"values: 1\n--- # comment\n" + HEAD + b"values: 2\n...\n---\n---\n",
+    "byte order marks": codecs.BOM_UTF8 + HEAD + b"---\n" + codecs.BOM_UTF8 + HEAD,
+    "UTF-16": codecs.BOM_UTF16_LE + (HEADER + "values: é\n").encode("utf-16-le"),
+    "Windows line ends": (HEAD + b"values: |\n  a\n  b\n").replace(b"\n", b"\r\n"),
+    "keys of other types": HEAD + b"values: {1: a, yes: b, 1.5: c}\n",
+    "anchors and merge keys": HEAD + b"a: &x {a: 1}\nb: &y {c: 3}\nvalues: {<<: [*x, *y], b: *x}\n",
+    "tags": HEAD + b"values: [!!str 1, !!int '2', !!float 3, !!bool yes, !foo 4, !!set {a}, !!omap [a: 1]]\n",
+    "JSON": b'{\n\t"apiVersion":"a/v1","kind":"A","metadata":{"name":"a"},"values":1e3}',
+    "control character": HEAD + b'values: "\x1b"\n',
+    "tab as indentation": HEAD + b"values:\n\ta: 1\n",
+    "infinity": HEAD + b"values: .inf\n",
+    "three byte order marks": codecs.BOM_UTF8 * 3 + HEAD,
+    "directive": b"%YAML 1.1\n---\n" + HEAD,
+    "null as key": HEAD + b"values: {~: 1}\n",
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_is_read_or_rejected_as_by_kubectl(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "file.yaml"
+    file.write_bytes(FILES[name])
+    try:
+        expected = [_without_labels(resource) for resource in read_with_kubectl(file)]
+    except subprocess.CalledProcessError:
+        with pytest.raises(yaml.YAMLError):
+            load_yaml(FILES[name])
+    else:
+        assert [document for document in load_yaml(FILES[name]) if document is not None] == expected
+
+
+def _without_labels(resource: dict[str, Any]) -> dict[str, Any]:
+    return {**resource, "metadata": {key: value for key, value in resource["metadata"].items() if key != "labels"}}
