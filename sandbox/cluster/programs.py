@@ -13,7 +13,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["KSTATUS", "PROGRAMS", "BinaryError", "Module", "Program", "cache_folder", "locked_cache", "log_progress"]
+__all__ = [
+    "KSTATUS",
+    "MSAL",
+    "PROGRAMS",
+    "BinaryError",
+    "Module",
+    "Program",
+    "cache_folder",
+    "locked_cache",
+    "log_progress",
+]
 
 _GO_FOLDER = Path(__file__).parent / "go"
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -101,6 +111,15 @@ KSTATUS = Program(
     "kstatus", Module("kstatus", "sigs.k8s.io/cli-utils", "main.version"), "defender-devops.io/sandbox/kstatus", 60
 )
 """Prints the status that Flux derives from a resource. It has no releases: it is built from local source."""
+
+
+MSAL = Program(
+    "msal",
+    Module("msal", "github.com/AzureAD/microsoft-authentication-library-for-go", "main.version"),
+    "defender-devops.io/sandbox/msal",
+    10,
+)
+"""Gets a token with MSAL for Go, to test the simulated Entra ID; built from local source like kstatus."""
 
 
 def cache_folder() -> Path:

@@ -1,5 +1,5 @@
-// Command kstatus says what Flux, and every other tool that stands on kstatus, takes resources for: it reads objects
-// from standard input, as YAML documents or JSON, and prints one line of JSON with status and message for each.
+// Command kstatus prints the status that Flux and other users of the kstatus library compute for resources: it reads
+// objects from standard input, as YAML documents or JSON, and prints one line of JSON with status and message for each.
 package main
 
 import (
@@ -14,21 +14,21 @@ import (
 	"sigs.k8s.io/cli-utils/pkg/kstatus/status"
 )
 
-type verdict struct {
+type result struct {
 	Status  status.Status `json:"status"`
 	Message string        `json:"message"`
 }
 
 func main() {
-	if err := judge(os.Stdin, os.Stdout); err != nil {
+	if err := compute(os.Stdin, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "kstatus:", err)
 		os.Exit(1)
 	}
 }
 
-func judge(in io.Reader, out io.Writer) error {
+func compute(in io.Reader, out io.Writer) error {
 	objects := yaml.NewYAMLOrJSONDecoder(in, 4096)
-	verdicts := json.NewEncoder(out)
+	results := json.NewEncoder(out)
 	for {
 		object := &unstructured.Unstructured{}
 		if err := objects.Decode(object); errors.Is(err, io.EOF) {
@@ -36,11 +36,11 @@ func judge(in io.Reader, out io.Writer) error {
 		} else if err != nil {
 			return err
 		}
-		result, err := status.Compute(object)
+		computed, err := status.Compute(object)
 		if err != nil {
 			return err
 		}
-		if err := verdicts.Encode(verdict{result.Status, result.Message}); err != nil {
+		if err := results.Encode(result{computed.Status, computed.Message}); err != nil {
 			return err
 		}
 	}
