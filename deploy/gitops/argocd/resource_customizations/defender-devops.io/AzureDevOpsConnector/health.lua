@@ -31,7 +31,8 @@ local reconciling = condition("Reconciling")
 local deleting = obj.metadata.deletionTimestamp ~= nil
 
 -- Conditions of an older generation do not apply to this one. A new object has observedGeneration -1 until the operator
--- has observed it. A deletion raises the generation too; the conditions that explain it still apply.
+-- has observed it. A deletion raises the generation too. Argo CD reports "Pending deletion" before it runs this script, so
+-- the branches for deletions are for other tools that use it.
 local current = obj.status ~= nil and obj.status.observedGeneration == obj.metadata.generation
 
 if stalled ~= nil and stalled.status == "True" and (current or deleting) then
