@@ -60,6 +60,9 @@ class IdentityGrant(BaseModel):
     service_account_name: str | None = None
     """Service account of the namespace whose token may be exchanged for that client; None: no service account."""
 
+    resource_groups: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    """Resource groups whose connectors may use the identity; None: every resource group of the subscription."""
+
 
 class Settings(BaseSettings):
     """All settings, each with its unit, its default and the reason for it."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from pydantic import SecretStr
 
+from defender_devops.api.connector import Azure
 from defender_devops.azure.identity.grants import Grants
 from defender_devops.azure.identity.operator_identity import OperatorIdentity
 
@@ -19,11 +20,11 @@ class OperatorFederatedTokens:
     own: OperatorIdentity
     grants: Grants
 
-    async def token(self, namespace: str, tenant_id: str, subscription_id: str, client_id: str) -> SecretStr:
+    async def token(self, namespace: str, azure: Azure, client_id: str) -> SecretStr:
         """Return a token of the operator's service account for Entra ID.
 
         Raises:
             CredentialsMissing: the namespace is not granted that client, or the pod has no such token.
         """
-        self.grants.require_client(namespace, tenant_id, subscription_id, client_id)
+        self.grants.require_client(namespace, azure, client_id)
         return self.own.assertion()

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from pydantic import SecretBytes, SecretStr
 
-from defender_devops.api.connector import AzureDevOpsConnector
+from defender_devops.api.connector import Azure, AzureDevOpsConnector
 from defender_devops.api.organization import Prerequisite
 from defender_devops.api.schema.model import OwnerReference
 
@@ -90,7 +90,7 @@ class SecretStore(Protocol):
 class FederatedTokens(Protocol):
     """Tokens of the operator's own service account, for an app registration that trusts them (RFC 7523)."""
 
-    async def token(self, namespace: str, tenant_id: str, subscription_id: str, client_id: str) -> SecretStr:
+    async def token(self, namespace: str, azure: Azure, client_id: str) -> SecretStr:
         """Return a token for Entra ID (audience api://AzureADTokenExchange).
 
         Raises:

@@ -29,6 +29,7 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ({"identityGrants": [{"namespace": "security"}]}, "/identityGrants/0"),
     ({"identityGrants": [{**GRANT, "namespace": "*"}]}, "/identityGrants/0/namespace"),
     ({"identityGrants": [{**GRANT, "serviceAccountName": "contoso-azure"}]}, "/identityGrants/0"),
+    ({"identityGrants": [{**GRANT, "resourceGroups": []}]}, "/identityGrants/0/resourceGroups"),
     ({"signIn": {"url": "http://defender.contoso.com"}}, "/signIn/url"),
     ({"signIn": {"url": "https://defender.contoso.com/path"}}, "/signIn/url"),
     ({"signIn": {"ingress": {"enabled": True}}}, "/signIn/ingress/host"),

@@ -30,7 +30,7 @@ def test_every_variable_is_a_setting_and_is_accepted(values: Path, monkeypatch: 
     assert settings.namespace == NAMESPACE
     chart_values = yaml.safe_load(values.read_text())
     assert settings.namespaces == tuple(chart_values.get("watchNamespaces", ()))
-    grants = [grant.model_dump(by_alias=True, exclude_none=True) for grant in settings.identity_grants]
+    grants = [grant.model_dump(mode="json", by_alias=True, exclude_none=True) for grant in settings.identity_grants]
     assert grants == chart_values.get("identityGrants", [])
 
 

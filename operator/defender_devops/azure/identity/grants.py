@@ -45,44 +45,51 @@ class Grants:
             return
         account = identity.service_account_ref.name if identity and identity.service_account_ref else None
         client = self._client(identity.client_id, _SYSTEM_ASSIGNED) if identity is not None else _OPERATOR
-        self.require_client(namespace, azure.tenant_id, azure.subscription_id, client, account)
+        self.require_client(namespace, azure, client, account)
 
-    def require_client(
-        self, namespace: str, tenant_id: str, subscription_id: str, client_id: str | None, account: str | None = None
-    ) -> None:
-        """Require that a namespace may act as a client in a subscription.
+    def require_client(self, namespace: str, azure: Azure, client_id: str | None, account: str | None = None) -> None:
+        """Require that a namespace may act as a client for a connector in a resource group.
 
         Args:
             namespace: of the resource.
-            tenant_id: tenant to act in.
-            subscription_id: subscription to act in.
+            azure: its `spec.azure`, with tenant, subscription and resource group of the connector.
             client_id: the client; None for the operator itself.
             account: service account whose token authenticates the client, or None for the operator's own means.
 
         Raises:
             CredentialsMissing: it is not granted.
         """
-        client = self._client(client_id, _OPERATOR)
-        request = (namespace, tenant_id.lower(), subscription_id.lower(), client, account)
-        if namespace == self.operator_namespace or any(
-            self._granted(grant) == request for grant in self.identity_grants
-        ):
+        if namespace == self.operator_namespace:
+            return
+        client, group = self._client(client_id, _OPERATOR), azure.resource_group.lower()
+        request = (namespace, azure.tenant_id.lower(), azure.subscription_id.lower(), client, account)
+        grants = [grant for grant in self.identity_grants if self._granted(grant) == request]
+        if any(grant.resource_groups is None or group in map(str.lower, grant.resource_groups) for grant in grants):
             return
         if account is not None:
             permission = f"to act by tokens of the service account {account}"
         else:
             name = client if client in (_OPERATOR, _SYSTEM_ASSIGNED) else f"the client {client}"
             permission = f"to act as {name}"
-        client_field = "" if client in (_OPERATOR, _SYSTEM_ASSIGNED) else f", clientId {client}"
+        fields = {
+            "namespace": namespace,
+            "tenantId": azure.tenant_id,
+            "subscriptionId": azure.subscription_id,
+            "clientId": None if client in (_OPERATOR, _SYSTEM_ASSIGNED) else client,
+            "serviceAccountName": account,
+            # Other groups are granted already, so the administrator narrowed the grant on purpose.
+            "resourceGroups": f"[{azure.resource_group}]" if grants else None,
+        }
+        grant_text = ", ".join(f"{name} {value}" for name, value in fields.items() if value is not None)
+        scope = f"resource group {azure.resource_group} of subscription" if grants else "subscription"
         raise CredentialsMissing(
-            f"Namespace {namespace} is not granted {permission} in subscription {subscription_id}. Name an identity of "
-            "your own in spec.azure.identity, or ask the operator's administrator to add to the chart's "
-            f"identityGrants: namespace {namespace}, tenantId {tenant_id}, subscriptionId {subscription_id}"
-            f"{client_field}{f', serviceAccountName {account}' if account else ''}."
+            f"Namespace {namespace} is not granted {permission} in {scope} {azure.subscription_id}. Name an identity "
+            "of your own in spec.azure.identity, or ask the operator's administrator to add to the chart's "
+            f"identityGrants: {grant_text}."
         )
 
     def _granted(self, grant: IdentityGrant) -> tuple[str, str, str, str, str | None]:
-        """The request that a grant permits."""
+        """The request that a grant permits, apart from its resource groups."""
         return (
             grant.namespace,
             grant.tenant_id.lower(),

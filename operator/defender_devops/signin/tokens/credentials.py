@@ -54,8 +54,7 @@ class Credentials:
                     "The operator has no federated token of its own; run it with workload identity, or use a client "
                     "secret or certificate."
                 )
-            namespace, azure = connector.metadata.namespace, connector.spec.azure
-            token = await self.federated_tokens.token(namespace, azure.tenant_id, azure.subscription_id, app.id)
+            token = await self.federated_tokens.token(connector.metadata.namespace, connector.spec.azure, app.id)
             return FederatedClient(app.id, token)
         if app.secret_ref is None:
             return PublicClient(app.id)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
@@ -30,12 +31,12 @@ SECRET = {"type": "ClientSecret", "clientId": OWN, "secretRef": {"name": "s", "k
 CERTIFICATE = {"type": "ClientCertificate", "clientId": OWN, "secretRef": {"name": "s", "key": "k"}}
 
 
-def azure(identity: Identity, tenant: str = TENANT, subscription: str = SUB) -> Azure:
-    spec = {"tenantId": tenant, "subscriptionId": subscription, "resourceGroup": "rg", "location": "westeurope"}
+def azure(identity: Identity, tenant: str = TENANT, subscription: str = SUB, group: str = "rg") -> Azure:
+    spec = {"tenantId": tenant, "subscriptionId": subscription, "resourceGroup": group, "location": "westeurope"}
     return Azure.model_validate(spec if identity is None else {**spec, "identity": identity})
 
 
-def grants(*granted: dict[str, str], operator_identity: str | None = OWN) -> Grants:
+def grants(*granted: dict[str, Any], operator_identity: str | None = OWN) -> Grants:
     return Grants("defender-devops", tuple(IdentityGrant.model_validate(grant) for grant in granted), operator_identity)
 
 
@@ -95,6 +96,28 @@ def test_a_grant_holds_for_its_namespace_tenant_and_subscription_only(
     assert not allowed(granted, "team-a", azure(identity, subscription=OTHER))
 
 
+@pytest.mark.parametrize(
+    ("grant", "identity"), [(SELF_GRANT, OPERATOR), (CLIENT_GRANT, MANAGED), (ACCOUNT_GRANT, FEDERATED)]
+)
+def test_a_grant_with_resource_groups_holds_only_for_these(grant: dict[str, str], identity: Identity) -> None:
+    granted = grants({**grant, "resourceGroups": ["RG-One", "rg-two"]})
+    assert allowed(granted, "team-a", azure(identity, group="rg-one"))
+    assert allowed(granted, "team-a", azure(identity, group="RG-TWO"))
+    assert not allowed(granted, "team-a", azure(identity, group="rg-three"))
+    assert not allowed(granted, "team-b", azure(identity, group="rg-one"))
+    with pytest.raises(CredentialsMissing, match=r"resourceGroups \[rg-three\]") as refused:
+        granted.require("team-a", azure(identity, group="rg-three"))
+    assert "rg-two" not in refused.value.message.lower(), "which other groups are granted is not the team's business"
+
+
+def test_grants_of_several_resource_groups_add_up() -> None:
+    granted = grants({**SELF_GRANT, "resourceGroups": ["rg-one"]}, {**SELF_GRANT, "resourceGroups": ["rg-two"]})
+    assert allowed(granted, "team-a", azure(OPERATOR, group="rg-one"))
+    assert allowed(granted, "team-a", azure(OPERATOR, group="rg-two"))
+    assert not allowed(granted, "team-a", azure(OPERATOR))
+    assert allowed(grants({**SELF_GRANT, "resourceGroups": ["rg-one"]}, SELF_GRANT), "team-a", azure(OPERATOR))
+
+
 def test_ids_are_compared_without_regard_to_case() -> None:
     upper = {key: value if key == "namespace" else value.upper() for key, value in CLIENT_GRANT.items()}
     assert allowed(grants(upper), "team-a", azure(MANAGED))
@@ -123,10 +146,12 @@ def test_a_refusal_names_the_grant_to_request(identity: Identity, phrases: list[
 
 
 def test_the_sign_in_names_the_operators_client_by_its_id() -> None:
-    grants(SELF_GRANT).require_client("team-a", TENANT, SUB, OWN)
+    grants(SELF_GRANT).require_client("team-a", azure(OPERATOR), OWN)
     with pytest.raises(CredentialsMissing):
-        grants(SELF_GRANT).require_client("team-a", TENANT, SUB, CLIENT)
-    grants().require_client("defender-devops", TENANT, SUB, CLIENT)
+        grants(SELF_GRANT).require_client("team-a", azure(OPERATOR), CLIENT)
+    with pytest.raises(CredentialsMissing):
+        grants({**SELF_GRANT, "resourceGroups": ["other"]}).require_client("team-a", azure(OPERATOR), OWN)
+    grants().require_client("defender-devops", azure(OPERATOR), CLIENT)
 
 
 def test_grants_come_from_the_environment_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,9 +163,14 @@ def test_grants_come_from_the_environment_as_json(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize(
-    "wrong", ['[{"namespace": "a"}]', '[{"namespace": "a", "tenantID": "x", "subscriptionId": "y"}]']
+    "wrong",
+    [
+        '[{"namespace": "a"}]',
+        '[{"namespace": "a", "tenantID": "x", "subscriptionId": "y"}]',
+        '[{"namespace": "a", "tenantId": "x", "subscriptionId": "y", "resourceGroups": []}]',
+    ],
 )
 def test_an_incomplete_or_unknown_grant_field_stops_the_operator(monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
     monkeypatch.setenv("DEFENDER_DEVOPS_IDENTITY_GRANTS", wrong)
-    with pytest.raises(ValueError, match=r"(?i)tenant"):
+    with pytest.raises(ValueError, match=r"(?i)tenant|resourceGroups"):
         Settings()

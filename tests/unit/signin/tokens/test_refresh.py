@@ -10,6 +10,7 @@ from datetime import timedelta
 import pytest
 from pydantic import SecretStr
 
+from defender_devops.api.connector import Azure
 from defender_devops.errors import CredentialsMissing, KubernetesUnavailable
 from defender_devops.signin.oauth.errors import (
     AccountBlocked,
@@ -250,13 +251,13 @@ async def test_a_federated_client_requests_the_pods_token_with_everything_that_a
 ) -> None:
     requests: list[tuple[str, ...]] = []
 
-    async def grant(*arguments: str) -> SecretStr:
-        requests.append(arguments)
+    async def grant(namespace: str, azure: Azure, client_id: str) -> SecretStr:
+        requests.append((namespace, azure.tenant_id, azure.subscription_id, azure.resource_group, client_id))
         return SecretStr("pod-token")
 
     async with assemble_sign_in(entra, time, assertions=TokensByGrant(grant)) as world:
         await refresh(world, **SERVICE_PRINCIPAL, client={"id": CLIENT_ID, "type": "Federated"})
-    assert requests == [("security", TENANT, "22222222-2222-2222-2222-222222222222", CLIENT_ID)]
+    assert requests == [("security", TENANT, "22222222-2222-2222-2222-222222222222", "rg-devops-security", CLIENT_ID)]
     assert entra.forms[-1]["client_assertion"] == "pod-token"
 
 
