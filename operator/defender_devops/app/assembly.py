@@ -211,7 +211,9 @@ class Assembler:
             self.enqueue(key)
 
         package.sign_ins.on_sign_in = on_sign_in
-        server = package.server(settings, checker, SelectedOrganizations(self.resources))
+        server = package.server(
+            settings, checker, SelectedOrganizations(self.resources), self.metrics.sign_in_request_rejected
+        )
         if server is not None:
             await server.start()
             stack.push_async_callback(server.close)

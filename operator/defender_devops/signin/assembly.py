@@ -20,6 +20,7 @@ from defender_devops.signin.pages.connector_pages import ConnectorPages
 from defender_devops.signin.pages.device_flow import DeviceSignIns
 from defender_devops.signin.pages.device_pages import DevicePages
 from defender_devops.signin.pages.page_context import PageContext
+from defender_devops.signin.pages.rejections import Rejections
 from defender_devops.signin.pages.result_pages import ResultPages
 from defender_devops.signin.pages.sealing import Sealer, load_sealer
 from defender_devops.signin.pages.server import Pages, SignInServer
@@ -60,7 +61,11 @@ class SignInPackage:
     addresses: PageAddresses | None
 
     def server(
-        self, settings: Settings, reader: AzureDevOpsReader, select_organizations: OrganizationSelector
+        self,
+        settings: Settings,
+        reader: AzureDevOpsReader,
+        select_organizations: OrganizationSelector,
+        on_rejected: Callable[[str], None] = lambda _: None,
     ) -> SignInServer | None:
         """Return the pages' web server, not started yet; None if the operator has no public address.
 
@@ -68,6 +73,7 @@ class SignInPackage:
             settings: host and port.
             reader: organizations and prerequisites for the page after the sign-in.
             select_organizations: decides which organizations that page checks.
+            on_rejected: counts a rejected request by its reason.
         """
         if self.addresses is None:
             return None
@@ -81,7 +87,7 @@ class SignInPackage:
             ResultPages(context, reader, select_organizations),
             CallbackPages(browser, code_sessions),
         )
-        return SignInServer(pages, settings.signin_host, settings.signin_port)
+        return SignInServer(pages, settings.signin_host, settings.signin_port, Rejections(on_rejected))
 
 
 async def open_sign_in(

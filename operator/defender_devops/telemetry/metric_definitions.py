@@ -75,6 +75,12 @@ COUNTERS: Final = (
         "Reconciles of a connector beyond six within a minute that no event had asked for.",
     ),
     _counter(
+        "signin_rejected_requests_total",
+        "Rejected requests to the sign-in pages, by reason: malformed, too_large, not_found, foreign_origin,"
+        " rate_limited.",
+        "reason",
+    ),
+    _counter(
         "internal_errors_total",
         "Unexpected exceptions outside of reconciles, by the part of the operator that they were confined to.",
         "component",

@@ -112,6 +112,10 @@ class Metrics:
         """Count a reconcile without an event that is one too many within a minute."""
         self._counters["frequent_requeues_total"].inc()
 
+    def sign_in_request_rejected(self, reason: str) -> None:
+        """Count a rejected request to the sign-in pages."""
+        self._counters["signin_rejected_requests_total"].labels(reason).inc()
+
     def internal_error(self, component: str) -> None:
         """Count an unexpected exception that was confined to a part of the operator."""
         self._counters["internal_errors_total"].labels(component).inc()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from yarl import URL
+
 from defender_devops.signin.pages.sealing import Sealer
 
 __all__ = ["PageAddresses"]
@@ -41,6 +43,11 @@ class PageAddresses:
     def path(self) -> str:
         """Prefix of the pages' paths, without a slash at the end."""
         return urlsplit(self.base).path.rstrip("/")
+
+    @property
+    def origin(self) -> str:
+        """Origin of the pages, as browsers send it in the header Origin."""
+        return str(URL(self.base).origin()).lower()
 
     @property
     def is_https(self) -> bool:

@@ -16,6 +16,7 @@ from defender_devops.errors import OperatorError
 from defender_devops.signin.oauth.errors import InvalidAuthorizationResponse, SignInError, WrongAccount, WrongTenant
 from defender_devops.signin.pages.browser_flow import AuthorizationResponse, BrowserSignIns, SignInCancelled
 from defender_devops.signin.pages.code_session import CodeSessions
+from defender_devops.signin.pages.rejections import read_form
 from defender_devops.signin.pages.rendering import render
 
 __all__ = ["CallbackPages"]
@@ -45,7 +46,7 @@ class CallbackPages:
         through the browser once more, to come back as a GET with the cookie. So the cookie need not be sent by other
         sites, and the authorization code is never readable in an address.
         """
-        fields = _fields(await request.post())
+        fields = _fields(await read_form(request))
         sealed = self.browser.sealer.seal(_PURPOSE, fields, _REDIRECT_LIFETIME)
         return web.Response(status=303, headers={"Location": f"{self.browser.addresses.callback}?answer={sealed}"})
 

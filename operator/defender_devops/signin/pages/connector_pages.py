@@ -17,6 +17,7 @@ from defender_devops.signin.pages.browser_flow import LIFETIME, BrowserSignIns
 from defender_devops.signin.pages.code_session import LIFETIME as CODE_SESSION_LIFETIME
 from defender_devops.signin.pages.code_session import CodeSessions
 from defender_devops.signin.pages.page_context import PageContext
+from defender_devops.signin.pages.rejections import read_form
 from defender_devops.signin.ports import OnChange
 
 __all__ = ["ConnectorPages"]
@@ -83,7 +84,7 @@ class ConnectorPages:
                 "whether Defender's authorization works; with spec.authorization.method Adopt no code is ever needed."
             )
             return self.context.message(connector, "No code is needed", message, status=409)
-        pasted = (await request.post()).get("code")
+        pasted = (await read_form(request)).get("code")
         try:
             code = parse_code(SecretStr(pasted if isinstance(pasted, str) else ""))
             await self.codes.put(connector, code)

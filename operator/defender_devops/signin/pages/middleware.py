@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
+from defender_devops.signin.pages.addresses import PageAddresses
 from defender_devops.signin.pages.rate_limit import RateLimit
+from defender_devops.signin.pages.rejections import Rejections
 from defender_devops.signin.pages.rendering import render
 
-__all__ = ["protect", "security_headers"]
+__all__ = ["Limits", "protect", "security_headers"]
 
 Signal = Callable[[web.Request, web.StreamResponse], Awaitable[None]]
 
@@ -20,17 +23,27 @@ _LOG: Final = structlog.stdlib.get_logger(__name__)
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
 _SAME_SITE_FETCH: Final = frozenset({"same-origin", "none"})
 _HEADINGS: Final = {404: "Page not found", 405: "Method not allowed", 413: "Request too large"}
+_REASONS: Final = {404: "not_found", 405: "not_found", 413: "too_large"}
 
 
-def protect(path: str, callback: str, read_limit: RateLimit, write_limit: RateLimit) -> Middleware:
-    """Return a middleware that passes a request on, or responds with a page that says why it does not.
+@dataclass(frozen=True)
+class Limits:
+    """Rate limits by client address.
 
-    Args:
-        path: prefix of the pages.
-        callback: path to which Entra ID's page posts the authorization response, so from another site.
-        read_limit: limit on requests that only read, by client address.
-        write_limit: limit on requests that write or make the operator call Entra ID, by client address.
+    Attributes:
+        read: of requests that only read.
+        write: of requests that write or make the operator call Entra ID.
     """
+
+    read: RateLimit
+    write: RateLimit
+
+
+def protect(addresses: PageAddresses, limits: Limits, rejections: Rejections) -> Middleware:
+    """Return a middleware that passes a request on, or responds with a page that says why not."""
+    path = addresses.path
+    # Entra ID's own page posts to the callback, so from another site. A sealed cookie protects it.
+    callback = f"{path}/callback"
 
     def page(status: int, message: str) -> web.Response:
         heading = _HEADINGS.get(status, "Request failed")
@@ -39,22 +52,37 @@ def protect(path: str, callback: str, read_limit: RateLimit, write_limit: RateLi
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         is_write = request.method not in _SAFE_METHODS or request.path == callback
-        seconds = (write_limit if is_write else read_limit).acquire(request.remote or "")
+        seconds = (limits.write if is_write else limits.read).acquire(request.remote or "")
         if seconds:
+            rejections.count("rate_limited")
             text = "Too many requests. Wait a moment, then load the page again.\n"
             return web.Response(status=429, text=text, headers={hdrs.RETRY_AFTER: str(seconds)})
-        is_foreign = request.headers.get("Sec-Fetch-Site", "none") not in _SAME_SITE_FETCH
-        if is_write and is_foreign and request.path != callback:
+        if is_write and request.path != callback and _is_foreign(request, addresses.origin):
+            rejections.note("foreign_origin")
             return page(403, "Another site sent this request. Open the connector's page and use the button there.")
         try:
             return await handler(request)
         except web.HTTPException as error:
+            rejections.note(_REASONS.get(error.status, "malformed"), error.__cause__)
             return page(error.status, "Check the address: it is in status.signIn.url of the connector.")
         except Exception:  # noqa: BLE001 - the boundary: no internals in a response
             _LOG.exception("sign-in page failed", page=request.path.split("/")[-1])
             return page(500, "Internal error. Its cause is in the operator's log.")
 
     return middleware
+
+
+def _is_foreign(request: web.Request, origin: str) -> bool:
+    """Whether another site's page sent the request, by what browsers say of its source.
+
+    Browsers send Sec-Fetch-Site (all since 2023) and Origin; the command line sends neither. `Origin: null` alone
+    counts as foreign: a sandboxed frame of any site sends it.
+    """
+    site = request.headers.get("Sec-Fetch-Site")
+    if site is not None:
+        return site not in _SAME_SITE_FETCH
+    source = request.headers.get(hdrs.ORIGIN)
+    return source is not None and source.lower() != origin
 
 
 def security_headers(authority: str, *, is_https: bool) -> Signal:

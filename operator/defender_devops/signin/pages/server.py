@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
@@ -14,8 +14,9 @@ from defender_devops.listening import start_site
 from defender_devops.signin.pages.callback import CallbackPages
 from defender_devops.signin.pages.connector_pages import ConnectorPages
 from defender_devops.signin.pages.device_pages import DevicePages
-from defender_devops.signin.pages.middleware import protect, security_headers
+from defender_devops.signin.pages.middleware import Limits, protect, security_headers
 from defender_devops.signin.pages.rate_limit import RateLimit
+from defender_devops.signin.pages.rejections import Rejections, connection_logger
 from defender_devops.signin.pages.rendering import STATIC, static
 from defender_devops.signin.pages.result_pages import ResultPages
 
@@ -36,21 +37,25 @@ class Pages:
     callback: CallbackPages
 
 
-def application(pages: Pages, monotonic: Callable[[], float] = time.monotonic) -> web.Application:
+def application(
+    pages: Pages, rejections: Rejections | None = None, monotonic: Callable[[], float] = time.monotonic
+) -> web.Application:
     """Return the application with all routes, behind the middleware.
 
     Args:
         pages: handlers.
+        rejections: notes rejected requests.
         monotonic: clock of the rate limits, in seconds.
     """
     addresses, browser = pages.connector.context.addresses, pages.connector.browser
     path = addresses.path
     # By client address, which behind an ingress is the ingress's own: enough for a team, too little to overload us.
-    read_limit = RateLimit(burst=60, per_second=10, all_burst=300, all_per_second=100, monotonic=monotonic)
-    write_limit = RateLimit(burst=40, per_second=2, all_burst=100, all_per_second=10, monotonic=monotonic)
-    app = web.Application(
-        middlewares=[protect(path, f"{path}/callback", read_limit, write_limit)], client_max_size=_BODY_MAX_BYTES
+    limits = Limits(
+        read=RateLimit(burst=60, per_second=10, all_burst=300, all_per_second=100, monotonic=monotonic),
+        write=RateLimit(burst=40, per_second=2, all_burst=100, all_per_second=10, monotonic=monotonic),
     )
+    middleware = protect(addresses, limits, rejections or Rejections())
+    app = web.Application(middlewares=[middleware], client_max_size=_BODY_MAX_BYTES)
     page = f"{path}/connectors/{{uid:[0-9a-fA-F-]{{1,64}}}}/{{signature:[A-Za-z0-9_-]{{1,64}}}}"
     app.router.add_get(page, pages.connector.show)
     app.router.add_post(f"{page}/sign-in", pages.connector.sign_in)
@@ -79,11 +84,13 @@ class SignInServer:
         pages: handlers.
         host: address to listen on; `::` for all of IPv4 and IPv6.
         port: port to listen on; 0 chooses a free one.
+        rejections: notes rejected requests.
     """
 
     pages: Pages
     host: str
     port: int
+    rejections: Rejections = field(default_factory=Rejections)
     _runner: web.AppRunner | None = None
 
     async def start(self) -> int:
@@ -93,7 +100,8 @@ class SignInServer:
             The port.
         """
         self._runner = web.AppRunner(
-            application(self.pages),
+            application(self.pages, self.rejections),
+            logger=connection_logger(self.rejections),
             access_log=None,
             keepalive_timeout=_KEEP_ALIVE_SECONDS,
             shutdown_timeout=_SHUTDOWN_SECONDS,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
 import re
 from collections.abc import AsyncIterator
@@ -68,6 +69,7 @@ class Site:
     http: Client
     reader: FakeReader
     resources: ResourceCache
+    rejected: list[str] = field(default_factory=list)
 
     def path(self, of: AzureDevOpsConnector | None = None) -> str:
         self.world.sign_ins.last_state(of or connector())
@@ -97,10 +99,11 @@ def cookie_of(response: ClientResponse) -> str:
 async def site(entra: FakeEntra, time: FakeClock) -> AsyncIterator[Site]:
     async with assemble_sign_in(entra, time, signin_url=BASE) as world:
         reader, resources = FakeReader(), ResourceCache()
-        server = world.package.server(Settings(), reader, SelectedOrganizations(resources))
+        rejected: list[str] = []
+        server = world.package.server(Settings(), reader, SelectedOrganizations(resources), rejected.append)
         assert server
-        async with TestClient(TestServer(application(server.pages, FakeMonotonicClock()))) as http:
-            yield Site(world, http, reader, resources)
+        async with TestClient(TestServer(application(server.pages, server.rejections, FakeMonotonicClock()))) as http:
+            yield Site(world, http, reader, resources, rejected)
         await server.close()
 
 
@@ -493,13 +496,117 @@ async def test_a_connector_that_adopts_accepts_no_code(site: Site) -> None:
     assert (await paste(site, connector())).status == 403
 
 
-@pytest.mark.parametrize("origin", ["cross-site", "same-site"])
-async def test_requests_of_other_sites_are_rejected(site: Site, origin: str) -> None:
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Sec-Fetch-Site": "cross-site", "Origin": "https://defender.example.com"},
+        {"Origin": "https://evil.example"},
+        {"Origin": "https://defender.example.com.evil.example"},
+        {"Origin": "https://defender.example.com:444"},
+        {"Origin": "http://defender.example.com"},
+        {"Origin": "null"},
+        {"Origin": ""},
+    ],
+    ids=str,
+)
+async def test_requests_of_other_sites_are_rejected(site: Site, headers: dict[str, str]) -> None:
     for page in ("sign-in", "device", "code"):
-        response = await site.http.post(
-            f"{site.path()}/{page}", headers={"Sec-Fetch-Site": origin}, allow_redirects=False
-        )
+        response = await site.http.post(f"{site.path()}/{page}", headers=headers, allow_redirects=False)
         assert response.status == 403
+    assert site.rejected == ["foreign_origin"] * 3
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{}, {"Sec-Fetch-Site": "same-origin"}, {"Sec-Fetch-Site": "same-origin", "Origin": "null"}]
+    + [{"Origin": origin} for origin in ("https://defender.example.com", "HTTPS://Defender.example.com")],
+    ids=str,
+)
+async def test_requests_of_the_pages_and_of_the_command_line_are_accepted(site: Site, headers: dict[str, str]) -> None:
+    response = await site.http.post(f"{site.path()}/sign-in", headers=headers, allow_redirects=False)
+    assert response.status == 303
+
+
+MULTIPART = {"Content-Type": "multipart/form-data; boundary=x"}
+MALFORMED_FORMS: list[tuple[dict[str, str], bytes]] = [
+    ({"Content-Type": "multipart/form-data"}, b"canary"),
+    (MULTIPART, b"canary"),
+    (MULTIPART, b'--x\r\nContent-Disposition: form-data; name="code"\r\ncanary'),
+    (MULTIPART, b'--x\r\nContent-Disposition: form-data; name="code"\r\nContent-Encoding: canary\r\n\r\na\r\n--x--'),
+    ({"Content-Type": "application/x-www-form-urlencoded; charset=canary"}, b"code=canary"),
+    ({"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}, b"code=\xff\xfecanary"),
+]
+
+
+@pytest.mark.parametrize(("headers", "body"), MALFORMED_FORMS, ids=range(len(MALFORMED_FORMS)))
+async def test_a_malformed_form_is_noted_in_one_line_without_its_content(
+    site: Site, capsys: pytest.CaptureFixture[str], headers: dict[str, str], body: bytes
+) -> None:
+    with_code = needing_code()
+    cookie = await code_session(site, with_code)
+    capsys.readouterr()
+    for path in (f"{site.path(with_code)}/code", "/pages/callback"):
+        response = await site.http.post(path, data=body, headers={**headers, "Cookie": cookie}, allow_redirects=False)
+        assert response.status in {303, 400, 422}
+        assert "canary" not in await response.text()
+    output = capsys.readouterr()
+    assert "canary" not in output.out + output.err
+    assert "Traceback" not in output.out + output.err
+    assert len(output.out.splitlines()) <= 2
+
+
+MALFORMED_REQUESTS = [
+    b"\x16\x03\x01\x02\x00\x01\x00canary",  # TLS on a plain port
+    b"canary\r\n\r\n",
+    b"GET /canary\r\n\r\n",
+    b"GET / HTTP/9.9\r\nHost: canary\r\n\r\n",
+    b"GET /pages/ HTTP/1.1\r\nHost: x\r\n\xff\xfecanary: y\r\n\r\n",
+    b"GET /pages/ HTTP/1.1\r\nHost: x\r\nA: canary\x00\r\n\r\n",
+    b"GET /" + b"canary" * 2000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"GET /pages/ HTTP/1.1\r\nHost: x\r\nCookie: " + b"canary" * 2000 + b"\r\n\r\n",
+    b"POST /pages/callback HTTP/1.1\r\nHost: x\r\nContent-Length: canary\r\n\r\n",
+    b"POST /pages/callback HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\ncanary\r\n\r\n",
+    b"POST /pages/callback HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\ncanary",
+    (
+        b"POST /pages/callback HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+        b"Content-Encoding: gzip\r\nContent-Length: 6\r\n\r\ncanary"
+    ),
+    b"GET http://[canary/ HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"GET //canary:port/ HTTP/1.1\r\nHost: ]canary[\r\n\r\n",
+]
+
+
+@pytest.mark.parametrize("data", MALFORMED_REQUESTS, ids=range(len(MALFORMED_REQUESTS)))
+async def test_a_malformed_request_is_noted_in_one_line_without_its_content(
+    site: Site, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str], data: bytes
+) -> None:
+    rejected: list[str] = []
+    server = site.world.package.server(
+        Settings(signin_host="127.0.0.1", signin_port=0),
+        site.reader,
+        SelectedOrganizations(site.resources),
+        rejected.append,
+    )
+    assert server
+    port = await server.start()
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(data)
+        writer.write_eof()
+        response = await asyncio.wait_for(reader.read(), 10)
+        writer.close()
+    finally:
+        await server.close()
+    assert b" 200 " not in response.split(b"\r\n")[0]
+    output = capsys.readouterr()
+    log = caplog.text + output.out + output.err
+    assert "canary" not in log
+    assert "Traceback" not in log
+    assert len(output.out.splitlines()) <= 1
+    assert len(rejected) == 1
+    assert rejected[0] in {"malformed", "not_found"}
 
 
 async def test_an_oversized_body_is_rejected(site: Site) -> None:
