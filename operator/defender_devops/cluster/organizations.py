@@ -34,23 +34,14 @@ class Organizations:
         Raises:
             KubernetesConflict: a resource of that name exists; it is not changed.
         """
-        owner = {
-            "apiVersion": API_VERSION,
-            "kind": CONNECTOR.kind,
-            "name": connector.metadata.name,
-            "uid": connector.metadata.uid,
-            "controller": True,
-            # True would need the permission to set finalizers on connectors, and block their foreground deletion.
-            "blockOwnerDeletion": False,
-        }
         body = {
             "apiVersion": API_VERSION,
             "kind": ORGANIZATION.kind,
             "metadata": {
                 "name": name,
                 "namespace": namespace,
-                "labels": {LABEL_GENERATED: "true", LABEL_CONNECTOR: connector.metadata.name},
-                "ownerReferences": [owner],
+                "labels": _labels(connector),
+                "ownerReferences": [_owner(connector)],
             },
             "spec": {"connectorRef": {"name": connector.metadata.name}, "organization": organization},
         }
@@ -59,6 +50,17 @@ class Organizations:
     async def delete(self, namespace: str, name: str, uid: str, resource_version: str) -> None:
         """Delete a generated resource; KubernetesConflict if its uid or resourceVersion has changed."""
         await self._client.delete(self._path(namespace, name), {"uid": uid, "resourceVersion": resource_version})
+
+    async def restore(self, resource: DevOpsOrganization, connector: AzureDevOpsConnector) -> Body:
+        """Add the operator's labels and ownerReference again to a generated resource that lost one of them."""
+        metadata = resource.metadata
+        owners = [reference.dump() for reference in metadata.owner_references if not reference.is_connector]
+        patch: list[Body] = [
+            {"op": "test", "path": "/metadata/resourceVersion", "value": metadata.resource_version},
+            {"op": "add", "path": "/metadata/labels", "value": {**metadata.labels, **_labels(connector)}},
+            {"op": "add", "path": "/metadata/ownerReferences", "value": [*owners, _owner(connector)]},
+        ]
+        return await self._client.patch(self._path(metadata.namespace, metadata.name), patch, JSON_PATCH)
 
     async def release(self, resource: DevOpsOrganization) -> Body:
         """Remove the operator's labels and ownerReference from a resource that a user manages now."""
@@ -79,3 +81,19 @@ class Organizations:
     @staticmethod
     def _path(namespace: str, name: str, *below: str) -> str:
         return path(API_VERSION, ORGANIZATION.plural, namespace, name, *below)
+
+
+def _labels(connector: AzureDevOpsConnector) -> dict[str, str]:
+    return {LABEL_GENERATED: "true", LABEL_CONNECTOR: connector.metadata.name}
+
+
+def _owner(connector: AzureDevOpsConnector) -> Body:
+    return {
+        "apiVersion": API_VERSION,
+        "kind": CONNECTOR.kind,
+        "name": connector.metadata.name,
+        "uid": connector.metadata.uid,
+        "controller": True,
+        # True would need the permission to set finalizers on connectors, and block their foreground deletion.
+        "blockOwnerDeletion": False,
+    }

@@ -13,7 +13,12 @@ from defender_devops.cli.inputs.observation import Observation
 from defender_devops.cli.plan.changes import Change, action_sign, changes
 from defender_devops.reconcile.actions.action import Action, AzureAction
 from defender_devops.reconcile.actions.azure import Authorize, CreateConnector, UpdateConfiguration
-from defender_devops.reconcile.actions.kubernetes import CreateOrganization, DeleteOrganization, ReleaseOrganization
+from defender_devops.reconcile.actions.kubernetes import (
+    CreateOrganization,
+    DeleteOrganization,
+    ReleaseOrganization,
+    RestoreOrganization,
+)
 from defender_devops.reconcile.facts.assessment import Assessment, assess
 from defender_devops.reconcile.facts.deletion_mode import DeletionMode
 from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot
@@ -24,7 +29,7 @@ from defender_devops.reconcile.report.azure_conditions import provisioned
 
 __all__ = ["PlanResult", "Step", "build_plan"]
 
-_RESOURCE_ACTIONS: Final = (CreateOrganization, DeleteOrganization, ReleaseOrganization)
+_RESOURCE_ACTIONS: Final = (CreateOrganization, DeleteOrganization, ReleaseOrganization, RestoreOrganization)
 
 _DELETION_NOTES: Final = {
     DeletionMode.RETAIN: "Nothing is read or changed in Azure (spec.suspend, or managementPolicy Observe).",

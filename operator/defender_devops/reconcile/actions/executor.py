@@ -38,6 +38,7 @@ from defender_devops.reconcile.actions.kubernetes import (
     RecordManagedTags,
     ReleaseOrganization,
     RemoveFinalizer,
+    RestoreOrganization,
 )
 from defender_devops.reconcile.cache.resource_cache import Key, ResourceCache
 from defender_devops.reconcile.cache.write_through import WriteThrough
@@ -216,6 +217,9 @@ class Executor:
             case ReleaseOrganization():
                 with self._noting_deletion(action.resource):
                     self._write_through.organization(await self._organizations.release(action.resource))
+            case RestoreOrganization():
+                with self._noting_deletion(action.resource):
+                    self._write_through.organization(await self._organizations.restore(action.resource, connector))
             case _:
                 raise TypeError(f"no way to execute {type(action).__name__}")
 

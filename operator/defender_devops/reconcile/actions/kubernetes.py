@@ -7,9 +7,9 @@ from datetime import datetime
 
 from defender_devops.api.connector import AuthorizationStatus, AzureStatus
 from defender_devops.api.connector_status import PREVIOUS_CODE_HASHES_MAX
-from defender_devops.api.names import FINALIZER, LABEL_GENERATED
+from defender_devops.api.names import API_VERSION, CONNECTOR, FINALIZER, LABEL_GENERATED
 from defender_devops.api.organization import ConnectorReference, DevOpsOrganization, OrganizationSpec
-from defender_devops.api.schema.model import ObjectMeta
+from defender_devops.api.schema.model import ObjectMeta, OwnerReference
 from defender_devops.authorization_code.used_codes import used_code_hashes
 from defender_devops.reconcile.actions.action import Action, with_status
 from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot
@@ -22,6 +22,7 @@ __all__ = [
     "RecordManagedTags",
     "ReleaseOrganization",
     "RemoveFinalizer",
+    "RestoreOrganization",
 ]
 
 
@@ -116,6 +117,7 @@ class CreateOrganization(Action):
             uid=f"created/{self.name}",
             generation=1,
             labels={LABEL_GENERATED: "true"},
+            owner_references=(_owner(snapshot),),
             creation_timestamp=now,
         )
         reference = ConnectorReference(name=snapshot.connector.metadata.name)
@@ -143,6 +145,28 @@ class DeleteOrganization(Action):
 
 
 @dataclass(frozen=True)
+class RestoreOrganization(Action):
+    """Add the label and the ownerReference again to a generated resource that lost one of them, as by a replace."""
+
+    resource: DevOpsOrganization = field(repr=False)
+
+    def describe(self) -> str:
+        """Name the resource."""
+        return f"restore labels and ownerReference of the generated DevOpsOrganization {self.resource.metadata.name}"
+
+    def effect(self, snapshot: ConnectorSnapshot, now: datetime) -> ConnectorSnapshot:  # noqa: ARG002 - see AddFinalizer
+        """Set both on the resource."""
+        metadata = self.resource.metadata
+        others = (reference for reference in metadata.owner_references if not reference.is_connector)
+        update = {
+            "labels": {**metadata.labels, LABEL_GENERATED: "true"},
+            "owner_references": (*others, _owner(snapshot)),
+        }
+        restored = self.resource.model_copy(update={"metadata": metadata.model_copy(update=update)})
+        return _with_organization(snapshot, restored)
+
+
+@dataclass(frozen=True)
 class ReleaseOrganization(Action):
     """Remove the operator's label and ownerReference from a resource that a user or a GitOps tool manages now."""
 
@@ -159,10 +183,20 @@ class ReleaseOrganization(Action):
         owners = tuple(reference for reference in metadata.owner_references if not reference.is_connector)
         update = {"labels": labels, "owner_references": owners}
         declared = self.resource.model_copy(update={"metadata": metadata.model_copy(update=update)})
-        organizations = tuple(
-            declared if resource.metadata.uid == metadata.uid else resource for resource in snapshot.organizations
-        )
-        return replace(snapshot, organizations=organizations)
+        return _with_organization(snapshot, declared)
+
+
+def _with_organization(snapshot: ConnectorSnapshot, changed: DevOpsOrganization) -> ConnectorSnapshot:
+    uid = changed.metadata.uid
+    organizations = (changed if resource.metadata.uid == uid else resource for resource in snapshot.organizations)
+    return replace(snapshot, organizations=tuple(organizations))
+
+
+def _owner(snapshot: ConnectorSnapshot) -> OwnerReference:
+    metadata = snapshot.connector.metadata
+    return OwnerReference(
+        api_version=API_VERSION, kind=CONNECTOR.kind, name=metadata.name, uid=metadata.uid, controller=True
+    )
 
 
 def _other_finalizers(snapshot: ConnectorSnapshot) -> tuple[str, ...]:

@@ -339,6 +339,8 @@ def _digest(body: Body) -> int:
             to_json(body.get("spec")),  # the API server sorts the names of fields
             metadata.get("deletionTimestamp"),
             labels.get(LABEL_GENERATED),
+            # Of a connector this is never ours; a generated organization must not lose its owner.
+            to_json(metadata.get("ownerReferences")),
             annotations.get(ANNOTATION_RECONCILE_REQUESTED_AT),
             tuple(sorted(TRACKING_LABELS & labels.keys())),
             tuple(sorted(TRACKING_ANNOTATIONS & annotations.keys())),

@@ -7,7 +7,12 @@ from collections.abc import Iterator
 from defender_devops.api.connector import OrganizationsMode
 from defender_devops.api.names import organization_object_name
 from defender_devops.reconcile.actions.action import Action
-from defender_devops.reconcile.actions.kubernetes import CreateOrganization, DeleteOrganization, ReleaseOrganization
+from defender_devops.reconcile.actions.kubernetes import (
+    CreateOrganization,
+    DeleteOrganization,
+    ReleaseOrganization,
+    RestoreOrganization,
+)
 from defender_devops.reconcile.facts.assessment import Assessment
 from defender_devops.reconcile.facts.desired_state import is_user_managed
 
@@ -29,6 +34,17 @@ def plan_organizations(assessment: Assessment) -> tuple[Action, ...]:
             or (expected is not None and resource.spec.organization.lower() not in expected)
         )
     ]
+    deleted_uids = {deletion.resource.metadata.uid for deletion in deletions}
+    # Only one of the two marks is left: a replace or a restore dropped the other. Whoever takes a resource over decides
+    # something in its spec or tracks it.
+    restorations = [
+        RestoreOrganization(resource)
+        for resource in assessment.snapshot.organizations
+        if resource.is_generated != resource.is_owned_by_connector
+        and not (resource.has_user_decision or resource.is_gitops_tracked)
+        and not resource.metadata.is_deleting
+        and resource.metadata.uid not in deleted_uids
+    ]
     creations = []
     names = set(assessment.snapshot.taken_names)
     for key, organization in sorted((expected or {}).items()):
@@ -36,7 +52,7 @@ def plan_organizations(assessment: Assessment) -> tuple[Action, ...]:
             name = organization_object_name(assessment.connector.metadata.name, organization, names)
             names.add(name)
             creations.append(CreateOrganization(name, organization))
-    return (*releases(assessment), *deletions, *creations)
+    return (*releases(assessment), *deletions, *restorations, *creations)
 
 
 def releases(assessment: Assessment) -> Iterator[ReleaseOrganization]:

@@ -25,7 +25,9 @@ from defender_devops.reconcile.observe.azure_access import AzureAccess
 from tests.unit.azure.fakes import FakeAzure, answer, arm_error
 from tests.unit.reconcile.builder import CONNECTOR_ID, NOW, cloud_of, snapshot
 
-TAGGED = answer(200, {"id": CONNECTOR_ID, "name": "contoso", "location": "westeurope", "tags": {"a": "b"}})
+TAGGED = answer(
+    200, {"id": CONNECTOR_ID, "name": "contoso", "location": "westeurope", "tags": {"a": "b"}, "properties": {}}
+)
 ACTION = SetTags({"a": "b"}, ("a",))
 
 
