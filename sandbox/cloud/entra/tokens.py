@@ -47,7 +47,7 @@ class AccessTokens:
         if len(self._tokens) % _SWEEP_EVERY == _SWEEP_EVERY - 1:
             # Until an hour after its expiry a token is answered with "expired", after that with "invalid".
             alive = self._tokens.items()
-            self._tokens = {key: kept for key, kept in alive if kept.expires_at > token.issued_at - 3600}
+            self._tokens = {key: stored for key, stored in alive if stored.expires_at > token.issued_at - 3600}
         value = "eyJ0" + secrets.token_urlsafe(96)
         self._tokens[value] = token
         return value

@@ -254,5 +254,5 @@ async def test_one_api_version_shows_a_second_offering(direct: Direct) -> None:
         properties = (await direct.arm("GET", CONNECTOR, version=version)).json["properties"]
         assert properties["offerings"] == expected
     body = {**CONNECTOR_BODY, "properties": {**CONNECTOR_BODY["properties"], "offerings": [first, second]}}
-    written = await direct.arm("PUT", CONNECTOR, body, version="2023-10-01-preview")
-    assert written.json["properties"]["offerings"] == [first, second]
+    response = await direct.arm("PUT", CONNECTOR, body, version="2023-10-01-preview")
+    assert response.json["properties"]["offerings"] == [first, second]
