@@ -136,9 +136,11 @@ class AzureDevOpsClient:
             try:
                 response = await self._send_once(url, query)
             except AzureDevOpsUnavailable:
+                # The service demanded a wait, which is too long for a retry here.
                 if is_last or self.rate_limiter.delay > 0:
                     raise
             else:
+                # With Retry-After, the rate limiter delays the next request instead.
                 if is_last or response.status_code not in _RETRYABLE or "Retry-After" in response.headers:
                     return response
             jitter = 0.5 + random.random()  # noqa: S311 - spreads load, no secret

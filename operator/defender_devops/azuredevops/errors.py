@@ -74,6 +74,7 @@ def raise_for_failure(response: httpx.Response, retry_after: float | None) -> No
     if status in _SUCCESS:
         return
     message, number = _message(response)
+    # Before the status: the service sends these numbers with different ones.
     if number is not None and number in BY_NUMBER:
         error, text = BY_NUMBER[number]
         raise error(text, retry_after=retry_after if issubclass(error, AzureDevOpsUnavailable) else None)

@@ -86,9 +86,10 @@ async def is_administrator(client: AzureDevOpsClient, organization: str, member:
         return True
     try:
         return await _is_administrator_by_graph(client, organization, member)
-    except SignInExpired:
+    except SignInExpired:  # a new token may make both ways work
         raise
     except AzureDevOpsError:
+        # The Graph API is closed to some accounts: the No of the other way remains, if there is one.
         if by_identity is None:
             raise
         return False
@@ -100,7 +101,7 @@ async def _is_administrator_by_identity(client: AzureDevOpsClient, organization:
         groups = await _identities(client, organization, {"descriptors": _ADMINISTRATORS_DESCRIPTOR})
     except (SignInExpired, AzureDevOpsUnavailable):
         raise
-    except AzureDevOpsError:
+    except AzureDevOpsError:  # the descriptor is unknown to this organization
         return None
     descriptors = {str(group.get("descriptor") or "").lower() for group in groups} - {""}
     return bool(descriptors & member.groups) if descriptors else None

@@ -230,7 +230,7 @@ async def _member(
 async def _run(check: PrerequisiteCheck, result: Awaitable[Prerequisite]) -> Prerequisite:
     try:
         return await result
-    except SignInExpired:
+    except SignInExpired:  # all checks are repeated with another token
         raise
     except AzureDevOpsError as error:
         return _unknown(check, error)

@@ -168,6 +168,7 @@ async def container_mapping_extension(client: AzureDevOpsClient, organization: s
             f"installs it at onboarding; if it is missing after a day, install {'.'.join(_EXTENSION)} "
             f"({settings_url}).",
         )
+    # Flags are separated by commas, such as "trusted, needsReauthorization".
     state = extension.get("installState")
     flags = str(state.get("flags", "")) if isinstance(state, dict) else ""
     broken = {flag.strip().lower() for flag in flags.split(",")} & _BROKEN_FLAGS

@@ -92,6 +92,7 @@ class RateLimiter:
         retry_after = _number(headers.get("Retry-After"))
         if retry_after is not None:
             self._not_before = max(self._not_before, self.monotonic() + retry_after)
+        # Without Retry-After, an exhausted window ends at its reset time.
         elif self.headers and self.headers.remaining == 0 and self.headers.reset is not None:
             until_reset = self.headers.reset - self.wall()
             self._not_before = max(self._not_before, self.monotonic() + until_reset)

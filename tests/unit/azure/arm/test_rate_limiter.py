@@ -22,8 +22,8 @@ async def spend(rate_limiter: RateLimiter, key: RateLimitKey, count: int = 1) ->
             pass
 
 
-def patient(timeout: float = 1e9) -> RateLimiter:
-    """A budget on the event loop's time, which looptime makes jump."""
+def rate_limiter_with(timeout: float = 1e9) -> RateLimiter:
+    """A rate limiter on the event loop's time, which looptime makes jump."""
     return RateLimiter(timeout=timeout, clock=Clock())
 
 
@@ -44,7 +44,7 @@ def now() -> float:
 async def test_each_kind_has_its_burst_and_then_its_rate(
     kind: OperationKind, at_once: int, more: int, seconds: float
 ) -> None:
-    rate_limiter, key = patient(), RateLimitKey("p", kind, "s")
+    rate_limiter, key = rate_limiter_with(), RateLimitKey("p", kind, "s")
     started = now()
     await spend(rate_limiter, key, at_once)
     assert now() == started
@@ -54,7 +54,7 @@ async def test_each_kind_has_its_burst_and_then_its_rate(
 
 @pytest.mark.looptime
 async def test_subscriptions_principals_and_kinds_do_not_share_a_bucket() -> None:
-    rate_limiter = patient()
+    rate_limiter = rate_limiter_with()
     await spend(rate_limiter, WRITES, 190)
     started = now()
     for other in (
@@ -69,7 +69,7 @@ async def test_subscriptions_principals_and_kinds_do_not_share_a_bucket() -> Non
 
 @pytest.mark.looptime
 async def test_callers_are_served_in_order() -> None:
-    rate_limiter = patient()
+    rate_limiter = rate_limiter_with()
     await spend(rate_limiter, WRITES, 190)
     served: list[int] = []
 
@@ -84,7 +84,7 @@ async def test_callers_are_served_in_order() -> None:
 @pytest.mark.looptime
 @pytest.mark.parametrize("cancelled", [0, 1, 5, 9])
 async def test_a_cancelled_caller_leaves_its_turn_to_the_next(cancelled: int) -> None:
-    rate_limiter = patient()
+    rate_limiter = rate_limiter_with()
     await spend(rate_limiter, WRITES, 190)
     served: list[int] = []
 
@@ -103,7 +103,7 @@ async def test_a_cancelled_caller_leaves_its_turn_to_the_next(cancelled: int) ->
 
 @pytest.mark.looptime
 async def test_a_cancelled_request_is_no_longer_in_flight() -> None:
-    rate_limiter = patient()
+    rate_limiter = rate_limiter_with()
 
     async def stuck() -> None:
         async with rate_limiter.request(READS):
@@ -119,7 +119,7 @@ async def test_a_cancelled_request_is_no_longer_in_flight() -> None:
 
 @pytest.mark.looptime
 async def test_the_remaining_count_of_azure_lowers_the_limit() -> None:
-    rate_limiter = patient()
+    rate_limiter = rate_limiter_with()
     await spend(rate_limiter, READS)
     rate_limiter.update_remaining(READS, 10)
     started = now()
@@ -146,7 +146,7 @@ async def test_requests_in_flight_are_subtracted_from_the_remaining_count() -> N
 
 @pytest.mark.looptime
 async def test_retry_after_has_precedence_over_a_full_bucket() -> None:
-    rate_limiter = patient()
+    rate_limiter = rate_limiter_with()
     started = now()
     rate_limiter.block(READS, 30)
     await spend(rate_limiter, READS)
@@ -156,7 +156,7 @@ async def test_retry_after_has_precedence_over_a_full_bucket() -> None:
 
 @pytest.mark.looptime
 async def test_retry_after_delays_waiting_callers_as_well() -> None:
-    rate_limiter = patient()
+    rate_limiter = rate_limiter_with()
     await spend(rate_limiter, WRITES, 190)
     started = now()
     waiting = asyncio.create_task(spend(rate_limiter, WRITES))
@@ -187,7 +187,7 @@ async def test_a_delay_beyond_the_timeout_is_raised_with_retry_after() -> None:
 
 @pytest.mark.looptime
 async def test_the_queue_before_a_caller_counts_for_its_timeout() -> None:
-    rate_limiter = patient(timeout=1.0)
+    rate_limiter = rate_limiter_with(timeout=1.0)
     await spend(rate_limiter, WRITES, 190)
     waiting = [asyncio.create_task(spend(rate_limiter, WRITES)) for _ in range(10)]
     await asyncio.sleep(0)
