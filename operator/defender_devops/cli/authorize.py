@@ -56,7 +56,8 @@ def sign_in_page(connector: AzureDevOpsConnector) -> str:
     page = connector.status.sign_in.url if connector.status.sign_in else None
     if page is not None:
         parts = urlsplit(page)
-        if parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK):
+        is_secure = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
+        if is_secure and page.isprintable():
             return page
         # A person with write access to the status must not be able to open any address in somebody else's browser.
         raise CommandFailed(f"status.signIn.url is not an https address and is not opened: {page}", ExitCode.NOT_OK)

@@ -50,7 +50,16 @@ async def watch(
 
     Raises:
         KubernetesUnavailable: a watch has ended for good, and only a restart of the process helps.
+        KubernetesRefused: the kubeconfig has a field that kopf does not support.
     """
+    credentials = await credentials_loader.credentials()
+    fields = {"as": credentials.impersonation, "tls-server-name": credentials.server_name}
+    if unsupported := [name for name, value in fields.items() if value]:
+        # Ignored, they would give the watches other permissions than the operator's other requests have.
+        raise KubernetesRefused(
+            f"The kubeconfig has {unsupported[0]}, which the operator's watches do not support (the command line "
+            "does): use a kubeconfig without it."
+        )
     registry = kopf.OperatorRegistry()
     register_handlers(registry, receiver)
 
@@ -58,12 +67,6 @@ async def watch(
     @kopf.on.login(registry=registry)
     async def log_in(**_: object) -> kopf.ConnectionInfo:
         credentials = await credentials_loader.credentials(refused=True)
-        fields = {"as": credentials.impersonation, "tls-server-name": credentials.server_name}
-        if unsupported := [name for name, value in fields.items() if value]:
-            raise KubernetesRefused(
-                f"The kubeconfig has {unsupported[0]}, which the operator's watches do not support (the command line "
-                "does): use a kubeconfig without it."
-            )
         return kopf.ConnectionInfo(
             server=credentials.server,
             ca_path=credentials.ca_file,

@@ -23,7 +23,14 @@ def test_a_page_with_https_or_on_localhost_is_opened(url: str) -> None:
     assert page(url=url) == url
 
 
-UNSAFE = ["http://signin.example/x", "file:///etc/passwd", "javascript:alert(1)", "--help", "ftp://localhost/x"]
+UNSAFE = [
+    "http://signin.example/x",
+    "file:///etc/passwd",
+    "javascript:alert(1)",
+    "--help",
+    "ftp://localhost/x",
+    "https://a.example/\x1b",
+]
 
 
 @pytest.mark.parametrize("url", UNSAFE)
