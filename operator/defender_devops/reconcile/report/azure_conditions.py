@@ -131,16 +131,20 @@ def _availability(assessment: Assessment) -> ConditionResult:
         message = "The authorizing account has no Azure DevOps organization. Add the account to the organizations."
         needs_user = bool(selection.requested)
         return ConditionResult("False", Reason.NO_ORGANIZATIONS, message, needs_user_action=needs_user)
-    held = {
+    conflicting = {
         key
         for key, organization in organizations.items()
         if key in selection.desired and organization.is_held_by_other_connector
     }
     missing = [name for key, name in selection.requested.items() if key not in organizations and azure.available]
-    needs_user = bool(missing) or not held.isdisjoint(selection.requested)
-    if held:
-        names = list_names(_with_holder(assessment, key) for key in held)
-        message = f"Another connector of the tenant holds {names}. Remove it there, or exclude it here."
+    needs_user = bool(missing) or not conflicting.isdisjoint(selection.requested)
+    if conflicting:
+        names = []
+        for key in conflicting:
+            holder = assessment.snapshot.conflicting_connectors.get(key)
+            suffix = f" (held by {truncate(holder, QUOTED_MAX)})" if holder else ""
+            names.append(f"{selection.desired[key]}{suffix}")
+        message = f"Another connector of the tenant holds {list_names(names)}. Remove it there, or exclude it here."
         return ConditionResult("False", Reason.ORGANIZATION_CONFLICT, message, needs_user_action=needs_user)
     if assessment.unreachable:
         account = assessment.connector.spec.authorizing_account
@@ -157,11 +161,6 @@ def _availability(assessment: Assessment) -> ConditionResult:
         )
         return ConditionResult("False", Reason.ORGANIZATION_NOT_FOUND, message, needs_user_action=needs_user)
     return ConditionResult("True", Reason.AVAILABLE, "Every selected organization can be onboarded.")
-
-
-def _with_holder(assessment: Assessment, key: str) -> str:
-    name, holder = assessment.selection.desired[key], assessment.snapshot.conflicting_connectors.get(key)
-    return f"{name} (held by {truncate(holder, QUOTED_MAX)})" if holder else name
 
 
 def pending_organizations(assessment: Assessment) -> ConditionResult | None:

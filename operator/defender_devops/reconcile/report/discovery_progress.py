@@ -85,11 +85,16 @@ def discovery(assessment: Assessment, now: datetime) -> Discovery:
     allowance = max(assessment.connector.spec.discovery.deadline, timedelta(hours=most_projects / PROJECTS_PER_HOUR))
     deadline = started_at + allowance
     estimate = previous.estimated_completion_at if not changed else _estimate(totals, started_at, now)
+    percent = None
+    if expected is not None:
+        # 100 is reserved for a complete discovery.
+        share = 100 * totals.matched.repositories // max(expected.repositories, 1)
+        percent = 100 if is_complete else min(99, share)
     status = DiscoveryStatus(
         organizations=organizations,
         projects=projects,
         repositories=repositories,
-        percent=_percent(totals, is_complete=is_complete),
+        percent=percent,
         started_at=started_at,
         counts_changed_at=changed_at,
         completed_at=completed_at,
@@ -153,13 +158,6 @@ def lags(counts: Counts | None, expected: Counts | None) -> bool:
     if counts is None:
         return bool(expected.projects)
     return counts.projects < expected.projects or counts.repositories < expected.repositories
-
-
-def _percent(totals: _Totals, *, is_complete: bool) -> int | None:
-    """Return the percentage of the expected repositories; 100 only for a complete discovery."""
-    if totals.expected is None:
-        return None
-    return 100 if is_complete else min(99, 100 * totals.matched.repositories // max(totals.expected.repositories, 1))
 
 
 def _estimate(totals: _Totals, started_at: datetime, now: datetime) -> datetime | None:

@@ -67,7 +67,13 @@ def report(assessment: Assessment, failure: Failure | None, now: datetime) -> Re
         statuses = report_unobserved_organizations(remaining, conditions, now)
         return Report(_with_conditions(assessment, connector.status, conditions), statuses)
     if connector.spec.suspend:
-        conditions = _suspended(assessment, now)
+        # Ready keeps its status, because suspending the operator changes nothing in Azure.
+        ready = previous_result(connector.status.conditions, ConditionType.READY)
+        message = "spec.suspend is true: the operator neither reads nor changes anything in Azure."
+        suspended = ConditionResult(ready.status if ready else "Unknown", Reason.SUSPENDED, message)
+        flags = (ConditionType.RECONCILING, ConditionType.STALLED)
+        conditions = remove_condition(connector.status.conditions, *flags)
+        conditions = apply_results(conditions, {ConditionType.READY: suspended}, connector.metadata.generation, now)
         statuses = report_unobserved_organizations(organizations, conditions, now)
         return Report(_with_conditions(assessment, connector.status, conditions), statuses)
     if _is_tolerated(assessment):
@@ -104,16 +110,6 @@ def _with_conditions(assessment: Assessment, status: ConnectorStatus, conditions
             "conditions": conditions,
         }
     )
-
-
-def _suspended(assessment: Assessment, now: datetime) -> Conditions:
-    """Keep the status of Ready, because suspending the operator changes nothing in Azure."""
-    present = assessment.connector.status.conditions
-    conditions = remove_condition(present, ConditionType.RECONCILING, ConditionType.STALLED)
-    ready = previous_result(conditions, ConditionType.READY)
-    message = "spec.suspend is true: the operator neither reads nor changes anything in Azure."
-    result = ConditionResult(ready.status if ready else "Unknown", Reason.SUSPENDED, message)
-    return apply_results(conditions, {ConditionType.READY: result}, assessment.connector.metadata.generation, now)
 
 
 def _status(
