@@ -210,8 +210,12 @@ def test_values_of_the_previous_chart_render_the_same_pod(tmp_path: Path) -> Non
 
 def test_openshift_chooses_user_and_group_whatever_the_values_say(tmp_path: Path) -> None:
     context = {"runAsUser": 1000680000}
-    kept = pod_of(rendered(tmp_path, {"podSecurityContext": context, "securityContext": context}))
-    assert kept["securityContext"]["runAsUser"] == kept["containers"][0]["securityContext"]["runAsUser"] == 1000680000
+    unchanged = pod_of(rendered(tmp_path, {"podSecurityContext": context, "securityContext": context}))
+    assert (
+        unchanged["securityContext"]["runAsUser"]
+        == unchanged["containers"][0]["securityContext"]["runAsUser"]
+        == 1000680000
+    )
     omitted = {"openshift": {"enabled": True}, "podSecurityContext": context, "securityContext": context}
     assert "runAsUser" not in json.dumps(pod_of(rendered(tmp_path, omitted)))
 
