@@ -185,14 +185,13 @@ def _to_yaml(crd: Mapping[str, Any]) -> str:
 
 
 def difference(folder: Path) -> str:
-    """Unified diff from what is in the folder to what should be; empty where they agree."""
+    """Return a unified diff from the files in the folder to the generated ones; empty if they are equal."""
     diffs: list[str] = []
-    for name, wanted in files().items():
+    for name, generated in files().items():
         path = folder / name
-        found = path.read_text(encoding="utf-8") if path.exists() else ""
-        diffs += difflib.unified_diff(
-            found.splitlines(keepends=True), wanted.splitlines(keepends=True), f"{path} (found)", f"{path} (wanted)"
-        )
+        deployed = path.read_text(encoding="utf-8") if path.exists() else ""
+        before_lines, after_lines = deployed.splitlines(keepends=True), generated.splitlines(keepends=True)
+        diffs += difflib.unified_diff(before_lines, after_lines, f"{path} (deployed)", f"{path} (generated)")
     return "".join(diffs)
 
 

@@ -31,24 +31,28 @@ class SignInScenario(Scenario):
         ca: certificate authority of the cloud.
         log: the operator's log.
         app_secret: client secret of the app that people sign in to.
+        is_in_portal: whether the connector was added in the portal.
     """
 
     ca: Path
     log: Path
 
     app_secret: str = "sandbox-sign-in-secret"
+    is_in_portal: bool = False
 
     def connect(self, sign_in: dict[str, Any] | None = None, **spec: object) -> None:
         """Apply a connector that adopts an authorization given in the portal, with a sign-in by browser."""
         self.secret("signin-app", client_secret=self.app_secret)
-        self.control.add_connector(
-            name="contoso",
-            subscription="22222222-2222-2222-2222-222222222222",
-            resourceGroup="rg-devops-security",
-            location="westeurope",
-            account=ACCOUNT,
-            organizations=["contoso", "fabrikam"],
-        )
+        if not self.is_in_portal:
+            self.is_in_portal = True
+            self.control.add_connector(
+                name="contoso",
+                subscription="22222222-2222-2222-2222-222222222222",
+                resourceGroup="rg-devops-security",
+                location="westeurope",
+                account=ACCOUNT,
+                organizations=["contoso", "fabrikam"],
+            )
         method: dict[str, Any] = {
             "method": "AuthorizationCode",
             "account": ACCOUNT,

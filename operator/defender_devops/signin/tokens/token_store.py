@@ -80,14 +80,14 @@ class TokenStore:
                 return stored_record
             try:
                 if secret:
-                    written = await self.secrets.replace(replace(secret, data=new_record.encode()))
+                    secret = await self.secrets.replace(replace(secret, data=new_record.encode()))
                 else:
-                    written = await self.secrets.create(replace(_new_secret(connector), data=new_record.encode()))
+                    secret = await self.secrets.create(replace(_new_secret(connector), data=new_record.encode()))
             except (KubernetesConflict, KubernetesNotFound):
                 if attempt == _WRITE_ATTEMPTS - 1:
                     raise
             else:
-                self.own_writes.append((written.namespace, written.name, written.resource_version))
+                self.own_writes.append((secret.namespace, secret.name, secret.resource_version))
                 return new_record
         raise AssertionError("the last attempt returns or raises")
 
