@@ -221,7 +221,7 @@ GARBAGE = [
 
 @pytest.mark.parametrize("response", GARBAGE, ids=lambda response: f"{response.status_code} {response.text}")
 @pytest.mark.parametrize(
-    "read",
+    "query",
     [
         lambda connectors: connectors.get(REF),
         lambda connectors: connectors.get_configuration(REF),
@@ -233,9 +233,9 @@ GARBAGE = [
     ],
     ids=["get", "get_configuration", "organizations", "available_organizations", "list_in", "set_tags", "create"],
 )
-async def test_a_defective_response_is_an_outage_and_never_an_empty_state(read: Ask, response: httpx.Response) -> None:
+async def test_a_defective_response_is_an_outage_and_never_an_empty_state(query: Ask, response: httpx.Response) -> None:
     with pytest.raises(AzureUnavailable):
-        await read(SecurityConnectors(azure_with(response).arm))
+        await query(SecurityConnectors(azure_with(response).arm))
 
 
 @pytest.mark.parametrize("properties", [{}, {"provisioningState": None}, {"autoDiscovery": "Enabled"}])
