@@ -105,15 +105,6 @@ class Assembler:
         secrets = Secrets(self.client)
         identity = OperatorIdentity(os.environ)
         grants = Grants(settings.namespace, settings.identity_grants, identity.client_id)
-        session = self._open_session(stack)
-        identities = ArmClients(
-            session,
-            grants=grants,
-            operator_identity=identity,
-            secrets=secrets.read_key,
-            tokens=ServiceAccounts(self.client).token,
-        )
-        stack.push_async_callback(identities.close)
 
         connector_caches = ConnectorCaches()
         drift_notifications = DriftNotifications(connector_caches, self.enqueue, self.metrics.internal_error)
@@ -130,7 +121,7 @@ class Assembler:
         events = Events(self.client, socket.gethostname(), self.metrics.event_lost)
         gatherer = Gatherer(
             resources=self.resources,
-            clients=identities,
+            clients=self._open_arm_clients(stack, grants, identity, secrets),
             pollers=pollers,
             drift_notifications=drift_notifications,
             codes=OneTimeCodes(secrets, self.resources, sign_in.codes, self.secret_watches.version),
@@ -162,6 +153,20 @@ class Assembler:
             **self.secret_watches.background(),
         }
         return Assembly(reconciler, sign_in.sign_ins, background)
+
+    def _open_arm_clients(
+        self, stack: AsyncExitStack, grants: Grants, identity: OperatorIdentity, secrets: Secrets
+    ) -> ArmClients:
+        """Create the clients of Azure Resource Manager, which share one session."""
+        clients = ArmClients(
+            self._open_session(stack),
+            grants=grants,
+            operator_identity=identity,
+            secrets=secrets.read_key,
+            tokens=ServiceAccounts(self.client).token,
+        )
+        stack.push_async_callback(clients.close)
+        return clients
 
     def _open_session(self, stack: AsyncExitStack) -> ArmSession:
         """Open the connections to Azure Resource Manager, with the metrics of their rate limits."""

@@ -17,7 +17,7 @@ __all__ = ["OperatorFederatedTokens"]
 class OperatorFederatedTokens:
     """Implements `signin.ports.FederatedTokens`."""
 
-    own: OperatorIdentity
+    identity: OperatorIdentity
     grants: Grants
 
     async def token(self, namespace: str, azure: Azure, client_id: str) -> SecretStr:
@@ -27,4 +27,4 @@ class OperatorFederatedTokens:
             CredentialsMissing: the namespace is not granted that client, or the pod has no such token.
         """
         self.grants.require_client(namespace, azure, client_id)
-        return self.own.assertion()
+        return self.identity.assertion()

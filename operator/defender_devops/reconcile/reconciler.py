@@ -120,10 +120,10 @@ class Reconciler:
         execution = await self.executor.execute(connector_plan.actions, observation.snapshot, context)
         self._update_cache(cache, observation, execution)
 
-        written = await self._report(key, execution)
-        if not connector_plan.actions and not written.errors:
-            cache.last_inputs = ReconcileInputs.of(execution.snapshot, written.reevaluate_at)
-        return self._result(execution, written, cache.poll_after)
+        status_report = await self._report(key, execution)
+        if not connector_plan.actions and not status_report.errors:
+            cache.last_inputs = ReconcileInputs.of(execution.snapshot, status_report.reevaluate_at)
+        return self._result(execution, status_report, cache.poll_after)
 
     async def _observe(
         self,
@@ -179,9 +179,9 @@ class Reconciler:
             )
             pending = replace(configuration, provisioning_state=ProvisioningState.PENDING, status_message="")
             snapshot = replace(snapshot, cloud=replace(snapshot.cloud, configuration=pending))
-        written = report(assess(_with_live_conditions(snapshot, live)), None, self.clock())
+        status_report = report(assess(_with_live_conditions(snapshot, live)), None, self.clock())
         version = live["metadata"]["resourceVersion"]
-        await self.status_writer.write_connector(key, written.status.dump(), version=version)
+        await self.status_writer.write_connector(key, status_report.status.dump(), version=version)
 
     def _update_cache(self, cache: ConnectorCache, observation: Observation, execution: ExecutionResult) -> None:
         state = execution.snapshot.cloud
@@ -197,9 +197,9 @@ class Reconciler:
     async def _report(self, key: Key, execution: ExecutionResult) -> Report:
         """Write all statuses, the connector's last: whoever waits for it then finds its organizations up to date."""
         live = self.resources.connector(key)
-        written = report(assess(_with_live_conditions(execution.snapshot, live)), execution.failure, self.clock())
-        errors = list(written.errors)
-        for organization, status in written.organizations:
+        status_report = report(assess(_with_live_conditions(execution.snapshot, live)), execution.failure, self.clock())
+        errors = list(status_report.errors)
+        for organization, status in status_report.organizations:
             try:
                 await self.status_writer.write_organization(Key.from_metadata(organization.metadata), status.dump())
             except OperatorError:
@@ -210,9 +210,11 @@ class Reconciler:
             await self._report_failed_organization(Key.from_metadata(organization.metadata), exception)
         metadata = execution.snapshot.connector.metadata
         if FINALIZER in metadata.finalizers or not metadata.is_deleting:
-            await self.status_writer.write_connector(key, written.status.dump())
-        _log.debug("reported", organizations=len(written.organizations), reevaluate_at=written.reevaluate_at)
-        return replace(written, errors=tuple(errors))
+            await self.status_writer.write_connector(key, status_report.status.dump())
+        _log.debug(
+            "reported", organizations=len(status_report.organizations), reevaluate_at=status_report.reevaluate_at
+        )
+        return replace(status_report, errors=tuple(errors))
 
     async def _report_failed_organization(self, key: Key, error: Exception) -> None:
         """Report InternalError in the status of one organization, whose processing raised an unexpected exception."""
@@ -233,16 +235,16 @@ class Reconciler:
             if body is not None:
                 await self.status_writer.write_connector(key, internal_error_status(body, error, self.clock()))
 
-    def _result(self, execution: ExecutionResult, written: Report, poll_after: float | None) -> Result:
+    def _result(self, execution: ExecutionResult, status_report: Report, poll_after: float | None) -> Result:
         failure = _failure_of(execution)
-        if written.errors:
+        if status_report.errors:
             return Result(failed=True, reason=Reason.INTERNAL_ERROR)
         if failure is not None:
             return Result(failure.retry_after, failed=True, is_terminal=failure.terminal, reason=failure.reason)
         connector = execution.snapshot.connector
         if connector.metadata.is_deleting or connector.spec.suspend:
             return Result()
-        return self.gatherer.requeue(execution.snapshot, poll_after, written.reevaluate_at)
+        return self.gatherer.requeue(execution.snapshot, poll_after, status_report.reevaluate_at)
 
 
 def _failure_of(execution: ExecutionResult) -> Failure | None:

@@ -71,22 +71,22 @@ def with_code(sent: str | None = None, key: str = "code") -> AzureDevOpsConnecto
 
 async def test_a_code_that_was_not_sent_is_read_each_time(codes: OneTimeCodes, cluster: Cluster) -> None:
     for _ in range(2):
-        known, code = await codes.read(with_code())
-        assert (known.sha256, code) == (sha256_hex(SecretStr(CODE)), SecretStr(CODE))
+        state, code = await codes.read(with_code())
+        assert (state.sha256, code) == (sha256_hex(SecretStr(CODE)), SecretStr(CODE))
     assert cluster.reads == 2
 
 
 async def test_one_that_was_sent_is_known_without_reading_it_again(codes: OneTimeCodes, cluster: Cluster) -> None:
     await codes.read(with_code())
-    known, code = await codes.read(with_code(sent=CODE))
-    assert (known.sha256, code, cluster.reads) == (sha256_hex(SecretStr(CODE)), None, 1)
+    state, code = await codes.read(with_code(sent=CODE))
+    assert (state.sha256, code, cluster.reads) == (sha256_hex(SecretStr(CODE)), None, 1)
 
 
 async def test_a_changed_secret_is_read_at_once(codes: OneTimeCodes, cluster: Cluster) -> None:
     await codes.read(with_code(sent=CODE))
     cluster.code, cluster.versions = OTHER_CODE, {"code": "2"}
-    known, code = await codes.read(with_code(sent=CODE))
-    assert (known.sha256, code) == (sha256_hex(SecretStr(OTHER_CODE)), SecretStr(OTHER_CODE))
+    state, code = await codes.read(with_code(sent=CODE))
+    assert (state.sha256, code) == (sha256_hex(SecretStr(OTHER_CODE)), SecretStr(OTHER_CODE))
 
 
 @pytest.mark.parametrize("change", ["another key", "a token Secret", "our own write", "trouble", "another uid"])
@@ -119,8 +119,8 @@ async def test_a_pasted_code_that_was_sent_is_taken_out_of_its_secret_at_the_nex
     store = TokenStore(MemorySecrets())
     codes = OneTimeCodes(cast("Secrets", cluster), ResourceCache(), PastedCodes(store), cluster.version)
     await codes.pasted.put(with_code(), SecretStr(OTHER_CODE))
-    known, code = await codes.read(with_code())
-    assert (known.sha256, code) == (sha256_hex(SecretStr(OTHER_CODE)), SecretStr(OTHER_CODE))
+    state, code = await codes.read(with_code())
+    assert (state.sha256, code) == (sha256_hex(SecretStr(OTHER_CODE)), SecretStr(OTHER_CODE))
     await codes.read(with_code(sent=OTHER_CODE))
     assert (await store.read(with_code())).defender_code is None
 
