@@ -81,6 +81,7 @@ async def open_cluster(target: ClusterTarget) -> AsyncIterator[Cluster]:
         KubernetesError: there is no usable kubeconfig.
     """
     if target.kubeconfig is not None:
+        # The credentials loader reads its files from this variable, as kubectl does.
         os.environ["KUBECONFIG"] = str(target.kubeconfig)
     credentials_loader = CredentialsLoader(target.context)
     credentials = await credentials_loader.credentials()

@@ -35,6 +35,7 @@ async def reconcile(target: ClusterTarget, names: Sequence[str], *, wait_seconds
     """
     async with open_cluster(target) as cluster:
         bodies = [await cluster.find(name) for name in names]
+        # The operator copies the value into status.lastHandledReconcileAt, by which the result is recognized.
         moment = datetime.now(UTC).isoformat(timespec="microseconds")
         for body in bodies:
             namespace, name = body["metadata"]["namespace"], body["metadata"]["name"]

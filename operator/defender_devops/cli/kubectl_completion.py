@@ -21,13 +21,13 @@ _NO_FILE_NAMES: Final = 4
 """Directives of cobra, which kubectl reads from the last line: whether the shell completes file names instead."""
 
 
-def complete_for_kubectl(words: list[str]) -> int:
+def complete_for_kubectl(arguments: list[str]) -> int:
     """Print one completion in each line, then cobra's directive.
 
     Args:
-        words: the command line after the plugin's name; the last word is the incomplete one and may be empty.
+        arguments: the command line after the plugin's name; the last word is the incomplete one and may be empty.
     """
-    line = ["defender-devops", *words]
+    line = ["defender-devops", *arguments]
     # typer completes for bash what these variables hold, as the script does that --install-completion sets up.
     os.environ["COMP_WORDS"] = shlex.join(line[:-1]) + " " + line[-1]
     os.environ["COMP_CWORD"] = str(len(line) - 1)

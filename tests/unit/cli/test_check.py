@@ -24,7 +24,13 @@ def test_a_healthy_connector_passes_every_check() -> None:
 
 OUTCOMES = [
     ("an unknown region may be a typo", ("spec: {azure: {location: westurope}}",), "Region", "Unknown", "westeurope?"),
-    ("another's connector", ("azure: {owner: another}", "status: {azure: null}"), "Connector", "False", "Always"),
+    (
+        "another's connector",
+        ("azure: {owner: another}", "status: {azure: null}"),
+        "Connector",
+        "False",
+        "deletionPolicy Detach",
+    ),
     ("no connector to adopt", ("azure: null",), "Connector", "False", "Defender portal"),
     ("a connector that a code will create", ("azure: null", CODE), "Connector", "True", "one-time code"),
     (

@@ -106,7 +106,7 @@ def test_a_connector_of_another_owner_is_refused_with_the_operator_s_message() -
     result = plan_for("azure: {owner: another}", "status: {azure: null}")
     assert result.steps == ()
     assert result.refused is not None
-    assert "set spec.adoptionPolicy to Always" in result.refused
+    assert "deletionPolicy Detach" in result.refused
     assert result.summary() == "Refused: nothing would be changed."
 
 
@@ -242,6 +242,12 @@ def test_organizations_of_another_connector_or_namespace_are_ignored() -> None:
 def test_existing_owners_are_known_only_if_all_namespaces_were_read() -> None:
     assert in_cluster(connector()).existing_owner_uids == frozenset({UID})
     assert replace(in_cluster(connector()), has_all_namespaces=False).existing_owner_uids is None
+
+
+def test_an_owner_that_is_being_deleted_may_be_replaced() -> None:
+    leaving = connector() | {"metadata": {"name": "contoso", "deletionTimestamp": "2026-03-01T12:00:00Z"}}
+    assert in_cluster(leaving).deleting_owner_uids == frozenset({UID})
+    assert in_cluster(connector()).deleting_owner_uids == frozenset()
 
 
 def test_the_examples_are_planned_without_a_cluster() -> None:

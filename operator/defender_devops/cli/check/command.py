@@ -74,6 +74,7 @@ async def _check(
     item: ConnectorInput, context: ClusterContext, clients: LocalClients, checker: PrerequisiteChecker
 ) -> _ConnectorChecks:
     connector = item.connector
+    # Each part is checked even if another one cannot be read, so that one run names everything that is missing.
     snapshot: ConnectorSnapshot | None = None
     notes: tuple[str, ...] = ()
     is_signed_in = True
@@ -108,9 +109,10 @@ def _lines(result: _ConnectorChecks) -> Iterator[Line]:
         passed = [check.name for check in checks if check.status == "True"]
         if passed:
             yield Line(f"{marks['True']} {subject}: {', '.join(passed)}", 2, STYLES["True"])
-        others = [check for check in checks if check.status != "True"]
+        # Equal messages, such as "not a member of this organization", are printed once for all of their checks.
+        unpassed = [check for check in checks if check.status != "True"]
         for (status, reason, message), equal_checks in groupby(
-            others, key=lambda check: (check.status, check.reason, check.message)
+            unpassed, key=lambda check: (check.status, check.reason, check.message)
         ):
             names = ", ".join(check.name for check in equal_checks)
             explanation = f" ({reason}): {message}" if reason else f": {message}"

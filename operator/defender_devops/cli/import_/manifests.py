@@ -87,6 +87,7 @@ def generate_manifests(
     }
     azure |= {"connectorName": ref.name} if ref.name != name else {}
     account = {"account": options.account} if options.account else {}
+    # The order of keys is that of the file, and follows the documentation.
     spec: dict[str, Any] = {
         "azure": azure,
         "organizations": selection,

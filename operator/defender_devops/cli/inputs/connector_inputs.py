@@ -48,6 +48,7 @@ def build_inputs(manifests: Manifests, context: ClusterContext) -> list[Connecto
     Raises:
         CommandFailed: an organization refers to a connector that is neither in the manifests nor in the cluster.
     """
+    # By key, so that a connector in several files, or with several organizations, is planned once.
     inputs = {}
     for manifest in manifests.connectors:
         live = context.connectors.get(manifest.key)

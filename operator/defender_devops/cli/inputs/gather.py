@@ -59,6 +59,7 @@ async def gather_inputs(stack: AsyncExitStack, options: InputOptions) -> tuple[l
         OperatorError: the cluster does not return a connector by name.
         CommandFailed: a manifest is invalid, or there is no connector of that name.
     """
+    # An unreachable cluster is no error for manifests: in a pipeline there is often none.
     cluster: Cluster | None = None
     cluster_error: KubernetesError | None = None
     if not options.offline:

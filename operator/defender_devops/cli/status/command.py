@@ -186,6 +186,7 @@ async def _watch_resources(cluster: Cluster, namespace: str | None, show: Callab
             latest[url] = bodies
             changed.set()
 
+    # The group ends both watches, and raises, as soon as one of them lacks a permission.
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(watch(connectors))
         tasks.create_task(watch(organizations))

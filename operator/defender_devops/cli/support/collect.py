@@ -61,9 +61,10 @@ async def collect(cluster: Cluster, namespace: str | None) -> Bundle:
         "crds.yaml": lambda: _crds(cluster),
         "cluster.yaml": lambda: cluster.client.get("/version"),
     }
-    for name, read in parts.items():
+    # Most users lack one of these permissions: a part that is missing must not cost the others.
+    for name, read_part in parts.items():
         try:
-            bundle.documents[name] = redact(await read())
+            bundle.documents[name] = redact(await read_part())
         except KubernetesError as error:
             bundle.missing.append(f"{name} is missing: {error.message}")
     bundle.documents["bundle.yaml"] = {
