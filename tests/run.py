@@ -26,6 +26,7 @@ _SLOWEST: Final = 10
 _LOWER_PRIORITY: Final = 10
 _OUTCOMES: Final = ("failure", "error", "skipped")
 _POLL_INTERVAL: Final = 0.2
+_INTERRUPTED: Final = 130
 _SUMMARY_HEADING: Final = "short test summary info"
 
 
@@ -162,4 +163,7 @@ def _print_summary(reports: list[Path], seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:  # the sessions got the same signal, and have ended
+        sys.exit(_INTERRUPTED)

@@ -83,7 +83,7 @@ def pool(worker_id: str) -> Namespaces:
     """The namespaces that the shared operator watches."""
     prefix = f"scenario-{worker_id}"
     # Few: at every refresh interval the operator lists the objects of each namespace that it watches.
-    granted = tuple(f"{prefix}-{number}" for number in range(4))
+    granted = tuple(f"{prefix}-{number}" for number in range(3))
     return Namespaces(granted, trusted=f"{prefix}-trusted", ungranted=f"{prefix}-ungranted")
 
 

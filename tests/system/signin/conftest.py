@@ -58,7 +58,7 @@ def working_in(*namespaces: str) -> dict[str, str]:
 def pool(worker_id: str) -> tuple[str, ...]:
     """The namespaces that the operator watches; other processes of the run work in the same cluster."""
     # Few: at every refresh interval the operator lists the objects of each namespace that it watches.
-    return tuple(f"sign-in-{worker_id}-{number}" for number in range(4))
+    return tuple(f"sign-in-{worker_id}-{number}" for number in range(3))
 
 
 @pytest.fixture(scope="session")
