@@ -256,7 +256,7 @@ def test_a_code_of_defenders_dialog_is_pasted_as_address(scenario: SignInScenari
     entra_code = "1.AXkAsecret"
     page.get_by_label("Code or address").fill(entra_code)
     page.get_by_role("button", name="Send the code").click()
-    expect(page.get_by_role("alert")).to_contain_text("code of Entra ID")
+    expect(page.get_by_role("alert")).to_contain_text("token of Entra ID")
     assert entra_code not in page.content()
     picture(page, "sign-in-code-refused")
     code = scenario.control.issue_code(ACCOUNT)

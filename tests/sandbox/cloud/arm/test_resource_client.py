@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from azure.mgmt.resource import resources as resource
 
 from tests.sandbox.cloud.direct import ACCOUNT, CONNECTOR_BODY, GROUP, SUBSCRIPTION, TENANT, Direct
 from tests.sandbox.cloud.remote import Remote
-
-resource = pytest.importorskip("azure.mgmt.resource.resources", reason="uv sync installs azure-mgmt-resource")
 
 ENDPOINTS = "/metadata/endpoints?api-version="
 RESOURCES = f"/subscriptions/{SUBSCRIPTION}/resources"

@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from azure.devops import _file_cache as file_cache
+from azure.devops import connection
 from msrest.authentication import BasicTokenAuthentication
 
 from tests.sandbox.cloud.direct import ACCOUNT, DEVOPS_SCOPE, REDIRECT, SIGN_IN_APP_ID, TENANT
 from tests.sandbox.cloud.remote import Person, Remote
-
-connection = pytest.importorskip("azure.devops.connection", reason="uv sync installs azure-devops")
-file_cache = pytest.importorskip("azure.devops._file_cache", reason="uv sync installs azure-devops")
 
 
 @pytest.fixture
