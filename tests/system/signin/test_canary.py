@@ -217,7 +217,7 @@ def send_codes(canary_setup: CanarySetup) -> None:
         scenario.wait("Authorized", "False", name="pasted", timeout=30)
         browser.open(page)
         browser.press("Send the code", code=SECRETS["pasted code of Entra"])
-        assert "code of Entra ID" in browser.text
+        assert "a refresh token of Entra ID" in browser.text
         browser.press("Send the code", code=f"https://portal.azure.com/TokenAuthorize?code={codes[2]}&state=x")
         assert "The code was accepted" in browser.text
 
