@@ -256,7 +256,7 @@ class Reason(StrEnum):
     )
     AUTHORIZATION_LOST = (
         "AuthorizationLost",
-        "Defender's authorization worked and has failed: the account was removed, blocked or lost its permissions.",
+        "Defender's authorization no longer works: the account was removed or blocked, or lost its permissions.",
         "Restore the account, or have another person authorize again where the message says.",
     )
 
@@ -313,7 +313,7 @@ class Reason(StrEnum):
     )
     NOT_A_MEMBER = (
         "NotAMember",
-        "The authorizing account is not in Project Collection Administrators, neither directly nor through a group.",
+        "The authorizing account is not a member of Project Collection Administrators, directly or through a group.",
         "Add the account to Project Collection Administrators in the organization's settings.",
     )
     INSUFFICIENT_ACCESS_LEVEL = (
@@ -323,7 +323,7 @@ class Reason(StrEnum):
     )
     OAUTH_DISABLED = (
         "OAuthDisabled",
-        "The organization's policy does not allow third-party applications access through OAuth.",
+        "The organization's policy blocks third-party application access through OAuth.",
         "Enable Third-party application access via OAuth in the organization's settings under Policies.",
     )
     EXTENSION_MISSING = (
@@ -352,13 +352,13 @@ class Reason(StrEnum):
     AZURE_DEVOPS_DENIED = (
         "AzureDevOpsDenied",
         "The signed-in account does not have permission to read this in the organization.",
-        "Add the account to the organization and have it open the organization once in a browser.",
+        "Add the account to the organization, then sign in to the organization once with that account in a browser.",
     )
 
     # Organizations
     NO_ORGANIZATIONS = (
         "NoOrganizations",
-        "The authorizing account has access to no Azure DevOps organization.",
+        "The authorizing account has no access to any Azure DevOps organization.",
         "Add the account to the organizations, or authorize as another account.",
     )
     ORGANIZATION_NOT_FOUND = (
@@ -368,7 +368,7 @@ class Reason(StrEnum):
     )
     ORGANIZATION_CONFLICT = (
         "OrganizationConflict",
-        "A selected organization is onboarded by another connector of the tenant; the message names both.",
+        "Another connector of the tenant has onboarded a selected organization; the message names it if it is known.",
         "Exclude it here, or remove it from the other connector.",
     )
     HELD_BY_OTHER_CONNECTOR = (

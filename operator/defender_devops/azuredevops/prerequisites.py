@@ -64,12 +64,16 @@ async def project_collection_administrator(
     check = PrerequisiteCheck.PROJECT_COLLECTION_ADMINISTRATOR
     if member is not None and await is_administrator(client, organization, member):
         return _met(check)
-    state = "is not in" if member else "is not a member of the organization, so it cannot be in"
+    membership = (
+        f"is not a member of {ADMINISTRATORS} of {organization}, either directly or through a group"
+        if member
+        else f"is not a member of {organization}, so it cannot be a member of {ADMINISTRATORS}"
+    )
     return _not_met(
         check,
         Reason.NOT_A_MEMBER,
-        f"{account.name} {state} {ADMINISTRATORS} of {organization}, neither directly nor through a group. An "
-        f"administrator adds it under Permissions ({_settings_url(client, organization, 'groups')}).",
+        f"{account.name} {membership}. An administrator can add it under Permissions "
+        f"({_settings_url(client, organization, 'groups')}).",
     )
 
 

@@ -238,7 +238,7 @@ def reconcile(
     return _run(request_reconcile(target, names, wait_seconds=timeout if wait else None))
 
 
-@app.command(short_help="Stop changes to connectors in Azure.")
+@app.command(short_help="Stop reading and changing connectors in Azure.")
 def suspend(
     names: Connectors,
     *,
@@ -246,7 +246,7 @@ def suspend(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> int:
-    """Set spec.suspend: the operator makes no changes to the connectors in Azure until they are resumed."""
+    """Set spec.suspend: the operator neither reads nor changes anything in Azure until they are resumed."""
     from defender_devops.cli.control import set_suspended
 
     return _run(set_suspended(ClusterTarget(kubeconfig, context, namespace), names, is_suspended=True))

@@ -65,7 +65,7 @@ async def set_suspended(target: ClusterTarget, names: Sequence[str], *, is_suspe
             namespace, name = metadata["namespace"], metadata["name"]
             if is_suspended:
                 await cluster.user_actions.suspend(namespace, name)
-                print_text(f"{namespace}/{name}: suspended; the operator makes no changes in Azure")
+                print_text(f"{namespace}/{name}: suspended; the operator neither reads nor changes anything in Azure")
             else:
                 await cluster.user_actions.resume(namespace, name)
                 print_text(f"{namespace}/{name}: resumed")

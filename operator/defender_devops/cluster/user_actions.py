@@ -35,7 +35,7 @@ class UserActions:
         return await self._patch(namespace, name, {"metadata": {"annotations": annotations}})
 
     async def suspend(self, namespace: str, name: str) -> Body:
-        """Set `spec.suspend`, so that the operator makes no changes in Azure."""
+        """Set `spec.suspend`, so that the operator neither reads nor changes anything in Azure."""
         return await self._patch(namespace, name, {"spec": {"suspend": True}})
 
     async def resume(self, namespace: str, name: str) -> Body:

@@ -103,7 +103,9 @@ async def test_an_account_that_neither_way_confirms_is_not_an_administrator(reac
     graph(reach, ("aad.subject", "vssgp.team"))
     prerequisite = await administrator(reach)
     assert (prerequisite.status, prerequisite.reason) == ("False", "NotAMember")
-    assert "mdc@contoso.com is not in Project Collection Administrators of contoso" in str(prerequisite.message)
+    assert "mdc@contoso.com is not a member of Project Collection Administrators of contoso" in str(
+        prerequisite.message
+    )
     assert "/contoso/_settings/groups" in str(prerequisite.message)
 
 
@@ -149,7 +151,7 @@ async def test_an_account_that_is_not_a_member_is_not_an_administrator(
     identities(reach, person)
     prerequisite = await administrator(reach)
     assert (prerequisite.status, prerequisite.reason) == ("False", "NotAMember")
-    assert "not a member of the organization" in str(prerequisite.message)
+    assert "is not a member of contoso, so it cannot be" in str(prerequisite.message)
 
 
 async def test_another_account_than_the_signed_in_one_is_searched_by_name(reach: AzureDevOpsSetup) -> None:

@@ -125,8 +125,8 @@ CONTENTS = [
     (b"apiVersion: defender-devops.io/v1alpha1\nkind: AzureDevopsConnector", "Did you mean AzureDevOpsConnector?"),
     (b"apiVersion: defender-devops.io/v2\nkind: AzureDevOpsConnector", "must be defender-devops.io/v1alpha1"),
     (b"kind: AzureDevOpsConnector", "must be defender-devops.io/v1alpha1"),
-    (b"apiVersion: defender-devops.io/v1alpha1\nkind: AzureDevOpsConnector", "metadata.name: is required"),
-    (b"apiVersion: defender-devops.io/v1alpha1\nkind: AzureDevOpsConnector\nmetadata: x", "metadata.name: is required"),
+    (b"apiVersion: defender-devops.io/v1alpha1\nkind: AzureDevOpsConnector", "metadata.name is required."),
+    (b"apiVersion: defender-devops.io/v1alpha1\nkind: AzureDevOpsConnector\nmetadata: x", "metadata.name is required."),
     (
         b"apiVersion: defender-devops.io/v1alpha1\nkind: AzureDevOpsConnector\nmetadata: {name: a}\nspec: []",
         "spec: must be a mapping of fields",

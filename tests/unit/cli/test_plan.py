@@ -93,7 +93,8 @@ def test_a_new_connector_is_shown_with_its_configuration() -> None:
     ]
     assert Change("autoDiscovery", None, "Enabled") in result.steps[1].changes
     assert Change("organizations", None, "all that the authorizing account can see") in result.steps[1].changes
-    assert "More changes may follow once Azure is done and Defender has discovered the organizations." in result.notes
+    follow_up = "once Azure has completed these changes and Defender has discovered the organizations."
+    assert f"More changes may follow {follow_up}" in result.notes
 
 
 def test_a_connector_that_only_a_person_can_create_is_noted() -> None:
@@ -156,7 +157,7 @@ DELETIONS = [
         ("spec: {deletionPolicy: Delete}",),
         "-",
         "delete the connector contoso in Azure",
-        "needs a person who authorizes again",
+        "a person must authorize Defender again",
     ),
 ]
 

@@ -15,7 +15,10 @@ def test_fields_that_repeat_the_applied_manifest_are_removed() -> None:
 
 
 def test_a_signed_address_is_hidden_in_its_field_and_in_messages() -> None:
-    body = {"signIn": {"url": SIGNED}, "conditions": [{"message": f"Paste it at {SIGNED}. It is valid for minutes."}]}
+    body = {
+        "signIn": {"url": SIGNED},
+        "conditions": [{"message": f"Paste it at {SIGNED}. The code expires after a few minutes."}],
+    }
     assert "SIGNATURE" not in json.dumps(redact(body))
     assert redact(body)["signIn"]["url"] == HIDDEN
 

@@ -112,7 +112,7 @@ def _write_files(folder: Path, generated: list[GeneratedManifests], *, force: bo
     files = {folder / f"{result.name}.yaml": result for result in generated}
     present = [str(file) for file in files if file.exists()]
     if present and not force:
-        raise CommandFailed(f"{', '.join(present)} exists already: use another folder, or overwrite it with --force.")
+        raise CommandFailed(f"Already exists: {', '.join(present)}. Use another folder, or overwrite with --force.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for file, result in files.items():

@@ -107,7 +107,9 @@ def generate_manifests(
     if configuration is None:
         notes.append("Nobody has authorized this connector yet: authorize it in the Defender portal before applying.")
     elif existing.available is None:
-        notes.append("The organizations that its authorization can see could not be listed: check the mode.")
+        notes.append(
+            "The organizations that its authorization can see could not be listed: check spec.organizations.mode."
+        )
     if agentless is not None and agentless.enabled and scanning is None:
         notes.append("Agentless scanning has settings that a manifest cannot express: it is not managed.")
     if options.account is None:
@@ -148,7 +150,10 @@ def _organizations(existing: ExistingConnector, onboarded: list[AzureOrganizatio
     if names and existing.available and not excluded:
         return {"mode": str(OrganizationsMode.ALL)}, []
     if len(names) > ORGANIZATIONS_MAX:
-        note = f"{len(names)} organizations exceed the limit of spec.organizations.names: the others are excluded."
+        note = (
+            f"spec.organizations.names cannot hold {len(names)} names, so the manifest uses mode All and excludes the "
+            "organizations that are not onboarded."
+        )
         return {"mode": str(OrganizationsMode.ALL), "exclude": excluded}, [note]
     return {"mode": str(OrganizationsMode.SELECTED), "names": names}, []
 

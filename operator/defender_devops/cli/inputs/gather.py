@@ -86,6 +86,7 @@ async def gather_inputs(stack: AsyncExitStack, options: InputOptions) -> tuple[l
             cluster_error = error
     if cluster_error is not None:
         print_note(
-            f"The cluster is not read, all resources are treated as new: {command_failure(cluster_error).message}"
+            "The cluster could not be read, so all resources are treated as new: "
+            f"{command_failure(cluster_error).message}"
         )
     return build_inputs(manifests, context), context

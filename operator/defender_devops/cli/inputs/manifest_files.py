@@ -142,7 +142,7 @@ def _validated(source: str, document: dict[str, Any], namespace: str) -> Manifes
         raise CommandFailed(f"{source}: apiVersion: must be {API_VERSION}.")
     metadata = document.get("metadata")
     if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str):
-        raise CommandFailed(f"{source}: metadata.name: is required: add it.")
+        raise CommandFailed(f"{source}: metadata.name is required.")
     body = {**document, "metadata": {**metadata, "namespace": metadata.get("namespace") or namespace}}
     body.pop("status", None)
     # Unknown fields first: a misspelled field often is a required one, and the suggestion is the better message.

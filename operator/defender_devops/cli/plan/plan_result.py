@@ -35,7 +35,7 @@ _DELETION_NOTES: Final = {
     DeletionMode.RETAIN: "Nothing is read or changed in Azure (spec.suspend, or managementPolicy Observe).",
     DeletionMode.ORPHAN: "The connector stays in Azure and keeps working (deletionPolicy Detach).",
     DeletionMode.DELETE: (
-        "Defender's authorization is deleted with the connector; restoring it needs a person who authorizes again."
+        "Defender's authorization is deleted with the connector. Afterwards a person must authorize Defender again."
     ),
 }
 
@@ -143,4 +143,7 @@ def _notes(assessment: Assessment, actions: tuple[Action, ...]) -> Iterator[str]
         or (isinstance(action, UpdateConfiguration) and action.auto_discovery)
         for action in actions
     ):
-        yield "More changes may follow once Azure is done and Defender has discovered the organizations."
+        yield (
+            "More changes may follow once Azure has completed these changes and Defender has discovered the "
+            "organizations."
+        )

@@ -66,8 +66,8 @@ def _problem(assessment: Assessment, authorization: Authorization) -> ConditionR
         return ConditionResult("False", Reason.TOKEN_EXCHANGE_FAILED, message, needs_user_action=True)
     if authorization.state is AuthorizationState.WRONG_ACCOUNT:
         message = (
-            f"{authorization.detail} is not the account that the spec declares to authorize Defender. Correct "
-            f"spec.authorization.account, or authorize again: {how_to_authorize(assessment)}"
+            f"Defender was authorized as {authorization.detail}, not as spec.authorization.account. Correct that "
+            f"field, or authorize again: {how_to_authorize(assessment)}"
         )
         return ConditionResult("False", Reason.WRONG_ACCOUNT, message, needs_user_action=True)
     if authorization.state is AuthorizationState.UNEXPLAINED:
@@ -119,9 +119,9 @@ def _loss_message(assessment: Assessment, authorization: Authorization) -> str:
     since = status.last_authorized_at if status else None
     authorized_on = f", authorized on {since:%Y-%m-%d %H:%M} UTC," if since else ""
     message = (
-        f"Defender for Cloud{authorized_on} can no longer access Azure DevOps with {owner}, and its findings become "
-        f"outdated: {truncate(authorization.detail, QUOTED_MAX).rstrip('.')}. Restore that account's access, or "
-        f"authorize again: {how_to_authorize(assessment)}"
+        f"Defender for Cloud{authorized_on} can no longer access Azure DevOps with {owner}: "
+        f"{truncate(authorization.detail, QUOTED_MAX).rstrip('.')}. Its findings become outdated. Restore that "
+        f"account's access, or authorize again: {how_to_authorize(assessment)}"
     )
     sign_in = assessment.snapshot.sign_in or assessment.connector.status.sign_in
     if spec.sign_in_method in _BROWSER_METHODS and sign_in is not None and sign_in.url:
@@ -145,7 +145,7 @@ def how_to_authorize(assessment: Assessment) -> str:
     page = ", or enter it on the connector's page (status.signIn.url)" if has_page else ""
     return (
         f"Sign in{account}, get a new one-time code and put it into key {reference.key} of Secret {reference.name}"
-        f"{page}. It is valid for minutes."
+        f"{page}. The code expires after a few minutes."
     )
 
 
@@ -188,8 +188,8 @@ def reauth_required(
             return ConditionResult("True", authorization.reason, message)
     if sign_in_loss is not None:
         works = authorization is not None and authorization.is_true
-        effect = "Defender still works; the operator's checks have stopped." if works else "The operator's checks stop."
-        message = f"{truncate(sign_in_loss.message, _COPIED_MAX).rstrip('.')}. {effect}"
+        addition = "Defender still works; the operator's checks" if works else "The operator's checks"
+        message = f"{truncate(sign_in_loss.message, _COPIED_MAX).rstrip('.')}. {addition} have stopped."
         return ConditionResult("True", sign_in_loss.reason, message)
     return ConditionResult("False", Reason.NOT_REQUIRED, "No authorization or sign-in has to be renewed.")
 

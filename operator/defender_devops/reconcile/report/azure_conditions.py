@@ -89,14 +89,19 @@ def _missing(assessment: Assessment) -> ConditionResult:
         )
         return ConditionResult("False", Reason.CONNECTOR_NOT_FOUND, message, needs_user_action=True)
     if assessment.snapshot.is_observe_only:
-        message = f"There is no {missing} {ref.name} {location}, and managementPolicy Observe creates none."
+        message = (
+            f"There is no {missing} {ref.name} {location}; with managementPolicy Observe the operator does not create "
+            "it."
+        )
     elif assessment.connector.spec.authorization.method is AuthorizationMethod.ADOPT:
         message = (
             f"There is no {missing} {ref.name} {location}. Create and authorize it in the Defender portal; the "
             f"operator then adopts it.{region_hint(assessment.connector.spec.azure.location)}"
         )
     else:
-        message = f"The {missing} {ref.name} is created as soon as there is a one-time code."
+        reference = assessment.connector.spec.authorization.code_secret_ref
+        source = f" in key {reference.key} of Secret {reference.name}" if reference is not None else ""
+        message = f"The {missing} {ref.name} will be created once a one-time code is provided{source}."
     return ConditionResult("False", Reason.CONNECTOR_NOT_FOUND, message)
 
 
@@ -106,10 +111,10 @@ def _difference(assessment: Assessment) -> ConditionResult:
         return ConditionResult("True", Reason.PROVISIONED, "Azure matches the spec.")
     changes = "; ".join(steps)
     if assessment.snapshot.is_observe_only:
-        message = f"Azure differs from the spec. managementPolicy Observe prevents the operator from this: {changes}."
+        message = f"Azure differs from the spec. managementPolicy Observe prevents these changes: {changes}."
         return ConditionResult("False", Reason.DRIFT_DETECTED, message, needs_user_action=True)
     condition = ", once Defender is authorized" if assessment.authorization.is_broken else ""
-    return ConditionResult("False", Reason.PROVISIONING, f"Changes to be made{condition}: {changes}.")
+    return ConditionResult("False", Reason.PROVISIONING, f"Pending changes{condition}: {changes}.")
 
 
 def organizations_available(assessment: Assessment) -> ConditionResult | None:
@@ -142,9 +147,9 @@ def _availability(assessment: Assessment) -> ConditionResult:
         names = []
         for key in conflicting:
             holder = assessment.snapshot.conflicting_connectors.get(key)
-            suffix = f" (held by {truncate(holder, QUOTED_MAX)})" if holder else ""
+            suffix = f" (by {truncate(holder, QUOTED_MAX)})" if holder else ""
             names.append(f"{selection.desired[key]}{suffix}")
-        message = f"Another connector of the tenant holds {list_names(names)}. Remove it there, or exclude it here."
+        message = f"Already onboarded by another connector: {list_names(names)}. Remove it there, or exclude it here."
         return ConditionResult("False", Reason.ORGANIZATION_CONFLICT, message, needs_user_action=needs_user)
     if assessment.unreachable:
         account = assessment.connector.spec.authorizing_account
@@ -196,8 +201,9 @@ def discovered(assessment: Assessment, discovery: Discovery | None) -> Condition
         return ConditionResult("True", Reason.DISCOVERED, f"Defender for Cloud has reported {counts}.")
     if discovery.deadline_exceeded:
         message = (
-            f"After the deadline Defender for Cloud has reported {counts}; lagging: {list_names(discovery.lagging)}. "
-            "Check the prerequisites there and that repositories are below 1 GB, or raise spec.discovery.deadline."
+            f"The deadline has passed. Defender for Cloud has reported {counts}; incomplete: "
+            f"{list_names(discovery.lagging)}. Check the prerequisites there and that repositories are smaller than "
+            "1 GB, or raise spec.discovery.deadline."
         )
         return ConditionResult("False", Reason.DEADLINE_EXCEEDED, message)
     return ConditionResult("False", Reason.DISCOVERING, f"Defender for Cloud has reported {counts} so far.")

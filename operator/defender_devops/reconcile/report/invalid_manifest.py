@@ -33,8 +33,8 @@ def invalid_connector_status(body: Mapping[str, Any], error: InvalidManifest, no
     message = error.message
     if body["metadata"].get("deletionTimestamp") and not needs_no_azure_cleanup(body):
         message = (
-            f"It cannot be deleted: {message} Fix that, or set spec.deletionPolicy to Detach: what the operator "
-            "created in Azure then stays there, unmanaged."
+            f"The resource cannot be deleted: {message} Correct the field, or set spec.deletionPolicy to Detach: what "
+            "the operator created in Azure then stays there, unmanaged."
         )
     return _invalid_status(body, message, now, is_connector=True)
 
@@ -50,8 +50,8 @@ def internal_error_status(body: Mapping[str, Any], error: Exception, now: dateti
     The message has only the type of the exception: its text could contain anything.
     """
     message = (
-        f"The operator failed unexpectedly ({type(error).__name__}), which is a fault of the operator. It retries; its "
-        "log has the traceback. Please report it."
+        f"An unexpected error occurred ({type(error).__name__}); the operator retries. This is a bug in the operator: "
+        "please report it with the traceback in its log."
     )
     return _with_ready(body, (), ConditionResult("False", Reason.INTERNAL_ERROR, message), now)
 

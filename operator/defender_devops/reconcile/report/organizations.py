@@ -174,8 +174,8 @@ def _with_ready(
 
 def _duplicate(resource: DevOpsOrganization, effective: DevOpsOrganization) -> _ReadyResult:
     message = (
-        f"DevOpsOrganization {effective.metadata.name} is older and decides for {resource.spec.organization}. Delete "
-        "one of the two."
+        f"DevOpsOrganization {effective.metadata.name} is older and takes precedence for "
+        f"{resource.spec.organization}. Delete one of the two."
     )
     return _ReadyResult(ConditionResult("False", Reason.CONFLICT, message, needs_user_action=True))
 
@@ -271,8 +271,8 @@ def _coverage(context: _Context, name: str, organization: AzureOrganization) -> 
         message = f"Defender for Cloud has not onboarded {name} yet{cause}."
         return ConditionResult("False", Reason.ONBOARDING, message)
     if organization.provisioning_state == ProvisioningState.FAILED:
-        cause = detail.rstrip(".") or "Azure does not say why"
-        message = f"Defender for Cloud cannot work in {name}: {cause}. Fix that; Defender tries again every 8 hours."
+        cause = detail.rstrip(".") or "Azure gives no reason"
+        message = f"Defender for Cloud cannot scan {name}: {cause}. Fix the cause; Defender retries every 8 hours."
         return ConditionResult("False", Reason.ONBOARDING, message, needs_user_action=True)
     return ConditionResult("True", Reason.ONBOARDED, f"Defender for Cloud covers {name}.")
 
@@ -368,7 +368,7 @@ def _onboarded(
     elif key in selection.excluded:
         reason, message = Reason.EXCLUDED, "The organization is excluded."
     elif organization.is_held_by_other_connector:
-        reason, message = Reason.HELD_BY_OTHER_CONNECTOR, "Another connector of the tenant holds it."
+        reason, message = Reason.HELD_BY_OTHER_CONNECTOR, "Another connector of the tenant has onboarded it."
     return ConditionResult("False", reason, message)
 
 
@@ -380,7 +380,7 @@ def _discovered(context: _Context, organization: AzureOrganization | None) -> Co
     expected = snapshot.expected.get(key)
     is_complete = expected is not None and not lags(snapshot.inventory.by_organization.get(key), expected)
     if discovery.is_complete or is_complete:
-        message = "Defender for Cloud has reported what the organization holds."
+        message = "Defender for Cloud has reported all projects and repositories of the organization."
         return ConditionResult("True", Reason.DISCOVERED, message)
     if discovery.deadline_exceeded and organization.name in discovery.lagging:
         message = "Defender for Cloud has not reported everything before the deadline."

@@ -90,7 +90,7 @@ AUTHORIZED_CASES = [
         "Authorized",
         "False",
         "WrongAccount",
-        ("alex@contoso.com is not the account", "mdc@contoso.com"),
+        ("Defender was authorized as alex@contoso.com", "mdc@contoso.com"),
     ),
     ConditionCase(
         "a code of another account asks for a person",
@@ -105,7 +105,10 @@ AUTHORIZED_CASES = [
         "Authorized",
         "False",
         "WrongAccount",
-        ("alex@contoso.com is not the account", "spec.authorization.account"),
+        (
+            "Defender was authorized as alex@contoso.com, not as spec.authorization.account",
+            "spec.authorization.account",
+        ),
     ),
     ConditionCase(
         "another account has authorized, so a person must act",
@@ -307,7 +310,7 @@ AUTHORIZED_CASES = [
         "AuthorizationLost",
         (
             "Defender portal as mdc@contoso.com. Then sign in on the connector's page (status.signIn.url) to have it ",
-            "(status.signIn.url) to have it checked at once.",
+            "Then sign in on the connector's page (status.signIn.url) to have it checked at once.",
         ),
     ),
     ConditionCase(
@@ -317,8 +320,10 @@ AUTHORIZED_CASES = [
         "False",
         "AuthorizationLost",
         (
-            "or enter it on the connector's page (status.signIn.url). It is valid for minutes. Then sign in on the ",
-            "(status.signIn.url) to have it checked at once.",
+            (
+                "or enter it on the connector's page (status.signIn.url). The code expires after a few minutes. "
+                "Then sign in on the connector's page (status.signIn.url) to have it checked at once."
+            ),
         ),
     ),
     ConditionCase(
@@ -546,7 +551,7 @@ REAUTH_CASES = [
         "ReauthRequired",
         "True",
         "SignInRequired",
-        ("Sign in at the page. The operator's checks stop.",),
+        ("Sign in at the page. The operator's checks have stopped.",),
     ),
     ConditionCase("nobody has signed in yet", (SIGN_IN, NEVER), "ReauthRequired", "False", "NotRequired"),
     *(
@@ -567,7 +572,7 @@ REAUTH_CASES = [
             "ReauthRequired",
             "True",
             "SignInRequired",
-            ("Do it. The operator's checks stop.",),
+            ("Do it. The operator's checks have stopped.",),
         )
         for moment, silence in (
             ("during an outage of Entra after a restart", (SILENT, "azure: {available: unknown}")),

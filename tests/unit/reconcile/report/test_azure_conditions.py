@@ -39,7 +39,7 @@ PROVISIONED_CASES = [
         "Provisioned",
         "False",
         "Provisioning",
-        ("Changes to be made",),
+        ("Pending changes",),
     ),
     ConditionCase("Azure is at it", (PENDING,), "Provisioned", "False", "Provisioning", ("is changing",)),
     ConditionCase(
@@ -82,7 +82,7 @@ PROVISIONED_CASES = [
         "Provisioned",
         "False",
         "ConnectorNotFound",
-        ("Observe creates none",),
+        ("with managementPolicy Observe the operator does not create it",),
     ),
     ConditionCase(
         "no configuration is there",
@@ -131,7 +131,7 @@ PROVISIONED_CASES = [
         "Provisioned",
         "False",
         "DriftDetected",
-        ("Observe prevents the operator from this: update the DevOps configuration (auto-discovery Disabled",),
+        ("Observe prevents these changes: update the DevOps configuration (auto-discovery Disabled",),
     ),
     ConditionCase(
         "drift under Observe stays a drift",
@@ -306,7 +306,7 @@ AVAILABLE_CASES = [
         "OrganizationsAvailable",
         "False",
         "OrganizationConflict",
-        ("holds tailspin.", "Remove it there"),
+        ("onboarded by another connector: tailspin.", "Remove it there"),
     ),
     ConditionCase(
         "one is held, and it is known by whom",
@@ -314,7 +314,7 @@ AVAILABLE_CASES = [
         "OrganizationsAvailable",
         "False",
         "OrganizationConflict",
-        ("tailspin (held by another connector of this cluster)",),
+        ("tailspin (by another connector of this cluster)",),
     ),
     ConditionCase(
         "one is held that is left out",

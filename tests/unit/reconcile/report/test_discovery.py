@@ -207,7 +207,7 @@ def test_after_the_deadline_lagging_organizations_are_named() -> None:
     status, reason, message = clock.verdict()
     assert (status, reason) == ("False", "DeadlineExceeded")
     assert "101 of 120 projects" in message
-    assert "lagging: fabrikam." in message
+    assert "incomplete: fabrikam." in message
     assert "raise spec.discovery.deadline" in message
     assert late.reevaluate_at is None
 

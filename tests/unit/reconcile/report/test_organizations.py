@@ -102,15 +102,15 @@ CASES = [
         ("azure: {organizations: {fabrikam: {provisioning: Failed, message: 'Not an administrator.'}}}",),
         "Stalled",
         "Onboarding",
-        ("cannot work in fabrikam: Not an administrator.", "every 8 hours"),
+        ("cannot scan fabrikam: Not an administrator.", "every 8 hours"),
     ),
     OrganizationCase(
-        "covered, but Defender cannot work there and does not say why",
+        "covered, but Defender cannot scan it and Azure gives no reason",
         "fabrikam",
         ("azure: {organizations: {fabrikam: {provisioning: Failed}}}",),
         "Stalled",
         "Onboarding",
-        ("does not say why",),
+        ("Azure gives no reason",),
     ),
     OrganizationCase(
         "held elsewhere",
@@ -567,7 +567,7 @@ def test_the_older_of_two_resources_decides_and_the_other_reports_a_conflict() -
     assert conflict is not None
     assert (conflict.status, conflict.reason) == ("False", "Conflict")
     assert is_true(newer.conditions, "Stalled")
-    assert "DevOpsOrganization older is older and decides for fabrikam. Delete one" in conflict.message
+    assert "DevOpsOrganization older is older and takes precedence for fabrikam. Delete one" in conflict.message
 
 
 def test_a_conflict_is_reported_while_the_connector_is_suspended() -> None:
