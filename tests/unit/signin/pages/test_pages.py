@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from defender_devops.api.connector import AzureDevOpsConnector, parse_connector
-from defender_devops.api.organization import Prerequisite
+from defender_devops.api.organization import Prerequisite, PrerequisiteCheck
 from defender_devops.app.organization_selection import SelectedOrganizations
 from defender_devops.errors import OperatorError
 from defender_devops.reconcile.cache.resource_cache import ResourceCache
@@ -293,6 +293,15 @@ def test_only_https_addresses_become_links() -> None:
 
 
 EVIL = "<script>alert(1)</script>"
+
+
+async def test_every_prerequisite_has_a_title(site: Site) -> None:
+    await site.world.sign_ins.state(connector(SERVICE_PRINCIPAL))
+    site.reader.checks = tuple(Prerequisite(check=check, status="True") for check in PrerequisiteCheck)
+    body = await (await site.http.get(f"{site.path(connector(SERVICE_PRINCIPAL))}/result")).text()
+    titles = re.findall(r'<span class="check">(.+?)</span>', body)
+    assert len(set(titles)) == len(PrerequisiteCheck)
+    assert set(titles).isdisjoint(PrerequisiteCheck), "add the title to _CHECK_TITLES in result_pages.py"
 
 
 async def test_everything_from_azure_devops_is_escaped(site: Site) -> None:
