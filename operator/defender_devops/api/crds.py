@@ -124,7 +124,7 @@ class _Resource:
                 "scope": "Namespaced",
                 "names": {
                     "kind": names.kind,
-                    "listKind": names.list_kind,
+                    "listKind": names.list_kind_name,
                     "plural": names.plural,
                     "singular": names.singular,
                     "shortNames": [names.short_name],

@@ -34,7 +34,7 @@ class ResourceNames:
     short_name: str
 
     @property
-    def list_kind(self) -> str:
+    def list_kind_name(self) -> str:
         """Kind of a list of them."""
         return f"{self.kind}List"
 

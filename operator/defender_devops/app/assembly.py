@@ -19,8 +19,8 @@ from defender_devops.azure.identity.clients import ArmClients
 from defender_devops.azure.identity.grants import Grants
 from defender_devops.azure.identity.operator_identity import OperatorIdentity
 from defender_devops.azure.resource_graph.pollers import ResourceGraphPollers
+from defender_devops.azuredevops.azure_devops_reader import AzureDevOpsReader
 from defender_devops.azuredevops.client import Endpoints
-from defender_devops.azuredevops.prerequisite_checker import PrerequisiteChecker
 from defender_devops.cluster.client import KubernetesClient
 from defender_devops.cluster.connectors import Connectors
 from defender_devops.cluster.events import Events
@@ -115,7 +115,7 @@ class Assembler:
             on_failure=self.metrics.internal_error,
         )
         federated_tokens = OperatorFederatedTokens(identity, grants)
-        sign_in, checker = await self._open_sign_in(stack, secrets, federated_tokens, connector_caches)
+        sign_in, reader = await self._open_sign_in(stack, secrets, federated_tokens, connector_caches)
 
         write_through = WriteThrough(self.resources, self.enqueue)
         events = Events(self.client, socket.gethostname(), self.metrics.event_lost)
@@ -125,7 +125,7 @@ class Assembler:
             pollers=pollers,
             drift_notifications=drift_notifications,
             codes=OneTimeCodes(secrets, self.resources, sign_in.codes, self.secret_watches.version),
-            sign_ins=SignInObserver(sign_in.sign_ins, checker),
+            sign_ins=SignInObserver(sign_in.sign_ins, reader),
             cluster_id=settings.cluster_id or await cluster_uid(self.client),
             namespaces=frozenset(settings.namespaces) or None,
             timings=timings_from_settings(settings),
@@ -188,7 +188,7 @@ class Assembler:
         secrets: Secrets,
         federated_tokens: OperatorFederatedTokens,
         connector_caches: ConnectorCaches,
-    ) -> tuple[SignInPackage, PrerequisiteChecker]:
+    ) -> tuple[SignInPackage, AzureDevOpsReader]:
         """Create the sign-in with its pages, and the prerequisite checks that use it."""
         settings = self.settings
         http = open_http_client()
@@ -200,7 +200,7 @@ class Assembler:
             federated_tokens,
             lambda namespace, name: self.enqueue(Key(namespace, name)),
         )
-        checker = PrerequisiteChecker(
+        reader = AzureDevOpsReader(
             package.sign_ins,
             http,
             Endpoints.from_settings(settings),
@@ -211,18 +211,18 @@ class Assembler:
         def on_sign_in(connector: AzureDevOpsConnector) -> None:
             """Check everything again that the person who signed in may have corrected."""
             key = Key.from_metadata(connector.metadata)
-            checker.invalidate(connector.metadata.uid)
+            reader.invalidate(connector.metadata.uid)
             connector_caches.mark_stale(key)
             self.enqueue(key)
 
         package.sign_ins.on_sign_in = on_sign_in
         server = package.server(
-            settings, checker, SelectedOrganizations(self.resources), self.metrics.sign_in_request_rejected
+            settings, reader, SelectedOrganizations(self.resources), self.metrics.sign_in_request_rejected
         )
         if server is not None:
             await server.start()
             stack.push_async_callback(server.close)
-        return package, checker
+        return package, reader
 
 
 def timings_from_settings(settings: Settings) -> Timings:

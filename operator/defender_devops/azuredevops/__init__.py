@@ -5,5 +5,5 @@ organizations         the signed-in account, its organizations, and the tenant o
 members               one account within an organization, and its groups
 prerequisites         one function for each prerequisite of Defender for Cloud
 counts                projects and repositories that Defender should discover
-prerequisite_checker  all of them for connectors, with cached responses
+azure_devops_reader   all of them for connectors, with cached responses
 """

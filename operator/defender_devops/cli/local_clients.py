@@ -61,7 +61,7 @@ async def open_local_clients() -> AsyncIterator[LocalClients]:
 
 @dataclass(slots=True)
 class LocalTokens:
-    """One token for Azure DevOps for each tenant; implements `azuredevops.prerequisite_checker.AccessTokens`."""
+    """One token for Azure DevOps for each tenant; implements `azuredevops.azure_devops_reader.AccessTokens`."""
 
     _tokens: dict[str, SecretStr] = field(default_factory=dict)
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import kopf
 
 from defender_devops.api.names import GROUP
-from defender_devops.cluster.kubeconfig.credentials import CredentialsLoader
+from defender_devops.cluster.kubeconfig.credentials import Credentials, CredentialsLoader
 from defender_devops.errors import KubernetesRefused, KubernetesUnavailable
 from defender_devops.handlers.events import EventReceiver, register_handlers
 
@@ -66,16 +66,7 @@ async def watch(
     # kopf calls it again whenever the server answers 401.
     @kopf.on.login(registry=registry)
     async def log_in(**_: object) -> kopf.ConnectionInfo:
-        credentials = await credentials_loader.credentials(refused=True)
-        return kopf.ConnectionInfo(
-            server=credentials.server,
-            ca_path=credentials.ca_file,
-            insecure=credentials.insecure,
-            token=credentials.token.get_secret_value() if credentials.token else None,
-            certificate_path=credentials.certificate_file,
-            private_key_path=credentials.key_file,
-            proxy_url=credentials.proxy.url_with_credentials() if credentials.proxy else None,
-        )
+        return _connection_info(await credentials_loader.credentials(refused=True))
 
     tasks = await kopf.spawn_tasks(
         registry=registry,
@@ -93,6 +84,18 @@ async def watch(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _connection_info(credentials: Credentials) -> kopf.ConnectionInfo:
+    return kopf.ConnectionInfo(
+        server=credentials.server,
+        ca_path=credentials.ca_file,
+        insecure=credentials.insecure,
+        token=credentials.token.get_secret_value() if credentials.token else None,
+        certificate_path=credentials.certificate_file,
+        private_key_path=credentials.key_file,
+        proxy_url=credentials.proxy.url_with_credentials() if credentials.proxy else None,
+    )
 
 
 def _settings(*, scoped: bool) -> kopf.OperatorSettings:

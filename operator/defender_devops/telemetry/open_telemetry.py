@@ -72,7 +72,7 @@ class OpenTelemetryTraces:
                 reconcile.failed()
                 raise
 
-    def request(self, service: str, operation: str, code: str, seconds: float) -> None:
+    def record_request(self, service: str, operation: str, code: str, seconds: float) -> None:
         """Record a span of a request that has just ended; see `Traces`."""
         if not trace.get_current_span().is_recording():
             return

@@ -25,14 +25,14 @@ class Requests:
     def azure(self, operation: str, status: int | None, seconds: float) -> None:
         """Record a request to Azure; the status None means that there was no answer."""
         self.metrics.azure_request(operation, status, seconds)
-        self.traces.request("Azure", operation, code_of(status), seconds)
+        self.traces.record_request("Azure", operation, code_of(status), seconds)
 
     def azure_devops(self, area: str, status: int | None, seconds: float) -> None:
         """Record a request to Azure DevOps; the status None means that there was no answer."""
         self.metrics.azure_devops_request(area, status, seconds)
-        self.traces.request("Azure DevOps", area, code_of(status), seconds)
+        self.traces.record_request("Azure DevOps", area, code_of(status), seconds)
 
     def kubernetes(self, verb: str, resource: str, code: str, seconds: float) -> None:
         """Record a request to the Kubernetes API; the code `error` means that there was no answer."""
         self.metrics.kubernetes_request(verb, resource, code, seconds)
-        self.traces.request("Kubernetes", f"{verb} {resource}", code, seconds)
+        self.traces.record_request("Kubernetes", f"{verb} {resource}", code, seconds)

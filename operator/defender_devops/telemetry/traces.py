@@ -25,7 +25,7 @@ class Traces(Protocol):
         """Return a context manager that records the reconcile of a connector as a span."""
         ...
 
-    def request(self, service: str, operation: str, code: str, seconds: float) -> None:
+    def record_request(self, service: str, operation: str, code: str, seconds: float) -> None:
         """Record a span of a request that has just ended, within the caller's reconcile; outside of one, nothing.
 
         Args:
@@ -65,7 +65,7 @@ class _NoTraces:
         """Record nothing."""
         return nullcontext(self._SPAN)
 
-    def request(self, service: str, operation: str, code: str, seconds: float) -> None:
+    def record_request(self, service: str, operation: str, code: str, seconds: float) -> None:
         """Record nothing."""
 
     def close(self) -> None:

@@ -20,7 +20,7 @@ organizations = st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9-]{0,48}[A-Za-z0-9])?", fu
 
 
 def test_the_public_names_of_the_resources_are_unchanged() -> None:
-    assert (CONNECTOR.kind, CONNECTOR.crd, CONNECTOR.short_name, CONNECTOR.list_kind) == (
+    assert (CONNECTOR.kind, CONNECTOR.crd, CONNECTOR.short_name, CONNECTOR.list_kind_name) == (
         "AzureDevOpsConnector",
         "azuredevopsconnectors.defender-devops.io",
         "adoc",

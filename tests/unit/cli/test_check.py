@@ -80,8 +80,8 @@ def test_a_transient_read_error_is_not_a_failed_check(error: OperatorError, stat
 
 
 @dataclass
-class Checker:
-    """In place of `azuredevops.prerequisite_checker.PrerequisiteChecker`."""
+class FakeReader:
+    """In place of `azuredevops.azure_devops_reader.AzureDevOpsReader`."""
 
     outcomes: dict[str, Prerequisite] = field(default_factory=dict)
     visible: tuple[str, ...] | OperatorError = ()
@@ -97,9 +97,9 @@ class Checker:
         return self.visible
 
 
-async def checked(checker: Checker, *world: str, is_unreadable: bool = False) -> OrganizationChecks:
+async def checked(reader: FakeReader, *world: str, is_unreadable: bool = False) -> OrganizationChecks:
     state = snapshot(*world)
-    return await check_organizations(state.connector, None if is_unreadable else state, checker)  # type: ignore[arg-type]
+    return await check_organizations(state.connector, None if is_unreadable else state, reader)  # type: ignore[arg-type]
 
 
 def subjects(result: OrganizationChecks) -> list[str]:
@@ -107,27 +107,27 @@ def subjects(result: OrganizationChecks) -> list[str]:
 
 
 async def test_every_selected_organization_is_checked() -> None:
-    assert subjects(await checked(Checker())) == ["contoso", "fabrikam"]
+    assert subjects(await checked(FakeReader())) == ["contoso", "fabrikam"]
 
 
 async def test_an_excluded_organization_is_not_checked() -> None:
-    assert subjects(await checked(Checker(), "spec: {organizations: {exclude: [fabrikam]}}")) == ["contoso"]
+    assert subjects(await checked(FakeReader(), "spec: {organizations: {exclude: [fabrikam]}}")) == ["contoso"]
 
 
 async def test_named_organizations_are_checked_even_if_azure_could_not_be_read() -> None:
     named = "spec: {organizations: {mode: Selected, names: [tailspin]}}"
-    assert subjects(await checked(Checker(), named, is_unreadable=True)) == ["tailspin"]
+    assert subjects(await checked(FakeReader(), named, is_unreadable=True)) == ["tailspin"]
 
 
 async def test_without_names_the_visible_organizations_are_checked_and_that_is_noted() -> None:
     world = ("azure: null", "spec: {organizations: {exclude: [litware]}}", "spec: {authorization: {account: a@b.c}}")
-    result = await checked(Checker(visible=("Contoso", "litware")), *world)
+    result = await checked(FakeReader(visible=("Contoso", "litware")), *world)
     assert subjects(result) == ["Contoso"]
     assert result.note == ("The organizations that you are a member of were checked; a@b.c may be a member of others.")
 
 
 async def test_no_visible_organization_is_noted() -> None:
-    result = await checked(Checker(), "azure: null")
+    result = await checked(FakeReader(), "azure: null")
     assert (result.checks, result.note) == (
         (),
         "You are not a member of any organization, so nothing could be checked in Azure DevOps.",
@@ -135,17 +135,17 @@ async def test_no_visible_organization_is_noted() -> None:
 
 
 async def test_a_failed_list_of_organizations_is_noted_with_its_cause() -> None:
-    result = await checked(Checker(visible=AzureDevOpsDenied("Not a member.")), "azure: null")
+    result = await checked(FakeReader(visible=AzureDevOpsDenied("Not a member.")), "azure: null")
     assert result.note == "The organizations could not be listed. Not a member."
 
 
 async def test_the_account_of_the_sign_in_is_checked_as_another_account() -> None:
     client = "client: {id: 55555555-5555-5555-5555-555555555555}"
     sign_in = f"spec: {{signIn: {{method: DeviceCode, account: mdc@contoso.com, {client}}}}}"
-    checker = Checker()
-    await checked(checker, sign_in)
-    assert checker.connectors[0].spec.sign_in is None
-    assert checker.connectors[0].spec.authorizing_account == "mdc@contoso.com"
+    reader = FakeReader()
+    await checked(reader, sign_in)
+    assert reader.connectors[0].spec.sign_in is None
+    assert reader.connectors[0].spec.authorizing_account == "mdc@contoso.com"
 
 
 MISSING = Prerequisite(
@@ -155,6 +155,6 @@ MISSING = Prerequisite(
 
 async def test_the_extension_may_be_missing_before_onboarding() -> None:
     named = "spec: {organizations: {mode: Selected, names: [contoso, tailspin]}}"
-    checker = Checker({"contoso": MISSING, "tailspin": MISSING})
-    result = await checked(checker, named, "azure: {others: {tailspin: Free}}")
+    reader = FakeReader({"contoso": MISSING, "tailspin": MISSING})
+    result = await checked(reader, named, "azure: {others: {tailspin: Free}}")
     assert {check.subject: check.status for check in result.checks} == {"contoso": "False", "tailspin": "Unknown"}

@@ -66,7 +66,7 @@ def test_requests_stand_within_their_reconcile_with_their_answers_and_times(
 def test_requests_outside_of_a_reconcile_have_no_span(
     traces: OpenTelemetryTraces, memory: InMemorySpanExporter
 ) -> None:
-    traces.request("Kubernetes", "update leases", "200", 0.01)
+    traces.record_request("Kubernetes", "update leases", "200", 0.01)
     assert memory.get_finished_spans() == ()
 
 
@@ -76,7 +76,7 @@ async def test_reconciles_at_once_keep_their_requests_apart(
     async def reconcile(name: str) -> None:
         with traces.reconcile("security", name):
             await asyncio.sleep(0)
-            traces.request("Azure", f"read {name}", "200", 0.0)
+            traces.record_request("Azure", f"read {name}", "200", 0.0)
 
     await asyncio.gather(*(reconcile(name) for name in ("contoso", "fabrikam")))
     spans = {span.context.span_id: span for span in memory.get_finished_spans()}
@@ -107,7 +107,7 @@ def test_without_traces_opentelemetry_is_not_even_loaded(monkeypatch: pytest.Mon
     monkeypatch.setitem(sys.modules, "defender_devops.telemetry.open_telemetry", None)
     traces = open_traces("none")
     with traces.reconcile("security", "contoso") as span:
-        traces.request("Azure", "read connector", "200", 0.1)
+        traces.record_request("Azure", "read connector", "200", 0.1)
         span.failed()
     traces.close()
 
@@ -137,7 +137,7 @@ async def test_spans_reach_a_collector_and_the_last_ones_before_the_end(monkeypa
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     traces = open_traces("otlp")
     with traces.reconcile("security", "contoso"):
-        traces.request("Azure", "read connector", "200", 0.1)
+        traces.record_request("Azure", "read connector", "200", 0.1)
     await asyncio.to_thread(traces.close)
     await runner.cleanup()
     (resource,) = (spans for request in received for spans in request.resource_spans)

@@ -11,8 +11,8 @@ from itertools import groupby
 from typing import Any
 
 from defender_devops.api.connector import AuthorizationMethod
+from defender_devops.azuredevops.azure_devops_reader import AzureDevOpsReader
 from defender_devops.azuredevops.client import Endpoints
-from defender_devops.azuredevops.prerequisite_checker import PrerequisiteChecker
 from defender_devops.cli.check.checks import Check, azure_checks, failed_read
 from defender_devops.cli.check.organizations import check_organizations
 from defender_devops.cli.check.references import reference_checks
@@ -58,8 +58,8 @@ async def run_check(options: InputOptions, output: Format) -> ExitCode:
         clients = await stack.enter_async_context(open_local_clients())
         http = open_http_client()
         stack.push_async_callback(http.aclose)
-        checker = PrerequisiteChecker(LocalTokens(), http, Endpoints.from_settings(settings), settings.check_interval)
-        results = await asyncio.gather(*(_check(item, context, clients, checker) for item in inputs))
+        reader = AzureDevOpsReader(LocalTokens(), http, Endpoints.from_settings(settings), settings.check_interval)
+        results = await asyncio.gather(*(_check(item, context, clients, reader) for item in inputs))
     if output is Format.TABLE:
         print_lines(line for result in results for line in _lines(result))
     else:
@@ -71,7 +71,7 @@ async def run_check(options: InputOptions, output: Format) -> ExitCode:
 
 
 async def _check(
-    item: ConnectorInput, context: ClusterContext, clients: LocalClients, checker: PrerequisiteChecker
+    item: ConnectorInput, context: ClusterContext, clients: LocalClients, reader: AzureDevOpsReader
 ) -> _ConnectorChecks:
     connector = item.connector
     # Each part is checked even if another one cannot be read, so that one run names everything that is missing.
@@ -90,7 +90,7 @@ async def _check(
         has_configuration = snapshot is not None and not snapshot.cloud.lacks_configuration
         is_code_needed = connector.spec.authorization.method is AuthorizationMethod.CODE and not has_configuration
         in_cluster = await reference_checks(connector, context.cluster.client, is_code_needed=is_code_needed)
-    organizations = await check_organizations(connector, snapshot, checker)
+    organizations = await check_organizations(connector, snapshot, reader)
     notes = (*notes, *((organizations.note,) if organizations.note else ()))
     return _ConnectorChecks(item.key, (*in_cluster, *in_azure, *organizations.checks), notes, is_signed_in)
 

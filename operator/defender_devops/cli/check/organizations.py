@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from defender_devops.api.connector import AzureDevOpsConnector
 from defender_devops.api.organization import PrerequisiteCheck
 from defender_devops.api.reasons import Reason
-from defender_devops.azuredevops.prerequisite_checker import PrerequisiteChecker
+from defender_devops.azuredevops.azure_devops_reader import AzureDevOpsReader
 from defender_devops.cli.check.checks import Check
 from defender_devops.errors import WILL_RETRY, OperatorError
 from defender_devops.reconcile.facts.assessment import assess
@@ -32,25 +32,25 @@ class OrganizationChecks:
 
 
 async def check_organizations(
-    connector: AzureDevOpsConnector, snapshot: ConnectorSnapshot | None, checker: PrerequisiteChecker
+    connector: AzureDevOpsConnector, snapshot: ConnectorSnapshot | None, reader: AzureDevOpsReader
 ) -> OrganizationChecks:
     """Check every selected organization.
 
     Args:
         connector: connector whose spec selects organizations.
         snapshot: state of Azure; None if it could not be read.
-        checker: reads Azure DevOps.
+        reader: reads Azure DevOps.
     """
-    # Without spec.signIn, the checker treats the authorizing account as another one than that of the sign-in.
+    # Without spec.signIn, the reader treats the authorizing account as another one than that of the sign-in.
     spec = connector.spec
     authorization = spec.authorization.model_copy(update={"account": spec.authorizing_account})
     spec = spec.model_copy(update={"sign_in": None, "authorization": authorization})
     connector = connector.model_copy(update={"spec": spec})
 
-    organizations, note = await _selected_organizations(connector, snapshot, checker)
+    organizations, note = await _selected_organizations(connector, snapshot, reader)
     onboarded = frozenset(snapshot.cloud.onboarded) if snapshot is not None else frozenset()
     names = list(organizations.values())
-    results = await asyncio.gather(*(checker.check(connector, name) for name in names))
+    results = await asyncio.gather(*(reader.check(connector, name) for name in names))
     checks = []
     for name, prerequisites in zip(names, results, strict=True):
         for result in prerequisites:
@@ -64,7 +64,7 @@ async def check_organizations(
 
 
 async def _selected_organizations(
-    connector: AzureDevOpsConnector, snapshot: ConnectorSnapshot | None, checker: PrerequisiteChecker
+    connector: AzureDevOpsConnector, snapshot: ConnectorSnapshot | None, reader: AzureDevOpsReader
 ) -> tuple[Mapping[str, str], str | None]:
     """Return organizations by name in lower case, and a note on the source of the names."""
     selected = {name.lower(): name for name in connector.spec.organizations.names}
@@ -75,7 +75,7 @@ async def _selected_organizations(
     if selected:
         return dict(sorted(selected.items())), None
     try:
-        visible_names = await checker.organizations(connector)
+        visible_names = await reader.organizations(connector)
     except OperatorError as error:
         return {}, f"The organizations could not be listed. {error.message.replace(WILL_RETRY, 'Try again.')}"
     visible = {name.lower(): name for name in visible_names if name.lower() not in excluded}

@@ -15,7 +15,7 @@ from defender_devops.api.azure_types import Counts
 from defender_devops.api.connector import AzureDevOpsConnector
 from defender_devops.api.organization import DevOpsOrganization, Prerequisite, PrerequisiteCheck
 from defender_devops.api.reasons import Reason
-from defender_devops.azuredevops.prerequisite_checker import PrerequisiteChecker
+from defender_devops.azuredevops.azure_devops_reader import AzureDevOpsReader
 from defender_devops.reconcile.facts.snapshot import SignIn
 from defender_devops.signin.sessions.sign_ins import SignIns
 from defender_devops.signin.sessions.state import SignInState
@@ -50,12 +50,12 @@ class SignInObserver:
     """Reads from Azure DevOps as the account that is signed in."""
 
     sign_ins: SignIns
-    checker: PrerequisiteChecker
+    reader: AzureDevOpsReader
 
     def forget(self, uid: str) -> None:
         """Drop everything about a deleted connector."""
         self.sign_ins.forget(uid)
-        self.checker.invalidate(uid)
+        self.reader.invalidate(uid)
 
     async def observe(
         self,
@@ -75,14 +75,14 @@ class SignInObserver:
         """
         if refresh:
             self.sign_ins.request_check(connector)
-            self.checker.invalidate(connector.metadata.uid)
+            self.reader.invalidate(connector.metadata.uid)
         state = await self.sign_ins.state(connector)
         reported = _reported_findings(resources, organizations)
         checks, expected = reported.prerequisites, reported.expected
         if state.signed_in:
             names = tuple(organizations.values())
-            new_checks = await asyncio.gather(*(self.checker.check(connector, name) for name in names))
-            counts = await asyncio.gather(*(self.checker.expected_counts(connector, name) for name in names))
+            new_checks = await asyncio.gather(*(self.reader.check(connector, name) for name in names))
+            counts = await asyncio.gather(*(self.reader.expected_counts(connector, name) for name in names))
             checks = {
                 key: _keep_unmet(reported.prerequisites.get(key, ()), results)
                 for key, results in zip(organizations, new_checks, strict=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from defender_devops.api.conditions import find_condition, truncate
-from defender_devops.api.connector import AuthorizationMethod, Progress
+from defender_devops.api.connector import AuthorizationMethod
 from defender_devops.api.organization import Prerequisite
 from defender_devops.api.reasons import ConditionType, Reason
 from defender_devops.api.regions import region_hint
@@ -24,10 +24,8 @@ from defender_devops.reconcile.report.condition_result import (
     not_checked,
     result_of_failure,
 )
-from defender_devops.reconcile.report.discovery_progress import Discovery
 
 __all__ = [
-    "discovered",
     "organizations_available",
     "pending_organizations",
     "prerequisites_met",
@@ -186,31 +184,6 @@ def pending_organizations(assessment: Assessment) -> ConditionResult | None:
         return None
     message = f"Defender for Cloud has not onboarded {list_names(pending)} yet."
     return ConditionResult("False", Reason.ONBOARDING, message)
-
-
-def discovered(assessment: Assessment, discovery: Discovery | None) -> ConditionResult | None:
-    """Return whether Defender has reported what Azure DevOps holds; None if unknown now."""
-    if discovery is None:
-        is_early = assessment.lacks_configuration
-        return not_checked("Discovery starts as soon as Defender is authorized.") if is_early else None
-    status = discovery.status
-    if status.projects is None or status.repositories is None:
-        return not_checked("No organization is onboarded yet.")
-    counts = f"{_progress(status.projects)} projects and {_progress(status.repositories)} repositories"
-    if discovery.is_complete:
-        return ConditionResult("True", Reason.DISCOVERED, f"Defender for Cloud has reported {counts}.")
-    if discovery.deadline_exceeded:
-        message = (
-            f"The deadline has passed. Defender for Cloud has reported {counts}; incomplete: "
-            f"{list_names(discovery.lagging)}. Check the prerequisites there and that repositories are smaller than "
-            "1 GB, or raise spec.discovery.deadline."
-        )
-        return ConditionResult("False", Reason.DEADLINE_EXCEEDED, message)
-    return ConditionResult("False", Reason.DISCOVERING, f"Defender for Cloud has reported {counts} so far.")
-
-
-def _progress(progress: Progress) -> str:
-    return f"{progress.discovered}" if progress.expected is None else f"{progress.discovered} of {progress.expected}"
 
 
 def prerequisites_met(assessment: Assessment) -> ConditionResult | None:

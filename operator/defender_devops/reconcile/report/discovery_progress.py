@@ -1,4 +1,4 @@
-"""Progress of Defender's discovery: counts, percent, estimate and deadline.
+"""Progress of Defender's discovery: counts, percent, estimate and deadline, and the condition Discovered.
 
 Discovery runs when an organization is onboarded and then every 8 hours, at about 100 projects an hour for each
 connector (https://learn.microsoft.com/azure/defender-for-cloud/quickstart-onboard-devops). No value changes with time
@@ -12,9 +12,11 @@ from datetime import datetime, timedelta
 
 from defender_devops.api.azure_types import Counts
 from defender_devops.api.connector import DiscoveryStatus, OrganizationCounts, Progress
+from defender_devops.api.reasons import Reason
 from defender_devops.reconcile.facts.assessment import Assessment
+from defender_devops.reconcile.report.condition_result import ConditionResult, list_names, not_checked
 
-__all__ = ["Discovery", "discovery", "lags"]
+__all__ = ["Discovery", "discovered_condition", "discovery", "lags"]
 
 PROJECTS_PER_HOUR = 100
 _ESTIMATE_STEP = timedelta(minutes=5)
@@ -171,3 +173,28 @@ def _estimate(totals: _Totals, started_at: datetime, now: datetime) -> datetime 
     end = now + (now - started_at) * (missing / matched)
     step = _ESTIMATE_STEP.total_seconds()
     return datetime.fromtimestamp(-(-end.timestamp() // step) * step, tz=now.tzinfo)
+
+
+def discovered_condition(assessment: Assessment, progress: Discovery | None) -> ConditionResult | None:
+    """Return whether Defender has reported all projects and repositories; None if unknown now."""
+    if progress is None:
+        is_early = assessment.lacks_configuration
+        return not_checked("Discovery starts as soon as Defender is authorized.") if is_early else None
+    status = progress.status
+    if status.projects is None or status.repositories is None:
+        return not_checked("No organization is onboarded yet.")
+    counts = f"{_progress_text(status.projects)} projects and {_progress_text(status.repositories)} repositories"
+    if progress.is_complete:
+        return ConditionResult("True", Reason.DISCOVERED, f"Defender for Cloud has reported {counts}.")
+    if progress.deadline_exceeded:
+        message = (
+            f"The deadline has passed. Defender for Cloud has reported {counts}; incomplete: "
+            f"{list_names(progress.lagging)}. Check the prerequisites there and that repositories are smaller than "
+            "1 GB, or raise spec.discovery.deadline."
+        )
+        return ConditionResult("False", Reason.DEADLINE_EXCEEDED, message)
+    return ConditionResult("False", Reason.DISCOVERING, f"Defender for Cloud has reported {counts} so far.")
+
+
+def _progress_text(progress: Progress) -> str:
+    return f"{progress.discovered}" if progress.expected is None else f"{progress.discovered} of {progress.expected}"

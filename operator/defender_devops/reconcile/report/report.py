@@ -25,7 +25,7 @@ from defender_devops.reconcile.report.condition_result import (
     result_of_failure,
 )
 from defender_devops.reconcile.report.deletion import report_deletion
-from defender_devops.reconcile.report.discovery_progress import Discovery, discovery
+from defender_devops.reconcile.report.discovery_progress import Discovery, discovered_condition, discovery
 from defender_devops.reconcile.report.organizations import (
     OrganizationError,
     report_organizations,
@@ -173,7 +173,7 @@ def _conditions(
         ConditionType.AUTHORIZED: authorization,
         ConditionType.REAUTH_REQUIRED: reauth_required(assessment, authorization, sign_in),
         ConditionType.ORGANIZATIONS_AVAILABLE: azure_conditions.organizations_available(assessment),
-        ConditionType.DISCOVERED: azure_conditions.discovered(assessment, progress),
+        ConditionType.DISCOVERED: discovered_condition(assessment, progress),
     }
     if uses_sign_in:
         results[ConditionType.PREREQUISITES_MET] = azure_conditions.prerequisites_met(assessment)

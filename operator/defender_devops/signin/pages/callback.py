@@ -17,7 +17,7 @@ from defender_devops.signin.oauth.errors import InvalidAuthorizationResponse, Si
 from defender_devops.signin.pages.browser_flow import AuthorizationResponse, BrowserSignIns, SignInCancelled
 from defender_devops.signin.pages.code_session import CodeSessions
 from defender_devops.signin.pages.rejections import read_form
-from defender_devops.signin.pages.rendering import render
+from defender_devops.signin.pages.rendering import render_page
 
 __all__ = ["CallbackPages"]
 
@@ -89,7 +89,7 @@ class CallbackPages:
         else:
             status = 403 if isinstance(error, SignInError) and error.terminal else 503
         addresses = self.browser.addresses
-        return render(
+        return render_page(
             "message.html",
             status=status,
             path=addresses.path,

@@ -112,7 +112,7 @@ class ConnectorPages:
         status: int = 200,
     ) -> web.Response:
         method = connector.spec.sign_in_method
-        return self.context.render(
+        return self.context.render_page(
             "connector.html",
             connector,
             status=status,

@@ -57,7 +57,7 @@ class DevicePages:
             return self.context.redirect(connector, "result")
         # The address comes from Entra ID; anything but https (a javascript: address) must not become a link.
         is_https = prompt is not None and prompt.verification_uri.startswith("https://")
-        return self.context.render(
+        return self.context.render_page(
             "device.html", connector, prompt=prompt, is_safe_address=is_https, is_late="finished" in request.query
         )
 

@@ -13,7 +13,7 @@ from aiohttp.typedefs import Handler, Middleware
 from defender_devops.signin.pages.addresses import PageAddresses
 from defender_devops.signin.pages.rate_limit import RateLimit
 from defender_devops.signin.pages.rejections import Rejections
-from defender_devops.signin.pages.rendering import render
+from defender_devops.signin.pages.rendering import render_page
 
 __all__ = ["Limits", "protect", "security_headers"]
 
@@ -47,7 +47,7 @@ def protect(addresses: PageAddresses, limits: Limits, rejections: Rejections) ->
 
     def page(status: int, message: str) -> web.Response:
         heading = _HEADINGS.get(status, "Request failed")
-        return render("message.html", status, path=path, heading=heading, message=message, is_problem=True)
+        return render_page("message.html", status, path=path, heading=heading, message=message, is_problem=True)
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from defender_devops.api.connector import AzureDevOpsConnector
 from defender_devops.signin.pages.addresses import PageAddresses
-from defender_devops.signin.pages.rendering import render
+from defender_devops.signin.pages.rendering import render_page
 from defender_devops.signin.sessions.sign_ins import SignIns
 
 __all__ = ["PageContext"]
@@ -38,11 +38,11 @@ class PageContext:
             raise web.HTTPNotFound
         return connector
 
-    def render(
+    def render_page(
         self, template: str, connector: AzureDevOpsConnector, *, status: int = 200, **values: object
     ) -> web.Response:
         """Render a template for a connector."""
-        return render(
+        return render_page(
             template,
             status,
             path=self.addresses.path,
@@ -58,7 +58,7 @@ class PageContext:
     ) -> web.Response:
         """Render a page with a heading and one message."""
         is_problem = status >= 400  # noqa: PLR2004 - HTTP's error statuses
-        return self.render(
+        return self.render_page(
             "message.html", connector, status=status, heading=heading, message=message, is_problem=is_problem
         )
 

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from defender_devops.text import printable
 
-__all__ = ["STATIC", "linked", "render", "static"]
+__all__ = ["STATIC", "linked", "render_page", "static"]
 
 _ADDRESS: Final = re.compile(r"(https://[\w.:/%~-]*[\w/])")
 
@@ -41,7 +41,7 @@ def linked(text: str) -> Markup:
     )
 
 
-def render(template: str, status: int = 200, **values: object) -> web.Response:
+def render_page(template: str, status: int = 200, **values: object) -> web.Response:
     """Render a page."""
     text = _environment().get_template(template).render({**_COMMON, **values})
     return web.Response(text=text, status=status, content_type="text/html", charset="utf-8")

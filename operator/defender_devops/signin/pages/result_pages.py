@@ -95,7 +95,7 @@ class ResultPages:
         connector = self.context.connector(request)
         state = await self.context.sign_ins.state(connector)
         view = await self._view(connector) if state.signed_in else ResultView()
-        return self.context.render(
+        return self.context.render_page(
             "result.html", connector, state=state, view=view, titles=_CHECK_TITLES, needs_code=needs_code(connector)
         )
 

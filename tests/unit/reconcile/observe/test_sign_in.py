@@ -19,7 +19,7 @@ from tests.unit.reconcile.builder import NOW, resource, snapshot
 from tests.unit.reconcile.condition_cases import SIGN_IN
 
 if TYPE_CHECKING:
-    from defender_devops.azuredevops.prerequisite_checker import PrerequisiteChecker
+    from defender_devops.azuredevops.azure_devops_reader import AzureDevOpsReader
     from defender_devops.signin.sessions.sign_ins import SignIns
 
 CONNECTOR = snapshot(SIGN_IN).connector
@@ -71,7 +71,7 @@ class FakeSignIn:
                 ),
             ),
             cast(
-                "PrerequisiteChecker",
+                "AzureDevOpsReader",
                 SimpleNamespace(check=check, expected_counts=expected_counts, invalidate=self.forgotten.append),
             ),
         )

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from defender_devops.api.azure_types import Counts
 from defender_devops.api.connector import AzureDevOpsConnector
-from defender_devops.azuredevops.prerequisite_checker import PrerequisiteChecker
+from defender_devops.azuredevops.azure_devops_reader import AzureDevOpsReader
 from defender_devops.azuredevops.response_cache import RETRY_SECONDS, ResponseCache
 from defender_devops.errors import AzureDevOpsUnavailable, OperatorError
 from defender_devops.signin.oauth.errors import SignInRequired
@@ -42,11 +42,11 @@ class Tokens:
 
 
 @dataclass
-class CheckerSetup:
+class ReaderSetup:
     reach: AzureDevOpsSetup
     tokens: Tokens
     monotonic: FakeMonotonicClock
-    checker: PrerequisiteChecker
+    reader: AzureDevOpsReader
 
     @property
     def requests(self) -> int:
@@ -54,11 +54,11 @@ class CheckerSetup:
 
 
 @pytest.fixture
-def setup(reach: AzureDevOpsSetup) -> CheckerSetup:
+def setup(reach: AzureDevOpsSetup) -> ReaderSetup:
     tokens, monotonic = Tokens(), FakeMonotonicClock()
     all_is_well(reach)
-    return CheckerSetup(
-        reach, tokens, monotonic, PrerequisiteChecker(tokens, reach.http, reach.endpoints(), INTERVAL, monotonic)
+    return ReaderSetup(
+        reach, tokens, monotonic, AzureDevOpsReader(tokens, reach.http, reach.endpoints(), INTERVAL, monotonic)
     )
 
 
@@ -80,12 +80,12 @@ def all_is_well(reach: AzureDevOpsSetup) -> None:
     responses["/contoso/_apis/git/repositories"] = {"value": [{"id": "r1"}]}
 
 
-async def statuses(setup: CheckerSetup, **sign_in: object) -> dict[str, str]:
-    checks = await setup.checker.check(connector(dict(sign_in)), "contoso")
+async def statuses(setup: ReaderSetup, **sign_in: object) -> dict[str, str]:
+    checks = await setup.reader.check(connector(dict(sign_in)), "contoso")
     return {check.check: check.status for check in checks}
 
 
-async def test_all_five_checks_are_run(setup: CheckerSetup) -> None:
+async def test_all_five_checks_are_run(setup: ReaderSetup) -> None:
     assert await statuses(setup) == dict.fromkeys(
         (
             "TenantMatches",
@@ -98,9 +98,9 @@ async def test_all_five_checks_are_run(setup: CheckerSetup) -> None:
     )
 
 
-async def test_the_requests_of_all_checks_are_observed(setup: CheckerSetup) -> None:
+async def test_the_requests_of_all_checks_are_observed(setup: ReaderSetup) -> None:
     observed: list[tuple[str, int | None]] = []
-    setup.checker.observe = lambda area, status, _: observed.append((area, status))
+    setup.reader.observe = lambda area, status, _: observed.append((area, status))
     await statuses(setup)
     assert len(observed) == setup.requests
     assert set(observed) == {
@@ -113,26 +113,26 @@ async def test_the_requests_of_all_checks_are_observed(setup: CheckerSetup) -> N
     }
 
 
-async def test_a_response_is_cached_and_requested_again_for_the_next_interval(setup: CheckerSetup) -> None:
+async def test_a_response_is_cached_and_requested_again_for_the_next_interval(setup: ReaderSetup) -> None:
     await statuses(setup)
     previous_count = setup.requests
     for _ in range(10):
-        await setup.checker.check(connector(), "CONTOSO")
+        await setup.reader.check(connector(), "CONTOSO")
     assert setup.requests == previous_count
     setup.monotonic.now += INTERVAL
     await statuses(setup)
     assert setup.requests == 2 * previous_count
 
 
-async def test_concurrent_callers_share_one_request(setup: CheckerSetup) -> None:
+async def test_concurrent_callers_share_one_request(setup: ReaderSetup) -> None:
     await asyncio.gather(*(statuses(setup) for _ in range(30)))
     once = setup.requests
-    setup.checker.invalidate(UID)
+    setup.reader.invalidate(UID)
     await statuses(setup)
     assert setup.requests == 2 * once
 
 
-async def test_a_rejected_token_is_replaced_once_and_all_checks_are_repeated(setup: CheckerSetup) -> None:
+async def test_a_rejected_token_is_replaced_once_and_all_checks_are_repeated(setup: ReaderSetup) -> None:
     identities = setup.reach.service.responses["/contoso/_apis/identities"]
 
     def only_new_tokens(request: web.Request) -> object:
@@ -145,7 +145,7 @@ async def test_a_rejected_token_is_replaced_once_and_all_checks_are_repeated(set
     assert setup.tokens.requests == [(None, None), (SecretStr("token-1"), None)]
 
 
-async def test_a_claims_challenge_reaches_the_sign_in(setup: CheckerSetup) -> None:
+async def test_a_claims_challenge_reaches_the_sign_in(setup: ReaderSetup) -> None:
     challenge = {"WWW-Authenticate": 'Bearer error="insufficient_claims", claims="abc"'}
     setup.reach.service.responses["/_apis/profile/profiles/me"] = [
         web.Response(status=401, headers=challenge),
@@ -156,24 +156,24 @@ async def test_a_claims_challenge_reaches_the_sign_in(setup: CheckerSetup) -> No
 
 
 async def test_checks_with_a_token_that_remains_rejected_are_unknown_and_not_repeated_at_once(
-    setup: CheckerSetup,
+    setup: ReaderSetup,
 ) -> None:
     setup.reach.service.responses["/_apis/profile/profiles/me"] = web.Response(status=401)
-    checks = await setup.checker.check(connector(), "contoso")
+    checks = await setup.reader.check(connector(), "contoso")
     assert [check.status for check in checks] == ["True", "Unknown", "Unknown", "Unknown", "Unknown"]
     assert len(setup.tokens.requests) == 2
 
 
-async def test_without_a_sign_in_the_tenant_is_checked_and_other_checks_are_unknown(setup: CheckerSetup) -> None:
+async def test_without_a_sign_in_the_tenant_is_checked_and_other_checks_are_unknown(setup: ReaderSetup) -> None:
     setup.tokens.error = SignInRequired("Nobody has signed in yet.")
-    checks = await setup.checker.check(connector(), "contoso")
+    checks = await setup.reader.check(connector(), "contoso")
     assert [(check.status, check.reason) for check in checks] == [("True", None)] + [("Unknown", "SignInRequired")] * 4
     setup.tokens.error = None
     setup.monotonic.now += 2
     assert set((await statuses(setup)).values()) == {"True"}, "a sign-in is followed within seconds"
 
 
-async def test_a_check_that_azure_devops_failed_is_repeated_after_a_minute(setup: CheckerSetup) -> None:
+async def test_a_check_that_azure_devops_failed_is_repeated_after_a_minute(setup: ReaderSetup) -> None:
     policy = "/contoso/_apis/OrganizationPolicy/Policies/Policy.DisallowOAuthAuthentication"
     setup.reach.service.responses[policy] = web.Response(status=404)
     assert (await statuses(setup))["ThirdPartyOAuthEnabled"] == "Unknown"
@@ -183,53 +183,53 @@ async def test_a_check_that_azure_devops_failed_is_repeated_after_a_minute(setup
     assert (await statuses(setup))["ThirdPartyOAuthEnabled"] == "True"
 
 
-async def test_an_account_without_access_to_the_organization_is_not_a_member(setup: CheckerSetup) -> None:
+async def test_an_account_without_access_to_the_organization_is_not_a_member(setup: ReaderSetup) -> None:
     out = web.json_response({"message": "TF400813: not authorized"}, status=401)
     setup.reach.service.responses["/contoso/_apis/identities"] = out
     checks = await statuses(setup)
     assert checks["ProjectCollectionAdministrator"] == checks["AccessLevel"] == "False"
 
 
-async def test_a_denied_sign_in_says_nothing_about_the_authorizing_account(setup: CheckerSetup) -> None:
+async def test_a_denied_sign_in_says_nothing_about_the_authorizing_account(setup: ReaderSetup) -> None:
     out = web.json_response({"message": "TF400813: not authorized"}, status=401)
     setup.reach.service.responses["/contoso/_apis/identities"] = out
-    checks = await setup.checker.check(
+    checks = await setup.reader.check(
         connector(authorization={"method": "Adopt", "account": "other@contoso.com"}), "contoso"
     )
     assert [check.status for check in checks[1:3]] == ["Unknown", "Unknown"]
 
 
-async def test_without_an_authorizing_account_its_checks_say_what_to_declare(setup: CheckerSetup) -> None:
-    checks = await setup.checker.check(connector({"method": "ServicePrincipal", "account": None}), "contoso")
+async def test_without_an_authorizing_account_its_checks_say_what_to_declare(setup: ReaderSetup) -> None:
+    checks = await setup.reader.check(connector({"method": "ServicePrincipal", "account": None}), "contoso")
     assert [(check.status, check.reason) for check in checks[1:3]] == [("Unknown", "NotChecked")] * 2
     assert "spec.authorization.account" in str(checks[1].message)
 
 
-async def test_counts_and_organizations_are_cached_as_well(setup: CheckerSetup) -> None:
+async def test_counts_and_organizations_are_cached_as_well(setup: ReaderSetup) -> None:
     for _ in range(3):
-        assert await setup.checker.expected_counts(connector(), "contoso") == Counts(1, 1)
-        assert await setup.checker.organizations(connector()) == ("contoso",)
+        assert await setup.reader.expected_counts(connector(), "contoso") == Counts(1, 1)
+        assert await setup.reader.organizations(connector()) == ("contoso",)
     assert setup.requests == 4
 
 
-async def test_without_a_sign_in_there_are_no_expected_counts_and_no_requests(setup: CheckerSetup) -> None:
-    assert await setup.checker.expected_counts(connector({"method": "None"}), "contoso") is None
+async def test_without_a_sign_in_there_are_no_expected_counts_and_no_requests(setup: ReaderSetup) -> None:
+    assert await setup.reader.expected_counts(connector({"method": "None"}), "contoso") is None
     assert setup.requests == 0
 
 
-async def test_failed_counts_are_none_and_requested_again_later(setup: CheckerSetup) -> None:
+async def test_failed_counts_are_none_and_requested_again_later(setup: ReaderSetup) -> None:
     projects = setup.reach.service.responses.pop("/contoso/_apis/projects")
-    assert await setup.checker.expected_counts(connector(), "contoso") is None
+    assert await setup.reader.expected_counts(connector(), "contoso") is None
     setup.reach.service.responses["/contoso/_apis/projects"] = projects
     setup.monotonic.now += RETRY_SECONDS + 1
-    assert await setup.checker.expected_counts(connector(), "contoso") == Counts(1, 1)
+    assert await setup.reader.expected_counts(connector(), "contoso") == Counts(1, 1)
 
 
-async def test_connectors_of_one_account_share_its_rate_limiter(setup: CheckerSetup) -> None:
+async def test_connectors_of_one_account_share_its_rate_limiter(setup: ReaderSetup) -> None:
     first = connector()
     second = connector(uid="bbbbbbbb-0000-4000-8000-000000000002", name="two")
     stranger = connector({"account": "other@contoso.com"})
-    limiters = [setup.checker._client(None, owner).rate_limiter for owner in (first, second, stranger)]
+    limiters = [setup.reader._client(None, owner).rate_limiter for owner in (first, second, stranger)]
     assert limiters[0] is limiters[1]
     assert limiters[0] is not limiters[2]
 

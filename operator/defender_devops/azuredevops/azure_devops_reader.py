@@ -25,7 +25,7 @@ from defender_devops.azuredevops.rate_limiter import RateLimiter
 from defender_devops.azuredevops.response_cache import RETRY_SECONDS, SIGN_IN_SECONDS, ResponseCache
 from defender_devops.errors import AzureDevOpsDenied, AzureDevOpsError, OperatorError, SignInExpired
 
-__all__ = ["AccessTokens", "PrerequisiteChecker"]
+__all__ = ["AccessTokens", "AzureDevOpsReader"]
 
 Value = TypeVar("Value")
 _Request = Callable[[AzureDevOpsClient], Awaitable[Value]]
@@ -46,7 +46,7 @@ class AccessTokens(Protocol):
 
 
 @dataclass
-class PrerequisiteChecker:
+class AzureDevOpsReader:
     """Sends requests to Azure DevOps with the connector's own sign-in.
 
     Args:
