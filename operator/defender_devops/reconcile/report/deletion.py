@@ -50,6 +50,13 @@ def report_deletion(assessment: Assessment, failure: Failure | None, now: dateti
     )
     # The cause is cut, so that the whole command fits after it.
     problem = f"The connector cannot be deleted in Azure: {cause.message.rstrip('.')}."
+    if cause.reason == Reason.CREDENTIALS_MISSING:
+        # The operator may not read namespaces, so it does not know whether a Secret can still be created in this one.
+        problem = (
+            "The connector cannot be deleted in Azure. If the namespace is being deleted, no Secret can be created in "
+            "it: run the command at the end, which leaves the connector in Azure, and without credentials its owner "
+            f"tags too. Otherwise: {cause.message.rstrip('.')}."
+        )
     message = truncate(problem, MESSAGE_MAX_BYTES - len(instructions.encode())) + instructions
     blocked = ConditionResult("False", Reason.DELETION_BLOCKED, message, needs_user_action=cause.terminal)
     return mark_result(conditions, blocked, generation, now)

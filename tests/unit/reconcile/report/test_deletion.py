@@ -53,13 +53,23 @@ def test_deleting_states_what_happens_in_azure(world: tuple[str, ...], phrases: 
     assert phrases in ready.message
 
 
-@pytest.mark.parametrize("reason", ["Forbidden", "CredentialsMissing", "InvalidSpec", "ProviderNotRegistered"])
+@pytest.mark.parametrize("reason", ["Forbidden", "InvalidSpec", "ProviderNotRegistered"])
 def test_a_terminal_failure_blocks_deletion(reason: str) -> None:
     ready, flag = said(CREATED, unreadable(reason, terminal=True))
     assert (ready.reason, flag) == (Reason.DELETION_BLOCKED, "Stalled")
     assert ready.message == (
         "The connector cannot be deleted in Azure: Do this about it. To delete only the resource and keep the "
         f"connector in Azure: {PATCH}"
+    )
+
+
+def test_missing_credentials_block_deletion_and_the_patch_is_named_before_the_cause() -> None:
+    ready, flag = said(CREATED, unreadable("CredentialsMissing", terminal=True))
+    assert (ready.reason, flag) == (Reason.DELETION_BLOCKED, "Stalled")
+    assert ready.message == (
+        "The connector cannot be deleted in Azure. If the namespace is being deleted, no Secret can be created in it: "
+        "run the command at the end, which leaves the connector in Azure, and without credentials its owner tags too. "
+        "Otherwise: Do this about it. To delete only the resource and keep the connector in Azure: " + PATCH
     )
 
 
