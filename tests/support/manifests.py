@@ -509,6 +509,7 @@ class Change:
         patch: merge patch over its spec, in YAML.
         field: path that the error names.
         sentence: the message; None where the edit is allowed.
+        status: merge patch over its status before the edit, in YAML.
     """
 
     name: str
@@ -516,6 +517,7 @@ class Change:
     patch: str
     field: str = ""
     sentence: str | None = None
+    status: str = "{}"
 
     def __str__(self) -> str:
         return self.name
@@ -525,6 +527,9 @@ _MOVE = "cannot be changed: a security connector cannot be moved. Delete this re
 _RENAME = "connectorName cannot be changed from contoso: a security connector cannot be renamed"
 _ANOTHER = "cannot be changed: create another DevOpsOrganization instead"
 
+CREATED = "azure: {created: true}"
+"""Status from which the place in Azure is fixed."""
+
 CHANGES = [
     Change(
         "another tenant",
@@ -532,6 +537,7 @@ CHANGES = [
         f"azure: {{tenantId: {_READER}}}",
         "spec.azure.tenantId",
         f"tenantId {_MOVE}",
+        CREATED,
     ),
     Change(
         "another subscription",
@@ -539,6 +545,7 @@ CHANGES = [
         f"azure: {{subscriptionId: {_READER}}}",
         "spec.azure.subscriptionId",
         f"subscriptionId {_MOVE}",
+        CREATED,
     ),
     Change(
         "another group",
@@ -546,14 +553,18 @@ CHANGES = [
         "azure: {resourceGroup: other}",
         "spec.azure.resourceGroup",
         f"resourceGroup {_MOVE}",
+        CREATED,
     ),
-    Change("another region", connector(), "azure: {location: eastus}", "spec.azure.location", f"location {_MOVE}"),
+    Change(
+        "another region", connector(), "azure: {location: eastus}", "spec.azure.location", f"location {_MOVE}", CREATED
+    ),
     Change(
         "another connector's name",
         connector("azure: {connectorName: contoso}"),
         "azure: {connectorName: other}",
         "spec.azure.connectorName",
         _RENAME,
+        CREATED,
     ),
     Change(
         "a connector's name that is not the one in use",
@@ -561,6 +572,7 @@ CHANGES = [
         "azure: {connectorName: other}",
         "spec.azure.connectorName",
         _RENAME,
+        CREATED,
     ),
     Change(
         "no connector's name where the resource's is another",
@@ -568,6 +580,36 @@ CHANGES = [
         "azure: {connectorName: null}",
         "spec.azure.connectorName",
         _RENAME,
+        CREATED,
+    ),
+    *(
+        Change(
+            f"another region of a connector that {state}",
+            connector(),
+            "azure: {location: eastus}",
+            "spec.azure.location",
+            f"location {_MOVE}",
+            status,
+        )
+        for state, status in {
+            "was adopted": "azure: {created: false}",
+            "is about to be authorized": f"authorization: {{codeHash: {'a' * 64}}}",
+        }.items()
+    ),
+    *(
+        Change(f"{patch} where nothing {state}", connector(), f"azure: {{{patch}}}", status=status)
+        for patch in (
+            f"tenantId: {_READER}",
+            f"subscriptionId: {_READER}",
+            "resourceGroup: other",
+            "location: eastus",
+            "connectorName: other",
+        )
+        for state, status in {
+            "was reconciled": "{}",
+            "was created": "{observedGeneration: 1, azure: {managedTagKeys: [a]}, authorization: {account: a}}",
+            "but another's connector exists": "{connectorId: /subscriptions/x}",
+        }.items()
     ),
     Change("the connector's name that is in use already", connector(), "azure: {connectorName: contoso}"),
     Change("that name taken away again", connector("azure: {connectorName: contoso}"), "azure: {connectorName: null}"),

@@ -16,7 +16,17 @@ from defender_devops.api.crds import custom_resource_definitions
 from defender_devops.api.names import API_VERSION, CONNECTOR, GROUP, ORGANIZATION, VERSION
 from sandbox.cluster import Cluster, KubernetesClient
 from sandbox.cluster.client import ApiError
-from tests.support.manifests import ACCEPTED, CHANGES, REFUSED, Accepted, Change, Refused, connector, organization
+from tests.support.manifests import (
+    ACCEPTED,
+    CHANGES,
+    CREATED,
+    REFUSED,
+    Accepted,
+    Change,
+    Refused,
+    connector,
+    organization,
+)
 
 PLURALS = {CONNECTOR.kind: CONNECTOR.plural, ORGANIZATION.kind: ORGANIZATION.plural}
 
@@ -51,6 +61,8 @@ def test_what_cannot_move_in_azure_cannot_be_edited_and_the_rest_can(
 ) -> None:
     kind, name = case.original["kind"], case.original["metadata"]["name"]
     create(kube, case.original, namespace)
+    if status := yaml.safe_load(case.status):
+        kube.patch(kind, name, {"status": status}, namespace, subresource="status")
     change = {"spec": yaml.safe_load(case.patch)}
     if case.sentence is None:
         kube.patch(kind, name, change, namespace)
@@ -58,6 +70,16 @@ def test_what_cannot_move_in_azure_cannot_be_edited_and_the_rest_can(
     with pytest.raises(ApiError) as refusal:
         kube.patch(kind, name, change, namespace)
     assert f"{case.field}: Forbidden: {case.sentence}" in str(refusal.value)
+
+
+def test_a_replacement_cannot_claim_that_nothing_exists_in_azure(kube: KubernetesClient, namespace: str) -> None:
+    create(kube, connector(), namespace)
+    live = kube.patch(CONNECTOR.kind, "contoso", {"status": yaml.safe_load(CREATED)}, namespace, subresource="status")
+    live["spec"]["azure"]["location"] = "eastus"
+    del live["status"]
+    path = f"/apis/{API_VERSION}/namespaces/{namespace}/{CONNECTOR.plural}/contoso"
+    with pytest.raises(ApiError, match=r"spec\.azure\.location: Forbidden: location cannot be changed"):
+        kube.request("PUT", path, body=live)
 
 
 def test_an_organization_that_stands_twice_is_named(kube: KubernetesClient) -> None:

@@ -224,6 +224,31 @@ class ConnectorSpec(ApiModel):
         return self.deletion_policy or (DeletionPolicy.DELETE if created else DeletionPolicy.DETACH)
 
 
+_IN_AZURE_CEL = (
+    "(has(oldSelf.status) && ((has(oldSelf.status.azure) && has(oldSelf.status.azure.created)) || "
+    "(has(oldSelf.status.authorization) && has(oldSelf.status.authorization.codeHash))))"
+)
+"""Whether the operator has created or adopted a connector, or is about to authorize one.
+
+Not `connectorId`: it is also set for a connector that this resource must not use, such as one in another region, and
+then the spec is what has to be corrected.
+"""
+
+
+def _immutable_in_azure(field: str) -> Rule:
+    """Return a rule that a field of spec.azure is fixed from the moment that something in Azure depends on it.
+
+    It belongs to the root, because only there status is visible.
+    """
+    return Rule(
+        cel=f"self.spec.azure.{field} == oldSelf.spec.azure.{field} || !{_IN_AZURE_CEL}",
+        message=f"{field} cannot be changed: a security connector cannot be moved. Delete this resource and create it"
+        " again",
+        field=f".spec.azure.{field}",
+        reason="FieldValueForbidden",
+    )
+
+
 _NAME_CEL = "(has({0}.spec.azure.connectorName) ? {0}.spec.azure.connectorName : {0}.metadata.name)"
 
 
@@ -256,8 +281,9 @@ class AzureDevOpsConnector(ApiModel):
             holds=lambda connector: len(connector.metadata.name) <= CONNECTOR_NAME_MAX_LENGTH,
             field=".metadata.name",
         ),
+        *(_immutable_in_azure(field) for field in ("tenantId", "subscriptionId", "resourceGroup", "location")),
         Rule(
-            cel=f"{_NAME_CEL.format('self')} == {_NAME_CEL.format('oldSelf')}",
+            cel=f"{_NAME_CEL.format('self')} == {_NAME_CEL.format('oldSelf')} || !{_IN_AZURE_CEL}",
             message="connectorName cannot be changed: a security connector cannot be renamed. Delete this resource and"
             " create it again",
             message_expression="'connectorName cannot be changed from ' + "

@@ -9,9 +9,7 @@ from pydantic import Field
 
 from defender_devops.api.schema.fields import Guid, SecretKeyRef, ServiceAccountRef, Tags, azure_name
 from defender_devops.api.schema.model import ApiModel
-from defender_devops.api.schema.rules import Rule, immutable, matching
-
-_MOVE: Final = "a security connector cannot be moved. Delete this resource and create it again"
+from defender_devops.api.schema.rules import Rule, matching
 
 
 class IdentityType(StrEnum):
@@ -72,30 +70,30 @@ class Identity(ApiModel):
 
 
 class Azure(ApiModel):
-    """Place of the security connector in Azure. Only tags and identity can be changed later."""
+    """Place of the security connector in Azure. After it is created or adopted, only tags and identity can change."""
 
-    tenant_id: Annotated[Guid, immutable("tenantId", _MOVE)]
-    """Entra tenant of the subscription. The organizations must be connected to the same tenant. Immutable."""
+    tenant_id: Guid
+    """Entra tenant of the subscription. The organizations must be connected to the same tenant. Immutable once the
+    operator has created or adopted the connector."""
 
-    subscription_id: Annotated[Guid, immutable("subscriptionId", _MOVE)]
-    """Subscription that holds the security connector and whose Defender plans apply. Immutable."""
+    subscription_id: Guid
+    """Subscription that holds the security connector and whose Defender plans apply. Immutable like tenantId."""
 
-    resource_group: Annotated[str, Field(max_length=90), azure_name("resourceGroup"), immutable("resourceGroup", _MOVE)]
-    """Resource group that holds the security connector; it must exist. Immutable."""
+    resource_group: Annotated[str, Field(max_length=90), azure_name("resourceGroup")]
+    """Resource group that holds the security connector; it must exist. Immutable like tenantId."""
 
     location: Annotated[
         str,
         Field(max_length=64),
         matching("[a-z0-9]+", "location is the short name of a region: write westeurope, not West Europe"),
-        immutable("location", _MOVE),
     ]
     """Azure region of the connector's data, in short form such as westeurope. DevOps security is offered in
     australiaeast, canadacentral, centralus, eastasia, eastus, northeurope, swedencentral, uksouth and westeurope, and
-    in regions that Azure adds to these. Immutable."""
+    in regions that Azure adds to these. Immutable like tenantId."""
 
     connector_name: Annotated[str, Field(max_length=260), azure_name("connectorName")] | None = None
-    """Name of the security connector in Azure. Absent: the name of this resource. Immutable, but adding the
-    present name is allowed."""
+    """Name of the security connector in Azure. Absent: the name of this resource. Immutable like tenantId, but
+    adding the present name is allowed."""
 
     tags: Tags = Field(default_factory=dict)
     """Tags of the connector in Azure. Tags that others set are not changed; two more identify the owner."""

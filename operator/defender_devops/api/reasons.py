@@ -178,7 +178,7 @@ class Reason(StrEnum):
     REGION_NOT_SUPPORTED = (
         "RegionNotSupported",
         "Defender for Cloud does not offer DevOps security in `spec.azure.location`.",
-        "Re-create the resource with a region from the message; the location of a connector cannot be changed.",
+        "Set `spec.azure.location` to a region from the message.",
     )
     POLICY_DENIED = (
         "PolicyDenied",

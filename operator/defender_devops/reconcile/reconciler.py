@@ -95,13 +95,13 @@ class Reconciler:
     async def _reconcile_connector(
         self, key: Key, body: Mapping[str, Any], organizations: ParsedOrganizations
     ) -> Result:
-        cache = self.connector_caches.get_or_create(key, body["metadata"]["uid"])
         try:
             connector = parse_connector(body)
         except InvalidManifest as error:
             await self._report_invalid(key, body, error, organizations)
             return Result()
 
+        cache = self.connector_caches.get_or_create(key, connector.metadata.uid, connector.connector_ref)
         observation = await self._observe(key, connector, organizations, cache)
         if cache.last_inputs is not None and cache.last_inputs.is_unchanged(observation.snapshot, self.clock()):
             return self._skip(cache, cache.last_inputs, observation.snapshot)

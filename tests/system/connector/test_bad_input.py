@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.cluster.client import Manifest, condition
+from sandbox.cluster.client import ApiError, Manifest, condition
 from tests.support.scenarios.azure_world import OPERATOR
 from tests.support.scenarios.scenario import (
     ACCOUNT,
@@ -221,11 +221,13 @@ def test_a_connector_that_is_somebody_elses_is_not_looked_into(scenario: Scenari
     [
         ({"location": "antarctica"}, "RegionNotSupported", ("antarctica", "westeurope", "swedencentral")),
         ({"resourceGroup": "rg-of-nobody"}, "InvalidSpec", ("rg-of-nobody", "az group create")),
+        ({"subscriptionId": UNKNOWN_SUBSCRIPTION}, "InvalidSpec", (UNKNOWN_SUBSCRIPTION,)),
     ],
-    ids=["region", "resource group"],
+    ids=["region", "resource group", "subscription"],
 )
-def test_a_place_that_is_nowhere_is_told_and_the_manifest_has_to_be_made_anew(
-    scenario: Scenario, azure: dict[str, str], reason: str, phrases: tuple[str, ...]
+@pytest.mark.parametrize("recreated", [False, True], ids=["corrected", "re-created"])
+def test_a_connector_becomes_ready_after_its_invalid_place_is_corrected_or_it_is_re_created(
+    scenario: Scenario, azure: dict[str, str], reason: str, phrases: tuple[str, ...], *, recreated: bool
 ) -> None:
     scenario.new_code()
     scenario.apply(scenario.manifest(azure=azure))
@@ -233,9 +235,32 @@ def test_a_place_that_is_nowhere_is_told_and_the_manifest_has_to_be_made_anew(
     for part in phrases:
         assert part in message(connector, "Provisioned")
     assert condition(connector, "Stalled")["reason"] == reason
-    scenario.kube.delete("AzureDevOpsConnector", "contoso", scenario.namespace)
-    scenario.kube.wait_deleted("AzureDevOpsConnector", "contoso", scenario.namespace)
-    scenario.ready()
+    if recreated:
+        scenario.kube.delete("AzureDevOpsConnector", "contoso", scenario.namespace)
+        scenario.kube.wait_deleted("AzureDevOpsConnector", "contoso", scenario.namespace)
+        scenario.ready()
+        return
+    scenario.apply(scenario.manifest())
+    ready = scenario.wait("Ready", "True")
+    assert ready["status"]["azure"]["created"] is True
+    scenario.wait_onboarded("contoso", "fabrikam")
+    with pytest.raises(ApiError, match=f"{next(iter(azure))} cannot be changed"):
+        scenario.apply(scenario.manifest(azure=azure))
+
+
+def test_a_connector_name_that_another_owner_uses_is_corrected(scenario: Scenario) -> None:
+    foreign_tags = {"defender-devops-owner": "another-cluster/uid", "defender-devops-resource": "there/theirs"}
+    scenario.in_portal(tags=foreign_tags)
+    scenario.new_code()
+    scenario.apply(scenario.manifest())
+    scenario.wait("Provisioned", "False", "NotAdopted")
+    scenario.apply(scenario.manifest(azure={"connectorName": "ours"}))
+    provisioned = scenario.wait("Provisioned", "True")
+    assert provisioned["status"]["connectorId"].endswith("/ours")
+    assert provisioned["status"]["azure"]["created"] is True
+    other_connector = scenario.in_azure()
+    assert other_connector is not None
+    assert other_connector["tags"] == foreign_tags
 
 
 def test_a_policy_that_forbids_a_later_change_is_told_and_complied_with(scenario: Scenario) -> None:

@@ -184,10 +184,7 @@ def _region_not_supported(detail: ErrorDetail, _context: RequestContext) -> str:
     location = _quoted(detail.message, "location") or "in the manifest"
     regions = _quoted(detail.message, "supported locations are", "available regions for the resource type is")
     choice = f"one of these: {regions}" if regions else "a region that Defender for Cloud offers for connectors"
-    return (
-        f"Defender for Cloud offers no connectors in the region {location}. A location cannot be changed: delete this "
-        f"resource and create it again with spec.azure.location set to {choice}."
-    )
+    return f"Defender for Cloud offers no connectors in the region {location}. Set spec.azure.location to {choice}."
 
 
 def _quoted(text: str, *prefixes: str) -> str:
@@ -237,14 +234,13 @@ _API_NOT_OFFERED = ErrorRule(
 _REGION_NOT_SUPPORTED = ErrorRule(RegionNotSupported, _region_not_supported)
 _REGION_DISALLOWED = ErrorRule(
     RegionNotSupported,
-    "Azure does not permit this subscription to create resources in the region of the manifest{detail}. A location "
-    "cannot be changed: delete this resource and create it again with another spec.azure.location, or request access "
-    "to the region from Azure support.",
+    "Azure does not permit this subscription to create resources in the region of the manifest{detail}. Set "
+    "another spec.azure.location, or request access to the region from Azure support.",
 )
 _OTHER_LOCATION = ErrorRule(
     InvalidRequest,
     "Azure rejected the request to {operation}{detail}. A connector cannot be moved: delete the one in Azure, or "
-    "create this resource again with its location or with another spec.azure.connectorName.",
+    "set its location in spec.azure.location, or another spec.azure.connectorName.",
 )
 _REJECTED = ErrorRule(InvalidRequest, "Azure rejected the request to {operation}{detail}.")
 _TOKEN_EXCHANGE_FAILED = ErrorRule(

@@ -63,10 +63,11 @@ class ResourceGraphPollers:
         Args:
             uid: of the resource.
             arm: its client; a change of clients ends the tracking with the previous one.
-            ref: its connector.
+            ref: its connector; a change of it ends the tracking of the previous one.
             readers: whether to read the role assignments at the connector's scope, too.
         """
-        if self._client_by_uid.get(uid) is not arm:
+        previous = self._client_by_uid.get(uid)
+        if previous is not arm or self._entries[arm].connectors[uid].key != ref.key:
             self.untrack(uid)
             self._client_by_uid[uid] = arm
         entry = self._entries.get(arm)

@@ -168,6 +168,7 @@ class Executor:
                 case SetAnnotations():
                     return await azure.connectors.set_annotations(ref, action.organization, action.annotations)
                 case CreateConnector():
+                    self._require_current_spec(context.key, snapshot)
                     await azure.connectors.create(
                         ref,
                         location=action.location,
@@ -188,6 +189,12 @@ class Executor:
         finally:
             # Also if the write failed: it may have had its effect all the same.
             azure.record_write(ref)
+
+    def _require_current_spec(self, key: Key, snapshot: ConnectorSnapshot) -> None:
+        """Raise KubernetesConflict if spec.azure may have been corrected since it was planned to create a connector."""
+        live = self._resources.connector(key)
+        if live is not None and live["metadata"]["generation"] != snapshot.connector.metadata.generation:
+            raise KubernetesConflict("The spec was changed before the connector was created; it is planned again.")
 
     async def _execute_in_kubernetes(
         self, action: Action, snapshot: ConnectorSnapshot, context: ExecutionContext

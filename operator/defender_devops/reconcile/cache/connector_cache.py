@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from defender_devops.api.azure_types import Counts
+from defender_devops.api.azure_types import ConnectorRef, Counts
 from defender_devops.reconcile.cache.resource_cache import Key
 from defender_devops.reconcile.cache.unchanged import ReconcileInputs
 from defender_devops.reconcile.facts.snapshot import AzureState
@@ -38,6 +38,7 @@ class ConnectorCache:
 
     Attributes:
         uid: uid of the resource; a new resource of the same name begins with an empty cache.
+        ref: the connector that the rest is about; spec.azure can be corrected until the connector exists.
         azure_state: what Azure held at the last read, with our own writes applied.
         read_at: when all of it was last read from Azure Resource Manager.
         is_stale: there is evidence that Azure has changed since, so everything has to be read again.
@@ -49,6 +50,7 @@ class ConnectorCache:
     """
 
     uid: str
+    ref: ConnectorRef
     azure_state: AzureState | None = None
     read_at: datetime | None = None
     is_stale: bool = False
@@ -69,11 +71,11 @@ class ConnectorCaches:
         """Return the cache of a connector, or None if it has none yet."""
         return self._caches.get(key)
 
-    def get_or_create(self, key: Key, uid: str) -> ConnectorCache:
-        """Return the cache of a resource; an empty one if it is new or replaces another of the same name."""
+    def get_or_create(self, key: Key, uid: str, ref: ConnectorRef) -> ConnectorCache:
+        """Return the cache of a resource; an empty one if the resource or its connector in Azure is another one."""
         cache = self._caches.get(key)
-        if cache is None or cache.uid != uid:
-            cache = self._caches[key] = ConnectorCache(uid)
+        if cache is None or cache.uid != uid or cache.ref != ref:
+            cache = self._caches[key] = ConnectorCache(uid, ref)
         return cache
 
     def mark_stale(self, key: Key) -> None:

@@ -36,7 +36,9 @@ class DriftNotifications:
         self._keys: defaultdict[str, set[Key]] = defaultdict(set)
 
     def register(self, key: Key, ref: ConnectorRef, poller: ResourceGraphPoller) -> None:
-        """Notify a resource of changes of this connector, as its poller sees them."""
+        """Notify a resource of changes of this connector, as its poller sees them, and no longer of another one."""
+        if key in self._subscriptions and self._subscriptions[key][0].key != ref.key:
+            self.forget(key)
         self._subscriptions[key] = (ref, poller)
         self._keys[ref.key].add(key)
 

@@ -89,8 +89,8 @@ def ownership_conflict(snapshot: ConnectorSnapshot, connector: Connector) -> Fai
         return _conflict(
             Reason.INVALID_SPEC,
             f"A connector for {owner.owner_name} already has the name {snapshot.connector.connector_name} in "
-            f"resource group {snapshot.connector.spec.azure.resource_group}. A connectorName cannot be changed: delete "
-            "this resource and create it again with another spec.azure.connectorName.",
+            f"resource group {snapshot.connector.spec.azure.resource_group}. Set another "
+            "spec.azure.connectorName, or delete this resource.",
         )
     owned_by_other = None if snapshot.is_observe_only else _adoption_conflict(snapshot, owner)
     if owned_by_other is not None:
@@ -98,11 +98,12 @@ def ownership_conflict(snapshot: ConnectorSnapshot, connector: Connector) -> Fai
     location = snapshot.connector.spec.azure.location
     if region(connector.location) == region(location):
         return None
+    # The API server refuses another location once this resource has created or adopted a connector.
+    cure = "create a resource with location" if was_owned_before(snapshot) else "set spec.azure.location to"
     return _conflict(
         Reason.INVALID_SPEC,
         f"The connector is in region {connector.location}, but spec.azure.location is {location}. A connector cannot "
-        f"be moved: create a resource with location {region(connector.location)}, or delete the connector in Azure and "
-        "create it again.",
+        f"be moved: {cure} {region(connector.location)}, or delete the connector in Azure.",
     )
 
 
@@ -133,7 +134,7 @@ def _adoption_conflict(snapshot: ConnectorSnapshot, owner: Ownership) -> Failure
             return _conflict(
                 Reason.NOT_ADOPTED,
                 f"A connector named {name} exists already and spec.adoptionPolicy is Never. Set it to IfUnmanaged to "
-                "adopt the connector, or create this resource again with another spec.azure.connectorName.",
+                "adopt the connector, or set another spec.azure.connectorName.",
             )
         case _:
             return None
