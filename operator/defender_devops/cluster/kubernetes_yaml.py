@@ -40,6 +40,8 @@ _NOT_JSON: Final = frozenset(sign + dot for sign in ("", "+", "-") for dot in ("
 # strconv.ParseInt with base 0, and the float of go-yaml (yamlStyleFloat), both after all underscores were removed.
 _INTEGER: Final = re.compile(r"([-+]?)(?:0[xX]([0-9a-fA-F]+)|0[bB]([01]+)|0[oO]?([0-7]+)|(0|[1-9][0-9]*))")
 _FLOAT: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+# A text that begins with a dot goes to strconv.ParseFloat as it is, which accepts underscores between digits only.
+_FLOAT_WITHOUT_INTEGER_PART: Final = re.compile(r"\.[0-9]+(_[0-9]+)*([eE][-+]?[0-9]+(_[0-9]+)*)?")
 _INT64_MIN: Final = -(2**63)
 _INT64_MAX: Final = 2**63 - 1
 _EXPONENT_FROM: Final = 1e21
@@ -116,7 +118,8 @@ def resolve_scalar(text: str) -> object:
             return value
         if 0 < value < 2**64 and not sign:
             return float(value)
-    if _FLOAT.fullmatch(digits):
+    is_float = _FLOAT_WITHOUT_INTEGER_PART.fullmatch(text) if text[0] == "." else _FLOAT.fullmatch(digits)
+    if is_float:
         return _from_float(float(digits), text)
     return text
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from defender_devops.cluster.kubernetes_yaml import dump_yaml, load_yaml, resolve_scalar
@@ -144,6 +144,7 @@ def test_kubectl_reads_ambiguous_strings_as_strings(tmp_path: Path) -> None:
 
 
 @REFERENCE
+@example([".0_", ".5_5", ".5__5", ".5e1_0", ".5_e1", ".5e_1", "-.5_", "+.5_5_"])
 @given(st.lists(scalars.filter(lambda text: text.lstrip("+-") not in {".inf", ".nan", ""}), min_size=30, max_size=90))
 def test_unquoted_scalars_are_read_as_kubectl_reads_them(tmp_path: Path, values: list[str]) -> None:
     values = [value for value in values if _is_scalar(value)]
