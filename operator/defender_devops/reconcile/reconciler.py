@@ -68,8 +68,8 @@ class Reconciler:
         try:
             cache = self.connector_caches.get(key)
             if cache is not None and (body is None or body["metadata"]["uid"] != cache.uid):
-                self.connector_caches.forget(key)
-                await self.gatherer.forget(key, cache.uid)
+                self.connector_caches.remove(key)
+                await self.gatherer.release_connector(key, cache.uid)
             organizations = self.gatherer.organizations(key)
             for invalid_body, error in organizations.invalid:
                 status = invalid_organization_status(invalid_body, error, self.clock())

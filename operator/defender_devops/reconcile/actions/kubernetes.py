@@ -157,10 +157,10 @@ class RestoreOrganization(Action):
     def effect(self, snapshot: ConnectorSnapshot, now: datetime) -> ConnectorSnapshot:  # noqa: ARG002 - see AddFinalizer
         """Set both on the resource."""
         metadata = self.resource.metadata
-        others = (reference for reference in metadata.owner_references if not reference.is_connector)
+        other_owners = (reference for reference in metadata.owner_references if not reference.is_connector)
         update = {
             "labels": {**metadata.labels, LABEL_GENERATED: "true"},
-            "owner_references": (*others, _owner(snapshot)),
+            "owner_references": (*other_owners, _owner(snapshot)),
         }
         restored = self.resource.model_copy(update={"metadata": metadata.model_copy(update=update)})
         return _with_organization(snapshot, restored)

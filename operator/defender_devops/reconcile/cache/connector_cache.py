@@ -83,6 +83,6 @@ class ConnectorCaches:
         if (cache := self._caches.get(key)) is not None:
             cache.is_stale = True
 
-    def forget(self, key: Key) -> None:
+    def remove(self, key: Key) -> None:
         """Drop the cache of a deleted resource."""
         self._caches.pop(key, None)

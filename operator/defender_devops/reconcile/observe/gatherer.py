@@ -151,7 +151,7 @@ class Gatherer:
             return Observation(snapshot, azure, code)
         return Observation(await self._with_findings(snapshot, state, azure, cache), azure, code)
 
-    async def forget(self, key: Key, uid: str) -> None:
+    async def release_connector(self, key: Key, uid: str) -> None:
         """Drop everything that is kept of a deleted resource."""
         self.drift_notifications.forget(key)
         self.pollers.untrack(uid)

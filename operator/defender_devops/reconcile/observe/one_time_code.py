@@ -32,12 +32,12 @@ class _SecretVersions:
     Attributes:
         code: of the Secret that the spec names.
         token: of the token Secret.
-        written: of our own latest write of the token Secret, whose watch event may not have arrived yet.
+        own_write: of our own latest write of the token Secret, whose watch event may not have arrived yet.
     """
 
     code: str | None
     token: str | None
-    written: str | None
+    own_write: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ class OneTimeCodes:
             and cached.code.sha256 in used_code_hashes(connector.status.authorization)
         ):
             return cached.code, None
-        has_no_token_secret = versions.token == "" and versions.written is None
+        has_no_token_secret = versions.token == "" and versions.own_write is None
         pasted = None if has_no_token_secret else await self.pasted.get(connector)
         if pasted is not None:  # not cached: once it was sent, the next reconcile removes it from the token Secret
             return _as_state(pasted), pasted
