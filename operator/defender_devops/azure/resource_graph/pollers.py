@@ -66,8 +66,7 @@ class ResourceGraphPollers:
             ref: its connector; a change of it ends the tracking of the previous one.
             readers: whether to read the role assignments at the connector's scope, too.
         """
-        previous = self._client_by_uid.get(uid)
-        if previous is not arm or self._entries[arm].connectors[uid].key != ref.key:
+        if self._client_by_uid.get(uid) is not arm:
             self.untrack(uid)
             self._client_by_uid[uid] = arm
         entry = self._entries.get(arm)
@@ -81,8 +80,10 @@ class ResourceGraphPollers:
             )
             entry = self._entries[arm] = _Entry(poller, {})
             self._start(entry)
+        previous_ref = entry.connectors.get(uid, ref)
         entry.connectors[uid] = ref
         entry.poller.track(ref, readers=readers)
+        _untrack_unused(entry, previous_ref)
         return entry.poller
 
     def record_write(self, ref: ConnectorRef) -> None:
@@ -97,8 +98,7 @@ class ResourceGraphPollers:
             return
         entry = self._entries[arm]
         ref = entry.connectors.pop(uid)
-        if all(connector.key != ref.key for connector in entry.connectors.values()):
-            entry.poller.untrack(ref)
+        _untrack_unused(entry, ref)
         if not entry.connectors:
             del self._entries[arm]
             if entry.task is not None:
@@ -119,3 +119,9 @@ class ResourceGraphPollers:
         if self._tasks is not None:
             poller = run_supervised("Resource Graph poller", entry.poller.run, self._on_failure, clock=self._clock)
             entry.task = self._tasks.create_task(poller)
+
+
+def _untrack_unused(entry: _Entry, ref: ConnectorRef) -> None:
+    """Stop tracking a connector if no resource refers to it with this client any more."""
+    if all(connector.key != ref.key for connector in entry.connectors.values()):
+        entry.poller.untrack(ref)

@@ -142,3 +142,36 @@ async def test_an_unexpected_exception_in_a_poller_is_counted_and_ends_nothing()
     assert not task.done()
     task.cancel()
     await asyncio.wait({task})
+
+
+async def test_a_corrected_reference_ends_the_tracking_of_the_previous_one_but_not_the_poller() -> None:
+    one, graph = azure()
+    graph.put(A)
+    graph.put(B)
+    changes: list[Changes] = []
+    async with running(changes) as pollers:
+        poller = pollers.track("uid-1", one.arm, A)
+        await asyncio.sleep(10)
+        assert poller.current_view(A) is not None
+        assert pollers.track("uid-1", one.arm, B) is poller
+        await asyncio.sleep(400)
+        assert poller.current_view(B) is not None
+        changes.clear()
+        graph.connectors.clear()
+        await asyncio.sleep(400)
+        assert {key for change in changes for key in change.vanished} == {B.key}
+
+
+async def test_a_corrected_reference_keeps_the_tracking_for_another_resource() -> None:
+    one, graph = azure()
+    graph.put(A)
+    changes: list[Changes] = []
+    async with running(changes) as pollers:
+        pollers.track("uid-1", one.arm, A)
+        pollers.track("uid-2", one.arm, A)
+        await asyncio.sleep(10)
+        pollers.track("uid-1", one.arm, B)
+        changes.clear()
+        graph.connectors.clear()
+        await asyncio.sleep(400)
+        assert A.key in {key for change in changes for key in change.vanished}

@@ -16,7 +16,7 @@ from defender_devops.azure.resources.security_connectors import SecurityConnecto
 from defender_devops.cluster.connectors import Connectors
 from defender_devops.cluster.organizations import Organizations
 from defender_devops.reconcile.actions.action import Action
-from defender_devops.reconcile.actions.azure import DeleteConnector, RemoveOwnerTags, SetTags
+from defender_devops.reconcile.actions.azure import CreateConnector, DeleteConnector, RemoveOwnerTags, SetTags
 from defender_devops.reconcile.actions.executor import ExecutionContext, ExecutionResult, Executor
 from defender_devops.reconcile.cache.resource_cache import Key, ResourceCache
 from defender_devops.reconcile.cache.write_through import WriteThrough
@@ -41,10 +41,11 @@ class ExecutorSetup:
 
     azure: FakeAzure
     writes: list[tuple[str, int]] = field(default_factory=list)
+    resources: ResourceCache = field(default_factory=ResourceCache)
 
     async def execute(self, *actions: Action) -> ExecutionResult:
         """Execute actions on the connector of the default world."""
-        resources, arm = ResourceCache(), self.azure.arm
+        resources, arm = self.resources, self.azure.arm
         clients = cast("Connectors", None), cast("Organizations", None)  # actions for Azure need no Kubernetes
         executor = Executor(resources, WriteThrough(resources, lambda _: None), *clients, lambda: NOW)
         poller = ResourceGraphPoller(arm, interval=300, on_changes=lambda _: None)
@@ -87,3 +88,15 @@ async def test_a_best_effort_action_that_fails_is_skipped_and_the_next_one_follo
     result = await setup.execute(RemoveOwnerTags({}, ()), ACTION)
     assert result.actions == (ACTION,)
     assert result.failure is None
+
+
+async def test_a_connector_is_not_created_in_a_place_that_was_corrected_meanwhile() -> None:
+    setup = ExecutorSetup(FakeAzure([]))
+    connector = snapshot().connector
+    body = connector.dump()
+    body["metadata"] |= {"generation": connector.metadata.generation + 1, "resourceVersion": "9"}
+    setup.resources.upsert_connector(body)
+    result = await setup.execute(CreateConnector(CONNECTOR_ID, "westeurope", {}, "guid"))
+    assert result.failure is not None
+    assert "The spec was changed before the connector was created" in result.failure.message
+    assert setup.azure.requests == []
