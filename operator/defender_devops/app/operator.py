@@ -68,7 +68,9 @@ class Operator:
             settings, self._credentials_loader, requests.kubernetes, on_lost=lambda: self._queue.stop(grace=0)
         )
         self._client = KubernetesClient(self._credentials_loader, requests.kubernetes, fence=self._leadership.fence)
-        secret_watches = SecretWatches(self._client, settings.namespaces, self._on_secret_changed)
+        secret_watches = SecretWatches(
+            self._client, settings.namespaces, self._on_secret_changed, self._metrics.internal_error
+        )
         self._assembler = Assembler(
             settings=settings,
             metrics=self._metrics,

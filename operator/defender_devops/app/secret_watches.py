@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from defender_devops.cluster.client import KubernetesClient
 from defender_devops.cluster.secret_versions import SecretWatch
+from defender_devops.supervision import OnFailure
 
 __all__ = ["SecretWatches"]
 
@@ -17,6 +18,7 @@ class SecretWatches:
         client: the Kubernetes API.
         namespaces: watched namespaces; an empty tuple means all.
         on_changed: called with namespace, name and resourceVersion (None if it is deleted) of a changed Secret.
+        on_failure: counts an unexpected exception, which concerns one Secret only.
     """
 
     def __init__(
@@ -24,9 +26,11 @@ class SecretWatches:
         client: KubernetesClient,
         namespaces: tuple[str, ...],
         on_changed: Callable[[str, str, str | None], None],
+        on_failure: OnFailure,
     ) -> None:
         self._watches: dict[str | None, SecretWatch] = {
-            namespace: SecretWatch(client, namespace, on_changed) for namespace in namespaces or (None,)
+            namespace: SecretWatch(client, namespace, on_changed, on_failure=on_failure)
+            for namespace in namespaces or (None,)
         }
 
     def background(self) -> dict[str, Callable[[], Awaitable[None]]]:

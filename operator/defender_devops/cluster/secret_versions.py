@@ -17,6 +17,7 @@ from typing import Final
 from defender_devops.backoff import Backoff
 from defender_devops.cluster.client import Body, KubernetesClient, path, with_query
 from defender_devops.cluster.watch import Change, Listing, ListWatch
+from defender_devops.supervision import OnFailure, contained
 
 __all__ = ["SecretWatch"]
 
@@ -37,6 +38,7 @@ class SecretWatch:
         client: Kubernetes API client.
         namespace: None for all namespaces (needs a ClusterRole).
         on_change: called for each change after the first list.
+        on_failure: counts an unexpected exception, which concerns one Secret only.
         backoff: delays between failed attempts.
         chance: source of random numbers in [0, 1), for jitter.
     """
@@ -47,14 +49,16 @@ class SecretWatch:
         namespace: str | None,
         on_change: ChangeCallback,
         *,
+        on_failure: OnFailure = lambda _: None,
         backoff: Backoff = Backoff(initial=1.0, maximum=30.0),  # noqa: B008 - frozen
         chance: Callable[[], float] = random.random,
     ) -> None:
         url = with_query(path("v1", "secrets", namespace), fieldSelector=_NO_HELM_RELEASES)
         self._watch = ListWatch(
-            client, url, _key_and_version, list_accept=_LIST, watch_accept=_EVENT, backoff=backoff, chance=chance
+            client, url, self._convert, list_accept=_LIST, watch_accept=_EVENT, backoff=backoff, chance=chance
         )
         self._on_change = on_change
+        self._on_failure = on_failure
         self._versions: dict[tuple[str, str], str] = {}
         self.seconds_since_last_event = self._watch.seconds_since_last_event
         self.synced = asyncio.Event()
@@ -76,20 +80,31 @@ class SecretWatch:
         async for update in self._watch.updates():
             match update:
                 case Listing(items):
-                    previous, self._versions = self._versions, dict(items)
+                    previous, self._versions = self._versions, dict(item for item in items if item is not None)
                     if self.synced.is_set():
-                        for key, version in items:
+                        for key, version in self._versions.items():
                             if previous.get(key) != version:
-                                self._on_change(*key, version)
+                                self._notify(key, version)
                         for key in previous.keys() - self._versions.keys():
-                            self._on_change(*key, None)
+                            self._notify(key, None)
                     self.synced.set()
                 case Change((key, _), is_deletion=True):
                     self._versions.pop(key, None)
-                    self._on_change(*key, None)
+                    self._notify(key, None)
                 case Change((key, version)) if self._versions.get(key) != version:
                     self._versions[key] = version
-                    self._on_change(*key, version)
+                    self._notify(key, version)
+
+    def _convert(self, item: Body) -> tuple[tuple[str, str], str] | None:
+        """Return what is kept of a Secret; None after an unexpected exception, which no update matches."""
+        with contained("secret", self._on_failure):
+            return _key_and_version(item)
+        return None
+
+    def _notify(self, key: tuple[str, str], version: str | None) -> None:
+        namespace, name = key
+        with contained("secret", self._on_failure, secret_name=f"{namespace}/{name}"):
+            self._on_change(namespace, name, version)
 
 
 def _key_and_version(item: Body) -> tuple[tuple[str, str], str]:

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+import structlog
 
 from defender_devops.backoff import Backoff
 from defender_devops.cluster.secret_versions import SecretWatch
@@ -224,3 +225,29 @@ async def test_a_proxy_that_ends_every_watch_immediately_causes_no_busy_loop() -
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(watch.run(), 10)
     assert len(client.requests) <= 22
+
+
+async def test_an_unexpected_exception_of_one_secret_leaves_the_watch_of_others_running() -> None:
+    failures: list[str] = []
+    reported = ReportedChanges()
+
+    def on_change(namespace: str, name: str, version: str | None) -> None:
+        if name == "broken":
+            raise ZeroDivisionError
+        reported(namespace, name, version)
+
+    unparsable = {"metadata": {"resourceVersion": "12"}}
+    events = [_event("ADDED", "broken", 11), {"type": "ADDED", "object": unparsable}, _event("ADDED", "a", 13), GONE]
+    client = Client(
+        _list(10, unparsable), events, _list(20, unparsable, _secret("broken", 18), _secret("a", 19)), [10.0]
+    )
+    watch = SecretWatch(client, None, on_change, on_failure=failures.append, backoff=Backoff(1.0, 30.0, jitter=0.0))
+    task = asyncio.create_task(watch.run())
+    with structlog.testing.capture_logs() as lines:
+        await asyncio.sleep(9)
+    assert not task.done()
+    assert reported == [("security", "a", "13"), ("security", "a", "19")]
+    assert failures == ["secret"] * 5
+    assert sum(line["log_level"] == "error" for line in lines) == 5
+    task.cancel()
+    await asyncio.wait({task})
