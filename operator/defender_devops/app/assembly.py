@@ -125,7 +125,7 @@ class Assembler:
             pollers=pollers,
             drift_notifications=drift_notifications,
             codes=OneTimeCodes(secrets, self.resources, sign_in.codes, self.secret_watches.version),
-            sign_ins=SignInObserver(sign_in.sign_ins, reader),
+            sign_ins=SignInObserver(sign_in.sign_ins, reader, self.metrics.internal_error),
             cluster_id=settings.cluster_id or await cluster_uid(self.client),
             namespaces=frozenset(settings.namespaces) or None,
             timings=timings_from_settings(settings),
@@ -216,8 +216,13 @@ class Assembler:
             self.enqueue(key)
 
         package.sign_ins.on_sign_in = on_sign_in
+        package.sign_ins.on_failure = self.metrics.internal_error
         server = package.server(
-            settings, reader, SelectedOrganizations(self.resources), self.metrics.sign_in_request_rejected
+            settings,
+            reader,
+            SelectedOrganizations(self.resources),
+            self.metrics.sign_in_request_rejected,
+            self.metrics.internal_error,
         )
         if server is not None:
             await server.start()

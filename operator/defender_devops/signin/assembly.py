@@ -36,6 +36,7 @@ from defender_devops.signin.sessions.sign_ins import SignIns
 from defender_devops.signin.tokens.credentials import Credentials
 from defender_devops.signin.tokens.refresh import TokenRefresher
 from defender_devops.signin.tokens.token_store import TokenStore
+from defender_devops.supervision import OnFailure
 
 __all__ = ["SignInPackage", "open_sign_in"]
 
@@ -66,6 +67,7 @@ class SignInPackage:
         reader: AzureDevOpsReader,
         select_organizations: OrganizationSelector,
         on_rejected: Callable[[str], None] = lambda _: None,
+        on_failure: OnFailure = lambda _: None,
     ) -> SignInServer | None:
         """Return the pages' web server, not started yet; None if the operator has no public address.
 
@@ -74,6 +76,7 @@ class SignInPackage:
             reader: organizations and prerequisites for the page after the sign-in.
             select_organizations: decides which organizations that page checks.
             on_rejected: counts a rejected request by its reason.
+            on_failure: counts an unexpected exception of a page.
         """
         if self.addresses is None:
             return None
@@ -87,7 +90,8 @@ class SignInPackage:
             ResultPages(context, reader, select_organizations),
             CallbackPages(browser, code_sessions),
         )
-        return SignInServer(pages, settings.signin_host, settings.signin_port, Rejections(on_rejected))
+        rejections = Rejections(on_rejected)
+        return SignInServer(pages, settings.signin_host, settings.signin_port, rejections, on_failure)
 
 
 async def open_sign_in(

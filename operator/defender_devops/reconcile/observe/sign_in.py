@@ -19,6 +19,7 @@ from defender_devops.azuredevops.azure_devops_reader import AzureDevOpsReader
 from defender_devops.reconcile.facts.snapshot import SignIn
 from defender_devops.signin.sessions.sign_ins import SignIns
 from defender_devops.signin.sessions.state import SignInState
+from defender_devops.supervision import OnFailure, contained
 
 __all__ = ["SignInFindings", "SignInObserver"]
 
@@ -47,10 +48,17 @@ class SignInFindings:
 
 @dataclass(frozen=True, slots=True)
 class SignInObserver:
-    """Reads from Azure DevOps as the account that is signed in."""
+    """Reads from Azure DevOps as the account that is signed in.
+
+    Attributes:
+        sign_ins: the sign-ins of all connectors.
+        reader: reads from Azure DevOps.
+        on_failure: counts an unexpected exception, which concerns one organization only.
+    """
 
     sign_ins: SignIns
     reader: AzureDevOpsReader
+    on_failure: OnFailure = lambda _: None
 
     def forget(self, uid: str) -> None:
         """Drop everything about a deleted connector."""
@@ -65,7 +73,7 @@ class SignInObserver:
         *,
         refresh: bool = False,
     ) -> SignInFindings:
-        """Return the state of the sign-in and what it shows. Never raises: what cannot be read is unknown.
+        """Return the state of the sign-in and what it shows. What cannot be read is unknown.
 
         Args:
             connector: the connector.
@@ -81,8 +89,8 @@ class SignInObserver:
         checks, expected = reported.prerequisites, reported.expected
         if state.signed_in:
             names = tuple(organizations.values())
-            new_checks = await asyncio.gather(*(self.reader.check(connector, name) for name in names))
-            counts = await asyncio.gather(*(self.reader.expected_counts(connector, name) for name in names))
+            new_checks = await asyncio.gather(*(self._check(connector, name) for name in names))
+            counts = await asyncio.gather(*(self._expected_counts(connector, name) for name in names))
             checks = {
                 key: _keep_unmet(reported.prerequisites.get(key, ()), results)
                 for key, results in zip(organizations, new_checks, strict=True)
@@ -103,6 +111,22 @@ class SignInObserver:
             authorizing_account_lost=_authorizing_account_problem(connector, checks),
         )
         return SignInFindings(sign_in, checks, expected)
+
+    async def _check(self, connector: AzureDevOpsConnector, organization: str) -> tuple[Prerequisite, ...]:
+        """Return the prerequisites of one organization; all are Unknown after an unexpected exception."""
+        with contained("prerequisites", self.on_failure, organization=organization):
+            return await self.reader.check(connector, organization)
+        message = "An unexpected error occurred in the operator. Its cause is in the operator's log; it is retried."
+        return tuple(
+            Prerequisite(check=check, status="Unknown", reason=Reason.CHECK_UNAVAILABLE, message=message)
+            for check in PrerequisiteCheck
+        )
+
+    async def _expected_counts(self, connector: AzureDevOpsConnector, organization: str) -> Counts | None:
+        """Return the counts of one organization, or None if they cannot be read."""
+        with contained("prerequisites", self.on_failure, organization=organization):
+            return await self.reader.expected_counts(connector, organization)
+        return None
 
 
 def _reported_findings(resources: Iterable[DevOpsOrganization], organizations: Mapping[str, str]) -> SignInFindings:

@@ -14,6 +14,7 @@ from defender_devops.signin.pages.addresses import PageAddresses
 from defender_devops.signin.pages.rate_limit import RateLimit
 from defender_devops.signin.pages.rejections import Rejections
 from defender_devops.signin.pages.rendering import render_page
+from defender_devops.supervision import OnFailure
 
 __all__ = ["Limits", "protect", "security_headers"]
 
@@ -39,7 +40,7 @@ class Limits:
     write: RateLimit
 
 
-def protect(addresses: PageAddresses, limits: Limits, rejections: Rejections) -> Middleware:
+def protect(addresses: PageAddresses, limits: Limits, rejections: Rejections, on_failure: OnFailure) -> Middleware:
     """Return a middleware that passes a request on, or responds with a page that says why not."""
     path = addresses.path
     # Entra ID's own page posts to the callback, so from another site. A sealed cookie protects it.
@@ -66,10 +67,18 @@ def protect(addresses: PageAddresses, limits: Limits, rejections: Rejections) ->
             rejections.note(_REASONS.get(error.status, "malformed"), error.__cause__)
             return page(error.status, "Check the address: it is in status.signIn.url of the connector.")
         except Exception:  # noqa: BLE001 - the boundary: no internals in a response
-            _LOG.exception("sign-in page failed", page=request.path.split("/")[-1])
+            _LOG.exception("sign-in page failed", page=_page_name(request))
+            on_failure("sign-in page")
             return page(500, "Internal error. Its cause is in the operator's log.")
 
     return middleware
+
+
+def _page_name(request: web.Request) -> str:
+    """Return the last part of the route. A connector's own page ends in its signature, which is never logged."""
+    resource = request.match_info.route.resource
+    name = resource.canonical.rpartition("/")[2] if resource is not None else ""
+    return "connector" if name == "{signature}" else name
 
 
 def _is_foreign(request: web.Request, origin: str) -> bool:

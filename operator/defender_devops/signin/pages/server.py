@@ -19,6 +19,7 @@ from defender_devops.signin.pages.rate_limit import RateLimit
 from defender_devops.signin.pages.rejections import Rejections, connection_logger
 from defender_devops.signin.pages.rendering import STATIC, static
 from defender_devops.signin.pages.result_pages import ResultPages
+from defender_devops.supervision import OnFailure
 
 __all__ = ["Pages", "SignInServer", "application"]
 
@@ -38,7 +39,11 @@ class Pages:
 
 
 def application(
-    pages: Pages, rejections: Rejections | None = None, monotonic: Callable[[], float] = time.monotonic
+    pages: Pages,
+    rejections: Rejections | None = None,
+    monotonic: Callable[[], float] = time.monotonic,
+    *,
+    on_failure: OnFailure = lambda _: None,
 ) -> web.Application:
     """Return the application with all routes, behind the middleware.
 
@@ -46,6 +51,7 @@ def application(
         pages: handlers.
         rejections: notes rejected requests.
         monotonic: clock of the rate limits, in seconds.
+        on_failure: counts an unexpected exception of a page.
     """
     addresses, browser = pages.connector.context.addresses, pages.connector.browser
     path = addresses.path
@@ -54,7 +60,7 @@ def application(
         read=RateLimit(burst=60, per_second=10, all_burst=300, all_per_second=100, monotonic=monotonic),
         write=RateLimit(burst=40, per_second=2, all_burst=100, all_per_second=10, monotonic=monotonic),
     )
-    middleware = protect(addresses, limits, rejections or Rejections())
+    middleware = protect(addresses, limits, rejections or Rejections(), on_failure)
     app = web.Application(middlewares=[middleware], client_max_size=_BODY_MAX_BYTES)
     page = f"{path}/connectors/{{uid:[0-9a-fA-F-]{{1,64}}}}/{{signature:[A-Za-z0-9_-]{{1,64}}}}"
     app.router.add_get(page, pages.connector.show)
@@ -85,12 +91,14 @@ class SignInServer:
         host: address to listen on; `::` for all of IPv4 and IPv6.
         port: port to listen on; 0 chooses a free one.
         rejections: notes rejected requests.
+        on_failure: counts an unexpected exception of a page.
     """
 
     pages: Pages
     host: str
     port: int
     rejections: Rejections = field(default_factory=Rejections)
+    on_failure: OnFailure = lambda _: None
     _runner: web.AppRunner | None = None
 
     async def start(self) -> int:
@@ -100,7 +108,7 @@ class SignInServer:
             The port.
         """
         self._runner = web.AppRunner(
-            application(self.pages, self.rejections),
+            application(self.pages, self.rejections, on_failure=self.on_failure),
             logger=connection_logger(self.rejections),
             access_log=None,
             keepalive_timeout=_KEEP_ALIVE_SECONDS,

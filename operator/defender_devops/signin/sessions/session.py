@@ -42,6 +42,7 @@ class Session:
         failures: transient failures in a row.
         lock: held during a refresh.
         check: the check in the background, while it runs.
+        unexpected_error: exception of the last check that nothing foresaw; None after any other result.
     """
 
     connector: AzureDevOpsConnector
@@ -56,6 +57,7 @@ class Session:
     failures: int = 0
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     check: asyncio.Task[None] | None = None
+    unexpected_error: Exception | None = None
 
     @property
     def uid(self) -> str:
@@ -70,6 +72,7 @@ class Session:
     def invalidate(self) -> None:
         """Require a new token now: the manifest or a Secret that it names has changed."""
         self.next_check, self.must_refresh = None, True
+        self.unexpected_error = None
         self.revision += 1
 
     def success(self, now: datetime, url: str | None) -> SignInState:

@@ -29,6 +29,7 @@ from defender_devops.signin.sessions.state import SignInState
 from defender_devops.signin.tokens.credentials import secret_names
 from defender_devops.signin.tokens.record import TokenRecord
 from defender_devops.signin.tokens.refresh import TokenRefresher, check_usable
+from defender_devops.supervision import OnFailure
 
 __all__ = ["SignIns"]
 
@@ -52,6 +53,7 @@ class SignIns:
         page_url: returns the address of a connector's page by uid, or None if there are no pages.
         on_change: called when a state changes.
         on_sign_in: called when a person has signed in, whether or not that changes the state.
+        on_failure: counts an unexpected exception of a check.
         random_share: between 0 and 1; spreads the checks over time.
     """
 
@@ -61,6 +63,7 @@ class SignIns:
     page_url: Callable[[str], str | None]
     on_change: OnChange
     on_sign_in: OnSignIn = lambda _: None
+    on_failure: OnFailure = lambda _: None
     random_share: Callable[[], float] = random.random
     _sessions: dict[str, Session] = field(default_factory=dict)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -68,11 +71,15 @@ class SignIns:
     async def state(self, connector: AzureDevOpsConnector) -> SignInState:
         """Return the state of the sign-in, after a check if one is due or the manifest has changed.
 
-        Never raises for a sign-in that does not work: the state says so.
+        Never raises for a sign-in that does not work: the state says so. An unexpected exception of the last check is
+        raised again, so that the reconcile reports InternalError for this connector.
         """
         session = self._session(connector)
         if self._needs_check(session):
             await asyncio.wait({self._start_check(session)}, timeout=_CHECK_TIMEOUT)
+        if session.unexpected_error is not None:
+            # It was logged with its traceback when it happened; one instance would collect those of all reconciles.
+            raise session.unexpected_error.with_traceback(None)
         return session.state
 
     def last_state(self, connector: AzureDevOpsConnector) -> SignInState:
@@ -249,9 +256,18 @@ class SignIns:
 
         def end_check(check: asyncio.Task[None]) -> None:
             session.check = None
-            if not check.cancelled() and (error := check.exception()):
-                _LOG.error("sign-in check failed", connector=session.connector.metadata.name, exc_info=error)
-                session.next_check = self.clock() + self.check_interval
+            error = None if check.cancelled() else check.exception()
+            if isinstance(error, Exception):
+                metadata = session.connector.metadata
+                _LOG.error(
+                    "sign-in check failed", namespace=metadata.namespace, connector=metadata.name, exc_info=error
+                )
+                self.on_failure("sign-in")
+                session.failures += 1
+                session.next_check = self.clock() + session.check_delay(self.check_interval, self.random_share())
+                is_first, session.unexpected_error = session.unexpected_error is None, error
+                if is_first:
+                    self.on_change(metadata.namespace, metadata.name)
             self._changed.set()
 
         if session.check is None:
@@ -322,7 +338,8 @@ class SignIns:
         previous, session.state = session.state, state
         session.next_check = self.clock() + session.check_delay(self.check_interval, self.random_share())
         self._changed.set()
-        if state.differs_from(previous):
+        has_recovered, session.unexpected_error = session.unexpected_error is not None, None
+        if has_recovered or state.differs_from(previous):
             metadata = session.connector.metadata
             _LOG.info(
                 "sign-in state changed",

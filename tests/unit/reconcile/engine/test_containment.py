@@ -1,4 +1,12 @@
-"""An unexpected exception at any seam ends in InternalError where it happens, and everything else goes on."""
+"""An unexpected exception at any seam ends in InternalError where it happens, and everything else goes on.
+
+Seams that are tested beside their own fakes, by tests with `unexpected_exception` in their names:
+
+- a sign-in page: tests/unit/signin/pages/test_pages.py
+- a connector's sign-in check: tests/unit/signin/sessions/test_sign_ins.py
+- an organization's prerequisite checks: tests/unit/reconcile/observe/test_sign_in.py
+- a Secret: tests/unit/cluster/test_secret_versions.py
+"""
 
 from __future__ import annotations
 
@@ -26,7 +34,7 @@ from defender_devops.reconcile.status_writer import StatusWriter
 from defender_devops.settings import Settings
 from defender_devops.supervision import contained, run_supervised
 from tests.unit.azure.fakes import azure_with, page
-from tests.unit.reconcile.engine.world import KEY, OTHER, AzureModel, World
+from tests.unit.reconcile.engine.world import KEY, OTHER, UIDS, AzureModel, World
 
 pytestmark = pytest.mark.looptime
 
@@ -139,6 +147,32 @@ async def test_an_exception_of_one_organization_leaves_its_connector_ready(
             monkeypatch.undo()
             await asyncio.sleep(600.0)
             assert world.condition("Ready", broken)[1] != "InternalError"
+
+
+@pytest.mark.parametrize("step", ["client", "token"])
+async def test_an_exception_of_one_identity_concerns_only_its_connectors(
+    step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(AzureModel(), Settings(), "authorization: {method: Adopt}")
+    world.add_connector(OTHER)
+    working, broken = world.azure.arm, azure_with(page([])).arm
+
+    async def client(uid: str, *_: object, **_options: object) -> Any:  # noqa: ANN401 - an ArmClient
+        if uid != UIDS[KEY.name]:
+            return working
+        if step == "client":
+            raise UnexpectedError(SECRET)
+        return broken
+
+    async def token(*_: object, **_options: object) -> None:
+        raise UnexpectedError(SECRET)
+
+    monkeypatch.setattr(broken._tokens, "current", token)
+    monkeypatch.setattr(world.reconciler.gatherer.clients, "client", client)
+    with structlog.testing.capture_logs() as lines:
+        async with world.running():
+            await asyncio.sleep(60.0)
+            check_failure(world, lines)
 
 
 async def test_an_exception_of_one_event_leaves_other_events_alone() -> None:

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
 import pytest
+import structlog
 
 from defender_devops.api.azure_types import Counts
 from defender_devops.api.organization import DevOpsOrganization, Prerequisite
@@ -187,3 +188,41 @@ def test_an_outage_of_entra_changes_nothing_in_a_status_but_the_sign_in() -> Non
     ]
     assert (usual.status.discovery, usual.status.sign_in) == (during.status.discovery, during.status.sign_in)
     assert [status for _, status in usual.organizations] == [status for _, status in during.organizations]
+
+
+@pytest.mark.parametrize("function", ["check", "expected_counts"])
+async def test_an_unexpected_exception_of_one_organization_leaves_the_checks_of_others_alone(function: str) -> None:
+    failures: list[str] = []
+
+    async def answer(_: object, name: str, result: object, *, fails: bool) -> object:
+        if fails and name.lower() == "contoso":
+            raise ZeroDivisionError("s3cret")
+        return result
+
+    async def state(_: object) -> SignInState:
+        return WORKS
+
+    def check(of: object, name: str) -> object:
+        return answer(of, name, (MET,), fails=function == "check")
+
+    def expected_counts(of: object, name: str) -> object:
+        return answer(of, name, Counts(1, 2), fails=function == "expected_counts")
+
+    observer = SignInObserver(
+        cast("SignIns", SimpleNamespace(state=state)),
+        cast("AzureDevOpsReader", SimpleNamespace(check=check, expected_counts=expected_counts)),
+        failures.append,
+    )
+    with structlog.testing.capture_logs() as lines:
+        findings = await observer.observe(CONNECTOR, NAMES)
+    assert failures == ["prerequisites"]
+    assert [(line["organization"].lower(), line["exc_info"]) for line in lines] == [("contoso", True)]
+    assert findings.prerequisites["fabrikam"] == (MET,)
+    assert findings.expected["fabrikam"] == Counts(1, 2)
+    if function == "check":
+        checks = findings.prerequisites["contoso"]
+        assert {(check.status, check.reason) for check in checks} == {("Unknown", "CheckUnavailable")}
+        assert "s3cret" not in str(checks)
+    else:
+        assert findings.prerequisites["contoso"] == (MET,)
+        assert "contoso" not in findings.expected

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+import structlog
 from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient, TestServer
 from hypothesis import given
@@ -23,7 +24,12 @@ from defender_devops.errors import OperatorError
 from defender_devops.reconcile.cache.resource_cache import ResourceCache
 from defender_devops.settings import Settings
 from defender_devops.signin.oauth.errors import SignInRequired
+from defender_devops.signin.pages import server as server_module
+from defender_devops.signin.pages.callback import CallbackPages
+from defender_devops.signin.pages.connector_pages import ConnectorPages
+from defender_devops.signin.pages.device_pages import DevicePages
 from defender_devops.signin.pages.rendering import linked
+from defender_devops.signin.pages.result_pages import ResultPages
 from defender_devops.signin.pages.server import application
 from defender_devops.text import printable
 from tests.support.fakes.azure_devops import FakeMonotonicClock
@@ -657,3 +663,53 @@ async def test_an_internal_error_is_not_shown(site: Site, monkeypatch: pytest.Mo
     assert response.status == 500
     assert "canary" not in await response.text()
     assert "Content-Security-Policy" in response.headers
+
+
+ROUTES: list[tuple[object, str, str, str]] = [
+    (ConnectorPages, "show", "GET", ""),
+    (ConnectorPages, "sign_in", "POST", "/sign-in"),
+    (ConnectorPages, "code_accepted", "GET", "/code"),
+    (ConnectorPages, "accept_code", "POST", "/code"),
+    (ResultPages, "show", "GET", "/result"),
+    (DevicePages, "show", "GET", "/device"),
+    (DevicePages, "start", "POST", "/device"),
+    (CallbackPages, "get", "GET", "/pages/callback"),
+    (CallbackPages, "post", "POST", "/pages/callback"),
+    (server_module, "static", "GET", "/pages/style.css"),
+]
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route[2]} {route[3]}")
+async def test_an_unexpected_exception_of_one_page_leaves_the_others_running(
+    world: SignInSetup, monkeypatch: pytest.MonkeyPatch, route: tuple[object, str, str, str]
+) -> None:
+    owner, function, method, path = route
+
+    async def fail(*_: object) -> None:
+        raise ZeroDivisionError("s3cret")
+
+    def fail_at_once(*_: object) -> None:
+        raise ZeroDivisionError("s3cret")
+
+    monkeypatch.setattr(owner, function, fail_at_once if function == "static" else fail)
+    failures: list[str] = []
+    server = world.package.server(Settings(), FakeReader(), SelectedOrganizations(ResourceCache()))
+    assert server
+    assert world.package.addresses
+    world.sign_ins.last_state(connector())
+    page = urlsplit(world.package.addresses.page(connector().metadata.uid)).path
+    prefix = world.package.addresses.path
+    address = prefix + path.removeprefix("/pages") if path.startswith("/pages") else page + path
+    app = application(server.pages, on_failure=failures.append)
+    async with TestClient(TestServer(app)) as http:
+        with structlog.testing.capture_logs() as lines:
+            response = await http.request(method, address)
+            content = await response.text()
+            working = await http.get(f"{prefix}/icon.svg" if function != "static" else page)
+        assert (response.status, working.status) == (500, 200)
+    assert "Internal error" in content
+    assert "s3cret" not in content
+    (line,) = [line for line in lines if line["log_level"] == "error"]
+    assert line["exc_info"], "with traceback"
+    assert page.rpartition("/")[2] not in str(line), "the signature opens the page"
+    assert failures == ["sign-in page"]

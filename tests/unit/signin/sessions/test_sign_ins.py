@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import structlog
 from pydantic import SecretStr
 
 from defender_devops.api.connector import AzureDevOpsConnector
@@ -477,3 +478,41 @@ def test_a_state_holds_no_secret() -> None:
     assert "canary" not in repr(SignInState()), "its repr has none"
     assert not any(isinstance(value, SecretStr) for value in vars(SignInState()).values())
     assert issubclass(SignInRequired, SignInError)
+
+
+async def test_an_unexpected_exception_of_one_check_leaves_the_checks_of_other_connectors_alone(
+    world: SignInSetup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sign_ins, failures = world.sign_ins, list[str]()
+    sign_ins.on_failure = failures.append
+    broken = connector()
+    other_metadata = broken.metadata.model_copy(update={"name": "northwind", "uid": UID.replace("1", "2")})
+    other = broken.model_copy(update={"metadata": other_metadata})
+    refresh = type(sign_ins.refresher).refresh
+
+    async def fail_for_one(refresher: object, of: AzureDevOpsConnector, *arguments: object) -> object:
+        if of.metadata.uid == broken.metadata.uid:
+            raise ZeroDivisionError
+        return await refresh(refresher, of, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(type(sign_ins.refresher), "refresh", fail_for_one)
+    await sign_ins.refresher.store.change(other, lambda _: STORED)
+    with structlog.testing.capture_logs() as lines:
+        with pytest.raises(ZeroDivisionError):  # the reconcile reports it as InternalError
+            await sign_ins.state(broken)
+        assert (await sign_ins.state(other)).signed_in
+    (line,) = [line for line in lines if line["log_level"] == "error"]
+    assert isinstance(line["exc_info"], ZeroDivisionError)
+    assert failures == ["sign-in"]
+    assert world.requeued.count((NAMESPACE, "contoso")) == 1
+
+    async with in_background(world):
+        await asyncio.sleep(0.1)
+        with pytest.raises(ZeroDivisionError):  # not due yet: reported without another check
+            await sign_ins.state(broken)
+        assert failures == ["sign-in"]
+    monkeypatch.undo()
+    await sign_ins.refresher.store.change(broken, lambda _: STORED)
+    world.time.forward(minutes=10)
+    assert (await sign_ins.state(broken)).signed_in
+    assert world.requeued.count((NAMESPACE, "contoso")) == 2
