@@ -18,6 +18,10 @@ __all__ = ["ClientCertificate", "InvalidCertificate", "parse_client_certificate"
 
 _CERTIFICATE: Final = b"-----BEGIN CERTIFICATE-----"
 _PRIVATE_KEY: Final = re.compile(rb"-----BEGIN ([A-Z0-9]+ )*PRIVATE KEY-----")
+_KEY_MAX_BITS: Final = 4096
+"""The largest RSA key that Entra ID supports. The time to check a key grows with about the fourth power of its size:
+half a second for 4096 bits, more than half a minute for 8676, during which the operator does nothing else."""
+
 _ENCRYPTED: Final = re.compile(rb"-----BEGIN ENCRYPTED PRIVATE KEY-----|Proc-Type: 4,ENCRYPTED")
 
 
@@ -33,12 +37,17 @@ class ClientCertificate:
     certificate: Certificate
 
 
-def parse_client_certificate(data: bytes, password: bytes | None = None) -> ClientCertificate:
+def parse_client_certificate(
+    data: bytes, password: bytes | None = None, *, allow_pkcs12: bool = True
+) -> ClientCertificate:
     """Parse a private key and its certificate, in PEM (in any order) or PKCS#12.
 
     Args:
         data: the file's content.
         password: password of the private key, or None.
+        allow_pkcs12: whether PKCS#12 is accepted. Not for a value of a connector's Secret: the file itself says how
+            often its key derivation is repeated, so one with two thousand million iterations would stop the operator
+            for everybody.
 
     Raises:
         InvalidCertificate: it cannot be used.
@@ -49,8 +58,14 @@ def parse_client_certificate(data: bytes, password: bytes | None = None) -> Clie
 
     if not data.strip():
         raise InvalidCertificate("it is empty: store the private key and its certificate in PEM")
+    is_pem = b"-----BEGIN" in data
+    if not is_pem and not allow_pkcs12:
+        raise InvalidCertificate(
+            "it is not PEM: store the private key and its certificate in PEM "
+            "(openssl pkcs12 -in certificate.pfx -nodes -out certificate.pem)"
+        )
     try:
-        key, certificate = _parse_pem(data, password) if b"-----BEGIN" in data else _parse_pkcs12(data, password)
+        key, certificate = _parse_pem(data, password) if is_pem else _parse_pkcs12(data, password)
     except InvalidCertificate:
         raise
     # From None: the message of the parser can repeat its input.
@@ -83,12 +98,31 @@ def _parse_pem(data: bytes, password: bytes | None) -> tuple[object, Certificate
             "(openssl pkey -in key.pem -out key-without-password.pem)"
         )
     try:
+        # First without the slow checks, to learn the size.
+        _check_size(load_pem_private_key(data, password if is_encrypted else None, unsafe_skip_rsa_key_validation=True))
         key = load_pem_private_key(data, password if is_encrypted else None)
+    except InvalidCertificate:
+        raise
     except ValueError:
         if is_encrypted:
             raise InvalidCertificate("the password of its private key is wrong") from None
         raise
     return key, x509.load_pem_x509_certificate(data)
+
+
+def _check_size(key: object) -> None:
+    """Check that the numbers of an RSA key are small enough for the other checks to be quick."""
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey  # noqa: PLC0415 - see above
+
+    if not isinstance(key, RSAPrivateKey):
+        return
+    numbers = key.private_numbers()
+    sizes = (key.key_size, *(number.bit_length() for number in (numbers.p, numbers.q, numbers.d)))
+    if max(sizes) > _KEY_MAX_BITS:
+        raise InvalidCertificate(
+            f"its key is longer than {_KEY_MAX_BITS} bits, which Entra ID does not support: create it with a key of "
+            f"2048 to {_KEY_MAX_BITS} bits"
+        )
 
 
 def _parse_pkcs12(data: bytes, password: bytes | None) -> tuple[object, Certificate]:

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import base64
+import time
+from math import gcd
+
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -53,6 +57,39 @@ def test_a_usable_certificate_is_parsed_with_its_key(data: bytes, password: byte
 def test_a_wrong_password_is_named() -> None:
     with pytest.raises(InvalidCertificate, match="password of its private key is wrong"):
         parse_client_certificate(ENCRYPTED + PUBLIC, b"wrong")
+
+
+def rsa_key_of_known_primes(first: int, second: int) -> bytes:
+    """A valid RSA key of two Mersenne primes, so that a huge one needs no search; the exponents are of the primes."""
+    p, q = 2**first - 1, 2**second - 1
+    phi = (p - 1) * (q - 1)
+    e = next(number for number in range(65537, 2**20, 2) if gcd(number, phi) == 1)
+    d = pow(e, -1, phi)
+    numbers = (0, p * q, e, d, p, q, d % (p - 1), d % (q - 1), pow(q, -1, p))
+    der = _der(0x30, b"".join(_der(2, number.to_bytes(number.bit_length() // 8 + 1, "big")) for number in numbers))
+    return b"-----BEGIN RSA PRIVATE KEY-----\n" + base64.encodebytes(der) + b"-----END RSA PRIVATE KEY-----\n"
+
+
+def _der(tag: int, value: bytes) -> bytes:
+    length = len(value)
+    size = length.to_bytes((length.bit_length() + 7) // 8, "big")
+    return bytes([tag]) + (bytes([length]) if length < 128 else bytes([0x80 | len(size)]) + size) + value
+
+
+@pytest.mark.parametrize(("first", "second"), [(2203, 2281), (9689, 9941), (9941, 3), (21701, 23209)])
+def test_a_huge_key_is_rejected_without_checking_its_primes(first: int, second: int) -> None:
+    data = rsa_key_of_known_primes(first, second) + PUBLIC
+    start = time.perf_counter()
+    with pytest.raises(InvalidCertificate, match="longer than 4096 bits"):
+        parse_client_certificate(data)
+    assert time.perf_counter() - start < 1.0
+
+
+def test_where_pkcs12_is_not_allowed_nothing_of_it_is_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its key derivation takes as long as the file demands."""
+    monkeypatch.setattr(pkcs12, "load_key_and_certificates", lambda *_: pytest.fail("was parsed"))
+    with pytest.raises(InvalidCertificate, match="not PEM"):
+        parse_client_certificate(PKCS12, allow_pkcs12=False)
 
 
 @given(st.binary(max_size=300) | st.binary(max_size=100).map(lambda part: PRIVATE[:200] + part + PUBLIC))

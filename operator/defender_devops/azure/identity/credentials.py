@@ -182,6 +182,7 @@ def certificate(
     password: SecretStr | None = None,
     *,
     source: str = "AZURE_CLIENT_CERTIFICATE_PATH",
+    allow_pkcs12: bool = True,
 ) -> EntraCredential:
     """Return the credential of an application with a certificate.
 
@@ -191,6 +192,7 @@ def certificate(
         data: returns the certificate with its key, in PEM or PKCS#12; called for each new credential.
         password: password of the key, or None.
         source: where the certificate is stored, for messages.
+        allow_pkcs12: whether it may be PKCS#12; see `parse_client_certificate`.
     """
 
     def build() -> _Credential:
@@ -199,7 +201,7 @@ def certificate(
         value = data().get_secret_value()
         secret = password.get_secret_value() if password else None
         try:
-            parse_client_certificate(value, secret.encode() if secret else None)
+            parse_client_certificate(value, secret.encode() if secret else None, allow_pkcs12=allow_pkcs12)
         except InvalidCertificate as error:
             raise CredentialsMissing(
                 f"The certificate of client {client_id} in {source} cannot be used: {error}."

@@ -96,13 +96,13 @@ class CertificateClient:
 
     @classmethod
     def from_pem(cls, client_id: str, pem: SecretBytes, clock: Callable[[], float] = time.time) -> CertificateClient:
-        """Return the client for a private key and its certificate, in PEM (in any order) or PKCS#12.
+        """Return the client for a private key and its certificate, in PEM (in any order).
 
         Raises:
             OAuthAppMisconfigured: they cannot be used.
         """
         try:
-            parsed = parse_client_certificate(pem.get_secret_value())
+            parsed = parse_client_certificate(pem.get_secret_value(), allow_pkcs12=False)
         except InvalidCertificate as error:
             raise OAuthAppMisconfigured(f"The client certificate in the Secret cannot be used: {error}.") from None
         return cls(client_id, parsed.key, _base64url(parsed.certificate.fingerprint(hashes.SHA256())), clock)
