@@ -11,13 +11,33 @@ from typing import Final
 
 from pydantic import SecretBytes, SecretStr
 
-__all__ = ["InvalidCredential", "credential_text"]
+__all__ = ["InvalidCredential", "check_secret_type", "credential_text"]
+
+_TYPES_OF_OTHER_SERVICES: Final = ("kubernetes.io/", "bootstrap.kubernetes.io/", "helm.sh/")
+_BASIC_AUTH: Final = "kubernetes.io/basic-auth"
+"""A user name and a password, so it can hold the id and the secret of an application."""
 
 _BYTE_ORDER_MARK: Final = "\N{ZERO WIDTH NO-BREAK SPACE}"
 
 
 class InvalidCredential(ValueError):
     """A credential contains a character that none has; the message names the character, never the value."""
+
+
+def check_secret_type(secret_type: str) -> None:
+    """Check that a Secret of this type can hold a credential for Entra ID, before it is sent there.
+
+    Whoever may write a connector may not be allowed to read the Secrets that it names, and names the application and
+    the tenant too: tokens of service accounts, keys and registry passwords must not leave the cluster because of that.
+
+    Raises:
+        InvalidCredential: it holds what its type says.
+    """
+    if secret_type.startswith(_TYPES_OF_OTHER_SERVICES) and secret_type != _BASIC_AUTH:
+        raise InvalidCredential(
+            f"the Secret has the type {secret_type}, which does not hold a credential for Entra ID, so its content was "
+            "not sent: use a Secret of type Opaque"
+        )
 
 
 def credential_text(value: SecretBytes | SecretStr | bytes | str) -> SecretStr:

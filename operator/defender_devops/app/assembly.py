@@ -162,7 +162,7 @@ class Assembler:
             self._open_session(stack),
             grants=grants,
             operator_identity=identity,
-            secrets=secrets.read_key,
+            secrets=secrets.read_credential,
             tokens=ServiceAccounts(self.client).token,
         )
         stack.push_async_callback(clients.close)

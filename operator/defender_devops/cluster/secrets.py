@@ -9,7 +9,8 @@ from typing import Final, NamedTuple
 from pydantic import SecretBytes
 
 from defender_devops.cluster.client import Body, KubernetesClient, path
-from defender_devops.errors import KubernetesNotFound
+from defender_devops.credential_text import InvalidCredential, check_secret_type
+from defender_devops.errors import CredentialsMissing, KubernetesNotFound
 
 __all__ = ["Secrets", "TypedValue"]
 
@@ -54,6 +55,30 @@ class Secrets:
         """Return the value of one key, or None if the Secret or the key does not exist, or is not base64."""
         typed = await self.read_typed_key(namespace, name, key)
         return typed.value if typed is not None else None
+
+    async def read_credential(
+        self, namespace: str, name: str, key: str, *, is_sent: bool = False
+    ) -> SecretBytes | None:
+        """Return the value of one key as `read_key`, for a credential of an Entra application.
+
+        Args:
+            namespace: of the Secret.
+            name: of the Secret.
+            key: in the Secret.
+            is_sent: whether the value itself will be sent to Entra ID, as a client secret is.
+
+        Raises:
+            CredentialsMissing: it would be sent, and the Secret has the type of something else.
+        """
+        typed = await self.read_typed_key(namespace, name, key)
+        if typed is None:
+            return None
+        if is_sent:
+            try:
+                check_secret_type(typed.secret_type)
+            except InvalidCredential as error:
+                raise CredentialsMissing(f"Secret {namespace}/{name}, key {key}, cannot be used: {error}.") from None
+        return typed.value
 
     async def read_typed_key(self, namespace: str, name: str, key: str) -> TypedValue | None:
         """Return the value of one key with the type of its Secret, or None as `read_key`."""

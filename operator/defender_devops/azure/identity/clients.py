@@ -25,10 +25,11 @@ __all__ = ["ArmClients", "OperatorIdentity", "SecretReader", "ServiceAccountToke
 class SecretReader(Protocol):
     """Reads Secrets of the cluster."""
 
-    async def __call__(self, namespace: str, name: str, key: str) -> SecretBytes | None:
+    async def __call__(self, namespace: str, name: str, key: str, *, is_sent: bool = False) -> SecretBytes | None:
         """Return the value of one key, or None where there is no such Secret or key.
 
         Raises:
+            CredentialsMissing: the value `is_sent` to Entra ID, and the Secret has the type of something else.
             KubernetesError: it could not be read.
         """
         ...
@@ -185,7 +186,8 @@ class ArmClients:
         if identity.secret_ref is None:  # the CRD's rules require it
             raise CredentialsMissing("spec.azure.identity names no Secret: add secretRef.")
         name, key_name = identity.secret_ref.name, identity.secret_ref.key
-        value = await self._secrets(namespace, name, key_name)
+        is_sent = identity.type is IdentityType.CLIENT_SECRET
+        value = await self._secrets(namespace, name, key_name, is_sent=is_sent)
         if value is None or not value.get_secret_value().strip():
             raise CredentialsMissing(
                 f"Secret {namespace}/{name}, which spec.azure.identity names, does not exist or has no value under the "
@@ -195,7 +197,10 @@ class ArmClients:
         if identity.type is IdentityType.CLIENT_CERTIFICATE:
             source = f"Secret {namespace}/{name}, key {key_name}"
             return ResolvedIdentity(
-                key, client, f"Secret {name}", lambda: certificate(tenant_id, client, lambda: value, source=source)
+                key,
+                client,
+                f"Secret {name}",
+                lambda: certificate(tenant_id, client, lambda: value, source=source, allow_pkcs12=False),
             )
         try:
             secret = credential_text(value)

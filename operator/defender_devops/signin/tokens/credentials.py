@@ -8,7 +8,7 @@ from pydantic import SecretBytes, SecretStr
 
 from defender_devops.api.connector import AzureDevOpsConnector, ClientType, SignIn
 from defender_devops.api.schema.fields import SecretKeyRef
-from defender_devops.credential_text import InvalidCredential, credential_text
+from defender_devops.credential_text import InvalidCredential, check_secret_type, credential_text
 from defender_devops.errors import CredentialsMissing
 from defender_devops.signin.oauth.client_authentication import (
     CertificateClient,
@@ -58,8 +58,9 @@ class Credentials:
             return FederatedClient(app.id, token)
         if app.secret_ref is None:
             return PublicClient(app.id)
-        value = await self._read(connector.metadata.namespace, app.secret_ref)
-        if app.type == ClientType.CERTIFICATE:
+        is_certificate = app.type == ClientType.CERTIFICATE
+        value = await self._read(connector.metadata.namespace, app.secret_ref, is_sent=not is_certificate)
+        if is_certificate:
             return CertificateClient.from_pem(app.id, value, lambda: self.clock().timestamp())
         return SecretClient(app.id, _decode_text(value, app.secret_ref))
 
@@ -70,12 +71,18 @@ class Credentials:
             CredentialsMissing: there is none.
             KubernetesError: the Secret cannot be read.
         """
-        return _decode_text(await self._read(connector.metadata.namespace, reference), reference)
+        value = await self._read(connector.metadata.namespace, reference, is_sent=True)
+        return _decode_text(value, reference)
 
-    async def _read(self, namespace: str, reference: SecretKeyRef) -> SecretBytes:
+    async def _read(self, namespace: str, reference: SecretKeyRef, *, is_sent: bool) -> SecretBytes:
         secret = await self.secrets.read(namespace, reference.name)
         if secret is None:
             raise CredentialsMissing(f"Create the Secret {reference.name} with the key {reference.key}.")
+        if is_sent:
+            try:
+                check_secret_type(secret.type)
+            except InvalidCredential as error:
+                raise _unusable(reference, error) from None
         value = secret.data.get(reference.key)
         if value is None or not value.get_secret_value().strip():
             raise CredentialsMissing(f"Give the Secret {reference.name} a value for the key {reference.key}.")
@@ -96,6 +103,8 @@ def _decode_text(value: SecretBytes, reference: SecretKeyRef) -> SecretStr:
     try:
         return credential_text(value)
     except InvalidCredential as error:
-        raise CredentialsMissing(
-            f"The value of Secret {reference.name}, key {reference.key}, cannot be used: {error}."
-        ) from None
+        raise _unusable(reference, error) from None
+
+
+def _unusable(reference: SecretKeyRef, error: InvalidCredential) -> CredentialsMissing:
+    return CredentialsMissing(f"The value of Secret {reference.name}, key {reference.key}, cannot be used: {error}.")

@@ -28,9 +28,11 @@ class Cluster:
     def __init__(self) -> None:
         self.secrets: dict[tuple[str, str, str], bytes] = {}
         self.failure: Exception | None = None
+        self.sent: list[bool] = []
         self.asked_tokens: list[tuple[str, str, str]] = []
 
-    async def secret(self, namespace: str, name: str, key: str) -> SecretBytes | None:
+    async def secret(self, namespace: str, name: str, key: str, *, is_sent: bool = False) -> SecretBytes | None:
+        self.sent.append(is_sent)
         if self.failure:
             raise self.failure
         value = self.secrets.get((namespace, name, key))
@@ -80,7 +82,7 @@ class Sdk:
 def created(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[Any, ...], dict[str, Any]]]:
     """The credentials of azure-identity that were created; any value is accepted as a certificate."""
     Sdk.created = []
-    monkeypatch.setattr(credentials, "parse_client_certificate", lambda _data, _password: None)
+    monkeypatch.setattr(credentials, "parse_client_certificate", lambda _data, _password, **_: None)
     for kind in ("ClientSecret", "Certificate", "ClientAssertion", "WorkloadIdentity", "ManagedIdentity"):
         monkeypatch.setattr(
             f"azure.identity.aio.{kind}Credential",
@@ -281,3 +283,12 @@ async def test_no_identity_shows_its_secret(cluster: Cluster, caplog: pytest.Log
     with caplog.at_level("DEBUG"):
         arm = await identities(cluster).client("1", HOME, azure(SECRET))
     assert "s3cret" not in f"{arm.identity_name} {arm.principal} {arm!r} {caplog.text}"
+
+
+@pytest.mark.parametrize(("identity", "is_sent"), [(SECRET, True), (CERTIFICATE, False)])
+async def test_only_a_client_secret_is_read_as_a_value_that_is_sent(
+    cluster: Cluster, identity: dict[str, Any], is_sent: bool
+) -> None:
+    cluster.secrets[HOME, "arm", "secret"] = b"value"
+    await identities(cluster).client("uid", HOME, azure(identity=identity))
+    assert cluster.sent == [is_sent]

@@ -241,6 +241,15 @@ async def test_a_new_client_secret_is_used_with_the_next_refresh(world: SignInSe
     assert world.entra.forms[-1]["client_secret"] == "the new one"
 
 
+async def test_a_secret_of_another_type_is_not_sent_as_a_client_secret(world: SignInSetup) -> None:
+    await store(world)
+    forms = len(world.entra.forms)
+    world.secrets.add("security", "signin-app", "kubernetes.io/service-account-token", client_secret="canary")
+    with pytest.raises(CredentialsMissing, match=r"type kubernetes\.io/service-account-token"):
+        await refresh(world)
+    assert len(world.entra.forms) == forms
+
+
 class TokensByGrant:
     def __init__(self, token: Callable[..., Awaitable[SecretStr]]) -> None:
         self.token = token
