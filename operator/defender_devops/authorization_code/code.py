@@ -7,10 +7,11 @@ not documented: text that merely does not have it is sent, with a warning.
 
 from __future__ import annotations
 
+import base64
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pydantic import SecretStr
 
@@ -38,9 +39,22 @@ _OTHER_SECRETS: Final = (
     (re.compile(r"[A-Za-z0-9]{76}AZDO[A-Za-z0-9]{4}\Z"), "a personal access token of Azure DevOps"),
     (re.compile(r"[a-z0-9]{52}\Z"), "a personal access token of Azure DevOps"),
     (re.compile(r"gh[pousr]_|github_pat_|glpat-"), "an access token of a Git service"),
-    (re.compile(r"-----BEGIN"), "a key or a certificate"),
+    (re.compile(r"-----BEGIN|MII[A-Za-z0-9+/]"), "a key or a certificate"),
+    (re.compile(r"ssh-(rsa|ed25519|dss)|ecdsa-sha2-"), "a key of SSH"),
+    (re.compile(r"[a-z0-9]{6}\.[a-z0-9]{16}\Z"), "a bootstrap token of a cluster"),
+    (re.compile(r"(AKIA|ASIA)[A-Z0-9]{16}\Z"), "an access key of AWS"),
+    (re.compile(r"xox[a-z]-|npm_[A-Za-z0-9]{36}\Z|hvs\.|ya29\."), "an access token of another service"),
+    (re.compile(r"[A-Za-z0-9+/]{86}==\Z"), "a key of Azure"),
+    (
+        re.compile(r"apiVersion:|kind:|\{[^}]{0,99}\"(apiVersion|auths|private_key|clientSecret)\""),
+        "a configuration file with credentials",
+    ),
 )
 """What a text is, by its beginning, if it is certainly not a code."""
+
+_WRAPPINGS_MAX: Final = 6
+_SCHEME: Final = re.compile(r"\A(Bearer|token)[ =:]*(?=eyJ)", re.IGNORECASE)
+_BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]{8,}={0,2}")
 
 _ISSUER: Final = "app.vstoken.visualstudio.com"
 """Issuer and audience of the tokens of Azure DevOps' own OAuth service, which Defender uses [observed]."""
@@ -81,18 +95,56 @@ def parse_code(pasted: SecretStr) -> SecretStr:
     if len(text) > CODE_MAX_LENGTH:
         raise InvalidCode(f"The text is longer than any code ({CODE_MAX_LENGTH} characters).")
     code = _code_in_address(text) if "://" in text[:12] else text
-    for pattern, description in _OTHER_SECRETS:
-        if pattern.match(code):
-            raise InvalidCode(f"This is {description}, so it was not sent. Get a code from the dialog in the portal.")
+    for content in _unwrapped(code):
+        _check_content(content)
     if not _CODE_CHARACTERS.fullmatch(code):
         raise InvalidCode("The text contains characters that no code has, so it was not sent. Copy the code again.")
-    owner = _other_owner(decode_claims(code) or {})
+    return SecretStr(code)
+
+
+def _unwrapped(text: str) -> Iterator[str]:
+    """Yield a text, and what is in it without percent-encoding, authentication scheme and base64, up to some depth.
+
+    A Secret's value that was encoded twice (`base64` before `stringData`) is the same token as the plain one.
+    """
+    for _ in range(_WRAPPINGS_MAX):
+        yield text
+        plain = _SCHEME.sub("", unquote(text))
+        if plain == text:
+            decoded = _decode_base64(text)
+            if decoded is None:
+                return
+            plain = decoded
+        text = plain
+
+
+def _decode_base64(text: str) -> str | None:
+    """Return the text in base64, or None if it is none; a code itself is none because of its full stops."""
+    if not _BASE64.fullmatch(text):
+        return None
+    try:
+        decoded = base64.b64decode(text.rstrip("=") + "=" * (-len(text.rstrip("=")) % 4), altchars=b"-_").decode()
+    except ValueError:
+        return None
+    return decoded.strip() if decoded.replace("\n", "").replace("\r", "").isprintable() else None
+
+
+def _check_content(content: str) -> None:
+    """Check that a text, or what it wraps, is not certainly something else.
+
+    Raises:
+        InvalidCode: it is.
+    """
+    for pattern, description in _OTHER_SECRETS:
+        if pattern.match(content):
+            raise InvalidCode(f"This is {description}, so it was not sent. Get a code from the dialog in the portal.")
+    # Whatever follows the three parts, they are the token.
+    owner = _other_owner(decode_claims(".".join(content.split(".")[:3])) or {})
     if owner is not None:
         raise InvalidCode(
             f"This is a token of {owner}, not a code of Defender's authorization dialog, so it was not sent. Get a "
             "code from the dialog in the portal."
         )
-    return SecretStr(code)
 
 
 def code_warning(code: SecretStr) -> str | None:
@@ -140,7 +192,9 @@ def _other_owner(claims: Mapping[str, Any]) -> str | None:
 def _host(address: str) -> str | None:
     """Return the host that an issuer or audience names; None if it names none."""
     try:
-        host = urlsplit(address).hostname if "://" in address else address.split("|", maxsplit=1)[0]
+        if "://" in address:  # also a host of a single label, or an address of IPv6
+            return (urlsplit(address).hostname or "").lower() or None
+        host = address.split("|", maxsplit=1)[0]
     except ValueError:
         return None
     return host.lower() if host and re.fullmatch(r"[\w-]+(\.[\w-]+)+", host) else None

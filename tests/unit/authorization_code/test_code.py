@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Callable
 from urllib.parse import quote
 
 import pytest
@@ -52,7 +53,17 @@ OTHER_SECRETS: list[tuple[str, str]] = [
     ("canary" + "a" * 46, "personal access token"),
     ("ghp_canary", "Git service"),
     ("-----BEGIN RSA PRIVATE KEY-----canary", "a key or a certificate"),
-    ('{"auths":{"canary":1}}', "characters that no code has"),
+    ('{"auths":{"canary":1}}', "a configuration file"),
+    ("apiVersion: v1\nkind: Config\nusers: [canary]", "a configuration file"),
+    ("-rw canary&", "characters that no code has"),
+    ("canary.0123456789abcdef", "a bootstrap token"),
+    ("MIIEvQIBADANBgkqhkiG9w0BAQEFAASCcanary", "a key or a certificate"),
+    ("ssh-rsa AAAAB3Nzacanary", "a key of SSH"),
+    ("AKIA" + "CANARY2222222222", "an access key of AWS"),
+    ("xoxb-1234-canary", "an access token of another service"),
+    ("canary" + "A" * 80 + "==", "a key of Azure"),
+    (jwt(iss="https://localhost:8443/canary"), "localhost"),
+    (jwt(iss="https://[fd00::1]/canary"), "fd00::1"),
     ("p\xe4ssw\xf6rt-canary", "characters that no code has"),
     (
         jwt(iss="https://kubernetes.default.svc.cluster.local", sub="system:serviceaccount:a:b"),
@@ -75,6 +86,39 @@ def test_what_is_certainly_something_else_is_rejected_and_not_repeated(pasted: s
     with pytest.raises(InvalidCode, match=message) as caught:
         parse_code(SecretStr(pasted))
     assert "canary" not in str(caught.value)
+
+
+def base64_of(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        base64_of,
+        lambda text: base64_of(base64_of(text)),
+        lambda text: base64_of(text + "\n"),
+        lambda text: quote(text, safe="").replace(".", "%2E"),
+        lambda text: "https://example.com/?code=" + quote(quote(text, safe=""), safe=""),
+        lambda text: "https://example.com/#code=" + quote(base64_of(text), safe=""),
+    ],
+    ids=["base64", "base64 twice", "base64 of a line", "escaped", "escaped in an address", "base64 in an address"],
+)
+@pytest.mark.parametrize("secret", [secret for secret, _ in OTHER_SECRETS if "://" not in secret[:12]])
+def test_what_is_certainly_something_else_is_recognized_in_any_wrapping(
+    secret: str, wrap: Callable[[str], str]
+) -> None:
+    if not secret.isascii() or secret.startswith("-rw"):
+        return  # recognized by its characters alone, which an encoding replaces
+    with pytest.raises(InvalidCode) as caught:
+        parse_code(SecretStr(wrap(secret)))
+    assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize("scheme", ["Bearer ", "bearer%20", "token=", "token: "])
+def test_a_token_with_its_scheme_is_recognized(scheme: str) -> None:
+    with pytest.raises(InvalidCode, match="Kubernetes service account"):
+        parse_code(SecretStr(scheme + jwt(sub="system:serviceaccount:a:b") + "."))
 
 
 @pytest.mark.parametrize(
