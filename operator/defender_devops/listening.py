@@ -3,18 +3,47 @@
 from __future__ import annotations
 
 import errno
+import logging
 import socket
+from collections.abc import Callable
 from typing import Final
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
-__all__ = ["ALL_ADDRESSES", "start_site"]
+__all__ = ["ALL_ADDRESSES", "connection_logger", "start_site"]
 
 ALL_ADDRESSES: Final = "::"
 """Listens for IPv4 and IPv6; for IPv4 alone on a machine without IPv6."""
 
 _BACKLOG: Final = 128
 _NO_IPV6: Final = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL})
+
+
+def connection_logger(
+    on_malformed: Callable[[HttpProcessingError], None], on_error: Callable[[logging.LogRecord], None]
+) -> logging.Logger:
+    """Return the logger for aiohttp's connections.
+
+    aiohttp logs requests that are not HTTP with a traceback and up to 8 kB of their bytes. Everybody who reaches the
+    port can send such requests, so they are only noted.
+
+    Args:
+        on_malformed: called with the error of a request that is not HTTP; its message repeats bytes of the request.
+        on_error: called with the record of any other error.
+    """
+
+    def note(record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, HttpProcessingError):
+            on_malformed(error)
+        elif record.levelno >= logging.ERROR:
+            on_error(record)
+        return False  # everything else, such as early disconnections, is dropped
+
+    logger = logging.Logger(__name__)  # noqa: LOG001 - one for each server: getLogger would share the filter
+    logger.addFilter(note)
+    return logger
 
 
 async def start_site(runner: web.AppRunner, host: str, port: int) -> int:

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from typing import Final
 
+import structlog
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from defender_devops.listening import start_site
+from defender_devops.listening import connection_logger, start_site
 
 __all__ = ["Check", "Probes", "WebServer"]
+
+_log: Final = structlog.get_logger(__name__)
 
 Check = Callable[[], str | None]
 """Returns a short description of the problem, without secrets, or None if there is none."""
@@ -53,7 +57,15 @@ class WebServer:
         application.router.add_get("/livez", self._live)
         application.router.add_get("/readyz", self._ready)
         application.router.add_get("/metrics", self._scrape)
-        self._runner = web.AppRunner(application, access_log=None)
+        self._runner = web.AppRunner(
+            application,
+            logger=connection_logger(
+                # At debug: a port that anybody in the cluster reaches must not fill the log.
+                lambda error: _log.debug("request to the metrics' port is not HTTP", error=type(error).__name__),
+                lambda record: _log.error("connection to the metrics' port failed", exc_info=record.exc_info),
+            ),
+            access_log=None,
+        )
         await self._runner.setup()
         return await start_site(self._runner, self._host, self._port)
 

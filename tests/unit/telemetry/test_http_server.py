@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -65,3 +66,26 @@ async def test_prometheus_gets_its_text_format(address: str) -> None:
 @pytest.mark.parametrize("path", ["/", "/healthz", "/metrics/x"])
 async def test_there_is_nothing_else(address: str, path: str) -> None:
     assert (await _get(address + path))[0] == 404
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00canary\r\n\r\n",
+        b"GET / HTTP/9.9\r\nHost: canary\x1b[31m\r\n\r\n",
+        b"GET /metrics HTTP/1.1\r\nHost: x\r\nA: canary\x00\r\n\r\n",
+        b"POST /livez HTTP/1.1\r\nHost: x\r\nContent-Length: canary\r\n\r\n",
+    ],
+)
+async def test_a_request_that_is_not_http_is_not_in_the_log(
+    address: str, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str], data: bytes
+) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(address.rsplit(":", 1)[1]))
+    writer.write(data)
+    writer.write_eof()
+    assert b" 200 " not in (await asyncio.wait_for(reader.read(), 10)).split(b"\r\n")[0]
+    writer.close()
+    output = capsys.readouterr()
+    log = caplog.text + output.out + output.err
+    assert "canary" not in log
+    assert "Traceback" not in log

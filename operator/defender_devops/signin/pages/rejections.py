@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 import structlog
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 from multidict import MultiMapping
 
+from defender_devops import listening
 from defender_devops.signin.pages.rate_limit import RateLimit
 
 __all__ = ["Rejections", "connection_logger", "read_form"]
@@ -48,23 +49,11 @@ class Rejections:
 
 
 def connection_logger(rejections: Rejections) -> logging.Logger:
-    """Return the logger for aiohttp's connections.
-
-    aiohttp logs requests that are not HTTP with a traceback and up to 8 kB of their bytes. Everybody who reaches the
-    port can send such requests, so they are only noted.
-    """
-
-    def note(record: logging.LogRecord) -> bool:
-        error = record.exc_info[1] if record.exc_info else None
-        if isinstance(error, HttpProcessingError):
-            rejections.note("malformed", error)
-        elif record.levelno >= logging.ERROR:
-            _LOG.error("sign-in connection failed", exc_info=record.exc_info)
-        return False  # everything else, such as early disconnections, is dropped
-
-    logger = logging.Logger(__name__)  # noqa: LOG001 - one for each server: getLogger would share the filter
-    logger.addFilter(note)
-    return logger
+    """Return the logger for aiohttp's connections to the pages."""
+    return listening.connection_logger(
+        partial(rejections.note, "malformed"),
+        lambda record: _LOG.error("sign-in connection failed", exc_info=record.exc_info),
+    )
 
 
 async def read_form(request: web.Request) -> MultiMapping[object]:
