@@ -105,7 +105,7 @@ def _fields(parameters: MultiMapping[object]) -> dict[str, str]:
     """Return the known fields; all others are ignored.
 
     Raises:
-        HTTPBadRequest: a field is repeated or too long, which no authority sends.
+        HTTPBadRequest: a field is repeated, too long or not text in UTF-8, which no authority sends.
     """
     fields: dict[str, str] = {}
     for name in _FIELDS:
@@ -113,10 +113,15 @@ def _fields(parameters: MultiMapping[object]) -> dict[str, str]:
         if not values:
             continue
         value = values[0]
-        if len(values) > 1 or not isinstance(value, str) or len(value) > _FIELD_MAX_LENGTH:
+        if len(values) > 1 or not isinstance(value, str) or len(value) > _FIELD_MAX_LENGTH or _is_unencodable(value):
             raise web.HTTPBadRequest
         fields[name] = value
     return fields
+
+
+def _is_unencodable(text: str) -> bool:
+    """Whether a text has surrogates: a form may name a charset, such as unicode_escape, whose decoding yields them."""
+    return any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _parse(fields: Mapping[str, str] | None) -> AuthorizationResponse:

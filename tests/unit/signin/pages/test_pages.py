@@ -572,6 +572,22 @@ async def test_a_malformed_form_is_noted_in_one_line_without_its_content(
     assert len(output.out.splitlines()) <= 2
 
 
+@pytest.mark.parametrize("charset", ["unicode_escape", "raw_unicode_escape", "utf-7", "utf-16", "idna", "cp1252", "x"])
+async def test_a_form_in_any_charset_is_no_error_of_the_operator(
+    site: Site, capsys: pytest.CaptureFixture[str], charset: str
+) -> None:
+    headers = {"Content-Type": f"application/x-www-form-urlencoded; charset={charset}"}
+    for body in (rb"state=\ud800canary&code=x", b"state=%ed%a0%80canary", b"state=+2AA-canary", b"state=\x81\xff"):
+        response = await site.http.post("/pages/callback", data=body, headers=headers, allow_redirects=False)
+        if response.status == 303:
+            location = URL(response.headers["Location"], encoded=True)
+            response = await site.http.get(location.path_qs, allow_redirects=False)
+        assert response.status in {400, 403, 413}
+    output = capsys.readouterr()
+    assert "Traceback" not in output.out + output.err
+    assert "canary" not in output.out + output.err
+
+
 MALFORMED_REQUESTS = [
     b"\x16\x03\x01\x02\x00\x01\x00canary",  # TLS on a plain port
     b"canary\r\n\r\n",
