@@ -37,7 +37,11 @@ Count = Annotated[StrictInt, Field(ge=0), WithJsonSchema({"type": "integer", "fo
 def _whole_seconds(value: datetime) -> datetime:
     if not value.microsecond and not value.utcoffset():  # nearly all: avoids a copy
         return value
-    return value.astimezone(UTC).replace(microsecond=0)
+    try:
+        return value.astimezone(UTC).replace(microsecond=0)
+    except OverflowError:  # the API server accepts 9999-12-31T23:59:59-23:59
+        latest, earliest = datetime.max.replace(microsecond=0, tzinfo=UTC), datetime.min.replace(tzinfo=UTC)
+        return latest if value.year > 1 else earliest
 
 
 def _rfc3339(value: datetime) -> str:

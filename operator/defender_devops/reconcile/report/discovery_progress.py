@@ -76,8 +76,9 @@ def discovery(assessment: Assessment, now: datetime) -> Discovery:
     # An additional organization starts a new discovery.
     is_new = previous.started_at is None or len(onboarded) > previously_onboarded
     changed = is_new or (projects, repositories) != (previous.projects, previous.repositories)
-    started_at = now if is_new or previous.started_at is None else previous.started_at
-    changed_at = now if changed or previous.counts_changed_at is None else previous.counts_changed_at
+    # A time in the future was not written by the operator: nobody may suspend the deadline with it.
+    started_at = now if is_new or previous.started_at is None else min(previous.started_at, now)
+    changed_at = now if changed or previous.counts_changed_at is None else min(previous.counts_changed_at, now)
     settles_at = changed_at + assessment.snapshot.timings.settle_interval
     completed_at = previous.completed_at if not is_new else None
     if completed_at is None and not totals.lagging and (expected is not None or now >= settles_at):

@@ -153,10 +153,16 @@ def _encode_value(value: object) -> str:
             return ""
 
 
+_YEARS: Final = range(2000, 9000)
+"""Outside of them a time was not written by the operator, and a sum with a lifetime may not exist."""
+
+
 def _decode_time(text: str) -> datetime | None:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
+        return None
+    if moment.year not in _YEARS:
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 

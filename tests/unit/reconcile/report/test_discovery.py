@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from defender_devops.api.conditions import find_condition
-from defender_devops.api.connector import DiscoveryStatus
+from defender_devops.api.connector import ConnectorStatus, DiscoveryStatus
 from defender_devops.reconcile.facts.assessment import assess
 from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot
 from defender_devops.reconcile.report.report import Report, report
@@ -254,6 +254,25 @@ def test_discovery_does_not_complete_while_an_organization_has_no_counts() -> No
     assert clock.verdict()[1] == "Discovering"
     clock.advance(delay=5 * HOUR)
     assert clock.verdict()[1] == "DeadlineExceeded"
+
+
+@pytest.mark.parametrize(
+    "time",
+    ["9999-12-31T23:59:59Z", "9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00Z", "0001-01-01T00:00:00+23:59"],
+)
+def test_a_status_with_extreme_times_is_reported_and_corrected(time: str) -> None:
+    """Whoever may write statuses must not be able to end the reports, or to suspend the deadline."""
+    world = snapshot(counts("[5, 9]", "[1, 2]"))
+    status = report(assess(world), None, NOW).status.dump()
+    status["discovery"] |= dict.fromkeys(("startedAt", "countsChangedAt", "estimatedCompletionAt"), time)
+    status["authorization"] = {"lastAuthorizedAt": time}
+    for condition in status["conditions"]:
+        condition["lastTransitionTime"] = time
+    edited = with_status(world, ConnectorStatus.model_validate(status))
+    discovery = report(assess(edited), None, NOW).status.discovery
+    assert discovery is not None
+    assert discovery.started_at is not None
+    assert discovery.started_at <= NOW
 
 
 # --- completion is kept

@@ -45,6 +45,15 @@ def test_any_data_in_the_secret_can_be_decoded(data: dict[str, bytes]) -> None:
     TokenRecord.decode({_key(name): SecretBytes(value) for name, value in data.items()})
 
 
+@pytest.mark.parametrize("time", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"])
+def test_a_time_that_nobody_could_have_written_counts_as_absent(time: str) -> None:
+    names = ("refreshed_at", "access_issued_at", "access_expires_at")
+    data = {_key(name): SecretBytes(time.encode()) for name in names}
+    record = TokenRecord.decode({**data, **TokenRecord(SecretStr("r"), access_token=SecretStr("a")).encode()})
+    assert record.refresh_token_expires_at is None
+    assert record.usable_access_token(datetime.now(UTC)) is None
+
+
 def test_the_keys_of_the_secret_are_those_of_older_versions() -> None:
     now = datetime(2026, 3, 1, tzinfo=UTC)
     record = TokenRecord(
