@@ -5,6 +5,7 @@ The parts of the spec have modules of their own; all of them can be imported fro
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from datetime import timedelta
 from enum import StrEnum
@@ -35,6 +36,7 @@ from defender_devops.api.connector_sign_in import (
     SignInMethod,
 )
 from defender_devops.api.connector_status import (
+    HANDLED_AT_MAX_BYTES,
     AuthorizationStatus,
     AzureStatus,
     ConnectorStatus,
@@ -320,7 +322,11 @@ class AzureDevOpsConnector(ApiModel):
     @property
     def reconcile_requested_at(self) -> str | None:
         """Value of the annotation that requests a reconcile; None if there is none."""
-        return self.metadata.annotations.get(ANNOTATION_RECONCILE_REQUESTED_AT)
+        value = self.metadata.annotations.get(ANNOTATION_RECONCILE_REQUESTED_AT)
+        if value is None or (len(value.encode()) <= HANDLED_AT_MAX_BYTES and value.isprintable()):
+            return value
+        # The API server would reject every status with it, so that the last one would stay for ever.
+        return f"sha256:{hashlib.sha256(value.encode()).hexdigest()}"
 
     @property
     def is_reconcile_requested(self) -> bool:

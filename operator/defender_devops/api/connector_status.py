@@ -6,7 +6,7 @@ accepted, since a newer version may have written the status.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import Field, StrictInt
 
@@ -14,6 +14,8 @@ from defender_devops.api.conditions import CONDITIONS_MAX, Condition
 from defender_devops.api.connector_features import SECURITY_READERS_MAX
 from defender_devops.api.schema.fields import TAGS_MAX
 from defender_devops.api.schema.model import ApiModel, Boolean, Count, Generation, Text, Timestamp
+
+HANDLED_AT_MAX_BYTES: Final = 256
 
 _Text = Annotated[Text, Field(max_length=256)]
 ResourceId = Annotated[Text, Field(max_length=1024)]
@@ -147,7 +149,7 @@ class ConnectorStatus(ApiModel):
     observed_generation: Generation = -1
     """metadata.generation that this status describes; -1 until the first reconcile."""
 
-    last_handled_reconcile_at: Annotated[str, Field(max_length=256)] | None = None
+    last_handled_reconcile_at: Annotated[str, Field(max_length=HANDLED_AT_MAX_BYTES)] | None = None
     """Last value of the annotation defender-devops.io/reconcile-requested-at that was handled."""
 
     conditions: ConditionList = ()

@@ -39,6 +39,7 @@ def account_in_code(code: SecretStr) -> str | None:
     claims = decode_claims(code.get_secret_value()) or {}
     for claim in _ACCOUNT_CLAIMS:
         account = claims.get(claim)
-        if isinstance(account, str) and "@" in account and len(account) <= _ACCOUNT_MAX:
+        # Escaped first: the status, which records it before the code is sent, has this limit too.
+        if isinstance(account, str) and "@" in account and len(printable(account)) <= _ACCOUNT_MAX:
             return printable(account)
     return None

@@ -99,6 +99,20 @@ def test_every_new_value_of_the_annotation_requests_a_reconcile(
     assert parse("", status, annotations=annotations).is_reconcile_requested is requested
 
 
+@pytest.mark.parametrize("value", ["1" * 257, "1" * 200_000, "\xfc" * 129, "\x1b[31m", "now\n", "\u202e"])
+def test_a_value_that_no_status_can_repeat_requests_one_reconcile(value: str) -> None:
+    annotations = {"defender-devops.io/reconcile-requested-at": value}
+    requested = parse("", {}, annotations=annotations)
+    assert requested.is_reconcile_requested
+    handled = requested.reconcile_requested_at
+    assert handled is not None
+    assert len(handled) <= 256
+    assert handled.isprintable()
+    assert not parse("", {"lastHandledReconcileAt": handled}, annotations=annotations).is_reconcile_requested
+    another = {"defender-devops.io/reconcile-requested-at": f"{value}2"}
+    assert parse("", {"lastHandledReconcileAt": handled}, annotations=another).is_reconcile_requested
+
+
 @pytest.mark.parametrize(
     ("patch", "desired"),
     [

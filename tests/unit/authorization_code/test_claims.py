@@ -42,3 +42,9 @@ def test_the_account_is_read_from_the_claims_if_they_contain_one(claims: object,
 @pytest.mark.parametrize("text", ["", "one", "a.b", "a.b.c", "..", "a.!!!.c", f"a.{'W' * 9000}.c"])
 def test_a_code_that_cannot_be_decoded_has_no_account(text: str) -> None:
     assert account_in_code(SecretStr(text)) is None
+
+
+def test_an_account_that_does_not_fit_into_a_status_counts_as_unknown() -> None:
+    """Escaped it may be longer than the status allows, which is written before the code is sent."""
+    account = account_in_code(code({"upn": "a" * 200 + "\x1b" * 20 + "@contoso.com"}))
+    assert account is None
