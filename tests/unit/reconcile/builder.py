@@ -102,7 +102,7 @@ _OWNERS = {
     "ours": f"{CLUSTER}/{UID}",
     "another": f"{CLUSTER}/{OTHER_UID}",
     "dead": f"{CLUSTER}/99999999-9999-9999-9999-999999999999",
-    "elsewhere": f"cluster-2/{OTHER_UID}",
+    "elsewhere": "cluster-2/66666666-6666-6666-6666-666666666666",
 }
 _CATEGORIES = {
     "TokenExchangeFailed": "AUTHORIZATION",

@@ -64,8 +64,19 @@ def ownership(snapshot: ConnectorSnapshot, connector: Connector) -> Ownership:
     owner_name = f"{resource or 'a resource of unknown name'} ({owner})"
     if was_owned_before(snapshot):
         return Ownership(OwnershipState.LOST, owner_name)
-    is_releasable = not is_of_this_cluster or owner.uid in snapshot.deleting_owner_uids
+    is_deleting = owner.uid in snapshot.deleting_owner_uids
+    is_releasable = is_deleting or not (is_of_this_cluster or _is_alive(snapshot, owner))
     return Ownership(OwnershipState.RELEASABLE if is_releasable else OwnershipState.OWNED_BY_OTHER, owner_name)
+
+
+def _is_alive(snapshot: ConnectorSnapshot, owner: Owner) -> bool:
+    """Whether the owner exists in this cluster and is not being deleted, by its uid alone.
+
+    Uids are unique in all clusters. The cluster's part of a tag is not the present one after a change of the setting
+    clusterId, and where somebody has written the tag in another case.
+    """
+    uid = owner.uid.strip().lower()
+    return uid in (snapshot.existing_owner_uids or ()) and uid not in snapshot.deleting_owner_uids
 
 
 def is_owned(snapshot: ConnectorSnapshot, connector: Connector) -> bool:

@@ -9,9 +9,10 @@ import pytest
 from defender_devops.reconcile.actions.azure import SetTags
 from defender_devops.reconcile.actions.kubernetes import RecordManagedTags
 from defender_devops.reconcile.facts.assessment import assess
+from defender_devops.reconcile.facts.ownership import OwnershipState, ownership
 from defender_devops.reconcile.facts.snapshot import Owner
 from defender_devops.reconcile.plan.plan import plan
-from tests.unit.reconcile.builder import NOW, UID, snapshot
+from tests.unit.reconcile.builder import NOW, OTHER_UID, UID, snapshot
 from tests.unit.reconcile.cases import FRESH, NO_CONFIGURATION, OBSERVE, OWN, Case, planned, remember, tag
 
 NEVER, ALWAYS = "spec: {adoptionPolicy: Never}", "spec: {adoptionPolicy: Always}"
@@ -185,3 +186,27 @@ def test_an_ownership_conflict_names_the_owner_and_the_fix(
 def test_a_missing_owner_in_a_watched_namespace_does_not_count(watched: str, adopted: bool) -> None:
     observed = replace(snapshot(FRESH, DEAD), namespaces=frozenset({watched}))
     assert (assess(observed).ownership_conflict is None) == adopted
+
+
+@pytest.mark.parametrize(
+    "owner",
+    [
+        "another-cluster-id/{uid}",
+        "{cluster}/{UID}",
+        "{CLUSTER}/{uid}",
+        " {cluster}/{uid} ",
+        "a/b/{uid}",
+        "{uid}",
+    ],
+)
+def test_a_living_owner_is_recognized_by_its_uid_whatever_else_the_tag_says(owner: str) -> None:
+    """After a change of the setting clusterId, for example, all tags have the old cluster."""
+    world = snapshot(FRESH, ANOTHER, ALWAYS)
+    text = owner.format(
+        cluster=world.owner.cluster, CLUSTER=world.owner.cluster.upper(), uid=OTHER_UID, UID=OTHER_UID.upper()
+    )
+    connector = world.cloud.connector
+    assert connector is not None
+    connector = replace(connector, tags={**connector.tags, "defender-devops-owner": text})
+    assert ownership(world, connector).state is OwnershipState.OWNED_BY_OTHER
+    assert plan(assess(replace(world, cloud=replace(world.cloud, connector=connector))), NOW).actions == ()
