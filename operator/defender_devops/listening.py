@@ -21,7 +21,7 @@ _NO_IPV6: Final = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL})
 
 
 def connection_logger(
-    on_malformed: Callable[[HttpProcessingError], None], on_error: Callable[[logging.LogRecord], None]
+    on_malformed: Callable[[BaseException], None], on_error: Callable[[logging.LogRecord], None]
 ) -> logging.Logger:
     """Return the logger for aiohttp's connections.
 
@@ -29,13 +29,14 @@ def connection_logger(
     port can send such requests, so they are only noted.
 
     Args:
-        on_malformed: called with the error of a request that is not HTTP; its message repeats bytes of the request.
+        on_malformed: called with the error of a request that is not HTTP, or whose body is not in its encoding; its
+            message repeats bytes of the request.
         on_error: called with the record of any other error.
     """
 
     def note(record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
-        if isinstance(error, HttpProcessingError):
+        if isinstance(error, HttpProcessingError | web.RequestPayloadError):
             on_malformed(error)
         elif record.levelno >= logging.ERROR:
             on_error(record)

@@ -75,6 +75,7 @@ async def test_there_is_nothing_else(address: str, path: str) -> None:
         b"GET / HTTP/9.9\r\nHost: canary\x1b[31m\r\n\r\n",
         b"GET /metrics HTTP/1.1\r\nHost: x\r\nA: canary\x00\r\n\r\n",
         b"POST /livez HTTP/1.1\r\nHost: x\r\nContent-Length: canary\r\n\r\n",
+        b"POST /livez HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\nContent-Length: 6\r\n\r\ncanary",
     ],
 )
 async def test_a_request_that_is_not_http_is_not_in_the_log(

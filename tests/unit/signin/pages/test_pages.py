@@ -598,6 +598,9 @@ MALFORMED_REQUESTS = [
     b"GET /" + b"canary" * 2000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
     b"GET /pages/ HTTP/1.1\r\nHost: x\r\nCookie: " + b"canary" * 2000 + b"\r\n\r\n",
     b"POST /pages/callback HTTP/1.1\r\nHost: x\r\nContent-Length: canary\r\n\r\n",
+    # Bodies of requests that are answered without reading them.
+    b"POST /canary HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\nContent-Length: 6\r\n\r\ncanary",
+    b"PUT /pages/callback HTTP/1.1\r\nHost: x\r\nContent-Encoding: deflate\r\nContent-Length: 6\r\n\r\ncanary",
     b"POST /pages/callback HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\ncanary\r\n\r\n",
     b"POST /pages/callback HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\ncanary",
     (
