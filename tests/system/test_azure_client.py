@@ -119,7 +119,7 @@ async def client(shared_cloud: Cloud, control: ControlClient, monkeypatch: pytes
     secrets: dict[tuple[str, str, str], bytes] = {}
     client = Client.__new__(Client)
 
-    async def read(namespace: str, name: str, key: str) -> SecretBytes | None:
+    async def read(namespace: str, name: str, key: str, *, is_sent: bool = False) -> SecretBytes | None:
         value = secrets.get((namespace, name, key))
         return None if value is None else SecretBytes(value)
 
