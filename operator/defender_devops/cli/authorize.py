@@ -15,12 +15,12 @@ from defender_devops.cli.cluster_target import ClusterTarget
 from defender_devops.cli.exit_codes import CommandFailed, ExitCode
 from defender_devops.cli.output import print_text
 
-__all__ = ["authorize", "sign_in_page"]
+__all__ = ["open_sign_in_page", "sign_in_page"]
 
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
-async def authorize(target: ClusterTarget, name: str, *, only_print: bool) -> ExitCode:
+async def open_sign_in_page(target: ClusterTarget, name: str, *, only_print: bool) -> ExitCode:
     """Open the sign-in page of a connector, or print its address.
 
     Raises:

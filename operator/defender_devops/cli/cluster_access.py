@@ -18,7 +18,7 @@ from defender_devops.cluster.kubeconfig.credentials import CredentialsLoader
 from defender_devops.cluster.user_actions import MANAGER, UserActions
 from defender_devops.errors import KubernetesNotFound, KubernetesRefused
 
-__all__ = ["Cluster", "connectors_url", "not_found_message", "open_cluster", "organizations_url"]
+__all__ = ["Cluster", "connectors_path", "not_found_message", "open_cluster", "organizations_path"]
 
 _TIMEOUT: Final = 20.0
 """Seconds for one request."""
@@ -45,11 +45,11 @@ class Cluster:
 
     async def connectors(self, namespace: str | None) -> list[Body]:
         """Return all connectors of a namespace, or of all namespaces."""
-        return [body async for body in self.client.items(connectors_url(namespace))]
+        return [body async for body in self.client.items(connectors_path(namespace))]
 
     async def organizations(self, namespace: str | None) -> list[Body]:
         """Return all organizations of a namespace, or of all namespaces."""
-        return [body async for body in self.client.items(organizations_url(namespace))]
+        return [body async for body in self.client.items(organizations_path(namespace))]
 
     async def find(self, name: str) -> Body:
         """Return the connector NAME or NAMESPACE/NAME.
@@ -92,12 +92,12 @@ async def open_cluster(target: ClusterTarget) -> AsyncIterator[Cluster]:
         await client.close()
 
 
-def connectors_url(namespace: str | None) -> str:
+def connectors_path(namespace: str | None) -> str:
     """Return the path of the list of connectors."""
     return path(API_VERSION, CONNECTOR.plural, namespace)
 
 
-def organizations_url(namespace: str | None) -> str:
+def organizations_path(namespace: str | None) -> str:
     """Return the path of the list of organizations."""
     return path(API_VERSION, ORGANIZATION.plural, namespace)
 

@@ -78,7 +78,7 @@ def _print_version(is_requested: bool) -> None:
 
 
 @app.callback()
-def options(
+def global_options(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     version: Annotated[  # noqa: ARG001 - handled by its callback
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")
@@ -216,9 +216,9 @@ def authorize(
     kubeconfig: Kubeconfig = None,
 ) -> int:
     """Open the page on which a person signs in, gets a device code, or submits a one-time code."""
-    from defender_devops.cli.authorize import authorize as open_page
+    from defender_devops.cli.authorize import open_sign_in_page
 
-    return _run(open_page(ClusterTarget(kubeconfig, context, namespace), name, only_print=only_print))
+    return _run(open_sign_in_page(ClusterTarget(kubeconfig, context, namespace), name, only_print=only_print))
 
 
 @app.command(short_help="Request a reconcile of connectors.")

@@ -18,7 +18,7 @@ import aiohttp
 from pydantic_core import to_json
 
 from defender_devops.api.names import FIELD_MANAGER
-from defender_devops.cluster.errors import UNAUTHORIZED, Body, error_from_response, parse, request_verb, resource_name
+from defender_devops.cluster.errors import UNAUTHORIZED, Body, error_from_response, parse, rbac_verb, resource_name
 from defender_devops.cluster.kubeconfig.credentials import Credentials, CredentialsLoader
 from defender_devops.errors import KubernetesUnavailable
 
@@ -176,7 +176,7 @@ class KubernetesClient:
             return await self._send(_Request(method, url, content, kind, JSON))
 
     async def _send(self, request: _Request) -> Body:
-        verb = request_verb(request.method, request.url)
+        verb = rbac_verb(request.method, request.url)
         async with self._open_response(verb, request, self._timeout) as response:
             content = parse(await response.read())
             if response.status >= _FIRST_ERROR_STATUS:

@@ -15,7 +15,7 @@ from defender_devops.errors import (
     KubernetesUnavailable,
 )
 
-__all__ = ["UNAUTHORIZED", "Body", "error_from_response", "parse", "request_verb", "resource_name"]
+__all__ = ["UNAUTHORIZED", "Body", "error_from_response", "parse", "rbac_verb", "resource_name"]
 
 Body = dict[str, Any]
 
@@ -77,7 +77,7 @@ def resource_name(url: str) -> str:
     return "/".join([parts[0], *parts[2:]]) if parts else "unknown"
 
 
-def request_verb(method: str, url: str) -> str:
+def rbac_verb(method: str, url: str) -> str:
     """Return the verb of a request as RBAC and audit logs name it."""
     if method == "GET":
         return "get" if len(_path_parts(url)) > 1 else "list"

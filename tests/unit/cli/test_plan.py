@@ -8,7 +8,7 @@ import pytest
 
 from defender_devops.cli.exit_codes import CommandFailed
 from defender_devops.cli.inputs.cluster_context import ClusterContext
-from defender_devops.cli.inputs.connector_inputs import ConnectorInput, build_inputs, mark_deleted
+from defender_devops.cli.inputs.connector_inputs import ConnectorInput, build_inputs, input_as_deleted
 from defender_devops.cli.inputs.manifest_files import Manifest, Manifests, read_manifests
 from defender_devops.cli.inputs.observation import Observation
 from defender_devops.cli.plan.changes import Change
@@ -30,7 +30,7 @@ def plan_for(*world: str, live: bool = True, notes: tuple[str, ...] = ()) -> Pla
 
 def deletion_of(*world: str) -> PlanResult:
     state = snapshot(*world)
-    item = mark_deleted(ConnectorInput(state.connector, state.organizations, live={}), NOW)
+    item = input_as_deleted(ConnectorInput(state.connector, state.organizations, live={}), NOW)
     return build_plan(item, Observation(replace(state, connector=item.connector)), NOW)
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from defender_devops.cluster.errors import error_from_response, parse, request_verb, resource_name
+from defender_devops.cluster.errors import error_from_response, parse, rbac_verb, resource_name
 from defender_devops.errors import (
     KubernetesConflict,
     KubernetesError,
@@ -103,4 +103,4 @@ NS = "/apis/defender-devops.io/v1alpha1/namespaces/security"
     ],
 )
 def test_verb_and_resource_are_named_as_in_rbac(method: str, url: str, verb: str, resource: str) -> None:
-    assert (request_verb(method, url), resource_name(url)) == (verb, resource)
+    assert (rbac_verb(method, url), resource_name(url)) == (verb, resource)

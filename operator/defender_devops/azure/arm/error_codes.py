@@ -28,7 +28,7 @@ from defender_devops.errors import (
     WrongTenant,
 )
 
-__all__ = ["BY_CODE", "BY_STATUS", "ErrorRule", "RequestContext", "rule_for_code", "rule_for_status"]
+__all__ = ["BY_CODE", "BY_STATUS", "ErrorRule", "RequestContext", "rule_for_error_code", "rule_for_http_status"]
 
 _PROVIDER: Final = "Microsoft.Security"
 _CLIENT_ERROR: Final = 400
@@ -343,12 +343,12 @@ BY_STATUS: Final[Mapping[int, ErrorRule]] = {
 _BY_LOWER_CODE: Final = {code.lower(): rule for code, rule in BY_CODE.items()}
 
 
-def rule_for_code(code: str) -> ErrorRule | None:
+def rule_for_error_code(code: str) -> ErrorRule | None:
     """Return the rule of a code, in any case."""
     return _BY_LOWER_CODE.get(code.lower())
 
 
-def rule_for_status(status: int, detail: ErrorDetail, context: RequestContext) -> ErrorRule:
+def rule_for_http_status(status: int, detail: ErrorDetail, context: RequestContext) -> ErrorRule:
     """Return the rule of a response whose code is unknown."""
     # Microsoft.Security names a failed exchange in the text only, with changing codes.
     text = " ".join(f"{error.code} {error.message}" for error in detail.walk()).lower()

@@ -14,7 +14,7 @@ from email.utils import parsedate_to_datetime
 from typing import Final
 
 from defender_devops.azure.arm.error_body import ErrorDetail, parse_error
-from defender_devops.azure.arm.error_codes import RequestContext, rule_for_code, rule_for_status
+from defender_devops.azure.arm.error_codes import RequestContext, rule_for_error_code, rule_for_http_status
 from defender_devops.errors import WILL_RETRY, AzureError, AzureUnavailable, Throttled
 
 __all__ = ["HttpResponse", "RequestContext", "error_for_response", "retry_after_seconds"]
@@ -87,11 +87,11 @@ def _from_html(response: HttpResponse, context: RequestContext) -> AzureError:
 
 def _from_detail(detail: ErrorDetail, context: RequestContext, status: int) -> AzureError:
     for nested in detail.walk():
-        if (rule := rule_for_code(nested.code)) is not None:
+        if (rule := rule_for_error_code(nested.code)) is not None:
             error, code = rule.build(nested, detail, context, status), nested.code
             break
     else:
-        error = rule_for_status(status, detail, context).build(detail, detail, context, status)
+        error = rule_for_http_status(status, detail, context).build(detail, detail, context, status)
         code = detail.code
     error.code = code or None
     return error

@@ -16,9 +16,9 @@ from defender_devops.api.azure_types import (
     RoleAssignment,
 )
 from defender_devops.azure.resources.serialization import (
+    parse_azure_connector,
+    parse_azure_organization,
     parse_configuration,
-    parse_connector,
-    parse_organization,
     parse_role_assignment,
 )
 
@@ -96,7 +96,7 @@ def parse_view(row: Mapping[str, Any]) -> ConnectorView:
     configuration = _properties(by_organization.pop("", {}))
     organizations = sorted(by_organization.items())
     return ConnectorView(
-        connector=parse_connector(
+        connector=parse_azure_connector(
             {
                 "id": row.get("id"),
                 "location": row.get("location"),
@@ -107,7 +107,7 @@ def parse_view(row: Mapping[str, Any]) -> ConnectorView:
         # Its time changes with each discovery, without another change.
         configuration=replace(parse_configuration(configuration), status_updated_at=None) if configuration else None,
         organizations=tuple(
-            parse_organization(str(child.get("name") or name), _properties(child))
+            parse_azure_organization(str(child.get("name") or name), _properties(child))
             for name, child in organizations
             if _properties(child)
         ),

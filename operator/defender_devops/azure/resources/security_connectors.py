@@ -25,9 +25,9 @@ from defender_devops.azure.arm.long_running_operations import Operation, started
 from defender_devops.azure.resources.serialization import (
     agentless_body,
     annotations_body,
+    parse_azure_connector,
+    parse_azure_organization,
     parse_configuration,
-    parse_connector,
-    parse_organization,
     require_properties,
 )
 from defender_devops.errors import AzureNotFound
@@ -163,7 +163,9 @@ class SecurityConnectors:
             bodies = await self._arm.values(request)
         except AzureNotFound:
             return ()
-        return tuple(parse_organization(_name(body), require_properties(body, "onboardingState")) for body in bodies)
+        return tuple(
+            parse_azure_organization(_name(body), require_properties(body, "onboardingState")) for body in bodies
+        )
 
     async def available_organizations(self, ref: ConnectorRef) -> tuple[AzureOrganization, ...]:
         """Return the organizations that Defender's authorization reaches. Azure counts the request as a write.
@@ -180,7 +182,8 @@ class SecurityConnectors:
         )
         response = await self._arm.send(request)
         return tuple(
-            parse_organization(_name(body), require_properties(body, "onboardingState")) for body in response.values
+            parse_azure_organization(_name(body), require_properties(body, "onboardingState"))
+            for body in response.values
         )
 
     async def set_annotations(self, ref: ConnectorRef, organization: str, annotations: Annotations) -> Operation | None:
@@ -273,7 +276,7 @@ def _configuration_body(
 
 def _connector(body: Mapping[str, Any]) -> Connector:
     require_properties(body)
-    return parse_connector(body)
+    return parse_azure_connector(body)
 
 
 def _name(body: Mapping[str, Any]) -> str:

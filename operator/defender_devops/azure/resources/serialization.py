@@ -30,9 +30,9 @@ from defender_devops.errors import WILL_RETRY, AzureUnavailable
 __all__ = [
     "agentless_body",
     "annotations_body",
+    "parse_azure_connector",
+    "parse_azure_organization",
     "parse_configuration",
-    "parse_connector",
-    "parse_organization",
     "parse_role_assignment",
     "require_properties",
 ]
@@ -65,7 +65,7 @@ _ANNOTATED_CATEGORY: Final = "IaC"
 """The only category of findings that pull request annotations work for."""
 
 
-def parse_connector(body: Mapping[str, Any]) -> Connector:
+def parse_azure_connector(body: Mapping[str, Any]) -> Connector:
     """Parse a connector as GET, PUT and PATCH return it."""
     properties = _mapping(body.get("properties"))
     return Connector(
@@ -118,7 +118,7 @@ def agentless_body(agentless: AgentlessConfiguration) -> dict[str, Any]:
     return body | ({"scanners": list(agentless.scanners)} if agentless.scanners else {})
 
 
-def parse_organization(name: str, properties: Mapping[str, Any]) -> AzureOrganization:
+def parse_azure_organization(name: str, properties: Mapping[str, Any]) -> AzureOrganization:
     """Parse an organization below a configuration.
 
     Args:

@@ -24,7 +24,7 @@ __all__ = [
     "duration_text",
     "onboarded_text",
     "organization_problems",
-    "organization_state",
+    "organization_state_text",
     "progress_text",
 ]
 
@@ -120,7 +120,7 @@ def discovery_time(discovery: DiscoveryStatus, discovered: Condition | None, now
     return f"deadline in {duration_text(discovery.deadline - now)}" if discovery.deadline is not None else ""
 
 
-def organization_state(view: OrganizationView) -> str:
+def organization_state_text(view: OrganizationView) -> str:
     """Return the state of an organization in one word: the reason of its condition Ready, or its phase."""
     if view.ready is None or view.phase is Phase.PENDING:
         return view.phase

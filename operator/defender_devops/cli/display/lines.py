@@ -8,7 +8,7 @@ from defender_devops.cli.display.formatting import (
     counts_text,
     onboarded_text,
     organization_problems,
-    organization_state,
+    organization_state_text,
 )
 from defender_devops.cli.display.view import ConnectorView, OrganizationView
 
@@ -72,4 +72,4 @@ def table_text(rows: Iterable[Sequence[str]], width: int | None) -> Iterator[str
 def _organization_text(view: OrganizationView) -> str:
     numbers = counts_text(view.status.projects, view.status.repositories)
     problems = " ".join(organization_problems(view))
-    return "; ".join(filter(None, [f"{view.phase} ({organization_state(view)})", numbers, problems]))
+    return "; ".join(filter(None, [f"{view.phase} ({organization_state_text(view)})", numbers, problems]))

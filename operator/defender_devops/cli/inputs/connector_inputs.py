@@ -15,7 +15,7 @@ from defender_devops.cli.exit_codes import CommandFailed
 from defender_devops.cli.inputs.cluster_context import ClusterContext
 from defender_devops.cli.inputs.manifest_files import Manifests
 
-__all__ = ["ConnectorInput", "build_inputs", "input_from_cluster", "mark_deleted"]
+__all__ = ["ConnectorInput", "build_inputs", "input_as_deleted", "input_from_cluster"]
 
 Body = Mapping[str, Any]
 
@@ -79,7 +79,7 @@ def input_from_cluster(live: Body, context: ClusterContext, manifests: Manifests
     return ConnectorInput(connector, _organizations(connector, manifests, context), live=live)
 
 
-def mark_deleted(item: ConnectorInput, now: datetime) -> ConnectorInput:
+def input_as_deleted(item: ConnectorInput, now: datetime) -> ConnectorInput:
     """Return the same connector as it would be while it is being deleted."""
     metadata = item.connector.metadata
     changes = {"deletion_timestamp": now, "finalizers": tuple({*metadata.finalizers, FINALIZER})}

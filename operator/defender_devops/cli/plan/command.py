@@ -11,7 +11,7 @@ from typing import Final
 
 from defender_devops.cli.exit_codes import CommandFailed, ExitCode, command_failure
 from defender_devops.cli.inputs.cluster_context import ClusterContext
-from defender_devops.cli.inputs.connector_inputs import ConnectorInput, mark_deleted
+from defender_devops.cli.inputs.connector_inputs import ConnectorInput, input_as_deleted
 from defender_devops.cli.inputs.gather import InputOptions, gather_inputs
 from defender_devops.cli.inputs.observation import observe
 from defender_devops.cli.local_clients import LocalClients, open_local_clients
@@ -55,7 +55,7 @@ async def run_plan(options: PlanOptions) -> ExitCode:
         clients = await stack.enter_async_context(open_local_clients())
         now = datetime.now(UTC)
         if options.delete:
-            inputs = [mark_deleted(item, now) for item in inputs]
+            inputs = [input_as_deleted(item, now) for item in inputs]
         results = await asyncio.gather(*(_plan(item, context, clients, now) for item in inputs))
     plans = [result for result in results if isinstance(result, PlanResult)]
     if options.output is Format.TABLE:

@@ -15,7 +15,7 @@ from rich.live import Live
 from rich.segment import Segment, Segments
 from rich.text import Text
 
-from defender_devops.cli.cluster_access import Cluster, connectors_url, open_cluster, organizations_url
+from defender_devops.cli.cluster_access import Cluster, connectors_path, open_cluster, organizations_path
 from defender_devops.cli.cluster_target import ClusterTarget
 from defender_devops.cli.display.formatting import ASCII_MARKS, MARKS
 from defender_devops.cli.display.lines import status_lines, status_table, table_text
@@ -177,7 +177,7 @@ async def _watch(cluster: Cluster, namespace: str | None, name: str | None) -> N
 
 async def _watch_resources(cluster: Cluster, namespace: str | None, show: Callable[[Resources], None]) -> None:
     """Call `show` after each change, and in each interval, until cancelled."""
-    connectors, organizations = connectors_url(namespace), organizations_url(namespace)
+    connectors, organizations = connectors_path(namespace), organizations_path(namespace)
     latest: dict[str, list[Body]] = {}
     changed = asyncio.Event()
 

@@ -27,7 +27,7 @@ from defender_devops.cli.display.formatting import (
     duration_text,
     onboarded_text,
     organization_problems,
-    organization_state,
+    organization_state_text,
 )
 from defender_devops.cli.display.view import ConnectorView, OrganizationView
 from defender_devops.text import printable
@@ -129,7 +129,7 @@ class TreeRenderer:
         is_folded = len(included) > self.folded_from
         visible = [view for view in included if not (is_folded and view.needs_no_attention)]
         name_width = min(_NAME_WIDTH, max((len(view.organization) for view in visible), default=0))
-        state_width = min(_STATE_WIDTH, max((len(organization_state(view)) for view in visible), default=0))
+        state_width = min(_STATE_WIDTH, max((len(organization_state_text(view)) for view in visible), default=0))
         for view in visible:
             row = self._organization_row(view, name_width, state_width)
             problems = organization_problems(view, reported_reasons)
@@ -147,7 +147,7 @@ class TreeRenderer:
         row = Text.assemble(
             (self.marks[mark], STYLES[mark]),
             _text(f"  {view.organization.ljust(name_width)}"),
-            _text(f"  {organization_state(view).ljust(state_width)}", "dim"),
+            _text(f"  {organization_state_text(view).ljust(state_width)}", "dim"),
         )
         repositories = view.status.repositories
         if repositories is not None and repositories.discovered is not None:

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from defender_devops.text import printable
 
-__all__ = ["STATIC", "linked", "render_page", "static"]
+__all__ = ["STATIC", "link_addresses", "render_page", "static"]
 
 _ADDRESS: Final = re.compile(r"(https://[\w.:/%~-]*[\w/])")
 
@@ -28,11 +28,11 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["linked"] = linked
+    environment.filters["link_addresses"] = link_addresses
     return environment
 
 
-def linked(text: str) -> Markup:
+def link_addresses(text: str) -> Markup:
     """Return the text with its https addresses as links; everything else stays escaped text."""
     parts = _ADDRESS.split(printable(text))  # every second part is an address
     return Markup().join(

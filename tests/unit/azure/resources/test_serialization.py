@@ -20,9 +20,9 @@ from defender_devops.api.azure_types import (
 from defender_devops.azure.resources.serialization import (
     agentless_body,
     annotations_body,
+    parse_azure_connector,
+    parse_azure_organization,
     parse_configuration,
-    parse_connector,
-    parse_organization,
 )
 
 
@@ -39,7 +39,7 @@ def test_a_connector_is_parsed_in_the_service_s_spelling() -> None:
             "offerings": [{"offeringType": "CspmMonitorAzureDevOps"}, {"offeringType": "DefenderForDevOpsAzureDevOps"}],
         },
     }
-    assert parse_connector(body) == Connector(
+    assert parse_azure_connector(body) == Connector(
         id=str(body["id"]),
         location="westeurope",
         tags={"owner": "platform"},
@@ -49,11 +49,11 @@ def test_a_connector_is_parsed_in_the_service_s_spelling() -> None:
 
 @pytest.mark.parametrize("tags", [None, {}, "x", []])
 def test_missing_null_and_empty_tags_are_no_tags(tags: object) -> None:
-    assert parse_connector({"id": "x", "tags": tags}).tags == {}
+    assert parse_azure_connector({"id": "x", "tags": tags}).tags == {}
 
 
 def test_a_connector_of_another_environment_is_recognized() -> None:
-    assert parse_connector({"properties": {"environmentName": "GitHub"}}).environment_name == "GitHub"
+    assert parse_azure_connector({"properties": {"environmentName": "GitHub"}}).environment_name == "GitHub"
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_a_configuration_with_unknown_values_is_parsed(properties: dict[str, obj
 def test_an_organization_with_missing_properties_is_parsed(
     properties: dict[str, object], expected: AzureOrganization
 ) -> None:
-    assert parse_organization("contoso", properties) == expected
+    assert parse_azure_organization("contoso", properties) == expected
 
 
 @given(
@@ -157,7 +157,7 @@ def test_agentless_scanning_is_parsed_back_equal(agentless: AgentlessConfigurati
 )
 def test_annotations_are_parsed_back_equal(annotations: Annotations) -> None:
     properties = {"actionableRemediation": annotations_body(annotations)}
-    assert parse_organization("contoso", properties).annotations == annotations
+    assert parse_azure_organization("contoso", properties).annotations == annotations
 
 
 _JSON = st.recursive(
@@ -176,14 +176,14 @@ _KEYS = st.sampled_from(
 
 @given(st.dictionaries(_KEYS, _JSON | st.dictionaries(_KEYS, _JSON, max_size=4), max_size=6))
 def test_any_body_can_be_parsed(body: dict[str, object]) -> None:
-    assert isinstance(parse_connector(body), Connector)
+    assert isinstance(parse_azure_connector(body), Connector)
     assert isinstance(parse_configuration(body), Configuration)
-    assert isinstance(parse_organization("x", body), AzureOrganization)
+    assert isinstance(parse_azure_organization("x", body), AzureOrganization)
 
 
 @pytest.mark.parametrize("secret", ["eyJhbGciOiJSUzI1NiJ9.eyJhdWkiOiJhYmMifQ.c2lnbmF0dXJl", "1.AXkA" + "x" * 60])
 def test_a_code_in_azures_message_is_removed(secret: str) -> None:
     failed = {"provisioningState": "Failed", "provisioningStatusMessage": f"InvalidOAuthCode for {secret}."}
-    for parsed in (parse_configuration(failed), parse_organization("contoso", failed)):
+    for parsed in (parse_configuration(failed), parse_azure_organization("contoso", failed)):
         assert "InvalidOAuthCode for" in parsed.status_message
         assert secret not in parsed.status_message

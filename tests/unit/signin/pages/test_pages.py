@@ -28,7 +28,7 @@ from defender_devops.signin.pages import server as server_module
 from defender_devops.signin.pages.callback import CallbackPages
 from defender_devops.signin.pages.connector_pages import ConnectorPages
 from defender_devops.signin.pages.device_pages import DevicePages
-from defender_devops.signin.pages.rendering import linked
+from defender_devops.signin.pages.rendering import link_addresses
 from defender_devops.signin.pages.result_pages import ResultPages
 from defender_devops.signin.pages.server import application
 from defender_devops.text import printable
@@ -286,14 +286,16 @@ async def test_the_page_names_account_limits_and_app(site: Site) -> None:
 
 @given(st.text(max_size=200))
 def test_nothing_in_a_linked_text_becomes_markup(given_text: str) -> None:
-    markup = str(linked(given_text))
+    markup = str(link_addresses(given_text))
     without_links = re.sub(r'<a href="https://[^"<>]*" target="_blank" rel="noopener noreferrer">|</a>', "", markup)
     assert "<" not in without_links
     assert html.unescape(without_links) == printable(given_text)
 
 
 def test_only_https_addresses_become_links() -> None:
-    markup = linked("Do it (https://dev.azure.com/contoso/_settings/users). Not javascript:alert(1) or http://x.")
+    markup = link_addresses(
+        "Do it (https://dev.azure.com/contoso/_settings/users). Not javascript:alert(1) or http://x."
+    )
     assert markup.count("<a ") == 1
     assert 'href="https://dev.azure.com/contoso/_settings/users"' in markup
 
