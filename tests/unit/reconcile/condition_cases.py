@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from defender_devops.api.conditions import Condition, find_condition
+from defender_devops.api.reasons import REASONS, ConditionType
 from defender_devops.reconcile.facts.assessment import assess
 from defender_devops.reconcile.facts.snapshot import Failure
 from defender_devops.reconcile.report.report import report
@@ -70,3 +71,24 @@ class ConditionCase:
 def reported_condition(kind: str, *world: str, failure: Failure | None = None) -> Condition | None:
     """What is reported of a world."""
     return find_condition(report(assess(snapshot(*world)), failure, NOW).status.conditions, kind)
+
+
+def assert_condition(case: ConditionCase) -> None:
+    """Assert that the case's condition has its status, reason, phrases and generation."""
+    actual = reported_condition(case.condition, *case.world, failure=case.failure)
+    if case.reason is None:
+        assert actual is None
+        return
+    assert actual is not None
+    assert (actual.status, actual.reason) == (case.status, case.reason)
+    for phrase in case.phrases:
+        assert phrase in actual.message
+    assert actual.observed_generation == snapshot(*case.world).connector.metadata.generation
+
+
+def assert_reasons_are_documented(case: ConditionCase) -> None:
+    """Assert that every reported reason is listed for its condition type."""
+    result = report(assess(snapshot(*case.world)), case.failure, NOW)
+    for conditions in (result.status.conditions, *(status.conditions for _, status in result.organizations)):
+        for condition in conditions:
+            assert condition.reason in REASONS[ConditionType(condition.type)], condition

@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 
 from defender_devops.api.conditions import find_condition, is_true
-from defender_devops.api.reasons import REASONS, ConditionType
 from defender_devops.reconcile.facts.assessment import assess
 from defender_devops.reconcile.facts.snapshot import Failure
 from defender_devops.reconcile.report.report import report
@@ -25,7 +24,8 @@ from tests.unit.reconcile.condition_cases import (
     WEIRD,
     WHO,
     ConditionCase,
-    reported_condition,
+    assert_condition,
+    assert_reasons_are_documented,
     signed_in,
     unreadable,
 )
@@ -639,20 +639,9 @@ def test_an_answer_that_was_always_empty_is_no_loss() -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_the_condition_states_the_problem_and_the_fix(case: ConditionCase) -> None:
-    actual = reported_condition(case.condition, *case.world, failure=case.failure)
-    if case.reason is None:
-        assert actual is None
-        return
-    assert actual is not None
-    assert (actual.status, actual.reason) == (case.status, case.reason)
-    for phrase in case.phrases:
-        assert phrase in actual.message
-    assert actual.observed_generation == snapshot(*case.world).connector.metadata.generation
+    assert_condition(case)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_every_reason_is_documented_for_its_condition(case: ConditionCase) -> None:
-    result = report(assess(snapshot(*case.world)), case.failure, NOW)
-    for conditions in (result.status.conditions, *(status.conditions for _, status in result.organizations)):
-        for condition in conditions:
-            assert condition.reason in REASONS[ConditionType(condition.type)], condition
+    assert_reasons_are_documented(case)

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from defender_devops.api.reasons import REASONS, ConditionType
-from defender_devops.reconcile.facts.assessment import assess
 from defender_devops.reconcile.facts.snapshot import Failure
-from defender_devops.reconcile.report.report import report
-from tests.unit.reconcile.builder import NOW, snapshot
 from tests.unit.reconcile.cases import ABSENT, CODE, FRESH, LISTED, NO_CONFIGURATION, OBSERVE, SELECTED
 from tests.unit.reconcile.condition_cases import (
     EXCHANGE_FAILED,
@@ -22,7 +18,8 @@ from tests.unit.reconcile.condition_cases import (
     UNREAD,
     WHO,
     ConditionCase,
-    reported_condition,
+    assert_condition,
+    assert_reasons_are_documented,
     unreadable,
 )
 
@@ -378,20 +375,9 @@ CASES = [*PROVISIONED_CASES, *AVAILABLE_CASES]
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_the_condition_states_the_problem_and_the_fix(case: ConditionCase) -> None:
-    actual = reported_condition(case.condition, *case.world, failure=case.failure)
-    if case.reason is None:
-        assert actual is None
-        return
-    assert actual is not None
-    assert (actual.status, actual.reason) == (case.status, case.reason)
-    for phrase in case.phrases:
-        assert phrase in actual.message
-    assert actual.observed_generation == snapshot(*case.world).connector.metadata.generation
+    assert_condition(case)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_every_reason_is_documented_for_its_condition(case: ConditionCase) -> None:
-    result = report(assess(snapshot(*case.world)), case.failure, NOW)
-    for conditions in (result.status.conditions, *(status.conditions for _, status in result.organizations)):
-        for condition in conditions:
-            assert condition.reason in REASONS[ConditionType(condition.type)], condition
+    assert_reasons_are_documented(case)
