@@ -26,6 +26,7 @@ from sandbox.cloud.devops.service import HOSTS
 from sandbox.cloud.portal.service import Portal
 from sandbox.cloud.simulation import Simulation
 from sandbox.cloud.transport.server import serve
+from sandbox.cloud.variants import UnknownVariant, Variants
 from sandbox.cloud.world.load import DEFAULT_WORLD, UnknownName, read_world_file
 from sandbox.process import describe_os_error
 
@@ -61,6 +62,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--dir", type=Path, metavar="FOLDER", help="where ca.pem is written (default: a temporary folder)"
     )
+    parser.add_argument(
+        "--variant",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="form of an inferred behaviour, once for each; docs/sandbox.md lists them",
+    )
     parser.add_argument("--no-throttling", action="store_true", help="do not enforce request budgets")
     parser.add_argument(
         "--journal", type=int, default=100_000, metavar="N", help="number of requests that the journal keeps"
@@ -86,11 +94,24 @@ def _ports(values: list[str]) -> dict[str, int]:
     return ports
 
 
+def _variants(values: list[str]) -> dict[str, str]:
+    choices = {}
+    for value in values:
+        name, _, choice = value.partition("=")
+        choices[name] = choice
+    try:
+        Variants(choices)
+    except UnknownVariant as error:
+        raise SystemExit(f"--variant: {error}") from error
+    return choices
+
+
 def _make_simulation(arguments: argparse.Namespace) -> Simulation:
     try:
         spec = read_world_file(arguments.world)
         if arguments.no_throttling:
             spec.settings.throttling = False
+        spec.variants |= _variants(arguments.variant)
         return Simulation(spec, Clock(arguments.speed), arguments.journal)
     except (OSError, yaml.YAMLError, ValidationError, UnknownName) as error:
         raise SystemExit(f"{arguments.world}: {error}") from error

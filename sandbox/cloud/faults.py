@@ -42,6 +42,7 @@ class Fault(CamelModel):
 
     Attributes:
         path: regular expression, searched in the path without regard to case.
+        content: regular expression, searched in the body without regard to case.
         times: how many requests it applies to; None for all.
         after: how many matching requests pass first.
         status: answer with this status in place of the service; the request then has no effect.
@@ -57,6 +58,7 @@ class Fault(CamelModel):
     service: str | None = None
     method: str | None = None
     path: str | None = None
+    content: str | None = None
     principal: str | None = None
     times: int | None = 1
     after: int = 0
@@ -69,11 +71,13 @@ class Fault(CamelModel):
     operation: OperationFault | None = None
     hits: int = 0
     _pattern: re.Pattern[str] | None = PrivateAttr(default=None)
+    _content: re.Pattern[bytes] | None = PrivateAttr(default=None)
 
     def model_post_init(self, context: object, /) -> None:
-        """Compile the pattern once, so that an invalid one is rejected when the fault is set."""
+        """Compile the patterns once, so that an invalid one is rejected when the fault is set."""
         del context
         self._pattern = re.compile(self.path, re.IGNORECASE) if self.path else None
+        self._content = re.compile(self.content.encode(), re.IGNORECASE) if self.content else None
         if self.aadsts is not None and self.aadsts not in CATALOGUE:
             raise ValueError(f"AADSTS{self.aadsts} is not in the catalogue of sandbox.cloud.entra.catalogue")
 
@@ -83,6 +87,7 @@ class Fault(CamelModel):
             self.service in (None, request.service)
             and self.method in (None, request.method)
             and (self._pattern is None or self._pattern.search(request.path) is not None)
+            and (self._content is None or self._content.search(request.body) is not None)
         )
 
     def reply(self, request: Request, wall: float) -> Reply | None:

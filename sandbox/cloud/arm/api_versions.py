@@ -43,12 +43,14 @@ _RESOURCES_VERSIONS = (
 _GRAPH_VERSIONS = ("2018-09-01-preview", "2019-04-01", "2020-04-01-preview", "2021-03-01", "2022-10-01", "2024-04-01")
 _HEALTH_VERSIONS = ("2023-02-01-preview", "2023-05-01-preview")
 _ASSESSMENT_VERSIONS = ("2019-01-01-preview", "2020-01-01", "2021-06-01", "2025-05-04")
+_PRICING_VERSIONS = ("2017-08-01-preview", "2018-06-01", "2022-03-01", "2023-01-01", "2024-01-01")
 
 _BY_TYPE: dict[str, tuple[str, ...]] = {
     "microsoft.security/securityconnectors": CONNECTOR_VERSIONS,
     "microsoft.security/securityconnectors/devops": DEVOPS_VERSIONS,
     "microsoft.security/healthreports": _HEALTH_VERSIONS,
     "microsoft.security/assessments": _ASSESSMENT_VERSIONS,
+    "microsoft.security/pricings": _PRICING_VERSIONS,
     "microsoft.authorization/roleassignments": _AUTHORIZATION_VERSIONS,
     "microsoft.authorization/roledefinitions": _DEFINITION_VERSIONS,
     "microsoft.resourcegraph/resources": _GRAPH_VERSIONS,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import sys
 from collections.abc import Sequence
 from typing import TypeVar
 from urllib.parse import quote
@@ -28,10 +29,10 @@ def position_of(request: Request) -> int:
     if token is None:
         return 0
     try:
-        position = json.loads(base64.urlsafe_b64decode(token))["position"]
-    except (ValueError, KeyError, TypeError) as error:
+        position = int(json.loads(base64.urlsafe_b64decode(token))["position"])
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise ArmError(400, "InvalidContinuationToken", "The continuation token is invalid.") from error
-    return int(position)
+    return min(max(0, position), sys.maxsize // 2)
 
 
 def next_link(request: Request, position: int) -> str:

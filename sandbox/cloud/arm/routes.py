@@ -8,7 +8,16 @@ from dataclasses import dataclass
 from sandbox.cloud.arm.authorization import role_assignments
 from sandbox.cloud.arm.call import Call
 from sandbox.cloud.arm.resources import PROVIDER_TYPES, Resources
-from sandbox.cloud.arm.security import configurations, connectors, health, inventory, inventory_changes, operations
+from sandbox.cloud.arm.security import (
+    assessments,
+    configurations,
+    connectors,
+    health,
+    inventory,
+    inventory_changes,
+    operations,
+    pricings,
+)
 from sandbox.cloud.transport.message import Reply
 
 __all__ = ["ROUTES", "Route", "RouteKey", "methods_of", "resource_routes"]
@@ -137,16 +146,27 @@ _add_resource(
     put=inventory_changes.create_repository,
     patch=inventory_changes.update_repository,
 )
-
-
-for _kind in ("healthReports", "assessments"):
-    _add_resource(
-        f"microsoft.security/{_kind.lower()}",
-        f"Microsoft.Security/{_kind}",
-        _kind[0].upper() + _kind[1:],
-        get=health.get,
-        listing=health.list_empty,
-    )
+_add_resource(
+    "microsoft.security/healthreports",
+    "Microsoft.Security/healthReports",
+    "HealthReports",
+    get=health.get,
+    listing=health.list_empty,
+)
+_add_resource(
+    "microsoft.security/assessments",
+    "Microsoft.Security/assessments",
+    "Assessments",
+    get=assessments.get,
+    listing=assessments.list_all,
+)
+_add_resource(
+    "microsoft.security/pricings",
+    "Microsoft.Security/pricings",
+    "Pricings",
+    get=pricings.get,
+    listing=pricings.list_all,
+)
 _add_resource(
     "microsoft.authorization/roleassignments",
     "Microsoft.Authorization/roleAssignments",

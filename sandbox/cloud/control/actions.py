@@ -24,6 +24,7 @@ from sandbox.cloud.control.bodies import (
 )
 from sandbox.cloud.defender.authorizations import ExchangeFailed, accessible_organizations, issue_code
 from sandbox.cloud.defender.configurations import Change, authorize
+from sandbox.cloud.defender.evaluations import connector_results, discovered_organizations, update_evaluations
 from sandbox.cloud.defender.model import Connector
 from sandbox.cloud.defender.onboarding import apply_inventory, offboard_all
 from sandbox.cloud.entra.token_endpoint.federation import KeySource
@@ -42,6 +43,9 @@ from sandbox.cloud.world.load import (
 )
 
 __all__ = ["ActionError", "Actions"]
+
+
+_MOST_ASSESSMENTS = 1_000_000
 
 
 class ActionError(Exception):
@@ -118,6 +122,12 @@ class Actions:
         if body.withdraw_consent:
             for application in world.directory.applications.values():
                 application.consents.discard(account.id)
+        self._update_evaluations()
+
+    def _update_evaluations(self) -> None:
+        """Let the change of access have its effect on assessments from now on."""
+        world = self._simulation.world
+        update_evaluations(world, world.connectors.values(), world.clock.now())
 
     def change_access(self, name: str, body: AccessBody) -> list[str]:
         """Remove an account from organizations, or restore its memberships; return the affected organizations."""
@@ -134,6 +144,7 @@ class Actions:
             elif not body.access and account.id in organization.members:
                 world.removed[key] = organization.members.pop(account.id)
                 changed.append(organization.name)
+        self._update_evaluations()
         return changed
 
     # --- Azure DevOps
@@ -161,6 +172,7 @@ class Actions:
             organization.tenant_id = tenant.id
         if body.deleted:
             del world.organizations[organization.name.lower()]
+        self._update_evaluations()
 
     def add_repository(self, organization: str, project: str, body: RepositoryBody) -> None:
         """Create a repository."""
@@ -265,7 +277,7 @@ class Actions:
         add_subscription(self._simulation.world, body)
 
     def change_subscription(self, identifier: str, body: SubscriptionChange) -> None:
-        """Set registered providers, policies and resource groups."""
+        """Set registered providers, policies, resource groups and the plan Defender CSPM."""
         subscription = self._simulation.world.subscription(identifier)
         if subscription is None:
             raise UnknownName(f"there is no subscription {identifier!r}")
@@ -282,6 +294,11 @@ class Actions:
                 group.name.lower(): ResourceGroup(group.name, group.location, dict(group.tags))
                 for group in body.resource_groups
             }
+        if body.defender_cspm is not None:
+            subscription.defender_cspm = body.defender_cspm
+            subscription.cspm_enabled_at = self._simulation.clock.now()
+        if body.cspm_extensions is not None:
+            subscription.cspm_extensions = set(body.cspm_extensions)
 
     def change_role(self, body: RoleBody) -> None:
         """Assign or remove a role."""
@@ -295,6 +312,50 @@ class Actions:
             same_scope = assignment.scope.lower() == body.scope.lower()
             if role == body.role and assignment.principal_id == object_id and same_scope:
                 world.unassign_role(assignment)
+
+    # --- assessments
+
+    def assessments(
+        self, organization: str | None = None, status: str | None = None, limit: int = 100
+    ) -> list[dict[str, Any]]:
+        """Return assessments of all connectors, without their `additionalData`."""
+        world, now = self._simulation.world, self._simulation.clock.now()
+        rows: list[dict[str, Any]] = []
+        for connector in world.connectors.values():
+            organizations = discovered_organizations(world, connector, now)
+            for name, result in connector_results(world, connector, organizations, now):
+                if len(rows) >= limit:
+                    return rows
+                if organization not in (None, name) or status not in (None, result.status):
+                    continue
+                rows.append(
+                    {
+                        "key": result.handle,
+                        "connector": connector.id,
+                        "organization": name,
+                        "project": result.project,
+                        "repository": result.repository,
+                        "title": result.title,
+                        "severity": result.severity,
+                        "category": result.category,
+                        "status": result.status,
+                        "changed": world.clock.stamp(result.status_change),
+                    }
+                )
+        return rows
+
+    def resolve_assessment(self, key: str, *, resolved: bool) -> None:
+        """Resolve an assessment now, or take that back; generated ones are identified by their key too."""
+        assessments, now = self._simulation.world.assessments, self._simulation.clock.now()
+        explicit = assessments.find(key)
+        if explicit is not None:
+            explicit.resolved_at = now if resolved else None
+        elif not resolved:
+            assessments.resolution_times.pop(key, None)
+        elif any(row["key"] == key for row in self.assessments(limit=_MOST_ASSESSMENTS)):
+            assessments.resolution_times[key] = now
+        else:
+            raise UnknownName(f"there is no assessment {key!r}")
 
     # --- the cloud itself
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, RootModel
 
 from sandbox.cloud.models import CamelModel
 from sandbox.cloud.world.schema import (
+    AssessmentGeneratorSpec,
+    AssessmentSpec,
     ConnectorSpec,
     OrganizationSpec,
     PolicySpec,
@@ -22,6 +24,9 @@ __all__ = [
     "AccessBody",
     "AccountBody",
     "ApplicationChange",
+    "AssessmentBody",
+    "AssessmentChange",
+    "AssessmentGeneratorBody",
     "ClockBody",
     "CodeBody",
     "ConnectorBody",
@@ -36,6 +41,7 @@ __all__ = [
     "SubscriptionBody",
     "SubscriptionChange",
     "TokensBody",
+    "VariantsBody",
 ]
 
 
@@ -143,11 +149,28 @@ class ConnectorChange(CamelModel):
 
 
 class SubscriptionChange(CamelModel):
-    """A built-in role (name) of a principal (name) at a scope; `assigned: false` removes it."""
+    """Change a subscription; absent fields keep their value.
+
+    Attributes:
+        defender_cspm: whether the plan Defender CSPM is on.
+        cspm_extensions: the extensions of the plan that are on.
+    """
 
     providers: list[str] | None = None
     policies: list[PolicySpec] | None = None
     resource_groups: list[ResourceGroupSpec] | None = None
+    defender_cspm: bool | None = None
+    cspm_extensions: list[str] | None = None
+
+
+class AssessmentChange(CamelModel):
+    """Resolve an assessment now, or take that back."""
+
+    resolved: bool
+
+
+class VariantsBody(RootModel[dict[str, str]]):
+    """Values of variants by name."""
 
 
 class SettingsBody(CamelModel):
@@ -157,6 +180,8 @@ class SettingsBody(CamelModel):
     resource_graph_lag: float | None = None
     read_after_write_lag: float | None = None
     resource_graph_children: bool | None = None
+    resource_graph_page_size: int | None = Field(default=None, ge=1, le=1000)
+    assessment_lag: float | None = Field(default=None, ge=0)
     access_token_lifetime: int | None = None
 
 
@@ -169,6 +194,8 @@ class RoleBody(CamelModel):
     assigned: bool = True
 
 
+AssessmentBody = AssessmentSpec
+AssessmentGeneratorBody = AssessmentGeneratorSpec
 OrganizationBody = OrganizationSpec
 ProjectBody = ProjectSpec
 RepositoryBody = RepositorySpec

@@ -85,6 +85,11 @@ class ControlClient:
         settings: dict[str, Any] = self.call("PATCH", "/settings", **changes)
         return settings
 
+    def variants(self, **choices: str) -> dict[str, str]:
+        """Choose values of variants and return the values of all."""
+        values: dict[str, str] = self.call("PATCH", "/variants", **choices)
+        return values
+
     def reset(self) -> None:
         """Restore the initial world."""
         self.call("POST", "/reset")
@@ -165,6 +170,27 @@ class ControlClient:
     def add_repository(self, organization: str, project: str, name: str, **values: Any) -> None:  # noqa: ANN401 - body
         """Add a repository."""
         self.call("POST", f"/organizations/{organization}/projects/{project}/repositories", name=name, **values)
+
+    def assessments(self, **filters: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - query
+        """Return the assessments of all connectors (`organization`, `status`, `limit`)."""
+        rows: list[dict[str, Any]] = self.call("GET", "/assessments", **filters)
+        return rows
+
+    def add_assessment(self, **assessment: Any) -> str:  # noqa: ANN401 - body
+        """Add a finding or recommendation, in the format of the world file; return its key."""
+        return str(self.call("POST", "/assessments", **assessment)["key"])
+
+    def generate_assessments(self, **generator: Any) -> None:  # noqa: ANN401 - body
+        """Replace what is generated, in the format of the world file (`perRepository=2`)."""
+        self.call("PATCH", "/assessments", **generator)
+
+    def resolve_assessment(self, key: str, *, resolved: bool = True) -> None:
+        """Resolve an assessment now, or take that back."""
+        self.call("PATCH", f"/assessments/{key}", resolved=resolved)
+
+    def remove_assessment(self, key: str) -> None:
+        """Remove an explicit assessment without a trace."""
+        self.call("DELETE", f"/assessments/{key}")
 
     def add_connector(self, **connector: Any) -> str:  # noqa: ANN401 - body
         """Create a connector as in the portal, authorized by its `account`; return its id."""

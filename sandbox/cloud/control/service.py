@@ -19,7 +19,8 @@ from sandbox.cloud.faults import Fault
 from sandbox.cloud.journal import Filter
 from sandbox.cloud.simulation import Simulation
 from sandbox.cloud.transport.message import Reply, Request, json_reply
-from sandbox.cloud.world.load import UnknownName, add_project
+from sandbox.cloud.variants import VARIANTS
+from sandbox.cloud.world.load import UnknownName, add_assessment, add_project, assessment_generator
 
 __all__ = ["Control"]
 
@@ -168,6 +169,27 @@ class Control:
         self._actions.change_settings(self._body(request, bodies.SettingsBody))
         return self._actions.settings()
 
+    @_route("GET", "/variants")
+    async def variants(self, request: Request) -> Any:  # noqa: ANN401 - JSON
+        """All variants with their value, their default and what speaks for each of their forms."""
+        del request
+        chosen = self._simulation.world.variants
+        return {
+            name: {
+                "behaviour": variant.behaviour,
+                "value": chosen[name],
+                "default": variant.default,
+                "values": dict(variant.values),
+            }
+            for name, variant in VARIANTS.items()
+        }
+
+    @_route("PATCH", "/variants")
+    async def choose_variants(self, request: Request) -> Any:  # noqa: ANN401 - JSON
+        """Choose values of variants by name."""
+        self._simulation.world.variants.choose(self._body(request, bodies.VariantsBody).root)
+        return {name: self._simulation.world.variants[name] for name in VARIANTS}
+
     @_route("POST", "/reset")
     async def reset(self, request: Request) -> Any:  # noqa: ANN401 - JSON
         """Restore the world of the file; registered issuers are kept."""
@@ -285,6 +307,43 @@ class Control:
         del request
         self._actions.remove_repository(name, project, repository)
         return {}
+
+    # --- assessments
+
+    @_route("GET", "/assessments")
+    async def assessments(self, request: Request) -> Any:  # noqa: ANN401 - JSON
+        """Assessments of all connectors: ?organization=&status=&limit=."""
+        query = request.query
+        limit = int(query.get("limit", _MOST_ENTRIES))
+        return self._actions.assessments(query.get("organization"), query.get("status"), limit)
+
+    @_route("POST", "/assessments")
+    async def add_assessment(self, request: Request) -> Any:  # noqa: ANN401 - JSON
+        """Add a finding or recommendation, in the format of the world file."""
+        return {"key": add_assessment(self._simulation.world, self._body(request, bodies.AssessmentBody)).key}
+
+    @_route("PATCH", "/assessments")
+    async def generate_assessments(self, request: Request) -> Any:  # noqa: ANN401 - JSON
+        """Replace what is generated, in the format of the world file."""
+        generator = assessment_generator(self._body(request, bodies.AssessmentGeneratorBody))
+        self._simulation.world.assessments.generate(generator)
+        return {}
+
+    @_route("PATCH", "/assessments/{key}")
+    async def resolve_assessment(self, request: Request, key: str) -> Any:  # noqa: ANN401 - JSON
+        """Resolve one, or take that back: generated ones too."""
+        self._actions.resolve_assessment(key, resolved=self._body(request, bodies.AssessmentChange).resolved)
+        return {}
+
+    @_route("DELETE", "/assessments/{key}")
+    async def remove_assessment(self, request: Request, key: str) -> Any:  # noqa: ANN401 - JSON
+        """Remove an explicit one at once, without a trace."""
+        del request
+        if not self._simulation.world.assessments.remove(key):
+            raise UnknownName(f"there is no explicit assessment {key!r}")
+        return {}
+
+    # --- connectors
 
     @_route("POST", "/connectors")
     async def add_connector(self, request: Request) -> Any:  # noqa: ANN401 - JSON

@@ -7,6 +7,7 @@ from typing import Any
 
 from sandbox.cloud.defender import operations
 from sandbox.cloud.defender.authorizations import ExchangeFailed, authorization_problem, exchange
+from sandbox.cloud.defender.evaluations import update_evaluations
 from sandbox.cloud.defender.model import SUCCEEDED_MESSAGE, Authorization, Configuration, Connector, Operation
 from sandbox.cloud.defender.onboarding import apply_inventory, offboard_all, schedule_discovery
 from sandbox.cloud.defender.operations import Failure, start_operation
@@ -83,6 +84,7 @@ def change_configuration(
         # A PATCH of other properties does not change the selection.
         if replace or change.names_inventory:
             apply_inventory(world, connector, moment)
+        update_evaluations(world, [connector], moment)
         return None
 
     def fail(moment: float, failure: Failure) -> None:
@@ -155,3 +157,4 @@ def authorize(world: World, connector: Connector, account_id: str, change: Chang
     _apply(configuration, change, replace=False)
     configuration.provisioning_state, configuration.status_message = "Succeeded", SUCCEEDED_MESSAGE
     apply_inventory(world, connector, now)
+    update_evaluations(world, [connector], now)

@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 from sandbox.cloud.defender.authorizations import accessible_organizations, authorization_problem, is_accessible
 from sandbox.cloud.defender.discovery import RUN_INTERVAL, scan
+from sandbox.cloud.defender.evaluations import update_evaluations
 from sandbox.cloud.defender.model import SUCCEEDED_MESSAGE, Configuration, Connector, OnboardedOrganization
 from sandbox.cloud.world.devops import CONTAINER_MAPPING_EXTENSION, Extension, Organization
 from sandbox.cloud.world.world import World
@@ -154,6 +155,7 @@ def schedule_discovery(world: World, connector: Connector) -> None:
 
 def run_discovery(world: World, connector: Connector, configuration: Configuration, now: float) -> None:
     """Run discovery: check the authorization, onboard new organizations with autoDiscovery, scan all."""
+    update_evaluations(world, [connector], now)
     problem = authorization_problem(world, configuration.authorization)
     if problem is not None:
         configuration.provisioning_state, configuration.status_message = "Failed", problem.status_message()

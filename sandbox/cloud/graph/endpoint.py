@@ -10,14 +10,18 @@ import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from sandbox.cloud.arm.authorization.rights import Rights
 from sandbox.cloud.arm.call import Call
 from sandbox.cloud.arm.errors import ArmError
+from sandbox.cloud.defender.model import Connector
 from sandbox.cloud.graph.errors import QueryError, semantic
-from sandbox.cloud.graph.query import Query, parse_query
+from sandbox.cloud.graph.query import Source, parse_query
 from sandbox.cloud.graph.quota import Quota
+from sandbox.cloud.graph.runtime import plain
+from sandbox.cloud.graph.stage import TypeFilter
 from sandbox.cloud.graph.tables import TABLES, GraphRow, Snapshot, scan_containers, scan_role_assignments
 from sandbox.cloud.transport.message import Reply, json_reply
 from sandbox.cloud.world.azure import Subscription
@@ -30,16 +34,25 @@ _MOST_BYTES = 16_777_216
 _KEPT_RESULTS = 8
 
 _READ_CONNECTOR = "Microsoft.Security/securityConnectors/read"
+_READ_ASSESSMENTS = "Microsoft.Security/assessments/read"
+_SECURITY_ROLES = ("Security Reader", "Security Admin")
 _READ_SUBSCRIPTION = "Microsoft.Resources/subscriptions/read"
-_READ_ASSIGNMENTS = "Microsoft.Authorization/roleAssignments/read"
+_READ_ROLES = "Microsoft.Authorization/roleAssignments/read"
 
 
 @dataclass(frozen=True, slots=True)
 class _Result:
-    """Rows of a query, stored for its next pages."""
+    """Rows of a query, stored for its next pages.
 
-    rows: list[dict[str, Any]]
-    query: Query
+    Attributes:
+        schema: the columns with their types.
+        rows: values in the order of the columns.
+        pageable: whether there are further pages: only if `id` is projected and the rows are ordered.
+    """
+
+    schema: dict[str, str]
+    rows: list[tuple[Any, ...]]
+    pageable: bool
 
 
 class ResourceGraph:
@@ -67,10 +80,12 @@ class ResourceGraph:
         key, result = self._stored_result(call, options)
         if result is None:
             result = await self._evaluate(call, body)
+        page = _page(options, call.world.settings.resource_graph_page_size, key, result)
+        if "$skipToken" in page:
             self._results[key] = result
-            while len(self._results) > _KEPT_RESULTS:
-                self._results.popitem(last=False)
-        reply = json_reply(_page(options, key, result), headers=headers)
+        while len(self._results) > _KEPT_RESULTS:
+            self._results.popitem(last=False)
+        reply = json_reply(page, headers=headers)
         if len(reply.body) > _MOST_BYTES:
             message = (
                 f"Response payload size is {len(reply.body)}, and has exceeded the limit of {_MOST_BYTES}. Please "
@@ -83,11 +98,13 @@ class ResourceGraph:
         text = body.get("query")
         if not isinstance(text, str) or not text.strip():
             raise semantic("The query is empty.")
-        query = parse_query(text, TABLES)
+        query = parse_query(text, TABLES, call.world.clock.wall())
         source = self._source(call, self._subscriptions(call, body.get("subscriptions")))
+        names = list(query.schema)
         # In a thread: a query over 100,000 rows would block all other requests.
-        rows = await asyncio.to_thread(query.run, source)
-        return _Result(rows, query)
+        rows = await asyncio.to_thread(lambda: [tuple(map(row.__getitem__, names)) for row in query.rows(source)])
+        paged = call.world.variants.is_chosen("resourceGraphPages", "skipToken")
+        return _Result(query.schema, rows, pageable=paged and "id" in query.schema and query.ordered)
 
     def _subscriptions(self, call: Call, requested: object) -> list[Subscription]:
         """Return the requested subscriptions, as far as they are in the tenant of the principal."""
@@ -107,7 +124,7 @@ class ResourceGraph:
             raise QueryError({"code": "NoValidSubscriptionsInQueryRequest", "message": message})
         return selected
 
-    def _source(self, call: Call, subscriptions: list[Subscription]) -> Callable[[str], Iterable[GraphRow]]:
+    def _source(self, call: Call, subscriptions: list[Subscription]) -> Source:
         """Return a function that gives the rows of a table as the principal may read them."""
         world, lag = call.world, call.world.settings.resource_graph_lag
         identifiers = {subscription.id for subscription in subscriptions}
@@ -118,7 +135,8 @@ class ResourceGraph:
             if connector.subscription_id in identifiers and may(world, call.principal, _READ_CONNECTOR, connector.id)
         ]
         moment = call.now - lag
-        snapshot = Snapshot(world, readable, moment, children=world.settings.resource_graph_children)
+        snapshot = Snapshot(world, readable, moment)
+        readable_keys = self._with_readable_assessments(call, readable)
 
         def at(action: str) -> list[Subscription]:
             return [
@@ -127,14 +145,30 @@ class ResourceGraph:
                 if may(world, call.principal, action, f"/subscriptions/{subscription.id}")
             ]
 
-        containers, assignments = at(_READ_SUBSCRIPTION), {subscription.id for subscription in at(_READ_ASSIGNMENTS)}
-        tables: dict[str, Callable[[], Iterable[GraphRow]]] = {
-            "resources": snapshot.connectors,
-            "securityresources": snapshot.children if world.settings.resource_graph_children else tuple,
-            "resourcecontainers": lambda: scan_containers(containers),
-            "authorizationresources": lambda: scan_role_assignments(world, assignments, moment),
+        containers, assignments = at(_READ_SUBSCRIPTION), {subscription.id for subscription in at(_READ_ROLES)}
+        has_children = world.settings.resource_graph_children
+        tables: dict[str, Callable[[TypeFilter], Iterable[GraphRow]]] = {
+            "resources": lambda _: snapshot.connectors(),
+            "securityresources": lambda admits_type: chain(
+                snapshot.children(admits_type) if has_children else (), snapshot.assessments(admits_type, readable_keys)
+            ),
+            "resourcecontainers": lambda _: scan_containers(containers),
+            "authorizationresources": lambda _: scan_role_assignments(world, assignments, moment),
         }
-        return lambda table: tables[table]()
+        return lambda table, admits_type: tables[table](admits_type)
+
+    def _with_readable_assessments(self, call: Call, connectors: list[Connector]) -> set[str]:
+        """Return the keys of the connectors whose assessments the principal may read."""
+        world, principal, rights = call.world, call.principal, self._rights
+        if world.variants.is_chosen("assessmentRows", "absent"):
+            return set()
+        by_role = world.variants.is_chosen("assessmentRights", "securityRoles")
+        return {
+            connector.key
+            for connector in connectors
+            if rights.allows(world, principal, _READ_ASSESSMENTS, connector.id)
+            and (not by_role or rights.has_role(world, principal, _SECURITY_ROLES, connector.id))
+        }
 
     def _stored_result(self, call: Call, options: _Options) -> tuple[str, _Result | None]:
         """Return the stored result of a skip token.
@@ -189,22 +223,20 @@ def _read_token(token: str) -> tuple[int, str]:
         raise QueryError({"code": "InvalidSkipToken", "message": "The skip token is invalid."}) from error
 
 
-def _page(options: _Options, key: str, result: _Result) -> dict[str, Any]:
-    """Return one page. Further pages exist only if `id` is projected and the rows are ordered."""
-    names = list(result.query.schema)
-    part = result.rows[options.skip : options.skip + options.top]
-    rows = [{name: row[name] for name in names} for row in part]
+def _page(options: _Options, page_size: int, key: str, result: _Result) -> dict[str, Any]:
+    """Return one page."""
+    part = result.rows[options.skip : options.skip + min(options.top, page_size)]
+    rows = [dict(zip(result.schema, map(plain, row), strict=True)) for row in part]
     following = options.skip + len(part)
     more = following < len(result.rows)
-    pageable = "id" in result.query.schema and result.query.ordered
     body: dict[str, Any] = {
         "totalRecords": len(result.rows),
         "count": len(rows),
-        "data": _as_table(rows, result.query.schema) if options.table else rows,
+        "data": _as_table(rows, result.schema) if options.table else rows,
         "facets": [],
-        "resultTruncated": "true" if more and not pageable else "false",
+        "resultTruncated": "true" if more and not result.pageable else "false",
     }
-    if more and pageable:
+    if more and result.pageable:
         token = json.dumps({"$id": key, "$skip": following})
         body["$skipToken"] = base64.b64encode(token.encode()).decode()
     return body

@@ -16,7 +16,7 @@ from sandbox.cloud.graph.errors import semantic, syntax
 from sandbox.cloud.graph.functions import FUNCTIONS
 from sandbox.cloud.graph.lexer import Token
 
-__all__ = ["Columns", "Expression", "Schema", "Tokens", "parse_expression", "text"]
+__all__ = ["Columns", "Expression", "Schema", "Tokens", "parse_arguments", "parse_expression", "text"]
 
 Schema = dict[str, str]
 
@@ -29,7 +29,7 @@ class Expression:
 
     Attributes:
         source: Python code of its value.
-        type: `string`, `long`, `real`, `bool`, `dynamic`, `datetime`.
+        type: `string`, `long`, `real`, `bool`, `dynamic`, `datetime`, `timespan`.
         name: default column name; empty for none.
         value: its value if it is constant.
     """
@@ -50,9 +50,15 @@ Columns = Mapping[str, Expression]
 
 
 class Tokens:
-    """A cursor over tokens."""
+    """A cursor over tokens.
 
-    def __init__(self, tokens: Sequence[Token]) -> None:
+    Args:
+        tokens: of the query.
+        wall: seconds since the epoch, for `now` and `ago`.
+    """
+
+    def __init__(self, tokens: Sequence[Token], wall: float = 0.0) -> None:
+        self.wall = wall
         self._tokens = tokens
         self._position = 0
 
@@ -143,6 +149,9 @@ def _comparison(tokens: Tokens, columns: Columns) -> Expression:
     if token.text in ("=~", "!~"):
         symbol = "==" if token.text == "=~" else "!="
         return Expression(f"({_folded(lhs)} {symbol} {_folded(rhs)})", "bool")
+    if token.text in ("==", "!=", "<>") and "string" in (lhs.type, rhs.type):
+        symbol = "==" if token.text == "==" else "!="
+        return Expression(f"({text(lhs)} {symbol} {text(rhs)})", "bool")
     if token.text in ("==", "!=", "<>"):
         negation = "" if token.text == "==" else "not "
         return Expression(f"({negation}equal({lhs.source}, {rhs.source}))", "bool")
@@ -184,7 +193,7 @@ def _word_comparison(tokens: Tokens, columns: Columns, lhs: Expression) -> Expre
 
 def _membership(tokens: Tokens, columns: Columns, lhs: Expression, *, folded: bool) -> str:
     tokens.expect("(")
-    members = _list(tokens, columns, ")")
+    members = parse_arguments(tokens, columns, ")")
     write = _folded if folded else text
     return f"({write(lhs)} in ({', '.join(write(member) for member in members)},))" if members else "False"
 
@@ -204,7 +213,12 @@ def _product(tokens: Tokens, columns: Columns) -> Expression:
 
 
 def _arithmetic(lhs: Expression, symbol: str, rhs: Expression) -> Expression:
-    kind = "real" if "real" in (lhs.type, rhs.type) else "long"
+    kinds = {lhs.type, rhs.type}
+    kind = "real" if "real" in kinds else "long"
+    if "datetime" in kinds:
+        kind = "timespan" if lhs.type == rhs.type else "datetime"
+    elif "timespan" in kinds:
+        kind = "timespan"
     return Expression(f"arithmetic({lhs.source}, {symbol!r}, {rhs.source})", kind)
 
 
@@ -225,11 +239,8 @@ def _postfix(tokens: Tokens, columns: Columns) -> Expression:
 
 def _primary(tokens: Tokens, columns: Columns) -> Expression:
     token = tokens.head
-    if token.kind == "string":
-        return constant(tokens.take().text, "string")
-    if token.kind == "number":
-        number = tokens.take().text
-        return constant(float(number), "real") if "." in number else constant(int(number), "long")
+    if token.kind in ("string", "number", "datetime", "timespan"):
+        return _literal(tokens.take())
     if tokens.accept("-"):
         inner = _primary(tokens, columns)
         if inner.constant and inner.type in ("long", "real"):
@@ -244,25 +255,36 @@ def _primary(tokens: Tokens, columns: Columns) -> Expression:
     return _name_or_call(tokens, columns)
 
 
+def _literal(token: Token) -> Expression:
+    if token.kind == "string":
+        return constant(token.text, "string")
+    if token.kind == "datetime":
+        return Expression(f"to_datetime({token.text.partition('(')[2][:-1].strip()!r})", "datetime")
+    if token.kind == "timespan":
+        return Expression(f"to_timespan({token.text!r})", "timespan")
+    return constant(float(token.text), "real") if "." in token.text else constant(int(token.text), "long")
+
+
 def _name_or_call(tokens: Tokens, columns: Columns) -> Expression:
     name = tokens.take().text
     if name in ("true", "false"):
         return constant(name == "true", "bool")
     if tokens.accept("("):
-        return _dynamic(tokens) if name == "dynamic" else _call(tokens, columns, name)
+        special = {"dynamic": _dynamic, "now": _now, "ago": _ago}.get(name)
+        return _call(tokens, columns, name) if special is None else special(tokens)
     if name not in columns:
         raise semantic(f"Failed to resolve scalar expression named '{name}'.")
     return columns[name]
 
 
 def _call(tokens: Tokens, columns: Columns, name: str) -> Expression:
-    arguments = _list(tokens, columns, ")")
+    arguments = parse_arguments(tokens, columns, ")")
     function = FUNCTIONS.get(name)
     if function is None:
         raise semantic(f"Unknown function: '{name}'.")
     if not function.takes(len(arguments)):
         raise semantic(f"{name}(): function expects {function.arity} argument(s).")
-    kind = function.type or _common([argument.type for argument in arguments[function.typed_from :]])
+    kind = function.type or _common(function.typed([argument.type for argument in arguments]))
     sources = [text(argument) if function.texts else argument.source for argument in arguments]
     column_name = arguments[0].name if name == "tostring" else ""
     return Expression(function.write(sources), kind, column_name)
@@ -273,20 +295,39 @@ def _common(kinds: Sequence[str]) -> str:
     return kinds[0] if len(set(kinds)) == 1 else "dynamic"
 
 
+def _now(tokens: Tokens) -> Expression:
+    """Parse the rest of `now()`: the time of the request."""
+    tokens.expect(")")
+    return Expression(f"moment({tokens.wall!r})", "datetime")
+
+
+def _ago(tokens: Tokens) -> Expression:
+    """Parse the rest of `ago(timespan)`."""
+    (span,) = parse_arguments(tokens, {}, ")") or [constant(None, "dynamic")]
+    if span.type != "timespan":
+        raise semantic("ago(): function expects 1 argument(s) of type timespan.")
+    return _arithmetic(Expression(f"moment({tokens.wall!r})", "datetime"), "-", span)
+
+
 def _dynamic(tokens: Tokens) -> Expression:
     """Parse a literal of type dynamic; only null and flat lists are supported."""
     if tokens.accept("null"):
         tokens.expect(")")
         return constant(None, "dynamic")
     tokens.expect("[")
-    items = _list(tokens, {}, "]")
+    items = parse_arguments(tokens, {}, "]")
     tokens.expect(")")
     if not all(item.constant for item in items):
         raise semantic("dynamic(): a literal must be constant.")
     return constant([item.value for item in items], "dynamic")
 
 
-def _list(tokens: Tokens, columns: Columns, end: str) -> list[Expression]:
+def parse_arguments(tokens: Tokens, columns: Columns, end: str) -> list[Expression]:
+    """Parse and compile expressions separated by commas, up to the symbol `end`.
+
+    Raises:
+        QueryError: invalid expression.
+    """
     items: list[Expression] = []
     if tokens.accept(end):
         return items

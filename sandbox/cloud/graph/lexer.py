@@ -15,7 +15,7 @@ class Token:
     """A token.
 
     Attributes:
-        kind: `name`, `string`, `number`, `symbol` or `end`.
+        kind: `name`, `string`, `number`, `datetime`, `timespan`, `symbol` or `end`.
         text: source text; for a string its value.
         line: from 1; `position` in the line from 0.
     """
@@ -30,6 +30,8 @@ _PATTERN = re.compile(
     r"""
     (?P<space>\s+|//[^\n]*)
   | (?P<string>@?'(?:[^'\\]|\\.)*'|@?"(?:[^"\\]|\\.)*")
+  | (?P<datetime>datetime\(\s*\d[^)\n]*\))
+  | (?P<timespan>\d+(?:\.\d+)?(?:ms|[dhms])\b)
   | (?P<number>\d+(?:\.\d+)?)
   | (?P<name>!?in~|[!$]?[A-Za-z_][A-Za-z0-9_]*(?:-(?:away|keep|rename|reorder|expand|series))?)
   | (?P<symbol>=~|!~|==|!=|<=|>=|<>|\.\.|[|()\[\]{},.;:=<>+*/%-])

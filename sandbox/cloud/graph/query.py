@@ -15,12 +15,12 @@ from sandbox.cloud.graph.errors import disallowed, semantic
 from sandbox.cloud.graph.expressions import Expression, Schema, Tokens, parse_expression
 from sandbox.cloud.graph.lexer import tokenize
 from sandbox.cloud.graph.runtime import rank
-from sandbox.cloud.graph.stage import Rows, Stage, Step
+from sandbox.cloud.graph.stage import Rows, Stage, Step, TypeFilter
 
 __all__ = ["Query", "Source", "parse_query"]
 
-Source = Callable[[str], Rows]
-"""Returns the rows of a table by its name in lower case."""
+Source = Callable[[str, TypeFilter], Rows]
+"""Returns the rows of a table by its name in lower case; rows of types that are not needed may be left out."""
 
 _Operator = Callable[[Rows, Source], Rows]
 
@@ -48,38 +48,37 @@ class Query:
     Attributes:
         table: in lower case.
         operators: in order.
+        admits_type: which types of rows the operators need.
         schema: columns of the result with their types.
         ordered: whether the result has an order.
     """
 
     table: str
     operators: tuple[_Operator, ...]
+    admits_type: TypeFilter
     schema: Schema
     ordered: bool
 
-    def run(self, source: Source) -> list[dict[str, Any]]:
-        """Return all rows of the result."""
-        return list(self.rows(source))
-
     def rows(self, source: Source) -> Rows:
         """Iterate over the rows of the result."""
-        rows = source(self.table)
+        rows = source(self.table, self.admits_type)
         for operator in self.operators:
             rows = operator(rows, source)
         return rows
 
 
-def parse_query(text: str, tables: dict[str, Schema]) -> Query:
+def parse_query(text: str, tables: dict[str, Schema], wall: float = 0.0) -> Query:
     """Parse and compile a query.
 
     Args:
         text: the query.
         tables: columns of each table, by name in lower case.
+        wall: time of the request, for `now` and `ago`.
 
     Raises:
         QueryError: invalid or unsupported query.
     """
-    tokens = Tokens(tokenize(text))
+    tokens = Tokens(tokenize(text), wall)
     query = _pipeline(tokens, tables)
     tokens.accept(";")
     if tokens.head.kind != "end":
@@ -95,11 +94,13 @@ def _pipeline(tokens: Tokens, tables: dict[str, Schema]) -> Query:
     if table.lower() not in tables:
         raise disallowed(table)
     builder = _Builder(tokens, dict(tables[table.lower()]), tables)
+    table_stage = builder.stage
     if begins_with_operator:
         builder.operator()
     while tokens.accept("|"):
         builder.operator()
-    return Query(table.lower(), tuple(builder.finish()), builder.schema, builder.ordered)
+    operators = tuple(builder.finish())
+    return Query(table.lower(), operators, table_stage.admits_type(), builder.schema, builder.ordered)
 
 
 class _Builder:
@@ -108,14 +109,14 @@ class _Builder:
     def __init__(self, tokens: Tokens, schema: Schema, tables: dict[str, Schema]) -> None:
         self._tokens = tokens
         self._tables = tables
-        self._stage = Stage(schema)
+        self.stage = Stage(schema)
         self._operators: list[_Operator] = []
         self.ordered = False
 
     @property
     def schema(self) -> Schema:
         """Columns after the operators so far."""
-        return self._stage.schema
+        return self.stage.schema
 
     def operator(self) -> None:
         """Compile the next operator.
@@ -139,36 +140,36 @@ class _Builder:
 
     def _close(self) -> None:
         """End the current stage, so that it yields complete rows."""
-        if not self._stage.empty:
-            self._push(self._stage.finish(), self._stage.schema)
+        if not self.stage.empty:
+            self._push(self.stage.finish(), self.stage.schema)
 
     def _push(self, step: Step, schema: Schema) -> None:
         self._operators.append(lambda rows, _: step(rows))
-        self._stage = Stage(schema)
+        self.stage = Stage(schema)
 
     # --- operators on single rows
 
     def _where(self) -> None:
-        condition = parse_expression(self._tokens, self._stage.columns)
+        condition = parse_expression(self._tokens, self.stage.columns)
         if condition.type not in ("bool", "dynamic"):
             raise semantic("where operator: expression must be of type boolean.")
-        self._stage.where(condition)
+        self.stage.where(condition)
 
     def _extend(self) -> None:
-        self._stage.extend(self._named_expressions())
+        self.stage.extend(self._named_expressions())
 
     def _project(self) -> None:
-        self._stage.project(self._named_expressions())
+        self.stage.project(self._named_expressions())
 
     def _project_away(self) -> None:
         dropped = self._column_names()
-        self._stage.keep([name for name in self.schema if name not in dropped])
+        self.stage.keep([name for name in self.schema if name not in dropped])
 
     def _named_expressions(self) -> list[tuple[str, Expression]]:
         columns: list[tuple[str, Expression]] = []
         while True:
             name = self._given_name()
-            expression = parse_expression(self._tokens, self._stage.columns)
+            expression = parse_expression(self._tokens, self.stage.columns)
             columns.append((name or expression.name or f"Column{len(columns) + 1}", expression))
             if not self._tokens.accept(","):
                 return columns
@@ -204,20 +205,20 @@ class _Builder:
         _refuse_dynamic(operator, {name: expression.type for name, expression in keys})
         schema = {name: expression.type for name, expression in keys}
         schema |= {name: aggregate.type for name, aggregate in aggregates}
-        self._push(self._stage.summarize(keys, aggregates), schema)
+        self._push(self.stage.summarize(keys, aggregates), schema)
         self.ordered = False
 
     def _aggregates(self) -> list[tuple[str, Aggregate]]:
         aggregates: list[tuple[str, Aggregate]] = []
         while True:
             name = self._given_name()
-            aggregate = parse_aggregate(self._tokens, self._stage.columns)
+            aggregate = parse_aggregate(self._tokens, self.stage.columns)
             aggregates.append((name or aggregate.name, aggregate))
             if not self._tokens.accept(","):
                 return aggregates
 
     def _distinct(self) -> None:
-        self._group([(name, self._stage.columns[name]) for name in self._column_names()], [], "distinct")
+        self._group([(name, self.stage.columns[name]) for name in self._column_names()], [], "distinct")
 
     def _count(self) -> None:
         self._group([], [("Count", Aggregate("0", ("{slot} += 1",), "long", "Count"))], "count")
@@ -242,13 +243,13 @@ class _Builder:
         self._tokens.expect("by")
         keys: list[tuple[str, bool]] = []
         while True:
-            expression = parse_expression(self._tokens, self._stage.columns)
+            expression = parse_expression(self._tokens, self.stage.columns)
             _refuse_dynamic("order", {expression.name or "expression": expression.type})
             direction = self._tokens.accept("asc", "desc")
             descending = direction is None or direction.text == "desc"
             keys.append((f"sort key {len(keys)}", descending))
             # The key becomes a temporary column, removed again after sorting.
-            self._stage.extend([(keys[-1][0], expression)])
+            self.stage.extend([(keys[-1][0], expression)])
             if self._tokens.accept("nulls"):
                 self._tokens.expect("last" if descending else "first")
             if not self._tokens.accept(","):
@@ -263,7 +264,7 @@ class _Builder:
             return ordered_rows
 
         self._push(sort, self.schema)
-        self._stage.keep(names)
+        self.stage.keep(names)
         self.ordered = True
 
     def _join(self) -> None:
@@ -282,7 +283,7 @@ class _Builder:
         left_schema = self.schema
         renamed = {name: _free_name(name, left_schema) for name in right.schema}
         self._operators.append(_join(kind, right, pairs, (list(left_schema), renamed)))
-        self._stage = Stage(
+        self.stage = Stage(
             {**left_schema, **{renamed[name]: column_type for name, column_type in right.schema.items()}}
         )
         self.ordered = False

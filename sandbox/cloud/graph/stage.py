@@ -6,6 +6,7 @@ Columns are local variables within a stage; only at its end a row becomes a dict
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -13,10 +14,14 @@ from sandbox.cloud.graph.aggregates import Aggregate
 from sandbox.cloud.graph.expressions import Expression, Schema
 from sandbox.cloud.graph.runtime import NAMES
 
-__all__ = ["Rows", "Stage", "Step"]
+__all__ = ["Rows", "Stage", "Step", "TypeFilter"]
 
 Rows = Iterable[dict[str, Any]]
 Step = Callable[[Rows], Rows]
+TypeFilter = Callable[[str], bool]
+"""Whether rows of a resource type are needed."""
+
+_COLUMN = re.compile(r"row\['(\w+)'\]")
 
 
 class Stage:
@@ -30,6 +35,7 @@ class Stage:
         self.columns = {name: Expression(f"row[{name!r}]", kind, name) for name, kind in schema.items()}
         self._lines: list[str] = []
         self._names = itertools.count()
+        self._conditions: list[str] = []
 
     @property
     def schema(self) -> Schema:
@@ -45,7 +51,20 @@ class Stage:
 
     def where(self, condition: Expression) -> None:
         """Keep only rows that satisfy the condition."""
+        # Only the conditions at the start concern the rows as the table gives them.
+        if len(self._conditions) == len(self._lines):
+            self._conditions.append(condition.source)
         self._lines.append(f"if not {condition.source}: continue")
+
+    def admits_type(self) -> TypeFilter:
+        """Return whether a row of a type may satisfy the conditions at the start of the stage.
+
+        Only conditions on the column `type` alone count, so that a table need not create rows of other types.
+        """
+        conditions = [source for source in self._conditions if set(_COLUMN.findall(source)) == {"type"}]
+        scope: dict[str, Any] = dict(NAMES)
+        expression = " and ".join(conditions) or "True"
+        return lambda kind: bool(eval(expression, scope, {"row": {"type": kind}}))  # noqa: S307 - as in _compile
 
     def extend(self, columns: list[tuple[str, Expression]]) -> None:
         """Add or replace columns; their expressions use the previous columns."""

@@ -11,8 +11,12 @@ from typing import Any
 
 from sandbox.cloud.arm.security import remediation
 from sandbox.cloud.clock import short_time
+from sandbox.cloud.defender.assessment_shape import AssessmentShape
+from sandbox.cloud.defender.assessments import Result
+from sandbox.cloud.defender.evaluations import connector_results, discovered_organizations
 from sandbox.cloud.defender.model import Configuration, Connector, OnboardedOrganization, OnboardedProject
 from sandbox.cloud.graph.expressions import Schema
+from sandbox.cloud.graph.stage import TypeFilter
 from sandbox.cloud.world.azure import RoleAssignment, Subscription
 from sandbox.cloud.world.devops import Project, repository_url
 from sandbox.cloud.world.world import World
@@ -42,6 +46,9 @@ TABLES: dict[str, Schema] = {
 }
 _EMPTY = {name: "" if kind == "string" else None for name, kind in _COLUMNS.items()}
 _DEVOPS = "microsoft.security/securityconnectors/devops"
+_ORGANIZATION = f"{_DEVOPS}/azuredevopsorgs"
+_CHILDREN = (_DEVOPS, _ORGANIZATION, f"{_ORGANIZATION}/projects", f"{_ORGANIZATION}/projects/repos")
+_ASSESSMENT = "microsoft.security/assessments"
 
 
 class GraphRow(dict[str, Any]):
@@ -65,24 +72,24 @@ class Snapshot:
         world: source of names, tenants and repositories.
         connectors: the connectors of the snapshot.
         moment: inner time; later discovery results are excluded.
-        children: whether there are rows for the children of connectors.
     """
 
-    def __init__(self, world: World, connectors: list[Connector], moment: float, *, children: bool) -> None:
+    def __init__(self, world: World, connectors: list[Connector], moment: float) -> None:
+        self._world = world
         self._moment = moment
         self._wall_of = world.clock.wall_of
         self._tenants = {subscription.id: subscription.tenant_id for subscription in world.subscriptions.values()}
-        self._entries = [
-            (connector, _reported(world, connector, moment) if children else []) for connector in connectors
-        ]
+        self._entries = [(connector, discovered_organizations(world, connector, moment)) for connector in connectors]
 
     def connectors(self) -> Iterator[GraphRow]:
         """Rows of table `resources`."""
         for connector, _ in self._entries:
             yield GraphRow("microsoft.security/securityconnectors", connector.id, self._connector(connector))
 
-    def children(self) -> Iterator[GraphRow]:
-        """Rows of table `securityresources`."""
+    def children(self, admits_type: TypeFilter) -> Iterator[GraphRow]:
+        """Rows of table `securityresources` for what is below a connector."""
+        if not any(admits_type(kind) for kind in _CHILDREN):
+            return
         for connector, organizations in self._entries:
             configuration = connector.configuration
             if configuration is None:
@@ -93,6 +100,35 @@ class Snapshot:
                 yield from self._organization_rows(
                     connector, f"{base}/azureDevOpsOrgs/{organization.name}", organization, projects
                 )
+
+    def assessments(self, admits_type: TypeFilter, readable: set[str]) -> Iterator[GraphRow]:
+        """Rows of table `securityresources` for assessments.
+
+        Args:
+            admits_type: which types the query needs.
+            readable: keys of the connectors whose assessments the principal may read.
+        """
+        if not admits_type(_ASSESSMENT):
+            return
+        world = self._world
+        moment = self._moment - world.settings.assessment_lag
+        shape = AssessmentShape(world.variants, lambda time: short_time(self._wall_of(time)))
+        for connector, organizations in self._entries:
+            if connector.key in readable:
+                for organization, result in connector_results(world, connector, organizations, moment):
+                    resource = shape.resource_id(connector, organization, result)
+                    make = partial(self._assessment, connector, result, (shape, resource))
+                    yield GraphRow(_ASSESSMENT, shape.assessment_id(resource, result), make)
+
+    def _assessment(
+        self, connector: Connector, result: Result, shape_and_resource: tuple[AssessmentShape, str], column: str
+    ) -> Any:  # noqa: ANN401 - any value of a row
+        if column == "properties":
+            shape, resource = shape_and_resource
+            return shape.properties(result, resource)
+        if column == "name":
+            return result.key
+        return _EMPTY[column] if column == "location" else self._common_column(connector, column)
 
     def _organization_rows(
         self,
@@ -191,25 +227,6 @@ class Snapshot:
             "provisioningStatusUpdateTimeUtc": short_time(self._wall_of(project.appears)),
             "provisioningState": "Succeeded",
         }
-
-
-_Reported = list[tuple[OnboardedOrganization, list[tuple[OnboardedProject, Project, int]]]]
-
-
-def _reported(world: World, connector: Connector, moment: float) -> _Reported:
-    """Return the discovered organizations and projects, with the number of discovered repositories."""
-    entries: _Reported = []
-    configuration = connector.configuration
-    for onboarded in [] if configuration is None else list(configuration.organizations.values()):
-        organization = world.organization(onboarded.name)
-        projects = []
-        for project in onboarded.discovered(moment):
-            source = None if organization is None else organization.project(project.name)
-            if source is not None:
-                reported = min(project.positions(moment), len(source.repositories))
-                projects.append((project, source, reported))
-        entries.append((onboarded, projects))
-    return entries
 
 
 def scan_containers(subscriptions: list[Subscription]) -> Iterator[GraphRow]:

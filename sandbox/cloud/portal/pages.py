@@ -6,9 +6,13 @@ from collections.abc import Iterable
 from html import escape
 from typing import Any
 
+from sandbox.cloud.defender.assessments import TITLES
 from sandbox.cloud.world.azure import REGIONS
 
-__all__ = ["dialog", "portal", "show_code"]
+__all__ = ["MOST_ASSESSMENTS", "dialog", "portal", "show_code"]
+
+MOST_ASSESSMENTS = 50
+"""Recommendations on the page."""
 
 _STYLE = """
 body{font-family:'Segoe UI',sans-serif;margin:0;color:#1b1b1b;background:#faf9f8}
@@ -42,13 +46,13 @@ def _form(action: str, label: str, fields: str = "", **hidden: str) -> str:
     return f'<form method="post" action="/portal/{action}">{inputs}{fields}<button>{escape(label)}</button></form>'
 
 
-def portal(world: dict[str, Any], problem: str | None) -> bytes:
-    """Return the main page: accounts, organizations, connectors."""
+def portal(world: dict[str, Any], assessments: list[dict[str, Any]], problem: str | None) -> bytes:
+    """Return the main page: accounts, organizations, connectors, recommendations."""
     complaint = f'<p class="error" role="alert">{escape(problem)}</p>' if problem else ""
     return _page(
         "Defender for Cloud – simulated portal",  # noqa: RUF001 - a dash between title and kind
         f"{complaint}<h2>Accounts</h2>{_accounts(world)}<h2>Azure DevOps organizations</h2>{_organizations(world)}"
-        f"<h2>Connectors</h2>{_connectors(world)}",
+        f"<h2>Connectors</h2>{_connectors(world)}<h2>Recommendations</h2>{_assessments(world, assessments)}",
     )
 
 
@@ -128,6 +132,32 @@ def _connectors(world: dict[str, Any]) -> str:
     return _table(("Connector", "State", "Authorized by", "Organizations", "Message"), rows) + _form(
         "environment", "Add environment", fields
     )
+
+
+def _assessments(world: dict[str, Any], assessments: list[dict[str, Any]]) -> str:
+    rows = []
+    for assessment in assessments[:MOST_ASSESSMENTS]:
+        resource = "/".join(filter(None, (assessment[name] for name in ("organization", "project", "repository"))))
+        healthy = assessment["status"] == "Healthy"
+        action = _form(
+            "resolve", "Reopen" if healthy else "Resolve", key=assessment["key"], resolved=str(not healthy).lower()
+        )
+        cells = (assessment["title"], assessment["severity"], assessment["category"], assessment["status"])
+        rows.append((escape(resource), *map(escape, cells), action))
+    more = f"<p>The first {MOST_ASSESSMENTS}.</p>" if len(assessments) > MOST_ASSESSMENTS else ""
+    names = [organization["name"] for organization in world["organizations"]]
+    organizations = "".join(f"<option>{escape(name)}</option>" for name in names)
+    categories = "".join(f"<option>{escape(category)}</option>" for category in TITLES)
+    fields = (
+        f'<select name="organization" title="organization">{organizations}</select>'
+        '<input name="project" placeholder="project"><input name="repository" placeholder="repository">'
+        '<input name="title" placeholder="title" required>'
+        '<select name="severity" title="severity"><option>Critical</option><option selected>High</option>'
+        "<option>Medium</option><option>Low</option></select>"
+        f'<select name="category" title="category, empty for a posture recommendation">{categories}</select>'
+    )
+    table = _table(("Resource", "Recommendation", "Severity", "Category", "Status", ""), rows)
+    return table + more + _form("assessment", "Add recommendation", fields)
 
 
 def dialog(account: str, connectors: list[str]) -> bytes:

@@ -12,6 +12,7 @@ from sandbox.cloud.control.actions import ActionError, Actions
 from sandbox.cloud.control.bodies import (
     AccessBody,
     AccountBody,
+    AssessmentBody,
     ConnectorBody,
     ConnectorChange,
     OrganizationBody,
@@ -21,7 +22,7 @@ from sandbox.cloud.defender.authorizations import CODE_LIFETIME
 from sandbox.cloud.portal import pages
 from sandbox.cloud.simulation import Simulation
 from sandbox.cloud.transport.message import Reply, Request
-from sandbox.cloud.world.load import UnknownName
+from sandbox.cloud.world.load import UnknownName, add_assessment
 
 __all__ = ["Portal"]
 
@@ -45,6 +46,8 @@ class Portal:
             "policy": self._policy,
             "organization": self._add_organization,
             "environment": self._add_environment,
+            "assessment": self._add_assessment,
+            "resolve": self._resolve_assessment,
         }
 
     async def handle(self, request: Request) -> Reply:
@@ -53,7 +56,8 @@ class Portal:
         if segments[:1] != ["portal"]:
             return Reply(302, headers={"Location": "/portal"}) if not segments else Reply(404)
         if request.method == "GET" and len(segments) == 1:
-            page = pages.portal(self._actions.summary(), request.query.get("problem"))
+            assessments = self._actions.assessments(limit=pages.MOST_ASSESSMENTS + 1)
+            page = pages.portal(self._actions.summary(), assessments, request.query.get("problem"))
             return Reply(200, page, dict(_HTML))
         try:
             if request.method == "GET" and segments[1:] == ["authorize"]:
@@ -127,6 +131,15 @@ class Portal:
             "autoDiscovery": "Disabled" if names else "Enabled",
         }
         self._actions.add_connector(ConnectorBody.model_validate(spec))
+        return _back()
+
+    def _add_assessment(self, form: _Form) -> Reply:
+        spec = {name: value for name, value in form.items() if value}
+        add_assessment(self._simulation.world, AssessmentBody.model_validate(spec))
+        return _back()
+
+    def _resolve_assessment(self, form: _Form) -> Reply:
+        self._actions.resolve_assessment(form.get("key", ""), resolved=form.get("resolved") == "true")
         return _back()
 
 

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-__all__ = ["REGIONS", "ROLE_DEFINITIONS", "Policy", "ResourceGroup", "RoleAssignment", "RoleDefinition", "Subscription"]
+__all__ = [
+    "CSPM_EXTENSIONS",
+    "REGIONS",
+    "ROLE_DEFINITIONS",
+    "Policy",
+    "ResourceGroup",
+    "RoleAssignment",
+    "RoleDefinition",
+    "Subscription",
+]
 
 REGIONS = (
     "eastasia",
@@ -18,6 +27,16 @@ REGIONS = (
     "centralus",
 )
 """Regions of DevOps security."""
+
+
+CSPM_EXTENSIONS = (
+    "SensitiveDataDiscovery",
+    "ContainerRegistriesVulnerabilityAssessments",
+    "AgentlessDiscoveryForKubernetes",
+    "AgentlessVmScanning",
+    "EntraPermissionsManagement",
+)
+"""Extensions of the plan Defender CSPM."""
 
 
 @dataclass(slots=True)
@@ -53,6 +72,8 @@ class Subscription:
         providers: registered resource provider namespaces, in lower case.
         resource_groups: by name in lower case.
         defender_cspm: whether the plan Defender CSPM is on (pull request annotations need it).
+        cspm_extensions: the extensions of that plan that are on.
+        cspm_enabled_at: inner time at which the plan was turned on.
     """
 
     id: str
@@ -62,6 +83,8 @@ class Subscription:
     resource_groups: dict[str, ResourceGroup] = field(default_factory=dict)
     policies: list[Policy] = field(default_factory=list)
     defender_cspm: bool = True
+    cspm_extensions: set[str] = field(default_factory=lambda: set(CSPM_EXTENSIONS))
+    cspm_enabled_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

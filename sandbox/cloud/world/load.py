@@ -8,8 +8,10 @@ from pathlib import Path
 import yaml
 
 from sandbox.cloud.clock import Clock
+from sandbox.cloud.defender.assessments import Assessment, AssessmentGenerator
 from sandbox.cloud.defender.configurations import Change, authorize
 from sandbox.cloud.defender.model import Connector
+from sandbox.cloud.variants import Variants
 from sandbox.cloud.world.azure import ROLE_DEFINITIONS, Policy, ResourceGroup, RoleAssignment, Subscription
 from sandbox.cloud.world.devops import (
     DevOpsGroup,
@@ -24,6 +26,8 @@ from sandbox.cloud.world.directory import Account, Application, AppSecret, Feder
 from sandbox.cloud.world.schema import (
     AccountSpec,
     ApplicationSpec,
+    AssessmentGeneratorSpec,
+    AssessmentSpec,
     ConnectorSpec,
     GenerateSpec,
     OrganizationSpec,
@@ -36,10 +40,12 @@ from sandbox.cloud.world.world import Settings, World
 __all__ = [
     "DEFAULT_WORLD",
     "UnknownName",
+    "add_assessment",
     "add_connector",
     "add_organization",
     "add_project",
     "add_subscription",
+    "assessment_generator",
     "build",
     "read_world_file",
 ]
@@ -66,7 +72,8 @@ def build(spec: WorldFile, clock: Clock) -> World:
         UnknownName: a reference to an unknown name.
     """
     settings = spec.settings.model_dump(exclude={"seed"})
-    world = World(clock, Settings(**settings), rng=random.Random(spec.settings.seed))  # noqa: S311 - not secret
+    generator = random.Random(spec.settings.seed)  # noqa: S311 - not secret
+    world = World(clock, Settings(**settings), variants=Variants(spec.variants), rng=generator)
     for tenant in spec.tenants:
         world.directory.tenants[tenant.id.lower()] = Tenant(tenant.id.lower(), tenant.name, tenant.domain)
     for account in spec.accounts:
@@ -82,10 +89,18 @@ def build(spec: WorldFile, clock: Clock) -> World:
         add_organization(world, organization)
     if spec.generate is not None:
         _generate(world, spec.generate)
+    _add_assessments(world, spec)
     for connector in spec.connectors:
         add_connector(world, connector)
     world.update_history_retention()
     return world
+
+
+def _add_assessments(world: World, spec: WorldFile) -> None:
+    for assessment in spec.assessments:
+        add_assessment(world, assessment)
+    if spec.generate_assessments is not None:
+        world.assessments.generate(assessment_generator(spec.generate_assessments))
 
 
 def _tenant_id(world: World, name: str) -> str:
@@ -185,6 +200,8 @@ def add_subscription(world: World, spec: SubscriptionSpec) -> None:
             for group in spec.resource_groups
         },
         defender_cspm=spec.defender_cspm,
+        cspm_extensions=set(spec.cspm_extensions),
+        cspm_enabled_at=world.clock.now(),
     )
     scope = f"/subscriptions/{subscription.id}"
     subscription.policies = [
@@ -243,6 +260,31 @@ def add_project(organization: Organization, spec: ProjectSpec) -> Project:
         project.repositories.explicit.append(Repository(project.id, **described))
     organization.projects[spec.name.lower()] = project
     return project
+
+
+def assessment_generator(spec: AssessmentGeneratorSpec) -> AssessmentGenerator:
+    """Return the generator that a file or a request describes."""
+    return AssessmentGenerator(**spec.model_dump(exclude_none=True))
+
+
+def add_assessment(world: World, spec: AssessmentSpec) -> Assessment:
+    """Add an explicit assessment.
+
+    Raises:
+        UnknownName: its organization, project or repository does not exist.
+    """
+    organization = world.organization(spec.organization)
+    if organization is None:
+        raise UnknownName(f"there is no organization {spec.organization!r}")
+    project = organization.project(spec.project) if spec.project else None
+    if project is None and (spec.project or spec.repository):
+        raise UnknownName(f"there is no project {spec.project!r} in {spec.organization!r}")
+    if project is not None and spec.repository and project.repositories.position(spec.repository) is None:
+        raise UnknownName(f"there is no repository {spec.repository!r} in {spec.project!r}")
+    values = spec.model_dump(exclude={"after"})
+    assessment = Assessment(**values, delay=spec.after, added_at=world.clock.now())
+    world.assessments.add(assessment)
+    return assessment
 
 
 def add_connector(world: World, spec: ConnectorSpec) -> Connector:

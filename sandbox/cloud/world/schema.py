@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from sandbox.cloud.models import CamelModel
+from sandbox.cloud.variants import Variants
+from sandbox.cloud.world.azure import CSPM_EXTENSIONS
 from sandbox.cloud.world.devops import License
 from sandbox.cloud.world.directory import ConditionalAccess
 
@@ -108,6 +110,7 @@ class SubscriptionSpec(CamelModel):
     resource_groups: list[ResourceGroupSpec] = Field(default_factory=list)
     policies: list[PolicySpec] = Field(default_factory=list)
     defender_cspm: bool = True
+    cspm_extensions: list[str] = Field(default_factory=lambda: list(CSPM_EXTENSIONS))
 
 
 class RoleAssignmentSpec(CamelModel):
@@ -213,6 +216,54 @@ class GenerateSpec(CamelModel):
     repositories: int = 0
 
 
+class AssessmentSpec(CamelModel):
+    """A recommendation or finding: of a repository, of a project, or of an organization.
+
+    Attributes:
+        tail: what follows in the id of its resource, such as `serviceConnections/azure`.
+        category: `ExposedSecrets`, `CodeVulnerabilities`, `SoftwareUpdate`, `IacVulnerabilities`, `ApiVulnerabilities`;
+            empty for a posture recommendation.
+        status: `Unhealthy`, `Healthy` or `NotApplicable`.
+        after: seconds of inner time after the first evaluation of its project.
+    """
+
+    organization: str
+    project: str = ""
+    repository: str = ""
+    tail: str = ""
+    key: str = ""
+    title: str
+    severity: str = "High"
+    category: str = ""
+    status: str = "Unhealthy"
+    additional_data: dict[str, str] = Field(default_factory=dict)
+    after: float = Field(default=0.0, ge=0)
+
+
+class AssessmentGeneratorSpec(CamelModel):
+    """Generated assessments of each discovered repository; see `assessments.AssessmentGenerator`.
+
+    `severities`, `categories` and `statuses` give the weight of each value.
+    """
+
+    per_repository: float = Field(default=0.0, ge=0, le=1000)
+    posture: bool = True
+    severities: dict[str, int] | None = None
+    categories: dict[str, int] | None = None
+    statuses: dict[str, int] | None = None
+    arrival: float = Field(default=0.0, ge=0)
+    churn: float = Field(default=0.0, ge=0, le=1)
+    seed: int = 7
+
+    @field_validator("severities", "categories", "statuses")
+    @classmethod
+    def check_weights(cls, weights: dict[str, int] | None) -> dict[str, int] | None:
+        """Check that at least one weight is positive and none negative."""
+        if weights is not None and (min(weights.values(), default=0) < 0 or not sum(weights.values())):
+            raise ValueError("weights must not be negative, and one must be positive")
+        return weights
+
+
 class SettingsSpec(CamelModel):
     """Switches of the world; see `world.Settings`."""
 
@@ -220,6 +271,8 @@ class SettingsSpec(CamelModel):
     resource_graph_lag: float = 0.0
     read_after_write_lag: float = 0.0
     resource_graph_children: bool = True
+    resource_graph_page_size: int = Field(default=1000, ge=1, le=1000)
+    assessment_lag: float = Field(default=0.0, ge=0)
     access_token_lifetime: int = 3599
     seed: int = 7
 
@@ -236,7 +289,17 @@ class WorldFile(CamelModel):
     organizations: list[OrganizationSpec] = Field(default_factory=list)
     connectors: list[ConnectorSpec] = Field(default_factory=list)
     generate: GenerateSpec | None = None
+    assessments: list[AssessmentSpec] = Field(default_factory=list)
+    generate_assessments: AssessmentGeneratorSpec | None = None
+    variants: dict[str, str] = Field(default_factory=dict)
     settings: SettingsSpec = SettingsSpec()
+
+    @field_validator("variants")
+    @classmethod
+    def check_variants(cls, choices: dict[str, str]) -> dict[str, str]:
+        """Check that the variants and their values exist."""
+        Variants(choices)
+        return choices
 
     @classmethod
     def parse(cls, document: Any) -> WorldFile:  # noqa: ANN401 - whatever YAML gives

@@ -6,7 +6,9 @@ import random
 from dataclasses import dataclass, field
 
 from sandbox.cloud.clock import Clock
+from sandbox.cloud.defender.assessments import Assessments
 from sandbox.cloud.defender.model import Connector, LegacyCode, Operation
+from sandbox.cloud.variants import Variants
 from sandbox.cloud.world.azure import RoleAssignment, Subscription
 from sandbox.cloud.world.devops import Member, Organization
 from sandbox.cloud.world.directory import Directory
@@ -26,6 +28,8 @@ class Settings:
         resource_graph_lag: delay of Resource Graph in seconds of inner time.
         read_after_write_lag: seconds of inner time during which a GET returns the state before a write.
         resource_graph_children: whether Resource Graph has rows for the children of connectors.
+        resource_graph_page_size: most rows of a page, to have several pages with few rows.
+        assessment_lag: additional delay of assessments in Resource Graph, in seconds of inner time.
         access_token_lifetime: seconds.
     """
 
@@ -33,6 +37,8 @@ class Settings:
     resource_graph_lag: float = 0.0
     read_after_write_lag: float = 0.0
     resource_graph_children: bool = True
+    resource_graph_page_size: int = 1000
+    assessment_lag: float = 0.0
     access_token_lifetime: int = 3599
 
 
@@ -44,6 +50,7 @@ class World:
         organizations, connectors: by name, or id, in lower case.
         claims: key of the connector that has onboarded an organization, by (tenant id, organization in lower case).
         removed: memberships removed by the control interface, for restoring, by (organization id, object id).
+        variants: the chosen form of what is inferred.
         revoked: wall time at which an account's legacy authorizations were revoked, by object id.
         version: number of role assignment changes, to invalidate cached access decisions.
         rng: seeded source of randomness, so that runs are reproducible.
@@ -59,6 +66,8 @@ class World:
     claims: dict[tuple[str, str], str] = field(default_factory=dict)
     operations: dict[str, Operation] = field(default_factory=dict)
     codes: dict[str, LegacyCode] = field(default_factory=dict)
+    assessments: Assessments = field(default_factory=Assessments)
+    variants: Variants = field(default_factory=Variants)
     removed: dict[tuple[str, str], Member] = field(default_factory=dict)
     revoked: dict[str, float] = field(default_factory=dict)
     usage: Usage = field(default_factory=Usage)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from functools import lru_cache
 
 from sandbox.cloud.arm.errors import ArmError
@@ -53,6 +54,13 @@ class Rights:
                 f"{key[2]}/".startswith(f"{assigned}/") and _grants(role, action) for assigned, role in roles
             )
         return decision
+
+    def has_role(self, world: World, principal: Principal, names: Collection[str], scope: str) -> bool:
+        """Whether the principal, or one of its groups, holds one of these roles at or above the scope."""
+        return any(
+            f"{scope.lower()}/".startswith(f"{assigned}/") and role.name in names
+            for assigned, role in _roles_of(world, principal.object_id)
+        )
 
 
 def _roles_of(world: World, object_id: str) -> list[tuple[str, RoleDefinition]]:

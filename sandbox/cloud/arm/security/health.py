@@ -1,4 +1,4 @@
-"""Health reports and assessments: the types exist, but are empty for Azure DevOps connectors."""
+"""Health reports: the type exists, but is empty for Azure DevOps connectors."""
 
 from __future__ import annotations
 
@@ -21,5 +21,4 @@ def get(call: Call) -> Reply:
     Raises:
         ArmError: 404 ResourceNotFound.
     """
-    kind = "healthReports" if call.path.type.endswith("healthreports") else "assessments"
-    raise not_found(f"Microsoft.Security/{kind}/{call.name}", call.path.group)
+    raise not_found(f"Microsoft.Security/healthReports/{call.name}", call.path.group)

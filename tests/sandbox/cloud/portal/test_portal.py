@@ -156,3 +156,37 @@ async def test_an_environment_is_neither_added_twice_nor_by_a_blocked_account(di
         "POST", "/connectors", name="third", subscription=SUBSCRIPTION, resourceGroup=GROUP, account=ACCOUNT
     )
     assert refused.status == 400
+
+
+FINDING = {
+    "organization": "northwind",
+    "project": "traders",
+    "repository": "orders",
+    "title": "Unsafe <template>",
+    "severity": "Critical",
+    "category": "CodeVulnerabilities",
+}
+
+
+async def test_a_recommendation_is_added_resolved_and_reopened(direct: Direct) -> None:
+    await visit(direct, "POST", "/portal/environment", **ENVIRONMENT)
+    direct.move(24 * 3600)
+    added = await visit(direct, "POST", "/portal/assessment", **FINDING)
+    assert added.headers["Location"] == "/portal"
+    page = await portal_text(direct)
+    assert "Unsafe &lt;template&gt;" in page
+    assert "northwind/traders/orders" in page
+    (row,) = [row for row in await direct.control("GET", "/assessments") if row["title"] == FINDING["title"]]
+    for resolved, status in (("true", "Healthy"), ("false", "Unhealthy")):
+        await visit(direct, "POST", "/portal/resolve", key=row["key"], resolved=resolved)
+        (row,) = [row for row in await direct.control("GET", "/assessments") if row["title"] == FINDING["title"]]
+        assert row["status"] == status
+
+
+async def test_a_recommendation_needs_a_title_and_a_repository_that_exists(direct: Direct) -> None:
+    untitled = await visit(direct, "POST", "/portal/assessment", **{**FINDING, "title": ""})
+    assert "title" in unquote(untitled.headers["Location"])
+    nowhere = await visit(direct, "POST", "/portal/assessment", **{**FINDING, "repository": "nowhere"})
+    assert "there is no repository" in unquote(nowhere.headers["Location"])
+    unknown = await visit(direct, "POST", "/portal/resolve", key="nothing", resolved="true")
+    assert "there is no assessment" in unquote(unknown.headers["Location"])

@@ -1,0 +1,69 @@
+"""GET the plan Defender CSPM of a subscription: `Microsoft.Security/pricings/CloudPosture`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sandbox.cloud.arm.call import Call
+from sandbox.cloud.arm.errors import ArmError, not_found
+from sandbox.cloud.clock import azure_time
+from sandbox.cloud.transport.message import Reply, json_reply
+from sandbox.cloud.world.azure import CSPM_EXTENSIONS
+
+__all__ = ["get", "list_all"]
+
+_TYPE = "Microsoft.Security/pricings"
+_PLAN = "CloudPosture"
+_EXTENSIONS_SINCE = "2023-01-01"
+_COVERAGE_SINCE = "2024-01-01"
+
+
+def get(call: Call) -> Reply:
+    """GET one.
+
+    Raises:
+        ArmError: 404: another plan, or the subscription is not registered.
+    """
+    _check_scope(call)
+    if call.name.lower() != _PLAN.lower():
+        raise not_found(f"{_TYPE}/{call.name}", call.path.group)
+    return json_reply(_render(call))
+
+
+def list_all(call: Call) -> Reply:
+    """GET the collection: the only simulated plan.
+
+    Raises:
+        ArmError: 404: the subscription is not registered.
+    """
+    _check_scope(call)
+    return json_reply({"value": [_render(call)]})
+
+
+def _check_scope(call: Call) -> None:
+    if call.path.scope.count("/") != len(("", "subscriptions", "id")) - 1:
+        raise not_found(f"{_TYPE}/{_PLAN}", call.path.group)
+    if "microsoft.security" not in call.subscription.providers:
+        message = "Please register to Microsoft.Security in order to view your security status"
+        raise ArmError(404, "Subscription Not Registered", message)
+
+
+def _render(call: Call) -> dict[str, Any]:
+    subscription, enabled = call.subscription, call.subscription.defender_cspm
+    properties: dict[str, Any] = {
+        "pricingTier": "Standard" if enabled else "Free",
+        "freeTrialRemainingTime": "PT0S",
+    }
+    if call.api_version >= _EXTENSIONS_SINCE:
+        names = dict.fromkeys((*CSPM_EXTENSIONS, *sorted(subscription.cspm_extensions)))
+        properties["extensions"] = [
+            {"name": name, "isEnabled": str(enabled and name in subscription.cspm_extensions)} for name in names
+        ]
+    if call.api_version >= _COVERAGE_SINCE:
+        properties["enforce"] = "False"
+        properties["resourcesCoverageStatus"] = "FullyCovered" if enabled else "NotCovered"
+        if enabled:
+            wall = call.world.clock.wall_of(subscription.cspm_enabled_at)
+            properties["enablementTime"] = azure_time(wall)
+    identifier = f"/subscriptions/{subscription.id}/providers/{_TYPE}/{_PLAN}"
+    return {"id": identifier, "name": _PLAN, "type": _TYPE, "properties": properties}
