@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from defender_devops.cli.main import run
+from defender_devops.cli.main import run_command_line
 
 RunCommand = Callable[..., "CommandResult"]
 """Runs `defender-devops` with these arguments."""
@@ -34,7 +34,7 @@ def command_line(capsys: pytest.CaptureFixture[str]) -> Iterator[RunCommand]:
 
     def start(*arguments: str | Path) -> CommandResult:
         capsys.readouterr()
-        exit_code = run([str(argument) for argument in arguments])
+        exit_code = run_command_line([str(argument) for argument in arguments])
         return CommandResult(exit_code, *capsys.readouterr())
 
     try:

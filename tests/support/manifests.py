@@ -237,19 +237,19 @@ REFUSED = [
         "one both in names and in exclude, by case",
         connector("organizations: {names: [fabrikam], exclude: [sandbox, Fabrikam]}"),
         "spec.organizations.exclude",
-        "an organization stands both in names and in exclude: keep it in one of them",
+        "an organization is in names and in exclude: remove it from one of them",
     ),
     Refused(
         "one twice in names, by case",
         connector("organizations: {mode: Selected, names: [a, fabrikam, Fabrikam]}"),
         "spec.organizations.names",
-        "twice; upper and lower case are the same to Azure DevOps: remove one",
+        "more than once (names are case-insensitive): remove one",
     ),
     Refused(
         "one twice in exclude, by case",
         connector("organizations: {exclude: [SANDBOX, sandbox]}"),
         "spec.organizations.exclude",
-        "twice; upper and lower case are the same to Azure DevOps: remove one",
+        "more than once (names are case-insensitive): remove one",
     ),
     Refused(
         "an organization by its address",
@@ -523,8 +523,8 @@ class Change:
         return self.name
 
 
-_MOVE = "cannot be changed: a security connector cannot be moved. Delete this resource and create it again"
-_RENAME = "connectorName cannot be changed from contoso: a security connector cannot be renamed"
+_MOVE = "cannot be changed once the connector exists in Azure, which cannot move it. Delete this resource and create it"
+_RENAME = "connectorName cannot be changed from contoso once the connector exists in Azure, which cannot rename it"
 _ANOTHER = "cannot be changed: create another DevOpsOrganization instead"
 
 CREATED = "azure: {created: true}"

@@ -270,7 +270,7 @@ def test_a_change_of_an_immutable_field_is_refused_with_the_api_server_s_message
     relocated = scenario.manifest(azure={"location": "northeurope"}, **ADOPTED)
     result = run("plan", "-f", _file(tmp_path, relocated))
     assert result.exit_code == ExitCode.NOT_OK
-    assert "location cannot be changed: a security connector cannot be moved." in result.out
+    assert "location cannot be changed once the connector exists in Azure, which cannot move it." in result.out
 
 
 def test_a_new_connector_is_planned_before_its_code_exists(run: RunCommand, scenario: Scenario, tmp_path: Path) -> None:

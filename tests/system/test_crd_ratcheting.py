@@ -75,7 +75,7 @@ def test_what_is_not_touched_does_not_stand_in_the_way(kube: KubernetesClient, e
     ("spec", "sentence"),
     [
         ({"azure": {"location": "North Europe"}}, "location is the short name of a region"),
-        ({"organizations": {"names": ["b", "B"]}}, "names holds b twice"),
+        ({"organizations": {"names": ["b", "B"]}}, "names lists b more than once"),
         ({"organizations": {"exclude": ["b"]}}, "names is for mode Selected only"),
         ({"discovery": {"deadline": "2s"}}, "deadline must be a duration between 15m and 168h"),
     ],

@@ -83,7 +83,7 @@ def test_a_replacement_cannot_claim_that_nothing_exists_in_azure(kube: Kubernete
 
 
 def test_an_organization_that_stands_twice_is_named(kube: KubernetesClient) -> None:
-    with pytest.raises(ApiError, match="exclude holds Fabrikam twice"):
+    with pytest.raises(ApiError, match="exclude lists Fabrikam more than once"):
         create(kube, connector("organizations: {exclude: [a, Fabrikam, fabrikam]}"), dryRun="All")
 
 

@@ -90,7 +90,7 @@ def test_the_operator_works_where_only_the_proxy_reaches_anything(site: Site) ->
 
 
 def command_line(site: Site, *arguments: str) -> subprocess.CompletedProcess[str]:
-    script = f"import sys; from defender_devops.cli.main import run; sys.exit(run({list(arguments)!r}))"
+    script = f"import sys; from defender_devops.cli import main; sys.exit(main.run_command_line({list(arguments)!r}))"
     return subprocess.run(
         [sys.executable, "-c", script], env=site.environment, capture_output=True, text=True, check=False
     )

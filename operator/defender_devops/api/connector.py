@@ -244,8 +244,8 @@ def _immutable_in_azure(field: str) -> Rule:
     """
     return Rule(
         cel=f"self.spec.azure.{field} == oldSelf.spec.azure.{field} || !{_IN_AZURE_CEL}",
-        message=f"{field} cannot be changed: a security connector cannot be moved. Delete this resource and create it"
-        " again",
+        message=f"{field} cannot be changed once the connector exists in Azure, which cannot move it. Delete this"
+        " resource and create it again",
         field=f".spec.azure.{field}",
         reason="FieldValueForbidden",
     )
@@ -286,11 +286,12 @@ class AzureDevOpsConnector(ApiModel):
         *(_immutable_in_azure(field) for field in ("tenantId", "subscriptionId", "resourceGroup", "location")),
         Rule(
             cel=f"{_NAME_CEL.format('self')} == {_NAME_CEL.format('oldSelf')} || !{_IN_AZURE_CEL}",
-            message="connectorName cannot be changed: a security connector cannot be renamed. Delete this resource and"
-            " create it again",
+            message="connectorName cannot be changed once the connector exists in Azure, which cannot rename it. Delete"
+            " this resource and create it again",
             message_expression="'connectorName cannot be changed from ' + "
             + _NAME_CEL.format("oldSelf")
-            + " + ': a security connector cannot be renamed. Delete this resource and create it again'",
+            + " + ' once the connector exists in Azure, which cannot rename it. Delete this resource and create it"
+            " again'",
             field=".spec.azure.connectorName",
             reason="FieldValueForbidden",
         ),

@@ -28,10 +28,10 @@ def _folded(names: Iterable[str]) -> set[str]:
 def _unique(field: str) -> Rule:
     return Rule(
         cel="self.all(name, self.exists_one(other, other.lowerAscii() == name.lowerAscii()))",
-        message=f"{field} holds an organization twice; upper and lower case are the same to Azure DevOps: remove one",
+        message=f"{field} lists an organization more than once (names are case-insensitive): remove one",
         message_expression=(
-            f"'{field} holds ' + self.filter(name, !self.exists_one(other, other.lowerAscii() == name.lowerAscii()))[0]"
-            " + ' twice; upper and lower case are the same to Azure DevOps: remove one'"
+            f"'{field} lists ' + self.filter(name, !self.exists_one(other, other.lowerAscii() == name.lowerAscii()))[0]"
+            " + ' more than once (names are case-insensitive): remove one'"
         ),
         holds=lambda names: len(_folded(names)) == len(names),
     )
@@ -73,7 +73,7 @@ class Organizations(ApiModel):
         Rule(
             cel="!has(self.names) || !has(self.exclude) || "
             "!self.names.exists(name, self.exclude.exists(other, other.lowerAscii() == name.lowerAscii()))",
-            message="an organization stands both in names and in exclude: keep it in one of them",
+            message="an organization is in names and in exclude: remove it from one of them",
             holds=lambda organizations: _folded(organizations.names).isdisjoint(_folded(organizations.exclude)),
             field=".exclude",
         ),

@@ -16,7 +16,7 @@ from defender_devops.cli.exit_codes import CommandFailed, ExitCode, command_fail
 from defender_devops.errors import OperatorError
 from defender_devops.text import printable
 
-__all__ = ["complete_for_kubectl", "main", "run"]
+__all__ = ["complete_for_kubectl", "main", "run_command_line"]
 
 _PLUGIN: Final = "kubectl-defender_devops"
 """File name of the kubectl plugin: an underscore stands for a hyphen in the command."""
@@ -27,7 +27,7 @@ _EXTRA: Final = ("rich", "typer")
 def main() -> None:
     """Run the command in sys.argv and exit."""
     program = "kubectl defender-devops" if Path(sys.argv[0]).name.startswith(_PLUGIN) else "defender-devops"
-    exit_code = run(sys.argv[1:] or ["--help"], program)
+    exit_code = run_command_line(sys.argv[1:] or ["--help"], program)
     try:
         sys.stdout.flush()
     except BrokenPipeError:
@@ -46,7 +46,7 @@ def complete_for_kubectl() -> None:
     sys.exit(kubectl_completion.complete_for_kubectl(sys.argv[1:]))
 
 
-def run(arguments: list[str], program: str = "defender-devops") -> int:
+def run_command_line(arguments: list[str], program: str = "defender-devops") -> int:
     """Run one command, report an error in one line, and return the exit status."""
     if missing := _missing_libraries():
         libraries = " and ".join(missing)

@@ -12,7 +12,7 @@ from defender_devops.cli.inputs.connector_inputs import ConnectorInput, build_in
 from defender_devops.cli.inputs.manifest_files import Manifest, Manifests, read_manifests
 from defender_devops.cli.inputs.observation import Observation
 from defender_devops.cli.plan.changes import Change
-from defender_devops.cli.plan.plan_result import PlanResult, build_plan
+from defender_devops.cli.plan.plan_result import PlanResult, build_plan_result
 from tests.support.manifests import connector, merge, organization
 from tests.unit.reconcile.builder import NOW, UID, snapshot
 from tests.unit.reconcile.cases import CODE, FRESH, OBSERVE
@@ -25,13 +25,13 @@ def plan_for(*world: str, live: bool = True, notes: tuple[str, ...] = ()) -> Pla
     """Return the plan for a world of `tests.unit.reconcile.builder`."""
     state = snapshot(*world)
     item = ConnectorInput(state.connector, state.organizations, live={} if live else None)
-    return build_plan(item, Observation(state, notes), NOW)
+    return build_plan_result(item, Observation(state, notes), NOW)
 
 
 def deletion_of(*world: str) -> PlanResult:
     state = snapshot(*world)
     item = input_as_deleted(ConnectorInput(state.connector, state.organizations, live={}), NOW)
-    return build_plan(item, Observation(replace(state, connector=item.connector)), NOW)
+    return build_plan_result(item, Observation(replace(state, connector=item.connector)), NOW)
 
 
 def test_nothing_would_change_if_azure_is_up_to_date() -> None:

@@ -1,7 +1,7 @@
 """The meaning of Azure's error codes: one table, whose rules have the class of an error and its message.
 
 Sources: https://learn.microsoft.com/azure/azure-resource-manager/troubleshooting/common-deployment-errors and the
-responses of Microsoft.Security and Resource Graph. docs/errors.md is generated from it.
+responses of Microsoft.Security and Resource Graph. docs/reference/errors.md is generated from it.
 """
 
 from __future__ import annotations

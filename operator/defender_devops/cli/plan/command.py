@@ -17,7 +17,7 @@ from defender_devops.cli.inputs.observation import observe
 from defender_devops.cli.local_clients import LocalClients, open_local_clients
 from defender_devops.cli.output import Format, Line, emit, print_lines, print_note
 from defender_devops.cli.plan.changes import Change
-from defender_devops.cli.plan.plan_result import PlanResult, build_plan
+from defender_devops.cli.plan.plan_result import PlanResult, build_plan_result
 from defender_devops.errors import KubernetesNotFound, KubernetesRefused, OperatorError
 
 __all__ = ["PlanOptions", "run_plan"]
@@ -81,7 +81,7 @@ async def _plan(
         if refused is not None:
             return PlanResult(item.key, refused=refused)
         arm = clients.arm(item.connector.spec.azure.tenant_id)
-        result = build_plan(item, await observe(item, context, arm, now), now)
+        result = build_plan_result(item, await observe(item, context, arm, now), now)
     except OperatorError as error:
         failure = command_failure(error)
         return CommandFailed(f"{item.key}: {failure.message}", failure.exit_code)

@@ -27,7 +27,7 @@ from defender_devops.reconcile.plan.plan import plan
 from defender_devops.reconcile.report.authorization_conditions import authorized
 from defender_devops.reconcile.report.azure_conditions import provisioned
 
-__all__ = ["PlanResult", "Step", "build_plan"]
+__all__ = ["PlanResult", "Step", "build_plan_result"]
 
 _RESOURCE_ACTIONS: Final = (CreateOrganization, DeleteOrganization, ReleaseOrganization, RestoreOrganization)
 
@@ -81,7 +81,7 @@ class PlanResult:
         return f"{number} change{'s' if number > 1 else ''} in Azure."
 
 
-def build_plan(item: ConnectorInput, observation: Observation, now: datetime) -> PlanResult:
+def build_plan_result(item: ConnectorInput, observation: Observation, now: datetime) -> PlanResult:
     """Plan as the operator does, and describe the plan."""
     snapshot, connector = observation.snapshot, item.connector
     assessment = assess(snapshot)

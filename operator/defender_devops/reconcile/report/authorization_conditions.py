@@ -13,7 +13,7 @@ from defender_devops.reconcile.report.condition_result import (
     QUOTED_MAX,
     ConditionResult,
     not_checked,
-    previous_result,
+    previous_condition_result,
 )
 
 __all__ = ["authorized", "how_to_authorize", "reauth_required", "signed_in"]
@@ -178,7 +178,7 @@ def reauth_required(
         sign_in: the result for SignedIn; None if the previous condition stays.
     """
     conditions = assessment.connector.status.conditions
-    authorization = authorization or previous_result(conditions, ConditionType.AUTHORIZED)
+    authorization = authorization or previous_condition_result(conditions, ConditionType.AUTHORIZED)
     sign_in_loss = _sign_in_loss(assessment, sign_in)
     if authorization is not None and authorization.status == "False":
         is_loss = authorization.reason == Reason.AUTHORIZATION_LOST
@@ -202,7 +202,7 @@ def _sign_in_loss(assessment: Assessment, sign_in: ConditionResult | None) -> Co
     if sign_in is not None:
         is_lost = assessment.snapshot.sign_in is not None and assessment.snapshot.sign_in.is_lost
     else:
-        sign_in = previous_result(status.conditions, ConditionType.SIGNED_IN)
+        sign_in = previous_condition_result(status.conditions, ConditionType.SIGNED_IN)
         is_lost = status.sign_in is not None and status.sign_in.tenant_id is not None
     if sign_in is None or not is_lost:
         return None

@@ -25,11 +25,11 @@ __all__ = [
     "OPERATOR_FAILURE_REASONS",
     "QUOTED_MAX",
     "ConditionResult",
-    "apply_results",
+    "apply_condition_results",
     "list_names",
     "mark_result",
     "not_checked",
-    "previous_result",
+    "previous_condition_result",
     "result_of_failure",
 ]
 
@@ -75,7 +75,7 @@ def not_checked(message: str = "Not evaluated yet.") -> ConditionResult:
     return ConditionResult("Unknown", Reason.NOT_CHECKED, message)
 
 
-def previous_result(conditions: Iterable[Condition], kind: str) -> ConditionResult | None:
+def previous_condition_result(conditions: Iterable[Condition], kind: str) -> ConditionResult | None:
     """Return what a condition says in status, or None if it is missing."""
     condition = find_condition(conditions, kind)
     if condition is None:
@@ -83,7 +83,7 @@ def previous_result(conditions: Iterable[Condition], kind: str) -> ConditionResu
     return ConditionResult(condition.status, condition.reason, condition.message)
 
 
-def apply_results(conditions: Conditions, results: Results, generation: int, now: datetime) -> Conditions:
+def apply_condition_results(conditions: Conditions, results: Results, generation: int, now: datetime) -> Conditions:
     """Set a condition for each result.
 
     Args:

@@ -13,7 +13,7 @@ from defender_devops.reconcile.plan.deletion import is_deletion_blocked
 from defender_devops.reconcile.report.condition_result import (
     OPERATOR_FAILURE_REASONS,
     ConditionResult,
-    apply_results,
+    apply_condition_results,
     mark_result,
     result_of_failure,
 )
@@ -42,7 +42,9 @@ def report_deletion(assessment: Assessment, failure: Failure | None, now: dateti
         message = failure.message if failure is not None else _PROGRESS[assessment.deletion_mode]
         return mark_result(conditions, ConditionResult("False", Reason.DELETING, message), generation, now)
     if cause.reason in REASONS[ConditionType.PROVISIONED]:
-        conditions = apply_results(conditions, {ConditionType.PROVISIONED: result_of_failure(cause)}, generation, now)
+        conditions = apply_condition_results(
+            conditions, {ConditionType.PROVISIONED: result_of_failure(cause)}, generation, now
+        )
     instructions = (
         f" To delete only the resource and keep the connector in Azure: kubectl -n {connector.metadata.namespace} "
         f"patch azuredevopsconnector {connector.metadata.name} --type merge "

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from defender_devops.api.conditions import Conditions
 from defender_devops.api.connector import ConnectorStatus, DeletionPolicy, InvalidManifest, ManagementPolicy
 from defender_devops.api.reasons import ConditionType, Reason
-from defender_devops.reconcile.report.condition_result import ConditionResult, apply_results, mark_result
+from defender_devops.reconcile.report.condition_result import ConditionResult, apply_condition_results, mark_result
 
 __all__ = [
     "conditions_of",
@@ -66,7 +66,7 @@ def _with_ready(
 ) -> dict[str, Any]:
     """Return the status with a result in Ready and in other conditions; all other fields stay."""
     generation = body["metadata"].get("generation", 0)
-    conditions = apply_results(conditions_of(body), dict.fromkeys(types, result), generation, now)
+    conditions = apply_condition_results(conditions_of(body), dict.fromkeys(types, result), generation, now)
     conditions = mark_result(conditions, result, generation, now)
     status = ConnectorStatus(observed_generation=generation, conditions=conditions).dump()
     return {**(body.get("status") or {}), **{field: status[field] for field in ("observedGeneration", "conditions")}}

@@ -17,7 +17,7 @@ from defender_devops.reconcile.report.azure_conditions import prerequisites_resu
 from defender_devops.reconcile.report.condition_result import (
     QUOTED_MAX,
     ConditionResult,
-    apply_results,
+    apply_condition_results,
     mark_result,
 )
 from defender_devops.reconcile.report.discovery_progress import Discovery, lags
@@ -343,7 +343,7 @@ def _observed_status(context: _Context, resource: DevOpsOrganization, now: datet
         ConditionType.DISCOVERED: _discovered(context, organization),
         ConditionType.PREREQUISITES_MET: prerequisites_result(checks),
     }
-    update["conditions"] = apply_results(conditions, results, resource.metadata.generation, now)
+    update["conditions"] = apply_condition_results(conditions, results, resource.metadata.generation, now)
     return status.model_copy(update=update)
 
 

@@ -18,10 +18,10 @@ from defender_devops.reconcile.report.azure_status import azure_status
 from defender_devops.reconcile.report.condition_result import (
     OPERATOR_FAILURE_REASONS,
     ConditionResult,
-    apply_results,
+    apply_condition_results,
     mark_result,
     not_checked,
-    previous_result,
+    previous_condition_result,
     result_of_failure,
 )
 from defender_devops.reconcile.report.deletion import report_deletion
@@ -68,12 +68,14 @@ def report(assessment: Assessment, failure: Failure | None, now: datetime) -> Re
         return Report(_with_conditions(assessment, connector.status, conditions), statuses)
     if connector.spec.suspend:
         # Ready keeps its status, because suspending the operator changes nothing in Azure.
-        ready = previous_result(connector.status.conditions, ConditionType.READY)
+        ready = previous_condition_result(connector.status.conditions, ConditionType.READY)
         message = "spec.suspend is true: the operator neither reads nor changes anything in Azure."
         suspended = ConditionResult(ready.status if ready else "Unknown", Reason.SUSPENDED, message)
         flags = (ConditionType.RECONCILING, ConditionType.STALLED)
         conditions = remove_condition(connector.status.conditions, *flags)
-        conditions = apply_results(conditions, {ConditionType.READY: suspended}, connector.metadata.generation, now)
+        conditions = apply_condition_results(
+            conditions, {ConditionType.READY: suspended}, connector.metadata.generation, now
+        )
         statuses = report_unobserved_organizations(organizations, conditions, now)
         return Report(_with_conditions(assessment, connector.status, conditions), statuses)
     if _is_tolerated(assessment):
@@ -177,14 +179,14 @@ def _conditions(
     }
     if uses_sign_in:
         results[ConditionType.PREREQUISITES_MET] = azure_conditions.prerequisites_met(assessment)
-    previous = {kind: previous_result(conditions, kind) for kind in results}
+    previous = {kind: previous_condition_result(conditions, kind) for kind in results}
     # Every condition but SignedIn is present from the first report on.
     results = {
         kind: not_checked() if result is None and previous[kind] is None else result for kind, result in results.items()
     }
     if uses_sign_in:
         results[ConditionType.SIGNED_IN] = sign_in
-    conditions = apply_results(conditions, results, generation, now)
+    conditions = apply_condition_results(conditions, results, generation, now)
     return mark_result(conditions, _ready(assessment, failure, results, previous), generation, now)
 
 

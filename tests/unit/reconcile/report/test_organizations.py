@@ -51,7 +51,7 @@ def status_of(organization: str, *world: str) -> OrganizationStatus:
 
 @dataclass(frozen=True)
 class OrganizationCase:
-    """How an organization stands.
+    """The state of an organization.
 
     Attributes:
         why: the case, as a sentence.
