@@ -21,7 +21,7 @@ from defender_devops.azuredevops.errors import BY_NUMBER, raise_for_failure
 from defender_devops.cluster.errors import error_from_response
 from defender_devops.entra_error_codes import ENTRA_ERROR_CODES, EntraFailure
 from defender_devops.errors import AzureDevOpsError, ErrorCategory, OperatorError
-from defender_devops.signin.oauth.errors import classify
+from defender_devops.signin.oauth.errors import classify_oauth_error
 
 __all__ = ["ErrorRow", "error_rows"]
 
@@ -132,12 +132,12 @@ def _identity_rows() -> Iterator[ErrorRow]:
 def _sign_in_rows() -> Iterator[ErrorRow]:
     for number, code in ENTRA_ERROR_CODES.items():
         oauth_error = "invalid_client" if code.failure is EntraFailure.APPLICATION else "invalid_grant"
-        yield ErrorRow(_SIGN_IN, f"AADSTS{number}", classify(400, oauth_error, (number,)))
+        yield ErrorRow(_SIGN_IN, f"AADSTS{number}", classify_oauth_error(400, oauth_error, (number,)))
     for oauth_error in _OAUTH_ERRORS:
-        yield ErrorRow(_SIGN_IN, f"`{oauth_error}` with another number", classify(400, oauth_error))
+        yield ErrorRow(_SIGN_IN, f"`{oauth_error}` with another number", classify_oauth_error(400, oauth_error))
     for status in (408, 429, 500, 503):
-        yield ErrorRow(_SIGN_IN, f"HTTP {status}", classify(status, "invalid_grant"))
-    yield ErrorRow(_SIGN_IN, "a response without an OAuth error", classify(403, None))
+        yield ErrorRow(_SIGN_IN, f"HTTP {status}", classify_oauth_error(status, "invalid_grant"))
+    yield ErrorRow(_SIGN_IN, "a response without an OAuth error", classify_oauth_error(403, None))
 
 
 def _azure_devops_rows() -> Iterator[ErrorRow]:

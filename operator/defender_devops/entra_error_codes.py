@@ -12,7 +12,14 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final, TypeGuard
 
-__all__ = ["ENTRA_ERROR_CODES", "LOOP_DETECTED", "EntraErrorCode", "EntraFailure", "codes_of", "is_oauth_error"]
+__all__ = [
+    "ENTRA_ERROR_CODES",
+    "LOOP_DETECTED",
+    "EntraErrorCode",
+    "EntraFailure",
+    "entra_error_codes",
+    "is_oauth_error",
+]
 
 
 class EntraFailure(Enum):
@@ -184,6 +191,6 @@ def is_oauth_error(value: object) -> TypeGuard[str]:
     return isinstance(value, str) and re.fullmatch(r"[a-z][a-z_]{2,60}", value) is not None
 
 
-def codes_of(*failures: EntraFailure) -> frozenset[int]:
+def entra_error_codes(*failures: EntraFailure) -> frozenset[int]:
     """Return the numbers of some kinds of failures."""
     return frozenset(number for number, code in ENTRA_ERROR_CODES.items() if code.failure in failures)

@@ -22,12 +22,12 @@ import httpx
 from httpx_aiohttp import AiohttpTransport
 
 from defender_devops.errors import OperatorError
-from defender_devops.proxies import Proxy, check_variables, proxy_for
+from defender_devops.proxies import Proxy, check_proxy_variables, proxy_for
 
 __all__ = [
     "NETWORK_ERRORS",
     "InvalidCertificateAuthorities",
-    "check_environment",
+    "check_http_environment",
     "open_http_client",
     "open_session",
     "open_transport",
@@ -44,14 +44,14 @@ _KEEP_ALIVE: Final = 60.0
 request."""
 
 
-def check_environment() -> None:
+def check_http_environment() -> None:
     """Check the variables of proxies and certificate authorities once at the start, not at the first request.
 
     Raises:
         InvalidProxy: names the variable.
         InvalidCertificateAuthorities: names the variable.
     """
-    check_variables()
+    check_proxy_variables()
     tls_context()
 
 

@@ -17,7 +17,7 @@ from pydantic_settings import SettingsError
 
 from defender_devops.app.operator import Operator
 from defender_devops.errors import OperatorError
-from defender_devops.http_client import check_environment
+from defender_devops.http_client import check_http_environment
 from defender_devops.settings import Settings
 from defender_devops.telemetry.logs import configure_logs
 
@@ -58,7 +58,7 @@ def main() -> None:
         print(f"A setting that must be JSON is not: {error}.", file=sys.stderr)  # noqa: T201 - no log yet
         sys.exit(_EXIT_INVALID_SETTINGS)
     try:
-        check_environment()
+        check_http_environment()
     except OperatorError as error:
         print(error.message, file=sys.stderr)  # noqa: T201 - no log yet
         sys.exit(_EXIT_INVALID_SETTINGS)

@@ -20,7 +20,7 @@ from pydantic import SecretStr
 
 from defender_devops.errors import OperatorError
 
-__all__ = ["InvalidProxy", "Proxy", "check_variables", "parse_proxy", "proxy_for"]
+__all__ = ["InvalidProxy", "Proxy", "check_proxy_variables", "parse_proxy", "proxy_for"]
 
 _VARIABLES: Final = {"https": ("HTTPS_PROXY", "https_proxy"), "http": ("HTTP_PROXY", "http_proxy")}
 """Variables by the scheme of the request's URL; the first that is not empty decides."""
@@ -83,7 +83,7 @@ class Proxy:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-def check_variables() -> None:
+def check_proxy_variables() -> None:
     """Check the variables once at the start, so that an invalid one is reported before the first request.
 
     Raises:

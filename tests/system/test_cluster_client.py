@@ -15,7 +15,7 @@ import yaml
 
 from defender_devops.api.connector import AzureDevOpsConnector
 from defender_devops.api.organization import DevOpsOrganization
-from defender_devops.cluster.client import KubernetesClient, path, with_query
+from defender_devops.cluster.client import KubernetesClient, api_path, with_query
 from defender_devops.cluster.connectors import Connectors
 from defender_devops.cluster.events import Events
 from defender_devops.cluster.kubeconfig.credentials import CredentialsLoader
@@ -306,12 +306,12 @@ class TestSecrets:
     ) -> None:
         kube.create(_secret(namespace, "a", "topsecret"))
         accept = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
-        (page,) = [page async for page in client.pages(path("v1", "secrets", namespace), accept=accept)]
+        (page,) = [page async for page in client.pages(api_path("v1", "secrets", namespace), accept=accept)]
         assert page["kind"] == "PartialObjectMetadataList"
         assert all("data" not in item for item in page["items"])
         query = {"watch": "true", "resourceVersion": "0", "timeoutSeconds": "1"}
         accept = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
-        url = with_query(path("v1", "secrets", namespace), **query)
+        url = with_query(api_path("v1", "secrets", namespace), **query)
         events = [event async for event in client.watch(url, accept=accept, idle_timeout=10)]
         assert events
         assert all("data" not in event["object"] for event in events)
@@ -410,7 +410,7 @@ class TestClient:
                     "metadata": {"name": f"many-{number}", "namespace": namespace},
                 }
             )
-        names = {item["metadata"]["name"] async for item in client.items(path("v1", "configmaps", namespace))}
+        names = {item["metadata"]["name"] async for item in client.items(api_path("v1", "configmaps", namespace))}
         assert {f"many-{number}" for number in range(10)} <= names
 
     async def test_an_invalid_token_is_a_transient_error(

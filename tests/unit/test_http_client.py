@@ -25,7 +25,7 @@ from defender_devops.cluster.kubeconfig.credentials import CredentialsLoader
 from defender_devops.errors import KubernetesRefused, KubernetesUnavailable, OperatorError
 from defender_devops.http_client import (
     InvalidCertificateAuthorities,
-    check_environment,
+    check_http_environment,
     open_http_client,
     tls_context,
 )
@@ -227,6 +227,6 @@ def test_unusable_certificate_authorities_are_named_with_their_variable(
     if content is not None:
         file.write_text(content)
     monkeypatch.setenv("SSL_CERT_FILE", str(file))
-    for use in (tls_context, check_environment):
+    for use in (tls_context, check_http_environment):
         with pytest.raises(InvalidCertificateAuthorities, match="SSL_CERT_FILE"):
             use()

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from defender_devops.proxies import InvalidProxy, Proxy, check_variables, parse_proxy, proxy_for
+from defender_devops.proxies import InvalidProxy, Proxy, check_proxy_variables, parse_proxy, proxy_for
 
 VARIABLES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "NO_PROXY", "no_proxy")
 ARM = "https://management.azure.com/subscriptions"
@@ -77,7 +77,7 @@ def test_an_invalid_address_is_reported_with_its_variable_and_without_its_passwo
     monkeypatch: pytest.MonkeyPatch, value: str, part: str
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", value)
-    for use in (lambda: proxy_for(ARM), check_variables):
+    for use in (lambda: proxy_for(ARM), check_proxy_variables):
         with pytest.raises(InvalidProxy, match="HTTPS_PROXY") as invalid:
             use()
         assert part in invalid.value.message

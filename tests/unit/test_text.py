@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from defender_devops.api.conditions import Condition, set_condition
 from defender_devops.errors import AzureUnavailable
-from defender_devops.telemetry.redaction import redacted
+from defender_devops.telemetry.redaction import redact_value
 from defender_devops.text import printable
 from tests.unit.api.test_conditions import NOW
 
@@ -56,4 +56,4 @@ def test_every_way_out_is_printable() -> None:
     condition = Condition(type="Ready", status="False", reason="X", message=EVIL)
     assert set_condition((), condition, NOW)[0].message.isprintable()
     assert condition.dump()["message"].isprintable()
-    assert str(redacted({"account": EVIL})["account"]).isprintable()
+    assert str(redact_value({"account": EVIL})["account"]).isprintable()

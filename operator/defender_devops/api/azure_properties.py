@@ -24,7 +24,7 @@ __all__ = [
     "ORGANIZATION",
     "TAGS",
     "AzureProperty",
-    "differing",
+    "differing_properties",
 ]
 
 
@@ -57,7 +57,9 @@ class AzureProperty:
     text: Callable[[Any], str | None] = _text
 
 
-def differing(properties: Iterable[AzureProperty], indexed: object, current: object) -> Iterator[AzureProperty]:
+def differing_properties(
+    properties: Iterable[AzureProperty], indexed: object, current: object
+) -> Iterator[AzureProperty]:
     """Return the properties in which Resource Graph and Azure Resource Manager differ.
 
     Args:

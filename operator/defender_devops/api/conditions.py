@@ -7,11 +7,11 @@ as InProgress, Stalled=True as Failed, and a lone Ready=False as InProgress for 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from defender_devops.api.reasons import ConditionType
 from defender_devops.api.schema.model import ApiModel, Generation, Text, Timestamp
@@ -60,7 +60,10 @@ class Condition(ApiModel):
         return self.status == "True"
 
 
-def truncate(message: str, limit: int = MESSAGE_MAX_BYTES) -> str:
+_CONDITIONS: Final = TypeAdapter(Annotated[tuple[Condition, ...], Field(max_length=CONDITIONS_MAX)])
+
+
+def truncate_message(message: str, limit: int = MESSAGE_MAX_BYTES) -> str:
     """Return the message, printable and in at most `limit` bytes of UTF-8; a shortened one ends with an ellipsis."""
     message = printable(message)
     encoded = message.encode()
@@ -68,6 +71,14 @@ def truncate(message: str, limit: int = MESSAGE_MAX_BYTES) -> str:
         return message
     shortened = encoded[: limit - len(_ELLIPSIS.encode())].decode(errors="ignore")
     return shortened.rstrip() + _ELLIPSIS
+
+
+def conditions_of_body(body: Mapping[str, Any]) -> Conditions:
+    """Return the conditions of a resource's body; none if they are invalid."""
+    try:
+        return _CONDITIONS.validate_python((body.get("status") or {}).get("conditions") or ())
+    except ValidationError:
+        return ()
 
 
 def find_condition(conditions: Iterable[Condition], condition_type: str) -> Condition | None:
@@ -100,7 +111,7 @@ def set_condition(conditions: Iterable[Condition], new: Condition, now: datetime
         observed_generation=new.observed_generation,
         last_transition_time=since or now,
         reason=new.reason,
-        message=truncate(new.message),
+        message=truncate_message(new.message),
     )
     other_conditions = (condition for condition in conditions if condition.type != new.type)
     return tuple(sorted((*other_conditions, merged), key=_position))
@@ -146,7 +157,7 @@ def _condition(condition_type: ConditionType, status: Status, reason: str, messa
         status=status,
         observed_generation=generation,
         reason=reason,
-        message=truncate(message),
+        message=truncate_message(message),
     )
 
 

@@ -55,7 +55,7 @@ from defender_devops.api.names import (
 from defender_devops.api.schema.durations import PATTERN, Duration
 from defender_devops.api.schema.fields import SecretKeyRef, ServiceAccountRef
 from defender_devops.api.schema.model import ApiModel, Boolean, ObjectMeta
-from defender_devops.api.schema.parsing import InvalidManifest, parse
+from defender_devops.api.schema.parsing import InvalidManifest, parse_resource
 from defender_devops.api.schema.rules import Rule
 
 __all__ = [
@@ -341,4 +341,4 @@ def parse_connector(body: Mapping[str, Any]) -> AzureDevOpsConnector:
     Raises:
         InvalidManifest: it violates the schema or a rule; the message is one sentence that names the field.
     """
-    return parse(AzureDevOpsConnector, body)
+    return parse_resource(AzureDevOpsConnector, body)

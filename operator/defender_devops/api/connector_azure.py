@@ -9,7 +9,7 @@ from pydantic import Field
 
 from defender_devops.api.schema.fields import Guid, SecretKeyRef, ServiceAccountRef, Tags, azure_name
 from defender_devops.api.schema.model import ApiModel
-from defender_devops.api.schema.rules import Rule, matching
+from defender_devops.api.schema.rules import Rule, pattern_rule
 
 
 class IdentityType(StrEnum):
@@ -85,7 +85,7 @@ class Azure(ApiModel):
     location: Annotated[
         str,
         Field(max_length=64),
-        matching("[a-z0-9]+", "location is the short name of a region: write westeurope, not West Europe"),
+        pattern_rule("[a-z0-9]+", "location is the short name of a region: write westeurope, not West Europe"),
     ]
     """Azure region of the connector's data, in short form such as westeurope. DevOps security is offered in
     australiaeast, canadacentral, centralus, eastasia, eastus, northeurope, swedencentral, uksouth and westeurope, and

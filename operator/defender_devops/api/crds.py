@@ -175,7 +175,7 @@ def custom_resource_definitions() -> tuple[dict[str, Any], ...]:
     return tuple(resource.crd() for resource in _RESOURCES)
 
 
-def files() -> Mapping[str, str]:
+def crd_files() -> Mapping[str, str]:
     """Content of each file of the folder, by name."""
     return {f"{crd['spec']['names']['plural']}.yaml": _to_yaml(crd) for crd in custom_resource_definitions()}
 
@@ -184,10 +184,10 @@ def _to_yaml(crd: Mapping[str, Any]) -> str:
     return _HEADER + yaml.safe_dump(crd, sort_keys=False, width=120, allow_unicode=True)
 
 
-def difference(folder: Path) -> str:
+def crd_difference(folder: Path) -> str:
     """Return a unified diff from the files in the folder to the generated ones; empty if they are equal."""
     diffs: list[str] = []
-    for name, generated in files().items():
+    for name, generated in crd_files().items():
         path = folder / name
         deployed = path.read_text(encoding="utf-8") if path.exists() else ""
         before_lines, after_lines = deployed.splitlines(keepends=True), generated.splitlines(keepends=True)
@@ -202,11 +202,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 with a diff where they differ")
     options = parser.parse_args(arguments)
     if options.check:
-        diff = difference(options.folder)
+        diff = crd_difference(options.folder)
         sys.stdout.write(diff)
         return 1 if diff else 0
     options.folder.mkdir(parents=True, exist_ok=True)
-    for name, content in files().items():
+    for name, content in crd_files().items():
         (options.folder / name).write_text(content, encoding="utf-8")
     return 0
 

@@ -24,8 +24,8 @@ from defender_devops.api.names import (
 from defender_devops.api.reasons import ConditionType, Reason
 from defender_devops.api.schema.fields import OBJECT_NAME, OrganizationName
 from defender_devops.api.schema.model import ApiModel, Boolean, Generation, ObjectMeta, Text
-from defender_devops.api.schema.parsing import InvalidManifest, parse
-from defender_devops.api.schema.rules import Rule, immutable
+from defender_devops.api.schema.parsing import InvalidManifest, parse_resource
+from defender_devops.api.schema.rules import Rule, immutable_rule
 
 __all__ = [
     "ConnectorReference",
@@ -72,7 +72,7 @@ class ConnectorReference(ApiModel):
         str,
         Field(max_length=CONNECTOR_NAME_MAX_LENGTH),
         OBJECT_NAME,
-        immutable("connectorRef.name", _CREATE_ANOTHER),
+        immutable_rule("connectorRef.name", _CREATE_ANOTHER),
     ]
     """Name of an AzureDevOpsConnector in the same namespace. Immutable."""
 
@@ -104,7 +104,7 @@ class OrganizationSpec(ApiModel):
     connector_ref: ConnectorReference
     """Connector through which Defender for Cloud reaches the organization."""
 
-    organization: Annotated[OrganizationName, immutable("organization", _CREATE_ANOTHER)]
+    organization: Annotated[OrganizationName, immutable_rule("organization", _CREATE_ANOTHER)]
     """Name of the Azure DevOps organization, in any case. Immutable."""
 
     onboarding: Onboarding | None = None
@@ -263,4 +263,4 @@ def parse_organization(body: Mapping[str, Any]) -> DevOpsOrganization:
     Raises:
         InvalidManifest: it breaks the schema; its message is one sentence that names the field.
     """
-    return parse(DevOpsOrganization, body)
+    return parse_resource(DevOpsOrganization, body)

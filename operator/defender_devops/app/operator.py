@@ -19,7 +19,7 @@ from defender_devops.cluster.connectors import Connectors
 from defender_devops.cluster.kubeconfig.credentials import CredentialsLoader
 from defender_devops.cluster.organizations import Organizations
 from defender_devops.handlers.events import EventReceiver
-from defender_devops.handlers.watches import watch
+from defender_devops.handlers.watches import watch_resources
 from defender_devops.reconcile.cache.resource_cache import Key, ResourceCache
 from defender_devops.settings import Settings
 from defender_devops.supervision import contained, run_supervised
@@ -117,7 +117,7 @@ class Operator:
                 for name, run in self._assembly.background.items()
             ]
             background.append(
-                watch(
+                watch_resources(
                     self._receiver, self._credentials_loader, self._settings.namespaces, self._install_signal_handlers
                 )
             )

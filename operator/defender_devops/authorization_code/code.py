@@ -19,7 +19,7 @@ from defender_devops.api.names import TOKEN_SECRET_TYPE
 from defender_devops.authorization_code.claims import decode_claims
 from defender_devops.credential_text import InvalidCredential, credential_text
 
-__all__ = ["CODE_KEY", "InvalidCode", "check_secret_type", "code_warning", "parse_code"]
+__all__ = ["CODE_KEY", "InvalidCode", "check_code_secret_type", "code_warning", "parse_code"]
 
 CODE_MAX_LENGTH: Final = 16 * 1024
 CODE_KEY: Final = "defender-code"
@@ -64,7 +64,7 @@ class InvalidCode(ValueError):
     """The text is not a code that Defender could redeem; the message says what it is instead, without repeating it."""
 
 
-def check_secret_type(secret_type: str, key: str) -> None:
+def check_code_secret_type(secret_type: str, key: str) -> None:
     """Check that a Secret of this type can hold a code.
 
     Secrets of other types hold what their type says: tokens of service accounts, TLS keys, registry passwords.

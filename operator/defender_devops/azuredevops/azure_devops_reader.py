@@ -114,7 +114,7 @@ class AzureDevOpsReader:
         """
 
         async def list_organizations(client: AzureDevOpsClient) -> tuple[str, ...]:
-            return await organizations.organizations(client, (await organizations.profile(client)).id)
+            return await organizations.list_organizations(client, (await organizations.read_profile(client)).id)
 
         key = (connector.metadata.uid, _fingerprint(connector))
         return await self._organizations.get(key, lambda: self._with_sign_in(connector, list_organizations))
@@ -192,7 +192,9 @@ async def _account_checks(
     name = connector.spec.authorizing_account
     if name is None:
         message = "Name the account that authorizes Defender in spec.authorization.account, so that it can be checked."
-        return tuple(prerequisites.unknown(check, Reason.NOT_CHECKED, message) for check in _ACCOUNT_CHECKS)
+        return tuple(
+            prerequisites.unknown_prerequisite(check, Reason.NOT_CHECKED, message) for check in _ACCOUNT_CHECKS
+        )
     try:
         account, member = await _member(client, connector, organization, name)
     except SignInExpired:
@@ -220,7 +222,7 @@ async def _member(
     if sign_in is None or (sign_in.account or "").lower() != name.lower():
         account = Account(name, None)
         return account, await find_member(client, organization, account)
-    account = Account(name, (await organizations.profile(client)).id)
+    account = Account(name, (await organizations.read_profile(client)).id)
     try:
         return account, await find_member(client, organization, account)
     except AzureDevOpsDenied:
@@ -237,7 +239,7 @@ async def _run(check: PrerequisiteCheck, result: Awaitable[Prerequisite]) -> Pre
 
 
 def _unknown(check: PrerequisiteCheck, error: OperatorError) -> Prerequisite:
-    return prerequisites.unknown(check, str(error.reason), error.message)
+    return prerequisites.unknown_prerequisite(check, str(error.reason), error.message)
 
 
 def _retry_seconds(checks: tuple[Prerequisite, ...]) -> float | None:

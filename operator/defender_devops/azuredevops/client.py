@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -13,7 +14,7 @@ from urllib.parse import quote
 import httpx
 from pydantic import SecretStr
 
-from defender_devops.azuredevops.errors import parse_json, raise_for_failure
+from defender_devops.azuredevops.errors import raise_for_failure
 from defender_devops.azuredevops.rate_limiter import RateLimiter
 from defender_devops.errors import AzureDevOpsUnavailable
 from defender_devops.http_client import NETWORK_ERRORS
@@ -89,7 +90,7 @@ class AzureDevOpsClient:
         Raises:
             AzureDevOpsError: as `errors.raise_for_failure`.
         """
-        return parse_json(await self._get(url, params or {}, api_version))
+        return parse_json_response(await self._get(url, params or {}, api_version))
 
     async def pages(
         self, url: str, params: Mapping[str, str], api_version: str = API_VERSION
@@ -103,7 +104,7 @@ class AzureDevOpsClient:
         query = dict(params)
         for _ in range(_PAGES_MAX):
             response = await self._get(url, query, api_version)
-            yield list_items(parse_json(response))
+            yield list_items(parse_json_response(response))
             token = response.headers.get(_CONTINUATION_HEADER, "")
             if not token:
                 return
@@ -169,6 +170,18 @@ class AzureDevOpsClient:
                 self.observe(area, status, time.monotonic() - started)
             self.rate_limiter.update(response.headers)
             return response
+
+
+def parse_json_response(response: httpx.Response) -> Any:  # noqa: ANN401 - JSON
+    """Return the body of a successful response.
+
+    Raises:
+        AzureDevOpsUnavailable: it is not JSON.
+    """
+    try:
+        return json.loads(response.content)
+    except (ValueError, RecursionError):
+        raise AzureDevOpsUnavailable("The response of Azure DevOps is not JSON.") from None
 
 
 def list_items(body: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - JSON

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import httpx
 
@@ -19,7 +19,7 @@ from defender_devops.errors import (
 )
 from defender_devops.telemetry.redaction import without_tokens
 
-__all__ = ["BY_NUMBER", "ClaimsRequired", "parse_json", "raise_for_failure"]
+__all__ = ["BY_NUMBER", "ClaimsRequired", "raise_for_failure"]
 
 _SUCCESS: Final = frozenset({200, 201, 202, 204})
 _SIGN_IN_PAGE: Final = 203
@@ -87,18 +87,6 @@ def raise_for_failure(response: httpx.Response, retry_after: float | None) -> No
     if status in {httpx.codes.NOT_FOUND, httpx.codes.GONE}:
         raise AzureDevOpsNotFound(f"Azure DevOps has no such organization or resource. {message}".strip())
     raise AzureDevOpsError(f"Azure DevOps rejected a request with HTTP {status}. {message}".strip())
-
-
-def parse_json(response: httpx.Response) -> Any:  # noqa: ANN401 - JSON
-    """Return the body of a successful response.
-
-    Raises:
-        AzureDevOpsUnavailable: it is not JSON.
-    """
-    try:
-        return json.loads(response.content)
-    except (ValueError, RecursionError):
-        raise AzureDevOpsUnavailable("The response of Azure DevOps is not JSON.") from None
 
 
 def _unauthorized(response: httpx.Response) -> SignInExpired:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from defender_devops.azuredevops.client import AzureDevOpsClient, list_items, path_segment
 from defender_devops.errors import AzureDevOpsUnavailable
 
-__all__ = ["NO_TENANT", "Profile", "organization_tenant", "organizations", "profile"]
+__all__ = ["NO_TENANT", "Profile", "list_organizations", "organization_tenant", "read_profile"]
 
 NO_TENANT: Final = "00000000-0000-0000-0000-000000000000"
 """The tenant of an organization that is not connected to an Entra tenant."""
@@ -34,7 +34,7 @@ class Profile:
     account: str
 
 
-async def profile(client: AzureDevOpsClient) -> Profile:
+async def read_profile(client: AzureDevOpsClient) -> Profile:
     """Return the signed-in account.
 
     Raises:
@@ -47,7 +47,7 @@ async def profile(client: AzureDevOpsClient) -> Profile:
     return Profile(identifier, _text(body, "emailAddress"))
 
 
-async def organizations(client: AzureDevOpsClient, member_id: str) -> tuple[str, ...]:
+async def list_organizations(client: AzureDevOpsClient, member_id: str) -> tuple[str, ...]:
     """Return the names of the organizations that a person is a member of, sorted. Always empty for an app.
 
     Raises:

@@ -21,7 +21,7 @@ __all__ = [
     "project_collection_administrator",
     "tenant_matches",
     "third_party_oauth_enabled",
-    "unknown",
+    "unknown_prerequisite",
 ]
 
 _EXTENSION: Final = ("ms-securitydevops", "ms-dfd-code-to-cloud")
@@ -115,7 +115,7 @@ async def access_level(
             f"Assign Basic under Users ({url}).",
         )
     message = f"The response of Azure DevOps has an unknown access level: {license_type!r}."
-    return unknown(check, Reason.CHECK_UNAVAILABLE, message)
+    return unknown_prerequisite(check, Reason.CHECK_UNAVAILABLE, message)
 
 
 async def third_party_oauth_enabled(client: AzureDevOpsClient, organization: str) -> Prerequisite:
@@ -133,7 +133,9 @@ async def third_party_oauth_enabled(client: AzureDevOpsClient, organization: str
     policy = body if isinstance(body, dict) else {}
     is_disallowed = policy.get("effectiveValue", policy.get("value"))
     if not isinstance(is_disallowed, bool):
-        return unknown(check, Reason.CHECK_UNAVAILABLE, "The response of Azure DevOps has no value of the policy.")
+        return unknown_prerequisite(
+            check, Reason.CHECK_UNAVAILABLE, "The response of Azure DevOps has no value of the policy."
+        )
     if not is_disallowed:
         return _met(check)
     return _not_met(
@@ -186,7 +188,7 @@ async def container_mapping_extension(client: AzureDevOpsClient, organization: s
     )
 
 
-def unknown(check: PrerequisiteCheck, reason: str, message: str) -> Prerequisite:
+def unknown_prerequisite(check: PrerequisiteCheck, reason: str, message: str) -> Prerequisite:
     """Return a check whose result could not be determined."""
     return Prerequisite(check=check, status="Unknown", reason=reason, message=message[:_MESSAGE_MAX])
 

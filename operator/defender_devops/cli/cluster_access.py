@@ -13,7 +13,7 @@ from typing import Final
 from defender_devops.api.names import API_VERSION, CONNECTOR, ORGANIZATION
 from defender_devops.cli.cluster_target import ClusterTarget
 from defender_devops.cli.exit_codes import CommandFailed
-from defender_devops.cluster.client import Body, KubernetesClient, path
+from defender_devops.cluster.client import Body, KubernetesClient, api_path
 from defender_devops.cluster.kubeconfig.credentials import CredentialsLoader
 from defender_devops.cluster.user_actions import MANAGER, UserActions
 from defender_devops.errors import KubernetesNotFound, KubernetesRefused
@@ -94,12 +94,12 @@ async def open_cluster(target: ClusterTarget) -> AsyncIterator[Cluster]:
 
 def connectors_path(namespace: str | None) -> str:
     """Return the path of the list of connectors."""
-    return path(API_VERSION, CONNECTOR.plural, namespace)
+    return api_path(API_VERSION, CONNECTOR.plural, namespace)
 
 
 def organizations_path(namespace: str | None) -> str:
     """Return the path of the list of organizations."""
-    return path(API_VERSION, ORGANIZATION.plural, namespace)
+    return api_path(API_VERSION, ORGANIZATION.plural, namespace)
 
 
 def not_found_message(name: str, namespace: str, names: Mapping[str, Iterable[str]]) -> str:

@@ -18,10 +18,10 @@ from defender_devops.cli.output import print_note, print_text
 from defender_devops.cluster.client import Body, with_query
 from defender_devops.cluster.watch import watch_objects
 
-__all__ = ["reconcile", "set_suspended"]
+__all__ = ["request_reconcile", "set_suspended"]
 
 
-async def reconcile(target: ClusterTarget, names: Sequence[str], *, wait_seconds: float | None) -> ExitCode:
+async def request_reconcile(target: ClusterTarget, names: Sequence[str], *, wait_seconds: float | None) -> ExitCode:
     """Request a reconcile of connectors.
 
     Args:

@@ -18,11 +18,18 @@ import aiohttp
 from pydantic_core import to_json
 
 from defender_devops.api.names import FIELD_MANAGER
-from defender_devops.cluster.errors import UNAUTHORIZED, Body, error_from_response, parse, rbac_verb, resource_name
+from defender_devops.cluster.errors import (
+    UNAUTHORIZED,
+    Body,
+    error_from_response,
+    parse_error_body,
+    rbac_verb,
+    resource_name,
+)
 from defender_devops.cluster.kubeconfig.credentials import Credentials, CredentialsLoader
 from defender_devops.errors import KubernetesUnavailable
 
-__all__ = ["JSON", "JSON_PATCH", "MERGE_PATCH", "Body", "KubernetesClient", "RequestObserver", "path", "with_query"]
+__all__ = ["JSON", "JSON_PATCH", "MERGE_PATCH", "Body", "KubernetesClient", "RequestObserver", "api_path", "with_query"]
 
 RequestObserver = Callable[[str, str, str, float], None]
 """Called after each request with verb, resource, HTTP status (or `error`) and duration in seconds."""
@@ -44,7 +51,9 @@ _MAX_EVENT_BYTES: Final = 4 * 1024 * 1024
 """Longest line of a watch; etcd limits an object to 1.5 MB."""
 
 
-def path(group_version: str, plural: str, namespace: str | None = None, name: str | None = None, *below: str) -> str:
+def api_path(
+    group_version: str, plural: str, namespace: str | None = None, name: str | None = None, *below: str
+) -> str:
     """Return an API path. Every part is percent-encoded, so a name cannot contain a path of its own."""
     parts = ["apis" if "/" in group_version else "api", *group_version.split("/")]
     if namespace is not None:
@@ -164,9 +173,9 @@ class KubernetesClient:
         limits = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT, sock_read=idle_timeout)
         async with self._open_response("watch", request, limits) as response:
             if response.status >= _FIRST_ERROR_STATUS:
-                raise error_from_response(response.status, parse(await response.read()), response.headers)
+                raise error_from_response(response.status, parse_error_body(await response.read()), response.headers)
             async for line in response.content:
-                yield parse(line)
+                yield parse_error_body(line)
 
     async def _write(self, method: str, url: str, body: object, kind: str = JSON) -> Body:
         content = None if body is None else to_json(body)
@@ -178,7 +187,7 @@ class KubernetesClient:
     async def _send(self, request: _Request) -> Body:
         verb = rbac_verb(request.method, request.url)
         async with self._open_response(verb, request, self._timeout) as response:
-            content = parse(await response.read())
+            content = parse_error_body(await response.read())
             if response.status >= _FIRST_ERROR_STATUS:
                 is_json_patch = request.content_type == JSON_PATCH
                 raise error_from_response(response.status, content, response.headers, json_patch=is_json_patch)

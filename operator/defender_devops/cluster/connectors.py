@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
 from defender_devops.api.names import API_VERSION, CONNECTOR, FINALIZER
-from defender_devops.cluster.client import JSON_PATCH, MERGE_PATCH, Body, KubernetesClient, path
+from defender_devops.cluster.client import JSON_PATCH, MERGE_PATCH, Body, KubernetesClient, api_path
 
 __all__ = ["Connectors"]
 
@@ -21,7 +21,7 @@ class Connectors:
 
     async def items(self, namespace: str | None) -> AsyncIterator[Body]:
         """Yield every connector of a namespace, or of all namespaces."""
-        async for body in self._client.items(path(API_VERSION, CONNECTOR.plural, namespace)):
+        async for body in self._client.items(api_path(API_VERSION, CONNECTOR.plural, namespace)):
             yield body
 
     async def patch_status(
@@ -70,4 +70,4 @@ class Connectors:
 
     @staticmethod
     def _path(namespace: str, name: str, *below: str) -> str:
-        return path(API_VERSION, CONNECTOR.plural, namespace, name, *below)
+        return api_path(API_VERSION, CONNECTOR.plural, namespace, name, *below)

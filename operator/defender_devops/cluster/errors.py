@@ -15,7 +15,7 @@ from defender_devops.errors import (
     KubernetesUnavailable,
 )
 
-__all__ = ["UNAUTHORIZED", "Body", "error_from_response", "parse", "rbac_verb", "resource_name"]
+__all__ = ["UNAUTHORIZED", "Body", "error_from_response", "parse_error_body", "rbac_verb", "resource_name"]
 
 Body = dict[str, Any]
 
@@ -34,7 +34,7 @@ _TEST_FAILED: Final = "the server rejected our request due to an error in our re
 its own. (NewGenericServerResponse in k8s.io/apimachinery; observed with Kubernetes 1.37.)"""
 
 
-def parse(content: bytes) -> Body:
+def parse_error_body(content: bytes) -> Body:
     """Return the JSON object of a response, or an empty one for anything else, such as a proxy's error page."""
     try:
         parsed = from_json(content or b"{}")

@@ -22,7 +22,7 @@ import structlog
 
 from defender_devops.api.names import FIELD_MANAGER
 from defender_devops.backoff import Backoff
-from defender_devops.cluster.client import MERGE_PATCH, Body, KubernetesClient, path
+from defender_devops.cluster.client import MERGE_PATCH, Body, KubernetesClient, api_path
 from defender_devops.errors import KubernetesError, KubernetesNotFound, KubernetesUnavailable
 from defender_devops.text import printable
 
@@ -179,7 +179,7 @@ class Events:
             # Set before the write, so that an occurrence during it waits for its interval.
             series.written_at = loop.time()
             try:
-                url = path(_API, "events", namespace, series.name)
+                url = api_path(_API, "events", namespace, series.name)
                 await self._client.patch(url, {"series": series.counted()}, MERGE_PATCH)
             except KubernetesNotFound:  # the API server keeps events for an hour by default
                 series.name, series.first = None, series.last
@@ -201,7 +201,7 @@ class Events:
             "note": key.note,
         }
         body |= {"series": series.counted()} if series.count > 1 else {}
-        await self._client.create(path(_API, "events", namespace), body)
+        await self._client.create(api_path(_API, "events", namespace), body)
         series.name, series.written_at = name, loop.time()
 
     def _drop(self, key: _Key, cause: str) -> None:

@@ -21,7 +21,7 @@ from typing import Any, Final, cast
 
 import structlog
 
-from defender_devops.cluster.client import Body, KubernetesClient, path
+from defender_devops.cluster.client import Body, KubernetesClient, api_path
 from defender_devops.errors import (
     KubernetesConflict,
     KubernetesError,
@@ -94,8 +94,8 @@ class LeaderElection:
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._client = client
-        self._collection_url = path(_API, "leases", namespace)
-        self._url = path(_API, "leases", namespace, name)
+        self._collection_url = api_path(_API, "leases", namespace)
+        self._url = api_path(_API, "leases", namespace, name)
         self._metadata = {"name": name, "namespace": namespace}
         self._identity = identity
         self._times = times

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from defender_devops.api.names import API_VERSION
-from defender_devops.cluster.client import KubernetesClient, path
+from defender_devops.cluster.client import KubernetesClient, api_path
 
 __all__ = ["UidList", "list_uids"]
 
@@ -41,7 +41,7 @@ async def list_uids(client: KubernetesClient, plural: str, namespace: str | None
     uids: set[str] = set()
     resource_version = 0
     # All pages of a paginated list are consistent with the resourceVersion of its first page.
-    async for page in client.pages(path(API_VERSION, plural, namespace), accept=_METADATA_ONLY):
+    async for page in client.pages(api_path(API_VERSION, plural, namespace), accept=_METADATA_ONLY):
         resource_version = resource_version or int(page["metadata"]["resourceVersion"])
         uids.update(item["metadata"]["uid"] for item in page.get("items") or ())
     return UidList(frozenset(uids), resource_version)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from defender_devops.cluster.client import KubernetesClient, path
+from defender_devops.cluster.client import KubernetesClient, api_path
 
 __all__ = ["cluster_uid"]
 
@@ -13,5 +13,5 @@ async def cluster_uid(client: KubernetesClient) -> str:
     Raises:
         KubernetesError: the namespace cannot be read.
     """
-    body = await client.get(path("v1", "namespaces") + "/kube-system")
+    body = await client.get(api_path("v1", "namespaces") + "/kube-system")
     return str(body["metadata"]["uid"])

@@ -8,7 +8,7 @@ from typing import Any, Final
 from defender_devops.api.connector import AzureDevOpsConnector
 from defender_devops.api.names import API_VERSION, CONNECTOR, LABEL_CONNECTOR, LABEL_GENERATED, ORGANIZATION
 from defender_devops.api.organization import DevOpsOrganization
-from defender_devops.cluster.client import JSON_PATCH, MERGE_PATCH, Body, KubernetesClient, path
+from defender_devops.cluster.client import JSON_PATCH, MERGE_PATCH, Body, KubernetesClient, api_path
 
 __all__ = ["Organizations"]
 
@@ -23,7 +23,7 @@ class Organizations:
 
     async def items(self, namespace: str | None) -> AsyncIterator[Body]:
         """Yield every organization of a namespace, or of all namespaces."""
-        async for body in self._client.items(path(API_VERSION, ORGANIZATION.plural, namespace)):
+        async for body in self._client.items(api_path(API_VERSION, ORGANIZATION.plural, namespace)):
             yield body
 
     async def create(self, namespace: str, name: str, connector: AzureDevOpsConnector, organization: str) -> Body:
@@ -45,7 +45,7 @@ class Organizations:
             },
             "spec": {"connectorRef": {"name": connector.metadata.name}, "organization": organization},
         }
-        return await self._client.create(path(API_VERSION, ORGANIZATION.plural, namespace), body)
+        return await self._client.create(api_path(API_VERSION, ORGANIZATION.plural, namespace), body)
 
     async def delete(self, namespace: str, name: str, uid: str, resource_version: str) -> None:
         """Delete a generated resource; KubernetesConflict if its uid or resourceVersion has changed."""
@@ -80,7 +80,7 @@ class Organizations:
 
     @staticmethod
     def _path(namespace: str, name: str, *below: str) -> str:
-        return path(API_VERSION, ORGANIZATION.plural, namespace, name, *below)
+        return api_path(API_VERSION, ORGANIZATION.plural, namespace, name, *below)
 
 
 def _labels(connector: AzureDevOpsConnector) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from defender_devops.cluster.client import MERGE_PATCH, KubernetesClient, path
+from defender_devops.cluster.client import MERGE_PATCH, KubernetesClient, api_path
 
 __all__ = ["label_pod"]
 
@@ -15,4 +15,4 @@ async def label_pod(client: KubernetesClient, namespace: str, name: str, labels:
     Raises:
         KubernetesError: the pod could not be patched.
     """
-    await client.patch(path("v1", "pods", namespace, name), {"metadata": {"labels": dict(labels)}}, MERGE_PATCH)
+    await client.patch(api_path("v1", "pods", namespace, name), {"metadata": {"labels": dict(labels)}}, MERGE_PATCH)

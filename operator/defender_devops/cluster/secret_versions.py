@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Final
 
 from defender_devops.backoff import Backoff
-from defender_devops.cluster.client import Body, KubernetesClient, path, with_query
+from defender_devops.cluster.client import Body, KubernetesClient, api_path, with_query
 from defender_devops.cluster.watch import Change, Listing, ListWatch
 from defender_devops.supervision import OnFailure, contained
 
@@ -53,7 +53,7 @@ class SecretWatch:
         backoff: Backoff = Backoff(initial=1.0, maximum=30.0),  # noqa: B008 - frozen
         chance: Callable[[], float] = random.random,
     ) -> None:
-        url = with_query(path("v1", "secrets", namespace), fieldSelector=_NO_HELM_RELEASES)
+        url = with_query(api_path("v1", "secrets", namespace), fieldSelector=_NO_HELM_RELEASES)
         self._watch = ListWatch(
             client, url, self._convert, list_accept=_LIST, watch_accept=_EVENT, backoff=backoff, chance=chance
         )

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from pydantic import SecretBytes
 
-from defender_devops.cluster.client import Body, KubernetesClient, path
+from defender_devops.cluster.client import Body, KubernetesClient, api_path
 from defender_devops.credential_text import InvalidCredential, check_secret_type
 from defender_devops.errors import CredentialsMissing, KubernetesNotFound
 
@@ -38,18 +38,18 @@ class Secrets:
     async def read(self, namespace: str, name: str) -> Body | None:
         """Return a whole Secret, or None if it does not exist."""
         try:
-            return await self._client.get(path("v1", _PLURAL, namespace, name))
+            return await self._client.get(api_path("v1", _PLURAL, namespace, name))
         except KubernetesNotFound:
             return None
 
     async def create(self, body: Body) -> Body:
         """Create a Secret."""
-        return await self._client.create(path("v1", _PLURAL, body["metadata"]["namespace"]), body)
+        return await self._client.create(api_path("v1", _PLURAL, body["metadata"]["namespace"]), body)
 
     async def replace(self, body: Body) -> Body:
         """Replace a Secret; the body's metadata.resourceVersion must be the current one."""
         metadata = body["metadata"]
-        return await self._client.replace(path("v1", _PLURAL, metadata["namespace"], metadata["name"]), body)
+        return await self._client.replace(api_path("v1", _PLURAL, metadata["namespace"], metadata["name"]), body)
 
     async def read_key(self, namespace: str, name: str, key: str) -> SecretBytes | None:
         """Return the value of one key, or None if the Secret or the key does not exist, or is not base64."""

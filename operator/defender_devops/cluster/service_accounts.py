@@ -10,7 +10,7 @@ from typing import Final
 
 from pydantic import SecretStr
 
-from defender_devops.cluster.client import KubernetesClient, path
+from defender_devops.cluster.client import KubernetesClient, api_path
 
 __all__ = ["ServiceAccounts"]
 
@@ -51,7 +51,7 @@ class ServiceAccounts:
             "kind": "TokenRequest",
             "spec": {"audiences": [audience], "expirationSeconds": _LIFETIME},
         }
-        response = await self._client.create(path("v1", "serviceaccounts", namespace, name, "token"), body)
+        response = await self._client.create(api_path("v1", "serviceaccounts", namespace, name, "token"), body)
         expires_at = datetime.fromisoformat(response["status"]["expirationTimestamp"])
         # Both times are the server's where it sends them, so that a wrong local clock does not matter.
         created = response["metadata"].get("creationTimestamp")

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from defender_devops.api.names import ANNOTATION_RECONCILE_REQUESTED_AT, API_VERSION, CONNECTOR
-from defender_devops.cluster.client import MERGE_PATCH, Body, KubernetesClient, path, with_query
+from defender_devops.cluster.client import MERGE_PATCH, Body, KubernetesClient, api_path, with_query
 
 __all__ = ["MANAGER", "UserActions"]
 
@@ -54,7 +54,7 @@ class UserActions:
         """
         metadata = dict(manifest["metadata"])
         if live is None:
-            url = path(API_VERSION, CONNECTOR.plural, metadata["namespace"])
+            url = api_path(API_VERSION, CONNECTOR.plural, metadata["namespace"])
             await self._client.create(with_query(url, **_DRY_RUN), manifest)
             return
         body = {**live, "spec": manifest["spec"]}
@@ -65,4 +65,4 @@ class UserActions:
 
 
 def _path(namespace: str, name: str) -> str:
-    return path(API_VERSION, CONNECTOR.plural, namespace, name)
+    return api_path(API_VERSION, CONNECTOR.plural, namespace, name)

@@ -15,7 +15,7 @@ from defender_devops.cluster.kubeconfig.credentials import Credentials, Credenti
 from defender_devops.errors import KubernetesRefused, KubernetesUnavailable
 from defender_devops.handlers.events import EventReceiver, register_handlers
 
-__all__ = ["watch"]
+__all__ = ["watch_resources"]
 
 
 class _NoDiffs(kopf.DiffBaseStorage):
@@ -31,7 +31,7 @@ class _NoDiffs(kopf.DiffBaseStorage):
         """Store nothing on the objects."""
 
 
-async def watch(
+async def watch_resources(
     receiver: EventReceiver,
     credentials_loader: CredentialsLoader,
     namespaces: tuple[str, ...],

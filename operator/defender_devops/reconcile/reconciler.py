@@ -11,6 +11,7 @@ from typing import Any, Final
 import structlog
 
 from defender_devops.api.azure_types import AutoDiscovery, Configuration, ProvisioningState
+from defender_devops.api.conditions import conditions_of_body
 from defender_devops.api.connector import AzureDevOpsConnector, InvalidManifest, parse_connector
 from defender_devops.api.names import FINALIZER
 from defender_devops.api.reasons import Reason
@@ -26,7 +27,6 @@ from defender_devops.reconcile.observe.gatherer import Gatherer, Observation, Pa
 from defender_devops.reconcile.plan.diff import drop_fulfilled_requests
 from defender_devops.reconcile.plan.plan import plan
 from defender_devops.reconcile.report.invalid_manifest import (
-    conditions_of,
     internal_error_status,
     invalid_connector_status,
     invalid_organization_status,
@@ -157,7 +157,7 @@ class Reconciler:
     ) -> None:
         """Report a spec that cannot be parsed; a deleted resource is released if nothing in Azure depends on it."""
         status = invalid_connector_status(body, error, self.clock())
-        conditions = conditions_of({"status": status})
+        conditions = conditions_of_body({"status": status})
         reports = report_unobserved_organizations(organizations.valid, conditions, self.clock())
         for organization, organization_status in reports:
             organization_key = Key.from_metadata(organization.metadata)
@@ -259,5 +259,5 @@ def _with_live_conditions(snapshot: ConnectorSnapshot, live: Mapping[str, Any] |
     if live is None:
         return snapshot
     connector = snapshot.connector
-    status = connector.status.model_copy(update={"conditions": conditions_of(live)})
+    status = connector.status.model_copy(update={"conditions": conditions_of_body(live)})
     return replace(snapshot, connector=connector.model_copy(update={"status": status}))

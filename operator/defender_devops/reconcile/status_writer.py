@@ -8,13 +8,13 @@ from typing import Any, Final
 
 import structlog
 
+from defender_devops.api.conditions import conditions_of_body
 from defender_devops.cluster.connectors import Connectors
 from defender_devops.cluster.events import Events
 from defender_devops.cluster.organizations import Organizations
 from defender_devops.errors import KubernetesNotFound
 from defender_devops.reconcile.cache.resource_cache import Key, ResourceCache
 from defender_devops.reconcile.cache.write_through import WriteThrough
-from defender_devops.reconcile.report.invalid_manifest import conditions_of
 from defender_devops.reconcile.report.merge_patch import merge_patch
 from defender_devops.reconcile.report.status_events import status_events
 
@@ -54,7 +54,7 @@ class StatusWriter:
         body = await self.connectors.patch_status(key.namespace, key.name, patch, resource_version=version)
         _log.debug("status written", fields=sorted(patch))
         self.write_through.connector(body)
-        for event in status_events(conditions_of(live), conditions_of(body)):
+        for event in status_events(conditions_of_body(live), conditions_of_body(body)):
             self.events.emit(body, event.type, event.reason, event.message)
 
     async def write_organization(self, key: Key, status: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ from typing import Final, Literal
 import structlog
 from structlog.typing import Processor
 
-from defender_devops.telemetry.redaction import redact
+from defender_devops.telemetry.redaction import redact_log_entry
 
 __all__ = ["configure_logs"]
 
@@ -26,7 +26,7 @@ def configure_logs(log_format: Literal["json", "console"], level: Literal["debug
         structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
-        redact,
+        redact_log_entry,
     ]
     renderer: Processor = (
         structlog.processors.JSONRenderer()

@@ -28,7 +28,7 @@ from prometheus_client.registry import Collector
 from defender_devops.telemetry.metric_definitions import COUNTERS, HISTOGRAMS, SAMPLED_GAUGES
 from defender_devops.telemetry.resource_metrics import ResourceMetrics
 
-__all__ = ["Metrics", "code_of"]
+__all__ = ["Metrics", "status_code_label"]
 
 _DISTRIBUTION: Final = "defender-devops-operator"
 _KIND: Final = "AzureDevOpsConnector"
@@ -122,12 +122,12 @@ class Metrics:
 
     def azure_request(self, operation: str, status: int | None, seconds: float) -> None:
         """Record a request to Azure; the status None means that there was no answer."""
-        self._counters["azure_requests_total"].labels(operation, code_of(status)).inc()
+        self._counters["azure_requests_total"].labels(operation, status_code_label(status)).inc()
         self._histograms["azure_request_duration_seconds"].labels(operation).observe(seconds)
 
     def azure_devops_request(self, area: str, status: int | None, seconds: float) -> None:
         """Record a request to Azure DevOps; the status None means that there was no answer."""
-        self._counters["azure_devops_requests_total"].labels(area, code_of(status)).inc()
+        self._counters["azure_devops_requests_total"].labels(area, status_code_label(status)).inc()
         self._histograms["azure_devops_request_duration_seconds"].labels(area).observe(seconds)
 
     def kubernetes_request(self, verb: str, resource: str, code: str, seconds: float) -> None:
@@ -158,6 +158,6 @@ class Metrics:
         ]
 
 
-def code_of(status: int | None) -> str:
+def status_code_label(status: int | None) -> str:
     """Return an HTTP status as a label; `error` if there was no answer."""
     return "error" if status is None else str(status)

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from defender_devops.text import printable
 
-__all__ = ["redact", "redacted", "without_tokens"]
+__all__ = ["redact_log_entry", "redact_value", "without_tokens"]
 
 _HIDDEN: Final = "**********"
 
@@ -54,14 +54,14 @@ _JSON_FIELD: Final = re.compile(
 )
 
 
-def redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+def redact_log_entry(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Hide secrets in every value of a log entry, at any depth (a structlog processor)."""
     for key, value in event.items():
-        event[key] = _HIDDEN if _is_secret(key, value) else redacted(value)
+        event[key] = _HIDDEN if _is_secret(key, value) else redact_value(value)
     return event
 
 
-def redacted(value: Any) -> Any:  # noqa: ANN401 - whatever was logged
+def redact_value(value: Any) -> Any:  # noqa: ANN401 - whatever was logged
     """Return the value without anything that has the form of a secret."""
     if value is None or isinstance(value, bool | int | float):
         return value
@@ -69,10 +69,11 @@ def redacted(value: Any) -> Any:  # noqa: ANN401 - whatever was logged
         return _clean(value.decode(errors="replace"))
     if isinstance(value, Mapping):
         return {
-            _clean(str(key)): _HIDDEN if _is_secret(str(key), item) else redacted(item) for key, item in value.items()
+            _clean(str(key)): _HIDDEN if _is_secret(str(key), item) else redact_value(item)
+            for key, item in value.items()
         }
     if isinstance(value, list | tuple | set | frozenset):
-        return [redacted(item) for item in value]
+        return [redact_value(item) for item in value]
     return _clean(str(value))
 
 

@@ -18,7 +18,7 @@ from defender_devops.api.conditions import (
     mark_stalled,
     remove_condition,
     set_condition,
-    truncate,
+    truncate_message,
 )
 from defender_devops.api.reasons import ConditionType
 from defender_devops.text import printable
@@ -137,7 +137,7 @@ def test_a_long_message_is_truncated_by_every_mark(mark: object) -> None:
 
 @given(st.text(), st.integers(3, 40))
 def test_a_truncated_message_fits_and_is_the_beginning_of_the_whole(message: str, limit: int) -> None:
-    whole, short = printable(message), truncate(message, limit)
+    whole, short = printable(message), truncate_message(message, limit)
     assert len(short.encode()) <= limit
     if short != whole:
         assert short.endswith("…")
@@ -146,5 +146,5 @@ def test_a_truncated_message_fits_and_is_the_beginning_of_the_whole(message: str
 
 def test_a_message_that_fits_is_unchanged() -> None:
     exact = "x" * MESSAGE_MAX_BYTES
-    assert truncate(exact) == exact
-    assert len(truncate(exact + "x").encode()) == MESSAGE_MAX_BYTES
+    assert truncate_message(exact) == exact
+    assert len(truncate_message(exact + "x").encode()) == MESSAGE_MAX_BYTES

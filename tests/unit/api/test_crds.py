@@ -5,22 +5,22 @@ from pathlib import Path
 import pytest
 import yaml
 
-from defender_devops.api.crds import custom_resource_definitions, difference, files, main
+from defender_devops.api.crds import crd_difference, crd_files, custom_resource_definitions, main
 
 DEPLOYED = Path(__file__).parents[3] / "deploy" / "crds"
 
 
 def test_the_deployed_files_are_generated_from_the_models() -> None:
-    assert difference(DEPLOYED) == "", "run `make crds`"
-    assert {path.name for path in DEPLOYED.iterdir()} == set(files())
+    assert crd_difference(DEPLOYED) == "", "run `make crds`"
+    assert {path.name for path in DEPLOYED.iterdir()} == set(crd_files())
 
 
 def test_the_files_hold_the_definitions() -> None:
-    assert [yaml.safe_load(text) for text in files().values()] == list(custom_resource_definitions())
+    assert [yaml.safe_load(text) for text in crd_files().values()] == list(custom_resource_definitions())
 
 
 def test_the_files_are_small_enough_for_every_way_of_applying_them() -> None:
-    assert all(len(text.encode()) < 64 * 1024 for text in files().values())
+    assert all(len(text.encode()) < 64 * 1024 for text in crd_files().values())
 
 
 def test_written_files_pass_the_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from defender_devops.api.connector import Azure
 from defender_devops.api.regions import REGIONS, is_known_region, region_advice, region_hint
-from defender_devops.api.schema.structural import descriptions
+from defender_devops.api.schema.structural import schema_descriptions
 
 
 def test_regions_are_in_short_form_and_sorted() -> None:
@@ -13,7 +13,7 @@ def test_regions_are_in_short_form_and_sorted() -> None:
 
 
 def test_kubectl_explain_lists_the_known_regions() -> None:
-    text = descriptions(Azure)["location"]
+    text = schema_descriptions(Azure)["location"]
     assert [region for region in REGIONS if region not in text] == []
 
 

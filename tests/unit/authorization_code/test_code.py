@@ -13,7 +13,13 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from defender_devops.api.names import TOKEN_SECRET_TYPE
-from defender_devops.authorization_code.code import CODE_KEY, InvalidCode, check_secret_type, code_warning, parse_code
+from defender_devops.authorization_code.code import (
+    CODE_KEY,
+    InvalidCode,
+    check_code_secret_type,
+    code_warning,
+    parse_code,
+)
 
 
 def part(value: object) -> str:
@@ -188,10 +194,10 @@ def test_an_unusual_format_is_a_warning_and_no_rejection(code: str) -> None:
 )
 def test_only_secrets_that_can_hold_a_code_are_read_as_one(secret_type: str, key: str, accepted: bool) -> None:
     if accepted:
-        check_secret_type(secret_type, key)
+        check_code_secret_type(secret_type, key)
     else:
         with pytest.raises(InvalidCode, match=f"type {secret_type}"):
-            check_secret_type(secret_type, key)
+            check_code_secret_type(secret_type, key)
 
 
 @given(st.text(max_size=300) | st.from_regex(r"https://[a-z]{1,5}/\?code=.{0,40}"))

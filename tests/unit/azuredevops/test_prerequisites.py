@@ -260,22 +260,22 @@ async def test_the_extension(reach: AzureDevOpsSetup, installed: list[Any], stat
 
 async def test_the_profile_and_its_organizations_are_read(reach: AzureDevOpsSetup) -> None:
     reach.service.responses["/_apis/profile/profiles/me"] = {"id": "id-1", "emailAddress": "a@b", "displayName": "A"}
-    assert await organizations.profile(reach.client) == organizations.Profile("id-1", "a@b")
+    assert await organizations.read_profile(reach.client) == organizations.Profile("id-1", "a@b")
     names = [{"accountName": "zulu"}, {"accountName": "Alpha"}]
     for body in ({"count": 2, "value": names}, names):
         reach.service.responses["/_apis/accounts"] = body
-        assert await organizations.organizations(reach.client, "id-1") == ("Alpha", "zulu")
+        assert await organizations.list_organizations(reach.client, "id-1") == ("Alpha", "zulu")
     assert reach.service.requests[-1].query["memberId"] == "id-1"
     reach.service.responses["/_apis/accounts"] = [*names, {"accountId": "nameless"}]
     with pytest.raises(AzureDevOpsUnavailable, match="no name"):
-        await organizations.organizations(reach.client, "id-1")
+        await organizations.list_organizations(reach.client, "id-1")
 
 
 @pytest.mark.parametrize("body", [{}, [], {"id": 7}])
 async def test_a_profile_without_an_id_is_an_error(reach: AzureDevOpsSetup, body: Any) -> None:  # noqa: ANN401
     reach.service.responses["/_apis/profile/profiles/me"] = body
     with pytest.raises(AzureDevOpsUnavailable):
-        await organizations.profile(reach.client)
+        await organizations.read_profile(reach.client)
 
 
 async def test_counts_exclude_disabled_repositories_and_need_one_request_for_all_projects(

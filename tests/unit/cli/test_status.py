@@ -12,8 +12,8 @@ from defender_devops.cli.display.lines import status_lines, status_table, table_
 from defender_devops.cli.display.view import Phase, connector_views, orphaned_organizations
 from defender_devops.cli.output import Format
 from defender_devops.cli.status import command
-from defender_devops.cli.status.command import Resources, fit_screen, show
-from defender_devops.cli.status.document import document
+from defender_devops.cli.status.command import Resources, fit_screen, show_status
+from defender_devops.cli.status.document import status_document
 from defender_devops.cli.status.tree import TreeRenderer
 from tests.unit.cli.bodies import NOW, Body, condition, connector, discovery, organization
 
@@ -238,7 +238,7 @@ def test_the_document_nests_organizations_with_the_fields_of_the_resources() -> 
     body = connector(READY)
     body["metadata"]["managedFields"] = [{}]
     orphan = organization("c", to="gone")
-    result = document([body], [organization("b"), organization("a"), orphan])
+    result = status_document([body], [organization("b"), organization("a"), orphan])
     assert [body["spec"]["organization"] for body in result["connectors"][0]["organizations"]] == ["a", "b"]
     assert result["connectors"][0]["status"]["conditions"][0]["type"] == "Ready"
     assert "managedFields" not in result["connectors"][0]["metadata"]
@@ -316,7 +316,7 @@ def test_values_from_outside_cannot_control_the_terminal(
     resources = Resources(bodies, [organization(HOSTILE, prerequisites=unmet), organization("b", to=HOSTILE)])
     screen = Console(width=80, force_terminal=is_terminal, no_color=True, color_system=None, markup=False)
     monkeypatch.setattr(command, "console", lambda: screen)
-    show(resources, None, form)
+    show_status(resources, None, form)
     output = _without_codes(capsys.readouterr().out)
     assert "Hostile" in output
     assert not {"\x1b", "\u202e", "\x9b", "\x07"} & set(output)

@@ -8,21 +8,21 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from defender_devops.cluster.client import JSON_PATCH, MERGE_PATCH, KubernetesClient, path, with_query
+from defender_devops.cluster.client import JSON_PATCH, MERGE_PATCH, KubernetesClient, api_path, with_query
 from defender_devops.cluster.kubeconfig.credentials import CredentialsLoader
 from defender_devops.errors import KubernetesConflict, KubernetesNotFound, KubernetesRefused, KubernetesUnavailable
 from tests.support.fakes.kubernetes_api import FakeKubernetesApi, write_kubeconfig
 
-CONNECTORS = path("defender-devops.io/v1alpha1", "azuredevopsconnectors", "security")
+CONNECTORS = api_path("defender-devops.io/v1alpha1", "azuredevopsconnectors", "security")
 
 
 @pytest.mark.parametrize(
     ("url", "expected"),
     [
-        (path("v1", "secrets"), "/api/v1/secrets"),
-        (path("v1", "secrets", "security", "a"), "/api/v1/namespaces/security/secrets/a"),
-        (path("events.k8s.io/v1", "events", "ns"), "/apis/events.k8s.io/v1/namespaces/ns/events"),
-        (path("v1", "serviceaccounts", "ns", "sa", "token"), "/api/v1/namespaces/ns/serviceaccounts/sa/token"),
+        (api_path("v1", "secrets"), "/api/v1/secrets"),
+        (api_path("v1", "secrets", "security", "a"), "/api/v1/namespaces/security/secrets/a"),
+        (api_path("events.k8s.io/v1", "events", "ns"), "/apis/events.k8s.io/v1/namespaces/ns/events"),
+        (api_path("v1", "serviceaccounts", "ns", "sa", "token"), "/api/v1/namespaces/ns/serviceaccounts/sa/token"),
         (with_query("/api/v1/secrets"), "/api/v1/secrets"),
         (with_query("/api/v1/secrets", a="b c"), "/api/v1/secrets?a=b+c"),
         (with_query("/api/v1/secrets?x=y", a="b"), "/api/v1/secrets?x=y&a=b"),
@@ -34,7 +34,7 @@ def test_paths_follow_the_api_conventions(url: str, expected: str) -> None:
 
 @given(st.text(min_size=1))
 def test_a_name_cannot_leave_its_path(name: str) -> None:
-    url = path("v1", "secrets", name, name, "token")
+    url = api_path("v1", "secrets", name, name, "token")
     assert url.count("/") == 7
     assert not set("?#&").intersection(url)
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from defender_devops.cluster.errors import error_from_response, parse, rbac_verb, resource_name
+from defender_devops.cluster.errors import error_from_response, parse_error_body, rbac_verb, resource_name
 from defender_devops.errors import (
     KubernetesConflict,
     KubernetesError,
@@ -80,8 +80,8 @@ def test_a_long_message_is_truncated() -> None:
 
 @pytest.mark.parametrize("content", [b"", b"<html>Bad gateway</html>", b"[1]", b'"text"', b"\xff"])
 def test_a_response_that_is_no_object_counts_as_empty(content: bytes) -> None:
-    assert parse(content) == {}
-    assert error_from_response(502, parse(content), {}).message == "HTTP 502"
+    assert parse_error_body(content) == {}
+    assert error_from_response(502, parse_error_body(content), {}).message == "HTTP 502"
 
 
 NS = "/apis/defender-devops.io/v1alpha1/namespaces/security"

@@ -6,7 +6,7 @@ import pytest
 
 from defender_devops.cluster.kubeconfig.credentials import Credentials
 from defender_devops.errors import KubernetesRefused
-from defender_devops.handlers.watches import watch
+from defender_devops.handlers.watches import watch_resources
 
 CREDENTIALS = [
     (Credentials("https://example.test", impersonation=(("Impersonate-User", "jane"),)), "The kubeconfig has as,"),
@@ -27,4 +27,4 @@ class Loader:
 @pytest.mark.parametrize(("credentials", "message"), CREDENTIALS)
 async def test_a_field_that_kopf_ignores_is_rejected_by_name(credentials: Credentials, message: str) -> None:
     with pytest.raises(KubernetesRefused, match=message):
-        await watch(None, Loader(credentials), (), lambda: None)  # type: ignore[arg-type]
+        await watch_resources(None, Loader(credentials), (), lambda: None)  # type: ignore[arg-type]

@@ -21,7 +21,7 @@ from defender_devops.api.azure_types import (
     ProvisioningState,
 )
 from defender_devops.azure.resource_graph.view import ConnectorView
-from defender_devops.cli.plan.changes import changes
+from defender_devops.cli.plan.changes import plan_changes
 from defender_devops.reconcile.actions.action import AzureAction
 from defender_devops.reconcile.facts.assessment import assess
 from defender_devops.reconcile.facts.snapshot import AzureState
@@ -108,5 +108,5 @@ def test_the_planner_and_the_command_know_every_managed_field(kind: type[Any], i
         world = replace(world, connector=snapshot(spec).connector)
     steps = [step for step in differences(assess(world)) if isinstance(step, AzureAction)]
     assert steps, f"plan/diff.py does not correct {item.name}"
-    fields = [change.field for step in steps for change in changes(step, drift)]
+    fields = [change.field for step in steps for change in plan_changes(step, drift)]
     assert [field for field in fields if field.partition(".")[0] == item.name], f"{item.name} is missing in {fields}"

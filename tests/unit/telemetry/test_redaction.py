@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from defender_devops.telemetry.redaction import redact, redacted
+from defender_devops.telemetry.redaction import redact_log_entry, redact_value
 
 HIDDEN = "**********"
 
@@ -54,7 +54,7 @@ FRAMES = {
 @pytest.mark.parametrize("secret", SECRETS.values(), ids=SECRETS)
 @pytest.mark.parametrize("frame", FRAMES.values(), ids=FRAMES)
 def test_a_secret_is_known_by_its_shape_wherever_it_stands(secret: str, frame: str) -> None:
-    output = redacted(frame.format(secret))
+    output = redact_value(frame.format(secret))
     assert HIDDEN in output
     assert secret not in output
     assert secret[10:40] not in output
@@ -80,7 +80,7 @@ def test_a_secret_is_known_by_its_shape_wherever_it_stands(secret: str, frame: s
 )
 def test_a_secret_is_known_by_its_name_at_any_depth(name: str) -> None:
     event: dict[str, Any] = {name: "plain", "deep": {"list": [{name: "plain"}, ({name: b"plain"},)]}}
-    assert "plain" not in str(redact(None, "info", event))
+    assert "plain" not in str(redact_log_entry(None, "info", event))
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_a_secret_is_known_by_its_name_at_any_depth(name: str) -> None:
     ],
 )
 def test_what_only_speaks_of_a_secret_is_shown(name: str, value: object) -> None:
-    assert redact(None, "info", {name: value}) == {name: value}
+    assert redact_log_entry(None, "info", {name: value}) == {name: value}
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_what_only_speaks_of_a_secret_is_shown(name: str, value: object) -> None
     ],
 )
 def test_addresses_forms_and_json_keep_all_but_their_secrets(text: str, output: str) -> None:
-    assert redacted(text) == output
+    assert redact_value(text) == output
 
 
 @pytest.mark.parametrize(
@@ -148,13 +148,13 @@ def test_addresses_forms_and_json_keep_all_but_their_secrets(text: str, output: 
     ],
 )
 def test_what_people_need_to_read_is_shown(text: str) -> None:
-    assert redacted(text) == text
+    assert redact_value(text) == text
 
 
 @given(st.text())
 def test_redacting_never_fails_and_redacting_again_changes_nothing(text: str) -> None:
-    once = redacted(text)
-    assert redacted(once) == once
+    once = redact_value(text)
+    assert redact_value(once) == once
 
 
 LEAVES = st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=20))
@@ -166,8 +166,8 @@ def test_a_token_is_found_however_deep_it_lies(structure: Any, data: st.DataObje
     wrap = data.draw(
         st.sampled_from([lambda x: [x], lambda x: {"a": x}, lambda x: (structure, x), lambda x: {"a": [x]}])
     )
-    assert JWT not in str(redacted(wrap(wrap(f"x {JWT}"))))
+    assert JWT not in str(redact_value(wrap(wrap(f"x {JWT}"))))
 
 
 def test_random_values_of_the_length_of_our_own_keys_do_not_pass_by_name() -> None:
-    assert redact(None, "info", {"sealing_secret": secrets.token_hex(32)}) == {"sealing_secret": HIDDEN}
+    assert redact_log_entry(None, "info", {"sealing_secret": secrets.token_hex(32)}) == {"sealing_secret": HIDDEN}

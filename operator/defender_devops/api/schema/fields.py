@@ -10,7 +10,7 @@ from pydantic import Field
 
 from defender_devops.api.names import NAME_MAX_LENGTH, OWNER_TAGS
 from defender_devops.api.schema.model import ApiModel
-from defender_devops.api.schema.rules import Rule, matching
+from defender_devops.api.schema.rules import Rule, pattern_rule
 
 ORGANIZATIONS_MAX: Final = 200
 """Organizations in one list: the most for which the uniqueness rule fits into the API server's cost budget."""
@@ -21,7 +21,7 @@ TAGS_MAX: Final = 48
 Guid = Annotated[
     str,
     Field(max_length=64),
-    matching(
+    pattern_rule(
         "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}",
         "must be a GUID such as 22222222-2222-2222-2222-222222222222",
     ),
@@ -49,14 +49,14 @@ Account = Annotated[
 OrganizationName = Annotated[
     str,
     Field(max_length=50),
-    matching(
+    pattern_rule(
         "[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?",
         "must be the name of an Azure DevOps organization, such as contoso: letters, digits and hyphens, no address",
     ),
 ]
 """learn.microsoft.com/azure/devops/organizations/settings/naming-restrictions: letters, digits, hyphens; at most 50."""
 
-OBJECT_NAME: Final = matching(
+OBJECT_NAME: Final = pattern_rule(
     "[a-z0-9]([a-z0-9.-]*[a-z0-9])?",
     "must be the name of an object in this namespace: lower-case letters, digits, hyphens and full stops",
 )
@@ -67,7 +67,9 @@ ObjectName = Annotated[str, Field(max_length=NAME_MAX_LENGTH), OBJECT_NAME]
 SecretKey = Annotated[
     str,
     Field(max_length=NAME_MAX_LENGTH),
-    matching("[A-Za-z0-9._-]+", "must be a key of the Secret: letters, digits, hyphens, underscores and full stops"),
+    pattern_rule(
+        "[A-Za-z0-9._-]+", "must be a key of the Secret: letters, digits, hyphens, underscores and full stops"
+    ),
 ]
 
 

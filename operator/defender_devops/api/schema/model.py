@@ -24,7 +24,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import CoreSchema
 
 from defender_devops.api.names import CONNECTOR, GROUP
-from defender_devops.api.schema.rules import Rule, with_rules
+from defender_devops.api.schema.rules import Rule, schema_with_rules
 from defender_devops.text import printable
 
 Boolean = StrictBool
@@ -89,7 +89,7 @@ class ApiModel(BaseModel):
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         """Add the model's rules to its schema, also where that is a reference."""
         schema = handler(core)
-        handler.resolve_ref_schema(schema).update(with_rules({}, *cls.rules))
+        handler.resolve_ref_schema(schema).update(schema_with_rules({}, *cls.rules))
         return schema
 
     def dump(self) -> dict[str, Any]:

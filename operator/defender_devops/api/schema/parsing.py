@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 
 from defender_devops.api.schema.model import ApiModel
 
-__all__ = ["InvalidManifest", "parse"]
+__all__ = ["InvalidManifest", "parse_resource"]
 
 _PROBLEMS: Final = {
     "missing": "is required: add it",
@@ -51,7 +51,7 @@ _FURTHER_FIELDS_MAX: Final = 5
 ModelT = TypeVar("ModelT", bound=ApiModel)
 
 
-def parse(model: type[ModelT], body: Mapping[str, Any]) -> ModelT:
+def parse_resource(model: type[ModelT], body: Mapping[str, Any]) -> ModelT:
     """Parse a body from the API server or from a manifest.
 
     Raises:

@@ -70,15 +70,15 @@ class Rule:
 
     def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         """Add the rule to the field's schema."""
-        return with_rules(handler(core), self)
+        return schema_with_rules(handler(core), self)
 
 
-def with_rules(schema: dict[str, Any], *rules: Rule) -> dict[str, Any]:
+def schema_with_rules(schema: dict[str, Any], *rules: Rule) -> dict[str, Any]:
     """Return the schema with the rules appended to its own."""
     return {**schema, EXTENSION: [*schema.get(EXTENSION, []), *(rule.schema() for rule in rules)]} if rules else schema
 
 
-def matching(pattern: str, message: str) -> Rule:
+def pattern_rule(pattern: str, message: str) -> Rule:
     """Return a rule that a whole string matches a pattern.
 
     Args:
@@ -93,7 +93,7 @@ def matching(pattern: str, message: str) -> Rule:
     )
 
 
-def immutable(field: str, instead: str) -> Rule:
+def immutable_rule(field: str, instead: str) -> Rule:
     """Return a rule that a value cannot be changed."""
     return Rule(
         cel="self == oldSelf",

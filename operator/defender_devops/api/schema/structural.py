@@ -70,7 +70,7 @@ def structural_schema(model: type[ApiModel]) -> dict[str, Any]:
     return schema
 
 
-def descriptions(model: type[ApiModel]) -> dict[str, str]:
+def schema_descriptions(model: type[ApiModel]) -> dict[str, str]:
     """Return the strings below the attributes of a model, on one line, by attribute."""
     body = ast.parse(textwrap.dedent(inspect.getsource(model))).body[0]
     texts: dict[str, str] = {}
@@ -89,7 +89,7 @@ class _StructuralSchema(GenerateJsonSchema):
         model: type[ApiModel] = schema["cls"]
         if model in {ObjectMeta, OwnerReference}:
             return {"type": "object"}
-        texts = descriptions(model)
+        texts = schema_descriptions(model)
         for name, field in model.model_fields.items():
             if name not in texts:
                 raise MissingDescription(f"{model.__name__}.{name} has no description: write a string below it")

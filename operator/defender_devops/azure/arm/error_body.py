@@ -16,7 +16,7 @@ from typing import Any
 
 from defender_devops.telemetry.redaction import without_tokens
 
-__all__ = ["ErrorDetail", "clean", "describe", "parse_error"]
+__all__ = ["ErrorDetail", "clean_error_text", "describe_error", "parse_error"]
 
 _MESSAGE_MAX = 600
 _DEPTH_MAX = 4
@@ -69,16 +69,16 @@ def parse_error(body: bytes) -> ErrorDetail:
     try:
         content = json.loads(text)
     except (ValueError, RecursionError):
-        return ErrorDetail(is_html=True) if text.startswith("<") else ErrorDetail(message=clean(text))
+        return ErrorDetail(is_html=True) if text.startswith("<") else ErrorDetail(message=clean_error_text(text))
     if not isinstance(content, dict):
-        return ErrorDetail(message=clean(str(content)))
+        return ErrorDetail(message=clean_error_text(str(content)))
     error = content.get("error")
     if isinstance(error, str):  # the shape of OAuth
-        return ErrorDetail(code=error, message=clean(str(content.get("error_description") or "")))
+        return ErrorDetail(code=error, message=clean_error_text(str(content.get("error_description") or "")))
     return _error_detail(error if isinstance(error, dict) else content)
 
 
-def describe(detail: ErrorDetail) -> str:
+def describe_error(detail: ErrorDetail) -> str:
     """Return `: code: message` of the innermost error whose message names a cause; nothing where there is none.
 
     Resource Graph's outer error asks to contact support, and the cause is in its details; other services repeat the
@@ -108,9 +108,9 @@ def _error_detail(error: Mapping[str, Any], depth: int = 0) -> ErrorDetail:
         if str(info.get("type", "")).lower() == "policyviolation" and isinstance(info.get("info"), dict)
     )
     return ErrorDetail(
-        code=clean(str(error.get("code") or error.get("Code") or "")),
-        message=clean(message if isinstance(message, str) else json.dumps(message)),
-        target=clean(str(error.get("target") or "")),
+        code=clean_error_text(str(error.get("code") or error.get("Code") or "")),
+        message=clean_error_text(message if isinstance(message, str) else json.dumps(message)),
+        target=clean_error_text(str(error.get("target") or "")),
         details=tuple(
             _error_detail(detail, depth + 1) for detail in _mappings(error.get("details")) if depth < _DEPTH_MAX
         ),
@@ -124,7 +124,7 @@ def _mappings(value: object) -> Iterator[Mapping[str, Any]]:
         yield from (entry for entry in value if isinstance(entry, dict))
 
 
-def clean(text: str) -> str:
+def clean_error_text(text: str) -> str:
     """Make a service's message safe to publish: one line, bounded, without tokens, signatures and request ids."""
     if not text:  # nearly always, because nothing is wrong
         return text

@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
-from defender_devops.azure.arm.error_body import clean
+from defender_devops.azure.arm.error_body import clean_error_text
 from defender_devops.azure.arm.error_mapping import HttpResponse, retry_after_seconds
 from defender_devops.entra_error_codes import ENTRA_ERROR_CODES, EntraFailure, is_oauth_error
 from defender_devops.errors import WILL_RETRY, CredentialsError, CredentialsRejected, CredentialsUnavailable
@@ -115,6 +115,6 @@ def _entra_error(message: str, status: int | None, context: IdentityContext) -> 
     else:
         # Entra ID's own sentence, without the ids and the time of the request.
         sentence = re.search(r"AADSTS\d+:\s*(.*?)(?:\s*Trace ID:|$)", message, re.DOTALL)
-        text = clean(sentence[1]).rstrip(" .'") if sentence else ""
+        text = clean_error_text(sentence[1]).rstrip(" .'") if sentence else ""
         reason = f"{text or 'Check clientId, tenantId and the credential'}."
     return CredentialsRejected(f"Entra ID rejected {context.name}{label}. {reason}")

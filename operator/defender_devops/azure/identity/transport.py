@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from defender_devops.http_client import open_session
-from defender_devops.proxies import check_variables, proxy_for
+from defender_devops.proxies import check_proxy_variables, proxy_for
 
 if TYPE_CHECKING:
     import aiohttp
@@ -39,5 +39,5 @@ def identity_transport(**options: Any) -> AioHttpTransport:  # noqa: ANN401 - th
                 config |= {"proxy": proxy.url, "proxy_headers": proxy.headers()}
             return await super().send(request, **config)
 
-    check_variables()
+    check_proxy_variables()
     return IdentityTransport(**options)

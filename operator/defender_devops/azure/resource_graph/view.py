@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from defender_devops.api.azure_properties import CONFIGURATION, CONNECTOR, ORGANIZATION, differing
+from defender_devops.api.azure_properties import CONFIGURATION, CONNECTOR, ORGANIZATION, differing_properties
 from defender_devops.api.azure_types import (
     AzureOrganization,
     Configuration,
@@ -67,16 +67,16 @@ class ConnectorView:
             organizations: cached organizations.
             readers: cached role assignments; None where they were not read.
         """
-        names = [item.name for item in differing(CONNECTOR, self.connector, connector)]
+        names = [item.name for item in differing_properties(CONNECTOR, self.connector, connector)]
         if self.configuration is not None:
             if configuration is None:
                 names.append("DevOps configuration")
             else:
-                names += [item.name for item in differing(CONFIGURATION, self.configuration, configuration)]
+                names += [item.name for item in differing_properties(CONFIGURATION, self.configuration, configuration)]
         cached = {organization.name.lower(): organization for organization in organizations}
         for organization in self.organizations:
             other = cached.get(organization.name.lower())
-            if other is None or any(differing(ORGANIZATION, organization, other)):
+            if other is None or any(differing_properties(ORGANIZATION, organization, other)):
                 names.append(f"organization {organization.name}")
         if self.readers is not None and readers is not None and _names(self.readers) != _names(readers):
             names.append("role assignments")

@@ -24,7 +24,7 @@ from defender_devops.api.azure_types import (
     ProvisioningState,
     RoleAssignment,
 )
-from defender_devops.azure.arm.error_body import clean
+from defender_devops.azure.arm.error_body import clean_error_text
 from defender_devops.errors import WILL_RETRY, AzureUnavailable
 
 __all__ = [
@@ -88,7 +88,7 @@ def parse_configuration(properties: Mapping[str, Any]) -> Configuration:
     return Configuration(
         provisioning_state=_enum(ProvisioningState, properties.get("provisioningState")),
         auto_discovery=_enum(AutoDiscovery, properties.get("autoDiscovery")),
-        status_message=clean(_text(properties.get("provisioningStatusMessage"))),
+        status_message=clean_error_text(_text(properties.get("provisioningStatusMessage"))),
         status_updated_at=_time(properties.get("provisioningStatusUpdateTimeUtc")),
         agentless=_agentless(agentless) if isinstance(agentless, dict) else None,
     )
@@ -130,7 +130,7 @@ def parse_azure_organization(name: str, properties: Mapping[str, Any]) -> AzureO
         onboarding_state=_enum(OnboardingState, properties.get("onboardingState")),
         provisioning_state=_enum(ProvisioningState, properties.get("provisioningState"), ProvisioningState.SUCCEEDED),
         annotations=_annotations(_mapping(properties.get("actionableRemediation"))),
-        status_message=clean(_text(properties.get("provisioningStatusMessage"))),
+        status_message=clean_error_text(_text(properties.get("provisioningStatusMessage"))),
     )
 
 

@@ -13,8 +13,8 @@ from defender_devops.api.regions import is_known_region, region_advice
 from defender_devops.errors import WILL_RETRY, OperatorError
 from defender_devops.reconcile.facts.assessment import Assessment, assess
 from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot
-from defender_devops.reconcile.report.authorization_conditions import authorized
-from defender_devops.reconcile.report.azure_conditions import organizations_available, provisioned
+from defender_devops.reconcile.report.authorization_conditions import authorized_condition
+from defender_devops.reconcile.report.azure_conditions import organizations_available_condition, provisioned_condition
 from defender_devops.reconcile.report.condition_result import ConditionResult
 
 __all__ = ["AZURE", "Check", "azure_checks", "failed_read"]
@@ -57,8 +57,8 @@ def azure_checks(snapshot: ConnectorSnapshot) -> Iterator[Check]:
     assessment = assess(snapshot)
     yield _connector(assessment)
     if assessment.azure.connector is not None:
-        yield _from_condition("Authorized", authorized(assessment))
-        available = organizations_available(assessment)
+        yield _from_condition("Authorized", authorized_condition(assessment))
+        available = organizations_available_condition(assessment)
         if available is not None:
             yield _from_condition("OrganizationsAvailable", available)
 
@@ -69,7 +69,7 @@ def _connector(assessment: Assessment) -> Check:
     if conflict is not None:
         return Check(AZURE, "Connector", "False", conflict.reason, conflict.message)
     is_missing = assessment.azure.is_known and assessment.azure.connector is None
-    result = provisioned(assessment, None) if is_missing else None
+    result = provisioned_condition(assessment, None) if is_missing else None
     if result is None:
         return Check(AZURE, "Connector", "True")
     # Only a person can create a connector that is to be adopted; with another method the operator creates it.

@@ -21,7 +21,7 @@ from defender_devops.cli.exit_codes import ExitCode
 from defender_devops.cli.inputs.cluster_context import ClusterContext
 from defender_devops.cli.inputs.connector_inputs import ConnectorInput
 from defender_devops.cli.inputs.gather import InputOptions, gather_inputs
-from defender_devops.cli.inputs.observation import observe
+from defender_devops.cli.inputs.observation import observe_input
 from defender_devops.cli.local_clients import LocalClients, LocalTokens, open_local_clients, read_settings
 from defender_devops.cli.output import Format, Line, console, emit, print_lines
 from defender_devops.errors import CredentialsError, OperatorError
@@ -79,7 +79,7 @@ async def _check(
     notes: tuple[str, ...] = ()
     is_signed_in = True
     try:
-        observation = await observe(item, context, clients.arm(connector.spec.azure.tenant_id), datetime.now(UTC))
+        observation = await observe_input(item, context, clients.arm(connector.spec.azure.tenant_id), datetime.now(UTC))
         snapshot, notes = observation.snapshot, observation.notes
         in_azure = list(azure_checks(snapshot))
     except OperatorError as error:

@@ -8,7 +8,7 @@ from typing import Final
 from defender_devops.api.connector import AzureDevOpsConnector
 from defender_devops.api.reasons import Reason
 from defender_devops.cli.check.checks import Check
-from defender_devops.cluster.client import KubernetesClient, path
+from defender_devops.cluster.client import KubernetesClient, api_path
 from defender_devops.errors import KubernetesError, KubernetesNotFound
 
 __all__ = ["reference_checks"]
@@ -32,7 +32,7 @@ async def reference_checks(
     for kind, field, name in _references(connector, is_code_needed=is_code_needed):
         label = f"{kind}/{name}"
         try:
-            await client.get(path("v1", f"{kind.lower()}s", namespace, name), accept=_METADATA_ONLY)
+            await client.get(api_path("v1", f"{kind.lower()}s", namespace, name), accept=_METADATA_ONLY)
         except KubernetesNotFound:
             message = f"There is no {kind} {name} in namespace {namespace}, which {field} refers to: create it."
             checks.append(Check(_SUBJECT, label, "False", Reason.CREDENTIALS_MISSING, message))

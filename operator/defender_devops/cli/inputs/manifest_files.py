@@ -15,7 +15,7 @@ from defender_devops.api.connector import AzureDevOpsConnector
 from defender_devops.api.names import API_VERSION, CONNECTOR, GROUP, ORGANIZATION
 from defender_devops.api.organization import DevOpsOrganization
 from defender_devops.api.schema.model import ApiModel, ObjectMeta
-from defender_devops.api.schema.parsing import InvalidManifest, parse
+from defender_devops.api.schema.parsing import InvalidManifest, parse_resource
 from defender_devops.cli.exit_codes import CommandFailed
 from defender_devops.cluster.kubernetes_yaml import load_yaml
 
@@ -149,7 +149,7 @@ def _validated(source: str, document: dict[str, Any], namespace: str) -> Manifes
     problem = next(_unknown_fields(model, body), None)
     if problem is None:
         try:
-            parse(model, body)
+            parse_resource(model, body)
         except InvalidManifest as error:
             problem = error.message
     if problem is not None:

@@ -17,7 +17,7 @@ from defender_devops.errors import KubernetesError, OperatorError
 from defender_devops.reconcile.facts.snapshot import AuthorizationCode, AzureState, ConnectorSnapshot, Owner
 from defender_devops.reconcile.observe.azure_state import AzureStateReader, ReadOptions
 
-__all__ = ["Observation", "observe"]
+__all__ = ["Observation", "observe_input"]
 
 _ASSUMED_CODE_HASH: Final = "0" * 64
 """Hash of a one-time code that does not exist yet, to plan what would be done with it."""
@@ -38,7 +38,7 @@ class Observation:
     notes: tuple[str, ...] = ()
 
 
-async def observe(item: ConnectorInput, context: ClusterContext, arm: ArmClient, now: datetime) -> Observation:
+async def observe_input(item: ConnectorInput, context: ClusterContext, arm: ArmClient, now: datetime) -> Observation:
     """Read Azure for a connector.
 
     Raises:

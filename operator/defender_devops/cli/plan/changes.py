@@ -27,7 +27,7 @@ from defender_devops.reconcile.actions.azure import (
 )
 from defender_devops.reconcile.facts.snapshot import AzureState
 
-__all__ = ["Change", "action_sign", "changes"]
+__all__ = ["Change", "action_sign", "plan_changes"]
 
 _SIGNS: Final[Mapping[type[Action], str]] = {
     CreateConnector: "+",
@@ -57,7 +57,7 @@ def action_sign(action: Action) -> str:
     return _SIGNS.get(type(action), "~")
 
 
-def changes(action: Action, azure: AzureState) -> tuple[Change, ...]:
+def plan_changes(action: Action, azure: AzureState) -> tuple[Change, ...]:
     """Return what an action changes; nothing where the action's description is complete."""
     match action:
         case CreateConnector():

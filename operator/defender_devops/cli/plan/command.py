@@ -13,7 +13,7 @@ from defender_devops.cli.exit_codes import CommandFailed, ExitCode, command_fail
 from defender_devops.cli.inputs.cluster_context import ClusterContext
 from defender_devops.cli.inputs.connector_inputs import ConnectorInput, input_as_deleted
 from defender_devops.cli.inputs.gather import InputOptions, gather_inputs
-from defender_devops.cli.inputs.observation import observe
+from defender_devops.cli.inputs.observation import observe_input
 from defender_devops.cli.local_clients import LocalClients, open_local_clients
 from defender_devops.cli.output import Format, Line, emit, print_lines, print_note
 from defender_devops.cli.plan.changes import Change
@@ -81,7 +81,7 @@ async def _plan(
         if refused is not None:
             return PlanResult(item.key, refused=refused)
         arm = clients.arm(item.connector.spec.azure.tenant_id)
-        result = build_plan_result(item, await observe(item, context, arm, now), now)
+        result = build_plan_result(item, await observe_input(item, context, arm, now), now)
     except OperatorError as error:
         failure = command_failure(error)
         return CommandFailed(f"{item.key}: {failure.message}", failure.exit_code)

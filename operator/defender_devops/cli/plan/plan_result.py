@@ -10,7 +10,7 @@ from typing import Any, Final
 from defender_devops.api.names import TAG_OWNER
 from defender_devops.cli.inputs.connector_inputs import ConnectorInput
 from defender_devops.cli.inputs.observation import Observation
-from defender_devops.cli.plan.changes import Change, action_sign, changes
+from defender_devops.cli.plan.changes import Change, action_sign, plan_changes
 from defender_devops.reconcile.actions.action import Action, AzureAction
 from defender_devops.reconcile.actions.azure import Authorize, CreateConnector, UpdateConfiguration
 from defender_devops.reconcile.actions.kubernetes import (
@@ -24,8 +24,8 @@ from defender_devops.reconcile.facts.deletion_mode import DeletionMode
 from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot
 from defender_devops.reconcile.plan.diff import differences
 from defender_devops.reconcile.plan.plan import plan
-from defender_devops.reconcile.report.authorization_conditions import authorized
-from defender_devops.reconcile.report.azure_conditions import provisioned
+from defender_devops.reconcile.report.authorization_conditions import authorized_condition
+from defender_devops.reconcile.report.azure_conditions import provisioned_condition
 
 __all__ = ["PlanResult", "Step", "build_plan_result"]
 
@@ -46,7 +46,7 @@ class Step:
 
     sign: str
     sentence: str
-    changes: tuple[Change, ...] = ()
+    plan_changes: tuple[Change, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def build_plan_result(item: ConnectorInput, observation: Observation, now: datet
     steps = []
     for action in actions:
         if isinstance(action, AzureAction):
-            action_changes = changes(action, assessment.azure)
+            action_changes = plan_changes(action, assessment.azure)
             if item.live is None:
                 # A resource that does not exist yet has a temporary uid, so the value of its owner tag is not known.
                 action_changes = tuple(
@@ -133,9 +133,9 @@ def _notes(assessment: Assessment, actions: tuple[Action, ...]) -> Iterator[str]
         # What keeps the operator from doing more, in the words of its conditions.
         result = None
         if assessment.authorization.is_broken:
-            result = authorized(assessment)
+            result = authorized_condition(assessment)
         elif not any(isinstance(action, AzureAction) for action in actions):
-            result = provisioned(assessment, None)
+            result = provisioned_condition(assessment, None)
         if result is not None and not result.is_true:
             yield result.message
     if any(

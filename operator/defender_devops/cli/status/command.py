@@ -22,12 +22,12 @@ from defender_devops.cli.display.lines import status_lines, status_table, table_
 from defender_devops.cli.display.view import ConnectorView, OrganizationView, connector_views, orphaned_organizations
 from defender_devops.cli.exit_codes import ExitCode
 from defender_devops.cli.output import Format, console, emit, print_note, print_text
-from defender_devops.cli.status.document import document
+from defender_devops.cli.status.document import status_document
 from defender_devops.cli.status.tree import FOLDED_FROM, TreeRenderer
 from defender_devops.cluster.client import Body
 from defender_devops.cluster.watch import watch_objects
 
-__all__ = ["Resources", "StatusOptions", "fit_screen", "run_status", "show"]
+__all__ = ["Resources", "StatusOptions", "fit_screen", "run_status", "show_status"]
 
 _REFRESH_INTERVAL: Final = 5.0
 """Seconds after which the tree is rendered again without a change: it shows durations."""
@@ -96,11 +96,11 @@ async def run_status(options: StatusOptions) -> ExitCode:
         # The wrong namespace is the most frequent cause.
         place = "this cluster" if namespace is None else f"namespace {namespace}"
         print_note(f"There are no connectors in {place}.{'' if namespace is None else ' Use -A for all namespaces.'}")
-    show(resources, name, options.output)
+    show_status(resources, name, options.output)
     return ExitCode.OK if all(view.is_ready for view in resources.views()) else ExitCode.NOT_OK
 
 
-def show(resources: Resources, name: str | None, output: Format | None) -> None:
+def show_status(resources: Resources, name: str | None, output: Format | None) -> None:
     """Print resources once.
 
     Args:
@@ -110,7 +110,7 @@ def show(resources: Resources, name: str | None, output: Format | None) -> None:
     """
     screen = console()
     if output in {Format.JSON, Format.YAML}:
-        emit(document(resources.connectors, resources.organizations), output)
+        emit(status_document(resources.connectors, resources.organizations), output)
     elif output is Format.TABLE:
         for line in table_text(status_table(resources.views()), screen.width if screen.is_terminal else None):
             print_text(line)

@@ -6,12 +6,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-__all__ = ["document"]
+__all__ = ["status_document"]
 
 Body = Mapping[str, Any]
 
 
-def document(connectors: Iterable[Body], organizations: Iterable[Body]) -> dict[str, Any]:
+def status_document(connectors: Iterable[Body], organizations: Iterable[Body]) -> dict[str, Any]:
     """Return connectors with their organizations nested; all fields are those of the resources."""
     by_connector: defaultdict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
     for body in sorted(organizations, key=_key):

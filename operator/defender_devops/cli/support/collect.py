@@ -12,11 +12,11 @@ from defender_devops.api.names import CONNECTOR, GROUP, ORGANIZATION
 from defender_devops.cli.cluster_access import Cluster
 from defender_devops.cli.display.lines import status_lines
 from defender_devops.cli.display.view import connector_views, orphaned_organizations
-from defender_devops.cli.support.redaction import HIDDEN, redact
-from defender_devops.cluster.client import Body, path, with_query
+from defender_devops.cli.support.redaction import HIDDEN, redact_for_bundle
+from defender_devops.cluster.client import Body, api_path, with_query
 from defender_devops.errors import KubernetesError
 
-__all__ = ["Bundle", "collect"]
+__all__ = ["Bundle", "collect_bundle"]
 
 _OPERATOR_LABELS: Final = {"labelSelector": "app.kubernetes.io/name=defender-devops-operator"}
 _SETTINGS_PREFIX: Final = "DEFENDER_DEVOPS_"
@@ -38,7 +38,7 @@ class Bundle:
     missing: list[str] = field(default_factory=list)
 
 
-async def collect(cluster: Cluster, namespace: str | None) -> Bundle:
+async def collect_bundle(cluster: Cluster, namespace: str | None) -> Bundle:
     """Read all parts of a bundle.
 
     Args:
@@ -52,9 +52,9 @@ async def collect(cluster: Cluster, namespace: str | None) -> Bundle:
     organizations = await cluster.organizations(namespace)
     lines = status_lines(connector_views(connectors, organizations), orphaned_organizations(connectors, organizations))
     bundle = Bundle()
-    bundle.documents["status.txt"] = "".join(f"{redact(line)}\n" for line in lines)
-    bundle.documents["connectors.yaml"] = [redact(body) for body in connectors]
-    bundle.documents["organizations.yaml"] = [redact(body) for body in organizations]
+    bundle.documents["status.txt"] = "".join(f"{redact_for_bundle(line)}\n" for line in lines)
+    bundle.documents["connectors.yaml"] = [redact_for_bundle(body) for body in connectors]
+    bundle.documents["organizations.yaml"] = [redact_for_bundle(body) for body in organizations]
     parts: Mapping[str, Callable[[], Awaitable[Any]]] = {
         "events.yaml": lambda: _events(cluster, namespace),
         "operator.yaml": lambda: _operator_deployments(cluster),
@@ -64,7 +64,7 @@ async def collect(cluster: Cluster, namespace: str | None) -> Bundle:
     # Most users lack one of these permissions: a part that is missing must not cost the others.
     for name, read_part in parts.items():
         try:
-            bundle.documents[name] = redact(await read_part())
+            bundle.documents[name] = redact_for_bundle(await read_part())
         except KubernetesError as error:
             bundle.missing.append(f"{name} is missing: {error.message}")
     bundle.documents["bundle.yaml"] = {
@@ -81,7 +81,7 @@ async def _events(cluster: Cluster, namespace: str | None) -> list[Body]:
     """Return the events on the operator's resources, oldest first."""
     events = [
         event
-        async for event in cluster.client.items(path("events.k8s.io/v1", "events", namespace))
+        async for event in cluster.client.items(api_path("events.k8s.io/v1", "events", namespace))
         if str((event.get("regarding") or {}).get("apiVersion", "")).startswith(f"{GROUP}/")
     ]
     return sorted(events, key=lambda event: str(event.get("eventTime") or event["metadata"].get("creationTimestamp")))
@@ -89,7 +89,7 @@ async def _events(cluster: Cluster, namespace: str | None) -> list[Body]:
 
 async def _operator_deployments(cluster: Cluster) -> list[Body]:
     """Return the operator's Deployments in all namespaces, without values of foreign environment variables."""
-    url = with_query(path("apps/v1", "deployments"), **_OPERATOR_LABELS)
+    url = with_query(api_path("apps/v1", "deployments"), **_OPERATOR_LABELS)
     deployments = [body async for body in cluster.client.items(url)]
     for deployment in deployments:
         for container in deployment["spec"]["template"]["spec"].get("containers") or []:
@@ -103,7 +103,7 @@ async def _crds(cluster: Cluster) -> list[Body]:
     """Return versions and conditions of the CRDs, without their schemas."""
     crds = []
     for names in (CONNECTOR, ORGANIZATION):
-        url = path("apiextensions.k8s.io/v1", "customresourcedefinitions") + f"/{names.crd}"
+        url = api_path("apiextensions.k8s.io/v1", "customresourcedefinitions") + f"/{names.crd}"
         body = await cluster.client.get(url)
         versions = [
             {key: version[key] for key in ("name", "served", "storage")} for version in body["spec"]["versions"]

@@ -13,7 +13,7 @@ from defender_devops.cli.cluster_access import open_cluster
 from defender_devops.cli.cluster_target import ClusterTarget
 from defender_devops.cli.exit_codes import CommandFailed, ExitCode
 from defender_devops.cli.output import print_note, print_text
-from defender_devops.cli.support.collect import Bundle, collect
+from defender_devops.cli.support.collect import Bundle, collect_bundle
 from defender_devops.cluster.kubernetes_yaml import dump_yaml
 
 __all__ = ["write_bundle"]
@@ -32,7 +32,7 @@ async def write_bundle(target: ClusterTarget, *, all_namespaces: bool, file: Pat
         CommandFailed: the file exists already, or cannot be written.
     """
     async with open_cluster(target) as cluster:
-        bundle = await collect(cluster, None if all_namespaces else cluster.namespace)
+        bundle = await collect_bundle(cluster, None if all_namespaces else cluster.namespace)
     archive_file = file or Path(f"defender-devops-support-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.tar.gz")
     _write_archive(archive_file, bundle)
     for sentence in bundle.missing:

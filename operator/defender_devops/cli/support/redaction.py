@@ -9,9 +9,9 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from defender_devops.telemetry.redaction import redacted
+from defender_devops.telemetry.redaction import redact_value
 
-__all__ = ["HIDDEN", "redact"]
+__all__ = ["HIDDEN", "redact_for_bundle"]
 
 HIDDEN: Final = "(hidden)"
 
@@ -25,15 +25,15 @@ _ACCOUNT: Final = re.compile(r"\b([A-Za-z0-9])[A-Za-z0-9._%+'-]*@([A-Za-z0-9-]+(
 _PAGE: Final = re.compile(r"https?://[^\s\"']*/connectors/[^\s\"']+")
 
 
-def redact(value: Any, field: str = "") -> Any:  # noqa: ANN401 - JSON
+def redact_for_bundle(value: Any, field: str = "") -> Any:  # noqa: ANN401 - JSON
     """Return a value without secrets and signed addresses, and with shortened account names."""
     if isinstance(value, Mapping):
-        return {key: redact(item, str(key)) for key, item in value.items() if key not in _DROPPED}
+        return {key: redact_for_bundle(item, str(key)) for key, item in value.items() if key not in _DROPPED}
     if isinstance(value, list):
-        return [redact(item, field) for item in value]
+        return [redact_for_bundle(item, field) for item in value]
     if not isinstance(value, str):
         return value
     if field in _SIGNED_ADDRESS_FIELDS:
         return HIDDEN
-    text: str = redacted(_PAGE.sub(HIDDEN, value))
+    text: str = redact_value(_PAGE.sub(HIDDEN, value))
     return _ACCOUNT.sub(r"\1…@\2", text)

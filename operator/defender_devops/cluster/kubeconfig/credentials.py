@@ -25,7 +25,12 @@ from urllib.parse import quote, urlsplit
 from pydantic import SecretStr
 
 from defender_devops.cluster.kubeconfig.exec_credential import ExecCredential, run_exec_command
-from defender_devops.cluster.kubeconfig.files import KubeconfigContext, decode, invalid, read_context
+from defender_devops.cluster.kubeconfig.files import (
+    KubeconfigContext,
+    decode_kubeconfig_field,
+    invalid_kubeconfig,
+    read_context,
+)
 from defender_devops.credential_text import InvalidCredential, credential_text
 from defender_devops.proxies import InvalidProxy, Proxy, parse_proxy, proxy_for
 
@@ -157,7 +162,7 @@ async def _load(context_name: str | None) -> tuple[Credentials, float]:
     )
     for file in (credentials.ca_file, credentials.certificate_file, credentials.key_file):
         if file is not None and not os.access(file, os.R_OK):
-            raise invalid(f"{file} cannot be read")
+            raise invalid_kubeconfig(f"{file} cannot be read")
     return credentials, lifetime
 
 
@@ -169,9 +174,9 @@ def _in_cluster() -> Credentials:
         token = (_SERVICE_ACCOUNT / "token").read_text().strip()
         namespace = namespace_file.read_text().strip() if namespace_file.exists() else None
     except OSError as error:
-        raise invalid(f"{error.filename} cannot be read: {error.strerror}") from None
+        raise invalid_kubeconfig(f"{error.filename} cannot be read: {error.strerror}") from None
     if not token:
-        raise invalid(f"{_SERVICE_ACCOUNT / 'token'} is empty")
+        raise invalid_kubeconfig(f"{_SERVICE_ACCOUNT / 'token'} is empty")
     address = f"[{host}]" if ":" in host else host
     ca_file = str(_SERVICE_ACCOUNT / "ca.crt")
     return Credentials(f"https://{address}:{port}", SecretStr(token), ca_file, namespace=namespace)
@@ -182,17 +187,17 @@ def _reject_conflicts(context: KubeconfigContext) -> None:
     cluster, user = context.cluster, context.user
     for fields, name in ((cluster, "certificate-authority"), (user, "client-certificate"), (user, "client-key")):
         if fields.get(name) and fields.get(f"{name}-data"):
-            raise invalid(f"{name} and {name}-data exclude each other")
+            raise invalid_kubeconfig(f"{name} and {name}-data exclude each other")
     has_ca = cluster.get("certificate-authority") or cluster.get("certificate-authority-data")
     if cluster.get("insecure-skip-tls-verify") and has_ca:
-        raise invalid("insecure-skip-tls-verify and a certificate authority exclude each other")
+        raise invalid_kubeconfig("insecure-skip-tls-verify and a certificate authority exclude each other")
     has_certificate, has_key = (
         bool(user.get(name) or user.get(f"{name}-data")) for name in ("client-certificate", "client-key")
     )
     if has_certificate != has_key:
-        raise invalid("client-certificate and client-key need each other")
+        raise invalid_kubeconfig("client-certificate and client-key need each other")
     if not user.get("as") and (user.get("as-uid") or user.get("as-groups") or user.get("as-user-extra")):
-        raise invalid("as-uid, as-groups and as-user-extra need `as`")
+        raise invalid_kubeconfig("as-uid, as-groups and as-user-extra need `as`")
 
 
 def _static_token(user: Mapping[str, Any]) -> SecretStr | None:
@@ -203,11 +208,13 @@ def _static_token(user: Mapping[str, Any]) -> SecretStr | None:
             token = Path(user["tokenFile"]).read_text().strip() or token
         except (OSError, UnicodeDecodeError) as error:
             if not token:
-                raise invalid(f"tokenFile {user['tokenFile']} cannot be read: {type(error).__name__}") from None
+                raise invalid_kubeconfig(
+                    f"tokenFile {user['tokenFile']} cannot be read: {type(error).__name__}"
+                ) from None
     try:
         text = credential_text(token)
     except InvalidCredential as error:
-        raise invalid(f"the token cannot be used: {error}") from None
+        raise invalid_kubeconfig(f"the token cannot be used: {error}") from None
     return text if text.get_secret_value() else None
 
 
@@ -220,13 +227,13 @@ def _server(cluster: Mapping[str, Any], *, has_tls: bool) -> str:
         server = f"{'https' if is_tls else 'http'}://{server}"
     scheme, _, address = server.partition("://")
     if scheme.lower() not in {"http", "https"}:
-        raise invalid(f"server: {scheme} is not a scheme of an API server")
+        raise invalid_kubeconfig(f"server: {scheme} is not a scheme of an API server")
     try:
         is_complete = bool(urlsplit(f"{scheme.lower()}://{address}").hostname)
     except ValueError:
         is_complete = False
     if not is_complete:
-        raise invalid(f"server: {server} is not an address")
+        raise invalid_kubeconfig(f"server: {server} is not an address")
     return f"{scheme.lower()}://{address}".rstrip("/")
 
 
@@ -244,11 +251,11 @@ def _proxy(cluster: Mapping[str, Any], server: str) -> Proxy | None:
     if not separator or scheme.lower() not in _PROXY_SCHEMES:
         # The address may contain a password, so the message has only the scheme.
         name = f"{scheme}://" if separator else "an address without a scheme"
-        raise invalid(f"proxy-url: {name} is not supported, but http:// and https://")
+        raise invalid_kubeconfig(f"proxy-url: {name} is not supported, but http:// and https://")
     try:
         return parse_proxy(proxy, "proxy-url")
     except InvalidProxy as error:
-        raise invalid(error.message.rstrip(".")) from None
+        raise invalid_kubeconfig(error.message.rstrip(".")) from None
 
 
 def _impersonation(user: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
@@ -264,7 +271,7 @@ def _impersonation(user: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
         headers += [(f"Impersonate-Extra-{quote(str(name).lower(), safe='')}", str(value)) for value in values]
     for name, value in headers:
         if not value.isprintable():
-            raise invalid(f"{name}: the value has control characters")
+            raise invalid_kubeconfig(f"{name}: the value has control characters")
     return tuple(headers)
 
 
@@ -280,7 +287,7 @@ def _lifetime(credential: ExecCredential) -> float:
 def _file_of(fields: Mapping[str, Any], name: str) -> str | None:
     """Return the path of a certificate or key; content in the kubeconfig is written to a private file."""
     if fields.get(f"{name}-data"):
-        return _write_private(decode(fields, f"{name}-data"))
+        return _write_private(decode_kubeconfig_field(fields, f"{name}-data"))
     return str(fields[name]) if fields.get(name) else None
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from pydantic import SecretStr
 
-from defender_devops.cluster.kubeconfig.files import KubeconfigContext, invalid
+from defender_devops.cluster.kubeconfig.files import KubeconfigContext, invalid_kubeconfig
 from defender_devops.errors import KubernetesUnavailable
 
 __all__ = ["ExecCredential", "run_exec_command"]
@@ -58,13 +58,15 @@ async def run_exec_command(context: KubeconfigContext) -> ExecCredential:
     """
     config = context.user["exec"]
     if not isinstance(config, dict) or not config.get("command"):
-        raise invalid("exec has no command")
+        raise invalid_kubeconfig("exec has no command")
     unknown = sorted(set(config) - _FIELDS)
     if unknown:
-        raise invalid(f"exec: {unknown[0]} is not supported")
+        raise invalid_kubeconfig(f"exec: {unknown[0]} is not supported")
     api_version = config.get("apiVersion")
     if api_version not in _API_VERSIONS:
-        raise invalid(f"exec: apiVersion {api_version} is not supported, but {' and '.join(sorted(_API_VERSIONS))}")
+        raise invalid_kubeconfig(
+            f"exec: apiVersion {api_version} is not supported, but {' and '.join(sorted(_API_VERSIONS))}"
+        )
     mode = config.get("interactiveMode") or "IfAvailable"
     is_terminal = sys.stdin is not None and sys.stdin.isatty()
     if mode == "Always" and not is_terminal:

@@ -18,7 +18,7 @@ import yaml
 from defender_devops.cluster.kubernetes_yaml import load_yaml
 from defender_devops.errors import KubernetesRefused
 
-__all__ = ["KubeconfigContext", "invalid", "read_context"]
+__all__ = ["KubeconfigContext", "invalid_kubeconfig", "read_context"]
 
 _DEFAULT_FILE: Final = Path("~/.kube/config")
 
@@ -79,7 +79,7 @@ class KubeconfigContext:
     user: Mapping[str, Any]
 
 
-def invalid(problem: str) -> KubernetesRefused:
+def invalid_kubeconfig(problem: str) -> KubernetesRefused:
     """Return the error for a configuration that cannot be used."""
     return KubernetesRefused(
         f"There is no usable configuration of a Kubernetes cluster ({problem}). Run in a pod, or set KUBECONFIG."
@@ -100,20 +100,22 @@ def read_context(context: str | None) -> KubeconfigContext:
     configs = [config for file in files if (config := _read_file(file)) is not None]
     place = ", ".join(str(file) for file in files)
     if not configs:
-        raise invalid(f"no kubeconfig at {place}")
+        raise invalid_kubeconfig(f"no kubeconfig at {place}")
     name = context or next((str(value) for config in configs if (value := config.get("current-context"))), None)
     if name is None:
-        raise invalid(f"{place} has no current-context; set one with `kubectl config use-context`, or pass --context")
+        raise invalid_kubeconfig(
+            f"{place} has no current-context; set one with `kubectl config use-context`, or pass --context"
+        )
     fields = _entry(configs, "context", name, _CONTEXT_FIELDS)
     if fields is None:
-        raise invalid(f"{place} has no context {name}")
+        raise invalid_kubeconfig(f"{place} has no context {name}")
     cluster_name, user_name = fields.get("cluster"), fields.get("user")
     cluster = _entry(configs, "cluster", cluster_name, _CLUSTER_FIELDS) if cluster_name else None
     if cluster is None or not cluster.get("server"):
-        raise invalid(f"context {name} has no cluster with a server")
+        raise invalid_kubeconfig(f"context {name} has no cluster with a server")
     user = _entry(configs, "user", user_name, _USER_FIELDS, _REJECTED_USER_FIELDS) if user_name else {}
     if user is None:
-        raise invalid(f"context {name} refers to user {user_name}, which does not exist")
+        raise invalid_kubeconfig(f"context {name} refers to user {user_name}, which does not exist")
     return KubeconfigContext(name, fields.get("namespace") or None, cluster, user)
 
 
@@ -125,16 +127,16 @@ def _read_file(file: Path) -> Mapping[str, Any] | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise invalid(f"{file} cannot be read: {error.strerror}") from None
+        raise invalid_kubeconfig(f"{file} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise invalid(f"{file} is not a text file") from None
+        raise invalid_kubeconfig(f"{file} is not a text file") from None
     except yaml.YAMLError as error:
-        raise invalid(f"{file} is not valid YAML: {' '.join(str(error).split())}") from None
+        raise invalid_kubeconfig(f"{file} is not valid YAML: {' '.join(str(error).split())}") from None
     config = documents[0] if documents else None
     if config is None:
         return {}
     if not isinstance(config, dict):
-        raise invalid(f"{file} is not a kubeconfig: a mapping of fields is expected")
+        raise invalid_kubeconfig(f"{file} is not a kubeconfig: a mapping of fields is expected")
     _reject_unknown(config, _CONFIG_FIELDS, str(file))
     _validate_entries(config, file)
     return config
@@ -147,7 +149,7 @@ def _validate_entries(config: Mapping[str, Any], file: Path) -> None:
         if not isinstance(entries, list) or not all(
             isinstance(entry, dict) and isinstance(entry.get(kind) or {}, dict) for entry in entries
         ):
-            raise invalid(f"{file}: {kind}s is not a list of named {kind}s")
+            raise invalid_kubeconfig(f"{file}: {kind}s is not a list of named {kind}s")
         for entry in entries:
             _resolve_paths(entry.get(kind) or {}, file.parent.resolve())
 
@@ -177,7 +179,7 @@ def _entry(
                 fields: Mapping[str, Any] = entry.get(kind) or {}
                 for field, reason in (rejected_fields or {}).items():
                     if fields.get(field):
-                        raise invalid(f"{kind} {name}: {field} is not supported: {reason}")
+                        raise invalid_kubeconfig(f"{kind} {name}: {field} is not supported: {reason}")
                 _reject_unknown(fields, known_fields | (rejected_fields or {}).keys(), f"{kind} {name}")
                 return fields
     return None
@@ -186,10 +188,10 @@ def _entry(
 def _reject_unknown(fields: Mapping[str, Any], known_fields: Iterable[str], place: str) -> None:
     unknown = sorted(set(fields) - set(known_fields))
     if unknown:
-        raise invalid(f"{place}: {unknown[0]} is not supported")
+        raise invalid_kubeconfig(f"{place}: {unknown[0]} is not supported")
 
 
-def decode(fields: Mapping[str, Any], name: str) -> bytes:
+def decode_kubeconfig_field(fields: Mapping[str, Any], name: str) -> bytes:
     """Return the content of a field in base64.
 
     Raises:
@@ -198,4 +200,4 @@ def decode(fields: Mapping[str, Any], name: str) -> bytes:
     try:
         return base64.b64decode(str(fields[name]), validate=False)
     except ValueError:
-        raise invalid(f"{name} is not base64") from None
+        raise invalid_kubeconfig(f"{name} is not base64") from None

@@ -14,7 +14,7 @@ from typing import ClassVar
 from defender_devops.api.connector import AzureDevOpsConnector
 from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot
 
-__all__ = ["Action", "AzureAction", "with_status"]
+__all__ = ["Action", "AzureAction", "connector_with_status"]
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,6 @@ class AzureAction(Action):
         raise NotImplementedError
 
 
-def with_status(connector: AzureDevOpsConnector, **update: object) -> AzureDevOpsConnector:
+def connector_with_status(connector: AzureDevOpsConnector, **update: object) -> AzureDevOpsConnector:
     """Return the connector with some fields of its status replaced."""
     return connector.model_copy(update={"status": connector.status.model_copy(update=update)})

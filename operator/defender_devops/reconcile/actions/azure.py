@@ -17,7 +17,7 @@ from defender_devops.api.azure_types import (
 )
 from defender_devops.api.conditions import Condition, set_condition
 from defender_devops.api.reasons import ConditionType, Reason
-from defender_devops.reconcile.actions.action import AzureAction, with_status
+from defender_devops.reconcile.actions.action import AzureAction, connector_with_status
 from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot, annotations_request_key
 
 __all__ = [
@@ -66,7 +66,7 @@ class CreateConnector(AzureAction):
         status = snapshot.connector.status
         if status.azure is not None:
             azure_status = status.azure.model_copy(update={"organizations_mode": None})
-            snapshot = replace(snapshot, connector=with_status(snapshot.connector, azure=azure_status))
+            snapshot = replace(snapshot, connector=connector_with_status(snapshot.connector, azure=azure_status))
         return super().effect(snapshot, now)
 
 
@@ -172,7 +172,9 @@ class Authorize(_ConfigurationWrite):
             type=ConditionType.AUTHORIZED, status="Unknown", reason=Reason.AWAITING_AUTHORIZATION, message=""
         )
         conditions = set_condition(snapshot.connector.status.conditions, exchanging, now)
-        return super().effect(replace(snapshot, connector=with_status(snapshot.connector, conditions=conditions)), now)
+        return super().effect(
+            replace(snapshot, connector=connector_with_status(snapshot.connector, conditions=conditions)), now
+        )
 
     def change(self, azure: AzureState) -> AzureState:
         """Also drop the last probe: it is not known what the new authorization reaches."""

@@ -11,7 +11,7 @@ from defender_devops.api.names import API_VERSION, CONNECTOR, FINALIZER, LABEL_G
 from defender_devops.api.organization import ConnectorReference, DevOpsOrganization, OrganizationSpec
 from defender_devops.api.schema.model import ObjectMeta, OwnerReference
 from defender_devops.authorization_code.used_codes import used_code_hashes
-from defender_devops.reconcile.actions.action import Action, with_status
+from defender_devops.reconcile.actions.action import Action, connector_with_status
 from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot
 
 __all__ = [
@@ -74,7 +74,7 @@ class RecordCodeHash(Action):
         older = used_code_hashes(status)[-PREVIOUS_CODE_HASHES_MAX:]
         update = {"code_hash": self.sha256, "spent_code_hashes": older, "account": self.account}
         authorization = status.model_copy(update=update)
-        return replace(snapshot, connector=with_status(snapshot.connector, authorization=authorization))
+        return replace(snapshot, connector=connector_with_status(snapshot.connector, authorization=authorization))
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class RecordManagedTags(Action):
         """Add the tags to status."""
         status = snapshot.connector.status.azure or AzureStatus()
         azure = status.model_copy(update={"managed_tag_keys": tuple(sorted({*status.managed_tag_keys, *self.keys}))})
-        return replace(snapshot, connector=with_status(snapshot.connector, azure=azure))
+        return replace(snapshot, connector=connector_with_status(snapshot.connector, azure=azure))
 
 
 @dataclass(frozen=True)

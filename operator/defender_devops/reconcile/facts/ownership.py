@@ -107,14 +107,14 @@ def ownership_conflict(snapshot: ConnectorSnapshot, connector: Connector) -> Fai
     if owned_by_other is not None:
         return owned_by_other
     location = snapshot.connector.spec.azure.location
-    if region(connector.location) == region(location):
+    if normalized_region(connector.location) == normalized_region(location):
         return None
     # The API server refuses another location once this resource has created or adopted a connector.
     cure = "create a resource with location" if was_owned_before(snapshot) else "set spec.azure.location to"
     return _conflict(
         Reason.INVALID_SPEC,
         f"The connector is in region {connector.location}, but spec.azure.location is {location}. A connector cannot "
-        f"be moved: {cure} {region(connector.location)}, or delete the connector in Azure.",
+        f"be moved: {cure} {normalized_region(connector.location)}, or delete the connector in Azure.",
     )
 
 
@@ -151,7 +151,7 @@ def _adoption_conflict(snapshot: ConnectorSnapshot, owner: Ownership) -> Failure
             return None
 
 
-def region(location: str) -> str:
+def normalized_region(location: str) -> str:
     """Return the short form of a region: ARM accepts and returns both `West Europe` and `westeurope`."""
     return location.replace(" ", "").lower()
 

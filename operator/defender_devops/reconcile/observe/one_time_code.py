@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from defender_devops.api.connector import AuthorizationMethod, AzureDevOpsConnector
 from defender_devops.api.schema.fields import SecretKeyRef
 from defender_devops.authorization_code.claims import account_in_code
-from defender_devops.authorization_code.code import InvalidCode, check_secret_type, code_warning, parse_code
+from defender_devops.authorization_code.code import InvalidCode, check_code_secret_type, code_warning, parse_code
 from defender_devops.authorization_code.pasted_codes import PastedCodes
 from defender_devops.authorization_code.used_codes import used_code_hashes
 from defender_devops.cluster.secrets import Secrets
@@ -120,7 +120,7 @@ class OneTimeCodes:
             )
             return AuthorizationCode(problem=problem), None
         try:
-            check_secret_type(typed.secret_type, reference.key)
+            check_code_secret_type(typed.secret_type, reference.key)
             code = parse_code(SecretStr(typed.value.get_secret_value().decode(errors="replace")))
         except InvalidCode as error:
             return AuthorizationCode(

@@ -16,7 +16,7 @@ from defender_devops.reconcile.actions.kubernetes import (
 from defender_devops.reconcile.facts.assessment import Assessment
 from defender_devops.reconcile.facts.desired_state import is_user_managed
 
-__all__ = ["plan_organizations", "releases"]
+__all__ = ["organization_releases", "plan_organizations"]
 
 
 def plan_organizations(assessment: Assessment) -> tuple[Action, ...]:
@@ -52,10 +52,10 @@ def plan_organizations(assessment: Assessment) -> tuple[Action, ...]:
             name = organization_object_name(assessment.connector.metadata.name, organization, names)
             names.add(name)
             creations.append(CreateOrganization(name, organization))
-    return (*releases(assessment), *deletions, *restorations, *creations)
+    return (*organization_releases(assessment), *deletions, *restorations, *creations)
 
 
-def releases(assessment: Assessment) -> Iterator[ReleaseOrganization]:
+def organization_releases(assessment: Assessment) -> Iterator[ReleaseOrganization]:
     """Release resources that a user took over: with the ownerReference they would be deleted with the connector.
 
     A label without an ownerReference stays, because a manifest in git that was copied from a generated resource sets it

@@ -11,7 +11,7 @@ from defender_devops.reconcile.actions.kubernetes import AddFinalizer
 from defender_devops.reconcile.facts.assessment import Assessment
 from defender_devops.reconcile.plan.deletion import plan_deletion
 from defender_devops.reconcile.plan.diff import due_changes
-from defender_devops.reconcile.plan.organizations import plan_organizations, releases
+from defender_devops.reconcile.plan.organizations import organization_releases, plan_organizations
 
 __all__ = ["Plan", "plan"]
 
@@ -32,7 +32,7 @@ def plan(assessment: Assessment, now: datetime) -> Plan:
     """Return the steps to execute now. Planning again on the result of their `effect` yields no steps."""
     connector = assessment.connector
     if connector.metadata.is_deleting:
-        return Plan((*releases(assessment), *plan_deletion(assessment)))
+        return Plan((*organization_releases(assessment), *plan_deletion(assessment)))
     finalizer = () if FINALIZER in connector.metadata.finalizers else (AddFinalizer(),)
     if connector.spec.suspend:
         return Plan(finalizer)

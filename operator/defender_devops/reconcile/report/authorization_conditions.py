@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from defender_devops.api.conditions import Status, find_condition, truncate
+from defender_devops.api.conditions import Status, find_condition, truncate_message
 from defender_devops.api.connector import AuthorizationMethod, SignInMethod
 from defender_devops.api.reasons import REASONS, ConditionType, Reason
 from defender_devops.api.regions import region_hint
@@ -16,7 +16,7 @@ from defender_devops.reconcile.report.condition_result import (
     previous_condition_result,
 )
 
-__all__ = ["authorized", "how_to_authorize", "reauth_required", "signed_in"]
+__all__ = ["authorized_condition", "how_to_authorize", "reauth_required_condition", "signed_in_condition"]
 
 _COPIED_MAX = 800
 """Bytes of a message that is copied from another condition, so that the sentence after it still fits."""
@@ -25,7 +25,7 @@ _BROWSER_METHODS = frozenset({SignInMethod.AUTHORIZATION_CODE, SignInMethod.DEVI
 """Methods with which a person signs in on the connector's page."""
 
 
-def authorized(assessment: Assessment, failure: Failure | None = None) -> ConditionResult | None:
+def authorized_condition(assessment: Assessment, failure: Failure | None = None) -> ConditionResult | None:
     """Return whether Defender holds a working authorization; None if unknown now.
 
     Args:
@@ -59,7 +59,7 @@ def _problem(assessment: Assessment, authorization: Authorization) -> ConditionR
         attempt = "use its authorization"
         if _uses_code(assessment):
             attempt = "redeem the one-time code, which cannot be used again"
-        detail = f": {truncate(authorization.detail, QUOTED_MAX).rstrip('.')}" if authorization.detail else ""
+        detail = f": {truncate_message(authorization.detail, QUOTED_MAX).rstrip('.')}" if authorization.detail else ""
         message = (
             f"Defender for Cloud could not {attempt}{detail}.{_code_warning(assessment)} {how_to_authorize(assessment)}"
         )
@@ -90,7 +90,7 @@ def _uses_code(assessment: Assessment) -> bool:
 
 def _unexplained(assessment: Assessment, authorization: Authorization) -> ConditionResult:
     """Return the result for a refusal that may or may not concern the authorization."""
-    detail = truncate(authorization.detail, QUOTED_MAX)
+    detail = truncate_message(authorization.detail, QUOTED_MAX)
     if not authorization.is_suspected_loss:
         message = f"Azure rejected the check of Defender's authorization: {detail}"
         return ConditionResult("Unknown", Reason.CHECK_UNAVAILABLE, message)
@@ -120,7 +120,7 @@ def _loss_message(assessment: Assessment, authorization: Authorization) -> str:
     authorized_on = f", authorized on {since:%Y-%m-%d %H:%M} UTC," if since else ""
     message = (
         f"Defender for Cloud{authorized_on} can no longer access Azure DevOps with {owner}: "
-        f"{truncate(authorization.detail, QUOTED_MAX).rstrip('.')}. Its findings become outdated. Restore that "
+        f"{truncate_message(authorization.detail, QUOTED_MAX).rstrip('.')}. Its findings become outdated. Restore that "
         f"account's access, or authorize again: {how_to_authorize(assessment)}"
     )
     sign_in = assessment.snapshot.sign_in or assessment.connector.status.sign_in
@@ -149,7 +149,7 @@ def how_to_authorize(assessment: Assessment) -> str:
     )
 
 
-def signed_in(assessment: Assessment) -> ConditionResult | None:
+def signed_in_condition(assessment: Assessment) -> ConditionResult | None:
     """Return whether the operator's own sign-in works; None if unknown now.
 
     A condition that asks for a person's action stays until it is known that the sign-in works.
@@ -167,7 +167,7 @@ def signed_in(assessment: Assessment) -> ConditionResult | None:
     return ConditionResult(status, sign_in.reason or Reason.SIGN_IN_REQUIRED, sign_in.message)
 
 
-def reauth_required(
+def reauth_required_condition(
     assessment: Assessment, authorization: ConditionResult | None, sign_in: ConditionResult | None
 ) -> ConditionResult:
     """Return whether an authorization or a sign-in that worked needs a person to renew it.
@@ -184,12 +184,12 @@ def reauth_required(
         is_loss = authorization.reason == Reason.AUTHORIZATION_LOST
         if is_loss or authorization.reason == Reason.WRONG_ACCOUNT or assessment.was_authorized:
             addition = " The operator's own sign-in has stopped as well: see SignedIn." if sign_in_loss else ""
-            message = f"{truncate(authorization.message, _COPIED_MAX)}{addition}"
+            message = f"{truncate_message(authorization.message, _COPIED_MAX)}{addition}"
             return ConditionResult("True", authorization.reason, message)
     if sign_in_loss is not None:
         works = authorization is not None and authorization.is_true
         addition = "Defender still works; the operator's checks" if works else "The operator's checks"
-        message = f"{truncate(sign_in_loss.message, _COPIED_MAX).rstrip('.')}. {addition} have stopped."
+        message = f"{truncate_message(sign_in_loss.message, _COPIED_MAX).rstrip('.')}. {addition} have stopped."
         return ConditionResult("True", sign_in_loss.reason, message)
     return ConditionResult("False", Reason.NOT_REQUIRED, "No authorization or sign-in has to be renewed.")
 

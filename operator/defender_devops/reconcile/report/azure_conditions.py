@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from defender_devops.api.conditions import find_condition, truncate
+from defender_devops.api.conditions import find_condition, truncate_message
 from defender_devops.api.connector import AuthorizationMethod
 from defender_devops.api.organization import Prerequisite
 from defender_devops.api.reasons import ConditionType, Reason
@@ -26,15 +26,15 @@ from defender_devops.reconcile.report.condition_result import (
 )
 
 __all__ = [
-    "organizations_available",
+    "organizations_available_condition",
     "pending_organizations",
-    "prerequisites_met",
+    "prerequisites_condition",
     "prerequisites_result",
-    "provisioned",
+    "provisioned_condition",
 ]
 
 
-def provisioned(assessment: Assessment, failure: Failure | None) -> ConditionResult | None:
+def provisioned_condition(assessment: Assessment, failure: Failure | None) -> ConditionResult | None:
     """Return whether connector and configuration exist and match the spec; None if unchanged while Azure works on it.
 
     Args:
@@ -55,7 +55,7 @@ def provisioned(assessment: Assessment, failure: Failure | None) -> ConditionRes
             return None
         return ConditionResult("False", Reason.PROVISIONING, "Azure is changing the connector's DevOps configuration.")
     if operation_failed(azure.configuration) and not token_exchange_failed(azure.configuration):
-        detail = truncate(azure.configuration.status_message, QUOTED_MAX).rstrip(".")
+        detail = truncate_message(azure.configuration.status_message, QUOTED_MAX).rstrip(".")
         message = (
             "The last change of the connector's DevOps configuration failed in Azure: "
             f"{detail or azure.configuration.provisioning_state}. The operator retries within minutes."
@@ -115,7 +115,7 @@ def _difference(assessment: Assessment) -> ConditionResult:
     return ConditionResult("False", Reason.PROVISIONING, f"Pending changes{condition}: {changes}.")
 
 
-def organizations_available(assessment: Assessment) -> ConditionResult | None:
+def organizations_available_condition(assessment: Assessment) -> ConditionResult | None:
     """Return whether every desired organization exists and is not held by another connector; None if unknown."""
     azure = assessment.azure
     if assessment.lacks_configuration:
@@ -145,7 +145,7 @@ def _availability(assessment: Assessment) -> ConditionResult:
         names = []
         for key in conflicting:
             holder = assessment.snapshot.conflicting_connectors.get(key)
-            suffix = f" (by {truncate(holder, QUOTED_MAX)})" if holder else ""
+            suffix = f" (by {truncate_message(holder, QUOTED_MAX)})" if holder else ""
             names.append(f"{selection.desired[key]}{suffix}")
         message = f"Already onboarded by another connector: {list_names(names)}. Remove it there, or exclude it here."
         return ConditionResult("False", Reason.ORGANIZATION_CONFLICT, message, needs_user_action=needs_user)
@@ -186,7 +186,7 @@ def pending_organizations(assessment: Assessment) -> ConditionResult | None:
     return ConditionResult("False", Reason.ONBOARDING, message)
 
 
-def prerequisites_met(assessment: Assessment) -> ConditionResult | None:
+def prerequisites_condition(assessment: Assessment) -> ConditionResult | None:
     """Return whether every desired organization that was checked meets all prerequisites; None if none was checked."""
     desired = assessment.selection.desired
     return prerequisites_result(
@@ -212,7 +212,9 @@ def prerequisites_result(checks: Mapping[str, tuple[Prerequisite, ...]]) -> Cond
         parts = []
         for name, prerequisite in unmet[:NAMES_SHOWN]:
             cause = prerequisite.message or prerequisite.reason
-            parts.append(f"{name}: {prerequisite.check}" + (f" ({truncate(cause, QUOTED_MAX)})" if cause else ""))
+            parts.append(
+                f"{name}: {prerequisite.check}" + (f" ({truncate_message(cause, QUOTED_MAX)})" if cause else "")
+            )
         hidden = f"; and {len(unmet) - NAMES_SHOWN} more" if len(unmet) > NAMES_SHOWN else ""
         return ConditionResult("False", Reason.PREREQUISITES_NOT_MET, f"{'; '.join(parts)}{hidden}")
     unknown = [name for name, outcomes in checks.items() if any(outcome.status == "Unknown" for outcome in outcomes)]

@@ -15,7 +15,7 @@ from defender_devops.api.conditions import (
     mark_reconciling,
     mark_stalled,
     set_condition,
-    truncate,
+    truncate_message,
 )
 from defender_devops.api.reasons import Reason
 from defender_devops.reconcile.facts.snapshot import Failure
@@ -100,7 +100,7 @@ def apply_condition_results(conditions: Conditions, results: Results, generation
                 status=result.status,
                 observed_generation=generation,
                 reason=result.reason,
-                message=truncate(result.message),
+                message=truncate_message(result.message),
             )
         elif condition is not None:
             condition = condition.model_copy(update={"observed_generation": generation})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from defender_devops.api.conditions import MESSAGE_MAX_BYTES, Conditions, truncate
+from defender_devops.api.conditions import MESSAGE_MAX_BYTES, Conditions, truncate_message
 from defender_devops.api.reasons import REASONS, ConditionType, Reason
 from defender_devops.reconcile.facts.assessment import Assessment
 from defender_devops.reconcile.facts.deletion_mode import DeletionMode
@@ -59,6 +59,6 @@ def report_deletion(assessment: Assessment, failure: Failure | None, now: dateti
             "it: run the command at the end, which leaves the connector in Azure, and without credentials its owner "
             f"tags too. Otherwise: {cause.message.rstrip('.')}."
         )
-    message = truncate(problem, MESSAGE_MAX_BYTES - len(instructions.encode())) + instructions
+    message = truncate_message(problem, MESSAGE_MAX_BYTES - len(instructions.encode())) + instructions
     blocked = ConditionResult("False", Reason.DELETION_BLOCKED, message, needs_user_action=cause.terminal)
     return mark_result(conditions, blocked, generation, now)

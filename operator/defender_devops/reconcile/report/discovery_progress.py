@@ -16,7 +16,7 @@ from defender_devops.api.reasons import Reason
 from defender_devops.reconcile.facts.assessment import Assessment
 from defender_devops.reconcile.report.condition_result import ConditionResult, list_names, not_checked
 
-__all__ = ["Discovery", "discovered_condition", "discovery", "lags"]
+__all__ = ["Discovery", "discovered_condition", "discovery_lags", "discovery_progress"]
 
 PROJECTS_PER_HOUR = 100
 _ESTIMATE_STEP = timedelta(minutes=5)
@@ -61,7 +61,7 @@ class _Totals:
     lagging: tuple[str, ...]
 
 
-def discovery(assessment: Assessment, now: datetime) -> Discovery:
+def discovery_progress(assessment: Assessment, now: datetime) -> Discovery:
     """Compare what Defender reported with what Azure DevOps holds; without a sign-in, wait until it stops changing."""
     previous = assessment.connector.status.discovery or DiscoveryStatus()
     onboarded = assessment.onboarded
@@ -150,11 +150,11 @@ def _totals(assessment: Assessment, previous: DiscoveryStatus) -> _Totals:
             sum(min(actual.projects, target.projects) for actual, target in pairs),
             sum(min(actual.repositories, target.repositories) for actual, target in pairs),
         ),
-        lagging=tuple(name for key, name in onboarded.items() if lags(reported.get(key), expected.get(key))),
+        lagging=tuple(name for key, name in onboarded.items() if discovery_lags(reported.get(key), expected.get(key))),
     )
 
 
-def lags(counts: Counts | None, expected: Counts | None) -> bool:
+def discovery_lags(counts: Counts | None, expected: Counts | None) -> bool:
     """Whether counts of an organization are missing; without expected counts, whether nothing was reported."""
     if expected is None:
         return counts is None

@@ -9,15 +9,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from pydantic import ValidationError
-
-from defender_devops.api.conditions import Conditions
+from defender_devops.api.conditions import conditions_of_body
 from defender_devops.api.connector import ConnectorStatus, DeletionPolicy, InvalidManifest, ManagementPolicy
 from defender_devops.api.reasons import ConditionType, Reason
 from defender_devops.reconcile.report.condition_result import ConditionResult, apply_condition_results, mark_result
 
 __all__ = [
-    "conditions_of",
     "internal_error_status",
     "invalid_connector_status",
     "invalid_organization_status",
@@ -66,7 +63,7 @@ def _with_ready(
 ) -> dict[str, Any]:
     """Return the status with a result in Ready and in other conditions; all other fields stay."""
     generation = body["metadata"].get("generation", 0)
-    conditions = apply_condition_results(conditions_of(body), dict.fromkeys(types, result), generation, now)
+    conditions = apply_condition_results(conditions_of_body(body), dict.fromkeys(types, result), generation, now)
     conditions = mark_result(conditions, result, generation, now)
     status = ConnectorStatus(observed_generation=generation, conditions=conditions).dump()
     return {**(body.get("status") or {}), **{field: status[field] for field in ("observedGeneration", "conditions")}}
@@ -83,12 +80,3 @@ def needs_no_azure_cleanup(body: Mapping[str, Any]) -> bool:
         or created is None
         or (created is False and policy != DeletionPolicy.DELETE)
     )
-
-
-def conditions_of(body: Mapping[str, Any]) -> Conditions:
-    """Return the conditions of a body; none if they are invalid."""
-    try:
-        conditions = (body.get("status") or {}).get("conditions") or ()
-        return ConnectorStatus.model_validate({"conditions": conditions}).conditions
-    except ValidationError:
-        return ()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from defender_devops.api.azure_types import AzureOrganization, ProvisioningState
-from defender_devops.api.conditions import Conditions, find_condition, is_true, remove_condition, truncate
+from defender_devops.api.conditions import Conditions, find_condition, is_true, remove_condition, truncate_message
 from defender_devops.api.connector import OverridesPolicy, Progress, SignInMethod
 from defender_devops.api.organization import DevOpsOrganization, Onboarding, OrganizationStatus
 from defender_devops.api.reasons import ConditionType, Reason
@@ -20,7 +20,7 @@ from defender_devops.reconcile.report.condition_result import (
     apply_condition_results,
     mark_result,
 )
-from defender_devops.reconcile.report.discovery_progress import Discovery, lags
+from defender_devops.reconcile.report.discovery_progress import Discovery, discovery_lags
 
 __all__ = ["OrganizationError", "report_missing_connector", "report_organizations", "report_unobserved_organizations"]
 
@@ -265,7 +265,7 @@ def _coverage(context: _Context, name: str, organization: AzureOrganization) -> 
         problem = ConditionResult("False", Reason.ORGANIZATION_NOT_FOUND, message, needs_user_action=True)
     if problem is not None:
         return problem
-    detail = truncate(organization.status_message, QUOTED_MAX)
+    detail = truncate_message(organization.status_message, QUOTED_MAX)
     if not organization.is_onboarded:
         cause = f": {detail}" if detail else ""
         message = f"Defender for Cloud has not onboarded {name} yet{cause}."
@@ -378,7 +378,7 @@ def _discovered(context: _Context, organization: AzureOrganization | None) -> Co
         return None
     key, snapshot = organization.name.lower(), context.assessment.snapshot
     expected = snapshot.expected.get(key)
-    is_complete = expected is not None and not lags(snapshot.inventory.by_organization.get(key), expected)
+    is_complete = expected is not None and not discovery_lags(snapshot.inventory.by_organization.get(key), expected)
     if discovery.is_complete or is_complete:
         message = "Defender for Cloud has reported all projects and repositories of the organization."
         return ConditionResult("True", Reason.DISCOVERED, message)

@@ -13,7 +13,11 @@ from defender_devops.api.reasons import ConditionType, Reason
 from defender_devops.reconcile.facts.assessment import Assessment
 from defender_devops.reconcile.facts.snapshot import Failure
 from defender_devops.reconcile.report import azure_conditions
-from defender_devops.reconcile.report.authorization_conditions import authorized, reauth_required, signed_in
+from defender_devops.reconcile.report.authorization_conditions import (
+    authorized_condition,
+    reauth_required_condition,
+    signed_in_condition,
+)
 from defender_devops.reconcile.report.azure_status import azure_status
 from defender_devops.reconcile.report.condition_result import (
     OPERATOR_FAILURE_REASONS,
@@ -25,7 +29,7 @@ from defender_devops.reconcile.report.condition_result import (
     result_of_failure,
 )
 from defender_devops.reconcile.report.deletion import report_deletion
-from defender_devops.reconcile.report.discovery_progress import Discovery, discovered_condition, discovery
+from defender_devops.reconcile.report.discovery_progress import Discovery, discovered_condition, discovery_progress
 from defender_devops.reconcile.report.organizations import (
     OrganizationError,
     report_organizations,
@@ -80,7 +84,7 @@ def report(assessment: Assessment, failure: Failure | None, now: datetime) -> Re
         return Report(_with_conditions(assessment, connector.status, conditions), statuses)
     if _is_tolerated(assessment):
         return Report(connector.status)
-    progress = discovery(assessment, now) if assessment.is_settled else None
+    progress = discovery_progress(assessment, now) if assessment.is_settled else None
     conditions = _conditions(assessment, failure, progress, now)
     errors: list[OrganizationError] = []
     return Report(
@@ -169,16 +173,16 @@ def _conditions(
     uses_sign_in = connector.spec.sign_in_method is not SignInMethod.NONE
     if not uses_sign_in:
         conditions = remove_condition(conditions, ConditionType.SIGNED_IN, ConditionType.PREREQUISITES_MET)
-    authorization, sign_in = authorized(assessment, failure), signed_in(assessment)
+    authorization, sign_in = authorized_condition(assessment, failure), signed_in_condition(assessment)
     results: dict[str, ConditionResult | None] = {
-        ConditionType.PROVISIONED: azure_conditions.provisioned(assessment, failure),
+        ConditionType.PROVISIONED: azure_conditions.provisioned_condition(assessment, failure),
         ConditionType.AUTHORIZED: authorization,
-        ConditionType.REAUTH_REQUIRED: reauth_required(assessment, authorization, sign_in),
-        ConditionType.ORGANIZATIONS_AVAILABLE: azure_conditions.organizations_available(assessment),
+        ConditionType.REAUTH_REQUIRED: reauth_required_condition(assessment, authorization, sign_in),
+        ConditionType.ORGANIZATIONS_AVAILABLE: azure_conditions.organizations_available_condition(assessment),
         ConditionType.DISCOVERED: discovered_condition(assessment, progress),
     }
     if uses_sign_in:
-        results[ConditionType.PREREQUISITES_MET] = azure_conditions.prerequisites_met(assessment)
+        results[ConditionType.PREREQUISITES_MET] = azure_conditions.prerequisites_condition(assessment)
     previous = {kind: previous_condition_result(conditions, kind) for kind in results}
     # Every condition but SignedIn is present from the first report on.
     results = {

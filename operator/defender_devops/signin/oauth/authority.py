@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
 from defender_devops.entra_error_codes import is_oauth_error
 from defender_devops.http_client import NETWORK_ERRORS
-from defender_devops.signin.oauth.errors import SignInError, TokenServiceUnavailable, classify
+from defender_devops.signin.oauth.errors import SignInError, TokenServiceUnavailable, classify_oauth_error
 
 __all__ = ["SCOPE", "Authority", "DeviceCode", "TokenResponse", "aadsts_numbers"]
 
@@ -152,7 +152,7 @@ def _json_object(response: httpx.Response) -> dict[str, Any]:
     except (ValueError, RecursionError):
         body = None
     if not isinstance(body, dict):
-        raise classify(response.status_code, None)
+        raise classify_oauth_error(response.status_code, None)
     return body
 
 
@@ -164,7 +164,7 @@ def _error(response: httpx.Response, *, redeeming_code: bool) -> SignInError:
     body = body if isinstance(body, dict) else {}
     error, codes = body.get("error"), body.get("error_codes")
     numbers = tuple(code for code in codes if isinstance(code, int)) if isinstance(codes, list) else ()
-    return classify(
+    return classify_oauth_error(
         response.status_code,
         error if is_oauth_error(error) else None,
         numbers or aadsts_numbers(str(body.get("error_description", ""))),

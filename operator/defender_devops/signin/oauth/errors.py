@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import ClassVar, Final
 
-from defender_devops.entra_error_codes import ENTRA_ERROR_CODES, LOOP_DETECTED, EntraFailure, codes_of
+from defender_devops.entra_error_codes import ENTRA_ERROR_CODES, LOOP_DETECTED, EntraFailure, entra_error_codes
 from defender_devops.errors import ErrorCategory, OperatorError
 
 __all__ = [
@@ -38,7 +38,7 @@ __all__ = [
     "TokenServiceUnavailable",
     "WrongAccount",
     "WrongTenant",
-    "classify",
+    "classify_oauth_error",
 ]
 
 
@@ -134,9 +134,9 @@ _SLOW_DOWN_SECONDS: Final = 5.0  # RFC 8628, section 3.5
 _LOOP_DELAY_SECONDS: Final = 300.0
 """Delay after AADSTS50196: Entra ID detected repeated identical requests, so retry much more slowly."""
 
-_TRANSIENT: Final = codes_of(EntraFailure.TRANSIENT)
-_CONSENT: Final = codes_of(EntraFailure.CONSENT)
-_BLOCKED: Final = codes_of(EntraFailure.ACCOUNT)
+_TRANSIENT: Final = entra_error_codes(EntraFailure.TRANSIENT)
+_CONSENT: Final = entra_error_codes(EntraFailure.CONSENT)
+_BLOCKED: Final = entra_error_codes(EntraFailure.ACCOUNT)
 
 _ADVICE: Final[dict[type[SignInError], str]] = {
     SignInRequired: "Sign in again on the connector's page.",
@@ -184,7 +184,7 @@ _BY_ERROR: Final[dict[str, tuple[type[SignInError], _Refinements]]] = {
 """The class of each OAuth error, and the AADSTS numbers that refine it. Any other error is about the app."""
 
 
-def classify(
+def classify_oauth_error(
     status: int,
     error: str | None,
     numbers: Iterable[int] = (),

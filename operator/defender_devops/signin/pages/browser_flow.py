@@ -18,12 +18,12 @@ from defender_devops.api.connector import AzureDevOpsConnector, SignIn, SignInMe
 from defender_devops.hashes import sha256_hex
 from defender_devops.signin.oauth import flows
 from defender_devops.signin.oauth.authority import aadsts_numbers
-from defender_devops.signin.oauth.errors import InvalidAuthorizationResponse, SignInError, classify
+from defender_devops.signin.oauth.errors import InvalidAuthorizationResponse, SignInError, classify_oauth_error
 from defender_devops.signin.pages.addresses import PageAddresses
 from defender_devops.signin.pages.sealing import Sealer
 from defender_devops.signin.sessions.sign_ins import SignIns
 from defender_devops.signin.tokens.record import TokenRecord
-from defender_devops.signin.tokens.refresh import TokenRefresher, check_account
+from defender_devops.signin.tokens.refresh import TokenRefresher, check_signed_in_account
 
 __all__ = ["LIFETIME", "AuthorizationRedirect", "AuthorizationResponse", "BrowserSignIns"]
 
@@ -167,7 +167,7 @@ class BrowserSignIns:
                 raise SignInCancelled(
                     "The sign-in was cancelled. Nothing was changed; start it again when you are ready."
                 )
-            raise classify(_BAD_REQUEST, response.error or "invalid_request", numbers)
+            raise classify_oauth_error(_BAD_REQUEST, response.error or "invalid_request", numbers)
         client = await self.refresher.credentials.client(connector, sign_in)
         tokens = await flows.redeem_code(
             authority, client, response.code, self.addresses.callback, SecretStr(pending["verifier"])
@@ -175,9 +175,9 @@ class BrowserSignIns:
         identity = await self.refresher.verifier.verify(
             tokens.id_token, authority, client.client_id, nonce=pending["nonce"]
         )
-        check_account(identity, sign_in)
+        check_signed_in_account(identity, sign_in)
         if tokens.refresh_token is None:
-            raise classify(_BAD_REQUEST, "consent_required")
+            raise classify_oauth_error(_BAD_REQUEST, "consent_required")
         record = TokenRecord(client_id=client.client_id).with_tokens(tokens, self.refresher.clock())
         await self.sign_ins.accept(connector, record, identity)
 

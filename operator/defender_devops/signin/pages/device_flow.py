@@ -23,7 +23,7 @@ from defender_devops.signin.oauth.errors import (
 )
 from defender_devops.signin.sessions.sign_ins import SignIns
 from defender_devops.signin.tokens.record import TokenRecord
-from defender_devops.signin.tokens.refresh import TokenRefresher, check_account
+from defender_devops.signin.tokens.refresh import TokenRefresher, check_signed_in_account
 
 __all__ = ["DevicePrompt", "DeviceSignIns"]
 
@@ -111,7 +111,7 @@ class DeviceSignIns:
         try:
             tokens = await self._wait_for_tokens(connector, client, code, prompt)
             identity = await self.refresher.verifier.verify(tokens.id_token, authority, client.client_id, nonce=None)
-            check_account(identity, sign_in)
+            check_signed_in_account(identity, sign_in)
             if tokens.refresh_token is None:
                 raise ConsentRequired("Entra ID issued no refresh token: the app lacks the permission offline_access.")
             record = TokenRecord(client_id=client.client_id).with_tokens(tokens, self.refresher.clock())

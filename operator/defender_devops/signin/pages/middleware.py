@@ -16,7 +16,7 @@ from defender_devops.signin.pages.rejections import Rejections
 from defender_devops.signin.pages.rendering import render_page
 from defender_devops.supervision import OnFailure
 
-__all__ = ["Limits", "protect", "security_headers"]
+__all__ = ["Limits", "protection_middleware", "security_headers"]
 
 Signal = Callable[[web.Request, web.StreamResponse], Awaitable[None]]
 
@@ -40,7 +40,9 @@ class Limits:
     write: RateLimit
 
 
-def protect(addresses: PageAddresses, limits: Limits, rejections: Rejections, on_failure: OnFailure) -> Middleware:
+def protection_middleware(
+    addresses: PageAddresses, limits: Limits, rejections: Rejections, on_failure: OnFailure
+) -> Middleware:
     """Return a middleware that passes a request on, or responds with a page that says why not."""
     path = addresses.path
     # Entra ID's own page posts to the callback, so from another site. A sealed cookie protects it.

@@ -15,7 +15,7 @@ from multidict import MultiMapping
 from defender_devops import listening
 from defender_devops.signin.pages.rate_limit import RateLimit
 
-__all__ = ["Rejections", "connection_logger", "read_form"]
+__all__ = ["Rejections", "read_form", "sign_in_connection_logger"]
 
 _LOG: Final = structlog.stdlib.get_logger(__name__)
 
@@ -48,7 +48,7 @@ class Rejections:
             _LOG.info("sign-in request rejected", reason=reason, error=type(error).__name__ if error else None)
 
 
-def connection_logger(rejections: Rejections) -> logging.Logger:
+def sign_in_connection_logger(rejections: Rejections) -> logging.Logger:
     """Return the logger for aiohttp's connections to the pages."""
     return listening.connection_logger(
         partial(rejections.note, "malformed"),

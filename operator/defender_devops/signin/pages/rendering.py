@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from defender_devops.text import printable
 
-__all__ = ["STATIC", "link_addresses", "render_page", "static"]
+__all__ = ["STATIC", "link_addresses", "render_page", "static_files"]
 
 _ADDRESS: Final = re.compile(r"(https://[\w.:/%~-]*[\w/])")
 
@@ -47,7 +47,7 @@ def render_page(template: str, status: int = 200, **values: object) -> web.Respo
     return web.Response(text=text, status=status, content_type="text/html", charset="utf-8")
 
 
-def static(name: str) -> str:
+def static_files(name: str) -> str:
     """Return the text of a static file."""
     loader = _environment().loader
     assert loader is not None  # noqa: S101 - set above, for the type checker

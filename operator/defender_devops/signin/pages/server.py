@@ -14,14 +14,14 @@ from defender_devops.listening import start_site
 from defender_devops.signin.pages.callback import CallbackPages
 from defender_devops.signin.pages.connector_pages import ConnectorPages
 from defender_devops.signin.pages.device_pages import DevicePages
-from defender_devops.signin.pages.middleware import Limits, protect, security_headers
+from defender_devops.signin.pages.middleware import Limits, protection_middleware, security_headers
 from defender_devops.signin.pages.rate_limit import RateLimit
-from defender_devops.signin.pages.rejections import Rejections, connection_logger
-from defender_devops.signin.pages.rendering import STATIC, static
+from defender_devops.signin.pages.rejections import Rejections, sign_in_connection_logger
+from defender_devops.signin.pages.rendering import STATIC, static_files
 from defender_devops.signin.pages.result_pages import ResultPages
 from defender_devops.supervision import OnFailure
 
-__all__ = ["Pages", "SignInServer", "application"]
+__all__ = ["Pages", "SignInServer", "sign_in_application"]
 
 _BODY_MAX_BYTES: Final = 32 * 1024  # twice the longest code
 _KEEP_ALIVE_SECONDS: Final = 15.0
@@ -38,7 +38,7 @@ class Pages:
     callback: CallbackPages
 
 
-def application(
+def sign_in_application(
     pages: Pages,
     rejections: Rejections | None = None,
     monotonic: Callable[[], float] = time.monotonic,
@@ -60,7 +60,7 @@ def application(
         read=RateLimit(burst=60, per_second=10, all_burst=300, all_per_second=100, monotonic=monotonic),
         write=RateLimit(burst=40, per_second=2, all_burst=100, all_per_second=10, monotonic=monotonic),
     )
-    middleware = protect(addresses, limits, rejections or Rejections(), on_failure)
+    middleware = protection_middleware(addresses, limits, rejections or Rejections(), on_failure)
     app = web.Application(middlewares=[middleware], client_max_size=_BODY_MAX_BYTES)
     page = f"{path}/connectors/{{uid:[0-9a-fA-F-]{{1,64}}}}/{{signature:[A-Za-z0-9_-]{{1,64}}}}"
     app.router.add_get(page, pages.connector.show)
@@ -79,7 +79,7 @@ def application(
 
 
 async def _static(name: str, _: web.Request) -> web.Response:
-    return web.Response(text=static(name), content_type=STATIC[name], charset="utf-8")
+    return web.Response(text=static_files(name), content_type=STATIC[name], charset="utf-8")
 
 
 @dataclass
@@ -108,8 +108,8 @@ class SignInServer:
             The port.
         """
         self._runner = web.AppRunner(
-            application(self.pages, self.rejections, on_failure=self.on_failure),
-            logger=connection_logger(self.rejections),
+            sign_in_application(self.pages, self.rejections, on_failure=self.on_failure),
+            logger=sign_in_connection_logger(self.rejections),
             access_log=None,
             keepalive_timeout=_KEEP_ALIVE_SECONDS,
             shutdown_timeout=_SHUTDOWN_SECONDS,

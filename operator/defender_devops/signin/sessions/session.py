@@ -14,7 +14,7 @@ from defender_devops.signin.oauth.errors import SignInError, SignInRequired, Tok
 from defender_devops.signin.sessions.state import SignInState
 from defender_devops.signin.tokens.record import TokenRecord
 
-__all__ = ["REFRESH_THRESHOLD", "Session", "fingerprint"]
+__all__ = ["REFRESH_THRESHOLD", "Session", "sign_in_fingerprint"]
 
 REFRESH_THRESHOLD: Final = 0.8
 """Share of an access token's lifetime after which it is refreshed."""
@@ -126,7 +126,7 @@ class Session:
         return timedelta(seconds=seconds * (1.0 - 0.2 * random_share))
 
 
-def fingerprint(connector: AzureDevOpsConnector) -> tuple[object, ...]:
+def sign_in_fingerprint(connector: AzureDevOpsConnector) -> tuple[object, ...]:
     """Return everything in the manifest that a sign-in depends on."""
     return connector.spec.sign_in, connector.spec.azure.tenant_id, connector.metadata.name
 

@@ -24,11 +24,11 @@ from defender_devops.errors import OperatorError
 from defender_devops.signin.oauth.errors import SignInError, SignInRequired
 from defender_devops.signin.oauth.id_tokens import Identity
 from defender_devops.signin.ports import Clock, OnChange, OnSignIn
-from defender_devops.signin.sessions.session import REFRESH_THRESHOLD, Session, fingerprint
+from defender_devops.signin.sessions.session import REFRESH_THRESHOLD, Session, sign_in_fingerprint
 from defender_devops.signin.sessions.state import SignInState
-from defender_devops.signin.tokens.credentials import secret_names
+from defender_devops.signin.tokens.credentials import sign_in_secret_names
 from defender_devops.signin.tokens.record import TokenRecord
-from defender_devops.signin.tokens.refresh import TokenRefresher, check_usable
+from defender_devops.signin.tokens.refresh import TokenRefresher, check_token_record
 from defender_devops.supervision import OnFailure
 
 __all__ = ["SignIns"]
@@ -180,7 +180,7 @@ class SignIns:
         affected = []
         for session in self._sessions.values():
             connector = session.connector
-            names = secret_names(connector) | {connector.token_secret_name}
+            names = sign_in_secret_names(connector) | {connector.token_secret_name}
             if connector.metadata.namespace != namespace or name not in names:
                 continue
             affected.append(connector)
@@ -237,7 +237,7 @@ class SignIns:
         if session is None:
             session = self._sessions[uid] = Session(connector, SignInState(url=self.page_url(uid)))
             self._changed.set()
-        elif fingerprint(connector) != fingerprint(session.connector):
+        elif sign_in_fingerprint(connector) != sign_in_fingerprint(session.connector):
             session.invalidate()
             session.record, session.rejection = TokenRecord(), None
             if connector.spec.sign_in_method == SignInMethod.NONE:
@@ -294,7 +294,7 @@ class SignIns:
     def _is_proof(self, session: Session, sign_in: SignIn, stored: TokenRecord) -> bool:
         """Whether a token was issued so recently that the sign-in need not be proved again."""
         try:
-            check_usable(stored, session.connector, sign_in)
+            check_token_record(stored, session.connector, sign_in)
         except SignInError:
             return False
         return stored.object_id is not None and self._is_fresh(stored)

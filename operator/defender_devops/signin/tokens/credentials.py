@@ -20,7 +20,7 @@ from defender_devops.signin.oauth.client_authentication import (
 from defender_devops.signin.oauth.errors import OAuthAppMisconfigured
 from defender_devops.signin.ports import Clock, FederatedTokens, SecretStore
 
-__all__ = ["Credentials", "secret_names"]
+__all__ = ["Credentials", "sign_in_secret_names"]
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Credentials:
         return value
 
 
-def secret_names(connector: AzureDevOpsConnector) -> frozenset[str]:
+def sign_in_secret_names(connector: AzureDevOpsConnector) -> frozenset[str]:
     """Return the names of the Secrets that a connector's sign-in reads, apart from its token Secret."""
     sign_in = connector.spec.sign_in
     references = (

@@ -39,7 +39,7 @@ from defender_devops.signin.tokens.credentials import Credentials
 from defender_devops.signin.tokens.record import RefreshClaim, TokenRecord
 from defender_devops.signin.tokens.token_store import TokenStore
 
-__all__ = ["TokenRefresher", "check_account", "check_usable"]
+__all__ = ["TokenRefresher", "check_signed_in_account", "check_token_record"]
 
 CLAIM_LIFETIME: Final = timedelta(seconds=2 * REQUEST_TIMEOUT + 30)
 """Longer than a holder can need: one request for tokens and one for the signing keys, each with its own time-out."""
@@ -76,7 +76,7 @@ class _Attempt:
                 used_states=record.used_states,
                 defender_code=record.defender_code,
             )
-        check_usable(record, self.connector, self.sign_in)
+        check_token_record(record, self.connector, self.sign_in)
         return replace(record, refresh_claim=RefreshClaim(self.holder, now + CLAIM_LIFETIME))
 
 
@@ -178,7 +178,7 @@ class TokenRefresher:
             # Whose token it is is known from the sign-in, and the new refresh token must not be lost because the
             # signing keys could not be fetched.
             return new_record
-        check_account(identity, attempt.sign_in)
+        check_signed_in_account(identity, attempt.sign_in)
         if record.object_id and record.object_id != identity.object_id:
             raise WrongAccount(
                 f"{identity.account} is no longer the account that signed in: another one has taken its name. "
@@ -213,7 +213,7 @@ class TokenRefresher:
         self._unsaved.pop(uid, None)
 
 
-def check_account(identity: Identity, sign_in: SignIn) -> None:
+def check_signed_in_account(identity: Identity, sign_in: SignIn) -> None:
     """Check that the person is the one whom the manifest names.
 
     Raises:
@@ -226,7 +226,7 @@ def check_account(identity: Identity, sign_in: SignIn) -> None:
         )
 
 
-def check_usable(record: TokenRecord, connector: AzureDevOpsConnector, sign_in: SignIn) -> None:
+def check_token_record(record: TokenRecord, connector: AzureDevOpsConnector, sign_in: SignIn) -> None:
     """Check, without asking Entra ID, that the stored sign-in is of the account, tenant and app that the spec names.
 
     Raises:
@@ -235,7 +235,7 @@ def check_usable(record: TokenRecord, connector: AzureDevOpsConnector, sign_in: 
     if record.refresh_token is None:
         raise SignInRequired(_nobody_signed_in(sign_in))
     if record.account and record.tenant_id and record.object_id:
-        check_account(Identity(record.account, record.tenant_id, record.object_id), sign_in)
+        check_signed_in_account(Identity(record.account, record.tenant_id, record.object_id), sign_in)
     if record.tenant_id and record.tenant_id.lower() != connector.spec.azure.tenant_id.lower():
         raise WrongTenant(
             f"The stored sign-in belongs to tenant {record.tenant_id}, the connector to "

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from defender_devops.api.conditions import conditions_of_body
 from defender_devops.api.connector import ConnectorStatus, InvalidManifest
 from defender_devops.reconcile.cache.resource_cache import Key, ResourceCache
 from defender_devops.reconcile.report.invalid_manifest import (
-    conditions_of,
     invalid_connector_status,
     invalid_organization_status,
     needs_no_azure_cleanup,
@@ -45,7 +45,7 @@ def test_the_other_fields_of_an_invalid_resource_s_status_stay() -> None:
 
 def test_a_long_list_of_errors_is_truncated() -> None:
     status = invalid_connector_status(BODY, InvalidManifest("ä" * 2000), NOW)
-    assert all(len(condition.message.encode()) <= 1024 for condition in conditions_of({"status": status}))
+    assert all(len(condition.message.encode()) <= 1024 for condition in conditions_of_body({"status": status}))
 
 
 def test_reporting_the_same_error_again_changes_nothing() -> None:
@@ -59,7 +59,7 @@ def test_an_invalid_organization_reports_it_and_keeps_its_status() -> None:
     status = invalid_organization_status(body, InvalidManifest("spec.onboarding: is wrong."), NOW)
     reported = {
         condition.type: (condition.status, condition.reason, condition.message)
-        for condition in conditions_of({"status": status})
+        for condition in conditions_of_body({"status": status})
     }
     assert reported == {
         "Ready": ("False", "InvalidSpec", "spec.onboarding: is wrong."),
@@ -73,8 +73,8 @@ def test_an_invalid_organization_reports_it_and_keeps_its_status() -> None:
 
 
 def test_invalid_conditions_count_as_none() -> None:
-    assert conditions_of({"status": {"conditions": [{"type": "Ready", "status": "Perhaps"}]}}) == ()
-    assert conditions_of({}) == ()
+    assert conditions_of_body({"status": {"conditions": [{"type": "Ready", "status": "Perhaps"}]}}) == ()
+    assert conditions_of_body({}) == ()
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_an_invalid_resource_is_released_only_without_cleanup_in_azure(
     assert needs_no_azure_cleanup(body) is goes
     (ready,) = (
         condition
-        for condition in conditions_of({"status": invalid_connector_status(body, InvalidManifest("m."), NOW)})
+        for condition in conditions_of_body({"status": invalid_connector_status(body, InvalidManifest("m."), NOW)})
         if condition.type == "Ready"
     )
     assert ("Detach" in ready.message) is not goes

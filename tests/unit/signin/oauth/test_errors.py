@@ -15,7 +15,7 @@ from defender_devops.signin.oauth.errors import (
     SignInError,
     SignInRequired,
     TokenServiceUnavailable,
-    classify,
+    classify_oauth_error,
 )
 
 SIGN_IN = (50173, 70008, 700082, 70043, 70000, 50089, 50132, 50133, 50055, 50144, 50072, 50074, 50076, 50078, 50079)
@@ -85,35 +85,35 @@ def numbers(number: int | None) -> tuple[int, ...]:
 
 @pytest.mark.parametrize(("status", "error", "number", "kind"), TABLE)
 def test_every_error_has_its_class(status: int, error: str | None, number: int | None, kind: type[SignInError]) -> None:
-    assert type(classify(status, error, numbers(number))) is kind
+    assert type(classify_oauth_error(status, error, numbers(number))) is kind
 
 
 @pytest.mark.parametrize("number", [*CODE, 70000, None, 123456])
 def test_invalid_grant_for_an_authorization_code_means_that_the_code_is_rejected(number: int | None) -> None:
-    assert type(classify(400, "invalid_grant", numbers(number), redeeming_code=True)) is CodeRejected
+    assert type(classify_oauth_error(400, "invalid_grant", numbers(number), redeeming_code=True)) is CodeRejected
 
 
 @pytest.mark.parametrize(
     ("number", "kind"), [(50057, AccountBlocked), (65001, ConsentRequired), (90033, TokenServiceUnavailable)]
 )
 def test_a_blocked_account_is_distinguished_from_a_rejected_code(number: int, kind: type[SignInError]) -> None:
-    assert type(classify(400, "invalid_grant", (number,), redeeming_code=True)) is kind
+    assert type(classify_oauth_error(400, "invalid_grant", (number,), redeeming_code=True)) is kind
 
 
 @pytest.mark.parametrize("error", ["authorization_declined", "expired_token", "bad_verification_code"])
 def test_an_ended_device_code_is_rejected(error: str) -> None:
-    assert type(classify(400, error)) is CodeRejected
+    assert type(classify_oauth_error(400, error)) is CodeRejected
 
 
 def test_a_pending_device_code_waits_and_slow_down_adds_five_seconds() -> None:
-    assert classify(400, "authorization_pending").retry_after is None
-    slow_down = classify(400, "slow_down")
+    assert classify_oauth_error(400, "authorization_pending").retry_after is None
+    slow_down = classify_oauth_error(400, "slow_down")
     assert isinstance(slow_down, DevicePending)
     assert slow_down.retry_after == 5.0
 
 
 def test_a_detected_loop_causes_a_long_delay() -> None:
-    assert classify(400, "invalid_grant", (50196,), retry_after=1.0).retry_after == 300.0
+    assert classify_oauth_error(400, "invalid_grant", (50196,), retry_after=1.0).retry_after == 300.0
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_each_class_has_its_reason_and_says_whether_a_person_must_act(
 
 
 def test_the_message_names_the_cause_and_what_to_do() -> None:
-    message = classify(401, "invalid_client", (7000222,)).message
+    message = classify_oauth_error(401, "invalid_client", (7000222,)).message
     assert message == (
         "The client secret or certificate has expired. Correct the app registration or spec.signIn.client. "
         "(AADSTS7000222)"
@@ -146,7 +146,7 @@ def test_the_message_names_the_cause_and_what_to_do() -> None:
 def test_every_response_has_a_class_and_only_entra_itself_can_end_a_sign_in(
     status: int, error: str | None, codes: list[int], redeeming: bool
 ) -> None:
-    result = classify(status, error, codes, redeeming_code=redeeming)
+    result = classify_oauth_error(status, error, codes, redeeming_code=redeeming)
     if status >= 500 or status in {408, 429} or error is None:
         assert isinstance(result, TokenServiceUnavailable | DevicePending)
     assert result.message
@@ -154,5 +154,5 @@ def test_every_response_has_a_class_and_only_entra_itself_can_end_a_sign_in(
 
 @given(st.text(min_size=8, max_size=40))
 def test_an_unknown_error_is_not_repeated_in_the_message(error: str) -> None:
-    message = classify(400, f"secret-{error}").message
+    message = classify_oauth_error(400, f"secret-{error}").message
     assert f"secret-{error}" not in message

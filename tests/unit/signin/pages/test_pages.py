@@ -30,7 +30,7 @@ from defender_devops.signin.pages.connector_pages import ConnectorPages
 from defender_devops.signin.pages.device_pages import DevicePages
 from defender_devops.signin.pages.rendering import link_addresses
 from defender_devops.signin.pages.result_pages import ResultPages
-from defender_devops.signin.pages.server import application
+from defender_devops.signin.pages.server import sign_in_application
 from defender_devops.text import printable
 from tests.support.fakes.azure_devops import FakeMonotonicClock
 from tests.support.fakes.entra import ACCOUNT, CLIENT_ID, FakeEntra, TokenError
@@ -108,7 +108,9 @@ async def site(entra: FakeEntra, time: FakeClock) -> AsyncIterator[Site]:
         rejected: list[str] = []
         server = world.package.server(Settings(), reader, SelectedOrganizations(resources), rejected.append)
         assert server
-        async with TestClient(TestServer(application(server.pages, server.rejections, FakeMonotonicClock()))) as http:
+        async with TestClient(
+            TestServer(sign_in_application(server.pages, server.rejections, FakeMonotonicClock()))
+        ) as http:
             yield Site(world, http, reader, resources, rejected)
         await server.close()
 
@@ -191,7 +193,7 @@ async def test_a_replay_is_rejected_by_every_replica(site: Site, entra: FakeEntr
         other.sign_ins.last_state(connector())
         server = other.package.server(Settings(), site.reader, SelectedOrganizations(site.resources))
         assert server
-        async with TestClient(TestServer(application(server.pages))) as http:
+        async with TestClient(TestServer(sign_in_application(server.pages))) as http:
             response = await Site(other, http, site.reader, site.resources).back(
                 params["cookie"], code="1.Acode", state=params["state"]
             )
@@ -206,7 +208,7 @@ async def test_another_replica_can_finish_a_sign_in(site: Site, entra: FakeEntra
         other.sign_ins.last_state(connector())
         server = other.package.server(Settings(), site.reader, SelectedOrganizations(site.resources))
         assert server
-        async with TestClient(TestServer(application(server.pages))) as http:
+        async with TestClient(TestServer(sign_in_application(server.pages))) as http:
             response = await Site(other, http, site.reader, site.resources).back(
                 params["cookie"], code=code, state=params["state"]
             )
@@ -721,7 +723,7 @@ async def test_an_unexpected_exception_of_one_page_leaves_the_others_running(
     page = urlsplit(world.package.addresses.page(connector().metadata.uid)).path
     prefix = world.package.addresses.path
     address = prefix + path.removeprefix("/pages") if path.startswith("/pages") else page + path
-    app = application(server.pages, on_failure=failures.append)
+    app = sign_in_application(server.pages, on_failure=failures.append)
     async with TestClient(TestServer(app)) as http:
         with structlog.testing.capture_logs() as lines:
             response = await http.request(method, address)
