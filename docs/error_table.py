@@ -15,10 +15,10 @@ from azure.core.exceptions import ClientAuthenticationError
 
 from defender_devops.api.reasons import ConditionType, Reason
 from defender_devops.azure.arm.error_codes import BY_CODE, BY_STATUS
-from defender_devops.azure.arm.error_mapping import HttpResponse, RequestContext, error_for_response
+from defender_devops.azure.arm.error_mapping import HttpResponse, RequestContext, arm_error_for_response
 from defender_devops.azure.identity.credential_errors import IdentityContext, credentials_error
-from defender_devops.azuredevops.errors import BY_NUMBER, raise_for_failure
-from defender_devops.cluster.errors import error_from_response
+from defender_devops.azuredevops.errors import BY_NUMBER, raise_azure_devops_error
+from defender_devops.cluster.errors import kubernetes_error
 from defender_devops.entra_error_codes import ENTRA_ERROR_CODES, EntraFailure
 from defender_devops.errors import AzureDevOpsError, ErrorCategory, OperatorError
 from defender_devops.signin.oauth.errors import classify_oauth_error
@@ -93,18 +93,18 @@ def error_rows() -> Iterator[ErrorRow]:
     yield from _sign_in_rows()
     yield from _azure_devops_rows()
     for status in (400, 401, 403, 404, 408, 409, 410, 413, 415, 422, 429, 500, 502, 503, 504):
-        yield ErrorRow(_KUBERNETES, f"HTTP {status}", error_from_response(status, {}, {}))
+        yield ErrorRow(_KUBERNETES, f"HTTP {status}", kubernetes_error(status, {}, {}))
 
 
 def _arm_rows() -> Iterator[ErrorRow]:
     context = RequestContext("create connector")
     for code in BY_CODE:
         body = json.dumps({"error": {"code": code, "message": "m"}}).encode()
-        yield ErrorRow(_ARM, f"`{code}`", error_for_response(HttpResponse(400, {}, body), context, 0.0))
+        yield ErrorRow(_ARM, f"`{code}`", arm_error_for_response(HttpResponse(400, {}, body), context, 0.0))
     for status in sorted({302, 400, 405, 412, 413, 415, 422, 500, 502, 503, 504, *BY_STATUS}):
-        error = error_for_response(HttpResponse(status, {}), context, 0.0)
+        error = arm_error_for_response(HttpResponse(status, {}), context, 0.0)
         yield ErrorRow(_ARM, f"HTTP {status} with another code", error)
-    yield ErrorRow(_ARM, "an HTML page", error_for_response(HttpResponse(403, {}, b"<html>"), context, 0.0))
+    yield ErrorRow(_ARM, "an HTML page", arm_error_for_response(HttpResponse(403, {}, b"<html>"), context, 0.0))
 
 
 def _identity_rows() -> Iterator[ErrorRow]:
@@ -144,7 +144,7 @@ def _azure_devops_rows() -> Iterator[ErrorRow]:
     def row(code: str, status: int, message: str = "", **headers: str) -> ErrorRow:
         response = httpx.Response(status, headers=headers, text=json.dumps({"message": message}))
         try:
-            raise_for_failure(response, None)
+            raise_azure_devops_error(response, None)
         except AzureDevOpsError as error:
             return ErrorRow(_AZURE_DEVOPS, code, error)
         raise AssertionError(f"{code} is no error")

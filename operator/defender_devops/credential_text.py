@@ -11,7 +11,7 @@ from typing import Final
 
 from pydantic import SecretBytes, SecretStr
 
-__all__ = ["InvalidCredential", "check_secret_type", "credential_text"]
+__all__ = ["InvalidCredential", "check_credential_secret_type", "credential_text"]
 
 _TYPES_OF_OTHER_SERVICES: Final = ("kubernetes.io/", "bootstrap.kubernetes.io/", "helm.sh/")
 _BASIC_AUTH: Final = "kubernetes.io/basic-auth"
@@ -24,7 +24,7 @@ class InvalidCredential(ValueError):
     """A credential contains a character that none has; the message names the character, never the value."""
 
 
-def check_secret_type(secret_type: str) -> None:
+def check_credential_secret_type(secret_type: str) -> None:
     """Check that a Secret of this type can hold a credential for Entra ID, before it is sent there.
 
     Whoever may write a connector may not be allowed to read the Secrets that it names, and names the application and

@@ -17,9 +17,12 @@ __all__ = [
     "LOOP_DETECTED",
     "EntraErrorCode",
     "EntraFailure",
+    "aadsts_numbers",
     "entra_error_codes",
     "is_oauth_error",
 ]
+
+_AADSTS: Final = re.compile(r"AADSTS(\d{5,8})")
 
 
 class EntraFailure(Enum):
@@ -194,3 +197,8 @@ def is_oauth_error(value: object) -> TypeGuard[str]:
 def entra_error_codes(*failures: EntraFailure) -> frozenset[int]:
     """Return the numbers of some kinds of failures."""
     return frozenset(number for number, code in ENTRA_ERROR_CODES.items() if code.failure in failures)
+
+
+def aadsts_numbers(description: str) -> tuple[int, ...]:
+    """Return the AADSTS numbers in an error description, in their order."""
+    return tuple(int(number) for number in _AADSTS.findall(description))

@@ -6,7 +6,13 @@ order in which text is displayed, so that it reads as something else (CVE-2021-4
 
 from __future__ import annotations
 
-__all__ = ["printable"]
+from collections.abc import Iterable
+from typing import Final
+
+__all__ = ["NAMES_SHOWN", "list_names", "printable"]
+
+NAMES_SHOWN: Final = 3
+"""A message names this many organizations and gives the number of the others."""
 
 
 def printable(text: str, *, keep_newlines: bool = False) -> str:
@@ -32,3 +38,10 @@ def _escape(character: str) -> str:
     if character.isspace() and not "\x1c" <= character <= "\x1f":
         return " "
     return character.encode("unicode_escape").decode()
+
+
+def list_names(names: Iterable[str]) -> str:
+    """Return the first names in alphabetical order, and the number of the others."""
+    ordered = sorted(names, key=str.lower)
+    hidden = len(ordered) - NAMES_SHOWN
+    return ", ".join(ordered[:NAMES_SHOWN]) + (f" and {hidden} more" if hidden > 0 else "")

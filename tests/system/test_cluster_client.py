@@ -16,10 +16,10 @@ import yaml
 from defender_devops.api.connector import AzureDevOpsConnector
 from defender_devops.api.organization import DevOpsOrganization
 from defender_devops.cluster.client import KubernetesClient, api_path, with_query
+from defender_devops.cluster.cluster_uid import cluster_uid
 from defender_devops.cluster.connectors import Connectors
 from defender_devops.cluster.events import Events
 from defender_devops.cluster.kubeconfig.credentials import CredentialsLoader
-from defender_devops.cluster.namespaces import cluster_uid
 from defender_devops.cluster.organizations import Organizations
 from defender_devops.cluster.secret_versions import SecretWatch
 from defender_devops.cluster.secrets import Secrets

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretBytes, SecretStr
 
-from defender_devops.credential_text import InvalidCredential, check_secret_type, credential_text
+from defender_devops.credential_text import InvalidCredential, check_credential_secret_type, credential_text
 
 BOM = "\ufeff"
 PRINTABLE = st.text(st.characters(categories=["L", "N", "P", "S"]), min_size=1)
@@ -61,7 +61,7 @@ def test_bytes_that_are_no_text_are_rejected_without_the_value() -> None:
 
 @pytest.mark.parametrize("secret_type", ["Opaque", "kubernetes.io/basic-auth", "example.com/entra-app"])
 def test_a_secret_of_a_fitting_type_can_hold_a_credential(secret_type: str) -> None:
-    check_secret_type(secret_type)
+    check_credential_secret_type(secret_type)
 
 
 @pytest.mark.parametrize(
@@ -78,4 +78,4 @@ def test_a_secret_of_a_fitting_type_can_hold_a_credential(secret_type: str) -> N
 )
 def test_a_secret_of_another_type_is_not_sent_as_a_credential(secret_type: str) -> None:
     with pytest.raises(InvalidCredential, match=f"type {secret_type}"):
-        check_secret_type(secret_type)
+        check_credential_secret_type(secret_type)

@@ -18,8 +18,8 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from defender_devops.azure.arm.session import ArmSession
-from defender_devops.azure.identity.credentials import client_secret
-from defender_devops.azure.identity.local_developer import azure_devops_token
+from defender_devops.azure.identity.credentials import client_secret_credential
+from defender_devops.azure.identity.local_developer import local_azure_devops_token
 from defender_devops.cluster.client import KubernetesClient
 from defender_devops.cluster.kubeconfig.credentials import CredentialsLoader
 from defender_devops.errors import KubernetesRefused, KubernetesUnavailable, OperatorError
@@ -103,14 +103,14 @@ async def with_entra_and_azure_devops(site: Site) -> None:
 
 async def with_azure_identity(site: Site) -> None:
     async with contextlib.AsyncExitStack() as stack:
-        credential = client_secret(TENANT, CLIENT, SecretStr("secret"))
+        credential = client_secret_credential(TENANT, CLIENT, SecretStr("secret"))
         stack.push_async_callback(credential.close)
         assert (await credential.token(claims=None, force_refresh=False)).value.get_secret_value() == "token"
         assert (await credential.token(claims=None, force_refresh=True)).value.get_secret_value() == "token"
 
 
 async def with_local_credentials(site: Site) -> None:
-    assert (await azure_devops_token(CLIENT, TENANT)).get_secret_value() == "token"
+    assert (await local_azure_devops_token(CLIENT, TENANT)).get_secret_value() == "token"
 
 
 async def with_kubernetes(site: Site) -> None:

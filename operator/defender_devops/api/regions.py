@@ -43,3 +43,8 @@ def region_hint(location: str) -> str:
     return (
         f" spec.azure.location is {location}, which is not a known region of DevOps security. {region_advice(location)}"
     )
+
+
+def normalized_region(location: str) -> str:
+    """Return the short form of a region: ARM accepts and returns both `West Europe` and `westeurope`."""
+    return location.replace(" ", "").lower()

@@ -22,9 +22,9 @@ from defender_devops.azure.resource_graph.pollers import ResourceGraphPollers
 from defender_devops.azuredevops.azure_devops_reader import AzureDevOpsReader
 from defender_devops.azuredevops.client import Endpoints
 from defender_devops.cluster.client import KubernetesClient
+from defender_devops.cluster.cluster_uid import cluster_uid
 from defender_devops.cluster.connectors import Connectors
 from defender_devops.cluster.events import Events
-from defender_devops.cluster.namespaces import cluster_uid
 from defender_devops.cluster.organizations import Organizations
 from defender_devops.cluster.secrets import Secrets
 from defender_devops.cluster.service_accounts import ServiceAccounts

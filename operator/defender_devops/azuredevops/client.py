@@ -14,13 +14,13 @@ from urllib.parse import quote
 import httpx
 from pydantic import SecretStr
 
-from defender_devops.azuredevops.errors import raise_for_failure
+from defender_devops.azuredevops.errors import raise_azure_devops_error
 from defender_devops.azuredevops.rate_limiter import RateLimiter
 from defender_devops.errors import AzureDevOpsUnavailable
 from defender_devops.http_client import NETWORK_ERRORS
 from defender_devops.settings import Settings
 
-__all__ = ["AzureDevOpsClient", "Endpoints", "RequestObserver", "ignore_request", "list_items", "path_segment"]
+__all__ = ["AzureDevOpsClient", "Endpoints", "RequestObserver", "ignore_request", "list_items", "quote_path_segment"]
 
 API_VERSION: Final = "7.1"
 _REQUEST_TIMEOUT: Final = 30.0
@@ -122,12 +122,12 @@ class AzureDevOpsClient:
         """
         response = await self._send(url, {})
         if response.status_code in {httpx.codes.NOT_FOUND, httpx.codes.TOO_MANY_REQUESTS} or response.is_server_error:
-            raise_for_failure(response, self.rate_limiter.delay or None)
+            raise_azure_devops_error(response, self.rate_limiter.delay or None)
         return response.headers
 
     async def _get(self, url: str, params: Mapping[str, str], api_version: str | None) -> httpx.Response:
         response = await self._send(url, {**params, **({"api-version": api_version} if api_version else {})})
-        raise_for_failure(response, self.rate_limiter.delay or None)
+        raise_azure_devops_error(response, self.rate_limiter.delay or None)
         return response
 
     async def _send(self, url: str, query: Mapping[str, str]) -> httpx.Response:
@@ -196,6 +196,6 @@ def list_items(body: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - JSON
     return items
 
 
-def path_segment(name: str) -> str:
+def quote_path_segment(name: str) -> str:
     """Quote a name as one segment of a path: a slash or question mark in it cannot change the URL."""
     return quote(name, safe="")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from defender_devops.api.azure_types import Counts
-from defender_devops.azuredevops.client import AzureDevOpsClient, list_items, path_segment
+from defender_devops.azuredevops.client import AzureDevOpsClient, list_items, quote_path_segment
 from defender_devops.errors import AzureDevOpsNotFound, AzureDevOpsUnavailable
 
 __all__ = ["expected_counts"]
@@ -18,7 +18,7 @@ async def expected_counts(client: AzureDevOpsClient, organization: str) -> Count
     Raises:
         AzureDevOpsError: they cannot be listed.
     """
-    base = f"{client.endpoints.dev_azure}/{path_segment(organization)}"
+    base = f"{client.endpoints.dev_azure}/{quote_path_segment(organization)}"
     projects = [
         str(project.get("id") or "")
         async for page in client.pages(f"{base}/_apis/projects", {"stateFilter": "wellFormed", "$top": "100"})
@@ -32,5 +32,5 @@ async def expected_counts(client: AzureDevOpsClient, organization: str) -> Count
     except AzureDevOpsNotFound:
         repositories = []
         for project in projects:
-            repositories += list_items(await client.get(f"{base}/{path_segment(project)}/_apis/git/repositories"))
+            repositories += list_items(await client.get(f"{base}/{quote_path_segment(project)}/_apis/git/repositories"))
     return Counts(len(projects), sum(repository.get("isDisabled") is not True for repository in repositories))

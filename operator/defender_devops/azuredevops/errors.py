@@ -19,7 +19,7 @@ from defender_devops.errors import (
 )
 from defender_devops.telemetry.redaction import without_tokens
 
-__all__ = ["BY_NUMBER", "ClaimsRequired", "raise_for_failure"]
+__all__ = ["BY_NUMBER", "ClaimsRequired", "raise_azure_devops_error"]
 
 _SUCCESS: Final = frozenset({200, 201, 202, 204})
 _SIGN_IN_PAGE: Final = 203
@@ -54,7 +54,7 @@ class ClaimsRequired(SignInExpired):
         self.claims = claims
 
 
-def raise_for_failure(response: httpx.Response, retry_after: float | None) -> None:
+def raise_azure_devops_error(response: httpx.Response, retry_after: float | None) -> None:
     """Raise the error of a response; return where it is a success.
 
     Azure DevOps responds to an outdated token with its sign-in page: with 203, a redirect, or even 200.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from defender_devops.azuredevops.client import AzureDevOpsClient, list_items, path_segment
+from defender_devops.azuredevops.client import AzureDevOpsClient, list_items, quote_path_segment
 from defender_devops.errors import AzureDevOpsError, AzureDevOpsUnavailable, SignInExpired
 
 __all__ = ["Account", "Member", "find_member", "is_administrator"]
@@ -143,7 +143,7 @@ async def _administrators_group(client: AzureDevOpsClient, organization: str) ->
 
 
 async def _identities(client: AzureDevOpsClient, organization: str, query: dict[str, str]) -> list[dict[str, Any]]:
-    url = f"{client.endpoints.identity}/{path_segment(organization)}/_apis/identities"
+    url = f"{client.endpoints.identity}/{quote_path_segment(organization)}/_apis/identities"
     body = await client.get(url, query)
     # The service returns null for an identity that it does not find.
     value = body.get("value") if isinstance(body, dict) else None
@@ -151,5 +151,5 @@ async def _identities(client: AzureDevOpsClient, organization: str, query: dict[
 
 
 def _graph_url(client: AzureDevOpsClient, organization: str, *path: str) -> str:
-    segments = "/".join(path_segment(segment) for segment in (organization, "_apis", "graph", *path))
+    segments = "/".join(quote_path_segment(segment) for segment in (organization, "_apis", "graph", *path))
     return f"{client.endpoints.identity}/{segments}"

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from defender_devops.azuredevops.client import AzureDevOpsClient, list_items, path_segment
+from defender_devops.azuredevops.client import AzureDevOpsClient, list_items, quote_path_segment
 from defender_devops.errors import AzureDevOpsUnavailable
 
 __all__ = ["NO_TENANT", "Profile", "list_organizations", "organization_tenant", "read_profile"]
@@ -68,7 +68,7 @@ async def organization_tenant(client: AzureDevOpsClient, organization: str) -> s
         AzureDevOpsUnavailable: the response does not name the tenant.
     """
     anonymous = replace(client, token=None)
-    url = f"{client.endpoints.dev_azure}/{path_segment(organization)}/_apis/connectionData"
+    url = f"{client.endpoints.dev_azure}/{quote_path_segment(organization)}/_apis/connectionData"
     headers = await anonymous.headers_of(url)
     tenant = str(headers.get(_TENANT_HEADER, "")).strip()
     if _GUID.fullmatch(tenant):

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from defender_devops.api.organization import Prerequisite, PrerequisiteCheck
 from defender_devops.api.reasons import Reason
-from defender_devops.azuredevops.client import AzureDevOpsClient, list_items, path_segment
+from defender_devops.azuredevops.client import AzureDevOpsClient, list_items, quote_path_segment
 from defender_devops.azuredevops.members import ADMINISTRATORS, Account, Member, is_administrator
 from defender_devops.azuredevops.organizations import NO_TENANT, organization_tenant
 from defender_devops.errors import AzureDevOpsNotFound
@@ -126,7 +126,7 @@ async def third_party_oauth_enabled(client: AzureDevOpsClient, organization: str
     """
     check = PrerequisiteCheck.THIRD_PARTY_OAUTH_ENABLED
     url = (
-        f"{client.endpoints.dev_azure}/{path_segment(organization)}"
+        f"{client.endpoints.dev_azure}/{quote_path_segment(organization)}"
         "/_apis/OrganizationPolicy/Policies/Policy.DisallowOAuthAuthentication"
     )
     body = await client.get(url, {"defaultValue": "false"}, _POLICY_VERSION)
@@ -153,7 +153,9 @@ async def container_mapping_extension(client: AzureDevOpsClient, organization: s
         AzureDevOpsError: it cannot be determined.
     """
     check = PrerequisiteCheck.CONTAINER_MAPPING_EXTENSION
-    url = f"{client.endpoints.extension}/{path_segment(organization)}/_apis/extensionmanagement/installedextensions"
+    url = (
+        f"{client.endpoints.extension}/{quote_path_segment(organization)}/_apis/extensionmanagement/installedextensions"
+    )
     extensions = list_items(await client.get(url, {"includeDisabledExtensions": "true"}, _EXTENSION_VERSION))
     settings_url = _settings_url(client, organization, "extensions")
     for extension in extensions:
@@ -201,7 +203,7 @@ async def _access_level(client: AzureDevOpsClient, organization: str, member: Me
     """
     if member is None:
         return None
-    path = f"{path_segment(organization)}/_apis/userentitlements/{path_segment(member.id)}"
+    path = f"{quote_path_segment(organization)}/_apis/userentitlements/{quote_path_segment(member.id)}"
     try:
         body = await client.get(f"{client.endpoints.entitlement}/{path}")
     except AzureDevOpsNotFound:
@@ -211,7 +213,7 @@ async def _access_level(client: AzureDevOpsClient, organization: str, member: Me
 
 
 def _settings_url(client: AzureDevOpsClient, organization: str, page: str) -> str:
-    return f"{client.endpoints.dev_azure}/{path_segment(organization)}/_settings/{page}"
+    return f"{client.endpoints.dev_azure}/{quote_path_segment(organization)}/_settings/{page}"
 
 
 def _met(check: PrerequisiteCheck) -> Prerequisite:

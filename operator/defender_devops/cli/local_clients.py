@@ -11,15 +11,15 @@ from pydantic import SecretStr, ValidationError
 from defender_devops.api.connector import AzureDevOpsConnector
 from defender_devops.azure.arm.client import ArmClient
 from defender_devops.azure.arm.session import ArmSession
-from defender_devops.azure.identity.local_developer import arm_client, azure_devops_token
+from defender_devops.azure.identity.local_developer import local_arm_client, local_azure_devops_token
 from defender_devops.cli.exit_codes import CommandFailed
 from defender_devops.settings import Settings
 from defender_devops.signin.oauth.authority import AZURE_DEVOPS_RESOURCE
 
-__all__ = ["LocalClients", "LocalTokens", "open_local_clients", "read_settings"]
+__all__ = ["LocalClients", "LocalTokens", "open_local_clients", "read_local_settings"]
 
 
-def read_settings() -> Settings:
+def read_local_settings() -> Settings:
     """Read the endpoints of Azure and Azure DevOps from the operator's environment variables.
 
     Raises:
@@ -43,14 +43,14 @@ class LocalClients:
     def arm(self, tenant_id: str | None) -> ArmClient:
         """Return the client for a tenant; None is the tenant of the sign-in."""
         if tenant_id not in self._clients:
-            self._clients[tenant_id] = arm_client(self.session, tenant_id)
+            self._clients[tenant_id] = local_arm_client(self.session, tenant_id)
         return self._clients[tenant_id]
 
 
 @asynccontextmanager
 async def open_local_clients() -> AsyncIterator[LocalClients]:
     """Open clients and close all connections in the end."""
-    clients = LocalClients(ArmSession.open(str(read_settings().arm_endpoint)))
+    clients = LocalClients(ArmSession.open(str(read_local_settings().arm_endpoint)))
     try:
         yield clients
     finally:
@@ -80,5 +80,5 @@ class LocalTokens:
         tenant_id = connector.spec.azure.tenant_id
         token = self._tokens.get(tenant_id)
         if token is None or token == rejected:
-            token = self._tokens[tenant_id] = await azure_devops_token(AZURE_DEVOPS_RESOURCE, tenant_id)
+            token = self._tokens[tenant_id] = await local_azure_devops_token(AZURE_DEVOPS_RESOURCE, tenant_id)
         return token

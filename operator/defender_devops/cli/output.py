@@ -15,7 +15,7 @@ from defender_devops.text import printable
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Format", "Line", "console", "emit", "print_lines", "print_note", "print_text"]
+__all__ = ["Format", "Line", "console", "print_document", "print_lines", "print_note", "print_text"]
 
 
 class Format(StrEnum):
@@ -67,7 +67,7 @@ def console() -> Console:
     return Console(markup=False, highlight=False, emoji=False)
 
 
-def emit(document: Any, output_format: Format) -> None:  # noqa: ANN401 - JSON
+def print_document(document: Any, output_format: Format) -> None:  # noqa: ANN401 - JSON
     """Print a document for a program."""
     if output_format is Format.YAML:
         sys.stdout.write(dump_yaml(document))

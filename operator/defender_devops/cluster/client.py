@@ -21,7 +21,7 @@ from defender_devops.api.names import FIELD_MANAGER
 from defender_devops.cluster.errors import (
     UNAUTHORIZED,
     Body,
-    error_from_response,
+    kubernetes_error,
     parse_error_body,
     rbac_verb,
     resource_name,
@@ -173,7 +173,7 @@ class KubernetesClient:
         limits = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT, sock_read=idle_timeout)
         async with self._open_response("watch", request, limits) as response:
             if response.status >= _FIRST_ERROR_STATUS:
-                raise error_from_response(response.status, parse_error_body(await response.read()), response.headers)
+                raise kubernetes_error(response.status, parse_error_body(await response.read()), response.headers)
             async for line in response.content:
                 yield parse_error_body(line)
 
@@ -190,7 +190,7 @@ class KubernetesClient:
             content = parse_error_body(await response.read())
             if response.status >= _FIRST_ERROR_STATUS:
                 is_json_patch = request.content_type == JSON_PATCH
-                raise error_from_response(response.status, content, response.headers, json_patch=is_json_patch)
+                raise kubernetes_error(response.status, content, response.headers, json_patch=is_json_patch)
             return content
 
     @contextlib.asynccontextmanager

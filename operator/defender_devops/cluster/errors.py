@@ -15,7 +15,7 @@ from defender_devops.errors import (
     KubernetesUnavailable,
 )
 
-__all__ = ["UNAUTHORIZED", "Body", "error_from_response", "parse_error_body", "rbac_verb", "resource_name"]
+__all__ = ["UNAUTHORIZED", "Body", "kubernetes_error", "parse_error_body", "rbac_verb", "resource_name"]
 
 Body = dict[str, Any]
 
@@ -43,7 +43,7 @@ def parse_error_body(content: bytes) -> Body:
     return parsed if isinstance(parsed, dict) else {}
 
 
-def error_from_response(
+def kubernetes_error(
     status: int, content: Body, headers: Mapping[str, str], *, json_patch: bool = False
 ) -> KubernetesError:
     """Return the error for a status of 400 and above, with the server's message.

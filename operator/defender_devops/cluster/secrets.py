@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from pydantic import SecretBytes
 
 from defender_devops.cluster.client import Body, KubernetesClient, api_path
-from defender_devops.credential_text import InvalidCredential, check_secret_type
+from defender_devops.credential_text import InvalidCredential, check_credential_secret_type
 from defender_devops.errors import CredentialsMissing, KubernetesNotFound
 
 __all__ = ["Secrets", "TypedValue"]
@@ -75,7 +75,7 @@ class Secrets:
             return None
         if is_sent:
             try:
-                check_secret_type(typed.secret_type)
+                check_credential_secret_type(typed.secret_type)
             except InvalidCredential as error:
                 raise CredentialsMissing(f"Secret {namespace}/{name}, key {key}, cannot be used: {error}.") from None
         return typed.value

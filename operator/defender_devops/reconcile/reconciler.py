@@ -32,7 +32,10 @@ from defender_devops.reconcile.report.invalid_manifest import (
     invalid_organization_status,
     needs_no_azure_cleanup,
 )
-from defender_devops.reconcile.report.organizations import report_missing_connector, report_unobserved_organizations
+from defender_devops.reconcile.report.organization_resources import (
+    report_missing_connector,
+    report_unobserved_organizations,
+)
 from defender_devops.reconcile.report.report import Report, report
 from defender_devops.reconcile.status_writer import StatusWriter
 from defender_devops.supervision import OnFailure, contained

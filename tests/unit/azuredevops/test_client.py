@@ -11,8 +11,8 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from defender_devops.azuredevops.client import AzureDevOpsClient, Endpoints, list_items, path_segment
-from defender_devops.azuredevops.errors import ClaimsRequired, raise_for_failure
+from defender_devops.azuredevops.client import AzureDevOpsClient, Endpoints, list_items, quote_path_segment
+from defender_devops.azuredevops.errors import ClaimsRequired, raise_azure_devops_error
 from defender_devops.azuredevops.rate_limiter import MAX_DELAY, RateLimiter
 from defender_devops.errors import (
     AzureDevOpsDenied,
@@ -88,35 +88,35 @@ def test_a_token_in_the_message_of_azure_devops_is_removed() -> None:
     token = "eyJ0" + "x" * 100 + ".payload.signature"
     repeating = answer(400, json.dumps({"message": f"The token {token} is bad", "typeKey": token}))
     with pytest.raises(AzureDevOpsError, match="The token") as caught:
-        raise_for_failure(repeating, None)
+        raise_azure_devops_error(repeating, None)
     assert "xxxx" not in caught.value.message
 
 
 @pytest.mark.parametrize(("response", "kind", "phrases"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE])
 def test_every_response_has_its_error(response: httpx.Response, kind: type[AzureDevOpsError], phrases: str) -> None:
     with pytest.raises(kind, match=phrases) as caught:
-        raise_for_failure(response, None)
+        raise_azure_devops_error(response, None)
     assert type(caught.value) is kind
 
 
 @pytest.mark.parametrize("status", [200, 201, 204])
 def test_a_successful_response_raises_nothing(status: int) -> None:
-    raise_for_failure(answer(status, "{}", Content_Type="application/json"), None)
+    raise_azure_devops_error(answer(status, "{}", Content_Type="application/json"), None)
 
 
 def test_the_error_has_the_claims_of_the_challenge() -> None:
     with pytest.raises(ClaimsRequired) as caught:
-        raise_for_failure(answer(401, WWW_Authenticate=CLAIMS), None)
+        raise_azure_devops_error(answer(401, WWW_Authenticate=CLAIMS), None)
     assert caught.value.claims == "eyJhY2Nlc3NfdG9rZW4iOnt9fQ=="
 
 
 @given(st.integers(200, 599), st.text(max_size=200))
 def test_every_response_is_a_success_or_an_azure_devops_error(status: int, body: str) -> None:
     if status in {200, 201, 202, 204}:
-        raise_for_failure(answer(status, body), 5.0)
+        raise_azure_devops_error(answer(status, body), 5.0)
         return
     with pytest.raises(AzureDevOpsError) as caught:
-        raise_for_failure(answer(status, body), 5.0)
+        raise_azure_devops_error(answer(status, body), 5.0)
     assert len(caught.value.message) < 500
 
 
@@ -264,7 +264,7 @@ def test_a_shorter_delay_does_not_replace_a_longer_one() -> None:
 
 @given(st.text(max_size=30))
 def test_a_name_remains_one_segment_of_a_path(name: str) -> None:
-    assert not set("/?#\\ ") & set(path_segment(name))
+    assert not set("/?#\\ ") & set(quote_path_segment(name))
 
 
 def test_the_endpoints_are_those_of_the_settings() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from defender_devops.api.connector import AzureDevOpsConnector
 from defender_devops.api.organization import Prerequisite, PrerequisiteCheck
-from defender_devops.cli.check.checks import Check, azure_checks, failed_read
+from defender_devops.cli.check.checks import Check, azure_checks, failed_read_check
 from defender_devops.cli.check.organizations import OrganizationChecks, check_organizations
 from defender_devops.errors import AzureDevOpsDenied, AzureUnavailable, Forbidden, OperatorError
 from tests.unit.reconcile.builder import snapshot
@@ -74,7 +74,7 @@ FAILURES = [
 
 @pytest.mark.parametrize(("error", "status"), FAILURES)
 def test_a_transient_read_error_is_not_a_failed_check(error: OperatorError, status: str) -> None:
-    check = failed_read(error)
+    check = failed_read_check(error)
     assert (check.name, check.status) == ("Readable", status)
     assert "The operator will retry" not in check.message
 

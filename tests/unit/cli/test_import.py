@@ -24,7 +24,12 @@ from defender_devops.api.connector import parse_connector
 from defender_devops.api.organization import parse_organization
 from defender_devops.cli.import_.command import _file_content
 from defender_devops.cli.import_.discovery import ExistingConnector
-from defender_devops.cli.import_.manifests import GeneratedManifests, ManifestOptions, generate_manifests, managed_by
+from defender_devops.cli.import_.manifests import (
+    GeneratedManifests,
+    ManifestOptions,
+    generate_manifests,
+    managing_resource,
+)
 from defender_devops.cluster.kubernetes_yaml import load_yaml
 from defender_devops.reconcile.actions.action import AzureAction
 from defender_devops.reconcile.actions.azure import SetTags
@@ -188,8 +193,10 @@ def test_more_organizations_than_the_limit_become_all_with_exclusions() -> None:
 
 def test_the_owner_of_a_connector_is_read_from_its_tags() -> None:
     marked = {"defender-devops-owner": "c/u", "defender-devops-resource": "security/contoso"}
-    assert managed_by(replace(existing(), connector=Connector(REF.id, "westeurope", marked))) == "security/contoso"
-    assert managed_by(existing()) is None
+    assert (
+        managing_resource(replace(existing(), connector=Connector(REF.id, "westeurope", marked))) == "security/contoso"
+    )
+    assert managing_resource(existing()) is None
 
 
 _names = st.lists(

@@ -11,7 +11,7 @@ import pytest
 from defender_devops.cli.exit_codes import CommandFailed
 from defender_devops.cli.import_.command import _file_content
 from defender_devops.cli.import_.manifests import GeneratedManifests
-from defender_devops.cli.output import Format, Line, emit, print_lines, print_note, print_text
+from defender_devops.cli.output import Format, Line, print_document, print_lines, print_note, print_text
 from tests.support.command_line import RunCommand
 
 HOSTILE = "a\x1b[31m\u202eb\x9b1m\x07\u2066c"
@@ -29,7 +29,7 @@ def test_text_lines_and_notes_are_escaped(capsys: pytest.CaptureFixture[str]) ->
 
 @pytest.mark.parametrize("form", [Format.JSON, Format.YAML])
 def test_documents_are_escaped_and_keep_their_values(capsys: pytest.CaptureFixture[str], form: Format) -> None:
-    emit({"value": HOSTILE, "other": "é€😀"}, form)
+    print_document({"value": HOSTILE, "other": "é€😀"}, form)
     output = capsys.readouterr().out
     assert not UNSAFE & set(output)
     assert "é€" in output

@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 from rich.console import Console
 
-from defender_devops.cli.display.formatting import ASCII_MARKS, MARKS, discovery_time, duration_text
-from defender_devops.cli.display.lines import status_lines, status_table, table_text
+from defender_devops.cli.display.formatting import ASCII_MARKS, MARKS, discovery_time, duration_text, table_text
+from defender_devops.cli.display.lines import status_lines, status_table
 from defender_devops.cli.display.view import Phase, connector_views, orphaned_organizations
 from defender_devops.cli.output import Format
 from defender_devops.cli.status import command

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from defender_devops.cluster.errors import error_from_response, parse_error_body, rbac_verb, resource_name
+from defender_devops.cluster.errors import kubernetes_error, parse_error_body, rbac_verb, resource_name
 from defender_devops.errors import (
     KubernetesConflict,
     KubernetesError,
@@ -37,7 +37,7 @@ TEST_FAILED = "the server rejected our request due to an error in our request"
 def test_each_status_has_one_error_class_and_only_a_refusal_is_terminal(
     status: int, error: type[KubernetesError]
 ) -> None:
-    result = error_from_response(status, {"message": "the cause"}, {})
+    result = kubernetes_error(status, {"message": "the cause"}, {})
     assert type(result) is error
     assert result.status == status
     assert "the cause" in result.message
@@ -55,7 +55,7 @@ def test_each_status_has_one_error_class_and_only_a_refusal_is_terminal(
 def test_a_failed_test_of_a_json_patch_is_a_conflict(
     message: str, json_patch: bool, error: type[KubernetesError]
 ) -> None:
-    assert type(error_from_response(422, {"message": message}, {}, json_patch=json_patch)) is error
+    assert type(kubernetes_error(422, {"message": message}, {}, json_patch=json_patch)) is error
 
 
 @pytest.mark.parametrize(
@@ -71,17 +71,17 @@ def test_a_failed_test_of_a_json_patch_is_a_conflict(
 def test_the_retry_after_of_a_busy_server_is_read(
     headers: dict[str, str], body: dict[str, object], seconds: float | None
 ) -> None:
-    assert error_from_response(429, body, headers).retry_after == seconds
+    assert kubernetes_error(429, body, headers).retry_after == seconds
 
 
 def test_a_long_message_is_truncated() -> None:
-    assert len(error_from_response(422, {"message": "x" * 100_000}, {}).message) == 1000
+    assert len(kubernetes_error(422, {"message": "x" * 100_000}, {}).message) == 1000
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>Bad gateway</html>", b"[1]", b'"text"', b"\xff"])
 def test_a_response_that_is_no_object_counts_as_empty(content: bytes) -> None:
     assert parse_error_body(content) == {}
-    assert error_from_response(502, parse_error_body(content), {}).message == "HTTP 502"
+    assert kubernetes_error(502, parse_error_body(content), {}).message == "HTTP 502"
 
 
 NS = "/apis/defender-devops.io/v1alpha1/namespaces/security"

@@ -45,7 +45,7 @@ from defender_devops.api.connector import AzureDevOpsConnector, ConnectorStatus
 from defender_devops.api.names import API_VERSION, CONNECTOR, FINALIZER, LABEL_GENERATED, TAG_OWNER, TAG_RESOURCE
 from defender_devops.api.organization import DevOpsOrganization, Prerequisite
 from defender_devops.errors import ErrorCategory
-from defender_devops.reconcile.facts.desired_state import hierarchy_identifier
+from defender_devops.reconcile.facts.ownership import hierarchy_identifier
 from defender_devops.reconcile.facts.snapshot import (
     AuthorizationCode,
     AzureState,

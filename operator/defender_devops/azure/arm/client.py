@@ -23,7 +23,7 @@ from defender_devops.azure.arm.error_body import parse_error
 from defender_devops.azure.arm.error_mapping import (
     HttpResponse,
     RequestContext,
-    error_for_response,
+    arm_error_for_response,
     retry_after_seconds,
 )
 from defender_devops.azure.arm.rate_limiter import OperationKind, RateLimitKey
@@ -33,7 +33,7 @@ from defender_devops.errors import WILL_RETRY, AzureError, AzureUnavailable, Inv
 from defender_devops.http_client import NETWORK_ERRORS
 from defender_devops.telemetry.context import reconcile_id
 
-__all__ = ["ArmClient", "ArmRequest", "ArmResponse", "RetryPolicy", "connector_path", "resource_path"]
+__all__ = ["ArmClient", "ArmRequest", "ArmResponse", "RetryPolicy", "arm_connector_path", "arm_path"]
 
 _MAX_ATTEMPTS: Final = 3
 _FIRST_RETRY_DELAY: Final = 0.3
@@ -151,7 +151,7 @@ class ArmResponse:
         return value
 
 
-def resource_path(*segments: str) -> str:
+def arm_path(*segments: str) -> str:
     """Return a path of these segments, each quoted.
 
     Raises:
@@ -164,9 +164,9 @@ def resource_path(*segments: str) -> str:
     return "/" + "/".join(quote(segment, safe="") for segment in segments)
 
 
-def connector_path(ref: ConnectorRef) -> str:
+def arm_connector_path(ref: ConnectorRef) -> str:
     """Return the path of a connector."""
-    return resource_path(*ref.id.strip("/").split("/"))
+    return arm_path(*ref.id.strip("/").split("/"))
 
 
 class ArmClient:
@@ -264,7 +264,7 @@ class ArmClient:
             context = RequestContext(
                 request.operation, self.identity_name, request.subscription, from_manifest=request.is_from_manifest
             )
-            raise error_for_response(response, context, self._session.clock.wall())
+            raise arm_error_for_response(response, context, self._session.clock.wall())
         return ArmResponse(response.status, response.headers, _json_object(request, response))
 
     async def _exchange(self, request: ArmRequest, url: httpx.URL, token: SecretStr) -> HttpResponse:

@@ -16,7 +16,7 @@ from typing import Any
 
 from defender_devops.telemetry.redaction import without_tokens
 
-__all__ = ["ErrorDetail", "clean_error_text", "describe_error", "parse_error"]
+__all__ = ["ErrorDetail", "clean_error_text", "describe_arm_error", "parse_error"]
 
 _MESSAGE_MAX = 600
 _DEPTH_MAX = 4
@@ -78,7 +78,7 @@ def parse_error(body: bytes) -> ErrorDetail:
     return _error_detail(error if isinstance(error, dict) else content)
 
 
-def describe_error(detail: ErrorDetail) -> str:
+def describe_arm_error(detail: ErrorDetail) -> str:
     """Return `: code: message` of the innermost error whose message names a cause; nothing where there is none.
 
     Resource Graph's outer error asks to contact support, and the cause is in its details; other services repeat the

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from defender_devops.azure.arm.error_body import ErrorDetail, describe_error
+from defender_devops.azure.arm.error_body import ErrorDetail, describe_arm_error
 from defender_devops.errors import (
     WILL_RETRY,
     AzureError,
@@ -80,7 +80,7 @@ class ErrorRule:
         if callable(self.message):
             return self.error(self.message(detail, context))
         fields = {"operation": context.operation, "identity": context.identity, "status": status}
-        return self.error(self.message.format(**fields, detail=describe_error(outer)))
+        return self.error(self.message.format(**fields, detail=describe_arm_error(outer)))
 
 
 def _authorization_failed(detail: ErrorDetail, context: RequestContext) -> str:

@@ -17,7 +17,7 @@ from defender_devops.azure.arm.error_body import ErrorDetail, parse_error
 from defender_devops.azure.arm.error_codes import RequestContext, rule_for_error_code, rule_for_http_status
 from defender_devops.errors import WILL_RETRY, AzureError, AzureUnavailable, Throttled
 
-__all__ = ["HttpResponse", "RequestContext", "error_for_response", "retry_after_seconds"]
+__all__ = ["HttpResponse", "RequestContext", "arm_error_for_response", "retry_after_seconds"]
 
 _RETRY_AFTER_MAX: Final = 3600.0
 _TOO_MANY_REQUESTS: Final = 429
@@ -61,7 +61,7 @@ def retry_after_seconds(response: HttpResponse, now: float) -> float | None:
     return None if seconds is None else min(max(seconds, 0.0), _RETRY_AFTER_MAX)
 
 
-def error_for_response(response: HttpResponse, context: RequestContext, now: float) -> AzureError:
+def arm_error_for_response(response: HttpResponse, context: RequestContext, now: float) -> AzureError:
     """Return the error of a response that is not 2xx.
 
     Args:

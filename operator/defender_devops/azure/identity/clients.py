@@ -13,7 +13,13 @@ from defender_devops.api.connector import Azure, Identity, IdentityType
 from defender_devops.azure.arm.client import ArmClient
 from defender_devops.azure.arm.session import ArmSession
 from defender_devops.azure.arm.token_source import TokenSource
-from defender_devops.azure.identity.credentials import AUDIENCE, certificate, client_secret, federated, managed_identity
+from defender_devops.azure.identity.credentials import (
+    AUDIENCE,
+    certificate_credential,
+    client_secret_credential,
+    federated_credential,
+    managed_identity_credential,
+)
 from defender_devops.azure.identity.grants import Grants
 from defender_devops.azure.identity.operator_identity import OperatorIdentity, ResolvedIdentity
 from defender_devops.credential_text import InvalidCredential, credential_text
@@ -147,7 +153,9 @@ class ArmClients:
         client = identity.client_id.lower() if identity.client_id else None
         if identity.type is IdentityType.MANAGED_IDENTITY:
             key = ("managed", tenant_id, client or "")
-            return ResolvedIdentity(key, client, "the managed identity", lambda: managed_identity(tenant_id, client))
+            return ResolvedIdentity(
+                key, client, "the managed identity", lambda: managed_identity_credential(tenant_id, client)
+            )
         if client is None:  # the CRD's rules require it
             raise CredentialsMissing("spec.azure.identity names no clientId: add the application (client) id.")
         if identity.type is IdentityType.WORKLOAD_IDENTITY:
@@ -179,7 +187,7 @@ class ArmClients:
             ("federated", tenant_id, client, namespace, name),
             client,
             f"service account {name}",
-            lambda: federated(tenant_id, client, subject, assertion),
+            lambda: federated_credential(tenant_id, client, subject, assertion),
         )
 
     async def _from_secret(self, namespace: str, tenant_id: str, client: str, identity: Identity) -> ResolvedIdentity:
@@ -200,7 +208,7 @@ class ArmClients:
                 key,
                 client,
                 f"Secret {name}",
-                lambda: certificate(tenant_id, client, lambda: value, source=source, allow_pkcs12=False),
+                lambda: certificate_credential(tenant_id, client, lambda: value, source=source, allow_pkcs12=False),
             )
         try:
             secret = credential_text(value)
@@ -208,4 +216,6 @@ class ArmClients:
             raise CredentialsMissing(
                 f"Secret {namespace}/{name}, key {key_name}, does not contain a client secret: {error}."
             ) from None
-        return ResolvedIdentity(key, client, f"Secret {name}", lambda: client_secret(tenant_id, client, secret))
+        return ResolvedIdentity(
+            key, client, f"Secret {name}", lambda: client_secret_credential(tenant_id, client, secret)
+        )

@@ -17,7 +17,7 @@ from defender_devops.azure.arm.error_mapping import HttpResponse, retry_after_se
 from defender_devops.entra_error_codes import ENTRA_ERROR_CODES, EntraFailure, is_oauth_error
 from defender_devops.errors import WILL_RETRY, CredentialsError, CredentialsRejected, CredentialsUnavailable
 
-__all__ = ["IdentityContext", "credentials_error", "invalid_response"]
+__all__ = ["IdentityContext", "credentials_error", "invalid_token_response"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def credentials_error(error: Exception, context: IdentityContext) -> Credentials
     )
 
 
-def invalid_response(context: IdentityContext) -> CredentialsUnavailable:
+def invalid_token_response(context: IdentityContext) -> CredentialsUnavailable:
     """Return the error of a response that Entra ID itself did not send."""
     return CredentialsUnavailable(
         f"No token for {context.name}: the response to the token request is not from Entra ID. {WILL_RETRY} If the "
@@ -90,7 +90,7 @@ def _entra_error(message: str, status: int | None, context: IdentityContext) -> 
     oauth_error = (match[1] or match[2]) if match else None
     aadsts = re.search(r"AADSTS(\d{3,9})", message)
     if message.startswith("Unexpected response") or not (is_oauth_error(oauth_error) or aadsts):
-        return invalid_response(context)
+        return invalid_token_response(context)
     number = int(aadsts[1]) if aadsts else 0
     code = ENTRA_ERROR_CODES.get(number)
     label = f" (AADSTS{number})" if number else f" ({oauth_error})"

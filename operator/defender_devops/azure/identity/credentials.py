@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from pydantic import SecretBytes, SecretStr
 
 from defender_devops.azure.arm.token_source import Token
-from defender_devops.azure.identity.credential_errors import IdentityContext, credentials_error, invalid_response
+from defender_devops.azure.identity.credential_errors import IdentityContext, credentials_error, invalid_token_response
 from defender_devops.azure.identity.transport import identity_transport
 from defender_devops.client_certificates import InvalidCertificate, parse_client_certificate
 from defender_devops.errors import WILL_RETRY, CredentialsMissing, CredentialsRejected, CredentialsUnavailable
@@ -25,11 +25,11 @@ __all__ = [
     "AUDIENCE",
     "TIMEOUTS",
     "EntraCredential",
-    "certificate",
-    "client_secret",
-    "federated",
-    "federated_file",
-    "managed_identity",
+    "certificate_credential",
+    "client_secret_credential",
+    "federated_credential",
+    "federated_file_credential",
+    "managed_identity_credential",
 ]
 
 ARM_SCOPE: Final = "https://management.azure.com/.default"
@@ -117,7 +117,7 @@ class EntraCredential:
         except ValueError as error:  # of the constructors, which check their arguments
             raise CredentialsRejected(f"The stored value of {name} cannot be used by azure-identity.") from error
         if not info.token:
-            raise invalid_response(self._context)
+            raise invalid_token_response(self._context)
         return Token(SecretStr(info.token), float(info.expires_on), info.refresh_on and float(info.refresh_on))
 
     async def _request(self, credential: _Credential, options: TokenRequestOptions) -> AccessTokenInfo:
@@ -143,7 +143,7 @@ class EntraCredential:
                 if not _is_raised_by_library(error):
                     raise
                 if attempt == _MAX_ATTEMPTS:
-                    raise invalid_response(self._context) from error
+                    raise invalid_token_response(self._context) from error
             await asyncio.sleep(_RETRY_DELAY * attempt)
         raise AssertionError("the last attempt returns or raises")
 
@@ -162,7 +162,7 @@ def _is_raised_by_library(error: Exception) -> bool:
     return module.startswith(("azure.", "msal."))
 
 
-def client_secret(tenant_id: str, client_id: str, secret: SecretStr) -> EntraCredential:
+def client_secret_credential(tenant_id: str, client_id: str, secret: SecretStr) -> EntraCredential:
     """Return the credential of an application with a client secret."""
 
     def build() -> _Credential:
@@ -175,7 +175,7 @@ def client_secret(tenant_id: str, client_id: str, secret: SecretStr) -> EntraCre
     return EntraCredential(build, IdentityContext(f"the client secret of client {client_id}", client_id, tenant_id))
 
 
-def certificate(
+def certificate_credential(
     tenant_id: str,
     client_id: str,
     data: Callable[[], SecretBytes],
@@ -213,7 +213,7 @@ def certificate(
     return EntraCredential(build, IdentityContext(f"the certificate of client {client_id}", client_id, tenant_id))
 
 
-def federated(
+def federated_credential(
     tenant_id: str, client_id: str, subject: str, assertion: Callable[[], Awaitable[SecretStr]]
 ) -> EntraCredential:
     """Return the credential of an application or managed identity that trusts a service account.
@@ -243,7 +243,7 @@ def federated(
     return EntraCredential(build, context, prepare)
 
 
-def federated_file(tenant_id: str, client_id: str, path: str) -> EntraCredential:
+def federated_file_credential(tenant_id: str, client_id: str, path: str) -> EntraCredential:
     """Return the credential of an application or managed identity that trusts the pod's own service account.
 
     Args:
@@ -267,7 +267,7 @@ def federated_file(tenant_id: str, client_id: str, path: str) -> EntraCredential
     return EntraCredential(build, context)
 
 
-def managed_identity(tenant_id: str, client_id: str | None) -> EntraCredential:
+def managed_identity_credential(tenant_id: str, client_id: str | None) -> EntraCredential:
     """Return the credential of a managed identity of the node."""
 
     def build() -> _Credential:

@@ -26,7 +26,7 @@ from defender_devops.errors import CredentialsMissing, CredentialsRejected
 if TYPE_CHECKING:
     from azure.core.credentials import AccessTokenInfo, TokenRequestOptions
 
-__all__ = ["arm_client", "azure_devops_token"]
+__all__ = ["local_arm_client", "local_azure_devops_token"]
 
 _IDENTITY_NAME: Final = "your own sign-in"
 _VARIABLES: Final = {
@@ -40,7 +40,7 @@ _VARIABLES: Final = {
 _AADSTS: Final = re.compile(r"AADSTS\d+")
 
 
-def arm_client(session: ArmSession, tenant_id: str | None) -> ArmClient:
+def local_arm_client(session: ArmSession, tenant_id: str | None) -> ArmClient:
     """Return a client of Azure Resource Manager with the local credentials.
 
     Args:
@@ -51,7 +51,7 @@ def arm_client(session: ArmSession, tenant_id: str | None) -> ArmClient:
     return ArmClient(session, tokens, principal=f"{tenant_id}/local", identity_name=_IDENTITY_NAME)
 
 
-async def azure_devops_token(resource: str, tenant_id: str) -> SecretStr:
+async def local_azure_devops_token(resource: str, tenant_id: str) -> SecretStr:
     """Return a token for Azure DevOps from the local credentials.
 
     Args:

@@ -10,10 +10,10 @@ from pydantic import SecretBytes, SecretStr
 
 from defender_devops.azure.identity.credentials import (
     EntraCredential,
-    certificate,
-    client_secret,
-    federated_file,
-    managed_identity,
+    certificate_credential,
+    client_secret_credential,
+    federated_file_credential,
+    managed_identity_credential,
 )
 from defender_devops.credential_text import InvalidCredential, credential_text
 from defender_devops.errors import CredentialsMissing
@@ -85,20 +85,20 @@ class OperatorIdentity:
 
     def _credential(self, tenant_id: str, client: str | None) -> EntraCredential:
         if client is None:
-            return managed_identity(tenant_id, None)
+            return managed_identity_credential(tenant_id, None)
         if token_file := self._variable("AZURE_FEDERATED_TOKEN_FILE"):
-            return federated_file(tenant_id, client, token_file.get_secret_value())
+            return federated_file_credential(tenant_id, client, token_file.get_secret_value())
         if secret := self._variable("AZURE_CLIENT_SECRET"):
-            return client_secret(tenant_id, client, secret)
+            return client_secret_credential(tenant_id, client, secret)
         if path := self._variable("AZURE_CLIENT_CERTIFICATE_PATH"):
             file = Path(path.get_secret_value())
-            return certificate(
+            return certificate_credential(
                 tenant_id,
                 client,
                 lambda: SecretBytes(file.read_bytes()),
                 self._variable("AZURE_CLIENT_CERTIFICATE_PASSWORD"),
             )
-        return managed_identity(tenant_id, client)
+        return managed_identity_credential(tenant_id, client)
 
     def _variable(self, name: str) -> SecretStr | None:
         try:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from defender_devops.api.azure_types import ConnectorRef, RoleAssignment
-from defender_devops.azure.arm.client import ArmClient, ArmRequest, connector_path, resource_path
+from defender_devops.azure.arm.client import ArmClient, ArmRequest, arm_connector_path, arm_path
 from defender_devops.azure.resources.serialization import parse_role_assignment, require_properties
 from defender_devops.errors import AzureError, AzureNotFound
 
-__all__ = ["SECURITY_READER", "RoleAssignments", "security_reader_id"]
+__all__ = ["SECURITY_READER", "RoleAssignments", "security_reader_role_id"]
 
 _API_VERSION: Final = "2022-04-01"
 _EXISTS: Final = "RoleAssignmentExists"
@@ -18,7 +18,7 @@ SECURITY_READER: Final = "39bc4728-0917-49c7-9d2c-d95423bc2eb4"
 """The built-in role Security Reader."""
 
 
-def security_reader_id(subscription_id: str) -> str:
+def security_reader_role_id(subscription_id: str) -> str:
     """Return the id of the role definition Security Reader in a subscription."""
     return f"/subscriptions/{subscription_id}/providers/Microsoft.Authorization/roleDefinitions/{SECURITY_READER}"
 
@@ -65,7 +65,7 @@ class RoleAssignments:
                 for new principals.
             role_definition_id: id of the role; Security Reader where None.
         """
-        role = role_definition_id or security_reader_id(ref.subscription_id)
+        role = role_definition_id or security_reader_role_id(ref.subscription_id)
         properties = {"roleDefinitionId": role, "principalId": principal_id, "principalType": principal_type}
         try:
             await self._arm.send(self._request(ref, "assign role", "PUT", name=name, body={"properties": properties}))
@@ -94,7 +94,7 @@ class RoleAssignments:
         return ArmRequest(
             operation,
             method,
-            path=connector_path(ref) + resource_path(*segments),
+            path=arm_connector_path(ref) + arm_path(*segments),
             api_version=_API_VERSION,
             subscription=ref.subscription_id,
             body=body,

@@ -20,7 +20,7 @@ from defender_devops.api.azure_types import (
     ConnectorRef,
     Counts,
 )
-from defender_devops.azure.arm.client import ArmClient, ArmRequest, RetryPolicy, connector_path, resource_path
+from defender_devops.azure.arm.client import ArmClient, ArmRequest, RetryPolicy, arm_connector_path, arm_path
 from defender_devops.azure.arm.long_running_operations import Operation, started_operation
 from defender_devops.azure.resources.serialization import (
     agentless_body,
@@ -64,7 +64,7 @@ class SecurityConnectors:
         request = ArmRequest(
             "list connectors",
             "GET",
-            path=resource_path(*scope, "providers", "Microsoft.Security", "securityConnectors"),
+            path=arm_path(*scope, "providers", "Microsoft.Security", "securityConnectors"),
             api_version=_CONNECTOR_VERSION,
             subscription=subscription_id,
         )
@@ -230,7 +230,7 @@ def _connector_request(
     return ArmRequest(
         operation,
         method,
-        path=connector_path(ref),
+        path=arm_connector_path(ref),
         api_version=_CONNECTOR_VERSION,
         subscription=ref.subscription_id,
         body=body,
@@ -251,7 +251,7 @@ def _devops_request(
     return ArmRequest(
         operation,
         method,
-        path=connector_path(ref) + resource_path("devops", "default", *path),
+        path=arm_connector_path(ref) + arm_path("devops", "default", *path),
         api_version=_DEVOPS_VERSION,
         subscription=ref.subscription_id,
         body=body,

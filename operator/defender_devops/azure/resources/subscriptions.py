@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from defender_devops.azure.arm.client import ArmClient, ArmRequest, resource_path
+from defender_devops.azure.arm.client import ArmClient, ArmRequest, arm_path
 from defender_devops.errors import AzureUnavailable
 
 __all__ = ["tenant_of_subscription"]
@@ -22,7 +22,7 @@ async def tenant_of_subscription(arm: ArmClient, subscription_id: str) -> str:
     request = ArmRequest(
         "read subscription",
         "GET",
-        path=resource_path("subscriptions", subscription_id),
+        path=arm_path("subscriptions", subscription_id),
         api_version=_API_VERSION,
         subscription=subscription_id,
     )

@@ -17,7 +17,7 @@ from defender_devops.reconcile.report.authorization_conditions import authorized
 from defender_devops.reconcile.report.azure_conditions import organizations_available_condition, provisioned_condition
 from defender_devops.reconcile.report.condition_result import ConditionResult
 
-__all__ = ["AZURE", "Check", "azure_checks", "failed_read"]
+__all__ = ["AZURE", "Check", "azure_checks", "failed_read_check"]
 
 AZURE: Final = "Azure"
 
@@ -41,7 +41,7 @@ class Check:
     message: str = ""
 
 
-def failed_read(error: OperatorError) -> Check:
+def failed_read_check(error: OperatorError) -> Check:
     """Return the result if Azure could not be read at all."""
     message = error.message.replace(WILL_RETRY, "Try again.")
     return Check(AZURE, "Readable", "False" if error.terminal else "Unknown", str(error.reason), message)

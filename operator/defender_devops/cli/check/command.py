@@ -13,7 +13,7 @@ from typing import Any
 from defender_devops.api.connector import AuthorizationMethod
 from defender_devops.azuredevops.azure_devops_reader import AzureDevOpsReader
 from defender_devops.azuredevops.client import Endpoints
-from defender_devops.cli.check.checks import Check, azure_checks, failed_read
+from defender_devops.cli.check.checks import Check, azure_checks, failed_read_check
 from defender_devops.cli.check.organizations import check_organizations
 from defender_devops.cli.check.references import reference_checks
 from defender_devops.cli.display.formatting import ASCII_MARKS, MARKS, STYLES
@@ -22,8 +22,8 @@ from defender_devops.cli.inputs.cluster_context import ClusterContext
 from defender_devops.cli.inputs.connector_inputs import ConnectorInput
 from defender_devops.cli.inputs.gather import InputOptions, gather_inputs
 from defender_devops.cli.inputs.observation import observe_input
-from defender_devops.cli.local_clients import LocalClients, LocalTokens, open_local_clients, read_settings
-from defender_devops.cli.output import Format, Line, console, emit, print_lines
+from defender_devops.cli.local_clients import LocalClients, LocalTokens, open_local_clients, read_local_settings
+from defender_devops.cli.output import Format, Line, console, print_document, print_lines
 from defender_devops.errors import CredentialsError, OperatorError
 from defender_devops.http_client import open_http_client
 from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot
@@ -52,7 +52,7 @@ async def run_check(options: InputOptions, output: Format) -> ExitCode:
         OperatorError: the cluster does not return a connector by name.
         CommandFailed: a manifest is invalid, or there is no connector of that name.
     """
-    settings = read_settings()
+    settings = read_local_settings()
     async with AsyncExitStack() as stack:
         inputs, context = await gather_inputs(stack, options)
         clients = await stack.enter_async_context(open_local_clients())
@@ -63,7 +63,7 @@ async def run_check(options: InputOptions, output: Format) -> ExitCode:
     if output is Format.TABLE:
         print_lines(line for result in results for line in _lines(result))
     else:
-        emit({"connectors": [result.document() for result in results]}, output)
+        print_document({"connectors": [result.document() for result in results]}, output)
     if not all(result.is_signed_in for result in results):
         return ExitCode.AZURE
     has_failed = any(check.status == "False" for result in results for check in result.checks)
@@ -84,7 +84,7 @@ async def _check(
         in_azure = list(azure_checks(snapshot))
     except OperatorError as error:
         is_signed_in = not isinstance(error, CredentialsError)
-        in_azure = [failed_read(error)]
+        in_azure = [failed_read_check(error)]
     in_cluster: list[Check] = []
     if context.cluster is not None:
         has_configuration = snapshot is not None and not snapshot.cloud.lacks_configuration

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Final
@@ -26,6 +26,7 @@ __all__ = [
     "organization_problems",
     "organization_state_text",
     "progress_text",
+    "table_text",
 ]
 
 WORKING: Final = "Working"
@@ -141,3 +142,23 @@ def organization_problems(view: OrganizationView, reported_reasons: Container[st
     if ready is not None and ready.reason == Reason.HELD_BY_OTHER_CONNECTOR:
         return messages  # unmet prerequisites concern the other connector
     return messages + [f"{check.check}: {check.message or check.reason or 'not met'}" for check in view.unmet]
+
+
+def table_text(rows: Iterable[Sequence[str]], width: int | None) -> Iterator[str]:
+    """Yield the lines of a table. Words are never broken, and nothing is cut off.
+
+    Args:
+        rows: header and rows.
+        width: width of the terminal; None for no limit. If the table is wider, a value of the first column that is
+            longer than its header gets a line of its own.
+    """
+    cells = [list(row) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    is_split = width is not None and sum(widths) + 2 * (len(widths) - 1) > width
+    if is_split:
+        widths[0] = len(cells[0][0])
+    for row in cells:
+        if is_split and len(row[0]) > widths[0]:
+            yield row[0]
+            row[0] = ""
+        yield "  ".join(cell.ljust(size) for cell, size in zip(row, widths, strict=True)).rstrip()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from defender_devops.cli.display.formatting import (
     counts_text,
@@ -12,7 +12,7 @@ from defender_devops.cli.display.formatting import (
 )
 from defender_devops.cli.display.view import ConnectorView, OrganizationView
 
-__all__ = ["status_lines", "status_table", "table_text"]
+__all__ = ["status_lines", "status_table"]
 
 
 def status_lines(connectors: Iterable[ConnectorView], orphans: Iterable[OrganizationView] = ()) -> Iterator[str]:
@@ -47,26 +47,6 @@ def status_table(connectors: Iterable[ConnectorView]) -> Iterator[tuple[str, ...
             f"{discovery.percent} %" if discovery.percent is not None else "",
             most_urgent.reason if most_urgent else "",
         )
-
-
-def table_text(rows: Iterable[Sequence[str]], width: int | None) -> Iterator[str]:
-    """Yield the lines of a table. Words are never broken, and nothing is cut off.
-
-    Args:
-        rows: header and rows.
-        width: width of the terminal; None for no limit. If the table is wider, a value of the first column that is
-            longer than its header gets a line of its own.
-    """
-    cells = [list(row) for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    is_split = width is not None and sum(widths) + 2 * (len(widths) - 1) > width
-    if is_split:
-        widths[0] = len(cells[0][0])
-    for row in cells:
-        if is_split and len(row[0]) > widths[0]:
-            yield row[0]
-            row[0] = ""
-        yield "  ".join(cell.ljust(size) for cell, size in zip(row, widths, strict=True)).rstrip()
 
 
 def _organization_text(view: OrganizationView) -> str:

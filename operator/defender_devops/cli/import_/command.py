@@ -13,9 +13,14 @@ from defender_devops.api.schema.parsing import InvalidManifest
 from defender_devops.azure.resources.subscriptions import tenant_of_subscription
 from defender_devops.cli.exit_codes import CommandFailed, ExitCode
 from defender_devops.cli.import_.discovery import ExistingConnector, find_connectors
-from defender_devops.cli.import_.manifests import GeneratedManifests, ManifestOptions, generate_manifests, managed_by
+from defender_devops.cli.import_.manifests import (
+    GeneratedManifests,
+    ManifestOptions,
+    generate_manifests,
+    managing_resource,
+)
 from defender_devops.cli.local_clients import open_local_clients
-from defender_devops.cli.output import Format, emit, print_note
+from defender_devops.cli.output import Format, print_document, print_note
 from defender_devops.cluster.kubernetes_yaml import dump_yaml
 from defender_devops.text import printable
 
@@ -74,7 +79,7 @@ async def run_import(options: ImportOptions) -> ExitCode:
         _write_files(options.folder, generated, force=options.force)
     elif generated and options.output is Format.JSON:
         items = [manifest for result in generated for manifest in result.manifests]
-        emit({"apiVersion": "v1", "kind": "List", "items": items}, options.output)
+        print_document({"apiVersion": "v1", "kind": "List", "items": items}, options.output)
         for result in generated:
             for note in result.notes:
                 print_note(f"{result.name}: {note}")
@@ -89,7 +94,7 @@ def _generate(
     """Yield manifests, and print a note for each connector that is skipped."""
     used_names: set[str] = set()
     for existing in connectors:
-        owner = managed_by(existing)
+        owner = managing_resource(existing)
         if owner is not None and not include_managed:
             print_note(f"{existing.ref.name} is skipped: {owner} already manages it (include it with --managed).")
             continue

@@ -9,7 +9,7 @@ from defender_devops.app.secret_store import ClusterSecretStore
 from defender_devops.authorization_code.pasted_codes import PastedCodes
 from defender_devops.cli.cluster_access import Cluster
 from defender_devops.cluster.client import Body
-from defender_devops.cluster.namespaces import cluster_uid
+from defender_devops.cluster.cluster_uid import cluster_uid
 from defender_devops.cluster.secrets import Secrets
 from defender_devops.errors import KubernetesRefused
 from defender_devops.reconcile.cache.resource_cache import ResourceCache

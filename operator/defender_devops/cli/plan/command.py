@@ -15,7 +15,7 @@ from defender_devops.cli.inputs.connector_inputs import ConnectorInput, input_as
 from defender_devops.cli.inputs.gather import InputOptions, gather_inputs
 from defender_devops.cli.inputs.observation import observe_input
 from defender_devops.cli.local_clients import LocalClients, open_local_clients
-from defender_devops.cli.output import Format, Line, emit, print_lines, print_note
+from defender_devops.cli.output import Format, Line, print_document, print_lines, print_note
 from defender_devops.cli.plan.changes import Change
 from defender_devops.cli.plan.plan_result import PlanResult, build_plan_result
 from defender_devops.errors import KubernetesNotFound, KubernetesRefused, OperatorError
@@ -61,7 +61,7 @@ async def run_plan(options: PlanOptions) -> ExitCode:
     if options.output is Format.TABLE:
         print_lines(line for result in plans for line in _lines(result))
     else:
-        emit({"plans": [result.document() for result in plans]}, options.output)
+        print_document({"plans": [result.document() for result in plans]}, options.output)
     failures = [result for result in results if isinstance(result, CommandFailed)]
     for failure in failures:
         print_note(f"error: {failure.message}")

@@ -17,11 +17,11 @@ from rich.text import Text
 
 from defender_devops.cli.cluster_access import Cluster, connectors_path, open_cluster, organizations_path
 from defender_devops.cli.cluster_target import ClusterTarget
-from defender_devops.cli.display.formatting import ASCII_MARKS, MARKS
-from defender_devops.cli.display.lines import status_lines, status_table, table_text
+from defender_devops.cli.display.formatting import ASCII_MARKS, MARKS, table_text
+from defender_devops.cli.display.lines import status_lines, status_table
 from defender_devops.cli.display.view import ConnectorView, OrganizationView, connector_views, orphaned_organizations
 from defender_devops.cli.exit_codes import ExitCode
-from defender_devops.cli.output import Format, console, emit, print_note, print_text
+from defender_devops.cli.output import Format, console, print_document, print_note, print_text
 from defender_devops.cli.status.document import status_document
 from defender_devops.cli.status.tree import FOLDED_FROM, TreeRenderer
 from defender_devops.cluster.client import Body
@@ -110,7 +110,7 @@ def show_status(resources: Resources, name: str | None, output: Format | None) -
     """
     screen = console()
     if output in {Format.JSON, Format.YAML}:
-        emit(status_document(resources.connectors, resources.organizations), output)
+        print_document(status_document(resources.connectors, resources.organizations), output)
     elif output is Format.TABLE:
         for line in table_text(status_table(resources.views()), screen.width if screen.is_terminal else None):
             print_text(line)

@@ -15,17 +15,16 @@ from defender_devops.reconcile.facts.authorization import (
     unused_code_hash,
     was_authorized,
 )
-from defender_devops.reconcile.facts.deletion_mode import DeletionMode, deletion_mode, was_created
-from defender_devops.reconcile.facts.desired_state import (
-    DesiredState,
+from defender_devops.reconcile.facts.deletion_mode import DeletionMode, deletion_mode
+from defender_devops.reconcile.facts.desired_state import DesiredState, desired_state
+from defender_devops.reconcile.facts.organization_selection import (
     OrganizationSelection,
     azure_organizations,
-    desired_state,
     effective_overrides,
     select_organizations,
     unreachable_organizations,
 )
-from defender_devops.reconcile.facts.ownership import is_owned, ownership_conflict
+from defender_devops.reconcile.facts.ownership import is_owned, ownership_conflict, was_created
 from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot, Failure
 
 __all__ = ["Assessment", "assess"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from enum import Enum, auto
 
 from defender_devops.api.connector import DeletionPolicy
-from defender_devops.reconcile.facts.desired_state import hierarchy_identifier
+from defender_devops.reconcile.facts.ownership import was_created
 from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot
 
-__all__ = ["DeletionMode", "deletion_mode", "was_created"]
+__all__ = ["DeletionMode", "deletion_mode"]
 
 
 class DeletionMode(Enum):
@@ -28,15 +28,3 @@ def deletion_mode(snapshot: ConnectorSnapshot) -> DeletionMode:
         return DeletionMode.RETAIN
     policy = spec.effective_deletion_policy(created=was_created(snapshot))
     return DeletionMode.DELETE if policy is DeletionPolicy.DELETE else DeletionMode.ORPHAN
-
-
-def was_created(snapshot: ConnectorSnapshot) -> bool:
-    """Whether the operator created the existing connector.
-
-    The GUID that is derived from the resource's uid decides, so that a connector that a person created in the place of
-    the operator's is recognized. Without a GUID, status decides.
-    """
-    connector, azure = snapshot.cloud.connector, snapshot.connector.status.azure
-    if connector is not None and connector.hierarchy_identifier:
-        return connector.hierarchy_identifier.lower() == hierarchy_identifier(snapshot.connector.metadata.uid)
-    return azure is not None and azure.created is True

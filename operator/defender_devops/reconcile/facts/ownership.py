@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 
 from defender_devops.api.azure_types import Connector
 from defender_devops.api.connector import AdoptionPolicy
-from defender_devops.api.names import TAG_OWNER, TAG_RESOURCE
+from defender_devops.api.names import OWNER_TAGS, TAG_OWNER, TAG_RESOURCE
 from defender_devops.api.reasons import Reason
+from defender_devops.api.regions import normalized_region
 from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot, Failure, Owner
 
-__all__ = ["Ownership", "OwnershipState", "is_owned", "ownership", "ownership_conflict", "was_owned_before"]
+__all__ = [
+    "Ownership",
+    "OwnershipState",
+    "hierarchy_identifier",
+    "is_owned",
+    "ownership",
+    "ownership_conflict",
+    "was_created",
+    "was_owned_before",
+    "without_owner_tags",
+]
 
 
 class OwnershipState(Enum):
@@ -151,10 +164,27 @@ def _adoption_conflict(snapshot: ConnectorSnapshot, owner: Ownership) -> Failure
             return None
 
 
-def normalized_region(location: str) -> str:
-    """Return the short form of a region: ARM accepts and returns both `West Europe` and `westeurope`."""
-    return location.replace(" ", "").lower()
-
-
 def _conflict(reason: Reason, message: str) -> Failure:
     return Failure(reason=reason, message=message, terminal=True)
+
+
+def was_created(snapshot: ConnectorSnapshot) -> bool:
+    """Whether the operator created the existing connector.
+
+    The GUID that is derived from the resource's uid decides, so that a connector that a person created in the place of
+    the operator's is recognized. Without a GUID, status decides.
+    """
+    connector, azure = snapshot.cloud.connector, snapshot.connector.status.azure
+    if connector is not None and connector.hierarchy_identifier:
+        return connector.hierarchy_identifier.lower() == hierarchy_identifier(snapshot.connector.metadata.uid)
+    return azure is not None and azure.created is True
+
+
+def hierarchy_identifier(uid: str) -> str:
+    """Return the connector's GUID. It is derived from the resource's uid, so a repeated create is idempotent."""
+    return str(uuid.uuid5(uuid.UUID(uid), "hierarchyIdentifier"))
+
+
+def without_owner_tags(existing: Mapping[str, str]) -> dict[str, str]:
+    """Return the tags of a connector without those of its owner, as the operator leaves them when it releases it."""
+    return {key: value for key, value in existing.items() if key.lower() not in OWNER_TAGS}

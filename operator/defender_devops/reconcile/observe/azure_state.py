@@ -15,7 +15,7 @@ from defender_devops.azure.resources.role_assignments import RoleAssignments
 from defender_devops.azure.resources.security_connectors import SecurityConnectors
 from defender_devops.errors import Forbidden, OperatorError
 from defender_devops.reconcile.facts.authorization import token_exchange_failed
-from defender_devops.reconcile.facts.desired_state import unreachable_organizations
+from defender_devops.reconcile.facts.organization_selection import unreachable_organizations
 from defender_devops.reconcile.facts.snapshot import AzureState, failure_of
 
 __all__ = ["AzureStateReader", "ReadOptions"]

@@ -18,7 +18,7 @@ from defender_devops.reconcile.actions.azure import (
 )
 from defender_devops.reconcile.actions.kubernetes import RecordCodeHash, RecordManagedTags
 from defender_devops.reconcile.facts.assessment import Assessment, assess
-from defender_devops.reconcile.facts.desired_state import hierarchy_identifier
+from defender_devops.reconcile.facts.ownership import hierarchy_identifier
 from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot, annotations_request_key
 from defender_devops.reconcile.plan.security_readers import reader_changes
 

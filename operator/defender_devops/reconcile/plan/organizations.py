@@ -14,7 +14,7 @@ from defender_devops.reconcile.actions.kubernetes import (
     RestoreOrganization,
 )
 from defender_devops.reconcile.facts.assessment import Assessment
-from defender_devops.reconcile.facts.desired_state import is_user_managed
+from defender_devops.reconcile.facts.organization_selection import is_user_managed
 
 __all__ = ["organization_releases", "plan_organizations"]
 

@@ -16,14 +16,13 @@ from defender_devops.reconcile.facts.snapshot import Failure
 from defender_devops.reconcile.plan.diff import differences, is_accepted_by_azure, operation_failed
 from defender_devops.reconcile.report.authorization_conditions import how_to_authorize
 from defender_devops.reconcile.report.condition_result import (
-    NAMES_SHOWN,
     OPERATOR_FAILURE_REASONS,
     QUOTED_MAX,
     ConditionResult,
-    list_names,
     not_checked,
     result_of_failure,
 )
+from defender_devops.text import NAMES_SHOWN, list_names
 
 __all__ = [
     "organizations_available_condition",

@@ -21,20 +21,16 @@ from defender_devops.api.reasons import Reason
 from defender_devops.reconcile.facts.snapshot import Failure
 
 __all__ = [
-    "NAMES_SHOWN",
     "OPERATOR_FAILURE_REASONS",
     "QUOTED_MAX",
     "ConditionResult",
     "apply_condition_results",
-    "list_names",
     "mark_result",
     "not_checked",
     "previous_condition_result",
     "result_of_failure",
 ]
 
-NAMES_SHOWN = 3
-"""A message names this many organizations and gives the number of the others."""
 
 OPERATOR_FAILURE_REASONS = frozenset({Reason.KUBERNETES_UNAVAILABLE, Reason.KUBERNETES_REFUSED, Reason.INTERNAL_ERROR})
 """Reasons of failures in the cluster or the operator, not in Azure."""
@@ -113,10 +109,3 @@ def mark_result(conditions: Conditions, result: ConditionResult, generation: int
     """Set Ready, Reconciling and Stalled from the result for Ready."""
     mark = mark_ready if result.is_true else (mark_stalled if result.needs_user_action else mark_reconciling)
     return mark(conditions, reason=result.reason, message=result.message, generation=generation, now=now)
-
-
-def list_names(names: Iterable[str]) -> str:
-    """Return the first names in alphabetical order, and the number of the others."""
-    ordered = sorted(names, key=str.lower)
-    hidden = len(ordered) - NAMES_SHOWN
-    return ", ".join(ordered[:NAMES_SHOWN]) + (f" and {hidden} more" if hidden > 0 else "")

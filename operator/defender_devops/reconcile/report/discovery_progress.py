@@ -14,7 +14,8 @@ from defender_devops.api.azure_types import Counts
 from defender_devops.api.connector import DiscoveryStatus, OrganizationCounts, Progress
 from defender_devops.api.reasons import Reason
 from defender_devops.reconcile.facts.assessment import Assessment
-from defender_devops.reconcile.report.condition_result import ConditionResult, list_names, not_checked
+from defender_devops.reconcile.report.condition_result import ConditionResult, not_checked
+from defender_devops.text import list_names
 
 __all__ = ["Discovery", "discovered_condition", "discovery_lags", "discovery_progress"]
 

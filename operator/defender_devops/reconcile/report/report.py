@@ -30,7 +30,7 @@ from defender_devops.reconcile.report.condition_result import (
 )
 from defender_devops.reconcile.report.deletion import report_deletion
 from defender_devops.reconcile.report.discovery_progress import Discovery, discovered_condition, discovery_progress
-from defender_devops.reconcile.report.organizations import (
+from defender_devops.reconcile.report.organization_resources import (
     OrganizationError,
     report_organizations,
     report_unobserved_organizations,

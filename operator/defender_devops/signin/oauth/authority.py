@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -12,11 +11,11 @@ from typing import Any, Final, TypeVar
 import httpx
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
-from defender_devops.entra_error_codes import is_oauth_error
+from defender_devops.entra_error_codes import aadsts_numbers, is_oauth_error
 from defender_devops.http_client import NETWORK_ERRORS
 from defender_devops.signin.oauth.errors import SignInError, TokenServiceUnavailable, classify_oauth_error
 
-__all__ = ["SCOPE", "Authority", "DeviceCode", "TokenResponse", "aadsts_numbers"]
+__all__ = ["SCOPE", "Authority", "DeviceCode", "TokenResponse"]
 
 AZURE_DEVOPS_RESOURCE: Final = "499b84ac-1321-427f-aa17-267ca6975798"
 """Application id of Azure DevOps in every tenant."""
@@ -31,7 +30,6 @@ REQUEST_TIMEOUT: Final = 30.0
 """Seconds for one request, from connecting to the last byte. The claim on a refresh token must outlive it."""
 
 _Model = TypeVar("_Model", bound=BaseModel)
-_AADSTS: Final = re.compile(r"AADSTS(\d{5,8})")
 _RESPONSE_MAX_BYTES: Final = 1 << 20  # Entra's responses have a few kilobytes
 
 
@@ -59,11 +57,6 @@ class DeviceCode(BaseModel):
     verification_uri: str
     expires_in: float
     interval: float = 5.0
-
-
-def aadsts_numbers(description: str) -> tuple[int, ...]:
-    """Return the AADSTS numbers in an error description, in their order."""
-    return tuple(int(number) for number in _AADSTS.findall(description))
 
 
 @dataclass(frozen=True)

@@ -15,15 +15,16 @@ from typing import Final
 from pydantic import SecretStr
 
 from defender_devops.api.connector import AzureDevOpsConnector, SignIn, SignInMethod
+from defender_devops.entra_error_codes import aadsts_numbers
 from defender_devops.hashes import sha256_hex
 from defender_devops.signin.oauth import flows
-from defender_devops.signin.oauth.authority import aadsts_numbers
 from defender_devops.signin.oauth.errors import InvalidAuthorizationResponse, SignInError, classify_oauth_error
 from defender_devops.signin.pages.addresses import PageAddresses
 from defender_devops.signin.pages.sealing import Sealer
 from defender_devops.signin.sessions.sign_ins import SignIns
+from defender_devops.signin.tokens.account_checks import check_signed_in_account
 from defender_devops.signin.tokens.record import TokenRecord
-from defender_devops.signin.tokens.refresh import TokenRefresher, check_signed_in_account
+from defender_devops.signin.tokens.refresh import TokenRefresher
 
 __all__ = ["LIFETIME", "AuthorizationRedirect", "AuthorizationResponse", "BrowserSignIns"]
 

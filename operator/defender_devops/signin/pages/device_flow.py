@@ -22,8 +22,9 @@ from defender_devops.signin.oauth.errors import (
     TokenServiceUnavailable,
 )
 from defender_devops.signin.sessions.sign_ins import SignIns
+from defender_devops.signin.tokens.account_checks import check_signed_in_account
 from defender_devops.signin.tokens.record import TokenRecord
-from defender_devops.signin.tokens.refresh import TokenRefresher, check_signed_in_account
+from defender_devops.signin.tokens.refresh import TokenRefresher
 
 __all__ = ["DevicePrompt", "DeviceSignIns"]
 

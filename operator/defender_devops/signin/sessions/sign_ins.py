@@ -26,9 +26,10 @@ from defender_devops.signin.oauth.id_tokens import Identity
 from defender_devops.signin.ports import Clock, OnChange, OnSignIn
 from defender_devops.signin.sessions.session import REFRESH_THRESHOLD, Session, sign_in_fingerprint
 from defender_devops.signin.sessions.state import SignInState
+from defender_devops.signin.tokens.account_checks import check_token_record
 from defender_devops.signin.tokens.credentials import sign_in_secret_names
 from defender_devops.signin.tokens.record import TokenRecord
-from defender_devops.signin.tokens.refresh import TokenRefresher, check_token_record
+from defender_devops.signin.tokens.refresh import TokenRefresher
 from defender_devops.supervision import OnFailure
 
 __all__ = ["SignIns"]

@@ -8,7 +8,7 @@ from pydantic import SecretBytes, SecretStr
 
 from defender_devops.api.connector import AzureDevOpsConnector, ClientType, SignIn
 from defender_devops.api.schema.fields import SecretKeyRef
-from defender_devops.credential_text import InvalidCredential, check_secret_type, credential_text
+from defender_devops.credential_text import InvalidCredential, check_credential_secret_type, credential_text
 from defender_devops.errors import CredentialsMissing
 from defender_devops.signin.oauth.client_authentication import (
     CertificateClient,
@@ -80,7 +80,7 @@ class Credentials:
             raise CredentialsMissing(f"Create the Secret {reference.name} with the key {reference.key}.")
         if is_sent:
             try:
-                check_secret_type(secret.type)
+                check_credential_secret_type(secret.type)
             except InvalidCredential as error:
                 raise _unusable(reference, error) from None
         value = secret.data.get(reference.key)

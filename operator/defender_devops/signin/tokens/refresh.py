@@ -31,15 +31,15 @@ from defender_devops.signin.oauth.errors import (
     SignInRequired,
     TokenServiceUnavailable,
     WrongAccount,
-    WrongTenant,
 )
-from defender_devops.signin.oauth.id_tokens import Identity, IdTokenVerifier
+from defender_devops.signin.oauth.id_tokens import IdTokenVerifier
 from defender_devops.signin.ports import Clock
+from defender_devops.signin.tokens.account_checks import check_signed_in_account, check_token_record, nobody_signed_in
 from defender_devops.signin.tokens.credentials import Credentials
 from defender_devops.signin.tokens.record import RefreshClaim, TokenRecord
 from defender_devops.signin.tokens.token_store import TokenStore
 
-__all__ = ["TokenRefresher", "check_signed_in_account", "check_token_record"]
+__all__ = ["TokenRefresher"]
 
 CLAIM_LIFETIME: Final = timedelta(seconds=2 * REQUEST_TIMEOUT + 30)
 """Longer than a holder can need: one request for tokens and one for the signing keys, each with its own time-out."""
@@ -164,7 +164,7 @@ class TokenRefresher:
         """Redeem the refresh token and verify whose tokens came back."""
         token = record.refresh_token
         if token is None:
-            raise SignInRequired(_nobody_signed_in(attempt.sign_in))
+            raise SignInRequired(nobody_signed_in(attempt.sign_in))
         authority = self.authority(attempt.connector)
         tokens = await flows.redeem_refresh_token(authority, client, token, claims)
         new_record = replace(record.with_tokens(tokens, self.clock()), client_id=client.client_id)
@@ -211,45 +211,6 @@ class TokenRefresher:
     def forget(self, uid: str) -> None:
         """Drop what is kept in memory for a deleted connector."""
         self._unsaved.pop(uid, None)
-
-
-def check_signed_in_account(identity: Identity, sign_in: SignIn) -> None:
-    """Check that the person is the one whom the manifest names.
-
-    Raises:
-        WrongAccount: it is another account; the message names both.
-    """
-    if sign_in.account and identity.account.lower() != sign_in.account.lower():
-        raise WrongAccount(
-            f"{identity.account} signed in, but spec.signIn.account is {sign_in.account}. That sign-in was not stored: "
-            f"sign in as {sign_in.account}, or correct the manifest."
-        )
-
-
-def check_token_record(record: TokenRecord, connector: AzureDevOpsConnector, sign_in: SignIn) -> None:
-    """Check, without asking Entra ID, that the stored sign-in is of the account, tenant and app that the spec names.
-
-    Raises:
-        SignInError: it is not, or there is none.
-    """
-    if record.refresh_token is None:
-        raise SignInRequired(_nobody_signed_in(sign_in))
-    if record.account and record.tenant_id and record.object_id:
-        check_signed_in_account(Identity(record.account, record.tenant_id, record.object_id), sign_in)
-    if record.tenant_id and record.tenant_id.lower() != connector.spec.azure.tenant_id.lower():
-        raise WrongTenant(
-            f"The stored sign-in belongs to tenant {record.tenant_id}, the connector to "
-            f"{connector.spec.azure.tenant_id}. Sign in again with an account of the connector's tenant."
-        )
-    if record.client_id and sign_in.client and record.client_id.lower() != sign_in.client.id.lower():
-        raise SignInRequired(
-            "spec.signIn.client names another app registration than the one of the stored sign-in. Sign in again."
-        )
-
-
-def _nobody_signed_in(sign_in: SignIn) -> str:
-    account = f" as {sign_in.account}" if sign_in.account else ""
-    return f"Nobody has signed in yet: open the connector's page and sign in{account}."
 
 
 def _merge(stored: TokenRecord, holder: str, record: TokenRecord) -> TokenRecord | None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from defender_devops.azure.arm.client import ArmRequest, RetryPolicy, resource_path
+from defender_devops.azure.arm.client import ArmRequest, RetryPolicy, arm_path
 from defender_devops.azure.arm.rate_limiter import OperationKind
 from defender_devops.errors import (
     AzureUnavailable,
@@ -355,12 +355,12 @@ async def test_pages_that_never_end_are_an_error(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize("segments", [("a", ""), ("..", "b"), (".",)])
 def test_a_path_cannot_contain_relative_segments(segments: tuple[str, ...]) -> None:
     with pytest.raises(InvalidRequest):
-        resource_path(*segments)
+        arm_path(*segments)
 
 
 @given(st.text(min_size=1).filter(lambda text: text not in (".", "..") and text.isprintable()))
 def test_a_name_stays_one_segment(name: str) -> None:
-    url = httpx.URL(f"{ENDPOINT}{resource_path('a', name, 'b')}?api-version=1")
+    url = httpx.URL(f"{ENDPOINT}{arm_path('a', name, 'b')}?api-version=1")
     assert url.raw_path.count(b"/") == 3
     assert url.path == f"/a/{name}/b"
 

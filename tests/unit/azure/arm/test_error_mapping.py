@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from defender_devops.azure.arm.error_mapping import (
     HttpResponse,
     RequestContext,
-    error_for_response,
+    arm_error_for_response,
     retry_after_seconds,
 )
 from defender_devops.errors import (
@@ -50,7 +50,7 @@ def arm(code: str, message: str = "", **more: object) -> bytes:
 
 
 def error_of(status: int, body: bytes = b"", headers: dict[str, str] | None = None) -> AzureError:
-    return error_for_response(HttpResponse(status, headers or {}, body), CONTEXT, NOW)
+    return arm_error_for_response(HttpResponse(status, headers or {}, body), CONTEXT, NOW)
 
 
 SUPPORT = (
@@ -332,7 +332,7 @@ def test_a_rejected_query_names_its_innermost_cause_and_blames_no_manifest(
     details: list[dict[str, object]], cause: str
 ) -> None:
     response = HttpResponse(400, {}, arm("BadRequest", SUPPORT, details=details))
-    message = error_for_response(response, QUERY, NOW).message
+    message = arm_error_for_response(response, QUERY, NOW).message
     assert cause in message
     assert "anifest's: upgrade the operator" in message
     assert "Correct the manifest" not in message

@@ -10,7 +10,12 @@ from azure.core.pipeline.transport import AsyncHttpResponse, AsyncHttpTransport
 from pydantic import SecretBytes, SecretStr
 
 from defender_devops.azure.identity import credentials
-from defender_devops.azure.identity.credentials import EntraCredential, certificate, client_secret, federated
+from defender_devops.azure.identity.credentials import (
+    EntraCredential,
+    certificate_credential,
+    client_secret_credential,
+    federated_credential,
+)
 from defender_devops.errors import CredentialsError, CredentialsRejected, CredentialsUnavailable
 from tests.support.certificates import self_signed
 
@@ -59,9 +64,9 @@ async def assertion() -> SecretStr:
 
 
 CREDENTIALS: dict[str, Callable[[], EntraCredential]] = {
-    "client secret": lambda: client_secret(TENANT, CLIENT, SecretStr("canary")),
-    "certificate": lambda: certificate(TENANT, CLIENT, lambda: SecretBytes(PEM)),
-    "federated": lambda: federated(TENANT, CLIENT, "system:serviceaccount:a:b", assertion),
+    "client secret": lambda: client_secret_credential(TENANT, CLIENT, SecretStr("canary")),
+    "certificate": lambda: certificate_credential(TENANT, CLIENT, lambda: SecretBytes(PEM)),
+    "federated": lambda: federated_credential(TENANT, CLIENT, "system:serviceaccount:a:b", assertion),
 }
 
 NOT_FROM_ENTRA: list[tuple[int, dict[str, str], bytes]] = [

@@ -17,10 +17,10 @@ from defender_devops.azure.identity import credentials
 from defender_devops.azure.identity.credential_errors import IdentityContext
 from defender_devops.azure.identity.credentials import (
     EntraCredential,
-    certificate,
-    federated,
-    federated_file,
-    managed_identity,
+    certificate_credential,
+    federated_credential,
+    federated_file_credential,
+    managed_identity_credential,
 )
 from defender_devops.errors import CredentialsMissing, CredentialsRejected, CredentialsUnavailable, KubernetesNotFound
 from tests.support.certificates import DEFECTIVE, self_signed
@@ -108,7 +108,9 @@ def pem(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> bytes:
 
 @pytest.mark.parametrize(("data", "phrase"), DEFECTIVE.values(), ids=DEFECTIVE.keys())
 async def test_an_unusable_certificate_is_missing_credentials_without_its_content(data: bytes, phrase: str) -> None:
-    credential = certificate(TENANT, CLIENT, lambda: SecretBytes(data), source="Secret security/azure, key tls.pem")
+    credential = certificate_credential(
+        TENANT, CLIENT, lambda: SecretBytes(data), source="Secret security/azure, key tls.pem"
+    )
     with pytest.raises(CredentialsMissing, match="in Secret security") as refused:
         await credential.token(claims=None, force_refresh=False)
     assert phrase in refused.value.message
@@ -118,7 +120,7 @@ async def test_an_unusable_certificate_is_missing_credentials_without_its_conten
 
 async def test_a_usable_certificate_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     data = pem(rsa.generate_private_key(65537, 2048))
-    credential = certificate(TENANT, CLIENT, lambda: SecretBytes(data))
+    credential = certificate_credential(TENANT, CLIENT, lambda: SecretBytes(data))
     monkeypatch.setitem(credentials._PIPELINE, "retry_total", 0)
     monkeypatch.setenv("AZURE_AUTHORITY_HOST", "https://127.0.0.1:9")
     with pytest.raises(CredentialsUnavailable, match="cannot be reached"):
@@ -127,7 +129,7 @@ async def test_a_usable_certificate_is_accepted(monkeypatch: pytest.MonkeyPatch)
 
 
 async def test_a_missing_projected_token_file_is_named_as_the_cause(tmp_path: Path) -> None:
-    credential = federated_file(TENANT, CLIENT, str(tmp_path / "missing"))
+    credential = federated_file_credential(TENANT, CLIENT, str(tmp_path / "missing"))
     with pytest.raises(CredentialsMissing, match="volume"):
         await credential.token(claims=None, force_refresh=False)
     await credential.close()
@@ -151,7 +153,7 @@ async def test_a_service_account_token_is_requested_for_each_token(monkeypatch: 
     async def assertion() -> SecretStr:
         return SecretStr(next(tokens))
 
-    credential = federated(TENANT, CLIENT, "system:serviceaccount:a:b", assertion)
+    credential = federated_credential(TENANT, CLIENT, "system:serviceaccount:a:b", assertion)
     await credential.token(claims=None, force_refresh=False)
     await credential.token(claims=None, force_refresh=False)
     assert assertions == ["first", "second"]
@@ -162,7 +164,7 @@ async def test_a_missing_service_account_is_not_reported_as_an_outage() -> None:
         raise KubernetesNotFound("no such service account")
 
     with pytest.raises(KubernetesNotFound):
-        await federated(TENANT, CLIENT, "s", assertion).token(claims=None, force_refresh=False)
+        await federated_credential(TENANT, CLIENT, "s", assertion).token(claims=None, force_refresh=False)
 
 
 async def test_a_managed_identity_never_becomes_the_operators_identity(
@@ -176,7 +178,7 @@ async def test_a_managed_identity_never_becomes_the_operators_identity(
         "AZURE_FEDERATED_TOKEN_FILE": str(token),
     }.items():
         monkeypatch.setenv(name, value)
-    built = managed_identity(TENANT, "bbbbbbbb-0000-0000-0000-00000000000b")._build()
+    built = managed_identity_credential(TENANT, "bbbbbbbb-0000-0000-0000-00000000000b")._build()
     assert type(built._credential).__name__ == "ImdsCredential"  # type: ignore[attr-defined]
     await built.close()
 

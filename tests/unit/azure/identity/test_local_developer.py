@@ -7,7 +7,7 @@ import pytest
 from azure.core.exceptions import ClientAuthenticationError, ServiceRequestError
 from azure.identity import CredentialUnavailableError
 
-from defender_devops.azure.identity.local_developer import azure_devops_token
+from defender_devops.azure.identity.local_developer import local_azure_devops_token
 from defender_devops.errors import CredentialsError, CredentialsMissing, CredentialsRejected, CredentialsUnavailable
 
 TENANT, RESOURCE = "11111111-1111-1111-1111-111111111111", "499b84ac-1321-427f-aa17-267ca6975798"
@@ -41,7 +41,7 @@ def default(monkeypatch: pytest.MonkeyPatch) -> type[Default]:
 
 
 async def test_a_token_is_requested_in_the_tenant_of_the_manifest(default: type[Default]) -> None:
-    token = await azure_devops_token(RESOURCE, TENANT)
+    token = await local_azure_devops_token(RESOURCE, TENANT)
     assert token.get_secret_value() == "token"
     assert default.requests == [(f"{RESOURCE}/.default", {"enable_cae": True, "tenant_id": TENANT})]
     assert default.closed == 1
@@ -73,7 +73,7 @@ async def test_a_failed_local_sign_in_says_what_to_do(
 ) -> None:
     default.failure = failure
     with pytest.raises(kind) as caught:
-        await azure_devops_token(RESOURCE, TENANT)
+        await local_azure_devops_token(RESOURCE, TENANT)
     assert phrases in caught.value.message
 
 
@@ -119,5 +119,5 @@ async def test_a_failed_sign_in_is_not_called_a_missing_one(
 
     monkeypatch.setattr(azure.identity.aio, "DefaultAzureCredential", Chain)
     with pytest.raises(kind) as caught:
-        await azure_devops_token(RESOURCE, TENANT)
+        await local_azure_devops_token(RESOURCE, TENANT)
     assert message in caught.value.message

@@ -17,7 +17,7 @@ from defender_devops.api.azure_types import (
 )
 from defender_devops.azure.resources.role_assignments import RoleAssignments
 from defender_devops.azure.resources.security_connectors import SecurityConnectors
-from defender_devops.reconcile.facts.desired_state import unreachable_organizations
+from defender_devops.reconcile.facts.organization_selection import unreachable_organizations
 from defender_devops.reconcile.facts.snapshot import AzureState
 from defender_devops.reconcile.observe.azure_state import AzureStateReader, ReadOptions
 from tests.unit.azure.fakes import REF, FakeAzure, answer, arm_error

@@ -12,7 +12,7 @@ from defender_devops.api.names import LABEL_GENERATED
 from defender_devops.api.organization import DevOpsOrganization, OrganizationStatus
 from defender_devops.api.reasons import REASONS, ConditionType
 from defender_devops.reconcile.facts.assessment import assess
-from defender_devops.reconcile.report.organizations import report_missing_connector
+from defender_devops.reconcile.report.organization_resources import report_missing_connector
 from defender_devops.reconcile.report.report import report
 from tests.unit.reconcile.builder import CONNECTOR_ID, NOW, resource, snapshot
 from tests.unit.reconcile.cases import ABSENT, FRESH, LISTED, NO_CONFIGURATION, OBSERVE, SELECTED

@@ -12,7 +12,7 @@ from defender_devops.api.connector import OverridesPolicy, Progress, SignInMetho
 from defender_devops.api.organization import DevOpsOrganization, Onboarding, OrganizationStatus
 from defender_devops.api.reasons import ConditionType, Reason
 from defender_devops.reconcile.facts.assessment import Assessment
-from defender_devops.reconcile.facts.desired_state import effective_overrides
+from defender_devops.reconcile.facts.organization_selection import effective_overrides
 from defender_devops.reconcile.report.azure_conditions import prerequisites_result
 from defender_devops.reconcile.report.condition_result import (
     QUOTED_MAX,

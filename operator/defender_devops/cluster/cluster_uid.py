@@ -1,4 +1,4 @@
-"""Namespaces: only the one that identifies the cluster."""
+"""The id of the cluster: the uid of its namespace kube-system."""
 
 from __future__ import annotations
 
