@@ -11,8 +11,10 @@ SSL_CERT_FILE and SSL_CERT_DIR.
 from __future__ import annotations
 
 import os
+import re
 import ssl
 from collections.abc import Sequence
+from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Final
@@ -31,11 +33,15 @@ __all__ = [
     "open_http_client",
     "open_session",
     "open_transport",
+    "retry_after_seconds",
     "tls_context",
 ]
 
 NETWORK_ERRORS: Final = (httpx.HTTPError, httpx.StreamError, aiohttp.ClientError, OSError)
 """All exceptions of a request below HTTP. Never chain them: they hold the request, and the request holds a secret."""
+
+RETRY_AFTER_MAX: Final = 3600.0
+"""Seconds that a service can make the operator wait; a longer delay is a mistake of a server or a proxy."""
 
 _TIMEOUT: Final = httpx.Timeout(connect=10.0, read=30.0, write=30.0, pool=None)
 _MAX_CONNECTIONS: Final = 32
@@ -150,3 +156,24 @@ def _tls_context(file: str, folder: str) -> ssl.SSLContext:
             f"{variable} is {path}, which cannot be used ({cause}). Set it to a file with the certificate authorities "
             "to trust, in PEM."
         ) from None
+
+
+def retry_after_seconds(header: str | None, now: float) -> float | None:
+    """Return the seconds that a Retry-After header demands to wait, from 0 to an hour.
+
+    Args:
+        header: a number of seconds or a date (RFC 9110, section 10.2.3); None where the response has no such header.
+        now: seconds since the epoch, for a date.
+
+    Returns:
+        None where there is no header, or none that can be understood.
+    """
+    text = (header or "").strip()
+    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text):
+        seconds = float(text)
+    else:
+        try:
+            seconds = parsedate_to_datetime(text).timestamp() - now
+        except (ValueError, TypeError, OverflowError):
+            return None
+    return min(max(seconds, 0.0), RETRY_AFTER_MAX)

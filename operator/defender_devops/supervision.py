@@ -13,7 +13,7 @@ from defender_devops.backoff import Backoff
 from defender_devops.clock import Clock
 from defender_devops.errors import LeadershipLost
 
-__all__ = ["OnFailure", "contained", "run_supervised"]
+__all__ = ["OnFailure", "contain_exceptions", "run_supervised"]
 
 OnFailure = Callable[[str], None]
 """Called with the component or task in which an unexpected exception was confined; counts it."""
@@ -24,7 +24,7 @@ _log: Final = structlog.get_logger(__name__)
 
 
 @contextmanager
-def contained(component: str, on_failure: OnFailure, **context: object) -> Iterator[None]:
+def contain_exceptions(component: str, on_failure: OnFailure, **context: object) -> Iterator[None]:
     """Log and count an exception within the block instead of raising it.
 
     Args:

@@ -15,7 +15,7 @@ import yaml
 
 from defender_devops.api.connector import AzureDevOpsConnector
 from defender_devops.api.organization import DevOpsOrganization
-from defender_devops.cluster.client import KubernetesClient, api_path, with_query
+from defender_devops.cluster.client import KubernetesClient, api_path, path_with_query
 from defender_devops.cluster.cluster_uid import cluster_uid
 from defender_devops.cluster.connectors import Connectors
 from defender_devops.cluster.events import Events
@@ -311,7 +311,7 @@ class TestSecrets:
         assert all("data" not in item for item in page["items"])
         query = {"watch": "true", "resourceVersion": "0", "timeoutSeconds": "1"}
         accept = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
-        url = with_query(api_path("v1", "secrets", namespace), **query)
+        url = path_with_query(api_path("v1", "secrets", namespace), **query)
         events = [event async for event in client.watch(url, accept=accept, idle_timeout=10)]
         assert events
         assert all("data" not in event["object"] for event in events)

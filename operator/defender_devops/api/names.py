@@ -6,6 +6,7 @@ Users' manifests, queries and policies depend on them, so they are all in one fi
 from __future__ import annotations
 
 import hashlib
+import uuid
 from collections.abc import Container
 from dataclasses import dataclass
 from typing import Final
@@ -119,3 +120,8 @@ def organization_object_name(connector: str, organization: str, used_names: Cont
 def default_token_secret_name(connector: str) -> str:
     """Return the name of the token Secret if the spec names none."""
     return f"{connector}-azure-devops-token"
+
+
+def hierarchy_identifier(uid: str) -> str:
+    """Return the connector's GUID. It is derived from the resource's uid, so a repeated create is idempotent."""
+    return str(uuid.uuid5(uuid.UUID(uid), "hierarchyIdentifier"))

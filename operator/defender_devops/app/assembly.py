@@ -11,9 +11,10 @@ from datetime import UTC, datetime, timedelta
 
 from defender_devops.api.connector import AzureDevOpsConnector
 from defender_devops.app.federated_tokens import OperatorFederatedTokens
-from defender_devops.app.organization_selection import SelectedOrganizations
 from defender_devops.app.secret_store import ClusterSecretStore
 from defender_devops.app.secret_watches import SecretWatches
+from defender_devops.app.sign_in_organizations import SelectedOrganizations
+from defender_devops.app.timings import timings_from_settings
 from defender_devops.azure.arm.session import ArmSession
 from defender_devops.azure.identity.clients import ArmClients
 from defender_devops.azure.identity.grants import Grants
@@ -35,7 +36,6 @@ from defender_devops.reconcile.cache.drift_notifications import DriftNotificatio
 from defender_devops.reconcile.cache.resource_cache import Key, ResourceCache
 from defender_devops.reconcile.cache.resync import Resync
 from defender_devops.reconcile.cache.write_through import WriteThrough
-from defender_devops.reconcile.facts.snapshot import Timings
 from defender_devops.reconcile.observe.gatherer import Gatherer
 from defender_devops.reconcile.observe.one_time_code import OneTimeCodes
 from defender_devops.reconcile.observe.sign_in import SignInObserver
@@ -47,7 +47,7 @@ from defender_devops.signin.sessions.sign_ins import SignIns
 from defender_devops.telemetry.metrics import Metrics
 from defender_devops.telemetry.requests import Requests
 
-__all__ = ["Assembler", "Assembly", "timings_from_settings"]
+__all__ = ["Assembler", "Assembly"]
 
 
 def _now() -> datetime:
@@ -228,15 +228,3 @@ class Assembler:
             await server.start()
             stack.push_async_callback(server.close)
         return package, reader
-
-
-def timings_from_settings(settings: Settings) -> Timings:
-    """Return the intervals that decisions depend on."""
-    check_interval = timedelta(seconds=settings.check_interval)
-    return Timings(
-        probe_interval=check_interval,
-        resend_interval=check_interval,
-        listing_interval=check_interval,
-        poll_interval=timedelta(seconds=settings.operation_poll_interval),
-        settle_interval=timedelta(seconds=settings.discovery_settle_interval),
-    )

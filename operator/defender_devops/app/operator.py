@@ -22,7 +22,7 @@ from defender_devops.handlers.events import EventReceiver
 from defender_devops.handlers.watches import watch_resources
 from defender_devops.reconcile.cache.resource_cache import Key, ResourceCache
 from defender_devops.settings import Settings
-from defender_devops.supervision import contained, run_supervised
+from defender_devops.supervision import contain_exceptions, run_supervised
 from defender_devops.telemetry.http_server import WebServer
 from defender_devops.telemetry.metrics import Metrics
 from defender_devops.telemetry.requests import Requests
@@ -160,7 +160,7 @@ class Operator:
     def _on_secret_changed(self, namespace: str, name: str, version: str | None) -> None:
         """Enqueue the connectors that use a Secret, for their sign-in or in their spec."""
         keys = set(self._resources.by_secret(namespace, name))
-        with contained("secret", self._metrics.internal_error, secret_name=f"{namespace}/{name}"):
+        with contain_exceptions("secret", self._metrics.internal_error, secret_name=f"{namespace}/{name}"):
             if self._assembly is not None:
                 connectors = self._assembly.sign_ins.secret_changed(namespace, name, version or "")
                 keys |= {Key.from_metadata(connector.metadata) for connector in connectors}

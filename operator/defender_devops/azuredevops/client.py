@@ -20,7 +20,14 @@ from defender_devops.errors import AzureDevOpsUnavailable
 from defender_devops.http_client import NETWORK_ERRORS
 from defender_devops.settings import Settings
 
-__all__ = ["AzureDevOpsClient", "Endpoints", "RequestObserver", "ignore_request", "list_items", "quote_path_segment"]
+__all__ = [
+    "AzureDevOpsClient",
+    "Endpoints",
+    "RequestObserver",
+    "azure_devops_list",
+    "ignore_request",
+    "quote_path_segment",
+]
 
 API_VERSION: Final = "7.1"
 _REQUEST_TIMEOUT: Final = 30.0
@@ -104,7 +111,7 @@ class AzureDevOpsClient:
         query = dict(params)
         for _ in range(_PAGES_MAX):
             response = await self._get(url, query, api_version)
-            yield list_items(parse_json_response(response))
+            yield azure_devops_list(parse_json_response(response))
             token = response.headers.get(_CONTINUATION_HEADER, "")
             if not token:
                 return
@@ -184,7 +191,7 @@ def parse_json_response(response: httpx.Response) -> Any:  # noqa: ANN401 - JSON
         raise AzureDevOpsUnavailable("The response of Azure DevOps is not JSON.") from None
 
 
-def list_items(body: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - JSON
+def azure_devops_list(body: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - JSON
     """Return the list of objects in a response, which is `{count, value: […]}` mostly and an array in old APIs.
 
     Raises:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from defender_devops.api.azure_types import Counts
-from defender_devops.azuredevops.client import AzureDevOpsClient, list_items, quote_path_segment
+from defender_devops.azuredevops.client import AzureDevOpsClient, azure_devops_list, quote_path_segment
 from defender_devops.errors import AzureDevOpsNotFound, AzureDevOpsUnavailable
 
 __all__ = ["expected_counts"]
@@ -28,9 +28,11 @@ async def expected_counts(client: AzureDevOpsClient, organization: str) -> Count
         raise AzureDevOpsUnavailable("A project in the response of Azure DevOps has no id.")
     try:
         # One request for the whole organization; the documented path has the project in addition.
-        repositories = list_items(await client.get(f"{base}/_apis/git/repositories"))
+        repositories = azure_devops_list(await client.get(f"{base}/_apis/git/repositories"))
     except AzureDevOpsNotFound:
         repositories = []
         for project in projects:
-            repositories += list_items(await client.get(f"{base}/{quote_path_segment(project)}/_apis/git/repositories"))
+            repositories += azure_devops_list(
+                await client.get(f"{base}/{quote_path_segment(project)}/_apis/git/repositories")
+            )
     return Counts(len(projects), sum(repository.get("isDisabled") is not True for repository in repositories))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from defender_devops.azuredevops.client import AzureDevOpsClient, list_items, quote_path_segment
+from defender_devops.azuredevops.client import AzureDevOpsClient, azure_devops_list, quote_path_segment
 from defender_devops.errors import AzureDevOpsError, AzureDevOpsUnavailable, SignInExpired
 
 __all__ = ["Account", "Member", "find_member", "is_administrator"]
@@ -120,7 +120,7 @@ async def _is_administrator_by_graph(client: AzureDevOpsClient, organization: st
     visited = set(pending)
     while pending and len(visited) <= _GROUPS_MAX:
         url = _graph_url(client, organization, "memberships", pending.pop())
-        for membership in list_items(await client.get(url, {"direction": "up"}, GRAPH_VERSION)):
+        for membership in azure_devops_list(await client.get(url, {"direction": "up"}, GRAPH_VERSION)):
             container = str(membership.get("containerDescriptor") or "")
             if not container:
                 raise AzureDevOpsUnavailable("A membership in the response of Azure DevOps names no group.")
@@ -147,7 +147,7 @@ async def _identities(client: AzureDevOpsClient, organization: str, query: dict[
     body = await client.get(url, query)
     # The service returns null for an identity that it does not find.
     value = body.get("value") if isinstance(body, dict) else None
-    return list_items([item for item in value if item is not None] if isinstance(value, list) else body)
+    return azure_devops_list([item for item in value if item is not None] if isinstance(value, list) else body)
 
 
 def _graph_url(client: AzureDevOpsClient, organization: str, *path: str) -> str:

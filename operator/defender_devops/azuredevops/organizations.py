@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from defender_devops.azuredevops.client import AzureDevOpsClient, list_items, quote_path_segment
+from defender_devops.azuredevops.client import AzureDevOpsClient, azure_devops_list, quote_path_segment
 from defender_devops.errors import AzureDevOpsUnavailable
 
 __all__ = ["NO_TENANT", "Profile", "list_organizations", "organization_tenant", "read_profile"]
@@ -54,7 +54,7 @@ async def list_organizations(client: AzureDevOpsClient, member_id: str) -> tuple
         AzureDevOpsError: they cannot be listed.
     """
     body = await client.get(f"{client.endpoints.profile}/_apis/accounts", {"memberId": member_id})
-    names = {_text(account, "accountName") for account in list_items(body)}
+    names = {_text(account, "accountName") for account in azure_devops_list(body)}
     if "" in names:
         raise AzureDevOpsUnavailable("An organization in the response of Azure DevOps has no name.")
     return tuple(sorted(names, key=str.lower))

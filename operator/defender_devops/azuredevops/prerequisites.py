@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from defender_devops.api.organization import Prerequisite, PrerequisiteCheck
 from defender_devops.api.reasons import Reason
-from defender_devops.azuredevops.client import AzureDevOpsClient, list_items, quote_path_segment
+from defender_devops.azuredevops.client import AzureDevOpsClient, azure_devops_list, quote_path_segment
 from defender_devops.azuredevops.members import ADMINISTRATORS, Account, Member, is_administrator
 from defender_devops.azuredevops.organizations import NO_TENANT, organization_tenant
 from defender_devops.errors import AzureDevOpsNotFound
@@ -156,7 +156,7 @@ async def container_mapping_extension(client: AzureDevOpsClient, organization: s
     url = (
         f"{client.endpoints.extension}/{quote_path_segment(organization)}/_apis/extensionmanagement/installedextensions"
     )
-    extensions = list_items(await client.get(url, {"includeDisabledExtensions": "true"}, _EXTENSION_VERSION))
+    extensions = azure_devops_list(await client.get(url, {"includeDisabledExtensions": "true"}, _EXTENSION_VERSION))
     settings_url = _settings_url(client, organization, "extensions")
     for extension in extensions:
         if (

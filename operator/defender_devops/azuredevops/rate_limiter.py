@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from defender_devops.errors import WILL_RETRY, AzureDevOpsUnavailable
+from defender_devops.http_client import retry_after_seconds
 
 __all__ = ["RateLimitHeaders", "RateLimiter"]
 
@@ -89,7 +90,7 @@ class RateLimiter:
                 _number(headers.get(f"X-RateLimit-{name}")) for name in ("Delay", "Limit", "Remaining", "Reset")
             )
             self.headers = RateLimitHeaders(resource, delay, limit, remaining, reset)
-        retry_after = _number(headers.get("Retry-After"))
+        retry_after = retry_after_seconds(headers.get("Retry-After"), self.wall())
         if retry_after is not None:
             self._not_before = max(self._not_before, self.monotonic() + retry_after)
         # Without Retry-After, an exhausted window ends at its reset time.

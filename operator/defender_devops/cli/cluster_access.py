@@ -10,15 +10,16 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from defender_devops.api.names import API_VERSION, CONNECTOR, ORGANIZATION
 from defender_devops.cli.cluster_target import ClusterTarget
 from defender_devops.cli.exit_codes import CommandFailed
-from defender_devops.cluster.client import Body, KubernetesClient, api_path
+from defender_devops.cluster.client import Body, KubernetesClient
+from defender_devops.cluster.connectors import connectors_path
 from defender_devops.cluster.kubeconfig.credentials import CredentialsLoader
+from defender_devops.cluster.organizations import organizations_path
 from defender_devops.cluster.user_actions import MANAGER, UserActions
 from defender_devops.errors import KubernetesNotFound, KubernetesRefused
 
-__all__ = ["Cluster", "connectors_path", "not_found_message", "open_cluster", "organizations_path"]
+__all__ = ["Cluster", "not_found_message", "open_cluster"]
 
 _TIMEOUT: Final = 20.0
 """Seconds for one request."""
@@ -90,16 +91,6 @@ async def open_cluster(target: ClusterTarget) -> AsyncIterator[Cluster]:
         yield Cluster(client, target.namespace or credentials.namespace or "default")
     finally:
         await client.close()
-
-
-def connectors_path(namespace: str | None) -> str:
-    """Return the path of the list of connectors."""
-    return api_path(API_VERSION, CONNECTOR.plural, namespace)
-
-
-def organizations_path(namespace: str | None) -> str:
-    """Return the path of the list of organizations."""
-    return api_path(API_VERSION, ORGANIZATION.plural, namespace)
 
 
 def not_found_message(name: str, namespace: str, names: Mapping[str, Iterable[str]]) -> str:

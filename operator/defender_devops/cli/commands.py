@@ -108,7 +108,7 @@ def status(
     """Show the status of connectors and organizations. Exits with 1 if a connector is not ready."""
     if watch and output is not None:
         raise CommandFailed("--watch prints a tree or lines only: remove --output.")
-    from defender_devops.cli.status.command import StatusOptions, run_status
+    from defender_devops.cli.status.run import StatusOptions, run_status
 
     target = ClusterTarget(kubeconfig, context, namespace)
     return _run(run_status(StatusOptions(target, name, all_namespaces, output, watch)))
@@ -132,7 +132,7 @@ def plan(
     Azure is read with the sign-in of this machine (az login).
     """
     from defender_devops.cli.inputs.gather import InputOptions
-    from defender_devops.cli.plan.command import PlanOptions, run_plan
+    from defender_devops.cli.plan.run import PlanOptions, run_plan
 
     inputs = InputOptions.of(ClusterTarget(kubeconfig, context, namespace), files, name, offline=offline)
     return _run(run_plan(PlanOptions(inputs, delete, output, exit_code)))
@@ -154,7 +154,7 @@ def check(
     The cluster, Azure and each organization are checked, Azure and Azure DevOps with the sign-in of this machine
     (az login). Exits with 1 if a check fails.
     """
-    from defender_devops.cli.check.command import run_check
+    from defender_devops.cli.check.run import run_check
     from defender_devops.cli.inputs.gather import InputOptions
 
     inputs = InputOptions.of(ClusterTarget(kubeconfig, context, namespace), files, name, offline=offline)
@@ -189,7 +189,7 @@ def import_(
     """Write manifests for the connectors of a subscription, ready for git. Nothing is changed."""
     if output is Format.TABLE:
         raise CommandFailed("Manifests are written as YAML or JSON: use -o yaml or -o json.")
-    from defender_devops.cli.import_.command import ImportOptions, run_import
+    from defender_devops.cli.import_.run import ImportOptions, run_import
 
     options = ImportOptions(
         subscription,
@@ -280,10 +280,10 @@ def support(
     kubeconfig: Kubeconfig = None,
 ) -> int:
     """Write a support bundle: resources, events and versions. No Secret is read."""
-    from defender_devops.cli.support.command import write_bundle
+    from defender_devops.cli.support.run import run_support
 
     target = ClusterTarget(kubeconfig, context, namespace)
-    return _run(write_bundle(target, all_namespaces=all_namespaces, file=file))
+    return _run(run_support(target, all_namespaces=all_namespaces, file=file))
 
 
 def _run(command: Coroutine[Any, Any, int]) -> int:

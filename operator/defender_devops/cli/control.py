@@ -9,13 +9,14 @@ from datetime import UTC, datetime
 from defender_devops.api.conditions import is_true
 from defender_devops.api.names import TRACKING_ANNOTATIONS, TRACKING_LABELS
 from defender_devops.api.reasons import ConditionType
-from defender_devops.cli.cluster_access import Cluster, connectors_path, open_cluster
+from defender_devops.cli.cluster_access import Cluster, open_cluster
 from defender_devops.cli.cluster_target import ClusterTarget
 from defender_devops.cli.display.lines import status_lines
 from defender_devops.cli.display.view import connector_views
 from defender_devops.cli.exit_codes import CommandFailed, ExitCode
 from defender_devops.cli.output import print_note, print_text
-from defender_devops.cluster.client import Body, with_query
+from defender_devops.cluster.client import Body, path_with_query
+from defender_devops.cluster.connectors import connectors_path
 from defender_devops.cluster.watch import watch_objects
 
 __all__ = ["request_reconcile", "set_suspended"]
@@ -82,7 +83,7 @@ async def set_suspended(target: ClusterTarget, names: Sequence[str], *, is_suspe
 async def _wait_for_reconcile(cluster: Cluster, body: Body, moment: str, seconds: float) -> Body:
     """Return the connector once its status acknowledges the request of that moment."""
     namespace, name = body["metadata"]["namespace"], body["metadata"]["name"]
-    url = with_query(connectors_path(namespace), fieldSelector=f"metadata.name={name}")
+    url = path_with_query(connectors_path(namespace), fieldSelector=f"metadata.name={name}")
     try:
         async with asyncio.timeout(seconds):
             async for bodies in watch_objects(cluster.client, url):

@@ -29,7 +29,16 @@ from defender_devops.cluster.errors import (
 from defender_devops.cluster.kubeconfig.credentials import Credentials, CredentialsLoader
 from defender_devops.errors import KubernetesUnavailable
 
-__all__ = ["JSON", "JSON_PATCH", "MERGE_PATCH", "Body", "KubernetesClient", "RequestObserver", "api_path", "with_query"]
+__all__ = [
+    "JSON",
+    "JSON_PATCH",
+    "MERGE_PATCH",
+    "Body",
+    "KubernetesClient",
+    "RequestObserver",
+    "api_path",
+    "path_with_query",
+]
 
 RequestObserver = Callable[[str, str, str, float], None]
 """Called after each request with verb, resource, HTTP status (or `error`) and duration in seconds."""
@@ -62,7 +71,7 @@ def api_path(
     return "/" + "/".join(quote(part, safe="") for part in parts)
 
 
-def with_query(url: str, **parameters: str) -> str:
+def path_with_query(url: str, **parameters: str) -> str:
     """Return the URL with additional query parameters."""
     return f"{url}{'&' if '?' in url else '?'}{urlencode(parameters)}" if parameters else url
 
@@ -125,15 +134,15 @@ class KubernetesClient:
 
     async def create(self, url: str, body: Mapping[str, Any]) -> Body:
         """Create an object, or post to a subresource."""
-        return await self._write("POST", with_query(url, fieldManager=self._field_manager), body)
+        return await self._write("POST", path_with_query(url, fieldManager=self._field_manager), body)
 
     async def replace(self, url: str, body: Mapping[str, Any]) -> Body:
         """Replace an object; the body's metadata.resourceVersion must be the current one."""
-        return await self._write("PUT", with_query(url, fieldManager=self._field_manager), body)
+        return await self._write("PUT", path_with_query(url, fieldManager=self._field_manager), body)
 
     async def patch(self, url: str, body: Mapping[str, Any] | Sequence[Mapping[str, Any]], kind: str) -> Body:
         """Patch an object; `kind` is the patch's content type."""
-        return await self._write("PATCH", with_query(url, fieldManager=self._field_manager), body, kind)
+        return await self._write("PATCH", path_with_query(url, fieldManager=self._field_manager), body, kind)
 
     async def delete(self, url: str, preconditions: Mapping[str, str] | None = None) -> None:
         """Delete an object if it has the uid and resourceVersion in `preconditions`."""
@@ -148,7 +157,7 @@ class KubernetesClient:
         continue_token = ""
         while True:
             query = {"limit": str(_PAGE)} | ({"continue": continue_token} if continue_token else {})
-            page = await self.get(with_query(url, **query), accept=accept)
+            page = await self.get(path_with_query(url, **query), accept=accept)
             yield page
             continue_token = page.get("metadata", {}).get("continue") or ""
             if not continue_token:

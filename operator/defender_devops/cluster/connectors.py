@@ -8,7 +8,7 @@ from typing import Any, Final
 from defender_devops.api.names import API_VERSION, CONNECTOR, FINALIZER
 from defender_devops.cluster.client import JSON_PATCH, MERGE_PATCH, Body, KubernetesClient, api_path
 
-__all__ = ["Connectors"]
+__all__ = ["Connectors", "connectors_path"]
 
 _FINALIZERS: Final = "/metadata/finalizers"
 
@@ -71,3 +71,8 @@ class Connectors:
     @staticmethod
     def _path(namespace: str, name: str, *below: str) -> str:
         return api_path(API_VERSION, CONNECTOR.plural, namespace, name, *below)
+
+
+def connectors_path(namespace: str | None) -> str:
+    """Return the path of the list of connectors."""
+    return api_path(API_VERSION, CONNECTOR.plural, namespace)

@@ -10,7 +10,7 @@ from defender_devops.api.names import API_VERSION, CONNECTOR, LABEL_CONNECTOR, L
 from defender_devops.api.organization import DevOpsOrganization
 from defender_devops.cluster.client import JSON_PATCH, MERGE_PATCH, Body, KubernetesClient, api_path
 
-__all__ = ["Organizations"]
+__all__ = ["Organizations", "organizations_path"]
 
 _OUR_LABELS: Final = (LABEL_GENERATED, LABEL_CONNECTOR)
 
@@ -97,3 +97,8 @@ def _owner(connector: AzureDevOpsConnector) -> Body:
         # True would need the permission to set finalizers on connectors, and block their foreground deletion.
         "blockOwnerDeletion": False,
     }
+
+
+def organizations_path(namespace: str | None) -> str:
+    """Return the path of the list of organizations."""
+    return api_path(API_VERSION, ORGANIZATION.plural, namespace)

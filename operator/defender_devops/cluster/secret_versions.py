@@ -15,9 +15,9 @@ from collections.abc import Callable
 from typing import Final
 
 from defender_devops.backoff import Backoff
-from defender_devops.cluster.client import Body, KubernetesClient, api_path, with_query
+from defender_devops.cluster.client import Body, KubernetesClient, api_path, path_with_query
 from defender_devops.cluster.watch import Change, Listing, ListWatch
-from defender_devops.supervision import OnFailure, contained
+from defender_devops.supervision import OnFailure, contain_exceptions
 
 __all__ = ["SecretWatch"]
 
@@ -53,7 +53,7 @@ class SecretWatch:
         backoff: Backoff = Backoff(initial=1.0, maximum=30.0),  # noqa: B008 - frozen
         chance: Callable[[], float] = random.random,
     ) -> None:
-        url = with_query(api_path("v1", "secrets", namespace), fieldSelector=_NO_HELM_RELEASES)
+        url = path_with_query(api_path("v1", "secrets", namespace), fieldSelector=_NO_HELM_RELEASES)
         self._watch = ListWatch(
             client, url, self._convert, list_accept=_LIST, watch_accept=_EVENT, backoff=backoff, chance=chance
         )
@@ -97,13 +97,13 @@ class SecretWatch:
 
     def _convert(self, item: Body) -> tuple[tuple[str, str], str] | None:
         """Return what is kept of a Secret; None after an unexpected exception, which no update matches."""
-        with contained("secret", self._on_failure):
+        with contain_exceptions("secret", self._on_failure):
             return _key_and_version(item)
         return None
 
     def _notify(self, key: tuple[str, str], version: str | None) -> None:
         namespace, name = key
-        with contained("secret", self._on_failure, secret_name=f"{namespace}/{name}"):
+        with contain_exceptions("secret", self._on_failure, secret_name=f"{namespace}/{name}"):
             self._on_change(namespace, name, version)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from defender_devops.api.names import ANNOTATION_RECONCILE_REQUESTED_AT, API_VERSION, CONNECTOR
-from defender_devops.cluster.client import MERGE_PATCH, Body, KubernetesClient, api_path, with_query
+from defender_devops.cluster.client import MERGE_PATCH, Body, KubernetesClient, api_path, path_with_query
 
 __all__ = ["MANAGER", "UserActions"]
 
@@ -55,10 +55,10 @@ class UserActions:
         metadata = dict(manifest["metadata"])
         if live is None:
             url = api_path(API_VERSION, CONNECTOR.plural, metadata["namespace"])
-            await self._client.create(with_query(url, **_DRY_RUN), manifest)
+            await self._client.create(path_with_query(url, **_DRY_RUN), manifest)
             return
         body = {**live, "spec": manifest["spec"]}
-        await self._client.replace(with_query(_path(metadata["namespace"], metadata["name"]), **_DRY_RUN), body)
+        await self._client.replace(path_with_query(_path(metadata["namespace"], metadata["name"]), **_DRY_RUN), body)
 
     async def _patch(self, namespace: str, name: str, change: Mapping[str, Any]) -> Body:
         return await self._client.patch(_path(namespace, name), change, MERGE_PATCH)

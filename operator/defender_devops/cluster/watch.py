@@ -17,7 +17,7 @@ from typing import Final, Generic, TypeVar
 import structlog
 
 from defender_devops.backoff import Backoff
-from defender_devops.cluster.client import JSON, Body, KubernetesClient, with_query
+from defender_devops.cluster.client import JSON, Body, KubernetesClient, path_with_query
 from defender_devops.errors import KubernetesError, KubernetesRefused, KubernetesUnavailable
 
 __all__ = ["Change", "ListWatch", "Listing", "watch_objects"]
@@ -161,7 +161,7 @@ class ListWatch(Generic[T]):
             "timeoutSeconds": str(_WATCH_SECONDS),
         }
         events = self._client.watch(
-            with_query(self._url, **query), accept=self._watch_accept, idle_timeout=_IDLE_TIMEOUT
+            path_with_query(self._url, **query), accept=self._watch_accept, idle_timeout=_IDLE_TIMEOUT
         )
         async with contextlib.aclosing(events):
             async for event in events:

@@ -14,7 +14,7 @@ import kopf
 
 from defender_devops.api.names import CONNECTOR, GROUP, ORGANIZATION, VERSION
 from defender_devops.reconcile.cache.resource_cache import Key, ResourceCache
-from defender_devops.supervision import OnFailure, contained
+from defender_devops.supervision import OnFailure, contain_exceptions
 
 __all__ = ["EventReceiver", "register_handlers"]
 
@@ -35,14 +35,14 @@ class EventReceiver:
 
     def is_new(self, event: kopf.RawEvent, **_: object) -> bool:
         """Whether an event is newer than the cache: most are echoes of our own writes, whose answers came first."""
-        with contained("event", self.on_failure):
+        with contain_exceptions("event", self.on_failure):
             return event["type"] == "DELETED" or not self.resources.is_current(event["object"])
         return True
 
     def connector(self, event_type: str | None, body: Mapping[str, Any]) -> None:
         """Handle a connector that was listed (None), ADDED, MODIFIED or DELETED."""
         key = Key.from_body(body)
-        with contained("event", self.on_failure, resource=key):
+        with contain_exceptions("event", self.on_failure, resource=key):
             if event_type == "DELETED":
                 self.resources.remove_connector(key, body["metadata"]["uid"])
                 # The reconcile drops what is kept of it, and its organizations report that it is missing.
@@ -53,7 +53,7 @@ class EventReceiver:
     def organization(self, event_type: str | None, body: Mapping[str, Any]) -> None:
         """Handle an organization that was listed (None), ADDED, MODIFIED or DELETED: its connector is reconciled."""
         is_deleted = event_type == "DELETED"
-        with contained("event", self.on_failure, resource=Key.from_body(body)):
+        with contain_exceptions("event", self.on_failure, resource=Key.from_body(body)):
             connector = (self.resources.remove_organization if is_deleted else self.resources.upsert_organization)(body)
             if connector is not None:
                 self.enqueue_connector(connector)

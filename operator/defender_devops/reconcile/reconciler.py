@@ -22,7 +22,9 @@ from defender_devops.reconcile.cache.connector_cache import ConnectorCache, Conn
 from defender_devops.reconcile.cache.resource_cache import Key, ResourceCache
 from defender_devops.reconcile.cache.unchanged import ReconcileInputs
 from defender_devops.reconcile.facts.assessment import assess
-from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot, Failure
+from defender_devops.reconcile.facts.deletion_mode import needs_no_azure_cleanup
+from defender_devops.reconcile.facts.failure import Failure
+from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot
 from defender_devops.reconcile.observe.gatherer import Gatherer, Observation, ParsedOrganizations
 from defender_devops.reconcile.plan.diff import drop_fulfilled_requests
 from defender_devops.reconcile.plan.plan import plan
@@ -30,7 +32,6 @@ from defender_devops.reconcile.report.invalid_manifest import (
     internal_error_status,
     invalid_connector_status,
     invalid_organization_status,
-    needs_no_azure_cleanup,
 )
 from defender_devops.reconcile.report.organization_resources import (
     report_missing_connector,
@@ -38,7 +39,7 @@ from defender_devops.reconcile.report.organization_resources import (
 )
 from defender_devops.reconcile.report.report import Report, report
 from defender_devops.reconcile.status_writer import StatusWriter
-from defender_devops.supervision import OnFailure, contained
+from defender_devops.supervision import OnFailure, contain_exceptions
 from defender_devops.telemetry.context import bind_resource
 from defender_devops.workqueue.result import Result
 
@@ -223,7 +224,7 @@ class Reconciler:
         """Report InternalError in the status of one organization, whose processing raised an unexpected exception."""
         _log.error("unexpected error", component="organization", organization=key.name, exc_info=error)
         self.on_failure("organization")
-        with contained("organization", self.on_failure), contextlib.suppress(OperatorError):
+        with contain_exceptions("organization", self.on_failure), contextlib.suppress(OperatorError):
             body = self.resources.organization(key)
             if body is not None:
                 await self.status_writer.write_organization(key, internal_error_status(body, error, self.clock()))
@@ -233,7 +234,7 @@ class Reconciler:
         cache = self.connector_caches.get(key)
         if cache is not None:
             cache.last_inputs, cache.is_stale = None, True
-        with contained("status", self.on_failure), contextlib.suppress(OperatorError):
+        with contain_exceptions("status", self.on_failure), contextlib.suppress(OperatorError):
             body = self.resources.connector(key)
             if body is not None:
                 await self.status_writer.write_connector(key, internal_error_status(body, error, self.clock()))

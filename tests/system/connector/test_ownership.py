@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sandbox.cluster.client import condition
-from tests.support.scenarios.scenario import KIND, Scenario, message
+from tests.support.scenarios.scenario import KIND, Scenario, message, wait_for
 
 OWNER, RESOURCE = "defender-devops-owner", "defender-devops-resource"
 ADOPT: dict[str, Any] = {"authorization": {"method": "Adopt", "codeSecretRef": None}}
@@ -59,8 +59,12 @@ def test_a_connector_found_where_a_code_lies_ready_keeps_its_authorization(scena
     assert scenario.writes(since) == ["SecurityConnectors_Update"]
     scenario.new_code()
     scenario.wait_until(lambda body: len(body["status"]["authorization"].get("spentCodeHashes") or []) == 1)
+    # The hash is written before the code is sent, and Ready was True all the time.
+    wait_for(
+        lambda: scenario.writes(since) == ["SecurityConnectors_Update", "DevOpsConfigurations_CreateOrUpdate"],
+        "the code was not sent",
+    )
     scenario.wait("Ready", "True")
-    assert scenario.writes(since) == ["SecurityConnectors_Update", "DevOpsConfigurations_CreateOrUpdate"]
 
 
 def test_always_takes_over_once_and_gives_way_when_it_is_taken_back(scenario: Scenario) -> None:

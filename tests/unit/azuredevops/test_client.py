@@ -11,7 +11,7 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from defender_devops.azuredevops.client import AzureDevOpsClient, Endpoints, list_items, quote_path_segment
+from defender_devops.azuredevops.client import AzureDevOpsClient, Endpoints, azure_devops_list, quote_path_segment
 from defender_devops.azuredevops.errors import ClaimsRequired, raise_azure_devops_error
 from defender_devops.azuredevops.rate_limiter import MAX_DELAY, RateLimiter
 from defender_devops.errors import (
@@ -168,7 +168,7 @@ async def test_a_list_that_repeats_its_continuation_token_is_an_error(reach: Azu
 )
 def test_a_response_without_its_list_is_an_outage(body: object) -> None:
     with pytest.raises(AzureDevOpsUnavailable, match="does not have the requested list"):
-        list_items(body)
+        azure_devops_list(body)
 
 
 async def test_a_gateway_error_is_retried(reach: AzureDevOpsSetup) -> None:

@@ -22,7 +22,6 @@ from defender_devops.api.azure_types import (
 )
 from defender_devops.api.connector import parse_connector
 from defender_devops.api.organization import parse_organization
-from defender_devops.cli.import_.command import _file_content
 from defender_devops.cli.import_.discovery import ExistingConnector
 from defender_devops.cli.import_.manifests import (
     GeneratedManifests,
@@ -30,6 +29,7 @@ from defender_devops.cli.import_.manifests import (
     generate_manifests,
     managing_resource,
 )
+from defender_devops.cli.import_.run import _file_content
 from defender_devops.cluster.kubernetes_yaml import load_yaml
 from defender_devops.reconcile.actions.action import AzureAction
 from defender_devops.reconcile.actions.azure import SetTags

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from defender_devops.cli.exit_codes import CommandFailed
-from defender_devops.cli.import_.command import _file_content
 from defender_devops.cli.import_.manifests import GeneratedManifests
+from defender_devops.cli.import_.run import _file_content
 from defender_devops.cli.output import Format, Line, print_document, print_lines, print_note, print_text
 from tests.support.command_line import RunCommand
 

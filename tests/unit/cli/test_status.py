@@ -12,8 +12,8 @@ from defender_devops.cli.display.lines import status_lines, status_table
 from defender_devops.cli.display.view import Phase, connector_views, orphaned_organizations
 from defender_devops.cli.output import Format
 from defender_devops.cli.status import command
-from defender_devops.cli.status.command import Resources, fit_screen, show_status
 from defender_devops.cli.status.document import status_document
+from defender_devops.cli.status.run import Resources, fit_screen, show_status
 from defender_devops.cli.status.tree import TreeRenderer
 from tests.unit.cli.bodies import NOW, Body, condition, connector, discovery, organization
 

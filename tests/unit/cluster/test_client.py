@@ -8,7 +8,7 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from defender_devops.cluster.client import JSON_PATCH, MERGE_PATCH, KubernetesClient, api_path, with_query
+from defender_devops.cluster.client import JSON_PATCH, MERGE_PATCH, KubernetesClient, api_path, path_with_query
 from defender_devops.cluster.kubeconfig.credentials import CredentialsLoader
 from defender_devops.errors import KubernetesConflict, KubernetesNotFound, KubernetesRefused, KubernetesUnavailable
 from tests.support.fakes.kubernetes_api import FakeKubernetesApi, write_kubeconfig
@@ -23,9 +23,9 @@ CONNECTORS = api_path("defender-devops.io/v1alpha1", "azuredevopsconnectors", "s
         (api_path("v1", "secrets", "security", "a"), "/api/v1/namespaces/security/secrets/a"),
         (api_path("events.k8s.io/v1", "events", "ns"), "/apis/events.k8s.io/v1/namespaces/ns/events"),
         (api_path("v1", "serviceaccounts", "ns", "sa", "token"), "/api/v1/namespaces/ns/serviceaccounts/sa/token"),
-        (with_query("/api/v1/secrets"), "/api/v1/secrets"),
-        (with_query("/api/v1/secrets", a="b c"), "/api/v1/secrets?a=b+c"),
-        (with_query("/api/v1/secrets?x=y", a="b"), "/api/v1/secrets?x=y&a=b"),
+        (path_with_query("/api/v1/secrets"), "/api/v1/secrets"),
+        (path_with_query("/api/v1/secrets", a="b c"), "/api/v1/secrets?a=b+c"),
+        (path_with_query("/api/v1/secrets?x=y", a="b"), "/api/v1/secrets?x=y&a=b"),
     ],
 )
 def test_paths_follow_the_api_conventions(url: str, expected: str) -> None:

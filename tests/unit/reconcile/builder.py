@@ -42,15 +42,22 @@ from defender_devops.api.azure_types import (
     RoleAssignment,
 )
 from defender_devops.api.connector import AzureDevOpsConnector, ConnectorStatus
-from defender_devops.api.names import API_VERSION, CONNECTOR, FINALIZER, LABEL_GENERATED, TAG_OWNER, TAG_RESOURCE
+from defender_devops.api.names import (
+    API_VERSION,
+    CONNECTOR,
+    FINALIZER,
+    LABEL_GENERATED,
+    TAG_OWNER,
+    TAG_RESOURCE,
+    hierarchy_identifier,
+)
 from defender_devops.api.organization import DevOpsOrganization, Prerequisite
 from defender_devops.errors import ErrorCategory
-from defender_devops.reconcile.facts.ownership import hierarchy_identifier
+from defender_devops.reconcile.facts.failure import Failure
 from defender_devops.reconcile.facts.snapshot import (
     AuthorizationCode,
     AzureState,
     ConnectorSnapshot,
-    Failure,
     Owner,
     SignIn,
     Timings,

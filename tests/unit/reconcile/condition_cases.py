@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from defender_devops.api.conditions import Condition, find_condition
 from defender_devops.api.reasons import REASONS, ConditionType
 from defender_devops.reconcile.facts.assessment import assess
-from defender_devops.reconcile.facts.snapshot import Failure
+from defender_devops.reconcile.facts.failure import Failure
 from defender_devops.reconcile.report.report import report
 from tests.unit.reconcile.builder import NOW, snapshot
 

@@ -20,7 +20,7 @@ from defender_devops.api.azure_types import (
     OnboardingState,
     ProvisioningState,
 )
-from defender_devops.azure.resource_graph.view import ConnectorView
+from defender_devops.azure.resource_graph.rows import ConnectorView
 from defender_devops.cli.plan.changes import plan_changes
 from defender_devops.reconcile.actions.action import AzureAction
 from defender_devops.reconcile.facts.assessment import assess

@@ -19,7 +19,8 @@ from defender_devops.reconcile.actions.action import AzureAction
 from defender_devops.reconcile.actions.azure import Authorize
 from defender_devops.reconcile.cache.unchanged import ReconcileInputs
 from defender_devops.reconcile.facts.assessment import assess
-from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot, Failure
+from defender_devops.reconcile.facts.failure import Failure
+from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot
 from defender_devops.reconcile.plan.plan import plan
 from defender_devops.reconcile.plan.security_readers import reader_assignment_name
 from defender_devops.reconcile.report.report import Report, report

@@ -13,7 +13,7 @@ from defender_devops.azure.arm.error_codes import BY_CODE, BY_STATUS, ErrorRule,
 from defender_devops.errors import ErrorCategory, OperatorError
 from defender_devops.reconcile.facts.assessment import assess
 from defender_devops.reconcile.facts.authorization import REFUSALS_BEFORE_SUSPICION
-from defender_devops.reconcile.facts.snapshot import failure_of
+from defender_devops.reconcile.facts.failure import failure_of_error
 from defender_devops.reconcile.report.report import report
 from tests.unit.reconcile.builder import NOW, snapshot
 from tests.unit.reconcile.condition_cases import AUTHORIZED
@@ -29,7 +29,7 @@ ERRORS = [error for error in vars(errors).values() if isinstance(error, type) an
 def authorized(error: OperatorError, refusals: int = 1) -> tuple[str, str, str]:
     """Status and reason of Authorized, and the status of ReauthRequired, for a connector that was authorized."""
     world = snapshot(AUTHORIZED)
-    world = replace(world, cloud=replace(world.cloud, probe_failure=failure_of(error), probe_failures=refusals))
+    world = replace(world, cloud=replace(world.cloud, probe_failure=failure_of_error(error), probe_failures=refusals))
     conditions = report(assess(world), None, NOW).status.conditions
     condition, reauth = (find_condition(conditions, kind) for kind in ("Authorized", "ReauthRequired"))
     assert condition is not None

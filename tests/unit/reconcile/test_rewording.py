@@ -13,7 +13,8 @@ from defender_devops.api.conditions import Condition
 from defender_devops.api.connector import ConnectorStatus
 from defender_devops.api.organization import OrganizationStatus
 from defender_devops.reconcile.facts.assessment import assess
-from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot, Failure
+from defender_devops.reconcile.facts.failure import Failure
+from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot
 from defender_devops.reconcile.plan.plan import plan
 from defender_devops.reconcile.report.report import Report, report
 from tests.unit.reconcile.azure_model import Azure

@@ -24,7 +24,7 @@ from defender_devops.azure.arm.error_mapping import (
     HttpResponse,
     RequestContext,
     arm_error_for_response,
-    retry_after_seconds,
+    arm_retry_after_seconds,
 )
 from defender_devops.azure.arm.rate_limiter import OperationKind, RateLimitKey
 from defender_devops.azure.arm.session import ArmSession
@@ -295,7 +295,7 @@ class ArmClient:
                 ) from None
             finally:
                 self._session.observe(request.operation, status, clock.monotonic() - started)
-        retry_after = retry_after_seconds(response, clock.wall())
+        retry_after = arm_retry_after_seconds(response, clock.wall())
         header = response.headers.get(_REMAINING_HEADERS[kind], "")
         remaining = int(header) if re.fullmatch(r"[0-9]{1,9}", header) else None
         if remaining is not None:

@@ -10,16 +10,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import Final
 
 from defender_devops.azure.arm.error_body import ErrorDetail, parse_error
 from defender_devops.azure.arm.error_codes import RequestContext, rule_for_error_code, rule_for_http_status
 from defender_devops.errors import WILL_RETRY, AzureError, AzureUnavailable, Throttled
+from defender_devops.http_client import RETRY_AFTER_MAX, retry_after_seconds
 
-__all__ = ["HttpResponse", "RequestContext", "arm_error_for_response", "retry_after_seconds"]
+__all__ = ["HttpResponse", "RequestContext", "arm_error_for_response", "arm_retry_after_seconds"]
 
-_RETRY_AFTER_MAX: Final = 3600.0
 _TOO_MANY_REQUESTS: Final = 429
 
 
@@ -38,27 +37,19 @@ class HttpResponse:
     body: bytes = b""
 
 
-def retry_after_seconds(response: HttpResponse, now: float) -> float | None:
+def arm_retry_after_seconds(response: HttpResponse, now: float) -> float | None:
     """Return the seconds that the service demands to wait, at most an hour, or None where it demands nothing.
 
     Args:
         response: any response, also a successful one.
         now: seconds since the epoch, for a Retry-After that is a date.
     """
-    retry_after = response.headers.get("retry-after", "").strip()
-    seconds: float | None = None
-    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", retry_after):
-        seconds = float(retry_after)
-    elif retry_after:
-        try:
-            seconds = parsedate_to_datetime(retry_after).timestamp() - now
-        except (ValueError, TypeError, OverflowError):
-            seconds = None
+    seconds = retry_after_seconds(response.headers.get("retry-after"), now)
     if seconds is None:  # Resource Graph's header, a duration as hh:mm:ss
         quota = response.headers.get("x-ms-user-quota-resets-after", "").strip()
         if match := re.fullmatch(r"([0-9]{1,2}):([0-9]{2}):([0-9]{2})", quota):
-            seconds = int(match[1]) * 3600.0 + int(match[2]) * 60.0 + int(match[3])
-    return None if seconds is None else min(max(seconds, 0.0), _RETRY_AFTER_MAX)
+            seconds = min(int(match[1]) * 3600.0 + int(match[2]) * 60.0 + int(match[3]), RETRY_AFTER_MAX)
+    return seconds
 
 
 def arm_error_for_response(response: HttpResponse, context: RequestContext, now: float) -> AzureError:
@@ -72,7 +63,7 @@ def arm_error_for_response(response: HttpResponse, context: RequestContext, now:
     detail = parse_error(response.body)
     error = _from_html(response, context) if detail.is_html else _from_detail(detail, context, response.status)
     error.status = response.status
-    error.retry_after = retry_after_seconds(response, now)
+    error.retry_after = arm_retry_after_seconds(response, now)
     return error
 
 

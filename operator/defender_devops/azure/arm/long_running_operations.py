@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from defender_devops.azure.arm.client import ArmRequest, ArmResponse
-from defender_devops.azure.arm.error_mapping import HttpResponse, retry_after_seconds
+from defender_devops.azure.arm.error_mapping import HttpResponse, arm_retry_after_seconds
 
 __all__ = ["Operation", "started_operation"]
 
@@ -31,5 +31,5 @@ def started_operation(request: ArmRequest, response: ArmResponse) -> Operation |
     """Return the operation that a write started, or None where it has completed already."""
     if not response.headers.get("azure-asyncoperation"):
         return None
-    retry_after = retry_after_seconds(HttpResponse(response.status, response.headers), now=0.0)
+    retry_after = arm_retry_after_seconds(HttpResponse(response.status, response.headers), now=0.0)
     return Operation(_DEFAULT_POLL_DELAY if retry_after is None else max(retry_after, 1.0), request.operation)

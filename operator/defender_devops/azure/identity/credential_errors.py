@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from defender_devops.azure.arm.error_body import clean_error_text
-from defender_devops.azure.arm.error_mapping import HttpResponse, retry_after_seconds
+from defender_devops.azure.arm.error_mapping import HttpResponse, arm_retry_after_seconds
 from defender_devops.entra_error_codes import ENTRA_ERROR_CODES, EntraFailure, is_oauth_error
 from defender_devops.errors import WILL_RETRY, CredentialsError, CredentialsRejected, CredentialsUnavailable
 
@@ -56,7 +56,7 @@ def credentials_error(error: Exception, context: IdentityContext) -> Credentials
         failure = _entra_error(str(error.message or ""), error.status_code, context)
         if error.response is not None and error.status_code is not None:
             headers = {name.lower(): value for name, value in (getattr(error.response, "headers", None) or {}).items()}
-            failure.retry_after = retry_after_seconds(HttpResponse(error.status_code, headers), time.time())
+            failure.retry_after = arm_retry_after_seconds(HttpResponse(error.status_code, headers), time.time())
         return failure
     return CredentialsUnavailable(
         f"No token for {context.name}: Entra ID cannot be reached ({type(error).__name__}). {WILL_RETRY} If the "

@@ -2,6 +2,6 @@
 
 client   a query and its pages
 queries  the text of every query
-view     the rows of one connector
+rows     the rows of one connector
 poller   the periodic query of one identity; pollers: those of all identities
 """

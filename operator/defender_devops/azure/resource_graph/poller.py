@@ -1,7 +1,7 @@
 """The periodic Resource Graph query of one identity, which reads all of its connectors at once.
 
 A poll costs one query for each thousand connectors and reports only the connectors whose row has changed. Its views are
-hints (`view.ConnectorView`): Resource Graph indexes Azure with a delay, so the row of a connector is ignored for
+hints (`rows.ConnectorView`): Resource Graph indexes Azure with a delay, so the row of a connector is ignored for
 `indexing_lag` seconds after the operator's own write, and a missing row is verified in Azure Resource Manager.
 """
 
@@ -20,7 +20,7 @@ from defender_devops.api.azure_types import ConnectorRef, OnboardingState, RoleA
 from defender_devops.azure.arm.client import ArmClient
 from defender_devops.azure.resource_graph.client import PAGE_SIZE_MAX, SUBSCRIPTIONS_MAX, PageTooLarge, ResourceGraph
 from defender_devops.azure.resource_graph.queries import CONNECTORS, ROLE_ASSIGNMENTS, onboarding_query
-from defender_devops.azure.resource_graph.view import ConnectorView, parse_connector_view, parse_role_assignment_row
+from defender_devops.azure.resource_graph.rows import ConnectorView, parse_connector_row, parse_role_assignment_row
 from defender_devops.clock import Clock
 from defender_devops.errors import OperatorError
 
@@ -267,7 +267,7 @@ class ResourceGraphPoller:
                 pages = ResourceGraph(self.arm).pages(CONNECTORS, subscriptions, page_size=self._page_size)
                 async for page in pages:
                     count += 1
-                    views |= {str(row.get("id") or "").lower(): parse_connector_view(row) for row in page}
+                    views |= {str(row.get("id") or "").lower(): parse_connector_row(row) for row in page}
             except PageTooLarge:
                 if self._page_size <= _PAGE_SIZE_MIN:
                     raise

@@ -13,7 +13,7 @@ from defender_devops.cli.cluster_access import Cluster
 from defender_devops.cli.display.lines import status_lines
 from defender_devops.cli.display.view import connector_views, orphaned_organizations
 from defender_devops.cli.support.redaction import HIDDEN, redact_for_bundle
-from defender_devops.cluster.client import Body, api_path, with_query
+from defender_devops.cluster.client import Body, api_path, path_with_query
 from defender_devops.errors import KubernetesError
 
 __all__ = ["Bundle", "collect_bundle"]
@@ -89,7 +89,7 @@ async def _events(cluster: Cluster, namespace: str | None) -> list[Body]:
 
 async def _operator_deployments(cluster: Cluster) -> list[Body]:
     """Return the operator's Deployments in all namespaces, without values of foreign environment variables."""
-    url = with_query(api_path("apps/v1", "deployments"), **_OPERATOR_LABELS)
+    url = path_with_query(api_path("apps/v1", "deployments"), **_OPERATOR_LABELS)
     deployments = [body async for body in cluster.client.items(url)]
     for deployment in deployments:
         for container in deployment["spec"]["template"]["spec"].get("containers") or []:

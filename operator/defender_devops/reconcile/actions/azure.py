@@ -18,7 +18,8 @@ from defender_devops.api.azure_types import (
 from defender_devops.api.conditions import Condition, set_condition
 from defender_devops.api.reasons import ConditionType, Reason
 from defender_devops.reconcile.actions.action import AzureAction, connector_with_status
-from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot, annotations_request_key
+from defender_devops.reconcile.facts.pending_requests import annotations_request_key, pending_request_value
+from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot
 
 __all__ = [
     "AssignReader",
@@ -30,15 +31,7 @@ __all__ = [
     "SetAnnotations",
     "SetTags",
     "UpdateConfiguration",
-    "request_value",
 ]
-
-
-def request_value(value: object) -> str:
-    """Return the text by which `AzureState.pending_requests` compares requests: equal for equal requests."""
-    if isinstance(value, tuple):
-        return ",".join(sorted(str(item).lower() for item in value))
-    return repr(value)
 
 
 @dataclass(frozen=True)
@@ -136,9 +129,9 @@ class _ConfigurationWrite(AzureAction):
         requests: dict[str, str] = {}
         if self.auto_discovery is not None or self.organizations is not None:
             choice = (f"autoDiscovery={self.auto_discovery}", *(self.organizations or ()))
-            requests["organizations"] = request_value(choice)
+            requests["organizations"] = pending_request_value(choice)
         if self.agentless is not None:
-            requests["agentless"] = request_value(self.agentless)
+            requests["agentless"] = pending_request_value(self.agentless)
         return requests
 
     def _summary(self) -> str:
@@ -206,7 +199,7 @@ class SetAnnotations(AzureAction):
     @property
     def requests(self) -> Mapping[str, str]:
         """The annotations of this organization."""
-        return {annotations_request_key(self.organization): request_value(self.annotations)}
+        return {annotations_request_key(self.organization): pending_request_value(self.annotations)}
 
     def change(self, azure: AzureState) -> AzureState:
         """Set the annotations of the organization, as an operation that has not ended."""

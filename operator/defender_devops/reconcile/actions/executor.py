@@ -42,7 +42,8 @@ from defender_devops.reconcile.actions.kubernetes import (
 )
 from defender_devops.reconcile.cache.resource_cache import Key, ResourceCache
 from defender_devops.reconcile.cache.write_through import WriteThrough
-from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot, Failure, failure_of
+from defender_devops.reconcile.facts.failure import Failure, failure_of_error
+from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot
 from defender_devops.reconcile.observe.azure_access import AzureAccess
 
 __all__ = ["ExecutionContext", "ExecutionResult", "Executor"]
@@ -127,7 +128,7 @@ class Executor:
             except (OperatorError, TimeoutError) as error:
                 message = error.message if isinstance(error, OperatorError) else "Azure did not answer in time."
                 if isinstance(error, OperatorError) and not action.is_best_effort:
-                    failure = failure_of(error)
+                    failure = failure_of_error(error)
                     _log.warning("action failed", action=action.describe(), reason=failure.reason, message=message)
                     break
                 _log.warning("best-effort action skipped", action=action.describe(), message=message)

@@ -9,7 +9,7 @@ from defender_devops.api.azure_types import ConnectorRef
 from defender_devops.azure.resource_graph.poller import Changes, ResourceGraphPoller
 from defender_devops.reconcile.cache.connector_cache import ConnectorCaches
 from defender_devops.reconcile.cache.resource_cache import Key
-from defender_devops.supervision import OnFailure, contained
+from defender_devops.supervision import OnFailure, contain_exceptions
 
 __all__ = ["DriftNotifications"]
 
@@ -57,7 +57,7 @@ class DriftNotifications:
         for connector in changes.vanished | changes.differing:
             for key in self._keys.get(connector, set()):
                 is_contradicted = True
-                with contained("drift notification", self._on_failure, resource=key):
+                with contain_exceptions("drift notification", self._on_failure, resource=key):
                     is_contradicted = connector in changes.vanished or self._contradicts_cache(key)
                 if is_contradicted:
                     self._connector_caches.mark_stale(key)

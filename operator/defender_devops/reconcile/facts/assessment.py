@@ -17,6 +17,7 @@ from defender_devops.reconcile.facts.authorization import (
 )
 from defender_devops.reconcile.facts.deletion_mode import DeletionMode, deletion_mode
 from defender_devops.reconcile.facts.desired_state import DesiredState, desired_state
+from defender_devops.reconcile.facts.failure import Failure
 from defender_devops.reconcile.facts.organization_selection import (
     OrganizationSelection,
     azure_organizations,
@@ -25,7 +26,7 @@ from defender_devops.reconcile.facts.organization_selection import (
     unreachable_organizations,
 )
 from defender_devops.reconcile.facts.ownership import is_owned, ownership_conflict, was_created
-from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot, Failure
+from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot
 
 __all__ = ["Assessment", "assess"]
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum, auto
+from typing import Any
 
-from defender_devops.api.connector import DeletionPolicy
+from defender_devops.api.connector import DeletionPolicy, ManagementPolicy
 from defender_devops.reconcile.facts.ownership import was_created
 from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot
 
-__all__ = ["DeletionMode", "deletion_mode"]
+__all__ = ["DeletionMode", "deletion_mode", "needs_no_azure_cleanup"]
 
 
 class DeletionMode(Enum):
@@ -28,3 +30,16 @@ def deletion_mode(snapshot: ConnectorSnapshot) -> DeletionMode:
         return DeletionMode.RETAIN
     policy = spec.effective_deletion_policy(created=was_created(snapshot))
     return DeletionMode.DELETE if policy is DeletionPolicy.DELETE else DeletionMode.ORPHAN
+
+
+def needs_no_azure_cleanup(body: Mapping[str, Any]) -> bool:
+    """Whether the resource can be deleted without a change in Azure: its spec says so, or it never owned anything."""
+    spec, azure = body.get("spec") or {}, (body.get("status") or {}).get("azure") or {}
+    created, policy = azure.get("created"), spec.get("deletionPolicy")
+    return (
+        spec.get("suspend") is True
+        or spec.get("managementPolicy") == ManagementPolicy.OBSERVE
+        or policy == DeletionPolicy.DETACH
+        or created is None
+        or (created is False and policy != DeletionPolicy.DELETE)
+    )

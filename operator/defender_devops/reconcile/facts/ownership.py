@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 
 from defender_devops.api.azure_types import Connector
 from defender_devops.api.connector import AdoptionPolicy
-from defender_devops.api.names import OWNER_TAGS, TAG_OWNER, TAG_RESOURCE
+from defender_devops.api.names import OWNER_TAGS, TAG_OWNER, TAG_RESOURCE, hierarchy_identifier
 from defender_devops.api.reasons import Reason
 from defender_devops.api.regions import normalized_region
-from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot, Failure, Owner
+from defender_devops.reconcile.facts.failure import Failure
+from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot, Owner
 
 __all__ = [
     "Ownership",
     "OwnershipState",
-    "hierarchy_identifier",
     "is_owned",
     "ownership",
     "ownership_conflict",
@@ -178,11 +177,6 @@ def was_created(snapshot: ConnectorSnapshot) -> bool:
     if connector is not None and connector.hierarchy_identifier:
         return connector.hierarchy_identifier.lower() == hierarchy_identifier(snapshot.connector.metadata.uid)
     return azure is not None and azure.created is True
-
-
-def hierarchy_identifier(uid: str) -> str:
-    """Return the connector's GUID. It is derived from the resource's uid, so a repeated create is idempotent."""
-    return str(uuid.uuid5(uuid.UUID(uid), "hierarchyIdentifier"))
 
 
 def without_owner_tags(existing: Mapping[str, str]) -> dict[str, str]:

@@ -17,19 +17,10 @@ from defender_devops.api.azure_types import (
 )
 from defender_devops.api.connector import AzureDevOpsConnector, ManagementPolicy
 from defender_devops.api.organization import DevOpsOrganization, Prerequisite
-from defender_devops.errors import AzureError, ErrorCategory, OperatorError
+from defender_devops.reconcile.facts.failure import Failure
+from defender_devops.reconcile.facts.pending_requests import annotations_request_key
 
-__all__ = [
-    "AuthorizationCode",
-    "AzureState",
-    "ConnectorSnapshot",
-    "Failure",
-    "Owner",
-    "SignIn",
-    "Timings",
-    "annotations_request_key",
-    "failure_of",
-]
+__all__ = ["AuthorizationCode", "AzureState", "ConnectorSnapshot", "Owner", "SignIn", "Timings"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,44 +43,6 @@ class Owner:
         """Parse a tag. Text that is not `<cluster>/<uid>` becomes an owner that equals no resource of this operator."""
         cluster, _, uid = tag.rpartition("/")
         return cls(cluster, uid)
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A read or an action that failed, as the condition that it ends in.
-
-    Attributes:
-        reason: reason of that condition.
-        message: what happened and how to fix it; contains no secret.
-        terminal: a retry does not help; a person has to act.
-        retry_after: seconds that the service asked to wait.
-        code: Azure's error code, if it sent one.
-        category: what it concerns: Defender's authorization, the operator's own access, or something else.
-    """
-
-    reason: str
-    message: str
-    terminal: bool = False
-    retry_after: float | None = None
-    code: str | None = None
-    category: ErrorCategory = ErrorCategory.UNKNOWN
-
-
-def failure_of(error: OperatorError) -> Failure:
-    """Return the failure that an error stands for."""
-    return Failure(
-        reason=error.reason,
-        message=error.message,
-        terminal=error.terminal,
-        retry_after=error.retry_after,
-        code=error.code if isinstance(error, AzureError) else None,
-        category=error.category,
-    )
-
-
-def annotations_request_key(organization: str) -> str:
-    """Return the key in `AzureState.pending_requests` for the annotations of an organization."""
-    return f"annotations/{organization.lower()}"
 
 
 @dataclass(frozen=True, slots=True)

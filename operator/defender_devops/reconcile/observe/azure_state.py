@@ -15,8 +15,9 @@ from defender_devops.azure.resources.role_assignments import RoleAssignments
 from defender_devops.azure.resources.security_connectors import SecurityConnectors
 from defender_devops.errors import Forbidden, OperatorError
 from defender_devops.reconcile.facts.authorization import token_exchange_failed
+from defender_devops.reconcile.facts.failure import failure_of_error
 from defender_devops.reconcile.facts.organization_selection import unreachable_organizations
-from defender_devops.reconcile.facts.snapshot import AzureState, failure_of
+from defender_devops.reconcile.facts.snapshot import AzureState
 
 __all__ = ["AzureStateReader", "ReadOptions"]
 
@@ -152,7 +153,7 @@ class AzureStateReader:
             available = await self.connectors.available_organizations(ref)
         except OperatorError as error:
             failures = state.probe_failures + 1
-            return replace(state, probe_failure=failure_of(error), probe_failures=failures, probed_at=now)
+            return replace(state, probe_failure=failure_of_error(error), probe_failures=failures, probed_at=now)
         return replace(state, available=available, probe_failure=None, probe_failures=0, probed_at=now)
 
 

@@ -15,7 +15,7 @@ from defender_devops.api.connector import AzureDevOpsConnector, SignInMethod
 from defender_devops.api.organization import DevOpsOrganization, InvalidManifest, parse_organization
 from defender_devops.azure.identity.clients import ArmClients
 from defender_devops.azure.resource_graph.pollers import ResourceGraphPollers
-from defender_devops.azure.resource_graph.view import ConnectorView
+from defender_devops.azure.resource_graph.rows import ConnectorView
 from defender_devops.azure.resources.role_assignments import RoleAssignments
 from defender_devops.azure.resources.security_connectors import SecurityConnectors
 from defender_devops.errors import OperatorError
@@ -25,15 +25,9 @@ from defender_devops.reconcile.cache.resource_cache import Key, ResourceCache
 from defender_devops.reconcile.facts import desired_state
 from defender_devops.reconcile.facts.assessment import assess
 from defender_devops.reconcile.facts.deletion_mode import DeletionMode, deletion_mode
+from defender_devops.reconcile.facts.failure import Failure, failure_of_error
 from defender_devops.reconcile.facts.ownership import is_owned, ownership_conflict
-from defender_devops.reconcile.facts.snapshot import (
-    AzureState,
-    ConnectorSnapshot,
-    Failure,
-    Owner,
-    Timings,
-    failure_of,
-)
+from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot, Owner, Timings
 from defender_devops.reconcile.observe.azure_access import AzureAccess
 from defender_devops.reconcile.observe.azure_state import AzureStateReader, ReadOptions
 from defender_devops.reconcile.observe.conflicting_connectors import find_conflicting_connectors
@@ -238,7 +232,7 @@ class Gatherer:
                     cache.read_at = now
                 return state, azure
         except OperatorError as error:
-            return AzureState(read_failure=failure_of(error)), None
+            return AzureState(read_failure=failure_of_error(error)), None
         except TimeoutError:
             failure = Failure("AzureUnavailable", "Azure did not answer in time.")
             return AzureState(read_failure=failure), None

@@ -19,7 +19,7 @@ from defender_devops.azuredevops.azure_devops_reader import AzureDevOpsReader
 from defender_devops.reconcile.facts.snapshot import SignIn
 from defender_devops.signin.sessions.sign_ins import SignIns
 from defender_devops.signin.sessions.state import SignInState
-from defender_devops.supervision import OnFailure, contained
+from defender_devops.supervision import OnFailure, contain_exceptions
 
 __all__ = ["SignInFindings", "SignInObserver"]
 
@@ -114,7 +114,7 @@ class SignInObserver:
 
     async def _check(self, connector: AzureDevOpsConnector, organization: str) -> tuple[Prerequisite, ...]:
         """Return the prerequisites of one organization; all are Unknown after an unexpected exception."""
-        with contained("prerequisites", self.on_failure, organization=organization):
+        with contain_exceptions("prerequisites", self.on_failure, organization=organization):
             return await self.reader.check(connector, organization)
         message = "An unexpected error occurred in the operator. Its cause is in the operator's log; it is retried."
         return tuple(
@@ -124,7 +124,7 @@ class SignInObserver:
 
     async def _expected_counts(self, connector: AzureDevOpsConnector, organization: str) -> Counts | None:
         """Return the counts of one organization, or None if they cannot be read."""
-        with contained("prerequisites", self.on_failure, organization=organization):
+        with contain_exceptions("prerequisites", self.on_failure, organization=organization):
             return await self.reader.expected_counts(connector, organization)
         return None
 

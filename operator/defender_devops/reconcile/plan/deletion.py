@@ -8,8 +8,8 @@ from defender_devops.reconcile.actions.azure import DeleteConnector, RemoveOwner
 from defender_devops.reconcile.actions.kubernetes import RemoveFinalizer
 from defender_devops.reconcile.facts.assessment import Assessment
 from defender_devops.reconcile.facts.deletion_mode import DeletionMode
+from defender_devops.reconcile.facts.failure import Failure
 from defender_devops.reconcile.facts.ownership import without_owner_tags
-from defender_devops.reconcile.facts.snapshot import Failure
 from defender_devops.reconcile.plan.security_readers import owned_reader_removals
 
 __all__ = ["is_deletion_blocked", "plan_deletion"]

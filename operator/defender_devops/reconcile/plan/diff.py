@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from defender_devops.api.azure_properties import AGENTLESS, ANNOTATIONS, AUTO_DISCOVERY
 from defender_devops.api.azure_types import Configuration, ProvisioningState
+from defender_devops.api.names import hierarchy_identifier
 from defender_devops.reconcile.actions.action import Action, AzureAction
 from defender_devops.reconcile.actions.azure import (
     Authorize,
@@ -18,8 +19,8 @@ from defender_devops.reconcile.actions.azure import (
 )
 from defender_devops.reconcile.actions.kubernetes import RecordCodeHash, RecordManagedTags
 from defender_devops.reconcile.facts.assessment import Assessment, assess
-from defender_devops.reconcile.facts.ownership import hierarchy_identifier
-from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot, annotations_request_key
+from defender_devops.reconcile.facts.pending_requests import annotations_request_key
+from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot
 from defender_devops.reconcile.plan.security_readers import reader_changes
 
 __all__ = ["differences", "drop_fulfilled_requests", "due_changes", "is_accepted_by_azure", "operation_failed"]

@@ -8,11 +8,11 @@ from defender_devops.api.reasons import REASONS, ConditionType, Reason
 from defender_devops.api.regions import region_hint
 from defender_devops.reconcile.facts.assessment import Assessment
 from defender_devops.reconcile.facts.authorization import Authorization, AuthorizationState
-from defender_devops.reconcile.facts.snapshot import Failure
+from defender_devops.reconcile.facts.failure import Failure
 from defender_devops.reconcile.report.condition_result import (
     QUOTED_MAX,
     ConditionResult,
-    not_checked,
+    not_checked_result,
     previous_condition_result,
 )
 
@@ -48,7 +48,7 @@ def authorized_condition(assessment: Assessment, failure: Failure | None = None)
             return _never_authorized(assessment)
         case AuthorizationState.UNKNOWN:
             is_first = find_condition(assessment.connector.status.conditions, ConditionType.AUTHORIZED) is None
-            return not_checked("Defender's authorization has not been checked yet.") if is_first else None
+            return not_checked_result("Defender's authorization has not been checked yet.") if is_first else None
         case _:
             return _problem(assessment, authorization)
 

@@ -12,14 +12,14 @@ from defender_devops.api.regions import region_hint
 from defender_devops.errors import ErrorCategory
 from defender_devops.reconcile.facts.assessment import Assessment
 from defender_devops.reconcile.facts.authorization import AuthorizationState, token_exchange_failed
-from defender_devops.reconcile.facts.snapshot import Failure
+from defender_devops.reconcile.facts.failure import Failure
 from defender_devops.reconcile.plan.diff import differences, is_accepted_by_azure, operation_failed
 from defender_devops.reconcile.report.authorization_conditions import how_to_authorize
 from defender_devops.reconcile.report.condition_result import (
     OPERATOR_FAILURE_REASONS,
     QUOTED_MAX,
     ConditionResult,
-    not_checked,
+    not_checked_result,
     result_of_failure,
 )
 from defender_devops.text import NAMES_SHOWN, list_names
@@ -118,12 +118,12 @@ def organizations_available_condition(assessment: Assessment) -> ConditionResult
     """Return whether every desired organization exists and is not held by another connector; None if unknown."""
     azure = assessment.azure
     if assessment.lacks_configuration:
-        return not_checked("Organizations are listed as soon as Defender is authorized.")
+        return not_checked_result("Organizations are listed as soon as Defender is authorized.")
     if azure.available is None or not assessment.is_settled:
         return None
     if not azure.available and assessment.authorization.state is not AuthorizationState.WORKING:
         # An empty answer says nothing about the account's organizations while no authorization works.
-        return not_checked("Organizations can be listed once Defender's authorization works.")
+        return not_checked_result("Organizations can be listed once Defender's authorization works.")
     return _availability(assessment)
 
 

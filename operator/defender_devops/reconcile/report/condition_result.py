@@ -18,7 +18,7 @@ from defender_devops.api.conditions import (
     truncate_message,
 )
 from defender_devops.api.reasons import Reason
-from defender_devops.reconcile.facts.snapshot import Failure
+from defender_devops.reconcile.facts.failure import Failure
 
 __all__ = [
     "OPERATOR_FAILURE_REASONS",
@@ -26,7 +26,7 @@ __all__ = [
     "ConditionResult",
     "apply_condition_results",
     "mark_result",
-    "not_checked",
+    "not_checked_result",
     "previous_condition_result",
     "result_of_failure",
 ]
@@ -66,7 +66,7 @@ def result_of_failure(failure: Failure) -> ConditionResult:
     return ConditionResult("False", failure.reason, failure.message, needs_user_action=failure.terminal)
 
 
-def not_checked(message: str = "Not evaluated yet.") -> ConditionResult:
+def not_checked_result(message: str = "Not evaluated yet.") -> ConditionResult:
     """Return the result while a precondition is missing."""
     return ConditionResult("Unknown", Reason.NOT_CHECKED, message)
 

@@ -8,7 +8,7 @@ from defender_devops.api.conditions import MESSAGE_MAX_BYTES, Conditions, trunca
 from defender_devops.api.reasons import REASONS, ConditionType, Reason
 from defender_devops.reconcile.facts.assessment import Assessment
 from defender_devops.reconcile.facts.deletion_mode import DeletionMode
-from defender_devops.reconcile.facts.snapshot import Failure
+from defender_devops.reconcile.facts.failure import Failure
 from defender_devops.reconcile.plan.deletion import is_deletion_blocked
 from defender_devops.reconcile.report.condition_result import (
     OPERATOR_FAILURE_REASONS,

@@ -14,7 +14,7 @@ from defender_devops.api.azure_types import Counts
 from defender_devops.api.connector import DiscoveryStatus, OrganizationCounts, Progress
 from defender_devops.api.reasons import Reason
 from defender_devops.reconcile.facts.assessment import Assessment
-from defender_devops.reconcile.report.condition_result import ConditionResult, not_checked
+from defender_devops.reconcile.report.condition_result import ConditionResult, not_checked_result
 from defender_devops.text import list_names
 
 __all__ = ["Discovery", "discovered_condition", "discovery_lags", "discovery_progress"]
@@ -181,10 +181,10 @@ def discovered_condition(assessment: Assessment, progress: Discovery | None) -> 
     """Return whether Defender has reported all projects and repositories; None if unknown now."""
     if progress is None:
         is_early = assessment.lacks_configuration
-        return not_checked("Discovery starts as soon as Defender is authorized.") if is_early else None
+        return not_checked_result("Discovery starts as soon as Defender is authorized.") if is_early else None
     status = progress.status
     if status.projects is None or status.repositories is None:
-        return not_checked("No organization is onboarded yet.")
+        return not_checked_result("No organization is onboarded yet.")
     counts = f"{_progress_text(status.projects)} projects and {_progress_text(status.repositories)} repositories"
     if progress.is_complete:
         return ConditionResult("True", Reason.DISCOVERED, f"Defender for Cloud has reported {counts}.")

@@ -10,16 +10,12 @@ from datetime import datetime
 from typing import Any
 
 from defender_devops.api.conditions import conditions_of_body
-from defender_devops.api.connector import ConnectorStatus, DeletionPolicy, InvalidManifest, ManagementPolicy
+from defender_devops.api.connector import ConnectorStatus, InvalidManifest
 from defender_devops.api.reasons import ConditionType, Reason
+from defender_devops.reconcile.facts.deletion_mode import needs_no_azure_cleanup
 from defender_devops.reconcile.report.condition_result import ConditionResult, apply_condition_results, mark_result
 
-__all__ = [
-    "internal_error_status",
-    "invalid_connector_status",
-    "invalid_organization_status",
-    "needs_no_azure_cleanup",
-]
+__all__ = ["internal_error_status", "invalid_connector_status", "invalid_organization_status"]
 
 
 def invalid_connector_status(body: Mapping[str, Any], error: InvalidManifest, now: datetime) -> dict[str, Any]:
@@ -67,16 +63,3 @@ def _with_ready(
     conditions = mark_result(conditions, result, generation, now)
     status = ConnectorStatus(observed_generation=generation, conditions=conditions).dump()
     return {**(body.get("status") or {}), **{field: status[field] for field in ("observedGeneration", "conditions")}}
-
-
-def needs_no_azure_cleanup(body: Mapping[str, Any]) -> bool:
-    """Whether the resource can be deleted without a change in Azure: its spec says so, or it never owned anything."""
-    spec, azure = body.get("spec") or {}, (body.get("status") or {}).get("azure") or {}
-    created, policy = azure.get("created"), spec.get("deletionPolicy")
-    return (
-        spec.get("suspend") is True
-        or spec.get("managementPolicy") == ManagementPolicy.OBSERVE
-        or policy == DeletionPolicy.DETACH
-        or created is None
-        or (created is False and policy != DeletionPolicy.DELETE)
-    )

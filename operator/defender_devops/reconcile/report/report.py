@@ -11,7 +11,7 @@ from defender_devops.api.names import FINALIZER
 from defender_devops.api.organization import DevOpsOrganization, OrganizationStatus
 from defender_devops.api.reasons import ConditionType, Reason
 from defender_devops.reconcile.facts.assessment import Assessment
-from defender_devops.reconcile.facts.snapshot import Failure
+from defender_devops.reconcile.facts.failure import Failure
 from defender_devops.reconcile.report import azure_conditions
 from defender_devops.reconcile.report.authorization_conditions import (
     authorized_condition,
@@ -24,7 +24,7 @@ from defender_devops.reconcile.report.condition_result import (
     ConditionResult,
     apply_condition_results,
     mark_result,
-    not_checked,
+    not_checked_result,
     previous_condition_result,
     result_of_failure,
 )
@@ -186,7 +186,8 @@ def _conditions(
     previous = {kind: previous_condition_result(conditions, kind) for kind in results}
     # Every condition but SignedIn is present from the first report on.
     results = {
-        kind: not_checked() if result is None and previous[kind] is None else result for kind, result in results.items()
+        kind: not_checked_result() if result is None and previous[kind] is None else result
+        for kind, result in results.items()
     }
     if uses_sign_in:
         results[ConditionType.SIGNED_IN] = sign_in
@@ -227,6 +228,6 @@ def _ready(
 def _needing_action(result: ConditionResult | None) -> ConditionResult:
     """Return a result that needs a person's action if it is False, except before the first authorization."""
     if result is None:
-        return not_checked()
+        return not_checked_result()
     needs_user = result.status == "False" and result.reason != Reason.AWAITING_AUTHORIZATION
     return replace(result, needs_user_action=needs_user or result.needs_user_action)

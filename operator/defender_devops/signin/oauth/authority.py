@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -12,7 +13,7 @@ import httpx
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
 from defender_devops.entra_error_codes import aadsts_numbers, is_oauth_error
-from defender_devops.http_client import NETWORK_ERRORS
+from defender_devops.http_client import NETWORK_ERRORS, retry_after_seconds
 from defender_devops.signin.oauth.errors import SignInError, TokenServiceUnavailable, classify_oauth_error
 
 __all__ = ["SCOPE", "Authority", "DeviceCode", "TokenResponse"]
@@ -162,12 +163,8 @@ def _error(response: httpx.Response, *, redeeming_code: bool) -> SignInError:
         error if is_oauth_error(error) else None,
         numbers or aadsts_numbers(str(body.get("error_description", ""))),
         redeeming_code=redeeming_code,
-        retry_after=_retry_after_seconds(response.headers.get("Retry-After")),
+        retry_after=retry_after_seconds(response.headers.get("Retry-After"), time.time()),
     )
-
-
-def _retry_after_seconds(header: str | None) -> float | None:
-    return float(header) if header is not None and header.isascii() and header.isdecimal() else None
 
 
 def _parse(model: type[_Model], body: dict[str, Any]) -> _Model:

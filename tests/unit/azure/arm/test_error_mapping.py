@@ -11,7 +11,7 @@ from defender_devops.azure.arm.error_mapping import (
     HttpResponse,
     RequestContext,
     arm_error_for_response,
-    retry_after_seconds,
+    arm_retry_after_seconds,
 )
 from defender_devops.errors import (
     AzureError,
@@ -399,7 +399,7 @@ def test_no_token_or_signature_reaches_a_message() -> None:
     ],
 )
 def test_retry_after_is_read_from_all_its_headers(headers: dict[str, str], seconds: float | None) -> None:
-    assert retry_after_seconds(HttpResponse(429, headers), NOW) == seconds
+    assert arm_retry_after_seconds(HttpResponse(429, headers), NOW) == seconds
     assert error_of(429, headers=headers).retry_after == seconds
 
 

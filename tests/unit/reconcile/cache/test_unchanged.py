@@ -11,7 +11,8 @@ import pytest
 from defender_devops.api.azure_types import Counts, DiscoveredCounts, ProvisioningState
 from defender_devops.api.organization import Prerequisite
 from defender_devops.reconcile.cache.unchanged import ReconcileInputs
-from defender_devops.reconcile.facts.snapshot import AuthorizationCode, AzureState, ConnectorSnapshot, Failure, SignIn
+from defender_devops.reconcile.facts.failure import Failure
+from defender_devops.reconcile.facts.snapshot import AuthorizationCode, AzureState, ConnectorSnapshot, SignIn
 from tests.unit.reconcile.builder import NOW, cloud_of, snapshot
 
 WORLD = snapshot("azure: {organizations: {contoso: Onboarded}}", "resources: {contoso: {}}")

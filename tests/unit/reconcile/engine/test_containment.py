@@ -32,7 +32,7 @@ from defender_devops.reconcile.observe import gatherer
 from defender_devops.reconcile.report import organizations
 from defender_devops.reconcile.status_writer import StatusWriter
 from defender_devops.settings import Settings
-from defender_devops.supervision import contained, run_supervised
+from defender_devops.supervision import contain_exceptions, run_supervised
 from tests.unit.azure.fakes import azure_with, page
 from tests.unit.reconcile.engine.world import KEY, OTHER, UIDS, AzureModel, World
 
@@ -254,5 +254,5 @@ async def test_nothing_goes_on_once_leadership_is_lost() -> None:
 
     with pytest.raises(LeadershipLost):
         await run_supervised("events", run, lambda _: None)
-    with pytest.raises(LeadershipLost), contained("event", lambda _: None):
+    with pytest.raises(LeadershipLost), contain_exceptions("event", lambda _: None):
         raise LeadershipLost("Another replica leads.")

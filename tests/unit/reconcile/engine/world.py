@@ -18,7 +18,7 @@ import httpx
 from defender_devops.api.azure_types import ConnectorRef
 from defender_devops.api.connector import AzureDevOpsConnector
 from defender_devops.api.names import FINALIZER, TAG_OWNER, TAG_RESOURCE
-from defender_devops.app.assembly import timings_from_settings
+from defender_devops.app.timings import timings_from_settings
 from defender_devops.backoff import Backoff
 from defender_devops.clock import Clock
 from defender_devops.errors import OperatorError

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from defender_devops.api.azure_types import AutoDiscovery
+from defender_devops.api.names import hierarchy_identifier
 from defender_devops.reconcile.actions.azure import Authorize, CreateConnector
 from defender_devops.reconcile.actions.kubernetes import RecordCodeHash, RecordManagedTags
 from defender_devops.reconcile.facts.assessment import assess
-from defender_devops.reconcile.facts.ownership import hierarchy_identifier
 from defender_devops.reconcile.plan.plan import plan
 from tests.unit.reconcile.builder import CONNECTOR_ID, NEW_CODE, NOW, SPENT_CODE, UID, snapshot
 from tests.unit.reconcile.cases import (

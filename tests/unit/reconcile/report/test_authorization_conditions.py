@@ -8,7 +8,7 @@ import pytest
 
 from defender_devops.api.conditions import find_condition, is_true
 from defender_devops.reconcile.facts.assessment import assess
-from defender_devops.reconcile.facts.snapshot import Failure
+from defender_devops.reconcile.facts.failure import Failure
 from defender_devops.reconcile.report.report import report
 from tests.unit.reconcile.builder import NOW, SPENT_CODE, snapshot, with_status
 from tests.unit.reconcile.cases import ABSENT, CODE, FRESH, NO_CONFIGURATION, OBSERVE

@@ -10,7 +10,7 @@ import pytest
 from defender_devops.api.conditions import Condition, find_condition, is_true
 from defender_devops.api.reasons import Reason
 from defender_devops.reconcile.facts.assessment import assess
-from defender_devops.reconcile.facts.snapshot import Failure
+from defender_devops.reconcile.facts.failure import Failure
 from defender_devops.reconcile.report.report import report
 from tests.unit.reconcile.builder import NOW, snapshot
 from tests.unit.reconcile.cases import OBSERVE

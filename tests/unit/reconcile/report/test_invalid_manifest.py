@@ -11,11 +11,8 @@ import pytest
 from defender_devops.api.conditions import conditions_of_body
 from defender_devops.api.connector import ConnectorStatus, InvalidManifest
 from defender_devops.reconcile.cache.resource_cache import Key, ResourceCache
-from defender_devops.reconcile.report.invalid_manifest import (
-    invalid_connector_status,
-    invalid_organization_status,
-    needs_no_azure_cleanup,
-)
+from defender_devops.reconcile.facts.deletion_mode import needs_no_azure_cleanup
+from defender_devops.reconcile.report.invalid_manifest import invalid_connector_status, invalid_organization_status
 from tests.unit.reconcile.builder import NOW, SPENT_CODE
 from tests.unit.reconcile.observe.test_probing import GATHERER
 

@@ -10,7 +10,8 @@ from defender_devops.api.connector import AzureStatus
 from defender_devops.reconcile.actions.action import Action
 from defender_devops.reconcile.actions.kubernetes import RecordCodeHash
 from defender_devops.reconcile.facts.assessment import assess
-from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot, Failure
+from defender_devops.reconcile.facts.failure import Failure
+from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot
 from defender_devops.reconcile.plan.plan import plan
 from defender_devops.reconcile.report.report import report
 from tests.unit.reconcile.builder import CONNECTOR_ID, NEW_CODE, NOW, SPENT_CODE, snapshot, with_status

@@ -9,7 +9,7 @@ import pytest
 
 from defender_devops.api.conditions import find_condition, is_true
 from defender_devops.reconcile.facts.assessment import assess
-from defender_devops.reconcile.facts.snapshot import Failure
+from defender_devops.reconcile.facts.failure import Failure
 from defender_devops.reconcile.plan.plan import plan
 from defender_devops.reconcile.report.report import report
 from tests.unit.reconcile.builder import NOW, SPENT_CODE, cloud_of, snapshot, with_status

@@ -19,7 +19,7 @@ from yarl import URL
 
 from defender_devops.api.connector import AzureDevOpsConnector, parse_connector
 from defender_devops.api.organization import Prerequisite, PrerequisiteCheck
-from defender_devops.app.organization_selection import SelectedOrganizations
+from defender_devops.app.sign_in_organizations import SelectedOrganizations
 from defender_devops.errors import OperatorError
 from defender_devops.reconcile.cache.resource_cache import ResourceCache
 from defender_devops.settings import Settings

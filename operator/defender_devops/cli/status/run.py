@@ -15,7 +15,7 @@ from rich.live import Live
 from rich.segment import Segment, Segments
 from rich.text import Text
 
-from defender_devops.cli.cluster_access import Cluster, connectors_path, open_cluster, organizations_path
+from defender_devops.cli.cluster_access import Cluster, open_cluster
 from defender_devops.cli.cluster_target import ClusterTarget
 from defender_devops.cli.display.formatting import ASCII_MARKS, MARKS, table_text
 from defender_devops.cli.display.lines import status_lines, status_table
@@ -25,6 +25,8 @@ from defender_devops.cli.output import Format, console, print_document, print_no
 from defender_devops.cli.status.document import status_document
 from defender_devops.cli.status.tree import FOLDED_FROM, TreeRenderer
 from defender_devops.cluster.client import Body
+from defender_devops.cluster.connectors import connectors_path
+from defender_devops.cluster.organizations import organizations_path
 from defender_devops.cluster.watch import watch_objects
 
 __all__ = ["Resources", "StatusOptions", "fit_screen", "run_status", "show_status"]

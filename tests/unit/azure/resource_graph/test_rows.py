@@ -19,7 +19,7 @@ from defender_devops.api.azure_types import (
     ProvisioningState,
     RoleAssignment,
 )
-from defender_devops.azure.resource_graph.view import ConnectorView, parse_connector_view, parse_role_assignment_row
+from defender_devops.azure.resource_graph.rows import ConnectorView, parse_connector_row, parse_role_assignment_row
 from tests.unit.azure.fakes import REF
 
 
@@ -54,7 +54,7 @@ ONBOARDED = {"onboardingState": "Onboarded", "provisioningState": "Succeeded"}
 
 
 def test_a_row_is_parsed_into_a_view_of_the_connector_and_its_children() -> None:
-    view = parse_connector_view(
+    view = parse_connector_row(
         row(
             child("", CONFIGURATION, name="default"),
             child("fabrikam", {"onboardingState": "OnboardedByOtherConnector"}, name="Fabrikam"),
@@ -70,31 +70,31 @@ def test_a_row_is_parsed_into_a_view_of_the_connector_and_its_children() -> None
 
 @pytest.mark.parametrize("children", [None, [], "x", [None], [{}]])
 def test_without_child_rows_the_children_are_unknown(children: object) -> None:
-    view = parse_connector_view(row() | {"children": children})
+    view = parse_connector_row(row() | {"children": children})
     assert view.configuration is None
     assert view.organizations == ()
     assert view.inventory.by_organization == {}
 
 
 def test_a_missing_row_never_means_zero() -> None:
-    view = parse_connector_view(row(child("contoso", ONBOARDED, projects=0, repositories=0)))
+    view = parse_connector_row(row(child("contoso", ONBOARDED, projects=0, repositories=0)))
     assert "contoso" not in view.inventory.by_organization
 
 
 def test_repositories_count_even_if_their_organization_has_no_row() -> None:
-    view = parse_connector_view(row(child("contoso", None, projects=2, repositories=5)))
+    view = parse_connector_row(row(child("contoso", None, projects=2, repositories=5)))
     assert view.organizations == ()
     assert view.inventory.by_organization == {"contoso": Counts(2, 5)}
 
 
 def test_the_time_of_a_discovery_alone_changes_no_view() -> None:
     later = CONFIGURATION | {"provisioningStatusUpdateTimeUtc": "2024-02-24T08:31:19Z"}
-    assert parse_connector_view(row(child("", CONFIGURATION))) == parse_connector_view(row(child("", later)))
+    assert parse_connector_row(row(child("", CONFIGURATION))) == parse_connector_row(row(child("", later)))
 
 
 def test_the_order_of_rows_changes_no_view() -> None:
     children = [child("", CONFIGURATION), child("a", ONBOARDED, 1, 1), child("b", ONBOARDED, 2, 2)]
-    assert parse_connector_view(row(*children)) == parse_connector_view(row(*reversed(children)))
+    assert parse_connector_row(row(*children)) == parse_connector_row(row(*reversed(children)))
 
 
 @given(
@@ -111,7 +111,7 @@ def test_the_order_of_rows_changes_no_view() -> None:
     )
 )
 def test_any_row_can_be_parsed(strange: dict[str, Any]) -> None:
-    assert isinstance(parse_connector_view(strange), ConnectorView)
+    assert isinstance(parse_connector_row(strange), ConnectorView)
 
 
 def test_a_role_assignment_belongs_to_the_connector_of_its_scope() -> None:

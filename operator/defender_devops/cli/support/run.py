@@ -16,10 +16,10 @@ from defender_devops.cli.output import print_note, print_text
 from defender_devops.cli.support.collect import Bundle, collect_bundle
 from defender_devops.cluster.kubernetes_yaml import dump_yaml
 
-__all__ = ["write_bundle"]
+__all__ = ["run_support"]
 
 
-async def write_bundle(target: ClusterTarget, *, all_namespaces: bool, file: Path | None) -> ExitCode:
+async def run_support(target: ClusterTarget, *, all_namespaces: bool, file: Path | None) -> ExitCode:
     """Write a bundle and print the names of its parts.
 
     Args:

@@ -22,7 +22,7 @@ from defender_devops.azure.resources.serialization import (
     parse_role_assignment,
 )
 
-__all__ = ["ConnectorView", "parse_connector_view", "parse_role_assignment_row"]
+__all__ = ["ConnectorView", "parse_connector_row", "parse_role_assignment_row"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ def _names(assignments: Iterable[RoleAssignment]) -> set[str]:
     return {assignment.name.lower() for assignment in assignments}
 
 
-def parse_connector_view(row: Mapping[str, Any]) -> ConnectorView:
+def parse_connector_row(row: Mapping[str, Any]) -> ConnectorView:
     """Parse one row of the query `CONNECTORS`."""
     value = row.get("children")
     children = [child for child in value if isinstance(child, dict)] if isinstance(value, list) else []
