@@ -195,7 +195,7 @@ def crd_difference(folder: Path) -> str:
     return "".join(diffs)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def generate_crds(arguments: Sequence[str] | None = None) -> int:
     """Write the files, or compare them; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m defender_devops.api.crds", description="Make the CRDs.")
     parser.add_argument("folder", type=Path, help="where they are, such as deploy/crds")
@@ -212,4 +212,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(generate_crds())

@@ -78,7 +78,7 @@ class AzureDevOpsReader:
         async def request() -> tuple[Prerequisite, ...]:
             anonymous = self._client(None, None)
             try:
-                tenant = await prerequisites.tenant_matches(anonymous, organization, connector.spec.azure.tenant_id)
+                tenant = await prerequisites.check_tenant(anonymous, organization, connector.spec.azure.tenant_id)
             except OperatorError as error:
                 tenant = _unknown(PrerequisiteCheck.TENANT_MATCHES, error)
             try:
@@ -181,8 +181,8 @@ async def _signed_in_checks(
     _, _, oauth, extension = _SIGNED_IN_CHECKS
     return (
         *await _account_checks(client, connector, organization),
-        await _run(oauth, prerequisites.third_party_oauth_enabled(client, organization)),
-        await _run(extension, prerequisites.container_mapping_extension(client, organization)),
+        await _run(oauth, prerequisites.check_third_party_oauth(client, organization)),
+        await _run(extension, prerequisites.check_container_mapping_extension(client, organization)),
     )
 
 
@@ -204,9 +204,9 @@ async def _account_checks(
     administrator, level = _ACCOUNT_CHECKS
     return (
         await _run(
-            administrator, prerequisites.project_collection_administrator(client, organization, account, member)
+            administrator, prerequisites.check_project_collection_administrator(client, organization, account, member)
         ),
-        await _run(level, prerequisites.access_level(client, organization, account, member)),
+        await _run(level, prerequisites.check_access_level(client, organization, account, member)),
     )
 
 

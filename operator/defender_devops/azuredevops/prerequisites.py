@@ -16,11 +16,11 @@ from defender_devops.azuredevops.organizations import NO_TENANT, organization_te
 from defender_devops.errors import AzureDevOpsNotFound
 
 __all__ = [
-    "access_level",
-    "container_mapping_extension",
-    "project_collection_administrator",
-    "tenant_matches",
-    "third_party_oauth_enabled",
+    "check_access_level",
+    "check_container_mapping_extension",
+    "check_project_collection_administrator",
+    "check_tenant",
+    "check_third_party_oauth",
     "unknown_prerequisite",
 ]
 
@@ -34,7 +34,7 @@ _BROKEN_FLAGS: Final = frozenset({"disabled", "error", "needsreauthorization", "
 _MESSAGE_MAX: Final = 1024
 
 
-async def tenant_matches(client: AzureDevOpsClient, organization: str, tenant_id: str) -> Prerequisite:
+async def check_tenant(client: AzureDevOpsClient, organization: str, tenant_id: str) -> Prerequisite:
     """Whether the organization is connected to the tenant of the subscription.
 
     Raises:
@@ -53,7 +53,7 @@ async def tenant_matches(client: AzureDevOpsClient, organization: str, tenant_id
     )
 
 
-async def project_collection_administrator(
+async def check_project_collection_administrator(
     client: AzureDevOpsClient, organization: str, account: Account, member: Member | None
 ) -> Prerequisite:
     """Whether the authorizing account is a Project Collection Administrator.
@@ -77,7 +77,7 @@ async def project_collection_administrator(
     )
 
 
-async def access_level(
+async def check_access_level(
     client: AzureDevOpsClient, organization: str, account: Account, member: Member | None
 ) -> Prerequisite:
     """Whether the authorizing account has an active access level of Basic or higher.
@@ -118,7 +118,7 @@ async def access_level(
     return unknown_prerequisite(check, Reason.CHECK_UNAVAILABLE, message)
 
 
-async def third_party_oauth_enabled(client: AzureDevOpsClient, organization: str) -> Prerequisite:
+async def check_third_party_oauth(client: AzureDevOpsClient, organization: str) -> Prerequisite:
     """Whether third-party applications have access through OAuth. Undocumented, and the value is inverted.
 
     Raises:
@@ -146,7 +146,7 @@ async def third_party_oauth_enabled(client: AzureDevOpsClient, organization: str
     )
 
 
-async def container_mapping_extension(client: AzureDevOpsClient, organization: str) -> Prerequisite:
+async def check_container_mapping_extension(client: AzureDevOpsClient, organization: str) -> Prerequisite:
     """Whether the extension that maps containers to code is installed and works.
 
     Raises:

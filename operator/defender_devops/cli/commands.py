@@ -92,8 +92,8 @@ def global_options(
     logging.disable(logging.NOTSET if debug else logging.CRITICAL)
 
 
-@app.command(short_help="Show the status of connectors and organizations.")
-def status(
+@app.command("status", short_help="Show the status of connectors and organizations.")
+def status_command(
     name: OptionalConnector = None,
     *,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Keep showing changes until interrupted.")] = False,
@@ -114,8 +114,8 @@ def status(
     return _run(run_status(StatusOptions(target, name, all_namespaces, output, watch)))
 
 
-@app.command(short_help="Show what a manifest would change in Azure.")
-def plan(
+@app.command("plan", short_help="Show what a manifest would change in Azure.")
+def plan_command(
     name: OptionalConnector = None,
     *,
     files: Files = None,
@@ -138,8 +138,8 @@ def plan(
     return _run(run_plan(PlanOptions(inputs, delete, output, exit_code)))
 
 
-@app.command(short_help="Check the prerequisites of a connector.")
-def check(
+@app.command("check", short_help="Check the prerequisites of a connector.")
+def check_command(
     name: OptionalConnector = None,
     *,
     files: Files = None,
@@ -162,7 +162,7 @@ def check(
 
 
 @app.command("import", short_help="Write manifests for connectors that exist in Azure.")
-def import_(
+def import_command(
     subscription: Annotated[str, typer.Option("--subscription", "-s", metavar="ID", help="Subscription to search.")],
     *,
     resource_group: Annotated[
@@ -206,8 +206,8 @@ def import_(
     return _run(run_import(options))
 
 
-@app.command(short_help="Open the sign-in page of a connector.")
-def authorize(
+@app.command("authorize", short_help="Open the sign-in page of a connector.")
+def authorize_command(
     name: Connector,
     *,
     only_print: Annotated[bool, typer.Option("--print", help="Only print the address.")] = False,
@@ -221,8 +221,8 @@ def authorize(
     return _run(open_sign_in_page(ClusterTarget(kubeconfig, context, namespace), name, only_print=only_print))
 
 
-@app.command(short_help="Request a reconcile of connectors.")
-def reconcile(
+@app.command("reconcile", short_help="Request a reconcile of connectors.")
+def reconcile_command(
     names: Connectors,
     *,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the reconcile and show the status.")] = False,
@@ -238,8 +238,8 @@ def reconcile(
     return _run(request_reconcile(target, names, wait_seconds=timeout if wait else None))
 
 
-@app.command(short_help="Stop reading and changing connectors in Azure.")
-def suspend(
+@app.command("suspend", short_help="Stop reading and changing connectors in Azure.")
+def suspend_command(
     names: Connectors,
     *,
     namespace: Namespace = None,
@@ -252,8 +252,8 @@ def suspend(
     return _run(set_suspended(ClusterTarget(kubeconfig, context, namespace), names, is_suspended=True))
 
 
-@app.command(short_help="Resume suspended connectors.")
-def resume(
+@app.command("resume", short_help="Resume suspended connectors.")
+def resume_command(
     names: Connectors,
     *,
     namespace: Namespace = None,
@@ -266,8 +266,8 @@ def resume(
     return _run(set_suspended(ClusterTarget(kubeconfig, context, namespace), names, is_suspended=False))
 
 
-@app.command(short_help="Write a support bundle.")
-def support(
+@app.command("support", short_help="Write a support bundle.")
+def support_command(
     *,
     file: Annotated[
         Path | None, typer.Option("--to", metavar="FILE", help="File to write; by default named after the time.")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from defender_devops.api.crds import crd_difference, crd_files, custom_resource_definitions, main
+from defender_devops.api.crds import crd_difference, crd_files, custom_resource_definitions, generate_crds
 
 DEPLOYED = Path(__file__).parents[3] / "deploy" / "crds"
 
@@ -25,8 +25,8 @@ def test_the_files_are_small_enough_for_every_way_of_applying_them() -> None:
 
 def test_written_files_pass_the_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "new" / "crds"
-    assert main([str(folder)]) == 0
-    assert main(["--check", str(folder)]) == 0
+    assert generate_crds([str(folder)]) == 0
+    assert generate_crds(["--check", str(folder)]) == 0
     assert capsys.readouterr().out == ""
 
 
@@ -34,12 +34,12 @@ def test_written_files_pass_the_check(tmp_path: Path, capsys: pytest.CaptureFixt
 def test_a_file_that_differs_fails_the_check_with_a_diff(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], missing: bool
 ) -> None:
-    main([str(tmp_path)])
+    generate_crds([str(tmp_path)])
     file = tmp_path / "devopsorganizations.yaml"
     if missing:
         file.unlink()
     else:
         file.write_text(file.read_text().replace("adoorg", "other"))
-    assert main(["--check", str(tmp_path)]) == 1
+    assert generate_crds(["--check", str(tmp_path)]) == 1
     assert "+    - adoorg" in capsys.readouterr().out
     assert file.exists() is not missing

@@ -41,7 +41,7 @@ async def test_the_tenant_is_read_from_headers_of_any_response(
     reach: AzureDevOpsSetup, headers: dict[str, str], status: str, reason: str | None, answered: int
 ) -> None:
     reach.service.responses["/contoso/_apis/connectionData"] = web.Response(status=answered, headers=headers)
-    prerequisite = await prerequisites.tenant_matches(reach.client, "contoso", TENANT)
+    prerequisite = await prerequisites.check_tenant(reach.client, "contoso", TENANT)
     assert (prerequisite.status, prerequisite.reason) == (status, reason)
     assert "Authorization" not in reach.service.requests[0].headers
     if status == "False":
@@ -50,10 +50,10 @@ async def test_the_tenant_is_read_from_headers_of_any_response(
 
 async def test_a_missing_organization_or_header_is_an_error_and_not_false(reach: AzureDevOpsSetup) -> None:
     with pytest.raises(AzureDevOpsNotFound):
-        await prerequisites.tenant_matches(reach.client, "nowhere", TENANT)
+        await prerequisites.check_tenant(reach.client, "nowhere", TENANT)
     reach.service.responses["/quiet/_apis/connectionData"] = web.Response(status=401)
     with pytest.raises(AzureDevOpsUnavailable):
-        await prerequisites.tenant_matches(reach.client, "quiet", TENANT)
+        await prerequisites.check_tenant(reach.client, "quiet", TENANT)
 
 
 def identities(reach: AzureDevOpsSetup, person: list[Any], group: Any = None) -> None:  # noqa: ANN401 - any answer
@@ -78,7 +78,7 @@ def graph(reach: AzureDevOpsSetup, *edges: tuple[str, str], group: str = "vssgp.
 
 async def administrator(reach: AzureDevOpsSetup) -> Any:  # noqa: ANN401
     member = await find_member(reach.client, "contoso", ACCOUNT)
-    return await prerequisites.project_collection_administrator(reach.client, "contoso", ACCOUNT, member)
+    return await prerequisites.check_project_collection_administrator(reach.client, "contoso", ACCOUNT, member)
 
 
 PERSON = {"id": "id-1", "subjectDescriptor": "aad.subject", "isActive": True}
@@ -185,7 +185,7 @@ LEVELS = [
 @pytest.mark.parametrize(("level", "status"), LEVELS)
 async def test_access_levels(reach: AzureDevOpsSetup, level: dict[str, str], status: str) -> None:
     reach.service.responses["/contoso/_apis/userentitlements/id-1"] = {"accessLevel": level}
-    prerequisite = await prerequisites.access_level(reach.client, "contoso", ACCOUNT, MEMBER)
+    prerequisite = await prerequisites.check_access_level(reach.client, "contoso", ACCOUNT, MEMBER)
     assert prerequisite.status == status
     if status == "False":
         assert "/contoso/_settings/users" in str(prerequisite.message)
@@ -195,7 +195,7 @@ async def test_access_levels(reach: AzureDevOpsSetup, level: dict[str, str], sta
 async def test_an_account_without_an_entitlement_has_no_access_level(
     reach: AzureDevOpsSetup, member: Member | None
 ) -> None:
-    prerequisite = await prerequisites.access_level(reach.client, "contoso", ACCOUNT, member)
+    prerequisite = await prerequisites.check_access_level(reach.client, "contoso", ACCOUNT, member)
     assert (prerequisite.status, prerequisite.reason) == ("False", "InsufficientAccessLevel")
 
 
@@ -217,7 +217,7 @@ POLICY = "/contoso/_apis/OrganizationPolicy/Policies/Policy.DisallowOAuthAuthent
 )
 async def test_the_oauth_policy_is_inverted(reach: AzureDevOpsSetup, body: Any, status: str) -> None:  # noqa: ANN401
     reach.service.responses[POLICY] = body
-    prerequisite = await prerequisites.third_party_oauth_enabled(reach.client, "contoso")
+    prerequisite = await prerequisites.check_third_party_oauth(reach.client, "contoso")
     assert prerequisite.status == status
     assert reach.service.requests[0].query["api-version"] == "5.0-preview.1"
 
@@ -226,14 +226,14 @@ async def test_the_oauth_policy_is_inverted(reach: AzureDevOpsSetup, body: Any, 
 async def test_a_failed_undocumented_request_is_never_false(reach: AzureDevOpsSetup, answer: web.Response) -> None:
     reach.service.responses[POLICY] = answer
     with pytest.raises(AzureDevOpsError):
-        await prerequisites.third_party_oauth_enabled(reach.client, "contoso")
+        await prerequisites.check_third_party_oauth(reach.client, "contoso")
 
 
 @pytest.mark.parametrize("body", [{}, {"value": None}, {"value": [None]}, {"value": [7]}, [None], 7, None])
 async def test_a_defective_list_of_extensions_is_never_false(reach: AzureDevOpsSetup, body: Any) -> None:  # noqa: ANN401
     reach.service.responses["/contoso/_apis/extensionmanagement/installedextensions"] = web.json_response(body)
     with pytest.raises(AzureDevOpsUnavailable):
-        await prerequisites.container_mapping_extension(reach.client, "contoso")
+        await prerequisites.check_container_mapping_extension(reach.client, "contoso")
 
 
 EXTENSION = {"publisherId": "ms-securitydevops", "extensionId": "ms-dfd-code-to-cloud"}
@@ -254,7 +254,7 @@ EXTENSION = {"publisherId": "ms-securitydevops", "extensionId": "ms-dfd-code-to-
 )
 async def test_the_extension(reach: AzureDevOpsSetup, installed: list[Any], status: str, reason: str | None) -> None:
     reach.service.responses["/contoso/_apis/extensionmanagement/installedextensions"] = {"value": installed}
-    prerequisite = await prerequisites.container_mapping_extension(reach.client, "contoso")
+    prerequisite = await prerequisites.check_container_mapping_extension(reach.client, "contoso")
     assert (prerequisite.status, prerequisite.reason) == (status, reason)
 
 

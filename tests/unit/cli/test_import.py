@@ -27,7 +27,7 @@ from defender_devops.cli.import_.manifests import (
     GeneratedManifests,
     ManifestOptions,
     generate_manifests,
-    managing_resource,
+    managing_resource_of_import,
 )
 from defender_devops.cli.import_.run import _file_content
 from defender_devops.cluster.kubernetes_yaml import load_yaml
@@ -194,9 +194,10 @@ def test_more_organizations_than_the_limit_become_all_with_exclusions() -> None:
 def test_the_owner_of_a_connector_is_read_from_its_tags() -> None:
     marked = {"defender-devops-owner": "c/u", "defender-devops-resource": "security/contoso"}
     assert (
-        managing_resource(replace(existing(), connector=Connector(REF.id, "westeurope", marked))) == "security/contoso"
+        managing_resource_of_import(replace(existing(), connector=Connector(REF.id, "westeurope", marked)))
+        == "security/contoso"
     )
-    assert managing_resource(existing()) is None
+    assert managing_resource_of_import(existing()) is None
 
 
 _names = st.lists(

@@ -6,7 +6,7 @@ from typing import Final
 
 from defender_devops.api.azure_types import ConnectorRef, RoleAssignment
 from defender_devops.azure.arm.client import ArmClient, ArmRequest, arm_connector_path, arm_path
-from defender_devops.azure.resources.serialization import parse_role_assignment, require_properties
+from defender_devops.azure.resources.serialization import parse_role_assignment, require_azure_properties
 from defender_devops.errors import AzureError, AzureNotFound
 
 __all__ = ["SECURITY_READER", "RoleAssignments", "security_reader_role_id"]
@@ -44,7 +44,7 @@ class RoleAssignments:
         return tuple(
             parse_role_assignment(str(body.get("name", "")), body["properties"])
             for body in bodies
-            if str(require_properties(body, "scope")["scope"]).rstrip("/").lower() == ref.key
+            if str(require_azure_properties(body, "scope")["scope"]).rstrip("/").lower() == ref.key
         )
 
     async def create(

@@ -23,12 +23,12 @@ from defender_devops.api.azure_types import (
 from defender_devops.azure.arm.client import ArmClient, ArmRequest, RetryPolicy, arm_connector_path, arm_path
 from defender_devops.azure.arm.long_running_operations import Operation, started_operation
 from defender_devops.azure.resources.serialization import (
-    agentless_body,
-    annotations_body,
     parse_azure_connector,
     parse_azure_organization,
     parse_configuration,
-    require_properties,
+    require_azure_properties,
+    serialize_agentless,
+    serialize_annotations,
 )
 from defender_devops.errors import AzureNotFound
 
@@ -109,7 +109,7 @@ class SecurityConnectors:
             response = await self._arm.send(_devops_request(ref, "read DevOps configuration", "GET"))
         except AzureNotFound:
             return None
-        return parse_configuration(require_properties(response.content, "provisioningState"))
+        return parse_configuration(require_azure_properties(response.content, "provisioningState"))
 
     async def create_configuration(
         self,
@@ -164,7 +164,7 @@ class SecurityConnectors:
         except AzureNotFound:
             return ()
         return tuple(
-            parse_azure_organization(_name(body), require_properties(body, "onboardingState")) for body in bodies
+            parse_azure_organization(_name(body), require_azure_properties(body, "onboardingState")) for body in bodies
         )
 
     async def available_organizations(self, ref: ConnectorRef) -> tuple[AzureOrganization, ...]:
@@ -182,7 +182,7 @@ class SecurityConnectors:
         )
         response = await self._arm.send(request)
         return tuple(
-            parse_azure_organization(_name(body), require_properties(body, "onboardingState"))
+            parse_azure_organization(_name(body), require_azure_properties(body, "onboardingState"))
             for body in response.values
         )
 
@@ -192,7 +192,7 @@ class SecurityConnectors:
         Raises:
             AzureNotFound: there is no such organization.
         """
-        body = {"properties": {"actionableRemediation": annotations_body(annotations)}}
+        body = {"properties": {"actionableRemediation": serialize_annotations(annotations)}}
         path = ("azureDevOpsOrgs", organization)
         return await self._start(_devops_request(ref, "set pull request annotations", "PATCH", body, path=path))
 
@@ -207,7 +207,7 @@ class SecurityConnectors:
         try:
             projects = await self._arm.values(_devops_request(ref, "list projects", "GET", path=path))
             for project in projects:
-                require_properties(project)
+                require_azure_properties(project)
                 request = _devops_request(ref, "list repositories", "GET", path=(*path, _name(project), "repos"))
                 async for page in self._arm.pages(request):
                     repositories += len(page.values)
@@ -270,12 +270,12 @@ def _configuration_body(
     if inventory is not None:
         properties["topLevelInventoryList"] = list(inventory)
     if agentless is not None:
-        properties["agentlessConfiguration"] = agentless_body(agentless)
+        properties["agentlessConfiguration"] = serialize_agentless(agentless)
     return properties
 
 
 def _connector(body: Mapping[str, Any]) -> Connector:
-    require_properties(body)
+    require_azure_properties(body)
     return parse_azure_connector(body)
 
 

@@ -28,19 +28,19 @@ from defender_devops.azure.arm.error_body import clean_error_text
 from defender_devops.errors import WILL_RETRY, AzureUnavailable
 
 __all__ = [
-    "agentless_body",
-    "annotations_body",
     "parse_azure_connector",
     "parse_azure_organization",
     "parse_configuration",
     "parse_role_assignment",
-    "require_properties",
+    "require_azure_properties",
+    "serialize_agentless",
+    "serialize_annotations",
 ]
 
 E = TypeVar("E", bound=StrEnum)
 
 
-def require_properties(body: Mapping[str, Any], *required: str) -> Mapping[str, Any]:
+def require_azure_properties(body: Mapping[str, Any], *required: str) -> Mapping[str, Any]:
     """Return the `properties` of a resource.
 
     A resource without them is a defective response of a gateway or the service: a write must not be based on it.
@@ -107,7 +107,7 @@ def _agentless(body: Mapping[str, Any]) -> AgentlessConfiguration:
     )
 
 
-def agentless_body(agentless: AgentlessConfiguration) -> dict[str, Any]:
+def serialize_agentless(agentless: AgentlessConfiguration) -> dict[str, Any]:
     """Return `agentlessConfiguration` for a PUT or PATCH; without scanners the service uses its default ones."""
     body = {
         "agentlessEnabled": _ENABLED if agentless.enabled else _DISABLED,
@@ -145,7 +145,7 @@ def _annotations(body: Mapping[str, Any]) -> Annotations:
     return Annotations(enabled=True, minimum_severity=next(severities, "") or None)
 
 
-def annotations_body(annotations: Annotations) -> dict[str, Any]:
+def serialize_annotations(annotations: Annotations) -> dict[str, Any]:
     """Return `actionableRemediation` for a PATCH."""
     if not annotations.enabled:
         return {"state": _DISABLED}

@@ -22,7 +22,7 @@ from defender_devops.api.names import (
 from defender_devops.api.schema.fields import ORGANIZATIONS_MAX
 from defender_devops.cli.import_.discovery import ExistingConnector
 
-__all__ = ["GeneratedManifests", "ManifestOptions", "generate_manifests", "managing_resource"]
+__all__ = ["GeneratedManifests", "ManifestOptions", "generate_manifests", "managing_resource_of_import"]
 
 _ANNOTATIONS_OFF: Final = Annotations(enabled=False)
 
@@ -118,7 +118,7 @@ def generate_manifests(
     return GeneratedManifests(name, (connector, *differing), tuple(notes))
 
 
-def managing_resource(existing: ExistingConnector) -> str | None:
+def managing_resource_of_import(existing: ExistingConnector) -> str | None:
     """Return the resource that manages the connector according to its tags."""
     tags = existing.connector.tags
     return tags.get(TAG_RESOURCE, "a resource of unknown name") if tags.get(TAG_OWNER) else None

@@ -17,7 +17,7 @@ from defender_devops.cli.import_.manifests import (
     GeneratedManifests,
     ManifestOptions,
     generate_manifests,
-    managing_resource,
+    managing_resource_of_import,
 )
 from defender_devops.cli.local_clients import open_local_clients
 from defender_devops.cli.output import Format, print_document, print_note
@@ -94,7 +94,7 @@ def _generate(
     """Yield manifests, and print a note for each connector that is skipped."""
     used_names: set[str] = set()
     for existing in connectors:
-        owner = managing_resource(existing)
+        owner = managing_resource_of_import(existing)
         if owner is not None and not include_managed:
             print_note(f"{existing.ref.name} is skipped: {owner} already manages it (include it with --managed).")
             continue

@@ -18,11 +18,11 @@ from defender_devops.api.azure_types import (
     ProvisioningState,
 )
 from defender_devops.azure.resources.serialization import (
-    agentless_body,
-    annotations_body,
     parse_azure_connector,
     parse_azure_organization,
     parse_configuration,
+    serialize_agentless,
+    serialize_annotations,
 )
 
 
@@ -148,7 +148,7 @@ def test_an_organization_with_missing_properties_is_parsed(
     )
 )
 def test_agentless_scanning_is_parsed_back_equal(agentless: AgentlessConfiguration) -> None:
-    assert parse_configuration({"agentlessConfiguration": agentless_body(agentless)}).agentless == agentless
+    assert parse_configuration({"agentlessConfiguration": serialize_agentless(agentless)}).agentless == agentless
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_agentless_scanning_is_parsed_back_equal(agentless: AgentlessConfigurati
     [Annotations(False), Annotations(True, "High"), Annotations(True, "Medium"), Annotations(True, "Low")],
 )
 def test_annotations_are_parsed_back_equal(annotations: Annotations) -> None:
-    properties = {"actionableRemediation": annotations_body(annotations)}
+    properties = {"actionableRemediation": serialize_annotations(annotations)}
     assert parse_azure_organization("contoso", properties).annotations == annotations
 
 
