@@ -9,6 +9,7 @@ import hashlib
 import uuid
 from collections.abc import Container
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 GROUP: Final = "defender-devops.io"
@@ -122,6 +123,7 @@ def default_token_secret_name(connector: str) -> str:
     return f"{connector}-azure-devops-token"
 
 
+@lru_cache(maxsize=4096)
 def hierarchy_identifier(uid: str) -> str:
     """Return the connector's GUID. It is derived from the resource's uid, so a repeated create is idempotent."""
     return str(uuid.uuid5(uuid.UUID(uid), "hierarchyIdentifier"))

@@ -10,7 +10,7 @@ from defender_devops.api.azure_types import AzureOrganization, OnboardingState
 from defender_devops.api.connector import AzureDevOpsConnector
 from defender_devops.api.organization import DevOpsOrganization, InvalidManifest, parse_organization
 from defender_devops.reconcile.cache.resource_cache import Key, ResourceCache
-from defender_devops.reconcile.facts.assessment import assess
+from defender_devops.reconcile.facts.assessment import Assessment
 from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot, Owner
 
 __all__ = ["SelectedOrganizations"]
@@ -41,7 +41,7 @@ class SelectedOrganizations:
             cloud=AzureState(available=available),
             organizations=tuple(self._organizations(connector)),
         )
-        selected = assess(snapshot).selection.desired
+        selected = Assessment(snapshot).selection.desired
         return [name for _, name in sorted(selected.items())]
 
     def _organizations(self, connector: AzureDevOpsConnector) -> Iterable[DevOpsOrganization]:

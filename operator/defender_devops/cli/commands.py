@@ -232,7 +232,7 @@ def reconcile_command(
     kubeconfig: Kubeconfig = None,
 ) -> int:
     """Request a reconcile of connectors now. The operator reads everything again from Azure."""
-    from defender_devops.cli.control import reconcile as request_reconcile
+    from defender_devops.cli.control import request_reconcile
 
     target = ClusterTarget(kubeconfig, context, namespace)
     return _run(request_reconcile(target, names, wait_seconds=timeout if wait else None))

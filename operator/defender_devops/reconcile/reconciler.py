@@ -21,7 +21,7 @@ from defender_devops.reconcile.actions.executor import ExecutionContext, Executi
 from defender_devops.reconcile.cache.connector_cache import ConnectorCache, ConnectorCaches
 from defender_devops.reconcile.cache.resource_cache import Key, ResourceCache
 from defender_devops.reconcile.cache.unchanged import ReconcileInputs
-from defender_devops.reconcile.facts.assessment import assess
+from defender_devops.reconcile.facts.assessment import Assessment
 from defender_devops.reconcile.facts.deletion_mode import needs_no_azure_cleanup
 from defender_devops.reconcile.facts.failure import Failure
 from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot
@@ -111,12 +111,13 @@ class Reconciler:
             return self._skip(cache, cache.last_inputs, observation.snapshot)
         cache.last_inputs = None
 
-        connector_plan = plan(assess(observation.snapshot), self.clock())
+        connector_plan = plan(Assessment(observation.snapshot), self.clock())
         if connector_plan.writes_to_azure and not observation.snapshot.cloud.fresh:
             # The plan rests on cached state: read all of it again, with the newest organizations, and plan once more.
             observation = await self._observe(key, connector, self.gatherer.organizations(key), cache, fresh=True)
-            connector_plan = plan(assess(observation.snapshot), self.clock())
-        _log.debug("planned", actions=[action.describe() for action in connector_plan.actions])
+            connector_plan = plan(Assessment(observation.snapshot), self.clock())
+        if connector_plan.actions:
+            _log.debug("planned", actions=[action.describe() for action in connector_plan.actions])
 
         context = ExecutionContext(
             key, observation.azure, observation.code, lambda snapshot: self._persist_code_hash(key, snapshot)
@@ -183,7 +184,7 @@ class Reconciler:
             )
             pending = replace(configuration, provisioning_state=ProvisioningState.PENDING, status_message="")
             snapshot = replace(snapshot, cloud=replace(snapshot.cloud, configuration=pending))
-        status_report = report(assess(_with_live_conditions(snapshot, live)), None, self.clock())
+        status_report = report(Assessment(_with_live_conditions(snapshot, live)), None, self.clock())
         version = live["metadata"]["resourceVersion"]
         await self.status_writer.write_connector(key, status_report.status.dump(), version=version)
 
@@ -201,7 +202,9 @@ class Reconciler:
     async def _report(self, key: Key, execution: ExecutionResult) -> Report:
         """Write all statuses, the connector's last: whoever waits for it then finds its organizations up to date."""
         live = self.resources.connector(key)
-        status_report = report(assess(_with_live_conditions(execution.snapshot, live)), execution.failure, self.clock())
+        status_report = report(
+            Assessment(_with_live_conditions(execution.snapshot, live)), execution.failure, self.clock()
+        )
         errors = list(status_report.errors)
         for organization, status in status_report.organizations:
             try:

@@ -33,7 +33,7 @@ from defender_devops.cli.import_.run import _file_content
 from defender_devops.cluster.kubernetes_yaml import load_yaml
 from defender_devops.reconcile.actions.action import AzureAction
 from defender_devops.reconcile.actions.azure import SetTags
-from defender_devops.reconcile.facts.assessment import assess
+from defender_devops.reconcile.facts.assessment import Assessment
 from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot, Owner
 from defender_devops.reconcile.plan.diff import differences
 from tests.support.kubectl import read_with_kubectl
@@ -247,7 +247,7 @@ def test_adopting_imported_manifests_changes_only_the_owner_tags(world: Existing
         cloud=AzureState(world.connector, world.configuration, world.organizations, world.available, fresh=True),
         organizations=tuple(parse_organization(manifest) for manifest in organizations),
     )
-    steps = [step for step in differences(assess(snapshot)) if isinstance(step, AzureAction)]
+    steps = [step for step in differences(Assessment(snapshot)) if isinstance(step, AzureAction)]
     assert [type(step) for step in steps] == [SetTags]
     assert steps[0].tags["team"] == "blue"  # type: ignore[attr-defined]
 

@@ -11,7 +11,7 @@ from defender_devops.cli.display.formatting import ASCII_MARKS, MARKS, discovery
 from defender_devops.cli.display.lines import status_lines, status_table
 from defender_devops.cli.display.view import Phase, connector_views, orphaned_organizations
 from defender_devops.cli.output import Format
-from defender_devops.cli.status import command
+from defender_devops.cli.status import run
 from defender_devops.cli.status.document import status_document
 from defender_devops.cli.status.run import Resources, fit_screen, show_status
 from defender_devops.cli.status.tree import TreeRenderer
@@ -315,7 +315,7 @@ def test_values_from_outside_cannot_control_the_terminal(
     ]
     resources = Resources(bodies, [organization(HOSTILE, prerequisites=unmet), organization("b", to=HOSTILE)])
     screen = Console(width=80, force_terminal=is_terminal, no_color=True, color_system=None, markup=False)
-    monkeypatch.setattr(command, "console", lambda: screen)
+    monkeypatch.setattr(run, "console", lambda: screen)
     show_status(resources, None, form)
     output = _without_codes(capsys.readouterr().out)
     assert "Hostile" in output

@@ -20,7 +20,7 @@ from defender_devops.api.azure_types import (
 from defender_devops.api.organization import DevOpsOrganization, OrganizationStatus
 from defender_devops.reconcile.actions.action import Action
 from defender_devops.reconcile.actions.azure import Authorize, UpdateConfiguration
-from defender_devops.reconcile.facts.assessment import assess
+from defender_devops.reconcile.facts.assessment import Assessment
 from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot
 from defender_devops.reconcile.plan.diff import drop_fulfilled_requests
 from defender_devops.reconcile.plan.plan import plan
@@ -55,14 +55,14 @@ class Azure:
 
     def reconcile(self) -> tuple[Action, ...]:
         """Plan, act, report, and let Azure end its operations. Gives the steps."""
-        steps = plan(assess(self.world), self.now).actions
+        steps = plan(Assessment(self.world), self.now).actions
         choice: Authorize | UpdateConfiguration | None = None
         for step in steps:
             self.world = step.effect(self.world, self.now)
             if isinstance(step, Authorize | UpdateConfiguration):
                 choice = step
         self.log += steps
-        self.write(report(assess(self.world), None, self.now))
+        self.write(report(Assessment(self.world), None, self.now))
         self.settle(choice)
         self.now += STEP
         return steps

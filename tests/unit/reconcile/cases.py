@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from defender_devops.reconcile.facts.assessment import assess
+from defender_devops.reconcile.facts.assessment import Assessment
 from defender_devops.reconcile.plan.plan import plan
 from tests.unit.reconcile.builder import NOW, snapshot
 
@@ -40,7 +40,7 @@ class Case:
 
 def planned(*world: str) -> list[str]:
     """What is planned for a world, in words."""
-    return [step.describe() for step in plan(assess(snapshot(*world)), NOW).actions]
+    return [step.describe() for step in plan(Assessment(snapshot(*world)), NOW).actions]
 
 
 def change(choice: str) -> str:

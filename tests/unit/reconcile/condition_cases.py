@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from defender_devops.api.conditions import Condition, find_condition
 from defender_devops.api.reasons import REASONS, ConditionType
-from defender_devops.reconcile.facts.assessment import assess
+from defender_devops.reconcile.facts.assessment import Assessment
 from defender_devops.reconcile.facts.failure import Failure
 from defender_devops.reconcile.report.report import report
 from tests.unit.reconcile.builder import NOW, snapshot
@@ -70,7 +70,7 @@ class ConditionCase:
 
 def reported_condition(kind: str, *world: str, failure: Failure | None = None) -> Condition | None:
     """What is reported of a world."""
-    return find_condition(report(assess(snapshot(*world)), failure, NOW).status.conditions, kind)
+    return find_condition(report(Assessment(snapshot(*world)), failure, NOW).status.conditions, kind)
 
 
 def assert_condition(case: ConditionCase) -> None:
@@ -88,7 +88,7 @@ def assert_condition(case: ConditionCase) -> None:
 
 def assert_reasons_are_documented(case: ConditionCase) -> None:
     """Assert that every reported reason is listed for its condition type."""
-    result = report(assess(snapshot(*case.world)), case.failure, NOW)
+    result = report(Assessment(snapshot(*case.world)), case.failure, NOW)
     for conditions in (result.status.conditions, *(status.conditions for _, status in result.organizations)):
         for condition in conditions:
             assert condition.reason in REASONS[ConditionType(condition.type)], condition

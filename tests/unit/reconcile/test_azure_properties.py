@@ -23,7 +23,7 @@ from defender_devops.api.azure_types import (
 from defender_devops.azure.resource_graph.rows import ConnectorView
 from defender_devops.cli.plan.changes import plan_changes
 from defender_devops.reconcile.actions.action import AzureAction
-from defender_devops.reconcile.facts.assessment import assess
+from defender_devops.reconcile.facts.assessment import Assessment
 from defender_devops.reconcile.facts.snapshot import AzureState
 from defender_devops.reconcile.plan.diff import differences
 from tests.unit.reconcile.builder import snapshot
@@ -83,7 +83,7 @@ def test_every_field_is_compared_or_listed_with_the_reason_why_not(kind: type[An
 
 
 def test_the_world_has_no_difference() -> None:
-    assert differences(assess(WORLD)) == ()
+    assert differences(Assessment(WORLD)) == ()
     assert WORLD.cloud.connector is not None
     view = ConnectorView(WORLD.cloud.connector, WORLD.cloud.configuration, WORLD.cloud.organizations)
     assert view.contradictions(WORLD.cloud.connector, WORLD.cloud.configuration, WORLD.cloud.organizations) == ()
@@ -106,7 +106,7 @@ def test_the_planner_and_the_command_know_every_managed_field(kind: type[Any], i
     world = replace(WORLD, cloud=drift)
     if item is azure_properties.ONBOARDING:  # with auto-discovery, Defender onboards the organization by itself
         world = replace(world, connector=snapshot(spec).connector)
-    steps = [step for step in differences(assess(world)) if isinstance(step, AzureAction)]
+    steps = [step for step in differences(Assessment(world)) if isinstance(step, AzureAction)]
     assert steps, f"plan/diff.py does not correct {item.name}"
     fields = [change.field for step in steps for change in plan_changes(step, drift)]
     assert [field for field in fields if field.partition(".")[0] == item.name], f"{item.name} is missing in {fields}"

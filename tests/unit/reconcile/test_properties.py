@@ -18,7 +18,7 @@ from defender_devops.errors import ErrorCategory
 from defender_devops.reconcile.actions.action import AzureAction
 from defender_devops.reconcile.actions.azure import Authorize
 from defender_devops.reconcile.cache.unchanged import ReconcileInputs
-from defender_devops.reconcile.facts.assessment import assess
+from defender_devops.reconcile.facts.assessment import Assessment
 from defender_devops.reconcile.facts.failure import Failure
 from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot
 from defender_devops.reconcile.plan.plan import plan
@@ -109,8 +109,8 @@ def test_the_outcome_is_the_same_after_any_failure(azure: Azure, edit: UserEdit,
     expected, calm = outcome(azure), azure.cloud
     for trouble in troubles:
         azure.world = replace(azure.world, cloud=trouble(calm), failures=5)
-        assert not [step for step in plan(assess(azure.world), azure.now).actions if isinstance(step, Authorize)]
-        azure.write(report(assess(azure.world), None, azure.now))
+        assert not [step for step in plan(Assessment(azure.world), azure.now).actions if isinstance(step, Authorize)]
+        azure.write(report(Assessment(azure.world), None, azure.now))
     azure.world = replace(azure.world, cloud=calm, failures=0)
     azure.converge()
     assert outcome(azure) == expected
@@ -169,11 +169,11 @@ DRIFTS = (
 def test_an_executed_step_is_not_planned_again_and_adds_no_step(azure: Azure, edit: UserEdit) -> None:
     edit.apply(azure)
     for _ in range(3):
-        steps = plan(assess(azure.world), azure.now).actions
+        steps = plan(Assessment(azure.world), azure.now).actions
         world = azure.world
         for fulfilled, step in enumerate(steps, start=1):
             world = step.effect(world, azure.now)
-            assert {step.describe() for step in plan(assess(world), azure.now).actions} <= {
+            assert {step.describe() for step in plan(Assessment(world), azure.now).actions} <= {
                 step.describe() for step in steps[fulfilled:]
             }
         azure.reconcile()
@@ -259,11 +259,11 @@ def test_a_code_whose_hash_is_in_status_is_never_planned(azure: Azure, edit: Use
     previous = {"codeHash": edit.code} if last else {"codeHash": "f" * 64, "spentCodeHashes": [edit.code]}
     status = type(azure.world.connector.status).model_validate({"authorization": previous})
     azure.world = replace(azure.world, connector=azure.world.connector.model_copy(update={"status": status}))
-    assert not [step for step in plan(assess(azure.world), azure.now).actions if isinstance(step, Authorize)]
+    assert not [step for step in plan(Assessment(azure.world), azure.now).actions if isinstance(step, Authorize)]
 
 
 def writes(world: ConnectorSnapshot) -> list[str]:
-    return [step.describe() for step in plan(assess(world), NOW).actions if isinstance(step, AzureAction)]
+    return [step.describe() for step in plan(Assessment(world), NOW).actions if isinstance(step, AzureAction)]
 
 
 @quick
@@ -304,17 +304,17 @@ def test_an_unchanged_state_writes_no_status(azure: Azure, edit: UserEdit, round
     edit.apply(azure)
     for _ in range(rounds):
         azure.reconcile()
-    first = report(assess(azure.world), None, azure.now)
+    first = report(Assessment(azure.world), None, azure.now)
     azure.write(first)
-    assert statuses(report(assess(azure.world), None, azure.now)) == statuses(first)
+    assert statuses(report(Assessment(azure.world), None, azure.now)) == statuses(first)
     later = azure.now + timedelta(minutes=minutes)
     if first.reevaluate_at is None or later < first.reevaluate_at:
-        assert statuses(report(assess(azure.world), None, later)) == statuses(first)
+        assert statuses(report(Assessment(azure.world), None, later)) == statuses(first)
         if (
             ReconcileInputs.of(azure.world, first.reevaluate_at) is not None
-            and not plan(assess(azure.world), azure.now).actions
+            and not plan(Assessment(azure.world), azure.now).actions
         ):
-            assert not plan(assess(azure.world), later).actions
+            assert not plan(Assessment(azure.world), later).actions
 
 
 @quick
@@ -323,7 +323,7 @@ def test_ready_reconciling_and_stalled_are_consistent(azure: Azure, edit: UserEd
     edit.apply(azure)
     for _ in range(rounds):
         azure.reconcile()
-    result = report(assess(azure.world), None, azure.now)
+    result = report(Assessment(azure.world), None, azure.now)
     for conditions in (result.status.conditions, *(resource.conditions for _, resource in result.organizations)):
         flags = [is_true(conditions, kind) for kind in ("Ready", "Reconciling", "Stalled")]
         assert flags.count(True) == 1

@@ -11,7 +11,7 @@ from defender_devops.api.conditions import find_condition
 from defender_devops.azure.arm.error_body import ErrorDetail
 from defender_devops.azure.arm.error_codes import BY_CODE, BY_STATUS, ErrorRule, RequestContext
 from defender_devops.errors import ErrorCategory, OperatorError
-from defender_devops.reconcile.facts.assessment import assess
+from defender_devops.reconcile.facts.assessment import Assessment
 from defender_devops.reconcile.facts.authorization import REFUSALS_BEFORE_SUSPICION
 from defender_devops.reconcile.facts.failure import failure_of_error
 from defender_devops.reconcile.report.report import report
@@ -30,7 +30,7 @@ def authorized(error: OperatorError, refusals: int = 1) -> tuple[str, str, str]:
     """Status and reason of Authorized, and the status of ReauthRequired, for a connector that was authorized."""
     world = snapshot(AUTHORIZED)
     world = replace(world, cloud=replace(world.cloud, probe_failure=failure_of_error(error), probe_failures=refusals))
-    conditions = report(assess(world), None, NOW).status.conditions
+    conditions = report(Assessment(world), None, NOW).status.conditions
     condition, reauth = (find_condition(conditions, kind) for kind in ("Authorized", "ReauthRequired"))
     assert condition is not None
     assert reauth is not None

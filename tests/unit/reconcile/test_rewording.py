@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from defender_devops.api.conditions import Condition
 from defender_devops.api.connector import ConnectorStatus
 from defender_devops.api.organization import OrganizationStatus
-from defender_devops.reconcile.facts.assessment import assess
+from defender_devops.reconcile.facts.assessment import Assessment
 from defender_devops.reconcile.facts.failure import Failure
 from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot
 from defender_devops.reconcile.plan.plan import plan
@@ -34,7 +34,7 @@ from tests.unit.reconcile.report import (
     test_ready,
 )
 from tests.unit.reconcile.report import (
-    test_organizations as test_organization_statuses,
+    test_organization_resources as test_organization_statuses,
 )
 from tests.unit.reconcile.strategies import USER_EDITS, UserEdit, clusters
 from tests.unit.reconcile.test_properties import quick
@@ -107,7 +107,7 @@ def without_messages(value: object) -> object:
 
 def decisions(world: ConnectorSnapshot) -> object:
     """Everything that is decided for a snapshot: the steps, the statuses without messages, and the next deadline."""
-    assessment = assess(world)
+    assessment = Assessment(world)
     result = report(assessment, None, NOW)
     return (
         [step.describe() for step in plan(assessment, NOW).actions],
@@ -130,7 +130,7 @@ def successors(world: ConnectorSnapshot) -> Iterator[ConnectorSnapshot]:
 def test_rewording_every_message_of_a_status_changes_no_plan_and_no_condition(fragments: tuple[str, ...]) -> None:
     first = snapshot(*fragments)
     assert decisions(reworded(first)) == decisions(first)
-    for successor in successors(with_report(first, report(assess(first), None, NOW))):
+    for successor in successors(with_report(first, report(Assessment(first), None, NOW))):
         assert decisions(reworded(successor)) == decisions(successor)
 
 
@@ -161,7 +161,7 @@ def as_older_version_wrote(status: OrganizationStatus) -> OrganizationStatus:
 @pytest.mark.parametrize("fragments", WORLDS, ids=str)
 def test_a_status_of_an_older_version_leads_to_the_same_plan_and_conditions(fragments: tuple[str, ...]) -> None:
     first = snapshot(*fragments)
-    world = with_report(first, report(assess(first), None, NOW))
+    world = with_report(first, report(Assessment(first), None, NOW))
     older = replace(
         world,
         organizations=tuple(
@@ -176,7 +176,9 @@ def test_a_status_of_an_older_version_leads_to_the_same_plan_and_conditions(frag
 def test_the_worlds_include_copied_states_and_organizations_that_mode_all_left_out() -> None:
     """Otherwise the tests above would show nothing."""
     statuses = [
-        status for fragments in WORLDS for _, status in report(assess(snapshot(*fragments)), None, NOW).organizations
+        status
+        for fragments in WORLDS
+        for _, status in report(Assessment(snapshot(*fragments)), None, NOW).organizations
     ]
     assert {status.ready_follows_connector for status in statuses} == {None, True}
     assert {status.included_by_mode for status in statuses} == {None, False, True}

@@ -7,8 +7,9 @@ query. A connector that names another's client id, with a secret that Entra ID r
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from defender_devops.api.azure_types import ConnectorRef
 from defender_devops.azure.arm.client import ArmClient
@@ -21,11 +22,38 @@ __all__ = ["ResourceGraphPollers"]
 
 @dataclass(slots=True)
 class _Entry:
-    """A poller, the connectors of the resources that use it by uid, and its task while it runs."""
+    """A poller and the resources that use it.
+
+    Attributes:
+        poller: polls for all of their connectors.
+        connectors: the connector of each resource, by the resource's uid.
+        references: the number of resources that refer to a connector, by its key: two may refer to one.
+        task: runs the poller, while pollers run.
+    """
 
     poller: ResourceGraphPoller
-    connectors: dict[str, ConnectorRef]
+    connectors: dict[str, ConnectorRef] = field(default_factory=dict)
+    references: Counter[str] = field(default_factory=Counter)
     task: asyncio.Task[None] | None = None
+
+    def refer(self, uid: str, ref: ConnectorRef) -> None:
+        """Record the connector of a resource."""
+        previous_ref = self.connectors.get(uid)
+        if previous_ref != ref:
+            self.connectors[uid] = ref
+            self.references[ref.key] += 1
+            if previous_ref is not None:
+                self._release(previous_ref)
+
+    def remove(self, uid: str) -> None:
+        """Remove a resource."""
+        self._release(self.connectors.pop(uid))
+
+    def _release(self, ref: ConnectorRef) -> None:
+        self.references[ref.key] -= 1
+        if not self.references[ref.key]:
+            del self.references[ref.key]
+            self.poller.untrack(ref)
 
 
 class ResourceGraphPollers:
@@ -78,12 +106,10 @@ class ResourceGraphPollers:
                 indexing_lag=self._indexing_lag,
                 clock=self._clock,
             )
-            entry = self._entries[arm] = _Entry(poller, {})
+            entry = self._entries[arm] = _Entry(poller)
             self._start(entry)
-        previous_ref = entry.connectors.get(uid, ref)
-        entry.connectors[uid] = ref
+        entry.refer(uid, ref)
         entry.poller.track(ref, readers=readers)
-        _untrack_unused(entry, previous_ref)
         return entry.poller
 
     def record_write(self, ref: ConnectorRef) -> None:
@@ -97,8 +123,7 @@ class ResourceGraphPollers:
         if arm is None:
             return
         entry = self._entries[arm]
-        ref = entry.connectors.pop(uid)
-        _untrack_unused(entry, ref)
+        entry.remove(uid)
         if not entry.connectors:
             del self._entries[arm]
             if entry.task is not None:
@@ -119,9 +144,3 @@ class ResourceGraphPollers:
         if self._tasks is not None:
             poller = run_supervised("Resource Graph poller", entry.poller.run, self._on_failure, clock=self._clock)
             entry.task = self._tasks.create_task(poller)
-
-
-def _untrack_unused(entry: _Entry, ref: ConnectorRef) -> None:
-    """Stop tracking a connector if no resource refers to it with this client any more."""
-    if all(connector.key != ref.key for connector in entry.connectors.values()):
-        entry.poller.untrack(ref)

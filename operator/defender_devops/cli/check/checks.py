@@ -11,7 +11,7 @@ from defender_devops.api.connector import AuthorizationMethod
 from defender_devops.api.reasons import Reason
 from defender_devops.api.regions import is_known_region, region_advice
 from defender_devops.errors import WILL_RETRY, OperatorError
-from defender_devops.reconcile.facts.assessment import Assessment, assess
+from defender_devops.reconcile.facts.assessment import Assessment
 from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot
 from defender_devops.reconcile.report.authorization_conditions import authorized_condition
 from defender_devops.reconcile.report.azure_conditions import organizations_available_condition, provisioned_condition
@@ -54,7 +54,7 @@ def azure_checks(snapshot: ConnectorSnapshot) -> Iterator[Check]:
     if not is_known_region(location):
         advice = f"{location} is not in the list of regions with Defender's DevOps security. {region_advice(location)}"
         yield Check(AZURE, "Region", "Unknown", Reason.REGION_NOT_SUPPORTED, advice)
-    assessment = assess(snapshot)
+    assessment = Assessment(snapshot)
     yield _connector(assessment)
     if assessment.azure.connector is not None:
         yield _from_condition("Authorized", authorized_condition(assessment))

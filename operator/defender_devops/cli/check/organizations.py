@@ -12,7 +12,7 @@ from defender_devops.api.reasons import Reason
 from defender_devops.azuredevops.azure_devops_reader import AzureDevOpsReader
 from defender_devops.cli.check.checks import Check
 from defender_devops.errors import WILL_RETRY, OperatorError
-from defender_devops.reconcile.facts.assessment import assess
+from defender_devops.reconcile.facts.assessment import Assessment
 from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot
 
 __all__ = ["OrganizationChecks", "check_organizations"]
@@ -70,7 +70,7 @@ async def _selected_organizations(
     selected = {name.lower(): name for name in connector.spec.organizations.names}
     excluded = connector.spec.organizations.excluded_names
     if snapshot is not None:
-        selection = assess(snapshot).selection
+        selection = Assessment(snapshot).selection
         selected, excluded = dict(selection.desired), selection.excluded
     if selected:
         return dict(sorted(selected.items())), None

@@ -19,7 +19,7 @@ from defender_devops.reconcile.actions.kubernetes import (
     ReleaseOrganization,
     RestoreOrganization,
 )
-from defender_devops.reconcile.facts.assessment import Assessment, assess
+from defender_devops.reconcile.facts.assessment import Assessment
 from defender_devops.reconcile.facts.deletion_mode import DeletionMode
 from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot
 from defender_devops.reconcile.plan.diff import differences
@@ -46,7 +46,7 @@ class Step:
 
     sign: str
     sentence: str
-    plan_changes: tuple[Change, ...] = ()
+    changes: tuple[Change, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class PlanResult:
 def build_plan_result(item: ConnectorInput, observation: Observation, now: datetime) -> PlanResult:
     """Plan as the operator does, and describe the plan."""
     snapshot, connector = observation.snapshot, item.connector
-    assessment = assess(snapshot)
+    assessment = Assessment(snapshot)
     actions = _actions(snapshot, now)
     steps = []
     for action in actions:
@@ -111,13 +111,13 @@ def _actions(snapshot: ConnectorSnapshot, now: datetime) -> tuple[Action, ...]:
     """Return the operator's plan; for an observed or suspended connector what it would do otherwise."""
     connector = snapshot.connector
     if connector.metadata.is_deleting:
-        return plan(assess(snapshot), now).actions
+        return plan(Assessment(snapshot), now).actions
     if snapshot.is_observe_only:
-        return differences(assess(snapshot))
+        return differences(Assessment(snapshot))
     if connector.spec.suspend:
         spec = connector.spec.model_copy(update={"suspend": False})
         snapshot = replace(snapshot, connector=connector.model_copy(update={"spec": spec}))
-    return plan(assess(snapshot), now).actions
+    return plan(Assessment(snapshot), now).actions
 
 
 def _notes(assessment: Assessment, actions: tuple[Action, ...]) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from defender_devops.api.azure_types import AzureOrganization
 from defender_devops.api.connector import AzureDevOpsConnector, OrganizationsMode
@@ -28,59 +29,105 @@ from defender_devops.reconcile.facts.organization_selection import (
 from defender_devops.reconcile.facts.ownership import is_owned, ownership_conflict, was_created
 from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot
 
-__all__ = ["Assessment", "assess"]
+__all__ = ["Assessment"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Assessment:
-    """What follows from one snapshot, each answer computed once.
+    """What follows from one snapshot. Each answer is computed once, when it is first needed.
 
     Where Azure could not be read, `azure` is empty, `azure.read_failure` says why, and no answer claims anything about
     Azure: it is not usable, the authorization is UNKNOWN, there is no conflict, and no organization is listed.
 
     Attributes:
         snapshot: what was read.
-        connector: the resource.
-        azure: what Azure holds.
-        is_settled: a configuration exists and is not being changed.
-        is_busy: Azure is carrying out an operation.
-        lacks_configuration: Azure was read and there is no connector, or no configuration.
-        ownership_conflict: why this resource must not use the existing Azure connector; None if it may.
-        is_owned: the Azure connector exists and has the owner tag of this resource.
-        was_created: the operator created the Azure connector.
-        is_usable: Azure was read, and this resource may use what is there.
-        deletion_mode: what happens to the Azure connector when the resource is deleted.
-        organizations: every organization that Azure returned, by name in lower case.
-        unreachable: desired ones that the connector holds, but that Defender's authorization does not reach.
-        onboarded: names of those that the connector holds, by name in lower case.
-        overrides: the DevOpsOrganization that decides for an organization, by the organization's name in lower case.
-        selection: which organizations the connector should onboard.
-        authorization: state of Defender's authorization; UNKNOWN for a connector that this resource may not use.
-        was_authorized: Defender held a working authorization for this resource at some time.
-        unused_code_hash: hash of a one-time code that may be sent; None if there is none.
-        desired: what Azure should hold.
     """
 
     snapshot: ConnectorSnapshot
-    connector: AzureDevOpsConnector
-    azure: AzureState
-    is_settled: bool
-    is_busy: bool
-    lacks_configuration: bool
-    ownership_conflict: Failure | None
-    is_owned: bool
-    was_created: bool
-    is_usable: bool
-    deletion_mode: DeletionMode
-    organizations: Mapping[str, AzureOrganization]
-    unreachable: Mapping[str, str]
-    onboarded: Mapping[str, str]
-    overrides: Mapping[str, DevOpsOrganization]
-    selection: OrganizationSelection
-    authorization: Authorization
-    was_authorized: bool
-    unused_code_hash: str | None
-    desired: DesiredState
+
+    @property
+    def connector(self) -> AzureDevOpsConnector:
+        """The resource."""
+        return self.snapshot.connector
+
+    @property
+    def azure(self) -> AzureState:
+        """What Azure holds."""
+        return self.snapshot.cloud
+
+    @cached_property
+    def ownership_conflict(self) -> Failure | None:
+        """Why this resource must not use the existing Azure connector; None if it may."""
+        return ownership_conflict(self.snapshot, self.azure.connector) if self.azure.connector is not None else None
+
+    @cached_property
+    def is_owned(self) -> bool:
+        """Whether the Azure connector exists and has the owner tag of this resource."""
+        return self.azure.connector is not None and is_owned(self.snapshot, self.azure.connector)
+
+    @cached_property
+    def was_created(self) -> bool:
+        """Whether the operator created the Azure connector."""
+        return was_created(self.snapshot)
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether Azure was read, and this resource may use what exists there."""
+        return self.azure.is_known and self.ownership_conflict is None
+
+    @cached_property
+    def deletion_mode(self) -> DeletionMode:
+        """What happens to the Azure connector when the resource is deleted."""
+        return deletion_mode(self.snapshot)
+
+    @cached_property
+    def organizations(self) -> Mapping[str, AzureOrganization]:
+        """Every organization that Azure returned, by name in lower case."""
+        return azure_organizations(self.azure)
+
+    @cached_property
+    def unreachable(self) -> Mapping[str, str]:
+        """Desired organizations that the connector holds, but that Defender's authorization does not reach."""
+        unreachable = unreachable_organizations(self.azure)
+        return {key: name for key, name in unreachable.items() if key in self.selection.desired}
+
+    @cached_property
+    def onboarded(self) -> Mapping[str, str]:
+        """Names of the organizations that the connector holds, by name in lower case."""
+        return self.azure.onboarded
+
+    @cached_property
+    def overrides(self) -> Mapping[str, DevOpsOrganization]:
+        """The DevOpsOrganization that decides for an organization, by the organization's name in lower case."""
+        return effective_overrides(self.snapshot.organizations)
+
+    @cached_property
+    def selection(self) -> OrganizationSelection:
+        """Which organizations the connector should onboard."""
+        return select_organizations(self.snapshot, self.overrides, self.organizations)
+
+    @cached_property
+    def authorization(self) -> Authorization:
+        """State of Defender's authorization; UNKNOWN for a connector that this resource may not use."""
+        return authorization(self.snapshot) if self.is_usable else Authorization(AuthorizationState.UNKNOWN)
+
+    @cached_property
+    def was_authorized(self) -> bool:
+        """Whether Defender held a working authorization for this resource at some time."""
+        return was_authorized(self.snapshot)
+
+    @cached_property
+    def unused_code_hash(self) -> str | None:
+        """Hash of a one-time code that may be sent; None if there is none."""
+        return unused_code_hash(self.snapshot, self.authorization.state)
+
+    @cached_property
+    def desired(self) -> DesiredState:
+        """What Azure should hold."""
+        reauthorizing = self.unused_code_hash is not None
+        return desired_state(
+            self.snapshot, self.selection, self.organizations, self.overrides, reauthorizing=reauthorizing
+        )
 
     @property
     def operator_onboards_new_organizations(self) -> bool:
@@ -98,36 +145,3 @@ class Assessment:
             key not in self.organizations or self.organizations[key].is_held_by_other_connector
             for key in self.selection.desired
         )
-
-
-def assess(snapshot: ConnectorSnapshot) -> Assessment:
-    """Return the assessment of a snapshot; `plan` and `report` of the same snapshot share it."""
-    azure = snapshot.cloud
-    conflict = ownership_conflict(snapshot, azure.connector) if azure.connector is not None else None
-    is_usable = azure.is_known and conflict is None
-    organizations, overrides = azure_organizations(azure), effective_overrides(snapshot.organizations)
-    selection = select_organizations(snapshot, overrides, organizations)
-    present = authorization(snapshot) if is_usable else Authorization(AuthorizationState.UNKNOWN)
-    code_hash = unused_code_hash(snapshot, present.state)
-    return Assessment(
-        snapshot=snapshot,
-        connector=snapshot.connector,
-        azure=azure,
-        is_settled=azure.is_settled,
-        is_busy=azure.is_busy,
-        lacks_configuration=azure.lacks_configuration,
-        ownership_conflict=conflict,
-        is_owned=azure.connector is not None and is_owned(snapshot, azure.connector),
-        was_created=was_created(snapshot),
-        is_usable=is_usable,
-        deletion_mode=deletion_mode(snapshot),
-        organizations=organizations,
-        unreachable={key: name for key, name in unreachable_organizations(azure).items() if key in selection.desired},
-        onboarded=azure.onboarded,
-        overrides=overrides,
-        selection=selection,
-        authorization=present,
-        was_authorized=was_authorized(snapshot),
-        unused_code_hash=code_hash,
-        desired=desired_state(snapshot, selection, organizations, overrides, reauthorizing=code_hash is not None),
-    )

@@ -10,7 +10,7 @@ import structlog
 from defender_devops.azure.resource_graph.poller import ResourceGraphPoller
 from defender_devops.errors import OperatorError
 from defender_devops.reconcile.cache.resource_cache import Key, ResourceCache
-from defender_devops.reconcile.facts import desired_state
+from defender_devops.reconcile.facts.organization_selection import azure_organizations
 from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot
 
 __all__ = ["find_conflicting_connectors"]
@@ -29,9 +29,7 @@ async def find_conflicting_connectors(
     Organizations whose connector is unknown are missing.
     """
     conflicting = {
-        name
-        for name, organization in desired_state.azure_organizations(state).items()
-        if organization.is_held_by_other_connector
+        name for name, organization in azure_organizations(state).items() if organization.is_held_by_other_connector
     }
     if not conflicting:
         return {}

@@ -22,10 +22,10 @@ from defender_devops.errors import OperatorError
 from defender_devops.reconcile.cache.connector_cache import ConnectorCache
 from defender_devops.reconcile.cache.drift_notifications import DriftNotifications
 from defender_devops.reconcile.cache.resource_cache import Key, ResourceCache
-from defender_devops.reconcile.facts import desired_state
-from defender_devops.reconcile.facts.assessment import assess
+from defender_devops.reconcile.facts.assessment import Assessment
 from defender_devops.reconcile.facts.deletion_mode import DeletionMode, deletion_mode
 from defender_devops.reconcile.facts.failure import Failure, failure_of_error
+from defender_devops.reconcile.facts.organization_selection import azure_organizations
 from defender_devops.reconcile.facts.ownership import is_owned, ownership_conflict
 from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot, Owner, Timings
 from defender_devops.reconcile.observe.azure_access import AzureAccess
@@ -182,7 +182,7 @@ class Gatherer:
         onboards in place of Defender's auto-discovery, or a wanted one that is missing or onboarded elsewhere.
         """
         probe, refresh = self.timings.probe_interval, self.refresh_interval
-        assessment = assess(snapshot)
+        assessment = Assessment(snapshot)
         is_waiting = assessment.operator_onboards_new_organizations or assessment.has_unavailable_organizations
         return min(probe, refresh) if is_waiting else probe
 
@@ -245,7 +245,7 @@ class Gatherer:
         view = azure.poller.current_view(connector.connector_ref)
         findings = SignInFindings()
         if connector.spec.sign_in_method is not SignInMethod.NONE:
-            names = {key: organization.name for key, organization in desired_state.azure_organizations(state).items()}
+            names = {key: organization.name for key, organization in azure_organizations(state).items()}
             findings = await self.sign_ins.observe(
                 connector, names, snapshot.organizations, refresh=connector.is_reconcile_requested
             )

@@ -18,7 +18,7 @@ from defender_devops.reconcile.actions.azure import (
     UpdateConfiguration,
 )
 from defender_devops.reconcile.actions.kubernetes import RecordCodeHash, RecordManagedTags
-from defender_devops.reconcile.facts.assessment import Assessment, assess
+from defender_devops.reconcile.facts.assessment import Assessment
 from defender_devops.reconcile.facts.pending_requests import annotations_request_key
 from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot
 from defender_devops.reconcile.plan.security_readers import reader_changes
@@ -82,7 +82,7 @@ def drop_fulfilled_requests(snapshot: ConnectorSnapshot) -> ConnectorSnapshot:
     azure = snapshot.cloud
     if not azure.is_settled or not azure.pending_requests:
         return snapshot
-    steps = differences(assess(snapshot))
+    steps = differences(Assessment(snapshot))
     unfulfilled = {key for step in steps if isinstance(step, AzureAction) for key in step.requests}
     unfulfilled |= {
         annotations_request_key(organization.name)

@@ -69,7 +69,7 @@ def organization_releases(assessment: Assessment) -> Iterator[ReleaseOrganizatio
 def _expected_organizations(assessment: Assessment) -> dict[str, str] | None:
     """Return the organizations that need a resource, by name in lower case; None if Azure did not list them."""
     azure, requested = assessment.azure, assessment.selection.requested
-    if not assessment.is_settled or not azure.available or assessment.ownership_conflict is not None:
+    if not assessment.azure.is_settled or not azure.available or assessment.ownership_conflict is not None:
         return None
     # With mode Selected, only organizations that are requested or onboarded are of interest.
     is_selected = assessment.connector.spec.organizations.mode is OrganizationsMode.SELECTED

@@ -46,7 +46,7 @@ def provisioned_condition(assessment: Assessment, failure: Failure | None) -> Co
         return result_of_failure(cause)
     if azure.connector is None or azure.configuration is None:
         return _missing(assessment)
-    if assessment.is_busy:
+    if assessment.azure.is_busy:
         # A configuration that matched this spec before keeps its condition while drift is corrected.
         condition = find_condition(assessment.connector.status.conditions, ConditionType.PROVISIONED)
         generation = assessment.connector.metadata.generation
@@ -117,9 +117,9 @@ def _difference(assessment: Assessment) -> ConditionResult:
 def organizations_available_condition(assessment: Assessment) -> ConditionResult | None:
     """Return whether every desired organization exists and is not held by another connector; None if unknown."""
     azure = assessment.azure
-    if assessment.lacks_configuration:
+    if assessment.azure.lacks_configuration:
         return not_checked_result("Organizations are listed as soon as Defender is authorized.")
-    if azure.available is None or not assessment.is_settled:
+    if azure.available is None or not assessment.azure.is_settled:
         return None
     if not azure.available and assessment.authorization.state is not AuthorizationState.WORKING:
         # An empty answer says nothing about the account's organizations while no authorization works.
@@ -168,7 +168,7 @@ def _availability(assessment: Assessment) -> ConditionResult:
 def pending_organizations(assessment: Assessment) -> ConditionResult | None:
     """Return a result that is not True while an organization that is requested by name is not onboarded."""
     azure = assessment.azure
-    if not assessment.is_settled:
+    if not assessment.azure.is_settled:
         return None
     pending = []
     for key, name in assessment.selection.requested.items():

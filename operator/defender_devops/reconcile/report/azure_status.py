@@ -62,4 +62,4 @@ def _applied_mode(assessment: Assessment, previous: AzureStatus) -> str | None:
     is_complete = all(
         organization.is_onboarded or key in recorded for key, organization in assessment.organizations.items()
     )
-    return mode if assessment.is_settled and azure.available and is_complete else None
+    return mode if assessment.azure.is_settled and azure.available and is_complete else None

@@ -180,7 +180,7 @@ def _estimate(totals: _Totals, started_at: datetime, now: datetime) -> datetime 
 def discovered_condition(assessment: Assessment, progress: Discovery | None) -> ConditionResult | None:
     """Return whether Defender has reported all projects and repositories; None if unknown now."""
     if progress is None:
-        is_early = assessment.lacks_configuration
+        is_early = assessment.azure.lacks_configuration
         return not_checked_result("Discovery starts as soon as Defender is authorized.") if is_early else None
     status = progress.status
     if status.projects is None or status.repositories is None:

@@ -96,8 +96,8 @@ def report_organizations(
         assessment,
         conditions,
         discovery,
-        is_empty=is_usable and assessment.lacks_configuration,
-        is_listed=is_usable and assessment.is_settled,
+        is_empty=is_usable and assessment.azure.lacks_configuration,
+        is_listed=is_usable and assessment.azure.is_settled,
     )
     statuses = []
     for resource in assessment.snapshot.organizations:

@@ -84,7 +84,7 @@ def report(assessment: Assessment, failure: Failure | None, now: datetime) -> Re
         return Report(_with_conditions(assessment, connector.status, conditions), statuses)
     if _is_tolerated(assessment):
         return Report(connector.status)
-    progress = discovery_progress(assessment, now) if assessment.is_settled else None
+    progress = discovery_progress(assessment, now) if assessment.azure.is_settled else None
     conditions = _conditions(assessment, failure, progress, now)
     errors: list[OrganizationError] = []
     return Report(

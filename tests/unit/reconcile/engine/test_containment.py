@@ -29,7 +29,7 @@ from defender_devops.reconcile.cache.connector_cache import ConnectorCaches
 from defender_devops.reconcile.cache.drift_notifications import DriftNotifications
 from defender_devops.reconcile.cache.resource_cache import Key
 from defender_devops.reconcile.observe import gatherer
-from defender_devops.reconcile.report import organizations
+from defender_devops.reconcile.report import organization_resources
 from defender_devops.reconcile.status_writer import StatusWriter
 from defender_devops.settings import Settings
 from defender_devops.supervision import contain_exceptions, run_supervised
@@ -106,7 +106,11 @@ def check_failure(world: World, lines: list[Any]) -> None:
 
 @pytest.mark.parametrize(
     ("owner", "function"),
-    [(gatherer, "parse_organization"), (organizations, "_observed_status"), (StatusWriter, "write_organization")],
+    [
+        (gatherer, "parse_organization"),
+        (organization_resources, "_observed_status"),
+        (StatusWriter, "write_organization"),
+    ],
     ids=lambda value: getattr(value, "__name__", value),
 )
 async def test_an_exception_of_one_organization_leaves_its_connector_ready(

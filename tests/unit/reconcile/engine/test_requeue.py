@@ -10,7 +10,7 @@ import looptime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from defender_devops.reconcile.facts.assessment import assess
+from defender_devops.reconcile.facts.assessment import Assessment
 from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot
 from defender_devops.reconcile.report.report import report
 from defender_devops.workqueue.queue import WorkQueue
@@ -41,7 +41,7 @@ def test_a_requeue_is_never_due_already_nor_sooner_than_azure_asked_for(
     azure: Azure, edit: UserEdit, trouble: Trouble | None, age: timedelta, poll_after: float | None
 ) -> None:
     snapshot, now = aged(azure, edit, trouble, age)
-    written = report(assess(snapshot), None, now)
+    written = report(Assessment(snapshot), None, now)
     result = replace(GATHERER, clock=lambda: now).requeue(snapshot, poll_after, written.reevaluate_at)
     assert result.requeue_after is not None
     assert result.reason

@@ -12,7 +12,7 @@ import structlog
 from defender_devops.api.azure_types import Counts
 from defender_devops.api.organization import DevOpsOrganization, Prerequisite
 from defender_devops.api.reasons import Reason
-from defender_devops.reconcile.facts.assessment import assess
+from defender_devops.reconcile.facts.assessment import Assessment
 from defender_devops.reconcile.observe.sign_in import SignInFindings, SignInObserver
 from defender_devops.reconcile.report.report import report
 from defender_devops.signin.sessions.state import SignInState
@@ -180,7 +180,7 @@ def test_an_outage_of_entra_changes_nothing_in_a_status_but_the_sign_in() -> Non
     works = "signIn: {signed_in: true, reason: SignedIn, account: mdc@contoso.com}"
     silent = "signIn: {signed_in: null, reason: TokenServiceUnavailable, message: Wait., account: mdc@contoso.com}"
     usual, during = (
-        report(assess(snapshot(SIGN_IN, counts, checks, sign_in)), None, NOW) for sign_in in (works, silent)
+        report(Assessment(snapshot(SIGN_IN, counts, checks, sign_in)), None, NOW) for sign_in in (works, silent)
     )
     signed_in = [condition for condition in during.status.conditions if condition not in usual.status.conditions]
     assert [(condition.type, condition.reason) for condition in signed_in] == [

@@ -8,7 +8,7 @@ from defender_devops.api.azure_types import AutoDiscovery
 from defender_devops.api.names import hierarchy_identifier
 from defender_devops.reconcile.actions.azure import Authorize, CreateConnector
 from defender_devops.reconcile.actions.kubernetes import RecordCodeHash, RecordManagedTags
-from defender_devops.reconcile.facts.assessment import assess
+from defender_devops.reconcile.facts.assessment import Assessment
 from defender_devops.reconcile.plan.plan import plan
 from tests.unit.reconcile.builder import CONNECTOR_ID, NEW_CODE, NOW, SPENT_CODE, UID, snapshot
 from tests.unit.reconcile.cases import (
@@ -289,7 +289,7 @@ def test_authorization(case: Case) -> None:
 
 def test_a_connector_is_created_with_owner_tags_and_a_derived_guid() -> None:
     world = snapshot(ABSENT, FRESH, CODE, NEW, "spec: {azure: {tags: {team: red}}}")
-    assert plan(assess(world), NOW).actions[:4] == (
+    assert plan(Assessment(world), NOW).actions[:4] == (
         RecordManagedTags(("team",)),
         CreateConnector(
             id=CONNECTOR_ID,
@@ -308,7 +308,7 @@ def test_a_connector_is_created_with_owner_tags_and_a_derived_guid() -> None:
 
 def test_the_connector_has_the_name_that_the_spec_gives_it() -> None:
     world = snapshot(ABSENT, FRESH, CODE, NEW, "spec: {azure: {connectorName: legacy}}")
-    create = plan(assess(world), NOW).actions[0]
+    create = plan(Assessment(world), NOW).actions[0]
     assert isinstance(create, CreateConnector)
     assert create.id.endswith("/legacy")
 
@@ -319,5 +319,5 @@ def test_each_resource_derives_a_different_guid() -> None:
 
 
 def test_a_plan_without_azure_actions_needs_no_fresh_state() -> None:
-    assert not plan(assess(snapshot("metadata: {finalizers: []}")), NOW).writes_to_azure
-    assert plan(assess(snapshot(SELECTED)), NOW).writes_to_azure
+    assert not plan(Assessment(snapshot("metadata: {finalizers: []}")), NOW).writes_to_azure
+    assert plan(Assessment(snapshot(SELECTED)), NOW).writes_to_azure

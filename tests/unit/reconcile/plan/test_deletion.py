@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from defender_devops.reconcile.actions.azure import RemoveOwnerTags
-from defender_devops.reconcile.facts.assessment import assess
+from defender_devops.reconcile.facts.assessment import Assessment
 from defender_devops.reconcile.plan.plan import plan
 from tests.unit.reconcile.builder import NOW, snapshot
 from tests.unit.reconcile.cases import DELETE, LET_GO, OBSERVE, UNTAG, Case, planned
@@ -113,6 +113,6 @@ def test_deletion(case: Case) -> None:
 
 def test_only_owner_tags_are_removed_and_the_release_does_not_depend_on_it() -> None:
     world = snapshot(GOING, ADOPTED, "azure: {tags: {team: red}}")
-    step = plan(assess(world), NOW).actions[0]
+    step = plan(Assessment(world), NOW).actions[0]
     assert step == RemoveOwnerTags({"team": "red"}, ("defender-devops-owner", "defender-devops-resource"))
     assert step.is_best_effort

@@ -6,7 +6,7 @@ import pytest
 
 from defender_devops.api.azure_types import AgentlessConfiguration, Annotations, AutoDiscovery, InventoryItem
 from defender_devops.reconcile.actions.azure import AssignReader, RemoveReader, SetAnnotations, UpdateConfiguration
-from defender_devops.reconcile.facts.assessment import assess
+from defender_devops.reconcile.facts.assessment import Assessment
 from defender_devops.reconcile.plan.plan import plan
 from defender_devops.reconcile.plan.security_readers import reader_assignment_name
 from tests.unit.reconcile.builder import NOW, ROLE, UID, snapshot
@@ -216,7 +216,7 @@ def test_features(case: Case) -> None:
 
 
 def test_annotations_are_requested_in_azure_s_terms() -> None:
-    assert plan(assess(snapshot(HIGH, HALF)), NOW).actions == (
+    assert plan(Assessment(snapshot(HIGH, HALF)), NOW).actions == (
         SetAnnotations("contoso", Annotations(enabled=True, minimum_severity="High")),
         SetAnnotations("fabrikam", Annotations(enabled=True, minimum_severity="High")),
     )
@@ -229,12 +229,12 @@ def test_scanning_is_requested_in_azure_s_terms() -> None:
         inventory_list_type="Inclusion",
         inventory=(InventoryItem("AzureDevOpsOrganization", "contoso"),),
     )
-    assert plan(assess(snapshot(INCLUDING)), NOW).actions == (UpdateConfiguration(agentless=expected_names),)
+    assert plan(Assessment(snapshot(INCLUDING)), NOW).actions == (UpdateConfiguration(agentless=expected_names),)
 
 
 def test_assignments_have_derived_names() -> None:
     world = snapshot(ONE, assigned(f"{{{USER}: ours}}"))
-    assert plan(assess(world), NOW).actions == (
+    assert plan(Assessment(world), NOW).actions == (
         AssignReader(reader_assignment_name(UID, GROUP), GROUP, "Group", ROLE),
         RemoveReader(reader_assignment_name(UID, USER), USER),
     )

@@ -8,7 +8,7 @@ import pytest
 
 from defender_devops.reconcile.actions.azure import SetTags
 from defender_devops.reconcile.actions.kubernetes import RecordManagedTags
-from defender_devops.reconcile.facts.assessment import assess
+from defender_devops.reconcile.facts.assessment import Assessment
 from defender_devops.reconcile.facts.ownership import OwnershipState, ownership
 from defender_devops.reconcile.facts.snapshot import Owner
 from defender_devops.reconcile.plan.plan import plan
@@ -126,7 +126,7 @@ def test_ownership(case: Case) -> None:
 
 def test_all_tags_are_sent_with_their_present_spelling() -> None:
     world = snapshot(TAGS, "azure: {tags: {Team: blue, env: prod}}")
-    assert plan(assess(world), NOW).actions == (
+    assert plan(Assessment(world), NOW).actions == (
         RecordManagedTags(("costs",)),
         SetTags(
             {
@@ -143,11 +143,13 @@ def test_all_tags_are_sent_with_their_present_spelling() -> None:
 
 def test_the_name_of_the_owner_tag_is_case_insensitive() -> None:
     assert (
-        assess(snapshot("azure: {owner: nobody, tags: {Defender-DevOps-Owner: cluster-2/x}}", FRESH)).ownership_conflict
+        Assessment(
+            snapshot("azure: {owner: nobody, tags: {Defender-DevOps-Owner: cluster-2/x}}", FRESH)
+        ).ownership_conflict
         is not None
     )
     own_tag = f"azure: {{owner: nobody, tags: {{Defender-DevOps-Owner: cluster-1/{UID}}}}}"
-    assert assess(snapshot(own_tag, CODE_NEVER, FRESH)).ownership_conflict is None
+    assert Assessment(snapshot(own_tag, CODE_NEVER, FRESH)).ownership_conflict is None
 
 
 @pytest.mark.parametrize("cluster", ["cluster-1", "prod/europe", ""])
@@ -174,7 +176,7 @@ def test_an_owner_tag_is_parsed_as_it_was_formatted(cluster: str) -> None:
 def test_an_ownership_conflict_names_the_owner_and_the_fix(
     world: tuple[str, ...], reason: str, phrases: list[str]
 ) -> None:
-    failure = assess(snapshot(*world)).ownership_conflict
+    failure = Assessment(snapshot(*world)).ownership_conflict
     assert failure is not None
     assert failure.terminal
     assert failure.reason == reason
@@ -185,7 +187,7 @@ def test_an_ownership_conflict_names_the_owner_and_the_fix(
 @pytest.mark.parametrize(("watched", "adopted"), [("other", True), ("elsewhere", False)])
 def test_a_missing_owner_in_a_watched_namespace_does_not_count(watched: str, adopted: bool) -> None:
     observed = replace(snapshot(FRESH, DEAD), namespaces=frozenset({watched}))
-    assert (assess(observed).ownership_conflict is None) == adopted
+    assert (Assessment(observed).ownership_conflict is None) == adopted
 
 
 @pytest.mark.parametrize(
@@ -209,4 +211,4 @@ def test_a_living_owner_is_recognized_by_its_uid_whatever_else_the_tag_says(owne
     assert connector is not None
     connector = replace(connector, tags={**connector.tags, "defender-devops-owner": text})
     assert ownership(world, connector).state is OwnershipState.OWNED_BY_OTHER
-    assert plan(assess(replace(world, cloud=replace(world.cloud, connector=connector))), NOW).actions == ()
+    assert plan(Assessment(replace(world, cloud=replace(world.cloud, connector=connector))), NOW).actions == ()

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from defender_devops.api.azure_types import ProvisioningState
-from defender_devops.reconcile.facts.assessment import assess
+from defender_devops.reconcile.facts.assessment import Assessment
 from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot, Timings
 from defender_devops.reconcile.plan.diff import drop_fulfilled_requests
 from defender_devops.reconcile.plan.plan import plan
@@ -30,7 +30,7 @@ WORLDS = {
 
 def after(world: ConnectorSnapshot, now: datetime) -> ConnectorSnapshot:
     """The snapshot with all that is planned folded in."""
-    for step in plan(assess(world), now).actions:
+    for step in plan(Assessment(world), now).actions:
         world = step.effect(world, now)
     return world
 
@@ -51,23 +51,23 @@ def test_a_request_is_repeated_after_the_resend_interval(
 ) -> None:
     initial = snapshot(*world)
     later = NOW + timedelta(minutes=minutes)
-    assert plan(assess(initial), NOW).actions
-    assert bool(plan(assess(ignored(initial, after(initial, NOW))), later).actions) is repeats
+    assert plan(Assessment(initial), NOW).actions
+    assert bool(plan(Assessment(ignored(initial, after(initial, NOW))), later).actions) is repeats
 
 
 @pytest.mark.parametrize("world", WORLDS.values(), ids=WORLDS)
 def test_a_request_is_repeated_at_most_once_a_minute(world: tuple[str, ...]) -> None:
     initial = snapshot(*world, timings=Timings(resend_interval=timedelta(seconds=1)))
     requested = ignored(initial, after(initial, NOW))
-    assert not plan(assess(requested), NOW + timedelta(seconds=59)).actions
-    assert plan(assess(requested), NOW + timedelta(seconds=61)).actions
+    assert not plan(Assessment(requested), NOW + timedelta(seconds=59)).actions
+    assert plan(Assessment(requested), NOW + timedelta(seconds=61)).actions
 
 
 @pytest.mark.parametrize("world", WORLDS.values(), ids=WORLDS)
 def test_a_request_is_repeated_after_a_restart(world: tuple[str, ...]) -> None:
     initial = snapshot(*world)
     requested = after(initial, NOW)
-    assert plan(assess(replace(requested, cloud=initial.cloud)), NOW).actions
+    assert plan(Assessment(replace(requested, cloud=initial.cloud)), NOW).actions
 
 
 def test_a_different_request_is_sent_at_once() -> None:
@@ -76,14 +76,14 @@ def test_a_different_request_is_sent_at_once() -> None:
     names = replace(
         requested, connector=snapshot("spec: {organizations: {mode: Selected, names: [fabrikam]}}").connector
     )
-    assert [step.describe() for step in plan(assess(names), NOW).actions] == [change(only("fabrikam"))]
+    assert [step.describe() for step in plan(Assessment(names), NOW).actions] == [change(only("fabrikam"))]
 
 
 def test_scanning_is_sent_while_a_list_is_pending() -> None:
     initial = snapshot(SELECTED, LISTED, OUT)
     requested = ignored(initial, after(initial, NOW))
     with_scanning = replace(requested, connector=snapshot(SELECTED, SCAN).connector)
-    assert [step.describe() for step in plan(assess(with_scanning), NOW).actions] == [
+    assert [step.describe() for step in plan(Assessment(with_scanning), NOW).actions] == [
         change(f"{only('contoso', 'fabrikam')}; agentless scanning on")
     ]
 
@@ -92,7 +92,7 @@ def test_annotations_are_sent_while_a_list_is_pending() -> None:
     initial = snapshot(SELECTED, LISTED, OUT)
     requested = ignored(initial, after(initial, NOW))
     annotated = replace(requested, connector=snapshot(SELECTED, ON).connector)
-    assert [step.describe() for step in plan(assess(annotated), NOW).actions] == [
+    assert [step.describe() for step in plan(Assessment(annotated), NOW).actions] == [
         "turn pull request annotations on in contoso, from Medium up"
     ]
 
@@ -120,7 +120,7 @@ def test_drift_after_a_fulfilled_request_is_corrected_at_once(drifted: tuple[str
     undone = snapshot(*drifted)
     assert undone.cloud.is_known
     assert plan(
-        assess(replace(undone, cloud=replace(undone.cloud, pending_requests=observed.cloud.pending_requests))), NOW
+        Assessment(replace(undone, cloud=replace(undone.cloud, pending_requests=observed.cloud.pending_requests))), NOW
     ).actions
 
 
@@ -146,7 +146,7 @@ def test_a_new_code_is_sent_while_an_equal_choice_is_pending() -> None:
     initial = snapshot(LISTED)
     requested = ignored(initial, after(initial, NOW))
     world = replace(requested, connector=snapshot(CODE).connector, code=snapshot("code: new").code)
-    assert [step.describe() for step in plan(assess(world), NOW).actions] == [
+    assert [step.describe() for step in plan(Assessment(world), NOW).actions] == [
         "record that the one-time code is used",
         "authorize Defender for Cloud with the one-time code (auto-discovery Enabled)",
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from defender_devops.reconcile.actions.kubernetes import RestoreOrganization
-from defender_devops.reconcile.facts.assessment import assess
+from defender_devops.reconcile.facts.assessment import Assessment
 from defender_devops.reconcile.plan.plan import plan
 from tests.unit.reconcile.builder import NOW, snapshot
 
@@ -27,12 +27,12 @@ GENERATED = "contoso: {generated: true}"
 )
 def test_only_a_generated_resource_without_one_of_its_marks_is_restored(fabrikam: str, *, is_restored: bool) -> None:
     world = snapshot(f"resources: {{{GENERATED}, fabrikam: {fabrikam}}}")
-    actions = plan(assess(world), NOW).actions
+    actions = plan(Assessment(world), NOW).actions
     restorations = [action for action in actions if isinstance(action, RestoreOrganization)]
     assert bool(restorations) is is_restored
     for action in restorations:
         restored = action.effect(world, NOW)
-        assert not any(isinstance(other, RestoreOrganization) for other in plan(assess(restored), NOW).actions)
+        assert not any(isinstance(other, RestoreOrganization) for other in plan(Assessment(restored), NOW).actions)
         (resource,) = (
             organization for organization in restored.organizations if organization.spec.organization == "fabrikam"
         )

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from defender_devops.api.conditions import find_condition, is_true
-from defender_devops.reconcile.facts.assessment import assess
+from defender_devops.reconcile.facts.assessment import Assessment
 from defender_devops.reconcile.facts.failure import Failure
 from defender_devops.reconcile.report.report import report
 from tests.unit.reconcile.builder import NOW, SPENT_CODE, snapshot, with_status
@@ -619,22 +619,24 @@ CASES = [*AUTHORIZED_CASES, *SIGNED_IN_CASES, *REAUTH_CASES]
 
 def test_an_answer_that_became_empty_stays_a_loss_until_organizations_return() -> None:
     world = snapshot(AUTHORIZED)
-    world = with_status(world, report(assess(world), None, NOW).status)
+    world = with_status(world, report(Assessment(world), None, NOW).status)
     nobody = snapshot("azure: {available: none, organizations: null}").cloud
     for _ in range(3):
-        loss = report(assess(replace(world, cloud=nobody)), None, NOW).status
+        loss = report(Assessment(replace(world, cloud=nobody)), None, NOW).status
         world = with_status(world, loss)
         authorized = find_condition(loss.conditions, "Authorized")
         assert authorized is not None
         assert authorized.reason == "AuthorizationLost"
-    back = report(assess(replace(world, cloud=snapshot().cloud)), None, NOW).status
+    back = report(Assessment(replace(world, cloud=snapshot().cloud)), None, NOW).status
     assert is_true(back.conditions, "Authorized")
 
 
 def test_an_answer_that_was_always_empty_is_no_loss() -> None:
     nobody = "azure: {available: none, organizations: null}"
-    revoked = report(assess(snapshot(nobody, REVOKED)), None, NOW).status
-    assert is_true(report(assess(with_status(snapshot(nobody), revoked)), None, NOW).status.conditions, "Authorized")
+    revoked = report(Assessment(snapshot(nobody, REVOKED)), None, NOW).status
+    assert is_true(
+        report(Assessment(with_status(snapshot(nobody), revoked)), None, NOW).status.conditions, "Authorized"
+    )
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

@@ -9,7 +9,7 @@ import pytest
 
 from defender_devops.api.conditions import Condition, find_condition, is_true
 from defender_devops.api.reasons import Reason
-from defender_devops.reconcile.facts.assessment import assess
+from defender_devops.reconcile.facts.assessment import Assessment
 from defender_devops.reconcile.facts.failure import Failure
 from defender_devops.reconcile.report.report import report
 from tests.unit.reconcile.builder import NOW, snapshot
@@ -26,7 +26,7 @@ FORBIDDEN = Failure("Forbidden", "Azure forbids to delete. Give it the right.", 
 
 def said(*world: str, failure: Failure | None = None) -> tuple[Condition, str]:
     """Ready, and what kstatus would make of the rest."""
-    conditions = report(assess(snapshot(GOING, *world)), failure, NOW).status.conditions
+    conditions = report(Assessment(snapshot(GOING, *world)), failure, NOW).status.conditions
     ready = find_condition(conditions, "Ready")
     assert ready is not None
     assert ready.status == "False"
@@ -87,7 +87,7 @@ def test_a_step_that_failed_blocks_deletion() -> None:
 
 
 def test_the_cause_is_reported_in_provisioned() -> None:
-    result = report(assess(snapshot(GOING, CREATED, unreadable("CredentialsMissing", terminal=True))), None, NOW)
+    result = report(Assessment(snapshot(GOING, CREATED, unreadable("CredentialsMissing", terminal=True))), None, NOW)
     provisioned = find_condition(result.status.conditions, "Provisioned")
     assert provisioned is not None
     assert (provisioned.status, provisioned.reason) == ("False", "CredentialsMissing")
@@ -116,7 +116,7 @@ def test_the_patch_of_the_command_releases_the_connector() -> None:
 
 def test_the_status_of_a_connector_stays_while_it_is_deleted() -> None:
     world = snapshot(GOING, CREATED, "status: {connectorId: /x, discovery: {percent: 94}}", "metadata: {generation: 4}")
-    status = report(assess(world), None, NOW).status
+    status = report(Assessment(world), None, NOW).status
     assert status.connector_id == "/x"
     assert status.discovery == world.connector.status.discovery
     assert status.azure == world.connector.status.azure
@@ -126,4 +126,4 @@ def test_the_status_of_a_connector_stays_while_it_is_deleted() -> None:
 def test_the_statuses_of_organizations_stay_while_the_connector_is_deleted() -> None:
     status = "status: {observedGeneration: 1, conditions: [{type: Ready, status: 'True', reason: Onboarded}]}"
     resources = f"resources: {{contoso: {{generated: true, {status}}}, fabrikam: {{onboarding: Onboarded, {status}}}}}"
-    assert not report(assess(snapshot(GOING, CREATED, resources)), FORBIDDEN, NOW).organizations
+    assert not report(Assessment(snapshot(GOING, CREATED, resources)), FORBIDDEN, NOW).organizations

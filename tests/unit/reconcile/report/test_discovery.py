@@ -8,7 +8,7 @@ import pytest
 
 from defender_devops.api.conditions import find_condition
 from defender_devops.api.connector import ConnectorStatus, DiscoveryStatus
-from defender_devops.reconcile.facts.assessment import assess
+from defender_devops.reconcile.facts.assessment import Assessment
 from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot
 from defender_devops.reconcile.report.report import Report, report
 from tests.unit.reconcile.builder import NOW, snapshot, with_status
@@ -35,7 +35,7 @@ class Clock:
     def advance(self, *news: str, delay: timedelta = timedelta()) -> Report:
         self.now += delay
         self.world = (*self.world, *news)
-        result = report(assess(self.snapshot), None, self.now)
+        result = report(Assessment(self.snapshot), None, self.now)
         self.status = result.status
         return result
 
@@ -263,13 +263,13 @@ def test_discovery_does_not_complete_while_an_organization_has_no_counts() -> No
 def test_a_status_with_extreme_times_is_reported_and_corrected(time: str) -> None:
     """Whoever may write statuses must not be able to end the reports, or to suspend the deadline."""
     world = snapshot(counts("[5, 9]", "[1, 2]"))
-    status = report(assess(world), None, NOW).status.dump()
+    status = report(Assessment(world), None, NOW).status.dump()
     status["discovery"] |= dict.fromkeys(("startedAt", "countsChangedAt", "estimatedCompletionAt"), time)
     status["authorization"] = {"lastAuthorizedAt": time}
     for condition in status["conditions"]:
         condition["lastTransitionTime"] = time
     edited = with_status(world, ConnectorStatus.model_validate(status))
-    discovery = report(assess(edited), None, NOW).status.discovery
+    discovery = report(Assessment(edited), None, NOW).status.discovery
     assert discovery is not None
     assert discovery.started_at is not None
     assert discovery.started_at <= NOW

@@ -9,7 +9,7 @@ import pytest
 from defender_devops.api.connector import AzureStatus
 from defender_devops.reconcile.actions.action import Action
 from defender_devops.reconcile.actions.kubernetes import RecordCodeHash
-from defender_devops.reconcile.facts.assessment import assess
+from defender_devops.reconcile.facts.assessment import Assessment
 from defender_devops.reconcile.facts.failure import Failure
 from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot
 from defender_devops.reconcile.plan.plan import plan
@@ -24,14 +24,14 @@ ALL = "spec: {organizations: {mode: All}}"
 
 
 def remembered(*world: str, failure: Failure | None = None) -> AzureStatus:
-    azure = report(assess(snapshot(*world)), failure, NOW).status.azure
+    azure = report(Assessment(snapshot(*world)), failure, NOW).status.azure
     assert azure is not None
     return azure
 
 
 def carried_out(world: ConnectorSnapshot, kind: type[Action] = Action) -> ConnectorSnapshot:
     """The snapshot with the planned steps of a kind folded in."""
-    for step in plan(assess(world), NOW).actions:
+    for step in plan(Assessment(world), NOW).actions:
         if isinstance(step, kind):
             world = step.effect(world, NOW)
     return world
@@ -42,7 +42,7 @@ def carried_out(world: ConnectorSnapshot, kind: type[Action] = Action) -> Connec
 
 def test_tags_that_were_set_are_recorded() -> None:
     world = carried_out(snapshot("spec: {azure: {tags: {team: red}}}", "azure: {tags: {env: prod}}"))
-    azure = report(assess(world), None, NOW).status.azure
+    azure = report(Assessment(world), None, NOW).status.azure
     assert azure is not None
     assert azure.managed_tag_keys == ("team",)
 
@@ -130,32 +130,33 @@ def test_the_guid_shows_whether_the_operator_created_the_connector(guid: str, pr
     "world", [(), (OBSERVE,), ("spec: {adoptionPolicy: Always}",)], ids=["Manage", "Observe", "Always"]
 )
 def test_a_connector_without_the_owner_tag_is_not_recorded(owner: str, world: tuple[str, ...]) -> None:
-    result = report(assess(snapshot(FRESH, f"azure: {{owner: {owner}}}", *world)), THROTTLED, NOW)
+    result = report(Assessment(snapshot(FRESH, f"azure: {{owner: {owner}}}", *world)), THROTTLED, NOW)
     assert result.status.azure is None
 
 
 def test_adoption_policy_always_adopts_after_a_failed_attempt() -> None:
     world = snapshot(FRESH, "azure: {owner: elsewhere}", "spec: {adoptionPolicy: Always}")
-    later = with_status(world, report(assess(world), THROTTLED, NOW).status)
-    assert assess(later).ownership_conflict is None
-    assert plan(assess(later), NOW).actions == plan(assess(world), NOW).actions
+    later = with_status(world, report(Assessment(world), THROTTLED, NOW).status)
+    assert Assessment(later).ownership_conflict is None
+    assert plan(Assessment(later), NOW).actions == plan(Assessment(world), NOW).actions
 
 
 def test_a_connector_that_another_resource_takes_over_is_lost() -> None:
     world = carried_out(snapshot(FRESH, "azure: {owner: elsewhere}", "spec: {adoptionPolicy: Always}"))
     claimed = with_status(
-        snapshot("azure: {owner: another}", "spec: {adoptionPolicy: Always}"), report(assess(world), None, NOW).status
+        snapshot("azure: {owner: another}", "spec: {adoptionPolicy: Always}"),
+        report(Assessment(world), None, NOW).status,
     )
-    failure = assess(claimed).ownership_conflict
+    failure = Assessment(claimed).ownership_conflict
     assert failure is not None
     assert failure.reason == "OwnershipLost"
 
 
 def test_the_connector_id_is_reported_while_the_connector_exists() -> None:
-    assert report(assess(snapshot()), None, NOW).status.connector_id == CONNECTOR_ID
-    assert report(assess(snapshot(ABSENT, "status: {connectorId: /x}")), None, NOW).status.connector_id is None
+    assert report(Assessment(snapshot()), None, NOW).status.connector_id == CONNECTOR_ID
+    assert report(Assessment(snapshot(ABSENT, "status: {connectorId: /x}")), None, NOW).status.connector_id is None
     unread = snapshot("unreadable: {reason: Forbidden, message: m, terminal: true}", "status: {connectorId: /x}")
-    assert report(assess(unread), None, NOW).status.connector_id == "/x"
+    assert report(Assessment(unread), None, NOW).status.connector_id == "/x"
 
 
 # --- the code and the authorization
@@ -164,7 +165,7 @@ def test_the_connector_id_is_reported_while_the_connector_exists() -> None:
 def test_the_hash_of_a_code_is_recorded_even_if_sending_it_fails() -> None:
     previous = f"status: {{authorization: {{codeHash: {SPENT_CODE}}}}}"
     world = carried_out(snapshot(ABSENT, FRESH, CODE, "code: new", previous), RecordCodeHash)
-    result = report(assess(world), THROTTLED, NOW).status.authorization
+    result = report(Assessment(world), THROTTLED, NOW).status.authorization
     assert result is not None
     assert (result.code_hash, result.spent_code_hashes) == (NEW_CODE, (SPENT_CODE,))
 
@@ -181,35 +182,35 @@ def test_a_used_code_stays_used_through_twenty_others() -> None:
 
 def test_a_code_beside_a_first_working_authorization_counts_as_used() -> None:
     world = snapshot(CODE, "code: new", FRESH)
-    result = report(assess(world), None, NOW).status
+    result = report(Assessment(world), None, NOW).status
     assert result.authorization is not None
     assert result.authorization.code_hash == NEW_CODE
-    assert not plan(assess(with_status(world, result)), NOW).actions
+    assert not plan(Assessment(with_status(world, result)), NOW).actions
 
 
 def test_a_later_code_does_not_count_as_used() -> None:
     world = snapshot(CODE, "code: new")
-    result = report(assess(world), None, NOW).status
+    result = report(Assessment(world), None, NOW).status
     assert result.authorization is not None
     assert result.authorization.code_hash is None
 
 
 def test_last_authorized_at_changes_only_when_authorized_turns_true() -> None:
-    first = report(assess(snapshot(FRESH)), None, NOW).status
+    first = report(Assessment(snapshot(FRESH)), None, NOW).status
     later = NOW + timedelta(days=3)
-    again = report(assess(with_status(snapshot(), first)), None, later).status
+    again = report(Assessment(with_status(snapshot(), first)), None, later).status
     assert first.authorization == again.authorization
     assert first.authorization is not None
     assert first.authorization.last_authorized_at == NOW
-    loss = report(assess(with_status(snapshot(REVOKED), first)), None, later).status
+    loss = report(Assessment(with_status(snapshot(REVOKED), first)), None, later).status
     assert loss.authorization == first.authorization
-    back = report(assess(with_status(snapshot(), loss)), None, later).status
+    back = report(Assessment(with_status(snapshot(), loss)), None, later).status
     assert back.authorization is not None
     assert back.authorization.last_authorized_at == later
 
 
 def test_status_has_no_authorization_without_one() -> None:
-    assert report(assess(snapshot(ABSENT, FRESH)), None, NOW).status.authorization is None
+    assert report(Assessment(snapshot(ABSENT, FRESH)), None, NOW).status.authorization is None
 
 
 # --- what else
@@ -217,11 +218,13 @@ def test_status_has_no_authorization_without_one() -> None:
 
 def test_the_reconcile_annotation_is_recorded_as_handled() -> None:
     requested = "metadata: {annotations: {defender-devops.io/reconcile-requested-at: now}}"
-    assert report(assess(snapshot(requested)), None, NOW).status.last_handled_reconcile_at == "now"
+    assert report(Assessment(snapshot(requested)), None, NOW).status.last_handled_reconcile_at == "now"
     down = "unreadable: {reason: AzureUnavailable, message: m}"
     ready = "status: {conditions: [{type: Ready, status: 'True', reason: Ready}]}"
-    assert report(assess(snapshot(requested, down, ready)), None, NOW).status.last_handled_reconcile_at is None
+    assert report(Assessment(snapshot(requested, down, ready)), None, NOW).status.last_handled_reconcile_at is None
     assert (
-        report(assess(snapshot(requested, AUTHORIZED, down, failures=3)), None, NOW).status.last_handled_reconcile_at
+        report(
+            Assessment(snapshot(requested, AUTHORIZED, down, failures=3)), None, NOW
+        ).status.last_handled_reconcile_at
         == "now"
     )

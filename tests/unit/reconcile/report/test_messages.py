@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from defender_devops.reconcile.facts.assessment import assess
+from defender_devops.reconcile.facts.assessment import Assessment
 from defender_devops.reconcile.report.report import report
 from tests.unit.reconcile.builder import NOW, snapshot
 from tests.unit.reconcile.cases import CODE, OBSERVE
@@ -52,7 +52,7 @@ LONG_WORLDS = {
 
 @pytest.mark.parametrize("world", LONG_WORLDS.values(), ids=LONG_WORLDS)
 def test_messages_stay_within_a_kilobyte_whatever_azure_says(world: tuple[str, ...]) -> None:
-    result = report(assess(snapshot(*world)), None, NOW)
+    result = report(Assessment(snapshot(*world)), None, NOW)
     every = [
         *result.status.conditions,
         *(condition for _, status in result.organizations for condition in status.conditions),

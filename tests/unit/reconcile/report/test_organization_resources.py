@@ -11,7 +11,7 @@ from defender_devops.api.conditions import find_condition, is_true
 from defender_devops.api.names import LABEL_GENERATED
 from defender_devops.api.organization import DevOpsOrganization, OrganizationStatus
 from defender_devops.api.reasons import REASONS, ConditionType
-from defender_devops.reconcile.facts.assessment import assess
+from defender_devops.reconcile.facts.assessment import Assessment
 from defender_devops.reconcile.report.organization_resources import report_missing_connector
 from defender_devops.reconcile.report.report import report
 from tests.unit.reconcile.builder import CONNECTOR_ID, NOW, resource, snapshot
@@ -35,7 +35,7 @@ def declared(organization: str, fragment: str) -> str:
 
 def statuses(*world: str) -> dict[str, tuple[DevOpsOrganization, OrganizationStatus]]:
     """What is reported, by the resource's name."""
-    result = report(assess(snapshot(*world)), None, NOW)
+    result = report(Assessment(snapshot(*world)), None, NOW)
     return {resource.metadata.name: (resource, status) for resource, status in result.organizations}
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from defender_devops.api.conditions import find_condition, is_true
-from defender_devops.reconcile.facts.assessment import assess
+from defender_devops.reconcile.facts.assessment import Assessment
 from defender_devops.reconcile.facts.failure import Failure
 from defender_devops.reconcile.plan.plan import plan
 from defender_devops.reconcile.report.report import report
@@ -223,7 +223,7 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_kstatus(case: Ends) -> None:
-    conditions = report(assess(snapshot(*case.world)), case.failure, NOW).status.conditions
+    conditions = report(Assessment(snapshot(*case.world)), case.failure, NOW).status.conditions
     ready, reconciling, stalled = (find_condition(conditions, kind) for kind in ("Ready", "Reconciling", "Stalled"))
     assert ready is not None
     assert ready.reason == case.reason
@@ -241,14 +241,14 @@ def test_kstatus(case: Ends) -> None:
 def test_an_accepted_list_matches_while_an_organization_is_pending() -> None:
     """With All one organization that cannot be onboarded must not keep the connector from being ready."""
     world = snapshot("spec: {organizations: {mode: All}}", LISTED, OUT)
-    for step in plan(assess(world), NOW).actions:
+    for step in plan(Assessment(world), NOW).actions:
         world = step.effect(world, NOW)
     requested = cloud_of(world).pending_requests
     previous = snapshot("spec: {organizations: {mode: All}}", LISTED, OUT)
     ignored = replace(previous, cloud=replace(cloud_of(previous), pending_requests=requested))
-    assert not is_true(report(assess(previous), None, NOW).status.conditions, "Provisioned")
-    assert is_true(report(assess(ignored), None, NOW).status.conditions, "Provisioned")
-    assert is_true(report(assess(ignored), None, NOW).status.conditions, "Ready")
+    assert not is_true(report(Assessment(previous), None, NOW).status.conditions, "Provisioned")
+    assert is_true(report(Assessment(ignored), None, NOW).status.conditions, "Provisioned")
+    assert is_true(report(Assessment(ignored), None, NOW).status.conditions, "Ready")
 
 
 # --- patience
@@ -260,7 +260,7 @@ def test_a_transient_read_failure_changes_no_condition_of_a_ready_connector(fail
     world = snapshot(
         READY, unreadable(reason, terminal=False), "resources: {fabrikam: {generated: true}}", failures=failures
     )
-    result = report(assess(world), None, NOW)
+    result = report(Assessment(world), None, NOW)
     assert result.status == world.connector.status
     assert not result.organizations
 
@@ -276,32 +276,32 @@ def test_a_transient_read_failure_changes_no_condition_of_a_ready_connector(fail
     ids=lambda value: value if isinstance(value, str) else None,
 )
 def test_a_read_failure_is_reported_after_the_limit(title: str, world: tuple[str, ...], failures: int) -> None:
-    result = report(assess(snapshot(*world, failures=failures)), None, NOW)
+    result = report(Assessment(snapshot(*world, failures=failures)), None, NOW)
     assert not is_true(result.status.conditions, "Ready")
     assert result.status.observed_generation == snapshot(*world).connector.metadata.generation
 
 
 def test_an_outage_of_azure_keeps_the_sign_in_status() -> None:
     previous = "status: {signIn: {account: a@b.c, url: 'https://sign-in.contoso.com'}}"
-    result = report(assess(snapshot(SIGN_IN, previous, unreadable("Forbidden", terminal=True))), None, NOW)
+    result = report(Assessment(snapshot(SIGN_IN, previous, unreadable("Forbidden", terminal=True))), None, NOW)
     assert result.status.sign_in == snapshot(previous).connector.status.sign_in
 
 
 def test_the_sign_in_status_stays_while_signed_out() -> None:
     previous = "status: {signIn: {account: a@b.c, tenantId: t, url: old, tokenExpiresAt: '2026-03-05T00:00:00Z'}}"
     loss = signed_in("{signed_in: false, reason: SignInRequired, message: m, url: new}")
-    status = report(assess(snapshot(SIGN_IN, previous, loss)), None, NOW).status.sign_in
+    status = report(Assessment(snapshot(SIGN_IN, previous, loss)), None, NOW).status.sign_in
     assert status is not None
     assert (status.account, status.tenant_id, status.url) == ("a@b.c", "t", "new")
     assert status.token_expires_at is None
     back = signed_in("{signed_in: true, account: b@b.c, tenant_id: u, url: new}")
-    status = report(assess(snapshot(SIGN_IN, previous, back)), None, NOW).status.sign_in
+    status = report(Assessment(snapshot(SIGN_IN, previous, back)), None, NOW).status.sign_in
     assert status is not None
     assert (status.account, status.tenant_id) == ("b@b.c", "u")
 
 
 def test_removing_the_sign_in_removes_its_conditions_and_status() -> None:
-    assert report(assess(snapshot("status: {signIn: {account: a@b.c}}")), None, NOW).status.sign_in is None
+    assert report(Assessment(snapshot("status: {signIn: {account: a@b.c}}")), None, NOW).status.sign_in is None
 
 
 # --- suspend
@@ -315,7 +315,7 @@ def test_suspend_keeps_the_status_of_ready_with_its_own_reason(previous: str) ->
         f"status: {{conditions: [{conditions}, {{type: Stalled, status: 'True', reason: X}}]}}",
         "metadata: {generation: 3}",
     )
-    result = report(assess(world), None, NOW)
+    result = report(Assessment(world), None, NOW)
     ready = find_condition(result.status.conditions, "Ready")
     assert ready is not None
     assert (ready.status, ready.reason) == (previous, "Suspended")
@@ -323,13 +323,13 @@ def test_suspend_keeps_the_status_of_ready_with_its_own_reason(previous: str) ->
     assert ready.last_transition_time == datetime(2026, 2, 1, tzinfo=UTC)
     assert not is_true(result.status.conditions, "Stalled")
     assert result.status.observed_generation == 3
-    again = report(assess(with_status(world, result.status)), None, NOW + timedelta(hours=9))
+    again = report(Assessment(with_status(world, result.status)), None, NOW + timedelta(hours=9))
     assert again.status == result.status
 
 
 def test_ready_is_unknown_for_a_connector_that_was_created_suspended() -> None:
     ready = find_condition(
-        report(assess(snapshot(FRESH, "spec: {suspend: true}")), None, NOW).status.conditions, "Ready"
+        report(Assessment(snapshot(FRESH, "spec: {suspend: true}")), None, NOW).status.conditions, "Ready"
     )
     assert ready is not None
     assert (ready.status, ready.reason) == ("Unknown", "Suspended")

@@ -698,7 +698,7 @@ ROUTES: list[tuple[object, str, str, str]] = [
     (DevicePages, "start", "POST", "/device"),
     (CallbackPages, "get", "GET", "/pages/callback"),
     (CallbackPages, "post", "POST", "/pages/callback"),
-    (server_module, "static", "GET", "/pages/style.css"),
+    (server_module, "static_files", "GET", "/pages/style.css"),
 ]
 
 
@@ -714,7 +714,7 @@ async def test_an_unexpected_exception_of_one_page_leaves_the_others_running(
     def fail_at_once(*_: object) -> None:
         raise ZeroDivisionError("s3cret")
 
-    monkeypatch.setattr(owner, function, fail_at_once if function == "static" else fail)
+    monkeypatch.setattr(owner, function, fail_at_once if function == "static_files" else fail)
     failures: list[str] = []
     server = world.package.server(Settings(), FakeReader(), SelectedOrganizations(ResourceCache()))
     assert server
@@ -728,7 +728,7 @@ async def test_an_unexpected_exception_of_one_page_leaves_the_others_running(
         with structlog.testing.capture_logs() as lines:
             response = await http.request(method, address)
             content = await response.text()
-            working = await http.get(f"{prefix}/icon.svg" if function != "static" else page)
+            working = await http.get(f"{prefix}/icon.svg" if function != "static_files" else page)
         assert (response.status, working.status) == (500, 200)
     assert "Internal error" in content
     assert "s3cret" not in content
