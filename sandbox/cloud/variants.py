@@ -35,6 +35,133 @@ class Variant:
 
 
 VARIANTS: dict[str, Variant] = {
+    "listAvailableWithoutAuthorization": Variant(
+        "listAvailableAzureDevOpsOrgs when the authorization is lost",
+        {
+            "tokenExchangeFailed": "400 TokenExchangeFailed, the code of a failed create",
+            "badRequest": "400 with a general code",
+            "unauthorized": "401, as Azure DevOps answers Defender",
+            "forbidden": "403, as for any missing right",
+            "serverError": "500: the service did not expect it",
+            "empty": "200 and an empty list: nothing is available",
+            "stale": "200 and the list as it was: it may be cached",
+        },
+    ),
+    "listAvailableWithoutOrganizations": Variant(
+        "listAvailableAzureDevOpsOrgs when the account has no organization any more",
+        {
+            "empty": "an empty list: the authorization works",
+            "tokenExchangeFailed": "400 TokenExchangeFailed: an account without organizations cannot authorize either",
+            "forbidden": "403",
+        },
+    ),
+    "provisioningAfterLoss": Variant(
+        "provisioning state after a discovery run without authorization",
+        {
+            "failed": "Failed with the message of the token exchange, as after a failed create",
+            "unchanged": "stays Succeeded, with the old times: the state is that of the last write",
+            "refreshed": "stays Succeeded, and the times of the organizations move",
+        },
+    ),
+    "organizationsWithoutAdministrator": Variant(
+        "an organization whose administrator the account is not",
+        {
+            "failed": "is listed, with state Failed",
+            "notOnboarded": "is listed as NotOnboarded, with state Failed",
+            "missing": "is not listed",
+        },
+    ),
+    "inventoryPatch": Variant(
+        "a PATCH with topLevelInventoryList",
+        {
+            "replaces": "the list replaces the selection; unknown names are ignored",
+            "adds": "the list is added to the selection",
+            "refusesUnknown": "400 for a name that the authorization cannot access",
+        },
+    ),
+    "concurrentOperations": Variant(
+        "a write while an operation on the configuration runs",
+        {"lastWins": "both are accepted", "conflict": "409 Conflict, as many providers answer"},
+    ),
+    "putWithoutCode": Variant(
+        "a PUT without a code on an existing configuration",
+        {
+            "reuses": "uses the existing authorization, as PATCH does",
+            "fails": "is accepted and fails: a PUT replaces the authorization too",
+            "refused": "400",
+        },
+    ),
+    "codeRedemption": Variant(
+        "when Defender redeems the one-time code",
+        {"accepted": "when it accepts the PUT", "finished": "when the operation ends, as the message appears there"},
+    ),
+    "codeLifetime": Variant(
+        "how long the one-time code can be redeemed",
+        {
+            "tenMinutes": "usual for codes of OAuth",
+            "oneMinute": "the shortest that the dialog allows",
+            "oneHour": "as long as an access token",
+        },
+    ),
+    "checkOrder": Variant(
+        "what is checked first: permissions, the resource group or the registration of the provider",
+        {
+            "permissions": "nobody learns what exists without a permission",
+            "group": "Resource Manager knows groups without asking anyone",
+            "registration": "the provider is asked last, but its registration is known to Resource Manager",
+        },
+    ),
+    "connectorDeletion": Variant(
+        "DELETE of a connector",
+        {"atOnce": "204, and it is gone", "accepted": "202, and it is gone some seconds later"},
+    ),
+    "discoveryCounts": Variant(
+        "the discovered projects during a later discovery run",
+        {"rising": "change when the run ends", "falling": "fall to a half first: a run begins from nothing"},
+    ),
+    "unfamiliarAnswers": Variant(
+        "what this version of the API does not describe",
+        {
+            "absent": "nothing",
+            "fields": "properties that are added over time",
+            "values": "provisioning and onboarding states that are added over time",
+            "kinds": "resource types that are added over time, in Resource Graph",
+        },
+    ),
+    "createDuration": Variant(
+        "duration of a successful create",
+        {"seconds": "6 to 33 seconds, as of a PATCH", "tenMinutes": "it may wait for a first discovery"},
+    ),
+    "operationResults": Variant(
+        "the result of an operation that has ended",
+        {"stay": "for a day", "expire": "404 after five minutes"},
+    ),
+    "listPages": Variant(
+        "items of a page of organizations, projects or repositories",
+        {"ten": "observed for repositories", "hundred": "as for connectors", "all": "one page"},
+    ),
+    "extensionInstallation": Variant(
+        "when Defender installs its container mapping extension",
+        {"minutes": "after five minutes", "day": "after a day", "never": "only where a person installs it"},
+    ),
+    "graphChildren": Variant(
+        "rows of organizations, projects and repositories in Resource Graph",
+        {
+            "arm": "names and ids as in Resource Manager",
+            "lowerCase": "ids in lower case",
+            "percentEncoded": "names in ids percent-encoded",
+            "withoutEmpty": "organizations without projects have no row",
+            "absent": "no published query shows such rows",
+        },
+    ),
+    "graphDeletions": Variant(
+        "rows of a deleted connector in Resource Graph",
+        {"followed": "go with the connector", "linger": "stay for a day, as results of deleted resources do"},
+    ),
+    "graphProjects": Variant(
+        "rows of projects in Resource Graph",
+        {"present": "as Resource Manager's", "absent": "the list of supported types does not have the type"},
+    ),
     "assessmentIds": Variant(
         "spelling of an assessment's id",
         {

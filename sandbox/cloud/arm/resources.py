@@ -12,7 +12,7 @@ from sandbox.cloud.arm.call import Call
 from sandbox.cloud.arm.errors import ArmError
 from sandbox.cloud.arm.paging import page
 from sandbox.cloud.defender.model import Connector
-from sandbox.cloud.defender.onboarding import offboard_all
+from sandbox.cloud.defender.onboarding import delete_connector
 from sandbox.cloud.transport.message import Reply, json_reply
 from sandbox.cloud.world.azure import REGIONS, ResourceGroup, Subscription
 
@@ -133,9 +133,7 @@ class Resources:
         prefix = f"/subscriptions/{call.subscription.id}/resourcegroups/{group.name.lower()}/"
         for key, connector in list(call.world.connectors.items()):
             if key.startswith(prefix):
-                offboard_all(call.world, connector)
-                del call.world.connectors[key]
-                call.world.record_change(key, call.now)
+                delete_connector(call.world, connector, call.now)
         del call.subscription.resource_groups[group.name.lower()]
         call.request.effect("resourceGroup.delete", id=call.path.id.lower())
         return Reply(200)

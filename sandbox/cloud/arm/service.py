@@ -19,6 +19,7 @@ from sandbox.cloud.arm.paths import ResourcePath, parse_path
 from sandbox.cloud.arm.resources import Resources
 from sandbox.cloud.arm.routes import ROUTES, Route, RouteKey, methods_of, resource_routes
 from sandbox.cloud.arm.throttling import RequestBudgets
+from sandbox.cloud.arm.unfamiliar import with_unfamiliar_content
 from sandbox.cloud.clock import azure_time
 from sandbox.cloud.entra.state import EntraState
 from sandbox.cloud.entra.tokens import ARM_RESOURCES, AccessToken
@@ -94,17 +95,28 @@ class Arm:
         call = Call(request, world, world.clock.now(), token.principal, path, version)
         if isinstance(request.fault, Fault):
             call.operation_fault = request.fault.operation
-        if route.action is not None:
-            self._rights.check(world, token.principal, route.action, path.id)
-        if path.subscription is not None:
-            _check_group(call)
-            _check_provider(call)
+        self._check(call, route)
         answer = route.answer(call)
         reply = answer if isinstance(answer, Reply) else await answer
+        if path.type.startswith(_CONNECTOR_TYPE):
+            reply = with_unfamiliar_content(reply, world.variants["unfamiliarAnswers"])
         # After the write: the history stores what readers with a lag see later.
         if request.method in _WRITES and path.type.startswith(_CONNECTOR_TYPE):
             world.record_change(path.ancestor(1).lower(), call.now)
         return reply
+
+    def _check(self, call: Call, route: Route) -> None:
+        """Check permissions, resource group and registration of the provider, in the order of the variant."""
+
+        def check_permissions(call: Call) -> None:
+            if route.action is not None:
+                self._rights.check(call.world, call.principal, route.action, call.path.id)
+
+        checks = {"permissions": check_permissions, "group": _check_group, "registration": _check_provider}
+        first = call.world.variants["checkOrder"]
+        for name in (first, *(check for check in checks if check != first)):
+            if name == "permissions" or call.path.subscription is not None:
+                checks[name](call)
 
     def _check_token(self, world: World, request: Request) -> AccessToken:
         header = request.headers.get("Authorization")

@@ -26,7 +26,7 @@ from sandbox.cloud.defender.authorizations import ExchangeFailed, accessible_org
 from sandbox.cloud.defender.configurations import Change, authorize
 from sandbox.cloud.defender.evaluations import connector_results, discovered_organizations, update_evaluations
 from sandbox.cloud.defender.model import Connector
-from sandbox.cloud.defender.onboarding import apply_inventory, offboard_all
+from sandbox.cloud.defender.onboarding import apply_inventory, delete_connector
 from sandbox.cloud.entra.token_endpoint.federation import KeySource
 from sandbox.cloud.simulation import Simulation
 from sandbox.cloud.transport.message import sha256
@@ -247,9 +247,7 @@ class Actions:
 
     def delete_connector(self, connector: Connector) -> None:
         """Delete a connector with its configuration."""
-        offboard_all(self._simulation.world, connector)
-        del self._simulation.world.connectors[connector.key]
-        self._simulation.world.record_change(connector.key, self._simulation.clock.now())
+        delete_connector(self._simulation.world, connector, self._simulation.clock.now())
 
     def change_application(self, name: str, body: ApplicationChange) -> None:
         """Replace an application's secrets, or disable it."""

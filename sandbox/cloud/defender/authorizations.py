@@ -18,17 +18,17 @@ from sandbox.cloud.world.directory import Account
 from sandbox.cloud.world.world import World
 
 __all__ = [
-    "CODE_LIFETIME",
     "ExchangeFailed",
     "accessible_organizations",
     "authorization_problem",
+    "code_lifetime",
     "exchange",
     "is_accessible",
     "issue_code",
 ]
 
-CODE_LIFETIME = 600.0
-"""Seconds (wall time) that a code can be redeemed; the service says "minutes" and no number."""
+_CODE_LIFETIMES = {"oneMinute": 60.0, "tenMinutes": 600.0, "oneHour": 3600.0}
+"""Seconds (wall time) that a code can be redeemed, by variant; the service says "minutes" and no number."""
 
 _TOKEN_ENDPOINT = "https://app.vssps.visualstudio.com/oauth2/token"
 
@@ -58,6 +58,11 @@ class ExchangeFailed(Exception):
         return f"AzureDevOps token exchange failed: InvalidOAuthCode, {request} => {self.error}: {self.description}"
 
 
+def code_lifetime(world: World) -> float:
+    """Return the seconds (wall time) that a code can be redeemed."""
+    return _CODE_LIFETIMES[world.variants["codeLifetime"]]
+
+
 def issue_code(world: World, account: Account) -> str:
     """Issue a code for an account, as the portal's dialog does: a JWT of three parts that only Defender reads.
 
@@ -74,7 +79,7 @@ def issue_code(world: World, account: Account) -> str:
         "iss": "app.vstoken.visualstudio.com",
         "aud": "app.vstoken.visualstudio.com",
         "nbf": int(issued),
-        "exp": int(issued + CODE_LIFETIME),
+        "exp": int(issued + code_lifetime(world)),
     }
     parts = ({"typ": "JWT", "alg": "RS256", "kid": "sandbox"}, claims)
     code = ".".join((*(_segment(json.dumps(part).encode()) for part in parts), _segment(secrets.token_bytes(256))))
@@ -99,7 +104,7 @@ def exchange(world: World, code: str) -> Authorization:
     issued.redeemed += 1
     if issued.redeemed > 1:
         raise ExchangeFailed("invalid_grant", "The authorization code was already redeemed.")
-    if world.clock.wall() > issued.issued_at + CODE_LIFETIME:
+    if world.clock.wall() > issued.issued_at + code_lifetime(world):
         raise ExchangeFailed("invalid_grant", "The authorization code has expired.")
     authorization = Authorization(issued.account_id, world.clock.wall())
     problem = authorization_problem(world, authorization)

@@ -67,8 +67,15 @@ def change_configuration(
         configuration = Configuration(spelled_id, world.clock.now())
         connector.configuration = configuration
         schedule_discovery(world, connector)
-    problem = _redeem(world, configuration, change.code)
-    timing = (operations.FAILED_CREATE if problem else operations.CREATE) if created else operations.UPDATE
+    redeems_later = bool(change.code) and world.variants.is_chosen("codeRedemption", "finished")
+    problem = None if redeems_later else _redeem(world, configuration, change.code)
+    if replace and not created and not change.code and world.variants.is_chosen("putWithoutCode", "fails"):
+        problem = ExchangeFailed("invalid_request", "The request has no authorization code.")
+    timing = operations.UPDATE
+    if created:
+        is_slow = world.variants.is_chosen("createDuration", "tenMinutes")
+        create = operations.SLOW_CREATE if is_slow else operations.CREATE
+        timing = operations.FAILED_CREATE if problem else create
     configuration.provisioning_state, configuration.status_message = "Pending", None
     target: Configuration = configuration
 
@@ -76,10 +83,11 @@ def change_configuration(
         # Another operation may have deleted the configuration, or the connector, in the meantime.
         if connector.configuration is not target or not world.contains(connector):
             return Failure("ResourceNotFound", "The DevOps configuration was deleted.")
-        if problem is not None:
-            fail(moment, Failure(problem.code, problem.status_message()))
-            return Failure(problem.code, problem.summary)
-        _apply(target, change, replace=replace)
+        final_problem = _redeem(world, target, change.code) if redeems_later else problem
+        if final_problem is not None:
+            fail(moment, Failure(final_problem.code, final_problem.status_message()))
+            return Failure(final_problem.code, final_problem.summary)
+        _apply(world, target, change, replace=replace)
         target.provisioning_state, target.status_message = "Succeeded", SUCCEEDED_MESSAGE
         # A PATCH of other properties does not change the selection.
         if replace or change.names_inventory:
@@ -105,10 +113,13 @@ def _redeem(world: World, configuration: Configuration, code: str | None) -> Exc
     return None
 
 
-def _apply(configuration: Configuration, change: Change, *, replace: bool) -> None:
+def _apply(world: World, configuration: Configuration, change: Change, *, replace: bool) -> None:
     if replace or change.names_inventory:
+        inventory = change.inventory
+        if not replace and inventory is not None and world.variants.is_chosen("inventoryPatch", "adds"):
+            inventory = [*(configuration.inventory or ()), *inventory]
         configuration.auto_discovery = change.auto_discovery or "Disabled"
-        configuration.inventory = None if configuration.auto_discovery == "Enabled" else change.inventory
+        configuration.inventory = None if configuration.auto_discovery == "Enabled" else inventory
     if replace or change.agentless is not None:
         configuration.agentless = change.agentless
 
@@ -154,7 +165,7 @@ def authorize(world: World, connector: Connector, account_id: str, change: Chang
         schedule_discovery(world, connector)
     configuration = connector.configuration
     configuration.authorization = authorization
-    _apply(configuration, change, replace=False)
+    _apply(world, configuration, change, replace=False)
     configuration.provisioning_state, configuration.status_message = "Succeeded", SUCCEEDED_MESSAGE
     apply_inventory(world, connector, now)
     update_evaluations(world, [connector], now)

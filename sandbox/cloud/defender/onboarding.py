@@ -4,25 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sandbox.cloud.defender.authorizations import accessible_organizations, authorization_problem, is_accessible
-from sandbox.cloud.defender.discovery import RUN_INTERVAL, scan
+from sandbox.cloud.defender.authorizations import (
+    ExchangeFailed,
+    accessible_organizations,
+    authorization_problem,
+    is_accessible,
+)
+from sandbox.cloud.defender.discovery import FIRST_RESULT, RUN_INTERVAL, scan
 from sandbox.cloud.defender.evaluations import update_evaluations
 from sandbox.cloud.defender.model import SUCCEEDED_MESSAGE, Configuration, Connector, OnboardedOrganization
 from sandbox.cloud.world.devops import CONTAINER_MAPPING_EXTENSION, Extension, Organization
+from sandbox.cloud.world.history import freeze
 from sandbox.cloud.world.world import World
 
 __all__ = [
     "apply_inventory",
     "available_organizations",
+    "delete_connector",
     "offboard",
     "offboard_all",
     "onboard",
+    "onboarding_state",
     "owning_connector_key",
     "schedule_discovery",
 ]
 
-EXTENSION_SECONDS = 300.0
-"""Inner time after which Defender has installed its extension in an onboarded organization; "some minutes"."""
+_EXTENSION_SECONDS = {"minutes": 300.0, "day": 86_400.0}
+"""Inner time after which Defender has installed its extension in an onboarded organization, by variant."""
 
 _UNITS_PER_PROJECT = 0.2
 """Throughput units of Azure DevOps that a scan spends on a project; the service gives no number."""
@@ -56,7 +64,7 @@ def available_organizations(
 
 
 def apply_inventory(world: World, connector: Connector, now: float) -> None:
-    """Apply the selection of the configuration: onboard selected organizations, offboard the others."""
+    """Apply the selection of the configuration: onboard selected organizations, offboard all that are not."""
     configuration = connector.configuration
     if configuration is None:
         return
@@ -74,8 +82,13 @@ def onboard(world: World, connector: Connector, organization: Organization, now:
     """Onboard an organization, unless it belongs to another connector, and start its discovery."""
     configuration = connector.configuration
     claim = (world.tenant_of(connector), organization.name.lower())
+    if configuration is None or (
+        world.variants.is_chosen("organizationsWithoutAdministrator", "missing")
+        and not _is_administered(configuration, organization)
+    ):
+        return
     # The first connector of the tenant claims the organization; later ones are ignored.
-    if configuration is None or world.claims.setdefault(claim, connector.key) != connector.key:
+    if world.claims.setdefault(claim, connector.key) != connector.key:
         return
     onboarded = configuration.organizations.get(claim[1])
     if onboarded is None:
@@ -95,14 +108,17 @@ def _schedule_extension(world: World, organization: Organization, now: float) ->
         if not organization.has_container_mapping():
             organization.extensions.append(Extension(*CONTAINER_MAPPING_EXTENSION))
 
-    if not organization.has_container_mapping():
-        world.timers.at(now + EXTENSION_SECONDS, install)
+    delay = _EXTENSION_SECONDS.get(world.variants["extensionInstallation"])
+    if delay is not None and not organization.has_container_mapping():
+        world.timers.at(now + delay, install)
 
 
 def _scan(
     world: World, configuration: Configuration, onboarded: OnboardedOrganization, organization: Organization, now: float
 ) -> None:
     """Scan an organization, charged to the authorizing account's throughput."""
+    if onboarded.projects and world.variants.is_chosen("discoveryCounts", "falling"):
+        onboarded.recount = (now, now + FIRST_RESULT)
     scan(configuration, onboarded, organization, now)
     if configuration.authorization is not None:
         units = _UNITS_PER_PROJECT * len(organization.projects)
@@ -113,12 +129,25 @@ def _update_provisioning_state(
     configuration: Configuration, onboarded: OnboardedOrganization, organization: Organization, now: float
 ) -> None:
     """Set the provisioning state: Failed unless the authorizing account administers the organization."""
-    authorization = configuration.authorization
-    able = authorization is not None and organization.is_administrator(authorization.account_id)
+    able = _is_administered(configuration, organization)
     state = "Succeeded" if able else "Failed"
     if onboarded.provisioning_state != state:
         onboarded.provisioning_state, onboarded.updated_at = state, now
         onboarded.status_message = "OK" if able else NOT_ADMINISTRATOR.format(organization.name)
+
+
+def _is_administered(configuration: Configuration, organization: Organization) -> bool:
+    """Whether the authorizing account administers an organization."""
+    authorization = configuration.authorization
+    return authorization is not None and organization.is_administrator(authorization.account_id)
+
+
+def onboarding_state(world: World, organization: OnboardedOrganization) -> str:
+    """Return the onboarding state of an organization of a connector."""
+    failed = organization.provisioning_state == "Failed"
+    if failed and world.variants.is_chosen("organizationsWithoutAdministrator", "notOnboarded"):
+        return "NotOnboarded"
+    return "Onboarded"
 
 
 def offboard(world: World, connector: Connector, name: str) -> None:
@@ -137,6 +166,17 @@ def offboard_all(world: World, connector: Connector) -> None:
             offboard(world, connector, name)
 
 
+def delete_connector(world: World, connector: Connector, now: float) -> None:
+    """Delete a connector with its configuration, unless it is gone already."""
+    if not world.contains(connector):
+        return
+    if world.variants.is_chosen("graphDeletions", "linger"):
+        world.deleted_connectors[connector.key] = (now, freeze(connector))
+    offboard_all(world, connector)
+    del world.connectors[connector.key]
+    world.record_change(connector.key, now)
+
+
 def schedule_discovery(world: World, connector: Connector) -> None:
     """Schedule discovery every eight hours from the creation of the configuration, as long as it exists."""
     configuration = connector.configuration
@@ -153,12 +193,21 @@ def schedule_discovery(world: World, connector: Connector) -> None:
         world.timers.at(configuration.created_at + RUN_INTERVAL, run)
 
 
+def _report_loss(world: World, configuration: Configuration, problem: ExchangeFailed, now: float) -> None:
+    """Show that the authorization does not work, in the form that the variant chooses."""
+    if world.variants.is_chosen("provisioningAfterLoss", "failed"):
+        configuration.provisioning_state, configuration.status_message = "Failed", problem.status_message()
+    elif world.variants.is_chosen("provisioningAfterLoss", "refreshed"):
+        for organization in configuration.organizations.values():
+            organization.updated_at = now
+
+
 def run_discovery(world: World, connector: Connector, configuration: Configuration, now: float) -> None:
     """Run discovery: check the authorization, onboard new organizations with autoDiscovery, scan all."""
     update_evaluations(world, [connector], now)
     problem = authorization_problem(world, configuration.authorization)
     if problem is not None:
-        configuration.provisioning_state, configuration.status_message = "Failed", problem.status_message()
+        _report_loss(world, configuration, problem, now)
         return
     if configuration.provisioning_state == "Failed":
         configuration.provisioning_state, configuration.status_message = "Succeeded", SUCCEEDED_MESSAGE

@@ -10,7 +10,17 @@ from sandbox.cloud.defender.model import Operation
 from sandbox.cloud.faults import OperationFault
 from sandbox.cloud.world.world import World
 
-__all__ = ["CREATE", "DELETE", "FAILED_CREATE", "UPDATE", "UPDATE_CHILD", "Failure", "Timing", "start_operation"]
+__all__ = [
+    "CREATE",
+    "DELETE",
+    "FAILED_CREATE",
+    "SLOW_CREATE",
+    "UPDATE",
+    "UPDATE_CHILD",
+    "Failure",
+    "Timing",
+    "start_operation",
+]
 
 Timing = tuple[float, float]
 
@@ -21,8 +31,9 @@ FAILED_CREATE: Timing = (2.0, 16.0)
 UPDATE: Timing = (4.0, 33.0)
 DELETE: Timing = (7.0, 9.0)
 UPDATE_CHILD: Timing = (14.0, 43.0)
+SLOW_CREATE: Timing = (600.0, 660.0)
 CREATE: Timing = (6.0, 33.0)
-"""Seconds of inner time from and to; all recorded but CREATE, of which no successful one was ever recorded."""
+"""Seconds of inner time from and to; all recorded but those of a successful create, of which none was ever recorded."""
 
 
 @dataclass(frozen=True, slots=True)

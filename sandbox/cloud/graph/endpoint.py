@@ -131,7 +131,7 @@ class ResourceGraph:
         may = self._rights.allows
         readable = [
             connector
-            for connector in world.connectors_with_lag(lag).values()
+            for connector in chain(world.connectors_with_lag(lag).values(), world.lingering_connectors())
             if connector.subscription_id in identifiers and may(world, call.principal, _READ_CONNECTOR, connector.id)
         ]
         moment = call.now - lag

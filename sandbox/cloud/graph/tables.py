@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
+from urllib.parse import quote
 
 from sandbox.cloud.arm.security import remediation
 from sandbox.cloud.clock import short_time
@@ -15,6 +16,7 @@ from sandbox.cloud.defender.assessment_shape import AssessmentShape
 from sandbox.cloud.defender.assessments import Result
 from sandbox.cloud.defender.evaluations import connector_results, discovered_organizations
 from sandbox.cloud.defender.model import Configuration, Connector, OnboardedOrganization, OnboardedProject
+from sandbox.cloud.defender.onboarding import onboarding_state
 from sandbox.cloud.graph.expressions import Schema
 from sandbox.cloud.graph.stage import TypeFilter
 from sandbox.cloud.world.azure import RoleAssignment, Subscription
@@ -47,7 +49,12 @@ TABLES: dict[str, Schema] = {
 _EMPTY = {name: "" if kind == "string" else None for name, kind in _COLUMNS.items()}
 _DEVOPS = "microsoft.security/securityconnectors/devops"
 _ORGANIZATION = f"{_DEVOPS}/azuredevopsorgs"
-_CHILDREN = (_DEVOPS, _ORGANIZATION, f"{_ORGANIZATION}/projects", f"{_ORGANIZATION}/projects/repos")
+_PROJECT = f"{_ORGANIZATION}/projects"
+_UNFAMILIAR = (f"{_DEVOPS}/policyassignments", f"{_ORGANIZATION}/agentpools")
+_CHILDREN = (_DEVOPS, _ORGANIZATION, _PROJECT, f"{_PROJECT}/repos", *_UNFAMILIAR)
+_SPELLINGS: dict[str, Callable[[str], str]] = {"lowerCase": str.lower, "percentEncoded": quote}
+"""Spellings of the ids of children, by variant."""
+
 _ASSESSMENT = "microsoft.security/assessments"
 
 
@@ -90,13 +97,31 @@ class Snapshot:
         """Rows of table `securityresources` for what is below a connector."""
         if not any(admits_type(kind) for kind in _CHILDREN):
             return
+        variants = self._world.variants
+        spell = _SPELLINGS.get(variants["graphChildren"])
+        has_projects = variants.is_chosen("graphProjects", "present")
+        for row in () if variants.is_chosen("graphChildren", "absent") else self._child_rows():
+            if has_projects or row["type"] != _PROJECT:
+                if spell is not None:
+                    row["id"] = spell(row["id"])
+                yield row
+
+    def _child_rows(self) -> Iterator[GraphRow]:
+        has_unfamiliar = self._world.variants.is_chosen("unfamiliarAnswers", "kinds")
+        without_empty = self._world.variants.is_chosen("graphChildren", "withoutEmpty")
         for connector, organizations in self._entries:
             configuration = connector.configuration
             if configuration is None:
                 continue
             base = f"{connector.id}/devops/default"
             yield GraphRow(_DEVOPS, base, self._configuration(connector, configuration))
+            if has_unfamiliar:
+                make = self._configuration(connector, configuration)
+                yield GraphRow(_UNFAMILIAR[0], f"{base}/policyAssignments/default", make)
+                yield GraphRow(_UNFAMILIAR[1], f"{base}/azureDevOpsOrgs/future/agentPools/a", make)
             for organization, projects in organizations:
+                if without_empty and not projects:
+                    continue
                 yield from self._organization_rows(
                     connector, f"{base}/azureDevOpsOrgs/{organization.name}", organization, projects
                 )
@@ -178,7 +203,7 @@ class Snapshot:
 
     def _organization(self, connector: Connector, organization: OnboardedOrganization) -> Callable[[str], Any]:
         properties = {
-            "onboardingState": "Onboarded",
+            "onboardingState": onboarding_state(self._world, organization),
             "actionableRemediation": remediation.organization_setting(organization),
             "provisioningStatusMessage": organization.status_message,
             "provisioningStatusUpdateTimeUtc": short_time(self._wall_of(organization.updated_at)),

@@ -18,7 +18,7 @@ from sandbox.cloud.control.bodies import (
     OrganizationBody,
     OrganizationChange,
 )
-from sandbox.cloud.defender.authorizations import CODE_LIFETIME
+from sandbox.cloud.defender.authorizations import code_lifetime
 from sandbox.cloud.portal import pages
 from sandbox.cloud.simulation import Simulation
 from sandbox.cloud.transport.message import Reply, Request
@@ -85,7 +85,9 @@ class Portal:
     def _code(self, form: _Form) -> Reply:
         account = form.get("account", "")
         issued = self._actions.issue_code(account)
-        page = pages.show_code(account, issued["code"], issued["sha256"], int(CODE_LIFETIME // 60))
+        page = pages.show_code(
+            account, issued["code"], issued["sha256"], int(code_lifetime(self._simulation.world) // 60)
+        )
         return Reply(200, page, dict(_HTML))
 
     def _access(self, form: _Form) -> Reply:

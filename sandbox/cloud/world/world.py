@@ -18,6 +18,8 @@ from sandbox.cloud.world.usage import Usage
 
 __all__ = ["Settings", "World"]
 
+_DAY = 86_400.0
+
 
 @dataclass(slots=True)
 class Settings:
@@ -48,6 +50,7 @@ class World:
 
     Attributes:
         organizations, connectors: by name, or id, in lower case.
+        deleted_connectors: those whose rows linger, by key, with the inner time of the deletion.
         claims: key of the connector that has onboarded an organization, by (tenant id, organization in lower case).
         removed: memberships removed by the control interface, for restoring, by (organization id, object id).
         variants: the chosen form of what is inferred.
@@ -64,6 +67,7 @@ class World:
     organizations: dict[str, Organization] = field(default_factory=dict)
     connectors: dict[str, Connector] = field(default_factory=dict)
     claims: dict[tuple[str, str], str] = field(default_factory=dict)
+    deleted_connectors: dict[str, tuple[float, Connector]] = field(default_factory=dict)
     operations: dict[str, Operation] = field(default_factory=dict)
     codes: dict[str, LegacyCode] = field(default_factory=dict)
     assessments: Assessments = field(default_factory=Assessments)
@@ -102,6 +106,11 @@ class World:
         moment = self.clock.now() - lag
         copies = ((key, self.history.at(key, moment)) for key in sorted(self.history.keys()))
         return {key: connector for key, connector in copies if connector is not None}
+
+    def lingering_connectors(self) -> list[Connector]:
+        """Return the deleted connectors that still have rows in Resource Graph."""
+        now = self.clock.now()
+        return [connector for deleted_at, connector in self.deleted_connectors.values() if now < deleted_at + _DAY]
 
     def organization(self, name: str) -> Organization | None:
         """Return an organization by name."""

@@ -6,15 +6,16 @@ from typing import Any
 
 from sandbox.cloud.arm.api_versions import filter_properties
 from sandbox.cloud.arm.call import Call
-from sandbox.cloud.arm.errors import not_found
+from sandbox.cloud.arm.errors import ArmError, not_found
 from sandbox.cloud.arm.security.connectors import require_connector
 from sandbox.cloud.arm.security.operations import accepted_headers
 from sandbox.cloud.arm.security.validation import bad_request, check_choice, check_strings
 from sandbox.cloud.defender.configurations import Change, change_configuration, delete_configuration
 from sandbox.cloud.defender.model import Configuration, Connector
+from sandbox.cloud.defender.onboarding import available_organizations
 from sandbox.cloud.transport.message import Reply, json_reply
 
-__all__ = ["create_or_update", "delete", "get", "list_all", "require_configuration", "update"]
+__all__ = ["check_no_operation", "create_or_update", "delete", "get", "list_all", "require_configuration", "update"]
 
 _TYPE = "Microsoft.Security/securityConnectors/devops"
 _KINDS = ("AzureDevOpsOrganization", "AzureDevOpsProject", "AzureDevOpsRepository", "GitHubOwner", "GitHubRepository")
@@ -89,6 +90,7 @@ def _change(call: Call, *, replace: bool) -> Reply:
     connector = require_connector(call)
     _check_default(call)
     change = _parse(call)
+    _check_variants(call, connector, change, replace=replace)
     # For the journal, by hash: tests count how often a code was sent.
     if change.code:
         call.request.code(change.code)
@@ -105,6 +107,36 @@ def _change(call: Call, *, replace: bool) -> Reply:
     call.request.effect(kind, id=connector.key, autoDiscovery=change.auto_discovery, inventory=change.inventory)
     status = 201 if created else 200 if replace else 202
     return json_reply(_echo(call, change), status, accepted_headers(call, operation))
+
+
+def _check_variants(call: Call, connector: Connector, change: Change, *, replace: bool) -> None:
+    """Refuse what the chosen variants refuse.
+
+    Raises:
+        ArmError: 400 or 409.
+    """
+    variants, configuration = call.world.variants, connector.configuration
+    if configuration is None:
+        return
+    check_no_operation(call, configuration)
+    if replace and not change.code and variants.is_chosen("putWithoutCode", "refused"):
+        raise bad_request("properties.authorization.code", "is required")
+    if not replace and change.inventory is not None and variants.is_chosen("inventoryPatch", "refusesUnknown"):
+        names = {organization.name.lower() for organization in available_organizations(call.world, connector)}
+        unknown = [name for name in change.inventory if name.lower() not in names]
+        if unknown:
+            raise bad_request("properties.topLevelInventoryList", f"has unknown organizations: {', '.join(unknown)}")
+
+
+def check_no_operation(call: Call, configuration: Configuration) -> None:
+    """Refuse a write while an operation runs, in the variant in which the service does.
+
+    Raises:
+        ArmError: 409 Conflict.
+    """
+    runs = configuration.provisioning_state in ("Pending", "PendingDeletion")
+    if runs and call.world.variants.is_chosen("concurrentOperations", "conflict"):
+        raise ArmError(409, "Conflict", "Another operation on this resource is in progress. Retry later.")
 
 
 def _echo(call: Call, change: Change) -> dict[str, Any]:
@@ -131,6 +163,7 @@ def delete(call: Call) -> Reply:
     _check_default(call)
     if connector.configuration is None:
         return Reply(204)
+    check_no_operation(call, connector.configuration)
     operation = delete_configuration(call.world, connector, _resource_id(call), call.api_version, call.operation_fault)
     call.request.effect("configuration.delete", id=connector.key)
     body = {"tags": {}, "properties": {}, "id": _resource_id(call), "name": "default", "type": _TYPE}

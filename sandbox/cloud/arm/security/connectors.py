@@ -11,7 +11,7 @@ from sandbox.cloud.arm.call import Call
 from sandbox.cloud.arm.errors import ArmError, ConnectorError, not_found
 from sandbox.cloud.arm.paging import page
 from sandbox.cloud.defender.model import Connector
-from sandbox.cloud.defender.onboarding import offboard_all
+from sandbox.cloud.defender.onboarding import delete_connector
 from sandbox.cloud.transport.message import Reply, json_reply
 from sandbox.cloud.world.azure import REGIONS
 
@@ -28,6 +28,8 @@ __all__ = [
 
 _TYPE = "Microsoft.Security/securityConnectors"
 _LIST_PAGE = 100
+_DELETION_SECONDS = 8.0
+"""Duration of an asynchronous deletion."""
 _TWO_OFFERINGS_VERSION = "2023-10-01-preview"
 _SECOND_OFFERING = "DefenderForDevOpsAzureDevOps"
 """Offering that only this api-version shows, beside CspmMonitorAzureDevOps."""
@@ -174,13 +176,16 @@ def _modified(call: Call, connector: Connector, kind: str) -> Reply:
 
 
 def delete(call: Call) -> Reply:
-    """DELETE: always 204; removes the configuration and its organizations too."""
+    """DELETE: 204, or 202 by variant; removes the configuration and its organizations too."""
     connector = find_connector(call)
-    if connector is not None:
-        offboard_all(call.world, connector)
-        del call.world.connectors[connector.key]
-        call.request.effect("connector.delete", id=connector.key)
-    return Reply(204)
+    if connector is None:
+        return Reply(204)
+    call.request.effect("connector.delete", id=connector.key)
+    if call.world.variants.is_chosen("connectorDeletion", "atOnce"):
+        delete_connector(call.world, connector, call.now)
+        return Reply(204)
+    call.world.timers.at(call.now + _DELETION_SECONDS, lambda moment: delete_connector(call.world, connector, moment))
+    return Reply(202, headers={"Retry-After": call.world.clock.retry_after(_DELETION_SECONDS)})
 
 
 def _check_location(value: object) -> str:

@@ -11,14 +11,13 @@ from sandbox.cloud.arm.paging import next_link, page, position_of
 from sandbox.cloud.arm.security import remediation
 from sandbox.cloud.arm.security.configurations import require_configuration
 from sandbox.cloud.clock import short_time
-from sandbox.cloud.defender.authorizations import authorization_problem
-from sandbox.cloud.defender.model import OnboardedOrganization, OnboardedProject
-from sandbox.cloud.defender.onboarding import available_organizations, owning_connector_key
+from sandbox.cloud.defender.authorizations import ExchangeFailed, authorization_problem
+from sandbox.cloud.defender.model import Configuration, Connector, OnboardedOrganization, OnboardedProject
+from sandbox.cloud.defender.onboarding import available_organizations, onboarding_state, owning_connector_key
 from sandbox.cloud.transport.message import Reply, json_reply
-from sandbox.cloud.world.devops import Project, Repository, repository_url
+from sandbox.cloud.world.devops import Organization, Project, Repository, repository_url
 
 __all__ = [
-    "PAGE_SIZE",
     "find_organization",
     "find_project",
     "find_repository",
@@ -31,12 +30,16 @@ __all__ = [
     "list_repositories",
 ]
 
-PAGE_SIZE = 10
+_PAGE_SIZES = {"ten": 10, "hundred": 100, "all": 1_000_000}
 _TYPE = "Microsoft.Security/securityConnectors/devops/azureDevOpsOrgs"
 
 
 def _stamp(call: Call, moment: float) -> str:
     return short_time(call.world.clock.wall_of(moment))
+
+
+def _page_size(call: Call) -> int:
+    return _PAGE_SIZES[call.world.variants["listPages"]]
 
 
 def _collection(call: Call) -> str:
@@ -51,7 +54,7 @@ def render_organization(call: Call, identifier: str, organization: OnboardedOrga
     """Return an onboarded organization as the API shows it."""
     return {
         "properties": {
-            "onboardingState": "Onboarded",
+            "onboardingState": onboarding_state(call.world, organization),
             "actionableRemediation": remediation.organization_setting(organization),
             "provisioningStatusMessage": organization.status_message,
             "provisioningStatusUpdateTimeUtc": _stamp(call, organization.updated_at),
@@ -67,7 +70,7 @@ def list_organizations(call: Call) -> Reply:
     """GET: the organizations onboarded by this connector."""
     _, configuration = require_configuration(call)
     organizations = list(configuration.organizations.values())
-    part, following = page(call.request, organizations, PAGE_SIZE)
+    part, following = page(call.request, organizations, _page_size(call))
     base = _collection(call)
     return json_reply(
         {
@@ -96,16 +99,39 @@ def get_organization(call: Call) -> Reply:
     return json_reply(render_organization(call, call.path.id, find_organization(call)))
 
 
+_REFUSALS = {
+    "badRequest": (400, "BadRequest", "The authorization of the connector cannot be used."),
+    "unauthorized": (401, "Unauthorized", "TF400813: The user is not authorized to access this resource."),
+    "forbidden": (403, "Forbidden", "The authorizing account has no access."),
+    "serverError": (500, "InternalServerError", "The server encountered an internal error. Please retry."),
+}
+
+
+def _available(call: Call, connector: Connector, configuration: Configuration) -> list[Organization]:
+    """Return the organizations that the authorization can access, in the form that the variants choose."""
+    problem = authorization_problem(call.world, configuration.authorization)
+    organizations = available_organizations(call.world, connector)
+    if problem is not None:
+        choice = call.world.variants["listAvailableWithoutAuthorization"]
+    elif not organizations:
+        choice = call.world.variants["listAvailableWithoutOrganizations"]
+    else:
+        return organizations
+    if choice in ("empty", "stale"):
+        return organizations if choice == "stale" else []
+    failure = problem or ExchangeFailed("access_denied", "The account is in no organization.")
+    status, code, message = _REFUSALS.get(choice, (400, failure.code, str(failure)))
+    raise ArmError(status, code, message)
+
+
 def list_available(call: Call) -> Reply:
     """POST: all organizations that the authorization can access, onboarded or not; not paged."""
     connector, configuration = require_configuration(call)
-    problem = authorization_problem(call.world, configuration.authorization)
-    if problem is not None:
-        raise ArmError(400, problem.code, str(problem))
+    organizations = _available(call, connector, configuration)
     tenant = call.world.tenant_of(connector)
     base = f"{call.path.ancestor(2)}/azureDevOpsOrgs"
     items = []
-    for organization in available_organizations(call.world, connector):
+    for organization in organizations:
         onboarded = configuration.organizations.get(organization.name.lower())
         identifier = f"{base}/{organization.name}"
         if onboarded is not None:
@@ -145,7 +171,7 @@ def render_project(
 def list_projects(call: Call) -> Reply:
     """GET: the projects reported by now."""
     organization = find_organization(call)
-    part, following = page(call.request, organization.discovered(call.now), PAGE_SIZE)
+    part, following = page(call.request, organization.discovered(call.now), _page_size(call))
     base = _collection(call)
     items = [render_project(call, f"{base}/{project.name}", organization, project) for project in part]
     return json_reply({"value": items, **following})
@@ -215,10 +241,10 @@ def list_repositories(call: Call) -> Reply:
     if source is None:
         return json_reply({"value": []})
     position, reported = position_of(call.request), min(project.positions(call.now), len(source.repositories))
-    base = _collection(call)
+    base, size = _collection(call), _page_size(call)
     items: list[dict[str, Any]] = []
     # Positions of disabled and deleted repositories are skipped, so that a page may need more positions than items.
-    while position < reported and len(items) < PAGE_SIZE:
+    while position < reported and len(items) < size:
         repository = source.repositories[position]
         position += 1
         if not repository.disabled and repository.name.lower() not in source.repositories.removed:

@@ -8,7 +8,7 @@ from typing import Any
 from sandbox.cloud.arm.call import Call
 from sandbox.cloud.arm.errors import ArmError, not_found
 from sandbox.cloud.arm.security import remediation
-from sandbox.cloud.arm.security.configurations import require_configuration
+from sandbox.cloud.arm.security.configurations import check_no_operation, require_configuration
 from sandbox.cloud.arm.security.inventory import find_organization, find_project, find_repository
 from sandbox.cloud.arm.security.operations import accepted_headers
 from sandbox.cloud.arm.security.validation import bad_request, check_choice
@@ -42,6 +42,8 @@ def _accept(
     call: Call, finish: Callable[[float], Failure | None], setting: dict[str, Any] | None, status: int
 ) -> Reply:
     """Start the operation. The body has neither id nor name nor type nor provisioningState."""
+    _, configuration = require_configuration(call)
+    check_no_operation(call, configuration)
     operation = start_operation(
         call.world,
         f"{call.path.ancestor(1)}/devops/default",

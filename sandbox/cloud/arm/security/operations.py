@@ -16,6 +16,7 @@ __all__ = ["accepted_headers", "get"]
 RETRY_AFTER = 20.0
 """Retry-After in seconds of inner time; the service sends it even when the operation has finished."""
 
+_EXPIRY_SECONDS = 300.0
 _CERTIFICATE = "MII" + secrets.token_urlsafe(1800)[:2397]
 _TICKS_AT_EPOCH = 621_355_968_000_000_000
 
@@ -28,10 +29,16 @@ def accepted_headers(call: Call, operation: Operation) -> dict[str, str]:
     return {"Azure-AsyncOperation": url, "Retry-After": call.world.clock.retry_after(RETRY_AFTER)}
 
 
+def _has_expired(call: Call, operation: Operation) -> bool:
+    ended_at = operation.ended_at
+    expires = call.world.variants.is_chosen("operationResults", "expire")
+    return expires and ended_at is not None and call.now >= ended_at + _EXPIRY_SECONDS
+
+
 def get(call: Call) -> Reply:
     """GET: always 200, with Retry-After even when finished."""
     operation = call.world.operations.get(call.name.lower())
-    if operation is None or operation.id.lower() != call.path.id.lower():
+    if operation is None or operation.id.lower() != call.path.id.lower() or _has_expired(call, operation):
         raise ArmError(404, "ResourceNotFound", f"The operation result '{call.name}' was not found.")
     stamp = call.world.clock.stamp
     body: dict[str, Any] = {

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from sandbox.cloud.defender.authorizations import CODE_LIFETIME
+from sandbox.cloud.defender.authorizations import code_lifetime
 from tests.sandbox.cloud.direct import ACCOUNT, CONFIGURATION, CONNECTOR, CONNECTOR_BODY, CONNECTORS, Direct
 
 
@@ -52,7 +52,7 @@ async def test_a_code_whose_exchange_failed_is_used_up_too(connector: Direct) ->
 async def test_a_code_expires_after_minutes_of_wall_time(connector: Direct) -> None:
     early, late = await connector.code(), await connector.code()
     connector.move(8 * 3600)
-    connector.move(0, wall=CODE_LIFETIME - 1)
+    connector.move(0, wall=code_lifetime(connector.world) - 1)
     assert await put(connector, early) == "Succeeded"
     connector.move(0, wall=2)
     assert await put(connector, late) == "TokenExchangeFailed"

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from sandbox.cloud.defender.onboarding import EXTENSION_SECONDS
 from tests.sandbox.cloud.direct import (
     ACCOUNT,
     CONFIGURATION,
@@ -219,7 +218,7 @@ async def test_defender_installs_its_extension_some_minutes_after_onboarding(dir
     await add_organization(direct, "newcomer")
     await direct.connect(autoDiscovery="Enabled")
     assert await extensions(direct, "newcomer") == []
-    direct.move(EXTENSION_SECONDS)
+    direct.move(300)
     assert await extensions(direct, "newcomer") == ["ms-dfd-code-to-cloud"]
     assert await extensions(direct, "contoso") == ["ms-dfd-code-to-cloud"], "installed once"
 
