@@ -293,6 +293,10 @@ class AzureDevOpsNotFound(AzureDevOpsError):
     category = ErrorCategory.ABSENT
 
 
+class AzureDevOpsResponseTooLarge(AzureDevOpsError):
+    """A response has more bytes than are read."""
+
+
 class SignInExpired(AzureDevOpsError):
     """Azure DevOps responded with its sign-in page: the token is wrong or expired."""
 

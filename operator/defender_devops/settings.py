@@ -77,6 +77,8 @@ class Settings(BaseSettings):
     azure_devops_identity_endpoint: Endpoint = HttpUrl("https://vssps.dev.azure.com")
     azure_devops_entitlement_endpoint: Endpoint = HttpUrl("https://vsaex.dev.azure.com")
     azure_devops_extension_endpoint: Endpoint = HttpUrl("https://extmgmt.dev.azure.com")
+    azure_devops_search_endpoint: Endpoint = HttpUrl("https://almsearch.dev.azure.com")
+    azure_devops_advanced_security_endpoint: Endpoint = HttpUrl("https://advsec.dev.azure.com")
 
     namespaces: tuple[str, ...] = ()
     """Namespaces to watch; empty means all (needs cluster-wide rights)."""
@@ -111,6 +113,19 @@ class Settings(BaseSettings):
 
     operation_poll_interval: PositiveFloat = 20.0
     """Seconds between two reads of a long-running operation if the service states none (it states 20)."""
+
+    pipeline_request_interval: PositiveFloat = 2.0
+    """Seconds between two requests of the pipeline checks of one account: at most 150 in the five minutes of its rate
+    limit. The first check of 2,000 repositories then takes about an hour."""
+
+    pipeline_budget_share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Share of an account's rate limit at Azure DevOps that pipeline checks may use: they pause until the limit is
+    reset once the service reports less than the rest as remaining, so that everything else under that account
+    continues."""
+
+    pipeline_preview: bool = False
+    """Whether pipeline checks may ask Azure DevOps for the YAML that a pipeline would run, where no run shows it. The
+    request starts no run, but may need the permission to queue builds, which readers lack."""
 
     discovery_settle_interval: PositiveFloat = 3600.0
     """Seconds without a new count after which discovery counts as complete without a sign-in, when the number of

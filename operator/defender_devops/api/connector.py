@@ -27,6 +27,7 @@ from defender_devops.api.connector_features import (
     Severity,
 )
 from defender_devops.api.connector_organizations import Organizations, OrganizationsMode, OverridesPolicy
+from defender_devops.api.connector_pipelines import PipelineChecks
 from defender_devops.api.connector_sign_in import (
     Authorization,
     AuthorizationMethod,
@@ -82,6 +83,7 @@ __all__ = [
     "Organizations",
     "OrganizationsMode",
     "OverridesPolicy",
+    "PipelineChecks",
     "PrincipalType",
     "Progress",
     "PullRequestAnnotations",
@@ -165,6 +167,9 @@ class ConnectorSpec(ApiModel):
     agentless_scanning: AgentlessScanning | None = None
     """Agentless code scanning. Absent: not managed."""
 
+    pipeline_checks: PipelineChecks | None = None
+    """Which repositories are scanned, and by what. Absent: not checked."""
+
     security_readers: Annotated[
         tuple[SecurityReader, ...],
         Field(
@@ -215,6 +220,13 @@ class ConnectorSpec(ApiModel):
     def sign_in_method(self) -> SignInMethod:
         """The method of signing in; an absent block means None."""
         return self.sign_in.method if self.sign_in else SignInMethod.NONE
+
+    @property
+    def has_pipeline_checks(self) -> bool:
+        """Whether the operator checks pipelines: only where that is enabled, and with a sign-in of its own."""
+        checks = self.pipeline_checks
+        is_enabled = checks is not None and checks.mode is Mode.ENABLED
+        return is_enabled and self.sign_in_method is not SignInMethod.NONE
 
     def effective_deletion_policy(self, *, created: bool) -> DeletionPolicy:
         """Return what deletion does in Azure.

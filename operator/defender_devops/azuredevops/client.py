@@ -7,6 +7,7 @@ import json
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
@@ -16,7 +17,7 @@ from pydantic import SecretStr
 
 from defender_devops.azuredevops.errors import raise_azure_devops_error
 from defender_devops.azuredevops.rate_limiter import RateLimiter
-from defender_devops.errors import AzureDevOpsUnavailable
+from defender_devops.errors import AzureDevOpsResponseTooLarge, AzureDevOpsUnavailable
 from defender_devops.http_client import NETWORK_ERRORS
 from defender_devops.settings import Settings
 
@@ -36,6 +37,9 @@ _RETRY_DELAY: Final = 0.5
 _RETRYABLE: Final = frozenset({502, 503, 504})
 _PAGES_MAX: Final = 1000
 """Pages of 100 projects: more than any organization may have (1,000 projects)."""
+
+RESPONSE_MAX_BYTES: Final = 32 * 1024 * 1024
+"""Longest response that is read: far more than a list of all repositories of an organization."""
 
 _CONTINUATION_HEADER: Final = "x-ms-continuationtoken"
 
@@ -57,6 +61,8 @@ class Endpoints:
     identity: str = "https://vssps.dev.azure.com"
     entitlement: str = "https://vsaex.dev.azure.com"
     extension: str = "https://extmgmt.dev.azure.com"
+    search: str = "https://almsearch.dev.azure.com"
+    advanced_security: str = "https://advsec.dev.azure.com"
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Endpoints:
@@ -67,13 +73,33 @@ class Endpoints:
             settings.azure_devops_identity_endpoint,
             settings.azure_devops_entitlement_endpoint,
             settings.azure_devops_extension_endpoint,
+            settings.azure_devops_search_endpoint,
+            settings.azure_devops_advanced_security_endpoint,
         )
         return cls(*(str(url).rstrip("/") for url in urls))
 
 
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """A request that reads.
+
+    Attributes:
+        query: parameters of the URL.
+        body: JSON of a POST; None for GET.
+        accept: media type.
+        max_bytes: longest response body, decoded.
+    """
+
+    url: str
+    query: Mapping[str, str]
+    body: Mapping[str, Any] | None = None
+    accept: str = "application/json"
+    max_bytes: int = RESPONSE_MAX_BYTES
+
+
 @dataclass(frozen=True)
 class AzureDevOpsClient:
-    """Azure DevOps with one account. It sends GET requests only: the operator changes nothing in Azure DevOps.
+    """Azure DevOps with one account. All requests read: the operator changes nothing in Azure DevOps.
 
     Args:
         http: shared connections, without cookies and redirects.
@@ -95,9 +121,26 @@ class AzureDevOpsClient:
         """Return the JSON of a URL.
 
         Raises:
-            AzureDevOpsError: as `errors.raise_for_failure`.
+            AzureDevOpsError: as `errors.raise_azure_devops_error`.
         """
         return parse_json_response(await self._get(url, params or {}, api_version))
+
+    async def get_text(self, url: str, *, max_bytes: int) -> str:
+        """Return a text of at most `max_bytes` bytes. Bytes that are not UTF-8 are replaced.
+
+        Raises:
+            AzureDevOpsError: as `errors.raise_azure_devops_error`; AzureDevOpsResponseTooLarge.
+        """
+        request = _Request(url, {"api-version": API_VERSION}, accept="text/plain", max_bytes=max_bytes)
+        return (await self._checked(request)).content.decode(errors="replace")
+
+    async def query(self, url: str, body: Mapping[str, Any], api_version: str = API_VERSION) -> Any:  # noqa: ANN401 - JSON
+        """Return the JSON that a POST returns which only reads, such as a search.
+
+        Raises:
+            AzureDevOpsError: as `errors.raise_azure_devops_error`.
+        """
+        return parse_json_response(await self._checked(_Request(url, {"api-version": api_version}, body)))
 
     async def pages(
         self, url: str, params: Mapping[str, str], api_version: str = API_VERSION
@@ -127,22 +170,25 @@ class AzureDevOpsClient:
         Raises:
             AzureDevOpsNotFound, AzureDevOpsUnavailable: the URL does not exist, or the service failed.
         """
-        response = await self._send(url, {})
+        response = await self._send(_Request(url, {}))
         if response.status_code in {httpx.codes.NOT_FOUND, httpx.codes.TOO_MANY_REQUESTS} or response.is_server_error:
             raise_azure_devops_error(response, self.rate_limiter.delay or None)
         return response.headers
 
     async def _get(self, url: str, params: Mapping[str, str], api_version: str | None) -> httpx.Response:
-        response = await self._send(url, {**params, **({"api-version": api_version} if api_version else {})})
+        return await self._checked(_Request(url, {**params, **({"api-version": api_version} if api_version else {})}))
+
+    async def _checked(self, request: _Request) -> httpx.Response:
+        response = await self._send(request)
         raise_azure_devops_error(response, self.rate_limiter.delay or None)
         return response
 
-    async def _send(self, url: str, query: Mapping[str, str]) -> httpx.Response:
+    async def _send(self, request: _Request) -> httpx.Response:
         """Send a request; after a cut connection or a gateway error again, because all requests are reads."""
         for attempt in range(1, _MAX_ATTEMPTS + 1):
             is_last = attempt == _MAX_ATTEMPTS
             try:
-                response = await self._send_once(url, query)
+                response = await self._send_once(request)
             except AzureDevOpsUnavailable:
                 # The service demanded a wait, which is too long for a retry here.
                 if is_last or self.rate_limiter.delay > 0:
@@ -155,19 +201,17 @@ class AzureDevOpsClient:
             await self.rate_limiter.sleep(_RETRY_DELAY * attempt * jitter)
         raise AssertionError("the last attempt returns or raises")
 
-    async def _send_once(self, url: str, query: Mapping[str, str]) -> httpx.Response:
-        headers = {"Accept": "application/json", "X-TFS-FedAuthRedirect": "Suppress"}
-        if self.token is not None:
-            headers["Authorization"] = f"Bearer {self.token.get_secret_value()}"
+    async def _send_once(self, request: _Request) -> httpx.Response:
         # The paths of the REST API are `…/_apis/{area}/{resource}`; the area is one of few, as a metric label must be.
-        area = url.partition("/_apis/")[2].partition("/")[0]
+        area = request.url.partition("/_apis/")[2].partition("/")[0]
         async with self.rate_limiter.concurrency:
             await self.rate_limiter.acquire()
             started, status = time.monotonic(), None
             try:
-                async with asyncio.timeout(_REQUEST_TIMEOUT):
-                    response = await self.http.get(url, params=dict(query), headers=headers)
-                status = response.status_code
+                async with asyncio.timeout(_REQUEST_TIMEOUT), self._open_response(request) as response:
+                    status = response.status_code
+                    self.rate_limiter.update(response.headers)
+                    return await _read(response, request.max_bytes)
             # From None: these exceptions hold the request, which holds the token.
             except TimeoutError:
                 raise AzureDevOpsUnavailable("Azure DevOps did not respond in time.") from None
@@ -175,8 +219,30 @@ class AzureDevOpsClient:
                 raise AzureDevOpsUnavailable(f"Azure DevOps cannot be reached ({type(error).__name__}).") from None
             finally:
                 self.observe(area, status, time.monotonic() - started)
-            self.rate_limiter.update(response.headers)
-            return response
+
+    def _open_response(self, request: _Request) -> AbstractAsyncContextManager[httpx.Response]:
+        headers = {"Accept": request.accept, "X-TFS-FedAuthRedirect": "Suppress"}
+        if self.token is not None:
+            headers["Authorization"] = f"Bearer {self.token.get_secret_value()}"
+        method = "GET" if request.body is None else "POST"
+        return self.http.stream(method, request.url, params=dict(request.query), headers=headers, json=request.body)
+
+
+async def _read(response: httpx.Response, max_bytes: int) -> httpx.Response:
+    """Return the response with its decoded body.
+
+    Raises:
+        AzureDevOpsResponseTooLarge: the body has more than `max_bytes` bytes.
+    """
+    body = bytearray()
+    async for chunk in response.aiter_bytes():
+        body += chunk
+        if len(body) > max_bytes:
+            raise AzureDevOpsResponseTooLarge(
+                f"A response of Azure DevOps has more than {max_bytes} bytes, and is not read."
+            )
+    headers = [(name, value) for name, value in response.headers.raw if name.lower() != b"content-encoding"]
+    return httpx.Response(response.status_code, headers=headers, content=bytes(body))
 
 
 def parse_json_response(response: httpx.Response) -> Any:  # noqa: ANN401 - JSON

@@ -1,0 +1,177 @@
+"""What the assessments of all repositories of an organization amount to, as part of a snapshot."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import chain
+from typing import Final
+
+from defender_devops.api.pipeline_evidence import BranchPolicy, Build, ExtensionState, OrganizationEvidence
+from defender_devops.api.pipeline_states import PipelineState
+from defender_devops.reconcile.facts.failure import Failure
+from defender_devops.reconcile.facts.pipelines import (
+    RepositoryAssessment,
+    assess_pipeline,
+    pipelines_by_repository,
+)
+
+__all__ = [
+    "EXAMPLES_MAX",
+    "AnnotationsEvidence",
+    "PipelinesObservation",
+    "WithoutResults",
+    "annotations_evidence",
+    "count_states",
+    "examples",
+    "ran_without_results",
+]
+
+EXAMPLES_MAX: Final = 10
+
+RESULTS_DELAY: Final = timedelta(hours=48)
+"""Time after a scan until Defender for Cloud shows its results: it evaluates every 8 to 24 hours, and may miss one."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotationsEvidence:
+    """Which repositories fulfil the conditions of pull request annotations that Azure DevOps shows.
+
+    Attributes:
+        effective: repositories whose default branch has a build validation policy with a pipeline that has the task.
+        without_task: repositories whose default branch has such a policy, but only with pipelines without the task.
+        without_policy: names of repositories with the task, but without such a policy, at most `EXAMPLES_MAX`.
+        without_policy_number: number of those.
+        is_complete: whether all policies and pipelines could be read.
+    """
+
+    effective: int = 0
+    without_task: int = 0
+    without_policy: tuple[str, ...] = ()
+    without_policy_number: int = 0
+    is_complete: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WithoutResults:
+    """Repositories whose scans ran, and of which Defender for Cloud shows nothing.
+
+    Attributes:
+        number: None if it cannot be determined.
+        names: `project/repository`, sorted; at most `EXAMPLES_MAX`.
+    """
+
+    number: int | None = None
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PipelinesObservation:
+    """What the pipeline checks show of one organization. It equals its predecessor while nothing has changed.
+
+    Attributes:
+        counts: number of repositories by state, every state included; None before the first complete check.
+        examples: repositories that are missing or undecided, with the reason.
+        changed_at: when counts or examples last changed; None before the first complete check.
+        extension: state of the extension Microsoft Security DevOps.
+        annotations: for `annotations_effective`; None before the first complete check.
+        without_results: repositories whose scans ran without results in Defender for Cloud.
+        failure: why the newest check could not be completed; everything else is of the last complete one.
+    """
+
+    counts: Mapping[PipelineState, int] | None = None
+    examples: tuple[RepositoryAssessment, ...] = ()
+    changed_at: datetime | None = None
+    extension: ExtensionState = ExtensionState.UNKNOWN
+    annotations: AnnotationsEvidence | None = None
+    without_results: WithoutResults = field(default_factory=WithoutResults)
+    failure: Failure | None = None
+
+
+def count_states(assessments: Iterable[RepositoryAssessment]) -> Mapping[PipelineState, int]:
+    """Return the number of repositories in each state, including zero."""
+    counts = Counter(assessment.state for assessment in assessments)
+    return {state: counts[state] for state in PipelineState}
+
+
+def examples(assessments: Iterable[RepositoryAssessment], limit: int) -> tuple[RepositoryAssessment, ...]:
+    """Return at most `limit` repositories that are missing, then as many that are undecided, in the given order."""
+    listed = list(assessments)
+    return tuple(
+        assessment
+        for state in (PipelineState.MISSING, PipelineState.UNDECIDED)
+        for assessment in [assessment for assessment in listed if assessment.state is state][:limit]
+    )
+
+
+def annotations_evidence(evidence: OrganizationEvidence, now: datetime) -> AnnotationsEvidence:
+    """Return which repositories fulfil the conditions of pull request annotations."""
+    pipelines = pipelines_by_repository(evidence)
+    with_task, undecided = set[tuple[str, int]](), set[tuple[str, int]]()
+    for pipeline in chain.from_iterable(pipelines.values()):
+        state = assess_pipeline(pipeline, now).state
+        if state in {PipelineState.RAN, PipelineState.CONFIGURED}:
+            with_task.add((pipeline.project_id, pipeline.id))
+        elif state is PipelineState.UNDECIDED:
+            undecided.add((pipeline.project_id, pipeline.id))
+    effective = without_task = 0
+    without_policy: list[str] = []
+    is_complete = not evidence.unread_policies and not evidence.unread_projects
+    policies_of_project = _by_project(evidence)
+    for repository in evidence.repositories:
+        validating = {
+            (policy.project_id, policy.pipeline_id)
+            for policy in policies_of_project.get(repository.project_id, ())
+            if policy.covers(repository)
+        }
+        if validating & with_task:
+            effective += 1
+        elif validating:
+            without_task += 1
+            is_complete = is_complete and not validating & undecided
+        elif any((pipeline.project_id, pipeline.id) in with_task for pipeline in pipelines.get(repository.id, ())):
+            without_policy.append(f"{repository.project}/{repository.name}")
+    names = tuple(sorted(without_policy, key=str.lower)[:EXAMPLES_MAX])
+    return AnnotationsEvidence(effective, without_task, names, len(without_policy), is_complete)
+
+
+def ran_without_results(
+    evidence: OrganizationEvidence,
+    assessments: Iterable[RepositoryAssessment],
+    repositories_with_results: AbstractSet[str] | None,
+    now: datetime,
+) -> WithoutResults:
+    """Return the repositories whose scans ran more than 48 hours ago and of which Defender for Cloud shows nothing.
+
+    Args:
+        evidence: what was read of the organization.
+        assessments: of its repositories.
+        repositories_with_results: `project/repository` in lower case of all that Defender for Cloud has any
+            recommendation of, healthy ones included; None if that was not read, which leaves the number unknown.
+        now: the current time.
+    """
+    if repositories_with_results is None:
+        return WithoutResults()
+    finished_at = {
+        pipeline.build.id: pipeline.build.finished_at
+        for pipeline in evidence.pipelines
+        if isinstance(pipeline.build, Build)
+    }
+    names = sorted(
+        assessment.full_name
+        for assessment in assessments
+        if assessment.state is PipelineState.RAN
+        and assessment.full_name.lower() not in repositories_with_results
+        and now - finished_at[assessment.build_id or 0] >= RESULTS_DELAY
+    )
+    return WithoutResults(len(names), tuple(names[:EXAMPLES_MAX]))
+
+
+def _by_project(evidence: OrganizationEvidence) -> Mapping[str, list[BranchPolicy]]:
+    policies: dict[str, list[BranchPolicy]] = {}
+    for policy in evidence.policies:
+        policies.setdefault(policy.project_id, []).append(policy)
+    return policies
