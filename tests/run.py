@@ -78,7 +78,7 @@ SESSIONS: Final = (
     Session("sign-in", (_SIGN_IN,), workers=2),
     Session("cluster, chart, sandbox", ("tests",), 2, ignore=(_CONNECTOR, _SIGN_IN, _COMMAND_LINE, *_UNIT)),
     Session("command line", (_COMMAND_LINE,), workers=0, shares_cluster=False),
-    Session("unit", _UNIT, workers=1, niceness=_LOWER_PRIORITY),
+    Session("unit", _UNIT, workers=2, niceness=_LOWER_PRIORITY),
 )
 """All tests; the folder `tests` less what other sessions run, so that a new folder is never left out."""
 
