@@ -6,6 +6,8 @@ The library is imported only when the first token is needed: an operator without
 from __future__ import annotations
 
 import asyncio
+import os
+import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -14,7 +16,7 @@ from pydantic import SecretBytes, SecretStr
 from defender_devops.azure.arm.token_source import Token
 from defender_devops.azure.identity.credential_errors import IdentityContext, credentials_error, invalid_token_response
 from defender_devops.azure.identity.transport import identity_transport
-from defender_devops.client_certificates import InvalidCertificate, parse_client_certificate
+from defender_devops.client_certificates import ClientCertificate, InvalidCertificate, load_client_certificate
 from defender_devops.errors import WILL_RETRY, CredentialsMissing, CredentialsRejected, CredentialsUnavailable
 
 if TYPE_CHECKING:
@@ -94,8 +96,6 @@ class EntraCredential:
             CredentialsError: there is none.
             KubernetesError: the token of a service account could not be requested.
         """
-        if self._prepare is not None:
-            await self._prepare()
         if force_refresh:
             await self.close()
         options: TokenRequestOptions = {"enable_cae": True}
@@ -103,6 +103,8 @@ class EntraCredential:
             options["claims"] = claims
         name = self._context.name
         try:
+            if self._prepare is not None:
+                await self._prepare()
             if self._credential is None:
                 self._credential = self._build()
             async with asyncio.timeout(_TIMEOUT):
@@ -189,28 +191,40 @@ def certificate_credential(
     Args:
         tenant_id: tenant of the token.
         client_id: application id.
-        data: returns the certificate with its key, in PEM or PKCS#12; called for each new credential.
+        data: returns the certificate with its key, in PEM or PKCS#12; called for each token of Entra ID.
         password: password of the key, or None.
         source: where the certificate is stored, for messages.
         allow_pkcs12: whether it may be PKCS#12; see `parse_client_certificate`.
     """
+    current: list[ClientCertificate] = []
 
-    def build() -> _Credential:
-        from azure.identity.aio import CertificateCredential  # noqa: PLC0415 - see the module's docstring
-
-        value = data().get_secret_value()
-        secret = password.get_secret_value() if password else None
+    async def prepare() -> None:
+        secret = password.get_secret_value().encode() if password else None
         try:
-            parse_client_certificate(value, secret.encode() if secret else None, allow_pkcs12=allow_pkcs12)
+            certificate = await load_client_certificate(data().get_secret_value(), secret, allow_pkcs12=allow_pkcs12)
         except InvalidCertificate as error:
             raise CredentialsMissing(
                 f"The certificate of client {client_id} in {source} cannot be used: {error}."
             ) from None
-        return CertificateCredential(
-            tenant_id, client_id, certificate_data=value, password=secret, **_pipeline_options(), **_NO_RESPONSE_RETRIES
-        )
+        current[:] = [certificate]
 
-    return EntraCredential(build, IdentityContext(f"the certificate of client {client_id}", client_id, tenant_id))
+    def assertion() -> str:
+        return current[0].assertion(client_id, _token_endpoint(tenant_id), int(time.time()))
+
+    def build() -> _Credential:
+        # Not CertificateCredential: it parses the key itself, in the event loop and with OpenSSL's slow check.
+        from azure.identity.aio import ClientAssertionCredential  # noqa: PLC0415 - see the module's docstring
+
+        return ClientAssertionCredential(tenant_id, client_id, assertion, **_pipeline_options(), **_NO_RESPONSE_RETRIES)
+
+    context = IdentityContext(f"the certificate of client {client_id}", client_id, tenant_id)
+    return EntraCredential(build, context, prepare)
+
+
+def _token_endpoint(tenant_id: str) -> str:
+    """Return the address to which azure-identity sends requests for tokens (its AZURE_AUTHORITY_HOST)."""
+    host = os.environ.get("AZURE_AUTHORITY_HOST", "login.microsoftonline.com").strip(" /")
+    return f"{host if '://' in host else f'https://{host}'}/{tenant_id}/oauth2/v2.0/token"
 
 
 def federated_credential(

@@ -5,25 +5,19 @@ Each kind returns the form fields that every request to the token endpoint carri
 
 from __future__ import annotations
 
-import base64
 import time
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-import jwt
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from pydantic import SecretBytes, SecretStr
 
-from defender_devops.client_certificates import InvalidCertificate, parse_client_certificate
+from defender_devops.client_certificates import ClientCertificate, InvalidCertificate, load_client_certificate
 from defender_devops.signin.oauth.errors import OAuthAppMisconfigured
 
 __all__ = ["CertificateClient", "Client", "FederatedClient", "PublicClient", "SecretClient"]
 
 _ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-_ASSERTION_LIFETIME_SECONDS: Final = 600
 
 
 class Client(Protocol):
@@ -84,52 +78,34 @@ class CertificateClient:
 
     Attributes:
         client_id: application id.
-        key: private key of the certificate.
-        thumbprint: base64url of the certificate's SHA-256 fingerprint.
+        certificate: with its private key.
         clock: returns the seconds since the epoch.
     """
 
     client_id: str
-    key: RSAPrivateKey
-    thumbprint: str
+    certificate: ClientCertificate
     clock: Callable[[], float] = time.time
 
     @classmethod
-    def from_pem(cls, client_id: str, pem: SecretBytes, clock: Callable[[], float] = time.time) -> CertificateClient:
+    async def from_pem(
+        cls, client_id: str, pem: SecretBytes, clock: Callable[[], float] = time.time
+    ) -> CertificateClient:
         """Return the client for a private key and its certificate, in PEM (in any order).
 
         Raises:
             OAuthAppMisconfigured: they cannot be used.
         """
         try:
-            parsed = parse_client_certificate(pem.get_secret_value(), allow_pkcs12=False)
+            certificate = await load_client_certificate(pem.get_secret_value(), allow_pkcs12=False)
         except InvalidCertificate as error:
             raise OAuthAppMisconfigured(f"The client certificate in the Secret cannot be used: {error}.") from None
-        return cls(client_id, parsed.key, _base64url(parsed.certificate.fingerprint(hashes.SHA256())), clock)
+        return cls(client_id, certificate, clock)
 
     def fields(self, audience: str) -> dict[str, str]:
-        """Return the id and a signed assertion, in the form that Entra ID requires (PS256 with x5t#S256).
-
-        Source: learn.microsoft.com/entra/identity-platform/certificate-credentials.
-        """
-        now = int(self.clock())
-        claims = {
-            "aud": audience,
-            "iss": self.client_id,
-            "sub": self.client_id,
-            "jti": str(uuid.uuid4()),
-            "iat": now,
-            "nbf": now,
-            "exp": now + _ASSERTION_LIFETIME_SECONDS,
-        }
-        return _assertion_fields(
-            self.client_id, jwt.encode(claims, self.key, algorithm="PS256", headers={"x5t#S256": self.thumbprint})
-        )
+        """Return the id and a signed assertion."""
+        assertion = self.certificate.assertion(self.client_id, audience, int(self.clock()))
+        return _assertion_fields(self.client_id, assertion)
 
 
 def _assertion_fields(client_id: str, assertion: str) -> dict[str, str]:
     return {"client_id": client_id, "client_assertion_type": _ASSERTION_TYPE, "client_assertion": assertion}
-
-
-def _base64url(value: bytes) -> str:
-    return base64.urlsafe_b64encode(value).rstrip(b"=").decode()

@@ -61,7 +61,7 @@ class Credentials:
         is_certificate = app.type == ClientType.CERTIFICATE
         value = await self._read(connector.metadata.namespace, app.secret_ref, is_sent=not is_certificate)
         if is_certificate:
-            return CertificateClient.from_pem(app.id, value, lambda: self.clock().timestamp())
+            return await CertificateClient.from_pem(app.id, value, lambda: self.clock().timestamp())
         return SecretClient(app.id, _decode_text(value, app.secret_ref))
 
     async def user_supplied_token(self, connector: AzureDevOpsConnector, reference: SecretKeyRef) -> SecretStr:

@@ -64,6 +64,7 @@ class Sdk:
     """All credentials of azure-identity in one class, which records its arguments."""
 
     created: ClassVar[list[tuple[str, tuple[Any, ...], dict[str, Any]]]] = []
+    certificates: ClassVar[list[tuple[bytes, bytes | None]]] = []
 
     def __init__(self, kind: str, args: tuple[Any, ...], options: dict[str, Any]) -> None:
         self.args, self.closed = args, False
@@ -81,8 +82,12 @@ class Sdk:
 @pytest.fixture
 def created(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[Any, ...], dict[str, Any]]]:
     """The credentials of azure-identity that were created; any value is accepted as a certificate."""
-    Sdk.created = []
-    monkeypatch.setattr(credentials, "parse_client_certificate", lambda _data, _password, **_: None)
+
+    async def load(data: bytes, password: bytes | None, **_: object) -> None:
+        Sdk.certificates.append((data, password))
+
+    Sdk.created, Sdk.certificates = [], []
+    monkeypatch.setattr(credentials, "load_client_certificate", load)
     for kind in ("ClientSecret", "Certificate", "ClientAssertion", "WorkloadIdentity", "ManagedIdentity"):
         monkeypatch.setattr(
             f"azure.identity.aio.{kind}Credential",
@@ -126,14 +131,15 @@ async def test_a_certificate_of_the_environment_is_read_from_its_file(
         "AZURE_CLIENT_CERTIFICATE_PASSWORD": "p",
     }
     await (await identities(cluster, environment).client("uid", HOME, azure(None))).send(CALL)
-    assert created == [("Certificate", (TENANT, OWN), {"certificate_data": b"pem", "password": "p"})]
+    assert created == [("ClientAssertion", (TENANT, OWN), {})]
+    assert Sdk.certificates == [(b"pem", b"p")]
 
 
 @pytest.mark.parametrize(
     ("identity", "expected"),
     [
         (SECRET, ("ClientSecret", (TENANT, CLIENT, "s3cret"), {})),
-        (CERTIFICATE, ("Certificate", (TENANT, CLIENT), {"certificate_data": b"s3cret\n", "password": None})),
+        (CERTIFICATE, ("ClientAssertion", (TENANT, CLIENT), {})),
         (FEDERATED, ("ClientAssertion", (TENANT, CLIENT), {})),
         (
             {"type": "ManagedIdentity", "clientId": CLIENT.upper()},
@@ -148,6 +154,7 @@ async def test_a_connector_uses_the_identity_of_its_spec(
     arm = await identities(cluster).client("uid", HOME, azure(identity))
     await arm.send(CALL)
     assert created == [expected]
+    assert Sdk.certificates == ([(b"s3cret\n", None)] if identity is CERTIFICATE else [])
     assert arm.principal == f"{TENANT}/{CLIENT}"
 
 

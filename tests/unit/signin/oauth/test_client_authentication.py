@@ -37,9 +37,9 @@ def pem(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> tuple[bytes, x50
     return private + certificate.public_bytes(serialization.Encoding.PEM), certificate
 
 
-def test_a_certificate_signs_an_assertion_that_entra_can_verify() -> None:
+async def test_a_certificate_signs_an_assertion_that_entra_can_verify() -> None:
     data, certificate = pem(signing_key("certificate"))
-    client = CertificateClient.from_pem("app-1", SecretBytes(data), lambda: 1_772_000_000.0)
+    client = await CertificateClient.from_pem("app-1", SecretBytes(data), lambda: 1_772_000_000.0)
     fields = client.fields(AUDIENCE)
     assertion = fields["client_assertion"]
     claims = jwt.decode(
@@ -52,15 +52,15 @@ def test_a_certificate_signs_an_assertion_that_entra_can_verify() -> None:
     assert fields["client_assertion_type"] == "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
-def test_two_assertions_are_never_the_same() -> None:
-    client = CertificateClient.from_pem("app-1", SecretBytes(pem(signing_key("certificate"))[0]))
+async def test_two_assertions_are_never_the_same() -> None:
+    client = await CertificateClient.from_pem("app-1", SecretBytes(pem(signing_key("certificate"))[0]))
     assert client.fields(AUDIENCE)["client_assertion"] != client.fields(AUDIENCE)["client_assertion"]
 
 
 @pytest.mark.parametrize(("data", "phrase"), DEFECTIVE.values(), ids=DEFECTIVE.keys())
-def test_an_unusable_certificate_is_rejected_without_repeating_it(data: bytes, phrase: str) -> None:
+async def test_an_unusable_certificate_is_rejected_without_repeating_it(data: bytes, phrase: str) -> None:
     with pytest.raises(OAuthAppMisconfigured) as caught:
-        CertificateClient.from_pem("app-1", SecretBytes(data))
+        await CertificateClient.from_pem("app-1", SecretBytes(data))
     is_pem = b"-----BEGIN" in data or not data.strip()
     assert (phrase if is_pem else "not PEM") in caught.value.message
     assert "canary" not in str(caught.value)
