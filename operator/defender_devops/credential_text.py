@@ -11,12 +11,31 @@ from typing import Final
 
 from pydantic import SecretBytes, SecretStr
 
-__all__ = ["InvalidCredential", "check_credential_secret_type", "credential_text"]
+from defender_devops.credential_kinds import CredentialKind, credential_kind
+
+__all__ = [
+    "InvalidCredential",
+    "check_credential_secret_type",
+    "client_secret_text",
+    "credential_text",
+    "refresh_token_text",
+]
 
 _TYPES_OF_OTHER_SERVICES: Final = ("kubernetes.io/", "bootstrap.kubernetes.io/", "helm.sh/")
 _BASIC_AUTH: Final = "kubernetes.io/basic-auth"
 """A user name and a password, so it can hold the id and the secret of an application."""
 
+_CLIENT_SECRET_MAX: Final = 256
+"""Characters. Entra ID creates secrets of 16 to 64 characters (Microsoft Graph, passwordCredential.secretText)."""
+
+_AMBIGUOUS_MAX: Final = 64
+"""Up to this length, an old client secret can by chance begin as a refresh token of Entra ID does."""
+
+_REFRESH_TOKEN_MAX: Final = 16 * 1024
+"""Characters; the refresh tokens of Entra ID have up to a few thousand."""
+
+_STORE_SECRET: Final = "store the value of a client secret of the application"  # noqa: S105 - an instruction
+_STORE_TOKEN: Final = "store a refresh token of Entra ID"  # noqa: S105 - an instruction
 _BYTE_ORDER_MARK: Final = "\N{ZERO WIDTH NO-BREAK SPACE}"
 
 
@@ -40,6 +59,42 @@ def check_credential_secret_type(secret_type: str) -> None:
         )
 
 
+def client_secret_text(value: SecretBytes | SecretStr) -> SecretStr:
+    """Return the client secret of an Entra application, which is about to be sent to Entra ID.
+
+    Raises:
+        InvalidCredential: it is certainly something else, which must not leave the cluster.
+    """
+    content = _content(value)
+    kind = credential_kind(content)
+    is_ambiguous = kind is CredentialKind.ENTRA_TOKEN and len(content) <= _AMBIGUOUS_MAX
+    if kind not in {None, CredentialKind.CLIENT_SECRET} and not is_ambiguous:
+        raise InvalidCredential(f"it is {kind}, so it was not sent: {_STORE_SECRET}")
+    if len(content) > _CLIENT_SECRET_MAX:
+        raise InvalidCredential(
+            f"it is longer than any client secret ({_CLIENT_SECRET_MAX} characters), so it was not sent: "
+            f"{_STORE_SECRET}"
+        )
+    return credential_text(content)
+
+
+def refresh_token_text(value: SecretBytes | SecretStr) -> SecretStr:
+    """Return a refresh token that a person has stored, which is about to be sent to Entra ID.
+
+    Raises:
+        InvalidCredential: it is certainly something else, which must not leave the cluster.
+    """
+    content = _content(value)
+    kind = credential_kind(content)
+    if kind not in {None, CredentialKind.ENTRA_TOKEN}:
+        raise InvalidCredential(f"it is {kind}, so it was not sent: {_STORE_TOKEN}")
+    if len(content) > _REFRESH_TOKEN_MAX:
+        raise InvalidCredential(
+            f"it is longer than any refresh token ({_REFRESH_TOKEN_MAX} characters), so it was not sent: {_STORE_TOKEN}"
+        )
+    return credential_text(content)
+
+
 def credential_text(value: SecretBytes | SecretStr | bytes | str) -> SecretStr:
     """Return a credential without byte order mark and without white space around it.
 
@@ -49,14 +104,7 @@ def credential_text(value: SecretBytes | SecretStr | bytes | str) -> SecretStr:
     Raises:
         InvalidCredential: it is not UTF-8, or what remains is not printable.
     """
-    content = value.get_secret_value() if isinstance(value, SecretBytes | SecretStr) else value
-    if isinstance(content, bytes):
-        try:
-            content = content.decode("utf-8")
-        except UnicodeDecodeError:
-            # From None: the exception holds the value.
-            raise InvalidCredential("it is not text in UTF-8: store it again as plain text") from None
-    text = content.lstrip(_BYTE_ORDER_MARK).strip().strip(_BYTE_ORDER_MARK).strip()
+    text = _content(value)
     for position, character in enumerate(text, start=1):
         if not character.isprintable():
             name = unicodedata.name(character, "a control character")
@@ -65,3 +113,19 @@ def credential_text(value: SecretBytes | SecretStr | bytes | str) -> SecretStr:
                 "contains: copy the value again, as plain text"
             )
     return SecretStr(text)
+
+
+def _content(value: SecretBytes | SecretStr | bytes | str) -> str:
+    """Return a credential as text, without byte order mark and without white space around it.
+
+    Raises:
+        InvalidCredential: it is not UTF-8.
+    """
+    content = value.get_secret_value() if isinstance(value, SecretBytes | SecretStr) else value
+    if isinstance(content, bytes):
+        try:
+            content = content.decode("utf-8")
+        except UnicodeDecodeError:
+            # From None: the exception holds the value.
+            raise InvalidCredential("it is not text in UTF-8: store it again as plain text") from None
+    return content.lstrip(_BYTE_ORDER_MARK).strip().strip(_BYTE_ORDER_MARK).strip()

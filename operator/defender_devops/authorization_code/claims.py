@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from defender_devops.text import printable
 
-__all__ = ["account_in_code", "decode_claims"]
+__all__ = ["account_in_code", "decode_claims", "holds_two_tokens"]
 
 _ACCOUNT_CLAIMS: Final = ("upn", "preferred_username", "unique_name", "email")
 _ACCOUNT_MAX: Final = 256
@@ -27,11 +27,23 @@ def decode_claims(code: str) -> Mapping[str, Any] | None:
     parts = code.split(".")
     if len(parts) != _JWT_PARTS:
         return None
+    header, claims = (_decode_part(part) for part in parts[:2])
+    return claims if header is not None else None
+
+
+def holds_two_tokens(text: str) -> bool:
+    """Whether a text is two JSON Web Tokens, one after the other: the claims of the second one are its fourth part."""
+    parts = text.split(".")
+    return len(parts) > _JWT_PARTS and _decode_part(parts[_JWT_PARTS]) is not None
+
+
+def _decode_part(part: str) -> dict[str, Any] | None:
+    """Return the JSON object in one part of a token, or None if there is none."""
     try:
-        header, claims = (json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))) for part in parts[:2])
+        decoded = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
     except (ValueError, RecursionError):
         return None
-    return claims if isinstance(header, dict) and isinstance(claims, dict) else None
+    return decoded if isinstance(decoded, dict) else None
 
 
 def account_in_code(code: SecretStr) -> str | None:

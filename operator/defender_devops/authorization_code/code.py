@@ -7,16 +7,16 @@ not documented: text that merely does not have it is sent, with a warning.
 
 from __future__ import annotations
 
-import base64
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import SecretStr
 
 from defender_devops.api.names import TOKEN_SECRET_TYPE
-from defender_devops.authorization_code.claims import decode_claims
+from defender_devops.authorization_code.claims import decode_claims, holds_two_tokens
+from defender_devops.credential_kinds import AUTHENTICATION_SCHEME, CredentialKind, credential_kind, unwrapped
 from defender_devops.credential_text import InvalidCredential, credential_text
 
 __all__ = ["CODE_KEY", "InvalidCode", "check_code_secret_type", "code_warning", "parse_code"]
@@ -28,33 +28,31 @@ CODE_KEY: Final = "defender-code"
 _OPAQUE: Final = "Opaque"  # default type of Secrets
 _CODE_CHARACTERS: Final = re.compile(r"[A-Za-z0-9._~+/=!*%-]+")
 
-_OTHER_SECRETS: Final = (
-    # Codes and refresh tokens of Entra ID begin with "0.A", "1.A" (work accounts) or "M." (personal accounts). That is
-    # an observation too; codes of Azure DevOps are JWTs, which begin with "eyJ".
-    (
-        re.compile(r"\d\.A|M\."),
-        "a code or a refresh token of Entra ID",
-    ),
-    (re.compile(r"[\w~.-]{3}\dQ~[\w~.-]{30,40}\Z"), "a client secret of Entra ID"),
-    (re.compile(r"[A-Za-z0-9]{76}AZDO[A-Za-z0-9]{4}\Z"), "a personal access token of Azure DevOps"),
-    (re.compile(r"[a-z0-9]{52}\Z"), "a personal access token of Azure DevOps"),
-    (re.compile(r"gh[pousr]_|github_pat_|glpat-"), "an access token of a Git service"),
-    (re.compile(r"-----BEGIN|MII[A-Za-z0-9+/]"), "a key or a certificate"),
-    (re.compile(r"ssh-(rsa|ed25519|dss)|ecdsa-sha2-"), "a key of SSH"),
-    (re.compile(r"[a-z0-9]{6}\.[a-z0-9]{16}\Z"), "a bootstrap token of a cluster"),
-    (re.compile(r"(AKIA|ASIA)[A-Z0-9]{16}\Z"), "an access key of AWS"),
-    (re.compile(r"xox[a-z]-|npm_[A-Za-z0-9]{36}\Z|hvs\.|ya29\."), "an access token of another service"),
-    (re.compile(r"[A-Za-z0-9+/]{86}==\Z"), "a key of Azure"),
-    (
-        re.compile(r"apiVersion:|kind:|\{[^}]{0,99}\"(apiVersion|auths|private_key|clientSecret)\""),
-        "a configuration file with credentials",
-    ),
+_GET_CODE: Final = "Get a code from the dialog in the portal."
+_WHAT_TO_PASTE: Final = (
+    "Paste the code of Defender's dialog, or the whole address at which the browser ended after Accept."
 )
-"""What a text is, by its beginning, if it is certainly not a code."""
 
-_WRAPPINGS_MAX: Final = 6
-_SCHEME: Final = re.compile(r"\A(Bearer|token)[ =:]*(?=eyJ)", re.IGNORECASE)
-_BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]{8,}={0,2}")
+_CODE_MIN_LENGTH: Final = 8
+_WORDS: Final = (
+    "change|replace|paste|put|insert|enter|your|todo|tbd|example|dummy|placeholder|null|none|undefined|code|x{2,}"
+)
+_OTHER_TEXTS: Final = (
+    (re.compile(r"\d+\Z"), "a number, such as that of an authenticator app"),
+    (re.compile(r"[A-Z0-9]{8,9}\Z|[A-Z0-9]{4}-[A-Z0-9]{4}\Z"), "the code of a device sign-in"),
+    (re.compile(r"[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}\Z", re.IGNORECASE), "an id"),
+    (re.compile(r"(/|\./|\.\./|~/)[\w.-]+/|/?subscriptions/", re.IGNORECASE), "a path"),
+    (re.compile(rf"({_WORDS})[a-z_.-]*\Z", re.IGNORECASE), "a placeholder"),
+)
+"""What people paste instead of a code, though nothing in it is secret."""
+
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,19}\Z")
+_ADDRESS_WITHOUT_SCHEME: Final = re.compile(
+    r"(localhost|[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,})(:\d+)?[/?#]", re.IGNORECASE
+)
+_QUERY: Final = re.compile(r"[?#&]?(code|state|session_state|error|error_description)=")
+_ENCODED_MIN_LENGTH: Final = 16
+"""Characters from which on a text that is text in base64 is no coincidence."""
 
 _ISSUER: Final = "app.vstoken.visualstudio.com"
 """Issuer and audience of the tokens of Azure DevOps' own OAuth service, which Defender uses [observed]."""
@@ -89,62 +87,76 @@ def parse_code(pasted: SecretStr) -> SecretStr:
     try:
         text = credential_text("".join(pasted.get_secret_value().split())).get_secret_value()
     except InvalidCredential as error:
-        raise InvalidCode(f"The text is not a code: {error}.") from None
+        raise InvalidCode(f"The text is not a code: {error}. {_WHAT_TO_PASTE}") from None
     if not text:
-        raise InvalidCode("Nothing was pasted.")
+        raise InvalidCode(f"Nothing was pasted. {_WHAT_TO_PASTE}")
     if len(text) > CODE_MAX_LENGTH:
-        raise InvalidCode(f"The text is longer than any code ({CODE_MAX_LENGTH} characters).")
-    code = _code_in_address(text) if "://" in text[:12] else text
-    for content in _unwrapped(code):
-        _check_content(content)
+        raise InvalidCode(f"The text is longer than any code ({CODE_MAX_LENGTH} characters). {_WHAT_TO_PASTE}")
+    _check_content(text)
+    code = _extract(text)
+    _check_content(code)
+    _check_form(code)
     if not _CODE_CHARACTERS.fullmatch(code):
-        raise InvalidCode("The text contains characters that no code has, so it was not sent. Copy the code again.")
+        raise InvalidCode(f"The text contains characters that no code has, so it was not sent. {_WHAT_TO_PASTE}")
     return SecretStr(code)
 
 
-def _unwrapped(text: str) -> Iterator[str]:
-    """Yield a text, and what is in it without percent-encoding, authentication scheme and base64, up to some depth.
+def _extract(text: str) -> str:
+    """Return the code in a text: in an address or its parameters, or in an encoding of the code.
 
-    A Secret's value that was encoded twice (`base64` before `stringData`) is the same token as the plain one.
+    Raises:
+        InvalidCode: the address has no code.
     """
-    for _ in range(_WRAPPINGS_MAX):
-        yield text
-        plain = _SCHEME.sub("", unquote(text))
-        if plain == text:
-            decoded = _decode_base64(text)
-            if decoded is None:
-                return
-            plain = decoded
-        text = plain
+    end = text.find("://")
+    scheme = _SCHEME.search(text, max(0, end - 20), end) if end > 0 else None
+    code = text
+    if scheme is not None:
+        code = _code_in_address(text[scheme.start() :])
+    elif _ADDRESS_WITHOUT_SCHEME.match(text):
+        code = _code_in_address(f"https://{text}")
+    elif _QUERY.match(text):
+        code = _code_in_address(f"https://host/?{text.lstrip('?#&')}")
+    return next((content for content in unwrapped(code) if decode_claims(content) is not None), code)
 
 
-def _decode_base64(text: str) -> str | None:
-    """Return the text in base64, or None if it is none; a code itself is none because of its full stops."""
-    if not _BASE64.fullmatch(text):
-        return None
-    try:
-        decoded = base64.b64decode(text.rstrip("=") + "=" * (-len(text.rstrip("=")) % 4), altchars=b"-_").decode()
-    except ValueError:
-        return None
-    return decoded.strip() if decoded.replace("\n", "").replace("\r", "").isprintable() else None
-
-
-def _check_content(content: str) -> None:
+def _check_content(text: str) -> None:
     """Check that a text, or what it wraps, is not certainly something else.
 
     Raises:
         InvalidCode: it is.
     """
-    for pattern, description in _OTHER_SECRETS:
-        if pattern.match(content):
-            raise InvalidCode(f"This is {description}, so it was not sent. Get a code from the dialog in the portal.")
-    # Whatever follows the three parts, they are the token.
-    owner = _other_owner(decode_claims(".".join(content.split(".")[:3])) or {})
-    if owner is not None:
-        raise InvalidCode(
-            f"This is a token of {owner}, not a code of Defender's authorization dialog, so it was not sent. Get a "
-            "code from the dialog in the portal."
-        )
+    contents = tuple(unwrapped(text))
+    for content in contents:
+        # Whatever follows the three parts, they are the token.
+        owner = _other_owner(decode_claims(".".join(content.split(".")[:3])) or {})
+        if owner is not None:
+            raise InvalidCode(
+                f"This is a token of {owner}, not a code of Defender's authorization dialog, so it was not sent. "
+                f"{_GET_CODE}"
+            )
+    kind = credential_kind(text)
+    if kind not in {None, CredentialKind.WEB_TOKEN, CredentialKind.ADDRESS}:
+        raise InvalidCode(f"This is {kind}, so it was not sent. {_GET_CODE}")
+    if any(AUTHENTICATION_SCHEME.match(content) for content in contents[:-1]):
+        raise InvalidCode(f"This is {CredentialKind.HEADER}, not a code, so it was not sent. {_GET_CODE}")
+
+
+def _check_form(text: str) -> None:
+    """Check that a text is not certainly something else that is not secret, or that has no code in it.
+
+    Raises:
+        InvalidCode: it is.
+    """
+    _, *decoded = unwrapped(text)
+    if any(len(content) >= _ENCODED_MIN_LENGTH and not _CODE_CHARACTERS.fullmatch(content) for content in decoded):
+        raise InvalidCode(f"This is encoded text and not a code, so it was not sent. {_WHAT_TO_PASTE}")
+    if holds_two_tokens(text):
+        raise InvalidCode(f"These are several codes, so none was sent. {_WHAT_TO_PASTE}")
+    for pattern, description in _OTHER_TEXTS:
+        if pattern.match(text):
+            raise InvalidCode(f"This is {description}, not a code, so it was not sent. {_WHAT_TO_PASTE}")
+    if len(text) < _CODE_MIN_LENGTH:
+        raise InvalidCode(f"The text is shorter than any code, so it was not sent. {_WHAT_TO_PASTE}")
 
 
 def code_warning(code: SecretStr) -> str | None:
@@ -162,7 +174,7 @@ def _code_in_address(address: str) -> str:
         parts = urlsplit(address)
         parameters = dict(parse_qsl(parts.query) + parse_qsl(parts.fragment))
     except ValueError:
-        raise InvalidCode("The text starts like an address, but is not a valid one.") from None
+        raise InvalidCode(f"The text starts like an address, but is not a valid one. {_WHAT_TO_PASTE}") from None
     if "code" in parameters:
         return parameters["code"]
     if "error" in parameters:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
+import re
+import time
 from collections.abc import Callable
 from urllib.parse import quote
 
@@ -38,8 +41,35 @@ CODE = f"{part({'typ': 'JWT', 'alg': 'RS256', 'x5t': 'abc'})}.{part({'aui': 'x',
         f"https://portal.azure.com/TokenAuthorize?code={CODE}&state=abc",
         f"https://portal.azure.com/TokenAuthorize?state=abc&code={quote(CODE)}",
         f"https://portal.azure.com/#code={CODE}&state=1",
+        f"https://portal.azure.com/TokenAuthorize?state=%7B%22a%22%3A1%7D&code={CODE}",
+        f"Location: https://portal.azure.com/TokenAuthorize?code={CODE}",
+        f"portal.azure.com/TokenAuthorize?code={CODE}",
+        f"localhost:8400/?state=1&code={CODE}",
+        f"?code={CODE}&state=1",
+        f"code={CODE}",
+        f"#state=1&code={CODE}",
+        CODE.replace(".", "%2E"),
+        base64.b64encode(CODE.encode()).decode(),
+        base64.b64encode(f"{CODE}\n".encode()).decode(),
     ],
-    ids=["plain", "with space around", "broken over lines", "address", "escaped address", "in the fragment"],
+    ids=[
+        "plain",
+        "with space around",
+        "broken over lines",
+        "address",
+        "escaped address",
+        "in the fragment",
+        "address with an escaped state",
+        "header with the address",
+        "address without scheme",
+        "address of this computer",
+        "query",
+        "parameter",
+        "fragment",
+        "escaped",
+        "base64",
+        "base64 of a line",
+    ],
 )
 def test_the_code_is_extracted_from_the_pasted_text(pasted: str) -> None:
     assert parse_code(SecretStr(pasted)).get_secret_value() == CODE
@@ -144,6 +174,56 @@ def test_a_text_without_a_code_is_rejected(pasted: str, message: str) -> None:
     assert "canary" not in str(caught.value)
 
 
+NO_CODES = [
+    ("1234567890", "a number"),
+    ("F7XK9PQRS", "device sign-in"),
+    ("ABCD-EFGH", "device sign-in"),
+    ("11111111-2222-3333-4444-AAAAAAAAAAAA", "an id"),
+    ("/subscriptions/1/resourceGroups/rg/providers/Microsoft.Security/securityConnectors/canary", "a path"),
+    ("subscriptions/1/resourceGroups/canary", "a path"),
+    ("/etc/secrets/canary", "a path"),
+    ("~/canary/code.txt", "a path"),
+    ("REPLACE_ME", "a placeholder"),
+    ("paste-the-one-time-code-here", "a placeholder"),
+    ("changeme", "a placeholder"),
+    ("xxxxxxxxxxxxxxxxxxxxxxxx", "a placeholder"),
+    ("hunter2", "shorter than any code"),
+    ("a.b.c", "shorter than any code"),
+    ("dev.azure.com/canary", "holds no code"),
+    ("https://dev.azure.com/canary", "holds no code"),
+    ("state=canary", "holds no code"),
+    ("?error=access_denied", "refusal"),
+    ("mdc@canary.example", "characters that no code has"),
+    ('{"code": "canary"}', "a JSON document"),
+    ("code: canary-canary", "characters that no code has"),
+    (f"Bearer {CODE}", "a header for authentication"),
+    ("Basic " + base64.b64encode(b"canary:canary-canary").decode(), "a header for authentication"),
+    (base64.b64encode(f"Bearer {CODE}".encode()).decode(), "a header for authentication"),
+    (base64.b64encode(b"canary:canary-canary").decode(), "encoded text"),
+    (base64.b64encode(b":" + b"canary" + b"a" * 46).decode(), "personal access token"),
+    (base64.b64encode(b"user: canary\npassword: canary\n").decode(), "encoded text"),
+    (f"{CODE}\n{CODE}", "several codes"),
+    ("DefaultEndpointsProtocol=https;AccountName=canary;AccountKey=canary", "a connection string"),
+]
+
+
+@pytest.mark.parametrize(("pasted", "message"), NO_CODES, ids=range(len(NO_CODES)))
+def test_what_cannot_be_a_code_is_rejected_with_what_to_paste_and_not_repeated(pasted: str, message: str) -> None:
+    with pytest.raises(InvalidCode, match=message) as caught:
+        parse_code(SecretStr(pasted))
+    assert "canary" not in str(caught.value)
+    assert re.search("Paste the|paste the|Get a code|authorize again", str(caught.value))
+
+
+@pytest.mark.parametrize("length", [1_000, 16_000])
+@pytest.mark.parametrize("character", ["a", "A", "1", ".", "-", "/", ":", "=", "%41", "eyJ.", "a.", "://"])
+def test_the_time_to_examine_a_long_text_is_bounded(character: str, length: int) -> None:
+    start = time.perf_counter()
+    with contextlib.suppress(InvalidCode):
+        parse_code(SecretStr((character * length)[:length]))
+    assert time.perf_counter() - start < 0.5
+
+
 @pytest.mark.parametrize(
     "claims",
     [
@@ -165,7 +245,7 @@ def test_claims_that_decide_nothing_let_a_code_pass(claims: dict[str, object]) -
     [
         CODE.rsplit(".", 1)[0],
         CODE[10:],
-        "a.b.c",
+        "a.b.c.d.e",
         f"{part([1])}.{part({})}.x",
         "opaque-value",
         f"{CODE}.four.five",

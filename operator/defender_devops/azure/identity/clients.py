@@ -22,7 +22,7 @@ from defender_devops.azure.identity.credentials import (
 )
 from defender_devops.azure.identity.grants import Grants
 from defender_devops.azure.identity.operator_identity import OperatorIdentity, ResolvedIdentity
-from defender_devops.credential_text import InvalidCredential, credential_text
+from defender_devops.credential_text import InvalidCredential, client_secret_text
 from defender_devops.errors import CredentialsMissing, KubernetesNotFound, KubernetesRefused
 
 __all__ = ["ArmClients", "OperatorIdentity", "SecretReader", "ServiceAccountTokens"]
@@ -211,7 +211,7 @@ class ArmClients:
                 lambda: certificate_credential(tenant_id, client, lambda: value, source=source, allow_pkcs12=False),
             )
         try:
-            secret = credential_text(value)
+            secret = client_secret_text(value)
         except InvalidCredential as error:
             raise CredentialsMissing(
                 f"Secret {namespace}/{name}, key {key_name}, does not contain a client secret: {error}."

@@ -15,7 +15,7 @@ from defender_devops.azure.identity.credentials import (
     federated_file_credential,
     managed_identity_credential,
 )
-from defender_devops.credential_text import InvalidCredential, credential_text
+from defender_devops.credential_text import InvalidCredential, client_secret_text, credential_text
 from defender_devops.errors import CredentialsMissing
 
 __all__ = ["OperatorIdentity", "ResolvedIdentity"]
@@ -89,7 +89,7 @@ class OperatorIdentity:
         if token_file := self._variable("AZURE_FEDERATED_TOKEN_FILE"):
             return federated_file_credential(tenant_id, client, token_file.get_secret_value())
         if secret := self._variable("AZURE_CLIENT_SECRET"):
-            return client_secret_credential(tenant_id, client, secret)
+            return client_secret_credential(tenant_id, client, _as_client_secret(secret))
         if path := self._variable("AZURE_CLIENT_CERTIFICATE_PATH"):
             file = Path(path.get_secret_value())
             return certificate_credential(
@@ -106,3 +106,10 @@ class OperatorIdentity:
         except InvalidCredential as error:
             raise CredentialsMissing(f"The operator's variable {name} cannot be used: {error}.") from None
         return value if value.get_secret_value() else None
+
+
+def _as_client_secret(value: SecretStr) -> SecretStr:
+    try:
+        return client_secret_text(value)
+    except InvalidCredential as error:
+        raise CredentialsMissing(f"The operator's variable AZURE_CLIENT_SECRET cannot be used: {error}.") from None

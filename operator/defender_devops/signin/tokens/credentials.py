@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from pydantic import SecretBytes, SecretStr
 
 from defender_devops.api.connector import AzureDevOpsConnector, ClientType, SignIn
 from defender_devops.api.schema.fields import SecretKeyRef
-from defender_devops.credential_text import InvalidCredential, check_credential_secret_type, credential_text
+from defender_devops.credential_text import (
+    InvalidCredential,
+    check_credential_secret_type,
+    client_secret_text,
+    refresh_token_text,
+)
 from defender_devops.errors import CredentialsMissing
 from defender_devops.signin.oauth.client_authentication import (
     CertificateClient,
@@ -62,7 +68,7 @@ class Credentials:
         value = await self._read(connector.metadata.namespace, app.secret_ref, is_sent=not is_certificate)
         if is_certificate:
             return await CertificateClient.from_pem(app.id, value, lambda: self.clock().timestamp())
-        return SecretClient(app.id, _decode_text(value, app.secret_ref))
+        return SecretClient(app.id, _decode(client_secret_text, value, app.secret_ref))
 
     async def user_supplied_token(self, connector: AzureDevOpsConnector, reference: SecretKeyRef) -> SecretStr:
         """Return the refresh token that a user supplied in a Secret (method RefreshToken).
@@ -72,7 +78,7 @@ class Credentials:
             KubernetesError: the Secret cannot be read.
         """
         value = await self._read(connector.metadata.namespace, reference, is_sent=True)
-        return _decode_text(value, reference)
+        return _decode(refresh_token_text, value, reference)
 
     async def _read(self, namespace: str, reference: SecretKeyRef, *, is_sent: bool) -> SecretBytes:
         secret = await self.secrets.read(namespace, reference.name)
@@ -99,9 +105,9 @@ def sign_in_secret_names(connector: AzureDevOpsConnector) -> frozenset[str]:
     return frozenset(reference.name for reference in references if reference)
 
 
-def _decode_text(value: SecretBytes, reference: SecretKeyRef) -> SecretStr:
+def _decode(decode: Callable[[SecretBytes], SecretStr], value: SecretBytes, reference: SecretKeyRef) -> SecretStr:
     try:
-        return credential_text(value)
+        return decode(value)
     except InvalidCredential as error:
         raise _unusable(reference, error) from None
 

@@ -238,6 +238,22 @@ async def test_a_secret_that_is_not_text_is_named(cluster: Cluster) -> None:
         await identities(cluster).client("1", HOME, azure(SECRET))
 
 
+async def test_a_secret_that_holds_something_else_is_not_sent(cluster: Cluster, created: list[Any]) -> None:
+    cluster.secrets[HOME, "arm", "secret"] = b'{"canary": "x"}'
+    with pytest.raises(
+        CredentialsMissing, match=r"defender-devops/arm, key secret,.*a JSON document, so it was not sent"
+    ):
+        await identities(cluster).client("1", HOME, azure(SECRET))
+    assert created == []
+
+
+async def test_the_operators_own_variable_with_something_else_is_not_sent(created: list[Any]) -> None:
+    variables = {"AZURE_CLIENT_ID": CLIENT, "AZURE_CLIENT_SECRET": "ghp_canary"}
+    with pytest.raises(CredentialsMissing, match="AZURE_CLIENT_SECRET cannot be used: it is an access token of a Git"):
+        OperatorIdentity(variables).resolve(TENANT).build()
+    assert created == []
+
+
 async def test_a_secret_that_cannot_be_read_is_not_reported_as_missing(cluster: Cluster) -> None:
     cluster.failure = KubernetesUnavailable("down")
     with pytest.raises(KubernetesUnavailable):

@@ -250,6 +250,25 @@ async def test_a_secret_of_another_type_is_not_sent_as_a_client_secret(world: Si
     assert len(world.entra.forms) == forms
 
 
+async def test_what_is_certainly_no_client_secret_is_not_sent(world: SignInSetup) -> None:
+    await store(world)
+    forms = len(world.entra.forms)
+    world.secrets.add("security", "signin-app", client_secret='{"canary": 1}')
+    with pytest.raises(CredentialsMissing, match=r"signin-app.*a JSON document, so it was not sent") as caught:
+        await refresh(world)
+    assert "canary" not in str(caught.value)
+    assert len(world.entra.forms) == forms
+
+
+async def test_what_is_certainly_no_refresh_token_is_not_sent(world: SignInSetup) -> None:
+    forms = len(world.entra.forms)
+    world.secrets.add("security", "handed-in", token="ghp_canary")
+    with pytest.raises(CredentialsMissing, match=r"handed-in.*Git service, so it was not sent") as caught:
+        await refresh(world, **REFRESH_TOKEN)
+    assert "canary" not in str(caught.value)
+    assert len(world.entra.forms) == forms
+
+
 class TokensByGrant:
     def __init__(self, token: Callable[..., Awaitable[SecretStr]]) -> None:
         self.token = token
