@@ -217,6 +217,17 @@ class ConnectorSpec(ApiModel):
         return self.authorization.account or (self.sign_in.account if self.sign_in else None)
 
     @property
+    def page_accepts_code(self) -> bool:
+        """Whether the sign-in page accepts one-time codes: only of a browser where the authorizing account signs in.
+
+        The page accepts no sign-in but that of spec.signIn.account.
+        """
+        if self.sign_in is None or self.sign_in.method is not SignInMethod.AUTHORIZATION_CODE:
+            return False
+        account, authorizing = self.sign_in.account, self.authorizing_account
+        return account is not None and authorizing is not None and account.lower() == authorizing.lower()
+
+    @property
     def sign_in_method(self) -> SignInMethod:
         """The method of signing in; an absent block means None."""
         return self.sign_in.method if self.sign_in else SignInMethod.NONE

@@ -141,7 +141,7 @@ def how_to_authorize(assessment: Assessment) -> str:
         return f"Authorize connector {assessment.connector.connector_name} in the Defender portal{account}.{hint}"
     sign_in = assessment.snapshot.sign_in
     # Only a browser that has signed in on the page may paste a code there (signin/pages/code_session.py).
-    has_page = spec.sign_in_method is SignInMethod.AUTHORIZATION_CODE and sign_in is not None and bool(sign_in.url)
+    has_page = spec.page_accepts_code and sign_in is not None and bool(sign_in.url)
     page = ", or enter it on the connector's page (status.signIn.url)" if has_page else ""
     return (
         f"Sign in{account}, get a new one-time code and put it into key {reference.key} of Secret {reference.name}"

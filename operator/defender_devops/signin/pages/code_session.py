@@ -2,7 +2,8 @@
 
 Knowing the address of a connector's page is not enough: everybody who may read the connector knows it, and a code of
 another account would give Defender that account's access. A session is only given to a browser that has just signed in
-as the account of the manifest. A device code does not identify the browser that shows it, so it gives no session.
+as the account that the manifest declares for Defender's authorization. A device code does not identify the browser that
+shows it, so it gives no session; nor does the sign-in of an account that is not to authorize Defender.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from defender_devops.api.connector import AzureDevOpsConnector, SignInMethod
+from defender_devops.api.connector import AzureDevOpsConnector
 from defender_devops.signin.pages.addresses import PageAddresses
 from defender_devops.signin.pages.sealing import Sealer
 
@@ -57,6 +58,10 @@ class CodeSessions:
             samesite="Lax",
         )
 
+    def can_start(self, connector: AzureDevOpsConnector) -> bool:
+        """Whether a sign-in on the page gives a session."""
+        return _expected_account(connector) is not None
+
     def is_valid(self, request: web.Request, connector: AzureDevOpsConnector) -> bool:
         """Whether the request comes from a browser that has just signed in as the account that is expected now."""
         account, cookie = _expected_account(connector), request.cookies.get(_COOKIE)
@@ -65,8 +70,9 @@ class CodeSessions:
 
 
 def _expected_account(connector: AzureDevOpsConnector) -> str | None:
-    """Return the account whose sign-in gives a session, in lower case; None if no sign-in of a browser does."""
-    sign_in = connector.spec.sign_in
-    if sign_in is None or sign_in.method is not SignInMethod.AUTHORIZATION_CODE or not sign_in.account:
-        return None
-    return sign_in.account.lower()
+    """Return the account whose sign-in gives a session, in lower case; None if no sign-in of a browser does.
+
+    It is the account that authorizes Defender.
+    """
+    account = connector.spec.authorizing_account
+    return account.lower() if account is not None and connector.spec.page_accepts_code else None

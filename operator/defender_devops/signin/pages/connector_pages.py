@@ -74,9 +74,13 @@ class ConnectorPages:
             minutes = f"{CODE_SESSION_LIFETIME.total_seconds() / 60:.0f}"
             message = (
                 f"Sign in on this page first, as the account of spec.signIn, and paste the code within {minutes} "
-                "minutes in the same browser. With any other spec.signIn.method than AuthorizationCode, put the code "
-                "into the Secret of spec.authorization.codeSecretRef."
+                "minutes in the same browser."
             )
+            if not self.code_sessions.can_start(connector):
+                message = (
+                    "Put the code into the Secret of spec.authorization.codeSecretRef. This page takes a code only "
+                    "where spec.signIn has the method AuthorizationCode and the account that authorizes Defender."
+                )
             return self.context.message(connector, "Not signed in", message, status=403)
         if not needs_code(connector):
             message = (
@@ -121,6 +125,7 @@ class ConnectorPages:
             by_device=method is SignInMethod.DEVICE_CODE,
             needs_code=needs_code(connector),
             may_paste_code=self.code_sessions.is_valid(request, connector),
+            may_sign_in_for_code=self.code_sessions.can_start(connector),
             code_problem=code_problem,
             callback=self.context.addresses.callback,
         )

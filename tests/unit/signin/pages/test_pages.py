@@ -82,8 +82,8 @@ class Site:
         assert self.world.package.addresses
         return urlsplit(self.world.package.addresses.page((of or connector()).metadata.uid)).path
 
-    async def begin(self) -> dict[str, str]:
-        response = await self.http.post(f"{self.path()}/sign-in", allow_redirects=False)
+    async def begin(self, of: AzureDevOpsConnector | None = None) -> dict[str, str]:
+        response = await self.http.post(f"{self.path(of)}/sign-in", allow_redirects=False)
         assert response.status == 303
         query = parse_qs(urlsplit(response.headers["Location"]).query)
         return {key: values[0] for key, values in query.items()} | {"cookie": cookie_of(response)}
@@ -446,7 +446,18 @@ async def test_without_a_sign_in_with_a_browser_codes_come_by_secret_alone(
     assert await site.world.package.codes.get(other_method) is None
 
 
-@pytest.mark.parametrize("case", ["expired", "another connector", "another account", "forged", "the sign-in's cookie"])
+@pytest.mark.parametrize(
+    "case",
+    [
+        "expired",
+        "another connector",
+        "another account",
+        "another authorizing account",
+        "both accounts changed",
+        "forged",
+        "the sign-in's cookie",
+    ],
+)
 async def test_a_session_is_bound_to_time_connector_and_account(site: Site, case: str) -> None:
     target = needing_code()
     cookie = await code_session(site, target)
@@ -457,12 +468,38 @@ async def test_a_session_is_bound_to_time_connector_and_account(site: Site, case
             target = needing_code(uid="aaaaaaaa-0000-4000-8000-000000000009", name="other")
         case "another account":
             target = needing_code({"account": "other@contoso.com"})
+        case "another authorizing account":
+            target = needing_code(authorization={**CODE_METHOD, "account": "other@contoso.com"})
+        case "both accounts changed":
+            authorization = {**CODE_METHOD, "account": "other@contoso.com"}
+            target = needing_code({"account": "other@contoso.com"}, authorization=authorization)
         case "forged":
             cookie = f"{cookie[:-4]}AAAA"
         case _:
             cookie = "code-session=" + (await site.begin())["cookie"].partition("=")[2]
     assert (await paste(site, target, cookie)).status == 403
     assert await site.world.package.codes.get(target) is None
+
+
+async def test_a_sign_in_of_an_account_that_does_not_authorize_defender_gives_no_session(site: Site) -> None:
+    target = needing_code(authorization={**CODE_METHOD, "account": "defender@contoso.com"})
+    params = await site.begin(target)
+    code = site.world.entra.issue_code(params["code_challenge"], params["nonce"], params["redirect_uri"])
+    response = await site.back(params["cookie"], code=code, state=params["state"])
+    assert response.status == 303, "the operator's own sign-in works"
+    assert not [cookie for cookie in response.headers.getall("Set-Cookie") if "code-session" in cookie]
+    page = await text(await site.http.get(site.path(target)))
+    assert "Sign in above first" not in page
+    assert "key code of Secret code" in page
+    rejection = await paste(site, target)
+    assert rejection.status == 403
+    assert "spec.authorization.codeSecretRef" in await text(rejection)
+
+
+async def test_the_authorizing_account_in_other_letters_is_the_same_account(site: Site) -> None:
+    target = needing_code(authorization={**CODE_METHOD, "account": ACCOUNT.upper()})
+    cookie = await code_session(site, target)
+    assert (await paste(site, target, cookie)).status == 303
 
 
 async def test_a_sign_in_of_another_account_gives_no_session(site: Site) -> None:
