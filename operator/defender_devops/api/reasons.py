@@ -220,8 +220,14 @@ class Reason(StrEnum):
     )
     OWNERSHIP_LOST = (
         "OwnershipLost",
-        "Another owner took over the connector after this resource had adopted it.",
-        "Decide which resource manages it, and delete the other with `deletionPolicy: Detach`.",
+        (
+            "Another owner took over the connector after this resource had adopted it, or the owner tag names another "
+            "cluster because `clusterId` of the chart was changed."
+        ),
+        (
+            "Decide which resource manages it, and delete the other with `deletionPolicy: Detach`. After a change of "
+            "`clusterId`, set it back, or give the tag the value in the message."
+        ),
     )
     DRIFT_DETECTED = (
         "DriftDetected",

@@ -41,10 +41,14 @@ class EventReceiver:
 
     def connector(self, event_type: str | None, body: Mapping[str, Any]) -> None:
         """Handle a connector that was listed (None), ADDED, MODIFIED or DELETED."""
-        key = Key.from_body(body)
-        with contain_exceptions("event", self.on_failure, resource=key):
+        with contain_exceptions("event", self.on_failure, resource=_name_of(body)):
+            key = Key.from_body(body)
             if event_type == "DELETED":
+                # Others that were not allowed to adopt its Azure connector may do so now.
+                waiting = self.resources.with_equal_connector_id(key)
                 self.resources.remove_connector(key, body["metadata"]["uid"])
+                for other in waiting:
+                    self.enqueue_connector(Key.from_body(other))
                 # The reconcile drops what is kept of it, and its organizations report that it is missing.
                 self.enqueue_connector(key)
             elif self.resources.upsert_connector(body):
@@ -53,10 +57,16 @@ class EventReceiver:
     def organization(self, event_type: str | None, body: Mapping[str, Any]) -> None:
         """Handle an organization that was listed (None), ADDED, MODIFIED or DELETED: its connector is reconciled."""
         is_deleted = event_type == "DELETED"
-        with contain_exceptions("event", self.on_failure, resource=Key.from_body(body)):
+        with contain_exceptions("event", self.on_failure, resource=_name_of(body)):
             connector = (self.resources.remove_organization if is_deleted else self.resources.upsert_organization)(body)
             if connector is not None:
                 self.enqueue_connector(connector)
+
+
+def _name_of(body: Mapping[str, Any]) -> str:
+    """Return namespace and name for the log, as far as the body contains them."""
+    metadata = body.get("metadata") or {}
+    return f"{metadata.get('namespace')}/{metadata.get('name')}"
 
 
 def register_handlers(registry: kopf.OperatorRegistry, receiver: EventReceiver) -> None:

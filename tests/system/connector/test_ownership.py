@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from sandbox.cluster.client import condition
+from sandbox.stack import Operator
 from tests.support.scenarios.scenario import KIND, Scenario, message, wait_for
 
 OWNER, RESOURCE = "defender-devops-owner", "defender-devops-resource"
@@ -136,3 +138,51 @@ def test_an_owner_that_no_longer_exists_counts_as_none(scenario: Scenario, state
     scenario.apply(scenario.manifest())
     again = scenario.wait("Ready", "True")
     assert owner(scenario).endswith(again["metadata"]["uid"])
+
+
+def test_a_connector_whose_tags_were_removed_is_not_adopted_while_its_owner_exists(scenario: Scenario) -> None:
+    """The owner adds the tags again when it notices; until then another resource must not be quicker."""
+    first = scenario.ready()
+    scenario.apply(scenario.manifest("second", **ADOPT, azure={"connectorName": "contoso"}, adoptionPolicy="Always"))
+    scenario.wait("Provisioned", "False", "NotAdopted", name="second")
+    scenario.apply(scenario.manifest(suspend=True))  # so that it does not notice
+    scenario.wait_until(lambda body: body["status"]["observedGeneration"] == body["metadata"]["generation"])
+    since = scenario.control.last()
+    scenario.change_in_portal(removeTags=[OWNER, RESOURCE])
+    scenario.wait_until(
+        lambda body: "which has created or adopted it in this cluster" in message(body, "Provisioned"), name="second"
+    )
+    scenario.wait_request("Resources_Query", times=2)
+    assert scenario.writes(since) == []
+    scenario.apply(scenario.manifest())
+    scenario.wait("Ready", "True")
+    assert owner(scenario).endswith(first["metadata"]["uid"])
+    scenario.wait("Provisioned", "False", "NotAdopted", name="second")
+
+
+def test_a_changed_cluster_id_is_reported_and_nothing_is_taken_or_released(
+    own_scenario: Scenario, run: Callable[..., Operator]
+) -> None:
+    scenario, operator = own_scenario, run()
+    ready = scenario.ready()
+    tag = owner(scenario)
+    cluster = tag.partition("/")[0]
+    operator.stop()
+    since = scenario.control.last()
+    renamed = run(cluster_id="renamed")
+    connector = scenario.wait("Provisioned", "False", "OwnershipLost")
+    for part in (
+        "clusterId",
+        f"Set clusterId to {cluster} again",
+        f"set the tag to renamed/{ready['metadata']['uid']}",
+    ):
+        assert part in message(connector, "Provisioned")
+    scenario.kube.delete(KIND, "contoso", scenario.namespace)
+    blocked = scenario.wait("Ready", "False", "DeletionBlocked")
+    assert "clusterId" in message(blocked, "Ready")
+    assert scenario.writes(since) == []
+    assert owner(scenario) == tag
+    renamed.stop()
+    run()
+    scenario.kube.wait_deleted(KIND, "contoso", scenario.namespace)
+    assert scenario.in_azure() is None

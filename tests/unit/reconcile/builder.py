@@ -12,6 +12,7 @@ organizations contoso and fabrikam, each with a generated DevOpsOrganization; no
                                 An organization of Azure that is not named here has a generated resource.
     code                        new | spent | refused | missing | of another account | of the account | unusual
     otherOwner                  deleting, if the other owner of this cluster is being deleted
+    recordedOwner               exists | deleting: another resource has created or adopted the connector by its status
     signIn                      fields of `SignIn`, with `spec.signIn` beside it
     prerequisites, expected, counts, conflictingConnectors   by organization
 """
@@ -59,6 +60,7 @@ from defender_devops.reconcile.facts.snapshot import (
     AzureState,
     ConnectorSnapshot,
     Owner,
+    RecordedOwner,
     SignIn,
     Timings,
 )
@@ -161,6 +163,9 @@ def snapshot(*fragments: str, failures: int = 0, timings: Timings | None = None)
         taken_names=frozenset({resource.metadata.name for resource in resources} | set(world.get("takenNames", ()))),
         existing_owner_uids=None if world.get("watches") == "one namespace" else frozenset({UID, OTHER_UID}),
         deleting_owner_uids=frozenset({OTHER_UID}) if world.get("otherOwner") == "deleting" else frozenset(),
+        recorded_owner=RecordedOwner("other/owner", world["recordedOwner"] == "deleting")
+        if world.get("recordedOwner")
+        else None,
         conflicting_connectors=dict(_by(world, "conflictingConnectors")),
         timings=timings or Timings(),
         failures=failures,

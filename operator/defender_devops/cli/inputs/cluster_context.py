@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from defender_devops.api.connector import AzureDevOpsConnector
 from defender_devops.app.secret_store import ClusterSecretStore
 from defender_devops.authorization_code.pasted_codes import PastedCodes
 from defender_devops.cli.cluster_access import Cluster
@@ -12,7 +13,7 @@ from defender_devops.cluster.client import Body
 from defender_devops.cluster.cluster_uid import cluster_uid
 from defender_devops.cluster.secrets import Secrets
 from defender_devops.errors import KubernetesRefused
-from defender_devops.reconcile.cache.resource_cache import ResourceCache
+from defender_devops.reconcile.cache.resource_cache import ResourceCache, connector_ref_of
 from defender_devops.reconcile.observe.one_time_code import OneTimeCodes
 from defender_devops.signin.tokens.token_store import TokenStore
 
@@ -48,6 +49,15 @@ class ClusterContext:
         for body in self.connectors.values():
             resources.upsert_connector(body)
         return OneTimeCodes(secrets, resources, PastedCodes(TokenStore(ClusterSecretStore(secrets))))
+
+    def with_equal_connector_id(self, connector: AzureDevOpsConnector) -> list[Body]:
+        """Return the bodies of the other connectors that manage the same connector in Azure."""
+        key, connector_id = (connector.metadata.namespace, connector.metadata.name), connector.connector_ref.key
+        return [
+            body
+            for other, body in self.connectors.items()
+            if other != key and connector_ref_of(body).key == connector_id
+        ]
 
     @property
     def existing_owner_uids(self) -> frozenset[str] | None:

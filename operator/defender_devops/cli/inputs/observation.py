@@ -14,8 +14,10 @@ from defender_devops.azure.resources.security_connectors import SecurityConnecto
 from defender_devops.cli.inputs.cluster_context import ClusterContext
 from defender_devops.cli.inputs.connector_inputs import ConnectorInput
 from defender_devops.errors import KubernetesError, OperatorError
+from defender_devops.reconcile.cache.resource_cache import Key
 from defender_devops.reconcile.facts.snapshot import AuthorizationCode, AzureState, ConnectorSnapshot, Owner
 from defender_devops.reconcile.observe.azure_state import AzureStateReader, ReadOptions
+from defender_devops.reconcile.observe.conflicting_connectors import find_recorded_owner
 
 __all__ = ["Observation", "observe_input"]
 
@@ -69,6 +71,9 @@ async def observe_input(item: ConnectorInput, context: ClusterContext, arm: ArmC
         taken_names=frozenset(name for place, name in context.organizations if place == namespace),
         existing_owner_uids=context.existing_owner_uids,
         deleting_owner_uids=context.deleting_owner_uids,
+        recorded_owner=find_recorded_owner(
+            Key.from_metadata(connector.metadata), context.with_equal_connector_id(connector)
+        ),
     )
     return Observation(snapshot, tuple(notes))
 

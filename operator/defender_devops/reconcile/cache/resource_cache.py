@@ -26,7 +26,7 @@ from defender_devops.api.names import (
 from defender_devops.api.schema.model import ObjectMeta
 from defender_devops.authorization_code.used_codes import used_code_hashes_in_body
 
-__all__ = ["Key", "MetricsSink", "ResourceCache"]
+__all__ = ["Body", "Key", "MetricsSink", "ResourceCache", "connector_ref_of"]
 
 Body = Mapping[str, Any]
 V = TypeVar("V", bound=Hashable)
@@ -108,6 +108,10 @@ class _Index(Generic[V]):
         for value in current:
             self._keys[value].add(key)
 
+    def values(self, key: Key) -> tuple[V, ...]:
+        """Return the values that a connector refers to."""
+        return self._values.get(key, ())
+
     def keys(self, value: V) -> frozenset[Key]:
         """Return the connectors that refer to a value."""
         return frozenset(self._keys.get(value, ()))
@@ -147,8 +151,7 @@ class ResourceCache:
         """Store a connector's body unless the cache holds a newer one. Returns whether it has to be reconciled."""
         if not self._store(self._connectors, body):
             return False
-        key, azure = Key.from_body(body), body["spec"]["azure"]
-        ref = ConnectorRef(azure["subscriptionId"], azure["resourceGroup"], azure.get("connectorName") or key.name)
+        key, ref = Key.from_body(body), connector_ref_of(body)
         self._connector_uids = None
         if "deletionTimestamp" in body["metadata"]:
             self._deleting_uids.add(body["metadata"]["uid"])
@@ -197,6 +200,10 @@ class ResourceCache:
             self._connector_uids = frozenset(entry.uid for entry in self._connectors.values())
         return self._connector_uids
 
+    def removed_uids(self) -> AbstractSet[str]:
+        """Return the uids of objects that were removed lately: the live set, since a copy may have thousands."""
+        return self._removed_uids.keys()
+
     def deleting_connector_uids(self) -> frozenset[str]:
         """Return the uids of the connectors that are being deleted."""
         return frozenset(self._deleting_uids)
@@ -216,6 +223,12 @@ class ResourceCache:
     def by_connector_id(self, connector_id: str) -> frozenset[Key]:
         """Return the connectors that manage a connector in Azure, by its resource id in any case."""
         return self._by_connector_id.keys(connector_id.lower())
+
+    def with_equal_connector_id(self, key: Key) -> list[dict[str, Any]]:
+        """Return the bodies of the other connectors that manage the same connector in Azure."""
+        ids = self._by_connector_id.values(key)
+        keys = {other for connector_id in ids for other in self.by_connector_id(connector_id)} - {key}
+        return [self._connectors[other].parse() for other in keys]
 
     def code_used_by(self, key: Key, secret: str, digest: str) -> Key | None:
         """Return another connector that refers to the same Secret and has sent the code with this hash, if any."""
@@ -313,6 +326,12 @@ class ResourceCache:
         if self._metrics is not None:
             self._metrics.remove(kind, key.namespace, key.name)
         return True
+
+
+def connector_ref_of(body: Body) -> ConnectorRef:
+    """Return the address of a resource's connector in Azure, by its body."""
+    azure, name = body["spec"]["azure"], body["metadata"]["name"]
+    return ConnectorRef(azure["subscriptionId"], azure["resourceGroup"], azure.get("connectorName") or name)
 
 
 def _missing(

@@ -26,7 +26,13 @@ from defender_devops.reconcile.facts.organization_selection import (
     select_organizations,
     unreachable_organizations,
 )
-from defender_devops.reconcile.facts.ownership import is_owned, ownership_conflict, was_created
+from defender_devops.reconcile.facts.ownership import (
+    creation_conflict,
+    deletion_conflict,
+    is_owned,
+    ownership_conflict,
+    was_created,
+)
 from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot
 
 __all__ = ["Assessment"]
@@ -57,8 +63,15 @@ class Assessment:
 
     @cached_property
     def ownership_conflict(self) -> Failure | None:
-        """Why this resource must not use the existing Azure connector; None if it may."""
-        return ownership_conflict(self.snapshot, self.azure.connector) if self.azure.connector is not None else None
+        """Why this resource must not use the existing Azure connector, or create the missing one; None if it may."""
+        if self.azure.connector is not None:
+            return ownership_conflict(self.snapshot, self.azure.connector)
+        return creation_conflict(self.snapshot) if self.azure.is_known else None
+
+    @property
+    def deletion_conflict(self) -> Failure | None:
+        """Why it is not certain whether deleting this resource has to delete the Azure connector; None if it is."""
+        return deletion_conflict(self.snapshot, self.azure.connector) if self.azure.connector is not None else None
 
     @cached_property
     def is_owned(self) -> bool:

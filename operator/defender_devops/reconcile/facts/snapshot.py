@@ -20,7 +20,7 @@ from defender_devops.api.organization import DevOpsOrganization, Prerequisite
 from defender_devops.reconcile.facts.failure import Failure
 from defender_devops.reconcile.facts.pending_requests import annotations_request_key
 
-__all__ = ["AuthorizationCode", "AzureState", "ConnectorSnapshot", "Owner", "SignIn", "Timings"]
+__all__ = ["AuthorizationCode", "AzureState", "ConnectorSnapshot", "Owner", "RecordedOwner", "SignIn", "Timings"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,19 @@ class Owner:
         """Parse a tag. Text that is not `<cluster>/<uid>` becomes an owner that equals no resource of this operator."""
         cluster, _, uid = tag.rpartition("/")
         return cls(cluster, uid)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedOwner:
+    """Another resource of this cluster that owns the same Azure connector by its status, whatever the tags say.
+
+    Attributes:
+        name: the resource as text for messages.
+        is_deleting: it is being deleted.
+    """
+
+    name: str
+    is_deleting: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,11 +208,14 @@ class ConnectorSnapshot:
         prerequisites: checks by organization, in lower case.
         expected: counts in Azure DevOps by organization, in lower case; only with a sign-in.
         inventory: counts that Defender reported.
-        taken_names: names of all DevOpsOrganizations in the namespace, which a generated one must avoid; the only field
-            that changes without an event for this connector.
+        taken_names: names of all DevOpsOrganizations in the namespace, which a generated one must avoid; with
+            `removed_owner_uids` the only field that changes without an event for this connector.
         existing_owner_uids: uids of the connectors in this cluster; None if not all of them can be listed.
         deleting_owner_uids: those of them that are being deleted.
+        removed_owner_uids: uids of connectors that this process has seen being removed from the cluster.
         namespaces: the only namespaces whose connectors are listed; None means all.
+        recorded_owner: another resource of this cluster that has created or adopted this connector; None if there is
+            none.
         conflicting_connectors: the other connector that holds an organization (its name in lower case), as text.
         timings: intervals.
         failures: number of failed reconciles in a row before this one.
@@ -217,7 +233,9 @@ class ConnectorSnapshot:
     taken_names: AbstractSet[str] = frozenset()
     existing_owner_uids: frozenset[str] | None = None
     deleting_owner_uids: frozenset[str] = frozenset()
+    removed_owner_uids: AbstractSet[str] = frozenset()
     namespaces: frozenset[str] | None = None
+    recorded_owner: RecordedOwner | None = None
     conflicting_connectors: Mapping[str, str] = field(default_factory=dict)
     timings: Timings = Timings()
     failures: int = 0

@@ -1,19 +1,19 @@
-"""Finds the connectors that have onboarded organizations which this connector should onboard."""
+"""Finds other connectors that are in the way: of its organizations, or as the owner of the same Azure connector."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import structlog
 
 from defender_devops.azure.resource_graph.poller import ResourceGraphPoller
 from defender_devops.errors import OperatorError
-from defender_devops.reconcile.cache.resource_cache import Key, ResourceCache
+from defender_devops.reconcile.cache.resource_cache import Body, Key, ResourceCache
 from defender_devops.reconcile.facts.organization_selection import azure_organizations
-from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot
+from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot, RecordedOwner
 
-__all__ = ["find_conflicting_connectors"]
+__all__ = ["find_conflicting_connectors", "find_recorded_owner"]
 
 _log: Final = structlog.get_logger(__name__)
 
@@ -48,6 +48,25 @@ async def find_conflicting_connectors(
         if description := _describe(key, name, connector_id, resources):
             descriptions[name] = description
     return descriptions
+
+
+def find_recorded_owner(key: Key, bodies: Iterable[Body]) -> RecordedOwner | None:
+    """Return the resource whose status records that it has created or adopted an Azure connector.
+
+    One that is being deleted is only returned if there is no other.
+
+    Args:
+        key: the resource that wants to adopt the same Azure connector.
+        bodies: all other resources for it.
+    """
+    owners = []
+    for body in bodies:
+        if ((body.get("status") or {}).get("azure") or {}).get("created") is None:
+            continue
+        other = Key.from_body(body)
+        name = f"{other.namespace}/{other.name}" if other.namespace == key.namespace else _IN_ANOTHER_NAMESPACE
+        owners.append(RecordedOwner(name, "deletionTimestamp" in body["metadata"]))
+    return min(owners, key=lambda owner: (owner.is_deleting, owner.name), default=None)
 
 
 def _describe(key: Key, organization: str, connector_id: str | None, resources: ResourceCache) -> str | None:

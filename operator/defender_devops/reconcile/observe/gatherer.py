@@ -30,7 +30,7 @@ from defender_devops.reconcile.facts.ownership import is_owned, ownership_confli
 from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot, Owner, Timings
 from defender_devops.reconcile.observe.azure_access import AzureAccess
 from defender_devops.reconcile.observe.azure_state import AzureStateReader, ReadOptions
-from defender_devops.reconcile.observe.conflicting_connectors import find_conflicting_connectors
+from defender_devops.reconcile.observe.conflicting_connectors import find_conflicting_connectors, find_recorded_owner
 from defender_devops.reconcile.observe.counts import discovered_counts
 from defender_devops.reconcile.observe.one_time_code import OneTimeCodes
 from defender_devops.reconcile.observe.sign_in import SignInFindings, SignInObserver
@@ -118,7 +118,9 @@ class Gatherer:
             taken_names=self.resources.organization_names(key.namespace),
             existing_owner_uids=self.resources.connector_uids(),
             deleting_owner_uids=self.resources.deleting_connector_uids(),
+            removed_owner_uids=self.resources.removed_uids(),
             namespaces=self.namespaces,
+            recorded_owner=find_recorded_owner(key, self.resources.with_equal_connector_id(key)),
             timings=self.timings,
             failures=cache.failures,
         )

@@ -19,12 +19,13 @@ _GROUP_NOT_FOUND = "ResourceGroupNotFound"
 
 
 def plan_deletion(assessment: Assessment) -> tuple[Action, ...]:
-    """Return steps that end with the removal of the finalizer; no step while Azure is unreadable and must be read."""
+    """Return steps that end with the removal of the finalizer; no step while it is unknown what has to be deleted."""
     if FINALIZER not in assessment.connector.metadata.finalizers:
         return ()
     azure, mode = assessment.azure, assessment.deletion_mode
-    if azure.read_failure is not None:
-        return () if is_deletion_blocked(assessment, azure.read_failure) else (RemoveFinalizer(),)
+    failure = azure.read_failure or assessment.deletion_conflict
+    if failure is not None:
+        return () if is_deletion_blocked(assessment, failure) else (RemoveFinalizer(),)
     connector = azure.connector
     if connector is None or mode is DeletionMode.RETAIN or not assessment.is_owned:
         return (RemoveFinalizer(),)

@@ -24,6 +24,8 @@ NOT_COMPARED = {
     "taken_names": "only a new resource needs a name, and then there is something to do",
     "existing_owner_uids": "only of a connector that is somebody else's: it is left alone, or only observed",
     "deleting_owner_uids": "as existing_owner_uids",
+    "removed_owner_uids": "as existing_owner_uids",
+    "recorded_owner": "as existing_owner_uids",
     "namespaces": "a setting",
     "timings": "settings",
     "failures": "a failed reconcile keeps no inputs, and the next success resets the number",

@@ -6,14 +6,28 @@ from dataclasses import replace
 
 import pytest
 
+from defender_devops.api.conditions import find_condition
 from defender_devops.reconcile.actions.azure import SetTags
 from defender_devops.reconcile.actions.kubernetes import RecordManagedTags
 from defender_devops.reconcile.facts.assessment import Assessment
 from defender_devops.reconcile.facts.ownership import OwnershipState, ownership
 from defender_devops.reconcile.facts.snapshot import Owner
 from defender_devops.reconcile.plan.plan import plan
+from defender_devops.reconcile.report.report import report
 from tests.unit.reconcile.builder import NOW, OTHER_UID, UID, snapshot
-from tests.unit.reconcile.cases import FRESH, NO_CONFIGURATION, OBSERVE, OWN, Case, planned, remember, tag
+from tests.unit.reconcile.cases import (
+    ABSENT,
+    CODE,
+    FRESH,
+    LET_GO,
+    NO_CONFIGURATION,
+    OBSERVE,
+    OWN,
+    Case,
+    planned,
+    remember,
+    tag,
+)
 
 NEVER, ALWAYS = "spec: {adoptionPolicy: Never}", "spec: {adoptionPolicy: Always}"
 CODE_NEVER = (
@@ -25,6 +39,9 @@ NOBODY, ANOTHER, ELSEWHERE, DEAD = (
 TAGS = "spec: {azure: {tags: {team: red, costs: '7'}}}"
 RED = "azure: {tags: {team: red, costs: '7'}}"
 MANAGED = "status: {azure: {managedTagKeys: [costs, team]}}"
+RECORDED, RECORDED_DELETING = "recordedOwner: exists", "recordedOwner: deleting"
+RENAMED_CLUSTER = f"azure: {{owner: cluster-0/{UID}}}"
+BEING_DELETED = "metadata: {deletionTimestamp: '2026-03-01T11:00:00Z'}"
 DELETING, ONE_NAMESPACE = "otherOwner: deleting", "watches: one namespace"
 OWN_OWNER = tag("defender-devops-owner")
 
@@ -49,6 +66,33 @@ CASES = [
     Case("a dead owner's is left with Never", (FRESH, DEAD, CODE_NEVER)),
     Case("who sees one namespace only cannot tell that an owner is dead", (FRESH, DEAD, ONE_NAMESPACE)),
     Case("a tag of another shape is another owner's", (FRESH, "azure: {owner: somebody}")),
+    # an owner by its status, whatever the tags say
+    Case("one whose tags were removed is left while its owner exists", (FRESH, NOBODY, RECORDED)),
+    Case("one whose tags were removed is left with Always", (FRESH, NOBODY, RECORDED, ALWAYS)),
+    Case("one with the tag of nobody who exists is left while its owner exists", (FRESH, DEAD, RECORDED, ALWAYS)),
+    Case("one with the tag of another cluster is left while its owner exists", (FRESH, ELSEWHERE, RECORDED, ALWAYS)),
+    Case("one whose tags were removed is left while its owner is being deleted", (FRESH, NOBODY, RECORDED_DELETING)),
+    Case(
+        "one whose tags were removed is adopted with Always while its owner is being deleted",
+        (FRESH, NOBODY, RECORDED_DELETING, ALWAYS),
+        (OWN,),
+    ),
+    Case("ours whose tags somebody removed is ours again, whoever else had it", (NOBODY, RECORDED), (OWN,)),
+    Case("ours by the tag is ours, whoever else had it", (FRESH, RECORDED)),
+    Case(
+        "one that was deleted in Azure is not created while its owner exists",
+        (FRESH, ABSENT, RECORDED, CODE, "code: new"),
+    ),
+    # the cluster's part of the tag
+    Case("ours of another cluster is left", (RENAMED_CLUSTER,)),
+    Case("ours of another cluster is left with Always", (RENAMED_CLUSTER, ALWAYS)),
+    Case("ours of another cluster without memory of it is left with Always", (FRESH, RENAMED_CLUSTER, ALWAYS)),
+    Case("ours of another cluster is not deleted", (RENAMED_CLUSTER, BEING_DELETED, "spec: {deletionPolicy: Delete}")),
+    Case(
+        "ours of another cluster keeps its tags when it is detached",
+        (RENAMED_CLUSTER, BEING_DELETED, "spec: {deletionPolicy: Detach}"),
+        (LET_GO,),
+    ),
     # taken back
     Case("ours that another took is left", (ANOTHER,)),
     Case("ours that another took is left with Always: no tug-of-war", (ANOTHER, ALWAYS)),
@@ -184,10 +228,52 @@ def test_an_ownership_conflict_names_the_owner_and_the_fix(
         assert phrase in failure.message
 
 
-@pytest.mark.parametrize(("watched", "adopted"), [("other", True), ("elsewhere", False)])
-def test_a_missing_owner_in_a_watched_namespace_does_not_count(watched: str, adopted: bool) -> None:
-    observed = replace(snapshot(FRESH, DEAD), namespaces=frozenset({watched}))
-    assert (Assessment(observed).ownership_conflict is None) == adopted
+@pytest.mark.parametrize("resource", ["other/theirs", "elsewhere/theirs", "security/contoso", "/", "", "other"])
+@pytest.mark.parametrize("policy", [ALWAYS, "spec: {}"])
+def test_an_operator_that_watches_some_namespaces_takes_no_owner_for_dead(resource: str, policy: str) -> None:
+    """Whatever namespace the tag names: whoever may write tags could name a watched one."""
+    world = snapshot(FRESH, DEAD, policy)
+    connector = world.cloud.connector
+    assert connector is not None
+    connector = replace(connector, tags={**connector.tags, "defender-devops-resource": resource})
+    observed = replace(world, namespaces=frozenset({"other"}), cloud=replace(world.cloud, connector=connector))
+    conflict = Assessment(observed).ownership_conflict
+    assert conflict is not None
+    assert "cannot see it" in conflict.message
+    assert "remove the tag defender-devops-owner" in conflict.message
+    assert plan(Assessment(observed), NOW).actions == ()
+
+
+def test_an_owner_whose_deletion_was_seen_is_dead_also_where_some_namespaces_are_watched() -> None:
+    world = replace(snapshot(FRESH, DEAD), namespaces=frozenset({"security"}))
+    assert Assessment(world).ownership_conflict is not None
+    dead = Owner.parse(str(world.cloud.connector and world.cloud.connector.tags["defender-devops-owner"])).uid
+    assert Assessment(replace(world, removed_owner_uids=frozenset({dead}))).ownership_conflict is None
+    exists = replace(world, removed_owner_uids=frozenset({OTHER_UID}))
+    assert Assessment(exists).ownership_conflict is not None
+
+
+@pytest.mark.parametrize("world", [(RENAMED_CLUSTER,), (FRESH, RENAMED_CLUSTER)])
+def test_a_changed_cluster_id_is_named_with_both_ways_out(world: tuple[str, ...]) -> None:
+    failure = Assessment(snapshot(*world)).ownership_conflict
+    assert failure is not None
+    assert failure.reason == ("NotAdopted" if FRESH in world else "OwnershipLost")
+    for phrase in (
+        "setting clusterId (DEFENDER_DEVOPS_CLUSTER_ID)",
+        "Nothing is changed in Azure",
+        "Set clusterId to cluster-0 again",
+        f"set the tag to cluster-1/{UID}",
+    ):
+        assert phrase in failure.message
+
+
+def test_a_deletion_with_a_changed_cluster_id_waits_and_names_the_way_out() -> None:
+    world = snapshot(RENAMED_CLUSTER, BEING_DELETED, "spec: {deletionPolicy: Delete}")
+    ready = find_condition(report(Assessment(world), None, NOW).status.conditions, "Ready")
+    assert ready is not None
+    assert (ready.status, ready.reason) == ("False", "DeletionBlocked")
+    assert "clusterId" in ready.message
+    assert '{"spec":{"deletionPolicy":"Detach"}}' in ready.message
 
 
 @pytest.mark.parametrize(
