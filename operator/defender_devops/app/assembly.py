@@ -131,6 +131,7 @@ class Assembler:
             timings=timings_from_settings(settings),
             refresh_interval=timedelta(seconds=settings.refresh_interval),
             clock=_now,
+            on_failure=self.metrics.internal_error,
         )
         reconciler = Reconciler(
             resources=self.resources,

@@ -86,6 +86,7 @@ class Operator:
         self._metrics.set_leader_callback(self._leadership.is_leader)
         self._metrics.set_queue_callback(self._queue.depth)
         self._metrics.set_watch_silence_callback(secret_watches.silence)
+        self._metrics.set_watch_failing_callback(secret_watches.failing)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Wait until this replica leads, then work until `stop` is set.
@@ -97,7 +98,11 @@ class Operator:
         settings = self._settings
         async with AsyncExitStack() as stack:
             server = WebServer(
-                settings.metrics_host, settings.metrics_port, self._health.probes(), self._metrics.exposition
+                settings.metrics_host,
+                settings.metrics_port,
+                self._health.probes(),
+                self._metrics.exposition,
+                self._metrics.internal_error,
             )
             await server.start()
             stack.push_async_callback(server.close)

@@ -42,6 +42,13 @@ class SecretWatches:
         watch = self._watches.get(namespace) or self._watches.get(None)
         return watch.version(namespace, name) if watch is not None else None
 
+    def failing(self) -> dict[str, bool]:
+        """Return whether each watch fails at the moment, for example because a permission is missing."""
+        return {
+            f"secrets {namespace or ''}".strip(): watch.error_message is not None
+            for namespace, watch in self._watches.items()
+        }
+
     def silence(self) -> dict[str, float]:
         """Return the seconds since the last event of each watch that has been in sync at least once."""
         return {

@@ -55,7 +55,14 @@ class SecretWatch:
     ) -> None:
         url = path_with_query(api_path("v1", "secrets", namespace), fieldSelector=_NO_HELM_RELEASES)
         self._watch = ListWatch(
-            client, url, self._convert, list_accept=_LIST, watch_accept=_EVENT, backoff=backoff, chance=chance
+            client,
+            url,
+            self._convert,
+            list_accept=_LIST,
+            watch_accept=_EVENT,
+            backoff=backoff,
+            chance=chance,
+            on_failure=on_failure,
         )
         self._on_change = on_change
         self._on_failure = on_failure

@@ -19,6 +19,7 @@ import structlog
 from defender_devops.backoff import Backoff
 from defender_devops.cluster.client import JSON, Body, KubernetesClient, path_with_query
 from defender_devops.errors import KubernetesError, KubernetesRefused, KubernetesUnavailable
+from defender_devops.supervision import OnFailure
 
 __all__ = ["Change", "ListWatch", "Listing", "watch_objects"]
 
@@ -34,6 +35,9 @@ _PAUSE: Final = 1.0
 """Seconds at most between two watches: a proxy that ends every watch immediately must not cause a busy loop."""
 
 _GONE: Final = 410
+
+_REFUSED_BACKOFF: Final = Backoff(initial=10.0, maximum=600.0)
+"""Delays after a refusal, such as a missing permission: only a person can end it."""
 
 _MAX_RESUME_FAILURES: Final = 5
 """Consecutive failures after which the collection is listed again. A cluster restored from a backup has not reached the
@@ -68,8 +72,9 @@ class ListWatch(Generic[T]):
         convert: reduces each object on arrival; what it drops is never kept in memory.
         list_accept: media type of the list.
         watch_accept: media type of the events' objects.
-        backoff: delays between failed attempts.
+        backoff: delays between failed attempts; after a refusal they are longer.
         chance: source of random numbers in [0, 1), for jitter.
+        on_failure: counts events that cannot be used and are skipped.
     """
 
     def __init__(
@@ -82,9 +87,11 @@ class ListWatch(Generic[T]):
         watch_accept: str = JSON,
         backoff: Backoff = Backoff(initial=1.0, maximum=30.0),  # noqa: B008 - frozen
         chance: Callable[[], float] = random.random,
+        on_failure: OnFailure = lambda _component: None,
     ) -> None:
         self._client = client
         self._url = url
+        self._on_failure = on_failure
         self._convert = convert
         self._list_accept = list_accept
         self._watch_accept = watch_accept
@@ -132,17 +139,24 @@ class ListWatch(Generic[T]):
                 failures = failures + 1 if self._last_activity == previous_activity else 1
                 if error.status == _GONE or failures >= _MAX_RESUME_FAILURES:
                     self._resume_version = None
-                delay = error.retry_after or self._backoff.delay(failures, self._chance())
+                backoff = _REFUSED_BACKOFF if isinstance(error, KubernetesRefused) else self._backoff
+                delay = error.retry_after or backoff.delay(failures, self._chance())
                 _log.warning("watch interrupted", url=self._url, message=error.message, retry_in=delay)
                 await asyncio.sleep(delay)
 
     async def _list(self) -> Listing[T]:
-        """All objects. Nothing is remembered of a list that fails halfway."""
+        """All objects. Nothing is remembered of a list that fails halfway.
+
+        Raises:
+            KubernetesUnavailable: the list cannot be watched from, as it has no resourceVersion.
+        """
         items: list[T] = []
-        version = ""
+        version: str | None = None
         async for page in self._client.pages(self._url, accept=self._list_accept):
             self._record_activity()
-            version = page["metadata"]["resourceVersion"]
+            version = _resource_version(page)
+            if version is None:
+                raise KubernetesUnavailable("The list has no resourceVersion.")
             items += [self._convert(item) for item in page.get("items") or ()]
         self._resume_version = version
         self.is_synced = True
@@ -171,13 +185,26 @@ class ListWatch(Generic[T]):
                     message = str(item.get("message") or "The watch ended with an incomplete event.")
                     raise KubernetesUnavailable(message, status=item.get("code"))
                 self._record_activity()
-                self._resume_version = item["metadata"]["resourceVersion"]
+                resource_version = _resource_version(item)
+                if resource_version is None:
+                    # Nothing can be concluded from the event, and it is no reason to end the watch.
+                    _log.warning("event without a resourceVersion skipped", url=self._url, event_type=kind)
+                    self._on_failure("watch")
+                    continue
+                self._resume_version = resource_version
                 if kind != "BOOKMARK":
                     yield Change(self._convert(item), kind == "DELETED")
 
     def _record_activity(self) -> None:
         self._last_activity = asyncio.get_running_loop().time()
         self.error_message = None
+
+
+def _resource_version(body: Body) -> str | None:
+    """Return the resourceVersion of an object or a list; None if it is missing or no text."""
+    metadata = body.get("metadata")
+    version = metadata.get("resourceVersion") if isinstance(metadata, dict) else None
+    return version if isinstance(version, str) and version else None
 
 
 async def watch_objects(

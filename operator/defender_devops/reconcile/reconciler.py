@@ -18,17 +18,20 @@ from defender_devops.api.reasons import Reason
 from defender_devops.cluster.connectors import Connectors
 from defender_devops.errors import KubernetesConflict, KubernetesNotFound, OperatorError
 from defender_devops.reconcile.actions.executor import ExecutionContext, ExecutionResult, Executor
+from defender_devops.reconcile.actions.kubernetes import AddFinalizer
 from defender_devops.reconcile.cache.connector_cache import ConnectorCache, ConnectorCaches
 from defender_devops.reconcile.cache.resource_cache import Key, ResourceCache
 from defender_devops.reconcile.cache.unchanged import ReconcileInputs
 from defender_devops.reconcile.facts.assessment import Assessment
 from defender_devops.reconcile.facts.deletion_mode import needs_no_azure_cleanup
 from defender_devops.reconcile.facts.failure import Failure
+from defender_devops.reconcile.facts.isolation import OrganizationFailure, isolate
 from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot
 from defender_devops.reconcile.observe.gatherer import Gatherer, Observation, ParsedOrganizations
 from defender_devops.reconcile.plan.diff import drop_fulfilled_requests
-from defender_devops.reconcile.plan.plan import plan
+from defender_devops.reconcile.plan.plan import Plan, plan
 from defender_devops.reconcile.report.invalid_manifest import (
+    failed_status,
     internal_error_status,
     invalid_connector_status,
     invalid_organization_status,
@@ -91,6 +94,8 @@ class Reconciler:
             return Result()  # the connector was deleted meanwhile; the event of its deletion cleans up
         except OperatorError as error:
             _log.warning("reconcile failed", reason=error.reason, message=error.message)
+            if error.terminal:
+                await self._write_failure(key, lambda body: failed_status(body, error, self.clock()))
             return Result(error.retry_after, failed=True, is_terminal=error.terminal, reason=error.reason)
         except Exception as error:
             await self._report_internal_error(key, error)
@@ -111,11 +116,11 @@ class Reconciler:
             return self._skip(cache, cache.last_inputs, observation.snapshot)
         cache.last_inputs = None
 
-        connector_plan = plan(Assessment(observation.snapshot), self.clock())
+        observation, connector_plan = self._plan(observation)
         if connector_plan.writes_to_azure and not observation.snapshot.cloud.fresh:
             # The plan rests on cached state: read all of it again, with the newest organizations, and plan once more.
             observation = await self._observe(key, connector, self.gatherer.organizations(key), cache, fresh=True)
-            connector_plan = plan(Assessment(observation.snapshot), self.clock())
+            observation, connector_plan = self._plan(observation)
         if connector_plan.actions:
             _log.debug("planned", actions=[action.describe() for action in connector_plan.actions])
 
@@ -125,7 +130,7 @@ class Reconciler:
         execution = await self.executor.execute(connector_plan.actions, observation.snapshot, context)
         self._update_cache(cache, observation, execution)
 
-        status_report = await self._report(key, execution)
+        status_report = await self._report(key, execution, observation.failed)
         if not connector_plan.actions and not status_report.errors:
             cache.last_inputs = ReconcileInputs.of(execution.snapshot, status_report.reevaluate_at)
         return self._result(execution, status_report, cache.poll_after)
@@ -146,7 +151,21 @@ class Reconciler:
             _log.debug("observed", reason=state.read_failure.reason, message=state.read_failure.message)
         else:
             _log.debug("observed", fresh=state.fresh, probed_at=state.probed_at, in_progress=state.is_busy)
-        return replace(observation, snapshot=drop_fulfilled_requests(observation.snapshot))
+        isolated = isolate(observation.snapshot, drop_fulfilled_requests)
+        return replace(observation, snapshot=isolated.result, failed=(*observation.failed, *isolated.failed))
+
+    def _plan(self, observation: Observation) -> tuple[Observation, Plan]:
+        """Return the plan, and the observation without organizations with which there is none.
+
+        While the decision of one organization is unknown nothing is changed for the connector: it may exclude what the
+        connector would onboard.
+        """
+        isolated = isolate(observation.snapshot, lambda snapshot: plan(Assessment(snapshot), self.clock()))
+        failed, connector_plan = (*observation.failed, *isolated.failed), isolated.result
+        if failed and not isolated.snapshot.connector.metadata.is_deleting:
+            actions = (action for action in connector_plan.actions if isinstance(action, AddFinalizer))
+            connector_plan = Plan(tuple(actions))
+        return replace(observation, snapshot=isolated.snapshot, failed=failed), connector_plan
 
     def _skip(self, cache: ConnectorCache, last_inputs: ReconcileInputs, snapshot: ConnectorSnapshot) -> Result:
         """End a reconcile whose inputs equal those of the last one, which had nothing to do."""
@@ -199,13 +218,15 @@ class Reconciler:
         cache.failures = cache.failures + 1 if _failure_of(execution) else 0
         cache.poll_after = execution.poll_after or (cache.poll_after if is_busy else None)
 
-    async def _report(self, key: Key, execution: ExecutionResult) -> Report:
+    async def _report(self, key: Key, execution: ExecutionResult, failed: tuple[OrganizationFailure, ...]) -> Report:
         """Write all statuses, the connector's last: whoever waits for it then finds its organizations up to date."""
         live = self.resources.connector(key)
-        status_report = report(
-            Assessment(_with_live_conditions(execution.snapshot, live)), execution.failure, self.clock()
+        isolated = isolate(
+            _with_live_conditions(execution.snapshot, live),
+            lambda snapshot: report(Assessment(snapshot), execution.failure, self.clock()),
         )
-        errors = list(status_report.errors)
+        status_report = isolated.result
+        errors = [*failed, *isolated.failed, *status_report.errors]
         for organization, status in status_report.organizations:
             try:
                 await self.status_writer.write_organization(Key.from_metadata(organization.metadata), status.dump())
@@ -237,10 +258,19 @@ class Reconciler:
         cache = self.connector_caches.get(key)
         if cache is not None:
             cache.last_inputs, cache.is_stale = None, True
+        await self._write_failure(key, lambda body: internal_error_status(body, error, self.clock()))
+
+    async def _write_failure(self, key: Key, status_of: Callable[[Mapping[str, Any]], dict[str, Any]]) -> None:
+        """Write a status that says why a reconcile ended early, if the connector exists and its status can be written.
+
+        Args:
+            key: the connector.
+            status_of: returns the status by its body.
+        """
         with contain_exceptions("status", self.on_failure), contextlib.suppress(OperatorError):
             body = self.resources.connector(key)
             if body is not None:
-                await self.status_writer.write_connector(key, internal_error_status(body, error, self.clock()))
+                await self.status_writer.write_connector(key, status_of(body))
 
     def _result(self, execution: ExecutionResult, status_report: Report, poll_after: float | None) -> Result:
         failure = _failure_of(execution)
@@ -249,7 +279,8 @@ class Reconciler:
         if failure is not None:
             return Result(failure.retry_after, failed=True, is_terminal=failure.terminal, reason=failure.reason)
         connector = execution.snapshot.connector
-        if connector.metadata.is_deleting or connector.spec.suspend:
+        is_deleted = connector.metadata.is_deleting and FINALIZER not in connector.metadata.finalizers
+        if is_deleted or connector.spec.suspend:
             return Result()
         return self.gatherer.requeue(execution.snapshot, poll_after, status_report.reevaluate_at)
 

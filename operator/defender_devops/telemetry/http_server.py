@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -42,13 +43,22 @@ class WebServer:
         port: 0 selects a free port.
         probes: checks of /livez and /readyz.
         metrics: returns the metrics in Prometheus' text format.
+        on_failure: counts an unexpected exception, by the name of this part of the operator.
     """
 
-    def __init__(self, host: str, port: int, probes: Probes, metrics: Callable[[], Awaitable[bytes]]) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        probes: Probes,
+        metrics: Callable[[], Awaitable[bytes]],
+        on_failure: Callable[[str], None] = lambda _component: None,
+    ) -> None:
         self._host = host
         self._port = port
         self._probes = probes
         self._metrics = metrics
+        self._on_failure = on_failure
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> int:
@@ -62,7 +72,7 @@ class WebServer:
             logger=connection_logger(
                 # At debug: a port that anybody in the cluster reaches must not fill the log.
                 lambda error: _log.debug("request to the metrics' port is not HTTP", error=type(error).__name__),
-                lambda record: _log.error("connection to the metrics' port failed", exc_info=record.exc_info),
+                self._note_failure,
             ),
             access_log=None,
         )
@@ -73,6 +83,10 @@ class WebServer:
         """Stop listening."""
         if self._runner is not None:
             await self._runner.cleanup()
+
+    def _note_failure(self, record: logging.LogRecord) -> None:
+        _log.error("connection to the metrics' port failed", exc_info=record.exc_info)
+        self._on_failure("metrics port")
 
     async def _live(self, _: web.Request) -> web.Response:
         return _response(self._probes.live)

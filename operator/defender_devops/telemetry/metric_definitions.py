@@ -111,6 +111,11 @@ SAMPLED_GAUGES: Final = (
         "subscription",
         "kind",
     ),
+    _gauge(
+        "watch_failing",
+        "1 while a watch fails, for example for lack of a permission: changes of Secrets are then noticed late.",
+        "watch",
+    ),
     _gauge("watch_silence_seconds", "Seconds since the last event of a watch.", "watch"),
     _gauge(
         "last_success_timestamp_seconds",

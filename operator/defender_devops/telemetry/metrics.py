@@ -151,6 +151,12 @@ class Metrics:
         """Set the source of the available requests: principal, subscription, kind, number."""
         self._gauges.callbacks["azure_budget_requests"] = lambda: [(budget[:3], budget[3]) for budget in budgets()]
 
+    def set_watch_failing_callback(self, failing: Callable[[], Mapping[str, bool]]) -> None:
+        """Set the source of whether each watch fails."""
+        self._gauges.callbacks["watch_failing"] = lambda: [
+            ((name,), float(is_failing)) for name, is_failing in failing().items()
+        ]
+
     def set_watch_silence_callback(self, silence: Callable[[], Mapping[str, float]]) -> None:
         """Set the source of the seconds since the last event of each watch."""
         self._gauges.callbacks["watch_silence_seconds"] = lambda: [

@@ -189,13 +189,15 @@ async def test_a_retry_after_of_the_server_is_honored() -> None:
     assert [at for *_, at in client.requests][:2] == [0.0, 7.0]
 
 
-@pytest.mark.parametrize("error", [KubernetesRefused("forbidden", status=403), DOWN])
-async def test_it_is_not_synced_before_the_first_list(error: KubernetesError) -> None:
+@pytest.mark.parametrize(
+    ("error", "seconds"), [(KubernetesRefused("forbidden", status=403), 30.0), (DOWN, 2.5)], ids=["refused", "down"]
+)
+async def test_it_is_not_synced_before_the_first_list(error: KubernetesError, seconds: float) -> None:
     async with _watching(Client(error, error, _list(10)), ReportedChanges()) as watch:
-        await asyncio.sleep(2.5)
+        await asyncio.sleep(seconds - 0.5)
         assert (watch.synced.is_set(), watch.seconds_since_last_event()) == (False, float("inf"))
         assert watch.error_message == error.message
-        await asyncio.sleep(2.5)
+        await asyncio.sleep(1.5)
         assert watch.synced.is_set()
 
 
@@ -225,6 +227,56 @@ async def test_a_proxy_that_ends_every_watch_immediately_causes_no_busy_loop() -
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(watch.run(), 10)
     assert len(client.requests) <= 22
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"namespace": "security", "name": "broken"},
+        {"namespace": "security", "name": "broken", "resourceVersion": ""},
+        {"namespace": "security", "name": "broken", "resourceVersion": None},
+        {"namespace": "security", "name": "broken", "resourceVersion": 12},
+        {},
+        None,
+        "broken",
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("kind", ["ADDED", "MODIFIED", "DELETED", "BOOKMARK"])
+async def test_an_event_without_a_version_is_skipped_and_counted_and_the_watch_goes_on(
+    kind: str, metadata: object
+) -> None:
+    failures: list[str] = []
+    broken = {"type": kind, "object": {"metadata": metadata}}
+    client, reported = Client(_list(10), [_event("ADDED", "a", 11), broken, _event("ADDED", "b", 13), 50.0]), []
+    watch = SecretWatch(client, None, lambda *change: reported.append(change), on_failure=failures.append)
+    task = asyncio.create_task(watch.run())
+    await asyncio.sleep(20)
+    task.cancel()
+    await asyncio.wait({task})
+    assert reported == [("security", "a", "11"), ("security", "b", "13")]
+    assert client.versions() == [None, "10"], "one watch"
+    assert failures == ["watch"]
+
+
+async def test_a_list_without_a_version_is_repeated_like_one_that_failed() -> None:
+    client = Client([{"metadata": {}, "items": [_secret("a", 1)]}], _list(10, _secret("a", 1)), [50.0])
+    async with _watching(client, ReportedChanges()) as watch:
+        await asyncio.sleep(0.5)
+        assert watch.error_message == "The list has no resourceVersion."
+        await asyncio.sleep(5)
+        assert watch.version("security", "a") == "1"
+
+
+async def test_a_refused_watch_is_repeated_ever_more_rarely_and_recovers() -> None:
+    refused = KubernetesRefused("secrets is forbidden", status=403)
+    client = Client(*[refused] * 12, _list(10), [10_000.0])
+    async with _watching(client, ReportedChanges()) as watch:
+        await asyncio.sleep(3600)
+        assert watch.error_message == "secrets is forbidden"
+        assert [at for *_, at in client.requests][:8] == [0, 10, 30, 70, 150, 310, 630, 1230]
+        await asyncio.sleep(3600)
+        assert watch.error_message is None
 
 
 async def test_an_unexpected_exception_of_one_secret_leaves_the_watch_of_others_running() -> None:

@@ -18,22 +18,24 @@ from defender_devops.azure.resource_graph.pollers import ResourceGraphPollers
 from defender_devops.azure.resource_graph.rows import ConnectorView
 from defender_devops.azure.resources.role_assignments import RoleAssignments
 from defender_devops.azure.resources.security_connectors import SecurityConnectors
-from defender_devops.errors import OperatorError
+from defender_devops.errors import KubernetesRefused, OperatorError
 from defender_devops.reconcile.cache.connector_cache import ConnectorCache
 from defender_devops.reconcile.cache.drift_notifications import DriftNotifications
 from defender_devops.reconcile.cache.resource_cache import Key, ResourceCache
 from defender_devops.reconcile.facts.assessment import Assessment
 from defender_devops.reconcile.facts.deletion_mode import DeletionMode, deletion_mode
 from defender_devops.reconcile.facts.failure import Failure, failure_of_error
+from defender_devops.reconcile.facts.isolation import OrganizationFailure, isolate
 from defender_devops.reconcile.facts.organization_selection import azure_organizations
 from defender_devops.reconcile.facts.ownership import is_owned, ownership_conflict
-from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot, Owner, Timings
+from defender_devops.reconcile.facts.snapshot import AuthorizationCode, AzureState, ConnectorSnapshot, Owner, Timings
 from defender_devops.reconcile.observe.azure_access import AzureAccess
 from defender_devops.reconcile.observe.azure_state import AzureStateReader, ReadOptions
 from defender_devops.reconcile.observe.conflicting_connectors import find_conflicting_connectors, find_recorded_owner
 from defender_devops.reconcile.observe.counts import discovered_counts
 from defender_devops.reconcile.observe.one_time_code import OneTimeCodes
 from defender_devops.reconcile.observe.sign_in import SignInFindings, SignInObserver
+from defender_devops.supervision import OnFailure, contain_exceptions
 from defender_devops.workqueue.result import Result
 
 __all__ = ["Gatherer", "Observation", "ParsedOrganizations"]
@@ -50,11 +52,13 @@ class Observation:
         snapshot: everything that was read.
         azure: clients of the connector's identity, or None if there are none.
         code: Defender's one-time code, if it may still be sent.
+        failed: organizations that are missing from the snapshot, since they cause an unexpected exception.
     """
 
     snapshot: ConnectorSnapshot
     azure: AzureAccess | None
     code: SecretStr | None
+    failed: tuple[OrganizationFailure, ...] = ()
 
 
 class ParsedOrganizations(NamedTuple):
@@ -86,6 +90,7 @@ class Gatherer:
     timings: Timings
     refresh_interval: timedelta
     clock: Callable[[], datetime]
+    on_failure: OnFailure = lambda _component: None
 
     async def gather(
         self,
@@ -106,9 +111,10 @@ class Gatherer:
             fresh: read all of Azure, so that a write may rest on it.
 
         Raises:
-            KubernetesError: a Secret could not be read. A failed read of Azure is part of the snapshot instead.
+            KubernetesError: the API server did not answer. A failed read of Azure, and a Secret that may not be read,
+                are part of the snapshot instead.
         """
-        code_state, code = await self.codes.read(connector)
+        code_state, code = await self._read_code(connector)
         base = ConnectorSnapshot(
             connector=connector,
             owner=Owner(self.cluster_id, connector.metadata.uid),
@@ -126,6 +132,8 @@ class Gatherer:
         )
         if connector.spec.suspend and not connector.metadata.is_deleting:
             return Observation(base, None, code)
+        isolated = isolate(replace(base, cloud=cache.azure_state or base.cloud), self._probe_interval)
+        base, failed = replace(base, organizations=isolated.snapshot.organizations), isolated.failed
         is_requested = cache.is_stale or connector.is_reconcile_requested
         azure_status = connector.status.azure
         options = ReadOptions(
@@ -134,7 +142,7 @@ class Gatherer:
             probe=is_requested or cache.code != code_state.sha256,
             readers=bool(connector.spec.security_readers or (azure_status and azure_status.security_readers)),
             may_have_orphaned_role_assignments=lambda actual: _may_have_orphaned_role_assignments(base, actual),
-            probe_interval=self._probe_interval(replace(base, cloud=cache.azure_state or base.cloud)),
+            probe_interval=isolated.result,
             has_ownership_conflict=lambda actual: ownership_conflict(base, actual) is not None,
         )
         cache.is_stale = False
@@ -144,16 +152,37 @@ class Gatherer:
             cache.is_stale = cache.is_stale or options.fresh
         snapshot = replace(base, cloud=state)
         if azure is None or not state.is_known or connector.metadata.is_deleting:
-            return Observation(snapshot, azure, code)
-        return Observation(await self._with_findings(snapshot, state, azure, cache), azure, code)
+            return Observation(snapshot, azure, code, failed)
+        return Observation(await self._with_findings(snapshot, state, azure, cache), azure, code, failed)
+
+    async def _read_code(self, connector: AzureDevOpsConnector) -> tuple[AuthorizationCode, SecretStr | None]:
+        """Return the state of the one-time code and the code; a refusal to read it is a reason why there is none.
+
+        Raises:
+            KubernetesError: the API server did not answer.
+        """
+        try:
+            return await self.codes.read(connector)
+        except KubernetesRefused as error:
+            problem = (
+                f"The Secret with the one-time code cannot be read: {error.message.rstrip('.')}. Check the permissions "
+                "of the operator's service account for Secrets in this namespace."
+            )
+            return AuthorizationCode(problem=problem), None
 
     async def release_connector(self, key: Key, uid: str) -> None:
-        """Drop everything that is kept of a deleted resource."""
-        self.drift_notifications.forget(key)
-        self.pollers.untrack(uid)
-        self.sign_ins.forget(uid)
-        self.codes.forget(uid)
-        await self.clients.release(uid)
+        """Drop everything that is kept of a deleted resource; what cannot be dropped keeps nothing else from it."""
+        drops: tuple[Callable[[], object], ...] = (
+            lambda: self.drift_notifications.forget(key),
+            lambda: self.pollers.untrack(uid),
+            lambda: self.sign_ins.forget(uid),
+            lambda: self.codes.forget(uid),
+        )
+        for drop in drops:
+            with contain_exceptions("release", self.on_failure, deleted=key):
+                drop()
+        with contain_exceptions("release", self.on_failure, deleted=key):
+            await self.clients.release(uid)
 
     def requeue(self, snapshot: ConnectorSnapshot, poll_after: float | None, deadline: datetime | None) -> Result:
         """Return when the connector has to be reconciled again without an event, and why.

@@ -12,10 +12,11 @@ from typing import Any
 from defender_devops.api.conditions import conditions_of_body
 from defender_devops.api.connector import ConnectorStatus, InvalidManifest
 from defender_devops.api.reasons import ConditionType, Reason
+from defender_devops.errors import OperatorError
 from defender_devops.reconcile.facts.deletion_mode import needs_no_azure_cleanup
 from defender_devops.reconcile.report.condition_result import ConditionResult, apply_condition_results, mark_result
 
-__all__ = ["internal_error_status", "invalid_connector_status", "invalid_organization_status"]
+__all__ = ["failed_status", "internal_error_status", "invalid_connector_status", "invalid_organization_status"]
 
 
 def invalid_connector_status(body: Mapping[str, Any], error: InvalidManifest, now: datetime) -> dict[str, Any]:
@@ -47,6 +48,12 @@ def internal_error_status(body: Mapping[str, Any], error: Exception, now: dateti
         "please report it with the traceback in its log."
     )
     return _with_ready(body, (), ConditionResult("False", Reason.INTERNAL_ERROR, message), now)
+
+
+def failed_status(body: Mapping[str, Any], error: OperatorError, now: datetime) -> dict[str, Any]:
+    """Return the status of a connector whose reconcile a refusal of the API server ended: Stalled with its message."""
+    result = ConditionResult("False", Reason(error.reason), error.message, needs_user_action=error.terminal)
+    return _with_ready(body, (), result, now)
 
 
 def _invalid_status(body: Mapping[str, Any], message: str, now: datetime, *, is_connector: bool) -> dict[str, Any]:

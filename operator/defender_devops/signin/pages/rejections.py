@@ -14,6 +14,7 @@ from multidict import MultiMapping
 
 from defender_devops import listening
 from defender_devops.signin.pages.rate_limit import RateLimit
+from defender_devops.supervision import OnFailure
 
 __all__ = ["Rejections", "read_form", "sign_in_connection_logger"]
 
@@ -48,12 +49,14 @@ class Rejections:
             _LOG.info("sign-in request rejected", reason=reason, error=type(error).__name__ if error else None)
 
 
-def sign_in_connection_logger(rejections: Rejections) -> logging.Logger:
-    """Return the logger for aiohttp's connections to the pages."""
-    return listening.connection_logger(
-        partial(rejections.note, "malformed"),
-        lambda record: _LOG.error("sign-in connection failed", exc_info=record.exc_info),
-    )
+def sign_in_connection_logger(rejections: Rejections, on_failure: OnFailure) -> logging.Logger:
+    """Return the logger for aiohttp's connections to the pages, which counts unexpected exceptions."""
+
+    def on_error(record: logging.LogRecord) -> None:
+        _LOG.error("sign-in connection failed", exc_info=record.exc_info)
+        on_failure("sign-in page")
+
+    return listening.connection_logger(partial(rejections.note, "malformed"), on_error)
 
 
 async def read_form(request: web.Request) -> MultiMapping[object]:

@@ -109,7 +109,7 @@ class SignInServer:
         """
         self._runner = web.AppRunner(
             sign_in_application(self.pages, self.rejections, on_failure=self.on_failure),
-            logger=sign_in_connection_logger(self.rejections),
+            logger=sign_in_connection_logger(self.rejections, self.on_failure),
             access_log=None,
             keepalive_timeout=_KEEP_ALIVE_SECONDS,
             shutdown_timeout=_SHUTDOWN_SECONDS,

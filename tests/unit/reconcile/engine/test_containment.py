@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -28,6 +29,7 @@ from defender_devops.reconcile.actions.executor import Executor
 from defender_devops.reconcile.cache.connector_cache import ConnectorCaches
 from defender_devops.reconcile.cache.drift_notifications import DriftNotifications
 from defender_devops.reconcile.cache.resource_cache import Key
+from defender_devops.reconcile.facts import assessment
 from defender_devops.reconcile.observe import gatherer
 from defender_devops.reconcile.report import organization_resources
 from defender_devops.reconcile.status_writer import StatusWriter
@@ -108,6 +110,11 @@ def check_failure(world: World, lines: list[Any]) -> None:
     ("owner", "function"),
     [
         (gatherer, "parse_organization"),
+        (assessment, "effective_overrides"),
+        (assessment, "select_organizations"),
+        (assessment, "desired_state"),
+        (reconciler, "drop_fulfilled_requests"),
+        (reconciler, "plan"),
         (organization_resources, "_observed_status"),
         (StatusWriter, "write_organization"),
     ],
@@ -117,15 +124,7 @@ async def test_an_exception_of_one_organization_leaves_its_connector_ready(
     owner: object, function: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = World(AzureModel(), Settings(), "authorization: {method: Adopt}")
-    broken = Key("security", "contoso-broken")
-    world.kubernetes.apply(
-        {
-            "kind": "DevOpsOrganization",
-            "metadata": {"namespace": broken.namespace, "name": broken.name, "uid": broken.name, "generation": 1},
-            "spec": {"connectorRef": {"name": KEY.name}, "organization": "northwind"},
-        },
-        {},
-    )
+    broken = add_broken_organization(world)
     failing = raising(getattr(owner, function), broken.name)
     if function == "write_organization":
         # Only the first write fails: the second one is that of InternalError.
@@ -151,6 +150,92 @@ async def test_an_exception_of_one_organization_leaves_its_connector_ready(
             monkeypatch.undo()
             await asyncio.sleep(600.0)
             assert world.condition("Ready", broken)[1] != "InternalError"
+
+
+def add_broken_organization(world: World) -> Key:
+    """Create a DevOpsOrganization that a test makes the operator fail at."""
+    broken = Key("security", "contoso-broken")
+    world.kubernetes.apply(
+        {
+            "kind": "DevOpsOrganization",
+            "metadata": {"namespace": broken.namespace, "name": broken.name, "uid": broken.name, "generation": 1},
+            "spec": {"connectorRef": {"name": KEY.name}, "organization": "northwind"},
+        },
+        {},
+    )
+    return broken
+
+
+async def test_nothing_is_changed_in_azure_while_the_decision_of_an_organization_is_unknown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without the organization the plan is another one: it may be what excludes an organization."""
+    organizations_spec = "organizations: {mode: Selected, names: [northwind]}"
+    world = World(AzureModel(), Settings(), "{authorization: {method: Adopt}, " + organizations_spec + "}")
+    broken = add_broken_organization(world)
+    original = assessment.effective_overrides
+    monkeypatch.setattr(assessment, "effective_overrides", raising(original, broken.name))
+
+    def writes() -> list[str]:
+        return [request.method for request in world.azure.requests if request.method in {"PUT", "PATCH", "DELETE"}]
+
+    with structlog.testing.capture_logs():
+        async with world.running():
+            await asyncio.sleep(60.0)
+            assert world.condition("Ready", broken) == ("False", "InternalError")
+            assert world.condition("Ready")[1] != "InternalError"
+            assert writes() == []
+            monkeypatch.undo()
+            await asyncio.sleep(600.0)
+            assert writes()
+
+
+@pytest.mark.parametrize("seam", ["drift_notifications", "pollers", "sign_ins", "codes", "clients"])
+async def test_an_exception_while_a_deleted_connector_is_dropped_keeps_nothing_else_from_it(seam: str) -> None:
+    world = World(AzureModel(), Settings(), "authorization: {method: Adopt}")
+    world.add_connector(OTHER)
+    dropped: list[str] = []
+
+    def drop(name: str) -> Callable[..., Any]:
+        def call(*_: object) -> None:
+            dropped.append(name)
+            if name == seam:
+                raise UnexpectedError(SECRET)
+
+        async def release(*_: object) -> None:
+            call()
+
+        return release if name == "clients" else call
+
+    kept = world.reconciler.gatherer
+    replaced = replace(
+        kept,
+        drift_notifications=overriding(kept.drift_notifications, forget=drop("drift_notifications")),
+        pollers=overriding(kept.pollers, untrack=drop("pollers")),
+        sign_ins=overriding(kept.sign_ins, forget=drop("sign_ins")),
+        codes=overriding(kept.codes, forget=drop("codes")),
+        clients=overriding(kept.clients, release=drop("clients")),
+    )
+    world.reconciler = replace(world.reconciler, gatherer=replaced)
+    with structlog.testing.capture_logs() as lines:
+        async with world.running():
+            await asyncio.sleep(60.0)
+            world.receiver.connector("DELETED", world.resources.connector(KEY) or {})
+            await asyncio.sleep(60.0)
+            assert world.condition("Ready", OTHER)[0] == "True"
+    assert dropped == ["drift_notifications", "pollers", "sign_ins", "codes", "clients"]
+    assert world.internal_errors == ["release"]
+    assert [type(line["exc_info"]) for line in lines if line["log_level"] == "error"] or lines
+
+
+def overriding(original: object, **methods: Callable[..., Any]) -> Any:  # noqa: ANN401 - as the original
+    """The object with other methods."""
+
+    class Overriding:
+        def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - as the original
+            return methods[name] if name in methods else getattr(original, name)
+
+    return Overriding()
 
 
 @pytest.mark.parametrize("step", ["client", "token"])
@@ -184,7 +269,9 @@ async def test_an_exception_of_one_event_leaves_other_events_alone() -> None:
     with structlog.testing.capture_logs():
         world.receiver.connector("ADDED", {"metadata": {"namespace": "security", "name": "x"}})
         world.receiver.organization("ADDED", {"metadata": {"namespace": "security", "name": "x"}})
-    assert world.internal_errors == ["event", "event"]
+        world.receiver.connector("DELETED", {"metadata": {}})
+        world.receiver.organization("MODIFIED", {})
+    assert world.internal_errors == ["event"] * 4
     world.add_connector(OTHER)
     async with world.running():
         await asyncio.sleep(60.0)

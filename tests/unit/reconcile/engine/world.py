@@ -181,6 +181,7 @@ class World:
                 timings=timings_from_settings(settings),
                 refresh_interval=timedelta(seconds=settings.refresh_interval),
                 clock=self.now,
+                on_failure=self.internal_errors.append,
             ),
             executor=Executor(self.resources, write_through, kubernetes, kubernetes, self.now),
             connectors=kubernetes,
