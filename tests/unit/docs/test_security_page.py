@@ -11,6 +11,8 @@ ACTORS = (
     "`view` in the namespace",
     "`edit` in the namespace",
     "`edit` in another namespace",
+    "tags of the connector in Azure",
+    "operator's settings",
     "DevOpsOrganizations",
     "network",
     "defaults",
