@@ -71,7 +71,9 @@ def _extreme(name: str, symbol: str) -> Callable[[_Arguments], Aggregate]:
             f"value = {_brace(operand.source)}",
             f"if value is not None and ({{slot}} is None or {is_better}): {{slot}} = value",
         )
-        return Aggregate("None", lines, operand.type, f"{name}_{operand.name}")
+        # A string is never null: of no rows it is empty.
+        finish = "({slot} or '')" if operand.type == "string" else "{slot}"
+        return Aggregate("None", lines, operand.type, f"{name}_{operand.name}", finish)
 
     return build
 

@@ -110,8 +110,8 @@ def has(text: str, term: str) -> bool:
 
 
 def coalesce(*values: Any) -> Any:  # noqa: ANN401 - any value of a row
-    """Return the first value that is neither null nor empty."""
-    return next((value for value in values if value not in (None, "")), None)
+    """Return the first value that is neither null nor empty, or the last one: a string never becomes null."""
+    return next((value for value in values if value not in (None, "")), values[-1])
 
 
 def bag_keys(value: Any) -> list[str] | None:  # noqa: ANN401 - JSON

@@ -123,6 +123,8 @@ VALUES: dict[str, Any] = {
     "1.5": 1.5,
     "size / 0": None,
     "case(size == 2, 'two', 'other') == 'other'": True,
+    "tolower(coalesce(tostring(properties.nothing), tostring(properties.state)))": "on",
+    "tolower(coalesce(tostring(properties.nothing), tostring(properties.nil)))": "",
     "split(id, '/', 2)": ["B"],
     "split(id, '/', 9)": [],
     "strcat_delim('-', name, size, 'x')": "One-1-x",
@@ -178,6 +180,7 @@ PIPELINES: dict[str, list[Row]] = {
     "things | summarize least = minif(size, size > 1), most = maxif(size, size < 3), none = maxif(size, size > 9)": [
         {"least": 2, "most": 2, "none": None}
     ],
+    "things | summarize m = maxif(name, size > 9) | project m = toupper(m)": [{"m": ""}],
     "things | summarize b = make_bag(bag_pack(name, size))": [{"b": {"One": 1, "Two": 2, "three": 3}}],
     "things | extend kind = case(size == 1, 'one', size > 2, 'many', 'few') | summarize n = count() by kind": [
         {"kind": "one", "n": 1},
