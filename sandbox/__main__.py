@@ -9,7 +9,8 @@ from pathlib import Path
 
 from sandbox.background import down, run, up
 from sandbox.cluster.binaries import Binaries, BinaryError, binary
-from sandbox.process import ProcessFailed, describe_os_error
+from sandbox.os_errors import describe_os_error
+from sandbox.process import ProcessFailed
 
 _FOLDER = Path(".sandbox")
 _TOOLS = ("kubectl", "helm")

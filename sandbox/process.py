@@ -11,7 +11,7 @@ from typing import Self, TypeVar
 
 import httpx
 
-__all__ = ["ManagedProcess", "ProcessFailed", "describe_os_error", "stop_processes"]
+__all__ = ["ManagedProcess", "ProcessFailed", "stop_processes"]
 
 T = TypeVar("T")
 
@@ -151,12 +151,6 @@ def stop_processes(processes: Sequence[ManagedProcess]) -> None:
         process.terminate()
     for process in processes:
         process.stop()
-
-
-def describe_os_error(error: OSError) -> str:
-    """Return the reason of a failed file operation with its path, as one line: `Read-only file system: /x/env`."""
-    path = error.filename2 or error.filename
-    return f"{error.strerror or error}{f': {path}' if path else ''}"
 
 
 def _answers(http: httpx.Client, url: str) -> bool | None:

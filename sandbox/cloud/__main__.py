@@ -28,7 +28,7 @@ from sandbox.cloud.simulation import Simulation
 from sandbox.cloud.transport.server import serve
 from sandbox.cloud.variants import UnknownVariant, Variants
 from sandbox.cloud.world.load import DEFAULT_WORLD, UnknownName, read_world_file
-from sandbox.process import describe_os_error
+from sandbox.os_errors import describe_os_error
 
 _SHUTDOWN_SECONDS = 1.0
 """Seconds that running requests, such as waits for the journal, may take after SIGTERM."""

@@ -21,7 +21,8 @@ from sandbox.demo.environment import Environment
 from sandbox.demo.screen import Screen
 from sandbox.demo.story import StoryFailed, run_story
 from sandbox.demo.svg import recording_console, save
-from sandbox.process import ProcessFailed, describe_os_error
+from sandbox.os_errors import describe_os_error
+from sandbox.process import ProcessFailed
 
 _FOLDER = Path(".sandbox/demo")
 _INTERRUPTED = 130
