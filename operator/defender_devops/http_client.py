@@ -103,7 +103,8 @@ class _ProxyingTransport(httpx.AsyncBaseTransport):
         self._transports: dict[Proxy | None, AiohttpTransport] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        proxy = proxy_for(str(request.url.copy_with(query=None)))
+        # Path and query have no influence, and a copy of the URL without them would cost more than all else here.
+        proxy = proxy_for(f"{request.url.scheme}://{request.url.netloc.decode()}")
         transport = self._transports.get(proxy)
         if transport is None:
             transport = self._transports[proxy] = AiohttpTransport(
