@@ -91,6 +91,66 @@ VARIANTS: dict[str, Variant] = {
             "refused": "400",
         },
     ),
+    "patchWithoutInventory": Variant(
+        "a PATCH with autoDiscovery Disabled and without topLevelInventoryList",
+        {
+            "all": "selects all existing organizations, as the documentation says of a PUT",
+            "keeps": "keeps the selection: a PATCH changes only what it names",
+        },
+    ),
+    "organizationPut": Variant(
+        "PUT of an organization",
+        {"onboards": "it is in the API description", "refused": "405: organizations are chosen by the configuration"},
+    ),
+    "connectorErrors": Variant(
+        "errors of the connector's own checks",
+        {"own": "observed for some of them", "arm": "the shape of Resource Manager, as for its children"},
+    ),
+    "connectorChildren": Variant(
+        "DELETE of a connector that has a configuration",
+        {"deleted": "deletes it too", "required": "409 CannotDeleteResource until the configuration is deleted"},
+    ),
+    "annotationsDefault": Variant(
+        "state of annotations where nothing was configured",
+        {"disabled": "they are off", "none": "`None`, the value for organizations that are not onboarded"},
+    ),
+    "capabilities": Variant(
+        "capabilities of the configuration",
+        {"one": "the only one in an example", "several": "a list has more than one item some day", "none": "no list"},
+    ),
+    "secondOffering": Variant(
+        "the offering DefenderForDevOpsAzureDevOps",
+        {"oneVersion": "observed with 2023-10-01-preview only", "allVersions": "the service adds it to every answer"},
+    ),
+    "unsupportedVersions": Variant(
+        "an api-version that the provider has, but not for this type",
+        {"byType": "NoRegisteredProviderFound", "invalid": "InvalidApiVersionParameter, as for any other"},
+    ),
+    "healthReports": Variant(
+        "health reports of an Azure DevOps connector",
+        {
+            "empty": "they are documented for AWS and GCP",
+            "notFound": "404 for a connector of another kind",
+            "healthy": "one report, Healthy",
+            "notHealthy": "one report, NotHealthy, with an issue and its remediation",
+        },
+    ),
+    "unregisteredPlans": Variant(
+        "plans of a subscription that is not registered for Microsoft.Security",
+        {
+            "notFound": "404 `Subscription Not Registered`",
+            "conflict": "409 MissingSubscriptionRegistration, as for a write",
+            "free": "a plan that is Free",
+        },
+    ),
+    "discoveryStart": Variant(
+        "time to the first discovered project",
+        {"quarterHour": "some minutes, as in demonstrations", "sixHours": "the next run, up to eight hours later"},
+    ),
+    "codeAfterLoss": Variant(
+        "a one-time code of an account that has lost its access",
+        {"invalid": "becomes invalid with the account", "valid": "is a token by itself"},
+    ),
     "codeRedemption": Variant(
         "when Defender redeems the one-time code",
         {"accepted": "when it accepts the PUT", "finished": "when the operation ends, as the message appears there"},
@@ -161,6 +221,34 @@ VARIANTS: dict[str, Variant] = {
     "graphProjects": Variant(
         "rows of projects in Resource Graph",
         {"present": "as Resource Manager's", "absent": "the list of supported types does not have the type"},
+    ),
+    "graphLag": Variant(
+        "delay of Resource Graph",
+        {"none": "as `resourceGraphLag` says", "minutes": "five minutes: it is eventually consistent"},
+    ),
+    "skipTokens": Variant(
+        "how long a skip token is valid",
+        {"lastEight": "while its result is among the last eight", "minute": "for a minute"},
+    ),
+    "slowDown": Variant(
+        "when polling for a device code is too fast",
+        {"half": "below half the interval", "interval": "below the interval", "never": "never"},
+    ),
+    "revocation": Variant(
+        "access tokens of Azure DevOps after revoked sessions",
+        {"atOnce": "401 insufficient_claims", "withExpiry": "they work until they expire"},
+    ),
+    "missingScope": Variant(
+        "a delegated token without the scope of a request",
+        {"forbidden": "403", "unauthorized": "401, as without a membership"},
+    ),
+    "firstAssessments": Variant(
+        "time from the discovery of a project to its first assessments",
+        {"halfHour": "15 to 60 minutes for a scan", "day": "posture checks once a day, as older pages say"},
+    ),
+    "assessmentLists": Variant(
+        "`recommendationCategory` in Resource Manager's answers",
+        {"withoutCategory": "it is not in the description", "withCategory": "Resource Graph has it"},
     ),
     "assessmentIds": Variant(
         "spelling of an assessment's id",

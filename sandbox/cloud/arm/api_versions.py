@@ -89,8 +89,13 @@ def versions_of(kind: str) -> tuple[str, ...] | None:
     return _BY_TYPE.get(kind)
 
 
-def check_api_version(path: ResourcePath, version: str | None) -> str:
+def check_api_version(path: ResourcePath, version: str | None, *, by_type: bool = True) -> str:
     """Check the requested api-version and return it in lower case.
+
+    Args:
+        path: of the request.
+        version: the requested one.
+        by_type: whether a version of another type of the namespace has an error of its own.
 
     Raises:
         ArmError: it is missing, unknown, or not supported by the resource type.
@@ -106,7 +111,7 @@ def check_api_version(path: ResourcePath, version: str | None) -> str:
         return requested
     listed = ",".join(reversed(supported))
     # The namespace has the version, but not for this type.
-    if requested in _NAMESPACES.get(path.namespace.lower(), ()):
+    if by_type and requested in _NAMESPACES.get(path.namespace.lower(), ()):
         kind = path.type_name
         message = (
             f"No registered resource provider found for location 'westeurope' and API version '{version}' for type "

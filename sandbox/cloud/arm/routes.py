@@ -151,7 +151,7 @@ _add_resource(
     "Microsoft.Security/healthReports",
     "HealthReports",
     get=health.get,
-    listing=health.list_empty,
+    listing=health.list_all,
 )
 _add_resource(
     "microsoft.security/assessments",

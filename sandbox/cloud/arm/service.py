@@ -13,7 +13,7 @@ from http import HTTPStatus
 from sandbox.cloud.arm.api_versions import check_api_version
 from sandbox.cloud.arm.authorization.rights import Rights
 from sandbox.cloud.arm.call import Call
-from sandbox.cloud.arm.errors import ArmError, ServiceError
+from sandbox.cloud.arm.errors import ArmError, ConnectorError, ServiceError
 from sandbox.cloud.arm.metadata import metadata_endpoints
 from sandbox.cloud.arm.paths import ResourcePath, parse_path
 from sandbox.cloud.arm.resources import Resources
@@ -65,9 +65,15 @@ class Arm:
             else:
                 reply = await self._answer(request, headers)
         except ServiceError as error:
-            reply = error.reply()
+            reply = self._error(error).reply()
         _decorate(request, reply, headers)
         return reply
+
+    def _error(self, error: ServiceError) -> ServiceError:
+        """Return an error in the shape of the variant."""
+        if isinstance(error, ConnectorError) and self._world().variants.is_chosen("connectorErrors", "arm"):
+            return ArmError(error.status, "BadRequest", error.message)
+        return error
 
     async def _answer(self, request: Request, headers: dict[str, str]) -> Reply:
         world = self._world()
@@ -77,7 +83,8 @@ class Arm:
         if path is None:
             message = "The request did not have a subscription or a valid tenant level resource provider."
             raise ArmError(404, "MissingSubscription", message)
-        version = check_api_version(path, request.query.get("api-version"))
+        by_type = world.variants.is_chosen("unsupportedVersions", "byType")
+        version = check_api_version(path, request.query.get("api-version"), by_type=by_type)
         route = _find_route(self._routes, request, path)
         request.operation = route.operation
         if path.subscription is not None:

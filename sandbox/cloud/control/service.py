@@ -188,6 +188,7 @@ class Control:
     async def choose_variants(self, request: Request) -> Any:  # noqa: ANN401 - JSON
         """Choose values of variants by name."""
         self._simulation.world.variants.choose(self._body(request, bodies.VariantsBody).root)
+        self._simulation.world.update_history_retention()
         return {name: self._simulation.world.variants[name] for name in VARIANTS}
 
     @_route("POST", "/reset")

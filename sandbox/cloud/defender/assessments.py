@@ -290,7 +290,12 @@ class Assessments:
         return any(by_key.pop(handle, None) is not None for by_key in self.explicit.values())
 
     def results(
-        self, organization: str, projects: list[tuple[float, Project, int]], onboarded_at: float, now: float
+        self,
+        organization: str,
+        projects: list[tuple[float, Project, int]],
+        onboarded_at: float,
+        now: float,
+        delay: float = FIRST_EVALUATION,
     ) -> Iterator[Result]:
         """Return the results of an organization at the time of an evaluation.
 
@@ -299,9 +304,10 @@ class Assessments:
             projects: the discovered projects: time of discovery, project, number of discovered repositories.
             onboarded_at: inner time.
             now: inner time of the evaluation.
+            delay: seconds from the discovery of a project to its first evaluation.
         """
         for appears, project, reported in projects:
-            first = appears + FIRST_EVALUATION
+            first = appears + delay
             if self._generation is None or first > now:
                 continue
             for result in self._generation.results(organization, project, reported, first, now):
@@ -311,13 +317,13 @@ class Assessments:
                 yield result
         sources = {project.name.lower(): (appears, project, count) for appears, project, count in projects}
         for assessment in list(self.explicit.get(organization.lower(), {}).values()):
-            first_evaluation = _first_evaluation(assessment, sources, onboarded_at)
+            first_evaluation = _first_evaluation(assessment, sources, onboarded_at, delay)
             if first_evaluation is not None and first_evaluation <= now:
                 yield _explicit_result(assessment, first_evaluation, now)
 
 
 def _first_evaluation(
-    assessment: Assessment, projects: Mapping[str, tuple[float, Project, int]], onboarded_at: float
+    assessment: Assessment, projects: Mapping[str, tuple[float, Project, int]], onboarded_at: float, delay: float
 ) -> float | None:
     """Return when an explicit assessment has its first result; None while its resource is not discovered."""
     appears = onboarded_at
@@ -329,7 +335,7 @@ def _first_evaluation(
         position = project.repositories.position(assessment.repository) if assessment.repository else -1
         if position is None or position >= reported:
             return None
-    return max(assessment.added_at, appears + FIRST_EVALUATION) + assessment.delay
+    return max(assessment.added_at, appears + delay) + assessment.delay
 
 
 def _explicit_result(assessment: Assessment, first: float, now: float) -> Result:

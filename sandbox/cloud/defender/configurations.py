@@ -118,6 +118,8 @@ def _apply(world: World, configuration: Configuration, change: Change, *, replac
         inventory = change.inventory
         if not replace and inventory is not None and world.variants.is_chosen("inventoryPatch", "adds"):
             inventory = [*(configuration.inventory or ()), *inventory]
+        if not replace and inventory is None and world.variants.is_chosen("patchWithoutInventory", "keeps"):
+            inventory = configuration.inventory
         configuration.auto_discovery = change.auto_discovery or "Disabled"
         configuration.inventory = None if configuration.auto_discovery == "Enabled" else inventory
     if replace or change.agentless is not None:

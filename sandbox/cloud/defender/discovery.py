@@ -22,13 +22,17 @@ SECONDS_PER_PROJECT = 36.0
 
 
 def scan(
-    configuration: Configuration, onboarded: OnboardedOrganization, organization: Organization, now: float
+    configuration: Configuration,
+    onboarded: OnboardedOrganization,
+    organization: Organization,
+    now: float,
+    first_result: float = FIRST_RESULT,
 ) -> None:
     """Scan an organization: schedule new projects, rescan existing ones, drop deleted ones."""
     for key in [key for key in onboarded.projects if key not in organization.projects]:
         del onboarded.projects[key]
     # All organizations of a connector share its 100 projects an hour.
-    slot = max(now + FIRST_RESULT, configuration.next_slot)
+    slot = max(now + first_result, configuration.next_slot)
     for key, project in organization.projects.items():
         positions = 0 if project.tfvc else len(project.repositories)
         previous = onboarded.projects.get(key)

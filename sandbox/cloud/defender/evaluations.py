@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from sandbox.cloud.defender.assessments import Result
+from sandbox.cloud.defender.assessments import FIRST_EVALUATION, Result
 from sandbox.cloud.defender.authorizations import authorization_problem, is_accessible
 from sandbox.cloud.defender.model import Connector, OnboardedOrganization, OnboardedProject
 from sandbox.cloud.world.devops import Project
 from sandbox.cloud.world.world import World
 
 __all__ = ["DiscoveredOrganization", "connector_results", "discovered_organizations", "update_evaluations"]
+
+_FIRST_EVALUATIONS = {"halfHour": FIRST_EVALUATION, "day": 24 * 3600.0}
+"""Seconds from the discovery of a project to its first assessments, by variant."""
 
 _CLEANUP_SECONDS = 24 * 3600.0
 """Time after which the results of what Defender cannot access vanish, in the variant in which they do."""
@@ -64,6 +67,7 @@ def connector_results(
     """Return the assessments of a connector at a moment of inner time, each with the name of its organization."""
     assessments, variants = world.assessments, world.variants
     without_authorization = variants["assessmentsWithoutAuthorization"]
+    delay = _FIRST_EVALUATIONS[variants["firstAssessments"]]
     vanishes = variants.is_chosen("resolvedAssessments", "vanishes")
     for onboarded, projects in organizations:
         evaluation_time = moment
@@ -73,6 +77,6 @@ def connector_results(
                 continue
             evaluation_time = stop_time
         sources = [(project.appears, source, reported) for project, source, reported in projects]
-        for result in assessments.results(onboarded.name, sources, onboarded.onboarded_at, evaluation_time):
+        for result in assessments.results(onboarded.name, sources, onboarded.onboarded_at, evaluation_time, delay):
             if not (vanishes and result.is_resolved):
                 yield onboarded.name, result

@@ -84,6 +84,7 @@ class OnboardedOrganization:
     updated_at: float
     provisioning_state: str = "Succeeded"
     status_message: str = "OK"
+    annotations_default: str = "Disabled"
     remediation: dict[str, Any] | None = None
     projects: dict[str, OnboardedProject] = field(default_factory=dict)
     recount: tuple[float, float] = (0.0, 0.0)

@@ -32,6 +32,9 @@ __all__ = [
 _EXTENSION_SECONDS = {"minutes": 300.0, "day": 86_400.0}
 """Inner time after which Defender has installed its extension in an onboarded organization, by variant."""
 
+_FIRST_RESULTS = {"quarterHour": FIRST_RESULT, "sixHours": 6 * 3600.0}
+"""Seconds until the first project of a scan is reported, by variant."""
+
 _UNITS_PER_PROJECT = 0.2
 """Throughput units of Azure DevOps that a scan spends on a project; the service gives no number."""
 
@@ -93,6 +96,8 @@ def onboard(world: World, connector: Connector, organization: Organization, now:
     onboarded = configuration.organizations.get(claim[1])
     if onboarded is None:
         onboarded = OnboardedOrganization(organization.name, now, now)
+        if world.variants.is_chosen("annotationsDefault", "none"):
+            onboarded.annotations_default = "None"
         configuration.organizations[claim[1]] = onboarded
     _update_provisioning_state(configuration, onboarded, organization, now)
     if onboarded.provisioning_state == "Succeeded":
@@ -119,7 +124,7 @@ def _scan(
     """Scan an organization, charged to the authorizing account's throughput."""
     if onboarded.projects and world.variants.is_chosen("discoveryCounts", "falling"):
         onboarded.recount = (now, now + FIRST_RESULT)
-    scan(configuration, onboarded, organization, now)
+    scan(configuration, onboarded, organization, now, _FIRST_RESULTS[world.variants["discoveryStart"]])
     if configuration.authorization is not None:
         units = _UNITS_PER_PROJECT * len(organization.projects)
         world.usage.charge(configuration.authorization.account_id, units, world.clock.wall_of(now))

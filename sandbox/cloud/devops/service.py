@@ -111,7 +111,7 @@ class DevOpsHost:
         person = _person(world, token, organization)
         if organization is not None:
             _check_membership(organization, person)
-        _check_permission(token, route, person)
+        _check_permission(world, token, route, person)
         _check_version(request, preview=route.preview)
         wall = world.clock.wall()
         if world.settings.throttling and world.usage.blocked(person.object_id, wall):
@@ -129,7 +129,7 @@ class DevOpsHost:
 def _continuous_access_challenge(world: World, token: AccessToken) -> Reply | None:
     """Return 401 insufficient_claims for a person whose sessions were revoked after the token was issued."""
     account = world.directory.accounts.get(token.principal.object_id)
-    if account is None:
+    if account is None or world.variants.is_chosen("revocation", "withExpiry"):
         return None
     if account.alive and not (account.sessions_revoked_at and account.sessions_revoked_at >= token.issued_at):
         return None
@@ -165,10 +165,12 @@ def _check_membership(organization: Organization, person: Person) -> None:
         raise DevOpsError(401, "UnauthorizedRequestException", message)
 
 
-def _check_permission(token: AccessToken, route: Route, person: Person) -> None:
+def _check_permission(world: World, token: AccessToken, route: Route, person: Person) -> None:
     """Check the scopes of a person's token; an application's own token needs none."""
     if not token.principal.is_user or token.scopes & {"user_impersonation", route.permission}:
         return
+    if world.variants.is_chosen("missingScope", "unauthorized"):
+        raise not_authorized(person.name)
     message = (
         f"VS403403: The token of '{person.name}' lacks the scope '{route.permission}', which is required to access "
         "this resource."

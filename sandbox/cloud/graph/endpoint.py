@@ -32,6 +32,8 @@ _MOST_ROWS = 1000
 _DEFAULT_ROWS = 100
 _MOST_BYTES = 16_777_216
 _KEPT_RESULTS = 8
+_TOKEN_SECONDS = 60.0
+"""Validity of skip tokens in the variant in which they expire."""
 
 _READ_CONNECTOR = "Microsoft.Security/securityConnectors/read"
 _READ_ASSESSMENTS = "Microsoft.Security/assessments/read"
@@ -47,11 +49,13 @@ class _Result:
     Attributes:
         schema: the columns with their types.
         rows: values in the order of the columns.
+        wall: time of the query.
         pageable: whether there are further pages: only if `id` is projected and the rows are ordered.
     """
 
     schema: dict[str, str]
     rows: list[tuple[Any, ...]]
+    wall: float
     pageable: bool
 
 
@@ -104,7 +108,9 @@ class ResourceGraph:
         # In a thread: a query over 100,000 rows would block all other requests.
         rows = await asyncio.to_thread(lambda: [tuple(map(row.__getitem__, names)) for row in query.rows(source)])
         paged = call.world.variants.is_chosen("resourceGraphPages", "skipToken")
-        return _Result(query.schema, rows, pageable=paged and "id" in query.schema and query.ordered)
+        return _Result(
+            query.schema, rows, call.world.clock.wall(), pageable=paged and "id" in query.schema and query.ordered
+        )
 
     def _subscriptions(self, call: Call, requested: object) -> list[Subscription]:
         """Return the requested subscriptions, as far as they are in the tenant of the principal."""
@@ -126,7 +132,7 @@ class ResourceGraph:
 
     def _source(self, call: Call, subscriptions: list[Subscription]) -> Source:
         """Return a function that gives the rows of a table as the principal may read them."""
-        world, lag = call.world, call.world.settings.resource_graph_lag
+        world, lag = call.world, call.world.graph_lag
         identifiers = {subscription.id for subscription in subscriptions}
         may = self._rights.allows
         readable = [
@@ -180,6 +186,9 @@ class ResourceGraph:
             return f"{call.principal.object_id}/{next(self._numbers)}", None
         result = self._results.get(options.result)
         # The key begins with the principal, so that no one can read the pages of another one.
+        expires = call.world.variants.is_chosen("skipTokens", "minute")
+        if result is not None and expires and call.world.clock.wall() > result.wall + _TOKEN_SECONDS:
+            result = None
         if result is None or not options.result.startswith(f"{call.principal.object_id}/"):
             raise QueryError({"code": "InvalidSkipToken", "message": "The skip token is invalid or has expired."})
         return options.result, result

@@ -19,6 +19,7 @@ from sandbox.cloud.world.usage import Usage
 __all__ = ["Settings", "World"]
 
 _DAY = 86_400.0
+_GRAPH_LAG = 300.0
 
 
 @dataclass(slots=True)
@@ -94,9 +95,15 @@ class World:
         """Record a change of a connector or its children in the history."""
         self.history.note(connector_key, self.connectors.get(connector_key), moment)
 
+    @property
+    def graph_lag(self) -> float:
+        """Delay of Resource Graph in seconds of inner time."""
+        least = _GRAPH_LAG if self.variants.is_chosen("graphLag", "minutes") else 0.0
+        return max(self.settings.resource_graph_lag, least)
+
     def update_history_retention(self) -> None:
         """Set the retention of the history to the longest lag."""
-        self.history.keep(self.connectors, max(self.settings.resource_graph_lag, self.settings.read_after_write_lag))
+        self.history.keep(self.connectors, max(self.graph_lag, self.settings.read_after_write_lag))
 
     def connectors_with_lag(self, lag: float) -> dict[str, Connector]:
         """Return all connectors as they were `lag` seconds of inner time ago."""

@@ -43,7 +43,10 @@ def get(call: Call) -> Reply:
 
 def _assessments(call: Call) -> Iterator[dict[str, Any]]:
     world, scope = call.world, f"{call.path.scope.lower()}/"
-    shape = AssessmentShape(world.variants, lambda moment: short_time(world.clock.wall_of(moment)), with_category=False)
+    with_category = world.variants.is_chosen("assessmentLists", "withCategory")
+    shape = AssessmentShape(
+        world.variants, lambda moment: short_time(world.clock.wall_of(moment)), with_category=with_category
+    )
     for connector in list(world.connectors.values()):
         # The scope is above the connector, the connector, or below it.
         if not (f"{connector.key}/".startswith(scope) or scope.startswith(f"{connector.key}/")):

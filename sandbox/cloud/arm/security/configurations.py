@@ -60,7 +60,7 @@ def list_all(call: Call) -> Reply:
 def _render(call: Call, connector: Connector, configuration: Configuration) -> dict[str, Any]:
     properties = {
         "autoDiscovery": configuration.auto_discovery,
-        "capabilities": [{"name": "DCSPM_ENABLED", "value": str(call.subscription.defender_cspm).lower()}],
+        "capabilities": _capabilities(call),
         "agentlessConfiguration": configuration.agentless,
         "provisioningStatusMessage": configuration.status_message,
         "provisioningState": configuration.provisioning_state,
@@ -73,6 +73,13 @@ def _render(call: Call, connector: Connector, configuration: Configuration) -> d
         "name": "default",
         "type": _TYPE,
     }
+
+
+def _capabilities(call: Call) -> list[dict[str, str]] | None:
+    choice = call.world.variants["capabilities"]
+    capability = {"name": "DCSPM_ENABLED", "value": str(call.subscription.defender_cspm).lower()}
+    more = [{"name": "AGENTLESS_SCANNING_AVAILABLE", "value": "true"}] if choice == "several" else []
+    return None if choice == "none" else [*more, capability]
 
 
 def create_or_update(call: Call) -> Reply:

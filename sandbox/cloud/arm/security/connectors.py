@@ -69,7 +69,10 @@ def render(connector: Connector, call: Call) -> dict[str, Any]:
     """Return the connector as GET shows it: id and group in lower case, type in mixed case."""
     stamp = call.world.clock.stamp
     properties = connector.properties
-    if call.api_version == _TWO_OFFERINGS_VERSION and properties["environmentName"] == "AzureDevOps":
+    shows_second = call.api_version == _TWO_OFFERINGS_VERSION or call.world.variants.is_chosen(
+        "secondOffering", "allVersions"
+    )
+    if shows_second and properties["environmentName"] == "AzureDevOps":
         offerings = [
             *(offering for offering in properties["offerings"] if offering.get("offeringType") != _SECOND_OFFERING),
             {"offeringType": _SECOND_OFFERING},
@@ -180,6 +183,12 @@ def delete(call: Call) -> Reply:
     connector = find_connector(call)
     if connector is None:
         return Reply(204)
+    if connector.configuration is not None and call.world.variants.is_chosen("connectorChildren", "required"):
+        message = (
+            "Cannot delete resource while nested resources exist. Some existing nested resource IDs include: "
+            f"'{connector.id}/devops/default'. Please delete all nested resources before deleting this resource."
+        )
+        raise ArmError(409, "CannotDeleteResource", message)
     call.request.effect("connector.delete", id=connector.key)
     if call.world.variants.is_chosen("connectorDeletion", "atOnce"):
         delete_connector(call.world, connector, call.now)

@@ -89,8 +89,10 @@ def create_organization(call: Call) -> Reply:
     """PUT: 201 onboards an available organization, 200 changes an onboarded one.
 
     Raises:
-        ArmError: 404 if the authorization cannot access it, 409 if another connector has onboarded it.
+        ArmError: 405 by variant, 404 if the authorization cannot access it, 409 if another connector has onboarded it.
     """
+    if call.world.variants.is_chosen("organizationPut", "refused"):
+        raise ArmError(405, "MethodNotAllowed", "The requested resource does not support http method 'PUT'.")
     connector, configuration = require_configuration(call)
     name = call.path.names[2]
     if name.lower() in configuration.organizations:

@@ -40,16 +40,26 @@ def list_all(call: Call) -> Reply:
     return json_reply({"value": [_render(call)]})
 
 
+def _is_registered(call: Call) -> bool:
+    return "microsoft.security" in call.subscription.providers
+
+
 def _check_scope(call: Call) -> None:
     if call.path.scope.count("/") != len(("", "subscriptions", "id")) - 1:
         raise not_found(f"{_TYPE}/{_PLAN}", call.path.group)
-    if "microsoft.security" not in call.subscription.providers:
-        message = "Please register to Microsoft.Security in order to view your security status"
-        raise ArmError(404, "Subscription Not Registered", message)
+    choice = call.world.variants["unregisteredPlans"]
+    if _is_registered(call) or choice == "free":
+        return
+    if choice == "conflict":
+        message = "The subscription is not registered to use namespace 'Microsoft.Security'."
+        raise ArmError(409, "MissingSubscriptionRegistration", message)
+    message = "Please register to Microsoft.Security in order to view your security status"
+    raise ArmError(404, "Subscription Not Registered", message)
 
 
 def _render(call: Call) -> dict[str, Any]:
-    subscription, enabled = call.subscription, call.subscription.defender_cspm
+    subscription = call.subscription
+    enabled = subscription.defender_cspm and _is_registered(call)
     properties: dict[str, Any] = {
         "pricingTier": "Standard" if enabled else "Free",
         "freeTrialRemainingTime": "PT0S",

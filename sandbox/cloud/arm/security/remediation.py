@@ -12,10 +12,10 @@ __all__ = ["default_setting", "normalize", "organization_setting", "project_sett
 _CATEGORIES = ("Code", "Artifacts", "Dependencies", "Secrets", "IaC", "Containers")
 
 
-def default_setting(inherit: str) -> dict[str, Any]:
+def default_setting(inherit: str, state: str = "Disabled") -> dict[str, Any]:
     """Return the value that is shown where nothing was configured."""
     return {
-        "state": "Disabled",
+        "state": state,
         "categoryConfigurations": [],
         "branchConfiguration": {"branchNames": [], "annotateDefaultBranch": "Enabled"},
         "inheritFromParentState": inherit,
@@ -24,7 +24,7 @@ def default_setting(inherit: str) -> dict[str, Any]:
 
 def organization_setting(organization: OnboardedOrganization) -> dict[str, Any]:
     """Return the setting of an organization, which has no parent."""
-    return organization.remediation or default_setting("Disabled")
+    return organization.remediation or default_setting("Disabled", organization.annotations_default)
 
 
 def project_setting(organization: OnboardedOrganization, project: OnboardedProject) -> dict[str, Any]:

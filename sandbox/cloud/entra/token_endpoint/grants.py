@@ -236,6 +236,10 @@ def _check_code(token_request: _TokenRequest, code: AuthorizationCode) -> None:
         raise EntraError("invalid_grant", 501481, message)
 
 
+_SLOW_DOWN_SHARES = {"half": 0.5, "interval": 1.0, "never": 0.0}
+"""Share of the interval below which polling is too fast, by variant."""
+
+
 def _check_device_code(world: World, code: DeviceCode) -> SignIn:
     """Return the sign-in that approved a device code.
 
@@ -252,7 +256,8 @@ def _check_device_code(world: World, code: DeviceCode) -> SignIn:
     if code.sign_in is not None:
         return code.sign_in
     # Clients may poll a little early; half the interval is too fast.
-    if previous is not None and wall - previous < DEVICE_POLL_SECONDS / 2:
+    share = _SLOW_DOWN_SHARES[world.variants["slowDown"]]
+    if previous is not None and wall - previous < DEVICE_POLL_SECONDS * share:
         raise EntraError("slow_down", 70016, "OAuth 2.0 device flow error. You are polling too frequently.")
     message = "OAuth 2.0 device flow error. Authorization is pending. Continue polling."
     raise EntraError("authorization_pending", 70016, message)
