@@ -33,6 +33,42 @@ def test_the_page_lists_every_variant_with_its_values_in_their_order() -> None:
     assert [list(values) for values in listed.values()] == [list(variant.values) for variant in VARIANTS.values()]
 
 
+WITHOUT_VARIANT = (
+    "a secret with characters outside of ASCII",
+    "HTTP status and `error` of a rare AADSTS number",
+    "for an error that only an administrator can resolve",
+    "a missing PKCE verifier",
+    "a failed create keeps the resource",
+    "TFVC and disabled repositories",
+    "`x-ms-ratelimit-remaining-subscription-resource-requests`",
+    "`/metadata/endpoints` needs no token",
+    "`/subscriptions/{id}/providers`",
+    "of plans only CloudPosture",
+    "the assessments of a deleted repository",
+    "assessments in `securityresources`",
+    "`OPTIONS {organization}/_apis`",
+    "the cost of a call",
+)
+"""Beginnings of inferred behaviours that have no variant yet: a new one needs a variant."""
+
+
+def test_every_inferred_behaviour_names_its_variants_and_every_variant_has_its_behaviour() -> None:
+    sections = PAGE.partition("## Entra ID")[2].partition("## What is not simulated")[0]
+    variant_names: set[str] = set()
+    without_variant = []
+    for row in re.findall(r"^\| (.*) \|$", sections, re.MULTILINE):
+        behaviour, _, mark = row.rpartition(" | ")
+        names = {name for name in re.findall(r"`(\w+)`", mark) if name in VARIANTS}
+        variant_names |= names
+        if re.search(r"\bI\b", mark) and not names:
+            without_variant.append(behaviour)
+        assert not names or re.search(r"\bI\b", mark), f"{behaviour} has a variant, but is not inferred"
+    assert variant_names == set(VARIANTS)
+    unlisted = [behaviour for behaviour in without_variant if not behaviour.startswith(WITHOUT_VARIANT)]
+    assert unlisted == []
+    assert len(without_variant) == len(WITHOUT_VARIANT)
+
+
 def test_every_alternative_is_switched_by_a_test() -> None:
     sources = "\n".join(file.read_text(encoding="utf-8") for file in TESTS.rglob("test_*.py"))
     for name, variant in VARIANTS.items():
