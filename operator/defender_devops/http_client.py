@@ -33,6 +33,7 @@ __all__ = [
     "open_http_client",
     "open_session",
     "open_transport",
+    "private_tls_context",
     "retry_after_seconds",
     "tls_context",
 ]
@@ -145,9 +146,22 @@ def tls_context() -> ssl.SSLContext:
     return _tls_context(os.environ.get("SSL_CERT_FILE", ""), os.environ.get("SSL_CERT_DIR", ""))
 
 
+def private_tls_context() -> ssl.SSLContext:
+    """Return a TLS context with the same authorities for a library that may add a client certificate to it.
+
+    Raises:
+        InvalidCertificateAuthorities: names the variable.
+    """
+    return _new_tls_context(os.environ.get("SSL_CERT_FILE", ""), os.environ.get("SSL_CERT_DIR", ""))
+
+
 @lru_cache(maxsize=4)
 def _tls_context(file: str, folder: str) -> ssl.SSLContext:
     """Create the TLS context once: to parse the certificate authorities takes longer than anything else here."""
+    return _new_tls_context(file, folder)
+
+
+def _new_tls_context(file: str, folder: str) -> ssl.SSLContext:
     try:
         return httpx.create_ssl_context()
     except OSError as error:  # ssl.SSLError, for a file without certificates, is one

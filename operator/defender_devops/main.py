@@ -52,7 +52,8 @@ def main() -> None:
     except ValidationError as error:
         for problem in error.errors(include_url=False, include_input=False):
             name = "_".join(str(part) for part in problem["loc"]).upper()
-            print(f"Setting DEFENDER_DEVOPS_{name}: {problem['msg']}.", file=sys.stderr)  # noqa: T201 - no log yet
+            variable = name if name.startswith("AZURE_AUTHORITY") else f"DEFENDER_DEVOPS_{name}"
+            print(f"Setting {variable}: {problem['msg']}.", file=sys.stderr)  # noqa: T201 - no log yet
         sys.exit(_EXIT_INVALID_SETTINGS)
     except SettingsError as error:  # its message names the setting and not the value
         print(f"A setting that must be JSON is not: {error}.", file=sys.stderr)  # noqa: T201 - no log yet

@@ -22,15 +22,11 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from defender_devops.entra_authority import DEFAULT_AUTHORITY_HOST, VARIABLE, parse_authority_host
+
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 Endpoint = Annotated[HttpUrl, PlainSerializer(lambda url: str(url).rstrip("/"), return_type=str)]
-
-
-def _with_scheme(host: str) -> str:
-    """azure-identity takes a bare host name too."""
-    address = host if "://" in host else f"https://{host}"
-    return address.rstrip("/")
 
 
 def _reached_safely(url: HttpUrl) -> HttpUrl:
@@ -67,7 +63,9 @@ class IdentityGrant(BaseModel):
 class Settings(BaseSettings):
     """All settings, each with its unit, its default and the reason for it."""
 
-    model_config = SettingsConfigDict(env_prefix="DEFENDER_DEVOPS_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="DEFENDER_DEVOPS_", frozen=True, extra="ignore", str_strip_whitespace=True
+    )
 
     arm_endpoint: Endpoint = HttpUrl("https://management.azure.com")
     """Azure Resource Manager; DevOps security exists in the commercial cloud only."""
@@ -88,6 +86,11 @@ class Settings(BaseSettings):
 
     lease_name: str = "defender-devops-operator"
     """Lease in that namespace, which replicas of one installation share and no other installation does."""
+
+    operator_name: str = ""
+    """Name of this installation in status.operator of the connectors that it manages; if empty, its namespace and
+    the name of its lease. Set it to the name of an installation that no longer exists to take its connectors over at
+    once: installations with the same name count as one."""
 
     pod_name: str | None = None
     """Name of the operator's pod, which is labelled while it leads so that the sign-in Service selects it. Set with
@@ -154,9 +157,9 @@ class Settings(BaseSettings):
     """Address on which the probes and metrics listen: `::` for all of IPv4 and IPv6, as in a pod probes and Prometheus
     come from outside; `0.0.0.0` for IPv4 only."""
 
-    authority_host: Annotated[str, AfterValidator(_with_scheme)] = Field(
-        default="https://login.microsoftonline.com",
-        validation_alias=AliasChoices("AZURE_AUTHORITY_HOST", "authority_host"),
+    authority_host: Annotated[str, AfterValidator(parse_authority_host)] = Field(
+        default=DEFAULT_AUTHORITY_HOST,
+        validation_alias=AliasChoices(VARIABLE, "authority_host"),
     )
     """Entra ID for the sign-in; the variable is azure-identity's, so that both always use the same one."""
 

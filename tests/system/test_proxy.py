@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import ssl
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 from urllib.parse import urlsplit
 
 import pytest
+import trustme
 
 from sandbox.cloud.control.client import ControlClient
 from sandbox.cluster import Cluster, KubernetesClient
@@ -21,8 +26,8 @@ from tests.support.fakes.forward_proxy import ForwardProxy, run_forward_proxy
 from tests.support.scenarios.scenario import SUBSCRIPTION, TENANT, wait_for
 from tests.support.scenarios.sign_in_scenario import SignInScenario
 
-CLOUD, API_SERVER = "cloud.test", "kubernetes.default.svc"
-"""Names in the certificates of the cloud and of the API server; neither resolves on this machine."""
+CLOUD, API_SERVER, COLLECTOR = "cloud.test", "kubernetes.default.svc", "collector.test"
+"""Names in the certificates of the cloud, of the API server and of a collector; none resolves on this machine."""
 
 USER, PASSWORD = "CORP\\ada", "p@ss#word"
 
@@ -69,7 +74,7 @@ def site(cluster: Cluster, kube: KubernetesClient, cloud: Cloud, namespace: str,
         yield Site(SignInScenario(kube, control, namespace, cloud.ca, log), cloud, proxy, environment)
 
 
-def test_the_operator_works_where_only_the_proxy_reaches_anything(site: Site) -> None:
+def test_the_operator_works_where_only_the_proxy_reaches_anything(site: Site, collector: dict[str, str]) -> None:
     scenario = site.scenario
     grants = [{"namespace": scenario.namespace, "tenantId": TENANT, "subscriptionId": SUBSCRIPTION}]
     settings = {
@@ -78,15 +83,55 @@ def test_the_operator_works_where_only_the_proxy_reaches_anything(site: Site) ->
         "DEFENDER_DEVOPS_REFRESH_INTERVAL": "1",
         "DEFENDER_DEVOPS_CHECK_INTERVAL": "2",
     }
-    with Operator.start(scenario.log, site.environment | settings):
+    # As a file or a Secret made by echo on Windows has it.
+    site.environment["AZURE_AUTHORITY_HOST"] = f"\ufeff{site.environment['AZURE_AUTHORITY_HOST']}/\r\n"
+    with Operator.start(scenario.log, site.environment | settings | collector):
         scenario.connect({"method": "ServicePrincipal", "account": None})
         scenario.wait("Ready", "True")
         scenario.wait("SignedIn", "True")
         wait_for(lambda: site.tunnels() >= site.services(), f"no request to {site.services()}")
+        wait_for(lambda: "/v1/traces" in Collector.paths, "no span was exported")
         scenario.leave()
-    assert any(tunnel.startswith(f"{API_SERVER}:") for tunnel in site.tunnels())
+    assert {tunnel.partition(":")[0] for tunnel in site.tunnels()} == {API_SERVER, CLOUD, COLLECTOR}
     assert site.proxy.rejected == []
     assert PASSWORD not in scenario.log.read_text()
+
+
+class Collector(BaseHTTPRequestHandler):
+    """A collector of OpenTelemetry that accepts every span."""
+
+    paths: ClassVar[list[str]] = []
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.paths.append(self.path)
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Keep the output of the tests clean."""
+
+
+@pytest.fixture
+def collector(site: Site, tmp_path: Path) -> Iterator[dict[str, str]]:
+    """Variables of the operator for a collector with an authority of its own, which only the proxy reaches."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "collector.pem"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(COLLECTOR).configure_cert(context)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Collector)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    site.proxy.hosts[COLLECTOR] = "127.0.0.1"
+    yield {
+        "DEFENDER_DEVOPS_TRACES": "otlp",
+        "OTEL_BSP_SCHEDULE_DELAY": "200",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"https://{COLLECTOR}:{server.server_port}",
+        "OTEL_EXPORTER_OTLP_CERTIFICATE": str(tmp_path / "collector.pem"),
+    }
+    server.shutdown()
+    server.server_close()
 
 
 def command_line(site: Site, *arguments: str) -> subprocess.CompletedProcess[str]:

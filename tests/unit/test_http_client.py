@@ -9,12 +9,17 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import httpx
 import pytest
+import requests
 import trustme
 import yaml
 from aiohttp import web
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SpanExportResult
 from pydantic import SecretStr
 
 from defender_devops.azure.arm.session import ArmSession
@@ -29,6 +34,7 @@ from defender_devops.http_client import (
     open_http_client,
     tls_context,
 )
+from defender_devops.telemetry.export_session import open_export_session
 from tests.support.fakes.forward_proxy import ForwardProxy, serve_forward_proxy
 
 HOST = "services.test"
@@ -113,6 +119,15 @@ async def with_local_credentials(site: Site) -> None:
     assert (await local_azure_devops_token(CLIENT, TENANT)).get_secret_value() == "token"
 
 
+async def with_traces(site: Site) -> None:
+    def export() -> None:
+        with open_export_session() as session:
+            response = session.post(f"{site.url}/v1/traces", data=b"spans", timeout=10)
+        assert response.json() == {"path": "/v1/traces"}
+
+    await asyncio.to_thread(export)
+
+
 async def with_kubernetes(site: Site) -> None:
     async with contextlib.AsyncExitStack() as stack:
         client = KubernetesClient(CredentialsLoader())
@@ -126,6 +141,7 @@ CLIENTS: dict[str, Callable[[Site], Awaitable[None]]] = {
     "azure-identity": with_azure_identity,
     "the local credentials": with_local_credentials,
     "Kubernetes": with_kubernetes,
+    "the exporter of traces": with_traces,
 }
 
 
@@ -148,7 +164,7 @@ def write_kubeconfig(site: Site, **cluster: str) -> Path:
 def environment(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KUBECONFIG", str(write_kubeconfig(site)))
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-    monkeypatch.setenv("AZURE_AUTHORITY_HOST", site.url)
+    monkeypatch.setenv("AZURE_AUTHORITY_HOST", f"\ufeff{site.url}/\r\n")
     monkeypatch.setenv("AZURE_TENANT_ID", f"{TENANT}\n")
     monkeypatch.setenv("AZURE_CLIENT_ID", f"{CLIENT}\r\n")
     monkeypatch.setenv("AZURE_CLIENT_SECRET", "\ufeffsecret\n")
@@ -169,7 +185,7 @@ async def test_no_client_goes_through_the_proxy_where_no_proxy_excludes_the_host
     site: Site, use: Callable[[Site], Awaitable[None]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NO_PROXY", ".test")
-    with pytest.raises((OperatorError, httpx.HTTPError)):  # the name does not resolve
+    with pytest.raises((OperatorError, httpx.HTTPError, requests.RequestException)):  # the name does not resolve
         async with asyncio.timeout(20):
             await use(site)
     assert (site.proxy.tunnels, site.proxy.rejected) == ([], [])
@@ -217,6 +233,35 @@ async def test_a_wrong_password_of_the_proxy_is_not_reported_as_one_of_the_ident
     assert not failed.value.terminal
     assert "wrong" not in str(failed.value)
     assert set(site.proxy.rejected) == {407}
+
+
+@pytest.mark.usefixtures("environment")
+async def test_a_collector_can_have_authorities_of_its_own(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = trustme.CA()
+    other.cert_pem.write_to_path(str(site.folder / "other.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(site.folder / "other.pem"))
+    with pytest.raises(requests.exceptions.SSLError):
+        await with_traces(site)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", site.url)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_CERTIFICATE", str(site.folder / "ca.pem"))
+    exporter = OTLPSpanExporter(session=open_export_session())
+    provider = TracerProvider()
+    exported: list[SpanExportResult] = []
+    span = provider.get_tracer("test").start_span("reconcile")
+    span.end()
+    await asyncio.to_thread(lambda: exported.append(exporter.export([cast("ReadableSpan", span)])))
+    assert exported == [SpanExportResult.SUCCESS]
+    assert set(site.proxy.tunnels) == {f"{HOST}:{site.port}"}
+
+
+@pytest.mark.usefixtures("environment")
+async def test_the_variables_of_other_libraries_change_nothing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    (site.folder / "empty.pem").write_text("")
+    for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.setenv(variable, str(site.folder / "empty.pem"))
+    monkeypatch.setenv("ALL_PROXY", "http://nowhere.test:9")
+    await with_traces(site)
+    assert set(site.proxy.tunnels) == {f"{HOST}:{site.port}"}
 
 
 @pytest.mark.parametrize("content", [None, "", "no certificate"])

@@ -25,13 +25,14 @@ def arguments(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         ("IDENTITY_GRANTS", '[{"namespace": "canary", "secret": "canary"}]', "IDENTITY_GRANTS"),
         ("SIGNIN_URL", "http://user:canary@example.com/", "SIGNIN_URL"),
         ("CHECK_INTERVAL", "canary", "CHECK_INTERVAL"),
+        ("AZURE_AUTHORITY_HOST", "http://canary.example.com", "Setting AZURE_AUTHORITY_HOST"),
     ],
-    ids=["no JSON", "JSON of another kind", "an address that is not safe", "no number"],
+    ids=["no JSON", "JSON of another kind", "an address that is not safe", "no number", "a variable of azure-identity"],
 )
 def test_an_invalid_setting_ends_the_operator_before_it_starts(
     setting: str, value: str, mentioned: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv(f"DEFENDER_DEVOPS_{setting}", value)
+    monkeypatch.setenv(setting if setting.startswith("AZURE_") else f"DEFENDER_DEVOPS_{setting}", value)
     with pytest.raises(SystemExit) as exit_info:
         main()
     assert exit_info.value.code == 2

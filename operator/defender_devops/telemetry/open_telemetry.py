@@ -21,6 +21,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
 from defender_devops.telemetry.context import reconcile_id
+from defender_devops.telemetry.export_session import open_export_session
 
 __all__ = ["OpenTelemetryTraces"]
 
@@ -52,7 +53,7 @@ class OpenTelemetryTraces:
     @classmethod
     def open(cls) -> Self:
         """Return traces that are sent in the background to OTEL_EXPORTER_OTLP_ENDPOINT."""
-        return cls(BatchSpanProcessor(OTLPSpanExporter()))
+        return cls(BatchSpanProcessor(OTLPSpanExporter(session=open_export_session())))
 
     @contextmanager
     def reconcile(self, namespace: str, name: str) -> Iterator[_ReconcileSpan]:

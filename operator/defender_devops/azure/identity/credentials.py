@@ -17,6 +17,7 @@ from defender_devops.azure.arm.token_source import Token
 from defender_devops.azure.identity.credential_errors import IdentityContext, credentials_error, invalid_token_response
 from defender_devops.azure.identity.transport import identity_transport
 from defender_devops.client_certificates import ClientCertificate, InvalidCertificate, load_client_certificate
+from defender_devops.entra_authority import authority_host
 from defender_devops.errors import WILL_RETRY, CredentialsMissing, CredentialsRejected, CredentialsUnavailable
 
 if TYPE_CHECKING:
@@ -55,6 +56,10 @@ _NO_RESPONSE_RETRIES: Final[dict[str, Any]] = {"retry_status": 0}
 
 def _pipeline_options() -> dict[str, Any]:
     return {"transport": identity_transport(**TIMEOUTS), **_PIPELINE}
+
+
+def _entra_options() -> dict[str, Any]:
+    return {"authority": authority_host(), **_pipeline_options(), **_NO_RESPONSE_RETRIES}
 
 
 class _Credential(Protocol):
@@ -170,9 +175,7 @@ def client_secret_credential(tenant_id: str, client_id: str, secret: SecretStr) 
     def build() -> _Credential:
         from azure.identity.aio import ClientSecretCredential  # noqa: PLC0415 - see the module's docstring
 
-        return ClientSecretCredential(
-            tenant_id, client_id, secret.get_secret_value(), **_pipeline_options(), **_NO_RESPONSE_RETRIES
-        )
+        return ClientSecretCredential(tenant_id, client_id, secret.get_secret_value(), **_entra_options())
 
     return EntraCredential(build, IdentityContext(f"the client secret of client {client_id}", client_id, tenant_id))
 
@@ -215,16 +218,15 @@ def certificate_credential(
         # Not CertificateCredential: it parses the key itself, in the event loop and with OpenSSL's slow check.
         from azure.identity.aio import ClientAssertionCredential  # noqa: PLC0415 - see the module's docstring
 
-        return ClientAssertionCredential(tenant_id, client_id, assertion, **_pipeline_options(), **_NO_RESPONSE_RETRIES)
+        return ClientAssertionCredential(tenant_id, client_id, assertion, **_entra_options())
 
     context = IdentityContext(f"the certificate of client {client_id}", client_id, tenant_id)
     return EntraCredential(build, context, prepare)
 
 
 def _token_endpoint(tenant_id: str) -> str:
-    """Return the address to which azure-identity sends requests for tokens (its AZURE_AUTHORITY_HOST)."""
-    host = os.environ.get("AZURE_AUTHORITY_HOST", "login.microsoftonline.com").strip(" /")
-    return f"{host if '://' in host else f'https://{host}'}/{tenant_id}/oauth2/v2.0/token"
+    """Return the address to which azure-identity sends requests for tokens."""
+    return f"{authority_host()}/{tenant_id}/oauth2/v2.0/token"
 
 
 def federated_credential(
@@ -249,9 +251,7 @@ def federated_credential(
     def build() -> _Credential:
         from azure.identity.aio import ClientAssertionCredential  # noqa: PLC0415 - see the module's docstring
 
-        return ClientAssertionCredential(
-            tenant_id, client_id, current_assertion, **_pipeline_options(), **_NO_RESPONSE_RETRIES
-        )
+        return ClientAssertionCredential(tenant_id, client_id, current_assertion, **_entra_options())
 
     context = IdentityContext(f"client {client_id} by {subject}", client_id, tenant_id, subject)
     return EntraCredential(build, context, prepare)
@@ -273,8 +273,7 @@ def federated_file_credential(tenant_id: str, client_id: str, path: str) -> Entr
             tenant_id=tenant_id,
             client_id=client_id,
             token_file_path=path,
-            **_pipeline_options(),
-            **_NO_RESPONSE_RETRIES,
+            **_entra_options(),
         )
 
     context = IdentityContext(f"client {client_id} by the operator's service account", client_id, tenant_id)

@@ -21,6 +21,7 @@ from defender_devops.azure.identity.credential_errors import IdentityContext
 from defender_devops.azure.identity.credentials import ARM_SCOPE, TIMEOUTS, EntraCredential
 from defender_devops.azure.identity.transport import identity_transport
 from defender_devops.credential_text import InvalidCredential, credential_text
+from defender_devops.entra_authority import VARIABLE, authority_host
 from defender_devops.errors import CredentialsMissing, CredentialsRejected
 
 if TYPE_CHECKING:
@@ -87,6 +88,11 @@ class _LocalCredential:
                 os.environ[name] = credential_text(os.environ[name]).get_secret_value()
             except InvalidCredential as error:
                 raise CredentialsMissing(f"The variable {name} cannot be used: {error}.") from None
+        if VARIABLE in os.environ:
+            try:
+                os.environ[VARIABLE] = authority_host()
+            except ValueError as error:
+                raise CredentialsMissing(f"The variable {VARIABLE} cannot be used: {error}.") from None
         self._failures: list[Exception] = []
         self._credential = DefaultAzureCredential(retry_total=2, transport=identity_transport(**TIMEOUTS))
         # The chain reports a failure as text only, and with the same error class for "not signed in" and "no network".

@@ -12,6 +12,7 @@ from defender_devops.azure.identity import credentials
 from defender_devops.azure.identity.clients import ArmClients
 from defender_devops.azure.identity.grants import Grants
 from defender_devops.azure.identity.operator_identity import OperatorIdentity
+from defender_devops.entra_authority import DEFAULT_AUTHORITY_HOST
 from defender_devops.errors import CredentialsMissing, KubernetesNotFound, KubernetesRefused, KubernetesUnavailable
 from tests.unit.azure.fakes import answer, azure_with
 from tests.unit.azure.identity.test_grants import CLIENT, FEDERATED, OTHER, OWN, SUB, TENANT, azure
@@ -68,7 +69,9 @@ class Sdk:
 
     def __init__(self, kind: str, args: tuple[Any, ...], options: dict[str, Any]) -> None:
         self.args, self.closed = args, False
-        pipeline = {"transport", *credentials._PIPELINE, *credentials._NO_RESPONSE_RETRIES}
+        # A managed identity has no authority: its endpoint is on the node.
+        assert options.get("authority") == (None if kind == "ManagedIdentity" else DEFAULT_AUTHORITY_HOST)
+        pipeline = {"transport", "authority", *credentials._PIPELINE, *credentials._NO_RESPONSE_RETRIES}
         options = {key: value for key, value in options.items() if key not in pipeline}
         self.created.append((kind, tuple(arg for arg in args if not callable(arg)), options))
 
