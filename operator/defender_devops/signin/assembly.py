@@ -29,7 +29,7 @@ from defender_devops.signin.ports import (
     Clock,
     FederatedTokens,
     OnChange,
-    OrganizationSelector,
+    OrganizationSelection,
     SecretStore,
 )
 from defender_devops.signin.sessions.sign_ins import SignIns
@@ -65,7 +65,7 @@ class SignInPackage:
         self,
         settings: Settings,
         reader: AzureDevOpsReader,
-        select_organizations: OrganizationSelector,
+        organizations: OrganizationSelection,
         on_rejected: Callable[[str], None] = lambda _: None,
         on_failure: OnFailure = lambda _: None,
     ) -> SignInServer | None:
@@ -74,7 +74,7 @@ class SignInPackage:
         Args:
             settings: host and port.
             reader: organizations and prerequisites for the page after the sign-in.
-            select_organizations: decides which organizations that page checks.
+            organizations: decides which organizations that page checks, and has their reported results.
             on_rejected: counts a rejected request by its reason.
             on_failure: counts an unexpected exception of a page.
         """
@@ -87,7 +87,7 @@ class SignInPackage:
         pages = Pages(
             ConnectorPages(context, browser, self.codes, code_sessions, sign_ins.on_change),
             DevicePages(context, DeviceSignIns(sign_ins, refresher, refresher.sleep)),
-            ResultPages(context, reader, select_organizations),
+            ResultPages(context, reader, organizations),
             CallbackPages(browser, code_sessions),
         )
         rejections = Rejections(on_rejected)

@@ -23,7 +23,7 @@ __all__ = [
     "FederatedTokens",
     "OnChange",
     "OnSignIn",
-    "OrganizationSelector",
+    "OrganizationSelection",
     "SecretStore",
     "StoredSecret",
 ]
@@ -36,10 +36,6 @@ OnChange = Callable[[str, str], None]
 
 OnSignIn = Callable[[AzureDevOpsConnector], None]
 """Called with a connector for which a person has just signed in: cached results of checks are obsolete from then on."""
-
-
-OrganizationSelector = Callable[[AzureDevOpsConnector, Sequence[str]], Sequence[str]]
-"""Returns the names of the organizations that a connector selects, from those that the signed-in account sees."""
 
 
 @dataclass(frozen=True)
@@ -112,4 +108,21 @@ class AzureDevOpsReader(Protocol):
 
     async def check(self, connector: AzureDevOpsConnector, organization: str) -> tuple[Prerequisite, ...]:
         """Check the prerequisites of one organization; a check without a result is Unknown."""
+        ...
+
+
+class OrganizationSelection(Protocol):
+    """The organizations of a connector, for the page after the sign-in."""
+
+    def selected(self, connector: AzureDevOpsConnector, visible: Sequence[str] | None) -> Sequence[str]:
+        """Return the names of the organizations that a connector selects, sorted.
+
+        Args:
+            connector: the connector.
+            visible: names of the organizations that the signed-in account sees; None while they are not listed.
+        """
+        ...
+
+    def reported_checks(self, connector: AzureDevOpsConnector) -> Mapping[str, tuple[Prerequisite, ...]]:
+        """Return the prerequisites that the statuses report, by organization in lower case."""
         ...

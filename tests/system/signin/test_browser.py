@@ -6,8 +6,10 @@ import base64
 import json
 import os
 import re
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
@@ -16,9 +18,12 @@ from pydantic import SecretBytes
 
 from defender_devops.signin.pages.browser_flow import LIFETIME
 from defender_devops.signin.pages.sealing import KEY_SECRET_NAME, Sealer
+from sandbox.cloud.control.client import ControlClient
+from sandbox.cluster import KubernetesClient
 from sandbox.stack.operator import NAMESPACE
 from tests.support.scenarios.scenario import ACCOUNT, message
 from tests.support.scenarios.sign_in_scenario import PICTURES, TOKENS, SignInScenario, Window, at_entra
+from tests.system.signin.conftest import Stage, working_in
 
 SEALED_FOR = "sign-in in a browser"
 """The purpose that the operator seals these cookies for."""
@@ -55,8 +60,10 @@ def test_a_person_signs_in_and_sees_organizations_and_checks(scenario: SignInSce
     page.get_by_role("button", name="Sign in with Microsoft").click()
     at_entra(page)
     heading(page, "You are signed in")
-    expect(page.get_by_role("heading", level=3)).to_have_text(["contoso", "fabrikam"])
     expect(page.get_by_text("All prerequisites are met in every organization")).to_be_visible()
+    expect(page.locator("#met summary")).to_have_text("2 organizations meet all prerequisites")
+    page.locator("#met summary").click()
+    expect(page.get_by_role("heading", level=3)).to_have_text(["contoso", "fabrikam"])
     picture(page, "sign-in-result")
     body = scenario.wait("SignedIn", "True", timeout=30)
     assert body["status"]["signIn"]["account"] == ACCOUNT
@@ -215,9 +222,13 @@ def test_unmet_prerequisites_are_shown_with_what_to_do(scenario: SignInScenario,
     heading(page, "You are signed in")
     expect(page.get_by_text("prerequisites are not met")).to_be_visible()
     expect(page.locator(".checks .bad")).to_contain_text(
-        ["Third-party access via OAuth is on", "Project Collection Administrator", "access level Basic"]
+        [
+            "fabrikam: Account is a Project Collection Administrator",
+            "fabrikam: Account has access level Basic",
+            "contoso: Third-party access via OAuth is on",
+        ]
     )
-    expect(page.locator(".checks .bad").first).to_contain_text("Enable it under Policies")
+    expect(page.locator(".checks .bad").last).to_contain_text("Enable it under Policies")
     picture(page, "sign-in-prerequisites")
 
 
@@ -369,3 +380,42 @@ def test_the_json_for_the_command_line_holds_no_secret(scenario: SignInScenario,
     assert prompt.keys() == {"state", "userCode", "verificationUri", "expiresAt"}
     assert prompt["state"] == "pending"
     assert base64.b64encode(prompt["userCode"].encode()).decode() not in scenario.log.read_text()
+
+
+MANY = tuple(f"org-{number:02}" for number in range(60))
+
+
+def test_sixty_organizations_that_fail_their_checks_fit_a_page(
+    kube: KubernetesClient, stage: Stage, window: Window, tmp_path: Path
+) -> None:
+    kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "sixty"}})
+    with ControlClient(stage.cloud.control) as control:
+        control.reset()
+        for name in MANY:
+            control.add_organization(
+                name=name, tenant="contoso.com", thirdPartyOauth=False, members=[{"account": ACCOUNT}]
+            )
+        scenario = SignInScenario(kube, control, "sixty", stage.cloud.ca, tmp_path / "operator.log")
+        # With the usual interval: results must not expire while others are awaited.
+        settings = {**working_in("sixty"), "DEFENDER_DEVOPS_CHECK_INTERVAL": "600"}
+        with stage.another_operator(scenario.log, **settings):
+            scenario.connect(organizations={"mode": "Selected", "names": MANY})
+            page = window()
+            start(page, scenario)
+            at_entra(page)
+            heading(page, "You are signed in")
+            begun = time.monotonic()
+            page.goto(f"{scenario.address()}/result")
+            assert time.monotonic() - begun < 4, "it does not wait for the checks"
+            expect(page.locator("#progress")).to_have_count(0, timeout=120_000)  # it reloads by itself
+            groups = page.locator("section.problem-group h3")
+            expect(groups.first).to_contain_text("not met in 60 organizations")
+            for name in MANY:
+                assert page.get_by_text(f"{name}: ").count() >= 2, "each with each of its problems"
+            height = page.locator("html").evaluate("element => element.scrollHeight")
+            assert height < 2500
+            begun = time.monotonic()
+            page.reload()
+            assert time.monotonic() - begun < 2, "all results are cached"
+            picture(page, "sign-in-many-organizations")
+            scenario.leave()

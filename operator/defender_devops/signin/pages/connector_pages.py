@@ -16,6 +16,7 @@ from defender_devops.errors import OperatorError
 from defender_devops.signin.pages.browser_flow import LIFETIME, BrowserSignIns
 from defender_devops.signin.pages.code_session import LIFETIME as CODE_SESSION_LIFETIME
 from defender_devops.signin.pages.code_session import CodeSessions
+from defender_devops.signin.pages.defender_state import defender_state
 from defender_devops.signin.pages.page_context import PageContext
 from defender_devops.signin.pages.rejections import read_form
 from defender_devops.signin.ports import OnChange
@@ -116,11 +117,16 @@ class ConnectorPages:
         status: int = 200,
     ) -> web.Response:
         method = connector.spec.sign_in_method
+        state = self.context.sign_ins.last_state(connector)
+        defender = defender_state(connector)
         return self.context.render_page(
             "connector.html",
             connector,
             status=status,
-            state=self.context.sign_ins.last_state(connector),
+            state=state,
+            defender=defender,
+            # Short where nobody has to do anything: what is rarely needed is folded.
+            is_well=defender.mark == "good" and bool(state.signed_in) and not needs_code(connector),
             is_interactive=method in _INTERACTIVE_METHODS,
             by_device=method is SignInMethod.DEVICE_CODE,
             needs_code=needs_code(connector),

@@ -57,4 +57,4 @@ def static_files(name: str) -> str:
 STATIC: Final[Mapping[str, str]] = {"style.css": "text/css", "icon.svg": "image/svg+xml"}
 """Content types of the static files."""
 
-_COMMON: Final[Mapping[str, object]] = {"connector": None, "page": None}
+_COMMON: Final[Mapping[str, object]] = {"connector": None, "page": None, "refresh": None}

@@ -24,6 +24,7 @@ from defender_devops.errors import OperatorError
 from defender_devops.reconcile.cache.resource_cache import ResourceCache
 from defender_devops.settings import Settings
 from defender_devops.signin.oauth.errors import SignInRequired
+from defender_devops.signin.pages import result_pages
 from defender_devops.signin.pages import server as server_module
 from defender_devops.signin.pages.callback import CallbackPages
 from defender_devops.signin.pages.connector_pages import ConnectorPages
@@ -52,10 +53,20 @@ CODE_METHOD = {"method": "Code", "codeSecretRef": {"name": "code", "key": "code"
 
 @dataclass
 class FakeReader:
-    """An `AzureDevOpsReader` with fixed results."""
+    """An `AzureDevOpsReader` with fixed results.
+
+    Attributes:
+        names: the account's organizations.
+        error: raised instead of listing them.
+        list_is_slow: whether the list does not arrive while the page waits.
+        unfinished: organizations whose checks do not finish while the page waits.
+        checks: results of every other organization.
+    """
 
     names: tuple[str, ...] = ("contoso", "fabrikam")
     error: OperatorError | None = None
+    list_is_slow: bool = False
+    unfinished: set[str] = field(default_factory=set)
     checks: tuple[Prerequisite, ...] = field(
         default_factory=lambda: (Prerequisite(check="TenantMatches", status="True"),)
     )
@@ -63,9 +74,13 @@ class FakeReader:
     async def organizations(self, connector: AzureDevOpsConnector) -> tuple[str, ...]:
         if self.error:
             raise self.error
+        if self.list_is_slow:
+            await asyncio.Event().wait()
         return self.names
 
     async def check(self, connector: AzureDevOpsConnector, organization: str) -> tuple[Prerequisite, ...]:
+        if organization in self.unfinished:
+            await asyncio.Event().wait()
         return self.checks
 
 
@@ -374,6 +389,134 @@ async def test_the_page_follows_the_decisions_of_devopsorganizations(
     assert re.findall(r"<h3[^>]*>([^<]*)</h3>", await response.text()) == rows
     page = await text(response)
     assert f"also a member of {unselected}." in page if unselected else "also a member of" not in page
+
+
+NAMES = tuple(f"org-{number:02}" for number in range(60))
+FAILED = (
+    Prerequisite(check="TenantMatches", status="True"),
+    Prerequisite(
+        check="AccessLevel", status="False", reason="X", message="Change the access level (https://a.example)."
+    ),
+    Prerequisite(check="ThirdPartyOAuthEnabled", status="Unknown", reason="X", message="No response."),
+)
+
+
+@pytest.fixture
+async def slow_site(site: Site, monkeypatch: pytest.MonkeyPatch) -> Site:
+    """A signed-in connector with sixty organizations, whose statuses have the results of an earlier check."""
+    monkeypatch.setattr(result_pages, "_WAIT_SECONDS", 0.02)
+    site.reader.names, site.reader.unfinished = NAMES, set(NAMES)
+    for name in NAMES:
+        manifest = organization(f"organization: {name}", name=name, namespace=NAMESPACE, uid=name, resourceVersion="1")
+        prerequisites = [check.dump() for check in FAILED]
+        site.resources.upsert_organization({**manifest, "status": {"prerequisites": prerequisites}})
+    await site.world.sign_ins.state(connector(SERVICE_PRINCIPAL))
+    return site
+
+
+async def result_page(site: Site) -> str:
+    return await (await site.http.get(f"{site.path(connector(SERVICE_PRINCIPAL))}/result")).text()
+
+
+def reloads(page: str) -> bool:
+    """Whether the browser loads the page again by itself."""
+    return 'http-equiv="refresh"' in page
+
+
+@pytest.mark.parametrize("list_is_slow", [False, True])
+async def test_the_last_known_results_of_all_organizations_are_shown_at_once(
+    slow_site: Site, list_is_slow: bool
+) -> None:
+    reader = slow_site.reader
+    reader.list_is_slow = list_is_slow
+    page = await result_page(slow_site)
+    assert reloads(page)
+    assert "60 of 60 organizations are being checked" in page
+    assert "Account has access level Basic or higher: not met in 60 organizations" in page
+    assert "Third-party access via OAuth is on: unknown in 60 organizations" in page
+    for name in NAMES:
+        assert f"{name}: Account has access level" in page, "no organization is left out"
+    assert page.index("not met in") < page.index("unknown in"), "what somebody has to do comes first"
+
+
+async def test_new_results_replace_the_last_known_ones_until_all_are_new(slow_site: Site) -> None:
+    reader = slow_site.reader
+    reader.unfinished = set(NAMES[40:])
+    page = await result_page(slow_site)
+    assert reloads(page)
+    assert "20 of 60 organizations are being checked" in page
+    assert "40 organizations meet all prerequisites" in page
+    assert "not met in 20 organizations" in page
+    reader.unfinished = set()
+    page = await result_page(slow_site)
+    assert not reloads(page)
+    assert "being checked" not in page
+    assert "60 organizations meet all prerequisites" in page
+    assert "All prerequisites are met in every organization" in page
+
+
+async def test_a_page_whose_list_failed_does_not_reload(slow_site: Site) -> None:
+    reader = slow_site.reader
+    reader.unfinished = set()
+    reader.error = SignInRequired("Azure DevOps says no.")
+    page = await result_page(slow_site)
+    assert not reloads(page)
+    assert "Azure DevOps says no." in page
+    assert "60 organizations meet all prerequisites" in page
+
+
+@pytest.mark.parametrize(("count", "is_folded"), [(1, False), (3, False), (4, True), (60, True)])
+async def test_a_problem_of_many_organizations_takes_the_room_of_one(
+    slow_site: Site, count: int, is_folded: bool
+) -> None:
+    reader = slow_site.reader
+    reader.names, reader.unfinished, reader.checks = NAMES[:count], set(), FAILED
+    page = await result_page(slow_site)
+    group = page.partition('id="problem-1"')[2].partition("</section>")[0]
+    assert ("<details>" in group) == is_folded
+    assert group.count("<li") == count
+    assert group.partition("<details>")[0].count("Change the access level") == (1 if is_folded else count)
+
+
+AUTHORIZED = {
+    "conditions": [{"type": "Authorized", "status": "True", "reason": "Authorized"}],
+    "discovery": {
+        "organizations": {"onboarded": 12},
+        "projects": {"discovered": 118, "expected": 120},
+        "repositories": {"discovered": 951},
+    },
+}
+
+
+async def test_the_page_of_a_connector_that_works_is_short_and_has_defenders_state(site: Site) -> None:
+    working = parse_connector(connector(SERVICE_PRINCIPAL).dump() | {"status": AUTHORIZED})
+    await site.world.sign_ins.state(working)
+    page = await (await site.http.get(site.path(working))).text()
+    shown = html.unescape(re.sub(r"<details.*?</details>", "", page, flags=re.DOTALL))
+    assert "Defender's authorization works." in shown
+    assert "Defender covers 12 organizations, 118 of 120 projects, 951 repositories." in shown
+    assert "What Defender for Cloud does" in page
+    assert "What Defender for Cloud does" not in shown
+
+
+@pytest.mark.parametrize(
+    ("status", "headline"),
+    [
+        ({}, "has not been checked yet"),
+        ({"status": "False", "message": "The account was removed."}, "does not work"),
+        ({"status": "Unknown", "message": "Azure does not answer."}, "is unknown"),
+    ],
+)
+async def test_the_page_of_a_connector_says_what_is_wrong_with_defender(
+    site: Site, status: dict[str, str], headline: str
+) -> None:
+    conditions = [{"type": "Authorized", "reason": "X", **status}] if status else []
+    broken = parse_connector(connector(SERVICE_PRINCIPAL).dump() | {"status": {"conditions": conditions}})
+    await site.world.sign_ins.state(broken)
+    page = await text(await site.http.get(site.path(broken)))
+    assert headline in page
+    assert status.get("message", "") in page
+    assert "Sign in again, permissions" not in page
 
 
 AWAITING = {"conditions": [{"type": "Authorized", "status": "False", "reason": "AwaitingAuthorization"}]}
