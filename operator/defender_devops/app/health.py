@@ -20,12 +20,14 @@ class Health:
 
     Attributes:
         is_synced: whether both kinds of resources were listed. Set by the operator.
+        missing_crd: name of a CustomResourceDefinition that it waits for. Set by the operator.
     """
 
     def __init__(self, leadership: Leadership, watches: SecretWatches) -> None:
         self._leadership = leadership
         self._watches = watches
         self.is_synced = False
+        self.missing_crd: str | None = None
 
     def probes(self) -> Probes:
         """Return the named checks of both probes."""
@@ -40,4 +42,6 @@ class Health:
         """Name what is missing; nothing for a standby replica, since a rollout would otherwise never complete."""
         if self.is_synced or self._leadership.is_standby:
             return None
+        if self.missing_crd is not None:
+            return f"the CustomResourceDefinition {self.missing_crd} is missing"
         return "resources are not listed yet" if self._leadership.is_leader() else "leadership is not determined yet"

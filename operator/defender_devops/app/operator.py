@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+import contextlib
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack
 from typing import Any, Final
 
 import structlog
 
+from defender_devops.api.names import CONNECTOR, GROUP, ORGANIZATION, ResourceNames
 from defender_devops.app.assembly import Assembler, Assembly
 from defender_devops.app.health import Health
 from defender_devops.app.leadership import Leadership
 from defender_devops.app.secret_watches import SecretWatches
 from defender_devops.backoff import Backoff
-from defender_devops.cluster.client import KubernetesClient
+from defender_devops.cluster.client import Body, KubernetesClient
 from defender_devops.cluster.connectors import Connectors
 from defender_devops.cluster.kubeconfig.credentials import CredentialsLoader
 from defender_devops.cluster.organizations import Organizations
+from defender_devops.errors import KubernetesNotFound
 from defender_devops.handlers.events import EventReceiver
 from defender_devops.handlers.watches import watch_resources
 from defender_devops.reconcile.cache.resource_cache import Key, ResourceCache
@@ -31,6 +34,12 @@ from defender_devops.workqueue.queue import WorkQueue
 from defender_devops.workqueue.result import Result
 
 __all__ = ["Operator"]
+
+_CRD_INTERVAL: Final = 5.0
+"""Seconds between two attempts to list resources whose CRD is missing."""
+
+_List = Callable[[str | None], AsyncIterator[Body]]
+_Receive = Callable[[str | None, Body], None]
 
 _log: Final = structlog.get_logger(__name__)
 
@@ -116,7 +125,9 @@ class Operator:
         """Work as the leader until `stop` is set or something fails that nothing can go on without."""
         async with AsyncExitStack() as stack:
             self._assembly = await self._assembler.assemble(stack)
-            await self._list_resources()
+            await self._wait_for_resources(stop)
+            if stop.is_set():
+                return
             background: list[Coroutine[Any, Any, None]] = [
                 run_supervised(name, run, self._metrics.internal_error)
                 for name, run in self._assembly.background.items()
@@ -136,16 +147,42 @@ class Operator:
                 for task in tasks:
                     task.cancel()
 
-    async def _list_resources(self) -> None:
-        """List both kinds before anything is planned: a plan must know every declared organization."""
+    async def _wait_for_resources(self, stop: asyncio.Event) -> None:
+        """List both kinds before anything is planned: a plan must know every declared organization.
+
+        GitOps tools and charts with `crds.install: false` may install the CRDs after the operator: it waits for them.
+        """
+        while not stop.is_set():
+            missing = await self._list_resources()
+            if missing is None:
+                _log.info("synced", connectors=len(self._resources.connectors()))
+                self._health.is_synced, self._health.missing_crd = True, None
+                return
+            if missing != self._health.missing_crd:
+                _log.error(
+                    "a CustomResourceDefinition is missing, and nothing is done until it is installed",
+                    name=missing,
+                    fix="Install the CRDs with the chart (crds.install: true), or apply its folder files/crds.",
+                )
+                self._health.missing_crd = missing
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), _CRD_INTERVAL)
+
+    async def _list_resources(self) -> str | None:
+        """List both kinds; return the name of the CRD that is missing, if one is."""
         connectors, organizations = Connectors(self._client), Organizations(self._client)
-        for namespace in self._settings.namespaces or (None,):
-            async for body in organizations.items(namespace):
-                self._receiver.organization(None, body)
-            async for body in connectors.items(namespace):
-                self._receiver.connector(None, body)
-        self._health.is_synced = True
-        _log.info("synced", connectors=len(self._resources.connectors()))
+        lists: tuple[tuple[ResourceNames, _List, _Receive], ...] = (
+            (ORGANIZATION, organizations.items, self._receiver.organization),
+            (CONNECTOR, connectors.items, self._receiver.connector),
+        )
+        for names, items, receive in lists:
+            try:
+                for namespace in self._settings.namespaces or (None,):
+                    async for body in items(namespace):
+                        receive(None, body)
+            except KubernetesNotFound:
+                return f"{names.plural}.{GROUP}"
+        return None
 
     async def _reconcile(self, key: Key) -> Result:
         if self._assembly is None:
