@@ -58,6 +58,8 @@ class Operator:
                 "DEFENDER_DEVOPS_NAMESPACE": NAMESPACE,
                 # A lease of its own: several may run in one cluster, and none waits for the lease of a killed one.
                 "DEFENDER_DEVOPS_LEASE_NAME": f"operator-{uuid.uuid4().hex}",
+                # One name for all: an operator that starts where another was killed takes its connectors over at once.
+                "DEFENDER_DEVOPS_OPERATOR_NAME": "sandbox",
                 "DEFENDER_DEVOPS_METRICS_HOST": "127.0.0.1",
                 "DEFENDER_DEVOPS_METRICS_PORT": str(port),
                 **environment,

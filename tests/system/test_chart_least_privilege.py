@@ -127,6 +127,7 @@ def life(stage: Stage) -> Stage:
     for secret in people.prepare(contoso):
         stage.kube.apply(secret)
     stage.kube.apply(contoso)
+    claim_by_a_former_release(stage)
     page = wait(stage, "contoso", "Ready")["status"]["signIn"]["url"]
     people.sign_in(page, account_of(contoso))
     wait(stage, "contoso", "SignedIn")
@@ -140,6 +141,17 @@ def life(stage: Stage) -> Stage:
     stage.kube.delete("AzureDevOpsConnector", "contoso", NAMESPACE)
     stage.kube.wait_deleted("AzureDevOpsConnector", "contoso", NAMESPACE, timeout=60)
     return stage
+
+
+def claim_by_a_former_release(stage: Stage) -> None:
+    """Have the operator find a connector of a release that no longer exists: it reads that release's lease."""
+    claim = {"name": "former/operator", "lease": "former/operator"}
+    kind, metadata = "AzureDevOpsConnector", {"name": "former", "namespace": NAMESPACE}
+    manifest = example("contoso")
+    stage.kube.apply({**manifest, "metadata": metadata, "spec": {**manifest["spec"], "suspend": True}})
+    stage.kube.patch(kind, "former", {"status": {"operator": claim}}, NAMESPACE, subresource="status")
+    stage.kube.wait(kind, "former", NAMESPACE, until=lambda body: body["status"]["operator"]["name"] != claim["name"])
+    stage.kube.delete(kind, "former", NAMESPACE)
 
 
 def adopt_as_service_account(stage: Stage, people: People) -> None:

@@ -32,6 +32,16 @@ PREVIOUS_CODE_HASHES_MAX = 20
 """Codes are valid for minutes, so older ones need not be remembered."""
 
 
+class OperatorStatus(ApiModel):
+    """Installation of the operator that manages a resource."""
+
+    name: _Text | None = None
+    """Name of the installation: its namespace and the name of its Lease, unless settings.operatorName is set."""
+
+    lease: Annotated[Text, Field(max_length=512)] | None = None
+    """Namespace and name of the Lease that its leader renews; once it stops, another installation takes over."""
+
+
 class AzureStatus(ApiModel):
     """What the operator has done in Azure, recorded for later reconciles."""
 
@@ -154,6 +164,9 @@ class ConnectorStatus(ApiModel):
 
     conditions: ConditionList = ()
     """Conditions, one for each type; Ready summarizes them."""
+
+    operator: OperatorStatus | None = None
+    """Installation of the operator that manages this resource; every other one leaves it alone."""
 
     connector_id: ResourceId | None = None
     """Azure resource id of the security connector."""

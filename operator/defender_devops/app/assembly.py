@@ -26,6 +26,7 @@ from defender_devops.cluster.client import KubernetesClient
 from defender_devops.cluster.cluster_uid import cluster_uid
 from defender_devops.cluster.connectors import Connectors
 from defender_devops.cluster.events import Events
+from defender_devops.cluster.lease import Leases
 from defender_devops.cluster.organizations import Organizations
 from defender_devops.cluster.secrets import Secrets
 from defender_devops.cluster.service_accounts import ServiceAccounts
@@ -38,6 +39,7 @@ from defender_devops.reconcile.cache.resync import Resync
 from defender_devops.reconcile.cache.write_through import WriteThrough
 from defender_devops.reconcile.observe.gatherer import Gatherer
 from defender_devops.reconcile.observe.one_time_code import OneTimeCodes
+from defender_devops.reconcile.observe.operator_claims import Installation, OperatorClaims
 from defender_devops.reconcile.observe.sign_in import SignInObserver
 from defender_devops.reconcile.reconciler import Reconciler
 from defender_devops.reconcile.status_writer import StatusWriter
@@ -118,6 +120,11 @@ class Assembler:
         sign_in, reader = await self._open_sign_in(stack, secrets, federated_tokens, connector_caches)
 
         write_through = WriteThrough(self.resources, self.enqueue)
+        lease = f"{settings.namespace}/{settings.lease_name}"
+        claims = OperatorClaims(
+            Installation(settings.operator_name or lease, lease), connectors, Leases(self.client), write_through
+        )
+        self.metrics.set_managed_elsewhere_callback(claims.managed_elsewhere)
         events = Events(self.client, socket.gethostname(), self.metrics.event_lost)
         gatherer = Gatherer(
             resources=self.resources,
@@ -137,6 +144,7 @@ class Assembler:
             resources=self.resources,
             connector_caches=connector_caches,
             gatherer=gatherer,
+            claims=claims,
             executor=Executor(self.resources, write_through, connectors, organizations, _now),
             connectors=connectors,
             status_writer=StatusWriter(self.resources, write_through, connectors, organizations, events),

@@ -11,6 +11,7 @@ from defender_devops.cluster.client import JSON_PATCH, MERGE_PATCH, Body, Kubern
 __all__ = ["Connectors", "connectors_path"]
 
 _FINALIZERS: Final = "/metadata/finalizers"
+_OPERATOR: Final = "/status/operator"
 
 
 class Connectors:
@@ -42,6 +43,18 @@ class Connectors:
         if resource_version is not None:
             body["metadata"] = {"resourceVersion": resource_version}
         return await self._client.patch(self._path(namespace, name, "status"), body, MERGE_PATCH)
+
+    async def claim(self, live: Mapping[str, Any], claim: Mapping[str, str]) -> Body:
+        """Write which installation manages a connector; KubernetesConflict if it is not the one in `live` any more."""
+        metadata, current = live["metadata"], (live.get("status") or {}).get("operator")
+        patch = [
+            {"op": "test", "path": "/metadata/uid", "value": metadata["uid"]},
+            {"op": "test", "path": _OPERATOR, "value": current},
+            {"op": "add", "path": _OPERATOR, "value": dict(claim)},
+        ]
+        return await self._client.patch(
+            self._path(metadata["namespace"], metadata["name"], "status"), patch, JSON_PATCH
+        )
 
     async def add_finalizer(self, live: Mapping[str, Any]) -> Body:
         """Add the operator's finalizer; KubernetesConflict if the finalizers differ from those in `live`."""

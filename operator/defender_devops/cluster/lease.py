@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, cast
@@ -30,7 +30,7 @@ from defender_devops.errors import (
     LeadershipLost,
 )
 
-__all__ = ["LeaderElection", "LeaseTimes"]
+__all__ = ["LeaderElection", "LeaseTimes", "Leases"]
 
 _API: Final = "coordination.k8s.io/v1"
 
@@ -266,6 +266,22 @@ class LeaderElection:
             _log.warning("lease not released: it expires by itself", cause=str(error))
         else:
             _log.info("lease released", identity=self._identity)
+
+
+class Leases:
+    """Reads leases of other installations."""
+
+    def __init__(self, client: KubernetesClient) -> None:
+        self._client = client
+
+    async def read(self, namespace: str, name: str) -> Mapping[str, Any]:
+        """Return the spec of a lease.
+
+        Raises:
+            KubernetesNotFound: there is none.
+            KubernetesRefused: the permission to read it is missing.
+        """
+        return _spec(await self._client.get(path(_API, "leases", namespace, name)))
 
 
 async def _cancel_and_wait(task: asyncio.Future[None]) -> None:

@@ -28,8 +28,10 @@ from defender_devops.reconcile.facts.failure import Failure
 from defender_devops.reconcile.facts.isolation import OrganizationFailure, isolate
 from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot
 from defender_devops.reconcile.observe.gatherer import Gatherer, Observation, ParsedOrganizations
+from defender_devops.reconcile.observe.operator_claims import RECHECK_SECONDS, OperatorClaims
 from defender_devops.reconcile.plan.diff import drop_fulfilled_requests
 from defender_devops.reconcile.plan.plan import Plan, plan
+from defender_devops.reconcile.report.deletion import remaining_owner_tags
 from defender_devops.reconcile.report.invalid_manifest import (
     failed_status,
     internal_error_status,
@@ -58,6 +60,7 @@ class Reconciler:
     resources: ResourceCache
     connector_caches: ConnectorCaches
     gatherer: Gatherer
+    claims: OperatorClaims
     executor: Executor
     connectors: Connectors
     status_writer: StatusWriter
@@ -73,10 +76,8 @@ class Reconciler:
         bind_resource("AzureDevOpsConnector", *key)
         body = self.resources.connector(key)
         try:
-            cache = self.connector_caches.get(key)
-            if cache is not None and (body is None or body["metadata"]["uid"] != cache.uid):
-                self.connector_caches.remove(key)
-                await self.gatherer.release_connector(key, cache.uid)
+            if await self._is_managed_elsewhere(key, body):
+                return Result(RECHECK_SECONDS, reason="another installation of the operator manages the connector")
             organizations = self.gatherer.organizations(key)
             for invalid_body, error in organizations.invalid:
                 status = invalid_organization_status(invalid_body, error, self.clock())
@@ -100,6 +101,20 @@ class Reconciler:
         except Exception as error:
             await self._report_internal_error(key, error)
             raise
+
+    async def _is_managed_elsewhere(self, key: Key, body: Mapping[str, Any] | None) -> bool:
+        """Whether another installation has claimed the connector; one without a claim is claimed.
+
+        What is kept of a connector is dropped if it was deleted, replaced by another of its name, or claimed elsewhere.
+        """
+        is_own = body is not None and await self.claims.manages(key, body)
+        cache = self.connector_caches.get(key)
+        if cache is not None and (body is None or not is_own or body["metadata"]["uid"] != cache.uid):
+            self.connector_caches.remove(key)
+            await self.gatherer.release_connector(key, cache.uid)
+        if body is None:
+            self.claims.forget(key)
+        return body is not None and not is_own
 
     async def _reconcile_connector(
         self, key: Key, body: Mapping[str, Any], organizations: ParsedOrganizations
@@ -130,6 +145,11 @@ class Reconciler:
         execution = await self.executor.execute(connector_plan.actions, observation.snapshot, context)
         self._update_cache(cache, observation, execution)
 
+        if connector.metadata.is_deleting:
+            remaining_tags = remaining_owner_tags(Assessment(observation.snapshot), execution.actions)
+            if remaining_tags is not None:
+                _log.warning("owner tags remain in Azure", message=remaining_tags)
+                self.status_writer.events.emit(body, "Warning", Reason.DELETING, remaining_tags)
         status_report = await self._report(key, execution, observation.failed)
         if not connector_plan.actions and not status_report.errors:
             cache.last_inputs = ReconcileInputs.of(execution.snapshot, status_report.reevaluate_at)

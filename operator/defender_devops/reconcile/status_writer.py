@@ -49,6 +49,7 @@ class StatusWriter:
         if live is None:
             return
         patch = merge_patch(live.get("status") or {}, status)
+        patch.pop("operator", None)  # only OperatorClaims writes it, over the value that it has read
         if not patch:
             return
         body = await self.connectors.patch_status(key.namespace, key.name, patch, resource_version=version)

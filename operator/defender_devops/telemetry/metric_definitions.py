@@ -116,6 +116,12 @@ SAMPLED_GAUGES: Final = (
         "1 while a watch fails, for example for lack of a permission: changes of Secrets are then noticed late.",
         "watch",
     ),
+    _gauge(
+        "connectors_managed_elsewhere",
+        "Watched connectors that another installation of the operator manages, so that this one writes nothing to"
+        " them, by the name of that installation.",
+        "operator",
+    ),
     _gauge("watch_silence_seconds", "Seconds since the last event of a watch.", "watch"),
     _gauge(
         "last_success_timestamp_seconds",

@@ -157,6 +157,12 @@ class Metrics:
             ((name,), float(is_failing)) for name, is_failing in failing().items()
         ]
 
+    def set_managed_elsewhere_callback(self, managed_elsewhere: Callable[[], Mapping[str, int]]) -> None:
+        """Set the source of the number of connectors that each other installation manages."""
+        self._gauges.callbacks["connectors_managed_elsewhere"] = lambda: [
+            ((name,), float(count)) for name, count in managed_elsewhere().items()
+        ]
+
     def set_watch_silence_callback(self, silence: Callable[[], Mapping[str, float]]) -> None:
         """Set the source of the seconds since the last event of each watch."""
         self._gauges.callbacks["watch_silence_seconds"] = lambda: [

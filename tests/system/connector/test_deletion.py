@@ -13,7 +13,7 @@ import pytest
 from sandbox.cluster.client import Manifest, condition
 from sandbox.stack import Operator
 from tests.support.scenarios.azure_world import OPERATOR, TEAM, TEAM_SECRET
-from tests.support.scenarios.scenario import GROUP, KIND, ORGANIZATION, SUBSCRIPTION, Scenario, message
+from tests.support.scenarios.scenario import GROUP, KIND, ORGANIZATION, SUBSCRIPTION, Scenario, message, wait_for
 
 Run = Callable[..., Operator]
 
@@ -83,14 +83,38 @@ def test_the_patch_that_a_blocked_deletion_tells_of_lets_go_of_the_connector(sce
     assert scenario.onboarded() == {"contoso", "fabrikam"}
 
 
-def test_letting_go_waits_for_no_azure(scenario: Scenario) -> None:
-    scenario.ready(deletionPolicy="Detach")
-    scenario.control.fault(service="arm", status=503, times=None)
+def command_of_remaining_tags(scenario: Scenario, uid: str) -> list[str]:
+    """Wait for the event of a deletion that left owner tags in Azure, and return the command in it."""
+
+    def notes() -> list[str]:
+        events = scenario.kube.list_all("events.k8s.io/v1/Event", scenario.namespace)
+        return [event["note"] for event in events if event["regarding"]["uid"] == uid and "owner tags" in event["note"]]
+
+    wait_for(notes, "no event of the remaining tags")
+    (note,) = notes()
+    return shlex.split(note[note.index("az tag update") :])
+
+
+@pytest.mark.parametrize("cause", ["Azure is down", "suspended"])
+def test_letting_go_waits_for_no_azure_and_an_event_has_the_command_for_the_tags(
+    scenario: Scenario, cause: str
+) -> None:
+    uid = scenario.ready(deletionPolicy="Detach")["metadata"]["uid"]
+    if cause == "suspended":
+        scenario.kube.patch(KIND, "contoso", {"spec": {"suspend": True}}, scenario.namespace)
+    else:
+        scenario.control.fault(service="arm", status=503, times=None)
     delete(scenario)
     wait_deleted(scenario, timeout=15)
     azure_connector = scenario.in_azure()
     assert azure_connector is not None
-    assert azure_connector["tags"].keys() >= OWNER_TAGS
+    owner_tags = {name: value for name, value in azure_connector["tags"].items() if name in OWNER_TAGS}
+    assert owner_tags.keys() == OWNER_TAGS
+    command = command_of_remaining_tags(scenario, uid)
+    assert command[:6] == ["az", "tag", "update", "--operation", "Delete", "--resource-id"]
+    assert command[6].lower() == azure_connector["id"].lower()
+    assert command[7] == "--tags"
+    assert dict(pair.split("=", 1) for pair in command[8:]) == owner_tags
 
 
 @pytest.mark.long  # the operator's patience is ten seconds
@@ -117,6 +141,14 @@ def test_rights_that_are_gone_block_a_deletion_until_they_are_back(scenario: Sce
     wait_deleted(scenario)
     assert scenario.in_azure() is None
 
+
+NO_RIGHT = {
+    "error": {
+        "code": "AuthorizationFailed",
+        "message": "The client does not have authorization to perform action "
+        "'Microsoft.Security/securityConnectors/delete' over scope '/subscriptions/2'.",
+    }
+}
 
 LOCKED = {
     "error": {
@@ -255,6 +287,55 @@ def test_a_namespace_that_goes_waits_for_a_blocked_connector_and_its_patch(scena
     do_as_told(scenario, wait_blocked(scenario))
     scenario.kube.wait_deleted("Namespace", scenario.namespace)
     assert scenario.in_azure() is not None
+
+
+def test_events_that_a_terminating_namespace_refuses_hold_nothing_up(own_scenario: Scenario, run: Run) -> None:
+    """In a namespace that is being deleted nothing can be created: neither an event nor an organization."""
+    scenario, operator = own_scenario, run()
+    scenario.ready()
+    scenario.control.fault(service="arm", method="DELETE", status=403, times=None, body=NO_RIGHT)
+    scenario.kube.delete("Namespace", scenario.namespace)
+    assert "Detach" in wait_blocked(scenario)
+    log = operator.process.log
+    wait_for(lambda: "is being terminated" in log.read_text(), "no event was refused")
+    scenario.control.clear_faults()
+    wait_deleted(scenario)
+    assert scenario.in_azure() is None
+    scenario.kube.wait_deleted("Namespace", scenario.namespace)
+    operator.process.check()
+    assert "Traceback" not in log.read_text()
+
+
+@pytest.mark.parametrize("spec", [{}, TEAMS_OWN], ids=["the operator's identity", "an identity of its own"])
+def test_a_namespace_that_was_deleted_while_the_operator_was_down(
+    own_scenario: Scenario, run: Run, spec: dict[str, Any]
+) -> None:
+    """Its Secrets are gone before the operator starts; with them its own identity, so that only Detach is left."""
+    scenario, operator = own_scenario, run()
+    if spec:
+        scenario.secret("azure", client_secret="sandbox-secret")
+        identity = {**spec["azure"]["identity"], "clientId": "55555555-5555-5555-5555-555555555555"}
+        scenario.ready(azure={"identity": identity})
+    else:
+        scenario.ready()
+    operator.process.kill()
+    scenario.kube.delete("Namespace", scenario.namespace)
+    scenario.kube.wait_deleted("Secret", "code", scenario.namespace)
+    operator = run()
+    if spec:
+        text = wait_blocked(scenario)
+        assert text.index("no Secret can be created in it") < text.index("Otherwise")
+        do_as_told(scenario, text)
+    wait_deleted(scenario)
+    scenario.kube.wait_deleted("Namespace", scenario.namespace)
+    azure_connector = scenario.in_azure()
+    log = operator.process.log.read_text()
+    if spec:
+        assert azure_connector is not None
+        assert "az tag update --operation Delete --resource-id" in log, "the event of it is refused in the namespace"
+    else:
+        assert azure_connector is None
+    assert "Traceback" not in log
 
 
 def test_an_operation_under_way_does_not_hold_a_deletion_up(scenario: Scenario) -> None:

@@ -17,9 +17,11 @@ from sandbox.cloud.control.client import ControlClient
 from sandbox.cluster import KubernetesClient
 from sandbox.cluster.client import condition
 from sandbox.stack import Operator
+from tests.support.scenarios.scenario import KIND
 from tests.support.scenarios.sign_in_scenario import TOKENS, SignInScenario
 from tests.system.signin.conftest import Stage, working_in
 
+WRITES = {"create", "update", "patch", "delete"}
 ROUNDS = 3
 TOKEN_ENDPOINT = {"service": "authority", "path": "oauth2/v2.0/token"}
 SLOW = 0.5
@@ -36,6 +38,45 @@ def secret_reads(operator: Operator) -> float:
         if sample.name == "defender_devops_kubernetes_requests_total"
         and (sample.labels["verb"].lower(), sample.labels["resource"]) == ("get", "secrets")
     )
+
+
+def samples(operator: Operator, metric: str) -> list[tuple[dict[str, str], float]]:
+    """Labels and value of each sample of a metric."""
+    page = httpx.get(f"{operator.metrics}/metrics", trust_env=False).text
+    return [
+        (sample.labels, sample.value)
+        for family in text_string_to_metric_families(page)
+        for sample in family.samples
+        if sample.name == f"defender_devops_{metric}"
+    ]
+
+
+def test_a_second_release_writes_nothing_to_the_connectors_of_the_first_and_says_so(
+    scenario: SignInScenario, stage: Stage, tmp_path: Path
+) -> None:
+    scenario.connect()
+    scenario.sign_in()
+    url = scenario.wait("SignedIn", "True", timeout=20)["status"]["signIn"]["url"]
+    log = tmp_path / "second.log"
+    with stage.another_operator(log, DEFENDER_DEVOPS_OPERATOR_NAME="second") as second:
+        second.process.wait_until(lambda: samples(second, "connectors_managed_elsewhere") or None, timeout=20)
+        reconciles = samples(second, "reconcile_total")
+        for number in ("1", "2", "3"):  # events for both
+            request = {"metadata": {"annotations": {"defender-devops.io/reconcile-requested-at": number}}}
+            scenario.kube.patch(KIND, "contoso", request, scenario.namespace)
+            scenario.wait_until(lambda body: body["status"].get("lastHandledReconcileAt") == number)  # noqa: B023 - called here only
+        second.process.wait_until(lambda: samples(second, "reconcile_total") != reconciles or None, timeout=20)
+        managed_elsewhere = samples(second, "connectors_managed_elsewhere")
+        requests = samples(second, "kubernetes_requests_total")
+        azure = samples(second, "azure_requests_total")
+    body = scenario.connector()
+    assert body["status"]["signIn"]["url"] == url
+    assert body["status"]["operator"]["name"] == "sandbox"
+    assert managed_elsewhere == [({"operator": "sandbox"}, 1.0)]
+    written = {labels["resource"] for labels, _ in requests if labels["verb"] in WRITES}
+    assert written == {"leases"}, "its own"
+    assert azure == []
+    assert log.read_text().count("another installation of the operator manages connectors") == 1
 
 
 def redeemed_tokens(scenario: SignInScenario, since: int) -> list[str]:

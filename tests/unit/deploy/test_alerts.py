@@ -125,6 +125,10 @@ SCENARIOS: dict[str, Scenario] = {
         {'defender_devops_leader{job="one"}': "1x60", 'defender_devops_leader{job="two"}': "0x60"},
         {10: firing("NoLeader", "")},
     ),
+    "two releases watch the same connectors until one is limited to other namespaces": Scenario(
+        {series("connectors_managed_elsewhere", operator="one/operator", pod="a"): samples((0, 5), (3, 40), (0, 30))},
+        {4: set(), 18: set(), 21: firing("ManagedElsewhere", ""), 46: set()},
+    ),
     "a stalled connector alerts once with its organizations": Scenario(
         {
             **condition("Stalled", ("True", 40), ("False", 30)),

@@ -24,13 +24,13 @@ WATCHED = {
 TOKEN_STORE = {"create,update secrets"}
 OWN = {"create coordination.k8s.io/leases", f"get,update coordination.k8s.io/leases {RELEASE}"}
 KEY = {"create secrets", f"get secrets {KEY_SECRET_NAME}"}
-CRDS = {"list,watch apiextensions.k8s.io/customresourcedefinitions"}
+CLUSTER_WIDE = {"list,watch apiextensions.k8s.io/customresourcedefinitions", "get coordination.k8s.io/leases"}
 CLUSTER_ID = {"get namespaces kube-system"}
 
 CASES = [
     (
         "defaults",
-        {"": WATCHED | TOKEN_STORE | CRDS, NAMESPACE: OWN | KEY, "kube-system": CLUSTER_ID},
+        {"": WATCHED | TOKEN_STORE | CLUSTER_WIDE, NAMESPACE: OWN | KEY, "kube-system": CLUSTER_ID},
     ),
     (
         "namespaced",
@@ -38,16 +38,20 @@ CASES = [
     ),
     (
         "without-sign-in",
-        {"": WATCHED | CRDS, NAMESPACE: OWN | KEY, "kube-system": CLUSTER_ID},
+        {"": WATCHED | CLUSTER_WIDE, NAMESPACE: OWN | KEY, "kube-system": CLUSTER_ID},
     ),
     (
         "highly-available",
-        {"": WATCHED | TOKEN_STORE | CRDS, NAMESPACE: OWN | KEY | {"patch pods"}, "kube-system": CLUSTER_ID},
+        {
+            "": WATCHED | TOKEN_STORE | CLUSTER_WIDE,
+            NAMESPACE: OWN | KEY | {"patch pods"},
+            "kube-system": CLUSTER_ID,
+        },
     ),
     (
         "grants",
         {
-            "": WATCHED | TOKEN_STORE | CRDS,
+            "": WATCHED | TOKEN_STORE | CLUSTER_WIDE,
             NAMESPACE: OWN | KEY,
             "kube-system": CLUSTER_ID,
             "platform": {"create serviceaccounts/token billing-azure contoso-azure"},

@@ -38,7 +38,7 @@ refreshInterval is DEFENDER_DEVOPS_REFRESH_INTERVAL.
   value: {{ include "defender-devops-operator.signInPort" . | quote }}
 {{- end }}
 {{- range $key, $value := .Values.settings }}
-{{- if not (kindIs "invalid" $value) }}
+{{- if not (or (kindIs "invalid" $value) (eq "" (toString $value))) }}
 - name: DEFENDER_DEVOPS_{{ $key | snakecase | upper }}
   value: {{ ternary $value (toJson $value) (kindIs "string" $value) | quote }}
 {{- end }}

@@ -6,7 +6,6 @@ The library is imported only when the first token is needed: an operator without
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol

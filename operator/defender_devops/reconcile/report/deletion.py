@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 
 from defender_devops.api.conditions import MESSAGE_MAX_BYTES, Conditions, truncate_message
+from defender_devops.api.names import TAG_OWNER, TAG_RESOURCE
 from defender_devops.api.reasons import REASONS, ConditionType, Reason
+from defender_devops.reconcile.actions.action import Action
+from defender_devops.reconcile.actions.azure import DeleteConnector, RemoveOwnerTags
+from defender_devops.reconcile.actions.kubernetes import RemoveFinalizer
 from defender_devops.reconcile.facts.assessment import Assessment
 from defender_devops.reconcile.facts.deletion_mode import DeletionMode
 from defender_devops.reconcile.facts.failure import Failure
+from defender_devops.reconcile.facts.ownership import was_owned_before
 from defender_devops.reconcile.plan.deletion import is_deletion_blocked
 from defender_devops.reconcile.report.condition_result import (
     OPERATOR_FAILURE_REASONS,
@@ -18,7 +24,9 @@ from defender_devops.reconcile.report.condition_result import (
     result_of_failure,
 )
 
-__all__ = ["report_deletion"]
+__all__ = ["remaining_owner_tags", "report_deletion"]
+
+_CAUSE_MAX_BYTES = 300
 
 _PROGRESS = {
     DeletionMode.RETAIN: "The resource is being deleted; Azure is not changed.",
@@ -62,3 +70,36 @@ def report_deletion(assessment: Assessment, failure: Failure | None, now: dateti
     message = truncate_message(problem, MESSAGE_MAX_BYTES - len(instructions.encode())) + instructions
     blocked = ConditionResult("False", Reason.DELETION_BLOCKED, message, needs_user_action=cause.terminal)
     return mark_result(conditions, blocked, generation, now)
+
+
+def remaining_owner_tags(assessment: Assessment, applied: Collection[Action]) -> str | None:
+    """Return a message if the connector stays in Azure with the owner tags of a resource that is now deleted.
+
+    Another cluster's resource does not adopt it because of them, so the message has the command that removes them.
+
+    Args:
+        assessment: of the snapshot before the last steps.
+        applied: the steps that succeeded.
+    """
+    types = {type(action) for action in applied}
+    azure, mode = assessment.azure, assessment.deletion_mode
+    if RemoveFinalizer not in types or types & {RemoveOwnerTags, DeleteConnector}:
+        return None
+    failure = azure.read_failure
+    is_read = mode is not DeletionMode.RETAIN and failure is None
+    if not (assessment.is_owned if is_read else was_owned_before(assessment.snapshot)):
+        return None
+    cause = "spec.suspend and managementPolicy Observe change nothing in Azure"
+    if mode is not DeletionMode.RETAIN:
+        # Cut, so that the whole command fits after it.
+        cause = (
+            truncate_message(failure.message.rstrip("."), _CAUSE_MAX_BYTES) if failure else "Azure refused or did not answer"
+        )
+    snapshot = assessment.snapshot
+    metadata = snapshot.connector.metadata
+    return (
+        f"The connector stays in Azure with its owner tags, which were not removed: {cause}. Remove them so that "
+        f"another installation can adopt it: az tag update --operation Delete --resource-id "
+        f"{snapshot.connector.connector_ref.id} --tags {TAG_OWNER}={snapshot.owner} "
+        f"{TAG_RESOURCE}={metadata.namespace}/{metadata.name}"
+    )

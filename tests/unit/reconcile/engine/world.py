@@ -30,6 +30,7 @@ from defender_devops.reconcile.cache.resource_cache import Key, ResourceCache
 from defender_devops.reconcile.cache.write_through import WriteThrough
 from defender_devops.reconcile.facts.snapshot import AuthorizationCode
 from defender_devops.reconcile.observe.gatherer import Gatherer
+from defender_devops.reconcile.observe.operator_claims import Installation, OperatorClaims
 from defender_devops.reconcile.reconciler import Reconciler
 from defender_devops.reconcile.status_writer import StatusWriter
 from defender_devops.settings import Settings
@@ -41,6 +42,7 @@ from tests.unit.azure.fakes import NOW, FakeAzure, answer
 KEY, OTHER = Key("security", "contoso"), Key("security", "northwind")
 UIDS = {"contoso": "77777777-7777-7777-7777-777777777777", "northwind": "66666666-6666-6666-6666-666666666666"}
 CLUSTER = "cluster-1"
+INSTALLATION = Installation("defender-devops/operator", "defender-devops/operator")
 START = datetime.fromtimestamp(NOW, UTC)
 
 Override = Callable[[str, str], "httpx.Response | Exception | None"]
@@ -183,6 +185,7 @@ class World:
                 clock=self.now,
                 on_failure=self.internal_errors.append,
             ),
+            claims=OperatorClaims(INSTALLATION, kubernetes, cast("Any", None), write_through),
             executor=Executor(self.resources, write_through, kubernetes, kubernetes, self.now),
             connectors=kubernetes,
             status_writer=StatusWriter(
@@ -202,7 +205,8 @@ class World:
         """Create an AzureDevOpsConnector."""
         body = connector_manifest(self.spec, namespace=key.namespace, uid=UIDS[key.name], generation=1)
         metadata = {"name": key.name, "creationTimestamp": START.isoformat(), "finalizers": [FINALIZER]}
-        self.kubernetes.apply(merge(body, {"metadata": metadata}), {})
+        status = {"operator": {"name": INSTALLATION.name, "lease": INSTALLATION.lease}}
+        self.kubernetes.apply(merge(body, {"metadata": metadata, "status": status}), {})
         self.kubernetes.writes = 0
 
     def status(self, key: Key = KEY) -> dict[str, Any]:

@@ -9,13 +9,26 @@ import pytest
 
 from defender_devops.api.conditions import Condition, find_condition, is_true
 from defender_devops.api.reasons import Reason
+from defender_devops.reconcile.actions.action import Action
+from defender_devops.reconcile.actions.azure import DeleteConnector, RemoveOwnerTags
+from defender_devops.reconcile.actions.kubernetes import RemoveFinalizer
 from defender_devops.reconcile.facts.assessment import Assessment
 from defender_devops.reconcile.facts.failure import Failure
+from defender_devops.reconcile.report.deletion import remaining_owner_tags
 from defender_devops.reconcile.report.report import report
-from tests.unit.reconcile.builder import NOW, snapshot
+from tests.unit.reconcile.builder import CLUSTER, CONNECTOR_ID, NOW, UID, snapshot
 from tests.unit.reconcile.cases import OBSERVE
 from tests.unit.reconcile.condition_cases import unreadable
-from tests.unit.reconcile.plan.test_deletion import ADOPTED, CREATED, DETACH, GOING, NO_GROUP, SUSPEND
+from tests.unit.reconcile.plan.test_deletion import (
+    ABSENT,
+    ADOPTED,
+    CREATED,
+    DETACH,
+    FORGOTTEN,
+    GOING,
+    NO_GROUP,
+    SUSPEND,
+)
 
 PATCH = (
     "kubectl -n security patch azuredevopsconnector contoso --type merge "
@@ -127,3 +140,60 @@ def test_the_statuses_of_organizations_stay_while_the_connector_is_deleted() -> 
     status = "status: {observedGeneration: 1, conditions: [{type: Ready, status: 'True', reason: Onboarded}]}"
     resources = f"resources: {{contoso: {{generated: true, {status}}}, fabrikam: {{onboarding: Onboarded, {status}}}}}"
     assert not report(Assessment(snapshot(GOING, CREATED, resources)), FORBIDDEN, NOW).organizations
+
+
+REMOVE_TAGS, LET_GO = RemoveOwnerTags({}, ()), RemoveFinalizer()
+COMMAND = (
+    f"az tag update --operation Delete --resource-id {CONNECTOR_ID} --tags defender-devops-owner={CLUSTER}/{UID} "
+    "defender-devops-resource=security/contoso"
+)
+
+
+@pytest.mark.parametrize(
+    ("world", "applied", "phrase"),
+    [
+        ((ADOPTED,), (LET_GO,), "Azure refused or did not answer"),
+        ((ADOPTED, unreadable("AzureUnavailable", terminal=False)), (LET_GO,), "Do this about it"),
+        ((CREATED, DETACH, unreadable("CredentialsMissing", terminal=True)), (LET_GO,), "Do this about it"),
+        ((CREATED, SUSPEND), (LET_GO,), "spec.suspend"),
+        ((ADOPTED, OBSERVE), (LET_GO,), "managementPolicy Observe"),
+        # no tags of this resource remain
+        ((ADOPTED,), (REMOVE_TAGS, LET_GO), None),
+        ((CREATED,), (DeleteConnector(CONNECTOR_ID), LET_GO), None),
+        ((CREATED, ABSENT), (LET_GO,), None),
+        ((ADOPTED, "azure: {owner: another}"), (LET_GO,), None),
+        ((FORGOTTEN, unreadable("CredentialsMissing", terminal=True)), (LET_GO,), None),
+        ((FORGOTTEN, SUSPEND), (LET_GO,), None),
+        # the resource stays
+        ((ADOPTED,), (REMOVE_TAGS,), None),
+        ((CREATED, unreadable("Forbidden", terminal=True)), (), None),
+    ],
+)
+def test_owner_tags_that_remain_are_reported_with_the_command_that_removes_them(
+    world: tuple[str, ...], applied: tuple[Action, ...], phrase: str | None
+) -> None:
+    message = remaining_owner_tags(Assessment(snapshot(GOING, *world)), applied)
+    if phrase is None:
+        assert message is None
+    else:
+        assert message is not None
+        assert phrase in message
+        assert message.endswith(COMMAND)
+
+
+def test_the_command_fits_an_event_however_long_the_cause() -> None:
+    long = (
+        "{metadata: {name: "
+        + "n" * 63
+        + ", namespace: "
+        + "s" * 63
+        + "}, spec: {azure: {resourceGroup: "
+        + "g" * 90
+        + "}, deletionPolicy: Detach}, unreadable: {reason: Forbidden, message: "
+        + "m" * 900
+        + "}}"
+    )
+    message = remaining_owner_tags(Assessment(snapshot(GOING, CREATED, long)), (LET_GO,))
+    assert message is not None
+    assert len(message) <= 1024
+    assert message.endswith("s" * 63 + "/" + "n" * 63)
