@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 __all__ = [
+    "HELM_3",
     "KSTATUS",
     "MSAL",
     "PROGRAMS",
@@ -111,6 +112,15 @@ KSTATUS = Program(
     "kstatus", Module("kstatus", "sigs.k8s.io/cli-utils", "main.version"), "defender-devops.io/sandbox/kstatus", 60
 )
 """Prints the status that Flux derives from a resource. It has no releases: it is built from local source."""
+
+
+HELM_3 = Program(
+    "helm",
+    Module("helm3", "helm.sh/helm/v3", "helm.sh/helm/v3/internal/version.version"),
+    "helm.sh/helm/v3/cmd/helm",
+    150,
+)
+"""Helm 3, which many clusters and Argo CD still use, to compare what it renders with Helm 4."""
 
 
 MSAL = Program(
