@@ -18,7 +18,7 @@ __all__ = ["SelectedOrganizations"]
 
 @dataclass(frozen=True, slots=True)
 class SelectedOrganizations:
-    """Implements `signin.ports.OrganizationSelection` from the connector's DevOpsOrganizations.
+    """Implements `signin.ports.ConnectorOrganizations` from the connector's DevOpsOrganizations.
 
     Attributes:
         resources: of the cluster.

@@ -281,7 +281,7 @@ class Leases:
             KubernetesNotFound: there is none.
             KubernetesRefused: the permission to read it is missing.
         """
-        return _spec(await self._client.get(path(_API, "leases", namespace, name)))
+        return _spec(await self._client.get(api_path(_API, "leases", namespace, name)))
 
 
 async def _cancel_and_wait(task: asyncio.Future[None]) -> None:

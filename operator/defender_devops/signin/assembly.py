@@ -27,9 +27,9 @@ from defender_devops.signin.pages.server import Pages, SignInServer
 from defender_devops.signin.ports import (
     AzureDevOpsReader,
     Clock,
+    ConnectorOrganizations,
     FederatedTokens,
     OnChange,
-    OrganizationSelection,
     SecretStore,
 )
 from defender_devops.signin.sessions.sign_ins import SignIns
@@ -65,7 +65,7 @@ class SignInPackage:
         self,
         settings: Settings,
         reader: AzureDevOpsReader,
-        organizations: OrganizationSelection,
+        organizations: ConnectorOrganizations,
         on_rejected: Callable[[str], None] = lambda _: None,
         on_failure: OnFailure = lambda _: None,
     ) -> SignInServer | None:

@@ -20,10 +20,10 @@ from defender_devops.api.schema.model import OwnerReference
 __all__ = [
     "AzureDevOpsReader",
     "Clock",
+    "ConnectorOrganizations",
     "FederatedTokens",
     "OnChange",
     "OnSignIn",
-    "OrganizationSelection",
     "SecretStore",
     "StoredSecret",
 ]
@@ -111,7 +111,7 @@ class AzureDevOpsReader(Protocol):
         ...
 
 
-class OrganizationSelection(Protocol):
+class ConnectorOrganizations(Protocol):
     """The organizations of a connector, for the page after the sign-in."""
 
     def selected(self, connector: AzureDevOpsConnector, visible: Sequence[str] | None) -> Sequence[str]:

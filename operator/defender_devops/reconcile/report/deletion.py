@@ -93,7 +93,9 @@ def remaining_owner_tags(assessment: Assessment, applied: Collection[Action]) ->
     if mode is not DeletionMode.RETAIN:
         # Cut, so that the whole command fits after it.
         cause = (
-            truncate_message(failure.message.rstrip("."), _CAUSE_MAX_BYTES) if failure else "Azure refused or did not answer"
+            truncate_message(failure.message.rstrip("."), _CAUSE_MAX_BYTES)
+            if failure
+            else "Azure refused or did not answer"
         )
     snapshot = assessment.snapshot
     metadata = snapshot.connector.metadata

@@ -14,7 +14,7 @@ from defender_devops.api.organization import Prerequisite, PrerequisiteCheck
 from defender_devops.authorization_code.requirement import needs_code
 from defender_devops.errors import OperatorError
 from defender_devops.signin.pages.page_context import PageContext
-from defender_devops.signin.ports import AzureDevOpsReader, OrganizationSelection
+from defender_devops.signin.ports import AzureDevOpsReader, ConnectorOrganizations
 
 __all__ = ["OrganizationRow", "Problem", "ResultPages", "ResultView"]
 
@@ -144,7 +144,7 @@ class ResultPages:
 
     context: PageContext
     reader: AzureDevOpsReader
-    organizations: OrganizationSelection
+    organizations: ConnectorOrganizations
 
     async def show(self, request: web.Request) -> web.Response:
         """Show account, organizations and prerequisites."""
