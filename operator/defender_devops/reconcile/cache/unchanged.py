@@ -13,6 +13,7 @@ from datetime import datetime
 
 from defender_devops.api.azure_types import Counts, DiscoveredCounts
 from defender_devops.api.organization import Prerequisite
+from defender_devops.reconcile.facts.posture import CspmPlan, PostureObservation
 from defender_devops.reconcile.facts.snapshot import AuthorizationCode, AzureState, ConnectorSnapshot, SignIn
 
 __all__ = ["ReconcileInputs"]
@@ -35,6 +36,8 @@ class ReconcileInputs:
     expected: Mapping[str, Counts]
     inventory: DiscoveredCounts
     conflicting_connectors: Mapping[str, str]
+    posture: PostureObservation | None = None
+    cspm_plan: CspmPlan | None = None
     valid_until: datetime | None = None
 
     @classmethod
@@ -49,7 +52,7 @@ class ReconcileInputs:
             return None
         return cls(
             versions=_versions(snapshot),
-            # The time and the extent of a read do not change what Azure holds.
+            # The time and the extent of a read do not change what Azure holds, nor does the time of an answer.
             cloud=replace(cloud, probed_at=None, fresh=False),
             code=snapshot.code,
             sign_in=snapshot.sign_in,
@@ -57,6 +60,8 @@ class ReconcileInputs:
             expected=snapshot.expected,
             inventory=snapshot.inventory,
             conflicting_connectors=snapshot.conflicting_connectors,
+            posture=snapshot.posture.without_time() if snapshot.posture is not None else None,
+            cspm_plan=snapshot.cspm_plan,
             valid_until=valid_until,
         )
 

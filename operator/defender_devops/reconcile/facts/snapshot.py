@@ -19,6 +19,7 @@ from defender_devops.api.connector import AzureDevOpsConnector, ManagementPolicy
 from defender_devops.api.organization import DevOpsOrganization, Prerequisite
 from defender_devops.reconcile.facts.failure import Failure
 from defender_devops.reconcile.facts.pending_requests import annotations_request_key
+from defender_devops.reconcile.facts.posture import CspmPlan, PostureObservation
 
 __all__ = ["AuthorizationCode", "AzureState", "ConnectorSnapshot", "Owner", "RecordedOwner", "SignIn", "Timings"]
 
@@ -217,6 +218,8 @@ class ConnectorSnapshot:
         recorded_owner: another resource of this cluster that has created or adopted this connector; None if there is
             none.
         conflicting_connectors: the other connector that holds an organization (its name in lower case), as text.
+        posture: recommendations of Defender; None where they were not read.
+        cspm_plan: the plan Defender CSPM of the subscription; None where it was not read.
         timings: intervals.
         failures: number of failed reconciles in a row before this one.
     """
@@ -237,6 +240,8 @@ class ConnectorSnapshot:
     namespaces: frozenset[str] | None = None
     recorded_owner: RecordedOwner | None = None
     conflicting_connectors: Mapping[str, str] = field(default_factory=dict)
+    posture: PostureObservation | None = None
+    cspm_plan: CspmPlan | None = None
     timings: Timings = Timings()
     failures: int = 0
 

@@ -12,10 +12,17 @@ from defender_devops.api.azure_types import Counts, DiscoveredCounts, Provisioni
 from defender_devops.api.organization import Prerequisite
 from defender_devops.reconcile.cache.unchanged import ReconcileInputs
 from defender_devops.reconcile.facts.failure import Failure
+from defender_devops.reconcile.facts.posture import CspmPlan, PostureCounts, PostureObservation
 from defender_devops.reconcile.facts.snapshot import AuthorizationCode, AzureState, ConnectorSnapshot, SignIn
 from tests.unit.reconcile.builder import NOW, cloud_of, snapshot
 
-WORLD = snapshot("azure: {organizations: {contoso: Onboarded}}", "resources: {contoso: {}}")
+POSTURE = PostureObservation()
+ANSWERED = replace(POSTURE, answered_at=NOW, organizations={"contoso": PostureCounts(healthy=1, latest_change=NOW)})
+WORLD = replace(
+    snapshot("azure: {organizations: {contoso: Onboarded}}", "resources: {contoso: {}}"),
+    posture=ANSWERED,
+    cspm_plan=CspmPlan(is_enabled=True),
+)
 
 NOT_COMPARED = {
     "owner": "the cluster and the uid",
@@ -65,6 +72,18 @@ def test_inputs_are_unchanged_whenever_and_however_azure_was_read() -> None:
     assert inputs_of().is_unchanged(again, NOW)
 
 
+def test_an_equal_answer_of_a_later_poll_changes_nothing() -> None:
+    later = NOW + timedelta(hours=1)
+    counts = PostureCounts(healthy=1, latest_change=later)
+    again = replace(WORLD, posture=replace(ANSWERED, answered_at=later, organizations={"contoso": counts}))
+    assert inputs_of().is_unchanged(again, NOW)
+
+
+def test_the_first_answer_without_rows_is_a_change() -> None:
+    before = inputs_of(replace(WORLD, posture=POSTURE))
+    assert not before.is_unchanged(replace(WORLD, posture=replace(POSTURE, answered_at=NOW)), NOW)
+
+
 @pytest.mark.parametrize(
     "changed",
     [
@@ -86,6 +105,15 @@ def test_inputs_are_unchanged_whenever_and_however_azure_was_read() -> None:
         replace(WORLD, expected={"contoso": Counts(9, 9)}),
         replace(WORLD, inventory=DiscoveredCounts({"contoso": Counts(9, 9)})),
         replace(WORLD, conflicting_connectors={"contoso": "another"}),
+        replace(WORLD, posture=None),
+        replace(WORLD, posture=POSTURE),
+        replace(WORLD, posture=replace(ANSWERED, organizations={"contoso": PostureCounts(healthy=9)})),
+        replace(WORLD, posture=replace(ANSWERED, organizations={})),
+        replace(WORLD, posture=replace(ANSWERED, failure=Failure("Throttled", "too many"))),
+        replace(WORLD, posture=replace(ANSWERED, stale_organizations={"contoso"})),
+        replace(WORLD, posture=replace(ANSWERED, active_organizations={"contoso"})),
+        replace(WORLD, cspm_plan=CspmPlan(is_enabled=False)),
+        replace(WORLD, cspm_plan=CspmPlan(None, Failure("Forbidden", "no"))),
         replace(WORLD, cloud=AzureState(read_failure=Failure("AzureUnavailable", "down"))),
         with_state(lambda cloud: replace(cloud, probe_failure=Failure("AuthorizationLost", "revoked"))),
         with_state(lambda cloud: replace(cloud, available=())),
