@@ -6,36 +6,50 @@ Azure Resource Manager with a delay, so its rows are hints: before a write, Azur
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, TypeVar
 
 from defender_devops.azure.arm.client import ArmClient, ArmRequest, ArmResponse, RetryPolicy
 from defender_devops.azure.arm.rate_limiter import OperationKind
 from defender_devops.errors import WILL_RETRY, AzureUnavailable, InvalidRequest
 
-__all__ = ["PAGE_SIZE_MAX", "SUBSCRIPTIONS_MAX", "PageTooLarge", "ResourceGraph"]
+__all__ = ["PAGE_SIZE_MAX", "PageTooLarge", "ResourceGraph", "ResultTruncated", "subscription_batches"]
 
 _API_VERSION: Final = "2022-10-01"
 _PATH: Final = "/providers/Microsoft.ResourceGraph/resources"
 _PAGES_MAX: Final = 200
 _TOO_LARGE: Final = "ResponsePayloadTooLarge"
 
-PAGE_SIZE_MAX: Final = 1000
-SUBSCRIPTIONS_MAX: Final = 1000
+_SUBSCRIPTIONS_MAX: Final = 1000
 """Subscriptions in one query."""
 
+PAGE_SIZE_MAX: Final = 1000
+_PAGE_SIZE_MIN: Final = 25
+
 Row = Mapping[str, Any]
+T = TypeVar("T")
 
 
 class PageTooLarge(InvalidRequest):
     """A page would be larger than Resource Graph permits: query fewer rows for each page."""
 
 
-class ResourceGraph:
-    """Resource Graph with one identity, which gets only the rows that it may read."""
+class ResultTruncated(AzureUnavailable):
+    """The response ended before all of its rows: query fewer subscriptions."""
 
-    def __init__(self, arm: ArmClient) -> None:
+
+class ResourceGraph:
+    """Resource Graph with one identity, which gets only the rows that it may read.
+
+    Args:
+        arm: the identity's client.
+        operation: a verb phrase for messages and metrics.
+    """
+
+    def __init__(self, arm: ArmClient, operation: str = "query Resource Graph") -> None:
         self._arm = arm
+        self._operation = operation
+        self._page_size = PAGE_SIZE_MAX
 
     async def pages(
         self, query: str, subscriptions: Sequence[str] | None = None, *, page_size: int = PAGE_SIZE_MAX
@@ -49,10 +63,12 @@ class ResourceGraph:
 
         Raises:
             PageTooLarge: a page of that size is too large.
-            AzureError: Resource Graph refused, failed, truncated the response or sends too many pages.
+            ResultTruncated: there are more rows than Resource Graph returns.
+            AzureError: Resource Graph refused or failed.
             CredentialsError: there is no token.
         """
         skip_token: str | None = None
+        row_count = 0
         for _ in range(_PAGES_MAX):
             response = await self._page(query, subscriptions, page_size, skip_token)
             data = response.content.get("data")
@@ -60,14 +76,18 @@ class ResourceGraph:
                 raise AzureUnavailable(
                     f"The response of Resource Graph is not a list of rows (HTTP {response.status}). {WILL_RETRY}"
                 )
+            row_count += len(data)
             yield data
             skip_token = str(response.content.get("$skipToken") or "") or None
             if skip_token is None:
                 # A string in some API versions, a boolean in others.
                 if str(response.content.get("resultTruncated", "")).lower() == "true":
-                    raise AzureUnavailable("Resource Graph truncated its response and offers no further page.")
+                    raise ResultTruncated("Resource Graph truncated its response and offers no further page.")
+                total = response.content.get("totalRecords")
+                if isinstance(total, int) and row_count < total:
+                    raise ResultTruncated(f"Resource Graph returned {row_count} of {total} rows. {WILL_RETRY}")
                 return
-        raise AzureUnavailable(f"The response of Resource Graph has more than {_PAGES_MAX} pages of {page_size} rows.")
+        raise ResultTruncated(f"The response of Resource Graph has more than {_PAGES_MAX} pages of {page_size} rows.")
 
     async def rows(self, query: str, subscriptions: Sequence[str] | None = None) -> list[Row]:
         """Return all rows of a query that has few of them.
@@ -78,6 +98,31 @@ class ResourceGraph:
         """
         return [row async for page in self.pages(query, subscriptions) for row in page]
 
+    async def parsed_rows(
+        self, query: str, subscriptions: Sequence[str], parse: Callable[[Row], T]
+    ) -> tuple[list[T], int]:
+        """Return the parsed rows of a query, and the number of pages that they took.
+
+        Only one page of rows is held at a time. After a page that is too large, this object requests smaller ones.
+
+        Raises:
+            AzureError: as `pages`; PageTooLarge only where the smallest page is too large.
+            CredentialsError: there is no token.
+        """
+        while True:
+            values: list[T] = []
+            count = 0
+            try:
+                async for page in self.pages(query, subscriptions, page_size=self._page_size):
+                    count += 1
+                    values += [parse(row) for row in page]
+            except PageTooLarge:
+                if self._page_size <= _PAGE_SIZE_MIN:
+                    raise
+                self._page_size = max(_PAGE_SIZE_MIN, self._page_size // 2)
+            else:
+                return values, count
+
     async def _page(
         self, query: str, subscriptions: Sequence[str] | None, page_size: int, skip_token: str | None
     ) -> ArmResponse:
@@ -87,7 +132,7 @@ class ResourceGraph:
         if skip_token is not None:
             body["options"]["$skipToken"] = skip_token
         request = ArmRequest(
-            "query Resource Graph",
+            self._operation,
             "POST",
             path=_PATH,
             api_version=_API_VERSION,
@@ -101,3 +146,9 @@ class ResourceGraph:
             if error.code == _TOO_LARGE:
                 raise PageTooLarge(error.message, code=error.code, status=error.status) from error
             raise
+
+
+def subscription_batches(subscriptions: Sequence[str]) -> Iterator[list[str]]:
+    """Yield subscriptions in groups of as many as one query may name."""
+    for start in range(0, len(subscriptions), _SUBSCRIPTIONS_MAX):
+        yield list(subscriptions[start : start + _SUBSCRIPTIONS_MAX])

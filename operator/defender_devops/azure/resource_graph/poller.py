@@ -7,18 +7,16 @@ hints (`rows.ConnectorView`): Resource Graph indexes Azure with a delay, so the 
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import structlog
 
 from defender_devops.api.azure_types import ConnectorRef, OnboardingState, RoleAssignment
 from defender_devops.azure.arm.client import ArmClient
-from defender_devops.azure.resource_graph.client import PAGE_SIZE_MAX, SUBSCRIPTIONS_MAX, PageTooLarge, ResourceGraph
+from defender_devops.azure.resource_graph.client import ResourceGraph, subscription_batches
+from defender_devops.azure.resource_graph.poll_loop import PollLoop, PollTimes
 from defender_devops.azure.resource_graph.queries import CONNECTORS, ROLE_ASSIGNMENTS, onboarding_query
 from defender_devops.azure.resource_graph.rows import ConnectorView, parse_connector_row, parse_role_assignment_row
 from defender_devops.clock import Clock
@@ -40,8 +38,6 @@ its poll is not urgent."""
 
 _MAX_AGE: Final = 2.5
 """Intervals after which the views of the last successful poll are too old to be used."""
-
-_PAGE_SIZE_MIN: Final = 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +110,7 @@ class ResourceGraphPoller:
         self._on_changes = on_changes
         self._indexing_lag = indexing_lag
         self._clock = clock or Clock()
-        self._page_size = PAGE_SIZE_MAX
+        self._graph = ResourceGraph(arm)
         self._tracked: dict[str, _Tracked] = {}
         self._views: dict[str, ConnectorView] = {}
         self._readers: Mapping[str, tuple[RoleAssignment, ...]] | None = None
@@ -124,7 +120,8 @@ class ResourceGraphPoller:
         self._polled_subscriptions: frozenset[str] = frozenset()
         self._polled_readers = False
         self._succeeded_at: float | None = None
-        self._poll_requested = asyncio.Event()
+        times = PollTimes(interval, _BATCH_WINDOW, _MIN_SPACING)
+        self._loop = PollLoop(self._poll_for_loop, lambda: bool(self._tracked), times, self._clock)
 
     def track(self, ref: ConnectorRef, *, readers: bool = False) -> None:
         """Report changes of a connector from now on.
@@ -136,7 +133,7 @@ class ResourceGraphPoller:
         tracked = _Tracked(ref.subscription_id.lower(), readers)
         self._tracked[ref.key] = tracked
         if tracked.subscription not in self._polled_subscriptions or (readers and not self._polled_readers):
-            self._poll_requested.set()
+            self._loop.request()
 
     def untrack(self, ref: ConnectorRef) -> None:
         """Stop reporting changes of a connector and drop its state."""
@@ -192,7 +189,7 @@ class ResourceGraphPoller:
         """
         names = {name.lower() for name in organizations}
         if missing := names - self._onboarded_by.keys():
-            rows = await ResourceGraph(self.arm).rows(onboarding_query(missing))
+            rows = await self._graph.rows(onboarding_query(missing))
             ids = {str(row.get("organization") or ""): str(row.get("id") or "") for row in rows}
             for name in missing:
                 # The row is the organization's; the connector's id is the part before its DevOps configuration.
@@ -201,28 +198,10 @@ class ResourceGraphPoller:
 
     async def run(self) -> None:
         """Poll until cancelled. A poll that fails is logged, and the next one starts at its regular time."""
-        # Connectors are tracked already if an unexpected exception ended an earlier run: the next poll is then at its
-        # regular time. None means that nothing is tracked, so only a new connector causes a poll.
-        due = self._clock.monotonic() + self._interval if self._tracked else None
-        while True:
-            timeout = None if due is None else max(0.0, due - self._clock.monotonic())
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(timeout):
-                    await self._poll_requested.wait()
-            if self._poll_requested.is_set():
-                # Connectors that are added one after another share a poll.
-                spacing = min(self._interval, _MIN_SPACING)
-                previous = self.last_result
-                earliest = previous.started + spacing - self._clock.monotonic() if previous else _BATCH_WINDOW
-                await self._clock.sleep(max(_BATCH_WINDOW, earliest))
-            self._poll_requested.clear()
-            due = None
-            if self._tracked:
-                result = await self.poll()
-                retry_after = (result.error.retry_after if result.error else None) or 0.0
-                # Never longer than the interval: it is the upper bound for drift detection.
-                jittered = self._interval * random.uniform(0.9, 1.0)  # noqa: S311 - spreads load, no secret
-                due = result.started + max(jittered, retry_after)
+        await self._loop.run()
+
+    async def _poll_for_loop(self) -> OperatorError | None:
+        return (await self.poll()).error
 
     async def poll(self) -> PollResult:
         """Query Resource Graph once for all tracked connectors and report the changes."""
@@ -233,9 +212,9 @@ class ResourceGraphPoller:
         pages = 0
         views: dict[str, ConnectorView] = {}
         try:
-            for batch in _batches(subscriptions):
-                batch_views, batch_pages = await self._read_connectors(batch)
-                views |= batch_views
+            for batch in subscription_batches(subscriptions):
+                rows, batch_pages = await self._graph.parsed_rows(CONNECTORS, batch, _parse_keyed_view)
+                views |= dict(rows)
                 pages += batch_pages
             readers = await self._read_role_assignments(subscriptions) if self._polled_readers else None
         except OperatorError as error:
@@ -258,29 +237,12 @@ class ResourceGraphPoller:
         if error is None and previous_error is not None:
             _log.info("Resource Graph query succeeded again", identity=identity)
 
-    async def _read_connectors(self, subscriptions: list[str]) -> tuple[dict[str, ConnectorView], int]:
-        """The views of all connectors in some subscriptions, and the number of pages that they took."""
-        while True:
-            views: dict[str, ConnectorView] = {}
-            count = 0
-            try:
-                pages = ResourceGraph(self.arm).pages(CONNECTORS, subscriptions, page_size=self._page_size)
-                async for page in pages:
-                    count += 1
-                    views |= {str(row.get("id") or "").lower(): parse_connector_row(row) for row in page}
-            except PageTooLarge:
-                if self._page_size <= _PAGE_SIZE_MIN:
-                    raise
-                self._page_size = max(_PAGE_SIZE_MIN, self._page_size // 2)
-            else:
-                return views, count
-
     async def _read_role_assignments(self, subscriptions: list[str]) -> dict[str, tuple[RoleAssignment, ...]] | None:
         """Role assignments by connector; None where they cannot be read, which does not fail the poll."""
         assignments: dict[str, list[RoleAssignment]] = {}
         try:
-            for batch in _batches(subscriptions):
-                for row in await ResourceGraph(self.arm).rows(ROLE_ASSIGNMENTS, batch):
+            for batch in subscription_batches(subscriptions):
+                for row in await self._graph.rows(ROLE_ASSIGNMENTS, batch):
                     key, assignment = parse_role_assignment_row(row)
                     assignments.setdefault(key, []).append(assignment)
         except OperatorError as error:
@@ -328,8 +290,6 @@ class ResourceGraphPoller:
         return Changes(frozenset(differing), frozenset(vanished))
 
 
-def _batches(subscriptions: list[str]) -> Iterable[list[str]]:
-    """Subscriptions in groups of as many as one query may name."""
-    return (
-        subscriptions[start : start + SUBSCRIPTIONS_MAX] for start in range(0, len(subscriptions), SUBSCRIPTIONS_MAX)
-    )
+def _parse_keyed_view(row: Mapping[str, Any]) -> tuple[str, ConnectorView]:
+    """Return a connector's id in lower case and its view."""
+    return str(row.get("id") or "").lower(), parse_connector_row(row)

@@ -6,15 +6,17 @@ import httpx
 import pytest
 
 from defender_devops.azure.arm.rate_limiter import OperationKind
-from defender_devops.azure.resource_graph.client import PageTooLarge, ResourceGraph
+from defender_devops.azure.resource_graph.client import PageTooLarge, ResourceGraph, ResultTruncated
 from defender_devops.azure.resource_graph.queries import onboarding_query
 from defender_devops.errors import AzureUnavailable, InvalidRequest, Throttled
 from tests.unit.azure.fakes import FakeAzure, answer, arm_error, azure_with
 
 
-def rows(*names: str, token: str | None = None, truncated: object = "false") -> httpx.Response:
+def rows(
+    *names: str, token: str | None = None, truncated: object = "false", total: int | None = None
+) -> httpx.Response:
     content: dict[str, Any] = {
-        "totalRecords": 3,
+        "totalRecords": len(names) if total is None else total,
         "count": len(names),
         "data": [{"id": name} for name in names],
         "facets": [],
@@ -26,7 +28,7 @@ def rows(*names: str, token: str | None = None, truncated: object = "false") -> 
 
 
 async def test_a_query_is_read_page_by_page() -> None:
-    azure = azure_with(rows("a", "b", token="t1"), rows("c"))
+    azure = azure_with(rows("a", "b", token="t1", total=3), rows("c", total=3))
     pages = [page async for page in ResourceGraph(azure.arm).pages("resources", ["s1", "s2"], page_size=2)]
     assert pages == [[{"id": "a"}, {"id": "b"}], [{"id": "c"}]]
     assert azure.paths() == ["POST /providers/Microsoft.ResourceGraph/resources"] * 2
@@ -55,6 +57,12 @@ async def test_queries_have_a_rate_limit_of_their_own() -> None:
 async def test_a_truncated_response_is_an_error(truncated: object) -> None:
     with pytest.raises(AzureUnavailable, match="truncated"):
         await ResourceGraph(azure_with(rows("a", truncated=truncated)).arm).rows("resources")
+
+
+async def test_a_response_without_some_of_its_rows_is_an_error() -> None:
+    azure = azure_with(rows("a", "b", token="t1", total=4), rows("c", total=4))
+    with pytest.raises(ResultTruncated, match="3 of 4 rows"):
+        await ResourceGraph(azure.arm).rows("resources")
 
 
 async def test_a_response_with_endless_pages_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

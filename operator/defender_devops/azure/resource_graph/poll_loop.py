@@ -1,0 +1,89 @@
+"""When a poller queries Resource Graph: at intervals, and soon after something was added that no query has covered."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from defender_devops.clock import Clock
+from defender_devops.errors import OperatorError
+
+__all__ = ["PollLoop", "PollTimes"]
+
+_JITTER: Final = 0.1
+"""Share of the interval by which a poll may be earlier; never later, so that the interval is an upper bound."""
+
+
+@dataclass(frozen=True, slots=True)
+class PollTimes:
+    """The times of a poller, in seconds.
+
+    Attributes:
+        interval: between two polls.
+        batch_window: from the first request of an additional poll to that poll: at a start they come by the hundred.
+        spacing: least between two polls of which the second was requested.
+    """
+
+    interval: float
+    batch_window: float
+    spacing: float
+
+
+class PollLoop:
+    """Calls a poll at its times.
+
+    Args:
+        poll: polls once; returns the failure, whose `retry_after` postpones the next regular poll.
+        has_work: whether there is anything to poll for.
+        times: when.
+        clock: time.
+    """
+
+    def __init__(
+        self,
+        poll: Callable[[], Awaitable[OperatorError | None]],
+        has_work: Callable[[], bool],
+        times: PollTimes,
+        clock: Clock,
+    ) -> None:
+        self._poll = poll
+        self._has_work = has_work
+        self._times = times
+        self._clock = clock
+        self._requested = asyncio.Event()
+        self._started: float | None = None
+
+    def request(self) -> None:
+        """Poll soon, because something was added that no poll has covered."""
+        self._requested.set()
+
+    async def run(self) -> None:
+        """Poll until cancelled. A poll that fails is repeated at its regular time."""
+        # There is work already if an unexpected exception ended an earlier run: the next poll is then at its regular
+        # time. None means that there is no work, so only a request causes a poll.
+        due = self._clock.monotonic() + self._times.interval if self._has_work() else None
+        while True:
+            timeout = None if due is None else max(0.0, due - self._clock.monotonic())
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(timeout):
+                    await self._requested.wait()
+            if self._requested.is_set():
+                await self._clock.sleep(self._delay_of_request())
+            self._requested.clear()
+            due = None
+            if self._has_work():
+                started = self._started = self._clock.monotonic()
+                error = await self._poll()
+                interval = self._times.interval * random.uniform(1 - _JITTER, 1.0)  # noqa: S311 - spreads load
+                due = started + max(interval, (error.retry_after if error else None) or 0.0)
+
+    def _delay_of_request(self) -> float:
+        """Return the seconds to wait for more requests, which then share a poll."""
+        if self._started is None:
+            return self._times.batch_window
+        spacing = min(self._times.interval, self._times.spacing)
+        return max(self._times.batch_window, self._started + spacing - self._clock.monotonic())
