@@ -15,6 +15,7 @@ from pydantic import (
     ConfigDict,
     Field,
     HttpUrl,
+    NonNegativeFloat,
     PlainSerializer,
     PositiveFloat,
     PositiveInt,
@@ -110,9 +111,14 @@ class Settings(BaseSettings):
     """Seconds for which Resource Graph may still show the state before a write of ours: its row of that connector is
     ignored for so long."""
 
+    posture_interval: NonNegativeFloat = 1800.0
+    """Seconds between two queries for the recommendations of all connectors; 0 disables them. Defender for Cloud
+    evaluates every 8 to 24 hours."""
+
     check_interval: PositiveFloat = 600.0
-    """Seconds between two checks of a working authorization. Also used for checks of a sign-in and of prerequisites,
-    for counting projects without a Resource Graph row, and for repeating requests that Azure has not fulfilled."""
+    """Seconds between two checks of a working authorization. Also used for checks of a sign-in, of prerequisites and
+    of the plan Defender CSPM, for counting projects without a Resource Graph row, and for repeating requests that
+    Azure has not fulfilled."""
 
     operation_poll_interval: PositiveFloat = 20.0
     """Seconds between two reads of a long-running operation if the service states none (it states 20)."""

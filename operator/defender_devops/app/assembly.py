@@ -34,9 +34,11 @@ from defender_devops.http_client import open_http_client
 from defender_devops.reconcile.actions.executor import Executor
 from defender_devops.reconcile.cache.connector_cache import ConnectorCaches
 from defender_devops.reconcile.cache.drift_notifications import DriftNotifications
+from defender_devops.reconcile.cache.posture_observations import PostureObservations
 from defender_devops.reconcile.cache.resource_cache import Key, ResourceCache
 from defender_devops.reconcile.cache.resync import Resync
 from defender_devops.reconcile.cache.write_through import WriteThrough
+from defender_devops.reconcile.observe.cspm_plans import CspmPlans
 from defender_devops.reconcile.observe.gatherer import Gatherer
 from defender_devops.reconcile.observe.one_time_code import OneTimeCodes
 from defender_devops.reconcile.observe.operator_claims import Installation, OperatorClaims
@@ -110,9 +112,12 @@ class Assembler:
 
         connector_caches = ConnectorCaches()
         drift_notifications = DriftNotifications(connector_caches, self.enqueue, self.metrics.internal_error)
+        posture = PostureObservations(self.enqueue, _now, self.metrics.internal_error)
         pollers = ResourceGraphPollers(
             interval=settings.refresh_interval,
             on_changes=drift_notifications.on_changes,
+            posture_interval=settings.posture_interval,
+            on_posture=posture.on_poll,
             indexing_lag=settings.resource_graph_lag,
             on_failure=self.metrics.internal_error,
         )
@@ -131,6 +136,8 @@ class Assembler:
             clients=self._open_arm_clients(stack, grants, identity, secrets),
             pollers=pollers,
             drift_notifications=drift_notifications,
+            posture=posture,
+            cspm_plans=CspmPlans(timedelta(seconds=settings.check_interval), _now),
             codes=OneTimeCodes(secrets, self.resources, sign_in.codes, self.secret_watches.version),
             sign_ins=SignInObserver(sign_in.sign_ins, reader, self.metrics.internal_error),
             cluster_id=settings.cluster_id or await cluster_uid(self.client),

@@ -1,7 +1,10 @@
-"""Azure Resource Graph: one paged query reads all connectors of an identity.
+"""Azure Resource Graph: one paged query reads all connectors of an identity, another one counts recommendations.
 
-client   a query and its pages
-queries  the text of every query
-rows     the rows of one connector
-poller   the periodic query of one identity; pollers: those of all identities
+client          a query and its pages
+queries         the text of every query
+rows            the rows of one connector
+posture_rows    the numbers of recommendations of each organization
+poll_loop       when a poller queries
+poller          the periodic query of one identity for its connectors; posture_poller: for their recommendations
+pollers         the pollers of all identities
 """

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from defender_devops.api.azure_types import ConnectorRef
 from defender_devops.azure.arm.client import ArmClient
 from defender_devops.azure.resource_graph.poller import INDEXING_LAG, Changes, ResourceGraphPoller
+from defender_devops.azure.resource_graph.posture_poller import PosturePoller
 from defender_devops.clock import Clock
 from defender_devops.supervision import OnFailure, run_supervised
 
@@ -22,19 +23,21 @@ __all__ = ["ResourceGraphPollers"]
 
 @dataclass(slots=True)
 class _Entry:
-    """A poller and the resources that use it.
+    """The pollers of one client and the resources that use them.
 
     Attributes:
         poller: polls for all of their connectors.
+        posture: polls for the recommendations of these connectors; None where they are not queried.
         connectors: the connector of each resource, by the resource's uid.
         references: the number of resources that refer to a connector, by its key: two may refer to one.
-        task: runs the poller, while pollers run.
+        tasks: run the pollers, while pollers run.
     """
 
     poller: ResourceGraphPoller
+    posture: PosturePoller | None
     connectors: dict[str, ConnectorRef] = field(default_factory=dict)
     references: Counter[str] = field(default_factory=Counter)
-    task: asyncio.Task[None] | None = None
+    tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     def refer(self, uid: str, ref: ConnectorRef) -> None:
         """Record the connector of a resource."""
@@ -54,14 +57,18 @@ class _Entry:
         if not self.references[ref.key]:
             del self.references[ref.key]
             self.poller.untrack(ref)
+            if self.posture is not None:
+                self.posture.untrack(ref)
 
 
 class ResourceGraphPollers:
-    """Creates a poller when a client first needs one, runs it, and ends it with the last resource that uses it.
+    """Creates the pollers of a client when it first needs them, and ends them with the last resource that uses them.
 
     Args:
-        interval: seconds between two polls of each.
+        interval: seconds between two polls for connectors of each client.
         on_changes: called with the changes of a poll; must not block.
+        posture_interval: seconds between two polls for recommendations of each client; 0 for none.
+        on_posture: called with the poller and the changed connectors after each poll for recommendations.
         indexing_lag: seconds for which a row may be older than a write.
         on_failure: counts unexpected exceptions, which affect one poller alone.
         clock: time.
@@ -72,6 +79,8 @@ class ResourceGraphPollers:
         *,
         interval: float,
         on_changes: Callable[[Changes], None],
+        posture_interval: float = 0.0,
+        on_posture: Callable[[PosturePoller, frozenset[str]], None] = lambda _poller, _changed: None,
         indexing_lag: float = INDEXING_LAG,
         on_failure: OnFailure = lambda _component: None,
         clock: Clock | None = None,
@@ -79,6 +88,8 @@ class ResourceGraphPollers:
         self._interval = interval
         self._indexing_lag = indexing_lag
         self._on_changes = on_changes
+        self._posture_interval = posture_interval
+        self._on_posture = on_posture
         self._on_failure = on_failure
         self._clock = clock or Clock()
         self._entries: dict[ArmClient, _Entry] = {}
@@ -99,18 +110,18 @@ class ResourceGraphPollers:
             self._client_by_uid[uid] = arm
         entry = self._entries.get(arm)
         if entry is None:
-            poller = ResourceGraphPoller(
-                arm,
-                interval=self._interval,
-                on_changes=self._on_changes,
-                indexing_lag=self._indexing_lag,
-                clock=self._clock,
-            )
-            entry = self._entries[arm] = _Entry(poller)
+            entry = self._entries[arm] = self._create(arm)
             self._start(entry)
         entry.refer(uid, ref)
         entry.poller.track(ref, readers=readers)
+        if entry.posture is not None:
+            entry.posture.track(ref)
         return entry.poller
+
+    def posture(self, uid: str) -> PosturePoller | None:
+        """Return the poller for recommendations that tracks the connector of a resource, or None without one."""
+        arm = self._client_by_uid.get(uid)
+        return self._entries[arm].posture if arm is not None else None
 
     def record_write(self, ref: ConnectorRef) -> None:
         """Make every poller ignore the row of a connector for a while: it was written, by whichever identity."""
@@ -126,8 +137,8 @@ class ResourceGraphPollers:
         entry.remove(uid)
         if not entry.connectors:
             del self._entries[arm]
-            if entry.task is not None:
-                entry.task.cancel()
+            for task in entry.tasks:
+                task.cancel()
 
     async def run(self) -> None:
         """Run all pollers until cancelled, those that are created later included."""
@@ -140,7 +151,26 @@ class ResourceGraphPollers:
             finally:
                 self._tasks = None
 
+    def _create(self, arm: ArmClient) -> _Entry:
+        poller = ResourceGraphPoller(
+            arm,
+            interval=self._interval,
+            on_changes=self._on_changes,
+            indexing_lag=self._indexing_lag,
+            clock=self._clock,
+        )
+        if not self._posture_interval:
+            return _Entry(poller, None)
+        posture = PosturePoller(arm, interval=self._posture_interval, on_poll=self._on_posture, clock=self._clock)
+        return _Entry(poller, posture)
+
     def _start(self, entry: _Entry) -> None:
-        if self._tasks is not None:
-            poller = run_supervised("Resource Graph poller", entry.poller.run, self._on_failure, clock=self._clock)
-            entry.task = self._tasks.create_task(poller)
+        if self._tasks is None:
+            return
+        runs = {"Resource Graph poller": entry.poller.run}
+        if entry.posture is not None:
+            runs["posture poller"] = entry.posture.run
+        entry.tasks = [
+            self._tasks.create_task(run_supervised(name, run, self._on_failure, clock=self._clock))
+            for name, run in runs.items()
+        ]

@@ -4,8 +4,10 @@ They use a small subset of KQL, so that they are easy to read:
 
     operators    where, extend, project, summarize … by, join kind=leftouter (…) on column, order by … asc
     predicates   =~, startswith, endswith, contains (all without regard to case), in (…) (with regard to it)
-    functions    tolower, tostring, split, isempty, isnotempty, iff, dynamic(null), bag_pack
-    aggregates   countif, sum, make_list, take_any (an arbitrary value, neither null nor empty if there is such a one)
+    functions    tolower, tostring, todatetime, split, strcat, replace_string, coalesce (the first value that is not
+                 empty), isempty, isnotempty, iff, dynamic(null), bag_pack
+    aggregates   count, countif, sum, max, make_list, take_any (an arbitrary value, neither null nor empty if there is
+                 such a one)
     access       properties.name, segments[12]
 
 Paging needs a column `id` and an order (https://learn.microsoft.com/azure/governance/resource-graph/concepts/work-with-data);
@@ -26,7 +28,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["CONNECTORS", "ROLE_ASSIGNMENTS", "onboarding_query"]
+__all__ = ["CONNECTORS", "POSTURE", "ROLE_ASSIGNMENTS", "onboarding_query"]
 
 CONNECTORS = """\
 resources
@@ -71,6 +73,51 @@ authorizationresources
 | order by id asc
 """
 """One row for each role assignment at the scope of a security connector."""
+
+_RECOMMENDATIONS = """\
+securityresources
+| where type =~ 'microsoft.security/assessments'
+| where id contains '/devops/default/azuredevopsorgs/'
+| extend path = replace_string(replace_string(tolower(id), '%20', ' '), '%2d', '-')
+| extend parts = split(path, '/devops/default/azuredevopsorgs/')
+| extend segments = split(tostring(parts[1]), '/')
+| extend id = strcat(tostring(parts[0]), '/devops/default/azuredevopsorgs/', tostring(segments[0]))
+| extend status = tostring(properties.status.code)
+"""
+
+POSTURE = f"""\
+{_RECOMMENDATIONS}| extend severity = tostring(properties.metadata.severity)
+| extend severity = coalesce(severity, tostring(properties.status.severity))
+| extend category = tostring(properties.metadata.recommendationCategory)
+| extend evaluatedAt = todatetime(properties.status.firstEvaluationDate)
+| extend changedAt = todatetime(properties.status.statusChangeDate)
+| summarize recommendations = count(), evaluatedAt = max(evaluatedAt), changedAt = max(changedAt)
+    by id, status, severity, category
+| extend bag = bag_pack('status', status, 'severity', severity, 'category', category, 'number', recommendations)
+| summarize recommendations = sum(recommendations), evaluatedAt = max(evaluatedAt), changedAt = max(changedAt),
+    counts = make_list(bag)
+    by id
+| join kind=leftouter (
+    {_RECOMMENDATIONS.replace(chr(10), chr(10) + "    ").rstrip()}
+    | where status =~ 'Unhealthy'
+    | where tostring(segments[1]) == 'projects' and tostring(segments[3]) == 'repos'
+    | extend repository = strcat(tostring(segments[2]), '/', tostring(segments[4]))
+    | summarize recommendations = count() by id, repository
+    | summarize repositories = count() by id
+  ) on id
+| project id, recommendations, counts, evaluatedAt, changedAt, repositories
+| order by id asc
+"""
+"""One row for each organization that has recommendations; `id` is the organization's.
+
+`counts` has one bag for each combination of status, severity and category, as the service spells them, so that a word
+that this version does not know is counted too. `recommendations` is their sum. `repositories` (null where there are
+none) have a recommendation to act on; `evaluatedAt` and `changedAt` are the newest times of all recommendations.
+A recommendation belongs to an organization by its id alone: which details it has of its resource is not documented.
+The part of the id before the last `/providers/` may end at the organization, the project, the repository or anywhere
+below; segments count from the organization, so that no name can be mistaken for the end. Of percent-encoded characters
+the query decodes those that names contain most often, the parser all: there is no function for it in Resource Graph.
+"""
 
 _ONBOARDED_BY = """\
 securityresources

@@ -32,6 +32,7 @@ __all__ = [
     "parse_azure_organization",
     "parse_configuration",
     "parse_role_assignment",
+    "parse_time",
     "require_azure_properties",
     "serialize_agentless",
     "serialize_annotations",
@@ -89,7 +90,7 @@ def parse_configuration(properties: Mapping[str, Any]) -> Configuration:
         provisioning_state=_enum(ProvisioningState, properties.get("provisioningState")),
         auto_discovery=_enum(AutoDiscovery, properties.get("autoDiscovery")),
         status_message=clean_error_text(_text(properties.get("provisioningStatusMessage"))),
-        status_updated_at=_time(properties.get("provisioningStatusUpdateTimeUtc")),
+        status_updated_at=parse_time(properties.get("provisioningStatusUpdateTimeUtc")),
         agentless=_agentless(agentless) if isinstance(agentless, dict) else None,
     )
 
@@ -200,7 +201,8 @@ def _mappings(value: object) -> Iterable[Mapping[str, Any]]:
     return (entry for entry in value if isinstance(entry, dict)) if isinstance(value, list) else ()
 
 
-def _time(value: object) -> datetime | None:
+def parse_time(value: object) -> datetime | None:
+    """Return a time, in UTC where it names no zone; None where it is not a time."""
     try:
         time = datetime.fromisoformat(_text(value).strip())
     except ValueError:

@@ -7,6 +7,7 @@ The rest of the reconciler uses these parts and nothing behind them:
     resync               `Resync`: removes objects that were deleted while no watch was open
     connector_cache      `ConnectorCaches`: the last Azure state of each connector, and failures in a row
     drift_notifications  `DriftNotifications`: enqueues the connectors whose Resource Graph row contradicts that state
+    posture_observations `PostureObservations`: what polls for recommendations show; enqueues connectors with changes
     unchanged            `ReconcileInputs`: whether a reconcile may end early because nothing has changed
 
 How bodies are compressed, indexed and compared is theirs alone. Plans and reports are functions of a snapshot and never

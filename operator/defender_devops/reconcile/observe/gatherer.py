@@ -21,6 +21,7 @@ from defender_devops.azure.resources.security_connectors import SecurityConnecto
 from defender_devops.errors import KubernetesRefused, OperatorError
 from defender_devops.reconcile.cache.connector_cache import ConnectorCache
 from defender_devops.reconcile.cache.drift_notifications import DriftNotifications
+from defender_devops.reconcile.cache.posture_observations import PostureObservations
 from defender_devops.reconcile.cache.resource_cache import Key, ResourceCache
 from defender_devops.reconcile.facts.assessment import Assessment
 from defender_devops.reconcile.facts.deletion_mode import DeletionMode, deletion_mode
@@ -33,6 +34,7 @@ from defender_devops.reconcile.observe.azure_access import AzureAccess
 from defender_devops.reconcile.observe.azure_state import AzureStateReader, ReadOptions
 from defender_devops.reconcile.observe.conflicting_connectors import find_conflicting_connectors, find_recorded_owner
 from defender_devops.reconcile.observe.counts import discovered_counts
+from defender_devops.reconcile.observe.cspm_plans import CspmPlans
 from defender_devops.reconcile.observe.one_time_code import OneTimeCodes
 from defender_devops.reconcile.observe.sign_in import SignInFindings, SignInObserver
 from defender_devops.supervision import OnFailure, contain_exceptions
@@ -83,6 +85,8 @@ class Gatherer:
     clients: ArmClients
     pollers: ResourceGraphPollers
     drift_notifications: DriftNotifications
+    posture: PostureObservations
+    cspm_plans: CspmPlans
     codes: OneTimeCodes
     sign_ins: SignInObserver
     cluster_id: str
@@ -174,6 +178,7 @@ class Gatherer:
         """Drop everything that is kept of a deleted resource; what cannot be dropped keeps nothing else from it."""
         drops: tuple[Callable[[], object], ...] = (
             lambda: self.drift_notifications.forget(key),
+            lambda: self.posture.forget(key),
             lambda: self.pollers.untrack(uid),
             lambda: self.sign_ins.forget(uid),
             lambda: self.codes.forget(uid),
@@ -251,6 +256,7 @@ class Gatherer:
                 if metadata.is_deleting:
                     return await reader.read_for_deletion(ref, options), azure
                 self.drift_notifications.register(Key.from_metadata(metadata), ref, poller)
+                self.posture.register(Key.from_metadata(metadata), ref, self.pollers.posture(metadata.uid))
                 now = self.clock()
                 view = poller.current_view(ref)
                 poller.acknowledge(ref)
@@ -294,6 +300,10 @@ class Gatherer:
             prerequisites=findings.prerequisites,
             expected=findings.expected,
             conflicting_connectors=await find_conflicting_connectors(snapshot, state, self.resources, azure.poller),
+            posture=self.posture.observation(Key.from_metadata(connector.metadata)),
+            cspm_plan=await self.cspm_plans.plan(
+                azure.poller.arm, connector.spec.azure.subscription_id, refresh=connector.is_reconcile_requested
+            ),
         )
 
 

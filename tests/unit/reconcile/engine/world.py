@@ -19,6 +19,7 @@ from defender_devops.api.azure_types import ConnectorRef
 from defender_devops.api.connector import AzureDevOpsConnector
 from defender_devops.api.names import FINALIZER, TAG_OWNER, TAG_RESOURCE
 from defender_devops.app.timings import timings_from_settings
+from defender_devops.azure.arm.client import ArmClient
 from defender_devops.backoff import Backoff
 from defender_devops.clock import Clock
 from defender_devops.errors import OperatorError
@@ -26,9 +27,11 @@ from defender_devops.handlers.events import EventReceiver
 from defender_devops.reconcile.actions.executor import Executor
 from defender_devops.reconcile.cache.connector_cache import ConnectorCaches
 from defender_devops.reconcile.cache.drift_notifications import DriftNotifications
+from defender_devops.reconcile.cache.posture_observations import PostureObservations
 from defender_devops.reconcile.cache.resource_cache import Key, ResourceCache
 from defender_devops.reconcile.cache.write_through import WriteThrough
 from defender_devops.reconcile.facts.snapshot import AuthorizationCode
+from defender_devops.reconcile.observe.cspm_plans import CspmPlans
 from defender_devops.reconcile.observe.gatherer import Gatherer
 from defender_devops.reconcile.observe.operator_claims import Installation, OperatorClaims
 from defender_devops.reconcile.reconciler import Reconciler
@@ -63,10 +66,13 @@ class AzureModel:
     def __init__(self, override: Override = lambda _method, _path: None) -> None:
         self.override = override
         self.configuration: dict[str, Any] = {"provisioningState": "Succeeded", "autoDiscovery": "Enabled"}
+        self.plan = answer(200, {"name": "CloudPosture", "properties": {"pricingTier": "Standard"}})
         self.organization: dict[str, Any] = {"provisioningState": "Succeeded", "onboardingState": "Onboarded"}
 
     def answer(self, request: httpx.Request) -> httpx.Response | Exception:
         path = request.url.path
+        if path.endswith("/pricings/CloudPosture"):
+            return self.plan
         name, _, rest = path.partition("/securityConnectors/")[2].partition("/")
         below = f"/{rest}" if rest else ""
         special = self.override(request.method, below)
@@ -174,8 +180,10 @@ class World:
             gatherer=Gatherer(
                 resources=self.resources,
                 clients=cast("Any", SimpleNamespace(client=self._client, release=self._release)),
-                pollers=cast("Any", _NoResourceGraph()),
+                pollers=cast("Any", _NoResourceGraph(self.arm)),
                 drift_notifications=DriftNotifications(caches, self.queue.enqueue, self.internal_errors.append),
+                posture=PostureObservations(self.queue.enqueue, self.now, self.internal_errors.append),
+                cspm_plans=CspmPlans(timedelta(seconds=settings.check_interval), self.now),
                 codes=cast("Any", SimpleNamespace(read=self._read_code, forget=lambda _uid: None)),
                 sign_ins=cast("Any", SimpleNamespace(forget=lambda _uid: None)),
                 cluster_id=CLUSTER,
@@ -259,6 +267,9 @@ class World:
 class _NoResourceGraph:
     """Pollers that never see a row: what changes is only noticed by reads."""
 
+    def __init__(self, arm: ArmClient) -> None:
+        self.arm = arm
+
     def track(self, *_: object, **_options: object) -> _NoResourceGraph:
         return self
 
@@ -267,6 +278,9 @@ class _NoResourceGraph:
 
     def acknowledge(self, _ref: ConnectorRef) -> None:
         pass
+
+    def posture(self, _uid: str) -> None:
+        return None
 
     def record_write(self, _ref: ConnectorRef) -> None:
         pass

@@ -11,8 +11,10 @@ from defender_devops.azure.identity.clients import ArmClients
 from defender_devops.azure.resource_graph.pollers import ResourceGraphPollers
 from defender_devops.reconcile.cache.connector_cache import ConnectorCaches
 from defender_devops.reconcile.cache.drift_notifications import DriftNotifications
+from defender_devops.reconcile.cache.posture_observations import PostureObservations
 from defender_devops.reconcile.cache.resource_cache import ResourceCache
 from defender_devops.reconcile.facts.snapshot import Timings
+from defender_devops.reconcile.observe.cspm_plans import CspmPlans
 from defender_devops.reconcile.observe.gatherer import Gatherer
 from defender_devops.reconcile.observe.one_time_code import OneTimeCodes
 from defender_devops.reconcile.observe.sign_in import SignInObserver
@@ -28,6 +30,8 @@ GATHERER = Gatherer(
     clients=cast("ArmClients", None),
     pollers=cast("ResourceGraphPollers", None),
     drift_notifications=DriftNotifications(ConnectorCaches(), lambda _: None),
+    posture=PostureObservations(lambda _: None, lambda: NOW),
+    cspm_plans=CspmPlans(CHECK, lambda: NOW),
     codes=cast("OneTimeCodes", None),
     sign_ins=cast("SignInObserver", None),
     cluster_id="cluster-1",

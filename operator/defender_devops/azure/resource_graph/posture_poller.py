@@ -1,0 +1,245 @@
+"""The periodic query for the recommendations of all connectors of one identity.
+
+Recommendations change every 8 to 24 hours, so the query is rare. An answer counts only if it is complete: otherwise
+the numbers of the last complete answer remain, with the reason why there is no newer one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Final
+
+import structlog
+
+from defender_devops.api.azure_types import ConnectorRef
+from defender_devops.api.posture import PostureCounts
+from defender_devops.azure.arm.client import ArmClient
+from defender_devops.azure.resource_graph.client import ResourceGraph, ResultTruncated, subscription_batches
+from defender_devops.azure.resource_graph.poll_loop import PollLoop, PollTimes
+from defender_devops.azure.resource_graph.posture_rows import Posture, merge_posture_rows, parse_posture_row
+from defender_devops.azure.resource_graph.queries import POSTURE
+from defender_devops.clock import Clock
+from defender_devops.errors import OperatorError
+
+__all__ = ["PosturePollResult", "PosturePoller", "PostureView"]
+
+_log: Final = structlog.get_logger(__name__)
+
+_BATCH_WINDOW: Final = 5.0
+"""Seconds from the first new connector to its poll."""
+
+_MIN_SPACING: Final = 60.0
+"""Seconds between two polls that new subscriptions request."""
+
+_LOGGED_WORDS_MAX: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class PostureView:
+    """The recommendations of one connector.
+
+    Attributes:
+        organizations: numbers by organization (name in lower case), of the last complete answer.
+        answered_at: when that answer arrived; None before the first one.
+        error: why the newest query gave no complete answer.
+    """
+
+    organizations: Mapping[str, PostureCounts] = field(default_factory=dict)
+    answered_at: datetime | None = None
+    error: OperatorError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PosturePollResult:
+    """The outcome of one poll.
+
+    Attributes:
+        pages: number of pages read.
+        changed: connectors (id in lower case) whose numbers changed, or whether they can be read.
+        error: why at least one subscription has no complete answer.
+    """
+
+    pages: int = 0
+    changed: frozenset[str] = frozenset()
+    error: OperatorError | None = None
+
+
+@dataclass(slots=True)
+class _Subscription:
+    """What is kept of one subscription.
+
+    Attributes:
+        connectors: numbers by connector and organization, of the last complete answer.
+        answered_at: when that answer arrived; None before the first one.
+        error: why the newest query gave no complete answer.
+    """
+
+    connectors: dict[str, Mapping[str, PostureCounts]] = field(default_factory=dict)
+    answered_at: datetime | None = None
+    error: OperatorError | None = None
+
+
+class PosturePoller:
+    """Polls Resource Graph for the recommendations of the connectors of one identity.
+
+    Args:
+        arm: the identity's client.
+        interval: seconds between two polls.
+        on_poll: called with this poller and the changed connectors after each poll; must not block.
+        clock: time.
+    """
+
+    def __init__(
+        self,
+        arm: ArmClient,
+        *,
+        interval: float,
+        on_poll: Callable[[PosturePoller, frozenset[str]], None],
+        clock: Clock | None = None,
+    ) -> None:
+        self.arm = arm
+        self._on_poll = on_poll
+        self._clock = clock or Clock()
+        self._graph = ResourceGraph(arm, "count recommendations")
+        self._tracked: dict[str, str] = {}
+        self._subscriptions: dict[str, _Subscription] = {}
+        self._logged_words: set[str] = set()
+        self._logged_error: str | None = None
+        times = PollTimes(interval, _BATCH_WINDOW, _MIN_SPACING)
+        self._loop = PollLoop(self._poll_for_loop, lambda: bool(self._tracked), times, self._clock)
+
+    def track(self, ref: ConnectorRef) -> None:
+        """Read the recommendations of a connector from now on."""
+        subscription = ref.subscription_id.lower()
+        self._tracked[ref.key] = subscription
+        if subscription not in self._subscriptions:
+            self._loop.request()
+
+    def untrack(self, ref: ConnectorRef) -> None:
+        """Stop reading the recommendations of a connector; drop its subscription with the last connector in it."""
+        self._tracked.pop(ref.key, None)
+        subscription = ref.subscription_id.lower()
+        if subscription not in self._tracked.values():
+            self._subscriptions.pop(subscription, None)
+
+    def view(self, ref: ConnectorRef) -> PostureView:
+        """Return what is known of a connector's recommendations."""
+        entry = self._subscriptions.get(ref.subscription_id.lower())
+        if entry is None:
+            return PostureView()
+        return PostureView(entry.connectors.get(ref.key, {}), entry.answered_at, entry.error)
+
+    def counts(self) -> Iterator[tuple[str, str, PostureCounts]]:
+        """Yield connector, organization and numbers of everything that the last complete answers hold."""
+        for entry in self._subscriptions.values():
+            for connector, organizations in entry.connectors.items():
+                for organization, counts in organizations.items():
+                    yield connector, organization, counts
+
+    async def run(self) -> None:
+        """Poll until cancelled. A poll that fails is logged, and the next one starts at its regular time."""
+        await self._loop.run()
+
+    async def _poll_for_loop(self) -> OperatorError | None:
+        return (await self.poll()).error
+
+    async def poll(self) -> PosturePollResult:
+        """Query Resource Graph once for all tracked connectors, and report the changes."""
+        changed: set[str] = set()
+        pages = 0
+        first_error: OperatorError | None = None
+        batches = list(subscription_batches(sorted(set(self._tracked.values()))))
+        while batches:
+            batch = batches.pop(0)
+            try:
+                rows, batch_pages = await self._graph.parsed_rows(POSTURE, batch, parse_posture_row)
+            except OperatorError as error:
+                if isinstance(error, ResultTruncated) and len(batch) > 1:
+                    middle = len(batch) // 2
+                    batches[:0] = [batch[:middle], batch[middle:]]
+                    continue
+                first_error = first_error or error
+                if not isinstance(error, ResultTruncated):
+                    # Whatever it is, it would meet the remaining subscriptions as well.
+                    batch = [*batch, *(subscription for remaining in batches for subscription in remaining)]
+                    batches = []
+                changed |= self._apply_error(batch, error)
+            else:
+                pages += batch_pages
+                posture = merge_posture_rows(rows)
+                self._log_unknown(posture)
+                changed |= self._apply(batch, posture)
+        # Connectors may have been untracked while the query ran.
+        tracked = set(self._tracked.values())
+        self._subscriptions = {name: entry for name, entry in self._subscriptions.items() if name in tracked}
+        self._log_outcome(first_error)
+        result = PosturePollResult(pages, frozenset(changed), first_error)
+        self._on_poll(self, result.changed)
+        return result
+
+    def _apply(self, subscriptions: list[str], posture: Posture) -> set[str]:
+        """Replace the numbers of some subscriptions, and return the connectors for which that changes something."""
+        now = datetime.fromtimestamp(self._clock.wall(), UTC).replace(microsecond=0)
+        by_subscription: dict[str, dict[str, Mapping[str, PostureCounts]]] = {name: {} for name in subscriptions}
+        for connector, organizations in posture.connectors.items():
+            # /subscriptions/{id}/…
+            by_subscription.setdefault(connector.split("/")[2], {})[connector] = organizations
+        changed: set[str] = set()
+        for subscription in subscriptions:
+            entry = self._subscriptions.setdefault(subscription, _Subscription())
+            connectors = by_subscription[subscription]
+            for connector, organizations in connectors.items():
+                # An equal value keeps its old object: a poll without changes then leaves no garbage behind.
+                previous = entry.connectors.get(connector)
+                if previous is not None and _is_same(previous, organizations):
+                    connectors[connector] = previous
+            is_new = entry.answered_at is None or entry.error is not None
+            changed |= {
+                connector
+                for connector in self._tracked_in(subscription)
+                if is_new or entry.connectors.get(connector, {}) != connectors.get(connector, {})
+            }
+            entry.connectors, entry.answered_at, entry.error = connectors, now, None
+        return changed
+
+    def _apply_error(self, subscriptions: list[str], error: OperatorError) -> set[str]:
+        """Record a failure, and return the connectors for which that changes something."""
+        changed: set[str] = set()
+        for subscription in subscriptions:
+            entry = self._subscriptions.setdefault(subscription, _Subscription())
+            if entry.error is None or entry.error.reason != error.reason:
+                changed |= self._tracked_in(subscription)
+            entry.error = error
+        return changed
+
+    def _tracked_in(self, subscription: str) -> set[str]:
+        return {connector for connector, name in self._tracked.items() if name == subscription}
+
+    def _log_outcome(self, error: OperatorError | None) -> None:
+        """Log a failure when it begins or changes, and its end: not every poll of an outage."""
+        identity, message = self.arm.identity_name, error.message if error is not None else None
+        if message is not None and message != self._logged_error:
+            _log.warning("query for recommendations failed", identity=identity, message=message)
+        if message is None and self._logged_error is not None:
+            _log.info("query for recommendations succeeded again", identity=identity)
+        self._logged_error = message
+
+    def _log_unknown(self, posture: Posture) -> None:
+        """Log each word that was not understood once: its recommendations are counted as `other`."""
+        words = posture.unknown - self._logged_words
+        if not words or len(self._logged_words) >= _LOGGED_WORDS_MAX:
+            return
+        self._logged_words |= words
+        _log.warning(
+            "recommendations with unknown words are counted as other",
+            identity=self.arm.identity_name,
+            words=sorted(words),
+            unattributed=posture.unattributed,
+        )
+
+
+def _is_same(one: Mapping[str, PostureCounts], other: Mapping[str, PostureCounts]) -> bool:
+    """Whether the numbers and the times of both are equal; equality of numbers ignores the times."""
+    return one == other and all(counts.latest_change == other[name].latest_change for name, counts in one.items())
