@@ -21,7 +21,7 @@ from rich.table import Table
 from benchmarks.load import NotReached
 from benchmarks.machine import machine
 from benchmarks.stand import SUBJECTS, Subject
-from benchmarks.workloads import Figures, Workload, converge, converge_within_limits, latency, steady
+from benchmarks.workloads import Figures, Workload, converge, converge_within_limits, latency, posture, steady
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,18 @@ BENCHMARKS = {
             "Kubernetes writes at rest": 0,
             "ARM requests for a drift": 9,
             "drift put back after, s": 330,
+        },
+        {},
+    ),
+    "posture": Benchmark(
+        posture,
+        1000,
+        ("operator",),
+        {
+            "Resource Graph requests in a round": 10,
+            "MB, all connectors": 230,
+            "CPU at rest, %": 1,
+            "Kubernetes writes at rest": 0,
         },
         {},
     ),

@@ -7,7 +7,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +54,7 @@ class Stand:
         process: the subject's process.
         connectors: how many the world has organizations for.
         throttled: whether all of them are in one subscription.
+        metrics: URL of the operator's metrics; empty for another subject.
     """
 
     load: Load
@@ -61,6 +62,7 @@ class Stand:
     process: psutil.Process
     connectors: int
     throttled: bool
+    metrics: str = ""
 
     def subscription(self, number: int) -> str:
         """Where a connector is, by number."""
@@ -78,6 +80,9 @@ async def stand(
     connectors: int,
     *,
     projects: int = 0,
+    repositories: int = 0,
+    recommendations: int = 0,
+    posture_seconds: float | None = None,
     throttled: bool = False,
 ) -> AsyncIterator[Stand]:
     """Start everything, with a fresh one-time code in a Secret for each connector; end it all again.
@@ -86,6 +91,9 @@ async def stand(
         subject: which operator.
         connectors: how many there will be.
         projects: in each organization; none is one that Defender reports meanwhile.
+        repositories: in each project.
+        recommendations: for each repository, all of them unhealthy.
+        posture_seconds: interval of the operator's queries for recommendations; its default if None.
         throttled: whether Resource Manager keeps its limits, and all connectors are in one subscription.
     """
     with ExitStack() as stack:
@@ -96,34 +104,50 @@ async def stand(
             prepare_namespace(client)
             prepare_namespace(client, NAMESPACE)
         subscriptions = sorted({_subscription(number, throttled=throttled) for number in range(connectors)})
-        world = _write_world(folder / "world.yaml", connectors * ORGANIZATIONS_EACH, projects, subscriptions)
+        organizations = connectors * ORGANIZATIONS_EACH
+        generated: dict[str, Body] = {
+            "generate": {
+                "organizations": organizations,
+                "projects": projects,
+                "repositories": organizations * projects * repositories,
+            },
+            "generateAssessments": {"perRepository": recommendations, "posture": False, "statuses": {"Unhealthy": 1}},
+        }
+        world = _write_world(folder / "world.yaml", generated, subscriptions)
         limits = () if throttled else ("--no-throttling",)
         cloud = stack.enter_context(Cloud.start(folder / "cloud", "--speed", str(_SPEED), "--world", world, *limits))
         control = stack.enter_context(ControlClient(cloud.control))
         async with Load(cluster) as load:
             await load.create(_secret(number, control.issue_code(_account(number))) for number in range(connectors))
-            start = _start_operator if subject == "operator" else _start_yardstick
             grants = [
                 {"namespace": NAMESPACE, "tenantId": TENANT, "subscriptionId": subscription}
                 for subscription in subscriptions
             ]
-            process = stack.enter_context(start(folder / f"{subject}.log", cluster, cloud, grants))
-            yield Stand(load, control, psutil.Process(process.pid), connectors, throttled)
+            log, metrics = folder / f"{subject}.log", ""
+            if subject == "operator":
+                operator = _start_operator(log, cluster, cloud, grants, posture_seconds)
+                process, metrics = stack.enter_context(operator.process), f"{operator.metrics}/metrics"
+            else:
+                process = stack.enter_context(_start_yardstick(log, cluster))
+            yield Stand(load, control, psutil.Process(process.pid), connectors, throttled, metrics)
             process.check()
 
 
-def _start_operator(log: Path, cluster: Cluster, cloud: Cloud, grants: Sequence[Body]) -> ManagedProcess:
+def _start_operator(
+    log: Path, cluster: Cluster, cloud: Cloud, grants: Sequence[Body], posture_seconds: float | None
+) -> Operator:
     environment = {
         "KUBECONFIG": str(cluster.kubeconfig),
         **cloud.environment(),
         **CLIENT_SECRET_IDENTITY,
         "DEFENDER_DEVOPS_IDENTITY_GRANTS": json.dumps(grants),
     }
-    return Operator.start(log, environment).process
+    if posture_seconds is not None:
+        environment["DEFENDER_DEVOPS_POSTURE_INTERVAL"] = str(posture_seconds)
+    return Operator.start(log, environment)
 
 
-def _start_yardstick(log: Path, cluster: Cluster, cloud: Cloud, grants: Sequence[Body]) -> ManagedProcess:
-    del cloud, grants
+def _start_yardstick(log: Path, cluster: Cluster) -> ManagedProcess:
     (port,) = free_ports(1)
     command = [sys.executable, "-m", "benchmarks.yardstick", str(port)]
     environment = {**os.environ, "KUBECONFIG": str(cluster.kubeconfig)}
@@ -132,8 +156,8 @@ def _start_yardstick(log: Path, cluster: Cluster, cloud: Cloud, grants: Sequence
     return process
 
 
-def _write_world(file: Path, organizations: int, projects: int, subscriptions: Sequence[str]) -> Path:
-    """The default world, with so many organizations and these subscriptions more."""
+def _write_world(file: Path, generated: Mapping[str, Body], subscriptions: Sequence[str]) -> Path:
+    """The default world, with generated parts and these subscriptions more."""
     world = yaml.safe_load(DEFAULT_WORLD.read_text(encoding="utf-8"))
     for subscription in subscriptions:
         group = {"name": GROUP, "location": "westeurope"}
@@ -143,13 +167,12 @@ def _write_world(file: Path, organizations: int, projects: int, subscriptions: S
         world["roleAssignments"].append(
             {"role": "Contributor", "principal": PRINCIPAL, "scope": f"/subscriptions/{subscription}"}
         )
-    world["generate"] = {
+    world.update(generated)
+    world["generate"] |= {
         "tenant": DOMAIN,
         "account": f"mdc-devops-connector@{DOMAIN}",
         "subscription": subscriptions[0],
         "resourceGroup": GROUP,
-        "organizations": organizations,
-        "projects": projects,
         "organizationsPerAccount": ORGANIZATIONS_EACH,
     }
     file.write_text(yaml.safe_dump(world), encoding="utf-8")

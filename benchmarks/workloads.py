@@ -1,19 +1,22 @@
-"""The four workloads. Each measures one subject on a stand of its own and gives figures by name."""
+"""The five workloads. Each measures one subject on a stand of its own and gives figures by name."""
 
 from __future__ import annotations
 
 import asyncio
+import re
 import statistics
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
+
+import aiohttp
 
 from benchmarks.counters import Meter, megabytes
 from benchmarks.load import Body, Load, NotReached, is_current
 from benchmarks.stand import GROUP, ORGANIZATIONS_EACH, Stand, Subject, stand
 from sandbox.cloud.arm.throttling import LIMITS
 
-__all__ = ["Figures", "Workload", "converge", "converge_within_limits", "latency", "steady"]
+__all__ = ["Figures", "Workload", "converge", "converge_within_limits", "latency", "posture", "steady"]
 
 Figures = Mapping[str, float]
 Workload = Callable[[Subject, int], Awaitable[Figures]]
@@ -31,6 +34,21 @@ _DISCOVERY_SECONDS = 9 * 3600
 """Until Defender has discovered all: it begins within 8 hours."""
 
 _EDITS = 100
+
+_REPOSITORIES_EACH = 2
+_RECOMMENDATIONS_EACH = 10
+"""For each repository: 100 for each connector."""
+
+_EVALUATION_SECONDS = 24 * 3600
+"""Until Defender has evaluated all that it has discovered."""
+
+_POSTURE_SECONDS = 300
+"""A sixth of the default, so that two rounds at least fall into the rest."""
+
+_SAMPLING_SECONDS = 10
+_POSTURE_REQUESTS = re.compile(
+    r'^defender_devops_azure_requests_total\{[^}]*operation="count recommendations"[^}]*\} (\S+)$', re.MULTILINE
+)
 
 
 async def converge(subject: Subject, connectors: int) -> Figures:
@@ -66,6 +84,35 @@ async def steady(subject: Subject, connectors: int) -> Figures:
             "MB, all connectors": megabytes(place.process),
             **at_rest,
             **await _drift(place),
+        }
+
+
+async def posture(subject: Subject, connectors: int) -> Figures:
+    """What it costs to count recommendations that do not change, 100 for each connector."""
+    async with stand(
+        subject,
+        connectors,
+        projects=_PROJECTS_EACH,
+        repositories=_REPOSITORIES_EACH,
+        recommendations=_RECOMMENDATIONS_EACH,
+        posture_seconds=_POSTURE_SECONDS,
+    ) as place:
+        await _converge(place)
+        place.control.move(_DISCOVERY_SECONDS)
+        place.control.move(_EVALUATION_SECONDS)
+        place.control.speed(1)
+        began = time.monotonic()
+        await place.load.wait_all(connectors, _has_all_recommendations, within=_PATIENCE_SECONDS)
+        counted = time.monotonic()
+        await place.load.wait_all(connectors, _tells_of_projects, within=_PATIENCE_SECONDS)
+        await asyncio.sleep(_RESTING_SECONDS)
+        return {
+            "recommendations": connectors * _recommendations_of_connector(),
+            "counted in every status after, s": counted - began,
+            **await _rest(place),
+            "MB, all connectors": megabytes(place.process),
+            # After the rest, because reading the metrics takes processor time, too.
+            "Resource Graph requests in a round": await _posture_round(place),
         }
 
 
@@ -116,6 +163,24 @@ async def _rest(place: Stand) -> Figures:
     }
 
 
+async def _posture_round(place: Stand) -> int:
+    """How many requests one round of queries for recommendations takes."""
+    requests = [await _posture_requests(place)]
+    for _ in range(2 * _POSTURE_SECONDS // _SAMPLING_SECONDS):
+        await asyncio.sleep(_SAMPLING_SECONDS)
+        requests.append(await _posture_requests(place))
+        if requests[0] < requests[-2] == requests[-1]:  # a round began and has ended
+            return requests[-1] - requests[0]
+    raise NotReached("no round of queries for recommendations was seen")
+
+
+async def _posture_requests(place: Stand) -> int:
+    """How many requests for recommendations the operator has sent so far."""
+    async with aiohttp.ClientSession() as http, http.get(place.metrics) as answer:
+        answer.raise_for_status()
+        return sum(int(float(value)) for value in _POSTURE_REQUESTS.findall(await answer.text()))
+
+
 async def _drift(place: Stand) -> Figures:
     """Somebody takes an organization out of one connector's inventory in the portal: how long until it is put back."""
     number = place.connectors // 2
@@ -145,6 +210,16 @@ async def _until_seen(load: Load, name: str, change: Body) -> float:
     began = time.monotonic()
     await load.wait_seen(await load.edit(name, change), within=_PATIENCE_SECONDS)
     return time.monotonic() - began
+
+
+def _has_all_recommendations(body: Body) -> bool:
+    """Whether a connector's status counts every recommendation for its repositories."""
+    recommendations = body.get("status", {}).get("posture", {}).get("recommendations", {})
+    return bool(sum(recommendations.values()) == _recommendations_of_connector())
+
+
+def _recommendations_of_connector() -> int:
+    return ORGANIZATIONS_EACH * _PROJECTS_EACH * _REPOSITORIES_EACH * _RECOMMENDATIONS_EACH
 
 
 def _tells_of_projects(body: Body) -> bool:
