@@ -71,7 +71,7 @@ BENCHMARKS = {
         ("operator",),
         {
             "Resource Graph requests in a round": 10,
-            "MB, all connectors": 230,
+            "MB, all recommendations": 230,
             "CPU at rest, %": 1,
             "Kubernetes writes at rest": 0,
         },

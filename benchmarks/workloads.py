@@ -110,7 +110,7 @@ async def posture(subject: Subject, connectors: int) -> Figures:
             "recommendations": connectors * _recommendations_of_connector(),
             "counted in every status after, s": counted - began,
             **await _rest(place),
-            "MB, all connectors": megabytes(place.process),
+            "MB, all recommendations": megabytes(place.process),
             # After the rest, because reading the metrics takes processor time, too.
             "Resource Graph requests in a round": await _posture_round(place),
         }
