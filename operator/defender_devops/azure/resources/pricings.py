@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from defender_devops.azure.arm.client import ArmClient, ArmRequest, resource_path
+from defender_devops.azure.arm.client import ArmClient, ArmRequest, arm_path
 from defender_devops.azure.resources.serialization import require_azure_properties
 from defender_devops.errors import WILL_RETRY, AzureUnavailable
 
@@ -25,7 +25,7 @@ async def is_defender_cspm_enabled(arm: ArmClient, subscription_id: str) -> bool
     request = ArmRequest(
         "read Defender plan",
         "GET",
-        path=resource_path("subscriptions", subscription_id, "providers", "Microsoft.Security", "pricings", _CSPM),
+        path=arm_path("subscriptions", subscription_id, "providers", "Microsoft.Security", "pricings", _CSPM),
         api_version=_API_VERSION,
         subscription=subscription_id,
     )

@@ -13,9 +13,9 @@ from defender_devops.api.azure_types import ConnectorRef
 from defender_devops.api.posture import PostureCounts
 from defender_devops.azure.resource_graph.posture_poller import PosturePoller
 from defender_devops.reconcile.cache.resource_cache import Key
+from defender_devops.reconcile.facts.failure import failure_of_error
 from defender_devops.reconcile.facts.posture import PostureObservation, add_change, is_stale
-from defender_devops.reconcile.facts.snapshot import failure_of
-from defender_devops.supervision import OnFailure, contained
+from defender_devops.supervision import OnFailure, contain_exceptions
 
 __all__ = ["PostureObservations"]
 
@@ -83,7 +83,7 @@ class PostureObservations:
         return PostureObservation(
             organizations=view.organizations,
             answered_at=view.answered_at,
-            failure=failure_of(view.error) if view.error is not None else None,
+            failure=failure_of_error(view.error) if view.error is not None else None,
             stale_organizations=activity.stale.get(ref.key, _NONE),
             active_organizations=activity.active.get(ref.key, _NONE),
         )
@@ -105,7 +105,7 @@ class PostureObservations:
     def on_poll(self, poller: PosturePoller, changed: frozenset[str]) -> None:
         """Enqueue the resources of changed connectors, and those in which an organization became stale or active."""
         connectors = set(changed)
-        with contained("posture", self._on_failure):
+        with contain_exceptions("posture", self._on_failure):
             connectors |= self._update_activity(poller)
         for key, (ref, observer) in self._subscriptions.items():
             if observer is poller and ref.key in connectors:

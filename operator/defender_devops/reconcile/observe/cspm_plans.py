@@ -12,8 +12,8 @@ from weakref import WeakKeyDictionary
 from defender_devops.azure.arm.client import ArmClient
 from defender_devops.azure.resources.pricings import is_defender_cspm_enabled
 from defender_devops.errors import ErrorCategory, OperatorError
+from defender_devops.reconcile.facts.failure import failure_of_error
 from defender_devops.reconcile.facts.posture import CspmPlan
-from defender_devops.reconcile.facts.snapshot import failure_of
 
 __all__ = ["CspmPlans"]
 
@@ -67,4 +67,4 @@ async def _read(arm: ArmClient, subscription_id: str, previous: CspmPlan | None)
         is_transient = error.category is ErrorCategory.TRANSIENT
         if is_transient and previous is not None and previous.is_enabled is not None:
             return previous
-        return CspmPlan(None, failure_of(error))
+        return CspmPlan(None, failure_of_error(error))
