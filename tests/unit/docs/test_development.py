@@ -55,7 +55,7 @@ def test_every_make_target_on_the_page_exists(page: Path) -> None:
 def test_the_page_where_to_change_what_names_enough_files() -> None:
     text = (ROOT / "docs/development/where-to-change.md").read_text()
     sections = text.split("\n## ")[1:]
-    assert len(sections) == 12
+    assert len(sections) >= 12
     for section in sections:
         assert len(paths(section)) >= 3, section.splitlines()[0]
 
