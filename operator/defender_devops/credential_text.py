@@ -34,6 +34,9 @@ _AMBIGUOUS_MAX: Final = 64
 _REFRESH_TOKEN_MAX: Final = 16 * 1024
 """Characters; the refresh tokens of Entra ID have up to a few thousand."""
 
+_EXAMINED_MAX: Final = 64 * 1024
+"""Characters; a Secret holds up to a MiB, and to examine all of it would take the operator's time."""
+
 _STORE_SECRET: Final = "store the value of a client secret of the application"  # noqa: S105 - an instruction
 _STORE_TOKEN: Final = "store a refresh token of Entra ID"  # noqa: S105 - an instruction
 _BYTE_ORDER_MARK: Final = "\N{ZERO WIDTH NO-BREAK SPACE}"
@@ -66,7 +69,7 @@ def client_secret_text(value: SecretBytes | SecretStr) -> SecretStr:
         InvalidCredential: it is certainly something else, which must not leave the cluster.
     """
     content = _content(value)
-    kind = credential_kind(content)
+    kind = _examined_kind(content)
     is_ambiguous = kind is CredentialKind.ENTRA_TOKEN and len(content) <= _AMBIGUOUS_MAX
     if kind not in {None, CredentialKind.CLIENT_SECRET} and not is_ambiguous:
         raise InvalidCredential(f"it is {kind}, so it was not sent: {_STORE_SECRET}")
@@ -85,7 +88,7 @@ def refresh_token_text(value: SecretBytes | SecretStr) -> SecretStr:
         InvalidCredential: it is certainly something else, which must not leave the cluster.
     """
     content = _content(value)
-    kind = credential_kind(content)
+    kind = _examined_kind(content)
     if kind not in {None, CredentialKind.ENTRA_TOKEN}:
         raise InvalidCredential(f"it is {kind}, so it was not sent: {_STORE_TOKEN}")
     if len(content) > _REFRESH_TOKEN_MAX:
@@ -113,6 +116,11 @@ def credential_text(value: SecretBytes | SecretStr | bytes | str) -> SecretStr:
                 "contains: copy the value again, as plain text"
             )
     return SecretStr(text)
+
+
+def _examined_kind(content: str) -> CredentialKind | None:
+    """Return what a text certainly is. One that is too long for any credential is rejected for its length anyway."""
+    return credential_kind(content) if len(content) <= _EXAMINED_MAX else None
 
 
 def _content(value: SecretBytes | SecretStr | bytes | str) -> str:

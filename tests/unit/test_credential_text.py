@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import Callable
 
 import pytest
@@ -175,3 +176,14 @@ def test_client_secrets_of_all_times_are_accepted(value: str) -> None:
 @pytest.mark.parametrize("value", [REFRESH_TOKEN, "M.C507_BL2.2.U." + "x" * 400, "AwABAAAA" + "vD_-" * 200])
 def test_refresh_tokens_are_accepted(value: str) -> None:
     assert refresh_token_text(SecretStr(f"{value}\n")).get_secret_value() == value
+
+
+@SENT_TO_ENTRA
+@pytest.mark.parametrize("text", ["{", "[", "%41", "A", "eyJ.", "-----BEGIN ", "a:", " x"])
+def test_a_text_as_long_as_a_secret_can_be_is_rejected_quickly(
+    text: str, accept: Callable[[SecretBytes], SecretStr]
+) -> None:
+    start = time.perf_counter()
+    with pytest.raises(InvalidCredential):
+        accept(SecretBytes((text * 2**20)[: 2**20].encode()))
+    assert time.perf_counter() - start < 0.5

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
+import structlog
 
 from defender_devops.telemetry.http_server import Probes, WebServer
 from defender_devops.telemetry.metrics import Metrics
@@ -90,3 +91,20 @@ async def test_a_request_that_is_not_http_is_not_in_the_log(
     log = caplog.text + output.out + output.err
     assert "canary" not in log
     assert "Traceback" not in log
+
+
+async def test_an_unexpected_exception_of_a_request_is_counted_and_the_port_goes_on() -> None:
+    failures: list[str] = []
+
+    async def exposition() -> bytes:
+        raise ZeroDivisionError
+
+    server = WebServer("127.0.0.1", 0, Probes(), exposition, failures.append)
+    address = f"http://127.0.0.1:{await server.start()}"
+    with structlog.testing.capture_logs() as lines:
+        assert (await _get(f"{address}/metrics"))[0] == 500
+    assert (await _get(f"{address}/livez"))[0] == 200
+    await server.close()
+    assert failures == ["metrics port"]
+    (line,) = [line for line in lines if line["log_level"] == "error"]
+    assert line["exc_info"][0] is ZeroDivisionError

@@ -102,10 +102,12 @@ async def test_what_there_is_is_asked_for_at_each_scrape() -> None:
     metrics.set_leader_callback(lambda: leads[0])
     metrics.set_rate_limiter_callback(lambda: [("t/c", "s", "reads", 200.0)])
     metrics.set_watch_silence_callback(lambda: {"secrets": 12.0})
+    metrics.set_watch_failing_callback(lambda: {"secrets team-a": True, "secrets team-b": False})
     assert await _series(metrics, "queue") == {("waiting",): 3.0, ("running",): 2.0}
     assert await _series(metrics, "leader") == {(): 0.0}
     assert await _series(metrics, "azure_budget_requests") == {("reads", "t/c", "s"): 200.0}
     assert await _series(metrics, "watch_silence_seconds") == {("secrets",): 12.0}
+    assert await _series(metrics, "watch_failing") == {("secrets team-a",): 1.0, ("secrets team-b",): 0.0}
     depth["waiting"], leads[0] = 0, True
     assert (await _series(metrics, "queue"))["waiting",] == 0.0
     assert await _series(metrics, "leader") == {(): 1.0}

@@ -3,7 +3,9 @@
 Seams that are tested beside their own fakes, by tests with `unexpected_exception` in their names:
 
 - a sign-in page: tests/unit/signin/pages/test_pages.py
-- a connector's sign-in check: tests/unit/signin/sessions/test_sign_ins.py
+- a connection to the pages or to the metrics' port: tests/unit/signin/pages/test_pages.py,
+  tests/unit/telemetry/test_http_server.py
+- a connector's sign-in check: tests/unit/signin/sessions/test_sign_ins.py, up to the condition test_sign_in_errors.py
 - an organization's prerequisite checks: tests/unit/reconcile/observe/test_sign_in.py
 - a Secret: tests/unit/cluster/test_secret_versions.py
 """

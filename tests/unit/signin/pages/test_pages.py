@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import structlog
-from aiohttp import ClientResponse
+from aiohttp import ClientResponse, ClientSession, web
 from aiohttp.test_utils import TestClient, TestServer
 from hypothesis import given
 from hypothesis import strategies as st
@@ -866,6 +866,40 @@ async def test_an_internal_error_is_not_shown(site: Site, monkeypatch: pytest.Mo
     assert response.status == 500
     assert "canary" not in await response.text()
     assert "Content-Security-Policy" in response.headers
+
+
+async def test_an_unexpected_exception_outside_of_the_pages_is_counted_and_the_server_goes_on(
+    world: SignInSetup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as one while a response is prepared, which no middleware sees: only aiohttp's connection does."""
+    failures: list[str] = []
+    prepared: list[web.StreamResponse] = []
+
+    def broken_headers(*_: object, **_options: object) -> object:
+        async def signal(_: web.Request, response: web.StreamResponse) -> None:
+            prepared.append(response)
+            if len(prepared) == 1:
+                raise ZeroDivisionError
+
+        return signal
+
+    monkeypatch.setattr(server_module, "security_headers", broken_headers)
+    selection = SelectedOrganizations(ResourceCache())
+    server = world.package.server(
+        Settings(signin_host="127.0.0.1", signin_port=0), FakeReader(), selection, lambda _: None, failures.append
+    )
+    assert server
+    assert world.package.addresses
+    address = f"http://127.0.0.1:{await server.start()}{world.package.addresses.path}/style.css"
+    with structlog.testing.capture_logs() as lines:
+        async with ClientSession() as session:
+            # The first connection is closed, and the client tries again by itself.
+            status = (await session.get(address)).status
+    await server.close()
+    assert (status, len(prepared)) == (200, 2)
+    assert failures == ["sign-in page"]
+    (line,) = [line for line in lines if line["log_level"] == "error"]
+    assert line["exc_info"][0] is ZeroDivisionError
 
 
 ROUTES: list[tuple[object, str, str, str]] = [
