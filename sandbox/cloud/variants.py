@@ -143,6 +143,30 @@ VARIANTS: dict[str, Variant] = {
             "free": "a plan that is Free",
         },
     ),
+    "emptyRepositories": Variant(
+        "repositories without a commit",
+        {"listed": "they are repositories of the project", "missing": "there is nothing to scan"},
+    ),
+    "planExtensions": Variant(
+        "extensions of the plan CloudPosture",
+        {
+            "all": "five, each on or off",
+            "enabled": "only those that are on",
+            "absent": "no list, as in older api-versions",
+        },
+    ),
+    "otherPlans": Variant(
+        "plans beside CloudPosture",
+        {"absent": "a connector needs no other", "present": "every subscription has a dozen of them"},
+    ),
+    "tokenExchangeMessage": Variant(
+        "message of a failed configuration",
+        {
+            "quoted": "quotes the request to Azure DevOps and its answer",
+            "plain": "only the code: the quotation is for the service's own people",
+            "empty": "none",
+        },
+    ),
     "discoveryStart": Variant(
         "time to the first discovered project",
         {"quarterHour": "some minutes, as in demonstrations", "sixHours": "the next run, up to eight hours later"},

@@ -52,8 +52,14 @@ class ExchangeFailed(Exception):
         self.error = error
         self.description = description
 
-    def status_message(self) -> str:
-        """Return provisioningStatusMessage, which quotes the failed request with its id."""
+    def status_message(self, form: str = "quoted") -> str:
+        """Return provisioningStatusMessage, which quotes the failed request with its id.
+
+        Args:
+            form: value of the variant `tokenExchangeMessage`.
+        """
+        if form != "quoted":
+            return self.code if form == "plain" else ""
         request = f"POST {_TOKEN_ENDPOINT} x-vss-e2eid: {uuid.uuid4()}"
         return f"AzureDevOps token exchange failed: InvalidOAuthCode, {request} => {self.error}: {self.description}"
 

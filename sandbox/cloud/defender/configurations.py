@@ -83,9 +83,10 @@ def change_configuration(
         # Another operation may have deleted the configuration, or the connector, in the meantime.
         if connector.configuration is not target or not world.contains(connector):
             return Failure("ResourceNotFound", "The DevOps configuration was deleted.")
+        form = world.variants["tokenExchangeMessage"]
         final_problem = _redeem(world, target, change.code) if redeems_later else problem
         if final_problem is not None:
-            fail(moment, Failure(final_problem.code, final_problem.status_message()))
+            fail(moment, Failure(final_problem.code, final_problem.status_message(form)))
             return Failure(final_problem.code, final_problem.summary)
         _apply(world, target, change, replace=replace)
         target.provisioning_state, target.status_message = "Succeeded", SUCCEEDED_MESSAGE

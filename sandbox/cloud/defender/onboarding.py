@@ -201,7 +201,10 @@ def schedule_discovery(world: World, connector: Connector) -> None:
 def _report_loss(world: World, configuration: Configuration, problem: ExchangeFailed, now: float) -> None:
     """Show that the authorization does not work, in the form that the variant chooses."""
     if world.variants.is_chosen("provisioningAfterLoss", "failed"):
-        configuration.provisioning_state, configuration.status_message = "Failed", problem.status_message()
+        configuration.provisioning_state, configuration.status_message = (
+            "Failed",
+            problem.status_message(world.variants["tokenExchangeMessage"]),
+        )
     elif world.variants.is_chosen("provisioningAfterLoss", "refreshed"):
         for organization in configuration.organizations.values():
             organization.updated_at = now

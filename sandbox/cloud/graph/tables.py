@@ -169,7 +169,8 @@ class Snapshot:
             yield GraphRow(kind, path, self._project(connector, organization, project))
             kind, prefix = f"{kind}/repos", f"{path}/repos/"
             # partial, not a closure over the loop: the row is created later.
-            for position, name in source.repositories.git_names(reported):
+            with_empty = self._world.variants.is_chosen("emptyRepositories", "listed")
+            for position, name in source.repositories.git_names(reported, with_empty=with_empty):
                 make = partial(self._repository, connector, organization, (project, source), position)
                 yield GraphRow(kind, prefix + name, make)
 

@@ -131,7 +131,7 @@ class Repositories:
             if not self.removed or repository.name.lower() not in self.removed:
                 yield repository
 
-    def git_names(self, count: int) -> Iterator[tuple[int, str]]:
+    def git_names(self, count: int, *, with_empty: bool = True) -> Iterator[tuple[int, str]]:
         """Iterate over position and name of enabled repositories of the first `count`, without creating them."""
         for position in range(min(count, self.generated)):
             name = f"{self.project_name}-{position:04}"
@@ -139,7 +139,8 @@ class Repositories:
                 yield position, name
         for position in range(self.generated, count):
             repository = self[position]
-            if not repository.disabled and repository.name.lower() not in self.removed:
+            is_hidden = repository.disabled or (repository.empty and not with_empty)
+            if not is_hidden and repository.name.lower() not in self.removed:
                 yield position, repository.name
 
     def position(self, name: str) -> int | None:

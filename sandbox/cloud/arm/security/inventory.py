@@ -234,6 +234,11 @@ def _source(call: Call, organization: OnboardedOrganization, project: OnboardedP
     return None if source is None else source.project(project.name)
 
 
+def _is_hidden(call: Call, repository: Repository) -> bool:
+    """Whether discovery does not report a repository."""
+    return repository.disabled or (repository.empty and call.world.variants.is_chosen("emptyRepositories", "missing"))
+
+
 def list_repositories(call: Call) -> Reply:
     """GET: the repositories reported by now. The continuation token is a position: every page costs the same."""
     organization, project = find_project(call)
@@ -247,7 +252,7 @@ def list_repositories(call: Call) -> Reply:
     while position < reported and len(items) < size:
         repository = source.repositories[position]
         position += 1
-        if not repository.disabled and repository.name.lower() not in source.repositories.removed:
+        if not _is_hidden(call, repository) and repository.name.lower() not in source.repositories.removed:
             identifier = f"{base}/{repository.name}"
             items.append(
                 render_repository(
@@ -270,7 +275,7 @@ def find_repository(call: Call) -> tuple[OnboardedOrganization, OnboardedProject
     position = None if source is None else source.repositories.position(name)
     if source is not None and position is not None and position < project.positions(call.now):
         repository = source.repositories[position]
-        if not repository.disabled:
+        if not _is_hidden(call, repository):
             return organization, project, repository, source.visibility
     raise not_found(f"{_TYPE}/projects/repos/{organization.name}/{project.name}/{name}", call.path.group)
 

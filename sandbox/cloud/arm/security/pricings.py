@@ -14,6 +14,7 @@ __all__ = ["get", "list_all"]
 
 _TYPE = "Microsoft.Security/pricings"
 _PLAN = "CloudPosture"
+_OTHER_PLANS = ("VirtualMachines", "SqlServers", "AppServices", "StorageAccounts", "KeyVaults", "Arm", "Containers")
 _EXTENSIONS_SINCE = "2023-01-01"
 _COVERAGE_SINCE = "2024-01-01"
 
@@ -25,19 +26,26 @@ def get(call: Call) -> Reply:
         ArmError: 404: another plan, or the subscription is not registered.
     """
     _check_scope(call)
+    has_others = call.world.variants.is_chosen("otherPlans", "present")
+    plan = next((name for name in _OTHER_PLANS if has_others and name.lower() == call.name.lower()), None)
+    if plan is not None:
+        return json_reply(_render_free(call, plan))
     if call.name.lower() != _PLAN.lower():
         raise not_found(f"{_TYPE}/{call.name}", call.path.group)
     return json_reply(_render(call))
 
 
 def list_all(call: Call) -> Reply:
-    """GET the collection: the only simulated plan.
+    """GET the collection.
 
     Raises:
         ArmError: 404: the subscription is not registered.
     """
     _check_scope(call)
-    return json_reply({"value": [_render(call)]})
+    plans = [_render(call)]
+    if call.world.variants.is_chosen("otherPlans", "present"):
+        plans += [_render_free(call, name) for name in _OTHER_PLANS]
+    return json_reply({"value": plans})
 
 
 def _is_registered(call: Call) -> bool:
@@ -57,6 +65,13 @@ def _check_scope(call: Call) -> None:
     raise ArmError(404, "Subscription Not Registered", message)
 
 
+def _render_free(call: Call, plan: str) -> dict[str, Any]:
+    """Return a plan that is off."""
+    identifier = f"/subscriptions/{call.subscription.id}/providers/{_TYPE}/{plan}"
+    properties = {"pricingTier": "Free", "freeTrialRemainingTime": "P30D"}
+    return {"id": identifier, "name": plan, "type": _TYPE, "properties": properties}
+
+
 def _render(call: Call) -> dict[str, Any]:
     subscription = call.subscription
     enabled = subscription.defender_cspm and _is_registered(call)
@@ -64,8 +79,10 @@ def _render(call: Call) -> dict[str, Any]:
         "pricingTier": "Standard" if enabled else "Free",
         "freeTrialRemainingTime": "PT0S",
     }
-    if call.api_version >= _EXTENSIONS_SINCE:
-        names = dict.fromkeys((*CSPM_EXTENSIONS, *sorted(subscription.cspm_extensions)))
+    choice = call.world.variants["planExtensions"]
+    if call.api_version >= _EXTENSIONS_SINCE and choice != "absent":
+        enabled_names = sorted(subscription.cspm_extensions) if enabled else []
+        names = dict.fromkeys(enabled_names if choice == "enabled" else (*CSPM_EXTENSIONS, *enabled_names))
         properties["extensions"] = [
             {"name": name, "isEnabled": str(enabled and name in subscription.cspm_extensions)} for name in names
         ]

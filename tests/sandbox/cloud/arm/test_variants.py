@@ -235,3 +235,43 @@ async def test_a_missing_scope_may_be_answered_like_a_missing_membership(direct:
     token = direct.token(ACCOUNT, "devops", ("vso.nothing",))
     answer = await direct.devops("devAzure", "/contoso/_apis/projects", token=token)
     assert (answer.status, answer.json["typeKey"]) == (401, "UnauthorizedRequestException")
+
+
+async def test_empty_repositories_may_be_missing(direct: Direct) -> None:
+    await direct.connect(topLevelInventoryList=["contoso"])
+    direct.move(EIGHT_HOURS)
+    repositories = f"{ORGANIZATIONS}/contoso/projects/infrastructure/repos"
+    query = "securityresources | where id endswith '/repos/empty' and type endswith '/repos' | count"
+    assert "empty" in await direct.names(repositories)
+    assert (await graph(direct, query)).json["data"] == [{"Count": 1}]
+    await choose(direct, emptyRepositories="missing")
+    assert sorted(await direct.names(repositories)) == ["landing-zone", "network"]
+    assert (await direct.arm("GET", f"{repositories}/empty")).status == 404
+    assert (await graph(direct, query)).json["data"] == [{"Count": 0}]
+
+
+async def test_the_plan_may_show_fewer_extensions_and_more_plans(direct: Direct) -> None:
+    await direct.control("PATCH", f"/subscriptions/{SUBSCRIPTION}", cspmExtensions=["AgentlessVmScanning"])
+    await choose(direct, planExtensions="enabled", otherPlans="present")
+    properties = (await direct.arm("GET", PLAN, version="2024-01-01")).json["properties"]
+    assert properties["extensions"] == [{"name": "AgentlessVmScanning", "isEnabled": "True"}]
+    await choose(direct, planExtensions="absent")
+    assert "extensions" not in (await direct.arm("GET", PLAN, version="2024-01-01")).json["properties"]
+    plans = (await direct.arm("GET", PLAN.rpartition("/")[0], version="2024-01-01")).json["value"]
+    assert plans[0]["name"] == "CloudPosture"
+    assert len(plans) == 8
+    servers = await direct.arm("GET", PLAN.replace("CloudPosture", "VirtualMachines"), version="2024-01-01")
+    assert servers.json == plans[1]
+
+
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [(("tokenExchangeMessage", "plain"), "TokenExchangeFailed"), (("tokenExchangeMessage", "empty"), "")],
+)
+async def test_a_failed_configuration_may_say_little(direct: Direct, choice: tuple[str, str], message: str) -> None:
+    await choose(direct, **dict([choice]))
+    await direct.arm("PUT", CONNECTOR, CONNECTOR_BODY)
+    body = {"properties": {"authorization": {"code": "nonsense"}, "autoDiscovery": "Disabled"}}
+    await direct.arm("PUT", CONFIGURATION, body)
+    direct.move(LONG_ENOUGH)
+    assert (await direct.configuration())["provisioningStatusMessage"] == message
