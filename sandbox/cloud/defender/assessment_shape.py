@@ -133,8 +133,8 @@ class AssessmentShape:
     def _category_of(self, result: Result) -> str:
         if not result.category:
             return "Unknown" if self._posture_category == "unknown" else ""
-        words = {"absent": "", "unknown": "Unknown", "unfamiliar": _UNFAMILIAR_CATEGORY}
-        return words.get(self._category, result.category)
+        alternatives = {"absent": "", "unknown": "Unknown", "unfamiliar": _UNFAMILIAR_CATEGORY}
+        return alternatives.get(self._category, result.category)
 
 
 def _additional_data(result: Result) -> dict[str, str]:

@@ -71,11 +71,7 @@ def change_configuration(
     problem = None if redeems_later else _redeem(world, configuration, change.code)
     if replace and not created and not change.code and world.variants.is_chosen("putWithoutCode", "fails"):
         problem = ExchangeFailed("invalid_request", "The request has no authorization code.")
-    timing = operations.UPDATE
-    if created:
-        is_slow = world.variants.is_chosen("createDuration", "tenMinutes")
-        create = operations.SLOW_CREATE if is_slow else operations.CREATE
-        timing = operations.FAILED_CREATE if problem else create
+    timing = _create_timing(world, problem) if created else operations.UPDATE
     configuration.provisioning_state, configuration.status_message = "Pending", None
     target: Configuration = configuration
 
@@ -101,6 +97,13 @@ def change_configuration(
         target.provisioning_state, target.status_message = "Failed", failure.message
 
     return start_operation(world, spelled_id, timing, finish, api_version=api_version, fault=fault, fail=fail), created
+
+
+def _create_timing(world: World, problem: ExchangeFailed | None) -> operations.Timing:
+    if problem is not None:
+        return operations.FAILED_CREATE
+    is_slow = world.variants.is_chosen("createDuration", "tenMinutes")
+    return operations.SLOW_CREATE if is_slow else operations.CREATE
 
 
 def _redeem(world: World, configuration: Configuration, code: str | None) -> ExchangeFailed | None:
