@@ -122,8 +122,8 @@ class PostureObservations:
         newest = sorted((last_times[-1] for last_times in times.values()), reverse=True)[:2]
         sets: dict[bool, defaultdict[str, set[str]]] = {True: defaultdict(set), False: defaultdict(set)}
         for organization, last_times in times.items():
-            others = newest[1:] if last_times[-1] == newest[0] else newest[:1]
-            staleness = is_stale(last_times, others[0] if others else None, self._clock())
+            other_changes = newest[1:] if last_times[-1] == newest[0] else newest[:1]
+            staleness = is_stale(last_times, other_changes[0] if other_changes else None, self._clock())
             if staleness is not None:
                 sets[staleness][organization.connector].add(organization.name)
         activity = _Activity(
