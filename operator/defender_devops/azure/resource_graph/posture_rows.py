@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
 
 from defender_devops.api.posture import Category, PostureCounts, Severity
+from defender_devops.azure.resource_graph.recommendations import CATEGORY_VALUES, SEVERITY_VALUES
 from defender_devops.azure.resources.serialization import parse_time
 from defender_devops.text import printable
 
@@ -27,21 +28,6 @@ _ID: Final = re.compile(
 _WORD_MAX: Final = 64
 _UNKNOWN_MAX: Final = 20
 
-_SEVERITIES: Final = {
-    "critical": Severity.CRITICAL,
-    "high": Severity.HIGH,
-    "medium": Severity.MEDIUM,
-    "low": Severity.LOW,
-}
-_CATEGORIES: Final = {
-    "exposedsecrets": Category.SECRETS,
-    "codevulnerabilities": Category.CODE,
-    "softwareupdate": Category.DEPENDENCIES,
-    "iacvulnerabilities": Category.INFRASTRUCTURE_AS_CODE,
-    "apivulnerabilities": Category.API,
-    "unknown": Category.CONFIGURATION,
-    "": Category.CONFIGURATION,
-}
 _PAIRS: Final = {(severity, category): (severity, category) for severity in Severity for category in Category}
 """The keys of all counts, so that thousands of organizations share them."""
 
@@ -141,11 +127,11 @@ def merge_posture_rows(rows: Iterable[PostureRow]) -> Posture:
 def _pair(bag: Mapping[str, Any], unknown: set[str]) -> tuple[Severity, Category]:
     """Return severity and category of a bag; add words that have no meaning here to `unknown`."""
     severity, category = _word(bag.get("severity")), _word(bag.get("category"))
-    if severity and severity not in _SEVERITIES:
+    if severity and severity not in SEVERITY_VALUES:
         unknown.add(f"severity '{severity}'")
-    if category not in _CATEGORIES:
+    if category not in CATEGORY_VALUES:
         unknown.add(f"category '{category}'")
-    return _PAIRS[_SEVERITIES.get(severity, Severity.OTHER), _CATEGORIES.get(category, Category.OTHER)]
+    return _PAIRS[SEVERITY_VALUES.get(severity, Severity.OTHER), CATEGORY_VALUES.get(category, Category.OTHER)]
 
 
 def _add(one: PostureCounts, other: PostureCounts) -> PostureCounts:

@@ -23,12 +23,22 @@ The segments of the id of a discovered resource:
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["CONNECTORS", "POSTURE", "ROLE_ASSIGNMENTS", "onboarding_query"]
+__all__ = [
+    "CONNECTORS",
+    "POSTURE",
+    "ROLE_ASSIGNMENTS",
+    "RecommendationFilter",
+    "category_results_query",
+    "onboarding_query",
+    "recommendations_query",
+]
 
 CONNECTORS = """\
 resources
@@ -74,11 +84,15 @@ authorizationresources
 """
 """One row for each role assignment at the scope of a security connector."""
 
-_RECOMMENDATIONS = """\
+_ASSESSMENTS = """\
 securityresources
 | where type =~ 'microsoft.security/assessments'
 | where id contains '/devops/default/azuredevopsorgs/'
-| extend path = replace_string(replace_string(tolower(id), '%20', ' '), '%2d', '-')
+"""
+"""Matched by the id: the type of the resource is not published, and other workloads have the same categories."""
+
+_RECOMMENDATIONS = f"""\
+{_ASSESSMENTS}| extend path = replace_string(replace_string(tolower(id), '%20', ' '), '%2d', '-')
 | extend parts = split(path, '/devops/default/azuredevopsorgs/')
 | extend segments = split(tostring(parts[1]), '/')
 | extend id = strcat(tostring(parts[0]), '/devops/default/azuredevopsorgs/', tostring(segments[0]))
@@ -132,10 +146,94 @@ securityresources
 
 def onboarding_query(organizations: Iterable[str]) -> str:
     """Return the query for the connectors that onboarded these organizations, one row for each."""
-    names = sorted({name.lower() for name in organizations})
-    return _ONBOARDED_BY.format(names=", ".join(_literal(name) for name in names))
+    names = {name.lower() for name in organizations}
+    return _ONBOARDED_BY.format(names=_literals(names))
+
+
+_FINDINGS = """\
+| where properties.status.code =~ 'Unhealthy'
+| extend metadata = properties.metadata, status = properties.status
+| extend severity = tolower(coalesce(tostring(metadata.severity), tostring(status.severity)))
+| extend category = tolower(tostring(metadata.recommendationCategory))
+{conditions}\
+| project id, displayName = tostring(properties.displayName), severity, category,
+    statusChangeDate = tostring(status.statusChangeDate), firstEvaluationDate = tostring(status.firstEvaluationDate),
+    link = tostring(properties.links.azurePortal)
+| order by id asc
+"""
+
+_CATEGORY_RESULTS = """\
+| extend connector = tostring(split(tolower(id), '/devops/default')[0])
+| extend organization = tostring(split(tolower(id), '/')[12])
+| extend category = tolower(tostring(properties.metadata.recommendationCategory))
+| summarize id = take_any(id), results = count() by connector, organization, category
+| project id, category, results
+| order by id asc
+"""
+"""One row for each organization and category, whose id is that of any of its recommendations."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecommendationFilter:
+    """Which recommendations are read. An empty collection does not restrict them.
+
+    Attributes:
+        connectors: ids of connectors in lower case.
+        organizations: names. Recommendations with a percent-encoded name are read as well.
+        severities: severities in lower case.
+        categories: values of `recommendationCategory` in lower case.
+    """
+
+    connectors: frozenset[str] = frozenset()
+    organizations: frozenset[str] = frozenset()
+    severities: frozenset[str] = frozenset()
+    categories: frozenset[str] = frozenset()
+
+
+def recommendations_query(selection: RecommendationFilter) -> str:
+    """Return the query for the unhealthy recommendations, one row for each (`recommendations.parse_recommendation`).
+
+    `additionalData` is not read: it may say where a secret is.
+    """
+    conditions = "".join(
+        f"| where {column} in ({_literals(values)})\n"
+        for column, values in (("severity", selection.severities), ("category", selection.categories))
+        if values
+    )
+    return _ASSESSMENTS + _place_conditions(selection) + _FINDINGS.format(conditions=conditions)
+
+
+def category_results_query(selection: RecommendationFilter) -> str:
+    """Return the query for the categories that have results, of any status, severity and category.
+
+    Its rows are parsed by `recommendations.parse_category_results`.
+    """
+    return _ASSESSMENTS + _place_conditions(selection) + _CATEGORY_RESULTS
+
+
+def _place_conditions(selection: RecommendationFilter) -> str:
+    """Return the conditions of a filter on connector and organization, each on a line of its own."""
+    conditions = ""
+    if selection.connectors:
+        conditions += (
+            f"| where tostring(split(tolower(id), '/devops/default')[0]) in ({_literals(selection.connectors)})\n"
+        )
+    if selection.organizations:
+        names = {name.lower() for name in selection.organizations}
+        names |= {quote(name) for name in names}
+        # A name can be encoded in more than one way: those are compared after decoding.
+        conditions += f"""\
+| extend organization = tostring(split(tolower(id), '/')[12])
+| where organization in ({_literals(names)}) or organization contains '%'
+"""
+    return conditions
+
+
+def _literals(values: Iterable[str]) -> str:
+    return ", ".join(_literal(value) for value in sorted(values))
 
 
 def _literal(text: str) -> str:
     """Return a KQL string literal: a name from a manifest must not change the query."""
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n").replace("\r", "\\r")
+    return f"'{escaped}'"
