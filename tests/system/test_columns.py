@@ -48,9 +48,11 @@ def resources(kube: KubernetesClient, namespace: str) -> None:
 
 def set_reasons(kube: KubernetesClient, namespace: str, ready_status: str, connector: str, organization: str) -> None:
     discovery = {"percent": 100, "organizations": {"onboarded": 200}, "repositories": {"discovered": 12345}}
-    status = {**ready(ready_status, connector), "discovery": discovery}
+    posture = {"findings": "2C 14H", "affectedRepositories": 9}
+    status = {**ready(ready_status, connector), "discovery": discovery, "posture": posture}
     kube.patch("AzureDevOpsConnector", CONNECTOR, {"status": status}, namespace, subresource="status")
-    status = {**ready(ready_status, organization), "onboardingState": "OnboardedByOtherConnector"}
+    state = {"onboardingState": "OnboardedByOtherConnector", "posture": {"findings": "14H 60M"}}
+    status = {**ready(ready_status, organization), **state}
     kube.patch("DevOpsOrganization", ORGANIZATION, {"status": status}, namespace, subresource="status")
 
 
@@ -78,5 +80,14 @@ def test_no_line_is_longer_than_a_hundred(kube: KubernetesClient, cluster: Clust
 def test_the_wide_output_has_the_rest(kube: KubernetesClient, cluster: Cluster, namespace: str) -> None:
     set_reasons(kube, namespace, "True", "Ready", "HeldByOtherConnector")
     text = "\n".join(printed(cluster.kubeconfig, namespace, "defender", "--output", "wide"))
-    for value in ("westeurope", "12345", "200", "OnboardedByOtherConnector", "x" * 200):
+    for value in (
+        "westeurope",
+        "12345",
+        "200",
+        "FINDINGS",
+        "2C 14H",
+        "OnboardedByOtherConnector",
+        "14H 60M",
+        "x" * 200,
+    ):
         assert value in text

@@ -10,12 +10,14 @@ from typing import Annotated, Final
 
 from pydantic import Field, StrictInt
 
-from defender_devops.api.conditions import CONDITIONS_MAX, Condition
+from defender_devops.api.conditions import CONDITIONS_MAX, Condition, Status
 from defender_devops.api.connector_features import SECURITY_READERS_MAX
+from defender_devops.api.posture import PostureStatus
 from defender_devops.api.schema.fields import TAGS_MAX
 from defender_devops.api.schema.model import ApiModel, Boolean, Count, Generation, Text, Timestamp
 
 HANDLED_AT_MAX_BYTES: Final = 256
+PREREQUISITES_MAX: Final = 16
 
 _Text = Annotated[Text, Field(max_length=256)]
 ResourceId = Annotated[Text, Field(max_length=1024)]
@@ -24,6 +26,32 @@ ConditionList = Annotated[
     Field(
         max_length=CONDITIONS_MAX,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    ),
+]
+
+
+class Prerequisite(ApiModel):
+    """Result of one check."""
+
+    check: Annotated[str, Field(min_length=1, max_length=64)]
+    """What was checked: TenantMatches, ProjectCollectionAdministrator, AccessLevel, ThirdPartyOAuthEnabled or
+    ContainerMappingExtension of an organization; DefenderPlan of a connector."""
+
+    status: Status
+    """True: met. False: not met, and the message says what to do. Unknown: it could not be checked."""
+
+    reason: Annotated[str, Field(max_length=128)] | None = None
+    """Machine-readable reason; the documentation explains the cause of each and what to do."""
+
+    message: Annotated[Text, Field(max_length=1024)] | None = None
+    """Cause for people, and what to do."""
+
+
+PrerequisiteList = Annotated[
+    tuple[Prerequisite, ...],
+    Field(
+        max_length=PREREQUISITES_MAX,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["check"]},
     ),
 ]
 
@@ -182,3 +210,9 @@ class ConnectorStatus(ApiModel):
 
     discovery: DiscoveryStatus | None = None
     """Progress of Defender for Cloud in discovering projects and repositories."""
+
+    prerequisites: PrerequisiteList = ()
+    """Prerequisites of Defender for Cloud that concern the whole connector, with the result of each check."""
+
+    posture: PostureStatus | None = None
+    """What Defender for Cloud has found in the organizations of the connector: the sums of theirs."""

@@ -63,6 +63,11 @@ def _of_condition(condition_type: str, field: str) -> str:
 _AGE: Final = Column("Age", ".metadata.creationTimestamp", "Time since its creation.", "date")
 _READY: Final = Column("Ready", _of_condition("Ready", "status"), "Whether the desired state is reached.")
 _REASON: Final = Column("Reason", _of_condition("Ready", "reason"), "Reason of the condition Ready.")
+# A column shows one value: a JSONPath cannot join the numbers. Other resources with findings have a column for each
+# severity (such as the reports of Trivy's operator); here the numbers are one short text of the status.
+_FINDINGS: Final = Column(
+    "Findings", ".status.posture.findings", "Open recommendations of Defender for Cloud by severity.", wide=True
+)
 _MESSAGE: Final = Column("Message", _of_condition("Ready", "message"), "Message of the condition Ready.", wide=True)
 
 # `kubectl get defender` prefixes names with 40 characters of resource and group: READY and REASON fill a line of 100.
@@ -83,6 +88,7 @@ _CONNECTOR_COLUMNS: Final = (
     Column(
         "Repos", ".status.discovery.repositories.discovered", "Repositories that are reported.", "integer", wide=True
     ),
+    _FINDINGS,
     Column("Subscription", ".spec.azure.subscriptionId", "Subscription of the connector.", wide=True),
     Column("Location", ".spec.azure.location", "Region of the connector.", wide=True),
     Column("Account", ".spec['authorization','signIn'].account", "Account that authorizes Defender.", wide=True),
@@ -100,6 +106,7 @@ _ORGANIZATION_COLUMNS: Final = (
     ),
     Column("Projects", ".status.projects.discovered", "Projects that are reported.", "integer", wide=True),
     Column("Repos", ".status.repositories.discovered", "Repositories that are reported.", "integer", wide=True),
+    _FINDINGS,
     Column("Conflict", ".status.conflictingConnector", "Connector that has onboarded it instead.", wide=True),
     replace(_AGE, wide=True),
     _MESSAGE,

@@ -10,9 +10,8 @@ from typing import Annotated, Any, ClassVar, Final
 from pydantic import Field, model_validator
 
 from defender_devops.api.azure_types import Annotations
-from defender_devops.api.conditions import Status
 from defender_devops.api.connector_features import Mode, PullRequestAnnotations, Severity
-from defender_devops.api.connector_status import ConditionList, Progress, ResourceId
+from defender_devops.api.connector_status import ConditionList, Prerequisite, PrerequisiteList, Progress, ResourceId
 from defender_devops.api.names import (
     API_VERSION,
     CONNECTOR_NAME_MAX_LENGTH,
@@ -21,9 +20,10 @@ from defender_devops.api.names import (
     TRACKING_ANNOTATIONS,
     TRACKING_LABELS,
 )
+from defender_devops.api.posture import PostureStatus
 from defender_devops.api.reasons import ConditionType, Reason
 from defender_devops.api.schema.fields import OBJECT_NAME, OrganizationName
-from defender_devops.api.schema.model import ApiModel, Boolean, Generation, ObjectMeta, Text
+from defender_devops.api.schema.model import ApiModel, Boolean, Generation, ObjectMeta
 from defender_devops.api.schema.parsing import InvalidManifest, parse_resource
 from defender_devops.api.schema.rules import Rule, immutable_rule
 
@@ -40,7 +40,6 @@ __all__ = [
     "parse_organization",
 ]
 
-PREREQUISITES_MAX: Final = 16
 _OLDER_FOLLOWING_MESSAGE: Final = "The connector is not ready yet: see its conditions."
 """Message of Ready by which versions before the field readyFollowsConnector marked a copied state."""
 
@@ -116,23 +115,6 @@ class OrganizationSpec(ApiModel):
     specifies."""
 
 
-class Prerequisite(ApiModel):
-    """Result of one check."""
-
-    check: Annotated[str, Field(min_length=1, max_length=64)]
-    """What was checked: TenantMatches, ProjectCollectionAdministrator, AccessLevel, ThirdPartyOAuthEnabled or
-    ContainerMappingExtension."""
-
-    status: Status
-    """True: met. False: not met, and the message says what to do. Unknown: it could not be checked."""
-
-    reason: Annotated[str, Field(max_length=128)] | None = None
-    """Machine-readable reason; the documentation explains the cause of each and what to do."""
-
-    message: Annotated[Text, Field(max_length=1024)] | None = None
-    """Cause for people, and what to do."""
-
-
 class OrganizationStatus(ApiModel):
     """State at the last reconcile."""
 
@@ -159,13 +141,7 @@ class OrganizationStatus(ApiModel):
     ready_follows_connector: Boolean | None = None
     """Whether Ready repeats the state of the connector, because the organization itself could not be observed."""
 
-    prerequisites: Annotated[
-        tuple[Prerequisite, ...],
-        Field(
-            max_length=PREREQUISITES_MAX,
-            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["check"]},
-        ),
-    ] = ()
+    prerequisites: PrerequisiteList = ()
     """Prerequisites of Defender for Cloud in the organization, with the result of each check."""
 
     projects: Progress | None = None
@@ -173,6 +149,9 @@ class OrganizationStatus(ApiModel):
 
     repositories: Progress | None = None
     """Numbers of repositories."""
+
+    posture: PostureStatus | None = None
+    """What Defender for Cloud has found in the organization."""
 
     @model_validator(mode="before")
     @classmethod

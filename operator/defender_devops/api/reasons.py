@@ -78,6 +78,13 @@ class ConditionType(StrEnum):
         "Discovered",
         "Defender for Cloud has reported all projects and repositories that Azure DevOps contains.",
     )
+    POSTURE_AVAILABLE = (
+        "PostureAvailable",
+        (
+            "The results of Defender for Cloud, its recommendations, were read completely for every organization, and "
+            "they are up to date. Absent until they were read for the first time. Ready does not depend on it."
+        ),
+    )
     ONBOARDED = ("Onboarded", "Defender for Cloud covers the organization through this connector.")
 
 
@@ -106,6 +113,11 @@ class Reason(StrEnum):
     AVAILABLE = ("Available", "Every selected organization can be onboarded.", "No action required.")
     DISCOVERED = ("Discovered", "Defender for Cloud has reported every project and repository.", "No action required.")
     ONBOARDED = ("Onboarded", "Defender for Cloud covers the organization.", "No action required.")
+    RESULTS_AVAILABLE = (
+        "ResultsAvailable",
+        "The recommendations of every organization were read completely.",
+        "No action required; `status.posture` has the numbers, and which categories are scanned.",
+    )
     EXCLUDED = (
         "Excluded",
         "The organization is excluded by its DevOpsOrganization or by the connector's `exclude`.",
@@ -153,6 +165,18 @@ class Reason(StrEnum):
             "missing."
         ),
         "Resolve the condition that it depends on; the check then runs automatically.",
+    )
+
+    NO_RESULTS_YET = (
+        "NoResultsYet",
+        (
+            "Defender for Cloud has no result of at least one organization yet, which is not the same as no finding; "
+            "the message names it."
+        ),
+        (
+            "Wait: first results take up to 24 hours. The operator's identity needs Security Reader on the connector: "
+            "Azure answers without it as if there were no results."
+        ),
     )
 
     # Azure Resource Manager
@@ -399,6 +423,70 @@ class Reason(StrEnum):
         ),
     )
 
+    # Results of Defender for Cloud
+    QUERY_DENIED = (
+        "QueryDenied",
+        "Azure rejects the query for the results because of the operator's identity; the message says why.",
+        (
+            "Assign Security Reader on the connector or its resource group to the identity (it contains "
+            "`Microsoft.Security/assessments/read`), or correct its credentials; the next query is automatic."
+        ),
+    )
+    INCOMPLETE = (
+        "Incomplete",
+        (
+            "The newest answer about the results failed, was cut off, or lacks an organization that had results; the "
+            "numbers are those of the last complete answer."
+        ),
+        "Wait: the query is repeated after `settings.postureInterval`; the message says what failed.",
+    )
+    DISABLED = (
+        "Disabled",
+        "`settings.postureInterval` is 0, so the operator does not read the results.",
+        "Set `settings.postureInterval` to a number of seconds to read them; 1800 is the default.",
+    )
+    RESULTS_MISSING = (
+        "ResultsMissing",
+        (
+            "An organization has been onboarded and has had repositories for 48 hours, and Defender for Cloud has no "
+            "result of it; the message names it."
+        ),
+        (
+            "Check that the operator's identity has Security Reader on the connector, then the organization's "
+            "prerequisites and Defender's authorization; if all are in order, open a case with Microsoft Support."
+        ),
+    )
+    STALE_RESULTS = (
+        "StaleResults",
+        (
+            "Results of an organization, which changed regularly, have stopped changing, while those of other "
+            "organizations change; the message names it."
+        ),
+        (
+            "Check that the account that authorized Defender for Cloud can still access the organization; if it "
+            "cannot, restore its access or authorize again."
+        ),
+    )
+    DEFENDER_PLAN_DISABLED = (
+        "DefenderPlanDisabled",
+        (
+            "Pull request annotations or agentless scanning are enabled, and the subscription does not have the plan "
+            "Defender CSPM, which they need."
+        ),
+        (
+            "Run `az security pricing create --name CloudPosture --tier standard --subscription <id>` (the plan is "
+            "billed), or disable these features in the spec."
+        ),
+    )
+    DEFENDER_PLAN_UNREADABLE = (
+        "DefenderPlanUnreadable",
+        "The operator could not read whether the subscription has the plan Defender CSPM; the message says why.",
+        (
+            "Assign Security Reader on the subscription to the operator's identity (the action is "
+            "`Microsoft.Security/pricings/read`), or check the plan in the portal."
+        ),
+    )
+
     # Deletion, and the operator itself
     DELETION_BLOCKED = (
         "DeletionBlocked",
@@ -535,6 +623,8 @@ REASONS: Final[Mapping[ConditionType, tuple[Reason, ...]]] = MappingProxyType(
             Reason.CHECK_UNAVAILABLE,
             Reason.AZURE_DEVOPS_UNAVAILABLE,
             Reason.AZURE_DEVOPS_DENIED,
+            Reason.DEFENDER_PLAN_DISABLED,
+            Reason.DEFENDER_PLAN_UNREADABLE,
         ),
         ConditionType.ORGANIZATIONS_AVAILABLE: _ORGANIZATIONS,
         ConditionType.DISCOVERED: (
@@ -542,6 +632,15 @@ REASONS: Final[Mapping[ConditionType, tuple[Reason, ...]]] = MappingProxyType(
             Reason.DISCOVERING,
             Reason.DEADLINE_EXCEEDED,
             Reason.NOT_CHECKED,
+        ),
+        ConditionType.POSTURE_AVAILABLE: (
+            Reason.RESULTS_AVAILABLE,
+            Reason.NO_RESULTS_YET,
+            Reason.QUERY_DENIED,
+            Reason.INCOMPLETE,
+            Reason.DISABLED,
+            Reason.RESULTS_MISSING,
+            Reason.STALE_RESULTS,
         ),
         ConditionType.ONBOARDED: _ONBOARDED,
     }

@@ -17,6 +17,7 @@ PUBLIC_REASONS = {
     ConditionType.REAUTH_REQUIRED: "NotRequired",
     ConditionType.ORGANIZATIONS_AVAILABLE: "OrganizationConflict OrganizationNotFound NoOrganizations",
     ConditionType.DISCOVERED: "Discovering DeadlineExceeded",
+    ConditionType.POSTURE_AVAILABLE: "NoResultsYet QueryDenied Incomplete Disabled ResultsMissing StaleResults",
     ConditionType.READY: "Suspended Deleting DeletionBlocked",
     ConditionType.ONBOARDED: "Excluded Conflict HeldByOtherConnector ConnectorNotFound OrganizationNotFound",
 }

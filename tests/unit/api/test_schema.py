@@ -155,4 +155,4 @@ def test_the_columns_have_their_order() -> None:
     narrow = [column["name"].upper() for column in columns if not column.get("priority")]
     wide = [column["name"].upper() for column in columns if column.get("priority")]
     assert narrow == ["READY", "REASON", "%", "AGE"]
-    assert wide == ["AUTHORIZED", "ORGS", "REPOS", "SUBSCRIPTION", "LOCATION", "ACCOUNT", "MESSAGE"]
+    assert wide == ["AUTHORIZED", "ORGS", "REPOS", "FINDINGS", "SUBSCRIPTION", "LOCATION", "ACCOUNT", "MESSAGE"]
