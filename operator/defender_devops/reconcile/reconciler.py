@@ -42,6 +42,7 @@ from defender_devops.reconcile.report.organization_resources import (
     report_missing_connector,
     report_unobserved_organizations,
 )
+from defender_devops.reconcile.report.posture import OrganizationFindings
 from defender_devops.reconcile.report.report import Report, report
 from defender_devops.reconcile.status_writer import StatusWriter
 from defender_devops.supervision import OnFailure, contain_exceptions
@@ -66,6 +67,7 @@ class Reconciler:
     status_writer: StatusWriter
     clock: Callable[[], datetime]
     on_failure: OnFailure = lambda _component: None
+    on_findings: Callable[[Key, tuple[OrganizationFindings, ...]], None] = lambda _key, _findings: None
 
     async def reconcile(self, key: Key) -> Result:
         """Reconcile a connector and return when to do so again.
@@ -256,6 +258,8 @@ class Reconciler:
                 errors.append((organization, error))
         for organization, exception in errors:
             await self._report_failed_organization(Key.from_metadata(organization.metadata), exception)
+        if status_report.findings is not None:
+            self.on_findings(key, status_report.findings)
         metadata = execution.snapshot.connector.metadata
         if FINALIZER in metadata.finalizers or not metadata.is_deleting:
             await self.status_writer.write_connector(key, status_report.status.dump())

@@ -15,6 +15,9 @@ organizations contoso and fabrikam, each with a generated DevOpsOrganization; no
     recordedOwner               exists | deleting: another resource has created or adopted the connector by its status
     signIn                      fields of `SignIn`, with `spec.signIn` beside it
     prerequisites, expected, counts, conflictingConnectors   by organization
+    posture                     {enabled, answered, failure, stale, active, organizations: {contoso: {high/code: 3,
+                                repositories: 2}}}; absent: it was not read
+    plan                        on | off | {reason, message}: the plan Defender CSPM; absent: it was not read
 """
 
 from __future__ import annotations
@@ -53,8 +56,10 @@ from defender_devops.api.names import (
     hierarchy_identifier,
 )
 from defender_devops.api.organization import DevOpsOrganization, Prerequisite
+from defender_devops.api.posture import Category, PostureCounts, Severity
 from defender_devops.errors import ErrorCategory
 from defender_devops.reconcile.facts.failure import Failure
+from defender_devops.reconcile.facts.posture import CspmPlan, PostureObservation
 from defender_devops.reconcile.facts.snapshot import (
     AuthorizationCode,
     AzureState,
@@ -167,6 +172,8 @@ def snapshot(*fragments: str, failures: int = 0, timings: Timings | None = None)
         if world.get("recordedOwner")
         else None,
         conflicting_connectors=dict(_by(world, "conflictingConnectors")),
+        posture=_posture(world["posture"]) if "posture" in world else None,
+        cspm_plan=_plan(world["plan"]) if "plan" in world else None,
         timings=timings or Timings(),
         failures=failures,
     )
@@ -223,6 +230,32 @@ def _failure(description: Mapping[str, Any]) -> Failure:
     """A failure; its category is that of its reason unless the description names one."""
     category = description.get("category") or _CATEGORIES.get(description["reason"], "UNKNOWN")
     return Failure(**{**description, "category": ErrorCategory[category]})
+
+
+def _posture(description: Mapping[str, Any]) -> PostureObservation:
+    return PostureObservation(
+        enabled=description.get("enabled", True),
+        organizations={key: _posture_counts(dict(counts)) for key, counts in _by(description, "organizations")},
+        answered_at=NOW - timedelta(minutes=5) if description.get("answered", True) else None,
+        failure=_failure(description["failure"]) if description.get("failure") else None,
+        stale_organizations=frozenset(description.get("stale", ())),
+        active_organizations=frozenset(description.get("active", ())),
+    )
+
+
+def _posture_counts(numbers: dict[str, int]) -> PostureCounts:
+    repositories, healthy = numbers.pop("repositories", 0), numbers.pop("healthy", 0)
+    unhealthy = {}
+    for pair, number in numbers.items():
+        severity, _, category = pair.partition("/")
+        unhealthy[Severity(severity), Category(category)] = number
+    return PostureCounts(unhealthy, healthy=healthy, affected_repositories=repositories)
+
+
+def _plan(description: str | bool | Mapping[str, Any]) -> CspmPlan:
+    if isinstance(description, Mapping):
+        return CspmPlan(None, _failure(description))
+    return CspmPlan(description in {True, "on"})
 
 
 def _azure_connector(azure: Mapping[str, Any]) -> Connector:

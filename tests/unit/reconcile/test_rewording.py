@@ -30,6 +30,8 @@ from tests.unit.reconcile.plan import (
 from tests.unit.reconcile.report import (
     test_authorization_conditions,
     test_azure_conditions,
+    test_defender_plan,
+    test_posture,
     test_prerequisites,
     test_ready,
 )
@@ -48,7 +50,9 @@ TABLES = (
     test_resources.CASES,
     test_authorization_conditions.CASES,
     test_azure_conditions.CASES,
+    test_defender_plan.CASES,
     test_organization_statuses.CASES,
+    test_posture.CASES,
     test_prerequisites.CASES,
     test_ready.CASES,
 )

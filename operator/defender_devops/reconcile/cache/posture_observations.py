@@ -10,7 +10,6 @@ from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 from defender_devops.api.azure_types import ConnectorRef
-from defender_devops.api.posture import PostureCounts
 from defender_devops.azure.resource_graph.posture_poller import PosturePoller
 from defender_devops.reconcile.cache.resource_cache import Key
 from defender_devops.reconcile.facts.failure import failure_of_error
@@ -87,13 +86,6 @@ class PostureObservations:
             stale_organizations=activity.stale.get(ref.key, _NONE),
             active_organizations=activity.active.get(ref.key, _NONE),
         )
-
-    def counts(self) -> Iterator[tuple[Key, str, PostureCounts]]:
-        """Yield resource, organization (in lower case) and its numbers, for metrics."""
-        for key, (ref, poller) in self._subscriptions.items():
-            if poller is not None:
-                for organization, counts in poller.view(ref).organizations.items():
-                    yield key, organization, counts
 
     def answer_times(self) -> Iterator[tuple[Key, datetime]]:
         """Yield the resources with an answer, and when the last complete one arrived, for metrics."""

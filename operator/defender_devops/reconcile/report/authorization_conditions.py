@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from defender_devops.api.conditions import Status, find_condition, truncate_message
 from defender_devops.api.connector import AuthorizationMethod, SignInMethod
 from defender_devops.api.reasons import REASONS, ConditionType, Reason
@@ -15,6 +17,7 @@ from defender_devops.reconcile.report.condition_result import (
     not_checked_result,
     previous_condition_result,
 )
+from defender_devops.text import list_names
 
 __all__ = ["authorized_condition", "how_to_authorize", "reauth_required_condition", "signed_in_condition"]
 
@@ -168,7 +171,10 @@ def signed_in_condition(assessment: Assessment) -> ConditionResult | None:
 
 
 def reauth_required_condition(
-    assessment: Assessment, authorization: ConditionResult | None, sign_in: ConditionResult | None
+    assessment: Assessment,
+    authorization: ConditionResult | None,
+    sign_in: ConditionResult | None,
+    stale: Collection[str] = (),
 ) -> ConditionResult:
     """Return whether an authorization or a sign-in that worked needs a person to renew it.
 
@@ -176,7 +182,10 @@ def reauth_required_condition(
         assessment: of the snapshot after the steps.
         authorization: the result for Authorized; None if the previous condition stays.
         sign_in: the result for SignedIn; None if the previous condition stays.
+        stale: organizations whose results have stopped changing: a sign of a lost authorization, which the message
+            has, and not a proof, so it never makes the condition True.
     """
+    sign = f" The results of {list_names(stale)} in Defender for Cloud have stopped changing." if stale else ""
     conditions = assessment.connector.status.conditions
     authorization = authorization or previous_condition_result(conditions, ConditionType.AUTHORIZED)
     sign_in_loss = _sign_in_loss(assessment, sign_in)
@@ -184,14 +193,15 @@ def reauth_required_condition(
         is_loss = authorization.reason == Reason.AUTHORIZATION_LOST
         if is_loss or authorization.reason == Reason.WRONG_ACCOUNT or assessment.was_authorized:
             addition = " The operator's own sign-in has stopped as well: see SignedIn." if sign_in_loss else ""
-            message = f"{truncate_message(authorization.message, _COPIED_MAX)}{addition}"
+            message = f"{truncate_message(authorization.message, _COPIED_MAX)}{addition}{sign}"
             return ConditionResult("True", authorization.reason, message)
     if sign_in_loss is not None:
         works = authorization is not None and authorization.is_true
         addition = "Defender still works; the operator's checks" if works else "The operator's checks"
-        message = f"{truncate_message(sign_in_loss.message, _COPIED_MAX).rstrip('.')}. {addition} have stopped."
+        message = f"{truncate_message(sign_in_loss.message, _COPIED_MAX).rstrip('.')}. {addition} have stopped.{sign}"
         return ConditionResult("True", sign_in_loss.reason, message)
-    return ConditionResult("False", Reason.NOT_REQUIRED, "No authorization or sign-in has to be renewed.")
+    hint = f"{sign} That can be a sign of a lost authorization: see PostureAvailable." if stale else ""
+    return ConditionResult("False", Reason.NOT_REQUIRED, f"No authorization or sign-in has to be renewed.{hint}")
 
 
 def _sign_in_loss(assessment: Assessment, sign_in: ConditionResult | None) -> ConditionResult | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from defender_devops.api.conditions import find_condition, truncate_message
-from defender_devops.api.connector import AuthorizationMethod
+from defender_devops.api.connector import AuthorizationMethod, SignInMethod
 from defender_devops.api.organization import Prerequisite
 from defender_devops.api.reasons import ConditionType, Reason
 from defender_devops.api.regions import region_hint
@@ -185,19 +185,27 @@ def pending_organizations(assessment: Assessment) -> ConditionResult | None:
     return ConditionResult("False", Reason.ONBOARDING, message)
 
 
-def prerequisites_condition(assessment: Assessment) -> ConditionResult | None:
-    """Return whether every desired organization that was checked meets all prerequisites; None if none was checked."""
-    desired = assessment.selection.desired
-    return prerequisites_result(
-        {key: checks for key, checks in assessment.snapshot.prerequisites.items() if key in desired}
-    )
+def prerequisites_condition(
+    assessment: Assessment, of_connector: tuple[Prerequisite, ...] = ()
+) -> ConditionResult | None:
+    """Return whether the connector and every desired organization that was checked meet all prerequisites.
+
+    None while nothing was checked, and while only the connector's own were checked and are not violated.
+    """
+    desired, subscription = assessment.selection.desired, assessment.connector.spec.azure.subscription_id
+    checks = {key: outcomes for key, outcomes in assessment.snapshot.prerequisites.items() if key in desired}
+    awaits_organizations = not checks and assessment.connector.spec.sign_in_method is not SignInMethod.NONE
+    result = prerequisites_result(checks | ({f"subscription {subscription}": of_connector} if of_connector else {}))
+    if result is not None and awaits_organizations and result.status != "False":
+        return None
+    return result
 
 
 def prerequisites_result(checks: Mapping[str, tuple[Prerequisite, ...]]) -> ConditionResult | None:
     """Return the result of the checks of some organizations; None if there is no check.
 
     Args:
-        checks: by name of the organization.
+        checks: by name of the organization or of the subscription.
     """
     if not checks:
         return None

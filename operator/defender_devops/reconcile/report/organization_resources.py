@@ -21,6 +21,7 @@ from defender_devops.reconcile.report.condition_result import (
     mark_result,
 )
 from defender_devops.reconcile.report.discovery_progress import Discovery, discovery_lags
+from defender_devops.reconcile.report.posture import ConnectorPosture
 
 __all__ = ["OrganizationError", "report_missing_connector", "report_organizations", "report_unobserved_organizations"]
 
@@ -28,7 +29,7 @@ _CLUSTER_REASONS = frozenset({Reason.CONNECTOR_NOT_FOUND, Reason.CONFLICT})
 """Reasons of Ready that depend on resources in the cluster only, so they do not stay once those have changed."""
 
 _COVERAGE = ("onboarding_state", "conflicting_connector", "organization_id")
-_COUNTS = ("projects", "repositories")
+_COUNTS = ("projects", "repositories", "posture")
 
 _NOT_OBSERVED = ConditionResult("False", Reason.ONBOARDING, "Azure has not returned this organization yet.")
 
@@ -58,6 +59,7 @@ class _Context:
         assessment: of the snapshot after the steps.
         conditions: the connector's own, of the same report.
         discovery: progress of the connector, if known.
+        posture: results of Defender for Cloud, if known.
         is_empty: it is known that nothing in Azure can cover an organization.
         is_listed: it is known which organizations the connector holds.
     """
@@ -65,6 +67,7 @@ class _Context:
     assessment: Assessment
     conditions: Conditions
     discovery: Discovery | None
+    posture: ConnectorPosture | None
     is_empty: bool
     is_listed: bool
 
@@ -79,6 +82,8 @@ def report_organizations(
     assessment: Assessment,
     conditions: Conditions,
     discovery: Discovery | None,
+    posture: ConnectorPosture | None,
+    *,
     now: datetime,
     errors: list[OrganizationError],
 ) -> OrganizationStatuses:
@@ -88,6 +93,7 @@ def report_organizations(
         assessment: of the snapshot after the steps.
         conditions: the connector's own, of the same report.
         discovery: progress of the connector, if known.
+        posture: results of Defender for Cloud, if known.
         now: transition time of conditions whose status changes.
         errors: receives unexpected exceptions. Each affects its resource alone, which has no status in the result.
     """
@@ -96,6 +102,7 @@ def report_organizations(
         assessment,
         conditions,
         discovery,
+        posture,
         is_empty=is_usable and assessment.azure.lacks_configuration,
         is_listed=is_usable and assessment.azure.is_settled,
     )
@@ -149,7 +156,12 @@ def report_missing_connector(resource: DevOpsOrganization, now: datetime) -> Org
         "this resource and declare it for another connector.",
         needs_user_action=had_connector or is_true(conditions, ConditionType.STALLED),
     )
-    observed = (ConditionType.ONBOARDED, ConditionType.DISCOVERED, ConditionType.PREREQUISITES_MET)
+    observed = (
+        ConditionType.ONBOARDED,
+        ConditionType.DISCOVERED,
+        ConditionType.POSTURE_AVAILABLE,
+        ConditionType.PREREQUISITES_MET,
+    )
     cleared = resource.status.model_copy(
         update={
             **dict.fromkeys((*_COVERAGE, *_COUNTS, "included_by_mode")),
@@ -323,7 +335,7 @@ def _observed_status(context: _Context, resource: DevOpsOrganization, now: datet
         prerequisites = snapshot.prerequisites.get(key) or ()
     update: dict[str, object] = {"prerequisites": prerequisites}
     if is_uncovered:
-        conditions = remove_condition(conditions, ConditionType.DISCOVERED)
+        conditions = remove_condition(conditions, ConditionType.DISCOVERED, ConditionType.POSTURE_AVAILABLE)
         update |= dict.fromkeys((*_COVERAGE, *_COUNTS))
     if organization is not None:
         holder = snapshot.conflicting_connectors.get(key)
@@ -337,11 +349,15 @@ def _observed_status(context: _Context, resource: DevOpsOrganization, now: datet
     if counts is not None:
         update["projects"] = Progress(discovered=counts.projects, expected=expected and expected.projects)
         update["repositories"] = Progress(discovered=counts.repositories, expected=expected and expected.repositories)
+    posture = context.posture.organizations.get(key) if context.posture is not None and not is_uncovered else None
+    if posture is not None:
+        update["posture"] = posture.status
     checks = {resource.spec.organization: snapshot.prerequisites[key]} if key in snapshot.prerequisites else {}
     results: dict[str, ConditionResult | None] = {
         ConditionType.ONBOARDED: _onboarded(context, conditions, organization),
         ConditionType.DISCOVERED: _discovered(context, organization),
         ConditionType.PREREQUISITES_MET: prerequisites_result(checks),
+        ConditionType.POSTURE_AVAILABLE: posture.result if posture is not None else None,
     }
     update["conditions"] = apply_condition_results(conditions, results, resource.metadata.generation, now)
     return status.model_copy(update=update)

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from defender_devops.api.conditions import Conditions, is_true, remove_condition
 from defender_devops.api.connector import AuthorizationStatus, ConnectorStatus, SignInMethod, SignInStatus
+from defender_devops.api.connector_status import Prerequisite
 from defender_devops.api.names import FINALIZER
 from defender_devops.api.organization import DevOpsOrganization, OrganizationStatus
 from defender_devops.api.reasons import ConditionType, Reason
@@ -28,6 +29,7 @@ from defender_devops.reconcile.report.condition_result import (
     previous_condition_result,
     result_of_failure,
 )
+from defender_devops.reconcile.report.defender_plan import connector_prerequisites
 from defender_devops.reconcile.report.deletion import report_deletion
 from defender_devops.reconcile.report.discovery_progress import Discovery, discovered_condition, discovery_progress
 from defender_devops.reconcile.report.organization_resources import (
@@ -35,6 +37,7 @@ from defender_devops.reconcile.report.organization_resources import (
     report_organizations,
     report_unobserved_organizations,
 )
+from defender_devops.reconcile.report.posture import ConnectorPosture, OrganizationFindings, posture, stale_names
 
 __all__ = ["Report", "report"]
 
@@ -47,13 +50,36 @@ class Report:
         status: of the connector.
         organizations: of each DevOpsOrganization that refers to it.
         reevaluate_at: when a deadline or an interval ends, or None.
+        findings: recommendations of the organizations that have results, for metrics; None if unknown now.
         errors: organizations whose status could not be computed, each with the unexpected exception.
     """
 
     status: ConnectorStatus
     organizations: tuple[tuple[DevOpsOrganization, OrganizationStatus], ...] = ()
     reevaluate_at: datetime | None = None
+    findings: tuple[OrganizationFindings, ...] | None = None
     errors: tuple[OrganizationError, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Results:
+    """What the status and several conditions of a connector state.
+
+    Attributes:
+        discovery: progress of discovery; None if unknown now.
+        posture: the results of Defender for Cloud; None if unknown now.
+        prerequisites: of the connector as a whole.
+    """
+
+    discovery: Discovery | None
+    posture: ConnectorPosture | None
+    prerequisites: tuple[Prerequisite, ...]
+
+    @property
+    def reevaluate_at(self) -> datetime | None:
+        """When time alone changes one of them, or None."""
+        times = (item.reevaluate_at for item in (self.discovery, self.posture) if item is not None)
+        return min((time for time in times if time is not None), default=None)
 
 
 def report(assessment: Assessment, failure: Failure | None, now: datetime) -> Report:
@@ -84,15 +110,26 @@ def report(assessment: Assessment, failure: Failure | None, now: datetime) -> Re
         return Report(_with_conditions(assessment, connector.status, conditions), statuses)
     if _is_tolerated(assessment):
         return Report(connector.status)
-    progress = discovery_progress(assessment, now) if assessment.azure.is_settled else None
-    conditions = _conditions(assessment, failure, progress, now)
+    results = _Results(
+        discovery_progress(assessment, now) if assessment.azure.is_settled else None,
+        posture(assessment, now),
+        connector_prerequisites(assessment),
+    )
+    conditions = _conditions(assessment, failure, results, now)
     errors: list[OrganizationError] = []
     return Report(
-        _with_conditions(assessment, _status(assessment, progress, conditions, now), conditions),
-        report_organizations(assessment, conditions, progress, now, errors),
-        progress.reevaluate_at if progress else None,
+        _with_conditions(assessment, _status(assessment, results, conditions, now), conditions),
+        report_organizations(assessment, conditions, results.discovery, results.posture, now=now, errors=errors),
+        results.reevaluate_at,
+        _findings(assessment, results.posture),
         tuple(errors),
     )
+
+
+def _findings(assessment: Assessment, reported: ConnectorPosture | None) -> tuple[OrganizationFindings, ...] | None:
+    if assessment.azure.lacks_configuration:
+        return ()
+    return reported.findings if reported is not None else None
 
 
 def _is_tolerated(assessment: Assessment) -> bool:
@@ -118,17 +155,18 @@ def _with_conditions(assessment: Assessment, status: ConnectorStatus, conditions
     )
 
 
-def _status(
-    assessment: Assessment, progress: Discovery | None, conditions: Conditions, now: datetime
-) -> ConnectorStatus:
+def _status(assessment: Assessment, results: _Results, conditions: Conditions, now: datetime) -> ConnectorStatus:
     """Return the status with its typed fields; what is unknown now stays as it is."""
     azure, status = assessment.azure, assessment.connector.status
     update: dict[str, object] = {
         "sign_in": _sign_in_status(assessment),
         "authorization": _authorization_status(assessment, conditions, now),
+        "prerequisites": results.prerequisites,
     }
-    if progress is not None:
-        update["discovery"] = progress.status
+    if results.discovery is not None:
+        update["discovery"] = results.discovery.status
+    if results.posture is not None or assessment.azure.lacks_configuration:
+        update["posture"] = results.posture.status if results.posture is not None else None
     if azure.is_known:
         update["connector_id"] = assessment.connector.connector_ref.id if azure.connector is not None else None
         update["azure"] = azure_status(assessment)
@@ -165,34 +203,40 @@ def _authorization_status(assessment: Assessment, conditions: Conditions, now: d
     return previous.model_copy(update={"last_authorized_at": now, "code_hash": code_hash})
 
 
-def _conditions(
-    assessment: Assessment, failure: Failure | None, progress: Discovery | None, now: datetime
-) -> Conditions:
+def _conditions(assessment: Assessment, failure: Failure | None, results: _Results, now: datetime) -> Conditions:
     connector = assessment.connector
     conditions, generation = connector.status.conditions, connector.metadata.generation
     uses_sign_in = connector.spec.sign_in_method is not SignInMethod.NONE
+    has_prerequisites = uses_sign_in or bool(results.prerequisites)
     if not uses_sign_in:
-        conditions = remove_condition(conditions, ConditionType.SIGNED_IN, ConditionType.PREREQUISITES_MET)
+        conditions = remove_condition(conditions, ConditionType.SIGNED_IN)
+    if not has_prerequisites:
+        conditions = remove_condition(conditions, ConditionType.PREREQUISITES_MET)
+    if assessment.azure.lacks_configuration:
+        conditions = remove_condition(conditions, ConditionType.POSTURE_AVAILABLE)
     authorization, sign_in = authorized_condition(assessment, failure), signed_in_condition(assessment)
-    results: dict[str, ConditionResult | None] = {
+    stale = stale_names(assessment, results.posture)
+    by_type: dict[str, ConditionResult | None] = {
         ConditionType.PROVISIONED: azure_conditions.provisioned_condition(assessment, failure),
         ConditionType.AUTHORIZED: authorization,
-        ConditionType.REAUTH_REQUIRED: reauth_required_condition(assessment, authorization, sign_in),
+        ConditionType.REAUTH_REQUIRED: reauth_required_condition(assessment, authorization, sign_in, stale),
         ConditionType.ORGANIZATIONS_AVAILABLE: azure_conditions.organizations_available_condition(assessment),
-        ConditionType.DISCOVERED: discovered_condition(assessment, progress),
+        ConditionType.DISCOVERED: discovered_condition(assessment, results.discovery),
     }
-    if uses_sign_in:
-        results[ConditionType.PREREQUISITES_MET] = azure_conditions.prerequisites_condition(assessment)
-    previous = {kind: previous_condition_result(conditions, kind) for kind in results}
-    # Every condition but SignedIn is present from the first report on.
-    results = {
+    if has_prerequisites:
+        met = azure_conditions.prerequisites_condition(assessment, results.prerequisites)
+        by_type[ConditionType.PREREQUISITES_MET] = met
+    previous = {kind: previous_condition_result(conditions, kind) for kind in by_type}
+    # Every condition but SignedIn and PostureAvailable is present from the first report on.
+    by_type = {
         kind: not_checked_result() if result is None and previous[kind] is None else result
-        for kind, result in results.items()
+        for kind, result in by_type.items()
     }
     if uses_sign_in:
-        results[ConditionType.SIGNED_IN] = sign_in
-    conditions = apply_condition_results(conditions, results, generation, now)
-    return mark_result(conditions, _ready(assessment, failure, results, previous), generation, now)
+        by_type[ConditionType.SIGNED_IN] = sign_in
+    by_type[ConditionType.POSTURE_AVAILABLE] = results.posture.result if results.posture is not None else None
+    conditions = apply_condition_results(conditions, by_type, generation, now)
+    return mark_result(conditions, _ready(assessment, failure, by_type, previous), generation, now)
 
 
 def _ready(

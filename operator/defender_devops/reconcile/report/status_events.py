@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from defender_devops.api.conditions import Condition, find_condition
-from defender_devops.api.reasons import ConditionType
+from defender_devops.api.reasons import ConditionType, Reason
 
 __all__ = ["StatusEvent", "status_events"]
 
@@ -30,6 +30,7 @@ _TRANSITIONS: tuple[tuple[ConditionType, str, EventType], ...] = (
     (ConditionType.SIGNED_IN, "False", "Warning"),
     (ConditionType.ORGANIZATIONS_AVAILABLE, "False", "Warning"),
     (ConditionType.PREREQUISITES_MET, "False", "Warning"),
+    (ConditionType.POSTURE_AVAILABLE, "False", "Warning"),
     (ConditionType.READY, "True", "Normal"),
     (ConditionType.DISCOVERED, "True", "Normal"),
 )
@@ -46,6 +47,10 @@ def status_events(previous: Iterable[Condition], current: Iterable[Condition]) -
             continue
         if old is None or (old.status, old.reason) != (new.status, new.reason):
             events.setdefault(new.reason, StatusEvent(event_type, new.reason, new.message))
+    old, new = (find_condition(conditions, ConditionType.POSTURE_AVAILABLE) for conditions in (previous, current))
+    # It is Unknown then, like states that only take time.
+    if new is not None and new.reason == Reason.QUERY_DENIED and (old is None or old.reason != new.reason):
+        events.setdefault(new.reason, StatusEvent("Warning", new.reason, new.message))
     old, new = (find_condition(conditions, ConditionType.REAUTH_REQUIRED) for conditions in (previous, current))
     if old is not None and old.is_true and new is not None and not new.is_true:
         events.setdefault(new.reason, StatusEvent("Normal", new.reason, "Re-authorization is no longer required."))
