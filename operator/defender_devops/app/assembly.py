@@ -156,8 +156,10 @@ class Assembler:
             connectors=connectors,
             status_writer=StatusWriter(self.resources, write_through, connectors, organizations, events),
             on_failure=self.metrics.internal_error,
+            on_findings=lambda key, findings: self.metrics.resources.set_findings(*key, findings),
             clock=_now,
         )
+        self.metrics.set_posture_answers_callback(posture.answer_times)
         resync = Resync(
             self.client, self.resources, settings.namespaces, self.enqueue, interval=settings.refresh_interval
         )

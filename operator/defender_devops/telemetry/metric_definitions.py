@@ -129,6 +129,13 @@ SAMPLED_GAUGES: Final = (
         "namespace",
         "name",
     ),
+    _gauge(
+        "posture_answer_age_seconds",
+        "Seconds since the last complete answer about the recommendations of a connector's organizations; absent before"
+        " the first one and with settings.postureInterval 0.",
+        "namespace",
+        "connector",
+    ),
 )
 
 _BY_STATE: Final = ("namespace", "name", "state")
@@ -160,6 +167,41 @@ RESOURCE_GAUGES: Final = (
     _gauge("organizations", "Organizations of a connector, by state: available, onboarded, conflicting.", *_BY_STATE),
     _gauge("projects", "Projects of a connector, by state: discovered by Defender, expected.", *_BY_STATE),
     _gauge("repositories", "Repositories of a connector, by state: discovered by Defender, expected.", *_BY_STATE),
+    _gauge(
+        "recommendations",
+        "Open recommendations of Defender for an organization, by severity (critical, high, medium, low, other) and"
+        " category (secrets, code, dependencies, infrastructureAsCode, api, configuration, other). A category that"
+        " nothing is known to scan has no series instead of 0.",
+        "namespace",
+        "connector",
+        "organization",
+        "severity",
+        "category",
+    ),
+    _gauge(
+        "affected_repositories",
+        "Repositories of an organization with at least one open recommendation; absent without any result.",
+        "namespace",
+        "connector",
+        "organization",
+    ),
+    _gauge(
+        "posture_unavailable",
+        "1 while the condition PostureAvailable of a connector is not True, with its reason: NoResultsYet, QueryDenied,"
+        " Incomplete, Disabled, ResultsMissing, StaleResults.",
+        "namespace",
+        "connector",
+        "reason",
+    ),
+    _gauge(
+        "posture_coverage",
+        "Organizations with results, by category and by whether something looks for findings of that category:"
+        " Scanned, Partial, NotScanned, Unknown.",
+        "namespace",
+        "connector",
+        "category",
+        "coverage",
+    ),
 )
 
 METRICS: Final = tuple(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from importlib.metadata import version
 from typing import Final, Literal
 
@@ -162,6 +163,15 @@ class Metrics:
         self._gauges.callbacks["connectors_managed_elsewhere"] = lambda: [
             ((name,), float(count)) for name, count in managed_elsewhere().items()
         ]
+
+    def set_posture_answers_callback(self, answers: Callable[[], Iterable[tuple[tuple[str, str], datetime]]]) -> None:
+        """Set the source of connectors, as namespace and name, and when the last answer about each arrived."""
+
+        def ages() -> Samples:
+            now = time.time()
+            return [(key, max(0.0, now - answered_at.timestamp())) for key, answered_at in answers()]
+
+        self._gauges.callbacks["posture_answer_age_seconds"] = ages
 
     def set_watch_silence_callback(self, silence: Callable[[], Mapping[str, float]]) -> None:
         """Set the source of the seconds since the last event of each watch."""

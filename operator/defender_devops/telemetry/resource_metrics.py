@@ -8,26 +8,55 @@ while no status changes: with 1,000 connectors and 5,000 organizations that save
 from __future__ import annotations
 
 import asyncio
+import sys
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, Protocol
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from defender_devops.api.posture import Category, Coverage, Severity
 from defender_devops.telemetry.metric_definitions import RESOURCE_GAUGES
 
-__all__ = ["ResourceMetrics"]
+__all__ = ["FindingValues", "ResourceMetrics"]
 
 _CONNECTOR: Final = "AzureDevOpsConnector"
 _ORGANIZATION_CONDITIONS: Final = frozenset({"Ready", "Stalled"})
 """The exported conditions of organizations, of which there are thousands; connectors summarize the others."""
 
+_PAIRS: Final = tuple((severity, category) for severity in Severity for category in Category)
+
 Conditions = tuple[tuple[str, str], ...]
 Counts = tuple[tuple[str, str, float], ...]
+
+
+class FindingValues(Protocol):
+    """The exported numbers of one organization's recommendations."""
+
+    @property
+    def organization(self) -> str:
+        """Name of the organization."""
+        ...
+
+    @property
+    def unhealthy(self) -> Mapping[tuple[Severity, Category], int]:
+        """Open recommendations by severity and category; a pair without a series is absent."""
+        ...
+
+    @property
+    def affected_repositories(self) -> int:
+        """Repositories with an open recommendation."""
+        ...
+
+    @property
+    def coverage(self) -> Mapping[Category, Coverage]:
+        """Whether something looks for findings, by category."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +68,30 @@ class _ResourceValues:
         token_expires: Unix time, of connectors with a sign-in.
         counts: metric, state and number; of connectors.
         connector: name of the connector of an organization, by which alerts are grouped; empty for connectors.
+        posture_problem: reason of a connector's condition PostureAvailable that is not True; else empty.
     """
 
     conditions: Conditions
     token_expires: float | None = None
     counts: Counts = ()
     connector: str = ""
+    posture_problem: str = ""
+
+
+class _Findings(NamedTuple):
+    """The recommendations of one organization, in few bytes: there are thousands of organizations.
+
+    Attributes:
+        name: of the organization.
+        numbers: in the order of `_PAIRS`; -1 where there is no series.
+        affected_repositories: number of repositories.
+        coverage: in the order of `Category`; empty where there is none.
+    """
+
+    name: str
+    numbers: tuple[int, ...]
+    affected_repositories: int
+    coverage: tuple[str, ...]
 
 
 class ResourceMetrics(Collector):
@@ -55,6 +102,7 @@ class ResourceMetrics(Collector):
 
     def __init__(self) -> None:
         self._values: dict[tuple[str, str, str], _ResourceValues] = {}
+        self._findings: dict[tuple[str, str], tuple[_Findings, ...]] = {}
         self._succeeded_at: dict[tuple[str, str], float] = {}
         self._version = 0
         self._rendered: tuple[int, bytes] | None = None
@@ -68,7 +116,12 @@ class ResourceMetrics(Collector):
         conditions = self._shared_conditions.setdefault(conditions, conditions)
         if kind == _CONNECTOR:
             sign_in, discovery = status.get("signIn") or {}, status.get("discovery") or {}
-            values = _ResourceValues(conditions, _unix_time(sign_in.get("tokenExpiresAt")), tuple(_counts(discovery)))
+            values = _ResourceValues(
+                conditions,
+                _unix_time(sign_in.get("tokenExpiresAt")),
+                tuple(_counts(discovery)),
+                posture_problem=_posture_problem(status.get("conditions") or ()),
+            )
         else:
             values = _ResourceValues(conditions, connector=body["spec"]["connectorRef"]["name"])
         key = (kind, metadata["namespace"], metadata["name"])
@@ -82,6 +135,16 @@ class ResourceMetrics(Collector):
             self._version += 1
         if kind == _CONNECTOR:
             self._succeeded_at.pop((namespace, name), None)
+            self._findings.pop((namespace, name), None)
+
+    def set_findings(self, namespace: str, name: str, findings: Sequence[FindingValues]) -> None:
+        """Export the recommendations of a connector's organizations, instead of those before."""
+        if (_CONNECTOR, namespace, name) not in self._values:
+            return
+        values = tuple(_findings_of(organization) for organization in findings)
+        if self._findings.get((namespace, name), ()) != values:
+            self._findings[namespace, name] = values
+            self._version += 1
 
     def succeeded(self, namespace: str, name: str, at: float) -> None:
         """Record that a reconcile of a connector succeeded at a Unix time."""
@@ -120,6 +183,8 @@ class ResourceMetrics(Collector):
                     )
             if kind == _CONNECTOR:
                 _add_connector(families, (namespace, name), values)
+        for key, findings in list(self._findings.items()):
+            _add_findings(families, key, findings)
         return families.values()
 
 
@@ -127,8 +192,33 @@ def _add_connector(families: Mapping[str, GaugeMetricFamily], key: tuple[str, st
     families["reauth_required"].add_metric(key, 1.0 if ("ReauthRequired", "True") in values.conditions else 0.0)
     if values.token_expires is not None:
         families["token_expiry_timestamp_seconds"].add_metric(key, values.token_expires)
+    if values.posture_problem:
+        families["posture_unavailable"].add_metric((*key, values.posture_problem), 1.0)
     for metric, state, count in values.counts:
         families[metric].add_metric((*key, state), count)
+
+
+def _findings_of(values: FindingValues) -> _Findings:
+    numbers = tuple(values.unhealthy.get(pair, -1) for pair in _PAIRS)
+    coverage = tuple(values.coverage.get(category, "") for category in Category)
+    return _Findings(values.organization, numbers, values.affected_repositories, coverage)
+
+
+def _add_findings(
+    families: Mapping[str, GaugeMetricFamily], key: tuple[str, str], findings: Iterable[_Findings]
+) -> None:
+    coverages: Counter[tuple[str, str]] = Counter()
+    for organization in findings:
+        labels = (*key, organization.name)
+        for (severity, category), number in zip(_PAIRS, organization.numbers, strict=True):
+            if number >= 0:
+                families["recommendations"].add_metric((*labels, severity, category), number)
+        families["affected_repositories"].add_metric(labels, organization.affected_repositories)
+        coverages.update(
+            (category, value) for category, value in zip(Category, organization.coverage, strict=True) if value
+        )
+    for pair, number in coverages.items():
+        families["posture_coverage"].add_metric((*key, *pair), number)
 
 
 def _families() -> dict[str, GaugeMetricFamily]:
@@ -140,6 +230,13 @@ def _families() -> dict[str, GaugeMetricFamily]:
 def _conditions(kind: str, conditions: Iterable[Mapping[str, Any]]) -> Conditions:
     pairs = ((str(condition["type"]), str(condition["status"])) for condition in conditions)
     return tuple(sorted(pair for pair in pairs if kind == _CONNECTOR or pair[0] in _ORGANIZATION_CONDITIONS))
+
+
+def _posture_problem(conditions: Iterable[Mapping[str, Any]]) -> str:
+    for condition in conditions:
+        if condition["type"] == "PostureAvailable" and condition["status"] != "True":
+            return sys.intern(str(condition["reason"]))
+    return ""
 
 
 def _counts(discovery: Mapping[str, Any]) -> Iterator[tuple[str, str, float]]:

@@ -2,12 +2,16 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from defender_devops.api.posture import Category, Coverage, Severity
 from defender_devops.telemetry.metric_definitions import METRICS
 from defender_devops.telemetry.metrics import Metrics
 
@@ -159,6 +163,76 @@ async def test_a_connector_shows_who_must_act_when_and_how_far_discovery_is() ->
     }
     assert (await _series(metrics, "projects"))["contoso", "security", "expected"] == 120.0
     assert await _series(metrics, "repositories") == {}
+
+
+@dataclass(frozen=True)
+class Findings:
+    organization: str
+    unhealthy: Mapping[tuple[Severity, Category], int]
+    affected_repositories: int = 0
+    coverage: Mapping[Category, Coverage] = field(default_factory=dict)
+
+
+async def test_recommendations_are_shown_by_organization_severity_and_category() -> None:
+    metrics = Metrics()
+    metrics.resources.upsert(_connector())
+    numbers = {(Severity.HIGH, Category.CODE): 3, (Severity.LOW, Category.CODE): 0}
+    coverage = {Category.CODE: Coverage.SCANNED, Category.SECRETS: Coverage.UNKNOWN}
+    organizations = [Findings("fabrikam", numbers, 2, coverage), Findings("tailspin", {}, 0, coverage)]
+    metrics.resources.set_findings("security", "contoso", organizations)
+    assert await _series(metrics, "recommendations") == {
+        ("code", "contoso", "security", "fabrikam", "high"): 3.0,
+        ("code", "contoso", "security", "fabrikam", "low"): 0.0,
+    }
+    assert await _series(metrics, "affected_repositories") == {
+        ("contoso", "security", "fabrikam"): 2.0,
+        ("contoso", "security", "tailspin"): 0.0,
+    }
+    assert await _series(metrics, "posture_coverage") == {
+        ("code", "contoso", "Scanned", "security"): 2.0,
+        ("secrets", "contoso", "Unknown", "security"): 2.0,
+    }
+
+
+async def test_recommendations_vanish_with_the_organization_and_with_the_connector() -> None:
+    metrics = Metrics()
+    numbers = {(Severity.HIGH, Category.CODE): 3}
+    metrics.resources.set_findings("security", "contoso", [Findings("a", numbers)])  # the connector is deleted already
+    assert await _series(metrics, "recommendations") == {}
+    metrics.resources.upsert(_connector())
+    metrics.resources.set_findings("security", "contoso", [Findings("a", numbers), Findings("b", numbers)])
+    assert len(await _series(metrics, "recommendations")) == 2
+    metrics.resources.set_findings("security", "contoso", [Findings("a", numbers)])
+    assert len(await _series(metrics, "recommendations")) == 1
+    metrics.resources.remove("AzureDevOpsConnector", "security", "contoso")
+    assert b"contoso" not in await metrics.exposition()
+
+
+async def test_equal_recommendations_are_not_rendered_again() -> None:
+    metrics = Metrics()
+    metrics.resources.upsert(_connector())
+    findings = [Findings("a", {(Severity.HIGH, Category.CODE): 3})]
+    metrics.resources.set_findings("security", "contoso", findings)
+    version = metrics.resources._version
+    metrics.resources.set_findings("security", "contoso", findings)
+    assert metrics.resources._version == version
+
+
+async def test_the_reason_of_results_that_are_not_available_is_shown() -> None:
+    metrics = Metrics()
+    denied = {"type": "PostureAvailable", "status": "Unknown", "reason": "QueryDenied"}
+    metrics.resources.upsert(_connector(conditions=[denied]))
+    assert await _series(metrics, "posture_unavailable") == {("contoso", "security", "QueryDenied"): 1.0}
+    metrics.resources.upsert(_connector(conditions=[{**denied, "status": "True", "reason": "ResultsAvailable"}]))
+    assert await _series(metrics, "posture_unavailable") == {}
+
+
+async def test_the_age_of_an_answer_grows_between_scrapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    metrics, answered_at = Metrics(), datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+    metrics.set_posture_answers_callback(lambda: [(("security", "contoso"), answered_at)])
+    for seconds, age in ((90, 90.0), (3600, 3600.0), (-5, 0.0)):
+        monkeypatch.setattr("time.time", lambda seconds=seconds: answered_at.timestamp() + seconds)
+        assert await _series(metrics, "posture_answer_age_seconds") == {("contoso", "security"): age}
 
 
 async def test_a_status_that_changes_replaces_its_series() -> None:
