@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import tarfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from sandbox.cluster.ports import free_ports
 from sandbox.demo.browser import Browser
 from sandbox.stack import Cloud, Operator
 from sandbox.stack.operator import NAMESPACE
+from tests.support.command_line import RunCommand, command_line
 from tests.support.leak_search import find_leaks
 from tests.support.scenarios.azure_world import (
     BY_CERTIFICATE,
@@ -48,6 +50,10 @@ SECRETS = {
     "pasted code of Entra": "1.AXkACanaryPastedCode" + "y" * 60,
 }
 CERTIFICATE = {"name": "certificate", "key": "tls-pem"}
+FINDING = "Canary title of a finding 5"
+EVIDENCE = {"Canary place of a finding 6": "Canary content of a finding 7"}
+"""Texts of a recommendation that the operator must not even read."""
+
 KEY_LINE = 40
 """Characters; a shorter last line of a key says nothing."""
 
@@ -145,6 +151,7 @@ def settings(cluster: Cluster, cloud: Cloud, namespace: str, folder: Path) -> di
         "DEFENDER_DEVOPS_IDENTITY_GRANTS": json.dumps([scope, workload, {**scope, "clientId": APP}]),
         "DEFENDER_DEVOPS_REFRESH_INTERVAL": "1",
         "DEFENDER_DEVOPS_CHECK_INTERVAL": "2",
+        "DEFENDER_DEVOPS_POSTURE_INTERVAL": "1",
         "DEFENDER_DEVOPS_OPERATION_POLL_INTERVAL": "0.5",
         "DEFENDER_DEVOPS_BACKOFF_INITIAL": "0.5",
         "DEFENDER_DEVOPS_BACKOFF_MAXIMUM": "2",
@@ -222,6 +229,27 @@ def send_codes(canary_setup: CanarySetup) -> None:
         assert "The code was accepted" in browser.text
 
 
+def report_findings(canary_setup: CanarySetup) -> None:
+    """Let Defender find something in both organizations."""
+    scenario, control = canary_setup.scenario, canary_setup.scenario.control
+    canary_setup.plant("finding", FINDING, *EVIDENCE, *EVIDENCE.values(), "finding-evidence")
+    for organization, category in (("contoso", "ExposedSecrets"), ("fabrikam", "")):
+        control.add_assessment(organization=organization, title=FINDING, category=category, additionalData=EVIDENCE)
+    scenario.wait("PostureAvailable", "True", timeout=30)
+    scenario.wait_until(lambda body: body["status"]["posture"]["recommendations"]["high"] > 1)
+
+
+def support_bundle(run: RunCommand, canary_setup: CanarySetup, folder: Path) -> str:
+    """Return everything in a support bundle."""
+    scenario, file = canary_setup.scenario, folder / "bundle.tar.gz"
+    kubeconfig = canary_setup.environment["KUBECONFIG"]
+    result = run("support", "--namespace", scenario.namespace, "--kubeconfig", kubeconfig, "--to", file)
+    assert result.exit_code == 0, result.err
+    with tarfile.open(file) as archive:
+        members = (archive.extractfile(member) for member in archive.getmembers())
+        return "\n".join(content.read().decode() for content in members if content is not None)
+
+
 def cause_failures(canary_setup: CanarySetup) -> None:
     """Make every service fail once in each way, with messages that repeat the request."""
     control, tokens = canary_setup.scenario.control, canary_setup.plant_tokens(TOKENS)
@@ -273,8 +301,10 @@ def crash(canary_setup: CanarySetup, misconfigured: Mapping[Path, Operator]) -> 
 
 
 @pytest.mark.long
-def test_no_secret_comes_out_anywhere(cluster: Cluster, kube: KubernetesClient, namespace: str, tmp_path: Path) -> None:
-    with canary_setup(cluster, kube, namespace, tmp_path) as setup:
+def test_no_secret_comes_out_anywhere(
+    cluster: Cluster, kube: KubernetesClient, namespace: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with canary_setup(cluster, kube, namespace, tmp_path) as setup, command_line(capsys) as run:
         misconfigured = start_misconfigured(setup.environment, tmp_path)
         scenario = setup.scenario
         scenario.secret("certificate", tls_pem=key_and_certificate())
@@ -312,6 +342,7 @@ def test_no_secret_comes_out_anywhere(cluster: Cluster, kube: KubernetesClient, 
         for name in CONNECTORS:
             scenario.wait("SignedIn", "True", name=name, timeout=30)
         scenario.wait("Authorized", "True", name="pasted", timeout=30)
+        report_findings(setup)
         cause_failures(setup)
         for name in CONNECTORS:
             scenario.wait("SignedIn", "True", name=name, timeout=30)
@@ -321,11 +352,14 @@ def test_no_secret_comes_out_anywhere(cluster: Cluster, kube: KubernetesClient, 
         said = {
             "metrics": httpx.get(f"{setup.operator.metrics}/metrics", trust_env=False).text,
             "cluster": setup.cluster_objects(),
+            "bundle": support_bundle(run, setup, tmp_path),
             "crash": crash(setup, misconfigured),
             "log": scenario.log.read_text(),
         }
     assert '"level": "debug"' in said["log"]
     assert "Fatal Python error: Aborted" in said["log"]
     assert f'namespace="{namespace}"' in said["metrics"]
+    assert "defender_devops_recommendations{" in said["metrics"]
+    assert "posture" in said["bundle"]
     assert len(setup.planted["handed out by Entra"]) > 20
     assert {what: leaks for what, text in said.items() if (leaks := find_leaks(text, setup.planted))} == {}

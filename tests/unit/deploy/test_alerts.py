@@ -25,6 +25,7 @@ pytestmark = pytest.mark.skipif(
 
 Series = dict[str, str]
 CONNECTOR = {"namespace": "security", "name": "contoso"}
+FINDING = {"namespace": "security", "connector": "contoso"}
 LEADER = {'defender_devops_leader{job="operator", pod="a"}': "1x3000"}
 """An operator that works: without it DefenderDevOpsNoLeader fires in every scenario."""
 
@@ -57,6 +58,17 @@ def series(metric: str, **labels: str) -> str:
 
 def reauth(*phases: tuple[float, int]) -> Series:
     return {series("reauth_required", **CONNECTOR): samples(*phases)}
+
+
+def posture(*phases: tuple[str, int]) -> Series:
+    """Reasons for which results are not available: (reason, or empty while they are, minutes) for each phase."""
+    result, start = {}, 0
+    for reason, minutes in phases:
+        if reason:
+            gap = f"_x{start} " if start else ""
+            result[series("posture_unavailable", **FINDING, reason=reason)] = f"{gap}1x{minutes - 1} stale"
+        start += minutes
+    return result
 
 
 def counter(metric: str, increases: tuple[tuple[int, int], ...], **labels: str) -> Series:
@@ -195,6 +207,36 @@ SCENARIOS: dict[str, Scenario] = {
     "a sign-in that is lost does not expire": Scenario(
         {series("token_expiry_timestamp_seconds", **CONNECTOR): samples((0, 90)), **reauth((1, 90))},
         {80: firing("ReauthRequired")},
+    ),
+    "results of Defender that are missing alert after six hours": Scenario(
+        posture(("ResultsMissing", 420), ("", 60)),
+        {355: set(), 365: firing("PostureResultsMissing"), 419: firing("PostureResultsMissing"), 425: set()},
+    ),
+    "a refused query alerts, whatever was known before": Scenario(
+        posture(("NoResultsYet", 100), ("QueryDenied", 400), ("", 60)),
+        {100: set(), 455: set(), 465: firing("PostureResultsMissing"), 505: set()},
+    ),
+    "results that need time, or are not read, do not alert": Scenario(
+        posture(("NoResultsYet", 1440), ("Disabled", 1440)), {400: set(), 1400: set(), 2800: set()}
+    ),
+    "results that are missing because of a lost account do not alert": Scenario(
+        {**posture(("StaleResults", 600)), **reauth((1, 600))}, {500: firing("ReauthRequired")}
+    ),
+    "critical recommendations alert once for each connector until they are closed": Scenario(
+        {
+            series("recommendations", **FINDING, organization="a", severity="critical", category="code"): samples(
+                (0, 10), (2, 50), (0, 30)
+            ),
+            series("recommendations", **FINDING, organization="b", severity="critical", category="secrets"): samples(
+                (1, 40), (0, 50)
+            ),
+            series("recommendations", **FINDING, organization="b", severity="high", category="code"): samples((5, 90)),
+        },
+        {14: set(), 16: firing("CriticalRecommendations"), 59: firing("CriticalRecommendations"), 61: set()},
+    ),
+    "other recommendations do not alert": Scenario(
+        {series("recommendations", **FINDING, organization="a", severity="high", category="code"): samples((5, 90))},
+        {60: set()},
     ),
     "reconciles fail": Scenario(
         {
