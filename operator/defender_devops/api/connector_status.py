@@ -211,8 +211,9 @@ class ConnectorStatus(ApiModel):
     discovery: DiscoveryStatus | None = None
     """Progress of Defender for Cloud in discovering projects and repositories."""
 
-    prerequisites: PrerequisiteList = ()
-    """Prerequisites of Defender for Cloud that concern the whole connector, with the result of each check."""
+    prerequisites: PrerequisiteList | None = None
+    """Prerequisites of Defender for Cloud that concern the whole connector, with the result of each check; absent
+    while there are none."""
 
     posture: PostureStatus | None = None
     """What Defender for Cloud has found in the organizations of the connector: the sums of theirs."""

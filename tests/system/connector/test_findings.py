@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 import httpx
+import pytest
 
 from sandbox.cluster.client import Manifest, condition
 from sandbox.stack import Operator
 from tests.support.scenarios.scenario import KIND, ORGANIZATION, Scenario, message
+
+Run = Callable[..., Operator]
 
 TITLE = "Canary7f3a title of a finding"
 EVIDENCE = "Canary91bc evidence of a finding"
@@ -59,8 +63,21 @@ def everything_visible(scenario: Scenario, operator: Operator) -> str:
     return "\n".join((json.dumps(objects), metrics, operator.process.log.read_text()))
 
 
+@pytest.fixture
+def operator(run: Run) -> Operator:
+    """An operator that counts recommendations every second; a query of the shared one would end others' waits."""
+    return run(posture_interval="1")
+
+
+@pytest.fixture
+def scenario(own_scenario: Scenario, operator: Operator) -> Scenario:
+    """Namespace and cloud of that operator."""
+    del operator
+    return own_scenario
+
+
 def test_findings_are_counted_in_statuses_and_metrics_without_their_texts(
-    scenario: Scenario, shared_operator: Operator
+    scenario: Scenario, operator: Operator
 ) -> None:
     add(scenario, "contoso", "Critical", "ExposedSecrets")
     add(scenario, "contoso", "High", "CodeVulnerabilities")
@@ -76,20 +93,20 @@ def test_findings_are_counted_in_statuses_and_metrics_without_their_texts(
     assert condition(connector, "Ready")["status"] == "True"
     organization = scenario.wait_organization("contoso-contoso", "PostureAvailable", "True")
     assert severities(organization) == {"critical": 1, "high": 1}
-    critical = [line for line in metric(shared_operator, "recommendations", scenario) if 'severity="critical"' in line]
+    critical = [line for line in metric(operator, "recommendations", scenario) if 'severity="critical"' in line]
     assert any('organization="contoso"' in line and line.endswith(" 1.0") for line in critical)
     assert not any('category="api"' in line for line in critical)
-    assert metric(shared_operator, "posture_answer_age_seconds", scenario)
+    assert metric(operator, "posture_answer_age_seconds", scenario)
 
     scenario.control.resolve_assessment(key)
     connector = has_findings(scenario, critical=1, high=1)
-    texts = everything_visible(scenario, shared_operator)
+    texts = everything_visible(scenario, operator)
     assert "posture" in texts
     assert not re.search(f"{TITLE}|{EVIDENCE}|finding-evidence|Canary", texts)
 
     scenario.kube.delete(KIND, "contoso", scenario.namespace)
     scenario.kube.wait_deleted(KIND, "contoso", scenario.namespace)
-    assert metric(shared_operator, "recommendations", scenario) == []
+    assert metric(operator, "recommendations", scenario) == []
 
 
 def test_an_organization_without_results_is_unknown_and_never_zero(scenario: Scenario) -> None:

@@ -26,7 +26,7 @@ def connector_prerequisites(assessment: Assessment) -> tuple[Prerequisite, ...]:
         return ()
     plan, subscription = assessment.snapshot.cspm_plan, assessment.connector.spec.azure.subscription_id
     if plan is None:
-        return assessment.connector.status.prerequisites
+        return assessment.connector.status.prerequisites or ()
     if plan.is_enabled:
         return (Prerequisite(check=DEFENDER_PLAN, status="True"),)
     if plan.is_enabled is None:

@@ -161,7 +161,7 @@ def _status(assessment: Assessment, results: _Results, conditions: Conditions, n
     update: dict[str, object] = {
         "sign_in": _sign_in_status(assessment),
         "authorization": _authorization_status(assessment, conditions, now),
-        "prerequisites": results.prerequisites,
+        "prerequisites": results.prerequisites or None,
     }
     if results.discovery is not None:
         update["discovery"] = results.discovery.status

@@ -101,11 +101,12 @@ def test_every_reason_is_documented_for_its_condition(case: ConditionCase) -> No
 
 
 def prerequisites(*world: str) -> tuple[Prerequisite, ...]:
-    return report(Assessment(snapshot(*world)), None, NOW).status.prerequisites
+    return report(Assessment(snapshot(*world)), None, NOW).status.prerequisites or ()
 
 
 def test_no_prerequisite_without_a_feature_that_needs_the_plan() -> None:
     assert prerequisites(OFF) == prerequisites(OFF, DISABLED) == ()
+    assert "prerequisites" not in report(Assessment(snapshot(OFF)), None, NOW).status.dump()
 
 
 def test_a_plan_that_is_on_is_met() -> None:
