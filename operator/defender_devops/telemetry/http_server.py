@@ -51,7 +51,7 @@ class WebServer:
         host: str,
         port: int,
         probes: Probes,
-        metrics: Callable[[], Awaitable[bytes]],
+        metrics: Callable[[], Awaitable[bytes | bytearray]],
         on_failure: Callable[[str], None] = lambda _component: None,
     ) -> None:
         self._host = host

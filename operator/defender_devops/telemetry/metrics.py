@@ -8,6 +8,7 @@ Label values are bounded, except for the names of resources, whose series are re
 from __future__ import annotations
 
 import time
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from importlib.metadata import version
@@ -37,6 +38,8 @@ _KIND: Final = "AzureDevOpsConnector"
 
 _BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 """Seconds: from answers out of the API server's cache to the slowest answers of ARM."""
+
+_PIECE: Final = 64 * 1024
 
 Samples = Iterable[tuple[tuple[str, ...], float]]
 """Values of the labels, and the value."""
@@ -91,9 +94,14 @@ class Metrics:
         PlatformCollector(registry=self.registry)
         GCCollector(registry=self.registry)
 
-    async def exposition(self) -> bytes:
+    async def exposition(self) -> bytearray:
         """Return all metrics in Prometheus' text format."""
-        return generate_latest(self.registry) + await self.resources.render()
+        compressed = await self.resources.render()
+        text, decompressor = bytearray(generate_latest(self.registry)), zlib.decompressobj()
+        # In pieces, so that tens of megabytes exist only once.
+        for start in range(0, len(compressed), _PIECE):
+            text += decompressor.decompress(compressed[start : start + _PIECE])
+        return text
 
     def reconcile_started(self, waited: float) -> None:
         """Record that a reconcile starts after its key waited for so many seconds."""

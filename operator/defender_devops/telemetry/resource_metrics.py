@@ -21,13 +21,21 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from defender_devops.api.posture import Category, Coverage, Severity
-from defender_devops.telemetry.metric_definitions import RESOURCE_GAUGES
+from defender_devops.telemetry.metric_definitions import RESOURCE_GAUGES, MetricDefinition
 
 __all__ = ["FindingValues", "ResourceMetrics"]
 
 _CONNECTOR: Final = "AzureDevOpsConnector"
 _ORGANIZATION_CONDITIONS: Final = frozenset({"Ready", "Stalled"})
 """The exported conditions of organizations, of which there are thousands; connectors summarize the others."""
+
+_BY_NAME: Final = {gauge.name: gauge for gauge in RESOURCE_GAUGES}
+_RECOMMENDATIONS: Final = _BY_NAME["recommendations"]
+_AFFECTED: Final = _BY_NAME["affected_repositories"]
+_COVERAGE: Final = _BY_NAME["posture_coverage"]
+
+_ESCAPES: Final = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
+"""Of label values in Prometheus' text format."""
 
 _PAIRS: Final = tuple((severity, category) for severity in Severity for category in Category)
 
@@ -156,16 +164,33 @@ class ResourceMetrics(Collector):
         return list(self._succeeded_at.items())
 
     async def render(self) -> bytes:
-        """Return all series in Prometheus' text format; rendered in a thread, since it may take most of a second."""
+        """Return all series in Prometheus' text format, compressed by zlib: it may be tens of megabytes.
+
+        They are rendered in a thread, since it may take seconds.
+        """
         version = self._version
         if self._rendered is None or self._rendered[0] != version:
             self._rendered = version, await asyncio.to_thread(self._render)
-        return zlib.decompress(self._rendered[1])
+        return self._rendered[1]
 
     def _render(self) -> bytes:
         registry = CollectorRegistry()
         registry.register(self)
-        return zlib.compress(generate_latest(registry), 1)  # megabytes of repetitive text
+        compressor = zlib.compressobj(1)
+        parts = [compressor.compress(generate_latest(registry))]
+        # One object for each of 100,000 samples would take more memory than the rest of the operator.
+        parts += [compressor.compress(lines.encode()) for lines in self._finding_lines()]
+        return b"".join((*parts, compressor.flush()))
+
+    def _finding_lines(self) -> Iterator[str]:
+        """Yield the metrics of recommendations in Prometheus' text format, one connector at a time."""
+        for gauge, samples in ((_RECOMMENDATIONS, _recommendations), (_AFFECTED, _affected), (_COVERAGE, _coverage)):
+            yield f"# HELP {gauge.full_name} {gauge.text}\n# TYPE {gauge.full_name} gauge\n"
+            for key, findings in list(self._findings.items()):
+                yield "".join(
+                    f"{gauge.full_name}{{{_labels(gauge, (*key, *labels))}}} {float(number)}\n"
+                    for labels, number in samples(findings)
+                )
 
     def describe(self) -> Iterable[Metric]:
         """Return the families without samples, so that registering does not collect."""
@@ -183,8 +208,6 @@ class ResourceMetrics(Collector):
                     )
             if kind == _CONNECTOR:
                 _add_connector(families, (namespace, name), values)
-        for key, findings in list(self._findings.items()):
-            _add_findings(families, key, findings)
         return families.values()
 
 
@@ -204,26 +227,34 @@ def _findings_of(values: FindingValues) -> _Findings:
     return _Findings(values.organization, numbers, values.affected_repositories, coverage)
 
 
-def _add_findings(
-    families: Mapping[str, GaugeMetricFamily], key: tuple[str, str], findings: Iterable[_Findings]
-) -> None:
-    coverages: Counter[tuple[str, str]] = Counter()
+def _recommendations(findings: Iterable[_Findings]) -> Iterator[tuple[tuple[str, ...], int]]:
     for organization in findings:
-        labels = (*key, organization.name)
-        for (severity, category), number in zip(_PAIRS, organization.numbers, strict=True):
+        for pair, number in zip(_PAIRS, organization.numbers, strict=True):
             if number >= 0:
-                families["recommendations"].add_metric((*labels, severity, category), number)
-        families["affected_repositories"].add_metric(labels, organization.affected_repositories)
-        coverages.update(
-            (category, value) for category, value in zip(Category, organization.coverage, strict=True) if value
-        )
-    for pair, number in coverages.items():
-        families["posture_coverage"].add_metric((*key, *pair), number)
+                yield (organization.name, *pair), number
+
+
+def _affected(findings: Iterable[_Findings]) -> Iterator[tuple[tuple[str, ...], int]]:
+    for organization in findings:
+        yield (organization.name,), organization.affected_repositories
+
+
+def _coverage(findings: Iterable[_Findings]) -> Iterator[tuple[tuple[str, ...], int]]:
+    """Yield the number of organizations by category and coverage."""
+    values = (zip(Category, organization.coverage, strict=True) for organization in findings)
+    return iter(Counter(pair for pairs in values for pair in pairs if pair[1]).items())
+
+
+def _labels(gauge: MetricDefinition, values: Iterable[str]) -> str:
+    escaped = (value.translate(_ESCAPES) for value in values)
+    return ",".join(f'{name}="{value}"' for name, value in zip(gauge.labels, escaped, strict=True))
 
 
 def _families() -> dict[str, GaugeMetricFamily]:
     return {
-        gauge.name: GaugeMetricFamily(gauge.full_name, gauge.text, labels=gauge.labels) for gauge in RESOURCE_GAUGES
+        gauge.name: GaugeMetricFamily(gauge.full_name, gauge.text, labels=gauge.labels)
+        for gauge in RESOURCE_GAUGES
+        if gauge not in {_RECOMMENDATIONS, _AFFECTED, _COVERAGE}
     }
 
 

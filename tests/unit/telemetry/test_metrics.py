@@ -194,6 +194,14 @@ async def test_recommendations_are_shown_by_organization_severity_and_category()
     }
 
 
+async def test_any_name_of_an_organization_can_be_parsed() -> None:
+    metrics, name = Metrics(), 'a"b\\c\nd'
+    metrics.resources.upsert(_connector())
+    metrics.resources.set_findings("security", "contoso", [Findings(name, {(Severity.LOW, Category.API): 1}, 1)])
+    assert await _series(metrics, "affected_repositories") == {("contoso", "security", name): 1.0}
+    assert len(await _series(metrics, "recommendations")) == 1
+
+
 async def test_recommendations_vanish_with_the_organization_and_with_the_connector() -> None:
     metrics = Metrics()
     numbers = {(Severity.HIGH, Category.CODE): 3}
@@ -287,7 +295,7 @@ async def test_a_change_during_a_rendering_is_in_the_next() -> None:
     await asyncio.sleep(0)
     metrics.resources.upsert(_connector("b"))
     await rendering
-    assert b'name="b"' in await metrics.resources.render()
+    assert b'name="b"' in await metrics.exposition()
 
 
 @pytest.mark.parametrize("moment", [None, "", "soon", "2026-13-45"])
