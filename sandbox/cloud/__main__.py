@@ -27,7 +27,8 @@ from sandbox.cloud.portal.service import Portal
 from sandbox.cloud.simulation import Simulation
 from sandbox.cloud.transport.server import serve
 from sandbox.cloud.variants import UnknownVariant, Variants
-from sandbox.cloud.world.load import DEFAULT_WORLD, UnknownName, read_world_file
+from sandbox.cloud.world.load import DEFAULT_WORLD, read_world_file
+from sandbox.cloud.world.principals import UnknownName
 from sandbox.os_errors import describe_os_error
 
 _SHUTDOWN_SECONDS = 1.0

@@ -84,8 +84,11 @@ class Clock:
         self._real_base = real
 
     def wall_of(self, moment: float) -> float:
-        """The wall time at which the inner time was `moment`."""
-        index = max(0, bisect_right(self._segments, moment, key=lambda segment: segment.now) - 1)
+        """The wall time at which the inner time was `moment`; before the start both ran alike."""
+        start = self._segments[0]
+        if moment < start.now:
+            return start.wall - (start.now - moment)
+        index = bisect_right(self._segments, moment, key=lambda segment: segment.now) - 1
         segment = self._segments[index]
         # Inner time stood still: the whole segment has one wall time.
         if not segment.speed:

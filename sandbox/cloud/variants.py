@@ -264,7 +264,11 @@ VARIANTS: dict[str, Variant] = {
     ),
     "missingScope": Variant(
         "a delegated token without the scope of a request",
-        {"forbidden": "403", "unauthorized": "401, as without a membership"},
+        {
+            "forbidden": "403",
+            "unauthorized": "401, as without a membership",
+            "signInPage": "203 with the sign-in page, as for a token that is not valid",
+        },
     ),
     "firstAssessments": Variant(
         "time from the discovery of a project to its first assessments",
@@ -365,6 +369,41 @@ VARIANTS: dict[str, Variant] = {
     "resourceGraphPages": Variant(
         "rows beyond the first page of a query that can be paged",
         {"skipToken": "documented", "truncated": "`resultTruncated` without a token, as for other queries"},
+    ),
+    "previewRights": Variant(
+        "what the preview of a pipeline needs",
+        {
+            "queueBuilds": "Queue builds: a preview is a dry run, and 403 TF215106 is the error of queueing",
+            "viewBuilds": "View builds: the API description has the scope for reading",
+        },
+    ),
+    "taskFilter": Variant(
+        "which pipelines taskIdFilter finds",
+        {
+            "designer": "designer pipelines: steps of YAML are no part of a definition",
+            "everything": "YAML pipelines, too: the description does not exclude them",
+        },
+    ),
+    "firstLog": Variant(
+        "log 1 of a YAML build",
+        {
+            "expandedYaml": "the expanded YAML, as tools of others read it",
+            "ordinary": "a log as any other: nothing is documented",
+        },
+    ),
+    "containerMappingSteps": Variant(
+        "the steps of container mapping in expanded YAML",
+        {
+            "hidden": "not there: a decorator is no part of a file",
+            "shown": "in every job, as steps that a template injects",
+        },
+    ),
+    "expiredBuilds": Variant(
+        "a build beyond the retention",
+        {
+            "remain": "stays in the list, without logs and artifacts",
+            "deleted": "is deleted, as the whole run is by default",
+        },
     ),
 }
 """All variants by name."""

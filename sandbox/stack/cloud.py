@@ -80,6 +80,8 @@ class Cloud:
             "DEFENDER_DEVOPS_AZURE_DEVOPS_IDENTITY_ENDPOINT": devops["identity"],
             "DEFENDER_DEVOPS_AZURE_DEVOPS_ENTITLEMENT_ENDPOINT": devops["entitlement"],
             "DEFENDER_DEVOPS_AZURE_DEVOPS_EXTENSION_ENDPOINT": devops["extension"],
+            "DEFENDER_DEVOPS_AZURE_DEVOPS_SEARCH_ENDPOINT": devops["search"],
+            "DEFENDER_DEVOPS_AZURE_DEVOPS_ADVANCED_SECURITY_ENDPOINT": devops["advancedSecurity"],
         }
 
     def stop(self) -> None:

@@ -31,16 +31,10 @@ from sandbox.cloud.entra.token_endpoint.federation import KeySource
 from sandbox.cloud.simulation import Simulation
 from sandbox.cloud.transport.message import sha256
 from sandbox.cloud.world.azure import ROLE_DEFINITIONS, Policy, ResourceGroup
-from sandbox.cloud.world.devops import Organization, Project, Repository
+from sandbox.cloud.world.devops import Extension, Organization, Project
 from sandbox.cloud.world.directory import Account, AppSecret, ConditionalAccess
-from sandbox.cloud.world.load import (
-    UnknownName,
-    add_connector,
-    add_organization,
-    add_subscription,
-    assign_role,
-    principal_id,
-)
+from sandbox.cloud.world.load import add_connector, add_organization, add_subscription, assign_role, make_repository
+from sandbox.cloud.world.principals import UnknownName, principal_id
 
 __all__ = ["ActionError", "Actions"]
 
@@ -158,13 +152,16 @@ class Actions:
     def change_organization(self, name: str, body: OrganizationChange) -> None:
         """Change policies and extensions of an organization, move it to another tenant, delete it."""
         world, organization = self._simulation.world, self.organization(name)
-        if body.third_party_oauth is not None:
-            organization.third_party_oauth = body.third_party_oauth
-        if body.blocked_for_usage is not None:
-            organization.blocked_for_usage = body.blocked_for_usage
+        simple = {"third_party_oauth", "blocked_for_usage", "search_info_code"}
+        for attribute, value in body.model_dump(include=simple, exclude_none=True).items():
+            setattr(organization, attribute, value)
         if body.extension_flags is not None:
             for extension in organization.extensions:
                 extension.flags = body.extension_flags
+        for name_of_extension, flags in (body.extensions or {}).items():
+            _change_extension(organization, name_of_extension, flags)
+        if body.decorator_steps is not None:
+            organization.decorator_steps = tuple(body.decorator_steps)
         if body.tenant is not None:
             tenant = world.directory.tenant(body.tenant)
             if tenant is None:
@@ -176,11 +173,12 @@ class Actions:
 
     def add_repository(self, organization: str, project: str, body: RepositoryBody) -> None:
         """Create a repository."""
-        repositories = self.project(organization, project).repositories
+        home = self.project(organization, project)
+        repositories = home.repositories
         if repositories.position(body.name) is not None:
             raise ActionError(f"there is a repository {body.name!r} already")
         repositories.removed.discard(body.name.lower())
-        repositories.explicit.append(Repository(repositories.project_id, **body.model_dump()))
+        repositories.explicit.append(make_repository(home, body))
 
     def remove_repository(self, organization: str, project: str, name: str) -> None:
         """Delete a repository."""
@@ -250,7 +248,7 @@ class Actions:
         delete_connector(self._simulation.world, connector, self._simulation.clock.now())
 
     def change_application(self, name: str, body: ApplicationChange) -> None:
-        """Replace an application's secrets, or disable it."""
+        """Replace an application's secrets or permissions, or disable it."""
         directory, wall = self._simulation.world.directory, self._simulation.clock.wall()
         key = name.lower()
         matches = [
@@ -265,6 +263,8 @@ class Actions:
                 AppSecret(secret.value, None if secret.expires_in is None else wall + secret.expires_in)
                 for secret in body.secrets
             ]
+        if body.permissions is not None:
+            matches[0].permissions = tuple(body.permissions)
         if body.disabled is not None:
             matches[0].disabled = body.disabled
 
@@ -368,6 +368,22 @@ class Actions:
         settings = self._simulation.world.settings
         return {field.name: getattr(settings, field.name) for field in fields(settings)}
 
+    def usage(self) -> dict[str, Any]:
+        """Return the usage of Azure DevOps by name of the account or application."""
+        world = self._simulation.world
+        names = {account.id: account.user_principal_name for account in world.directory.accounts.values()}
+        names |= {
+            application.object_id: application.display_name for application in world.directory.applications.values()
+        }
+        wall = world.clock.wall()
+        return {
+            names.get(identity, identity): {
+                "used": round(world.usage.used(identity, wall), 6),
+                "peak": round(world.usage.peak(identity), 6),
+            }
+            for identity in world.usage.identities()
+        }
+
     def register_issuer(self, body: FederationBody) -> None:
         """Register an issuer with its keys."""
         keys = body.jwks
@@ -448,3 +464,17 @@ class Actions:
                 },
             }
         return body
+
+
+def _change_extension(organization: Organization, name: str, flags: str | None) -> None:
+    """Install an extension (`publisher.extension`), change its flags, or remove it."""
+    publisher, _, identifier = name.partition(".")
+    extension = organization.extension((publisher.lower(), identifier.lower()))
+    if not identifier:
+        raise ActionError(f"{name!r} is no extension: give publisher.extension")
+    if flags is None:
+        organization.extensions = [other for other in organization.extensions if other is not extension]
+    elif extension is None:
+        organization.extensions.append(Extension(publisher, identifier, flags))
+    else:
+        extension.flags = flags

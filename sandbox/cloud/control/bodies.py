@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, RootModel
 
 from sandbox.cloud.models import CamelModel
+from sandbox.cloud.world.pipelines.schema import AdvancedSecuritySpec, TaskSpec
 from sandbox.cloud.world.schema import (
     AssessmentGeneratorSpec,
     AssessmentSpec,
@@ -27,6 +28,7 @@ __all__ = [
     "AssessmentBody",
     "AssessmentChange",
     "AssessmentGeneratorBody",
+    "BranchPolicyChange",
     "ClockBody",
     "CodeBody",
     "ConnectorBody",
@@ -34,8 +36,11 @@ __all__ = [
     "FederationBody",
     "OrganizationBody",
     "OrganizationChange",
+    "PipelineChange",
     "ProjectBody",
+    "ProjectChange",
     "RepositoryBody",
+    "RepositoryChange",
     "RoleBody",
     "SettingsBody",
     "SubscriptionBody",
@@ -86,9 +91,11 @@ class ApplicationChange(CamelModel):
 
     Attributes:
         secrets: all of them, in the format of the world file.
+        permissions: delegated permissions for Azure DevOps that `…/.default` stands for.
     """
 
     secrets: list[SecretSpec] | None = None
+    permissions: list[str] | None = None
     disabled: bool | None = None
 
 
@@ -118,11 +125,21 @@ class TokensBody(CamelModel):
 
 
 class OrganizationChange(CamelModel):
-    """Change an organization; absent fields keep their value."""
+    """Change an organization; absent fields keep their value.
+
+    Attributes:
+        extension_flags: of all extensions.
+        extensions: flags by `publisher.extension`: installs or changes it; null removes it.
+        search_info_code: `infoCode` of code search.
+        decorator_steps: replaces the tasks that its own decorator injects.
+    """
 
     third_party_oauth: bool | None = None
     tenant: str | None = None
     extension_flags: str | None = None
+    extensions: dict[str, str | None] | None = None
+    search_info_code: int | None = None
+    decorator_steps: list[str] | None = None
     blocked_for_usage: bool | None = None
     deleted: bool = False
 
@@ -183,6 +200,8 @@ class SettingsBody(CamelModel):
     resource_graph_page_size: int | None = Field(default=None, ge=1, le=1000)
     assessment_lag: float | None = Field(default=None, ge=0)
     access_token_lifetime: int | None = None
+    azure_devops_cost_factor: float | None = Field(default=None, ge=0)
+    azure_devops_page_size: int | None = Field(default=None, ge=1)
 
 
 class RoleBody(CamelModel):
@@ -196,6 +215,57 @@ class RoleBody(CamelModel):
 
 AssessmentBody = AssessmentSpec
 AssessmentGeneratorBody = AssessmentGeneratorSpec
+
+
+class ProjectChange(CamelModel):
+    """Change a project."""
+
+    hidden_from: list[str]
+
+
+class RepositoryChange(CamelModel):
+    """Change a repository; absent fields keep their value.
+
+    Attributes:
+        files: texts by path on the default branch, added to the others; null deletes a file.
+        branches: replaces those of other branches.
+    """
+
+    disabled: bool | None = None
+    empty: bool | None = None
+    fork: bool | None = None
+    size: int | None = None
+    default_branch: str | None = None
+    files: dict[str, str | None] | None = None
+    branches: dict[str, dict[str, str]] | None = None
+    indexed: bool | None = None
+    advanced_security: AdvancedSecuritySpec | None = None
+
+
+class PipelineChange(CamelModel):
+    """Change a pipeline; absent fields keep their value, as in `PipelineSpec` otherwise."""
+
+    name: str | None = None
+    repository: str | None = None
+    repository_type: Literal["TfsGit", "TfsVersionControl", "GitHub"] | None = None
+    yaml: str | None = None
+    tasks: list[str | TaskSpec] | None = None
+    folder: str | None = None
+    queue_status: Literal["enabled", "paused", "disabled"] | None = None
+    view_denied: list[str] | None = None
+    expanded_yaml: str | None = None
+    validation_error: str | None = None
+
+
+class BranchPolicyChange(CamelModel):
+    """Change a branch policy; absent fields keep their value."""
+
+    enabled: bool | None = None
+    blocking: bool | None = None
+    manual_queue_only: bool | None = None
+    deleted: bool = False
+
+
 OrganizationBody = OrganizationSpec
 ProjectBody = ProjectSpec
 RepositoryBody = RepositorySpec

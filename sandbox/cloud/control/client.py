@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 import httpx
 
@@ -191,6 +192,56 @@ class ControlClient:
     def remove_assessment(self, key: str) -> None:
         """Remove an explicit assessment without a trace."""
         self.call("DELETE", f"/assessments/{key}")
+
+    def change_project(self, organization: str, project: str, *, hidden_from: list[str]) -> None:
+        """Replace the members (accounts or applications) that may not see a project."""
+        self.call("PATCH", f"/organizations/{organization}/projects/{quote(project)}", hiddenFrom=hidden_from)
+
+    def change_repository(self, organization: str, project: str, name: str, **changes: Any) -> None:  # noqa: ANN401
+        """Change files, state, index or Advanced Security of a repository; see `RepositoryChange`."""
+        path = f"/organizations/{organization}/projects/{quote(project)}/repositories/{quote(name)}"
+        self.call("PATCH", path, **changes)
+
+    def add_pipeline(self, organization: str, project: str, **pipeline: Any) -> int:  # noqa: ANN401 - body
+        """Add a pipeline with its builds, in the format of the world file; return its id."""
+        path = f"/organizations/{organization}/projects/{quote(project)}/pipelines"
+        return int(self.call("POST", path, **pipeline)["id"])
+
+    def change_pipeline(self, organization: str, project: str, name: str, **changes: Any) -> None:  # noqa: ANN401
+        """Change a pipeline by name or id; see `PipelineChange`."""
+        self.call("PATCH", self._pipeline(organization, project, name), **changes)
+
+    def delete_pipeline(self, organization: str, project: str, name: str) -> None:
+        """Delete a pipeline with its builds."""
+        self.call("DELETE", self._pipeline(organization, project, name))
+
+    def add_build(self, organization: str, project: str, pipeline: str, **build: Any) -> int:  # noqa: ANN401 - body
+        """Add a build of a pipeline, in the format of the world file; return its id."""
+        return int(self.call("POST", f"{self._pipeline(organization, project, pipeline)}/builds", **build)["id"])
+
+    @staticmethod
+    def _pipeline(organization: str, project: str, name: str) -> str:
+        return f"/organizations/{organization}/projects/{quote(project)}/pipelines/{quote(str(name), safe='')}"
+
+    def pipelines(self, organization: str) -> dict[str, Any]:
+        """Return pipelines by project, the number of builds, and the scenarios of generated repositories."""
+        pipelines: dict[str, Any] = self.call("GET", f"/organizations/{organization}/pipelines")
+        return pipelines
+
+    def add_policy(self, organization: str, project: str, **policy: Any) -> int:  # noqa: ANN401 - body
+        """Add a branch policy, in the format of the world file; return its id."""
+        return int(
+            self.call("POST", f"/organizations/{organization}/projects/{quote(project)}/policies", **policy)["id"]
+        )
+
+    def change_policy(self, organization: str, project: str, identifier: int, **changes: Any) -> None:  # noqa: ANN401
+        """Enable, disable or delete a branch policy; see `BranchPolicyChange`."""
+        self.call("PATCH", f"/organizations/{organization}/projects/{quote(project)}/policies/{identifier}", **changes)
+
+    def usage(self) -> dict[str, dict[str, float]]:
+        """Return the throughput units of Azure DevOps by account: `used` in five minutes, and their `peak`."""
+        usage: dict[str, dict[str, float]] = self.call("GET", "/usage")
+        return usage
 
     def add_connector(self, **connector: Any) -> str:  # noqa: ANN401 - body
         """Create a connector as in the portal, authorized by its `account`; return its id."""

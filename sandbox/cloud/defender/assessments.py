@@ -11,7 +11,8 @@ import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from sandbox.cloud.world.devops import Project, derived_id
+from sandbox.cloud.world.devops import Project
+from sandbox.cloud.world.identifiers import derived_id
 
 __all__ = [
     "EVALUATION_INTERVAL",

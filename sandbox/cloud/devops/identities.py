@@ -7,7 +7,8 @@ import zlib
 from dataclasses import dataclass
 from typing import Any
 
-from sandbox.cloud.world.devops import DevOpsGroup, Organization, derived_id
+from sandbox.cloud.world.devops import DevOpsGroup, Organization
+from sandbox.cloud.world.identifiers import derived_id
 from sandbox.cloud.world.world import World
 
 __all__ = ["ADMINISTRATORS", "WELL_KNOWN_ADMINISTRATORS", "Identities", "Person", "identity_id"]

@@ -17,6 +17,8 @@ __all__ = [
     "list_project_repositories",
     "list_projects",
     "oauth_policy",
+    "project_reference",
+    "repository_body",
 ]
 
 _DISALLOW_OAUTH = "Policy.DisallowOAuthAuthentication"
@@ -74,21 +76,20 @@ def list_projects(call: DevOpsCall) -> Reply:
     state = call.request.query.get("stateFilter", "wellFormed").lower()
     top = max(1, min(call.number("$top", _MOST_PROJECTS), 1000))
     position = call.number("continuationToken", call.number("$skip", 0))
-    projects = [
-        project for project in call.current_organization.projects.values() if state in ("all", project.state.lower())
-    ]
+    projects = [project for project in call.projects() if state in ("all", project.state.lower())]
     part = projects[position : position + top]
     more = position + top < len(projects)
     headers = {"x-ms-continuationtoken": str(position + top)} if more else None
-    return listing([_project(call, project) for project in part], headers)
+    return listing([project_reference(call, project) for project in part], headers)
 
 
 def get_project(call: DevOpsCall) -> Reply:
     """GET _apis/projects/{project}."""
-    return json_reply(_project(call, call.project()))
+    return json_reply(project_reference(call, call.project()))
 
 
-def _project(call: DevOpsCall, project: Project) -> dict[str, Any]:
+def project_reference(call: DevOpsCall, project: Project) -> dict[str, Any]:
+    """Return a project as other resources show it."""
     return {
         "id": project.id,
         "name": project.name,
@@ -107,22 +108,17 @@ def list_project_repositories(call: DevOpsCall) -> Reply:
 
 def list_organization_repositories(call: DevOpsCall) -> Reply:
     """GET _apis/git/repositories: the repositories of all projects."""
-    return listing(
-        [
-            repository
-            for project in call.current_organization.projects.values()
-            for repository in _repositories(call, project)
-        ]
-    )
+    return listing([repository for project in call.projects() for repository in _repositories(call, project)])
 
 
 def _repositories(call: DevOpsCall, project: Project) -> list[dict[str, Any]]:
     if project.tfvc:
         return []
-    return [_repository(call, project, repository) for repository in project.repositories.existing()]
+    return [repository_body(call, project, repository) for repository in project.repositories.existing()]
 
 
-def _repository(call: DevOpsCall, project: Project, repository: Repository) -> dict[str, Any]:
+def repository_body(call: DevOpsCall, project: Project, repository: Repository) -> dict[str, Any]:
+    """Return a repository; an empty one has no default branch."""
     organization = call.current_organization.name
     base = f"{call.request.base}/{organization}"
     path = f"{quote(project.name)}/_git/{quote(repository.name)}"
@@ -130,8 +126,8 @@ def _repository(call: DevOpsCall, project: Project, repository: Repository) -> d
         "id": repository.id,
         "name": repository.name,
         "url": f"{base}/{project.id}/_apis/git/repositories/{repository.id}",
-        "project": _project(call, project),
-        "defaultBranch": "refs/heads/main",
+        "project": project_reference(call, project),
+        "defaultBranch": f"refs/heads/{repository.default_branch}",
         "size": 0 if repository.empty else repository.size,
         "remoteUrl": f"https://{organization}@dev.azure.com/{organization}/{path}",
         "sshUrl": f"git@ssh.dev.azure.com:v3/{organization}/{quote(project.name)}/{quote(repository.name)}",
@@ -141,4 +137,6 @@ def _repository(call: DevOpsCall, project: Project, repository: Repository) -> d
     }
     if repository.empty:
         del body["defaultBranch"]
+    if repository.fork:
+        body["isFork"] = True
     return body

@@ -8,7 +8,16 @@ from sandbox.cloud.devops.call import DevOpsCall, api_version, listing
 from sandbox.cloud.devops.errors import DevOpsError, not_found
 from sandbox.cloud.devops.identities import WELL_KNOWN_ADMINISTRATORS, Identities, Person, identity_id
 from sandbox.cloud.transport.message import Reply, json_reply
-from sandbox.cloud.world.devops import DevOpsGroup, Extension, License, Member, derived_id
+from sandbox.cloud.world.devops import (
+    CODE_SEARCH_EXTENSION,
+    CONTAINER_MAPPING_EXTENSION,
+    DevOpsGroup,
+    Extension,
+    License,
+    Member,
+)
+from sandbox.cloud.world.identifiers import derived_id
+from sandbox.cloud.world.pipelines.tasks import SECURITY_DEVOPS_EXTENSION
 
 __all__ = [
     "accounts",
@@ -258,12 +267,20 @@ def installed_extensions(call: DevOpsCall) -> Reply:
     return listing([_extension(extension) for extension in extensions])
 
 
+_EXTENSION_NAMES = {
+    CONTAINER_MAPPING_EXTENSION: "Defender for Cloud code to cloud",
+    SECURITY_DEVOPS_EXTENSION: "Microsoft Security DevOps",
+    CODE_SEARCH_EXTENSION: "Code Search",
+}
+
+
 def _extension(extension: Extension) -> dict[str, Any]:
+    name = (extension.publisher_id, extension.extension_id)
     return {
         "extensionId": extension.extension_id,
-        "extensionName": "Defender for Cloud code to cloud",
+        "extensionName": _EXTENSION_NAMES.get(name, extension.extension_id),
         "publisherId": extension.publisher_id,
-        "publisherName": "Microsoft Security DevOps",
+        "publisherName": "Microsoft" if extension.publisher_id == "ms" else "Microsoft Security DevOps",
         "version": extension.version,
         "registrationId": derived_id("extension", extension.publisher_id, extension.extension_id),
         "manifestVersion": 1,

@@ -10,17 +10,20 @@ from sandbox.cloud.devops.call import DevOpsCall, api_version, listing
 from sandbox.cloud.devops.errors import DevOpsError, not_authorized, organization_missing
 from sandbox.cloud.devops.identities import Identities, Person
 from sandbox.cloud.devops.locations import resource_areas, resource_locations
-from sandbox.cloud.devops.routes import Route, find_route
+from sandbox.cloud.devops.routes import Route, find_routes
 from sandbox.cloud.devops.sign_in_page import page, refuse
 from sandbox.cloud.entra.state import EntraState
 from sandbox.cloud.entra.tokens import AccessToken
 from sandbox.cloud.transport.message import Reply, Request, json_reply
-from sandbox.cloud.world.devops import Organization
+from sandbox.cloud.world.devops import License, Organization
 from sandbox.cloud.world.world import World
 
 __all__ = ["HOSTS", "DevOpsHost"]
 
-HOSTS = ("devAzure", "profile", "identity", "entitlement", "extension")
+HOSTS = ("devAzure", "profile", "identity", "entitlement", "extension", "search", "advancedSecurity")
+
+_INCLUDED_IN = {"vso.build": ("vso.build_execute",)}
+"""Permissions that include another one."""
 
 _OLDEST_VERSION, _NEWEST_VERSION = 1.0, 7.2
 
@@ -54,7 +57,7 @@ class DevOpsHost:
 
     def _answer(self, request: Request) -> Reply:
         world, segments = self._world(), request.segments
-        match = find_route(self.name, segments)
+        matches = find_routes(self.name, segments)
         organization = None
         # Only the profile host is not below an organization.
         if self.name != "profile":
@@ -66,18 +69,20 @@ class DevOpsHost:
             return discovery
         token = self._entra.access_tokens.bearer(request.headers.get("Authorization"))
         tenant = None if organization is None else organization.tenant_id
-        if match is not None:
-            request.operation = match[0].operation
+        match = next((match for match in matches if match[0].method == request.method), None)
+        if matches:
+            request.operation = (match or matches[0])[0].operation
         # The tenant of the organization is in the response even without a token: clients find their authority by it.
         if token is None or token.resource != "devops" or token.expires_at <= world.clock.wall():
             return refuse(request, tenant)
         request.principal = token.principal.name
-        if match is None:
+        if not matches:
             message = f"The controller for path '{request.path}' was not found or does not implement IController."
             raise DevOpsError(404, "HttpException", message)
-        if request.method != "GET":
+        if match is None:
             message = f"The requested resource does not support http method '{request.method}'."
-            raise DevOpsError(405, "VssRequestMethodNotSupportedException", message, headers={"Allow": "GET"})
+            allowed = {"Allow": ", ".join(route.method for route, _ in matches)}
+            raise DevOpsError(405, "VssRequestMethodNotSupportedException", message, headers=allowed)
         return self._serve(world, request, token, organization, match)
 
     def _discover(self, request: Request, path: list[str]) -> Reply | None:
@@ -111,13 +116,20 @@ class DevOpsHost:
         person = _person(world, token, organization)
         if organization is not None:
             _check_membership(organization, person)
-        _check_permission(world, token, route, person)
+        if not _is_permitted(token, route):
+            return _permission_missing(world, request, organization, route, person)
         _check_version(request, preview=route.preview)
         wall = world.clock.wall()
         if world.settings.throttling and world.usage.blocked(person.object_id, wall):
             raise _blocked(world.usage.headers(person.object_id, wall))
-        world.usage.charge(person.object_id, route.units, wall)
-        reply = route.answer(DevOpsCall(request, world, person, organization, names))
+        world.usage.charge(person.object_id, route.units * world.settings.azure_devops_cost_factor, wall)
+        call = DevOpsCall(request, world, person, organization, names)
+        try:
+            if route.reads_code:
+                _check_access_level(call)
+            reply = route.answer(call)
+        except DevOpsError as error:
+            reply = error.reply()
         tenant = organization.tenant_id if organization is not None else None
         tenant_header = {"X-VSS-ResourceTenant": tenant} if tenant else {}
         reply.headers.update({**tenant_header, "X-TFS-ProcessId": "sandbox", "Cache-Control": "no-cache"})
@@ -165,17 +177,36 @@ def _check_membership(organization: Organization, person: Person) -> None:
         raise DevOpsError(401, "UnauthorizedRequestException", message)
 
 
-def _check_permission(world: World, token: AccessToken, route: Route, person: Person) -> None:
-    """Check the scopes of a person's token; an application's own token needs none."""
-    if not token.principal.is_user or token.scopes & {"user_impersonation", route.permission}:
-        return
-    if world.variants.is_chosen("missingScope", "unauthorized"):
-        raise not_authorized(person.name)
+def _check_access_level(call: DevOpsCall) -> None:
+    """Stakeholders have no access to the code of private projects."""
+    member = call.current_organization.members[call.person.object_id]
+    if member.license is License.STAKEHOLDER and any(project.visibility == "private" for project in call.projects()):
+        message = (
+            "TF401027: You need the Git 'GenericRead' permission to perform this action. Details: identity "
+            f"'{call.person.id}', scope 'repository'."
+        )
+        raise DevOpsError(403, "GitNeedsPermissionException", message)
+
+
+def _is_permitted(token: AccessToken, route: Route) -> bool:
+    """Whether the scopes of a person's token suffice; an application's own token needs none."""
+    sufficient = {"user_impersonation", route.permission, *_INCLUDED_IN.get(route.permission, ())}
+    return not token.principal.is_user or bool(token.scopes & sufficient)
+
+
+def _permission_missing(
+    world: World, request: Request, organization: Organization | None, route: Route, person: Person
+) -> Reply:
+    variant = world.variants["missingScope"]
+    if variant == "signInPage":
+        return refuse(request, None if organization is None else organization.tenant_id)
+    if variant == "unauthorized":
+        return not_authorized(person.name).reply()
     message = (
         f"VS403403: The token of '{person.name}' lacks the scope '{route.permission}', which is required to access "
         "this resource."
     )
-    raise DevOpsError(403, "AccessCheckException", message)
+    return DevOpsError(403, "AccessCheckException", message).reply()
 
 
 def _check_version(request: Request, *, preview: bool) -> None:

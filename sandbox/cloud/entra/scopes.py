@@ -8,7 +8,7 @@ from sandbox.cloud.entra.errors import EntraError
 from sandbox.cloud.entra.resources import find_resource
 from sandbox.cloud.entra.state import EntraState
 from sandbox.cloud.entra.tokens import DEVOPS_RESOURCE
-from sandbox.cloud.world.directory import Tenant
+from sandbox.cloud.world.directory import Application, Tenant
 
 __all__ = ["DEVOPS_PERMISSIONS", "RESERVED_SCOPES", "Scopes", "parse_scopes"]
 
@@ -21,6 +21,10 @@ DEVOPS_PERMISSIONS = {
     "vso.extension": "Extensions (read)",
     "vso.project": "Project and team (read)",
     "vso.code": "Code (read)",
+    "vso.build": "Build (read)",
+    "vso.build_execute": "Build (read and execute)",
+    "vso.taskgroups_read": "Task Groups (read)",
+    "vso.advsec": "Advanced Security (read)",
 }
 RESERVED_SCOPES = ("openid", "profile", "email", "offline_access")
 _ARM_PERMISSIONS = {"user_impersonation": "Access Azure Service Management as you"}
@@ -68,8 +72,8 @@ class Scopes:
         return [*lines, "View your basic profile"]
 
 
-def parse_scopes(state: EntraState, tenant: Tenant, scope: str) -> Scopes:
-    """Parse a `scope` parameter.
+def parse_scopes(state: EntraState, tenant: Tenant, scope: str, application: Application | None = None) -> Scopes:
+    """Parse a `scope` parameter; `.default` stands for the permissions of the application's registration.
 
     Raises:
         EntraError: it is empty, has two resources, or an unknown permission.
@@ -98,7 +102,10 @@ def parse_scopes(state: EntraState, tenant: Tenant, scope: str) -> Scopes:
     unknown = [name for name in names if name != ".default" and name not in defined]
     if unknown:
         raise _unknown(unknown[0], DEVOPS_RESOURCE if resource == "devops" else identifier)
-    permissions = ("user_impersonation",) if ".default" in names else tuple(names)
+    permissions = tuple(names)
+    if ".default" in names:
+        registered = application.permissions if application is not None and resource == "devops" else None
+        permissions = ("user_impersonation",) if registered is None else registered
     return Scopes(resource, identifier, permissions, reserved)
 
 

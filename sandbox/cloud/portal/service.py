@@ -22,7 +22,8 @@ from sandbox.cloud.defender.authorizations import code_lifetime
 from sandbox.cloud.portal import pages
 from sandbox.cloud.simulation import Simulation
 from sandbox.cloud.transport.message import Reply, Request
-from sandbox.cloud.world.load import UnknownName, add_assessment
+from sandbox.cloud.world.load import add_assessment
+from sandbox.cloud.world.principals import UnknownName
 
 __all__ = ["Portal"]
 

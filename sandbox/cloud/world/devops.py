@@ -6,13 +6,19 @@ them cost a few integers.
 
 from __future__ import annotations
 
-import uuid
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from urllib.parse import quote
 
+from sandbox.cloud.world.identifiers import derived_id
+from sandbox.cloud.world.pipelines.generated import GeneratedPipelines
+from sandbox.cloud.world.pipelines.model import AdvancedSecurity, ProjectPipelines
+from sandbox.cloud.world.pipelines.scenarios import Scenario, ScenarioMix
+
 __all__ = [
+    "CODE_SEARCH_EXTENSION",
     "CONTAINER_MAPPING_EXTENSION",
     "DevOpsGroup",
     "Extension",
@@ -26,7 +32,8 @@ __all__ = [
 ]
 
 CONTAINER_MAPPING_EXTENSION = ("ms-securitydevops", "ms-dfd-code-to-cloud")
-_NAMESPACE = uuid.UUID("6f1ad3a4-2c5e-4d0b-9a7e-0d4f3b8f5c11")
+CODE_SEARCH_EXTENSION = ("ms", "vss-code-search")
+_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class License(StrEnum):
@@ -64,6 +71,7 @@ class Member:
     license: License = License.EXPRESS
     access_status: str = "active"
     signed_in: bool = True
+    queue_builds: bool = True
 
 
 @dataclass(slots=True)
@@ -82,18 +90,38 @@ class DevOpsGroup:
 
 @dataclass(slots=True)
 class Repository:
-    """A repository as Azure DevOps describes it."""
+    """A repository as Azure DevOps describes it.
+
+    Attributes:
+        default_branch: short name.
+        files: texts on the default branch by absolute path.
+        branches: files of other branches, by short name.
+        indexed: whether code search has its files.
+        advanced_security: None if the switches were never touched.
+    """
 
     project_id: str
     name: str
     size: int = 4_194_304
     disabled: bool = False
     empty: bool = False
+    fork: bool = False
+    default_branch: str = "main"
+    files: dict[str, str] = field(default_factory=dict)
+    branches: dict[str, dict[str, str]] = field(default_factory=dict)
+    indexed: bool = True
+    advanced_security: AdvancedSecurity | None = None
 
     @property
     def id(self) -> str:
         """GUID, derived from project and name."""
         return derived_id(self.project_id, self.name)
+
+    def files_of(self, branch: str | None) -> dict[str, str] | None:
+        """Return the files of a branch (short name; None: the default one); None if there is no such branch."""
+        if self.empty:
+            return None
+        return self.files if branch in (None, self.default_branch) else self.branches.get(branch or "")
 
 
 @dataclass(slots=True)
@@ -102,6 +130,8 @@ class Repositories:
 
     Attributes:
         removed: names of deleted repositories, in lower case.
+        mix: scenarios of the generated ones; None: they have neither files nor pipelines.
+        changed: generated repositories that were changed, by position.
     """
 
     project_id: str
@@ -109,6 +139,9 @@ class Repositories:
     explicit: list[Repository] = field(default_factory=list)
     generated: int = 0
     removed: set[str] = field(default_factory=set)
+    mix: ScenarioMix | None = None
+    changed: dict[int, Repository] = field(default_factory=dict)
+    _numbers_by_id: dict[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Return the number of repositories, deleted ones included."""
@@ -121,8 +154,25 @@ class Repositories:
         return self.explicit[position - self.generated]
 
     def _make(self, number: int) -> Repository:
+        if number in self.changed:
+            return self.changed[number]
         name = f"{self.project_name}-{number:04}"
-        return Repository(self.project_id, name, size=1_048_576 * (1 + number % 40))
+        repository = Repository(self.project_id, name, size=1_048_576 * (1 + number % 40))
+        if self.mix is not None:
+            scenario = self.mix.scenario(number)
+            repository.disabled = scenario is Scenario.DISABLED
+            repository.empty = scenario is Scenario.EMPTY
+            repository.fork = scenario is Scenario.FORK
+            repository.files = self.mix.files(number)
+            repository.advanced_security = self.mix.advanced_security(number)
+        return repository
+
+    def change(self, position: int) -> Repository:
+        """Return the repository at a position for a change, which is kept also for a generated one."""
+        repository = self[position]
+        if position < self.generated:
+            self.changed[position] = repository
+        return repository
 
     def existing(self, count: int | None = None) -> Iterator[Repository]:
         """Iterate over the existing repositories of the first `count` positions."""
@@ -134,6 +184,8 @@ class Repositories:
     def git_names(self, count: int, *, with_empty: bool = True) -> Iterator[tuple[int, str]]:
         """Iterate over position and name of enabled repositories of the first `count`, without creating them."""
         for position in range(min(count, self.generated)):
+            if (self.mix is not None or position in self.changed) and self[position].disabled:
+                continue
             name = f"{self.project_name}-{position:04}"
             if not self.removed or name.lower() not in self.removed:
                 yield position, name
@@ -146,6 +198,12 @@ class Repositories:
     def position(self, name: str) -> int | None:
         """Return the position of a repository by name or id, case-insensitive; None if it does not exist."""
         key = name.lower()
+        if self.generated and _GUID.fullmatch(key):
+            if not self._numbers_by_id:
+                self._numbers_by_id = {self._make(number).id: number for number in range(self.generated)}
+            if key in self._numbers_by_id:
+                position = self._numbers_by_id[key]
+                return None if self[position].name.lower() in self.removed else position
         number = key.removeprefix(f"{self.project_name.lower()}-")
         position = int(number) if number != key and number.isdecimal() else self.generated
         # Not a generated name: search the explicit repositories, by name or id.
@@ -158,7 +216,12 @@ class Repositories:
 
 @dataclass(slots=True)
 class Project:
-    """A project; one that uses TFVC has no Git repositories."""
+    """A project; one that uses TFVC has no Git repositories.
+
+    Attributes:
+        hidden_from: object ids of members that may not see it: it does not exist for them.
+        pipelines: what it has in Azure Pipelines, apart from generated pipelines.
+    """
 
     id: str
     name: str
@@ -166,6 +229,8 @@ class Project:
     tfvc: bool = False
     visibility: str = "private"
     state: str = "wellFormed"
+    hidden_from: set[str] = field(default_factory=set)
+    pipelines: ProjectPipelines = field(default_factory=ProjectPipelines)
 
     @classmethod
     def make(cls, organization: str, name: str, **values: object) -> Project:
@@ -184,6 +249,10 @@ class Organization:
         members: by object id.
         projects: by name in lower case, in order of creation.
         blocked_for_usage: whether it answers TF400733.
+        decorator_steps: tasks (`Name@1`) that a decorator of its own injects into every job.
+        search_info_code: `infoCode` of code search; anything but 0 means that the answer is partial.
+        generated_pipelines: pipelines of its generated repositories.
+        pipeline_count, build_count, policy_count: last id that was issued.
     """
 
     id: str
@@ -195,6 +264,12 @@ class Organization:
     groups: dict[str, DevOpsGroup] = field(default_factory=dict)
     projects: dict[str, Project] = field(default_factory=dict)
     blocked_for_usage: bool = False
+    decorator_steps: tuple[str, ...] = ()
+    search_info_code: int = 0
+    generated_pipelines: GeneratedPipelines | None = None
+    pipeline_count: int = 0
+    build_count: int = 0
+    policy_count: int = 0
 
     def project(self, name: str) -> Project | None:
         """Return a project by name or id."""
@@ -205,10 +280,23 @@ class Organization:
 
     def has_container_mapping(self) -> bool:
         """Whether Defender's container mapping extension is installed, working or not."""
-        return any(
-            (extension.publisher_id, extension.extension_id) == CONTAINER_MAPPING_EXTENSION
-            for extension in self.extensions
+        return self.extension(CONTAINER_MAPPING_EXTENSION) is not None
+
+    def extension(self, name: tuple[str, str]) -> Extension | None:
+        """Return an installed extension by publisher and id."""
+        return next(
+            (
+                extension
+                for extension in self.extensions
+                if (extension.publisher_id.lower(), extension.extension_id.lower()) == name
+            ),
+            None,
         )
+
+    def has_working_extension(self, name: tuple[str, str]) -> bool:
+        """Whether an extension is installed and its flags are `none`."""
+        extension = self.extension(name)
+        return extension is not None and extension.flags == "none"
 
     def is_administrator(self, object_id: str) -> bool:
         """Whether the account is Project Collection Administrator, directly or through groups."""
@@ -230,8 +318,3 @@ class Organization:
 def repository_url(organization: str, project: str, repository: str) -> str:
     """Return the web URL of a repository; blanks and other special characters are percent-encoded."""
     return f"https://dev.azure.com/{organization}/{quote(project)}/_git/{quote(repository)}"
-
-
-def derived_id(*parts: str) -> str:
-    """Return a GUID derived from names, the same in every run."""
-    return str(uuid.uuid5(_NAMESPACE, "/".join(part.lower() for part in parts)))

@@ -109,6 +109,7 @@ class Application:
         public_client: whether public flows (device code, PKCE without secret) are allowed.
         admin_consent_required: whether only an administrator may consent.
         consents: object ids of accounts that consented; `*` stands for all (an administrator did).
+        permissions: delegated permissions for Azure DevOps that `…/.default` stands for; None: user_impersonation.
     """
 
     client_id: str
@@ -122,6 +123,7 @@ class Application:
     public_client: bool = False
     admin_consent_required: bool = False
     consents: set[str] = field(default_factory=set)
+    permissions: tuple[str, ...] | None = None
     disabled: bool = False
 
 

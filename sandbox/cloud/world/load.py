@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from posixpath import join
 
 import yaml
 
@@ -14,15 +15,22 @@ from sandbox.cloud.defender.model import Connector
 from sandbox.cloud.variants import Variants
 from sandbox.cloud.world.azure import ROLE_DEFINITIONS, Policy, ResourceGroup, RoleAssignment, Subscription
 from sandbox.cloud.world.devops import (
+    CODE_SEARCH_EXTENSION,
     DevOpsGroup,
     Extension,
     Member,
     Organization,
     Project,
     Repository,
-    derived_id,
 )
 from sandbox.cloud.world.directory import Account, Application, AppSecret, FederatedCredential, Group, Tenant
+from sandbox.cloud.world.identifiers import derived_id
+from sandbox.cloud.world.pipelines.generated import GeneratedPipelines, GeneratedProject
+from sandbox.cloud.world.pipelines.load import add_pipeline, add_policy, advanced_security, task_group
+from sandbox.cloud.world.pipelines.scenarios import ScenarioMix
+from sandbox.cloud.world.pipelines.schema import GeneratePipelinesSpec
+from sandbox.cloud.world.pipelines.tasks import SECURITY_DEVOPS_EXTENSION
+from sandbox.cloud.world.principals import UnknownName, principal_id, principal_type
 from sandbox.cloud.world.schema import (
     AccountSpec,
     ApplicationSpec,
@@ -32,6 +40,7 @@ from sandbox.cloud.world.schema import (
     GenerateSpec,
     OrganizationSpec,
     ProjectSpec,
+    RepositorySpec,
     SubscriptionSpec,
     WorldFile,
 )
@@ -39,7 +48,7 @@ from sandbox.cloud.world.world import Settings, World
 
 __all__ = [
     "DEFAULT_WORLD",
-    "UnknownName",
+    "absolute",
     "add_assessment",
     "add_connector",
     "add_organization",
@@ -47,6 +56,7 @@ __all__ = [
     "add_subscription",
     "assessment_generator",
     "build",
+    "make_repository",
     "read_world_file",
 ]
 
@@ -54,10 +64,6 @@ DEFAULT_WORLD = Path(__file__).parents[1] / "worlds" / "default.yaml"
 
 ANY_ISSUER = "*"
 """Issuer of a federated credential that accepts any registered issuer."""
-
-
-class UnknownName(LookupError):
-    """A reference to an unknown name."""
 
 
 def read_world_file(path: Path) -> WorldFile:
@@ -145,6 +151,7 @@ def _add_application(world: World, spec: ApplicationSpec) -> None:
         public_client=spec.public_client,
         admin_consent_required=spec.admin_consent_required,
         consents={"*"} if spec.admin_consent else {principal_id(world, name) for name in spec.consents},
+        permissions=None if spec.permissions is None else tuple(spec.permissions),
         disabled=spec.disabled,
     )
     world.directory.applications[application.client_id] = application
@@ -161,31 +168,6 @@ def _add_groups(world: World, spec: WorldFile) -> None:
     # Members in a second pass: groups may contain each other.
     for group in spec.groups:
         groups[group.name].members = {principal_id(world, name) for name in group.members}
-
-
-def principal_id(world: World, name: str) -> str:
-    """Return the object id of an account (user principal name), application (name or client id) or group (name).
-
-    Raises:
-        UnknownName: no principal has this name.
-    """
-    account = world.directory.account(name)
-    if account is not None:
-        return account.id
-    for application in world.directory.applications.values():
-        if name.lower() in (application.client_id, application.display_name.lower(), application.object_id):
-            return application.object_id
-    for group in world.directory.groups.values():
-        if name in (group.display_name, group.id):
-            return group.id
-    raise UnknownName(f"there is no account, application or group {name!r}")
-
-
-def principal_type(world: World, object_id: str) -> str:
-    """`User`, `Group` or `ServicePrincipal`."""
-    if object_id in world.directory.accounts:
-        return "User"
-    return "Group" if object_id in world.directory.groups else "ServicePrincipal"
 
 
 def add_subscription(world: World, spec: SubscriptionSpec) -> None:
@@ -235,29 +217,46 @@ def add_organization(world: World, spec: OrganizationSpec) -> Organization:
             Extension(extension.id.partition(".")[0], extension.id.partition(".")[2], extension.flags)
             for extension in spec.extensions
         ],
+        decorator_steps=tuple(spec.decorator_steps),
+        search_info_code=spec.search_info_code,
     )
     for member in spec.members:
         object_id = principal_id(world, member.account)
         organization.members[object_id] = Member(
-            object_id, member.administrator, member.license, member.access_status, member.signed_in
+            object_id,
+            member.administrator,
+            member.license,
+            member.access_status,
+            member.signed_in,
+            member.queue_builds,
         )
     for group in spec.groups:
         organization.groups[group.name.lower()] = DevOpsGroup(
             group.name, {principal_id(world, name) for name in group.members}, set(group.groups), group.administrators
         )
-    for project in spec.projects:
-        add_project(organization, project)
+    projects = [_add_project(world, organization, project) for project in spec.projects]
+    # In a second pass: the YAML of a pipeline may use templates of another project.
+    for project, project_spec in zip(projects, spec.projects, strict=True):
+        _add_pipelines(world, organization, project, project_spec)
     world.organizations[spec.name.lower()] = organization
     return organization
 
 
-def add_project(organization: Organization, spec: ProjectSpec) -> Project:
-    """Add a project with its repositories to an organization."""
+def add_project(world: World, organization: Organization, spec: ProjectSpec) -> Project:
+    """Add a project with its repositories and pipelines to an organization."""
+    project = _add_project(world, organization, spec)
+    _add_pipelines(world, organization, project, spec)
+    return project
+
+
+def _add_project(world: World, organization: Organization, spec: ProjectSpec) -> Project:
     project = Project.make(organization.name, spec.name, tfvc=spec.tfvc, visibility=spec.visibility)
+    project.hidden_from = {principal_id(world, account) for account in spec.hidden_from}
     project.repositories.generated = spec.generate
-    for repository in spec.repositories:
-        described = {"name": repository} if isinstance(repository, str) else repository.model_dump()
-        project.repositories.explicit.append(Repository(project.id, **described))
+    for item in spec.repositories:
+        project.repositories.explicit.append(
+            make_repository(project, RepositorySpec(name=item) if isinstance(item, str) else item)
+        )
     organization.projects[spec.name.lower()] = project
     return project
 
@@ -285,6 +284,31 @@ def add_assessment(world: World, spec: AssessmentSpec) -> Assessment:
     assessment = Assessment(**values, delay=spec.after, added_at=world.clock.now())
     world.assessments.add(assessment)
     return assessment
+
+
+def make_repository(project: Project, spec: RepositorySpec) -> Repository:
+    """Return a repository of a project; the paths of its files become absolute."""
+    values = spec.model_dump(exclude={"files", "branches", "advanced_security"})
+    return Repository(
+        project.id,
+        **values,
+        files=absolute(spec.files),
+        branches={branch: absolute(files) for branch, files in spec.branches.items()},
+        advanced_security=advanced_security(spec.advanced_security),
+    )
+
+
+def absolute(files: dict[str, str]) -> dict[str, str]:
+    """Return files by absolute path."""
+    return {join("/", path): text for path, text in files.items()}
+
+
+def _add_pipelines(world: World, organization: Organization, project: Project, spec: ProjectSpec) -> None:
+    for pipeline in spec.pipelines:
+        add_pipeline(world, organization, project, pipeline)
+    for policy in spec.policies:
+        add_policy(world, organization, project, policy)
+    project.pipelines.task_groups += [task_group(project, group) for group in spec.task_groups]
 
 
 def add_connector(world: World, spec: ConnectorSpec) -> Connector:
@@ -327,8 +351,10 @@ def _generate(world: World, spec: GenerateSpec) -> None:
             shares.append(ProjectSpec(name=f"project-{project:03}", generate=share))
             number += 1
         member = {"account": _owner(world, spec, position), "administrator": True}
-        organization = {"name": name, "tenant": spec.tenant, "extensions": [{}], "members": [member]}
-        add_organization(world, OrganizationSpec.model_validate({**organization, "projects": shares}))
+        values = {"name": name, "tenant": spec.tenant, "extensions": [{}], "members": [member], "projects": shares}
+        organization = add_organization(world, OrganizationSpec.model_validate(values))
+        if spec.pipelines is not None:
+            _generate_pipelines(world, organization, spec.pipelines)
     for position in range(1, spec.connectors + 1):
         positions = range(position, spec.organizations + 1, spec.connectors)
         connector = ConnectorSpec(
@@ -339,6 +365,23 @@ def _generate(world: World, spec: GenerateSpec) -> None:
             organizations=[f"org-{organization_number:04}" for organization_number in positions],
         )
         add_connector(world, connector)
+
+
+def _generate_pipelines(world: World, organization: Organization, spec: GeneratePipelinesSpec) -> None:
+    """Give scenarios to the generated repositories, and install the extensions that they use."""
+    for publisher, name in (SECURITY_DEVOPS_EXTENSION, CODE_SEARCH_EXTENSION):
+        organization.extensions.append(Extension(publisher, name))
+    projects: list[GeneratedProject] = []
+    number = 0
+    for project in organization.projects.values():
+        repositories = project.repositories
+        key = f"{spec.seed}/{organization.name}/{project.name}"
+        repositories.mix = ScenarioMix(key, project.name, f"{project.name}-0000")
+        count = repositories.generated
+        projects.append(GeneratedProject(project.id, project.name, repositories.mix, count, number))
+        number += count
+    start = world.clock.now()
+    organization.generated_pipelines = GeneratedPipelines(projects, spec.builds_per_day, start)
 
 
 def _owner(world: World, spec: GenerateSpec, position: int) -> str:

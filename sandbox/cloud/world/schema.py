@@ -11,6 +11,13 @@ from sandbox.cloud.variants import Variants
 from sandbox.cloud.world.azure import CSPM_EXTENSIONS
 from sandbox.cloud.world.devops import License
 from sandbox.cloud.world.directory import ConditionalAccess
+from sandbox.cloud.world.pipelines.schema import (
+    AdvancedSecuritySpec,
+    BranchPolicySpec,
+    GeneratePipelinesSpec,
+    PipelineSpec,
+    TaskGroupSpec,
+)
 
 __all__ = ["WorldFile"]
 
@@ -57,7 +64,11 @@ class FederatedCredentialSpec(CamelModel):
 
 
 class ApplicationSpec(CamelModel):
-    """An app registration."""
+    """An app registration.
+
+    Attributes:
+        permissions: delegated permissions for Azure DevOps that `…/.default` stands for; absent: user_impersonation.
+    """
 
     name: str
     client_id: str
@@ -71,6 +82,7 @@ class ApplicationSpec(CamelModel):
     admin_consent_required: bool = False
     admin_consent: bool = False
     consents: list[str] = Field(default_factory=list)
+    permissions: list[str] | None = None
     disabled: bool = False
 
 
@@ -129,6 +141,7 @@ class MemberSpec(CamelModel):
     license: License = License.EXPRESS
     access_status: str = "active"
     signed_in: bool = True
+    queue_builds: bool = True
 
 
 class DevOpsGroupSpec(CamelModel):
@@ -141,33 +154,52 @@ class DevOpsGroupSpec(CamelModel):
 
 
 class RepositorySpec(CamelModel):
-    """A repository."""
+    """A repository; `files` are texts by path on the default branch, `branches` those of other branches."""
 
     name: str
     size: int = 4_194_304
     disabled: bool = False
     empty: bool = False
+    fork: bool = False
+    default_branch: str = "main"
+    files: dict[str, str] = Field(default_factory=dict)
+    branches: dict[str, dict[str, str]] = Field(default_factory=dict)
+    indexed: bool = True
+    advanced_security: AdvancedSecuritySpec | None = None
 
 
 class ProjectSpec(CamelModel):
-    """A project; `repositories` are names or objects, `generate` adds that many generated ones."""
+    """A project; `repositories` are names or objects, `generate` adds that many generated ones.
+
+    Attributes:
+        hidden_from: members (accounts or applications) that may not see it.
+    """
 
     name: str
     repositories: list[str | RepositorySpec] = Field(default_factory=list)
     generate: int = Field(default=0, ge=0)
     tfvc: bool = False
     visibility: str = "private"
+    hidden_from: list[str] = Field(default_factory=list)
+    pipelines: list[PipelineSpec] = Field(default_factory=list)
+    policies: list[BranchPolicySpec] = Field(default_factory=list)
+    task_groups: list[TaskGroupSpec] = Field(default_factory=list)
 
 
 class ExtensionSpec(CamelModel):
     """An installed extension, as `publisher.extension`, with the flags of its install state."""
 
-    id: str = "ms-securitydevops.ms-dfd-code-to-cloud"
+    id: str = Field(default="ms-securitydevops.ms-dfd-code-to-cloud", pattern=r"^[^.]+\.[^.]+")
     flags: str = "none"
 
 
 class OrganizationSpec(CamelModel):
-    """An Azure DevOps organization; `tenant: null` is one that is connected to no Entra tenant."""
+    """An Azure DevOps organization; `tenant: null` is one that is connected to no Entra tenant.
+
+    Attributes:
+        decorator_steps: tasks (`Name@1`) that a decorator of its own injects into every job.
+        search_info_code: `infoCode` of code search; anything but 0 means that the answer is partial.
+    """
 
     name: str
     tenant: str | None
@@ -176,6 +208,8 @@ class OrganizationSpec(CamelModel):
     members: list[MemberSpec] = Field(default_factory=list)
     groups: list[DevOpsGroupSpec] = Field(default_factory=list)
     projects: list[ProjectSpec] = Field(default_factory=list)
+    decorator_steps: list[str] = Field(default_factory=list)
+    search_info_code: int = 0
 
 
 class ConnectorSpec(CamelModel):
@@ -203,6 +237,7 @@ class GenerateSpec(CamelModel):
             in the domain of `account`; None assigns all to `account`.
         projects: in each organization.
         repositories: total number, distributed evenly; created on access.
+        pipelines: pipelines of the repositories and their builds; absent: none.
     """
 
     tenant: str
@@ -214,6 +249,7 @@ class GenerateSpec(CamelModel):
     organizations_per_account: int | None = Field(default=None, ge=1)
     projects: int = 1
     repositories: int = 0
+    pipelines: GeneratePipelinesSpec | None = None
 
 
 class AssessmentSpec(CamelModel):
@@ -274,6 +310,8 @@ class SettingsSpec(CamelModel):
     resource_graph_page_size: int = Field(default=1000, ge=1, le=1000)
     assessment_lag: float = Field(default=0.0, ge=0)
     access_token_lifetime: int = 3599
+    azure_devops_cost_factor: float = Field(default=1.0, ge=0)
+    azure_devops_page_size: int = Field(default=1000, ge=1)
     seed: int = 7
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass, field
 
 __all__ = ["LIMIT", "WINDOW_SECONDS", "Usage"]
 
@@ -13,33 +14,55 @@ _WARN_FROM = 0.8 * LIMIT
 _REFUSE_FROM = 2 * LIMIT
 
 
+@dataclass(slots=True)
+class _Window:
+    """Charges of the last five minutes of one identity, by wall time, with their total and its largest value."""
+
+    charges: deque[tuple[float, float]] = field(default_factory=deque)
+    total: float = 0.0
+    peak: float = 0.0
+
+
 class Usage:
     """Usage by object id; times are wall times."""
 
     def __init__(self) -> None:
-        self._spent: dict[str, deque[tuple[float, float]]] = {}
+        self._windows: dict[str, _Window] = {}
 
     def charge(self, identity: str, units: float, wall: float) -> None:
         """Charge units to an identity."""
-        self._spent.setdefault(identity, deque()).append((wall, units))
+        window = self._windows.setdefault(identity, _Window())
+        window.charges.append((wall, units))
+        window.total += units
+        window.peak = max(window.peak, self.used(identity, wall))
 
     def used(self, identity: str, wall: float) -> float:
         """Return the units of the last five minutes."""
-        charges = self._spent.get(identity)
-        if charges is None:
+        window = self._windows.get(identity)
+        if window is None:
             return 0.0
         # Sliding window: drop what is older than five minutes.
-        while charges and charges[0][0] <= wall - WINDOW_SECONDS:
-            charges.popleft()
-        return sum(units for _, units in charges)
+        while window.charges and window.charges[0][0] <= wall - WINDOW_SECONDS:
+            window.total -= window.charges.popleft()[1]
+        if not window.charges:
+            window.total = 0.0
+        return window.total
+
+    def peak(self, identity: str) -> float:
+        """Return the most units that an identity has used in any five minutes."""
+        window = self._windows.get(identity)
+        return 0.0 if window is None else window.peak
+
+    def identities(self) -> list[str]:
+        """Return the object ids of all identities that were charged."""
+        return list(self._windows)
 
     def headers(self, identity: str, wall: float) -> dict[str, str]:
         """Return the rate-limit headers: none far from the limit, Retry-After beyond it, even with a 200."""
         used = self.used(identity, wall)
         if used < _WARN_FROM:
             return {}
-        charges = self._spent[identity]
-        reset = charges[0][0] + WINDOW_SECONDS
+        reset = self._windows[identity].charges[0][0] + WINDOW_SECONDS
         headers = {
             "X-RateLimit-Resource": "Services",
             "X-RateLimit-Delay": "0",

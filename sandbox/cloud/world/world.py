@@ -34,6 +34,8 @@ class Settings:
         resource_graph_page_size: most rows of a page, to have several pages with few rows.
         assessment_lag: additional delay of assessments in Resource Graph, in seconds of inner time.
         access_token_lifetime: seconds.
+        azure_devops_cost_factor: multiplies the throughput units of every call of Azure DevOps.
+        azure_devops_page_size: most items on a page of pipelines, builds and branch policies.
     """
 
     throttling: bool = True
@@ -43,6 +45,8 @@ class Settings:
     resource_graph_page_size: int = 1000
     assessment_lag: float = 0.0
     access_token_lifetime: int = 3599
+    azure_devops_cost_factor: float = 1.0
+    azure_devops_page_size: int = 1000
 
 
 @dataclass(slots=True)

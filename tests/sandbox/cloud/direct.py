@@ -16,7 +16,8 @@ from sandbox.cloud.entra.tokens import DEVOPS_RESOURCE, AccessToken
 from sandbox.cloud.simulation import Simulation
 from sandbox.cloud.transport.message import Reply, Request
 from sandbox.cloud.world.directory import Principal
-from sandbox.cloud.world.load import DEFAULT_WORLD, principal_id, read_world_file
+from sandbox.cloud.world.load import DEFAULT_WORLD, read_world_file
+from sandbox.cloud.world.principals import principal_id
 from sandbox.cloud.world.schema import GenerateSpec, WorldFile
 from sandbox.cloud.world.world import World
 
@@ -166,13 +167,16 @@ class Direct:
         assert answer is not None, "the connection was cut"
         return answer
 
-    async def devops(self, host: str, url: str, *, token: str | None = None, **headers: str) -> Answer:
-        """GET from a host of Azure DevOps as the dedicated account; an empty token sends none."""
+    async def devops(
+        self, host: str, url: str, *, token: str | None = None, body: object = None, **headers: str
+    ) -> Answer:
+        """Send GET (POST with a body) to a host of Azure DevOps as the dedicated account; an empty token sends none."""
         request_headers = {name.replace("_", "-"): value for name, value in headers.items()}
         bearer = self.token(ACCOUNT, "devops") if token is None else token
         if bearer:
             request_headers["Authorization"] = f"Bearer {bearer}"
-        answer = await self.send(host, "GET", url, headers=request_headers)
+        method, content = ("GET", b"") if body is None else ("POST", json.dumps(body).encode())
+        answer = await self.send(host, method, url, content, request_headers)
         assert answer is not None
         return answer
 

@@ -10,6 +10,7 @@ from urllib.parse import quote, urlencode
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sandbox.cloud.devops.service import HOSTS
 from tests.sandbox.cloud.direct import (
     ACCOUNT,
     CONFIGURATION,
@@ -24,6 +25,11 @@ from tests.sandbox.cloud.direct import (
 
 CLOUD = Direct()
 asyncio.run(CLOUD.connect())
+asyncio.run(
+    CLOUD.control(
+        "POST", "/organizations/contoso/projects/webshop/pipelines", name="ci", repository="storefront", builds=[{}]
+    )
+)
 CLOUD.move(8 * 3600)
 CLOUD.world.settings.throttling = False
 JSON = st.recursive(
@@ -58,6 +64,23 @@ WORDS = st.sampled_from(
         "graph",
         "groups",
         "userentitlements",
+        "webshop",
+        "build",
+        "definitions",
+        "builds",
+        "timeline",
+        "logs",
+        "artifacts",
+        "pipelines",
+        "preview",
+        "policy",
+        "configurations",
+        "items",
+        "search",
+        "codesearchresults",
+        "management",
+        "enablement",
+        "1",
     ]
 )
 PATHS = st.lists(WORDS | st.text(max_size=6), max_size=14).map(lambda parts: "/" + quote("/".join(parts)))
@@ -178,11 +201,50 @@ def test_any_query_of_resource_graph_is_answered_or_refused(query: str, options:
     assert answer_of("arm", "POST", url, json.dumps(body).encode(), CLOUD.token()).status in (200, 400)
 
 
-@given(METHODS, PATHS, st.sampled_from(["devAzure", "profile", "identity", "entitlement", "extension"]))
+@given(METHODS, PATHS, st.sampled_from(HOSTS))
 @settings(max_examples=100)
 def test_any_request_to_azure_devops_is_answered(method: str, path: str, host: str) -> None:
     answer_of(host, method, path, token=CLOUD.token(ACCOUNT, "devops"))
     answer_of(host, method, f"/contoso{path}?api-version=7.1", token=CLOUD.token(ACCOUNT, "devops"))
+
+
+PIPELINE_CALLS = {
+    "build/definitions": "devAzure",
+    "build/builds": "devAzure",
+    "build/builds/1/logs/1": "devAzure",
+    "policy/configurations": "devAzure",
+    "git/repositories/storefront/items": "devAzure",
+    "pipelines/1/preview": "devAzure",
+    "pipelines/1/runs": "devAzure",
+    "search/codesearchresults": "search",
+    "management/enablement": "advancedSecurity",
+}
+PARAMETERS = st.sampled_from(
+    [
+        "$top",
+        "continuationToken",
+        "minTime",
+        "repositoryId",
+        "definitions",
+        "queryOrder",
+        "path",
+        "scopePath",
+        "startLine",
+    ]
+)
+PIPELINE_FIELDS = st.sampled_from(["searchText", "$top", "$skip", "filters", "yamlOverride", "resources", "definition"])
+
+
+@given(
+    st.sampled_from(list(PIPELINE_CALLS)),
+    st.dictionaries(PARAMETERS, st.text(max_size=8) | st.integers().map(str) | st.just("9" * 5000), max_size=3),
+    st.none() | st.dictionaries(PIPELINE_FIELDS, JSON, max_size=4),
+)
+@settings(max_examples=100)
+def test_any_request_about_pipelines_is_answered(path: str, query: dict[str, str], body: object) -> None:
+    url = f"/contoso/webshop/_apis/{path}?{urlencode({**query, 'api-version': '7.1-preview'})}"
+    method, content = ("GET", b"") if body is None else ("POST", json.dumps(body).encode())
+    answer_of(PIPELINE_CALLS[path], method, url, content, CLOUD.token(ACCOUNT, "devops"))
 
 
 FORM_FIELDS = st.sampled_from(

@@ -10,7 +10,7 @@ from sandbox.cloud.arm.call import Call
 from sandbox.cloud.arm.errors import ArmError
 from sandbox.cloud.transport.message import Reply, json_reply
 from sandbox.cloud.world.azure import ROLE_DEFINITIONS, RoleAssignment, RoleDefinition
-from sandbox.cloud.world.load import principal_type
+from sandbox.cloud.world.principals import principal_type
 
 __all__ = ["create", "delete", "get", "get_definition", "list_at_scope", "list_definitions"]
 

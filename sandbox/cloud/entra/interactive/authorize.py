@@ -130,7 +130,8 @@ class Authorize:
                 return pages.second_factor(action, interaction.id, account.user_principal_name)
             check_policies(account, mfa=sign_in.mfa, device_code=bool(interaction.user_code))
             application = self._application(interaction)
-            scopes = parse_scopes(self._state, world.directory.tenants[account.tenant_id], interaction.scope)
+            tenant = world.directory.tenants[account.tenant_id]
+            scopes = parse_scopes(self._state, tenant, interaction.scope, application)
         except EntraError as error:
             return self._show_failure(interaction, error)
         if not has_consent(application, account) or interaction.prompt == "consent":

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 
 from sandbox.cloud.clock import Clock
 from sandbox.cloud.world.devops import Repositories, Repository
-from sandbox.cloud.world.load import DEFAULT_WORLD, UnknownName, build, read_world_file
+from sandbox.cloud.world.load import DEFAULT_WORLD, build, read_world_file
+from sandbox.cloud.world.principals import UnknownName
 from sandbox.cloud.world.schema import WorldFile
 from tests.sandbox.cloud.direct import ACCOUNT, GROUP, ORGANIZATIONS, SUBSCRIPTION, Direct, larger_world
 

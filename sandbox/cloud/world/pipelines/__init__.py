@@ -1,0 +1,1 @@
+"""Azure Pipelines: pipelines, their builds, policies, and how a YAML file becomes steps."""
