@@ -26,12 +26,15 @@ from defender_devops.api.azure_types import (
     ProvisioningState,
 )
 from defender_devops.api.connector import Azure
+from defender_devops.api.posture import Category, Severity
 from defender_devops.azure.arm.client import ArmClient
 from defender_devops.azure.arm.session import ArmSession
 from defender_devops.azure.identity.clients import ArmClients
 from defender_devops.azure.identity.grants import Grants
 from defender_devops.azure.identity.operator_identity import OperatorIdentity
 from defender_devops.azure.resource_graph.poller import Changes, ResourceGraphPoller
+from defender_devops.azure.resource_graph.posture_poller import PosturePoller
+from defender_devops.azure.resources.pricings import is_defender_cspm_enabled
 from defender_devops.azure.resources.role_assignments import SECURITY_READER, RoleAssignments
 from defender_devops.azure.resources.security_connectors import SecurityConnectors
 from defender_devops.errors import (
@@ -706,3 +709,126 @@ async def test_a_bucket_that_others_have_emptied_is_learnt_from_what_azure_says(
     await burst(client, subscription, 150)
     # Connectors answer without the number that is left, so what is under way is refused before we know better.
     assert 1 <= refused(control) <= 64
+
+
+# --- recommendations
+
+
+@dataclass
+class PolledPosture:
+    """A poller of recommendations, and the connectors that its polls reported."""
+
+    poller: PosturePoller
+    control: ControlClient
+
+    async def poll(self) -> frozenset[str]:
+        return (await self.poller.poll()).changed
+
+    def numbers(self) -> dict[str, int]:
+        """All recommendations of each organization."""
+        return {name: counts.total for name, counts in self.poller.view(REF).organizations.items()}
+
+    def unhealthy(self, organization: str) -> dict[tuple[Severity, Category], int]:
+        return dict(self.poller.view(REF).organizations[organization].unhealthy)
+
+    def add(self, organization: str, project: str, **assessment: str) -> str:
+        """Let Defender find something."""
+        return self.control.add_assessment(organization=organization, project=project, title="A finding", **assessment)
+
+
+@pytest.fixture
+async def polled_posture(client: Client, control: ControlClient) -> PolledPosture:
+    """A poller after a day, in which Defender has evaluated two organizations."""
+    control.settings(resourceGraphLag=0)
+    connectors = SecurityConnectors(await client.arm())
+    await onboarded(connectors, control, ("contoso", "northwind"))
+    control.move(24 * 3600)
+    poller = PosturePoller(await client.arm(), interval=1800, on_poll=lambda _poller, _changed: None)
+    poller.track(REF)
+    return PolledPosture(poller, control)
+
+
+async def test_one_query_counts_the_recommendations_of_all_organizations(polled_posture: PolledPosture) -> None:
+    requests = len(polled_posture.control.journal(path="Microsoft.ResourceGraph"))
+    assert await polled_posture.poll() == {REF.key}
+    assert len(polled_posture.control.journal(path="Microsoft.ResourceGraph")) == requests + 1
+    before = polled_posture.numbers().get("northwind", 0)
+    polled_posture.add("northwind", "traders", repository="orders", severity="Critical", category="ExposedSecrets")
+    assert await polled_posture.poll() == {REF.key}
+    assert polled_posture.numbers()["northwind"] == before + 1
+    assert polled_posture.unhealthy("northwind")[Severity.CRITICAL, Category.SECRETS] >= 1
+    assert await polled_posture.poll() == frozenset()
+
+
+@pytest.mark.parametrize("resolved", ["healthy", "vanishes"])
+async def test_a_resolved_finding_is_not_counted_any_more(polled_posture: PolledPosture, resolved: str) -> None:
+    polled_posture.control.variants(resolvedAssessments=resolved)
+    await polled_posture.poll()
+    before = polled_posture.unhealthy("northwind") if "northwind" in polled_posture.numbers() else {}
+    key = polled_posture.add("northwind", "traders", repository="orders", severity="Low", category="ApiVulnerabilities")
+    await polled_posture.poll()
+    assert polled_posture.unhealthy("northwind") != before
+    polled_posture.control.resolve_assessment(key)
+    assert await polled_posture.poll() == {REF.key}
+    after = polled_posture.unhealthy("northwind") if "northwind" in polled_posture.numbers() else {}
+    assert after == before
+
+
+FAULTS: dict[str, dict[str, Any]] = {
+    "refused": {"status": 403, "body": {"error": {"code": "AuthorizationFailed", "message": "No."}}, "times": None},
+    "out of order": {"status": 503, "times": None},
+    "the second page fails": {"status": 503, "after": 1, "times": None},
+    "cut off": {"cut": "after", "times": None},
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+async def test_without_a_complete_answer_the_last_numbers_remain(
+    polled_posture: PolledPosture, fault: dict[str, Any]
+) -> None:
+    control = polled_posture.control
+    polled_posture.add("contoso", "webshop", severity="High")
+    polled_posture.add("northwind", "traders", severity="High")
+    await polled_posture.poll()
+    numbers = polled_posture.numbers()
+    assert numbers.keys() == {"contoso", "northwind"}
+    polled_posture.add("contoso", "webshop", severity="High")
+    control.settings(resourceGraphPageSize=1)
+    control.fault(path="Microsoft.ResourceGraph", **fault)
+    assert await polled_posture.poll() == {REF.key}
+    view = polled_posture.poller.view(REF)
+    assert view.error is not None
+    assert polled_posture.numbers() == numbers
+    control.clear_faults()
+    control.move(120)
+    assert await polled_posture.poll() == {REF.key}
+    assert polled_posture.poller.view(REF).error is None
+    assert polled_posture.numbers() == {**numbers, "contoso": numbers["contoso"] + 1}
+
+
+async def test_a_truncated_answer_is_no_answer(polled_posture: PolledPosture) -> None:
+    polled_posture.add("contoso", "webshop", severity="High")
+    polled_posture.add("northwind", "traders", severity="High")
+    await polled_posture.poll()
+    numbers = polled_posture.numbers()
+    polled_posture.control.variants(resourceGraphPages="truncated")
+    polled_posture.control.settings(resourceGraphPageSize=1)
+    await polled_posture.poll()
+    assert isinstance(polled_posture.poller.view(REF).error, AzureUnavailable)
+    assert polled_posture.numbers() == numbers
+
+
+async def test_silence_is_unknown_and_not_zero(polled_posture: PolledPosture) -> None:
+    polled_posture.add("contoso", "webshop", severity="High")
+    await polled_posture.poll()
+    polled_posture.control.variants(assessmentRows="absent")
+    assert await polled_posture.poll() == {REF.key}
+    assert polled_posture.numbers() == {}
+    assert polled_posture.poller.view(REF).error is None
+
+
+async def test_the_plan_of_a_subscription_is_read(client: Client, control: ControlClient) -> None:
+    arm = await client.arm()
+    assert await is_defender_cspm_enabled(arm, SUBSCRIPTION)
+    control.change_subscription(SUBSCRIPTION, defenderCspm=False)
+    assert not await is_defender_cspm_enabled(arm, SUBSCRIPTION)

@@ -28,6 +28,7 @@ SETTINGS = {
     "DEFENDER_DEVOPS_RESOURCE_GRAPH_LAG": "1",
     "DEFENDER_DEVOPS_DISCOVERY_SETTLE_INTERVAL": "2",
 }
+PLAN = "Pricings_Get"
 PROBE = "AzureDevOpsOrgs_ListAvailable"
 """What alone shows whether an authorization still works: asked of each connector once in a check interval."""
 
@@ -113,6 +114,8 @@ def test_over_two_refreshes_of_a_hundred_connectors_nothing_is_written_and_under
     requests = many.control.journal(since=since, service="arm")
     assert [entry for entry in requests if entry.get("effects")] == []
     probes = Counter(entry["path"] for entry in requests if entry["operation"] == PROBE)
-    reads = [entry["operation"] for entry in requests if entry["operation"] != PROBE]
-    assert 3 <= len(reads) < 5, reads
+    operations = Counter(entry["operation"] for entry in requests)
+    assert operations.keys() <= {PROBE, PLAN, "Resources_Query"}
+    assert 3 <= operations["Resources_Query"] < 5, operations
+    assert operations[PLAN] <= 2, "once in a check interval for all connectors of the subscription"
     assert max(probes.values(), default=0) <= 2, "once in a check interval, which began before"
