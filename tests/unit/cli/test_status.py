@@ -224,6 +224,61 @@ def test_each_line_begins_with_the_name_of_its_resource() -> None:
     ]
 
 
+NONE: Body = {"critical": 0, "high": 0, "medium": 0, "low": 0, "other": 0}
+POSTURE: Body = {
+    "findings": "2C 14H",
+    "recommendations": {**NONE, "critical": 2, "high": 14},
+    "affectedRepositories": 9,
+    "coverage": {
+        "secrets": "NotScanned",
+        "api": "NotScanned",
+        "code": "Partial",
+        "dependencies": "Unknown",
+        "new": "X",
+    },
+}
+POSTURES: list[tuple[Body, str]] = [
+    (POSTURE, "2 critical, 14 high findings in 9 repositories"),
+    ({"recommendations": {**NONE, "low": 1}, "affectedRepositories": 1}, "1 low finding in 1 repository"),
+    ({"recommendations": {**NONE, "other": 3}, "affectedRepositories": 0}, "3 other findings"),
+    ({"recommendations": NONE}, "no findings"),
+    ({"coverage": {"code": "Scanned"}}, "no results of Defender for Cloud yet"),
+]
+
+
+@pytest.mark.parametrize(("posture", "text"), POSTURES)
+def test_findings_are_counted_in_every_form(posture: Body, text: str) -> None:
+    bodies, organizations = [connector(READY, posture=posture)], [organization("contoso", posture=posture)]
+    lines = list(status_lines(connector_views(bodies, organizations)))
+    assert lines[1].startswith(f"security/contoso: {text}")
+    assert lines[2].endswith(f"; {text}")
+    assert text in render(bodies, organizations)
+
+
+def test_kinds_of_finding_that_are_not_scanned_are_shown() -> None:
+    text = "not scanned: secrets, api; partly scanned: code; not known whether scanned: dependencies"
+    bodies = [connector(READY, posture=POSTURE)]
+    assert list(status_lines(connector_views(bodies, [])))[1].endswith(f"; {text}")
+    assert f"│   {text}" in render(bodies, [organization("contoso", posture=POSTURE)], width=120)
+    assert "scanned" not in render([connector(READY, posture={"recommendations": NONE})], [])
+
+
+def test_a_table_has_the_findings_where_some_were_counted() -> None:
+    bodies = [connector(READY, posture=POSTURE), connector(READY, name="other")]
+    head, first, second = status_table(connector_views(bodies, []))
+    assert (head[-1], first[-1], second[-1]) == ("FINDINGS", "2C 14H", "")
+    (head,) = status_table([])
+    assert head[-1] == "REASON"
+
+
+@pytest.mark.parametrize(("reason", "mark"), [("NoResultsYet", "…"), ("Disabled", "·"), ("QueryDenied", "?")])
+def test_results_that_only_take_time_are_no_problem(reason: str, mark: str) -> None:
+    body = connector(READY, condition("PostureAvailable", "Unknown", reason, "Why."))
+    assert f"{mark} PostureAvailable" in render([body], [])
+    (view,) = connector_views([body], [])
+    assert [problem.reason for problem in view.problems] == (["QueryDenied"] if reason == "QueryDenied" else [])
+
+
 def test_the_table_has_a_row_for_each_connector() -> None:
     body = connector(READY, condition("Authorized"), discovery=discovery((1, 2), (9, 10), percent=90))
     head, *rows = status_table(connector_views([body, connector(name="new")], []))

@@ -9,8 +9,9 @@ from typing import Final
 
 from defender_devops.api.conditions import Condition
 from defender_devops.api.connector import DiscoveryStatus, Progress
+from defender_devops.api.posture import Category, Coverage, PostureStatus, Severity
 from defender_devops.api.reasons import ConditionType, Reason
-from defender_devops.cli.display.view import ConnectorView, OrganizationView, Phase
+from defender_devops.cli.display.view import WAITING_REASONS, ConnectorView, OrganizationView, Phase
 
 __all__ = [
     "ASCII_MARKS",
@@ -22,11 +23,13 @@ __all__ = [
     "counts_text",
     "discovery_time",
     "duration_text",
+    "findings_text",
     "onboarded_text",
     "organization_problems",
     "organization_state_text",
     "progress_text",
     "table_text",
+    "unscanned_text",
 ]
 
 WORKING: Final = "Working"
@@ -57,7 +60,7 @@ STYLES: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 
-_EXCLUDED_REASONS: Final = frozenset({Reason.EXCLUDED, Reason.NOT_INCLUDED})
+_EXCLUDED_REASONS: Final = frozenset({Reason.EXCLUDED, Reason.NOT_INCLUDED, Reason.DISABLED})
 
 _UNITS: Final = ((86400, "d"), (3600, "h"), (60, "min"))
 
@@ -75,7 +78,7 @@ def condition_mark(condition: Condition | None) -> str:
     """Return the key of a condition's mark and style; work in progress and exclusions are neither good nor bad."""
     if condition is None:
         return "Unknown"
-    if condition.reason == Reason.DISCOVERING:
+    if condition.reason in WAITING_REASONS:
         return WORKING
     return EXCLUDED if condition.reason in _EXCLUDED_REASONS else condition.status
 
@@ -107,6 +110,42 @@ def onboarded_text(view: ConnectorView) -> str:
     conflicting = organizations.conflicting
     conflicts = f", {conflicting} onboarded by another connector" if conflicting else ""
     return f"{organizations.onboarded}{total} organizations onboarded{conflicts}"
+
+
+def findings_text(posture: PostureStatus | None) -> str:
+    """Return how many findings there are, such as `2 critical, 14 high findings in 9 repositories`.
+
+    Empty if the operator has not written anything about results.
+    """
+    if posture is None:
+        return ""
+    if posture.recommendations is None:
+        return "no results of Defender for Cloud yet"
+    numbers = [(getattr(posture.recommendations, severity.value), severity.value) for severity in Severity]
+    parts = [f"{number} {severity}" for number, severity in numbers if number]
+    if not parts:
+        return "no findings"
+    repositories = posture.affected_repositories
+    total = sum(number for number, _ in numbers)
+    place = f" in {repositories} {'repository' if repositories == 1 else 'repositories'}" if repositories else ""
+    return f"{', '.join(parts)} finding{'s' if total > 1 else ''}{place}"
+
+
+def unscanned_text(posture: PostureStatus | None) -> str:
+    """Return the kinds of finding for which nothing, or only a part, is known to be scanned; mostly empty."""
+    values = [(category, _coverage(posture, category)) for category in Category]
+    phrases = (
+        (Coverage.NOT_SCANNED, "not scanned"),
+        (Coverage.PARTIAL, "partly scanned"),
+        (Coverage.UNKNOWN, "not known whether scanned"),
+    )
+    parts = ((phrase, [category for category, value in values if value == coverage]) for coverage, phrase in phrases)
+    return "; ".join(f"{phrase}: {', '.join(categories)}" for phrase, categories in parts if categories)
+
+
+def _coverage(posture: PostureStatus | None, category: Category) -> str | None:
+    coverage = posture.coverage if posture is not None else None
+    return getattr(coverage, category.name.lower(), None)
 
 
 def discovery_time(discovery: DiscoveryStatus, discovered: Condition | None, now: datetime) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from defender_devops.cli.display.formatting import (
     counts_text,
+    findings_text,
     onboarded_text,
     organization_problems,
     organization_state_text,
+    unscanned_text,
 )
 from defender_devops.cli.display.view import ConnectorView, OrganizationView
 
@@ -22,6 +24,9 @@ def status_lines(connectors: Iterable[ConnectorView], orphans: Iterable[Organiza
         numbers = [onboarded_text(view), counts_text(discovery.projects, discovery.repositories)]
         numbers.append(f"{discovery.percent} % discovered" if discovery.percent is not None else "")
         yield f"{view.key}: {view.phase}; {', '.join(filter(None, numbers))}"
+        posture = filter(None, [findings_text(view.status.posture), unscanned_text(view.status.posture)])
+        if text := "; ".join(posture):
+            yield f"{view.key}: {text}"
         for problem in view.problems:
             yield f"{view.key}: {problem.type}={problem.status} {problem.reason}: {problem.message}"
         for organization in view.organizations:
@@ -30,15 +35,18 @@ def status_lines(connectors: Iterable[ConnectorView], orphans: Iterable[Organiza
         yield f"{orphan.namespace}/{orphan.name}: {_organization_text(orphan)}"
 
 
-def status_table(connectors: Iterable[ConnectorView]) -> Iterator[tuple[str, ...]]:
-    """Yield the header and one row for each connector."""
-    yield ("CONNECTOR", "READY", "AUTHORIZED", "ORGS", "REPOS", "FOUND", "REASON")
-    for view in connectors:
+def status_table(connectors: Sequence[ConnectorView]) -> Iterator[tuple[str, ...]]:
+    """Yield the header and one row for each connector; the last column exists if findings were counted."""
+    header = ("CONNECTOR", "READY", "AUTHORIZED", "ORGS", "REPOS", "FOUND", "REASON")
+    findings = [view.status.posture.findings or "" if view.status.posture else "" for view in connectors]
+    has_findings = any(findings)
+    yield (*header, "FINDINGS") if has_findings else header
+    for view, text in zip(connectors, findings, strict=True):
         discovery = view.discovery
         organizations, repositories = discovery.organizations, discovery.repositories
         authorized = view.condition("Authorized")
         most_urgent = view.needs_reauthorization or view.ready
-        yield (
+        row = (
             view.key,
             view.ready.status if view.ready else "",
             authorized.status if authorized else "",
@@ -47,9 +55,11 @@ def status_table(connectors: Iterable[ConnectorView]) -> Iterator[tuple[str, ...
             f"{discovery.percent} %" if discovery.percent is not None else "",
             most_urgent.reason if most_urgent else "",
         )
+        yield (*row, text) if has_findings else row
 
 
 def _organization_text(view: OrganizationView) -> str:
     numbers = counts_text(view.status.projects, view.status.repositories)
     problems = " ".join(organization_problems(view))
-    return "; ".join(filter(None, [f"{view.phase} ({organization_state_text(view)})", numbers, problems]))
+    state = f"{view.phase} ({organization_state_text(view)})"
+    return "; ".join(filter(None, [state, numbers, findings_text(view.status.posture), problems]))

@@ -17,10 +17,22 @@ from defender_devops.api.organization import OrganizationStatus, Prerequisite
 from defender_devops.api.reasons import ConditionType, Reason
 from defender_devops.api.schema.model import ApiModel
 
-__all__ = ["ConnectorView", "OrganizationView", "Phase", "connector_views", "orphaned_organizations"]
+__all__ = [
+    "WAITING_REASONS",
+    "ConnectorView",
+    "OrganizationView",
+    "Phase",
+    "connector_views",
+    "orphaned_organizations",
+]
 
 Body = Mapping[str, Any]
 Status = TypeVar("Status", bound=ApiModel)
+
+WAITING_REASONS: Final = frozenset({Reason.DISCOVERING, Reason.NO_RESULTS_YET})
+"""Reasons of conditions that become True without anybody's action."""
+
+_NO_ATTENTION_REASONS: Final = WAITING_REASONS | {Reason.DISABLED}
 
 _SUMMARIES: Final = frozenset({ConditionType.READY, ConditionType.RECONCILING, ConditionType.STALLED})
 
@@ -130,7 +142,7 @@ class ConnectorView:
         conditions += [
             condition
             for condition in self.observations
-            if not condition.is_true and condition.reason != Reason.DISCOVERING
+            if not condition.is_true and condition.reason not in _NO_ATTENTION_REASONS
         ]
         ready = self.ready
         if ready is not None and (not ready.is_true or ready.reason == Reason.SUSPENDED):

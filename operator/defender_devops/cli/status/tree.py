@@ -25,9 +25,11 @@ from defender_devops.cli.display.formatting import (
     counts_text,
     discovery_time,
     duration_text,
+    findings_text,
     onboarded_text,
     organization_problems,
     organization_state_text,
+    unscanned_text,
 )
 from defender_devops.cli.display.view import ConnectorView, OrganizationView
 from defender_devops.text import printable
@@ -97,6 +99,9 @@ class TreeRenderer:
             tree.add(self._problem(view, problem))
         if view.discovery.projects or view.discovery.repositories:
             tree.add(self._discovery(view))
+        if findings := findings_text(view.status.posture):
+            unscanned = unscanned_text(view.status.posture)
+            tree.add(Group(_text(findings), _text(unscanned, "dim")) if unscanned else _text(findings))
         if view.organizations:
             reported_reasons = frozenset(problem.reason for problem in problems)
             self._add_organizations(tree.add(_text(onboarded_text(view))), view.organizations, reported_reasons)
@@ -156,6 +161,8 @@ class TreeRenderer:
                 bar = (self.marks[BAR] * part).ljust(_SMALL_BAR_WIDTH)
                 row.append(f"  {bar}", "green" if part == _SMALL_BAR_WIDTH else "cyan")
             row.append(f"  {counts_text(None, repositories)}", "dim")
+        if view.status.posture is not None and view.status.posture.findings:
+            row.append_text(_text(f"  {view.status.posture.findings}", "dim"))
         row.rstrip()
         return row
 
