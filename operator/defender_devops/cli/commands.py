@@ -15,10 +15,11 @@ from typing import Annotated, Any
 
 import typer
 
+from defender_devops.api.posture import Category, Severity
 from defender_devops.cli.cluster_target import ClusterTarget
-from defender_devops.cli.completion import complete_connector, complete_namespace
+from defender_devops.cli.completion import complete_connector, complete_namespace, complete_organization
 from defender_devops.cli.exit_codes import CommandFailed
-from defender_devops.cli.output import Format
+from defender_devops.cli.output import FindingsFormat, Format
 
 __all__ = ["app"]
 
@@ -112,6 +113,53 @@ def status_command(
 
     target = ClusterTarget(kubeconfig, context, namespace)
     return _run(run_status(StatusOptions(target, name, all_namespaces, output, watch)))
+
+
+@app.command("findings", short_help="List what Defender for Cloud found in the organizations.")
+def findings_command(
+    name: OptionalConnector = None,
+    *,
+    organizations: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--organization",
+            metavar="NAME",
+            help="Only this organization; may be repeated.",
+            autocompletion=complete_organization,
+        ),
+    ] = None,
+    severities: Annotated[
+        list[Severity] | None,
+        typer.Option("--severity", case_sensitive=False, help="Only this severity; may be repeated."),
+    ] = None,
+    categories: Annotated[
+        list[Category] | None,
+        typer.Option("--category", case_sensitive=False, help="Only this kind of finding; may be repeated."),
+    ] = None,
+    all_namespaces: Annotated[
+        bool, typer.Option("--all-namespaces", "-A", help="List findings of the connectors of all namespaces.")
+    ] = False,
+    output: Annotated[FindingsFormat, typer.Option("--output", "-o", help="Output format.")] = FindingsFormat.TABLE,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> int:
+    """List what Defender for Cloud found in the organizations of connectors. Nothing is stored in the cluster.
+
+    Azure is read with the sign-in of this machine (az login). Exits with 1 if there are no results to conclude from.
+    """
+    from defender_devops.cli.findings.command import FindingsOptions, run_findings
+
+    options = FindingsOptions(
+        ClusterTarget(kubeconfig, context, namespace),
+        name,
+        all_namespaces=all_namespaces,
+        organizations=tuple(organizations or ()),
+        severities=tuple(severities or ()),
+        categories=tuple(categories or ()),
+        output=output,
+    )
+    return _run(run_findings(options))
 
 
 @app.command("plan", short_help="Show what a manifest would change in Azure.")

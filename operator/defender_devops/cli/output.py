@@ -15,7 +15,7 @@ from defender_devops.text import printable
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Format", "Line", "console", "print_document", "print_lines", "print_note", "print_text"]
+__all__ = ["FindingsFormat", "Format", "Line", "console", "print_document", "print_lines", "print_note", "print_text"]
 
 
 class Format(StrEnum):
@@ -24,6 +24,15 @@ class Format(StrEnum):
     TABLE = "table"
     JSON = "json"
     YAML = "yaml"
+
+
+class FindingsFormat(StrEnum):
+    """Output formats of findings, which spreadsheets read, too."""
+
+    TABLE = "table"
+    JSON = "json"
+    YAML = "yaml"
+    CSV = "csv"
 
 
 @dataclass(frozen=True, slots=True)

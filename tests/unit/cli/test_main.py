@@ -22,6 +22,9 @@ USAGE_ERRORS = [
     (("status", "-o", "xml"), "'xml' is not one of 'table', 'json', 'yaml'"),
     (("status", "a", "b"), "unexpected extra argument"),
     (("status", "-w", "-o", "json"), "remove --output"),
+    (("findings", "--severity", "severe"), "'severe' is not one of 'critical', 'high', 'medium', 'low', 'other'"),
+    (("findings", "--category", "iac"), "'iac' is not one of 'secrets', 'code'"),
+    (("findings", "-o", "xml"), "'xml' is not one of 'table', 'json', 'yaml', 'csv'"),
     (("plan",), "Specify either manifests with -f FILE, or the name of a connector."),
     (("plan", "-f", "x.yaml", "contoso"), "Specify either manifests with -f FILE, or the name of a connector."),
     (("check",), "Specify either manifests with -f FILE, or the name of a connector."),
@@ -44,7 +47,15 @@ def test_a_usage_error_is_one_line_with_advice(run: RunCommand, arguments: tuple
     assert result.err.count("\n") == 1
 
 
-IN_CLUSTER = [("status",), ("authorize", "x"), ("reconcile", "x"), ("suspend", "x"), ("resume", "x"), ("support",)]
+IN_CLUSTER = [
+    ("status",),
+    ("findings",),
+    ("authorize", "x"),
+    ("reconcile", "x"),
+    ("suspend", "x"),
+    ("resume", "x"),
+    ("support",),
+]
 
 
 @pytest.mark.parametrize("arguments", [*IN_CLUSTER, ("plan", "x"), ("check", "x")])
@@ -172,7 +183,7 @@ def test_the_version_is_the_package_s(run: RunCommand) -> None:
 
 def test_help_lists_every_command(run: RunCommand) -> None:
     output = run("--help").out
-    names = ["status", "plan", "check", "authorize", "import", "reconcile", "suspend", "resume", "support"]
+    names = ["status", "findings", "plan", "check", "authorize", "import", "reconcile", "suspend", "resume", "support"]
     assert all(f"\n  {name} " in output for name in names)
 
 

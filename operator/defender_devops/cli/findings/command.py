@@ -1,0 +1,140 @@
+"""`findings`: read connectors from the cluster and their findings from Azure, and print them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from itertools import groupby
+
+from defender_devops.api.connector import InvalidManifest, parse_connector
+from defender_devops.api.posture import Category, Severity
+from defender_devops.azure.arm.client import ArmClient
+from defender_devops.cli.cluster_access import Cluster, open_cluster
+from defender_devops.cli.cluster_target import ClusterTarget
+from defender_devops.cli.display.view import connector_views
+from defender_devops.cli.exit_codes import CommandFailed, ExitCode, command_failure
+from defender_devops.cli.findings.azure_findings import ConnectorFindings, read_findings
+from defender_devops.cli.findings.notes import connector_notes, summary
+from defender_devops.cli.findings.render import print_findings
+from defender_devops.cli.findings.selection import FindingsFilter, SelectedConnector, select_connector
+from defender_devops.cli.local_clients import open_local_clients
+from defender_devops.cli.output import FindingsFormat, print_note
+from defender_devops.cluster.client import Body
+from defender_devops.errors import OperatorError
+
+__all__ = ["FindingsOptions", "run_findings"]
+
+
+@dataclass(frozen=True, slots=True)
+class FindingsOptions:
+    """Options of the command.
+
+    Attributes:
+        target: cluster and namespace.
+        name: one connector, or None for all.
+        all_namespaces: whether the connectors of all namespaces are read.
+        organizations: names of organizations; empty for all.
+        severities: severities; empty for all.
+        categories: kinds of finding; empty for all.
+        output: format.
+    """
+
+    target: ClusterTarget
+    name: str | None = None
+    all_namespaces: bool = False
+    organizations: tuple[str, ...] = ()
+    severities: tuple[Severity, ...] = ()
+    categories: tuple[Category, ...] = ()
+    output: FindingsFormat = FindingsFormat.TABLE
+
+
+async def run_findings(options: FindingsOptions) -> ExitCode:
+    """Print the findings of connectors. What could not be read is reported, and the findings of the others are printed.
+
+    Raises:
+        OperatorError: the cluster does not return the connectors.
+        CommandFailed: there is no connector, or no organization, of that name.
+    """
+    selection = FindingsFilter(
+        frozenset(name.lower() for name in options.organizations),
+        frozenset(options.severities),
+        frozenset(options.categories),
+    )
+    async with AsyncExitStack() as stack:
+        cluster = await stack.enter_async_context(open_cluster(options.target))
+        connectors, results = await _select(cluster, options, selection)
+        clients = await stack.enter_async_context(open_local_clients())
+        by_tenant = groupby(sorted(connectors, key=lambda item: item.tenant_id), key=lambda item: item.tenant_id)
+        reads = [_read(clients.arm(tenant_id), list(group), selection) for tenant_id, group in by_tenant]
+        results += [result for tenant_results in await asyncio.gather(*reads) for result in tenant_results]
+    results.sort(key=lambda result: result.key)
+    _require_organizations(results, options.organizations)
+    print_findings(results, options.output)
+    if not any(item.failure is not None for item in results) or any(item.findings for item in results):
+        print_note(summary(results))
+    for item in results:
+        for note in connector_notes(item, selection):
+            print_note(note)
+    failures = [item.failure for item in results if item.failure is not None]
+    if failures:
+        return failures[0].exit_code
+    return ExitCode.NOT_OK if any(item.has_no_results for item in results) else ExitCode.OK
+
+
+async def _select(
+    cluster: Cluster, options: FindingsOptions, selection: FindingsFilter
+) -> tuple[list[SelectedConnector], list[ConnectorFindings]]:
+    """Return the connectors to read, and a failure for each one that has an invalid spec."""
+    if options.name is not None:
+        bodies = [await cluster.find(options.name)]
+        namespace: str | None = bodies[0]["metadata"]["namespace"]
+    else:
+        namespace = None if options.all_namespaces else cluster.namespace
+        bodies = await cluster.connectors(namespace)
+    if not bodies:
+        place = "this cluster" if namespace is None else f"namespace {namespace}"
+        hint = "" if namespace is None else " Use -A for all namespaces."
+        raise CommandFailed(f"There are no connectors in {place}.{hint}")
+    views = {view.key: view for view in connector_views(bodies, await cluster.organizations(namespace))}
+    selected: list[SelectedConnector] = []
+    failures: list[ConnectorFindings] = []
+    for body in bodies:
+        key = _key(body)
+        try:
+            selected.append(select_connector(parse_connector(body), views[key], selection))
+        except InvalidManifest as error:
+            failure = CommandFailed(f"The connector has an invalid spec: {error.message}", ExitCode.NOT_OK)
+            failures.append(ConnectorFindings(key, failure=failure))
+    return selected, failures
+
+
+def _key(body: Body) -> str:
+    return f"{body['metadata']['namespace']}/{body['metadata']['name']}"
+
+
+async def _read(
+    arm: ArmClient, connectors: list[SelectedConnector], selection: FindingsFilter
+) -> list[ConnectorFindings]:
+    try:
+        return await read_findings(arm, connectors, selection)
+    except OperatorError as error:
+        failure = command_failure(error)
+        return [ConnectorFindings(connector.key, connector, failure=failure) for connector in connectors]
+
+
+def _require_organizations(results: Sequence[ConnectorFindings], names: Sequence[str]) -> None:
+    """Reject the name of an organization that neither the cluster nor Azure has: its list would be empty.
+
+    Raises:
+        CommandFailed: there is no such organization.
+    """
+    if any(item.failure is not None for item in results):
+        return
+    present = {name.lower(): name for item in results if item.connector for name in item.connector.organizations}
+    present |= {result.organization.lower(): result.organization for item in results for result in item.results}
+    for name in names:
+        if name.lower() not in present:
+            choices = ", ".join(sorted(present.values(), key=str.lower)) or "none"
+            raise CommandFailed(f"No selected connector has an organization {name}. Existing organizations: {choices}.")
