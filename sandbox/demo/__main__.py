@@ -81,7 +81,8 @@ def _clear(folder: Path) -> None:
     """Remove the files of an earlier run; a failed run keeps its logs."""
     for name in ("cluster", "cloud", "chart", "pod"):
         shutil.rmtree(folder / name, ignore_errors=True)
-    (folder / "operator.log").unlink(missing_ok=True)
+    for name in ("operator.log", "env"):
+        (folder / name).unlink(missing_ok=True)
 
 
 def _run(folder: Path, console: Console, *, keep: bool, audit: tuple[Path, Path] | None) -> None:
@@ -100,7 +101,8 @@ def _run(folder: Path, console: Console, *, keep: bool, audit: tuple[Path, Path]
 def _usage(environment: Environment) -> str:
     return f"""
 Everything keeps running until Ctrl-C. In another terminal:
-  export KUBECONFIG={environment.cluster.kubeconfig}
+  set -a; . {environment.write_user_variables()}
+  {sys.executable} -m defender_devops.cli findings -A --severity critical
   kubectl get defender -A                    ({sys.executable} -m sandbox kubectl … without an installed kubectl)
   kubectl describe adoc -n security
   tail -f {environment.operator.process.log}

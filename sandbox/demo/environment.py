@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import subprocess
+import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,9 +15,12 @@ from typing import Any, Self
 from sandbox.cloud.control.client import ControlClient
 from sandbox.cluster import Cluster, KubernetesClient
 from sandbox.cluster.client import Manifest
+from sandbox.cluster.credentials import write_secret
 from sandbox.cluster.ports import free_ports
+from sandbox.process import ProcessFailed
 from sandbox.stack import Cloud, Operator
 from sandbox.stack.chart import Release, package_chart
+from sandbox.stack.cloud import CLIENT_SECRET_IDENTITY
 from sandbox.stack.service_account import ProjectedTokens
 
 __all__ = ["NAMESPACE", "Environment"]
@@ -32,8 +39,11 @@ _OPERATOR_IN_AZURE = {
 _SPEED = 120
 """Discovery takes hours in Azure; here an hour is half a minute."""
 
-_INTERVALS = {"refreshInterval": 2, "checkInterval": 3, "discoverySettleInterval": 12}
+_INTERVALS = {"refreshInterval": 2, "checkInterval": 3, "discoverySettleInterval": 12, "postureInterval": 3}
 """Seconds; shorter than the defaults by about the factor of the simulated clock."""
+
+
+_COMMAND_SECONDS = 60
 
 
 class Environment:
@@ -95,6 +105,40 @@ class Environment:
         variables = {**self.release.environment(), **self.tokens.environment(), **pages}
         del variables["DEFENDER_DEVOPS_METRICS_PORT"]  # Operator uses a free port instead
         self.operator = self._running.enter_context(Operator.start(self.folder / "operator.log", variables))
+
+    def run_command(self, *arguments: str) -> str:
+        """Run `kubectl defender-devops` as a person who is signed in to Azure, and return its output.
+
+        Raises:
+            ProcessFailed: it failed; the message has its errors.
+        """
+        result = subprocess.run(
+            [sys.executable, "-m", "defender_devops.cli", *arguments],
+            env={**os.environ, **self._user_variables()},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_COMMAND_SECONDS,
+        )
+        if result.returncode:
+            raise ProcessFailed(
+                f"{' '.join(arguments)}: exit status {result.returncode}\n{result.stdout}{result.stderr}"
+            )
+        return result.stdout + result.stderr
+
+    def write_user_variables(self) -> Path:
+        """Write the variables of a person's shell, and return the file."""
+        lines = (f"{name}={shlex.quote(value)}\n" for name, value in self._user_variables().items())
+        write_secret(self.folder / "env", "".join(lines))
+        return self.folder / "env"
+
+    def _user_variables(self) -> dict[str, str]:
+        return {
+            "KUBECONFIG": str(self.cluster.kubeconfig),
+            **self.cloud.environment(),
+            **CLIENT_SECRET_IDENTITY,
+            "AZURE_TOKEN_CREDENTIALS": "EnvironmentCredential",
+        }
 
     def check(self) -> None:
         """Raise ProcessFailed if any part has ended."""

@@ -23,6 +23,7 @@ class ConnectorRow:
     organizations: str
     projects: str
     repositories: str
+    findings: str
     reason: str
 
     @classmethod
@@ -39,6 +40,7 @@ class ConnectorRow:
             organizations=_fraction(counts.get("onboarded"), counts.get("available")),
             projects=_progress(discovery.get("projects", {})),
             repositories=_progress(discovery.get("repositories", {})),
+            findings=manifest.get("status", {}).get("posture", {}).get("findings", ""),
             reason=reauthorization_reason(manifest) or str(condition(manifest, "Ready").get("reason", "")),
         )
 
@@ -47,7 +49,8 @@ class ConnectorRow:
         return (
             f"{self.name}: ready {self.ready or '-'}, authorized {self.authorized or '-'}, "
             f"organizations {self.organizations or '-'}, projects {self.projects or '-'}, "
-            f"repositories {self.repositories or '-'}, discovered {self.discovered or '-'} ({self.reason or 'new'})"
+            f"repositories {self.repositories or '-'}, discovered {self.discovered or '-'}, "
+            f"findings {self.findings or '-'} ({self.reason or 'new'})"
         )
 
 

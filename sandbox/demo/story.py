@@ -54,6 +54,7 @@ def run_story(environment: Environment, screen: Screen) -> None:
             _sign_in(story, people, connector)
     with screen.step("Defender discovers projects and repositories until all are Discovered"):
         story.wait_until(lambda current: _all(current, "Discovered"), timeout=240)
+    _show_findings(story)
     _revoke_and_restore_access(story, people, connectors)
     _delete(story, people, next(connector for connector in connectors if _is_created_by_operator(connector)))
 
@@ -94,6 +95,14 @@ def _sign_in(story: _Story, people: People, connector: Manifest) -> None:
             ),
             timeout=30,
         )
+
+
+def _show_findings(story: _Story) -> None:
+    with story.screen.step("The operator counts what Defender found"):
+        story.wait_until(lambda current: _all(current, "PostureAvailable"), timeout=120)
+    command = ("findings", "-A", "--severity", "critical")
+    with story.screen.step(f"kubectl defender-devops {' '.join(command)}"):
+        story.screen.say(story.environment.run_command(*command))
 
 
 def _revoke_and_restore_access(story: _Story, people: People, connectors: Sequence[Manifest]) -> None:

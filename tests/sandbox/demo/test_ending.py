@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from http import HTTPStatus
+from itertools import takewhile
 from pathlib import Path
 
 import psutil
@@ -22,18 +24,52 @@ OPERATOR = "system:serviceaccount:defender-devops:defender-devops-operator"
 def test_the_demo_succeeds_and_leaves_nothing_behind(tmp_path: Path) -> None:
     folder, log = tmp_path / "demo", tmp_path / "audit.log"
     policy = write_policy(tmp_path / "policy.yaml", OPERATOR)
-    command = [sys.executable, "-m", "sandbox.demo", "--folder", str(folder), "--audit", str(policy), str(log)]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=400)
-    assert result.returncode == 0, result.stdout + result.stderr
-    assert "ReauthRequired: " in result.stdout
-    assert "deleted in Azure: /subscriptions/" in result.stdout
-    assert "total" in result.stdout.splitlines()[-1]
+    command = [
+        sys.executable,
+        "-m",
+        "sandbox.demo",
+        "--keep",
+        "--folder",
+        str(folder),
+        "--audit",
+        str(policy),
+        str(log),
+    ]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as running:
+        assert running.stdout is not None
+        lines = list(takewhile(lambda line: not line.startswith("  open https://"), running.stdout))
+        output = "".join(lines)
+        assert "Everything keeps running until Ctrl-C" in output, output
+        commands = "\n".join(line.strip() for line in lines if line.startswith("  set -a") or " findings " in line)
+        listed = subprocess.run(["sh", "-c", commands], capture_output=True, text=True, check=False, timeout=60)
+        running.send_signal(signal.SIGINT)
+        running.communicate(timeout=60)
+    assert running.returncode == 0
+    assert_story(output)
+    assert (listed.returncode, " critical " in listed.stdout) == (0, True), listed
     assert [path.name for path in folder.iterdir()] == ["lock"]
     audited = requests(log)
     assert {str(request) for request in audited if request.status == HTTPStatus.FORBIDDEN} == set()
     assert len(audited) > 100, "the operator works as the chart's service account"
-    running = [" ".join(process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"])]
-    assert [command for command in running if str(folder) in command] == []
+    processes = [" ".join(process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"])]
+    assert [command for command in processes if str(folder) in command] == []
+
+
+def assert_story(output: str) -> None:
+    """The steps were reached in their order."""
+    positions = [
+        output.index(text)
+        for text in (
+            "findings -A --severity critical",
+            "REPOSITORY",
+            " critical ",
+            "ReauthRequired: ",
+            "deleted in Azure: /subscriptions/",
+            " total",
+            "Everything keeps running",
+        )
+    ]
+    assert positions == sorted(positions)
 
 
 def fail(error: BaseException) -> Callable[..., None]:

@@ -24,7 +24,7 @@ def connector(*conditions: tuple[str, str, str], **status: object) -> dict[str, 
     [
         (
             {"metadata": {"namespace": "security", "name": "contoso"}, "status": {"observedGeneration": -1}},
-            "ready -, authorized -, organizations -, projects -, repositories -, discovered - (new)",
+            "ready -, authorized -, organizations -, projects -, repositories -, discovered -, findings - (new)",
         ),
         (
             connector(
@@ -37,16 +37,26 @@ def connector(*conditions: tuple[str, str, str], **status: object) -> dict[str, 
                     "repositories": {"discovered": 0, "expected": 9},
                     "percent": 5,
                 },
+                posture={"findings": "2C 14H"},
             ),
-            "ready yes, authorized yes, organizations 2 of 6, projects 3, repositories 0 of 9, discovered no 5 % (X)",
+            (
+                "ready yes, authorized yes, organizations 2 of 6, projects 3, repositories 0 of 9, discovered no 5 %, "
+                "findings 2C 14H (X)"
+            ),
         ),
         (
             connector(("Ready", "Unknown", "AzureUnavailable"), discovery={"projects": {"discovered": 3}}),
-            "ready ?, authorized -, organizations -, projects 3, repositories -, discovered - (AzureUnavailable)",
+            (
+                "ready ?, authorized -, organizations -, projects 3, repositories -, discovered -, "
+                "findings - (AzureUnavailable)"
+            ),
         ),
         (
             connector(("Ready", "False", "AuthorizationLost"), ("ReauthRequired", "True", "SignInRequired")),
-            "ready no, authorized -, organizations -, projects -, repositories -, discovered - (SignInRequired)",
+            (
+                "ready no, authorized -, organizations -, projects -, repositories -, discovered -, "
+                "findings - (SignInRequired)"
+            ),
         ),
     ],
     ids=["fresh", "discovering", "without expected counts", "a person is needed"],

@@ -11,7 +11,7 @@ from rich.console import Console
 from sandbox.demo.resource_rows import ConnectorRow, OrganizationRow
 from sandbox.demo.screen import Screen
 
-CONTOSO = ConnectorRow("security/contoso", "no", "?", "", "", "", "", "Provisioning")
+CONTOSO = ConnectorRow("security/contoso", "no", "?", "", "", "", "", "", "Provisioning")
 READY = replace(CONTOSO, ready="yes", authorized="yes", reason="Ready")
 FABRIKAM = OrganizationRow("security/contoso-fabrikam", "fabrikam", "Onboarded", "2", "16", "Onboarded")
 
