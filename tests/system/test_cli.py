@@ -155,7 +155,7 @@ def test_status_as_json_has_the_fields_of_the_resources(run: RunCommand) -> None
 
 def test_status_as_a_table_has_one_row(run: RunCommand) -> None:
     head, row = run("status", "-n", NAMESPACE, "-o", "table").out.splitlines()
-    assert head.split() == ["CONNECTOR", "READY", "AUTHORIZED", "ORGS", "REPOS", "FOUND", "REASON"]
+    assert head.split()[:7] == ["CONNECTOR", "READY", "AUTHORIZED", "ORGS", "REPOS", "FOUND", "REASON"]
     assert row.split()[:4] == [f"{NAMESPACE}/contoso", "True", "True", "2"]
 
 
@@ -172,7 +172,9 @@ WRONG_NAMES = [
 
 
 @pytest.mark.parametrize(("arguments", "message"), WRONG_NAMES)
-@pytest.mark.parametrize("command", ["status", "plan", "check", "authorize", "reconcile", "suspend", "resume"])
+@pytest.mark.parametrize(
+    "command", ["status", "findings", "plan", "check", "authorize", "reconcile", "suspend", "resume"]
+)
 def test_an_unknown_name_gets_a_suggestion(
     run: RunCommand, command: str, arguments: tuple[str, ...], message: str
 ) -> None:
@@ -193,8 +195,8 @@ def azure_user(kube: KubernetesClient, cluster: Cluster, scenario: Scenario, tmp
     return file
 
 
-NAMING = ("plan", "check", "authorize", "reconcile", "suspend", "resume")
-COMMANDS = [("status",), ("support",), *((command, "contoso") for command in NAMING)]
+NAMING = ("findings", "plan", "check", "authorize", "reconcile", "suspend", "resume")
+COMMANDS = [("status",), ("findings",), ("support",), *((command, "contoso") for command in NAMING)]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
