@@ -44,14 +44,16 @@ def defender_state(connector: AzureDevOpsConnector) -> DefenderState:
 
 
 def _progress(discovery: DiscoveryStatus) -> str:
-    parts = []
     organizations = discovery.organizations
-    if organizations and organizations.onboarded is not None:
-        parts.append(f"{organizations.onboarded} organizations")
-    for name, counts in (("projects", discovery.projects), ("repositories", discovery.repositories)):
-        if counts and counts.discovered is not None:
-            parts.append(f"{_counts(counts)} {name}")
-    return f"Defender covers {', '.join(parts)}." if parts else ""
+    onboarded = organizations.onboarded if organizations else None
+    discovered = [
+        f"{_counts(counts)} {name}"
+        for name, counts in (("projects", discovery.projects), ("repositories", discovery.repositories))
+        if counts and counts.discovered is not None
+    ]
+    parts = [] if onboarded is None else [f"covers {onboarded} organization{'' if onboarded == 1 else 's'}"]
+    parts += [f"has discovered {' and '.join(discovered)}"] if discovered else []
+    return f"Defender {' and '.join(parts)}." if parts else ""
 
 
 def _counts(counts: Progress) -> str:

@@ -494,7 +494,7 @@ async def test_the_page_of_a_connector_that_works_is_short_and_has_defenders_sta
     page = await (await site.http.get(site.path(working))).text()
     shown = html.unescape(re.sub(r"<details.*?</details>", "", page, flags=re.DOTALL))
     assert "Defender's authorization works." in shown
-    assert "Defender covers 12 organizations, 118 of 120 projects, 951 repositories." in shown
+    assert "Defender covers 12 organizations and has discovered 118 of 120 projects and 951 repositories." in shown
     assert "What Defender for Cloud does" in page
     assert "What Defender for Cloud does" not in shown
 
