@@ -39,7 +39,8 @@ async def open_sign_in_page(target: ClusterTarget, name: str, *, only_print: boo
     if only_print or not sys.stdout.isatty() or not is_graphical:
         print_text(page)
         return ExitCode.OK
-    account = connector.spec.authorizing_account
+    # The page accepts no other account, also where another one authorizes Defender.
+    account = connector.spec.sign_in.account if connector.spec.sign_in is not None else None
     print_text(f"Opening {page}")
     print_text(f"Sign in as {account}." if account else "Sign in there.")
     if not await asyncio.to_thread(webbrowser.open, page):

@@ -1,9 +1,18 @@
 from __future__ import annotations
 
+import contextlib
+import sys
+import webbrowser
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
 from defender_devops.api.connector import parse_connector
-from defender_devops.cli.authorize import sign_in_page
+from defender_devops.cli import authorize
+from defender_devops.cli.authorize import open_sign_in_page, sign_in_page
+from defender_devops.cli.cluster_target import ClusterTarget
 from defender_devops.cli.exit_codes import CommandFailed, ExitCode
 from tests.support.manifests import CLIENT, connector
 
@@ -53,3 +62,25 @@ def test_without_a_page_the_message_says_where_to_authorize(spec: str, message: 
     with pytest.raises(CommandFailed) as error_info:
         page(spec)
     assert message in error_info.value.message
+
+
+async def test_the_account_of_the_page_is_named_and_not_the_one_that_authorizes_defender(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The page accepts no other account."""
+    body = connector("{" + SIGN_IN + ", authorization: {account: defender@b.c}}")
+    body["status"] = {"signIn": {"url": SAFE[0]}}
+
+    async def find(_name: str) -> dict[str, Any]:
+        return body
+
+    @contextlib.asynccontextmanager
+    async def open_cluster(_target: ClusterTarget) -> AsyncIterator[SimpleNamespace]:
+        yield SimpleNamespace(find=find)
+
+    monkeypatch.setattr(authorize, "open_cluster", open_cluster)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setattr(webbrowser, "open", lambda _page: True)
+    monkeypatch.setenv("DISPLAY", ":0")
+    assert await open_sign_in_page(ClusterTarget(), "security/contoso", only_print=False) is ExitCode.OK
+    assert capsys.readouterr().out == f"Opening {SAFE[0]}\nSign in as a@b.c.\n"
