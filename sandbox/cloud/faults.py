@@ -17,6 +17,7 @@ from pydantic import Field, PrivateAttr
 from sandbox.cloud.entra.catalogue import CATALOGUE, catalogue_error
 from sandbox.cloud.models import CamelModel
 from sandbox.cloud.transport.message import Reply, Request
+from sandbox.cloud.variants import Variants
 
 __all__ = ["Fault", "Faults", "OperationFault"]
 
@@ -90,10 +91,13 @@ class Fault(CamelModel):
             and (self._content is None or self._content.search(request.body) is not None)
         )
 
-    def reply(self, request: Request, wall: float) -> Reply | None:
+    def reply(self, request: Request, wall: float, variants: Variants) -> Reply | None:
         """Return the response in place of the service; None lets the service answer."""
         if self.aadsts is not None:
-            refusal = catalogue_error(self.aadsts).reply(request.base, wall)
+            error = catalogue_error(self.aadsts)
+            if variants.is_chosen("rareErrors", "generic") and error.error != "invalid_grant":
+                error.error, error.status = "invalid_request", 400
+            refusal = error.reply(request.base, wall)
             refusal.headers.update(self.headers)
             return refusal
         if self.status is None:

@@ -36,7 +36,9 @@ class Simulation:
         self.addresses: dict[str, str] = {}
         self.arm = Arm(self.entra, self.current_world)
         self.authority = Entra(self.entra, self.current_world)
-        self.pipeline = RequestPipeline(self.journal, self.faults, self._run_due, clock.wall, self._identify)
+        self.pipeline = RequestPipeline(
+            self.journal, self.faults, self._run_due, clock.wall, self._identify, lambda: self.world.variants
+        )
 
     @property
     def services(self) -> dict[str, Service]:

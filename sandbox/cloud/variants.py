@@ -167,6 +167,22 @@ VARIANTS: dict[str, Variant] = {
             "empty": "none",
         },
     ),
+    "deletedRepositories": Variant(
+        "assessments of a deleted repository",
+        {"vanish": "go with the repository", "linger": "stay for a day, as results of deleted resources do"},
+    ),
+    "resourceLists": Variant(
+        "resources of a subscription in Resource Manager's general list",
+        {"readable": "those that the caller may read", "all": "all, for whoever may list"},
+    ),
+    "resourceRequests": Variant(
+        "the connector's own counter of remaining requests",
+        {"refills": "as the counters of Resource Manager do", "constant": "99 and 249 were all that was seen"},
+    ),
+    "metadataFields": Variant(
+        "fields of `/metadata/endpoints`",
+        {"full": "as of other clouds' descriptions", "few": "authentication and resourceManager alone"},
+    ),
     "discoveryStart": Variant(
         "time to the first discovered project",
         {"quarterHour": "some minutes, as in demonstrations", "sixHours": "the next run, up to eight hours later"},
@@ -253,6 +269,34 @@ VARIANTS: dict[str, Variant] = {
     "skipTokens": Variant(
         "how long a skip token is valid",
         {"lastEight": "while its result is among the last eight", "minute": "for a minute"},
+    ),
+    "assessmentDelay": Variant(
+        "delay of assessments in Resource Graph beyond that of other rows",
+        {"none": "as `assessmentLag` says", "hour": "they come from another service than the resources"},
+    ),
+    "secretOutsideAscii": Variant(
+        "a client secret with characters outside of ASCII",
+        {"wrongSecret": "AADSTS7000215, as any wrong one", "invalidRequest": "an error of its encoding"},
+    ),
+    "rareErrors": Variant(
+        "HTTP status and `error` of rare AADSTS numbers",
+        {"catalogue": "what OAuth calls them", "generic": "400 and invalid_request, with the same number"},
+    ),
+    "administratorErrors": Variant(
+        "the `error` that returns to the application when only an administrator can help",
+        {"accessDenied": "access_denied", "serverError": "server_error"},
+    ),
+    "missingVerifier": Variant(
+        "a redeemed code without its PKCE verifier",
+        {"wrong": "AADSTS501481, as a wrong one", "missingParameter": "AADSTS900144, as any missing parameter"},
+    ),
+    "resourceAreas": Variant(
+        "access to the lists of resource areas and locations of Azure DevOps",
+        {"open": "clients read them before they have a token", "guarded": "401 without a token"},
+    ),
+    "usageCosts": Variant(
+        "cost of a request to Azure DevOps",
+        {"low": "a fraction of a unit", "high": "ten times as much"},
     ),
     "slowDown": Variant(
         "when polling for a device code is too fast",

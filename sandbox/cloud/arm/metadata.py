@@ -16,7 +16,7 @@ _LIST_VERSIONS = ("2018-05-01", "2019-05-01", "2020-06-01")
 _OBJECT_VERSIONS = ("2022-09-01", "2023-11-01")
 
 
-def metadata_endpoints(request: Request, entra: EntraState) -> Reply:
+def metadata_endpoints(request: Request, entra: EntraState, *, few: bool = False) -> Reply:
     """Return the endpoints in the shape of the api-version: a short object, a list of clouds, or one cloud.
 
     Raises:
@@ -66,4 +66,6 @@ def metadata_endpoints(request: Request, entra: EntraState) -> Reply:
         "sqlManagement": f"{ARM_RESOURCES[1]}:8443/",
         "gallery": "https://gallery.azure.com/",
     }
+    if few:
+        cloud = {name: cloud[name] for name in ("name", "authentication", "resourceManager")}
     return json_reply([cloud] if version in _LIST_VERSIONS else cloud)

@@ -151,7 +151,10 @@ class Resources:
             if connector.subscription_id == call.subscription.id
             and group in (None, connector.resource_group.lower())
             and matches(connector)
-            and self._rights.allows(call.world, call.principal, f"{_CONNECTOR_TYPE}/read", connector.id)
+            and (
+                call.world.variants.is_chosen("resourceLists", "all")
+                or self._rights.allows(call.world, call.principal, f"{_CONNECTOR_TYPE}/read", connector.id)
+            )
         ]
         top = call.request.query.get("$top", "")
         part, following = page(call.request, items, int(top) if top.isdecimal() and int(top) else _RESOURCES_PER_PAGE)

@@ -61,7 +61,9 @@ class Arm:
         try:
             if request.segments == ["metadata", "endpoints"] and request.method == "GET":
                 request.operation = "Metadata_Endpoints"
-                reply = metadata_endpoints(request, self._entra)  # public: clients read it before they have a token
+                reply = metadata_endpoints(
+                    request, self._entra, few=self._world().variants.is_chosen("metadataFields", "few")
+                )  # public: clients read it before they have a token
             else:
                 reply = await self._answer(request, headers)
         except ServiceError as error:
@@ -97,6 +99,7 @@ class Arm:
                     request.method,
                     enforce=world.settings.throttling,
                     connector=path.type == _CONNECTOR_TYPE,
+                    constant=world.variants.is_chosen("resourceRequests", "constant"),
                 )
             )
         call = Call(request, world, world.clock.now(), token.principal, path, version)

@@ -51,7 +51,15 @@ class RequestBudgets:
         self._buckets: dict[tuple[str, str, str], TokenBucket] = {}
 
     def take(
-        self, wall: float, subscription: str, principal: str, method: str, *, enforce: bool, connector: bool
+        self,
+        wall: float,
+        subscription: str,
+        principal: str,
+        method: str,
+        *,
+        enforce: bool,
+        connector: bool,
+        constant: bool = False,
     ) -> dict[str, str]:
         """Take a token for a request.
 
@@ -62,6 +70,7 @@ class RequestBudgets:
             method: HTTP method, which determines the kind of operation.
             enforce: whether an empty bucket raises an error.
             connector: whether the request is for a connector itself, whose responses show the provider's own counter.
+            constant: whether that counter stays as it is.
 
         Returns:
             The headers with the remaining requests.
@@ -85,7 +94,8 @@ class RequestBudgets:
         if not connector:
             return {f"x-ms-ratelimit-remaining-subscription-{kind}": str(int(bucket.tokens))}
         connector_bucket = self._bucket((subscription, principal, f"connector-{kind}"), _CONNECTOR_LIMITS[kind], wall)
-        connector_bucket.take(wall, enforce=False)
+        if not constant:
+            connector_bucket.take(wall, enforce=False)
         return {"x-ms-ratelimit-remaining-subscription-resource-requests": str(int(connector_bucket.tokens))}
 
     def _bucket(self, key: tuple[str, str, str], limit: tuple[float, float], wall: float) -> TokenBucket:

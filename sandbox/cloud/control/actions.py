@@ -186,6 +186,7 @@ class Actions:
         if repositories.position(name) is None:
             raise UnknownName(f"there is no repository {name!r} in {project!r}")
         repositories.removed.add(name.lower())
+        repositories.removed_at[name.lower()] = self._simulation.clock.now()
 
     def remove_project(self, organization: str, name: str) -> None:
         """Delete a project."""

@@ -15,6 +15,7 @@ from sandbox.cloud.world.devops import Project
 from sandbox.cloud.world.identifiers import derived_id
 
 __all__ = [
+    "DEFAULT_TIMING",
     "EVALUATION_INTERVAL",
     "EVIDENCE",
     "FIRST_EVALUATION",
@@ -23,6 +24,7 @@ __all__ = [
     "AssessmentGenerator",
     "Assessments",
     "Result",
+    "Timing",
 ]
 
 FIRST_EVALUATION = 1800.0
@@ -30,6 +32,26 @@ FIRST_EVALUATION = 1800.0
 
 EVALUATION_INTERVAL = 8 * 3600.0
 """Seconds between two evaluations."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """When assessments come and go.
+
+    Attributes:
+        first_evaluation: seconds from the discovery of a project to its first evaluation.
+        cleanup: seconds for which the results of a deleted repository stay.
+    """
+
+    first_evaluation: float = FIRST_EVALUATION
+    cleanup: float = 0.0
+
+    def removed_since(self, now: float) -> float | None:
+        """Return since when a repository may have been deleted and still have results; None for never."""
+        return now - self.cleanup if self.cleanup else None
+
+
+DEFAULT_TIMING = Timing()
 
 EVIDENCE = "finding-evidence"
 """Part of every value of `additionalData`: what a client must never copy. Tests search for it."""
@@ -195,14 +217,17 @@ class _Generation:
         self._categories = _table(generator.categories)
         self._statuses = _table(generator.statuses)
 
-    def results(self, organization: str, project: Project, reported: int, first: float, now: float) -> Iterator[Result]:
+    def results(
+        self, organization: str, source: tuple[Project, int], first: float, now: float, timing: Timing
+    ) -> Iterator[Result]:
         """Return the results of a project and its discovered repositories."""
+        project, reported = source
         base = zlib.crc32(f"{self.generator.seed}/{organization}/{project.name}".lower().encode())
         if self.generator.posture:
             for number, (key, title, tail) in enumerate((_PROJECT_POSTURE, _SERVICE_CONNECTION_POSTURE)):
                 yield self._posture(base, (0xFFFF, number), (project.name, "", tail), (key, title), first)
         average = self.generator.per_repository
-        for position, name in project.repositories.git_names(reported):
+        for position, name in project.repositories.git_names(reported, removed_since=timing.removed_since(now)):
             if self.generator.posture:
                 for number, posture in enumerate(_REPOSITORY_POSTURE):
                     place = (project.name, name, "")
@@ -296,7 +321,7 @@ class Assessments:
         projects: list[tuple[float, Project, int]],
         onboarded_at: float,
         now: float,
-        delay: float = FIRST_EVALUATION,
+        timing: Timing = DEFAULT_TIMING,
     ) -> Iterator[Result]:
         """Return the results of an organization at the time of an evaluation.
 
@@ -305,26 +330,30 @@ class Assessments:
             projects: the discovered projects: time of discovery, project, number of discovered repositories.
             onboarded_at: inner time.
             now: inner time of the evaluation.
-            delay: seconds from the discovery of a project to its first evaluation.
+            timing: when assessments come and go.
         """
         for appears, project, reported in projects:
-            first = appears + delay
+            first = appears + timing.first_evaluation
             if self._generation is None or first > now:
                 continue
-            for result in self._generation.results(organization, project, reported, first, now):
+            for result in self._generation.results(organization, (project, reported), first, now, timing):
                 moment = self.resolution_times.get(result.handle) if self.resolution_times else None
                 if moment is not None and moment <= now:
                     result.status, result.status_change, result.is_resolved = "Healthy", moment, True
                 yield result
         sources = {project.name.lower(): (appears, project, count) for appears, project, count in projects}
         for assessment in list(self.explicit.get(organization.lower(), {}).values()):
-            first_evaluation = _first_evaluation(assessment, sources, onboarded_at, delay)
+            first_evaluation = _first_evaluation(assessment, sources, onboarded_at, now, timing)
             if first_evaluation is not None and first_evaluation <= now:
                 yield _explicit_result(assessment, first_evaluation, now)
 
 
 def _first_evaluation(
-    assessment: Assessment, projects: Mapping[str, tuple[float, Project, int]], onboarded_at: float, delay: float
+    assessment: Assessment,
+    projects: Mapping[str, tuple[float, Project, int]],
+    onboarded_at: float,
+    now: float,
+    timing: Timing,
 ) -> float | None:
     """Return when an explicit assessment has its first result; None while its resource is not discovered."""
     appears = onboarded_at
@@ -333,10 +362,19 @@ def _first_evaluation(
         if entry is None:
             return None
         appears, project, reported = entry
-        position = project.repositories.position(assessment.repository) if assessment.repository else -1
-        if position is None or position >= reported:
+        if assessment.repository and not _is_reported(
+            project, reported, assessment.repository, timing.removed_since(now)
+        ):
             return None
-    return max(assessment.added_at, appears + delay) + assessment.delay
+    return max(assessment.added_at, appears + timing.first_evaluation) + assessment.delay
+
+
+def _is_reported(project: Project, reported: int, repository: str, removed_since: float | None) -> bool:
+    position = project.repositories.position(repository)
+    if position is not None:
+        return position < reported
+    deleted_at = project.repositories.removed_at.get(repository.lower())
+    return removed_since is not None and deleted_at is not None and deleted_at > removed_since
 
 
 def _explicit_result(assessment: Assessment, first: float, now: float) -> Result:

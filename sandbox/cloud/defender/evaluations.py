@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from sandbox.cloud.defender.assessments import FIRST_EVALUATION, Result
+from sandbox.cloud.defender.assessments import FIRST_EVALUATION, Result, Timing
 from sandbox.cloud.defender.authorizations import authorization_problem, is_accessible
 from sandbox.cloud.defender.model import Connector, OnboardedOrganization, OnboardedProject
 from sandbox.cloud.world.devops import Project
@@ -16,7 +16,7 @@ _FIRST_EVALUATIONS = {"halfHour": FIRST_EVALUATION, "day": 24 * 3600.0}
 """Seconds from the discovery of a project to its first assessments, by variant."""
 
 _CLEANUP_SECONDS = 24 * 3600.0
-"""Time after which the results of what Defender cannot access vanish, in the variant in which they do."""
+"""Time after which the results of what is deleted or cannot be accessed vanish, in the variants in which they do."""
 
 DiscoveredOrganization = tuple[OnboardedOrganization, list[tuple[OnboardedProject, Project, int]]]
 """An organization with its discovered projects, each with the number of its discovered repositories."""
@@ -67,7 +67,8 @@ def connector_results(
     """Return the assessments of a connector at a moment of inner time, each with the name of its organization."""
     assessments, variants = world.assessments, world.variants
     without_authorization = variants["assessmentsWithoutAuthorization"]
-    delay = _FIRST_EVALUATIONS[variants["firstAssessments"]]
+    cleanup = _CLEANUP_SECONDS if variants.is_chosen("deletedRepositories", "linger") else 0.0
+    timing = Timing(_FIRST_EVALUATIONS[variants["firstAssessments"]], cleanup)
     vanishes = variants.is_chosen("resolvedAssessments", "vanishes")
     for onboarded, projects in organizations:
         evaluation_time = moment
@@ -77,6 +78,6 @@ def connector_results(
                 continue
             evaluation_time = stop_time
         sources = [(project.appears, source, reported) for project, source, reported in projects]
-        for result in assessments.results(onboarded.name, sources, onboarded.onboarded_at, evaluation_time, delay):
+        for result in assessments.results(onboarded.name, sources, onboarded.onboarded_at, evaluation_time, timing):
             if not (vanishes and result.is_resolved):
                 yield onboarded.name, result

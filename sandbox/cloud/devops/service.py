@@ -64,16 +64,18 @@ class DevOpsHost:
             organization = world.organization(segments[0]) if segments else None
             if organization is None:
                 raise organization_missing(segments[0] if segments else "")
-        discovery = self._discover(request, segments if organization is None else segments[1:])
-        if discovery is not None:
-            return discovery
         token = self._entra.access_tokens.bearer(request.headers.get("Authorization"))
         tenant = None if organization is None else organization.tenant_id
         match = next((match for match in matches if match[0].method == request.method), None)
         if matches:
             request.operation = (match or matches[0])[0].operation
         # The tenant of the organization is in the response even without a token: clients find their authority by it.
-        if token is None or token.resource != "devops" or token.expires_at <= world.clock.wall():
+        accepted = token is not None and token.resource == "devops" and token.expires_at > world.clock.wall()
+        if accepted or world.variants.is_chosen("resourceAreas", "open"):
+            discovery = self._discover(request, segments if organization is None else segments[1:])
+            if discovery is not None:
+                return discovery
+        if token is None or not accepted:
             return refuse(request, tenant)
         request.principal = token.principal.name
         if not matches:
@@ -122,7 +124,9 @@ class DevOpsHost:
         wall = world.clock.wall()
         if world.settings.throttling and world.usage.blocked(person.object_id, wall):
             raise _blocked(world.usage.headers(person.object_id, wall))
-        world.usage.charge(person.object_id, route.units * world.settings.azure_devops_cost_factor, wall)
+        factor = world.settings.azure_devops_cost_factor
+        factor *= _HIGH_COST if world.variants.is_chosen("usageCosts", "high") else 1
+        world.usage.charge(person.object_id, route.units * factor, wall)
         call = DevOpsCall(request, world, person, organization, names)
         try:
             if route.reads_code:
@@ -136,6 +140,10 @@ class DevOpsHost:
         if world.settings.throttling:
             reply.headers.update(world.usage.headers(person.object_id, wall))
         return reply
+
+
+_HIGH_COST = 10
+"""Factor of the cost of a request in the variant in which it is high."""
 
 
 def _continuous_access_challenge(world: World, token: AccessToken) -> Reply | None:

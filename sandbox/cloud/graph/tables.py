@@ -136,7 +136,7 @@ class Snapshot:
         if not admits_type(_ASSESSMENT):
             return
         world = self._world
-        moment = self._moment - world.settings.assessment_lag
+        moment = self._moment - world.assessment_lag
         shape = AssessmentShape(world.variants, lambda time: short_time(self._wall_of(time)))
         for connector, organizations in self._entries:
             if connector.key in readable:

@@ -16,6 +16,7 @@ from multidict import CIMultiDict
 from sandbox.cloud.faults import Fault, Faults
 from sandbox.cloud.journal import Entry, Journal
 from sandbox.cloud.transport.message import Reply, Request
+from sandbox.cloud.variants import Variants
 
 __all__ = ["RequestPipeline", "Service", "serve"]
 
@@ -37,6 +38,7 @@ class RequestPipeline:
     Attributes:
         run_due: runs due timers before a request is handled.
         wall: returns the current wall time.
+        variants: returns the chosen variants.
         identify: returns the principal of an Authorization header, for faults that match by principal.
     """
 
@@ -45,6 +47,7 @@ class RequestPipeline:
     run_due: Callable[[], object]
     wall: Callable[[], float]
     identify: Callable[[str | None], str | None]
+    variants: Callable[[], Variants]
 
     async def process(self, service: Service, request: Request) -> Reply | None:
         """Apply faults, call the service and record the request; None means a closed connection."""
@@ -67,7 +70,7 @@ class RequestPipeline:
             self.run_due()
         if fault.cut == "before":
             return None
-        reply = fault.reply(request, self.wall())
+        reply = fault.reply(request, self.wall(), self.variants())
         if reply is None:
             reply = await _answer(service, request)
             reply.headers.update(fault.headers)

@@ -130,6 +130,7 @@ class Repositories:
 
     Attributes:
         removed: names of deleted repositories, in lower case.
+        removed_at: inner time of their deletion, by name in lower case.
         mix: scenarios of the generated ones; None: they have neither files nor pipelines.
         changed: generated repositories that were changed, by position.
     """
@@ -139,6 +140,7 @@ class Repositories:
     explicit: list[Repository] = field(default_factory=list)
     generated: int = 0
     removed: set[str] = field(default_factory=set)
+    removed_at: dict[str, float] = field(default_factory=dict)
     mix: ScenarioMix | None = None
     changed: dict[int, Repository] = field(default_factory=dict)
     _numbers_by_id: dict[str, int] = field(default_factory=dict)
@@ -181,18 +183,29 @@ class Repositories:
             if not self.removed or repository.name.lower() not in self.removed:
                 yield repository
 
-    def git_names(self, count: int, *, with_empty: bool = True) -> Iterator[tuple[int, str]]:
-        """Iterate over position and name of enabled repositories of the first `count`, without creating them."""
+    def git_names(
+        self, count: int, *, with_empty: bool = True, removed_since: float | None = None
+    ) -> Iterator[tuple[int, str]]:
+        """Iterate over position and name of enabled repositories of the first `count`, without creating them.
+
+        Args:
+            count: number of positions.
+            with_empty: whether empty ones are among them.
+            removed_since: inner time; those that were deleted later are among them too. None for none.
+        """
+        removed = self.removed
+        if removed_since is not None:
+            removed = {name for name in removed if self.removed_at.get(name, removed_since) <= removed_since}
         for position in range(min(count, self.generated)):
             if (self.mix is not None or position in self.changed) and self[position].disabled:
                 continue
             name = f"{self.project_name}-{position:04}"
-            if not self.removed or name.lower() not in self.removed:
+            if not removed or name.lower() not in removed:
                 yield position, name
         for position in range(self.generated, count):
             repository = self[position]
             is_hidden = repository.disabled or (repository.empty and not with_empty)
-            if not is_hidden and repository.name.lower() not in self.removed:
+            if not is_hidden and repository.name.lower() not in removed:
                 yield position, repository.name
 
     def position(self, name: str) -> int | None:

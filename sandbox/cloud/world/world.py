@@ -20,6 +20,7 @@ __all__ = ["Settings", "World"]
 
 _DAY = 86_400.0
 _GRAPH_LAG = 300.0
+_ASSESSMENT_LAG = 3600.0
 
 
 @dataclass(slots=True)
@@ -104,6 +105,12 @@ class World:
         """Delay of Resource Graph in seconds of inner time."""
         least = _GRAPH_LAG if self.variants.is_chosen("graphLag", "minutes") else 0.0
         return max(self.settings.resource_graph_lag, least)
+
+    @property
+    def assessment_lag(self) -> float:
+        """Additional delay of assessments in Resource Graph, in seconds of inner time."""
+        least = _ASSESSMENT_LAG if self.variants.is_chosen("assessmentDelay", "hour") else 0.0
+        return max(self.settings.assessment_lag, least)
 
     def update_history_retention(self) -> None:
         """Set the retention of the history to the longest lag."""

@@ -239,7 +239,8 @@ class Authorize:
         problem = self._problems.pop(interaction.id, None)
         if problem is None:
             return self._send_error(interaction, EntraError("access_denied", 65004, "The user cancelled the sign-in."))
-        return self._send_error(interaction, EntraError("access_denied", problem.code, str(problem).partition(": ")[2]))
+        error = _ADMINISTRATOR_ERRORS[self._world().variants["administratorErrors"]]
+        return self._send_error(interaction, EntraError(error, problem.code, str(problem).partition(": ")[2]))
 
     def _send_error(self, interaction: Interaction, error: EntraError) -> Reply:
         self._state.sessions.interactions.pop(interaction.id, None)
@@ -342,6 +343,10 @@ def _same_address(requested: str, registered: str) -> bool:
     first, second = urlsplit(requested), urlsplit(registered)
     loopback = first.hostname in ("localhost", "127.0.0.1") and first.scheme == "http"
     return loopback and (first.scheme, first.hostname, first.path) == (second.scheme, second.hostname, second.path)
+
+
+_ADMINISTRATOR_ERRORS = {"accessDenied": "access_denied", "serverError": "server_error"}
+"""OAuth error for what only an administrator can resolve, by variant."""
 
 
 def _action(interaction: Interaction, step: str) -> str:

@@ -94,6 +94,8 @@ def _check_secret(world: World, application: Application, secret: str) -> None:
         None,
     )
     name = f"app '{application.client_id}'"
+    if registered is None and not secret.isascii() and world.variants.is_chosen("secretOutsideAscii", "invalidRequest"):
+        raise EntraError("invalid_request", 9002313, "Invalid request. Request is malformed or invalid.")
     if registered is None:
         message = (
             "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, "

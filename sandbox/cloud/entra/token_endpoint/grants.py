@@ -229,6 +229,10 @@ def _check_code(token_request: _TokenRequest, code: AuthorizationCode) -> None:
         )
         raise EntraError("invalid_client", 500112, message)
     verifier = token_request.form.get("code_verifier", "")
+    if code.code_challenge is not None and token_request.world.variants.is_chosen(
+        "missingVerifier", "missingParameter"
+    ):
+        _required(token_request.form, "code_verifier")
     if code.code_challenge_method.upper() == "S256":
         verifier = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
     if code.code_challenge is not None and not hmac.compare_digest(verifier.encode(), code.code_challenge.encode()):

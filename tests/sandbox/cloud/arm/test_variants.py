@@ -275,3 +275,82 @@ async def test_a_failed_configuration_may_say_little(direct: Direct, choice: tup
     await direct.arm("PUT", CONFIGURATION, body)
     direct.move(LONG_ENOUGH)
     assert (await direct.configuration())["provisioningStatusMessage"] == message
+
+
+async def test_assessments_of_a_deleted_repository_may_linger(direct: Direct) -> None:
+    await direct.control("PATCH", "/assessments", perRepository=2)
+    await direct.connect(topLevelInventoryList=["northwind", "wingtip-toys"])
+    direct.move(3 * EIGHT_HOURS)
+    repositories = {("northwind", "traders", "orders"), ("wingtip-toys", "workshop", "workshop-0003")}
+
+    async def assessed_repositories() -> set[tuple[str, str, str]]:
+        rows = await direct.control("GET", "/assessments")
+        return {(row["organization"], row["project"], row["repository"]) for row in rows}
+
+    assert repositories < await assessed_repositories()
+    await choose(direct, deletedRepositories="linger")
+    for organization, project, name in repositories:
+        await direct.control("DELETE", f"/organizations/{organization}/projects/{project}/repositories/{name}")
+    direct.move(23 * 3600)
+    assert repositories < await assessed_repositories()
+    direct.move(3600)
+    assert not repositories & await assessed_repositories()
+
+
+async def test_a_general_list_may_show_what_the_caller_may_not_read(direct: Direct) -> None:
+    await direct.arm("PUT", CONNECTOR, CONNECTOR_BODY)
+    stranger, path = direct.token(ACCOUNT), f"/subscriptions/{SUBSCRIPTION}/resources"
+    assert (await direct.arm("GET", path, version="2021-04-01", token=stranger)).json["value"] == []
+    await choose(direct, resourceLists="all")
+    assert len((await direct.arm("GET", path, version="2021-04-01", token=stranger)).json["value"]) == 1
+
+
+async def test_the_counter_of_a_connector_may_stand_still(direct: Direct) -> None:
+    await choose(direct, resourceRequests="constant")
+    await direct.arm("PUT", CONNECTOR, CONNECTOR_BODY)
+    header = "x-ms-ratelimit-remaining-subscription-resource-requests"
+    counters = {(await direct.arm("GET", CONNECTOR)).headers[header] for _ in range(5)}
+    assert len(counters) == 1
+
+
+async def test_metadata_may_have_few_fields(direct: Direct) -> None:
+    await choose(direct, metadataFields="few")
+    cloud = (await direct.arm("GET", "/metadata/endpoints", version="2022-09-01")).json
+    assert set(cloud) == {"name", "authentication", "resourceManager"}
+
+
+async def test_assessments_may_lag_by_an_hour(direct: Direct) -> None:
+    await choose(direct, assessmentDelay="hour")
+    await direct.connect(topLevelInventoryList=["northwind"])
+    query = "securityresources | where type == 'microsoft.security/assessments' | count"
+    direct.move(6 * 3600)
+    count = (await graph(direct, query)).json["data"][0]["Count"]
+    finding = {"organization": "northwind", "project": "traders", "repository": "orders", "title": "x"}
+    await direct.control("POST", "/assessments", **finding)
+    direct.move(3599)
+    assert (await graph(direct, query)).json["data"][0]["Count"] == count
+    direct.move(1)
+    assert (await graph(direct, query)).json["data"][0]["Count"] == count + 1
+
+
+async def test_areas_of_azure_devops_may_need_a_token(direct: Direct) -> None:
+    path = "/contoso/_apis/resourceAreas"
+    assert (await direct.devops("devAzure", path, token="")).status == 200
+    await choose(direct, resourceAreas="guarded")
+    assert (await direct.devops("devAzure", path, token="")).status in (302, 401, 203)
+    assert (await direct.devops("devAzure", path)).json["count"] > 0
+
+
+async def test_requests_to_azure_devops_may_cost_more(direct: Direct) -> None:
+    async def spent() -> float:
+        used = direct.world.usage.used
+        (account,) = [
+            account for account in direct.world.directory.accounts.values() if account.user_principal_name == ACCOUNT
+        ]
+        start = used(account.id, direct.clock.wall())
+        await direct.devops("devAzure", "/contoso/_apis/projects")
+        return used(account.id, direct.clock.wall()) - start
+
+    low = await spent()
+    await choose(direct, usageCosts="high")
+    assert await spent() == pytest.approx(10 * low)

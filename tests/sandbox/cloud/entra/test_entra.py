@@ -652,3 +652,37 @@ async def test_a_guest_has_the_home_tenant_as_identity_provider(direct: Direct, 
         (await redeem(direct, await browser.code())).json["id_token"], options={"verify_signature": False}
     )
     assert "idp" not in ordinary
+
+
+# --- variants
+
+
+async def test_a_secret_outside_of_ascii_may_be_a_malformed_request(direct: Direct) -> None:
+    await direct.control("PATCH", "/variants", secretOutsideAscii="invalidRequest")
+    assert failed(await direct.entra(TOKEN, {**OWN, "client_secret": UNUSUAL[0]})) == (400, "invalid_request", 9002313)
+    assert failed(await direct.entra(TOKEN, {**OWN, "client_secret": "plain"})) == (401, "invalid_client", 7000215)
+
+
+async def test_a_missing_verifier_may_be_a_missing_parameter(direct: Direct, browser: Browser) -> None:
+    await direct.control("PATCH", "/variants", missingVerifier="missingParameter")
+    refused = await redeem(direct, await browser.code(), code_verifier="")
+    assert failed(refused) == (400, "invalid_request", 900144)
+    refused = await redeem(direct, await browser.code(), code_verifier="b" * 64)
+    assert failed(refused) == (400, "invalid_grant", 501481)
+
+
+async def test_an_error_for_the_administrator_may_return_as_a_server_error(direct: Direct, browser: Browser) -> None:
+    await direct.control("PATCH", "/variants", administratorErrors="serverError")
+    await direct.control("PATCH", f"/accounts/{ACCOUNT}", blocked=True)
+    page = await browser.sign_in(await browser.open())
+    assert back(await browser.submit(page, action="cancel"))["error"] == "server_error"
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [(50087, (400, "invalid_request", 50087)), (50173, (400, "invalid_grant", 50173))],
+)
+async def test_rare_errors_may_be_invalid_requests(direct: Direct, number: int, expected: tuple[int, str, int]) -> None:
+    await direct.control("PATCH", "/variants", rareErrors="generic")
+    await direct.control("POST", "/faults", service="authority", aadsts=number)
+    assert failed(await direct.entra(TOKEN, OWN)) == expected
