@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import fields
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from sandbox.cloud.control.bodies import (
     SubscriptionBody,
     SubscriptionChange,
 )
+from sandbox.cloud.defender.assessments import Result
 from sandbox.cloud.defender.authorizations import ExchangeFailed, accessible_organizations, issue_code
 from sandbox.cloud.defender.configurations import Change, authorize
 from sandbox.cloud.defender.evaluations import connector_results, discovered_organizations, update_evaluations
@@ -37,9 +40,6 @@ from sandbox.cloud.world.load import add_connector, add_organization, add_subscr
 from sandbox.cloud.world.principals import UnknownName, principal_id
 
 __all__ = ["ActionError", "Actions"]
-
-
-_MOST_ASSESSMENTS = 1_000_000
 
 
 class ActionError(Exception):
@@ -318,30 +318,36 @@ class Actions:
         self, organization: str | None = None, status: str | None = None, limit: int = 100
     ) -> list[dict[str, Any]]:
         """Return assessments of all connectors, without their `additionalData`."""
+        stamp = self._simulation.world.clock.stamp
+        matches = (
+            (connector, name, result)
+            for connector, name, result in self._results()
+            if organization in (None, name) and status in (None, result.status)
+        )
+        return [
+            {
+                "key": result.handle,
+                "connector": connector.id,
+                "organization": name,
+                "project": result.project,
+                "repository": result.repository,
+                "title": result.title,
+                "severity": result.severity,
+                "category": result.category,
+                "status": result.status,
+                "changed": stamp(result.status_change),
+            }
+            for connector, name, result in islice(matches, limit)
+        ]
+
+    def _results(self) -> Iterator[tuple[Connector, str, Result]]:
+        """Return all assessments, each with its connector and the name of its organization."""
         world, now = self._simulation.world, self._simulation.clock.now()
-        rows: list[dict[str, Any]] = []
         for connector in world.connectors.values():
             organizations = discovered_organizations(world, connector, now)
-            for name, result in connector_results(world, connector, organizations, now):
-                if len(rows) >= limit:
-                    return rows
-                if organization not in (None, name) or status not in (None, result.status):
-                    continue
-                rows.append(
-                    {
-                        "key": result.handle,
-                        "connector": connector.id,
-                        "organization": name,
-                        "project": result.project,
-                        "repository": result.repository,
-                        "title": result.title,
-                        "severity": result.severity,
-                        "category": result.category,
-                        "status": result.status,
-                        "changed": world.clock.stamp(result.status_change),
-                    }
-                )
-        return rows
+            for name, results in connector_results(world, connector, organizations, now):
+                for result in results:
+                    yield connector, name, result
 
     def resolve_assessment(self, key: str, *, resolved: bool) -> None:
         """Resolve an assessment now, or take that back; generated ones are identified by their key too."""
@@ -351,7 +357,7 @@ class Actions:
             explicit.resolved_at = now if resolved else None
         elif not resolved:
             assessments.resolution_times.pop(key, None)
-        elif any(row["key"] == key for row in self.assessments(limit=_MOST_ASSESSMENTS)):
+        elif any(result.handle == key for _, _, result in self._results()):
             assessments.resolution_times[key] = now
         else:
             raise UnknownName(f"there is no assessment {key!r}")

@@ -31,9 +31,11 @@ class AssessmentShape:
     """
 
     def __init__(self, variants: Variants, stamp: Callable[[float], str], *, with_category: bool = True) -> None:
-        self._ids = variants["assessmentIds"]
+        ids = variants["assessmentIds"]
+        self._encodes = ids in ("percentEncoded", "lowerCasePercentEncoded")
+        self._is_lower = ids in ("lowerCase", "lowerCasePercentEncoded")
         suffix = "/providers/Microsoft.Security/assessments/"
-        self._suffix = suffix.lower() if self._ids.startswith("lowerCase") else suffix
+        self._suffix = suffix.lower() if self._is_lower else suffix
         self._details = _DETAILS.get(variants["assessmentResourceDetails"])
         self._resource = variants["assessmentResource"]
         self._service_connection = variants["serviceConnectionAssessments"]
@@ -47,20 +49,26 @@ class AssessmentShape:
         self._metadata: dict[tuple[str, str, str], dict[str, Any]] = {}
         self._statuses: dict[tuple[str, str, float, float], dict[str, str]] = {}
 
-    def resource_id(self, connector: Connector, organization: str, result: Result) -> str:
+    def organization_id(self, connector: Connector, organization: str) -> str:
+        """Return the id of an organization of a connector, with which `resource_id` begins."""
+        name = quote(organization, safe="") if self._encodes else organization
+        return f"{connector.id}/devops/default/azureDevOpsOrgs/{name}"
+
+    def resource_id(self, organization_id: str, result: Result) -> str:
         """Return the id of the assessed resource."""
-        names = (organization, result.project, result.repository)
-        if "ercentEncoded" in self._ids:
-            names = (quote(names[0], safe=""), quote(names[1], safe=""), quote(names[2], safe=""))
-        identifier = f"{connector.id}/devops/default/azureDevOpsOrgs/{names[0]}{self._path(result, names)}"
-        return identifier.lower() if self._ids.startswith("lowerCase") else identifier
+        project, repository = result.project, result.repository
+        if self._encodes:
+            project, repository = quote(project, safe=""), quote(repository, safe="")
+        identifier = f"{organization_id}{self._path(result, project, repository)}"
+        return identifier.lower() if self._is_lower else identifier
 
     def assessment_id(self, resource: str, result: Result) -> str:
         """Return the id of an assessment on a resource."""
         return f"{resource}{self._suffix}{result.key}"
 
-    def _path(self, result: Result, names: tuple[str, str, str]) -> str:
-        _, project, repository = names
+    def _path(self, result: Result, project: str, repository: str) -> str:
+        if repository and result.category and not result.tail and self._resource == "repository":
+            return f"/projects/{project}/repos/{repository}"  # most rows, and the fastest way
         kind = self._resource if result.category else "repository"
         tail = result.tail
         if tail.startswith("serviceConnections/") and not result.category:

@@ -245,10 +245,12 @@ class _Generation:
         if self.generator.arrival:
             first += self.generator.arrival * (_mix(bits) / 2**32)
         handle = f"{base:08x}-{number & 0xFFFF:04x}-4000-8000-{position:012x}"
+        project, repository = place
         return Result(
             handle,
             handle,
-            *place,
+            project,
+            repository,
             "",
             titles[bits % len(titles)],
             self._severities[bits >> 8 & 0xFF],

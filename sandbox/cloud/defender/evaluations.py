@@ -63,8 +63,8 @@ def update_evaluations(world: World, connectors: Iterable[Connector], now: float
 
 def connector_results(
     world: World, connector: Connector, organizations: list[DiscoveredOrganization], moment: float
-) -> Iterator[tuple[str, Result]]:
-    """Return the assessments of a connector at a moment of inner time, each with the name of its organization."""
+) -> Iterator[tuple[str, Iterator[Result]]]:
+    """Return the assessments of a connector at a moment of inner time, by the name of their organization."""
     assessments, variants = world.assessments, world.variants
     without_authorization = variants["assessmentsWithoutAuthorization"]
     cleanup = _CLEANUP_SECONDS if variants.is_chosen("deletedRepositories", "linger") else 0.0
@@ -78,6 +78,5 @@ def connector_results(
                 continue
             evaluation_time = stop_time
         sources = [(project.appears, source, reported) for project, source, reported in projects]
-        for result in assessments.results(onboarded.name, sources, onboarded.onboarded_at, evaluation_time, timing):
-            if not (vanishes and result.is_resolved):
-                yield onboarded.name, result
+        results = assessments.results(onboarded.name, sources, onboarded.onboarded_at, evaluation_time, timing)
+        yield onboarded.name, (result for result in results if not result.is_resolved) if vanishes else results

@@ -139,9 +139,12 @@ class Snapshot:
         moment = self._moment - world.assessment_lag
         shape = AssessmentShape(world.variants, lambda time: short_time(self._wall_of(time)))
         for connector, organizations in self._entries:
-            if connector.key in readable:
-                for organization, result in connector_results(world, connector, organizations, moment):
-                    resource = shape.resource_id(connector, organization, result)
+            if connector.key not in readable:
+                continue
+            for organization, results in connector_results(world, connector, organizations, moment):
+                base = shape.organization_id(connector, organization)
+                for result in results:
+                    resource = shape.resource_id(base, result)
                     make = partial(self._assessment, connector, result, (shape, resource))
                     yield GraphRow(_ASSESSMENT, shape.assessment_id(resource, result), make)
 

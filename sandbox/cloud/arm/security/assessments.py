@@ -11,6 +11,7 @@ from sandbox.cloud.arm.errors import not_found
 from sandbox.cloud.arm.paging import next_link, position_of
 from sandbox.cloud.clock import short_time
 from sandbox.cloud.defender.assessment_shape import AssessmentShape
+from sandbox.cloud.defender.assessments import Result
 from sandbox.cloud.defender.evaluations import connector_results, discovered_organizations
 from sandbox.cloud.transport.message import Reply, json_reply
 
@@ -52,12 +53,18 @@ def _assessments(call: Call) -> Iterator[dict[str, Any]]:
         if not (f"{connector.key}/".startswith(scope) or scope.startswith(f"{connector.key}/")):
             continue
         organizations = discovered_organizations(world, connector, call.now)
-        for organization, result in connector_results(world, connector, organizations, call.now):
-            resource = shape.resource_id(connector, organization, result)
-            if f"{resource.lower()}/".startswith(scope):
-                yield {
-                    "id": shape.assessment_id(resource, result),
-                    "name": result.key,
-                    "type": _TYPE,
-                    "properties": shape.properties(result, resource),
-                }
+        for organization, results in connector_results(world, connector, organizations, call.now):
+            base = shape.organization_id(connector, organization)
+            for result in results:
+                resource = shape.resource_id(base, result)
+                if f"{resource.lower()}/".startswith(scope):
+                    yield _render(shape, resource, result)
+
+
+def _render(shape: AssessmentShape, resource: str, result: Result) -> dict[str, Any]:
+    return {
+        "id": shape.assessment_id(resource, result),
+        "name": result.key,
+        "type": _TYPE,
+        "properties": shape.properties(result, resource),
+    }
