@@ -265,7 +265,7 @@ class Actions:
                 for secret in body.secrets
             ]
         if body.permissions is not None:
-            matches[0].permissions = tuple(body.permissions)
+            matches[0].change_permissions(tuple(body.permissions), consent=body.consent)
         if body.disabled is not None:
             matches[0].disabled = body.disabled
 

@@ -92,10 +92,12 @@ class ApplicationChange(CamelModel):
     Attributes:
         secrets: all of them, in the format of the world file.
         permissions: delegated permissions for Azure DevOps that `…/.default` stands for.
+        consent: with `permissions`: whether those who have consented consent to the new ones, too.
     """
 
     secrets: list[SecretSpec] | None = None
     permissions: list[str] | None = None
+    consent: bool = False
     disabled: bool | None = None
 
 

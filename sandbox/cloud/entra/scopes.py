@@ -72,8 +72,21 @@ class Scopes:
         return [*lines, "View your basic profile"]
 
 
-def parse_scopes(state: EntraState, tenant: Tenant, scope: str, application: Application | None = None) -> Scopes:
-    """Parse a `scope` parameter; `.default` stands for the permissions of the application's registration.
+def parse_scopes(
+    state: EntraState,
+    tenant: Tenant,
+    scope: str,
+    application: Application | None = None,
+    account_id: str | None = None,
+) -> Scopes:
+    """Parse a `scope` parameter.
+
+    Args:
+        state: with the resources.
+        tenant: in which they are looked up.
+        scope: the parameter.
+        application: `.default` stands for the permissions of its registration.
+        account_id: if given, for those that this account has consented to.
 
     Raises:
         EntraError: it is empty, has two resources, or an unknown permission.
@@ -104,7 +117,11 @@ def parse_scopes(state: EntraState, tenant: Tenant, scope: str, application: App
         raise _unknown(unknown[0], DEVOPS_RESOURCE if resource == "devops" else identifier)
     permissions = tuple(names)
     if ".default" in names:
-        registered = application.permissions if application is not None and resource == "devops" else None
+        registered = None
+        if application is not None and resource == "devops":
+            registered = (
+                application.permissions if account_id is None else application.consented_permissions(account_id)
+            )
         permissions = ("user_impersonation",) if registered is None else registered
     return Scopes(resource, identifier, permissions, reserved)
 

@@ -110,6 +110,7 @@ class Application:
         admin_consent_required: whether only an administrator may consent.
         consents: object ids of accounts that consented; `*` stands for all (an administrator did).
         permissions: delegated permissions for Azure DevOps that `…/.default` stands for; None: user_impersonation.
+        earlier_permissions: what accounts (or `*`) consented to before the permissions were changed.
     """
 
     client_id: str
@@ -124,7 +125,27 @@ class Application:
     admin_consent_required: bool = False
     consents: set[str] = field(default_factory=set)
     permissions: tuple[str, ...] | None = None
+    earlier_permissions: dict[str, tuple[str, ...] | None] = field(default_factory=dict)
     disabled: bool = False
+
+    def consent(self, account_id: str) -> None:
+        """Record that an account (or `*`) has consented to the permissions of now."""
+        self.consents.add(account_id)
+        self.earlier_permissions.pop(account_id, None)
+
+    def consented_permissions(self, account_id: str) -> tuple[str, ...] | None:
+        """Return the permissions that an account, or an administrator for it, has consented to."""
+        consenting = account_id if account_id in self.consents else "*"
+        return self.earlier_permissions.get(consenting, self.permissions)
+
+    def change_permissions(self, permissions: tuple[str, ...], *, consent: bool) -> None:
+        """Change the registration; without consent, those who have consented keep what they consented to."""
+        if consent:
+            self.earlier_permissions.clear()
+        else:
+            earlier = dict.fromkeys(self.consents, self.permissions)
+            self.earlier_permissions = {**earlier, **self.earlier_permissions}
+        self.permissions = permissions
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,7 +111,7 @@ class Authorize:
             return self._send_error(interaction, EntraError("access_denied", 65004, message))
         if application.admin_consent_required:
             return self._show_failure(interaction, _needs_administrator(application))
-        application.consents.add(account.id)
+        application.consent(account.id)
         request.effect("consent.grant", application=application.client_id, account=account.user_principal_name)
         return self._next(request, interaction)
 

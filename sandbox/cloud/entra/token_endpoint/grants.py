@@ -180,7 +180,7 @@ class Grants:
         if token_request.tenant is not None and token_request.tenant.id != tenant_id:
             message = "Provided Authorization Code is intended to use against other tenant, thus rejected."
             raise EntraError("invalid_grant", 700005, message)
-        scopes = parse_scopes(self._state, tenant, scope, token_request.application)
+        scopes = parse_scopes(self._state, tenant, scope, token_request.application, sign_in.account_id)
         account = check_account(world.directory.account(sign_in.account_id))
         check_grant_is_valid(world, account, sign_in, issued_at=issued_at, confidential=token_request.confidential)
         check_policies(account, mfa=sign_in.mfa)

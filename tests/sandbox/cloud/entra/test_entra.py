@@ -251,6 +251,38 @@ async def test_a_code_gives_all_three_tokens(direct: Direct, browser: Browser) -
     assert (await direct.devops("profile", "/_apis/profile/profiles/me", token=tokens["access_token"])).status == 200
 
 
+async def test_the_default_scope_is_what_the_registration_has(direct: Direct, browser: Browser) -> None:
+    permissions = ["vso.profile", "vso.project", "vso.code"]
+    await direct.control("PATCH", "/applications/defender-devops-sign-in", permissions=permissions)
+    consent = await browser.sign_in(await browser.open())
+    assert "Code (read)" in consent.text
+    assert "Have full access" not in consent.text
+    tokens = (await redeem(direct, back(await browser.submit(consent, decision="accept"))["code"])).json
+    assert "vso.code" in tokens["scope"]
+    builds = "/contoso/webshop/_apis/build/definitions?api-version=7.1"
+    refused = await direct.devops("devAzure", builds, token=tokens["access_token"])
+    assert refused.status == 403
+    assert "vso.build" in refused.json["message"]
+    more = [*permissions, "vso.build"]
+    form = {**SECRET, "grant_type": "refresh_token", "refresh_token": tokens["refresh_token"], "scope": DEVOPS_SCOPE}
+    for consent in (False, True):
+        await direct.control("PATCH", "/applications/defender-devops-sign-in", permissions=more, consent=consent)
+        token = (await direct.entra(TOKEN, form)).json["access_token"]
+        assert (await direct.devops("devAzure", builds, token=token)).status == (200 if consent else 403)
+
+
+async def test_a_new_permission_needs_a_new_consent(direct: Direct, browser: Browser) -> None:
+    await direct.control("PATCH", "/applications/defender-devops-sign-in", permissions=["vso.code"])
+    assert "vso.code" in (await redeem(direct, await browser.code())).json["scope"]
+    await direct.control("PATCH", "/applications/defender-devops-sign-in", permissions=["vso.code", "vso.build"])
+    assert "vso.build" not in (await redeem(direct, await browser.code())).json["scope"]
+    other = Browser(direct)
+    consent = await other.sign_in(await other.open(prompt="consent"))
+    assert "Build (read)" in consent.text
+    answer = back(await other.submit(consent, decision="accept"))
+    assert "vso.build" in (await redeem(direct, answer["code"])).json["scope"]
+
+
 CODE_REFUSALS: dict[str, tuple[dict[str, str], tuple[int, str, int]]] = {
     "another verifier": ({"code_verifier": "b" * 64}, (400, "invalid_grant", 501481)),
     "no verifier": ({"code_verifier": ""}, (400, "invalid_grant", 501481)),
