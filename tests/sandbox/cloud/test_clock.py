@@ -104,3 +104,10 @@ def test_timers_run_in_the_order_of_their_times_and_so_do_those_they_schedule() 
     timers.run_due(6)
     assert events == [("first", 1), ("caused", 2), ("later", 5)]
     assert len(timers) == 1
+
+
+def test_before_the_start_both_readings_ran_alike() -> None:
+    clock = Clock(600, Real())
+    start = clock.now()
+    clock.move(1000)
+    assert clock.wall_of(start - 86400) == clock.wall_of(start) - 86400

@@ -37,10 +37,14 @@ def _final_yaml(call: DevOpsCall, pipeline: Pipeline, body: dict[str, Any]) -> s
         raise _invalid("Operation is not supported on designer build pipelines.")
     if pipeline.queue_status == "disabled":
         raise _invalid(f"The pipeline {pipeline.name} is disabled and cannot be queued.")
-    override = body.get("yamlOverride")
+    override, arguments = body.get("yamlOverride"), body.get("templateParameters")
     try:
         text = expanded_yaml(
-            call.current_organization, pipeline, _branch(body), override if isinstance(override, str) else None
+            call.current_organization,
+            pipeline,
+            _branch(body),
+            override=override if isinstance(override, str) else None,
+            arguments=arguments if isinstance(arguments, dict) else None,
         )
     except PipelineInvalid as error:
         raise _invalid(str(error)) from error

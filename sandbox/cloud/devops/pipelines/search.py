@@ -34,11 +34,11 @@ class _Query:
     def parse(cls, text: str) -> _Query:
         """Parse words, phrases in quotes, a wildcard at the end of a word, and filters such as `ext:yml`."""
         filters = {name.lower(): value.lower() for name, value in _FILTER.findall(text)}
-        words = ["".join(match) for match in _WORD.findall(_FILTER.sub(" ", text))]
+        terms = ["".join(match) for match in _WORD.findall(_FILTER.sub(" ", text))]
         patterns = []
-        for word in words:
-            core = re.escape(word.rstrip("*"))
-            ending = "" if word.endswith("*") else r"(?![\w])"
+        for term in terms:
+            core = re.escape(term.rstrip("*"))
+            ending = "" if term.endswith("*") else r"(?![\w])"
             patterns.append(re.compile(rf"(?<![\w]){core}{ending}", re.IGNORECASE))
         return cls(tuple(patterns), filters.pop("ext", ""), filters)
 

@@ -70,18 +70,18 @@ class _Expansion:
     """One expansion.
 
     Attributes:
-        read: returns the text of a file.
+        read_file: returns the text of a file.
         repositories: names of the repository resources by alias.
         count: number of files.
     """
 
-    read: FileReader
+    read_file: FileReader
     repositories: dict[str, str] = field(default_factory=dict)
     count: int = 0
 
-    def run(self, path: str, text: str) -> str:
+    def run(self, path: str, text: str, arguments: Mapping[str, Any]) -> str:
         """Return the expanded YAML of the root file."""
-        root = self._open(None, path, text, {})
+        root = self._open(None, path, text, arguments)
         resources = root.document.get("resources")
         listed = resources.get("repositories") if isinstance(resources, dict) else None
         for resource in listed if isinstance(listed, list) else []:
@@ -113,7 +113,7 @@ class _Expansion:
         folder = "/" if at else dirname(file.path)
         path = normpath(join("/", folder, name))
         arguments = item.get("parameters")
-        text = self.read(repository, path)
+        text = self.read_file(repository, path)
         return self._open(repository, path, text, arguments if isinstance(arguments, dict) else {})
 
     def _stages(self, file: _File, level: int) -> list[Any]:
@@ -204,13 +204,13 @@ def _step(path: str, item: dict[str, Any]) -> dict[str, Any]:
         return item
     for keyword, (task, inputs, name) in _SHORTCUTS.items():
         if keyword in item:
-            others = {key: value for key, value in item.items() if key not in (keyword, "artifact")}
+            remaining = {key: value for key, value in item.items() if key not in (keyword, "artifact")}
             values: dict[str, Any] = {**inputs, name: item[keyword]}
             if "artifact" in item:
                 values["artifactName"] = item["artifact"]
             if keyword == "checkout" and item[keyword] == "none":
-                others["condition"] = False
-            return {"task": task, **others, "inputs": values}
+                remaining["condition"] = False
+            return {"task": task, **remaining, "inputs": values}
     keys = ", ".join(str(key) for key in item)[:100]
     raise PipelineInvalid(f"{path}: Unexpected value '{keys}' in steps.")
 
@@ -222,17 +222,25 @@ def _expand_alone(path: str, text: str) -> str:
     def no_file(_repository: str | None, name: str) -> str:
         raise PipelineInvalid(f"{name}: File not found.")
 
-    return _Expansion(no_file).run(path, text)
+    return _Expansion(no_file).run(path, text, {})
 
 
-def expand(path: str, text: str, read: FileReader) -> str:
+def expand(path: str, text: str, read_file: FileReader, arguments: Mapping[str, Any] | None = None) -> str:
     """Return the expanded YAML of a pipeline's file; it begins with `stages:`.
+
+    Args:
+        path: of the file.
+        text: of the file.
+        read_file: reads its templates.
+        arguments: values of its parameters.
 
     Raises:
         PipelineInvalid: the YAML is wrong, a parameter has no value, or a template does not exist.
     """
     path = join("/", path)
-    return _Expansion(read).run(path, text) if "template" in text else _expand_alone(path, text)
+    if "template" in text or arguments:
+        return _Expansion(read_file).run(path, text, arguments or {})
+    return _expand_alone(path, text)
 
 
 @lru_cache(maxsize=64)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from posixpath import join
+from typing import Any
 
 from sandbox.cloud.world.devops import Organization, Repository
 from sandbox.cloud.world.pipelines.expansion import PipelineInvalid, expand
@@ -42,7 +44,7 @@ class _Files:
     pipeline: Pipeline
     branch: str | None
 
-    def read(self, repository_name: str | None, path: str) -> str:
+    def read_file(self, repository_name: str | None, path: str) -> str:
         """Return the text of a file of a repository (`name` or `project/name`; None: the pipeline's own)."""
         source = self.pipeline.source
         name = source.name if repository_name is None else repository_name
@@ -68,7 +70,12 @@ class _Files:
 
 
 def expanded_yaml(
-    organization: Organization, pipeline: Pipeline, branch: str | None = None, override: str | None = None
+    organization: Organization,
+    pipeline: Pipeline,
+    branch: str | None = None,
+    *,
+    override: str | None = None,
+    arguments: Mapping[str, Any] | None = None,
 ) -> str:
     """Return the expanded YAML of a pipeline.
 
@@ -77,6 +84,7 @@ def expanded_yaml(
         pipeline: a YAML pipeline.
         branch: short name of the branch of its own repository; None: the default one.
         override: text in place of its file.
+        arguments: values of the parameters of its file.
 
     Raises:
         PipelineInvalid: it cannot be expanded.
@@ -88,4 +96,4 @@ def expanded_yaml(
         return _NOTHING
     files = _Files(organization, pipeline, branch)
     path = join("/", pipeline.yaml_filename or "azure-pipelines.yml")
-    return expand(path, files.read(None, path) if override is None else override, files.read)
+    return expand(path, files.read_file(None, path) if override is None else override, files.read_file, arguments)

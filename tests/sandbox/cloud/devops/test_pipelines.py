@@ -433,6 +433,20 @@ async def test_a_preview_that_is_not_possible_is_a_400(
     assert message in answer.json["message"]
 
 
+async def test_a_preview_may_give_values_to_parameters_and_choose_a_branch(direct: Direct) -> None:
+    text = "parameters:\n- {name: tool, type: string}\nsteps:\n- script: ${{ parameters.tool }}\n"
+    await direct.control(
+        "PATCH", f"{PROJECT}/repositories/storefront", branches={"dev": {"azure-pipelines.yml": yaml(SCAN)}}
+    )
+    await prepare(direct, text)
+    answer = await preview(direct, templateParameters={"tool": "trivy"})
+    assert "script: trivy" in answer.json["finalYaml"]
+    answer = await preview(direct, resources={"repositories": {"self": {"refName": "refs/heads/dev"}}})
+    assert "MicrosoftSecurityDevOps@1" in answer.json["finalYaml"]
+    answer = await preview(direct, resources={"repositories": {"self": {"refName": "refs/heads/gone"}}})
+    assert "branch refs/heads/gone" in answer.json["message"]
+
+
 @pytest.mark.parametrize("flags", ["disabled", None])
 async def test_a_task_of_an_extension_that_is_not_there_is_invalid(direct: Direct, flags: str | None) -> None:
     await prepare(direct, yaml(SCAN))
@@ -550,17 +564,17 @@ async def test_code_search_finds_files_of_indexed_default_branches(direct: Direc
     await prepare(direct, yaml(SCAN), "checkout")
     files = {"notes.md": "MicrosoftSecurityDevOps", "x.yml": "MicrosoftSecurityDevOpsX"}
     await direct.control("PATCH", f"{PROJECT}/repositories/catalog", files=files, branches={"dev": {"a.yml": SCAN}})
-    found = (await search(direct, "microsoftsecuritydevops ext:yml")).json
-    assert (found["count"], found["infoCode"]) == (2, 0)
-    assert {item["repository"]["name"] for item in found["results"]} == {"storefront", "checkout"}
-    (first, _) = found["results"]
+    answer = (await search(direct, "microsoftsecuritydevops ext:yml")).json
+    assert (answer["count"], answer["infoCode"]) == (2, 0)
+    assert {item["repository"]["name"] for item in answer["results"]} == {"storefront", "checkout"}
+    (first, _) = answer["results"]
     assert (first["path"], first["versions"][0]["branchName"]) == ("/azure-pipelines.yml", "main")
     assert (await search(direct, "MicrosoftSecurityDevOps")).json["count"] == 3
     assert (await search(direct, "MicrosoftSecurity* file:x.yml")).json["count"] == 1
-    named = await search(
+    filtered = await search(
         direct, "task", filters={"Project": ["webshop"], "Repository": ["checkout"], "Branch": ["main"]}
     )
-    assert named.json["count"] == 1
+    assert filtered.json["count"] == 1
     assert (await search(direct, "task", "/contoso/infrastructure")).json["count"] == 0
     await direct.control("PATCH", f"{PROJECT}/repositories/checkout", indexed=False)
     await direct.control("PATCH", f"{PROJECT}/repositories/storefront", fork=True)

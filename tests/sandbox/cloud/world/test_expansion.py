@@ -23,14 +23,14 @@ FILES = {
 }
 
 
-def read(repository: str | None, path: str) -> str:
+def read_file(repository: str | None, path: str) -> str:
     if (repository, path) not in FILES:
         raise PipelineInvalid(f"{path}: File {path} not found in repository {repository}.")
     return FILES[repository, path]
 
 
 def names(text: str) -> list[str]:
-    expanded = expand("azure-pipelines.yml", text, read)
+    expanded = expand("azure-pipelines.yml", text, read_file)
     assert expanded.startswith("stages:")
     return [step.task.name for step in steps_of(expanded)]
 
@@ -95,7 +95,7 @@ def test_arguments_and_defaults_replace_parameters_and_other_expressions_stay() 
     text = (
         "steps:\n- template: steps.yml\n  parameters: {x: one}\n- template: steps.yml\n- script: ${{ variables.y }}\n"
     )
-    scripts = [step.inputs["script"] for step in steps_of(expand("/a.yml", text, read))]
+    scripts = [step.inputs["script"] for step in steps_of(expand("/a.yml", text, read_file))]
     assert scripts == ["echo one", "echo none", "${{ variables.y }}"]
 
 
@@ -104,7 +104,7 @@ def test_expanded_yaml_has_no_anchors_and_is_parsed_again() -> None:
         "parameters:\n- {name: l, type: object, default: [a, b]}\nsteps:\n"
         + "- task: X@1\n  inputs: {l: '${{ parameters.l }}'}\n" * 2
     )
-    expanded = expand("/a.yml", text, read)
+    expanded = expand("/a.yml", text, read_file)
     assert "&" not in expanded
     assert "*" not in expanded
     assert len(yaml.safe_load(expanded)["stages"][0]["jobs"][0]["steps"]) == 2
