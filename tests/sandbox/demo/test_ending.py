@@ -40,7 +40,8 @@ def test_the_demo_succeeds_and_leaves_nothing_behind(tmp_path: Path) -> None:
         lines = list(takewhile(lambda line: not line.startswith("  open https://"), running.stdout))
         output = "".join(lines)
         assert "Everything keeps running until Ctrl-C" in output, output
-        commands = "\n".join(line.strip() for line in lines if line.startswith("  set -a") or " findings " in line)
+        usage = output.partition("In another terminal:\n")[2].splitlines()
+        commands = "\n".join(line.strip() for line in usage if "set -a" in line or " findings " in line)
         listed = subprocess.run(["sh", "-c", commands], capture_output=True, text=True, check=False, timeout=60)
         running.send_signal(signal.SIGINT)
         running.communicate(timeout=60)
