@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,7 +24,7 @@ from defender_devops.azure.resource_graph.recommendations import (
 from defender_devops.cli.display.view import connector_views
 from defender_devops.cli.exit_codes import CommandFailed, ExitCode
 from defender_devops.cli.findings.azure_findings import ConnectorFindings, read_findings
-from defender_devops.cli.findings.notes import connector_notes, summary
+from defender_devops.cli.findings.notes import all_notes, summary
 from defender_devops.cli.findings.render import csv_cell, document, print_findings
 from defender_devops.cli.findings.selection import FindingsFilter, SelectedConnector, select_connector
 from defender_devops.cli.output import FindingsFormat
@@ -126,7 +127,7 @@ async def test_a_readable_connector_without_results_has_no_results_yet() -> None
     result = await read([], connector=answer(200, CONNECTOR))
     assert result.failure is None
     assert result.has_no_results
-    (note,) = connector_notes(result, EVERYTHING)
+    (note,) = all_notes([result], EVERYTHING)
     assert note.startswith(f"{KEY}: Defender for Cloud has no results yet, which does not mean that there are no ")
     assert summary([result]) == "No results, so there may be findings."
 
@@ -231,7 +232,7 @@ def test_kinds_of_finding_that_nothing_scans_for_are_noted(
     coverage: dict[Category, Coverage], phrase: str | None
 ) -> None:
     ordered = {category: coverage[category] for category in Category if category in coverage}
-    notes = list(connector_notes(results(finding(), coverage=ordered), EVERYTHING))
+    notes = list(all_notes([results(finding(), coverage=ordered)], EVERYTHING))
     assert notes[0] == f"{KEY}: no results yet of fabrikam, which does not mean that there are no findings."
     assert notes[1:] == ([] if phrase is None else [f"{KEY}: {phrase} See docs/posture.md."])
 
@@ -239,7 +240,21 @@ def test_kinds_of_finding_that_nothing_scans_for_are_noted(
 def test_only_the_selected_kinds_are_noted() -> None:
     selection = FindingsFilter(categories=frozenset({Category.CODE}))
     item = results(coverage={Category.API: Coverage.NOT_SCANNED})
-    assert not any("api" in note for note in connector_notes(item, selection))
+    assert not any("api" in note for note in all_notes([item], selection))
+
+
+def test_equal_notes_of_many_connectors_are_one() -> None:
+    item = results(coverage={Category.API: Coverage.NOT_SCANNED})
+    many = [replace(item, key=f"security/c{number}") for number in range(10)]
+    failed = [
+        ConnectorFindings(key, failure=CommandFailed("No.", ExitCode.AZURE)) for key in ("security/x", "security/y")
+    ]
+    names = "security/c0, security/c1, security/c2, security/c3, security/c4, security/c5, security/c6, security/c7"
+    assert list(all_notes([*many, *failed], EVERYTHING)) == [
+        f"{names} and 2 more: no results yet of fabrikam, which does not mean that there are no findings.",
+        f"{names} and 2 more: nothing scans for api. See docs/posture.md.",
+        "error: security/x, security/y: No.",
+    ]
 
 
 def test_a_summary_counts_findings_by_severity_and_repositories() -> None:

@@ -16,7 +16,7 @@ from defender_devops.cli.cluster_target import ClusterTarget
 from defender_devops.cli.display.view import connector_views
 from defender_devops.cli.exit_codes import CommandFailed, ExitCode, command_failure
 from defender_devops.cli.findings.azure_findings import ConnectorFindings, read_findings
-from defender_devops.cli.findings.notes import connector_notes, summary
+from defender_devops.cli.findings.notes import all_notes, summary
 from defender_devops.cli.findings.render import print_findings
 from defender_devops.cli.findings.selection import FindingsFilter, SelectedConnector, select_connector
 from defender_devops.cli.local_clients import open_local_clients
@@ -74,9 +74,8 @@ async def run_findings(options: FindingsOptions) -> ExitCode:
     print_findings(results, options.output)
     if not any(item.failure is not None for item in results) or any(item.findings for item in results):
         print_note(summary(results))
-    for item in results:
-        for note in connector_notes(item, selection):
-            print_note(note)
+    for note in all_notes(results, selection):
+        print_note(note)
     failures = [item.failure for item in results if item.failure is not None]
     if failures:
         return failures[0].exit_code

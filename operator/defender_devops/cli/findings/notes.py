@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
 
 from defender_devops.api.posture import Category, Coverage, Severity
 from defender_devops.cli.findings.azure_findings import ConnectorFindings
 from defender_devops.cli.findings.selection import FindingsFilter
 
-__all__ = ["connector_notes", "summary", "unscanned_categories"]
+__all__ = ["all_notes", "summary", "unscanned_categories"]
 
-_PHRASES = {
+_LISTED_CONNECTORS_MAX: Final = 8
+_ERROR: Final = "error: "
+
+_PHRASES: Final = {
     Coverage.NOT_SCANNED: "nothing scans for {}",
     Coverage.PARTIAL: "only a part is scanned for {}",
     Coverage.UNKNOWN: "it is not known whether something scans for {}",
@@ -34,18 +38,29 @@ def summary(results: Sequence[ConnectorFindings]) -> str:
     )
 
 
-def connector_notes(item: ConnectorFindings, selection: FindingsFilter) -> Iterator[str]:
-    """Yield what keeps the list of one connector from being complete; each begins with the name of the connector."""
+def all_notes(results: Iterable[ConnectorFindings], selection: FindingsFilter) -> Iterator[str]:
+    """Yield what keeps the list from being complete; each begins with the names of the connectors that it concerns."""
+    keys_by_text: dict[str, list[str]] = {}
+    for item in results:
+        for text in _connector_notes(item, selection):
+            keys_by_text.setdefault(text, []).append(item.key)
+    for text, keys in keys_by_text.items():
+        omitted = len(keys) - _LISTED_CONNECTORS_MAX
+        names = ", ".join(keys[:_LISTED_CONNECTORS_MAX]) + (f" and {omitted} more" if omitted > 0 else "")
+        yield f"error: {names}: {text[len(_ERROR) :]}" if text.startswith(_ERROR) else f"{names}: {text}"
+
+
+def _connector_notes(item: ConnectorFindings, selection: FindingsFilter) -> Iterator[str]:
     if item.failure is not None:
-        yield f"error: {item.key}: {item.failure.message}"
+        yield f"{_ERROR}{item.failure.message}"
         return
     if not item.results:
         yield (
-            f"{item.key}: Defender for Cloud has no results yet, which does not mean that there are no findings. The "
-            "first ones take up to 24 hours."
+            "Defender for Cloud has no results yet, which does not mean that there are no findings. The first ones "
+            "take up to 24 hours."
         )
     elif missing := item.organizations_without_results:
-        yield f"{item.key}: no results yet of {', '.join(missing)}, which does not mean that there are no findings."
+        yield f"no results yet of {', '.join(missing)}, which does not mean that there are no findings."
     unscanned = unscanned_categories(item, selection)
     phrases = [
         phrase.format(", ".join(category for category, value in unscanned.items() if value is coverage))
@@ -53,7 +68,7 @@ def connector_notes(item: ConnectorFindings, selection: FindingsFilter) -> Itera
         if coverage in unscanned.values()
     ]
     if phrases:
-        yield f"{item.key}: {'; '.join(phrases)}. See docs/posture.md."
+        yield f"{'; '.join(phrases)}. See docs/posture.md."
 
 
 def unscanned_categories(item: ConnectorFindings, selection: FindingsFilter) -> dict[Category, Coverage]:
