@@ -72,6 +72,9 @@ ANNOTATION_RECONCILE_REQUESTED_AT: Final = f"{GROUP}/reconcile-requested-at"
 TOKEN_SECRET_TYPE: Final = f"{GROUP}/azure-devops-token"
 """Type of the only Secrets that the operator writes for a connector; a Secret of another type is never written."""
 
+PIPELINE_EVIDENCE_SECRET_TYPE: Final = f"{GROUP}/pipeline-evidence"
+"""Type of the Secrets in which the operator keeps what pipeline checks have read."""
+
 TAG_OWNER: Final = "defender-devops-owner"
 """Azure tag: `<uid of kube-system>/<uid of the resource>`. (Tag names may hold none of / < > % & \\ ?)"""
 
@@ -121,6 +124,11 @@ def organization_object_name(connector: str, organization: str, used_names: Cont
 def default_token_secret_name(connector: str) -> str:
     """Return the name of the token Secret if the spec names none."""
     return f"{connector}-azure-devops-token"
+
+
+def pipeline_evidence_secret_name(connector: str, organization: str) -> str:
+    """Return the name of the Secret with the pipeline evidence of an organization, whose name may be in any case."""
+    return f"{connector}-pipelines-{hashlib.sha256(organization.lower().encode()).hexdigest()[:10]}"
 
 
 @lru_cache(maxsize=4096)

@@ -99,8 +99,9 @@ PIPELINE_REASONS: Final[Mapping[PipelineReason, PipelineReasonText]] = {
     PipelineReason.STEP_RAN: PipelineReasonText(
         PipelineState.RAN,
         "The task ran in the last completed build of the default branch, but the build has no artifact "
-        "CodeAnalysisLogs, so Defender for Cloud gets no results.",
-        "Remove the inputs publish: false and artifactName from the task.",
+        "CodeAnalysisLogs: it was not published, and Defender for Cloud gets no results, or it was deleted with the "
+        "retention of builds.",
+        "Remove the inputs publish: false and artifactName from the task, if it has them.",
     ),
     PipelineReason.EXPANDED_YAML_HAS_TASK: PipelineReasonText(
         PipelineState.CONFIGURED,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from defender_devops.azure.identity.operator_identity import OperatorIdentity
 from defender_devops.azure.resource_graph.pollers import ResourceGraphPollers
 from defender_devops.azuredevops.azure_devops_reader import AzureDevOpsReader
 from defender_devops.azuredevops.client import Endpoints
+from defender_devops.azuredevops.pipelines.pace import Paces
 from defender_devops.cluster.client import KubernetesClient
 from defender_devops.cluster.cluster_uid import cluster_uid
 from defender_devops.cluster.connectors import Connectors
@@ -42,6 +44,8 @@ from defender_devops.reconcile.observe.cspm_plans import CspmPlans
 from defender_devops.reconcile.observe.gatherer import Gatherer
 from defender_devops.reconcile.observe.one_time_code import OneTimeCodes
 from defender_devops.reconcile.observe.operator_claims import Installation, OperatorClaims
+from defender_devops.reconcile.observe.pipelines.evidence_store import EvidenceStore
+from defender_devops.reconcile.observe.pipelines.observer import PipelineObserver
 from defender_devops.reconcile.observe.sign_in import SignInObserver
 from defender_devops.reconcile.reconciler import Reconciler
 from defender_devops.reconcile.status_writer import StatusWriter
@@ -122,7 +126,7 @@ class Assembler:
             on_failure=self.metrics.internal_error,
         )
         federated_tokens = OperatorFederatedTokens(identity, grants)
-        sign_in, reader = await self._open_sign_in(stack, secrets, federated_tokens, connector_caches)
+        sign_in, reader, pipelines = await self._open_sign_in(stack, secrets, federated_tokens, connector_caches)
 
         write_through = WriteThrough(self.resources, self.enqueue)
         lease = f"{settings.namespace}/{settings.lease_name}"
@@ -140,6 +144,7 @@ class Assembler:
             cspm_plans=CspmPlans(timedelta(seconds=settings.check_interval), _now),
             codes=OneTimeCodes(secrets, self.resources, sign_in.codes, self.secret_watches.version),
             sign_ins=SignInObserver(sign_in.sign_ins, reader, self.metrics.internal_error),
+            pipelines=pipelines,
             cluster_id=settings.cluster_id or await cluster_uid(self.client),
             namespaces=frozenset(settings.namespaces) or None,
             timings=timings_from_settings(settings),
@@ -167,6 +172,7 @@ class Assembler:
             "Resource Graph pollers": pollers.run,
             "events": events.run,
             "sign-ins": sign_in.sign_ins.run,
+            "pipeline checks": pipelines.run,
             "resync": resync.run,
             **self.secret_watches.background(),
         }
@@ -206,8 +212,8 @@ class Assembler:
         secrets: Secrets,
         federated_tokens: OperatorFederatedTokens,
         connector_caches: ConnectorCaches,
-    ) -> tuple[SignInPackage, AzureDevOpsReader]:
-        """Create the sign-in with its pages, and the prerequisite checks that use it."""
+    ) -> tuple[SignInPackage, AzureDevOpsReader, PipelineObserver]:
+        """Create the sign-in with its pages, and what uses it: the checks of prerequisites and of pipelines."""
         settings = self.settings
         http = open_http_client()
         stack.push_async_callback(http.aclose)
@@ -225,11 +231,22 @@ class Assembler:
             settings.check_interval,
             observe=self.requests.azure_devops,
         )
+        pipelines = PipelineObserver(
+            reader,
+            EvidenceStore(ClusterSecretStore(secrets)),
+            Paces(settings.pipeline_request_interval, settings.pipeline_budget_share),
+            lambda namespace, name: self.enqueue(Key(namespace, name)),
+            _now,
+            time.monotonic,
+            preview=settings.pipeline_preview,
+            on_failure=self.metrics.internal_error,
+        )
 
         def on_sign_in(connector: AzureDevOpsConnector) -> None:
             """Check everything again that the person who signed in may have corrected."""
             key = Key.from_metadata(connector.metadata)
             reader.invalidate(connector.metadata.uid)
+            pipelines.retry(connector.metadata.uid)
             connector_caches.mark_stale(key)
             self.enqueue(key)
 
@@ -245,4 +262,4 @@ class Assembler:
         if server is not None:
             await server.start()
             stack.push_async_callback(server.close)
-        return package, reader
+        return package, reader, pipelines

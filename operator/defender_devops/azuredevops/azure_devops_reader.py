@@ -82,7 +82,7 @@ class AzureDevOpsReader:
             except OperatorError as error:
                 tenant = _unknown(PrerequisiteCheck.TENANT_MATCHES, error)
             try:
-                checks = await self._with_sign_in(
+                checks = await self.with_sign_in(
                     connector, lambda client: _signed_in_checks(client, connector, organization)
                 )
             except OperatorError as error:
@@ -98,7 +98,7 @@ class AzureDevOpsReader:
             return None
 
         async def request() -> Counts:
-            return await self._with_sign_in(connector, lambda client: counts.expected_counts(client, organization))
+            return await self.with_sign_in(connector, lambda client: counts.expected_counts(client, organization))
 
         key = (connector.metadata.uid, _fingerprint(connector), organization.lower())
         try:
@@ -117,14 +117,14 @@ class AzureDevOpsReader:
             return await organizations.list_organizations(client, (await organizations.read_profile(client)).id)
 
         key = (connector.metadata.uid, _fingerprint(connector))
-        return await self._organizations.get(key, lambda: self._with_sign_in(connector, list_organizations))
+        return await self._organizations.get(key, lambda: self.with_sign_in(connector, list_organizations))
 
     def invalidate(self, uid: str) -> None:
         """Drop the cached responses of a connector that was deleted, or whose sign-in has changed."""
         for cache in (self._checks, self._counts, self._organizations):
             cache.invalidate(uid)
 
-    async def _with_sign_in(self, connector: AzureDevOpsConnector, request: _Request[Value]) -> Value:
+    async def with_sign_in(self, connector: AzureDevOpsConnector, request: _Request[Value]) -> Value:
         """Call `request` with the connector's token, and again with a new one where Azure DevOps rejects it.
 
         Raises:

@@ -246,11 +246,13 @@ async def _read(response: httpx.Response, max_bytes: int) -> httpx.Response:
 
 
 def parse_json_response(response: httpx.Response) -> Any:  # noqa: ANN401 - JSON
-    """Return the body of a successful response.
+    """Return the body of a successful response; None for one without content.
 
     Raises:
         AzureDevOpsUnavailable: it is not JSON.
     """
+    if response.status_code == httpx.codes.NO_CONTENT:
+        return None
     try:
         return json.loads(response.content)
     except (ValueError, RecursionError):

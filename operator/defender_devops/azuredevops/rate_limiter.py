@@ -21,6 +21,12 @@ __all__ = ["RateLimitHeaders", "RateLimiter"]
 MAX_DELAY: Final = 15.0
 """Seconds that a request may be delayed; its caller does something else during a longer delay."""
 
+_WINDOW: Final = 300.0
+"""Seconds of the sliding window, after which headers say nothing more."""
+
+_BUSY_DELAY: Final = 1.0
+"""Seconds that a background request waits while all other requests in flight use up the concurrency."""
+
 _CONCURRENCY: Final = 4
 """Requests of one account at once: checks are small, and Defender's own work has precedence."""
 
@@ -62,11 +68,29 @@ class RateLimiter:
     concurrency: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_CONCURRENCY))
     headers: RateLimitHeaders | None = None
     _not_before: float = 0.0
+    _headers_at: float = 0.0
 
     @property
     def delay(self) -> float:
         """Seconds until the next request may be sent."""
         return max(0.0, self._not_before - self.monotonic())
+
+    def background_delay(self, share: float) -> float:
+        """Return the seconds for which a request that is not urgent has to wait.
+
+        Args:
+            share: part of the limit that such requests may use; the rest is left to all others.
+        """
+        delay = self.delay
+        if self.concurrency.locked():
+            delay = max(delay, _BUSY_DELAY)
+        headers = self.headers
+        if headers is None or headers.remaining is None or headers.limit is None or headers.reset is None:
+            return delay
+        if headers.remaining < (1.0 - share) * headers.limit:
+            until_window_ends = self._headers_at + _WINDOW - self.monotonic()
+            delay = max(delay, min(headers.reset - self.wall(), until_window_ends))
+        return delay
 
     async def acquire(self) -> None:
         """Wait until the next request may be sent.
@@ -90,6 +114,7 @@ class RateLimiter:
                 _number(headers.get(f"X-RateLimit-{name}")) for name in ("Delay", "Limit", "Remaining", "Reset")
             )
             self.headers = RateLimitHeaders(resource, delay, limit, remaining, reset)
+            self._headers_at = self.monotonic()
         retry_after = retry_after_seconds(headers.get("Retry-After"), self.wall())
         if retry_after is not None:
             self._not_before = max(self._not_before, self.monotonic() + retry_after)

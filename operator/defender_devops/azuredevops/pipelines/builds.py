@@ -57,6 +57,8 @@ async def step_result(client: AzureDevOpsClient, organization: str, project_id: 
     """
     url = f"{project_url(client, organization, project_id)}/build/builds/{build_id}/timeline"
     body = await client.get(url)
+    if body is None:  # a build that ended before its first step has no timeline
+        return StepResult.ABSENT
     records = body.get("records") if isinstance(body, dict) else None
     if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
         raise AzureDevOpsUnavailable("The response of Azure DevOps does not have the records of a timeline.")

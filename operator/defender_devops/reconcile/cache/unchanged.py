@@ -13,6 +13,7 @@ from datetime import datetime
 
 from defender_devops.api.azure_types import Counts, DiscoveredCounts
 from defender_devops.api.organization import Prerequisite
+from defender_devops.reconcile.facts.pipeline_results import PipelinesObservation
 from defender_devops.reconcile.facts.posture import CspmPlan, PostureObservation
 from defender_devops.reconcile.facts.snapshot import AuthorizationCode, AzureState, ConnectorSnapshot, SignIn
 
@@ -35,6 +36,7 @@ class ReconcileInputs:
     prerequisites: Mapping[str, tuple[Prerequisite, ...]]
     expected: Mapping[str, Counts]
     inventory: DiscoveredCounts
+    pipelines: Mapping[str, PipelinesObservation]
     conflicting_connectors: Mapping[str, str]
     posture: PostureObservation | None = None
     cspm_plan: CspmPlan | None = None
@@ -59,6 +61,7 @@ class ReconcileInputs:
             prerequisites=snapshot.prerequisites,
             expected=snapshot.expected,
             inventory=snapshot.inventory,
+            pipelines=snapshot.pipelines,
             conflicting_connectors=snapshot.conflicting_connectors,
             posture=snapshot.posture.without_time() if snapshot.posture is not None else None,
             cspm_plan=snapshot.cspm_plan,

@@ -19,6 +19,7 @@ from defender_devops.api.connector import AzureDevOpsConnector, ManagementPolicy
 from defender_devops.api.organization import DevOpsOrganization, Prerequisite
 from defender_devops.reconcile.facts.failure import Failure
 from defender_devops.reconcile.facts.pending_requests import annotations_request_key
+from defender_devops.reconcile.facts.pipeline_results import PipelinesObservation
 from defender_devops.reconcile.facts.posture import CspmPlan, PostureObservation
 
 __all__ = ["AuthorizationCode", "AzureState", "ConnectorSnapshot", "Owner", "RecordedOwner", "SignIn", "Timings"]
@@ -209,6 +210,7 @@ class ConnectorSnapshot:
         prerequisites: checks by organization, in lower case.
         expected: counts in Azure DevOps by organization, in lower case; only with a sign-in.
         inventory: counts that Defender reported.
+        pipelines: what the pipeline checks show by organization, in lower case; empty if they are disabled.
         taken_names: names of all DevOpsOrganizations in the namespace, which a generated one must avoid; with
             `removed_owner_uids` the only field that changes without an event for this connector.
         existing_owner_uids: uids of the connectors in this cluster; None if not all of them can be listed.
@@ -233,6 +235,7 @@ class ConnectorSnapshot:
     prerequisites: Mapping[str, tuple[Prerequisite, ...]] = field(default_factory=dict)
     expected: Mapping[str, Counts] = field(default_factory=dict)
     inventory: DiscoveredCounts = field(default_factory=DiscoveredCounts)
+    pipelines: Mapping[str, PipelinesObservation] = field(default_factory=dict)
     taken_names: AbstractSet[str] = frozenset()
     existing_owner_uids: frozenset[str] | None = None
     deleting_owner_uids: frozenset[str] = frozenset()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 from pydantic import SecretStr
 
-from defender_devops.api.azure_types import Connector, DiscoveredCounts
+from defender_devops.api.azure_types import AgentlessConfiguration, Connector, DiscoveredCounts
 from defender_devops.api.connector import AzureDevOpsConnector, SignInMethod
 from defender_devops.api.organization import DevOpsOrganization, InvalidManifest, parse_organization
 from defender_devops.azure.identity.clients import ArmClients
@@ -29,6 +29,7 @@ from defender_devops.reconcile.facts.failure import Failure, failure_of_error
 from defender_devops.reconcile.facts.isolation import OrganizationFailure, isolate
 from defender_devops.reconcile.facts.organization_selection import azure_organizations
 from defender_devops.reconcile.facts.ownership import is_owned, ownership_conflict
+from defender_devops.reconcile.facts.pipeline_results import PipelinesObservation
 from defender_devops.reconcile.facts.snapshot import AuthorizationCode, AzureState, ConnectorSnapshot, Owner, Timings
 from defender_devops.reconcile.observe.azure_access import AzureAccess
 from defender_devops.reconcile.observe.azure_state import AzureStateReader, ReadOptions
@@ -36,6 +37,7 @@ from defender_devops.reconcile.observe.conflicting_connectors import find_confli
 from defender_devops.reconcile.observe.counts import discovered_counts
 from defender_devops.reconcile.observe.cspm_plans import CspmPlans
 from defender_devops.reconcile.observe.one_time_code import OneTimeCodes
+from defender_devops.reconcile.observe.pipelines.observer import PipelineObserver
 from defender_devops.reconcile.observe.sign_in import SignInFindings, SignInObserver
 from defender_devops.supervision import OnFailure, contain_exceptions
 from defender_devops.workqueue.result import Result
@@ -89,6 +91,7 @@ class Gatherer:
     cspm_plans: CspmPlans
     codes: OneTimeCodes
     sign_ins: SignInObserver
+    pipelines: PipelineObserver
     cluster_id: str
     namespaces: frozenset[str] | None
     timings: Timings
@@ -134,6 +137,8 @@ class Gatherer:
             timings=self.timings,
             failures=cache.failures,
         )
+        if connector.spec.suspend or connector.metadata.is_deleting:
+            self.pipelines.forget(connector.metadata.uid)
         if connector.spec.suspend and not connector.metadata.is_deleting:
             return Observation(base, None, code)
         isolated = isolate(replace(base, cloud=cache.azure_state or base.cloud), self._probe_interval)
@@ -181,6 +186,7 @@ class Gatherer:
             lambda: self.posture.forget(key),
             lambda: self.pollers.untrack(uid),
             lambda: self.sign_ins.forget(uid),
+            lambda: self.pipelines.forget(uid),
             lambda: self.codes.forget(uid),
         )
         for drop in drops:
@@ -288,6 +294,7 @@ class Gatherer:
             )
         return replace(
             snapshot,
+            pipelines=self._pipelines(snapshot, state),
             inventory=await discovered_counts(
                 snapshot,
                 state,
@@ -304,6 +311,27 @@ class Gatherer:
             cspm_plan=await self.cspm_plans.plan(
                 azure.poller.arm, connector.spec.azure.subscription_id, refresh=connector.is_reconcile_requested
             ),
+        )
+
+    def _pipelines(self, snapshot: ConnectorSnapshot, state: AzureState) -> Mapping[str, PipelinesObservation]:
+        """Return what the checks in the background show of the onboarded organizations; nothing is read here."""
+        connector = snapshot.connector
+        if not state.is_settled:  # the organizations were not read, which does not mean that there are none
+            return {}
+        if connector.is_reconcile_requested:
+            self.pipelines.retry(connector.metadata.uid)
+        has_annotations = connector.spec.pull_request_annotations is not None
+        with_override = {
+            resource.spec.organization.lower()
+            for resource in snapshot.organizations
+            if resource.spec.pull_request_annotations is not None
+        }
+        agentless = None
+        if state.configuration is not None:
+            # A configuration without agentless scanning is one for which it was never enabled.
+            agentless = state.configuration.agentless or AgentlessConfiguration(enabled=False)
+        return self.pipelines.observe(
+            connector, state.onboarded, agentless, state.onboarded.keys() if has_annotations else with_override
         )
 
 

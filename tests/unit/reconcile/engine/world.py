@@ -186,6 +186,7 @@ class World:
                 cspm_plans=CspmPlans(timedelta(seconds=settings.check_interval), self.now),
                 codes=cast("Any", SimpleNamespace(read=self._read_code, forget=lambda _uid: None)),
                 sign_ins=cast("Any", SimpleNamespace(forget=lambda _uid: None)),
+                pipelines=cast("Any", SimpleNamespace(forget=lambda _uid: None, observe=lambda *_: {})),
                 cluster_id=CLUSTER,
                 namespaces=None,
                 timings=timings_from_settings(settings),

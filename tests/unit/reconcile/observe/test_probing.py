@@ -17,6 +17,7 @@ from defender_devops.reconcile.facts.snapshot import Timings
 from defender_devops.reconcile.observe.cspm_plans import CspmPlans
 from defender_devops.reconcile.observe.gatherer import Gatherer
 from defender_devops.reconcile.observe.one_time_code import OneTimeCodes
+from defender_devops.reconcile.observe.pipelines.observer import PipelineObserver
 from defender_devops.reconcile.observe.sign_in import SignInObserver
 from defender_devops.settings import Settings
 from tests.unit.reconcile.builder import NOW, cloud_of, snapshot
@@ -34,6 +35,7 @@ GATHERER = Gatherer(
     cspm_plans=CspmPlans(CHECK, lambda: NOW),
     codes=cast("OneTimeCodes", None),
     sign_ins=cast("SignInObserver", None),
+    pipelines=cast("PipelineObserver", None),
     cluster_id="cluster-1",
     namespaces=None,
     timings=Timings(probe_interval=CHECK),
