@@ -1,7 +1,7 @@
 """What the YAML of a pipeline says, without constructing it.
 
-The events of the parser are read one after another. An alias is one event, so an anchor is never expanded, and no
-nesting is too deep: time and memory grow with the number of bytes alone.
+The events of the parser are read one after another. An alias is one event, so an anchor is never expanded. The depth is
+limited, as the parser takes time with its square: so time and memory grow with the number of bytes alone.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ TEXT_MAX_BYTES: Final = 2 * 1024 * 1024
 """Longest YAML that is read. Azure Pipelines expands a pipeline to at most 4 MB, and rejects most at 1 MB."""
 
 _EVENTS_MAX: Final = 500_000
+_DEPTH_MAX: Final = 100
 _NAMES_MAX: Final = 100
 """Checkouts and declared repositories that are kept of one pipeline."""
 
@@ -109,7 +110,7 @@ def _read(events: Iterator[Any]) -> _Result | None:
     result = _Result()
     stack: list[_Mapping | _Sequence] = []
     for number, event in enumerate(events):
-        if number > _EVENTS_MAX:
+        if number > _EVENTS_MAX or len(stack) > _DEPTH_MAX:
             return None
         if isinstance(event, yaml.MappingStartEvent):
             stack.append(_Mapping(_take_key(stack)))
