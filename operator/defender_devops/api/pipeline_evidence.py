@@ -166,6 +166,8 @@ class Pipeline:
         file_read_at: when that was read.
         preview: the YAML that it would run; None if that is not requested.
         preview_read_at: when that was read.
+        is_single_checkout: whether a whole index of Code Search shows that neither its file, nor any that it could
+            include, checks out a repository.
     """
 
     id: int
@@ -184,6 +186,7 @@ class Pipeline:
     file_read_at: datetime | None = None
     preview: YamlReading | Unread | None = None
     preview_read_at: datetime | None = None
+    is_single_checkout: bool = False
 
     @property
     def is_designer(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -138,6 +139,8 @@ class FakePipelines:
 
     def _answer(self, request: httpx.Request) -> httpx.Response:
         path = "/".join(unquote(part) for part in request.url.raw_path.decode().partition("?")[0].split("/")[2:])
+        if path.startswith("_apis/search/"):
+            return self.search(request)
         for pattern, answer in _ROUTES:
             if match := re.fullmatch(pattern, path):
                 return answer(self, match.groupdict(), request.url.params)
@@ -160,9 +163,20 @@ class FakePipelines:
         """Answer the list of all repositories."""
         return _json({"value": [item for project in self.projects for item in self._repositories(project)]})
 
-    def search(self, *_: object) -> httpx.Response:
-        """Answer a search for the task."""
-        results = [{"repository": {"id": repository}, "path": path} for repository, path in self.hits]
+    def search(self, request: httpx.Request) -> httpx.Response:
+        """Answer a search for the task, or for the files that check something out."""
+        hits = self.hits
+        if json.loads(request.content)["searchText"] == "checkout":
+            hits = [
+                (pipeline.repository, f"/{pipeline.yaml_path}")
+                for project in self.projects
+                for pipeline in project.pipelines
+                if any(
+                    re.search("checkout|6d15af64", text or "")
+                    for text in (pipeline.file, *(item.log for item in pipeline.builds))
+                )
+            ]
+        results = [{"repository": {"id": repository}, "path": path} for repository, path in hits]
         return _json({"count": len(results), "results": results, "infoCode": self.info_code})
 
     def list_definitions(self, values: Values, query: Query) -> httpx.Response:
@@ -234,7 +248,6 @@ _ROUTES: tuple[tuple[str, Callable[[FakePipelines, Values, Query], httpx.Respons
     ("_apis/git/repositories", FakePipelines.list_repositories),
     ("_apis/extensionmanagement/.*", lambda service, *_: _json({"value": service.extensions})),
     ("_apis/management/enablement", lambda service, *_: _json({"reposEnablementStatus": service.features})),
-    ("_apis/search/.*", FakePipelines.search),
     (_PROJECT + "build/definitions", FakePipelines.list_definitions),
     (_PROJECT + "build/builds", FakePipelines.list_builds),
     (

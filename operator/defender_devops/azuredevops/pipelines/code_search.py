@@ -1,4 +1,4 @@
-"""Which files name the task, by Code Search: a hint where reading every file would cost too many requests."""
+"""Which files contain a word, by Code Search: a hint where reading every file would cost too many requests."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from defender_devops.azuredevops.client import AzureDevOpsClient, quote_path_seg
 from defender_devops.azuredevops.pipelines.fields import object_field, text
 from defender_devops.errors import AzureDevOpsUnavailable
 
-__all__ = ["find_files_with_task"]
+__all__ = ["CHECKOUT", "TASK", "find_files"]
 
-_TEXT: Final = "MicrosoftSecurityDevOps"
+TASK: Final = "MicrosoftSecurityDevOps"
+CHECKOUT: Final = "checkout"
 _PAGE: Final = 200
 _HITS_MAX: Final = 1000
 """Hits that the service returns at most."""
@@ -19,10 +20,10 @@ _WHOLE_INDEX: Final = 0
 """infoCode of an answer from a whole index; with any other one, files may be missing."""
 
 
-async def find_files_with_task(client: AzureDevOpsClient, organization: str) -> frozenset[tuple[str, str]] | None:
-    """Return the files on default branches that name the task, as id of the repository and path in lower case.
+async def find_files(client: AzureDevOpsClient, organization: str, word: str) -> frozenset[tuple[str, str]] | None:
+    """Return the files on default branches that contain a word, as id of the repository and path in lower case.
 
-    A file may name it in a comment, or be a template that nothing includes. None if the answer is not complete.
+    A file may contain it in a comment, or be a template that nothing includes. None if the answer is not complete.
 
     Raises:
         AzureDevOpsError: the search failed, or the organization has no Code Search.
@@ -30,7 +31,7 @@ async def find_files_with_task(client: AzureDevOpsClient, organization: str) -> 
     url = f"{client.endpoints.search}/{quote_path_segment(organization)}/_apis/search/codesearchresults"
     hits = set[tuple[str, str]]()
     for skip in range(0, _HITS_MAX, _PAGE):
-        body = await client.query(url, {"searchText": _TEXT, "$skip": skip, "$top": _PAGE, "includeFacets": False})
+        body = await client.query(url, {"searchText": word, "$skip": skip, "$top": _PAGE, "includeFacets": False})
         results = body.get("results") if isinstance(body, dict) else None
         total = body.get("count") if isinstance(body, dict) else None
         if not isinstance(results, list) or not isinstance(total, int):

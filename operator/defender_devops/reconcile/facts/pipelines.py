@@ -390,7 +390,7 @@ def checked_out_repositories(pipeline: Pipeline, project: str) -> tuple[tuple[st
     candidates = (build.yaml if isinstance(build, Build) else None, pipeline.preview, pipeline.file)
     readings = [reading for reading in candidates if isinstance(reading, YamlReading)]
     if not readings or (readings == [pipeline.file] and readings[0].has_templates):
-        return None
+        return () if pipeline.is_single_checkout else None
     declared = {alias.lower(): name for reading in readings for alias, name in reading.repositories}
     names: list[tuple[str, str]] = []
     for checkout in readings[0].checkouts:

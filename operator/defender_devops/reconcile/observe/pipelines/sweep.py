@@ -36,13 +36,17 @@ Value = TypeVar("Value")
 _BUILD_SCOPE: Final = "vso.build"
 _CODE_SCOPE: Final = "vso.code"
 
-_FIRST_SHARE: Final = 1.0
-_STEADY_SHARE: Final = 0.28
-"""Readings of builds, files and previews in one check, for each repository: in the first checks, until everything was
-read once, and from then on. With the lists, 2,000 repositories in 100 projects take 2,400 requests, then 860 a day."""
+_FIRST_SHARE: Final = 1.22
+_STEADY_SHARE: Final = 0.43
+"""Requests of one check for each repository, lists included: of the first check, and of all later ones. 2,000
+repositories take at most 2,440 requests, then 860 a day; what is left is read the next time."""
 
+_READINGS_SHARE_MIN: Final = 0.1
 _READINGS_MIN: Final = 50
-"""Readings that the smallest organization may take in one check."""
+"""Readings of builds, files and previews that a check may always take, for each repository and at all: where there are
+many projects with few repositories, the lists alone use up its requests."""
+
+_YAML_ENDINGS: Final = (".yml", ".yaml")
 
 _DENIED_PROJECTS_MAX: Final = 3
 """Projects without access to pipelines after which it is the sign-in that lacks it, if there is none with access."""
@@ -92,6 +96,19 @@ class SweepOptions:
     policies: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _SearchResult:
+    """Where a word stands.
+
+    Attributes:
+        pipelines: ids of the pipelines whose YAML file contains it.
+        is_in_templates: whether another YAML file contains it, which pipelines may include.
+    """
+
+    pipelines: frozenset[int]
+    is_in_templates: bool
+
+
 @dataclass(slots=True)
 class Sweep:
     """Checks one organization.
@@ -135,8 +152,10 @@ class Sweep:
     @property
     def readings_max(self) -> int:
         """Readings of builds, files and previews that this check may take."""
-        share = _FIRST_SHARE if self.state.has_backlog else _STEADY_SHARE
-        return max(_READINGS_MIN, int(share * len(self.state.repositories)))
+        number = len(self.state.repositories)
+        share = _STEADY_SHARE if self.state.was_finished else _FIRST_SHARE
+        lists = self.state.requests - self.state.reading_requests
+        return max(_READINGS_MIN, int(_READINGS_SHARE_MIN * number), int(share * number) - lists)
 
     async def _read_organization(self) -> None:
         """Read the lists and settings of the whole organization."""
@@ -252,35 +271,49 @@ class Sweep:
     async def _read_details(self) -> bool:
         """Read single builds, files and previews, and return whether some were left for the next check."""
         if self._begins("search"):
-            self._apply_search(await self._files_with_task())
+            self._apply_search(
+                await self._find_pipelines(code_search.TASK), await self._find_pipelines(code_search.CHECKOUT)
+            )
             await self._end("search")
         for reading in next_readings(self.state, preview=self.options.preview, now=self.now):
-            if self.state.readings >= self.readings_max:
+            if self.state.reading_requests >= self.readings_max:
                 return reading.is_first
+            requests = self.state.requests
             await self._read(reading)
-            self.state.readings += 1
+            self.state.reading_requests += self.state.requests - requests
             await self._save_if_due()
         return False
 
-    async def _files_with_task(self) -> frozenset[int] | None:
-        """Return the pipelines whose file names the task; None if Code Search does not know all files."""
-        hits = await self._try(lambda client: code_search.find_files_with_task(client, self.organization))
+    async def _find_pipelines(self, word: str) -> _SearchResult | None:
+        """Return the pipelines whose file contains a word; None if Code Search does not know all files."""
+        hits = await self._try(lambda client: code_search.find_files(client, self.organization, word))
         if hits is None or isinstance(hits, Unread):
             return None
-        return frozenset(
-            pipeline.id
+        files = {
+            pipeline.id: (pipeline.repository_id, "/" + pipeline.yaml_path.lower().lstrip("/"))
             for pipeline in self.state.pipelines.values()
-            if (pipeline.repository_id, "/" + pipeline.yaml_path.lower().lstrip("/")) in hits
-        )
+        }
+        pipelines = frozenset(pipeline_id for pipeline_id, file in files.items() if file in hits)
+        is_in_templates = any(hit not in files.values() and hit[1].endswith(_YAML_ENDINGS) for hit in hits)
+        return _SearchResult(pipelines, is_in_templates)
 
-    def _apply_search(self, pipeline_ids: frozenset[int] | None) -> None:
-        """Mark files that need not be read, because a whole index shows that they do not name the task."""
+    def _apply_search(self, task: _SearchResult | None, checkout: _SearchResult | None) -> None:
+        """Mark what need not be read, because a whole index shows that it is not there."""
         for pipeline in list(self.state.pipelines.values()):
-            is_named = pipeline_ids is None or pipeline.id in pipeline_ids
-            if is_named and pipeline.file is Unread.NOT_INDEXED:
-                self._update(pipeline.id, file=Unread.NOT_YET)
-            elif not is_named and pipeline.file is Unread.NOT_YET:
-                self._update(pipeline.id, file=Unread.NOT_INDEXED)
+            is_named = task is None or pipeline.id in task.pipelines
+            is_single = (
+                checkout is not None
+                and not checkout.is_in_templates
+                and pipeline.id not in checkout.pipelines
+                and not pipeline.external_branch  # only Azure Repos are indexed
+            )
+            file = pipeline.file
+            if is_named and file is Unread.NOT_INDEXED:
+                file = Unread.NOT_YET
+            elif not is_named and file is Unread.NOT_YET:
+                file = Unread.NOT_INDEXED
+            if (file, is_single) != (pipeline.file, pipeline.is_single_checkout):
+                self._update(pipeline.id, file=file, is_single_checkout=is_single)
 
     async def _read(self, reading: Reading) -> None:
         """Read one thing of one pipeline."""
@@ -365,9 +398,8 @@ class Sweep:
 
         async def observed(client: AzureDevOpsClient) -> Value:
             nonlocal rejections
-            self.state.requests += 1
             try:
-                return await request(client)
+                return await request(replace(client, observe=lambda *values: self._count(client, *values)))
             except SignInExpired:
                 rejections += 1
                 raise
@@ -380,6 +412,11 @@ class Sweep:
         await self.send(lambda client: inventory.list_projects(client, self.organization))
         raise AzureDevOpsDenied("Azure DevOps accepts the token, but not for this request.")
 
+    def _count(self, client: AzureDevOpsClient, area: str, status: int | None, seconds: float) -> None:
+        """Count a request, pages and retries included."""
+        self.state.requests += 1
+        client.observe(area, status, seconds)
+
     def _begins(self, step: str) -> bool:
         """Whether a step has to be done in this check."""
         return step not in self.state.steps_done
@@ -389,7 +426,7 @@ class Sweep:
         await self._save_if_due()
 
     async def _save_if_due(self) -> None:
-        expected = 5 + len(self.state.projects) * (3 if self.options.policies else 2) + self.readings_max
+        expected = 5 + len(self.state.projects) * (2 if self.options.policies else 1) + self.readings_max
         if self.state.requests - self._requests_at_save >= max(4, int(_SAVE_SHARE * expected)):
             self._requests_at_save = self.state.requests
             await self.save(self.state)

@@ -49,7 +49,8 @@ class SweepState:
         designer_revisions: ids and revisions of the designer pipelines whose tasks are known, by id of the project.
         steps_done: steps of the present check that need not be repeated.
         requests: number of requests of the present check.
-        readings: number of those that read a build, a file or a preview.
+        reading_requests: number of those that read a build, a file or a preview.
+        was_finished: whether a check has ended before.
         has_backlog: whether the last check ended before everything was read once.
         result_digest: hash of the numbers and examples that followed from it.
         changed_at: when these last changed.
@@ -70,7 +71,8 @@ class SweepState:
     designer_revisions: dict[str, str] = field(default_factory=dict)
     steps_done: set[str] = field(default_factory=set)
     requests: int = 0
-    readings: int = 0
+    reading_requests: int = 0
+    was_finished: bool = False
     has_backlog: bool = True
     result_digest: str = ""
     changed_at: datetime | None = None
@@ -85,13 +87,13 @@ class SweepState:
     def begin(self, now: datetime) -> None:
         """Begin a new check: lists are read again, and so is what could not be read for a cause that may be gone."""
         self.started_at, self.finished_at = now, None
-        self.steps_done, self.requests, self.readings = set(), 0, 0
+        self.steps_done, self.requests, self.reading_requests = set(), 0, 0
         self.missing_scope = None
         self.pipelines = {key: _without_failures(pipeline) for key, pipeline in self.pipelines.items()}
 
     def end(self, now: datetime, *, has_backlog: bool) -> None:
         """End the present check."""
-        self.finished_at, self.has_backlog = now, has_backlog
+        self.finished_at, self.has_backlog, self.was_finished = now, has_backlog, True
 
     def set_projects(self, projects: dict[str, str]) -> None:
         """Replace the projects, and drop everything of those that do not exist any more."""
