@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,9 @@ from defender_devops.errors import (
     Throttled,
     WrongTenant,
 )
+from defender_devops.reconcile.cache.posture_observations import PostureObservations
+from defender_devops.reconcile.cache.resource_cache import Key
+from defender_devops.reconcile.facts.posture import PostureObservation
 from sandbox.cloud.control.client import ControlClient
 from sandbox.stack.cloud import CLIENT_SECRET_IDENTITY, Cloud
 from tests.support.certificates import self_signed
@@ -825,6 +829,33 @@ async def test_silence_is_unknown_and_not_zero(polled_posture: PolledPosture) ->
     assert await polled_posture.poll() == {REF.key}
     assert polled_posture.numbers() == {}
     assert polled_posture.poller.view(REF).error is None
+
+
+async def test_an_organization_that_defender_cannot_access_any_more_becomes_stale(
+    polled_posture: PolledPosture,
+) -> None:
+    poller, control = polled_posture.poller, polled_posture.control
+    control.generate_assessments(perRepository=3, churn=0.5)
+    key, now = Key("security", "contoso"), datetime.now(UTC)
+    observations = PostureObservations(lambda _key: None, lambda: now)
+    observations.register(key, REF, poller)
+
+    async def days(number: int) -> PostureObservation:
+        nonlocal now
+        for _ in range(number):
+            control.move(24 * 3600, wall=24 * 3600)
+            now += timedelta(days=1)
+            observations.on_poll(poller, (await poller.poll()).changed)
+        return observations.observation(key)
+
+    observation = await days(4)
+    assert observation.active_organizations == {"contoso", "northwind"}
+    control.remove_access(ACCOUNT, "northwind")
+    observation = await days(6)
+    assert observation.stale_organizations == {"northwind"}
+    assert observation.active_organizations == {"contoso"}
+    control.restore_access(ACCOUNT, "northwind")
+    assert (await days(2)).active_organizations == {"contoso", "northwind"}
 
 
 async def test_the_plan_of_a_subscription_is_read(client: Client, control: ControlClient) -> None:
