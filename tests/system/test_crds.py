@@ -185,16 +185,17 @@ def test_the_columns_of_a_connector_show_what_matters(
     status = {
         "conditions": conditions(Ready="Ready", Authorized="Authorized"),
         "discovery": {"organizations": {"onboarded": 11}, "repositories": {"discovered": 951}, "percent": 94},
+        "posture": {"findings": "2C 14H"},
     }
     kube.patch(CONNECTOR.kind, "contoso", {"status": status}, namespace, subresource="status")
     cells = row(table, namespace, CONNECTOR.plural)
     assert list(cells) == [
         *("Name", "Ready", "Reason", "%", "Age"),
-        *("Authorized", "Orgs", "Repos", "Subscription", "Location", "Account", "Message"),
+        *("Authorized", "Orgs", "Repos", "Findings", "Subscription", "Location", "Account", "Message"),
     ]
     del cells["Age"]
     assert list(cells.values()) == [
-        *("contoso", "True", "Ready", 94, "True", 11, 951),
+        *("contoso", "True", "Ready", 94, "True", 11, 951, "2C 14H"),
         *("22222222-2222-2222-2222-222222222222", "westeurope", "declared@contoso.com", "Ready!"),
     ]
 
@@ -209,6 +210,7 @@ def test_the_columns_of_an_organization_show_what_matters(
         "projects": {"discovered": 10},
         "repositories": {"discovered": 80},
         "conflictingConnector": "/subscriptions/x",
+        "posture": {"findings": "2C 14H"},
     }
     kube.patch(ORGANIZATION.kind, "contoso-fabrikam", {"status": status}, namespace, subresource="status")
     cells = row(table, namespace, ORGANIZATION.plural)
@@ -221,6 +223,7 @@ def test_the_columns_of_an_organization_show_what_matters(
         "State": "Onboarded",
         "Prerequisites": "True",
         "Repos": 80,
+        "Findings": "2C 14H",
         "Reason": "Onboarded",
         "Projects": 10,
         "Conflict": "/subscriptions/x",
