@@ -449,6 +449,34 @@ VARIANTS: dict[str, Variant] = {
             "deleted": "is deleted, as the whole run is by default",
         },
     ),
+    "deniedPipelines": Variant(
+        'a pipeline with "View builds" denied, by its id or that of a build',
+        {
+            "absent": "404, as it is not in lists",
+            "forbidden": "403 TF215106, the error of other permissions of a pipeline",
+        },
+    ),
+    "missingCodeSearch": Variant(
+        "code search without its extension",
+        {
+            "notFound": "404: nothing answers the path",
+            "onboarding": "200 without results and infoCode 6",
+        },
+    ),
+    "enablementRows": Variant(
+        "repositories whose Advanced Security was never touched",
+        {
+            "touched": "not in the answer",
+            "all": "with everything off",
+        },
+    ),
+    "logsForJson": Variant(
+        "a log for a client that accepts JSON",
+        {
+            "lines": "`{count, value}` with the lines",
+            "text": "text: the header is ignored",
+        },
+    ),
 }
 """All variants by name."""
 

@@ -18,12 +18,13 @@ _OFF = AdvancedSecurity()
 
 def get_enablement(call: DevOpsCall) -> Reply:
     """GET [{project}/]_apis/management/enablement: not paged; repositories that were never touched are missing."""
+    untouched = _OFF if call.world.variants["enablementRows"] == "all" else None
     statuses = [
         _status(call, project, repository, switches)
         for project in call.projects()
         if not project.tfvc
         for repository in project.repositories.existing()
-        if (switches := repository.advanced_security) is not None
+        if (switches := repository.advanced_security or untouched) is not None
     ]
     features = {"codeSecurityFeatures": None, "secretProtectionFeatures": None}
     on_create = {"enableCodeSecurityOnCreate": False, "enableSecretProtectionOnCreate": False}

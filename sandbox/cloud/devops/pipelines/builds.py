@@ -10,7 +10,7 @@ from typing import Any
 from sandbox.cloud.devops.call import DevOpsCall, listing
 from sandbox.cloud.devops.errors import DevOpsError, not_found
 from sandbox.cloud.devops.pipelines.build_reference import build_reference
-from sandbox.cloud.devops.pipelines.definitions import visible_pipelines
+from sandbox.cloud.devops.pipelines.definitions import check_view_builds, visible_pipelines
 from sandbox.cloud.transport.message import Reply, json_reply
 from sandbox.cloud.world.devops import Project
 from sandbox.cloud.world.identifiers import derived_id
@@ -47,6 +47,8 @@ def find_build(call: DevOpsCall) -> tuple[Project, Pipeline, Build]:
     if identifier.isdecimal():
         store = PipelineStore(call.current_organization, call.world.clock.now())
         match = store.build(project, int(identifier[:18]))
+    if match is not None:
+        check_view_builds(call, project, match[0])
     if match is None or call.person.object_id in match[0].hidden_from or not exists(call, match[1]):
         raise not_found(f"The requested build {identifier} could not be found.", "BuildNotFoundException")
     return project, *match

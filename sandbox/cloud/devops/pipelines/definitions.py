@@ -17,6 +17,7 @@ from sandbox.cloud.world.pipelines.store import PipelineStore
 from sandbox.cloud.world.pipelines.tasks import SCAN_TASK_ID, SECURITY_DEVOPS_EXTENSION, Step
 
 __all__ = [
+    "check_view_builds",
     "find_pipeline",
     "get_definition",
     "list_definitions",
@@ -52,10 +53,27 @@ def find_pipeline(call: DevOpsCall, name: str) -> tuple[Project, Pipeline]:
     if identifier.isdecimal():
         store = PipelineStore(call.current_organization, call.world.clock.now())
         pipeline = store.pipeline(project, int(identifier[:18]))
+    if pipeline is not None:
+        check_view_builds(call, project, pipeline)
     if pipeline is None or call.person.object_id in pipeline.hidden_from:
         message = f"The pipeline with ID {identifier} could not be found in project {project.name}."
         raise not_found(message, "DefinitionNotFoundException")
     return project, pipeline
+
+
+def check_view_builds(call: DevOpsCall, project: Project, pipeline: Pipeline) -> None:
+    """Raise the error of a pipeline with "View builds" denied, in the variant that does not hide it.
+
+    Raises:
+        DevOpsError: 403 TF215106.
+    """
+    if call.person.object_id in pipeline.hidden_from and call.world.variants["deniedPipelines"] == "forbidden":
+        message = (
+            f"TF215106: Access denied. {call.person.display_name} needs View builds permissions for build pipeline "
+            f"{pipeline.id}:{pipeline.name} in team project {project.name} to perform the action. For more "
+            "information, contact the Azure DevOps administrator."
+        )
+        raise DevOpsError(403, "AccessDeniedException", message)
 
 
 def list_definitions(call: DevOpsCall) -> Reply:

@@ -17,7 +17,7 @@ from sandbox.cloud.world.pipelines.files import commit_of, object_of
 __all__ = ["get_index_status", "search_code"]
 
 _MOST_HITS = 1000
-_BAD_REQUEST, _TOP_CUT = 3, 8
+_BAD_REQUEST, _ONBOARDING, _TOP_CUT = 3, 6, 8
 _FILTER = re.compile(r"(ext|file|path|repo|proj):(\S+)", re.IGNORECASE)
 _WORD = re.compile(r'"([^"]+)"|(\S+)')
 
@@ -59,6 +59,8 @@ def search_code(call: DevOpsCall) -> Reply:
     """POST [{project}/]_apis/search/codesearchresults: default branches of indexed repositories that are no forks."""
     organization, body = call.current_organization, call.body()
     if not organization.has_working_extension(CODE_SEARCH_EXTENSION):
+        if call.world.variants["missingCodeSearch"] == "onboarding":
+            return json_reply({"count": 0, "results": [], "infoCode": _ONBOARDING, "facets": None})
         message = "The extension Code Search (ms.vss-code-search) is not installed in this organization."
         raise not_found(message, "InvalidSearchException")
     text, skip, top = body.get("searchText"), body.get("$skip", 0), body.get("$top", 100)

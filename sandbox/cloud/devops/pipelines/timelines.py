@@ -185,7 +185,8 @@ def get_log(call: DevOpsCall) -> Reply:
     lines = texts[int(identifier) - 1].splitlines()
     start, end = call.number("startLine", 0), call.number("endLine", len(lines))
     lines = lines[start : end + 1]
-    if "application/json" in call.request.headers.get("Accept", ""):
+    accepts_json = "application/json" in call.request.headers.get("Accept", "")
+    if accepts_json and call.world.variants["logsForJson"] == "lines":
         return listing(list(lines))
     text = "".join(f"{line}\n" for line in lines)
     return Reply(200, text.encode("utf-8", "replace"), {"Content-Type": "text/plain; charset=utf-8"})

@@ -784,3 +784,34 @@ async def test_the_journal_names_every_call(direct: Direct) -> None:
     assert len(entries) == len(SCOPES)
     assert {"Definitions_List", "Builds_List", "Artifacts_List", "Timeline_Get", "Builds_GetBuildLog"} <= operations
     assert "" not in operations
+
+
+# --- what else the service might do
+
+
+async def test_a_denied_pipeline_may_be_forbidden_by_id(direct: Direct) -> None:
+    identifier = await prepare(direct, yaml(SCAN), viewDenied=[ACCOUNT])
+    await direct.control("PATCH", "/variants", deniedPipelines="forbidden")
+    assert await definitions(direct) == []
+    for path in ("build/definitions/1", f"build/builds/{identifier}/artifacts"):
+        answer = await request(direct, f"{API}/{path}")
+        assert (answer.status, answer.json["message"][:8]) == (403, "TF215106")
+
+
+async def test_code_search_without_its_extension_may_seem_to_begin(direct: Direct) -> None:
+    await direct.control("PATCH", "/variants", missingCodeSearch="onboarding")
+    assert (await search(direct, "word")).json["infoCode"] == 6
+
+
+async def test_enablement_may_list_untouched_repositories(direct: Direct) -> None:
+    await direct.control("PATCH", "/variants", enablementRows="all")
+    statuses = (await get(direct, f"{API}/management/enablement", "advancedSecurity", PREVIEW))["reposEnablementStatus"]
+    assert {status["secretProtectionFeatures"]["secretProtectionEnabled"] for status in statuses} == {False}
+    assert len(statuses) == 7
+
+
+async def test_a_log_may_be_text_whatever_the_client_accepts(direct: Direct) -> None:
+    identifier = await prepare(direct, yaml(SCAN))
+    await direct.control("PATCH", "/variants", logsForJson="text")
+    log = await request(direct, f"{API}/build/builds/{identifier}/logs/1", Accept="application/json")
+    assert log.text.startswith("stages:")
