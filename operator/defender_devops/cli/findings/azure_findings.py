@@ -94,7 +94,7 @@ async def read_findings(
         for result in categories:
             if not selection.organizations or result.organization.lower() in selection.organizations:
                 results[result.connector].append(result)
-    read = [
+    items = [
         ConnectorFindings(
             connector.key,
             connector,
@@ -103,7 +103,7 @@ async def read_findings(
         )
         for connector in connectors
     ]
-    return await _with_access_checked(SecurityConnectors(arm), read)
+    return await _with_access_checked(SecurityConnectors(arm), items)
 
 
 def _query_filter(connectors: Sequence[SelectedConnector], selection: FindingsFilter) -> RecommendationFilter:
@@ -134,7 +134,7 @@ def _order(finding: Recommendation) -> tuple[object, ...]:
 
 
 async def _with_access_checked(
-    client: SecurityConnectors, read: Iterable[ConnectorFindings]
+    client: SecurityConnectors, items: Iterable[ConnectorFindings]
 ) -> list[ConnectorFindings]:
     """Return the same, with a failure for each connector that the caller may not read.
 
@@ -155,4 +155,4 @@ async def _with_access_checked(
         message = f"There is no connector {item.connector.ref.name} in Azure, or you may not read it."
         return ConnectorFindings(item.key, item.connector, failure=CommandFailed(message, ExitCode.AZURE))
 
-    return list(await asyncio.gather(*(check(item) for item in read)))
+    return list(await asyncio.gather(*(check(item) for item in items)))

@@ -77,11 +77,11 @@ def unscanned_categories(item: ConnectorFindings, selection: FindingsFilter) -> 
     A kind that has results is not among them as NotScanned: something found them.
     """
     coverage = item.connector.coverage if item.connector is not None else {}
-    found = {result.category for result in item.results}
+    categories_with_results = {result.category for result in item.results}
     return {
         category: value
         for category, value in coverage.items()
         if value is not Coverage.SCANNED
         and (not selection.categories or category in selection.categories)
-        and not (category in found and value is not Coverage.PARTIAL)
+        and not (category in categories_with_results and value is not Coverage.PARTIAL)
     }
