@@ -41,7 +41,7 @@ def severities(body: Manifest) -> dict[str, int]:
 
 def has_findings(scenario: Scenario, **numbers: int) -> Manifest:
     """Wait until the connector has these numbers; return it."""
-    return scenario.wait_until(lambda body: severities(body) == numbers)
+    return scenario.wait_until(lambda body: severities(body) == numbers, timeout=90)
 
 
 def metric(operator: Operator, name: str, scenario: Scenario) -> list[str]:
@@ -79,10 +79,10 @@ def scenario(own_scenario: Scenario, operator: Operator) -> Scenario:
 def test_findings_are_counted_in_statuses_and_metrics_without_their_texts(
     scenario: Scenario, operator: Operator
 ) -> None:
+    scenario.ready()
     add(scenario, "contoso", "Critical", "ExposedSecrets")
     add(scenario, "contoso", "High", "CodeVulnerabilities")
     key = add(scenario, "fabrikam", "High")
-    scenario.ready()
     connector = has_findings(scenario, critical=1, high=2)
     connector = scenario.wait("PostureAvailable", "True", "ResultsAvailable")
     posture = connector["status"]["posture"]
@@ -110,8 +110,9 @@ def test_findings_are_counted_in_statuses_and_metrics_without_their_texts(
 
 
 def test_an_organization_without_results_is_unknown_and_never_zero(scenario: Scenario) -> None:
-    add(scenario, "contoso", "High")
     scenario.ready()
+    add(scenario, "contoso", "High")
+    scenario.wait_organization("contoso-contoso", "PostureAvailable", "True", timeout=90)
     connector = scenario.wait("PostureAvailable", "Unknown", "NoResultsYet")
     assert "fabrikam" in message(connector, "PostureAvailable")
     organization = scenario.wait_organization("contoso-fabrikam", "PostureAvailable", "Unknown", "NoResultsYet")
@@ -119,9 +120,9 @@ def test_an_organization_without_results_is_unknown_and_never_zero(scenario: Sce
 
 
 def test_a_refused_query_keeps_the_numbers_and_says_so(scenario: Scenario) -> None:
+    scenario.ready()
     add(scenario, "contoso", "High")
     add(scenario, "fabrikam", "Low")
-    scenario.ready()
     has_findings(scenario, high=1, low=1)
     error = {"error": {"code": "AuthorizationFailed", "message": "The client may not do that."}}
     scenario.control.fault(**RESOURCE_GRAPH, status=403, body=error, times=None)

@@ -22,6 +22,7 @@ from defender_devops.reconcile.facts.posture import PostureObservation
 from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot
 from defender_devops.reconcile.report.posture import posture
 from defender_devops.reconcile.report.report import Report, report
+from defender_devops.reconcile.report.status_events import status_events
 from tests.unit.reconcile.builder import NOW, snapshot
 from tests.unit.reconcile.condition_cases import (
     REVOKED,
@@ -402,6 +403,22 @@ def test_a_status_of_an_older_version_gets_the_numbers() -> None:
     result = reported(BOTH, older)
     assert result.status.posture is not None
     assert result.status.discovery is not None
+
+
+@pytest.mark.parametrize(
+    ("world", "events"),
+    [
+        ((BOTH, DENIED), ["QueryDenied"]),
+        ((BOTH, STALE), ["StaleResults"]),
+        ((ONE, REPOSITORIES, LATE), ["ResultsMissing"]),
+        ((BOTH, CUT_OFF), []),
+        ((SILENT,), []),
+    ],
+)
+def test_an_event_is_for_what_a_person_should_notice_and_comes_once(world: tuple[str, ...], events: list[str]) -> None:
+    previous, result = reported(BOTH).status.conditions, reported(*world).status.conditions
+    assert [event.reason for event in status_events(previous, result)] == events
+    assert status_events(result, result) == ()
 
 
 # --- metrics
