@@ -371,8 +371,11 @@ class Reason(StrEnum):
     )
     CHECK_UNAVAILABLE = (
         "CheckUnavailable",
-        "Azure DevOps did not answer the check, or its answer was inconclusive.",
-        "Wait: the check is repeated within the hour; check the organization's settings in the browser if it persists.",
+        "Azure DevOps or Azure did not answer the check, refused it, or its answer was inconclusive.",
+        (
+            "Wait: the check is repeated within the hour. If it persists, follow the messages in "
+            "`status.prerequisites`, or check the organization's settings in the browser."
+        ),
     )
     AZURE_DEVOPS_UNAVAILABLE = (
         "AzureDevOpsUnavailable",
