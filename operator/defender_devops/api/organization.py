@@ -20,6 +20,7 @@ from defender_devops.api.names import (
     TRACKING_ANNOTATIONS,
     TRACKING_LABELS,
 )
+from defender_devops.api.pipelines_status import PipelinesStatus
 from defender_devops.api.posture import PostureStatus
 from defender_devops.api.reasons import ConditionType, Reason
 from defender_devops.api.schema.fields import OBJECT_NAME, OrganizationName
@@ -62,6 +63,7 @@ class PrerequisiteCheck(StrEnum):
     ACCESS_LEVEL = "AccessLevel"
     THIRD_PARTY_OAUTH_ENABLED = "ThirdPartyOAuthEnabled"
     CONTAINER_MAPPING_EXTENSION = "ContainerMappingExtension"
+    SECURITY_DEVOPS_EXTENSION = "SecurityDevOpsExtension"
 
 
 class ConnectorReference(ApiModel):
@@ -152,6 +154,10 @@ class OrganizationStatus(ApiModel):
 
     posture: PostureStatus | None = None
     """What Defender for Cloud has found in the organization."""
+
+    pipelines: PipelinesStatus | None = None
+    """Which repositories are scanned. Absent unless `spec.pipelineChecks` of the connector is enabled, and until the
+    first check has ended."""
 
     @model_validator(mode="before")
     @classmethod

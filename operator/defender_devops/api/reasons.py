@@ -86,6 +86,22 @@ class ConditionType(StrEnum):
         ),
     )
     ONBOARDED = ("Onboarded", "Defender for Cloud covers the organization through this connector.")
+    PIPELINES_CONFIGURED = (
+        "PipelinesConfigured",
+        (
+            "Something scans every repository of the organization that has code: a pipeline with the task Microsoft "
+            "Security DevOps, agentless code scanning, or GitHub Advanced Security. Absent unless the connector's "
+            "`spec.pipelineChecks.mode` is Enabled. Ready does not depend on it."
+        ),
+    )
+    PULL_REQUEST_ANNOTATIONS_EFFECTIVE = (
+        "PullRequestAnnotationsEffective",
+        (
+            "Pull request annotations have everything that they need: the plan Defender CSPM, the setting in Defender "
+            "for Cloud, and a build validation policy with a pipeline that has the task. Absent unless they are "
+            "enabled and the connector's `spec.pipelineChecks.mode` is Enabled. Ready does not depend on it."
+        ),
+    )
 
 
 class Reason(StrEnum):
@@ -117,6 +133,16 @@ class Reason(StrEnum):
         "ResultsAvailable",
         "The recommendations of every organization were read completely.",
         "No action required; `status.posture` has the numbers, and which categories are scanned.",
+    )
+    PIPELINES_CONFIGURED = (
+        "PipelinesConfigured",
+        "Something scans every repository that has code.",
+        "No action required.",
+    )
+    ANNOTATIONS_EFFECTIVE = (
+        "AnnotationsEffective",
+        "Pull request annotations can appear in at least one repository.",
+        "No action required.",
     )
     EXCLUDED = (
         "Excluded",
@@ -388,6 +414,52 @@ class Reason(StrEnum):
         "Add the account to the organization, then sign in to the organization once with that account in a browser.",
     )
 
+    SECURITY_DEVOPS_EXTENSION_MISSING = (
+        "SecurityDevOpsExtensionMissing",
+        "The extension Microsoft Security DevOps is not installed, so no pipeline can have its task.",
+        "Install ms-securitydevops.microsoft-security-devops-azdevops from the Marketplace in the organization.",
+    )
+    SECURITY_DEVOPS_EXTENSION_DISABLED = (
+        "SecurityDevOpsExtensionDisabled",
+        "The extension Microsoft Security DevOps is installed but disabled, failing, or awaiting approval.",
+        "Enable or approve it in the organization's settings under Extensions.",
+    )
+
+    # Pipelines
+    REPOSITORIES_NOT_SCANNED = (
+        "RepositoriesNotScanned",
+        "Nothing scans some repositories; `status.pipelines.examples` names ten of them with the reason.",
+        (
+            "`kubectl defender-devops pipelines` lists all with what to add; most need the task "
+            "MicrosoftSecurityDevOps@1 in a pipeline that runs on the default branch."
+        ),
+    )
+    REPOSITORIES_UNDECIDED = (
+        "RepositoriesUndecided",
+        "Nothing is known to be missing, but what could be read does not decide it for every repository.",
+        "`kubectl defender-devops pipelines` lists them with the reason; most are decided by the next build.",
+    )
+    PIPELINE_SCOPE_MISSING = (
+        "PipelineScopeMissing",
+        "The operator's sign-in lacks an OAuth permission that the pipeline checks need; the message names it.",
+        "Add the permission to the app registration, grant consent, and sign in again.",
+    )
+    ANNOTATIONS_DISABLED = (
+        "AnnotationsDisabled",
+        "Defender for Cloud has pull request annotations disabled for the organization.",
+        "Set `spec.pullRequestAnnotations.mode` to Enabled, or wait until the change is carried out.",
+    )
+    BUILD_POLICY_MISSING = (
+        "BuildPolicyMissing",
+        "No default branch has a build validation policy with a pipeline that has the task Microsoft Security DevOps.",
+        "Add one in Azure DevOps: project settings, Repositories, Policies, Build Validation.",
+    )
+    TASK_MISSING = (
+        "TaskMissing",
+        "Build validation policies exist, but none of their pipelines has the task Microsoft Security DevOps.",
+        "Add the task MicrosoftSecurityDevOps@1 to a pipeline of such a policy.",
+    )
+
     # Organizations
     NO_ORGANIZATIONS = (
         "NoOrganizations",
@@ -527,6 +599,14 @@ _AZURE: Final = (
     Reason.CREDENTIALS_MISSING,
 )
 _OPERATOR: Final = (Reason.KUBERNETES_UNAVAILABLE, Reason.KUBERNETES_REFUSED, Reason.INTERNAL_ERROR)
+_CHECKS: Final = (
+    Reason.SIGN_IN_REQUIRED,
+    Reason.TOKEN_SERVICE_UNAVAILABLE,
+    Reason.AZURE_DEVOPS_UNAVAILABLE,
+    Reason.AZURE_DEVOPS_DENIED,
+    Reason.CHECK_UNAVAILABLE,
+    Reason.INTERNAL_ERROR,
+)
 _PROVISIONED: Final = (
     Reason.PROVISIONED,
     Reason.PROVISIONING,
@@ -628,6 +708,8 @@ REASONS: Final[Mapping[ConditionType, tuple[Reason, ...]]] = MappingProxyType(
             Reason.AZURE_DEVOPS_DENIED,
             Reason.DEFENDER_PLAN_DISABLED,
             Reason.DEFENDER_PLAN_UNREADABLE,
+            Reason.SECURITY_DEVOPS_EXTENSION_MISSING,
+            Reason.SECURITY_DEVOPS_EXTENSION_DISABLED,
         ),
         ConditionType.ORGANIZATIONS_AVAILABLE: _ORGANIZATIONS,
         ConditionType.DISCOVERED: (
@@ -646,6 +728,22 @@ REASONS: Final[Mapping[ConditionType, tuple[Reason, ...]]] = MappingProxyType(
             Reason.STALE_RESULTS,
         ),
         ConditionType.ONBOARDED: _ONBOARDED,
+        ConditionType.PIPELINES_CONFIGURED: (
+            Reason.PIPELINES_CONFIGURED,
+            Reason.REPOSITORIES_NOT_SCANNED,
+            Reason.REPOSITORIES_UNDECIDED,
+            Reason.PIPELINE_SCOPE_MISSING,
+            Reason.NOT_CHECKED,
+            *_CHECKS,
+        ),
+        ConditionType.PULL_REQUEST_ANNOTATIONS_EFFECTIVE: (
+            Reason.ANNOTATIONS_EFFECTIVE,
+            Reason.DEFENDER_PLAN_DISABLED,
+            Reason.ANNOTATIONS_DISABLED,
+            Reason.BUILD_POLICY_MISSING,
+            Reason.TASK_MISSING,
+            Reason.NOT_CHECKED,
+        ),
     }
 )
 """The reasons of each condition type, the one for the desired state first."""

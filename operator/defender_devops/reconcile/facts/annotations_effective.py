@@ -14,7 +14,7 @@ class AnnotationsReason(StrEnum):
     """Why annotations are effective, or the first thing that they lack."""
 
     EFFECTIVE = "AnnotationsEffective"
-    PLAN_DISABLED = "CspmPlanDisabled"
+    PLAN_DISABLED = "DefenderPlanDisabled"
     DISABLED = "AnnotationsDisabled"
     POLICY_MISSING = "BuildPolicyMissing"
     TASK_MISSING = "TaskMissing"

@@ -10,8 +10,10 @@ from datetime import datetime, timedelta
 from itertools import chain
 from typing import Final
 
+from defender_devops.api.organization import Prerequisite, PrerequisiteCheck
 from defender_devops.api.pipeline_evidence import BranchPolicy, Build, ExtensionState, OrganizationEvidence
 from defender_devops.api.pipeline_states import PipelineState
+from defender_devops.api.reasons import Reason
 from defender_devops.reconcile.facts.failure import Failure
 from defender_devops.reconcile.facts.pipelines import (
     RepositoryAssessment,
@@ -28,6 +30,7 @@ __all__ = [
     "count_states",
     "examples",
     "ran_without_results",
+    "with_extension_prerequisite",
 ]
 
 EXAMPLES_MAX: Final = 10
@@ -105,6 +108,36 @@ def examples(assessments: Iterable[RepositoryAssessment], limit: int) -> tuple[R
         for state in (PipelineState.MISSING, PipelineState.UNDECIDED)
         for assessment in [assessment for assessment in listed if assessment.state is state][:limit]
     )
+
+
+def with_extension_prerequisite(
+    prerequisites: Mapping[str, tuple[Prerequisite, ...]], pipelines: Mapping[str, PipelinesObservation]
+) -> Mapping[str, tuple[Prerequisite, ...]]:
+    """Return the prerequisites of organizations with SecurityDevOpsExtension, where the extensions were read.
+
+    Args:
+        prerequisites: results of the other checks, by organization in lower case.
+        pipelines: what the pipeline checks show, by organization in lower case.
+    """
+    added = {key: _extension_prerequisite(observation.extension) for key, observation in pipelines.items()}
+    return {
+        key: (*checks, prerequisite) if (prerequisite := added.get(key)) is not None else checks
+        for key, checks in prerequisites.items()
+    }
+
+
+def _extension_prerequisite(extension: ExtensionState) -> Prerequisite | None:
+    check = PrerequisiteCheck.SECURITY_DEVOPS_EXTENSION
+    match extension:
+        case ExtensionState.INSTALLED:
+            return Prerequisite(check=check, status="True")
+        case ExtensionState.MISSING:
+            reason = Reason.SECURITY_DEVOPS_EXTENSION_MISSING
+        case ExtensionState.DISABLED:
+            reason = Reason.SECURITY_DEVOPS_EXTENSION_DISABLED
+        case _:
+            return None
+    return Prerequisite(check=check, status="False", reason=reason, message=f"{reason.cause} {reason.cure}")
 
 
 def annotations_evidence(evidence: OrganizationEvidence, now: datetime) -> AnnotationsEvidence:

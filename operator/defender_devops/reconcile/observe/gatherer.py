@@ -29,7 +29,7 @@ from defender_devops.reconcile.facts.failure import Failure, failure_of_error
 from defender_devops.reconcile.facts.isolation import OrganizationFailure, isolate
 from defender_devops.reconcile.facts.organization_selection import azure_organizations
 from defender_devops.reconcile.facts.ownership import is_owned, ownership_conflict
-from defender_devops.reconcile.facts.pipeline_results import PipelinesObservation
+from defender_devops.reconcile.facts.pipeline_results import PipelinesObservation, with_extension_prerequisite
 from defender_devops.reconcile.facts.snapshot import AuthorizationCode, AzureState, ConnectorSnapshot, Owner, Timings
 from defender_devops.reconcile.observe.azure_access import AzureAccess
 from defender_devops.reconcile.observe.azure_state import AzureStateReader, ReadOptions
@@ -292,9 +292,10 @@ class Gatherer:
             findings = await self.sign_ins.observe(
                 connector, names, snapshot.organizations, refresh=connector.is_reconcile_requested
             )
+        pipelines = self._pipelines(snapshot, state)
         return replace(
             snapshot,
-            pipelines=self._pipelines(snapshot, state),
+            pipelines=pipelines,
             inventory=await discovered_counts(
                 snapshot,
                 state,
@@ -304,7 +305,7 @@ class Gatherer:
                 now=self.clock(),
             ),
             sign_in=findings.sign_in,
-            prerequisites=findings.prerequisites,
+            prerequisites=with_extension_prerequisite(findings.prerequisites, pipelines),
             expected=findings.expected,
             conflicting_connectors=await find_conflicting_connectors(snapshot, state, self.resources, azure.poller),
             posture=self.posture.observation(Key.from_metadata(connector.metadata)),

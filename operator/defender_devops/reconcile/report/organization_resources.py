@@ -13,6 +13,7 @@ from defender_devops.api.organization import DevOpsOrganization, Onboarding, Org
 from defender_devops.api.reasons import ConditionType, Reason
 from defender_devops.reconcile.facts.assessment import Assessment
 from defender_devops.reconcile.facts.organization_selection import effective_overrides
+from defender_devops.reconcile.facts.pipeline_results import PipelinesObservation
 from defender_devops.reconcile.report.azure_conditions import prerequisites_result
 from defender_devops.reconcile.report.condition_result import (
     QUOTED_MAX,
@@ -21,6 +22,7 @@ from defender_devops.reconcile.report.condition_result import (
     mark_result,
 )
 from defender_devops.reconcile.report.discovery_progress import Discovery, discovery_lags
+from defender_devops.reconcile.report.pipelines import annotations_result, pipelines_result, pipelines_status
 from defender_devops.reconcile.report.posture import ConnectorPosture
 
 __all__ = ["OrganizationError", "report_missing_connector", "report_organizations", "report_unobserved_organizations"]
@@ -29,7 +31,9 @@ _CLUSTER_REASONS = frozenset({Reason.CONNECTOR_NOT_FOUND, Reason.CONFLICT})
 """Reasons of Ready that depend on resources in the cluster only, so they do not stay once those have changed."""
 
 _COVERAGE = ("onboarding_state", "conflicting_connector", "organization_id")
-_COUNTS = ("projects", "repositories", "posture")
+_COUNTS = ("projects", "repositories", "posture", "pipelines")
+
+_PIPELINE_CONDITIONS = (ConditionType.PIPELINES_CONFIGURED, ConditionType.PULL_REQUEST_ANNOTATIONS_EFFECTIVE)
 
 _NOT_OBSERVED = ConditionResult("False", Reason.ONBOARDING, "Azure has not returned this organization yet.")
 
@@ -161,6 +165,7 @@ def report_missing_connector(resource: DevOpsOrganization, now: datetime) -> Org
         ConditionType.DISCOVERED,
         ConditionType.POSTURE_AVAILABLE,
         ConditionType.PREREQUISITES_MET,
+        *_PIPELINE_CONDITIONS,
     )
     cleared = resource.status.model_copy(
         update={
@@ -335,7 +340,9 @@ def _observed_status(context: _Context, resource: DevOpsOrganization, now: datet
         prerequisites = snapshot.prerequisites.get(key) or ()
     update: dict[str, object] = {"prerequisites": prerequisites}
     if is_uncovered:
-        conditions = remove_condition(conditions, ConditionType.DISCOVERED, ConditionType.POSTURE_AVAILABLE)
+        conditions = remove_condition(
+            conditions, ConditionType.DISCOVERED, ConditionType.POSTURE_AVAILABLE, *_PIPELINE_CONDITIONS
+        )
         update |= dict.fromkeys((*_COVERAGE, *_COUNTS))
     if organization is not None:
         holder = snapshot.conflicting_connectors.get(key)
@@ -352,15 +359,39 @@ def _observed_status(context: _Context, resource: DevOpsOrganization, now: datet
     posture = context.posture.organizations.get(key) if context.posture is not None and not is_uncovered else None
     if posture is not None:
         update["posture"] = posture.status
+    pipelines = snapshot.pipelines.get(key) if not is_uncovered else None
+    if pipelines is not None:
+        update["pipelines"] = pipelines_status(pipelines, status.pipelines)
+    elif not assessment.connector.spec.has_pipeline_checks:
+        conditions, update["pipelines"] = remove_condition(conditions, *_PIPELINE_CONDITIONS), None
+    annotations = _annotations(assessment, organization, pipelines)
+    if pipelines is not None and annotations is None and not _has_annotations(assessment, organization):
+        conditions = remove_condition(conditions, ConditionType.PULL_REQUEST_ANNOTATIONS_EFFECTIVE)
     checks = {resource.spec.organization: snapshot.prerequisites[key]} if key in snapshot.prerequisites else {}
     results: dict[str, ConditionResult | None] = {
         ConditionType.ONBOARDED: _onboarded(context, conditions, organization),
         ConditionType.DISCOVERED: _discovered(context, organization),
         ConditionType.PREREQUISITES_MET: prerequisites_result(checks),
         ConditionType.POSTURE_AVAILABLE: posture.result if posture is not None else None,
+        ConditionType.PIPELINES_CONFIGURED: pipelines_result(pipelines, status.pipelines) if pipelines else None,
+        ConditionType.PULL_REQUEST_ANNOTATIONS_EFFECTIVE: annotations,
     }
     update["conditions"] = apply_condition_results(conditions, results, resource.metadata.generation, now)
     return status.model_copy(update=update)
+
+
+def _has_annotations(assessment: Assessment, organization: AzureOrganization | None) -> bool:
+    """Whether the spec enables pull request annotations for the organization."""
+    desired = assessment.desired.annotations.get(organization.name.lower()) if organization is not None else None
+    return desired is not None and desired.enabled
+
+
+def _annotations(
+    assessment: Assessment, organization: AzureOrganization | None, pipelines: PipelinesObservation | None
+) -> ConditionResult | None:
+    if pipelines is None or organization is None or not _has_annotations(assessment, organization):
+        return None
+    return annotations_result(pipelines, organization, assessment.snapshot.cspm_plan)
 
 
 def _onboarded(
