@@ -56,7 +56,10 @@ class PipelinesStatus(ApiModel):
     """Repositories whose scans ran more than 48 hours ago and of which Defender for Cloud shows nothing; absent while
     that is not known."""
 
-    examples: Annotated[tuple[PipelineExample, ...], Field(max_length=20)] = ()
+    examples: Annotated[
+        tuple[PipelineExample, ...],
+        Field(max_length=20, json_schema_extra={"x-kubernetes-list-type": "atomic"}),
+    ] = ()
     """Repositories that are not scanned, and repositories that cannot be decided, at most ten of each."""
 
     checked_at: Timestamp | None = None
