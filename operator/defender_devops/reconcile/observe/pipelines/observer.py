@@ -226,7 +226,13 @@ class PipelineObserver:
             entry.failures += 1
             demanded = (failure.retry_after if failure is not None else None) or 0.0
             delay = max(demanded, _BACKOFF.delay(entry.failures, random.random()))  # noqa: S311 - spreads load
-            _LOG.info("pipeline check is interrupted", organization=entry.organization, retry_after=round(delay))
+            _LOG.info(
+                "pipeline check is interrupted",
+                organization=entry.organization,
+                reason=str(failure.reason) if failure is not None else None,
+                message=failure.message if failure is not None else None,
+                retry_after=round(delay),
+            )
         else:
             entry.failures, entry.sweep = 0, None
             if entry.is_stored:
