@@ -229,7 +229,7 @@ class AzureDevOpsClient:
 
 
 async def _read(response: httpx.Response, max_bytes: int) -> httpx.Response:
-    """Return the response with its decoded body.
+    """Return the response with its decoded body; that of an error is cut.
 
     Raises:
         AzureDevOpsResponseTooLarge: the body has more than `max_bytes` bytes.
@@ -238,6 +238,8 @@ async def _read(response: httpx.Response, max_bytes: int) -> httpx.Response:
     async for chunk in response.aiter_bytes():
         body += chunk
         if len(body) > max_bytes:
+            if not response.is_success:
+                break
             raise AzureDevOpsResponseTooLarge(
                 f"A response of Azure DevOps has more than {max_bytes} bytes, and is not read."
             )

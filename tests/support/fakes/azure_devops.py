@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from inspect import isawaitable
 from typing import Any
 
 import httpx
@@ -38,6 +39,8 @@ class FakeAzureDevOps:
         )
         if callable(answer):
             answer = answer(request)
+        if isawaitable(answer):
+            answer = await answer
         if isinstance(answer, list) and answer and isinstance(answer[0], web.Response):
             answer = answer.pop(0) if len(answer) > 1 else answer[0]
         if isinstance(answer, web.Response):
