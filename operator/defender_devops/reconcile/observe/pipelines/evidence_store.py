@@ -36,7 +36,7 @@ _VERSION: Final = b"1\n"
 """Beginning of the bytes; others are of another version of the operator, and are read anew."""
 
 _SECRET_MAX_BYTES: Final = 1_000_000
-"""Kubernetes limits the data of a Secret to 1 MiB: enough for about 15,000 repositories."""
+"""Kubernetes limits the data of a Secret to 1 MiB: enough for about 9,000 repositories."""
 
 _INLINE_BYTES: Final = 8 * 1024
 _INLINE_PIPELINES: Final = 100

@@ -188,10 +188,12 @@ def _with_earlier_readings(build: Build, pipeline: Pipeline, previous: Pipeline)
         return earlier
     if previous.revision != pipeline.revision or not isinstance(earlier.yaml, YamlReading):
         return build
+    # The same commit has the same file: its YAML counts as that of the new build, and does not become old.
+    is_same_file = bool(build.version) and build.version == earlier.version and earlier.yaml_build_id == earlier.id
     return replace(
         build,
         yaml=earlier.yaml,
-        yaml_build_id=earlier.yaml_build_id,
+        yaml_build_id=build.id if is_same_file else earlier.yaml_build_id,
         yaml_read_at=earlier.yaml_read_at,
     )
 

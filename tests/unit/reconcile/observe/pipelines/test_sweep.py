@@ -390,7 +390,7 @@ async def test_only_what_changed_is_read_again() -> None:
     assert set(subject.service.kinds()) == LISTS
     assert subject.reasons() == before
     # A new build without results costs its artifacts; the YAML of the build before counts until it is old.
-    pipelines[1].builds.append(build(7))
+    pipelines[1].builds.append(build(7, version="c2"))
     subject.service.requests.clear()
     await subject.run()
     assert subject.service.kinds()["artifacts"] == 1
@@ -400,6 +400,14 @@ async def test_only_what_changed_is_read_again() -> None:
     subject.service.requests.clear()
     await subject.run()
     assert subject.service.kinds()["log"] == 1
+    # That of the same commit does not become old.
+    pipelines[1].builds.append(build(8, version="c2"))
+    subject.service.requests.clear()
+    await subject.run()
+    subject.now += timedelta(days=8)
+    await subject.run()
+    assert subject.service.kinds()["artifacts"] == 1
+    assert not subject.service.kinds()["log"]
 
 
 async def test_an_outage_is_continued_at_the_same_step() -> None:
