@@ -1,7 +1,8 @@
 """What the YAML of a pipeline says, without constructing it.
 
-The events of the parser are read one after another. An alias is one event, so an anchor is never expanded. The depth is
-limited, as the parser takes time with its square: so time and memory grow with the number of bytes alone.
+The events of the parser are read one after another. An alias is one event, so an anchor is never expanded. The depth
+and the number of directives are limited, as the parser takes time with their squares, for directives without a pause
+for other threads: so time and memory grow with the number of bytes alone.
 """
 
 from __future__ import annotations
@@ -24,6 +25,13 @@ _EVENTS_MAX: Final = 500_000
 _DEPTH_MAX: Final = 100
 _NAMES_MAX: Final = 100
 """Checkouts and declared repositories that are kept of one pipeline."""
+
+_NAMES_MAX_CHARACTERS: Final = 8_000
+"""Characters of all these names: a pipeline with more must not fill the Secret of its whole organization."""
+
+_DIRECTIVES_MAX: Final = 10
+_DIRECTIVE: Final = re.compile(r"(?:^|[\r\n\x85\u2028\u2029])\ufeff?%")
+"""Beginning of a line that may be a directive, such as %TAG. A text block in a pipeline is indented."""
 
 _CHECKOUT_TASK_ID: Final = "6d15af64-176c-496d-b583-fd2ae21d4df4"
 _LOG_TIME: Final = re.compile(r"^\d{4}-\d\d-\d\dT[\d:.]+Z ?", re.MULTILINE)
@@ -77,11 +85,14 @@ def read_yaml(text: str, *, is_expanded: bool) -> YamlReading | Unread:
     """
     if is_expanded:
         text = _LOG_TIME.sub("", text)
+    text = text.lstrip("\ufeff")
+    if any(number >= _DIRECTIVES_MAX for number, _ in enumerate(_DIRECTIVE.finditer(text))):
+        return Unread.TOO_LARGE
     try:
-        result = _read(yaml.parse(text.lstrip("\ufeff"), Loader=_Loader))
+        result = _read(yaml.parse(text, Loader=_Loader))
     except (yaml.YAMLError, ValueError, RecursionError):
         return Unread.NOT_YAML
-    if result is None:
+    if result is None or _name_characters(result) > _NAMES_MAX_CHARACTERS:
         return Unread.TOO_LARGE
     if is_expanded and not result.has_stages:
         return Unread.NOT_YAML
@@ -126,6 +137,11 @@ def _read(events: Iterator[Any]) -> _Result | None:
             value = event.value if isinstance(event, yaml.ScalarEvent) else ""
             _read_scalar(value, stack, result)
     return result
+
+
+def _name_characters(result: _Result) -> int:
+    names = (*result.checkouts, *result.repositories, *result.repositories.values())
+    return sum(map(len, names))
 
 
 def _take_key(stack: list[_Mapping | _Sequence]) -> str:

@@ -122,6 +122,7 @@ HOSTILE = {
     "1 MB in one text": "stages: '" + "x" * 1_000_000 + "'",
     "1 MB of merges": "stages: []\na: &a {b: c}\n" + "".join(f"k{n}: {{<<: *a}}\n" for n in range(55_000)),
     "100,000 checkouts": "stages:\n" + "".join(f"- checkout: r{n}\n" for n in range(55_000)),
+    "1 MB of directives": "".join(f"%TAG !{n}! x\n" for n in range(70_000)) + "---\nstages: []\n",
 }
 
 
@@ -137,6 +138,36 @@ def test_hostile_yaml_takes_bounded_time_and_memory(name: str) -> None:
     assert isinstance(reading, YamlReading | Unread)
     assert seconds < 20
     assert peak < 40_000_000
+
+
+@pytest.mark.parametrize("line_break", ["\n", "\r", "\r\n", "\x85", "\u2028", "\u2029", "\n\ufeff"])
+def test_many_directives_are_not_parsed_because_the_parser_would_stop_all_threads(line_break: str) -> None:
+    directives = line_break.join(f"%TAG !{n}! tag:example.org," for n in range(20_000))
+    started = time.process_time()
+    reading = read_yaml(f"\ufeff{directives}{line_break}---{line_break}steps: []", is_expanded=False)
+    assert reading is Unread.TOO_LARGE
+    assert time.process_time() - started < 0.5
+
+
+def test_a_few_directives_and_percent_signs_in_scripts_are_read() -> None:
+    text = "%YAML 1.1\n%TAG ! tag:example.org,\n---\nsteps:\n- script: |\n" + "    %PATH%\n" * 100
+    text += "- task: MicrosoftSecurityDevOps@1\n"
+    reading = read_yaml(text, is_expanded=False)
+    assert isinstance(reading, YamlReading)
+    assert reading.tasks == MSDO
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"steps:\n- checkout: {'x' * 1_000_000}\n",
+        "steps:\n" + "".join(f"- checkout: {n:0200}\n" for n in range(99)),
+        f"resources:\n  repositories:\n  - repository: a\n    name: {'x' * 1_000_000}\n",
+        f"resources:\n  repositories:\n  - repository: {'x' * 1_000_000}\n    name: a\n",
+    ],
+)
+def test_the_names_of_one_pipeline_do_not_fill_the_secret_of_its_organization(text: str) -> None:
+    assert read_yaml(text, is_expanded=False) is Unread.TOO_LARGE
 
 
 @given(
