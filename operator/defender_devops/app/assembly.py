@@ -117,23 +117,12 @@ class Assembler:
         connector_caches = ConnectorCaches()
         drift_notifications = DriftNotifications(connector_caches, self.enqueue, self.metrics.internal_error)
         posture = PostureObservations(self.enqueue, _now, self.metrics.internal_error)
-        pollers = ResourceGraphPollers(
-            interval=settings.refresh_interval,
-            on_changes=drift_notifications.on_changes,
-            posture_interval=settings.posture_interval,
-            on_posture=posture.on_poll,
-            indexing_lag=settings.resource_graph_lag,
-            on_failure=self.metrics.internal_error,
-        )
+        self.metrics.set_posture_answers_callback(posture.answer_times)
+        pollers = self._open_pollers(drift_notifications, posture)
         federated_tokens = OperatorFederatedTokens(identity, grants)
         sign_in, reader, pipelines = await self._open_sign_in(stack, secrets, federated_tokens, connector_caches)
 
         write_through = WriteThrough(self.resources, self.enqueue)
-        lease = f"{settings.namespace}/{settings.lease_name}"
-        claims = OperatorClaims(
-            Installation(settings.operator_name or lease, lease), connectors, Leases(self.client), write_through
-        )
-        self.metrics.set_managed_elsewhere_callback(claims.managed_elsewhere)
         events = Events(self.client, socket.gethostname(), self.metrics.event_lost)
         gatherer = Gatherer(
             resources=self.resources,
@@ -156,7 +145,7 @@ class Assembler:
             resources=self.resources,
             connector_caches=connector_caches,
             gatherer=gatherer,
-            claims=claims,
+            claims=self._open_claims(connectors, write_through),
             executor=Executor(self.resources, write_through, connectors, organizations, _now),
             connectors=connectors,
             status_writer=StatusWriter(self.resources, write_through, connectors, organizations, events),
@@ -164,19 +153,39 @@ class Assembler:
             on_findings=lambda key, findings: self.metrics.resources.set_findings(*key, findings),
             clock=_now,
         )
-        self.metrics.set_posture_answers_callback(posture.answer_times)
-        resync = Resync(
-            self.client, self.resources, settings.namespaces, self.enqueue, interval=settings.refresh_interval
-        )
         background = {
             "Resource Graph pollers": pollers.run,
             "events": events.run,
             "sign-ins": sign_in.sign_ins.run,
             "pipeline checks": pipelines.run,
-            "resync": resync.run,
+            "resync": self._open_resync().run,
             **self.secret_watches.background(),
         }
         return Assembly(reconciler, sign_in.sign_ins, background)
+
+    def _open_resync(self) -> Resync:
+        """Create the periodic listing of both resources."""
+        interval = self.settings.refresh_interval
+        return Resync(self.client, self.resources, self.settings.namespaces, self.enqueue, interval=interval)
+
+    def _open_pollers(self, drift: DriftNotifications, posture: PostureObservations) -> ResourceGraphPollers:
+        """Create the pollers of all identities."""
+        return ResourceGraphPollers(
+            interval=self.settings.refresh_interval,
+            on_changes=drift.on_changes,
+            posture_interval=self.settings.posture_interval,
+            on_posture=posture.on_poll,
+            indexing_lag=self.settings.resource_graph_lag,
+            on_failure=self.metrics.internal_error,
+        )
+
+    def _open_claims(self, connectors: Connectors, write_through: WriteThrough) -> OperatorClaims:
+        """Create the claims by which only one of several releases manages a connector."""
+        lease = f"{self.settings.namespace}/{self.settings.lease_name}"
+        installation = Installation(self.settings.operator_name or lease, lease)
+        claims = OperatorClaims(installation, connectors, Leases(self.client), write_through)
+        self.metrics.set_managed_elsewhere_callback(claims.managed_elsewhere)
+        return claims
 
     def _open_arm_clients(
         self, stack: AsyncExitStack, grants: Grants, identity: OperatorIdentity, secrets: Secrets

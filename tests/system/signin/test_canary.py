@@ -300,6 +300,36 @@ def crash(canary_setup: CanarySetup, misconfigured: Mapping[Path, Operator]) -> 
     return "\n".join(log.read_text() for log in misconfigured)
 
 
+def apply_connectors(scenario: SignInScenario) -> None:
+    """Create one connector for each way to sign in and for each kind of identity."""
+    scenario.secret("certificate", tls_pem=key_and_certificate())
+    by_certificate = {"id": BY_CERTIFICATE, "type": "Certificate", "secretRef": CERTIFICATE}
+    with_code = {"method": "Code", "codeSecretRef": {"name": "code", "key": "code"}, "account": ACCOUNT}
+    scenario.apply(
+        scenario.manifest(
+            "by-code",
+            organizations={"names": ["adventure-works"]},
+            authorization=with_code,
+            azure={"identity": {"type": "ClientCertificate", "clientId": BY_CERTIFICATE, "secretRef": CERTIFICATE}},
+            signIn={"method": "ServicePrincipal", "client": by_certificate},
+        )
+    )
+    account = {"name": SERVICE_ACCOUNT}
+    scenario.apply(
+        scenario.manifest(
+            "pasted",
+            organizations={"names": ["northwind"]},
+            authorization=with_code | {"codeSecretRef": {"name": "no-code", "key": "code"}},
+            azure={"identity": {"type": "WorkloadIdentity", "clientId": WORKLOAD, "serviceAccountRef": account}},
+            signIn={"method": "AuthorizationCode", "account": ACCOUNT, "client": {"id": APP, "type": "Federated"}},
+        )
+    )
+    scenario.only_sign_in("device", {"method": "DeviceCode", "account": ACCOUNT, "client": {"id": APP}})
+    for name, proof in PROOFS.items():
+        sign_in = {"method": "AuthorizationCode", "account": ACCOUNT, "client": {"id": APP, **proof}}
+        scenario.only_sign_in(name, sign_in)
+
+
 @pytest.mark.long
 def test_no_secret_comes_out_anywhere(
     cluster: Cluster, kube: KubernetesClient, namespace: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -307,32 +337,7 @@ def test_no_secret_comes_out_anywhere(
     with canary_setup(cluster, kube, namespace, tmp_path) as setup, command_line(capsys) as run:
         misconfigured = start_misconfigured(setup.environment, tmp_path)
         scenario = setup.scenario
-        scenario.secret("certificate", tls_pem=key_and_certificate())
-        by_certificate = {"id": BY_CERTIFICATE, "type": "Certificate", "secretRef": CERTIFICATE}
-        with_code = {"method": "Code", "codeSecretRef": {"name": "code", "key": "code"}, "account": ACCOUNT}
-        scenario.apply(
-            scenario.manifest(
-                "by-code",
-                organizations={"names": ["adventure-works"]},
-                authorization=with_code,
-                azure={"identity": {"type": "ClientCertificate", "clientId": BY_CERTIFICATE, "secretRef": CERTIFICATE}},
-                signIn={"method": "ServicePrincipal", "client": by_certificate},
-            )
-        )
-        account = {"name": SERVICE_ACCOUNT}
-        scenario.apply(
-            scenario.manifest(
-                "pasted",
-                organizations={"names": ["northwind"]},
-                authorization=with_code | {"codeSecretRef": {"name": "no-code", "key": "code"}},
-                azure={"identity": {"type": "WorkloadIdentity", "clientId": WORKLOAD, "serviceAccountRef": account}},
-                signIn={"method": "AuthorizationCode", "account": ACCOUNT, "client": {"id": APP, "type": "Federated"}},
-            )
-        )
-        scenario.only_sign_in("device", {"method": "DeviceCode", "account": ACCOUNT, "client": {"id": APP}})
-        for name, proof in PROOFS.items():
-            sign_in = {"method": "AuthorizationCode", "account": ACCOUNT, "client": {"id": APP, **proof}}
-            scenario.only_sign_in(name, sign_in)
+        apply_connectors(scenario)
         sign_in_by_browser(setup)
         for name in PROOFS:
             scenario.sign_in(name=name)
@@ -349,17 +354,17 @@ def test_no_secret_comes_out_anywhere(
         for name in CONNECTORS:
             setup.plant_tokens(f"{name}-azure-devops-token")
         setup.plant("handed out by Entra", *scenario.control.secrets())
-        said = {
+        outputs = {
             "metrics": httpx.get(f"{setup.operator.metrics}/metrics", trust_env=False).text,
             "cluster": setup.cluster_objects(),
             "bundle": support_bundle(run, setup, tmp_path),
             "crash": crash(setup, misconfigured),
             "log": scenario.log.read_text(),
         }
-    assert '"level": "debug"' in said["log"]
-    assert "Fatal Python error: Aborted" in said["log"]
-    assert f'namespace="{namespace}"' in said["metrics"]
-    assert "defender_devops_recommendations{" in said["metrics"]
-    assert "posture" in said["bundle"]
+    assert '"level": "debug"' in outputs["log"]
+    assert "Fatal Python error: Aborted" in outputs["log"]
+    assert f'namespace="{namespace}"' in outputs["metrics"]
+    assert "defender_devops_recommendations{" in outputs["metrics"]
+    assert "posture" in outputs["bundle"]
     assert len(setup.planted["handed out by Entra"]) > 20
-    assert {what: leaks for what, text in said.items() if (leaks := find_leaks(text, setup.planted))} == {}
+    assert {place: leaks for place, text in outputs.items() if (leaks := find_leaks(text, setup.planted))} == {}

@@ -122,38 +122,14 @@ class Gatherer:
                 are part of the snapshot instead.
         """
         code_state, code = await self._read_code(connector)
-        base = ConnectorSnapshot(
-            connector=connector,
-            owner=Owner(self.cluster_id, connector.metadata.uid),
-            cloud=AzureState(),
-            organizations=organizations,
-            code=code_state,
-            taken_names=self.resources.organization_names(key.namespace),
-            existing_owner_uids=self.resources.connector_uids(),
-            deleting_owner_uids=self.resources.deleting_connector_uids(),
-            removed_owner_uids=self.resources.removed_uids(),
-            namespaces=self.namespaces,
-            recorded_owner=find_recorded_owner(key, self.resources.with_equal_connector_id(key)),
-            timings=self.timings,
-            failures=cache.failures,
-        )
+        base = replace(self._cluster_snapshot(key, connector, organizations), code=code_state, failures=cache.failures)
         if connector.spec.suspend or connector.metadata.is_deleting:
             self.pipelines.forget(connector.metadata.uid)
         if connector.spec.suspend and not connector.metadata.is_deleting:
             return Observation(base, None, code)
         isolated = isolate(replace(base, cloud=cache.azure_state or base.cloud), self._probe_interval)
         base, failed = replace(base, organizations=isolated.snapshot.organizations), isolated.failed
-        is_requested = cache.is_stale or connector.is_reconcile_requested
-        azure_status = connector.status.azure
-        options = ReadOptions(
-            fresh=fresh or is_requested,
-            # A new code may have changed the authorization, which only a probe shows.
-            probe=is_requested or cache.code != code_state.sha256,
-            readers=bool(connector.spec.security_readers or (azure_status and azure_status.security_readers)),
-            may_have_orphaned_role_assignments=lambda actual: _may_have_orphaned_role_assignments(base, actual),
-            probe_interval=isolated.result,
-            has_ownership_conflict=lambda actual: ownership_conflict(base, actual) is not None,
-        )
+        options = _read_options(base, cache, isolated.result, fresh=fresh)
         cache.is_stale = False
         state, azure = await self._read_azure(base, cache, options)
         if not state.is_known:
@@ -163,6 +139,24 @@ class Gatherer:
         if azure is None or not state.is_known or connector.metadata.is_deleting:
             return Observation(snapshot, azure, code, failed)
         return Observation(await self._with_findings(snapshot, state, azure, cache), azure, code, failed)
+
+    def _cluster_snapshot(
+        self, key: Key, connector: AzureDevOpsConnector, organizations: tuple[DevOpsOrganization, ...]
+    ) -> ConnectorSnapshot:
+        """Return a snapshot with what the cluster holds, and nothing of Azure."""
+        return ConnectorSnapshot(
+            connector=connector,
+            owner=Owner(self.cluster_id, connector.metadata.uid),
+            cloud=AzureState(),
+            organizations=organizations,
+            taken_names=self.resources.organization_names(key.namespace),
+            existing_owner_uids=self.resources.connector_uids(),
+            deleting_owner_uids=self.resources.deleting_connector_uids(),
+            removed_owner_uids=self.resources.removed_uids(),
+            namespaces=self.namespaces,
+            recorded_owner=find_recorded_owner(key, self.resources.with_equal_connector_id(key)),
+            timings=self.timings,
+        )
 
     async def _read_code(self, connector: AzureDevOpsConnector) -> tuple[AuthorizationCode, SecretStr | None]:
         """Return the state of the one-time code and the code; a refusal to read it is a reason why there is none.
@@ -334,6 +328,23 @@ class Gatherer:
         return self.pipelines.observe(
             connector, state.onboarded, agentless, state.onboarded.keys() if has_annotations else with_override
         )
+
+
+def _read_options(
+    base: ConnectorSnapshot, cache: ConnectorCache, probe_interval: timedelta, *, fresh: bool
+) -> ReadOptions:
+    """Return which parts of Azure have to be read again."""
+    connector, azure_status = base.connector, base.connector.status.azure
+    is_requested = cache.is_stale or connector.is_reconcile_requested
+    return ReadOptions(
+        fresh=fresh or is_requested,
+        # A new code may have changed the authorization, which only a probe shows.
+        probe=is_requested or cache.code != base.code.sha256,
+        readers=bool(connector.spec.security_readers or (azure_status and azure_status.security_readers)),
+        may_have_orphaned_role_assignments=lambda actual: _may_have_orphaned_role_assignments(base, actual),
+        probe_interval=probe_interval,
+        has_ownership_conflict=lambda actual: ownership_conflict(base, actual) is not None,
+    )
 
 
 def _is_invisible(state: AzureState | None, view: ConnectorView | None) -> bool:
