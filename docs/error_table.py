@@ -71,7 +71,7 @@ class ErrorRow:
         if self.category is ErrorCategory.ABSENT:
             return "none"
         condition = _CONDITIONS[self.service]
-        if self.category is ErrorCategory.AUTHORIZATION:
+        if self.category in {ErrorCategory.AUTHORIZATION, ErrorCategory.DENIAL}:
             condition = ConditionType.AUTHORIZED
         if self.error.reason == Reason.SIGN_IN_REQUIRED:
             condition = ConditionType.SIGNED_IN
@@ -104,6 +104,10 @@ def _arm_rows() -> Iterator[ErrorRow]:
     for status in sorted({302, 400, 405, 412, 413, 415, 422, 500, 502, 503, 504, *BY_STATUS}):
         error = arm_error_for_response(HttpResponse(status, {}), context, 0.0)
         yield ErrorRow(_ARM, f"HTTP {status} with another code", error)
+    check = RequestContext("list available organizations", from_manifest=False, checks_authorization=True)
+    for status in (401, 403):
+        error = arm_error_for_response(HttpResponse(status, {}), check, 0.0)
+        yield ErrorRow(_ARM, f"HTTP {status} with another code, of listAvailableAzureDevOpsOrgs", error)
     yield ErrorRow(_ARM, "an HTML page", arm_error_for_response(HttpResponse(403, {}, b"<html>"), context, 0.0))
 
 

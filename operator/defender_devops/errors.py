@@ -17,6 +17,8 @@ that says what to do and is safe to publish (no token, code, secret or signed UR
     │   ├── ProviderNotRegistered       MissingSubscriptionRegistration                        (terminal)
     │   ├── RegionNotSupported          LocationNotAvailableForResourceType                    (terminal)
     │   ├── TokenExchangeFailed         Defender could not redeem the one-time code            (terminal)
+    │   ├── AuthorizationCheckDenied    401 or 403 that is none of Resource Manager's own      (terminal)
+    │   ├── DeletionInProgress          a part has to be deleted first, which Azure has begun
     │   └── InvalidRequest              any other 4xx: Azure rejects what the manifest demands (terminal)
     ├── CredentialsError                there is no ARM token
     │   ├── CredentialsMissing          Secret, key, service account or grant is missing       (terminal)
@@ -56,6 +58,9 @@ class ErrorCategory(Enum):
 
     ACCESS = "the operator's access"
     """The operator's identity, its rights or its scope. It says nothing about Defender's authorization."""
+
+    DENIAL = "Defender's authorization or the operator's access"
+    """A denial of the request that uses Defender's authorization, which does not show whose access is missing."""
 
     REQUEST = "the request"
     """The service rejects the request itself: the manifest, or the operator's own request, has to change."""
@@ -187,6 +192,21 @@ class TokenExchangeFailed(AzureError):
     reason = "TokenExchangeFailed"
     terminal = True
     category = ErrorCategory.AUTHORIZATION
+
+
+class AuthorizationCheckDenied(AzureError):
+    """The check of Defender's authorization was denied, with a code that Resource Manager does not use for denials."""
+
+    reason = "CheckUnavailable"
+    terminal = True
+    category = ErrorCategory.DENIAL
+
+
+class DeletionInProgress(AzureError):
+    """A resource can be deleted only once another one below it is, whose deletion is under way."""
+
+    reason = "Deleting"
+    category = ErrorCategory.TRANSIENT
 
 
 class InvalidRequest(AzureError):

@@ -692,6 +692,7 @@ REASONS: Final[Mapping[ConditionType, tuple[Reason, ...]]] = MappingProxyType(
             Reason.WRONG_TENANT,
             Reason.CONSENT_REQUIRED,
             Reason.ACCOUNT_BLOCKED,
+            Reason.CHECK_UNAVAILABLE,
         ),
         ConditionType.PREREQUISITES_MET: (
             Reason.PREREQUISITES_MET,

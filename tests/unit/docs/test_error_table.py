@@ -12,6 +12,7 @@ ROWS = list(error_rows())
 EXPECTED: dict[str, dict[ErrorCategory, str]] = {
     "Azure Resource Manager and Resource Graph": {
         ErrorCategory.AUTHORIZATION: "TokenExchangeFailed InvalidOAuthCode",
+        ErrorCategory.DENIAL: "listAvailableAzureDevOpsOrgs:401 listAvailableAzureDevOpsOrgs:403",
         ErrorCategory.ACCESS: (
             "InvalidAuthenticationToken InvalidAuthenticationTokenAudience AuthenticationFailed "
             "AuthenticationFailedMissingToken InvalidAuthenticationTokenTenant AuthorizationFailed "
@@ -52,6 +53,8 @@ EXPECTED: dict[str, dict[ErrorCategory, str]] = {
 def short(row: ErrorRow) -> str:
     """The code alone, without the explanation after it."""
     words = row.code.replace("`", "").split()
+    if words[-1] == "listAvailableAzureDevOpsOrgs":
+        return f"{words[-1]}:{words[1]}"
     return f"HTTP:{words[1]}" if words[0] == "HTTP" else words[0]
 
 

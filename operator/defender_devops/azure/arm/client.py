@@ -83,6 +83,7 @@ class ArmRequest:
         body: JSON; a SecretStr is sent as its value.
         retry: when it may be sent again; follows from the method where None.
         query: further query parameters.
+        checks_authorization: whether Azure can deny it because Defender's own authorization does not work.
         link: absolute URL that Azure returned, instead of path, api_version and query. A secret, because it is signed.
     """
 
@@ -95,6 +96,7 @@ class ArmRequest:
     body: Mapping[str, Any] | None = None
     retry: RetryPolicy | None = None
     query: Mapping[str, str] = field(default_factory=dict)
+    checks_authorization: bool = False
     link: SecretStr | None = None
 
     def for_page(self, link: str) -> Self:
@@ -262,7 +264,11 @@ class ArmClient:
             response = await self._exchange(request, url, token)
         if not 200 <= response.status < 300:  # noqa: PLR2004 - the class of HTTP successes
             context = RequestContext(
-                request.operation, self.identity_name, request.subscription, from_manifest=request.is_from_manifest
+                request.operation,
+                self.identity_name,
+                request.subscription,
+                from_manifest=request.is_from_manifest,
+                checks_authorization=request.checks_authorization,
             )
             raise arm_error_for_response(response, context, self._session.clock.wall())
         return ArmResponse(response.status, response.headers, _json_object(request, response))

@@ -14,6 +14,7 @@ from typing import Any, Final
 from defender_devops.azure.arm.error_body import ErrorDetail, describe_arm_error
 from defender_devops.errors import (
     WILL_RETRY,
+    AuthorizationCheckDenied,
     AzureError,
     AzureNotFound,
     AzureUnavailable,
@@ -32,6 +33,7 @@ __all__ = ["BY_CODE", "BY_STATUS", "ErrorRule", "RequestContext", "rule_for_erro
 
 _PROVIDER: Final = "Microsoft.Security"
 _CLIENT_ERROR: Final = 400
+_DENIALS: Final = frozenset({401, 403})
 _SERVER_ERROR: Final = 500
 
 
@@ -44,12 +46,14 @@ class RequestContext:
         identity: the identity in words, such as `client 1111…`.
         subscription: id of the subscription of the request, or None.
         from_manifest: whether the manifest decides about the request's content; a read is the operator's own.
+        checks_authorization: whether a denial can also be about Defender's own authorization at Azure DevOps.
     """
 
     operation: str
     identity: str = "the operator's identity"
     subscription: str | None = None
     from_manifest: bool = True
+    checks_authorization: bool = False
 
 
 MessageBuilder = Callable[[ErrorDetail, RequestContext], str]
@@ -210,6 +214,7 @@ _TOKEN_EXPIRED = ErrorRule(
     "clock of the operator's node.",
 )
 _DENIED = ErrorRule(Forbidden, "Azure denied {identity} the request to {operation}{detail}.")
+_CHECK_DENIED = ErrorRule(AuthorizationCheckDenied, "Azure denied the request to {operation}{detail} (HTTP {status}).")
 _AUTHORIZATION_FAILED = ErrorRule(Forbidden, _authorization_failed)
 _LOCKED = ErrorRule(
     Forbidden,
@@ -354,6 +359,8 @@ def rule_for_http_status(status: int, detail: ErrorDetail, context: RequestConte
     text = " ".join(f"{error.code} {error.message}" for error in detail.walk()).lower()
     if "token exchange failed" in text or "invalidoauthcode" in text:
         return _TOKEN_EXCHANGE_FAILED
+    if context.checks_authorization and status in _DENIALS:
+        return _CHECK_DENIED
     if (rule := BY_STATUS.get(status)) is not None:
         return rule
     if status >= _SERVER_ERROR:

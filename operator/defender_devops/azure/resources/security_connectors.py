@@ -21,6 +21,7 @@ from defender_devops.api.azure_types import (
     Counts,
 )
 from defender_devops.azure.arm.client import ArmClient, ArmRequest, RetryPolicy, arm_connector_path, arm_path
+from defender_devops.azure.arm.error_codes import rule_for_error_code
 from defender_devops.azure.arm.long_running_operations import Operation, started_operation
 from defender_devops.azure.resources.serialization import (
     parse_azure_connector,
@@ -30,7 +31,7 @@ from defender_devops.azure.resources.serialization import (
     serialize_agentless,
     serialize_annotations,
 )
-from defender_devops.errors import AzureNotFound
+from defender_devops.errors import AzureError, AzureNotFound, DeletionInProgress
 
 __all__ = ["SecurityConnectors"]
 
@@ -38,6 +39,8 @@ _CONNECTOR_VERSION: Final = "2024-08-01-preview"
 """Only previews of this type exist."""
 
 _DEVOPS_VERSION: Final = "2025-03-01"
+
+_CONFLICT: Final = 409
 
 
 class SecurityConnectors:
@@ -97,11 +100,42 @@ class SecurityConnectors:
         return _connector((await self._arm.send(request)).content)
 
     async def delete(self, ref: ConnectorRef) -> None:
-        """Delete the connector with everything below it. It is not an error where there is none."""
+        """Delete the connector with everything below it. It is not an error where there is none.
+
+        Raises:
+            DeletionInProgress: Azure deletes the connector only after its DevOps configuration, which is being deleted.
+        """
         try:
             await self._arm.send(_connector_request(ref, "delete connector", "DELETE"))
         except AzureNotFound:
             return
+        except AzureError as error:
+            # No documentation says whether a DELETE of a connector includes its configuration. Resource Manager answers
+            # 409 where a provider does not delete nested resources.
+            if error.status != _CONFLICT or rule_for_error_code(error.code or "") is not None:
+                raise
+            await self._delete_configuration_first(ref, error)
+
+    async def _delete_configuration_first(self, ref: ConnectorRef, refusal: AzureError) -> None:
+        """Delete `devops/default` unless that is under way.
+
+        Raises:
+            DeletionInProgress: its deletion is under way; delete the connector later.
+            AzureError: the refusal itself, where the connector has no configuration.
+        """
+        configuration = await self.get_configuration(ref)
+        if configuration is None:
+            raise refusal
+        operation = None
+        if not configuration.is_in_progress:
+            operation = await self._start(_devops_request(ref, "delete DevOps configuration", "DELETE"))
+        message = (
+            f"Azure deletes connector {ref.name} only after its DevOps configuration, whose deletion is under way. The "
+            "operator deletes the connector as soon as the configuration is gone."
+        )
+        raise DeletionInProgress(
+            message, retry_after=operation.poll_after if operation else None, code=refusal.code, status=refusal.status
+        )
 
     async def get_configuration(self, ref: ConnectorRef) -> Configuration | None:
         """Return `devops/default`, or None where there is none."""
@@ -172,6 +206,8 @@ class SecurityConnectors:
 
         Raises:
             AzureNotFound: there is no configuration.
+            AuthorizationCheckDenied: 401 or 403 with a code that Resource Manager does not use for its own denials, so
+                Defender for Cloud may have sent it because its authorization does not work.
         """
         request = _devops_request(
             ref,
@@ -179,6 +215,7 @@ class SecurityConnectors:
             "POST",
             retry=RetryPolicy.ALWAYS,
             path=("listAvailableAzureDevOpsOrgs",),
+            checks_authorization=True,
         )
         response = await self._arm.send(request)
         return tuple(
@@ -246,6 +283,7 @@ def _devops_request(
     *,
     retry: RetryPolicy | None = None,
     path: tuple[str, ...] = (),
+    checks_authorization: bool = False,
 ) -> ArmRequest:
     """A request to `devops/default`, or to a resource below it where `path` has segments."""
     return ArmRequest(
@@ -256,6 +294,7 @@ def _devops_request(
         subscription=ref.subscription_id,
         body=body,
         retry=retry,
+        checks_authorization=checks_authorization,
     )
 
 

@@ -171,7 +171,7 @@ class Authorize(_ConfigurationWrite):
 
     def change(self, azure: AzureState) -> AzureState:
         """Also drop the last probe: it is not known what the new authorization reaches."""
-        return replace(super().change(azure), available=None, probe_failure=None, probed_at=None)
+        return replace(super().change(azure), available=None, probe_failure=None, probe_failures=0, probed_at=None)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from defender_devops.api.connector import AuthorizationMethod
 from defender_devops.api.reasons import ConditionType, Reason
 from defender_devops.authorization_code.used_codes import used_code_hashes
 from defender_devops.errors import ErrorCategory
+from defender_devops.reconcile.facts.failure import Failure
 from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot
 
 __all__ = [
@@ -27,7 +28,10 @@ _CONCLUSIVE = frozenset({ErrorCategory.AUTHORIZATION, ErrorCategory.ACCESS, Erro
 """Categories of a failed probe whose meaning is known; any other refusal leaves open what it concerns."""
 
 REFUSALS_BEFORE_SUSPICION = 3
-"""Number of unexplained refusals in a row after which a lost authorization is suspected."""
+"""Number of unexplained refusals or failures in a row after which a lost authorization is suspected."""
+
+_WORKED_BEFORE = frozenset({Reason.AUTHORIZED, Reason.AUTHORIZATION_LOST, Reason.CHECK_UNAVAILABLE})
+"""Reasons of the condition Authorized of an authorization that Defender had redeemed."""
 
 
 class AuthorizationState(Enum):
@@ -40,7 +44,7 @@ class AuthorizationState(Enum):
     WRONG_ACCOUNT = auto()
     """An account other than the declared one authorized Defender, or was about to."""
     UNEXPLAINED = auto()
-    """Azure rejects the check for a reason that may or may not concern the authorization."""
+    """Azure rejects the check, or keeps failing, for a reason that may or may not concern the authorization."""
     LOST = auto()
     WORKING = auto()
 
@@ -87,25 +91,19 @@ def authorization(snapshot: ConnectorSnapshot) -> Authorization:
     probe_succeeded = azure.probe_failure is None and bool(azure.available)
     if token_exchange_failed(configuration) and not probe_succeeded:
         # Either an authorization that worked until now, or a new one that never did.
-        worked = was_authorized(snapshot) and previous_reason in {Reason.AUTHORIZED, Reason.AUTHORIZATION_LOST}
+        worked = was_authorized(snapshot) and previous_reason in _WORKED_BEFORE
         state = AuthorizationState.LOST if worked else AuthorizationState.EXCHANGE_FAILED
         return Authorization(state, configuration.status_message)
-    return _by_probe(snapshot)
+    return _by_probe(snapshot, previous_reason)
 
 
-def _by_probe(snapshot: ConnectorSnapshot) -> Authorization:
+def _by_probe(snapshot: ConnectorSnapshot, previous_reason: str | None) -> Authorization:
     azure = snapshot.cloud
     account_lost = snapshot.sign_in.authorizing_account_lost if snapshot.sign_in else None
     if account_lost:
         return Authorization(AuthorizationState.LOST, account_lost)
-    failure = azure.probe_failure
-    if failure is not None:
-        state = AuthorizationState.UNKNOWN
-        if failure.category is ErrorCategory.AUTHORIZATION:
-            state = AuthorizationState.LOST
-        elif failure.terminal and failure.category not in _CONCLUSIVE:
-            state = AuthorizationState.UNEXPLAINED
-        return Authorization(state, failure.message, azure.probe_failures >= REFUSALS_BEFORE_SUSPICION)
+    if azure.probe_failure is not None:
+        return _by_failed_probe(snapshot, azure.probe_failure, previous_reason)
     if azure.available is None:
         return Authorization(AuthorizationState.UNKNOWN)
     # Status keeps the number of organizations until some are returned again.
@@ -117,6 +115,25 @@ def _by_probe(snapshot: ConnectorSnapshot) -> Authorization:
     if status is not None and _is_other_account(snapshot, status.account):
         return Authorization(AuthorizationState.WRONG_ACCOUNT, status.account or "")
     return Authorization(AuthorizationState.WORKING)
+
+
+def _by_failed_probe(snapshot: ConnectorSnapshot, failure: Failure, previous_reason: str | None) -> Authorization:
+    is_repeated = snapshot.cloud.probe_failures >= REFUSALS_BEFORE_SUSPICION
+    if failure.category is ErrorCategory.AUTHORIZATION:
+        return Authorization(AuthorizationState.LOST, failure.message)
+    if failure.category is ErrorCategory.DENIAL and was_authorized(snapshot):
+        # The same identity reads the connector, and Resource Manager uses other codes for its own denials.
+        if is_repeated or previous_reason == Reason.AUTHORIZATION_LOST:
+            return Authorization(AuthorizationState.LOST, failure.message)
+        return Authorization(AuthorizationState.UNEXPLAINED, failure.message)
+    if failure.terminal and failure.category not in _CONCLUSIVE:
+        return Authorization(AuthorizationState.UNEXPLAINED, failure.message, is_repeated)
+    # A server error that only this request has can be the form in which Defender reports a lost authorization. A known
+    # loss stays known, and a full rate limit says nothing.
+    may_have_worked = previous_reason in {Reason.AUTHORIZED, Reason.CHECK_UNAVAILABLE}
+    if is_repeated and may_have_worked and failure.reason == Reason.AZURE_UNAVAILABLE:
+        return Authorization(AuthorizationState.UNEXPLAINED, failure.message, is_suspected_loss=True)
+    return Authorization(AuthorizationState.UNKNOWN, failure.message)
 
 
 def _is_other_account(snapshot: ConnectorSnapshot, account: str | None) -> bool:

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from defender_devops.api.azure_types import AzureOrganization, Connector, ConnectorRef, RoleAssignment
 from defender_devops.azure.resources.role_assignments import RoleAssignments
 from defender_devops.azure.resources.security_connectors import SecurityConnectors
-from defender_devops.errors import Forbidden, OperatorError
+from defender_devops.errors import ErrorCategory, Forbidden, OperatorError
 from defender_devops.reconcile.facts.authorization import token_exchange_failed
 from defender_devops.reconcile.facts.failure import failure_of_error
 from defender_devops.reconcile.facts.organization_selection import unreachable_organizations
@@ -67,7 +67,9 @@ class AzureStateReader:
         """
         is_reusable = previous is not None and not options.fresh and previous.connector is not None
         state = await self._read(ref, previous if is_reusable else None, previous, options, now)
-        if is_reusable and state.probed_at == now and _contradicts_probe(state):
+        # A denied probe is a sign of a lost authorization only if the operator's own reads still work.
+        needs_reading = _is_denied(state) or _contradicts_probe(state)
+        if is_reusable and state.probed_at == now and needs_reading:
             state = await self._read(ref, None, state, replace(options, probe=False), now)
         return state
 
@@ -155,6 +157,11 @@ class AzureStateReader:
             failures = state.probe_failures + 1
             return replace(state, probe_failure=failure_of_error(error), probe_failures=failures, probed_at=now)
         return replace(state, available=available, probe_failure=None, probe_failures=0, probed_at=now)
+
+
+def _is_denied(state: AzureState) -> bool:
+    """Whether the probe was denied in a way that does not show whose access is missing."""
+    return state.probe_failure is not None and state.probe_failure.category is ErrorCategory.DENIAL
 
 
 def _contradicts_probe(state: AzureState) -> bool:

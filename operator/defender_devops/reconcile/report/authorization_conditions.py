@@ -8,6 +8,7 @@ from defender_devops.api.conditions import Status, find_condition, truncate_mess
 from defender_devops.api.connector import AuthorizationMethod, SignInMethod
 from defender_devops.api.reasons import REASONS, ConditionType, Reason
 from defender_devops.api.regions import region_hint
+from defender_devops.errors import ErrorCategory
 from defender_devops.reconcile.facts.assessment import Assessment
 from defender_devops.reconcile.facts.authorization import Authorization, AuthorizationState
 from defender_devops.reconcile.facts.failure import Failure
@@ -94,14 +95,24 @@ def _uses_code(assessment: Assessment) -> bool:
 def _unexplained(assessment: Assessment, authorization: Authorization) -> ConditionResult:
     """Return the result for a refusal that may or may not concern the authorization."""
     detail = truncate_message(authorization.detail, QUOTED_MAX)
+    failure = assessment.azure.probe_failure
+    if failure is not None and failure.category is ErrorCategory.DENIAL and not authorization.is_suspected_loss:
+        message = (
+            f"Azure denied the check of Defender's authorization: {detail.rstrip('.')}. Either the authorization "
+            "is lost, or the operator's identity lacks the right to "
+            "Microsoft.Security/securityConnectors/devops/listAvailableAzureDevOpsOrgs/action. The check is repeated."
+        )
+        return ConditionResult("Unknown", Reason.CHECK_UNAVAILABLE, message)
     if not authorization.is_suspected_loss:
         message = f"Azure rejected the check of Defender's authorization: {detail}"
         return ConditionResult("Unknown", Reason.CHECK_UNAVAILABLE, message)
+    is_refused = failure is None or failure.terminal
+    activity = "keeps rejecting" if is_refused else "keeps failing at"
     message = (
-        f"Azure keeps rejecting the check of Defender's authorization, which may be lost: {detail} If the "
+        f"Azure {activity} the check of Defender's authorization, which may be lost: {detail} If the "
         f"organizations show no new findings in Defender for Cloud, authorize again: {how_to_authorize(assessment)}"
     )
-    return ConditionResult("Unknown", Reason.CHECK_UNAVAILABLE, message, needs_user_action=True)
+    return ConditionResult("Unknown", Reason.CHECK_UNAVAILABLE, message, needs_user_action=is_refused)
 
 
 def _never_authorized(assessment: Assessment) -> ConditionResult:
@@ -126,6 +137,13 @@ def _loss_message(assessment: Assessment, authorization: Authorization) -> str:
         f"{truncate_message(authorization.detail, QUOTED_MAX).rstrip('.')}. Its findings become outdated. Restore that "
         f"account's access, or authorize again: {how_to_authorize(assessment)}"
     )
+    failure = assessment.azure.probe_failure
+    if failure is not None and failure.category is ErrorCategory.DENIAL:
+        message = (
+            f"{message} If the account's access is in order, check that the role of the operator's identity includes "
+            "Microsoft.Security/securityConnectors/devops/listAvailableAzureDevOpsOrgs/action: the denial does not say "
+            "whose access is missing."
+        )
     sign_in = assessment.snapshot.sign_in or assessment.connector.status.sign_in
     if spec.sign_in_method in _BROWSER_METHODS and sign_in is not None and sign_in.url:
         # A sign-in makes the operator check at once, so that the user sees whether it worked.
@@ -200,8 +218,22 @@ def reauth_required_condition(
         addition = "Defender still works; the operator's checks" if works else "The operator's checks"
         message = f"{truncate_message(sign_in_loss.message, _COPIED_MAX).rstrip('.')}. {addition} have stopped.{sign}"
         return ConditionResult("True", sign_in_loss.reason, message)
+    if _is_suspected(assessment, authorization):
+        message = (
+            "Whether Defender's authorization has to be renewed is not known, because the check of it fails: see "
+            f"Authorized.{sign}"
+        )
+        return ConditionResult("Unknown", Reason.CHECK_UNAVAILABLE, message)
     hint = f"{sign} That can be a sign of a lost authorization: see PostureAvailable." if stale else ""
     return ConditionResult("False", Reason.NOT_REQUIRED, f"No authorization or sign-in has to be renewed.{hint}")
+
+
+def _is_suspected(assessment: Assessment, authorization: ConditionResult | None) -> bool:
+    """Whether a loss of Defender's authorization is suspected, now or since an earlier check."""
+    if authorization is None or (authorization.status, authorization.reason) != ("Unknown", Reason.CHECK_UNAVAILABLE):
+        return False
+    previous = previous_condition_result(assessment.connector.status.conditions, ConditionType.REAUTH_REQUIRED)
+    return assessment.authorization.is_suspected_loss or (previous is not None and previous.status == "Unknown")
 
 
 def _sign_in_loss(assessment: Assessment, sign_in: ConditionResult | None) -> ConditionResult | None:

@@ -46,7 +46,8 @@ def report_deletion(assessment: Assessment, failure: Failure | None, now: dateti
     connector = assessment.connector
     conditions, generation = connector.status.conditions, connector.metadata.generation
     cause = failure or assessment.azure.read_failure or assessment.deletion_conflict
-    if cause is None or cause.reason in OPERATOR_FAILURE_REASONS or not is_deletion_blocked(assessment, cause):
+    is_progress = cause is not None and cause.reason in OPERATOR_FAILURE_REASONS | {Reason.DELETING}
+    if cause is None or is_progress or not is_deletion_blocked(assessment, cause):
         message = failure.message if failure is not None else _PROGRESS[assessment.deletion_mode]
         return mark_result(conditions, ConditionResult("False", Reason.DELETING, message), generation, now)
     if cause.reason in REASONS[ConditionType.PROVISIONED]:

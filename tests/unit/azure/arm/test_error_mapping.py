@@ -14,9 +14,11 @@ from defender_devops.azure.arm.error_mapping import (
     arm_retry_after_seconds,
 )
 from defender_devops.errors import (
+    AuthorizationCheckDenied,
     AzureError,
     AzureNotFound,
     AzureUnavailable,
+    DeletionInProgress,
     Forbidden,
     InvalidRequest,
     PolicyDenied,
@@ -341,7 +343,30 @@ def test_a_rejected_query_names_its_innermost_cause_and_blames_no_manifest(
 
 def test_every_class_of_azure_errors_is_reached() -> None:
     reached = {case[2] for case in CASES.values()}
-    assert reached == set(AzureError.__subclasses__())
+    # Only the check of the authorization is denied so, and a deletion in two steps is no response.
+    assert reached | {AuthorizationCheckDenied, DeletionInProgress} == set(AzureError.__subclasses__())
+
+
+CHECK = RequestContext("list available organizations", "client c", from_manifest=False, checks_authorization=True)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "error"),
+    [
+        (401, "Unauthorized", AuthorizationCheckDenied),
+        (403, "Forbidden", AuthorizationCheckDenied),
+        (401, "InvalidAuthenticationToken", Forbidden),
+        (403, "AuthorizationFailed", Forbidden),
+        (409, "ScopeLocked", Forbidden),
+        (400, "TokenExchangeFailed", TokenExchangeFailed),
+        (500, "Forbidden", AzureUnavailable),
+    ],
+)
+def test_a_denied_check_is_the_operator_s_lack_of_rights_only_by_resource_manager_s_own_codes(
+    status: int, code: str, error: type[AzureError]
+) -> None:
+    response = HttpResponse(status, {}, json.dumps({"error": {"code": code, "message": "No."}}).encode())
+    assert type(arm_error_for_response(response, CHECK, 0.0)) is error
 
 
 def test_the_error_has_the_code_of_the_service() -> None:

@@ -18,7 +18,14 @@ from defender_devops.api.azure_types import (
 )
 from defender_devops.azure.arm.long_running_operations import Operation
 from defender_devops.azure.resources.security_connectors import SecurityConnectors
-from defender_devops.errors import AzureNotFound, AzureUnavailable, InvalidRequest, ScopeNotFound
+from defender_devops.errors import (
+    AzureError,
+    AzureNotFound,
+    AzureUnavailable,
+    DeletionInProgress,
+    InvalidRequest,
+    ScopeNotFound,
+)
 from tests.unit.azure.fakes import CONNECTOR_PATH, ENDPOINT, REF, answer, arm_error, azure_with, page
 
 BELOW = f"{CONNECTOR_PATH}/devops/default"
@@ -99,6 +106,43 @@ async def test_delete_succeeds_with_200_and_204(status: int) -> None:
     azure = azure_with(answer(status))
     await SecurityConnectors(azure.arm).delete(REF)
     assert azure.paths() == [f"DELETE {CONNECTOR_PATH}"]
+
+
+NESTED = arm_error(409, "CannotDeleteResource", "Nested resources: devops/default.")
+
+
+def configuration_in(state: str) -> httpx.Response:
+    return answer(200, {"name": "default", "properties": {"provisioningState": state, "autoDiscovery": "Disabled"}})
+
+
+async def test_a_connector_that_is_deleted_after_its_configuration_only_is_deleted_in_two_steps() -> None:
+    azure = azure_with(NESTED, configuration_in("Succeeded"), STARTED)
+    with pytest.raises(DeletionInProgress, match="only after its DevOps configuration") as progress:
+        await SecurityConnectors(azure.arm).delete(REF)
+    assert progress.value.retry_after == 20
+    assert azure.paths() == [f"DELETE {CONNECTOR_PATH}", f"GET {BELOW}", f"DELETE {BELOW}"]
+
+
+async def test_a_deletion_of_the_configuration_that_is_under_way_is_not_repeated() -> None:
+    azure = azure_with(NESTED, configuration_in("PendingDeletion"))
+    with pytest.raises(DeletionInProgress):
+        await SecurityConnectors(azure.arm).delete(REF)
+    assert azure.paths() == [f"DELETE {CONNECTOR_PATH}", f"GET {BELOW}"]
+
+
+async def test_a_conflict_without_a_configuration_stays_what_it_is_and_names_what_is_left() -> None:
+    azure = azure_with(NESTED, arm_error(404, "ResourceNotFound", "None."))
+    with pytest.raises(AzureUnavailable, match=r"Nested resources: devops/default"):
+        await SecurityConnectors(azure.arm).delete(REF)
+
+
+@pytest.mark.parametrize("code", ["ScopeLocked", "AnotherOperationInProgress"])
+async def test_a_conflict_of_another_cause_deletes_no_configuration(code: str) -> None:
+    azure = azure_with(arm_error(409, code, "No."))
+    with pytest.raises(AzureError):
+        await SecurityConnectors(azure.arm).delete(REF)
+    assert {path.split()[0] for path in azure.paths()} == {"DELETE"}
+    assert not [path for path in azure.paths() if path.endswith("default")]
 
 
 @pytest.mark.parametrize(
