@@ -84,14 +84,22 @@ class EvidenceStore:
         Raises:
             KubernetesError: the Secret cannot be read.
         """
-        secret = await self._read(connector, organization)
-        data = secret.data.get(EVIDENCE_KEY) if secret is not None else None
-        if data is None:
+        content = await self.read(connector, organization)
+        if content is None:
             return None
-        content = data.get_secret_value()
         if len(content) <= _INLINE_BYTES:
             return decode_state(content)
         return await asyncio.to_thread(decode_state, content)
+
+    async def read(self, connector: AzureDevOpsConnector, organization: str) -> bytes | None:
+        """Return the stored bytes of an organization, for `decode_state`; None if there are none.
+
+        Raises:
+            KubernetesError: the Secret cannot be read.
+        """
+        secret = await self._read(connector, organization)
+        data = secret.data.get(EVIDENCE_KEY) if secret is not None else None
+        return data.get_secret_value() if data is not None else None
 
     async def save(self, connector: AzureDevOpsConnector, organization: str, state: SweepState) -> None:
         """Store the state of an organization.

@@ -254,8 +254,9 @@ class PipelineObserver:
         if entry.state is None:
             entry.state = await self._load(entry) or SweepState()
         state = entry.state
+        is_agentless_changed, state.agentless = state.agentless != entry.agentless, entry.agentless
         if state.finished_at is not None and state.started_at is not None:
-            if is_changed and self._summarize(entry, state):
+            if is_changed and (self._summarize(entry, state) or is_agentless_changed):
                 await self._save(entry, state)
             remaining = state.started_at + interval - self.clock()
             if remaining > timedelta() and not is_forced:
@@ -271,6 +272,7 @@ class PipelineObserver:
                 now=self.clock,
             )
         await entry.sweep.run()
+        state.agentless = entry.agentless
         self._summarize(entry, state)
         await self._save(entry, state)
         _LOG.info("pipelines checked", organization=entry.organization, requests=state.requests)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
+from defender_devops.api.azure_types import AgentlessConfiguration
 from defender_devops.api.pipeline_evidence import (
     BranchPolicy,
     Build,
@@ -52,6 +53,8 @@ class SweepState:
         reading_requests: number of those that read a build, a file or a preview.
         was_finished: whether a check has ended before.
         has_backlog: whether the last check ended before everything was read once.
+        agentless: configuration of agentless code scanning when the states were last determined, for whoever lists them
+            without a request; None if it was not read.
         result_digest: hash of the numbers and examples that followed from it.
         changed_at: when these last changed.
         started_at: start of the present check, or of the last one; None before the first.
@@ -74,6 +77,7 @@ class SweepState:
     reading_requests: int = 0
     was_finished: bool = False
     has_backlog: bool = True
+    agentless: AgentlessConfiguration | None = None
     result_digest: str = ""
     changed_at: datetime | None = None
     started_at: datetime | None = None

@@ -24,7 +24,7 @@ from defender_devops.azuredevops.rate_limiter import RateLimiter
 from defender_devops.clock import Clock
 from defender_devops.errors import KubernetesRefused
 from defender_devops.reconcile.facts.pipeline_results import PipelinesObservation
-from defender_devops.reconcile.observe.pipelines.evidence_store import EvidenceStore
+from defender_devops.reconcile.observe.pipelines.evidence_store import EVIDENCE_KEY, EvidenceStore, decode_state
 from defender_devops.reconcile.observe.pipelines.observer import PipelineObserver
 from defender_devops.signin.oauth.errors import SignInRequired
 from defender_devops.signin.ports import StoredSecret
@@ -323,6 +323,10 @@ async def test_a_change_of_agentless_scanning_changes_the_states_without_a_reque
         assert after.counts is not None
         assert after.counts[PipelineState.COVERED_OTHERWISE] == 1
         assert world.requests == requests
+        (secret,) = world.secrets.secrets.values()
+        state = decode_state(secret.data[EVIDENCE_KEY].get_secret_value())
+        assert state is not None
+        assert state.agentless == AgentlessConfiguration(enabled=True)
         # Only the number of examples changes.
         limited = connector(pipelineChecks={"mode": "Enabled", "sampleLimit": 0})
         world.observer.observe(limited, names, OFF)
