@@ -3,7 +3,7 @@
 main              the program: arguments, exit status, and one line for each error (exit_codes)
 commands          all commands with their arguments and options
 completion        completion of names of connectors, namespaces and organizations; kubectl_completion answers kubectl
-status, findings, plan, check, import_, support    one folder for each command
+status, findings, pipelines, plan, check, import_, support    one folder for each command
 control           reconcile, suspend, resume
 authorize         opens the sign-in page
 inputs            manifests, and what the cluster and Azure know of them, as plan and check need it

@@ -19,7 +19,7 @@ from defender_devops.cluster.organizations import organizations_path
 from defender_devops.cluster.user_actions import MANAGER, UserActions
 from defender_devops.errors import KubernetesNotFound, KubernetesRefused
 
-__all__ = ["Cluster", "not_found_message", "open_cluster"]
+__all__ = ["Cluster", "not_found_message", "open_cluster", "require_organizations"]
 
 _TIMEOUT: Final = 20.0
 """Seconds for one request."""
@@ -51,6 +51,27 @@ class Cluster:
     async def organizations(self, namespace: str | None) -> list[Body]:
         """Return all organizations of a namespace, or of all namespaces."""
         return [body async for body in self.client.items(organizations_path(namespace))]
+
+    async def select(self, name: str | None, *, all_namespaces: bool) -> tuple[list[Body], list[Body]]:
+        """Return the connectors that the options of a command select, and all organizations of their namespaces.
+
+        Args:
+            name: NAME or NAMESPACE/NAME of one connector; None for all.
+            all_namespaces: whether all means those of every namespace.
+
+        Raises:
+            CommandFailed: there is none.
+        """
+        if name is not None:
+            body = await self.find(name)
+            return [body], await self.organizations(body["metadata"]["namespace"])
+        namespace = None if all_namespaces else self.namespace
+        bodies = await self.connectors(namespace)
+        if not bodies:
+            place = "this cluster" if namespace is None else f"namespace {namespace}"
+            hint = "" if namespace is None else " Use -A for all namespaces."
+            raise CommandFailed(f"There are no connectors in {place}.{hint}")
+        return bodies, await self.organizations(namespace)
 
     async def find(self, name: str) -> Body:
         """Return the connector NAME or NAMESPACE/NAME.
@@ -91,6 +112,23 @@ async def open_cluster(target: ClusterTarget) -> AsyncIterator[Cluster]:
         yield Cluster(client, target.namespace or credentials.namespace or "default")
     finally:
         await client.close()
+
+
+def require_organizations(names: Iterable[str], present: Iterable[str]) -> None:
+    """Reject names of organizations that do not exist: their list would be empty.
+
+    Args:
+        names: names from the command line.
+        present: names of existing organizations.
+
+    Raises:
+        CommandFailed: there is no such organization.
+    """
+    spelling = {name.lower(): name for name in present}
+    for name in names:
+        if name.lower() not in spelling:
+            choices = ", ".join(sorted(spelling.values(), key=str.lower)) or "none"
+            raise CommandFailed(f"No selected connector has an organization {name}. Existing organizations: {choices}.")
 
 
 def not_found_message(name: str, namespace: str, names: Mapping[str, Iterable[str]]) -> str:

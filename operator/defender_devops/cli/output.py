@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from defender_devops.cluster.kubernetes_yaml import dump_yaml
 from defender_devops.text import printable
@@ -15,7 +17,21 @@ from defender_devops.text import printable
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["FindingsFormat", "Format", "Line", "console", "print_document", "print_lines", "print_note", "print_text"]
+__all__ = [
+    "Format",
+    "Line",
+    "ListFormat",
+    "console",
+    "csv_cell",
+    "csv_text",
+    "print_document",
+    "print_lines",
+    "print_note",
+    "print_text",
+]
+
+_FORMULA_SIGNS: Final = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""Spreadsheets evaluate a cell that begins so, some also the full-width forms (https://owasp.org/www-community/attacks/CSV_Injection)."""
 
 
 class Format(StrEnum):
@@ -26,8 +42,8 @@ class Format(StrEnum):
     YAML = "yaml"
 
 
-class FindingsFormat(StrEnum):
-    """Output formats of findings, which spreadsheets read, too."""
+class ListFormat(StrEnum):
+    """Output formats of lists, which spreadsheets read, too."""
 
     TABLE = "table"
     JSON = "json"
@@ -85,6 +101,21 @@ def print_document(document: Any, output_format: Format) -> None:  # noqa: ANN40
         # Only strings can contain other characters, and JSON has an escape for each.
         text = "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)
         sys.stdout.write(f"{text}\n")
+
+
+def csv_text(names: Sequence[str], rows: Iterable[Mapping[str, str]]) -> str:
+    """Return rows as CSV with a header; the columns are those named, in that order."""
+    output = io.StringIO()
+    writer = csv.writer(output, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows([csv_cell(row[name]) for name in names] for row in rows)
+    return output.getvalue()
+
+
+def csv_cell(text: str) -> str:
+    """Return a cell that no spreadsheet takes for a formula, with control characters escaped."""
+    cell = printable(text)
+    return f"'{cell}" if cell.lstrip().startswith(_FORMULA_SIGNS) else cell
 
 
 def print_note(message: str) -> None:

@@ -25,9 +25,9 @@ from defender_devops.cli.display.view import connector_views
 from defender_devops.cli.exit_codes import CommandFailed, ExitCode
 from defender_devops.cli.findings.azure_findings import ConnectorFindings, read_findings
 from defender_devops.cli.findings.notes import all_notes, summary
-from defender_devops.cli.findings.render import csv_cell, document, print_findings
+from defender_devops.cli.findings.render import document, print_findings
 from defender_devops.cli.findings.selection import FindingsFilter, SelectedConnector, select_connector
-from defender_devops.cli.output import FindingsFormat
+from defender_devops.cli.output import ListFormat, csv_cell
 from defender_devops.cluster.kubernetes_yaml import load_yaml
 from defender_devops.errors import AzureUnavailable, Forbidden
 from tests.support.manifests import connector as manifest
@@ -295,7 +295,7 @@ def test_no_cell_begins_like_a_formula(text: str) -> None:
 
 
 def test_csv_has_one_row_for_each_finding(capsys: pytest.CaptureFixture[str]) -> None:
-    print_findings([results(finding(HOSTILE), finding('a, "b"', project="A B"))], FindingsFormat.CSV)
+    print_findings([results(finding(HOSTILE), finding('a, "b"', project="A B"))], ListFormat.CSV)
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert [row["name"] for row in rows] == ["'=cmd|' /C calc'!A0\\x1b[31m\\u202e", 'a, "b"']
     assert rows[1] == {
@@ -313,21 +313,21 @@ def test_csv_has_one_row_for_each_finding(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_csv_without_findings_has_a_header(capsys: pytest.CaptureFixture[str]) -> None:
-    print_findings([results()], FindingsFormat.CSV)
+    print_findings([results()], ListFormat.CSV)
     header = "connector,organization,project,repository,resource,severity,category,since,name,link\n"
     assert capsys.readouterr().out == header
 
 
 def test_the_table_has_a_line_for_each_finding(capsys: pytest.CaptureFixture[str]) -> None:
     print_findings(
-        [results(finding(f"a\n{HOSTILE}"), finding("b", repository="", path="pipelines/7"))], FindingsFormat.TABLE
+        [results(finding(f"a\n{HOSTILE}"), finding("b", repository="", path="pipelines/7"))], ListFormat.TABLE
     )
     assert capsys.readouterr().out.splitlines() == [
         "REPOSITORY               SEVERITY  CATEGORY  SINCE       FINDING",
         "contoso/Web/shop         high      secrets   2026-10-01  a =cmd|' /C calc'!A0\\x1b[31m\\u202e",
         "contoso/Web/pipelines/7  high      secrets   2026-10-01  b",
     ]
-    print_findings([results()], FindingsFormat.TABLE)
+    print_findings([results()], ListFormat.TABLE)
     assert capsys.readouterr().out == ""
 
 
@@ -357,6 +357,6 @@ def test_a_document_has_findings_and_what_they_were_taken_from(capsys: pytest.Ca
             {"connector": "security/b", "error": "You may not."},
         ],
     }
-    for output in (FindingsFormat.JSON, FindingsFormat.YAML):
+    for output in (ListFormat.JSON, ListFormat.YAML):
         print_findings([item, failed], output)
         assert load_yaml(capsys.readouterr().out.encode()) == [content]

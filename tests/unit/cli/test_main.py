@@ -25,6 +25,8 @@ USAGE_ERRORS = [
     (("findings", "--severity", "severe"), "'severe' is not one of 'critical', 'high', 'medium', 'low', 'other'"),
     (("findings", "--category", "iac"), "'iac' is not one of 'secrets', 'code'"),
     (("findings", "-o", "xml"), "'xml' is not one of 'table', 'json', 'yaml', 'csv'"),
+    (("pipelines", "--state", "lost"), "'lost' is not one of 'ran', 'configured', 'coveredotherwise'"),
+    (("pipelines", "-o", "xml"), "'xml' is not one of 'table', 'json', 'yaml', 'csv'"),
     (("plan",), "Specify either manifests with -f FILE, or the name of a connector."),
     (("plan", "-f", "x.yaml", "contoso"), "Specify either manifests with -f FILE, or the name of a connector."),
     (("check",), "Specify either manifests with -f FILE, or the name of a connector."),
@@ -50,6 +52,7 @@ def test_a_usage_error_is_one_line_with_advice(run: RunCommand, arguments: tuple
 IN_CLUSTER = [
     ("status",),
     ("findings",),
+    ("pipelines",),
     ("authorize", "x"),
     ("reconcile", "x"),
     ("suspend", "x"),
@@ -183,7 +186,8 @@ def test_the_version_is_the_package_s(run: RunCommand) -> None:
 
 def test_help_lists_every_command(run: RunCommand) -> None:
     output = run("--help").out
-    names = ["status", "findings", "plan", "check", "authorize", "import", "reconcile", "suspend", "resume", "support"]
+    names = ["status", "findings", "pipelines", "plan", "check", "authorize", "import", "reconcile", "suspend"]
+    names += ["resume", "support"]
     assert all(f"\n  {name} " in output for name in names)
 
 

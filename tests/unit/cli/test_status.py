@@ -279,6 +279,45 @@ def test_results_that_only_take_time_are_no_problem(reason: str, mark: str) -> N
     assert [problem.reason for problem in view.problems] == (["QueryDenied"] if reason == "QueryDenied" else [])
 
 
+def _states(missing: int, undecided: int = 0, ran: int = 28, **more: int) -> Body:
+    states = {"ran": ran, "configured": 0, "coveredOtherwise": 0, "undecided": undecided, "missing": missing}
+    return {"repositories": {**states, "notApplicable": 7}, **more}
+
+
+PIPELINES = [
+    (_states(12), "12 of 40 repositories not scanned"),
+    (_states(1, ran=0), "1 of 1 repository not scanned"),
+    (_states(0), "all 28 repositories scanned, or configured to be"),
+    (_states(12, 3), "12 of 43 repositories not scanned, 3 undecided"),
+    (_states(0, 3), "0 of 31 repositories not scanned, 3 undecided"),
+    (_states(0, ran=0), "no repositories to scan"),
+    (_states(0, ranWithoutResults=2), "all 28 repositories scanned, or configured to be, 2 scanned without results"),
+    (_states(0, ranWithoutResults=0), "all 28 repositories scanned, or configured to be"),
+]
+
+
+@pytest.mark.parametrize(("pipelines", "text"), PIPELINES)
+def test_repositories_that_are_not_scanned_are_counted_in_every_form(pipelines: Body, text: str) -> None:
+    bodies, organizations = [connector(READY)], [organization("contoso", pipelines=pipelines)]
+    lines = list(status_lines(connector_views(bodies, organizations)))
+    assert lines[1] == f"security/contoso: {text}"
+    assert lines[2].endswith(f"; {text}")
+    assert text in render(bodies, organizations)
+
+
+def test_repositories_of_all_checked_organizations_are_added() -> None:
+    organizations = [
+        organization("a", pipelines=_states(1, 2)),
+        organization("b", pipelines=_states(3)),
+        organization("c"),
+        organization("d", pipelines={}),
+    ]
+    lines = list(status_lines(connector_views([connector(READY)], organizations)))
+    assert lines[1] == "security/contoso: 4 of 62 repositories not scanned, 2 undecided"
+    assert "scanned" not in lines[4] + lines[5]
+    assert "scanned" not in "".join(status_lines(connector_views([connector(READY)], organizations[2:])))
+
+
 def test_the_table_has_a_row_for_each_connector() -> None:
     body = connector(READY, condition("Authorized"), discovery=discovery((1, 2), (9, 10), percent=90))
     head, *rows = status_table(connector_views([body, connector(name="new")], []))

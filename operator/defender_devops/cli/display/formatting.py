@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from types import MappingProxyType
@@ -9,6 +10,8 @@ from typing import Final
 
 from defender_devops.api.conditions import Condition
 from defender_devops.api.connector import DiscoveryStatus, Progress
+from defender_devops.api.pipeline_states import PipelineState
+from defender_devops.api.pipelines_status import PipelinesStatus
 from defender_devops.api.posture import Category, Coverage, PostureStatus, Severity
 from defender_devops.api.reasons import ConditionType, Reason
 from defender_devops.cli.display.view import WAITING_REASONS, ConnectorView, OrganizationView, Phase
@@ -16,6 +19,7 @@ from defender_devops.cli.display.view import WAITING_REASONS, ConnectorView, Org
 __all__ = [
     "ASCII_MARKS",
     "BAR",
+    "ERROR",
     "EXCLUDED",
     "MARKS",
     "STYLES",
@@ -24,9 +28,12 @@ __all__ = [
     "discovery_time",
     "duration_text",
     "findings_text",
+    "merged_notes",
     "onboarded_text",
     "organization_problems",
     "organization_state_text",
+    "pipelines_status_text",
+    "pipelines_text",
     "progress_text",
     "table_text",
     "unscanned_text",
@@ -59,6 +66,11 @@ STYLES: Final[Mapping[str, str]] = MappingProxyType(
         Phase.DELETING: "magenta",
     }
 )
+
+ERROR: Final = "error: "
+"""Beginning of a note about something that could not be read."""
+
+_NAMES_IN_NOTE_MAX: Final = 8
 
 _EXCLUDED_REASONS: Final = frozenset({Reason.EXCLUDED, Reason.NOT_INCLUDED, Reason.DISABLED})
 
@@ -148,6 +160,35 @@ def _coverage(posture: PostureStatus | None, category: Category) -> str | None:
     return getattr(coverage, category.name.lower(), None)
 
 
+def pipelines_text(counts: Mapping[PipelineState, int]) -> str:
+    """Return how many repositories are not scanned, such as `12 of 40 repositories not scanned, 3 undecided`.
+
+    Those to which scanning does not apply are not counted.
+    """
+    total = sum(counts.get(state, 0) for state in PipelineState if state is not PipelineState.NOT_APPLICABLE)
+    if not total:
+        return "no repositories to scan"
+    noun = "repository" if total == 1 else "repositories"
+    missing, undecided = counts.get(PipelineState.MISSING, 0), counts.get(PipelineState.UNDECIDED, 0)
+    if not missing and not undecided:
+        return f"all {total} {noun} scanned, or configured to be"
+    rest = f", {undecided} undecided" if undecided else ""
+    return f"{missing} of {total} {noun} not scanned{rest}"
+
+
+def pipelines_status_text(statuses: Iterable[PipelinesStatus | None]) -> str:
+    """Return how many repositories of organizations are not scanned; empty if none has been checked."""
+    checked = [status for status in statuses if status is not None and status.repositories is not None]
+    if not checked:
+        return ""
+    counts: Counter[PipelineState] = Counter()
+    for status in checked:
+        counts.update({state: getattr(status.repositories, state.name.lower()) for state in PipelineState})
+    without_results = sum(status.ran_without_results or 0 for status in checked)
+    rest = f", {without_results} scanned without results" if without_results else ""
+    return f"{pipelines_text(counts)}{rest}"
+
+
 def discovery_time(discovery: DiscoveryStatus, discovered: Condition | None, now: datetime) -> str:
     """Return when discovery was completed, will be, or should have been."""
     if discovered is not None and discovered.is_true:
@@ -181,6 +222,21 @@ def organization_problems(view: OrganizationView, reported_reasons: Container[st
     if ready is not None and ready.reason == Reason.HELD_BY_OTHER_CONNECTOR:
         return messages  # unmet prerequisites concern the other connector
     return messages + [f"{check.check}: {check.message or check.reason or 'not met'}" for check in view.unmet]
+
+
+def merged_notes(notes: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """Yield each text once, after the names of everything that it concerns.
+
+    Args:
+        notes: name of a connector or an organization, and a text, which begins with `ERROR` for an error.
+    """
+    names_by_text: dict[str, list[str]] = {}
+    for name, text in notes:
+        names_by_text.setdefault(text, []).append(name)
+    for text, names in names_by_text.items():
+        omitted = len(names) - _NAMES_IN_NOTE_MAX
+        listed = ", ".join(names[:_NAMES_IN_NOTE_MAX]) + (f" and {omitted} more" if omitted > 0 else "")
+        yield f"{ERROR}{listed}: {text[len(ERROR) :]}" if text.startswith(ERROR) else f"{listed}: {text}"
 
 
 def table_text(rows: Iterable[Sequence[str]], width: int | None) -> Iterator[str]:

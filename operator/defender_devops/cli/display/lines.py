@@ -10,6 +10,7 @@ from defender_devops.cli.display.formatting import (
     onboarded_text,
     organization_problems,
     organization_state_text,
+    pipelines_status_text,
     unscanned_text,
 )
 from defender_devops.cli.display.view import ConnectorView, OrganizationView
@@ -26,6 +27,8 @@ def status_lines(connectors: Iterable[ConnectorView], orphans: Iterable[Organiza
         yield f"{view.key}: {view.phase}; {', '.join(filter(None, numbers))}"
         posture = filter(None, [findings_text(view.status.posture), unscanned_text(view.status.posture)])
         if text := "; ".join(posture):
+            yield f"{view.key}: {text}"
+        if text := pipelines_status_text(organization.status.pipelines for organization in view.organizations):
             yield f"{view.key}: {text}"
         for problem in view.problems:
             yield f"{view.key}: {problem.type}={problem.status} {problem.reason}: {problem.message}"
@@ -62,4 +65,5 @@ def _organization_text(view: OrganizationView) -> str:
     numbers = counts_text(view.status.projects, view.status.repositories)
     problems = " ".join(organization_problems(view))
     state = f"{view.phase} ({organization_state_text(view)})"
-    return "; ".join(filter(None, [state, numbers, findings_text(view.status.posture), problems]))
+    pipelines = pipelines_status_text([view.status.pipelines])
+    return "; ".join(filter(None, [state, numbers, findings_text(view.status.posture), pipelines, problems]))

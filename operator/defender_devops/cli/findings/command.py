@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from itertools import groupby
@@ -11,7 +10,7 @@ from itertools import groupby
 from defender_devops.api.connector import InvalidManifest, parse_connector
 from defender_devops.api.posture import Category, Severity
 from defender_devops.azure.arm.client import ArmClient
-from defender_devops.cli.cluster_access import Cluster, open_cluster
+from defender_devops.cli.cluster_access import Cluster, open_cluster, require_organizations
 from defender_devops.cli.cluster_target import ClusterTarget
 from defender_devops.cli.display.view import connector_views
 from defender_devops.cli.exit_codes import CommandFailed, ExitCode, command_failure
@@ -20,7 +19,7 @@ from defender_devops.cli.findings.notes import all_notes, summary
 from defender_devops.cli.findings.render import print_findings
 from defender_devops.cli.findings.selection import FindingsFilter, SelectedConnector, select_connector
 from defender_devops.cli.local_clients import open_local_clients
-from defender_devops.cli.output import FindingsFormat, print_note
+from defender_devops.cli.output import ListFormat, print_note
 from defender_devops.cluster.client import Body
 from defender_devops.errors import OperatorError
 
@@ -47,7 +46,7 @@ class FindingsOptions:
     organizations: tuple[str, ...] = ()
     severities: tuple[Severity, ...] = ()
     categories: tuple[Category, ...] = ()
-    output: FindingsFormat = FindingsFormat.TABLE
+    output: ListFormat = ListFormat.TABLE
 
 
 async def run_findings(options: FindingsOptions) -> ExitCode:
@@ -70,7 +69,10 @@ async def run_findings(options: FindingsOptions) -> ExitCode:
         reads = [_read(clients.arm(tenant_id), list(group), selection) for tenant_id, group in by_tenant]
         results += [result for tenant_results in await asyncio.gather(*reads) for result in tenant_results]
     results.sort(key=lambda result: result.key)
-    _require_organizations(results, options.organizations)
+    if not any(item.failure is not None for item in results):
+        present = [name for item in results if item.connector for name in item.connector.organizations]
+        present += [result.organization for item in results for result in item.results]
+        require_organizations(options.organizations, present)
     print_findings(results, options.output)
     if not any(item.failure is not None for item in results) or any(item.findings for item in results):
         print_note(summary(results))
@@ -86,17 +88,8 @@ async def _select(
     cluster: Cluster, options: FindingsOptions, selection: FindingsFilter
 ) -> tuple[list[SelectedConnector], list[ConnectorFindings]]:
     """Return the connectors to read, and a failure for each one that has an invalid spec."""
-    if options.name is not None:
-        bodies = [await cluster.find(options.name)]
-        namespace: str | None = bodies[0]["metadata"]["namespace"]
-    else:
-        namespace = None if options.all_namespaces else cluster.namespace
-        bodies = await cluster.connectors(namespace)
-    if not bodies:
-        place = "this cluster" if namespace is None else f"namespace {namespace}"
-        hint = "" if namespace is None else " Use -A for all namespaces."
-        raise CommandFailed(f"There are no connectors in {place}.{hint}")
-    views = {view.key: view for view in connector_views(bodies, await cluster.organizations(namespace))}
+    bodies, organizations = await cluster.select(options.name, all_namespaces=options.all_namespaces)
+    views = {view.key: view for view in connector_views(bodies, organizations)}
     selected: list[SelectedConnector] = []
     failures: list[ConnectorFindings] = []
     for body in bodies:
@@ -121,19 +114,3 @@ async def _read(
     except OperatorError as error:
         failure = command_failure(error)
         return [ConnectorFindings(connector.key, connector, failure=failure) for connector in connectors]
-
-
-def _require_organizations(results: Sequence[ConnectorFindings], names: Sequence[str]) -> None:
-    """Reject the name of an organization that neither the cluster nor Azure has: its list would be empty.
-
-    Raises:
-        CommandFailed: there is no such organization.
-    """
-    if any(item.failure is not None for item in results):
-        return
-    present = {name.lower(): name for item in results if item.connector for name in item.connector.organizations}
-    present |= {result.organization.lower(): result.organization for item in results for result in item.results}
-    for name in names:
-        if name.lower() not in present:
-            choices = ", ".join(sorted(present.values(), key=str.lower)) or "none"
-            raise CommandFailed(f"No selected connector has an organization {name}. Existing organizations: {choices}.")

@@ -7,13 +7,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from defender_devops.api.posture import Category, Coverage, Severity
+from defender_devops.cli.display.formatting import ERROR, merged_notes
 from defender_devops.cli.findings.azure_findings import ConnectorFindings
 from defender_devops.cli.findings.selection import FindingsFilter
 
 __all__ = ["all_notes", "summary", "unscanned_categories"]
-
-_LISTED_CONNECTORS_MAX: Final = 8
-_ERROR: Final = "error: "
 
 _PHRASES: Final = {
     Coverage.NOT_SCANNED: "nothing scans for {}",
@@ -40,19 +38,12 @@ def summary(results: Sequence[ConnectorFindings]) -> str:
 
 def all_notes(results: Iterable[ConnectorFindings], selection: FindingsFilter) -> Iterator[str]:
     """Yield what keeps the list from being complete; each begins with the names of the connectors that it concerns."""
-    keys_by_text: dict[str, list[str]] = {}
-    for item in results:
-        for text in _connector_notes(item, selection):
-            keys_by_text.setdefault(text, []).append(item.key)
-    for text, keys in keys_by_text.items():
-        omitted = len(keys) - _LISTED_CONNECTORS_MAX
-        names = ", ".join(keys[:_LISTED_CONNECTORS_MAX]) + (f" and {omitted} more" if omitted > 0 else "")
-        yield f"error: {names}: {text[len(_ERROR) :]}" if text.startswith(_ERROR) else f"{names}: {text}"
+    return merged_notes((item.key, text) for item in results for text in _connector_notes(item, selection))
 
 
 def _connector_notes(item: ConnectorFindings, selection: FindingsFilter) -> Iterator[str]:
     if item.failure is not None:
-        yield f"{_ERROR}{item.failure.message}"
+        yield f"{ERROR}{item.failure.message}"
         return
     if not item.results:
         yield (

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -12,23 +10,20 @@ from typing import Any, Final
 from defender_devops.azure.resource_graph.recommendations import Recommendation
 from defender_devops.cli.display.formatting import table_text
 from defender_devops.cli.findings.azure_findings import ConnectorFindings
-from defender_devops.cli.output import FindingsFormat, Format, console, print_document, print_text
+from defender_devops.cli.output import Format, ListFormat, console, csv_text, print_document, print_text
 from defender_devops.text import printable
 
-__all__ = ["csv_cell", "document", "print_findings"]
+__all__ = ["document", "print_findings"]
 
-
-_FORMULA_SIGNS: Final = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-"""Spreadsheets evaluate a cell that begins so, some also the full-width forms (https://owasp.org/www-community/attacks/CSV_Injection)."""
 
 _TABLE_HEADER: Final = ("REPOSITORY", "SEVERITY", "CATEGORY", "SINCE", "FINDING")
 
 
-def print_findings(results: Sequence[ConnectorFindings], output: FindingsFormat) -> None:
+def print_findings(results: Sequence[ConnectorFindings], output: ListFormat) -> None:
     """Print the findings of all connectors."""
-    if output is FindingsFormat.CSV:
+    if output is ListFormat.CSV:
         sys.stdout.write(_csv_text(results))
-    elif output is FindingsFormat.TABLE:
+    elif output is ListFormat.TABLE:
         _print_table([finding for item in results for finding in item.findings])
     else:
         print_document(document(results), Format(output))
@@ -83,19 +78,8 @@ def _time_text(time: datetime | None) -> str:
 
 
 def _csv_text(results: Sequence[ConnectorFindings]) -> str:
-    rows = [_fields(item.key, finding) for item in results for finding in item.findings]
     names = ("connector", "organization", "project", "repository", "resource", "severity", "category", "since", "name")
-    output = io.StringIO()
-    writer = csv.writer(output, lineterminator="\n")
-    writer.writerow((*names, "link"))
-    writer.writerows([csv_cell(row[name]) for name in (*names, "link")] for row in rows)
-    return output.getvalue()
-
-
-def csv_cell(text: str) -> str:
-    """Return a cell that no spreadsheet takes for a formula, with control characters escaped."""
-    cell = printable(text)
-    return f"'{cell}" if cell.lstrip().startswith(_FORMULA_SIGNS) else cell
+    return csv_text((*names, "link"), (_fields(item.key, finding) for item in results for finding in item.findings))
 
 
 def _print_table(findings: Sequence[Recommendation]) -> None:

@@ -29,6 +29,7 @@ from defender_devops.cli.display.formatting import (
     onboarded_text,
     organization_problems,
     organization_state_text,
+    pipelines_status_text,
     unscanned_text,
 )
 from defender_devops.cli.display.view import ConnectorView, OrganizationView
@@ -102,6 +103,8 @@ class TreeRenderer:
         if findings := findings_text(view.status.posture):
             unscanned = unscanned_text(view.status.posture)
             tree.add(Group(_text(findings), _text(unscanned, "dim")) if unscanned else _text(findings))
+        if pipelines := pipelines_status_text(organization.status.pipelines for organization in view.organizations):
+            tree.add(_text(pipelines))
         if view.organizations:
             reported_reasons = frozenset(problem.reason for problem in problems)
             self._add_organizations(tree.add(_text(onboarded_text(view))), view.organizations, reported_reasons)

@@ -1,0 +1,1 @@
+"""`pipelines`: which repositories are scanned, by the evidence that the operator keeps in the cluster."""
