@@ -242,7 +242,7 @@ class Assembler:
         )
         pipelines = PipelineObserver(
             reader,
-            EvidenceStore(ClusterSecretStore(secrets)),
+            EvidenceStore(ClusterSecretStore(secrets), package.sealer.sign),
             Paces(settings.pipeline_request_interval, settings.pipeline_budget_share),
             lambda namespace, name: self.enqueue(Key(namespace, name)),
             _now,

@@ -15,7 +15,7 @@ from defender_devops.cli.exit_codes import CommandFailed, ExitCode, command_fail
 from defender_devops.errors import KubernetesConflict, OperatorError
 from defender_devops.reconcile.facts.pipeline_results import count_states
 from defender_devops.reconcile.facts.pipelines import RepositoryAssessment, assess_repositories
-from defender_devops.reconcile.observe.pipelines.evidence_store import EvidenceStore, decode_state
+from defender_devops.reconcile.observe.pipelines.evidence_store import EvidenceSecrets, decode_state
 
 __all__ = ["OrganizationPipelines", "read_organizations"]
 
@@ -63,7 +63,7 @@ class OrganizationPipelines:
 
 
 async def read_organizations(
-    store: EvidenceStore, connector: AzureDevOpsConnector, organizations: Sequence[str], now: datetime
+    store: EvidenceSecrets, connector: AzureDevOpsConnector, organizations: Sequence[str], now: datetime
 ) -> list[OrganizationPipelines]:
     """Return the states of the repositories of a connector's organizations, each with its own failure."""
     limit = asyncio.Semaphore(_READS_MAX)
@@ -79,7 +79,7 @@ async def read_organizations(
 
 
 async def _read(
-    store: EvidenceStore, connector: AzureDevOpsConnector, organization: str, now: datetime
+    store: EvidenceSecrets, connector: AzureDevOpsConnector, organization: str, now: datetime
 ) -> OrganizationPipelines:
     data = await store.read(connector, organization)
     if data is None:

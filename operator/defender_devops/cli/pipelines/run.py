@@ -20,7 +20,7 @@ from defender_devops.cli.pipelines.notes import all_notes, summary
 from defender_devops.cli.pipelines.render import print_pipelines
 from defender_devops.cluster.client import Body
 from defender_devops.cluster.secrets import Secrets
-from defender_devops.reconcile.observe.pipelines.evidence_store import EvidenceStore
+from defender_devops.reconcile.observe.pipelines.evidence_store import EvidenceSecrets
 
 __all__ = ["PipelinesOptions", "run_pipelines"]
 
@@ -61,7 +61,7 @@ async def run_pipelines(options: PipelinesOptions) -> ExitCode:
         require_organizations(
             options.organizations, [item.organization for view in views for item in view.organizations]
         )
-        store = EvidenceStore(ClusterSecretStore(Secrets(cluster.client)))
+        store = EvidenceSecrets(ClusterSecretStore(Secrets(cluster.client)))
         bodies_by_key = {f"{body['metadata']['namespace']}/{body['metadata']['name']}": body for body in bodies}
         for view in views:
             connector = _connector(bodies_by_key[view.key], view)

@@ -2,15 +2,22 @@
 
 A Secret, because the operator may write Secrets of its own types already, because names of repositories are not for
 everyone who may read the resources, and because a status has no room (docs/decisions/pipeline-evidence-is-a-secret.md).
+
+Others may write Secrets in that namespace too, so the bytes are signed for their connector and organization. The
+operator decompresses only what it has signed.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import hmac
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
+import structlog
 from pydantic import SecretBytes, TypeAdapter, ValidationError
 
 from defender_devops.api.connector import AzureDevOpsConnector
@@ -27,10 +34,24 @@ from defender_devops.errors import KubernetesConflict, KubernetesNotFound, Opera
 from defender_devops.reconcile.observe.pipelines.sweep_state import SweepState
 from defender_devops.signin.ports import SecretStore, StoredSecret
 
-__all__ = ["EVIDENCE_KEY", "EvidenceStore", "EvidenceTooLarge", "decode_state", "encode_state"]
+__all__ = [
+    "EVIDENCE_KEY",
+    "SIGNATURE_KEY",
+    "EvidenceSecrets",
+    "EvidenceStore",
+    "EvidenceTooLarge",
+    "Sign",
+    "decode_state",
+    "encode_state",
+]
 
 EVIDENCE_KEY: Final = "evidence"
 """Key in the Secret."""
+
+SIGNATURE_KEY: Final = "signature"
+"""Key of the signature of connector, organization and evidence."""
+
+_SIGNING_PURPOSE: Final = "pipeline evidence"
 
 _VERSION: Final = b"1\n"
 """Beginning of the bytes; others are of another version of the operator, and are read anew."""
@@ -45,6 +66,10 @@ _INLINE_PIPELINES: Final = 100
 _DECODED_MAX_BYTES: Final = 64 * 1024 * 1024
 _ATTEMPTS: Final = 3
 _ADAPTER: Final = TypeAdapter(SweepState)
+_LOG: Final = structlog.get_logger(__name__)
+
+Sign = Callable[[str, str], str]
+"""Returns the signature of a text, in ASCII. Arguments: the purpose, and the text."""
 
 
 class EvidenceTooLarge(OperatorError):
@@ -69,8 +94,8 @@ def decode_state(data: bytes) -> SweepState | None:
 
 
 @dataclass(slots=True)
-class EvidenceStore:
-    """Evidence Secrets of all connectors. Only Secrets of the operator's type that the connector owns are touched.
+class EvidenceSecrets:
+    """Evidence Secrets of all connectors. Only Secrets of the operator's type that the connector owns are read.
 
     Attributes:
         secrets: the cluster's Secrets.
@@ -78,21 +103,8 @@ class EvidenceStore:
 
     secrets: SecretStore
 
-    async def load(self, connector: AzureDevOpsConnector, organization: str) -> SweepState | None:
-        """Return the stored state of an organization; None if there is none that can be used.
-
-        Raises:
-            KubernetesError: the Secret cannot be read.
-        """
-        content = await self.read(connector, organization)
-        if content is None:
-            return None
-        if len(content) <= _INLINE_BYTES:
-            return decode_state(content)
-        return await asyncio.to_thread(decode_state, content)
-
     async def read(self, connector: AzureDevOpsConnector, organization: str) -> bytes | None:
-        """Return the stored bytes of an organization, for `decode_state`; None if there are none.
+        """Return the stored bytes of an organization, for `decode_state`, whoever wrote them; None if there are none.
 
         Raises:
             KubernetesError: the Secret cannot be read.
@@ -100,33 +112,6 @@ class EvidenceStore:
         secret = await self._read(connector, organization)
         data = secret.data.get(EVIDENCE_KEY) if secret is not None else None
         return data.get_secret_value() if data is not None else None
-
-    async def save(self, connector: AzureDevOpsConnector, organization: str, state: SweepState) -> None:
-        """Store the state of an organization.
-
-        Raises:
-            KubernetesError: the Secret cannot be written.
-            EvidenceTooLarge: the state does not fit into a Secret.
-        """
-        if len(state.pipelines) <= _INLINE_PIPELINES:
-            data = encode_state(state)
-        else:  # nobody changes the state meanwhile, since its check waits here
-            data = await asyncio.to_thread(encode_state, state)
-        if len(data) > _SECRET_MAX_BYTES:
-            raise EvidenceTooLarge(f"The pipeline evidence of {organization} has {len(data)} bytes.")
-        for attempt in range(_ATTEMPTS):
-            secret = await self._read(connector, organization)
-            values = {EVIDENCE_KEY: SecretBytes(data)}
-            try:
-                if secret is None:
-                    await self.secrets.create(replace(_new_secret(connector, organization), data=values))
-                else:
-                    await self.secrets.replace(replace(secret, data=values))
-            except (KubernetesConflict, KubernetesNotFound):
-                if attempt == _ATTEMPTS - 1:
-                    raise
-            else:
-                return
 
     async def _read(self, connector: AzureDevOpsConnector, organization: str) -> StoredSecret | None:
         """Return the Secret; None if there is none.
@@ -145,6 +130,74 @@ class EvidenceStore:
                 "nor changed. Delete that Secret."
             )
         return secret
+
+
+@dataclass(slots=True)
+class EvidenceStore(EvidenceSecrets):
+    """Evidence Secrets that only the operator can have written.
+
+    Attributes:
+        sign: signs with the operator's key, which those who may write Secrets beside connectors do not have.
+    """
+
+    sign: Sign
+
+    async def load(self, connector: AzureDevOpsConnector, organization: str) -> SweepState | None:
+        """Return the stored state of an organization; None if there is none that can be used.
+
+        Raises:
+            KubernetesError: the Secret cannot be read.
+        """
+        secret = await self._read(connector, organization)
+        if secret is None:
+            return None
+        content, signature = (
+            value.get_secret_value() if (value := secret.data.get(key)) is not None else b""
+            for key in (EVIDENCE_KEY, SIGNATURE_KEY)
+        )
+        # Not decompressed before: a few hundred kilobytes can become more than the operator's memory.
+        if not hmac.compare_digest(signature, self._signature(connector, organization, content)):
+            _LOG.warning(
+                "pipeline evidence was not written by this operator with its present key, and is read anew",
+                connector=connector.metadata.name,
+                organization=organization,
+            )
+            return None
+        if len(content) <= _INLINE_BYTES:
+            return decode_state(content)
+        return await asyncio.to_thread(decode_state, content)
+
+    async def save(self, connector: AzureDevOpsConnector, organization: str, state: SweepState) -> None:
+        """Store the state of an organization.
+
+        Raises:
+            KubernetesError: the Secret cannot be written.
+            EvidenceTooLarge: the state does not fit into a Secret.
+        """
+        if len(state.pipelines) <= _INLINE_PIPELINES:
+            data = encode_state(state)
+        else:  # nobody changes the state meanwhile, since its check waits here
+            data = await asyncio.to_thread(encode_state, state)
+        if len(data) > _SECRET_MAX_BYTES:
+            raise EvidenceTooLarge(f"The pipeline evidence of {organization} has {len(data)} bytes.")
+        for attempt in range(_ATTEMPTS):
+            secret = await self._read(connector, organization)
+            signature = self._signature(connector, organization, data)
+            values = {EVIDENCE_KEY: SecretBytes(data), SIGNATURE_KEY: SecretBytes(signature)}
+            try:
+                if secret is None:
+                    await self.secrets.create(replace(_new_secret(connector, organization), data=values))
+                else:
+                    await self.secrets.replace(replace(secret, data=values))
+            except (KubernetesConflict, KubernetesNotFound):
+                if attempt == _ATTEMPTS - 1:
+                    raise
+            else:
+                return
+
+    def _signature(self, connector: AzureDevOpsConnector, organization: str, data: bytes) -> bytes:
+        text = f"{connector.metadata.uid}/{organization.lower()} {hashlib.sha256(data).hexdigest()}"
+        return self.sign(_SIGNING_PURPOSE, text).encode()
 
 
 def _new_secret(connector: AzureDevOpsConnector, organization: str) -> StoredSecret:

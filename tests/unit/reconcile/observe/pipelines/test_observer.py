@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import httpx
 import pytest
 import structlog
+from pydantic import SecretBytes
 
 from defender_devops.api.azure_types import AgentlessConfiguration
 from defender_devops.api.connector import AzureDevOpsConnector, parse_connector
@@ -27,6 +28,7 @@ from defender_devops.reconcile.facts.pipeline_results import PipelinesObservatio
 from defender_devops.reconcile.observe.pipelines.evidence_store import EVIDENCE_KEY, EvidenceStore, decode_state
 from defender_devops.reconcile.observe.pipelines.observer import PipelineObserver
 from defender_devops.signin.oauth.errors import SignInRequired
+from defender_devops.signin.pages.sealing import Sealer
 from defender_devops.signin.ports import StoredSecret
 from tests.support.fakes.pipelines import NOW, FakeBuild, FakePipeline, FakePipelines, FakeProject
 from tests.support.manifests import connector as connector_manifest
@@ -62,6 +64,9 @@ class FakeSecrets:
         return secret
 
 
+SEALER = Sealer(SecretBytes(b"k" * 32), lambda: NOW)
+
+
 @dataclass
 class World:
     """Organizations by name, and an observer of them."""
@@ -85,7 +90,7 @@ class World:
         reader: Any = self
         self.observer = PipelineObserver(
             reader,
-            EvidenceStore(self.secrets),
+            EvidenceStore(self.secrets, SEALER.sign),
             Paces(2.0, 0.5, Clock()),
             lambda _namespace, name: self.changes.append(name),
             self.now,
