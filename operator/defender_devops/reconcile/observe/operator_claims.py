@@ -7,6 +7,7 @@ another clock, so a lease counts as abandoned only once it was seen unchanged fo
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -32,6 +33,13 @@ _LEASE_READ_INTERVAL: Final = 60.0
 _ABANDONED_AFTER: Final = 600.0
 """Seconds without a renewal after which the holder of a lease has stopped. A restart, an upgrade or the loss of a node
 takes less."""
+
+_FORGET_LEASE_AFTER: Final = 4 * RECHECK_SECONDS
+"""Seconds after which the observation of a lease that no connector depends on any more is dropped."""
+
+_LEASE: Final = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?/[a-z0-9](?:[-.a-z0-9]{0,251}[a-z0-9])?", re.ASCII)
+"""Namespace and name that a Lease can have. No other one is requested: `..` would lead to another path of the API, and
+without a name, the request would list all leases, which is not permitted."""
 
 _log: Final = structlog.get_logger(__name__)
 
@@ -134,8 +142,15 @@ class OperatorClaims:
                 is_unchanged = observation is not None and observation.renewal == renewal
                 since = observation.unchanged_since if observation is not None and is_unchanged else now
                 observation = _LeaseObservation(renewal, since, now)
-            self._observations[lease] = observation
+            self._keep(lease, observation)
         return observation.renewal is None or now - observation.unchanged_since < _ABANDONED_AFTER
+
+    def _keep(self, lease: str, observation: _LeaseObservation) -> None:
+        """Keep what was read of a lease; with a further one, drop those that no connector names any more."""
+        if lease not in self._observations:
+            oldest = observation.read_at - _FORGET_LEASE_AFTER
+            self._observations = {key: value for key, value in self._observations.items() if value.read_at > oldest}
+        self._observations[lease] = observation
 
     def _report(self, key: Key, holder: Installation) -> None:
         """Log the first connector of each other installation: the metric has the number of all."""
@@ -157,7 +172,7 @@ class OperatorClaims:
 
 
 def _holder(body: Mapping[str, Any]) -> Installation | None:
-    """Return the installation that has claimed a connector; None if none has."""
+    """Return the installation that has claimed a connector; None if none has, or none that can exist."""
     claim = (body.get("status") or {}).get("operator") or {}
     name, lease = claim.get("name"), claim.get("lease")
-    return Installation(str(name), str(lease)) if name and lease and "/" in str(lease) else None
+    return Installation(str(name), lease) if name and isinstance(lease, str) and _LEASE.fullmatch(lease) else None

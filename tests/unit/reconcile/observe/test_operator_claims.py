@@ -143,6 +143,44 @@ async def test_a_claim_that_nobody_can_hold_is_none(operator: dict[str, str]) ->
     assert cluster.lease_reads == 0
 
 
+@pytest.mark.parametrize(
+    "lease",
+    [
+        *("../..", "one/..", "../operator", "one/", "/operator", "one/a/b", "One/operator", "one/a%2fb"),
+        *("one/\x1b[2J", "one/" + "a" * 254, "a" * 64 + "/operator", "one/operator\n", "one/operat\u043er"),
+    ],
+)
+async def test_a_claim_with_the_name_of_no_lease_causes_no_request_and_blocks_nothing(lease: str) -> None:
+    cluster = Cluster(operator={"name": "evil", "lease": lease}, error=KubernetesRefused("forbidden"))
+    assert await cluster.installation(TWO).manages(KEY, cluster.body())
+    assert cluster.lease_reads == 0
+    assert cluster.operator == {"name": TWO.name, "lease": TWO.lease}
+
+
+@pytest.mark.parametrize("renew_time", ["9999-12-31T23:59:59.999999Z", "0001-01-01T00:00:00Z", "", None, 7, {}])
+async def test_a_forged_time_in_a_lease_does_not_prolong_a_claim(renew_time: object) -> None:
+    cluster = Cluster(operator={"name": ONE.name, "lease": ONE.lease})
+    cluster.leases[ONE.lease] = {"holderIdentity": "pod", "renewTime": renew_time, "leaseDurationSeconds": 10**9}
+    second = cluster.installation(TWO)
+    assert not await second.manages(KEY, cluster.body())
+    cluster.now += 300
+    assert not await second.manages(KEY, cluster.body())
+    cluster.now += 301
+    assert await second.manages(KEY, cluster.body())
+
+
+async def test_claims_of_ever_other_leases_fill_no_memory() -> None:
+    cluster = Cluster(error=KubernetesRefused("forbidden"))
+    second = cluster.installation(TWO)
+    with structlog.testing.capture_logs():
+        for number in range(2_000):
+            cluster.operator = {"name": f"evil-{number}", "lease": f"one/lease-{number}"}
+            assert not await second.manages(KEY, cluster.body())
+            cluster.now += 10
+    assert second.managed_elsewhere() == {"evil-1999": 1}
+    assert len(second._observations) <= 121
+
+
 async def test_a_lease_that_may_not_be_read_counts_as_renewed_and_the_log_has_the_way_out() -> None:
     cluster = Cluster(operator={"name": ONE.name, "lease": ONE.lease}, error=KubernetesRefused("forbidden"))
     second = cluster.installation(TWO)
