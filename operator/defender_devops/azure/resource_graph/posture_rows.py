@@ -25,6 +25,9 @@ _ID: Final = re.compile(
     r"(?P<connector>/subscriptions/[^/]+/resourcegroups/[^/]+/providers/microsoft\.security/securityconnectors/[^/]+)"
     r"/devops/default/azuredevopsorgs/(?P<organization>[^/]+)"
 )
+_NUMBER_MAX: Final = 2**31 - 1
+"""Sums of as many numbers as there can be organizations still fit into a status and a metric."""
+
 _WORD_MAX: Final = 64
 _UNKNOWN_MAX: Final = 20
 
@@ -84,7 +87,9 @@ def parse_posture_row(row: Mapping[str, Any]) -> PostureRow:
                 unknown.add(f"status '{status}'")
                 status = "other"
             statuses[status] += number
-    missing = _number(row.get("recommendations")) - unhealthy.total() - statuses.total()
+    total = row.get("recommendations")
+    # A row is a group of recommendations: a total that is no number must not become zero.
+    missing = (0 if total == 0 else max(1, _number(total))) - unhealthy.total() - statuses.total()
     if missing > 0:
         unknown.add("counts that do not add up")
         statuses["other"] += missing
@@ -151,8 +156,10 @@ def _latest(*times: datetime | None) -> datetime | None:
 
 
 def _number(value: object) -> int:
-    """Return a number of recommendations or repositories; 0 for everything that is none."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+    """Return a number of recommendations or repositories, limited to `_NUMBER_MAX`; 0 for everything that is none."""
+    if isinstance(value, float) and value.is_integer():  # false for an infinite one, and for none
+        value = int(value)
+    return min(value, _NUMBER_MAX) if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
 
 
 def _word(value: object) -> str:

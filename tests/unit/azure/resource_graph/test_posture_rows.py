@@ -145,6 +145,76 @@ def test_an_id_of_another_form_is_counted_and_belongs_to_nobody(row_id: str) -> 
     assert list(posture.connectors) == [CONNECTOR]
 
 
+@pytest.mark.parametrize(
+    ("number", "counted"),
+    [
+        (10**400, 2**31 - 1),
+        (2**63, 2**31 - 1),
+        (1e300, 2**31 - 1),
+        (12.0, 12),
+        (float("inf"), 0),
+        (float("nan"), 0),
+        (-5, 0),
+        (1.5, 0),
+        (True, 0),
+        ("12", 0),
+        (None, 0),
+        ([], 0),
+    ],
+)
+def test_no_number_breaks_a_status_or_a_metric_and_none_becomes_zero(number: object, counted: int) -> None:
+    answer = parse(row(bag("Unhealthy", number, "High"), recommendations=number, repositories=number))
+    counts = answer.connectors[CONNECTOR]["contoso-org"]
+    assert counts.unhealthy == ({(Severity.HIGH, Category.CONFIGURATION): counted} if counted else {})
+    assert counts.affected_repositories == counted
+    assert counts.total == (counted or 1)
+    assert counts.total < 2**63
+    assert float(counts.total) >= 1
+    assert counted or "counts that do not add up" in answer.unknown
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "o" * 100_000,
+        "\u202eevil",
+        "%00",
+        "..",
+        "a%0ab",
+        "\x1b[2J",
+        "\u0130",
+        "\xdf",
+        "%ff",
+        "a%2fb",
+        "%25252f",
+        "\ud800",
+    ],
+)
+def test_a_hostile_name_takes_nothing_from_another_organization(name: str) -> None:
+    hostile = row(bag("Unhealthy", 7), row_id=f"{CONNECTOR}/devops/default/azuredevopsorgs/{name}")
+    answer = parse(row(bag("Unhealthy", 3)), hostile)
+    assert answer.connectors[CONNECTOR]["contoso-org"].total == 3
+    assert sum(counts.total for counts in answer.connectors[CONNECTOR].values()) + answer.unattributed == 10
+    assert len(answer.connectors) == 1
+
+
+@pytest.mark.parametrize("place", ["connector", "resource group"])
+def test_an_encoded_slash_does_not_move_recommendations_to_another_connector(place: str) -> None:
+    part = "securityconnectors/contoso" if place == "connector" else "resourcegroups/rg"
+    forged = f"{part}%2fx"
+    answer = parse(row(bag("Unhealthy", 7), row_id=ORGANIZATION.replace(part, forged)))
+    assert answer.connectors == {}
+    assert answer.unattributed == 7
+
+
+def test_many_unknown_words_are_limited() -> None:
+    answer = parse(
+        *(row(bag("Unhealthy", 1, f"severity {n} " + "x" * 1000), row_id=f"{ORGANIZATION}{n}") for n in range(2_000))
+    )
+    assert len(answer.unknown) <= 20
+    assert all(len(word) < 100 for word in answer.unknown)
+
+
 def test_two_spellings_of_an_organization_are_added() -> None:
     one = row(bag("Unhealthy", 1, "High"), bag("Healthy", 1), changedAt="2026-10-01T00:00:00Z", repositories=1)
     other = row(
