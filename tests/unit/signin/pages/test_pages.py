@@ -478,6 +478,25 @@ async def test_a_problem_of_many_organizations_takes_the_room_of_one(
     assert group.partition("<details>")[0].count("Change the access level") == (1 if is_folded else count)
 
 
+@pytest.mark.parametrize("status", ["True", "False", "Unknown"])
+async def test_sixty_hostile_organizations_add_no_element_attribute_or_script(slow_site: Site, status: str) -> None:
+    attacks = ("<img src=x onerror=alert(1)>", '" onmouseover="alert(1)', "' autofocus onfocus='alert(1)", "</summary>")
+    attacks += ("{{ 7 * 7 }}", "{% raw %}", "<!--", "&lt;script&gt;", "\x1b[2J\u202e", "javascript:alert(1)")
+    reader = slow_site.reader
+    message = "https://a.example/\"onclick='alert(1)'<script> javascript:alert(1)"
+
+    async def page(names: tuple[str, ...], text: str) -> str:
+        check = Prerequisite(check="TenantMatches", status=status, reason="X", message=text)
+        reader.names, reader.unfinished, reader.checks = names, set(), (check,)
+        return await result_page(slow_site)
+
+    hostile = await page(tuple(f"{attacks[n % len(attacks)]}{n:02}" for n in range(60)), message)
+    harmless = await page(tuple(f"{n % len(attacks)}-contoso-{n:02}" for n in range(60)), "https://a.example/ none")
+    elements = [re.findall(r"<[^>]*>", text) for text in (hostile, harmless)]
+    assert elements[0] == elements[1]
+    assert "{{ 7 * 7 }}" in hostile
+
+
 AUTHORIZED = {
     "conditions": [{"type": "Authorized", "status": "True", "reason": "Authorized"}],
     "discovery": {
