@@ -10,6 +10,10 @@ PAGE = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
 ACTORS = (
     "`view` in the namespace",
     "`edit` in the namespace",
+    "write Secrets in the namespace",
+    "patch the status",
+    "change code or pipelines",
+    "recommendations with chosen names",
     "`edit` in another namespace",
     "tags of the connector in Azure",
     "operator's settings",
