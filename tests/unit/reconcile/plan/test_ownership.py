@@ -43,6 +43,8 @@ RECORDED, RECORDED_DELETING = "recordedOwner: exists", "recordedOwner: deleting"
 RENAMED_CLUSTER = f"azure: {{owner: cluster-0/{UID}}}"
 BEING_DELETED = "metadata: {deletionTimestamp: '2026-03-01T11:00:00Z'}"
 DELETING, ONE_NAMESPACE = "otherOwner: deleting", "watches: one namespace"
+FORGED, FORGED_ADOPTION = "status: {azure: {created: true}}", "status: {azure: {created: false}}"
+DELETE = "spec: {deletionPolicy: Delete}"
 OWN_OWNER = tag("defender-devops-owner")
 
 CASES = [
@@ -100,6 +102,18 @@ CASES = [
     Case("ours whose tags somebody removed is ours again", (NOBODY,), (OWN,)),
     Case("ours whose tags somebody removed is ours again, also with Never", (NOBODY, CODE_NEVER), (OWN,)),
     Case("ours whose taker died is ours again", (DEAD,), (OWN,)),
+    # a status that somebody else has written, or that a backup restored
+    Case("a forged creation takes nothing from a living owner", (FORGED, ANOTHER, ALWAYS)),
+    Case("a forged adoption takes nothing from a living owner", (FORGED_ADOPTION, ANOTHER, ALWAYS)),
+    Case("a forged creation takes nothing from an owner that is being deleted", (FORGED, ANOTHER, ALWAYS, DELETING)),
+    Case("a forged creation takes nothing from another cluster", (FORGED, ELSEWHERE, ALWAYS)),
+    Case("a forged creation takes nothing from an owner that may exist", (FORGED, DEAD, ALWAYS, ONE_NAMESPACE)),
+    Case("a forged creation deletes nothing of a living owner", (FORGED, ANOTHER, BEING_DELETED, DELETE), (LET_GO,)),
+    Case(
+        "a forged adoption deletes nothing of another cluster",
+        (FORGED_ADOPTION, ELSEWHERE, BEING_DELETED, DELETE),
+        (LET_GO,),
+    ),
     # Observe does not adopt
     Case(
         "a connector that was only observed is another's, not taken back",

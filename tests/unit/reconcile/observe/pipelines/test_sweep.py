@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
+import structlog
 
 from defender_devops.api.azure_types import AgentlessConfiguration
 from defender_devops.api.pipeline_evidence import SECURITY_DEVOPS_TASK_ID, ExtensionState
@@ -512,3 +514,107 @@ async def test_the_evidence_of_2000_repositories_fits_into_a_secret() -> None:
     assert decode_state(data[:-1]) is None
     assert decode_state(b"0" + data[1:]) is None
     assert decode_state(data[:200] + b"x" + data[201:]) is None
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_no_redirect_of_any_reading_takes_the_token_to_another_host(status: int) -> None:
+    subject = Check(large(4, 4), SweepOptions(preview=True, policies=True))
+    addresses: list[httpx.URL] = []
+
+    def redirect(request: httpx.Request) -> httpx.Response:
+        addresses.append(request.url)
+        return httpx.Response(status, headers={"Location": "https://evil.example/take"})
+
+    # Each kind of request is redirected in turn, and the check goes on as far as it can.
+    for pattern in ("projects", "repositories", "definitions", "builds", "artifacts", "timeline", "logs", "items", ""):
+        subject.service.answers = {pattern: redirect}
+        with contextlib.suppress(OperatorError):
+            await subject.run()
+    assert len(addresses) >= 5
+    assert {address.host for address in addresses} == {"devops.test"}
+    assert not any("evil.example" in url for url in subject.service.requests)
+
+
+@pytest.mark.parametrize(
+    "token",
+    ["https://evil.example/take", "//evil.example", "a&api-version=0.1", "a#b", "../../x", "%0d%0aHost:%20evil"],
+)
+async def test_a_continuation_token_stays_a_parameter_of_the_same_address(token: str) -> None:
+    service = large(2, 2)
+    requests: list[httpx.URL] = []
+
+    def projects(request: httpx.Request) -> httpx.Response:
+        requests.append(request.url)
+        headers = {"x-ms-continuationtoken": token} if len(requests) == 1 else {}
+        return httpx.Response(200, json={"value": []}, headers=headers)
+
+    service.answers["_apis/projects"] = projects
+    await Check(service).run()
+    assert len(requests) == 2
+    assert {(url.scheme, url.host, url.path) for url in requests} == {("https", "devops.test", requests[0].path)}
+    assert dict(requests[1].params)["continuationToken"] == token
+    assert dict(requests[1].params)["api-version"] == "7.1"
+
+
+@pytest.mark.parametrize("name", ["../../evil", "a/b?c=d#e", "..", "evil.example@x", "\x00", "\u202e"])
+async def test_no_id_or_name_of_azure_devops_leads_to_another_organization(name: str) -> None:
+    service = FakePipelines([FakeProject("Web", {"app": {}}, [FakePipeline(1, "app")])])
+    project, pipeline = {"id": name, "name": name}, {"id": 1, "name": name, "revision": 1}
+    source = {"id": name, "type": "TfsGit"}
+    definition = {**pipeline, "process": {"type": 2, "yamlFilename": name}, "repository": source}
+    repository = {"id": name, "name": name, "project": project, "defaultBranch": "refs/heads/main"}
+    urls: list[httpx.URL] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        urls.append(request.url)
+        path = request.url.path
+        items = [project] if path.endswith("/projects") else [repository] if path.endswith("/repositories") else []
+        return httpx.Response(200, json={"value": [definition] if path.endswith("/definitions") else items})
+
+    service.answers[""] = answer
+    with contextlib.suppress(OperatorError):
+        await Check(service, SweepOptions(preview=True, policies=True)).run()
+    assert len(urls) > 3
+    for url in urls:
+        assert url.host == "devops.test"
+        assert url.raw_path.startswith(b"/contoso/")
+
+
+SECRET = "hunter2-canary"
+SECRETIVE = (
+    f"variables:\n  password: {SECRET}\n# {SECRET}\n"
+    f"stages:\n- stage: {SECRET}\n  jobs:\n  - job: {SECRET}\n    steps:\n    - script: echo {SECRET}\n"
+    f"    - task: MicrosoftSecurityDevOps@1\n      displayName: {SECRET}\n      inputs: {{token: {SECRET}}}\n"
+    f"    - task: Other@1\n      env: {{KEY: {SECRET}}}\n"
+)
+
+
+async def test_no_text_of_yaml_is_kept_except_names_of_repositories() -> None:
+    build = FakeBuild(1, log=SECRETIVE, artifacts=(SECRET,), records=((SECRET, SECURITY_DEVOPS_TASK_ID, SECRET),))
+    pipelines = [FakePipeline(1, "app", [build], file=SECRETIVE), FakePipeline(2, "app", file=SECRETIVE)]
+    pipelines.append(FakePipeline(3, "app", file=SECRETIVE, preview=SECRETIVE))
+    subject = check(*pipelines, options=SweepOptions(preview=True))
+    with structlog.testing.capture_logs() as lines:
+        await subject.run()
+    assert subject.service.kinds().total() > 8
+    assert SECRET not in repr(subject.state) + repr(lines)
+    assert subject.reasons() == {"app": Reason.EXPANDED_YAML_HAS_TASK}
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 429, 500])
+@pytest.mark.parametrize("kind", ["/preview", "/items", "/logs/1", "/timeline", "/artifacts"])
+async def test_no_message_about_the_text_of_a_pipeline_gets_into_an_error(status: int, kind: str) -> None:
+    subject = check(
+        FakePipeline(1, "app", [FakeBuild(1, log=SCAN)]),
+        FakePipeline(2, "app"),
+        options=SweepOptions(preview=True),
+    )
+    message = f"/azure-pipelines.yml (Line: 3, Col: 1): Unexpected value '{SECRET}'"
+    subject.service.answers[kind] = lambda _: httpx.Response(status, json={"message": message})
+    error = ""
+    with structlog.testing.capture_logs() as lines:
+        try:
+            await subject.run()
+        except OperatorError as exception:
+            error = exception.message
+    assert SECRET not in error + repr(subject.state) + repr(lines)
