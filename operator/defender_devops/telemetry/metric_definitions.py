@@ -202,6 +202,23 @@ RESOURCE_GAUGES: Final = (
         "category",
         "coverage",
     ),
+    _gauge(
+        "pipeline_repositories",
+        "Repositories of an organization, by whether they are scanned: ran, configured, coveredOtherwise, undecided,"
+        " missing, notApplicable; absent without spec.pipelineChecks, and before the first check.",
+        "namespace",
+        "connector",
+        "organization",
+        "state",
+    ),
+    _gauge(
+        "pipeline_repositories_without_results",
+        "Repositories of an organization whose scans ran more than 48 hours ago and of which Defender for Cloud shows"
+        " nothing; absent while that is not known.",
+        "namespace",
+        "connector",
+        "organization",
+    ),
 )
 
 METRICS: Final = tuple(

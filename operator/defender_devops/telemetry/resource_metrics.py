@@ -20,6 +20,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from defender_devops.api.pipeline_states import PipelineState
 from defender_devops.api.posture import Category, Coverage, Severity
 from defender_devops.telemetry.metric_definitions import RESOURCE_GAUGES, MetricDefinition
 
@@ -33,6 +34,9 @@ _BY_NAME: Final = {gauge.name: gauge for gauge in RESOURCE_GAUGES}
 _RECOMMENDATIONS: Final = _BY_NAME["recommendations"]
 _AFFECTED: Final = _BY_NAME["affected_repositories"]
 _COVERAGE: Final = _BY_NAME["posture_coverage"]
+_PIPELINES: Final = _BY_NAME["pipeline_repositories"]
+_WITHOUT_RESULTS: Final = _BY_NAME["pipeline_repositories_without_results"]
+_WRITTEN_AS_LINES: Final = frozenset({_RECOMMENDATIONS, _AFFECTED, _COVERAGE, _PIPELINES, _WITHOUT_RESULTS})
 
 _ESCAPES: Final = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 """Of label values in Prometheus' text format."""
@@ -67,6 +71,20 @@ class FindingValues(Protocol):
         ...
 
 
+class _Pipelines(NamedTuple):
+    """The repositories of one organization by whether they are scanned.
+
+    Attributes:
+        organization: its name.
+        numbers: in the order of `PipelineState`.
+        without_results: repositories whose scans have no results; -1 while that is not known.
+    """
+
+    organization: str
+    numbers: tuple[int, ...]
+    without_results: int
+
+
 @dataclass(frozen=True, slots=True)
 class _ResourceValues:
     """The exported values of one resource.
@@ -77,6 +95,7 @@ class _ResourceValues:
         counts: metric, state and number; of connectors.
         connector: name of the connector of an organization, by which alerts are grouped; empty for connectors.
         posture_problem: reason of a connector's condition PostureAvailable that is not True; else empty.
+        pipelines: of an organization whose pipelines were checked.
     """
 
     conditions: Conditions
@@ -84,6 +103,7 @@ class _ResourceValues:
     counts: Counts = ()
     connector: str = ""
     posture_problem: str = ""
+    pipelines: _Pipelines | None = None
 
 
 class _Findings(NamedTuple):
@@ -131,7 +151,9 @@ class ResourceMetrics(Collector):
                 posture_problem=_posture_problem(status.get("conditions") or ()),
             )
         else:
-            values = _ResourceValues(conditions, connector=body["spec"]["connectorRef"]["name"])
+            spec = body["spec"]
+            pipelines = _pipelines(spec, status.get("pipelines") or {})
+            values = _ResourceValues(conditions, connector=spec["connectorRef"]["name"], pipelines=pipelines)
         key = (kind, metadata["namespace"], metadata["name"])
         if self._values.get(key) != values:
             self._values[key] = values
@@ -179,7 +201,8 @@ class ResourceMetrics(Collector):
         compressor = zlib.compressobj(1)
         parts = [compressor.compress(generate_latest(registry))]
         # One object for each of 100,000 samples would take more memory than the rest of the operator.
-        parts += [compressor.compress(lines.encode()) for lines in self._finding_lines()]
+        for lines in (self._finding_lines(), self._pipeline_lines()):
+            parts += [compressor.compress(text.encode()) for text in lines]
         return b"".join((*parts, compressor.flush()))
 
     def _finding_lines(self) -> Iterator[str]:
@@ -190,6 +213,19 @@ class ResourceMetrics(Collector):
                 yield "".join(
                     f"{gauge.full_name}{{{_labels(gauge, (*key, *labels))}}} {float(number)}\n"
                     for labels, number in samples(findings)
+                )
+
+    def _pipeline_lines(self) -> Iterator[str]:
+        """Yield the metrics of pipeline checks in Prometheus' text format, one organization at a time."""
+        for gauge, samples in ((_PIPELINES, _states), (_WITHOUT_RESULTS, _without_results)):
+            yield f"# HELP {gauge.full_name} {gauge.text}\n# TYPE {gauge.full_name} gauge\n"
+            for (_, namespace, _), values in list(self._values.items()):
+                if values.pipelines is None:
+                    continue
+                key = (namespace, values.connector, values.pipelines.organization)
+                yield "".join(
+                    f"{gauge.full_name}{{{_labels(gauge, (*key, *labels))}}} {float(number)}\n"
+                    for labels, number in samples(values.pipelines)
                 )
 
     def describe(self) -> Iterable[Metric]:
@@ -245,6 +281,24 @@ def _coverage(findings: Iterable[_Findings]) -> Iterator[tuple[tuple[str, ...], 
     return iter(Counter(pair for pairs in values for pair in pairs if pair[1]).items())
 
 
+def _pipelines(spec: Mapping[str, Any], status: Mapping[str, Any]) -> _Pipelines | None:
+    repositories = status.get("repositories")
+    if not repositories:
+        return None
+    numbers = tuple(int(repositories.get(state, 0)) for state in PipelineState)
+    return _Pipelines(spec["organization"], numbers, int(status.get("ranWithoutResults", -1)))
+
+
+def _states(pipelines: _Pipelines) -> Iterator[tuple[tuple[str, ...], int]]:
+    for state, number in zip(PipelineState, pipelines.numbers, strict=True):
+        yield (state,), number
+
+
+def _without_results(pipelines: _Pipelines) -> Iterator[tuple[tuple[str, ...], int]]:
+    if pipelines.without_results >= 0:
+        yield (), pipelines.without_results
+
+
 def _labels(gauge: MetricDefinition, values: Iterable[str]) -> str:
     escaped = (value.translate(_ESCAPES) for value in values)
     return ",".join(f'{name}="{value}"' for name, value in zip(gauge.labels, escaped, strict=True))
@@ -254,7 +308,7 @@ def _families() -> dict[str, GaugeMetricFamily]:
     return {
         gauge.name: GaugeMetricFamily(gauge.full_name, gauge.text, labels=gauge.labels)
         for gauge in RESOURCE_GAUGES
-        if gauge not in {_RECOMMENDATIONS, _AFFECTED, _COVERAGE}
+        if gauge not in _WRITTEN_AS_LINES
     }
 
 

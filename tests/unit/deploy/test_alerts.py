@@ -238,6 +238,24 @@ SCENARIOS: dict[str, Scenario] = {
         {series("recommendations", **FINDING, organization="a", severity="high", category="code"): samples((5, 90))},
         {60: set()},
     ),
+    "repositories that nothing scans alert once for each connector until something does": Scenario(
+        {
+            series("pipeline_repositories", **FINDING, organization="a", state="missing"): samples((0, 30), (2, 120)),
+            series("pipeline_repositories", **FINDING, organization="b", state="missing"): samples((1, 100), (0, 50)),
+        },
+        {59: set(), 61: firing("RepositoriesNotScanned"), 149: firing("RepositoriesNotScanned")},
+    ),
+    "repositories that nothing scans do not alert once something does": Scenario(
+        {series("pipeline_repositories", **FINDING, organization="a", state="missing"): samples((3, 90), (0, 60))},
+        {59: set(), 61: firing("RepositoriesNotScanned"), 91: set()},
+    ),
+    "repositories in other states do not alert": Scenario(
+        {
+            series("pipeline_repositories", **FINDING, organization="a", state=state): samples((5, 90))
+            for state in ("ran", "configured", "coveredOtherwise", "undecided", "notApplicable")
+        },
+        {80: set()},
+    ),
     "reconciles fail": Scenario(
         {
             **counter("reconcile_total", OUTAGE, kind="AzureDevOpsConnector", result="error"),

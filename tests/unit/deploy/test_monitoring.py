@@ -60,14 +60,20 @@ def test_rendered_alerts_are_those_of_the_file_with_runbook_and_labels_without_t
             assert (rule["expr"], rule["for"]) == (alert["expr"], alert["for"])
 
 
-def test_critical_recommendations_alert_only_where_that_is_enabled() -> None:
-    arguments = ["--values", VALUES, "--set", "metrics.prometheusRule.criticalRecommendations=false"]
+OPTIONAL_ALERTS = {
+    "criticalRecommendations": "DefenderDevOpsCriticalRecommendations",
+    "repositoriesNotScanned": "DefenderDevOpsRepositoriesNotScanned",
+}
+
+
+@pytest.mark.parametrize("value", OPTIONAL_ALERTS)
+def test_optional_alerts_exist_only_where_they_are_enabled(value: str) -> None:
+    arguments = ["--values", VALUES, "--set", f"metrics.prometheusRule.{value}=false"]
     rule = next(m for m in render(*arguments) if m["kind"] == "PrometheusRule")
     rendered = {rule["alert"] for rule in rule["spec"]["groups"][0]["rules"]}
-    optional = {"DefenderDevOpsCriticalRecommendations"}
-    assert rendered == {alert["alert"] for alert in ALERTS} - {"DefenderDevOpsThrottled"} - optional
+    assert rendered == {alert["alert"] for alert in ALERTS} - {"DefenderDevOpsThrottled", OPTIONAL_ALERTS[value]}
     defaults = yaml.safe_load((CHART / "values.yaml").read_text())
-    assert defaults["metrics"]["prometheusRule"]["criticalRecommendations"] is False
+    assert defaults["metrics"]["prometheusRule"][value] is False
 
 
 def test_extra_groups_are_appended() -> None:

@@ -226,6 +226,55 @@ async def test_equal_recommendations_are_not_rendered_again() -> None:
     assert metrics.resources._version == version
 
 
+def _organization(name: str = "a", **pipelines: Any) -> dict[str, Any]:  # noqa: ANN401
+    return {
+        "kind": "DevOpsOrganization",
+        "metadata": {"namespace": "security", "name": f"contoso-{name}"},
+        "spec": {"connectorRef": {"name": "contoso"}, "organization": name},
+        "status": {"conditions": [], **({"pipelines": pipelines} if pipelines else {})},
+    }
+
+
+STATES = {"ran": 5, "configured": 4, "coveredOtherwise": 3, "undecided": 2, "missing": 1, "notApplicable": 0}
+
+
+async def test_repositories_are_shown_by_whether_they_are_scanned() -> None:
+    metrics = Metrics()
+    for body in (_organization("a", repositories=STATES, ranWithoutResults=0), _organization("b", repositories=STATES)):
+        metrics.resources.upsert(body)
+    series = await _series(metrics, "pipeline_repositories")
+    assert series == {
+        ("contoso", "security", name, state): float(number) for name in "ab" for state, number in STATES.items()
+    }
+    # Unknown is not zero.
+    assert await _series(metrics, "pipeline_repositories_without_results") == {("contoso", "security", "a"): 0.0}
+
+
+async def test_repositories_of_any_organization_can_be_parsed() -> None:
+    metrics, name = Metrics(), 'a"b\\c\nd'
+    metrics.resources.upsert(_organization(name, repositories=STATES))
+    assert ("contoso", "security", name, "ran") in await _series(metrics, "pipeline_repositories")
+
+
+NOT_CHECKED: list[dict[str, Any]] = [{}, {"examples": []}, {"repositories": None}]
+
+
+@pytest.mark.parametrize("pipelines", NOT_CHECKED)
+async def test_an_organization_that_is_not_checked_any_more_has_no_series(pipelines: dict[str, Any]) -> None:
+    metrics = Metrics()
+    metrics.resources.upsert(_organization(repositories=STATES, ranWithoutResults=3))
+    metrics.resources.upsert(_organization(**pipelines))
+    assert await _series(metrics, "pipeline_repositories") == {}
+    assert await _series(metrics, "pipeline_repositories_without_results") == {}
+
+
+async def test_the_series_of_repositories_vanish_with_the_organization() -> None:
+    metrics = Metrics()
+    metrics.resources.upsert(_organization(repositories=STATES))
+    metrics.resources.remove("DevOpsOrganization", "security", "contoso-a")
+    assert await _series(metrics, "pipeline_repositories") == {}
+
+
 async def test_the_reason_of_results_that_are_not_available_is_shown() -> None:
     metrics = Metrics()
     denied = {"type": "PostureAvailable", "status": "Unknown", "reason": "QueryDenied"}
