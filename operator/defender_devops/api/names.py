@@ -69,6 +69,9 @@ ROLE_LEADER: Final = "leader"
 ANNOTATION_RECONCILE_REQUESTED_AT: Final = f"{GROUP}/reconcile-requested-at"
 """A new value requests a reconcile; the status repeats it afterwards."""
 
+ANNOTATION_OPERATOR: Final = f"{GROUP}/operator"
+"""Lease and name of the installation that has added the finalizer; from the first status on, status.operator counts."""
+
 TOKEN_SECRET_TYPE: Final = f"{GROUP}/azure-devops-token"
 """Type of the only Secrets that the operator writes for a connector; a Secret of another type is never written."""
 

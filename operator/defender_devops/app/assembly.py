@@ -109,7 +109,8 @@ class Assembler:
             OperatorError: something that nothing works without is missing.
         """
         settings = self.settings
-        connectors, organizations = Connectors(self.client), Organizations(self.client)
+        installation = _installation(settings)
+        connectors, organizations = Connectors(self.client, installation.annotation), Organizations(self.client)
         secrets = Secrets(self.client)
         identity = OperatorIdentity(os.environ)
         grants = Grants(settings.namespace, settings.identity_grants, identity.client_id)
@@ -145,10 +146,12 @@ class Assembler:
             resources=self.resources,
             connector_caches=connector_caches,
             gatherer=gatherer,
-            claims=self._open_claims(connectors, write_through),
+            claims=self._open_claims(installation, connectors, write_through),
             executor=Executor(self.resources, write_through, connectors, organizations, _now),
             connectors=connectors,
-            status_writer=StatusWriter(self.resources, write_through, connectors, organizations, events),
+            status_writer=StatusWriter(
+                self.resources, write_through, connectors, organizations, events, installation.status()
+            ),
             on_failure=self.metrics.internal_error,
             on_findings=lambda key, findings: self.metrics.resources.set_findings(*key, findings),
             clock=_now,
@@ -179,10 +182,10 @@ class Assembler:
             on_failure=self.metrics.internal_error,
         )
 
-    def _open_claims(self, connectors: Connectors, write_through: WriteThrough) -> OperatorClaims:
+    def _open_claims(
+        self, installation: Installation, connectors: Connectors, write_through: WriteThrough
+    ) -> OperatorClaims:
         """Create the claims by which only one of several releases manages a connector."""
-        lease = f"{self.settings.namespace}/{self.settings.lease_name}"
-        installation = Installation(self.settings.operator_name or lease, lease)
         claims = OperatorClaims(installation, connectors, Leases(self.client), write_through)
         self.metrics.set_managed_elsewhere_callback(claims.managed_elsewhere)
         return claims
@@ -272,3 +275,9 @@ class Assembler:
             await server.start()
             stack.push_async_callback(server.close)
         return package, reader, pipelines
+
+
+def _installation(settings: Settings) -> Installation:
+    """Return what identifies this release in the claims of connectors."""
+    lease = f"{settings.namespace}/{settings.lease_name}"
+    return Installation(settings.operator_name or lease, lease)

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final
 
-from defender_devops.api.names import API_VERSION, CONNECTOR, FINALIZER
+from defender_devops.api.names import ANNOTATION_OPERATOR, API_VERSION, CONNECTOR, FINALIZER
 from defender_devops.cluster.client import JSON_PATCH, MERGE_PATCH, Body, KubernetesClient, api_path
 
 __all__ = ["Connectors", "connectors_path"]
 
+_ANNOTATIONS: Final = "/metadata/annotations"
 _FINALIZERS: Final = "/metadata/finalizers"
 _OPERATOR: Final = "/status/operator"
 
 
 class Connectors:
-    """Client for AzureDevOpsConnectors. All methods raise KubernetesError."""
+    """Client for AzureDevOpsConnectors. All methods raise KubernetesError.
 
-    def __init__(self, client: KubernetesClient) -> None:
+    Args:
+        client: the API server.
+        claim: value of the annotation that is written together with the finalizer; empty for none.
+    """
+
+    def __init__(self, client: KubernetesClient, claim: str = "") -> None:
         self._client = client
+        self._claim = claim
 
     async def items(self, namespace: str | None) -> AsyncIterator[Body]:
         """Yield every connector of a namespace, or of all namespaces."""
@@ -57,11 +64,14 @@ class Connectors:
         )
 
     async def add_finalizer(self, live: Mapping[str, Any]) -> Body:
-        """Add the operator's finalizer; KubernetesConflict if the finalizers differ from those in `live`."""
+        """Add the operator's finalizer and the claim; KubernetesConflict if the finalizers differ from those in `live`.
+
+        Of two installations that add it at the same time, one gets the conflict.
+        """
         finalizers = list(live["metadata"].get("finalizers") or ())
         if FINALIZER in finalizers:
             return dict(live)
-        return await self._replace_finalizers(live, finalizers, [*finalizers, FINALIZER])
+        return await self._replace_finalizers(live, finalizers, [*finalizers, FINALIZER], self._claim_patch(live))
 
     async def remove_finalizer(self, live: Mapping[str, Any]) -> Body:
         """Remove the operator's finalizer; KubernetesConflict if the finalizers differ from those in `live`."""
@@ -70,7 +80,21 @@ class Connectors:
             return dict(live)
         return await self._replace_finalizers(live, finalizers, [name for name in finalizers if name != FINALIZER])
 
-    async def _replace_finalizers(self, live: Mapping[str, Any], current: list[str], desired: list[str]) -> Body:
+    def _claim_patch(self, live: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return the part of a JSON patch that sets the annotation of the claim."""
+        if not self._claim:
+            return []
+        if not live["metadata"].get("annotations"):
+            return [
+                {"op": "test", "path": _ANNOTATIONS, "value": None},
+                {"op": "add", "path": _ANNOTATIONS, "value": {ANNOTATION_OPERATOR: self._claim}},
+            ]
+        path = f"{_ANNOTATIONS}/{ANNOTATION_OPERATOR.replace('/', '~1')}"
+        return [{"op": "add", "path": path, "value": self._claim}]
+
+    async def _replace_finalizers(
+        self, live: Mapping[str, Any], current: list[str], desired: list[str], claim: Sequence[Mapping[str, Any]] = ()
+    ) -> Body:
         metadata = live["metadata"]
         # The tests make the patch fail if another object has this name by now, or somebody else changed the
         # finalizers. A test of resourceVersion would fail after every write of the status, too.
@@ -79,7 +103,8 @@ class Connectors:
             {"op": "test", "path": _FINALIZERS, "value": current or None},
         ]
         write = {"op": "add", "path": _FINALIZERS, "value": desired}
-        return await self._client.patch(self._path(metadata["namespace"], metadata["name"]), [*test, write], JSON_PATCH)
+        patch = [*test, *claim, write]
+        return await self._client.patch(self._path(metadata["namespace"], metadata["name"]), patch, JSON_PATCH)
 
     @staticmethod
     def _path(namespace: str, name: str, *below: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import structlog
@@ -25,13 +25,23 @@ _log: Final = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class StatusWriter:
-    """Writes the status of both kinds; a status that is unchanged, or whose resource is deleted, is not written."""
+    """Writes the status of both kinds; a status that is unchanged, or whose resource is deleted, is not written.
+
+    Attributes:
+        resources: the newest bodies.
+        write_through: stores what was written.
+        connectors: writes statuses of connectors.
+        organizations: writes statuses of organizations.
+        events: emits events.
+        operator: `status.operator` of this installation, which the first status of a connector has.
+    """
 
     resources: ResourceCache
     write_through: WriteThrough
     connectors: Connectors
     organizations: Organizations
     events: Events
+    operator: Mapping[str, str] = field(default_factory=dict)
 
     async def write_connector(self, key: Key, status: Mapping[str, Any], *, version: str | None = None) -> None:
         """Write a connector's status.
@@ -49,9 +59,11 @@ class StatusWriter:
         if live is None:
             return
         patch = merge_patch(live.get("status") or {}, status)
-        patch.pop("operator", None)  # only OperatorClaims writes it, over the value that it has read
+        patch.pop("operator", None)  # OperatorClaims replaces it, over the value that it has read
         if not patch:
             return
+        if self.operator and not (live.get("status") or {}).get("operator"):
+            patch["operator"] = dict(self.operator)
         body = await self.connectors.patch_status(key.namespace, key.name, patch, resource_version=version)
         _log.debug("status written", fields=sorted(patch))
         self.write_through.connector(body)

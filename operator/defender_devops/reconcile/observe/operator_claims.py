@@ -1,8 +1,10 @@
 """Which installation of the operator manages a connector, so that two that watch it never write against each other.
 
-An installation claims a connector in `status.operator` before it does anything else with it. Another one that finds
-the claim leaves the connector alone for as long as the lease of the first is renewed. The times in a lease are those of
-another clock, so a lease counts as abandoned only once it was seen unchanged for long enough here.
+An installation claims a connector before it changes anything in Azure: by an annotation that is written together with
+the finalizer, which the first status repeats in `status.operator`; where no finalizer is added, in `status.operator` at
+once. Another one that finds the claim leaves the connector alone for as long as the lease of the first is renewed. The
+times in a lease are those of another clock, so a lease counts as abandoned only once it was seen unchanged for long
+enough here.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ from typing import Any, Final
 
 import structlog
 
+from defender_devops.api.connector import ManagementPolicy
+from defender_devops.api.names import ANNOTATION_OPERATOR, FINALIZER
 from defender_devops.cluster.connectors import Connectors
 from defender_devops.cluster.lease import Leases
 from defender_devops.errors import KubernetesNotFound, KubernetesRefused
@@ -55,6 +59,15 @@ class Installation:
 
     name: str
     lease: str
+
+    @property
+    def annotation(self) -> str:
+        """Value of the annotation by which it claims a connector; a lease has no space in its name."""
+        return f"{self.lease} {self.name}"
+
+    def status(self) -> dict[str, str]:
+        """Return `status.operator` of a connector that it manages."""
+        return {"name": self.name, "lease": self.lease}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +124,8 @@ class OperatorClaims:
             if holder.name != self._installation.name:
                 self._report(key, holder)
                 return False
-        elif holder != self._installation:
-            claim = {"name": self._installation.name, "lease": self._installation.lease}
-            self._write_through.connector(await self._connectors.claim(body, claim))
+        elif holder != self._installation and not (holder is None and _awaits_finalizer(body)):
+            self._write_through.connector(await self._connectors.claim(body, self._installation.status()))
         self.forget(key)
         return True
 
@@ -171,8 +183,22 @@ class OperatorClaims:
         self._managed_elsewhere[key] = holder.name
 
 
+def _awaits_finalizer(body: Mapping[str, Any]) -> bool:
+    """Whether the next step adds the finalizer, and the claim with it, unless the manifest is invalid."""
+    metadata, spec = body["metadata"], body.get("spec") or {}
+    return (
+        FINALIZER not in (metadata.get("finalizers") or ())
+        and not metadata.get("deletionTimestamp")
+        and spec.get("suspend") is not True
+        and spec.get("managementPolicy") != ManagementPolicy.OBSERVE
+    )
+
+
 def _holder(body: Mapping[str, Any]) -> Installation | None:
     """Return the installation that has claimed a connector; None if none has, or none that can exist."""
     claim = (body.get("status") or {}).get("operator") or {}
     name, lease = claim.get("name"), claim.get("lease")
+    if not claim:
+        annotations = body["metadata"].get("annotations") or {}
+        lease, _, name = str(annotations.get(ANNOTATION_OPERATOR) or "").partition(" ")
     return Installation(str(name), lease) if name and isinstance(lease, str) and _LEASE.fullmatch(lease) else None

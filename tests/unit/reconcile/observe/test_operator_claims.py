@@ -11,6 +11,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
+from defender_devops.api.names import ANNOTATION_OPERATOR, FINALIZER
 from defender_devops.errors import KubernetesConflict, KubernetesError, KubernetesNotFound, KubernetesRefused
 from defender_devops.reconcile.cache.resource_cache import Key
 from defender_devops.reconcile.observe.operator_claims import Installation, OperatorClaims
@@ -26,13 +27,17 @@ class Cluster:
 
     now: float = 0.0
     operator: dict[str, str] | None = None
+    annotation: str = ""
+    has_finalizer: bool = True
     leases: dict[str, dict[str, Any]] = field(default_factory=dict)
     error: KubernetesError | None = None
     lease_reads: int = 0
     claims: int = 0
 
     def body(self) -> dict[str, Any]:
-        metadata = {"namespace": KEY.namespace, "name": KEY.name, "uid": "1"}
+        metadata: dict[str, Any] = {"namespace": KEY.namespace, "name": KEY.name, "uid": "1"}
+        metadata["finalizers"] = [FINALIZER] if self.has_finalizer else []
+        metadata["annotations"] = {ANNOTATION_OPERATOR: self.annotation} if self.annotation else {}
         return {"metadata": metadata, "status": {"operator": self.operator} if self.operator else {}}
 
     def renew(self, installation: Installation) -> None:
@@ -71,6 +76,39 @@ async def test_a_connector_without_a_claim_is_claimed_once() -> None:
         assert await claims.manages(KEY, cluster.body())
     assert cluster.operator == {"name": ONE.name, "lease": ONE.lease}
     assert (cluster.claims, cluster.lease_reads) == (1, 0), "at rest nothing is read or written"
+
+
+async def test_a_new_connector_is_claimed_with_its_finalizer_and_not_by_a_write_of_its_own() -> None:
+    cluster = Cluster(has_finalizer=False)
+    assert await cluster.installation(ONE).manages(KEY, cluster.body())
+    assert cluster.claims == 0
+    cluster.has_finalizer, cluster.annotation = True, ONE.annotation
+    cluster.renew(ONE)
+    assert not await cluster.installation(TWO).manages(KEY, cluster.body())
+    assert await cluster.installation(ONE).manages(KEY, cluster.body())
+    assert (cluster.claims, cluster.operator) == (0, None)
+
+
+@pytest.mark.parametrize("spec", [{"suspend": True}, {"managementPolicy": "Observe"}])
+async def test_a_connector_without_a_finalizer_is_claimed_in_its_status(spec: dict[str, Any]) -> None:
+    cluster = Cluster(has_finalizer=False)
+    assert await cluster.installation(ONE).manages(KEY, {**cluster.body(), "spec": spec})
+    assert cluster.operator == ONE.status()
+
+
+async def test_the_status_counts_more_than_the_annotation() -> None:
+    cluster = Cluster(operator=ONE.status(), annotation=TWO.annotation)
+    cluster.renew(ONE)
+    cluster.renew(TWO)
+    assert await cluster.installation(ONE).manages(KEY, cluster.body())
+    assert not await cluster.installation(TWO).manages(KEY, cluster.body())
+
+
+@pytest.mark.parametrize("annotation", ["x", " ", "no-namespace name", "one/operator ", "/ "])
+async def test_an_annotation_that_is_no_claim_is_ignored(annotation: str) -> None:
+    cluster = Cluster(annotation=annotation)
+    assert await cluster.installation(TWO).manages(KEY, cluster.body())
+    assert cluster.operator == TWO.status()
 
 
 async def test_of_two_that_claim_at_once_one_gets_a_conflict() -> None:
