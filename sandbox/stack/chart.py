@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import tempfile
 from collections.abc import Mapping
@@ -111,4 +112,9 @@ class Release:
 
 
 def _helm(*arguments: str | Path) -> str:
-    return subprocess.run([binary("helm"), *arguments], capture_output=True, text=True, check=True).stdout
+    # helm reads the API's resources before it creates the CRDs. In the cache that it shares with kubectl this list
+    # would make the user's first `kubectl get defender` fail.
+    with tempfile.TemporaryDirectory() as cache:
+        environment = {**os.environ, "KUBECACHEDIR": cache}
+        command = [binary("helm"), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout

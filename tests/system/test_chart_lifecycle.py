@@ -102,6 +102,17 @@ def release_objects(api: KubernetesClient) -> list[str]:
     ]
 
 
+def test_the_first_kubectl_after_the_installation_has_the_category(
+    empty_cluster: Cluster, install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sandbox's helm does not leave kubectl a list of the API's resources from before the CRDs."""
+    monkeypatch.setenv("KUBECACHEDIR", str(tmp_path / "kubectl"))
+    install()
+    command = [str(binary("kubectl")), "get", "defender", "-A", "--kubeconfig", str(empty_cluster.kubeconfig)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr.strip()) == (0, "No resources found")
+
+
 def test_connectors_survive_upgrade_uninstall_and_the_next_install(
     api: KubernetesClient, install: Install, tmp_path: Path
 ) -> None:
