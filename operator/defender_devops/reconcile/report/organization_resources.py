@@ -357,6 +357,8 @@ def _observed_status(context: _Context, resource: DevOpsOrganization, now: datet
         update["projects"] = Progress(discovered=counts.projects, expected=expected and expected.projects)
         update["repositories"] = Progress(discovered=counts.repositories, expected=expected and expected.repositories)
     posture = context.posture.organizations.get(key) if context.posture is not None and not is_uncovered else None
+    if posture is not None and posture.error is not None:
+        raise posture.error
     if posture is not None:
         update["posture"] = posture.status
     pipelines = snapshot.pipelines.get(key) if not is_uncovered else None

@@ -30,6 +30,7 @@ from defender_devops.reconcile.facts.posture import PostureObservation
 from defender_devops.reconcile.report.condition_result import ConditionResult
 from defender_devops.reconcile.report.posture_conditions import (
     DISABLED,
+    NOT_EVALUATED,
     RESULTS_DEADLINE,
     connector_result,
     organization_result,
@@ -77,6 +78,7 @@ class OrganizationPosture:
         findings: for metrics; None without results.
         is_stale: its results have stopped changing.
         reevaluate_at: when time alone changes the result, or None.
+        error: the unexpected exception that its evaluation raised; its resource alone reports that.
     """
 
     name: str
@@ -85,6 +87,7 @@ class OrganizationPosture:
     findings: OrganizationFindings | None = None
     is_stale: bool = False
     reevaluate_at: datetime | None = None
+    error: Exception | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +122,9 @@ def posture(assessment: Assessment, now: datetime) -> ConnectorPosture | None:
     Args:
         assessment: of the snapshot after the steps.
         now: becomes `changedAt` where a number changes; compared with the deadline of results.
+
+    Raises:
+        Exception: of an organization without a resource that could report it.
     """
     observation = assessment.snapshot.posture
     if observation is None or not assessment.is_usable or not assessment.azure.is_settled:
@@ -129,7 +135,8 @@ def posture(assessment: Assessment, now: datetime) -> ConnectorPosture | None:
     if observation.answered_at is None and observation.failure is None:
         return None
     organizations = {
-        key: _organization(assessment, observation, key, name, now) for key, name in assessment.onboarded.items()
+        key: _isolated_organization(assessment, observation, key, name, now)
+        for key, name in assessment.onboarded.items()
     }
     statuses = [item.status for item in organizations.values() if item.status is not None]
     status = _sum(statuses, assessment.connector.status.posture, now)
@@ -154,6 +161,24 @@ def _was_stale(assessment: Assessment, key: str) -> bool:
     conditions = resource.status.conditions if resource is not None else ()
     condition = find_condition(conditions, ConditionType.POSTURE_AVAILABLE)
     return condition is not None and condition.reason == Reason.STALE_RESULTS
+
+
+def _isolated_organization(
+    assessment: Assessment, observation: PostureObservation, key: str, name: str, now: datetime
+) -> OrganizationPosture:
+    """Return the report of one organization; after an unexpected exception, its last numbers and the exception.
+
+    `facts.isolation` cannot find this organization: what Azure returns of it is evaluated without its resource, too.
+    """
+    try:
+        return _organization(assessment, observation, key, name, now)
+    except Exception as error:
+        resource = assessment.overrides.get(key)
+        if resource is None:
+            raise
+        previous = resource.status.posture or PostureStatus()
+        is_stale = _was_stale(assessment, key)
+        return OrganizationPosture(name, previous, NOT_EVALUATED, is_stale=is_stale, error=error)
 
 
 def _organization(
@@ -283,7 +308,7 @@ def _sum(statuses: list[PostureStatus], previous: PostureStatus | None, now: dat
         return None
     coverages = [status.coverage.model_dump(by_alias=True) for status in statuses if status.coverage is not None]
     coverage = {
-        category: combined_coverage(Coverage(values[category]) for values in coverages) for category in SCANNABLE
+        category: combined_coverage(_coverage_value(values[category]) for values in coverages) for category in SCANNABLE
     }
     with_results = [status for status in statuses if status.recommendations is not None]
     total = PostureStatus()
@@ -298,6 +323,11 @@ def _sum(statuses: list[PostureStatus], previous: PostureStatus | None, now: dat
             now=now,
         )
     return total.model_copy(update={"coverage": _coverage_status(coverage)})
+
+
+def _coverage_value(text: str | None) -> Coverage:
+    """Return a coverage of a status that another version may have written."""
+    return Coverage(text) if text in set(Coverage) else Coverage.UNKNOWN
 
 
 def _total(counts: Iterable[RecommendationCounts | CategoryCounts | None]) -> dict[str, int]:

@@ -14,7 +14,7 @@ from defender_devops.reconcile.facts.failure import Failure
 from defender_devops.reconcile.report.condition_result import QUOTED_MAX, ConditionResult
 from defender_devops.text import list_names
 
-__all__ = ["DISABLED", "RESULTS_DEADLINE", "connector_result", "organization_result"]
+__all__ = ["DISABLED", "NOT_EVALUATED", "RESULTS_DEADLINE", "connector_result", "organization_result"]
 
 RESULTS_DEADLINE: Final = timedelta(hours=48)
 """First results take up to 24 hours after onboarding (https://learn.microsoft.com/azure/defender-for-cloud/
@@ -25,6 +25,11 @@ DISABLED: Final = ConditionResult(
     Reason.DISABLED,
     "settings.postureInterval is 0, so the operator does not read the results of Defender for Cloud.",
 )
+
+NOT_EVALUATED: Final = ConditionResult(
+    "Unknown", Reason.INTERNAL_ERROR, "The results of the organization could not be evaluated."
+)
+"""Of an organization whose resource reports an unexpected exception."""
 
 
 def organization_result(
@@ -64,6 +69,7 @@ def connector_result(
     for reason, result_of in (
         (Reason.RESULTS_MISSING, _overdue),
         (Reason.STALE_RESULTS, _stale),
+        (Reason.INTERNAL_ERROR, _not_evaluated),
         (Reason.INCOMPLETE, _vanished),
         (Reason.NO_RESULTS_YET, _no_results_yet),
     ):
@@ -103,6 +109,14 @@ def _vanished(names: Iterable[str]) -> ConditionResult:
     message = (
         f"The newest answer has no result of {list_names(names)} any more, which does not mean that there are no "
         "findings. The numbers in status.posture are those of the last answer that had results."
+    )
+    return ConditionResult("Unknown", Reason.INCOMPLETE, message)
+
+
+def _not_evaluated(names: Iterable[str]) -> ConditionResult:
+    message = (
+        f"The results of {list_names(names)} could not be evaluated: see the condition Ready of that organization. Its "
+        "numbers in status.posture are the last ones."
     )
     return ConditionResult("Unknown", Reason.INCOMPLETE, message)
 

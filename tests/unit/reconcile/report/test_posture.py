@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import given
@@ -20,6 +21,7 @@ from defender_devops.reconcile.facts.assessment import Assessment
 from defender_devops.reconcile.facts.coverage import SCANNABLE, combined_coverage, organization_coverage
 from defender_devops.reconcile.facts.posture import PostureObservation
 from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot
+from defender_devops.reconcile.report import posture as posture_module
 from defender_devops.reconcile.report.posture import posture
 from defender_devops.reconcile.report.report import Report, report
 from defender_devops.reconcile.report.status_events import status_events
@@ -295,6 +297,41 @@ def test_results_without_findings_are_zero_only_where_something_looks() -> None:
     posture = numbers(organization(reported("posture: {organizations: {contoso: {healthy: 3}}}"), "contoso"))
     assert posture["categories"] == {"configuration": 0}
     assert posture["findings"] == "0, partly scanned"
+
+
+def test_an_exception_of_one_organization_concerns_its_resource_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever its cause: nothing is counted as zero, and what had stopped changing has not recovered."""
+    world = snapshot(BOTH, WITH_RESULTS)
+
+    def raising(organization: str, *arguments: Any, **options: Any) -> dict[Category, Coverage]:  # noqa: ANN401
+        if organization == "fabrikam":
+            raise LookupError(organization)
+        return organization_coverage(organization, *arguments, **options)
+
+    monkeypatch.setattr(posture_module, "organization_coverage", raising)
+    result = report(Assessment(world), None, NOW)
+    assert [(item.spec.organization, type(error)) for item, error in result.errors] == [("fabrikam", LookupError)]
+    assert [item.spec.organization for item, _ in result.organizations] == ["contoso"]
+    assert numbers(result.status)["recommendations"] == {"critical": 1, "high": 9, "medium": 1, "low": 0, "other": 0}
+    condition = find_condition(result.status.conditions, KIND)
+    assert condition is not None
+    assert (condition.status, condition.reason) == ("Unknown", "Incomplete")
+    assert "fabrikam could not be evaluated" in condition.message
+    assert [item.organization for item in result.findings or ()] == ["contoso"], "no metric, rather than zero"
+    ready = find_condition(result.status.conditions, "Ready")
+    assert ready is not None
+    assert ready.status == "True"
+
+    stale = posture(Assessment(snapshot(BOTH, WAS_STALE)), NOW)
+    assert stale is not None
+    assert stale.organizations["fabrikam"].is_stale
+
+
+def test_an_exception_without_a_resource_that_could_report_it_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = replace(snapshot(BOTH), organizations=())
+    monkeypatch.setattr(posture_module, "organization_coverage", Mock(side_effect=LookupError))
+    with pytest.raises(LookupError):
+        posture(Assessment(world), NOW)
 
 
 def test_an_organization_that_vanishes_from_the_answer_keeps_its_numbers() -> None:
