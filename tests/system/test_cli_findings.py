@@ -262,6 +262,42 @@ def test_an_unknown_organization_is_named(run: RunCommand) -> None:
     assert "contoso" in result.err.partition("Existing organizations: ")[2]
 
 
+def test_an_organization_that_is_not_onboarded_has_no_results(run: RunCommand, kube: KubernetesClient) -> None:
+    excluded = {
+        "apiVersion": "defender-devops.io/v1alpha1",
+        "kind": "DevOpsOrganization",
+        "metadata": {"name": "fabrikam", "namespace": NAMESPACE},
+        "spec": {"connectorRef": {"name": "contoso"}, "organization": "fabrikam", "onboarding": "Excluded"},
+    }
+    kube.apply(excluded)
+    try:
+        result = run("findings", CONNECTOR, "--organization", "fabrikam", "-o", "csv")
+    finally:
+        kube.delete("DevOpsOrganization", "fabrikam", NAMESPACE)
+    assert result.exit_code == ExitCode.NOT_OK
+    assert len(result.out.splitlines()) == 1
+    assert "no results of fabrikam: none of these connectors has onboarded it" in result.err
+    assert "has no results yet" not in result.err
+
+
+def test_a_connector_without_the_selected_organization_has_no_part_in_the_answer(
+    run: RunCommand, kube: KubernetesClient, scenario: Scenario
+) -> None:
+    manifest = scenario.manifest(
+        authorization={"method": "Adopt", "codeSecretRef": None, "account": ACCOUNT},
+        azure={**scenario.manifest()["spec"]["azure"], "connectorName": "elsewhere"},
+    )
+    manifest["metadata"]["name"] = "elsewhere"
+    kube.apply(manifest)
+    try:
+        result = run("findings", "-n", NAMESPACE, "--organization", "contoso", "-o", "json")
+        assert run("findings", "-n", NAMESPACE).exit_code == ExitCode.AZURE, "the connector is missing in Azure"
+    finally:
+        kube.delete(KIND, "elsewhere", NAMESPACE)
+    assert result.exit_code == ExitCode.OK
+    assert [item["connector"] for item in json.loads(result.out)["connectors"]] == [CONNECTOR]
+
+
 @pytest.mark.parametrize("output", ["table", "json", "yaml", "csv"])
 def test_no_form_of_output_has_details_or_control_characters(run: RunCommand, output: str) -> None:
     result = run("findings", CONNECTOR, "-o", output)

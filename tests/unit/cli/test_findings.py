@@ -24,7 +24,7 @@ from defender_devops.azure.resource_graph.recommendations import (
 from defender_devops.cli.display.view import connector_views
 from defender_devops.cli.exit_codes import CommandFailed, ExitCode
 from defender_devops.cli.findings.azure_findings import ConnectorFindings, read_findings
-from defender_devops.cli.findings.notes import all_notes, summary
+from defender_devops.cli.findings.notes import absent_organizations, all_notes, summary
 from defender_devops.cli.findings.render import document, print_findings
 from defender_devops.cli.findings.selection import FindingsFilter, SelectedConnector, select_connector
 from defender_devops.cli.output import ListFormat, csv_cell
@@ -142,6 +142,26 @@ async def test_a_connector_that_is_hidden_from_the_caller_is_reported() -> None:
     assert denied.failure.exit_code == ExitCode.AZURE
 
 
+async def test_a_connector_without_the_selected_organizations_is_not_asked_for() -> None:
+    elsewhere = replace(SELECTED, onboarded=())
+    azure = azure_of([], arm_error(403, "AuthorizationFailed"))
+    (result,) = await read_findings(azure.arm, [elsewhere], FindingsFilter(organizations=frozenset({"tailspin"})))
+    assert not result.is_relevant
+    assert result.failure is None, "whether the caller may read it does not matter"
+    (result,) = await read_findings(azure.arm, [replace(SELECTED, onboarded=("tailspin",))], EVERYTHING)
+    assert result.is_relevant
+    assert result.failure is not None
+
+
+def test_selected_organizations_that_nobody_has_onboarded_are_absent() -> None:
+    item = results(finding())
+    assert absent_organizations([item], ["CONTOSO", "tailspin"]) == ["tailspin"]
+    onboarded = replace(item, connector=replace(SELECTED, onboarded=("Tailspin",)))
+    assert absent_organizations([onboarded], ["contoso", "tailspin"]) == []
+    failed = ConnectorFindings("security/x", failure=CommandFailed("No.", ExitCode.AZURE))
+    assert absent_organizations([item, failed], ["tailspin"]) == [], "it may be there"
+
+
 async def test_a_refused_or_truncated_answer_is_an_error() -> None:
     row = recommendation()
     complete = answer(200, {"data": [{"id": row["id"]}], "resultTruncated": "true"})
@@ -188,12 +208,14 @@ def test_onboarded_organizations_that_are_not_empty_must_have_results() -> None:
 
 
 def test_the_coverage_of_the_selected_organizations_is_merged() -> None:
+    coverages = {
+        "contoso": {"secrets": "NotScanned", "code": "Scanned", "api": "New"},
+        "fabrikam": {"secrets": "NotScanned", "code": "NotScanned"},
+        "tailspin": {"secrets": "Scanned"},
+    }
     organizations = [
-        bodies.organization(
-            "contoso", posture={"coverage": {"secrets": "NotScanned", "code": "Scanned", "api": "New"}}
-        ),
-        bodies.organization("fabrikam", posture={"coverage": {"secrets": "NotScanned", "code": "NotScanned"}}),
-        bodies.organization("tailspin", posture={"coverage": {"secrets": "Scanned"}}),
+        bodies.organization(name, onboardingState="Onboarded", posture={"coverage": coverage})
+        for name, coverage in coverages.items()
     ]
     (view,) = connector_views([bodies.connector()], organizations)
     selection = FindingsFilter(organizations=frozenset({"contoso", "fabrikam"}))
@@ -202,6 +224,29 @@ def test_the_coverage_of_the_selected_organizations_is_merged() -> None:
     assert view_of(*organizations, coverage={"infrastructureAsCode": "Unknown"}).coverage == {
         Category.INFRASTRUCTURE_AS_CODE: Coverage.UNKNOWN
     }
+
+
+@pytest.mark.parametrize(
+    ("coverages", "merged"),
+    [
+        ((Coverage.SCANNED, None), Coverage.PARTIAL),
+        ((Coverage.NOT_SCANNED, Coverage.UNKNOWN), Coverage.UNKNOWN),
+        ((Coverage.NOT_SCANNED, None), Coverage.UNKNOWN),
+        ((Coverage.SCANNED, Coverage.SCANNED), Coverage.SCANNED),
+    ],
+)
+def test_an_organization_without_coverage_is_not_covered_by_another_one(
+    coverages: tuple[Coverage | None, Coverage | None], merged: Coverage
+) -> None:
+    organizations = [bodies.organization(name, onboardingState="Onboarded") for name in ("contoso", "fabrikam")]
+    for body, coverage in zip(organizations, coverages, strict=True):
+        if coverage is not None:
+            body["status"]["posture"] = {"coverage": {"code": coverage}}
+    excluded = bodies.organization("tailspin", onboardingState="NotOnboarded")
+    (view,) = connector_views([bodies.connector()], [*organizations, excluded])
+    selection = FindingsFilter(organizations=frozenset({"contoso", "fabrikam", "tailspin"}))
+    selected = select_connector(parse_connector(manifest()), view, selection)
+    assert selected.coverage == {Category.CODE: merged}
 
 
 def finding(name: str = "Exposed secret", *, severity: Severity = Severity.HIGH, **place: str) -> Recommendation:
@@ -220,7 +265,9 @@ def results(*findings: Recommendation, coverage: dict[Category, Coverage] | None
 COVERAGES = [
     ({Category.API: Coverage.NOT_SCANNED, Category.CODE: Coverage.SCANNED}, "nothing scans for api."),
     ({Category.API: Coverage.NOT_SCANNED, Category.CODE: Coverage.NOT_SCANNED}, "nothing scans for code, api."),
-    ({Category.SECRETS: Coverage.NOT_SCANNED}, None),
+    ({Category.SECRETS: Coverage.NOT_SCANNED}, "only a part is scanned for secrets."),
+    ({Category.SECRETS: Coverage.UNKNOWN}, "only a part is scanned for secrets."),
+    ({Category.SECRETS: Coverage.SCANNED}, None),
     ({Category.SECRETS: Coverage.PARTIAL}, "only a part is scanned for secrets."),
     ({Category.CODE: Coverage.UNKNOWN}, "it is not known whether something scans for code."),
     ({}, None),

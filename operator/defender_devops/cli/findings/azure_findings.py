@@ -68,6 +68,11 @@ class ConnectorFindings:
         return tuple(name for name in expected if name.lower() not in present)
 
     @property
+    def is_relevant(self) -> bool:
+        """Whether it says anything about the selected organizations: another one has them otherwise."""
+        return self.connector is None or self.failure is not None or bool(self.results or self.connector.onboarded)
+
+    @property
     def has_no_results(self) -> bool:
         """Whether there is nothing to conclude from: no result of the connector, or of an organization."""
         return not self.results or bool(self.organizations_without_results)
@@ -103,7 +108,7 @@ async def read_findings(
         )
         for connector in connectors
     ]
-    return await _with_access_checked(SecurityConnectors(arm), items)
+    return await _with_access_checked(SecurityConnectors(arm), items, selection)
 
 
 def _query_filter(connectors: Sequence[SelectedConnector], selection: FindingsFilter) -> RecommendationFilter:
@@ -134,7 +139,7 @@ def _order(finding: Recommendation) -> tuple[object, ...]:
 
 
 async def _with_access_checked(
-    client: SecurityConnectors, items: Iterable[ConnectorFindings]
+    client: SecurityConnectors, items: Iterable[ConnectorFindings], selection: FindingsFilter
 ) -> list[ConnectorFindings]:
     """Return the same, with a failure for each connector that the caller may not read.
 
@@ -143,7 +148,7 @@ async def _with_access_checked(
     limit = asyncio.Semaphore(_READS_MAX)
 
     async def check(item: ConnectorFindings) -> ConnectorFindings:
-        if item.results or item.connector is None:
+        if item.results or item.connector is None or (selection.organizations and not item.is_relevant):
             return item
         async with limit:
             try:

@@ -15,13 +15,14 @@ from defender_devops.cli.cluster_target import ClusterTarget
 from defender_devops.cli.display.view import connector_views
 from defender_devops.cli.exit_codes import CommandFailed, ExitCode, command_failure
 from defender_devops.cli.findings.azure_findings import ConnectorFindings, read_findings
-from defender_devops.cli.findings.notes import all_notes, summary
+from defender_devops.cli.findings.notes import absent_organizations, all_notes, summary
 from defender_devops.cli.findings.render import print_findings
 from defender_devops.cli.findings.selection import FindingsFilter, SelectedConnector, select_connector
 from defender_devops.cli.local_clients import open_local_clients
 from defender_devops.cli.output import ListFormat, print_note
 from defender_devops.cluster.client import Body
 from defender_devops.errors import OperatorError
+from defender_devops.text import list_names
 
 __all__ = ["FindingsOptions", "run_findings"]
 
@@ -73,15 +74,23 @@ async def run_findings(options: FindingsOptions) -> ExitCode:
         present = [name for item in results if item.connector for name in item.connector.organizations]
         present += [result.organization for item in results for result in item.results]
         require_organizations(options.organizations, present)
+    absent = absent_organizations(results, options.organizations)
+    if options.organizations:
+        results = [item for item in results if item.is_relevant]
     print_findings(results, options.output)
     if not any(item.failure is not None for item in results) or any(item.findings for item in results):
         print_note(summary(results))
     for note in all_notes(results, selection):
         print_note(note)
+    if absent:
+        print_note(
+            f"There are no results of {list_names(absent)}: none of these connectors has onboarded "
+            f"{'it' if len(absent) == 1 else 'them'}, so Defender for Cloud examines nothing there through them."
+        )
     failures = [item.failure for item in results if item.failure is not None]
     if failures:
         return failures[0].exit_code
-    return ExitCode.NOT_OK if any(item.has_no_results for item in results) else ExitCode.OK
+    return ExitCode.NOT_OK if absent or any(item.has_no_results for item in results) else ExitCode.OK
 
 
 async def _select(

@@ -11,7 +11,7 @@ from defender_devops.cli.display.formatting import ERROR, merged_notes
 from defender_devops.cli.findings.azure_findings import ConnectorFindings
 from defender_devops.cli.findings.selection import FindingsFilter
 
-__all__ = ["all_notes", "summary", "unscanned_categories"]
+__all__ = ["absent_organizations", "all_notes", "summary", "unscanned_categories"]
 
 _PHRASES: Final = {
     Coverage.NOT_SCANNED: "nothing scans for {}",
@@ -41,6 +41,18 @@ def all_notes(results: Iterable[ConnectorFindings], selection: FindingsFilter) -
     return merged_notes((item.key, text) for item in results for text in _connector_notes(item, selection))
 
 
+def absent_organizations(results: Sequence[ConnectorFindings], names: Iterable[str]) -> list[str]:
+    """Return the selected organizations that no connector has onboarded and that have no results.
+
+    None while a connector could not be read: it may have them.
+    """
+    if any(item.failure is not None for item in results):
+        return []
+    present = {name.lower() for item in results if item.connector is not None for name in item.connector.onboarded}
+    present |= {result.organization.lower() for item in results for result in item.results}
+    return [name for name in dict.fromkeys(names) if name.lower() not in present]
+
+
 def _connector_notes(item: ConnectorFindings, selection: FindingsFilter) -> Iterator[str]:
     if item.failure is not None:
         yield f"{ERROR}{item.failure.message}"
@@ -65,14 +77,12 @@ def _connector_notes(item: ConnectorFindings, selection: FindingsFilter) -> Iter
 def unscanned_categories(item: ConnectorFindings, selection: FindingsFilter) -> dict[Category, Coverage]:
     """Return the selected kinds of finding that are not fully scanned, so that no finding of them means little.
 
-    A kind that has results is not among them as NotScanned: something found them.
+    A kind that has results is examined at least in a part, whatever the operator knew when it wrote the status.
     """
     coverage = item.connector.coverage if item.connector is not None else {}
     categories_with_results = {result.category for result in item.results}
     return {
-        category: value
+        category: Coverage.PARTIAL if category in categories_with_results else value
         for category, value in coverage.items()
-        if value is not Coverage.SCANNED
-        and (not selection.categories or category in selection.categories)
-        and not (category in categories_with_results and value is not Coverage.PARTIAL)
+        if value is not Coverage.SCANNED and (not selection.categories or category in selection.categories)
     }

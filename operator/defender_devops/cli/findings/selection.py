@@ -10,6 +10,7 @@ from defender_devops.api.azure_types import ConnectorRef, OnboardingState
 from defender_devops.api.connector import AzureDevOpsConnector
 from defender_devops.api.posture import Category, Coverage, PostureStatus, Severity
 from defender_devops.cli.display.view import ConnectorView, OrganizationView
+from defender_devops.reconcile.facts.coverage import combined_coverage
 
 __all__ = ["FindingsFilter", "SelectedConnector", "select_connector"]
 
@@ -40,6 +41,7 @@ class SelectedConnector:
         organizations: names of its organizations in the cluster.
         expected: selected organizations that must have results: they are onboarded, and not known to be empty.
         coverage: whether something scans for each kind of finding, by the operator's status; empty where unknown.
+        onboarded: selected organizations that it has onboarded.
     """
 
     key: str
@@ -48,6 +50,7 @@ class SelectedConnector:
     organizations: tuple[str, ...] = ()
     expected: tuple[str, ...] = ()
     coverage: Mapping[Category, Coverage] = field(default_factory=dict)
+    onboarded: tuple[str, ...] = ()
 
 
 def select_connector(
@@ -56,39 +59,35 @@ def select_connector(
     """Return a connector with what its status, and that of its organizations, says about the selected ones."""
     names = selection.organizations
     selected = [item for item in view.organizations if not names or item.organization.lower() in names]
-    statuses = [item.status.posture for item in selected] if names else [view.status.posture]
+    onboarded = [item for item in selected if item.status.onboarding_state == OnboardingState.ONBOARDED]
+    statuses = [item.status.posture for item in onboarded] if names else [view.status.posture]
     return SelectedConnector(
         view.key,
         connector.connector_ref,
         connector.spec.azure.tenant_id,
         organizations=tuple(item.organization for item in view.organizations),
-        expected=tuple(item.organization for item in selected if _must_have_results(item)),
-        coverage=_coverage([status for status in statuses if status is not None]),
+        expected=tuple(item.organization for item in onboarded if _must_have_results(item)),
+        coverage=_coverage(statuses),
+        onboarded=tuple(item.organization for item in onboarded),
     )
 
 
 def _must_have_results(view: OrganizationView) -> bool:
     repositories = view.status.repositories
-    is_empty = repositories is not None and repositories.discovered == 0
-    return view.status.onboarding_state == OnboardingState.ONBOARDED and not is_empty
+    return repositories is None or repositories.discovered != 0
 
 
-def _coverage(statuses: Iterable[PostureStatus]) -> dict[Category, Coverage]:
-    """Return the coverage of several organizations: Partial where theirs differs."""
-    values = [_values(status) for status in statuses]
-    merged: dict[Category, Coverage] = {}
-    for category in Category:
-        present = {value[category] for value in values if category in value}
-        if present:
-            merged[category] = present.pop() if len(present) == 1 else Coverage.PARTIAL
-    return merged
+def _coverage(statuses: Iterable[PostureStatus | None]) -> dict[Category, Coverage]:
+    """Return the coverage of several organizations; Unknown is that of one without a status, not that of the others."""
+    values = [{} if status is None else dict(_values(status)) for status in statuses]
+    return {
+        category: combined_coverage(value.get(category, Coverage.UNKNOWN) for value in values)
+        for category in Category
+        if any(category in value for value in values)
+    }
 
 
-def _values(status: PostureStatus) -> dict[Category, Coverage]:
-    return dict(_known_values(status))
-
-
-def _known_values(status: PostureStatus) -> Iterator[tuple[Category, Coverage]]:
+def _values(status: PostureStatus) -> Iterator[tuple[Category, Coverage]]:
     for category in Category:
         value: Any = getattr(status.coverage, category.name.lower(), None)
         if value in set(Coverage):  # a newer version of the operator may write another one
