@@ -105,7 +105,7 @@ def _entra_error(message: str, status: int | None, context: IdentityContext) -> 
         )
     if code is not None and code.fix:
         fields = {
-            "client": context.client_id,
+            "client": context.client_id or "CLIENT_ID",
             "tenant": context.tenant_id,
             "subject": context.subject or "(see the token)",
         }

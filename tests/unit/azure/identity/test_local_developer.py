@@ -63,6 +63,11 @@ FAILURES = [
         CredentialsRejected,
         "The client secret is wrong",
     ),
+    (
+        ClientAuthenticationError("EnvironmentCredential: (unauthorized_client) AADSTS700016: Application not found."),
+        CredentialsRejected,
+        "az ad sp create --id CLIENT_ID",  # the application is known to azure-identity alone
+    ),
     (ServiceRequestError("no route"), CredentialsUnavailable, "Entra ID cannot be reached"),
 ]
 
