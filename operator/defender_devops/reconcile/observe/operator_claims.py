@@ -45,6 +45,9 @@ _LEASE: Final = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?/[a-z0-9](?:[-.
 """Namespace and name that a Lease can have. No other one is requested: `..` would lead to another path of the API, and
 without a name, the request would list all leases, which is not permitted."""
 
+_NAME_MAX: Final = 256
+"""Longest name of an installation, as in the CRD. An annotation can be far longer, and the name labels a metric."""
+
 _log: Final = structlog.get_logger(__name__)
 
 
@@ -201,4 +204,6 @@ def _holder(body: Mapping[str, Any]) -> Installation | None:
     if not claim:
         annotations = body["metadata"].get("annotations") or {}
         lease, _, name = str(annotations.get(ANNOTATION_OPERATOR) or "").partition(" ")
-    return Installation(str(name), lease) if name and isinstance(lease, str) and _LEASE.fullmatch(lease) else None
+    if not (isinstance(name, str) and isinstance(lease, str) and _LEASE.fullmatch(lease)):
+        return None
+    return Installation(name, lease) if 0 < len(name) <= _NAME_MAX else None

@@ -195,6 +195,18 @@ async def test_a_claim_with_the_name_of_no_lease_causes_no_request_and_blocks_no
     assert cluster.operator == {"name": TWO.name, "lease": TWO.lease}
 
 
+@pytest.mark.parametrize(("length", "is_claim"), [(256, True), (257, False), (200_000, False)])
+async def test_a_long_name_in_the_annotation_labels_no_metric(length: int, is_claim: bool) -> None:
+    cluster = Cluster()
+    cluster.renew(ONE)
+    body = cluster.body()
+    body["metadata"]["annotations"] = {ANNOTATION_OPERATOR: f"{ONE.lease} {'x' * length}"}
+    second = cluster.installation(TWO)
+    assert await second.manages(KEY, body) is not is_claim
+    assert all(len(name) <= 256 for name in second.managed_elsewhere())
+    assert len(second.managed_elsewhere()) == is_claim
+
+
 @pytest.mark.parametrize("renew_time", ["9999-12-31T23:59:59.999999Z", "0001-01-01T00:00:00Z", "", None, 7, {}])
 async def test_a_forged_time_in_a_lease_does_not_prolong_a_claim(renew_time: object) -> None:
     cluster = Cluster(operator={"name": ONE.name, "lease": ONE.lease})
