@@ -25,8 +25,8 @@ from defender_devops.cli.plan.changes import plan_changes
 from defender_devops.reconcile.actions.action import AzureAction
 from defender_devops.reconcile.facts.assessment import Assessment
 from defender_devops.reconcile.facts.snapshot import AzureState
-from defender_devops.reconcile.plan.diff import differences
-from tests.unit.reconcile.builder import snapshot
+from defender_devops.reconcile.plan.diff import differences, is_accepted_by_azure
+from tests.unit.reconcile.builder import NOW, snapshot
 
 TABLES: dict[type[Any], tuple[AzureProperty, ...]] = {
     Connector: azure_properties.CONNECTOR,
@@ -110,3 +110,16 @@ def test_the_planner_and_the_command_know_every_managed_field(kind: type[Any], i
     assert steps, f"plan/diff.py does not correct {item.name}"
     fields = [change.field for step in steps for change in plan_changes(step, drift)]
     assert [field for field in fields if field.partition(".")[0] == item.name], f"{item.name} is missing in {fields}"
+
+
+@pytest.mark.parametrize("item", [item for kind, item in MANAGED if kind is Configuration], ids=lambda item: item.field)
+def test_a_pending_request_does_not_hide_that_a_property_still_differs(item: AzureProperty) -> None:
+    configuration = WORLD.cloud.configuration
+    assert configuration is not None
+    changed = replace(configuration, **{item.field: OTHER_VALUES[item.field]})
+    world = replace(WORLD, cloud=replace(WORLD.cloud, configuration=changed))
+    steps = [step for step in differences(Assessment(world)) if isinstance(step, AzureAction)]
+    requests = {key: (value, NOW) for step in steps for key, value in step.requests.items()}
+    pending = Assessment(replace(world, cloud=replace(world.cloud, pending_requests=requests)))
+    assert steps
+    assert not any(is_accepted_by_azure(pending, step) for step in steps)

@@ -69,7 +69,8 @@ def is_accepted_by_azure(assessment: Assessment, step: Action) -> bool:
         return False
     was_requested = all(azure.pending_requests.get(key, ("",))[0] == value for key, value in step.requests.items())
     discovery_matches = AUTO_DISCOVERY.satisfies(azure.configuration.auto_discovery, step.auto_discovery)
-    return was_requested and step.agentless is None and discovery_matches
+    changes_only_organizations = step.requests.keys() == {"organizations"}
+    return was_requested and changes_only_organizations and discovery_matches
 
 
 def operation_failed(configuration: Configuration) -> bool:
