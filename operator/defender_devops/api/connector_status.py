@@ -35,7 +35,7 @@ class Prerequisite(ApiModel):
 
     check: Annotated[str, Field(min_length=1, max_length=64)]
     """What was checked: TenantMatches, ProjectCollectionAdministrator, AccessLevel, ThirdPartyOAuthEnabled or
-    ContainerMappingExtension of an organization; DefenderPlan of a connector."""
+    ContainerMappingExtension or SecurityDevOpsExtension of an organization; DefenderPlan of a connector."""
 
     status: Status
     """True: met. False: not met, and the message says what to do. Unknown: it could not be checked."""

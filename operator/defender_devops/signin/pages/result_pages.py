@@ -30,6 +30,7 @@ _CHECK_TITLES: Final = {
     PrerequisiteCheck.ACCESS_LEVEL: "Account has access level Basic or higher",
     PrerequisiteCheck.THIRD_PARTY_OAUTH_ENABLED: "Third-party access via OAuth is on",
     PrerequisiteCheck.CONTAINER_MAPPING_EXTENSION: "Container mapping extension works",
+    PrerequisiteCheck.SECURITY_DEVOPS_EXTENSION: "Extension Microsoft Security DevOps works",
 }
 
 
