@@ -19,7 +19,7 @@ from defender_devops.azure.arm.error_mapping import HttpResponse, RequestContext
 from defender_devops.azure.identity.credential_errors import IdentityContext, credentials_error
 from defender_devops.azuredevops.errors import BY_NUMBER, raise_azure_devops_error
 from defender_devops.cluster.errors import kubernetes_error
-from defender_devops.entra_error_codes import ENTRA_ERROR_CODES, EntraFailure
+from defender_devops.entra.error_codes import ENTRA_ERROR_CODES, EntraFailure
 from defender_devops.errors import AzureDevOpsError, ErrorCategory, OperatorError
 from defender_devops.signin.oauth.errors import classify_oauth_error
 

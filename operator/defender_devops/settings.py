@@ -23,7 +23,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from defender_devops.entra_authority import DEFAULT_AUTHORITY_HOST, VARIABLE, parse_authority_host
+from defender_devops.entra.authority import DEFAULT_AUTHORITY_HOST, VARIABLE, parse_authority_host
 
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 

@@ -14,9 +14,9 @@ import pytest
 from pydantic import SecretStr
 
 from defender_devops.api.azure_types import AgentlessConfiguration
-from defender_devops.api.pipeline_evidence import Unread
-from defender_devops.api.pipeline_states import PipelineReason as Reason
-from defender_devops.api.pipeline_states import PipelineState
+from defender_devops.api.pipelines.evidence import Unread
+from defender_devops.api.pipelines.states import PipelineReason as Reason
+from defender_devops.api.pipelines.states import PipelineState
 from defender_devops.azuredevops.client import AzureDevOpsClient, Endpoints
 from defender_devops.azuredevops.rate_limiter import RateLimiter
 from defender_devops.reconcile.facts.pipelines import RepositoryAssessment, assess_repositories

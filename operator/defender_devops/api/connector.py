@@ -14,28 +14,6 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field
 
 from defender_devops.api.azure_types import ConnectorRef
-from defender_devops.api.connector_azure import Azure, Identity, IdentityType
-from defender_devops.api.connector_features import (
-    SECURITY_READERS_MAX,
-    AgentlessScanning,
-    Mode,
-    PrincipalType,
-    PullRequestAnnotations,
-    ScanningInventory,
-    ScanningScope,
-    SecurityReader,
-    Severity,
-)
-from defender_devops.api.connector_organizations import Organizations, OrganizationsMode, OverridesPolicy
-from defender_devops.api.connector_pipelines import PipelineChecks
-from defender_devops.api.connector_sign_in import (
-    Authorization,
-    AuthorizationMethod,
-    ClientType,
-    SignIn,
-    SignInClient,
-    SignInMethod,
-)
 from defender_devops.api.connector_status import (
     HANDLED_AT_MAX_BYTES,
     AuthorizationStatus,
@@ -58,6 +36,28 @@ from defender_devops.api.schema.fields import SecretKeyRef, ServiceAccountRef
 from defender_devops.api.schema.model import ApiModel, Boolean, ObjectMeta
 from defender_devops.api.schema.parsing import InvalidManifest, parse_resource
 from defender_devops.api.schema.rules import Rule
+from defender_devops.api.spec.azure import Azure, Identity, IdentityType
+from defender_devops.api.spec.features import (
+    SECURITY_READERS_MAX,
+    AgentlessScanning,
+    Mode,
+    PrincipalType,
+    PullRequestAnnotations,
+    ScanningInventory,
+    ScanningScope,
+    SecurityReader,
+    Severity,
+)
+from defender_devops.api.spec.organizations import Organizations, OrganizationsMode, OverridesPolicy
+from defender_devops.api.spec.pipelines import PipelineChecks
+from defender_devops.api.spec.sign_in import (
+    Authorization,
+    AuthorizationMethod,
+    ClientType,
+    SignIn,
+    SignInClient,
+    SignInMethod,
+)
 
 __all__ = [
     "AdoptionPolicy",

@@ -11,10 +11,10 @@ from typing import Annotated, Final
 from pydantic import Field, StrictInt
 
 from defender_devops.api.conditions import CONDITIONS_MAX, Condition, Status
-from defender_devops.api.connector_features import SECURITY_READERS_MAX
 from defender_devops.api.posture import PostureStatus
 from defender_devops.api.schema.fields import TAGS_MAX
 from defender_devops.api.schema.model import ApiModel, Boolean, Count, Generation, Text, Timestamp
+from defender_devops.api.spec.features import SECURITY_READERS_MAX
 
 HANDLED_AT_MAX_BYTES: Final = 256
 PREREQUISITES_MAX: Final = 16
@@ -34,7 +34,7 @@ class Prerequisite(ApiModel):
     """Result of one check."""
 
     check: Annotated[str, Field(min_length=1, max_length=64)]
-    """What was checked: TenantMatches, ProjectCollectionAdministrator, AccessLevel, ThirdPartyOAuthEnabled or
+    """What was checked: TenantMatches, ProjectCollectionAdministrator, AccessLevel, ThirdPartyOAuthEnabled,
     ContainerMappingExtension or SecurityDevOpsExtension of an organization; DefenderPlan of a connector."""
 
     status: Status

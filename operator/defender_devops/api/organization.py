@@ -10,7 +10,6 @@ from typing import Annotated, Any, ClassVar, Final
 from pydantic import Field, model_validator
 
 from defender_devops.api.azure_types import Annotations
-from defender_devops.api.connector_features import Mode, PullRequestAnnotations, Severity
 from defender_devops.api.connector_status import ConditionList, Prerequisite, PrerequisiteList, Progress, ResourceId
 from defender_devops.api.names import (
     API_VERSION,
@@ -20,13 +19,14 @@ from defender_devops.api.names import (
     TRACKING_ANNOTATIONS,
     TRACKING_LABELS,
 )
-from defender_devops.api.pipelines_status import PipelinesStatus
+from defender_devops.api.pipelines.status import PipelinesStatus
 from defender_devops.api.posture import PostureStatus
 from defender_devops.api.reasons import ConditionType, Reason
 from defender_devops.api.schema.fields import OBJECT_NAME, OrganizationName
 from defender_devops.api.schema.model import ApiModel, Boolean, Generation, ObjectMeta
 from defender_devops.api.schema.parsing import InvalidManifest, parse_resource
 from defender_devops.api.schema.rules import Rule, immutable_rule
+from defender_devops.api.spec.features import Mode, PullRequestAnnotations, Severity
 
 __all__ = [
     "ConnectorReference",

@@ -16,8 +16,8 @@ from pydantic import SecretStr
 
 from defender_devops.api.names import TOKEN_SECRET_TYPE
 from defender_devops.authorization_code.claims import decode_claims, holds_two_tokens
-from defender_devops.credential_kinds import AUTHENTICATION_SCHEME, CredentialKind, credential_kind, unwrapped
-from defender_devops.credential_text import InvalidCredential, credential_text
+from defender_devops.credentials.kinds import AUTHENTICATION_SCHEME, CredentialKind, credential_kind, unwrapped
+from defender_devops.credentials.text import InvalidCredential, credential_text
 
 __all__ = ["CODE_KEY", "InvalidCode", "check_code_secret_type", "code_warning", "parse_code"]
 

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
-from defender_devops.api.pipeline_states import PipelineState
+from defender_devops.api.pipelines.states import PipelineState
 from defender_devops.api.posture import Category, Severity
 from defender_devops.cli.cluster_target import ClusterTarget
 from defender_devops.cli.completion import complete_connector, complete_namespace, complete_organization

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from pydantic import SecretBytes
 
 from defender_devops.cluster.client import Body, KubernetesClient, api_path
-from defender_devops.credential_text import InvalidCredential, check_credential_secret_type
+from defender_devops.credentials.text import InvalidCredential, check_credential_secret_type
 from defender_devops.errors import CredentialsMissing, KubernetesNotFound
 
 __all__ = ["Secrets", "TypedValue"]

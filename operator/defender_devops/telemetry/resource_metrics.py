@@ -20,7 +20,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from defender_devops.api.pipeline_states import PipelineState
+from defender_devops.api.pipelines.states import PipelineState
 from defender_devops.api.posture import Category, Coverage, Severity
 from defender_devops.telemetry.metric_definitions import RESOURCE_GAUGES, MetricDefinition
 

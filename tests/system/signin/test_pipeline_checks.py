@@ -11,7 +11,7 @@ import pytest
 
 from defender_devops.api.azure_types import AgentlessConfiguration
 from defender_devops.api.names import PIPELINE_EVIDENCE_SECRET_TYPE, pipeline_evidence_secret_name
-from defender_devops.api.pipeline_states import PipelineReason
+from defender_devops.api.pipelines.states import PipelineReason
 from defender_devops.cli.exit_codes import ExitCode
 from defender_devops.reconcile.facts.pipelines import assess_repositories
 from defender_devops.reconcile.observe.pipelines.evidence_store import decode_state

@@ -1,4 +1,4 @@
-"""Every rule both ways, as the models check it; tests/system/test_crds.py puts the same table to the API server."""
+"""Every rule both ways, as the models check it; the table is also put to the API server (tests/system/crds)."""
 
 from __future__ import annotations
 

@@ -17,8 +17,8 @@ import yaml
 
 from defender_devops.api.azure_types import AgentlessConfiguration
 from defender_devops.api.names import PIPELINE_EVIDENCE_SECRET_TYPE, pipeline_evidence_secret_name
-from defender_devops.api.pipeline_evidence import Build, ExtensionState, Pipeline, Repository, YamlReading
-from defender_devops.api.pipeline_states import PIPELINE_REASONS, PipelineReason, PipelineState
+from defender_devops.api.pipelines.evidence import Build, ExtensionState, Pipeline, Repository, YamlReading
+from defender_devops.api.pipelines.states import PIPELINE_REASONS, PipelineReason, PipelineState
 from defender_devops.cli.cluster_access import Cluster
 from defender_devops.cli.exit_codes import ExitCode
 from defender_devops.cli.pipelines import run as command

@@ -22,7 +22,7 @@ from defender_devops.azure.identity.credentials import (
 )
 from defender_devops.azure.identity.grants import Grants
 from defender_devops.azure.identity.operator_identity import OperatorIdentity, ResolvedIdentity
-from defender_devops.credential_text import InvalidCredential, client_secret_text
+from defender_devops.credentials.text import InvalidCredential, client_secret_text
 from defender_devops.errors import CredentialsMissing, KubernetesNotFound, KubernetesRefused
 
 __all__ = ["ArmClients", "OperatorIdentity", "SecretReader", "ServiceAccountTokens"]

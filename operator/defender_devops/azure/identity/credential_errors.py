@@ -1,7 +1,7 @@
 """Converts exceptions of azure-identity into CredentialsErrors, whose messages say what to do and name the AADSTS code.
 
 The OAuth error and the HTTP status decide about the class; the AADSTS code refines it and chooses the message
-(`entra_error_codes`). A response without an OAuth error is not Entra ID's own (a gateway, a proxy, a truncated body):
+(`entra.error_codes`). A response without an OAuth error is not Entra ID's own (a gateway, a proxy, a truncated body):
 it is an outage, whatever its status.
 """
 
@@ -14,7 +14,7 @@ from typing import Final
 
 from defender_devops.azure.arm.error_body import clean_error_text
 from defender_devops.azure.arm.error_mapping import HttpResponse, arm_retry_after_seconds
-from defender_devops.entra_error_codes import ENTRA_ERROR_CODES, EntraFailure, is_oauth_error
+from defender_devops.entra.error_codes import ENTRA_ERROR_CODES, EntraFailure, is_oauth_error
 from defender_devops.errors import WILL_RETRY, CredentialsError, CredentialsRejected, CredentialsUnavailable
 
 __all__ = ["IdentityContext", "credentials_error", "invalid_token_response"]

@@ -15,8 +15,8 @@ from pydantic import SecretBytes, SecretStr
 from defender_devops.azure.arm.token_source import Token
 from defender_devops.azure.identity.credential_errors import IdentityContext, credentials_error, invalid_token_response
 from defender_devops.azure.identity.transport import identity_transport
-from defender_devops.client_certificates import ClientCertificate, InvalidCertificate, load_client_certificate
-from defender_devops.entra_authority import authority_host
+from defender_devops.credentials.certificates import ClientCertificate, InvalidCertificate, load_client_certificate
+from defender_devops.entra.authority import authority_host
 from defender_devops.errors import WILL_RETRY, CredentialsMissing, CredentialsRejected, CredentialsUnavailable
 
 if TYPE_CHECKING:

@@ -20,8 +20,8 @@ from defender_devops.azure.arm.token_source import TokenSource
 from defender_devops.azure.identity.credential_errors import IdentityContext
 from defender_devops.azure.identity.credentials import ARM_SCOPE, TIMEOUTS, EntraCredential
 from defender_devops.azure.identity.transport import identity_transport
-from defender_devops.credential_text import InvalidCredential, credential_text
-from defender_devops.entra_authority import VARIABLE, authority_host
+from defender_devops.credentials.text import InvalidCredential, credential_text
+from defender_devops.entra.authority import VARIABLE, authority_host
 from defender_devops.errors import CredentialsMissing, CredentialsRejected
 
 if TYPE_CHECKING:

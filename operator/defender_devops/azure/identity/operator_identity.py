@@ -15,7 +15,7 @@ from defender_devops.azure.identity.credentials import (
     federated_file_credential,
     managed_identity_credential,
 )
-from defender_devops.credential_text import InvalidCredential, client_secret_text, credential_text
+from defender_devops.credentials.text import InvalidCredential, client_secret_text, credential_text
 from defender_devops.errors import CredentialsMissing
 
 __all__ = ["OperatorIdentity", "ResolvedIdentity"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
-from defender_devops.api.pipeline_evidence import (
+from defender_devops.api.pipelines.evidence import (
     ARTIFACT_NAME,
     SECURITY_DEVOPS_TASK_ID,
     StepResult,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from defender_devops.api.pipeline_evidence import SECURITY_DEVOPS_TASK_ID, Build, Pipeline, Repository, Unread
+from defender_devops.api.pipelines.evidence import SECURITY_DEVOPS_TASK_ID, Build, Pipeline, Repository, Unread
 from defender_devops.azuredevops.client import AzureDevOpsClient, azure_devops_list, quote_path_segment
 from defender_devops.azuredevops.pipelines.fields import flag, identifier, number, object_field, text, timestamp
 from defender_devops.errors import AzureDevOpsNotFound, AzureDevOpsUnavailable

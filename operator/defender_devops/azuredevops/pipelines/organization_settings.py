@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from defender_devops.api.pipeline_evidence import BranchPolicy, ExtensionState, RepositoryFeatures
+from defender_devops.api.pipelines.evidence import BranchPolicy, ExtensionState, RepositoryFeatures
 from defender_devops.azuredevops.client import AzureDevOpsClient, azure_devops_list, quote_path_segment
 from defender_devops.azuredevops.pipelines.fields import flag, identifier, object_field, text
 from defender_devops.azuredevops.pipelines.inventory import project_url

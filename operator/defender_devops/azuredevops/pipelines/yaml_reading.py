@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import yaml
 
-from defender_devops.api.pipeline_evidence import SECURITY_DEVOPS_TASK_ID, ScanTask, Unread, YamlReading
+from defender_devops.api.pipelines.evidence import SECURITY_DEVOPS_TASK_ID, ScanTask, Unread, YamlReading
 
 __all__ = ["TEXT_MAX_BYTES", "read_yaml", "task_of"]
 

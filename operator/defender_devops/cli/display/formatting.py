@@ -10,8 +10,8 @@ from typing import Final
 
 from defender_devops.api.conditions import Condition
 from defender_devops.api.connector import DiscoveryStatus, Progress
-from defender_devops.api.pipeline_states import PipelineState
-from defender_devops.api.pipelines_status import PipelinesStatus
+from defender_devops.api.pipelines.states import PipelineState
+from defender_devops.api.pipelines.status import PipelinesStatus
 from defender_devops.api.posture import Category, Coverage, PostureStatus, Severity
 from defender_devops.api.reasons import ConditionType, Reason
 from defender_devops.cli.display.view import WAITING_REASONS, ConnectorView, OrganizationView, Phase

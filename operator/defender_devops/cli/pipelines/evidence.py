@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import Final
 
 from defender_devops.api.connector import AzureDevOpsConnector
-from defender_devops.api.pipeline_evidence import ExtensionState
-from defender_devops.api.pipeline_states import PipelineState
+from defender_devops.api.pipelines.evidence import ExtensionState
+from defender_devops.api.pipelines.states import PipelineState
 from defender_devops.cli.exit_codes import CommandFailed, ExitCode, command_failure
 from defender_devops.errors import KubernetesConflict, OperatorError
 from defender_devops.reconcile.facts.pipeline_results import count_states

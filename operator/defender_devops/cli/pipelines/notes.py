@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Final
 
-from defender_devops.api.pipeline_evidence import ExtensionState
-from defender_devops.api.pipeline_states import PipelineState
+from defender_devops.api.pipelines.evidence import ExtensionState
+from defender_devops.api.pipelines.states import PipelineState
 from defender_devops.cli.display.formatting import ERROR, duration_text, merged_notes, pipelines_text
 from defender_devops.cli.pipelines.evidence import OrganizationPipelines
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC
 from typing import Any, Final
 
-from defender_devops.api.pipeline_states import PIPELINE_REASONS, PipelineReason, PipelineState
+from defender_devops.api.pipelines.states import PIPELINE_REASONS, PipelineReason, PipelineState
 from defender_devops.cli.display.formatting import table_text
 from defender_devops.cli.output import Format, Line, ListFormat, console, csv_text, print_document, print_lines
 from defender_devops.cli.pipelines.evidence import OrganizationPipelines

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from defender_devops.api.azure_types import OnboardingState
 from defender_devops.api.connector import AzureDevOpsConnector, InvalidManifest, Mode, SignInMethod, parse_connector
-from defender_devops.api.pipeline_states import PipelineState
+from defender_devops.api.pipelines.states import PipelineState
 from defender_devops.app.secret_store import ClusterSecretStore
 from defender_devops.cli.cluster_access import open_cluster, require_organizations
 from defender_devops.cli.cluster_target import ClusterTarget

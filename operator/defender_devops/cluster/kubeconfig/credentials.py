@@ -31,7 +31,7 @@ from defender_devops.cluster.kubeconfig.files import (
     invalid_kubeconfig,
     read_context,
 )
-from defender_devops.credential_text import InvalidCredential, credential_text
+from defender_devops.credentials.text import InvalidCredential, credential_text
 from defender_devops.proxies import InvalidProxy, Proxy, parse_proxy, proxy_for
 
 __all__ = ["Credentials", "CredentialsLoader"]

@@ -11,8 +11,8 @@ from itertools import chain
 from typing import Final
 
 from defender_devops.api.organization import Prerequisite, PrerequisiteCheck
-from defender_devops.api.pipeline_evidence import BranchPolicy, Build, ExtensionState, OrganizationEvidence
-from defender_devops.api.pipeline_states import PipelineState
+from defender_devops.api.pipelines.evidence import BranchPolicy, Build, ExtensionState, OrganizationEvidence
+from defender_devops.api.pipelines.states import PipelineState
 from defender_devops.api.reasons import Reason
 from defender_devops.reconcile.facts.failure import Failure
 from defender_devops.reconcile.facts.pipelines import (

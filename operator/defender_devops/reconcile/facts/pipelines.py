@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from defender_devops.api.azure_types import AgentlessConfiguration, AutoDiscovery
-from defender_devops.api.pipeline_evidence import (
+from defender_devops.api.pipelines.evidence import (
     Build,
     OrganizationEvidence,
     Pipeline,
@@ -24,7 +24,7 @@ from defender_devops.api.pipeline_evidence import (
     Unread,
     YamlReading,
 )
-from defender_devops.api.pipeline_states import PIPELINE_REASONS, PipelineReason, PipelineState
+from defender_devops.api.pipelines.states import PIPELINE_REASONS, PipelineReason, PipelineState
 
 __all__ = [
     "MAX_BUILD_AGE",

@@ -7,7 +7,7 @@ what it should have undone.
 from __future__ import annotations
 
 from defender_devops.api.connector import AzureStatus, OrganizationsMode
-from defender_devops.api.connector_features import SECURITY_READERS_MAX
+from defender_devops.api.spec.features import SECURITY_READERS_MAX
 from defender_devops.reconcile.facts.assessment import Assessment
 from defender_devops.reconcile.plan.security_readers import owned_reader_removals
 

@@ -7,8 +7,8 @@ from typing import Final
 
 from defender_devops.api.azure_types import AzureOrganization
 from defender_devops.api.conditions import Status, truncate_message
-from defender_devops.api.pipeline_states import PIPELINE_REASONS, PipelineState
-from defender_devops.api.pipelines_status import PipelineExample, PipelinesStatus, RepositoryStates
+from defender_devops.api.pipelines.states import PIPELINE_REASONS, PipelineState
+from defender_devops.api.pipelines.status import PipelineExample, PipelinesStatus, RepositoryStates
 from defender_devops.api.reasons import REASONS, ConditionType, Reason
 from defender_devops.reconcile.facts.annotations_effective import annotations_effective
 from defender_devops.reconcile.facts.failure import Failure

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 import httpx
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
-from defender_devops.entra_error_codes import aadsts_numbers, is_oauth_error
+from defender_devops.entra.error_codes import aadsts_numbers, is_oauth_error
 from defender_devops.http_client import NETWORK_ERRORS, retry_after_seconds
 from defender_devops.signin.oauth.errors import SignInError, TokenServiceUnavailable, classify_oauth_error
 

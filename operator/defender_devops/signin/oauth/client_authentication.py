@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 from pydantic import SecretBytes, SecretStr
 
-from defender_devops.client_certificates import ClientCertificate, InvalidCertificate, load_client_certificate
+from defender_devops.credentials.certificates import ClientCertificate, InvalidCertificate, load_client_certificate
 from defender_devops.signin.oauth.errors import OAuthAppMisconfigured
 
 __all__ = ["CertificateClient", "Client", "FederatedClient", "PublicClient", "SecretClient"]

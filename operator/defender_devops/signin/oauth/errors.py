@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import ClassVar, Final
 
-from defender_devops.entra_error_codes import ENTRA_ERROR_CODES, LOOP_DETECTED, EntraFailure, entra_error_codes
+from defender_devops.entra.error_codes import ENTRA_ERROR_CODES, LOOP_DETECTED, EntraFailure, entra_error_codes
 from defender_devops.errors import ErrorCategory, OperatorError
 
 __all__ = [

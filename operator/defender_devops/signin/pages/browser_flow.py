@@ -15,7 +15,7 @@ from typing import Final
 from pydantic import SecretStr
 
 from defender_devops.api.connector import AzureDevOpsConnector, SignIn, SignInMethod
-from defender_devops.entra_error_codes import aadsts_numbers
+from defender_devops.entra.error_codes import aadsts_numbers
 from defender_devops.hashes import sha256_hex
 from defender_devops.signin.oauth import flows
 from defender_devops.signin.oauth.errors import InvalidAuthorizationResponse, SignInError, classify_oauth_error

@@ -9,7 +9,7 @@ from pydantic import SecretBytes, SecretStr
 
 from defender_devops.api.connector import AzureDevOpsConnector, ClientType, SignIn
 from defender_devops.api.schema.fields import SecretKeyRef
-from defender_devops.credential_text import (
+from defender_devops.credentials.text import (
     InvalidCredential,
     check_credential_secret_type,
     client_secret_text,

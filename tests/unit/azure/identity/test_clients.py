@@ -12,7 +12,7 @@ from defender_devops.azure.identity import credentials
 from defender_devops.azure.identity.clients import ArmClients
 from defender_devops.azure.identity.grants import Grants
 from defender_devops.azure.identity.operator_identity import OperatorIdentity
-from defender_devops.entra_authority import DEFAULT_AUTHORITY_HOST
+from defender_devops.entra.authority import DEFAULT_AUTHORITY_HOST
 from defender_devops.errors import CredentialsMissing, KubernetesNotFound, KubernetesRefused, KubernetesUnavailable
 from tests.unit.azure.fakes import answer, azure_with
 from tests.unit.azure.identity.test_grants import CLIENT, FEDERATED, OTHER, OWN, SUB, TENANT, azure

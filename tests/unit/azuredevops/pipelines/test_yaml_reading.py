@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from defender_devops.api.pipeline_evidence import ScanTask, Unread, YamlReading
+from defender_devops.api.pipelines.evidence import ScanTask, Unread, YamlReading
 from defender_devops.azuredevops.pipelines.yaml_reading import read_yaml, task_of
 
 MSDO = frozenset({ScanTask.SECURITY_DEVOPS})

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from defender_devops.api.pipeline_evidence import BranchPolicy, OrganizationEvidence, Unread
-from defender_devops.api.pipeline_states import PipelineState
+from defender_devops.api.pipelines.evidence import BranchPolicy, OrganizationEvidence, Unread
+from defender_devops.api.pipelines.states import PipelineState
 from defender_devops.reconcile.facts.annotations_effective import AnnotationsReason, annotations_effective
 from defender_devops.reconcile.facts.pipeline_results import (
     AnnotationsEvidence,

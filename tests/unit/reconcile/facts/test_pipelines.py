@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from defender_devops.api.azure_types import AgentlessConfiguration, AutoDiscovery, InventoryItem
-from defender_devops.api.pipeline_evidence import (
+from defender_devops.api.pipelines.evidence import (
     Build,
     OrganizationEvidence,
     Pipeline,
@@ -22,8 +22,8 @@ from defender_devops.api.pipeline_evidence import (
     Unread,
     YamlReading,
 )
-from defender_devops.api.pipeline_states import PIPELINE_REASONS, PipelineState
-from defender_devops.api.pipeline_states import PipelineReason as Reason
+from defender_devops.api.pipelines.states import PIPELINE_REASONS, PipelineState
+from defender_devops.api.pipelines.states import PipelineReason as Reason
 from defender_devops.reconcile.facts.pipelines import (
     agentless_covers,
     assess_pipeline,

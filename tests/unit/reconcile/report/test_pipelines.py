@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from defender_devops.api.azure_types import Annotations, AzureOrganization
 from defender_devops.api.conditions import Condition, find_condition
 from defender_devops.api.organization import OrganizationStatus
-from defender_devops.api.pipeline_evidence import ExtensionState
-from defender_devops.api.pipeline_states import PIPELINE_REASONS, PipelineReason, PipelineState
+from defender_devops.api.pipelines.evidence import ExtensionState
+from defender_devops.api.pipelines.states import PIPELINE_REASONS, PipelineReason, PipelineState
 from defender_devops.api.reasons import REASONS, ConditionType
 from defender_devops.reconcile.facts.annotations_effective import AnnotationsReason
 from defender_devops.reconcile.facts.assessment import Assessment

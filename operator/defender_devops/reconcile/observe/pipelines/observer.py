@@ -20,8 +20,8 @@ import structlog
 
 from defender_devops.api.azure_types import AgentlessConfiguration
 from defender_devops.api.connector import AzureDevOpsConnector
-from defender_devops.api.connector_pipelines import PipelineChecks
 from defender_devops.api.reasons import Reason
+from defender_devops.api.spec.pipelines import PipelineChecks
 from defender_devops.azuredevops.azure_devops_reader import AzureDevOpsReader
 from defender_devops.azuredevops.client import AzureDevOpsClient
 from defender_devops.azuredevops.pipelines.pace import Paces

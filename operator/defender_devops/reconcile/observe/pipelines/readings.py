@@ -9,8 +9,8 @@ from datetime import datetime
 from enum import Enum, auto
 from typing import Final
 
-from defender_devops.api.pipeline_evidence import Build, Pipeline, Repository, ScanTask, Unread, YamlReading
-from defender_devops.api.pipeline_states import PipelineState
+from defender_devops.api.pipelines.evidence import Build, Pipeline, Repository, ScanTask, Unread, YamlReading
+from defender_devops.api.pipelines.states import PipelineState
 from defender_devops.reconcile.facts.pipelines import MAX_BUILD_AGE, assess_pipeline, checked_out_repositories
 from defender_devops.reconcile.observe.pipelines.sweep_state import TEXT_LIFETIME, SweepState
 

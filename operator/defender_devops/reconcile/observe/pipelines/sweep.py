@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, Protocol, TypeVar
 
-from defender_devops.api.pipeline_evidence import Build, ExtensionState, Pipeline, Unread, YamlReading
+from defender_devops.api.pipelines.evidence import Build, ExtensionState, Pipeline, Unread, YamlReading
 from defender_devops.azuredevops.client import AzureDevOpsClient
 from defender_devops.azuredevops.pipelines import builds, code_search, inventory, organization_settings
 from defender_devops.errors import (

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
 from defender_devops.api.azure_types import AgentlessConfiguration
-from defender_devops.api.pipeline_evidence import (
+from defender_devops.api.pipelines.evidence import (
     BranchPolicy,
     Build,
     ExtensionState,

@@ -12,7 +12,7 @@ import structlog
 from pydantic import SecretBytes
 
 from defender_devops.api.connector import AzureDevOpsConnector, parse_connector
-from defender_devops.api.pipeline_evidence import Repository
+from defender_devops.api.pipelines.evidence import Repository
 from defender_devops.errors import KubernetesConflict
 from defender_devops.reconcile.observe.pipelines.evidence_store import (
     EVIDENCE_KEY,

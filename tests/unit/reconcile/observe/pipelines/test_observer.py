@@ -18,7 +18,7 @@ from pydantic import SecretBytes
 
 from defender_devops.api.azure_types import AgentlessConfiguration
 from defender_devops.api.connector import AzureDevOpsConnector, parse_connector
-from defender_devops.api.pipeline_states import PipelineState
+from defender_devops.api.pipelines.states import PipelineState
 from defender_devops.azuredevops.client import AzureDevOpsClient
 from defender_devops.azuredevops.pipelines.pace import Paces
 from defender_devops.azuredevops.rate_limiter import RateLimiter

@@ -12,8 +12,8 @@ import pytest
 import structlog
 
 from defender_devops.api.azure_types import AgentlessConfiguration
-from defender_devops.api.pipeline_evidence import SECURITY_DEVOPS_TASK_ID, ExtensionState
-from defender_devops.api.pipeline_states import PipelineReason as Reason
+from defender_devops.api.pipelines.evidence import SECURITY_DEVOPS_TASK_ID, ExtensionState
+from defender_devops.api.pipelines.states import PipelineReason as Reason
 from defender_devops.errors import AzureDevOpsUnavailable, OperatorError
 from defender_devops.reconcile.facts.pipelines import assess_repositories
 from defender_devops.reconcile.observe.pipelines.evidence_store import decode_state, encode_state

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from defender_devops.entra_authority import DEFAULT_AUTHORITY_HOST, parse_authority_host
+from defender_devops.entra.authority import DEFAULT_AUTHORITY_HOST, parse_authority_host
 from defender_devops.settings import Settings
 
 

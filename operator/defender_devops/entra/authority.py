@@ -10,7 +10,7 @@ import os
 from typing import Final
 from urllib.parse import urlsplit
 
-from defender_devops.credential_text import credential_text
+from defender_devops.credentials.text import credential_text
 
 __all__ = ["DEFAULT_AUTHORITY_HOST", "VARIABLE", "authority_host", "parse_authority_host"]
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from pydantic import SecretBytes, SecretStr
 
-from defender_devops.credential_kinds import CredentialKind, credential_kind
+from defender_devops.credentials.kinds import CredentialKind, credential_kind
 
 __all__ = [
     "InvalidCredential",

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from defender_devops.client_certificates import (
+from defender_devops.credentials.certificates import (
     InvalidCertificate,
     load_client_certificate,
     parse_client_certificate,

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretBytes, SecretStr
 
-from defender_devops.credential_text import (
+from defender_devops.credentials.text import (
     InvalidCredential,
     check_credential_secret_type,
     client_secret_text,

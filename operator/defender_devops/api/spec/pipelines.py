@@ -7,10 +7,10 @@ from typing import Annotated, Final
 
 from pydantic import Field, StrictInt
 
-from defender_devops.api.connector_features import Mode
 from defender_devops.api.schema.durations import PATTERN, Duration
 from defender_devops.api.schema.model import ApiModel
 from defender_devops.api.schema.rules import Rule
+from defender_devops.api.spec.features import Mode
 
 __all__ = ["SAMPLE_LIMIT_MAX", "PipelineChecks"]
 

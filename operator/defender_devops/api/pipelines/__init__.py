@@ -1,0 +1,1 @@
+"""Pipeline checks: evidence, states of repositories, and the status of an organization."""
