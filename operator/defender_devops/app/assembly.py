@@ -109,8 +109,6 @@ class Assembler:
             OperatorError: something that nothing works without is missing.
         """
         settings = self.settings
-        installation = _installation(settings)
-        connectors, organizations = Connectors(self.client, installation.annotation), Organizations(self.client)
         secrets = Secrets(self.client)
         identity = OperatorIdentity(os.environ)
         grants = Grants(settings.namespace, settings.identity_grants, identity.client_id)
@@ -123,7 +121,6 @@ class Assembler:
         federated_tokens = OperatorFederatedTokens(identity, grants)
         sign_in, reader, pipelines = await self._open_sign_in(stack, secrets, federated_tokens, connector_caches)
 
-        write_through = WriteThrough(self.resources, self.enqueue)
         events = Events(self.client, socket.gethostname(), self.metrics.event_lost)
         gatherer = Gatherer(
             resources=self.resources,
@@ -142,9 +139,25 @@ class Assembler:
             clock=_now,
             on_failure=self.metrics.internal_error,
         )
-        reconciler = Reconciler(
+        reconciler = self._open_reconciler(connector_caches, gatherer, events)
+        background = {
+            "Resource Graph pollers": pollers.run,
+            "events": events.run,
+            "sign-ins": sign_in.sign_ins.run,
+            "pipeline checks": pipelines.run,
+            "resync": self._open_resync().run,
+            **self.secret_watches.background(),
+        }
+        return Assembly(reconciler, sign_in.sign_ins, background)
+
+    def _open_reconciler(self, caches: ConnectorCaches, gatherer: Gatherer, events: Events) -> Reconciler:
+        """Create the reconciler, with everything that writes to the cluster."""
+        installation = _installation(self.settings)
+        connectors, organizations = Connectors(self.client, installation.annotation), Organizations(self.client)
+        write_through = WriteThrough(self.resources, self.enqueue)
+        return Reconciler(
             resources=self.resources,
-            connector_caches=connector_caches,
+            connector_caches=caches,
             gatherer=gatherer,
             claims=self._open_claims(installation, connectors, write_through),
             executor=Executor(self.resources, write_through, connectors, organizations, _now),
@@ -156,15 +169,6 @@ class Assembler:
             on_findings=lambda key, findings: self.metrics.resources.set_findings(*key, findings),
             clock=_now,
         )
-        background = {
-            "Resource Graph pollers": pollers.run,
-            "events": events.run,
-            "sign-ins": sign_in.sign_ins.run,
-            "pipeline checks": pipelines.run,
-            "resync": self._open_resync().run,
-            **self.secret_watches.background(),
-        }
-        return Assembly(reconciler, sign_in.sign_ins, background)
 
     def _open_resync(self) -> Resync:
         """Create the periodic listing of both resources."""
