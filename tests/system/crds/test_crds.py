@@ -298,7 +298,7 @@ def test_a_crd_can_be_applied_again_without_any_change(kube: KubernetesClient, c
     assert not [problem for problem in second["status"]["conditions"] if problem["type"] == "NonStructuralSchema"]
 
 
-EXAMPLES = sorted((Path(__file__).parents[2] / "examples").rglob("*.yaml"))
+EXAMPLES = sorted((Path(__file__).parents[3] / "examples").rglob("*.yaml"))
 
 
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.name)

@@ -16,7 +16,7 @@ from sandbox.stack.operator import install_crds, prepare_namespace
 from tests.support.manifests import connector
 from tests.support.scenarios.scenario import wait_for
 
-CRDS = Path(__file__).parents[2] / "deploy/crds"
+CRDS = Path(__file__).parents[3] / "deploy/crds"
 
 
 @pytest.fixture
