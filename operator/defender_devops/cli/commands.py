@@ -150,7 +150,7 @@ def findings_command(
 
     Azure is read with the sign-in of this machine (az login). Exits with 1 if there are no results to conclude from.
     """
-    from defender_devops.cli.findings.command import FindingsOptions, run_findings
+    from defender_devops.cli.findings.run import FindingsOptions, run_findings
 
     options = FindingsOptions(
         ClusterTarget(kubeconfig, context, namespace),
@@ -181,7 +181,7 @@ def pipelines_command(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> int:
-    """List which repositories are scanned, with the evidence and what to do. Azure DevOps is not asked.
+    """List which repositories are scanned, with the evidence and what to do. No request goes to Azure DevOps.
 
     The operator's checks (spec.pipelineChecks) keep what they read in Secrets, which you need the permission to read.
     Exits with 1 if pipelines are not checked, or not completely yet.
