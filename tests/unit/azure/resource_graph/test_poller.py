@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +14,7 @@ from defender_devops.azure.resource_graph.queries import CONNECTORS, ROLE_ASSIGN
 from defender_devops.clock import Clock
 from defender_devops.errors import AzureUnavailable
 from tests.unit.azure.fakes import FakeAzure, answer
+from tests.unit.azure.resource_graph.running import run_poller_during
 
 SUB1, SUB2 = "22222222-2222-2222-2222-222222222222", "33333333-3333-3333-3333-333333333333"
 A, B, C = (ConnectorRef(SUB1, "rg", name) for name in "abc")
@@ -369,15 +369,6 @@ async def test_other_connectors_are_queried_once_between_two_polls(world: Polled
 # --- the loop, on the event loop's own time
 
 
-async def running(world: PolledGraph, then: Callable[[], Any]) -> None:
-    task = asyncio.create_task(world.poller.run())
-    try:
-        await then()
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
 @pytest.mark.looptime
 async def test_nothing_is_queried_while_nothing_is_tracked() -> None:
     world = make_world(Clock())
@@ -386,7 +377,7 @@ async def test_nothing_is_queried_while_nothing_is_tracked() -> None:
         await asyncio.sleep(10_000)
         assert world.graph.queries == []
 
-    await running(world, wait)
+    await run_poller_during(world.poller, wait)
 
 
 @pytest.mark.looptime
@@ -400,7 +391,7 @@ async def test_the_first_poll_is_soon_and_covers_connectors_added_together() -> 
         await asyncio.sleep(10)
         assert world.graph.queries == [(CONNECTORS, [SUB1, SUB2])]
 
-    await running(world, come_one_by_one)
+    await run_poller_during(world.poller, come_one_by_one)
 
 
 @pytest.mark.looptime
@@ -417,7 +408,7 @@ async def test_a_change_is_found_within_one_interval() -> None:
             await asyncio.sleep(300)
             assert world.changes == [differing(A)]
 
-    await running(world, change)
+    await run_poller_during(world.poller, change)
 
 
 @pytest.mark.looptime
@@ -430,7 +421,7 @@ async def test_an_hour_costs_one_query_for_each_interval() -> None:
         await asyncio.sleep(3600)
         assert 12 <= len(world.graph.queries) <= 14
 
-    await running(world, idle)
+    await run_poller_during(world.poller, idle)
 
 
 @pytest.mark.looptime
@@ -448,7 +439,7 @@ async def test_a_connector_of_a_new_subscription_is_polled_soon() -> None:
         await asyncio.sleep(10)
         assert world.changes == [differing(OTHER)]
 
-    await running(world, come_late)
+    await run_poller_during(world.poller, come_late)
 
 
 @pytest.mark.looptime
@@ -466,7 +457,7 @@ async def test_after_a_failure_the_next_poll_is_at_its_regular_time() -> None:
         await asyncio.sleep(120)
         assert world.changes == [differing(A)]
 
-    await running(world, fail)
+    await run_poller_during(world.poller, fail)
 
 
 @pytest.mark.looptime
@@ -482,4 +473,4 @@ async def test_connectors_added_one_after_another_share_a_poll() -> None:
         assert len(world.graph.queries) <= 6
         assert world.graph.queries[-1] == (CONNECTORS, subscriptions)
 
-    await running(world, come_for_a_minute)
+    await run_poller_during(world.poller, come_for_a_minute)

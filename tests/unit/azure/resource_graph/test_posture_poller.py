@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -20,6 +20,7 @@ from defender_devops.azure.resource_graph.queries import POSTURE
 from defender_devops.clock import Clock
 from defender_devops.errors import AzureUnavailable, Forbidden
 from tests.unit.azure.fakes import NOW, FakeAzure, answer, arm_error
+from tests.unit.azure.resource_graph.running import run_poller_during
 
 SUB1, SUB2, SUB3 = (f"{number}{number}{number}{number}2222-2222-2222-2222-222222222222" for number in "234")
 A, B = ConnectorRef(SUB1, "rg", "a"), ConnectorRef(SUB1, "RG", "B")
@@ -299,15 +300,6 @@ async def test_a_failure_is_logged_when_it_begins_and_when_it_ends(world: World)
 # --- the loop, on the event loop's own time
 
 
-async def running(world: World, then: Callable[[], Awaitable[None]]) -> None:
-    task = asyncio.create_task(world.poller.run())
-    try:
-        await then()
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
 @pytest.mark.looptime
 async def test_the_first_poll_is_soon_and_the_next_ones_are_at_intervals() -> None:
     world = make_world(Clock())
@@ -322,7 +314,7 @@ async def test_the_first_poll_is_soon_and_the_next_ones_are_at_intervals() -> No
         await asyncio.sleep(9.2 * HALF_AN_HOUR)
         assert 11 <= len(world.graph.queries) <= 12
 
-    await running(world, wait)
+    await run_poller_during(world.poller, wait)
 
 
 @pytest.mark.looptime
@@ -337,7 +329,7 @@ async def test_a_connector_in_a_covered_subscription_waits_for_the_regular_poll(
         assert len(world.graph.queries) == 1
         assert world.numbers(B) == {"contoso": 5}, "the last answer holds its row too"
 
-    await running(world, wait)
+    await run_poller_during(world.poller, wait)
 
 
 @pytest.mark.looptime
@@ -357,4 +349,4 @@ async def test_after_a_failure_the_next_poll_is_at_its_regular_time_or_later(
         await asyncio.sleep(0.2 * wait)
         assert world.graph.requests > failed
 
-    await running(world, fail)
+    await run_poller_during(world.poller, fail)
