@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib.metadata
+import subprocess
 import sys
 
 import pytest
 
+from defender_devops.__main__ import UNUSED_LIBRARIES
 from defender_devops.main import main
 
 
@@ -57,3 +59,18 @@ def test_an_unknown_argument_is_an_error(arguments: list[str], capsys: pytest.Ca
         main()
     assert exit_info.value.code == 2
     assert "unrecognized arguments: --namespace=x" in capsys.readouterr().err
+
+
+def test_the_operator_imports_no_library_that_its_image_does_not_have() -> None:
+    script = (
+        "import sys, contextlib\n"
+        "from defender_devops import __main__\n"
+        "sys.argv = ['defender-devops-operator', '--version']\n"
+        "with contextlib.suppress(SystemExit):\n"
+        "    __main__.main()\n"
+        "print(*(name for name, module in sys.modules.items() if module))"
+    )
+    output = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout
+    packages = {name.partition(".")[0] for name in output.split()}
+    assert {"kopf", "structlog"} <= packages
+    assert packages.isdisjoint(UNUSED_LIBRARIES)
