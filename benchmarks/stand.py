@@ -149,9 +149,7 @@ def _start_operator(
 
 def _start_yardstick(log: Path, cluster: Cluster) -> ManagedProcess:
     (port,) = free_ports(1)
-    # Without the Kubernetes library, as the operator: kopf imports it if it is there, and so it would be in no image.
-    code = "import runpy, sys; sys.modules['kubernetes'] = None; runpy.run_module('benchmarks.yardstick', None, '__main__')"
-    command = [sys.executable, "-c", code, str(port)]
+    command = [sys.executable, "-m", "benchmarks.yardstick", str(port)]
     environment = {**os.environ, "KUBECONFIG": str(cluster.kubeconfig)}
     process = ManagedProcess("yardstick", command, log=log, env=environment, cwd=Path(__file__).parents[1])
     process.wait_until_responding(f"http://127.0.0.1:{port}/healthz", timeout=_READY_SECONDS)
