@@ -10,6 +10,9 @@ TESTS ?= tests
 # Files, not single tests, go to a worker: the fixtures of a module start a cloud or an operator once.
 DISTRIBUTED := -m "not long" --dist loadfile --no-loadscope-reorder --durations 10
 
+# The tests start hundreds of processes; where this is set, each compiles a thousand modules anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help venv demo sandbox sandbox-down unit test test-long lint format crds generate bench docs image clean
 
