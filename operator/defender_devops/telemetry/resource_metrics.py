@@ -41,6 +41,9 @@ _WRITTEN_AS_LINES: Final = frozenset({_RECOMMENDATIONS, _AFFECTED, _COVERAGE, _P
 _ESCAPES: Final = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 """Of label values in Prometheus' text format."""
 
+_REAUTH_VALUES: Final[Mapping[str, float]] = {"True": 1.0, "False": 0.0}
+"""Values of the metric reauth_required by the status of the condition; without a series for any other status."""
+
 _PAIRS: Final = tuple((severity, category) for severity in Severity for category in Category)
 
 Conditions = tuple[tuple[str, str], ...]
@@ -248,7 +251,10 @@ class ResourceMetrics(Collector):
 
 
 def _add_connector(families: Mapping[str, GaugeMetricFamily], key: tuple[str, str], values: _ResourceValues) -> None:
-    families["reauth_required"].add_metric(key, 1.0 if ("ReauthRequired", "True") in values.conditions else 0.0)
+    # Unknown is neither 1 nor 0: a sum or an alert must not take it for a connector that works.
+    requirement = _REAUTH_VALUES.get(dict(values.conditions).get("ReauthRequired", ""))
+    if requirement is not None:
+        families["reauth_required"].add_metric(key, requirement)
     if values.token_expires is not None:
         families["token_expiry_timestamp_seconds"].add_metric(key, values.token_expires)
     if values.posture_problem:

@@ -298,6 +298,8 @@ async def test_a_status_that_changes_replaces_its_series() -> None:
     assert await _series(metrics, "reauth_required") == {("contoso", "security"): 1.0}
     metrics.resources.upsert(_connector(conditions=_conditions(ReauthRequired="False")))
     assert await _series(metrics, "reauth_required") == {("contoso", "security"): 0.0}
+    metrics.resources.upsert(_connector(conditions=_conditions(ReauthRequired="Unknown")))
+    assert await _series(metrics, "reauth_required") == {}, "unknown is neither yes nor no"
 
 
 async def test_a_resource_that_is_gone_takes_all_its_series_along() -> None:
@@ -339,10 +341,10 @@ async def test_what_has_not_changed_is_not_rendered_again(monkeypatch: pytest.Mo
 
 async def test_a_change_during_a_rendering_is_in_the_next() -> None:
     metrics = Metrics()
-    metrics.resources.upsert(_connector("a"))
+    metrics.resources.upsert(_connector("a", conditions=_conditions(Ready="True")))
     rendering = asyncio.create_task(metrics.resources.render())
     await asyncio.sleep(0)
-    metrics.resources.upsert(_connector("b"))
+    metrics.resources.upsert(_connector("b", conditions=_conditions(Ready="True")))
     await rendering
     assert b'name="b"' in await metrics.exposition()
 
@@ -359,4 +361,4 @@ async def test_a_fresh_resource_has_no_status_yet() -> None:
     body = _connector()
     del body["status"]
     metrics.resources.upsert(body)
-    assert await _series(metrics, "reauth_required") == {("contoso", "security"): 0.0}
+    assert await _series(metrics, "reauth_required") == {}
