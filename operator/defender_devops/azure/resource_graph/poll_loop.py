@@ -26,11 +26,15 @@ class PollTimes:
         interval: between two polls.
         batch_window: from the first request of an additional poll to that poll: at a start they come by the hundred.
         spacing: least between two polls of which the second was requested.
+        retry: from a failed poll to the next one; None for the regular interval.
+        retries: number of failed polls in a row after which the next one comes sooner; later ones are regular again.
     """
 
     interval: float
     batch_window: float
     spacing: float
+    retry: float | None = None
+    retries: int = 0
 
 
 class PollLoop:
@@ -56,13 +60,14 @@ class PollLoop:
         self._clock = clock
         self._requested = asyncio.Event()
         self._started: float | None = None
+        self._failures = 0
 
     def request(self) -> None:
         """Poll soon, because something was added that no poll has covered."""
         self._requested.set()
 
     async def run(self) -> None:
-        """Poll until cancelled. A poll that fails is repeated at its regular time."""
+        """Poll until cancelled. A poll that fails is repeated at its regular time, or after `PollTimes.retry`."""
         # There is work already if an unexpected exception ended an earlier run: the next poll is then at its regular
         # time. None means that there is no work, so only a request causes a poll.
         due = self._clock.monotonic() + self._times.interval if self._has_work() else None
@@ -78,8 +83,15 @@ class PollLoop:
             if self._has_work():
                 started = self._started = self._clock.monotonic()
                 error = await self._poll()
-                interval = self._times.interval * random.uniform(1 - _JITTER, 1.0)  # noqa: S311 - spreads load
-                due = started + max(interval, (error.retry_after if error else None) or 0.0)
+                self._failures = 0 if error is None else self._failures + 1
+                due = started + max(self._interval(), (error.retry_after if error else None) or 0.0)
+
+    def _interval(self) -> float:
+        """Return the seconds from the start of the last poll to the next regular one."""
+        interval = self._times.interval * random.uniform(1 - _JITTER, 1.0)  # noqa: S311 - spreads load
+        if self._times.retry is not None and 0 < self._failures <= self._times.retries:
+            return min(interval, self._times.retry)
+        return interval
 
     def _delay_of_request(self) -> float:
         """Return the seconds to wait for more requests, which then share a poll."""

@@ -2,6 +2,10 @@
 
 Recommendations change every 8 to 24 hours, so the query is rare. An answer counts only if it is complete: otherwise
 the numbers of the last complete answer remain, with the reason why there is no newer one.
+
+One query reads all connectors of an identity, so what a single answer lacks concerns all of them at once. It is
+reported only after the third answer in a row that lacks it: one failed query must not change the status of every
+connector and organization, and change it back with the next one.
 """
 
 from __future__ import annotations
@@ -33,6 +37,12 @@ _BATCH_WINDOW: Final = 5.0
 _MIN_SPACING: Final = 60.0
 """Seconds between two polls that new subscriptions request."""
 
+_RETRY: Final = 300.0
+"""Seconds from a failed poll to the next one while the failure is not reported yet."""
+
+_POLLS_BEFORE_REPORT: Final = 3
+"""Polls in a row that fail, or have no row of an organization that had one, before that is reported."""
+
 _LOGGED_WORDS_MAX: Final = 200
 
 
@@ -43,7 +53,7 @@ class PostureView:
     Attributes:
         organizations: numbers by organization (name in lower case), of the last complete answer.
         answered_at: when that answer arrived; None before the first one.
-        error: why the newest query gave no complete answer.
+        error: why the newest queries gave no complete answer; None while too few have failed in a row.
     """
 
     organizations: Mapping[str, PostureCounts] = field(default_factory=dict)
@@ -73,12 +83,31 @@ class _Subscription:
     Attributes:
         connectors: numbers by connector and organization, of the last complete answer.
         answered_at: when that answer arrived; None before the first one.
-        error: why the newest query gave no complete answer.
+        failures: number of polls in a row without a complete answer.
+        error: why the newest one gave none; None while too few have failed to report it.
+        absences: number of complete answers in a row without a row of an organization that had one, by connector and
+            organization; its numbers are kept until they are too many.
     """
 
     connectors: dict[str, Mapping[str, PostureCounts]] = field(default_factory=dict)
     answered_at: datetime | None = None
+    failures: int = 0
     error: OperatorError | None = None
+    absences: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def keep_absent(self, connectors: dict[str, Mapping[str, PostureCounts]]) -> None:
+        """Add to an answer the organizations that have had no row in it for too few polls to be reported."""
+        absences: dict[tuple[str, str], int] = {}
+        for connector, organizations in self.connectors.items():
+            kept: dict[str, PostureCounts] = {}
+            for name in organizations.keys() - connectors.get(connector, {}).keys():
+                absence = self.absences.get((connector, name), 0) + 1
+                if absence < _POLLS_BEFORE_REPORT:
+                    absences[connector, name] = absence
+                    kept[name] = organizations[name]
+            if kept:
+                connectors[connector] = {**connectors.get(connector, {}), **kept}
+        self.absences = absences
 
 
 class PosturePoller:
@@ -107,7 +136,7 @@ class PosturePoller:
         self._subscriptions: dict[str, _Subscription] = {}
         self._logged_words: set[str] = set()
         self._logged_error: str | None = None
-        times = PollTimes(interval, _BATCH_WINDOW, _MIN_SPACING)
+        times = PollTimes(interval, _BATCH_WINDOW, _MIN_SPACING, _RETRY, _POLLS_BEFORE_REPORT - 1)
         self._loop = PollLoop(self._poll_for_loop, lambda: bool(self._tracked), times, self._clock)
 
     def track(self, ref: ConnectorRef) -> None:
@@ -139,7 +168,7 @@ class PosturePoller:
                     yield connector, organization, counts
 
     async def run(self) -> None:
-        """Poll until cancelled. A poll that fails is logged, and the next one starts at its regular time."""
+        """Poll until cancelled. A poll that fails is logged, and the next one starts at its regular time or sooner."""
         await self._loop.run()
 
     async def _poll_for_loop(self) -> OperatorError | None:
@@ -190,6 +219,7 @@ class PosturePoller:
         for subscription in subscriptions:
             entry = self._subscriptions.setdefault(subscription, _Subscription())
             connectors = by_subscription[subscription]
+            entry.keep_absent(connectors)
             for connector, organizations in connectors.items():
                 # An equal value keeps its old object: a poll without changes then leaves no garbage behind.
                 previous = entry.connectors.get(connector)
@@ -201,7 +231,7 @@ class PosturePoller:
                 for connector in self._tracked_in(subscription)
                 if is_new or entry.connectors.get(connector, {}) != connectors.get(connector, {})
             }
-            entry.connectors, entry.answered_at, entry.error = connectors, now, None
+            entry.connectors, entry.answered_at, entry.failures, entry.error = connectors, now, 0, None
         return changed
 
     def _apply_error(self, subscriptions: list[str], error: OperatorError) -> set[str]:
@@ -209,6 +239,9 @@ class PosturePoller:
         changed: set[str] = set()
         for subscription in subscriptions:
             entry = self._subscriptions.setdefault(subscription, _Subscription())
+            entry.failures += 1
+            if entry.failures < _POLLS_BEFORE_REPORT:
+                continue
             if entry.error is None or entry.error.reason != error.reason:
                 changed |= self._tracked_in(subscription)
             entry.error = error

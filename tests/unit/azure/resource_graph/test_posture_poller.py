@@ -15,7 +15,7 @@ import structlog
 
 from defender_devops.api.azure_types import ConnectorRef
 from defender_devops.api.posture import PostureCounts
-from defender_devops.azure.resource_graph.posture_poller import PosturePoller
+from defender_devops.azure.resource_graph.posture_poller import PosturePoller, PostureView
 from defender_devops.azure.resource_graph.queries import POSTURE
 from defender_devops.clock import Clock
 from defender_devops.errors import AzureUnavailable, Forbidden
@@ -26,6 +26,8 @@ SUB1, SUB2, SUB3 = (f"{number}{number}{number}{number}2222-2222-2222-2222-222222
 A, B = ConnectorRef(SUB1, "rg", "a"), ConnectorRef(SUB1, "RG", "B")
 OTHER, THIRD = ConnectorRef(SUB2, "rg", "other"), ConnectorRef(SUB3, "rg", "third")
 HALF_AN_HOUR = 1800
+FIVE_MINUTES = 300
+POLLS_BEFORE_REPORT = 3
 REFUSAL = arm_error(403, "AuthorizationFailed", "The client does not have authorization.")
 
 
@@ -90,8 +92,9 @@ class World:
     poller: PosturePoller
     polls: list[frozenset[str]]
 
-    async def changed(self) -> frozenset[str]:
-        return (await self.poller.poll()).changed
+    async def changed(self, polls: int = 1) -> frozenset[str]:
+        """Poll some times, and return the connectors that any of the polls reports."""
+        return frozenset().union(*[(await self.poller.poll()).changed for _ in range(polls)])
 
     def numbers(self, ref: ConnectorRef) -> dict[str, int]:
         return {name: counts.healthy for name, counts in self.poller.view(ref).organizations.items()}
@@ -170,15 +173,50 @@ async def test_an_organization_without_a_row_is_absent_and_not_zero(world: World
     assert world.poller.view(THIRD).organizations == {}
     assert world.poller.view(THIRD).answered_at is not None
     world.graph.healthy.pop(f"{A.key}/devops/default/azuredevopsorgs/contoso")
-    assert await world.changed() == {A.key}
+    assert await world.changed(POLLS_BEFORE_REPORT) == {A.key}
     assert world.numbers(A) == {}
+
+
+@pytest.mark.parametrize("empty_answers", range(1, POLLS_BEFORE_REPORT))
+async def test_a_row_that_few_answers_lack_changes_nothing(world: World, empty_answers: int) -> None:
+    await world.changed()
+    rows = dict(world.graph.healthy)
+    for _ in range(2):  # an answer with the rows begins the count anew
+        world.graph.healthy.clear()
+        assert await world.changed(empty_answers) == frozenset()
+        assert world.numbers(A) == {"contoso": 5}
+        world.graph.healthy.update(rows)
+        assert await world.changed() == frozenset()
+
+
+@pytest.mark.parametrize("failures", range(1, POLLS_BEFORE_REPORT))
+async def test_few_failed_polls_change_nothing(world: World, failures: int) -> None:
+    await world.changed()
+    for _ in range(2):  # a complete answer begins the count anew
+        world.graph.override = lambda _body: REFUSAL
+        assert await world.changed(failures) == frozenset()
+        assert world.poller.view(A).error is None
+        assert world.numbers(A) == {"contoso": 5}
+        world.graph.override = lambda _body: None
+        assert await world.changed() == frozenset()
+
+
+async def test_failures_and_answers_without_rows_are_not_added(world: World) -> None:
+    await world.changed()
+    for _ in range(POLLS_BEFORE_REPORT - 1):
+        world.graph.override = lambda _body: answer(200, {"data": [], "resultTruncated": "false"})
+        assert await world.changed() == frozenset()
+        world.graph.override = lambda _body: answer(503)
+        assert await world.changed() == frozenset()
+    assert world.numbers(A) == {"contoso": 5}
+    assert world.poller.view(A).error is None
 
 
 async def test_a_refusal_keeps_the_numbers_and_says_why(world: World) -> None:
     await world.changed()
     world.graph.put(A, "contoso", 1)
     world.graph.override = lambda _body: REFUSAL
-    assert await world.changed() == {A.key, B.key, OTHER.key}
+    assert await world.changed(POLLS_BEFORE_REPORT) == {A.key, B.key, OTHER.key}
     assert world.numbers(A) == {"contoso": 5}
     assert isinstance(world.poller.view(A).error, Forbidden)
     assert await world.changed() == frozenset(), "nothing is new"
@@ -191,6 +229,8 @@ async def test_a_refusal_keeps_the_numbers_and_says_why(world: World) -> None:
 async def test_a_failure_before_the_first_answer_leaves_everything_unknown(world: World) -> None:
     world.graph.override = lambda _body: REFUSAL
     await world.changed()
+    assert world.poller.view(A) == PostureView(), "one failed query says nothing yet"
+    await world.changed(POLLS_BEFORE_REPORT - 1)
     view = world.poller.view(A)
     assert (view.organizations, view.answered_at) == ({}, None)
     assert view.error is not None
@@ -203,7 +243,7 @@ async def test_a_page_that_fails_in_the_middle_applies_nothing() -> None:
     await world.changed()
     world.graph.put(A, "org-0001", 1)
     world.graph.override = lambda body: answer(503) if "$skipToken" in body["options"] else None
-    await world.changed()
+    await world.changed(POLLS_BEFORE_REPORT)
     numbers = world.numbers(A)
     assert (len(numbers), numbers["org-0001"]) == (1500, 5)
     assert isinstance(world.poller.view(A).error, AzureUnavailable)
@@ -233,7 +273,7 @@ async def test_a_subscription_whose_answer_is_always_truncated_concerns_no_other
     world.graph.override = lambda body: truncated if SUB2 in body["subscriptions"] else None
     world.graph.put(A, "contoso", 6)
     world.graph.put(OTHER, "contoso", 6)
-    assert await world.changed() == {A.key, OTHER.key}
+    assert await world.changed(POLLS_BEFORE_REPORT) == {A.key, OTHER.key}
     assert world.numbers(A) == {"contoso": 6}
     assert world.poller.view(A).error is None
     assert world.numbers(OTHER) == {"contoso": 5}
@@ -243,7 +283,7 @@ async def test_a_subscription_whose_answer_is_always_truncated_concerns_no_other
 async def test_an_outage_between_two_subscriptions_concerns_only_those_without_an_answer(world: World) -> None:
     world.graph.truncates = {SUB2}
     world.graph.override = lambda body: REFUSAL if body["subscriptions"] == [SUB2] else None
-    await world.changed()
+    await world.changed(POLLS_BEFORE_REPORT)
     assert world.poller.view(A).error is None
     assert world.poller.view(OTHER).error is not None
 
@@ -332,21 +372,54 @@ async def test_a_connector_in_a_covered_subscription_waits_for_the_regular_poll(
     await run_poller_during(world.poller, wait)
 
 
+async def polls_within(world: World, seconds: float) -> int:
+    """Return the number of polls that begin within some seconds; each sends up to as many requests as retries."""
+    before = len(world.polls)
+    await asyncio.sleep(seconds)
+    return len(world.polls) - before
+
+
 @pytest.mark.looptime
-@pytest.mark.parametrize(("retry_after", "wait"), [(None, HALF_AN_HOUR), (2 * HALF_AN_HOUR, 2 * HALF_AN_HOUR)])
-async def test_after_a_failure_the_next_poll_is_at_its_regular_time_or_later(
-    retry_after: int | None, wait: int
-) -> None:
+async def test_two_failed_polls_are_repeated_soon_and_later_ones_at_the_regular_time() -> None:
     world = make_world(Clock(), A)
-    headers = {"retry-after": str(retry_after)} if retry_after else {}
-    world.graph.override = lambda _body: answer(503, headers=headers)
+    world.graph.override = lambda _body: answer(503)
 
     async def fail() -> None:
-        await asyncio.sleep(30)
-        failed = world.graph.requests
-        await asyncio.sleep(0.85 * wait)
-        assert world.graph.requests == failed
-        await asyncio.sleep(0.2 * wait)
-        assert world.graph.requests > failed
+        assert await polls_within(world, 60) == 1
+        assert await polls_within(world, 2 * FIVE_MINUTES + 60) == 2
+        assert world.poller.view(A).error is not None
+        assert await polls_within(world, 0.8 * HALF_AN_HOUR) == 0
+        assert await polls_within(world, 5 * HALF_AN_HOUR) in {5, 6}
+
+    await run_poller_during(world.poller, fail)
+
+
+@pytest.mark.looptime
+async def test_an_outage_that_ends_begins_the_repetitions_anew() -> None:
+    world = make_world(Clock(), A)
+    world.graph.override = lambda _body: answer(503)
+
+    async def recover() -> None:
+        await asyncio.sleep(2 * HALF_AN_HOUR)
+        world.graph.override = lambda _body: None
+        await asyncio.sleep(1.1 * HALF_AN_HOUR)
+        assert world.poller.view(A).error is None
+        world.graph.override = lambda _body: answer(503)
+        while await polls_within(world, 10) == 0:
+            pass
+        assert await polls_within(world, 2 * FIVE_MINUTES + 60) == 2
+
+    await run_poller_during(world.poller, recover)
+
+
+@pytest.mark.looptime
+async def test_a_failed_poll_is_not_repeated_before_the_time_that_azure_demands() -> None:
+    world = make_world(Clock(), A)
+    world.graph.override = lambda _body: answer(503, headers={"retry-after": str(2 * HALF_AN_HOUR)})
+
+    async def fail() -> None:
+        assert await polls_within(world, 60) == 1
+        assert await polls_within(world, 1.9 * HALF_AN_HOUR) == 0
+        assert await polls_within(world, 0.2 * HALF_AN_HOUR) == 1
 
     await run_poller_during(world.poller, fail)
