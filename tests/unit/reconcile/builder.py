@@ -102,6 +102,8 @@ available: listed          # unknown | none
 probe: null                # {reason, message, terminal, code, category}: why listAvailableAzureDevOpsOrgs failed
 unreachable: []            # onboarded, but not in the answer of listAvailableAzureDevOpsOrgs
 refusals: 1                # number of times that it failed in a row
+reportedLoss: false        # it was refused, or listed nothing, since the operator's start
+relied: false              # the last write used the authorization that exists, and has not succeeded since
 readers: null              # by object id: ours | theirs
 """)
 
@@ -220,6 +222,8 @@ def _cloud(world: Mapping[str, Any]) -> AzureState:
         available=None if configuration is None else answers[azure["available"]],
         probe_failure=_failure(azure["probe"]) if azure.get("probe") else None,
         probe_failures=azure["refusals"] if azure.get("probe") else 0,
+        probe_reported_loss=azure["reportedLoss"],
+        relied_on_authorization=azure["relied"],
         probed_at=NOW - timedelta(minutes=1),
         readers=tuple(_reader(*item) for item in _by(azure, "readers")) if azure.get("readers") is not None else None,
         fresh=True,
@@ -244,12 +248,12 @@ def _posture(description: Mapping[str, Any]) -> PostureObservation:
 
 
 def _posture_counts(numbers: dict[str, int]) -> PostureCounts:
-    repositories, healthy = numbers.pop("repositories", 0), numbers.pop("healthy", 0)
+    repositories, healthy, other = (numbers.pop(name, 0) for name in ("repositories", "healthy", "otherStatus"))
     unhealthy = {}
     for pair, number in numbers.items():
         severity, _, category = pair.partition("/")
         unhealthy[Severity(severity), Category(category)] = number
-    return PostureCounts(unhealthy, healthy=healthy, affected_repositories=repositories)
+    return PostureCounts(unhealthy, healthy=healthy, other_status=other, affected_repositories=repositories)
 
 
 def _plan(description: str | bool | Mapping[str, Any]) -> CspmPlan:

@@ -171,12 +171,23 @@ class Authorize(_ConfigurationWrite):
 
     def change(self, azure: AzureState) -> AzureState:
         """Also drop the last probe: it is not known what the new authorization reaches."""
-        return replace(super().change(azure), available=None, probe_failure=None, probe_failures=0, probed_at=None)
+        return replace(
+            super().change(azure),
+            available=None,
+            probe_failure=None,
+            probe_failures=0,
+            probed_at=None,
+            relied_on_authorization=False,
+        )
 
 
 @dataclass(frozen=True)
 class UpdateConfiguration(_ConfigurationWrite):
     """PATCH of `devops/default` without a code: Defender keeps its authorization."""
+
+    def change(self, azure: AzureState) -> AzureState:
+        """Also record that the operation uses the authorization that exists, so that its failure says something."""
+        return replace(super().change(azure), relied_on_authorization=True)
 
     def describe(self) -> str:
         """Summarize what changes."""

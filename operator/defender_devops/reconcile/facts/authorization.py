@@ -44,7 +44,8 @@ class AuthorizationState(Enum):
     WRONG_ACCOUNT = auto()
     """An account other than the declared one authorized Defender, or was about to."""
     UNEXPLAINED = auto()
-    """Azure rejects the check, or keeps failing, for a reason that may or may not concern the authorization."""
+    """Azure rejects the check, or keeps failing, for a reason that may or may not concern the authorization; or the
+    check and the state of the configuration contradict each other."""
     LOST = auto()
     WORKING = auto()
 
@@ -87,14 +88,40 @@ def authorization(snapshot: ConnectorSnapshot) -> Authorization:
     previous_reason = condition.reason if condition is not None else None
     if configuration.is_in_progress and azure.available is None and previous_reason != Reason.AUTHORIZED:
         return Authorization(AuthorizationState.EXCHANGING)
-    # A successful probe outweighs the state of an operation that failed while access was lost.
+    return _by_failed_operation(snapshot, configuration, previous_reason) or _by_probe(snapshot, previous_reason)
+
+
+def _by_failed_operation(
+    snapshot: ConnectorSnapshot, configuration: Configuration, previous_reason: str | None
+) -> Authorization | None:
+    """Return what a failed operation of the configuration shows, or None where the last probe decides.
+
+    A successful probe outweighs an operation that failed while access was lost, unless its answer may be an old one:
+    no answer since the operator's start was any other. An operation that the operator started itself decides then; it
+    starts one for each failed configuration (`plan.diff`).
+    """
+    azure = snapshot.cloud
+    is_silent = configuration.provisioning_state == ProvisioningState.FAILED and not configuration.status_message
+    if not token_exchange_failed(configuration) and not is_silent:
+        return None
     probe_succeeded = azure.probe_failure is None and bool(azure.available)
-    if token_exchange_failed(configuration) and not probe_succeeded:
+    is_rejected = azure.relied_on_authorization and not azure.probe_reported_loss
+    if is_silent:
+        is_contradiction = probe_succeeded and is_rejected
+        lists_nothing = azure.probe_failure is None and azure.available == () and not was_authorized(snapshot)
+        if is_contradiction or lists_nothing:
+            detail = "the operation failed without a message"
+            return Authorization(AuthorizationState.UNEXPLAINED, detail, is_suspected_loss=is_contradiction)
+        return None
+    if not probe_succeeded or is_rejected:
         # Either an authorization that worked until now, or a new one that never did.
         worked = was_authorized(snapshot) and previous_reason in _WORKED_BEFORE
         state = AuthorizationState.LOST if worked else AuthorizationState.EXCHANGE_FAILED
         return Authorization(state, configuration.status_message)
-    return _by_probe(snapshot, previous_reason)
+    is_undecided = previous_reason == Reason.AUTHORIZATION_LOST or snapshot.is_observe_only
+    if is_undecided and not azure.probe_reported_loss:
+        return Authorization(AuthorizationState.UNEXPLAINED, configuration.status_message, is_suspected_loss=True)
+    return None
 
 
 def _by_probe(snapshot: ConnectorSnapshot, previous_reason: str | None) -> Authorization:
@@ -120,7 +147,8 @@ def _by_probe(snapshot: ConnectorSnapshot, previous_reason: str | None) -> Autho
 def _by_failed_probe(snapshot: ConnectorSnapshot, failure: Failure, previous_reason: str | None) -> Authorization:
     is_repeated = snapshot.cloud.probe_failures >= REFUSALS_BEFORE_SUSPICION
     if failure.category is ErrorCategory.AUTHORIZATION:
-        return Authorization(AuthorizationState.LOST, failure.message)
+        state = AuthorizationState.EXCHANGE_FAILED if _is_first_failed(snapshot) else AuthorizationState.LOST
+        return Authorization(state, failure.message)
     if failure.category is ErrorCategory.DENIAL and was_authorized(snapshot):
         # The same identity reads the connector, and Resource Manager uses other codes for its own denials.
         if is_repeated or previous_reason == Reason.AUTHORIZATION_LOST:
@@ -134,6 +162,14 @@ def _by_failed_probe(snapshot: ConnectorSnapshot, failure: Failure, previous_rea
     if is_repeated and may_have_worked and failure.reason == Reason.AZURE_UNAVAILABLE:
         return Authorization(AuthorizationState.UNEXPLAINED, failure.message, is_suspected_loss=True)
     return Authorization(AuthorizationState.UNKNOWN, failure.message)
+
+
+def _is_first_failed(snapshot: ConnectorSnapshot) -> bool:
+    """Whether the operation failed that redeems the first one-time code, so that there is nothing to lose yet."""
+    configuration = snapshot.cloud.configuration
+    is_failed = configuration is not None and configuration.provisioning_state == ProvisioningState.FAILED
+    uses_code = snapshot.connector.spec.authorization.method is AuthorizationMethod.CODE
+    return is_failed and uses_code and not was_authorized(snapshot)
 
 
 def _is_other_account(snapshot: ConnectorSnapshot, account: str | None) -> bool:
@@ -170,8 +206,8 @@ def token_exchange_failed(configuration: Configuration) -> bool:
     """Whether the configuration's status says that the one-time code could not be redeemed."""
     if configuration.provisioning_state != ProvisioningState.FAILED:
         return False
-    message = configuration.status_message.lower()
-    return "token exchange failed" in message or "invalidoauthcode" in message
+    message = "".join(configuration.status_message.lower().split())
+    return "tokenexchangefailed" in message or "invalidoauthcode" in message
 
 
 def was_authorized(snapshot: ConnectorSnapshot) -> bool:

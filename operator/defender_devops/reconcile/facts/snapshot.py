@@ -74,7 +74,11 @@ class AzureState:
         available: the answer of listAvailableAzureDevOpsOrgs; None if it was not requested or failed.
         probe_failure: why the last call of listAvailableAzureDevOpsOrgs failed.
         probe_failures: number of calls of listAvailableAzureDevOpsOrgs that failed in a row.
+        probe_reported_loss: whether a call of listAvailableAzureDevOpsOrgs was refused, or listed nothing, since the
+            operator read the connector first. Its answers then follow the authorization; otherwise they may be old.
         probed_at: time of the last call of listAvailableAzureDevOpsOrgs.
+        relied_on_authorization: whether the last write of the configuration used the authorization that exists, and
+            has not succeeded since: a failed token exchange is then the answer to that write.
         readers: Security Reader assignments at the connector's scope; None if they were not read.
         pending_requests: the last change requested from Azure for each key, as (value, time of the request). An equal
             request is not repeated before the resend interval has passed: Azure may be slow, or may never fulfil it.
@@ -88,7 +92,9 @@ class AzureState:
     available: tuple[AzureOrganization, ...] | None = None
     probe_failure: Failure | None = None
     probe_failures: int = 0
+    probe_reported_loss: bool = False
     probed_at: datetime | None = None
+    relied_on_authorization: bool = False
     readers: tuple[RoleAssignment, ...] | None = None
     pending_requests: Mapping[str, tuple[str, datetime]] = field(default_factory=dict)
     fresh: bool = False

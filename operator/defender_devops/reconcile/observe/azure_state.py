@@ -10,7 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from defender_devops.api.azure_types import AzureOrganization, Connector, ConnectorRef, RoleAssignment
+from defender_devops.api.azure_types import (
+    AzureOrganization,
+    Connector,
+    ConnectorRef,
+    ProvisioningState,
+    RoleAssignment,
+)
 from defender_devops.azure.resources.role_assignments import RoleAssignments
 from defender_devops.azure.resources.security_connectors import SecurityConnectors
 from defender_devops.errors import ErrorCategory, Forbidden, OperatorError
@@ -20,6 +26,9 @@ from defender_devops.reconcile.facts.organization_selection import unreachable_o
 from defender_devops.reconcile.facts.snapshot import AzureState
 
 __all__ = ["AzureStateReader", "ReadOptions"]
+
+_OTHER_FAILURES = frozenset({ErrorCategory.TRANSIENT, ErrorCategory.ACCESS})
+"""Categories of a failed probe that do not concern Defender's authorization."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +118,14 @@ class AzureStateReader:
             if configuration is not None and not configuration.is_in_progress:
                 organizations = await self.connectors.organizations(ref)
             state = AzureState(
-                connector, configuration=configuration, organizations=organizations, pending_requests=pending_requests
+                connector,
+                configuration=configuration,
+                organizations=organizations,
+                pending_requests=pending_requests,
+                relied_on_authorization=previous is not None
+                and previous.relied_on_authorization
+                and configuration is not None
+                and configuration.provisioning_state != ProvisioningState.SUCCEEDED,
             )
         readers = cached.readers if cached is not None else None
         if readers is None:
@@ -122,6 +138,7 @@ class AzureStateReader:
                 available=previous.available,
                 probe_failure=previous.probe_failure,
                 probe_failures=previous.probe_failures,
+                probe_reported_loss=previous.probe_reported_loss,
                 probed_at=previous.probed_at,
             )
         return await self._probe(ref, state, options, now, was_read=was_read)
@@ -154,9 +171,21 @@ class AzureStateReader:
         try:
             available = await self.connectors.available_organizations(ref)
         except OperatorError as error:
-            failures = state.probe_failures + 1
-            return replace(state, probe_failure=failure_of_error(error), probe_failures=failures, probed_at=now)
-        return replace(state, available=available, probe_failure=None, probe_failures=0, probed_at=now)
+            return replace(
+                state,
+                probe_failure=failure_of_error(error),
+                probe_failures=state.probe_failures + 1,
+                probe_reported_loss=state.probe_reported_loss or error.category not in _OTHER_FAILURES,
+                probed_at=now,
+            )
+        return replace(
+            state,
+            available=available,
+            probe_failure=None,
+            probe_failures=0,
+            probe_reported_loss=state.probe_reported_loss or not available,
+            probed_at=now,
+        )
 
 
 def _is_denied(state: AzureState) -> bool:

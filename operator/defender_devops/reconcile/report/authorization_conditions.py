@@ -96,7 +96,9 @@ def _unexplained(assessment: Assessment, authorization: Authorization) -> Condit
     """Return the result for a refusal that may or may not concern the authorization."""
     detail = truncate_message(authorization.detail, QUOTED_MAX)
     failure = assessment.azure.probe_failure
-    if failure is not None and failure.category is ErrorCategory.DENIAL and not authorization.is_suspected_loss:
+    if failure is None:
+        return _contradiction(assessment, detail)
+    if failure.category is ErrorCategory.DENIAL and not authorization.is_suspected_loss:
         message = (
             f"Azure denied the check of Defender's authorization: {detail.rstrip('.')}. Either the authorization "
             "is lost, or the operator's identity lacks the right to "
@@ -106,13 +108,29 @@ def _unexplained(assessment: Assessment, authorization: Authorization) -> Condit
     if not authorization.is_suspected_loss:
         message = f"Azure rejected the check of Defender's authorization: {detail}"
         return ConditionResult("Unknown", Reason.CHECK_UNAVAILABLE, message)
-    is_refused = failure is None or failure.terminal
+    is_refused = failure.terminal
     activity = "keeps rejecting" if is_refused else "keeps failing at"
     message = (
         f"Azure {activity} the check of Defender's authorization, which may be lost: {detail} If the "
         f"organizations show no new findings in Defender for Cloud, authorize again: {how_to_authorize(assessment)}"
     )
     return ConditionResult("Unknown", Reason.CHECK_UNAVAILABLE, message, needs_user_action=is_refused)
+
+
+def _contradiction(assessment: Assessment, detail: str) -> ConditionResult:
+    """Return the result where the check succeeds although the last operation on the configuration failed."""
+    verification = "The operator repeats the operation, whose outcome shows whether the authorization works."
+    if assessment.snapshot.is_observe_only:
+        instructions = how_to_authorize(assessment)
+        verification = (
+            f"If the organizations show no new findings in Defender for Cloud, authorize again: {instructions}"
+        )
+    answer = "still lists organizations, which may be an old answer" if assessment.azure.available else "lists none"
+    message = (
+        "Whether Defender's authorization works is not known: the last change of the connector's DevOps configuration "
+        f"failed ({detail.rstrip('.')}), and Azure {answer}. {verification}"
+    )
+    return ConditionResult("Unknown", Reason.CHECK_UNAVAILABLE, message)
 
 
 def _never_authorized(assessment: Assessment) -> ConditionResult:

@@ -33,8 +33,136 @@ from tests.unit.reconcile.condition_cases import (
 BROWSER_SIGN_IN = SIGN_IN.replace("DeviceCode", "AuthorizationCode").replace("client: {", "client: {type: Federated, ")
 """Only a browser that has signed in may enter a code on the page."""
 
+DISCOVERY_FAILED = (
+    "azure: {configuration: {state: Failed, message: 'AzureDevOps token exchange failed: InvalidOAuthCode.'}}"
+)
+"""An operation failed for the authorization, but Azure still lists the organizations."""
+FAILED_SILENTLY = "azure: {configuration: {state: Failed, message: ''}}"
+NOTHING_LISTED = "azure: {organizations: null, available: none}"
+RELIED = "azure: {relied: true}"
+"""The operation is a change that the operator has sent without a code."""
+REPORTED_LOSS = "azure: {reportedLoss: true}"
+WAS_LOST = "status: {conditions: [{type: Authorized, status: 'False', reason: AuthorizationLost}]}"
+SENT = f"status: {{authorization: {{lastAuthorizedAt: null, codeHash: {SPENT_CODE}}}}}"
+
 PAGE = "{url: https://sign-in.contoso.com/security/contoso}"
+CONTRADICTIONS = [
+    ConditionCase(
+        "an operation that failed before the check worked again is outweighed",
+        (DISCOVERY_FAILED, AUTHORIZED),
+        "Authorized",
+        "True",
+        "Authorized",
+    ),
+    ConditionCase(
+        "the operator's own change failed for the authorization, whatever an old list says",
+        (DISCOVERY_FAILED, AUTHORIZED, RELIED),
+        "Authorized",
+        "False",
+        "AuthorizationLost",
+        ("token exchange failed",),
+    ),
+    ConditionCase(
+        "a loss that only the operator's own change shows needs a person",
+        (DISCOVERY_FAILED, AUTHORIZED, RELIED),
+        "ReauthRequired",
+        "True",
+        "AuthorizationLost",
+    ),
+    ConditionCase(
+        "a list that has followed the authorization outweighs an older failure",
+        (DISCOVERY_FAILED, AUTHORIZED, RELIED, REPORTED_LOSS),
+        "Authorized",
+        "True",
+        "Authorized",
+    ),
+    ConditionCase(
+        "after a restart a list does not end a loss that the state of the configuration still shows",
+        (DISCOVERY_FAILED, WAS_LOST),
+        "Authorized",
+        "Unknown",
+        "CheckUnavailable",
+        ("may be an old answer", "token exchange failed", "The operator repeats the operation"),
+    ),
+    ConditionCase(
+        "after a restart it is not known whether a person is needed",
+        (DISCOVERY_FAILED, WAS_LOST),
+        "ReauthRequired",
+        "Unknown",
+        "CheckUnavailable",
+    ),
+    ConditionCase(
+        "a check that was refused and succeeds ends a loss",
+        (DISCOVERY_FAILED, WAS_LOST, REPORTED_LOSS),
+        "Authorized",
+        "True",
+        "Authorized",
+    ),
+    ConditionCase(
+        "with Observe the operator cannot find out",
+        (DISCOVERY_FAILED, AUTHORIZED, OBSERVE),
+        "Authorized",
+        "Unknown",
+        "CheckUnavailable",
+        ("authorize again", "may be an old answer"),
+    ),
+    ConditionCase(
+        "an own change that failed without a message leaves it open",
+        (FAILED_SILENTLY, AUTHORIZED, RELIED),
+        "Authorized",
+        "Unknown",
+        "CheckUnavailable",
+        ("failed without a message",),
+    ),
+    ConditionCase(
+        "an own change that failed without a message is no false alarm",
+        (FAILED_SILENTLY, AUTHORIZED, RELIED),
+        "ReauthRequired",
+        "Unknown",
+        "CheckUnavailable",
+    ),
+    ConditionCase(
+        "a list that is empty now is a loss, whatever the operation says",
+        (FAILED_SILENTLY, NOTHING_LISTED, AUTHORIZED, "status: {discovery: {organizations: {available: 2}}}"),
+        "Authorized",
+        "False",
+        "AuthorizationLost",
+    ),
+    *(
+        ConditionCase(
+            f"a first code that was not redeemed is no loss: {title}",
+            (FAILED_SILENTLY, "azure: {organizations: null, available: unknown}", REVOKED, CODE, SENT, "code: spent"),
+            kind,
+            "False",
+            reason,
+        )
+        for title, kind, reason in (
+            ("the code is to be replaced", "Authorized", "TokenExchangeFailed"),
+            ("nothing that worked has stopped", "ReauthRequired", "NotRequired"),
+        )
+    ),
+    ConditionCase(
+        "a first operation that failed without a message, and lists nothing, is not taken for an authorization",
+        (FAILED_SILENTLY, NOTHING_LISTED, CODE, SENT, "code: spent"),
+        "Authorized",
+        "Unknown",
+        "CheckUnavailable",
+        ("lists none",),
+    ),
+    ConditionCase(
+        "a message without blanks is understood as well",
+        (
+            EXCHANGE_FAILED.replace("AzureDevOps token exchange failed: InvalidOAuthCode", "TokenExchangeFailed"),
+            CODE,
+            SENT,
+        ),
+        "Authorized",
+        "False",
+        "TokenExchangeFailed",
+    ),
+]
 AUTHORIZED_CASES = [
+    *CONTRADICTIONS,
     # unexplained refusals
     ConditionCase(
         "Azure rejects the check for an unknown reason",
