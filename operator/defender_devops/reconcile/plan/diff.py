@@ -23,7 +23,14 @@ from defender_devops.reconcile.facts.pending_requests import annotations_request
 from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot
 from defender_devops.reconcile.plan.security_readers import reader_changes
 
-__all__ = ["differences", "drop_fulfilled_requests", "due_changes", "is_accepted_by_azure", "operation_failed"]
+__all__ = [
+    "differences",
+    "drop_fulfilled_requests",
+    "due_changes",
+    "is_accepted_by_azure",
+    "kept_organizations",
+    "operation_failed",
+]
 
 _MINIMUM_RESEND_INTERVAL = timedelta(minutes=1)
 _FAILED_STATES = frozenset({ProvisioningState.FAILED, ProvisioningState.CANCELED, ProvisioningState.DELETION_FAILURE})
@@ -62,15 +69,38 @@ def due_changes(assessment: Assessment, now: datetime) -> tuple[Action, ...]:
 def is_accepted_by_azure(assessment: Assessment, step: Action) -> bool:
     """Whether Azure accepted a list of organizations and has only not onboarded all of them.
 
-    The configuration then matches the spec, and the condition of each organization shows its own state.
+    The configuration then matches the spec, and the condition of each organization shows its own state. A list whose
+    operation has ended and that leaves an organization onboarded which it lacks was not carried out.
     """
     azure = assessment.azure
     if azure.configuration is None or not isinstance(step, UpdateConfiguration):
         return False
-    was_requested = all(azure.pending_requests.get(key, ("",))[0] == value for key, value in step.requests.items())
+    was_requested = _was_sent(assessment, step)
     discovery_matches = AUTO_DISCOVERY.satisfies(azure.configuration.auto_discovery, step.auto_discovery)
     changes_only_organizations = step.requests.keys() == {"organizations"}
-    return was_requested and changes_only_organizations and discovery_matches
+    return was_requested and changes_only_organizations and discovery_matches and not _surplus(assessment, step)
+
+
+def kept_organizations(assessment: Assessment) -> tuple[str, ...]:
+    """Return the organizations that are still onboarded although Azure carried out a list without them."""
+    if not assessment.azure.is_settled:
+        return ()
+    steps = (step for step in differences(assessment) if isinstance(step, UpdateConfiguration))
+    return tuple(name for step in steps if _was_sent(assessment, step) for name in _surplus(assessment, step))
+
+
+def _was_sent(assessment: Assessment, step: UpdateConfiguration) -> bool:
+    """Whether Azure accepted exactly this change before."""
+    pending = assessment.azure.pending_requests
+    return all(pending.get(key, ("",))[0] == value for key, value in step.requests.items())
+
+
+def _surplus(assessment: Assessment, step: UpdateConfiguration) -> tuple[str, ...]:
+    """Return the onboarded organizations that the list of a step lacks."""
+    if step.organizations is None:
+        return ()
+    listed = {name.lower() for name in step.organizations}
+    return tuple(name for key, name in assessment.onboarded.items() if key not in listed)
 
 
 def operation_failed(configuration: Configuration) -> bool:

@@ -13,7 +13,12 @@ from defender_devops.errors import ErrorCategory
 from defender_devops.reconcile.facts.assessment import Assessment
 from defender_devops.reconcile.facts.authorization import AuthorizationState, token_exchange_failed
 from defender_devops.reconcile.facts.failure import Failure
-from defender_devops.reconcile.plan.diff import differences, is_accepted_by_azure, operation_failed
+from defender_devops.reconcile.plan.diff import (
+    differences,
+    is_accepted_by_azure,
+    kept_organizations,
+    operation_failed,
+)
 from defender_devops.reconcile.report.authorization_conditions import how_to_authorize
 from defender_devops.reconcile.report.condition_result import (
     OPERATOR_FAILURE_REASONS,
@@ -103,15 +108,26 @@ def _missing(assessment: Assessment) -> ConditionResult:
 
 
 def _difference(assessment: Assessment) -> ConditionResult:
-    steps = [step.describe() for step in differences(assessment) if not is_accepted_by_azure(assessment, step)]
+    steps = [step for step in differences(assessment) if not is_accepted_by_azure(assessment, step)]
     if not steps:
         return ConditionResult("True", Reason.PROVISIONED, "Azure matches the spec.")
-    changes = "; ".join(steps)
+    changes = "; ".join(step.describe() for step in steps)
     if assessment.snapshot.is_observe_only:
         message = f"Azure differs from the spec. managementPolicy Observe prevents these changes: {changes}."
         return ConditionResult("False", Reason.DRIFT_DETECTED, message, needs_user_action=True)
     condition = ", once Defender is authorized" if assessment.authorization.is_broken else ""
-    return ConditionResult("False", Reason.PROVISIONING, f"Pending changes{condition}: {changes}.")
+    return ConditionResult("False", Reason.PROVISIONING, f"Pending changes{condition}: {changes}.{_kept(assessment)}")
+
+
+def _kept(assessment: Assessment) -> str:
+    """Return which organizations Azure keeps although it accepted a list without them, with a space before it."""
+    names = kept_organizations(assessment)
+    if not names:
+        return ""
+    return (
+        f" Azure accepted the list of organizations and still has {list_names(names)} onboarded, which it lacks. The "
+        "list is sent again later; if that does not help, remove them from the connector in the Defender portal."
+    )
 
 
 def organizations_available_condition(assessment: Assessment) -> ConditionResult | None:

@@ -410,7 +410,13 @@ def _onboarded(
         return None
     key, selection = organization.name.lower(), context.assessment.selection
     if organization.is_onboarded:
-        return ConditionResult("True", Reason.ONBOARDED, "Defender for Cloud covers the organization.")
+        message = "Defender for Cloud covers the organization."
+        if key in selection.excluded:
+            message = (
+                "Defender for Cloud still covers the organization, although it is excluded: see the connector's "
+                "condition Provisioned."
+            )
+        return ConditionResult("True", Reason.ONBOARDED, message)
     reason, message = Reason.ONBOARDING, "Defender for Cloud has not onboarded it yet."
     if key in selection.not_selected:
         reason, message = Reason.NOT_INCLUDED, "The organization is not selected."

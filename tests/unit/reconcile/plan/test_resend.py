@@ -8,10 +8,12 @@ from datetime import datetime, timedelta
 import pytest
 
 from defender_devops.api.azure_types import ProvisioningState
+from defender_devops.api.conditions import find_condition
 from defender_devops.reconcile.facts.assessment import Assessment
 from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot, Timings
 from defender_devops.reconcile.plan.diff import drop_fulfilled_requests
 from defender_devops.reconcile.plan.plan import plan
+from defender_devops.reconcile.report.report import report
 from tests.unit.reconcile.builder import NOW, snapshot
 from tests.unit.reconcile.cases import CODE, LISTED, SELECTED, change, only
 
@@ -150,3 +152,34 @@ def test_a_new_code_is_sent_while_an_equal_choice_is_pending() -> None:
         "record that the one-time code is used",
         "authorize Defender for Cloud with the one-time code (auto-discovery Enabled)",
     ]
+
+
+EXCLUDING = "spec: {organizations: {exclude: [fabrikam]}}"
+MANUAL = "azure: {configuration: {autoDiscovery: Disabled}}"
+
+
+def test_an_organization_that_azure_keeps_although_the_list_lacks_it_is_named() -> None:
+    world = snapshot(EXCLUDING, LISTED, MANUAL)
+    kept = ignored(world, after(world, NOW))
+    result = report(Assessment(kept), None, NOW)
+    provisioned = find_condition(result.status.conditions, "Provisioned")
+    assert provisioned is not None
+    assert (provisioned.status, provisioned.reason) == ("False", "Provisioning")
+    assert "still has fabrikam onboarded" in provisioned.message
+    onboarded = {
+        resource.spec.organization: find_condition(status.conditions, "Onboarded")
+        for resource, status in result.organizations
+    }
+    assert onboarded["fabrikam"] is not None
+    assert "although it is excluded" in onboarded["fabrikam"].message
+    assert onboarded["contoso"] is not None
+    assert "excluded" not in onboarded["contoso"].message
+
+
+def test_an_organization_that_is_not_onboarded_yet_does_not_contradict_the_list() -> None:
+    world = snapshot(SELECTED, LISTED, MANUAL, OUT)
+    provisioned = find_condition(
+        report(Assessment(ignored(world, after(world, NOW))), None, NOW).status.conditions, "Provisioned"
+    )
+    assert provisioned is not None
+    assert provisioned.status == "True"
