@@ -78,6 +78,11 @@ class PostureCounts:
         """All recommendations, whatever their status."""
         return sum(self.unhealthy.values()) + self.healthy + self.not_applicable + self.other_status
 
+    @property
+    def is_understood(self) -> bool:
+        """Whether the status of at least one recommendation is known: otherwise no number follows from them."""
+        return self.total > self.other_status
+
 
 class Coverage(StrEnum):
     """Whether something looks for findings of a category."""
@@ -85,6 +90,8 @@ class Coverage(StrEnum):
     SCANNED = "Scanned"
     PARTIAL = "Partial"
     NOT_SCANNED = "NotScanned"
+    """Reserved: nothing that Azure shows proves that nothing scans, so this version never reports it."""
+
     UNKNOWN = "Unknown"
 
 
@@ -136,7 +143,7 @@ _CoverageText = Annotated[Text, Field(max_length=32)]
 
 
 class CategoryCoverage(ApiModel):
-    """Whether something looks for findings, by category: Scanned, Partial, NotScanned or Unknown."""
+    """Whether something looks for findings, by category: Scanned, Partial or Unknown; NotScanned is reserved."""
 
     secrets: _CoverageText | None = None
     """For secrets in code, which only GitHub Advanced Security for Azure DevOps finds."""
@@ -176,8 +183,8 @@ class PostureStatus(ApiModel):
     """Repositories with at least one open recommendation."""
 
     coverage: CategoryCoverage | None = None
-    """Whether something looks for findings of each category: Scanned, Partial (in some repositories), NotScanned, or
-    Unknown. Only Scanned makes zero findings a result."""
+    """Whether something looks for findings of each category: Scanned, Partial (in some repositories), or Unknown;
+    NotScanned is reserved, as nothing that Azure shows proves it. Only Scanned makes zero findings a result."""
 
     changed_at: Timestamp | None = None
     """When one of the numbers last changed."""

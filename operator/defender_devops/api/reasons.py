@@ -501,7 +501,10 @@ class Reason(StrEnum):
     # Results of Defender for Cloud
     QUERY_DENIED = (
         "QueryDenied",
-        "Azure rejects the query for the results because of the operator's identity; the message says why.",
+        (
+            "Azure rejects the query for the results because of the operator's identity, three times in a row; the "
+            "message says why."
+        ),
         (
             "Assign Security Reader on the connector or its resource group to the identity (it contains "
             "`Microsoft.Security/assessments/read`), or correct its credentials; the next query is automatic."
@@ -510,8 +513,8 @@ class Reason(StrEnum):
     INCOMPLETE = (
         "Incomplete",
         (
-            "The newest answer about the results failed, was cut off, or lacks an organization that had results; the "
-            "numbers are those of the last complete answer."
+            "The last three answers about the results failed, were cut off, or lack an organization that had results; "
+            "the numbers are those of the last complete answer."
         ),
         "Wait: the query is repeated after `settings.postureInterval`; the message says what failed.",
     )

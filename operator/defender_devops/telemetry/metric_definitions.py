@@ -154,7 +154,8 @@ RESOURCE_GAUGES: Final = (
     ),
     _gauge(
         "reauth_required",
-        "1 if a connector that worked needs a person to authorize or sign in again.",
+        "1 if a connector that worked needs a person to authorize or sign in again, 0 if it does not; absent while that"
+        " is not known (condition ReauthRequired Unknown, or not there yet).",
         "namespace",
         "name",
     ),
@@ -196,7 +197,7 @@ RESOURCE_GAUGES: Final = (
     _gauge(
         "posture_coverage",
         "Organizations with results, by category and by whether something looks for findings of that category:"
-        " Scanned, Partial, NotScanned, Unknown.",
+        " Scanned, Partial, Unknown; NotScanned is reserved.",
         "namespace",
         "connector",
         "category",

@@ -4,7 +4,8 @@ What finds what (https://learn.microsoft.com/azure/defender-for-cloud/devops-sup
 configuration of Azure DevOps; agentless scanning, which needs the plan Defender CSPM, finds vulnerabilities in code,
 infrastructure as code and dependencies; GitHub Advanced Security for Azure DevOps alone finds secrets; tools in
 pipelines find code, infrastructure as code and APIs. The operator sees neither Advanced Security nor pipelines: where
-only these could look, the coverage is Unknown. A finding proves that something looked, at least in a part.
+only these could look, the coverage is Unknown. A finding proves that something looked, at least in a part. Nothing
+proves that nothing looks (no resource of Defender for Cloud shows a scan), so `Coverage.NOT_SCANNED` has no producer.
 """
 
 from __future__ import annotations

@@ -77,6 +77,7 @@ class OrganizationPosture:
         result: for PostureAvailable.
         findings: for metrics; None without results.
         is_stale: its results have stopped changing.
+        uncounted: number of recommendations whose status is not known.
         reevaluate_at: when time alone changes the result, or None.
         error: the unexpected exception that its evaluation raised; its resource alone reports that.
     """
@@ -86,6 +87,7 @@ class OrganizationPosture:
     result: ConditionResult
     findings: OrganizationFindings | None = None
     is_stale: bool = False
+    uncounted: int = 0
     reevaluate_at: datetime | None = None
     error: Exception | None = None
 
@@ -141,7 +143,8 @@ def posture(assessment: Assessment, now: datetime) -> ConnectorPosture | None:
     statuses = [item.status for item in organizations.values() if item.status is not None]
     status = _sum(statuses, assessment.connector.status.posture, now)
     results = [(item.name, item.result) for item in organizations.values()]
-    return ConnectorPosture(status, connector_result(observation.failure, status, results), organizations)
+    uncounted = sum(item.uncounted for item in organizations.values())
+    return ConnectorPosture(status, connector_result(observation.failure, status, results, uncounted), organizations)
 
 
 def stale_names(assessment: Assessment, reported: ConnectorPosture | None) -> tuple[str, ...]:
@@ -186,9 +189,11 @@ def _organization(
 ) -> OrganizationPosture:
     resource = assessment.overrides.get(key)
     previous = (resource.status.posture if resource is not None else None) or PostureStatus()
-    counts = observation.organizations.get(key)
+    row = observation.organizations.get(key)
+    uncounted = row.other_status if row is not None else 0
+    counts = row if row is not None and row.is_understood else None
     coverage = _coverage(assessment, name, counts, previous)
-    expected_since = _expected_since(assessment, key, previous, now) if counts is None else None
+    expected_since = _expected_since(assessment, key, previous, now) if row is None else None
     deadline = expected_since + RESULTS_DEADLINE if expected_since is not None else None
     status = previous if counts is None else _with_numbers(previous, counts, coverage, now)
     status = status.model_copy(
@@ -202,16 +207,20 @@ def _organization(
         observation.failure,
         name,
         status,
-        is_missing=counts is None,
+        is_missing=row is None,
+        is_understood=row is None or counts is not None,
         is_overdue=deadline is not None and now >= deadline,
         is_stale=is_stale,
+        uncounted=uncounted,
     )
     findings = None
     if counts is not None:
         numbers = _with_zeros(counts, coverage)
         findings = OrganizationFindings(name, numbers, counts.affected_repositories, coverage)
     reevaluate_at = deadline if deadline is not None and deadline > now else None
-    return OrganizationPosture(name, status, result, findings, is_stale=is_stale, reevaluate_at=reevaluate_at)
+    return OrganizationPosture(
+        name, status, result, findings, is_stale=is_stale, uncounted=uncounted, reevaluate_at=reevaluate_at
+    )
 
 
 def _expected_since(assessment: Assessment, key: str, previous: PostureStatus, now: datetime) -> datetime | None:
@@ -250,23 +259,29 @@ def _with_zeros(counts: PostureCounts, coverage: Mapping[Category, Coverage]) ->
     """Return the numbers, with zeros where something looks and finds nothing."""
     zeros: dict[tuple[Severity, Category], int] = {
         (severity, category): 0
-        for category in SCANNABLE
-        if coverage[category] in _CAN_BE_ZERO
+        for category in _zero_categories(counts, coverage)
         for severity in Severity
         if severity is not Severity.OTHER
     }
     return {**zeros, **counts.unhealthy}
 
 
+def _zero_categories(counts: PostureCounts, coverage: Mapping[Category, Coverage]) -> tuple[Category, ...]:
+    """Return the categories in which no finding is a result; none while the status of a recommendation is not known."""
+    if counts.other_status:
+        return ()
+    return tuple(category for category in SCANNABLE if coverage[category] in _CAN_BE_ZERO)
+
+
 def _with_numbers(
     previous: PostureStatus, counts: PostureCounts, coverage: Mapping[Category, Coverage], now: datetime
 ) -> PostureStatus:
     severities: dict[str, int] = dict.fromkeys(Severity, 0)
-    categories: dict[str, int] = {category: 0 for category in SCANNABLE if coverage[category] in _CAN_BE_ZERO}
+    categories: dict[str, int] = dict.fromkeys(_zero_categories(counts, coverage), 0)
     for (severity, category), number in counts.unhealthy.items():
         severities[severity] += number
         categories[category] = categories.get(category, 0) + number
-    is_complete = all(value is Coverage.SCANNED for value in coverage.values())
+    is_complete = not counts.other_status and all(value is Coverage.SCANNED for value in coverage.values())
     return _status(previous, severities, categories, counts.affected_repositories, is_complete=is_complete, now=now)
 
 

@@ -33,7 +33,15 @@ NOT_EVALUATED: Final = ConditionResult(
 
 
 def organization_result(
-    failure: Failure | None, name: str, status: PostureStatus, *, is_missing: bool, is_overdue: bool, is_stale: bool
+    failure: Failure | None,
+    name: str,
+    status: PostureStatus,
+    *,
+    is_missing: bool,
+    is_understood: bool,
+    is_overdue: bool,
+    is_stale: bool,
+    uncounted: int = 0,
 ) -> ConditionResult:
     """Return the result of one organization.
 
@@ -42,8 +50,10 @@ def organization_result(
         name: of the organization.
         status: its new `status.posture`.
         is_missing: the last complete answer has no row of it.
+        is_understood: the status of at least one of its recommendations is known.
         is_overdue: it has had none for 48 hours although it should.
         is_stale: its results have stopped changing.
+        uncounted: number of its recommendations whose status is not known.
     """
     if failure is not None:
         return _failed(failure)
@@ -51,11 +61,16 @@ def organization_result(
         return _overdue([name])
     if is_missing:
         return _no_results_yet([name]) if status.recommendations is None else _vanished([name])
-    return _stale([name]) if is_stale else _available(status)
+    if not is_understood:
+        return _vanished([name])
+    return _stale([name]) if is_stale else _available(status, uncounted)
 
 
 def connector_result(
-    failure: Failure | None, status: PostureStatus | None, results: Sequence[tuple[str, ConditionResult]]
+    failure: Failure | None,
+    status: PostureStatus | None,
+    results: Sequence[tuple[str, ConditionResult]],
+    uncounted: int = 0,
 ) -> ConditionResult:
     """Return the result of a connector: the worst one, with the names of its organizations.
 
@@ -63,6 +78,7 @@ def connector_result(
         failure: why the newest query gave no complete answer, if it did not.
         status: the connector's new `status.posture`.
         results: name and result of each onboarded organization.
+        uncounted: number of recommendations whose status is not known.
     """
     if failure is not None:
         return _failed(failure)
@@ -77,7 +93,7 @@ def connector_result(
             return result_of(names)
     if status is None:
         return ConditionResult("Unknown", Reason.NO_RESULTS_YET, "No organization is onboarded yet.")
-    return _available(status)
+    return _available(status, uncounted)
 
 
 def _failed(failure: Failure) -> ConditionResult:
@@ -107,8 +123,9 @@ def _overdue(names: Iterable[str]) -> ConditionResult:
 
 def _vanished(names: Iterable[str]) -> ConditionResult:
     message = (
-        f"The newest answer has no result of {list_names(names)} any more, which does not mean that there are no "
-        "findings. The numbers in status.posture are those of the last answer that had results."
+        f"The newest answers have no result of {list_names(names)} any more, or only results with a status that this "
+        "version of the operator does not know, which does not mean that there are no findings. The numbers in "
+        "status.posture are those of the last answer that had results."
     )
     return ConditionResult("Unknown", Reason.INCOMPLETE, message)
 
@@ -138,12 +155,14 @@ def _stale(names: Iterable[str]) -> ConditionResult:
     return ConditionResult("False", Reason.STALE_RESULTS, message)
 
 
-def _available(status: PostureStatus) -> ConditionResult:
+def _available(status: PostureStatus, uncounted: int) -> ConditionResult:
     """Return the result with the numbers, and with the categories in which no finding means nothing."""
     severities = status.recommendations.model_dump() if status.recommendations else {}
     numbers = ", ".join(f"{number} {severity}" for severity, number in severities.items() if number)
     summary = f"{numbers}, in {status.affected_repositories} repositories" if numbers else "none"
     sentences = [f"Open recommendations: {summary}."]
+    if uncounted:
+        sentences.append(f"Not counted, because this version of the operator does not know their status: {uncounted}.")
     coverage = status.coverage.model_dump(by_alias=True, exclude_none=True) if status.coverage else {}
     for value, text in ((Coverage.NOT_SCANNED, "Not scanned"), (Coverage.UNKNOWN, "Not known to be scanned")):
         if categories := [category for category, recorded in coverage.items() if recorded == value]:

@@ -127,6 +127,22 @@ CASES = [
         "QueryDenied",
         ("assessments/read", "Assign Security Reader", "those of the last complete answer"),
     ),
+    ConditionCase(
+        "no result has a status that is known",
+        ("posture: {organizations: {contoso: {otherStatus: 5}, fabrikam: {healthy: 5}}}",),
+        KIND,
+        "Unknown",
+        "Incomplete",
+        ("only results with a status", "contoso", "does not mean that there are no findings"),
+    ),
+    ConditionCase(
+        "some results have a status that is not known",
+        ("posture: {organizations: {contoso: {otherStatus: 5, healthy: 1}, fabrikam: {otherStatus: 2, low/code: 1}}}",),
+        KIND,
+        "True",
+        "ResultsAvailable",
+        ("1 low", "does not know their status: 7."),
+    ),
     ConditionCase("the first query is refused", (DENIED_AT_FIRST,), KIND, "Unknown", "QueryDenied", ("Not allowed",)),
     ConditionCase(
         "the answer is cut off",
@@ -469,6 +485,29 @@ def test_metrics_have_a_zero_only_where_something_looks() -> None:
     assert numbers_by_pair[Severity.LOW, Category.CODE] == 0
     assert numbers_by_pair[Severity.CRITICAL, Category.CONFIGURATION] == 0
     assert {category for _, category in numbers_by_pair} == {Category.SECRETS, Category.CODE, Category.CONFIGURATION}
+
+
+def test_nothing_is_zero_while_a_status_is_not_known() -> None:
+    (contoso,) = reported("posture: {organizations: {contoso: {otherStatus: 5, high/code: 1}}}").findings or ()
+    assert contoso.unhealthy == {(Severity.HIGH, Category.CODE): 1}
+    result = reported("posture: {organizations: {contoso: {otherStatus: 5, healthy: 1}, fabrikam: {healthy: 1}}}")
+    assert numbers(organization(result, "contoso"))["findings"] == "0, partly scanned"
+    assert numbers(organization(result, "contoso")).get("categories", {}) == {}
+    assert numbers(organization(result, "fabrikam"))["categories"] == {"configuration": 0}
+
+
+def test_results_that_are_not_understood_have_no_numbers_and_keep_the_last_ones() -> None:
+    world = snapshot(BOTH)
+    result = reported(BOTH)
+    not_understood = PostureObservation(organizations={"contoso": PostureCounts(other_status=9)}, answered_at=NOW)
+    later = report(Assessment(successor(world, result, not_understood)), None, NOW)
+    assert (
+        numbers(organization(later, "contoso"))["recommendations"]
+        == (numbers(organization(result, "contoso"))["recommendations"])
+    )
+    assert later.findings == ()
+    first = reported("posture: {organizations: {contoso: {otherStatus: 9}}}")
+    assert "recommendations" not in numbers(organization(first, "contoso"))
 
 
 def test_metrics_have_nothing_of_an_organization_without_results() -> None:
