@@ -477,6 +477,78 @@ VARIANTS: dict[str, Variant] = {
             "text": "text: the header is ignored",
         },
     ),
+    "rateLimitHeaders": Variant(
+        "X-RateLimit headers of an error",
+        {"everywhere": "as of a successful response", "successes": "only successful responses are documented"},
+    ),
+    "hiddenProjects": Variant(
+        "a project that a member may not see, by its name",
+        {
+            "absent": "404 TF200016, as for a name that does not exist",
+            "forbidden": "403 TF50309, which names the missing permission",
+        },
+    ),
+    "stakeholderAccess": Variant(
+        "code of a private project for Stakeholder access",
+        {
+            "forbidden": "403 TF401027, as for any missing permission of Git",
+            "notFound": "404 TF401019, whose text says that there may be no permission",
+        },
+    ),
+    "taskScope": Variant(
+        "the scope that reads a task by its id",
+        {
+            "build": "vso.build, as for everything else of pipelines",
+            "agentPools": "vso.agentpools, as the documentation says of other calls of this area",
+        },
+    ),
+    "repositoryWithoutType": Variant(
+        "repositoryId without repositoryType in lists of pipelines and builds",
+        {"badRequest": "400: they belong together", "ignored": "the filter is ignored, as unknown parameters are"},
+    ),
+    "latestCompletedBuild": Variant(
+        "the branch of latestCompletedBuild",
+        {
+            "anyBranch": "any, also that of a pull request: the description names no branch",
+            "defaultBranch": "the default one, as of the badge of a pipeline",
+        },
+    ),
+    "devOpsPages": Variant(
+        "items of a page of pipelines, builds and branch policies, at most",
+        {"thousand": "as `azureDevopsPageSize` says", "hundred": "100, as of projects"},
+    ),
+    "unfinishedBuilds": Variant(
+        "a build without finish time in a list by finish time",
+        {"absent": "it has no place in that order", "first": "before all others, as if it ended now"},
+    ),
+    "checkoutRecords": Variant(
+        "the task of a record of checkout",
+        {"withoutTask": "null, as of the agent's own steps", "withTask": "the id of the task Checkout"},
+    ),
+    "stepNames": Variant(
+        "the name of a scan without displayName in a timeline",
+        {"task": "the name of the task", "friendly": "that of the designer: Run Microsoft Defender for DevOps"},
+    ),
+    "invalidYaml": Variant(
+        "the timeline of a build whose YAML could not be expanded",
+        {"withoutTimeline": "204: no job has run", "emptyTimeline": "200 with a timeline without records"},
+    ),
+    "previewErrors": Variant(
+        "texts of the preview of a designer or disabled pipeline",
+        {"specific": "they name the reason", "general": "one text for everything that cannot be previewed"},
+    ),
+    "unreadableRepositories": Variant(
+        "HTTP status of files of a disabled or empty repository",
+        {"notFound": "404 for both", "other": "403 for a disabled one, 400 for an empty one"},
+    ),
+    "commitIds": Variant(
+        "the commit at the head of a branch",
+        {"content": "changes with the files only", "daily": "changes every day: commits without changes of files"},
+    ),
+    "infoCodes": Variant(
+        "infoCode of a search for nothing, or beyond the most hits",
+        {"detailed": "3 and 8", "none": "0: the answer itself shows it"},
+    ),
 }
 """All variants by name."""
 

@@ -15,13 +15,14 @@ from pydantic import SecretStr
 
 from defender_devops.api.azure_types import AgentlessConfiguration
 from defender_devops.api.pipelines.evidence import Unread
+from defender_devops.api.pipelines.states import PIPELINE_REASONS, PipelineState
 from defender_devops.api.pipelines.states import PipelineReason as Reason
-from defender_devops.api.pipelines.states import PipelineState
 from defender_devops.azuredevops.client import AzureDevOpsClient, Endpoints
 from defender_devops.azuredevops.rate_limiter import RateLimiter
 from defender_devops.reconcile.facts.pipelines import RepositoryAssessment, assess_repositories
 from defender_devops.reconcile.observe.pipelines.sweep import Sweep, SweepOptions
 from defender_devops.reconcile.observe.pipelines.sweep_state import SweepState
+from sandbox.cloud.variants import VARIANTS
 from sandbox.cloud.world.pipelines.scenarios import Scenario
 from sandbox.cloud.world.pipelines.schema import GeneratePipelinesSpec
 from tests.sandbox.cloud.direct import ACCOUNT, Direct, larger_world
@@ -136,6 +137,54 @@ async def test_each_scenario_gets_its_state(*, has_search: bool) -> None:
     wrong = {scenario: reasons for scenario, reasons in scenarios(check).items() if reasons - STATES[scenario]}
     assert wrong == {}
     assert len(scenarios(check)) > 15
+
+
+DEVOPS_VARIANTS = [
+    "previewRights",
+    "taskFilter",
+    "firstLog",
+    "containerMappingSteps",
+    "expiredBuilds",
+    "deniedPipelines",
+    "missingCodeSearch",
+    "enablementRows",
+    "logsForJson",
+    "rateLimitHeaders",
+    "hiddenProjects",
+    "stakeholderAccess",
+    "taskScope",
+    "repositoryWithoutType",
+    "latestCompletedBuild",
+    "devOpsPages",
+    "unfinishedBuilds",
+    "checkoutRecords",
+    "stepNames",
+    "invalidYaml",
+    "previewErrors",
+    "unreadableRepositories",
+    "commitIds",
+    "infoCodes",
+    "usageCosts",
+]
+ALTERNATIVES = [(name, value) for name in DEVOPS_VARIANTS for value in list(VARIANTS[name].values)[1:]]
+
+
+@pytest.mark.parametrize("choice", ALTERNATIVES, ids="=".join)
+async def test_no_alternative_makes_a_wrong_state(choice: tuple[str, str]) -> None:
+    """What is not understood is undecided: nothing that scans is called missing, and nothing else scanned."""
+    direct = large(4, 100, 60)
+    direct.world.settings.throttling = False
+    direct.world.variants.choose(dict([choice]))
+    await direct.control("PATCH", "/organizations/org-0001", extensions={"ms.vss-code-search": "none"})
+    check = Check(direct, "org-0001")
+    await check_until_complete(check)
+    decided = {
+        scenario: {reason for reason in reasons if PIPELINE_REASONS[reason].state is not PipelineState.UNDECIDED}
+        for scenario, reasons in scenarios(check).items()
+    }
+    wrong = {scenario: reasons - STATES[scenario] for scenario, reasons in decided.items()}
+    assert {scenario: reasons for scenario, reasons in wrong.items() if reasons} == {}
+    assert sum(bool(reasons) for reasons in decided.values()) > len(decided) // 2
 
 
 async def test_a_large_organization_stays_within_its_budget() -> None:

@@ -19,6 +19,7 @@ from sandbox.cloud.world.world import World
 __all__ = ["DevOpsCall", "api_version", "listing"]
 
 Item = TypeVar("Item")
+_SMALL_PAGE = 100
 _MOST_DIGITS = 18
 """Digits of a number in a query: more would be no 64-bit integer."""
 
@@ -55,10 +56,18 @@ class DevOpsCall:
         """The project of the path.
 
         Raises:
-            DevOpsError: 404 TF200016.
+            DevOpsError: 404 TF200016; 403 TF50309 by variant.
         """
         name = self.names["project"]
         project = self.current_organization.project(name)
+        is_hidden = project is not None and not self.sees(project)
+        if is_hidden and self.world.variants.is_chosen("hiddenProjects", "forbidden"):
+            message = (
+                "TF50309: The following account does not have sufficient permissions to complete the operation: "
+                f"{self.person.name}. The following permissions are needed to perform this operation: View "
+                "project-level information."
+            )
+            raise DevOpsError(403, "AccessCheckException", message)
         if project is None or not self.sees(project):
             message = (
                 f"TF200016: The following project does not exist: {name}. Verify that the name of the project is "
@@ -80,6 +89,12 @@ class DevOpsCall:
         if "project" in self.names:
             return [self.project()]
         return [project for project in self.current_organization.projects.values() if self.sees(project)]
+
+    @property
+    def page_size(self) -> int:
+        """Most items of a page of pipelines, builds and branch policies."""
+        size = self.world.settings.azure_devops_page_size
+        return min(size, _SMALL_PAGE) if self.world.variants.is_chosen("devOpsPages", "hundred") else size
 
     def flag(self, name: str) -> bool:
         """Return a boolean query parameter; absent is false."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from sandbox.cloud.transport.message import Reply, json_reply
 
-__all__ = ["DevOpsError", "not_authorized", "not_found", "organization_missing"]
+__all__ = ["DevOpsError", "not_authorized", "not_found", "organization_missing", "repository_missing"]
 
 
 class DevOpsError(Exception):
@@ -42,6 +42,15 @@ def not_authorized(name: str) -> DevOpsError:
 def not_found(message: str, type_key: str) -> DevOpsError:
     """Return a 404 of something in an organization."""
     return DevOpsError(404, type_key, message)
+
+
+def repository_missing(name: str, status: int = 404) -> DevOpsError:
+    """Return TF401019: no such repository, or no permission to read it."""
+    message = (
+        f"TF401019: The Git repository with name or identifier {name} does not exist or you do not have permissions "
+        "for the operation you are attempting."
+    )
+    return DevOpsError(status, "GitRepositoryNotFoundException", message)
 
 
 def organization_missing(name: str) -> DevOpsError:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from sandbox.cloud.devops.call import DevOpsCall, api_version, listing
-from sandbox.cloud.devops.errors import DevOpsError, not_authorized, organization_missing
+from sandbox.cloud.devops.errors import DevOpsError, not_authorized, organization_missing, repository_missing
 from sandbox.cloud.devops.identities import Identities, Person
 from sandbox.cloud.devops.locations import resource_areas, resource_locations
 from sandbox.cloud.devops.routes import Route, find_routes
@@ -112,6 +113,8 @@ class DevOpsHost:
         match: tuple[Route, dict[str, str]],
     ) -> Reply:
         route, names = match
+        if route.operation == "Tasks_Get" and world.variants.is_chosen("taskScope", "agentPools"):
+            route = replace(route, permission="vso.agentpools")
         challenge = _continuous_access_challenge(world, token)
         if challenge is not None:
             return challenge
@@ -128,16 +131,18 @@ class DevOpsHost:
         factor *= _HIGH_COST if world.variants.is_chosen("usageCosts", "high") else 1
         world.usage.charge(person.object_id, route.units * factor, wall)
         call = DevOpsCall(request, world, person, organization, names)
+        has_usage = world.settings.throttling
         try:
             if route.reads_code:
                 _check_access_level(call)
             reply = route.answer(call)
         except DevOpsError as error:
             reply = error.reply()
+            has_usage = has_usage and world.variants.is_chosen("rateLimitHeaders", "everywhere")
         tenant = organization.tenant_id if organization is not None else None
         tenant_header = {"X-VSS-ResourceTenant": tenant} if tenant else {}
         reply.headers.update({**tenant_header, "X-TFS-ProcessId": "sandbox", "Cache-Control": "no-cache"})
-        if world.settings.throttling:
+        if has_usage:
             reply.headers.update(world.usage.headers(person.object_id, wall))
         return reply
 
@@ -189,6 +194,8 @@ def _check_access_level(call: DevOpsCall) -> None:
     """Stakeholders have no access to the code of private projects."""
     member = call.current_organization.members[call.person.object_id]
     if member.license is License.STAKEHOLDER and any(project.visibility == "private" for project in call.projects()):
+        if call.world.variants.is_chosen("stakeholderAccess", "notFound"):
+            raise repository_missing(call.names.get("repository", ""))
         message = (
             "TF401027: You need the Git 'GenericRead' permission to perform this action. Details: identity "
             f"'{call.person.id}', scope 'repository'."

@@ -24,6 +24,7 @@ DEVOPS_PERMISSIONS = {
     "vso.build": "Build (read)",
     "vso.build_execute": "Build (read and execute)",
     "vso.taskgroups_read": "Task Groups (read)",
+    "vso.agentpools": "Agent Pools (read)",
     "vso.advsec": "Advanced Security (read)",
 }
 RESERVED_SCOPES = ("openid", "profile", "email", "offline_access")

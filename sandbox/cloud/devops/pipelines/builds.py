@@ -10,7 +10,7 @@ from typing import Any
 from sandbox.cloud.devops.call import DevOpsCall, listing
 from sandbox.cloud.devops.errors import DevOpsError, not_found
 from sandbox.cloud.devops.pipelines.build_reference import build_reference
-from sandbox.cloud.devops.pipelines.definitions import check_view_builds, visible_pipelines
+from sandbox.cloud.devops.pipelines.definitions import check_view_builds, pipelines_of_repository, visible_pipelines
 from sandbox.cloud.transport.message import Reply, json_reply
 from sandbox.cloud.world.devops import Project
 from sandbox.cloud.world.identifiers import derived_id
@@ -71,7 +71,7 @@ def list_builds(call: DevOpsCall) -> Reply:
     if token:
         last = _last(token)
         rows = [row for row in rows if (row[:2] < last if is_descending else row[:2] > last)]
-    most = call.world.settings.azure_devops_page_size
+    most = call.page_size
     top = max(1, min(call.number("$top", most), most))
     headers = {"x-ms-continuationtoken": _token(rows[top - 1])} if len(rows) > top else {}
     return listing([build_reference(call, project, row[2], row[3]) for row in rows[:top]], headers)
@@ -85,14 +85,7 @@ def _pipelines(call: DevOpsCall, project: Project) -> list[Pipeline]:
         pipelines = [pipeline for pipeline in pipelines if str(pipeline.id) in identifiers]
     repository = query.get("repositoryId", "").lower()
     if repository:
-        kind = query.get("repositoryType", "").lower()
-        if not kind:
-            message = "The parameter repositoryType is required with repositoryId."
-            raise DevOpsError(400, "InvalidArgumentValueException", message)
-        key = (repository, kind)
-        pipelines = [
-            pipeline for pipeline in pipelines if (pipeline.source.id.lower(), pipeline.source.type.lower()) == key
-        ]
+        pipelines = pipelines_of_repository(call, pipelines, repository)
     return pipelines
 
 
@@ -108,7 +101,9 @@ def _rows(call: DevOpsCall, project: Project, pipeline: Pipeline, order: str) ->
     branch, count = query.get("branchName"), 0
     for build in PipelineStore(call.current_organization, call.world.clock.now()).builds(project, pipeline.id):
         moment = build.finished_at if by_finish else build.queued_at
-        # A build without finish time has no place in an order of finish times.
+        # A build without finish time has no place in an order of finish times, or the first one, by variant.
+        if moment is None and call.world.variants.is_chosen("unfinishedBuilds", "first"):
+            moment = call.world.clock.now()
         if (
             moment is None
             or not exists(call, build)

@@ -23,6 +23,7 @@ __all__ = [
     "list_definitions",
     "list_task_groups",
     "list_task_versions",
+    "pipelines_of_repository",
     "visible_pipelines",
 ]
 
@@ -83,7 +84,7 @@ def list_definitions(call: DevOpsCall) -> Reply:
     order = _ORDERS.get(call.request.query.get("queryOrder", "").lower())
     if order is not None:
         pipelines.sort(key=order[0], reverse=order[1])
-    page, headers = call.page(pipelines, call.world.settings.azure_devops_page_size)
+    page, headers = call.page(pipelines, call.page_size)
     is_full = call.flag("includeAllProperties")
     return listing([_definition(call, project, pipeline, is_full=is_full) for pipeline in page], headers)
 
@@ -95,15 +96,7 @@ def _filtered(call: DevOpsCall, pipelines: list[Pipeline]) -> list[Pipeline]:
         pipelines = [pipeline for pipeline in pipelines if pipeline.name.lower() == name]
     repository = query.get("repositoryId", "").lower()
     if repository:
-        kind = query.get("repositoryType", "").lower()
-        if not kind:
-            message = "The parameter repositoryType is required with repositoryId."
-            raise DevOpsError(400, "InvalidArgumentValueException", message)
-        pipelines = [
-            pipeline
-            for pipeline in pipelines
-            if (pipeline.source.id.lower(), pipeline.source.type.lower()) == (repository, kind)
-        ]
+        pipelines = pipelines_of_repository(call, pipelines, repository)
     if query.get("definitionIds"):
         identifiers = set(query["definitionIds"].split(","))
         pipelines = [pipeline for pipeline in pipelines if str(pipeline.id) in identifiers]
@@ -116,6 +109,22 @@ def _filtered(call: DevOpsCall, pipelines: list[Pipeline]) -> list[Pipeline]:
     if query.get("processType"):
         pipelines = [pipeline for pipeline in pipelines if str(_process_type(pipeline)) == query["processType"]]
     return pipelines
+
+
+def pipelines_of_repository(call: DevOpsCall, pipelines: list[Pipeline], repository: str) -> list[Pipeline]:
+    """Return the pipelines of the repository with this id, in lower case, and the type in the query.
+
+    Raises:
+        DevOpsError: 400: the query has no type.
+    """
+    kind = call.request.query.get("repositoryType", "").lower()
+    if not kind and call.world.variants.is_chosen("repositoryWithoutType", "ignored"):
+        return pipelines
+    if not kind:
+        message = "The parameter repositoryType is required with repositoryId."
+        raise DevOpsError(400, "InvalidArgumentValueException", message)
+    key = (repository, kind)
+    return [pipeline for pipeline in pipelines if (pipeline.source.id.lower(), pipeline.source.type.lower()) == key]
 
 
 def _steps(call: DevOpsCall, pipeline: Pipeline) -> tuple[Step, ...]:
@@ -172,8 +181,13 @@ def _definition(call: DevOpsCall, project: Project, pipeline: Pipeline, *, is_fu
         }
     if call.flag("includeLatestBuilds"):
         builds = PipelineStore(call.current_organization, call.world.clock.now()).builds(project, pipeline.id)
-        completed = [build for build in builds if build.status == "completed"]
-        # Of any branch: a build of a pull request may be the latest.
+        # Of any branch by default: a build of a pull request may be the latest.
+        is_any = call.world.variants.is_chosen("latestCompletedBuild", "anyBranch")
+        completed = [
+            build
+            for build in builds
+            if build.status == "completed" and (is_any or build.branch == pipeline.source.default_branch)
+        ]
         if builds:
             body["latestBuild"] = build_reference(call, project, pipeline, builds[0])
         if completed:

@@ -17,7 +17,7 @@ def list_policies(call: DevOpsCall) -> Reply:
     project = call.project()
     kind = call.request.query.get("policyType", "").lower()
     policies = [policy for policy in project.pipelines.policies.values() if kind in ("", policy.type_id)]
-    page, headers = call.page(policies, call.world.settings.azure_devops_page_size)
+    page, headers = call.page(policies, call.page_size)
     return listing([_policy(call, project, policy) for policy in page], headers)
 
 

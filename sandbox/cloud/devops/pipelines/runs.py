@@ -34,9 +34,9 @@ def _final_yaml(call: DevOpsCall, pipeline: Pipeline, body: dict[str, Any]) -> s
     if pipeline.validation_error is not None:
         raise _invalid(pipeline.validation_error)
     if pipeline.yaml_filename is None:
-        raise _invalid("Operation is not supported on designer build pipelines.")
+        raise _invalid(_text(call, "Operation is not supported on designer build pipelines."))
     if pipeline.queue_status == "disabled":
-        raise _invalid(f"The pipeline {pipeline.name} is disabled and cannot be queued.")
+        raise _invalid(_text(call, f"The pipeline {pipeline.name} is disabled and cannot be queued."))
     override, arguments = body.get("yamlOverride"), body.get("templateParameters")
     try:
         text = expanded_yaml(
@@ -61,6 +61,11 @@ def _final_yaml(call: DevOpsCall, pipeline: Pipeline, body: dict[str, Any]) -> s
     if call.current_organization.has_working_extension(CONTAINER_MAPPING_EXTENSION):
         return shown_yaml(call.world, text)
     return text
+
+
+def _text(call: DevOpsCall, specific: str) -> str:
+    """Return the text of the error of a pipeline of which there is no preview."""
+    return specific if call.world.variants.is_chosen("previewErrors", "specific") else "The pipeline is not valid."
 
 
 def _branch(body: dict[str, Any]) -> str | None:

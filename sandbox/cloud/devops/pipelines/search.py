@@ -9,10 +9,10 @@ from typing import Any
 
 from sandbox.cloud.devops.call import DevOpsCall
 from sandbox.cloud.devops.errors import DevOpsError, not_found
-from sandbox.cloud.devops.pipelines.files import find_repository
+from sandbox.cloud.devops.pipelines.files import find_repository, head_commit
 from sandbox.cloud.transport.message import Reply, json_reply
 from sandbox.cloud.world.devops import CODE_SEARCH_EXTENSION, Project, Repository
-from sandbox.cloud.world.pipelines.files import commit_of, object_of
+from sandbox.cloud.world.pipelines.files import object_of
 
 __all__ = ["get_index_status", "search_code"]
 
@@ -66,12 +66,12 @@ def search_code(call: DevOpsCall) -> Reply:
     text, skip, top = body.get("searchText"), body.get("$skip", 0), body.get("$top", 100)
     if not isinstance(text, str) or not isinstance(skip, int) or not isinstance(top, int) or top < 1 or skip < 0:
         raise DevOpsError(400, "InvalidQueryException", "searchText, $skip and $top must be a text and two numbers.")
-    query = _Query.parse(text)
+    query, has_codes = _Query.parse(text), call.world.variants.is_chosen("infoCodes", "detailed")
     if not query.patterns:
-        return json_reply({"count": 0, "results": [], "infoCode": _BAD_REQUEST, "facets": None})
+        return json_reply({"count": 0, "results": [], "infoCode": _BAD_REQUEST if has_codes else 0, "facets": None})
     hits = list(_hits(call, query, body.get("filters")))
     code = organization.search_info_code
-    if top > _MOST_HITS and code == 0:
+    if top > _MOST_HITS and code == 0 and has_codes:
         code = _TOP_CUT
     results = hits[:_MOST_HITS][skip : skip + min(top, _MOST_HITS)]
     return json_reply({"count": len(hits), "results": results, "infoCode": code, "facets": None})
@@ -100,7 +100,7 @@ def _hits_in(call: DevOpsCall, query: _Query, project: Project, repository: Repo
     for path, text in repository.files.items():
         match = query.position(path, text)
         if match is not None:
-            branch = {"branchName": repository.default_branch, "changeId": commit_of(repository.files)}
+            branch = {"branchName": repository.default_branch, "changeId": head_commit(call, repository.files)}
             content = {"charOffset": match[0], "length": match[1], "type": "content"}
             yield {
                 "fileName": path.rpartition("/")[2],
@@ -122,7 +122,7 @@ def get_index_status(call: DevOpsCall) -> Reply:
         branches.append(
             {
                 "name": repository.default_branch,
-                "lastIndexedChangeId": commit_of(repository.files),
+                "lastIndexedChangeId": head_commit(call, repository.files),
                 "lastProcessedTime": call.time(call.world.clock.now()),
             }
         )

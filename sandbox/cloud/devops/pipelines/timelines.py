@@ -16,6 +16,8 @@ from sandbox.cloud.world.pipelines.model import Build, Pipeline
 from sandbox.cloud.world.pipelines.tasks import (
     CONTAINER_MAPPING_END,
     CONTAINER_MAPPING_START,
+    SCAN_STEP_NAME,
+    SCAN_TASK_ID,
     Step,
     Task,
     parse_task,
@@ -33,7 +35,7 @@ def get_timeline(call: DevOpsCall) -> Reply:
     """GET {project}/_apis/build/builds/{buildId}/timeline: 204 for a build without one."""
     _, pipeline, build = find_build(call)
     records = list(_records(call, pipeline, build))
-    if not records:
+    if not records and call.world.variants.is_chosen("invalidYaml", "withoutTimeline"):
         return Reply(204)
     identifier = derived_id("timeline", str(build.id))
     return json_reply(
@@ -56,25 +58,33 @@ def _jobs(build: Build) -> dict[tuple[str, str], list[Step]]:
     return jobs
 
 
-def _entries(pipeline: Pipeline, build: Build, steps: list[Step]) -> Iterator[_Entry]:
+def _entries(world: World, pipeline: Pipeline, build: Build, steps: list[Step]) -> Iterator[_Entry]:
     """Return the task records of a job: its steps, those of the service, and those that container mapping injects."""
+    checkout_task = parse_task("Checkout@1") if world.variants.is_chosen("checkoutRecords", "withTask") else None
     yield "Initialize job", None, "succeeded"
     if build.container_mapping:
         yield CONTAINER_MAPPING_START, _MAPPING_TASK, "succeeded"
     checkout = f"Checkout {pipeline.source.name}@{build.branch.removeprefix('refs/heads/')} to s"
     if not any(step.task.name == "Checkout" for step in steps):
-        yield checkout, None, "succeeded"
+        yield checkout, checkout_task, "succeeded"
     for step in steps:
         is_checkout = step.task.name == "Checkout"
         yield (
-            checkout if is_checkout else step.display_name,
-            None if is_checkout else step.task,
+            checkout if is_checkout else _step_name(world, step),
+            checkout_task if is_checkout else step.task,
             build.step_result(step),
         )
     if build.container_mapping:
         yield CONTAINER_MAPPING_END, _MAPPING_TASK, "succeeded"
     yield f"Post-job: {checkout}", None, "succeeded"
     yield "Finalize Job", None, "succeeded"
+
+
+def _step_name(world: World, step: Step) -> str:
+    """Return the name of a step; of a scan without a name of its own that of the designer, by variant."""
+    is_unnamed_scan = step.task.id == SCAN_TASK_ID and step.display_name == step.task.name
+    is_friendly = is_unnamed_scan and world.variants.is_chosen("stepNames", "friendly")
+    return SCAN_STEP_NAME if is_friendly else step.display_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +109,7 @@ def _records(call: DevOpsCall, pipeline: Pipeline, build: Build) -> Iterator[dic
         phase, job_id = (derived_id(str(build.id), stage, job, kind) for kind in ("phase", "job"))
         yield _record(call, build, _Node(phase, stages[stage], "Phase", job, order))
         yield _record(call, build, _Node(job_id, phase, "Job", job, 1))
-        for number, (name, task, result) in enumerate(_entries(pipeline, build, steps), start=1):
+        for number, (name, task, result) in enumerate(_entries(call.world, pipeline, build, steps), start=1):
             log += 1
             node = _Node(derived_id(job_id, str(number)), job_id, "Task", name, number, result)
             record = _record(call, build, node)
@@ -151,7 +161,7 @@ def _logs(call: DevOpsCall, pipeline: Pipeline, build: Build) -> list[str]:
     if build.yaml is not None and call.world.variants["firstLog"] == "expandedYaml":
         texts.append(shown_yaml(call.world, build.yaml) if build.container_mapping else build.yaml)
     for steps in _jobs(build).values():
-        texts += [f"##[section]Starting: {name}\n" for name, _, _ in _entries(pipeline, build, steps)]
+        texts += [f"##[section]Starting: {name}\n" for name, _, _ in _entries(call.world, pipeline, build, steps)]
     return texts
 
 

@@ -26,7 +26,7 @@ from sandbox.cloud.world.pipelines.schema import (
     TaskSpec,
 )
 from sandbox.cloud.world.pipelines.store import PipelineStore
-from sandbox.cloud.world.pipelines.tasks import Step, parse_task
+from sandbox.cloud.world.pipelines.tasks import SCAN_STEP_NAME, Step, parse_task
 from sandbox.cloud.world.principals import UnknownName, principal_id
 from sandbox.cloud.world.world import World
 
@@ -43,7 +43,7 @@ __all__ = [
 
 _REVIEWERS = "fa4e907d-c16b-4a4c-9dfa-4906e5d171dd"
 _BUILD_SECONDS = 240.0
-_INSTANCE_NAMES = {"MicrosoftSecurityDevOps": "Run Microsoft Defender for DevOps"}
+_INSTANCE_NAMES = {"MicrosoftSecurityDevOps": SCAN_STEP_NAME}
 """Names that the designer gives to a step."""
 
 

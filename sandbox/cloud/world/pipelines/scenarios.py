@@ -9,7 +9,7 @@ from functools import cache
 
 from sandbox.cloud.world.pipelines.expansion import expand
 from sandbox.cloud.world.pipelines.model import AdvancedSecurity
-from sandbox.cloud.world.pipelines.tasks import Step, parse_task
+from sandbox.cloud.world.pipelines.tasks import SCAN_STEP_NAME, Step, parse_task
 
 __all__ = ["GeneratedPipeline", "Scenario", "ScenarioMix"]
 
@@ -110,7 +110,7 @@ _TEMPLATE = (
 _SHARED_FILES = {_SCAN_TEMPLATE: f"steps:\n{_SCAN}", "/ci/scanned.yml": _file(_BUILD, _SCAN)}
 _DESIGNER_STEPS = (
     Step("__default", "Agent job 1", "Build", parse_task("CmdLine@2"), {"script": "make"}),
-    Step("__default", "Agent job 1", "Run Microsoft Defender for DevOps", parse_task("MicrosoftSecurityDevOps@1")),
+    Step("__default", "Agent job 1", SCAN_STEP_NAME, parse_task("MicrosoftSecurityDevOps@1")),
 )
 _ADVANCED_SECURITY = AdvancedSecurity(code_security=True, code_ql=True, secret_protection=True, block_pushes=True)
 _NO_FILES: dict[str, str] = {}

@@ -10,6 +10,7 @@ from typing import Any
 __all__ = [
     "CONTAINER_MAPPING_END",
     "CONTAINER_MAPPING_START",
+    "SCAN_STEP_NAME",
     "SCAN_TASK_ID",
     "SECURITY_DEVOPS_EXTENSION",
     "Step",
@@ -23,6 +24,9 @@ SECURITY_DEVOPS_EXTENSION = ("ms-securitydevops", "microsoft-security-devops-azd
 
 SCAN_TASK_ID = "8d616517-6390-454f-b369-6fd038d8fe96"
 """Task of Microsoft Security DevOps, and of the steps that container mapping injects into every job."""
+
+SCAN_STEP_NAME = "Run Microsoft Defender for DevOps"
+"""Name of a scan without a name of its own in the designer."""
 
 CONTAINER_MAPPING_START = "Microsoft Defender for DevOps Container Mapping Start"
 CONTAINER_MAPPING_END = "Microsoft Defender for DevOps Container Mapping End"

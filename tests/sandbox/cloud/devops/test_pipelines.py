@@ -815,3 +815,142 @@ async def test_a_log_may_be_text_whatever_the_client_accepts(direct: Direct) -> 
     await direct.control("PATCH", "/variants", logsForJson="text")
     log = await request(direct, f"{API}/build/builds/{identifier}/logs/1", Accept="application/json")
     assert log.text.startswith("stages:")
+
+
+async def choose(direct: Direct, **choices: str) -> None:
+    await direct.control("PATCH", "/variants", **choices)
+
+
+async def test_an_error_may_have_no_rate_limit_headers(direct: Direct) -> None:
+    await prepare(direct, yaml())
+    await direct.control("PATCH", "/settings", azureDevopsCostFactor=800)
+    await choose(direct, rateLimitHeaders="successes")
+    assert "X-RateLimit-Remaining" in (await request(direct, f"{API}/build/definitions")).headers
+    assert "X-RateLimit-Remaining" not in (await request(direct, f"{API}/build/builds/99")).headers
+
+
+async def test_a_hidden_project_may_be_forbidden_by_name(direct: Direct) -> None:
+    await direct.control("PATCH", PROJECT, hiddenFrom=[ACCOUNT])
+    await choose(direct, hiddenProjects="forbidden")
+    answer = await request(direct, f"{API}/build/definitions")
+    assert (answer.status, answer.json["message"][:7]) == (403, "TF50309")
+    projects = (await get(direct, "/contoso/_apis/projects"))["value"]
+    assert "webshop" not in {project["name"] for project in projects}
+
+
+async def test_code_may_seem_to_be_missing_for_stakeholders(direct: Direct) -> None:
+    direct.world.organizations["contoso"].members["44444444-4444-4444-4444-444444444444"].license = License.STAKEHOLDER
+    await choose(direct, stakeholderAccess="notFound")
+    answer = await request(direct, f"{API}/git/repositories/storefront/refs")
+    assert (answer.status, answer.json["message"][:8]) == (404, "TF401019")
+
+
+async def test_a_task_may_need_another_scope(direct: Direct) -> None:
+    url = f"/contoso/_apis/distributedtask/tasks/{SCAN_TASK_ID}?{V}"
+    tokens = [direct.token(ACCOUNT, "devops", (scope,)) for scope in ("vso.build", "vso.agentpools")]
+    assert [(await direct.devops("devAzure", url, token=token)).status for token in tokens] == [200, 403]
+    await choose(direct, taskScope="agentPools")
+    assert [(await direct.devops("devAzure", url, token=token)).status for token in tokens] == [403, 200]
+
+
+async def test_a_repository_without_type_may_be_ignored(direct: Direct) -> None:
+    identifier = await prepare(direct, yaml())
+    await choose(direct, repositoryWithoutType="ignored")
+    assert [item["id"] for item in await definitions(direct, "repositoryId=nothing")] == [1]
+    assert [item["id"] for item in (await get(direct, f"{API}/build/builds?repositoryId=nothing"))["value"]] == [
+        identifier
+    ]
+
+
+async def test_the_latest_completed_build_may_be_that_of_the_default_branch(direct: Direct) -> None:
+    branch = "refs/pull/7/merge"
+    builds = [{"age": 60.0}, {"age": 30.0, "branch": branch, "reason": "pullRequest"}]
+    await prepare(direct, yaml(), builds=builds)
+
+    async def latest() -> str:
+        (full,) = await definitions(direct, "includeLatestBuilds=true")
+        return str(full["latestCompletedBuild"]["sourceBranch"])
+
+    assert await latest() == branch
+    await choose(direct, latestCompletedBuild="defaultBranch")
+    assert await latest() == "refs/heads/main"
+
+
+async def test_pages_may_have_a_hundred_items(direct: Direct) -> None:
+    await prepare(direct, yaml(), builds=[{"age": 60.0 * number} for number in range(1, 103)])
+    assert (await get(direct, f"{API}/build/builds"))["count"] == 102
+    await choose(direct, devOpsPages="hundred")
+    page = await request(direct, f"{API}/build/builds?$top=1000")
+    assert page.json["count"] == 100
+    token = page.headers["x-ms-continuationtoken"]
+    assert (await get(direct, f"{API}/build/builds?continuationToken={token}"))["count"] == 2
+
+
+async def test_a_build_that_runs_may_come_first(direct: Direct) -> None:
+    await prepare(direct, yaml(), builds=[{"age": 60.0}, {"status": "inProgress"}])
+    assert [item["status"] for item in (await get(direct, f"{API}/build/builds"))["value"]] == ["completed"]
+    await choose(direct, unfinishedBuilds="first")
+    listed = [item["status"] for item in (await get(direct, f"{API}/build/builds"))["value"]]
+    assert listed == ["inProgress", "completed"]
+
+
+async def test_a_record_of_checkout_may_have_a_task(direct: Direct) -> None:
+    identifier = await prepare(direct, yaml())
+
+    async def names() -> set[str]:
+        records = (await get(direct, f"{API}/build/builds/{identifier}/timeline"))["records"]
+        return {record["task"]["name"] for record in records if record["task"]}
+
+    assert "Checkout" not in await names()
+    await choose(direct, checkoutRecords="withTask")
+    assert "Checkout" in await names()
+
+
+async def test_a_scan_without_a_name_may_have_that_of_the_designer(direct: Direct) -> None:
+    identifier = await prepare(direct, yaml("- task: MicrosoftSecurityDevOps@1\n"))
+    assert "MicrosoftSecurityDevOps" in await tasks(direct, identifier)
+    await choose(direct, stepNames="friendly")
+    assert "Run Microsoft Defender for DevOps" in await tasks(direct, identifier)
+
+
+async def test_a_build_of_invalid_yaml_may_have_an_empty_timeline(direct: Direct) -> None:
+    identifier = await prepare(direct, "steps: [")
+    await choose(direct, invalidYaml="emptyTimeline")
+    assert (await get(direct, f"{API}/build/builds/{identifier}/timeline"))["records"] == []
+
+
+@pytest.mark.parametrize("pipeline", [{"yaml": None, "tasks": ["CmdLine@2"]}, {"queueStatus": "disabled"}])
+async def test_the_error_of_a_preview_may_be_general(direct: Direct, pipeline: dict[str, Any]) -> None:
+    await prepare(direct, yaml(), **pipeline)
+    await choose(direct, previewErrors="general")
+    answer = await preview(direct)
+    assert (answer.status, answer.json["message"]) == (400, "The pipeline is not valid.")
+
+
+async def test_files_of_a_repository_that_cannot_be_read_may_have_another_status(direct: Direct) -> None:
+    await choose(direct, unreadableRepositories="other")
+    disabled = await request(direct, f"{API}/git/repositories/legacy/items?path=x")
+    assert (disabled.status, disabled.json["message"][:8]) == (403, "TF401019")
+    empty = await request(direct, "/contoso/infrastructure/_apis/git/repositories/empty/items?path=x")
+    assert (empty.status, empty.json["message"][:8]) == (400, "VS403403")
+
+
+async def test_a_commit_may_change_every_day(direct: Direct) -> None:
+    await choose(direct, commitIds="daily")
+    await prepare(direct, yaml())
+    refs = f"{API}/git/repositories/storefront/refs?filter=heads/main"
+    commits = []
+    for _ in range(3):
+        commits.append((await get(direct, refs))["value"][0]["objectId"])
+        direct.move(DAY / 2)
+    assert len(set(commits)) == 2
+    items = f"{API}/git/repositories/storefront/items?path=azure-pipelines.yml&versionDescriptor.versionType=commit"
+    current = (await get(direct, refs))["value"][0]["objectId"]
+    assert (await request(direct, f"{items}&versionDescriptor.version={current}")).status == 200
+
+
+async def test_a_search_may_have_no_info_code(direct: Direct) -> None:
+    await prepare(direct, yaml(SCAN))
+    await choose(direct, infoCodes="none")
+    assert (await search(direct, "task", **{"$top": 5000})).json["infoCode"] == 0
+    assert (await search(direct, " ")).json["infoCode"] == 0
