@@ -10,18 +10,26 @@ from __future__ import annotations
 import itertools
 import os
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
+import httpx
 import pytest
 
 from sandbox.cloud.variants import VARIANTS
 from sandbox.cluster.client import Manifest, condition
+from sandbox.stack import Operator
 from tests.support.scenarios.scenario import ACCOUNT, KIND, Scenario, message, wait_for
 
 Choices = Mapping[str, str]
 
 ORGANIZATIONS = {"contoso", "fabrikam"}
 """What the manifest selects; the account is a member of more."""
+
+EXCLUDED = {"adventure-works", "wingtip-toys"}
+"""What the manifest with mode All excludes from the beginning."""
+LATER_EXCLUDED = "northwind"
+ALL = {"contoso", "fabrikam", "northwind", "tailspin"}
+"""What mode All covers without these exclusions."""
 
 REQUESTS_PER_PROBE = 40
 """Requests to Azure for each check of an authorization at rest: twice those where projects have to be listed."""
@@ -33,13 +41,21 @@ LOSS = "listAvailableWithoutAuthorization"
 LOSS_IS_UNKNOWN = {"badRequest", "serverError"}
 """Answers after a loss that do not say what they are about."""
 LOSS_IS_INVISIBLE = {"stale"}
-"""Answers after a loss that are those of before it: only the operator's own sign-in can notice."""
+"""Answers after a loss that are those of before it. The next discovery run shows it, unless `STATE` hides that, too:
+then only the operator's own sign-in can notice."""
+STATE = "provisioningAfterLoss"
+ONE_DAY = 86_400.0
+WITHOUT_ORGANIZATIONS = "listAvailableWithoutOrganizations"
 
 QUICK: list[Choices] = [
     {LOSS: "unauthorized", "connectorChildren": "required", "graphChildren": "absent", "codeRedemption": "finished"},
     {LOSS: "forbidden", "connectorDeletion": "accepted", "unfamiliarAnswers": "values", "operationResults": "expire"},
     {LOSS: "badRequest", "concurrentOperations": "conflict", "createDuration": "tenMinutes", "listPages": "all"},
     {LOSS: "serverError", "provisioningAfterLoss": "unchanged", "graphDeletions": "linger"},
+]
+EXCLUDING: list[Choices] = [
+    {"inventoryPatch": "adds", "graphChildren": "withoutEmpty"},
+    {"inventoryPatch": "refusesUnknown", "patchWithoutInventory": "keeps", "concurrentOperations": "conflict"},
 ]
 SINGLES: list[Choices] = [
     {name: value} for name, variant in VARIANTS.items() for value in variant.values if value != variant.default
@@ -93,14 +109,25 @@ def assert_rests(scenario: Scenario) -> None:
     assert len(scenario.control.journal(since=since, service="arm")) <= REQUESTS_PER_PROBE * len(probes)
 
 
-def assert_loss_is_noticed(scenario: Scenario, answer: str) -> None:
+def value_of(choices: Choices, name: str) -> str:
+    """Return the value of a variant in a case."""
+    return choices.get(name, VARIANTS[name].default)
+
+
+def assert_loss_is_noticed(scenario: Scenario, choices: Choices) -> None:
     """(b) A loss is reported, and as Unknown where the answer does not say what it is; (e) nothing is offboarded."""
-    since = scenario.control.last()
-    scenario.control.change_account(ACCOUNT, blocked=True)
+    since, answer = scenario.control.last(), value_of(choices, LOSS)
+    if WITHOUT_ORGANIZATIONS in choices:
+        scenario.control.remove_access(ACCOUNT)
+        answer = value_of(choices, WITHOUT_ORGANIZATIONS)
+    else:
+        scenario.control.change_account(ACCOUNT, blocked=True)
     if answer in LOSS_IS_INVISIBLE:
         scenario.wait_observed()
-        scenario.wait_observed()
         assert condition(scenario.connector(), "Provisioned")["status"] == "True"
+        assert scenario.writes(since) == []
+        assert_discovery_shows_the_loss(scenario, choices)
+        since = scenario.control.last()
     elif answer in LOSS_IS_UNKNOWN:
         # A discovery run that fails for the lost authorization shows it, too.
         body = scenario.wait_until(lambda body: condition(body, "ReauthRequired")["status"] != "False", timeout=45)
@@ -116,6 +143,62 @@ def assert_loss_is_noticed(scenario: Scenario, answer: str) -> None:
     assert len(scenario.control.journal(operation="DevOpsConfigurations_CreateOrUpdate")) == 1
 
 
+def assert_discovery_shows_the_loss(scenario: Scenario, choices: Choices) -> None:
+    """(b) A discovery run that fails shows a loss that the list of organizations hides, at the price of one request."""
+    since = scenario.control.last()
+    scenario.control.move(ONE_DAY)
+    if value_of(choices, STATE) != "failed":
+        scenario.wait_observed()
+        scenario.wait_observed()
+        assert condition(scenario.connector(), "ReauthRequired")["status"] == "False"
+    elif value_of(choices, "tokenExchangeMessage") == "empty":
+        scenario.wait("ReauthRequired", "Unknown", "CheckUnavailable", timeout=45)
+    else:
+        scenario.wait("ReauthRequired", "True", "AuthorizationLost", timeout=45)
+    assert set(scenario.writes(since)) <= {"DevOpsConfigurations_Update"}
+    assert len(scenario.writes(since)) <= 1
+
+
+def assert_exclusions_hold(scenario: Scenario, choices: Choices) -> None:
+    """(e) Nothing that is excluded is onboarded, from the first request on, and nothing that is wanted is let go."""
+    scenario.new_code()
+    scenario.apply(selection(scenario, EXCLUDED))
+    scenario.wait("Ready", "True", timeout=45)
+    scenario.wait_onboarded(*ALL)
+    scenario.apply(selection(scenario, EXCLUDED | {LATER_EXCLUDED}))
+    if value_of(choices, "inventoryPatch") == "adds":
+        # Azure keeps it whatever is requested: that is reported, and requested again only after a while.
+        scenario.wait("Provisioned", "False", "Provisioning", timeout=45)
+        scenario.wait_until(lambda body: f"still has {LATER_EXCLUDED} onboarded" in message(body, "Provisioned"))
+        since = scenario.control.last()
+        scenario.wait_observed()
+        assert scenario.writes(since) == []
+        assert scenario.onboarded() == ALL
+    else:
+        scenario.wait("Ready", "True", timeout=45)
+        scenario.wait_onboarded(*(ALL - {LATER_EXCLUDED}))
+    scenario.apply(selection(scenario, EXCLUDED))
+    scenario.wait("Ready", "True", timeout=45)
+    scenario.wait_onboarded(*ALL)
+    lists = [
+        None if effect["inventory"] is None else {name.lower() for name in effect["inventory"]}
+        for entry in scenario.control.journal(service="arm", effective="true")
+        for effect in entry["effects"]
+        if effect["kind"] in {"configuration.create", "configuration.update"} and "inventory" in effect
+    ]
+    assert lists
+    for names in lists:
+        assert names is not None, "a request without a list onboards everything"
+        assert EXCLUDED.isdisjoint(names)
+        assert names == set() or names >= ALL - {LATER_EXCLUDED}
+    assert len(scenario.control.journal(operation="DevOpsConfigurations_CreateOrUpdate")) == 1
+
+
+def selection(scenario: Scenario, excluded: set[str]) -> Manifest:
+    """Return the manifest with mode All and exclusions."""
+    return scenario.manifest(organizations={"mode": "All", "names": None, "exclude": sorted(excluded)})
+
+
 def assert_is_deleted(scenario: Scenario) -> None:
     """(f) The resource goes, and what it created in Azure with it."""
     scenario.kube.delete(KIND, "contoso", scenario.namespace)
@@ -128,8 +211,74 @@ def assert_promises(scenario: Scenario, choices: Choices) -> None:
     scenario.control.variants(**choices)
     assert_becomes_ready(scenario)
     assert_rests(scenario)
-    assert_loss_is_noticed(scenario, choices.get(LOSS, VARIANTS[LOSS].default))
+    assert_loss_is_noticed(scenario, choices)
     assert_is_deleted(scenario)
+
+
+POSTURE = [
+    choices
+    for choices in SINGLES
+    if next(iter(choices)).startswith(("assessment", "posture", "resolved", "serviceConnection", "resourceGraphPages"))
+    or next(iter(choices)) in {"deletedRepositories", "firstAssessments", "graphLag", "skipTokens", "otherPlans"}
+]
+"""Those that concern what Defender found."""
+RESULTS_ARE_HIDDEN = ({"assessmentRows": "absent"}, {"assessmentRights": "securityRoles"})
+"""Those under which the operator's identity, a Contributor, sees no row."""
+FINDINGS = (
+    ("contoso", "Critical", "ExposedSecrets"),
+    ("contoso", "High", "CodeVulnerabilities"),
+    ("fabrikam", "High", ""),
+)
+
+
+@pytest.fixture
+def counting(own_scenario: Scenario, run: Callable[..., Operator]) -> tuple[Scenario, Operator]:
+    """A scenario with an operator of its own, which counts recommendations every second."""
+    return own_scenario, run(posture_interval="1")
+
+
+def open_findings(body: Manifest) -> int | None:
+    """Return the number of open recommendations in a status; None without a number."""
+    numbers = ((body.get("status") or {}).get("posture") or {}).get("recommendations")
+    return None if numbers is None else sum(numbers.values())
+
+
+def metric_sum(operator: Operator, name: str) -> float | None:
+    """Return the sum of a metric's samples; None without a sample."""
+    page = httpx.get(f"{operator.metrics}/metrics", trust_env=False).text
+    lines = [line for line in page.splitlines() if line.startswith(f"defender_devops_{name}{{")]
+    return sum(float(line.rpartition(" ")[2]) for line in lines) if lines else None
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("choices", POSTURE, ids=label)
+def test_findings_are_counted_or_unknown_and_never_zero(counting: tuple[Scenario, Operator], choices: Choices) -> None:
+    scenario, operator = counting
+    scenario.control.variants(**choices)
+    scenario.ready()
+    keys = [
+        scenario.control.add_assessment(
+            organization=organization, title=f"Finding {number}", severity=severity, category=category
+        )
+        for number, (organization, severity, category) in enumerate(FINDINGS)
+    ]
+    if choices in RESULTS_ARE_HIDDEN:
+        body = scenario.wait("PostureAvailable", "Unknown", "NoResultsYet", timeout=60)
+        assert open_findings(body) is None
+        assert metric_sum(operator, "recommendations") is None
+        return
+    body = scenario.wait_until(lambda body: (open_findings(body) or 0) >= len(FINDINGS), timeout=90)
+    body = scenario.wait("PostureAvailable", "True", "ResultsAvailable", timeout=90)
+    number = open_findings(body)
+    assert metric_sum(operator, "recommendations") == number
+    scenario.control.resolve_assessment(keys[1])
+    scenario.wait_until(lambda body: open_findings(body) == len(FINDINGS) - 1, timeout=60)
+    # Without access nothing becomes a smaller number, whatever the service does with its results.
+    scenario.control.change_account(ACCOUNT, blocked=True)
+    scenario.control.move(2 * ONE_DAY)
+    scenario.wait("ReauthRequired", "True", timeout=60)
+    scenario.wait_request("Resources_Query", times=8)
+    assert (open_findings(scenario.connector()) or 0) >= len(FINDINGS) - 1
 
 
 @pytest.mark.parametrize("choices", QUICK, ids=label)
@@ -141,6 +290,69 @@ def test_the_promises_hold_under_the_variants_that_matter_most(scenario: Scenari
 @pytest.mark.parametrize("choices", SINGLES, ids=label)
 def test_the_promises_hold_under_each_variant(scenario: Scenario, choices: Choices) -> None:
     assert_promises(scenario, choices)
+
+
+def configuration_state(scenario: Scenario) -> str | None:
+    """Return the provisioning state of the configuration in Azure; None without one."""
+    connector = scenario.in_azure()
+    return connector["configuration"]["provisioningState"] if connector and connector["configuration"] else None
+
+
+def assert_code_is_rejected_once(scenario: Scenario, choices: Choices) -> None:
+    """(b) A first code that Defender cannot redeem is no loss, (d) and is sent once; another one makes it Ready."""
+    scenario.control.variants(**choices)
+    scenario.new_code()
+    scenario.control.change_account(ACCOUNT, blocked=True)
+    scenario.apply(scenario.manifest())
+    wait_for(lambda: configuration_state(scenario) == "Failed", "the code was not rejected", timeout=45)
+    scenario.wait_request("AzureDevOpsOrgs_ListAvailable", times=4)
+    body = scenario.connector()
+    assert condition(body, "Authorized")["status"] != "True"
+    assert condition(body, "ReauthRequired")["status"] != "True"
+    assert condition(body, "Ready")["status"] != "True"
+    if value_of(choices, "tokenExchangeMessage") != "empty":
+        assert condition(body, "Authorized")["reason"] == "TokenExchangeFailed"
+    assert len(scenario.control.journal(operation="DevOpsConfigurations_CreateOrUpdate")) == 1
+    scenario.control.change_account(ACCOUNT, blocked=False)
+    scenario.new_code()
+    scenario.wait("Ready", "True", timeout=60)
+    assert scenario.onboarded() == ORGANIZATIONS
+    assert len(scenario.control.journal(operation="DevOpsConfigurations_CreateOrUpdate")) == 2
+
+
+REJECTIONS: list[Choices] = [
+    {"tokenExchangeMessage": form, LOSS: answer}
+    for form in VARIANTS["tokenExchangeMessage"].values
+    for answer in VARIANTS[LOSS].values
+]
+
+
+@pytest.mark.parametrize("choices", REJECTIONS[:: len(VARIANTS[LOSS].values)], ids=label)
+def test_a_code_that_is_not_redeemed_is_no_loss(scenario: Scenario, choices: Choices) -> None:
+    assert_code_is_rejected_once(scenario, choices)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("choices", REJECTIONS, ids=label)
+def test_a_code_that_is_not_redeemed_is_no_loss_whatever_the_check_answers(
+    scenario: Scenario, choices: Choices
+) -> None:
+    assert_code_is_rejected_once(scenario, choices)
+
+
+@pytest.mark.parametrize("choices", EXCLUDING, ids=label)
+def test_exclusions_hold_under_the_variants_that_concern_them(scenario: Scenario, choices: Choices) -> None:
+    scenario.control.variants(**choices)
+    assert_exclusions_hold(scenario, choices)
+    assert_is_deleted(scenario)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("choices", SINGLES, ids=label)
+def test_exclusions_hold_under_each_variant(scenario: Scenario, choices: Choices) -> None:
+    scenario.control.variants(**choices)
+    assert_exclusions_hold(scenario, choices)
+    assert_is_deleted(scenario)
 
 
 @pytest.mark.long
