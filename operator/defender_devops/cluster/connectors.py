@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from defender_devops.api.names import ANNOTATION_OPERATOR, API_VERSION, CONNECTOR, FINALIZER
 from defender_devops.cluster.client import JSON_PATCH, MERGE_PATCH, Body, KubernetesClient, api_path
+from defender_devops.errors import KubernetesConflict
 
 __all__ = ["Connectors", "connectors_path"]
 
@@ -66,11 +67,12 @@ class Connectors:
     async def add_finalizer(self, live: Mapping[str, Any]) -> Body:
         """Add the operator's finalizer and the claim; KubernetesConflict if the finalizers differ from those in `live`.
 
-        Of two installations that add it at the same time, one gets the conflict.
+        Of two installations that add it at the same time, one gets the conflict, also where it already knows of the
+        other's: what it has planned to do next is for the installation that added the finalizer.
         """
         finalizers = list(live["metadata"].get("finalizers") or ())
         if FINALIZER in finalizers:
-            return dict(live)
+            raise KubernetesConflict("The finalizer was added in the meantime; the steps are planned again.")
         return await self._replace_finalizers(live, finalizers, [*finalizers, FINALIZER], self._claim_patch(live))
 
     async def remove_finalizer(self, live: Mapping[str, Any]) -> Body:
