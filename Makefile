@@ -14,7 +14,7 @@ DISTRIBUTED := -m "not long" --dist loadfile --no-loadscope-reorder --durations 
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo sandbox sandbox-down unit test test-long lint format crds generate bench docs image clean
+.PHONY: help venv demo sandbox sandbox-down unit test faults test-long lint format crds generate bench docs image clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,10 @@ ifeq ($(TESTS),tests)
 else
 	@$(RUN) -m pytest $(DISTRIBUTED) --numprocesses 3 $(TESTS)
 endif
+
+faults: $(VENV) ## fault plans: SEED=1 PLANS=300 choose them; PLAN='{"kind": …}' repeats one
+	@$(RUN) -m sandbox prepare
+	@$(RUN) -m tests.faults $(if $(PLAN),--plan '$(PLAN)',$(if $(SEED),--seed $(SEED)) $(if $(PLANS),--plans $(PLANS)))
 
 test-long: $(VENV) ## sweeps and soaks
 	@$(RUN) -m sandbox prepare

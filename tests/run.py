@@ -72,11 +72,13 @@ _SIGN_IN: Final = "tests/system/signin"
 # imported, so no other test may have imported it. It lists the connectors of all namespaces: its cluster is its own.
 _COMMAND_LINE: Final = "tests/system/test_cli.py"
 _UNIT: Final = ("tests/unit", "tests/sandbox/cloud")
+_FAULTS: Final = "tests/faults"
 
 SESSIONS: Final = (
     Session("operator", (_CONNECTOR,), workers=4),
     Session("sign-in", (_SIGN_IN,), workers=2),
-    Session("cluster, chart, sandbox", ("tests",), 2, ignore=(_CONNECTOR, _SIGN_IN, _COMMAND_LINE, *_UNIT)),
+    Session("cluster, chart, sandbox", ("tests",), 2, ignore=(_CONNECTOR, _SIGN_IN, _FAULTS, _COMMAND_LINE, *_UNIT)),
+    Session("faults", (_FAULTS,), workers=0),  # its plans run in lanes of their own
     Session("command line", (_COMMAND_LINE,), workers=0, shares_cluster=False),
     Session("unit", _UNIT, workers=2, niceness=_LOWER_PRIORITY),
 )

@@ -18,9 +18,9 @@ from sandbox.cluster import Cluster, KubernetesClient
 from sandbox.cluster.client import Manifest, condition
 from sandbox.stack import Cloud, Operator
 from sandbox.stack.cloud import CLIENT_SECRET_IDENTITY
+from tests.support.scenarios.quick import QUICK, watching
 from tests.support.scenarios.replicas import Replicas, is_leader, wait_until
 from tests.support.scenarios.scenario import ACCOUNT, GROUP, KIND, TENANT, Scenario
-from tests.system.connector.conftest import QUICK, watching
 
 KILLS = 20
 CONNECTORS = 12

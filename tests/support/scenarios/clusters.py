@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from sandbox.cluster import Cluster
 from sandbox.cluster.components import Layout
@@ -69,6 +69,10 @@ def _attach(description: Path) -> Cluster:
             raise TimeoutError(f"no cluster was published in {description} within {_START_TIMEOUT:.0f} s")
         time.sleep(_POLL_INTERVAL)
     values = json.loads(description.read_text(encoding="utf-8"))
-    layout = {name: Path(value) if name == "folder" else value for name, value in values["layout"].items()}
-    credentials = {name: value if name in _TOKENS else Path(value) for name, value in values["credentials"].items()}
+    layout: dict[str, Any] = {
+        name: Path(value) if name == "folder" else value for name, value in values["layout"].items()
+    }
+    credentials: dict[str, Any] = {
+        name: value if name in _TOKENS else Path(value) for name, value in values["credentials"].items()
+    }
     return Cluster(Layout(**layout), Credentials(**credentials), audit_policy=None)

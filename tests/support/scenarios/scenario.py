@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import copy
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,26 +93,7 @@ class Scenario:
 
     def manifest(self, name: str = "contoso", **spec: object) -> Manifest:
         """Return a connector with method Code and the organizations contoso and fabrikam, changed by `spec`."""
-        base: dict[str, Any] = {
-            "azure": {
-                "tenantId": TENANT,
-                "subscriptionId": SUBSCRIPTION,
-                "resourceGroup": GROUP,
-                "location": "westeurope",
-            },
-            "organizations": {"mode": "Selected", "names": ["contoso", "fabrikam"]},
-            "authorization": {
-                "method": "Code",
-                "codeSecretRef": {"name": "code", "key": "code"},
-                "account": ACCOUNT,
-            },
-        }
-        return {
-            "apiVersion": "defender-devops.io/v1alpha1",
-            "kind": KIND,
-            "metadata": {"name": name, "namespace": self.namespace},
-            "spec": _merged(base, spec),
-        }
+        return connector_manifest(self.namespace, spec, name=name)
 
     def apply(self, manifest: Manifest) -> Manifest:
         """Apply on the server side, as the owner of the manifest."""
@@ -251,6 +232,36 @@ class Scenario:
         return [entry["operation"] for entry in self.control.journal(since=since, service="arm", effective="true")]
 
 
+def connector_manifest(namespace: str, change: Mapping[str, Any], *, name: str = "contoso") -> Manifest:
+    """Return a connector with method Code and the organizations contoso and fabrikam.
+
+    Args:
+        namespace: its namespace.
+        change: change of its spec, as a JSON merge patch.
+        name: its name.
+    """
+    base: dict[str, Any] = {
+        "azure": {
+            "tenantId": TENANT,
+            "subscriptionId": SUBSCRIPTION,
+            "resourceGroup": GROUP,
+            "location": "westeurope",
+        },
+        "organizations": {"mode": "Selected", "names": ["contoso", "fabrikam"]},
+        "authorization": {
+            "method": "Code",
+            "codeSecretRef": {"name": "code", "key": "code"},
+            "account": ACCOUNT,
+        },
+    }
+    return {
+        "apiVersion": "defender-devops.io/v1alpha1",
+        "kind": KIND,
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": _merged(base, change),
+    }
+
+
 def message(body: Manifest, kind: str) -> str:
     """Return the message of a condition."""
     return str(condition(body, kind).get("message", ""))
@@ -265,9 +276,9 @@ def _has_condition(body: Manifest, kind: str, status: str, reason: str | None) -
     )
 
 
-def _merged(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
+def _merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
     """Merge as a JSON merge patch does: None removes a key."""
-    merged = copy.deepcopy(base)
+    merged = copy.deepcopy(dict(base))
     for key, value in change.items():
         if value is None:
             merged.pop(key, None)

@@ -8,8 +8,7 @@ to itself. `neighbour` is a second namespace beside it, `ungranted` one that may
 from __future__ import annotations
 
 import itertools
-import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -20,22 +19,9 @@ from sandbox.cluster import Cluster, KubernetesClient
 from sandbox.stack import Cloud, Operator
 from sandbox.stack.cloud import CLIENT_SECRET_IDENTITY
 from tests.support.scenarios.azure_user import AzureUser
-from tests.support.scenarios.azure_world import SERVICE_ACCOUNT, WORKLOAD, write_world
-from tests.support.scenarios.scenario import SUBSCRIPTION, TENANT, UNKNOWN_SUBSCRIPTION, Scenario
-
-QUICK = {
-    "DEFENDER_DEVOPS_REFRESH_INTERVAL": "1",
-    "DEFENDER_DEVOPS_RESOURCE_GRAPH_LAG": "0.2",
-    "DEFENDER_DEVOPS_CHECK_INTERVAL": "2",
-    "DEFENDER_DEVOPS_OPERATION_POLL_INTERVAL": "0.5",
-    "DEFENDER_DEVOPS_DISCOVERY_SETTLE_INTERVAL": "10",
-    "DEFENDER_DEVOPS_BACKOFF_INITIAL": "0.5",
-    "DEFENDER_DEVOPS_BACKOFF_MAXIMUM": "4",
-    "DEFENDER_DEVOPS_TERMINAL_RETRY_INTERVAL": "4",
-    "DEFENDER_DEVOPS_MIN_REQUEUE_INTERVAL": "0.2",
-    "DEFENDER_DEVOPS_LOG_FORMAT": "console",
-}
-"""As much faster than the defaults as the cloud's time is: an hour in ten seconds."""
+from tests.support.scenarios.azure_world import write_world
+from tests.support.scenarios.quick import QUICK, watching
+from tests.support.scenarios.scenario import Scenario
 
 
 @dataclass(frozen=True)
@@ -55,27 +41,6 @@ class Namespaces:
     @property
     def names(self) -> tuple[str, ...]:
         return (*self.granted, self.trusted, self.ungranted)
-
-
-def watching(namespaces: Iterable[str], granted: Iterable[str]) -> dict[str, str]:
-    """Return the operator's variables for these namespaces.
-
-    Args:
-        namespaces: those it watches.
-        granted: those that may act as the operator, and by their service account.
-    """
-    operator_grants = [
-        {"namespace": namespace, "tenantId": TENANT, "subscriptionId": subscription}
-        for namespace in granted
-        for subscription in (SUBSCRIPTION, UNKNOWN_SUBSCRIPTION)
-    ]
-    workload_grants = [
-        {**grant, "clientId": WORKLOAD, "serviceAccountName": SERVICE_ACCOUNT} for grant in operator_grants
-    ]
-    return {
-        "DEFENDER_DEVOPS_NAMESPACES": json.dumps(list(namespaces)),
-        "DEFENDER_DEVOPS_IDENTITY_GRANTS": json.dumps([*operator_grants, *workload_grants]),
-    }
 
 
 @pytest.fixture(scope="session")
