@@ -1,11 +1,13 @@
-"""The options that select cluster and namespace."""
+"""The options that select cluster and namespace, and those of commands that list something of all connectors."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["ClusterTarget"]
+from defender_devops.cli.output import ListFormat
+
+__all__ = ["ClusterTarget", "ListOptions"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,3 +23,22 @@ class ClusterTarget:
     kubeconfig: Path | None = None
     context: str | None = None
     namespace: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ListOptions:
+    """What a command lists, and how.
+
+    Attributes:
+        target: cluster and namespace.
+        name: one connector, or None for all.
+        all_namespaces: whether the connectors of all namespaces are read.
+        organizations: names of organizations; empty for all.
+        output: format.
+    """
+
+    target: ClusterTarget
+    name: str | None = None
+    all_namespaces: bool = False
+    organizations: tuple[str, ...] = ()
+    output: ListFormat = ListFormat.TABLE

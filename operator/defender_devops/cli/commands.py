@@ -17,7 +17,7 @@ import typer
 
 from defender_devops.api.pipelines.states import PipelineState
 from defender_devops.api.posture import Category, Severity
-from defender_devops.cli.cluster_target import ClusterTarget
+from defender_devops.cli.cluster_target import ClusterTarget, ListOptions
 from defender_devops.cli.completion import complete_connector, complete_namespace, complete_organization
 from defender_devops.cli.exit_codes import CommandFailed
 from defender_devops.cli.output import Format, ListFormat
@@ -78,6 +78,8 @@ Organizations = Annotated[
         autocompletion=complete_organization,
     ),
 ]
+AllNamespaces = Annotated[bool, typer.Option("--all-namespaces", "-A", help="All connectors of all namespaces.")]
+ListOutput = Annotated[ListFormat, typer.Option("--output", "-o", help="Output format.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Do not read the cluster; treat all resources as new ones.")]
 Output = Annotated[Format, typer.Option("--output", "-o", help="Output format.")]
 
@@ -108,9 +110,7 @@ def status_command(
     name: OptionalConnector = None,
     *,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Keep showing changes until interrupted.")] = False,
-    all_namespaces: Annotated[
-        bool, typer.Option("--all-namespaces", "-A", help="Show connectors of all namespaces.")
-    ] = False,
+    all_namespaces: AllNamespaces = False,
     output: Annotated[Format | None, typer.Option("--output", "-o", help="Output format.")] = None,
     namespace: Namespace = None,
     context: Context = None,
@@ -119,6 +119,7 @@ def status_command(
     """Show the status of connectors and organizations. Exits with 1 if a connector is not ready."""
     if watch and output is not None:
         raise CommandFailed("--watch prints a tree or lines only: remove --output.")
+    _reject_name_with_all_namespaces(name, all_namespaces)
     from defender_devops.cli.status.run import StatusOptions, run_status
 
     target = ClusterTarget(kubeconfig, context, namespace)
@@ -138,10 +139,8 @@ def findings_command(
         list[Category] | None,
         typer.Option("--category", case_sensitive=False, help="Only this kind of finding; may be repeated."),
     ] = None,
-    all_namespaces: Annotated[
-        bool, typer.Option("--all-namespaces", "-A", help="List findings of the connectors of all namespaces.")
-    ] = False,
-    output: Annotated[ListFormat, typer.Option("--output", "-o", help="Output format.")] = ListFormat.TABLE,
+    all_namespaces: AllNamespaces = False,
+    output: ListOutput = ListFormat.TABLE,
     namespace: Namespace = None,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
@@ -150,18 +149,12 @@ def findings_command(
 
     Azure is read with the sign-in of this machine (az login). Exits with 1 if there are no results to conclude from.
     """
-    from defender_devops.cli.findings.run import FindingsOptions, run_findings
+    _reject_name_with_all_namespaces(name, all_namespaces)
+    from defender_devops.cli.findings.run import run_findings
 
-    options = FindingsOptions(
-        ClusterTarget(kubeconfig, context, namespace),
-        name,
-        all_namespaces=all_namespaces,
-        organizations=tuple(organizations or ()),
-        severities=tuple(severities or ()),
-        categories=tuple(categories or ()),
-        output=output,
-    )
-    return _run(run_findings(options))
+    target = ClusterTarget(kubeconfig, context, namespace)
+    options = ListOptions(target, name, all_namespaces, tuple(organizations or ()), output)
+    return _run(run_findings(options, severities or (), categories or ()))
 
 
 @app.command("pipelines", short_help="List which repositories are scanned, and by what.")
@@ -173,10 +166,8 @@ def pipelines_command(
         list[PipelineState] | None,
         typer.Option("--state", case_sensitive=False, help="Only repositories in this state; may be repeated."),
     ] = None,
-    all_namespaces: Annotated[
-        bool, typer.Option("--all-namespaces", "-A", help="List repositories of the connectors of all namespaces.")
-    ] = False,
-    output: Annotated[ListFormat, typer.Option("--output", "-o", help="Output format.")] = ListFormat.TABLE,
+    all_namespaces: AllNamespaces = False,
+    output: ListOutput = ListFormat.TABLE,
     namespace: Namespace = None,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
@@ -186,17 +177,12 @@ def pipelines_command(
     The operator's checks (spec.pipelineChecks) keep what they read in Secrets, which you need the permission to read.
     Exits with 1 if pipelines are not checked, or not completely yet.
     """
-    from defender_devops.cli.pipelines.run import PipelinesOptions, run_pipelines
+    _reject_name_with_all_namespaces(name, all_namespaces)
+    from defender_devops.cli.pipelines.run import run_pipelines
 
-    options = PipelinesOptions(
-        ClusterTarget(kubeconfig, context, namespace),
-        name,
-        all_namespaces=all_namespaces,
-        organizations=tuple(organizations or ()),
-        states=tuple(states or ()),
-        output=output,
-    )
-    return _run(run_pipelines(options))
+    target = ClusterTarget(kubeconfig, context, namespace)
+    options = ListOptions(target, name, all_namespaces, tuple(organizations or ()), output)
+    return _run(run_pipelines(options, states or ()))
 
 
 @app.command("plan", short_help="Show what a manifest would change in Azure.")
@@ -357,9 +343,7 @@ def support_command(
     file: Annotated[
         Path | None, typer.Option("--to", metavar="FILE", help="File to write; by default named after the time.")
     ] = None,
-    all_namespaces: Annotated[
-        bool, typer.Option("--all-namespaces", "-A", help="Include connectors of all namespaces.")
-    ] = False,
+    all_namespaces: AllNamespaces = False,
     namespace: Namespace = None,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
@@ -369,6 +353,19 @@ def support_command(
 
     target = ClusterTarget(kubeconfig, context, namespace)
     return _run(run_support(target, all_namespaces=all_namespaces, file=file))
+
+
+def _reject_name_with_all_namespaces(name: str | None, all_namespaces: bool) -> None:
+    """Reject a name beside the option for all connectors, which one of the two would be ignored for.
+
+    Raises:
+        CommandFailed: both are given.
+    """
+    if name is not None and all_namespaces:
+        raise CommandFailed(
+            f"{name} is one connector, and --all-namespaces (-A) stands for all connectors: remove one of them. A "
+            "connector of another namespace is NAMESPACE/NAME."
+        )
 
 
 def _run(command: Coroutine[Any, Any, int]) -> int:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from itertools import groupby
 
 from defender_devops.api.connector import InvalidManifest, parse_connector
 from defender_devops.api.posture import Category, Severity
 from defender_devops.azure.arm.client import ArmClient
 from defender_devops.cli.cluster_access import Cluster, open_cluster, require_organizations
-from defender_devops.cli.cluster_target import ClusterTarget
+from defender_devops.cli.cluster_target import ListOptions
 from defender_devops.cli.display.view import connector_views
 from defender_devops.cli.exit_codes import CommandFailed, ExitCode, command_failure
 from defender_devops.cli.findings.azure_findings import ConnectorFindings, read_findings
@@ -19,39 +19,23 @@ from defender_devops.cli.findings.notes import absent_organizations, all_notes, 
 from defender_devops.cli.findings.render import print_findings
 from defender_devops.cli.findings.selection import FindingsFilter, SelectedConnector, select_connector
 from defender_devops.cli.local_clients import open_local_clients
-from defender_devops.cli.output import ListFormat, print_note
+from defender_devops.cli.output import print_note
 from defender_devops.cluster.client import Body
 from defender_devops.errors import OperatorError
 from defender_devops.text import list_names
 
-__all__ = ["FindingsOptions", "run_findings"]
+__all__ = ["run_findings"]
 
 
-@dataclass(frozen=True, slots=True)
-class FindingsOptions:
-    """Options of the command.
+async def run_findings(
+    options: ListOptions, severities: Collection[Severity] = (), categories: Collection[Category] = ()
+) -> ExitCode:
+    """Print the findings of connectors. What could not be read is reported, and the findings of the others are printed.
 
-    Attributes:
-        target: cluster and namespace.
-        name: one connector, or None for all.
-        all_namespaces: whether the connectors of all namespaces are read.
-        organizations: names of organizations; empty for all.
+    Args:
+        options: which connectors and organizations, and the format.
         severities: severities; empty for all.
         categories: kinds of finding; empty for all.
-        output: format.
-    """
-
-    target: ClusterTarget
-    name: str | None = None
-    all_namespaces: bool = False
-    organizations: tuple[str, ...] = ()
-    severities: tuple[Severity, ...] = ()
-    categories: tuple[Category, ...] = ()
-    output: ListFormat = ListFormat.TABLE
-
-
-async def run_findings(options: FindingsOptions) -> ExitCode:
-    """Print the findings of connectors. What could not be read is reported, and the findings of the others are printed.
 
     Raises:
         OperatorError: the cluster does not return the connectors.
@@ -59,8 +43,8 @@ async def run_findings(options: FindingsOptions) -> ExitCode:
     """
     selection = FindingsFilter(
         frozenset(name.lower() for name in options.organizations),
-        frozenset(options.severities),
-        frozenset(options.categories),
+        frozenset(severities),
+        frozenset(categories),
     )
     async with AsyncExitStack() as stack:
         cluster = await stack.enter_async_context(open_cluster(options.target))
@@ -94,7 +78,7 @@ async def run_findings(options: FindingsOptions) -> ExitCode:
 
 
 async def _select(
-    cluster: Cluster, options: FindingsOptions, selection: FindingsFilter
+    cluster: Cluster, options: ListOptions, selection: FindingsFilter
 ) -> tuple[list[SelectedConnector], list[ConnectorFindings]]:
     """Return the connectors to read, and a failure for each one that has an invalid spec."""
     bodies, organizations = await cluster.select(options.name, all_namespaces=options.all_namespaces)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from defender_devops.api.azure_types import OnboardingState
@@ -11,10 +11,10 @@ from defender_devops.api.connector import AzureDevOpsConnector, InvalidManifest,
 from defender_devops.api.pipelines.states import PipelineState
 from defender_devops.app.secret_store import ClusterSecretStore
 from defender_devops.cli.cluster_access import open_cluster, require_organizations
-from defender_devops.cli.cluster_target import ClusterTarget
+from defender_devops.cli.cluster_target import ListOptions
 from defender_devops.cli.display.view import ConnectorView, connector_views
 from defender_devops.cli.exit_codes import CommandFailed, ExitCode
-from defender_devops.cli.output import ListFormat, print_note
+from defender_devops.cli.output import print_note
 from defender_devops.cli.pipelines.evidence import OrganizationPipelines, read_organizations
 from defender_devops.cli.pipelines.notes import all_notes, summary
 from defender_devops.cli.pipelines.render import print_pipelines
@@ -22,32 +22,15 @@ from defender_devops.cluster.client import Body
 from defender_devops.cluster.secrets import Secrets
 from defender_devops.reconcile.observe.pipelines.evidence_store import EvidenceSecrets
 
-__all__ = ["PipelinesOptions", "run_pipelines"]
+__all__ = ["run_pipelines"]
 
 
-@dataclass(frozen=True, slots=True)
-class PipelinesOptions:
-    """Options of the command.
-
-    Attributes:
-        target: cluster and namespace.
-        name: one connector, or None for all.
-        all_namespaces: whether the connectors of all namespaces are read.
-        organizations: names of organizations; empty for all.
-        states: states of repositories; empty for all.
-        output: format.
-    """
-
-    target: ClusterTarget
-    name: str | None = None
-    all_namespaces: bool = False
-    organizations: tuple[str, ...] = ()
-    states: tuple[PipelineState, ...] = ()
-    output: ListFormat = ListFormat.TABLE
-
-
-async def run_pipelines(options: PipelinesOptions) -> ExitCode:
+async def run_pipelines(options: ListOptions, states: Collection[PipelineState] = ()) -> ExitCode:
     """Print the states of repositories. What could not be read is reported, and the others are printed.
+
+    Args:
+        options: which connectors and organizations, and the format.
+        states: states of repositories; empty for all.
 
     Raises:
         OperatorError: the cluster does not return the connectors.
@@ -68,9 +51,9 @@ async def run_pipelines(options: PipelinesOptions) -> ExitCode:
             if isinstance(connector, OrganizationPipelines):
                 results.append(connector)
                 continue
-            names = list(_organizations(view, options))
+            names = list(_organizations(view, options.organizations))
             results += await read_organizations(store, connector, names, now)
-    selected = [_with_states(item, options) for item in results]
+    selected = [_with_states(item, states) for item in results]
     print_pipelines(selected, options.output)
     if any(item.failure is None for item in results):
         print_note(summary(results))
@@ -113,15 +96,15 @@ def _is_checked(onboarding_state: str | None) -> bool:
     return onboarding_state == OnboardingState.ONBOARDED
 
 
-def _organizations(view: ConnectorView, options: PipelinesOptions) -> Iterator[str]:
+def _organizations(view: ConnectorView, selected: Collection[str]) -> Iterator[str]:
     """Yield the organizations whose evidence is read: the onboarded ones, and those that a person names."""
-    names = {name.lower() for name in options.organizations}
+    names = {name.lower() for name in selected}
     for item in view.organizations:
         if item.organization.lower() in names or (not names and _is_checked(item.status.onboarding_state)):
             yield item.organization
 
 
-def _with_states(item: OrganizationPipelines, options: PipelinesOptions) -> OrganizationPipelines:
-    if not options.states:
+def _with_states(item: OrganizationPipelines, states: Collection[PipelineState]) -> OrganizationPipelines:
+    if not states:
         return item
-    return replace(item, assessments=tuple(value for value in item.assessments if value.state in options.states))
+    return replace(item, assessments=tuple(value for value in item.assessments if value.state in states))
