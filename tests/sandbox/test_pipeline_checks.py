@@ -18,7 +18,9 @@ from defender_devops.api.pipelines.evidence import Unread
 from defender_devops.api.pipelines.states import PIPELINE_REASONS, PipelineState
 from defender_devops.api.pipelines.states import PipelineReason as Reason
 from defender_devops.azuredevops.client import AzureDevOpsClient, Endpoints
+from defender_devops.azuredevops.pipelines.pace import Pace
 from defender_devops.azuredevops.rate_limiter import RateLimiter
+from defender_devops.clock import Clock
 from defender_devops.reconcile.facts.pipelines import RepositoryAssessment, assess_repositories
 from defender_devops.reconcile.observe.pipelines.sweep import Sweep, SweepOptions
 from defender_devops.reconcile.observe.pipelines.sweep_state import SweepState
@@ -42,6 +44,16 @@ class Check:
     options: SweepOptions = field(default_factory=lambda: SweepOptions(policies=True))
     state: SweepState = field(default_factory=SweepState)
     requests: Counter[str] = field(default_factory=Counter)
+    pace: Pace | None = None
+    rate_limiter: RateLimiter = field(init=False)
+
+    def __post_init__(self) -> None:
+        wall = self.direct.clock.wall
+        self.rate_limiter = RateLimiter(monotonic=wall, wall=wall, sleep=self.sleep)
+
+    async def sleep(self, seconds: float) -> None:
+        """Let time pass, for the clients and inside Azure."""
+        self.direct.move(seconds, wall=seconds)
 
     async def handle(self, request: httpx.Request) -> httpx.Response:
         self.requests[request.url.path.rpartition("/_apis/")[2].split("/")[0]] += 1
@@ -57,7 +69,9 @@ class Check:
         token = SecretStr(self.direct.token(ACCOUNT, "devops", self.scopes))
         http = httpx.AsyncClient(transport=httpx.MockTransport(self.handle))
         endpoints = Endpoints(*[f"https://{host}" for host in HOSTS])
-        return await request(AzureDevOpsClient(http, endpoints, token, RateLimiter()))
+        if self.pace is not None:
+            await self.pace.wait_for_turn(self.rate_limiter)
+        return await request(AzureDevOpsClient(http, endpoints, token, self.rate_limiter))
 
     async def run(self) -> None:
         async def save(_: SweepState) -> None:
@@ -105,6 +119,12 @@ def large(projects: int, repositories: int, builds: int) -> Direct:
     assert spec.generate is not None
     spec.generate.pipelines = GeneratePipelinesSpec(builds_per_day=builds)
     return Direct(spec)
+
+
+async def peak(direct: Direct) -> float:
+    """Return the most throughput units that the account has used in any five minutes."""
+    usage = await direct.control("GET", "/usage")
+    return float(usage[ACCOUNT]["peak"])
 
 
 def scenarios(check: Check) -> dict[Scenario, set[Reason]]:
@@ -187,17 +207,24 @@ async def test_no_alternative_makes_a_wrong_state(choice: tuple[str, str]) -> No
     assert sum(bool(reasons) for reasons in decided.values()) > len(decided) // 2
 
 
-async def test_a_large_organization_stays_within_its_budget() -> None:
+@pytest.mark.parametrize("interval", [2.0, 0.01], ids=["at the default pace", "as fast as the headers allow"])
+async def test_a_large_organization_stays_within_its_budget(interval: float) -> None:
     direct = large(100, 2000, 500)
     await direct.control("PATCH", "/organizations/org-0001", extensions={"ms.vss-code-search": "none"})
     check = Check(direct, "org-0001")
-    direct.world.settings.throttling = False
+    wall = direct.clock.wall
+    check.pace = Pace(interval, share=0.5, clock=Clock(wall, wall, check.sleep))
     await check.run()
     assert check.requests.total() <= 2500
+    peaks = [await peak(direct)]
     for _ in range(4):
         direct.move(DAY, wall=DAY)
         await check.run()
         assert check.requests.total() <= 900
+        peaks.append(await peak(direct))
+    # In any five minutes; the fast sweep would use more if it did not obey what the service says.
+    assert max(peaks) <= 200
+    assert (max(peaks) > 160) is (interval < 1)
     counts = Counter(item.reason for item in check.assessments())
     assert counts[Reason.NOT_READ_YET] < 100, counts
 

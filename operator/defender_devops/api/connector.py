@@ -239,6 +239,12 @@ class ConnectorSpec(ApiModel):
         is_enabled = checks is not None and checks.mode is Mode.ENABLED
         return is_enabled and self.sign_in_method is not SignInMethod.NONE
 
+    @property
+    def pipeline_checks_interval(self) -> float | None:
+        """Seconds between two checks of pipelines; None while they are not checked."""
+        checks = self.pipeline_checks
+        return checks.interval.total_seconds() if checks is not None and self.has_pipeline_checks else None
+
     def effective_deletion_policy(self, *, created: bool) -> DeletionPolicy:
         """Return what deletion does in Azure.
 

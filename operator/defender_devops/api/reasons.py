@@ -94,6 +94,14 @@ class ConditionType(StrEnum):
             "`spec.pipelineChecks.mode` is Enabled. Ready does not depend on it."
         ),
     )
+    PIPELINE_EVIDENCE_STORED = (
+        "PipelineEvidenceStored",
+        (
+            "What the pipeline checks have read is stored in the cluster, so that a restart of the operator repeats "
+            "nothing and `kubectl defender-devops pipelines` can list it. The numbers in `status.pipelines` do not "
+            "depend on it. Absent unless the connector's `spec.pipelineChecks.mode` is Enabled."
+        ),
+    )
     PULL_REQUEST_ANNOTATIONS_EFFECTIVE = (
         "PullRequestAnnotationsEffective",
         (
@@ -444,6 +452,30 @@ class Reason(StrEnum):
         "The operator's sign-in lacks an OAuth permission that the pipeline checks need; the message names it.",
         "Add the permission to the app registration, grant consent, and sign in again.",
     )
+    EVIDENCE_STORED = (
+        "EvidenceStored",
+        "What the pipeline checks have read is in the organization's Secret.",
+        "No action required.",
+    )
+    EVIDENCE_TOO_LARGE = (
+        "EvidenceTooLarge",
+        (
+            "What the pipeline checks have read of the organization has more than the 1 MB that a Secret may have, so "
+            "it is in the operator's memory only, and a restart of the operator reads everything again."
+        ),
+        (
+            "Exclude archived projects from the signed-in account's access, or accept the requests of a first check "
+            "after each restart; `kubectl defender-devops pipelines` lists nothing of the organization."
+        ),
+    )
+    EVIDENCE_NOT_STORED = (
+        "EvidenceNotStored",
+        (
+            "The Secret with what the pipeline checks have read cannot be written, so a restart of the operator reads "
+            "everything again; the message has the cause."
+        ),
+        "Grant the operator's service account the chart's permissions for Secrets, or follow the message.",
+    )
     ANNOTATIONS_DISABLED = (
         "AnnotationsDisabled",
         "Defender for Cloud has pull request annotations disabled for the organization.",
@@ -739,6 +771,11 @@ REASONS: Final[Mapping[ConditionType, tuple[Reason, ...]]] = MappingProxyType(
             Reason.PIPELINE_SCOPE_MISSING,
             Reason.NOT_CHECKED,
             *_CHECKS,
+        ),
+        ConditionType.PIPELINE_EVIDENCE_STORED: (
+            Reason.EVIDENCE_STORED,
+            Reason.EVIDENCE_TOO_LARGE,
+            Reason.EVIDENCE_NOT_STORED,
         ),
         ConditionType.PULL_REQUEST_ANNOTATIONS_EFFECTIVE: (
             Reason.ANNOTATIONS_EFFECTIVE,

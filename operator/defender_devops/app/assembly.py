@@ -120,6 +120,7 @@ class Assembler:
         pollers = self._open_pollers(drift_notifications, posture)
         federated_tokens = OperatorFederatedTokens(identity, grants)
         sign_in, reader, pipelines = await self._open_sign_in(stack, secrets, federated_tokens, connector_caches)
+        pipelines.repository_results = pollers.repository_results
 
         events = Events(self.client, socket.gethostname(), self.metrics.event_lost)
         gatherer = Gatherer(

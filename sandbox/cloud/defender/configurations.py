@@ -155,8 +155,15 @@ def delete_configuration(
     )
 
 
-def authorize(world: World, connector: Connector, account_id: str, change: Change) -> None:
+def authorize(world: World, connector: Connector, account_id: str, change: Change, moment: float | None = None) -> None:
     """Authorize in the portal: use the account's authorization from now on and apply the selection at once.
+
+    Args:
+        world: the simulated world.
+        connector: the connector.
+        account_id: object id of the account.
+        change: the selection.
+        moment: inner time at which a person did that; None for now.
 
     Raises:
         ExchangeFailed: the account cannot authorize.
@@ -165,7 +172,7 @@ def authorize(world: World, connector: Connector, account_id: str, change: Chang
     problem = authorization_problem(world, authorization)
     if problem is not None:
         raise problem
-    now = world.clock.now()
+    now = world.clock.now() if moment is None else moment
     if connector.configuration is None:
         connector.configuration = Configuration(f"{connector.id}/devops/default", now)
         schedule_discovery(world, connector)

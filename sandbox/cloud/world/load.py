@@ -313,7 +313,7 @@ def _add_pipelines(world: World, organization: Organization, project: Project, s
 
 def add_connector(world: World, spec: ConnectorSpec) -> Connector:
     """Add a connector as if created in the portal; with an account it is authorized too."""
-    now = world.clock.now()
+    now = world.clock.now() - spec.age
     creator = spec.account or "portal"
     identifier = spec.hierarchy_identifier or derived_id("connector", spec.subscription, spec.resource_group, spec.name)
     connector = Connector(
@@ -333,8 +333,8 @@ def add_connector(world: World, spec: ConnectorSpec) -> Connector:
     world.connectors[connector.key] = connector
     if spec.account is not None:
         change = Change(None, spec.auto_discovery, spec.organizations, None)
-        authorize(world, connector, principal_id(world, spec.account), change)
-    world.record_change(connector.key, now)
+        authorize(world, connector, principal_id(world, spec.account), change, now)
+    world.record_change(connector.key, world.clock.now())
     return connector
 
 

@@ -213,7 +213,11 @@ class OrganizationSpec(CamelModel):
 
 
 class ConnectorSpec(CamelModel):
-    """A connector that was authorized in the portal before the start."""
+    """A connector that was authorized in the portal before the start.
+
+    Attributes:
+        age: seconds of inner time since it was created and authorized; discovery and evaluations have gone on since.
+    """
 
     name: str
     subscription: str
@@ -225,6 +229,7 @@ class ConnectorSpec(CamelModel):
     organizations: list[str] | None = None
     hierarchy_identifier: str | None = None
     environment_name: str = "AzureDevOps"
+    age: float = Field(default=0.0, ge=0)
 
 
 class GenerateSpec(CamelModel):

@@ -32,6 +32,8 @@ class SignInScenario(Scenario):
         log: the operator's log.
         app_secret: client secret of the app that people sign in to.
         is_in_portal: whether the connector was added in the portal.
+        organizations_of_connector: the organizations of the connector.
+        connector_age: seconds since the connector was added in the portal.
     """
 
     ca: Path
@@ -39,6 +41,8 @@ class SignInScenario(Scenario):
 
     app_secret: str = "sandbox-sign-in-secret"
     is_in_portal: bool = False
+    organizations_of_connector: tuple[str, ...] = ("contoso", "fabrikam")
+    connector_age: float = 0.0
 
     def connect(self, sign_in: dict[str, Any] | None = None, **spec: object) -> None:
         """Apply a connector that adopts an authorization given in the portal, with a sign-in by browser."""
@@ -51,7 +55,8 @@ class SignInScenario(Scenario):
                 resourceGroup="rg-devops-security",
                 location="westeurope",
                 account=ACCOUNT,
-                organizations=["contoso", "fabrikam"],
+                organizations=list(self.organizations_of_connector),
+                age=self.connector_age,
             )
         method: dict[str, Any] = {
             "method": "AuthorizationCode",
@@ -60,7 +65,8 @@ class SignInScenario(Scenario):
         }
         chosen = {key: value for key, value in (method | (sign_in or {})).items() if value is not None}
         adopt = {"method": "Adopt", "codeSecretRef": None, "account": ACCOUNT}
-        self.apply(self.manifest(**{"authorization": adopt, "signIn": chosen, **spec}))
+        organizations = {"mode": "Selected", "names": list(self.organizations_of_connector)}
+        self.apply(self.manifest(**{"authorization": adopt, "signIn": chosen, "organizations": organizations, **spec}))
 
     def sign_in(self, account: str = ACCOUNT, *, name: str = "contoso") -> str:
         """Sign in on the page, with a browser that has no screen; gives what the last page says."""

@@ -29,7 +29,7 @@ def state_of(body: dict[str, Any]) -> SweepState | None:
     return decode_state(base64.b64decode(body.get("data", {}).get("evidence", "")))
 
 
-def wait_until_checked(scenario: SignInScenario, organization: str = "contoso") -> SweepState:
+def wait_until_checked(scenario: SignInScenario, organization: str = "contoso", *, timeout: float = 60) -> SweepState:
     """Wait until a check has ended, and return what it has read."""
     name = pipeline_evidence_secret_name("contoso", organization)
 
@@ -37,7 +37,7 @@ def wait_until_checked(scenario: SignInScenario, organization: str = "contoso") 
         state = state_of(body)
         return state is not None and state.finished_at is not None
 
-    body = scenario.kube.wait("Secret", name, scenario.namespace, until=is_finished, timeout=60)
+    body = scenario.kube.wait("Secret", name, scenario.namespace, until=is_finished, timeout=timeout)
     assert body["type"] == PIPELINE_EVIDENCE_SECRET_TYPE
     assert body["metadata"]["ownerReferences"][0]["uid"] == scenario.connector()["metadata"]["uid"]
     state = state_of(body)

@@ -26,6 +26,7 @@ from defender_devops.cli.pipelines.evidence import OrganizationPipelines
 from defender_devops.cli.pipelines.notes import all_notes
 from defender_devops.cli.pipelines.render import document, snippet
 from defender_devops.errors import KubernetesNotFound, KubernetesRefused, KubernetesUnavailable
+from defender_devops.reconcile.facts.pipeline_results import WithoutResults
 from defender_devops.reconcile.facts.pipelines import RepositoryAssessment
 from defender_devops.reconcile.observe.pipelines.evidence_store import encode_state
 from defender_devops.reconcile.observe.pipelines.sweep_state import SweepState
@@ -147,7 +148,7 @@ def test_the_table_has_a_line_for_each_repository_and_each_cure_once(run: RunCom
         "contoso/Web shop/empty",
         "contoso/Web shop/legacy",
     ]
-    assert lines[2].endswith("ran            ArtifactPublished  pipeline nightly, build 812")
+    assert lines[2].endswith("ran            ArtifactPublished  unknown  pipeline nightly, build 812")
     assert lines[4].endswith("missing        NoPipeline")
     text = "\n".join(lines[5:])
     for reason in PipelineReason:
@@ -204,6 +205,7 @@ def test_a_document_has_the_evidence_and_the_yaml_to_paste(run: RunCommand, clie
         "repository": "checkout",
         "state": "ran",
         "reason": "ArtifactPublished",
+        "results": "unknown",
         "pipeline": "nightly",
         "pipelineId": 7,
         "buildId": 812,
@@ -314,6 +316,31 @@ def test_only_onboarded_organizations_are_expected_to_have_evidence(run: RunComm
     assert "Existing organizations: contoso, elsewhere." in result.err
     client.organizations = [_organization("elsewhere", "OnboardedByOtherConnector")]
     assert "no organization is onboarded yet" in run("pipelines").err
+
+
+RESULTS = [
+    (WithoutResults(), ("unknown", None), ""),
+    (WithoutResults(problem="It was cut off."), ("unknown", None), "results of scans is not known. It was cut off."),
+    (WithoutResults(0), ("", 0), ""),
+    (WithoutResults(1, ("Web shop/checkout",)), ("none", 1), "contoso/contoso: scans of 1 ran more than 48 hours ago"),
+]
+
+
+@pytest.mark.parametrize(("without_results", "expected", "note"), RESULTS)
+def test_what_defender_shows_of_scans_is_listed(
+    run: RunCommand, client: FakeClient, without_results: WithoutResults, expected: tuple[str, int | None], note: str
+) -> None:
+    client.add_evidence(replace(STATE, without_results=without_results))
+    rows = {row["repository"]: row["results"] for row in csv.DictReader(io.StringIO(run("pipelines", "-o", "csv").out))}
+    results, number = expected
+    assert {name: value for name, value in rows.items() if value} == ({"checkout": results} if results else {})
+    listed = run("pipelines", "-o", "json")
+    assert json.loads(listed.out)["organizations"][0].get("ranWithoutResults") == number
+    assert note in listed.err
+    assert listed.err.count("\n") == (2 if note else 1)
+    table = run("pipelines").out.splitlines()
+    position = table[0].index("RESULTS")
+    assert table[2][position:].partition(" ")[0] == results
 
 
 UNFINISHED = [

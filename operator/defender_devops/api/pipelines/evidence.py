@@ -137,6 +137,7 @@ class Build:
         yaml_build_id: the build whose YAML that is: an earlier one, until the YAML of this one is read.
         yaml_read_at: when that was read.
         step: what its timeline shows.
+        first_scan_at: end of the earliest build of the pipeline that is known to have scanned, before this one.
     """
 
     id: int
@@ -147,6 +148,13 @@ class Build:
     yaml_build_id: int = 0
     yaml_read_at: datetime | None = None
     step: StepResult | Unread = Unread.NOT_YET
+    first_scan_at: datetime | None = None
+
+    @property
+    def scanned_since(self) -> datetime | None:
+        """When the pipeline first scanned, as far as that is known."""
+        has_scanned = self.artifact is True or self.step is StepResult.RAN
+        return self.first_scan_at or (self.finished_at if has_scanned else None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,13 @@ class PipelinesStatus(ApiModel):
 
     ran_without_results: Count | None = None
     """Repositories whose scans ran more than 48 hours ago and of which Defender for Cloud shows nothing; absent while
-    that is not known."""
+    that is not known, for which the condition PipelinesConfigured has the reason."""
+
+    examples_without_results: Annotated[
+        tuple[Annotated[Text, Field(max_length=256)], ...],
+        Field(max_length=10, json_schema_extra={"x-kubernetes-list-type": "atomic"}),
+    ] = ()
+    """At most ten of these repositories, as `project/repository`."""
 
     examples: Annotated[
         tuple[PipelineExample, ...],

@@ -7,13 +7,14 @@ Azure Resource Manager with a delay, so its rows are hints: before a write, Azur
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, Final, Generic, TypeVar
 
 from defender_devops.azure.arm.client import ArmClient, ArmRequest, ArmResponse, RetryPolicy
 from defender_devops.azure.arm.rate_limiter import OperationKind
-from defender_devops.errors import WILL_RETRY, AzureUnavailable, InvalidRequest
+from defender_devops.errors import WILL_RETRY, AzureUnavailable, InvalidRequest, OperatorError
 
-__all__ = ["PAGE_SIZE_MAX", "PageTooLarge", "ResourceGraph", "ResultTruncated", "subscription_batches"]
+__all__ = ["PAGE_SIZE_MAX", "BatchAnswer", "PageTooLarge", "ResourceGraph", "ResultTruncated", "subscription_batches"]
 
 _API_VERSION: Final = "2022-10-01"
 _PATH: Final = "/providers/Microsoft.ResourceGraph/resources"
@@ -36,6 +37,23 @@ class PageTooLarge(InvalidRequest):
 
 class ResultTruncated(AzureUnavailable):
     """The response ended before all of its rows: query fewer subscriptions."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchAnswer(Generic[T]):
+    """The answer to a query for some subscriptions.
+
+    Attributes:
+        subscriptions: the subscriptions.
+        rows: all of their parsed rows; none where the query failed.
+        pages: number of pages.
+        error: why there is no complete answer.
+    """
+
+    subscriptions: Sequence[str]
+    rows: Sequence[T] = field(default_factory=tuple)
+    pages: int = 0
+    error: OperatorError | None = None
 
 
 class ResourceGraph:
@@ -122,6 +140,31 @@ class ResourceGraph:
                 self._page_size = max(_PAGE_SIZE_MIN, self._page_size // 2)
             else:
                 return values, count
+
+    async def batch_answers(
+        self, query: str, subscriptions: Sequence[str], parse: Callable[[Row], T]
+    ) -> AsyncIterator[BatchAnswer[T]]:
+        """Yield complete answers until every subscription has one, or the reason why there is none.
+
+        A truncated answer is read again for fewer subscriptions. Any other failure ends the query: whatever it is, it
+        would meet the remaining subscriptions as well.
+        """
+        batches = list(subscription_batches(subscriptions))
+        while batches:
+            batch = batches.pop(0)
+            try:
+                rows, pages = await self.parsed_rows(query, batch, parse)
+            except ResultTruncated as error:
+                if len(batch) == 1:
+                    yield BatchAnswer(batch, error=error)
+                else:
+                    middle = len(batch) // 2
+                    batches[:0] = [batch[:middle], batch[middle:]]
+            except OperatorError as error:
+                yield BatchAnswer([*batch, *(name for remaining in batches for name in remaining)], error=error)
+                return
+            else:
+                yield BatchAnswer(batch, rows, pages)
 
     async def _page(
         self, query: str, subscriptions: Sequence[str] | None, page_size: int, skip_token: str | None

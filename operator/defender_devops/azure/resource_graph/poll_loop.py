@@ -12,7 +12,11 @@ from typing import Final
 from defender_devops.clock import Clock
 from defender_devops.errors import OperatorError
 
-__all__ = ["PollLoop", "PollTimes"]
+__all__ = ["POLLS_BEFORE_REPORT", "PollLoop", "PollTimes"]
+
+POLLS_BEFORE_REPORT: Final = 3
+"""Polls for recommendations in a row that fail, or have no row of an organization that had one, before that is
+reported."""
 
 _JITTER: Final = 0.1
 """Share of the interval by which a poll may be earlier; never later, so that the interval is an upper bound."""

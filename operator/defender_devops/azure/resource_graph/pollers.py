@@ -10,8 +10,10 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 from defender_devops.api.azure_types import ConnectorRef
+from defender_devops.api.pipelines.results import RepositoryResults
 from defender_devops.azure.arm.client import ArmClient
 from defender_devops.azure.resource_graph.poller import INDEXING_LAG, Changes, ResourceGraphPoller
 from defender_devops.azure.resource_graph.posture_poller import PosturePoller
@@ -19,6 +21,10 @@ from defender_devops.clock import Clock
 from defender_devops.supervision import OnFailure, run_supervised
 
 __all__ = ["ResourceGraphPollers"]
+
+_NOT_POLLED: Final = RepositoryResults(
+    problem="Recommendations of Defender for Cloud are not read: the setting postureInterval of the operator is 0."
+)
 
 
 @dataclass(slots=True)
@@ -96,7 +102,15 @@ class ResourceGraphPollers:
         self._client_by_uid: dict[str, ArmClient] = {}
         self._tasks: asyncio.TaskGroup | None = None
 
-    def track(self, uid: str, arm: ArmClient, ref: ConnectorRef, *, readers: bool = False) -> ResourceGraphPoller:
+    def track(
+        self,
+        uid: str,
+        arm: ArmClient,
+        ref: ConnectorRef,
+        *,
+        readers: bool = False,
+        checks_interval: float | None = None,
+    ) -> ResourceGraphPoller:
         """Track the connector of a resource with the client of its identity, and return the poller that does.
 
         Args:
@@ -104,6 +118,7 @@ class ResourceGraphPollers:
             arm: its client; a change of clients ends the tracking with the previous one.
             ref: its connector; a change of it ends the tracking of the previous one.
             readers: whether to read the role assignments at the connector's scope, too.
+            checks_interval: seconds between two checks of its pipelines; None while they are not checked.
         """
         if self._client_by_uid.get(uid) is not arm:
             self.untrack(uid)
@@ -115,13 +130,28 @@ class ResourceGraphPollers:
         entry.refer(uid, ref)
         entry.poller.track(ref, readers=readers)
         if entry.posture is not None:
-            entry.posture.track(ref)
+            entry.posture.track(ref, checks_interval=checks_interval)
         return entry.poller
 
     def posture(self, uid: str) -> PosturePoller | None:
         """Return the poller for recommendations that tracks the connector of a resource, or None without one."""
         arm = self._client_by_uid.get(uid)
         return self._entries[arm].posture if arm is not None else None
+
+    def repository_results(self, uid: str, organization: str) -> RepositoryResults:
+        """Return which repositories of an organization have recommendations.
+
+        Args:
+            uid: of the resource whose pipelines are checked.
+            organization: name in lower case.
+        """
+        arm = self._client_by_uid.get(uid)
+        if arm is None:
+            return RepositoryResults()
+        entry = self._entries[arm]
+        if entry.posture is None:
+            return _NOT_POLLED
+        return entry.posture.repository_results(entry.connectors[uid], organization)
 
     def record_write(self, ref: ConnectorRef) -> None:
         """Make every poller ignore the row of a connector for a while: it was written, by whichever identity."""

@@ -10,7 +10,7 @@ connector and organization, and change it back with the next one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
@@ -18,12 +18,14 @@ from typing import Final
 import structlog
 
 from defender_devops.api.azure_types import ConnectorRef
+from defender_devops.api.pipelines.results import RepositoryResults
 from defender_devops.api.posture import PostureCounts
 from defender_devops.azure.arm.client import ArmClient
-from defender_devops.azure.resource_graph.client import ResourceGraph, ResultTruncated, subscription_batches
-from defender_devops.azure.resource_graph.poll_loop import PollLoop, PollTimes
+from defender_devops.azure.resource_graph.client import ResourceGraph
+from defender_devops.azure.resource_graph.poll_loop import POLLS_BEFORE_REPORT, PollLoop, PollTimes
 from defender_devops.azure.resource_graph.posture_rows import Posture, merge_posture_rows, parse_posture_row
 from defender_devops.azure.resource_graph.queries import POSTURE
+from defender_devops.azure.resource_graph.repository_results import RepositoryResultsPoller
 from defender_devops.clock import Clock
 from defender_devops.errors import OperatorError
 
@@ -39,9 +41,6 @@ _MIN_SPACING: Final = 60.0
 
 _RETRY: Final = 300.0
 """Seconds from a failed poll to the next one while the failure is not reported yet."""
-
-_POLLS_BEFORE_REPORT: Final = 3
-"""Polls in a row that fail, or have no row of an organization that had one, before that is reported."""
 
 _LOGGED_WORDS_MAX: Final = 200
 
@@ -67,7 +66,7 @@ class PosturePollResult:
 
     Attributes:
         pages: number of pages read.
-        changed: connectors (id in lower case) whose numbers changed, or whether they can be read.
+        changed: connectors (id in lower case) whose numbers or repositories changed, or whether they can be read.
         error: why at least one subscription has no complete answer.
     """
 
@@ -102,12 +101,25 @@ class _Subscription:
             kept: dict[str, PostureCounts] = {}
             for name in organizations.keys() - connectors.get(connector, {}).keys():
                 absence = self.absences.get((connector, name), 0) + 1
-                if absence < _POLLS_BEFORE_REPORT:
+                if absence < POLLS_BEFORE_REPORT:
                     absences[connector, name] = absence
                     kept[name] = organizations[name]
             if kept:
                 connectors[connector] = {**connectors.get(connector, {}), **kept}
         self.absences = absences
+
+
+@dataclass(frozen=True, slots=True)
+class _Changes:
+    """The connectors (id in lower case) of which an answer says something else than the one before.
+
+    Attributes:
+        reported: those with other numbers.
+        moved: those with other numbers, or with a recommendation that has changed since.
+    """
+
+    reported: set[str] = field(default_factory=set)
+    moved: set[str] = field(default_factory=set)
 
 
 class PosturePoller:
@@ -132,23 +144,36 @@ class PosturePoller:
         self._on_poll = on_poll
         self._clock = clock or Clock()
         self._graph = ResourceGraph(arm, "count recommendations")
+        self._repository_results = RepositoryResultsPoller(arm, self._clock)
         self._tracked: dict[str, str] = {}
         self._subscriptions: dict[str, _Subscription] = {}
         self._logged_words: set[str] = set()
         self._logged_error: str | None = None
-        times = PollTimes(interval, _BATCH_WINDOW, _MIN_SPACING, _RETRY, _POLLS_BEFORE_REPORT - 1)
+        times = PollTimes(interval, _BATCH_WINDOW, _MIN_SPACING, _RETRY, POLLS_BEFORE_REPORT - 1)
         self._loop = PollLoop(self._poll_for_loop, lambda: bool(self._tracked), times, self._clock)
 
-    def track(self, ref: ConnectorRef) -> None:
-        """Read the recommendations of a connector from now on."""
+    def track(self, ref: ConnectorRef, *, checks_interval: float | None = None) -> None:
+        """Read the recommendations of a connector from now on.
+
+        Args:
+            ref: the connector.
+            checks_interval: seconds between two checks of its pipelines; None while they are not checked. If they are,
+                the repositories that have recommendations are read, too.
+        """
         subscription = ref.subscription_id.lower()
         self._tracked[ref.key] = subscription
-        if subscription not in self._subscriptions:
+        is_new = subscription not in self._subscriptions
+        if checks_interval is None:
+            self._repository_results.untrack(ref)
+        elif self._repository_results.track(ref, checks_interval):
+            is_new = True
+        if is_new:
             self._loop.request()
 
     def untrack(self, ref: ConnectorRef) -> None:
         """Stop reading the recommendations of a connector; drop its subscription with the last connector in it."""
         self._tracked.pop(ref.key, None)
+        self._repository_results.untrack(ref)
         subscription = ref.subscription_id.lower()
         if subscription not in self._tracked.values():
             self._subscriptions.pop(subscription, None)
@@ -159,6 +184,10 @@ class PosturePoller:
         if entry is None:
             return PostureView()
         return PostureView(entry.connectors.get(ref.key, {}), entry.answered_at, entry.error)
+
+    def repository_results(self, ref: ConnectorRef, organization: str) -> RepositoryResults:
+        """Return which repositories of an organization (name in lower case) have recommendations."""
+        return self._repository_results.view(ref, organization)
 
     def counts(self) -> Iterator[tuple[str, str, PostureCounts]]:
         """Yield connector, organization and numbers of everything that the last complete answers hold."""
@@ -177,45 +206,39 @@ class PosturePoller:
     async def poll(self) -> PosturePollResult:
         """Query Resource Graph once for all tracked connectors, and report the changes."""
         changed: set[str] = set()
+        moved: set[str] = set()
+        errors: dict[str, OperatorError] = {}
         pages = 0
-        first_error: OperatorError | None = None
-        batches = list(subscription_batches(sorted(set(self._tracked.values()))))
-        while batches:
-            batch = batches.pop(0)
-            try:
-                rows, batch_pages = await self._graph.parsed_rows(POSTURE, batch, parse_posture_row)
-            except OperatorError as error:
-                if isinstance(error, ResultTruncated) and len(batch) > 1:
-                    middle = len(batch) // 2
-                    batches[:0] = [batch[:middle], batch[middle:]]
-                    continue
-                first_error = first_error or error
-                if not isinstance(error, ResultTruncated):
-                    # Whatever it is, it would meet the remaining subscriptions as well.
-                    batch = [*batch, *(subscription for remaining in batches for subscription in remaining)]
-                    batches = []
-                changed |= self._apply_error(batch, error)
-            else:
-                pages += batch_pages
-                posture = merge_posture_rows(rows)
-                self._log_unknown(posture)
-                changed |= self._apply(batch, posture)
+        subscriptions = sorted(set(self._tracked.values()))
+        async for answer in self._graph.batch_answers(POSTURE, subscriptions, parse_posture_row):
+            if answer.error is not None:
+                errors.update(dict.fromkeys(answer.subscriptions, answer.error))
+                changed |= self._apply_error(answer.subscriptions, answer.error)
+                continue
+            pages += answer.pages
+            posture = merge_posture_rows(answer.rows)
+            self._log_unknown(posture)
+            changes = self._apply(answer.subscriptions, posture)
+            changed |= changes.reported
+            moved |= changes.moved
+        results = await self._repository_results.poll(moved, errors)
         # Connectors may have been untracked while the query ran.
         tracked = set(self._tracked.values())
         self._subscriptions = {name: entry for name, entry in self._subscriptions.items() if name in tracked}
-        self._log_outcome(first_error)
-        result = PosturePollResult(pages, frozenset(changed), first_error)
+        error = next(iter(errors.values()), results.error)
+        self._log_outcome(error)
+        result = PosturePollResult(pages + results.pages, frozenset(changed | results.changed), error)
         self._on_poll(self, result.changed)
         return result
 
-    def _apply(self, subscriptions: list[str], posture: Posture) -> set[str]:
+    def _apply(self, subscriptions: Sequence[str], posture: Posture) -> _Changes:
         """Replace the numbers of some subscriptions, and return the connectors for which that changes something."""
         now = datetime.fromtimestamp(self._clock.wall(), UTC).replace(microsecond=0)
         by_subscription: dict[str, dict[str, Mapping[str, PostureCounts]]] = {name: {} for name in subscriptions}
         for connector, organizations in posture.connectors.items():
             # /subscriptions/{id}/…
             by_subscription.setdefault(connector.split("/")[2], {})[connector] = organizations
-        changed: set[str] = set()
+        changes = _Changes()
         for subscription in subscriptions:
             entry = self._subscriptions.setdefault(subscription, _Subscription())
             connectors = by_subscription[subscription]
@@ -226,21 +249,22 @@ class PosturePoller:
                 if previous is not None and _is_same(previous, organizations):
                     connectors[connector] = previous
             is_new = entry.answered_at is None or entry.error is not None
-            changed |= {
-                connector
-                for connector in self._tracked_in(subscription)
-                if is_new or entry.connectors.get(connector, {}) != connectors.get(connector, {})
-            }
+            for connector in self._tracked_in(subscription):
+                previous, organizations = entry.connectors.get(connector, {}), connectors.get(connector, {})
+                if is_new or previous != organizations:
+                    changes.reported.add(connector)
+                if is_new or not _is_same(previous, organizations):
+                    changes.moved.add(connector)
             entry.connectors, entry.answered_at, entry.failures, entry.error = connectors, now, 0, None
-        return changed
+        return changes
 
-    def _apply_error(self, subscriptions: list[str], error: OperatorError) -> set[str]:
+    def _apply_error(self, subscriptions: Sequence[str], error: OperatorError) -> set[str]:
         """Record a failure, and return the connectors for which that changes something."""
         changed: set[str] = set()
         for subscription in subscriptions:
             entry = self._subscriptions.setdefault(subscription, _Subscription())
             entry.failures += 1
-            if entry.failures < _POLLS_BEFORE_REPORT:
+            if entry.failures < POLLS_BEFORE_REPORT:
                 continue
             if entry.error is None or entry.error.reason != error.reason:
                 changed |= self._tracked_in(subscription)

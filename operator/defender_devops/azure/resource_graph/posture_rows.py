@@ -19,7 +19,7 @@ from defender_devops.azure.resource_graph.recommendations import CATEGORY_VALUES
 from defender_devops.azure.resources.serialization import parse_time
 from defender_devops.text import printable
 
-__all__ = ["Posture", "PostureRow", "merge_posture_rows", "parse_posture_row"]
+__all__ = ["Posture", "PostureRow", "merge_posture_rows", "parse_organization_id", "parse_posture_row"]
 
 _ID: Final = re.compile(
     r"(?P<connector>/subscriptions/[^/]+/resourcegroups/[^/]+/providers/microsoft\.security/securityconnectors/[^/]+)"
@@ -101,11 +101,21 @@ def parse_posture_row(row: Mapping[str, Any]) -> PostureRow:
         affected_repositories=_number(row.get("repositories")),
         latest_change=_latest(parse_time(row.get("evaluatedAt")), parse_time(row.get("changedAt"))),
     )
+    connector, organization = parse_organization_id(row_id)
+    if not connector:
+        return PostureRow(row_id, "", "", counts, frozenset(unknown) | {"id of another form"})
+    return PostureRow(row_id, connector, organization, counts, frozenset(unknown))
+
+
+def parse_organization_id(row_id: str) -> tuple[str, str]:
+    """Return a connector's id and the name of its organization, in lower case; empty texts for an id of another form.
+
+    Args:
+        row_id: id of an organization, in any case; the name may be percent-encoded.
+    """
     match = _ID.fullmatch(unquote(row_id).lower())
     organization = match["organization"].strip() if match is not None else ""
-    if match is None or not organization:
-        return PostureRow(row_id, "", "", counts, frozenset(unknown) | {"id of another form"})
-    return PostureRow(row_id, match["connector"], organization, counts, frozenset(unknown))
+    return (match["connector"], organization) if match is not None and organization else ("", "")
 
 
 def merge_posture_rows(rows: Iterable[PostureRow]) -> Posture:

@@ -6,8 +6,8 @@ They use a small subset of KQL, so that they are easy to read:
     predicates   =~, startswith, endswith, contains (all without regard to case), in (…) (with regard to it)
     functions    tolower, tostring, todatetime, split, strcat, replace_string, coalesce (the first value that is not
                  empty), isempty, isnotempty, iff, dynamic(null), bag_pack
-    aggregates   count, countif, sum, max, make_list, take_any (an arbitrary value, neither null nor empty if there is
-                 such a one)
+    aggregates   count, countif, sum, min, max, make_list, take_any (an arbitrary value, neither null nor empty if
+                 there is such a one)
     access       properties.name, segments[12]
 
 Paging needs a column `id` and an order (https://learn.microsoft.com/azure/governance/resource-graph/concepts/work-with-data);
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CONNECTORS",
     "POSTURE",
+    "REPOSITORIES_WITH_RESULTS",
     "ROLE_ASSIGNMENTS",
     "RecommendationFilter",
     "category_results_query",
@@ -131,6 +132,24 @@ A recommendation belongs to an organization by its id alone: which details it ha
 The part of the id before the last `/providers/` may end at the organization, the project, the repository or anywhere
 below; segments count from the organization, so that no name can be mistaken for the end. Of percent-encoded characters
 the query decodes those that names contain most often, the parser all: there is no function for it in Resource Graph.
+"""
+
+REPOSITORIES_WITH_RESULTS = f"""\
+{_RECOMMENDATIONS}| extend isRepository = tostring(segments[1]) == 'projects' and tostring(segments[3]) == 'repos'
+| extend repository = iff(isRepository, strcat(tostring(segments[2]), '/', tostring(segments[4])), '')
+| extend evaluatedAt = todatetime(properties.status.firstEvaluationDate)
+| summarize evaluatedAt = min(evaluatedAt) by id, repository
+| summarize evaluatedAt = min(evaluatedAt), repositories = countif(isnotempty(repository)),
+    names = make_list(repository)
+    by id
+| project id, repositories, names, evaluatedAt
+| order by id asc
+"""
+"""One row for each organization that has recommendations; `id` is the organization's.
+
+`names` are `project/repository` of all repositories with a recommendation, whatever its status, in lower case and as
+the id spells them, and an empty name where there are recommendations of something else. `repositories` is their number:
+a list that is shorter was cut off. `evaluatedAt` is the first evaluation of any of them.
 """
 
 _ONBOARDED_BY = """\

@@ -13,7 +13,7 @@ from defender_devops.api.pipelines.evidence import ExtensionState
 from defender_devops.api.pipelines.states import PipelineState
 from defender_devops.cli.exit_codes import CommandFailed, ExitCode, command_failure
 from defender_devops.errors import KubernetesConflict, OperatorError
-from defender_devops.reconcile.facts.pipeline_results import count_states
+from defender_devops.reconcile.facts.pipeline_results import WithoutResults, count_states
 from defender_devops.reconcile.facts.pipelines import RepositoryAssessment, assess_repositories
 from defender_devops.reconcile.observe.pipelines.evidence_store import EvidenceSecrets, decode_state
 
@@ -36,6 +36,7 @@ class OrganizationPipelines:
         counts: number of repositories in each state, whether or not they are among `assessments`.
         branches: full names of default branches by project and name of the repository.
         extension: state of the extension Microsoft Security DevOps.
+        without_results: repositories whose scans have no results in Defender for Cloud.
         checked_at: end of the last check; None before the first one has ended.
         is_complete: whether everything was read once.
         failure: why there is no evidence.
@@ -47,6 +48,7 @@ class OrganizationPipelines:
     counts: Mapping[PipelineState, int] = field(default_factory=dict)
     branches: Mapping[tuple[str, str], str] = field(default_factory=dict)
     extension: ExtensionState = ExtensionState.UNKNOWN
+    without_results: WithoutResults = field(default_factory=WithoutResults)
     checked_at: datetime | None = None
     is_complete: bool = True
     failure: CommandFailed | None = None
@@ -60,6 +62,14 @@ class OrganizationPipelines:
     def reads_are_complete(self) -> bool:
         """Whether all states are those of a complete check."""
         return self.failure is None and self.checked_at is not None and self.is_complete
+
+    def results(self, assessment: RepositoryAssessment) -> str:
+        """Return what Defender for Cloud shows of a repository that was scanned: "none", "unknown", or empty."""
+        if assessment.state is not PipelineState.RAN:
+            return ""
+        if self.without_results.number is None:
+            return "unknown"
+        return "none" if assessment.full_name in self.without_results.names else ""
 
 
 async def read_organizations(
@@ -106,6 +116,7 @@ async def _read(
         count_states(assessments),
         {(item.project, item.name): item.default_branch for item in evidence.repositories if item.default_branch},
         evidence.extension,
+        state.without_results,
         # While a later check is under way, the start of that one is the nearest time that is known.
         (state.finished_at or state.started_at) if state.was_finished else None,
         is_complete=not state.has_backlog,

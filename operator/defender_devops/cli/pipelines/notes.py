@@ -50,3 +50,12 @@ def _notes(item: OrganizationPipelines, now: datetime) -> Iterator[str]:
         )
     if item.extension in _EXTENSION_NOTES:
         yield _EXTENSION_NOTES[item.extension]
+    without_results = item.without_results
+    if without_results.number:
+        yield (
+            f"scans of {without_results.number} ran more than 48 hours ago, and Defender for Cloud shows nothing of "
+            "them (RESULTS none). Check that the build publishes the artifact CodeAnalysisLogs, and Defender's "
+            "authorization."
+        )
+    elif without_results.problem and item.counts.get(PipelineState.RAN):
+        yield f"whether Defender for Cloud shows the results of scans is not known. {without_results.problem}"

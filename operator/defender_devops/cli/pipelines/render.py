@@ -16,7 +16,7 @@ from defender_devops.reconcile.facts.pipelines import RepositoryAssessment
 
 __all__ = ["document", "print_pipelines", "snippet"]
 
-_TABLE_HEADER: Final = ("REPOSITORY", "STATE", "REASON", "EVIDENCE")
+_TABLE_HEADER: Final = ("REPOSITORY", "STATE", "REASON", "RESULTS", "EVIDENCE")
 
 _STEP: Final = {"task": "MicrosoftSecurityDevOps@1", "displayName": "Microsoft Security DevOps"}
 
@@ -27,6 +27,7 @@ _CSV_NAMES: Final = (
     "repository",
     "state",
     "reason",
+    "results",
     "pipeline",
     "buildId",
     "file",
@@ -56,6 +57,7 @@ def document(results: Sequence[OrganizationPipelines]) -> dict[str, Any]:
                     "connector": item.connector,
                     "organization": item.organization,
                     "repositories": {state.value: number for state, number in item.counts.items()},
+                    "ranWithoutResults": item.without_results.number,
                     "extension": item.extension.value if item.failure is None else None,
                     "checkedAt": item.checked_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
                     if item.checked_at
@@ -99,6 +101,7 @@ def _fields(item: OrganizationPipelines, assessment: RepositoryAssessment) -> di
         "repository": assessment.repository,
         "state": assessment.state.value,
         "reason": assessment.reason.value,
+        "results": item.results(assessment),
         "pipeline": assessment.pipeline or "",
         "buildId": str(assessment.build_id or ""),
         "file": assessment.file or "",
@@ -129,7 +132,7 @@ def _row(item: OrganizationPipelines, assessment: RepositoryAssessment) -> tuple
         assessment.file or "",
     ]
     place = f"{item.organization}/{assessment.full_name}"
-    return place, assessment.state, assessment.reason, ", ".join(filter(None, evidence))
+    return place, assessment.state, assessment.reason, item.results(assessment), ", ".join(filter(None, evidence))
 
 
 def _explanations(reasons: Iterable[PipelineReason]) -> Iterable[Line]:

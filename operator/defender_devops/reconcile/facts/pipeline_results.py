@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import chain
@@ -12,6 +11,7 @@ from typing import Final
 
 from defender_devops.api.organization import Prerequisite, PrerequisiteCheck
 from defender_devops.api.pipelines.evidence import BranchPolicy, Build, ExtensionState, OrganizationEvidence
+from defender_devops.api.pipelines.results import RepositoryResults
 from defender_devops.api.pipelines.states import PipelineState
 from defender_devops.api.reasons import Reason
 from defender_devops.reconcile.facts.failure import Failure
@@ -38,6 +38,11 @@ EXAMPLES_MAX: Final = 10
 RESULTS_DELAY: Final = timedelta(hours=48)
 """Time after a scan until Defender for Cloud shows its results: it evaluates every 8 to 24 hours, and may miss one."""
 
+_EVALUATED_RECENTLY: Final = (
+    "Defender for Cloud has evaluated the organization for less than 48 hours, and may not have come to every "
+    "repository yet."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class AnnotationsEvidence:
@@ -63,12 +68,14 @@ class WithoutResults:
     """Repositories whose scans ran, and of which Defender for Cloud shows nothing.
 
     Attributes:
-        number: None if it cannot be determined.
-        names: `project/repository`, sorted; at most `EXAMPLES_MAX`.
+        number: None if it is not known.
+        names: `project/repository`, sorted: all of them, or as many as a snapshot takes.
+        problem: why the number is not known, as a sentence; empty while nothing was read.
     """
 
     number: int | None = None
     names: tuple[str, ...] = ()
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +90,8 @@ class PipelinesObservation:
         annotations: for `annotations_effective`; None before the first complete check.
         without_results: repositories whose scans ran without results in Defender for Cloud.
         failure: why the newest check could not be completed; everything else is of the last complete one.
+        is_stored: whether what was read is in its Secret.
+        storage_failure: why it is not.
     """
 
     counts: Mapping[PipelineState, int] | None = None
@@ -92,6 +101,8 @@ class PipelinesObservation:
     annotations: AnnotationsEvidence | None = None
     without_results: WithoutResults = field(default_factory=WithoutResults)
     failure: Failure | None = None
+    is_stored: bool = False
+    storage_failure: Failure | None = None
 
 
 def count_states(assessments: Iterable[RepositoryAssessment]) -> Mapping[PipelineState, int]:
@@ -172,24 +183,24 @@ def annotations_evidence(evidence: OrganizationEvidence, now: datetime) -> Annot
 
 
 def ran_without_results(
-    evidence: OrganizationEvidence,
-    assessments: Iterable[RepositoryAssessment],
-    repositories_with_results: AbstractSet[str] | None,
-    now: datetime,
+    evidence: OrganizationEvidence, assessments: Iterable[RepositoryAssessment], results: RepositoryResults
 ) -> WithoutResults:
-    """Return the repositories whose scans ran more than 48 hours ago and of which Defender for Cloud shows nothing.
+    """Return the repositories whose scans ran more than 48 hours before Defender for Cloud showed nothing of them.
+
+    Where the organization itself was evaluated for the first time within these 48 hours, that says nothing yet.
 
     Args:
         evidence: what was read of the organization.
         assessments: of its repositories.
-        repositories_with_results: `project/repository` in lower case of all that Defender for Cloud has any
-            recommendation of, healthy ones included; None if that was not read, which leaves the number unknown.
-        now: the current time.
+        results: of which repositories Defender for Cloud has recommendations.
     """
-    if repositories_with_results is None:
-        return WithoutResults()
-    finished_at = {
-        pipeline.build.id: pipeline.build.finished_at
+    if results.names is None or results.answered_at is None:
+        return WithoutResults(problem=results.problem)
+    deadline = results.answered_at - RESULTS_DELAY
+    if results.evaluated_since is None or results.evaluated_since > deadline:
+        return WithoutResults(problem=_EVALUATED_RECENTLY)
+    scanned_since = {
+        pipeline.build.id: pipeline.build.scanned_since
         for pipeline in evidence.pipelines
         if isinstance(pipeline.build, Build)
     }
@@ -197,10 +208,11 @@ def ran_without_results(
         assessment.full_name
         for assessment in assessments
         if assessment.state is PipelineState.RAN
-        and assessment.full_name.lower() not in repositories_with_results
-        and now - finished_at[assessment.build_id or 0] >= RESULTS_DELAY
+        and assessment.full_name not in results.names
+        and (scanned_at := scanned_since.get(assessment.build_id or 0)) is not None
+        and scanned_at <= deadline
     )
-    return WithoutResults(len(names), tuple(names[:EXAMPLES_MAX]))
+    return WithoutResults(len(names), tuple(names))
 
 
 def _by_project(evidence: OrganizationEvidence) -> Mapping[str, list[BranchPolicy]]:

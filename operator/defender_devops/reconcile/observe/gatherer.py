@@ -250,7 +250,13 @@ class Gatherer:
                 arm = await self.clients.client(
                     metadata.uid, metadata.namespace, connector.spec.azure, is_deleting=metadata.is_deleting
                 )
-                poller = self.pollers.track(metadata.uid, arm, ref, readers=options.readers)
+                poller = self.pollers.track(
+                    metadata.uid,
+                    arm,
+                    ref,
+                    readers=options.readers,
+                    checks_interval=connector.spec.pipeline_checks_interval,
+                )
                 azure = AzureAccess(SecurityConnectors(arm), RoleAssignments(arm), poller, self.pollers.record_write)
                 reader = AzureStateReader(azure.connectors, azure.role_assignments)
                 if metadata.is_deleting:

@@ -22,7 +22,12 @@ from defender_devops.reconcile.report.condition_result import (
     mark_result,
 )
 from defender_devops.reconcile.report.discovery_progress import Discovery, discovery_lags
-from defender_devops.reconcile.report.pipelines import annotations_result, pipelines_result, pipelines_status
+from defender_devops.reconcile.report.pipelines import (
+    annotations_result,
+    evidence_result,
+    pipelines_result,
+    pipelines_status,
+)
 from defender_devops.reconcile.report.posture import ConnectorPosture
 
 __all__ = ["OrganizationError", "report_missing_connector", "report_organizations", "report_unobserved_organizations"]
@@ -33,7 +38,11 @@ _CLUSTER_REASONS = frozenset({Reason.CONNECTOR_NOT_FOUND, Reason.CONFLICT})
 _COVERAGE = ("onboarding_state", "conflicting_connector", "organization_id")
 _COUNTS = ("projects", "repositories", "posture", "pipelines")
 
-_PIPELINE_CONDITIONS = (ConditionType.PIPELINES_CONFIGURED, ConditionType.PULL_REQUEST_ANNOTATIONS_EFFECTIVE)
+_PIPELINE_CONDITIONS = (
+    ConditionType.PIPELINES_CONFIGURED,
+    ConditionType.PIPELINE_EVIDENCE_STORED,
+    ConditionType.PULL_REQUEST_ANNOTATIONS_EFFECTIVE,
+)
 
 _NOT_OBSERVED = ConditionResult("False", Reason.ONBOARDING, "Azure has not returned this organization yet.")
 
@@ -376,6 +385,7 @@ def _observed_status(context: _Context, resource: DevOpsOrganization, now: datet
         ConditionType.PREREQUISITES_MET: prerequisites_result(checks),
         ConditionType.POSTURE_AVAILABLE: posture.result if posture is not None else None,
         ConditionType.PIPELINES_CONFIGURED: pipelines_result(pipelines, status.pipelines) if pipelines else None,
+        ConditionType.PIPELINE_EVIDENCE_STORED: evidence_result(pipelines) if pipelines else None,
         ConditionType.PULL_REQUEST_ANNOTATIONS_EFFECTIVE: annotations,
     }
     update["conditions"] = apply_condition_results(conditions, results, resource.metadata.generation, now)

@@ -1,4 +1,4 @@
-"""What the pipeline checks show, in the status of an organization: numbers, and two conditions."""
+"""What the pipeline checks show, in the status of an organization: numbers, and three conditions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from defender_devops.reconcile.facts.pipeline_results import PipelinesObservatio
 from defender_devops.reconcile.facts.posture import CspmPlan
 from defender_devops.reconcile.report.condition_result import QUOTED_MAX, ConditionResult
 
-__all__ = ["annotations_result", "pipelines_result", "pipelines_status"]
+__all__ = ["annotations_result", "evidence_result", "pipelines_result", "pipelines_status"]
 
 _NAME_MAX: Final = 256
 _STATUSES: Final[Mapping[bool | None, Status]] = {True: "True", False: "False", None: "Unknown"}
@@ -39,6 +39,7 @@ def pipelines_status(observation: PipelinesObservation, previous: PipelinesStatu
             )
             for assessment in observation.examples
         ),
+        examples_without_results=tuple(truncate_message(name, _NAME_MAX) for name in observation.without_results.names),
         checked_at=observation.changed_at,
     )
 
@@ -81,6 +82,17 @@ def pipelines_result(observation: PipelinesObservation, status: PipelinesStatus 
     return ConditionResult("True", Reason.PIPELINES_CONFIGURED, message + suffix)
 
 
+def evidence_result(observation: PipelinesObservation) -> ConditionResult | None:
+    """Return the result for PipelineEvidenceStored; None while nothing had to be stored since the start."""
+    failure = observation.storage_failure
+    if failure is not None:
+        has_reason = failure.reason in REASONS[ConditionType.PIPELINE_EVIDENCE_STORED]
+        return ConditionResult("False", failure.reason if has_reason else Reason.EVIDENCE_NOT_STORED, failure.message)
+    if not observation.is_stored:
+        return None
+    return ConditionResult("True", Reason.EVIDENCE_STORED, Reason.EVIDENCE_STORED.cause)
+
+
 def annotations_result(
     observation: PipelinesObservation, organization: AzureOrganization, plan: CspmPlan | None
 ) -> ConditionResult | None:
@@ -117,11 +129,17 @@ def _examples(observation: PipelinesObservation, state: PipelineState) -> str:
 
 
 def _without_results(observation: PipelinesObservation) -> str:
-    number, names = observation.without_results.number, observation.without_results.names
-    if not number:
-        return ""
-    return truncate_message(
-        f" Scans of {number} ran more than 48 hours ago, and Defender for Cloud shows nothing of them, such as "
-        f"{names[0]}: check that the build publishes the artifact CodeAnalysisLogs, and Defender's authorization.",
-        QUOTED_MAX,
-    )
+    """Return how many scans Defender for Cloud shows nothing of, or why that is not known; empty if neither."""
+    without_results = observation.without_results
+    if without_results.number:
+        names = f", such as {without_results.names[0]}" if without_results.names else ""
+        return truncate_message(
+            f" Scans of {without_results.number} ran more than 48 hours ago, and Defender for Cloud shows nothing of "
+            f"them{names}: check that the build publishes the artifact CodeAnalysisLogs, and Defender's authorization.",
+            QUOTED_MAX,
+        )
+    if without_results.problem and observation.counts is not None and observation.counts[PipelineState.RAN]:
+        return truncate_message(
+            f" Whether Defender for Cloud shows their results is not known: {without_results.problem}", QUOTED_MAX
+        )
+    return ""

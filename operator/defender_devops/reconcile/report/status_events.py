@@ -31,6 +31,7 @@ _TRANSITIONS: tuple[tuple[ConditionType, str, EventType], ...] = (
     (ConditionType.ORGANIZATIONS_AVAILABLE, "False", "Warning"),
     (ConditionType.PREREQUISITES_MET, "False", "Warning"),
     (ConditionType.POSTURE_AVAILABLE, "False", "Warning"),
+    (ConditionType.PIPELINE_EVIDENCE_STORED, "False", "Warning"),
     (ConditionType.READY, "True", "Normal"),
     (ConditionType.DISCOVERED, "True", "Normal"),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import pytest
@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from defender_devops.api.pipelines.evidence import BranchPolicy, OrganizationEvidence, Unread
+from defender_devops.api.pipelines.results import RepositoryNames, RepositoryResults
 from defender_devops.api.pipelines.states import PipelineState
 from defender_devops.reconcile.facts.annotations_effective import AnnotationsReason, annotations_effective
 from defender_devops.reconcile.facts.pipeline_results import (
@@ -131,18 +132,82 @@ def test_counts_have_every_state_and_examples_the_open_ones() -> None:
     assert examples(assessments, 0) == ()
 
 
+LONG_AGO: Final = RECENT - timedelta(days=30)
+NOTHING_SHOWN, SHOWN = RepositoryNames(["web/api"]), RepositoryNames(["WEB/app"])
+WITHOUT, NONE = WithoutResults(1, ("Web/app",)), WithoutResults(0)
+FIRST_SCAN_EARLIER: Final = pipeline(1, build=replace(build(artifact=True), first_scan_at=RECENT - timedelta(hours=1)))
+
+
+def results(names: RepositoryNames | None, hours: float, since: datetime | None = LONG_AGO) -> RepositoryResults:
+    """What Defender for Cloud shows, so many hours after the build."""
+    return RepositoryResults(names, "", RECENT + timedelta(hours=hours), since)
+
+
 @pytest.mark.parametrize(
-    ("hours", "with_results", "expected"),
+    ("scanned", "read", "expected"),
     [
-        (48, frozenset[str](), WithoutResults(1, ("Web/app",))),
-        (47, frozenset[str](), WithoutResults(0)),
-        (48, frozenset({"web/app"}), WithoutResults(0)),
-        (48, None, WithoutResults(None)),
+        (RAN, results(NOTHING_SHOWN, 48), WITHOUT),
+        (RAN, results(NOTHING_SHOWN, 47.9), NONE),
+        (RAN, results(SHOWN, 48), NONE),
+        (RAN, results(SHOWN, 4800), NONE),
+        (FIRST_SCAN_EARLIER, results(NOTHING_SHOWN, 47), WITHOUT),
+        (FIRST_SCAN_EARLIER, results(NOTHING_SHOWN, 46.9), NONE),
+        (MISSING, results(NOTHING_SHOWN, 48), NONE),
+        (UNDECIDED, results(NOTHING_SHOWN, 48), NONE),
+        (RAN, RepositoryResults(), WithoutResults()),
+        (RAN, RepositoryResults(problem="Truncated."), WithoutResults(problem="Truncated.")),
+        (RAN, results(None, 48), WithoutResults()),
+    ],
+    ids=[
+        "nothing is shown after 48 hours",
+        "nothing is shown before",
+        "shown in another case",
+        "shown long after",
+        "an earlier build scanned",
+        "an earlier build scanned, but not long ago",
+        "no scan ran",
+        "undecided",
+        "not read",
+        "not readable",
+        "no names",
     ],
 )
-def test_scans_without_results(hours: int, with_results: Any, expected: WithoutResults) -> None:  # noqa: ANN401
-    now = RECENT + timedelta(hours=hours)
-    evidence = organization(RAN)
+def test_scans_without_results(scanned: Any, read: RepositoryResults, expected: WithoutResults) -> None:  # noqa: ANN401
+    now = RECENT + timedelta(hours=48)
+    evidence = organization(scanned)
     assessments = assess_repositories(evidence, OFF, "contoso", now)
-    assert ran_without_results(evidence, assessments, with_results, now) == expected
-    assert ran_without_results(organization(MISSING), (), with_results, now).number in {0, None}
+    assert ran_without_results(evidence, assessments, read) == expected
+
+
+@pytest.mark.parametrize("since", [None, RECENT + timedelta(seconds=1)], ids=["unknown", "47 hours"])
+def test_an_organization_that_was_evaluated_recently_says_nothing_about_its_repositories(
+    since: datetime | None,
+) -> None:
+    evidence = organization(RAN)
+    assessments = assess_repositories(evidence, OFF, "contoso", NOW)
+    without = ran_without_results(evidence, assessments, results(NOTHING_SHOWN, 48, since))
+    assert (without.number, "less than 48 hours" in without.problem) == (None, True)
+    assert ran_without_results(evidence, assessments, results(NOTHING_SHOWN, 48, RECENT)) == WITHOUT
+
+
+@given(
+    st.none() | st.lists(st.sampled_from(["Web/app", "web/api"])).map(RepositoryNames),
+    st.floats(-100, 1000),
+    st.none() | st.floats(-1000, 1000),
+    st.sampled_from([RAN, FIRST_SCAN_EARLIER, MISSING, UNDECIDED]),
+)
+def test_a_number_follows_only_from_a_complete_answer(
+    names: RepositoryNames | None,
+    hours: float,
+    since: float | None,
+    scanned: Any,  # noqa: ANN401
+) -> None:
+    evidence = organization(scanned)
+    read = results(names, hours, None if since is None else RECENT + timedelta(hours=since))
+    without = ran_without_results(evidence, assess_repositories(evidence, OFF, "contoso", NOW), read)
+    if names is None or since is None:
+        assert without.number is None
+    if without.number:
+        assert names is not None
+        assert "Web/app" not in names
+        assert hours >= 47

@@ -29,6 +29,7 @@ from defender_devops.reconcile.facts.pipelines import RepositoryAssessment
 from defender_devops.reconcile.facts.posture import CspmPlan
 from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot
 from defender_devops.reconcile.report.report import report
+from defender_devops.reconcile.report.status_events import status_events
 from tests.unit.reconcile.builder import NOW, snapshot
 from tests.unit.reconcile.condition_cases import SIGN_IN
 
@@ -140,7 +141,55 @@ CASES = [
         "PipelinesConfigured",
         ("Defender for Cloud shows nothing of them, such as Web/repository-0",),
     ),
+    Case(
+        "scans without results, and no examples",
+        observation(PipelineReason.ARTIFACT_PUBLISHED, without_results=WithoutResults(1)),
+        "True",
+        "PipelinesConfigured",
+        ("Scans of 1 ran", "shows nothing of them: check"),
+    ),
+    Case(
+        "results are not known",
+        observation(PipelineReason.ARTIFACT_PUBLISHED, without_results=WithoutResults(problem="It was truncated.")),
+        "True",
+        "PipelinesConfigured",
+        ("Whether Defender for Cloud shows their results is not known: It was truncated.",),
+    ),
 ]
+
+
+def test_where_no_scan_ran_unknown_results_are_not_mentioned() -> None:
+    checks = observation(PipelineReason.FILE_HAS_TASK, without_results=WithoutResults(problem="It was truncated."))
+    condition = condition_of(world(checks))
+    assert condition is not None
+    assert "truncated" not in condition.message
+
+
+STORED, NOT_STORED = ConditionType.PIPELINE_EVIDENCE_STORED, "The Secret x cannot be written."
+
+
+@pytest.mark.parametrize(
+    ("attributes", "expected"),
+    [
+        ({}, None),
+        ({"is_stored": True}, ("True", "EvidenceStored")),
+        ({"storage_failure": Failure("EvidenceTooLarge", "Too large.")}, ("False", "EvidenceTooLarge")),
+        ({"storage_failure": Failure("KubernetesRefused", NOT_STORED)}, ("False", "EvidenceNotStored")),
+    ],
+    ids=["not yet", "stored", "too large", "refused"],
+)
+def test_whether_the_evidence_is_stored(attributes: dict[str, object], expected: tuple[str, str] | None) -> None:
+    condition = condition_of(world(observation(PipelineReason.ARTIFACT_PUBLISHED, **attributes)), STORED)
+    assert (condition and (condition.status, condition.reason)) == expected
+
+
+def test_evidence_that_cannot_be_stored_is_an_event_once() -> None:
+    stored = observation(PipelineReason.ARTIFACT_PUBLISHED, is_stored=True)
+    failure = Failure("EvidenceTooLarge", "What was read has more than 1 MB.")
+    failed = replace(stored, is_stored=False, storage_failure=failure)
+    before, after = status_of(world(stored)).conditions, status_of(world(failed)).conditions
+    assert [(event.type, event.reason) for event in status_events(before, after)] == [("Warning", "EvidenceTooLarge")]
+    assert status_events(after, after) == ()
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -160,7 +209,8 @@ def test_ready_does_not_depend_on_the_pipelines() -> None:
 
 def test_the_status_has_the_numbers_and_the_examples_of_the_last_complete_check() -> None:
     reasons = [PipelineReason.ARTIFACT_PUBLISHED, *[PipelineReason.NO_TASK] * 12, PipelineReason.NEVER_BUILT]
-    pipelines = status_of(world(observation(*reasons, without_results=WithoutResults(0)))).pipelines
+    without_results = WithoutResults(2, ("Web/repository-0", "x" * 300))
+    pipelines = status_of(world(observation(*reasons, without_results=without_results))).pipelines
     assert pipelines is not None
     assert pipelines.repositories is not None
     assert pipelines.repositories.model_dump(by_alias=True) == {
@@ -173,7 +223,9 @@ def test_the_status_has_the_numbers_and_the_examples_of_the_last_complete_check(
     }
     assert [example.state for example in pipelines.examples] == ["missing"] * 10 + ["undecided"]
     assert pipelines.examples[0].repository == "Web/repository-1"
-    assert (pipelines.ran_without_results, pipelines.checked_at) == (0, NOW)
+    assert (pipelines.ran_without_results, pipelines.checked_at) == (2, NOW)
+    assert pipelines.examples_without_results[0] == "Web/repository-0"
+    assert len(pipelines.examples_without_results[1]) <= 256
 
 
 def test_while_results_are_unknown_their_number_is_absent_and_not_zero() -> None:

@@ -75,6 +75,16 @@ Sign = Callable[[str, str], str]
 class EvidenceTooLarge(OperatorError):
     """The evidence of an organization has more bytes than a Secret may have."""
 
+    reason = "EvidenceTooLarge"
+
+    def __init__(self, organization: str) -> None:
+        # Without its size: the condition would change whenever the evidence does.
+        super().__init__(
+            f"What the pipeline checks have read of {organization} has more than the {_SECRET_MAX_BYTES} bytes that a "
+            "Secret may have, so it is in the operator's memory only, and a restart of the operator reads everything "
+            "again."
+        )
+
 
 def encode_state(state: SweepState) -> bytes:
     """Return a state as bytes."""
@@ -179,7 +189,7 @@ class EvidenceStore(EvidenceSecrets):
         else:  # nobody changes the state meanwhile, since its check waits here
             data = await asyncio.to_thread(encode_state, state)
         if len(data) > _SECRET_MAX_BYTES:
-            raise EvidenceTooLarge(f"The pipeline evidence of {organization} has {len(data)} bytes.")
+            raise EvidenceTooLarge(organization)
         for attempt in range(_ATTEMPTS):
             secret = await self._read(connector, organization)
             signature = self._signature(connector, organization, data)

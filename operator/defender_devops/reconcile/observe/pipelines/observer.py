@@ -20,6 +20,7 @@ import structlog
 
 from defender_devops.api.azure_types import AgentlessConfiguration
 from defender_devops.api.connector import AzureDevOpsConnector
+from defender_devops.api.pipelines.results import RepositoryResults
 from defender_devops.api.reasons import Reason
 from defender_devops.api.spec.pipelines import PipelineChecks
 from defender_devops.azuredevops.azure_devops_reader import AzureDevOpsReader
@@ -41,7 +42,7 @@ from defender_devops.reconcile.observe.pipelines.sweep import PipelineScopeMissi
 from defender_devops.reconcile.observe.pipelines.sweep_state import SweepState
 from defender_devops.supervision import OnFailure, contain_exceptions
 
-__all__ = ["PipelineObserver", "RepositoriesWithResults"]
+__all__ = ["PipelineObserver", "ReadRepositoryResults"]
 
 Value = TypeVar("Value")
 
@@ -53,9 +54,9 @@ _BACKOFF: Final = Backoff(initial=60.0, maximum=3600.0)
 
 _LOG: Final = structlog.get_logger(__name__)
 
-RepositoriesWithResults = Callable[[str, str], AbstractSet[str] | None]
-"""Returns `project/repository`, in lower case, of all repositories of which Defender for Cloud has recommendations, by
-uid of the connector and organization in lower case; None if that was not read."""
+ReadRepositoryResults = Callable[[str, str], RepositoryResults]
+"""Returns of which repositories Defender for Cloud has recommendations, without a request, by uid of the connector and
+organization in lower case."""
 
 
 @dataclass(slots=True)
@@ -67,6 +68,7 @@ class _Entry:
         organization: its name.
         agentless: configuration of agentless code scanning; None if it was not read.
         has_annotations: whether pull request annotations are managed.
+        repository_results: of which repositories Defender for Cloud has recommendations.
         observation: the result.
         state: what was read, while a check is under way.
         sweep: the check under way.
@@ -74,7 +76,6 @@ class _Entry:
         failures: failures in a row.
         is_changed: whether the result has to be computed again from what was read.
         is_forced: whether the next check begins at once, because somebody may have corrected why the last one failed.
-        is_stored: whether what was read is in the Secret.
         task: does what is due.
     """
 
@@ -82,6 +83,7 @@ class _Entry:
     organization: str
     agentless: AgentlessConfiguration | None
     has_annotations: bool
+    repository_results: RepositoryResults
     observation: PipelinesObservation = field(default_factory=PipelinesObservation)
     state: SweepState | None = None
     sweep: Sweep | None = None
@@ -89,8 +91,19 @@ class _Entry:
     failures: int = 0
     is_changed: bool = True
     is_forced: bool = False
-    is_stored: bool = True
     task: asyncio.Task[None] | None = None
+
+    def update(self, new: _Entry) -> bool:
+        """Take what a later reconcile has read, and return whether the result or the next check depends on a change."""
+        has_changed = (
+            self.connector.spec.pipeline_checks != new.connector.spec.pipeline_checks
+            or self.agentless != new.agentless
+            or self.has_annotations != new.has_annotations
+            or self.repository_results != new.repository_results
+        )
+        self.connector, self.agentless = new.connector, new.agentless
+        self.has_annotations, self.repository_results = new.has_annotations, new.repository_results
+        return has_changed
 
 
 @dataclass(slots=True)
@@ -105,7 +118,7 @@ class PipelineObserver:
         clock: returns the current time.
         monotonic: seconds that never jump.
         preview: whether previews may be requested.
-        repositories_with_results: which repositories Defender for Cloud shows; unknown by default.
+        repository_results: of which repositories Defender for Cloud has recommendations; unknown by default.
         on_failure: counts an unexpected exception, which concerns one organization only.
     """
 
@@ -116,7 +129,7 @@ class PipelineObserver:
     clock: Callable[[], datetime]
     monotonic: Callable[[], float]
     preview: bool = False
-    repositories_with_results: RepositoriesWithResults = lambda _uid, _organization: None
+    repository_results: ReadRepositoryResults = lambda _uid, _organization: RepositoryResults()
     on_failure: OnFailure = lambda _: None
     _entries: dict[tuple[str, str], _Entry] = field(default_factory=dict)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -142,15 +155,15 @@ class PipelineObserver:
             self._remove(key)
         for organization, name in names.items():
             entry = self._entries.get((uid, organization))
-            has_annotations = organization in with_annotations
+            new = _Entry(
+                connector, name, agentless, organization in with_annotations, self.repository_results(uid, organization)
+            )
             if entry is None:
-                entry = _Entry(connector, name, agentless, has_annotations)
-                self._entries[uid, organization] = entry
+                self._entries[uid, organization] = new
                 self._changed.set()
-            elif _changes_result(entry, connector, agentless, has_annotations=has_annotations):
+            elif entry.update(new):
                 entry.is_changed, entry.next_at = True, 0.0
                 self._changed.set()
-            entry.connector, entry.agentless, entry.has_annotations = connector, agentless, has_annotations
         return {organization: self._entries[uid, organization].observation for organization in names}
 
     def retry(self, uid: str) -> None:
@@ -235,7 +248,7 @@ class PipelineObserver:
             )
         else:
             entry.failures, entry.sweep = 0, None
-            if entry.is_stored:
+            if entry.observation.is_stored:
                 entry.state = None
         # What changed meanwhile is done at once.
         entry.next_at = 0.0 if entry.is_changed or entry.is_forced else self.monotonic() + delay
@@ -284,19 +297,34 @@ class PipelineObserver:
         now, evidence = self.clock(), state.evidence()
         uid, organization = entry.connector.metadata.uid, entry.organization
         assessments = assess_repositories(evidence, entry.agentless, organization, now)
-        with_results = self.repositories_with_results(uid, organization.lower())
+        entry.repository_results = self.repository_results(uid, organization.lower())
+        without_results = state.without_results
+        if entry.repository_results.is_read:  # until then, what was read before the start counts
+            without_results = ran_without_results(evidence, assessments, entry.repository_results)
+        limit = _checks_of(entry).sample_limit
         result = PipelinesObservation(
             counts=count_states(assessments),
-            examples=examples(assessments, _checks_of(entry).sample_limit),
+            examples=examples(assessments, limit),
             extension=evidence.extension,
             annotations=annotations_evidence(evidence, now) if entry.has_annotations else None,
-            without_results=ran_without_results(evidence, assessments, with_results, now),
+            without_results=replace(without_results, names=without_results.names[:limit]),
         )
         digest = hashlib.sha256(repr(result).encode()).hexdigest()
-        has_changed = digest != state.result_digest
+        has_changed = digest != state.result_digest or without_results != state.without_results
+        state.without_results = without_results
         if has_changed:
             state.result_digest, state.changed_at = digest, now
-        self._publish(entry, replace(result, changed_at=state.changed_at, failure=entry.observation.failure))
+        before = entry.observation
+        self._publish(
+            entry,
+            replace(
+                result,
+                changed_at=state.changed_at,
+                failure=before.failure,
+                is_stored=before.is_stored,
+                storage_failure=before.storage_failure,
+            ),
+        )
         return has_changed
 
     def _publish(self, entry: _Entry, observation: PipelinesObservation) -> None:
@@ -311,23 +339,27 @@ class PipelineObserver:
     async def _load(self, entry: _Entry) -> SweepState | None:
         """Return what was read before a restart; None if there is nothing, or the Secret cannot be read now."""
         try:
-            return await self.store.load(entry.connector, entry.organization)
+            state = await self.store.load(entry.connector, entry.organization)
         except LeadershipLost:
             raise
         except KubernetesError as error:
             _LOG.warning("pipeline evidence cannot be read", organization=entry.organization, message=error.message)
             return None
+        if state is not None:
+            self._publish(entry, replace(entry.observation, is_stored=True))
+        return state
 
     async def _save(self, entry: _Entry, state: SweepState) -> None:
         """Store what was read. If that fails, it stays in memory, and only a restart would repeat the requests."""
         try:
             await self.store.save(entry.connector, entry.organization, state)
-            entry.is_stored = True
+            failure = None
         except LeadershipLost:
             raise
         except (KubernetesError, EvidenceTooLarge) as error:
-            entry.is_stored = False
+            failure = replace(failure_of_error(error), retry_after=None)
             _LOG.warning("pipeline evidence cannot be stored", organization=entry.organization, message=error.message)
+        self._publish(entry, replace(entry.observation, is_stored=failure is None, storage_failure=failure))
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,18 +382,3 @@ class _Sender:
 
 def _checks_of(entry: _Entry) -> PipelineChecks:
     return entry.connector.spec.pipeline_checks or PipelineChecks()
-
-
-def _changes_result(
-    entry: _Entry,
-    connector: AzureDevOpsConnector,
-    agentless: AgentlessConfiguration | None,
-    *,
-    has_annotations: bool,
-) -> bool:
-    """Whether the result, or the time of the next check, depends on something that has changed."""
-    return (
-        entry.connector.spec.pipeline_checks != connector.spec.pipeline_checks
-        or entry.agentless != agentless
-        or entry.has_annotations != has_annotations
-    )

@@ -19,6 +19,7 @@ from defender_devops.api.pipelines.evidence import (
     Unread,
     YamlReading,
 )
+from defender_devops.reconcile.facts.pipeline_results import WithoutResults
 
 __all__ = ["TEXT_LIFETIME", "SweepState"]
 
@@ -55,6 +56,7 @@ class SweepState:
         has_backlog: whether the last check ended before everything was read once.
         agentless: configuration of agentless code scanning when the states were last determined, for whoever lists them
             without a request; None if it was not read.
+        without_results: repositories whose scans have no results, when that was last read.
         result_digest: hash of the numbers and examples that followed from it.
         changed_at: when these last changed.
         started_at: start of the present check, or of the last one; None before the first.
@@ -78,6 +80,7 @@ class SweepState:
     was_finished: bool = False
     has_backlog: bool = True
     agentless: AgentlessConfiguration | None = None
+    without_results: WithoutResults = field(default_factory=WithoutResults)
     result_digest: str = ""
     changed_at: datetime | None = None
     started_at: datetime | None = None
@@ -190,6 +193,7 @@ def _with_earlier_readings(build: Build, pipeline: Pipeline, previous: Pipeline)
         return build
     if earlier.id == build.id:
         return earlier
+    build = replace(build, first_scan_at=earlier.scanned_since)
     if previous.revision != pipeline.revision or not isinstance(earlier.yaml, YamlReading):
         return build
     # The same commit has the same file: its YAML counts as that of the new build, and does not become old.

@@ -18,15 +18,17 @@ from pydantic import SecretBytes
 
 from defender_devops.api.azure_types import AgentlessConfiguration
 from defender_devops.api.connector import AzureDevOpsConnector, parse_connector
+from defender_devops.api.pipelines.results import RepositoryNames, RepositoryResults
 from defender_devops.api.pipelines.states import PipelineState
 from defender_devops.azuredevops.client import AzureDevOpsClient
 from defender_devops.azuredevops.pipelines.pace import Paces
 from defender_devops.azuredevops.rate_limiter import RateLimiter
 from defender_devops.clock import Clock
 from defender_devops.errors import KubernetesRefused
-from defender_devops.reconcile.facts.pipeline_results import PipelinesObservation
+from defender_devops.reconcile.facts.pipeline_results import PipelinesObservation, WithoutResults
 from defender_devops.reconcile.observe.pipelines.evidence_store import EVIDENCE_KEY, EvidenceStore, decode_state
 from defender_devops.reconcile.observe.pipelines.observer import PipelineObserver
+from defender_devops.reconcile.observe.pipelines.sweep_state import SweepState
 from defender_devops.signin.oauth.errors import SignInRequired
 from defender_devops.signin.pages.sealing import Sealer
 from defender_devops.signin.ports import StoredSecret
@@ -76,6 +78,7 @@ class World:
     changes: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     is_signed_in: bool = True
+    results: RepositoryResults = field(default_factory=RepositoryResults)
     rate_limiter: RateLimiter = field(
         default_factory=lambda: RateLimiter(monotonic=lambda: asyncio.get_running_loop().time())
     )
@@ -95,8 +98,21 @@ class World:
             lambda _namespace, name: self.changes.append(name),
             self.now,
             lambda: asyncio.get_running_loop().time(),
+            repository_results=lambda _uid, _organization: self.results,
             on_failure=self.failures.append,
         )
+
+    def show(self, *names: str, problem: str = "") -> None:
+        """Let Defender for Cloud show these repositories now, or nothing because of a problem."""
+        answered_at, since = self.now(), NOW - timedelta(days=30)
+        self.results = RepositoryResults(None if problem else RepositoryNames(names), problem, answered_at, since)
+
+    def stored(self) -> SweepState:
+        """What the only Secret holds."""
+        (secret,) = self.secrets.secrets.values()
+        state = decode_state(secret.data[EVIDENCE_KEY].get_secret_value())
+        assert state is not None
+        return state
 
     def now(self) -> datetime:
         return NOW + timedelta(seconds=asyncio.get_running_loop().time())
@@ -313,6 +329,9 @@ async def test_without_the_right_to_write_secrets_the_checks_go_on() -> None:
         assert world.observe()["contoso"].counts is not None
         # What was read stayed in memory: builds are not read again.
         assert world.requests - requests < requests
+        failure = world.observe()["contoso"].storage_failure
+        assert failure is not None
+        assert failure.reason == "KubernetesRefused"
 
 
 async def test_a_change_of_agentless_scanning_changes_the_states_without_a_request() -> None:
@@ -337,6 +356,101 @@ async def test_a_change_of_agentless_scanning_changes_the_states_without_a_reque
         world.observer.observe(limited, names, OFF)
         await asyncio.sleep(60)
         assert world.observer.observe(limited, names, OFF)["contoso"].examples == ()
+
+
+def scanned_long_ago() -> FakePipelines:
+    build = FakeBuild(1, artifacts=("CodeAnalysisLogs",), finished_at=NOW - timedelta(days=3))
+    return organization(FakePipeline(1, "app", [build]))
+
+
+async def test_results_that_defender_shows_or_not_change_the_number_without_a_request() -> None:
+    world = World({"contoso": scanned_long_ago()})
+    world.observe()
+    async with world.running():
+        await asyncio.sleep(600)
+        requests = world.requests
+        assert world.observe()["contoso"].without_results == WithoutResults()
+        world.show("web/other")
+        world.observe()
+        await asyncio.sleep(60)
+        assert world.observe()["contoso"].without_results == WithoutResults(1, ("Web/app",))
+        assert world.stored().without_results == WithoutResults(1, ("Web/app",))
+        writes = world.secrets.writes
+        world.show("web/other")  # a later answer with the same names
+        world.changes.clear()
+        world.observe()
+        await asyncio.sleep(60)
+        assert (world.secrets.writes, world.changes) == (writes, [])
+        world.show(problem="It was cut off.")
+        world.observe()
+        await asyncio.sleep(60)
+        assert world.observe()["contoso"].without_results == WithoutResults(problem="It was cut off.")
+        world.show("web/app")
+        world.observe()
+        await asyncio.sleep(60)
+        assert world.observe()["contoso"].without_results == WithoutResults(0)
+        assert world.requests == requests
+
+
+async def test_a_restart_keeps_what_defender_showed_until_the_next_answer() -> None:
+    world = World({"contoso": scanned_long_ago()})
+    world.show("web/other")
+    world.observe()
+    async with world.running():
+        await asyncio.sleep(600)
+    before, writes = world.observe()["contoso"], world.secrets.writes
+    assert before.without_results.number == 1
+    answer, world.results = world.results, RepositoryResults()
+    world.restart()
+    world.observe()
+    async with world.running():
+        await asyncio.sleep(60)
+        assert world.observe()["contoso"] == before
+        world.changes.clear()
+        world.results = answer
+        world.observe()
+        await asyncio.sleep(60)
+        assert world.observe()["contoso"] == before
+    assert (world.secrets.writes, world.changes) == (writes, [])
+
+
+async def test_the_names_in_the_status_are_limited_and_the_secret_has_all() -> None:
+    repositories = {f"app-{number:02}": {} for number in range(15)}
+    artifacts, finished_at = ("CodeAnalysisLogs",), NOW - timedelta(days=3)
+    pipelines = [
+        FakePipeline(number, name, [FakeBuild(number, artifacts=artifacts, finished_at=finished_at)])
+        for number, name in enumerate(repositories, start=1)
+    ]
+    project = FakeProject("Web", repositories, pipelines)
+    for pipeline in pipelines:
+        pipeline.repository = project.repository_id(pipeline.repository)
+    world = World({"contoso": FakePipelines([project])})
+    world.show("web/other")
+    world.observe(pipelineChecks={"mode": "Enabled", "sampleLimit": 2})
+    async with world.running():
+        await asyncio.sleep(600)
+        seen = world.observe(pipelineChecks={"mode": "Enabled", "sampleLimit": 2})["contoso"].without_results
+    assert (seen.number, seen.names) == (15, ("Web/app-00", "Web/app-01"))
+    assert len(world.stored().without_results.names) == 15
+
+
+async def test_evidence_that_is_too_large_for_a_secret_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("defender_devops.reconcile.observe.pipelines.evidence_store._SECRET_MAX_BYTES", 100)
+    world = World({"contoso": scanned()})
+    world.observe()
+    async with world.running():
+        await asyncio.sleep(600)
+        seen = world.observe()["contoso"]
+        assert seen.counts is not None, "the check has ended all the same"
+        assert (seen.failure, seen.is_stored) == (None, False)
+        assert seen.storage_failure is not None
+        assert seen.storage_failure.reason == "EvidenceTooLarge"
+        world.changes.clear()
+        await asyncio.sleep(48 * 3600)
+        assert world.changes == [], "nothing is new"
+        monkeypatch.undo()
+        await asyncio.sleep(48 * 3600)
+        assert (world.observe()["contoso"].is_stored, world.observe()["contoso"].storage_failure) == (True, None)
 
 
 async def test_a_secret_of_somebody_else_is_left_alone() -> None:

@@ -12,7 +12,7 @@ import pytest
 import structlog
 
 from defender_devops.api.azure_types import AgentlessConfiguration
-from defender_devops.api.pipelines.evidence import SECURITY_DEVOPS_TASK_ID, ExtensionState
+from defender_devops.api.pipelines.evidence import SECURITY_DEVOPS_TASK_ID, Build, ExtensionState
 from defender_devops.api.pipelines.states import PipelineReason as Reason
 from defender_devops.errors import AzureDevOpsUnavailable, OperatorError
 from defender_devops.reconcile.facts.pipelines import assess_repositories
@@ -410,6 +410,20 @@ async def test_only_what_changed_is_read_again() -> None:
     await subject.run()
     assert subject.service.kinds()["artifacts"] == 1
     assert not subject.service.kinds()["log"]
+
+
+async def test_a_pipeline_that_is_built_every_day_keeps_the_time_of_its_first_scan() -> None:
+    pipelines = [FakePipeline(1, "scanned", [build(1)])]
+    subject = check(*pipelines, scanned={})
+    await subject.run()
+    for number, artifacts in ((2, LOGS), (3, LOGS), (4, ())):
+        subject.now += timedelta(days=1)
+        pipelines[0].builds.append(build(number, artifacts=artifacts, finished_at=subject.now - timedelta(hours=1)))
+        await subject.run()
+        (pipeline,) = subject.state.pipelines.values()
+        assert isinstance(pipeline.build, Build)
+        assert (pipeline.build.id, pipeline.build.scanned_since) == (number, pipelines[0].builds[1].finished_at)
+    assert decode_state(encode_state(subject.state)) == subject.state
 
 
 async def test_an_outage_is_continued_at_the_same_step() -> None:
