@@ -9,6 +9,8 @@ from typing import Any, Final
 import structlog
 
 from defender_devops.api.conditions import conditions_of_body
+from defender_devops.api.connector_status import ConnectorStatus
+from defender_devops.api.organization import OrganizationStatus
 from defender_devops.cluster.connectors import Connectors
 from defender_devops.cluster.events import Events
 from defender_devops.cluster.organizations import Organizations
@@ -58,7 +60,7 @@ class StatusWriter:
         live = self.resources.connector(key)
         if live is None:
             return
-        patch = merge_patch(live.get("status") or {}, status)
+        patch = merge_patch(live.get("status") or {}, status, ConnectorStatus)
         patch.pop("operator", None)  # OperatorClaims replaces it, over the value that it has read
         if not patch:
             return
@@ -79,7 +81,7 @@ class StatusWriter:
         live = self.resources.organization(key)
         if live is None:
             return
-        patch = merge_patch(live.get("status") or {}, status)
+        patch = merge_patch(live.get("status") or {}, status, OrganizationStatus)
         if not patch:
             return
         try:

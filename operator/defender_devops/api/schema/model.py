@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, ClassVar, Self
+from functools import cache
+from types import UnionType
+from typing import Annotated, Any, ClassVar, Self, Union, get_args, get_origin
 
 from pydantic import (
     AfterValidator,
@@ -95,6 +97,21 @@ class ApiModel(BaseModel):
     def dump(self) -> dict[str, Any]:
         """Return the body for the API server: by alias, without None."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+    @classmethod
+    @cache
+    def field_models(cls) -> Mapping[str, type[ApiModel] | None]:
+        """Return the fields by their names in manifests, each with the model of its value; None for other values."""
+        return {field.alias or name: _model_in(field.annotation) for name, field in cls.model_fields.items()}
+
+
+def _model_in(annotation: object) -> type[ApiModel] | None:
+    """Return the model of a type such as `Model`, `Model | None` or `Annotated[Model, …]`; None for any other."""
+    if isinstance(annotation, type) and issubclass(annotation, ApiModel):
+        return annotation
+    if get_origin(annotation) in {Annotated, Union, UnionType}:
+        return next((model for inner in get_args(annotation) if (model := _model_in(inner))), None)
+    return None
 
 
 def _none_to_empty(value: object) -> object:
