@@ -11,6 +11,8 @@ from typing import Self, TypeVar
 
 import httpx
 
+from sandbox.loopback import loopback_client
+
 __all__ = ["ManagedProcess", "ProcessFailed", "stop_processes"]
 
 T = TypeVar("T")
@@ -94,7 +96,7 @@ class ManagedProcess:
         Raises:
             ProcessFailed: the program ended, or `timeout` seconds passed.
         """
-        with httpx.Client(trust_env=False) as http:
+        with loopback_client() as http:
             self.wait_until(lambda: _answers(http, url), timeout=timeout)
 
     def check(self) -> None:

@@ -13,9 +13,16 @@ import pytest
 from sandbox.cluster import Cluster, KubernetesClient
 from sandbox.stack import Cloud
 from sandbox.stack.cloud import CLIENT_SECRET_IDENTITY
+from tests.conftest import StartCloud
 from tests.support.scenarios.replicas import Replicas, is_leader, wait_until
 
 TAKE_OVER = 15.0
+
+
+@pytest.fixture(scope="module")
+def cloud(start_cloud: StartCloud) -> Cloud:
+    """One for all tests: there is no connector."""
+    return start_cloud()
 
 
 @pytest.fixture

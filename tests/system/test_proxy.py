@@ -22,6 +22,7 @@ from sandbox.cluster import Cluster, KubernetesClient
 from sandbox.cluster.credentials import kubeconfig
 from sandbox.stack import Cloud, Operator
 from sandbox.stack.cloud import CLIENT_SECRET_IDENTITY
+from tests.conftest import StartCloud
 from tests.support.fakes.forward_proxy import ForwardProxy, run_forward_proxy
 from tests.support.scenarios.scenario import SUBSCRIPTION, TENANT, wait_for
 from tests.support.scenarios.sign_in_scenario import SignInScenario
@@ -50,6 +51,12 @@ class Site:
         devops = self.cloud.endpoints["azureDevOps"]
         urls = [self.cloud.endpoints["authority"], self.cloud.endpoints["arm"], devops["devAzure"]]
         return {f"{CLOUD}:{urlsplit(url).port}" for url in urls}
+
+
+@pytest.fixture(scope="module")
+def cloud(start_cloud: StartCloud) -> Cloud:
+    """One for all tests: only one of them has a connector."""
+    return start_cloud("--speed", "360")
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
 
-import httpx
+from sandbox.loopback import loopback_client
 
 __all__ = ["ControlClient", "ControlError"]
 
@@ -23,7 +23,7 @@ class ControlClient:
     """
 
     def __init__(self, url: str) -> None:
-        self._http = httpx.Client(base_url=url, timeout=90.0, trust_env=False)
+        self._http = loopback_client(url, timeout=90.0)
 
     def close(self) -> None:
         """Close the connections."""

@@ -6,6 +6,8 @@ import json
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import jwt
@@ -107,25 +109,6 @@ def test_keys_and_tokens_are_readable_by_their_owner_only(cluster: Cluster) -> N
     assert [name for name in secret if (cluster.folder / name).stat().st_mode & 0o077] == []
 
 
-def test_the_audit_log_holds_what_the_policy_selects_and_two_clusters_run_side_by_side(
-    cluster: Cluster, kube: KubernetesClient, tmp_path: Path
-) -> None:
-    policy = tmp_path / "policy.yaml"
-    rule = {"level": "Metadata", "verbs": ["create"], "resources": [{"resources": ["configmaps"]}]}
-    policy.write_text(
-        yaml.safe_dump({"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": [rule, {"level": "None"}]})
-    )
-    with Cluster.start(tmp_path / "second", audit_policy=policy) as second, second.client() as second_client:
-        assert second.server != cluster.server
-        second_client.create(
-            {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "only-here", "namespace": "default"}}
-        )
-        assert kube.get("ConfigMap", "only-here", "default") is None
-        events = [json.loads(line) for line in second.audit_log.read_text().splitlines()]
-        assert {"only-here"} <= {event["objectRef"].get("name") for event in events}
-        assert {event["verb"] for event in events} == {"create"}
-
-
 PARENT = """
 import sys, time
 from pathlib import Path
@@ -136,18 +119,90 @@ time.sleep(600)
 """
 
 
-def test_all_processes_end_with_a_killed_parent_and_its_folder_can_be_reused(tmp_path: Path) -> None:
-    folder = tmp_path / "cluster"
+@dataclass(frozen=True)
+class KilledParent:
+    """A process that started a cluster and was killed.
+
+    Attributes:
+        folder: the cluster's folder.
+        children: names of the processes that it had started.
+        survivors: those that have not ended.
+    """
+
+    folder: Path
+    children: set[str]
+    survivors: list[psutil.Process]
+
+
+@pytest.fixture(scope="module")
+def killed_parent(tmp_path_factory: pytest.TempPathFactory) -> KilledParent:
+    folder = tmp_path_factory.mktemp("killed") / "cluster"
     command = [sys.executable, "-c", PARENT, str(folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT) as parent:
         assert parent.stdout is not None
         assert parent.stdout.readline() == "ready\n"
         children = psutil.Process(parent.pid).children(recursive=True)
-        assert {"etcd", "kube-apiserver", "kube-controller-manager"} <= {child.name() for child in children}
+        names = {child.name() for child in children}
         parent.kill()
-    _, alive = psutil.wait_procs(children, timeout=15)
-    assert alive == []
-    with Cluster.start(folder) as cluster, cluster.client() as client:
+    _, survivors = psutil.wait_procs(children, timeout=15)
+    return KilledParent(folder, names, survivors)
+
+
+@dataclass(frozen=True)
+class SecondCluster:
+    """A cluster beside the shared one, with an audit policy.
+
+    Attributes:
+        cluster: the cluster; its folder was another one's before.
+        bound_port: the port that it was to use first, which another process has bound.
+        unused_offers: ports that were prepared for its starts and not used.
+    """
+
+    cluster: Cluster
+    bound_port: int
+    unused_offers: list[list[int]]
+
+
+@pytest.fixture(scope="module")
+def second(killed_parent: KilledParent, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecondCluster]:
+    policy = tmp_path_factory.mktemp("second") / "policy.yaml"
+    rule = {"level": "Metadata", "verbs": ["create"], "resources": [{"resources": ["configmaps"]}]}
+    policy.write_text(
+        yaml.safe_dump({"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": [rule, {"level": "None"}]})
+    )
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port: int = listener.getsockname()[1]
+        offers = iter([[port, *free_ports(2)], free_ports(3)])
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(module, "free_ports", lambda count: next(offers))
+            started = Cluster.start(killed_parent.folder, audit_policy=policy)
+        with started as cluster:
+            yield SecondCluster(cluster, port, list(offers))
+
+
+def test_the_audit_log_holds_what_the_policy_selects_and_two_clusters_run_side_by_side(
+    cluster: Cluster, kube: KubernetesClient, second: SecondCluster
+) -> None:
+    assert second.cluster.server != cluster.server
+    with second.cluster.client() as client:
+        client.create(
+            {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "only-here", "namespace": "default"}}
+        )
+    assert kube.get("ConfigMap", "only-here", "default") is None
+    events = [json.loads(line) for line in second.cluster.audit_log.read_text().splitlines()]
+    assert {"only-here"} <= {event["objectRef"].get("name") for event in events}
+    assert {event["verb"] for event in events} == {"create"}
+
+
+def test_all_processes_end_with_a_killed_parent_and_its_folder_can_be_reused(
+    killed_parent: KilledParent, second: SecondCluster
+) -> None:
+    assert {"etcd", "kube-apiserver", "kube-controller-manager"} <= killed_parent.children
+    assert killed_parent.survivors == []
+    assert second.cluster.folder == killed_parent.folder
+    with second.cluster.client() as client:
         assert client.request("GET", "/readyz") == "ok"
 
 
@@ -164,13 +219,8 @@ def test_a_component_that_ends_is_reported_with_the_end_of_its_log(
         Cluster.start(tmp_path / "cluster")
 
 
-def test_other_ports_are_used_if_one_was_bound_in_between(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        port: int = listener.getsockname()[1]
-        offers = iter([[port, *free_ports(2)], free_ports(3)])
-        monkeypatch.setattr(module, "free_ports", lambda count: next(offers))
-        with Cluster.start(tmp_path / "cluster") as cluster, cluster.client() as client:
-            assert client.request("GET", "/readyz") == "ok"
-    assert next(offers, None) is None
+def test_other_ports_are_used_if_one_was_bound_in_between(second: SecondCluster) -> None:
+    assert f":{second.bound_port}" not in second.cluster.server
+    assert second.unused_offers == []
+    with second.cluster.client() as client:
+        assert client.request("GET", "/readyz") == "ok"

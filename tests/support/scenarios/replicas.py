@@ -9,9 +9,8 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-import httpx
-
 from sandbox.cluster import KubernetesClient
+from sandbox.loopback import get
 from sandbox.stack import Operator
 from sandbox.stack.operator import NAMESPACE
 
@@ -70,8 +69,7 @@ class Replicas:
 
 def is_leader(operator: Operator) -> bool:
     """Whether its metrics say that it is the leader."""
-    with httpx.Client(trust_env=False) as http:
-        return "defender_devops_leader 1.0" in http.get(f"{operator.metrics}/metrics").text
+    return "defender_devops_leader 1.0" in get(f"{operator.metrics}/metrics").text
 
 
 def wait_until(condition: Callable[[], bool], seconds: float) -> float:

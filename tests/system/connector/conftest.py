@@ -2,7 +2,7 @@
 
 `scene` shares one cloud and one operator with all other tests: the cloud begins anew for each, and each has a namespace
 to itself. `neighbour` is a second namespace beside it, `ungranted` one that may use no identity of the operator's.
-`own_scene` with `run` is for tests that kill the operator, or run it with settings of their own.
+`own_scenario` with `run` is for tests that kill the operator, or run it with settings of their own, in the same cloud.
 """
 
 from __future__ import annotations
@@ -140,8 +140,16 @@ def azure_user(shared_cloud: Cloud, control: ControlClient) -> Iterator[AzureUse
 
 
 @pytest.fixture
+def cloud(shared_cloud: Cloud) -> Cloud:
+    """The shared cloud, which begins anew. The shared operator has no connector in it while another test runs."""
+    with ControlClient(shared_cloud.control) as control:
+        control.reset()
+    return shared_cloud
+
+
+@pytest.fixture
 def own_scenario(kube: KubernetesClient, cloud: Cloud, namespace: str) -> Iterator[Scenario]:
-    """Namespace and cloud of the test's own; `run` starts the operator."""
+    """A namespace of the test's own, with the cloud to itself; `run` starts the operator."""
     with ControlClient(cloud.control) as control:
         scenario = Scenario(kube, control, namespace)
         yield scenario

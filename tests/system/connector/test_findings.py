@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import pytest
 
+from sandbox.cloud.control.client import ControlClient
+from sandbox.cluster import Cluster, KubernetesClient
 from sandbox.cluster.client import Manifest, condition
-from sandbox.stack import Operator
+from sandbox.loopback import get
+from sandbox.stack import Cloud, Operator
+from sandbox.stack.cloud import CLIENT_SECRET_IDENTITY
 from tests.support.scenarios.scenario import KIND, ORGANIZATION, Scenario, message
-
-Run = Callable[..., Operator]
+from tests.system.connector.conftest import QUICK, watching
 
 TITLE = "Canary7f3a title of a finding"
 EVIDENCE = "Canary91bc evidence of a finding"
@@ -46,7 +48,7 @@ def has_findings(scenario: Scenario, **numbers: int) -> Manifest:
 
 def metric(operator: Operator, name: str, scenario: Scenario) -> list[str]:
     """Lines of a metric about the scenario's namespace."""
-    text = httpx.get(f"{operator.metrics}/metrics", trust_env=False).text
+    text = get(f"{operator.metrics}/metrics").text
     return [
         line
         for line in text.splitlines()
@@ -59,21 +61,46 @@ def everything_visible(scenario: Scenario, operator: Operator) -> str:
     objects = [
         body for kind in (KIND, ORGANIZATION, "Event") for body in scenario.kube.list_all(kind, scenario.namespace)
     ]
-    metrics = httpx.get(f"{operator.metrics}/metrics", trust_env=False).text
+    metrics = get(f"{operator.metrics}/metrics").text
     return "\n".join((json.dumps(objects), metrics, operator.process.log.read_text()))
 
 
-@pytest.fixture
-def operator(run: Run) -> Operator:
+NAMESPACES = tuple(f"findings-{number}" for number in range(4))
+"""One for each test; only the operator of this module works in them."""
+
+
+@pytest.fixture(scope="module")
+def operator(cluster: Cluster, shared_cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
     """An operator that counts recommendations every second; a query of the shared one would end others' waits."""
-    return run(posture_interval="1")
+    environment = {
+        "KUBECONFIG": str(cluster.kubeconfig),
+        **shared_cloud.environment(),
+        **CLIENT_SECRET_IDENTITY,
+        **QUICK,
+        **watching(NAMESPACES, NAMESPACES),
+        "DEFENDER_DEVOPS_POSTURE_INTERVAL": "1",
+    }
+    with Operator.start(tmp_path_factory.mktemp("findings") / "operator.log", environment) as operator:
+        yield operator
+
+
+@pytest.fixture(scope="module")
+def unused_namespaces() -> Iterator[str]:
+    """The namespaces in turn."""
+    return iter(NAMESPACES)
 
 
 @pytest.fixture
-def scenario(own_scenario: Scenario, operator: Operator) -> Scenario:
-    """Namespace and cloud of that operator."""
-    del operator
-    return own_scenario
+def scenario(
+    kube: KubernetesClient, cloud: Cloud, operator: Operator, unused_namespaces: Iterator[str]
+) -> Iterator[Scenario]:
+    """A namespace of that operator; the cloud begins anew."""
+    with ControlClient(cloud.control) as control:
+        scenario = Scenario(kube, control, next(unused_namespaces))
+        scenario.enter()
+        yield scenario
+        scenario.leave()
+    operator.process.check()
 
 
 def test_findings_are_counted_in_statuses_and_metrics_without_their_texts(

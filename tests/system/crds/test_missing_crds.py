@@ -10,20 +10,47 @@ import pytest
 import yaml
 
 from sandbox.cluster import Cluster
+from sandbox.loopback import get
 from sandbox.stack import Cloud, Operator
 from sandbox.stack.cloud import CLIENT_SECRET_IDENTITY
 from sandbox.stack.operator import install_crds, prepare_namespace
+from tests.conftest import StartCloud
 from tests.support.manifests import connector
 from tests.support.scenarios.scenario import wait_for
 
 CRDS = Path(__file__).parents[3] / "deploy/crds"
 
 
-@pytest.fixture
-def empty_cluster(tmp_path: Path) -> Iterator[Cluster]:
-    """A cluster of the test's own, without the CRDs."""
-    with Cluster.start(tmp_path / "cluster") as cluster:
+NAMES = ("azuredevopsconnectors.defender-devops.io", "devopsorganizations.defender-devops.io")
+
+
+@pytest.fixture(scope="module")
+def own_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A cluster in which nobody else needs the CRDs."""
+    with Cluster.start(tmp_path_factory.mktemp("own") / "cluster") as cluster:
         yield cluster
+
+
+@pytest.fixture
+def empty_cluster(own_cluster: Cluster) -> Cluster:
+    """That cluster without the CRDs, which the test before may have installed."""
+    with own_cluster.client() as kube:
+        installed = [name for name in NAMES if kube.get("CustomResourceDefinition", name)]
+        if NAMES[0] in installed:
+            for body in kube.list_all("AzureDevOpsConnector", "defender-devops"):
+                name = body["metadata"]["name"]
+                kube.patch("AzureDevOpsConnector", name, {"metadata": {"finalizers": None}}, "defender-devops")
+        for name in installed:
+            kube.delete("CustomResourceDefinition", name)
+        for name in installed:
+            kube.wait_deleted("CustomResourceDefinition", name)
+    return own_cluster
+
+
+@pytest.fixture(scope="module")
+def cloud(start_cloud: StartCloud) -> Cloud:
+    """One for all tests: no connector is reconciled."""
+    return start_cloud()
 
 
 @pytest.mark.parametrize("namespaces", ["[]", '["defender-devops"]'], ids=["all namespaces", "one namespace"])
@@ -43,7 +70,7 @@ def test_the_operator_waits_for_its_crds_and_goes_on(
 
             def readiness() -> str:
                 try:
-                    return httpx.get(f"{operator.metrics}/readyz", trust_env=False).text
+                    return get(f"{operator.metrics}/readyz").text
                 except httpx.TransportError:
                     return ""
 

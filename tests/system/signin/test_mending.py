@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from sandbox.cloud.control.client import ControlClient
 from sandbox.cluster import KubernetesClient
 from sandbox.cluster.client import condition
+from sandbox.loopback import get
 from sandbox.stack import Operator
 from tests.support.scenarios.scenario import ACCOUNT, KIND, message
 from tests.support.scenarios.sign_in_scenario import SignInScenario
@@ -73,7 +73,7 @@ def has_event(scenario: SignInScenario, reason: str) -> bool:
 
 def reauth_metric(operator: Operator) -> float | None:
     """Return the value of the metric that the alert is based on; None while there is none."""
-    page = httpx.get(f"{operator.metrics}/metrics", trust_env=False).text
+    page = get(f"{operator.metrics}/metrics").text
     samples = [
         sample
         for family in text_string_to_metric_families(page)

@@ -9,13 +9,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from sandbox.cloud.control.client import ControlClient
 from sandbox.cluster import KubernetesClient
 from sandbox.cluster.client import condition
+from sandbox.loopback import get
 from sandbox.stack import Operator
 from tests.support.scenarios.scenario import KIND
 from tests.support.scenarios.sign_in_scenario import TOKENS, SignInScenario
@@ -30,7 +30,7 @@ SLOW = 0.5
 
 def secret_reads(operator: Operator) -> float:
     """Number of Secrets that an operator has read."""
-    page = httpx.get(f"{operator.metrics}/metrics", trust_env=False).text
+    page = get(f"{operator.metrics}/metrics").text
     return sum(
         sample.value
         for family in text_string_to_metric_families(page)
@@ -42,7 +42,7 @@ def secret_reads(operator: Operator) -> float:
 
 def samples(operator: Operator, metric: str) -> list[tuple[dict[str, str], float]]:
     """Labels and value of each sample of a metric."""
-    page = httpx.get(f"{operator.metrics}/metrics", trust_env=False).text
+    page = get(f"{operator.metrics}/metrics").text
     return [
         (sample.labels, sample.value)
         for family in text_string_to_metric_families(page)
