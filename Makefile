@@ -31,7 +31,7 @@ sandbox-down: $(VENV) ## end what `make sandbox` started
 	@$(RUN) -m sandbox down
 
 unit: $(VENV) ## the tests that need no API server, in under a minute
-	@$(RUN) -m pytest $(DISTRIBUTED) --numprocesses 2 tests/unit tests/sandbox/cloud
+	@$(RUN) -m tests.run unit
 
 test: $(VENV) ## all tests but the long ones, real API server included; TESTS=path narrows
 	@$(RUN) -m sandbox prepare

@@ -1,8 +1,11 @@
 """`make test`: all tests but the long ones, in sessions of pytest that run at the same time on one cluster.
 
+`make unit` runs the sessions among them that need no cluster.
+
 Tests of the whole operator wait for most of their time (for an interval, a requeue, a deletion), so more of them run at
 once than there are processors. Tests that compute fill the gaps at a lower priority. Each session collects its own
-files only: with all files in each worker, collection alone took a minute of processor time.
+files only: with all files in each worker, collection alone took a minute of processor time. The unit tests are two
+sessions without workers, which would each collect all files and send ten thousand results to a controller.
 """
 
 from __future__ import annotations
@@ -40,7 +43,7 @@ class Session:
         workers: tests at the same time; 0 runs them in the session's own process.
         ignore: files and folders below `paths` that another session runs.
         shares_cluster: False starts a cluster of its own.
-        niceness: added to the priority; higher runs later.
+        fills_gaps: whether it computes only, and runs at a lower priority beside sessions that wait.
     """
 
     name: str
@@ -48,7 +51,7 @@ class Session:
     workers: int
     ignore: tuple[str, ...] = ()
     shares_cluster: bool = True
-    niceness: int = 0
+    fills_gaps: bool = False
 
     def command(self, report: Path) -> list[str]:
         """Return the command line that runs it and writes its JUnit report."""
@@ -71,8 +74,15 @@ _SIGN_IN: Final = "tests/system/signin"
 # The command line runs in the process of its test and trusts the test's cloud: aiohttp reads SSL_CERT_FILE when it is
 # imported, so no other test may have imported it. It lists the connectors of all namespaces: its cluster is its own.
 _COMMAND_LINE: Final = "tests/system/test_cli.py"
+_RECONCILE: Final = "tests/unit/reconcile"
 _UNIT: Final = ("tests/unit", "tests/sandbox/cloud")
 _FAULTS: Final = "tests/faults"
+
+UNIT_SESSIONS: Final = (
+    Session("unit: reconcile", (_RECONCILE,), 0, shares_cluster=False, fills_gaps=True),
+    Session("unit: the others", _UNIT, 0, ignore=(_RECONCILE,), shares_cluster=False, fills_gaps=True),
+)
+"""Tests that need no API server, in two halves that take about as long."""
 
 SESSIONS: Final = (
     Session("operator", (_CONNECTOR,), workers=4),
@@ -80,20 +90,26 @@ SESSIONS: Final = (
     Session("cluster, chart, sandbox", ("tests",), 2, ignore=(_CONNECTOR, _SIGN_IN, _FAULTS, _COMMAND_LINE, *_UNIT)),
     Session("faults", (_FAULTS,), workers=0),  # its plans run in lanes of their own
     Session("command line", (_COMMAND_LINE,), workers=0, shares_cluster=False),
-    Session("unit", _UNIT, workers=2, niceness=_LOWER_PRIORITY),
+    *UNIT_SESSIONS,
 )
 """All tests; the folder `tests` less what other sessions run, so that a new folder is never left out."""
 
 
-def main() -> int:
-    """Run all sessions, print the output of each when it ends, and return 1 if one of them failed."""
+def main(arguments: list[str]) -> int:
+    """Run all sessions, or those of the unit tests where `unit` is the argument.
+
+    Prints the output of each session when it ends, and returns 1 if one of them failed.
+    """
+    sessions = UNIT_SESSIONS if arguments == ["unit"] else SESSIONS
     begin = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="defender-devops-tests-") as name, contextlib.ExitStack() as stack:
         folder = Path(name)
-        running = {session: stack.enter_context(_start(session, folder)) for session in SESSIONS}
-        # The sessions collect while the cluster starts.
-        cluster = stack.enter_context(start_prepared_cluster(folder / "cluster"))
-        publish_cluster(cluster, _description(folder))
+        niceness = 0 if sessions is UNIT_SESSIONS else _LOWER_PRIORITY
+        running = {session: stack.enter_context(_start(session, folder, niceness)) for session in sessions}
+        if any(session.shares_cluster for session in sessions):
+            # The sessions collect while the cluster starts.
+            cluster = stack.enter_context(start_prepared_cluster(folder / "cluster"))
+            publish_cluster(cluster, _description(folder))
         failed = False
         while running:
             time.sleep(_POLL_INTERVAL)
@@ -102,7 +118,7 @@ def main() -> int:
                     del running[session]
                     failed |= process.returncode != 0
                     _print_output(session, _output(folder, session).read_text(errors="replace"), process.returncode)
-        _print_summary([_report(folder, session) for session in SESSIONS], time.monotonic() - begin)
+        _print_summary([_report(folder, session) for session in sessions], time.monotonic() - begin)
     return int(failed)
 
 
@@ -115,7 +131,7 @@ def _print_output(session: Session, output: str, status: int) -> None:
 
 
 @contextlib.contextmanager
-def _start(session: Session, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+def _start(session: Session, folder: Path, niceness: int) -> Iterator[subprocess.Popen[bytes]]:
     environment = dict(os.environ)
     if session.shares_cluster:
         environment[SHARED_CLUSTER] = str(_description(folder))
@@ -123,8 +139,8 @@ def _start(session: Session, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
         process = subprocess.Popen(
             session.command(_report(folder, session)), stdout=output, stderr=subprocess.STDOUT, env=environment
         )
-    if session.niceness:
-        os.setpriority(os.PRIO_PROCESS, process.pid, session.niceness)
+    if session.fills_gaps:
+        os.setpriority(os.PRIO_PROCESS, process.pid, niceness)
     try:
         yield process
     finally:
@@ -166,6 +182,6 @@ def _print_summary(reports: list[Path], seconds: float) -> None:
 
 if __name__ == "__main__":
     try:
-        sys.exit(main())
+        sys.exit(main(sys.argv[1:]))
     except KeyboardInterrupt:  # the sessions got the same signal, and have ended
         sys.exit(_INTERRUPTED)
