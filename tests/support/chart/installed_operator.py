@@ -6,13 +6,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import yaml
+
 from sandbox.cluster import Cluster, KubernetesClient
 from sandbox.cluster.ports import free_ports
 from sandbox.stack import Cloud, Operator
 from sandbox.stack.chart import NAME, Release
 from sandbox.stack.service_account import ProjectedTokens
+from tests.support.chart.helm import NAMESPACE, helm
 
-__all__ = ["OPERATOR_IDENTITY", "run_installed_operator"]
+__all__ = ["OPERATOR_IDENTITY", "release_of", "run_installed_operator"]
 
 OPERATOR_IDENTITY: Mapping[str, object] = {
     "enabled": True,
@@ -23,11 +26,33 @@ OPERATOR_IDENTITY: Mapping[str, object] = {
 """Values of the chart for the sandbox's application that trusts its service account."""
 
 
+def release_of(cluster: Cluster) -> Release:
+    """Return the release that is installed, however that happened."""
+    target = ("--namespace", NAMESPACE, "--kubeconfig", cluster.kubeconfig)
+    manifests = [manifest for manifest in yaml.safe_load_all(helm("get", "manifest", NAME, *target)) if manifest]
+    return Release(cluster.kubeconfig, NAMESPACE, manifests, "")
+
+
 @contextmanager
 def run_installed_operator(
-    cluster: Cluster, kube: KubernetesClient, cloud: Cloud, release: Release, folder: Path
+    cluster: Cluster,
+    kube: KubernetesClient,
+    cloud: Cloud,
+    release: Release,
+    folder: Path,
+    *,
+    code: Path | None = None,
 ) -> Iterator[Operator]:
-    """Run the operator in place of the release's first pod, until the end of the block."""
+    """Run the operator in place of the release's first pod, until the end of the block.
+
+    Args:
+        cluster: where the release is installed.
+        kube: its API, as administrator.
+        cloud: trusts the service accounts of the cluster.
+        release: has the settings and the service account.
+        folder: for the pod's files and the log.
+        code: folder with the package of another version of the operator; None runs this one.
+    """
     with ProjectedTokens(cluster, release.namespace, release.service_account, folder) as tokens:
         (pod, *_) = release.pods(kube)
         variables = {
@@ -37,6 +62,7 @@ def run_installed_operator(
             **tokens.environment(),
             **cloud.environment(),
             **_sign_in_pages(),
+            **({"PYTHONPATH": str(code)} if code else {}),
         }
         del variables["DEFENDER_DEVOPS_METRICS_PORT"]  # a free port instead of the pod's
         with Operator.start(folder / "operator.log", variables) as operator:

@@ -5,72 +5,23 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from sandbox.cloud.control.client import ControlClient
 from sandbox.cluster import Cluster, KubernetesClient, binary
 from sandbox.cluster.client import Manifest, condition
-from sandbox.stack import Cloud, Operator
-from sandbox.stack.chart import Release, package_chart
+from sandbox.stack.chart import package_chart
 from tests.support.chart.helm import CHART, NAMESPACE, RELEASE, ROOT
-from tests.support.chart.installed_operator import OPERATOR_IDENTITY, run_installed_operator
 from tests.support.scenarios.scenario import KIND, SUBSCRIPTION, TENANT, Scenario
+from tests.system.chart.conftest import CRDS, OPERATING, TEAM, Install, Operate, crds, persistent_parts
 
-CRDS = ("azuredevopsconnectors.defender-devops.io", "devopsorganizations.defender-devops.io")
 PREVIOUS = ROOT / "tests/data/chart/previous/defender-devops-operator-0.0.9.tgz"
 """The packaged previous chart, whose CRDs and permissions differ from the present ones."""
 
-TEAM = "security"
-"""Namespace of the connectors, as in docs/uninstall.md."""
-
-OPERATING: dict[str, Any] = {
-    "workloadIdentity": OPERATOR_IDENTITY,
-    "identityGrants": [{"namespace": TEAM, "tenantId": TENANT, "subscriptionId": SUBSCRIPTION}],
-    "settings": {"refreshInterval": 1, "checkInterval": 2},
-}
-"""Values for an operator on the sandbox."""
-
 OWNER_TAGS = {"defender-devops-owner", "defender-devops-resource"}
-
-Install = Callable[..., Release]
-Operate = Callable[[Release], AbstractContextManager[Operator]]
-
-
-@pytest.fixture(scope="module")
-def empty_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with Cluster.start(tmp_path_factory.mktemp("empty-cluster")) as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def api(empty_cluster: Cluster) -> Iterator[KubernetesClient]:
-    with empty_cluster.client() as client:
-        yield client
-
-
-@pytest.fixture
-def install(empty_cluster: Cluster, api: KubernetesClient, tmp_path: Path) -> Iterator[Install]:
-    """Install the packaged chart, or upgrade to it; uninstall it and delete the CRDs after the test."""
-    installed: list[Release] = []
-
-    def install(archive: Path | None = None, **values: object) -> Release:
-        release = Release.install(empty_cluster, NAMESPACE, archive or package_chart(tmp_path), values)
-        installed.append(release)
-        return release
-
-    yield install
-    if api.get("ServiceAccount", RELEASE, NAMESPACE) is not None:
-        installed[-1].uninstall()
-    for name in CRDS:
-        api.delete("CustomResourceDefinition", name)
-    for name in CRDS:
-        api.wait_deleted("CustomResourceDefinition", name)
 
 
 def connector_of_notes(notes: str) -> Manifest:
@@ -86,10 +37,6 @@ def connector_of_notes(notes: str) -> Manifest:
     filled = re.sub("|".join(map(re.escape, placeholders)), lambda match: placeholders[match[0]], text[1])
     manifest: Manifest = yaml.safe_load(filled)
     return manifest
-
-
-def crds(api: KubernetesClient) -> list[str]:
-    return [name for name in CRDS if api.get("CustomResourceDefinition", name)]
 
 
 def release_objects(api: KubernetesClient) -> list[str]:
@@ -166,33 +113,6 @@ def test_examples_that_the_chart_publishes_are_valid(api: KubernetesClient, inst
     assert published == [*CRDS]
 
 
-@pytest.fixture(scope="module")
-def cloud(empty_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    """A cloud that trusts the cluster's service accounts."""
-    federation = ("--federation-issuer", empty_cluster.issuer, "--federation-jwks", empty_cluster.jwks)
-    with Cloud.start(tmp_path_factory.mktemp("cloud"), "--speed", "600", *federation) as started:
-        yield started
-
-
-@pytest.fixture
-def scenario(api: KubernetesClient, cloud: Cloud) -> Iterator[Scenario]:
-    """The team's namespace and a reset cloud. The finalizer of a remaining connector is removed."""
-    with ControlClient(cloud.control) as control:
-        control.reset()
-        scenario = Scenario(api, control, TEAM)
-        scenario.enter()
-        yield scenario
-        if crds(api):
-            for body in api.list_all(KIND, TEAM):
-                api.patch(KIND, body["metadata"]["name"], {"metadata": {"finalizers": None}}, TEAM)
-
-
-@pytest.fixture
-def operate(empty_cluster: Cluster, api: KubernetesClient, cloud: Cloud, tmp_path: Path) -> Operate:
-    """Run the operator as a release's service account."""
-    return lambda release: run_installed_operator(empty_cluster, api, cloud, release, tmp_path / "pod")
-
-
 def served_schema(api: KubernetesClient) -> list[Any]:
     definitions = [api.get("CustomResourceDefinition", name) for name in CRDS]
     return [crd["spec"]["versions"][0]["schema"] for crd in definitions if crd]
@@ -223,25 +143,6 @@ def test_an_upgrade_from_the_previous_chart_does_not_change_live_connectors(
         scenario.kube.delete(KIND, "contoso", TEAM)
         scenario.kube.wait_deleted(KIND, "contoso", TEAM)
     assert scenario.control.world()["connectors"] == []
-
-
-def persistent_parts(body: Manifest, before: Manifest) -> dict[str, Any]:
-    """The parts that no upgrade may change: metadata, spec, and the Ready condition with its transition time.
-
-    Of the spec the fields that it had before: the defaults of new fields are added when it is read, without a write,
-    which would change the generation.
-    """
-    metadata = {
-        name: body["metadata"].get(name) for name in ("uid", "generation", "labels", "annotations", "finalizers")
-    }
-    return {**metadata, "spec": common_fields(body["spec"], before["spec"]), "ready": condition(body, "Ready")}
-
-
-def common_fields(value: Any, before: Any) -> Any:  # noqa: ANN401 - any JSON
-    """The value with only those fields, at any depth, that it had before."""
-    if isinstance(value, dict) and isinstance(before, dict):
-        return {name: common_fields(field, before[name]) for name, field in value.items() if name in before}
-    return value
 
 
 @pytest.mark.long
