@@ -24,6 +24,8 @@ from sandbox.cloud.control.bodies import FederationBody
 from sandbox.cloud.control.service import Control
 from sandbox.cloud.devops.service import HOSTS
 from sandbox.cloud.portal.service import Portal
+from sandbox.cloud.replay.fixtures import RecordingError, read_recording
+from sandbox.cloud.replay.simulation import ReplayedCloud
 from sandbox.cloud.simulation import Simulation
 from sandbox.cloud.transport.server import serve
 from sandbox.cloud.variants import UnknownVariant, Variants
@@ -70,6 +72,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME=VALUE",
         help="form of an inferred behaviour, once for each; docs/sandbox.md lists them",
     )
+    parser.add_argument(
+        "--replay",
+        type=Path,
+        metavar="FOLDER",
+        help="answer from a recording of the acceptance kit (docs/acceptance.md) in place of a world",
+    )
     parser.add_argument("--no-throttling", action="store_true", help="do not enforce request budgets")
     parser.add_argument(
         "--journal", type=int, default=100_000, metavar="N", help="number of requests that the journal keeps"
@@ -108,6 +116,11 @@ def _variants(values: list[str]) -> dict[str, str]:
 
 
 def _make_simulation(arguments: argparse.Namespace) -> Simulation:
+    if arguments.replay is not None:
+        try:
+            return ReplayedCloud(read_recording(arguments.replay), Clock(arguments.speed), arguments.journal)
+        except RecordingError as error:
+            raise SystemExit(f"--replay: {error}") from error
     try:
         spec = read_world_file(arguments.world)
         if arguments.no_throttling:

@@ -168,7 +168,9 @@ def _is_raised_by_library(error: Exception) -> bool:
     return module.startswith(("azure.", "msal."))
 
 
-def client_secret_credential(tenant_id: str, client_id: str, secret: SecretStr) -> EntraCredential:
+def client_secret_credential(
+    tenant_id: str, client_id: str, secret: SecretStr, *, scope: str = ARM_SCOPE
+) -> EntraCredential:
     """Return the credential of an application with a client secret."""
 
     def build() -> _Credential:
@@ -176,7 +178,8 @@ def client_secret_credential(tenant_id: str, client_id: str, secret: SecretStr) 
 
         return ClientSecretCredential(tenant_id, client_id, secret.get_secret_value(), **_entra_options())
 
-    return EntraCredential(build, IdentityContext(f"the client secret of client {client_id}", client_id, tenant_id))
+    context = IdentityContext(f"the client secret of client {client_id}", client_id, tenant_id)
+    return EntraCredential(build, context, scope=scope)
 
 
 def certificate_credential(

@@ -27,7 +27,7 @@ from defender_devops.errors import CredentialsMissing, CredentialsRejected
 if TYPE_CHECKING:
     from azure.core.credentials import AccessTokenInfo, TokenRequestOptions
 
-__all__ = ["local_arm_client", "local_azure_devops_token"]
+__all__ = ["local_arm_client", "local_azure_devops_token", "local_credential"]
 
 _IDENTITY_NAME: Final = "your own sign-in"
 _VARIABLES: Final = {
@@ -48,7 +48,7 @@ def local_arm_client(session: ArmSession, tenant_id: str | None) -> ArmClient:
         session: connections.
         tenant_id: tenant of the token; None for the tenant of the sign-in.
     """
-    tokens = TokenSource(_credential(tenant_id), session.clock)
+    tokens = TokenSource(local_credential(tenant_id), session.clock)
     return ArmClient(session, tokens, principal=f"{tenant_id}/local", identity_name=_IDENTITY_NAME)
 
 
@@ -62,14 +62,15 @@ async def local_azure_devops_token(resource: str, tenant_id: str) -> SecretStr:
     Raises:
         CredentialsError: there is none; the message says what to do.
     """
-    credential = _credential(tenant_id, f"{resource}/.default")
+    credential = local_credential(tenant_id, f"{resource}/.default")
     try:
         return (await credential.token(claims=None, force_refresh=False)).value
     finally:
         await credential.close()
 
 
-def _credential(tenant_id: str | None, scope: str = ARM_SCOPE) -> EntraCredential:
+def local_credential(tenant_id: str | None, scope: str = ARM_SCOPE) -> EntraCredential:
+    """Return the local credentials for a tenant (None: that of the sign-in) and a scope."""
     context = IdentityContext(_IDENTITY_NAME, None, tenant_id or "(of the sign-in)")
     return EntraCredential(lambda: _LocalCredential(tenant_id), context, scope=scope)
 

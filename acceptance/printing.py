@@ -1,0 +1,76 @@
+"""What the kit prints: the plan before it starts, and the table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from acceptance.checks import Cost, Probe, Verdict
+from acceptance.report import Report
+
+__all__ = ["print_plan", "print_report"]
+
+_STYLES = {Verdict.AGREES.value: "green", Verdict.DIFFERS.value: "red", Verdict.UNKNOWN.value: "yellow"}
+_UNITS_PER_REQUEST = (0.05, 1.0)
+"""Throughput units that a read of Azure DevOps may cost; Microsoft publishes no numbers."""
+
+_MINUTE = 60
+
+
+def print_plan(console: Console, probes: Sequence[Probe], *, target: str) -> None:
+    """Print what each probe reads, changes and costs.
+
+    Args:
+        console: where to.
+        probes: the probes that would run.
+        target: the tenant in words.
+    """
+    table = Table(title="What the acceptance kit is about to do", title_justify="left", show_lines=True)
+    for name in ("probe", "reads", "changes", "at most"):
+        table.add_column(name, overflow="fold")
+    total = Cost()
+    for probe in probes:
+        total += probe.cost
+        table.add_row(Text(probe.name), Text(probe.reads), Text(probe.changes or "nothing"), Text(_cost(probe.cost)))
+    console.print(table)
+    low, high = (total.azure_devops * units for units in _UNITS_PER_REQUEST)
+    console.print(
+        f"In all at most {_cost(total)}. Azure DevOps: {low:.0f} to {high:.0f} of the 200 throughput units that the "
+        "identity has in five minutes. Money: none; reads of Resource Manager, Resource "
+        "Graph and Azure DevOps are free of charge, and no plan is changed.",
+        markup=False,
+        highlight=False,
+    )
+    console.print(Text(target))
+
+
+def _cost(cost: Cost) -> str:
+    parts = [
+        f"{number} {unit}"
+        for number, unit in (
+            (cost.reads, "reads"),
+            (cost.writes, "requests that count as writes"),
+            (cost.queries, "Resource Graph queries"),
+            (cost.azure_devops, "requests to Azure DevOps"),
+        )
+        if number
+    ]
+    if cost.seconds >= _MINUTE:
+        parts.append(f"{round(cost.seconds / _MINUTE)} minutes of waiting")
+    return ", ".join(parts)
+
+
+def print_report(console: Console, report: Report) -> None:
+    """Print the table and the proposals."""
+    table = Table(show_lines=False)
+    for name in ("behaviour", "assumed", "observed", "verdict", "evidence"):
+        table.add_column(name, overflow="fold")
+    for row in report.table():
+        verdict = Text(row["verdict"], style=_STYLES[row["verdict"]])
+        cells = [row["variant"] or row["behaviour"], row["assumed"], row["observed"] or "-"]
+        table.add_row(*map(Text, cells), verdict, Text(row["evidence"]))
+    console.print(table)
+    console.print(", ".join(f"{count} {verdict}" for verdict, count in report.counts().items()), markup=False)

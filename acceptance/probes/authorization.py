@@ -1,0 +1,153 @@
+"""Probe `authorization`: connectors whose authorization does not work any more."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+from acceptance.checks import Check, Cost, Observation, Probe, agreement
+from acceptance.probes.discovery import parse_time
+from acceptance.session.answer import Answer, Inconclusive, text_of
+from acceptance.session.session import ARM
+from acceptance.tenant import Tenant, required
+from acceptance.tenant_file import LostSection
+
+__all__ = ["PROBE"]
+
+_CLEANUP: Final = timedelta(hours=26)
+_SETTLING: Final = timedelta(hours=1)
+_OWN_DENIALS: Final = {"AuthorizationFailed", "InvalidAuthenticationToken", "ExpiredAuthenticationToken"}
+_STATUSES: Final = {401: "unauthorized", 403: "forbidden", 500: "serverError"}
+_BAD_REQUEST: Final = 400
+_EXCHANGE_FAILED: Final = "TokenExchangeFailed"
+
+
+def _lost(tenant: Tenant) -> LostSection:
+    if tenant.file.lost is None:
+        raise Inconclusive("needs lost in the tenant file")
+    return tenant.file.lost
+
+
+def _refusal(answer: Answer) -> Observation | None:
+    """Return the form of a refusal; None where the answer is a success."""
+    if answer.is_success:
+        return None
+    code = answer.error_code
+    evidence = f"HTTP {answer.status} {code}".rstrip()
+    if not code or code in _OWN_DENIALS:
+        raise Inconclusive(evidence)
+    if answer.status == _BAD_REQUEST:
+        return Observation("tokenExchangeFailed" if code == _EXCHANGE_FAILED else "badRequest", evidence)
+    if answer.status not in _STATUSES:
+        raise Inconclusive(evidence)
+    return Observation(_STATUSES[answer.status], evidence)
+
+
+async def _available_after_loss(tenant: Tenant) -> Observation:
+    name = _lost(tenant).connector
+    await tenant.configuration(name=name)  # without the right to read it, a refusal would show nothing
+    answer = await tenant.available(name)
+    items = [] if not answer.is_success else answer.values()
+    return _refusal(answer) or Observation("stale" if items else "empty", f"HTTP 200 with {len(items)} organizations")
+
+
+async def _available_without_organizations(tenant: Tenant) -> Observation:
+    name = required(tenant.file.connector_without_organizations, "connectorWithoutOrganizations")
+    await tenant.configuration(name=name)
+    answer = await tenant.available(name)
+    if answer.is_success and answer.values():
+        raise Inconclusive("the account is in organizations")
+    return _refusal(answer) or Observation("empty", "HTTP 200 with an empty list")
+
+
+async def _state_after_loss(tenant: Tenant) -> Observation:
+    lost = _lost(tenant)
+    state = text_of(await tenant.configuration(name=lost.connector), "properties", "provisioningState")
+    if state == "Failed":
+        return Observation("failed", "provisioningState Failed")
+    if state != "Succeeded":
+        raise Inconclusive("provisioningState is neither Succeeded nor Failed")
+    moments = [
+        moment
+        for item in await tenant.organizations(lost.connector)
+        if (moment := parse_time(text_of(item, "properties", "provisioningStatusUpdateTimeUtc"))) is not None
+    ]
+    if not moments:
+        raise Inconclusive("provisioningState is Succeeded, and the organizations have no time")
+    is_newer = max(moments) > lost.since
+    evidence = f"Succeeded, the newest organization is {'newer' if is_newer else 'older'} than the loss"
+    return Observation("refreshed" if is_newer else "unchanged", evidence)
+
+
+async def _message(tenant: Tenant) -> Observation:
+    configuration = await tenant.configuration(name=_lost(tenant).connector)
+    if text_of(configuration, "properties", "provisioningState") != "Failed":
+        raise Inconclusive("the configuration has not failed")
+    message = text_of(configuration, "properties", "provisioningStatusMessage")
+    if not message:
+        return Observation("empty", "no message")
+    if "oauth2/token" in message:
+        return Observation("quoted", "the message quotes the request")
+    return Observation("plain", "a message without the request")
+
+
+async def _assessments_after_loss(tenant: Tenant) -> Observation:
+    lost = _lost(tenant)
+    await tenant.assessments()  # of the connector that works: without them, missing ones would show nothing
+    rows = await tenant.assessment_rows(lost.connector)
+    moments = [
+        moment
+        for row in rows
+        for name in ("statusChangeDate", "firstEvaluationDate")
+        if (moment := parse_time(text_of(row, "status", name))) is not None
+    ]
+    if any(moment > lost.since + _SETTLING for moment in moments):
+        return Observation("moving", "an assessment changed after the loss")
+    if rows:
+        return Observation("stale", f"{len(rows)} assessments, none changed after the loss")
+    parsed_now = tenant.session.clock.wall()
+    if parsed_now < (lost.since + _CLEANUP).timestamp():
+        raise Inconclusive("no assessment; more than a day has to pass after the loss")
+    return Observation("vanish", "no assessment a day after the loss")
+
+
+async def _open_id(tenant: Tenant) -> Observation:
+    path = f"/{tenant.file.tenant}/v2.0/.well-known/openid-configuration"
+    body = (await tenant.session.get("authority", path, token=None)).object()
+    if not text_of(body, "issuer"):
+        raise Inconclusive("the answer names no issuer")
+    names = {"authorization_endpoint", "token_endpoint", "device_authorization_endpoint", "jwks_uri"}
+    return agreement(names <= body.keys(), f"{len(names & body.keys())} of {len(names)} endpoints")
+
+
+async def _tenant_of_subscription(tenant: Tenant) -> Observation:
+    body = (await tenant.session.get(ARM, tenant.subscription_path(), {"api-version": "2022-12-01"})).object()
+    holds = text_of(body, "tenantId").lower() == tenant.file.tenant.lower()
+    return agreement(holds, "the subscription is in the tenant" if holds else "the subscription names another tenant")
+
+
+PROBE: Final = Probe(
+    "authorization",
+    "the connectors of `lost` and `connectorWithoutOrganizations`, the subscription, the public endpoints of Entra ID",
+    Cost(reads=6, writes=2, queries=2),
+    (
+        Check(
+            "listAvailable answers 400 TokenExchangeFailed", _available_after_loss, "listAvailableWithoutAuthorization"
+        ),
+        Check(
+            "listAvailable answers 400 TokenExchangeFailed",
+            _available_without_organizations,
+            "listAvailableWithoutOrganizations",
+        ),
+        Check("an authorization stops working with the account", _state_after_loss, "provisioningAfterLoss"),
+        Check("a failed create keeps the resource", _message, "tokenExchangeMessage"),
+        Check(
+            "without access to an organization its assessments",
+            _assessments_after_loss,
+            "assessmentsWithoutAuthorization",
+        ),
+        Check("OpenID configuration, keys", _open_id),
+        Check("AuthorizationFailed, RequestDisallowedByPolicy", _tenant_of_subscription),
+    ),
+    requirements=(Tenant.require_resource_graph,),
+)

@@ -1,0 +1,110 @@
+"""Runs probes and compares what they observe with what the simulated cloud assumes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from acceptance.behaviours import Behaviour, find_behaviour
+from acceptance.checks import ASSUMED, Check, Observation, Probe, Verdict
+from acceptance.session.answer import Inconclusive
+from acceptance.tenant import Tenant
+from defender_devops.errors import OperatorError
+from sandbox.cloud.variants import VARIANTS
+
+__all__ = ["Outcome", "Row", "run_probes"]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """The result of one check.
+
+    Attributes:
+        probe: name of its probe.
+        behaviour: the row of docs/sandbox.md.
+        variant: name of the variant; empty where there is none.
+        assumed: what the simulated cloud assumes.
+        observed: what the tenant shows; the value of a variant first. Empty where it shows nothing.
+        evidence: what that rests on, or why it could not be observed.
+    """
+
+    probe: str
+    behaviour: Behaviour
+    variant: str
+    assumed: str
+    observed: str
+    evidence: str
+    verdict: Verdict
+
+    @property
+    def key(self) -> str:
+        """The variant's name, or the behaviour."""
+        return self.variant or self.behaviour.text
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run observed.
+
+    Attributes:
+        rows: the results.
+        restore_failure: what is still changed and how to restore it; empty where nothing is.
+    """
+
+    rows: list[Row]
+    restore_failure: str = ""
+
+
+async def run_probes(tenant: Tenant, probes: Sequence[Probe]) -> Outcome:
+    """Run probes in their order."""
+    rows, failure = [], ""
+    for probe in probes:
+        obstacle = await _obstacle(tenant, probe)
+        rows += [await _run(tenant, probe, check, obstacle) for check in probe.checks]
+        if probe.finish is None:
+            continue
+        try:
+            await probe.finish(tenant)
+        except (Inconclusive, OperatorError) as error:
+            failure = (
+                f"The probe {probe.name} could not restore the expendable connector ({error}). Restore its tags and "
+                "its selection of organizations in the portal, or delete it."
+            )
+    return Outcome(rows, failure)
+
+
+async def _obstacle(tenant: Tenant, probe: Probe) -> str:
+    """Return why no check of a probe can run; empty where nothing is in the way."""
+    for require in probe.requirements:
+        try:
+            await require(tenant)
+        except (Inconclusive, OperatorError) as reason:
+            return str(reason)
+    return ""
+
+
+async def _run(tenant: Tenant, probe: Probe, check: Check, obstacle: str) -> Row:
+    observation: Observation | None = None
+    evidence = obstacle
+    if not obstacle:
+        try:
+            observation = await check.observe(tenant)
+            evidence = observation.evidence
+        except (Inconclusive, OperatorError) as reason:
+            evidence = str(reason)
+    return Row(
+        probe.name,
+        find_behaviour(check.row),
+        check.variant,
+        VARIANTS[check.variant].default if check.variant else ASSUMED,
+        "" if observation is None else observation.value,
+        evidence,
+        _verdict(check, observation),
+    )
+
+
+def _verdict(check: Check, observation: Observation | None) -> Verdict:
+    if observation is None:
+        return Verdict.UNKNOWN
+    assumed = VARIANTS[check.variant].default if check.variant else ASSUMED
+    return Verdict.AGREES if observation.value == assumed else Verdict.DIFFERS

@@ -1,0 +1,1 @@
+"""Requests to a tenant: tokens, the guard against writes, and every request with its answer in memory."""

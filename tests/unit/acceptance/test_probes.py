@@ -1,0 +1,171 @@
+"""What the probes observe: with defaults all agrees, with a variant exactly that row differs."""
+
+from __future__ import annotations
+
+import os
+import random
+from typing import Any
+
+import pytest
+
+from acceptance.checks import Cost, Verdict
+from acceptance.command import all_probes
+from acceptance.invisible import INVISIBLE_VARIANTS
+from acceptance.report import variant_flags
+from sandbox.cloud.variants import VARIANTS
+from tests.support.tenant_in_memory import TenantInMemory
+
+SEED = int(os.environ.get("ACCEPTANCE_SEED", "16"))
+
+ALTERNATIVES = [
+    (name, value)
+    for name, variant in VARIANTS.items()
+    if name not in INVISIBLE_VARIANTS
+    for value in list(variant.values)[1:]
+]
+NOT_SHOWN = {
+    ("assessmentRights", "securityRoles"): "an identity that sees nothing cannot know why",
+    ("checkOrder", "registration"): "a read does not need the registration",
+    ("resolvedAssessments", "vanishes"): "generated findings turn Healthy in both forms",
+    ("listPages", "hundred"): "needs a list of more than a hundred",
+    ("listPages", "all"): "needs a list of more than a hundred",
+}
+"""Alternatives that no answer shows: the kit says that it could not tell, or sees the default."""
+
+OVERRIDES: dict[tuple[str, str], dict[str, Any]] = {("assessmentRows", "absent"): {"hasSecurityRole": True}}
+"""What the tenant file says where an alternative needs another one than usual."""
+
+UNKNOWN_BY_DEFAULT: set[str] = set()
+
+QUICK = [
+    ("unsupportedVersions", "invalid"),
+    ("checkOrder", "group"),
+    ("capabilities", "several"),
+    ("annotationsDefault", "none"),
+    ("emptyRepositories", "missing"),
+    ("graphChildren", "lowerCase"),
+    ("assessmentIds", "percentEncoded"),
+    ("assessmentSeverity", "status"),
+    ("listAvailableWithoutAuthorization", "serverError"),
+    ("provisioningAfterLoss", "refreshed"),
+    ("firstLog", "ordinary"),
+    ("inventoryPatch", "adds"),
+    ("connectorChildren", "required"),
+]
+
+
+async def observe(choices: dict[str, str], **changes: object) -> tuple[dict[str, str], list[str]]:
+    """Return what differs, and the flags that the kit proposes."""
+    tenant = TenantInMemory(choices)
+    await tenant.age()
+    result = await tenant.run(write=True, **changes)
+    return result.by_verdict(Verdict.DIFFERS), variant_flags(result.rows)
+
+
+async def test_with_the_defaults_everything_agrees(tenant: TenantInMemory) -> None:
+    result = await tenant.run(write=True)
+    assert result.by_verdict(Verdict.DIFFERS) == {}
+    assert set(result.by_verdict(Verdict.UNKNOWN)) == UNKNOWN_BY_DEFAULT, result.by_verdict(Verdict.UNKNOWN)
+    assert variant_flags(result.rows) == []
+
+
+async def test_without_write_nothing_is_changed(tenant: TenantInMemory) -> None:
+    result = await tenant.run()
+    assert await tenant.effects() == []
+    assert result.by_verdict(Verdict.DIFFERS) == {}
+    assert len(result.by_verdict(Verdict.AGREES)) > 80
+
+
+async def test_write_changes_the_expendable_connector_alone_and_restores_it(tenant: TenantInMemory) -> None:
+    before = await connectors(tenant)
+    await tenant.run(write=True, deleteExpendableConnector=False)
+    assert len(await tenant.effects()) > 8
+    assert await connectors(tenant) == before
+
+
+async def connectors(tenant: TenantInMemory) -> list[dict[str, Any]]:
+    """Return what exists, without the numbers of projects: an organization that was away is discovered again."""
+    items: list[dict[str, Any]] = (await tenant.direct.control("GET", "/world"))["connectors"]
+    for item in items:
+        item["configuration"]["organizations"] = set(item["configuration"]["organizations"])
+    return items
+
+
+async def assert_is_detected(name: str, value: str) -> None:
+    differing, flags = await observe({name: value}, **OVERRIDES.get((name, value), {}))
+    if (name, value) in NOT_SHOWN:
+        assert differing == {}
+        return
+    assert set(differing) == {name}
+    assert differing[name].startswith(f"{value} (")
+    assert flags == [f"--variant {name}={value}"]
+
+
+@pytest.mark.parametrize(("name", "value"), QUICK)
+async def test_exactly_the_row_of_a_variant_differs(name: str, value: str) -> None:
+    await assert_is_detected(name, value)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("name", "value"), ALTERNATIVES)
+async def test_exactly_the_row_of_each_variant_differs(name: str, value: str) -> None:
+    await assert_is_detected(name, value)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", INVISIBLE_VARIANTS)
+async def test_a_variant_that_nobody_can_observe_changes_no_row(name: str) -> None:
+    for value in list(VARIANTS[name].values)[1:]:
+        differing, _ = await observe({name: value})
+        assert differing == {}
+
+
+CONFLICTS = (
+    {"assessmentRows", "assessmentRights", "firstAssessments", "assessmentIds", "assessmentsWithoutAuthorization"},
+    {"firstLog", "containerMappingSteps"},
+    {"listAvailableWithoutAuthorization", "provisioningAfterLoss", "tokenExchangeMessage"},
+)
+"""Variants that hide each other: of each set at most one is drawn."""
+
+
+def draw(seed: int) -> list[tuple[str, str]]:
+    """Return ten alternatives of different variants that do not hide each other."""
+    generator = random.Random(seed)  # noqa: S311 - the seed repeats a run
+    chosen: dict[str, str] = {}
+    pool = [pair for pair in ALTERNATIVES if pair not in NOT_SHOWN and pair not in OVERRIDES]
+    generator.shuffle(pool)
+    for name, value in pool:
+        hidden = {other for group in CONFLICTS if name in group for other in group}
+        is_free = name not in chosen and not hidden & chosen.keys() and not name.startswith(("assessment", "graph"))
+        if is_free and len(chosen) < 10:
+            chosen[name] = value
+    return sorted(chosen.items())
+
+
+@pytest.mark.parametrize("seed", [SEED])
+async def test_ten_variants_are_found_and_nothing_else(seed: int) -> None:
+    choices = dict(draw(seed))
+    assert len(choices) == 10
+    differing, _ = await observe(choices)
+    assert {name: text.partition(" (")[0] for name, text in differing.items()} == choices
+
+
+async def test_the_requests_cost_no_more_than_the_plan_says(tenant: TenantInMemory) -> None:
+    for probe in all_probes(write=True):
+        before = TenantInMemory()
+        await before.age()
+        result = await before.run(write=True, probes=(probe,))
+        spent = Cost()
+        for exchange in result.session.exchanges:
+            is_query = exchange.path.endswith("/Microsoft.ResourceGraph/resources")
+            is_read = exchange.method == "GET"
+            arm = exchange.service in {"arm", "authority"}
+            spent += Cost(
+                reads=int(arm and is_read),
+                writes=int(arm and not is_read and not is_query),
+                queries=int(is_query),
+                azure_devops=int(not arm),
+            )
+        limits = (probe.cost.reads, probe.cost.writes, probe.cost.queries, probe.cost.azure_devops)
+        used = (spent.reads, spent.writes, spent.queries, spent.azure_devops)
+        assert all(number <= limit for number, limit in zip(used, limits, strict=True)), (probe.name, used, limits)
