@@ -14,7 +14,8 @@ DISTRIBUTED := -m "not long" --dist loadfile --no-loadscope-reorder --durations 
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo sandbox sandbox-down unit test faults test-long lint format crds generate bench docs image clean
+.PHONY: help venv demo sandbox sandbox-down unit test faults test-long lint audit format crds generate bench docs
+.PHONY: release-bump release-dry-run image clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +59,13 @@ lint: $(VENV) ## style, types, layers, and generated files that are out of date
 	@$(RUN) deploy/helm/generate.py --check
 	@$(RUN) deploy/gitops/generate.py --check
 	@$(RUN) docs/generate.py --check
+	@$(RUN) -m deploy.release lint-workflows
+
+audit: $(VENV) ## known vulnerabilities of the locked dependencies; needs PyPI
+	@$(BIN)/uv export --quiet --frozen --no-default-groups --all-extras --no-emit-project --format requirements-txt \
+	  --output-file .venv/audit.txt
+	@$(BIN)/uv run --isolated --frozen --only-group audit \
+	  pip-audit --require-hashes --disable-pip --progress-spinner off --requirement .venv/audit.txt
 
 format: $(VENV) ## put the code into the style that lint asks for
 	@$(BIN)/ruff check --fix-only
@@ -77,6 +85,12 @@ bench: $(VENV) ## benchmarks beside a plain kopf operator, about two hours; BENC
 
 docs: $(VENV) ## build the documentation into site/
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+release-bump: $(VENV) ## write VERSION to every place and close its section of CHANGELOG.md
+	@$(RUN) -m deploy.release bump $(VERSION)
+
+release-dry-run: $(VENV) ## build and check every artifact of VERSION, publish nothing; IMAGE=no leaves the image out
+	@$(RUN) -m deploy.release rehearse $(VERSION) $(if $(filter no,$(IMAGE)),--without-image)
 
 image: ## build the image of Debian's packages, where no registry is reachable; needs root, buildah, mmdebstrap
 	@deploy/image/build-offline

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 __all__ = [
+    "ACTIONLINT",
     "HELM_3",
     "KSTATUS",
     "MSAL",
@@ -130,6 +131,15 @@ MSAL = Program(
     10,
 )
 """Gets a token with MSAL for Go, to test the simulated Entra ID; built from local source like kstatus."""
+
+
+ACTIONLINT = Program(
+    "actionlint",
+    Module("actionlint", "github.com/rhysd/actionlint", "github.com/rhysd/actionlint.version"),
+    "github.com/rhysd/actionlint/cmd/actionlint",
+    30,
+)
+"""Lints the workflows of GitHub. PyPI's package of it downloads a program from elsewhere while it is installed."""
 
 
 def cache_folder() -> Path:

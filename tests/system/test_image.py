@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import re
@@ -99,7 +100,8 @@ def test_image_says_what_it_is_and_is_nobody(image: str) -> None:
     assert config["User"] == "65532:65532"
     assert config["Entrypoint"] == ["python", "-m", "defender_devops"]
     assert config["Labels"]["org.opencontainers.image.title"] == "defender-devops-operator"
-    assert config["Labels"]["org.opencontainers.image.version"] == "0.1.0"
+    version = importlib.metadata.version("defender-devops-operator")
+    assert config["Labels"]["org.opencontainers.image.version"] == version
     assert config["Labels"]["org.opencontainers.image.base.name"] == "localhost/defender-devops-base:bookworm"
 
 
