@@ -25,10 +25,11 @@ def health(obj: dict[str, Any]) -> dict[str, Any]:
     return run((kind / "health.lua").read_text(), obj)
 
 
-def run(script: str, obj: dict[str, Any]) -> dict[str, Any]:
-    """Return the script's result for an object, as Python values."""
+def run(script: str, obj: dict[str, Any], *, has_clock: bool = False) -> dict[str, Any]:
+    """Return the script's result for an object, as Python values; os.date returns NOW unless it has the real clock."""
     lua = LuaRuntime(register_eval=False, unpack_returned_tuples=True)
-    lua.execute(f"os = {{ date = function() return '{NOW}' end }}; require = function(name) return _G[name] end")
+    date = "os.date" if has_clock else f"function() return '{NOW}' end"
+    lua.execute(f"os = {{ date = {date} }}; require = function(name) return _G[name] end")
     lua.execute(_REMOVE_LIBRARIES)
     lua.globals()["obj"] = _to_lua(lua, obj)
     result = _to_python(lua.execute(script))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -92,6 +93,30 @@ def test_reconcile_sets_the_annotation_that_the_operator_watches() -> None:
     script = (KINDS[0] / "actions/reconcile/action.lua").read_text()
     annotations = run(script, {"metadata": {}, "spec": {}})["metadata"]["annotations"]
     assert annotations == {names.ANNOTATION_RECONCILE_REQUESTED_AT: NOW}
+
+
+@pytest.mark.parametrize(("actions", "test"), list(action_tests()))
+def test_action_passes_the_test_of_argo_cds_repository(actions: Path, test: dict[str, Any]) -> None:
+    """With the real clock, both objects normalized as deploy/gitops/argocd/upstream.md says."""
+    obj = yaml.safe_load((actions / test["inputPath"]).read_text())
+    output = run((actions / test["action"] / "action.lua").read_text(), obj, has_clock=True)
+    expected = yaml.safe_load((actions / test["expectedOutputPath"]).read_text())
+    if test["action"] == "reconcile":
+        written = dt.datetime.fromisoformat(output["metadata"]["annotations"][names.ANNOTATION_RECONCILE_REQUESTED_AT])
+        assert abs(dt.datetime.now(dt.UTC) - written) < dt.timedelta(minutes=1)
+    for value in (output, expected):
+        annotations = value["metadata"].get("annotations", {})
+        if names.ANNOTATION_RECONCILE_REQUESTED_AT in annotations:
+            annotations[names.ANNOTATION_RECONCILE_REQUESTED_AT] = NOW
+    assert output == expected
+
+
+def test_the_layout_is_that_of_argo_cds_repository() -> None:
+    for kind in KINDS:
+        assert {path.name for path in kind.iterdir()} <= {"health.lua", "health_test.yaml", "testdata", "actions"}
+        assert {path.name for path in kind.glob("actions/*/*") if path.suffix == ".lua"} <= {"action.lua"}
+    assert KINDS[0].parent.name == names.GROUP
+    assert names.ANNOTATION_RECONCILE_REQUESTED_AT in (ARGOCD / "upstream.md").read_text()
 
 
 def test_config_map_contains_these_scripts() -> None:
