@@ -21,7 +21,17 @@ from rich.table import Table
 from benchmarks.load import NotReached
 from benchmarks.machine import machine
 from benchmarks.stand import SUBJECTS, Subject
-from benchmarks.workloads import Figures, Workload, converge, converge_within_limits, latency, posture, steady
+from benchmarks.workloads import (
+    Figures,
+    Workload,
+    converge,
+    converge_within_limits,
+    latency,
+    posture,
+    restart,
+    scale,
+    steady,
+)
 
 
 @dataclass(frozen=True)
@@ -74,6 +84,35 @@ BENCHMARKS = {
             "MB, all recommendations": 230,
             "CPU at rest, %": 1,
             "Kubernetes writes at rest": 0,
+        },
+        {},
+    ),
+    "restart": Benchmark(
+        restart,
+        1000,
+        ("operator",),
+        {
+            **{f"ARM requests ({signal})": 20 for signal in ("SIGTERM", "SIGKILL")},
+            **{f"Kubernetes writes ({signal})": 0 for signal in ("SIGTERM", "SIGKILL")},
+            **{f"memory to that before ({signal})": 1 for signal in ("SIGTERM", "SIGKILL")},
+            "checks in the busiest minute": 150,
+        },
+        {},
+    ),
+    "scale": Benchmark(
+        scale,
+        5000,
+        ("operator",),
+        {
+            f"growth of {name}": 1.1
+            for name in (
+                "wall time, s",
+                "CPU, ms",
+                "MB more than empty",
+                "CPU at rest, %",
+                "start to all known, s",
+                "CPU of a start, s",
+            )
         },
         {},
     ),

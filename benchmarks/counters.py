@@ -18,6 +18,7 @@ _WRITES = {"POST", "PUT", "PATCH", "APPLY", "DELETE"}
 _METRIC = re.compile(r"^apiserver_request_total\{(?P<labels>[^}]*)\} (?P<value>\S+)$", re.MULTILINE)
 _LABEL = re.compile(r'(\w+)="([^"]*)"')
 _ALL = 1_000_000
+_QUERY = "Resources_Query"
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,14 @@ class Costs:
         kubernetes_writes: to the two resources, whoever wrote.
         events: writes of Kubernetes events.
         arm: requests to Resource Manager by the kind that its budgets know: reads, writes, deletes.
+        resource_graph: queries of Resource Graph, which has a budget of its own.
         cpu: seconds of the subject's processor time.
     """
 
     kubernetes_writes: int
     events: int
     arm: Counter[str]
+    resource_graph: int
     cpu: float
 
     @property
@@ -66,6 +69,10 @@ class Meter:
         self.journal_start = self._control.last()
         self._cpu_before = self._cpu()
 
+    def follow(self, process: psutil.Process) -> None:
+        """Count the processor time of the process that the subject was started again as, from its start on."""
+        self._process, self._cpu_before = process, 0.0
+
     async def read(self) -> Costs:
         """What it has cost since."""
         cpu = self._cpu() - self._cpu_before
@@ -74,7 +81,8 @@ class Meter:
         return Costs(
             kubernetes_writes=writes["defender-devops.io"] - self._writes_before["defender-devops.io"],
             events=writes["events"] - self._writes_before["events"],
-            arm=Counter(kind_of(entry["method"]) for entry in requests),
+            arm=Counter(kind_of(entry["method"]) for entry in requests if entry.get("operation") != _QUERY),
+            resource_graph=sum(entry.get("operation") == _QUERY for entry in requests),
             cpu=cpu,
         )
 

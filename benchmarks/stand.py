@@ -7,7 +7,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,7 +51,8 @@ class Stand:
     Attributes:
         load: a team at work.
         control: the cloud's other side.
-        process: the subject's process.
+        start: starts the subject; gives its process and the URL of its metrics, which is empty without any.
+        subject: the running subject.
         connectors: how many the world has organizations for.
         throttled: whether all of them are in one subscription.
         metrics: URL of the operator's metrics; empty for another subject.
@@ -59,10 +60,24 @@ class Stand:
 
     load: Load
     control: ControlClient
-    process: psutil.Process
+    start: Callable[[], tuple[ManagedProcess, str]]
+    subject: ManagedProcess
     connectors: int
     throttled: bool
     metrics: str = ""
+
+    @property
+    def process(self) -> psutil.Process:
+        """The subject's process, to be measured."""
+        return psutil.Process(self.subject.pid)
+
+    def restart(self, *, is_killed: bool) -> None:
+        """End the subject with SIGKILL or SIGTERM, start it again and wait until it is ready."""
+        if is_killed:
+            self.subject.kill()
+        else:
+            self.subject.stop()
+        self.subject, self.metrics = self.start()
 
     def subscription(self, number: int) -> str:
         """Where a connector is, by number."""
@@ -123,19 +138,25 @@ async def stand(
                 {"namespace": NAMESPACE, "tenantId": TENANT, "subscriptionId": subscription}
                 for subscription in subscriptions
             ]
-            log, metrics = folder / f"{subject}.log", ""
-            if subject == "operator":
-                operator = _start_operator(log, cluster, cloud, grants, posture_seconds)
-                process, metrics = stack.enter_context(operator.process), f"{operator.metrics}/metrics"
-            else:
-                process = stack.enter_context(_start_yardstick(log, cluster))
-            yield Stand(load, control, psutil.Process(process.pid), connectors, throttled, metrics)
-            process.check()
+            log = folder / f"{subject}.log"
+
+            def start() -> tuple[ManagedProcess, str]:
+                if subject == "operator":
+                    return _start_operator(log, cluster, cloud, grants, posture_seconds)
+                return _start_yardstick(log, cluster), ""
+
+            process, metrics = start()
+            place = Stand(load, control, start, process, connectors, throttled, metrics)
+            try:
+                yield place
+                place.subject.check()
+            finally:
+                place.subject.stop()  # a restart has replaced the one of the start
 
 
 def _start_operator(
     log: Path, cluster: Cluster, cloud: Cloud, grants: Sequence[Body], posture_seconds: float | None
-) -> Operator:
+) -> tuple[ManagedProcess, str]:
     environment = {
         "KUBECONFIG": str(cluster.kubeconfig),
         **cloud.environment(),
@@ -144,7 +165,8 @@ def _start_operator(
     }
     if posture_seconds is not None:
         environment["DEFENDER_DEVOPS_POSTURE_INTERVAL"] = str(posture_seconds)
-    return Operator.start(log, environment)
+    operator = Operator.start(log, environment)
+    return operator.process, f"{operator.metrics}/metrics"
 
 
 def _start_yardstick(log: Path, cluster: Cluster) -> ManagedProcess:

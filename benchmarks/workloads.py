@@ -1,4 +1,4 @@
-"""The five workloads. Each measures one subject on a stand of its own and gives figures by name."""
+"""The workloads. Each measures one subject on a stand of its own and gives figures by name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,17 @@ from benchmarks.load import Body, Load, NotReached, is_current
 from benchmarks.stand import GROUP, ORGANIZATIONS_EACH, Stand, Subject, stand
 from sandbox.cloud.arm.throttling import LIMITS
 
-__all__ = ["Figures", "Workload", "converge", "converge_within_limits", "latency", "posture", "steady"]
+__all__ = [
+    "Figures",
+    "Workload",
+    "converge",
+    "converge_within_limits",
+    "latency",
+    "posture",
+    "restart",
+    "scale",
+    "steady",
+]
 
 Figures = Mapping[str, float]
 Workload = Callable[[Subject, int], Awaitable[Figures]]
@@ -34,6 +44,16 @@ _DISCOVERY_SECONDS = 9 * 3600
 """Until Defender has discovered all: it begins within 8 hours."""
 
 _EDITS = 100
+
+_SCALE = 5
+"""How many times as many connectors `scale` has in its larger run."""
+
+_SUCCESSES = re.compile(r"^defender_devops_last_success_timestamp_seconds\{", re.MULTILINE)
+"""Of each connector one, from its first reconcile after a start on."""
+
+_CHECK = "AzureDevOpsOrgs_ListAvailable"
+_CHECK_SECONDS = 600
+"""The default interval of the checks of authorizations."""
 
 _REPOSITORIES_EACH = 2
 _RECOMMENDATIONS_EACH = 10
@@ -73,9 +93,7 @@ async def steady(subject: Subject, connectors: int) -> Figures:
         await asyncio.sleep(_SETTLING_SECONDS)
         empty = megabytes(place.process)
         await _converge(place)
-        place.control.move(_DISCOVERY_SECONDS)
-        place.control.speed(1)
-        await place.load.wait_all(connectors, _tells_of_projects, within=_PATIENCE_SECONDS)
+        await _discover(place)
         # The first check after a change goes through all of it once more: rest begins when each connector had its own.
         await asyncio.sleep(_RESTING_SECONDS)
         at_rest = await _rest(place)
@@ -85,6 +103,33 @@ async def steady(subject: Subject, connectors: int) -> Figures:
             **at_rest,
             **await _drift(place),
         }
+
+
+async def restart(subject: Subject, connectors: int) -> Figures:
+    """What a start costs while everything is at rest, after SIGTERM and after SIGKILL, until all is known again."""
+    async with stand(subject, connectors, projects=_PROJECTS_EACH) as place:
+        await _come_to_rest(place)
+        memory = megabytes(place.process)
+        figures = {"MB before": memory}
+        for signal, is_killed in (("SIGTERM", False), ("SIGKILL", True)):
+            figures |= {f"{name} ({signal})": value for name, value in (await _restart(place, is_killed)).items()}
+            figures[f"memory to that before ({signal})"] = megabytes(place.process) / memory
+        return {**figures, "checks in the busiest minute": await _busiest_minute(place)}
+
+
+async def scale(subject: Subject, connectors: int) -> Figures:
+    """The same with a fifth of the connectors and with all; a growth of 1 is linear."""
+    small, large = [await _measure_scale(subject, number) for number in (connectors // _SCALE, connectors)]
+    growth = {
+        f"growth of {name}": large[name] / small[name] / (1 if name in _NOT_PROPORTIONAL else _SCALE)
+        for name in large
+        if small[name]
+    }
+    return {
+        **{f"{name}, {connectors // _SCALE}": value for name, value in small.items()},
+        **{f"{name}, {connectors}": value for name, value in large.items()},
+        **growth,
+    }
 
 
 async def posture(subject: Subject, connectors: int) -> Figures:
@@ -127,6 +172,85 @@ async def latency(subject: Subject, connectors: int) -> Figures:
             samples.append(await _until_seen(place.load, name, change))
         centiles = statistics.quantiles(samples, n=100)
         return {"p50, ms": centiles[49] * 1000, "p95, ms": centiles[94] * 1000, "p99, ms": centiles[98] * 1000}
+
+
+_NOT_PROPORTIONAL = {"CPU, ms"}
+"""Figures of `scale` that are those of one connector."""
+
+
+async def _measure_scale(subject: Subject, connectors: int) -> Figures:
+    async with stand(subject, connectors, projects=_PROJECTS_EACH) as place:
+        await asyncio.sleep(_SETTLING_SECONDS)
+        empty = megabytes(place.process)
+        ready = await _converge(place)
+        await _discover(place)
+        await asyncio.sleep(_RESTING_SECONDS)
+        at_rest = await _rest(place)
+        memory = megabytes(place.process)
+        start = await _restart(place, is_killed=False)
+        return {
+            "wall time, s": ready["wall time, s"],
+            "CPU, ms": ready["CPU, ms"],
+            "MB more than empty": memory - empty,
+            "CPU at rest, %": at_rest["CPU at rest, %"],
+            "start to all known, s": start["s to all known"],
+            "CPU of a start, s": start["CPU, s"],
+        }
+
+
+async def _come_to_rest(place: Stand) -> None:
+    """Converge, discover everything, and wait until nothing is written or read any more."""
+    await _converge(place)
+    await _discover(place)
+    # One refresh, after which Resource Graph has returned everything that was written.
+    await asyncio.sleep(_REFRESH_SECONDS)
+
+
+async def _discover(place: Stand) -> None:
+    place.control.move(_DISCOVERY_SECONDS)
+    place.control.speed(1)
+    await place.load.wait_all(place.connectors, _tells_of_projects, within=_PATIENCE_SECONDS)
+
+
+async def _restart(place: Stand, is_killed: bool) -> Figures:
+    """Start the operator again; gives what it costs until each connector was reconciled."""
+    meter = Meter(place.load, place.control, place.process)
+    await meter.start()
+    began = time.monotonic()
+    place.restart(is_killed=is_killed)
+    meter.follow(place.process)
+    ready = time.monotonic()
+    while await _known_connectors(place) < place.connectors:
+        if time.monotonic() - began > _PATIENCE_SECONDS:
+            raise NotReached("the operator does not know all connectors again")
+        await asyncio.sleep(0.5)
+    known = time.monotonic()
+    costs = await meter.read()
+    return {
+        "s to ready": ready - began,
+        "s to all known": known - began,
+        "ARM requests": costs.arm_requests,
+        "Resource Graph requests": costs.resource_graph,
+        "Kubernetes writes": costs.kubernetes_writes + costs.events,
+        "CPU, s": costs.cpu,
+    }
+
+
+async def _known_connectors(place: Stand) -> int:
+    """How many connectors were reconciled since the start."""
+    async with aiohttp.ClientSession() as http, http.get(place.metrics) as answer:
+        answer.raise_for_status()
+        return len(_SUCCESSES.findall(await answer.text()))
+
+
+async def _busiest_minute(place: Stand) -> int:
+    """The most checks of authorizations in one minute of the interval in which each connector has one."""
+    numbers = []
+    for _ in range(_CHECK_SECONDS // 60):
+        since = place.control.last()
+        await asyncio.sleep(60)
+        numbers.append(len(place.control.journal(since=since, service="arm", operation=_CHECK, limit=1_000_000)))
+    return max(numbers)
 
 
 async def _converge(place: Stand) -> Figures:

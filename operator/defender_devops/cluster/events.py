@@ -14,7 +14,7 @@ import contextlib
 import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
@@ -39,6 +39,9 @@ _SERIES_END: Final = 360.0
 
 _NOTE_MAX_LENGTH: Final = 1024
 """Limit of the API in characters (noteLengthLimit in k8s.io/kubernetes/pkg/apis/core/validation)."""
+
+_WRITERS: Final = 4
+"""Writes at once: one after the other, the events of a thousand connectors would trail behind their statuses."""
 
 _ATTEMPTS: Final = 3
 _RETRY: Final = Backoff(initial=1.0, maximum=10.0)
@@ -71,6 +74,7 @@ class _Series:
         name: name of the Event object; None until it is written.
         written_at: loop time of the last write; None before the first.
         is_pending: queued or waiting for a timer; the write will contain the latest count.
+        lock: held during a write, so that an occurrence meanwhile becomes no second object.
     """
 
     regarding: Mapping[str, str]
@@ -82,6 +86,7 @@ class _Series:
     name: str | None = None
     written_at: float | None = None
     is_pending: bool = False
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def counted(self) -> Body:
         """Return the `series` field of the Event."""
@@ -89,7 +94,7 @@ class _Series:
 
 
 class Events:
-    """Queues events and writes them one after the other.
+    """Queues events and writes a few of them at a time.
 
     Args:
         client: Kubernetes API client.
@@ -136,14 +141,19 @@ class Events:
     async def run(self) -> None:
         """Write queued events until cancelled, then those still queued for at most two seconds."""
         try:
-            while True:
-                await self._write(await self._queue.get())
+            async with asyncio.TaskGroup() as writers:
+                for _ in range(_WRITERS):
+                    writers.create_task(self._write_queued())
         except asyncio.CancelledError:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_SHUTDOWN_SECONDS):
                     while not self._queue.empty():
                         await self._write(self._queue.get_nowait())
             raise
+
+    async def _write_queued(self) -> None:
+        while True:
+            await self._write(await self._queue.get())
 
     def _enqueue(self, key: _Key) -> None:
         try:
@@ -159,7 +169,8 @@ class Events:
             return
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                await self._write_once(key, series)
+                async with series.lock:
+                    await self._write_once(key, series)
             except KubernetesUnavailable as error:
                 if attempt == _ATTEMPTS:
                     self._drop(key, error.message)

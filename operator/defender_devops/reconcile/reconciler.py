@@ -29,6 +29,7 @@ from defender_devops.reconcile.facts.isolation import OrganizationFailure, isola
 from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot
 from defender_devops.reconcile.observe.gatherer import Gatherer, Observation, ParsedOrganizations
 from defender_devops.reconcile.observe.operator_claims import RECHECK_SECONDS, OperatorClaims
+from defender_devops.reconcile.observe.recall import is_settled
 from defender_devops.reconcile.plan.diff import drop_fulfilled_requests
 from defender_devops.reconcile.plan.plan import Plan, plan
 from defender_devops.reconcile.report.deletion import remaining_owner_tags
@@ -43,7 +44,7 @@ from defender_devops.reconcile.report.organization_resources import (
     report_unobserved_organizations,
 )
 from defender_devops.reconcile.report.posture import OrganizationFindings
-from defender_devops.reconcile.report.report import Report, report
+from defender_devops.reconcile.report.report import Report, is_confirmed, report
 from defender_devops.reconcile.status_writer import StatusWriter
 from defender_devops.supervision import OnFailure, contain_exceptions
 from defender_devops.telemetry.context import bind_resource
@@ -128,14 +129,17 @@ class Reconciler:
             return Result()
 
         cache = self.connector_caches.get_or_create(key, connector.metadata.uid, connector.connector_ref)
+        wait = await self.gatherer.await_first_poll(connector, cache)
+        if wait is not None:
+            return wait
         observation = await self._observe(key, connector, organizations, cache)
         if cache.last_inputs is not None and cache.last_inputs.is_unchanged(observation.snapshot, self.clock()):
             return self._skip(cache, cache.last_inputs, observation.snapshot)
         cache.last_inputs = None
 
         observation, connector_plan = self._plan(observation)
-        if connector_plan.writes_to_azure and not observation.snapshot.cloud.fresh:
-            # The plan rests on cached state: read all of it again, with the newest organizations, and plan once more.
+        if self._needs_fresh_read(observation, connector_plan):
+            # With the newest organizations, since reading takes time.
             observation = await self._observe(key, connector, self.gatherer.organizations(key), cache, fresh=True)
             observation, connector_plan = self._plan(observation)
         if connector_plan.actions:
@@ -188,6 +192,21 @@ class Reconciler:
             actions = (action for action in connector_plan.actions if isinstance(action, AddFinalizer))
             connector_plan = Plan(tuple(actions))
         return replace(observation, snapshot=isolated.snapshot, failed=failed), connector_plan
+
+    def _needs_fresh_read(self, observation: Observation, connector_plan: Plan) -> bool:
+        """Whether Azure has to be read again before anything is done or reported.
+
+        No write to Azure rests on cached state, and no report on recalled state that the statuses do not agree with.
+        """
+        snapshot = observation.snapshot
+        if connector_plan.writes_to_azure:
+            return not snapshot.cloud.fresh
+        if not snapshot.cloud.is_recalled:
+            return False
+        if connector_plan.actions or observation.failed or not is_settled(snapshot.connector):
+            return True
+        isolated = isolate(snapshot, lambda part: report(Assessment(part), None, self.clock()))
+        return bool(isolated.failed) or not is_confirmed(Assessment(snapshot), isolated.result)
 
     def _skip(self, cache: ConnectorCache, last_inputs: ReconcileInputs, snapshot: ConnectorSnapshot) -> Result:
         """End a reconcile whose inputs equal those of the last one, which had nothing to do."""

@@ -296,7 +296,7 @@ class WorkQueue(Generic[K]):
         else:
             self._schedule(key, entry, result)
         self._pump()
-        if self._observer is not None:
+        if self._observer is not None and not result.is_deferred:
             self._observer.reconcile_finished(key, label, seconds)
 
     def _schedule(self, key: K, entry: _Entry, result: Result) -> None:

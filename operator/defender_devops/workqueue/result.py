@@ -18,10 +18,12 @@ class Result:
         failed: whether it counts towards the back-off, which a success or an event resets.
         is_terminal: whether the failure lasts until a person or a changed spec solves it, so that retrying soon is
             pointless.
+        is_deferred: whether nothing was reconciled yet, because what that needs arrives later: metrics do not count it.
         reason: why the key is requeued, for the debug log.
     """
 
     requeue_after: float | None = None
     failed: bool = False
     is_terminal: bool = False
+    is_deferred: bool = False
     reason: str = ""

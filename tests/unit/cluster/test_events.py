@@ -201,6 +201,25 @@ async def test_emit_never_waits_and_never_raises_even_if_the_server_is_slow() ->
         assert len(dropped) == 500
 
 
+async def test_an_occurrence_during_a_write_counts_up_and_is_no_second_object() -> None:
+    client = Client(seconds=5.0)
+    async with _writing(client) as (events, _):
+        events.emit(BODY, "Normal", "Ready", "All is well.")
+        await asyncio.sleep(1)
+        events.emit(BODY, "Normal", "Ready", "All is well.")
+        await asyncio.sleep(20)
+    assert client.verbs_and_times() == [("create", 0.0), ("patch", 5.0)]
+
+
+async def test_a_slow_write_holds_up_no_event_of_another_resource() -> None:
+    client = Client(seconds=5.0)
+    async with _writing(client) as (events, _):
+        for number in range(4):
+            events.emit({**BODY, "metadata": {**BODY["metadata"], "uid": f"u-{number}"}}, "Normal", "Ready", "Well.")
+        await asyncio.sleep(6)
+    assert client.verbs_and_times() == [("create", 0.0)] * 4
+
+
 async def test_the_number_of_series_is_bounded() -> None:
     async with _writing(Client()) as (events, _):
         for number in range(6000):
@@ -220,8 +239,8 @@ async def test_queued_events_are_written_when_the_operator_ends() -> None:
 
 async def test_shutdown_is_not_delayed_by_an_unresponsive_server() -> None:
     async with _writing(Client(seconds=1e6)) as (events, _):
-        _emit(events, note="one")
-        _emit(events, note="two")
+        for number in range(6):
+            _emit(events, note=str(number))
         await asyncio.sleep(1)
     assert asyncio.get_running_loop().time() == pytest.approx(3.0)
 

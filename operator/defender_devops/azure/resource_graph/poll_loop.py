@@ -21,6 +21,9 @@ reported."""
 _JITTER: Final = 0.1
 """Share of the interval by which a poll may be earlier; never later, so that the interval is an upper bound."""
 
+_BATCH_WINDOWS_MAX: Final = 10
+"""Batch windows after which an awaited poll starts although requests for it still arrive."""
+
 
 @dataclass(frozen=True, slots=True)
 class PollTimes:
@@ -63,12 +66,19 @@ class PollLoop:
         self._times = times
         self._clock = clock
         self._requested = asyncio.Event()
+        self._is_awaited = False
         self._started: float | None = None
         self._failures = 0
 
-    def request(self) -> None:
-        """Poll soon, because something was added that no poll has covered."""
+    def request(self, *, is_awaited: bool = False) -> None:
+        """Poll soon, because something was added that no poll has covered.
+
+        Args:
+            is_awaited: whether it waits for this poll. The poll then starts as soon as no more such requests arrive, so
+                that it covers everything that was added at a start.
+        """
         self._requested.set()
+        self._is_awaited = self._is_awaited or is_awaited
 
     async def run(self) -> None:
         """Poll until cancelled. A poll that fails is repeated at its regular time, or after `PollTimes.retry`."""
@@ -81,7 +91,7 @@ class PollLoop:
                 async with asyncio.timeout(timeout):
                     await self._requested.wait()
             if self._requested.is_set():
-                await self._clock.sleep(self._delay_of_request())
+                await self._collect_requests()
             self._requested.clear()
             due = None
             if self._has_work():
@@ -97,9 +107,19 @@ class PollLoop:
             return min(interval, self._times.retry)
         return interval
 
+    async def _collect_requests(self) -> None:
+        """Wait for more requests, which then share a poll."""
+        delay = self._delay_of_request()
+        for _ in range(_BATCH_WINDOWS_MAX):
+            self._is_awaited = False
+            await self._clock.sleep(delay)
+            if not self._is_awaited:
+                return
+            delay = self._times.batch_window
+
     def _delay_of_request(self) -> float:
-        """Return the seconds to wait for more requests, which then share a poll."""
-        if self._started is None:
+        """Return the seconds from a request to its poll."""
+        if self._started is None or self._is_awaited:
             return self._times.batch_window
         spacing = min(self._times.interval, self._times.spacing)
         return max(self._times.batch_window, self._started + spacing - self._clock.monotonic())

@@ -47,13 +47,16 @@ class Changes:
     Attributes:
         differing: the row differs from the acknowledged one; compare it with the cached state.
         vanished: something that had a row has none any more; read it from Azure Resource Manager.
+        awaited: its caller waited for this first poll that covers it, whether it has a row, and whether the poll has
+            succeeded.
     """
 
     differing: frozenset[str] = frozenset()
     vanished: frozenset[str] = frozenset()
+    awaited: frozenset[str] = frozenset()
 
     def __bool__(self) -> bool:
-        return bool(self.differing or self.vanished)
+        return bool(self.differing or self.vanished or self.awaited)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,26 +122,42 @@ class ResourceGraphPoller:
         self._onboarded_by: dict[str, str | None] = {}
         self._polled_subscriptions: frozenset[str] = frozenset()
         self._polled_readers = False
+        self._answered_subscriptions: frozenset[str] = frozenset()
+        self._answered_readers = False
+        self._awaited: set[str] = set()
         self._succeeded_at: float | None = None
         times = PollTimes(interval, _BATCH_WINDOW, _MIN_SPACING)
         self._loop = PollLoop(self._poll_for_loop, lambda: bool(self._tracked), times, self._clock)
 
-    def track(self, ref: ConnectorRef, *, readers: bool = False) -> None:
+    def track(self, ref: ConnectorRef, *, readers: bool = False, is_awaited: bool = False) -> None:
         """Report changes of a connector from now on.
 
         Args:
             ref: the connector.
             readers: whether to read the role assignments at its scope, too.
+            is_awaited: whether the caller waits for the first poll that covers it.
         """
         tracked = _Tracked(ref.subscription_id.lower(), readers)
         self._tracked[ref.key] = tracked
+        if is_awaited and not self._is_answered(tracked):
+            self._awaited.add(ref.key)
         if tracked.subscription not in self._polled_subscriptions or (readers and not self._polled_readers):
-            self._loop.request()
+            self._loop.request(is_awaited=is_awaited)
+
+    def has_polled(self, ref: ConnectorRef) -> bool:
+        """Whether a poll that covers a tracked connector has ended, with or without success."""
+        tracked = self._tracked.get(ref.key)
+        return tracked is not None and self._is_answered(tracked)
+
+    def _is_answered(self, tracked: _Tracked) -> bool:
+        is_covered = tracked.subscription in self._answered_subscriptions
+        return is_covered and (self._answered_readers or not tracked.readers)
 
     def untrack(self, ref: ConnectorRef) -> None:
         """Stop reporting changes of a connector and drop its state."""
         for state in (self._tracked, self._views, self._acknowledged, self._written_at):
             state.pop(ref.key, None)
+        self._awaited.discard(ref.key)
 
     def current_view(self, ref: ConnectorRef) -> ConnectorView | None:
         """Return the view of a connector from the last successful poll.
@@ -218,15 +237,23 @@ class ResourceGraphPoller:
                 pages += batch_pages
             readers = await self._read_role_assignments(subscriptions) if self._polled_readers else None
         except OperatorError as error:
-            result = PollResult(started, self._clock.monotonic() - started, error=error)
+            changes = Changes(awaited=self._record_answer())
+            result = PollResult(started, self._clock.monotonic() - started, changes=changes, error=error)
         else:
-            changes = self._apply(views, readers, started)
+            changes = replace(self._apply(views, readers, started), awaited=self._record_answer())
             result = PollResult(started, self._clock.monotonic() - started, pages, len(views), changes)
         self._log_outcome(result.error)
         self.last_result = result
         if result.changes:
             self._on_changes(result.changes)
         return result
+
+    def _record_answer(self) -> frozenset[str]:
+        """Record what this poll has covered, and return the connectors of it that are awaited."""
+        self._answered_subscriptions, self._answered_readers = self._polled_subscriptions, self._polled_readers
+        answered = {key for key in self._awaited if self._is_answered(self._tracked[key])}
+        self._awaited -= answered
+        return frozenset(answered)
 
     def _log_outcome(self, error: OperatorError | None) -> None:
         """Log a failure when it begins or changes, and its end: not every poll of an outage."""

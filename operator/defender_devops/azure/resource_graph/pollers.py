@@ -110,6 +110,7 @@ class ResourceGraphPollers:
         *,
         readers: bool = False,
         checks_interval: float | None = None,
+        is_awaited: bool = False,
     ) -> ResourceGraphPoller:
         """Track the connector of a resource with the client of its identity, and return the poller that does.
 
@@ -119,6 +120,7 @@ class ResourceGraphPollers:
             ref: its connector; a change of it ends the tracking of the previous one.
             readers: whether to read the role assignments at the connector's scope, too.
             checks_interval: seconds between two checks of its pipelines; None while they are not checked.
+            is_awaited: whether the caller waits for the first poll that covers the connector.
         """
         if self._client_by_uid.get(uid) is not arm:
             self.untrack(uid)
@@ -128,7 +130,7 @@ class ResourceGraphPollers:
             entry = self._entries[arm] = self._create(arm)
             self._start(entry)
         entry.refer(uid, ref)
-        entry.poller.track(ref, readers=readers)
+        entry.poller.track(ref, readers=readers, is_awaited=is_awaited)
         if entry.posture is not None:
             entry.posture.track(ref, checks_interval=checks_interval)
         return entry.poller

@@ -53,7 +53,13 @@ class DriftNotifications:
             del self._keys[connector]
 
     def on_changes(self, changes: Changes) -> None:
-        """Enqueue the resources of changed connectors; those whose last state is contradicted read Azure again."""
+        """Enqueue the resources of changed connectors; those whose last state is contradicted read Azure again.
+
+        Those that waited for this poll are enqueued, too, whatever it shows of them.
+        """
+        for connector in changes.awaited - changes.vanished - changes.differing:
+            for key in self._keys.get(connector, set()):
+                self._enqueue_connector(key)
         for connector in changes.vanished | changes.differing:
             for key in self._keys.get(connector, set()):
                 is_contradicted = True
@@ -63,10 +69,16 @@ class DriftNotifications:
                     self._connector_caches.mark_stale(key)
                 self._enqueue_connector(key)
 
+    def _awaits_poll(self, key: Key) -> bool:
+        cache = self._connector_caches.get(key)
+        return cache is not None and cache.awaits_poll_since is not None
+
     def _contradicts_cache(self, key: Key) -> bool:
         ref, poller = self._subscriptions[key]
         cache, view = self._connector_caches.get(key), poller.current_view(ref)
         state = cache.azure_state if cache is not None else None
+        if state is None and self._awaits_poll(key):
+            return False  # nothing was read yet that the row could contradict
         if state is None or state.connector is None or view is None:
             return True
         return bool(view.contradictions(state.connector, state.configuration, state.organizations, state.readers))

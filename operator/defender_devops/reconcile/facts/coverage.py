@@ -14,9 +14,17 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from defender_devops.api.azure_types import AgentlessConfiguration, AutoDiscovery
+from defender_devops.api.connector import Mode
 from defender_devops.api.posture import Category, Coverage, PostureCounts
+from defender_devops.reconcile.facts.assessment import Assessment
 
-__all__ = ["SCANNABLE", "combined_coverage", "organization_coverage"]
+__all__ = [
+    "SCANNABLE",
+    "combined_coverage",
+    "depends_on_cspm_plan",
+    "features_with_cspm_plan",
+    "organization_coverage",
+]
 
 SCANNABLE: Final[tuple[Category, ...]] = tuple(category for category in Category if category is not Category.OTHER)
 """Categories that have a coverage: all except those that this version does not know."""
@@ -28,6 +36,28 @@ _AGENTLESS_SCANNERS: Final[Mapping[Category, frozenset[str]]] = {
 }
 """Scanners of agentless scanning by what they find
 (https://learn.microsoft.com/azure/defender-for-cloud/agentless-code-scanning)."""
+
+
+def features_with_cspm_plan(assessment: Assessment) -> tuple[str, ...]:
+    """Return the features that the spec enables and that need the plan Defender CSPM, as nouns."""
+    spec = assessment.connector.spec
+    annotations = (
+        spec.pull_request_annotations,
+        *(resource.spec.pull_request_annotations for resource in assessment.overrides.values()),
+    )
+    features = []
+    if any(setting is not None and setting.mode is Mode.ENABLED for setting in annotations):
+        features.append("pull request annotations")
+    if spec.agentless_scanning is not None and spec.agentless_scanning.mode is Mode.ENABLED:
+        features.append("agentless scanning")
+    return tuple(features)
+
+
+def depends_on_cspm_plan(assessment: Assessment) -> bool:
+    """Whether the plan Defender CSPM changes anything: a feature needs it that is enabled in the spec or in Azure."""
+    configuration = assessment.azure.configuration
+    agentless = configuration.agentless if configuration is not None else None
+    return bool(features_with_cspm_plan(assessment)) or (agentless is not None and agentless.enabled)
 
 
 def organization_coverage(

@@ -83,6 +83,8 @@ class AzureState:
         pending_requests: the last change requested from Azure for each key, as (value, time of the request). An equal
             request is not repeated before the resend interval has passed: Azure may be slow, or may never fulfil it.
         fresh: all of it was read from ARM in this reconcile, so a write may rest on it.
+        is_recalled: since the operator's start nothing of it was read from ARM: it is what statuses and Resource Graph
+            agree on, with the time at which the authorization would have been checked last.
         read_failure: why Azure could not be read.
     """
 
@@ -98,6 +100,7 @@ class AzureState:
     readers: tuple[RoleAssignment, ...] | None = None
     pending_requests: Mapping[str, tuple[str, datetime]] = field(default_factory=dict)
     fresh: bool = False
+    is_recalled: bool = False
     read_failure: Failure | None = None
 
     @property

@@ -131,7 +131,8 @@ class AzureStateReader:
         if readers is None:
             readers = await self._readers(ref, connector, options)
         state = replace(state, readers=readers, fresh=cached is None)
-        if previous is not None and state.probed_at is None and previous.probed_at is not None:
+        has_probe = previous is not None and previous.probed_at is not None and not previous.is_recalled
+        if previous is not None and has_probe and state.probed_at is None:
             # A fresh read keeps the last probe, which is about the authorization and not about what was read.
             state = replace(
                 state,
@@ -168,6 +169,7 @@ class AzureStateReader:
         is_outdated = was_read and bool(unreachable_organizations(state))
         if is_recent and not options.probe and not is_outdated and not token_exchange_failed(state.configuration):
             return state
+        state = replace(state, is_recalled=False)
         try:
             available = await self.connectors.available_organizations(ref)
         except OperatorError as error:

@@ -24,12 +24,14 @@ from defender_devops.reconcile.cache.drift_notifications import DriftNotificatio
 from defender_devops.reconcile.cache.posture_observations import PostureObservations
 from defender_devops.reconcile.cache.resource_cache import Key, ResourceCache
 from defender_devops.reconcile.facts.assessment import Assessment
+from defender_devops.reconcile.facts.coverage import depends_on_cspm_plan
 from defender_devops.reconcile.facts.deletion_mode import DeletionMode, deletion_mode
 from defender_devops.reconcile.facts.failure import Failure, failure_of_error
 from defender_devops.reconcile.facts.isolation import OrganizationFailure, isolate
 from defender_devops.reconcile.facts.organization_selection import azure_organizations
 from defender_devops.reconcile.facts.ownership import is_owned, ownership_conflict
 from defender_devops.reconcile.facts.pipeline_results import PipelinesObservation, with_extension_prerequisite
+from defender_devops.reconcile.facts.posture import CspmPlan
 from defender_devops.reconcile.facts.snapshot import AuthorizationCode, AzureState, ConnectorSnapshot, Owner, Timings
 from defender_devops.reconcile.observe.azure_access import AzureAccess
 from defender_devops.reconcile.observe.azure_state import AzureStateReader, ReadOptions
@@ -38,11 +40,15 @@ from defender_devops.reconcile.observe.counts import discovered_counts
 from defender_devops.reconcile.observe.cspm_plans import CspmPlans
 from defender_devops.reconcile.observe.one_time_code import OneTimeCodes
 from defender_devops.reconcile.observe.pipelines.observer import PipelineObserver
+from defender_devops.reconcile.observe.recall import is_settled, recall_state
 from defender_devops.reconcile.observe.sign_in import SignInFindings, SignInObserver
 from defender_devops.supervision import OnFailure, contain_exceptions
 from defender_devops.workqueue.result import Result
 
 __all__ = ["Gatherer", "Observation", "ParsedOrganizations"]
+
+_FIRST_POLL_TIMEOUT: Final = timedelta(seconds=60)
+"""How long a reconcile waits for the first poll of Resource Graph before it reads Azure Resource Manager instead."""
 
 _ORPHAN_TIMEOUT: Final = 10.0
 """Seconds for the reads before a deletion that leaves the connector in Azure: they only serve to remove our tags."""
@@ -99,6 +105,30 @@ class Gatherer:
     clock: Callable[[], datetime]
     on_failure: OnFailure = lambda _component: None
 
+    async def await_first_poll(self, connector: AzureDevOpsConnector, cache: ConnectorCache) -> Result | None:
+        """Return when to reconcile a settled connector after the operator's start; None if it is to be done now.
+
+        The first poll of Resource Graph shows what has changed, and enqueues the connector.
+        """
+        now, since = self.clock(), cache.awaits_poll_since
+        cache.awaits_poll_since = None
+        if cache.azure_state is not None or cache.is_stale or not is_settled(connector):
+            return None
+        if since is not None and now - since >= _FIRST_POLL_TIMEOUT:
+            return None
+        metadata, ref = connector.metadata, connector.connector_ref
+        try:
+            arm = await self.clients.client(metadata.uid, metadata.namespace, connector.spec.azure)
+        except OperatorError:
+            return None  # the reconcile reports it
+        poller = self.pollers.track(metadata.uid, arm, ref, readers=_needs_readers(connector), is_awaited=True)
+        if poller.has_polled(ref):
+            return None
+        self.drift_notifications.register(Key.from_metadata(metadata), ref, poller)
+        cache.awaits_poll_since = since or now
+        reason = "the first poll of Resource Graph is awaited"
+        return Result(_FIRST_POLL_TIMEOUT.total_seconds(), is_deferred=True, reason=reason)
+
     async def gather(
         self,
         key: Key,
@@ -129,6 +159,8 @@ class Gatherer:
             return Observation(base, None, code)
         isolated = isolate(replace(base, cloud=cache.azure_state or base.cloud), self._probe_interval)
         base, failed = replace(base, organizations=isolated.snapshot.organizations), isolated.failed
+        if cache.azure_state is None:
+            cache.code = base.code.sha256  # the first read checks the authorization anyway
         options = _read_options(base, cache, isolated.result, fresh=fresh)
         cache.is_stale = False
         state, azure = await self._read_azure(base, cache, options)
@@ -266,11 +298,16 @@ class Gatherer:
                 now = self.clock()
                 view = poller.current_view(ref)
                 poller.acknowledge(ref)
+                previous = cache.azure_state
+                if previous is None and view is not None and not (options.fresh or options.probe):
+                    previous = recall_state(
+                        base, view, needs_readers=options.readers, now=now, probe_interval=options.probe_interval
+                    )
                 if _is_invisible(cache.azure_state, view) and (
                     cache.read_at is None or cache.read_at <= now - options.probe_interval
                 ):
                     options = replace(options, fresh=True)
-                state = await reader.read(ref, cache.azure_state, options, now)
+                state = await reader.read(ref, previous, options, now)
                 if state.fresh:
                     cache.read_at = now
                 return state, azure
@@ -309,9 +346,16 @@ class Gatherer:
             expected=findings.expected,
             conflicting_connectors=await find_conflicting_connectors(snapshot, state, self.resources, azure.poller),
             posture=self.posture.observation(Key.from_metadata(connector.metadata)),
-            cspm_plan=await self.cspm_plans.plan(
-                azure.poller.arm, connector.spec.azure.subscription_id, refresh=connector.is_reconcile_requested
-            ),
+            cspm_plan=await self._cspm_plan(snapshot, azure),
+        )
+
+    async def _cspm_plan(self, snapshot: ConnectorSnapshot, azure: AzureAccess) -> CspmPlan | None:
+        """Return the plan Defender CSPM of the subscription; None where nothing depends on it."""
+        if not depends_on_cspm_plan(Assessment(snapshot)):
+            return None
+        connector = snapshot.connector
+        return await self.cspm_plans.plan(
+            azure.poller.arm, connector.spec.azure.subscription_id, refresh=connector.is_reconcile_requested
         )
 
     def _pipelines(self, snapshot: ConnectorSnapshot, state: AzureState) -> Mapping[str, PipelinesObservation]:
@@ -340,17 +384,23 @@ def _read_options(
     base: ConnectorSnapshot, cache: ConnectorCache, probe_interval: timedelta, *, fresh: bool
 ) -> ReadOptions:
     """Return which parts of Azure have to be read again."""
-    connector, azure_status = base.connector, base.connector.status.azure
+    connector = base.connector
     is_requested = cache.is_stale or connector.is_reconcile_requested
     return ReadOptions(
         fresh=fresh or is_requested,
         # A new code may have changed the authorization, which only a probe shows.
         probe=is_requested or cache.code != base.code.sha256,
-        readers=bool(connector.spec.security_readers or (azure_status and azure_status.security_readers)),
+        readers=_needs_readers(connector),
         may_have_orphaned_role_assignments=lambda actual: _may_have_orphaned_role_assignments(base, actual),
         probe_interval=probe_interval,
         has_ownership_conflict=lambda actual: ownership_conflict(base, actual) is not None,
     )
+
+
+def _needs_readers(connector: AzureDevOpsConnector) -> bool:
+    """Whether the role assignments at the connector's scope are needed."""
+    status = connector.status.azure
+    return bool(connector.spec.security_readers or (status and status.security_readers))
 
 
 def _is_invisible(state: AzureState | None, view: ConnectorView | None) -> bool:

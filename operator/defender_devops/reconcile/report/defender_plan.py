@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from defender_devops.api.conditions import truncate_message
-from defender_devops.api.connector import Mode
 from defender_devops.api.connector_status import Prerequisite
 from defender_devops.api.reasons import Reason
 from defender_devops.reconcile.facts.assessment import Assessment
+from defender_devops.reconcile.facts.coverage import features_with_cspm_plan
 from defender_devops.reconcile.report.condition_result import QUOTED_MAX
 
 __all__ = ["DEFENDER_PLAN", "connector_prerequisites"]
@@ -51,16 +51,7 @@ def connector_prerequisites(assessment: Assessment) -> tuple[Prerequisite, ...]:
 
 def _features(assessment: Assessment) -> str:
     """Return the enabled features that need the plan, as the subject of a sentence; empty without any."""
-    spec = assessment.connector.spec
-    annotations = (
-        spec.pull_request_annotations,
-        *(resource.spec.pull_request_annotations for resource in assessment.overrides.values()),
-    )
-    features = []
-    if any(setting is not None and setting.mode is Mode.ENABLED for setting in annotations):
-        features.append("pull request annotations")
-    if spec.agentless_scanning is not None and spec.agentless_scanning.mode is Mode.ENABLED:
-        features.append("agentless scanning")
-    if features == ["agentless scanning"]:
+    features = features_with_cspm_plan(assessment)
+    if features == ("agentless scanning",):
         return "Agentless scanning and its results"
     return " and ".join(features).capitalize()

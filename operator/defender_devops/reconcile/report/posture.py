@@ -242,7 +242,8 @@ def _coverage(
     agentless = configuration.agentless if configuration is not None else None
     has_plan = plan.is_enabled if plan is not None else None
     coverage = organization_coverage(name, counts, agentless, has_cspm_plan=has_plan)
-    if previous.coverage is not None and (plan is None or counts is None):
+    is_plan_unknown = plan is None and agentless is not None and agentless.enabled
+    if previous.coverage is not None and (is_plan_unknown or counts is None):
         recorded = previous.coverage.model_dump(by_alias=True, exclude_none=True)
         for category, value in coverage.items():
             known_values = {Coverage.SCANNED} if value is Coverage.PARTIAL else set(Coverage)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Final
 
 from defender_devops.api.conditions import Conditions, is_true, remove_condition
 from defender_devops.api.connector import AuthorizationStatus, ConnectorStatus, SignInMethod, SignInStatus
@@ -39,7 +40,18 @@ from defender_devops.reconcile.report.organization_resources import (
 )
 from defender_devops.reconcile.report.posture import ConnectorPosture, OrganizationFindings, posture, stale_names
 
-__all__ = ["Report", "report"]
+__all__ = ["Report", "is_confirmed", "report"]
+
+_AZURE_CONDITIONS: Final = frozenset(
+    {
+        ConditionType.READY,
+        ConditionType.PROVISIONED,
+        ConditionType.AUTHORIZED,
+        ConditionType.ORGANIZATIONS_AVAILABLE,
+        ConditionType.ONBOARDED,
+    }
+)
+"""Conditions of both kinds that state what Azure Resource Manager returns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +136,50 @@ def report(assessment: Assessment, failure: Failure | None, now: datetime) -> Re
         _findings(assessment, results.posture),
         tuple(errors),
     )
+
+
+def is_confirmed(assessment: Assessment, new: Report) -> bool:
+    """Whether the statuses state the same of the connector in Azure and of its organizations as a new report.
+
+    Counts and results, which change by themselves, may differ, and so may messages.
+
+    Args:
+        assessment: of the snapshot with the present statuses.
+        new: the report for it.
+    """
+    present = assessment.connector.status
+    covered = assessment.onboarded.keys() | assessment.selection.requested.keys()
+    return (
+        not new.errors
+        and covered <= assessment.overrides.keys()
+        and (present.connector_id, present.azure, present.authorization)
+        == (new.status.connector_id, new.status.azure, new.status.authorization)
+        and _azure_results(present.conditions) == _azure_results(new.status.conditions)
+        and all(
+            _organization_facts(organization.status) == _organization_facts(status)
+            for organization, status in new.organizations
+        )
+    )
+
+
+def _organization_facts(status: OrganizationStatus) -> tuple[object, ...]:
+    """Return what a status states of an organization in Azure, and of which spec."""
+    return (
+        status.observed_generation,
+        status.onboarding_state,
+        status.organization_id,
+        status.conflicting_connector,
+        status.included_by_mode,
+        _azure_results(status.conditions),
+    )
+
+
+def _azure_results(conditions: Conditions) -> dict[str, tuple[str, str]]:
+    return {
+        condition.type: (condition.status, condition.reason)
+        for condition in conditions
+        if condition.type in _AZURE_CONDITIONS
+    }
 
 
 def _findings(assessment: Assessment, reported: ConnectorPosture | None) -> tuple[OrganizationFindings, ...] | None:

@@ -474,3 +474,61 @@ async def test_connectors_added_one_after_another_share_a_poll() -> None:
         assert world.graph.queries[-1] == (CONNECTORS, subscriptions)
 
     await run_poller_during(world.poller, come_for_a_minute)
+
+
+async def test_who_waits_for_the_first_poll_is_told_of_its_end_once(world: PolledGraph) -> None:
+    world.graph.put(A)
+    world.poller.track(A, is_awaited=True)
+    world.poller.track(B, is_awaited=True)
+    world.poller.track(C)
+    assert not world.poller.has_polled(A)
+    changes = await world.poll()
+    assert changes.differing == {A.key}
+    assert changes.awaited == {A.key, B.key}, "whether there is a row or none"
+    assert world.poller.has_polled(B)
+    assert await world.poll() == Changes()
+
+
+async def test_a_poll_that_fails_ends_the_wait_too(world: PolledGraph) -> None:
+    world.poller.track(A, is_awaited=True)
+    world.graph.failure = answer(503)
+    assert await world.poll() == Changes(awaited=frozenset({A.key}))
+    assert world.changes == [Changes(awaited=frozenset({A.key}))]
+    assert world.poller.has_polled(A)
+    assert world.poller.current_view(A) is None
+
+
+async def test_a_connector_of_a_subscription_that_was_polled_does_not_wait(world: PolledGraph) -> None:
+    world.graph.put(A)
+    world.graph.put(B)
+    world.poller.track(A)
+    await world.poll()
+    world.poller.track(B, is_awaited=True)
+    world.poller.track(OTHER, is_awaited=True)
+    assert world.poller.has_polled(B)
+    assert not world.poller.has_polled(OTHER), "its subscription was in no poll"
+    assert (await world.poll()).awaited == {OTHER.key}
+
+
+async def test_role_assignments_are_waited_for(world: PolledGraph) -> None:
+    world.graph.put(A)
+    world.poller.track(B)
+    await world.poll()
+    world.poller.track(A, readers=True, is_awaited=True)
+    assert not world.poller.has_polled(A)
+    assert (await world.poll()).awaited == {A.key}
+
+
+async def test_a_connector_that_is_deleted_while_it_waits_is_forgotten(world: PolledGraph) -> None:
+    world.poller.track(A, is_awaited=True)
+    world.poller.untrack(A)
+    assert not world.poller.has_polled(A)
+    assert await world.poll() == Changes()
+
+
+async def test_a_write_after_the_start_does_not_lose_the_wait(world: PolledGraph) -> None:
+    world.graph.put(A)
+    world.poller.track(A, is_awaited=True)
+    world.poller.record_write(A)
+    assert (await world.poll()).awaited == {A.key}
+    assert world.poller.current_view(A) is None

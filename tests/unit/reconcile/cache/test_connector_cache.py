@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any, cast
 
 from defender_devops.api.azure_types import ConnectorRef
@@ -37,3 +39,17 @@ def test_changes_of_the_previous_connector_are_not_reported_after_a_correction()
     assert enqueued == []
     notifications.on_changes(Changes(vanished=frozenset({CORRECTED.key}), differing=frozenset()))
     assert enqueued == [KEY]
+
+
+def test_who_waits_for_the_first_poll_is_enqueued_and_reads_nothing_again() -> None:
+    enqueued: list[Key] = []
+    caches = ConnectorCaches()
+    cache = caches.get_or_create(KEY, "uid", CORRECTED)
+    cache.awaits_poll_since = datetime.now(UTC)
+    notifications = DriftNotifications(caches, enqueued.append)
+    notifications.register(KEY, CORRECTED, cast("Any", SimpleNamespace(current_view=lambda _ref: None)))
+    keys = frozenset({CORRECTED.key})
+    notifications.on_changes(Changes(awaited=keys))
+    notifications.on_changes(Changes(differing=keys, awaited=keys))
+    assert enqueued == [KEY, KEY], "once for each poll"
+    assert not cache.is_stale

@@ -20,6 +20,7 @@ from defender_devops.api.connector import AzureDevOpsConnector
 from defender_devops.api.names import FINALIZER, TAG_OWNER, TAG_RESOURCE
 from defender_devops.app.timings import timings_from_settings
 from defender_devops.azure.arm.client import ArmClient
+from defender_devops.azure.resource_graph.pollers import ResourceGraphPollers
 from defender_devops.backoff import Backoff
 from defender_devops.clock import Clock
 from defender_devops.errors import OperatorError
@@ -40,7 +41,7 @@ from defender_devops.settings import Settings
 from defender_devops.workqueue.queue import WorkQueue
 from tests.support.manifests import connector as connector_manifest
 from tests.support.manifests import merge
-from tests.unit.azure.fakes import NOW, FakeAzure, answer
+from tests.unit.azure.fakes import NOW, REF, FakeAzure, answer
 
 KEY, OTHER = Key("security", "contoso"), Key("security", "northwind")
 UIDS = {"contoso": "77777777-7777-7777-7777-777777777777", "northwind": "66666666-6666-6666-6666-666666666666"}
@@ -61,16 +62,23 @@ class LoopTime:
 
 
 class AzureModel:
-    """A connector that works, unless the override of a test answers first."""
+    """A connector that works, unless the override of a test answers first.
+
+    Attributes:
+        rows: what Resource Graph has indexed; None: everything as it is.
+    """
 
     def __init__(self, override: Override = lambda _method, _path: None) -> None:
         self.override = override
         self.configuration: dict[str, Any] = {"provisioningState": "Succeeded", "autoDiscovery": "Enabled"}
         self.plan = answer(200, {"name": "CloudPosture", "properties": {"pricingTier": "Standard"}})
         self.organization: dict[str, Any] = {"provisioningState": "Succeeded", "onboardingState": "Onboarded"}
+        self.rows: httpx.Response | Exception | None = None
 
     def answer(self, request: httpx.Request) -> httpx.Response | Exception:
         path = request.url.path
+        if path.endswith("/Microsoft.ResourceGraph/resources"):
+            return self.rows or self.index()
         if path.endswith("/pricings/CloudPosture"):
             return self.plan
         name, _, rest = path.partition("/securityConnectors/")[2].partition("/")
@@ -87,6 +95,27 @@ class AzureModel:
             f"/devops/default/azureDevOpsOrgs/{name}": organization,
         }
         return answer(200, bodies.get(below, {"value": []}))
+
+    def index(self) -> httpx.Response:
+        """Return the rows of Resource Graph for the connector as it is now."""
+        body = self._connector(REF.id, REF.name)
+        children = [
+            {"organization": "", "name": "default", "properties": self.configuration, "counts": {}},
+            {
+                "organization": REF.name,
+                "name": REF.name,
+                "properties": self.organization,
+                "counts": {"projects": 1, "repositories": 1},
+            },
+        ]
+        row = {
+            "id": REF.key,
+            "location": body["location"],
+            "tags": body["tags"],
+            "hierarchyIdentifier": body["properties"]["hierarchyIdentifier"],
+            "children": children,
+        }
+        return answer(200, {"data": [row]})
 
     @staticmethod
     def _connector(path: str, name: str) -> dict[str, Any]:
@@ -151,9 +180,18 @@ class FakeKubernetes:
 
 
 class World:
-    """A connector that is managed by a real work queue."""
+    """A connector that is managed by a real work queue.
 
-    def __init__(self, model: AzureModel, settings: Settings, spec: str = "") -> None:
+    Args:
+        model: Azure.
+        settings: of the operator.
+        spec: of the connector, as YAML.
+        has_resource_graph: whether Resource Graph is polled; without it what changes is only noticed by reads.
+    """
+
+    def __init__(
+        self, model: AzureModel, settings: Settings, spec: str = "", *, has_resource_graph: bool = False
+    ) -> None:
         self.model = model
         self.azure = FakeAzure([model.answer], time=cast("Any", LoopTime()))
         self.kubernetes = FakeKubernetes(self._on_event)
@@ -170,18 +208,35 @@ class World:
             grace=0.0,
         )
         self.receiver = EventReceiver(self.resources, self.queue.enqueue, self.internal_errors.append)
+        self.arm: Any = self.azure.arm
+        self._has_resource_graph = has_resource_graph
+        self.start()
+        self.spec = spec
+        self.add_connector(KEY)
+
+    def start(self) -> None:
+        """Create the reconciler, with nothing of Azure in memory, and enqueue every connector."""
+        settings = self.settings
         write_through = WriteThrough(self.resources, self.queue.enqueue)
         kubernetes = cast("Any", self.kubernetes)
         caches = ConnectorCaches()
-        self.arm: Any = self.azure.arm
+        drift = DriftNotifications(caches, self.queue.enqueue, self.internal_errors.append)
+        self.pollers: Any = _NoResourceGraph(self.arm)
+        if self._has_resource_graph:
+            self.pollers = ResourceGraphPollers(
+                interval=settings.refresh_interval,
+                on_changes=drift.on_changes,
+                indexing_lag=settings.resource_graph_lag,
+                on_failure=self.internal_errors.append,
+            )
         self.reconciler = Reconciler(
             resources=self.resources,
             connector_caches=caches,
             gatherer=Gatherer(
                 resources=self.resources,
                 clients=cast("Any", SimpleNamespace(client=self._client, release=self._release)),
-                pollers=cast("Any", _NoResourceGraph(self.arm)),
-                drift_notifications=DriftNotifications(caches, self.queue.enqueue, self.internal_errors.append),
+                pollers=self.pollers,
+                drift_notifications=drift,
                 posture=PostureObservations(self.queue.enqueue, self.now, self.internal_errors.append),
                 cspm_plans=CspmPlans(timedelta(seconds=settings.check_interval), self.now),
                 codes=cast("Any", SimpleNamespace(read=self._read_code, forget=lambda _uid: None)),
@@ -207,8 +262,8 @@ class World:
             on_failure=self.internal_errors.append,
             clock=self.now,
         )
-        self.spec = spec
-        self.add_connector(KEY)
+        for key in self.resources.connectors():
+            self.queue.enqueue(key)
 
     def add_connector(self, key: Key) -> None:
         """Create an AzureDevOpsConnector."""
@@ -241,11 +296,25 @@ class World:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         task = asyncio.create_task(self.queue.run())
+        pollers = asyncio.create_task(self.pollers.run())
         try:
             yield
         finally:
+            pollers.cancel()
+            await asyncio.gather(pollers, return_exceptions=True)
             self.queue.stop()
             await task
+
+    @contextlib.asynccontextmanager
+    async def restarted(self) -> AsyncIterator[None]:
+        """Start the operator again while `running`: its memory is lost, and resources stay."""
+        self.start()
+        pollers = asyncio.create_task(self.pollers.run())
+        try:
+            yield
+        finally:
+            pollers.cancel()
+            await asyncio.gather(pollers, return_exceptions=True)
 
     def _on_event(self, event_type: str, body: dict[str, Any]) -> None:
         handle = self.receiver.organization if body.get("kind") == "DevOpsOrganization" else self.receiver.connector
@@ -273,6 +342,12 @@ class _NoResourceGraph:
 
     def track(self, *_: object, **_options: object) -> _NoResourceGraph:
         return self
+
+    async def run(self) -> None:
+        pass
+
+    def has_polled(self, _ref: ConnectorRef) -> bool:
+        return True
 
     def current_view(self, _ref: ConnectorRef) -> None:
         return None
