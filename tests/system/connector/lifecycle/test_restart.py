@@ -27,9 +27,10 @@ def statuses(scenario: Scenario) -> dict[str, Any]:
 
 
 def at_rest(scenario: Scenario) -> None:
-    """Wait until a connector is Ready and Resource Graph has returned everything about it."""
+    """Wait until a connector is Ready, everything is discovered and Resource Graph has returned all of it."""
     scenario.ready()
     scenario.wait_until(lambda body: condition(body, "PostureAvailable"))
+    scenario.wait("Discovered", "True", timeout=90)
     scenario.wait_request("Resources_Query", times=3)
 
 
