@@ -16,6 +16,9 @@ PROBE = "AzureDevOpsOrgs_ListAvailable"
 HOURLY = {"check_interval": "3600", "terminal_retry_interval": "3600"}
 """So seldom that no check of an authorization is due during a test, but for one that falls into its seconds."""
 
+_UNTIL_DISCOVERED = 9 * 3600.0
+"""Seconds of Azure's time: Defender begins within eight hours."""
+
 
 def statuses(scenario: Scenario) -> dict[str, Any]:
     """resourceVersion and status of everything of ours."""
@@ -30,6 +33,7 @@ def at_rest(scenario: Scenario) -> None:
     """Wait until a connector is Ready, everything is discovered and Resource Graph has returned all of it."""
     scenario.ready()
     scenario.wait_until(lambda body: condition(body, "PostureAvailable"))
+    scenario.control.move(_UNTIL_DISCOVERED)
     scenario.wait("Discovered", "True", timeout=90)
     scenario.wait_request("Resources_Query", times=3)
 
