@@ -121,7 +121,14 @@ class Gatherer:
             arm = await self.clients.client(metadata.uid, metadata.namespace, connector.spec.azure)
         except OperatorError:
             return None  # the reconcile reports it
-        poller = self.pollers.track(metadata.uid, arm, ref, readers=_needs_readers(connector), is_awaited=True)
+        poller = self.pollers.track(
+            metadata.uid,
+            arm,
+            ref,
+            readers=_needs_readers(connector),
+            checks_interval=connector.spec.pipeline_checks_interval,
+            is_awaited=True,
+        )
         if poller.has_polled(ref):
             return None
         self.drift_notifications.register(Key.from_metadata(metadata), ref, poller)
