@@ -39,7 +39,13 @@ _OPERATOR_IN_AZURE = {
 _SPEED = 120
 """Discovery takes hours in Azure; here an hour is half a minute."""
 
-_INTERVALS = {"refreshInterval": 2, "checkInterval": 3, "discoverySettleInterval": 12, "postureInterval": 3}
+_INTERVALS = {
+    "refreshInterval": 2,
+    "checkInterval": 3,
+    "discoverySettleInterval": 12,
+    "postureInterval": 3,
+    "pipelineRequestInterval": 0.05,
+}
 """Seconds; shorter than the defaults by about the factor of the simulated clock."""
 
 

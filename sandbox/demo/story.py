@@ -21,6 +21,8 @@ _EXAMPLES = Path(__file__).parents[2] / "examples"
 _CONNECTOR = "AzureDevOpsConnector"
 _ORGANIZATION = "DevOpsOrganization"
 _POLL_SECONDS = 0.25
+_STATES = ("ran", "configured", "coveredOtherwise", "undecided", "missing", "notApplicable")
+"""States of repositories in `status.pipelines`, the best evidence first."""
 
 
 class StoryFailed(Exception):
@@ -55,6 +57,7 @@ def run_story(environment: Environment, screen: Screen) -> None:
     with screen.step("Defender discovers projects and repositories until all are Discovered"):
         story.wait_until(lambda current: _all(current, "Discovered"), timeout=240)
     _show_findings(story)
+    _show_pipelines(story)
     _revoke_and_restore_access(story, people, connectors)
     _delete(story, people, next(connector for connector in connectors if _is_created_by_operator(connector)))
 
@@ -103,6 +106,13 @@ def _show_findings(story: _Story) -> None:
     command = ("findings", "-A", "--severity", "critical")
     with story.screen.step(f"kubectl defender-devops {' '.join(command)}"):
         story.screen.say(story.environment.run_command(*command))
+
+
+def _show_pipelines(story: _Story) -> None:
+    with story.screen.step("The operator checks which repositories are scanned by a pipeline or something else"):
+        for organization, repositories in story.wait_for_pipelines(timeout=120).items():
+            numbers = ", ".join(f"{repositories[state]} {state}" for state in _STATES if repositories[state])
+            story.screen.say(f"{organization}: {numbers} (kubectl defender-devops pipelines lists them)")
 
 
 def _revoke_and_restore_access(story: _Story, people: People, connectors: Sequence[Manifest]) -> None:
@@ -160,6 +170,31 @@ class _Story:
             self.environment.check()
             time.sleep(_POLL_SECONDS)
         return current
+
+    def wait_for_pipelines(self, *, timeout: float) -> dict[str, dict[str, int]]:
+        """Return the number of repositories in each state, by organization of the connectors with pipeline checks.
+
+        Raises:
+            StoryFailed: they are not checked within `timeout` seconds.
+        """
+        repositories: dict[str, dict[str, int]] = {}
+
+        def are_checked(connectors: list[Manifest]) -> bool:
+            checked = {item["metadata"]["name"] for item in connectors if "pipelineChecks" in item["spec"]}
+            organizations = [
+                organization
+                for organization in self.environment.kubernetes.list_all(_ORGANIZATION)
+                if organization["spec"]["connectorRef"]["name"] in checked
+                and organization.get("status", {}).get("onboardingState") == "Onboarded"
+            ]
+            for organization in organizations:
+                pipelines = organization["status"].get("pipelines", {})
+                if "repositories" in pipelines:
+                    repositories[organization["spec"]["organization"]] = pipelines["repositories"]
+            return bool(repositories) and len(repositories) == len(organizations)
+
+        self.wait_until(are_checked, timeout=timeout)
+        return repositories
 
     def connector(self, name: str) -> Manifest:
         """Return the current state of a connector."""

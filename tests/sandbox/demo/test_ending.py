@@ -64,6 +64,7 @@ def assert_story(output: str) -> None:
             "findings -A --severity critical",
             "REPOSITORY",
             " critical ",
+            "fabrikam: 3 ran, 1 undecided, 12 missing",
             "ReauthRequired: ",
             "deleted in Azure: /subscriptions/",
             " total",
