@@ -146,7 +146,9 @@ class WorkQueue(Generic[K]):
         self._tasks: dict[K, asyncio.Task[Result]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._context = contextvars.Context()
-        self._timer: asyncio.TimerHandle | None = None
+        # The due time is kept beside it: for one that has just passed uvloop returns a handle that does not know it.
+        self._timer: asyncio.Handle | None = None
+        self._timer_due: float | None = None
         self._stopping = asyncio.Event()
 
     def depth(self) -> dict[str, int]:
@@ -226,12 +228,13 @@ class WorkQueue(Generic[K]):
             self._start(loop, *next_key)
         earliest = self._delayed.earliest()
         if self._timer is not None:
-            if not self._timer.cancelled() and self._timer.when() == earliest:
+            if self._timer_due == earliest:
                 return
             self._timer.cancel()
             self._timer = None
         if earliest is not None:
             self._timer = loop.call_at(earliest, self._on_timer, context=self._context)
+            self._timer_due = earliest
 
     def _on_timer(self) -> None:
         self._timer = None

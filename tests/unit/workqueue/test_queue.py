@@ -505,3 +505,31 @@ async def test_each_requeue_is_logged_at_debug_level_with_its_reason_and_delay()
             "failures": 0,
         }
     ]
+
+
+class _Handle:
+    """A handle as uvloop returns it for a due time that has just passed: without `when`."""
+
+    def __init__(self, handle: asyncio.Handle) -> None:
+        self._handle = handle
+
+    def cancel(self) -> None:
+        self._handle.cancel()
+
+
+async def test_a_timer_that_does_not_know_its_due_time_can_be_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    work = Work(Result(requeue_after=100.0), Result(requeue_after=10.0))
+    async with _running(work) as queue:
+        loop = asyncio.get_running_loop()
+        call_at = loop.call_at
+
+        def call_at_of_uvloop(when: float, callback: Callable[..., None], *arguments: Any, **context: Any) -> Any:  # noqa: ANN401 - asyncio's own
+            handle = call_at(when, callback, *arguments, **context)
+            return _Handle(handle) if getattr(callback, "__self__", None) is queue else handle
+
+        monkeypatch.setattr(loop, "call_at", call_at_of_uvloop)
+        queue.enqueue("a")
+        await asyncio.sleep(5)
+        queue.enqueue("b")
+        await asyncio.sleep(200)
+    assert work.starts == [("a", 0.0), ("b", 5.0), ("b", 15.0), ("a", 100.0)]
