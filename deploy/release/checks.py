@@ -69,9 +69,9 @@ def _check_wheel(artifacts: Artifacts) -> str:
     with tempfile.TemporaryDirectory() as folder:
         environment, constraints = Path(folder) / "environment", Path(folder) / "constraints.txt"
         constraints.write_text(_constraints(bill))
-        uv("venv", "--quiet", "--seed", environment, cwd=Path(folder))
-        pip = (environment / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
-        run(*pip, "--constraint", constraints, f"{wheel}[cli,traces]", cwd=environment)
+        uv("venv", "--quiet", environment, cwd=Path(folder))
+        install = ("pip", "install", "--quiet", "--python", environment / "bin/python", "--constraint", constraints)
+        uv(*install, f"{wheel}[cli,traces]", cwd=Path(folder))
         answers = [
             run(environment / "bin" / program, "--version", cwd=environment)
             for program in ("defender-devops", "kubectl-defender_devops", "defender-devops-operator")
@@ -82,9 +82,7 @@ def _check_wheel(artifacts: Artifacts) -> str:
         raise ReleaseError(
             f"a program of the wheel prints the version as {wrong[0].strip()!r}, not {artifacts.version.python}"
         )
-    missing_packages = (
-        packages - {component["name"] for component in bill["components"]} - {NAME, "pip", "setuptools", "wheel"}
-    )
+    missing_packages = packages - {component["name"] for component in bill["components"]} - {NAME}
     if missing_packages:
         names = ", ".join(sorted(missing_packages))
         raise ReleaseError(f"the bill of materials lacks {names}, which the wheel installs: run `uv lock`")
