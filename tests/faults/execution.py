@@ -219,8 +219,10 @@ class Execution:
         self._lane.control.settings(readAfterWriteLag=0, resourceGraphLag=0)
 
     def do_observe(self) -> None:
-        """Wait until the operator has polled Resource Graph once more, if it can."""
-        self._lane.control.journal(since=self._lane.control.last(), service="arm", wait=_CALM_TIMEOUT)
+        """Wait until the operator has polled Resource Graph twice, if it can."""
+        for _ in range(2):
+            since = self._lane.control.last()
+            self._lane.control.journal(since=since, operation="Resources_Query", wait=_CALM_TIMEOUT)
         self._lane.wait_quiet(_CALM, _CALM_TIMEOUT)
 
     def do_cut(self, path: str = "", *, orderly: bool = False) -> None:

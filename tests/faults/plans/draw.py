@@ -125,7 +125,7 @@ def draw_stale(random: Random) -> tuple[Steps, bool]:
         for path in (CONNECTORS, DECLARED)
     ]
     hold = rule(KUBERNETES, Action.HOLD, path=f"{CONNECTORS}|{DECLARED}", watch=True, times=None)
-    steps = [*_connected(random), Step("remember"), *between, Step("kill"), *older, hold, Step("start"), Step("calm")]
+    steps = [*_connected(random), Step("remember"), *between, Step("kill"), *older, hold, Step("start"), Step("observe")]
     return [*steps, Step("lift"), Step("reach")], False
 
 
@@ -270,7 +270,8 @@ def draw_misoperation(random: Random) -> tuple[Steps, bool]:
             case 0:
                 organization = random.choice(ORGANIZATIONS[:4])
                 organizations.add(organization)
-                steps.append(declare(organization, draw_organization_spec(random)))
+                # A spec without a decision takes nothing over.
+                steps.append(declare(organization, draw_organization_spec(random) or {"onboarding": "Inherit"}))
             case 1 if organizations:
                 organization = random.choice(sorted(organizations))
                 organizations.remove(organization)
