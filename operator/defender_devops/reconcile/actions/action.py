@@ -24,6 +24,9 @@ class Action:
     is_best_effort: ClassVar[bool] = False
     """If it fails, the next step is executed nevertheless."""
 
+    is_independent: ClassVar[bool] = False
+    """It is executed although a write to Azure before it has failed."""
+
     def describe(self) -> str:
         """Return what the step does, as the rest of a sentence such as "The operator will …"."""
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""Executes the actions of a plan in their order; the first failure ends it."""
+"""Executes the actions of a plan in their order; a failure ends it, but for steps that do not depend on what failed."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class ExecutionResult:
     Attributes:
         snapshot: with the effect of every action that succeeded.
         actions: the actions that succeeded.
-        failure: of the action that ended the plan early.
+        failure: of the first action that failed.
         poll_after: seconds that Azure asked to wait before the operation that was started is read.
     """
 
@@ -112,11 +112,17 @@ class Executor:
     async def execute(
         self, actions: Sequence[Action], snapshot: ConnectorSnapshot, context: ExecutionContext
     ) -> ExecutionResult:
-        """Execute the actions in their order and apply the effect of each to the snapshot."""
+        """Execute the actions in their order and apply the effect of each to the snapshot.
+
+        A write that Azure rejects for good, such as a reader of the wrong type, must not keep the organizations of the
+        connector from having their resources.
+        """
         applied: list[Action] = []
         failure: Failure | None = None
         poll_after: float | None = None
         for action in actions:
+            if failure is not None and not action.is_independent:
+                continue
             _log.debug("action started", action=action.describe())
             try:
                 async with asyncio.timeout(_BEST_EFFORT_TIMEOUT if action.is_best_effort else None):
@@ -128,8 +134,11 @@ class Executor:
             except (OperatorError, TimeoutError) as error:
                 message = error.message if isinstance(error, OperatorError) else "Azure did not answer in time."
                 if isinstance(error, OperatorError) and not action.is_best_effort:
-                    failure = failure_of_error(error)
-                    _log.warning("action failed", action=action.describe(), reason=failure.reason, message=message)
+                    latest = failure_of_error(error)
+                    _log.warning("action failed", action=action.describe(), reason=latest.reason, message=message)
+                    failure = failure or latest
+                    if isinstance(action, AzureAction):
+                        continue
                     break
                 _log.warning("best-effort action skipped", action=action.describe(), message=message)
                 continue

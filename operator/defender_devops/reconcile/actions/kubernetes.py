@@ -102,6 +102,8 @@ class RecordManagedTags(Action):
 class CreateOrganization(Action):
     """Create the DevOpsOrganization of an organization that Azure returned."""
 
+    is_independent = True
+
     name: str
     organization: str
 
@@ -131,6 +133,8 @@ class CreateOrganization(Action):
 class DeleteOrganization(Action):
     """Delete a generated DevOpsOrganization that is no longer needed."""
 
+    is_independent = True
+
     resource: DevOpsOrganization = field(repr=False)
 
     def describe(self) -> str:
@@ -147,6 +151,8 @@ class DeleteOrganization(Action):
 @dataclass(frozen=True)
 class RestoreOrganization(Action):
     """Add the label and the ownerReference again to a generated resource that lost one of them, as by a replace."""
+
+    is_independent = True
 
     resource: DevOpsOrganization = field(repr=False)
 
@@ -169,6 +175,8 @@ class RestoreOrganization(Action):
 @dataclass(frozen=True)
 class ReleaseOrganization(Action):
     """Remove the operator's label and ownerReference from a resource that a user or a GitOps tool manages now."""
+
+    is_independent = True
 
     resource: DevOpsOrganization = field(repr=False)
 

@@ -4,20 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 
 import httpx
 import pytest
 
 from defender_devops.api.azure_types import ConnectorRef
+from defender_devops.api.connector import AzureDevOpsConnector
 from defender_devops.azure.resource_graph.poller import ResourceGraphPoller
 from defender_devops.azure.resources.role_assignments import RoleAssignments
 from defender_devops.azure.resources.security_connectors import SecurityConnectors
 from defender_devops.cluster.connectors import Connectors
 from defender_devops.cluster.organizations import Organizations
+from defender_devops.errors import KubernetesRefused, OperatorError
 from defender_devops.reconcile.actions.action import Action
-from defender_devops.reconcile.actions.azure import CreateConnector, DeleteConnector, RemoveOwnerTags, SetTags
+from defender_devops.reconcile.actions.azure import (
+    AssignReader,
+    CreateConnector,
+    DeleteConnector,
+    RemoveOwnerTags,
+    SetTags,
+)
 from defender_devops.reconcile.actions.executor import ExecutionContext, ExecutionResult, Executor
+from defender_devops.reconcile.actions.kubernetes import CreateOrganization
 from defender_devops.reconcile.cache.resource_cache import Key, ResourceCache
 from defender_devops.reconcile.cache.write_through import WriteThrough
 from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot
@@ -32,6 +41,29 @@ ACTION = SetTags({"a": "b"}, ("a",))
 
 
 @dataclass
+class FakeOrganizations:
+    """Creates organizations, or raises an error.
+
+    Attributes:
+        error: raised by every request.
+        created: names of the created ones.
+    """
+
+    error: OperatorError | None = None
+    created: list[str] = field(default_factory=list)
+
+    async def create(
+        self, namespace: str, name: str, connector: AzureDevOpsConnector, organization: str
+    ) -> dict[str, Any]:
+        if self.error is not None:
+            raise self.error
+        self.created.append(name)
+        spec = {"connectorRef": {"name": connector.metadata.name}, "organization": organization}
+        metadata = {"name": name, "namespace": namespace, "uid": name, "resourceVersion": "1", "generation": 1}
+        return {"kind": "DevOpsOrganization", "metadata": metadata, "spec": spec}
+
+
+@dataclass
 class ExecutorSetup:
     """An executor with a scripted Azure.
 
@@ -42,11 +74,12 @@ class ExecutorSetup:
     azure: FakeAzure
     writes: list[tuple[str, int]] = field(default_factory=list)
     resources: ResourceCache = field(default_factory=ResourceCache)
+    organizations: FakeOrganizations = field(default_factory=FakeOrganizations)
 
     async def execute(self, *actions: Action) -> ExecutionResult:
         """Execute actions on the connector of the default world."""
         resources, arm = self.resources, self.azure.arm
-        clients = cast("Connectors", None), cast("Organizations", None)  # actions for Azure need no Kubernetes
+        clients = cast("Connectors", None), cast("Organizations", self.organizations)
         executor = Executor(resources, WriteThrough(resources, lambda _: None), *clients, lambda: NOW)
         poller = ResourceGraphPoller(arm, interval=300, on_changes=lambda _: None)
         access = AzureAccess(SecurityConnectors(arm), RoleAssignments(arm), poller, self._note)
@@ -81,6 +114,33 @@ async def test_the_first_action_that_fails_ends_the_plan_and_those_before_it_cou
     connector = cloud_of(result.snapshot).connector
     assert connector is not None
     assert connector.tags == {"a": "b"}
+
+
+CREATE_ORGANIZATION = CreateOrganization("contoso-fabrikam", "fabrikam")
+
+
+async def test_organizations_get_their_resources_although_a_write_to_azure_failed() -> None:
+    setup = ExecutorSetup(FakeAzure([arm_error(400, "UnmatchedPrincipalType", "No."), TAGGED]))
+    result = await setup.execute(AssignReader("name", "principal", "User", "role"), ACTION, CREATE_ORGANIZATION)
+    assert result.actions == (CREATE_ORGANIZATION,)
+    assert result.failure is not None
+    assert "UnmatchedPrincipalType" in result.failure.message
+    assert setup.organizations.created == ["contoso-fabrikam"]
+    assert len(setup.azure.requests) == 1
+
+
+async def test_after_a_failed_write_to_kubernetes_nothing_follows_and_the_first_failure_is_reported() -> None:
+    setup = ExecutorSetup(FakeAzure([arm_error(403, "AuthorizationFailed", "No.")]))
+    setup.organizations.error = KubernetesRefused("No rights.")
+    another = CreateOrganization("contoso-tailspin", "tailspin")
+    result = await setup.execute(ACTION, CREATE_ORGANIZATION, another)
+    assert result.actions == ()
+    assert result.failure is not None
+    assert result.failure.reason == "Forbidden"
+    result = await setup.execute(CREATE_ORGANIZATION, ACTION)
+    assert result.failure is not None
+    assert result.failure.message == "No rights."
+    assert len(setup.azure.requests) == 1
 
 
 async def test_a_best_effort_action_that_fails_is_skipped_and_the_next_one_follows() -> None:
