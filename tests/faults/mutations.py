@@ -14,6 +14,7 @@ from tests.faults.plans.plan import Plan
 
 __all__ = ["MUTATIONS", "Mutation"]
 
+_MOST_DRAWN: Final = 20_000
 _OPERATOR: Final = Path(__file__).parents[2] / "operator" / "defender_devops"
 
 
@@ -59,7 +60,7 @@ class Mutation:
         return list(self._matching_plans(seed, count))
 
     def _matching_plans(self, seed: int, count: int) -> Iterator[Plan]:
-        for plan in draw_plans(seed, 4000, self.kinds):
+        for plan in draw_plans(seed, _MOST_DRAWN, self.kinds):
             if re.search(self.pattern, plan.as_json()):
                 yield plan
                 count -= 1
@@ -88,7 +89,7 @@ MUTATIONS: Final = (
     yield RecordCodeHash(digest, assessment.snapshot.code.account)
 """,
         ("half-done",),
-        r'"code"\}, \{"do": "rule"',
+        r'"code"\}, \{"do": "rule", "server": "azure", "action": "kill after", "writes": true, "after": 1\b',
     ),
     Mutation(
         "writes are not fenced by the lease",
@@ -116,8 +117,8 @@ MUTATIONS: Final = (
     Mutation(
         "the name of a role assignment is random",
         "reconcile/plan/security_readers.py",
-        "            name = reader_assignment_name(connector.metadata.uid, principal)\n",
-        "            name = str(uuid.uuid4())\n",
+        "            name = reader_assignment_name(",
+        "            name = str(uuid.uuid4()) or reader_assignment_name(",
         ("unseen", "half-done"),
         "securityReaders",
     ),

@@ -64,5 +64,7 @@ def test_nothing_is_violated_by_many_plans(cluster: Cluster, tmp_path: Path) -> 
 def test_a_fault_in_the_operator_is_found(cluster: Cluster, tmp_path: Path, mutation: Mutation) -> None:
     settings = {"PYTHONPATH": str(mutation.write_operator(tmp_path / "mutant"))}
     plans = mutation.plans(SEED, MUTATION_PLANS)
+    batches = [plans[begin : begin + MUTATION_LANES] for begin in range(0, len(plans), MUTATION_LANES)]
     with open_runner(cluster, tmp_path, lanes=MUTATION_LANES, prefix="faults-mutant", settings=settings) as lanes:
-        assert run_all(lanes, plans, lambda _: None), f"none of {len(plans)} plans finds it"
+        is_found = any(run_all(lanes, batch, lambda _: None) for batch in batches)
+    assert is_found, f"none of {len(plans)} plans finds it"

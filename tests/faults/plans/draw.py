@@ -125,7 +125,16 @@ def draw_stale(random: Random) -> tuple[Steps, bool]:
         for path in (CONNECTORS, DECLARED)
     ]
     hold = rule(KUBERNETES, Action.HOLD, path=f"{CONNECTORS}|{DECLARED}", watch=True, times=None)
-    steps = [*_connected(random), Step("remember"), *between, Step("kill"), *older, hold, Step("start"), Step("observe")]
+    steps = [
+        *_connected(random),
+        Step("remember"),
+        *between,
+        Step("kill"),
+        *older,
+        hold,
+        Step("start"),
+        Step("observe"),
+    ]
     return [*steps, Step("lift"), Step("reach")], False
 
 

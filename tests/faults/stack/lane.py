@@ -224,13 +224,18 @@ class Lane:
         group = f"/apis/defender-devops.io/v1alpha1/namespaces/{self.namespace}"
         self.proxy.remember_lists({name: f"{group}/{name}" for name in _RESOURCES}, self._cluster.admin_token)
 
-    def wait_quiet(self, seconds: float, timeout: float) -> bool:
-        """Wait until nothing was written for some seconds; return whether that happened before the time-out."""
-        deadline = time.monotonic() + timeout
+    def wait_quiet(self, seconds: float, timeout: float, *, server: str = "") -> bool:
+        """Wait until nothing was written for some seconds; return whether that happened before the time-out.
+
+        Args:
+            seconds: how long nothing is written.
+            timeout: seconds to wait at most.
+            server: count writes to this server only.
+        """
         begin = time.monotonic()
-        while time.monotonic() < deadline:
-            writes = self.proxy.writes
-            if time.monotonic() - max(begin, writes[-1].time if writes else 0.0) >= seconds:
+        while time.monotonic() < begin + timeout:
+            times = (write.time for write in reversed(self.proxy.writes) if write.description.startswith(server))
+            if time.monotonic() - max(begin, next(times, 0.0)) >= seconds:
                 return True
             time.sleep(_QUIET_POLL)
         return False
