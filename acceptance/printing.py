@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -18,6 +19,8 @@ _UNITS_PER_REQUEST = (0.05, 1.0)
 """Throughput units that a read of Azure DevOps may cost; Microsoft publishes no numbers."""
 
 _MINUTE = 60
+_BEHAVIOUR_MAX = 72
+"""Characters of a behaviour in the printed table; the saved one has all."""
 
 
 def print_plan(console: Console, probes: Sequence[Probe], *, target: str) -> None:
@@ -59,7 +62,8 @@ def _cost(cost: Cost) -> str:
         if number
     ]
     if cost.seconds >= _MINUTE:
-        parts.append(f"{round(cost.seconds / _MINUTE)} minutes of waiting")
+        minutes = round(cost.seconds / _MINUTE)
+        parts.append(f"{minutes} minute{'' if minutes == 1 else 's'} of waiting")
     return ", ".join(parts)
 
 
@@ -70,7 +74,8 @@ def print_report(console: Console, report: Report) -> None:
         table.add_column(name, overflow="fold")
     for row in report.table():
         verdict = Text(row["verdict"], style=_STYLES[row["verdict"]])
-        cells = [row["variant"] or row["behaviour"], row["assumed"], row["observed"] or "-"]
+        behaviour = textwrap.shorten(row["behaviour"], _BEHAVIOUR_MAX, placeholder="…")
+        cells = [row["variant"] or behaviour, row["assumed"], row["observed"] or "-"]
         table.add_row(*map(Text, cells), verdict, Text(row["evidence"]))
     console.print(table)
     console.print(", ".join(f"{count} {verdict}" for verdict, count in report.counts().items()), markup=False)

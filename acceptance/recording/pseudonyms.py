@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 from urllib.parse import quote
@@ -80,8 +81,13 @@ class Pseudonyms:
         """Return the pseudonym of a number that identifies something."""
         return self._numbers.setdefault(value, str(1001 + len(self._numbers)))
 
-    def replace_names(self, text: str) -> str:
-        """Replace all names in a text, plain or percent-encoded, whatever their letter case; longer ones first."""
+    def replace_names(self, text: str, *, keeps: Callable[[str], bool] = lambda _: False) -> str:
+        """Replace all names in a text, plain or percent-encoded, whatever their letter case; longer ones first.
+
+        Args:
+            text: the text.
+            keeps: whether a name, in lower case, stays.
+        """
         result: list[str] = []
         end = 0
         lowered = text.lower()
@@ -92,7 +98,8 @@ class Pseudonyms:
                 continue
             for spelling in self._spellings.get(word[0], ()):
                 stop = word.start() + len(spelling.text)
-                if lowered.startswith(spelling.text, word.start()) and not _WORD.match(lowered, stop):
+                is_here = lowered.startswith(spelling.text, word.start()) and not _WORD.match(lowered, stop)
+                if is_here and not keeps(spelling.name):
                     pseudonym = _capitalized(self._names[spelling.name], text[word.start() : stop])
                     result += [text[end : word.start()], quote(pseudonym) if spelling.is_encoded else pseudonym]
                     end = stop

@@ -208,8 +208,11 @@ class Redactor:
         return _TOKEN.sub(self._token, self.pseudonyms.replace_names(text))
 
     def evidence(self, text: str) -> str:
-        """Return a sentence of the kit without names, ids and addresses of the tenant."""
-        named = self.pseudonyms.replace_names(text)
+        """Return a sentence of the kit without names and ids of the tenant.
+
+        A name stays that consists of ordinary words: it cannot be told from the kit's own words.
+        """
+        named = self.pseudonyms.replace_names(text, keeps=self._is_public)
         return GUID.sub(lambda match: self.pseudonyms.guid(match[0]), named)
 
     def _token(self, match: re.Match[str]) -> str:

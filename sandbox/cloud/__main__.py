@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import shlex
 import signal
 import ssl
 import sys
@@ -23,6 +24,7 @@ from sandbox.cloud.control.actions import ActionError, Actions
 from sandbox.cloud.control.bodies import FederationBody
 from sandbox.cloud.control.service import Control
 from sandbox.cloud.devops.service import HOSTS
+from sandbox.cloud.environment import client_environment
 from sandbox.cloud.portal.service import Portal
 from sandbox.cloud.replay.fixtures import RecordingError, read_recording
 from sandbox.cloud.replay.simulation import ReplayedCloud
@@ -64,6 +66,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--dir", type=Path, metavar="FOLDER", help="where ca.pem is written (default: a temporary folder)"
+    )
+    parser.add_argument(
+        "--env", type=Path, metavar="FILE", help="write the variables for its clients, for `set -a; . FILE` in a shell"
     )
     parser.add_argument(
         "--variant",
@@ -166,7 +171,12 @@ def _announce(addresses: dict[str, str], authority_file: Path) -> dict[str, Any]
     }
 
 
-async def _run(simulation: Simulation, ports: dict[str, int], folder: Path) -> None:
+def _write_environment(file: Path, announcement: dict[str, Any]) -> None:
+    variables = client_environment(announcement)
+    file.write_text("".join(f"{name}={shlex.quote(value)}\n" for name, value in variables.items()), encoding="utf-8")
+
+
+async def _run(simulation: Simulation, ports: dict[str, int], folder: Path, environment_file: Path | None) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -181,7 +191,10 @@ async def _run(simulation: Simulation, ports: dict[str, int], folder: Path) -> N
     )
     runners.append(runner)
     simulation.set_addresses(addresses)
-    print(json.dumps(_announce(addresses, authority_file)), flush=True)
+    announcement = _announce(addresses, authority_file)
+    if environment_file is not None:
+        _write_environment(environment_file, announcement)
+    print(json.dumps(announcement), flush=True)
     await stop.wait()
     await asyncio.gather(*(runner.cleanup() for runner in runners))
 
@@ -193,7 +206,7 @@ def main() -> None:
     _register_issuer(arguments, simulation)
     with tempfile.TemporaryDirectory(prefix="sandbox-cloud-") as temporary:
         try:
-            uvloop.run(_run(simulation, _ports(arguments.port), arguments.dir or Path(temporary)))
+            uvloop.run(_run(simulation, _ports(arguments.port), arguments.dir or Path(temporary), arguments.env))
         except OSError as error:
             raise SystemExit(f"cannot start: {describe_os_error(error)}") from error
     sys.exit(0)

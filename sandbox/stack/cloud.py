@@ -7,15 +7,13 @@ import sys
 from pathlib import Path
 from typing import Any, Self
 
+from sandbox.cloud.environment import client_environment
 from sandbox.process import ManagedProcess
 
 __all__ = ["CLIENT_SECRET_IDENTITY", "Cloud"]
 
 _ROOT = Path(__file__).parents[2]
 _READY_SECONDS = 60
-_LOOPBACK = "localhost,127.0.0.1"
-"""Hosts that are reached without a proxy."""
-
 CLIENT_SECRET_IDENTITY = {
     "AZURE_TENANT_ID": "11111111-1111-1111-1111-111111111111",
     "AZURE_CLIENT_ID": "55555555-5555-5555-5555-555555555555",
@@ -68,21 +66,7 @@ class Cloud:
 
     def environment(self) -> dict[str, str]:
         """Return the variables that direct the operator or an SDK to this cloud."""
-        devops = self.endpoints["azureDevOps"]
-        return {
-            "NO_PROXY": _LOOPBACK,
-            "no_proxy": _LOOPBACK,
-            "SSL_CERT_FILE": str(self.ca),
-            "AZURE_AUTHORITY_HOST": self.endpoints["authority"],
-            "DEFENDER_DEVOPS_ARM_ENDPOINT": self.endpoints["arm"],
-            "DEFENDER_DEVOPS_AZURE_DEVOPS_ENDPOINT": devops["devAzure"],
-            "DEFENDER_DEVOPS_AZURE_DEVOPS_PROFILE_ENDPOINT": devops["profile"],
-            "DEFENDER_DEVOPS_AZURE_DEVOPS_IDENTITY_ENDPOINT": devops["identity"],
-            "DEFENDER_DEVOPS_AZURE_DEVOPS_ENTITLEMENT_ENDPOINT": devops["entitlement"],
-            "DEFENDER_DEVOPS_AZURE_DEVOPS_EXTENSION_ENDPOINT": devops["extension"],
-            "DEFENDER_DEVOPS_AZURE_DEVOPS_SEARCH_ENDPOINT": devops["search"],
-            "DEFENDER_DEVOPS_AZURE_DEVOPS_ADVANCED_SECURITY_ENDPOINT": devops["advancedSecurity"],
-        }
+        return client_environment({**self.endpoints, "ca": self.ca})
 
     def stop(self) -> None:
         """Stop it; the log is kept."""

@@ -1,0 +1,87 @@
+"""`python -m acceptance` as a process, as docs/acceptance.md runs it, against the simulated cloud over TLS."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sandbox.cloud.control.client import ControlClient
+from sandbox.stack import Cloud
+from tests.conftest import StartCloud
+from tests.support.leak_search import find_leaks
+
+ROOT = Path(__file__).parents[2]
+WORLDS = ROOT / "sandbox/cloud/worlds"
+HOUR = 3600
+SECRET = "sandbox-secret"
+PROBES = ("connector", "organizations", "authorization", "azure-devops", "pipelines")
+
+
+@pytest.fixture(scope="module")
+def cloud(start_cloud: StartCloud, tmp_path_factory: pytest.TempPathFactory) -> Cloud:
+    """The tenant of the acceptance kit, some hours old."""
+    variables = tmp_path_factory.mktemp("variables") / "acceptance.env"
+    cloud = start_cloud("--world", WORLDS / "acceptance.yaml", "--speed", "0", "--env", variables)
+    assert dict(line.split("=", 1) for line in variables.read_text().splitlines()) == cloud.environment()
+    with ControlClient(cloud.control) as control:
+        control.move(10 * HOUR)
+    return cloud
+
+
+def run_kit(cloud: Cloud, output: Path, *arguments: str, secret: str = SECRET) -> subprocess.CompletedProcess[str]:
+    """Run the command with the probes that need no other time than now."""
+    names = [part for probe in PROBES for part in ("--only", probe)]
+    command = [sys.executable, "-m", "acceptance", WORLDS / "acceptance-tenant.yaml", "--output", output, *names]
+    environment = {**os.environ, **cloud.environment(), "ACCEPTANCE_CLIENT_SECRET": secret}
+    return subprocess.run(
+        [*command, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+def test_a_run_reads_agrees_and_leaves_no_secret_anywhere(cloud: Cloud, tmp_path: Path) -> None:
+    run = run_kit(cloud, tmp_path / "result", "--yes")
+    assert (run.returncode, run.stderr) == (0, "")
+    document = json.loads((tmp_path / "result/result.json").read_text())
+    assert document["verdicts"]["differs"] == 0
+    assert document["verdicts"]["agrees"] > 50
+    with ControlClient(cloud.control) as control:
+        assert control.journal(effective="true") == []
+        secrets = {"tokens": control.secrets(), "secret": [SECRET], "organization": ["Contoso-Retail"]}
+    texts = [path.read_text() for path in (tmp_path / "result").rglob("*") if path.is_file()]
+    assert len(texts) > 50
+    assert find_leaks("\n".join(texts), secrets) == []
+    table = run.stdout.partition("Changes nothing.")[2]
+    assert find_leaks(table, secrets) == []
+
+
+def test_a_variant_ends_with_another_status_and_with_its_flag(cloud: Cloud, tmp_path: Path) -> None:
+    with ControlClient(cloud.control) as control:
+        control.variants(capabilities="several")
+        try:
+            run = run_kit(cloud, tmp_path / "result", "--yes")
+        finally:
+            control.variants(capabilities="one")
+    assert run.returncode == 1
+    assert "--variant capabilities=several" in run.stdout
+    page = (tmp_path / "result/result.md").read_text()
+    assert "python -m sandbox.cloud --variant capabilities=several" in page
+
+
+def test_without_consent_nothing_is_sent(cloud: Cloud, tmp_path: Path) -> None:
+    with ControlClient(cloud.control) as control:
+        since = control.last()
+        run = run_kit(cloud, tmp_path / "result")
+        assert (run.returncode, control.last()) == (3, since)
+
+
+def test_a_wrong_secret_is_explained_without_it(cloud: Cloud, tmp_path: Path) -> None:
+    run = run_kit(cloud, tmp_path / "result", "--yes", secret="quokka-is-no-secret")
+    document = json.loads((tmp_path / "result/result.json").read_text())
+    assert document["verdicts"] == {"agrees": 0, "differs": 0, "could not tell": len(document["table"])}
+    assert "AADSTS7000215" in document["table"][0]["evidence"]
+    assert "quokka" not in run.stdout + run.stderr + json.dumps(document)
