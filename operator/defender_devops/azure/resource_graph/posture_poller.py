@@ -114,12 +114,12 @@ class _Changes:
     """The connectors (id in lower case) of which an answer says something else than the one before.
 
     Attributes:
-        reported: those with other numbers.
-        moved: those with other numbers, or with a recommendation that has changed since.
+        in_numbers: those with other numbers.
+        in_recommendations: those with other numbers, or with a recommendation that has changed since.
     """
 
-    reported: set[str] = field(default_factory=set)
-    moved: set[str] = field(default_factory=set)
+    in_numbers: set[str] = field(default_factory=set)
+    in_recommendations: set[str] = field(default_factory=set)
 
 
 class PosturePoller:
@@ -206,7 +206,7 @@ class PosturePoller:
     async def poll(self) -> PosturePollResult:
         """Query Resource Graph once for all tracked connectors, and report the changes."""
         changed: set[str] = set()
-        moved: set[str] = set()
+        connectors_to_read: set[str] = set()
         errors: dict[str, OperatorError] = {}
         pages = 0
         subscriptions = sorted(set(self._tracked.values()))
@@ -219,9 +219,9 @@ class PosturePoller:
             posture = merge_posture_rows(answer.rows)
             self._log_unknown(posture)
             changes = self._apply(answer.subscriptions, posture)
-            changed |= changes.reported
-            moved |= changes.moved
-        results = await self._repository_results.poll(moved, errors)
+            changed |= changes.in_numbers
+            connectors_to_read |= changes.in_recommendations
+        results = await self._repository_results.poll(connectors_to_read, errors)
         # Connectors may have been untracked while the query ran.
         tracked = set(self._tracked.values())
         self._subscriptions = {name: entry for name, entry in self._subscriptions.items() if name in tracked}
@@ -252,9 +252,9 @@ class PosturePoller:
             for connector in self._tracked_in(subscription):
                 previous, organizations = entry.connectors.get(connector, {}), connectors.get(connector, {})
                 if is_new or previous != organizations:
-                    changes.reported.add(connector)
+                    changes.in_numbers.add(connector)
                 if is_new or not _is_same(previous, organizations):
-                    changes.moved.add(connector)
+                    changes.in_recommendations.add(connector)
             entry.connectors, entry.answered_at, entry.failures, entry.error = connectors, now, 0, None
         return changes
 

@@ -158,11 +158,11 @@ class RepositoryResultsPoller:
         results = organizations.get(organization, RepositoryResults(problem=_SILENT))
         return replace(results, answered_at=datetime.fromtimestamp(entry.answered_at, UTC).replace(microsecond=0))
 
-    async def poll(self, moved: Collection[str], errors: Mapping[str, OperatorError]) -> ResultsPollResult:
+    async def poll(self, connectors_to_read: Collection[str], errors: Mapping[str, OperatorError]) -> ResultsPollResult:
         """Query what is due.
 
         Args:
-            moved: connectors whose recommendations have changed since the last poll.
+            connectors_to_read: connectors whose recommendations have changed since the last poll.
             errors: why recommendations cannot be read now, by subscription; those are not queried.
         """
         by_subscription: defaultdict[str, set[str]] = defaultdict(set)
@@ -174,7 +174,7 @@ class RepositoryResultsPoller:
         for subscription, connectors in sorted(by_subscription.items()):
             if subscription in errors:
                 changed |= self._apply_error(subscription, connectors, errors[subscription])
-            elif self._is_due(subscription, connectors, moved):
+            elif self._is_due(subscription, connectors, connectors_to_read):
                 due.append(subscription)
             else:  # the recommendations have not changed, so the answer is as good as a new one
                 self._subscriptions[subscription].answered_at = self._clock.wall()
@@ -192,9 +192,9 @@ class RepositoryResultsPoller:
         self._drop_untracked()
         return ResultsPollResult(pages, frozenset(changed & self._tracked.keys()), error)
 
-    def _is_due(self, subscription: str, connectors: set[str], moved: Collection[str]) -> bool:
+    def _is_due(self, subscription: str, connectors: set[str], connectors_to_read: Collection[str]) -> bool:
         entry = self._subscriptions.get(subscription)
-        if entry is None or entry.failures or entry.absences or not connectors.isdisjoint(moved):
+        if entry is None or entry.failures or entry.absences or not connectors.isdisjoint(connectors_to_read):
             return True
         interval = min(self._tracked[connector].interval for connector in connectors)
         return not connectors <= entry.connectors.keys() or self._clock.wall() >= (

@@ -314,15 +314,15 @@ class PipelineObserver:
         state.without_results = without_results
         if has_changed:
             state.result_digest, state.changed_at = digest, now
-        before = entry.observation
+        previous = entry.observation
         self._publish(
             entry,
             replace(
                 result,
                 changed_at=state.changed_at,
-                failure=before.failure,
-                is_stored=before.is_stored,
-                storage_failure=before.storage_failure,
+                failure=previous.failure,
+                is_stored=previous.is_stored,
+                storage_failure=previous.storage_failure,
             ),
         )
         return has_changed

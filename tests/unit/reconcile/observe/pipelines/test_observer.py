@@ -429,8 +429,8 @@ async def test_the_names_in_the_status_are_limited_and_the_secret_has_all() -> N
     world.observe(pipelineChecks={"mode": "Enabled", "sampleLimit": 2})
     async with world.running():
         await asyncio.sleep(600)
-        seen = world.observe(pipelineChecks={"mode": "Enabled", "sampleLimit": 2})["contoso"].without_results
-    assert (seen.number, seen.names) == (15, ("Web/app-00", "Web/app-01"))
+        result = world.observe(pipelineChecks={"mode": "Enabled", "sampleLimit": 2})["contoso"].without_results
+    assert (result.number, result.names) == (15, ("Web/app-00", "Web/app-01"))
     assert len(world.stored().without_results.names) == 15
 
 
@@ -440,11 +440,11 @@ async def test_evidence_that_is_too_large_for_a_secret_is_reported(monkeypatch: 
     world.observe()
     async with world.running():
         await asyncio.sleep(600)
-        seen = world.observe()["contoso"]
-        assert seen.counts is not None, "the check has ended all the same"
-        assert (seen.failure, seen.is_stored) == (None, False)
-        assert seen.storage_failure is not None
-        assert seen.storage_failure.reason == "EvidenceTooLarge"
+        result = world.observe()["contoso"]
+        assert result.counts is not None, "the check has ended all the same"
+        assert (result.failure, result.is_stored) == (None, False)
+        assert result.storage_failure is not None
+        assert result.storage_failure.reason == "EvidenceTooLarge"
         world.changes.clear()
         await asyncio.sleep(48 * 3600)
         assert world.changes == [], "nothing is new"
