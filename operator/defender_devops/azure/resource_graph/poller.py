@@ -207,13 +207,16 @@ class ResourceGraphPoller:
             CredentialsError: there is no token.
         """
         names = {name.lower() for name in organizations}
-        if missing := names - self._onboarded_by.keys():
+        answers = {name: self._onboarded_by[name] for name in names if name in self._onboarded_by}
+        if missing := names - answers.keys():
             rows = await self._graph.rows(onboarding_query(missing))
             ids = {str(row.get("organization") or ""): str(row.get("id") or "") for row in rows}
             for name in missing:
                 # The row is the organization's; the connector's id is the part before its DevOps configuration.
-                self._onboarded_by[name] = ids.get(name, "").lower().partition("/devops/default")[0] or None
-        return {name: connector for name in names if (connector := self._onboarded_by[name])}
+                answers[name] = ids.get(name, "").lower().partition("/devops/default")[0] or None
+                # A poll that ended during the query has answers of its own.
+                self._onboarded_by.setdefault(name, answers[name])
+        return {name: connector for name, connector in answers.items() if connector}
 
     async def run(self) -> None:
         """Poll until cancelled. A poll that fails is logged, and the next one starts at its regular time."""

@@ -366,6 +366,23 @@ async def test_other_connectors_are_queried_once_between_two_polls(world: Polled
     assert await world.poller.onboarding_connectors(["fabrikam"]) == {}
 
 
+async def test_a_poll_that_ends_during_the_query_for_other_connectors_does_not_disturb_it(world: PolledGraph) -> None:
+    world.graph.holders = {"fabrikam": OTHER.key}
+    world.graph.put(A, ("Contoso", "Onboarded", 1, 1))
+    world.poller.track(A)
+    await world.poll()
+    world.graph.put(A)  # the next poll has no answer for contoso
+
+    async def answer_after_a_poll(request: httpx.Request) -> httpx.Response:
+        world.azure.answers = [world.graph]
+        await world.poll()
+        return world.graph(request)
+
+    world.azure.answers = [answer_after_a_poll]
+    connectors = await world.poller.onboarding_connectors(["contoso", "fabrikam"])
+    assert connectors == {"contoso": A.key, "fabrikam": OTHER.key}
+
+
 # --- the loop, on the event loop's own time
 
 
