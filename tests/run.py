@@ -27,6 +27,7 @@ from tests.support.scenarios.clusters import SHARED_CLUSTER, publish_cluster, st
 
 _SLOWEST: Final = 10
 _LOWER_PRIORITY: Final = 10
+_GARBAGE_PERCENT: Final = "400"
 _OUTCOMES: Final = ("failure", "error", "skipped")
 _POLL_INTERVAL: Final = 0.2
 _INTERRUPTED: Final = 130
@@ -102,6 +103,8 @@ def main(arguments: list[str]) -> int:
     """
     sessions = UNIT_SESSIONS if arguments == ["unit"] else SESSIONS
     begin = time.monotonic()
+    # API servers, helm and kubectl then collect garbage less often: a fifth less processor time for more memory.
+    os.environ.setdefault("GOGC", _GARBAGE_PERCENT)
     with tempfile.TemporaryDirectory(prefix="defender-devops-tests-") as name, contextlib.ExitStack() as stack:
         folder = Path(name)
         niceness = 0 if sessions is UNIT_SESSIONS else _LOWER_PRIORITY

@@ -14,6 +14,8 @@ import pytest
 
 from sandbox import background
 
+pytestmark = pytest.mark.early
+
 ROOT = Path(background.__file__).parents[1]
 
 

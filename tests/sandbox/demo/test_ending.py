@@ -17,6 +17,8 @@ from sandbox.demo import __main__ as demo
 from sandbox.demo.story import StoryFailed
 from tests.support.chart.audit_log import requests, write_policy
 
+pytestmark = pytest.mark.early
+
 ROOT = Path(demo.__file__).parents[2]
 OPERATOR = "system:serviceaccount:defender-devops:defender-devops-operator"
 

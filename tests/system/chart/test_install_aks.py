@@ -21,6 +21,8 @@ from tests.support.pages import Block, Shell, shell_blocks, write_program
 from tests.support.scenarios.scenario import KIND
 from tests.system.chart.conftest import TEAM, crds, delete_crds
 
+pytestmark = pytest.mark.early
+
 ACCOUNT = "mdc-devops-connector@contoso.com"
 AZURE = {
     "subscription": "22222222-2222-2222-2222-222222222222",

@@ -24,6 +24,8 @@ from tests.support.chart.installed_operator import OPERATOR_IDENTITY, run_instal
 from tests.support.chart.rbac import rights_of
 from tests.support.scenarios.azure_world import SERVICE_ACCOUNT, WORKLOAD, write_world
 
+pytestmark = pytest.mark.early
+
 ACCOUNT = f"system:serviceaccount:{NAMESPACE}:{RELEASE}"
 TENANT, SUBSCRIPTION = "11111111-1111-1111-1111-111111111111", "22222222-2222-2222-2222-222222222222"
 GRANTED = "platform"

@@ -22,6 +22,8 @@ from tests.support.scenarios.scenario import (
     message,
 )
 
+pytestmark = pytest.mark.early
+
 SCOPE = f"/subscriptions/{SUBSCRIPTION}"
 GROUPS = [{"name": GROUP, "location": "westeurope"}]
 

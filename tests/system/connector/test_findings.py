@@ -15,8 +15,10 @@ from sandbox.cluster.client import Manifest, condition
 from sandbox.loopback import get
 from sandbox.stack import Cloud, Operator
 from sandbox.stack.cloud import CLIENT_SECRET_IDENTITY
+from tests.support.scenarios.quick import QUICK, watching
 from tests.support.scenarios.scenario import KIND, ORGANIZATION, Scenario, message
-from tests.system.connector.conftest import QUICK, watching
+
+pytestmark = pytest.mark.early
 
 TITLE = "Canary7f3a title of a finding"
 EVIDENCE = "Canary91bc evidence of a finding"

@@ -20,6 +20,8 @@ from sandbox.cluster.client import Manifest, condition
 from sandbox.stack import Operator
 from tests.support.scenarios.scenario import ACCOUNT, KIND, Scenario, message, wait_for
 
+pytestmark = pytest.mark.early
+
 Choices = Mapping[str, str]
 
 ORGANIZATIONS = {"contoso", "fabrikam"}

@@ -15,6 +15,8 @@ from sandbox.stack import Operator
 from tests.support.scenarios.azure_world import OPERATOR, TEAM, TEAM_SECRET
 from tests.support.scenarios.scenario import GROUP, KIND, ORGANIZATION, SUBSCRIPTION, Scenario, message, wait_for
 
+pytestmark = pytest.mark.early
+
 Run = Callable[..., Operator]
 
 OWNER_TAGS = {"defender-devops-owner", "defender-devops-resource"}
