@@ -194,8 +194,8 @@ def create_report(file: TenantFile, rows: Sequence[Row], session: Session, addre
 def _select(names: list[str], probes: tuple[Probe, ...]) -> tuple[Probe, ...]:
     unknown = set(names) - {probe.name for probe in probes}
     if unknown:
-        known = ", ".join(probe.name for probe in probes)
-        raise TenantFileError(f"--only {', '.join(sorted(unknown))}: there is no such probe; there are {known}.")
+        names_of_all = ", ".join(probe.name for probe in probes)
+        raise TenantFileError(f"--only {', '.join(sorted(unknown))}: there is no such probe; there are {names_of_all}.")
     return tuple(probe for probe in probes if not names or probe.name in names)
 
 

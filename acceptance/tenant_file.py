@@ -121,9 +121,9 @@ class TenantFile(_Section):
     @model_validator(mode="after")
     def check_expendable(self) -> Self:
         """Check that the expendable connector is none of the others."""
-        others = {self.connector.lower(), (self.connector_without_organizations or "").lower()}
-        others |= {self.lost.connector.lower()} if self.lost else set()
-        if self.expendable_connector is not None and self.expendable_connector.lower() in others:
+        other_connectors = {self.connector.lower(), (self.connector_without_organizations or "").lower()}
+        other_connectors |= {self.lost.connector.lower()} if self.lost else set()
+        if self.expendable_connector is not None and self.expendable_connector.lower() in other_connectors:
             raise ValueError("expendableConnector must be another connector: --write changes it")
         return self
 

@@ -61,20 +61,20 @@ async def _available_without_organizations(tenant: Tenant) -> Observation:
 
 
 async def _state_after_loss(tenant: Tenant) -> Observation:
-    lost = _lost(tenant)
-    state = text_of(await tenant.configuration(name=lost.connector), "properties", "provisioningState")
+    section = _lost(tenant)
+    state = text_of(await tenant.configuration(name=section.connector), "properties", "provisioningState")
     if state == "Failed":
         return Observation("failed", "provisioningState Failed")
     if state != "Succeeded":
         raise Inconclusive("provisioningState is neither Succeeded nor Failed")
     moments = [
         moment
-        for item in await tenant.organizations(lost.connector)
+        for item in await tenant.organizations(section.connector)
         if (moment := parse_time(text_of(item, "properties", "provisioningStatusUpdateTimeUtc"))) is not None
     ]
     if not moments:
         raise Inconclusive("provisioningState is Succeeded, and the organizations have no time")
-    is_newer = max(moments) > lost.since
+    is_newer = max(moments) > section.since
     evidence = f"Succeeded, the newest organization is {'newer' if is_newer else 'older'} than the loss"
     return Observation("refreshed" if is_newer else "unchanged", evidence)
 
@@ -92,21 +92,21 @@ async def _message(tenant: Tenant) -> Observation:
 
 
 async def _assessments_after_loss(tenant: Tenant) -> Observation:
-    lost = _lost(tenant)
+    section = _lost(tenant)
     await tenant.assessments()  # of the connector that works: without them, missing ones would show nothing
-    rows = await tenant.assessment_rows(lost.connector)
+    rows = await tenant.assessment_rows(section.connector)
     moments = [
         moment
         for row in rows
         for name in ("statusChangeDate", "firstEvaluationDate")
         if (moment := parse_time(text_of(row, "status", name))) is not None
     ]
-    if any(moment > lost.since + _SETTLING for moment in moments):
+    if any(moment > section.since + _SETTLING for moment in moments):
         return Observation("moving", "an assessment changed after the loss")
     if rows:
         return Observation("stale", f"{len(rows)} assessments, none changed after the loss")
     parsed_now = tenant.session.clock.wall()
-    if parsed_now < (lost.since + _CLEANUP).timestamp():
+    if parsed_now < (section.since + _CLEANUP).timestamp():
         raise Inconclusive("no assessment; more than a day has to pass after the loss")
     return Observation("vanish", "no assessment a day after the loss")
 

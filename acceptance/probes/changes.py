@@ -254,20 +254,20 @@ class _Changes:
 
     async def without_inventory(self, tenant: Tenant) -> Observation:
         expendable = await self._start(tenant)
-        before = set(await _organizations(tenant))
+        selected = set(await _organizations(tenant))
         available = {
             text_of(item, "name")
             for item in (await tenant.available(_name(tenant))).values()
             if text_of(item, "properties", "onboardingState") != "OnboardedByOtherConnector"
         }
-        if not available - before:
+        if not available - selected:
             raise Inconclusive("every organization of the account is selected already")
         answer = await _write(tenant, "PATCH", "/devops/default", {"properties": {"autoDiscovery": "Disabled"}})
         await expendable.wait(tenant, answer)
         names = set(await _organizations(tenant))
-        if names == before:
+        if names == selected:
             return Observation("keeps", "the selection is as before")
-        return Observation("all", f"{len(names)} organizations in place of {len(before)}")
+        return Observation("all", f"{len(names)} organizations in place of {len(selected)}")
 
     async def organization_put(self, tenant: Tenant) -> Observation:
         expendable = await self._start(tenant)

@@ -103,9 +103,9 @@ async def _hidden_fields(tenant: Tenant) -> Observation:
     properties = member(configuration, "properties")
     if not isinstance(properties, dict) or not properties:
         raise Inconclusive("the configuration has no properties")
-    shown = [name for name in ("authorization", "topLevelInventoryList") if properties.get(name)]
-    holds = not shown and "location" in configuration and configuration.get("tags") in ({}, None)
-    return agreement(holds, f"GET shows {', '.join(shown) or 'neither'}")
+    hidden_names = [name for name in ("authorization", "topLevelInventoryList") if properties.get(name)]
+    holds = not hidden_names and "location" in configuration and configuration.get("tags") in ({}, None)
+    return agreement(holds, f"GET shows {', '.join(hidden_names) or 'neither'}")
 
 
 async def _health(tenant: Tenant) -> Observation:

@@ -130,10 +130,10 @@ async def _properties(tenant: Tenant) -> Observation:
     rows = [
         row for row in await tenant.rows(CONNECTORS) if text_of(row, "id").lower() == tenant.connector_path().lower()
     ]
-    own = [child for row in rows for child in items_of(row, "children") if not child.get("organization")]
-    if not own:
+    configurations = [child for row in rows for child in items_of(row, "children") if not child.get("organization")]
+    if not configurations:
         raise Inconclusive("the DevOps configuration has no row")
-    state = text_of(own[0], "properties", "provisioningState")
+    state = text_of(configurations[0], "properties", "provisioningState")
     in_arm = text_of(await tenant.configuration(), "properties", "provisioningState")
     evidence = "provisioningState as in Resource Manager" if state else "no state"
     return agreement(bool(state) and state == in_arm, evidence)

@@ -56,10 +56,10 @@ class Pseudonyms:
         # A blank stays a blank: how it is encoded is one of the behaviours.
         self._names[key] = f"{kind}{' ' if quote(name) != name else '-'}{number}"
         for text in {key, quote(name).lower(), quote(name, safe="").lower(), key.replace(" ", "+")}:
-            words = list(_WORD.finditer(text))
-            if words:
-                spelling = _Spelling(text[words[0].start() : words[-1].end()], key, text != key)
-                candidates = self._spellings.setdefault(words[0][0], [])
+            matches = list(_WORD.finditer(text))
+            if matches:
+                spelling = _Spelling(text[matches[0].start() : matches[-1].end()], key, text != key)
+                candidates = self._spellings.setdefault(matches[0][0], [])
                 candidates.append(spelling)
                 candidates.sort(key=lambda candidate: len(candidate.text), reverse=True)
 

@@ -50,8 +50,12 @@ _URL: Final = r"https?://[^\s\"'<>]+"
 _WORD: Final = r"[^\W\d_][^\W_]*"
 _TOKEN: Final = re.compile(
     f"(?P<url>{_URL})|(?P<mail>{_MAIL})|(?P<guid>{GUID.pattern})|(?P<date>{_DATE})|(?P<opaque>{_OPAQUE})"
-    f"|(?P<word>{_WORD})|(?P<number>\\d{{5,}})"
+    f"|(?P<word>{_WORD})|(?P<number>\\d{{4,}})"
 )
+_PSEUDONYM_KIND: Final = re.compile(
+    r"(?:group|connector|organization|project|repository|connection|item|person)[ -]$", re.IGNORECASE
+)
+_ERROR_NUMBER: Final = re.compile(r"TF\d{6}|VS\d{6,7}|AADSTS\d{4,8}")
 _SINGLE_WORD: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 _FIELD: Final = re.compile(r"[a-z$@_][A-Za-z0-9$@._-]{0,63}")
 _OPAQUE_QUERY: Final = {"continuation-token", "continuationtoken", "$skiptoken", "t", "c", "s", "h"}
@@ -91,13 +95,13 @@ class Redactor:
 
     def _collect_host_path(self, exchange: Exchange) -> None:
         """Collect the organization and the project at the beginning of a path of Azure DevOps."""
-        before = [segment for segment in exchange.path.partition("/_apis")[0].split("/") if segment]
-        for kind, segment in zip(("organization", "project"), before, strict=False):
+        segments = [segment for segment in exchange.path.partition("/_apis")[0].split("/") if segment]
+        for kind, segment in zip(("organization", "project"), segments, strict=False):
             self.add_name(kind, unquote(segment))
 
     def _collect_path(self, path: str) -> None:
-        for before, segment in pairwise(path.split("/")):
-            kind = _SEGMENTS.get(before.lower())
+        for parent, segment in pairwise(path.split("/")):
+            kind = _SEGMENTS.get(parent.lower())
             if kind and segment and not segment.startswith(("_", OWN_PREFIX)):
                 self.add_name(kind, unquote(segment))
 
@@ -125,8 +129,8 @@ class Redactor:
 
     @staticmethod
     def _is_public(value: str) -> bool:
-        words = re.findall(_WORD, value)
-        return bool(words) and all(word.lower() in VOCABULARY for word in words) and "@" not in value
+        all_words = re.findall(_WORD, value)
+        return bool(all_words) and all(word.lower() in VOCABULARY for word in all_words) and "@" not in value
 
     # --- rewriting
 
@@ -135,18 +139,18 @@ class Redactor:
         segments = path.split("/")
         result = []
         for position, segment in enumerate(segments):
-            before = segments[position - 1].lower() if position else ""
-            result.append(self._segment(before, segment, is_first=position < 3))  # noqa: PLR2004 - organization, project
+            parent = segments[position - 1].lower() if position else ""
+            result.append(self._segment(parent, segment, is_first=position < 3))  # noqa: PLR2004 - organization, project
         return "/".join(result)
 
-    def _segment(self, before: str, segment: str, *, is_first: bool) -> str:
+    def _segment(self, parent: str, segment: str, *, is_first: bool) -> str:
         plain = unquote(segment)
         encode = (lambda text: quote(text, safe="")) if plain != segment else str
         if GUID.fullmatch(plain):
             return self.pseudonyms.guid(plain)
-        if before in _NUMBERED and plain.isdecimal():
+        if parent in _NUMBERED and plain.isdecimal():
             return self.pseudonyms.number(plain)
-        if (before in _SEGMENTS or is_first) and self.pseudonyms.knows(plain):
+        if (parent in _SEGMENTS or is_first) and self.pseudonyms.knows(plain):
             return encode(self.pseudonyms.spelled(plain))
         return encode(self.text(plain)) if plain else segment
 
@@ -210,10 +214,10 @@ class Redactor:
     def evidence(self, text: str) -> str:
         """Return a sentence of the kit without names and ids of the tenant.
 
-        A name stays that consists of ordinary words: it cannot be told from the kit's own words.
+        A name stays that consists of ordinary words: nothing distinguishes it from the kit's own words.
         """
-        named = self.pseudonyms.replace_names(text, keeps=self._is_public)
-        return GUID.sub(lambda match: self.pseudonyms.guid(match[0]), named)
+        sentence = self.pseudonyms.replace_names(text, keeps=self._is_public)
+        return GUID.sub(lambda match: self.pseudonyms.guid(match[0]), sentence)
 
     def _token(self, match: re.Match[str]) -> str:
         replace: dict[str | None, Callable[[str], str]] = {
@@ -222,7 +226,7 @@ class Redactor:
             "guid": self.pseudonyms.guid,
             "date": str,
             "opaque": lambda _: "redacted",
-            "number": lambda text: "0" * len(text),
+            "number": lambda text: text if _is_in_pseudonym(match) else "0" * len(text),
             "word": self._word,
         }
         return replace[match.lastgroup](match[0])
@@ -232,7 +236,7 @@ class Redactor:
 
     def _word(self, text: str) -> str:
         key = text.lower()
-        if key in VOCABULARY:
+        if key in VOCABULARY or _ERROR_NUMBER.fullmatch(text):
             return text
         word = self._words.setdefault(key, f"word{len(self._words) + 1}")
         return word if text == key else word.capitalize()
@@ -245,12 +249,18 @@ class Redactor:
                 break
         parts = urlsplit(url)
         host = (parts.hostname or "").lower()
-        shown = host if host in PUBLIC_HOSTS else self._words.setdefault(host, f"host-{len(self._words) + 1}.example")
+        if host not in PUBLIC_HOSTS:
+            host = self._words.setdefault(host, f"host-{len(self._words) + 1}.example")
         query = "&".join(
             f"{quote(self.text(name), safe='$')}={quote(value, safe='')}"
             for name, value in self.query(_parameters(parts.query))
         )
-        return f"{parts.scheme}://{shown}{self.path(parts.path)}" + (f"?{query}" if query else "")
+        return f"{parts.scheme}://{host}{self.path(parts.path)}" + (f"?{query}" if query else "")
+
+
+def _is_in_pseudonym(number: re.Match[str]) -> bool:
+    """Whether a number is that of a pseudonym, such as project-1234."""
+    return _PSEUDONYM_KIND.search(number.string, max(0, number.start() - 16), number.start()) is not None
 
 
 def _parameters(query: str) -> list[tuple[str, str]]:

@@ -170,58 +170,59 @@ actor additional additionaldata admin administrator administrators administrator
 agent agentless agentlessdiscoveryforkubernetes agentlessvmscanning agentpools aka all allow allowed already always an
 and annotations any api apiposturemanagement apis app application are artifact artifactname artifacts as assessment
 assessmentkey assessments assign assignment assignments async at australiaeast authentication authorization authorize
-authorized auto automatic available azure azurecloud azuredevops azuredevopsorganization azuredevopsorgs
+authorized authorizing auto automatic available azure azurecloud azuredevops azuredevopsorganization azuredevopsorgs
 azuredevopsproject azuredevopsrepository azuredevopsscope azurerm background bad badrequest base based bash basic
 batch be bearer been before behind below blade body branch branches browser budget build builds builtin builtinrole
-bus by bypass cache canadacentral canceled cannot capabilities categories category centralus change changed check
-checkout children client clientid cloud cloudposture cmdline code coderepository codesearchresults codevulnerabilities
-collection collections com command common complete completed condition configuration configurations conflict
-connection connectiondata connections connector connectors container containermapping
+bus by bypass cache canadacentral canceled cannot capabilities categories category centralus change changed charset
+check checkout children client clientid cloud cloudposture cmdline code coderepository codesearchresults
+codevulnerabilities collection collections com command common complete completed condition configuration
+configurations conflict connection connectiondata connections connector connectors container containermapping
 containerregistriesvulnerabilityassessments containers content continuation contributor control controller correct
-correlation correlationid could count created creator critical csharp cspmmonitorazuredevops current data date days
-dcspm default defender defenderfordevopsazuredevops definition definitions delete deleted denied deny describe
-description deserialize detail details dev devops dfd different disable disabled disallowoauthauthentication
-displayname distributedtask does download draft duplicate e2eid each eastasia eastus edit empty enable enabled
-enabledby enablement enablements encountered end endpoint endpoints enforce ensure entitlement entitlements
-entrapermissionsmanagement environment error errors evaluation exceeded exchange exist existing exists expandedyaml
-expired expires expiry exposedsecrets express ext extension extensionmanagement extensions extmgmt failed failedto
-failure false federated fetch field fields file filter finalize finish finished first folder follow for found free
-from full fullycovered future get git github given global grant granted graph group groups guid has have head health
-healthreports healthy high host hosted html http https iac iacvulnerabilities id identifier identities identity
-identityprovider if immediate in includes inclusion info information initialize inprogress inputs installation
-installed installedextensions installstate instance internal invalid invalidapiversionparameter invalidoauthcode
-invalidresource inventory is issue issues it item items its job jobs json jsonwebtoken keep key kind kit known label
-last later latest level license limit limits link list listavailableazuredevopsorgs listed location locations log
-login logs low lower main management manager manual mapping master match maximum me medium member members membership
-memberships message metadata method microsoft microsoftonline microsoftsecuritydevops microsofttelemetry minimum
-missing mode monitor more move ms msal must name names namespace namespaces need needs network new next no none
-noregisteredproviderfound northeurope not notapplicable notcovered notfound nothealthy notonboarded null number oauth
-oauth2 object objectarray odata of offering offerings ok on onboarded onboardedbyotherconnector onboarding once one
-online only opaque open openid operation operationresults operations operator or organization organizationpolicy
-organizations other outside owner owners page parameter parent path pending pendingdeletion perform permission
-permissions person pipeline pipelines plan plans please point policies policy policyassignments pool portal post
-postjob posture powershell prejob preview pricing pricings principal private process profile profiles project
-projectcollectionadministrators projects properties protection provided provider providers provisioning public publish
-published publisher pull push put query queue queued quota range rate ratelimiting read reader readers readiness ready
-realm reason received recommendation recommendations recommendationsblade redacted reference refresh refs region
-regions register registered registration rejected release remaining remediation remove repo repos repositories
-repository request requested requests require required reset resolved resource resourceareas resourcegraph
-resourcegroup resourcegroupnotfound resourcegroups resourceid resourcemanager resourcename resourcenotfound resources
-resourcetype response result results retained retry review reviewer reviewers right rights role roleassignments
-roledefinitions roles root rule run running runs scan scanning schedule scope scopes script search searchresults
-secret secrets securestring security securityconnector securityconnectors securitydevops securityinsights see selected
-self sensitivedatadiscovery sensorcontextcontainer sent server service serviceconnections services session set setting
-settings severity show sign signed signin single size skip software softwareupdate source specified stage stages
-stakeholder standard start started starting state states status statuses step steps stop storage string style
-subassessments subscription subscriptions succeeded succeededwithissues success such support supported
-supportedversions suppress swedencentral switch system table tag tags task taskgroups tasks team teamfoundation
-teamfoundationserver tenant tenants test text tf tfs tfsfederated tfsgit than that the then there this thread threads
-throttled time timeline timestamp title to token tokenexchangefailed tokens too total trigger true try type types
-ubuntu ubuntulatest uksouth unable unauthorized unauthorizedclient unauthorizedrequestexception under unhealthy unit
-unknown unmarshal unsupported until update updated upper uri url usage use used user userentitlements users v1 v2 v3
-valid validation value values variable variables vault version versions view visibility visible visualstudio vmimage
-vsaex vso vss vssps wait want was web well wellformed westeurope when where which windows windowslatest winrm with
-without word work worker workspace write written wrong x yaml yml you your zone
+correlation correlationid could count created creation creator critical csharp cspmmonitorazuredevops current data
+date days dcspm default defender defenderfordevopsazuredevops definition definitionid definitions delete deleted
+denied deny describe description deserialize detail details dev devops dfd different disable disabled
+disallowoauthauthentication displayname distributedtask does download draft duplicate e2eid each eastasia eastus edit
+empty enable enabled enabledby enablement enablements encountered end endpoint endpoints enforce ensure entitlement
+entitlements entrapermissionsmanagement environment error errors evaluation exceeded exchange exist existing exists
+expandedyaml expired expires expiry exposedsecrets express ext extension extensionmanagement extensions extmgmt failed
+failedto failure false federated fetch field fields file filter finalize finish finished first folder follow for found
+free from full fullycovered future get git github given global grant granted graph group groups guid has have head
+heads health healthreports healthy high host hosted html http https iac iacvulnerabilities id identifier identities
+identity identityprovider if immediate in includes inclusion info information initialize inprogress inputs
+installation installed installedextensions installstate instance internal invalid invalidapiversionparameter
+invalidoauthcode invalidresource inventory is issue issues it item items its job jobs json jsonwebtoken keep key kind
+kit known label last later latest level license limit limits link linux list listavailableazuredevopsorgs listed
+location locations log login logs low lower main management manager manual mapping master match maximum me medium
+member members membership memberships merge message metadata method microsoft microsoftonline microsoftsecuritydevops
+microsofttelemetry minimum missing mode monitor more move ms msal must name names namespace namespaces need needs
+network new next no none noregisteredproviderfound northeurope not notapplicable notcovered notfound nothealthy
+notonboarded null number oauth oauth2 object objectarray odata of offering offerings ok on onboarded
+onboardedbyotherconnector onboarding once one online only opaque open openid operation operationresults operations
+operator or organization organizationpolicy organizations other outside owner owners page parameter parent path
+pending pendingdeletion perform permission permissions person pipeline pipelines plan plans please point policies
+policy policyassignments pool portal post postjob posture powershell prejob preview pricing pricings principal private
+process profile profiles project projectcollectionadministrators projects properties protection provided provider
+providers provisioning public publish published publisher pull push put query queue queued quota range rate
+ratelimiting read reader readers readiness ready realm reason received recommendation recommendations
+recommendationsblade redacted reference refresh refs region regions register registered registration rejected release
+remaining remediation remove repo repos repositories repository request requested requests require required reset
+resolved resource resourceareas resourcegraph resourcegroup resourcegroupnotfound resourcegroups resourceid
+resourcemanager resourcename resourcenotfound resources resourcetype response result results retained retry review
+reviewer reviewers revision right rights role roleassignments roledefinitions roles root rule run running runs scan
+scanning schedule scope scopes script search searchresults secret secrets securestring security securityconnector
+securityconnectors securitydevops securityinsights see selected self sensitivedatadiscovery sensorcontextcontainer
+sent server service serviceconnections services session set setting settings severity show sign signed signin single
+size skip software softwareupdate source specified stage stages stakeholder standard start started starting state
+states status statuses step steps stop storage string style subassessments subscription subscriptions succeeded
+succeededwithissues success successful such support supported supportedversions suppress swedencentral switch system
+table tag tags task taskgroups tasks team teamfoundation teamfoundationserver tenant tenants test text tf tfs
+tfsfederated tfsgit than that the then there this thread threads throttled time timeline timestamp title to token
+tokenexchangefailed tokens too total tree trigger true try type types ubuntu ubuntulatest uksouth unable unauthorized
+unauthorizedclient unauthorizedrequestexception under unhealthy unit unknown unmarshal unsupported until update
+updated upper uri url usage use used user userentitlements users utf v1 v2 v3 valid validation value values variable
+variables vault version versions view visibility visible visualstudio vmimage vsaex vso vss vssps vstfs wait want was
+web well wellformed westeurope when where which windows windowslatest winrm with without word work worker workspace
+write written wrong x yaml yml you your zone
 """
 
 VOCABULARY: Final = frozenset(_WORDS.split())

@@ -204,8 +204,8 @@ def _headers(response: httpx.Response) -> dict[str, str]:
 
 def _operation(method: str, path: str) -> str:
     """Return the request in public words: the last segments of the path that are names of the API."""
-    words = [segment for segment in path.split("/") if re.fullmatch(r"[a-z][A-Za-z]+", segment) and segment in _PUBLIC]
-    return f"{method} {words[-1]}" if words else method
+    names = [segment for segment in path.split("/") if re.fullmatch(r"[a-z][A-Za-z]+", segment) and segment in _PUBLIC]
+    return f"{method} {names[-1]}" if names else method
 
 
 _PUBLIC: Final = frozenset(

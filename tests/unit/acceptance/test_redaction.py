@@ -218,6 +218,16 @@ def test_a_pseudonym_is_the_same_everywhere_and_keeps_the_spelling() -> None:
     assert document["message"] == "The project 'Project 1' was not found."
 
 
+def test_numbers_are_replaced_except_in_pseudonyms_and_error_numbers() -> None:
+    identifier = "/subscriptions/1/resourceGroups/g/providers/M/securityConnectors/c/devops/default/azureDevOpsOrgs/o"
+    names = [f"quokka{number}" for number in range(1, 1002)]
+    text = redacted(
+        {"value": [f"{identifier}/projects/{name}" for name in names], "message": "quokka1001 4711 TF400813"}
+    )
+    assert '"message": "project-1001 0000 TF400813"' in text
+    assert "quokka" not in text
+
+
 async def test_a_recording_can_be_read_again(tenant: TenantInMemory, tmp_path: Path) -> None:
     run = await tenant.run()
     write_recording(tmp_path, tenant.file(), run.report.exchanges, run.report.redactor, PUBLIC_ADDRESSES)
