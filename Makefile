@@ -65,7 +65,7 @@ audit: $(VENV) ## known vulnerabilities of the locked dependencies; needs PyPI
 	@$(BIN)/uv export --quiet --frozen --no-default-groups --all-extras --no-emit-project --format requirements-txt \
 	  --output-file .venv/audit.txt
 	@$(BIN)/uv run --isolated --frozen --only-group audit \
-	  pip-audit --require-hashes --disable-pip --progress-spinner off --requirement .venv/audit.txt
+	  pip-audit --strict --require-hashes --disable-pip --progress-spinner off --requirement .venv/audit.txt
 
 format: $(VENV) ## put the code into the style that lint asks for
 	@$(BIN)/ruff check --fix-only
